@@ -1,0 +1,103 @@
+# Everything one does with this repository, one word each; `make` alone lists the words.
+# Variables: PORT for run, IMAGE, RUST_IMAGE and RUNTIME_IMAGE for image, TEST_DATABASE_URL for test, DATABASE_URL for
+# migrate and seed. make hands PORT and the URLs on to the programs, from its command line or from the environment.
+
+CARGO ?= cargo
+IMAGE ?= iam-http:0.1.0
+RUST_IMAGE ?= rust:1.95-bookworm
+RUNTIME_IMAGE ?= debian:bookworm-slim
+
+# A shell that was open before rustup came does not know its folder yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: help
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# --- Use ---
+
+.PHONY: run
+run: tools ## Run the service in memory with a demo company and tokens to try it (PORT=4000 for another port)
+	$(CARGO) run -p iam-http -- demo
+
+.PHONY: postgres
+postgres: ## Start a private PostgreSQL, print its DATABASE_URL, keep it until Ctrl-C
+	@tests/with-postgres.sh sh -c 'echo "export DATABASE_URL=$$TEST_DATABASE_URL"; exec tail -f /dev/null'
+
+.PHONY: migrate
+migrate: tools database-url ## Bring the schema of DATABASE_URL up to date
+	$(CARGO) run -p migration -- up
+
+.PHONY: seed
+seed: tools database-url ## Put the standard catalog into DATABASE_URL; doing it again changes nothing
+	$(CARGO) run -p migration -- seed
+
+# --- Check ---
+
+# Binaries and test programs come from one build, since two would compile what they share twice.
+.PHONY: test
+test: tools ## Run every test, with a private PostgreSQL (or the one TEST_DATABASE_URL names)
+	$(CARGO) build --workspace --bins --tests
+	tests/with-postgres.sh $(CARGO) test --workspace
+
+.PHONY: test-memory
+test-memory: tools ## Run the tests that need no database
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace --exclude iam-tests
+	$(CARGO) test -p iam-tests -- --skip postgres
+
+.PHONY: lint
+lint: tools ## Check formatting, clippy and rustdoc; a warning is an error
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+# --- Ship ---
+
+.PHONY: build
+build: tools ## Build the release binaries
+	$(CARGO) build --workspace --bins --release
+
+.PHONY: package
+package: tools ## Check that every crate packs into what a registry takes
+	$(CARGO) package --workspace --exclude iam-tests --no-verify --allow-dirty
+
+.PHONY: package-verify
+package-verify: tools ## The same, and build each crate from its package
+	$(CARGO) package --workspace --exclude iam-tests --allow-dirty
+
+.PHONY: image
+image: ## Build the container image with docker or podman
+	@engine=$$(command -v docker || command -v podman) || { echo 'make image needs docker or podman' >&2; exit 1; }; \
+	set -x; "$$engine" build -f deploy/Containerfile -t $(IMAGE) \
+		--build-arg RUST_IMAGE=$(RUST_IMAGE) --build-arg RUNTIME_IMAGE=$(RUNTIME_IMAGE) .
+
+# --- What the others need ---
+
+# Rust links with the C compiler, and the cryptography is partly C.
+.PHONY: tools
+tools:
+	@command -v $(CARGO) >/dev/null || { \
+		echo 'cargo was not found: install Rust with rustup, then run make again' >&2; exit 1; }
+	@command -v cc >/dev/null || { \
+		if [ "$$(id -u)" -eq 0 ]; then sudo=; else sudo='sudo -n'; fi; \
+		if command -v apt-get >/dev/null && $$sudo true 2>/dev/null; then \
+			echo 'no C compiler found: installing the package build-essential' >&2; \
+			$$sudo apt-get -q update && \
+			$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends build-essential; \
+		else \
+			echo 'No C compiler (cc) was found. Install one, then run make again:' >&2; \
+			echo '  Debian, Ubuntu   sudo apt-get install build-essential' >&2; \
+			echo '  Fedora           sudo dnf install gcc' >&2; \
+			echo '  Arch             sudo pacman -S base-devel' >&2; \
+			echo '  macOS            xcode-select --install' >&2; \
+			exit 1; \
+		fi; }
+
+.PHONY: database-url
+database-url:
+	@[ -n "$$DATABASE_URL" ] || { echo 'Set DATABASE_URL first; `make postgres` starts a server to try.' >&2; exit 1; }

@@ -1,0 +1,467 @@
+//! Changes of the catalog: views, features, modules and their mappings. For super admins.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use iam_domain::{
+    Action, Caller, Catalog, Category, Description, EntityType, Feature, FeatureId, FeatureKey, Icon, Module,
+    ModuleCode, ModuleId, Name, Priority, ResourceType, View, ViewId, ViewUrl, is_reserved,
+};
+use iam_storage::{MenuUse, Target, UnitOfWork};
+
+use crate::failure::unknown_at;
+use crate::{Change, Failure, IfMatch, Patch, Requirement};
+
+pub(crate) const VIEW: &str = "View";
+pub(crate) const FEATURE: &str = "Feature";
+pub(crate) const MODULE: &str = "Module";
+
+/// A change of the catalog: for super admins, under the catalog's lock.
+macro_rules! catalog_change {
+    ($change:ident -> $answer:ty, |$this:ident, $tx:ident| $body:expr) => {
+        #[async_trait]
+        impl Change for $change {
+            type Answer = $answer;
+
+            fn requirement(&self) -> Requirement {
+                Requirement::SuperAdmin
+            }
+
+            fn target(&self) -> Target {
+                Target::Catalog
+            }
+
+            async fn apply(&self, $tx: &mut dyn UnitOfWork, _: Caller) -> Result<$answer, Failure> {
+                let $this = self;
+                $body
+            }
+        }
+    };
+}
+
+/// Adds a view.
+#[derive(Debug, Clone)]
+pub struct CreateView {
+    /// What people call it.
+    pub name: Name,
+    /// Where it is.
+    pub url: ViewUrl,
+    /// What it belongs with.
+    pub category: Option<Category>,
+    /// What it is for.
+    pub description: Option<Description>,
+    /// How it is drawn.
+    pub icon: Option<Icon>,
+    /// `false` makes it public.
+    pub requires_auth: bool,
+}
+
+catalog_change!(CreateView -> View, |this, tx| {
+    let now = tx.now();
+    let view = View {
+        id: ViewId::generate(now),
+        name: this.name.clone(),
+        url: this.url.clone(),
+        category: this.category.clone(),
+        description: this.description.clone(),
+        icon: this.icon.clone(),
+        requires_auth: this.requires_auth,
+        created_at: now,
+        updated_at: now,
+    };
+    tx.views_mut().create(&view).await?;
+    Ok(view)
+});
+
+/// Changes a view. What is left out stays.
+#[derive(Debug, Clone)]
+pub struct UpdateView {
+    /// Which.
+    pub id: ViewId,
+    /// What people call it.
+    pub name: Option<Name>,
+    /// Where it is.
+    pub url: Option<ViewUrl>,
+    /// What it belongs with.
+    pub category: Patch<Category>,
+    /// What it is for.
+    pub description: Patch<Description>,
+    /// How it is drawn.
+    pub icon: Patch<Icon>,
+    /// `false` makes it public.
+    pub requires_auth: Option<bool>,
+    /// What the client saw.
+    pub if_match: IfMatch,
+}
+
+catalog_change!(UpdateView -> View, |this, tx| {
+    let before = tx.views().find_by_id(this.id).await?.ok_or(Failure::NotFound(VIEW))?;
+    this.if_match.check(&before)?;
+    let mut view = before.clone();
+    view.name = this.name.clone().unwrap_or(view.name);
+    view.url = this.url.clone().unwrap_or(view.url);
+    this.category.apply(&mut view.category);
+    this.description.apply(&mut view.description);
+    this.icon.apply(&mut view.icon);
+    view.requires_auth = this.requires_auth.unwrap_or(view.requires_auth);
+    if view != before {
+        view.updated_at = tx.now();
+        tx.views_mut().update(&view).await?;
+    }
+    Ok(view)
+});
+
+/// Removes a view that no menu uses.
+#[derive(Debug, Clone)]
+pub struct DeleteView {
+    /// Which.
+    pub id: ViewId,
+    /// What the client saw.
+    pub if_match: IfMatch,
+}
+
+catalog_change!(DeleteView -> (), |this, tx| {
+    let view = tx.views().find_by_id(this.id).await?.ok_or(Failure::NotFound(VIEW))?;
+    this.if_match.check(&view)?;
+    refuse_if_used(VIEW, &tx.menu_items().find_using_view(this.id).await?)?;
+    tx.views_mut().delete(this.id).await?;
+    Ok(())
+});
+
+/// Adds a feature.
+#[derive(Debug, Clone)]
+pub struct CreateFeature {
+    /// Its natural key.
+    pub key: Option<FeatureKey>,
+    /// What people call it.
+    pub name: Name,
+    /// What it is for.
+    pub description: Option<Description>,
+    /// The kind of resource it is about.
+    pub resource_type: Option<ResourceType>,
+    /// Actions of its own.
+    pub actions: Option<Vec<Action>>,
+    /// What it belongs with.
+    pub category: Option<Category>,
+    /// `false` denies it to everybody.
+    pub enabled: bool,
+}
+
+catalog_change!(CreateFeature -> Feature, |this, tx| {
+    if this.key.as_ref().is_some_and(is_reserved) {
+        return Err(reserved());
+    }
+    let now = tx.now();
+    let feature = Feature {
+        id: FeatureId::generate(now),
+        key: this.key.clone(),
+        name: this.name.clone(),
+        description: this.description.clone(),
+        resource_type: this.resource_type.clone(),
+        actions: this.actions.clone(),
+        category: this.category.clone(),
+        enabled: this.enabled,
+        created_at: now,
+        updated_at: now,
+    };
+    tx.features_mut().create(&feature).await?;
+    Ok(feature)
+});
+
+/// Changes a feature. What is left out stays.
+#[derive(Debug, Clone)]
+pub struct UpdateFeature {
+    /// Which.
+    pub id: FeatureId,
+    /// Its natural key.
+    pub key: Patch<FeatureKey>,
+    /// What people call it.
+    pub name: Option<Name>,
+    /// What it is for.
+    pub description: Patch<Description>,
+    /// The kind of resource it is about.
+    pub resource_type: Patch<ResourceType>,
+    /// Actions of its own. Permissions for actions that go, go with them.
+    pub actions: Patch<Vec<Action>>,
+    /// What it belongs with.
+    pub category: Patch<Category>,
+    /// `false` denies it to everybody.
+    pub enabled: Option<bool>,
+    /// What the client saw.
+    pub if_match: IfMatch,
+}
+
+catalog_change!(UpdateFeature -> Feature, |this, tx| {
+    let before = tx.features().find_by_id(this.id).await?.ok_or(Failure::NotFound(FEATURE))?;
+    this.if_match.check(&before)?;
+    let mut feature = before.clone();
+    this.key.apply(&mut feature.key);
+    feature.name = this.name.clone().unwrap_or(feature.name);
+    this.description.apply(&mut feature.description);
+    this.resource_type.apply(&mut feature.resource_type);
+    this.actions.apply(&mut feature.actions);
+    this.category.apply(&mut feature.category);
+    feature.enabled = this.enabled.unwrap_or(feature.enabled);
+    let is_or_was_reserved = [&before.key, &feature.key].into_iter().flatten().any(is_reserved);
+    if is_or_was_reserved && (feature.key != before.key || (before.enabled && !feature.enabled)) {
+        return Err(reserved());
+    }
+    if feature != before {
+        feature.updated_at = tx.now();
+        tx.features_mut().update(&feature).await?;
+    }
+    Ok(feature)
+});
+
+/// Removes a feature that no menu uses.
+#[derive(Debug, Clone)]
+pub struct DeleteFeature {
+    /// Which.
+    pub id: FeatureId,
+    /// What the client saw.
+    pub if_match: IfMatch,
+}
+
+catalog_change!(DeleteFeature -> (), |this, tx| {
+    let feature = tx.features().find_by_id(this.id).await?.ok_or(Failure::NotFound(FEATURE))?;
+    this.if_match.check(&feature)?;
+    if feature.key.as_ref().is_some_and(is_reserved) {
+        return Err(reserved());
+    }
+    refuse_if_used(FEATURE, &tx.menu_items().find_using_feature(this.id).await?)?;
+    tx.features_mut().delete(this.id).await?;
+    Ok(())
+});
+
+/// Adds a module.
+#[derive(Debug, Clone)]
+pub struct CreateModule {
+    /// Its natural key.
+    pub code: ModuleCode,
+    /// What people call it.
+    pub name: Name,
+    /// What it is for.
+    pub description: Option<Description>,
+    /// How it is drawn.
+    pub icon: Option<Icon>,
+    /// `false` switches it off for every company.
+    pub enabled: bool,
+    /// How it is ranked.
+    pub priority: Priority,
+}
+
+catalog_change!(CreateModule -> Module, |this, tx| {
+    let now = tx.now();
+    let module = Module {
+        id: ModuleId::generate(now),
+        code: this.code.clone(),
+        name: this.name.clone(),
+        description: this.description.clone(),
+        icon: this.icon.clone(),
+        enabled: this.enabled,
+        priority: this.priority,
+        created_at: now,
+        updated_at: now,
+    };
+    tx.modules_mut().create(&module).await?;
+    Ok(module)
+});
+
+/// Changes a module. What is left out stays.
+#[derive(Debug, Clone)]
+pub struct UpdateModule {
+    /// Which.
+    pub id: ModuleId,
+    /// Its natural key.
+    pub code: Option<ModuleCode>,
+    /// What people call it.
+    pub name: Option<Name>,
+    /// What it is for.
+    pub description: Patch<Description>,
+    /// How it is drawn.
+    pub icon: Patch<Icon>,
+    /// `false` switches it off for every company.
+    pub enabled: Option<bool>,
+    /// How it is ranked.
+    pub priority: Option<Priority>,
+    /// What the client saw.
+    pub if_match: IfMatch,
+}
+
+catalog_change!(UpdateModule -> Module, |this, tx| {
+    let before = tx.modules().find_by_id(this.id).await?.ok_or(Failure::NotFound(MODULE))?;
+    this.if_match.check(&before)?;
+    let mut module = before.clone();
+    module.code = this.code.clone().unwrap_or(module.code);
+    module.name = this.name.clone().unwrap_or(module.name);
+    this.description.apply(&mut module.description);
+    this.icon.apply(&mut module.icon);
+    module.enabled = this.enabled.unwrap_or(module.enabled);
+    module.priority = this.priority.unwrap_or(module.priority);
+    if module != before {
+        module.updated_at = tx.now();
+        tx.modules_mut().update(&module).await?;
+    }
+    Ok(module)
+});
+
+/// Removes a module. What it alone gates would be open to every company then: that must be said.
+#[derive(Debug, Clone)]
+pub struct DeleteModule {
+    /// Which.
+    pub id: ModuleId,
+    /// Whether what it alone gates may open.
+    pub ungate: bool,
+    /// What the client saw.
+    pub if_match: IfMatch,
+}
+
+catalog_change!(DeleteModule -> (), |this, tx| {
+    let module = tx.modules().find_by_id(this.id).await?.ok_or(Failure::NotFound(MODULE))?;
+    this.if_match.check(&module)?;
+    if !this.ungate {
+        let catalog = tx.snapshots().load_catalog().await?.value;
+        let mut opened = views_only_in(&catalog, this.id, None);
+        opened.extend(features_only_in(&catalog, this.id, None));
+        refuse_to_open(&opened)?;
+    }
+    tx.modules_mut().delete(this.id).await?;
+    Ok(())
+});
+
+/// Makes these the views of a module.
+#[derive(Debug, Clone)]
+pub struct SetModuleViews {
+    /// Which module.
+    pub module: ModuleId,
+    /// Its views, each once.
+    pub views: Vec<ViewId>,
+    /// Whether what it alone gated may open.
+    pub ungate: bool,
+    /// What the client saw.
+    pub if_match: IfMatch,
+}
+
+catalog_change!(SetModuleViews -> (), |this, tx| {
+    tx.modules().find_by_id(this.module).await?.ok_or(Failure::NotFound(MODULE))?;
+    if !this.if_match.is_absent() {
+        this.if_match.check(&tx.module_views().get_views_by_module(this.module).await?)?;
+    }
+    if !this.ungate {
+        let catalog = tx.snapshots().load_catalog().await?.value;
+        let kept = this.views.iter().copied().collect();
+        refuse_to_open(&views_only_in(&catalog, this.module, Some(&kept)))?;
+    }
+    tx.module_views_mut().replace_for_module(this.module, &this.views).await.map_err(|error| {
+        let sent = this.views.iter().map(ViewId::as_uuid);
+        unknown_at(error, EntityType::View, sent, |index| format!("viewIds[{index}]"))
+    })
+});
+
+/// Makes these the features of a module.
+#[derive(Debug, Clone)]
+pub struct SetModuleFeatures {
+    /// Which module.
+    pub module: ModuleId,
+    /// Its features, each once.
+    pub features: Vec<FeatureId>,
+    /// Whether what it alone gated may open.
+    pub ungate: bool,
+    /// What the client saw.
+    pub if_match: IfMatch,
+}
+
+catalog_change!(SetModuleFeatures -> (), |this, tx| {
+    tx.modules().find_by_id(this.module).await?.ok_or(Failure::NotFound(MODULE))?;
+    if !this.if_match.is_absent() {
+        this.if_match.check(&tx.module_features().get_features_by_module(this.module).await?)?;
+    }
+    let catalog = tx.snapshots().load_catalog().await?.value;
+    let gates_reserved = this
+        .features
+        .iter()
+        .filter_map(|id| catalog.feature(*id)?.key.as_ref())
+        .any(is_reserved);
+    if gates_reserved {
+        return Err(reserved());
+    }
+    if !this.ungate {
+        let kept = this.features.iter().copied().collect();
+        refuse_to_open(&features_only_in(&catalog, this.module, Some(&kept)))?;
+    }
+    tx.module_features_mut().replace_for_module(this.module, &this.features).await.map_err(|error| {
+        let sent = this.features.iter().map(FeatureId::as_uuid);
+        unknown_at(error, EntityType::Feature, sent, |index| format!("featureIds[{index}]"))
+    })
+});
+
+/// Makes these the views that a feature stands on.
+#[derive(Debug, Clone)]
+pub struct SetFeatureViews {
+    /// Which feature.
+    pub feature: FeatureId,
+    /// Its views, each once.
+    pub views: Vec<ViewId>,
+    /// What the client saw.
+    pub if_match: IfMatch,
+}
+
+catalog_change!(SetFeatureViews -> (), |this, tx| {
+    tx.features().find_by_id(this.feature).await?.ok_or(Failure::NotFound(FEATURE))?;
+    if !this.if_match.is_absent() {
+        this.if_match.check(&tx.feature_views().get_views_by_feature(this.feature).await?)?;
+    }
+    tx.feature_views_mut().replace_for_feature(this.feature, &this.views).await.map_err(|error| {
+        let sent = this.views.iter().map(ViewId::as_uuid);
+        unknown_at(error, EntityType::View, sent, |index| format!("viewIds[{index}]"))
+    })
+});
+
+fn reserved() -> Failure {
+    Failure::Conflict(
+        "Features whose key begins with iam. belong to the service: they cannot be made, disabled, deleted, re-keyed \
+         or gated"
+            .to_owned(),
+    )
+}
+
+fn refuse_if_used(what: &str, uses: &[MenuUse]) -> Result<(), Failure> {
+    if uses.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = uses.iter().map(|item| format!("{} ({})", item.label, item.id)).collect();
+    Err(Failure::Conflict(format!("{what} is used by menu items: {}", names.join(", "))))
+}
+
+/// Gates do not open by accident.
+fn refuse_to_open(opened: &[String]) -> Result<(), Failure> {
+    if opened.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Conflict(format!(
+        "This would open to every company: {}. Say \"ungate\": true to do so; to switch off, use enabled",
+        opened.join(", ")
+    )))
+}
+
+/// The views that this module alone gates and that are not kept in it.
+fn views_only_in(catalog: &Catalog, module: ModuleId, kept: Option<&BTreeSet<ViewId>>) -> Vec<String> {
+    catalog
+        .views()
+        .filter(|view| {
+            catalog.modules_of_view(view.id).eq([module]) && !kept.is_some_and(|kept| kept.contains(&view.id))
+        })
+        .map(|view| view.url.to_string())
+        .collect()
+}
+
+/// The features that this module alone gates and that are not kept in it.
+fn features_only_in(catalog: &Catalog, module: ModuleId, kept: Option<&BTreeSet<FeatureId>>) -> Vec<String> {
+    catalog
+        .features()
+        .filter(|feature| {
+            catalog.modules_of_feature(feature.id).eq([module]) && !kept.is_some_and(|kept| kept.contains(&feature.id))
+        })
+        .map(|feature| feature.key.as_ref().map_or(feature.name.to_string(), FeatureKey::to_string))
+        .collect()
+}

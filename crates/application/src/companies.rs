@@ -1,0 +1,234 @@
+//! Changes of a company as such: its modules, and provisioning. For super admins.
+
+use async_trait::async_trait;
+use iam_domain::{
+    Assignment, Caller, CompanyId, CompanySnapshot, EntityType, FeaturePermission, FeaturePermissionId, IamAction,
+    IamPermission, ModuleId, UserId, UserLevel, UserLevelId, ViewPermission, ViewPermissionId, provisioning, seed,
+};
+use iam_storage::{SetPlan, Target, UnitOfWork};
+
+use crate::failure::unknown_at;
+use crate::{Change, Failure, IfMatch, Requirement};
+
+/// Makes these the modules of a company. What it had keeps its switch.
+#[derive(Debug, Clone)]
+pub struct SetCompanyModules {
+    /// Which company.
+    pub company: CompanyId,
+    /// Its modules, each once.
+    pub modules: Vec<ModuleId>,
+    /// What the client saw.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for SetCompanyModules {
+    type Answer = ();
+
+    fn requirement(&self) -> Requirement {
+        Requirement::SuperAdmin
+    }
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<(), Failure> {
+        if !self.if_match.is_absent() {
+            self.if_match.check(&tx.company_modules().get_modules_by_company(self.company).await?)?;
+        }
+        tx.company_modules_mut().replace_for_company(self.company, &self.modules).await.map_err(|error| {
+            let sent = self.modules.iter().map(ModuleId::as_uuid);
+            unknown_at(error, EntityType::Module, sent, |index| format!("moduleIds[{index}]"))
+        })
+    }
+}
+
+/// Switches a module of a company on or off.
+#[derive(Debug, Clone)]
+pub struct SwitchCompanyModule {
+    /// Which company.
+    pub company: CompanyId,
+    /// Which module.
+    pub module: ModuleId,
+    /// On or off.
+    pub enabled: bool,
+    /// What the client saw of the company's modules.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for SwitchCompanyModule {
+    type Answer = ();
+
+    fn requirement(&self) -> Requirement {
+        Requirement::SuperAdmin
+    }
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<(), Failure> {
+        if !self.if_match.is_absent() {
+            self.if_match.check(&tx.company_modules().get_modules_by_company(self.company).await?)?;
+        }
+        tx.company_modules_mut().set_enabled(self.company, self.module, self.enabled).await.map_err(|error| {
+            match Failure::from(error) {
+                Failure::NotFound(_) => Failure::NotFound("Company module"),
+                other => other,
+            }
+        })
+    }
+}
+
+/// Gives a company the module `core` and the levels Admin, Member and Visitor, once. Doing it again changes nothing,
+/// whatever was renamed or deleted since.
+#[derive(Debug, Clone)]
+pub struct ProvisionCompany {
+    /// Which company.
+    pub company: CompanyId,
+    /// Who becomes its admin. On a company that is provisioned it counts only if nobody can administer it.
+    pub admin: Option<UserId>,
+}
+
+#[async_trait]
+impl Change for ProvisionCompany {
+    /// Whether this was the first time.
+    type Answer = bool;
+
+    fn requirement(&self) -> Requirement {
+        Requirement::SuperAdmin
+    }
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<bool, Failure> {
+        if tx.company_states().read(self.company).await?.is_some_and(|state| state.provisioned_at.is_some()) {
+            if let Some(admin) = self.admin {
+                self.rescue(tx, admin, caller).await?;
+            }
+            return Ok(false);
+        }
+        tx.company_states_mut().set_provisioned(self.company).await?;
+        let core = tx.modules().find_by_code(seed::CORE_MODULE).await?;
+        let core = core.ok_or_else(|| Failure::Conflict("The catalog has no module core: seed it first".to_owned()))?;
+        tx.company_modules_mut().add(self.company, core.id).await?;
+        let admin_level = self.create_levels(tx).await?;
+        if let (Some(admin), Some(level)) = (self.admin, admin_level) {
+            self.assign(tx, admin, level, caller).await?;
+        }
+        Ok(true)
+    }
+}
+
+impl ProvisionCompany {
+    /// Makes the default levels and answers the one that administers.
+    async fn create_levels(&self, tx: &mut dyn UnitOfWork) -> Result<Option<UserLevelId>, Failure> {
+        let now = tx.now();
+        let catalog = tx.snapshots().load_catalog().await?.value;
+        let templates = provisioning::default_levels(&catalog).map_err(|error| Failure::Internal(Box::new(error)))?;
+        let mut admin = None;
+        for template in templates {
+            let level = UserLevel {
+                id: UserLevelId::generate(now),
+                company_id: self.company,
+                name: template.name,
+                description: template.description,
+                is_default: true,
+                created_at: now,
+                updated_at: now,
+            };
+            tx.user_levels_mut().create(&level).await?;
+            let views: Vec<_> = template
+                .views
+                .into_iter()
+                .map(|(view_id, state)| ViewPermission {
+                    id: ViewPermissionId::generate(now),
+                    company_id: self.company,
+                    user_level_id: level.id,
+                    view_id,
+                    state,
+                    modifiable: true,
+                    created_at: now,
+                    updated_at: now,
+                })
+                .collect();
+            tx.view_permissions_mut().replace_for_user_level(self.company, level.id, &views).await?;
+            let features: Vec<_> = template
+                .features
+                .into_iter()
+                .map(|(feature_id, action, rule)| FeaturePermission {
+                    id: FeaturePermissionId::generate(now),
+                    company_id: self.company,
+                    user_level_id: level.id,
+                    feature_id,
+                    action,
+                    value: rule.value,
+                    scope: rule.scope,
+                    modifiable: true,
+                    created_at: now,
+                    updated_at: now,
+                })
+                .collect();
+            tx.feature_permissions_mut().replace_for_user_level(self.company, level.id, &features).await?;
+            if template.is_admin {
+                admin = Some(level.id);
+            }
+        }
+        Ok(admin)
+    }
+
+    /// Makes somebody admin of a company that nobody can administer: with a level that administers alone, a new default
+    /// Admin level if there is none.
+    async fn rescue(&self, tx: &mut dyn UnitOfWork, admin: UserId, caller: Caller) -> Result<(), Failure> {
+        let snapshot = tx.snapshots().load_company(self.company).await?.value;
+        if snapshot.holders.keys().any(|user| administers(&snapshot, *user)) {
+            return Ok(());
+        }
+        let able = snapshot.levels.keys().copied().find(|level| {
+            let alone = CompanySnapshot { holders: [(admin, [*level].into())].into(), ..snapshot.clone() };
+            administers(&alone, admin)
+        });
+        let Some(level) = able else {
+            return Err(Failure::Conflict(
+                "No user level of this company can administer it: give one the permissions first".to_owned(),
+            ));
+        };
+        // A deny on another level of this user would win over what the level allows.
+        let held = tx.assignments().get_user_levels(self.company, admin).await?;
+        let plan = SetPlan::new(held.iter().map(|level| level.id), [level]);
+        for other in plan.removed {
+            tx.assignments_mut().remove(self.company, admin, other).await?;
+        }
+        self.assign(tx, admin, level, caller).await
+    }
+
+    async fn assign(
+        &self,
+        tx: &mut dyn UnitOfWork,
+        user_id: UserId,
+        user_level_id: UserLevelId,
+        caller: Caller,
+    ) -> Result<(), Failure> {
+        let assignment = Assignment {
+            user_id,
+            user_level_id,
+            company_id: self.company,
+            assigned_by: Some(caller.user_id),
+            created_at: tx.now(),
+        };
+        tx.assignments_mut().add(&assignment).await?;
+        Ok(())
+    }
+}
+
+/// Whether a user can manage both levels and permissions.
+fn administers(snapshot: &CompanySnapshot, user: UserId) -> bool {
+    let snapshot = snapshot.of_user(user);
+    [IamPermission::ManageLevels, IamPermission::AssignPermissions]
+        .into_iter()
+        .all(|permission| permission.is_held(IamAction::Update, &snapshot))
+}

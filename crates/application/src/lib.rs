@@ -1,0 +1,52 @@
+//! Use cases of the IAM service: authorize, one unit of work, answer.
+//!
+//! Reads are methods of [`Application`]. Changes are values that implement [`Change`]: each says what the caller must be
+//! allowed to do and what it locks, and [`Application::execute`] does the rest, the same for all of them: a task of its
+//! own (a change runs to its end even if whoever asked is gone), one unit of work, the caller checked again after the
+//! lock is held, the change, the commit with its audit record, and another try when it lost a race.
+//!
+//! ```
+//! use iam_application::{Application, By, CreateUserLevel, Failure};
+//! use iam_domain::{Caller, CompanyId, Description, Name, UserId};
+//!
+//! async fn add_auditors(application: &Application, company: CompanyId, user_id: UserId) -> Result<(), Failure> {
+//!     let by = By { caller: Caller { user_id, is_super_admin: false }, request_id: None };
+//!     let name = Name::parse("Auditors").map_err(|error| Failure::invalid("name", error))?;
+//!     let description = Description::parse("").map_err(|error| Failure::invalid("description", error))?;
+//!     let done = application.execute(by, CreateUserLevel { company, name, description }).await?;
+//!     println!("{} at {}", done.value.id, done.versions);
+//!     Ok(())
+//! }
+//! ```
+
+mod authorize;
+mod catalog;
+mod companies;
+mod etag;
+mod execute;
+mod failure;
+mod menu;
+mod permissions;
+mod probe;
+mod reads;
+mod trail;
+mod user_levels;
+
+pub use authorize::Requirement;
+pub use catalog::{
+    CreateFeature, CreateModule, CreateView, DeleteFeature, DeleteModule, DeleteView, SetFeatureViews,
+    SetModuleFeatures, SetModuleViews, UpdateFeature, UpdateModule, UpdateView,
+};
+pub use companies::{ProvisionCompany, SetCompanyModules, SwitchCompanyModule};
+pub use etag::{Etag, IfMatch};
+pub use execute::{Application, By, Change, Patch};
+pub use failure::{Failure, FieldError};
+pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry, Stamped};
+pub use menu::{
+    CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, UpdateMenuItem, UpdateSubMenuItem,
+};
+pub use permissions::{FeatureCell, ReplaceFeaturePermissions, ReplaceViewPermissions, ViewCell};
+pub use probe::{Check, Probe, Readiness};
+pub use reads::AuditPage;
+pub use trail::Trail;
+pub use user_levels::{AssignUserLevels, CreateUserLevel, DeleteUserLevel, UpdateUserLevel};

@@ -1,0 +1,205 @@
+//! Changes of permission matrices.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use iam_domain::{
+    Action, Caller, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, FeaturePermissionId, Scope,
+    UserLevelId, ViewId, ViewPermission, ViewPermissionId, ViewState,
+};
+use iam_storage::{Cell, Target, UnitOfWork};
+
+use crate::failure::{unknown_at, unknown_field};
+use crate::user_levels::find;
+use crate::{Change, Failure, FieldError, IfMatch, Requirement};
+
+/// A wanted cell of a view matrix.
+#[derive(Debug, Clone)]
+pub struct ViewCell {
+    /// Which view.
+    pub view_id: ViewId,
+    /// What the level says about it.
+    pub state: ViewState,
+    /// Whether company admins may change it; left out: as it was, else `true`.
+    pub modifiable: Option<bool>,
+}
+
+/// A wanted cell of a feature matrix.
+#[derive(Debug, Clone)]
+pub struct FeatureCell {
+    /// Which feature.
+    pub feature_id: FeatureId,
+    /// Which action.
+    pub action: Action,
+    /// `true` allows, `false` denies.
+    pub value: bool,
+    /// How far an allowed action reaches.
+    pub scope: Scope,
+    /// Whether company admins may change it; left out: as it was, else `true`.
+    pub modifiable: Option<bool>,
+}
+
+/// Makes these the cells of a level's view matrix.
+#[derive(Debug, Clone)]
+pub struct ReplaceViewPermissions {
+    /// Where.
+    pub company: CompanyId,
+    /// Which level.
+    pub level: UserLevelId,
+    /// The cells, one a view.
+    pub cells: Vec<ViewCell>,
+    /// What the client saw.
+    pub if_match: IfMatch,
+}
+
+/// Makes these the cells of a level's feature matrix.
+#[derive(Debug, Clone)]
+pub struct ReplaceFeaturePermissions {
+    /// Where.
+    pub company: CompanyId,
+    /// Which level.
+    pub level: UserLevelId,
+    /// The cells, one an action.
+    pub cells: Vec<FeatureCell>,
+    /// What the client saw.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for ReplaceViewPermissions {
+    type Answer = ();
+
+    fn requirement(&self) -> Requirement {
+        Requirement::ManagePermissions
+    }
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<(), Failure> {
+        find(tx, self.company, self.level).await?;
+        let there = tx.view_permissions().find_by_user_level(self.company, self.level).await?;
+        self.if_match.check(&there)?;
+        let pins: BTreeMap<_, _> = there.iter().map(|cell| (cell.view_id, cell.modifiable)).collect();
+        let now = tx.now();
+        let wanted: Vec<_> = self
+            .cells
+            .iter()
+            .map(|cell| ViewPermission {
+                id: ViewPermissionId::generate(now),
+                company_id: self.company,
+                user_level_id: self.level,
+                view_id: cell.view_id,
+                state: cell.state,
+                modifiable: cell.modifiable.or(pins.get(&cell.view_id).copied()).unwrap_or(true),
+                created_at: now,
+                updated_at: now,
+            })
+            .collect();
+        if !caller.is_super_admin {
+            keep_pins(&there, &wanted, "views", |cell| cell.modifiable, |cell| cell.view_id.to_string())?;
+        }
+        tx.view_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(|error| {
+            let sent = self.cells.iter().map(|cell| cell.view_id.as_uuid());
+            unknown_at(error, EntityType::View, sent, |index| format!("views[{index}].viewId"))
+        })
+    }
+}
+
+#[async_trait]
+impl Change for ReplaceFeaturePermissions {
+    type Answer = ();
+
+    fn requirement(&self) -> Requirement {
+        Requirement::ManagePermissions
+    }
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<(), Failure> {
+        find(tx, self.company, self.level).await?;
+        self.check_actions(&tx.features().find_all().await?)?;
+        let there = tx.feature_permissions().find_by_user_level(self.company, self.level).await?;
+        self.if_match.check(&there)?;
+        let pins: BTreeMap<_, _> = there.iter().map(|cell| (cell.key(), cell.modifiable)).collect();
+        let now = tx.now();
+        let wanted: Vec<_> = self
+            .cells
+            .iter()
+            .map(|cell| FeaturePermission {
+                id: FeaturePermissionId::generate(now),
+                company_id: self.company,
+                user_level_id: self.level,
+                feature_id: cell.feature_id,
+                action: cell.action.clone(),
+                value: cell.value,
+                scope: cell.scope,
+                modifiable: cell
+                    .modifiable
+                    .or(pins.get(&(cell.feature_id, cell.action.clone())).copied())
+                    .unwrap_or(true),
+                created_at: now,
+                updated_at: now,
+            })
+            .collect();
+        if !caller.is_super_admin {
+            let name = |cell: &FeaturePermission| format!("{}/{}", cell.feature_id, cell.action);
+            keep_pins(&there, &wanted, "features", |cell| cell.modifiable, name)?;
+        }
+        Ok(tx.feature_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await?)
+    }
+}
+
+impl ReplaceFeaturePermissions {
+    /// Every feature exists and knows the action.
+    fn check_actions(&self, features: &[Feature]) -> Result<(), Failure> {
+        let features: BTreeMap<_, _> = features.iter().map(|feature| (feature.id, feature)).collect();
+        let errors: Vec<_> = self
+            .cells
+            .iter()
+            .enumerate()
+            .filter_map(|(index, cell)| match features.get(&cell.feature_id) {
+                None => Some(unknown_field(
+                    format!("features[{index}].featureId"),
+                    EntityType::Feature,
+                    cell.feature_id.as_uuid(),
+                )),
+                Some(feature) if !feature.knows(&cell.action) => Some(FieldError::new(
+                    format!("features[{index}].action"),
+                    "unknown",
+                    format_args!("names an unknown action: {}", cell.action),
+                )),
+                Some(_) => None,
+            })
+            .collect();
+        if errors.is_empty() { Ok(()) } else { Err(Failure::Invalid(errors)) }
+    }
+}
+
+/// Pinned cells are super admins' alone: everybody else must send each as it is, and may pin nothing.
+fn keep_pins<C: Cell>(
+    there: &[C],
+    wanted: &[C],
+    field: &str,
+    is_modifiable: impl Fn(&C) -> bool,
+    name: impl Fn(&C) -> String,
+) -> Result<(), Failure> {
+    let wanted_by_place: BTreeMap<_, _> = wanted.iter().map(|cell| (cell.key(), cell)).collect();
+    let broken = there
+        .iter()
+        .filter(|cell| !is_modifiable(cell))
+        .filter(|cell| wanted_by_place.get(&cell.key()).is_none_or(|wanted| !wanted.says_the_same(cell)));
+    let pinned: BTreeSet<_> = there.iter().filter(|cell| !is_modifiable(cell)).map(Cell::key).collect();
+    let added = wanted.iter().filter(|cell| !is_modifiable(cell) && !pinned.contains(&cell.key()));
+    let names: Vec<_> = broken.chain(added).map(name).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Refused {
+        message: format!("Only super admins may change pinned permissions: {}", names.join(", ")),
+        errors: names.into_iter().map(|name| FieldError::new(field, "pinned", format_args!("pins {name}"))).collect(),
+    })
+}

@@ -1,0 +1,173 @@
+//! Reads: lists, single things, the audit trail. Callers are authorized before they get here.
+
+use iam_domain::{
+    AuditRecord, CompanyId, Feature, FeatureId, FeaturePermission, GrantedModule, MenuItem, MenuItemId, Module,
+    ModuleId, SubMenuItem, SubMenuItemId, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission,
+};
+use iam_storage::{AuditCursor, AuditFilter};
+
+use crate::catalog::{FEATURE, MODULE, VIEW};
+use crate::menu::{MENU_ITEM, SUB_MENU_ITEM};
+use crate::user_levels::USER_LEVEL;
+use crate::{Application, Failure};
+
+/// A page of the audit trail.
+#[derive(Debug, Clone)]
+pub struct AuditPage {
+    /// The records, newest first.
+    pub records: Vec<AuditRecord>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<AuditCursor>,
+    /// How many records there are in all, if it was asked.
+    pub total: Option<u64>,
+}
+
+/// Every read answers `Unavailable` when the storage cannot be reached, and `NotFound` where it names one thing.
+macro_rules! reads {
+    ($($(#[doc = $doc:literal])+ $name:ident($($arg:ident: $type:ty),*) -> $answer:ty = |$this:ident, $reader:ident| $body:expr;)+) => {
+        impl Application {$(
+            $(#[doc = $doc])+
+            ///
+            /// # Errors
+            ///
+            /// `Unavailable`; `NotFound` where one thing is named.
+            pub async fn $name(&self, $($arg: $type),*) -> Result<$answer, Failure> {
+                let $this = self;
+                let $reader = $this.reader();
+                Ok($body)
+            }
+        )+}
+    };
+}
+
+reads! {
+    /// The levels of a company.
+    user_levels(company: CompanyId) -> Vec<UserLevel> = |this, reader| reader.user_levels().find_all(company).await?;
+    /// A level of a company.
+    user_level(company: CompanyId, id: UserLevelId) -> UserLevel = |this, reader| {
+        reader.user_levels().find_by_id(company, id).await?.ok_or(Failure::NotFound(USER_LEVEL))?
+    };
+    /// The levels that a user holds in a company.
+    levels_of_user(company: CompanyId, user: UserId) -> Vec<UserLevel> = |this, reader| {
+        reader.assignments().get_user_levels(company, user).await?
+    };
+    /// The view matrix of a level.
+    view_permissions(company: CompanyId, level: UserLevelId) -> Vec<ViewPermission> = |this, reader| {
+        let cells = reader.view_permissions().find_by_user_level(company, level).await?;
+        if cells.is_empty() {
+            this.user_level(company, level).await?;
+        }
+        cells
+    };
+    /// The feature matrix of a level.
+    feature_permissions(company: CompanyId, level: UserLevelId) -> Vec<FeaturePermission> = |this, reader| {
+        let cells = reader.feature_permissions().find_by_user_level(company, level).await?;
+        if cells.is_empty() {
+            this.user_level(company, level).await?;
+        }
+        cells
+    };
+    /// All views.
+    views() -> Vec<View> = |this, reader| reader.views().find_all().await?;
+    /// A view.
+    view(id: ViewId) -> View = |this, reader| reader.views().find_by_id(id).await?.ok_or(Failure::NotFound(VIEW))?;
+    /// All features.
+    features() -> Vec<Feature> = |this, reader| reader.features().find_all().await?;
+    /// A feature.
+    feature(id: FeatureId) -> Feature = |this, reader| {
+        reader.features().find_by_id(id).await?.ok_or(Failure::NotFound(FEATURE))?
+    };
+    /// The views that a feature stands on.
+    feature_views(id: FeatureId) -> Vec<View> = |this, reader| {
+        let views = reader.feature_views().get_views_by_feature(id).await?;
+        if views.is_empty() {
+            this.feature(id).await?;
+        }
+        views
+    };
+    /// All modules.
+    modules() -> Vec<Module> = |this, reader| reader.modules().find_all().await?;
+    /// A module.
+    module(id: ModuleId) -> Module = |this, reader| {
+        reader.modules().find_by_id(id).await?.ok_or(Failure::NotFound(MODULE))?
+    };
+    /// The views of a module.
+    module_views(id: ModuleId) -> Vec<View> = |this, reader| {
+        let views = reader.module_views().get_views_by_module(id).await?;
+        if views.is_empty() {
+            this.module(id).await?;
+        }
+        views
+    };
+    /// The features of a module.
+    module_features(id: ModuleId) -> Vec<Feature> = |this, reader| {
+        let features = reader.module_features().get_features_by_module(id).await?;
+        if features.is_empty() {
+            this.module(id).await?;
+        }
+        features
+    };
+    /// The modules of a company.
+    company_modules(company: CompanyId) -> Vec<GrantedModule> = |this, reader| {
+        reader.company_modules().get_modules_by_company(company).await?
+    };
+    /// A module of a company.
+    company_module(company: CompanyId, module: ModuleId) -> GrantedModule = |this, reader| {
+        let modules = reader.company_modules().get_modules_by_company(company).await?;
+        let found = modules.into_iter().find(|granted| granted.granted.module_id == module);
+        found.ok_or(Failure::NotFound("Company module"))?
+    };
+    /// The menu items of every company and of this one.
+    menu_items(company: Option<CompanyId>) -> Vec<MenuItem> = |this, reader| reader.menu_items().find_all(company).await?;
+    /// A menu item of every company, or of this one.
+    menu_item(company: Option<CompanyId>, id: MenuItemId) -> MenuItem = |this, reader| {
+        let items = reader.menu_items();
+        match (items.find_by_id(company, id).await?, company) {
+            (Some(item), _) => item,
+            (None, Some(_)) => items.find_by_id(None, id).await?.ok_or(Failure::NotFound(MENU_ITEM))?,
+            (None, None) => Err(Failure::NotFound(MENU_ITEM))?,
+        }
+    };
+    /// The sub-items of the menu of every company and of this one.
+    sub_menu_items(company: Option<CompanyId>) -> Vec<SubMenuItem> = |this, reader| {
+        reader.sub_menu_items().find_all(company).await?
+    };
+    /// A sub-item of the menu of every company, or of this one.
+    sub_menu_item(company: Option<CompanyId>, id: SubMenuItemId) -> SubMenuItem = |this, reader| {
+        let items = reader.sub_menu_items();
+        match (items.find_by_id(company, id).await?, company) {
+            (Some(item), _) => item,
+            (None, Some(_)) => items.find_by_id(None, id).await?.ok_or(Failure::NotFound(SUB_MENU_ITEM))?,
+            (None, None) => Err(Failure::NotFound(SUB_MENU_ITEM))?,
+        }
+    };
+}
+
+impl Application {
+    /// A page of the audit trail of a company, or of the platform.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    pub async fn audit_logs(
+        &self,
+        company: Option<CompanyId>,
+        filter: &AuditFilter,
+        cursor: Option<AuditCursor>,
+        limit: u64,
+        include_total: bool,
+    ) -> Result<AuditPage, Failure> {
+        let logs = self.reader().audit_logs();
+        // One more than asked for tells whether there is a next page.
+        let mut records = logs.list_for_company(company, filter, cursor, limit + 1).await?;
+        let page = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_next = records.len() > page;
+        records.truncate(page);
+        let next = records
+            .last()
+            .filter(|_| has_next)
+            .map(|record| AuditCursor { timestamp: record.timestamp, id: record.id });
+        let total = if include_total { Some(logs.count_for_company(company, filter).await?) } else { None };
+        Ok(AuditPage { records, next, total })
+    }
+}

@@ -1,0 +1,234 @@
+//! A demonstration: a company with three users, their tokens, and lines to paste.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use iam_application::{AssignUserLevels, By, Failure, IfMatch, ProvisionCompany};
+use iam_domain::{Caller, CompanyId, InvalidId, UserId};
+use iam_identity::{SigningError, TokenSigner};
+
+use crate::{Mode, Settings, StartError, StorageMode, System};
+
+/// How long the tokens are good.
+const A_DAY: u64 = 24 * 60 * 60;
+
+// Fixed ids, so that pasted lines can be repeated after a restart with the same secret.
+const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
+const SUPER_ADMIN: &str = "c0ffee00-0000-4000-8000-000000000001";
+/// The users: the level that each holds, and the id.
+const USERS: [(&str, &str); 3] = [
+    ("Admin", "c0ffee00-0000-4000-8000-00000000000a"),
+    ("Member", "c0ffee00-0000-4000-8000-00000000000b"),
+    ("Visitor", "c0ffee00-0000-4000-8000-00000000000c"),
+];
+
+/// The demonstration cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DemoError {
+    /// It would put its company into a database.
+    #[error("the demo keeps its data in memory: unset DATABASE_URL, or set USE_DATABASE=false")]
+    Database,
+    /// It would give away tokens.
+    #[error("the demo prints tokens, so it does not run in production mode")]
+    Production,
+    /// Its company could not be made.
+    #[error("the demo company cannot be made: {0}")]
+    Company(#[from] Failure),
+    /// Its tokens could not be made.
+    #[error(transparent)]
+    Token(#[from] SigningError),
+    /// One of its ids is none.
+    #[error("an id of the demo {0}")]
+    Id(#[from] InvalidId),
+}
+
+/// The permission to give a demonstration: in memory, and not in production.
+#[derive(Debug)]
+pub struct Demo(());
+
+impl Demo {
+    /// Asks whether the settings allow it.
+    ///
+    /// # Errors
+    ///
+    /// [`DemoError::Database`] or [`DemoError::Production`]; that the settings do not even say where data is kept.
+    pub fn admit(settings: &Settings) -> Result<Self, StartError> {
+        match StorageMode::try_from(&settings.database)? {
+            StorageMode::Postgres(_) => Err(DemoError::Database.into()),
+            StorageMode::InMemory if settings.server.mode == Mode::Production => Err(DemoError::Production.into()),
+            StorageMode::InMemory => Ok(Self(())),
+        }
+    }
+
+    /// Makes the company, its users and their tokens, for a server that listens on `address`.
+    ///
+    /// # Errors
+    ///
+    /// [`DemoError`]: none in practice.
+    pub async fn prepare(self, system: &System, address: SocketAddr) -> Result<DemoGuide, DemoError> {
+        let company = CompanyId::parse(COMPANY)?;
+        let super_admin = Caller { user_id: UserId::parse(SUPER_ADMIN)?, is_super_admin: true };
+        let by = By { caller: super_admin, request_id: None };
+        system.application.execute(by.clone(), ProvisionCompany { company, admin: None }).await?;
+        let levels = system.application.user_levels(company).await?;
+
+        let signer = TokenSigner::hs256(&system.secret);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let person = |name, caller: Caller| -> Result<Person, SigningError> {
+            let token = signer.sign(caller.user_id, caller.is_super_admin, now, A_DAY)?;
+            Ok(Person { name, id: caller.user_id, token })
+        };
+        let user = async |name: &'static str, id| -> Result<Person, DemoError> {
+            let user = UserId::parse(id)?;
+            let levels = levels.iter().filter(|level| level.name.as_str() == name).map(|level| level.id).collect();
+            let assign = AssignUserLevels { company, user, levels, if_match: IfMatch::default() };
+            system.application.execute(by.clone(), assign).await?;
+            Ok(person(name, Caller { user_id: user, is_super_admin: false })?)
+        };
+        let [(admin, admin_id), (member, member_id), (visitor, visitor_id)] = USERS;
+        Ok(DemoGuide {
+            base: format!("http://{}", reachable(address)),
+            company,
+            admin: user(admin, admin_id).await?,
+            member: user(member, member_id).await?,
+            visitor: user(visitor, visitor_id).await?,
+            super_admin: person("Super admin", super_admin)?,
+        })
+    }
+}
+
+/// Somebody to act as.
+#[derive(Debug, Clone)]
+struct Person {
+    name: &'static str,
+    id: UserId,
+    token: String,
+}
+
+/// What to try. Its [`Display`](fmt::Display) is for a terminal.
+#[derive(Debug, Clone)]
+pub struct DemoGuide {
+    base: String,
+    company: CompanyId,
+    admin: Person,
+    member: Person,
+    visitor: Person,
+    super_admin: Person,
+}
+
+/// Where a server that listens on every address can be reached from this machine.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+/// Shows the answer, and its status in a line below.
+const CURL: &str = r"curl -s -w '\n%{http_code}\n'";
+
+impl DemoGuide {
+    /// A line that asks as somebody, in the demo company.
+    fn ask(&self, person: &Person, path: &str) -> String {
+        let Self { base, company, .. } = self;
+        let token = &person.token;
+        format!("{CURL} -H 'Authorization: Bearer {token}' -H 'X-Company-Id: {company}' '{base}/api/iam{path}'")
+    }
+
+    /// The same with a body.
+    fn post(&self, person: &Person, path: &str, body: &str) -> String {
+        format!("{} -H 'Content-Type: application/json' -d '{body}'", self.ask(person, path))
+    }
+}
+
+impl fmt::Display for DemoGuide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { base, company, admin, member, visitor, super_admin } = self;
+        writeln!(f, "The service listens on {base}. Its API is described, and can be tried, on {base}/docs")?;
+        writeln!(f, "\nDemo company: {company}\n\nTokens, good for a day:")?;
+        for Person { name, id, token } in [admin, member, visitor, super_admin] {
+            writeln!(f, "\n{name} (user {id}):\n{token}")?;
+        }
+        writeln!(f, "\nLines to paste:")?;
+        let general = r#"{"feature":"general.read","action":"Read"}"#;
+        let risks = r#"{"feature":"risks.create","action":"Create"}"#;
+        let auditors = r#"{"name":"Auditors","description":"Look, but change nothing"}"#;
+        for (what, line) in [
+            ("Is it up?", format!("{CURL} '{base}/health'")),
+            ("Everything that the member may see and do", self.ask(member, "/permissions/current")),
+            ("The menu that the member sees", self.ask(member, "/navigation")),
+            ("May the admin read? Yes, and the level that decided is named", self.post(admin, "/check", general)),
+            (
+                "May the admin create risks? No: the company does not have that module",
+                self.post(admin, "/check", risks),
+            ),
+            ("The user levels of the company", self.ask(admin, "/user-levels")),
+            ("One more; the second time its name is taken", self.post(admin, "/user-levels", auditors)),
+            ("The visitor may not do that", self.post(visitor, "/user-levels", auditors)),
+        ] {
+            writeln!(f, "\n# {what}\n{line}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use iam_domain::{Action, Reason};
+    use iam_permissions_cache::{FeatureRef, Question, Subject};
+
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)]) -> Settings {
+        let environment: BTreeMap<_, _> = variables.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        Settings::load(&environment).unwrap()
+    }
+
+    #[test]
+    fn it_stays_away_from_databases_and_production() {
+        let admit =
+            |variables: &[(&str, &str)]| Demo::admit(&settings(variables)).map(drop).map_err(|error| error.to_string());
+        let url = ("DATABASE_URL", "postgres://localhost/iam");
+        assert!(admit(&[url]).unwrap_err().contains("unset DATABASE_URL"));
+        assert!(admit(&[url, ("USE_DATABASE", "false")]).is_ok());
+        assert!(admit(&[("IAM__SERVER__MODE", "production")]).unwrap_err().contains("production"));
+        assert!(admit(&[("USE_DATABASE", "true")]).unwrap_err().contains("DATABASE_URL is not set"));
+    }
+
+    #[tokio::test]
+    async fn the_guide_holds_tokens_that_work_and_decisions_that_are_as_it_says() {
+        let settings = settings(&[]);
+        let demo = Demo::admit(&settings).unwrap();
+        let system = System::start(&settings).await.unwrap();
+        let guide = demo.prepare(&system, "0.0.0.0:4000".parse().unwrap()).await.unwrap();
+
+        for (person, is_super_admin) in
+            [(&guide.admin, false), (&guide.member, false), (&guide.visitor, false), (&guide.super_admin, true)]
+        {
+            let caller = system.verifier.verify(Some(&format!("Bearer {}", person.token))).unwrap();
+            assert_eq!(caller, Caller { user_id: person.id, is_super_admin });
+        }
+
+        let check = async |feature, action: &str| {
+            let feature = FeatureRef::parse(feature);
+            let action = Action::parse(action).unwrap();
+            let question = Question::Feature { feature, action, least_scope: None };
+            let permissions = system.application.permissions();
+            permissions.check(guide.company, Subject::User(guide.admin.id), &question).await.unwrap().value
+        };
+        assert!(check("general.read", "Read").await.allowed);
+        assert_eq!(check("risks.create", "Create").await.reason, Reason::FeatureModuleMissing);
+
+        let text = guide.to_string();
+        assert!(text.contains("http://127.0.0.1:4000/docs"));
+        let curls: Vec<_> = text.lines().filter(|line| line.starts_with("curl ")).collect();
+        assert_eq!(curls.len(), 8);
+        assert!(curls.iter().all(|line| line.matches('\'').count() % 2 == 0 && line.contains("127.0.0.1:4000")));
+    }
+}

@@ -1,0 +1,57 @@
+//! The composition root of the IAM service: raw settings in, wired services out.
+//!
+//! This is the only crate that names concrete storage adapters, and the only one that reads the environment. It knows no
+//! HTTP: whoever serves the services (the binary `iam-http`, a test, another program) takes them from [`System`].
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! use iam_composition::{Settings, System};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), iam_composition::StartError> {
+//! // A program takes `iam_composition::environment()`.
+//! let environment = BTreeMap::from([("IAM__SERVER__MODE".to_owned(), "development".to_owned())]);
+//! let settings = Settings::load(&environment)?;
+//!
+//! let system = System::start(&settings).await?;
+//! assert!(system.probe.readiness().is_ready());
+//! let views = system.application.views().await.unwrap_or_default();
+//! assert_eq!(views.len(), 14);
+//!
+//! system.drain(); // The probe says so, and load balancers turn away.
+//! assert!(!system.probe.readiness().is_ready());
+//! system.stop().await; // Changes under way end first.
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What can be relied upon
+//!
+//! * **Settings** come from defaults, then a TOML file, then the environment ([`Settings::load`]). A key that does not
+//!   exist is an error that names it. Every key is described in `docs/settings.md`.
+//! * **Secrets** are never printed: not by `Debug`, not in errors, not in logs. Production does not start with a secret
+//!   that can be guessed ([`signing_secret`]).
+//! * **Storage** is PostgreSQL or memory, by rules that leave nothing to guess ([`StorageMode::select`]).
+//! * **Starting** needs no database that is up. Until it is, and its schema is current, the process says through its
+//!   probe what it waits for. It never changes the schema.
+//! * **Stopping** ([`System::drain`], then [`System::stop`]) loses no change that was begun.
+
+mod demo;
+mod mode;
+mod monitor;
+mod probe;
+mod secret;
+mod settings;
+mod telemetry;
+mod wiring;
+
+pub use demo::{Demo, DemoError, DemoGuide};
+pub use mode::{ModeError, StorageMode};
+pub use secret::{SecretError, signing_secret};
+pub use settings::{
+    AdminSettings, AuthSettings, DatabaseSettings, LogFormat, LogSettings, Mode, Origins, RateLimitSettings,
+    ServerSettings, Settings, SettingsError, environment,
+};
+pub use telemetry::{Metrics, TelemetryError, log_to_stderr};
+pub use wiring::{StartError, System};

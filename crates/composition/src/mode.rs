@@ -1,0 +1,101 @@
+//! Which storage the service runs on.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::DatabaseSettings;
+
+/// Where data is kept.
+#[derive(Debug, Clone)]
+pub enum StorageMode {
+    /// In this process, until it ends.
+    InMemory,
+    /// In the PostgreSQL database at this URL.
+    Postgres(SecretString),
+}
+
+/// The settings do not say where data is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ModeError {
+    /// A database is wanted, but which?
+    #[error("USE_DATABASE is true, but DATABASE_URL is not set")]
+    MissingUrl,
+    /// Neither yes nor no.
+    #[error("USE_DATABASE must be true or false")]
+    UnknownChoice,
+    /// The URL cannot be read, or is another database's. It is not repeated, since it may hold a password.
+    #[error("DATABASE_URL is not a valid PostgreSQL URL (postgres://user:password@host:port/database)")]
+    InvalidUrl,
+}
+
+impl StorageMode {
+    /// PostgreSQL when there is a URL and `use_database` is not `false`; memory when there is none or it is. An empty URL
+    /// is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ModeError`] when `use_database` is `true` without a URL or neither `true` nor `false`, and when the URL in use is
+    /// not PostgreSQL's.
+    pub fn select(url: Option<&SecretString>, use_database: Option<&str>) -> Result<Self, ModeError> {
+        let url = url.filter(|url| !url.expose_secret().is_empty());
+        match (url, use_database.filter(|choice| !choice.is_empty())) {
+            (_, Some("false")) | (None, None) => Ok(Self::InMemory),
+            (Some(url), None | Some("true")) if is_postgres(url) => Ok(Self::Postgres(url.clone())),
+            (Some(_), None | Some("true")) => Err(ModeError::InvalidUrl),
+            (None, Some("true")) => Err(ModeError::MissingUrl),
+            (_, Some(_)) => Err(ModeError::UnknownChoice),
+        }
+    }
+}
+
+impl TryFrom<&DatabaseSettings> for StorageMode {
+    type Error = ModeError;
+
+    fn try_from(settings: &DatabaseSettings) -> Result<Self, ModeError> {
+        Self::select(settings.url.as_ref(), settings.use_database.as_deref())
+    }
+}
+
+/// Whether the URL is meant for PostgreSQL. Whether all of it can be read is for the adapter to say.
+fn is_postgres(url: &SecretString) -> bool {
+    matches!(url.expose_secret().split_once("://"), Some(("postgres" | "postgresql", _)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_combination_selects_one_storage_or_says_why_not() {
+        const URL: &str = "postgres://iam:hunter2@localhost/iam";
+        let cases = [
+            (None, None, Ok("memory")),
+            (None, Some(""), Ok("memory")),
+            (None, Some("false"), Ok("memory")),
+            (None, Some("true"), Err(ModeError::MissingUrl)),
+            (None, Some("yes"), Err(ModeError::UnknownChoice)),
+            (Some(""), None, Ok("memory")),
+            (Some(""), Some(""), Ok("memory")),
+            (Some(""), Some("false"), Ok("memory")),
+            (Some(""), Some("true"), Err(ModeError::MissingUrl)),
+            (Some(""), Some("1"), Err(ModeError::UnknownChoice)),
+            (Some(URL), None, Ok("postgres")),
+            (Some(URL), Some(""), Ok("postgres")),
+            (Some(URL), Some("false"), Ok("memory")),
+            (Some(URL), Some("true"), Ok("postgres")),
+            (Some(URL), Some("TRUE"), Err(ModeError::UnknownChoice)),
+            (Some("postgresql://localhost/iam"), None, Ok("postgres")),
+            (Some("mysql://localhost/iam"), None, Err(ModeError::InvalidUrl)),
+            (Some("localhost:5432"), Some("true"), Err(ModeError::InvalidUrl)),
+            (Some("mysql://localhost/iam"), Some("false"), Ok("memory")),
+            (Some("mysql://localhost/iam"), Some("no"), Err(ModeError::UnknownChoice)),
+        ];
+        for (url, use_database, expected) in cases {
+            let url_setting = url.map(SecretString::from);
+            let selected = StorageMode::select(url_setting.as_ref(), use_database).map(|mode| match mode {
+                StorageMode::InMemory => "memory",
+                StorageMode::Postgres(_) => "postgres",
+            });
+            assert_eq!(selected, expected, "DATABASE_URL={url:?} USE_DATABASE={use_database:?}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Waits for the database and its schema. It looks, and changes nothing.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use iam_storage::Health;
+use iam_storage_postgres::PostgresStorage;
+use migration::MigrationError;
+
+use crate::probe::Progress;
+
+/// How long to wait before the second look, and before each one once the database answers.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest wait for a database that does not answer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// Looks until the database answers and has the schema that this program needs.
+pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Progress>) {
+    first_contact(storage.as_ref()).await;
+    tracing::info!("[Database] PostgreSQL connection established");
+    while let Some(problem) = schema_problem(migration::pending(&storage.connection()).await) {
+        let is_new = progress.is_waiting(problem.text.clone());
+        if is_new {
+            tracing::warn!(cause = problem.cause, "not ready: {}", problem.text);
+        }
+        tokio::time::sleep(FIRST_PAUSE).await;
+    }
+    progress.is_ready();
+    tracing::info!("the schema is up to date: ready for requests");
+}
+
+async fn first_contact(storage: &dyn Health) {
+    for pause in pauses() {
+        let Err(error) = storage.ping().await else { return };
+        let again_in_seconds = pause.as_secs();
+        tracing::warn!(cause = causes(&error), again_in_seconds, "the database cannot be reached");
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Each twice as long as the one before, up to the longest, for ever.
+fn pauses() -> impl Iterator<Item = Duration> {
+    std::iter::successors(Some(FIRST_PAUSE), |pause| Some((*pause * 2).min(LONGEST_PAUSE)))
+}
+
+/// Why the schema cannot be used: in words for everybody, and what was behind it for the log.
+struct Problem {
+    text: String,
+    cause: Option<String>,
+}
+
+fn schema_problem(pending: Result<Vec<String>, MigrationError>) -> Option<Problem> {
+    let pending = match pending {
+        // After a rollback the database has more than this program needs.
+        Ok(pending) | Err(MigrationError::Ahead { pending, .. } | MigrationError::Behind { pending }) => pending,
+        Err(error) => {
+            let text = "the schema cannot be checked".to_owned();
+            return Some(Problem { text, cause: Some(causes(&error)) });
+        }
+    };
+    (!pending.is_empty()).then(|| Problem {
+        text: format!("schema is behind: {} migrations pending (run the migration command)", pending.len()),
+        cause: None,
+    })
+}
+
+/// An error with what caused it. Errors of the database name users and hosts, never passwords.
+fn causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    let mut texts: Vec<_> = causes.map(ToString::to_string).collect();
+    // Some errors repeat their cause.
+    texts.dedup_by(|cause, error| error.ends_with(cause.as_str()));
+    texts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(pending: Result<Vec<String>, MigrationError>) -> Option<String> {
+        schema_problem(pending).map(|problem| problem.text)
+    }
+
+    #[test]
+    fn only_missing_migrations_hold_the_service_back() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let ahead = |pending| MigrationError::Ahead { unknown: names(&["m9"]), pending: names(pending) };
+        let behind = |n| Some(format!("schema is behind: {n} migrations pending (run the migration command)"));
+        assert_eq!(text(Ok(names(&[]))), None);
+        assert_eq!(text(Err(ahead(&[]))), None);
+        assert_eq!(text(Ok(names(&["m1", "m2"]))), behind(2));
+        assert_eq!(text(Err(ahead(&["m1"]))), behind(1));
+    }
+
+    #[test]
+    fn the_database_is_looked_for_less_and_less_often() {
+        let seconds: Vec<_> = pauses().map(|pause| pause.as_secs()).take(6).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 15, 15]);
+    }
+}

@@ -1,0 +1,129 @@
+//! How the process is: what it answers to probes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use iam_application::{Check, Probe, Readiness};
+use iam_storage::Health;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+/// How long the storage may take to give a sign of life.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+
+/// How far the process is between its start and its end.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// Why the storage is not ready yet. Once it is ready it stays so: a database that is lost later is lost for every
+    /// replica, and taking all of them out of service helps nobody.
+    storage: watch::Sender<Option<String>>,
+    draining: AtomicBool,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let waiting = "waiting for the first contact with the database".to_owned();
+        Self { storage: watch::Sender::new(Some(waiting)), draining: AtomicBool::new(false) }
+    }
+}
+
+impl Progress {
+    /// The storage can be used.
+    pub(crate) fn is_ready(&self) {
+        self.storage.send_replace(None);
+    }
+
+    /// The storage cannot be used yet. Says whether the reason is a new one.
+    pub(crate) fn is_waiting(&self, problem: String) -> bool {
+        self.storage.send_if_modified(|current| {
+            let is_new = current.as_ref() != Some(&problem);
+            *current = Some(problem);
+            is_new
+        })
+    }
+
+    pub(crate) async fn ready(&self) {
+        // The sender is ours, so it lasts as long as this.
+        let _ = self.storage.subscribe().wait_for(Option::is_none).await;
+    }
+
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+}
+
+/// Answers to probes.
+pub(crate) struct SystemProbe {
+    storage: Arc<dyn Health>,
+    progress: Arc<Progress>,
+    runtime: Handle,
+}
+
+impl SystemProbe {
+    /// Call it on the runtime of the storage.
+    pub(crate) fn new(storage: Arc<dyn Health>, progress: Arc<Progress>) -> Self {
+        Self { storage, progress, runtime: Handle::current() }
+    }
+}
+
+#[async_trait]
+impl Probe for SystemProbe {
+    async fn storage_is_healthy(&self) -> bool {
+        let storage = Arc::clone(&self.storage);
+        let ping = self.runtime.spawn(async move { tokio::time::timeout(SIGN_OF_LIFE, storage.ping()).await });
+        matches!(ping.await, Ok(Ok(Ok(()))))
+    }
+
+    fn readiness(&self) -> Readiness {
+        let draining = self.progress.draining.load(Ordering::Acquire);
+        Readiness {
+            checks: vec![
+                Check { name: "storage", problem: self.progress.storage.borrow().clone() },
+                Check { name: "shutdown", problem: draining.then(|| "draining".to_owned()) },
+            ],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use iam_storage::StorageError;
+
+    use super::*;
+
+    struct Storage(Result<(), ()>);
+
+    #[async_trait]
+    impl Health for Storage {
+        async fn ping(&self) -> iam_storage::Result<()> {
+            self.0.map_err(|()| StorageError::Unavailable { retryable: false, source: None })
+        }
+    }
+
+    fn problems(probe: &dyn Probe) -> Vec<String> {
+        probe.readiness().checks.into_iter().filter_map(|check| check.problem).collect()
+    }
+
+    #[tokio::test]
+    async fn requests_are_welcome_between_the_first_contact_and_the_drain() {
+        let progress = Arc::<Progress>::default();
+        let probe = SystemProbe::new(Arc::new(Storage(Ok(()))), Arc::clone(&progress));
+        assert_eq!(problems(&probe), ["waiting for the first contact with the database"]);
+        assert!(progress.is_waiting("schema is behind".to_owned()));
+        assert!(!progress.is_waiting("schema is behind".to_owned()));
+        assert_eq!(problems(&probe), ["schema is behind"]);
+        progress.is_ready();
+        progress.ready().await;
+        assert!(probe.readiness().is_ready());
+        progress.drain();
+        assert_eq!(problems(&probe), ["draining"]);
+    }
+
+    #[tokio::test]
+    async fn a_storage_is_as_healthy_as_its_answer() {
+        assert!(SystemProbe::new(Arc::new(Storage(Ok(()))), Arc::default()).storage_is_healthy().await);
+        assert!(!SystemProbe::new(Arc::new(Storage(Err(()))), Arc::default()).storage_is_healthy().await);
+    }
+}

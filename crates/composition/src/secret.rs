@@ -1,0 +1,152 @@
+//! Which secrets may sign tokens.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use iam_identity::MIN_SECRET_BYTES;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::Mode;
+
+/// Secrets from tutorials, examples and other products' defaults, by their letters and digits in lower case.
+const WELL_KNOWN: [&str; 34] = [
+    "secret",
+    "secretkey",
+    "mysecret",
+    "mysecretkey",
+    "supersecret",
+    "supersecretkey",
+    "topsecret",
+    "jwtsecret",
+    "jwtsecretkey",
+    "devsecret",
+    "testsecret",
+    "password",
+    "changeme",
+    "changethis",
+    "changethissecret",
+    "changemeinproduction",
+    "changethisinproduction",
+    "pleasechangemeinproduction",
+    "replaceme",
+    "yoursecret",
+    "yoursecretkey",
+    "yoursecretkeyhere",
+    "yoursecretkeychangeinproduction",
+    "yoursecretkeychangethisinproduction",
+    "yourjwtsecret",
+    "yourjwtsecretkey",
+    "yoursupersecretkey",
+    "yoursupersecretjwtkey",
+    "yoursupersecretjwtkeychangeinproduction",
+    "yoursupersecretjwtkeychangethisinproduction",
+    "your256bitsecret",
+    "astringsecretatleast256bitslong",
+    "supersecretjwttokenwithatleast32characterslong",
+    // The one of this repository's own examples.
+    "asecretofatleastthirtytwobytes",
+];
+
+/// The secret is not fit for production. It is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// There is none.
+    #[error("JWT_SECRET is not set: production mode needs one of at least {MIN_SECRET_BYTES} bytes")]
+    Missing,
+    /// It can be guessed by trying.
+    #[error("JWT_SECRET has {0} bytes: production mode needs at least {MIN_SECRET_BYTES}")]
+    Short(usize),
+    /// It can be guessed by reading.
+    #[error("JWT_SECRET is a well-known or repetitive text: production mode needs a random one")]
+    WellKnown,
+}
+
+/// The secret that signs tokens. Development makes one up where none is set.
+///
+/// # Errors
+///
+/// [`SecretError`] in production without a secret that is fit for it.
+pub fn signing_secret(mode: Mode, configured: Option<&SecretString>) -> Result<SecretString, SecretError> {
+    let configured = configured.filter(|secret| !secret.expose_secret().is_empty());
+    match (configured, mode) {
+        (Some(secret), Mode::Production) => check(secret.expose_secret()).map(|()| secret.clone()),
+        (Some(secret), Mode::Development) => Ok(secret.clone()),
+        (None, Mode::Production) => Err(SecretError::Missing),
+        (None, Mode::Development) => {
+            tracing::warn!("JWT_SECRET is not set: a random one is used, and tokens do not survive a restart");
+            Ok(URL_SAFE_NO_PAD.encode(rand::random::<[u8; MIN_SECRET_BYTES]>()).into())
+        }
+    }
+}
+
+fn check(secret: &str) -> Result<(), SecretError> {
+    if is_well_known(secret) || is_repetitive(secret.as_bytes()) {
+        return Err(SecretError::WellKnown);
+    }
+    if secret.len() < MIN_SECRET_BYTES {
+        return Err(SecretError::Short(secret.len()));
+    }
+    Ok(())
+}
+
+/// Whether it is one of the list, however it is spelt: `Change-Me!` is `changeme`.
+fn is_well_known(secret: &str) -> bool {
+    let plain: String = secret.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    WELL_KNOWN.contains(&plain.as_str())
+}
+
+/// Whether it says the same at least twice, and nothing else: `aaaa`, `abcabcab`.
+fn is_repetitive(secret: &[u8]) -> bool {
+    (1..=secret.len() / 2).any(|period| secret.iter().zip(secret.iter().skip(period)).all(|(a, b)| a == b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn production(secret: &str) -> Result<(), SecretError> {
+        signing_secret(Mode::Production, Some(&secret.into())).map(drop)
+    }
+
+    #[test]
+    fn production_refuses_what_can_be_guessed() {
+        assert_eq!(signing_secret(Mode::Production, None).unwrap_err(), SecretError::Missing);
+        assert_eq!(production(""), Err(SecretError::Missing));
+        assert_eq!(production("Kq3vR8xY2mN5pL7wT9zB4cF6hJ1dG0s"), Err(SecretError::Short(31)));
+        assert_eq!(production("Kq3vR8xY2mN5pL7wT9zB4cF6hJ1dG0sA"), Ok(()));
+        for known in [
+            "secret",
+            "changeme",
+            "CHANGE_ME",
+            "dev-secret",
+            "your-secret-key",
+            "your-256-bit-secret",
+            "your-super-secret-jwt-key-change-in-production",
+            "Your_Super_Secret_JWT_Key_Change_In_Production!",
+            "super-secret-jwt-token-with-at-least-32-characters-long",
+            "a-string-secret-at-least-256-bits-long",
+            &"x".repeat(64),
+            &"dev-secret-".repeat(4),
+            "0123456789abcdef0123456789abcdef01",
+        ] {
+            assert_eq!(production(known), Err(SecretError::WellKnown), "{known}");
+        }
+    }
+
+    #[test]
+    fn development_takes_any_secret_and_makes_up_a_missing_one() {
+        let secret = |configured: Option<&str>| {
+            let configured = configured.map(SecretString::from);
+            signing_secret(Mode::Development, configured.as_ref()).unwrap().expose_secret().to_owned()
+        };
+        assert_eq!(secret(Some("dev-secret")), "dev-secret");
+        let made_up = secret(None);
+        assert_eq!(check(&made_up), Ok(()));
+        assert_ne!(made_up, secret(Some("")));
+    }
+
+    #[test]
+    fn no_message_repeats_the_secret() {
+        let error = production("hunter2hunter2hunter2").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,647 @@
+//! What an operator can set: defaults, then a TOML file, then the environment.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::{Config, ConfigError, File, FileFormat};
+use secrecy::SecretString;
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// Names the TOML file.
+const FILE: &str = "IAM_CONFIG";
+/// Begins a variable that sets any key: `IAM__SECTION__KEY`.
+const PREFIX: &str = "IAM__";
+/// Variables with a name of their own. They win over their `IAM__` twins.
+const PLAIN_NAMES: [(&str, &str); 4] = [
+    ("PORT", "server.port"),
+    ("DATABASE_URL", "database.url"),
+    ("USE_DATABASE", "database.use_database"),
+    ("JWT_SECRET", "auth.jwt_secret"),
+];
+
+/// The environment of this process: the only place of the service that reads it. What is not Unicode is kept with
+/// replacement characters, so that a value which cannot be read does not count as not set.
+#[must_use]
+pub fn environment() -> BTreeMap<String, String> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+}
+
+/// Everything that can be set. Secrets in it are never printed.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The API.
+    pub server: ServerSettings,
+    /// The port for operators.
+    pub admin: AdminSettings,
+    /// Where data is kept.
+    pub database: DatabaseSettings,
+    /// Who may call.
+    pub auth: AuthSettings,
+    /// How often one may call.
+    pub rate_limit: RateLimitSettings,
+    /// What is logged.
+    pub log: LogSettings,
+}
+
+/// How strict the service is about its own settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// For one's own machine: a missing secret is made up, every origin may call.
+    #[default]
+    Development,
+    /// For everything else.
+    Production,
+}
+
+/// The API.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerSettings {
+    /// `development` or `production`.
+    pub mode: Mode,
+    /// The address or name that it listens on.
+    pub host: String,
+    /// The port that it listens on; 0 is any free one.
+    #[serde(deserialize_with = "port")]
+    pub port: u16,
+    /// How long requests are still taken after `/readyz` says that the process ends.
+    #[serde(deserialize_with = "duration")]
+    pub drain_delay: Duration,
+    /// How long a request may take.
+    #[serde(deserialize_with = "duration")]
+    pub request_timeout: Duration,
+    /// How long running requests may take at the end.
+    #[serde(deserialize_with = "duration")]
+    pub shutdown_timeout: Duration,
+    /// Threads that serve requests; left out: one a core.
+    pub workers: Option<NonZeroUsize>,
+    /// The web origins that may call from browsers; `*` is every one. Left out: every one in development, none in
+    /// production.
+    pub cors_origins: Option<Origins>,
+}
+
+/// Web origins: an array in the file, separated by commas in the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origins(pub Vec<String>);
+
+/// The port for operators: metrics.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminSettings {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// The address or name that it listens on.
+    pub host: String,
+    /// The port that it listens on; 0 is any free one.
+    #[serde(deserialize_with = "port")]
+    pub port: u16,
+}
+
+/// Where data is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseSettings {
+    /// Where PostgreSQL is.
+    pub url: Option<SecretString>,
+    /// `true` or `false`; see [`StorageMode`](crate::StorageMode).
+    pub use_database: Option<String>,
+    /// The most connections.
+    pub max_connections: NonZeroU32,
+    /// The connections that are kept open.
+    pub min_connections: u32,
+    /// How long an operation waits for a connection, including the time to open one.
+    #[serde(deserialize_with = "duration")]
+    pub acquire_timeout: Duration,
+    /// When an unused connection is closed; 0: never.
+    #[serde(deserialize_with = "duration")]
+    pub idle_timeout: Duration,
+    /// When a connection is closed, used or not; 0: never.
+    #[serde(deserialize_with = "duration")]
+    pub max_lifetime: Duration,
+    /// How long a statement may run; 0: as long as it takes.
+    #[serde(deserialize_with = "duration")]
+    pub statement_timeout: Duration,
+    /// How long a statement waits for a lock; 0: as long as it takes.
+    #[serde(deserialize_with = "duration")]
+    pub lock_timeout: Duration,
+    /// Statements that take longer are logged.
+    #[serde(deserialize_with = "duration")]
+    pub slow_statement: Duration,
+}
+
+/// Who may call.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthSettings {
+    /// What signs the tokens (HS256).
+    pub jwt_secret: Option<SecretString>,
+}
+
+/// How often one caller may call each replica. Off unless set.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimitSettings {
+    /// Requests per second in the long run.
+    pub per_second: Option<NonZeroU32>,
+    /// Requests at once; left out: those of one second.
+    pub burst: Option<NonZeroU32>,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// Levels, also by module: `info,iam_http=debug`.
+    pub filter: String,
+    /// `text` or `json`.
+    pub format: LogFormat,
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            host: "127.0.0.1".to_owned(),
+            port: 3001,
+            drain_delay: Duration::ZERO,
+            request_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(20),
+            workers: None,
+            cors_origins: None,
+        }
+    }
+}
+
+impl Default for AdminSettings {
+    fn default() -> Self {
+        Self { enabled: true, host: "127.0.0.1".to_owned(), port: 9464 }
+    }
+}
+
+impl Default for DatabaseSettings {
+    fn default() -> Self {
+        Self {
+            url: None,
+            use_database: None,
+            max_connections: const { NonZeroU32::new(10).unwrap() },
+            min_connections: 0,
+            acquire_timeout: Duration::from_secs(3),
+            idle_timeout: Duration::from_secs(10 * 60),
+            max_lifetime: Duration::from_secs(30 * 60),
+            statement_timeout: Duration::from_secs(5),
+            lock_timeout: Duration::from_secs(2),
+            slow_statement: Duration::from_millis(200),
+        }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::default() }
+    }
+}
+
+impl ServerSettings {
+    /// The web origins that may call from browsers.
+    #[must_use]
+    pub fn allowed_origins(&self) -> Vec<String> {
+        match (&self.cors_origins, self.mode) {
+            (Some(Origins(origins)), _) => origins.clone(),
+            (None, Mode::Development) => vec!["*".to_owned()],
+            (None, Mode::Production) => Vec::new(),
+        }
+    }
+}
+
+impl RateLimitSettings {
+    /// The requests per second and at once, if there is a limit.
+    #[must_use]
+    pub fn limit(&self) -> Option<(NonZeroU32, NonZeroU32)> {
+        self.per_second.map(|per_second| (per_second, self.burst.unwrap_or(per_second)))
+    }
+}
+
+/// The settings cannot be used. Messages name keys, never values: any of them may be a secret in the wrong place.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// There is no such file, or it may not be read.
+    #[error("IAM_CONFIG: cannot read {}: {source}", .path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no TOML.
+    #[error("{}: {problem}", .path.display())]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// Where it ends to be TOML.
+        problem: String,
+    },
+    /// A variable begins with `IAM__` but cannot name a setting.
+    #[error("{0}: not a setting, expected IAM__SECTION__KEY")]
+    Variable(String),
+    /// A key does not exist, or its value does not fit.
+    #[error("{key}: {problem}")]
+    Invalid {
+        /// Which key: `server.port`.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl SettingsError {
+    fn invalid(key: &str, error: ConfigError) -> Self {
+        // The variable is what most operators have in front of them.
+        let key = match PLAIN_NAMES.iter().find(|(_, plain)| *plain == key) {
+            Some((name, _)) => format!("{key} ({name})"),
+            None => key.to_owned(),
+        };
+        Self::Invalid { key, problem: problem(error) }
+    }
+}
+
+/// What is wrong, without the value that is.
+fn problem(error: ConfigError) -> String {
+    match error {
+        ConfigError::Type { expected, .. } => format!("must be {expected}"),
+        ConfigError::At { error, .. } => problem(*error),
+        other => other.to_string(),
+    }
+}
+
+impl Settings {
+    /// Reads the file that `IAM_CONFIG` names, if any, and then the environment, which wins. Empty variables count as
+    /// not set.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`] names the file, the variable or the key.
+    pub fn load(environment: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
+        let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+        let mut builder = Config::builder();
+        if let Some(path) = variable(FILE) {
+            builder = builder.add_source(file(path.into())?);
+        }
+        for (name, value) in environment.iter().filter(|(_, value)| !value.is_empty()) {
+            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            let key = rest.to_ascii_lowercase().replace("__", ".");
+            let unknown = || SettingsError::Variable(name.clone());
+            if key.split('.').count() != 2 {
+                return Err(unknown());
+            }
+            builder = builder.set_override(key, value.as_str()).map_err(|_| unknown())?;
+        }
+        for (name, key) in PLAIN_NAMES {
+            let value = variable(name).map(String::as_str);
+            builder = builder.set_override_option(key, value).map_err(|error| SettingsError::invalid(key, error))?;
+        }
+        let config = builder.build().map_err(|error| SettingsError::invalid("settings", error))?;
+        serde_path_to_error::deserialize(config)
+            .map_err(|error| SettingsError::invalid(&error.path().to_string(), error.into_inner()))
+    }
+}
+
+/// The file's content, once it has shown to be TOML.
+fn file(path: PathBuf) -> Result<Config, SettingsError> {
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) => return Err(SettingsError::File { path, source }),
+    };
+    // The first line says where; the others repeat the file's own text, which may hold secrets.
+    let parsed = Config::builder().add_source(File::from_str(&text, FileFormat::Toml)).build();
+    parsed.map_err(|error| SettingsError::Syntax {
+        path,
+        problem: error.to_string().lines().next().unwrap_or_default().to_owned(),
+    })
+}
+
+/// `500ms`, `5s`, `2m`, `1h`; 0 needs no unit.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let number = number.parse::<u64>().ok()?;
+    let millis = match unit {
+        "" if number == 0 => 0,
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.checked_mul(millis).map(Duration::from_millis)
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).ok_or_else(|| D::Error::custom("must be a duration such as 500ms, 5s, 2m or 1h"))
+}
+
+fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| D::Error::custom("must be a number from 0 to 65535"))
+}
+
+/// Reads one of a few words.
+macro_rules! word {
+    ($type:ident: $($word:literal => $variant:ident),+; $problem:literal) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                match String::deserialize(deserializer)?.as_str() {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(D::Error::custom($problem)),
+                }
+            }
+        }
+    };
+}
+
+word!(Mode: "development" => Development, "production" => Production; "must be development or production");
+word!(LogFormat: "text" => Text, "json" => Json; "must be text or json");
+
+impl<'de> Deserialize<'de> for Origins {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OriginsVisitor;
+
+        impl<'de> Visitor<'de> for OriginsVisitor {
+            type Value = Origins;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("origins")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Origins, E> {
+                Ok(Origins(text.split(',').map(|origin| origin.trim().to_owned()).collect()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Origins, A::Error> {
+                let mut origins = Vec::new();
+                while let Some(origin) = seq.next_element()? {
+                    origins.push(origin);
+                }
+                Ok(Origins(origins))
+            }
+        }
+
+        deserializer.deserialize_any(OriginsVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn load(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        Settings::load(&variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect())
+    }
+
+    /// The error, in all the ways in which it could be printed.
+    fn error(variables: &[(&str, &str)]) -> String {
+        let error = load(variables).unwrap_err();
+        format!("{error}\n{error:?}")
+    }
+
+    /// A settings file that lasts as long as this.
+    struct TempFile(PathBuf);
+
+    impl TempFile {
+        fn new(name: &str, text: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("iam-settings-{}-{name}.toml", std::process::id()));
+            std::fs::write(&path, text).unwrap();
+            Self(path)
+        }
+
+        fn variable(&self) -> (&str, &str) {
+            (FILE, self.0.to_str().unwrap())
+        }
+    }
+
+    impl Drop for TempFile {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    fn exposed(secret: Option<&SecretString>) -> Option<&str> {
+        secret.map(ExposeSecret::expose_secret)
+    }
+
+    #[test]
+    fn what_is_not_set_has_its_default() {
+        let settings = load(&[("HOME", "/root"), ("IAM_PORT", "tcp://10.0.0.1:80")]).unwrap();
+        assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
+        assert_eq!((settings.server.host.as_str(), settings.server.port), ("127.0.0.1", 3001));
+        assert_eq!(settings.server.mode, Mode::Development);
+        assert_eq!(settings.rate_limit.limit(), None);
+    }
+
+    #[test]
+    fn an_empty_variable_is_not_set() {
+        let file = TempFile::new("empty", "server.port = 4000");
+        let names = ["PORT", "DATABASE_URL", "USE_DATABASE", "JWT_SECRET", "IAM__SERVER__PORT", "IAM__NO__SUCH", FILE];
+        let mut variables = names.map(|name| (name, "")).to_vec();
+        assert_eq!(load(&variables).unwrap().server.port, 3001);
+        assert!(load(&variables).unwrap().database.url.is_none());
+        variables.pop();
+        variables.push(file.variable());
+        assert_eq!(load(&variables).unwrap().server.port, 4000);
+    }
+
+    #[test]
+    fn a_plain_name_wins_over_its_twin_and_the_environment_over_the_file() {
+        let file = TempFile::new(
+            "precedence",
+            r#"
+                server = { port = 1, host = "of-file", mode = "production" }
+                database = { url = "postgres://file", use_database = false }
+                auth.jwt_secret = "of-file"
+            "#,
+        );
+        let settings = load(&[file.variable()]).unwrap();
+        assert_eq!((settings.server.port, settings.server.host.as_str()), (1, "of-file"));
+        assert_eq!(settings.database.use_database.as_deref(), Some("false"));
+
+        let twins = [
+            ("IAM__SERVER__PORT", "2"),
+            ("IAM__DATABASE__URL", "postgres://twin"),
+            ("IAM__DATABASE__USE_DATABASE", "twin"),
+            ("IAM__AUTH__JWT_SECRET", "of-twin"),
+        ];
+        let settings = load(&[&[file.variable()], &twins[..]].concat()).unwrap();
+        assert_eq!((settings.server.port, settings.server.host.as_str()), (2, "of-file"));
+        assert_eq!(exposed(settings.database.url.as_ref()), Some("postgres://twin"));
+        assert_eq!(settings.database.use_database.as_deref(), Some("twin"));
+        assert_eq!(exposed(settings.auth.jwt_secret.as_ref()), Some("of-twin"));
+
+        let plain = [
+            ("PORT", "3"),
+            ("DATABASE_URL", "postgres://plain"),
+            ("USE_DATABASE", "plain"),
+            ("JWT_SECRET", "of-plain"),
+        ];
+        let settings = load(&[&[file.variable()], &twins[..], &plain[..]].concat()).unwrap();
+        assert_eq!(settings.server.port, 3);
+        assert_eq!(exposed(settings.database.url.as_ref()), Some("postgres://plain"));
+        assert_eq!(settings.database.use_database.as_deref(), Some("plain"));
+        assert_eq!(exposed(settings.auth.jwt_secret.as_ref()), Some("of-plain"));
+        assert_eq!(settings.server.mode, Mode::Production);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        for variable in ["IAM__SERVER__PROT", "IAM__SERVER__PORT__X", "IAM__SERVER", "IAM__", "IAM__SERVER__A[0"] {
+            assert!(load(&[(variable, "1")]).is_err(), "{variable}");
+        }
+        assert!(error(&[("IAM__SERVER__PROT", "1")]).starts_with("server.prot: "));
+        assert!(error(&[("IAM__SEVER__PORT", "1")]).starts_with("sever: "));
+        assert!(error(&[("IAM__SERVER__PORT__X", "1")]).starts_with("IAM__SERVER__PORT__X: "));
+        let file = TempFile::new("unknown", "[database]\nmax_conections = 3");
+        assert!(error(&[file.variable()]).starts_with("database.max_conections: "));
+        let file = TempFile::new("unknown-section", "[databse]\nmax_connections = 3");
+        assert!(error(&[file.variable()]).starts_with("databse: "));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_named() {
+        assert!(error(&[(FILE, "/no/such/file")]).starts_with("IAM_CONFIG: cannot read /no/such/file: "));
+        let file = TempFile::new("syntax", "[auth]\njwt_secret = \"hunter2");
+        let error = error(&[file.variable()]);
+        assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn secrets_are_never_printed() {
+        let url = "postgres://iam:hunter2@localhost/iam";
+        let settings = load(&[("DATABASE_URL", url), ("JWT_SECRET", "hunter2")]).unwrap();
+        let printed = format!("{settings:?} {settings:#?}");
+        assert!(printed.contains("REDACTED") && !printed.contains("hunter2"), "{printed}");
+
+        // Neither is one in the wrong place.
+        for name in [
+            "PORT",
+            "IAM__SERVER__MODE",
+            "IAM__SERVER__WORKERS",
+            "IAM__SERVER__DRAIN_DELAY",
+            "IAM__ADMIN__ENABLED",
+            "IAM__DATABASE__MAX_CONNECTIONS",
+            "IAM__RATE_LIMIT__BURST",
+            "IAM__LOG__FORMAT",
+            "IAM__DATABASE",
+        ] {
+            let error = error(&[(name, url)]);
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        let file = TempFile::new("secrets", "[auth]\njwt_secret = [\"hunter2\"]");
+        let error = error(&[file.variable()]);
+        assert!(error.starts_with("auth.jwt_secret (JWT_SECRET): ") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        let drain_delay =
+            |text| load(&[("IAM__SERVER__DRAIN_DELAY", text)]).map(|settings| settings.server.drain_delay);
+        for (text, millis) in [("0", 0), ("0s", 0), ("500ms", 500), ("5s", 5_000), ("2m", 120_000), ("1h", 3_600_000)] {
+            assert_eq!(drain_delay(text).unwrap(), Duration::from_millis(millis), "{text}");
+        }
+        for text in ["5", "s", "-1s", "1.5s", "5 s", "1d", "99999999999999999999s", "18446744073709551615h"] {
+            let error = drain_delay(text).unwrap_err().to_string();
+            assert!(error.starts_with("server.drain_delay: must be a duration"), "{error}");
+        }
+        let file = TempFile::new("durations", "database.statement_timeout = \"250ms\"");
+        assert_eq!(load(&[file.variable()]).unwrap().database.statement_timeout, Duration::from_millis(250));
+    }
+
+    #[test]
+    fn ports_are_from_0_to_65535() {
+        let port = |text| load(&[("PORT", text)]).map(|settings| settings.server.port);
+        assert_eq!((port("0").unwrap(), port("65535").unwrap()), (0, 65535));
+        for text in ["65536", "-1", "http", "80.0", "true"] {
+            let error = port(text).unwrap_err().to_string();
+            assert_eq!(error, "server.port (PORT): must be a number from 0 to 65535", "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_words_and_lists_are_read_from_text() {
+        let settings = load(&[
+            ("IAM__SERVER__MODE", "production"),
+            ("IAM__SERVER__WORKERS", "4"),
+            ("IAM__SERVER__CORS_ORIGINS", "https://a.example, https://b.example"),
+            ("IAM__ADMIN__ENABLED", "false"),
+            ("IAM__RATE_LIMIT__PER_SECOND", "50"),
+            ("IAM__LOG__FORMAT", "json"),
+            ("JWT_SECRET", "1e5"),
+        ])
+        .unwrap();
+        assert_eq!(settings.server.workers.map(NonZeroUsize::get), Some(4));
+        assert_eq!(settings.server.allowed_origins(), ["https://a.example", "https://b.example"]);
+        assert!(!settings.admin.enabled);
+        assert_eq!(settings.rate_limit.limit().map(|(rate, burst)| (rate.get(), burst.get())), Some((50, 50)));
+        assert_eq!(settings.log.format, LogFormat::Json);
+        assert_eq!(exposed(settings.auth.jwt_secret.as_ref()), Some("1e5"));
+        for (name, value) in [
+            ("IAM__SERVER__WORKERS", "0"),
+            ("IAM__DATABASE__MAX_CONNECTIONS", "0"),
+            ("IAM__RATE_LIMIT__PER_SECOND", "-1"),
+            ("IAM__SERVER__MODE", "prod"),
+        ] {
+            assert!(load(&[(name, value)]).is_err(), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn origins_depend_on_the_mode_unless_set() {
+        let origins = |variables: &[(&str, &str)]| load(variables).unwrap().server.allowed_origins();
+        assert_eq!(origins(&[]), ["*"]);
+        assert_eq!(origins(&[("IAM__SERVER__MODE", "production")]), [""; 0]);
+        let file = TempFile::new("origins", "server.cors_origins = []");
+        assert_eq!(origins(&[file.variable()]), [""; 0]);
+    }
+
+    #[test]
+    fn the_manual_names_every_setting_and_its_example_is_one() {
+        let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md")).unwrap();
+        let (_, example) = manual.split_once("```toml\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        load(&[TempFile::new("manual", example).variable()]).unwrap();
+
+        // What is unknown is refused with the names of all that is known.
+        let names = |variable: &str| -> Vec<String> {
+            let error = load(&[(variable, "1")]).unwrap_err().to_string();
+            error.split('`').skip(3).step_by(2).map(str::to_uppercase).collect()
+        };
+        let sections = names("IAM__NO_SUCH__KEY");
+        assert_eq!(sections.len(), 6);
+        for section in sections {
+            let keys = names(&format!("IAM__{section}__NO_SUCH"));
+            // A section of one key says "expected `key`", as one of many says "expected one of `key`".
+            assert!(!keys.is_empty());
+            for key in keys {
+                let variable = format!("IAM__{section}__{key}");
+                assert!(manual.contains(&variable), "{variable}");
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What the process says about itself: logs on stderr, metrics for the admin port.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::{LogFormat, LogSettings};
+
+/// Upper bounds of histogram buckets, in seconds: an answer from memory up to a request that times out.
+const BUCKETS: [f64; 15] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+/// How often histograms give up what they hold for each single value.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Logs or metrics could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TelemetryError {
+    /// The filter cannot be read.
+    #[error("log.filter: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Something in this process writes logs already.
+    #[error("logs are set up already")]
+    Logs(#[from] tracing_subscriber::util::TryInitError),
+    /// Something in this process takes metrics already.
+    #[error("metrics are set up already")]
+    Metrics(#[from] BuildError),
+}
+
+/// Writes logs to stderr from now on. Once per process.
+///
+/// # Errors
+///
+/// [`TelemetryError`] when the filter cannot be read, and the second time.
+pub fn log_to_stderr(settings: &LogSettings) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(&settings.filter)?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.format {
+        LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).finish().try_init()?,
+        LogFormat::Json => logs.json().finish().try_init()?,
+    }
+    Ok(())
+}
+
+/// The metrics of this process.
+#[derive(Debug, Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// Takes metrics from now on. Once per process, within a Tokio runtime, which looks after them.
+    ///
+    /// # Errors
+    ///
+    /// [`TelemetryError`] the second time.
+    pub fn install() -> Result<Self, TelemetryError> {
+        let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
+        let upkeep = handle.clone();
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(UPKEEP);
+            loop {
+                ticks.tick().await;
+                upkeep.run_upkeep();
+            }
+        });
+        Ok(Self(handle))
+    }
+
+    /// All of them, in Prometheus' text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+}

@@ -1,0 +1,166 @@
+//! The services, wired: which storage, who watches it, and how all of it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use iam_application::{Application, Probe};
+use iam_identity::TokenVerifier;
+use iam_permissions_cache::Permissions;
+use iam_storage::{Health, PoolStats, Storage, StorageError};
+use iam_storage_memory::MemoryStorage;
+use iam_storage_postgres::{PostgresOptions, PostgresStorage};
+use secrecy::SecretString;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use crate::demo::DemoError;
+use crate::probe::{Progress, SystemProbe};
+use crate::secret::signing_secret;
+use crate::{
+    DatabaseSettings, Mode, ModeError, SecretError, Settings, SettingsError, StorageMode, TelemetryError, monitor,
+};
+
+/// How often the pool is looked at.
+const POOL_SAMPLES: Duration = Duration::from_secs(10);
+
+/// The service cannot start. One line that says why, without secrets.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// It is not clear where data is kept.
+    #[error(transparent)]
+    Mode(#[from] ModeError),
+    /// The secret is not fit for production.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Logs or metrics cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The demonstration cannot be had.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    /// The in-memory storage refused its first catalog.
+    #[error("the in-memory storage cannot be filled")]
+    Storage(#[from] StorageError),
+}
+
+/// The wired services.
+pub struct System {
+    /// The use cases.
+    pub application: Arc<Application>,
+    /// Who calls.
+    pub verifier: Arc<TokenVerifier>,
+    /// How the process is.
+    pub probe: Arc<dyn Probe>,
+    pub(crate) secret: SecretString,
+    progress: Arc<Progress>,
+    database: Option<Arc<PostgresStorage>>,
+    /// What runs in the background. It ends with the system.
+    tasks: JoinSet<()>,
+}
+
+impl std::fmt::Debug for System {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("System")
+            .field("application", &self.application)
+            .field("progress", &self.progress)
+            .field("database", &self.database)
+            .finish_non_exhaustive()
+    }
+}
+
+impl System {
+    /// Wires the services. PostgreSQL need not be reachable yet: until it is, and its schema is up to date, the probe
+    /// says what is missing. The schema is never changed.
+    ///
+    /// Call it on the runtime that lives as long as the process: changes run there, whoever asks for them.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] says which setting is wrong.
+    pub async fn start(settings: &Settings) -> Result<Self, StartError> {
+        let mode = StorageMode::try_from(&settings.database)?;
+        let secret = signing_secret(settings.server.mode, settings.auth.jwt_secret.as_ref())?;
+        let progress = Arc::<Progress>::default();
+        let mut tasks = JoinSet::new();
+        let (storage, health, database): (Arc<dyn Storage>, Arc<dyn Health>, _) = match mode {
+            StorageMode::InMemory => {
+                tracing::info!("[IAM Database] Using in-memory storage");
+                if settings.server.mode == Mode::Production {
+                    tracing::warn!("production mode without DATABASE_URL: all data ends with the process");
+                }
+                let storage = Arc::new(MemoryStorage::seeded().await?);
+                progress.is_ready();
+                (Arc::clone(&storage) as _, storage, None)
+            }
+            StorageMode::Postgres(url) => {
+                tracing::info!("[IAM Database] Using PostgreSQL persistence");
+                let options = options(url, &settings.database);
+                // Nothing is connected yet: only the URL can be wrong.
+                let storage = Arc::new(PostgresStorage::connect(&options).map_err(|_| ModeError::InvalidUrl)?);
+                tasks.spawn(monitor::until_ready(Arc::clone(&storage), Arc::clone(&progress)));
+                tasks.spawn(sample_pool(Arc::clone(&storage)));
+                (Arc::clone(&storage) as _, Arc::clone(&storage) as _, Some(storage))
+            }
+        };
+        let permissions = Arc::new(Permissions::new(Arc::clone(&storage)));
+        Ok(Self {
+            application: Arc::new(Application::new(storage, permissions, Handle::current())),
+            verifier: Arc::new(TokenVerifier::hs256(&secret)),
+            probe: Arc::new(SystemProbe::new(health, Arc::clone(&progress))),
+            secret,
+            progress,
+            database,
+            tasks,
+        })
+    }
+
+    /// Waits until the storage is ready for requests.
+    pub async fn ready(&self) {
+        self.progress.ready().await;
+    }
+
+    /// Says through the probe that no more requests are welcome. They are answered all the same.
+    pub fn drain(&self) {
+        self.progress.drain();
+    }
+
+    /// Ends: waits for the changes under way, then closes the connections. Call it when no more requests come in.
+    pub async fn stop(mut self) {
+        self.application.finish().await;
+        self.tasks.shutdown().await;
+        if let Some(database) = &self.database {
+            database.close().await;
+        }
+    }
+}
+
+fn options(url: SecretString, settings: &DatabaseSettings) -> PostgresOptions {
+    let unless_zero = |duration: Duration| Some(duration).filter(|duration| !duration.is_zero());
+    PostgresOptions {
+        max_connections: settings.max_connections.get(),
+        min_connections: settings.min_connections.min(settings.max_connections.get()),
+        acquire_timeout: settings.acquire_timeout,
+        idle_timeout: unless_zero(settings.idle_timeout),
+        max_lifetime: unless_zero(settings.max_lifetime),
+        statement_timeout: settings.statement_timeout,
+        lock_timeout: settings.lock_timeout,
+        slow_statement: settings.slow_statement,
+        ..PostgresOptions::new(url)
+    }
+}
+
+/// Tells the metrics how the pool is used, until it is stopped.
+async fn sample_pool(pool: Arc<PostgresStorage>) {
+    let mut ticks = tokio::time::interval(POOL_SAMPLES);
+    loop {
+        ticks.tick().await;
+        let pool = pool.pool();
+        for (state, count) in [("idle", pool.idle), ("used", pool.size.saturating_sub(pool.idle)), ("max", pool.max)] {
+            metrics::gauge!("iam_pool_connections", "state" => state).set(f64::from(count));
+        }
+    }
+}

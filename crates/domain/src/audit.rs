@@ -1,0 +1,56 @@
+//! The audit trail: one record per change, committed with it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::permission::words;
+use crate::{ActorKind, AuditRecordId, CompanyId, Timestamp, UserId};
+
+words! {
+    /// What a change was about.
+    EntityType ("user-level, permission, assignment, view, feature, module, menu, company"):
+        /// A user level.
+        UserLevel = "user-level",
+        /// A permission matrix; the entity is its user level.
+        Permission = "permission",
+        /// The levels of a user; the entity is the user.
+        Assignment = "assignment",
+        /// A view.
+        View = "view",
+        /// A feature.
+        Feature = "feature",
+        /// A module.
+        Module = "module",
+        /// A menu item or sub-item.
+        Menu = "menu",
+        /// A company: what it was provisioned with, which modules it has.
+        Company = "company",
+}
+
+/// One record. Records are only ever appended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct AuditRecord {
+    /// Its id; ids of one commit ascend in the order of its changes.
+    pub id: AuditRecordId,
+    /// The company that was changed; `null` is the platform.
+    pub company_id: Option<CompanyId>,
+    /// Who did it; `null` for the command line.
+    pub user_id: Option<UserId>,
+    /// What kind of actor did it.
+    pub actor_kind: ActorKind,
+    /// What was done: `user_level.created`, `permissions.views_updated`, …
+    pub action: String,
+    /// What it was about.
+    pub entity_type: EntityType,
+    /// Which one.
+    pub entity_id: Uuid,
+    /// What differs.
+    pub changes: Option<Value>,
+    /// The circumstances: request id, use of super admin rights.
+    pub metadata: Option<Value>,
+    /// When, by the storage's clock.
+    pub timestamp: Timestamp,
+}

@@ -1,0 +1,77 @@
+//! What the words of multi-tenant identity and access management mean.
+//!
+//! A *company* is a tenant. A *user level* is a role that belongs to one company. Permissions attach to user levels,
+//! users hold levels, *modules* gate what a company has bought, *views* are screens, *features* are capabilities with
+//! *actions* and a *scope*. This crate holds the ids, the entities, the parsed inputs with their limits, and the one
+//! specification of how permissions resolve. It is pure: no async, no I/O, no database, no HTTP and no clock.
+//!
+//! # A decision
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use iam_domain::{Catalog, Reason, Snapshot, LevelPermissions, Timestamp, UserLevelId, ViewState, seed};
+//!
+//! let at = Timestamp::from_millis(1_700_000_000_000).expect("a time in range");
+//! let seeded = seed::catalog(at)?;
+//! let home = seeded.views[1].id;
+//! let level = UserLevelId::generate(at);
+//!
+//! let snapshot = Snapshot {
+//!     catalog: Arc::new(Catalog::new(
+//!         seeded.views,
+//!         seeded.features,
+//!         seeded.modules.clone(),
+//!         seeded.module_views,
+//!         seeded.module_features,
+//!     )),
+//!     modules: seeded.modules.iter().map(|module| module.id).collect(),
+//!     levels: vec![LevelPermissions::new(level, [(home, ViewState::Allow)], [])],
+//! };
+//!
+//! let decision = snapshot.view(home);
+//! assert!(decision.allowed);
+//! assert_eq!(decision.reason, Reason::ExplicitAllow);
+//! assert_eq!(decision.decided_by, vec![level]);
+//! # Ok::<(), iam_domain::TextError>(())
+//! ```
+//!
+//! # Features
+//!
+//! * `openapi`: the entities describe themselves to an OpenAPI document through `utoipa`.
+
+mod actor;
+mod audit;
+mod catalog;
+mod effective;
+mod iam;
+mod ids;
+mod menu;
+mod permission;
+pub mod provisioning;
+mod resolution;
+pub mod seed;
+mod tenancy;
+mod text;
+mod time;
+mod trail;
+
+pub use actor::{ActorKind, Caller};
+pub use audit::{AuditRecord, EntityType};
+pub use catalog::{CompanyModule, Feature, GrantedModule, Module, Priority, View};
+pub use effective::{EffectiveFeaturePermission, EffectiveViewPermission, Versions};
+pub use iam::{IamAction, IamPermission, RESERVED_PREFIX, is_reserved};
+pub use ids::{
+    AuditRecordId, CompanyId, FeatureId, FeaturePermissionId, InvalidId, MenuItemId, ModuleId, SubMenuItemId,
+    TrailEntryId, UserId, UserLevelId, ViewId, ViewPermissionId,
+};
+pub use menu::{MenuItem, SubMenuItem};
+pub use permission::{Scope, UnknownVariant, ViewState};
+pub use resolution::{Catalog, CompanySnapshot, Decision, FeatureRule, LevelPermissions, Reason, Snapshot};
+pub use tenancy::{Assignment, FeaturePermission, UserLevel, ViewPermission};
+pub use text::{
+    Action, Category, Description, FeatureKey, Icon, Label, ModuleCode, Name, ResourceType, SessionId, TextError, Url,
+    ViewUrl,
+};
+pub use time::Timestamp;
+pub use trail::{RECENT_LIMIT, TRAIL_LIMIT, TrailEntry};

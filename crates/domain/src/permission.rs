@@ -1,0 +1,84 @@
+//! The values a permission can have: tri-state for views, a scope for feature actions.
+
+/// The text is none of an enumeration's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be one of: {words}")]
+pub struct UnknownVariant {
+    /// The words that are known.
+    pub words: &'static str,
+}
+
+macro_rules! words {
+    ($(#[doc = $doc:literal])+ $name:ident ($words:literal): $($(#[doc = $vdoc:literal])+ $variant:ident = $word:literal),+ $(,)?) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        pub enum $name {
+            $($(#[doc = $vdoc])+ #[serde(rename = $word)] $variant),+
+        }
+
+        impl $name {
+            /// The word that stands for it in JSON and in the database.
+            #[must_use]
+            pub const fn as_str(&self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::UnknownVariant;
+
+            fn from_str(text: &str) -> Result<Self, $crate::UnknownVariant> {
+                match text { $($word => Ok(Self::$variant),)+ _ => Err($crate::UnknownVariant { words: $words }) }
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words! {
+    /// What a level says about a view.
+    ViewState ("allow, deny, inherit"):
+        /// The level allows it, unless another denies.
+        Allow = "allow",
+        /// The level denies it; a deny wins over every allow.
+        Deny = "deny",
+        /// The level says nothing.
+        Inherit = "inherit",
+}
+
+words! {
+    /// How far an allowed action reaches. Ordered: `own < team < company < any`.
+    Scope ("own, team, company, any"):
+        /// What the user owns.
+        Own = "own",
+        /// What the user's team owns.
+        Team = "team",
+        /// Everything of the company.
+        Company = "company",
+        /// Everything. It never crosses companies.
+        Any = "any",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_ordered_from_narrow_to_wide() {
+        assert!(Scope::Own < Scope::Team && Scope::Team < Scope::Company && Scope::Company < Scope::Any);
+    }
+
+    #[test]
+    fn words_are_exact() {
+        assert_eq!("deny".parse(), Ok(ViewState::Deny));
+        assert!("Deny".parse::<ViewState>().is_err());
+        assert_eq!(serde_json::to_string(&Scope::Team).unwrap(), "\"team\"");
+    }
+}

@@ -1,0 +1,109 @@
+//! What a company is provisioned with: the module `core` and the levels Admin, Member and Visitor.
+
+use crate::{
+    Action, Catalog, Description, FeatureId, FeatureRule, Name, Scope, TextError, View, ViewId, ViewState, is_reserved,
+};
+
+/// A level that provisioning makes, over the views and features of the catalog at that time.
+#[derive(Debug, Clone)]
+pub struct DefaultLevel {
+    /// Its name.
+    pub name: Name,
+    /// What it is for.
+    pub description: Description,
+    /// Whether its holders administer the company.
+    pub is_admin: bool,
+    /// Its view matrix.
+    pub views: Vec<(ViewId, ViewState)>,
+    /// Its feature matrix.
+    pub features: Vec<(FeatureId, Action, FeatureRule)>,
+}
+
+/// How a default level treats the six listed actions of a feature, in their order.
+type Rules = [Option<FeatureRule>; 6];
+
+const fn allow(scope: Scope) -> Option<FeatureRule> {
+    Some(FeatureRule { value: true, scope })
+}
+
+const DENY: Option<FeatureRule> = Some(FeatureRule { value: false, scope: Scope::Own });
+const ALLOW_ANY: Option<FeatureRule> = allow(Scope::Any);
+const ALLOW_COMPANY: Option<FeatureRule> = allow(Scope::Company);
+
+/// A level's name, description, whether it administers, its rules for features, and those for the service's own.
+type Template = (&'static str, &'static str, bool, Rules, Rules);
+
+const TEMPLATES: [Template; 3] = [
+    ("Admin", "Administers the company", true, [ALLOW_ANY; 6], [ALLOW_ANY; 6]),
+    (
+        "Member",
+        "Works in the company",
+        false,
+        // Create, Read, Update, Delete, Export, Approve
+        [ALLOW_COMPANY, ALLOW_COMPANY, ALLOW_COMPANY, DENY, None, None],
+        [None, None, None, DENY, None, None],
+    ),
+    (
+        "Visitor",
+        "Looks at the company",
+        false,
+        [DENY, ALLOW_COMPANY, DENY, DENY, DENY, DENY],
+        [DENY, None, DENY, DENY, DENY, DENY],
+    ),
+];
+
+/// The three default levels over a catalog.
+///
+/// # Errors
+///
+/// None in practice: the names are constants that parse.
+pub fn default_levels(catalog: &Catalog) -> Result<Vec<DefaultLevel>, TextError> {
+    TEMPLATES
+        .iter()
+        .map(|(name, description, is_admin, rules, own_rules)| {
+            Ok(DefaultLevel {
+                name: Name::parse(*name)?,
+                description: Description::parse(*description)?,
+                is_admin: *is_admin,
+                views: catalog.views().map(|view| (view.id, view_state(view, *is_admin))).collect(),
+                features: catalog
+                    .features()
+                    .flat_map(|feature| {
+                        let reserved = feature.key.as_ref().is_some_and(is_reserved);
+                        let rules = if reserved { own_rules } else { rules };
+                        Action::listed()
+                            .zip(rules)
+                            .filter_map(move |(action, rule)| rule.map(|rule| (feature.id, action, rule)))
+                    })
+                    .collect(),
+            })
+        })
+        .collect()
+}
+
+fn view_state(view: &View, is_admin: bool) -> ViewState {
+    let url = view.url.as_str();
+    if !is_admin && (url == "/admin" || url.starts_with("/admin/")) { ViewState::Deny } else { ViewState::Allow }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Timestamp, seed};
+
+    #[test]
+    fn levels_have_the_cells_that_the_plan_names() {
+        let seeded = seed::catalog(Timestamp::from_millis(0).unwrap()).unwrap();
+        let catalog = Catalog::new(seeded.views, seeded.features, [], [], []);
+        let levels = default_levels(&catalog).unwrap();
+        let counts: Vec<_> = levels
+            .iter()
+            .map(|level| {
+                let denied = level.views.iter().filter(|(_, state)| *state == ViewState::Deny).count();
+                (level.name.as_str(), level.views.len(), denied, level.features.len())
+            })
+            .collect();
+        // 19 features × 6; 17 × 4 and 2 × 1; 17 × 6 and 2 × 5.
+        assert_eq!(counts, [("Admin", 14, 0, 114), ("Member", 14, 2, 70), ("Visitor", 14, 2, 112)]);
+    }
+}

@@ -1,0 +1,366 @@
+//! How permissions resolve: the one specification, as pure functions over one snapshot.
+//!
+//! Everything that decides comes from a single [`Snapshot`]: levels read before a change together with rows read after
+//! it could allow what was never allowed. A deny wins over every allow; what is not allowed is denied.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::{Action, Feature, FeatureId, Module, ModuleId, Scope, UserId, UserLevelId, View, ViewId, ViewState};
+
+/// Why a decision is what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// The view needs no authentication.
+    PublicView,
+    /// At least one level allows, none denies.
+    ExplicitAllow,
+    /// A caller who administers the platform, about himself.
+    SuperAdmin,
+    /// At least one level denies.
+    ExplicitDeny,
+    /// The view is in modules, none of which the company has.
+    ViewModuleMissing,
+    /// The feature is in modules, none of which the company has.
+    FeatureModuleMissing,
+    /// The feature is switched off for everybody.
+    FeatureDisabled,
+    /// The user holds no level in this company.
+    NoUserLevels,
+    /// No level allows or denies.
+    NoExplicitAllow,
+    /// Allowed, but not as far as was asked.
+    ScopeTooNarrow,
+    /// There is no such view.
+    UnknownView,
+    /// There is no such feature.
+    UnknownFeature,
+}
+
+impl Reason {
+    /// The word for programs.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::PublicView => "public_view",
+            Self::ExplicitAllow => "explicit_allow",
+            Self::SuperAdmin => "super_admin",
+            Self::ExplicitDeny => "explicit_deny",
+            Self::ViewModuleMissing => "view_module_missing",
+            Self::FeatureModuleMissing => "feature_module_missing",
+            Self::FeatureDisabled => "feature_disabled",
+            Self::NoUserLevels => "no_user_levels",
+            Self::NoExplicitAllow => "no_explicit_allow",
+            Self::ScopeTooNarrow => "scope_too_narrow",
+            Self::UnknownView => "unknown_view",
+            Self::UnknownFeature => "unknown_feature",
+        }
+    }
+
+    /// The words for people.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::PublicView => "View does not require authentication",
+            Self::ExplicitAllow => "Explicitly allowed by one or more user levels",
+            Self::SuperAdmin => "super admin",
+            Self::ExplicitDeny => "Explicitly denied by one or more user levels",
+            Self::ViewModuleMissing => "Company does not have access to the module containing this view",
+            Self::FeatureModuleMissing => "Company does not have access to the module containing this feature",
+            Self::FeatureDisabled => "Feature is disabled",
+            Self::NoUserLevels => "User has no assigned user levels",
+            Self::NoExplicitAllow => "No explicit allow permission (inherit or no permission)",
+            Self::ScopeTooNarrow => "Allowed, but with a narrower scope than required",
+            Self::UnknownView => "View not found",
+            Self::UnknownFeature => "Feature not found",
+        }
+    }
+}
+
+/// A decision about a view or a feature's action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Yes or no.
+    pub allowed: bool,
+    /// How far an action reaches (`own` when denied); `None` for views, which have no scope.
+    pub scope: Option<Scope>,
+    /// Why.
+    pub reason: Reason,
+    /// The levels that decided it, ascending.
+    pub decided_by: Vec<UserLevelId>,
+}
+
+impl Decision {
+    /// A decision about a view that no level decided.
+    #[must_use]
+    pub const fn of_view(allowed: bool, reason: Reason) -> Self {
+        Self { allowed, scope: None, reason, decided_by: Vec::new() }
+    }
+
+    /// A denied action that no level decided.
+    #[must_use]
+    pub const fn denied_action(reason: Reason) -> Self {
+        Self { allowed: false, scope: Some(Scope::Own), reason, decided_by: Vec::new() }
+    }
+
+    /// The same decision when at least `least` is asked for: allowed only if it reaches as far.
+    #[must_use]
+    pub fn reaching(self, least: Scope) -> Self {
+        match self.scope {
+            Some(scope) if self.allowed && scope < least => {
+                Self { allowed: false, reason: Reason::ScopeTooNarrow, ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
+/// What a level says about an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeatureRule {
+    /// `true` allows, `false` denies.
+    pub value: bool,
+    /// How far an allowed action reaches.
+    pub scope: Scope,
+}
+
+/// All that one level says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LevelPermissions {
+    /// Which level.
+    pub level: UserLevelId,
+    /// What it says about views.
+    pub views: BTreeMap<ViewId, ViewState>,
+    /// What it says about actions.
+    pub features: BTreeMap<FeatureId, BTreeMap<Action, FeatureRule>>,
+}
+
+impl LevelPermissions {
+    /// Collects a level's rows. The storage holds one row a cell; were there two, the stricter would count.
+    pub fn new(
+        level: UserLevelId,
+        views: impl IntoIterator<Item = (ViewId, ViewState)>,
+        features: impl IntoIterator<Item = (FeatureId, Action, FeatureRule)>,
+    ) -> Self {
+        let mut collected = Self { level, views: BTreeMap::new(), features: BTreeMap::new() };
+        for (view, state) in views {
+            let cell = collected.views.entry(view).or_insert(state);
+            *cell = stricter(*cell, state);
+        }
+        for (feature, action, rule) in features {
+            let cell = collected.features.entry(feature).or_default().entry(action).or_insert(rule);
+            *cell = FeatureRule { value: cell.value && rule.value, scope: cell.scope.min(rule.scope) };
+        }
+        collected
+    }
+
+    fn rule(&self, feature: FeatureId, action: &Action) -> Option<FeatureRule> {
+        self.features.get(&feature)?.get(action).copied()
+    }
+}
+
+fn stricter(a: ViewState, b: ViewState) -> ViewState {
+    match (a, b) {
+        (ViewState::Deny, _) | (_, ViewState::Deny) => ViewState::Deny,
+        (ViewState::Inherit, _) | (_, ViewState::Inherit) => ViewState::Inherit,
+        (ViewState::Allow, ViewState::Allow) => ViewState::Allow,
+    }
+}
+
+/// The catalog, indexed for resolution.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Catalog {
+    views: BTreeMap<ViewId, View>,
+    features: BTreeMap<FeatureId, Feature>,
+    enabled_modules: BTreeSet<ModuleId>,
+    view_modules: BTreeMap<ViewId, BTreeSet<ModuleId>>,
+    feature_modules: BTreeMap<FeatureId, BTreeSet<ModuleId>>,
+}
+
+impl Catalog {
+    /// Indexes the catalog's rows.
+    pub fn new(
+        views: impl IntoIterator<Item = View>,
+        features: impl IntoIterator<Item = Feature>,
+        modules: impl IntoIterator<Item = Module>,
+        module_views: impl IntoIterator<Item = (ModuleId, ViewId)>,
+        module_features: impl IntoIterator<Item = (ModuleId, FeatureId)>,
+    ) -> Self {
+        let mut catalog = Self {
+            views: views.into_iter().map(|view| (view.id, view)).collect(),
+            features: features.into_iter().map(|feature| (feature.id, feature)).collect(),
+            enabled_modules: modules.into_iter().filter(|module| module.enabled).map(|module| module.id).collect(),
+            ..Self::default()
+        };
+        for (module, view) in module_views {
+            catalog.view_modules.entry(view).or_default().insert(module);
+        }
+        for (module, feature) in module_features {
+            catalog.feature_modules.entry(feature).or_default().insert(module);
+        }
+        catalog
+    }
+
+    /// All views, by id.
+    pub fn views(&self) -> impl Iterator<Item = &View> {
+        self.views.values()
+    }
+
+    /// All features, by id.
+    pub fn features(&self) -> impl Iterator<Item = &Feature> {
+        self.features.values()
+    }
+
+    /// A view.
+    #[must_use]
+    pub fn view(&self, id: ViewId) -> Option<&View> {
+        self.views.get(&id)
+    }
+
+    /// A feature.
+    #[must_use]
+    pub fn feature(&self, id: FeatureId) -> Option<&Feature> {
+        self.features.get(&id)
+    }
+
+    /// The view at exactly this url: `/companies/123` is not `/companies/:id`.
+    #[must_use]
+    pub fn view_by_url(&self, url: &str) -> Option<&View> {
+        self.views.values().find(|view| view.url.as_str() == url)
+    }
+
+    /// The feature with exactly this key.
+    #[must_use]
+    pub fn feature_by_key(&self, key: &str) -> Option<&Feature> {
+        self.features.values().find(|feature| feature.key.as_ref().is_some_and(|own| own.as_str() == key))
+    }
+
+    /// The modules that gate a view, switched on or off.
+    pub fn modules_of_view(&self, id: ViewId) -> impl Iterator<Item = ModuleId> + '_ {
+        self.view_modules.get(&id).into_iter().flatten().copied()
+    }
+
+    /// The modules that gate a feature, switched on or off.
+    pub fn modules_of_feature(&self, id: FeatureId) -> impl Iterator<Item = ModuleId> + '_ {
+        self.feature_modules.get(&id).into_iter().flatten().copied()
+    }
+
+    /// In no module, or in at least one that is enabled and that the company has enabled.
+    fn is_open(&self, modules: Option<&BTreeSet<ModuleId>>, company: &BTreeSet<ModuleId>) -> bool {
+        modules.is_none_or(|modules| {
+            modules.iter().any(|module| self.enabled_modules.contains(module) && company.contains(module))
+        })
+    }
+}
+
+/// All that decides about one user in one company, read at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The catalog.
+    pub catalog: Arc<Catalog>,
+    /// The modules that the company has and has not switched off.
+    pub modules: BTreeSet<ModuleId>,
+    /// What the user's levels in this company say. None: the user does not belong to it.
+    pub levels: Vec<LevelPermissions>,
+}
+
+impl Snapshot {
+    /// Whether the user may see a view.
+    #[must_use]
+    pub fn view(&self, id: ViewId) -> Decision {
+        let Some(view) = self.catalog.view(id) else {
+            return Decision::of_view(false, Reason::UnknownView);
+        };
+        if !view.requires_auth {
+            return Decision::of_view(true, Reason::PublicView);
+        }
+        if !self.catalog.is_open(self.catalog.view_modules.get(&id), &self.modules) {
+            return Decision::of_view(false, Reason::ViewModuleMissing);
+        }
+        if self.levels.is_empty() {
+            return Decision::of_view(false, Reason::NoUserLevels);
+        }
+        let saying = |state| self.levels_where(|level| level.views.get(&id) == Some(&state));
+        let denying = saying(ViewState::Deny);
+        if !denying.is_empty() {
+            return Decision { decided_by: denying, ..Decision::of_view(false, Reason::ExplicitDeny) };
+        }
+        let allowing = saying(ViewState::Allow);
+        if !allowing.is_empty() {
+            return Decision { decided_by: allowing, ..Decision::of_view(true, Reason::ExplicitAllow) };
+        }
+        Decision::of_view(false, Reason::NoExplicitAllow)
+    }
+
+    /// Whether the user may do an action of a feature, and how far it reaches: the widest scope among the levels that
+    /// allow it. The levels with that scope decided it.
+    #[must_use]
+    pub fn feature(&self, id: FeatureId, action: &Action) -> Decision {
+        let Some(feature) = self.catalog.feature(id) else {
+            return Decision::denied_action(Reason::UnknownFeature);
+        };
+        if !feature.enabled {
+            return Decision::denied_action(Reason::FeatureDisabled);
+        }
+        if !self.catalog.is_open(self.catalog.feature_modules.get(&id), &self.modules) {
+            return Decision::denied_action(Reason::FeatureModuleMissing);
+        }
+        if self.levels.is_empty() {
+            return Decision::denied_action(Reason::NoUserLevels);
+        }
+        let denying = self.levels_where(|level| level.rule(id, action).is_some_and(|rule| !rule.value));
+        if !denying.is_empty() {
+            return Decision { decided_by: denying, ..Decision::denied_action(Reason::ExplicitDeny) };
+        }
+        let widest = self.levels.iter().filter_map(|level| level.rule(id, action)).map(|rule| rule.scope).max();
+        match widest {
+            None => Decision::denied_action(Reason::NoExplicitAllow),
+            Some(scope) => Decision {
+                allowed: true,
+                scope: Some(scope),
+                reason: Reason::ExplicitAllow,
+                decided_by: self.levels_where(|level| level.rule(id, action).is_some_and(|rule| rule.scope == scope)),
+            },
+        }
+    }
+
+    /// The actions of a feature that an answer about all permissions lists: the six of [`Action::LISTED`], the feature's
+    /// own, and what a row of the user's levels names.
+    #[must_use]
+    pub fn actions(&self, feature: &Feature) -> BTreeSet<Action> {
+        let rows = self.levels.iter().filter_map(|level| level.features.get(&feature.id)).flat_map(BTreeMap::keys);
+        Action::listed().chain(feature.actions.iter().flatten().cloned()).chain(rows.cloned()).collect()
+    }
+
+    fn levels_where(&self, says: impl Fn(&LevelPermissions) -> bool) -> Vec<UserLevelId> {
+        let mut levels: Vec<_> = self.levels.iter().filter(|level| says(level)).map(|level| level.level).collect();
+        levels.sort_unstable();
+        levels
+    }
+}
+
+/// All that decides about everybody in one company, read at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CompanySnapshot {
+    /// The catalog.
+    pub catalog: Arc<Catalog>,
+    /// The modules that the company has and has not switched off.
+    pub modules: BTreeSet<ModuleId>,
+    /// What the company's levels say.
+    pub levels: BTreeMap<UserLevelId, LevelPermissions>,
+    /// Who holds which levels.
+    pub holders: BTreeMap<UserId, BTreeSet<UserLevelId>>,
+}
+
+impl CompanySnapshot {
+    /// What decides about one user.
+    #[must_use]
+    pub fn of_user(&self, user: UserId) -> Snapshot {
+        let held = self.holders.get(&user).into_iter().flatten();
+        Snapshot {
+            catalog: Arc::clone(&self.catalog),
+            modules: self.modules.clone(),
+            levels: held.filter_map(|level| self.levels.get(level)).cloned().collect(),
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The catalog that a new installation begins with. Ids are fixed, so that every installation has the same ones.
+
+use uuid::Uuid;
+
+use crate::{
+    Feature, FeatureId, FeatureKey, Label, MenuItem, MenuItemId, Module, ModuleCode, ModuleId, Name, Priority,
+    SubMenuItem, SubMenuItemId, TextError, Timestamp, View, ViewId, ViewUrl,
+};
+
+/// The namespace of the seed's version 5 UUIDs.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6f2c_9d1e_5b7a_4c38_9e21_d04f_7a86_b3c5);
+
+/// 14 views: name, url.
+const VIEWS: [(&str, &str); 14] = [
+    ("Dashboard", "/dashboard"),
+    ("Home", "/home"),
+    ("Companies List", "/companies"),
+    ("Company Detail", "/companies/:id"),
+    ("Users List", "/users"),
+    ("User Profile", "/profile"),
+    ("Subscription", "/subscription"),
+    ("Subscription Plans", "/subscription/plans"),
+    ("User Levels", "/admin/user-levels"),
+    ("Permissions Matrix", "/admin/permissions"),
+    ("Settings", "/settings"),
+    ("Risks", "/modules/risks"),
+    ("Compliance", "/modules/compliance"),
+    ("Audit", "/modules/audit"),
+];
+
+/// 4 modules: code, name, urls of its views.
+const MODULES: [(&str, &str, &[&str]); 4] = [
+    (
+        CORE_MODULE,
+        "Core",
+        &[
+            "/dashboard",
+            "/home",
+            "/companies",
+            "/companies/:id",
+            "/users",
+            "/profile",
+            "/subscription",
+            "/subscription/plans",
+            "/admin/user-levels",
+            "/admin/permissions",
+            "/settings",
+        ],
+    ),
+    ("risks", "Risks", &["/modules/risks"]),
+    ("compliance", "Compliance", &["/modules/compliance"]),
+    ("audit", "Audit", &["/modules/audit"]),
+];
+
+/// 19 features: key, name, url of the view that it is shown on, module that gates it.
+const FEATURES: [(&str, &str, Option<&str>, Option<&str>); 19] = [
+    ("general.create", "Create", Some("/companies"), None),
+    ("general.read", "Read", Some("/companies"), None),
+    ("general.update", "Update", Some("/companies/:id"), None),
+    ("general.delete", "Delete", Some("/companies/:id"), None),
+    ("general.export", "Export", None, None),
+    ("companies.create", "Create Company", Some("/companies"), None),
+    ("companies.manage", "Manage Company", Some("/companies/:id"), None),
+    ("companies.delete", "Delete Company", Some("/companies/:id"), None),
+    ("users.invite", "Invite Users", Some("/users"), None),
+    ("users.manage", "Manage Users", Some("/users"), None),
+    ("users.remove", "Remove Users", Some("/users"), None),
+    ("subscription.manage", "Manage Subscription", None, None),
+    ("subscription.billing", "View Billing", None, None),
+    ("iam.manage_levels", "Manage User Levels", Some("/admin/user-levels"), None),
+    ("iam.assign_permissions", "Assign Permissions", Some("/admin/permissions"), None),
+    ("risks.create", "Create Risks", Some("/modules/risks"), Some("risks")),
+    ("risks.edit", "Edit Risks", Some("/modules/risks"), Some("risks")),
+    ("risks.delete", "Delete Risks", Some("/modules/risks"), Some("risks")),
+    ("risks.approve", "Approve Risks", Some("/modules/risks"), Some("risks")),
+];
+
+/// A sub-item: label, url of its view, key of the feature that it needs.
+type SubItem = (&'static str, &'static str, Option<&'static str>);
+
+/// The menu: label, url of its view, sub-items.
+const MENU: [(&str, Option<&str>, &[SubItem]); 6] = [
+    ("Dashboard", Some("/dashboard"), &[]),
+    ("Companies", Some("/companies"), &[]),
+    ("Users", Some("/users"), &[]),
+    (
+        "Modules",
+        None,
+        &[
+            ("Risks", "/modules/risks", None),
+            ("Compliance", "/modules/compliance", None),
+            ("Audit", "/modules/audit", None),
+        ],
+    ),
+    (
+        "Administration",
+        None,
+        &[
+            ("User Levels", "/admin/user-levels", Some("iam.manage_levels")),
+            ("Permissions", "/admin/permissions", Some("iam.assign_permissions")),
+        ],
+    ),
+    ("Settings", Some("/settings"), &[("Subscription", "/subscription", None)]),
+];
+
+/// The code of the module that every provisioned company has.
+pub const CORE_MODULE: &str = "core";
+
+/// The seeded rows, in the order in which they may be inserted.
+#[derive(Debug, Clone)]
+pub struct SeedCatalog {
+    /// 14 views.
+    pub views: Vec<View>,
+    /// 4 modules.
+    pub modules: Vec<Module>,
+    /// 19 features.
+    pub features: Vec<Feature>,
+    /// 16 mappings: which features stand on which view.
+    pub feature_views: Vec<(FeatureId, ViewId)>,
+    /// 14 mappings: which module gates which views.
+    pub module_views: Vec<(ModuleId, ViewId)>,
+    /// 4 mappings: which module gates which features.
+    pub module_features: Vec<(ModuleId, FeatureId)>,
+    /// 6 items.
+    pub menu_items: Vec<MenuItem>,
+    /// 6 sub-items.
+    pub sub_menu_items: Vec<SubMenuItem>,
+}
+
+fn id(kind: &str, key: &str) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, format!("{kind}:{key}").as_bytes())
+}
+
+fn view_id(url: &str) -> ViewId {
+    ViewId::from_uuid(id("view", url))
+}
+
+fn feature_id(key: &str) -> FeatureId {
+    FeatureId::from_uuid(id("feature", key))
+}
+
+fn module_id(code: &str) -> ModuleId {
+    ModuleId::from_uuid(id("module", code))
+}
+
+/// The catalog, as if made at `at`.
+///
+/// # Errors
+///
+/// None in practice: the tables above hold only texts that parse.
+pub fn catalog(at: Timestamp) -> Result<SeedCatalog, TextError> {
+    Ok(SeedCatalog {
+        views: VIEWS
+            .iter()
+            .map(|(name, url)| {
+                Ok(View {
+                    id: view_id(url),
+                    name: Name::parse(*name)?,
+                    url: ViewUrl::parse(*url)?,
+                    category: None,
+                    description: None,
+                    icon: None,
+                    requires_auth: true,
+                    created_at: at,
+                    updated_at: at,
+                })
+            })
+            .collect::<Result<_, TextError>>()?,
+        modules: MODULES
+            .iter()
+            .map(|(code, name, _)| {
+                Ok(Module {
+                    id: module_id(code),
+                    code: ModuleCode::parse(*code)?,
+                    name: Name::parse(*name)?,
+                    description: None,
+                    icon: None,
+                    enabled: true,
+                    priority: Priority::Standard,
+                    created_at: at,
+                    updated_at: at,
+                })
+            })
+            .collect::<Result<_, TextError>>()?,
+        features: FEATURES
+            .iter()
+            .map(|(key, name, ..)| {
+                Ok(Feature {
+                    id: feature_id(key),
+                    key: Some(FeatureKey::parse(*key)?),
+                    name: Name::parse(*name)?,
+                    description: None,
+                    resource_type: None,
+                    actions: None,
+                    category: None,
+                    enabled: true,
+                    created_at: at,
+                    updated_at: at,
+                })
+            })
+            .collect::<Result<_, TextError>>()?,
+        feature_views: FEATURES
+            .iter()
+            .filter_map(|(key, _, view, _)| view.map(|url| (feature_id(key), view_id(url))))
+            .collect(),
+        module_views: MODULES
+            .iter()
+            .flat_map(|(code, _, views)| views.iter().map(|url| (module_id(code), view_id(url))))
+            .collect(),
+        module_features: FEATURES
+            .iter()
+            .filter_map(|(key, _, _, module)| module.map(|code| (module_id(code), feature_id(key))))
+            .collect(),
+        menu_items: MENU.iter().zip(0..).map(|(item, order)| menu_item(item, order, at)).collect::<Result<_, _>>()?,
+        sub_menu_items: MENU
+            .iter()
+            .flat_map(|(menu, _, items)| items.iter().zip(0..).map(|(item, order)| sub_item(menu, item, order, at)))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn menu_item(
+    (label, view, _): &(&str, Option<&str>, &[SubItem]),
+    sort_order: i32,
+    at: Timestamp,
+) -> Result<MenuItem, TextError> {
+    Ok(MenuItem {
+        id: MenuItemId::from_uuid(id("menu", label)),
+        company_id: None,
+        label: Label::parse(*label)?,
+        icon: None,
+        priority: Priority::Standard,
+        required_permissions: None,
+        sort_order,
+        view_id: view.map(view_id),
+        feature_id: None,
+        // The dashboard, which stands first, is where one lands.
+        is_entrypoint: sort_order == 0,
+        created_at: at,
+        updated_at: at,
+    })
+}
+
+fn sub_item(
+    menu: &str,
+    (label, view, feature): &SubItem,
+    sort_order: i32,
+    at: Timestamp,
+) -> Result<SubMenuItem, TextError> {
+    Ok(SubMenuItem {
+        id: SubMenuItemId::from_uuid(id("sub-menu", &format!("{menu}/{label}"))),
+        menu_item_id: MenuItemId::from_uuid(id("menu", menu)),
+        label: Label::parse(*label)?,
+        view_id: Some(view_id(view)),
+        feature_id: feature.map(feature_id),
+        icon: None,
+        sort_order,
+        enabled: true,
+        created_at: at,
+        updated_at: at,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn has_the_rows_that_the_plan_names() {
+        let seed = catalog(Timestamp::from_millis(0).unwrap()).unwrap();
+        assert_eq!((seed.views.len(), seed.modules.len(), seed.features.len()), (14, 4, 19));
+        assert_eq!((seed.feature_views.len(), seed.module_views.len(), seed.module_features.len()), (16, 14, 4));
+        assert_eq!((seed.menu_items.len(), seed.sub_menu_items.len()), (6, 6));
+    }
+
+    #[test]
+    fn mappings_and_menus_point_at_seeded_rows() {
+        let seed = catalog(Timestamp::from_millis(0).unwrap()).unwrap();
+        let views: BTreeSet<_> = seed.views.iter().map(|view| view.id).collect();
+        let features: BTreeSet<_> = seed.features.iter().map(|feature| feature.id).collect();
+        assert!(seed.feature_views.iter().all(|(feature, view)| features.contains(feature) && views.contains(view)));
+        assert!(seed.module_views.iter().all(|(_, view)| views.contains(view)));
+        assert!(seed.sub_menu_items.iter().all(|item| item.view_id.is_none_or(|view| views.contains(&view))));
+    }
+}

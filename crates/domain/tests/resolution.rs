@@ -1,0 +1,643 @@
+//! Permission resolution: each rule in its order, and what holds whatever the data.
+//!
+//! The worlds are small (four views, three features, three modules, four levels), so that rules meet often. Rows may
+//! contradict each other within one level, and may be about things that the catalog does not have.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use iam_domain::{
+    Action, Catalog, CompanySnapshot, Decision, Feature, FeatureId, FeatureRule, LevelPermissions, Module, ModuleCode,
+    ModuleId, Name, Priority, Reason, Scope, Snapshot, Timestamp, UserId, UserLevelId, View, ViewId, ViewState,
+    ViewUrl,
+};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+const VIEWS: usize = 4;
+const FEATURES: usize = 3;
+const MODULES: usize = 3;
+const LEVELS: usize = 4;
+const SCOPES: [Scope; 4] = [Scope::Own, Scope::Team, Scope::Company, Scope::Any];
+
+fn uuid(kind: u64, number: usize) -> Uuid {
+    Uuid::from_u64_pair(kind, u64::try_from(number).unwrap() + 1)
+}
+
+/// `VIEWS` itself is a view that does not exist; the same with features.
+fn view(number: usize) -> ViewId {
+    ViewId::from_uuid(uuid(1, number))
+}
+
+fn feature(number: usize) -> FeatureId {
+    FeatureId::from_uuid(uuid(2, number))
+}
+
+fn module(number: usize) -> ModuleId {
+    ModuleId::from_uuid(uuid(3, number))
+}
+
+fn level(number: usize) -> UserLevelId {
+    UserLevelId::from_uuid(uuid(4, number))
+}
+
+fn action(number: usize) -> Action {
+    Action::parse(["Read", "Update", "Sign"][number]).unwrap()
+}
+
+const ACTIONS: usize = 3;
+
+/// What a level says: about which view, and what; about which feature and action, whether and how far.
+#[derive(Debug, Clone, Default)]
+struct Level {
+    number: usize,
+    views: Vec<(usize, ViewState)>,
+    features: Vec<(usize, usize, bool, Scope)>,
+}
+
+impl Level {
+    fn permissions(&self) -> LevelPermissions {
+        LevelPermissions::new(
+            level(self.number),
+            self.views.iter().map(|(number, state)| (view(*number), *state)),
+            self.features.iter().map(|(number, name, value, scope)| {
+                (feature(*number), action(*name), FeatureRule { value: *value, scope: *scope })
+            }),
+        )
+    }
+}
+
+/// Everything that decides, as plain rows.
+#[derive(Debug, Clone)]
+struct World {
+    public_views: BTreeSet<usize>,
+    disabled_features: BTreeSet<usize>,
+    disabled_modules: BTreeSet<usize>,
+    module_views: Vec<(usize, usize)>,
+    module_features: Vec<(usize, usize)>,
+    company_modules: BTreeSet<usize>,
+    levels: Vec<Level>,
+}
+
+impl World {
+    /// No module gates anything, nothing is public or disabled, and nobody says anything.
+    fn plain(levels: Vec<Level>) -> Self {
+        Self {
+            public_views: BTreeSet::new(),
+            disabled_features: BTreeSet::new(),
+            disabled_modules: BTreeSet::new(),
+            module_views: Vec::new(),
+            module_features: Vec::new(),
+            company_modules: BTreeSet::new(),
+            levels,
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let at = Timestamp::from_millis(0).unwrap();
+        let views = (0..VIEWS).map(|number| View {
+            id: view(number),
+            name: Name::parse(format!("View {number}")).unwrap(),
+            url: ViewUrl::parse(format!("/{number}")).unwrap(),
+            category: None,
+            description: None,
+            icon: None,
+            requires_auth: !self.public_views.contains(&number),
+            created_at: at,
+            updated_at: at,
+        });
+        let features = (0..FEATURES).map(|number| Feature {
+            id: feature(number),
+            key: None,
+            name: Name::parse(format!("Feature {number}")).unwrap(),
+            description: None,
+            resource_type: None,
+            actions: None,
+            category: None,
+            enabled: !self.disabled_features.contains(&number),
+            created_at: at,
+            updated_at: at,
+        });
+        let modules = (0..MODULES).map(|number| Module {
+            id: module(number),
+            code: ModuleCode::parse(format!("module-{number}")).unwrap(),
+            name: Name::parse(format!("Module {number}")).unwrap(),
+            description: None,
+            icon: None,
+            enabled: !self.disabled_modules.contains(&number),
+            priority: Priority::Standard,
+            created_at: at,
+            updated_at: at,
+        });
+        Snapshot {
+            catalog: Arc::new(Catalog::new(
+                views,
+                features,
+                modules,
+                self.module_views.iter().map(|(gate, number)| (module(*gate), view(*number))),
+                self.module_features.iter().map(|(gate, number)| (module(*gate), feature(*number))),
+            )),
+            modules: self.company_modules.iter().map(|number| module(*number)).collect(),
+            levels: self.levels.iter().map(Level::permissions).collect(),
+        }
+    }
+
+    fn view(&self, number: usize) -> Decision {
+        self.snapshot().view(view(number))
+    }
+
+    fn feature(&self, number: usize) -> Decision {
+        self.snapshot().feature(feature(number), &action(0))
+    }
+
+    /// Whether the gates of a thing let this company in.
+    fn is_open(&self, gates: &[(usize, usize)], number: usize) -> bool {
+        let mut modules = gates.iter().filter(|(_, gated)| *gated == number).map(|(module, _)| module).peekable();
+        modules.peek().is_none()
+            || modules.any(|module| self.company_modules.contains(module) && !self.disabled_modules.contains(module))
+    }
+}
+
+/// Every decision of a snapshot: about each view and each action of each feature, also about what does not exist.
+fn decisions(snapshot: &Snapshot) -> Vec<Decision> {
+    let views = (0..=VIEWS).map(|number| snapshot.view(view(number)));
+    let cells = (0..=FEATURES).flat_map(|number| (0..ACTIONS).map(move |name| (number, name)));
+    views.chain(cells.map(|(number, name)| snapshot.feature(feature(number), &action(name)))).collect()
+}
+
+/// Rows in another order: by the keys, which repeat.
+fn reordered<T: Clone>(rows: &[T], keys: &[u8]) -> Vec<T> {
+    let mut keyed: Vec<_> = keys.iter().cycle().zip(rows).collect();
+    keyed.sort_by_key(|(key, _)| **key);
+    keyed.into_iter().map(|(_, row)| row.clone()).collect()
+}
+
+fn some_of(count: usize) -> impl Strategy<Value = BTreeSet<usize>> {
+    prop::collection::btree_set(0..count, 0..=count)
+}
+
+fn state() -> impl Strategy<Value = ViewState> {
+    prop::sample::select(vec![ViewState::Allow, ViewState::Allow, ViewState::Deny, ViewState::Inherit])
+}
+
+fn scope() -> impl Strategy<Value = Scope> {
+    prop::sample::select(SCOPES.to_vec())
+}
+
+/// Rows of one level; an action is denied one time in five, since one deny decides everything.
+fn rows(number: usize) -> impl Strategy<Value = Level> {
+    (
+        prop::collection::vec((0..=VIEWS, state()), 0..6),
+        prop::collection::vec((0..=FEATURES, 0..ACTIONS, prop::bool::weighted(0.8), scope()), 0..8),
+    )
+        .prop_map(move |(views, features)| Level { number, views, features })
+}
+
+fn world() -> impl Strategy<Value = World> {
+    // The ids of the levels do not ascend.
+    let levels = [rows(2), rows(0), rows(3), rows(1)];
+    (
+        some_of(VIEWS),
+        some_of(FEATURES),
+        some_of(MODULES),
+        prop::collection::vec((0..MODULES, 0..VIEWS), 0..4),
+        prop::collection::vec((0..MODULES, 0..FEATURES), 0..4),
+        some_of(MODULES),
+        (levels, 0..=LEVELS).prop_map(|(levels, count)| levels.into_iter().take(count).collect()),
+    )
+        .prop_map(
+            |(public_views, disabled_features, disabled, module_views, module_features, company_modules, levels)| {
+                World {
+                    public_views: public_views.into_iter().take(1).collect(),
+                    disabled_features: disabled_features.into_iter().take(1).collect(),
+                    disabled_modules: disabled.into_iter().take(1).collect(),
+                    module_views,
+                    module_features,
+                    company_modules,
+                    levels,
+                }
+            },
+        )
+}
+
+/// A world in which somebody holds a level.
+fn held_world() -> impl Strategy<Value = World> {
+    world().prop_filter("somebody holds a level", |world| !world.levels.is_empty())
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn one_more_deny_of_a_view_allows_nothing(world in held_world(), which: prop::sample::Index, number in 0..VIEWS) {
+        let mut after = world.clone();
+        let which = which.index(after.levels.len());
+        after.levels[which].views.push((number, ViewState::Deny));
+        allows_no_more(&world.snapshot(), &after.snapshot())?;
+        prop_assert!(after.view(number).reason == Reason::PublicView || !after.view(number).allowed);
+    }
+
+    #[test]
+    fn one_more_deny_of_an_action_allows_nothing(
+        world in held_world(),
+        which: prop::sample::Index,
+        number in 0..FEATURES,
+        name in 0..ACTIONS,
+        scope in scope(),
+    ) {
+        let mut after = world.clone();
+        let which = which.index(after.levels.len());
+        after.levels[which].features.push((number, name, false, scope));
+        allows_no_more(&world.snapshot(), &after.snapshot())?;
+        prop_assert!(!after.snapshot().feature(feature(number), &action(name)).allowed);
+    }
+
+    #[test]
+    fn one_more_level_that_only_denies_allows_nothing(world in world(), mut denying in rows(LEVELS)) {
+        denying.views.iter_mut().for_each(|(_, state)| *state = ViewState::Deny);
+        denying.features.iter_mut().for_each(|(_, _, value, _)| *value = false);
+        let mut after = world.clone();
+        after.levels.push(denying);
+        allows_no_more(&world.snapshot(), &after.snapshot())?;
+    }
+
+    #[test]
+    fn the_order_of_levels_and_rows_never_matters(world in world(), keys in prop::collection::vec(any::<u8>(), 1..16)) {
+        let mut other = world.clone();
+        other.module_views = reordered(&world.module_views, &keys);
+        other.module_features = reordered(&world.module_features, &keys);
+        for level in &mut other.levels {
+            level.views = reordered(&level.views, &keys);
+            level.features = reordered(&level.features, &keys);
+        }
+        other.levels = reordered(&other.levels, &keys);
+        let (one, other) = (world.snapshot(), other.snapshot());
+        prop_assert_eq!(decisions(&one), decisions(&other));
+        for feature in one.catalog.features() {
+            prop_assert_eq!(one.actions(feature), other.actions(feature));
+        }
+    }
+
+    #[test]
+    fn a_wider_row_never_narrows(
+        world in held_world(),
+        which: prop::sample::Index,
+        row: prop::sample::Index,
+        to in scope(),
+    ) {
+        let mut after = world.clone();
+        let which = which.index(after.levels.len());
+        let allowing: Vec<_> = after.levels[which].features.iter_mut().filter(|(_, _, value, _)| *value).collect();
+        prop_assume!(!allowing.is_empty());
+        let row = row.index(allowing.len());
+        for (index, (_, _, _, scope)) in allowing.into_iter().enumerate() {
+            if index == row {
+                *scope = to.max(*scope);
+            }
+        }
+        narrows_nothing(&world.snapshot(), &after.snapshot())?;
+    }
+
+    #[test]
+    fn one_more_level_that_only_allows_never_narrows(world in world(), mut allowing in rows(LEVELS)) {
+        allowing.views.iter_mut().for_each(|(_, state)| *state = ViewState::Allow);
+        allowing.features.iter_mut().for_each(|(_, _, value, _)| *value = true);
+        let mut after = world.clone();
+        after.levels.push(allowing);
+        narrows_nothing(&world.snapshot(), &after.snapshot())?;
+    }
+
+    #[test]
+    fn a_company_without_the_module_gets_nothing_that_it_gates(world in world()) {
+        let snapshot = world.snapshot();
+        for number in (0..VIEWS).filter(|number| !world.is_open(&world.module_views, *number)) {
+            let decision = snapshot.view(view(number));
+            let is_public = world.public_views.contains(&number);
+            let expected = if is_public { Reason::PublicView } else { Reason::ViewModuleMissing };
+            prop_assert_eq!((decision.allowed, decision.reason), (is_public, expected));
+        }
+        for number in (0..FEATURES).filter(|number| !world.is_open(&world.module_features, *number)) {
+            let decision = snapshot.feature(feature(number), &action(0));
+            prop_assert!(!decision.allowed);
+            prop_assert!(matches!(decision.reason, Reason::FeatureModuleMissing | Reason::FeatureDisabled));
+        }
+    }
+
+    #[test]
+    fn an_open_gate_decides_nothing(world in world()) {
+        let mut gateless = world.clone();
+        gateless.module_views.retain(|(_, number)| !world.is_open(&world.module_views, *number));
+        gateless.module_features.retain(|(_, number)| !world.is_open(&world.module_features, *number));
+        prop_assert_eq!(decisions(&world.snapshot()), decisions(&gateless.snapshot()));
+    }
+
+    #[test]
+    fn nothing_is_allowed_that_no_level_allows(world in world()) {
+        let snapshot = world.snapshot();
+        for number in 0..=VIEWS {
+            let row = (number, ViewState::Allow);
+            let is_said = world.levels.iter().any(|level| level.views.contains(&row));
+            prop_assert!(is_said || world.public_views.contains(&number) || !snapshot.view(view(number)).allowed);
+        }
+        for (number, name) in (0..=FEATURES).flat_map(|number| (0..ACTIONS).map(move |name| (number, name))) {
+            let decision = snapshot.feature(feature(number), &action(name));
+            let said = |scope| world.levels.iter().any(|level| level.features.contains(&(number, name, true, scope)));
+            // Never farther than somebody says, and `own` when denied.
+            let scope = decision.scope.unwrap();
+            let is_said = SCOPES.into_iter().any(|farther| farther >= scope && said(farther));
+            prop_assert!(is_said || !decision.allowed);
+            prop_assert!(decision.allowed || scope == Scope::Own);
+        }
+    }
+
+    #[test]
+    fn who_decided_explains_the_decision(world in world()) {
+        let snapshot = world.snapshot();
+        let held: BTreeSet<_> = snapshot.levels.iter().map(|level| level.level).collect();
+        let alone = |decision: &Decision| {
+            let mut alone = snapshot.clone();
+            alone.levels.retain(|level| decision.decided_by.contains(&level.level));
+            alone
+        };
+        let explains = |decision: &Decision, again: &dyn Fn(&Snapshot) -> Decision| {
+            prop_assert!(decision.decided_by.is_sorted_by(|a, b| a < b), "{decision:?}");
+            prop_assert!(decision.decided_by.iter().all(|level| held.contains(level)), "{decision:?}");
+            let by_levels = matches!(decision.reason, Reason::ExplicitAllow | Reason::ExplicitDeny);
+            prop_assert_eq!(by_levels, !decision.decided_by.is_empty());
+            // That nobody says anything is not the doing of any level.
+            if decision.reason != Reason::NoExplicitAllow {
+                prop_assert_eq!(&again(&alone(decision)), decision);
+            }
+            // And each of them alone says so too.
+            for level in &decision.decided_by {
+                let mut one = snapshot.clone();
+                one.levels.retain(|other| other.level == *level);
+                let one = again(&one);
+                let expected = Decision { decided_by: vec![*level], ..decision.clone() };
+                prop_assert_eq!(one, expected);
+            }
+            Ok(())
+        };
+        for id in (0..=VIEWS).map(view) {
+            explains(&snapshot.view(id), &|snapshot| snapshot.view(id))?;
+        }
+        for (id, name) in (0..=FEATURES).flat_map(|id| (0..ACTIONS).map(move |name| (feature(id), action(name)))) {
+            explains(&snapshot.feature(id, &name), &|snapshot| snapshot.feature(id, &name))?;
+        }
+    }
+
+    #[test]
+    fn what_reaches_far_reaches_near(world in world(), near in scope(), far in scope()) {
+        let (near, far) = (near.min(far), near.max(far));
+        for decision in decisions(&world.snapshot()) {
+            let reaching = |least| decision.clone().reaching(least);
+            prop_assert!(reaching(near).allowed || !reaching(far).allowed);
+            prop_assert_eq!(reaching(far).allowed, decision.allowed && decision.scope.is_none_or(|scope| scope >= far));
+            prop_assert_eq!(reaching(Scope::Own), decision.clone());
+            let narrowed = decision.allowed && !reaching(far).allowed;
+            let expected = if narrowed { Reason::ScopeTooNarrow } else { decision.reason };
+            prop_assert_eq!(reaching(far).reason, expected);
+            prop_assert_eq!(reaching(far).decided_by, decision.decided_by);
+        }
+    }
+
+    #[test]
+    fn a_disabled_feature_is_denied_to_everybody(mut world in world(), number in 0..FEATURES, name in 0..ACTIONS) {
+        world.disabled_features.insert(number);
+        let decision = world.snapshot().feature(feature(number), &action(name));
+        prop_assert_eq!(decision, Decision::denied_action(Reason::FeatureDisabled));
+    }
+
+    #[test]
+    fn what_does_not_exist_is_denied_whatever_the_rows_say(mut world in world(), name in 0..ACTIONS) {
+        for level in &mut world.levels {
+            level.views.push((VIEWS, ViewState::Allow));
+            level.features.push((FEATURES, name, true, Scope::Any));
+        }
+        let snapshot = world.snapshot();
+        prop_assert_eq!(snapshot.view(view(VIEWS)), Decision::of_view(false, Reason::UnknownView));
+        let decision = snapshot.feature(feature(FEATURES), &action(name));
+        prop_assert_eq!(decision, Decision::denied_action(Reason::UnknownFeature));
+    }
+
+    #[test]
+    fn a_user_of_a_company_is_decided_by_exactly_the_levels_that_he_holds(world in world(), held in some_of(LEVELS)) {
+        let snapshot = world.snapshot();
+        let (user, other) = (UserId::from_uuid(uuid(5, 0)), UserId::from_uuid(uuid(5, 1)));
+        let all: BTreeSet<_> = snapshot.levels.iter().map(|level| level.level).collect();
+        let held: BTreeSet<_> = held.into_iter().map(level).collect();
+        let company = CompanySnapshot {
+            catalog: Arc::clone(&snapshot.catalog),
+            modules: snapshot.modules.clone(),
+            levels: snapshot.levels.iter().map(|level| (level.level, level.clone())).collect(),
+            holders: [(user, held.clone()), (other, all)].into(),
+        };
+        let mut expected = snapshot.clone();
+        expected.levels.retain(|level| held.contains(&level.level));
+        prop_assert_eq!(decisions(&company.of_user(user)), decisions(&expected));
+        prop_assert_eq!(decisions(&company.of_user(other)), decisions(&snapshot));
+        prop_assert_eq!(company.of_user(UserId::from_uuid(uuid(5, 2))).levels, Vec::new());
+    }
+}
+
+/// Whatever is allowed after was allowed before, and at least as far.
+fn allows_no_more(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> {
+    for (before, after) in decisions(before).into_iter().zip(decisions(after)) {
+        prop_assert!(before.allowed || !after.allowed, "{before:?} became {after:?}");
+        prop_assert!(after.scope <= before.scope, "{before:?} became {after:?}");
+    }
+    Ok(())
+}
+
+/// Whatever was allowed before is allowed after, and at least as far.
+fn narrows_nothing(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> {
+    allows_no_more(after, before)
+}
+
+// Each rule in its order. The world of a rule holds everything that the rules after it would decide otherwise by, so a
+// rule that moved down would be found.
+
+fn allowing(number: usize) -> Level {
+    Level { number, views: vec![(0, ViewState::Allow)], features: vec![(0, 0, true, Scope::Company)] }
+}
+
+fn denying(number: usize) -> Level {
+    Level { number, views: vec![(0, ViewState::Deny)], features: vec![(0, 0, false, Scope::Any)] }
+}
+
+fn silent(number: usize) -> Level {
+    // About another view, and about another action of the same feature.
+    Level { number, views: vec![(1, ViewState::Allow)], features: vec![(0, 1, true, Scope::Any)] }
+}
+
+fn denied_by(reason: Reason, levels: &[usize]) -> Decision {
+    Decision { decided_by: levels.iter().map(|number| level(*number)).collect(), ..Decision::of_view(false, reason) }
+}
+
+#[test]
+fn view_rule_1_a_public_view_is_allowed_to_everybody() {
+    let mut world = World::plain(vec![denying(0)]);
+    world.public_views = [0].into();
+    world.module_views = vec![(0, 0)];
+    assert_eq!(world.view(0), Decision::of_view(true, Reason::PublicView));
+    world.levels.clear();
+    assert_eq!(world.view(0), Decision::of_view(true, Reason::PublicView));
+}
+
+#[test]
+fn view_rule_2_a_gate_lets_in_by_one_module_that_is_on_twice() {
+    let mut world = World::plain(vec![allowing(0)]);
+    world.module_views = vec![(0, 0), (1, 0)];
+    let missing = Decision::of_view(false, Reason::ViewModuleMissing);
+    assert_eq!(world.view(0), missing, "the company has neither");
+    // Switched off for the company is the same: a snapshot lists only what is on.
+    world.company_modules = [2].into();
+    assert_eq!(world.view(0), missing, "another module does not help");
+    world.company_modules = [1].into();
+    assert_eq!(world.view(0).reason, Reason::ExplicitAllow, "one suffices");
+    world.disabled_modules = [1].into();
+    assert_eq!(world.view(0), missing, "it is switched off for every company");
+    world.levels.clear();
+    assert_eq!(world.view(0), missing, "also for whoever holds no level");
+    world.levels = vec![denying(0)];
+    assert_eq!(world.view(0), missing, "also for whom a level denies it");
+}
+
+#[test]
+fn view_rule_3_who_holds_no_level_is_denied() {
+    assert_eq!(World::plain(Vec::new()).view(0), Decision::of_view(false, Reason::NoUserLevels));
+}
+
+#[test]
+fn view_rule_4_one_deny_wins_over_every_allow() {
+    let world = World::plain(vec![allowing(3), denying(2), allowing(1), denying(0)]);
+    assert_eq!(world.view(0), denied_by(Reason::ExplicitDeny, &[0, 2]));
+}
+
+#[test]
+fn view_rule_5_one_allow_suffices() {
+    let inheriting = Level { number: 1, views: vec![(0, ViewState::Inherit)], features: Vec::new() };
+    let world = World::plain(vec![allowing(2), inheriting, silent(3), allowing(0)]);
+    let expected = Decision { allowed: true, ..denied_by(Reason::ExplicitAllow, &[0, 2]) };
+    assert_eq!(world.view(0), expected);
+}
+
+#[test]
+fn view_rule_6_what_nobody_allows_is_denied() {
+    let inheriting = Level { number: 1, views: vec![(0, ViewState::Inherit)], features: Vec::new() };
+    assert_eq!(World::plain(vec![inheriting]).view(0), denied_by(Reason::NoExplicitAllow, &[]));
+    assert_eq!(World::plain(vec![silent(0)]).view(0), denied_by(Reason::NoExplicitAllow, &[]));
+}
+
+#[test]
+fn feature_rule_1_a_disabled_feature_is_denied_before_anything_else() {
+    let mut world = World::plain(vec![denying(0)]);
+    world.disabled_features = [0].into();
+    world.module_features = vec![(0, 0)];
+    assert_eq!(world.feature(0), Decision::denied_action(Reason::FeatureDisabled));
+    world.levels.clear();
+    assert_eq!(world.feature(0), Decision::denied_action(Reason::FeatureDisabled));
+}
+
+#[test]
+fn feature_rule_2_a_gate_lets_in_by_one_module_that_is_on_twice() {
+    let mut world = World::plain(vec![allowing(0)]);
+    world.module_features = vec![(0, 0), (1, 0)];
+    let missing = Decision::denied_action(Reason::FeatureModuleMissing);
+    assert_eq!(world.feature(0), missing, "the company has neither");
+    world.company_modules = [2].into();
+    assert_eq!(world.feature(0), missing, "another module does not help");
+    world.company_modules = [1].into();
+    assert_eq!(world.feature(0).reason, Reason::ExplicitAllow, "one suffices");
+    world.disabled_modules = [1].into();
+    assert_eq!(world.feature(0), missing, "it is switched off for every company");
+    world.levels.clear();
+    assert_eq!(world.feature(0), missing, "also for whoever holds no level");
+    world.levels = vec![denying(0)];
+    assert_eq!(world.feature(0), missing, "also for whom a level denies it");
+}
+
+#[test]
+fn feature_rule_3_who_holds_no_level_is_denied() {
+    assert_eq!(World::plain(Vec::new()).feature(0), Decision::denied_action(Reason::NoUserLevels));
+}
+
+#[test]
+fn feature_rule_4_one_deny_wins_over_every_allow() {
+    let world = World::plain(vec![allowing(3), denying(2), allowing(1), denying(0)]);
+    let expected = Decision { scope: Some(Scope::Own), ..denied_by(Reason::ExplicitDeny, &[0, 2]) };
+    assert_eq!(world.feature(0), expected);
+}
+
+#[test]
+fn feature_rule_5_the_widest_allow_counts_and_whoever_says_it_decided() {
+    let reaching = |number, scope| Level { number, features: vec![(0, 0, true, scope)], ..Level::default() };
+    let allowed = |scope, levels: &[usize]| Decision {
+        allowed: true,
+        scope: Some(scope),
+        ..denied_by(Reason::ExplicitAllow, levels)
+    };
+    for (narrow, wide) in [(Scope::Own, Scope::Team), (Scope::Team, Scope::Company), (Scope::Company, Scope::Any)] {
+        let world = World::plain(vec![reaching(3, wide), reaching(2, narrow), silent(1), reaching(0, wide)]);
+        assert_eq!(world.feature(0), allowed(wide, &[0, 3]));
+        let world = World::plain(vec![reaching(2, narrow), silent(1)]);
+        assert_eq!(world.feature(0), allowed(narrow, &[2]));
+    }
+}
+
+#[test]
+fn feature_rule_6_what_nobody_allows_is_denied() {
+    assert_eq!(World::plain(vec![silent(0)]).feature(0), Decision::denied_action(Reason::NoExplicitAllow));
+}
+
+#[test]
+fn of_two_rows_for_one_cell_the_stricter_counts() {
+    let said = |views: &[ViewState], rules: &[(bool, Scope)]| {
+        let views = views.iter().map(|state| (0, *state)).collect();
+        let features = rules.iter().map(|(value, scope)| (0, 0, *value, *scope)).collect();
+        let world = World::plain(vec![Level { number: 0, views, features }]);
+        (world.view(0).reason, world.feature(0).reason, world.feature(0).scope.unwrap())
+    };
+    let (allow, inherit, deny) = (ViewState::Allow, ViewState::Inherit, ViewState::Deny);
+    let (none, denied) = (Reason::NoExplicitAllow, Reason::ExplicitDeny);
+    for reverse in [false, true] {
+        let order = |mut states: [ViewState; 2], mut rules: [(bool, Scope); 2]| {
+            if reverse {
+                states.reverse();
+                rules.reverse();
+            }
+            said(&states, &rules)
+        };
+        let narrow = order([allow, inherit], [(true, Scope::Any), (true, Scope::Team)]);
+        assert_eq!(narrow, (none, Reason::ExplicitAllow, Scope::Team));
+        let deny = order([inherit, deny], [(true, Scope::Any), (false, Scope::Any)]);
+        assert_eq!(deny, (denied, denied, Scope::Own));
+    }
+}
+
+#[test]
+fn a_scope_that_is_too_narrow_is_said() {
+    let decision = World::plain(vec![allowing(1)]).feature(0);
+    for enough in [Scope::Own, Scope::Team, Scope::Company] {
+        assert_eq!(decision.clone().reaching(enough), decision);
+    }
+    let expected = Decision { allowed: false, reason: Reason::ScopeTooNarrow, ..decision.clone() };
+    assert_eq!(decision.reaching(Scope::Any), expected);
+}
+
+#[test]
+fn actions_are_those_that_are_listed_and_those_that_a_row_names() {
+    let snapshot =
+        World::plain(vec![Level { features: vec![(0, 2, false, Scope::Own)], ..Level::default() }]).snapshot();
+    let names = |number| {
+        let feature = snapshot.catalog.feature(feature(number)).unwrap();
+        snapshot.actions(feature).into_iter().map(Action::into_string).collect::<Vec<_>>()
+    };
+    assert_eq!(names(0), ["Approve", "Create", "Delete", "Export", "Read", "Sign", "Update"]);
+    assert_eq!(names(1), ["Approve", "Create", "Delete", "Export", "Read", "Update"]);
+}

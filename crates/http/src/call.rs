@@ -1,0 +1,358 @@
+//! The extractor that every guarded handler has: caller, company, permission, and only then parameters and body.
+//!
+//! Actix resolves the extractors of a handler concurrently, so a permission extractor beside a body extractor would tell
+//! strangers what is wrong with their body. This one does everything in its order: authentication (401), company (400),
+//! permission (403), parameters and body (400).
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::{Method, header};
+use actix_web::web::{Bytes, BytesMut, Data, Query};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use futures_util::StreamExt;
+use iam_application::{Application, By, FieldError, IfMatch, Requirement};
+use iam_domain::{Caller, CompanyId};
+use iam_permissions_cache::Permissions;
+use serde_json::{Map, Value};
+
+use crate::Api;
+use crate::conditional::if_match;
+use crate::error::{ApiError, Code};
+use crate::fields::{Field, Findings, Members};
+use crate::json;
+use crate::middleware::RequestId;
+
+/// The most bytes of a body.
+pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
+
+/// Whether an endpoint is about a company.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CompanyRule {
+    /// It must be named.
+    Required,
+    /// Super admins may leave it out; then it is about the platform.
+    OptionalForSuperAdmins,
+    /// Everybody who may may leave it out.
+    Optional,
+}
+
+/// What an endpoint asks of its caller, said in the handler's type.
+pub(crate) trait Policy: 'static {
+    const REQUIREMENT: Requirement;
+    const COMPANY: CompanyRule;
+}
+
+macro_rules! policies {
+    ($($(#[doc = $doc:literal])+ $name:ident: $requirement:ident, $company:ident;)+) => {$(
+        $(#[doc = $doc])+
+        pub(crate) struct $name;
+
+        impl Policy for $name {
+            const REQUIREMENT: Requirement = Requirement::$requirement;
+            const COMPANY: CompanyRule = CompanyRule::$company;
+        }
+    )+};
+}
+
+policies! {
+    /// Everybody known; strangers get answers in which everything is denied.
+    Anyone: Known, Required;
+    /// Who holds a level.
+    Member: Member, Required;
+    /// Readers of a company's IAM data.
+    ReadIam: ReadIam, Required;
+    /// Readers of the catalog: of any company's IAM data, or super admins without a company.
+    ReadCatalog: ReadIam, OptionalForSuperAdmins;
+    /// Who manages levels.
+    ManageLevels: ManageLevels, Required;
+    /// Who gives and takes levels.
+    AssignLevels: AssignLevels, Required;
+    /// Who manages permissions.
+    ManagePermissions: ManagePermissions, Required;
+    /// Who reads the audit trail; super admins also that of the platform.
+    ReadAudit: ReadAudit, OptionalForSuperAdmins;
+    /// Super admins, about the platform.
+    Platform: SuperAdmin, Optional;
+    /// Super admins, about a company.
+    PlatformCompany: SuperAdmin, Required;
+}
+
+/// What a handler's input is read from. Each method answers `None` when something was wrong, and says what.
+pub(crate) struct Reading<'a> {
+    request: &'a HttpRequest,
+    query: &'a [(String, String)],
+    body: &'a Body,
+    findings: Findings,
+    fatal: Option<ApiError>,
+}
+
+/// A handler's input.
+pub(crate) trait Input: Sized + 'static {
+    fn read(reading: &mut Reading<'_>) -> Option<Self>;
+}
+
+impl Input for () {
+    fn read(_: &mut Reading<'_>) -> Option<Self> {
+        Some(())
+    }
+}
+
+impl<'a> Reading<'a> {
+    /// A parameter of the path.
+    pub(crate) fn path<T: Field>(&mut self, name: &str) -> Option<T> {
+        let text = self.request.match_info().query(name).to_owned();
+        self.parameter(name, text)
+    }
+
+    /// A parameter of the query that may be left out; an empty one counts as left out.
+    pub(crate) fn query<T: Field>(&mut self, name: &str) -> Option<Option<T>> {
+        let query = self.query;
+        let mut values = query.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
+        match (values.next(), values.next()) {
+            (_, Some(_)) => {
+                self.findings.push(FieldError::new(name, "duplicate", "is given twice"));
+                None
+            }
+            (Some(text), None) if !text.is_empty() => self.parameter(name, text.clone()).map(Some),
+            _ => Some(None),
+        }
+    }
+
+    /// A parameter of the query that must be there.
+    pub(crate) fn required_query<T: Field>(&mut self, name: &str) -> Option<T> {
+        match self.query(name)? {
+            Some(value) => Some(value),
+            None => self.reject(name, "required", "is required"),
+        }
+    }
+
+    /// Says what is wrong with a parameter.
+    pub(crate) fn reject<T>(&mut self, name: &str, code: &'static str, what: impl std::fmt::Display) -> Option<T> {
+        self.findings.push(FieldError::new(name, code, what));
+        None
+    }
+
+    fn parameter<T: Field>(&mut self, name: &str, text: String) -> Option<T> {
+        match T::read(&Value::String(text)) {
+            Ok(value) => Some(value),
+            Err((code, what)) => self.reject(name, code, what),
+        }
+    }
+
+    /// The members of the body, which must be a JSON object.
+    pub(crate) fn body(&mut self) -> Option<Members<'_>> {
+        let body: &'a Body = self.body;
+        match body.object() {
+            Ok(members) => Some(Members::of(members, String::new(), &mut self.findings)),
+            Err(error) => {
+                self.fatal = Some(error);
+                None
+            }
+        }
+    }
+
+    /// The same, but a request without a body is fine too.
+    pub(crate) fn optional_body(&mut self) -> Option<Option<Members<'_>>> {
+        if self.body.is_absent() { Some(None) } else { self.body().map(Some) }
+    }
+}
+
+/// A body as far as it was read.
+enum Body {
+    /// There is none, or an empty one.
+    Absent,
+    /// More than [`BODY_LIMIT`].
+    TooLarge,
+    /// The connection broke, or lied about the body.
+    Broken,
+    /// Not declared as JSON.
+    OtherType,
+    /// Read; what is wrong with it is said only to whom it may be said.
+    Json(Result<Value, FieldError>),
+}
+
+impl Body {
+    async fn read(request: &HttpRequest, payload: &mut Payload) -> Self {
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Self::Absent;
+        }
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let Ok(chunk) = chunk else { return Self::Broken };
+            if bytes.len() + chunk.len() > BODY_LIMIT {
+                return Self::TooLarge;
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let bytes: Bytes = bytes.freeze();
+        if bytes.is_empty() {
+            return Self::Absent;
+        }
+        let is_json = request.mime_type().ok().flatten().is_some_and(|mime| {
+            mime.type_() == "application" && (mime.subtype() == "json" || mime.suffix().is_some_and(|s| s == "json"))
+        });
+        let is_plain = request.headers().get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
+        if !is_json || !is_plain {
+            return Self::OtherType;
+        }
+        Self::Json(json::parse(&bytes))
+    }
+
+    const fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
+    /// Its `companyId`, if it can be read; whatever is wrong with the body has time until the caller is authorized.
+    fn company(&self) -> Option<&Value> {
+        match self {
+            Self::Json(Ok(Value::Object(members))) => members.get("companyId").filter(|value| !value.is_null()),
+            _ => None,
+        }
+    }
+
+    fn object(&self) -> Result<&Map<String, Value>, ApiError> {
+        let invalid = |what: &str| ApiError::invalid(vec![FieldError::new("body", "type", what)]);
+        match self {
+            Self::Json(Ok(Value::Object(members))) => Ok(members),
+            Self::Json(Ok(_)) => Err(invalid("must be a JSON object")),
+            Self::Json(Err(finding)) => Err(ApiError::invalid(vec![finding.clone()])),
+            Self::Absent => Err(invalid("is required: a JSON object")),
+            Self::Broken => Err(invalid("could not be read")),
+            Self::TooLarge => Err(ApiError::new(Code::TooLarge, format!("body must be at most {BODY_LIMIT} bytes"))),
+            Self::OtherType => {
+                Err(ApiError::new(Code::NotJson, "body must be JSON: Content-Type: application/json, not encoded"))
+            }
+        }
+    }
+}
+
+/// An authorized request: who asks, for which company, and what was read.
+pub(crate) struct Guarded<P, T = ()> {
+    pub(crate) caller: Caller,
+    pub(crate) input: T,
+    pub(crate) if_match: IfMatch,
+    api: Data<Api>,
+    company: Option<CompanyId>,
+    request_id: Option<String>,
+    policy: PhantomData<P>,
+}
+
+impl<P: Policy, T> Guarded<P, T> {
+    /// The use cases.
+    pub(crate) fn application(&self) -> &Application {
+        &self.api.services().application
+    }
+
+    /// Who may see and do what.
+    pub(crate) fn permissions(&self) -> &Permissions {
+        self.application().permissions()
+    }
+
+    /// The company, where it may be left out.
+    pub(crate) const fn company_if_any(&self) -> Option<CompanyId> {
+        self.company
+    }
+
+    /// The company, where it must be named.
+    pub(crate) fn company(&self) -> Result<CompanyId, ApiError> {
+        self.company.ok_or_else(company_missing)
+    }
+
+    /// Who asks, for the audit record.
+    pub(crate) fn by(&self) -> By {
+        By { caller: self.caller, request_id: self.request_id.clone() }
+    }
+}
+
+impl<P: Policy, T: Input> FromRequest for Guarded<P, T> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let mut payload = payload.take();
+        Box::pin(async move { guard(&request, &mut payload).await })
+    }
+}
+
+async fn guard<P: Policy, T: Input>(request: &HttpRequest, payload: &mut Payload) -> Result<Guarded<P, T>, ApiError> {
+    let api = request.app_data::<Data<Api>>().ok_or_else(ApiError::internal)?.clone();
+    let caller = authenticate(request, &api)?;
+    api.admit(caller)?;
+
+    let query =
+        Query::<Vec<(String, String)>>::from_query(request.query_string()).map(Query::into_inner).unwrap_or_default();
+    let body = Body::read(request, payload).await;
+    let company = find_company(request, &query, &body)?;
+    let may_be_left_out = match P::COMPANY {
+        CompanyRule::Required => false,
+        CompanyRule::OptionalForSuperAdmins => caller.is_super_admin,
+        CompanyRule::Optional => true,
+    };
+    if company.is_none() && !may_be_left_out {
+        return Err(company_missing());
+    }
+
+    api.services().application.authorize(caller, company, P::REQUIREMENT).await?;
+
+    let mut reading = Reading { request, query: &query, body: &body, findings: Findings::default(), fatal: None };
+    let input = T::read(&mut reading);
+    let Reading { findings, fatal, .. } = reading;
+    let input = match (input, fatal) {
+        (_, Some(error)) => return Err(error),
+        (Some(input), None) if findings.is_empty() => input,
+        _ => return Err(ApiError::invalid(findings.into_vec())),
+    };
+    Ok(Guarded {
+        caller,
+        input,
+        if_match: if_match(request.headers()),
+        company,
+        request_id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
+        api,
+        policy: PhantomData,
+    })
+}
+
+fn authenticate(request: &HttpRequest, api: &Api) -> Result<Caller, ApiError> {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION);
+    let header = match (headers.next(), headers.next()) {
+        // Of two, neither is believed.
+        (Some(_), Some(_)) => Some(""),
+        (Some(value), None) => Some(value.to_str().unwrap_or_default()),
+        (None, _) => None,
+    };
+    Ok(api.services().verifier.verify(header)?)
+}
+
+fn company_missing() -> ApiError {
+    ApiError::new(Code::CompanyMissing, "Company ID is required")
+}
+
+/// The company of the path, the query, the body and the header; those that are there must agree.
+fn find_company(request: &HttpRequest, query: &[(String, String)], body: &Body) -> Result<Option<CompanyId>, ApiError> {
+    let named = |value: &Value| {
+        CompanyId::read(value).map_err(|(code, what)| ApiError::invalid(vec![FieldError::new("companyId", code, what)]))
+    };
+    let text = |text: &str| Value::String(text.to_owned());
+    let header = request.headers().get_all("x-company-id").map(|value| text(value.to_str().unwrap_or_default()));
+    let found: BTreeSet<CompanyId> = request
+        .match_info()
+        .get("companyId")
+        .map(text)
+        .into_iter()
+        .chain(query.iter().filter(|(key, _)| key == "companyId").map(|(_, value)| text(value)))
+        .chain(body.company().cloned())
+        .chain(header)
+        .map(|value| named(&value))
+        .collect::<Result<_, _>>()?;
+    if found.len() > 1 {
+        let finding = FieldError::new("companyId", "disagree", "is named twice, with different companies");
+        return Err(ApiError::invalid(vec![finding]));
+    }
+    Ok(found.into_iter().next())
+}

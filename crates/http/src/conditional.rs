@@ -1,0 +1,67 @@
+//! Conditional requests: `If-Match` for changes, `If-None-Match` for what may be cached.
+
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+use iam_application::{Etag, IfMatch};
+
+/// The tags of a header, also over several lines of it; weak ones keep their `W/`.
+fn tags(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
+    headers
+        .get_all(name)
+        .filter_map(|value| value.to_str().ok())
+        // Our own tags hold no commas, so a comma always separates.
+        .flat_map(|line| line.split(','))
+        .map(|tag| tag.trim().to_owned())
+        .filter(|tag| !tag.is_empty())
+        .collect()
+}
+
+/// What `If-Match` asks for. Comparison is strong: a weak tag matches nothing.
+pub(crate) fn if_match(headers: &HeaderMap) -> IfMatch {
+    if !headers.contains_key(header::IF_MATCH) {
+        return IfMatch::Absent;
+    }
+    let tags = tags(headers, &header::IF_MATCH);
+    if tags.iter().any(|tag| tag == "*") { IfMatch::Any } else { IfMatch::OneOf(tags) }
+}
+
+/// Whether the client has this content already. Comparison is weak.
+pub(crate) fn has_already(headers: &HeaderMap, etag: &Etag) -> bool {
+    tags(headers, &header::IF_NONE_MATCH)
+        .iter()
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderValue, IF_MATCH, IF_NONE_MATCH};
+
+    use super::*;
+
+    fn with(name: HeaderName, values: &[&'static str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(name.clone(), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn if_none_match_compares_weakly_in_lists_and_over_lines() {
+        let etag = Etag::of_bytes(b"x");
+        let own: &'static str = Box::leak(etag.as_str().to_owned().into_boxed_str());
+        let weak: &'static str = Box::leak(format!("\"a\", W/{own}").into_boxed_str());
+        for values in [&[own][..], &[weak], &["*"], &["\"a\"", own]] {
+            assert!(has_already(&with(IF_NONE_MATCH, values), &etag), "{values:?}");
+        }
+        assert!(!has_already(&with(IF_NONE_MATCH, &["\"a\""]), &etag));
+        assert!(!has_already(&HeaderMap::new(), &etag));
+    }
+
+    #[test]
+    fn if_match_tells_absent_from_empty() {
+        assert_eq!(if_match(&HeaderMap::new()), IfMatch::Absent);
+        assert_eq!(if_match(&with(IF_MATCH, &[""])), IfMatch::OneOf(Vec::new()));
+        assert_eq!(if_match(&with(IF_MATCH, &["*"])), IfMatch::Any);
+        assert_eq!(if_match(&with(IF_MATCH, &["\"a\",\"b\""])), IfMatch::OneOf(vec!["\"a\"".into(), "\"b\"".into()]));
+    }
+}

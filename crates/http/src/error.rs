@@ -1,0 +1,204 @@
+//! The one table of errors: what clients see, and which status it has.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use iam_application::{Failure, FieldError, Requirement};
+use iam_identity::AuthenticationError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How long clients should wait before they ask an unavailable service again, in seconds.
+const RETRY_AFTER_SECONDS: u64 = 1;
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $status:ident;)+) => {
+        /// What went wrong, for programs.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Code {
+            $($(#[doc = $doc])+ $name),+
+        }
+
+        impl Code {
+            /// The word that clients see.
+            pub(crate) const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code),+ }
+            }
+
+            /// The status that goes with it.
+            pub(crate) const fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status),+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Nobody known is asking.
+    Unauthenticated = "ERR_AUTH_001", UNAUTHORIZED;
+    /// No company is named.
+    CompanyMissing = "ERR_AUTH_002", BAD_REQUEST;
+    /// The caller may not.
+    Forbidden = "ERR_AUTH_003", FORBIDDEN;
+    /// Only super admins may.
+    SuperAdminOnly = "ERR_AUTH_007", FORBIDDEN;
+    /// One thing does not fit.
+    Invalid = "ERR_VALIDATION_001", BAD_REQUEST;
+    /// Several things do not fit.
+    InvalidFields = "ERR_VALIDATION_003", BAD_REQUEST;
+    /// The body is too large.
+    TooLarge = "ERR_VALIDATION_004", PAYLOAD_TOO_LARGE;
+    /// The body is not JSON by its own words.
+    NotJson = "ERR_VALIDATION_005", UNSUPPORTED_MEDIA_TYPE;
+    /// It does not exist, or not for this caller.
+    NotFound = "ERR_RESOURCE_001", NOT_FOUND;
+    /// A rule of the data forbids it.
+    Conflict = "ERR_RESOURCE_002", CONFLICT;
+    /// It is no longer what the client saw.
+    PreconditionFailed = "ERR_RESOURCE_003", PRECONDITION_FAILED;
+    /// There is such a path, but not with this method.
+    MethodNotAllowed = "ERR_RESOURCE_004", METHOD_NOT_ALLOWED;
+    /// The caller asks too often.
+    RateLimited = "ERR_RATE_LIMIT_001", TOO_MANY_REQUESTS;
+    /// The storage cannot be reached, or it took too long.
+    Unavailable = "ERR_UNAVAILABLE_001", SERVICE_UNAVAILABLE;
+    /// Anything unforeseen.
+    Internal = "ERR_INTERNAL_001", INTERNAL_SERVER_ERROR;
+}
+
+/// An error as clients get it.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    pub(crate) errors: Vec<FieldError>,
+    /// Seconds.
+    pub(crate) retry_after: Option<u64>,
+}
+
+impl ApiError {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), errors: Vec::new(), retry_after: None }
+    }
+
+    pub(crate) fn unavailable() -> Self {
+        let error = Self::new(Code::Unavailable, "The service is temporarily unavailable");
+        Self { retry_after: Some(RETRY_AFTER_SECONDS), ..error }
+    }
+
+    pub(crate) fn internal() -> Self {
+        Self::new(Code::Internal, "Internal server error")
+    }
+
+    /// One finding is the message itself; several are listed.
+    pub(crate) fn invalid(mut findings: Vec<FieldError>) -> Self {
+        match findings.pop() {
+            Some(only) if findings.is_empty() => Self::new(Code::Invalid, only.message),
+            Some(last) => {
+                findings.push(last);
+                Self { errors: findings, ..Self::new(Code::InvalidFields, "Validation failed") }
+            }
+            None => Self::new(Code::Invalid, "The request is not valid"),
+        }
+    }
+}
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Forbidden(requirement) => {
+                let code = match requirement {
+                    Requirement::SuperAdmin => Code::SuperAdminOnly,
+                    _ => Code::Forbidden,
+                };
+                Self::new(code, requirement.refusal())
+            }
+            Failure::Refused { message, errors } => Self { errors, ..Self::new(Code::Forbidden, message) },
+            Failure::NotFound(what) => Self::new(Code::NotFound, format!("{what} not found")),
+            Failure::Conflict(message) => Self::new(Code::Conflict, message),
+            Failure::Invalid(findings) => Self::invalid(findings),
+            Failure::PreconditionFailed => {
+                Self::new(Code::PreconditionFailed, "The resource has changed since it was read")
+            }
+            Failure::Unavailable(source) => {
+                tracing::warn!(error = &source as &dyn std::error::Error, "the storage is unavailable");
+                Self::unavailable()
+            }
+            Failure::Internal(source) => {
+                tracing::error!(error = source.as_ref() as &dyn std::error::Error, "a request failed unforeseen");
+                Self::internal()
+            }
+            other => {
+                tracing::error!(error = &other as &dyn std::error::Error, "a request failed unforeseen");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<AuthenticationError> for ApiError {
+    fn from(error: AuthenticationError) -> Self {
+        Self::new(Code::Unauthenticated, error.to_string())
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.message)
+    }
+}
+
+/// One of several findings.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Finding {
+    /// Which field.
+    field: String,
+    /// What is wrong with it.
+    message: String,
+    /// The same for programs.
+    code: String,
+}
+
+/// The body of every error.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(crate) struct ErrorBody {
+    /// Always `error`.
+    status: &'static str,
+    /// What went wrong, for programs.
+    code: &'static str,
+    /// What went wrong, for people.
+    message: String,
+    /// The findings, if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Finding>,
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let finding = |error: &FieldError| Finding {
+            field: error.field.clone(),
+            message: error.message.clone(),
+            code: error.code.to_owned(),
+        };
+        let mut response = HttpResponse::build(self.code.status()).json(ErrorBody {
+            status: "error",
+            code: self.code.as_str(),
+            message: self.message.clone(),
+            errors: self.errors.iter().map(finding).collect(),
+        });
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.code == Code::Unauthenticated {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

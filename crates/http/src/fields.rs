@@ -1,0 +1,276 @@
+//! Reads parameters and bodies field by field, so that every finding names its field and all are told at once.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use iam_application::{FieldError, Patch};
+use iam_domain::{Description, TextError};
+use serde_json::{Map, Value};
+
+/// What was found wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(Vec<FieldError>);
+
+impl Findings {
+    pub(crate) fn push(&mut self, finding: FieldError) {
+        self.0.push(finding);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<FieldError> {
+        self.0
+    }
+}
+
+/// A value that a member can be read as.
+pub(crate) trait Field: Sized {
+    /// Reads it; `Err` says what is wrong, to follow the field's name.
+    fn read(value: &Value) -> Result<Self, (&'static str, String)>;
+}
+
+fn wrong(code: &'static str, what: impl Display) -> (&'static str, String) {
+    (code, what.to_string())
+}
+
+impl Field for bool {
+    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+        value.as_bool().ok_or_else(|| wrong("type", "must be a boolean"))
+    }
+}
+
+impl Field for i32 {
+    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+        let number = value.as_i64().ok_or_else(|| wrong("type", "must be an integer"))?;
+        Self::try_from(number).map_err(|_| wrong("range", "must be between -2147483648 and 2147483647"))
+    }
+}
+
+impl Field for String {
+    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+        value.as_str().map(str::to_owned).ok_or_else(|| wrong("type", "must be a string"))
+    }
+}
+
+fn text_error(error: TextError) -> (&'static str, String) {
+    let code = match error {
+        TextError::Blank => "required",
+        TextError::TooLong { .. } => "too_long",
+        TextError::Nul => "nul",
+        TextError::LooksLikeId => "looks_like_id",
+    };
+    wrong(code, error)
+}
+
+macro_rules! text_fields {
+    ($($name:ident),+) => {$(
+        impl Field for iam_domain::$name {
+            fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+                Self::parse(String::read(value)?).map_err(text_error)
+            }
+        }
+    )+};
+}
+
+text_fields!(
+    Action,
+    Category,
+    Description,
+    FeatureKey,
+    Icon,
+    Label,
+    ModuleCode,
+    Name,
+    ResourceType,
+    SessionId,
+    Url,
+    ViewUrl
+);
+
+macro_rules! id_fields {
+    ($($name:ident),+) => {$(
+        impl Field for iam_domain::$name {
+            fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+                let text = value.as_str().ok_or_else(|| wrong("type", "must be a string"))?;
+                Self::parse(text).map_err(|error| wrong("uuid", error))
+            }
+        }
+    )+};
+}
+
+id_fields!(CompanyId, FeatureId, MenuItemId, ModuleId, SubMenuItemId, UserId, UserLevelId, ViewId);
+
+macro_rules! word_fields {
+    ($($name:ident),+) => {$(
+        impl Field for iam_domain::$name {
+            fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+                let text = value.as_str().ok_or_else(|| wrong("type", "must be a string"))?;
+                text.parse().map_err(|error| wrong("unknown", error))
+            }
+        }
+    )+};
+}
+
+word_fields!(Priority, Scope, ViewState);
+
+/// The members of one object of a body. Each reading method answers `None` when something was wrong, and says what.
+pub(crate) struct Members<'a> {
+    members: &'a Map<String, Value>,
+    /// What comes before the member's name in findings: `views[2].`, or nothing.
+    prefix: String,
+    findings: &'a mut Findings,
+}
+
+impl<'a> Members<'a> {
+    pub(crate) fn of(members: &'a Map<String, Value>, prefix: String, findings: &'a mut Findings) -> Self {
+        Self { members, prefix, findings }
+    }
+
+    fn found(&mut self, name: &str, code: &'static str, what: impl Display) {
+        let field = format!("{}{name}", self.prefix);
+        // "Name is required", but "views must be an array": as clients of the original know them.
+        let finding = if code == "required" {
+            FieldError { message: format!("{} {what}", capitalized(&field)), field, code }
+        } else {
+            FieldError::new(field, code, what)
+        };
+        self.findings.push(finding);
+    }
+
+    fn read<T: Field>(&mut self, name: &str, value: &Value) -> Option<T> {
+        match T::read(value) {
+            Ok(value) => Some(value),
+            Err((code, what)) => {
+                self.found(name, code, what);
+                None
+            }
+        }
+    }
+
+    /// A member that must be there.
+    pub(crate) fn required<T: Field>(&mut self, name: &str) -> Option<T> {
+        match self.members.get(name) {
+            None => {
+                self.found(name, "required", "is required");
+                None
+            }
+            Some(value) => self.read(name, value),
+        }
+    }
+
+    /// A member that may be left out; `null` is an error.
+    pub(crate) fn optional<T: Field>(&mut self, name: &str) -> Option<Option<T>> {
+        match self.members.get(name) {
+            None => Some(None),
+            Some(value) => self.read(name, value).map(Some),
+        }
+    }
+
+    /// A member that may be left out, with what it is then.
+    pub(crate) fn or<T: Field>(&mut self, name: &str, default: T) -> Option<T> {
+        Some(self.optional(name)?.unwrap_or(default))
+    }
+
+    /// A member that `null` empties.
+    pub(crate) fn patch<T: Field>(&mut self, name: &str) -> Option<Patch<T>> {
+        match self.members.get(name) {
+            None => Some(Patch::Keep),
+            Some(Value::Null) => Some(Patch::Clear),
+            Some(value) => self.read(name, value).map(Patch::Set),
+        }
+    }
+
+    /// A list that must be there, none of whose elements occurs twice.
+    pub(crate) fn list<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Vec<T>> {
+        let values = self.array(name)?;
+        let mut elements = Vec::with_capacity(values.len());
+        let mut seen = BTreeSet::new();
+        for (index, value) in values.iter().enumerate() {
+            let place = format!("{name}[{index}]");
+            if let Some(element) = self.read::<T>(&place, value) {
+                if !seen.insert(element.clone()) {
+                    self.found(&place, "duplicate", "occurs twice");
+                }
+                elements.push(element);
+            }
+        }
+        (elements.len() == values.len()).then_some(elements)
+    }
+
+    /// A list that may be left out; `null` is an error.
+    pub(crate) fn optional_list<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Option<Vec<T>>> {
+        if self.has(name) { self.list(name).map(Some) } else { Some(None) }
+    }
+
+    /// A list that may be left out; `null` empties it.
+    pub(crate) fn list_patch<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Patch<Vec<T>>> {
+        match self.members.get(name) {
+            None => Some(Patch::Keep),
+            Some(Value::Null) => Some(Patch::Clear),
+            Some(_) => self.list(name).map(Patch::Set),
+        }
+    }
+
+    /// A list of objects that must be there, each read by `read`, which answers it with what must not occur twice.
+    pub(crate) fn objects<T, K: Ord>(
+        &mut self,
+        name: &str,
+        read: impl Fn(&mut Members<'_>) -> Option<T>,
+        key: impl Fn(&T) -> K,
+        key_name: &str,
+    ) -> Option<Vec<T>> {
+        let values = self.array(name)?;
+        let mut elements = Vec::with_capacity(values.len());
+        let mut seen = BTreeSet::new();
+        for (index, value) in values.iter().enumerate() {
+            let place = format!("{name}[{index}]");
+            let Value::Object(members) = value else {
+                self.found(&place, "type", "must be an object");
+                continue;
+            };
+            let mut inner = Members::of(members, format!("{}{place}.", self.prefix), self.findings);
+            if let Some(element) = read(&mut inner) {
+                if !seen.insert(key(&element)) {
+                    self.found(&format!("{place}.{key_name}"), "duplicate", "occurs twice");
+                }
+                elements.push(element);
+            }
+        }
+        (elements.len() == values.len()).then_some(elements)
+    }
+
+    fn array(&mut self, name: &str) -> Option<&'a Vec<Value>> {
+        match self.members.get(name) {
+            Some(Value::Array(values)) => Some(values),
+            _ => {
+                self.found(name, "type", "must be an array");
+                None
+            }
+        }
+    }
+
+    /// Whether a member is there at all.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
+
+    /// Says that a member does not fit for a reason of the whole.
+    pub(crate) fn reject<T>(&mut self, name: &str, code: &'static str, what: impl Display) -> Option<T> {
+        self.found(name, code, what);
+        None
+    }
+
+    /// A description that is empty if left out.
+    pub(crate) fn description(&mut self, name: &str) -> Option<Description> {
+        let empty = Value::String(String::new());
+        let value = self.members.get(name).unwrap_or(&empty);
+        self.read(name, value)
+    }
+}
+
+fn capitalized(field: &str) -> String {
+    let mut letters = field.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}

@@ -1,0 +1,38 @@
+//! The HTTP contract of the IAM service on Actix.
+//!
+//! Handlers are thin: an extractor ([`Guarded`](call::Guarded)) knows the caller, finds the company, asks whether the
+//! caller may, and only then reads parameters and body; the handler calls one use case and answers. There is one function
+//! that builds the application ([`configure`]); the server, its tests and other teams' servers use the same one.
+//!
+//! # In your own Actix app
+//!
+//! Without the default feature `server` this crate brings no storage adapter along.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use actix_web::App;
+//! use iam_application::{Application, Probe};
+//! use iam_http::{HttpOptions, Services};
+//! use iam_identity::TokenVerifier;
+//!
+//! fn mount(application: Arc<Application>, verifier: Arc<TokenVerifier>, probe: Arc<dyn Probe>) {
+//!     let api = iam_http::Api::new(Services { application, verifier, probe }, HttpOptions::default());
+//!     let _app = App::new().configure(|config| iam_http::configure(config, &api));
+//! }
+//! ```
+
+mod answer;
+mod app;
+mod call;
+mod conditional;
+mod error;
+mod fields;
+mod json;
+mod middleware;
+mod openapi;
+mod routes;
+mod server;
+
+pub use app::{Api, HttpOptions, RateLimit, Services, configure};
+pub use openapi::document;
+pub use server::{AdminServer, Server, ServerHandle};

@@ -1,0 +1,169 @@
+//! The server binary: settings, services, listeners, signals.
+
+use std::error::Error;
+use std::io::{self, ErrorKind, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use actix_web::rt::net::TcpSocket;
+use clap::{Parser, Subcommand};
+use iam_composition::{AdminSettings, Demo, Metrics, ServerSettings, Settings, System};
+use iam_http::{AdminServer, HttpOptions, RateLimit, Server, Services};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// The IAM service. Without a command it serves; settings come from the environment and the file that IAM_CONFIG names
+/// (docs/settings.md).
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves in memory, with a company, users, and lines to paste
+    Demo,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Arguments { command } = Arguments::parse();
+    match run(command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Not a log line: it must be seen whatever the logs are set to, also before they are set up.
+            let _ = writeln!(io::stderr(), "iam-http: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
+    let settings = Settings::load(&iam_composition::environment())?;
+    let demo = match command {
+        Some(Command::Demo) => Some(Demo::admit(&settings)?),
+        None => None,
+    };
+    iam_composition::log_to_stderr(&settings.log)?;
+    let mut signals = Signals::new()?;
+
+    let (listener, address) = listen("PORT", &settings.server.host, settings.server.port).await?;
+    let admin = admin_server(&settings.admin).await?;
+    let system = System::start(&settings).await?;
+    let server = server(listener, &settings, &system)?;
+    tracing::info!("listening on http://{address}");
+    if let Some(demo) = demo {
+        let guide = demo.prepare(&system, address).await?;
+        // Nobody may be reading.
+        let _ = writeln!(io::stdout(), "{guide}");
+    }
+
+    let handle = server.handle();
+    let admin_handle = admin.as_ref().map(AdminServer::handle);
+    let stop = async {
+        signals.next().await;
+        // From here on the next signal ends the process, whatever it is doing.
+        tokio::spawn(async move { std::process::exit(signals.next().await) });
+        tracing::info!("stopping");
+        system.drain();
+        tokio::time::sleep(settings.server.drain_delay).await;
+        handle.stop(true).await;
+        if let Some(handle) = admin_handle {
+            handle.stop(false).await;
+        }
+        Ok(())
+    };
+    let serve_admin = async {
+        match admin {
+            Some(admin) => admin.run().await,
+            None => Ok(()),
+        }
+    };
+    let served = tokio::try_join!(server.run(), serve_admin, stop);
+    // Changes that are under way end in any case.
+    system.stop().await;
+    served?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn server(listener: TcpListener, settings: &Settings, system: &System) -> io::Result<Server> {
+    let ServerSettings { workers, shutdown_timeout, request_timeout, .. } = settings.server;
+    let services = Services {
+        application: Arc::clone(&system.application),
+        verifier: Arc::clone(&system.verifier),
+        probe: Arc::clone(&system.probe),
+    };
+    let options = HttpOptions {
+        cors_origins: settings.server.allowed_origins(),
+        request_timeout,
+        rate_limit: settings.rate_limit.limit().map(|(per_second, burst)| RateLimit { per_second, burst }),
+    };
+    Server::bind(listener, workers.map(Into::into), shutdown_timeout, services, options)
+}
+
+async fn admin_server(settings: &AdminSettings) -> Result<Option<AdminServer>, Box<dyn Error>> {
+    if !settings.enabled {
+        return Ok(None);
+    }
+    let metrics = Metrics::install()?;
+    let (listener, address) = listen("IAM__ADMIN__PORT", &settings.host, settings.port).await?;
+    tracing::info!("metrics on http://{address}/metrics");
+    Ok(Some(AdminServer::bind(listener, Arc::new(move || metrics.render()))?))
+}
+
+/// A listener and its real address: port 0 is any free one.
+async fn listen(setting: &str, host: &str, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = async {
+        let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
+        for address in tokio::net::lookup_host((host, port)).await? {
+            match bind(address) {
+                Err(error) => last = error,
+                bound => return bound,
+            }
+        }
+        Err(last)
+    };
+    listener.await.map_err(|error| {
+        let why = match error.kind() {
+            ErrorKind::AddrInUse => "the port is taken; set another one, or 0 for any free one".to_owned(),
+            _ => error.to_string(),
+        };
+        io::Error::new(error.kind(), format!("{setting}: cannot listen on port {port} of {host}: {why}"))
+    })
+}
+
+fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A server that ended a moment ago leaves connections behind that would block the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?.into_std()?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// The signals that end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one, and answers with the exit code that a shell gives it.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.terminate.recv() => 143,
+            _ = self.interrupt.recv() => 130,
+        }
+    }
+}

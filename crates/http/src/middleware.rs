@@ -1,0 +1,111 @@
+//! What wraps every request: its id, security headers, metrics and the access log; and a bound on its time.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{Error, HttpMessage};
+use futures_util::FutureExt;
+
+use crate::Api;
+use crate::error::ApiError;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The request's id: the caller's, if one was sent that can be repeated safely, else a new one.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) String);
+
+impl RequestId {
+    const LONGEST: usize = 128;
+
+    fn of(request: &ServiceRequest) -> Self {
+        let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+        let safe = |id: &&str| !id.is_empty() && id.len() <= Self::LONGEST && id.bytes().all(|b| b.is_ascii_graphic());
+        Self(sent.filter(safe).map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned))
+    }
+}
+
+/// Outermost: request id, security headers, metrics, access log (at debug level, without query and headers, which may
+/// hold secrets).
+pub(crate) async fn observe(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
+    let id = RequestId::of(&request);
+    request.extensions_mut().insert(id.clone());
+    let method = request.method().clone();
+    let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
+    let is_documentation = request.path().starts_with("/docs");
+
+    let answer = next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+    let (status, answer) = match answer {
+        Ok(mut response) => {
+            mark(response.headers_mut(), &id, is_documentation);
+            (response.status(), Ok(response))
+        }
+        Err(error) => {
+            let mut response = error.error_response();
+            mark(response.headers_mut(), &id, is_documentation);
+            (response.status(), Err(InternalError::from_response(error, response).into()))
+        }
+    };
+
+    let elapsed = started.elapsed();
+    let labels = [("method", method.to_string()), ("route", route.clone()), ("status", status.as_u16().to_string())];
+    metrics::counter!("iam_http_requests_total", &labels).increment(1);
+    metrics::histogram!("iam_http_request_duration_seconds", &labels).record(elapsed.as_secs_f64());
+    tracing::debug!(request_id = id.0, %method, route, status = status.as_u16(), ?elapsed, "request");
+    answer
+}
+
+fn mark(headers: &mut HeaderMap, id: &RequestId, is_documentation: bool) {
+    if let Ok(id) = HeaderValue::from_str(&id.0) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(content_policy(is_documentation)));
+}
+
+/// An API needs nothing; its documentation loads its own files and styles itself inline.
+const fn content_policy(is_documentation: bool) -> &'static str {
+    if is_documentation {
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+    } else {
+        "default-src 'none'; frame-ancestors 'none'"
+    }
+}
+
+/// Innermost: a request that takes too long is answered with 503, one that panics with 500.
+pub(crate) async fn guard(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let timeout = request.app_data::<Data<Api>>().map(|api| api.options().request_timeout);
+    // Nothing that a request leaves behind is shared but through locks that a panic cannot leave half-way.
+    let answer = AssertUnwindSafe(next.call(request)).catch_unwind();
+    let outcome = match timeout {
+        Some(timeout) => tokio::time::timeout(timeout, answer).await,
+        None => Ok(answer.await),
+    };
+    let failure = match outcome {
+        Ok(Ok(answer)) => return answer.map(ServiceResponse::map_into_boxed_body),
+        Ok(Err(_panic)) => {
+            tracing::error!("a request panicked");
+            ApiError::internal()
+        }
+        Err(_elapsed) => {
+            tracing::warn!(?timeout, "a request took too long");
+            ApiError::unavailable()
+        }
+    };
+    Err(failure.into())
+}

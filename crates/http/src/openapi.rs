@@ -1,0 +1,142 @@
+//! The list of all operations: what is routed is what is described.
+
+use actix_web::web::ServiceConfig;
+use utoipa::OpenApi;
+use utoipa::openapi::path::{HttpMethod, Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
+
+use crate::error::ErrorBody;
+use crate::routes;
+
+macro_rules! operations {
+    ($($module:ident :: {$($handler:ident),+ $(,)?}),+ $(,)?) => {
+        #[derive(OpenApi)]
+        #[openapi(
+            paths($($(routes::$module::$handler),+),+),
+            components(schemas(ErrorBody)),
+            info(title = "IAM", description = "What each user of each company may see and do, and why."),
+        )]
+        struct Operations;
+
+        /// Routes every operation.
+        pub(crate) fn register(config: &mut ServiceConfig) {
+            $($(config.service(routes::$module::$handler);)+)+
+        }
+    };
+}
+
+operations! {
+    decisions::{navigation, current_permissions, check, permissions_of_user},
+    user_levels::{
+        list_user_levels, create_user_level, get_user_level, update_user_level, delete_user_level, get_levels_of_user,
+        assign_user_levels,
+    },
+    matrices::{get_view_permissions, replace_view_permissions, get_feature_permissions, replace_feature_permissions},
+    views::{list_views, create_view, get_view, update_view, delete_view},
+    features::{
+        list_features, create_feature, get_feature, update_feature, delete_feature, get_feature_views,
+        set_feature_views,
+    },
+    modules::{
+        list_modules, create_module, get_module, update_module, delete_module, get_module_views, set_module_views,
+        get_module_features, set_module_features,
+    },
+    menu::{
+        list_menu_items, create_menu_item, get_menu_item, update_menu_item, delete_menu_item, list_sub_menu_items,
+        create_sub_menu_item, get_sub_menu_item, update_sub_menu_item, delete_sub_menu_item,
+    },
+    companies::{get_company_modules, set_company_modules, switch_company_module, provision_company},
+    trail::{track, get_trail, clear_trail},
+    audit::{list_audit_logs},
+    health::{health, database_health, live, ready},
+}
+
+/// The prefix of all operations that need a token.
+const GUARDED: &str = "/api/iam/";
+
+/// The document: every operation with what all have in common.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    let mut document = Operations::openapi();
+    let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    for (path, item) in &mut document.paths.paths {
+        let parameters = path_parameters(path);
+        let is_guarded = path.starts_with(GUARDED);
+        for operation in operations_of(item) {
+            complete(operation, &parameters, is_guarded);
+        }
+    }
+    document
+}
+
+/// The methods that a path has.
+pub(crate) fn methods_of(item: &PathItem) -> Vec<HttpMethod> {
+    [
+        (HttpMethod::Get, &item.get),
+        (HttpMethod::Post, &item.post),
+        (HttpMethod::Put, &item.put),
+        (HttpMethod::Patch, &item.patch),
+        (HttpMethod::Delete, &item.delete),
+    ]
+    .into_iter()
+    .filter(|(_, operation)| operation.is_some())
+    .map(|(method, _)| method)
+    .collect()
+}
+
+fn operations_of(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
+}
+
+/// What stands in braces: an id each.
+fn path_parameters(path: &str) -> Vec<Parameter> {
+    path.split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| {
+            ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True).schema(Some(
+                ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::Type::String)
+                    .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(utoipa::openapi::KnownFormat::Uuid))),
+            ))
+        })
+        .map(ParameterBuilder::build)
+        .collect()
+}
+
+fn complete(operation: &mut Operation, path_parameters: &[Parameter], is_guarded: bool) {
+    let parameters = operation.parameters.get_or_insert_default();
+    parameters.extend(path_parameters.iter().cloned().map(RefOr::T));
+    if !is_guarded {
+        return;
+    }
+    let names_company = path_parameters.iter().any(|parameter| parameter.name == "companyId");
+    if !names_company {
+        parameters.push(RefOr::T(
+            ParameterBuilder::new()
+                .name("X-Company-Id")
+                .parameter_in(ParameterIn::Header)
+                .description(Some("The company; or companyId in the query or in the JSON body."))
+                .schema(Some(ObjectBuilder::new().schema_type(utoipa::openapi::Type::String)))
+                .build(),
+        ));
+    }
+    operation.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+    for (status, description) in [
+        ("400", "No company is named, or something does not fit"),
+        ("401", "Nobody known is asking"),
+        ("403", "The caller may not"),
+        ("503", "The storage cannot be reached; see Retry-After"),
+    ] {
+        let response = operation.responses.responses.entry(status.to_owned());
+        response.or_insert_with(|| RefOr::T(error_response(description)));
+    }
+}
+
+fn error_response(description: &str) -> Response {
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/json", Content::new(Some(Ref::from_schema_name("Error"))))
+        .build()
+}

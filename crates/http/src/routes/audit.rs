@@ -1,0 +1,141 @@
+//! The audit trail.
+
+use actix_web::get;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use iam_application::{AuditCursor, AuditFilter};
+use iam_domain::{AuditRecord, AuditRecordId, EntityType, Timestamp, UserId};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::answer::{Answer, Reply, Success};
+use crate::call::{Guarded, Input, ReadAudit, Reading};
+
+/// The most records of a page.
+const MAX_LIMIT: u64 = 200;
+/// The records of a page if nothing is said.
+const DEFAULT_LIMIT: u64 = 50;
+
+/// A page of records, newest first.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuditData {
+    logs: Vec<AuditRecord>,
+    /// Where the next page begins; `null` at the end.
+    next_cursor: Option<String>,
+    /// How many records there are in all, if it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
+}
+
+/// Which page of which records.
+pub(crate) struct AuditQuery {
+    filter: AuditFilter,
+    cursor: Option<AuditCursor>,
+    limit: u64,
+    include_total: bool,
+}
+
+impl Input for AuditQuery {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let entity_type = word::<EntityType>(reading, "entityType");
+        let entity_id = reading.query::<UserId>("entityId");
+        let (action, user_id) = (action(reading), reading.query::<UserId>("userId"));
+        let (from, to) = (time(reading, "from"), time(reading, "to"));
+        let (cursor, limit) = (cursor(reading), limit(reading));
+        let include_total = word::<bool>(reading, "includeTotal");
+        Some(Self {
+            filter: AuditFilter {
+                entity_type: entity_type?,
+                entity_id: entity_id?.map(|id| id.as_uuid()),
+                action: action?,
+                user_id: user_id?,
+                from: from?,
+                to: to?,
+            },
+            cursor: cursor?,
+            limit: limit?,
+            include_total: include_total?.unwrap_or(false),
+        })
+    }
+}
+
+fn word<T: std::str::FromStr<Err: std::fmt::Display>>(reading: &mut Reading<'_>, name: &str) -> Option<Option<T>> {
+    match reading.query::<String>(name)? {
+        None => Some(None),
+        Some(text) => match text.parse() {
+            Ok(word) => Some(Some(word)),
+            Err(error) => reading.reject(name, "invalid", format_args!("is not valid: {error}")),
+        },
+    }
+}
+
+fn action(reading: &mut Reading<'_>) -> Option<Option<String>> {
+    let action = reading.query::<String>("action")?;
+    if action.as_ref().is_some_and(|action| action.contains('\0')) {
+        return reading.reject("action", "nul", "must not contain NUL characters");
+    }
+    Some(action)
+}
+
+fn time(reading: &mut Reading<'_>, name: &str) -> Option<Option<Timestamp>> {
+    match reading.query::<String>(name)? {
+        None => Some(None),
+        Some(text) => match Timestamp::parse(&text) {
+            Some(time) => Some(Some(time)),
+            None => reading.reject(name, "time", "must be an RFC 3339 time"),
+        },
+    }
+}
+
+fn limit(reading: &mut Reading<'_>) -> Option<u64> {
+    match word::<u64>(reading, "limit")? {
+        None => Some(DEFAULT_LIMIT),
+        Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Some(limit),
+        Some(_) => reading.reject("limit", "range", format_args!("must be between 1 and {MAX_LIMIT}")),
+    }
+}
+
+fn cursor(reading: &mut Reading<'_>) -> Option<Option<AuditCursor>> {
+    match reading.query::<String>("cursor")? {
+        None => Some(None),
+        Some(text) => match decode(&text) {
+            Some(cursor) => Some(Some(cursor)),
+            None => reading.reject("cursor", "invalid", "is not one that this service gave"),
+        },
+    }
+}
+
+/// A cursor as opaque text.
+fn encode(cursor: AuditCursor) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{}/{}", cursor.timestamp.micros(), cursor.id))
+}
+
+fn decode(text: &str) -> Option<AuditCursor> {
+    let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+    let (micros, id) = plain.split_once('/')?;
+    Some(AuditCursor { timestamp: Timestamp::from_micros(micros.parse().ok()?)?, id: AuditRecordId::parse(id).ok()? })
+}
+
+/// The records of the company; of the platform, if a super admin names none.
+#[utoipa::path(
+    tag = "Audit",
+    params(
+        ("entityType" = Option<EntityType>, Query),
+        ("entityId" = Option<uuid::Uuid>, Query),
+        ("action" = Option<String>, Query, description = "Exactly this, as user_level.created"),
+        ("userId" = Option<UserId>, Query, description = "Who did it"),
+        ("from" = Option<Timestamp>, Query, description = "Not before"),
+        ("to" = Option<Timestamp>, Query, description = "Before"),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
+        ("includeTotal" = Option<bool>, Query),
+    ),
+    responses((status = 200, body = Success<AuditData>)),
+)]
+#[get("/api/iam/audit-logs")]
+pub(crate) async fn list_audit_logs(call: Guarded<ReadAudit, AuditQuery>) -> Answer {
+    let AuditQuery { filter, cursor, limit, include_total } = &call.input;
+    let page = call.application().audit_logs(call.company_if_any(), filter, *cursor, *limit, *include_total).await?;
+    Reply::ok().data(AuditData { logs: page.records, next_cursor: page.next.map(encode), total: page.total })
+}

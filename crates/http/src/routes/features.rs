@@ -1,0 +1,224 @@
+//! Features of the catalog, and the views that they stand on.
+
+use actix_web::{delete, get, patch, post, put};
+use iam_application::{CreateFeature, DeleteFeature, Patch, SetFeatureViews, UpdateFeature};
+use iam_domain::{Action, Category, Description, Feature, FeatureId, FeatureKey, Name, ResourceType, ViewId};
+use utoipa::ToSchema;
+
+use super::data;
+use super::views::ViewsData;
+use crate::answer::{Answer, Message, Reply, Success};
+use crate::call::{Guarded, Input, Platform, ReadCatalog, Reading};
+
+data! {
+    FeaturesData { features as "features": Vec<Feature> }
+    FeatureData { feature as "feature": Feature }
+}
+
+/// A feature of the path.
+pub(crate) struct OneFeature(FeatureId);
+
+impl Input for OneFeature {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        reading.path("id").map(Self)
+    }
+}
+
+/// All features, by key, those without one last.
+#[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeaturesData>)))]
+#[get("/api/iam/features")]
+pub(crate) async fn list_features(call: Guarded<ReadCatalog>) -> Answer {
+    let features = call.application().features().await?;
+    Reply::ok().data(FeaturesData { features })
+}
+
+/// A feature.
+#[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeatureData>), (status = 404)))]
+#[get("/api/iam/features/{id}")]
+pub(crate) async fn get_feature(call: Guarded<ReadCatalog, OneFeature>) -> Answer {
+    let feature = call.application().feature(call.input.0).await?;
+    Reply::ok().etag(&feature)?.data(FeatureData { feature })
+}
+
+/// A new feature.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct NewFeature {
+    /// Unique; never a UUID.
+    key: Option<FeatureKey>,
+    name: Name,
+    description: Option<Description>,
+    resource_type: Option<ResourceType>,
+    /// Actions of its own, beside the standard ones.
+    actions: Option<Vec<Action>>,
+    category: Option<Category>,
+    /// `true` if left out.
+    #[schema(required = false)]
+    enabled: bool,
+}
+
+impl Input for NewFeature {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let mut body = reading.body()?;
+        let (key, name) = (body.optional("key"), body.required("name"));
+        let (description, resource_type) = (body.optional("description"), body.optional("resourceType"));
+        let (actions, category) = (body.optional_list("actions"), body.optional("category"));
+        let enabled = body.or("enabled", true);
+        Some(Self {
+            key: key?,
+            name: name?,
+            description: description?,
+            resource_type: resource_type?,
+            actions: actions?,
+            category: category?,
+            enabled: enabled?,
+        })
+    }
+}
+
+/// Adds a feature.
+#[utoipa::path(
+    tag = "Catalog",
+    request_body = NewFeature,
+    responses((status = 201, body = Success<FeatureData>), (status = 409, description = "The key is taken or reserved")),
+)]
+#[post("/api/iam/features")]
+pub(crate) async fn create_feature(call: Guarded<Platform, NewFeature>) -> Answer {
+    let input = &call.input;
+    let change = CreateFeature {
+        key: input.key.clone(),
+        name: input.name.clone(),
+        description: input.description.clone(),
+        resource_type: input.resource_type.clone(),
+        actions: input.actions.clone(),
+        category: input.category.clone(),
+        enabled: input.enabled,
+    };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::created().version(done.versions).etag(&done.value)?.data(FeatureData { feature: done.value })
+}
+
+/// What to change of a feature; what is left out stays, `null` empties what is optional.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+pub(crate) struct FeaturePatch {
+    key: Option<FeatureKey>,
+    name: Option<Name>,
+    description: Option<Description>,
+    resource_type: Option<ResourceType>,
+    /// Permissions for actions that go, go with them.
+    actions: Option<Vec<Action>>,
+    category: Option<Category>,
+    enabled: Option<bool>,
+}
+
+/// What to change of which feature.
+pub(crate) struct PatchedFeature {
+    id: FeatureId,
+    key: Patch<FeatureKey>,
+    name: Option<Name>,
+    description: Patch<Description>,
+    resource_type: Patch<ResourceType>,
+    actions: Patch<Vec<Action>>,
+    category: Patch<Category>,
+    enabled: Option<bool>,
+}
+
+impl Input for PatchedFeature {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let id = reading.path("id");
+        let mut body = reading.body()?;
+        let (key, name) = (body.patch("key"), body.optional("name"));
+        let (description, resource_type) = (body.patch("description"), body.patch("resourceType"));
+        let (actions, category) = (body.list_patch("actions"), body.patch("category"));
+        let enabled = body.optional("enabled");
+        Some(Self {
+            id: id?,
+            key: key?,
+            name: name?,
+            description: description?,
+            resource_type: resource_type?,
+            actions: actions?,
+            category: category?,
+            enabled: enabled?,
+        })
+    }
+}
+
+/// Changes a feature.
+#[utoipa::path(
+    tag = "Catalog",
+    request_body = FeaturePatch,
+    responses((status = 200, body = Success<FeatureData>), (status = 404), (status = 409), (status = 412)),
+)]
+#[patch("/api/iam/features/{id}")]
+pub(crate) async fn update_feature(call: Guarded<Platform, PatchedFeature>) -> Answer {
+    let input = &call.input;
+    let change = UpdateFeature {
+        id: input.id,
+        key: input.key.clone(),
+        name: input.name.clone(),
+        description: input.description.clone(),
+        resource_type: input.resource_type.clone(),
+        actions: input.actions.clone(),
+        category: input.category.clone(),
+        enabled: input.enabled,
+        if_match: call.if_match.clone(),
+    };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::ok().version(done.versions).etag(&done.value)?.data(FeatureData { feature: done.value })
+}
+
+/// Removes a feature that no menu uses, with its permissions and mappings.
+#[utoipa::path(
+    tag = "Catalog",
+    responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
+)]
+#[delete("/api/iam/features/{id}")]
+pub(crate) async fn delete_feature(call: Guarded<Platform, OneFeature>) -> Answer {
+    let change = DeleteFeature { id: call.input.0, if_match: call.if_match.clone() };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::ok().version(done.versions).message("Feature deleted successfully")
+}
+
+/// The views that a feature stands on, by url.
+#[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>), (status = 404)))]
+#[get("/api/iam/features/{id}/views")]
+pub(crate) async fn get_feature_views(call: Guarded<ReadCatalog, OneFeature>) -> Answer {
+    let views = call.application().feature_views(call.input.0).await?;
+    Reply::ok().etag(&views)?.data(ViewsData { views })
+}
+
+/// The views of a feature.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct FeatureViewIds {
+    /// All of them, each once.
+    view_ids: Vec<ViewId>,
+}
+
+/// Which feature's views are to be which.
+pub(crate) struct PlacedFeature(FeatureId, FeatureViewIds);
+
+impl Input for PlacedFeature {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let id = reading.path("id");
+        let view_ids = reading.body()?.list("viewIds");
+        Some(Self(id?, FeatureViewIds { view_ids: view_ids? }))
+    }
+}
+
+/// Makes these the views that a feature stands on.
+#[utoipa::path(
+    tag = "Catalog",
+    request_body = FeatureViewIds,
+    responses((status = 200, body = Success<Message>), (status = 404), (status = 412)),
+)]
+#[put("/api/iam/features/{id}/views")]
+pub(crate) async fn set_feature_views(call: Guarded<Platform, PlacedFeature>) -> Answer {
+    let PlacedFeature(feature, FeatureViewIds { view_ids }) = &call.input;
+    let change = SetFeatureViews { feature: *feature, views: view_ids.clone(), if_match: call.if_match.clone() };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::ok().version(done.versions).message("Feature views updated successfully")
+}

@@ -1,0 +1,160 @@
+//! Health, the way to the documentation, and what is answered where there is no route.
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::web::{Data, Query};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, get};
+use iam_application::Readiness;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa::openapi::path::HttpMethod;
+
+use crate::Api;
+use crate::error::{ApiError, Code};
+use crate::openapi::methods_of;
+
+/// That the process answers.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// Always `ok`.
+    status: &'static str,
+    /// Now.
+    #[schema(value_type = String, format = DateTime)]
+    timestamp: iam_domain::Timestamp,
+}
+
+/// Whether the process answers.
+#[utoipa::path(tag = "Health", responses((status = 200, body = Health)))]
+#[get("/health")]
+pub(crate) async fn health() -> Result<HttpResponse, ApiError> {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let millis = since_1970.ok().and_then(|time| i64::try_from(time.as_millis()).ok());
+    let timestamp = millis.and_then(iam_domain::Timestamp::from_millis).ok_or_else(ApiError::internal)?;
+    Ok(uncached(HttpResponse::Ok().json(Health { status: "ok", timestamp })))
+}
+
+/// Whether the storage answers.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DatabaseHealth {
+    /// Yes or no.
+    healthy: bool,
+}
+
+/// Whether the storage answers.
+#[utoipa::path(tag = "Health", responses((status = 200, body = DatabaseHealth), (status = 503, body = DatabaseHealth)))]
+#[get("/health/db")]
+pub(crate) async fn database_health(api: Data<Api>) -> HttpResponse {
+    let healthy = api.services().probe.storage_is_healthy().await;
+    let mut response = if healthy { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    uncached(response.json(DatabaseHealth { healthy }))
+}
+
+/// One thing that was looked at.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CheckBody {
+    /// Its name.
+    name: &'static str,
+    /// Whether it is so.
+    ok: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+/// Whether the process lives, or whether requests are welcome.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProbeBody {
+    /// `ok` or `unavailable`.
+    status: &'static str,
+    /// What was looked at, if `?verbose` was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checks: Option<Vec<CheckBody>>,
+}
+
+/// `?verbose`
+#[derive(Deserialize)]
+pub(crate) struct Verbosity {
+    verbose: Option<String>,
+}
+
+/// Whether the process lives: its event loop turns. Never asks the storage.
+#[utoipa::path(tag = "Health", params(("verbose" = Option<bool>, Query)), responses((status = 200, body = ProbeBody)))]
+#[get("/livez")]
+pub(crate) async fn live(verbosity: Query<Verbosity>) -> HttpResponse {
+    probe(&Readiness::default(), &verbosity)
+}
+
+/// Whether requests are welcome: the storage was reached, its schema fits, the process is not about to end.
+#[utoipa::path(
+    tag = "Health",
+    params(("verbose" = Option<bool>, Query)),
+    responses((status = 200, body = ProbeBody), (status = 503, body = ProbeBody)),
+)]
+#[get("/readyz")]
+pub(crate) async fn ready(api: Data<Api>, verbosity: Query<Verbosity>) -> HttpResponse {
+    probe(&api.services().probe.readiness(), &verbosity)
+}
+
+fn probe(readiness: &Readiness, verbosity: &Verbosity) -> HttpResponse {
+    let is_ready = readiness.is_ready();
+    let mut response = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    let is_verbose = verbosity.verbose.as_deref().is_some_and(|word| word != "false");
+    // Operators want the reason also when they did not ask for it.
+    let checks = (is_verbose || !is_ready).then(|| {
+        readiness
+            .checks
+            .iter()
+            .map(|check| CheckBody { name: check.name, ok: check.problem.is_none(), problem: check.problem.clone() })
+            .collect()
+    });
+    uncached(response.json(ProbeBody { status: if is_ready { "ok" } else { "unavailable" }, checks }))
+}
+
+fn uncached(mut response: HttpResponse) -> HttpResponse {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// `/docs` without its slash.
+pub(crate) async fn docs() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+}
+
+/// No route: 405 with `Allow` if the path exists with other methods, else 404.
+pub(crate) async fn no_such_route(request: HttpRequest, api: Data<Api>) -> HttpResponse {
+    let path = request.path();
+    let item = api.document().paths.paths.iter().find(|(pattern, _)| matches_pattern(pattern, path));
+    let Some((_, item)) = item else {
+        return ApiError::new(Code::NotFound, "Route not found").error_response();
+    };
+    let allowed: Vec<_> = methods_of(item).iter().map(method_name).collect();
+    let message = format!("Method {} is not allowed here", request.method());
+    let mut response = ApiError::new(Code::MethodNotAllowed, message).error_response();
+    if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
+}
+
+fn matches_pattern(pattern: &str, path: &str) -> bool {
+    let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (pattern.next(), path.next()) {
+            (None, None) => return true,
+            (Some(expected), Some(part)) if expected == part || (expected.starts_with('{') && !part.is_empty()) => {}
+            _ => return false,
+        }
+    }
+}
+
+const fn method_name(method: &HttpMethod) -> &'static str {
+    match method {
+        HttpMethod::Get => "GET",
+        HttpMethod::Post => "POST",
+        HttpMethod::Put => "PUT",
+        HttpMethod::Delete => "DELETE",
+        HttpMethod::Patch => "PATCH",
+        HttpMethod::Options => "OPTIONS",
+        HttpMethod::Head => "HEAD",
+        HttpMethod::Trace => "TRACE",
+    }
+}

@@ -1,0 +1,159 @@
+//! Permission matrices of user levels.
+
+use actix_web::{get, put};
+use iam_application::{FeatureCell, ReplaceFeaturePermissions, ReplaceViewPermissions, ViewCell};
+use iam_domain::{Action, FeatureId, FeaturePermission, Scope, UserLevelId, ViewId, ViewPermission, ViewState};
+use utoipa::ToSchema;
+
+use super::data;
+use super::user_levels::OneLevel;
+use crate::answer::{Answer, Message, Reply, Success};
+use crate::call::{Guarded, Input, ManagePermissions, ReadIam, Reading};
+
+data! {
+    ViewPermissionsData { permissions as "permissions": Vec<ViewPermission> }
+    FeaturePermissionsData { permissions as "permissions": Vec<FeaturePermission> }
+}
+
+/// The view matrix of a level.
+#[utoipa::path(tag = "Permissions", responses((status = 200, body = Success<ViewPermissionsData>), (status = 404)))]
+#[get("/api/iam/user-levels/{id}/permissions/views")]
+pub(crate) async fn get_view_permissions(call: Guarded<ReadIam, OneLevel>) -> Answer {
+    let permissions = call.application().view_permissions(call.company()?, call.input.0).await?;
+    Reply::ok().etag(&permissions)?.data(ViewPermissionsData { permissions })
+}
+
+/// A wanted cell of a view matrix.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; the cells are read from its members")]
+pub(crate) struct ViewCellBody {
+    view_id: ViewId,
+    /// `inherit` if left out.
+    state: Option<ViewState>,
+    /// `true` if left out and new; unchanged if left out and there.
+    modifiable: Option<bool>,
+}
+
+/// A wanted view matrix.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; the cells are read from its members")]
+pub(crate) struct ViewMatrix {
+    /// All cells, one a view.
+    views: Vec<ViewCellBody>,
+}
+
+/// Which level's view matrix is to be which.
+pub(crate) struct ViewCells(UserLevelId, Vec<ViewCell>);
+
+impl Input for ViewCells {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let level = reading.path("id");
+        let cells = reading.body()?.objects(
+            "views",
+            |cell| {
+                let view_id = cell.required("viewId");
+                let (state, modifiable) = (cell.or("state", ViewState::Inherit), cell.optional("modifiable"));
+                Some(ViewCell { view_id: view_id?, state: state?, modifiable: modifiable? })
+            },
+            |cell| cell.view_id,
+            "viewId",
+        );
+        Some(Self(level?, cells?))
+    }
+}
+
+/// Makes this the view matrix of a level.
+#[utoipa::path(
+    tag = "Permissions",
+    request_body = ViewMatrix,
+    responses((status = 200, body = Success<Message>), (status = 404), (status = 412)),
+)]
+#[put("/api/iam/user-levels/{id}/permissions/views")]
+pub(crate) async fn replace_view_permissions(call: Guarded<ManagePermissions, ViewCells>) -> Answer {
+    let change = ReplaceViewPermissions {
+        company: call.company()?,
+        level: call.input.0,
+        cells: call.input.1.clone(),
+        if_match: call.if_match.clone(),
+    };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::ok().version(done.versions).message("View permissions updated successfully")
+}
+
+/// The feature matrix of a level.
+#[utoipa::path(tag = "Permissions", responses((status = 200, body = Success<FeaturePermissionsData>), (status = 404)))]
+#[get("/api/iam/user-levels/{id}/permissions/features")]
+pub(crate) async fn get_feature_permissions(call: Guarded<ReadIam, OneLevel>) -> Answer {
+    let permissions = call.application().feature_permissions(call.company()?, call.input.0).await?;
+    Reply::ok().etag(&permissions)?.data(FeaturePermissionsData { permissions })
+}
+
+/// A wanted cell of a feature matrix.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; the cells are read from its members")]
+pub(crate) struct FeatureCellBody {
+    feature_id: FeatureId,
+    #[schema(value_type = String, min_length = 1, max_length = 50)]
+    action: Action,
+    /// `true` if left out.
+    value: Option<bool>,
+    /// `any` if left out.
+    scope: Option<Scope>,
+    /// `true` if left out and new; unchanged if left out and there.
+    modifiable: Option<bool>,
+}
+
+/// A wanted feature matrix.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; the cells are read from its members")]
+pub(crate) struct FeatureMatrix {
+    /// All cells, one an action.
+    features: Vec<FeatureCellBody>,
+}
+
+/// Which level's feature matrix is to be which.
+pub(crate) struct FeatureCells(UserLevelId, Vec<FeatureCell>);
+
+impl Input for FeatureCells {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let level = reading.path("id");
+        let cells = reading.body()?.objects(
+            "features",
+            |cell| {
+                let (feature_id, action) = (cell.required("featureId"), cell.required("action"));
+                let (value, scope) = (cell.or("value", true), cell.or("scope", Scope::Any));
+                let modifiable = cell.optional("modifiable");
+                Some(FeatureCell {
+                    feature_id: feature_id?,
+                    action: action?,
+                    value: value?,
+                    scope: scope?,
+                    modifiable: modifiable?,
+                })
+            },
+            |cell| (cell.feature_id, cell.action.clone()),
+            "action",
+        );
+        Some(Self(level?, cells?))
+    }
+}
+
+/// Makes this the feature matrix of a level.
+#[utoipa::path(
+    tag = "Permissions",
+    request_body = FeatureMatrix,
+    responses((status = 200, body = Success<Message>), (status = 404), (status = 412)),
+)]
+#[put("/api/iam/user-levels/{id}/permissions/features")]
+pub(crate) async fn replace_feature_permissions(call: Guarded<ManagePermissions, FeatureCells>) -> Answer {
+    let change = ReplaceFeaturePermissions {
+        company: call.company()?,
+        level: call.input.0,
+        cells: call.input.1.clone(),
+        if_match: call.if_match.clone(),
+    };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::ok().version(done.versions).message("Feature permissions updated successfully")
+}

@@ -1,0 +1,295 @@
+//! Modules of the catalog, and what they gate.
+
+use actix_web::{delete, get, patch, post, put};
+use iam_application::{CreateModule, DeleteModule, Patch, SetModuleFeatures, SetModuleViews, UpdateModule};
+use iam_domain::{Description, FeatureId, Icon, Module, ModuleCode, ModuleId, Name, Priority, ViewId};
+use utoipa::ToSchema;
+
+use super::data;
+use super::features::FeaturesData;
+use super::views::ViewsData;
+use crate::answer::{Answer, Message, Reply, Success};
+use crate::call::{Guarded, Input, Platform, ReadCatalog, Reading};
+
+data! {
+    ModulesData { modules as "modules": Vec<Module> }
+    ModuleData { module as "module": Module }
+}
+
+/// A module of the path.
+pub(crate) struct OneModule(ModuleId);
+
+impl Input for OneModule {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        reading.path("id").map(Self)
+    }
+}
+
+/// All modules, by name.
+#[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ModulesData>)))]
+#[get("/api/iam/modules")]
+pub(crate) async fn list_modules(call: Guarded<ReadCatalog>) -> Answer {
+    let modules = call.application().modules().await?;
+    Reply::ok().data(ModulesData { modules })
+}
+
+/// A module.
+#[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ModuleData>), (status = 404)))]
+#[get("/api/iam/modules/{id}")]
+pub(crate) async fn get_module(call: Guarded<ReadCatalog, OneModule>) -> Answer {
+    let module = call.application().module(call.input.0).await?;
+    Reply::ok().etag(&module)?.data(ModuleData { module })
+}
+
+/// A new module.
+#[derive(ToSchema)]
+pub(crate) struct NewModule {
+    /// Unique.
+    code: ModuleCode,
+    name: Name,
+    description: Option<Description>,
+    icon: Option<Icon>,
+    /// `true` if left out.
+    #[schema(required = false)]
+    enabled: bool,
+    /// `standard` if left out.
+    #[schema(required = false)]
+    priority: Priority,
+}
+
+impl Input for NewModule {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let mut body = reading.body()?;
+        let (code, name) = (body.required("code"), body.required("name"));
+        let (description, icon) = (body.optional("description"), body.optional("icon"));
+        let (enabled, priority) = (body.or("enabled", true), body.or("priority", Priority::Standard));
+        Some(Self {
+            code: code?,
+            name: name?,
+            description: description?,
+            icon: icon?,
+            enabled: enabled?,
+            priority: priority?,
+        })
+    }
+}
+
+/// Adds a module.
+#[utoipa::path(
+    tag = "Catalog",
+    request_body = NewModule,
+    responses((status = 201, body = Success<ModuleData>), (status = 409, description = "The code is taken")),
+)]
+#[post("/api/iam/modules")]
+pub(crate) async fn create_module(call: Guarded<Platform, NewModule>) -> Answer {
+    let input = &call.input;
+    let change = CreateModule {
+        code: input.code.clone(),
+        name: input.name.clone(),
+        description: input.description.clone(),
+        icon: input.icon.clone(),
+        enabled: input.enabled,
+        priority: input.priority,
+    };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::created().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
+}
+
+/// What to change of a module; what is left out stays, `null` empties an optional text.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+pub(crate) struct ModulePatch {
+    code: Option<ModuleCode>,
+    name: Option<Name>,
+    description: Option<Description>,
+    icon: Option<Icon>,
+    enabled: Option<bool>,
+    priority: Option<Priority>,
+}
+
+/// What to change of which module.
+pub(crate) struct PatchedModule {
+    id: ModuleId,
+    code: Option<ModuleCode>,
+    name: Option<Name>,
+    description: Patch<Description>,
+    icon: Patch<Icon>,
+    enabled: Option<bool>,
+    priority: Option<Priority>,
+}
+
+impl Input for PatchedModule {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let id = reading.path("id");
+        let mut body = reading.body()?;
+        let (code, name) = (body.optional("code"), body.optional("name"));
+        let (description, icon) = (body.patch("description"), body.patch("icon"));
+        let (enabled, priority) = (body.optional("enabled"), body.optional("priority"));
+        Some(Self {
+            id: id?,
+            code: code?,
+            name: name?,
+            description: description?,
+            icon: icon?,
+            enabled: enabled?,
+            priority: priority?,
+        })
+    }
+}
+
+/// Changes a module.
+#[utoipa::path(
+    tag = "Catalog",
+    request_body = ModulePatch,
+    responses((status = 200, body = Success<ModuleData>), (status = 404), (status = 409), (status = 412)),
+)]
+#[patch("/api/iam/modules/{id}")]
+pub(crate) async fn update_module(call: Guarded<Platform, PatchedModule>) -> Answer {
+    let input = &call.input;
+    let change = UpdateModule {
+        id: input.id,
+        code: input.code.clone(),
+        name: input.name.clone(),
+        description: input.description.clone(),
+        icon: input.icon.clone(),
+        enabled: input.enabled,
+        priority: input.priority,
+        if_match: call.if_match.clone(),
+    };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::ok().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
+}
+
+/// Whether what a module alone gates may open to every company.
+#[derive(ToSchema)]
+pub(crate) struct Ungate {
+    /// `false` if left out.
+    #[schema(required = false)]
+    ungate: bool,
+}
+
+/// Which module is to go.
+pub(crate) struct GoneModule(ModuleId, Ungate);
+
+impl Input for GoneModule {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let id = reading.path("id");
+        let in_query = reading.query::<String>("ungate")?.is_some_and(|word| word == "true");
+        let in_body = match reading.optional_body()? {
+            Some(mut body) => body.or("ungate", false)?,
+            None => false,
+        };
+        Some(Self(id?, Ungate { ungate: in_query || in_body }))
+    }
+}
+
+/// Removes a module with its mappings, also those to companies.
+#[utoipa::path(
+    tag = "Catalog",
+    params(("ungate" = Option<bool>, Query, description = "The same as in the body")),
+    request_body = Option<Ungate>,
+    responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
+)]
+#[delete("/api/iam/modules/{id}")]
+pub(crate) async fn delete_module(call: Guarded<Platform, GoneModule>) -> Answer {
+    let GoneModule(id, Ungate { ungate }) = call.input;
+    let change = DeleteModule { id, ungate, if_match: call.if_match.clone() };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::ok().version(done.versions).message("Module deleted successfully")
+}
+
+/// The views of a module, by url.
+#[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>), (status = 404)))]
+#[get("/api/iam/modules/{id}/views")]
+pub(crate) async fn get_module_views(call: Guarded<ReadCatalog, OneModule>) -> Answer {
+    let views = call.application().module_views(call.input.0).await?;
+    Reply::ok().etag(&views)?.data(ViewsData { views })
+}
+
+/// The views of a module.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct ModuleViewIds {
+    /// All of them, each once.
+    view_ids: Vec<ViewId>,
+    /// Whether what it alone gated may open to every company.
+    #[schema(required = false)]
+    ungate: bool,
+}
+
+/// Which module's views are to be which.
+pub(crate) struct GatedViews(ModuleId, ModuleViewIds);
+
+impl Input for GatedViews {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let id = reading.path("id");
+        let mut body = reading.body()?;
+        let (view_ids, ungate) = (body.list("viewIds"), body.or("ungate", false));
+        Some(Self(id?, ModuleViewIds { view_ids: view_ids?, ungate: ungate? }))
+    }
+}
+
+/// Makes these the views of a module.
+#[utoipa::path(
+    tag = "Catalog",
+    request_body = ModuleViewIds,
+    responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
+)]
+#[put("/api/iam/modules/{id}/views")]
+pub(crate) async fn set_module_views(call: Guarded<Platform, GatedViews>) -> Answer {
+    let GatedViews(module, ModuleViewIds { view_ids, ungate }) = &call.input;
+    let change =
+        SetModuleViews { module: *module, views: view_ids.clone(), ungate: *ungate, if_match: call.if_match.clone() };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::ok().version(done.versions).message("Module views updated successfully")
+}
+
+/// The features of a module, by key, those without one last.
+#[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeaturesData>), (status = 404)))]
+#[get("/api/iam/modules/{id}/features")]
+pub(crate) async fn get_module_features(call: Guarded<ReadCatalog, OneModule>) -> Answer {
+    let features = call.application().module_features(call.input.0).await?;
+    Reply::ok().etag(&features)?.data(FeaturesData { features })
+}
+
+/// The features of a module.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct ModuleFeatureIds {
+    /// All of them, each once.
+    feature_ids: Vec<FeatureId>,
+    /// Whether what it alone gated may open to every company.
+    #[schema(required = false)]
+    ungate: bool,
+}
+
+/// Which module's features are to be which.
+pub(crate) struct GatedFeatures(ModuleId, ModuleFeatureIds);
+
+impl Input for GatedFeatures {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let id = reading.path("id");
+        let mut body = reading.body()?;
+        let (feature_ids, ungate) = (body.list("featureIds"), body.or("ungate", false));
+        Some(Self(id?, ModuleFeatureIds { feature_ids: feature_ids?, ungate: ungate? }))
+    }
+}
+
+/// Makes these the features of a module.
+#[utoipa::path(
+    tag = "Catalog",
+    request_body = ModuleFeatureIds,
+    responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
+)]
+#[put("/api/iam/modules/{id}/features")]
+pub(crate) async fn set_module_features(call: Guarded<Platform, GatedFeatures>) -> Answer {
+    let GatedFeatures(module, ModuleFeatureIds { feature_ids, ungate }) = &call.input;
+    let change = SetModuleFeatures {
+        module: *module,
+        features: feature_ids.clone(),
+        ungate: *ungate,
+        if_match: call.if_match.clone(),
+    };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::ok().version(done.versions).message("Module features updated successfully")
+}

@@ -1,0 +1,127 @@
+//! The caller's own navigation trail.
+
+use actix_web::{delete, get, post};
+use iam_application::NewTrailEntry;
+use iam_domain::{Label, SessionId, Timestamp, TrailEntry, Url, ViewId};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::answer::{Answer, Message, Reply, Success};
+use crate::call::{Guarded, Input, Member, Reading};
+
+/// A step of a session.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Step {
+    /// Its position in the session, from 0.
+    depth: i32,
+    label: Label,
+    url: Url,
+}
+
+/// A place where the caller was.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Recent {
+    label: Label,
+    url: Url,
+    /// The latest visit.
+    visited_at: Timestamp,
+}
+
+/// Where the caller has been.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TrailData {
+    /// The steps of the session, oldest first, at most 100.
+    trail: Vec<Step>,
+    /// The latest places of all sessions, newest first, at most 10.
+    recents: Vec<Recent>,
+}
+
+/// The step that was added.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StepData {
+    entry: Step,
+}
+
+impl From<TrailEntry> for Step {
+    fn from(entry: TrailEntry) -> Self {
+        Self { depth: entry.depth, label: entry.label, url: entry.url }
+    }
+}
+
+impl From<TrailEntry> for Recent {
+    fn from(entry: TrailEntry) -> Self {
+        Self { label: entry.label, url: entry.url, visited_at: entry.created_at }
+    }
+}
+
+/// A new step.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct NewStep {
+    view_id: Option<ViewId>,
+    url: Url,
+    label: Label,
+    session_id: SessionId,
+}
+
+impl Input for NewStep {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let mut body = reading.body()?;
+        let (view_id, url) = (body.optional("viewId"), body.required("url"));
+        let (label, session_id) = (body.required("label"), body.required("sessionId"));
+        Some(Self { view_id: view_id?, url: url?, label: label?, session_id: session_id? })
+    }
+}
+
+/// Adds a step to a session of the caller's.
+#[utoipa::path(tag = "Navigation trail", request_body = NewStep, responses((status = 201, body = Success<StepData>)))]
+#[post("/api/iam/nav-trail")]
+pub(crate) async fn track(call: Guarded<Member, NewStep>) -> Answer {
+    let entry = NewTrailEntry {
+        user_id: call.caller.user_id,
+        company_id: call.company()?,
+        session_id: call.input.session_id.clone(),
+        view_id: call.input.view_id,
+        url: call.input.url.clone(),
+        label: call.input.label.clone(),
+    };
+    let entry = call.application().track(&entry).await?;
+    Reply::created().data(StepData { entry: entry.into() })
+}
+
+/// A session of the query.
+pub(crate) struct OneSession(SessionId);
+
+impl Input for OneSession {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        reading.required_query("sessionId").map(Self)
+    }
+}
+
+/// The trail of a session of the caller's, and where else the caller was.
+#[utoipa::path(
+    tag = "Navigation trail",
+    params(("sessionId" = String, Query)),
+    responses((status = 200, body = Success<TrailData>)),
+)]
+#[get("/api/iam/nav-trail")]
+pub(crate) async fn get_trail(call: Guarded<Member, OneSession>) -> Answer {
+    let trail = call.application().trail(call.company()?, call.caller.user_id, &call.input.0).await?;
+    Reply::ok().data(TrailData {
+        trail: trail.steps.into_iter().map(Step::from).collect(),
+        recents: trail.recents.into_iter().map(Recent::from).collect(),
+    })
+}
+
+/// Forgets a session of the caller's.
+#[utoipa::path(
+    tag = "Navigation trail",
+    params(("sessionId" = String, Query)),
+    responses((status = 200, body = Success<Message>)),
+)]
+#[delete("/api/iam/nav-trail")]
+pub(crate) async fn clear_trail(call: Guarded<Member, OneSession>) -> Answer {
+    call.application().clear_trail(call.company()?, call.caller.user_id, &call.input.0).await?;
+    Reply::ok().message("Navigation trail cleared successfully")
+}

@@ -1,0 +1,191 @@
+//! User levels, and who holds them.
+
+use actix_web::{delete, get, patch, post, put};
+use iam_application::{AssignUserLevels, CreateUserLevel, DeleteUserLevel, Patch, UpdateUserLevel};
+use iam_domain::{Description, Name, UserId, UserLevel, UserLevelId};
+use utoipa::ToSchema;
+
+use super::data;
+use crate::answer::{Answer, Message, Reply, Success};
+use crate::call::{AssignLevels, Guarded, Input, ManageLevels, ReadIam, Reading};
+
+data! {
+    UserLevelsData { user_levels as "userLevels": Vec<UserLevel> }
+    UserLevelData { user_level as "userLevel": UserLevel }
+}
+
+/// A level of the path.
+pub(crate) struct OneLevel(pub(crate) UserLevelId);
+
+impl Input for OneLevel {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        reading.path("id").map(Self)
+    }
+}
+
+/// The levels of the company, by name.
+#[utoipa::path(tag = "User levels", responses((status = 200, body = Success<UserLevelsData>)))]
+#[get("/api/iam/user-levels")]
+pub(crate) async fn list_user_levels(call: Guarded<ReadIam>) -> Answer {
+    let user_levels = call.application().user_levels(call.company()?).await?;
+    Reply::ok().data(UserLevelsData { user_levels })
+}
+
+/// A new level.
+#[derive(ToSchema)]
+pub(crate) struct NewUserLevel {
+    /// Its name; unique in the company.
+    name: Name,
+    /// What it is for.
+    #[schema(required = false)]
+    description: Description,
+}
+
+impl Input for NewUserLevel {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let mut body = reading.body()?;
+        let (name, description) = (body.required("name"), body.description("description"));
+        Some(Self { name: name?, description: description? })
+    }
+}
+
+/// Adds a level.
+#[utoipa::path(
+    tag = "User levels",
+    request_body = NewUserLevel,
+    responses((status = 201, body = Success<UserLevelData>), (status = 409, description = "The name is taken")),
+)]
+#[post("/api/iam/user-levels")]
+pub(crate) async fn create_user_level(call: Guarded<ManageLevels, NewUserLevel>) -> Answer {
+    let change = CreateUserLevel {
+        company: call.company()?,
+        name: call.input.name.clone(),
+        description: call.input.description.clone(),
+    };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::created().version(done.versions).etag(&done.value)?.data(UserLevelData { user_level: done.value })
+}
+
+/// A level.
+#[utoipa::path(
+    tag = "User levels",
+    responses((status = 200, body = Success<UserLevelData>), (status = 404, description = "There is none")),
+)]
+#[get("/api/iam/user-levels/{id}")]
+pub(crate) async fn get_user_level(call: Guarded<ReadIam, OneLevel>) -> Answer {
+    let user_level = call.application().user_level(call.company()?, call.input.0).await?;
+    Reply::ok().etag(&user_level)?.data(UserLevelData { user_level })
+}
+
+/// What to change of a level; what is left out stays.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+pub(crate) struct UserLevelPatch {
+    /// Its new name.
+    name: Option<Name>,
+    /// What it is for; `null` empties it.
+    description: Option<Description>,
+}
+
+/// What to change of which level.
+pub(crate) struct PatchedLevel {
+    id: UserLevelId,
+    name: Option<Name>,
+    description: Option<Description>,
+}
+
+impl Input for PatchedLevel {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let id = reading.path("id");
+        let mut body = reading.body()?;
+        let (name, description) = (body.optional("name"), body.patch::<Description>("description"));
+        let description = match description? {
+            Patch::Keep => None,
+            Patch::Clear => Some(body.description("")?),
+            Patch::Set(description) => Some(description),
+        };
+        Some(Self { id: id?, name: name?, description })
+    }
+}
+
+/// Changes a level.
+#[utoipa::path(
+    tag = "User levels",
+    request_body = UserLevelPatch,
+    responses((status = 200, body = Success<UserLevelData>), (status = 404), (status = 409), (status = 412)),
+)]
+#[patch("/api/iam/user-levels/{id}")]
+pub(crate) async fn update_user_level(call: Guarded<ManageLevels, PatchedLevel>) -> Answer {
+    let change = UpdateUserLevel {
+        company: call.company()?,
+        id: call.input.id,
+        name: call.input.name.clone(),
+        description: call.input.description.clone(),
+        if_match: call.if_match.clone(),
+    };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::ok().version(done.versions).etag(&done.value)?.data(UserLevelData { user_level: done.value })
+}
+
+/// Removes a level that nobody holds.
+#[utoipa::path(tag = "User levels", responses((status = 200, body = Success<Message>), (status = 404), (status = 412)))]
+#[delete("/api/iam/user-levels/{id}")]
+pub(crate) async fn delete_user_level(call: Guarded<ManageLevels, OneLevel>) -> Answer {
+    let change = DeleteUserLevel { company: call.company()?, id: call.input.0, if_match: call.if_match.clone() };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::ok().version(done.versions).message("User level deleted successfully")
+}
+
+/// A user of the path.
+pub(crate) struct OneUser(UserId);
+
+impl Input for OneUser {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        reading.path("userId").map(Self)
+    }
+}
+
+/// The levels that a user holds in this company.
+#[utoipa::path(tag = "User levels", responses((status = 200, body = Success<UserLevelsData>)))]
+#[get("/api/iam/users/{userId}/user-levels")]
+pub(crate) async fn get_levels_of_user(call: Guarded<ReadIam, OneUser>) -> Answer {
+    let user_levels = call.application().levels_of_user(call.company()?, call.input.0).await?;
+    Reply::ok().etag(&user_levels)?.data(UserLevelsData { user_levels })
+}
+
+/// A user's levels.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct UserLevelIds {
+    /// All of them, each once.
+    user_level_ids: Vec<UserLevelId>,
+}
+
+/// Whose levels are to be which.
+pub(crate) struct Assigned(UserId, UserLevelIds);
+
+impl Input for Assigned {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let user = reading.path("userId");
+        let user_level_ids = reading.body()?.list("userLevelIds");
+        Some(Self(user?, UserLevelIds { user_level_ids: user_level_ids? }))
+    }
+}
+
+/// Makes these the user's levels in this company only.
+#[utoipa::path(
+    tag = "User levels",
+    request_body = UserLevelIds,
+    responses((status = 200, body = Success<Message>), (status = 412)),
+)]
+#[put("/api/iam/users/{userId}/user-levels")]
+pub(crate) async fn assign_user_levels(call: Guarded<AssignLevels, Assigned>) -> Answer {
+    let change = AssignUserLevels {
+        company: call.company()?,
+        user: call.input.0,
+        levels: call.input.1.user_level_ids.clone(),
+        if_match: call.if_match.clone(),
+    };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::ok().version(done.versions).message("User levels updated successfully")
+}

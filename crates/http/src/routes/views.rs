@@ -1,0 +1,172 @@
+//! Views of the catalog.
+
+use actix_web::{delete, get, patch, post};
+use iam_application::{CreateView, DeleteView, Patch, UpdateView};
+use iam_domain::{Category, Description, Icon, Name, View, ViewId, ViewUrl};
+use utoipa::ToSchema;
+
+use super::data;
+use crate::answer::{Answer, Message, Reply, Success};
+use crate::call::{Guarded, Input, Platform, ReadCatalog, Reading};
+
+data! {
+    ViewsData { views as "views": Vec<View> }
+    ViewData { view as "view": View }
+}
+
+/// A view of the path.
+pub(crate) struct OneView(ViewId);
+
+impl Input for OneView {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        reading.path("id").map(Self)
+    }
+}
+
+/// All views, by url.
+#[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>)))]
+#[get("/api/iam/views")]
+pub(crate) async fn list_views(call: Guarded<ReadCatalog>) -> Answer {
+    let views = call.application().views().await?;
+    Reply::ok().data(ViewsData { views })
+}
+
+/// A view.
+#[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewData>), (status = 404)))]
+#[get("/api/iam/views/{id}")]
+pub(crate) async fn get_view(call: Guarded<ReadCatalog, OneView>) -> Answer {
+    let view = call.application().view(call.input.0).await?;
+    Reply::ok().etag(&view)?.data(ViewData { view })
+}
+
+/// A new view.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct NewView {
+    name: Name,
+    /// Unique; never a UUID.
+    url: ViewUrl,
+    category: Option<Category>,
+    description: Option<Description>,
+    icon: Option<Icon>,
+    /// `true` if left out; `false` makes the view public.
+    #[schema(required = false)]
+    requires_auth: bool,
+}
+
+impl Input for NewView {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let mut body = reading.body()?;
+        let (name, url) = (body.required("name"), body.required("url"));
+        let (category, description) = (body.optional("category"), body.optional("description"));
+        let (icon, requires_auth) = (body.optional("icon"), body.or("requiresAuth", true));
+        Some(Self {
+            name: name?,
+            url: url?,
+            category: category?,
+            description: description?,
+            icon: icon?,
+            requires_auth: requires_auth?,
+        })
+    }
+}
+
+/// Adds a view.
+#[utoipa::path(
+    tag = "Catalog",
+    request_body = NewView,
+    responses((status = 201, body = Success<ViewData>), (status = 409, description = "The url is taken")),
+)]
+#[post("/api/iam/views")]
+pub(crate) async fn create_view(call: Guarded<Platform, NewView>) -> Answer {
+    let by = call.by();
+    let input = &call.input;
+    let change = CreateView {
+        name: input.name.clone(),
+        url: input.url.clone(),
+        category: input.category.clone(),
+        description: input.description.clone(),
+        icon: input.icon.clone(),
+        requires_auth: input.requires_auth,
+    };
+    let done = call.application().execute(by, change).await?;
+    Reply::created().version(done.versions).etag(&done.value)?.data(ViewData { view: done.value })
+}
+
+/// What to change of a view; what is left out stays, `null` empties an optional text.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+pub(crate) struct ViewPatch {
+    name: Option<Name>,
+    url: Option<ViewUrl>,
+    category: Option<Category>,
+    description: Option<Description>,
+    icon: Option<Icon>,
+    requires_auth: Option<bool>,
+}
+
+/// What to change of which view.
+pub(crate) struct PatchedView {
+    id: ViewId,
+    name: Option<Name>,
+    url: Option<ViewUrl>,
+    category: Patch<Category>,
+    description: Patch<Description>,
+    icon: Patch<Icon>,
+    requires_auth: Option<bool>,
+}
+
+impl Input for PatchedView {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let id = reading.path("id");
+        let mut body = reading.body()?;
+        let (name, url) = (body.optional("name"), body.optional("url"));
+        let (category, description) = (body.patch("category"), body.patch("description"));
+        let (icon, requires_auth) = (body.patch("icon"), body.optional("requiresAuth"));
+        Some(Self {
+            id: id?,
+            name: name?,
+            url: url?,
+            category: category?,
+            description: description?,
+            icon: icon?,
+            requires_auth: requires_auth?,
+        })
+    }
+}
+
+/// Changes a view.
+#[utoipa::path(
+    tag = "Catalog",
+    request_body = ViewPatch,
+    responses((status = 200, body = Success<ViewData>), (status = 404), (status = 409), (status = 412)),
+)]
+#[patch("/api/iam/views/{id}")]
+pub(crate) async fn update_view(call: Guarded<Platform, PatchedView>) -> Answer {
+    let input = &call.input;
+    let change = UpdateView {
+        id: input.id,
+        name: input.name.clone(),
+        url: input.url.clone(),
+        category: input.category.clone(),
+        description: input.description.clone(),
+        icon: input.icon.clone(),
+        requires_auth: input.requires_auth,
+        if_match: call.if_match.clone(),
+    };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::ok().version(done.versions).etag(&done.value)?.data(ViewData { view: done.value })
+}
+
+/// Removes a view that no menu uses, with its permissions and mappings.
+#[utoipa::path(
+    tag = "Catalog",
+    responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
+)]
+#[delete("/api/iam/views/{id}")]
+pub(crate) async fn delete_view(call: Guarded<Platform, OneView>) -> Answer {
+    let change = DeleteView { id: call.input.0, if_match: call.if_match.clone() };
+    let done = call.application().execute(call.by(), change).await?;
+    Reply::ok().version(done.versions).message("View deleted successfully")
+}

@@ -1,0 +1,56 @@
+//! All permissions of a user at once.
+
+use std::collections::BTreeMap;
+
+use iam_domain::{Action, FeatureId, Scope, Snapshot, ViewId};
+use serde::Serialize;
+
+use crate::Subject;
+use crate::decisions::{decide_feature, decide_view};
+
+/// Whether an action is allowed, and how far it reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ActionPermission {
+    /// Yes or no.
+    pub allowed: bool,
+    /// How far; `own` when denied.
+    pub scope: Scope,
+}
+
+/// Every view, and every feature with its listed actions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EffectivePermissions {
+    /// Whether each view may be seen, by view id.
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, bool>))]
+    pub views: BTreeMap<ViewId, bool>,
+    /// What may be done with each feature, by feature id and action.
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, BTreeMap<String, ActionPermission>>))]
+    pub features: BTreeMap<FeatureId, BTreeMap<Action, ActionPermission>>,
+}
+
+impl EffectivePermissions {
+    pub(crate) fn of(snapshot: &Snapshot, subject: Subject) -> Self {
+        let action = |feature, action: Action| {
+            let decision = decide_feature(snapshot, subject, feature, &action);
+            let scope = decision.scope.unwrap_or(Scope::Own);
+            (action, ActionPermission { allowed: decision.allowed, scope })
+        };
+        Self {
+            views: snapshot
+                .catalog
+                .views()
+                .map(|view| (view.id, decide_view(snapshot, subject, view.id).allowed))
+                .collect(),
+            features: snapshot
+                .catalog
+                .features()
+                .map(|feature| {
+                    let actions = snapshot.actions(feature).into_iter().map(|name| action(feature.id, name)).collect();
+                    (feature.id, actions)
+                })
+                .collect(),
+        }
+    }
+}

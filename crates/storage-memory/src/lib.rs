@@ -1,0 +1,193 @@
+//! The in-memory storage adapter of the IAM service: complete, fast, and gone when the process ends.
+//!
+//! [`MemoryStorage`] implements [`iam_storage::Storage`] with the same rules as a database: unique keys, references that
+//! must exist, cascades, serial changes of one company, versions that follow commit order, audit records that commit with
+//! the change. It is the default of the server, and what tests run against.
+//!
+//! # Example
+//!
+//! ```
+//! use iam_domain::{CompanyId, Timestamp};
+//! use iam_storage::{ChangeContext, Storage, Target};
+//! use iam_storage_memory::MemoryStorage;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> iam_storage::Result<()> {
+//! let storage = MemoryStorage::seeded().await?;
+//! let core = storage.reader().modules().find_by_code("core").await?.expect("it is seeded");
+//!
+//! let mut tx = storage.begin(Target::Catalog, ChangeContext::command_line()).await?;
+//! let company = CompanyId::generate(tx.now());
+//! drop(tx); // Without a commit nothing happened.
+//!
+//! let mut tx = storage.begin(Target::Company(company), ChangeContext::command_line()).await?;
+//! tx.company_modules_mut().add(company, core.id).await?;
+//! assert!(storage.reader().company_modules().get_modules_by_company(company).await?.is_empty());
+//! let versions = tx.commit().await?;
+//!
+//! assert_eq!(versions.company, 1);
+//! assert_eq!(storage.reader().company_modules().get_modules_by_company(company).await?.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it works
+//!
+//! * **State** is an immutable snapshot of persistent maps. A read loads the current one and works on that: it never
+//!   waits, and never sees half a change.
+//! * **A unit of work** copies the snapshot, which costs next to nothing, and changes its copy. Its commit puts its own part
+//!   (the catalog with what cascades, or one company) in place of what is there, with one swap.
+//! * **Locks** are those of a database: a catalog change excludes every other; changes of one company are serial;
+//!   changes of different companies go on side by side. [`MemoryOptions::lock_timeout`] bounds the wait.
+//! * **Trails and effective rows** are kept apart. They wait for no unit of work; effective rows are refused while a change
+//!   is under way that would outdate them.
+//!
+//! It does not survive a restart and is not shared between processes, so that each storage is an epoch of its own.
+
+mod clock;
+mod locks;
+mod reads;
+mod seed;
+mod side;
+mod state;
+mod unit_of_work;
+mod writes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use iam_storage::{
+    ChangeContext, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail, Reader, Result, Storage,
+    Target, UnitOfWork,
+};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::locks::Locks;
+use crate::reads::{Reads, Source};
+use crate::side::Side;
+use crate::state::{State, Swapped};
+use crate::unit_of_work::Unit;
+
+/// How a [`MemoryStorage`] behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryOptions {
+    /// How long the beginning of a change waits for those under way.
+    pub lock_timeout: Duration,
+}
+
+impl Default for MemoryOptions {
+    fn default() -> Self {
+        Self { lock_timeout: Duration::from_secs(2) }
+    }
+}
+
+/// A storage in memory.
+pub struct MemoryStorage(Reads<Arc<Inner>>);
+
+/// What the storage and its units of work share.
+struct Inner {
+    state: Swapped<State>,
+    side: Swapped<Side>,
+    locks: Arc<Locks>,
+    clock: Clock,
+    epoch: u64,
+    options: MemoryOptions,
+}
+
+impl MemoryStorage {
+    /// An empty storage.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_options(MemoryOptions::default())
+    }
+
+    /// An empty storage that behaves as told.
+    #[must_use]
+    pub fn with_options(options: MemoryOptions) -> Self {
+        let (epoch, _) = Uuid::new_v4().as_u64_pair();
+        Self(Reads(Arc::new(Inner {
+            state: Swapped::default(),
+            side: Swapped::default(),
+            locks: Arc::default(),
+            clock: Clock::default(),
+            epoch,
+            options,
+        })))
+    }
+
+    /// A storage with the catalog that a new installation begins with.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: an empty storage takes the whole seed.
+    pub async fn seeded() -> Result<Self> {
+        let storage = Self::new();
+        let mut tx = storage.begin(Target::Catalog, ChangeContext::command_line()).await?;
+        seed::write(tx.as_mut()).await?;
+        tx.commit().await?;
+        Ok(storage)
+    }
+
+    fn inner(&self) -> &Arc<Inner> {
+        &self.0.0
+    }
+}
+
+impl Default for MemoryStorage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for MemoryStorage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let inner = self.inner();
+        let companies = inner.state.load().companies.len();
+        f.debug_struct("MemoryStorage")
+            .field("options", &inner.options)
+            .field("companies", &companies)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Source for Arc<Inner> {
+    fn state(&self) -> Arc<State> {
+        self.state.load()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+}
+
+#[async_trait]
+impl Storage for MemoryStorage {
+    fn reader(&self) -> &dyn Reader {
+        &self.0
+    }
+
+    async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
+        Ok(Box::new(Unit::begin(Arc::clone(self.inner()), target, context).await?))
+    }
+
+    fn nav_trail(&self) -> &dyn NavTrail {
+        self.inner().as_ref()
+    }
+
+    fn effective_view_permissions(&self) -> &dyn EffectiveViewPermissions {
+        self.inner().as_ref()
+    }
+
+    fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions {
+        self.inner().as_ref()
+    }
+}
+
+#[async_trait]
+impl Health for MemoryStorage {
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+//! Who may change what: the catalog's lock, exclusive for catalog changes and shared by company changes, and a lock for
+//! each company.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use iam_domain::CompanyId;
+use iam_storage::{Result, StorageError, Target};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+type Lock = Arc<RwLock<()>>;
+type Shared = OwnedRwLockReadGuard<()>;
+type Exclusive = OwnedRwLockWriteGuard<()>;
+
+/// All locks. They are taken in one order, the catalog before a company, so that nothing deadlocks.
+#[derive(Default)]
+pub(crate) struct Locks {
+    catalog: Lock,
+    /// Only companies whose lock somebody holds or waits for, with how many do. This is a std mutex because it is held
+    /// for a look-up only.
+    companies: Mutex<HashMap<CompanyId, (Lock, usize)>>,
+}
+
+/// Holds the locks of a change until it is dropped.
+pub(crate) enum Held {
+    /// Nobody else changes anything.
+    Catalog { _catalog: Exclusive },
+    /// Nobody else changes this company or the catalog.
+    Company { _company: OfCompany<Exclusive>, _catalog: Shared },
+}
+
+/// Holds off changes of a company and of the catalog until it is dropped.
+pub(crate) struct HeldOff {
+    _company: OfCompany<Shared>,
+    _catalog: Shared,
+}
+
+/// A held lock of a company. Fields drop in order: first the lock is released, then the place in the map.
+pub(crate) struct OfCompany<Guard> {
+    _guard: Guard,
+    _place: Place,
+}
+
+/// A place in the map of companies' locks, kept while somebody holds the lock or waits for it.
+struct Place {
+    locks: Arc<Locks>,
+    company: CompanyId,
+    lock: Lock,
+}
+
+impl Locks {
+    /// Takes the locks of a change, waiting at most so long.
+    pub(crate) async fn acquire(self: &Arc<Self>, target: Target, timeout: Duration) -> Result<Held> {
+        let held = async {
+            match target {
+                Target::Catalog => Held::Catalog { _catalog: Arc::clone(&self.catalog).write_owned().await },
+                Target::Company(company) => {
+                    let catalog = Arc::clone(&self.catalog).read_owned().await;
+                    let place = self.place(company);
+                    let guard = Arc::clone(&place.lock).write_owned().await;
+                    Held::Company { _company: OfCompany { _guard: guard, _place: place }, _catalog: catalog }
+                }
+            }
+        };
+        let gave_up = |_| StorageError::Unavailable { retryable: false, source: None };
+        tokio::time::timeout(timeout, held).await.map_err(gave_up)
+    }
+
+    /// Holds off changes of a company and of the catalog, unless one is under way.
+    pub(crate) fn hold_off(self: &Arc<Self>, company: CompanyId) -> Option<HeldOff> {
+        let catalog = Arc::clone(&self.catalog).try_read_owned().ok()?;
+        let place = self.place(company);
+        let guard = Arc::clone(&place.lock).try_read_owned().ok()?;
+        Some(HeldOff { _company: OfCompany { _guard: guard, _place: place }, _catalog: catalog })
+    }
+
+    fn place(self: &Arc<Self>, company: CompanyId) -> Place {
+        let mut companies = self.companies();
+        let (lock, users) = companies.entry(company).or_default();
+        *users += 1;
+        Place { locks: Arc::clone(self), company, lock: Arc::clone(lock) }
+    }
+
+    fn companies(&self) -> MutexGuard<'_, HashMap<CompanyId, (Lock, usize)>> {
+        self.companies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut companies = self.locks.companies();
+        if let Some((_, users)) = companies.get_mut(&self.company) {
+            *users -= 1;
+            if *users == 0 {
+                companies.remove(&self.company);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use iam_domain::Timestamp;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(10);
+
+    fn company() -> CompanyId {
+        CompanyId::generate(Timestamp::from_millis(1_700_000_000_000).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_map_keeps_only_locks_in_use() {
+        let locks = Arc::new(Locks::default());
+        let (a, b) = (company(), company());
+        let held = locks.acquire(Target::Company(a), SHORT).await.unwrap();
+        assert!(locks.acquire(Target::Company(a), SHORT).await.is_err());
+        assert!(locks.hold_off(a).is_none());
+        assert!(locks.hold_off(b).is_some());
+        assert_eq!(locks.companies().len(), 1);
+        drop(held);
+        assert_eq!(locks.companies().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn waiters_and_those_who_gave_up_leave_nothing() {
+        let locks = Arc::new(Locks::default());
+        let a = company();
+        let tasks: Vec<_> = (0..50_u64)
+            .map(|n| {
+                let locks = Arc::clone(&locks);
+                tokio::spawn(async move {
+                    if let Ok(_held) = locks.acquire(Target::Company(a), Duration::from_millis(n / 5)).await {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(locks.companies().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_catalog_change_excludes_company_changes() {
+        let locks = Arc::new(Locks::default());
+        let held = locks.acquire(Target::Catalog, SHORT).await.unwrap();
+        assert!(locks.acquire(Target::Company(company()), SHORT).await.is_err());
+        assert!(locks.hold_off(company()).is_none());
+        drop(held);
+        let held = locks.acquire(Target::Company(company()), SHORT).await.unwrap();
+        assert!(locks.acquire(Target::Catalog, SHORT).await.is_err());
+        drop(held);
+        assert!(locks.acquire(Target::Catalog, SHORT).await.is_ok());
+    }
+}

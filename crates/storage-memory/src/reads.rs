@@ -1,0 +1,383 @@
+//! All reads, written once: of the latest committed state, and of what a unit of work sees.
+
+use std::cmp::Ordering;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use iam_domain::{
+    Action, AuditRecord, CompanyId, CompanySnapshot, EntityType, Feature, FeatureId, FeaturePermission, GrantedModule,
+    MenuItem, MenuItemId, Module, ModuleId, Snapshot, SubMenuItem, SubMenuItemId, UserId, UserLevel, UserLevelId,
+    Versions, View, ViewId, ViewPermission,
+};
+use iam_storage::{
+    Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates, FeaturePermissions,
+    FeatureViews, Features, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules, Result, Snapshots, Stamped,
+    SubMenuItems, UserLevels, ViewPermissions, Views,
+};
+use uuid::Uuid;
+
+use crate::state::{CatalogData, CompanyData, LevelData, State};
+
+/// Where a read finds its state. Each read asks once, so that it works on one state.
+pub(crate) trait Source: Send + Sync {
+    fn state(&self) -> Arc<State>;
+    fn epoch(&self) -> u64;
+}
+
+/// Reads of a source. (The traits are of another crate, so that they need a type of ours.)
+pub(crate) struct Reads<S>(pub(crate) S);
+
+fn by_url(views: impl Iterator<Item = View>) -> Vec<View> {
+    sorted(views, |a, b| (&a.url, a.id).cmp(&(&b.url, b.id)))
+}
+
+fn by_key(features: impl Iterator<Item = Feature>) -> Vec<Feature> {
+    sorted(features, |a, b| (a.key.is_none(), &a.key, a.id).cmp(&(b.key.is_none(), &b.key, b.id)))
+}
+
+fn by_name(modules: impl Iterator<Item = Module>) -> Vec<Module> {
+    sorted(modules, |a, b| (&a.name, a.id).cmp(&(&b.name, b.id)))
+}
+
+fn levels_by_name<'a>(levels: impl Iterator<Item = &'a LevelData>) -> Vec<UserLevel> {
+    sorted(levels.map(|level| level.level.clone()), |a, b| (&a.name, a.id).cmp(&(&b.name, b.id)))
+}
+
+fn items_in_order<'a>(items: impl Iterator<Item = &'a MenuItem>) -> Vec<MenuItem> {
+    sorted(items.cloned(), |a, b| (a.sort_order, &a.label, a.id).cmp(&(b.sort_order, &b.label, b.id)))
+}
+
+fn sub_items_in_order<'a>(items: impl Iterator<Item = &'a SubMenuItem>) -> Vec<SubMenuItem> {
+    sorted(items.cloned(), |a, b| (a.sort_order, &a.label, a.id).cmp(&(b.sort_order, &b.label, b.id)))
+}
+
+fn sorted<T>(items: impl Iterator<Item = T>, order: impl FnMut(&T, &T) -> Ordering) -> Vec<T> {
+    let mut items: Vec<T> = items.collect();
+    items.sort_unstable_by(order);
+    items
+}
+
+impl CatalogData {
+    fn views_of(&self, ids: impl Iterator<Item = ViewId>) -> Vec<View> {
+        by_url(ids.filter_map(|id| self.views.get(&id)).cloned())
+    }
+
+    fn features_of(&self, ids: impl Iterator<Item = FeatureId>) -> Vec<Feature> {
+        by_key(ids.filter_map(|id| self.features.get(&id)).cloned())
+    }
+
+    fn modules_of(&self, ids: impl Iterator<Item = ModuleId>) -> Vec<Module> {
+        by_name(ids.filter_map(|id| self.modules.get(&id)).cloned())
+    }
+}
+
+/// What stands right of an id in a mapping.
+fn right<A: Ord + Copy, B: Ord + Copy>(mapping: &imbl::OrdSet<(A, B)>, of: A) -> impl Iterator<Item = B> {
+    mapping.iter().filter(move |(a, _)| *a == of).map(|(_, b)| *b)
+}
+
+/// What stands left of an id in a mapping.
+fn left<A: Ord + Copy, B: Ord + Copy>(mapping: &imbl::OrdSet<(A, B)>, of: B) -> impl Iterator<Item = A> {
+    mapping.iter().filter(move |(_, b)| *b == of).map(|(a, _)| *a)
+}
+
+#[async_trait]
+impl<S: Source> Views for Reads<S> {
+    async fn find_all(&self) -> Result<Vec<View>> {
+        Ok(by_url(self.0.state().catalog.views.values().cloned()))
+    }
+
+    async fn find_by_id(&self, id: ViewId) -> Result<Option<View>> {
+        Ok(self.0.state().catalog.views.get(&id).cloned())
+    }
+
+    async fn find_by_url(&self, url: &str) -> Result<Option<View>> {
+        Ok(self.0.state().catalog.views.values().find(|view| view.url.as_str() == url).cloned())
+    }
+}
+
+#[async_trait]
+impl<S: Source> Modules for Reads<S> {
+    async fn find_all(&self) -> Result<Vec<Module>> {
+        Ok(by_name(self.0.state().catalog.modules.values().cloned()))
+    }
+
+    async fn find_by_id(&self, id: ModuleId) -> Result<Option<Module>> {
+        Ok(self.0.state().catalog.modules.get(&id).cloned())
+    }
+
+    async fn find_by_code(&self, code: &str) -> Result<Option<Module>> {
+        Ok(self.0.state().catalog.modules.values().find(|module| module.code.as_str() == code).cloned())
+    }
+}
+
+#[async_trait]
+impl<S: Source> Features for Reads<S> {
+    async fn find_all(&self) -> Result<Vec<Feature>> {
+        Ok(by_key(self.0.state().catalog.features.values().cloned()))
+    }
+
+    async fn find_by_id(&self, id: FeatureId) -> Result<Option<Feature>> {
+        Ok(self.0.state().catalog.features.get(&id).cloned())
+    }
+
+    async fn find_by_key(&self, key: &str) -> Result<Option<Feature>> {
+        let has_key = |feature: &&Feature| feature.key.as_ref().is_some_and(|own| own.as_str() == key);
+        Ok(self.0.state().catalog.features.values().find(has_key).cloned())
+    }
+}
+
+#[async_trait]
+impl<S: Source> FeatureViews for Reads<S> {
+    async fn get_views_by_feature(&self, feature: FeatureId) -> Result<Vec<View>> {
+        let catalog = &self.0.state().catalog;
+        Ok(catalog.views_of(right(&catalog.feature_views, feature)))
+    }
+
+    async fn get_features_by_view(&self, view: ViewId) -> Result<Vec<Feature>> {
+        let catalog = &self.0.state().catalog;
+        Ok(catalog.features_of(left(&catalog.feature_views, view)))
+    }
+}
+
+#[async_trait]
+impl<S: Source> ModuleViews for Reads<S> {
+    async fn get_views_by_module(&self, module: ModuleId) -> Result<Vec<View>> {
+        let catalog = &self.0.state().catalog;
+        Ok(catalog.views_of(right(&catalog.module_views, module)))
+    }
+
+    async fn get_modules_by_view(&self, view: ViewId) -> Result<Vec<Module>> {
+        let catalog = &self.0.state().catalog;
+        Ok(catalog.modules_of(left(&catalog.module_views, view)))
+    }
+}
+
+#[async_trait]
+impl<S: Source> ModuleFeatures for Reads<S> {
+    async fn get_features_by_module(&self, module: ModuleId) -> Result<Vec<Feature>> {
+        let catalog = &self.0.state().catalog;
+        Ok(catalog.features_of(right(&catalog.module_features, module)))
+    }
+
+    async fn get_modules_by_feature(&self, feature: FeatureId) -> Result<Vec<Module>> {
+        let catalog = &self.0.state().catalog;
+        Ok(catalog.modules_of(left(&catalog.module_features, feature)))
+    }
+}
+
+#[async_trait]
+impl<S: Source> CompanyModules for Reads<S> {
+    async fn get_modules_by_company(&self, company: CompanyId) -> Result<Vec<GrantedModule>> {
+        let state = self.0.state();
+        let company = state.company(company);
+        let modules = state.catalog.modules_of(company.modules.keys().copied());
+        let granted = |module: Module| {
+            let granted = company.modules.get(&module.id).cloned()?;
+            Some(GrantedModule { granted, module })
+        };
+        Ok(modules.into_iter().filter_map(granted).collect())
+    }
+
+    async fn get_companies_by_module(&self, module: ModuleId) -> Result<Vec<CompanyId>> {
+        Ok(self.0.state().companies_where(|company| company.modules.contains_key(&module)))
+    }
+}
+
+#[async_trait]
+impl<S: Source> UserLevels for Reads<S> {
+    async fn find_all(&self, company: CompanyId) -> Result<Vec<UserLevel>> {
+        Ok(levels_by_name(self.0.state().company(company).levels.values().map(Arc::as_ref)))
+    }
+
+    async fn find_by_id(&self, company: CompanyId, id: UserLevelId) -> Result<Option<UserLevel>> {
+        Ok(self.0.state().company(company).levels.get(&id).map(|level| level.level.clone()))
+    }
+
+    async fn find_by_name(&self, company: CompanyId, name: &str) -> Result<Option<UserLevel>> {
+        let state = self.0.state();
+        let mut levels = state.company(company).levels.values().map(|level| &level.level);
+        Ok(levels.find(|level| level.name.as_str() == name).cloned())
+    }
+}
+
+#[async_trait]
+impl<S: Source> ViewPermissions for Reads<S> {
+    async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<ViewPermission>> {
+        let state = self.0.state();
+        let level = state.company(company).levels.get(&level);
+        Ok(level.into_iter().flat_map(|level| level.views.values()).cloned().collect())
+    }
+
+    async fn find_by_view(&self, company: CompanyId, view: ViewId) -> Result<Vec<ViewPermission>> {
+        let state = self.0.state();
+        Ok(state.company(company).levels.values().filter_map(|level| level.views.get(&view)).cloned().collect())
+    }
+
+    async fn find(&self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<Option<ViewPermission>> {
+        let state = self.0.state();
+        Ok(state.company(company).levels.get(&level).and_then(|level| level.views.get(&view)).cloned())
+    }
+}
+
+#[async_trait]
+impl<S: Source> FeaturePermissions for Reads<S> {
+    async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<FeaturePermission>> {
+        let state = self.0.state();
+        let level = state.company(company).levels.get(&level);
+        Ok(level.into_iter().flat_map(|level| level.features.values()).cloned().collect())
+    }
+
+    async fn find_by_feature(&self, company: CompanyId, feature: FeatureId) -> Result<Vec<FeaturePermission>> {
+        let state = self.0.state();
+        let cells = state.company(company).levels.values().flat_map(|level| level.features.values());
+        Ok(cells.filter(|cell| cell.feature_id == feature).cloned().collect())
+    }
+
+    async fn find(
+        &self,
+        company: CompanyId,
+        level: UserLevelId,
+        feature: FeatureId,
+        action: &Action,
+    ) -> Result<Option<FeaturePermission>> {
+        let state = self.0.state();
+        let level = state.company(company).levels.get(&level);
+        Ok(level.and_then(|level| level.features.get(&(feature, action.clone()))).cloned())
+    }
+}
+
+#[async_trait]
+impl<S: Source> Assignments for Reads<S> {
+    async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>> {
+        Ok(levels_by_name(self.0.state().company(company).levels_of(user)))
+    }
+
+    async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>> {
+        Ok(self.0.state().company(company).holders(level).collect())
+    }
+}
+
+#[async_trait]
+impl<S: Source> MenuItems for Reads<S> {
+    async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<MenuItem>> {
+        let state = self.0.state();
+        Ok(items_in_order(state.catalog.menu.items.values().chain(state.own_menu(company).items.values())))
+    }
+
+    async fn find_by_id(&self, owner: Option<CompanyId>, id: MenuItemId) -> Result<Option<MenuItem>> {
+        Ok(self.0.state().menu(owner).items.get(&id).cloned())
+    }
+
+    async fn find_using_view(&self, view: ViewId) -> Result<Vec<MenuUse>> {
+        Ok(self.0.state().menu_uses(|used, _| used == Some(view)))
+    }
+
+    async fn find_using_feature(&self, feature: FeatureId) -> Result<Vec<MenuUse>> {
+        Ok(self.0.state().menu_uses(|_, used| used == Some(feature)))
+    }
+}
+
+#[async_trait]
+impl<S: Source> SubMenuItems for Reads<S> {
+    async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<SubMenuItem>> {
+        let state = self.0.state();
+        Ok(sub_items_in_order(state.catalog.menu.sub_items.values().chain(state.own_menu(company).sub_items.values())))
+    }
+
+    async fn find_by_menu_id(&self, owner: Option<CompanyId>, item: MenuItemId) -> Result<Vec<SubMenuItem>> {
+        let state = self.0.state();
+        Ok(sub_items_in_order(state.menu(owner).sub_items.values().filter(|sub_item| sub_item.menu_item_id == item)))
+    }
+
+    async fn find_by_id(&self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<Option<SubMenuItem>> {
+        Ok(self.0.state().menu(owner).sub_items.get(&id).cloned())
+    }
+}
+
+#[async_trait]
+impl<S: Source> AuditLogs for Reads<S> {
+    async fn list_for_company(
+        &self,
+        company: Option<CompanyId>,
+        filter: &AuditFilter,
+        cursor: Option<AuditCursor>,
+        limit: u64,
+    ) -> Result<Vec<AuditRecord>> {
+        let state = self.0.state();
+        let older = (Bound::Unbounded, cursor.map_or(Bound::Unbounded, Bound::Excluded));
+        let records = state.audit(company).range(older).rev().map(|(_, record)| record);
+        let wanted = records.filter(|record| filter.matches(record)).take(at_most(limit));
+        Ok(wanted.map(|record| AuditRecord::clone(record)).collect())
+    }
+
+    async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter) -> Result<u64> {
+        Ok(self.0.state().audit(company).values().filter(|record| filter.matches(record)).count() as u64)
+    }
+
+    async fn list_for_entity(
+        &self,
+        company: Option<CompanyId>,
+        entity_type: EntityType,
+        entity_id: Uuid,
+        limit: u64,
+    ) -> Result<Vec<AuditRecord>> {
+        let filter =
+            AuditFilter { entity_type: Some(entity_type), entity_id: Some(entity_id), ..AuditFilter::default() };
+        self.list_for_company(company, &filter, None, limit).await
+    }
+
+    async fn list_for_user(&self, company: Option<CompanyId>, user: UserId, limit: u64) -> Result<Vec<AuditRecord>> {
+        let filter = AuditFilter { user_id: Some(user), ..AuditFilter::default() };
+        self.list_for_company(company, &filter, None, limit).await
+    }
+}
+
+/// A limit as a count of things in memory.
+pub(crate) fn at_most(limit: u64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+#[async_trait]
+impl<S: Source> CompanyStates for Reads<S> {
+    async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>> {
+        let known = |company: &Arc<CompanyData>| CompanyState {
+            version: company.version,
+            provisioned_at: company.provisioned_at,
+        };
+        Ok(self.0.state().companies.get(&company).map(known))
+    }
+
+    async fn versions(&self, company: Option<CompanyId>) -> Result<Versions> {
+        Ok(self.0.state().versions(self.0.epoch(), company))
+    }
+}
+
+#[async_trait]
+impl<S: Source> Snapshots for Reads<S> {
+    async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>> {
+        let state = self.0.state();
+        let versions = state.versions(self.0.epoch(), Some(company));
+        let company = state.company(company);
+        let value = Snapshot {
+            catalog: state.catalog.compiled(),
+            modules: company.enabled_modules(),
+            levels: company.levels_of(user).map(LevelData::permissions).collect(),
+        };
+        Ok(Stamped { versions, value })
+    }
+
+    async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>> {
+        let state = self.0.state();
+        let versions = state.versions(self.0.epoch(), Some(company));
+        let company = state.company(company);
+        let value = CompanySnapshot {
+            catalog: state.catalog.compiled(),
+            modules: company.enabled_modules(),
+            levels: company.levels.iter().map(|(id, level)| (*id, level.permissions())).collect(),
+            holders: company.held.iter().map(|(user, held)| (*user, held.iter().copied().collect())).collect(),
+        };
+        Ok(Stamped { versions, value })
+    }
+}

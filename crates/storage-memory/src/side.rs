@@ -1,0 +1,319 @@
+//! What is written beside decisions: navigation trails and effective rows. No unit of work ever waits for it, and it
+//! waits for none.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use iam_domain::{
+    Action, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, FeatureId, SessionId, TRAIL_LIMIT,
+    Timestamp, TrailEntry, TrailEntryId, UserId, UserLevelId, ViewId,
+};
+use iam_storage::{
+    Affected, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, NewTrailEntry, Result, StorageError,
+};
+use imbl::{OrdMap, Vector};
+
+use crate::Inner;
+use crate::reads::at_most;
+use crate::state::{CatalogData, CompanyData, State};
+use crate::unit_of_work::Gone;
+
+/// Trails and effective rows.
+#[derive(Clone, Default)]
+pub(crate) struct Side {
+    /// The steps of each session, oldest first. Their depth is that of their place in it, whatever they say.
+    trails: OrdMap<(CompanyId, UserId), OrdMap<SessionId, Vector<TrailEntry>>>,
+    views: Rows<EffectiveViewPermission>,
+    features: Rows<EffectiveFeaturePermission>,
+}
+
+/// Effective rows of one kind, current or not.
+type Rows<R> = OrdMap<CompanyId, OrdMap<UserId, OrdMap<<R as EffectiveRow>::Key, R>>>;
+
+/// What the two kinds of effective rows differ in, and what they have in common.
+trait EffectiveRow: Clone {
+    /// Its place among the rows of its user.
+    type Key: Ord + Clone;
+    fn key(&self) -> Self::Key;
+    fn refer_to_known(rows: &[Self], catalog: &CatalogData) -> Result<()>;
+    fn rows(side: &Side) -> &Rows<Self>;
+    fn rows_mut(side: &mut Side) -> &mut Rows<Self>;
+    fn company_id(&self) -> CompanyId;
+    fn user_id(&self) -> UserId;
+    fn has_versions_of(&self, state: &State) -> bool;
+    fn is_expired(&self, now: Timestamp) -> bool;
+}
+
+/// What both kinds of effective rows have under the same names.
+macro_rules! common {
+    ($table:ident) => {
+        fn rows(side: &Side) -> &Rows<Self> {
+            &side.$table
+        }
+
+        fn rows_mut(side: &mut Side) -> &mut Rows<Self> {
+            &mut side.$table
+        }
+
+        fn company_id(&self) -> CompanyId {
+            self.company_id
+        }
+
+        fn user_id(&self) -> UserId {
+            self.user_id
+        }
+
+        fn has_versions_of(&self, state: &State) -> bool {
+            // A company that has never changed has no version that a row could be of.
+            self.company_version > 0
+                && self.company_version == state.company(self.company_id).version
+                && self.catalog_version == state.catalog.version
+        }
+
+        fn is_expired(&self, now: Timestamp) -> bool {
+            self.expires_at <= now
+        }
+    };
+}
+
+impl EffectiveRow for EffectiveViewPermission {
+    type Key = ViewId;
+
+    fn key(&self) -> ViewId {
+        self.view_id
+    }
+
+    fn refer_to_known(rows: &[Self], catalog: &CatalogData) -> Result<()> {
+        catalog.know_views(rows.iter().map(|row| row.view_id))
+    }
+
+    common!(views);
+}
+
+impl EffectiveRow for EffectiveFeaturePermission {
+    type Key = (FeatureId, Action);
+
+    fn key(&self) -> Self::Key {
+        (self.feature_id, self.action.clone())
+    }
+
+    fn refer_to_known(rows: &[Self], catalog: &CatalogData) -> Result<()> {
+        catalog.know_features(rows.iter().map(|row| row.feature_id))
+    }
+
+    common!(features);
+}
+
+impl Side {
+    /// Forgets views and features that are gone.
+    pub(crate) fn forget(&mut self, gone: &Gone) {
+        if !gone.views.is_empty() {
+            drop_rows::<EffectiveViewPermission>(self, usize::MAX, |row| gone.views.contains(&row.view_id));
+            self.clear_views_of_trails(&gone.views);
+        }
+        if !gone.features.is_empty() {
+            drop_rows::<EffectiveFeaturePermission>(self, usize::MAX, |row| gone.features.contains(&row.feature_id));
+        }
+    }
+
+    fn clear_views_of_trails(&mut self, gone: &BTreeSet<ViewId>) {
+        let still_there = |view: &ViewId| !gone.contains(view);
+        let concerned = |step: &TrailEntry| !step.view_id.iter().all(still_there);
+        for (user, sessions) in &self.trails.clone() {
+            for (session, steps) in sessions.iter().filter(|(_, steps)| steps.iter().any(concerned)) {
+                let clear = |step: TrailEntry| TrailEntry { view_id: step.view_id.filter(still_there), ..step };
+                let cleared = steps.iter().cloned().map(clear).collect();
+                self.trails.entry(*user).or_default().insert(session.clone(), cleared);
+            }
+        }
+    }
+
+    /// Drops the effective rows that a committed change of a company can have made wrong; `data` is the company after it.
+    pub(crate) fn drop_affected(&mut self, company: CompanyId, affected: Affected, data: &CompanyData) {
+        match affected {
+            Affected::Nobody => {}
+            Affected::All => {
+                self.views.remove(&company);
+                self.features.remove(&company);
+            }
+            Affected::Some { users, levels } => {
+                let holders = levels.iter().flat_map(|level| data.holders(*level));
+                for user in users.into_iter().chain(holders) {
+                    drop_user::<EffectiveViewPermission>(self, company, user);
+                    drop_user::<EffectiveFeaturePermission>(self, company, user);
+                }
+            }
+        }
+    }
+}
+
+fn drop_user<R: EffectiveRow>(side: &mut Side, company: CompanyId, user: UserId) -> u64 {
+    let table = R::rows_mut(side);
+    let Some(users) = table.get_mut(&company) else { return 0 };
+    let dropped = users.remove(&user).map_or(0, |rows| rows.len() as u64);
+    if users.is_empty() {
+        table.remove(&company);
+    }
+    dropped
+}
+
+/// Drops at most `limit` of the rows that `goes` says, in every company.
+fn drop_rows<R: EffectiveRow>(side: &mut Side, limit: usize, goes: impl Fn(&R) -> bool) -> u64 {
+    let rows = R::rows(side).values().flat_map(OrdMap::values).flat_map(OrdMap::values);
+    let going: Vec<R> = rows.filter(|row| goes(row)).take(limit).cloned().collect();
+    for row in &going {
+        let (company, user) = (row.company_id(), row.user_id());
+        let users = R::rows_mut(side).get_mut(&company);
+        let Some(rows) = users.and_then(|users| users.get_mut(&user)) else { continue };
+        rows.remove(&row.key());
+        if rows.is_empty() {
+            drop_user::<R>(side, company, user);
+        }
+    }
+    going.len() as u64
+}
+
+impl Inner {
+    /// The current rows of a user, in their order: all of them, or the one at `place`.
+    fn current_rows<R: EffectiveRow>(&self, company: CompanyId, user: UserId, place: Option<&R::Key>) -> Vec<R> {
+        // In this order: a row is answered only if its versions are current after it was read.
+        let (side, state, now) = (self.side.load(), self.state.load(), self.clock.read());
+        let Some(rows) = R::rows(&side).get(&company).and_then(|users| users.get(&user)) else { return Vec::new() };
+        let current = |row: &&R| row.has_versions_of(&state) && !row.is_expired(now);
+        match place {
+            None => rows.values().filter(current).cloned().collect(),
+            Some(place) => rows.get(place).filter(current).cloned().into_iter().collect(),
+        }
+    }
+
+    fn write_rows<R: EffectiveRow>(&self, company: CompanyId, rows: &[R]) -> Result<u64> {
+        if rows.iter().any(|row| row.company_id() != company) {
+            return Err(StorageError::Misuse("a row is of another company"));
+        }
+        // Until the rows are written no change can begin that would outdate them.
+        let _held_off = self.locks.hold_off(company).ok_or(StorageError::Stale)?;
+        let state = self.state.load();
+        if !rows.iter().all(|row| row.has_versions_of(&state)) {
+            return Err(StorageError::Stale);
+        }
+        R::refer_to_known(rows, &state.catalog)?;
+        self.side.change(|side| {
+            let table = R::rows_mut(side);
+            for row in rows {
+                let users = table.entry(company).or_default();
+                users.entry(row.user_id()).or_default().insert(row.key(), row.clone());
+            }
+        });
+        Ok(rows.len() as u64)
+    }
+
+    fn drop_rows_of_level<R: EffectiveRow>(&self, company: CompanyId, level: UserLevelId) -> u64 {
+        let state = self.state.load();
+        let holders = state.company(company).holders(level);
+        self.side.change(|side| holders.map(|user| drop_user::<R>(side, company, user)).sum())
+    }
+
+    fn drop_rows_of_company<R: EffectiveRow>(&self, company: CompanyId) -> u64 {
+        self.side.change(|side| {
+            let users = R::rows_mut(side).remove(&company);
+            users.iter().flat_map(OrdMap::values).map(|rows| rows.len() as u64).sum()
+        })
+    }
+}
+
+/// The two traits for effective rows differ in names, and in how a row is named.
+macro_rules! effective_rows {
+    ($($name:ident: $row:ident, ($($argument:ident: $type:ty),+) at $place:expr;)+) => {$(
+        #[async_trait]
+        impl $name for Inner {
+            async fn find(&self, company: CompanyId, user: UserId, $($argument: $type),+) -> Result<Option<$row>> {
+                Ok(self.current_rows(company, user, Some(&$place)).pop())
+            }
+
+            async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<$row>> {
+                Ok(self.current_rows(company, user, None))
+            }
+
+            async fn upsert_many(&self, company: CompanyId, rows: &[$row]) -> Result<u64> {
+                if rows.is_empty() { Ok(0) } else { self.write_rows(company, rows) }
+            }
+
+            async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64> {
+                Ok(self.side.change(|side| drop_user::<$row>(side, company, user)))
+            }
+
+            async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64> {
+                Ok(self.drop_rows_of_level::<$row>(company, level))
+            }
+
+            async fn delete_for_company(&self, company: CompanyId) -> Result<u64> {
+                Ok(self.drop_rows_of_company::<$row>(company))
+            }
+
+            async fn delete_expired(&self, limit: u64) -> Result<u64> {
+                let now = self.clock.read();
+                Ok(self.side.change(|side| drop_rows::<$row>(side, at_most(limit), |row| row.is_expired(now))))
+            }
+        }
+    )+};
+}
+
+effective_rows! {
+    EffectiveViewPermissions: EffectiveViewPermission, (view: ViewId) at view;
+    EffectiveFeaturePermissions: EffectiveFeaturePermission, (feature: FeatureId, action: &Action) at (feature, action.clone());
+}
+
+/// The steps of a session, each with its place as its depth.
+fn steps(session: &Vector<TrailEntry>) -> impl Iterator<Item = TrailEntry> {
+    session.iter().zip(0..).map(|(step, depth)| TrailEntry { depth, ..step.clone() })
+}
+
+#[async_trait]
+impl NavTrail for Inner {
+    async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>> {
+        let side = self.side.load();
+        let session = side.trails.get(&(company, user)).and_then(|sessions| sessions.get(session));
+        Ok(session.into_iter().flat_map(steps).collect())
+    }
+
+    async fn find_recent(&self, company: CompanyId, user: UserId, limit: u64) -> Result<Vec<TrailEntry>> {
+        let side = self.side.load();
+        let sessions = side.trails.get(&(company, user)).into_iter().flat_map(OrdMap::values);
+        let mut recent: Vec<TrailEntry> = sessions.flat_map(steps).collect();
+        recent.sort_unstable_by_key(|step| Reverse((step.created_at, step.id)));
+        let mut seen = BTreeSet::new();
+        recent.retain(|step| seen.insert(step.url.clone()));
+        recent.truncate(at_most(limit));
+        Ok(recent)
+    }
+
+    async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
+        let NewTrailEntry { user_id, company_id, session_id, view_id, url, label } = entry.clone();
+        self.side.try_change(|side| {
+            // Asked here, so that a view deleted after this is cleared from the step.
+            self.state.load().catalog.know_views(view_id)?;
+            let session = side.trails.entry((company_id, user_id)).or_default().entry(session_id.clone()).or_default();
+            let created_at = self.clock.tick();
+            let id = TrailEntryId::generate(created_at);
+            if session.len() >= TRAIL_LIMIT {
+                session.pop_front();
+            }
+            let depth = i32::try_from(session.len()).map_err(StorageError::corrupt)?;
+            let step = TrailEntry { id, user_id, company_id, session_id, view_id, url, label, depth, created_at };
+            session.push_back(step.clone());
+            Ok(step)
+        })
+    }
+
+    async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64> {
+        Ok(self.side.change(|side| {
+            let Some(sessions) = side.trails.get_mut(&(company, user)) else { return 0 };
+            let cleared = sessions.remove(session).map_or(0, |steps| steps.len() as u64);
+            if sessions.is_empty() {
+                side.trails.remove(&(company, user));
+            }
+            cleared
+        }))
+    }
+}

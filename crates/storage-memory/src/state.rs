@@ -1,0 +1,349 @@
+//! What is kept: immutable snapshots of persistent maps, replaced whole.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+
+use arc_swap::ArcSwap;
+use iam_domain::{
+    Action, Assignment, AuditRecord, Catalog, CompanyId, CompanyModule, EntityType, Feature, FeatureId,
+    FeaturePermission, FeatureRule, LevelPermissions, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem,
+    SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
+};
+use iam_storage::{AuditCursor, Constraint, MenuUse, Result, StorageError, Target};
+use imbl::{HashSet, OrdMap, OrdSet};
+use uuid::Uuid;
+
+/// A value that readers see as a whole: they never wait, and see it as it was before a change or after it.
+#[derive(Default)]
+pub(crate) struct Swapped<T> {
+    current: ArcSwap<T>,
+    /// One change at a time. This is a std mutex because a change never waits for anything; a panic in one leaves the
+    /// value as it was, so poison means nothing.
+    writer: Mutex<()>,
+}
+
+impl<T: Clone> Swapped<T> {
+    pub(crate) fn load(&self) -> Arc<T> {
+        self.current.load_full()
+    }
+
+    /// Changes a copy and puts it in place.
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        let Ok(answer) = self.try_change(|next| Ok::<R, Infallible>(change(next)));
+        answer
+    }
+
+    /// Changes a copy and puts it in place, unless the change fails.
+    pub(crate) fn try_change<R, E>(&self, change: impl FnOnce(&mut T) -> Result<R, E>) -> Result<R, E> {
+        let _one = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = T::clone(&self.current.load());
+        let answer = change(&mut next)?;
+        self.current.store(Arc::new(next));
+        Ok(answer)
+    }
+}
+
+/// Everything that decides, and the audit trail.
+#[derive(Clone, Default)]
+pub(crate) struct State {
+    pub(crate) catalog: Arc<CatalogData>,
+    pub(crate) companies: OrdMap<CompanyId, Arc<CompanyData>>,
+    /// The ids of all rows that live in companies: an id is used once, whichever company uses it.
+    ids: HashSet<RowId>,
+}
+
+/// Views, modules, features, their mappings, and what else belongs to the platform.
+#[derive(Clone, Default)]
+pub(crate) struct CatalogData {
+    pub(crate) version: i64,
+    pub(crate) views: OrdMap<ViewId, View>,
+    pub(crate) modules: OrdMap<ModuleId, Module>,
+    pub(crate) features: OrdMap<FeatureId, Feature>,
+    pub(crate) feature_views: OrdSet<(FeatureId, ViewId)>,
+    pub(crate) module_views: OrdSet<(ModuleId, ViewId)>,
+    pub(crate) module_features: OrdSet<(ModuleId, FeatureId)>,
+    pub(crate) menu: Menu,
+    pub(crate) audit: AuditTrail,
+    /// The form that decides, made when somebody first asks for it.
+    compiled: OnceLock<Arc<Catalog>>,
+}
+
+/// All that belongs to one company.
+#[derive(Clone, Default)]
+pub(crate) struct CompanyData {
+    pub(crate) version: i64,
+    pub(crate) provisioned_at: Option<Timestamp>,
+    pub(crate) levels: OrdMap<UserLevelId, Arc<LevelData>>,
+    /// Who holds which levels: the other direction of [`LevelData::holders`].
+    pub(crate) held: OrdMap<UserId, OrdSet<UserLevelId>>,
+    pub(crate) modules: OrdMap<ModuleId, CompanyModule>,
+    pub(crate) menu: Menu,
+    pub(crate) audit: AuditTrail,
+}
+
+/// A level with all that goes when it goes.
+#[derive(Clone)]
+pub(crate) struct LevelData {
+    pub(crate) level: UserLevel,
+    pub(crate) views: OrdMap<ViewId, ViewPermission>,
+    pub(crate) features: OrdMap<(FeatureId, Action), FeaturePermission>,
+    pub(crate) holders: OrdMap<UserId, Assignment>,
+}
+
+/// The menu of one owner.
+#[derive(Clone, Default)]
+pub(crate) struct Menu {
+    pub(crate) items: OrdMap<MenuItemId, MenuItem>,
+    pub(crate) sub_items: OrdMap<SubMenuItemId, SubMenuItem>,
+}
+
+/// The audit records of one owner, oldest first.
+pub(crate) type AuditTrail = OrdMap<AuditCursor, Arc<AuditRecord>>;
+
+/// A row by its table and id.
+pub(crate) type RowId = (Table, Uuid);
+
+/// The kinds of rows that live in companies and have ids of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Table {
+    UserLevels,
+    ViewPermissions,
+    FeaturePermissions,
+    MenuItems,
+    SubMenuItems,
+    AuditLogs,
+}
+
+/// The ids that a unit of work took and gave back.
+#[derive(Default)]
+pub(crate) struct IdChanges {
+    taken: BTreeSet<RowId>,
+    given_back: BTreeSet<RowId>,
+}
+
+impl IdChanges {
+    /// Takes an id that nobody uses in `state`, or that was given back.
+    pub(crate) fn take(&mut self, id: RowId, state: &State) -> Result<()> {
+        if self.given_back.remove(&id) {
+            return Ok(());
+        }
+        unique(state.ids.contains(&id) || !self.taken.insert(id), Constraint::Duplicate)
+    }
+
+    /// Takes an id that was made just now, or taken before.
+    pub(crate) fn add(&mut self, id: RowId) {
+        self.taken.insert(id);
+    }
+
+    pub(crate) fn give_back(&mut self, id: RowId) {
+        if !self.taken.remove(&id) {
+            self.given_back.insert(id);
+        }
+    }
+}
+
+/// Nothing, for companies without a change.
+static NO_COMPANY: LazyLock<CompanyData> = LazyLock::new(CompanyData::default);
+static NO_MENU: LazyLock<Menu> = LazyLock::new(Menu::default);
+
+impl State {
+    pub(crate) fn company(&self, id: CompanyId) -> &CompanyData {
+        self.companies.get(&id).map_or(&NO_COMPANY, Arc::as_ref)
+    }
+
+    pub(crate) fn company_mut(&mut self, id: CompanyId) -> &mut CompanyData {
+        Arc::make_mut(self.companies.entry(id).or_default())
+    }
+
+    pub(crate) fn catalog_mut(&mut self) -> &mut CatalogData {
+        let catalog = Arc::make_mut(&mut self.catalog);
+        catalog.compiled = OnceLock::new();
+        catalog
+    }
+
+    /// The companies that a change of the catalog concerns; the others stay shared with older states.
+    pub(crate) fn companies_where(&self, concerned: impl Fn(&CompanyData) -> bool) -> Vec<CompanyId> {
+        self.companies.iter().filter(|(_, company)| concerned(company)).map(|(id, _)| *id).collect()
+    }
+
+    pub(crate) fn menu(&self, owner: Option<CompanyId>) -> &Menu {
+        owner.map_or(&self.catalog.menu, |company| &self.company(company).menu)
+    }
+
+    pub(crate) fn menu_mut(&mut self, owner: Option<CompanyId>) -> &mut Menu {
+        match owner {
+            None => &mut self.catalog_mut().menu,
+            Some(company) => &mut self.company_mut(company).menu,
+        }
+    }
+
+    /// The menu that a company sees besides the platform's.
+    pub(crate) fn own_menu(&self, company: Option<CompanyId>) -> &Menu {
+        company.map_or(&NO_MENU, |company| &self.company(company).menu)
+    }
+
+    /// The entries of all menus that name a view or feature, by label, then id.
+    pub(crate) fn menu_uses(&self, uses: impl Fn(Option<ViewId>, Option<FeatureId>) -> bool) -> Vec<MenuUse> {
+        let menus = std::iter::once(&self.catalog.menu).chain(self.companies.values().map(|company| &company.menu));
+        let mut found: Vec<_> = menus
+            .flat_map(|menu| {
+                let items = menu.items.values().filter(|item| uses(item.view_id, item.feature_id));
+                let sub_items = menu.sub_items.values().filter(|item| uses(item.view_id, item.feature_id));
+                items
+                    .map(|item| MenuUse { label: item.label.clone(), id: item.id.as_uuid() })
+                    .chain(sub_items.map(|item| MenuUse { label: item.label.clone(), id: item.id.as_uuid() }))
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    pub(crate) fn audit(&self, owner: Option<CompanyId>) -> &AuditTrail {
+        owner.map_or(&self.catalog.audit, |company| &self.company(company).audit)
+    }
+
+    pub(crate) fn audit_mut(&mut self, owner: Option<CompanyId>) -> &mut AuditTrail {
+        match owner {
+            None => &mut self.catalog_mut().audit,
+            Some(company) => &mut self.company_mut(company).audit,
+        }
+    }
+
+    pub(crate) fn versions(&self, epoch: u64, company: Option<CompanyId>) -> Versions {
+        let company = company.map_or(0, |company| self.company(company).version);
+        Versions { epoch, catalog: self.catalog.version, company }
+    }
+
+    /// Puts what a unit of work for `target` may change in place of what is here.
+    pub(crate) fn adopt(&mut self, target: Target, work: &Self) {
+        match target {
+            // Everybody else waits for a catalog change, so nobody changed a company meanwhile.
+            Target::Catalog => {
+                self.catalog = Arc::clone(&work.catalog);
+                self.companies = work.companies.clone();
+            }
+            Target::Company(id) => self.companies.extend(work.companies.get(&id).map(|own| (id, Arc::clone(own)))),
+        }
+    }
+
+    /// Remembers the ids of a unit of work. Another one may have taken one of them in the meantime: `Conflict`.
+    pub(crate) fn keep_ids(&mut self, changes: &IdChanges) -> Result<()> {
+        for id in &changes.given_back {
+            self.ids.remove(id);
+        }
+        for id in &changes.taken {
+            unique(self.ids.insert(*id).is_some(), Constraint::Duplicate)?;
+        }
+        Ok(())
+    }
+}
+
+impl CatalogData {
+    pub(crate) fn compiled(&self) -> Arc<Catalog> {
+        let compile = || {
+            Arc::new(Catalog::new(
+                self.views.values().cloned(),
+                self.features.values().cloned(),
+                self.modules.values().cloned(),
+                self.module_views.iter().copied(),
+                self.module_features.iter().copied(),
+            ))
+        };
+        Arc::clone(self.compiled.get_or_init(compile))
+    }
+
+    pub(crate) fn know_views(&self, ids: impl IntoIterator<Item = ViewId>) -> Result<()> {
+        let unknown = ids.into_iter().filter(|id| !self.views.contains_key(id));
+        none_unknown(EntityType::View, unknown.map(|id| id.as_uuid()))
+    }
+
+    pub(crate) fn know_features(&self, ids: impl IntoIterator<Item = FeatureId>) -> Result<()> {
+        let unknown = ids.into_iter().filter(|id| !self.features.contains_key(id));
+        none_unknown(EntityType::Feature, unknown.map(|id| id.as_uuid()))
+    }
+
+    pub(crate) fn know_modules(&self, ids: impl IntoIterator<Item = ModuleId>) -> Result<()> {
+        let unknown = ids.into_iter().filter(|id| !self.modules.contains_key(id));
+        none_unknown(EntityType::Module, unknown.map(|id| id.as_uuid()))
+    }
+}
+
+impl CompanyData {
+    pub(crate) fn know_levels(&self, ids: impl IntoIterator<Item = UserLevelId>) -> Result<()> {
+        let unknown = ids.into_iter().filter(|id| !self.levels.contains_key(id));
+        none_unknown(EntityType::UserLevel, unknown.map(|id| id.as_uuid()))
+    }
+
+    pub(crate) fn level_mut(&mut self, id: UserLevelId) -> Option<&mut LevelData> {
+        self.levels.get_mut(&id).map(Arc::make_mut)
+    }
+
+    /// The levels that a user holds, by id.
+    pub(crate) fn levels_of(&self, user: UserId) -> impl Iterator<Item = &LevelData> {
+        let held = self.held.get(&user).into_iter().flatten();
+        held.filter_map(|level| self.levels.get(level)).map(Arc::as_ref)
+    }
+
+    /// Who holds a level, by id.
+    pub(crate) fn holders(&self, level: UserLevelId) -> impl Iterator<Item = UserId> {
+        self.levels.get(&level).into_iter().flat_map(|level| level.holders.keys()).copied()
+    }
+
+    pub(crate) fn assign(&mut self, assignment: Assignment) {
+        let (user, level) = (assignment.user_id, assignment.user_level_id);
+        self.held.entry(user).or_default().insert(level);
+        if let Some(level) = self.level_mut(level) {
+            level.holders.insert(user, assignment);
+        }
+    }
+
+    pub(crate) fn take_away(&mut self, user: UserId, level: UserLevelId) {
+        if let Some(held) = self.held.get_mut(&user) {
+            held.remove(&level);
+            if held.is_empty() {
+                self.held.remove(&user);
+            }
+        }
+        if let Some(level) = self.level_mut(level) {
+            level.holders.remove(&user);
+        }
+    }
+
+    pub(crate) fn enabled_modules(&self) -> BTreeSet<ModuleId> {
+        self.modules.values().filter(|module| module.enabled).map(|module| module.module_id).collect()
+    }
+}
+
+impl LevelData {
+    pub(crate) fn new(level: UserLevel) -> Self {
+        Self { level, views: OrdMap::new(), features: OrdMap::new(), holders: OrdMap::new() }
+    }
+
+    pub(crate) fn permissions(&self) -> LevelPermissions {
+        let rule = |cell: &FeaturePermission| FeatureRule { value: cell.value, scope: cell.scope };
+        LevelPermissions::new(
+            self.level.id,
+            self.views.values().map(|cell| (cell.view_id, cell.state)),
+            self.features.values().map(|cell| (cell.feature_id, cell.action.clone(), rule(cell))),
+        )
+    }
+
+    /// The ids of the level and of its cells.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = RowId> {
+        let views = self.views.values().map(|cell| (Table::ViewPermissions, cell.id.as_uuid()));
+        let features = self.features.values().map(|cell| (Table::FeaturePermissions, cell.id.as_uuid()));
+        std::iter::once((Table::UserLevels, self.level.id.as_uuid())).chain(views).chain(features)
+    }
+}
+
+/// Refuses what is there already.
+pub(crate) fn unique(taken: bool, constraint: Constraint) -> Result<()> {
+    if taken { Err(StorageError::conflict(constraint)) } else { Ok(()) }
+}
+
+/// Refuses references to what does not exist.
+pub(crate) fn none_unknown(entity: EntityType, unknown: impl Iterator<Item = Uuid>) -> Result<()> {
+    let ids: BTreeSet<Uuid> = unknown.collect();
+    if ids.is_empty() { Ok(()) } else { Err(StorageError::Unknown { entity, ids: ids.into_iter().collect() }) }
+}

@@ -1,0 +1,120 @@
+//! A change under way: its own copy of the state, and how it becomes everybody's.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use iam_domain::{FeatureId, Timestamp, Versions, ViewId};
+use iam_storage::{AuditCursor, ChangeContext, Recorder, Result, Target, UnitOfWork};
+
+use crate::Inner;
+use crate::locks::Held;
+use crate::reads::{Reads, Source};
+use crate::state::{CatalogData, IdChanges, RowId, State, Table};
+
+/// What a unit of work holds. Its changes are in [`crate::writes`].
+pub(crate) struct Unit {
+    inner: Arc<Inner>,
+    pub(crate) recorder: Recorder,
+    /// The state when it began, with its changes. Nobody else changes its target meanwhile, nor the catalog.
+    pub(crate) work: State,
+    ids: IdChanges,
+    pub(crate) gone: Gone,
+    /// Last, so that everything else is dropped under the lock.
+    held: Held,
+}
+
+/// What a catalog change removed that rows beside decisions may name.
+#[derive(Default)]
+pub(crate) struct Gone {
+    pub(crate) views: BTreeSet<ViewId>,
+    pub(crate) features: BTreeSet<FeatureId>,
+}
+
+impl Unit {
+    pub(crate) async fn begin(inner: Arc<Inner>, target: Target, context: ChangeContext) -> Result<Reads<Self>> {
+        let held = inner.locks.acquire(target, inner.options.lock_timeout).await?;
+        let mut work = State::clone(&inner.state.load());
+        match target {
+            Target::Catalog => work.catalog_mut().version += 1,
+            Target::Company(company) => work.company_mut(company).version += 1,
+        }
+        let recorder = Recorder::new(target, context, inner.clock.tick());
+        Ok(Reads(Self { inner, recorder, work, ids: IdChanges::default(), gone: Gone::default(), held }))
+    }
+
+    /// Makes a change of `target`, all of it or, by spoiling the unit, nothing.
+    pub(crate) fn change<T>(&mut self, target: Target, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.recorder.touch(target)?;
+        let answer = change(self)?;
+        self.recorder.done();
+        Ok(answer)
+    }
+
+    pub(crate) fn catalog(&self) -> &CatalogData {
+        &self.work.catalog
+    }
+
+    /// Takes the id of a new row, which must be nobody's.
+    pub(crate) fn take_id(&mut self, id: RowId) -> Result<()> {
+        self.ids.take(id, &self.inner.state.load())
+    }
+
+    /// Gives back the ids of removed rows.
+    pub(crate) fn give_back_ids(&mut self, ids: impl IntoIterator<Item = RowId>) {
+        ids.into_iter().for_each(|id| self.ids.give_back(id));
+    }
+
+    fn commit(self) -> Result<Versions> {
+        // What holds the locks is dropped last.
+        let Self { held: _held, inner, recorder, mut work, mut ids, gone } = self;
+        recorder.check()?;
+        let target = recorder.target();
+        let company = target.company();
+        if recorder.is_empty() {
+            return Ok(inner.state.load().versions(inner.epoch, company));
+        }
+        let derived = recorder.finish();
+        for record in derived.records {
+            ids.add((Table::AuditLogs, record.id.as_uuid()));
+            let place = AuditCursor { timestamp: record.timestamp, id: record.id };
+            work.audit_mut(company).insert(place, Arc::new(record));
+        }
+        let versions = inner.state.try_change(|latest| {
+            latest.adopt(target, &work);
+            latest.keep_ids(&ids)?;
+            Ok(latest.versions(inner.epoch, company))
+        })?;
+        inner.side.change(|side| {
+            side.forget(&gone);
+            if let Some(company) = company {
+                side.drop_affected(company, derived.affected, work.company(company));
+            }
+        });
+        Ok(versions)
+    }
+}
+
+impl Source for Unit {
+    /// What it wrote; elsewhere what others committed.
+    fn state(&self) -> Arc<State> {
+        let mut state = State::clone(&self.inner.state.load());
+        state.adopt(self.recorder.target(), &self.work);
+        Arc::new(state)
+    }
+
+    fn epoch(&self) -> u64 {
+        self.inner.epoch
+    }
+}
+
+#[async_trait]
+impl UnitOfWork for Reads<Unit> {
+    fn now(&self) -> Timestamp {
+        self.0.recorder.now()
+    }
+
+    async fn commit(self: Box<Self>) -> Result<Versions> {
+        self.0.commit()
+    }
+}

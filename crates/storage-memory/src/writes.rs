@@ -1,0 +1,697 @@
+//! All changes of a unit of work, with the rules that a database would enforce.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use iam_domain::{
+    Action, Assignment, AuditRecord, CompanyId, CompanyModule, EntityType, Feature, FeatureId, FeaturePermission,
+    MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId,
+    View, ViewId, ViewPermission,
+};
+use iam_storage::{
+    AssignmentsMut, AuditLogsMut, Cell, CellPlan, CompanyModulesMut, CompanyStatesMut, Constraint,
+    FeaturePermissionsMut, FeatureViewsMut, FeaturesMut, MenuItemsMut, ModuleFeaturesMut, ModuleViewsMut, ModulesMut,
+    Recorder, Result, SetPlan, StorageError, SubMenuItemsMut, Target, UserLevelsMut, ViewPermissionsMut, ViewsMut,
+};
+use imbl::{OrdMap, OrdSet};
+
+use crate::reads::Reads;
+use crate::state::{CatalogData, CompanyData, LevelData, RowId, Table, none_unknown, unique};
+use crate::unit_of_work::Unit;
+
+impl Unit {
+    /// Changes the companies that a change of the catalog concerns.
+    fn cascade(&mut self, concerned: impl Fn(&CompanyData) -> bool, mut change: impl FnMut(&mut CompanyData)) {
+        for company in self.work.companies_where(concerned) {
+            change(self.work.company_mut(company));
+        }
+    }
+
+    /// Removes the cells of all matrices that `goes` says.
+    fn drop_cells<C: MatrixCell>(&mut self, goes: impl Fn(&C) -> bool) {
+        let concerned = |company: &CompanyData| company.levels.values().any(|level| C::of(level).values().any(&goes));
+        let mut ids = Vec::new();
+        self.cascade(concerned, |company| {
+            for level in company.levels.keys().copied().collect::<Vec<_>>() {
+                let Some(there) = company.levels.get(&level) else { continue };
+                let gone: Vec<C> = C::of(there).values().filter(|cell| goes(cell)).cloned().collect();
+                if gone.is_empty() {
+                    continue;
+                }
+                let Some(level) = company.level_mut(level) else { continue };
+                for cell in gone {
+                    C::of_mut(level).remove(&cell.key());
+                    ids.push(cell.row_id());
+                }
+            }
+        });
+        self.give_back_ids(ids);
+    }
+}
+
+fn without<A: Ord + Copy, B: Ord + Copy>(mapping: &mut OrdSet<(A, B)>, goes: impl Fn(A, B) -> bool) {
+    *mapping = mapping.iter().filter(|(a, b)| !goes(*a, *b)).copied().collect();
+}
+
+// The catalog.
+
+impl CatalogData {
+    fn url_is_free(&self, view: &View) -> Result<()> {
+        let taken = self.views.values().any(|other| other.id != view.id && other.url == view.url);
+        unique(taken, Constraint::ViewUrl)
+    }
+
+    fn code_is_free(&self, module: &Module) -> Result<()> {
+        let taken = self.modules.values().any(|other| other.id != module.id && other.code == module.code);
+        unique(taken, Constraint::ModuleCode)
+    }
+
+    fn key_is_free(&self, feature: &Feature) -> Result<()> {
+        let same_key = |other: &Feature| other.id != feature.id && other.key == feature.key;
+        unique(feature.key.is_some() && self.features.values().any(same_key), Constraint::FeatureKey)
+    }
+}
+
+#[async_trait]
+impl ViewsMut for Reads<Unit> {
+    async fn create(&mut self, view: &View) -> Result<()> {
+        self.0.change(Target::Catalog, |unit| {
+            unique(unit.catalog().views.contains_key(&view.id), Constraint::Duplicate)?;
+            unit.catalog().url_is_free(view)?;
+            unit.work.catalog_mut().views.insert(view.id, view.clone());
+            unit.recorder.view_created(view);
+            Ok(())
+        })
+    }
+
+    async fn update(&mut self, view: &View) -> Result<View> {
+        self.0.change(Target::Catalog, |unit| {
+            let before = unit.catalog().views.get(&view.id).cloned().ok_or(StorageError::NotFound)?;
+            unit.catalog().url_is_free(view)?;
+            let after = View { created_at: before.created_at, ..view.clone() };
+            unit.recorder.view_updated(&before, &after);
+            unit.work.catalog_mut().views.insert(view.id, after);
+            Ok(before)
+        })
+    }
+
+    async fn delete(&mut self, id: ViewId) -> Result<View> {
+        self.0.change(Target::Catalog, |unit| {
+            let before = unit.catalog().views.get(&id).cloned().ok_or(StorageError::NotFound)?;
+            let in_menu = !unit.work.menu_uses(|used, _| used == Some(id)).is_empty();
+            unique(in_menu, Constraint::ViewInMenu)?;
+            let catalog = unit.work.catalog_mut();
+            catalog.views.remove(&id);
+            without(&mut catalog.feature_views, |_, view| view == id);
+            without(&mut catalog.module_views, |_, view| view == id);
+            unit.drop_cells(|cell: &ViewPermission| cell.view_id == id);
+            unit.gone.views.insert(id);
+            unit.recorder.view_deleted(&before);
+            Ok(before)
+        })
+    }
+}
+
+#[async_trait]
+impl ModulesMut for Reads<Unit> {
+    async fn create(&mut self, module: &Module) -> Result<()> {
+        self.0.change(Target::Catalog, |unit| {
+            unique(unit.catalog().modules.contains_key(&module.id), Constraint::Duplicate)?;
+            unit.catalog().code_is_free(module)?;
+            unit.work.catalog_mut().modules.insert(module.id, module.clone());
+            unit.recorder.module_created(module);
+            Ok(())
+        })
+    }
+
+    async fn update(&mut self, module: &Module) -> Result<Module> {
+        self.0.change(Target::Catalog, |unit| {
+            let before = unit.catalog().modules.get(&module.id).cloned().ok_or(StorageError::NotFound)?;
+            unit.catalog().code_is_free(module)?;
+            let after = Module { created_at: before.created_at, ..module.clone() };
+            unit.recorder.module_updated(&before, &after);
+            unit.work.catalog_mut().modules.insert(module.id, after);
+            Ok(before)
+        })
+    }
+
+    async fn delete(&mut self, id: ModuleId) -> Result<Module> {
+        self.0.change(Target::Catalog, |unit| {
+            let catalog = unit.work.catalog_mut();
+            let before = catalog.modules.remove(&id).ok_or(StorageError::NotFound)?;
+            without(&mut catalog.module_views, |module, _| module == id);
+            without(&mut catalog.module_features, |module, _| module == id);
+            unit.cascade(
+                |company| company.modules.contains_key(&id),
+                |company| {
+                    company.modules.remove(&id);
+                },
+            );
+            unit.recorder.module_deleted(&before);
+            Ok(before)
+        })
+    }
+}
+
+#[async_trait]
+impl FeaturesMut for Reads<Unit> {
+    async fn create(&mut self, feature: &Feature) -> Result<()> {
+        self.0.change(Target::Catalog, |unit| {
+            unique(unit.catalog().features.contains_key(&feature.id), Constraint::Duplicate)?;
+            unit.catalog().key_is_free(feature)?;
+            unit.work.catalog_mut().features.insert(feature.id, feature.clone());
+            unit.recorder.feature_created(feature);
+            Ok(())
+        })
+    }
+
+    async fn update(&mut self, feature: &Feature) -> Result<Feature> {
+        self.0.change(Target::Catalog, |unit| {
+            let before = unit.catalog().features.get(&feature.id).cloned().ok_or(StorageError::NotFound)?;
+            unit.catalog().key_is_free(feature)?;
+            let after = Feature { created_at: before.created_at, ..feature.clone() };
+            if before.actions != after.actions {
+                unit.drop_cells(|cell: &FeaturePermission| cell.feature_id == after.id && !after.knows(&cell.action));
+            }
+            unit.recorder.feature_updated(&before, &after);
+            unit.work.catalog_mut().features.insert(feature.id, after);
+            Ok(before)
+        })
+    }
+
+    async fn delete(&mut self, id: FeatureId) -> Result<Feature> {
+        self.0.change(Target::Catalog, |unit| {
+            let before = unit.catalog().features.get(&id).cloned().ok_or(StorageError::NotFound)?;
+            let in_menu = !unit.work.menu_uses(|_, used| used == Some(id)).is_empty();
+            unique(in_menu, Constraint::FeatureInMenu)?;
+            let catalog = unit.work.catalog_mut();
+            catalog.features.remove(&id);
+            without(&mut catalog.feature_views, |feature, _| feature == id);
+            without(&mut catalog.module_features, |_, feature| feature == id);
+            unit.drop_cells(|cell: &FeaturePermission| cell.feature_id == id);
+            unit.gone.features.insert(id);
+            unit.recorder.feature_deleted(&before);
+            Ok(before)
+        })
+    }
+}
+
+// Sets: what is mapped to something.
+
+/// A change of a set.
+#[derive(Clone, Copy)]
+enum SetEdit<'a, T> {
+    Add(T),
+    Remove(T),
+    Replace(&'a [T]),
+}
+
+impl<T: Ord + Copy> SetEdit<'_, T> {
+    fn plan(self, there: impl IntoIterator<Item = T>) -> SetPlan<T> {
+        let there: BTreeSet<T> = there.into_iter().collect();
+        let mut wanted = there.clone();
+        match self {
+            Self::Add(one) => {
+                wanted.insert(one);
+            }
+            Self::Remove(one) => {
+                wanted.remove(&one);
+            }
+            Self::Replace(all) => wanted = all.iter().copied().collect(),
+        }
+        SetPlan::new(there, wanted)
+    }
+
+    /// Whether the owner of the set must exist. Nothing can be taken from one that does not, which is no error.
+    const fn needs_owner(self) -> bool {
+        !matches!(self, Self::Remove(_))
+    }
+}
+
+/// The three traits for the mappings of the catalog differ in names and types only.
+macro_rules! mappings {
+    ($($name:ident: $owner:ident, $owned:ident, $mapping:ident, $replace:ident, $know_owner:ident, $know_owned:ident, $record:ident;)+) => {$(
+        impl Unit {
+            fn $mapping(&mut self, owner: $owner, edit: SetEdit<'_, $owned>) -> Result<bool> {
+                self.change(Target::Catalog, |unit| {
+                    if edit.needs_owner() {
+                        unit.catalog().$know_owner([owner])?;
+                    }
+                    let there = unit.catalog().$mapping.iter().filter(|(left, _)| *left == owner);
+                    let plan = edit.plan(there.map(|(_, right)| *right));
+                    unit.catalog().$know_owned(plan.added.iter().copied())?;
+                    if !plan.is_empty() {
+                        let mapping = &mut unit.work.catalog_mut().$mapping;
+                        mapping.extend(plan.added.iter().map(|owned| (owner, *owned)));
+                        for owned in &plan.removed {
+                            mapping.remove(&(owner, *owned));
+                        }
+                    }
+                    unit.recorder.$record(owner, &plan);
+                    Ok(!plan.is_empty())
+                })
+            }
+        }
+
+        #[async_trait]
+        impl $name for Reads<Unit> {
+            async fn add(&mut self, owner: $owner, owned: $owned) -> Result<bool> {
+                self.0.$mapping(owner, SetEdit::Add(owned))
+            }
+
+            async fn remove(&mut self, owner: $owner, owned: $owned) -> Result<bool> {
+                self.0.$mapping(owner, SetEdit::Remove(owned))
+            }
+
+            async fn $replace(&mut self, owner: $owner, owned: &[$owned]) -> Result<()> {
+                self.0.$mapping(owner, SetEdit::Replace(owned)).map(drop)
+            }
+        }
+    )+};
+}
+
+mappings! {
+    FeatureViewsMut: FeatureId, ViewId, feature_views, replace_for_feature, know_features, know_views, feature_views_updated;
+    ModuleViewsMut: ModuleId, ViewId, module_views, replace_for_module, know_modules, know_views, module_views_updated;
+    ModuleFeaturesMut: ModuleId, FeatureId, module_features, replace_for_module, know_modules, know_features, module_features_updated;
+}
+
+impl Unit {
+    fn company_modules(&mut self, company: CompanyId, edit: SetEdit<'_, ModuleId>) -> Result<bool> {
+        self.change(Target::Company(company), |unit| {
+            let plan = edit.plan(unit.work.company(company).modules.keys().copied());
+            unit.catalog().know_modules(plan.added.iter().copied())?;
+            let now = unit.recorder.now();
+            let modules = &mut unit.work.company_mut(company).modules;
+            for id in &plan.removed {
+                modules.remove(id);
+            }
+            modules.extend(plan.added.iter().map(|id| {
+                let (company_id, module_id, enabled) = (company, *id, true);
+                (*id, CompanyModule { company_id, module_id, enabled, created_at: now, updated_at: now })
+            }));
+            unit.recorder.company_modules_updated(company, &plan);
+            Ok(!plan.is_empty())
+        })
+    }
+
+    /// Changes which levels a user holds.
+    fn assignments(
+        &mut self,
+        company: CompanyId,
+        user: UserId,
+        edit: SetEdit<'_, UserLevelId>,
+        (assigned_by, created_at): (Option<UserId>, Timestamp),
+    ) -> Result<bool> {
+        self.change(Target::Company(company), |unit| {
+            let data = unit.work.company_mut(company);
+            let there: Vec<UserLevelId> = data.held.get(&user).into_iter().flatten().copied().collect();
+            let plan = edit.plan(there.iter().copied());
+            data.know_levels(plan.added.iter().copied())?;
+            for level in &plan.removed {
+                data.take_away(user, *level);
+            }
+            for level in &plan.added {
+                let (user_id, user_level_id, company_id) = (user, *level, company);
+                data.assign(Assignment { user_id, user_level_id, company_id, assigned_by, created_at });
+            }
+            unit.recorder.assignments_updated(user, &there, &plan);
+            Ok(!plan.is_empty())
+        })
+    }
+}
+
+#[async_trait]
+impl CompanyModulesMut for Reads<Unit> {
+    async fn add(&mut self, company: CompanyId, module: ModuleId) -> Result<bool> {
+        self.0.company_modules(company, SetEdit::Add(module))
+    }
+
+    async fn remove(&mut self, company: CompanyId, module: ModuleId) -> Result<bool> {
+        self.0.company_modules(company, SetEdit::Remove(module))
+    }
+
+    async fn replace_for_company(&mut self, company: CompanyId, modules: &[ModuleId]) -> Result<()> {
+        self.0.company_modules(company, SetEdit::Replace(modules)).map(drop)
+    }
+
+    async fn set_enabled(&mut self, company: CompanyId, module: ModuleId, enabled: bool) -> Result<()> {
+        self.0.change(Target::Company(company), |unit| {
+            let now = unit.recorder.now();
+            let modules = &mut unit.work.company_mut(company).modules;
+            let granted = modules.get_mut(&module).ok_or(StorageError::NotFound)?;
+            let before = std::mem::replace(&mut granted.enabled, enabled);
+            if before != enabled {
+                granted.updated_at = now;
+            }
+            unit.recorder.company_module_switched(company, module, before, enabled);
+            Ok(())
+        })
+    }
+}
+
+#[async_trait]
+impl AssignmentsMut for Reads<Unit> {
+    async fn add(&mut self, assignment: &Assignment) -> Result<bool> {
+        let Assignment { company_id, user_id, user_level_id, assigned_by, created_at } = *assignment;
+        self.0.assignments(company_id, user_id, SetEdit::Add(user_level_id), (assigned_by, created_at))
+    }
+
+    async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool> {
+        let now = self.0.recorder.now();
+        self.0.assignments(company, user, SetEdit::Remove(level), (None, now))
+    }
+
+    async fn replace_for_user(
+        &mut self,
+        company: CompanyId,
+        user: UserId,
+        levels: &[UserLevelId],
+        assigned_by: Option<UserId>,
+    ) -> Result<()> {
+        let now = self.0.recorder.now();
+        self.0.assignments(company, user, SetEdit::Replace(levels), (assigned_by, now)).map(drop)
+    }
+}
+
+// Levels and their matrices.
+
+impl CompanyData {
+    fn name_is_free(&self, level: &UserLevel) -> Result<()> {
+        let same_name = |other: &UserLevel| other.id != level.id && other.name == level.name;
+        unique(self.levels.values().any(|other| same_name(&other.level)), Constraint::UserLevelName)
+    }
+}
+
+#[async_trait]
+impl UserLevelsMut for Reads<Unit> {
+    async fn create(&mut self, level: &UserLevel) -> Result<()> {
+        self.0.change(Target::Company(level.company_id), |unit| {
+            unit.take_id((Table::UserLevels, level.id.as_uuid()))?;
+            let company = unit.work.company_mut(level.company_id);
+            company.name_is_free(level)?;
+            company.levels.insert(level.id, Arc::new(LevelData::new(level.clone())));
+            unit.recorder.user_level_created(level);
+            Ok(())
+        })
+    }
+
+    async fn update(&mut self, level: &UserLevel) -> Result<UserLevel> {
+        self.0.change(Target::Company(level.company_id), |unit| {
+            let company = unit.work.company_mut(level.company_id);
+            if !company.levels.contains_key(&level.id) {
+                return Err(StorageError::NotFound);
+            }
+            company.name_is_free(level)?;
+            let there = company.level_mut(level.id).ok_or(StorageError::NotFound)?;
+            let after = UserLevel { created_at: there.level.created_at, ..level.clone() };
+            let before = std::mem::replace(&mut there.level, after.clone());
+            unit.recorder.user_level_updated(&before, &after);
+            Ok(before)
+        })
+    }
+
+    async fn delete(&mut self, company: CompanyId, id: UserLevelId) -> Result<UserLevel> {
+        self.0.change(Target::Company(company), |unit| {
+            let levels = &mut unit.work.company_mut(company).levels;
+            let gone = levels.remove(&id).ok_or(StorageError::NotFound)?;
+            unique(!gone.holders.is_empty(), Constraint::UserLevelAssigned)?;
+            unit.give_back_ids(gone.ids());
+            unit.recorder.user_level_deleted(&gone.level);
+            Ok(gone.level.clone())
+        })
+    }
+}
+
+/// What the two kinds of cells differ in.
+trait MatrixCell: Cell<Key: Clone> {
+    fn row_id(&self) -> RowId;
+    fn level(&self) -> (CompanyId, UserLevelId);
+    fn of(level: &LevelData) -> &OrdMap<Self::Key, Self>;
+    fn of_mut(level: &mut LevelData) -> &mut OrdMap<Self::Key, Self>;
+    fn refer_to_known(cells: &[Self], catalog: &CatalogData) -> Result<()>;
+    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], plan: &CellPlan<Self>);
+}
+
+impl MatrixCell for ViewPermission {
+    fn row_id(&self) -> RowId {
+        (Table::ViewPermissions, self.id.as_uuid())
+    }
+
+    fn level(&self) -> (CompanyId, UserLevelId) {
+        (self.company_id, self.user_level_id)
+    }
+
+    fn of(level: &LevelData) -> &OrdMap<Self::Key, Self> {
+        &level.views
+    }
+
+    fn of_mut(level: &mut LevelData) -> &mut OrdMap<Self::Key, Self> {
+        &mut level.views
+    }
+
+    fn refer_to_known(cells: &[Self], catalog: &CatalogData) -> Result<()> {
+        catalog.know_views(cells.iter().map(|cell| cell.view_id))
+    }
+
+    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], plan: &CellPlan<Self>) {
+        recorder.view_permissions_updated(level, there, plan);
+    }
+}
+
+impl MatrixCell for FeaturePermission {
+    fn row_id(&self) -> RowId {
+        (Table::FeaturePermissions, self.id.as_uuid())
+    }
+
+    fn level(&self) -> (CompanyId, UserLevelId) {
+        (self.company_id, self.user_level_id)
+    }
+
+    fn of(level: &LevelData) -> &OrdMap<Self::Key, Self> {
+        &level.features
+    }
+
+    fn of_mut(level: &mut LevelData) -> &mut OrdMap<Self::Key, Self> {
+        &mut level.features
+    }
+
+    fn refer_to_known(cells: &[Self], catalog: &CatalogData) -> Result<()> {
+        catalog.know_features(cells.iter().map(|cell| cell.feature_id))
+    }
+
+    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], plan: &CellPlan<Self>) {
+        recorder.feature_permissions_updated(level, there, plan);
+    }
+}
+
+impl Unit {
+    /// Makes `wanted` the cells of a level: all of them, or only those at `place`.
+    fn matrix<C: MatrixCell>(
+        &mut self,
+        company: CompanyId,
+        level: UserLevelId,
+        place: Option<&C::Key>,
+        wanted: &[C],
+    ) -> Result<bool> {
+        self.change(Target::Company(company), |unit| {
+            if wanted.iter().any(|cell| cell.level() != (company, level)) {
+                return Err(StorageError::Misuse("a cell is of another level"));
+            }
+            let Some(data) = unit.work.company(company).levels.get(&level) else {
+                // From a level that does not exist one can still remove a cell, which is not there.
+                let removes = place.is_some() && wanted.is_empty();
+                return if removes {
+                    Ok(false)
+                } else {
+                    unit.work.company(company).know_levels([level]).map(|()| false)
+                };
+            };
+            let there: Vec<C> = C::of(data).values().cloned().collect();
+            let plan = match place {
+                None => CellPlan::new(&there, wanted)?,
+                Some(place) => CellPlan::new(C::of(data).get(place).map_or(&[][..], std::slice::from_ref), wanted)?,
+            };
+            C::refer_to_known(&plan.insert, unit.catalog())?;
+            unit.give_back_ids(plan.remove.iter().map(C::row_id));
+            for cell in &plan.insert {
+                unit.take_id(cell.row_id())?;
+            }
+            if let Some(data) = unit.work.company_mut(company).level_mut(level) {
+                let cells = C::of_mut(data);
+                for cell in &plan.remove {
+                    cells.remove(&cell.key());
+                }
+                cells.extend(plan.insert.iter().chain(&plan.update).map(|cell| (cell.key(), cell.clone())));
+            }
+            C::record(&mut unit.recorder, level, &there, &plan);
+            Ok(!plan.remove.is_empty())
+        })
+    }
+}
+
+#[async_trait]
+impl ViewPermissionsMut for Reads<Unit> {
+    async fn upsert(&mut self, permission: &ViewPermission) -> Result<()> {
+        let (company, level) = permission.level();
+        self.0.matrix(company, level, Some(&permission.key()), std::slice::from_ref(permission)).map(drop)
+    }
+
+    async fn delete(&mut self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<bool> {
+        self.0.matrix::<ViewPermission>(company, level, Some(&view), &[])
+    }
+
+    async fn replace_for_user_level(
+        &mut self,
+        company: CompanyId,
+        level: UserLevelId,
+        permissions: &[ViewPermission],
+    ) -> Result<()> {
+        self.0.matrix(company, level, None, permissions).map(drop)
+    }
+}
+
+#[async_trait]
+impl FeaturePermissionsMut for Reads<Unit> {
+    async fn upsert(&mut self, permission: &FeaturePermission) -> Result<()> {
+        let (company, level) = permission.level();
+        self.0.matrix(company, level, Some(&permission.key()), std::slice::from_ref(permission)).map(drop)
+    }
+
+    async fn delete(
+        &mut self,
+        company: CompanyId,
+        level: UserLevelId,
+        feature: FeatureId,
+        action: &Action,
+    ) -> Result<bool> {
+        self.0.matrix::<FeaturePermission>(company, level, Some(&(feature, action.clone())), &[])
+    }
+
+    async fn replace_for_user_level(
+        &mut self,
+        company: CompanyId,
+        level: UserLevelId,
+        permissions: &[FeaturePermission],
+    ) -> Result<()> {
+        self.0.matrix(company, level, None, permissions).map(drop)
+    }
+}
+
+// The menu.
+
+impl Unit {
+    fn know_menu_item(&self, owner: Option<CompanyId>, id: MenuItemId) -> Result<()> {
+        let known = self.work.menu(owner).items.contains_key(&id);
+        none_unknown(EntityType::Menu, (!known).then(|| id.as_uuid()).into_iter())
+    }
+}
+
+#[async_trait]
+impl MenuItemsMut for Reads<Unit> {
+    async fn create(&mut self, item: &MenuItem) -> Result<()> {
+        self.0.change(Target::of_menu(item.company_id), |unit| {
+            unit.take_id((Table::MenuItems, item.id.as_uuid()))?;
+            unit.catalog().know_views(item.view_id)?;
+            unit.catalog().know_features(item.feature_id)?;
+            unit.work.menu_mut(item.company_id).items.insert(item.id, item.clone());
+            unit.recorder.menu_item_created(item);
+            Ok(())
+        })
+    }
+
+    async fn update(&mut self, item: &MenuItem) -> Result<MenuItem> {
+        self.0.change(Target::of_menu(item.company_id), |unit| {
+            let before = unit.work.menu(item.company_id).items.get(&item.id).cloned().ok_or(StorageError::NotFound)?;
+            unit.catalog().know_views(item.view_id)?;
+            unit.catalog().know_features(item.feature_id)?;
+            let after = MenuItem { created_at: before.created_at, ..item.clone() };
+            unit.recorder.menu_item_updated(&before, &after);
+            unit.work.menu_mut(item.company_id).items.insert(item.id, after);
+            Ok(before)
+        })
+    }
+
+    async fn delete(&mut self, owner: Option<CompanyId>, id: MenuItemId) -> Result<MenuItem> {
+        self.0.change(Target::of_menu(owner), |unit| {
+            let menu = unit.work.menu_mut(owner);
+            let before = menu.items.remove(&id).ok_or(StorageError::NotFound)?;
+            let below = menu.sub_items.values().filter(|sub_item| sub_item.menu_item_id == id);
+            let below: Vec<SubMenuItemId> = below.map(|sub_item| sub_item.id).collect();
+            for sub_item in &below {
+                menu.sub_items.remove(sub_item);
+            }
+            unit.give_back_ids([(Table::MenuItems, id.as_uuid())]);
+            unit.give_back_ids(below.into_iter().map(|sub_item| (Table::SubMenuItems, sub_item.as_uuid())));
+            unit.recorder.menu_item_deleted(&before);
+            Ok(before)
+        })
+    }
+}
+
+#[async_trait]
+impl SubMenuItemsMut for Reads<Unit> {
+    async fn create(&mut self, owner: Option<CompanyId>, item: &SubMenuItem) -> Result<()> {
+        self.0.change(Target::of_menu(owner), |unit| {
+            unit.take_id((Table::SubMenuItems, item.id.as_uuid()))?;
+            unit.know_menu_item(owner, item.menu_item_id)?;
+            unit.catalog().know_views(item.view_id)?;
+            unit.catalog().know_features(item.feature_id)?;
+            unit.work.menu_mut(owner).sub_items.insert(item.id, item.clone());
+            unit.recorder.sub_menu_item_created(item);
+            Ok(())
+        })
+    }
+
+    async fn update(&mut self, owner: Option<CompanyId>, item: &SubMenuItem) -> Result<SubMenuItem> {
+        self.0.change(Target::of_menu(owner), |unit| {
+            let before = unit.work.menu(owner).sub_items.get(&item.id).cloned().ok_or(StorageError::NotFound)?;
+            unit.know_menu_item(owner, item.menu_item_id)?;
+            unit.catalog().know_views(item.view_id)?;
+            unit.catalog().know_features(item.feature_id)?;
+            let after = SubMenuItem { created_at: before.created_at, ..item.clone() };
+            unit.recorder.sub_menu_item_updated(&before, &after);
+            unit.work.menu_mut(owner).sub_items.insert(item.id, after);
+            Ok(before)
+        })
+    }
+
+    async fn delete(&mut self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<SubMenuItem> {
+        self.0.change(Target::of_menu(owner), |unit| {
+            let before = unit.work.menu_mut(owner).sub_items.remove(&id).ok_or(StorageError::NotFound)?;
+            unit.give_back_ids([(Table::SubMenuItems, id.as_uuid())]);
+            unit.recorder.sub_menu_item_deleted(&before);
+            Ok(before)
+        })
+    }
+}
+
+// What is known of a company, and its audit trail.
+
+#[async_trait]
+impl AuditLogsMut for Reads<Unit> {
+    async fn append(&mut self, record: &AuditRecord) -> Result<()> {
+        self.0.change(record.company_id.map_or(Target::Catalog, Target::Company), |unit| {
+            unit.take_id((Table::AuditLogs, record.id.as_uuid()))?;
+            unit.recorder.appended(record.clone());
+            Ok(())
+        })
+    }
+}
+
+#[async_trait]
+impl CompanyStatesMut for Reads<Unit> {
+    async fn set_provisioned(&mut self, company: CompanyId) -> Result<bool> {
+        self.0.change(Target::Company(company), |unit| {
+            let now = unit.recorder.now();
+            let provisioned_at = &mut unit.work.company_mut(company).provisioned_at;
+            if provisioned_at.is_some() {
+                return Ok(false);
+            }
+            *provisioned_at = Some(now);
+            unit.recorder.provisioned(company);
+            Ok(true)
+        })
+    }
+}

@@ -1,0 +1,7 @@
+//! The suite that every adapter must pass.
+
+use std::sync::Arc;
+
+use iam_storage_memory::MemoryStorage;
+
+iam_storage::contract_tests!(Arc::new(MemoryStorage::new()));

@@ -1,0 +1,255 @@
+//! Changes: a transaction that locks its target and raises its version before it reads anything, and whose last statement
+//! writes everything that follows from the change.
+
+mod catalog;
+mod company;
+mod matrices;
+mod menu;
+mod sets;
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use iam_domain::{AuditRecord, EntityType, Timestamp, Versions};
+use iam_storage::{Affected, AuditLogsMut, ChangeContext, Derived, Recorder, Result, StorageError, Target, UnitOfWork};
+use sea_orm::entity::prelude::{DateTimeUtc, Json};
+use sea_orm::{
+    ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryResult, Statement, TransactionTrait,
+    Value,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::CHANGES;
+use crate::error::{During, during, from_db};
+use crate::repository::{CATALOG, Connected, Repository, column, statement};
+use crate::snapshots::CatalogCache;
+use crate::storage::Pool;
+
+/// A change under way.
+#[derive(Debug)]
+pub(crate) struct Unit {
+    tx: DatabaseTransaction,
+    recorder: Recorder,
+    /// The versions that the change is part of once it is committed.
+    versions: Versions,
+}
+
+impl Connected for Unit {
+    type C = DatabaseTransaction;
+
+    fn connection(&self) -> &DatabaseTransaction {
+        &self.tx
+    }
+
+    fn epoch(&self) -> u64 {
+        self.versions.epoch
+    }
+
+    fn catalog(&self) -> Option<&CatalogCache> {
+        // A catalog change sees its own half-done work under the version that it will have.
+        None
+    }
+}
+
+/// The statement that takes the locks, the catalog's before the company's, and raises the version. What it answers is
+/// of the time after it waited: a locked or updated row is read anew.
+fn lock(target: Target) -> Statement {
+    match target {
+        Target::Catalog => statement(
+            format!(
+                "UPDATE company_states SET version = version + 1, updated_at = clock_timestamp()
+                WHERE company_id = {CATALOG}
+                RETURNING version AS catalog, 0::bigint AS company, clock_timestamp() AS now"
+            ),
+            [],
+        ),
+        // FOR SHARE, as nothing weaker keeps a catalog change out.
+        Target::Company(company) => statement(
+            format!(
+                "WITH catalog AS MATERIALIZED (
+                    SELECT version FROM company_states WHERE company_id = {CATALOG} FOR SHARE
+                )
+                INSERT INTO company_states AS company (company_id, version, created_at, updated_at)
+                SELECT $1, 1, clock_timestamp(), clock_timestamp() FROM catalog
+                ON CONFLICT (company_id) DO UPDATE SET version = company.version + 1, updated_at = clock_timestamp()
+                RETURNING (SELECT version FROM catalog) AS catalog, version AS company, clock_timestamp() AS now"
+            ),
+            [company.as_uuid().into()],
+        ),
+    }
+}
+
+/// Begins a change.
+pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -> Result<Repository<Unit>> {
+    // The nil id is the catalog's row, whose version must not be raised as a company's.
+    if target.company().is_some_and(|company| company.as_uuid().is_nil()) {
+        return Err(StorageError::Misuse("the nil id is no company's"));
+    }
+    let tx = pool.connection().begin().await.map_err(from_db)?;
+    let row = sea_orm::ConnectionTrait::query_one_raw(&tx, lock(target)).await.map_err(from_db)?;
+    let row = row.ok_or_else(|| StorageError::corrupt("company_states has no row for the catalog"))?;
+    let versions =
+        Versions { epoch: pool.epoch(), catalog: column(&row, "catalog")?, company: column(&row, "company")? };
+    let now = Timestamp::new(column::<DateTimeUtc>(&row, "now")?);
+    Ok(Repository(Unit { tx, recorder: Recorder::new(target, context, now), versions }))
+}
+
+impl Repository<Unit> {
+    /// Says that a mutation begins.
+    fn touch(&mut self, target: Target) -> Result<()> {
+        self.0.recorder.touch(target)
+    }
+
+    /// Says that the mutation succeeded.
+    fn done<T>(&mut self, answer: T) -> Result<T> {
+        self.0.recorder.done();
+        Ok(answer)
+    }
+
+    /// The time of everything in this unit.
+    fn at(&self) -> Value {
+        self.0.recorder.now().as_datetime().into()
+    }
+
+    /// Inserts a row that refers to these.
+    async fn insert<M>(&self, row: M, references: &[(EntityType, Option<Uuid>)]) -> Result<()>
+    where
+        M: IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel> + sea_orm::ModelTrait,
+        <M::Entity as EntityTrait>::ActiveModel: ActiveModelTrait<Entity = M::Entity> + Send,
+    {
+        let insert = M::Entity::insert(row.into_active_model().reset_all());
+        insert
+            .exec_without_returning(&self.0.tx)
+            .await
+            .map_err(|error| during(During::Write(references), error))
+            .map(drop)
+    }
+
+    /// The row that a statement answers which changes one row; none is `NotFound`.
+    async fn changed<M, D>(&self, statement: Statement, what: During<'_>) -> Result<D>
+    where
+        M: sea_orm::FromQueryResult,
+        D: TryFrom<M, Error = StorageError>,
+    {
+        let row = self.row_during(statement, what).await?.ok_or(StorageError::NotFound)?;
+        D::try_from(M::from_query_result(&row, "").map_err(from_db)?)
+    }
+
+    /// The row of a statement that may break a rule.
+    async fn row_during(&self, statement: Statement, what: During<'_>) -> Result<Option<QueryResult>> {
+        sea_orm::ConnectionTrait::query_one_raw(&self.0.tx, statement).await.map_err(|error| during(what, error))
+    }
+
+    /// The error that names those of the ids that `known`, a query of the column `id`, does not answer.
+    async fn unknown(&self, entity: EntityType, ids: &[Uuid], known: Statement) -> StorageError {
+        match self.column::<Uuid>(known, "id").await {
+            Err(error) => error,
+            Ok(known) => {
+                let mut unknown: BTreeSet<Uuid> = ids.iter().copied().collect();
+                for id in known {
+                    unknown.remove(&id);
+                }
+                StorageError::Unknown { entity, ids: unknown.into_iter().collect() }
+            }
+        }
+    }
+}
+
+/// Records as `jsonb_to_recordset` reads them. Their own JSON has times of milliseconds only.
+fn rows(records: &[AuditRecord]) -> Json {
+    let row = |record: &AuditRecord| {
+        json!({
+            "id": record.id,
+            "company_id": record.company_id,
+            "user_id": record.user_id,
+            "actor_kind": record.actor_kind,
+            "action": record.action,
+            "entity_type": record.entity_type,
+            "entity_id": record.entity_id,
+            "changes": record.changes,
+            "metadata": record.metadata,
+            "timestamp": record.timestamp.as_datetime(),
+        })
+    };
+    records.iter().map(row).collect()
+}
+
+/// The statement that writes what follows from a change: the records, the dropped effective rows, the notice.
+fn derived(target: Target, version: i64, derived: Derived) -> Statement {
+    let notice = derived.notify.then(|| json!({ "company": target.company(), "version": version }).to_string());
+    let mut values: Vec<Value> = vec![rows(&derived.records).into(), notice.into()];
+    let drop_rows = match (target.company(), derived.affected) {
+        // The raised version of the catalog outdates them, in every company.
+        (None, _) | (_, Affected::Nobody) => "",
+        (Some(company), Affected::All) => {
+            values.push(company.as_uuid().into());
+            ", view_rows AS (DELETE FROM effective_view_permissions WHERE company_id = $3),
+            feature_rows AS (DELETE FROM effective_feature_permissions WHERE company_id = $3)"
+        }
+        (Some(company), Affected::Some { users, levels }) => {
+            values.push(company.as_uuid().into());
+            values.push(users.iter().map(|id| id.as_uuid()).collect::<Vec<_>>().into());
+            values.push(levels.iter().map(|id| id.as_uuid()).collect::<Vec<_>>().into());
+            ", affected AS MATERIALIZED (
+                SELECT unnest($4::uuid[]) AS user_id
+                UNION SELECT user_id FROM user_user_levels WHERE company_id = $3 AND user_level_id = ANY($5::uuid[])
+            ),
+            view_rows AS (
+                DELETE FROM effective_view_permissions AS e USING affected
+                WHERE e.company_id = $3 AND e.user_id = affected.user_id
+            ),
+            feature_rows AS (
+                DELETE FROM effective_feature_permissions AS e USING affected
+                WHERE e.company_id = $3 AND e.user_id = affected.user_id
+            )"
+        }
+    };
+    let sql = format!(
+        r#"WITH records AS (
+            INSERT INTO iam_audit_logs (id, company_id, user_id, actor_kind, action, entity_type, entity_id, changes,
+                metadata, "timestamp")
+            SELECT id, company_id, user_id, actor_kind, action, entity_type, entity_id, changes, metadata, "timestamp"
+            FROM jsonb_to_recordset($1::jsonb) AS record (id uuid, company_id uuid, user_id uuid, actor_kind text,
+                action text, entity_type text, entity_id uuid, changes jsonb, metadata jsonb, "timestamp" timestamptz)
+        ){drop_rows}
+        SELECT pg_notify('{CHANGES}', $2::text) WHERE $2::text IS NOT NULL"#
+    );
+    Statement::from_sql_and_values(sea_orm::DbBackend::Postgres, sql, values)
+}
+
+#[async_trait]
+impl UnitOfWork for Repository<Unit> {
+    fn now(&self) -> Timestamp {
+        self.0.recorder.now()
+    }
+
+    async fn commit(self: Box<Self>) -> Result<Versions> {
+        // What fails before the end drops the transaction, which rolls it back.
+        self.0.recorder.check()?;
+        let target = self.0.recorder.target();
+        let Unit { tx, recorder, mut versions } = self.0;
+        let version = match target {
+            Target::Catalog => &mut versions.catalog,
+            Target::Company(_) => &mut versions.company,
+        };
+        if recorder.is_empty() {
+            *version -= 1;
+            tx.rollback().await.map_err(from_db)?;
+            return Ok(versions);
+        }
+        let statement = derived(target, *version, recorder.finish());
+        sea_orm::ConnectionTrait::execute_raw(&tx, statement).await.map_err(from_db)?;
+        tx.commit().await.map_err(from_db)?;
+        Ok(versions)
+    }
+}
+
+#[async_trait]
+impl AuditLogsMut for Repository<Unit> {
+    async fn append(&mut self, record: &AuditRecord) -> Result<()> {
+        self.touch(Target::of_menu(record.company_id))?;
+        self.0.recorder.appended(record.clone());
+        self.done(())
+    }
+}

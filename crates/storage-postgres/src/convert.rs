@@ -1,0 +1,382 @@
+//! Rows to the domain's entities and back. What a row says must parse; where it does not, the storage is corrupt.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use iam_domain::{
+    Action, AuditRecord, AuditRecordId, Category, CompanyId, CompanyModule, Description, EffectiveFeaturePermission,
+    EffectiveViewPermission, Feature, FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Icon, Label,
+    MenuItem, MenuItemId, Module, ModuleCode, ModuleId, Name, ResourceType, SessionId, SubMenuItem, SubMenuItemId,
+    TextError, Timestamp, TrailEntry, TrailEntryId, Url, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission,
+    ViewPermissionId, ViewUrl,
+};
+use iam_storage::{Result, StorageError};
+use sea_orm::entity::prelude::{DateTimeUtc, Json};
+use serde::de::DeserializeOwned;
+
+use crate::entities::{
+    company2modules, effective_feature_permissions, effective_view_permissions, features, iam_audit_logs, menu_items,
+    modules, nav_trail, sub_menu_items, user_level_feature_permissions, user_level_view_permissions, user_levels,
+    views,
+};
+
+fn corrupt(column: &str, error: impl Display) -> StorageError {
+    StorageError::corrupt(format_args!("{column}: {error}"))
+}
+
+fn text<T>(column: &str, text: String, parse: fn(String) -> Result<T, TextError>) -> Result<T> {
+    parse(text).map_err(|error| corrupt(column, error))
+}
+
+fn optional<T>(column: &str, text: Option<String>, parse: fn(String) -> Result<T, TextError>) -> Result<Option<T>> {
+    text.map(parse).transpose().map_err(|error| corrupt(column, error))
+}
+
+fn word<T: FromStr<Err: Display>>(column: &str, text: &str) -> Result<T> {
+    text.parse().map_err(|error| corrupt(column, error))
+}
+
+fn json<T: DeserializeOwned>(column: &str, value: Option<Json>) -> Result<Option<T>> {
+    value.map(serde_json::from_value).transpose().map_err(|error| corrupt(column, error))
+}
+
+fn time(time: DateTimeUtc) -> Timestamp {
+    Timestamp::new(time)
+}
+
+/// Texts as the JSON that a column keeps.
+pub(crate) fn texts<T: AsText>(texts: Option<&Vec<T>>) -> Option<Json> {
+    texts.map(|texts| texts.iter().map(|text| Json::from(text.as_text())).collect())
+}
+
+/// A parsed text.
+pub(crate) trait AsText {
+    /// The text.
+    fn as_text(&self) -> &str;
+}
+
+impl AsText for Action {
+    fn as_text(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsText for FeatureKey {
+    fn as_text(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl TryFrom<views::Model> for View {
+    type Error = StorageError;
+
+    fn try_from(row: views::Model) -> Result<Self> {
+        Ok(Self {
+            id: ViewId::from_uuid(row.id),
+            name: text("views.name", row.name, Name::parse)?,
+            url: text("views.url", row.url, ViewUrl::parse)?,
+            category: optional("views.category", row.category, Category::parse)?,
+            description: optional("views.description", row.description, Description::parse)?,
+            icon: optional("views.icon", row.icon, Icon::parse)?,
+            requires_auth: row.requires_auth,
+            created_at: time(row.created_at),
+            updated_at: time(row.updated_at),
+        })
+    }
+}
+
+impl From<&View> for views::Model {
+    fn from(view: &View) -> Self {
+        Self {
+            id: view.id.as_uuid(),
+            name: view.name.to_string(),
+            url: view.url.to_string(),
+            category: view.category.as_ref().map(ToString::to_string),
+            description: view.description.as_ref().map(ToString::to_string),
+            icon: view.icon.as_ref().map(ToString::to_string),
+            requires_auth: view.requires_auth,
+            created_at: view.created_at.as_datetime(),
+            updated_at: view.updated_at.as_datetime(),
+        }
+    }
+}
+
+impl TryFrom<modules::Model> for Module {
+    type Error = StorageError;
+
+    fn try_from(row: modules::Model) -> Result<Self> {
+        Ok(Self {
+            id: ModuleId::from_uuid(row.id),
+            code: text("modules.code", row.code, ModuleCode::parse)?,
+            name: text("modules.name", row.name, Name::parse)?,
+            description: optional("modules.description", row.description, Description::parse)?,
+            icon: optional("modules.icon", row.icon, Icon::parse)?,
+            enabled: row.enabled,
+            priority: word("modules.priority", &row.priority)?,
+            created_at: time(row.created_at),
+            updated_at: time(row.updated_at),
+        })
+    }
+}
+
+impl From<&Module> for modules::Model {
+    fn from(module: &Module) -> Self {
+        Self {
+            id: module.id.as_uuid(),
+            code: module.code.to_string(),
+            name: module.name.to_string(),
+            description: module.description.as_ref().map(ToString::to_string),
+            icon: module.icon.as_ref().map(ToString::to_string),
+            enabled: module.enabled,
+            priority: module.priority.to_string(),
+            created_at: module.created_at.as_datetime(),
+            updated_at: module.updated_at.as_datetime(),
+        }
+    }
+}
+
+impl TryFrom<features::Model> for Feature {
+    type Error = StorageError;
+
+    fn try_from(row: features::Model) -> Result<Self> {
+        Ok(Self {
+            id: FeatureId::from_uuid(row.id),
+            key: optional("features.key", row.key, FeatureKey::parse)?,
+            name: text("features.name", row.name, Name::parse)?,
+            description: optional("features.description", row.description, Description::parse)?,
+            resource_type: optional("features.resource_type", row.resource_type, ResourceType::parse)?,
+            actions: json("features.actions", row.actions)?,
+            category: optional("features.category", row.category, Category::parse)?,
+            enabled: row.enabled,
+            created_at: time(row.created_at),
+            updated_at: time(row.updated_at),
+        })
+    }
+}
+
+impl From<&Feature> for features::Model {
+    fn from(feature: &Feature) -> Self {
+        Self {
+            id: feature.id.as_uuid(),
+            key: feature.key.as_ref().map(ToString::to_string),
+            name: feature.name.to_string(),
+            description: feature.description.as_ref().map(ToString::to_string),
+            resource_type: feature.resource_type.as_ref().map(ToString::to_string),
+            actions: texts(feature.actions.as_ref()),
+            category: feature.category.as_ref().map(ToString::to_string),
+            enabled: feature.enabled,
+            created_at: feature.created_at.as_datetime(),
+            updated_at: feature.updated_at.as_datetime(),
+        }
+    }
+}
+
+impl From<company2modules::Model> for CompanyModule {
+    fn from(row: company2modules::Model) -> Self {
+        Self {
+            company_id: CompanyId::from_uuid(row.company_id),
+            module_id: ModuleId::from_uuid(row.module_id),
+            enabled: row.enabled,
+            created_at: time(row.created_at),
+            updated_at: time(row.updated_at),
+        }
+    }
+}
+
+impl TryFrom<user_levels::Model> for UserLevel {
+    type Error = StorageError;
+
+    fn try_from(row: user_levels::Model) -> Result<Self> {
+        Ok(Self {
+            id: UserLevelId::from_uuid(row.id),
+            company_id: CompanyId::from_uuid(row.company_id),
+            name: text("user_levels.name", row.name, Name::parse)?,
+            description: text("user_levels.description", row.description.unwrap_or_default(), Description::parse)?,
+            is_default: row.is_default,
+            created_at: time(row.created_at),
+            updated_at: time(row.updated_at),
+        })
+    }
+}
+
+impl From<&UserLevel> for user_levels::Model {
+    fn from(level: &UserLevel) -> Self {
+        Self {
+            id: level.id.as_uuid(),
+            company_id: level.company_id.as_uuid(),
+            name: level.name.to_string(),
+            description: Some(level.description.to_string()),
+            is_default: level.is_default,
+            created_at: level.created_at.as_datetime(),
+            updated_at: level.updated_at.as_datetime(),
+        }
+    }
+}
+
+impl TryFrom<user_level_view_permissions::Model> for ViewPermission {
+    type Error = StorageError;
+
+    fn try_from(row: user_level_view_permissions::Model) -> Result<Self> {
+        Ok(Self {
+            id: ViewPermissionId::from_uuid(row.id),
+            company_id: CompanyId::from_uuid(row.company_id),
+            user_level_id: UserLevelId::from_uuid(row.user_level_id),
+            view_id: ViewId::from_uuid(row.view_id),
+            state: word("user_level_view_permissions.state", &row.state)?,
+            modifiable: row.modifiable,
+            created_at: time(row.created_at),
+            updated_at: time(row.updated_at),
+        })
+    }
+}
+
+impl TryFrom<user_level_feature_permissions::Model> for FeaturePermission {
+    type Error = StorageError;
+
+    fn try_from(row: user_level_feature_permissions::Model) -> Result<Self> {
+        Ok(Self {
+            id: FeaturePermissionId::from_uuid(row.id),
+            company_id: CompanyId::from_uuid(row.company_id),
+            user_level_id: UserLevelId::from_uuid(row.user_level_id),
+            feature_id: FeatureId::from_uuid(row.feature_id),
+            action: text("user_level_feature_permissions.action", row.action, Action::parse)?,
+            value: row.value,
+            scope: word("user_level_feature_permissions.scope", &row.scope)?,
+            modifiable: row.modifiable,
+            created_at: time(row.created_at),
+            updated_at: time(row.updated_at),
+        })
+    }
+}
+
+impl TryFrom<menu_items::Model> for MenuItem {
+    type Error = StorageError;
+
+    fn try_from(row: menu_items::Model) -> Result<Self> {
+        Ok(Self {
+            id: MenuItemId::from_uuid(row.id),
+            company_id: row.company_id.map(CompanyId::from_uuid),
+            label: text("menu_items.label", row.label, Label::parse)?,
+            icon: optional("menu_items.icon", row.icon, Icon::parse)?,
+            priority: word("menu_items.priority", &row.priority)?,
+            required_permissions: json("menu_items.required_permissions", row.required_permissions)?,
+            sort_order: row.sort_order,
+            view_id: row.view_id.map(ViewId::from_uuid),
+            feature_id: row.feature_id.map(FeatureId::from_uuid),
+            is_entrypoint: row.is_entrypoint,
+            created_at: time(row.created_at),
+            updated_at: time(row.updated_at),
+        })
+    }
+}
+
+impl From<&MenuItem> for menu_items::Model {
+    fn from(item: &MenuItem) -> Self {
+        Self {
+            id: item.id.as_uuid(),
+            company_id: item.company_id.map(|id| id.as_uuid()),
+            label: item.label.to_string(),
+            icon: item.icon.as_ref().map(ToString::to_string),
+            priority: item.priority.to_string(),
+            required_permissions: texts(item.required_permissions.as_ref()),
+            sort_order: item.sort_order,
+            view_id: item.view_id.map(|id| id.as_uuid()),
+            feature_id: item.feature_id.map(|id| id.as_uuid()),
+            is_entrypoint: item.is_entrypoint,
+            created_at: item.created_at.as_datetime(),
+            updated_at: item.updated_at.as_datetime(),
+        }
+    }
+}
+
+impl TryFrom<sub_menu_items::Model> for SubMenuItem {
+    type Error = StorageError;
+
+    fn try_from(row: sub_menu_items::Model) -> Result<Self> {
+        Ok(Self {
+            id: SubMenuItemId::from_uuid(row.id),
+            menu_item_id: MenuItemId::from_uuid(row.menu_item_id),
+            label: text("sub_menu_items.label", row.label, Label::parse)?,
+            view_id: row.view_id.map(ViewId::from_uuid),
+            feature_id: row.feature_id.map(FeatureId::from_uuid),
+            icon: optional("sub_menu_items.icon", row.icon, Icon::parse)?,
+            sort_order: row.sort_order,
+            enabled: row.enabled,
+            created_at: time(row.created_at),
+            updated_at: time(row.updated_at),
+        })
+    }
+}
+
+impl TryFrom<nav_trail::Model> for TrailEntry {
+    type Error = StorageError;
+
+    fn try_from(row: nav_trail::Model) -> Result<Self> {
+        Ok(Self {
+            id: TrailEntryId::from_uuid(row.id),
+            user_id: UserId::from_uuid(row.user_id),
+            company_id: CompanyId::from_uuid(row.company_id),
+            session_id: text("nav_trail.session_id", row.session_id, SessionId::parse)?,
+            view_id: row.view_id.map(ViewId::from_uuid),
+            url: text("nav_trail.url", row.url, Url::parse)?,
+            label: text("nav_trail.label", row.label, Label::parse)?,
+            depth: row.depth,
+            created_at: time(row.created_at),
+        })
+    }
+}
+
+impl TryFrom<effective_view_permissions::Model> for EffectiveViewPermission {
+    type Error = StorageError;
+
+    fn try_from(row: effective_view_permissions::Model) -> Result<Self> {
+        Ok(Self {
+            user_id: UserId::from_uuid(row.user_id),
+            company_id: CompanyId::from_uuid(row.company_id),
+            view_id: ViewId::from_uuid(row.view_id),
+            has_access: row.has_access,
+            computed_at: time(row.computed_at),
+            expires_at: time(row.expires_at),
+            company_version: row.company_version,
+            catalog_version: row.catalog_version,
+        })
+    }
+}
+
+impl TryFrom<effective_feature_permissions::Model> for EffectiveFeaturePermission {
+    type Error = StorageError;
+
+    fn try_from(row: effective_feature_permissions::Model) -> Result<Self> {
+        Ok(Self {
+            user_id: UserId::from_uuid(row.user_id),
+            company_id: CompanyId::from_uuid(row.company_id),
+            feature_id: FeatureId::from_uuid(row.feature_id),
+            action: text("effective_feature_permissions.action", row.action, Action::parse)?,
+            allowed: row.allowed,
+            scope: word("effective_feature_permissions.scope", &row.scope)?,
+            computed_at: time(row.computed_at),
+            expires_at: time(row.expires_at),
+            company_version: row.company_version,
+            catalog_version: row.catalog_version,
+        })
+    }
+}
+
+impl TryFrom<iam_audit_logs::Model> for AuditRecord {
+    type Error = StorageError;
+
+    fn try_from(row: iam_audit_logs::Model) -> Result<Self> {
+        Ok(Self {
+            id: AuditRecordId::from_uuid(row.id),
+            company_id: row.company_id.map(CompanyId::from_uuid),
+            user_id: row.user_id.map(UserId::from_uuid),
+            actor_kind: word("iam_audit_logs.actor_kind", &row.actor_kind)?,
+            action: row.action,
+            entity_type: word("iam_audit_logs.entity_type", &row.entity_type)?,
+            entity_id: row.entity_id,
+            changes: row.changes,
+            metadata: row.metadata,
+            timestamp: time(row.timestamp),
+        })
+    }
+}

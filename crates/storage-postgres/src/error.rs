@@ -1,0 +1,315 @@
+//! The one mapping of database errors to [`StorageError`]: by SQLSTATE and by the *names* of constraints, never by text.
+
+use std::borrow::Cow;
+
+use iam_domain::EntityType;
+use iam_storage::{Constraint, StorageError};
+use sea_orm::{DbErr, RuntimeErr, sqlx};
+use uuid::Uuid;
+
+/// What a named constraint means to the storage contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// Two rows say the same.
+    Unique(Constraint),
+    /// A row refers to what is not there; or, when the other end is deleted and that is forbidden, the conflict.
+    Reference { missing: EntityType, in_use: Option<Constraint> },
+}
+
+const fn reference(missing: EntityType) -> Rule {
+    Rule::Reference { missing, in_use: None }
+}
+
+const fn restricting(missing: EntityType, in_use: Constraint) -> Rule {
+    Rule::Reference { missing, in_use: Some(in_use) }
+}
+
+/// The rule that a constraint of the schema keeps. Primary keys and the keys of cells are [`Constraint::Duplicate`].
+fn rule(constraint: &str) -> Option<Rule> {
+    Some(match constraint {
+        "views_url_key" => Rule::Unique(Constraint::ViewUrl),
+        "modules_code_key" => Rule::Unique(Constraint::ModuleCode),
+        "features_key_key" => Rule::Unique(Constraint::FeatureKey),
+        "user_levels_company_id_name_key" => Rule::Unique(Constraint::UserLevelName),
+        "menu_items_view_id_fkey" | "sub_menu_items_view_id_fkey" => {
+            restricting(EntityType::View, Constraint::ViewInMenu)
+        }
+        "menu_items_feature_id_fkey" | "sub_menu_items_feature_id_fkey" => {
+            restricting(EntityType::Feature, Constraint::FeatureInMenu)
+        }
+        "user_user_levels_company_id_user_level_id_fkey" => {
+            restricting(EntityType::UserLevel, Constraint::UserLevelAssigned)
+        }
+        "ulvp_company_id_user_level_id_fkey" | "ulfp_company_id_user_level_id_fkey" => reference(EntityType::UserLevel),
+        "sub_menu_items_menu_item_id_fkey" => reference(EntityType::Menu),
+        "feature2views_view_id_fkey"
+        | "module2views_view_id_fkey"
+        | "ulvp_view_id_fkey"
+        | "nav_trail_view_id_fkey"
+        | "evp_view_id_fkey" => reference(EntityType::View),
+        "feature2views_feature_id_fkey"
+        | "module2features_feature_id_fkey"
+        | "ulfp_feature_id_fkey"
+        | "efp_feature_id_fkey" => reference(EntityType::Feature),
+        "module2views_module_id_fkey" | "module2features_module_id_fkey" | "company2modules_module_id_fkey" => {
+            reference(EntityType::Module)
+        }
+        name if name.ends_with("_pkey") || name.ends_with("_key") => Rule::Unique(Constraint::Duplicate),
+        _ => return None,
+    })
+}
+
+/// What the failed statement was about, where the same constraint means different things.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum During<'a> {
+    /// It wrote rows which refer to these.
+    Write(&'a [(EntityType, Option<Uuid>)]),
+    /// It deleted something.
+    Delete,
+}
+
+/// Maps what a statement answered that refers to nothing.
+pub(crate) fn from_db(error: DbErr) -> StorageError {
+    during(During::Write(&[]), error)
+}
+
+/// Maps what a statement answered.
+pub(crate) fn during(what: During<'_>, error: DbErr) -> StorageError {
+    if let Some((code, constraint)) = violation(&error)
+        && let Some(rule) = constraint.and_then(rule)
+    {
+        match (rule, code, what) {
+            (Rule::Unique(constraint), "23505", _)
+            | (Rule::Reference { in_use: Some(constraint), .. }, "23503" | "23001", During::Delete) => {
+                return StorageError::conflict(constraint);
+            }
+            (Rule::Reference { missing, .. }, "23503", During::Write(references)) => {
+                let mut ids: Vec<Uuid> =
+                    references.iter().filter(|(entity, _)| *entity == missing).filter_map(|(_, id)| *id).collect();
+                ids.sort_unstable();
+                ids.dedup();
+                return StorageError::Unknown { entity: missing, ids };
+            }
+            _ => {}
+        }
+    }
+    otherwise(error)
+}
+
+/// Whether the statement did not wait for a row that somebody else has locked.
+pub(crate) fn is_lock_not_available(error: &DbErr) -> bool {
+    code(error).as_deref() == Some("55P03")
+}
+
+/// Whether a row refers to what is not there.
+pub(crate) fn is_foreign_key_violation(error: &DbErr) -> bool {
+    code(error).as_deref() == Some("23503")
+}
+
+/// Whether the role may not do that.
+pub(crate) fn is_forbidden(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).as_deref() == Some("42501")
+}
+
+/// Errors that no constraint explains.
+fn otherwise(error: DbErr) -> StorageError {
+    let retryable = match code(&error).as_deref() {
+        // serialization_failure, deadlock_detected: the server says that nothing was committed.
+        Some("40001" | "40P01") => Some(true),
+        // in_failed_sql_transaction
+        Some("25P02") => return StorageError::Misuse("an earlier operation failed"),
+        // lock_not_available, query_canceled, read_only_sql_transaction (a standby), idle_in_transaction_session_timeout,
+        // and the classes connection exception, insufficient resources, operator intervention
+        Some("55P03" | "57014" | "25006" | "25P03") => Some(false),
+        Some(code) if ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) => Some(false),
+        _ if is_connection_error(&error) => Some(false),
+        _ => None,
+    };
+    match retryable {
+        Some(retryable) => StorageError::Unavailable { retryable, source: Some(Box::new(error)) },
+        None => {
+            let what = match violation(&error) {
+                Some((code, Some(constraint))) => format!("the database answered {code} ({constraint})"),
+                Some((code, None)) => format!("the database answered {code}"),
+                None => "the database's answer is not understood".to_owned(),
+            };
+            StorageError::Corrupt { what, source: Some(Box::new(error)) }
+        }
+    }
+}
+
+fn driver(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error),
+        _ => None,
+    }
+}
+
+fn code(error: &DbErr) -> Option<Cow<'_, str>> {
+    driver(error)?.as_database_error()?.code()
+}
+
+/// The SQLSTATE and the constraint, of what the server refused.
+fn violation(error: &DbErr) -> Option<(&str, Option<&str>)> {
+    let error = driver(error)?.as_database_error()?;
+    match error.code()? {
+        Cow::Borrowed(code) => Some((code, error.constraint())),
+        Cow::Owned(_) => None,
+    }
+}
+
+fn is_connection_error(error: &DbErr) -> bool {
+    match error {
+        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
+        _ => driver(error).is_some_and(|error| {
+            matches!(
+                error,
+                sqlx::Error::Io(_)
+                    | sqlx::Error::Tls(_)
+                    | sqlx::Error::Protocol(_)
+                    | sqlx::Error::PoolTimedOut
+                    | sqlx::Error::PoolClosed
+                    | sqlx::Error::WorkerCrashed
+                    | sqlx::Error::BeginFailed
+            )
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+    use std::fmt;
+    use std::sync::Arc;
+
+    use sea_orm::ConnAcquireErr;
+    use sea_orm::sqlx::error::{DatabaseError, ErrorKind};
+
+    use super::*;
+
+    /// What a server would answer.
+    #[derive(Debug)]
+    struct Answer {
+        code: &'static str,
+        constraint: Option<&'static str>,
+    }
+
+    impl fmt::Display for Answer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("in any language")
+        }
+    }
+
+    impl Error for Answer {}
+
+    impl DatabaseError for Answer {
+        fn message(&self) -> &str {
+            "in any language"
+        }
+
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(Cow::Borrowed(self.code))
+        }
+
+        fn constraint(&self) -> Option<&str> {
+            self.constraint
+        }
+
+        fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
+            self
+        }
+
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    fn exec(error: sqlx::Error) -> DbErr {
+        DbErr::Exec(RuntimeErr::SqlxError(Arc::new(error)))
+    }
+
+    fn answer(code: &'static str, constraint: Option<&'static str>) -> DbErr {
+        exec(sqlx::Error::Database(Box::new(Answer { code, constraint })))
+    }
+
+    #[test]
+    fn unique_constraints_are_told_apart_by_name() {
+        for (name, expected) in [
+            ("views_url_key", Constraint::ViewUrl),
+            ("modules_code_key", Constraint::ModuleCode),
+            ("features_key_key", Constraint::FeatureKey),
+            ("user_levels_company_id_name_key", Constraint::UserLevelName),
+            ("views_pkey", Constraint::Duplicate),
+            ("ulvp_company_id_user_level_id_view_id_key", Constraint::Duplicate),
+        ] {
+            let mapped = from_db(answer("23505", Some(name)));
+            assert!(
+                matches!(mapped, StorageError::Conflict { constraint } if constraint == expected),
+                "{name}: {mapped}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_foreign_key_means_unknown_when_writing_and_conflict_when_deleting() {
+        let id = Uuid::from_u128(7);
+        let error = || answer("23503", Some("menu_items_view_id_fkey"));
+        let references = [(EntityType::Feature, Some(Uuid::nil())), (EntityType::View, Some(id))];
+        let mapped = during(During::Write(&references), error());
+        assert!(matches!(mapped, StorageError::Unknown { entity: EntityType::View, ids } if ids == [id]));
+        for code in ["23503", "23001"] {
+            let mapped = during(During::Delete, answer(code, Some("menu_items_view_id_fkey")));
+            assert!(matches!(mapped, StorageError::Conflict { constraint: Constraint::ViewInMenu }));
+        }
+    }
+
+    #[test]
+    fn only_what_the_server_calls_a_lost_race_is_retryable() {
+        for code in ["40001", "40P01"] {
+            assert!(from_db(answer(code, None)).is_retryable(), "{code}");
+        }
+        for code in ["55P03", "57014", "57P01", "57P03", "08006", "53300", "25006"] {
+            let mapped = from_db(answer(code, None));
+            assert!(matches!(mapped, StorageError::Unavailable { retryable: false, .. }), "{code}: {mapped}");
+        }
+        for error in [
+            DbErr::ConnectionAcquire(ConnAcquireErr::Timeout),
+            DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed),
+            DbErr::Conn(RuntimeErr::Internal("x".to_owned())),
+            exec(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())),
+            exec(sqlx::Error::WorkerCrashed),
+        ] {
+            let mapped = from_db(error);
+            assert!(matches!(mapped, StorageError::Unavailable { retryable: false, .. }), "{mapped}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_corrupt_and_keeps_its_source() {
+        for error in [
+            answer("42703", None),
+            answer("23514", Some("modules_priority_check")),
+            answer("23505", Some("somebody_elses_index")),
+            answer("23503", Some("views_url_key")),
+            exec(sqlx::Error::ColumnNotFound("x".to_owned())),
+        ] {
+            let mapped = from_db(error);
+            assert!(matches!(mapped, StorageError::Corrupt { source: Some(_), .. }), "{mapped}");
+        }
+    }
+
+    #[test]
+    fn a_statement_in_a_failed_transaction_is_misuse() {
+        assert!(matches!(from_db(answer("25P02", None)), StorageError::Misuse(_)));
+    }
+}

@@ -1,0 +1,89 @@
+//! The audit trail, read by pages that begin after a record.
+
+use async_trait::async_trait;
+use iam_domain::{AuditRecord, CompanyId, EntityType, UserId};
+use iam_storage::{AuditCursor, AuditFilter, AuditLogs, Result};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
+use uuid::Uuid;
+
+use super::is_unstorable;
+use crate::entities::iam_audit_logs::{self as logs, Column};
+use crate::error::from_db;
+use crate::repository::{Connected, Repository, limit};
+
+/// The records of a company that are asked for; `None` when no record can be.
+fn matching(company: Option<CompanyId>, filter: &AuditFilter) -> Option<Select<logs::Entity>> {
+    let of_company = company.map_or_else(|| Column::CompanyId.is_null(), |id| Column::CompanyId.eq(id.as_uuid()));
+    let mut select = logs::Entity::find().filter(of_company);
+    if let Some(entity_type) = filter.entity_type {
+        select = select.filter(Column::EntityType.eq(entity_type.as_str()));
+    }
+    if let Some(id) = filter.entity_id {
+        select = select.filter(Column::EntityId.eq(id));
+    }
+    if let Some(action) = &filter.action {
+        if is_unstorable(action) {
+            return None;
+        }
+        select = select.filter(Column::Action.eq(action.as_str()));
+    }
+    if let Some(user) = filter.user_id {
+        select = select.filter(Column::UserId.eq(user.as_uuid()));
+    }
+    if let Some(from) = filter.from {
+        select = select.filter(Column::Timestamp.gte(from.as_datetime()));
+    }
+    if let Some(to) = filter.to {
+        select = select.filter(Column::Timestamp.lt(to.as_datetime()));
+    }
+    Some(select)
+}
+
+#[async_trait]
+impl<T: Connected> AuditLogs for Repository<T> {
+    async fn list_for_company(
+        &self,
+        company: Option<CompanyId>,
+        filter: &AuditFilter,
+        cursor: Option<AuditCursor>,
+        at_most: u64,
+    ) -> Result<Vec<AuditRecord>> {
+        let Some(mut select) = matching(company, filter) else {
+            return Ok(Vec::new());
+        };
+        if let Some(cursor) = cursor {
+            let place = Expr::tuple([Expr::col(Column::Timestamp), Expr::col(Column::Id)]);
+            let last = [Expr::val(cursor.timestamp.as_datetime()), Expr::val(cursor.id.as_uuid())];
+            select = select.filter(place.lt(Expr::tuple(last)));
+        }
+        let newest_first = select.order_by_desc(Column::Timestamp).order_by_desc(Column::Id);
+        self.select(newest_first.limit(limit(at_most))).await
+    }
+
+    async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter) -> Result<u64> {
+        let Some(select) = matching(company, filter) else {
+            return Ok(0);
+        };
+        let count = select.select_only().column_as(Column::Id.count(), "count").into_tuple::<i64>();
+        let count = count.one(self.0.connection()).await.map_err(from_db)?;
+        Ok(count.unwrap_or_default().unsigned_abs())
+    }
+
+    async fn list_for_entity(
+        &self,
+        company: Option<CompanyId>,
+        entity_type: EntityType,
+        entity_id: Uuid,
+        limit: u64,
+    ) -> Result<Vec<AuditRecord>> {
+        let filter =
+            AuditFilter { entity_type: Some(entity_type), entity_id: Some(entity_id), ..AuditFilter::default() };
+        self.list_for_company(company, &filter, None, limit).await
+    }
+
+    async fn list_for_user(&self, company: Option<CompanyId>, user: UserId, limit: u64) -> Result<Vec<AuditRecord>> {
+        let filter = AuditFilter { user_id: Some(user), ..AuditFilter::default() };
+        self.list_for_company(company, &filter, None, limit).await
+    }
+}

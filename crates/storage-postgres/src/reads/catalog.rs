@@ -1,0 +1,111 @@
+//! Views, modules and features, and their mappings.
+
+use async_trait::async_trait;
+use iam_domain::{Feature, FeatureId, Module, ModuleId, View, ViewId};
+use iam_storage::{FeatureViews, Features, ModuleFeatures, ModuleViews, Modules, Result, Views};
+use sea_orm::{EntityTrait, QueryOrder};
+
+use super::is_unstorable;
+use crate::entities::{features, modules, views};
+use crate::repository::{Connected, Repository, statement};
+
+#[async_trait]
+impl<T: Connected> Views for Repository<T> {
+    async fn find_all(&self) -> Result<Vec<View>> {
+        self.select(views::Entity::find().order_by_asc(views::COLUMN.url).order_by_asc(views::COLUMN.id)).await
+    }
+
+    async fn find_by_id(&self, id: ViewId) -> Result<Option<View>> {
+        self.select_one(views::Entity::find_by_id(id.as_uuid())).await
+    }
+
+    async fn find_by_url(&self, url: &str) -> Result<Option<View>> {
+        if is_unstorable(url) {
+            return Ok(None);
+        }
+        self.query_one::<views::Model, _>(statement("SELECT * FROM views WHERE url = $1", [url.into()])).await
+    }
+}
+
+#[async_trait]
+impl<T: Connected> Modules for Repository<T> {
+    async fn find_all(&self) -> Result<Vec<Module>> {
+        self.select(modules::Entity::find().order_by_asc(modules::COLUMN.name).order_by_asc(modules::COLUMN.id)).await
+    }
+
+    async fn find_by_id(&self, id: ModuleId) -> Result<Option<Module>> {
+        self.select_one(modules::Entity::find_by_id(id.as_uuid())).await
+    }
+
+    async fn find_by_code(&self, code: &str) -> Result<Option<Module>> {
+        if is_unstorable(code) {
+            return Ok(None);
+        }
+        self.query_one::<modules::Model, _>(statement("SELECT * FROM modules WHERE code = $1", [code.into()])).await
+    }
+}
+
+// NULL sorts last, as features without a key shall.
+
+#[async_trait]
+impl<T: Connected> Features for Repository<T> {
+    async fn find_all(&self) -> Result<Vec<Feature>> {
+        self.select(features::Entity::find().order_by_asc(features::COLUMN.key).order_by_asc(features::COLUMN.id)).await
+    }
+
+    async fn find_by_id(&self, id: FeatureId) -> Result<Option<Feature>> {
+        self.select_one(features::Entity::find_by_id(id.as_uuid())).await
+    }
+
+    async fn find_by_key(&self, key: &str) -> Result<Option<Feature>> {
+        if is_unstorable(key) {
+            return Ok(None);
+        }
+        self.query_one::<features::Model, _>(statement("SELECT * FROM features WHERE key = $1", [key.into()])).await
+    }
+}
+
+#[async_trait]
+impl<T: Connected> FeatureViews for Repository<T> {
+    async fn get_views_by_feature(&self, feature: FeatureId) -> Result<Vec<View>> {
+        let sql = "SELECT v.* FROM feature2views m JOIN views v ON v.id = m.view_id WHERE m.feature_id = $1
+            ORDER BY v.url, v.id";
+        self.query::<views::Model, _>(statement(sql, [feature.as_uuid().into()])).await
+    }
+
+    async fn get_features_by_view(&self, view: ViewId) -> Result<Vec<Feature>> {
+        let sql = "SELECT f.* FROM feature2views m JOIN features f ON f.id = m.feature_id WHERE m.view_id = $1
+            ORDER BY f.key, f.id";
+        self.query::<features::Model, _>(statement(sql, [view.as_uuid().into()])).await
+    }
+}
+
+#[async_trait]
+impl<T: Connected> ModuleViews for Repository<T> {
+    async fn get_views_by_module(&self, module: ModuleId) -> Result<Vec<View>> {
+        let sql = "SELECT v.* FROM module2views m JOIN views v ON v.id = m.view_id WHERE m.module_id = $1
+            ORDER BY v.url, v.id";
+        self.query::<views::Model, _>(statement(sql, [module.as_uuid().into()])).await
+    }
+
+    async fn get_modules_by_view(&self, view: ViewId) -> Result<Vec<Module>> {
+        let sql = "SELECT o.* FROM module2views m JOIN modules o ON o.id = m.module_id WHERE m.view_id = $1
+            ORDER BY o.name, o.id";
+        self.query::<modules::Model, _>(statement(sql, [view.as_uuid().into()])).await
+    }
+}
+
+#[async_trait]
+impl<T: Connected> ModuleFeatures for Repository<T> {
+    async fn get_features_by_module(&self, module: ModuleId) -> Result<Vec<Feature>> {
+        let sql = "SELECT f.* FROM module2features m JOIN features f ON f.id = m.feature_id WHERE m.module_id = $1
+            ORDER BY f.key, f.id";
+        self.query::<features::Model, _>(statement(sql, [module.as_uuid().into()])).await
+    }
+
+    async fn get_modules_by_feature(&self, feature: FeatureId) -> Result<Vec<Module>> {
+        let sql = "SELECT o.* FROM module2features m JOIN modules o ON o.id = m.module_id WHERE m.feature_id = $1
+            ORDER BY o.name, o.id";
+        self.query::<modules::Model, _>(statement(sql, [feature.as_uuid().into()])).await
+    }
+}

@@ -1,0 +1,164 @@
+//! What belongs to one company: its modules, levels, matrices, assignments and version.
+
+use async_trait::async_trait;
+use iam_domain::{
+    Action, CompanyId, FeatureId, FeaturePermission, GrantedModule, ModuleId, Timestamp, UserId, UserLevel,
+    UserLevelId, Versions, ViewId, ViewPermission,
+};
+use iam_storage::{
+    Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Result, UserLevels, ViewPermissions,
+};
+use sea_orm::{EntityTrait, FromQueryResult, QueryFilter, QueryOrder};
+use uuid::Uuid;
+
+use super::is_unstorable;
+use crate::entities::{
+    company_states, company2modules, modules, user_level_feature_permissions, user_level_view_permissions, user_levels,
+};
+use crate::error::from_db;
+use crate::repository::{CATALOG, Connected, Repository, column, statement};
+
+#[async_trait]
+impl<T: Connected> CompanyModules for Repository<T> {
+    async fn get_modules_by_company(&self, company: CompanyId) -> Result<Vec<GrantedModule>> {
+        let sql = "SELECT o.*, m.company_id, m.module_id, m.enabled AS m_enabled, m.created_at AS m_created_at,
+                m.updated_at AS m_updated_at
+            FROM company2modules m JOIN modules o ON o.id = m.module_id WHERE m.company_id = $1
+            ORDER BY o.name, o.id";
+        let rows = self.rows(statement(sql, [company.as_uuid().into()])).await?;
+        rows.iter()
+            .map(|row| {
+                let granted = company2modules::Model {
+                    company_id: column(row, "company_id")?,
+                    module_id: column(row, "module_id")?,
+                    enabled: column(row, "m_enabled")?,
+                    created_at: column(row, "m_created_at")?,
+                    updated_at: column(row, "m_updated_at")?,
+                };
+                let module = modules::Model::from_query_result(row, "").map_err(from_db)?;
+                Ok(GrantedModule { granted: granted.into(), module: module.try_into()? })
+            })
+            .collect()
+    }
+
+    async fn get_companies_by_module(&self, module: ModuleId) -> Result<Vec<CompanyId>> {
+        let sql = "SELECT company_id FROM company2modules WHERE module_id = $1 ORDER BY company_id";
+        let ids: Vec<Uuid> = self.column(statement(sql, [module.as_uuid().into()]), "company_id").await?;
+        Ok(ids.into_iter().map(CompanyId::from_uuid).collect())
+    }
+}
+
+#[async_trait]
+impl<T: Connected> UserLevels for Repository<T> {
+    async fn find_all(&self, company: CompanyId) -> Result<Vec<UserLevel>> {
+        let levels = user_levels::Entity::find().filter(user_levels::COLUMN.company_id.eq(company.as_uuid()));
+        self.select(levels.order_by_asc(user_levels::COLUMN.name).order_by_asc(user_levels::COLUMN.id)).await
+    }
+
+    async fn find_by_id(&self, company: CompanyId, id: UserLevelId) -> Result<Option<UserLevel>> {
+        let level = user_levels::Entity::find_by_id(id.as_uuid());
+        self.select_one(level.filter(user_levels::COLUMN.company_id.eq(company.as_uuid()))).await
+    }
+
+    async fn find_by_name(&self, company: CompanyId, name: &str) -> Result<Option<UserLevel>> {
+        if is_unstorable(name) {
+            return Ok(None);
+        }
+        let sql = "SELECT * FROM user_levels WHERE company_id = $1 AND name = $2";
+        self.query_one::<user_levels::Model, _>(statement(sql, [company.as_uuid().into(), name.into()])).await
+    }
+}
+
+#[async_trait]
+impl<T: Connected> ViewPermissions for Repository<T> {
+    async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<ViewPermission>> {
+        let sql = "SELECT * FROM user_level_view_permissions WHERE company_id = $1 AND user_level_id = $2
+            ORDER BY view_id";
+        let values = [company.as_uuid().into(), level.as_uuid().into()];
+        self.query::<user_level_view_permissions::Model, _>(statement(sql, values)).await
+    }
+
+    async fn find_by_view(&self, company: CompanyId, view: ViewId) -> Result<Vec<ViewPermission>> {
+        let sql = "SELECT * FROM user_level_view_permissions WHERE company_id = $1 AND view_id = $2
+            ORDER BY user_level_id";
+        let values = [company.as_uuid().into(), view.as_uuid().into()];
+        self.query::<user_level_view_permissions::Model, _>(statement(sql, values)).await
+    }
+
+    async fn find(&self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<Option<ViewPermission>> {
+        let sql = "SELECT * FROM user_level_view_permissions
+            WHERE company_id = $1 AND user_level_id = $2 AND view_id = $3";
+        let values = [company.as_uuid().into(), level.as_uuid().into(), view.as_uuid().into()];
+        self.query_one::<user_level_view_permissions::Model, _>(statement(sql, values)).await
+    }
+}
+
+#[async_trait]
+impl<T: Connected> FeaturePermissions for Repository<T> {
+    async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<FeaturePermission>> {
+        let sql = "SELECT * FROM user_level_feature_permissions WHERE company_id = $1 AND user_level_id = $2
+            ORDER BY feature_id, action";
+        let values = [company.as_uuid().into(), level.as_uuid().into()];
+        self.query::<user_level_feature_permissions::Model, _>(statement(sql, values)).await
+    }
+
+    async fn find_by_feature(&self, company: CompanyId, feature: FeatureId) -> Result<Vec<FeaturePermission>> {
+        let sql = "SELECT * FROM user_level_feature_permissions WHERE company_id = $1 AND feature_id = $2
+            ORDER BY user_level_id, action";
+        let values = [company.as_uuid().into(), feature.as_uuid().into()];
+        self.query::<user_level_feature_permissions::Model, _>(statement(sql, values)).await
+    }
+
+    async fn find(
+        &self,
+        company: CompanyId,
+        level: UserLevelId,
+        feature: FeatureId,
+        action: &Action,
+    ) -> Result<Option<FeaturePermission>> {
+        let sql = "SELECT * FROM user_level_feature_permissions
+            WHERE company_id = $1 AND user_level_id = $2 AND feature_id = $3 AND action = $4";
+        let values =
+            [company.as_uuid().into(), level.as_uuid().into(), feature.as_uuid().into(), action.as_str().into()];
+        self.query_one::<user_level_feature_permissions::Model, _>(statement(sql, values)).await
+    }
+}
+
+#[async_trait]
+impl<T: Connected> Assignments for Repository<T> {
+    async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>> {
+        let sql = "SELECT l.* FROM user_user_levels h JOIN user_levels l ON l.company_id = h.company_id AND l.id = h.user_level_id
+            WHERE h.company_id = $1 AND h.user_id = $2 ORDER BY l.name, l.id";
+        self.query::<user_levels::Model, _>(statement(sql, [company.as_uuid().into(), user.as_uuid().into()])).await
+    }
+
+    async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>> {
+        let sql = "SELECT user_id FROM user_user_levels WHERE company_id = $1 AND user_level_id = $2 ORDER BY user_id";
+        let values = [company.as_uuid().into(), level.as_uuid().into()];
+        let ids: Vec<Uuid> = self.column(statement(sql, values), "user_id").await?;
+        Ok(ids.into_iter().map(UserId::from_uuid).collect())
+    }
+}
+
+#[async_trait]
+impl<T: Connected> CompanyStates for Repository<T> {
+    async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>> {
+        // The catalog's row is no company's, and a company without a version is one before its first change.
+        if company.as_uuid().is_nil() {
+            return Ok(None);
+        }
+        let state = company_states::Entity::find_by_id(company.as_uuid()).filter(company_states::COLUMN.version.gt(0));
+        let row = state.one(self.0.connection()).await.map_err(from_db)?;
+        Ok(row.map(|row| CompanyState { version: row.version, provisioned_at: row.provisioned_at.map(Timestamp::new) }))
+    }
+
+    async fn versions(&self, company: Option<CompanyId>) -> Result<Versions> {
+        let sql = format!(
+            "SELECT catalog.version AS catalog, coalesce(company.version, 0) AS company
+            FROM company_states AS catalog LEFT JOIN company_states AS company ON company.company_id = $1
+            WHERE catalog.company_id = {CATALOG}"
+        );
+        let row = self.single(statement(sql, [company.map(|id| id.as_uuid()).into()])).await?;
+        Ok(Versions { epoch: self.0.epoch(), catalog: column(&row, "catalog")?, company: column(&row, "company")? })
+    }
+}

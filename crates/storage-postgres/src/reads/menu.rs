@@ -1,0 +1,73 @@
+//! The menu.
+
+use async_trait::async_trait;
+use iam_domain::{CompanyId, FeatureId, Label, MenuItem, MenuItemId, SubMenuItem, SubMenuItemId, ViewId};
+use iam_storage::{MenuItems, MenuUse, Result, StorageError, SubMenuItems};
+use sea_orm::Statement;
+
+use crate::entities::{menu_items, sub_menu_items};
+use crate::repository::{Connected, Repository, column, statement};
+
+impl<T: Connected> Repository<T> {
+    async fn uses(&self, statement: Statement) -> Result<Vec<MenuUse>> {
+        let rows = self.rows(statement).await?;
+        rows.iter()
+            .map(|row| {
+                let label = Label::parse(column::<String>(row, "label")?).map_err(StorageError::corrupt)?;
+                Ok(MenuUse { label, id: column(row, "id")? })
+            })
+            .collect()
+    }
+}
+
+#[async_trait]
+impl<T: Connected> MenuItems for Repository<T> {
+    async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<MenuItem>> {
+        let sql = "SELECT * FROM menu_items WHERE company_id IS NULL OR company_id = $1
+            ORDER BY sort_order, label, id";
+        let values = [company.map(|id| id.as_uuid()).into()];
+        self.query::<menu_items::Model, _>(statement(sql, values)).await
+    }
+
+    async fn find_by_id(&self, owner: Option<CompanyId>, id: MenuItemId) -> Result<Option<MenuItem>> {
+        let sql = "SELECT * FROM menu_items WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2";
+        let values = [id.as_uuid().into(), owner.map(|id| id.as_uuid()).into()];
+        self.query_one::<menu_items::Model, _>(statement(sql, values)).await
+    }
+
+    async fn find_using_view(&self, view: ViewId) -> Result<Vec<MenuUse>> {
+        let sql = "SELECT label, id FROM menu_items WHERE view_id = $1
+            UNION ALL SELECT label, id FROM sub_menu_items WHERE view_id = $1 ORDER BY label, id";
+        self.uses(statement(sql, [view.as_uuid().into()])).await
+    }
+
+    async fn find_using_feature(&self, feature: FeatureId) -> Result<Vec<MenuUse>> {
+        let sql = "SELECT label, id FROM menu_items WHERE feature_id = $1
+            UNION ALL SELECT label, id FROM sub_menu_items WHERE feature_id = $1 ORDER BY label, id";
+        self.uses(statement(sql, [feature.as_uuid().into()])).await
+    }
+}
+
+#[async_trait]
+impl<T: Connected> SubMenuItems for Repository<T> {
+    async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<SubMenuItem>> {
+        let sql = "SELECT s.* FROM menu_items m JOIN sub_menu_items s ON s.menu_item_id = m.id
+            WHERE m.company_id IS NULL OR m.company_id = $1 ORDER BY s.sort_order, s.label, s.id";
+        let values = [company.map(|id| id.as_uuid()).into()];
+        self.query::<sub_menu_items::Model, _>(statement(sql, values)).await
+    }
+
+    async fn find_by_menu_id(&self, owner: Option<CompanyId>, item: MenuItemId) -> Result<Vec<SubMenuItem>> {
+        let sql = "SELECT s.* FROM menu_items m JOIN sub_menu_items s ON s.menu_item_id = m.id
+            WHERE m.id = $1 AND m.company_id IS NOT DISTINCT FROM $2 ORDER BY s.sort_order, s.label, s.id";
+        let values = [item.as_uuid().into(), owner.map(|id| id.as_uuid()).into()];
+        self.query::<sub_menu_items::Model, _>(statement(sql, values)).await
+    }
+
+    async fn find_by_id(&self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<Option<SubMenuItem>> {
+        let sql = "SELECT s.* FROM sub_menu_items s JOIN menu_items m ON m.id = s.menu_item_id
+            WHERE s.id = $1 AND m.company_id IS NOT DISTINCT FROM $2";
+        let values = [id.as_uuid().into(), owner.map(|id| id.as_uuid()).into()];
+        self.query_one::<sub_menu_items::Model, _>(statement(sql, values)).await
+    }
+}

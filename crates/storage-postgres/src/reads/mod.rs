@@ -1,0 +1,11 @@
+//! The reads: one statement each, in the orders that the storage contract states.
+
+mod audit;
+mod catalog;
+mod company;
+mod menu;
+
+/// Text that PostgreSQL cannot hold, so that nothing in it is equal.
+fn is_unstorable(text: &str) -> bool {
+    text.contains('\0')
+}

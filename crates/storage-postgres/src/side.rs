@@ -1,0 +1,324 @@
+//! What is written beside decisions: one statement each, which commits by itself.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use iam_domain::{
+    Action, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, EntityType, FeatureId, SessionId,
+    TRAIL_LIMIT, TrailEntry, UserId, UserLevelId, ViewId,
+};
+use iam_storage::{
+    EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, NewTrailEntry, Result, StorageError,
+};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
+use uuid::Uuid;
+
+use crate::entities::{effective_feature_permissions, effective_view_permissions, nav_trail};
+use crate::error::{During, during, from_db, is_foreign_key_violation, is_lock_not_available};
+use crate::repository::{CATALOG, Connected, Repository, limit, statement};
+use crate::storage::Pool;
+
+/// The steps of the user $2 in the company $1 that their sessions keep, with their positions. Steps that were added at the
+/// same moment may be more than a session keeps; the oldest of them no longer count.
+fn steps() -> String {
+    format!(
+        "SELECT id, user_id, company_id, session_id, view_id, url, label, created_at,
+            (row_number() OVER session - 1 - greatest(count(*) OVER whole_session - {TRAIL_LIMIT}, 0))::integer AS depth
+        FROM nav_trail WHERE company_id = $1 AND user_id = $2
+        WINDOW whole_session AS (PARTITION BY session_id), session AS (PARTITION BY session_id ORDER BY created_at, id)"
+    )
+}
+
+#[async_trait]
+impl NavTrail for Repository<Pool> {
+    async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>> {
+        let sql = format!("SELECT * FROM ({}) AS step WHERE session_id = $3 AND depth >= 0 ORDER BY depth", steps());
+        let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
+        self.query::<nav_trail::Model, _>(statement(sql, values)).await
+    }
+
+    async fn find_recent(&self, company: CompanyId, user: UserId, at_most: u64) -> Result<Vec<TrailEntry>> {
+        let sql = format!(
+            "SELECT * FROM (
+                SELECT DISTINCT ON (url) * FROM ({}) AS step WHERE depth >= 0 ORDER BY url, created_at DESC, id DESC
+            ) AS place ORDER BY created_at DESC, id DESC LIMIT $3",
+            steps()
+        );
+        let values = [company.as_uuid().into(), user.as_uuid().into(), limit(at_most).cast_signed().into()];
+        self.query::<nav_trail::Model, _>(statement(sql, values)).await
+    }
+
+    async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
+        // The id is a version 7 UUID of the database's clock: its milliseconds over the first 48 bits of a version 4 UUID,
+        // whose version is then made 7.
+        let sql = format!(
+            "WITH at AS MATERIALIZED (SELECT clock_timestamp() AS now),
+            there AS MATERIALIZED (
+                SELECT id, row_number() OVER (ORDER BY created_at DESC, id DESC) AS age FROM nav_trail
+                WHERE company_id = $1 AND user_id = $2 AND session_id = $3
+            ),
+            gone AS (DELETE FROM nav_trail WHERE id = ANY(ARRAY(SELECT id FROM there WHERE age >= {TRAIL_LIMIT})))
+            INSERT INTO nav_trail (id, company_id, user_id, session_id, view_id, url, label, depth, created_at)
+            SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+                    PLACING substring(int8send(floor(extract(epoch FROM at.now) * 1000)::bigint) FROM 3) FROM 1 FOR 6
+                ), 52, 1), 53, 1), 'hex')::uuid,
+                $1, $2, $3, $4, $5, $6, least((SELECT count(*) FROM there), {TRAIL_LIMIT} - 1), at.now
+            FROM at RETURNING *"
+        );
+        let view = entry.view_id.map(|id| id.as_uuid());
+        let values = [
+            entry.company_id.as_uuid().into(),
+            entry.user_id.as_uuid().into(),
+            entry.session_id.as_str().into(),
+            view.into(),
+            entry.url.as_str().into(),
+            entry.label.as_str().into(),
+        ];
+        let row = self
+            .0
+            .connection()
+            .query_one_raw(statement(sql, values))
+            .await
+            .map_err(|error| during(During::Write(&[(EntityType::View, view)]), error))?
+            .ok_or_else(|| StorageError::corrupt("nav_trail did not answer the step that was added"))?;
+        <nav_trail::Model as sea_orm::FromQueryResult>::from_query_result(&row, "").map_err(from_db)?.try_into()
+    }
+
+    async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64> {
+        let sql = "DELETE FROM nav_trail WHERE company_id = $1 AND user_id = $2 AND session_id = $3";
+        let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
+        self.execute(statement(sql, values)).await
+    }
+}
+
+const VIEW_ROWS: &str = "effective_view_permissions";
+const FEATURE_ROWS: &str = "effective_feature_permissions";
+
+/// What the two tables of effective rows have in common.
+impl Repository<Pool> {
+    async fn drop_of_user(&self, table: &str, company: CompanyId, user: UserId) -> Result<u64> {
+        let sql = format!("DELETE FROM {table} WHERE company_id = $1 AND user_id = $2");
+        self.execute(statement(sql, [company.as_uuid().into(), user.as_uuid().into()])).await
+    }
+
+    async fn drop_of_user_level(&self, table: &str, company: CompanyId, level: UserLevelId) -> Result<u64> {
+        let sql = format!(
+            "DELETE FROM {table} AS e USING user_user_levels AS h
+            WHERE h.company_id = $1 AND h.user_level_id = $2 AND e.company_id = $1 AND e.user_id = h.user_id"
+        );
+        self.execute(statement(sql, [company.as_uuid().into(), level.as_uuid().into()])).await
+    }
+
+    async fn drop_of_company(&self, table: &str, company: CompanyId) -> Result<u64> {
+        let sql = format!("DELETE FROM {table} WHERE company_id = $1");
+        self.execute(statement(sql, [company.as_uuid().into()])).await
+    }
+
+    async fn drop_expired(&self, table: &str, at_most: u64) -> Result<u64> {
+        let sql = format!(
+            "DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+                SELECT ctid FROM {table} WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
+            ))"
+        );
+        self.execute(statement(sql, [limit(at_most).cast_signed().into()])).await
+    }
+
+    /// Writes rows of one company with the statement that `insert` begins: it selects what to insert from the arrays
+    /// `values`, which come after $1 to $3, joined with `current`, which has a row only if the versions are the current ones.
+    ///
+    /// One statement, so all or none. Its lock does not wait: who has the row locked otherwise is changing it.
+    async fn upsert_rows(
+        &self,
+        insert: &str,
+        company: CompanyId,
+        versions: (i64, i64),
+        values: Vec<Value>,
+        (about, ids, table): (EntityType, Vec<Uuid>, &str),
+    ) -> Result<u64> {
+        // A row that was updated since the statement began is locked, and answered, as it is now. A company before its
+        // first change has no row, and its rows could not be current: the views join it.
+        let sql = format!(
+            "WITH locked AS MATERIALIZED (
+                SELECT company_id, version FROM company_states WHERE company_id IN ({CATALOG}, $1) FOR SHARE NOWAIT
+            ),
+            current AS (
+                SELECT FROM locked AS catalog, locked AS company
+                WHERE catalog.company_id = {CATALOG} AND catalog.version = $2
+                    AND company.company_id = $1 AND company.version = $3
+            )
+            {insert}"
+        );
+        let place: [Value; 3] = [company.as_uuid().into(), versions.0.into(), versions.1.into()];
+        let upsert = Statement::from_sql_and_values(DbBackend::Postgres, sql, place.into_iter().chain(values));
+        match self.0.connection().execute_raw(upsert).await {
+            Ok(result) if result.rows_affected() == 0 => Err(StorageError::Stale),
+            Ok(result) => Ok(result.rows_affected()),
+            Err(error) if is_lock_not_available(&error) => Err(StorageError::Stale),
+            Err(error) if is_foreign_key_violation(&error) => {
+                let sql = format!("SELECT id FROM {table} WHERE id = ANY($1)");
+                let known: Vec<Uuid> = self.column(statement(sql, [ids.clone().into()]), "id").await?;
+                let mut unknown: Vec<Uuid> = ids.into_iter().filter(|id| !known.contains(id)).collect();
+                unknown.sort_unstable();
+                unknown.dedup();
+                Err(StorageError::Unknown { entity: about, ids: unknown })
+            }
+            Err(error) => Err(from_db(error)),
+        }
+    }
+}
+
+/// The catalog's and the company's version that all rows bear. `None`: there are no rows. Rows of different versions
+/// cannot all be current.
+fn common_versions(
+    company: CompanyId,
+    rows: impl Iterator<Item = (CompanyId, i64, i64)>,
+) -> Result<Option<(i64, i64)>> {
+    let mut common = None;
+    for (row_company, catalog_version, company_version) in rows {
+        if row_company != company {
+            return Err(StorageError::Misuse("a row of another company"));
+        }
+        if *common.get_or_insert((catalog_version, company_version)) != (catalog_version, company_version) {
+            return Err(StorageError::Stale);
+        }
+    }
+    Ok(common)
+}
+
+/// One column of the rows, as an array.
+fn array<R, T>(rows: &[&R], column: impl Fn(&R) -> T) -> Value
+where
+    Vec<T>: Into<Value>,
+{
+    rows.iter().map(|row| column(row)).collect::<Vec<T>>().into()
+}
+
+#[async_trait]
+impl EffectiveViewPermissions for Repository<Pool> {
+    async fn find(&self, company: CompanyId, user: UserId, view: ViewId) -> Result<Option<EffectiveViewPermission>> {
+        let sql = "SELECT * FROM current_effective_view_permissions
+            WHERE company_id = $1 AND user_id = $2 AND view_id = $3";
+        let values = [company.as_uuid().into(), user.as_uuid().into(), view.as_uuid().into()];
+        self.query_one::<effective_view_permissions::Model, _>(statement(sql, values)).await
+    }
+
+    async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveViewPermission>> {
+        let sql = "SELECT * FROM current_effective_view_permissions WHERE company_id = $1 AND user_id = $2
+            ORDER BY view_id";
+        let values = [company.as_uuid().into(), user.as_uuid().into()];
+        self.query::<effective_view_permissions::Model, _>(statement(sql, values)).await
+    }
+
+    async fn upsert_many(&self, company: CompanyId, rows: &[EffectiveViewPermission]) -> Result<u64> {
+        let versions = rows.iter().map(|row| (row.company_id, row.catalog_version, row.company_version));
+        let Some(versions) = common_versions(company, versions)? else {
+            return Ok(0);
+        };
+        // One row a place, the last one said; in one order, so that two of these do not wait for each other in a circle.
+        let rows: BTreeMap<_, _> = rows.iter().map(|row| ((row.user_id, row.view_id), row)).collect();
+        let rows: Vec<_> = rows.into_values().collect();
+        let values = vec![
+            array(&rows, |row| row.user_id.as_uuid()),
+            array(&rows, |row| row.view_id.as_uuid()),
+            array(&rows, |row| row.has_access),
+            array(&rows, |row| row.computed_at.as_datetime()),
+            array(&rows, |row| row.expires_at.as_datetime()),
+        ];
+        let insert = "
+            INSERT INTO effective_view_permissions (company_id, company_version, catalog_version, user_id, view_id,
+                has_access, computed_at, expires_at)
+            SELECT $1, $3, $2, new.*
+            FROM unnest($4::uuid[], $5::uuid[], $6::boolean[], $7::timestamptz[], $8::timestamptz[])
+                AS new (user_id, view_id, has_access, computed_at, expires_at), current
+            ON CONFLICT (company_id, user_id, view_id) DO UPDATE SET has_access = excluded.has_access,
+                computed_at = excluded.computed_at, expires_at = excluded.expires_at,
+                company_version = excluded.company_version, catalog_version = excluded.catalog_version";
+        let views = rows.iter().map(|row| row.view_id.as_uuid()).collect();
+        self.upsert_rows(insert, company, versions, values, (EntityType::View, views, "views")).await
+    }
+
+    async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64> {
+        self.drop_of_user(VIEW_ROWS, company, user).await
+    }
+
+    async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64> {
+        self.drop_of_user_level(VIEW_ROWS, company, level).await
+    }
+
+    async fn delete_for_company(&self, company: CompanyId) -> Result<u64> {
+        self.drop_of_company(VIEW_ROWS, company).await
+    }
+
+    async fn delete_expired(&self, limit: u64) -> Result<u64> {
+        self.drop_expired(VIEW_ROWS, limit).await
+    }
+}
+
+#[async_trait]
+impl EffectiveFeaturePermissions for Repository<Pool> {
+    async fn find(
+        &self,
+        company: CompanyId,
+        user: UserId,
+        feature: FeatureId,
+        action: &Action,
+    ) -> Result<Option<EffectiveFeaturePermission>> {
+        let sql = "SELECT * FROM current_effective_feature_permissions
+            WHERE company_id = $1 AND user_id = $2 AND feature_id = $3 AND action = $4";
+        let values =
+            [company.as_uuid().into(), user.as_uuid().into(), feature.as_uuid().into(), action.as_str().into()];
+        self.query_one::<effective_feature_permissions::Model, _>(statement(sql, values)).await
+    }
+
+    async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveFeaturePermission>> {
+        let sql = "SELECT * FROM current_effective_feature_permissions WHERE company_id = $1 AND user_id = $2
+            ORDER BY feature_id, action";
+        let values = [company.as_uuid().into(), user.as_uuid().into()];
+        self.query::<effective_feature_permissions::Model, _>(statement(sql, values)).await
+    }
+
+    async fn upsert_many(&self, company: CompanyId, rows: &[EffectiveFeaturePermission]) -> Result<u64> {
+        let versions = rows.iter().map(|row| (row.company_id, row.catalog_version, row.company_version));
+        let Some(versions) = common_versions(company, versions)? else {
+            return Ok(0);
+        };
+        let rows: BTreeMap<_, _> = rows.iter().map(|row| ((row.user_id, row.feature_id, &row.action), row)).collect();
+        let rows: Vec<_> = rows.into_values().collect();
+        let values = vec![
+            array(&rows, |row| row.user_id.as_uuid()),
+            array(&rows, |row| row.feature_id.as_uuid()),
+            array(&rows, |row| row.action.to_string()),
+            array(&rows, |row| row.allowed),
+            array(&rows, |row| row.scope.to_string()),
+            array(&rows, |row| row.computed_at.as_datetime()),
+            array(&rows, |row| row.expires_at.as_datetime()),
+        ];
+        let insert = "
+            INSERT INTO effective_feature_permissions (company_id, company_version, catalog_version, user_id, feature_id,
+                action, allowed, scope, computed_at, expires_at)
+            SELECT $1, $3, $2, new.*
+            FROM unnest($4::uuid[], $5::uuid[], $6::text[], $7::boolean[], $8::text[], $9::timestamptz[],
+                $10::timestamptz[]) AS new (user_id, feature_id, action, allowed, scope, computed_at, expires_at), current
+            ON CONFLICT (company_id, user_id, feature_id, action) DO UPDATE SET allowed = excluded.allowed,
+                scope = excluded.scope, computed_at = excluded.computed_at, expires_at = excluded.expires_at,
+                company_version = excluded.company_version, catalog_version = excluded.catalog_version";
+        let features = rows.iter().map(|row| row.feature_id.as_uuid()).collect();
+        self.upsert_rows(insert, company, versions, values, (EntityType::Feature, features, "features")).await
+    }
+
+    async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64> {
+        self.drop_of_user(FEATURE_ROWS, company, user).await
+    }
+
+    async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64> {
+        self.drop_of_user_level(FEATURE_ROWS, company, level).await
+    }
+
+    async fn delete_for_company(&self, company: CompanyId) -> Result<u64> {
+        self.drop_of_company(FEATURE_ROWS, company).await
+    }
+
+    async fn delete_expired(&self, limit: u64) -> Result<u64> {
+        self.drop_expired(FEATURE_ROWS, limit).await
+    }
+}

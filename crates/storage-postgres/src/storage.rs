@@ -1,0 +1,130 @@
+//! The storage as a whole.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use iam_storage::{
+    ChangeContext, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail, PoolStats, PoolUse, Reader,
+    Result, Storage, Target, UnitOfWork,
+};
+use sea_orm::sqlx::PgPool;
+use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
+
+use crate::PostgresOptions;
+use crate::changes::begin;
+use crate::entities::check;
+use crate::repository::{Connected, Repository, statement};
+use crate::snapshots::CatalogCache;
+
+/// The storage in PostgreSQL. Share it in an [`Arc`].
+pub struct PostgresStorage {
+    pool: PgPool,
+    repository: Repository<Pool>,
+}
+
+impl std::fmt::Debug for PostgresStorage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresStorage").field("pool", &self.pool()).finish()
+    }
+}
+
+/// The pool, as reads and side writes use it.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    connection: DatabaseConnection,
+    epoch: Arc<AtomicU64>,
+    catalog: CatalogCache,
+}
+
+impl Connected for Pool {
+    type C = DatabaseConnection;
+
+    fn connection(&self) -> &DatabaseConnection {
+        &self.connection
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    fn catalog(&self) -> Option<&CatalogCache> {
+        Some(&self.catalog)
+    }
+}
+
+impl PostgresStorage {
+    /// A storage that connects when it is first used: the server may start before its database does. It neither creates
+    /// nor checks the schema. Call it within a Tokio runtime, which runs the pool.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`](iam_storage::StorageError::Corrupt) when the url cannot be read. The error does not repeat the url.
+    pub fn connect(options: &PostgresOptions) -> Result<Self> {
+        let epoch = Arc::default();
+        let pool = options.pool(&epoch)?;
+        let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
+        Ok(Self { pool, repository: Repository(Pool { connection, epoch, catalog: CatalogCache::default() }) })
+    }
+
+    /// The connection pool as SeaORM's connection, for what is not a storage operation: to check the schema, to listen to
+    /// the channel [`CHANGES`](crate::CHANGES).
+    #[must_use]
+    pub fn connection(&self) -> DatabaseConnection {
+        self.repository.0.connection.clone()
+    }
+
+    /// Whether the schema has every table and column that this adapter knows: one statement a table, which reads no rows.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`](iam_storage::StorageError::Corrupt) when something is missing.
+    pub async fn check_schema(&self) -> Result<()> {
+        check(&self.repository.0.connection).await
+    }
+
+    /// Closes the pool: waits for what is under way, and refuses what comes after.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+#[async_trait]
+impl Storage for PostgresStorage {
+    fn reader(&self) -> &dyn Reader {
+        &self.repository
+    }
+
+    async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
+        Ok(Box::new(begin(&self.repository.0, target, context).await?))
+    }
+
+    fn nav_trail(&self) -> &dyn NavTrail {
+        &self.repository
+    }
+
+    fn effective_view_permissions(&self) -> &dyn EffectiveViewPermissions {
+        &self.repository
+    }
+
+    fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions {
+        &self.repository
+    }
+}
+
+#[async_trait]
+impl Health for PostgresStorage {
+    async fn ping(&self) -> Result<()> {
+        self.repository.execute(statement("SELECT 1", [])).await.map(drop)
+    }
+}
+
+impl PoolStats for PostgresStorage {
+    fn pool(&self) -> PoolUse {
+        PoolUse {
+            size: self.pool.size(),
+            idle: u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX),
+            max: self.pool.options().get_max_connections(),
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! What a unit of work touched, and what its commit derives from that. Adapters record; nobody can forget the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use iam_domain::{
+    ActorKind, AuditRecord, AuditRecordId, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, MenuItem,
+    Module, ModuleId, SubMenuItem, Timestamp, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission, ViewState,
+};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::{CellPlan, SetPlan, StorageError, Target};
+
+/// Who makes a change, and under which circumstances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeContext {
+    /// What kind of actor.
+    pub actor_kind: ActorKind,
+    /// Who, if it is a person.
+    pub user_id: Option<UserId>,
+    /// Whether it is done by right of being a super admin.
+    pub super_admin: bool,
+    /// The request that it came with.
+    pub request_id: Option<String>,
+}
+
+impl ChangeContext {
+    /// A command of the operator's.
+    #[must_use]
+    pub const fn command_line() -> Self {
+        Self { actor_kind: ActorKind::CommandLine, user_id: None, super_admin: false, request_id: None }
+    }
+
+    /// A person.
+    #[must_use]
+    pub const fn user(user_id: UserId) -> Self {
+        Self { actor_kind: ActorKind::User, user_id: Some(user_id), super_admin: false, request_id: None }
+    }
+
+    fn metadata(&self) -> Option<Value> {
+        let mut metadata = Map::new();
+        if let Some(request_id) = &self.request_id {
+            metadata.insert("requestId".to_owned(), Value::from(request_id.as_str()));
+        }
+        if self.super_admin {
+            metadata.insert("superAdmin".to_owned(), Value::Bool(true));
+        }
+        (!metadata.is_empty()).then_some(Value::Object(metadata))
+    }
+}
+
+/// Whose effective rows a change can have made wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Affected {
+    /// Nobody's.
+    #[default]
+    Nobody,
+    /// These users', and those of all who hold these levels, in the company of the unit of work.
+    Some {
+        /// Users.
+        users: BTreeSet<UserId>,
+        /// Levels.
+        levels: BTreeSet<UserLevelId>,
+    },
+    /// Everybody's in the company of the unit of work; for a catalog change: in every company, whose rows the raised
+    /// version of the catalog outdates.
+    All,
+}
+
+impl Affected {
+    fn merge(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::All, _) | (_, Self::Nobody) => {}
+            (Self::Some { users, levels }, Self::Some { users: more_users, levels: more_levels }) => {
+                users.extend(more_users);
+                levels.extend(more_levels);
+            }
+            (_, other) => *self = other,
+        }
+    }
+
+    fn user(user: UserId) -> Self {
+        Self::Some { users: [user].into(), levels: BTreeSet::new() }
+    }
+
+    fn level(level: UserLevelId) -> Self {
+        Self::Some { users: BTreeSet::new(), levels: [level].into() }
+    }
+}
+
+/// What a commit adds to the change itself.
+#[derive(Debug, Clone)]
+pub struct Derived {
+    /// The audit records.
+    pub records: Vec<AuditRecord>,
+    /// Whose effective rows to drop.
+    pub affected: Affected,
+    /// Whether other processes must hear of it: a decision or a menu can differ from before.
+    pub notify: bool,
+}
+
+struct Entry {
+    action: &'static str,
+    entity_type: EntityType,
+    entity_id: Uuid,
+    changes: Value,
+}
+
+/// Collects what a unit of work touched. Adapters call it after each mutation that succeeded.
+pub struct Recorder {
+    target: Target,
+    context: ChangeContext,
+    now: Timestamp,
+    entries: Vec<Entry>,
+    appended: Vec<AuditRecord>,
+    affected: Affected,
+    notify: bool,
+    failed: bool,
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder").field("target", &self.target).field("entries", &self.entries.len()).finish()
+    }
+}
+
+impl Recorder {
+    /// Begins to record a unit of work that got its lock at `now`.
+    #[must_use]
+    pub const fn new(target: Target, context: ChangeContext, now: Timestamp) -> Self {
+        Self {
+            target,
+            context,
+            now,
+            entries: Vec::new(),
+            appended: Vec::new(),
+            affected: Affected::Nobody,
+            notify: false,
+            failed: false,
+        }
+    }
+
+    /// What the unit of work was begun for.
+    #[must_use]
+    pub const fn target(&self) -> Target {
+        self.target
+    }
+
+    /// The time that everything in the unit of work bears.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Whether there is nothing to commit.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.appended.is_empty()
+    }
+
+    /// Says that a mutation is about to touch `target`. Until [`Self::done`] the unit counts as failed, so that whatever
+    /// interrupts the mutation spoils the unit.
+    ///
+    /// # Errors
+    ///
+    /// `Misuse` when the unit was begun for something else, or an earlier mutation failed.
+    pub fn touch(&mut self, target: Target) -> Result<(), StorageError> {
+        self.check()?;
+        self.failed = true;
+        if target != self.target {
+            return Err(StorageError::Misuse("it was begun for something else"));
+        }
+        Ok(())
+    }
+
+    /// Says that the mutation which [`Self::touch`] announced succeeded.
+    pub const fn done(&mut self) {
+        self.failed = false;
+    }
+
+    /// Whether the unit may still be used.
+    ///
+    /// # Errors
+    ///
+    /// `Misuse` when an earlier mutation failed.
+    pub const fn check(&self) -> Result<(), StorageError> {
+        if self.failed { Err(StorageError::Misuse("an earlier operation failed")) } else { Ok(()) }
+    }
+
+    /// What the commit adds.
+    #[must_use]
+    pub fn finish(self) -> Derived {
+        let metadata = self.context.metadata();
+        let derived = self.entries.into_iter().zip(0..).map(|(entry, sequence)| AuditRecord {
+            id: AuditRecordId::generate_nth(self.now, sequence),
+            company_id: self.target.company(),
+            user_id: self.context.user_id,
+            actor_kind: self.context.actor_kind,
+            action: entry.action.to_owned(),
+            entity_type: entry.entity_type,
+            entity_id: entry.entity_id,
+            changes: Some(entry.changes),
+            metadata: metadata.clone(),
+            timestamp: self.now,
+        });
+        Derived { records: derived.chain(self.appended).collect(), affected: self.affected, notify: self.notify }
+    }
+
+    fn record(&mut self, action: &'static str, entity_type: EntityType, entity_id: Uuid, changes: Value) {
+        self.entries.push(Entry { action, entity_type, entity_id, changes });
+    }
+
+    /// A decision or a menu can differ from before; `affected` says whose effective rows.
+    fn decides(&mut self, affected: Affected) {
+        self.notify = true;
+        self.affected.merge(affected);
+    }
+
+    /// A record that is not derived from a change.
+    pub fn appended(&mut self, record: AuditRecord) {
+        self.appended.push(record);
+    }
+
+    /// A company was provisioned.
+    pub fn provisioned(&mut self, company: CompanyId) {
+        self.record("company.provisioned", EntityType::Company, company.as_uuid(), json!({}));
+    }
+
+    /// A level was made. Nobody holds it yet, so no decision changes.
+    pub fn user_level_created(&mut self, after: &UserLevel) {
+        self.record("user_level.created", EntityType::UserLevel, after.id.as_uuid(), created(after));
+    }
+
+    /// A level was renamed or described anew. Its id stays, so no decision changes.
+    pub fn user_level_updated(&mut self, before: &UserLevel, after: &UserLevel) {
+        self.record("user_level.updated", EntityType::UserLevel, after.id.as_uuid(), updated(before, after));
+    }
+
+    /// A level was removed. Nobody held it, but what is cached by level must go.
+    pub fn user_level_deleted(&mut self, before: &UserLevel) {
+        self.record("user_level.deleted", EntityType::UserLevel, before.id.as_uuid(), deleted(before));
+        self.decides(Affected::level(before.id));
+    }
+
+    /// Cells of a level's view matrix changed; `there` is how the matrix was.
+    pub fn view_permissions_updated(
+        &mut self,
+        level: UserLevelId,
+        there: &[ViewPermission],
+        plan: &CellPlan<ViewPermission>,
+    ) {
+        let mut after: BTreeMap<ViewId, ViewState> = there.iter().map(|cell| (cell.view_id, cell.state)).collect();
+        for cell in &plan.remove {
+            after.remove(&cell.view_id);
+        }
+        after.extend(plan.insert.iter().chain(&plan.update).map(|cell| (cell.view_id, cell.state)));
+        let count = |state| after.values().filter(|other| **other == state).count();
+        let counts = json!({
+            "allow": count(ViewState::Allow), "deny": count(ViewState::Deny), "inherit": count(ViewState::Inherit),
+        });
+        let cell = |cell: &ViewPermission| {
+            (cell.view_id.to_string(), json!({ "state": cell.state, "modifiable": cell.modifiable }))
+        };
+        self.matrix_updated("permissions.views_updated", level, counts, there, plan, cell);
+    }
+
+    /// Cells of a level's feature matrix changed; `there` is how the matrix was.
+    pub fn feature_permissions_updated(
+        &mut self,
+        level: UserLevelId,
+        there: &[FeaturePermission],
+        plan: &CellPlan<FeaturePermission>,
+    ) {
+        let key = |cell: &FeaturePermission| (cell.feature_id, cell.action.clone());
+        let mut after: BTreeMap<_, bool> = there.iter().map(|cell| (key(cell), cell.value)).collect();
+        for cell in &plan.remove {
+            after.remove(&key(cell));
+        }
+        after.extend(plan.insert.iter().chain(&plan.update).map(|cell| (key(cell), cell.value)));
+        let allow = after.values().filter(|value| **value).count();
+        let counts = json!({ "allow": allow, "deny": after.len() - allow });
+        let cell = |cell: &FeaturePermission| {
+            (
+                format!("{}/{}", cell.feature_id, cell.action),
+                json!({ "value": cell.value, "scope": cell.scope, "modifiable": cell.modifiable }),
+            )
+        };
+        self.matrix_updated("permissions.features_updated", level, counts, there, plan, cell);
+    }
+
+    fn matrix_updated<C: crate::Cell>(
+        &mut self,
+        action: &'static str,
+        level: UserLevelId,
+        counts: Value,
+        there: &[C],
+        plan: &CellPlan<C>,
+        describe: impl Fn(&C) -> (String, Value),
+    ) {
+        if plan.remove.is_empty() && plan.insert.is_empty() && plan.update.is_empty() {
+            return;
+        }
+        let replaced: BTreeSet<_> = plan.update.iter().map(crate::Cell::key).collect();
+        let before: Map<_, _> = plan
+            .remove
+            .iter()
+            .chain(there.iter().filter(|cell| replaced.contains(&cell.key())))
+            .map(&describe)
+            .collect();
+        let after: Map<_, _> = plan.insert.iter().chain(&plan.update).map(&describe).collect();
+        let changes = json!({ "counts": counts, "before": before, "after": after });
+        self.record(action, EntityType::Permission, level.as_uuid(), changes);
+        self.decides(Affected::level(level));
+    }
+
+    /// A user's levels changed; `there` is what the user held.
+    pub fn assignments_updated(&mut self, user: UserId, there: &[UserLevelId], plan: &SetPlan<UserLevelId>) {
+        if plan.is_empty() {
+            return;
+        }
+        let before: BTreeSet<_> = there.iter().copied().collect();
+        let mut after = before.clone();
+        after.retain(|level| !plan.removed.contains(level));
+        after.extend(&plan.added);
+        let changes = json!({ "before": before, "after": after, "added": plan.added, "removed": plan.removed });
+        self.record("assignment.user_levels_updated", EntityType::Assignment, user.as_uuid(), changes);
+        self.decides(Affected::user(user));
+    }
+
+    /// A company's modules changed.
+    pub fn company_modules_updated(&mut self, company: CompanyId, plan: &SetPlan<ModuleId>) {
+        self.set_updated("company.modules_updated", EntityType::Company, company.as_uuid(), plan, true);
+    }
+
+    /// A module was switched on or off for a company.
+    pub fn company_module_switched(&mut self, company: CompanyId, module: ModuleId, before: bool, after: bool) {
+        if before == after {
+            return;
+        }
+        let changes = json!({
+            "moduleId": module, "before": { "enabled": before }, "after": { "enabled": after },
+        });
+        self.record("company.module_updated", EntityType::Company, company.as_uuid(), changes);
+        self.decides(Affected::All);
+    }
+
+    /// A feature's views changed. They are for people who administer; no decision changes.
+    pub fn feature_views_updated(&mut self, feature: FeatureId, plan: &SetPlan<ViewId>) {
+        self.set_updated("feature.views_updated", EntityType::Feature, feature.as_uuid(), plan, false);
+    }
+
+    /// A module's views changed.
+    pub fn module_views_updated(&mut self, module: ModuleId, plan: &SetPlan<ViewId>) {
+        self.set_updated("module.views_updated", EntityType::Module, module.as_uuid(), plan, true);
+    }
+
+    /// A module's features changed.
+    pub fn module_features_updated(&mut self, module: ModuleId, plan: &SetPlan<FeatureId>) {
+        self.set_updated("module.features_updated", EntityType::Module, module.as_uuid(), plan, true);
+    }
+
+    fn set_updated<T: Ord + Copy + Serialize>(
+        &mut self,
+        action: &'static str,
+        entity_type: EntityType,
+        id: Uuid,
+        plan: &SetPlan<T>,
+        decides: bool,
+    ) {
+        if plan.is_empty() {
+            return;
+        }
+        self.record(action, entity_type, id, json!({ "added": plan.added, "removed": plan.removed }));
+        if decides {
+            self.decides(Affected::All);
+        }
+    }
+}
+
+/// What happened to a whole thing: made, changed, removed.
+macro_rules! life_cycle {
+    ($($(#[doc = $doc:literal])+ $entity:ident ($kind:expr): $created:ident $created_word:literal, $updated:ident $updated_word:literal, $deleted:ident $deleted_word:literal, affects $affected:expr;)+) => {
+        impl Recorder {$(
+            $(#[doc = $doc])+
+            #[doc = "was made."]
+            pub fn $created(&mut self, after: &$entity) {
+                self.record($created_word, $kind, after.id.as_uuid(), created(after));
+                self.decides($affected);
+            }
+
+            $(#[doc = $doc])+
+            #[doc = "was changed."]
+            pub fn $updated(&mut self, before: &$entity, after: &$entity) {
+                self.record($updated_word, $kind, after.id.as_uuid(), updated(before, after));
+                self.decides($affected);
+            }
+
+            $(#[doc = $doc])+
+            #[doc = "was removed."]
+            pub fn $deleted(&mut self, before: &$entity) {
+                self.record($deleted_word, $kind, before.id.as_uuid(), deleted(before));
+                self.decides($affected);
+            }
+        )+}
+    };
+}
+
+life_cycle! {
+    /// A view
+    View (EntityType::View): view_created "view.created", view_updated "view.updated", view_deleted "view.deleted", affects Affected::All;
+    /// A module
+    Module (EntityType::Module): module_created "module.created", module_updated "module.updated", module_deleted "module.deleted", affects Affected::All;
+    /// A feature
+    Feature (EntityType::Feature): feature_created "feature.created", feature_updated "feature.updated", feature_deleted "feature.deleted", affects Affected::All;
+    /// A menu item
+    MenuItem (EntityType::Menu): menu_item_created "menu.created", menu_item_updated "menu.updated", menu_item_deleted "menu.deleted", affects Affected::Nobody;
+    /// A sub-item of the menu
+    SubMenuItem (EntityType::Menu): sub_menu_item_created "sub_menu.created", sub_menu_item_updated "sub_menu.updated", sub_menu_item_deleted "sub_menu.deleted", affects Affected::Nobody;
+}
+
+/// A thing as JSON. Entities always serialize; were one not to, the record would say so rather than be lost.
+fn value(entity: &impl Serialize) -> Value {
+    serde_json::to_value(entity).unwrap_or_else(|error| json!({ "unserializable": error.to_string() }))
+}
+
+fn created(after: &impl Serialize) -> Value {
+    json!({ "after": value(after) })
+}
+
+fn deleted(before: &impl Serialize) -> Value {
+    json!({ "before": value(before) })
+}
+
+/// Only what differs, and not the time of the change, which the record itself bears.
+fn updated(before: &impl Serialize, after: &impl Serialize) -> Value {
+    let (Value::Object(mut before), Value::Object(mut after)) = (value(before), value(after)) else {
+        return Value::Null;
+    };
+    before.remove("updatedAt");
+    after.remove("updatedAt");
+    let same: Vec<String> =
+        before.iter().filter(|(key, old)| after.get(*key) == Some(old)).map(|(key, _)| key.clone()).collect();
+    for key in same {
+        before.remove(&key);
+        after.remove(&key);
+    }
+    json!({ "before": before, "after": after })
+}

@@ -1,0 +1,92 @@
+//! Who holds which level.
+
+use std::sync::Arc;
+
+use iam_domain::{Assignment, EntityType, UserLevel, UserLevelId};
+
+use super::fixtures::{
+    ascending, assert_unknown, at, change, given, given_all, holding, keys, level, some_company, some_user, versions,
+};
+use crate::Storage;
+
+/// A user's levels come by the bytes of their names, and a level's users by id.
+pub async fn levels_held_come_by_name_and_holders_by_id(storage: Arc<dyn Storage>) {
+    let (company, user) = (some_company(), some_user());
+    let levels = ["a", "ä", "B"].map(|text| level(company, text));
+    given_all(&storage, &levels).await;
+    given_all(&storage, &levels.each_ref().map(|level| holding(user, level))).await;
+    let held = storage.reader().assignments().get_user_levels(company, user).await.unwrap();
+    assert_eq!(held, [2, 0, 1].map(|n| levels[n].clone()));
+
+    let (admin, users) = (level(company, "Admin"), ascending!(UserId, 4));
+    given(&storage, &[&admin]).await;
+    given_all(&storage, &[2, 0, 3, 1].map(|n| holding(users[n], &admin))).await;
+    assert_eq!(storage.reader().assignments().get_users(company, admin.id).await.unwrap(), users);
+}
+
+/// Users and levels that nobody knows hold and are held by nobody.
+pub async fn unknown_users_hold_nothing(storage: Arc<dyn Storage>) {
+    let assignments = storage.reader().assignments();
+    assert_eq!(assignments.get_user_levels(some_company(), some_user()).await.unwrap(), []);
+    assert_eq!(assignments.get_users(some_company(), UserLevelId::generate(at(0))).await.unwrap(), []);
+}
+
+/// A user who belongs to two companies holds in each only what that one gave, and each changes only its own.
+pub async fn one_user_in_two_companies_stays_apart(storage: Arc<dyn Storage>) {
+    let (mine, theirs, user) = (some_company(), some_company(), some_user());
+    let (my_admin, my_member) = (level(mine, "Admin"), level(mine, "Member"));
+    let their_admin = level(theirs, "Admin");
+    given(&storage, &[&my_admin, &my_member, &holding(user, &my_admin)]).await;
+    given(&storage, &[&their_admin, &holding(user, &their_admin)]).await;
+    let held = async |company| {
+        let levels = storage.reader().assignments().get_user_levels(company, user).await.unwrap();
+        keys(&levels, |level| level.id)
+    };
+    let replace = async |levels: &[UserLevelId]| change!(storage, mine, tx => tx.assignments_mut().replace_for_user(mine, user, levels, None));
+    assert_eq!((held(mine).await, held(theirs).await), (vec![my_admin.id], vec![their_admin.id]));
+    replace(&[my_member.id]).await.unwrap();
+    assert_eq!((held(mine).await, held(theirs).await), (vec![my_member.id], vec![their_admin.id]));
+    assert!(!change!(storage, mine, tx => tx.assignments_mut().remove(mine, user, their_admin.id)).unwrap());
+    assert_unknown(replace(&[my_admin.id, their_admin.id]).await, EntityType::UserLevel, [their_admin.id.as_uuid()]);
+    replace(&[]).await.unwrap();
+    assert_eq!((held(mine).await, held(theirs).await), (vec![], vec![their_admin.id]));
+}
+
+/// A company neither sees nor gives another's levels.
+pub async fn levels_of_another_company_cannot_be_given(storage: Arc<dyn Storage>) {
+    let (mine, theirs, user, holder) = (some_company(), some_company(), some_user(), some_user());
+    let foreign = level(theirs, "Admin");
+    given(&storage, &[&foreign, &holding(holder, &foreign)]).await;
+    assert_eq!(storage.reader().assignments().get_users(mine, foreign.id).await.unwrap(), []);
+    assert_eq!(storage.reader().assignments().get_user_levels(mine, holder).await.unwrap(), []);
+
+    let posing = UserLevel { company_id: mine, ..foreign.clone() };
+    let outcome = change!(storage, mine, tx => tx.assignments_mut().add(&holding(user, &posing)));
+    assert_unknown(outcome, EntityType::UserLevel, [foreign.id.as_uuid()]);
+    assert_eq!(storage.reader().assignments().get_users(theirs, foreign.id).await.unwrap(), [holder]);
+}
+
+/// Levels that were held stay as they were given, whoever replaces them: that is no change.
+pub async fn levels_that_were_held_stay_as_they_were_given(storage: Arc<dyn Storage>) {
+    let (company, user, giver) = (some_company(), some_user(), some_user());
+    let admin = level(company, "Admin");
+    let assignment = Assignment { assigned_by: Some(giver), ..holding(user, &admin) };
+    given(&storage, &[&admin, &assignment]).await;
+    let before = versions(&storage, Some(company)).await;
+    let again = Assignment { assigned_by: None, created_at: at(99), ..assignment };
+    assert!(!change!(storage, company, tx => tx.assignments_mut().add(&again)).unwrap());
+    let other = Some(some_user());
+    change!(storage, company, tx => tx.assignments_mut().replace_for_user(company, user, &[admin.id], other)).unwrap();
+    assert_eq!(versions(&storage, Some(company)).await, before);
+}
+
+/// A level is held by one user without being held by another.
+pub async fn holders_of_one_level_stay_apart(storage: Arc<dyn Storage>) {
+    let (company, one, other) = (some_company(), some_user(), some_user());
+    let admin = level(company, "Admin");
+    given(&storage, &[&admin, &holding(one, &admin), &holding(other, &admin)]).await;
+    assert!(change!(storage, company, tx => tx.assignments_mut().remove(company, one, admin.id)).unwrap());
+    assert_eq!(storage.reader().assignments().get_users(company, admin.id).await.unwrap(), [other]);
+    assert_eq!(storage.reader().assignments().get_user_levels(company, other).await.unwrap(), [admin]);
+    assert_eq!(storage.reader().assignments().get_user_levels(company, one).await.unwrap(), []);
+}

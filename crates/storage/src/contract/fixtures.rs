@@ -1,0 +1,551 @@
+//! Small builders, and the rules that every change must keep whatever it is about.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use iam_domain::{
+    Action, Assignment, AuditRecord, CompanyId, Description, EntityType, Feature, FeatureId, FeatureKey,
+    FeaturePermission, FeaturePermissionId, Label, MenuItem, MenuItemId, Module, ModuleCode, ModuleId, Name, Priority,
+    Scope, SubMenuItem, SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId,
+    ViewPermission, ViewPermissionId, ViewState, ViewUrl,
+};
+use tokio::sync::Barrier;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::{AuditFilter, ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork};
+
+// Texts, times and ids
+
+/// A fixed time, `n` microseconds on.
+pub(super) fn at(n: i64) -> Timestamp {
+    Timestamp::from_micros(1_700_000_000_000_000 + n).unwrap()
+}
+
+/// A text that no other case uses, beginning with `word`.
+pub(super) fn unique(word: &str) -> String {
+    format!("{word}-{}", Uuid::new_v4().simple())
+}
+
+/// A company that nobody knows yet.
+pub(super) fn some_company() -> CompanyId {
+    CompanyId::generate(at(0))
+}
+
+/// A user whom nobody knows yet.
+pub(super) fn some_user() -> UserId {
+    UserId::generate(at(0))
+}
+
+/// A name.
+pub(super) fn name(text: impl Into<String>) -> Name {
+    Name::parse(text).unwrap()
+}
+
+/// An action.
+pub(super) fn action(text: impl Into<String>) -> Action {
+    Action::parse(text).unwrap()
+}
+
+/// The nth id of a kind, so that ids ascend as they are made.
+macro_rules! ascending {
+    ($id:ident, $count:expr) => {{
+        let count: u16 = $count;
+        (0..count).map(|n| iam_domain::$id::generate_nth($crate::contract::fixtures::at(0), n)).collect::<Vec<_>>()
+    }};
+}
+pub(super) use ascending;
+
+// Entities
+
+/// A view at a url of its own.
+pub(super) fn some_view() -> View {
+    view_at(unique("/view"))
+}
+
+/// A view at this url.
+pub(super) fn view_at(url: impl Into<String>) -> View {
+    View {
+        id: ViewId::generate(at(0)),
+        name: name("View"),
+        url: ViewUrl::parse(url).unwrap(),
+        category: None,
+        description: None,
+        icon: None,
+        requires_auth: true,
+        created_at: at(1),
+        updated_at: at(2),
+    }
+}
+
+/// A module with a code and a name of its own.
+pub(super) fn some_module() -> Module {
+    module_named(unique("Module"))
+}
+
+/// A module with this name and a code of its own.
+pub(super) fn module_named(text: impl Into<String>) -> Module {
+    Module {
+        id: ModuleId::generate(at(0)),
+        code: ModuleCode::parse(unique("code")).unwrap(),
+        name: name(text),
+        description: None,
+        icon: None,
+        enabled: true,
+        priority: Priority::Standard,
+        created_at: at(1),
+        updated_at: at(2),
+    }
+}
+
+/// A feature with a key of its own.
+pub(super) fn some_feature() -> Feature {
+    feature_with_key(unique("feature"))
+}
+
+/// A feature with this key.
+pub(super) fn feature_with_key(key: impl Into<String>) -> Feature {
+    Feature { key: Some(FeatureKey::parse(key).unwrap()), ..feature_without_key() }
+}
+
+/// A feature without a key.
+pub(super) fn feature_without_key() -> Feature {
+    Feature {
+        id: FeatureId::generate(at(0)),
+        key: None,
+        name: name("Feature"),
+        description: None,
+        resource_type: None,
+        actions: None,
+        category: None,
+        enabled: true,
+        created_at: at(1),
+        updated_at: at(2),
+    }
+}
+
+/// A level with this name.
+pub(super) fn level(company: CompanyId, text: impl Into<String>) -> UserLevel {
+    UserLevel {
+        id: UserLevelId::generate(at(0)),
+        company_id: company,
+        name: name(text),
+        description: Description::parse("").unwrap(),
+        is_default: false,
+        created_at: at(1),
+        updated_at: at(2),
+    }
+}
+
+/// What a level says about a view.
+pub(super) fn view_cell(level: &UserLevel, view: ViewId, state: ViewState) -> ViewPermission {
+    ViewPermission {
+        id: ViewPermissionId::generate(at(0)),
+        company_id: level.company_id,
+        user_level_id: level.id,
+        view_id: view,
+        state,
+        modifiable: true,
+        created_at: at(1),
+        updated_at: at(2),
+    }
+}
+
+/// That a level allows an action in the whole company.
+pub(super) fn feature_cell(level: &UserLevel, feature: FeatureId, text: impl Into<String>) -> FeaturePermission {
+    FeaturePermission {
+        id: FeaturePermissionId::generate(at(0)),
+        company_id: level.company_id,
+        user_level_id: level.id,
+        feature_id: feature,
+        action: action(text),
+        value: true,
+        scope: Scope::Company,
+        modifiable: true,
+        created_at: at(1),
+        updated_at: at(2),
+    }
+}
+
+/// That a user holds a level.
+pub(super) fn holding(user: UserId, level: &UserLevel) -> Assignment {
+    Assignment {
+        user_id: user,
+        user_level_id: level.id,
+        company_id: level.company_id,
+        assigned_by: None,
+        created_at: at(1),
+    }
+}
+
+/// A menu item.
+pub(super) fn menu_item(owner: Option<CompanyId>, label: impl Into<String>) -> MenuItem {
+    MenuItem {
+        id: MenuItemId::generate(at(0)),
+        company_id: owner,
+        label: Label::parse(label).unwrap(),
+        icon: None,
+        priority: Priority::Standard,
+        required_permissions: None,
+        sort_order: 0,
+        view_id: None,
+        feature_id: None,
+        is_entrypoint: true,
+        created_at: at(1),
+        updated_at: at(2),
+    }
+}
+
+/// A sub-item.
+pub(super) fn sub_item(item: &MenuItem, label: impl Into<String>) -> SubMenuItem {
+    SubMenuItem {
+        id: SubMenuItemId::generate(at(0)),
+        menu_item_id: item.id,
+        label: Label::parse(label).unwrap(),
+        view_id: None,
+        feature_id: None,
+        icon: None,
+        sort_order: 0,
+        enabled: true,
+        created_at: at(1),
+        updated_at: at(2),
+    }
+}
+
+// What is there before a case begins
+
+/// Something that a case takes for granted.
+#[async_trait]
+pub(super) trait Given: Sync {
+    /// What a unit of work must be begun for.
+    fn target(&self) -> Target;
+    /// Stores it.
+    async fn store(&self, tx: &mut dyn UnitOfWork) -> Result<()>;
+}
+
+/// An owner and a sub-item below one of the owner's items.
+pub(super) struct Below<'a>(pub(super) Option<CompanyId>, pub(super) &'a SubMenuItem);
+
+macro_rules! given {
+    ($($entity:ty: $target:expr, $accessor:ident.$operation:ident;)+) => {$(
+        #[async_trait]
+        impl Given for $entity {
+            fn target(&self) -> Target {
+                let target: fn(&Self) -> Target = $target;
+                target(self)
+            }
+
+            async fn store(&self, tx: &mut dyn UnitOfWork) -> Result<()> {
+                tx.$accessor().$operation(self).await.map(drop)
+            }
+        }
+    )+};
+}
+
+given! {
+    View: |_| Target::Catalog, views_mut.create;
+    Module: |_| Target::Catalog, modules_mut.create;
+    Feature: |_| Target::Catalog, features_mut.create;
+    UserLevel: |level| Target::Company(level.company_id), user_levels_mut.create;
+    ViewPermission: |cell| Target::Company(cell.company_id), view_permissions_mut.upsert;
+    FeaturePermission: |cell| Target::Company(cell.company_id), feature_permissions_mut.upsert;
+    Assignment: |assignment| Target::Company(assignment.company_id), assignments_mut.add;
+    MenuItem: |item| Target::of_menu(item.company_id), menu_items_mut.create;
+}
+
+#[async_trait]
+impl Given for Below<'_> {
+    fn target(&self) -> Target {
+        Target::of_menu(self.0)
+    }
+
+    async fn store(&self, tx: &mut dyn UnitOfWork) -> Result<()> {
+        tx.sub_menu_items_mut().create(self.0, self.1).await
+    }
+}
+
+/// Stores things in this order. Neighbours of one target share a unit of work.
+pub(super) async fn given(storage: &Arc<dyn Storage>, things: &[&dyn Given]) {
+    for neighbours in things.chunk_by(|one, other| one.target() == other.target()) {
+        let mut tx = begin(storage, neighbours[0].target()).await;
+        for thing in neighbours {
+            thing.store(tx.as_mut()).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    }
+}
+
+/// Stores things of one kind in this order.
+pub(super) async fn given_all<G: Given>(storage: &Arc<dyn Storage>, things: &[G]) {
+    let things: Vec<&dyn Given> = things.iter().map(|thing| thing as &dyn Given).collect();
+    given(storage, &things).await;
+}
+
+// Changes
+
+/// What a change can be about.
+pub(super) trait About {
+    /// The target.
+    fn target(self) -> Target;
+}
+
+impl About for Target {
+    fn target(self) -> Target {
+        self
+    }
+}
+
+impl About for CompanyId {
+    fn target(self) -> Target {
+        Target::Company(self)
+    }
+}
+
+/// Begins a unit of work, however long others hold its locks.
+pub(super) async fn begin(storage: &Arc<dyn Storage>, about: impl About) -> Box<dyn UnitOfWork> {
+    begin_as(storage, about, ChangeContext::command_line()).await
+}
+
+/// Begins a unit of work in a context, however long others hold its locks.
+pub(super) async fn begin_as(
+    storage: &Arc<dyn Storage>,
+    about: impl About,
+    context: ChangeContext,
+) -> Box<dyn UnitOfWork> {
+    let target = about.target();
+    loop {
+        match storage.begin(target, context.clone()).await {
+            Ok(tx) => return tx,
+            Err(StorageError::Unavailable { .. }) => tokio::task::yield_now().await,
+            Err(error) => panic!("a unit of work cannot begin: {error}"),
+        }
+    }
+}
+
+/// A unit of work during which nobody else changes anything, so that its traces can be checked.
+pub(super) struct Change {
+    storage: Arc<dyn Storage>,
+    target: Target,
+    before: (Versions, u64),
+    tx: Box<dyn UnitOfWork>,
+}
+
+impl Change {
+    pub(super) async fn begin(storage: &Arc<dyn Storage>, about: impl About) -> Self {
+        let target = about.target();
+        let before = traces(storage, target).await;
+        Self { storage: Arc::clone(storage), target, before, tx: begin(storage, target).await }
+    }
+
+    pub(super) fn tx(&mut self) -> &mut dyn UnitOfWork {
+        self.tx.as_mut()
+    }
+
+    /// Commits when all went well. Otherwise checks that the unit is spoilt and has left nothing.
+    pub(super) async fn end<T>(mut self, outcome: Result<T>) -> Result<T> {
+        if outcome.is_err() {
+            assert_spoilt(self.target, self.tx.as_mut()).await;
+            assert_misuse(self.tx.commit().await);
+            assert_eq!(traces(&self.storage, self.target).await, self.before, "a change that failed left traces");
+            return outcome;
+        }
+        let versions =
+            self.tx.commit().await.expect("what succeeded can be committed when nobody else changes anything");
+        let (after, records) = traces(&self.storage, self.target).await;
+        assert_eq!(after, versions, "the commit answers the versions that its change is part of");
+        let raised = raised(self.target, self.before.0);
+        if records == self.before.1 {
+            assert_eq!(after, self.before.0, "a version was raised without a record");
+        } else {
+            assert_eq!(after, raised, "a change raises the version of its target by one, and no other");
+        }
+        outcome
+    }
+}
+
+/// The versions after one more change of the target.
+pub(super) fn raised(target: Target, before: Versions) -> Versions {
+    match target {
+        Target::Catalog => Versions { catalog: before.catalog + 1, ..before },
+        Target::Company(_) => Versions { company: before.company + 1, ..before },
+    }
+}
+
+/// The versions of a target and how many audit records it has.
+pub(super) async fn traces(storage: &Arc<dyn Storage>, about: impl About) -> (Versions, u64) {
+    let company = about.target().company();
+    let records = storage.reader().audit_logs().count_for_company(company, &AuditFilter::default()).await.unwrap();
+    (versions(storage, company).await, records)
+}
+
+/// The current versions.
+pub(super) async fn versions(storage: &Arc<dyn Storage>, company: Option<CompanyId>) -> Versions {
+    storage.reader().company_states().versions(company).await.unwrap()
+}
+
+/// After a mutation that failed, every further one is refused, whatever it is about.
+pub(super) async fn assert_spoilt(target: Target, tx: &mut dyn UnitOfWork) {
+    match target {
+        Target::Catalog => assert_misuse(tx.views_mut().create(&some_view()).await),
+        Target::Company(company) => assert_misuse(tx.user_levels_mut().create(&level(company, unique("Level"))).await),
+    }
+}
+
+/// Does one thing in a unit of work of its own and commits it; checks what must hold for every change.
+macro_rules! change {
+    ($storage:expr, $about:expr, $tx:ident => $work:expr) => {{
+        let mut change = $crate::contract::fixtures::Change::begin(&$storage, $about).await;
+        let outcome = {
+            let $tx = change.tx();
+            ($work).await
+        };
+        change.end(outcome).await
+    }};
+}
+pub(super) use change;
+
+/// Does one thing in a unit of work of its own and commits it, while others change things too; tries again for as long
+/// as it loses races.
+macro_rules! insist {
+    ($storage:expr, $about:expr, $tx:ident => $work:expr) => {
+        loop {
+            let mut unit = $crate::contract::fixtures::begin(&$storage, $about).await;
+            let outcome = {
+                let $tx = unit.as_mut();
+                ($work).await
+            };
+            // Whoever could get in between gets the chance.
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+            let outcome = match outcome {
+                Ok(output) => unit.commit().await.map(|versions| (output, versions)),
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Err(error) if error.is_retryable() => tokio::task::yield_now().await,
+                outcome => break outcome,
+            }
+        }
+    };
+}
+pub(super) use insist;
+
+/// The records of a company (`None`: the platform) about an entity, oldest first.
+pub(super) async fn records_about(
+    storage: &Arc<dyn Storage>,
+    company: Option<CompanyId>,
+    entity_type: EntityType,
+    entity: Uuid,
+) -> Vec<AuditRecord> {
+    let mut records = storage.reader().audit_logs().list_for_entity(company, entity_type, entity, 1000).await.unwrap();
+    records.reverse();
+    records
+}
+
+// What came of it
+
+/// It was not there.
+pub(super) fn assert_not_found<T: Debug>(outcome: Result<T>) {
+    assert!(matches!(outcome, Err(StorageError::NotFound)), "expected not found, got {outcome:?}");
+}
+
+/// A rule forbids it.
+pub(super) fn assert_conflict<T: Debug>(outcome: Result<T>, rule: Constraint) {
+    match outcome {
+        Err(StorageError::Conflict { constraint }) => assert_eq!(constraint, rule),
+        other => panic!("expected a conflict with {rule:?}, got {other:?}"),
+    }
+}
+
+/// It refers to exactly these unknown things, named ascending.
+pub(super) fn assert_unknown<T: Debug>(outcome: Result<T>, kind: EntityType, unknown: impl IntoIterator<Item = Uuid>) {
+    let unknown: Vec<Uuid> = unknown.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    match outcome {
+        Err(StorageError::Unknown { entity, ids }) => assert_eq!((entity, ids), (kind, unknown)),
+        other => panic!("expected unknown {kind} {unknown:?}, got {other:?}"),
+    }
+}
+
+/// The unit of work cannot do it.
+pub(super) fn assert_misuse<T: Debug>(outcome: Result<T>) {
+    assert!(matches!(outcome, Err(StorageError::Misuse(_))), "expected misuse, got {outcome:?}");
+}
+
+/// It was computed from an old state.
+pub(super) fn assert_stale<T: Debug>(outcome: Result<T>) {
+    assert!(matches!(outcome, Err(StorageError::Stale)), "expected stale, got {outcome:?}");
+}
+
+/// Those of a list that the case made, in the order of the list.
+pub(super) fn only<T, K: PartialEq>(list: Vec<T>, mine: &[K], key: impl Fn(&T) -> K) -> Vec<K> {
+    list.iter().map(key).filter(|key| mine.contains(key)).collect()
+}
+
+/// The keys of a list, in its order.
+pub(super) fn keys<T, K>(list: &[T], key: impl Fn(&T) -> K) -> Vec<K> {
+    list.iter().map(key).collect()
+}
+
+// Things that happen at once
+
+/// How many readers look on while something is written.
+const READERS: usize = 3;
+
+/// Runs `write` while readers repeat `read`; ends when `write` does. Every reader has read before the writing begins.
+pub(super) async fn while_reading<R: Future<Output = ()> + Send>(
+    write: impl Future<Output = ()> + Send + 'static,
+    read: impl Fn() -> R + Clone + Send + 'static,
+) {
+    let ready = Arc::new(Barrier::new(READERS + 1));
+    let begun = Arc::clone(&ready);
+    let writer = tokio::spawn(async move {
+        begun.wait().await;
+        write.await;
+    });
+    let readers: Vec<_> = (0..READERS)
+        .map(|_| {
+            let (read, ready, writer) = (read.clone(), Arc::clone(&ready), writer.abort_handle());
+            tokio::spawn(async move {
+                read().await;
+                ready.wait().await;
+                while !writer.is_finished() {
+                    read().await;
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    all(readers).await;
+    writer.await.unwrap();
+}
+
+/// Waits for tasks; the first panic is the case's.
+pub(super) async fn all<T>(tasks: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
+    let mut outcomes = Vec::new();
+    for task in tasks {
+        outcomes.push(task.await.unwrap());
+    }
+    outcomes
+}
+
+/// Runs two things at once, begun together.
+pub(super) async fn at_once<A: Send + 'static, B: Send + 'static>(
+    one: impl Future<Output = A> + Send + 'static,
+    other: impl Future<Output = B> + Send + 'static,
+) -> (A, B) {
+    let together = Arc::new(Barrier::new(2));
+    let (first, second) = (Arc::clone(&together), together);
+    let one = tokio::spawn(async move {
+        first.wait().await;
+        one.await
+    });
+    let other = tokio::spawn(async move {
+        second.wait().await;
+        other.await
+    });
+    (one.await.unwrap(), other.await.unwrap())
+}

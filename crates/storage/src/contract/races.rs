@@ -1,0 +1,274 @@
+//! Things that happen at once. Nothing here depends on who wins; what must never happen, never does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use iam_domain::{CompanyId, EntityType, MenuItem, UserLevel, UserLevelId, View, ViewId};
+use uuid::Uuid;
+
+use super::fixtures::{
+    Given, all, assert_conflict, assert_unknown, at_once, begin, given, holding, insist, level, menu_item, name,
+    raised, some_company, some_user, some_view, unique, versions, while_reading,
+};
+use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
+
+/// Holds one unit of work open while another is asked for; the other must not begin before the first is committed,
+/// and sees then what the first wrote.
+async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
+    async fn write(tx: &mut dyn UnitOfWork, target: Target) -> Uuid {
+        if let Some(company) = target.company() {
+            let made = level(company, unique("Level"));
+            made.store(tx).await.unwrap();
+            made.id.as_uuid()
+        } else {
+            let made = some_view();
+            made.store(tx).await.unwrap();
+            made.id.as_uuid()
+        }
+    }
+    async fn sees(tx: &dyn UnitOfWork, target: Target, id: Uuid) -> bool {
+        if let Some(company) = target.company() {
+            tx.user_levels().find_by_id(company, UserLevelId::from_uuid(id)).await.unwrap().is_some()
+        } else {
+            tx.views().find_by_id(ViewId::from_uuid(id)).await.unwrap().is_some()
+        }
+    }
+    let mut tx = begin(storage, first).await;
+    let committed = Arc::new(AtomicBool::new(false));
+    let (other, may_begin) = (Arc::clone(storage), Arc::clone(&committed));
+    let waiting = tokio::spawn(async move {
+        let tx = begin(&other, second).await;
+        assert!(may_begin.load(Ordering::SeqCst), "{second:?} began while {first:?} was under way");
+        tx
+    });
+    let id = write(tx.as_mut(), first).await;
+    // Time for the other to begin if nothing keeps it from that: so many reads, and turns of the scheduler.
+    for _ in 0..20 {
+        assert!(sees(&*tx, first, id).await);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "{second:?} began while {first:?} was under way");
+    }
+    committed.store(true, Ordering::SeqCst);
+    let before = tx.commit().await.unwrap();
+    let mut tx = waiting.await.unwrap();
+    assert!(sees(&*tx, first, id).await, "{second:?} does not see what {first:?} wrote");
+    write(tx.as_mut(), second).await;
+    let after = tx.commit().await.unwrap();
+    if first == second {
+        assert_eq!(after, raised(second, before));
+    }
+}
+
+/// Changes of one company are serial.
+pub async fn changes_of_one_company_are_serial(storage: Arc<dyn Storage>) {
+    let target = Target::Company(some_company());
+    waits_for(&storage, target, target).await;
+}
+
+/// Changes of the catalog are serial.
+pub async fn changes_of_the_catalog_are_serial(storage: Arc<dyn Storage>) {
+    waits_for(&storage, Target::Catalog, Target::Catalog).await;
+}
+
+/// A change of the catalog waits for that of a company, and the other way round.
+pub async fn catalog_and_company_changes_wait_for_each_other(storage: Arc<dyn Storage>) {
+    waits_for(&storage, Target::Catalog, Target::Company(some_company())).await;
+    waits_for(&storage, Target::Company(some_company()), Target::Catalog).await;
+}
+
+/// Two who make a level of one name at once: one does, the other hears of the conflict.
+pub async fn two_levels_of_one_name_at_once(storage: Arc<dyn Storage>) {
+    for _ in 0..5 {
+        let company = some_company();
+        let create = || {
+            let (storage, made) = (Arc::clone(&storage), level(company, "Admin"));
+            async move { insist!(storage, company, tx => tx.user_levels_mut().create(&made)) }
+        };
+        match at_once(create(), create()).await {
+            (Ok(_), lost) | (lost, Ok(_)) => assert_conflict(lost, Constraint::UserLevelName),
+            neither => panic!("nobody made the level: {neither:?}"),
+        }
+        assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap().len(), 1);
+    }
+}
+
+/// The same for keys of the catalog.
+pub async fn two_views_of_one_url_at_once(storage: Arc<dyn Storage>) {
+    for _ in 0..3 {
+        let url = some_view().url;
+        let create = || {
+            let (storage, made) = (Arc::clone(&storage), View { url: url.clone(), ..some_view() });
+            async move { insist!(storage, Target::Catalog, tx => tx.views_mut().create(&made)) }
+        };
+        match at_once(create(), create()).await {
+            (Ok(_), lost) | (lost, Ok(_)) => assert_conflict(lost, Constraint::ViewUrl),
+            neither => panic!("nobody made the view: {neither:?}"),
+        }
+    }
+}
+
+/// A level deleted while it is given: it is gone and nobody holds it, or it is held and stays.
+pub async fn a_level_deleted_while_it_is_given(storage: Arc<dyn Storage>) {
+    for round in 0..8 {
+        let (company, user) = (some_company(), some_user());
+        let contested = level(company, "Contested");
+        given(&storage, &[&contested]).await;
+        let (giver, deleter, id) = (Arc::clone(&storage), Arc::clone(&storage), contested.id);
+        let assignment = holding(user, &contested);
+        let give = async move { insist!(giver, company, tx => tx.assignments_mut().add(&assignment)) };
+        let delete = async move { insist!(deleter, company, tx => tx.user_levels_mut().delete(company, id)) };
+        let (given, deleted) = if round % 2 == 0 {
+            at_once(give, delete).await
+        } else {
+            let (deleted, given) = at_once(delete, give).await;
+            (given, deleted)
+        };
+        let there = storage.reader().user_levels().find_by_id(company, id).await.unwrap().is_some();
+        let held = storage.reader().assignments().get_users(company, id).await.unwrap().contains(&user);
+        if deleted.is_ok() {
+            assert_unknown(given, EntityType::UserLevel, [id.as_uuid()]);
+            assert_eq!((there, held), (false, false));
+        } else {
+            given.unwrap();
+            assert_conflict(deleted, Constraint::UserLevelAssigned);
+            assert_eq!((there, held), (true, true));
+        }
+    }
+}
+
+/// A view deleted while a menu item begins to use it: it is gone and unused, or used and stays.
+pub async fn a_view_deleted_while_a_menu_begins_to_use_it(storage: Arc<dyn Storage>) {
+    for _ in 0..4 {
+        let (company, view) = (some_company(), some_view());
+        given(&storage, &[&view]).await;
+        let item = menu_item(Some(company), "Item");
+        let item = MenuItem { view_id: Some(view.id), ..item };
+        let (user, deleter, id) = (Arc::clone(&storage), Arc::clone(&storage), view.id);
+        let (used, deleted) =
+            at_once(async move { insist!(user, company, tx => tx.menu_items_mut().create(&item)) }, async move {
+                insist!(deleter, Target::Catalog, tx => tx.views_mut().delete(id))
+            })
+            .await;
+        let there = storage.reader().views().find_by_id(id).await.unwrap().is_some();
+        let uses = storage.reader().menu_items().find_using_view(id).await.unwrap().len();
+        if deleted.is_ok() {
+            assert_unknown(used, EntityType::View, [id.as_uuid()]);
+            assert_eq!((there, uses), (false, 0));
+        } else {
+            used.unwrap();
+            assert_conflict(deleted, Constraint::ViewInMenu);
+            assert_eq!((there, uses), (true, 1));
+        }
+    }
+}
+
+/// Twenty who change one company at once get its next twenty versions, one each; whoever has read a version finds at
+/// least the changes that it counts.
+pub async fn versions_follow_the_order_of_commits(storage: Arc<dyn Storage>) {
+    const WRITERS: i64 = 20;
+    let company = some_company();
+    given(&storage, &[&level(company, "First")]).await;
+    let writers = Arc::clone(&storage);
+    let write = async move {
+        let tasks: Vec<_> = (0..WRITERS)
+            .map(|n| {
+                let (storage, made) = (Arc::clone(&writers), level(company, format!("Level {n}")));
+                tokio::spawn(async move {
+                    let (_, committed) = insist!(storage, company, tx => tx.user_levels_mut().create(&made)).unwrap();
+                    let found = storage.reader().user_levels().find_by_id(company, made.id).await.unwrap();
+                    assert_eq!(found, Some(made), "whoever committed sees it");
+                    committed.company
+                })
+            })
+            .collect();
+        let mut answered = all(tasks).await;
+        answered.sort_unstable();
+        assert_eq!(answered, (2..WRITERS + 2).collect::<Vec<_>>());
+    };
+    let reader = Arc::clone(&storage);
+    while_reading(write, move || {
+        let storage = Arc::clone(&reader);
+        async move {
+            let version = versions(&storage, Some(company)).await.company;
+            let levels = storage.reader().user_levels().find_all(company).await.unwrap().len();
+            assert!(levels as i64 >= version, "version {version} was read before {levels} levels");
+        }
+    })
+    .await;
+    assert_eq!(versions(&storage, Some(company)).await.company, WRITERS + 1);
+}
+
+/// Renames a company's level, or makes a view.
+enum Errand {
+    Company(CompanyId),
+    Catalog,
+}
+
+#[async_trait]
+impl Work for Errand {
+    type Output = ();
+    type Error = StorageError;
+
+    async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<()> {
+        match self {
+            Self::Company(company) => {
+                let known = tx.user_levels().find_all(*company).await?;
+                let renamed = UserLevel { name: name(unique("Renamed")), ..known[0].clone() };
+                tx.user_levels_mut().update(&renamed).await?;
+                level(*company, unique("Level")).store(tx).await
+            }
+            Self::Catalog => some_view().store(tx).await,
+        }
+    }
+}
+
+/// Changes of the catalog and of companies, interleaved, all come to their end.
+pub async fn catalog_and_company_changes_do_not_deadlock(storage: Arc<dyn Storage>) {
+    const ROUNDS: i64 = 6;
+    let companies = [some_company(), some_company()];
+    for company in companies {
+        given(&storage, &[&level(company, "First")]).await;
+    }
+    let catalog = versions(&storage, None).await.catalog;
+    let targets = [companies[0], companies[1], companies[0]].map(Target::Company);
+    let tasks: Vec<_> = targets
+        .into_iter()
+        .chain([Target::Catalog, Target::Catalog])
+        .map(|target| {
+            let storage = Arc::clone(&storage);
+            tokio::spawn(async move {
+                let errand = target.company().map_or(Errand::Catalog, Errand::Company);
+                for _ in 0..ROUNDS {
+                    let context = ChangeContext::command_line();
+                    while let Err(error) = transact(storage.as_ref(), target, &context, &errand).await {
+                        assert!(error.is_retryable(), "{error:?}");
+                    }
+                }
+            })
+        })
+        .collect();
+    tokio::time::timeout(Duration::from_secs(30), all(tasks)).await.expect("the changes are stuck");
+    assert_eq!(versions(&storage, Some(companies[0])).await.company, 2 * ROUNDS + 1);
+    assert_eq!(versions(&storage, Some(companies[1])).await.company, ROUNDS + 1);
+    assert_eq!(versions(&storage, None).await.catalog, catalog + 2 * ROUNDS);
+}
+
+/// Changes of many companies at once do not disturb one another.
+pub async fn many_companies_change_at_once(storage: Arc<dyn Storage>) {
+    let tasks: Vec<_> = (0..10)
+        .map(|_| {
+            let storage = Arc::clone(&storage);
+            tokio::spawn(async move {
+                let company = some_company();
+                for round in 1..=3 {
+                    let made = level(company, format!("Level {round}"));
+                    let (_, committed) = insist!(storage, company, tx => tx.user_levels_mut().create(&made)).unwrap();
+                    assert_eq!(committed.company, round);
+                }
+            })
+        })
+        .collect();
+    tokio::time::timeout(Duration::from_secs(30), all(tasks)).await.expect("the changes are stuck");
+}

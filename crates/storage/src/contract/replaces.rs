@@ -1,0 +1,286 @@
+//! Replacing a whole set: all or nothing, for whoever looks on and whoever replaces too.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use iam_domain::{Feature, FeaturePermission, Scope, ViewPermission, ViewState};
+use uuid::Uuid;
+
+use super::fixtures::{
+    action, assert_conflict, assert_unknown, at, at_once, change, feature_cell, given, given_all, insist, keys, level,
+    some_company, some_feature, some_view, versions, view_cell, while_reading,
+};
+use super::sets::{Scene, scenes};
+use crate::{Constraint, Storage};
+
+fn set(members: &[Uuid]) -> BTreeSet<Uuid> {
+    members.iter().copied().collect()
+}
+
+/// Replaces, and checks that the set is what was wanted.
+async fn replaced(storage: &Arc<dyn Storage>, Scene { set: kept, .. }: &Scene, wanted: &[Uuid]) {
+    change!(*storage, kept.target(), tx => kept.replace(tx, wanted)).unwrap();
+    assert_eq!(kept.read(storage.reader()).await, set(wanted), "{kept:?}");
+}
+
+/// After a replace the set is what was wanted: more, fewer, others, the same, none.
+pub async fn a_replaced_set_is_exactly_what_was_wanted(storage: Arc<dyn Storage>) {
+    for scene in scenes(&storage).await {
+        let members = &scene.members;
+        for wanted in [&[][..], &members[..2], &members[1..4], &members[4..], members, members, &members[..1], &[]] {
+            replaced(&storage, &scene, wanted).await;
+        }
+    }
+}
+
+/// Replacing a set by itself changes nothing: no version, no record.
+pub async fn a_set_replaced_by_itself_is_not_changed(storage: Arc<dyn Storage>) {
+    for scene in scenes(&storage).await {
+        let members = &scene.members[..3];
+        replaced(&storage, &scene, members).await;
+        let company = scene.set.target().company();
+        let before = versions(&storage, company).await;
+        replaced(&storage, &scene, members).await;
+        let reversed: Vec<_> = members.iter().rev().copied().collect();
+        replaced(&storage, &scene, &reversed).await;
+        assert_eq!(versions(&storage, company).await, before, "{:?}", scene.set);
+    }
+}
+
+/// A replace touches its own feature, module, company, user or level, and no other.
+pub async fn a_replace_leaves_its_neighbours(storage: Arc<dyn Storage>) {
+    for scene in scenes(&storage).await {
+        let neighbour = &scene.neighbour;
+        let (theirs, mine) = (&scene.members[..3], &scene.members[2..]);
+        change!(storage, neighbour.target(), tx => neighbour.replace(tx, theirs)).unwrap();
+        replaced(&storage, &scene, mine).await;
+        assert_eq!(neighbour.read(storage.reader()).await, set(theirs), "{neighbour:?}");
+        replaced(&storage, &scene, &[]).await;
+        assert_eq!(neighbour.read(storage.reader()).await, set(theirs), "{neighbour:?}");
+    }
+}
+
+/// A replace that names unknown things names them all in its error, ascending, and leaves the set as it was.
+pub async fn a_replace_names_all_that_is_unknown(storage: Arc<dyn Storage>) {
+    for scene in scenes(&storage).await {
+        let there = &scene.members[..2];
+        replaced(&storage, &scene, there).await;
+        let unknown = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()];
+        let wanted = [unknown[0], scene.members[3], unknown[1], scene.members[0], unknown[2]];
+        let outcome = change!(storage, scene.set.target(), tx => scene.set.replace(tx, &wanted));
+        assert_unknown(outcome, scene.set.kind(), unknown);
+        assert_eq!(scene.set.read(storage.reader()).await, set(there), "{:?}", scene.set);
+    }
+}
+
+/// The set of what is not there cannot be replaced, not even by nothing.
+pub async fn a_replace_names_an_unknown_owner(storage: Arc<dyn Storage>) {
+    for scene in scenes(&storage).await {
+        let Some((of_nobody, kind, owner)) = scene.set.of_nobody() else { continue };
+        for wanted in [&scene.members[..1], &[]] {
+            let outcome = change!(storage, of_nobody.target(), tx => of_nobody.replace(tx, wanted));
+            assert_unknown(outcome, kind, [owner]);
+        }
+    }
+}
+
+/// Naming a member twice counts once; two cells for one place are a conflict.
+pub async fn a_replace_that_repeats_itself(storage: Arc<dyn Storage>) {
+    for scene in scenes(&storage).await {
+        let kept = &scene.set;
+        let [one, other, ..] = scene.members[..] else { panic!("six members") };
+        if kept.is_matrix() {
+            replaced(&storage, &scene, &[one]).await;
+            let outcome = change!(storage, kept.target(), tx => kept.replace(tx, &[one, other, one]));
+            assert_conflict(outcome, Constraint::Duplicate);
+            assert_eq!(kept.read(storage.reader()).await, set(&[one]), "{kept:?}");
+        } else {
+            replaced(&storage, &scene, &[one, other, one]).await;
+        }
+    }
+}
+
+/// A replace and what was done before it in the same unit go together.
+pub async fn a_replace_sees_its_own_unit(storage: Arc<dyn Storage>) {
+    for scene in scenes(&storage).await {
+        let kept = &scene.set;
+        let [one, other, third, ..] = scene.members[..] else { panic!("six members") };
+        let seen = change!(storage, kept.target(), tx => async {
+            kept.replace(tx, &[one, other]).await?;
+            kept.remove(tx, one).await?;
+            kept.add(tx, third).await?;
+            kept.replace(tx, &[third, one]).await?;
+            Ok(kept.read(&*tx).await)
+        });
+        assert_eq!(seen.unwrap(), set(&[one, third]), "{kept:?}");
+        assert_eq!(kept.read(storage.reader()).await, set(&[one, third]), "{kept:?}");
+    }
+}
+
+/// Readers look on while a set is replaced again and again: they see the one or the other, never a mix, never nothing.
+async fn is_atomic(storage: Arc<dyn Storage>, kind: usize) {
+    let Scene { set: kept, members, .. } = scenes(&storage).await[kind].clone();
+    let (one, other) = (members[..3].to_vec(), members[2..].to_vec());
+    change!(storage, kept.target(), tx => kept.replace(tx, &one)).unwrap();
+
+    let (writer, written) = (Arc::clone(&storage), kept.clone());
+    let (odd, even) = (set(&one), set(&other));
+    let write = async move {
+        for round in 0..30 {
+            let wanted = if round % 2 == 0 { &other } else { &one };
+            insist!(writer, written.target(), tx => written.replace(tx, wanted)).unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    while_reading(write, move || {
+        let (storage, kept, odd, even) = (Arc::clone(&storage), kept.clone(), odd.clone(), even.clone());
+        async move {
+            let seen = kept.read(storage.reader()).await;
+            assert!(seen == odd || seen == even, "{kept:?} was seen as {seen:?}");
+        }
+    })
+    .await;
+}
+
+/// The views of a feature are replaced at one moment.
+pub async fn the_views_of_a_feature_are_replaced_atomically(storage: Arc<dyn Storage>) {
+    is_atomic(storage, 0).await;
+}
+
+/// The views of a module are replaced at one moment.
+pub async fn the_views_of_a_module_are_replaced_atomically(storage: Arc<dyn Storage>) {
+    is_atomic(storage, 1).await;
+}
+
+/// The features of a module are replaced at one moment.
+pub async fn the_features_of_a_module_are_replaced_atomically(storage: Arc<dyn Storage>) {
+    is_atomic(storage, 2).await;
+}
+
+/// The modules of a company are replaced at one moment.
+pub async fn the_modules_of_a_company_are_replaced_atomically(storage: Arc<dyn Storage>) {
+    is_atomic(storage, 3).await;
+}
+
+/// The levels of a user are replaced at one moment.
+pub async fn the_levels_of_a_user_are_replaced_atomically(storage: Arc<dyn Storage>) {
+    is_atomic(storage, 4).await;
+}
+
+/// The view matrix of a level is replaced at one moment.
+pub async fn a_view_matrix_is_replaced_atomically(storage: Arc<dyn Storage>) {
+    is_atomic(storage, 5).await;
+}
+
+/// The feature matrix of a level is replaced at one moment.
+pub async fn a_feature_matrix_is_replaced_atomically(storage: Arc<dyn Storage>) {
+    is_atomic(storage, 6).await;
+}
+
+/// Two who replace one set at once end with what the one or the other wanted, whole.
+pub async fn two_replaces_at_once_end_as_one_of_them(storage: Arc<dyn Storage>) {
+    for Scene { set: kept, members, .. } in scenes(&storage).await {
+        let (one, other) = (members[..3].to_vec(), members[2..].to_vec());
+        for _ in 0..4 {
+            let replace = |wanted: &[Uuid]| {
+                let (storage, kept, wanted) = (Arc::clone(&storage), kept.clone(), wanted.to_vec());
+                async move { insist!(storage, kept.target(), tx => kept.replace(tx, &wanted)).unwrap() }
+            };
+            at_once(replace(&one), replace(&other)).await;
+            let seen = kept.read(storage.reader()).await;
+            assert!(seen == set(&one) || seen == set(&other), "{kept:?} ended as {seen:?}");
+        }
+    }
+}
+
+/// View cells that stay keep their id and birth, and their last change when they say the same.
+pub async fn view_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    let admin = level(company, "Admin");
+    let views = [(); 4].map(|()| some_view());
+    given_all(&storage, &views).await;
+    given(&storage, &[&admin]).await;
+    let mut old = views.each_ref().map(|view| view_cell(&admin, view.id, ViewState::Allow));
+    old.sort_by_key(|cell| cell.view_id);
+    let [same, changed, pinned, gone] = &old;
+    given_all(&storage, &old).await;
+
+    let again = |cell: &ViewPermission| {
+        let fresh = view_cell(&admin, cell.view_id, cell.state);
+        ViewPermission { created_at: at(900), updated_at: at(901), ..fresh }
+    };
+    let added = some_view();
+    given(&storage, &[&added]).await;
+    let new = [
+        ViewPermission { modifiable: false, ..again(pinned) },
+        view_cell(&admin, added.id, ViewState::Inherit),
+        ViewPermission { state: ViewState::Deny, ..again(changed) },
+        again(same),
+    ];
+    let matrix = storage.reader().view_permissions();
+    change!(storage, company, tx => tx.view_permissions_mut().replace_for_user_level(company, admin.id, &new)).unwrap();
+
+    let updated_at = at(901);
+    let mut expected = vec![
+        same.clone(),
+        ViewPermission { state: ViewState::Deny, updated_at, ..changed.clone() },
+        ViewPermission { modifiable: false, updated_at, ..pinned.clone() },
+        new[1].clone(),
+    ];
+    expected.sort_by_key(|cell| cell.view_id);
+    assert_eq!(matrix.find_by_user_level(company, admin.id).await.unwrap(), expected);
+    assert_eq!(matrix.find(company, admin.id, gone.view_id).await.unwrap(), None);
+}
+
+/// Feature cells that stay keep their id and birth, and their last change when they say the same.
+pub async fn feature_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    let (admin, feature) = (level(company, "Admin"), some_feature());
+    given(&storage, &[&feature, &admin]).await;
+    let old = ["Approve", "Create", "Export", "Read", "Update"].map(|word| feature_cell(&admin, feature.id, word));
+    let [same, denied, narrowed, pinned, _gone] = &old;
+    given_all(&storage, &old).await;
+
+    let updated_at = at(901);
+    let again = |cell: &FeaturePermission| {
+        let fresh = feature_cell(&admin, feature.id, cell.action.as_str());
+        FeaturePermission { created_at: at(900), updated_at, ..fresh }
+    };
+    let new = [
+        FeaturePermission { modifiable: false, ..again(pinned) },
+        FeaturePermission { value: false, ..again(denied) },
+        again(same),
+        FeaturePermission { scope: Scope::Own, ..again(narrowed) },
+        feature_cell(&admin, feature.id, "Publish"),
+    ];
+    change!(storage, company, tx => tx.feature_permissions_mut().replace_for_user_level(company, admin.id, &new))
+        .unwrap();
+
+    let expected = [
+        same.clone(),
+        FeaturePermission { value: false, updated_at, ..denied.clone() },
+        FeaturePermission { scope: Scope::Own, updated_at, ..narrowed.clone() },
+        new[4].clone(),
+        FeaturePermission { modifiable: false, updated_at, ..pinned.clone() },
+    ];
+    let matrix = storage.reader().feature_permissions();
+    assert_eq!(matrix.find_by_user_level(company, admin.id).await.unwrap(), expected);
+}
+
+/// Ten thousand cells are replaced by ten thousand others, and by none.
+pub async fn ten_thousand_cells_are_replaced(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    let admin = level(company, "Admin");
+    let words: Vec<String> = (0..15_000).map(|n| format!("Action {n:05}")).collect();
+    let feature = Feature { actions: Some(words.iter().map(action).collect()), ..some_feature() };
+    given(&storage, &[&feature, &admin]).await;
+    let matrix = storage.reader().feature_permissions();
+
+    for wanted in [&words[..10_000], &words[5_000..], &[]] {
+        let cells: Vec<_> = wanted.iter().map(|word| feature_cell(&admin, feature.id, word)).collect();
+        change!(storage, company, tx => tx.feature_permissions_mut().replace_for_user_level(company, admin.id, &cells))
+            .unwrap();
+        let there = matrix.find_by_user_level(company, admin.id).await.unwrap();
+        assert_eq!(keys(&there, |cell| cell.action.to_string()), wanted);
+    }
+}

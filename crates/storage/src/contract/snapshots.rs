@@ -1,0 +1,319 @@
+//! What decides, read at one moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use iam_domain::{
+    Action, CompanyId, CompanySnapshot, Feature, FeaturePermission, FeatureRule, LevelPermissions, Module, ModuleId,
+    Reason, Scope, Snapshot, UserId, UserLevel, View, ViewId, ViewState,
+};
+
+use super::fixtures::{
+    Given, action, ascending, begin, change, feature_cell, given, given_all, holding, insist, level, some_company,
+    some_feature, some_module, some_user, some_view, unique, versions, view_cell, while_reading,
+};
+use crate::{Stamped, Storage, Target};
+
+async fn of_user(storage: &Arc<dyn Storage>, company: CompanyId, user: UserId) -> Stamped<Snapshot> {
+    storage.reader().snapshots().load_user(company, user).await.unwrap()
+}
+
+async fn of_company(storage: &Arc<dyn Storage>, company: CompanyId) -> Stamped<CompanySnapshot> {
+    storage.reader().snapshots().load_company(company).await.unwrap()
+}
+
+/// A user's snapshot holds the levels that the user holds, ascending by id, with all that they say and nothing else.
+pub async fn a_user_snapshot_holds_the_users_levels(storage: Arc<dyn Storage>) {
+    let (company, user) = (some_company(), some_user());
+    let ids = ascending!(UserLevelId, 4);
+    let views = [(); 3].map(|()| some_view());
+    let feature = Feature { actions: Some(vec![action("Zip")]), ..some_feature() };
+    given_all(&storage, &views).await;
+    given(&storage, &[&feature]).await;
+    let [a, b, c] = views.each_ref().map(|view| view.id);
+    let levels = [2, 0, 3, 1].map(|n| UserLevel { id: ids[n], ..level(company, format!("Level {n}")) });
+    let [third, first, not_held, silent] = &levels;
+    given_all(&storage, &levels).await;
+    given_all(&storage, &[third, first, silent].map(|level| holding(user, level))).await;
+    let zip = FeaturePermission { value: false, scope: Scope::Own, ..feature_cell(first, feature.id, "Zip") };
+    let read = FeaturePermission { scope: Scope::Team, ..feature_cell(first, feature.id, "Read") };
+    let cells: [&dyn Given; 6] = [
+        &view_cell(third, a, ViewState::Allow),
+        &view_cell(first, b, ViewState::Inherit),
+        &view_cell(first, a, ViewState::Deny),
+        &view_cell(not_held, c, ViewState::Deny),
+        &zip,
+        &read,
+    ];
+    given(&storage, &cells).await;
+
+    let Stamped { versions: stamp, value } = of_user(&storage, company, user).await;
+    let rule = |value, scope| FeatureRule { value, scope };
+    let said =
+        [(feature.id, action("Zip"), rule(false, Scope::Own)), (feature.id, action("Read"), rule(true, Scope::Team))];
+    assert_eq!(
+        value.levels,
+        [
+            LevelPermissions::new(first.id, [(a, ViewState::Deny), (b, ViewState::Inherit)], said),
+            LevelPermissions::new(silent.id, [], []),
+            LevelPermissions::new(third.id, [(a, ViewState::Allow)], []),
+        ]
+    );
+    assert_eq!(stamp, versions(&storage, Some(company)).await);
+    assert_eq!(value.catalog.feature(feature.id), Some(&feature));
+    assert_eq!(value.catalog.view_by_url(views[0].url.as_str()), Some(&views[0]));
+}
+
+/// Users and companies that nobody knows have no levels, holders or modules, but they have the catalog.
+pub async fn unknown_users_and_companies_have_empty_snapshots(storage: Arc<dyn Storage>) {
+    let (known, view) = (some_company(), some_view());
+    given(&storage, &[&view, &level(known, "Admin")]).await;
+    for company in [known, some_company()] {
+        let Stamped { versions: stamp, value } = of_user(&storage, company, some_user()).await;
+        assert_eq!((value.levels.len(), value.modules.len()), (0, 0));
+        assert_eq!(value.view(view.id).reason, Reason::NoUserLevels);
+        assert_eq!(stamp, versions(&storage, Some(company)).await);
+    }
+    let unknown = of_company(&storage, some_company()).await;
+    assert_eq!(unknown.versions, versions(&storage, None).await);
+    assert_eq!((unknown.value.levels.len(), unknown.value.holders.len(), unknown.value.modules.len()), (0, 0, 0));
+    assert_eq!(unknown.value.catalog.view(view.id), Some(&view));
+}
+
+/// A company's snapshot holds all of its levels and holders, and of each user the same as the user's own.
+pub async fn a_company_snapshot_holds_all_users(storage: Arc<dyn Storage>) {
+    let (company, other, view, module) = (some_company(), some_company(), some_view(), some_module());
+    let (one, both, stranger) = (some_user(), some_user(), some_user());
+    let (admin, member, unused) = (level(company, "Admin"), level(company, "Member"), level(company, "Unused"));
+    let foreign = level(other, "Admin");
+    given(&storage, &[&view, &module, &foreign, &holding(one, &foreign)]).await;
+    given_all(&storage, &[admin.clone(), member.clone(), unused.clone()]).await;
+    given_all(&storage, &[holding(one, &admin), holding(both, &admin), holding(both, &member)]).await;
+    given(&storage, &[&view_cell(&member, view.id, ViewState::Deny)]).await;
+    change!(storage, company, tx => tx.company_modules_mut().add(company, module.id)).unwrap();
+
+    let Stamped { versions: stamp, value } = of_company(&storage, company).await;
+    assert_eq!(stamp, versions(&storage, Some(company)).await);
+    assert_eq!(value.modules, [module.id].into());
+    let silent = |level: &UserLevel| (level.id, LevelPermissions::new(level.id, [], []));
+    let said = LevelPermissions::new(member.id, [(view.id, ViewState::Deny)], []);
+    assert_eq!(value.levels, BTreeMap::from([silent(&admin), (member.id, said), silent(&unused)]));
+    let holders = [(one, BTreeSet::from([admin.id])), (both, BTreeSet::from([admin.id, member.id]))];
+    assert_eq!(value.holders, BTreeMap::from(holders));
+    for user in [one, both, stranger] {
+        assert_eq!(value.of_user(user), of_user(&storage, company, user).await.value);
+    }
+}
+
+/// The gates of modules are in the snapshot: what is in no module is open; what is in some opens with one of them that
+/// is switched on, for the company and altogether.
+pub async fn gates_open_with_a_module_that_is_switched_on(storage: Arc<dyn Storage>) {
+    let (company, user) = (some_company(), some_user());
+    let admin = level(company, "Admin");
+    let (free, gated, feature) = (some_view(), some_view(), some_feature());
+    let (first, second) = (some_module(), some_module());
+    given(&storage, &[&free, &gated, &feature, &first, &second, &admin, &holding(user, &admin)]).await;
+    given(&storage, &[&view_cell(&admin, free.id, ViewState::Allow), &view_cell(&admin, gated.id, ViewState::Allow)])
+        .await;
+    given(&storage, &[&feature_cell(&admin, feature.id, "Read")]).await;
+    change!(storage, Target::Catalog, tx => async {
+        for module in [first.id, second.id] {
+            tx.module_views_mut().add(module, gated.id).await?;
+            tx.module_features_mut().add(module, feature.id).await?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    let gates = async || {
+        let snapshot = of_user(&storage, company, user).await.value;
+        let read = Action::read();
+        let of_all = of_company(&storage, company).await.value.of_user(user);
+        assert_eq!(snapshot, of_all);
+        assert!(snapshot.view(free.id).allowed);
+        assert_eq!(snapshot.view(gated.id).allowed, snapshot.feature(feature.id, &read).allowed);
+        (snapshot.view(gated.id).reason, snapshot.modules.clone())
+    };
+    let closed = Reason::ViewModuleMissing;
+    assert_eq!(gates().await, (closed, [].into()));
+    change!(storage, company, tx => tx.company_modules_mut().add(company, first.id)).unwrap();
+    assert_eq!(gates().await, (Reason::ExplicitAllow, [first.id].into()));
+    change!(storage, company, tx => tx.company_modules_mut().set_enabled(company, first.id, false)).unwrap();
+    assert_eq!(gates().await, (closed, [].into()), "switched off for the company");
+    change!(storage, company, tx => tx.company_modules_mut().add(company, second.id)).unwrap();
+    assert_eq!(gates().await.0, Reason::ExplicitAllow);
+    let off = Module { enabled: false, ..second.clone() };
+    change!(storage, Target::Catalog, tx => tx.modules_mut().update(&off)).unwrap();
+    assert_eq!(gates().await.0, closed, "switched off for everybody");
+    change!(storage, Target::Catalog, tx => tx.modules_mut().update(&second)).unwrap();
+    assert_eq!(gates().await.0, Reason::ExplicitAllow);
+    change!(storage, company, tx => tx.company_modules_mut().remove(company, second.id)).unwrap();
+    assert_eq!(gates().await.0, closed);
+    change!(storage, Target::Catalog, tx => async {
+        tx.modules_mut().delete(first.id).await?;
+        tx.modules_mut().delete(second.id).await
+    })
+    .unwrap();
+    assert_eq!(gates().await.0, Reason::ExplicitAllow, "in no module any more");
+}
+
+/// Each change is in the next snapshot, with its version: public views, features switched off, rows.
+pub async fn the_next_snapshot_has_the_change(storage: Arc<dyn Storage>) {
+    let (company, user) = (some_company(), some_user());
+    let (admin, view, feature) = (level(company, "Admin"), some_view(), some_feature());
+    given(&storage, &[&view, &feature, &admin, &holding(user, &admin), &feature_cell(&admin, feature.id, "Read")])
+        .await;
+    let reasons = async || {
+        let Stamped { versions: stamp, value } = of_user(&storage, company, user).await;
+        assert_eq!(stamp, versions(&storage, Some(company)).await);
+        (value.view(view.id).reason, value.feature(feature.id, &Action::read()).reason)
+    };
+    assert_eq!(reasons().await, (Reason::NoExplicitAllow, Reason::ExplicitAllow));
+    given(&storage, &[&view_cell(&admin, view.id, ViewState::Deny)]).await;
+    assert_eq!(reasons().await, (Reason::ExplicitDeny, Reason::ExplicitAllow));
+    let (public, off) = (View { requires_auth: false, ..view.clone() }, Feature { enabled: false, ..feature.clone() });
+    change!(storage, Target::Catalog, tx => async {
+        tx.views_mut().update(&public).await?;
+        tx.features_mut().update(&off).await
+    })
+    .unwrap();
+    assert_eq!(reasons().await, (Reason::PublicView, Reason::FeatureDisabled));
+    change!(storage, Target::Catalog, tx => async {
+        tx.views_mut().delete(view.id).await?;
+        tx.features_mut().delete(feature.id).await
+    })
+    .unwrap();
+    assert_eq!(reasons().await, (Reason::UnknownView, Reason::UnknownFeature));
+}
+
+/// Two states, neither of which allows anything, but a mix of which does.
+#[derive(Debug, Clone)]
+struct Trap {
+    company: CompanyId,
+    user: UserId,
+    /// The user holds the one or the other; the level that is not held allows the first view.
+    levels: [UserLevel; 2],
+    /// The second view is allowed while its module is switched off, and denied while it is switched on.
+    views: [ViewId; 2],
+    module: ModuleId,
+}
+
+impl Trap {
+    async fn set(storage: &Arc<dyn Storage>) -> Self {
+        let (company, user, views, module) = (some_company(), some_user(), [some_view(), some_view()], some_module());
+        let levels = [level(company, "One"), level(company, "Other")];
+        given_all(storage, &views).await;
+        given(storage, &[&module]).await;
+        given_all(storage, &levels).await;
+        let views = views.map(|view| view.id);
+        change!(*storage, Target::Catalog, tx => tx.module_views_mut().add(module.id, views[1])).unwrap();
+        change!(*storage, company, tx => tx.company_modules_mut().add(company, module.id)).unwrap();
+        let trap = Self { company, user, levels, views, module: module.id };
+        trap.turn(storage, 0).await;
+        trap
+    }
+
+    /// Brings about the first state or the second.
+    async fn turn(&self, storage: &Arc<dyn Storage>, state: usize) {
+        let Self { company, user, levels, views, module } = self;
+        let (held, other) = (&levels[state], &levels[1 - state]);
+        let (switched_on, says) = if state == 0 { (false, ViewState::Allow) } else { (true, ViewState::Deny) };
+        let cells = levels.each_ref().map(|level| view_cell(level, views[1], says));
+        let bait = [view_cell(other, views[0], ViewState::Allow), cells[1 - state].clone()];
+        insist!(*storage, *company, tx => async {
+            tx.assignments_mut().replace_for_user(*company, *user, &[held.id], None).await?;
+            let plain = std::slice::from_ref(&cells[state]);
+            tx.view_permissions_mut().replace_for_user_level(*company, held.id, plain).await?;
+            tx.view_permissions_mut().replace_for_user_level(*company, other.id, &bait).await?;
+            tx.company_modules_mut().set_enabled(*company, *module, switched_on).await
+        })
+        .unwrap();
+    }
+
+    fn check(&self, snapshot: &Snapshot) {
+        assert_eq!(snapshot.levels.len(), 1, "the user always holds one level");
+        for view in self.views {
+            let decision = snapshot.view(view);
+            assert!(!decision.allowed, "what was never allowed is allowed: {decision:?} in {snapshot:?}");
+        }
+    }
+}
+
+/// A user's snapshot never mixes the levels of one state with the rows or the modules of another.
+pub async fn a_user_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>) {
+    let trap = Trap::set(&storage).await;
+    let (writer, turned) = (Arc::clone(&storage), trap.clone());
+    let write = async move {
+        for round in 1..40 {
+            turned.turn(&writer, round % 2).await;
+        }
+    };
+    while_reading(write, move || {
+        let (storage, trap) = (Arc::clone(&storage), trap.clone());
+        async move { trap.check(&of_user(&storage, trap.company, trap.user).await.value) }
+    })
+    .await;
+}
+
+/// A company's snapshot never mixes two states.
+pub async fn a_company_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>) {
+    let trap = Trap::set(&storage).await;
+    let (writer, turned) = (Arc::clone(&storage), trap.clone());
+    let write = async move {
+        for round in 1..40 {
+            turned.turn(&writer, round % 2).await;
+        }
+    };
+    while_reading(write, move || {
+        let (storage, trap) = (Arc::clone(&storage), trap.clone());
+        async move { trap.check(&of_company(&storage, trap.company).await.value.of_user(trap.user)) }
+    })
+    .await;
+}
+
+/// A snapshot is of exactly the versions that it bears: each change of the company or the catalog comes with its own.
+pub async fn a_snapshot_is_of_the_versions_that_it_bears(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    given(&storage, &[&level(company, "First")]).await;
+    let base = versions(&storage, Some(company)).await;
+    let views: Vec<_> = (0..12).map(|_| some_view()).collect();
+    let view_ids: Vec<_> = views.iter().map(|view| view.id).collect();
+    let writer = Arc::clone(&storage);
+    let write = async move {
+        for view in views {
+            let made = level(company, unique("Level"));
+            insist!(writer, company, tx => made.store(tx)).unwrap();
+            insist!(writer, Target::Catalog, tx => view.store(tx)).unwrap();
+        }
+    };
+    while_reading(write, move || {
+        let (storage, view_ids) = (Arc::clone(&storage), view_ids.clone());
+        async move {
+            let Stamped { versions: stamp, value } = of_company(&storage, company).await;
+            let views = view_ids.iter().filter(|view| value.catalog.view(**view).is_some()).count();
+            assert_eq!(value.levels.len() as i64, stamp.company);
+            assert_eq!(views as i64, stamp.catalog - base.catalog);
+            let Stamped { versions: stamp, value } = of_user(&storage, company, some_user()).await;
+            let views = view_ids.iter().filter(|view| value.catalog.view(**view).is_some()).count();
+            assert_eq!(views as i64, stamp.catalog - base.catalog);
+        }
+    })
+    .await;
+}
+
+/// A snapshot that was loaded stays as it was, whatever changes later; one loaded inside a unit sees the unit's writes.
+pub async fn a_snapshot_stays_as_it_was_loaded(storage: Arc<dyn Storage>) {
+    let (company, user, view) = (some_company(), some_user(), some_view());
+    let admin = level(company, "Admin");
+    given(&storage, &[&view, &admin, &holding(user, &admin)]).await;
+    let before = of_user(&storage, company, user).await;
+    let mut tx = begin(&storage, company).await;
+    view_cell(&admin, view.id, ViewState::Allow).store(tx.as_mut()).await.unwrap();
+    let inside = tx.snapshots().load_user(company, user).await.unwrap().value;
+    let all_inside = tx.snapshots().load_company(company).await.unwrap().value;
+    assert!(inside.view(view.id).allowed);
+    assert_eq!(all_inside.of_user(user), inside);
+    assert_eq!(of_user(&storage, company, user).await, before);
+    tx.commit().await.unwrap();
+    assert!(!before.value.view(view.id).allowed);
+    assert_eq!(of_user(&storage, company, user).await.value, inside);
+}

@@ -1,0 +1,200 @@
+//! Navigation trails.
+
+use std::sync::Arc;
+
+use iam_domain::{CompanyId, EntityType, Label, SessionId, TRAIL_LIMIT, TrailEntry, Url, UserId, View, ViewId};
+
+use super::fixtures::{
+    all, assert_unknown, at, change, given, keys, some_company, some_user, some_view, traces, unique,
+};
+use crate::{NewTrailEntry, Storage, Target};
+
+/// Somebody's session.
+#[derive(Debug, Clone)]
+struct Visit {
+    company: CompanyId,
+    user: UserId,
+    session: SessionId,
+}
+
+impl Visit {
+    fn new(company: CompanyId, user: UserId) -> Self {
+        Self { company, user, session: SessionId::parse(unique("session")).unwrap() }
+    }
+
+    fn step(&self, url: &str) -> NewTrailEntry {
+        NewTrailEntry {
+            user_id: self.user,
+            company_id: self.company,
+            session_id: self.session.clone(),
+            view_id: None,
+            url: Url::parse(url).unwrap(),
+            label: Label::parse(format!("At {url}")).unwrap(),
+        }
+    }
+
+    async fn track(&self, storage: &Arc<dyn Storage>, url: &str) -> TrailEntry {
+        storage.nav_trail().track(&self.step(url)).await.unwrap()
+    }
+
+    async fn trail(&self, storage: &Arc<dyn Storage>) -> Vec<TrailEntry> {
+        storage.nav_trail().find_by_session(self.company, self.user, &self.session).await.unwrap()
+    }
+
+    async fn clear(&self, storage: &Arc<dyn Storage>) -> u64 {
+        storage.nav_trail().clear(self.company, self.user, &self.session).await.unwrap()
+    }
+
+    async fn recent(&self, storage: &Arc<dyn Storage>, limit: u64) -> Vec<String> {
+        let recent = storage.nav_trail().find_recent(self.company, self.user, limit).await.unwrap();
+        keys(&recent, |entry| entry.url.to_string())
+    }
+}
+
+fn somebody() -> Visit {
+    Visit::new(some_company(), some_user())
+}
+
+/// Steps are found as they were tracked, oldest first; their depth is their position.
+pub async fn steps_are_found_in_the_order_they_were_made(storage: Arc<dyn Storage>) {
+    let (visit, view) = (somebody(), some_view());
+    given(&storage, &[&view]).await;
+    assert_eq!(visit.trail(&storage).await, []);
+
+    let mut tracked = Vec::new();
+    for url in ["/b", "/a", "/b", "/c?x=1#ä"] {
+        tracked.push(visit.track(&storage, url).await);
+    }
+    let with_view = NewTrailEntry { view_id: Some(view.id), ..visit.step("/view") };
+    tracked.push(storage.nav_trail().track(&with_view).await.unwrap());
+
+    let trail = visit.trail(&storage).await;
+    assert_eq!(trail, tracked);
+    assert_eq!(keys(&trail, |step| step.url.to_string()), ["/b", "/a", "/b", "/c?x=1#ä", "/view"]);
+    assert_eq!(keys(&trail, |step| step.depth), [0, 1, 2, 3, 4]);
+    assert_eq!(keys(&trail, |step| step.view_id), [None, None, None, None, Some(view.id)]);
+    assert_eq!(trail[0].label.as_str(), "At /b");
+    assert!(trail.iter().all(|step| (step.company_id, step.user_id) == (visit.company, visit.user)));
+    assert!(trail.iter().all(|step| step.session_id == visit.session));
+    assert!(trail.is_sorted_by_key(|step| step.created_at));
+}
+
+/// A session keeps its newest steps, and their depths begin at 0 again.
+pub async fn a_session_keeps_its_newest_steps(storage: Arc<dyn Storage>) {
+    let (visit, other) = (somebody(), somebody());
+    other.track(&storage, "/other").await;
+    let urls: Vec<_> = (0..TRAIL_LIMIT + 5).map(|n| format!("/{n}")).collect();
+    for url in &urls {
+        visit.track(&storage, url).await;
+    }
+    let trail = visit.trail(&storage).await;
+    assert_eq!(keys(&trail, |step| step.url.to_string()), urls[5..]);
+    assert_eq!(keys(&trail, |step| step.depth), (0..TRAIL_LIMIT as i32).collect::<Vec<_>>());
+    assert_eq!(other.trail(&storage).await.len(), 1);
+    assert_eq!(visit.clear(&storage).await, TRAIL_LIMIT as u64);
+}
+
+/// Recent places are the latest step for each url, newest first, from all of the user's sessions, and limited.
+pub async fn recent_places_are_distinct_and_newest_first(storage: Arc<dyn Storage>) {
+    let monday = somebody();
+    let tuesday = Visit::new(monday.company, monday.user);
+    assert_eq!(monday.recent(&storage, 10).await, Vec::<String>::new());
+    for (visit, url) in [(&monday, "/a"), (&monday, "/b"), (&tuesday, "/c"), (&tuesday, "/a"), (&monday, "/d")] {
+        visit.track(&storage, url).await;
+    }
+    assert_eq!(monday.recent(&storage, 10).await, ["/d", "/a", "/c", "/b"]);
+    assert_eq!(tuesday.recent(&storage, 2).await, ["/d", "/a"]);
+    assert_eq!(monday.recent(&storage, 0).await, Vec::<String>::new());
+    let latest = storage.nav_trail().find_recent(monday.company, monday.user, 2).await.unwrap();
+    assert_eq!(latest[1].session_id, tuesday.session, "the latest step for the url");
+}
+
+/// A session is forgotten once, and no other with it.
+pub async fn a_session_is_forgotten_once(storage: Arc<dyn Storage>) {
+    let visit = somebody();
+    let other = Visit::new(visit.company, visit.user);
+    for url in ["/a", "/b", "/a"] {
+        visit.track(&storage, url).await;
+    }
+    other.track(&storage, "/c").await;
+    assert_eq!(visit.clear(&storage).await, 3);
+    assert_eq!(visit.clear(&storage).await, 0);
+    assert_eq!(visit.trail(&storage).await, []);
+    assert_eq!(visit.recent(&storage, 10).await, ["/c"]);
+    assert_eq!(visit.track(&storage, "/again").await.depth, 0);
+}
+
+/// One user with one session id in two companies, and two users with one session id, stay apart.
+pub async fn trails_of_one_session_id_stay_apart(storage: Arc<dyn Storage>) {
+    let mine = somebody();
+    let elsewhere = Visit { company: some_company(), ..mine.clone() };
+    let another = Visit { user: some_user(), ..mine.clone() };
+    let visits = [(&mine, "/mine"), (&elsewhere, "/elsewhere"), (&another, "/another")];
+    for (visit, url) in visits {
+        visit.track(&storage, url).await;
+    }
+    for (visit, url) in visits {
+        let trail = visit.trail(&storage).await;
+        assert_eq!(keys(&trail, |step| (step.url.to_string(), step.depth)), [(url.to_owned(), 0)]);
+        assert_eq!(visit.recent(&storage, 10).await, [url]);
+    }
+    assert_eq!(mine.clear(&storage).await, 1);
+    assert_eq!(elsewhere.trail(&storage).await.len(), 1);
+    assert_eq!(another.trail(&storage).await.len(), 1);
+}
+
+/// Session ids differ in case.
+pub async fn session_ids_are_exact(storage: Arc<dyn Storage>) {
+    let lower = somebody();
+    let upper = Visit { session: SessionId::parse(lower.session.as_str().to_uppercase()).unwrap(), ..lower.clone() };
+    lower.track(&storage, "/lower").await;
+    assert_eq!(upper.trail(&storage).await, []);
+    assert_eq!(upper.clear(&storage).await, 0);
+}
+
+/// A step with an unknown view is refused by its name and not kept.
+pub async fn a_step_with_an_unknown_view_is_refused(storage: Arc<dyn Storage>) {
+    let (visit, unknown) = (somebody(), ViewId::generate(at(0)));
+    let step = NewTrailEntry { view_id: Some(unknown), ..visit.step("/unknown") };
+    assert_unknown(storage.nav_trail().track(&step).await, EntityType::View, [unknown.as_uuid()]);
+    assert_eq!(visit.trail(&storage).await, []);
+}
+
+/// When a view goes, the steps to it stay, without it.
+pub async fn steps_outlive_their_view(storage: Arc<dyn Storage>) {
+    let (visit, gone, stays) = (somebody(), some_view(), some_view());
+    given(&storage, &[&gone, &stays]).await;
+    let to = |view: &View| NewTrailEntry { view_id: Some(view.id), ..visit.step("/view") };
+    let first = storage.nav_trail().track(&to(&gone)).await.unwrap();
+    let second = storage.nav_trail().track(&to(&stays)).await.unwrap();
+    change!(storage, Target::Catalog, tx => tx.views_mut().delete(gone.id)).unwrap();
+    assert_eq!(visit.trail(&storage).await, [TrailEntry { view_id: None, ..first }, second]);
+}
+
+/// Trails raise no version and record nothing.
+pub async fn trails_are_no_changes(storage: Arc<dyn Storage>) {
+    let visit = somebody();
+    let before = traces(&storage, visit.company).await;
+    visit.track(&storage, "/a").await;
+    visit.clear(&storage).await;
+    assert_eq!(traces(&storage, visit.company).await, before);
+    assert_eq!(storage.reader().company_states().read(visit.company).await.unwrap(), None);
+}
+
+/// Steps made at once are all kept, each at a place of its own.
+pub async fn steps_made_at_once_are_all_kept(storage: Arc<dyn Storage>) {
+    let visit = somebody();
+    let tasks: Vec<_> = (0..12)
+        .map(|n| {
+            let (storage, visit) = (Arc::clone(&storage), visit.clone());
+            tokio::spawn(async move { visit.track(&storage, &format!("/{n}")).await.id })
+        })
+        .collect();
+    let mut made = all(tasks).await;
+    let trail = visit.trail(&storage).await;
+    let mut kept = keys(&trail, |step| step.id);
+    made.sort_unstable();
+    kept.sort_unstable();
+    assert_eq!(kept, made);
+    assert_eq!(keys(&trail, |step| step.depth), (0..12).collect::<Vec<_>>());
+}

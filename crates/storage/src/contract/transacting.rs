@@ -1,0 +1,94 @@
+//! Running work in a unit of work: committed, dropped, or tried again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use iam_domain::{UserLevel, Versions};
+
+use super::fixtures::{assert_conflict, given, level, some_company, traces, versions};
+use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
+
+/// Creates a level, after failing so many times in this way, after having created it.
+struct Create {
+    level: UserLevel,
+    failures: u32,
+    retryable: bool,
+    runs: AtomicU32,
+}
+
+impl Create {
+    const fn failing(level: UserLevel, failures: u32, retryable: bool) -> Self {
+        Self { level, failures, retryable, runs: AtomicU32::new(0) }
+    }
+
+    async fn run_on(&self, storage: &Arc<dyn Storage>) -> Result<(u32, Versions)> {
+        let target = Target::Company(self.level.company_id);
+        transact(storage.as_ref(), target, &ChangeContext::command_line(), self).await
+    }
+}
+
+#[async_trait]
+impl Work for Create {
+    type Output = u32;
+    type Error = StorageError;
+
+    async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<u32> {
+        let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
+        tx.user_levels_mut().create(&self.level).await?;
+        if run <= self.failures {
+            return Err(StorageError::Unavailable { retryable: self.retryable, source: None });
+        }
+        Ok(run)
+    }
+}
+
+/// Work is run once, committed, and answers its output with the versions of the commit.
+pub async fn work_is_run_and_committed(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    let work = Create::failing(level(company, "Admin"), 0, false);
+    let (run, committed) = work.run_on(&storage).await.unwrap();
+    assert_eq!(run, 1);
+    assert_eq!(committed, versions(&storage, Some(company)).await);
+    assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), [work.level]);
+}
+
+/// Work that loses two races is tried again in new units; what it had done before is gone.
+pub async fn work_that_loses_races_is_tried_again(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    let work = Create::failing(level(company, "Admin"), 2, true);
+    let (run, committed) = work.run_on(&storage).await.unwrap();
+    assert_eq!((run, committed.company), (3, 1));
+    assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), [work.level]);
+    assert_eq!(traces(&storage, company).await.1, 1, "one record");
+}
+
+/// Work that always loses its races gives up, and leaves nothing.
+pub async fn work_that_always_loses_gives_up(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    let work = Create::failing(level(company, "Admin"), u32::MAX, true);
+    let error = work.run_on(&storage).await.unwrap_err();
+    assert!(error.is_retryable(), "{error:?}");
+    assert_eq!(work.runs.load(Ordering::SeqCst), 4);
+    assert_eq!(storage.reader().company_states().read(company).await.unwrap(), None);
+}
+
+/// Any other error ends the work at once and drops all that it had done.
+pub async fn work_that_fails_leaves_nothing(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    let work = Create::failing(level(company, "Admin"), 1, false);
+    let error = work.run_on(&storage).await.unwrap_err();
+    assert!(matches!(error, StorageError::Unavailable { retryable: false, .. }), "{error:?}");
+    assert_eq!(work.runs.load(Ordering::SeqCst), 1);
+    assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), []);
+    assert_eq!(storage.reader().company_states().read(company).await.unwrap(), None);
+}
+
+/// A conflict is the work's own error, and is not tried again.
+pub async fn work_with_a_conflict_is_not_tried_again(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    given(&storage, &[&level(company, "Admin")]).await;
+    let work = Create::failing(level(company, "Admin"), 0, false);
+    assert_conflict(work.run_on(&storage).await, Constraint::UserLevelName);
+    assert_eq!(work.runs.load(Ordering::SeqCst), 1);
+}

@@ -1,0 +1,376 @@
+//! Units of work: all or nothing, in one target, seen by nobody before they are committed.
+
+use std::sync::Arc;
+
+use iam_domain::{Action, CompanyId, EntityType, Feature, Module, UserId, UserLevel, Versions, View, ViewState};
+
+use super::fixtures::{
+    Below, Given, assert_conflict, assert_misuse, assert_not_found, assert_spoilt, at, begin, change, feature_cell,
+    given, holding, level, menu_item, name, raised, records_about, some_company, some_feature, some_module, some_user,
+    some_view, sub_item, traces, unique, versions, view_cell,
+};
+use crate::{AuditFilter, Constraint, Reader, Result, Storage, Target, UnitOfWork};
+
+/// What a unit wrote is there once it is committed, with records that bear its time.
+pub async fn a_unit_commits_all_that_it_wrote(storage: Arc<dyn Storage>) {
+    let (company, user) = (some_company(), some_user());
+    let (admin, member) = (level(company, "Admin"), level(company, "Member"));
+    let (before, _) = traces(&storage, company).await;
+    let mut tx = begin(&storage, company).await;
+    let now = tx.now();
+    for thing in [&admin as &dyn Given, &member, &holding(user, &admin)] {
+        thing.store(tx.as_mut()).await.unwrap();
+    }
+    let committed = tx.commit().await.unwrap();
+
+    assert_eq!(committed, raised(Target::Company(company), before), "one unit, one version");
+    assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), [admin.clone(), member]);
+    assert_eq!(storage.reader().assignments().get_user_levels(company, user).await.unwrap(), [admin]);
+    let filter = AuditFilter::default();
+    let records = storage.reader().audit_logs().list_for_company(Some(company), &filter, None, 10).await.unwrap();
+    assert_eq!(records.len(), 3);
+    assert!(records.iter().all(|record| record.timestamp == now));
+}
+
+/// A unit that is dropped leaves nothing: no thing, no version, no record; and it gives its locks back.
+pub async fn a_dropped_unit_leaves_nothing(storage: Arc<dyn Storage>) {
+    let (company, other, view) = (some_company(), some_company(), some_view());
+    let there = level(company, "There");
+    given(&storage, &[&there]).await;
+    let before = (traces(&storage, company).await, traces(&storage, Target::Catalog).await);
+
+    let mut tx = begin(&storage, company).await;
+    tx.user_levels_mut().create(&level(company, "Dropped")).await.unwrap();
+    tx.user_levels_mut().delete(company, there.id).await.unwrap();
+    tx.company_states_mut().set_provisioned(company).await.unwrap();
+    drop(tx);
+    let mut tx = begin(&storage, other).await;
+    tx.user_levels_mut().create(&level(other, "Dropped")).await.unwrap();
+    drop(tx);
+    let mut tx = begin(&storage, Target::Catalog).await;
+    tx.views_mut().create(&view).await.unwrap();
+    drop(tx);
+
+    assert_eq!((traces(&storage, company).await, traces(&storage, Target::Catalog).await), before);
+    assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), [there]);
+    assert_eq!(storage.reader().company_states().read(company).await.unwrap().unwrap().provisioned_at, None);
+    assert_eq!(storage.reader().company_states().read(other).await.unwrap(), None);
+    assert_eq!(storage.reader().views().find_by_id(view.id).await.unwrap(), None);
+    given(&storage, &[&level(company, "Dropped"), &level(other, "Dropped"), &view]).await;
+}
+
+/// A unit that changed nothing commits nothing, for a company as for the catalog.
+pub async fn an_empty_unit_commits_nothing(storage: Arc<dyn Storage>) {
+    let (company, fresh) = (some_company(), some_company());
+    given(&storage, &[&level(company, "There")]).await;
+    for target in [Target::Company(company), Target::Company(fresh), Target::Catalog] {
+        let before = traces(&storage, target).await;
+        assert_eq!(begin(&storage, target).await.commit().await.unwrap(), before.0);
+        assert_eq!(traces(&storage, target).await, before);
+    }
+    assert_eq!(storage.reader().company_states().read(fresh).await.unwrap(), None);
+}
+
+/// Reads inside a unit see what it wrote; those outside see it only after the commit, and then whole.
+pub async fn writes_are_seen_inside_before_and_outside_after_the_commit(storage: Arc<dyn Storage>) {
+    async fn seen(reader: &dyn Reader, company: CompanyId, user: UserId, view: &View) -> (usize, usize, usize, usize) {
+        let admin = reader.user_levels().find_by_name(company, "Admin").await.unwrap();
+        (
+            reader.user_levels().find_all(company).await.unwrap().len() + usize::from(admin.is_some()),
+            reader.assignments().get_user_levels(company, user).await.unwrap().len(),
+            reader.view_permissions().find_by_view(company, view.id).await.unwrap().len(),
+            reader.snapshots().load_user(company, user).await.unwrap().value.levels.len(),
+        )
+    }
+    let (company, user, view) = (some_company(), some_user(), some_view());
+    given(&storage, &[&view]).await;
+    let admin = level(company, "Admin");
+    let mut tx = begin(&storage, company).await;
+    assert_eq!(seen(&*tx, company, user, &view).await, (0, 0, 0, 0));
+    let cell = view_cell(&admin, view.id, ViewState::Allow);
+    for thing in [&admin as &dyn Given, &holding(user, &admin), &cell] {
+        thing.store(tx.as_mut()).await.unwrap();
+    }
+    assert_eq!(seen(&*tx, company, user, &view).await, (2, 1, 1, 1));
+    assert_eq!(seen(storage.reader(), company, user, &view).await, (0, 0, 0, 0));
+    tx.commit().await.unwrap();
+    assert_eq!(seen(storage.reader(), company, user, &view).await, (2, 1, 1, 1));
+}
+
+/// A change of the catalog is seen inside its unit, and outside only after the commit.
+pub async fn catalog_writes_are_seen_inside_before_and_outside_after_the_commit(storage: Arc<dyn Storage>) {
+    let (view, feature, module) = (some_view(), some_feature(), some_module());
+    let mut tx = begin(&storage, Target::Catalog).await;
+    for thing in [&view as &dyn Given, &feature, &module] {
+        thing.store(tx.as_mut()).await.unwrap();
+    }
+    tx.module_views_mut().add(module.id, view.id).await.unwrap();
+    assert_eq!(tx.views().find_by_id(view.id).await.unwrap(), Some(view.clone()));
+    assert_eq!(tx.features().find_by_id(feature.id).await.unwrap(), Some(feature.clone()));
+    assert_eq!(tx.module_views().get_modules_by_view(view.id).await.unwrap(), [module.clone()]);
+    assert_eq!(storage.reader().views().find_by_id(view.id).await.unwrap(), None);
+    assert_eq!(storage.reader().modules().find_by_id(module.id).await.unwrap(), None);
+    assert_eq!(storage.reader().module_views().get_views_by_module(module.id).await.unwrap(), []);
+    tx.commit().await.unwrap();
+    assert_eq!(storage.reader().module_views().get_views_by_module(module.id).await.unwrap(), [view]);
+}
+
+/// After a mutation that failed nothing of its unit is stored, though what came before it had succeeded.
+pub async fn a_failure_takes_the_whole_unit_with_it(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    given(&storage, &[&level(company, "There")]).await;
+    let before = traces(&storage, company).await;
+
+    let mut tx = begin(&storage, company).await;
+    tx.user_levels_mut().create(&level(company, "Succeeded")).await.unwrap();
+    assert_conflict(tx.user_levels_mut().create(&level(company, "There")).await, Constraint::UserLevelName);
+    assert_spoilt(Target::Company(company), tx.as_mut()).await;
+    assert_misuse(tx.company_states_mut().set_provisioned(company).await);
+    assert_misuse(tx.assignments_mut().replace_for_user(company, some_user(), &[], None).await);
+    assert_misuse(tx.commit().await);
+
+    assert_eq!(traces(&storage, company).await, before);
+    assert_eq!(storage.reader().user_levels().find_by_name(company, "Succeeded").await.unwrap(), None);
+}
+
+/// The same for a unit of the catalog.
+pub async fn a_failure_takes_the_whole_catalog_unit_with_it(storage: Arc<dyn Storage>) {
+    let (view, feature) = (some_view(), some_feature());
+    let before = traces(&storage, Target::Catalog).await;
+    let mut tx = begin(&storage, Target::Catalog).await;
+    tx.views_mut().create(&view).await.unwrap();
+    assert_not_found(tx.features_mut().update(&feature).await);
+    assert_misuse(tx.features_mut().create(&feature).await);
+    assert_misuse(tx.commit().await);
+    assert_eq!(traces(&storage, Target::Catalog).await, before);
+    assert_eq!(storage.reader().views().find_by_id(view.id).await.unwrap(), None);
+}
+
+/// One of each thing that a mutation can be about, there already.
+struct There {
+    company: CompanyId,
+    user: UserId,
+    level: UserLevel,
+    view: View,
+    feature: Feature,
+    module: Module,
+}
+
+async fn there(storage: &Arc<dyn Storage>) -> There {
+    let company = some_company();
+    let there = There {
+        company,
+        user: some_user(),
+        level: level(company, "There"),
+        view: some_view(),
+        feature: some_feature(),
+        module: some_module(),
+    };
+    given(storage, &[&there.view, &there.feature, &there.module, &there.level]).await;
+    there
+}
+
+/// Each expression must be refused, in a unit of its own.
+macro_rules! refused {
+    ($storage:expr, $about:expr, $($tx:ident => $work:expr;)+) => {$(
+        assert_misuse(change!($storage, $about, $tx => async { $work.await.map(drop) }));
+    )+};
+}
+
+/// A unit begun for one company refuses every mutation of another.
+pub async fn a_unit_refuses_another_company(storage: Arc<dyn Storage>) {
+    let There { company: theirs, user, level: foreign, view, feature, module } = there(&storage).await;
+    let mine = some_company();
+    given(&storage, &[&level(mine, "Mine")]).await;
+    refuses_company(&storage, Target::Company(mine), theirs, user, &foreign, &view, &feature, &module).await;
+}
+
+/// A unit begun for the catalog refuses every mutation of a company.
+pub async fn a_catalog_unit_refuses_companies(storage: Arc<dyn Storage>) {
+    let There { company, user, level, view, feature, module } = there(&storage).await;
+    refuses_company(&storage, Target::Catalog, company, user, &level, &view, &feature, &module).await;
+}
+
+#[expect(clippy::too_many_arguments, reason = "one of each thing")]
+async fn refuses_company(
+    storage: &Arc<dyn Storage>,
+    target: Target,
+    theirs: CompanyId,
+    user: UserId,
+    foreign: &UserLevel,
+    view: &View,
+    feature: &Feature,
+    module: &Module,
+) {
+    let before = traces(storage, theirs).await;
+    let new = level(theirs, "New");
+    let (seen, done) = (view_cell(foreign, view.id, ViewState::Allow), feature_cell(foreign, feature.id, "Read"));
+    let (held, item, read) = (holding(user, foreign), menu_item(Some(theirs), "Item"), Action::read());
+    let there = menu_item(Some(theirs), "There");
+    let below = sub_item(&there, "Below");
+    given(storage, &[&there, &Below(Some(theirs), &below)]).await;
+    let owner = Some(theirs);
+    refused! { *storage, target,
+        tx => tx.user_levels_mut().create(&new);
+        tx => tx.user_levels_mut().update(foreign);
+        tx => tx.user_levels_mut().delete(theirs, foreign.id);
+        tx => tx.view_permissions_mut().upsert(&seen);
+        tx => tx.view_permissions_mut().delete(theirs, foreign.id, view.id);
+        tx => tx.view_permissions_mut().replace_for_user_level(theirs, foreign.id, std::slice::from_ref(&seen));
+        tx => tx.view_permissions_mut().replace_for_user_level(theirs, foreign.id, &[]);
+        tx => tx.feature_permissions_mut().upsert(&done);
+        tx => tx.feature_permissions_mut().delete(theirs, foreign.id, feature.id, &read);
+        tx => tx.feature_permissions_mut().replace_for_user_level(theirs, foreign.id, std::slice::from_ref(&done));
+        tx => tx.assignments_mut().add(&held);
+        tx => tx.assignments_mut().remove(theirs, user, foreign.id);
+        tx => tx.assignments_mut().replace_for_user(theirs, user, &[foreign.id], None);
+        tx => tx.company_modules_mut().add(theirs, module.id);
+        tx => tx.company_modules_mut().remove(theirs, module.id);
+        tx => tx.company_modules_mut().replace_for_company(theirs, &[module.id]);
+        tx => tx.company_modules_mut().set_enabled(theirs, module.id, false);
+        tx => tx.menu_items_mut().create(&item);
+        tx => tx.menu_items_mut().update(&there);
+        tx => tx.menu_items_mut().delete(owner, there.id);
+        tx => tx.sub_menu_items_mut().create(owner, &sub_item(&there, "New"));
+        tx => tx.sub_menu_items_mut().update(owner, &below);
+        tx => tx.sub_menu_items_mut().delete(owner, below.id);
+        tx => tx.company_states_mut().set_provisioned(theirs);
+    }
+    let (after, _) = traces(storage, theirs).await;
+    assert_eq!(after.company, before.0.company + 1, "only the menu was changed");
+    assert_eq!(storage.reader().user_levels().find_all(theirs).await.unwrap(), [foreign.clone()]);
+    assert_eq!(storage.reader().menu_items().find_by_id(owner, there.id).await.unwrap(), Some(there));
+}
+
+/// A unit begun for a company refuses every mutation of the catalog and of the menu of all companies.
+pub async fn a_company_unit_refuses_the_catalog(storage: Arc<dyn Storage>) {
+    let There { company, view, feature, module, .. } = there(&storage).await;
+    let (item, there) = (menu_item(None, "Item"), menu_item(None, "There"));
+    let below = sub_item(&there, "Below");
+    given(&storage, &[&there, &Below(None, &below)]).await;
+    let before = traces(&storage, Target::Catalog).await;
+    refused! { storage, company,
+        tx => tx.views_mut().create(&some_view());
+        tx => tx.views_mut().update(&view);
+        tx => tx.views_mut().delete(view.id);
+        tx => tx.modules_mut().create(&some_module());
+        tx => tx.modules_mut().update(&module);
+        tx => tx.modules_mut().delete(module.id);
+        tx => tx.features_mut().create(&some_feature());
+        tx => tx.features_mut().update(&feature);
+        tx => tx.features_mut().delete(feature.id);
+        tx => tx.feature_views_mut().add(feature.id, view.id);
+        tx => tx.feature_views_mut().remove(feature.id, view.id);
+        tx => tx.feature_views_mut().replace_for_feature(feature.id, &[view.id]);
+        tx => tx.module_views_mut().add(module.id, view.id);
+        tx => tx.module_views_mut().remove(module.id, view.id);
+        tx => tx.module_views_mut().replace_for_module(module.id, &[view.id]);
+        tx => tx.module_features_mut().add(module.id, feature.id);
+        tx => tx.module_features_mut().remove(module.id, feature.id);
+        tx => tx.module_features_mut().replace_for_module(module.id, &[feature.id]);
+        tx => tx.menu_items_mut().create(&item);
+        tx => tx.menu_items_mut().update(&there);
+        tx => tx.menu_items_mut().delete(None, there.id);
+        tx => tx.sub_menu_items_mut().create(None, &sub_item(&there, "New"));
+        tx => tx.sub_menu_items_mut().update(None, &below);
+        tx => tx.sub_menu_items_mut().delete(None, below.id);
+    }
+    assert_eq!(traces(&storage, Target::Catalog).await, before);
+    assert_eq!(storage.reader().views().find_by_id(view.id).await.unwrap(), Some(view));
+    assert_eq!(storage.reader().sub_menu_items().find_by_id(None, below.id).await.unwrap(), Some(below));
+}
+
+/// Units of two companies may be open at once; each sees and commits its own.
+pub async fn units_of_two_companies_may_be_open_at_once(storage: Arc<dyn Storage>) {
+    let (mine, theirs) = (some_company(), some_company());
+    let (my_level, their_level) = (level(mine, "Mine"), level(theirs, "Theirs"));
+    let mut my_tx = begin(&storage, mine).await;
+    let mut their_tx = begin(&storage, theirs).await;
+    my_tx.user_levels_mut().create(&my_level).await.unwrap();
+    their_tx.user_levels_mut().create(&their_level).await.unwrap();
+    assert_eq!(my_tx.user_levels().find_all(theirs).await.unwrap(), []);
+    assert_eq!(their_tx.user_levels().find_all(theirs).await.unwrap(), [their_level.clone()]);
+    their_tx.commit().await.unwrap();
+    my_tx.commit().await.unwrap();
+    assert_eq!(storage.reader().user_levels().find_all(mine).await.unwrap(), [my_level]);
+    assert_eq!(storage.reader().user_levels().find_all(theirs).await.unwrap(), [their_level]);
+}
+
+/// A version grows by one with each committed unit, however much it changed, and moves no other's.
+pub async fn a_version_grows_by_one_with_each_unit(storage: Arc<dyn Storage>) {
+    let (mine, theirs) = (some_company(), some_company());
+    given(&storage, &[&level(theirs, "Theirs")]).await;
+    let (theirs_before, catalog) = (versions(&storage, Some(theirs)).await, versions(&storage, None).await);
+    assert_eq!(catalog.company, 0);
+    let unborn = versions(&storage, Some(mine)).await;
+    assert_eq!(unborn, Versions { company: 0, ..catalog });
+
+    for round in 1..=3 {
+        let (one, other) = (level(mine, format!("One {round}")), level(mine, format!("Other {round}")));
+        let mut tx = begin(&storage, mine).await;
+        one.store(tx.as_mut()).await.unwrap();
+        other.store(tx.as_mut()).await.unwrap();
+        let committed = tx.commit().await.unwrap();
+        assert_eq!(committed, Versions { company: round, ..catalog });
+        assert_eq!(versions(&storage, Some(mine)).await, committed);
+    }
+    assert_eq!(versions(&storage, Some(theirs)).await, theirs_before);
+
+    for round in 1..=3 {
+        let mut tx = begin(&storage, Target::Catalog).await;
+        some_view().store(tx.as_mut()).await.unwrap();
+        some_feature().store(tx.as_mut()).await.unwrap();
+        let committed = tx.commit().await.unwrap();
+        assert_eq!(committed, Versions { catalog: catalog.catalog + round, ..catalog });
+    }
+    let now = versions(&storage, Some(mine)).await;
+    assert_eq!(now, Versions { company: 3, catalog: catalog.catalog + 3, ..catalog });
+}
+
+/// Times of units do not run backwards, and a unit has one time throughout.
+pub async fn the_time_of_units_does_not_run_backwards(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    let mut last = at(0);
+    for round in 0..5 {
+        let mut tx = begin(&storage, company).await;
+        let now = tx.now();
+        level(company, format!("Level {round}")).store(tx.as_mut()).await.unwrap();
+        assert_eq!(tx.now(), now);
+        assert!(now >= last, "{now} came after {last}");
+        last = now;
+        tx.commit().await.unwrap();
+    }
+}
+
+/// Moving a thing and moving it back in one unit is as good as never having moved it.
+pub async fn a_unit_may_undo_itself(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    let fleeting = level(company, "Fleeting");
+    change!(storage, company, tx => async {
+        tx.user_levels_mut().create(&fleeting).await?;
+        let renamed = UserLevel { name: name(unique("Renamed")), ..fleeting.clone() };
+        let before = tx.user_levels_mut().update(&renamed).await?;
+        assert_eq!(before, fleeting);
+        let before = tx.user_levels_mut().delete(company, fleeting.id).await?;
+        assert_eq!(before, renamed);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), []);
+    let records = records_about(&storage, Some(company), EntityType::UserLevel, fleeting.id.as_uuid());
+    let actions: Vec<_> = records.await.into_iter().map(|record| record.action).collect();
+    assert_eq!(actions, ["user_level.created", "user_level.updated", "user_level.deleted"]);
+}
+
+/// A unit of work can be handed to another task, and dropped there.
+pub async fn a_unit_can_move_between_tasks(storage: Arc<dyn Storage>) {
+    async fn create(mut tx: Box<dyn UnitOfWork>, level: UserLevel) -> Result<Versions> {
+        tx.user_levels_mut().create(&level).await?;
+        tx.commit().await
+    }
+    let company = some_company();
+    let made = level(company, "Moved");
+    let tx = begin(&storage, company).await;
+    tokio::spawn(create(tx, made.clone())).await.unwrap().unwrap();
+    assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), [made]);
+}

@@ -1,0 +1,99 @@
+//! What can go wrong in a storage, in words that do not depend on the adapter.
+
+use iam_domain::EntityType;
+use uuid::Uuid;
+
+/// What storage operations answer.
+pub type Result<T, E = StorageError> = std::result::Result<T, E>;
+
+/// The cause that an adapter keeps for the log; clients never see it.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a storage operation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// What was to be changed is not there.
+    #[error("not found")]
+    NotFound,
+    /// A rule of the data forbids it.
+    #[error("conflict: {constraint:?}")]
+    Conflict {
+        /// Which rule.
+        constraint: Constraint,
+    },
+    /// The change refers to what does not exist (in this company).
+    #[error("unknown {entity}: {ids:?}")]
+    Unknown {
+        /// What kind of thing.
+        entity: EntityType,
+        /// Which ones, ascending.
+        ids: Vec<Uuid>,
+    },
+    /// What was to be written was computed from a state that is no longer current.
+    #[error("computed from a state that is no longer current")]
+    Stale,
+    /// The unit of work cannot do this: it was begun for something else, or an earlier operation failed.
+    #[error("the unit of work cannot do this: {0}")]
+    Misuse(&'static str),
+    /// The storage cannot be reached, or gave up waiting.
+    #[error("storage unavailable")]
+    Unavailable {
+        /// The whole unit of work may be tried again at once: it lost a race and left nothing behind.
+        retryable: bool,
+        /// What the driver said.
+        #[source]
+        source: Option<Source>,
+    },
+    /// The storage holds something that it must not hold, or does not understand a statement.
+    #[error("storage corrupt: {what}")]
+    Corrupt {
+        /// What was wrong.
+        what: String,
+        /// What the driver said.
+        #[source]
+        source: Option<Source>,
+    },
+}
+
+impl StorageError {
+    /// Whether the whole unit of work may be tried again at once.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable { retryable: true, .. })
+    }
+
+    /// A rule of the data forbids it.
+    #[must_use]
+    pub const fn conflict(constraint: Constraint) -> Self {
+        Self::Conflict { constraint }
+    }
+
+    /// The storage holds something that it must not hold.
+    #[must_use]
+    pub fn corrupt(what: impl std::fmt::Display) -> Self {
+        Self::Corrupt { what: what.to_string(), source: None }
+    }
+}
+
+/// A rule of the data, by the name that every adapter gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Constraint {
+    /// Two things with one id, or two cells for one place.
+    Duplicate,
+    /// A view's url is unique.
+    ViewUrl,
+    /// A module's code is unique.
+    ModuleCode,
+    /// A feature's key is unique.
+    FeatureKey,
+    /// A level's name is unique in its company.
+    UserLevelName,
+    /// A level that somebody holds stays.
+    UserLevelAssigned,
+    /// A view that a menu uses stays.
+    ViewInMenu,
+    /// A feature that a menu uses stays.
+    FeatureInMenu,
+}

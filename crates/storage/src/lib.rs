@@ -1,0 +1,80 @@
+//! The storage contract of the IAM service.
+//!
+//! Small object-safe traits, a pair per resource: reads ([`Views`], [`UserLevels`], …, together a [`Reader`]) and changes
+//! ([`ViewsMut`], [`UserLevelsMut`], …, together a [`Writer`]). Changes happen in a [`UnitOfWork`], which locks its
+//! [`Target`] and raises its version first, offers the same reads, and at commit derives the audit records, the outdated
+//! effective rows and the notice from what it touched. What is written beside decisions (trails, effective rows) commits
+//! by itself.
+//!
+//! # Adapters
+//!
+//! `iam-storage-memory` and `iam-storage-postgres` implement [`Storage`]. Another one is welcome: implement the traits,
+//! call the [`Recorder`] after each mutation, and run the suite of the feature `contract`, which exercises every operation:
+//!
+//! ```text
+//! iam_storage::contract_tests!(my_adapter::fresh_storage().await);
+//! ```
+//!
+//! # A change
+//!
+//! ```
+//! use async_trait::async_trait;
+//! use iam_domain::{CompanyId, Description, Name, UserLevel, UserLevelId};
+//! use iam_storage::{ChangeContext, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
+//!
+//! struct AddAuditors(CompanyId);
+//!
+//! #[async_trait]
+//! impl Work for AddAuditors {
+//!     type Output = UserLevelId;
+//!     type Error = StorageError;
+//!
+//!     async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<UserLevelId> {
+//!         let now = tx.now();
+//!         let level = UserLevel {
+//!             id: UserLevelId::generate(now),
+//!             company_id: self.0,
+//!             name: Name::parse("Auditors").map_err(StorageError::corrupt)?,
+//!             description: Description::parse("").map_err(StorageError::corrupt)?,
+//!             is_default: false,
+//!             created_at: now,
+//!             updated_at: now,
+//!         };
+//!         tx.user_levels_mut().create(&level).await?;
+//!         Ok(level.id)
+//!     }
+//! }
+//!
+//! async fn add(storage: &dyn Storage, company: CompanyId) -> Result<()> {
+//!     let target = Target::Company(company);
+//!     let (level, versions) = transact(storage, target, &ChangeContext::command_line(), &AddAuditors(company)).await?;
+//!     println!("added {level} at {versions}");
+//!     Ok(())
+//! }
+//! ```
+
+mod changes;
+#[cfg(feature = "contract")]
+pub mod contract;
+mod error;
+mod plan;
+mod read;
+mod side;
+mod storage;
+mod write;
+
+pub use changes::{Affected, ChangeContext, Derived, Recorder};
+pub use error::{Constraint, Result, Source, StorageError};
+pub use plan::{Cell, CellPlan, SetPlan};
+pub use read::{
+    Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates, FeaturePermissions,
+    FeatureViews, Features, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, Stamped,
+    SubMenuItems, UserLevels, ViewPermissions, Views,
+};
+pub use side::{EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, NewTrailEntry};
+pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
+pub use write::{
+    AssignmentsMut, AuditLogsMut, CompanyModulesMut, CompanyStatesMut, FeaturePermissionsMut, FeatureViewsMut,
+    FeaturesMut, MenuItemsMut, ModuleFeaturesMut, ModuleViewsMut, ModulesMut, SubMenuItemsMut, Target, UnitOfWork,
+    UserLevelsMut, ViewPermissionsMut, ViewsMut, Writer,
+};

@@ -1,0 +1,115 @@
+//! What a replace has to do, worked out once for all adapters.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use iam_domain::{Action, FeatureId, FeaturePermission, ViewId, ViewPermission};
+
+use crate::{Constraint, Result, StorageError};
+
+/// A cell of a matrix.
+pub trait Cell: Clone {
+    /// Its place within the level.
+    type Key: Ord;
+    /// Its place within the level.
+    fn key(&self) -> Self::Key;
+    /// Whether the other says the same.
+    fn says_the_same(&self, other: &Self) -> bool;
+    /// This content in the row that was there: with its id and the time it was made.
+    #[must_use]
+    fn in_place_of(&self, other: &Self) -> Self;
+}
+
+impl Cell for ViewPermission {
+    type Key = ViewId;
+
+    fn key(&self) -> ViewId {
+        self.view_id
+    }
+
+    fn says_the_same(&self, other: &Self) -> bool {
+        (self.state, self.modifiable) == (other.state, other.modifiable)
+    }
+
+    fn in_place_of(&self, other: &Self) -> Self {
+        Self { id: other.id, created_at: other.created_at, ..self.clone() }
+    }
+}
+
+impl Cell for FeaturePermission {
+    type Key = (FeatureId, Action);
+
+    fn key(&self) -> Self::Key {
+        (self.feature_id, self.action.clone())
+    }
+
+    fn says_the_same(&self, other: &Self) -> bool {
+        (self.value, self.scope, self.modifiable) == (other.value, other.scope, other.modifiable)
+    }
+
+    fn in_place_of(&self, other: &Self) -> Self {
+        Self { id: other.id, created_at: other.created_at, ..self.clone() }
+    }
+}
+
+/// How to get from the cells that are there to those that are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellPlan<C> {
+    /// Rows to remove.
+    pub remove: Vec<C>,
+    /// Rows to add.
+    pub insert: Vec<C>,
+    /// Rows to rewrite, with the id of the row that is there.
+    pub update: Vec<C>,
+}
+
+impl<C: Cell> CellPlan<C> {
+    /// Compares what is there with what is wanted.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when two wanted cells have one place.
+    pub fn new(there: &[C], wanted: &[C]) -> Result<Self> {
+        let mut left: BTreeMap<C::Key, &C> = there.iter().map(|cell| (cell.key(), cell)).collect();
+        let mut places = BTreeSet::new();
+        let mut plan = Self { remove: Vec::new(), insert: Vec::new(), update: Vec::new() };
+        for cell in wanted {
+            if !places.insert(cell.key()) {
+                return Err(StorageError::conflict(Constraint::Duplicate));
+            }
+            match left.remove(&cell.key()) {
+                None => plan.insert.push(cell.clone()),
+                Some(old) if cell.says_the_same(old) => {}
+                Some(old) => plan.update.push(cell.in_place_of(old)),
+            }
+        }
+        plan.remove = left.into_values().cloned().collect();
+        Ok(plan)
+    }
+}
+
+/// How to get from the ids that are there to those that are wanted; both ascending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetPlan<T> {
+    /// To add.
+    pub added: Vec<T>,
+    /// To remove.
+    pub removed: Vec<T>,
+}
+
+impl<T: Ord + Copy> SetPlan<T> {
+    /// Compares what is there with what is wanted. A wanted id that is repeated counts once.
+    pub fn new(there: impl IntoIterator<Item = T>, wanted: impl IntoIterator<Item = T>) -> Self {
+        let there: BTreeSet<T> = there.into_iter().collect();
+        let wanted: BTreeSet<T> = wanted.into_iter().collect();
+        Self {
+            added: wanted.difference(&there).copied().collect(),
+            removed: there.difference(&wanted).copied().collect(),
+        }
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty()
+    }
+}

@@ -1,0 +1,88 @@
+//! What is written beside decisions and never changes one: navigation trails and effective rows. Each operation commits
+//! by itself, takes no company lock, raises no version, and gives no notice.
+
+use async_trait::async_trait;
+use iam_domain::{
+    Action, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, FeatureId, Label, SessionId, TrailEntry,
+    Url, UserId, UserLevelId, ViewId,
+};
+
+use crate::Result;
+
+/// A step to be added to a trail.
+#[derive(Debug, Clone)]
+pub struct NewTrailEntry {
+    /// Whose step.
+    pub user_id: UserId,
+    /// In which company.
+    pub company_id: CompanyId,
+    /// In which session.
+    pub session_id: SessionId,
+    /// The view that was shown, if it is one of the catalog.
+    pub view_id: Option<ViewId>,
+    /// Where.
+    pub url: Url,
+    /// What people read.
+    pub label: Label,
+}
+
+/// Navigation trails.
+#[async_trait]
+pub trait NavTrail: Send + Sync {
+    /// The steps of a session, oldest first; `depth` is the position in this list.
+    async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>>;
+    /// The places where a user was last in a company, newest first: the latest step for each url.
+    async fn find_recent(&self, company: CompanyId, user: UserId, limit: u64) -> Result<Vec<TrailEntry>>;
+    /// Adds a step; the session keeps its newest [`TRAIL_LIMIT`](iam_domain::TRAIL_LIMIT). Unknown view: `Unknown`.
+    async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry>;
+    /// Forgets a session; answers how many steps it had.
+    async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64>;
+}
+
+/// Effective view permissions. Reads answer only rows that are current: not expired, of the current versions.
+/// No row means unknown, not denied.
+#[async_trait]
+pub trait EffectiveViewPermissions: Send + Sync {
+    /// The current row.
+    async fn find(&self, company: CompanyId, user: UserId, view: ViewId) -> Result<Option<EffectiveViewPermission>>;
+    /// The current rows of a user, by view id.
+    async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveViewPermission>>;
+    /// Writes rows of one company, all or none. `Stale` when a row's versions are not current (those of a company
+    /// that has never changed never are), or a change that would outdate them is under way. Answers how many rows were written.
+    async fn upsert_many(&self, company: CompanyId, rows: &[EffectiveViewPermission]) -> Result<u64>;
+    /// Drops the rows of a user.
+    async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64>;
+    /// Drops the rows of all who hold a level.
+    async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64>;
+    /// Drops the rows of a company.
+    async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
+    /// Drops at most `limit` expired rows. **Across companies**: for the sweep.
+    async fn delete_expired(&self, limit: u64) -> Result<u64>;
+}
+
+/// Effective feature permissions. Reads answer only rows that are current: not expired, of the current versions.
+/// No row means unknown, not denied.
+#[async_trait]
+pub trait EffectiveFeaturePermissions: Send + Sync {
+    /// The current row.
+    async fn find(
+        &self,
+        company: CompanyId,
+        user: UserId,
+        feature: FeatureId,
+        action: &Action,
+    ) -> Result<Option<EffectiveFeaturePermission>>;
+    /// The current rows of a user, by feature id, then action.
+    async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveFeaturePermission>>;
+    /// Writes rows of one company, all or none. `Stale` when a row's versions are not current (those of a company
+    /// that has never changed never are), or a change that would outdate them is under way. Answers how many rows were written.
+    async fn upsert_many(&self, company: CompanyId, rows: &[EffectiveFeaturePermission]) -> Result<u64>;
+    /// Drops the rows of a user.
+    async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64>;
+    /// Drops the rows of all who hold a level.
+    async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64>;
+    /// Drops the rows of a company.
+    async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
+    /// Drops at most `limit` expired rows. **Across companies**: for the sweep.
+    async fn delete_expired(&self, limit: u64) -> Result<u64>;
+}

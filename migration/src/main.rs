@@ -1,0 +1,142 @@
+//! The command that operators run: `migration [up | status | seed | down | fresh]`
+//!
+//! `down` and `fresh` drop tables with all their data, and do so without asking, because Jobs cannot answer. They are
+//! for development; give the role that production connects with no right to drop.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on the terminal")]
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use migration::MigrationError;
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::{ConnectOptions, Database, DatabaseConnection};
+
+/// Migrates the database of the IAM service.
+#[derive(Parser)]
+#[command(name = "migration", version)]
+struct Cli {
+    /// The database: postgres://user:password@host:port/name. Prefer the variable, since arguments show in `ps`.
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+
+    /// What to do; `up` if nothing is said.
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Apply what is pending.
+    Up,
+    /// Show what is applied and what is pending, without changing anything.
+    Status,
+    /// Insert what is missing of the seed data.
+    Seed,
+    /// Take back the last migrations, WITH ALL DATA in what they created, without asking.
+    Down {
+        /// How many.
+        #[arg(long, default_value_t = 1)]
+        steps: u32,
+    },
+    /// Drop the tables of IAM WITH ALL THEIR DATA, without asking, and create them anew.
+    Fresh,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
+    let url = cli.database_url.filter(|url| !url.is_empty());
+    let url = url.ok_or("DATABASE_URL is not set: set it, or pass --database-url")?;
+    let db = connect(&url).await?;
+    match cli.command.unwrap_or(Command::Up) {
+        Command::Up => up(&db).await?,
+        Command::Status => {
+            for migration in migration::status(&db).await? {
+                println!("{} {}", if migration.applied { "applied" } else { "pending" }, migration.name);
+            }
+        }
+        Command::Seed => {
+            let report = migration::seed(&db).await?;
+            if report.is_empty() {
+                println!("nothing to insert");
+            } else {
+                println!("inserted {report}");
+            }
+        }
+        Command::Down { steps } => {
+            println!("taking back up to {steps} migration(s), dropping what they created");
+            print_names("took back", &migration::down(&db, steps).await?);
+        }
+        Command::Fresh => {
+            println!("dropping the views {}", migration::VIEWS.join(", "));
+            println!("dropping the tables {}", migration::TABLES.join(", "));
+            print_names("applied", &migration::fresh(&db).await?);
+        }
+    }
+    Ok(())
+}
+
+/// A release that was rolled back finds a newer schema that has all it needs: its Job must not fail for that.
+async fn up(db: &DatabaseConnection) -> Result<(), MigrationError> {
+    match migration::up(db).await {
+        Ok(applied) => print_names("applied", &applied),
+        Err(MigrationError::Ahead { unknown, pending }) if pending.is_empty() => {
+            println!("nothing to do: a newer release has applied {}", unknown.join(", "));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+async fn connect(url: &str) -> Result<DatabaseConnection, Box<dyn Error>> {
+    // Checked here, because SeaORM's complaint about a url would print it, and with it the password.
+    let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+    if !is_postgres || url.parse::<PgConnectOptions>().is_err() {
+        return Err("DATABASE_URL is not a valid URL: postgres://user:password@host:port/name".into());
+    }
+    let mut options = ConnectOptions::new(url);
+    options.max_connections(1).connect_timeout(Duration::from_secs(10)).sqlx_logging(false);
+    Ok(Database::connect(options).await.map_err(|error| format!("cannot connect to the database: {error}"))?)
+}
+
+fn print_names(what: &str, names: &[String]) {
+    if names.is_empty() {
+        println!("nothing to do");
+    }
+    for name in names {
+        println!("{what} {name}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[tokio::test]
+    async fn a_wrong_url_is_refused_without_printing_it() {
+        for url in
+            ["mysql://u:secret@h/x", "postgres://u:secret@h:99999/x", "secret", "postgres://u@h/x?sslmode=secret"]
+        {
+            let error = connect(url).await.unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}

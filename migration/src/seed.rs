@@ -1,0 +1,367 @@
+//! Seeding: the catalog that a new installation begins with, added to whatever is there
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use iam_domain::{
+    ActorKind, AuditRecord, AuditRecordId, EntityType, FeatureId, MenuItem, SubMenuItem, Timestamp, ViewId,
+    seed::catalog,
+};
+use sea_orm::prelude::DateTimeUtc;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{MigrationError, Migrator, begin, compare, names, statement};
+
+/// How many rows [`seed`] inserted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SeedReport {
+    /// Views.
+    pub views: usize,
+    /// Modules.
+    pub modules: usize,
+    /// Features.
+    pub features: usize,
+    /// Features on views.
+    pub feature_views: usize,
+    /// Views in modules.
+    pub module_views: usize,
+    /// Features in modules.
+    pub module_features: usize,
+    /// Menu items.
+    pub menu_items: usize,
+    /// Sub-items.
+    pub sub_menu_items: usize,
+}
+
+impl SeedReport {
+    /// Whether nothing was inserted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for SeedReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} views, {} modules, {} features, {} feature-view, {} module-view and {} module-feature mappings, \
+             {} menu items, {} sub-menu items",
+            self.views,
+            self.modules,
+            self.features,
+            self.feature_views,
+            self.module_views,
+            self.module_features,
+            self.menu_items,
+            self.sub_menu_items,
+        )
+    }
+}
+
+// Rows come as the JSON of the domain's entities, so a table's columns are named once more here and nowhere else. A
+// conflict may be over the natural key (somebody made such a row) or over the id (somebody renamed ours).
+
+const INSERT_VIEWS: &str = r#"
+    INSERT INTO views (id, name, url, category, description, icon, requires_auth, created_at, updated_at)
+    SELECT id, name, url, category, description, icon, "requiresAuth", $2, $2
+    FROM jsonb_to_recordset($1) AS seed (
+        id uuid, name text, url text, category text, description text, icon text, "requiresAuth" boolean
+    )
+    ON CONFLICT DO NOTHING RETURNING id"#;
+
+const INSERT_MODULES: &str = r#"
+    INSERT INTO modules (id, code, name, description, icon, enabled, priority, created_at, updated_at)
+    SELECT id, code, name, description, icon, enabled, priority, $2, $2
+    FROM jsonb_to_recordset($1) AS seed (
+        id uuid, code text, name text, description text, icon text, enabled boolean, priority text
+    )
+    ON CONFLICT DO NOTHING RETURNING id"#;
+
+const INSERT_FEATURES: &str = r#"
+    INSERT INTO features (id, key, name, description, resource_type, actions, category, enabled, created_at, updated_at)
+    SELECT id, key, name, description, "resourceType", actions, category, enabled, $2, $2
+    FROM jsonb_to_recordset($1) AS seed (
+        id uuid, key text, name text, description text, "resourceType" text, actions jsonb, category text,
+        enabled boolean
+    )
+    ON CONFLICT DO NOTHING RETURNING id"#;
+
+const INSERT_MENU_ITEMS: &str = r#"
+    INSERT INTO menu_items (id, company_id, label, icon, priority, required_permissions, sort_order, view_id,
+        feature_id, is_entrypoint, created_at, updated_at)
+    SELECT id, "companyId", label, icon, priority, "requiredPermissions", "sortOrder", "viewId", "featureId",
+        "isEntrypoint", $2, $2
+    FROM jsonb_to_recordset($1) AS seed (
+        id uuid, "companyId" uuid, label text, icon text, priority text, "requiredPermissions" jsonb,
+        "sortOrder" integer, "viewId" uuid, "featureId" uuid, "isEntrypoint" boolean
+    )
+    ON CONFLICT DO NOTHING RETURNING id"#;
+
+const INSERT_SUB_MENU_ITEMS: &str = r#"
+    INSERT INTO sub_menu_items (id, menu_item_id, label, view_id, feature_id, icon, sort_order, enabled, created_at,
+        updated_at)
+    SELECT id, "menuItemId", label, "viewId", "featureId", icon, "sortOrder", enabled, $2, $2
+    FROM jsonb_to_recordset($1) AS seed (
+        id uuid, "menuItemId" uuid, label text, "viewId" uuid, "featureId" uuid, icon text, "sortOrder" integer,
+        enabled boolean
+    )
+    ON CONFLICT DO NOTHING RETURNING id"#;
+
+// The id of the row that has the natural key; where none has, our own row is there under another key.
+
+const FIND_VIEWS: &str = "
+    SELECT seed.id AS seeded, coalesce(views.id, seed.id) AS id
+    FROM jsonb_to_recordset($1) AS seed (id uuid, url text) LEFT JOIN views ON views.url = seed.url";
+
+const FIND_MODULES: &str = "
+    SELECT seed.id AS seeded, coalesce(modules.id, seed.id) AS id
+    FROM jsonb_to_recordset($1) AS seed (id uuid, code text) LEFT JOIN modules ON modules.code = seed.code";
+
+const FIND_FEATURES: &str = "
+    SELECT seed.id AS seeded, coalesce(features.id, seed.id) AS id
+    FROM jsonb_to_recordset($1) AS seed (id uuid, key text) LEFT JOIN features ON features.key = seed.key";
+
+const MAP_FEATURES_TO_VIEWS: &str = "
+    INSERT INTO feature2views (feature_id, view_id, created_at)
+    SELECT *, $3 FROM unnest($1, $2) ON CONFLICT DO NOTHING";
+
+const MAP_MODULES_TO_VIEWS: &str = "
+    INSERT INTO module2views (module_id, view_id, created_at)
+    SELECT *, $3 FROM unnest($1, $2) ON CONFLICT DO NOTHING";
+
+const MAP_MODULES_TO_FEATURES: &str = "
+    INSERT INTO module2features (module_id, feature_id, created_at)
+    SELECT *, $3 FROM unnest($1, $2) ON CONFLICT DO NOTHING";
+
+// The row lock makes catalog changes serial and keeps company changes, which share it, out until we commit.
+const LOCK_CATALOG: &str = "
+    SELECT FROM company_states WHERE company_id = '00000000-0000-0000-0000-000000000000' FOR UPDATE";
+
+// Asked for on its own: beside the lock, the clock would be read before waiting.
+const READ_CLOCK: &str = "SELECT clock_timestamp() AS at";
+
+const BUMP_CATALOG: &str = r#"
+    WITH catalog AS (
+        UPDATE company_states SET version = version + 1, updated_at = $1
+        WHERE company_id = '00000000-0000-0000-0000-000000000000' RETURNING version
+    )
+    SELECT pg_notify('iam_changes', '{"company":null,"version":' || version || '}') FROM catalog"#;
+
+const APPEND_AUDIT_RECORDS: &str = r#"
+    INSERT INTO iam_audit_logs (id, actor_kind, action, entity_type, entity_id, changes, "timestamp")
+    SELECT id, "actorKind", action, "entityType", "entityId", changes, $2
+    FROM jsonb_to_recordset($1) AS record (
+        id uuid, "actorKind" text, action text, "entityType" text, "entityId" uuid, changes jsonb
+    )"#;
+
+/// Inserts what is missing of the catalog of [`iam_domain::seed`] and says how much that was.
+///
+/// Rows are recognised by their url, code or key, or by the seed's fixed id once somebody has renamed them, and stay as
+/// they are. A mapping or a menu entry is added only together with one of the views, modules and features that it is
+/// about, so that what an operator took away does not come back.
+///
+/// What was inserted is one change of the catalog: a new version, a notice to the running servers, and an audit record
+/// of each row.
+///
+/// # Errors
+///
+/// [`MigrationError::Behind`] when migrations are pending, else as [`up`](crate::up). Nothing has changed then.
+pub async fn seed(db: &DatabaseConnection) -> Result<SeedReport, MigrationError> {
+    let tx = begin(db).await?;
+    let pending = names(compare::<Migrator>(&tx).await?, false);
+    if !pending.is_empty() {
+        return Err(MigrationError::Behind { pending });
+    }
+    let mut run = Run::begin(&tx).await?;
+    let report = run.insert_catalog().await?;
+    if !report.is_empty() {
+        run.publish().await?;
+    }
+    tx.commit().await?;
+    Ok(report)
+}
+
+/// One run: its transaction, its time by the database's clock, and its audit records so far.
+struct Run<'a> {
+    tx: &'a DatabaseTransaction,
+    at: Timestamp,
+    records: Vec<AuditRecord>,
+}
+
+/// What became of the seeded rows of one catalog table.
+struct Seeded {
+    /// The ids of those that this run inserted.
+    inserted: HashSet<Uuid>,
+    /// The id of the row that stands for each, by the id that the seed has for it.
+    ids: HashMap<Uuid, Uuid>,
+}
+
+impl Seeded {
+    fn is_new(&self, seeded: Uuid) -> bool {
+        self.inserted.contains(&seeded)
+    }
+
+    fn id(&self, seeded: Uuid) -> Uuid {
+        self.ids.get(&seeded).copied().unwrap_or(seeded)
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Locks the catalog before anything else is read.
+    async fn begin(tx: &'a DatabaseTransaction) -> Result<Self, DbErr> {
+        let locked = tx.query_one_raw(statement(LOCK_CATALOG, [])).await?;
+        let clock = tx.query_one_raw(statement(READ_CLOCK, [])).await?;
+        let (Some(_), Some(clock)) = (locked, clock) else {
+            return Err(DbErr::RecordNotFound("company_states has lost the row of the catalog".to_owned()));
+        };
+        let at = Timestamp::new(clock.try_get::<DateTimeUtc>("", "at")?);
+        Ok(Self { tx, at, records: Vec::new() })
+    }
+
+    async fn insert_catalog(&mut self) -> Result<SeedReport, DbErr> {
+        let seed = catalog(self.at).map_err(|error| DbErr::Custom(format!("a text of the seed {error}")))?;
+        let views = self.add(EntityType::View, &seed.views, |view| view.id.as_uuid(), INSERT_VIEWS, FIND_VIEWS).await?;
+        let modules = self
+            .add(EntityType::Module, &seed.modules, |module| module.id.as_uuid(), INSERT_MODULES, FIND_MODULES)
+            .await?;
+        let features = self
+            .add(EntityType::Feature, &seed.features, |feature| feature.id.as_uuid(), INSERT_FEATURES, FIND_FEATURES)
+            .await?;
+
+        let pairs = seed.feature_views.iter().map(|(feature, view)| (feature.as_uuid(), view.as_uuid()));
+        let feature_views = self.map(MAP_FEATURES_TO_VIEWS, (&features, &views), pairs).await?;
+        let pairs = seed.module_views.iter().map(|(module, view)| (module.as_uuid(), view.as_uuid()));
+        let module_views = self.map(MAP_MODULES_TO_VIEWS, (&modules, &views), pairs).await?;
+        let pairs = seed.module_features.iter().map(|(module, feature)| (module.as_uuid(), feature.as_uuid()));
+        let module_features = self.map(MAP_MODULES_TO_FEATURES, (&modules, &features), pairs).await?;
+
+        let (menu_items, sub_menu_items) =
+            self.insert_menu(seed.menu_items, seed.sub_menu_items, &views, &features).await?;
+
+        Ok(SeedReport {
+            views: views.inserted.len(),
+            modules: modules.inserted.len(),
+            features: features.inserted.len(),
+            feature_views,
+            module_views,
+            module_features,
+            menu_items,
+            sub_menu_items,
+        })
+    }
+
+    /// Inserts the entries that lead to something new, and says how many items and sub-items that were.
+    async fn insert_menu(
+        &mut self,
+        items: Vec<MenuItem>,
+        sub_items: Vec<SubMenuItem>,
+        views: &Seeded,
+        features: &Seeded,
+    ) -> Result<(usize, usize), DbErr> {
+        let view_id = |id: Option<ViewId>| id.map(|id| ViewId::from_uuid(views.id(id.as_uuid())));
+        let feature_id = |id: Option<FeatureId>| id.map(|id| FeatureId::from_uuid(features.id(id.as_uuid())));
+        let is_new = |view: Option<ViewId>, feature: Option<FeatureId>| {
+            view.is_some_and(|id| views.is_new(id.as_uuid())) || feature.is_some_and(|id| features.is_new(id.as_uuid()))
+        };
+
+        // An item comes also with what its sub-items lead to, and a sub-item also with its item.
+        let parents = sub_items.iter().filter(|item| is_new(item.view_id, item.feature_id));
+        let parents = parents.map(|item| item.menu_item_id).collect::<HashSet<_>>();
+        let items = items
+            .into_iter()
+            .filter(|item| is_new(item.view_id, item.feature_id) || parents.contains(&item.id))
+            .map(|item| MenuItem { view_id: view_id(item.view_id), feature_id: feature_id(item.feature_id), ..item })
+            .collect::<Vec<_>>();
+        let items = self.insert(EntityType::Menu, &items, |item| item.id.as_uuid(), INSERT_MENU_ITEMS).await?;
+
+        let sub_items = sub_items
+            .into_iter()
+            .filter(|item| is_new(item.view_id, item.feature_id) || items.contains(&item.menu_item_id.as_uuid()))
+            .map(|item| SubMenuItem { view_id: view_id(item.view_id), feature_id: feature_id(item.feature_id), ..item })
+            .collect::<Vec<_>>();
+        let sub_items =
+            self.insert(EntityType::Menu, &sub_items, |item| item.id.as_uuid(), INSERT_SUB_MENU_ITEMS).await?;
+        Ok((items.len(), sub_items.len()))
+    }
+
+    /// Inserts what is missing of one catalog table's rows, and finds out which row stands for each.
+    async fn add<T: Serialize>(
+        &mut self,
+        kind: EntityType,
+        rows: &[T],
+        id: impl Fn(&T) -> Uuid,
+        insert: &str,
+        find: &str,
+    ) -> Result<Seeded, DbErr> {
+        let inserted = self.insert(kind, rows, id, insert).await?;
+        let found = self.tx.query_all_raw(statement(find, [to_json(rows)?.into()])).await?;
+        let ids = found.iter().map(|row| Ok((row.try_get("", "seeded")?, row.try_get("", "id")?)));
+        Ok(Seeded { inserted, ids: ids.collect::<Result<_, DbErr>>()? })
+    }
+
+    /// Inserts the rows that conflict with none, writes an audit record of each, and returns their ids.
+    async fn insert<T: Serialize>(
+        &mut self,
+        kind: EntityType,
+        rows: &[T],
+        id: impl Fn(&T) -> Uuid,
+        sql: &str,
+    ) -> Result<HashSet<Uuid>, DbErr> {
+        let values = [to_json(rows)?.into(), self.at.as_datetime().into()];
+        let inserted = self.tx.query_all_raw(statement(sql, values)).await?;
+        let inserted = inserted.iter().map(|row| row.try_get("", "id")).collect::<Result<HashSet<_>, _>>()?;
+        for row in rows {
+            let entity_id = id(row);
+            if inserted.contains(&entity_id) {
+                self.record(kind, entity_id, to_json(row)?);
+            }
+        }
+        Ok(inserted)
+    }
+
+    /// Adds the pairs of which at least one side is new, between the rows that are there.
+    async fn map(
+        &self,
+        sql: &str,
+        (left, right): (&Seeded, &Seeded),
+        pairs: impl Iterator<Item = (Uuid, Uuid)>,
+    ) -> Result<usize, DbErr> {
+        let (left, right): (Vec<_>, Vec<_>) =
+            pairs.filter(|&(a, b)| left.is_new(a) || right.is_new(b)).map(|(a, b)| (left.id(a), right.id(b))).unzip();
+        let values = [left.into(), right.into(), self.at.as_datetime().into()];
+        let result = self.tx.execute_raw(statement(sql, values)).await?;
+        Ok(usize::try_from(result.rows_affected()).unwrap_or(usize::MAX))
+    }
+
+    fn record(&mut self, kind: EntityType, entity_id: Uuid, after: Value) {
+        let sequence = u16::try_from(self.records.len()).unwrap_or(u16::MAX);
+        self.records.push(AuditRecord {
+            id: AuditRecordId::generate_nth(self.at, sequence),
+            company_id: None,
+            user_id: None,
+            actor_kind: ActorKind::CommandLine,
+            action: format!("{kind}.created"),
+            entity_type: kind,
+            entity_id,
+            changes: Some(json!({ "after": after })),
+            metadata: None,
+            timestamp: self.at,
+        });
+    }
+
+    /// What belongs to every change: a new version, a notice of it, and the audit records.
+    async fn publish(self) -> Result<(), DbErr> {
+        let at = self.at.as_datetime();
+        self.tx.execute_raw(statement(APPEND_AUDIT_RECORDS, [to_json(&self.records)?.into(), at.into()])).await?;
+        self.tx.execute_raw(statement(BUMP_CATALOG, [at.into()])).await?;
+        Ok(())
+    }
+}
+
+fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<Value, DbErr> {
+    serde_json::to_value(value).map_err(|error| DbErr::Json(error.to_string()))
+}

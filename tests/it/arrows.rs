@@ -1,0 +1,246 @@
+//! The arrows and the absences that ARCHITECTURE.md promises, read from `cargo metadata` and from the sources.
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
+
+/// What each crate knows of ours, in what it ships.
+const ARROWS: [(&str, &[&str]); 10] = [
+    ("iam-domain", &[]),
+    ("iam-storage", &["iam-domain"]),
+    ("iam-storage-memory", &["iam-domain", "iam-storage"]),
+    ("iam-storage-postgres", &["iam-domain", "iam-storage"]),
+    ("iam-permissions-cache", &["iam-domain", "iam-storage"]),
+    ("iam-identity", &["iam-domain"]),
+    ("iam-application", &["iam-domain", "iam-permissions-cache", "iam-storage"]),
+    ("iam-http", &["iam-application", "iam-domain", "iam-identity", "iam-permissions-cache"]),
+    (
+        "iam-composition",
+        &[
+            "iam-application",
+            "iam-domain",
+            "iam-identity",
+            "iam-permissions-cache",
+            "iam-storage",
+            "iam-storage-memory",
+            "iam-storage-postgres",
+            "migration",
+        ],
+    ),
+    ("migration", &["iam-domain"]),
+];
+
+/// The whole-system tests. They know everything, and ship nothing.
+const TESTS: &str = "iam-tests";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
+}
+
+/// All features, for this platform: packages for others are never compiled here, and would have to be fetched.
+fn metadata() -> &'static Metadata {
+    static METADATA: OnceLock<Metadata> = OnceLock::new();
+    METADATA.get_or_init(|| {
+        MetadataCommand::new()
+            .manifest_path(root().join("Cargo.toml"))
+            .features(CargoOpt::AllFeatures)
+            .other_options(["--filter-platform", "host-tuple"].map(str::to_owned))
+            .exec()
+            .expect("cargo metadata answers")
+    })
+}
+
+/// The crates that ship.
+fn ours() -> impl Iterator<Item = &'static Package> {
+    metadata().workspace_packages().into_iter().filter(|package| package.name != TESTS)
+}
+
+fn package(name: &str) -> &'static Package {
+    ours().find(|package| package.name == name).expect("a crate of the workspace")
+}
+
+/// The names of the direct dependencies of one kind that satisfy a condition.
+fn direct(package: &Package, kind: DependencyKind, is_meant: impl Fn(&str, bool) -> bool) -> BTreeSet<&str> {
+    let dependencies = package.dependencies.iter().filter(|dependency| dependency.kind == kind);
+    let meant = dependencies.filter(|dependency| is_meant(&dependency.name, dependency.optional));
+    meant.map(|dependency| dependency.name.as_str()).collect()
+}
+
+fn is_ours(name: &str) -> bool {
+    ARROWS.iter().any(|(ours, _)| *ours == name) || name == TESTS
+}
+
+/// Everything that a crate brings along when another program depends on it.
+fn brings_along(name: &str) -> BTreeSet<&'static str> {
+    let resolve = metadata().resolve.as_ref().expect("a resolved graph");
+    let nodes: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
+    let names: BTreeMap<_, _> =
+        metadata().packages.iter().map(|package| (&package.id, package.name.as_str())).collect();
+    let mut seen = BTreeSet::new();
+    let mut open = vec![&package(name).id];
+    while let Some(id) = open.pop() {
+        if seen.insert(id) {
+            let is_shipped = |kinds: &[cargo_metadata::DepKindInfo]| {
+                kinds.iter().any(|kind| kind.kind != DependencyKind::Development)
+            };
+            open.extend(nodes[id].deps.iter().filter(|dep| is_shipped(&dep.dep_kinds)).map(|dep| &dep.pkg));
+        }
+    }
+    seen.into_iter().map(|id| names[id]).collect()
+}
+
+/// Every source file of the workspace, by its path in it.
+fn sources() -> BTreeMap<String, String> {
+    fn collect(folder: &Path, files: &mut BTreeMap<String, String>) {
+        for entry in std::fs::read_dir(folder).expect("a readable folder") {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                collect(&path, files);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root()).expect("a file of the workspace").to_string_lossy().into_owned();
+                files.insert(name, std::fs::read_to_string(&path).expect("a readable file"));
+            }
+        }
+    }
+    let mut files = BTreeMap::new();
+    for folder in ["crates", "migration", "tests"] {
+        collect(&root().join(folder), &mut files);
+    }
+    assert!(files.len() > 50, "only {} files found", files.len());
+    files
+}
+
+/// The lines of code that ship, by file: no tests, no comments.
+fn shipped_lines() -> impl Iterator<Item = (String, String)> {
+    sources().into_iter().filter(|(file, _)| file.contains("/src/") && !file.starts_with("tests/")).flat_map(
+        |(file, source)| {
+            let shipped = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+            let lines: Vec<_> =
+                shipped.lines().map(str::trim).filter(|line| !line.starts_with("//")).map(str::to_owned).collect();
+            lines.into_iter().map(move |line| (file.clone(), line))
+        },
+    )
+}
+
+#[test]
+fn crates_know_exactly_what_the_architecture_says() {
+    let built: BTreeMap<_, _> = ours()
+        .map(|package| {
+            let known = direct(package, DependencyKind::Normal, |name, optional| is_ours(name) && !optional);
+            (package.name.as_str(), known)
+        })
+        .collect();
+    let meant: BTreeMap<_, BTreeSet<_>> =
+        ARROWS.iter().map(|(name, known)| (*name, known.iter().copied().collect())).collect();
+    assert_eq!(built, meant);
+}
+
+#[test]
+fn only_the_server_binary_knows_the_composition() {
+    for package in ours() {
+        let optional = direct(package, DependencyKind::Normal, |name, optional| is_ours(name) && optional);
+        let meant = if package.name == "iam-http" { BTreeSet::from(["iam-composition"]) } else { BTreeSet::new() };
+        assert_eq!(optional, meant, "{}", package.name);
+        assert_eq!(
+            direct(package, DependencyKind::Build, |name, _| is_ours(name)),
+            BTreeSet::new(),
+            "{}",
+            package.name
+        );
+    }
+    let http = package("iam-http");
+    let enabling =
+        http.features.iter().filter(|(_, enabled)| enabled.iter().any(|name| name.contains("iam-composition")));
+    assert_eq!(enabling.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["server"]);
+    let binaries = http.targets.iter().filter(|target| target.kind.contains(&TargetKind::Bin));
+    for binary in binaries {
+        assert!(binary.required_features.iter().any(|name| name == "server"), "{}", binary.name);
+        let main = binary.src_path.strip_prefix(root()).expect("a file of the workspace").to_string();
+        let knowing =
+            shipped_lines().filter(|(file, line)| file.starts_with("crates/http/") && line.contains("iam_composition"));
+        let files: BTreeSet<_> = knowing.map(|(file, _)| file).collect();
+        assert_eq!(files, BTreeSet::from([main]));
+    }
+}
+
+#[test]
+fn tests_of_a_crate_know_no_more_than_the_crate() {
+    for package in ours() {
+        let known = direct(package, DependencyKind::Normal, |name, _| is_ours(name));
+        let built = direct(package, DependencyKind::Development, |name, _| is_ours(name));
+        assert!(built.is_subset(&known), "{}: {built:?}", package.name);
+    }
+}
+
+#[test]
+fn the_domain_is_pure() {
+    let found = brings_along("iam-domain");
+    assert!(found.contains("serde"), "the search finds what is there");
+    for banned in ["actix-web", "async-trait", "futures-util", "sea-orm", "sqlx", "sqlx-core", "tokio"] {
+        assert!(!found.contains(banned), "iam-domain brings along {banned}");
+    }
+    let banned = ["async fn", "SystemTime", "Instant", "Utc::now", "std::env", "std::fs", "std::net", "std::thread"];
+    for (file, line) in shipped_lines().filter(|(file, _)| file.starts_with("crates/domain/")) {
+        assert!(!banned.iter().any(|word| line.contains(word)), "{file}: {line}");
+    }
+}
+
+#[test]
+fn database_and_http_crates_stay_where_they_belong() {
+    let knowing = |prefixes: &[&str]| -> BTreeSet<&str> {
+        ours()
+            .filter(|package| {
+                package.dependencies.iter().any(|known| prefixes.iter().any(|prefix| known.name.starts_with(prefix)))
+            })
+            .map(|package| package.name.as_str())
+            .collect()
+    };
+    assert_eq!(knowing(&["sea-", "sqlx", "tokio-postgres"]), BTreeSet::from(["iam-storage-postgres", "migration"]));
+    assert_eq!(knowing(&["actix", "hyper", "axum", "http"]), BTreeSet::from(["iam-http"]));
+}
+
+/// Free of a (A)GPL, or one may choose another. What says AND is not taken apart.
+fn is_free_of_gpl(license: &str) -> bool {
+    let alternatives = || license.split(" OR ").flat_map(|part| part.split('/'));
+    !license.contains("GPL") || (!license.contains(" AND ") && alternatives().any(|part| !part.contains("GPL")))
+}
+
+#[test]
+fn nothing_is_under_a_gpl() {
+    assert!(is_free_of_gpl("MIT OR Apache-2.0 OR LGPL-2.1-or-later") && is_free_of_gpl("MIT/GPL-2.0"));
+    assert!(!is_free_of_gpl("AGPL-3.0-only") && !is_free_of_gpl("MIT AND GPL-3.0") && !is_free_of_gpl("LGPL-3.0"));
+    let resolve = metadata().resolve.as_ref().expect("a resolved graph");
+    let used: BTreeSet<_> = resolve.nodes.iter().map(|node| &node.id).collect();
+    for package in metadata().packages.iter().filter(|package| used.contains(&package.id)) {
+        let license = package.license.as_deref();
+        assert!(license.is_some_and(is_free_of_gpl), "{} {}: {license:?}", package.name, package.version);
+    }
+}
+
+#[test]
+fn every_crate_inherits_the_lints() {
+    for package in metadata().workspace_packages() {
+        let manifest = std::fs::read_to_string(&package.manifest_path).expect("a readable manifest");
+        let mut lines = manifest.lines().map(str::trim).skip_while(|line| *line != "[lints]").skip(1);
+        assert_eq!(lines.find(|line| !line.is_empty()), Some("workspace = true"), "{}", package.name);
+    }
+}
+
+#[test]
+fn only_the_settings_read_the_environment() {
+    let reading: BTreeSet<_> = shipped_lines()
+        .filter(|(_, line)| line.contains("std::env") || line.contains("env::var"))
+        .map(|(file, _)| file)
+        .collect();
+    assert_eq!(reading, BTreeSet::from(["crates/composition/src/settings.rs".to_owned()]));
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let silent: Vec<_> =
+        sources().into_iter().filter(|(_, source)| !source.starts_with("//! ")).map(|(file, _)| file).collect();
+    assert_eq!(silent, Vec::<String>::new());
+}

@@ -1,0 +1,3 @@
+//! Tests through the HTTP door.
+
+mod decisions;

@@ -1,0 +1,294 @@
+//! The API in-process, as the server builds it, over memory or over a PostgreSQL database of its own.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_web::http::header::HeaderMap;
+use actix_web::http::{Method, StatusCode};
+use actix_web::{App, test};
+use futures_util::future::LocalBoxFuture;
+use iam_application::{Application, Probe, Readiness};
+use iam_domain::{CompanyId, Timestamp, UserId};
+use iam_http::{Api, HttpOptions, Services};
+use iam_identity::{TokenSigner, TokenVerifier};
+use iam_permissions_cache::Permissions;
+use iam_storage::Storage;
+use iam_storage_memory::MemoryStorage;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::database::{Content, TestDatabase};
+
+/// The secret of all test tokens.
+pub fn secret() -> SecretString {
+    SecretString::from("the secret of the tests has more than thirty-two bytes")
+}
+
+/// A token that is good for an hour.
+pub fn token(user: UserId, is_super_admin: bool) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    TokenSigner::hs256(&secret()).sign(user, is_super_admin, now, 3600).unwrap()
+}
+
+/// A new id for a user.
+pub fn new_user() -> UserId {
+    UserId::generate(now())
+}
+
+/// A new id for a company.
+pub fn new_company() -> CompanyId {
+    CompanyId::generate(now())
+}
+
+fn now() -> Timestamp {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Timestamp::from_millis(i64::try_from(now.as_millis()).unwrap()).unwrap()
+}
+
+struct Fine;
+
+#[async_trait::async_trait]
+impl Probe for Fine {
+    async fn storage_is_healthy(&self) -> bool {
+        true
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness::default()
+    }
+}
+
+/// What the API answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The whole body.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// The `data` of a success.
+    pub fn data(&self) -> Value {
+        let mut json = self.json();
+        assert_eq!(json["status"], "success", "{} {json}", self.status);
+        json["data"].take()
+    }
+
+    /// The status and the code and message of an error.
+    pub fn error(&self) -> (u16, String, String) {
+        let json = self.json();
+        assert_eq!(json["status"], "error", "{} {json}", self.status);
+        let text = |name: &str| json[name].as_str().unwrap().to_owned();
+        (self.status.as_u16(), text("code"), text("message"))
+    }
+
+    /// A header, which must be text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The same answer, after a look at its status.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.body));
+        self
+    }
+}
+
+/// A request under construction.
+pub struct Request {
+    inner: test::TestRequest,
+    api: TestApi,
+}
+
+impl Request {
+    /// By a user who is no super admin.
+    pub fn by(self, user: UserId) -> Self {
+        self.header("authorization", &format!("Bearer {}", token(user, false)))
+    }
+
+    /// By a super admin.
+    pub fn by_super_admin(self) -> Self {
+        let super_admin = self.api.super_admin;
+        self.header("authorization", &format!("Bearer {}", token(super_admin, true)))
+    }
+
+    /// In a company, by header.
+    pub fn within(self, company: CompanyId) -> Self {
+        self.header("x-company-id", &company.to_string())
+    }
+
+    /// With one more header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.inner = self.inner.append_header((name, value));
+        self
+    }
+
+    /// With a JSON body.
+    pub fn json(self, body: &Value) -> Self {
+        self.bytes("application/json", body.to_string())
+    }
+
+    /// With any body.
+    pub fn bytes(mut self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        self.inner = self.inner.append_header(("content-type", content_type)).set_payload(body.into());
+        self
+    }
+
+    /// Sends it.
+    pub async fn send(self) -> Answer {
+        (self.api.call)(self.inner).await
+    }
+}
+
+type Call = Rc<dyn Fn(test::TestRequest) -> LocalBoxFuture<'static, Answer>>;
+
+/// The API over one adapter, with the seeded catalog.
+#[derive(Clone)]
+pub struct TestApi {
+    call: Call,
+    pub storage: Arc<dyn Storage>,
+    pub application: Arc<Application>,
+    pub super_admin: UserId,
+    _database: Option<Rc<TestDatabase>>,
+}
+
+/// A company with a user for each default level.
+#[derive(Debug, Clone, Copy)]
+pub struct Company {
+    pub id: CompanyId,
+    pub admin: UserId,
+    pub member: UserId,
+    pub visitor: UserId,
+}
+
+impl TestApi {
+    /// Over memory.
+    pub async fn memory() -> Self {
+        Self::over(Arc::new(MemoryStorage::seeded().await.unwrap()), None, HttpOptions::default()).await
+    }
+
+    /// Over PostgreSQL.
+    pub async fn postgres() -> Self {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let storage = Arc::new(database.storage());
+        Self::over(storage, Some(Rc::new(database)), HttpOptions::default()).await
+    }
+
+    /// Over any storage; `database` is dropped with the last clone.
+    pub async fn over(storage: Arc<dyn Storage>, database: Option<Rc<TestDatabase>>, options: HttpOptions) -> Self {
+        let permissions = Arc::new(Permissions::new(Arc::clone(&storage)));
+        let application =
+            Arc::new(Application::new(Arc::clone(&storage), permissions, tokio::runtime::Handle::current()));
+        let services = Services {
+            application: Arc::clone(&application),
+            verifier: Arc::new(TokenVerifier::hs256(&secret())),
+            probe: Arc::new(Fine),
+        };
+        let api = Api::new(services, options);
+        let service =
+            Rc::new(test::init_service(App::new().configure(|config| iam_http::configure(config, &api))).await);
+        let call: Call = Rc::new(move |request| {
+            let service = Rc::clone(&service);
+            Box::pin(async move {
+                let response = test::call_service(service.as_ref(), request.to_request()).await;
+                let (status, headers) = (response.status(), response.headers().clone());
+                Answer { status, headers, body: test::read_body(response).await.to_vec() }
+            })
+        });
+        Self { call, storage, application, super_admin: new_user(), _database: database }
+    }
+
+    /// A request.
+    pub fn request(&self, method: Method, path: &str) -> Request {
+        Request { inner: test::TestRequest::default().method(method).uri(path), api: self.clone() }
+    }
+
+    pub fn get(&self, path: &str) -> Request {
+        self.request(Method::GET, path)
+    }
+
+    pub fn post(&self, path: &str) -> Request {
+        self.request(Method::POST, path)
+    }
+
+    pub fn put(&self, path: &str) -> Request {
+        self.request(Method::PUT, path)
+    }
+
+    pub fn patch(&self, path: &str) -> Request {
+        self.request(Method::PATCH, path)
+    }
+
+    pub fn delete(&self, path: &str) -> Request {
+        self.request(Method::DELETE, path)
+    }
+
+    /// A provisioned company with a user for each default level.
+    pub async fn company(&self) -> Company {
+        let company = Company { id: new_company(), admin: new_user(), member: new_user(), visitor: new_user() };
+        let path = format!("/api/iam/companies/{}/provision", company.id);
+        let body = json!({ "adminUserId": company.admin });
+        self.post(&path).by_super_admin().json(&body).send().await.expect(201);
+        for (user, level) in [(company.member, "Member"), (company.visitor, "Visitor")] {
+            let ids = json!({ "userLevelIds": [self.level_id(company, level).await] });
+            let path = format!("/api/iam/users/{user}/user-levels");
+            self.put(&path).by(company.admin).within(company.id).json(&ids).send().await.expect(200);
+        }
+        company
+    }
+
+    /// The id of a level of a company.
+    pub async fn level_id(&self, company: Company, name: &str) -> String {
+        let levels = self.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.data();
+        let levels = levels["userLevels"].as_array().unwrap();
+        let level = levels.iter().find(|level| level["name"] == name);
+        level.unwrap_or_else(|| panic!("no level {name}"))["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The id of a seeded view.
+    pub async fn view_id(&self, url: &str) -> String {
+        let view = self.storage.reader().views().find_by_url(url).await.unwrap();
+        view.unwrap_or_else(|| panic!("no view {url}")).id.to_string()
+    }
+
+    /// The id of a seeded feature.
+    pub async fn feature_id(&self, key: &str) -> String {
+        let feature = self.storage.reader().features().find_by_key(key).await.unwrap();
+        feature.unwrap_or_else(|| panic!("no feature {key}")).id.to_string()
+    }
+
+    /// The id of a seeded module.
+    pub async fn module_id(&self, code: &str) -> String {
+        let module = self.storage.reader().modules().find_by_code(code).await.unwrap();
+        module.unwrap_or_else(|| panic!("no module {code}")).id.to_string()
+    }
+}
+
+/// Makes each test twice: over memory, and over PostgreSQL.
+macro_rules! over_both {
+    ($($(#[doc = $doc:literal])* async fn $name:ident($api:ident: TestApi) $body:block)+) => {
+        $($(#[doc = $doc])* async fn $name($api: $crate::kit::api::TestApi) $body)+
+
+        mod memory {
+            $(#[actix_web::test]
+            async fn $name() {
+                super::$name($crate::kit::api::TestApi::memory().await).await;
+            })+
+        }
+
+        mod postgres {
+            $(#[actix_web::test]
+            async fn $name() {
+                super::$name($crate::kit::api::TestApi::postgres().await).await;
+            })+
+        }
+    };
+}
+pub(crate) use over_both;

@@ -1,0 +1,5 @@
+//! What the tests stand on: databases of their own, the API in-process over either adapter.
+
+pub mod api;
+pub mod database;
+pub mod proxy;

@@ -1,0 +1,173 @@
+//! A proxy between an adapter and PostgreSQL: it writes down what is asked, and it can fail.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinHandle};
+
+use super::database::TestDatabase;
+
+/// What the client sends first in each connection has this protocol version, unless it asks for something else before.
+const PROTOCOL_3_0: u32 = 3 << 16;
+
+/// A proxy on the loopback interface. It ends with its connections when it is dropped.
+pub struct Proxy {
+    url: String,
+    port: u16,
+    state: Arc<State>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct State {
+    /// Host and port of the server.
+    server: String,
+    seen: Mutex<Seen>,
+    connections: Mutex<Vec<AbortHandle>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    statements: usize,
+    texts: BTreeSet<String>,
+}
+
+impl Proxy {
+    /// A proxy to the server of a database.
+    pub async fn to(database: &TestDatabase) -> Self {
+        let (scheme, rest) = database.url().split_once("://").expect("a url with a scheme");
+        let (authority, path) = rest.split_once('/').expect("a url with a database");
+        let (user, server) = authority.rsplit_once('@').map_or(("", authority), |(user, server)| (user, server));
+        let server = if server.contains(':') { server.to_owned() } else { format!("{server}:5432") };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // What is encrypted cannot be read.
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let url = format!("{scheme}://{user}@127.0.0.1:{port}/{path}{separator}sslmode=disable");
+        let state = Arc::new(State { server, seen: Mutex::default(), connections: Mutex::default() });
+        let accepting = Mutex::new(Some(tokio::spawn(accept(listener, Arc::clone(&state)))));
+        Self { url, port, state, accepting }
+    }
+
+    /// The url of the database by this detour.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How many statements were sent so far, in all connections, `BEGIN` and `COMMIT` among them.
+    pub fn statements(&self) -> usize {
+        self.state.seen.lock().unwrap().statements
+    }
+
+    /// The different texts of SQL that were sent so far.
+    pub fn texts(&self) -> BTreeSet<String> {
+        self.state.seen.lock().unwrap().texts.clone()
+    }
+
+    /// Breaks all connections. New ones are accepted.
+    pub fn cut(&self) {
+        for connection in self.state.connections.lock().unwrap().drain(..) {
+            connection.abort();
+        }
+    }
+
+    /// Accepts no more connections, as a server does that is not there. Those that are open stay.
+    pub async fn refuse(&self) {
+        let accepting = self.accepting.lock().unwrap().take();
+        if let Some(accepting) = accepting {
+            accepting.abort();
+            // The port is closed when the task is gone.
+            let _ = accepting.await;
+        }
+    }
+
+    /// Accepts connections again.
+    pub async fn admit(&self) {
+        self.refuse().await;
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&self.state)));
+        *self.accepting.lock().unwrap() = Some(accepting);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if let Some(accepting) = self.accepting.lock().unwrap().take() {
+            accepting.abort();
+        }
+        self.cut();
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    while let Ok((client, _)) = listener.accept().await {
+        let connection = tokio::spawn(relay(client, Arc::clone(&state)));
+        state.connections.lock().unwrap().push(connection.abort_handle());
+    }
+}
+
+/// Carries one connection until either side ends it.
+async fn relay(client: TcpStream, state: Arc<State>) {
+    let Ok(server) = TcpStream::connect(&state.server).await else { return };
+    // A statement is several small packets.
+    client.set_nodelay(true).unwrap();
+    server.set_nodelay(true).unwrap();
+    let (from_client, mut to_client) = client.into_split();
+    let (mut from_server, to_server) = server.into_split();
+    tokio::select! {
+        _ = tokio::io::copy(&mut from_server, &mut to_client) => {}
+        _ = watch(from_client, to_server, &state) => {}
+    }
+}
+
+/// Passes on what the client sends, message by message, and counts it before it is passed on: whoever has the answer
+/// finds the question counted.
+async fn watch(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, state: &State) -> std::io::Result<()> {
+    // The first messages have no type.
+    loop {
+        let body = read_body(&mut client).await?;
+        server.write_all(&framed(None, &body)).await?;
+        if body.starts_with(&PROTOCOL_3_0.to_be_bytes()) {
+            break;
+        }
+    }
+    loop {
+        let kind = client.read_u8().await?;
+        let body = read_body(&mut client).await?;
+        state.seen.lock().unwrap().note(kind, &body);
+        server.write_all(&framed(Some(kind), &body)).await?;
+    }
+}
+
+/// A message after its type: its length, which counts itself, and its body.
+async fn read_body(client: &mut OwnedReadHalf) -> std::io::Result<Vec<u8>> {
+    let length = client.read_u32().await? as usize;
+    let mut body = vec![0; length.saturating_sub(4)];
+    client.read_exact(&mut body).await?;
+    Ok(body)
+}
+
+fn framed(kind: Option<u8>, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+    kind.into_iter().chain(length).chain(body.iter().copied()).collect()
+}
+
+impl Seen {
+    fn note(&mut self, kind: u8, body: &[u8]) {
+        let mut texts = body.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
+        match kind {
+            // Query: a text.
+            b'Q' => {
+                self.statements += 1;
+                self.texts.extend(texts.next());
+            }
+            // Parse: the name of the statement, and its text.
+            b'P' => self.texts.extend(texts.nth(1)),
+            // Execute.
+            b'E' => self.statements += 1,
+            _ => {}
+        }
+    }
+}

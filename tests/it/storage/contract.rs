@@ -1,0 +1,30 @@
+//! The cases of the storage contract over PostgreSQL, each on a database of its own.
+
+mod postgres {
+    use std::sync::Arc;
+
+    use iam_storage::Storage;
+    use iam_storage::contract::Fresh;
+    use iam_storage_postgres::PostgresStorage;
+
+    use crate::kit::database::{Content, TestDatabase};
+
+    /// The adapter and, dropped after it, its database.
+    struct OfItsOwn {
+        storage: Arc<PostgresStorage>,
+        _database: TestDatabase,
+    }
+
+    impl Fresh for OfItsOwn {
+        fn storage(&self) -> Arc<dyn Storage> {
+            Arc::<PostgresStorage>::clone(&self.storage)
+        }
+    }
+
+    async fn on_a_database_of_its_own() -> OfItsOwn {
+        let database = TestDatabase::new(Content::Schema).await;
+        OfItsOwn { storage: Arc::new(database.storage()), _database: database }
+    }
+
+    iam_storage::contract_tests!(on_a_database_of_its_own().await);
+}

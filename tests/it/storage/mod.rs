@@ -1,0 +1,3 @@
+//! The storage contract over PostgreSQL, its statements and plans, the migrations, and what happens when the database fails.
+
+mod contract;

@@ -1,0 +1,218 @@
+#!/usr/bin/env bash
+# Runs a command with TEST_DATABASE_URL naming a private PostgreSQL server that starts before it and ends after it.
+#
+#   tests/with-postgres.sh cargo test --workspace
+#
+# A TEST_DATABASE_URL that is set already is used as it is. Otherwise the server programs are looked for, and installed
+# where apt-get may be used; IAM_PG_BINDIR names their folder and stops the search. The server keeps its data in its own
+# folder and listens on a free port of 127.0.0.1, so several may run at once. The exit code is the command's; INT,
+# TERM and HUP go on to the command and everything it started.
+set -euo pipefail
+
+say() { printf 'with-postgres: %s\n' "$*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+if [ $# -eq 0 ]; then
+    say "usage: tests/with-postgres.sh COMMAND [ARGUMENT…]"
+    exit 2
+fi
+if [ -n "${TEST_DATABASE_URL:-}" ]; then
+    exec "$@"
+fi
+
+# --- The server's programs ---
+
+# Folders that may hold them, best first.
+candidates() {
+    if [ -n "${IAM_PG_BINDIR:-}" ]; then
+        printf '%s\n' "$IAM_PG_BINDIR"
+        return
+    fi
+    if have initdb; then dirname "$(command -v initdb)"; fi
+    if have pg_config; then pg_config --bindir; fi
+    local dir
+    for dir in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /usr/libexec/postgresql*/bin /usr/local/pgsql/bin \
+        /opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin /opt/local/lib/postgresql*/bin \
+        /Applications/Postgres.app/Contents/Versions/*/bin; do
+        printf '%s\n' "$dir"
+    done | sort -rV
+}
+
+find_server() {
+    local dir found=
+    while IFS= read -r dir; do
+        if [ -z "$found" ] && [ -x "$dir/initdb" ] && [ -x "$dir/pg_ctl" ] && [ -x "$dir/postgres" ]; then
+            found=$dir
+        fi
+    done < <(candidates)
+    printf '%s' "$found"
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+# Installs the distribution's server, without the system-wide cluster that Debian would create and start.
+install_server() {
+    if [ -n "${IAM_PG_BINDIR:-}" ] || ! have apt-get || ! as_root true 2>/dev/null; then
+        return 1
+    fi
+    say "no PostgreSQL server programs found: installing the package postgresql"
+    local drop_in=/etc/postgresql-common/createcluster.d/with-postgres.conf status=0
+    as_root mkdir -p "${drop_in%/*}"
+    echo 'create_main_cluster = false' | as_root tee "$drop_in" >/dev/null
+    {
+        as_root apt-get -q update &&
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 \
+                install -y --no-install-recommends postgresql
+    } </dev/null >&2 || status=$?
+    as_root rm -f "$drop_in"
+    return "$status"
+}
+
+bindir=$(find_server)
+if [ -z "$bindir" ] && install_server; then
+    bindir=$(find_server)
+fi
+if [ -z "$bindir" ]; then
+    cat >&2 <<'HELP'
+with-postgres: initdb, pg_ctl and postgres were not found, and could not be installed from here. Install PostgreSQL:
+
+  Debian, Ubuntu   sudo apt-get install postgresql
+  Fedora           sudo dnf install postgresql-server
+  Arch             sudo pacman -S postgresql
+  macOS            brew install postgresql@17
+
+or set IAM_PG_BINDIR to the folder that holds them, or TEST_DATABASE_URL to a server whose user may create databases.
+HELP
+    exit 1
+fi
+bindir=$(cd "$bindir" && pwd)
+
+# --- The server ---
+
+# PostgreSQL refuses to run as root, so root lends the server to somebody else.
+server_user=
+if [ "$(id -u)" -eq 0 ]; then
+    for user in postgres nobody; do
+        if id "$user" >/dev/null 2>&1; then
+            server_user=$user
+            break
+        fi
+    done
+    if [ -z "$server_user" ]; then
+        say "PostgreSQL refuses to run as root, and there is neither a user 'postgres' nor 'nobody' to run it"
+        exit 1
+    fi
+fi
+
+# Runs a program of the server's, as its user, in its folder, with messages in English.
+server() {
+    (
+        cd "$dir"
+        export LC_ALL=C
+        program=$bindir/$1
+        shift
+        if [ -z "$server_user" ]; then
+            exec "$program" "$@"
+        elif have runuser; then
+            exec runuser -u "$server_user" -- "$program" "$@"
+        elif have setpriv; then
+            exec setpriv --reuid="$(id -u "$server_user")" --regid="$(id -g "$server_user")" --clear-groups "$program" "$@"
+        else
+            exec su -s /bin/sh "$server_user" -c "$(printf '%q ' "$program" "$@")"
+        fi
+    ) </dev/null
+}
+
+dir=
+child=
+
+# shellcheck disable=SC2317 # a trap calls it
+clean_up() {
+    local status=$?
+    trap '' INT TERM HUP
+    if [ -n "$dir" ]; then
+        if [ -f "$dir/data/postmaster.pid" ]; then
+            server pg_ctl -D "$dir/data" -m immediate -w stop >/dev/null 2>&1 || true
+        fi
+        rm -rf "$dir"
+    fi
+    exit "$status"
+}
+
+# Hands a signal on to the command's process group, and kills what is left of the group when the command has ended, after
+# ten seconds, or at a second signal.
+# shellcheck disable=SC2317 # a trap calls it
+interrupted() {
+    if [ -n "$child" ]; then
+        trap 'kill -s KILL -- "-$child" 2>/dev/null || true' INT TERM HUP
+        kill -s "$1" -- "-$child" 2>/dev/null || true
+        local tenths=100
+        while [ "$tenths" -gt 0 ] && kill -s 0 "$child" 2>/dev/null; do
+            sleep 0.1 || true
+            tenths=$((tenths - 1))
+        done
+        kill -s KILL -- "-$child" 2>/dev/null || true
+    fi
+    exit "$2"
+}
+
+trap clean_up EXIT
+trap 'interrupted HUP 129' HUP
+trap 'interrupted INT 130' INT
+trap 'interrupted TERM 143' TERM
+
+# Root's own TMPDIR may be closed to the server's user.
+if [ -n "$server_user" ]; then base=/tmp; else base=${TMPDIR:-/tmp}; fi
+dir=$(mktemp -d "${base%/}/iam-postgres.XXXXXX")
+if [ -n "$server_user" ]; then
+    chown "$server_user" "$dir"
+fi
+
+init() {
+    server initdb --no-sync --auth=trust --encoding=UTF8 --locale="$1" -U iam_test -D "$dir/data" >"$dir/initdb.log" 2>&1
+}
+if ! init C.UTF-8 && ! init C; then
+    cat "$dir/initdb.log" >&2
+    say "initdb failed"
+    exit 1
+fi
+
+# The data lives as long as the command does, so nothing waits for the disk. A port that somebody else has taken since
+# makes the start fail, and another one is tried.
+options="-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 -c shared_buffers=64MB"
+options="$options -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+port=
+tries=20
+while [ -z "$port" ]; do
+    candidate=$((20000 + RANDOM % 12000))
+    rm -f "$dir/server.log"
+    if server pg_ctl -D "$dir/data" -l "$dir/server.log" -w -o "-p $candidate $options" start >"$dir/start.log" 2>&1; then
+        port=$candidate
+    elif tries=$((tries - 1)) && [ "$tries" -gt 0 ] && grep -q 'could not bind' "$dir/server.log"; then
+        continue
+    else
+        cat "$dir/start.log" "$dir/server.log" >&2 || true
+        say "the server did not start"
+        exit 1
+    fi
+done
+
+# --- The command ---
+
+export TEST_DATABASE_URL="postgres://iam_test@127.0.0.1:$port/postgres"
+say "$("$bindir/postgres" --version) at $TEST_DATABASE_URL"
+
+# In a process group of its own, so that a signal can reach all of it. Such a group may not read from a terminal.
+if [ -t 0 ]; then
+    exec </dev/null
+fi
+set -m
+"$@" &
+child=$!
+set +m
+
+status=0
+wait "$child" || status=$?
+exit "$status"
