@@ -78,22 +78,25 @@ image: ## Build the container image with docker or podman
 
 # --- What the others need ---
 
-# Rust links with the C compiler, and the cryptography is partly C.
+# Rust links with the C compiler, and the cryptography is partly C; the demo's lines, which a test pastes, are curl's.
 .PHONY: tools
 tools:
 	@command -v $(CARGO) >/dev/null || { \
 		echo 'cargo was not found: install Rust with rustup, then run make again' >&2; exit 1; }
-	@command -v cc >/dev/null || { \
+	@packages=; \
+	command -v cc >/dev/null || packages="$$packages build-essential"; \
+	command -v curl >/dev/null || packages="$$packages curl"; \
+	[ -z "$$packages" ] || { \
 		if [ "$$(id -u)" -eq 0 ]; then sudo=; else sudo='sudo -n'; fi; \
 		if command -v apt-get >/dev/null && $$sudo true 2>/dev/null; then \
-			echo 'no C compiler found: installing the package build-essential' >&2; \
+			echo "installing:$$packages" >&2; \
 			$$sudo apt-get -q update && \
-			$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends build-essential; \
+			$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $$packages; \
 		else \
-			echo 'No C compiler (cc) was found. Install one, then run make again:' >&2; \
-			echo '  Debian, Ubuntu   sudo apt-get install build-essential' >&2; \
-			echo '  Fedora           sudo dnf install gcc' >&2; \
-			echo '  Arch             sudo pacman -S base-devel' >&2; \
+			echo 'A C compiler (cc) and curl are needed. Install them, then run make again:' >&2; \
+			echo '  Debian, Ubuntu   sudo apt-get install build-essential curl' >&2; \
+			echo '  Fedora           sudo dnf install gcc curl' >&2; \
+			echo '  Arch             sudo pacman -S base-devel curl' >&2; \
 			echo '  macOS            xcode-select --install' >&2; \
 			exit 1; \
 		fi; }

@@ -344,7 +344,7 @@ pub struct SetModuleViews {
 
 catalog_change!(SetModuleViews -> (), |this, tx| {
     tx.modules().find_by_id(this.module).await?.ok_or(Failure::NotFound(MODULE))?;
-    if !this.if_match.is_absent() {
+    if this.if_match.needs_content() {
         this.if_match.check(&tx.module_views().get_views_by_module(this.module).await?)?;
     }
     if !this.ungate {
@@ -373,7 +373,7 @@ pub struct SetModuleFeatures {
 
 catalog_change!(SetModuleFeatures -> (), |this, tx| {
     tx.modules().find_by_id(this.module).await?.ok_or(Failure::NotFound(MODULE))?;
-    if !this.if_match.is_absent() {
+    if this.if_match.needs_content() {
         this.if_match.check(&tx.module_features().get_features_by_module(this.module).await?)?;
     }
     let catalog = tx.snapshots().load_catalog().await?.value;
@@ -408,7 +408,7 @@ pub struct SetFeatureViews {
 
 catalog_change!(SetFeatureViews -> (), |this, tx| {
     tx.features().find_by_id(this.feature).await?.ok_or(Failure::NotFound(FEATURE))?;
-    if !this.if_match.is_absent() {
+    if this.if_match.needs_content() {
         this.if_match.check(&tx.feature_views().get_views_by_feature(this.feature).await?)?;
     }
     tx.feature_views_mut().replace_for_feature(this.feature, &this.views).await.map_err(|error| {

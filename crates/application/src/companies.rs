@@ -1,11 +1,13 @@
 //! Changes of a company as such: its modules, and provisioning. For super admins.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use iam_domain::{
     Assignment, Caller, CompanyId, CompanySnapshot, EntityType, FeaturePermission, FeaturePermissionId, IamAction,
     IamPermission, ModuleId, UserId, UserLevel, UserLevelId, ViewPermission, ViewPermissionId, provisioning, seed,
 };
-use iam_storage::{SetPlan, Target, UnitOfWork};
+use iam_storage::{Target, UnitOfWork};
 
 use crate::failure::unknown_at;
 use crate::{Change, Failure, IfMatch, Requirement};
@@ -34,7 +36,7 @@ impl Change for SetCompanyModules {
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<(), Failure> {
-        if !self.if_match.is_absent() {
+        if self.if_match.needs_content() {
             self.if_match.check(&tx.company_modules().get_modules_by_company(self.company).await?)?;
         }
         tx.company_modules_mut().replace_for_company(self.company, &self.modules).await.map_err(|error| {
@@ -70,7 +72,7 @@ impl Change for SwitchCompanyModule {
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<(), Failure> {
-        if !self.if_match.is_absent() {
+        if self.if_match.needs_content() {
             self.if_match.check(&tx.company_modules().get_modules_by_company(self.company).await?)?;
         }
         tx.company_modules_mut().set_enabled(self.company, self.module, self.enabled).await.map_err(|error| {
@@ -181,13 +183,14 @@ impl ProvisionCompany {
         Ok(admin)
     }
 
-    /// Makes somebody admin of a company that nobody can administer: with a level that administers alone, a new default
-    /// Admin level if there is none.
+    /// Makes somebody admin of a company that nobody can administer: with a level that administers when held alone. Other
+    /// levels of this user are taken only if they deny what that level allows.
     async fn rescue(&self, tx: &mut dyn UnitOfWork, admin: UserId, caller: Caller) -> Result<(), Failure> {
-        let snapshot = tx.snapshots().load_company(self.company).await?.value;
+        let mut snapshot = tx.snapshots().load_company(self.company).await?.value;
         if snapshot.holders.keys().any(|user| administers(&snapshot, *user)) {
             return Ok(());
         }
+        let others = snapshot.holders.insert(admin, BTreeSet::new()).unwrap_or_default();
         let able = snapshot.levels.keys().copied().find(|level| {
             let alone = CompanySnapshot { holders: [(admin, [*level].into())].into(), ..snapshot.clone() };
             administers(&alone, admin)
@@ -197,13 +200,14 @@ impl ProvisionCompany {
                 "No user level of this company can administer it: give one the permissions first".to_owned(),
             ));
         };
-        // A deny on another level of this user would win over what the level allows.
-        let held = tx.assignments().get_user_levels(self.company, admin).await?;
-        let plan = SetPlan::new(held.iter().map(|level| level.id), [level]);
-        for other in plan.removed {
-            tx.assignments_mut().remove(self.company, admin, other).await?;
+        self.assign(tx, admin, level, caller).await?;
+        snapshot.holders.insert(admin, others.iter().copied().chain([level]).collect());
+        if !administers(&snapshot, admin) {
+            for other in others.into_iter().filter(|other| *other != level) {
+                tx.assignments_mut().remove(self.company, admin, other).await?;
+            }
         }
-        self.assign(tx, admin, level, caller).await
+        Ok(())
     }
 
     async fn assign(

@@ -66,8 +66,8 @@ impl IfMatch {
         }
     }
 
-    /// Whether the content must be read at all.
-    pub(crate) const fn is_absent(&self) -> bool {
-        matches!(self, Self::Absent | Self::Any)
+    /// Whether the content must be read for the check.
+    pub(crate) const fn needs_content(&self) -> bool {
+        matches!(self, Self::OneOf(_))
     }
 }

@@ -78,8 +78,10 @@ impl Change for ReplaceViewPermissions {
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<(), Failure> {
-        find(tx, self.company, self.level).await?;
         let there = tx.view_permissions().find_by_user_level(self.company, self.level).await?;
+        if there.is_empty() {
+            find(tx, self.company, self.level).await?;
+        }
         self.if_match.check(&there)?;
         let pins: BTreeMap<_, _> = there.iter().map(|cell| (cell.view_id, cell.modifiable)).collect();
         let now = tx.now();
@@ -120,9 +122,14 @@ impl Change for ReplaceFeaturePermissions {
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<(), Failure> {
-        find(tx, self.company, self.level).await?;
-        self.check_actions(&tx.features().find_all().await?)?;
         let there = tx.feature_permissions().find_by_user_level(self.company, self.level).await?;
+        if there.is_empty() {
+            find(tx, self.company, self.level).await?;
+        }
+        // Every feature knows the standard actions, and the storage names features that do not exist.
+        if self.cells.iter().any(|cell| !cell.action.is_standard()) {
+            self.check_actions(&tx.features().find_all().await?)?;
+        }
         self.if_match.check(&there)?;
         let pins: BTreeMap<_, _> = there.iter().map(|cell| (cell.key(), cell.modifiable)).collect();
         let now = tx.now();
@@ -149,7 +156,10 @@ impl Change for ReplaceFeaturePermissions {
             let name = |cell: &FeaturePermission| format!("{}/{}", cell.feature_id, cell.action);
             keep_pins(&there, &wanted, "features", |cell| cell.modifiable, name)?;
         }
-        Ok(tx.feature_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await?)
+        tx.feature_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(|error| {
+            let sent = self.cells.iter().map(|cell| cell.feature_id.as_uuid());
+            unknown_at(error, EntityType::Feature, sent, |index| format!("features[{index}].featureId"))
+        })
     }
 }
 

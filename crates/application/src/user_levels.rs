@@ -117,8 +117,9 @@ impl Change for DeleteUserLevel {
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<(), Failure> {
-        let level = find(tx, self.company, self.id).await?;
-        self.if_match.check(&level)?;
+        if self.if_match.needs_content() {
+            self.if_match.check(&find(tx, self.company, self.id).await?)?;
+        }
         let holders = tx.assignments().get_users(self.company, self.id).await?.len();
         if holders > 0 {
             return Err(Failure::Invalid(vec![FieldError {
@@ -128,10 +129,7 @@ impl Change for DeleteUserLevel {
             }]));
         }
         if !caller.is_super_admin {
-            let views = tx.view_permissions().find_by_user_level(self.company, self.id).await?;
-            let features = tx.feature_permissions().find_by_user_level(self.company, self.id).await?;
-            let pinned = views.iter().filter(|cell| !cell.modifiable).count()
-                + features.iter().filter(|cell| !cell.modifiable).count();
+            let pinned = tx.user_levels().count_pinned(self.company, self.id).await?;
             if pinned > 0 {
                 return Err(Failure::Refused {
                     message: format!("Only super admins may delete a user level with pinned permissions ({pinned})"),
@@ -139,7 +137,10 @@ impl Change for DeleteUserLevel {
                 });
             }
         }
-        tx.user_levels_mut().delete(self.company, self.id).await?;
+        tx.user_levels_mut().delete(self.company, self.id).await.map_err(|error| match Failure::from(error) {
+            Failure::NotFound(_) => Failure::NotFound(USER_LEVEL),
+            other => other,
+        })?;
         Ok(())
     }
 }
@@ -170,7 +171,7 @@ impl Change for AssignUserLevels {
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<(), Failure> {
-        if !self.if_match.is_absent() {
+        if self.if_match.needs_content() {
             self.if_match.check(&tx.assignments().get_user_levels(self.company, self.user).await?)?;
         }
         tx.assignments_mut()

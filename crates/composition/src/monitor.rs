@@ -20,13 +20,13 @@ pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Pro
     first_contact(storage.as_ref()).await;
     tracing::info!("[Database] PostgreSQL connection established");
     while let Some(problem) = schema_problem(migration::pending(&storage.connection()).await) {
-        let is_new = progress.is_waiting(problem.text.clone());
+        let is_new = progress.set_waiting(problem.text.clone());
         if is_new {
             tracing::warn!(cause = problem.cause, "not ready: {}", problem.text);
         }
         tokio::time::sleep(FIRST_PAUSE).await;
     }
-    progress.is_ready();
+    progress.set_ready();
     tracing::info!("the schema is up to date: ready for requests");
 }
 

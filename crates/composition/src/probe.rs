@@ -31,12 +31,12 @@ impl Default for Progress {
 
 impl Progress {
     /// The storage can be used.
-    pub(crate) fn is_ready(&self) {
+    pub(crate) fn set_ready(&self) {
         self.storage.send_replace(None);
     }
 
     /// The storage cannot be used yet. Says whether the reason is a new one.
-    pub(crate) fn is_waiting(&self, problem: String) -> bool {
+    pub(crate) fn set_waiting(&self, problem: String) -> bool {
         self.storage.send_if_modified(|current| {
             let is_new = current.as_ref() != Some(&problem);
             *current = Some(problem);
@@ -111,10 +111,10 @@ mod tests {
         let progress = Arc::<Progress>::default();
         let probe = SystemProbe::new(Arc::new(Storage(Ok(()))), Arc::clone(&progress));
         assert_eq!(problems(&probe), ["waiting for the first contact with the database"]);
-        assert!(progress.is_waiting("schema is behind".to_owned()));
-        assert!(!progress.is_waiting("schema is behind".to_owned()));
+        assert!(progress.set_waiting("schema is behind".to_owned()));
+        assert!(!progress.set_waiting("schema is behind".to_owned()));
         assert_eq!(problems(&probe), ["schema is behind"]);
-        progress.is_ready();
+        progress.set_ready();
         progress.ready().await;
         assert!(probe.readiness().is_ready());
         progress.drain();

@@ -93,7 +93,7 @@ impl System {
                     tracing::warn!("production mode without DATABASE_URL: all data ends with the process");
                 }
                 let storage = Arc::new(MemoryStorage::seeded().await?);
-                progress.is_ready();
+                progress.set_ready();
                 (Arc::clone(&storage) as _, storage, None)
             }
             StorageMode::Postgres(url) => {

@@ -90,6 +90,10 @@ impl ApiError {
         Self::new(Code::Internal, "Internal server error")
     }
 
+    pub(crate) fn no_such_route() -> Self {
+        Self::new(Code::NotFound, "Route not found")
+    }
+
     /// One finding is the message itself; several are listed.
     pub(crate) fn invalid(mut findings: Vec<FieldError>) -> Self {
         match findings.pop() {

@@ -20,7 +20,12 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, FieldError> {
     match outcome.and_then(|value| deserializer.end().map(|()| value).map_err(|error| (".".to_owned(), error))) {
         Ok(Strict(value)) => Ok(value),
         Err((path, error)) => {
-            let field = if path == "." || path == "?" { "body".to_owned() } else { path };
+            let field = match path.as_str() {
+                "." | "?" => "body".to_owned(),
+                // A place in a body that is no object.
+                path if path.starts_with('[') => format!("body{path}"),
+                _ => path,
+            };
             Err(FieldError::new(field, "malformed", format_args!("is not valid JSON: {error}")))
         }
     }
@@ -113,6 +118,7 @@ mod tests {
         assert_eq!(field(br#"{"a":{"b":1,"b":2}}"#), "a");
         assert_eq!(field(b"nonsense"), "body");
         assert_eq!(field(b"{} {}"), "body");
+        assert_eq!(field(b"[[],[nope]]"), "body[1][0]");
         assert!(field(format!("{}{}", "{\"a\":".repeat(500), "}".repeat(500)).as_bytes()).starts_with("a.a"));
     }
 }

@@ -1,6 +1,6 @@
 //! The HTTP contract of the IAM service on Actix.
 //!
-//! Handlers are thin: an extractor ([`Guarded`](call::Guarded)) knows the caller, finds the company, asks whether the
+//! Handlers are thin: an extractor (`call::Guarded`) knows the caller, finds the company, asks whether the
 //! caller may, and only then reads parameters and body; the handler calls one use case and answers. There is one function
 //! that builds the application ([`configure`]); the server, its tests and other teams' servers use the same one.
 //!

@@ -3,17 +3,20 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
+use actix_cors::CorsError;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
+use actix_web::http::Method;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, HttpMessage};
+use actix_web::{Error, HttpMessage, ResponseError};
 use futures_util::FutureExt;
 
 use crate::Api;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -46,7 +49,8 @@ pub(crate) async fn observe(
 
     let answer = next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     let (status, answer) = match answer {
-        Ok(mut response) => {
+        Ok(response) => {
+            let mut response = in_our_words(response, is_documentation);
             mark(response.headers_mut(), &id, is_documentation);
             (response.status(), Ok(response))
         }
@@ -58,11 +62,24 @@ pub(crate) async fn observe(
     };
 
     let elapsed = started.elapsed();
-    let labels = [("method", method.to_string()), ("route", route.clone()), ("status", status.as_u16().to_string())];
+    let labels =
+        [("method", known(&method).to_owned()), ("route", route.clone()), ("status", status.as_u16().to_string())];
     metrics::counter!("iam_http_requests_total", &labels).increment(1);
     metrics::histogram!("iam_http_request_duration_seconds", &labels).record(elapsed.as_secs_f64());
     tracing::debug!(request_id = id.0, %method, route, status = status.as_u16(), ?elapsed, "request");
     answer
+}
+
+/// Two errors are worded by others: a preflight that is refused, in plain text, and a file that the documentation does
+/// not have, in none.
+fn in_our_words(response: ServiceResponse<BoxBody>, is_documentation: bool) -> ServiceResponse<BoxBody> {
+    let refusal = response.response().error().and_then(|error| error.as_error::<CorsError>()).map(ToString::to_string);
+    let error = match refusal {
+        Some(refusal) => ApiError::new(Code::Invalid, refusal),
+        None if is_documentation && response.status() == StatusCode::NOT_FOUND => ApiError::no_such_route(),
+        None => return response,
+    };
+    response.into_response(error.error_response())
 }
 
 fn mark(headers: &mut HeaderMap, id: &RequestId, is_documentation: bool) {
@@ -73,6 +90,16 @@ fn mark(headers: &mut HeaderMap, id: &RequestId, is_documentation: bool) {
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(content_policy(is_documentation)));
+}
+
+/// The method as a label: clients can invent methods, but not series of metrics.
+fn known(method: &Method) -> &str {
+    match *method {
+        Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::OPTIONS => {
+            method.as_str()
+        }
+        _ => "other",
+    }
 }
 
 /// An API needs nothing; its documentation loads its own files and styles itself inline.

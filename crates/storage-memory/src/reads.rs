@@ -200,6 +200,15 @@ impl<S: Source> UserLevels for Reads<S> {
         let mut levels = state.company(company).levels.values().map(|level| &level.level);
         Ok(levels.find(|level| level.name.as_str() == name).cloned())
     }
+
+    async fn count_pinned(&self, company: CompanyId, id: UserLevelId) -> Result<u64> {
+        let state = self.0.state();
+        let pinned = state.company(company).levels.get(&id).map_or(0, |level| {
+            level.views.values().filter(|cell| !cell.modifiable).count()
+                + level.features.values().filter(|cell| !cell.modifiable).count()
+        });
+        Ok(pinned as u64)
+    }
 }
 
 #[async_trait]

@@ -166,7 +166,9 @@ async fn effective_rows_are_refused_at_once_while_a_change_is_open() {
     let storage = MemoryStorage::seeded().await.unwrap();
     let (a, user) = (company(), UserId::generate(at()));
     let view = storage.reader().views().find_by_url("/home").await.unwrap().unwrap().id;
-    let versions = storage.reader().company_states().versions(Some(a)).await.unwrap();
+    let mut tx = begin(&storage, Target::Company(a)).await;
+    tx.user_levels_mut().create(&level(a, "Staff")).await.unwrap();
+    let versions = tx.commit().await.unwrap();
     let row = EffectiveViewPermission {
         user_id: user,
         company_id: a,

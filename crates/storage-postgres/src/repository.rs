@@ -5,6 +5,9 @@ use sea_orm::{
     ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryResult, Select, Statement, TryGetable, Value,
 };
 
+use tokio::runtime::Handle;
+use tokio_util::context::TokioContext;
+
 use crate::error::from_db;
 use crate::snapshots::CatalogCache;
 
@@ -18,6 +21,9 @@ pub(crate) trait Connected: Send + Sync + 'static {
 
     /// Where to send statements.
     fn connection(&self) -> &Self::C;
+
+    /// The runtime that connections live on.
+    fn runtime(&self) -> &Handle;
 
     /// The epoch of the database that answered last.
     fn epoch(&self) -> u64;
@@ -49,14 +55,25 @@ fn convert<M, D: TryFrom<M, Error = StorageError>>(rows: Vec<M>) -> Result<Vec<D
     rows.into_iter().map(D::try_from).collect()
 }
 
+/// Asks the database where its connections live. A connection belongs to the runtime that opens it, which for a request
+/// may be a worker's that ends before the process does; a change that got such a connection would break off.
+pub(crate) fn at_home<F: Future>(runtime: &Handle, call: F) -> TokioContext<F> {
+    TokioContext::new(call, runtime.clone())
+}
+
 impl<T: Connected> Repository<T> {
+    /// Asks the database where its connections live.
+    pub(crate) fn ask<F: Future>(&self, call: F) -> TokioContext<F> {
+        at_home(self.0.runtime(), call)
+    }
+
     /// The rows of a query, as the domain's entities.
     pub(crate) async fn select<E, D>(&self, query: Select<E>) -> Result<Vec<D>>
     where
         E: EntityTrait,
         D: TryFrom<E::Model, Error = StorageError>,
     {
-        convert(query.all(self.0.connection()).await.map_err(from_db)?)
+        convert(self.ask(query.all(self.0.connection())).await.map_err(from_db)?)
     }
 
     /// The row of a query that finds at most one.
@@ -65,7 +82,7 @@ impl<T: Connected> Repository<T> {
         E: EntityTrait,
         D: TryFrom<E::Model, Error = StorageError>,
     {
-        query.one(self.0.connection()).await.map_err(from_db)?.map(D::try_from).transpose()
+        self.ask(query.one(self.0.connection())).await.map_err(from_db)?.map(D::try_from).transpose()
     }
 
     /// The rows of a statement, as the domain's entities.
@@ -74,7 +91,7 @@ impl<T: Connected> Repository<T> {
         M: FromQueryResult + Send + Sync,
         D: TryFrom<M, Error = StorageError>,
     {
-        convert(M::find_by_statement(statement).all(self.0.connection()).await.map_err(from_db)?)
+        convert(self.ask(M::find_by_statement(statement).all(self.0.connection())).await.map_err(from_db)?)
     }
 
     /// The row of a statement that finds at most one.
@@ -89,12 +106,12 @@ impl<T: Connected> Repository<T> {
 
     /// The rows of a statement.
     pub(crate) async fn rows(&self, statement: Statement) -> Result<Vec<QueryResult>> {
-        self.0.connection().query_all_raw(statement).await.map_err(from_db)
+        self.ask(self.0.connection().query_all_raw(statement)).await.map_err(from_db)
     }
 
     /// The row of a statement that answers at most one.
     pub(crate) async fn row(&self, statement: Statement) -> Result<Option<QueryResult>> {
-        self.0.connection().query_one_raw(statement).await.map_err(from_db)
+        self.ask(self.0.connection().query_one_raw(statement)).await.map_err(from_db)
     }
 
     /// The row of a statement that always answers one.
@@ -104,7 +121,7 @@ impl<T: Connected> Repository<T> {
 
     /// How many rows a statement changed.
     pub(crate) async fn execute(&self, statement: Statement) -> Result<u64> {
-        Ok(self.0.connection().execute_raw(statement).await.map_err(from_db)?.rows_affected())
+        Ok(self.ask(self.0.connection().execute_raw(statement)).await.map_err(from_db)?.rows_affected())
     }
 
     /// One column of the rows of a statement.

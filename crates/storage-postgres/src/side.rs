@@ -75,9 +75,7 @@ impl NavTrail for Repository<Pool> {
             entry.label.as_str().into(),
         ];
         let row = self
-            .0
-            .connection()
-            .query_one_raw(statement(sql, values))
+            .ask(self.0.connection().query_one_raw(statement(sql, values)))
             .await
             .map_err(|error| during(During::Write(&[(EntityType::View, view)]), error))?
             .ok_or_else(|| StorageError::corrupt("nav_trail did not answer the step that was added"))?;
@@ -150,7 +148,7 @@ impl Repository<Pool> {
         );
         let place: [Value; 3] = [company.as_uuid().into(), versions.0.into(), versions.1.into()];
         let upsert = Statement::from_sql_and_values(DbBackend::Postgres, sql, place.into_iter().chain(values));
-        match self.0.connection().execute_raw(upsert).await {
+        match self.ask(self.0.connection().execute_raw(upsert)).await {
             Ok(result) if result.rows_affected() == 0 => Err(StorageError::Stale),
             Ok(result) => Ok(result.rows_affected()),
             Err(error) if is_lock_not_available(&error) => Err(StorageError::Stale),

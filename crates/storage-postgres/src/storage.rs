@@ -10,6 +10,7 @@ use iam_storage::{
 };
 use sea_orm::sqlx::PgPool;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
+use tokio::runtime::Handle;
 
 use crate::PostgresOptions;
 use crate::changes::begin;
@@ -33,6 +34,7 @@ impl std::fmt::Debug for PostgresStorage {
 #[derive(Debug)]
 pub(crate) struct Pool {
     connection: DatabaseConnection,
+    runtime: Handle,
     epoch: Arc<AtomicU64>,
     catalog: CatalogCache,
 }
@@ -42,6 +44,10 @@ impl Connected for Pool {
 
     fn connection(&self) -> &DatabaseConnection {
         &self.connection
+    }
+
+    fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     fn epoch(&self) -> u64 {
@@ -55,7 +61,8 @@ impl Connected for Pool {
 
 impl PostgresStorage {
     /// A storage that connects when it is first used: the server may start before its database does. It neither creates
-    /// nor checks the schema. Call it within a Tokio runtime, which runs the pool.
+    /// nor checks the schema. Call it within the Tokio runtime that lives as long as
+    /// the storage: connections live on it, whoever uses them.
     ///
     /// # Errors
     ///
@@ -64,7 +71,8 @@ impl PostgresStorage {
         let epoch = Arc::default();
         let pool = options.pool(&epoch)?;
         let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
-        Ok(Self { pool, repository: Repository(Pool { connection, epoch, catalog: CatalogCache::default() }) })
+        let runtime = Handle::current();
+        Ok(Self { pool, repository: Repository(Pool { connection, runtime, epoch, catalog: CatalogCache::default() }) })
     }
 
     /// The connection pool as SeaORM's connection, for what is not a storage operation: to check the schema, to listen to

@@ -298,7 +298,7 @@ impl Recorder {
         plan: &CellPlan<C>,
         describe: impl Fn(&C) -> (String, Value),
     ) {
-        if plan.remove.is_empty() && plan.insert.is_empty() && plan.update.is_empty() {
+        if plan.is_empty() {
             return;
         }
         let replaced: BTreeSet<_> = plan.update.iter().map(crate::Cell::key).collect();

@@ -63,6 +63,12 @@ pub struct CellPlan<C> {
 }
 
 impl<C: Cell> CellPlan<C> {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.insert.is_empty() && self.update.is_empty()
+    }
+
     /// Compares what is there with what is wanted.
     ///
     /// # Errors

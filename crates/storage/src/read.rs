@@ -93,6 +93,8 @@ pub trait UserLevels: Send + Sync {
     async fn find_by_id(&self, company: CompanyId, id: UserLevelId) -> Result<Option<UserLevel>>;
     /// The level of a company with exactly this name.
     async fn find_by_name(&self, company: CompanyId, name: &str) -> Result<Option<UserLevel>>;
+    /// How many cells of a level's matrices are pinned.
+    async fn count_pinned(&self, company: CompanyId, id: UserLevelId) -> Result<u64>;
 }
 
 /// View matrices.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use actix_web::body::to_bytes;
 use actix_web::http::header::HeaderMap;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{App, test};
@@ -14,8 +15,9 @@ use iam_identity::{TokenSigner, TokenVerifier};
 use iam_permissions_cache::Permissions;
 use iam_storage::Storage;
 use iam_storage_memory::MemoryStorage;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::database::{Content, TestDatabase};
 
@@ -28,6 +30,31 @@ pub fn secret() -> SecretString {
 pub fn token(user: UserId, is_super_admin: bool) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     TokenSigner::hs256(&secret()).sign(user, is_super_admin, now, 3600).unwrap()
+}
+
+/// A token with any claims, signed as [`token`] signs.
+pub fn token_saying(claims: &Value) -> String {
+    let part = |json: &Value| base64url(json.to_string().as_bytes());
+    let message = format!("{}.{}", part(&json!({ "alg": "HS256", "typ": "JWT" })), part(claims));
+    // HMAC-SHA256 by its definition; the secret is shorter than a block.
+    let mut key = [0; 64];
+    let secret = secret();
+    key[..secret.expose_secret().len()].copy_from_slice(secret.expose_secret().as_bytes());
+    let inner = Sha256::new().chain_update(key.map(|byte| byte ^ 0x36)).chain_update(&message).finalize();
+    let outer = Sha256::new().chain_update(key.map(|byte| byte ^ 0x5c)).chain_update(inner).finalize();
+    format!("{message}.{}", base64url(&outer))
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for place in 0..=chunk.len() {
+            text.push(char::from(LETTERS[(bits >> (18 - 6 * place)) as usize & 63]));
+        }
+    }
+    text
 }
 
 /// A new id for a user.
@@ -88,6 +115,20 @@ impl Answer {
         (self.status.as_u16(), text("code"), text("message"))
     }
 
+    /// The `ETag`.
+    pub fn etag(&self) -> &str {
+        self.header("etag").unwrap()
+    }
+
+    /// The findings of an error with several: field and message.
+    pub fn findings(&self) -> Vec<(String, String)> {
+        assert_eq!(self.error(), (400, "ERR_VALIDATION_003".to_owned(), "Validation failed".to_owned()));
+        let json = self.json();
+        let text = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
+        let findings = json["errors"].as_array().unwrap();
+        findings.iter().map(|finding| (text(finding, "field"), text(finding, "message"))).collect()
+    }
+
     /// A header, which must be text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
@@ -136,8 +177,13 @@ impl Request {
     }
 
     /// With any body.
-    pub fn bytes(mut self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        self.inner = self.inner.append_header(("content-type", content_type)).set_payload(body.into());
+    pub fn bytes(self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        self.header("content-type", content_type).payload(body)
+    }
+
+    /// With any body, of no declared type.
+    pub fn payload(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.inner = self.inner.set_payload(body.into());
         self
     }
 
@@ -197,9 +243,13 @@ impl TestApi {
         let call: Call = Rc::new(move |request| {
             let service = Rc::clone(&service);
             Box::pin(async move {
-                let response = test::call_service(service.as_ref(), request.to_request()).await;
+                // A server sends an error of the service as its response.
+                let response = match test::try_call_service(service.as_ref(), request.to_request()).await {
+                    Ok(response) => response.into_parts().1.map_into_boxed_body(),
+                    Err(error) => error.error_response(),
+                };
                 let (status, headers) = (response.status(), response.headers().clone());
-                Answer { status, headers, body: test::read_body(response).await.to_vec() }
+                Answer { status, headers, body: to_bytes(response.into_body()).await.unwrap().to_vec() }
             })
         });
         Self { call, storage, application, super_admin: new_user(), _database: database }
@@ -269,6 +319,88 @@ impl TestApi {
         let module = self.storage.reader().modules().find_by_code(code).await.unwrap();
         module.unwrap_or_else(|| panic!("no module {code}")).id.to_string()
     }
+}
+
+/// Steps that many tests take.
+impl TestApi {
+    /// Another door, with other options, to the same storage.
+    pub async fn with_options(&self, options: HttpOptions) -> Self {
+        Self::over(Arc::clone(&self.storage), self._database.clone(), options).await
+    }
+
+    /// Another door to a storage that stands before this one.
+    pub async fn behind(&self, storage: Arc<dyn Storage>) -> Self {
+        Self::over(storage, self._database.clone(), HttpOptions::default()).await
+    }
+
+    /// What a super admin's `POST` made, in the catalog or, with a company, in its menu.
+    pub async fn make(&self, collection: &str, company: Option<CompanyId>, body: Value) -> Value {
+        let request = self.post(&format!("/api/iam/{collection}")).by_super_admin().json(&body);
+        let request = if let Some(company) = company { request.within(company) } else { request };
+        let mut data = request.send().await.expect(201).data();
+        let made = data.as_object_mut().unwrap().values_mut().next().unwrap();
+        made.take()
+    }
+
+    /// The id of a new level of a company.
+    pub async fn new_level(&self, company: Company, name: &str) -> String {
+        let level = self.make("user-levels", Some(company.id), json!({ "name": name })).await;
+        level["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes this one of a level's matrices (`views` or `features`), as a super admin.
+    pub async fn set_matrix(&self, company: Company, level: &str, matrix: &str, cells: Value) {
+        let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}");
+        self.put(&path).by_super_admin().within(company.id).json(&json!({ matrix: cells })).send().await.expect(200);
+    }
+
+    /// One of a level's matrices.
+    pub async fn matrix(&self, company: Company, level: &str, matrix: &str) -> Vec<Value> {
+        let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}");
+        let data = self.get(&path).by_super_admin().within(company.id).send().await.expect(200).data();
+        data["permissions"].as_array().unwrap().clone()
+    }
+
+    /// Makes these the levels of a user, as a super admin.
+    pub async fn assign(&self, company: Company, user: UserId, levels: &[&str]) {
+        let path = format!("/api/iam/users/{user}/user-levels");
+        let body = json!({ "userLevelIds": levels });
+        self.put(&path).by_super_admin().within(company.id).json(&body).send().await.expect(200);
+    }
+
+    /// A new user who holds one new level with these matrices; and the level.
+    pub async fn holder_of(&self, company: Company, views: Value, features: Value) -> (UserId, String) {
+        let user = new_user();
+        let level = self.new_level(company, &format!("Level of {user}")).await;
+        self.set_matrix(company, &level, "views", views).await;
+        self.set_matrix(company, &level, "features", features).await;
+        self.assign(company, user, &[&level]).await;
+        (user, level)
+    }
+
+    /// The answer to a question about the caller.
+    pub async fn check(&self, company: Company, user: UserId, question: Value) -> Value {
+        self.post("/api/iam/check").by(user).within(company.id).json(&question).send().await.expect(200).data()
+    }
+}
+
+/// The names of an object's members, ascending.
+pub fn members(value: &Value) -> Vec<&str> {
+    let mut names: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names
+}
+
+/// One member of each element of a list.
+pub fn each<'a>(list: &'a Value, member: &str) -> Vec<&'a str> {
+    list.as_array().unwrap().iter().map(|element| element[member].as_str().unwrap()).collect()
+}
+
+/// Whether a value is a time as all answers write it: `2026-11-22T12:00:00.000Z`.
+pub fn is_time(value: &Value) -> bool {
+    let shape: String =
+        value.as_str().unwrap().chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).collect();
+    shape == "0000-00-00T00:00:00.000Z"
 }
 
 /// Makes each test twice: over memory, and over PostgreSQL.

@@ -2,4 +2,5 @@
 
 pub mod api;
 pub mod database;
+pub mod process;
 pub mod proxy;

@@ -1,1 +1,7 @@
 //! Tests of the binaries as processes.
+
+mod demo;
+mod migration;
+mod modes;
+mod persistence;
+mod shutdown;

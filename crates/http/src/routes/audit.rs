@@ -114,7 +114,9 @@ fn encode(cursor: AuditCursor) -> String {
 fn decode(text: &str) -> Option<AuditCursor> {
     let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
     let (micros, id) = plain.split_once('/')?;
-    Some(AuditCursor { timestamp: Timestamp::from_micros(micros.parse().ok()?)?, id: AuditRecordId::parse(id).ok()? })
+    // No record is older than 1970; what is far older, databases cannot even compare with.
+    let micros = micros.parse().ok().filter(|micros| *micros >= 0)?;
+    Some(AuditCursor { timestamp: Timestamp::from_micros(micros)?, id: AuditRecordId::parse(id).ok()? })
 }
 
 /// The records of the company; of the platform, if a super admin names none.

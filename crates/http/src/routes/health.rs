@@ -124,7 +124,7 @@ pub(crate) async fn no_such_route(request: HttpRequest, api: Data<Api>) -> HttpR
     let path = request.path();
     let item = api.document().paths.paths.iter().find(|(pattern, _)| matches_pattern(pattern, path));
     let Some((_, item)) = item else {
-        return ApiError::new(Code::NotFound, "Route not found").error_response();
+        return ApiError::no_such_route().error_response();
     };
     let allowed: Vec<_> = methods_of(item).iter().map(method_name).collect();
     let message = format!("Method {} is not allowed here", request.method());

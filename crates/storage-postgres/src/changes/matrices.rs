@@ -20,10 +20,9 @@ trait Stored: Cell + Send + Sync + TryFrom<Self::Row, Error = StorageError> {
     const ABOUT: EntityType;
     /// The ids of what cells can be about, of those in $1.
     const KNOWN: &'static str;
-    /// Inserts the cells that [`Self::inserting`] makes arrays of, apart from those about nothing.
-    const INSERT: &'static str;
-    /// Rewrites the cells that [`Self::updating`] makes arrays of.
-    const UPDATE: &'static str;
+    /// Removes the cells with the ids in $3, rewrites those that [`Self::updating`] makes arrays of, and inserts those
+    /// that [`Self::inserting`] does, apart from those about nothing. The three never meet in one place.
+    const WRITE: &'static str;
 
     fn id(&self) -> Uuid;
     fn about(&self) -> Uuid;
@@ -47,18 +46,23 @@ impl Stored for ViewPermission {
     const TABLE: &'static str = "user_level_view_permissions";
     const ABOUT: EntityType = EntityType::View;
     const KNOWN: &'static str = "SELECT id FROM views WHERE id = ANY($1)";
-    const INSERT: &'static str = "
+    const WRITE: &'static str = "
+        WITH gone AS (
+            DELETE FROM user_level_view_permissions WHERE company_id = $1 AND user_level_id = $2 AND id = ANY($3)
+        ),
+        changed AS (
+            UPDATE user_level_view_permissions AS there
+            SET state = cell.state, modifiable = cell.modifiable, updated_at = cell.updated_at
+            FROM unnest($4::uuid[], $5::text[], $6::boolean[], $7::timestamptz[])
+                AS cell (id, state, modifiable, updated_at)
+            WHERE there.id = cell.id AND there.company_id = $1 AND there.user_level_id = $2
+        )
         INSERT INTO user_level_view_permissions
             (company_id, user_level_id, id, view_id, state, modifiable, created_at, updated_at)
         SELECT $1, $2, cell.*
-        FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::boolean[], $7::timestamptz[], $8::timestamptz[])
+        FROM unnest($8::uuid[], $9::uuid[], $10::text[], $11::boolean[], $12::timestamptz[], $13::timestamptz[])
             AS cell (id, view_id, state, modifiable, created_at, updated_at)
         JOIN views ON views.id = cell.view_id";
-    const UPDATE: &'static str = "
-        UPDATE user_level_view_permissions AS there
-        SET state = cell.state, modifiable = cell.modifiable, updated_at = cell.updated_at
-        FROM unnest($3::uuid[], $4::text[], $5::boolean[], $6::timestamptz[]) AS cell (id, state, modifiable, updated_at)
-        WHERE there.id = cell.id AND there.company_id = $1 AND there.user_level_id = $2";
 
     fn id(&self) -> Uuid {
         self.id.as_uuid()
@@ -103,19 +107,24 @@ impl Stored for FeaturePermission {
     const TABLE: &'static str = "user_level_feature_permissions";
     const ABOUT: EntityType = EntityType::Feature;
     const KNOWN: &'static str = "SELECT id FROM features WHERE id = ANY($1)";
-    const INSERT: &'static str = "
+    const WRITE: &'static str = "
+        WITH gone AS (
+            DELETE FROM user_level_feature_permissions WHERE company_id = $1 AND user_level_id = $2 AND id = ANY($3)
+        ),
+        changed AS (
+            UPDATE user_level_feature_permissions AS there
+            SET value = cell.value, scope = cell.scope, modifiable = cell.modifiable, updated_at = cell.updated_at
+            FROM unnest($4::uuid[], $5::boolean[], $6::text[], $7::boolean[], $8::timestamptz[])
+                AS cell (id, value, scope, modifiable, updated_at)
+            WHERE there.id = cell.id AND there.company_id = $1 AND there.user_level_id = $2
+        )
         INSERT INTO user_level_feature_permissions
             (company_id, user_level_id, id, feature_id, action, value, scope, modifiable, created_at, updated_at)
         SELECT $1, $2, cell.*
-        FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::boolean[], $7::text[], $8::boolean[], $9::timestamptz[],
-            $10::timestamptz[]) AS cell (id, feature_id, action, value, scope, modifiable, created_at, updated_at)
+        FROM unnest($9::uuid[], $10::uuid[], $11::text[], $12::boolean[], $13::text[], $14::boolean[],
+            $15::timestamptz[], $16::timestamptz[])
+            AS cell (id, feature_id, action, value, scope, modifiable, created_at, updated_at)
         JOIN features ON features.id = cell.feature_id";
-    const UPDATE: &'static str = "
-        UPDATE user_level_feature_permissions AS there
-        SET value = cell.value, scope = cell.scope, modifiable = cell.modifiable, updated_at = cell.updated_at
-        FROM unnest($3::uuid[], $4::boolean[], $5::text[], $6::boolean[], $7::timestamptz[])
-            AS cell (id, value, scope, modifiable, updated_at)
-        WHERE there.id = cell.id AND there.company_id = $1 AND there.user_level_id = $2";
 
     fn id(&self) -> Uuid {
         self.id.as_uuid()
@@ -192,21 +201,18 @@ impl Repository<Unit> {
         self.matrix(company, level).await?.ok_or_else(unknown)
     }
 
-    /// Does what the plan says, in at most one statement of each kind.
+    /// Does what the plan says, in one statement, or in none if there is nothing to do.
     async fn apply<C: Stored>(&self, company: CompanyId, level: UserLevelId, plan: &CellPlan<C>) -> Result<()> {
-        if !plan.remove.is_empty() {
-            let sql = format!("DELETE FROM {} WHERE company_id = $1 AND user_level_id = $2 AND id = ANY($3)", C::TABLE);
-            self.execute(at_level(sql, company, level, vec![array(&plan.remove, C::id)])).await?;
+        if plan.is_empty() {
+            return Ok(());
         }
-        if !plan.update.is_empty() {
-            self.execute(at_level(C::UPDATE, company, level, C::updating(&plan.update))).await?;
-        }
-        if !plan.insert.is_empty() {
-            let inserted = self.execute(at_level(C::INSERT, company, level, C::inserting(&plan.insert))).await?;
-            if usize::try_from(inserted).is_ok_and(|inserted| inserted < plan.insert.len()) {
-                let ids: Vec<Uuid> = plan.insert.iter().map(C::about).collect();
-                return Err(self.unknown(C::ABOUT, &ids, statement(C::KNOWN, [ids.clone().into()])).await);
-            }
+        let mut values = vec![array(&plan.remove, C::id)];
+        values.extend(C::updating(&plan.update));
+        values.extend(C::inserting(&plan.insert));
+        let inserted = self.execute(at_level(C::WRITE, company, level, values)).await?;
+        if usize::try_from(inserted).is_ok_and(|inserted| inserted < plan.insert.len()) {
+            let ids: Vec<Uuid> = plan.insert.iter().map(C::about).collect();
+            return Err(self.unknown(C::ABOUT, &ids, statement(C::KNOWN, [ids.clone().into()])).await);
         }
         Ok(())
     }

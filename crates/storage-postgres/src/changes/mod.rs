@@ -10,7 +10,7 @@ mod sets;
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use iam_domain::{AuditRecord, EntityType, Timestamp, Versions};
+use iam_domain::{AuditRecord, AuditRecordId, EntityType, Timestamp, Versions};
 use iam_storage::{Affected, AuditLogsMut, ChangeContext, Derived, Recorder, Result, StorageError, Target, UnitOfWork};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use sea_orm::{
@@ -18,11 +18,12 @@ use sea_orm::{
     Value,
 };
 use serde_json::json;
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::CHANGES;
 use crate::error::{During, during, from_db};
-use crate::repository::{CATALOG, Connected, Repository, column, statement};
+use crate::repository::{CATALOG, Connected, Repository, at_home, column, statement};
 use crate::snapshots::CatalogCache;
 use crate::storage::Pool;
 
@@ -30,7 +31,10 @@ use crate::storage::Pool;
 #[derive(Debug)]
 pub(crate) struct Unit {
     tx: DatabaseTransaction,
+    runtime: Handle,
     recorder: Recorder,
+    /// The records that were written when they were appended.
+    written: BTreeSet<AuditRecordId>,
     /// The versions that the change is part of once it is committed.
     versions: Versions,
 }
@@ -40,6 +44,10 @@ impl Connected for Unit {
 
     fn connection(&self) -> &DatabaseTransaction {
         &self.tx
+    }
+
+    fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     fn epoch(&self) -> u64 {
@@ -86,13 +94,15 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     if target.company().is_some_and(|company| company.as_uuid().is_nil()) {
         return Err(StorageError::Misuse("the nil id is no company's"));
     }
-    let tx = pool.connection().begin().await.map_err(from_db)?;
+    let tx = at_home(pool.runtime(), pool.connection().begin()).await.map_err(from_db)?;
     let row = sea_orm::ConnectionTrait::query_one_raw(&tx, lock(target)).await.map_err(from_db)?;
     let row = row.ok_or_else(|| StorageError::corrupt("company_states has no row for the catalog"))?;
     let versions =
         Versions { epoch: pool.epoch(), catalog: column(&row, "catalog")?, company: column(&row, "company")? };
     let now = Timestamp::new(column::<DateTimeUtc>(&row, "now")?);
-    Ok(Repository(Unit { tx, recorder: Recorder::new(target, context, now), versions }))
+    let runtime = pool.runtime().clone();
+    let recorder = Recorder::new(target, context, now);
+    Ok(Repository(Unit { tx, runtime, recorder, written: BTreeSet::new(), versions }))
 }
 
 impl Repository<Unit> {
@@ -175,6 +185,13 @@ fn rows(records: &[AuditRecord]) -> Json {
     records.iter().map(row).collect()
 }
 
+/// Inserts the records that [`rows`] makes JSON of, in $1.
+const INSERT_RECORDS: &str = r#"INSERT INTO iam_audit_logs (id, company_id, user_id, actor_kind, action, entity_type,
+        entity_id, changes, metadata, "timestamp")
+    SELECT id, company_id, user_id, actor_kind, action, entity_type, entity_id, changes, metadata, "timestamp"
+    FROM jsonb_to_recordset($1::jsonb) AS record (id uuid, company_id uuid, user_id uuid, actor_kind text,
+        action text, entity_type text, entity_id uuid, changes jsonb, metadata jsonb, "timestamp" timestamptz)"#;
+
 /// The statement that writes what follows from a change: the records, the dropped effective rows, the notice.
 fn derived(target: Target, version: i64, derived: Derived) -> Statement {
     let notice = derived.notify.then(|| json!({ "company": target.company(), "version": version }).to_string());
@@ -206,14 +223,8 @@ fn derived(target: Target, version: i64, derived: Derived) -> Statement {
         }
     };
     let sql = format!(
-        r#"WITH records AS (
-            INSERT INTO iam_audit_logs (id, company_id, user_id, actor_kind, action, entity_type, entity_id, changes,
-                metadata, "timestamp")
-            SELECT id, company_id, user_id, actor_kind, action, entity_type, entity_id, changes, metadata, "timestamp"
-            FROM jsonb_to_recordset($1::jsonb) AS record (id uuid, company_id uuid, user_id uuid, actor_kind text,
-                action text, entity_type text, entity_id uuid, changes jsonb, metadata jsonb, "timestamp" timestamptz)
-        ){drop_rows}
-        SELECT pg_notify('{CHANGES}', $2::text) WHERE $2::text IS NOT NULL"#
+        "WITH records AS ({INSERT_RECORDS}){drop_rows}
+        SELECT pg_notify('{CHANGES}', $2::text) WHERE $2::text IS NOT NULL"
     );
     Statement::from_sql_and_values(sea_orm::DbBackend::Postgres, sql, values)
 }
@@ -228,7 +239,7 @@ impl UnitOfWork for Repository<Unit> {
         // What fails before the end drops the transaction, which rolls it back.
         self.0.recorder.check()?;
         let target = self.0.recorder.target();
-        let Unit { tx, recorder, mut versions } = self.0;
+        let Unit { tx, runtime: _, recorder, written, mut versions } = self.0;
         let version = match target {
             Target::Catalog => &mut versions.catalog,
             Target::Company(_) => &mut versions.company,
@@ -238,7 +249,9 @@ impl UnitOfWork for Repository<Unit> {
             tx.rollback().await.map_err(from_db)?;
             return Ok(versions);
         }
-        let statement = derived(target, *version, recorder.finish());
+        let mut derivation = recorder.finish();
+        derivation.records.retain(|record| !written.contains(&record.id));
+        let statement = derived(target, *version, derivation);
         sea_orm::ConnectionTrait::execute_raw(&tx, statement).await.map_err(from_db)?;
         tx.commit().await.map_err(from_db)?;
         Ok(versions)
@@ -249,6 +262,9 @@ impl UnitOfWork for Repository<Unit> {
 impl AuditLogsMut for Repository<Unit> {
     async fn append(&mut self, record: &AuditRecord) -> Result<()> {
         self.touch(Target::of_menu(record.company_id))?;
+        // At once: a record whose id is taken is refused here, and not by the commit.
+        self.execute(statement(INSERT_RECORDS, [rows(std::slice::from_ref(record)).into()])).await?;
+        self.0.written.insert(record.id);
         self.0.recorder.appended(record.clone());
         self.done(())
     }

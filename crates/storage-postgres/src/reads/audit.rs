@@ -66,7 +66,7 @@ impl<T: Connected> AuditLogs for Repository<T> {
             return Ok(0);
         };
         let count = select.select_only().column_as(Column::Id.count(), "count").into_tuple::<i64>();
-        let count = count.one(self.0.connection()).await.map_err(from_db)?;
+        let count = self.ask(count.one(self.0.connection())).await.map_err(from_db)?;
         Ok(count.unwrap_or_default().unsigned_abs())
     }
 

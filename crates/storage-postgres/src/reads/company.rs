@@ -67,6 +67,16 @@ impl<T: Connected> UserLevels for Repository<T> {
         let sql = "SELECT * FROM user_levels WHERE company_id = $1 AND name = $2";
         self.query_one::<user_levels::Model, _>(statement(sql, [company.as_uuid().into(), name.into()])).await
     }
+
+    async fn count_pinned(&self, company: CompanyId, id: UserLevelId) -> Result<u64> {
+        let sql = "SELECT
+            (SELECT count(*) FROM user_level_view_permissions
+                WHERE company_id = $1 AND user_level_id = $2 AND NOT modifiable)
+            + (SELECT count(*) FROM user_level_feature_permissions
+                WHERE company_id = $1 AND user_level_id = $2 AND NOT modifiable) AS pinned";
+        let row = self.row(statement(sql, [company.as_uuid().into(), id.as_uuid().into()])).await?;
+        Ok(row.map(|row| column::<i64>(&row, "pinned")).transpose()?.unwrap_or_default().unsigned_abs())
+    }
 }
 
 #[async_trait]
@@ -148,7 +158,7 @@ impl<T: Connected> CompanyStates for Repository<T> {
             return Ok(None);
         }
         let state = company_states::Entity::find_by_id(company.as_uuid()).filter(company_states::COLUMN.version.gt(0));
-        let row = state.one(self.0.connection()).await.map_err(from_db)?;
+        let row = self.ask(state.one(self.0.connection())).await.map_err(from_db)?;
         Ok(row.map(|row| CompanyState { version: row.version, provisioned_at: row.provisioned_at.map(Timestamp::new) }))
     }
 

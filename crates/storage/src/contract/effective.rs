@@ -303,6 +303,19 @@ pub async fn expired_rows_are_swept_in_bounds(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
+/// A company that has never changed has no version that a row could be of.
+pub async fn rows_of_a_company_without_changes_are_stale(storage: Arc<dyn Storage>) {
+    async fn check<R: Row>(storage: &Arc<dyn Storage>) {
+        let unchanged = Desk { company: some_company(), ..Desk::new(storage).await };
+        let versions = storage.reader().company_states().versions(Some(unchanged.company)).await.unwrap();
+        assert_eq!(versions.company, 0);
+        let rows = unchanged.rows_at::<R>(unchanged.user, versions).await;
+        assert_stale(R::upsert(storage, unchanged.company, &rows).await);
+        assert_eq!(unchanged.found::<R>(unchanged.user).await, []);
+    }
+    both_rows!(check, storage);
+}
+
 /// Rows of any but the current versions are refused, all of them, also those that came with current ones.
 pub async fn rows_of_other_versions_are_stale(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {

@@ -55,6 +55,23 @@ pub async fn a_feature_cell_is_found_as_it_was_written(storage: Arc<dyn Storage>
     assert_eq!(cells.find_by_feature(company, feature.id).await.unwrap(), []);
 }
 
+/// Pinned cells of both matrices are counted, a level's own only.
+pub async fn pinned_cells_are_counted(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    let (admin, other) = (level(company, "Admin"), level(company, "Other"));
+    let (view, feature) = (some_view(), some_feature());
+    given(&storage, &[&view, &feature, &admin, &other]).await;
+    let levels = storage.reader().user_levels();
+    assert_eq!(levels.count_pinned(company, admin.id).await.unwrap(), 0);
+    let pinned_view = ViewPermission { modifiable: false, ..view_cell(&admin, view.id, ViewState::Deny) };
+    let pinned_action = FeaturePermission { modifiable: false, ..feature_cell(&admin, feature.id, "Read") };
+    let free_action = feature_cell(&admin, feature.id, "Update");
+    let pinned_elsewhere = ViewPermission { modifiable: false, ..view_cell(&other, view.id, ViewState::Deny) };
+    given(&storage, &[&pinned_view, &pinned_action, &free_action, &pinned_elsewhere]).await;
+    assert_eq!(levels.count_pinned(company, admin.id).await.unwrap(), 2);
+    assert_eq!(levels.count_pinned(some_company(), admin.id).await.unwrap(), 0);
+}
+
 /// Writing a cell that is there changes what it says, and neither its id nor its birth.
 pub async fn a_cell_that_is_written_again_keeps_its_id(storage: Arc<dyn Storage>) {
     let company = some_company();

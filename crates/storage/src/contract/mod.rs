@@ -125,6 +125,7 @@ cases! { ($)
     matrices:
         a_view_cell_is_found_as_it_was_written,
         a_feature_cell_is_found_as_it_was_written,
+        pinned_cells_are_counted,
         a_cell_that_is_written_again_keeps_its_id,
         each_action_has_a_cell_of_its_own,
         a_cell_id_is_unique,
@@ -235,6 +236,7 @@ cases! { ($)
         a_company_snapshot_holds_all_users,
         gates_open_with_a_module_that_is_switched_on,
         the_next_snapshot_has_the_change,
+        the_catalog_is_loaded_alone,
         a_user_snapshot_never_mixes_two_states,
         a_company_snapshot_never_mixes_two_states,
         a_snapshot_is_of_the_versions_that_it_bears,
@@ -257,6 +259,7 @@ cases! { ($)
         effective_rows_of_two_companies_stay_apart,
         expired_rows_are_not_found,
         expired_rows_are_swept_in_bounds,
+        rows_of_a_company_without_changes_are_stale,
         rows_of_other_versions_are_stale,
         a_change_outdates_the_rows_from_before,
         a_catalog_change_outdates_all_rows,

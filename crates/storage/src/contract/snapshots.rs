@@ -238,6 +238,21 @@ impl Trap {
     }
 }
 
+/// The catalog alone is the same as in any snapshot, outside a unit and inside one; no company's version comes with it.
+pub async fn the_catalog_is_loaded_alone(storage: Arc<dyn Storage>) {
+    let (company, view, inside) = (some_company(), some_view(), some_view());
+    given(&storage, &[&view, &level(company, "Admin")]).await;
+    let alone = storage.reader().snapshots().load_catalog().await.unwrap();
+    assert_eq!(alone.versions, versions(&storage, None).await);
+    assert_eq!(alone.value, of_company(&storage, company).await.value.catalog);
+    assert_eq!(alone.value.view(view.id), Some(&view));
+
+    let mut tx = begin(&storage, Target::Catalog).await;
+    inside.store(tx.as_mut()).await.unwrap();
+    assert_eq!(tx.snapshots().load_catalog().await.unwrap().value.view(inside.id), Some(&inside));
+    assert_eq!(storage.reader().snapshots().load_catalog().await.unwrap(), alone);
+}
+
 /// A user's snapshot never mixes the levels of one state with the rows or the modules of another.
 pub async fn a_user_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>) {
     let trap = Trap::set(&storage).await;

@@ -1,0 +1,477 @@
+//! The audit trail through the door.
+
+use serde_json::{Value, json};
+
+use crate::kit::api::{Answer, Company, Request, TestApi, each, is_time, members, new_company, new_user, over_both};
+
+/// A page of the company's records, as its admin sees it.
+async fn page(api: &TestApi, company: Company, query: &str) -> Value {
+    let path = format!("/api/iam/audit-logs?{query}");
+    api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data()
+}
+
+/// The same of the platform, as a super admin sees it.
+async fn platform(api: &TestApi, query: &str) -> Value {
+    api.get(&format!("/api/iam/audit-logs?{query}")).by_super_admin().send().await.expect(200).data()
+}
+
+async fn total(api: &TestApi, company: Company) -> u64 {
+    page(api, company, "limit=1&includeTotal=true").await["total"].as_u64().unwrap()
+}
+
+/// The one record that a change of the company made.
+async fn recorded(api: &TestApi, company: Company, request: Request) -> (Value, Answer) {
+    let before = total(api, company).await;
+    let answer = request.within(company.id).send().await;
+    assert!(answer.status.is_success(), "{answer:?}");
+    assert_eq!(total(api, company).await, before + 1, "{}", String::from_utf8_lossy(&answer.body));
+    (page(api, company, "limit=1").await["logs"][0].clone(), answer)
+}
+
+/// The one record that a change of the platform made.
+async fn recorded_on_platform(api: &TestApi, request: Request) -> (Value, Answer) {
+    let count = async || platform(api, "limit=1&includeTotal=true").await["total"].as_u64().unwrap();
+    let before = count().await;
+    let answer = request.by_super_admin().send().await;
+    assert!(answer.status.is_success(), "{answer:?}");
+    assert_eq!(count().await, before + 1, "{}", String::from_utf8_lossy(&answer.body));
+    (platform(api, "limit=1").await["logs"][0].clone(), answer)
+}
+
+/// What a record is about.
+fn about(record: &Value) -> (&str, &str, &str) {
+    let text = |name: &str| record[name].as_str().unwrap();
+    (text("action"), text("entityType"), text("entityId"))
+}
+
+over_both! {
+    /// Every member of a record is there: who did what to what, and what differs.
+    async fn a_record_has_its_shape(api: TestApi) {
+        let company = api.company().await;
+        let request = api.post("/api/iam/user-levels").by(company.admin).json(&json!({ "name": "Auditors" }));
+        let (record, answer) = recorded(&api, company, request.header("x-request-id", "the-request")).await;
+        let names = [
+            "action",
+            "actorKind",
+            "changes",
+            "companyId",
+            "entityId",
+            "entityType",
+            "id",
+            "metadata",
+            "timestamp",
+            "userId",
+        ];
+        assert_eq!(members(&record), names);
+        let level = &answer.data()["userLevel"];
+        assert_eq!(about(&record), ("user_level.created", "user-level", level["id"].as_str().unwrap()));
+        assert_eq!(record["companyId"], company.id.to_string());
+        assert_eq!(record["userId"], company.admin.to_string());
+        assert_eq!(record["actorKind"], "user");
+        assert_eq!(record["changes"], json!({ "after": level }));
+        assert_eq!(record["metadata"], json!({ "requestId": "the-request" }));
+        assert!(is_time(&record["timestamp"]));
+        assert_eq!(record["timestamp"], level["createdAt"]);
+        assert_eq!(record["id"].as_str().unwrap().len(), 36);
+    }
+
+    /// What a super admin does by right of being one is marked.
+    async fn a_super_admins_change_is_marked(api: TestApi) {
+        let company = api.company().await;
+        let request = api.post("/api/iam/user-levels").by_super_admin().json(&json!({ "name": "Auditors" }));
+        let (record, answer) = recorded(&api, company, request).await;
+        assert_eq!(record["userId"], api.super_admin.to_string());
+        let id = answer.header("x-request-id").unwrap();
+        assert_eq!(record["metadata"], json!({ "requestId": id, "superAdmin": true }));
+    }
+
+    /// A level's changes say what differs.
+    async fn levels_are_recorded(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let path = format!("/api/iam/user-levels/{level}");
+        let request =
+            api.patch(&path).by(company.admin).json(&json!({ "name": "Internal auditors", "description": "" }));
+        let (record, answer) = recorded(&api, company, request).await;
+        assert_eq!(about(&record), ("user_level.updated", "user-level", level.as_str()));
+        let changes = json!({ "before": { "name": "Auditors" }, "after": { "name": "Internal auditors" } });
+        assert_eq!(record["changes"], changes);
+        let (record, _) = recorded(&api, company, api.delete(&path).by(company.admin)).await;
+        assert_eq!(about(&record), ("user_level.deleted", "user-level", level.as_str()));
+        assert_eq!(record["changes"], json!({ "before": answer.data()["userLevel"] }));
+    }
+
+    /// A view matrix's change says how many cells there are, and which differ.
+    async fn view_matrices_are_recorded(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let (kept, changed) = (api.view_id("/dashboard").await, api.view_id("/home").await);
+        let (gone, new) = (api.view_id("/users").await, api.view_id("/profile").await);
+        let cells = json!([
+            { "viewId": kept, "state": "allow" },
+            { "viewId": changed, "state": "deny" },
+            { "viewId": gone, "state": "allow" },
+        ]);
+        api.set_matrix(company, &level, "views", cells).await;
+        let cells = json!([
+            { "viewId": kept, "state": "allow" }, { "viewId": changed, "state": "allow" }, { "viewId": new },
+        ]);
+        let path = format!("/api/iam/user-levels/{level}/permissions/views");
+        let request = api.put(&path).by(company.admin).json(&json!({ "views": cells }));
+        let (record, _) = recorded(&api, company, request).await;
+        assert_eq!(about(&record), ("permissions.views_updated", "permission", level.as_str()));
+        let cell = |state: &str| json!({ "state": state, "modifiable": true });
+        assert_eq!(
+            record["changes"],
+            json!({
+                "counts": { "allow": 2, "deny": 0, "inherit": 1 },
+                "before": { (changed.as_str()): cell("deny"), (gone.as_str()): cell("allow") },
+                "after": { (changed.as_str()): cell("allow"), (new.as_str()): cell("inherit") },
+            })
+        );
+    }
+
+    /// A feature matrix's change says the same.
+    async fn feature_matrices_are_recorded(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let id = api.feature_id("general.read").await;
+        let cells = json!([
+            { "featureId": id, "action": "Read" }, { "featureId": id, "action": "Update", "scope": "team" },
+            { "featureId": id, "action": "Delete", "value": false },
+        ]);
+        api.set_matrix(company, &level, "features", cells).await;
+        let cells = json!([
+            { "featureId": id, "action": "Read" }, { "featureId": id, "action": "Update", "scope": "own" },
+            { "featureId": id, "action": "Export", "value": false, "scope": "own" },
+        ]);
+        let path = format!("/api/iam/user-levels/{level}/permissions/features");
+        let request = api.put(&path).by(company.admin).json(&json!({ "features": cells }));
+        let (record, _) = recorded(&api, company, request).await;
+        assert_eq!(about(&record), ("permissions.features_updated", "permission", level.as_str()));
+        let cell = |value: bool, scope: &str| json!({ "value": value, "scope": scope, "modifiable": true });
+        let key = |action: &str| format!("{id}/{action}");
+        assert_eq!(
+            record["changes"],
+            json!({
+                "counts": { "allow": 2, "deny": 1 },
+                "before": { (key("Update")): cell(true, "team"), (key("Delete")): cell(false, "any") },
+                "after": { (key("Update")): cell(true, "own"), (key("Export")): cell(false, "own") },
+            })
+        );
+    }
+
+    /// An assignment says what the user held, holds, got and lost.
+    async fn assignments_are_recorded(api: TestApi) {
+        let company = api.company().await;
+        let mut levels = vec![api.level_id(company, "Member").await, api.level_id(company, "Visitor").await];
+        let user = new_user();
+        api.assign(company, user, &[&levels[0]]).await;
+        let path = format!("/api/iam/users/{user}/user-levels");
+        let request = api.put(&path).by(company.admin).json(&json!({ "userLevelIds": [levels[1]] }));
+        let (record, _) = recorded(&api, company, request).await;
+        assert_eq!(about(&record), ("assignment.user_levels_updated", "assignment", user.to_string().as_str()));
+        let (visitor, member) = (levels.pop(), levels.pop());
+        let changes = json!({ "before": [member], "after": [visitor], "added": [visitor], "removed": [member] });
+        assert_eq!(record["changes"], changes);
+    }
+
+    /// What is done to a company is in its own trail.
+    async fn companies_are_recorded(api: TestApi) {
+        let company = api.company().await;
+        let id = company.id.to_string();
+        let (core, risks) = (api.module_id("core").await, api.module_id("risks").await);
+        let path = format!("/api/iam/companies/{id}/modules");
+        let request = api.put(&path).by_super_admin().json(&json!({ "moduleIds": [risks] }));
+        let (record, _) = recorded(&api, company, request).await;
+        assert_eq!(about(&record), ("company.modules_updated", "company", id.as_str()));
+        assert_eq!(record["changes"], json!({ "added": [risks], "removed": [core] }));
+        let request = api.patch(&format!("{path}/{risks}")).by_super_admin().json(&json!({ "enabled": false }));
+        let (record, _) = recorded(&api, company, request).await;
+        assert_eq!(about(&record), ("company.module_updated", "company", id.as_str()));
+        assert_eq!(
+            record["changes"],
+            json!({ "moduleId": risks, "before": { "enabled": true }, "after": { "enabled": false } })
+        );
+        let data = page(&api, company, "action=company.provisioned").await;
+        assert_eq!(each(&data["logs"], "entityId"), [id]);
+        assert_eq!(data["logs"][0]["userId"], api.super_admin.to_string());
+        let request = api.post("/api/iam/menu-items").by_super_admin().json(&json!({ "label": "Ours" }));
+        let (record, answer) = recorded(&api, company, request).await;
+        let item = answer.data()["menuItem"]["id"].as_str().unwrap().to_owned();
+        assert_eq!(about(&record), ("menu.created", "menu", item.as_str()));
+    }
+
+    /// What is done to the catalog and to the menu of every company is in the platform's trail.
+    async fn the_catalog_is_recorded(api: TestApi) {
+        let company = api.company().await;
+        for (collection, kind, body) in [
+            ("views", "view", json!({ "name": "New", "url": "/new" })),
+            ("features", "feature", json!({ "name": "New", "key": "new" })),
+            ("modules", "module", json!({ "name": "New", "code": "new" })),
+            ("menu-items", "menu", json!({ "label": "New", "name": "New" })),
+        ] {
+            let path = format!("/api/iam/{collection}");
+            let (record, answer) = recorded_on_platform(&api, api.post(&path).json(&body)).await;
+            let made = answer.data().as_object().unwrap().values().next().unwrap().clone();
+            let id = made["id"].as_str().unwrap();
+            assert_eq!(about(&record), (format!("{kind}.created").as_str(), kind, id));
+            assert_eq!(record["companyId"], Value::Null);
+            assert_eq!(record["changes"], json!({ "after": made }));
+            let name = if kind == "menu" { "label" } else { "name" };
+            let path = format!("{path}/{id}");
+            let (record, answer) = recorded_on_platform(&api, api.patch(&path).json(&json!({ name: "Old" }))).await;
+            assert_eq!(about(&record), (format!("{kind}.updated").as_str(), kind, id));
+            assert_eq!(record["changes"], json!({ "before": { name: "New" }, "after": { name: "Old" } }));
+            let made = answer.data().as_object().unwrap().values().next().unwrap().clone();
+            let (record, _) = recorded_on_platform(&api, api.delete(&path)).await;
+            assert_eq!(about(&record), (format!("{kind}.deleted").as_str(), kind, id));
+            assert_eq!(record["changes"], json!({ "before": made }));
+        }
+        // None of it is in a company's trail.
+        assert_eq!(page(&api, company, "entityType=view&includeTotal=true").await["total"], 0);
+    }
+
+    /// Mappings say what came and what went.
+    async fn mappings_are_recorded(api: TestApi) {
+        let (module, feature) = (api.module_id("risks").await, api.feature_id("general.read").await);
+        let (risks, home) = (api.view_id("/modules/risks").await, api.view_id("/home").await);
+        let companies = api.view_id("/companies").await;
+        let edit = api.feature_id("risks.edit").await;
+        for (path, body, kind, id, action, added, removed) in [
+            (
+                format!("modules/{module}/views"),
+                json!({ "viewIds": [home], "ungate": true }),
+                "module",
+                &module,
+                "module.views_updated",
+                &home,
+                vec![risks],
+            ),
+            (
+                format!("features/{feature}/views"),
+                json!({ "viewIds": [home] }),
+                "feature",
+                &feature,
+                "feature.views_updated",
+                &home,
+                vec![companies],
+            ),
+        ] {
+            let request = api.put(&format!("/api/iam/{path}")).json(&body);
+            let (record, _) = recorded_on_platform(&api, request).await;
+            assert_eq!(about(&record), (action, kind, id.as_str()));
+            assert_eq!(record["changes"], json!({ "added": [added], "removed": removed }));
+        }
+        let body = json!({ "featureIds": [edit, feature], "ungate": true });
+        let request = api.put(&format!("/api/iam/modules/{module}/features")).json(&body);
+        let (record, _) = recorded_on_platform(&api, request).await;
+        assert_eq!(about(&record), ("module.features_updated", "module", module.as_str()));
+        assert_eq!(record["changes"]["added"], json!([feature]));
+        assert_eq!(record["changes"]["removed"].as_array().unwrap().len(), 3);
+    }
+
+    /// What is refused, and what changes nothing, leaves no record.
+    async fn what_changes_nothing_leaves_no_record(api: TestApi) {
+        let company = api.company().await;
+        let (member, admin) = (api.level_id(company, "Member").await, api.level_id(company, "Admin").await);
+        let views = api.matrix(company, &member, "views").await;
+        let features = api.matrix(company, &member, "features").await;
+        let core = api.module_id("core").await;
+        let level = format!("/api/iam/user-levels/{member}");
+        let modules = format!("/api/iam/companies/{}/modules", company.id);
+        let assign = format!("/api/iam/users/{}/user-levels", company.member);
+        let before = total(&api, company).await;
+        let nothing_new = [
+            api.patch(&level).json(&json!({ "name": "Member" })),
+            api.patch(&level).json(&json!({})),
+            api.put(&format!("{level}/permissions/views")).json(&json!({ "views": views })),
+            api.put(&format!("{level}/permissions/features")).json(&json!({ "features": features })),
+            api.put(&assign).json(&json!({ "userLevelIds": [member] })),
+        ];
+        for request in nothing_new {
+            request.by(company.admin).within(company.id).send().await.expect(200);
+        }
+        for request in [
+            api.put(&modules).json(&json!({ "moduleIds": [core] })),
+            api.patch(&format!("{modules}/{core}")).json(&json!({ "enabled": true })),
+            api.post(&format!("/api/iam/companies/{}/provision", company.id)),
+        ] {
+            request.by_super_admin().send().await.expect(200);
+        }
+        let refused = [
+            (403, api.post("/api/iam/user-levels").json(&json!({ "name": "New" })).by(company.member)),
+            (400, api.post("/api/iam/user-levels").json(&json!({ "name": "" })).by(company.admin)),
+            (409, api.post("/api/iam/user-levels").json(&json!({ "name": "Admin" })).by(company.admin)),
+            (400, api.delete(&format!("/api/iam/user-levels/{admin}")).by(company.admin)),
+            (404, api.delete(&format!("/api/iam/user-levels/{}", new_company())).by(company.admin)),
+            (412, api.patch(&level).json(&json!({ "name": "New" })).header("if-match", "\"old\"").by(company.admin)),
+            (400, api.put(&assign).json(&json!({ "userLevelIds": [new_company()] })).by(company.admin)),
+        ];
+        for (status, request) in refused {
+            request.within(company.id).send().await.expect(status);
+        }
+        assert_eq!(total(&api, company).await, before);
+    }
+
+    /// Each filter narrows the list, and so do several.
+    async fn records_are_filtered(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let path = format!("/api/iam/user-levels/{level}");
+        for name in ["Two", "Three"] {
+            let request = api.patch(&path).by(company.admin).within(company.id).json(&json!({ "name": name }));
+            request.send().await.expect(200);
+        }
+        let actions = async |query: &str| each(&page(&api, company, query).await["logs"], "action").join(" ");
+        let (admin, id) = (company.admin, api.super_admin);
+        let all = "user_level.updated user_level.updated user_level.created";
+        assert_eq!(actions(&format!("entityId={level}")).await, all);
+        assert_eq!(
+            actions(&format!("entityType=user-level&userId={admin}")).await,
+            "user_level.updated user_level.updated"
+        );
+        assert_eq!(actions(&format!("entityId={level}&userId={id}")).await, "user_level.created");
+        assert_eq!(actions(&format!("entityId={level}&action=user_level.created")).await, "user_level.created");
+        assert_eq!(actions("action=user_level").await, "", "actions are exact");
+        assert_eq!(actions(&format!("entityId={level}&entityType=menu")).await, "");
+        assert_eq!(actions(&format!("entityId={}", new_company())).await, "");
+        let data = page(&api, company, "entityType=user-level").await;
+        assert!(data["logs"].as_array().unwrap().iter().all(|record| record["entityType"] == "user-level"));
+        assert_eq!(data["logs"].as_array().unwrap().len(), 6);
+        assert_eq!(data.get("total"), None);
+        // An empty parameter says nothing.
+        assert_eq!(actions(&format!("entityId={level}&action=&from=&cursor=")).await, all);
+    }
+
+    /// `from` is the first time that counts, `to` the first that no longer does.
+    async fn records_are_filtered_by_time(api: TestApi) {
+        let company = api.company().await;
+        let logs = page(&api, company, "limit=200").await["logs"].clone();
+        // A time in the middle that stands apart from the one before it, to the millisecond that is shown.
+        let times = each(&logs, "timestamp");
+        let (newest, oldest) = (times[0], times[times.len() - 1]);
+        let count = async |query: String| page(&api, company, &query).await["logs"].as_array().unwrap().len();
+        assert_eq!(count(format!("from={oldest}&limit=200")).await, times.len());
+        assert_eq!(count(format!("to={oldest}")).await, 0);
+        assert_eq!(count(format!("from={newest}")).await, times.iter().filter(|time| *time == &newest).count());
+        assert_eq!(
+            count(format!("from={oldest}&to={newest}&limit=200")).await,
+            times.iter().filter(|time| *time != &newest).count()
+        );
+        // The same moment, said from elsewhere.
+        let elsewhere = newest.replace('Z', "%2B00:00");
+        assert_eq!(count(format!("from={elsewhere}")).await, times.iter().filter(|time| *time == &newest).count());
+    }
+
+    /// A page has 1 to 200 records, 50 if nothing is said.
+    async fn a_page_has_its_bounds(api: TestApi) {
+        let company = api.company().await;
+        for n in 0..45 {
+            api.new_level(company, &format!("Level {n}")).await;
+        }
+        let count = async |query: &str| page(&api, company, query).await["logs"].as_array().unwrap().len();
+        assert_eq!(count("").await, 50);
+        assert_eq!(count("limit=1").await, 1);
+        let all = count("limit=200").await;
+        assert!(all > 50);
+        assert_eq!(total(&api, company).await, all as u64);
+        for limit in ["0", "201", "-1", "1.5", "all", "99999999999999999999"] {
+            let path = format!("/api/iam/audit-logs?limit={limit}");
+            let (status, code, message) = api.get(&path).by(company.admin).within(company.id).send().await.error();
+            assert_eq!((status, code.as_str()), (400, "ERR_VALIDATION_001"), "{limit}");
+            assert!(message.starts_with("limit "), "{message}");
+        }
+    }
+
+    /// Page by page one sees every record once, newest first, whatever is added meanwhile.
+    async fn a_cursor_walks_through_all_records(api: TestApi) {
+        let company = api.company().await;
+        let all = page(&api, company, "limit=200").await;
+        assert_eq!(all["nextCursor"], Value::Null);
+        let all = all["logs"].as_array().unwrap().clone();
+        assert!(each(&Value::from(all.clone()), "timestamp").iter().rev().is_sorted());
+
+        let mut seen = Vec::new();
+        let mut query = "limit=4&includeTotal=true".to_owned();
+        loop {
+            let data = page(&api, company, &query).await;
+            assert!(data["total"].as_u64().unwrap() >= all.len() as u64, "the total is of all pages");
+            seen.extend(data["logs"].as_array().unwrap().iter().cloned());
+            let Some(cursor) = data["nextCursor"].as_str() else { break };
+            assert_eq!(data["logs"].as_array().unwrap().len(), 4);
+            query = format!("limit=4&includeTotal=true&cursor={cursor}");
+            api.new_level(company, &format!("Added after {}", seen.len())).await;
+        }
+        assert_eq!(seen, all);
+    }
+
+    /// A page that holds just the rest is the last one.
+    async fn a_full_last_page_has_no_next(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "One").await;
+        let data = page(&api, company, &format!("entityId={level}&limit=1")).await;
+        assert_eq!((data["logs"].as_array().unwrap().len(), &data["nextCursor"]), (1, &Value::Null));
+    }
+
+    /// What is no cursor, type, id or time is named.
+    async fn what_does_not_fit_is_named(api: TestApi) {
+        let company = api.company().await;
+        for (query, message) in [
+            ("cursor=x", "cursor is not one that this service gave"),
+            ("cursor=MTIzLzEyMw", "cursor is not one that this service gave"),
+            ("entityId=7", "entityId must be a valid UUID"),
+            ("userId=7", "userId must be a valid UUID"),
+            ("from=yesterday", "from must be an RFC 3339 time"),
+            ("to=2026-11-22", "to must be an RFC 3339 time"),
+            ("limit=1&limit=2", "limit is given twice"),
+        ] {
+            let path = format!("/api/iam/audit-logs?{query}");
+            let answer = api.get(&path).by(company.admin).within(company.id).send().await;
+            assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()), "{query}");
+        }
+        let answer = api.get("/api/iam/audit-logs?entityType=user&includeTotal=yes&limit=0").by(company.admin);
+        let findings = answer.within(company.id).send().await.findings();
+        assert_eq!(
+            findings.iter().map(|(field, _)| field.as_str()).collect::<Vec<_>>(),
+            ["entityType", "limit", "includeTotal"]
+        );
+    }
+
+    /// A company sees its own records and no other's, also by a cursor or a filter.
+    async fn a_company_sees_its_own_records(api: TestApi) {
+        let (company, other) = (api.company().await, api.company().await);
+        let level = api.new_level(other, "Theirs").await;
+        for query in ["limit=200".to_owned(), format!("limit=200&entityId={level}")] {
+            let data = page(&api, company, &query).await;
+            assert!(
+                data["logs"].as_array().unwrap().iter().all(|record| record["companyId"] == company.id.to_string())
+            );
+        }
+        assert_eq!(page(&api, company, &format!("entityId={level}")).await["logs"], json!([]));
+        let cursor = page(&api, other, "limit=1").await["nextCursor"].as_str().unwrap().to_owned();
+        let data = page(&api, company, &format!("cursor={cursor}&limit=200")).await;
+        assert!(data["logs"].as_array().unwrap().iter().all(|record| record["companyId"] == company.id.to_string()));
+        assert!(platform(&api, "limit=200").await["logs"].as_array().unwrap().iter().all(|r| r["companyId"].is_null()));
+    }
+
+    /// The platform's records are super admins'; a company's are for those who may change something.
+    async fn records_are_for_who_may_change(api: TestApi) {
+        let company = api.company().await;
+        let path = "/api/iam/audit-logs";
+        let answer = api.get(path).by(company.admin).send().await.error();
+        assert_eq!(answer, (400, "ERR_AUTH_002".into(), "Company ID is required".into()));
+        let read = json!([
+            { "featureId": api.feature_id("iam.manage_levels").await, "action": "Read" },
+            { "featureId": api.feature_id("iam.assign_permissions").await, "action": "Read" },
+        ]);
+        let (reader, _) = api.holder_of(company, json!([]), read).await;
+        for user in [reader, company.member, new_user()] {
+            let answer = api.get(path).by(user).within(company.id).send().await.error();
+            assert_eq!(answer, (403, "ERR_AUTH_003".into(), "You do not have permission to view audit logs".into()));
+        }
+        let answer = api.get(path).by_super_admin().within(company.id).send().await.expect(200);
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(members(&answer.data()), ["logs", "nextCursor"]);
+    }
+}

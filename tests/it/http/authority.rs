@@ -1,0 +1,378 @@
+//! Who may administer, and from when on no longer.
+
+use std::sync::Arc;
+
+use iam_domain::{CompanyId, UserId, UserLevelId};
+use iam_storage::{
+    ChangeContext, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Reader, Result, Storage, Target,
+    UnitOfWork,
+};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use crate::kit::api::{Answer, Company, Request, TestApi, each, new_company, new_user, over_both, token_saying};
+
+/// A storage that tells when a change is about to begin: its caller was admitted, and now waits for the lock.
+struct Watched {
+    inner: Arc<dyn Storage>,
+    begins: Arc<Notify>,
+}
+
+#[async_trait::async_trait]
+impl Storage for Watched {
+    fn reader(&self) -> &dyn Reader {
+        self.inner.reader()
+    }
+
+    async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
+        self.begins.notify_one();
+        self.inner.begin(target, context).await
+    }
+
+    fn nav_trail(&self) -> &dyn NavTrail {
+        self.inner.nav_trail()
+    }
+
+    fn effective_view_permissions(&self) -> &dyn EffectiveViewPermissions {
+        self.inner.effective_view_permissions()
+    }
+
+    fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions {
+        self.inner.effective_feature_permissions()
+    }
+}
+
+/// The answer to a change whose caller loses all levels while it waits for the company's lock.
+async fn overtaken(api: &TestApi, company: Company, user: UserId, request: impl FnOnce(&TestApi) -> Request) -> Answer {
+    let begins = Arc::new(Notify::new());
+    let watched = Watched { inner: Arc::clone(&api.storage), begins: Arc::clone(&begins) };
+    let door = api.behind(Arc::new(watched)).await;
+    let mut tx = api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap();
+    tx.assignments_mut().replace_for_user(company.id, user, &[], None).await.unwrap();
+    let revoke = async {
+        begins.notified().await;
+        tx.commit().await.unwrap();
+    };
+    let (answer, ()) = futures_util::join!(request(&door).by(user).within(company.id).send(), revoke);
+    answer
+}
+
+/// A request for each kind of right, with what is said to whom lacks it.
+fn administrations(api: &TestApi, level: &str) -> Vec<(&'static str, &'static str, Request)> {
+    let path = |rest: &str| format!("/api/iam/{rest}");
+    let user = new_user();
+    vec![
+        ("read", "You do not have permission to view IAM data", api.get(&path("user-levels"))),
+        ("read", "You do not have permission to view IAM data", api.get(&path("views"))),
+        ("read", "You do not have permission to view IAM data", api.get(&path(&format!("users/{user}/permissions")))),
+        (
+            "levels",
+            "You do not have permission to manage user levels",
+            api.post(&path("user-levels")).json(&json!({ "name": format!("New {user}") })),
+        ),
+        (
+            "levels",
+            "You do not have permission to assign user levels",
+            api.put(&path(&format!("users/{user}/user-levels"))).json(&json!({ "userLevelIds": [] })),
+        ),
+        (
+            "permissions",
+            "You do not have permission to manage permissions",
+            api.put(&path(&format!("user-levels/{level}/permissions/views"))).json(&json!({ "views": [] })),
+        ),
+        ("either", "You do not have permission to view audit logs", api.get(&path("audit-logs"))),
+        (
+            "either",
+            "You do not have permission to check other users",
+            api.post(&path("check")).json(&json!({ "view": "/home", "userId": user })),
+        ),
+    ]
+}
+
+over_both! {
+    /// Each administrative right is one action of one of the service's own features.
+    async fn each_right_opens_what_it_is_for(api: TestApi) {
+        let company = api.company().await;
+        let target = api.new_level(company, "Target").await;
+        for (key, action, opens) in [
+            ("iam.manage_levels", "Read", &["read"][..]),
+            ("iam.manage_levels", "Update", &["levels", "either"]),
+            ("iam.assign_permissions", "Read", &["read"]),
+            ("iam.assign_permissions", "Update", &["permissions", "either"]),
+            ("iam.manage_levels", "Create", &[]),
+            ("general.update", "Update", &[]),
+        ] {
+            let cells = json!([{ "featureId": api.feature_id(key).await, "action": action }]);
+            let (user, _) = api.holder_of(company, json!([]), cells).await;
+            for (right, refusal, request) in administrations(&api, &target) {
+                let answer = request.by(user).within(company.id).send().await;
+                if opens.contains(&right) {
+                    assert!(answer.status.is_success(), "{key} {action} {right}: {answer:?}");
+                } else {
+                    assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), refusal.into()), "{key} {action}");
+                }
+            }
+        }
+    }
+
+    /// Administration is about the whole company: what reaches less far does not suffice.
+    async fn administration_needs_the_scope_of_a_company(api: TestApi) {
+        let company = api.company().await;
+        let target = api.new_level(company, "Target").await;
+        let (levels, permissions) =
+            (api.feature_id("iam.manage_levels").await, api.feature_id("iam.assign_permissions").await);
+        for (scope, suffices) in [("own", false), ("team", false), ("company", true), ("any", true)] {
+            let cell = |id: &str, action: &str| json!({ "featureId": id, "action": action, "scope": scope });
+            let cells: Vec<_> =
+                [&levels, &permissions].into_iter().flat_map(|id| [cell(id, "Read"), cell(id, "Update")]).collect();
+            let (user, _) = api.holder_of(company, json!([]), Value::from(cells)).await;
+            for (_, refusal, request) in administrations(&api, &target) {
+                let answer = request.by(user).within(company.id).send().await;
+                if suffices {
+                    assert!(answer.status.is_success(), "{scope}: {answer:?}");
+                } else {
+                    assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), refusal.into()), "{scope}");
+                }
+            }
+        }
+    }
+
+    /// A right in one company is none in another, known or not, and the words are the same.
+    async fn a_right_is_one_companys(api: TestApi) {
+        let (company, other) = (api.company().await, api.company().await);
+        let target = api.level_id(other, "Member").await;
+        for id in [other.id, new_company()] {
+            for (_, refusal, request) in administrations(&api, &target) {
+                let answer = request.by(company.admin).within(id).send().await;
+                assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), refusal.into()));
+            }
+        }
+    }
+
+    /// A right that was taken is gone for the next request.
+    async fn a_revoked_right_is_gone_at_once(api: TestApi) {
+        let company = api.company().await;
+        let target = api.new_level(company, "Target").await;
+        let admin = api.level_id(company, "Admin").await;
+        let second = new_user();
+        api.assign(company, second, &[&admin]).await;
+        let revoke = json!({ "userLevelIds": [] });
+        let path = format!("/api/iam/users/{second}/user-levels");
+        api.put(&path).by(company.admin).within(company.id).json(&revoke).send().await.expect(200);
+        for (_, refusal, request) in administrations(&api, &target) {
+            let answer = request.by(second).within(company.id).send().await;
+            assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), refusal.into()));
+        }
+    }
+
+    /// The same when the level itself loses the permission, or a second level denies it.
+    async fn a_changed_level_counts_at_once(api: TestApi) {
+        let company = api.company().await;
+        let manage = api.feature_id("iam.manage_levels").await;
+        let cells = json!([{ "featureId": manage, "action": "Update" }]);
+        let (user, level) = api.holder_of(company, json!([]), cells.clone()).await;
+        let attempt = async |name: &str| {
+            let body = json!({ "name": name });
+            api.post("/api/iam/user-levels").by(user).within(company.id).json(&body).send().await.status.as_u16()
+        };
+        assert_eq!(attempt("one").await, 201);
+        api.set_matrix(company, &level, "features", json!([])).await;
+        assert_eq!(attempt("two").await, 403);
+        api.set_matrix(company, &level, "features", cells).await;
+        assert_eq!(attempt("three").await, 201);
+        let visitor = api.level_id(company, "Visitor").await;
+        api.assign(company, user, &[&level, &visitor]).await;
+        assert_eq!(attempt("four").await, 403, "a visitor is denied Update");
+    }
+
+    /// An admin who loses the level while his change waits for the company's lock is refused: levels.
+    async fn a_revocation_overtakes_a_new_level(api: TestApi) {
+        let company = api.company().await;
+        let answer = overtaken(&api, company, company.admin, |door| {
+            door.post("/api/iam/user-levels").json(&json!({ "name": "Late" }))
+        })
+        .await;
+        let message = "You do not have permission to manage user levels";
+        assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
+        let data = api.get("/api/iam/user-levels").by_super_admin().within(company.id).send().await.data();
+        assert_eq!(each(&data["userLevels"], "name"), ["Admin", "Member", "Visitor"]);
+    }
+
+    /// An admin who loses the level while his change waits for the company's lock is refused: assignments.
+    async fn a_revocation_overtakes_an_assignment(api: TestApi) {
+        let company = api.company().await;
+        let admin = api.level_id(company, "Admin").await;
+        let path = format!("/api/iam/users/{}/user-levels", company.admin);
+        // He gives himself back what he is losing.
+        let answer =
+            overtaken(&api, company, company.admin, |door| door.put(&path).json(&json!({ "userLevelIds": [admin] })))
+                .await;
+        let message = "You do not have permission to assign user levels";
+        assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
+        let data = api.get(&path).by_super_admin().within(company.id).send().await.data();
+        assert_eq!(data, json!({ "userLevels": [] }));
+    }
+
+    /// An admin who loses the level while his change waits for the company's lock is refused: matrices.
+    async fn a_revocation_overtakes_a_matrix(api: TestApi) {
+        let company = api.company().await;
+        let member = api.level_id(company, "Member").await;
+        let before = api.matrix(company, &member, "views").await;
+        let path = format!("/api/iam/user-levels/{member}/permissions/views");
+        let answer =
+            overtaken(&api, company, company.admin, |door| door.put(&path).json(&json!({ "views": [] }))).await;
+        let message = "You do not have permission to manage permissions";
+        assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
+        assert_eq!(api.matrix(company, &member, "views").await, before);
+    }
+
+    /// A level that got its first holder while its removal waited for the lock stays.
+    async fn an_assignment_overtakes_a_removal(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let begins = Arc::new(Notify::new());
+        let watched = Watched { inner: Arc::clone(&api.storage), begins: Arc::clone(&begins) };
+        let door = api.behind(Arc::new(watched)).await;
+        let mut tx = api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap();
+        let id = UserLevelId::parse(&level).unwrap();
+        tx.assignments_mut().replace_for_user(company.id, new_user(), &[id], None).await.unwrap();
+        let assign = async {
+            begins.notified().await;
+            tx.commit().await.unwrap();
+        };
+        let path = format!("/api/iam/user-levels/{level}");
+        let remove = door.delete(&path).by(company.admin).within(company.id).send();
+        let (answer, ()) = futures_util::join!(remove, assign);
+        let message = "Cannot delete user level: 1 user(s) are assigned to it";
+        assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
+    }
+
+    /// A super admin administers every company, also one that nobody knows, and the platform.
+    async fn a_super_admin_may_everything(api: TestApi) {
+        let company = api.company().await;
+        let target = api.new_level(company, "Target").await;
+        for (_, _, request) in administrations(&api, &target) {
+            let answer = request.by_super_admin().within(company.id).send().await;
+            assert!(answer.status.is_success(), "{answer:?}");
+        }
+        api.get("/api/iam/user-levels").by_super_admin().within(new_company()).send().await.expect(200);
+        for list in ["views", "features", "modules", "menu-items", "sub-menu-items", "audit-logs"] {
+            api.get(&format!("/api/iam/{list}")).by_super_admin().send().await.expect(200);
+        }
+    }
+
+    /// What is the platform's is for super admins only, also against company admins.
+    async fn the_platform_is_for_super_admins(api: TestApi) {
+        let company = api.company().await;
+        let id = new_company();
+        let body = json!({});
+        let mut requests = Vec::new();
+        for collection in ["views", "features", "modules", "menu-items", "sub-menu-items"] {
+            requests.push(api.post(&format!("/api/iam/{collection}")).json(&body));
+            requests.push(api.patch(&format!("/api/iam/{collection}/{id}")).json(&body));
+            requests.push(api.delete(&format!("/api/iam/{collection}/{id}")));
+        }
+        for path in ["modules/x/views", "modules/x/features", "features/x/views"] {
+            requests.push(api.put(&format!("/api/iam/{path}")).json(&body));
+        }
+        let own = format!("/api/iam/companies/{}", company.id);
+        requests.push(api.get(&format!("{own}/modules")));
+        requests.push(api.put(&format!("{own}/modules")).json(&body));
+        requests.push(api.patch(&format!("{own}/modules/{id}")).json(&body));
+        requests.push(api.post(&format!("{own}/provision")).json(&body));
+        for request in requests {
+            let answer = request.by(company.admin).within(company.id).send().await;
+            assert_eq!(answer.error(), (403, "ERR_AUTH_007".into(), "Superadmin access required".into()));
+        }
+    }
+
+    /// Being a super admin is the reason of what is allowed; what does not exist is denied all the same.
+    async fn a_super_admin_is_told_why(api: TestApi) {
+        let company = api.company().await;
+        let ask = async |question: Value| {
+            let request = api.post("/api/iam/check").by_super_admin().within(company.id).json(&question);
+            request.send().await.expect(200).data()
+        };
+        let path = format!("/api/iam/features/{}", api.feature_id("general.read").await);
+        api.patch(&path).by_super_admin().json(&json!({ "enabled": false })).send().await.expect(200);
+        assert_eq!(
+            ask(json!({ "view": "/modules/risks" })).await,
+            json!({
+                "allowed": true, "scope": null, "reason": "super admin", "reasonCode": "super_admin", "decidedBy": [],
+            })
+        );
+        let disabled = json!({ "feature": "general.read", "action": "Fly", "scope": "any" });
+        assert_eq!(
+            ask(disabled).await,
+            json!({
+                "allowed": true, "scope": "any", "reason": "super admin", "reasonCode": "super_admin", "decidedBy": [],
+            })
+        );
+        let own = json!({ "view": "/home", "userId": api.super_admin });
+        assert_eq!(ask(own).await["reasonCode"], "super_admin");
+        assert_eq!(ask(json!({ "view": "/nowhere" })).await["reasonCode"], "unknown_view");
+        assert_eq!(ask(json!({ "feature": "x", "action": "Read" })).await["reasonCode"], "unknown_feature");
+    }
+
+    /// The claim is about its bearer: in questions about others it does not count.
+    async fn the_claim_is_about_its_bearer(api: TestApi) {
+        let company = api.company().await;
+        let question = json!({ "feature": "general.read", "action": "Delete", "userId": company.member });
+        let request = api.post("/api/iam/check").by_super_admin().within(company.id).json(&question);
+        assert_eq!(request.send().await.expect(200).data()["reasonCode"], "explicit_deny");
+
+        // Others who ask about a super admin get what the levels say.
+        let question = json!({ "view": "/home", "userId": api.super_admin });
+        let request = api.post("/api/iam/check").by(company.admin).within(company.id).json(&question);
+        assert_eq!(request.send().await.expect(200).data()["reasonCode"], "no_user_levels");
+        let path = format!("/api/iam/users/{}/permissions", api.super_admin);
+        for request in [api.get(&path).by(company.admin), api.get(&path).by_super_admin()] {
+            let data = request.within(company.id).send().await.expect(200).data();
+            assert!(data["views"].as_object().unwrap().values().all(|allowed| *allowed == false));
+        }
+    }
+
+    /// Only JSON `true` makes a super admin.
+    async fn only_true_makes_a_super_admin(api: TestApi) {
+        let company = api.company().await;
+        let exp = 4_000_000_000_u64;
+        for (claim, status) in [(json!(true), 200), (json!("true"), 403), (json!(1), 403), (json!(null), 403)] {
+            let claims = json!({ "userId": new_user(), "exp": exp, "isSuperAdmin": claim });
+            let header = format!("Bearer {}", token_saying(&claims));
+            let path = format!("/api/iam/companies/{}/modules", company.id);
+            api.get(&path).header("authorization", &header).send().await.expect(status);
+            let request = api.get("/api/iam/permissions/current").within(company.id).header("authorization", &header);
+            let views = request.send().await.expect(200).data()["views"].clone();
+            assert!(views.as_object().unwrap().values().all(|allowed| *allowed == (status == 200)), "{claim}");
+        }
+    }
+
+    /// Readers read the catalog in their company; without one only super admins do.
+    async fn the_catalog_is_read_in_a_company(api: TestApi) {
+        let company = api.company().await;
+        for list in ["views", "features", "modules", "menu-items", "sub-menu-items"] {
+            let path = format!("/api/iam/{list}");
+            api.get(&path).by(company.admin).within(company.id).send().await.expect(200);
+            let answer = api.get(&path).by(company.admin).send().await.error();
+            assert_eq!(answer, (400, "ERR_AUTH_002".into(), "Company ID is required".into()));
+            let answer = api.get(&path).by(company.member).within(company.id).send().await.error();
+            assert_eq!(answer, (403, "ERR_AUTH_003".into(), "You do not have permission to view IAM data".into()));
+        }
+    }
+
+    /// The company is named in the path, the query, the body or the header.
+    async fn a_company_is_named_in_four_places(api: TestApi) {
+        let company = api.company().await;
+        let path = format!("/api/iam/user-levels?companyId={}", company.id);
+        api.get(&path).by(company.admin).send().await.expect(200);
+        let body = json!({ "name": "Auditors", "companyId": company.id });
+        api.post("/api/iam/user-levels").by(company.admin).json(&body).send().await.expect(201);
+        api.get(&path).by(company.admin).within(company.id).send().await.expect(200);
+        let other: CompanyId = new_company();
+        let answer = api.get(&path).by(company.admin).within(other).send().await;
+        let message = "companyId is named twice, with different companies";
+        assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
+        let answer = api.get("/api/iam/user-levels").by(company.admin).send().await;
+        assert_eq!(answer.error(), (400, "ERR_AUTH_002".into(), "Company ID is required".into()));
+    }
+}

@@ -1,0 +1,269 @@
+//! `If-Match`, versions, request ids and the headers that every answer has, through the door.
+
+use serde_json::{Value, json};
+
+use crate::kit::api::{Company, Request, TestApi, new_company, over_both};
+
+/// Something with an entity tag, and two different changes of it.
+struct Tagged {
+    path: String,
+    changes: Vec<(&'static str, String, Value)>,
+}
+
+impl Tagged {
+    fn put(path: String, bodies: [Value; 2]) -> Self {
+        let changes = bodies.into_iter().map(|body| ("PUT", path.clone(), body)).collect();
+        Self { path, changes }
+    }
+
+    fn patch(path: String, bodies: [Value; 2]) -> Self {
+        let changes = bodies.into_iter().map(|body| ("PATCH", path.clone(), body)).collect();
+        Self { path, changes }
+    }
+}
+
+fn send(api: &TestApi, company: Company, change: &(&str, String, Value), tag: &str) -> Request {
+    let (method, path, body) = change;
+    let request = if *method == "PUT" { api.put(path) } else { api.patch(path) };
+    of(request, company, path).json(body).header("if-match", tag)
+}
+
+/// By a super admin; in the company where the path is about one.
+fn of(request: Request, company: Company, path: &str) -> Request {
+    let request = request.by_super_admin();
+    if path.contains("/user") { request.within(company.id) } else { request }
+}
+
+/// The parts of `X-IAM-Version`: that of the catalog and that of the company.
+fn versions(version: &str) -> (i64, i64) {
+    let mut parts = version.split('.').skip(1).map(|part| i64::from_str_radix(part, 16).unwrap());
+    (parts.next().unwrap(), parts.next().unwrap())
+}
+
+async fn everything_tagged(api: &TestApi, company: Company) -> Vec<Tagged> {
+    let level = format!("/api/iam/user-levels/{}", api.new_level(company, "Auditors").await);
+    let (member, visitor) = (api.level_id(company, "Member").await, api.level_id(company, "Visitor").await);
+    let (home, read) = (api.view_id("/home").await, api.feature_id("general.read").await);
+    let id = |made: Value| made["id"].as_str().unwrap().to_owned();
+    let view = id(api.make("views", None, json!({ "name": "New", "url": "/new" })).await);
+    let feature = id(api.make("features", None, json!({ "name": "New", "key": "new" })).await);
+    let module = id(api.make("modules", None, json!({ "name": "New", "code": "new" })).await);
+    let item = id(api.make("menu-items", None, json!({ "label": "New" })).await);
+    let sub = id(api.make("sub-menu-items", None, json!({ "menuItemId": item, "label": "New" })).await);
+    let (core, risks) = (api.module_id("core").await, api.module_id("risks").await);
+    let own = format!("/api/iam/companies/{}/modules", company.id);
+    let named = || [json!({ "name": "One" }), json!({ "name": "Two" })];
+    let labelled = || [json!({ "label": "One" }), json!({ "label": "Two" })];
+    let some = |name: &str, one: Value| [json!({ name: [one] }), json!({ name: [], "ungate": true })];
+    vec![
+        Tagged::patch(level.clone(), named()),
+        Tagged::put(format!("{level}/permissions/views"), some("views", json!({ "viewId": home }))),
+        Tagged::put(
+            format!("{level}/permissions/features"),
+            some("features", json!({ "featureId": read, "action": "Read" })),
+        ),
+        Tagged::put(
+            format!("/api/iam/users/{}/user-levels", company.member),
+            [json!({ "userLevelIds": [visitor] }), json!({ "userLevelIds": [member] })],
+        ),
+        Tagged::patch(format!("/api/iam/views/{view}"), named()),
+        Tagged::patch(format!("/api/iam/features/{feature}"), named()),
+        Tagged::put(format!("/api/iam/features/{feature}/views"), some("viewIds", json!(home))),
+        Tagged::patch(format!("/api/iam/modules/{module}"), named()),
+        Tagged::put(format!("/api/iam/modules/{module}/views"), some("viewIds", json!(home))),
+        Tagged::put(format!("/api/iam/modules/{module}/features"), some("featureIds", json!(read))),
+        Tagged::patch(format!("/api/iam/menu-items/{item}"), labelled()),
+        Tagged::patch(format!("/api/iam/sub-menu-items/{sub}"), labelled()),
+        Tagged::put(own.clone(), [json!({ "moduleIds": [core, risks] }), json!({ "moduleIds": [core] })]),
+        // A switch takes the tag of the list.
+        Tagged {
+            path: own.clone(),
+            changes: [false, true]
+                .map(|enabled| ("PATCH", format!("{own}/{core}"), json!({ "enabled": enabled })))
+                .to_vec(),
+        },
+    ]
+}
+
+over_both! {
+    /// A tag that fits lets a change through; what is stale, weak or made up does not, and nothing is stored.
+    async fn a_change_needs_a_tag_that_fits(api: TestApi) {
+        let company = api.company().await;
+        for Tagged { path, changes } in everything_tagged(&api, company).await {
+            let get = async || of(api.get(&path), company, &path).send().await.expect(200);
+            let before = get().await;
+            let tag = before.etag().to_owned();
+            assert!(tag.starts_with('"') && tag.ends_with('"'), "{path}: {tag}");
+            let bare = tag.trim_matches('"').to_owned();
+            for wrong in ["\"x\"", "", "\"x\", \"y\"", &format!("W/{tag}"), &bare] {
+                let answer = send(&api, company, &changes[0], wrong).send().await;
+                let message = "The resource has changed since it was read";
+                assert_eq!(answer.error(), (412, "ERR_RESOURCE_003".into(), message.into()), "{path} {wrong}");
+            }
+            let unchanged = get().await;
+            assert_eq!((unchanged.json(), unchanged.etag()), (before.json(), tag.as_str()), "{path}");
+
+            send(&api, company, &changes[0], &format!("\"x\", W/\"y\", {tag}")).send().await.expect(200);
+            let after = get().await;
+            assert_ne!(after.etag(), tag, "{path}");
+            send(&api, company, &changes[1], &tag).send().await.expect(412);
+            assert_eq!(get().await.json(), after.json(), "{path}");
+            send(&api, company, &changes[1], "*").send().await.expect(200);
+            assert_ne!(get().await.json(), after.json(), "{path}");
+        }
+    }
+
+    /// The same for deletions.
+    async fn a_deletion_needs_a_tag_that_fits(api: TestApi) {
+        let company = api.company().await;
+        let tagged = everything_tagged(&api, company).await;
+        let single =
+            tagged.iter().rev().filter(|tagged| tagged.changes[0].0 == "PATCH" && tagged.path == tagged.changes[0].1);
+        for Tagged { path, changes } in single {
+            let first = of(api.get(path), company, path).send().await.expect(200).etag().to_owned();
+            send(&api, company, &changes[0], "*").send().await.expect(200);
+            let now = of(api.get(path), company, path).send().await.expect(200).etag().to_owned();
+            for wrong in [&first, &format!("W/{now}"), "\"x\""] {
+                let answer = of(api.delete(path), company, path).header("if-match", wrong).send().await;
+                assert_eq!(answer.error().1, "ERR_RESOURCE_003", "{path} {wrong}");
+            }
+            of(api.delete(path), company, path).header("if-match", &now).send().await.expect(200);
+            // What is gone is not found, whatever was seen of it.
+            of(api.delete(path), company, path).header("if-match", "*").send().await.expect(404);
+        }
+    }
+
+    /// What a change answers has the tag that reading it has.
+    async fn a_change_answers_with_the_new_tag(api: TestApi) {
+        let company = api.company().await;
+        let body = json!({ "name": "Auditors" });
+        let made = api.post("/api/iam/user-levels").by(company.admin).within(company.id).json(&body).send().await;
+        let path = format!("/api/iam/user-levels/{}", made.data()["userLevel"]["id"].as_str().unwrap());
+        let got = api.get(&path).by(company.admin).within(company.id).send().await;
+        assert_eq!(got.etag(), made.etag());
+        let renamed = api.patch(&path).by(company.admin).within(company.id).header("if-match", made.etag());
+        let renamed = renamed.json(&json!({ "name": "Others" })).send().await.expect(200);
+        let got = api.get(&path).by(company.admin).within(company.id).send().await;
+        assert_eq!(got.etag(), renamed.etag());
+    }
+
+    /// Of two who saw the same, one changes it.
+    async fn of_two_who_saw_the_same_one_changes_it(api: TestApi) {
+        let company = api.company().await;
+        let path = format!("/api/iam/user-levels/{}", api.new_level(company, "Auditors").await);
+        let tag = api.get(&path).by(company.admin).within(company.id).send().await.etag().to_owned();
+        let rename = |name: &str| {
+            let request = api.patch(&path).by(company.admin).within(company.id).header("if-match", &tag);
+            request.json(&json!({ "name": name })).send()
+        };
+        let (one, other) = futures_util::join!(rename("One"), rename("Two"));
+        let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 412]);
+    }
+
+    /// Who may not is told so, not that something has changed.
+    async fn permission_comes_before_the_tag(api: TestApi) {
+        let company = api.company().await;
+        let path = format!("/api/iam/user-levels/{}", api.level_id(company, "Member").await);
+        let request = api.patch(&path).by(company.member).within(company.id).header("if-match", "\"x\"");
+        request.json(&json!({ "name": "Mine" })).send().await.expect(403);
+        let path = format!("/api/iam/user-levels/{}", new_company());
+        let request = api.patch(&path).by(company.admin).within(company.id).header("if-match", "\"x\"");
+        request.json(&json!({ "name": "Mine" })).send().await.expect(404);
+    }
+
+    /// Versions grow with what is written, each by its own changes, and decisions see what was written.
+    async fn versions_grow_by_what_is_written(api: TestApi) {
+        let (company, other) = (api.company().await, api.company().await);
+        let check = async |company: Company| {
+            let body = json!({ "view": "/home" });
+            let request = api.post("/api/iam/check").by(company.member).within(company.id).json(&body);
+            versions(request.send().await.expect(200).header("x-iam-version").unwrap())
+        };
+        let (first, elsewhere) = (check(company).await, check(other).await);
+        assert_eq!(check(company).await, first, "asking changes nothing");
+
+        let member = api.level_id(company, "Member").await;
+        let path = format!("/api/iam/user-levels/{member}/permissions/views");
+        let request = api.put(&path).by(company.admin).within(company.id).json(&json!({ "views": [] }));
+        let written = versions(request.send().await.expect(200).header("x-iam-version").unwrap());
+        assert_eq!(written.0, first.0);
+        assert!(written.1 > first.1);
+        assert_eq!(check(company).await, written);
+        assert_eq!(check(other).await, elsewhere, "it is another company's");
+
+        let body = json!({ "name": "New", "url": "/new" });
+        let answer = api.post("/api/iam/views").by_super_admin().json(&body).send().await.expect(201);
+        let (catalog, _) = versions(answer.header("x-iam-version").unwrap());
+        assert!(catalog > written.0);
+        assert_eq!(check(company).await, (catalog, written.1));
+        assert_eq!(check(other).await, (catalog, elsewhere.1));
+        for path in ["navigation", "permissions/current"] {
+            let request = api.get(&format!("/api/iam/{path}")).by(company.member).within(company.id);
+            assert_eq!(versions(request.send().await.header("x-iam-version").unwrap()), (catalog, written.1));
+        }
+    }
+
+    /// Every kind of write says what it made; one that changes nothing says what there is.
+    async fn every_write_says_its_version(api: TestApi) {
+        let company = api.company().await;
+        let mut seen = (0, 0);
+        for Tagged { path, changes } in everything_tagged(&api, company).await {
+            for change in changes {
+                let answer = send(&api, company, &change, "*").send().await.expect(200);
+                let version = versions(answer.header("x-iam-version").unwrap_or_else(|| panic!("{path}")));
+                assert!(version.0 > seen.0 || version.1 > seen.1, "{path}: {version:?} after {seen:?}");
+                let again = send(&api, company, &change, "*").send().await.expect(200);
+                assert_eq!(versions(again.header("x-iam-version").unwrap()), version, "{path}");
+                seen = (version.0.max(seen.0), version.1.max(seen.1));
+            }
+        }
+    }
+
+    /// A request's id comes back, also with errors; one that cannot be repeated safely is replaced.
+    async fn every_answer_has_a_request_id(api: TestApi) {
+        let long = "x".repeat(128);
+        for id in ["the-request", "7b0c/{}!~", &long] {
+            for path in ["/health", "/api/iam/views", "/nowhere", "/openapi.json"] {
+                let answer = api.get(path).header("x-request-id", id).send().await;
+                assert_eq!(answer.header("x-request-id"), Some(id), "{path}");
+            }
+        }
+        let mut made = Vec::new();
+        for id in ["", "two words", "ümlaut", &format!("{long}x")] {
+            let answer = api.get("/health").header("x-request-id", id).send().await;
+            made.push(answer.header("x-request-id").unwrap().to_owned());
+        }
+        made.push(api.get("/nowhere").send().await.header("x-request-id").unwrap().to_owned());
+        assert!(made.iter().all(|id| uuid::Uuid::try_parse(id).is_ok()), "{made:?}");
+        made.sort_unstable();
+        made.dedup();
+        assert_eq!(made.len(), 5);
+    }
+
+    /// Every answer tells browsers to guess nothing and to load nothing, and caches to keep nothing.
+    async fn every_answer_is_safe_in_a_browser(api: TestApi) {
+        let company = api.company().await;
+        for request in [
+            api.get("/health"),
+            api.get("/nowhere"),
+            api.get("/api/iam/views"),
+            api.get("/api/iam/views").by_super_admin(),
+            api.get("/api/iam/user-levels").by(company.admin).within(company.id),
+            api.post("/api/iam/check").by(company.admin).within(company.id).json(&json!({ "view": "/home" })),
+            api.post("/api/iam/user-levels").by(company.admin).within(company.id).json(&json!({ "name": "New" })),
+            api.post("/api/iam/user-levels").by(company.member).within(company.id),
+            api.post("/health"),
+        ] {
+            let answer = request.send().await;
+            assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
+            assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+            assert_eq!(answer.header("x-frame-options"), Some("DENY"));
+            assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+            let policy = "default-src 'none'; frame-ancestors 'none'";
+            assert_eq!(answer.header("content-security-policy"), Some(policy));
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Modules gate what is in them, and gates do not open by accident.
+
+use serde_json::{Value, json};
+
+use crate::kit::api::{Answer, Company, TestApi, each, over_both};
+
+/// The word for programs of a decision about a view.
+async fn why(api: &TestApi, company: Company, view: &str) -> String {
+    let answer = api.check(company, company.admin, json!({ "view": view })).await;
+    answer["reasonCode"].as_str().unwrap().to_owned()
+}
+
+/// The same about an action.
+async fn why_action(api: &TestApi, company: Company, feature: &str) -> String {
+    let answer = api.check(company, company.admin, json!({ "feature": feature, "action": "Read" })).await;
+    answer["reasonCode"].as_str().unwrap().to_owned()
+}
+
+async fn grant(api: &TestApi, company: Company, codes: &[&str]) {
+    let mut ids = Vec::new();
+    for code in codes {
+        ids.push(api.module_id(code).await);
+    }
+    let path = format!("/api/iam/companies/{}/modules", company.id);
+    api.put(&path).by_super_admin().json(&json!({ "moduleIds": ids })).send().await.expect(200);
+}
+
+async fn put(api: &TestApi, path: &str, body: Value) -> Answer {
+    api.put(path).by_super_admin().json(&body).send().await
+}
+
+fn conflict(opened: &str) -> (u16, String, String) {
+    let message = format!(
+        "This would open to every company: {opened}. Say \"ungate\": true to do so; \
+         to switch off, use enabled"
+    );
+    (409, "ERR_RESOURCE_002".to_owned(), message)
+}
+
+over_both! {
+    /// What a module gates is for companies that have it.
+    async fn a_module_gates_views_and_features(api: TestApi) {
+        let company = api.company().await;
+        let view = api.check(company, company.admin, json!({ "view": "/modules/risks" })).await;
+        assert_eq!(view["reason"], "Company does not have access to the module containing this view");
+        let feature = api.check(company, company.admin, json!({ "feature": "risks.create", "action": "Read" })).await;
+        assert_eq!(
+            feature,
+            json!({
+                "allowed": false, "scope": "own", "reasonCode": "feature_module_missing", "decidedBy": [],
+                "reason": "Company does not have access to the module containing this feature",
+            })
+        );
+        grant(&api, company, &["core", "risks"]).await;
+        assert_eq!(why(&api, company, "/modules/risks").await, "explicit_allow");
+        assert_eq!(why_action(&api, company, "risks.create").await, "explicit_allow");
+        assert_eq!(why(&api, company, "/modules/audit").await, "view_module_missing");
+        grant(&api, company, &[]).await;
+        assert_eq!(why(&api, company, "/dashboard").await, "view_module_missing");
+        assert_eq!(why_action(&api, company, "general.read").await, "explicit_allow", "it is in no module");
+    }
+
+    /// A company's own switch, and the module's for everybody, shut a gate.
+    async fn a_gate_is_shut_by_two_switches(api: TestApi) {
+        let (company, other) = (api.company().await, api.company().await);
+        grant(&api, company, &["core", "risks"]).await;
+        grant(&api, other, &["core", "risks"]).await;
+        let module = api.module_id("risks").await;
+        let own = format!("/api/iam/companies/{}/modules/{module}", company.id);
+        let all = format!("/api/iam/modules/{module}");
+        for (path, shut_elsewhere) in [(&own, "explicit_allow"), (&all, "view_module_missing")] {
+            api.patch(path).by_super_admin().json(&json!({ "enabled": false })).send().await.expect(200);
+            assert_eq!(why(&api, company, "/modules/risks").await, "view_module_missing");
+            assert_eq!(why_action(&api, company, "risks.edit").await, "feature_module_missing");
+            assert_eq!(why(&api, other, "/modules/risks").await, shut_elsewhere);
+            api.patch(path).by_super_admin().json(&json!({ "enabled": true })).send().await.expect(200);
+            assert_eq!(why(&api, company, "/modules/risks").await, "explicit_allow");
+        }
+    }
+
+    /// Of several modules one that the company has, and that is switched on, suffices.
+    async fn one_open_module_suffices(api: TestApi) {
+        let company = api.company().await;
+        let audit = api.module_id("audit").await;
+        let views = json!({ "viewIds": [api.view_id("/modules/audit").await, api.view_id("/modules/risks").await] });
+        put(&api, &format!("/api/iam/modules/{audit}/views"), views).await.expect(200);
+        assert_eq!(why(&api, company, "/modules/risks").await, "view_module_missing");
+        grant(&api, company, &["core", "audit"]).await;
+        assert_eq!(why(&api, company, "/modules/risks").await, "explicit_allow");
+        let path = format!("/api/iam/modules/{audit}");
+        api.patch(&path).by_super_admin().json(&json!({ "enabled": false })).send().await.expect(200);
+        assert_eq!(why(&api, company, "/modules/risks").await, "view_module_missing");
+        grant(&api, company, &["core", "audit", "risks"]).await;
+        assert_eq!(why(&api, company, "/modules/risks").await, "explicit_allow");
+    }
+
+    /// Taking a view out of its last module would open it: that must be said.
+    async fn a_view_is_not_ungated_by_accident(api: TestApi) {
+        let company = api.company().await;
+        let path = format!("/api/iam/modules/{}/views", api.module_id("risks").await);
+        for body in [json!({ "viewIds": [] }), json!({ "viewIds": [], "ungate": false })] {
+            assert_eq!(put(&api, &path, body).await.error(), conflict("/modules/risks"));
+        }
+        assert_eq!(why(&api, company, "/modules/risks").await, "view_module_missing");
+        put(&api, &path, json!({ "viewIds": [], "ungate": true })).await.expect(200);
+        assert_eq!(why(&api, company, "/modules/risks").await, "explicit_allow");
+    }
+
+    /// What another module gates too may be taken out.
+    async fn a_view_in_two_modules_may_leave_one(api: TestApi) {
+        let company = api.company().await;
+        let (risks, audit) = (api.module_id("risks").await, api.module_id("audit").await);
+        let view = api.view_id("/modules/risks").await;
+        let both = json!({ "viewIds": [api.view_id("/modules/audit").await, view] });
+        put(&api, &format!("/api/iam/modules/{audit}/views"), both).await.expect(200);
+        put(&api, &format!("/api/iam/modules/{risks}/views"), json!({ "viewIds": [] })).await.expect(200);
+        assert_eq!(why(&api, company, "/modules/risks").await, "view_module_missing");
+    }
+
+    /// The same for features, all of which are named.
+    async fn a_feature_is_not_ungated_by_accident(api: TestApi) {
+        let company = api.company().await;
+        let path = format!("/api/iam/modules/{}/features", api.module_id("risks").await);
+        let kept = json!([api.feature_id("risks.create").await, api.feature_id("risks.edit").await]);
+        let error = put(&api, &path, json!({ "featureIds": kept })).await.error();
+        assert!(
+            error == conflict("risks.approve, risks.delete") || error == conflict("risks.delete, risks.approve"),
+            "{error:?}"
+        );
+        let data = api.get(&path).by_super_admin().send().await.data();
+        assert_eq!(each(&data["features"], "key"), ["risks.approve", "risks.create", "risks.delete", "risks.edit"]);
+        put(&api, &path, json!({ "featureIds": kept, "ungate": true })).await.expect(200);
+        assert_eq!(why_action(&api, company, "risks.delete").await, "explicit_allow");
+        assert_eq!(why_action(&api, company, "risks.edit").await, "feature_module_missing");
+    }
+
+    /// Deleting a module would open all that it alone gates.
+    async fn a_module_is_not_deleted_by_accident(api: TestApi) {
+        let company = api.company().await;
+        let path = format!("/api/iam/modules/{}", api.module_id("compliance").await);
+        let refused = [
+            api.delete(&path),
+            api.delete(&path).json(&json!({})),
+            api.delete(&path).json(&json!({ "ungate": false })),
+            api.delete(&format!("{path}?ungate=false")),
+            api.delete(&format!("{path}?ungate=")),
+        ];
+        for request in refused {
+            assert_eq!(request.by_super_admin().send().await.error(), conflict("/modules/compliance"));
+        }
+        let wrong = api.delete(&path).json(&json!({ "ungate": "true" })).by_super_admin().send().await;
+        assert_eq!(wrong.error(), (400, "ERR_VALIDATION_001".into(), "ungate must be a boolean".into()));
+        assert_eq!(why(&api, company, "/modules/compliance").await, "view_module_missing");
+    }
+
+    /// It may be said in the body.
+    async fn a_module_is_deleted_by_body(api: TestApi) {
+        let company = api.company().await;
+        let path = format!("/api/iam/modules/{}", api.module_id("compliance").await);
+        let request = api.delete(&path).by_super_admin().json(&json!({ "ungate": true }));
+        assert_eq!(request.send().await.expect(200).data(), json!({ "message": "Module deleted successfully" }));
+        assert_eq!(why(&api, company, "/modules/compliance").await, "explicit_allow");
+        let gone = api.get(&path).by_super_admin().send().await.error();
+        assert_eq!(gone, (404, "ERR_RESOURCE_001".into(), "Module not found".into()));
+    }
+
+    /// It may be said in the query.
+    async fn a_module_is_deleted_by_query(api: TestApi) {
+        let company = api.company().await;
+        grant(&api, company, &["core", "risks"]).await;
+        let path = format!("/api/iam/modules/{}", api.module_id("risks").await);
+        api.delete(&format!("{path}?ungate=true")).by_super_admin().send().await.expect(200);
+        let path = format!("/api/iam/companies/{}/modules", company.id);
+        let data = api.get(&path).by_super_admin().send().await.expect(200).data();
+        assert_eq!(data["modules"].as_array().unwrap().len(), 1, "the company's is gone with it");
+        assert_eq!(why_action(&api, company, "risks.create").await, "explicit_allow");
+    }
+
+    /// A module that gates nothing alone is deleted without further words.
+    async fn an_empty_module_is_deleted_as_it_is(api: TestApi) {
+        let module = api.make("modules", None, json!({ "code": "empty", "name": "Empty" })).await;
+        let path = format!("/api/iam/modules/{}", module["id"].as_str().unwrap());
+        api.delete(&path).by_super_admin().send().await.expect(200);
+    }
+
+    /// The service's own features are never gated, also not by super admins.
+    async fn reserved_features_are_never_gated(api: TestApi) {
+        let company = api.company().await;
+        let (risks, own) = (api.module_id("risks").await, api.feature_id("iam.manage_levels").await);
+        let path = format!("/api/iam/modules/{risks}/features");
+        let (status, code, message) = put(&api, &path, json!({ "featureIds": [own], "ungate": true })).await.error();
+        assert_eq!((status, code.as_str()), (409, "ERR_RESOURCE_002"));
+        assert!(message.starts_with("Features whose key begins with iam. belong to the service"), "{message}");
+        assert_eq!(why_action(&api, company, "iam.manage_levels").await, "explicit_allow");
+    }
+
+    /// A new view or feature is in no module: its matrices alone decide.
+    async fn what_is_new_has_no_gate(api: TestApi) {
+        let company = api.company().await;
+        api.make("views", None, json!({ "name": "New", "url": "/new" })).await;
+        assert_eq!(why(&api, company, "/new").await, "no_explicit_allow");
+    }
+}

@@ -1,0 +1,123 @@
+//! What bounds requests: how often, how long; and that a change goes on to its end.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use iam_http::{HttpOptions, RateLimit};
+use iam_storage::{ChangeContext, Target, UnitOfWork};
+use serde_json::json;
+
+use crate::kit::api::{Company, TestApi, each, new_user, over_both};
+
+/// Holds the company's lock, as a change that takes long does.
+async fn hold(api: &TestApi, company: Company) -> Box<dyn UnitOfWork> {
+    api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap()
+}
+
+async fn names(api: &TestApi, company: Company) -> Vec<String> {
+    let data = api.get("/api/iam/user-levels").by_super_admin().within(company.id).send().await.expect(200).data();
+    each(&data["userLevels"], "name").into_iter().map(str::to_owned).collect()
+}
+
+fn one_a_second(burst: u32) -> HttpOptions {
+    let rate_limit = RateLimit { per_second: NonZeroU32::MIN, burst: NonZeroU32::new(burst).unwrap() };
+    HttpOptions { rate_limit: Some(rate_limit), ..HttpOptions::default() }
+}
+
+over_both! {
+    /// Who asks too often is told when to come back; nobody else notices.
+    async fn who_asks_too_often_must_wait(api: TestApi) {
+        let door = api.with_options(one_a_second(2)).await;
+        let (eager, other) = (new_user(), new_user());
+        // Without a company an answer costs next to nothing, so these come faster than one a second.
+        let ask = |user| door.get("/api/iam/navigation").by(user).send();
+        let mut answers = Vec::new();
+        for _ in 0..20 {
+            answers.push(ask(eager).await);
+        }
+        assert!(answers[..2].iter().all(|answer| answer.status == 400), "the burst is free");
+        let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
+        assert!(!refused.is_empty());
+        for answer in refused {
+            assert_eq!(answer.error(), (429, "ERR_RATE_LIMIT_001".into(), "Too many requests".into()));
+            let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+            assert!((1..=2).contains(&seconds), "{seconds}");
+            assert_eq!(answer.header("cache-control"), Some("no-store"));
+        }
+        ask(other).await.expect(400);
+        // Health is not counted, nor is who is not known.
+        for _ in 0..5 {
+            door.get("/health").send().await.expect(200);
+            door.get("/api/iam/navigation").send().await.expect(401);
+        }
+    }
+
+    /// Without a limit nobody is refused.
+    async fn without_a_limit_nobody_waits(api: TestApi) {
+        let eager = new_user();
+        for _ in 0..200 {
+            api.get("/api/iam/navigation").by(eager).send().await.expect(400);
+        }
+    }
+
+    /// A request that takes too long is answered; the change it asked for goes on to its end.
+    async fn a_change_goes_on_to_its_end(api: TestApi) {
+        let company = api.company().await;
+        let options = HttpOptions { request_timeout: Duration::from_millis(50), ..HttpOptions::default() };
+        let door = api.with_options(options).await;
+        let lock = hold(&api, company).await;
+        let request = door.post("/api/iam/user-levels").by_super_admin().within(company.id);
+        let answer = request.json(&json!({ "name": "Slow" })).send().await;
+        let message = "The service is temporarily unavailable";
+        assert_eq!(answer.error(), (503, "ERR_UNAVAILABLE_001".into(), message.into()));
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert!(answer.header("x-request-id").is_some());
+        assert_eq!(names(&api, company).await, ["Admin", "Member", "Visitor"]);
+        lock.commit().await.unwrap();
+        door.application.finish().await;
+        assert_eq!(names(&api, company).await, ["Admin", "Member", "Slow", "Visitor"]);
+    }
+
+    /// The same when the client goes away.
+    async fn a_change_outlives_its_client(api: TestApi) {
+        let company = api.company().await;
+        let lock = hold(&api, company).await;
+        let body = json!({ "name": "Abandoned" });
+        let request = api.post("/api/iam/user-levels").by_super_admin().within(company.id).json(&body);
+        let mut waiting = Box::pin(request.send());
+        // Once polled, the change is under way.
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        drop(waiting);
+        lock.commit().await.unwrap();
+        api.application.finish().await;
+        assert_eq!(names(&api, company).await, ["Abandoned", "Admin", "Member", "Visitor"]);
+    }
+
+    /// A lock that cannot be had in time is an outage, never a denial; other companies go on.
+    async fn a_lock_that_is_not_had_is_an_outage(api: TestApi) {
+        let (company, other) = (api.company().await, api.company().await);
+        let lock = hold(&api, company).await;
+        let body = json!({ "name": "New" });
+        let request = api.post("/api/iam/user-levels").by(company.admin).within(company.id).json(&body);
+        let answer = request.send().await;
+        let message = "The service is temporarily unavailable";
+        assert_eq!(answer.error(), (503, "ERR_UNAVAILABLE_001".into(), message.into()));
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        api.new_level(other, "New").await;
+        // Reading waits for no lock.
+        assert_eq!(names(&api, company).await, ["Admin", "Member", "Visitor"]);
+        api.get("/api/iam/navigation").by(company.admin).within(company.id).send().await.expect(200);
+        drop(lock);
+        api.new_level(company, "New").await;
+    }
+
+    /// What was rolled back leaves nothing behind.
+    async fn what_is_given_up_leaves_nothing(api: TestApi) {
+        let company = api.company().await;
+        let mut tx = hold(&api, company).await;
+        tx.assignments_mut().replace_for_user(company.id, company.admin, &[], None).await.unwrap();
+        drop(tx);
+        api.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.expect(200);
+    }
+}

@@ -1,0 +1,383 @@
+//! Permission matrices through the door.
+
+use iam_domain::UserId;
+use serde_json::{Value, json};
+
+use crate::kit::api::{Answer, Company, TestApi, each, is_time, members, new_company, over_both};
+
+async fn put(api: &TestApi, company: Company, by: UserId, level: &str, matrix: &str, cells: Value) -> Answer {
+    let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}");
+    api.put(&path).by(by).within(company.id).json(&json!({ matrix: cells })).send().await
+}
+
+/// A level whose `/dashboard` and `general.read`/`Read` cells are pinned, with the ids of that view and feature.
+async fn pinned(api: &TestApi, company: Company) -> (String, String, String) {
+    let level = api.new_level(company, "Pinned").await;
+    let (view, feature) = (api.view_id("/dashboard").await, api.feature_id("general.read").await);
+    api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "allow", "modifiable": false }])).await;
+    let cell = json!({ "featureId": feature, "action": "Read", "scope": "team", "modifiable": false });
+    api.set_matrix(company, &level, "features", json!([cell])).await;
+    (level, view, feature)
+}
+
+over_both! {
+    /// Every member of a view cell is there; what is left out is `inherit` and modifiable.
+    async fn a_view_cell_has_its_shape_and_defaults(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let view = api.view_id("/dashboard").await;
+        let answer = put(&api, company, company.admin, &level, "views", json!([{ "viewId": view }])).await.expect(200);
+        assert_eq!(answer.data(), json!({ "message": "View permissions updated successfully" }));
+
+        let path = format!("/api/iam/user-levels/{level}/permissions/views");
+        let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
+        assert_eq!(members(&data), ["permissions"]);
+        let cell = &data["permissions"][0];
+        let names = ["companyId", "createdAt", "id", "modifiable", "state", "updatedAt", "userLevelId", "viewId"];
+        assert_eq!(members(cell), names);
+        assert_eq!(cell["companyId"], company.id.to_string());
+        assert_eq!(cell["userLevelId"], level.as_str());
+        assert_eq!(cell["viewId"], view.as_str());
+        assert_eq!(cell["state"], "inherit");
+        assert_eq!(cell["modifiable"], true);
+        assert!(is_time(&cell["createdAt"]) && is_time(&cell["updatedAt"]));
+    }
+
+    /// Every member of a feature cell is there; what is left out is `true`, `any` and modifiable.
+    async fn a_feature_cell_has_its_shape_and_defaults(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let feature = api.feature_id("general.read").await;
+        let cells = json!([{ "featureId": feature, "action": "Read" }]);
+        let answer = put(&api, company, company.admin, &level, "features", cells).await.expect(200);
+        assert_eq!(answer.data(), json!({ "message": "Feature permissions updated successfully" }));
+
+        let cell = &api.matrix(company, &level, "features").await[0];
+        let names = [
+            "action",
+            "companyId",
+            "createdAt",
+            "featureId",
+            "id",
+            "modifiable",
+            "scope",
+            "updatedAt",
+            "userLevelId",
+            "value",
+        ];
+        assert_eq!(members(cell), names);
+        assert_eq!(cell["companyId"], company.id.to_string());
+        assert_eq!(cell["userLevelId"], level.as_str());
+        assert_eq!(cell["featureId"], feature.as_str());
+        assert_eq!(cell["action"], "Read");
+        assert_eq!(cell["value"], true);
+        assert_eq!(cell["scope"], "any");
+        assert_eq!(cell["modifiable"], true);
+        assert!(is_time(&cell["createdAt"]) && is_time(&cell["updatedAt"]));
+    }
+
+    /// Cells stand in a fixed order, whatever the order they were sent in.
+    async fn cells_are_listed_by_what_they_are_about(api: TestApi) {
+        let company = api.company().await;
+        let admin = api.level_id(company, "Admin").await;
+        let views = Value::from(api.matrix(company, &admin, "views").await);
+        assert_eq!(views.as_array().unwrap().len(), 14);
+        assert!(each(&views, "viewId").is_sorted());
+        let features = Value::from(api.matrix(company, &admin, "features").await);
+        assert_eq!(features.as_array().unwrap().len(), 19 * 6);
+        assert!(each(&features, "featureId").iter().zip(each(&features, "action")).is_sorted());
+    }
+
+    /// A replace is the whole matrix: what is not sent is gone.
+    async fn a_replace_is_the_whole_matrix(api: TestApi) {
+        let company = api.company().await;
+        let (one, other) = (api.view_id("/dashboard").await, api.view_id("/home").await);
+        let level = api.new_level(company, "Auditors").await;
+        let both = json!([{ "viewId": one, "state": "allow" }, { "viewId": other, "state": "deny" }]);
+        put(&api, company, company.admin, &level, "views", both).await.expect(200);
+        let rest = json!([{ "viewId": other, "state": "deny" }]);
+        put(&api, company, company.admin, &level, "views", rest).await.expect(200);
+        assert_eq!(each(&Value::from(api.matrix(company, &level, "views").await), "viewId"), [other]);
+        put(&api, company, company.admin, &level, "views", json!([])).await.expect(200);
+        assert!(api.matrix(company, &level, "views").await.is_empty());
+    }
+
+    /// Unchanged cells are the same rows as before; changed ones keep their id and the time they were made.
+    async fn what_stays_keeps_its_row(api: TestApi) {
+        let company = api.company().await;
+        let (one, other) = (api.feature_id("general.read").await, api.feature_id("general.create").await);
+        let level = api.new_level(company, "Auditors").await;
+        let cells = |scope: &str| {
+            json!([
+                { "featureId": one, "action": "Read" },
+                { "featureId": other, "action": "Create", "value": false, "scope": scope },
+            ])
+        };
+        api.set_matrix(company, &level, "features", cells("own")).await;
+        let before = api.matrix(company, &level, "features").await;
+        put(&api, company, company.admin, &level, "features", cells("team")).await.expect(200);
+        let after = api.matrix(company, &level, "features").await;
+
+        let of = |matrix: &[Value], id: &str| matrix.iter().find(|cell| cell["featureId"] == id).unwrap().clone();
+        assert_eq!(of(&after, &one), of(&before, &one));
+        let (old, new) = (of(&before, &other), of(&after, &other));
+        assert_eq!((&new["id"], &new["createdAt"]), (&old["id"], &old["createdAt"]));
+        assert_eq!((&old["scope"], &new["scope"]), (&json!("own"), &json!("team")));
+    }
+
+    /// Of a matrix with one mistake nothing is stored.
+    async fn a_replace_is_all_or_nothing(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let (view, feature) = (api.view_id("/dashboard").await, api.feature_id("general.read").await);
+        api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "deny" }])).await;
+        api.set_matrix(company, &level, "features", json!([{ "featureId": feature, "action": "Read" }])).await;
+        let (views, features) =
+            (api.matrix(company, &level, "views").await, api.matrix(company, &level, "features").await);
+
+        let unknown = new_company();
+        let cells = json!([{ "viewId": view, "state": "allow" }, { "viewId": unknown, "state": "allow" }]);
+        let answer = put(&api, company, company.admin, &level, "views", cells).await;
+        let message = format!("views[1].viewId names an unknown view: {unknown}");
+        assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message));
+        let cells = json!([{ "featureId": feature, "action": "Update" }, { "featureId": unknown, "action": "Read" }]);
+        let answer = put(&api, company, company.admin, &level, "features", cells).await;
+        let message = format!("features[1].featureId names an unknown feature: {unknown}");
+        assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message));
+
+        assert_eq!(api.matrix(company, &level, "views").await, views);
+        assert_eq!(api.matrix(company, &level, "features").await, features);
+    }
+
+    /// Every mistake in a matrix is named, each at its place.
+    async fn every_mistake_is_named(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let view = api.view_id("/dashboard").await;
+        let cells = json!([
+            { "viewId": view, "state": "maybe" }, { "viewId": view }, { "viewId": view }, { "state": "allow" },
+            { "viewId": "x" }, 7, { "viewId": view, "modifiable": null },
+        ]);
+        let findings = put(&api, company, company.admin, &level, "views", cells).await.findings();
+        let fields: Vec<_> = findings.iter().map(|(field, _)| field.as_str()).collect();
+        assert_eq!(
+            fields,
+            [
+                "views[0].state",
+                "views[2].viewId",
+                "views[3].viewId",
+                "views[4].viewId",
+                "views[5]",
+                "views[6].modifiable",
+            ]
+        );
+        assert_eq!(findings[0].1, "views[0].state must be one of: allow, deny, inherit");
+        assert_eq!(findings[1].1, "views[2].viewId occurs twice");
+    }
+
+    /// Several unknown views are named each at its place.
+    async fn every_unknown_view_is_named(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let (one, other) = (new_company(), new_company());
+        let cells = json!([{ "viewId": other }, { "viewId": api.view_id("/home").await }, { "viewId": one }]);
+        let findings = put(&api, company, company.admin, &level, "views", cells).await.findings();
+        let at = |index: usize, id| {
+            let field = format!("views[{index}].viewId");
+            (field.clone(), format!("{field} names an unknown view: {id}"))
+        };
+        assert_eq!(findings, [at(0, other), at(2, one)]);
+    }
+
+    /// A list must be there and be a list.
+    async fn a_matrix_must_be_an_array(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        for matrix in ["views", "features"] {
+            let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}");
+            for body in [json!({}), json!({ matrix: null }), json!({ matrix: {} }), json!({ matrix: "all" })] {
+                let answer = api.put(&path).by(company.admin).within(company.id).json(&body).send().await;
+                let message = format!("{matrix} must be an array");
+                assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message), "{body}");
+            }
+        }
+    }
+
+    /// Only JSON booleans say yes or no: nothing else ever grants.
+    async fn a_value_must_be_a_boolean(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let feature = api.feature_id("general.read").await;
+        for value in [json!("false"), json!("true"), json!(0), json!(1), json!(null), json!([])] {
+            let cells = json!([{ "featureId": feature, "action": "Read", "value": value }]);
+            let answer = put(&api, company, company.admin, &level, "features", cells).await;
+            let message = "features[0].value must be a boolean";
+            assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()), "{value}");
+        }
+        assert!(api.matrix(company, &level, "features").await.is_empty());
+    }
+
+    /// A scope is one of four words; a cell occurs once.
+    async fn scopes_are_words_and_cells_occur_once(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let feature = api.feature_id("general.read").await;
+        let cells = json!([
+            { "featureId": feature, "action": "Read", "scope": "world" },
+            { "featureId": feature, "action": "Create" },
+            { "featureId": feature, "action": "Create", "value": false },
+        ]);
+        let findings = put(&api, company, company.admin, &level, "features", cells).await.findings();
+        let finding = |field: &str, rest: &str| (field.to_owned(), format!("{field} {rest}"));
+        assert_eq!(
+            findings,
+            [
+                finding("features[0].scope", "must be one of: own, team, company, any"),
+                finding("features[2].action", "occurs twice"),
+            ]
+        );
+    }
+
+    /// The seven standard actions fit every feature, others only the feature that lists them.
+    async fn actions_must_be_known_to_the_feature(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let own = api.make("features", None, json!({ "key": "reports", "name": "Reports", "actions": ["Sign"] })).await;
+        let (own, plain) = (own["id"].as_str().unwrap(), api.feature_id("general.read").await);
+        let standard = ["Create", "Read", "Update", "Delete", "Export", "Approve", "Publish"];
+        let mut cells: Vec<_> = standard.iter().map(|action| json!({ "featureId": plain, "action": action })).collect();
+        cells.push(json!({ "featureId": own, "action": "Sign" }));
+        put(&api, company, company.admin, &level, "features", Value::from(cells)).await.expect(200);
+        assert_eq!(api.matrix(company, &level, "features").await.len(), 8);
+
+        for (feature, action) in [(plain.as_str(), "Sign"), (plain.as_str(), "read"), (own, "sign")] {
+            let cells = json!([{ "featureId": feature, "action": action }]);
+            let answer = put(&api, company, company.admin, &level, "features", cells).await;
+            let message = format!("features[0].action names an unknown action: {action}");
+            assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message));
+        }
+    }
+
+    /// A level that does not exist, or is another company's, has no matrix.
+    async fn an_unknown_level_has_no_matrix(api: TestApi) {
+        let (company, other) = (api.company().await, api.company().await);
+        let foreign = api.level_id(other, "Member").await;
+        let before = api.matrix(other, &foreign, "views").await;
+        for level in [foreign.clone(), new_company().to_string()] {
+            for matrix in ["views", "features"] {
+                let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}");
+                let not_found = (404, "ERR_RESOURCE_001".to_owned(), "User level not found".to_owned());
+                let got = api.get(&path).by(company.admin).within(company.id).send().await;
+                assert_eq!(got.error(), not_found);
+                let answer = put(&api, company, company.admin, &level, matrix, json!([])).await;
+                assert_eq!(answer.error(), not_found);
+            }
+        }
+        assert_eq!(api.matrix(other, &foreign, "views").await, before);
+    }
+
+    /// Pinned cells that are sent as they are, with or without `modifiable`, stand in nobody's way.
+    async fn an_admin_changes_what_is_not_pinned(api: TestApi) {
+        let company = api.company().await;
+        let (level, view, feature) = pinned(&api, company).await;
+        let home = api.view_id("/home").await;
+        for pin in [
+            json!({ "viewId": view, "state": "allow" }),
+            json!({ "viewId": view, "state": "allow", "modifiable": false }),
+        ] {
+            let cells = json!([pin, { "viewId": home, "state": "deny" }]);
+            put(&api, company, company.admin, &level, "views", cells).await.expect(200);
+        }
+        let cells = json!([
+            { "featureId": feature, "action": "Read", "scope": "team" }, { "featureId": feature, "action": "Update" },
+        ]);
+        put(&api, company, company.admin, &level, "features", cells).await.expect(200);
+        for (matrix, name, id) in [("views", "viewId", &view), ("features", "action", &"Read".to_owned())] {
+            let cells = api.matrix(company, &level, matrix).await;
+            assert_eq!(cells.len(), 2);
+            assert!(cells.iter().all(|cell| (cell[name] == id.as_str()) == (cell["modifiable"] == false)), "{cells:?}");
+        }
+    }
+
+    /// An admin who leaves out, changes or frees a pinned view is told which.
+    async fn an_admin_cannot_touch_a_pinned_view(api: TestApi) {
+        let company = api.company().await;
+        let (level, view, _) = pinned(&api, company).await;
+        let before = api.matrix(company, &level, "views").await;
+        let attempts = [
+            json!([]),
+            json!([{ "viewId": view, "state": "deny" }]),
+            json!([{ "viewId": view }]),
+            json!([{ "viewId": view, "state": "allow", "modifiable": true }]),
+        ];
+        for cells in attempts {
+            let answer = put(&api, company, company.admin, &level, "views", cells.clone()).await;
+            let message = format!("Only super admins may change pinned permissions: {view}");
+            assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message), "{cells}");
+        }
+        assert_eq!(api.matrix(company, &level, "views").await, before);
+    }
+
+    /// An admin who leaves out, changes or frees a pinned action is told which.
+    async fn an_admin_cannot_touch_a_pinned_action(api: TestApi) {
+        let company = api.company().await;
+        let (level, _, feature) = pinned(&api, company).await;
+        let before = api.matrix(company, &level, "features").await;
+        let attempts = [
+            json!([]),
+            json!([{ "featureId": feature, "action": "Read", "scope": "any" }]),
+            json!([{ "featureId": feature, "action": "Read", "scope": "team", "value": false }]),
+            json!([{ "featureId": feature, "action": "Read", "scope": "team", "modifiable": true }]),
+            json!([{ "featureId": feature, "action": "Update", "scope": "team" }]),
+        ];
+        for cells in attempts {
+            let answer = put(&api, company, company.admin, &level, "features", cells.clone()).await;
+            let message = format!("Only super admins may change pinned permissions: {feature}/Read");
+            assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message), "{cells}");
+        }
+        assert_eq!(api.matrix(company, &level, "features").await, before);
+    }
+
+    /// An admin pins nothing, neither a new cell nor one that is there.
+    async fn an_admin_cannot_pin(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let (view, home) = (api.view_id("/dashboard").await, api.view_id("/home").await);
+        api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "allow" }])).await;
+        let cells = json!([
+            { "viewId": view, "state": "allow", "modifiable": false }, { "viewId": home, "modifiable": false },
+        ]);
+        let answer = put(&api, company, company.admin, &level, "views", cells).await;
+        let message = format!("Only super admins may change pinned permissions: {view}, {home}");
+        assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message));
+        let named: Vec<_> =
+            answer.json()["errors"].as_array().unwrap().iter().map(|e| e["message"].to_string()).collect();
+        assert!(named[0].contains(&view) && named[1].contains(&home), "{named:?}");
+        assert_eq!(api.matrix(company, &level, "views").await.len(), 1);
+    }
+
+    /// Super admins pin, change, free and leave out what is pinned.
+    async fn a_super_admin_may_change_what_is_pinned(api: TestApi) {
+        let company = api.company().await;
+        let (level, view, _) = pinned(&api, company).await;
+        api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "deny" }])).await;
+        let cell = api.matrix(company, &level, "views").await[0].clone();
+        assert_eq!((&cell["state"], &cell["modifiable"]), (&json!("deny"), &json!(false)), "left out is unchanged");
+        api.set_matrix(company, &level, "views", json!([{ "viewId": view, "modifiable": true }])).await;
+        assert_eq!(api.matrix(company, &level, "views").await[0]["modifiable"], true);
+        api.set_matrix(company, &level, "features", json!([])).await;
+        assert!(api.matrix(company, &level, "features").await.is_empty());
+    }
+
+    /// A level with pinned cells is for super admins to delete.
+    async fn only_a_super_admin_deletes_a_level_with_pinned_cells(api: TestApi) {
+        let company = api.company().await;
+        let (level, _, _) = pinned(&api, company).await;
+        let path = format!("/api/iam/user-levels/{level}");
+        let answer = api.delete(&path).by(company.admin).within(company.id).send().await;
+        let message = "Only super admins may delete a user level with pinned permissions (2)";
+        assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
+        assert_eq!(api.matrix(company, &level, "views").await.len(), 1);
+        api.delete(&path).by_super_admin().within(company.id).send().await.expect(200);
+    }
+}

@@ -1,0 +1,55 @@
+//! Who may use which operation: one readable table, the same over both adapters.
+
+use std::fmt::Write as _;
+
+use super::walk::{HEALTH, Names, Who, World, operations};
+use crate::kit::api::over_both;
+
+const COLUMNS: [(&str, Who); 8] = [
+    ("no token", Who::Nobody),
+    ("stranger", Who::Stranger),
+    ("Visitor", Who::Visitor),
+    ("Member", Who::Member),
+    ("Admin", Who::Admin),
+    ("reader", Who::Reader),
+    ("team", Who::TeamManager),
+    ("super", Who::SuperAdmin),
+];
+
+/// The status that each of them gets for a valid request in the first company.
+pub async fn table(world: &World) -> String {
+    let mut text = format!("{:<62}", "operation");
+    for (title, _) in COLUMNS {
+        write!(text, "{title:>10}").unwrap();
+    }
+    text.push('\n');
+    for operation in operations() {
+        write!(text, "{:<62}", operation.name).unwrap();
+        for (_, who) in COLUMNS {
+            world.renew();
+            let company = (operation.names != Names::Path).then_some(world.ours.id);
+            let request = world.valid(operation, who, company).await;
+            let what = format!("{} as {who:?}", operation.name);
+            write!(text, "{:>10}", world.send(&what, request).await.status.as_u16()).unwrap();
+        }
+        text.push('\n');
+    }
+    for name in HEALTH {
+        write!(text, "{name:<62}").unwrap();
+        for (_, who) in COLUMNS {
+            let request = world.request("GET", name.strip_prefix("GET ").unwrap(), who, None);
+            write!(text, "{:>10}", world.send(name, request).await.status.as_u16()).unwrap();
+        }
+        text.push('\n');
+    }
+    text
+}
+
+over_both! {
+    /// `reader` holds Read on `iam.manage_levels` with scope company; `team` holds Read and Update on it, but with scope
+    /// team, which must not suffice.
+    async fn who_may_do_what(api: TestApi) {
+        let table = table(&World::new(api).await).await;
+        insta::assert_snapshot!("who_may_do_what", table);
+    }
+}

@@ -1,0 +1,302 @@
+//! The menu that the caller sees, through the door.
+
+use iam_domain::UserId;
+use serde_json::{Value, json};
+
+use crate::kit::api::{Company, TestApi, each, members, new_company, new_user, over_both};
+
+const PATH: &str = "/api/iam/navigation";
+
+async fn navigation(api: &TestApi, company: Company, user: UserId) -> Value {
+    api.get(PATH).by(user).within(company.id).send().await.expect(200).data()
+}
+
+/// The labels of a menu, each with those below it.
+fn labels(navigation: &Value) -> Vec<String> {
+    let items = navigation["menu"].as_array().unwrap().iter();
+    items
+        .map(|item| match each(&item["subItems"], "label").as_slice() {
+            [] => item["label"].as_str().unwrap().to_owned(),
+            subs => format!("{}: {}", item["label"].as_str().unwrap(), subs.join(", ")),
+        })
+        .collect()
+}
+
+/// Removes the seeded menu, so that a test's own items stand alone.
+async fn clear_menu(api: &TestApi) {
+    let data = api.get("/api/iam/menu-items").by_super_admin().send().await.expect(200).data();
+    for id in each(&data["menuItems"], "id") {
+        api.delete(&format!("/api/iam/menu-items/{id}")).by_super_admin().send().await.expect(200);
+    }
+}
+
+async fn item(api: &TestApi, body: Value) -> String {
+    api.make("menu-items", None, body).await["id"].as_str().unwrap().to_owned()
+}
+
+async fn sub_item(api: &TestApi, body: Value) -> String {
+    api.make("sub-menu-items", None, body).await["id"].as_str().unwrap().to_owned()
+}
+
+over_both! {
+    /// Every member of an entry is there; what is empty is `null` or an empty list.
+    async fn an_entry_has_its_shape(api: TestApi) {
+        let company = api.company().await;
+        let data = navigation(&api, company, company.admin).await;
+        assert_eq!(members(&data), ["entrypoint", "menu"]);
+        assert_eq!(data["entrypoint"], "/dashboard");
+        let listed = api.get("/api/iam/menu-items").by_super_admin().send().await.data();
+        let subs = api.get("/api/iam/sub-menu-items").by_super_admin().send().await.data();
+        let id = |list: &Value, label: &str| {
+            list.as_array().unwrap().iter().find(|entry| entry["label"] == label).unwrap()["id"].clone()
+        };
+        assert_eq!(
+            data["menu"][0],
+            json!({
+                "id": id(&listed["menuItems"], "Dashboard"), "label": "Dashboard", "icon": null,
+                "url": "/dashboard", "isEntrypoint": true, "subItems": [],
+            })
+        );
+        let sub = |label: &str| id(&subs["subMenuItems"], label);
+        assert_eq!(
+            data["menu"][3],
+            json!({
+                "id": id(&listed["menuItems"], "Administration"), "label": "Administration", "icon": null,
+                "url": null, "isEntrypoint": false,
+                "subItems": [
+                    { "id": sub("User Levels"), "label": "User Levels", "url": "/admin/user-levels" },
+                    { "id": sub("Permissions"), "label": "Permissions", "url": "/admin/permissions" },
+                ],
+            })
+        );
+    }
+
+    /// Who may less sees less; an item that leads nowhere is left out.
+    async fn everybody_sees_what_is_allowed(api: TestApi) {
+        let company = api.company().await;
+        let common = ["Dashboard", "Companies", "Users"];
+        let admin = labels(&navigation(&api, company, company.admin).await);
+        assert_eq!(admin[..3], common);
+        // The company has none of the modules, so what is below Modules does not show, nor it itself.
+        assert_eq!(admin[3..], ["Administration: User Levels, Permissions", "Settings: Subscription"]);
+        for user in [company.member, company.visitor] {
+            let seen = labels(&navigation(&api, company, user).await);
+            assert_eq!(seen[..3], common);
+            assert_eq!(seen[3..], ["Settings: Subscription"]);
+        }
+    }
+
+    /// A module that the company gets shows what it gates.
+    async fn a_module_shows_its_entries(api: TestApi) {
+        let company = api.company().await;
+        let modules = json!({ "moduleIds": [api.module_id("core").await, api.module_id("audit").await] });
+        let path = format!("/api/iam/companies/{}/modules", company.id);
+        api.put(&path).by_super_admin().json(&modules).send().await.expect(200);
+        assert!(labels(&navigation(&api, company, company.member).await).contains(&"Modules: Audit".to_owned()));
+    }
+
+    /// To a super admin all entries show.
+    async fn a_super_admin_sees_all(api: TestApi) {
+        let company = api.company().await;
+        for id in [company.id, new_company()] {
+            let data = api.get(PATH).by_super_admin().within(id).send().await.expect(200).data();
+            assert_eq!(
+                labels(&data),
+                [
+                    "Dashboard",
+                    "Companies",
+                    "Users",
+                    "Modules: Risks, Compliance, Audit",
+                    "Administration: User Levels, Permissions",
+                    "Settings: Subscription",
+                ]
+            );
+        }
+    }
+
+    /// A stranger sees nothing, not even what has no gates.
+    async fn a_stranger_sees_nothing(api: TestApi) {
+        let company = api.company().await;
+        let view = json!({ "name": "Imprint", "url": "/imprint", "requiresAuth": false });
+        let view = api.make("views", None, view).await;
+        item(&api, json!({ "label": "Imprint", "viewId": view["id"] })).await;
+        assert!(labels(&navigation(&api, company, company.member).await).contains(&"Imprint".to_owned()));
+        assert_eq!(navigation(&api, company, new_user()).await, json!({ "menu": [], "entrypoint": null }));
+    }
+
+    /// Entries stand by sort order, then label, then id.
+    async fn entries_stand_in_their_order(api: TestApi) {
+        let company = api.company().await;
+        clear_menu(&api).await;
+        let view = api.view_id("/dashboard").await;
+        let mut twins = Vec::new();
+        for (label, order) in [("b", 1), ("a", 1), ("z", -1), ("B", 1), ("twin", 2), ("twin", 2), ("c", 0)] {
+            let id = item(&api, json!({ "label": label, "sortOrder": order, "viewId": view })).await;
+            if label == "twin" {
+                twins.push(id);
+            }
+        }
+        let data = navigation(&api, company, company.member).await;
+        assert_eq!(labels(&data), ["z", "c", "B", "a", "b", "twin", "twin"]);
+        twins.sort_unstable();
+        assert_eq!(each(&data["menu"], "id")[5..], twins);
+
+        let parent = &each(&data["menu"], "id")[0];
+        for (label, order) in [("b", 1), ("a", 1), ("z", -1)] {
+            let body = json!({ "menuItemId": parent, "label": label, "sortOrder": order, "viewId": view });
+            sub_item(&api, body).await;
+        }
+        assert_eq!(labels(&navigation(&api, company, company.member).await)[0], "z: z, a, b");
+    }
+
+    /// A view, a feature and required permissions must all be allowed.
+    async fn all_gates_of_an_entry_count(api: TestApi) {
+        let company = api.company().await;
+        clear_menu(&api).await;
+        let (view, hidden) = (api.view_id("/dashboard").await, api.view_id("/home").await);
+        let (read, other) = (api.feature_id("general.read").await, api.feature_id("general.create").await);
+        let cells = json!([
+            { "featureId": read, "action": "Read", "scope": "own" },
+            // Only Read counts.
+            { "featureId": other, "action": "Create" },
+        ]);
+        let (user, _) = api.holder_of(company, json!([{ "viewId": view, "state": "allow" }]), cells).await;
+        for (order, body) in [
+            json!({ "label": "view", "viewId": view }),
+            json!({ "label": "no view", "viewId": hidden }),
+            json!({ "label": "feature", "viewId": view, "featureId": read }),
+            json!({ "label": "no feature", "viewId": view, "featureId": other }),
+            json!({ "label": "permission", "viewId": view, "requiredPermissions": ["general.read"] }),
+            json!({ "label": "not both", "viewId": view, "requiredPermissions": ["general.read", "general.create"] }),
+            json!({ "label": "none required", "viewId": view, "requiredPermissions": [] }),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut body = body;
+            body["sortOrder"] = json!(order);
+            item(&api, body).await;
+        }
+        let seen = labels(&navigation(&api, company, user).await);
+        assert_eq!(seen, ["view", "feature", "permission", "none required"]);
+    }
+
+    /// Sub-items have gates too, and are switched off one by one.
+    async fn sub_items_have_gates_and_a_switch(api: TestApi) {
+        let company = api.company().await;
+        clear_menu(&api).await;
+        let (view, hidden) = (api.view_id("/dashboard").await, api.view_id("/home").await);
+        let (read, other) = (api.feature_id("general.read").await, api.feature_id("general.create").await);
+        let cells = json!([{ "featureId": read, "action": "Read" }]);
+        let (user, _) = api.holder_of(company, json!([{ "viewId": view, "state": "allow" }]), cells).await;
+        let parent = item(&api, json!({ "label": "parent" })).await;
+        assert_eq!(labels(&navigation(&api, company, user).await), [""; 0], "it leads nowhere");
+        let mut off = String::new();
+        for (order, body) in [
+            json!({ "label": "view", "viewId": view }),
+            json!({ "label": "no view", "viewId": hidden }),
+            json!({ "label": "feature", "featureId": read }),
+            json!({ "label": "no feature", "viewId": view, "featureId": other }),
+            json!({ "label": "off", "viewId": view, "enabled": false }),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut body = body;
+            body["sortOrder"] = json!(order);
+            body["menuItemId"] = json!(parent);
+            off = sub_item(&api, body).await;
+        }
+        let data = navigation(&api, company, user).await;
+        assert_eq!(labels(&data), ["parent: view, feature"]);
+        assert_eq!(data["menu"][0]["subItems"][1]["url"], Value::Null);
+        // Switched off is switched off for super admins too.
+        let all = api.get(PATH).by_super_admin().within(company.id).send().await.expect(200).data();
+        assert_eq!(labels(&all), ["parent: view, no view, feature, no feature"]);
+        let path = format!("/api/iam/sub-menu-items/{off}");
+        api.patch(&path).by_super_admin().json(&json!({ "enabled": true })).send().await.expect(200);
+        assert_eq!(labels(&navigation(&api, company, user).await), ["parent: view, feature, off"]);
+    }
+
+    /// An item whose own gates are shut hides what is below it.
+    async fn a_hidden_item_hides_what_is_below(api: TestApi) {
+        let company = api.company().await;
+        clear_menu(&api).await;
+        let (view, hidden) = (api.view_id("/dashboard").await, api.view_id("/home").await);
+        let (user, _) = api.holder_of(company, json!([{ "viewId": view, "state": "allow" }]), json!([])).await;
+        let parent = item(&api, json!({ "label": "parent", "viewId": hidden })).await;
+        sub_item(&api, json!({ "menuItemId": parent, "label": "below", "viewId": view })).await;
+        assert_eq!(navigation(&api, company, user).await, json!({ "menu": [], "entrypoint": null }));
+    }
+
+    /// One lands at the first item that shows, is an entry point and has a url.
+    async fn one_lands_at_the_first_entry_point_with_a_url(api: TestApi) {
+        let company = api.company().await;
+        clear_menu(&api).await;
+        let (view, hidden) = (api.view_id("/dashboard").await, api.view_id("/home").await);
+        let users = api.view_id("/users").await;
+        let views = json!([{ "viewId": view, "state": "allow" }, { "viewId": users, "state": "allow" }]);
+        let (user, _) = api.holder_of(company, views, json!([])).await;
+        item(&api, json!({ "label": "hidden", "sortOrder": 0, "viewId": hidden, "isEntrypoint": true })).await;
+        let parent = item(&api, json!({ "label": "no url", "sortOrder": 1, "isEntrypoint": true })).await;
+        sub_item(&api, json!({ "menuItemId": parent, "label": "below", "viewId": view })).await;
+        item(&api, json!({ "label": "no entry point", "sortOrder": 2, "viewId": view, "isEntrypoint": false })).await;
+        assert_eq!(navigation(&api, company, user).await["entrypoint"], Value::Null);
+        // An item is an entry point if nothing is said.
+        item(&api, json!({ "label": "users", "sortOrder": 3, "viewId": users })).await;
+        item(&api, json!({ "label": "later", "sortOrder": 4, "viewId": view })).await;
+        assert_eq!(navigation(&api, company, user).await["entrypoint"], "/users");
+    }
+
+    /// A company's own items show there and nowhere else.
+    async fn a_companys_own_items_show_only_there(api: TestApi) {
+        let (company, other) = (api.company().await, api.company().await);
+        let view = api.view_id("/dashboard").await;
+        let body = json!({ "label": "Ours", "sortOrder": -1, "viewId": view, "icon": "star" });
+        let own = api.make("menu-items", Some(company.id), body).await;
+        let sub = json!({ "menuItemId": own["id"], "label": "Below", "viewId": view });
+        api.make("sub-menu-items", Some(company.id), sub).await;
+        let data = navigation(&api, company, company.member).await;
+        assert_eq!(labels(&data)[..2], ["Ours: Below", "Dashboard"]);
+        assert_eq!(data["menu"][0]["icon"], "star");
+        assert_eq!(labels(&navigation(&api, other, other.member).await)[0], "Dashboard");
+    }
+
+    /// The menu may be shown for five minutes by who may see it, and by nobody else.
+    async fn the_menu_may_be_kept(api: TestApi) {
+        let company = api.company().await;
+        let answer = api.get(PATH).by(company.member).within(company.id).send().await.expect(200);
+        assert_eq!(answer.header("cache-control"), Some("private, max-age=300"));
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert!(answer.header("x-iam-version").is_some());
+        let vary = answer.header("vary").unwrap().to_lowercase();
+        assert!(vary.contains("authorization") && vary.contains("x-company-id"), "{vary}");
+        let tag = answer.etag().to_owned();
+        assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() > 10, "{tag}");
+
+        let lists = [tag.clone(), format!("W/{tag}"), format!("\"x\", W/\"y\", {tag}"), "*".to_owned()];
+        for known in lists {
+            let request = api.get(PATH).by(company.member).within(company.id).header("if-none-match", &known);
+            let answer = request.send().await.expect(304);
+            assert!(answer.body.is_empty());
+            assert_eq!(answer.etag(), tag);
+            assert_eq!(answer.header("cache-control"), Some("private, max-age=300"));
+            assert_eq!(answer.header("vary").map(str::to_lowercase), Some(vary.clone()));
+        }
+        for other in ["\"x\"", tag.trim_matches('"'), ""] {
+            let request = api.get(PATH).by(company.member).within(company.id).header("if-none-match", other);
+            request.send().await.expect(200);
+        }
+    }
+
+    /// The tag is that of the content: it differs with it, and stays with it.
+    async fn the_tag_is_that_of_the_content(api: TestApi) {
+        let company = api.company().await;
+        let tag = async |user| api.get(PATH).by(user).within(company.id).send().await.expect(200).etag().to_owned();
+        let (admin, member) = (tag(company.admin).await, tag(company.member).await);
+        assert_ne!(admin, member);
+        assert_eq!(member, tag(company.visitor).await, "the same menu");
+        item(&api, json!({ "label": "New", "viewId": api.view_id("/dashboard").await })).await;
+        assert_ne!(member, tag(company.member).await);
+    }
+}

@@ -1,0 +1,169 @@
+//! Everything that the caller may see and do, through the door.
+
+use iam_domain::UserId;
+use serde_json::{Value, json};
+
+use crate::kit::api::{Answer, Company, TestApi, members, new_user, over_both};
+
+const PATH: &str = "/api/iam/permissions/current";
+const LISTED: [&str; 6] = ["Approve", "Create", "Delete", "Export", "Read", "Update"];
+
+async fn current(api: &TestApi, company: Company, user: UserId) -> Answer {
+    api.get(PATH).by(user).within(company.id).send().await
+}
+
+fn denied() -> Value {
+    json!({ "allowed": false, "scope": "own" })
+}
+
+over_both! {
+    /// Every view and every feature of the catalog is there, each feature with the six actions.
+    async fn everything_is_listed(api: TestApi) {
+        let company = api.company().await;
+        let data = current(&api, company, company.member).await.expect(200).data();
+        assert_eq!(members(&data), ["features", "views"]);
+        let catalog = async |kind: &str| {
+            let data = api.get(&format!("/api/iam/{kind}")).by_super_admin().send().await.expect(200).data();
+            let mut ids: Vec<_> =
+                data[kind].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect();
+            ids.sort_unstable();
+            ids
+        };
+        assert_eq!(members(&data["views"]), catalog("views").await);
+        assert_eq!(members(&data["features"]), catalog("features").await);
+        assert!(data["views"].as_object().unwrap().values().all(Value::is_boolean));
+        for feature in data["features"].as_object().unwrap().values() {
+            assert_eq!(members(feature), LISTED);
+            for permission in feature.as_object().unwrap().values() {
+                assert_eq!(members(permission), ["allowed", "scope"]);
+            }
+        }
+    }
+
+    /// What is listed is what a member may.
+    async fn what_is_listed_is_what_is_decided(api: TestApi) {
+        let company = api.company().await;
+        let data = current(&api, company, company.member).await.data();
+        let (dashboard, risks) = (api.view_id("/dashboard").await, api.view_id("/modules/risks").await);
+        let (levels, read) = (api.view_id("/admin/user-levels").await, api.feature_id("general.read").await);
+        let (gated, own) = (api.feature_id("risks.create").await, api.feature_id("iam.manage_levels").await);
+        assert_eq!(data["views"][&dashboard], true);
+        assert_eq!(data["views"][&risks], false, "the company does not have the module");
+        assert_eq!(data["views"][&levels], false);
+        assert_eq!(data["features"][&read]["Read"], json!({ "allowed": true, "scope": "company" }));
+        assert_eq!(data["features"][&read]["Delete"], denied());
+        assert_eq!(data["features"][&read]["Export"], denied());
+        assert_eq!(data["features"][&gated]["Read"], denied());
+        assert_eq!(data["features"][&own]["Read"], denied());
+    }
+
+    /// An admin may everything that the company has.
+    async fn an_admin_may_what_the_company_has(api: TestApi) {
+        let company = api.company().await;
+        let data = current(&api, company, company.admin).await.data();
+        let allowed = |values: &Value, of: fn(&Value) -> bool| {
+            values.as_object().unwrap().values().filter(|value| of(value)).count()
+        };
+        assert_eq!(allowed(&data["views"], |view| *view == true), 11, "the views of the module core");
+        let any = json!({ "allowed": true, "scope": "any" });
+        let open = data["features"].as_object().unwrap().values();
+        assert_eq!(open.filter(|feature| feature.as_object().unwrap().values().all(|p| *p == any)).count(), 15);
+    }
+
+    /// `Publish`, and actions of a feature's own, are there where the feature or a row names them.
+    async fn more_actions_are_listed_where_they_are_named(api: TestApi) {
+        let company = api.company().await;
+        let body = json!({ "key": "reports", "name": "Reports", "actions": ["Sign", "Publish"] });
+        let own = api.make("features", None, body).await["id"].as_str().unwrap().to_owned();
+        let (read, other) = (api.feature_id("general.read").await, api.feature_id("general.create").await);
+        let cells = json!([
+            { "featureId": own, "action": "Sign", "scope": "team" },
+            { "featureId": read, "action": "Publish", "scope": "company" },
+        ]);
+        let (user, _) = api.holder_of(company, json!([]), cells).await;
+        let features = current(&api, company, user).await.data()["features"].clone();
+        assert_eq!(
+            members(&features[&own]),
+            ["Approve", "Create", "Delete", "Export", "Publish", "Read", "Sign", "Update"]
+        );
+        assert_eq!(features[&own]["Sign"], json!({ "allowed": true, "scope": "team" }));
+        assert_eq!(features[&own]["Publish"], denied());
+        assert_eq!(features[&read]["Publish"], json!({ "allowed": true, "scope": "company" }));
+        assert_eq!(members(&features[&other]), LISTED);
+        // Somebody else's rows name nothing here.
+        let features = current(&api, company, company.member).await.data()["features"].clone();
+        assert_eq!(members(&features[&read]), LISTED);
+    }
+
+    /// To a stranger everything is denied, also what is public.
+    async fn a_stranger_may_nothing(api: TestApi) {
+        let company = api.company().await;
+        let public = json!({ "name": "Imprint", "url": "/imprint", "requiresAuth": false });
+        let public = api.make("views", None, public).await["id"].as_str().unwrap().to_owned();
+        assert_eq!(current(&api, company, company.member).await.data()["views"][&public], true);
+        let data = current(&api, company, new_user()).await.expect(200).data();
+        assert_eq!(data["views"].as_object().unwrap().len(), 15);
+        assert!(data["views"].as_object().unwrap().values().all(|allowed| *allowed == false));
+        let actions = data["features"].as_object().unwrap().values().flat_map(|f| f.as_object().unwrap().values());
+        assert!(actions.clone().all(|permission| *permission == denied()));
+        assert_eq!(actions.count(), 19 * 6);
+    }
+
+    /// To a super admin everything is allowed, also what is gated, disabled and denied.
+    async fn a_super_admin_may_everything(api: TestApi) {
+        let company = api.company().await;
+        let path = format!("/api/iam/features/{}", api.feature_id("general.read").await);
+        api.patch(&path).by_super_admin().json(&json!({ "enabled": false })).send().await.expect(200);
+        let data = api.get(PATH).by_super_admin().within(company.id).send().await.expect(200).data();
+        assert!(data["views"].as_object().unwrap().values().all(|allowed| *allowed == true));
+        let any = json!({ "allowed": true, "scope": "any" });
+        let actions = data["features"].as_object().unwrap().values().flat_map(|f| f.as_object().unwrap().values());
+        assert!(actions.clone().all(|permission| *permission == any));
+        assert_eq!(actions.count(), 19 * 6);
+    }
+
+    /// The answer may be kept, and is asked about again each time.
+    async fn the_answer_may_be_kept_but_is_asked_about(api: TestApi) {
+        let company = api.company().await;
+        let answer = current(&api, company, company.member).await.expect(200);
+        assert_eq!(answer.header("cache-control"), Some("private, no-cache"));
+        let vary = answer.header("vary").unwrap().to_lowercase();
+        assert!(vary.contains("authorization") && vary.contains("x-company-id"), "{vary}");
+        assert!(answer.header("x-iam-version").is_some());
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let tag = answer.etag().to_owned();
+        assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() > 10, "{tag}");
+        assert_eq!(current(&api, company, company.member).await.etag(), tag);
+
+        for known in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()] {
+            let request = api.get(PATH).by(company.member).within(company.id).header("if-none-match", &known);
+            let answer = request.send().await.expect(304);
+            assert!(answer.body.is_empty());
+            assert_eq!(answer.etag(), tag);
+            assert_eq!(answer.header("cache-control"), Some("private, no-cache"));
+        }
+    }
+
+    /// What changed is another answer, for who is concerned.
+    async fn a_change_is_another_answer(api: TestApi) {
+        let company = api.company().await;
+        let (member, visitor) =
+            (current(&api, company, company.member).await, current(&api, company, company.visitor).await);
+        let level = api.level_id(company, "Member").await;
+        api.set_matrix(company, &level, "views", json!([])).await;
+        let request = api.get(PATH).by(company.member).within(company.id).header("if-none-match", member.etag());
+        let answer = request.send().await.expect(200);
+        assert!(answer.data()["views"].as_object().unwrap().values().all(|allowed| *allowed == false));
+        let request = api.get(PATH).by(company.visitor).within(company.id).header("if-none-match", visitor.etag());
+        request.send().await.expect(304);
+    }
+
+    /// Who is not known gets no 304.
+    async fn authorization_comes_before_what_is_known(api: TestApi) {
+        let company = api.company().await;
+        for path in [PATH, "/api/iam/navigation"] {
+            api.get(path).within(company.id).header("if-none-match", "*").send().await.expect(401);
+            api.get(path).by(company.admin).header("if-none-match", "*").send().await.expect(400);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Provisioning a company, and its modules, through the door.
+
+use iam_domain::UserId;
+use serde_json::{Value, json};
+
+use crate::kit::api::{Answer, Company, TestApi, each, is_time, members, new_company, new_user, over_both};
+
+async fn provision(api: &TestApi, company: Company, admin: Option<UserId>) -> Answer {
+    let path = format!("/api/iam/companies/{}/provision", company.id);
+    let request = api.post(&path).by_super_admin();
+    match admin {
+        Some(admin) => request.json(&json!({ "adminUserId": admin })).send().await,
+        None => request.send().await,
+    }
+}
+
+/// A company that nobody has done anything with.
+fn unknown() -> Company {
+    Company { id: new_company(), admin: new_user(), member: new_user(), visitor: new_user() }
+}
+
+async fn levels(api: &TestApi, company: Company) -> Vec<String> {
+    let data = api.get("/api/iam/user-levels").by_super_admin().within(company.id).send().await.expect(200).data();
+    each(&data["userLevels"], "name").into_iter().map(str::to_owned).collect()
+}
+
+async fn modules(api: &TestApi, company: Company) -> Vec<(String, bool)> {
+    let path = format!("/api/iam/companies/{}/modules", company.id);
+    let data = api.get(&path).by_super_admin().send().await.expect(200).data();
+    let modules = data["modules"].as_array().unwrap().iter();
+    modules
+        .map(|module| (module["module"]["code"].as_str().unwrap().to_owned(), module["enabled"].as_bool().unwrap()))
+        .collect()
+}
+
+async fn held(api: &TestApi, company: Company, user: UserId) -> String {
+    let path = format!("/api/iam/users/{user}/user-levels");
+    let data = api.get(&path).by_super_admin().within(company.id).send().await.expect(200).data();
+    each(&data["userLevels"], "name").join(" ")
+}
+
+over_both! {
+    /// The first time makes the module and the levels; after that nothing.
+    async fn a_company_is_provisioned_once(api: TestApi) {
+        let company = unknown();
+        assert!(modules(&api, company).await.is_empty());
+        let answer = provision(&api, company, None).await.expect(201);
+        assert_eq!(answer.data(), json!({ "message": "Company provisioned successfully" }));
+        assert_eq!(modules(&api, company).await, [("core".to_owned(), true)]);
+        assert_eq!(levels(&api, company).await, ["Admin", "Member", "Visitor"]);
+        let again = provision(&api, company, None).await.expect(200);
+        assert_eq!(again.data(), json!({ "message": "Company was already provisioned" }));
+        assert_eq!(again.header("x-iam-version"), answer.header("x-iam-version"));
+    }
+
+    /// What the three levels may, counted.
+    async fn the_levels_hold_what_the_plan_names(api: TestApi) {
+        let company = api.company().await;
+        let data = api.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.data();
+        assert!(data["userLevels"].as_array().unwrap().iter().all(|level| level["isDefault"] == true));
+        let count = |cells: &[Value], test: &dyn Fn(&Value) -> bool| cells.iter().filter(|cell| test(cell)).count();
+        let is = |member: &'static str, value: Value| move |cell: &Value| cell[member] == value;
+        let reserved = [api.feature_id("iam.manage_levels").await, api.feature_id("iam.assign_permissions").await];
+        // Views allowed and denied; actions in all, allowed, of scope any, of scope company, of the service's own.
+        for (name, expected) in [
+            ("Admin", [14, 0, 114, 114, 114, 0, 12]),
+            ("Member", [12, 2, 70, 51, 0, 51, 2]),
+            ("Visitor", [12, 2, 112, 17, 0, 17, 10]),
+        ] {
+            let level = api.level_id(company, name).await;
+            let views = api.matrix(company, &level, "views").await;
+            let features = api.matrix(company, &level, "features").await;
+            let allowed: Vec<_> = features.iter().filter(|cell| cell["value"] == true).cloned().collect();
+            let own = |cell: &Value| reserved.iter().any(|id| cell["featureId"] == id.as_str());
+            let counts = [
+                count(&views, &is("state", json!("allow"))),
+                count(&views, &is("state", json!("deny"))),
+                features.len(),
+                allowed.len(),
+                count(&allowed, &is("scope", json!("any"))),
+                count(&allowed, &is("scope", json!("company"))),
+                count(&features, &own),
+            ];
+            assert_eq!(counts, expected, "{name}");
+            assert_eq!(count(&views, &is("modifiable", json!(true))), 14);
+            if name != "Admin" {
+                assert_eq!(count(&allowed, &own), 0);
+                let denied: Vec<_> = views.iter().filter(|cell| cell["state"] == "deny").cloned().collect();
+                let mut denied =
+                    each(&Value::from(denied), "viewId").join(" ").split(' ').map(str::to_owned).collect::<Vec<_>>();
+                let mut admin = vec![api.view_id("/admin/user-levels").await, api.view_id("/admin/permissions").await];
+                denied.sort_unstable();
+                admin.sort_unstable();
+                assert_eq!(denied, admin);
+            }
+        }
+        let member = Value::from(api.matrix(company, &api.level_id(company, "Member").await, "features").await);
+        let denied = member.as_array().unwrap().iter().filter(|cell| cell["value"] == false);
+        assert!(denied.clone().all(|cell| cell["action"] == "Delete"));
+        assert_eq!(denied.count(), 19);
+    }
+
+    /// The first admin can do what admins do.
+    async fn the_first_admin_administers(api: TestApi) {
+        let company = unknown();
+        provision(&api, company, Some(company.admin)).await.expect(201);
+        assert_eq!(held(&api, company, company.admin).await, "Admin");
+        api.get("/api/iam/audit-logs").by(company.admin).within(company.id).send().await.expect(200);
+    }
+
+    /// Doing it again changes nothing, whatever was renamed or deleted since.
+    async fn what_was_renamed_or_deleted_stays_so(api: TestApi) {
+        let company = api.company().await;
+        let (member, visitor) = (api.level_id(company, "Member").await, api.level_id(company, "Visitor").await);
+        let path = format!("/api/iam/user-levels/{member}");
+        api.patch(&path)
+            .by(company.admin)
+            .within(company.id)
+            .json(&json!({ "name": "Staff" }))
+            .send()
+            .await
+            .expect(200);
+        api.assign(company, company.visitor, &[]).await;
+        let path = format!("/api/iam/user-levels/{visitor}");
+        api.delete(&path).by(company.admin).within(company.id).send().await.expect(200);
+        let path = format!("/api/iam/companies/{}/modules", company.id);
+        api.put(&path).by_super_admin().json(&json!({ "moduleIds": [] })).send().await.expect(200);
+        let logs = format!("/api/iam/audit-logs?includeTotal=true&companyId={}", company.id);
+        let total = api.get(&logs).by(company.admin).send().await.data()["total"].clone();
+
+        provision(&api, company, Some(company.member)).await.expect(200);
+        assert_eq!(levels(&api, company).await, ["Admin", "Staff"]);
+        assert!(modules(&api, company).await.is_empty());
+        assert_eq!(held(&api, company, company.member).await, "Staff", "somebody administers already");
+        assert_eq!(api.get(&logs).by(company.admin).send().await.data()["total"], total);
+    }
+
+    /// A company that nobody can administer gets an admin.
+    async fn a_company_without_admin_gets_one(api: TestApi) {
+        let company = api.company().await;
+        api.assign(company, company.admin, &[]).await;
+        provision(&api, company, None).await.expect(200);
+        assert_eq!(held(&api, company, company.admin).await, "", "nobody was named");
+        // The visitor's own level would deny what the new one allows, so it goes.
+        provision(&api, company, Some(company.visitor)).await.expect(200);
+        assert_eq!(held(&api, company, company.visitor).await, "Admin");
+        api.get("/api/iam/audit-logs").by(company.visitor).within(company.id).send().await.expect(200);
+        provision(&api, company, Some(company.admin)).await.expect(200);
+        assert_eq!(held(&api, company, company.admin).await, "");
+    }
+
+    /// Where no level can administer, that is said.
+    async fn a_company_without_able_level_says_so(api: TestApi) {
+        let company = api.company().await;
+        let admin = api.level_id(company, "Admin").await;
+        api.set_matrix(company, &admin, "features", json!([])).await;
+        let (status, code, message) = provision(&api, company, Some(company.admin)).await.error();
+        assert_eq!((status, code.as_str()), (409, "ERR_RESOURCE_002"));
+        assert_eq!(message, "No user level of this company can administer it: give one the permissions first");
+    }
+
+    /// Two at once provision once.
+    async fn two_at_once_provision_once(api: TestApi) {
+        let company = unknown();
+        let (one, other) = futures_util::join!(provision(&api, company, None), provision(&api, company, None));
+        let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 201]);
+        assert_eq!(levels(&api, company).await, ["Admin", "Member", "Visitor"]);
+    }
+
+    /// Every member of a company's module is there, with the module.
+    async fn a_companys_module_has_its_shape(api: TestApi) {
+        let company = api.company().await;
+        let path = format!("/api/iam/companies/{}/modules", company.id);
+        let data = api.get(&path).by_super_admin().send().await.expect(200).data();
+        assert_eq!(members(&data), ["modules"]);
+        let granted = &data["modules"][0];
+        assert_eq!(members(granted), ["companyId", "createdAt", "enabled", "module", "moduleId", "updatedAt"]);
+        assert_eq!(granted["companyId"], company.id.to_string());
+        assert_eq!(granted["enabled"], true);
+        assert!(is_time(&granted["createdAt"]) && is_time(&granted["updatedAt"]));
+        let module = api.get(&format!("/api/iam/modules/{}", granted["moduleId"].as_str().unwrap()));
+        assert_eq!(granted["module"], module.by_super_admin().send().await.expect(200).data()["module"]);
+    }
+
+    /// A replace of a company's modules keeps the switch of those that it had.
+    async fn modules_keep_their_switch(api: TestApi) {
+        let (company, other) = (api.company().await, api.company().await);
+        let (core, risks) = (api.module_id("core").await, api.module_id("risks").await);
+        let path = format!("/api/iam/companies/{}/modules", company.id);
+        let answer =
+            api.patch(&format!("{path}/{core}")).by_super_admin().json(&json!({ "enabled": false })).send().await;
+        let data = answer.expect(200).data();
+        assert_eq!(members(&data), ["module"]);
+        assert_eq!((&data["module"]["enabled"], &data["module"]["module"]["code"]), (&json!(false), &json!("core")));
+        assert_eq!(data["module"]["module"]["enabled"], true, "it is the company's switch only");
+
+        let body = json!({ "moduleIds": [risks, core] });
+        let answer = api.put(&path).by_super_admin().json(&body).send().await.expect(200);
+        assert_eq!(answer.data(), json!({ "message": "Company modules updated successfully" }));
+        let expected = [("core".to_owned(), false), ("risks".to_owned(), true)];
+        assert_eq!(modules(&api, company).await, expected, "they are sorted by name");
+        assert_eq!(modules(&api, other).await, [("core".to_owned(), true)]);
+        // What it lost comes back switched on.
+        for ids in [json!([risks]), json!([risks, core])] {
+            api.put(&path).by_super_admin().json(&json!({ "moduleIds": ids })).send().await.expect(200);
+        }
+        assert_eq!(modules(&api, company).await, [("core".to_owned(), true), ("risks".to_owned(), true)]);
+    }
+
+    /// Unknown modules are named, and nothing is stored.
+    async fn unknown_modules_are_named(api: TestApi) {
+        let company = api.company().await;
+        let path = format!("/api/iam/companies/{}/modules", company.id);
+        let (risks, unknown) = (api.module_id("risks").await, new_company());
+        let body = json!({ "moduleIds": [risks, unknown] });
+        let answer = api.put(&path).by_super_admin().json(&body).send().await.error();
+        let message = format!("moduleIds[1] names an unknown module: {unknown}");
+        assert_eq!(answer, (400, "ERR_VALIDATION_001".into(), message));
+        let answer = api.put(&path).by_super_admin().json(&json!({})).send().await.error();
+        assert_eq!(answer, (400, "ERR_VALIDATION_001".into(), "moduleIds must be an array".into()));
+        assert_eq!(modules(&api, company).await, [("core".to_owned(), true)]);
+        // One that exists, but that the company does not have, is not found either.
+        for module in [risks, unknown.to_string()] {
+            let request = api.patch(&format!("{path}/{module}")).by_super_admin().json(&json!({ "enabled": true }));
+            let error = request.send().await.error();
+            assert_eq!(error, (404, "ERR_RESOURCE_001".into(), "Company module not found".into()));
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! What is beside the API: health, documentation, other origins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::Method;
+use actix_web::{App, test};
+use iam_application::{Check, Probe, Readiness};
+use iam_http::{Api, HttpOptions, Services};
+use iam_identity::TokenVerifier;
+use iam_storage::{ChangeContext, Target};
+use serde_json::{Value, json};
+
+use crate::kit::api::{Answer, TestApi, is_time, members, over_both, secret};
+
+/// Every operation, as clients see it.
+const OPERATIONS: [&str; 58] = [
+    "DELETE /api/iam/features/{id}",
+    "DELETE /api/iam/menu-items/{id}",
+    "DELETE /api/iam/modules/{id}",
+    "DELETE /api/iam/nav-trail",
+    "DELETE /api/iam/sub-menu-items/{id}",
+    "DELETE /api/iam/user-levels/{id}",
+    "DELETE /api/iam/views/{id}",
+    "GET /api/iam/audit-logs",
+    "GET /api/iam/companies/{companyId}/modules",
+    "GET /api/iam/features",
+    "GET /api/iam/features/{id}",
+    "GET /api/iam/features/{id}/views",
+    "GET /api/iam/menu-items",
+    "GET /api/iam/menu-items/{id}",
+    "GET /api/iam/modules",
+    "GET /api/iam/modules/{id}",
+    "GET /api/iam/modules/{id}/features",
+    "GET /api/iam/modules/{id}/views",
+    "GET /api/iam/nav-trail",
+    "GET /api/iam/navigation",
+    "GET /api/iam/permissions/current",
+    "GET /api/iam/sub-menu-items",
+    "GET /api/iam/sub-menu-items/{id}",
+    "GET /api/iam/user-levels",
+    "GET /api/iam/user-levels/{id}",
+    "GET /api/iam/user-levels/{id}/permissions/features",
+    "GET /api/iam/user-levels/{id}/permissions/views",
+    "GET /api/iam/users/{userId}/permissions",
+    "GET /api/iam/users/{userId}/user-levels",
+    "GET /api/iam/views",
+    "GET /api/iam/views/{id}",
+    "GET /health",
+    "GET /health/db",
+    "GET /livez",
+    "GET /readyz",
+    "PATCH /api/iam/companies/{companyId}/modules/{moduleId}",
+    "PATCH /api/iam/features/{id}",
+    "PATCH /api/iam/menu-items/{id}",
+    "PATCH /api/iam/modules/{id}",
+    "PATCH /api/iam/sub-menu-items/{id}",
+    "PATCH /api/iam/user-levels/{id}",
+    "PATCH /api/iam/views/{id}",
+    "POST /api/iam/check",
+    "POST /api/iam/companies/{companyId}/provision",
+    "POST /api/iam/features",
+    "POST /api/iam/menu-items",
+    "POST /api/iam/modules",
+    "POST /api/iam/nav-trail",
+    "POST /api/iam/sub-menu-items",
+    "POST /api/iam/user-levels",
+    "POST /api/iam/views",
+    "PUT /api/iam/companies/{companyId}/modules",
+    "PUT /api/iam/features/{id}/views",
+    "PUT /api/iam/modules/{id}/features",
+    "PUT /api/iam/modules/{id}/views",
+    "PUT /api/iam/user-levels/{id}/permissions/features",
+    "PUT /api/iam/user-levels/{id}/permissions/views",
+    "PUT /api/iam/users/{userId}/user-levels",
+];
+
+const HERE: &str = "https://app.example.com";
+const ELSEWHERE: &str = "https://elsewhere.example.com";
+
+/// What a browser asks before it sends a request from a page of another site.
+async fn preflight(api: &TestApi, origin: &str, method: &str, headers: &str) -> Answer {
+    api.request(Method::OPTIONS, "/api/iam/user-levels/7")
+        .header("origin", origin)
+        .header("access-control-request-method", method)
+        .header("access-control-request-headers", headers)
+        .send()
+        .await
+}
+
+/// Nothing is as it should be.
+struct Broken;
+
+#[async_trait::async_trait]
+impl Probe for Broken {
+    async fn storage_is_healthy(&self) -> bool {
+        false
+    }
+
+    fn readiness(&self) -> Readiness {
+        let check = |name, problem: Option<&str>| Check { name, problem: problem.map(str::to_owned) };
+        Readiness { checks: vec![check("storage", Some("not reached yet")), check("schema", None)] }
+    }
+}
+
+over_both! {
+    /// Health needs no token, and says little.
+    async fn health_has_its_shape(api: TestApi) {
+        let data = api.get("/health").send().await.expect(200).json();
+        assert_eq!(members(&data), ["status", "timestamp"]);
+        assert_eq!(data["status"], "ok");
+        assert!(is_time(&data["timestamp"]));
+        assert_eq!(api.get("/health/db").send().await.expect(200).json(), json!({ "healthy": true }));
+        for path in ["/livez", "/readyz"] {
+            assert_eq!(api.get(path).send().await.expect(200).json(), json!({ "status": "ok" }));
+            let verbose = json!({ "status": "ok", "checks": [] });
+            for query in ["?verbose", "?verbose=true"] {
+                assert_eq!(api.get(&format!("{path}{query}")).send().await.expect(200).json(), verbose);
+            }
+        }
+    }
+
+    /// A broken storage is told as 503, with the reasons; the process lives all the same.
+    async fn what_is_broken_is_told(api: TestApi) {
+        let services = Services {
+            application: Arc::clone(&api.application),
+            verifier: Arc::new(TokenVerifier::hs256(&secret())),
+            probe: Arc::new(Broken),
+        };
+        let broken = Api::new(services, HttpOptions::default());
+        let service = test::init_service(App::new().configure(|config| iam_http::configure(config, &broken))).await;
+        let unready = json!({
+            "status": "unavailable",
+            "checks": [
+                { "name": "storage", "ok": false, "problem": "not reached yet" }, { "name": "schema", "ok": true },
+            ],
+        });
+        for (path, status, expected) in [
+            ("/health/db", 503, json!({ "healthy": false })),
+            ("/readyz", 503, unready.clone()),
+            ("/readyz?verbose", 503, unready),
+            ("/livez", 200, json!({ "status": "ok" })),
+        ] {
+            let response = test::call_service(&service, test::TestRequest::get().uri(path).to_request()).await;
+            assert_eq!(response.status().as_u16(), status, "{path}");
+            let body: Value = serde_json::from_slice(&test::read_body(response).await).unwrap();
+            assert_eq!(body, expected, "{path}");
+        }
+    }
+
+    /// The document is OpenAPI 3.1, and names every operation by its whole path.
+    async fn the_document_names_every_operation(api: TestApi) {
+        let answer = api.get("/openapi.json").send().await.expect(200);
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let document = answer.json();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1."), "{}", document["openapi"]);
+        let mut operations: Vec<_> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| {
+                members(item).into_iter().map(move |method| format!("{} {path}", method.to_uppercase()))
+            })
+            .collect();
+        operations.sort_unstable();
+        assert_eq!(operations, OPERATIONS);
+    }
+
+    /// Every operation says what it answers, what it needs, and whether it needs a token.
+    async fn every_operation_is_described(api: TestApi) {
+        let document = api.get("/openapi.json").send().await.expect(200).json();
+        let mut ids = Vec::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let place = format!("{method} {path}");
+                ids.push(operation["operationId"].as_str().unwrap().to_owned());
+                assert!(operation["summary"].is_string() || operation["description"].is_string(), "{place}");
+                let responses = operation["responses"].as_object().unwrap();
+                assert!(responses.keys().any(|status| status.starts_with('2')), "{place}");
+                let guarded = path.starts_with("/api/iam/");
+                assert_eq!(operation["security"].is_array(), guarded, "{place}");
+                assert_eq!(responses.contains_key("401") && responses.contains_key("403"), guarded, "{place}");
+                let named: Vec<_> = operation["parameters"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter(|parameter| parameter["in"] == "path")
+                    .map(|parameter| format!("{{{}}}", parameter["name"].as_str().unwrap()))
+                    .collect();
+                let in_path: Vec<_> = path.split('/').filter(|part| part.starts_with('{')).collect();
+                assert_eq!(named, in_path, "{place}");
+            }
+        }
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "operation ids are unique");
+    }
+
+    /// Whatever the document refers to is in it.
+    async fn the_document_is_complete(api: TestApi) {
+        fn references(value: &Value, found: &mut Vec<String>) {
+            match value {
+                Value::Object(object) => {
+                    found.extend(object.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                    object.values().for_each(|value| references(value, found));
+                }
+                Value::Array(list) => list.iter().for_each(|value| references(value, found)),
+                _ => {}
+            }
+        }
+        let document = api.get("/openapi.json").send().await.expect(200).json();
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > 50);
+        for reference in found {
+            assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+        }
+    }
+
+    /// The documentation's page is Swagger UI, and loads nothing from elsewhere.
+    async fn the_documentation_loads_nothing_from_elsewhere(api: TestApi) {
+        let answer = api.get("/docs").send().await.expect(308);
+        assert_eq!(answer.header("location"), Some("/docs/"));
+        let page = api.get("/docs/").send().await.expect(200);
+        assert!(page.header("content-type").unwrap().starts_with("text/html"));
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'self'"), "{policy}");
+        assert!(!policy.contains("http") && !policy.contains('*') && !policy.contains("script-src"), "{policy}");
+        let html = String::from_utf8(page.body.clone()).unwrap();
+        assert!(html.contains("swagger-ui"), "{html}");
+        // What the policy forbids, the page must not need: inline scripts.
+        let mut files = Vec::new();
+        for attribute in ["src=\"", "href=\""] {
+            files.extend(html.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
+        }
+        assert!(files.len() >= 4, "{files:?}");
+        for file in &files {
+            assert!(!file.contains("//") && !file.starts_with("data:"), "{file}");
+            let answer = api.get(&format!("/docs/{}", file.trim_start_matches("./"))).send().await.expect(200);
+            assert!(!answer.body.is_empty(), "{file}");
+        }
+        let inline = html.split("<script").skip(1).filter(|script| !script.split('>').next().unwrap().contains("src="));
+        assert_eq!(inline.count(), 0, "{html}");
+        let start = api.get("/docs/swagger-initializer.js").send().await.expect(200);
+        let start = String::from_utf8(start.body).unwrap();
+        assert!(start.contains("/openapi.json") && !start.contains("https://"), "{start}");
+    }
+
+    /// A file that the documentation does not have is an error as any other.
+    async fn an_unknown_file_is_not_found(api: TestApi) {
+        let answer = api.get("/docs/nothing.js").send().await;
+        assert_eq!(answer.error(), (404, "ERR_RESOURCE_001".into(), "Route not found".into()));
+    }
+
+    /// Pages of other sites may ask nothing unless they are configured.
+    async fn other_origins_are_shut_out(api: TestApi) {
+        for answer in [
+            api.get("/health").header("origin", ELSEWHERE).send().await.expect(200),
+            preflight(&api, ELSEWHERE, "GET", "authorization").await,
+        ] {
+            assert_eq!(answer.header("access-control-allow-origin"), None, "{answer:?}");
+        }
+    }
+
+    /// A refused preflight is an error as any other.
+    async fn a_refused_preflight_is_json(api: TestApi) {
+        let answer = preflight(&api, ELSEWHERE, "GET", "authorization").await;
+        assert!(answer.status.is_client_error());
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        answer.error();
+    }
+
+    /// A configured origin may ask, with what the API needs; others still may not.
+    async fn a_configured_origin_may_ask(api: TestApi) {
+        let options = HttpOptions { cors_origins: vec![HERE.to_owned()], ..HttpOptions::default() };
+        let door = api.with_options(options).await;
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            let headers = "authorization, content-type, if-match, if-none-match, x-company-id, x-request-id";
+            let answer = preflight(&door, HERE, method, headers).await.expect(200);
+            assert_eq!(answer.header("access-control-allow-origin"), Some(HERE));
+            let allowed = answer.header("access-control-allow-methods").unwrap();
+            assert!(allowed.contains(method), "{allowed}");
+            let allowed = answer.header("access-control-allow-headers").unwrap().to_lowercase();
+            assert!(headers.split(", ").all(|header| allowed.contains(header)), "{allowed}");
+        }
+        let answer = door.get("/api/iam/views").header("origin", HERE).by_super_admin().send().await.expect(200);
+        assert_eq!(answer.header("access-control-allow-origin"), Some(HERE));
+        let exposed = answer.header("access-control-expose-headers").unwrap().to_lowercase();
+        for header in ["etag", "x-iam-version", "x-request-id", "retry-after"] {
+            assert!(exposed.contains(header), "{exposed}");
+        }
+        // Errors can be read there too.
+        let answer = door.get("/api/iam/views").header("origin", HERE).send().await.expect(401);
+        assert_eq!(answer.header("access-control-allow-origin"), Some(HERE));
+        let answer = door.get("/nowhere").header("origin", HERE).send().await.expect(404);
+        assert_eq!(answer.header("access-control-allow-origin"), Some(HERE));
+        for answer in [
+            door.get("/health").header("origin", ELSEWHERE).send().await,
+            preflight(&door, ELSEWHERE, "GET", "authorization").await,
+        ] {
+            assert_eq!(answer.header("access-control-allow-origin"), None);
+        }
+    }
+
+    /// An answer that took too long can be read there too.
+    async fn an_outage_can_be_read_by_a_configured_origin(api: TestApi) {
+        let company = api.company().await;
+        let options = HttpOptions {
+            cors_origins: vec![HERE.to_owned()],
+            request_timeout: Duration::from_millis(50),
+            ..HttpOptions::default()
+        };
+        let door = api.with_options(options).await;
+        let lock = api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap();
+        let request = door.post("/api/iam/user-levels").by_super_admin().within(company.id).header("origin", HERE);
+        let answer = request.json(&json!({ "name": "Slow" })).send().await.expect(503);
+        assert_eq!(answer.header("access-control-allow-origin"), Some(HERE));
+        drop(lock);
+        door.application.finish().await;
+    }
+
+    /// What may be kept differs by origin too.
+    async fn what_may_be_kept_varies_by_origin(api: TestApi) {
+        let company = api.company().await;
+        let options = HttpOptions { cors_origins: vec![HERE.to_owned()], ..HttpOptions::default() };
+        let door = api.with_options(options).await;
+        for path in ["navigation", "permissions/current"] {
+            let request = door.get(&format!("/api/iam/{path}")).by(company.member).within(company.id);
+            let answer = request.header("origin", HERE).send().await.expect(200);
+            let vary: Vec<_> = answer.headers.get_all("vary").map(|value| value.to_str().unwrap()).collect();
+            let vary = vary.join(", ").to_lowercase();
+            for header in ["authorization", "x-company-id", "origin"] {
+                assert!(vary.split(", ").any(|name| name == header), "{vary}");
+            }
+        }
+    }
+}

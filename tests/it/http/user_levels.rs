@@ -1,0 +1,207 @@
+//! User levels through the door.
+
+use serde_json::{Value, json};
+
+use crate::kit::api::{each, is_time, members, new_company, over_both};
+
+const LEVELS: &str = "/api/iam/user-levels";
+const MEMBERS: [&str; 7] = ["companyId", "createdAt", "description", "id", "isDefault", "name", "updatedAt"];
+
+over_both! {
+    /// Every member is there, of its type.
+    async fn a_level_has_its_shape(api: TestApi) {
+        let company = api.company().await;
+        let body = json!({ "name": "Auditors", "description": "Look, but change nothing" });
+        let made = api.post(LEVELS).by(company.admin).within(company.id).json(&body).send().await.expect(201);
+        assert_eq!(members(&made.data()), ["userLevel"]);
+        let level = made.data()["userLevel"].clone();
+        assert_eq!(members(&level), MEMBERS);
+        assert_eq!(level["companyId"], company.id.to_string());
+        assert_eq!(level["name"], "Auditors");
+        assert_eq!(level["description"], "Look, but change nothing");
+        assert_eq!(level["isDefault"], false);
+        assert!(is_time(&level["createdAt"]));
+        assert_eq!(level["createdAt"], level["updatedAt"]);
+
+        let path = format!("{LEVELS}/{}", level["id"].as_str().unwrap());
+        let got = api.get(&path).by(company.admin).within(company.id).send().await.expect(200);
+        assert_eq!(got.data(), json!({ "userLevel": level }));
+    }
+
+    /// The list is sorted by the bytes of the name, so capitals stand before small letters and umlauts last.
+    async fn levels_are_listed_by_name(api: TestApi) {
+        let company = api.company().await;
+        for name in ["apple", "Zebra", "Äpfel", "1st"] {
+            api.new_level(company, name).await;
+        }
+        let data = api.get(LEVELS).by(company.admin).within(company.id).send().await.expect(200).data();
+        assert_eq!(members(&data), ["userLevels"]);
+        let names = each(&data["userLevels"], "name");
+        assert_eq!(names, ["1st", "Admin", "Member", "Visitor", "Zebra", "apple", "Äpfel"]);
+        for level in data["userLevels"].as_array().unwrap() {
+            assert_eq!(members(level), MEMBERS);
+        }
+    }
+
+    /// Without a description a level has an empty one.
+    async fn a_description_may_be_left_out(api: TestApi) {
+        let company = api.company().await;
+        let level = api.make("user-levels", Some(company.id), json!({ "name": "Auditors" })).await;
+        assert_eq!(level["description"], "");
+    }
+
+    /// A client chooses neither the id nor whether a level is a default one.
+    async fn id_and_is_default_are_ignored(api: TestApi) {
+        let company = api.company().await;
+        let id = new_company().to_string();
+        let body = json!({ "name": "Auditors", "id": id, "isDefault": true, "createdAt": "yesterday" });
+        let level = api.make("user-levels", Some(company.id), body).await;
+        assert_ne!(level["id"], id.as_str());
+        assert_eq!(level["isDefault"], false);
+    }
+
+    /// A missing, an empty and a blank name get the message that clients know.
+    async fn a_name_is_required(api: TestApi) {
+        let company = api.company().await;
+        for body in [json!({}), json!({ "name": "" }), json!({ "name": " \t" })] {
+            let answer = api.post(LEVELS).by(company.admin).within(company.id).json(&body).send().await;
+            assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), "Name is required".into()), "{body}");
+        }
+        for body in [json!({ "name": null }), json!({ "name": 7 }), json!({ "name": ["Auditors"] })] {
+            let answer = api.post(LEVELS).by(company.admin).within(company.id).json(&body).send().await;
+            assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), "name must be a string".into()), "{body}");
+        }
+    }
+
+    /// 255 characters are fine, however many bytes they are; 256 are too many.
+    async fn a_name_has_at_most_255_characters(api: TestApi) {
+        let company = api.company().await;
+        api.new_level(company, &"ä".repeat(255)).await;
+        let body = json!({ "name": "a".repeat(256) });
+        let answer = api.post(LEVELS).by(company.admin).within(company.id).json(&body).send().await;
+        let message = "name must be at most 255 characters";
+        assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
+    }
+
+    /// A name is taken as it is written: another spelling is another name.
+    async fn names_are_unique_and_case_sensitive(api: TestApi) {
+        let company = api.company().await;
+        let taken = json!({ "name": "Admin" });
+        let answer = api.post(LEVELS).by(company.admin).within(company.id).json(&taken).send().await;
+        let message = "A user level with this name already exists";
+        assert_eq!(answer.error(), (409, "ERR_RESOURCE_002".into(), message.into()));
+        api.new_level(company, "admin").await;
+        api.new_level(company, "Admin ").await;
+    }
+
+    /// Another company's names are free.
+    async fn names_are_unique_in_their_company_only(api: TestApi) {
+        let (one, other) = (api.company().await, api.company().await);
+        api.new_level(one, "Auditors").await;
+        api.new_level(other, "Auditors").await;
+    }
+
+    /// Of two who take one name at once, one gets it.
+    async fn of_two_at_once_one_is_made(api: TestApi) {
+        let company = api.company().await;
+        let body = json!({ "name": "Auditors" });
+        let request = || api.post(LEVELS).by(company.admin).within(company.id).json(&body).send();
+        let (one, other) = futures_util::join!(request(), request());
+        let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 409]);
+        let data = api.get(LEVELS).by(company.admin).within(company.id).send().await.data();
+        assert_eq!(each(&data["userLevels"], "name").iter().filter(|name| **name == "Auditors").count(), 1);
+    }
+
+    /// What a change leaves out stays.
+    async fn a_change_leaves_the_rest_as_it_is(api: TestApi) {
+        let company = api.company().await;
+        let before = api.make("user-levels", Some(company.id), json!({ "name": "A", "description": "first" })).await;
+        let path = format!("{LEVELS}/{}", before["id"].as_str().unwrap());
+        let change = |body: Value| api.patch(&path).by(company.admin).within(company.id).json(&body).send();
+
+        let renamed = change(json!({ "name": "B" })).await.expect(200).data()["userLevel"].clone();
+        assert_eq!((&renamed["name"], &renamed["description"]), (&json!("B"), &json!("first")));
+        let described = change(json!({ "description": "second" })).await.expect(200).data()["userLevel"].clone();
+        assert_eq!((&described["name"], &described["description"]), (&json!("B"), &json!("second")));
+        for member in ["id", "companyId", "isDefault", "createdAt"] {
+            assert_eq!(described[member], before[member]);
+        }
+        let emptied = change(json!({ "description": "" })).await.expect(200).data();
+        assert_eq!(emptied["userLevel"]["description"], "");
+        let unchanged = change(json!({ "isDefault": true, "id": company.id })).await.expect(200).data();
+        assert_eq!(unchanged, emptied);
+        let got = api.get(&path).by(company.admin).within(company.id).send().await.data();
+        assert_eq!(got, emptied);
+    }
+
+    /// A change is held to the rules of names.
+    async fn a_change_keeps_the_rules_of_names(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let path = format!("{LEVELS}/{level}");
+        let change = |body: Value| api.patch(&path).by(company.admin).within(company.id).json(&body).send();
+        assert_eq!(change(json!({ "name": " " })).await.error().2, "Name is required");
+        assert_eq!(change(json!({ "name": null })).await.error().2, "name must be a string");
+        let taken = change(json!({ "name": "Admin" })).await.error();
+        assert_eq!(taken, (409, "ERR_RESOURCE_002".into(), "A user level with this name already exists".into()));
+        // Its own name is not taken by somebody else.
+        change(json!({ "name": "Auditors" })).await.expect(200);
+    }
+
+    /// What nobody holds can be removed, with its matrices.
+    async fn a_level_that_nobody_holds_can_be_removed(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let view = api.view_id("/dashboard").await;
+        api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "allow" }])).await;
+        let path = format!("{LEVELS}/{level}");
+        let answer = api.delete(&path).by(company.admin).within(company.id).send().await.expect(200);
+        assert_eq!(answer.data(), json!({ "message": "User level deleted successfully" }));
+        for path in [path.clone(), format!("{path}/permissions/views"), format!("{path}/permissions/features")] {
+            let gone = api.get(&path).by(company.admin).within(company.id).send().await.error();
+            assert_eq!(gone, (404, "ERR_RESOURCE_001".into(), "User level not found".into()));
+        }
+    }
+
+    /// A level that somebody holds stays; the message says how many do.
+    async fn a_level_that_is_held_stays(api: TestApi) {
+        let company = api.company().await;
+        let member = api.level_id(company, "Member").await;
+        let path = format!("{LEVELS}/{member}");
+        let remove = || api.delete(&path).by(company.admin).within(company.id).send();
+        let message = "Cannot delete user level: 1 user(s) are assigned to it";
+        assert_eq!(remove().await.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
+        api.assign(company, company.visitor, &[&member]).await;
+        let message = "Cannot delete user level: 2 user(s) are assigned to it";
+        assert_eq!(remove().await.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
+        for user in [company.member, company.visitor] {
+            api.assign(company, user, &[]).await;
+        }
+        remove().await.expect(200);
+    }
+
+    /// A level that does not exist, or is another company's, is not found.
+    async fn what_is_elsewhere_is_not_found(api: TestApi) {
+        let (company, other) = (api.company().await, api.company().await);
+        let foreign = api.level_id(other, "Visitor").await;
+        let unknown = new_company().to_string();
+        let not_found = (404, "ERR_RESOURCE_001".to_owned(), "User level not found".to_owned());
+        for id in [foreign, unknown] {
+            let path = format!("{LEVELS}/{id}");
+            let change = json!({ "name": "Mine" });
+            for request in [api.get(&path), api.patch(&path).json(&change), api.delete(&path)] {
+                assert_eq!(request.by(company.admin).within(company.id).send().await.error(), not_found);
+            }
+        }
+        assert_eq!(api.level_id(other, "Visitor").await.len(), 36);
+    }
+
+    /// Ids are UUIDs.
+    async fn an_id_that_is_no_uuid_is_refused(api: TestApi) {
+        let company = api.company().await;
+        let answer = api.get("/api/iam/user-levels/7").by(company.admin).within(company.id).send().await;
+        assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), "id must be a valid UUID".into()));
+    }
+}

@@ -1,0 +1,915 @@
+//! Every operation of the document, a row each: whom it lets in, what it is sent, what another company's ids answer.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actix_web::http::Method;
+use iam_domain::{CompanyId, UserId};
+use iam_identity::TokenSigner;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use crate::kit::api::{Answer, Company, Request, TestApi, new_company, new_user, over_both, secret};
+
+/// Whom an operation lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    Token,
+    Level,
+    ReadIam,
+    ManageLevels,
+    AssignLevels,
+    ManagePermissions,
+    ReadAudit,
+    SuperAdmin,
+}
+
+/// Where an operation has its company from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// It must be named.
+    Must,
+    /// Super admins may leave it out.
+    Most,
+    /// It may be left out.
+    May,
+    /// It stands in the path.
+    Path,
+}
+
+/// Requests by the first company about the second's things: ids, body (as usual if empty), status, and the message of the
+/// error or the data of the success ([`DENIED`]: whatever, but nothing is allowed in it).
+type Foreign = &'static [(&'static str, &'static str, u16, &'static str)];
+
+const DENIED: &str = "nothing is allowed";
+
+/// Method and path as in the document; what stands in the braces, and the query; a valid body, with every member that there
+/// is; the status of success. `$words` are things that [`World::word`] makes.
+type Row = (&'static str, Needs, Names, &'static str, &'static str, u16, Foreign);
+
+const LEVEL: Foreign = &[("$their-level", "", 404, "User level not found")];
+const ITEM: Foreign = &[("$their-item", "", 404, "Menu item not found")];
+const SUB_ITEM: Foreign = &[("$their-sub", "", 404, "Sub menu item not found")];
+
+#[rustfmt::skip]
+const TABLE: &[Row] = {
+    use Names::*;
+    use Needs::*;
+    &[
+    ("GET /api/iam/navigation", Token, Must, "", "", 200, &[]),
+    ("GET /api/iam/permissions/current", Token, Must, "", "", 200, &[]),
+    ("POST /api/iam/check", Token, Must, "", r#"{"view":"/dashboard","userId":"$caller"}"#, 200, &[
+        ("", r#"{"view":"/dashboard","userId":"$their-member"}"#, 200,
+            r#"{"allowed":false,"scope":null,"reason":"User has no assigned user levels","reasonCode":"no_user_levels","decidedBy":[]}"#),
+    ]),
+    ("GET /api/iam/users/{userId}/permissions", ReadIam, Must, "$member", "", 200, &[("$their-member", "", 200, DENIED)]),
+
+    ("GET /api/iam/user-levels", ReadIam, Must, "", "", 200, &[]),
+    ("POST /api/iam/user-levels", ManageLevels, Must, "", r#"{"name":"$fresh","description":"of the walk"}"#, 201, &[]),
+    ("GET /api/iam/user-levels/{id}", ReadIam, Must, "$level", "", 200, LEVEL),
+    ("PATCH /api/iam/user-levels/{id}", ManageLevels, Must, "$level", r#"{"name":"$fresh","description":"of the walk"}"#, 200, LEVEL),
+    ("DELETE /api/iam/user-levels/{id}", ManageLevels, Must, "$level", "", 200, LEVEL),
+    ("GET /api/iam/users/{userId}/user-levels", ReadIam, Must, "$member", "", 200, &[
+        ("$their-member", "", 200, r#"{"userLevels":[]}"#),
+    ]),
+    ("PUT /api/iam/users/{userId}/user-levels", AssignLevels, Must, "$user", r#"{"userLevelIds":["$level"]}"#, 200, &[
+        ("$user", r#"{"userLevelIds":["$level","$their-level"]}"#, 400,
+            "userLevelIds[1] names an unknown user-level: $their-level"),
+        ("$their-member", r#"{"userLevelIds":[]}"#, 200, r#"{"message":"User levels updated successfully"}"#),
+    ]),
+
+    ("GET /api/iam/user-levels/{id}/permissions/views", ReadIam, Must, "$level", "", 200, LEVEL),
+    ("PUT /api/iam/user-levels/{id}/permissions/views", ManagePermissions, Must, "$level",
+        r#"{"views":[{"viewId":"$view","state":"allow","modifiable":true}]}"#, 200, LEVEL),
+    ("GET /api/iam/user-levels/{id}/permissions/features", ReadIam, Must, "$level", "", 200, LEVEL),
+    ("PUT /api/iam/user-levels/{id}/permissions/features", ManagePermissions, Must, "$level",
+        r#"{"features":[{"featureId":"$feature","action":"Read","value":true,"scope":"team","modifiable":true}]}"#, 200, LEVEL),
+
+    ("GET /api/iam/views", ReadIam, Most, "", "", 200, &[]),
+    ("POST /api/iam/views", SuperAdmin, May, "",
+        r#"{"name":"V","url":"/$fresh","category":"c","description":"d","icon":"i","requiresAuth":true}"#, 201, &[]),
+    ("GET /api/iam/views/{id}", ReadIam, Most, "$view", "", 200, &[]),
+    ("PATCH /api/iam/views/{id}", SuperAdmin, May, "$view",
+        r#"{"name":"V","url":"/$fresh","category":"c","description":"d","icon":"i","requiresAuth":true}"#, 200, &[]),
+    ("DELETE /api/iam/views/{id}", SuperAdmin, May, "$view", "", 200, &[]),
+
+    ("GET /api/iam/features", ReadIam, Most, "", "", 200, &[]),
+    ("POST /api/iam/features", SuperAdmin, May, "",
+        r#"{"key":"$fresh","name":"F","description":"d","resourceType":"r","actions":["Fly"],"category":"c","enabled":true}"#, 201, &[]),
+    ("GET /api/iam/features/{id}", ReadIam, Most, "$feature", "", 200, &[]),
+    ("PATCH /api/iam/features/{id}", SuperAdmin, May, "$feature",
+        r#"{"key":"$fresh","name":"F","description":"d","resourceType":"r","actions":["Fly"],"category":"c","enabled":true}"#, 200, &[]),
+    ("DELETE /api/iam/features/{id}", SuperAdmin, May, "$feature", "", 200, &[]),
+    ("GET /api/iam/features/{id}/views", ReadIam, Most, "$feature", "", 200, &[]),
+    ("PUT /api/iam/features/{id}/views", SuperAdmin, May, "$feature", r#"{"viewIds":["$view"]}"#, 200, &[]),
+
+    ("GET /api/iam/modules", ReadIam, Most, "", "", 200, &[]),
+    ("POST /api/iam/modules", SuperAdmin, May, "",
+        r#"{"code":"$fresh","name":"$fresh","description":"d","icon":"i","enabled":true,"priority":"premium"}"#, 201, &[]),
+    ("GET /api/iam/modules/{id}", ReadIam, Most, "$module", "", 200, &[]),
+    ("PATCH /api/iam/modules/{id}", SuperAdmin, May, "$module",
+        r#"{"code":"$fresh","name":"$fresh","description":"d","icon":"i","enabled":true,"priority":"premium"}"#, 200, &[]),
+    ("DELETE /api/iam/modules/{id}", SuperAdmin, May, "$module", r#"{"ungate":true}"#, 200, &[]),
+    ("GET /api/iam/modules/{id}/views", ReadIam, Most, "$module", "", 200, &[]),
+    ("PUT /api/iam/modules/{id}/views", SuperAdmin, May, "$module", r#"{"viewIds":["$view"],"ungate":true}"#, 200, &[]),
+    ("GET /api/iam/modules/{id}/features", ReadIam, Most, "$module", "", 200, &[]),
+    ("PUT /api/iam/modules/{id}/features", SuperAdmin, May, "$module", r#"{"featureIds":["$feature"],"ungate":true}"#, 200, &[]),
+
+    ("GET /api/iam/menu-items", ReadIam, Most, "", "", 200, &[]),
+    ("POST /api/iam/menu-items", SuperAdmin, May, "",
+        r#"{"label":"$fresh","icon":"i","priority":"optional","requiredPermissions":["general.read"],"sortOrder":7,
+            "viewId":"$view","featureId":"$feature","isEntrypoint":false}"#, 201, &[]),
+    ("GET /api/iam/menu-items/{id}", ReadIam, Most, "$item", "", 200, ITEM),
+    ("PATCH /api/iam/menu-items/{id}", SuperAdmin, May, "$item",
+        r#"{"label":"$fresh","icon":"i","priority":"optional","requiredPermissions":["general.read"],"sortOrder":7,
+            "viewId":"$view","featureId":"$feature","isEntrypoint":false}"#, 200, ITEM),
+    ("DELETE /api/iam/menu-items/{id}", SuperAdmin, May, "$item", "", 200, ITEM),
+    ("GET /api/iam/sub-menu-items", ReadIam, Most, "", "", 200, &[]),
+    ("POST /api/iam/sub-menu-items", SuperAdmin, May, "",
+        r#"{"menuItemId":"$item","label":"$fresh","viewId":"$view","featureId":"$feature","icon":"i","sortOrder":7,"enabled":true}"#, 201, &[
+        ("", r#"{"menuItemId":"$their-item","label":"$fresh"}"#, 400, "menuItemId names an unknown menu: $their-item"),
+    ]),
+    ("GET /api/iam/sub-menu-items/{id}", ReadIam, Most, "$sub", "", 200, SUB_ITEM),
+    ("PATCH /api/iam/sub-menu-items/{id}", SuperAdmin, May, "$sub",
+        r#"{"menuItemId":"$item","label":"$fresh","viewId":"$view","featureId":"$feature","icon":"i","sortOrder":7,"enabled":true}"#, 200, &[
+        ("$their-sub", "", 404, "Sub menu item not found"),
+        ("$sub", r#"{"menuItemId":"$their-item"}"#, 400, "menuItemId names an unknown menu: $their-item"),
+    ]),
+    ("DELETE /api/iam/sub-menu-items/{id}", SuperAdmin, May, "$sub", "", 200, SUB_ITEM),
+
+    ("GET /api/iam/companies/{companyId}/modules", SuperAdmin, Path, "$company", "", 200, &[]),
+    ("PUT /api/iam/companies/{companyId}/modules", SuperAdmin, Path, "$company", r#"{"moduleIds":["$core"]}"#, 200, &[]),
+    ("PATCH /api/iam/companies/{companyId}/modules/{moduleId}", SuperAdmin, Path, "$company,$core", r#"{"enabled":true}"#, 200, &[]),
+    ("POST /api/iam/companies/{companyId}/provision", SuperAdmin, Path, "$company", r#"{"adminUserId":"$user"}"#, 200, &[]),
+
+    ("POST /api/iam/nav-trail", Level, Must, "",
+        r#"{"viewId":"$dashboard","url":"/dashboard","label":"Dashboard","sessionId":"s"}"#, 201, &[]),
+    ("GET /api/iam/nav-trail", Level, Must, "?sessionId=s", "", 200, &[("?sessionId=s", "", 200, r#"{"trail":[],"recents":[]}"#)]),
+    ("DELETE /api/iam/nav-trail", Level, Must, "?sessionId=s", "", 200, &[("?sessionId=s", "", 200, "")]),
+    ("GET /api/iam/audit-logs", ReadAudit, Most, "", "", 200, &[
+        ("?entityId=$their-level", "", 200, r#"{"logs":[],"nextCursor":null}"#),
+        ("?userId=$their-admin", "", 200, r#"{"logs":[],"nextCursor":null}"#),
+    ]),
+    ]
+};
+
+/// Operations that need no token.
+pub const HEALTH: [&str; 4] = ["GET /health", "GET /health/db", "GET /livez", "GET /readyz"];
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// Method and path, as in the document.
+    pub name: &'static str,
+    pub method: &'static str,
+    pub path: &'static str,
+    pub needs: Needs,
+    pub names: Names,
+    pub ids: &'static str,
+    pub body: &'static str,
+    pub status: u16,
+    foreign: Foreign,
+}
+
+/// All rows.
+pub fn operations() -> impl Iterator<Item = Operation> {
+    TABLE.iter().map(|&(name, needs, names, ids, body, status, foreign)| {
+        let (method, path) = name.split_once(' ').unwrap();
+        Operation { name, method, path, needs, names, ids, body, status, foreign }
+    })
+}
+
+/// The row of one operation.
+pub fn operation(name: &str) -> Operation {
+    operations().find(|operation| operation.name == name).unwrap_or_else(|| panic!("no row {name}"))
+}
+
+/// All operations of the document.
+pub fn documented() -> BTreeSet<String> {
+    let document = serde_json::to_value(iam_http::document()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let methods = |item: &Value| -> Vec<String> {
+        let methods = ["get", "post", "put", "patch", "delete", "head", "options", "trace"];
+        methods.into_iter().filter(|method| item.get(method).is_some()).map(str::to_uppercase).collect()
+    };
+    paths.iter().flat_map(|(path, item)| methods(item).into_iter().map(move |m| format!("{m} {path}"))).collect()
+}
+
+impl Operation {
+    /// The path with ids in the place of braces, and with its query.
+    pub fn path_of(&self, ids: &str) -> String {
+        let (ids, query) = ids.split_once('?').map_or((ids, None), |(ids, query)| (ids, Some(query)));
+        let mut ids = ids.split(',');
+        let parts: Vec<_> = self
+            .path
+            .split('/')
+            .map(|part| if part.starts_with('{') { ids.next().expect("an id for each brace") } else { part })
+            .collect();
+        let path = parts.join("/");
+        query.map_or_else(|| path.clone(), |query| format!("{path}?{query}"))
+    }
+
+    /// Whether there are ids in the path that are no company's.
+    fn has_ids(&self) -> bool {
+        self.path.replace("{companyId}", "").contains('{')
+    }
+
+    /// Who may use it without being more than that.
+    pub fn user(&self) -> Who {
+        if self.needs == Needs::SuperAdmin { Who::SuperAdmin } else { Who::Admin }
+    }
+
+    /// The people of the first company, and a stranger, whom it does not let in.
+    fn refused(&self) -> &'static [Who] {
+        match self.needs {
+            Needs::Token => &[],
+            Needs::Level => &[Who::Stranger],
+            Needs::ReadIam => &[Who::Stranger, Who::Visitor, Who::Member, Who::TeamManager],
+            Needs::SuperAdmin => &[Who::Stranger, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager, Who::Admin],
+            _ => &[Who::Stranger, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager],
+        }
+    }
+
+    /// What they are told.
+    fn refusal(&self) -> (u16, &'static str, &'static str) {
+        let text = match self.needs {
+            Needs::Token => panic!("everybody with a token may"),
+            Needs::Level => "You do not belong to this company",
+            Needs::ReadIam => "You do not have permission to view IAM data",
+            Needs::ManageLevels => "You do not have permission to manage user levels",
+            Needs::AssignLevels => "You do not have permission to assign user levels",
+            Needs::ManagePermissions => "You do not have permission to manage permissions",
+            Needs::ReadAudit => "You do not have permission to view audit logs",
+            Needs::SuperAdmin => return (403, "ERR_AUTH_007", "Superadmin access required"),
+        };
+        (403, "ERR_AUTH_003", text)
+    }
+
+    /// Whether its answer says which state it saw or made: decisions and changes; trails are neither.
+    fn is_stamped(&self) -> bool {
+        let decisions = ["/navigation", "/permissions/current", "/check", "/permissions"];
+        let is_decision = decisions.iter().any(|end| self.path.ends_with(end));
+        is_decision || (self.method != "GET" && !self.path.ends_with("/nav-trail"))
+    }
+}
+
+/// Who asks. All but the stranger and the super admin belong to the first company.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    Nobody,
+    Stranger,
+    Visitor,
+    Member,
+    Admin,
+    /// Holds Read on `iam.manage_levels`, scope company, and nothing else.
+    Reader,
+    /// Holds Read and Update on `iam.manage_levels`, but scope team.
+    TeamManager,
+    SuperAdmin,
+}
+
+/// What was asked, and what came.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    pub what: String,
+    pub answer: Answer,
+}
+
+/// Two companies, people, and things made on demand. Every request goes through [`World::send`].
+pub struct World {
+    pub api: TestApi,
+    pub ours: Company,
+    pub theirs: Company,
+    stranger: UserId,
+    reader: UserId,
+    team_manager: UserId,
+    words: RefCell<BTreeMap<String, String>>,
+    count: Cell<usize>,
+    transcript: RefCell<Vec<Exchange>>,
+}
+
+/// What a company or the catalog looks like through the API.
+pub type Dump = Vec<(String, Value)>;
+
+impl World {
+    pub async fn new(api: TestApi) -> Self {
+        let (ours, theirs) = (api.company().await, api.company().await);
+        let world = Self {
+            ours,
+            theirs,
+            stranger: new_user(),
+            reader: new_user(),
+            team_manager: new_user(),
+            words: RefCell::default(),
+            count: Cell::default(),
+            transcript: RefCell::default(),
+            api,
+        };
+        world.give(world.reader, &[("Read", "company")]).await;
+        world.give(world.team_manager, &[("Read", "team"), ("Update", "team")]).await;
+        world
+    }
+
+    /// Gives a user of the first company a level that says this about `iam.manage_levels`.
+    async fn give(&self, user: UserId, actions: &[(&str, &str)]) {
+        let level =
+            self.made("/api/iam/user-levels", Who::Admin, Some(self.ours), json!({ "name": self.fresh() })).await;
+        let feature = self.api.feature_id("iam.manage_levels").await;
+        let cell = |(action, scope)| json!({ "featureId": feature, "action": action, "scope": scope });
+        let cells: Vec<_> = actions.iter().copied().map(cell).collect();
+        for (path, body) in [
+            (format!("/api/iam/user-levels/{level}/permissions/features"), json!({ "features": cells })),
+            (format!("/api/iam/users/{user}/user-levels"), json!({ "userLevelIds": [level] })),
+        ] {
+            self.send(&path, self.request("PUT", &path, Who::Admin, Some(self.ours.id)).json(&body)).await.expect(200);
+        }
+    }
+
+    /// Makes something and answers its id.
+    async fn made(&self, path: &str, who: Who, company: Option<Company>, body: Value) -> String {
+        let request = self.request("POST", path, who, company.map(|company| company.id));
+        let data = self.send(&format!("make {path}"), request.json(&body)).await.expect(201).data();
+        let (_, thing) = data.as_object().unwrap().iter().next().unwrap();
+        thing["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A text that nothing else has.
+    fn fresh(&self) -> String {
+        self.count.set(self.count.get() + 1);
+        format!("n{:05}", self.count.get())
+    }
+
+    /// What a word stands for: the same until [`Self::renew`], but always another `$fresh`. `$upper-x` is `$x` in capitals.
+    async fn word(&self, word: &str) -> String {
+        if word == "fresh" {
+            return self.fresh();
+        }
+        if let Some(known) = self.words.borrow().get(word) {
+            return known.clone();
+        }
+        let (ours, theirs) = (Some(self.ours), Some(self.theirs));
+        let (all, name) = (Who::SuperAdmin, json!({ "name": self.fresh() }));
+        let label = json!({ "label": self.fresh() });
+        let made = match word {
+            "caller" | "admin" => self.ours.admin.to_string(),
+            "company" => self.ours.id.to_string(),
+            "member" => self.ours.member.to_string(),
+            "their-company" => self.theirs.id.to_string(),
+            "their-admin" => self.theirs.admin.to_string(),
+            "their-member" => self.theirs.member.to_string(),
+            "user" => new_user().to_string(),
+            "gone" => uuid::Uuid::new_v4().to_string(),
+            "dashboard" => self.api.view_id("/dashboard").await,
+            "core" => self.api.module_id("core").await,
+            "level" => self.made("/api/iam/user-levels", all, ours, name).await,
+            "their-level" => self.made("/api/iam/user-levels", all, theirs, name).await,
+            "view" => {
+                let view = json!({ "name": "V", "url": format!("/{}", self.fresh()) });
+                self.made("/api/iam/views", all, None, view).await
+            }
+            "feature" => self.made("/api/iam/features", all, None, json!({ "name": "F", "key": self.fresh() })).await,
+            "module" => {
+                // Lists are sorted by name: of two modules of one name the first may be the one that was made later.
+                let module = json!({ "name": self.fresh(), "code": self.fresh() });
+                self.made("/api/iam/modules", all, None, module).await
+            }
+            "item" => self.made("/api/iam/menu-items", all, ours, label).await,
+            "their-item" => self.made("/api/iam/menu-items", all, theirs, label).await,
+            "sub" | "their-sub" => {
+                let company = if word == "sub" { ours } else { theirs };
+                let item = self.made("/api/iam/menu-items", all, company, label).await;
+                let sub = json!({ "label": self.fresh(), "menuItemId": item });
+                self.made("/api/iam/sub-menu-items", all, company, sub).await
+            }
+            unknown => panic!("nothing is called ${unknown}"),
+        };
+        self.words.borrow_mut().insert(word.to_owned(), made.clone());
+        made
+    }
+
+    /// The text with what its words stand for.
+    pub async fn fill(&self, text: &str) -> String {
+        let mut filled = String::new();
+        let mut parts = text.split('$');
+        filled.push_str(parts.next().unwrap());
+        for part in parts {
+            let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(part.len());
+            let (word, rest) = part.split_at(end);
+            let meaning = match word.strip_prefix("upper-") {
+                Some(word) => self.word(word).await.to_uppercase(),
+                None => self.word(word).await,
+            };
+            filled.push_str(&meaning);
+            filled.push_str(rest);
+        }
+        filled
+    }
+
+    /// Forgets what was made: the next use of a word makes another one.
+    pub fn renew(&self) {
+        self.words.borrow_mut().clear();
+    }
+
+    /// A request by somebody, in a company by header.
+    pub fn request(&self, method: &str, path: &str, who: Who, company: Option<CompanyId>) -> Request {
+        let request = self.api.request(Method::from_bytes(method.as_bytes()).unwrap(), path);
+        let request = match who {
+            Who::Nobody => request,
+            Who::Stranger => request.by(self.stranger),
+            Who::Visitor => request.by(self.ours.visitor),
+            Who::Member => request.by(self.ours.member),
+            Who::Admin => request.by(self.ours.admin),
+            Who::Reader => request.by(self.reader),
+            Who::TeamManager => request.by(self.team_manager),
+            Who::SuperAdmin => request.by_super_admin(),
+        };
+        match company {
+            Some(company) => request.within(company),
+            None => request,
+        }
+    }
+
+    /// The operation's valid request. Whoever asks about a user asks about himself.
+    pub async fn valid(&self, operation: Operation, who: Who, company: Option<CompanyId>) -> Request {
+        let path = self.fill(&operation.path_of(operation.ids)).await;
+        let request = self.request(operation.method, &path, who, company);
+        if operation.body.is_empty() {
+            return request;
+        }
+        let body = self.fill(operation.body).await;
+        let mut body: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
+        if operation.needs == Needs::Token {
+            body.as_object_mut().unwrap().remove("userId");
+        }
+        request.json(&body)
+    }
+
+    /// Sends a request, looks at what every answer must have, and writes it down.
+    pub async fn send(&self, what: &str, request: Request) -> Answer {
+        let answer = request.send().await;
+        assert_well_formed(what, &answer);
+        self.transcript.borrow_mut().push(Exchange { what: what.to_owned(), answer: answer.clone() });
+        answer
+    }
+
+    /// What was sent so far, in order.
+    pub fn transcript(&self) -> Vec<Exchange> {
+        self.transcript.borrow().clone()
+    }
+
+    /// Reads as a super admin.
+    pub async fn look(&self, path: &str, company: Option<CompanyId>) -> Value {
+        self.send(path, self.request("GET", path, Who::SuperAdmin, company)).await.expect(200).data()
+    }
+
+    /// All of a company, its trail of changes included.
+    pub async fn dump(&self, company: Company) -> Dump {
+        let mut paths: Vec<_> =
+            ["user-levels", "menu-items", "sub-menu-items", "audit-logs?limit=200&includeTotal=true"]
+                .map(|list| format!("/api/iam/{list}"))
+                .into();
+        paths.push(format!("/api/iam/companies/{}/modules", company.id));
+        for user in [company.admin, company.member, company.visitor] {
+            paths.push(format!("/api/iam/users/{user}/user-levels"));
+        }
+        let levels = self.look("/api/iam/user-levels", Some(company.id)).await;
+        for level in levels["userLevels"].as_array().unwrap() {
+            let id = level["id"].as_str().unwrap();
+            paths.extend(["views", "features"].map(|of| format!("/api/iam/user-levels/{id}/permissions/{of}")));
+        }
+        let mut dump = Dump::new();
+        for path in paths {
+            let found = self.look(&path, Some(company.id)).await;
+            dump.push((path, found));
+        }
+        for user in [company.admin, company.member] {
+            let path = "/api/iam/nav-trail?sessionId=s";
+            let request = self.api.get(path).by(user).within(company.id);
+            dump.push((format!("{path} of {user}"), self.send(path, request).await.expect(200).data()));
+        }
+        dump
+    }
+
+    /// The platform's trail of changes, without those that seeded it.
+    pub fn platform_trail(&self, limit: usize) -> String {
+        format!("/api/iam/audit-logs?limit={limit}&includeTotal=true&userId={}", self.api.super_admin)
+    }
+
+    /// All of the catalog and of the menu that every company has.
+    pub async fn dump_catalog(&self) -> Dump {
+        let mut paths: Vec<_> = ["views", "features", "modules", "menu-items", "sub-menu-items"]
+            .map(|list| format!("/api/iam/{list}"))
+            .into();
+        paths.push(self.platform_trail(1));
+        for (list, of) in [("features", "views"), ("modules", "views"), ("modules", "features")] {
+            let found = self.look(&format!("/api/iam/{list}"), None).await;
+            let ids = found[list].as_array().unwrap().iter().map(|thing| thing["id"].as_str().unwrap());
+            paths.extend(ids.map(|id| format!("/api/iam/{list}/{id}/{of}")));
+        }
+        let mut dump = Dump::new();
+        for path in paths {
+            let found = self.look(&path, None).await;
+            dump.push((path, found));
+        }
+        dump
+    }
+}
+
+/// The envelope, and the headers that every answer has.
+fn assert_well_formed(what: &str, answer: &Answer) {
+    let is_known = answer.status == 304;
+    assert_ne!(answer.status, 500, "{what}: {}", String::from_utf8_lossy(&answer.body));
+    if !is_known {
+        assert_eq!(answer.header("content-type"), Some("application/json"), "{what}");
+        let json = answer.json();
+        if answer.status.is_success() {
+            assert!(json["status"] == "success" || !what.contains("/api/iam"), "{what}: {json}");
+        } else {
+            assert_eq!(json["status"], "error", "{what}: {json}");
+            assert!(json["code"].is_string() && json["message"].is_string(), "{what}: {json}");
+        }
+    }
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        assert_eq!(answer.header(name), Some(value), "{what}: {name}");
+    }
+    assert!(answer.header("x-request-id").is_some_and(|id| !id.is_empty()), "{what}: no request id");
+    let cache_control = answer.header("cache-control");
+    if answer.status.is_success() || is_known {
+        let kept = matches!(cache_control, Some("private, max-age=300" | "private, no-cache"));
+        assert!(kept || cache_control == Some("no-store"), "{what}: {cache_control:?}");
+        let vary: Vec<_> = answer.headers.get_all("vary").map(|value| value.to_str().unwrap()).collect();
+        let vary = vary.join(", ").to_lowercase();
+        let varies =
+            ["authorization", "x-company-id"].into_iter().all(|name| vary.split(", ").any(|part| part == name));
+        assert_eq!(kept, varies, "{what}: {vary}");
+        assert!(!kept || answer.header("etag").is_some_and(|tag| tag.starts_with('"')), "{what}");
+    } else {
+        assert_eq!(cache_control, Some("no-store"), "{what}");
+    }
+}
+
+/// Bodies that fit nothing.
+const GARBAGE: [(&str, &str); 4] = [
+    ("application/json", "{\"name\":"),
+    ("application/json", "[]"),
+    ("application/json", "\"\\ud800\""),
+    ("text/plain", "x"),
+];
+
+/// No operation is in the table that is not in the document, and the other way round.
+#[test]
+fn the_table_is_the_document() {
+    let known: BTreeSet<String> = TABLE.iter().map(|row| row.0).chain(HEALTH).map(str::to_owned).collect();
+    assert_eq!(documented(), known);
+    assert_eq!(TABLE.len() + HEALTH.len(), known.len(), "an operation is in the table twice");
+    for operation in operations() {
+        assert_eq!(operation.names == Names::Path, operation.path.contains("{companyId}"), "{}", operation.name);
+    }
+}
+
+over_both! {
+    /// Without a good token nothing else is looked at.
+    async fn nobody_is_told_anything(api: TestApi) {
+        let world = World::new(api).await;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let signed = |key: &SecretString, at| TokenSigner::hs256(key).sign(world.ours.admin, true, at, 3600).unwrap();
+        let wrong = signed(&SecretString::from("another secret that has more than thirty-two bytes"), now);
+        let expired = signed(&secret(), now - 7200);
+        let good = signed(&secret(), now);
+        let tokens = [
+            (vec![], "No token provided"),
+            (vec![format!("Bearer {wrong}")], "Invalid token"),
+            (vec![format!("Bearer {expired}")], "Token expired"),
+            (vec!["Bearer nonsense".to_owned()], "Invalid token"),
+            (vec![good.clone()], "Invalid token format. Use: Bearer <token>"),
+            (vec![format!("Bearer {good}"), format!("Bearer {good}")], "Invalid token format. Use: Bearer <token>"),
+        ];
+        for operation in operations() {
+            let path = world.fill(&operation.path_of(operation.ids)).await;
+            let odd = operation.path_of("not-an-id,not-an-id?sessionId=&limit=x&companyId=x");
+            for (headers, message) in &tokens {
+                for (path, (content_type, body)) in [&path, &odd].into_iter().zip(GARBAGE.into_iter().cycle()) {
+                    let mut request = world.request(operation.method, path, Who::Nobody, None).bytes(content_type, body);
+                    for value in headers {
+                        request = request.header("authorization", value);
+                    }
+                    let answer = world.send(operation.name, request).await;
+                    let expected = (401, "ERR_AUTH_001".to_owned(), (*message).to_owned());
+                    assert_eq!(answer.error(), expected, "{}", operation.name);
+                    assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+                }
+            }
+        }
+        for name in HEALTH {
+            let request = world.request("GET", name.strip_prefix("GET ").unwrap(), Who::Nobody, None);
+            world.send(name, request).await.expect(200);
+        }
+    }
+
+    /// Whoever may not is told so, whatever he sends; and he is told the same about every company.
+    async fn who_may_not_is_told_nothing_else(api: TestApi) {
+        let world = World::new(api).await;
+        let too_large = "x".repeat(1024 * 1024 + 1);
+        for operation in operations().filter(|operation| operation.needs != Needs::Token) {
+            let (status, code, message) = operation.refusal();
+            let expected = (status, code.to_owned(), message.to_owned());
+            let path = world.fill(&operation.path_of(operation.ids)).await;
+            for &who in operation.refused() {
+                let request = world.valid(operation, who, Some(world.ours.id)).await;
+                assert_eq!(world.send(operation.name, request).await.error(), expected, "{} {who:?}", operation.name);
+                for (content_type, body) in GARBAGE.into_iter().chain([("application/json", too_large.as_str())]) {
+                    let request = world.request(operation.method, &path, who, Some(world.ours.id));
+                    let answer = world.send(operation.name, request.bytes(content_type, body)).await;
+                    assert_eq!(answer.error(), expected, "{} {who:?}", operation.name);
+                }
+                if operation.has_ids() {
+                    let odd = operation.path_of("not-an-id,not-an-id").replace("companies/not-an-id", "companies/$company");
+                    let odd = format!("{}?sessionId=&limit=x", world.fill(&odd).await);
+                    let answer = world.send(operation.name, world.request(operation.method, &odd, who, Some(world.ours.id))).await;
+                    assert_eq!(answer.error(), expected, "{} {who:?}", operation.name);
+                }
+            }
+        }
+    }
+
+    /// Strangers may ask what they themselves may: nothing.
+    async fn strangers_are_denied_everything(api: TestApi) {
+        let world = World::new(api).await;
+        for operation in operations().filter(|operation| operation.needs == Needs::Token) {
+            let request = world.valid(operation, Who::Stranger, Some(world.ours.id)).await;
+            let answer = world.send(operation.name, request).await.expect(200);
+            assert_nothing_is_allowed(&answer);
+        }
+        for (content_type, body) in GARBAGE {
+            let request = world.request("POST", "/api/iam/check", Who::Stranger, Some(world.ours.id));
+            let answer = world.send("/api/iam/check", request.bytes(content_type, body)).await;
+            assert!(matches!(answer.error().0, 400 | 415), "{body}");
+        }
+        // About others he may ask nothing, whether they exist or not.
+        for user in [world.ours.admin, new_user()] {
+            let request = world.request("POST", "/api/iam/check", Who::Stranger, Some(world.ours.id));
+            let question = json!({ "view": "/dashboard", "userId": user });
+            let answer = world.send("/api/iam/check", request.json(&question)).await;
+            let refusal = "You do not have permission to check other users";
+            assert_eq!(answer.error(), (403, "ERR_AUTH_003".to_owned(), refusal.to_owned()));
+        }
+    }
+
+    /// Nobody can tell a company that does not exist from one that he does not belong to.
+    async fn unknown_and_foreign_companies_look_alike(api: TestApi) {
+        let world = World::new(api).await;
+        let unknown = new_company();
+        for operation in operations() {
+            for who in [Who::Stranger, Who::Admin, Who::Reader] {
+                let has_body = operation.method != "GET";
+                for garbage in [None, Some(GARBAGE[0]).filter(|_| has_body)] {
+                    let mut answers = Vec::new();
+                    for company in [world.theirs.id, unknown] {
+                        let ids = operation.ids.replace("$company", &company.to_string());
+                        let operation = Operation { ids: ids.leak(), ..operation };
+                        let mut request = world.valid(operation, who, Some(company)).await;
+                        if let Some((_, body)) = garbage {
+                            let path = world.fill(&operation.path_of(operation.ids)).await;
+                            request = world.request(operation.method, &path, who, Some(company)).bytes("application/json", body);
+                        }
+                        answers.push(world.send(operation.name, request).await);
+                    }
+                    let [foreign, unknown] = answers.try_into().unwrap();
+                    let about = format!("{} {who:?}", operation.name);
+                    assert_eq!(foreign.status, unknown.status, "{about}");
+                    assert_eq!(foreign.body, unknown.body, "{about}");
+                    // The version is opaque; all else must be the same.
+                    let headers = |answer: &Answer| -> Vec<_> {
+                        let shown = |name: &str| name != "x-request-id" && name != "x-iam-version";
+                        let headers = answer.headers.iter().filter(|(name, _)| shown(name.as_str()));
+                        let mut headers: Vec<_> =
+                            headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+                        headers.sort();
+                        headers
+                    };
+                    assert_eq!(headers(&foreign), headers(&unknown), "{about}");
+                    if operation.needs == Needs::Token && garbage.is_none() {
+                        assert_nothing_is_allowed(&foreign);
+                    } else {
+                        assert!(foreign.status.is_client_error(), "{about}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// A company must be named where one is needed; that is said before anything about rights or bodies.
+    async fn a_company_must_be_named(api: TestApi) {
+        let world = World::new(api).await;
+        let missing = (400, "ERR_AUTH_002".to_owned(), "Company ID is required".to_owned());
+        for operation in operations().filter(|operation| operation.names != Names::Path) {
+            let path = world.fill(&operation.path_of(operation.ids)).await;
+            for who in [Who::Stranger, Who::Visitor, Who::Admin, Who::SuperAdmin] {
+                let request = world.request(operation.method, &path, who, None).bytes("application/json", GARBAGE[0].1);
+                let answer = world.send(operation.name, request).await;
+                let needed = match operation.names {
+                    Names::Must => true,
+                    Names::Most => who != Who::SuperAdmin,
+                    Names::May | Names::Path => false,
+                };
+                let about = format!("{} {who:?}", operation.name);
+                if needed {
+                    assert_eq!(answer.error(), missing, "{about}");
+                } else if who == Who::SuperAdmin {
+                    assert_ne!(answer.json()["code"], "ERR_AUTH_002", "{about}");
+                } else {
+                    assert_eq!(answer.error().0, 403, "{about}");
+                }
+            }
+        }
+    }
+
+    /// A company that is no id, and two that differ, are refused wherever they stand, before rights are looked at.
+    async fn a_company_is_named_once(api: TestApi) {
+        let world = World::new(api).await;
+        let (ours, theirs) = (world.ours.id, world.theirs.id);
+        let disagree = "companyId is named twice, with different companies";
+        let no_id = "companyId must be a valid UUID";
+        for operation in operations() {
+            let has_body = operation.method != "GET";
+            let in_path = operation.names == Names::Path;
+            let path = world.fill(&operation.path_of(operation.ids)).await;
+            let and = if path.contains('?') { '&' } else { '?' };
+            let in_query = |id: &dyn std::fmt::Display| format!("{path}{and}companyId={id}");
+            // Header, query and body; each may be left out.
+            let mut cases = vec![
+                (Some(ours.to_string()), Some(theirs.to_string()), None, disagree),
+                (None, Some(format!("{ours}&companyId={theirs}")), None, disagree),
+            ];
+            for bad in ["x", "", "00000000-0000-0000-0000-000000000000", "urn:uuid:018f3c1e-0000-7000-8000-000000000001"] {
+                cases.push((Some(bad.to_owned()), None, None, no_id));
+                cases.push((Some(ours.to_string()), Some(bad.to_owned()), None, no_id));
+                if has_body {
+                    cases.push((None, None, Some(json!(bad)), no_id));
+                }
+            }
+            if has_body {
+                cases.push((Some(ours.to_string()), None, Some(json!(theirs)), disagree));
+                cases.push((None, Some(ours.to_string()), Some(json!(theirs)), disagree));
+                cases.push((Some(ours.to_string()), None, Some(json!(1)), "companyId must be a string"));
+                cases.push((Some(ours.to_string()), None, Some(json!([ours])), "companyId must be a string"));
+            }
+            if in_path {
+                cases.push((Some(theirs.to_string()), None, None, disagree));
+                cases.push((None, Some(theirs.to_string()), None, disagree));
+                cases.push((None, None, Some(json!(theirs)).filter(|_| has_body), disagree));
+            }
+            for (header, query, body, message) in cases {
+                if in_path && header.is_none() && query.is_none() && body.is_none() {
+                    continue;
+                }
+                for who in [Who::Stranger, operation.user()] {
+                    let path = query.as_ref().map_or_else(|| path.clone(), |id| in_query(id));
+                    let mut request = world.request(operation.method, &path, who, None);
+                    if let Some(header) = &header {
+                        request = request.header("x-company-id", header);
+                    }
+                    if let Some(body) = &body {
+                        request = request.json(&json!({ "companyId": body }));
+                    }
+                    let answer = world.send(operation.name, request).await;
+                    let expected = (400, "ERR_VALIDATION_001".to_owned(), message.to_owned());
+                    assert_eq!(answer.error(), expected, "{} {who:?} {header:?} {query:?} {body:?}", operation.name);
+                }
+            }
+        }
+        let two_headers = world.request("GET", "/api/iam/user-levels", Who::Admin, Some(ours)).within(theirs);
+        assert_eq!(world.send("two headers", two_headers).await.error().2, disagree);
+    }
+
+    /// Each place is enough for the company's name, and all may say the same.
+    async fn a_company_may_be_named_anywhere(api: TestApi) {
+        let world = World::new(api).await;
+        let ours = world.ours.id;
+        let in_query = format!("/api/iam/user-levels?companyId={ours}");
+        let (list, create) = ("/api/iam/user-levels", |name: &str| json!({ "name": name, "companyId": ours }));
+        for (request, status) in [
+            (world.request("GET", &in_query, Who::Admin, None), 200),
+            (world.request("GET", list, Who::Admin, Some(ours)), 200),
+            (world.request("POST", list, Who::Admin, None).json(&create("By body")), 201),
+            (world.request("POST", &in_query, Who::Admin, Some(ours)).json(&create("By all")), 201),
+            (world.request("GET", list, Who::Admin, None).header("x-company-id", &ours.to_string().to_uppercase()), 200),
+        ] {
+            world.send("a company somewhere", request).await.expect(status);
+        }
+    }
+
+    /// Another company's things are as if they did not exist, and stay as they are.
+    async fn other_companies_things_do_not_exist(api: TestApi) {
+        let world = World::new(api).await;
+        for word in ["their-level", "their-item", "their-sub", "level", "item", "sub", "view", "feature"] {
+            world.word(word).await;
+        }
+        let step = json!({ "url": "/theirs", "label": "Theirs", "sessionId": "s" });
+        let request = world.api.post("/api/iam/nav-trail").by(world.theirs.member).within(world.theirs.id);
+        world.send("/api/iam/nav-trail", request.json(&step)).await.expect(201);
+        let before = world.dump(world.theirs).await;
+        let mut asked = 0;
+        for operation in operations() {
+            for &(ids, body, status, expected) in operation.foreign {
+                asked += 1;
+                let path = world.fill(&operation.path_of(ids)).await;
+                let mut request = world.request(operation.method, &path, operation.user(), Some(world.ours.id));
+                let body = world.fill(if body.is_empty() { operation.body } else { body }).await;
+                if !body.is_empty() {
+                    request = request.bytes("application/json", body);
+                }
+                let answer = world.send(operation.name, request).await.expect(status);
+                let expected = world.fill(expected).await;
+                match status {
+                    200 if expected == DENIED => assert_nothing_is_allowed(&answer),
+                    200 if expected.is_empty() => {}
+                    200 => {
+                        let expected: Value = serde_json::from_str(&expected).unwrap();
+                        assert_eq!(answer.data(), expected, "{}", operation.name);
+                    }
+                    _ => assert_eq!(answer.error().2, expected, "{}", operation.name),
+                }
+            }
+        }
+        assert!(asked > 20, "{asked}");
+        assert_eq!(world.dump(world.theirs).await, before);
+    }
+
+    /// Valid requests answer with their status and with the headers that go with it.
+    async fn every_operation_works(api: TestApi) {
+        let world = World::new(api).await;
+        for operation in operations() {
+            world.renew();
+            let id = format!("request-{}", operation.name.replace(' ', "-"));
+            let request = world.valid(operation, operation.user(), Some(world.ours.id)).await;
+            let answer = world.send(operation.name, request.header("x-request-id", &id)).await.expect(operation.status);
+            assert_eq!(answer.header("x-request-id"), Some(id.as_str()));
+            assert_eq!(answer.header("x-iam-version").is_some(), operation.is_stamped(), "{}", operation.name);
+            let may_be_kept = ["GET /api/iam/navigation", "GET /api/iam/permissions/current"].contains(&operation.name);
+            assert_eq!(answer.header("cache-control") != Some("no-store"), may_be_kept, "{}", operation.name);
+            if may_be_kept {
+                let request = world.valid(operation, operation.user(), Some(world.ours.id)).await;
+                let again = world.send(operation.name, request.header("if-none-match", "*")).await.expect(304);
+                for name in ["etag", "cache-control", "vary", "x-iam-version"] {
+                    assert_eq!(again.header(name), answer.header(name), "{name}");
+                }
+                assert!(again.body.is_empty());
+                // Who may not ask is told so, whatever he has kept.
+                let request = world.request("GET", operation.path, Who::Nobody, Some(world.ours.id));
+                world.send(operation.name, request.header("if-none-match", "*")).await.expect(401);
+            }
+        }
+    }
+
+    /// Where there is no route the answer is JSON too, and a wrong method is told the right ones.
+    async fn wrong_paths_and_methods_are_named(api: TestApi) {
+        let world = World::new(api).await;
+        let nowhere = [
+            "/", "/api", "/api/iam", "/api/iam/", "/api/iam/nope", "/api/iam/user-levels/", "/api/iam//navigation",
+            "/API/IAM/navigation", "/api/iam/user-levels/x/permissions", "/api/iam/user-levels/x/permissions/views/y",
+            "/api/iam/companies/x", "/health/", "/metrics", "/api/iam/%00", "/api/iam/navigation%2f",
+        ];
+        for path in nowhere {
+            for method in ["GET", "POST", "DELETE"] {
+                let answer = world.send(path, world.request(method, path, Who::Nobody, None)).await;
+                let expected = (404, "ERR_RESOURCE_001".to_owned(), "Route not found".to_owned());
+                assert_eq!(answer.error(), expected, "{method} {path}");
+            }
+        }
+        let mut methods: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for operation in documented() {
+            let (method, path) = operation.split_once(' ').unwrap();
+            methods.entry(path.to_owned()).or_default().push(method.to_owned());
+        }
+        for (path, mut allowed) in methods {
+            allowed.sort();
+            let path = path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/");
+            let all = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"];
+            for method in all.into_iter().filter(|method| !allowed.iter().any(|allowed| allowed == method)) {
+                let answer = world.send(&path, world.request(method, &path, Who::Nobody, None)).await;
+                let message = format!("Method {method} is not allowed here");
+                assert_eq!(answer.error(), (405, "ERR_RESOURCE_004".to_owned(), message), "{path}");
+                let mut told: Vec<_> = answer.header("allow").unwrap().split(", ").collect();
+                told.sort_unstable();
+                assert_eq!(told, allowed, "{method} {path}");
+            }
+        }
+    }
+}
+
+/// A decision, a menu or a list of permissions in which nothing is allowed.
+#[track_caller]
+fn assert_nothing_is_allowed(answer: &Answer) {
+    let data = answer.data();
+    let text = data.to_string();
+    assert!(!text.contains("true"), "{text}");
+    let is_denial = data["allowed"] == false || data == json!({ "menu": [], "entrypoint": null });
+    assert!(is_denial || data["views"].as_object().is_some_and(|views| !views.is_empty()), "{text}");
+}

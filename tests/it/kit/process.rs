@@ -1,0 +1,226 @@
+//! The binaries as processes, and the plainest possible HTTP client to talk to them.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A binary of the workspace, which `make test` and `make test-memory` build first.
+fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let binary = test.parent().unwrap().parent().unwrap().join(name);
+    assert!(binary.exists(), "{} is missing: run `cargo build --workspace --bins`", binary.display());
+    binary
+}
+
+/// A binary with nothing of our own environment but what programs need to run.
+fn command(name: &str, environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(binary(name));
+    #[expect(clippy::disallowed_methods, reason = "the test harness passes on where programs are")]
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env_clear().env("PATH", path).envs(environment.iter().copied()).stdin(Stdio::null());
+    command
+}
+
+/// Runs a binary to its end.
+pub fn run(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    command(name, environment).args(arguments).output().unwrap()
+}
+
+/// What a program wrote, both streams.
+pub fn text_of(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A server process on a free port; killed with this value.
+pub struct ServerProcess {
+    child: Child,
+    pub address: SocketAddr,
+    log: Arc<Mutex<String>>,
+}
+
+impl ServerProcess {
+    /// Starts `iam-http` and waits until it listens.
+    pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let ports = [("PORT", "0"), ("IAM__ADMIN__PORT", "0")];
+        let mut child = command("iam-http", &ports)
+            .envs(environment.iter().copied())
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        follow(child.stdout.take().unwrap(), &log);
+        follow(child.stderr.take().unwrap(), &log);
+        let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), log };
+        server.address = server.wait_for(|log| {
+            let (_, rest) = log.split_once("listening on http://")?;
+            rest.split_once(char::is_whitespace)?.0.parse().ok()
+        });
+        server
+    }
+
+    /// Everything that it wrote so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until the log has what is looked for.
+    pub fn wait_for<T>(&mut self, find: impl Fn(&str) -> Option<T>) -> T {
+        wait_until(|| {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the server ended with {status}: {}", self.log());
+            }
+            find(&self.log())
+        })
+    }
+
+    /// Waits until a line is in the log.
+    pub fn wait_for_line(&mut self, line: &str) {
+        self.wait_for(|log| log.contains(line).then_some(()));
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait_until(|| self.child.try_wait().unwrap())
+    }
+
+    /// Ends it as an orchestrator does.
+    pub fn stop(mut self) {
+        self.signal("TERM");
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+    }
+
+    /// Whether connections are accepted.
+    pub fn accepts(&self) -> bool {
+        TcpStream::connect(self.address).is_ok()
+    }
+
+    /// Sends a request and waits for the answer.
+    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> HttpAnswer {
+        let mut exchange = self.open(method, path, headers, body);
+        exchange.finish()
+    }
+
+    /// A `GET` without headers.
+    pub fn get(&self, path: &str) -> HttpAnswer {
+        self.request("GET", path, &[], None)
+    }
+
+    /// Sends a request; its answer can be awaited, or not.
+    pub fn open(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Exchange {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let mut exchange = self.begin(method, path, headers, body.len());
+        exchange.send(&body);
+        exchange
+    }
+
+    /// Sends the head of a request whose body follows later.
+    pub fn begin(&self, method: &str, path: &str, headers: &[(&str, &str)], length: usize) -> Exchange {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if length > 0 {
+            head.push_str(&format!("content-type: application/json\r\ncontent-length: {length}\r\n"));
+        }
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        Exchange { stream }
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn follow(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
+    let log = Arc::clone(log);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let mut log = log.lock().unwrap();
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+}
+
+/// Asks again and again until there is an answer.
+pub fn wait_until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    let until = std::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(std::time::Instant::now() < until, "waited too long");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A request under way. Dropped, it hangs up.
+pub struct Exchange {
+    stream: TcpStream,
+}
+
+impl Exchange {
+    /// Sends a part of the body.
+    pub fn send(&mut self, part: &str) {
+        self.stream.write_all(part.as_bytes()).unwrap();
+    }
+
+    /// Waits for the answer.
+    pub fn finish(&mut self) -> HttpAnswer {
+        let mut bytes = Vec::new();
+        self.stream.read_to_end(&mut bytes).unwrap();
+        HttpAnswer::parse(&bytes)
+    }
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub struct HttpAnswer {
+    pub status: u16,
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl HttpAnswer {
+    fn parse(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an HTTP answer");
+        let head = std::str::from_utf8(&bytes[..end]).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        Self { status, headers, body: bytes[end + 4..].to_vec() }
+    }
+
+    /// The body.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+    }
+}

@@ -1,0 +1,56 @@
+//! The command that makes the schema.
+
+use crate::kit::process::{run, text_of};
+
+#[test]
+fn without_a_url_it_says_what_is_missing() {
+    let output = run("migration", &[], &[]);
+    assert_ne!(output.status.code(), Some(0));
+    assert!(text_of(&output).contains("DATABASE_URL"), "{}", text_of(&output));
+}
+
+#[test]
+fn a_url_that_is_none_is_not_repeated() {
+    let output = run("migration", &["status"], &[("DATABASE_URL", "mysql://iam:hunter2@localhost/iam")]);
+    assert_ne!(output.status.code(), Some(0));
+    assert!(!text_of(&output).contains("hunter2"), "{}", text_of(&output));
+}
+
+mod postgres {
+    use super::*;
+    use crate::kit::database::{Content, TestDatabase};
+
+    #[actix_web::test]
+    async fn it_makes_seeds_takes_back_and_makes_again() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        let migration = |arguments: &[&str]| {
+            let output = run("migration", arguments, &[("DATABASE_URL", database.url())]);
+            assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text_of(&output));
+            text_of(&output)
+        };
+        assert!(migration(&["status"]).contains("pending"));
+        assert!(migration(&[]).contains("applied"));
+        assert!(migration(&["up"]).contains("nothing to do"));
+        assert!(migration(&["status"]).contains("applied"));
+        assert!(migration(&["seed"]).contains("14 views"));
+        assert!(migration(&["seed"]).contains("nothing to insert"));
+        migration(&["down"]);
+        assert!(migration(&["status"]).contains("pending"));
+        migration(&["fresh"]);
+        assert!(migration(&["status"]).contains("applied"));
+    }
+
+    #[actix_web::test]
+    async fn eight_at_once_on_an_empty_database_all_succeed() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        let url = database.url();
+        let outputs: Vec<_> = std::thread::scope(|scope| {
+            let runs: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| run("migration", &["up"], &[("DATABASE_URL", url)]))).collect();
+            runs.into_iter().map(|run| run.join().unwrap()).collect()
+        });
+        for output in outputs {
+            assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+        }
+    }
+}

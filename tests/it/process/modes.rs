@@ -1,0 +1,126 @@
+//! Which storage a process uses, and which settings keep it from starting.
+
+use crate::kit::process::{ServerProcess, run, text_of};
+
+const NOWHERE: &str = "postgres://iam:hunter2@127.0.0.1:1/iam";
+const LONG_SECRET: &str = "a perfectly private secret of the tests, long enough";
+
+/// Whatever is written, it is one line that says what is wrong, and never a secret.
+#[track_caller]
+fn assert_refuses(environment: &[(&str, &str)], says: &str) {
+    let output = run("iam-http", &[], environment);
+    let text = text_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains(says), "{says:?} is not in {text:?}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn without_a_database_url_it_runs_in_memory() {
+    let server = ServerProcess::start(&[], &[]);
+    assert!(server.log().contains("[IAM Database] Using in-memory storage"));
+    assert_eq!(server.get("/readyz").status, 200);
+    assert_eq!(server.get("/health/db").json(), serde_json::json!({ "healthy": true }));
+    server.stop();
+}
+
+#[test]
+fn an_empty_database_url_counts_as_not_set() {
+    let server = ServerProcess::start(&[], &[("DATABASE_URL", "")]);
+    assert!(server.log().contains("[IAM Database] Using in-memory storage"));
+}
+
+#[test]
+fn use_database_false_wins_over_a_url() {
+    let server = ServerProcess::start(&[], &[("DATABASE_URL", NOWHERE), ("USE_DATABASE", "false")]);
+    assert!(server.log().contains("[IAM Database] Using in-memory storage"));
+    assert_eq!(server.get("/readyz").status, 200);
+    assert!(!server.log().contains("hunter2"));
+}
+
+#[test]
+fn use_database_true_needs_a_url() {
+    assert_refuses(&[("USE_DATABASE", "true")], "DATABASE_URL");
+}
+
+#[test]
+fn another_word_for_use_database_is_refused() {
+    assert_refuses(&[("USE_DATABASE", "perhaps"), ("DATABASE_URL", NOWHERE)], "USE_DATABASE");
+}
+
+#[test]
+fn a_url_that_is_none_is_refused_without_repeating_it() {
+    assert_refuses(&[("DATABASE_URL", "mysql://iam:hunter2@localhost/iam")], "DATABASE_URL");
+    assert_refuses(&[("DATABASE_URL", "postgres://iam:hunter2@local host:x/iam")], "DATABASE_URL");
+}
+
+#[test]
+fn an_unknown_key_is_named() {
+    assert_refuses(&[("IAM__SERVER__PROT", "1")], "prot");
+    assert_refuses(&[("IAM__SERVRE__PORT", "1")], "servre");
+}
+
+#[test]
+fn production_wants_a_secret_worth_its_name() {
+    let production = ("IAM__SERVER__MODE", "production");
+    assert_refuses(&[production], "JWT_SECRET");
+    assert_refuses(&[production, ("JWT_SECRET", "short")], "JWT_SECRET");
+    assert_refuses(&[production, ("JWT_SECRET", "your-super-secret-jwt-key-change-in-production")], "JWT_SECRET");
+    let server = ServerProcess::start(&[], &[production, ("JWT_SECRET", LONG_SECRET)]);
+    assert!(!server.log().contains(LONG_SECRET));
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let server = ServerProcess::start(&[], &[]);
+    let port = server.address.port().to_string();
+    assert_refuses(&[("PORT", &port), ("IAM__ADMIN__PORT", "0")], &port);
+}
+
+mod postgres {
+    use super::*;
+    use crate::kit::database::{Content, TestDatabase};
+
+    #[actix_web::test]
+    async fn with_a_database_url_it_persists() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let mut server = ServerProcess::start(&[], &[("DATABASE_URL", database.url())]);
+        server.wait_for_line("[Database] PostgreSQL connection established");
+        let log = server.log();
+        let (persistence, established) = (
+            log.find("[IAM Database] Using PostgreSQL persistence").unwrap(),
+            log.find("[Database] PostgreSQL connection established").unwrap(),
+        );
+        assert!(persistence < established);
+        crate::kit::process::wait_until(|| (server.get("/readyz").status == 200).then_some(()));
+        assert_eq!(server.get("/health/db").status, 200);
+        server.stop();
+    }
+
+    #[actix_web::test]
+    async fn without_its_schema_it_is_not_ready_says_why_and_changes_nothing() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        let mut server = ServerProcess::start(&[], &[("DATABASE_URL", database.url())]);
+        server.wait_for_line("[Database] PostgreSQL connection established");
+        let answer = crate::kit::process::wait_until(|| {
+            let answer = server.get("/readyz");
+            String::from_utf8_lossy(&answer.body).contains("pending").then_some(answer)
+        });
+        assert_eq!(answer.status, 503);
+        assert_eq!(server.get("/livez").status, 200);
+        let connection = database.sea_orm().await;
+        assert_eq!(migration::pending(&connection).await.unwrap().len(), 1);
+        migration::up(&connection).await.unwrap();
+        crate::kit::process::wait_until(|| (server.get("/readyz").status == 200).then_some(()));
+    }
+
+    #[test]
+    fn without_its_database_it_lives_but_is_not_ready() {
+        let server = ServerProcess::start(&[], &[("DATABASE_URL", NOWHERE)]);
+        assert_eq!(server.get("/livez").status, 200);
+        assert_eq!(server.get("/readyz").status, 503);
+        assert_eq!(server.get("/health/db").json(), serde_json::json!({ "healthy": false }));
+        assert!(!server.log().contains("hunter2"), "{}", server.log());
+        server.stop();
+    }
+}

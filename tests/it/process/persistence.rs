@@ -1,0 +1,94 @@
+//! What a restart keeps, and what it forgets.
+
+use iam_domain::CompanyId;
+use iam_identity::TokenSigner;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use crate::kit::api::{new_company, new_user};
+use crate::kit::process::{ServerProcess, wait_until};
+
+const SECRET: &str = "a perfectly private secret of the tests, long enough";
+
+/// The header of a super admin, whose tokens the server of these tests believes.
+pub(super) fn super_admin() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let token = TokenSigner::hs256(&SecretString::from(SECRET)).sign(new_user(), true, now, 3600).unwrap();
+    format!("Bearer {token}")
+}
+
+/// Starts a server that believes these tokens.
+pub(super) fn start(environment: &[(&str, &str)]) -> ServerProcess {
+    let mut all = vec![("JWT_SECRET", SECRET)];
+    all.extend_from_slice(environment);
+    let server = ServerProcess::start(&[], &all);
+    wait_until(|| (server.get("/readyz").status == 200).then_some(()));
+    server
+}
+
+fn level_names(server: &ServerProcess, company: CompanyId) -> Vec<String> {
+    let (token, company) = (super_admin(), company.to_string());
+    let headers = [("authorization", token.as_str()), ("x-company-id", company.as_str())];
+    let answer = server.request("GET", "/api/iam/user-levels", &headers, None).json();
+    let levels = answer["data"]["userLevels"].as_array().unwrap();
+    levels.iter().map(|level| level["name"].as_str().unwrap().to_owned()).collect()
+}
+
+fn audit(server: &ServerProcess, company: CompanyId) -> Value {
+    let (token, company) = (super_admin(), company.to_string());
+    let headers = [("authorization", token.as_str()), ("x-company-id", company.as_str())];
+    server.request("GET", "/api/iam/audit-logs", &headers, None).json()["data"]["logs"].take()
+}
+
+fn create_level(server: &ServerProcess, company: CompanyId, name: &str) {
+    let (token, company) = (super_admin(), company.to_string());
+    let headers = [("authorization", token.as_str()), ("x-company-id", company.as_str())];
+    let answer = server.request("POST", "/api/iam/user-levels", &headers, Some(&json!({ "name": name })));
+    assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+}
+
+#[test]
+fn in_memory_a_restart_starts_afresh() {
+    let company = new_company();
+    let server = start(&[]);
+    create_level(&server, company, "Auditors");
+    assert_eq!(level_names(&server, company), ["Auditors"]);
+    server.stop();
+    let server = start(&[]);
+    assert!(level_names(&server, company).is_empty());
+}
+
+mod postgres {
+    use super::*;
+    use crate::kit::database::{Content, TestDatabase};
+
+    #[actix_web::test]
+    async fn a_restart_keeps_every_change_and_its_audit_record() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let environment = [("DATABASE_URL", database.url())];
+        let company = new_company();
+        let server = start(&environment);
+        create_level(&server, company, "Auditors");
+        create_level(&server, company, "Bookkeepers");
+        let before = audit(&server, company);
+        assert_eq!(before.as_array().unwrap().len(), 2);
+        server.stop();
+        let server = start(&environment);
+        assert_eq!(level_names(&server, company), ["Auditors", "Bookkeepers"]);
+        assert_eq!(audit(&server, company), before);
+    }
+
+    #[actix_web::test]
+    async fn without_the_database_for_a_while_memory_mode_works_and_the_data_is_there_afterwards() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let company = new_company();
+        let server = start(&[("DATABASE_URL", database.url())]);
+        create_level(&server, company, "Auditors");
+        server.stop();
+        let rolled_back = start(&[("DATABASE_URL", database.url()), ("USE_DATABASE", "false")]);
+        assert!(level_names(&rolled_back, company).is_empty());
+        rolled_back.stop();
+        let server = start(&[("DATABASE_URL", database.url())]);
+        assert_eq!(level_names(&server, company), ["Auditors"]);
+    }
+}

@@ -1,0 +1,102 @@
+//! How a process ends: not ready at once, listening for a while, finishing what runs.
+
+use serde_json::json;
+
+use super::persistence::{start, super_admin};
+use crate::kit::api::new_company;
+use crate::kit::process::wait_until;
+
+#[test]
+fn either_signal_ends_it_with_exit_code_0() {
+    for signal in ["TERM", "INT"] {
+        let mut server = start(&[]);
+        server.signal(signal);
+        assert_eq!(server.wait().code(), Some(0), "{signal}: {}", server.log());
+    }
+}
+
+#[test]
+fn while_it_drains_it_is_not_ready_but_answers() {
+    let mut server = start(&[("IAM__SERVER__DRAIN_DELAY", "3s")]);
+    server.signal("TERM");
+    let answer = wait_until(|| Some(server.get("/readyz")).filter(|answer| answer.status == 503));
+    assert!(String::from_utf8_lossy(&answer.body).contains("draining"), "{answer:?}");
+    assert_eq!(server.get("/health").status, 200);
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(!server.accepts());
+}
+
+#[test]
+fn a_request_that_runs_is_finished() {
+    let mut server = start(&[]);
+    let (token, company) = (super_admin(), new_company().to_string());
+    let headers = [("authorization", token.as_str()), ("x-company-id", company.as_str())];
+    let body = json!({ "name": "Auditors" }).to_string();
+    let (first, second) = body.split_at(5);
+    let mut exchange = server.begin("POST", "/api/iam/user-levels", &headers, body.len());
+    exchange.send(first);
+    // The request has reached the service when its connection is not idle any more; a served one shows that it accepts.
+    assert_eq!(server.get("/livez").status, 200);
+    server.signal("TERM");
+    wait_until(|| (!server.accepts()).then_some(()));
+    exchange.send(second);
+    assert_eq!(exchange.finish().status, 201);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+mod postgres {
+    use sea_orm::sqlx::{Connection, Executor, Row};
+
+    use super::*;
+    use crate::kit::database::{Content, TestDatabase, run};
+
+    /// The number of sessions that wait for a lock in this database.
+    async fn waiting(connection: &mut sea_orm::sqlx::PgConnection) -> i64 {
+        let query =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        connection.fetch_one(query).await.unwrap().get(0)
+    }
+
+    #[actix_web::test]
+    async fn a_write_goes_on_to_its_end_though_its_client_hung_up_and_the_process_is_told_to_end() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let mut server = start(&[
+            ("DATABASE_URL", database.url()),
+            ("IAM__DATABASE__LOCK_TIMEOUT", "30s"),
+            ("IAM__DATABASE__STATEMENT_TIMEOUT", "60s"),
+            ("IAM__DATABASE__MAX_CONNECTIONS", "1"),
+            ("IAM__SERVER__WORKERS", "1"),
+            ("IAM__SERVER__REQUEST_TIMEOUT", "300ms"),
+        ]);
+        let company = new_company();
+        let (token, company_id) = (super_admin(), company.to_string());
+        let headers = [("authorization", token.as_str()), ("x-company-id", company_id.as_str())];
+
+        // The one connection is opened anew, for a request: by a worker, which ends before the process does.
+        let mut observer = database.connect().await;
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        run(&mut observer, end.to_owned()).await.unwrap();
+        wait_until(|| (server.request("GET", "/api/iam/user-levels", &headers, None).status == 200).then_some(()));
+
+        // Somebody holds the catalog, so that the write has to wait.
+        let mut holder = database.connect().await;
+        run(&mut holder, "BEGIN".to_owned()).await.unwrap();
+        let lock = "SELECT 1 FROM company_states WHERE company_id = '00000000-0000-0000-0000-000000000000' FOR UPDATE";
+        run(&mut holder, lock.to_owned()).await.unwrap();
+        let exchange = server.open("POST", "/api/iam/user-levels", &headers, Some(&json!({ "name": "Auditors" })));
+        while waiting(&mut observer).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(exchange);
+        server.signal("TERM");
+        wait_until(|| (!server.accepts()).then_some(()));
+        run(&mut holder, "COMMIT".to_owned()).await.unwrap();
+        holder.close().await.unwrap();
+
+        assert_eq!(server.wait().code(), Some(0), "{}", server.log());
+        let count = format!("SELECT count(*) FROM user_levels WHERE company_id = '{company_id}'");
+        let stored: i64 = observer.fetch_one(sea_orm::sqlx::AssertSqlSafe(count)).await.unwrap().get(0);
+        assert_eq!(stored, 1);
+    }
+}

@@ -1,0 +1,435 @@
+//! The schema and the seed data, as `migration` makes them.
+
+mod postgres {
+    use std::collections::BTreeMap;
+
+    use futures_util::future::join_all;
+    use migration::{MigrationError, Migrator, SeedReport, TABLES, VIEWS};
+    use sea_orm::ConnectionTrait;
+    use sea_orm::sqlx::{AssertSqlSafe, PgConnection, query_scalar};
+    use sea_orm_migration::prelude::{DbErr, MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
+
+    use crate::kit::database::{Content, TestDatabase, run};
+
+    /// The migrations that there are.
+    const MIGRATIONS: [&str; 1] = ["m20261122_000001_create_iam_schema"];
+
+    async fn texts(connection: &mut PgConnection, sql: impl Into<String>) -> Vec<String> {
+        query_scalar(AssertSqlSafe(sql.into())).fetch_all(connection).await.unwrap()
+    }
+
+    async fn number(connection: &mut PgConnection, sql: &str) -> i64 {
+        query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(connection).await.unwrap()
+    }
+
+    /// Everything that is in the database's schema, a line each.
+    const SCHEMA: &str = r#"
+        WITH relation AS (
+            SELECT oid, relname::text AS name, relkind FROM pg_class
+            WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')
+        ),
+        line AS (
+            SELECT name, 0 AS part, 0 AS place, CASE relkind WHEN 'v' THEN 'view ' ELSE 'table ' END || name AS line
+            FROM relation
+            UNION ALL
+            SELECT name, 1, a.attnum, '  ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+                || CASE WHEN c.collname <> 'default' THEN ' collate ' || c.collname ELSE '' END
+                || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
+                || coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), '')
+            FROM relation JOIN pg_attribute AS a ON a.attrelid = relation.oid AND a.attnum > 0 AND NOT a.attisdropped
+            LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+            LEFT JOIN pg_collation AS c ON c.oid = a.attcollation
+            UNION ALL
+            -- Since version 18 what is not null is a constraint as well.
+            SELECT name, 2, 0, '  constraint ' || conname || ' ' || pg_get_constraintdef(c.oid)
+            FROM relation JOIN pg_constraint AS c ON c.conrelid = relation.oid AND c.contype <> 'n'
+            UNION ALL
+            SELECT name, 3, 0, '  index ' || i.relname || ' '
+                || regexp_replace(pg_get_indexdef(i.oid), '^CREATE (UNIQUE )?INDEX \S+ ON public\.\S+ USING ', '\1')
+            FROM relation JOIN pg_index AS x ON x.indrelid = relation.oid JOIN pg_class AS i ON i.oid = x.indexrelid
+        )
+        SELECT line FROM line ORDER BY name COLLATE "C", part, place, line COLLATE "C""#;
+
+    async fn schema(database: &TestDatabase) -> Vec<String> {
+        texts(&mut database.connect().await, SCHEMA).await
+    }
+
+    /// The names of the tables and views.
+    async fn relations(database: &TestDatabase) -> Vec<String> {
+        let names = "SELECT relname::text COLLATE \"C\" FROM pg_class
+            WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v') ORDER BY 1";
+        texts(&mut database.connect().await, names).await
+    }
+
+    /// What is in each table.
+    async fn content(database: &TestDatabase) -> BTreeMap<&'static str, String> {
+        let mut connection = database.connect().await;
+        let mut content = BTreeMap::new();
+        for table in TABLES.into_iter().chain(["seaql_migrations"]) {
+            let sql = format!(
+                "SELECT count(*) || ' rows: ' || coalesce(md5(string_agg(row::text, '' ORDER BY row::text)), '')
+                FROM {table} AS row"
+            );
+            content.insert(table, texts(&mut connection, sql).await.remove(0));
+        }
+        content
+    }
+
+    /// Eight programs that do the same at once, with connections of their own.
+    async fn eight_at_once<T, F: Future<Output = T>>(
+        database: &TestDatabase,
+        work: impl Fn(sea_orm::DatabaseConnection) -> F,
+    ) -> Vec<T> {
+        let connections = join_all((0..8).map(|_| database.sea_orm())).await;
+        join_all(connections.into_iter().map(work)).await
+    }
+
+    // --- The schema ---
+
+    #[tokio::test]
+    async fn the_schema_is_what_it_was() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let lines = schema(&database).await;
+        insta::assert_snapshot!("schema", lines.join("\n"));
+        let indexes = lines.iter().filter(|line| line.starts_with("  index ")).count();
+        assert!(indexes >= 30, "{indexes} indexes");
+    }
+
+    #[tokio::test]
+    async fn every_foreign_key_has_an_index_and_no_index_repeats_another() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let mut connection = database.connect().await;
+        let without_index = "
+            SELECT conname::text FROM pg_constraint AS key WHERE contype = 'f' AND NOT EXISTS (
+                SELECT FROM pg_index AS i WHERE i.indrelid = key.conrelid AND i.indpred IS NULL
+                    AND (string_to_array(i.indkey::text, ' ')::smallint[])[:cardinality(key.conkey)] @> key.conkey
+            )";
+        assert_eq!(texts(&mut connection, without_index).await, Vec::<String>::new());
+        let repeating = "
+            SELECT one.indexrelid::regclass::text FROM pg_index AS one
+            JOIN pg_index AS other ON other.indrelid = one.indrelid AND other.indexrelid <> one.indexrelid
+            JOIN pg_class AS owner ON owner.oid = one.indrelid AND owner.relnamespace = 'public'::regnamespace
+            WHERE NOT one.indisunique AND other.indkey::text || ' ' LIKE one.indkey::text || ' %'";
+        assert_eq!(texts(&mut connection, repeating).await, Vec::<String>::new());
+    }
+
+    /// Runs SQL that must be refused, and answers by which constraint.
+    async fn refused(connection: &mut PgConnection, sql: &str) -> String {
+        let error = run(connection, sql.to_owned()).await.expect_err(sql);
+        error.as_database_error().unwrap().constraint().unwrap_or_else(|| panic!("{error}")).to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_row_that_mixes_two_tenants_is_refused() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let mut connection = database.connect().await;
+        let one = "'00000000-0000-0000-0000-000000000001'::uuid";
+        let other = "'00000000-0000-0000-0000-000000000002'::uuid";
+        run(
+            &mut connection,
+            format!("INSERT INTO user_levels (id, company_id, name) VALUES ({one}, {one}, 'One'), ({other}, {other}, 'Other')"),
+        )
+        .await
+        .unwrap();
+        let rows = |level: &str| {
+            [
+                (
+                    "ulvp_company_id_user_level_id_fkey",
+                    format!(
+                        "INSERT INTO user_level_view_permissions (id, company_id, user_level_id, view_id, state)
+                        SELECT gen_random_uuid(), {one}, {level}, id, 'allow' FROM views WHERE url = '/home'"
+                    ),
+                ),
+                (
+                    "ulfp_company_id_user_level_id_fkey",
+                    format!(
+                        "INSERT INTO user_level_feature_permissions
+                            (id, company_id, user_level_id, feature_id, action, value, scope)
+                        SELECT gen_random_uuid(), {one}, {level}, id, 'Read', true, 'any'
+                        FROM features WHERE key = 'general.read'"
+                    ),
+                ),
+                (
+                    "user_user_levels_company_id_user_level_id_fkey",
+                    format!(
+                        "INSERT INTO user_user_levels (user_id, user_level_id, company_id) VALUES ({one}, {level}, {one})"
+                    ),
+                ),
+            ]
+        };
+        for (constraint, sql) in rows(other) {
+            assert_eq!(refused(&mut connection, &sql).await, constraint);
+        }
+        for (constraint, sql) in rows(one) {
+            run(&mut connection, sql).await.unwrap();
+            // What is there cannot move either.
+            let table = match constraint {
+                "ulvp_company_id_user_level_id_fkey" => "user_level_view_permissions",
+                "ulfp_company_id_user_level_id_fkey" => "user_level_feature_permissions",
+                _ => "user_user_levels",
+            };
+            for column in ["company_id", "user_level_id"] {
+                assert_eq!(
+                    refused(&mut connection, &format!("UPDATE {table} SET {column} = {other}")).await,
+                    constraint
+                );
+            }
+        }
+        // Nor can a level that somebody holds leave its company, or go.
+        for sql in [format!("UPDATE user_levels SET company_id = {other}"), "DELETE FROM user_levels".to_owned()] {
+            let constraint = refused(&mut connection, &sql).await;
+            assert!(constraint.ends_with("_company_id_user_level_id_fkey"), "{constraint}");
+        }
+    }
+
+    #[tokio::test]
+    async fn other_programs_see_only_effective_rows_that_are_current() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let mut connection = database.connect().await;
+        // The company is at version 7, the catalog at the version that the seed gave it.
+        run(
+            &mut connection,
+            "CREATE TEMP TABLE catalog AS SELECT version FROM company_states WHERE company_id = '00000000-0000-0000-0000-000000000000';
+            INSERT INTO company_states (company_id, version) VALUES (md5('company')::uuid, 7);
+            CREATE TEMP TABLE row AS SELECT * FROM (VALUES
+                ('current', 'company', 0, 7, '1 minute'),
+                ('expired', 'company', 0, 7, '-1 second'),
+                ('of an older company', 'company', 0, 6, '1 minute'),
+                ('of a later company', 'company', 0, 8, '1 minute'),
+                ('of an older catalog', 'company', -1, 7, '1 minute'),
+                ('of a company without changes', 'other', 0, 0, '1 minute')
+            ) AS row (user_name, company, catalog_offset, company_version, expires_in);
+            INSERT INTO effective_view_permissions
+                    (company_id, user_id, view_id, has_access, expires_at, company_version, catalog_version)
+                SELECT md5(company)::uuid, md5(user_name)::uuid, views.id, true, now() + expires_in::interval,
+                    company_version, catalog.version + catalog_offset
+                FROM row, catalog, views WHERE url = '/home';
+            INSERT INTO effective_feature_permissions (company_id, user_id, feature_id, action, allowed, scope, expires_at,
+                    company_version, catalog_version)
+                SELECT md5(company)::uuid, md5(user_name)::uuid, features.id, 'Read', true, 'any',
+                    now() + expires_in::interval, company_version, catalog.version + catalog_offset
+                FROM row, catalog, features WHERE key = 'general.read'"
+                .to_owned(),
+        )
+        .await
+        .unwrap();
+        for view in VIEWS {
+            let table = view.strip_prefix("current_").unwrap();
+            let seen =
+                |from: &str| format!("SELECT user_name FROM row JOIN {from} AS e ON e.user_id = md5(user_name)::uuid");
+            assert_eq!(texts(&mut connection, seen(table)).await.len(), 6, "{table}");
+            assert_eq!(texts(&mut connection, seen(view)).await, ["current"], "{view}");
+        }
+    }
+
+    // --- Migrating ---
+
+    #[tokio::test]
+    async fn eight_migrators_at_once_all_succeed() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        let outcomes = eight_at_once(&database, |db| async move { migration::up(&db).await.unwrap() }).await;
+        let (worked, waited): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|applied| !applied.is_empty());
+        assert_eq!((worked, waited.len()), (vec![MIGRATIONS.map(str::to_owned).to_vec()], 7));
+        let alone = TestDatabase::new(Content::Schema).await;
+        assert_eq!(schema(&database).await, schema(&alone).await);
+    }
+
+    #[tokio::test]
+    async fn migrating_twice_changes_nothing() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        let db = database.sea_orm().await;
+        assert_eq!(migration::up(&db).await.unwrap(), MIGRATIONS);
+        let before = (schema(&database).await, content(&database).await);
+        assert_eq!(migration::up(&db).await.unwrap(), Vec::<String>::new());
+        assert_eq!((schema(&database).await, content(&database).await), before);
+    }
+
+    /// The real migrations, and one that fails when it has begun.
+    struct Failing;
+
+    struct Broken;
+
+    impl MigratorTrait for Failing {
+        fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+            Migrator::migrations().into_iter().chain([Box::new(Broken) as Box<dyn MigrationTrait>]).collect()
+        }
+    }
+
+    impl MigrationName for Broken {
+        fn name(&self) -> &'static str {
+            "m99990101_000001_broken"
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl MigrationTrait for Broken {
+        async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+            let sql = "CREATE TABLE halfway (id uuid); ALTER TABLE views ADD COLUMN halfway uuid; SELECT 1 / 0";
+            manager.get_connection().execute_unprepared(sql).await.map(drop)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failing_migration_leaves_nothing_behind() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        let db = database.sea_orm().await;
+        let error = migration::up_with::<Failing>(&db).await.unwrap_err();
+        assert!(matches!(error, MigrationError::Database(_)), "{error}");
+        // Not even the migration before it.
+        assert_eq!(relations(&database).await, Vec::<String>::new());
+
+        migration::up(&db).await.unwrap();
+        let before = (schema(&database).await, content(&database).await);
+        migration::up_with::<Failing>(&db).await.unwrap_err();
+        assert_eq!((schema(&database).await, content(&database).await), before);
+        assert_eq!(migration::up(&db).await.unwrap(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn what_goes_down_comes_up_again() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        let db = database.sea_orm().await;
+        migration::up(&db).await.unwrap();
+        let before = schema(&database).await;
+        assert_eq!(migration::down(&db, 1).await.unwrap(), MIGRATIONS);
+        assert_eq!(relations(&database).await, ["seaql_migrations"]);
+        assert_eq!(migration::down(&db, 1).await.unwrap(), Vec::<String>::new());
+        assert_eq!(migration::up(&db).await.unwrap(), MIGRATIONS);
+        assert_eq!(schema(&database).await, before);
+    }
+
+    #[tokio::test]
+    async fn fresh_begins_anew_and_keeps_what_is_not_ours() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let (db, mut connection) = (database.sea_orm().await, database.connect().await);
+        let before = schema(&database).await;
+        run(&mut connection, "CREATE TABLE theirs AS SELECT id, name FROM views".to_owned()).await.unwrap();
+        assert_eq!(migration::fresh(&db).await.unwrap(), MIGRATIONS);
+        assert_eq!(number(&mut connection, "SELECT count(*) FROM theirs").await, 14);
+        assert_eq!(number(&mut connection, "SELECT count(*) FROM views").await, 0);
+        run(&mut connection, "DROP TABLE theirs".to_owned()).await.unwrap();
+        assert_eq!(schema(&database).await, before);
+    }
+
+    #[tokio::test]
+    async fn fresh_and_down_refuse_to_break_what_is_not_ours() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let (db, mut connection) = (database.sea_orm().await, database.connect().await);
+        run(&mut connection, "CREATE VIEW theirs AS SELECT id, name FROM views".to_owned()).await.unwrap();
+        let before = (schema(&database).await, content(&database).await);
+        let outcomes = [migration::fresh(&db).await, migration::down(&db, 1).await];
+        for outcome in outcomes {
+            assert!(matches!(outcome, Err(MigrationError::Database(_))), "{outcome:?}");
+        }
+        assert_eq!((schema(&database).await, content(&database).await), before);
+    }
+
+    #[tokio::test]
+    async fn an_empty_database_has_everything_pending() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        let db = database.sea_orm().await;
+        assert_eq!(migration::pending(&db).await.unwrap(), MIGRATIONS);
+        let status = migration::status(&db).await.unwrap();
+        assert_eq!(
+            status.iter().map(|one| (one.name.as_str(), one.applied)).collect::<Vec<_>>(),
+            [(MIGRATIONS[0], false)]
+        );
+        let error = migration::seed(&db).await.unwrap_err();
+        assert!(matches!(error, MigrationError::Behind { pending } if pending == MIGRATIONS));
+        // To ask is not to create.
+        assert_eq!(relations(&database).await, Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn a_migrated_database_has_nothing_pending() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let db = database.sea_orm().await;
+        assert_eq!(migration::pending(&db).await.unwrap(), Vec::<String>::new());
+        let status = migration::status(&db).await.unwrap();
+        assert_eq!(
+            status.iter().map(|one| (one.name.as_str(), one.applied)).collect::<Vec<_>>(),
+            [(MIGRATIONS[0], true)]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_ahead_is_left_alone() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let (db, mut connection) = (database.sea_orm().await, database.connect().await);
+        let later = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m99990101_000001_later', 0)";
+        run(&mut connection, later.to_owned()).await.unwrap();
+        let before = (schema(&database).await, content(&database).await);
+        let outcomes = [
+            migration::pending(&db).await.err(),
+            migration::status(&db).await.err(),
+            migration::up(&db).await.err(),
+            migration::down(&db, 1).await.err(),
+            migration::fresh(&db).await.err(),
+            migration::seed(&db).await.err(),
+        ];
+        for outcome in outcomes {
+            let Some(MigrationError::Ahead { unknown, pending }) = outcome else { panic!("{outcome:?}") };
+            assert_eq!((unknown, pending), (vec!["m99990101_000001_later".to_owned()], Vec::new()));
+        }
+        assert_eq!((schema(&database).await, content(&database).await), before);
+    }
+
+    // --- The seed ---
+
+    /// What a first seed inserts.
+    const SEEDED: SeedReport = SeedReport {
+        views: 14,
+        modules: 4,
+        features: 19,
+        feature_views: 16,
+        module_views: 14,
+        module_features: 4,
+        menu_items: 6,
+        sub_menu_items: 6,
+    };
+
+    #[tokio::test]
+    async fn seeding_twice_changes_nothing() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let db = database.sea_orm().await;
+        assert_eq!(migration::seed(&db).await.unwrap(), SEEDED);
+        let before = content(&database).await;
+        assert!(before["views"].starts_with("14 rows: "), "{before:?}");
+        assert_eq!(migration::seed(&db).await.unwrap(), SeedReport::default());
+        assert_eq!(content(&database).await, before);
+    }
+
+    #[tokio::test]
+    async fn eight_seeds_at_once_are_one() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let mut reports = eight_at_once(&database, |db| async move { migration::seed(&db).await.unwrap() }).await;
+        reports.retain(|report| !report.is_empty());
+        assert_eq!(reports, [SEEDED]);
+        let mut connection = database.connect().await;
+        let versions = "SELECT version FROM company_states WHERE company_id = '00000000-0000-0000-0000-000000000000'";
+        assert_eq!(number(&mut connection, versions).await, 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_away_or_edited_does_not_come_back() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let (db, mut connection) = (database.sea_orm().await, database.connect().await);
+        run(
+            &mut connection,
+            "DELETE FROM feature2views WHERE view_id = (SELECT id FROM views WHERE url = '/users');
+            DELETE FROM module2views WHERE view_id = (SELECT id FROM views WHERE url = '/home');
+            DELETE FROM module2features;
+            DELETE FROM sub_menu_items WHERE label = 'Risks';
+            DELETE FROM menu_items WHERE label = 'Users';
+            UPDATE views SET name = 'Ours', url = '/ours' WHERE url = '/dashboard';
+            UPDATE features SET name = 'Ours', enabled = false WHERE key = 'general.read';
+            UPDATE modules SET code = 'ours' WHERE code = 'audit'"
+                .to_owned(),
+        )
+        .await
+        .unwrap();
+        let before = content(&database).await;
+        assert_eq!(migration::seed(&db).await.unwrap(), SeedReport::default());
+        assert_eq!(content(&database).await, before);
+    }
+}

@@ -1,0 +1,219 @@
+//! No statement reads a whole table of the tenants': PostgreSQL's own plans for every text that the contract suite makes
+//! the adapter send, on a database with 100,000 permissions of 1,000 companies.
+
+mod postgres {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
+
+    use iam_storage::Storage;
+    use iam_storage_postgres::PostgresStorage;
+    use sea_orm::sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
+    use serde_json::Value;
+
+    use crate::kit::database::{Content, TestDatabase, run};
+    use crate::kit::proxy::Proxy;
+
+    /// What grows with the number of companies, users or changes.
+    const TENANT_TABLES: [&str; 12] = [
+        "company2modules",
+        "company_states",
+        "effective_feature_permissions",
+        "effective_view_permissions",
+        "iam_audit_logs",
+        "menu_items",
+        "nav_trail",
+        "sub_menu_items",
+        "user_level_feature_permissions",
+        "user_level_view_permissions",
+        "user_levels",
+        "user_user_levels",
+    ];
+
+    /// 1,000 companies with five levels of ten views and ten features each: 100,000 permissions. And what belongs to them,
+    /// in a catalog of a few hundred parts.
+    const LOAD: &str = "
+        CREATE TEMP TABLE company AS SELECT c AS n, md5('company' || c)::uuid AS id FROM generate_series(1, 1000) c;
+        INSERT INTO company_states (company_id, version) SELECT id, 1 FROM company;
+
+        INSERT INTO views (id, name, url)
+            SELECT md5('view' || n)::uuid, 'View', '/loaded/' || n FROM generate_series(1, 186) n;
+        INSERT INTO features (id, key, name)
+            SELECT md5('feature' || n)::uuid, 'loaded.' || n, 'Feature' FROM generate_series(1, 181) n;
+        INSERT INTO modules (id, code, name)
+            SELECT md5('module' || n)::uuid, 'loaded-' || n, 'Module' FROM generate_series(1, 36) n;
+        CREATE TEMP TABLE view AS SELECT row_number() OVER (ORDER BY id) - 1 AS n, id FROM views;
+        CREATE TEMP TABLE feature AS SELECT row_number() OVER (ORDER BY id) - 1 AS n, id FROM features;
+        CREATE TEMP TABLE module AS SELECT row_number() OVER (ORDER BY id) - 1 AS n, id FROM modules;
+        INSERT INTO module2views (module_id, view_id)
+            SELECT module.id, view.id FROM view JOIN module ON module.n = view.n % 40 ON CONFLICT DO NOTHING;
+        INSERT INTO module2features (module_id, feature_id)
+            SELECT module.id, feature.id FROM feature JOIN module ON module.n = feature.n % 40 ON CONFLICT DO NOTHING;
+        INSERT INTO feature2views (feature_id, view_id)
+            SELECT feature.id, view.id FROM feature JOIN view ON view.n = feature.n ON CONFLICT DO NOTHING;
+
+        INSERT INTO company2modules (company_id, module_id)
+            SELECT company.id, module.id FROM company, generate_series(0, 3) k
+            JOIN module ON true WHERE module.n = (company.n + 11 * k) % 40;
+        INSERT INTO user_levels (id, company_id, name)
+            SELECT md5('level' || company.n || '/' || l)::uuid, company.id, 'Level ' || l
+            FROM company, generate_series(1, 5) l;
+        CREATE TEMP TABLE level AS
+            SELECT row_number() OVER (ORDER BY id) AS n, id, company_id FROM user_levels;
+        INSERT INTO user_level_view_permissions (id, company_id, user_level_id, view_id, state)
+            SELECT gen_random_uuid(), level.company_id, level.id, view.id, 'allow'
+            FROM level, generate_series(0, 9) k JOIN view ON true WHERE view.n = (level.n + 19 * k) % 200;
+        INSERT INTO user_level_feature_permissions (id, company_id, user_level_id, feature_id, action, value, scope)
+            SELECT gen_random_uuid(), level.company_id, level.id, feature.id, 'Read', true, 'company'
+            FROM level, generate_series(0, 9) k JOIN feature ON true WHERE feature.n = (level.n + 19 * k) % 200;
+        INSERT INTO user_user_levels (user_id, user_level_id, company_id)
+            SELECT md5('user' || company.n || '/' || u)::uuid, md5('level' || company.n || '/' || 1 + (u + k) % 5)::uuid,
+                company.id
+            FROM company, generate_series(1, 15) u, generate_series(1, 2) k;
+
+        INSERT INTO menu_items (id, company_id, label, view_id, feature_id)
+            SELECT md5('item' || company.n || '/' || i)::uuid, company.id, 'Item ' || i, view.id, feature.id
+            FROM company, generate_series(1, 5) i
+            JOIN view ON true JOIN feature ON feature.n = view.n WHERE view.n = (company.n + 31 * i) % 200;
+        INSERT INTO sub_menu_items (id, menu_item_id, label, view_id, feature_id)
+            SELECT gen_random_uuid(), id, 'Item ' || n, view_id, feature_id
+            FROM menu_items, generate_series(1, 2) n WHERE company_id IS NOT NULL;
+        INSERT INTO nav_trail (id, user_id, company_id, session_id, url, label, depth, view_id, created_at)
+            SELECT gen_random_uuid(), md5('user' || company.n || '/' || u)::uuid, company.id, 'session ' || s % 2,
+                '/' || s, 'Step', s, view.id, now() - s * interval '1 minute'
+            FROM company, generate_series(1, 10) u, generate_series(1, 6) s
+            JOIN view ON view.n = s;
+        INSERT INTO effective_view_permissions
+                (company_id, user_id, view_id, has_access, expires_at, company_version, catalog_version)
+            SELECT company.id, md5('user' || company.n || '/' || u)::uuid, view.id, true,
+                now() + (company.n - 100) * interval '1 minute', 1, 0
+            FROM company, generate_series(1, 5) u, view WHERE view.n % 20 = company.n % 20;
+        INSERT INTO effective_feature_permissions
+                (company_id, user_id, feature_id, action, allowed, scope, expires_at, company_version, catalog_version)
+            SELECT company.id, md5('user' || company.n || '/' || u)::uuid, feature.id, 'Read', true, 'any',
+                now() + (company.n - 100) * interval '1 minute', 1, 0
+            FROM company, generate_series(1, 5) u, feature WHERE feature.n % 20 = company.n % 20;
+        INSERT INTO iam_audit_logs (id, company_id, user_id, actor_kind, action, entity_type, entity_id, \"timestamp\")
+            SELECT gen_random_uuid(), company.id, md5('user' || company.n || '/' || r % 10)::uuid, 'user',
+                'test.done_' || r % 20, 'user-level', md5('level' || company.n || '/' || r % 5)::uuid,
+                now() - r * interval '1 hour'
+            FROM company, generate_series(1, 50) r;
+        INSERT INTO iam_audit_logs (id, user_id, actor_kind, action, entity_type, entity_id, \"timestamp\")
+            SELECT gen_random_uuid(), md5('admin' || r % 5)::uuid, 'user', 'view.updated', 'view', view.id,
+                now() - r * interval '1 hour'
+            FROM generate_series(1, 1000) r JOIN view ON view.n = r % 200;
+        ANALYZE;";
+
+    async fn number(connection: &mut PgConnection, sql: &str) -> i64 {
+        connection.fetch_one(AssertSqlSafe(sql.to_owned())).await.unwrap().get(0)
+    }
+
+    /// The texts that the adapter sends while it passes the contract suite.
+    async fn texts_of_the_suite() -> BTreeSet<String> {
+        let database = TestDatabase::new(Content::Schema).await;
+        let proxy = Proxy::to(&database).await;
+        let storage = PostgresStorage::connect(&TestDatabase::options_for(proxy.url())).unwrap();
+        let storage: Arc<dyn Storage> = Arc::new(storage);
+        for (_, case) in iam_storage::contract::cases() {
+            case(Arc::clone(&storage)).await;
+        }
+        let planned = ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"];
+        let begins = |text: &String| planned.iter().any(|word| text.trim_start().starts_with(word));
+        proxy.texts().into_iter().filter(begins).collect()
+    }
+
+    /// The plan that serves a text whatever its parameters are.
+    async fn plan(connection: &mut PgConnection, text: &str) -> Value {
+        run(connection, format!("PREPARE planned AS {text}")).await.unwrap_or_else(|error| panic!("{error}: {text}"));
+        let count = "SELECT cardinality(parameter_types)::bigint FROM pg_prepared_statements WHERE name = 'planned'";
+        let nulls = vec!["NULL"; usize::try_from(number(connection, count).await).unwrap()];
+        let values = if nulls.is_empty() { String::new() } else { format!("({})", nulls.join(", ")) };
+        let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE planned{values}");
+        let plan = connection.fetch_one(AssertSqlSafe(explain)).await.unwrap().get(0);
+        run(connection, "DEALLOCATE planned".to_owned()).await.unwrap();
+        plan
+    }
+
+    /// How plans read the tables of tenants.
+    #[derive(Default)]
+    struct Scans {
+        /// Tables that are read.
+        tables: BTreeSet<String>,
+        /// Indexes that are used.
+        indexes: BTreeSet<String>,
+        /// Tables of which every row is read, and the node that does it.
+        whole: BTreeSet<(String, String)>,
+    }
+
+    impl Scans {
+        fn add(&mut self, plan: &Value) {
+            match plan {
+                Value::Object(node) => {
+                    let text = |name: &str| node.get(name).and_then(Value::as_str).map(str::to_owned);
+                    self.indexes.extend(text("Index Name"));
+                    if let (Some(kind), Some(table)) = (text("Node Type"), text("Relation Name"))
+                        && TENANT_TABLES.contains(&table.as_str())
+                    {
+                        self.tables.insert(table.clone());
+                        // An index without a condition is read from end to end.
+                        let is_index = matches!(kind.as_str(), "Index Scan" | "Index Only Scan");
+                        if kind == "Seq Scan" || is_index && !node.contains_key("Index Cond") {
+                            self.whole.insert((table, kind));
+                        }
+                    }
+                    node.values().for_each(|value| self.add(value));
+                }
+                Value::Array(values) => values.iter().for_each(|value| self.add(value)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Indexes of the tables of tenants that are there for the statements: neither constraints nor for foreign keys alone.
+    const FOR_STATEMENTS: &str = "
+        SELECT index.relname::text FROM pg_index AS i
+        JOIN pg_class AS index ON index.oid = i.indexrelid JOIN pg_class AS owner ON owner.oid = i.indrelid
+        WHERE owner.relname = ANY($1) AND NOT i.indisunique AND NOT EXISTS (
+            SELECT FROM pg_constraint AS key WHERE key.contype = 'f' AND key.conrelid = i.indrelid
+                AND key.conkey = (string_to_array(i.indkey::text, ' ')::smallint[])[:cardinality(key.conkey)]
+        )";
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_statement_reads_a_whole_table_of_the_tenants() {
+        let texts = texts_of_the_suite().await;
+        assert!(texts.len() > 100, "only {} texts", texts.len());
+
+        let database = TestDatabase::new(Content::Seeded).await;
+        let mut connection = database.connect().await;
+        run(&mut connection, LOAD.to_owned()).await.unwrap();
+        for table in ["user_level_view_permissions", "user_level_feature_permissions"] {
+            assert_eq!(number(&mut connection, &format!("SELECT count(*) FROM {table}")).await, 50_000);
+        }
+        run(&mut connection, "SET plan_cache_mode = force_generic_plan".to_owned()).await.unwrap();
+
+        let mut all = Scans::default();
+        let mut whole = BTreeMap::new();
+        for text in texts {
+            let plan = plan(&mut connection, &text).await;
+            let mut scans = Scans::default();
+            scans.add(&plan);
+            if !scans.whole.is_empty() {
+                whole.insert(text, scans.whole);
+            }
+            all.add(&plan);
+        }
+        assert!(whole.is_empty(), "{whole:#?}");
+
+        // What was looked at is what there is.
+        assert_eq!(all.tables, TENANT_TABLES.into_iter().map(str::to_owned).collect());
+        let indexes = sea_orm::sqlx::query_scalar(FOR_STATEMENTS).bind(TENANT_TABLES.map(str::to_owned).to_vec());
+        let indexes: Vec<String> = indexes.fetch_all(&mut connection).await.unwrap();
+        let unused: Vec<_> = indexes.iter().filter(|index| !all.indexes.contains(*index)).collect();
+        assert!(unused.is_empty(), "no statement needs {unused:?}");
+
+        // And a whole table would have been seen.
+        let mut scans = Scans::default();
+        scans.add(&plan(&mut connection, "SELECT * FROM user_levels WHERE description = $1").await);
+        scans.add(&plan(&mut connection, "SELECT id FROM user_levels ORDER BY id").await);
+        assert_eq!(scans.whole.len(), 2);
+    }
+}
