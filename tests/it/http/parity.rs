@@ -210,6 +210,5 @@ mod postgres {
             }
         }
         assert_eq!(memory.len(), postgres.len());
-       
     }
 }
