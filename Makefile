@@ -18,7 +18,7 @@ help: ## List what can be made
 
 .PHONY: run
 run: tools ## Run the service in memory with a demo company and tokens to try it (PORT=4000 for another port)
-	$(CARGO) run -p iam-http -- demo
+	IAM__ADMIN__PORT=$${IAM__ADMIN__PORT:-0} $(CARGO) run -p iam-http -- demo
 
 .PHONY: postgres
 postgres: ## Start a private PostgreSQL, print its DATABASE_URL, keep it until Ctrl-C
@@ -48,6 +48,7 @@ test-memory: tools ## Run the tests that need no database
 
 .PHONY: lint
 lint: tools ## Check formatting, clippy and rustdoc; a warning is an error
+	@{ $(CARGO) fmt --version && $(CARGO) clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps

@@ -220,6 +220,9 @@ CREATE TABLE menu_items (
 CREATE INDEX menu_items_company_id_sort_order_label_id_idx ON menu_items (company_id, sort_order, label, id);
 CREATE INDEX menu_items_view_id_idx ON menu_items (view_id);
 CREATE INDEX menu_items_feature_id_idx ON menu_items (feature_id);
+-- Without a pending list, which every search would have to read too: menus seldom change.
+CREATE INDEX menu_items_required_permissions_idx ON menu_items USING gin (required_permissions jsonb_path_ops)
+    WITH (fastupdate = off);
 
 CREATE TABLE sub_menu_items (
     id           uuid                     NOT NULL,

@@ -1,5 +1,4 @@
 //! The arrows and the absences that ARCHITECTURE.md promises, read from `cargo metadata` and from the sources.
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -4,8 +4,14 @@
 
 #![expect(unreachable_pub, reason = "one binary: everything public is its own")]
 
+// `cfg(test)` always holds here; it tells clippy that these modules are tests, which may unwrap.
+#[cfg(test)]
 mod arrows;
+#[cfg(test)]
 mod http;
+#[cfg(test)]
 mod kit;
+#[cfg(test)]
 mod process;
+#[cfg(test)]
 mod storage;

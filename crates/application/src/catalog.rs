@@ -168,7 +168,7 @@ catalog_change!(CreateFeature -> Feature, |this, tx| {
     Ok(feature)
 });
 
-/// Changes a feature. What is left out stays.
+/// Changes a feature. What is left out stays; so does a key that a menu requires.
 #[derive(Debug, Clone)]
 pub struct UpdateFeature {
     /// Which.
@@ -206,6 +206,9 @@ catalog_change!(UpdateFeature -> Feature, |this, tx| {
     if is_or_was_reserved && (feature.key != before.key || (before.enabled && !feature.enabled)) {
         return Err(reserved());
     }
+    if let Some(key) = before.key.as_ref().filter(|_| feature.key != before.key) {
+        refuse_if_used(FEATURE, &tx.menu_items().find_requiring(key).await?)?;
+    }
     if feature != before {
         feature.updated_at = tx.now();
         tx.features_mut().update(&feature).await?;
@@ -228,7 +231,14 @@ catalog_change!(DeleteFeature -> (), |this, tx| {
     if feature.key.as_ref().is_some_and(is_reserved) {
         return Err(reserved());
     }
-    refuse_if_used(FEATURE, &tx.menu_items().find_using_feature(this.id).await?)?;
+    let mut uses = tx.menu_items().find_using_feature(this.id).await?;
+    if let Some(key) = &feature.key {
+        uses.extend(tx.menu_items().find_requiring(key).await?);
+        // An item may both lead to the feature and require its key.
+        uses.sort();
+        uses.dedup();
+    }
+    refuse_if_used(FEATURE, &uses)?;
     tx.features_mut().delete(this.id).await?;
     Ok(())
 });

@@ -17,7 +17,28 @@ pub struct FieldError {
     pub code: &'static str,
 }
 
+/// The most findings that one answer lists. What is sent back must not outgrow what was sent.
+pub const FINDINGS_LIMIT: usize = 100;
+
 impl FieldError {
+    /// The first [`FINDINGS_LIMIT`] findings, and how many more there are.
+    #[must_use]
+    pub fn bounded(findings: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut findings = findings.into_iter();
+        let mut listed: Vec<_> = findings.by_ref().take(FINDINGS_LIMIT).collect();
+        let more = findings.count();
+        if more > 0 {
+            listed.push(Self::more(more));
+        }
+        listed
+    }
+
+    /// That there are more findings than are listed.
+    #[must_use]
+    pub fn more(count: usize) -> Self {
+        Self { field: "body".to_owned(), message: format!("{count} more findings are not listed"), code: "more" }
+    }
+
     /// A finding about a field; the message begins with the field.
     pub fn new(field: impl Into<String>, code: &'static str, rest: impl std::fmt::Display) -> Self {
         let field = field.into();
@@ -77,13 +98,11 @@ pub(crate) fn unknown_at(
     place: impl Fn(usize) -> String,
 ) -> Failure {
     match error {
-        StorageError::Unknown { entity: unknown, ids } if unknown == entity => Failure::Invalid(
-            sent.into_iter()
-                .enumerate()
-                .filter(|(_, id)| ids.contains(id))
-                .map(|(index, id)| unknown_field(place(index), entity, id))
-                .collect(),
-        ),
+        StorageError::Unknown { entity: unknown, ids } if unknown == entity => {
+            // The storage names them ascending.
+            let unknown = sent.into_iter().enumerate().filter(|(_, id)| ids.binary_search(id).is_ok());
+            Failure::Invalid(FieldError::bounded(unknown.map(|(index, id)| unknown_field(place(index), entity, id))))
+        }
         other => other.into(),
     }
 }
@@ -123,9 +142,9 @@ impl From<StorageError> for Failure {
                 }
                 .to_owned(),
             ),
-            StorageError::Unknown { entity, ids } => Self::Invalid(
-                ids.into_iter().map(|id| unknown_field(reference_to(entity).to_owned(), entity, id)).collect(),
-            ),
+            StorageError::Unknown { entity, ids } => Self::Invalid(FieldError::bounded(
+                ids.into_iter().map(|id| unknown_field(reference_to(entity).to_owned(), entity, id)),
+            )),
             StorageError::Unavailable { .. } => Self::Unavailable(error),
             other => Self::Internal(Box::new(other)),
         }

@@ -40,7 +40,7 @@ pub use catalog::{
 pub use companies::{ProvisionCompany, SetCompanyModules, SwitchCompanyModule};
 pub use etag::{Etag, IfMatch};
 pub use execute::{Application, By, Change, Patch};
-pub use failure::{Failure, FieldError};
+pub use failure::{FINDINGS_LIMIT, Failure, FieldError};
 pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry, Stamped};
 pub use menu::{
     CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, UpdateMenuItem, UpdateSubMenuItem,

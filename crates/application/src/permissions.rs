@@ -185,7 +185,7 @@ impl ReplaceFeaturePermissions {
                 Some(_) => None,
             })
             .collect();
-        if errors.is_empty() { Ok(()) } else { Err(Failure::Invalid(errors)) }
+        if errors.is_empty() { Ok(()) } else { Err(Failure::Invalid(FieldError::bounded(errors))) }
     }
 }
 
@@ -208,8 +208,15 @@ fn keep_pins<C: Cell>(
     if names.is_empty() {
         return Ok(());
     }
+    let findings = names.iter().map(|name| FieldError::new(field, "pinned", format_args!("pins {name}")));
+    let errors = FieldError::bounded(findings);
+    let shown: Vec<_> = names.iter().take(NAMED_PINS).map(String::as_str).collect();
+    let more = if names.len() > shown.len() { ", …" } else { "" };
     Err(Failure::Refused {
-        message: format!("Only super admins may change pinned permissions: {}", names.join(", ")),
-        errors: names.into_iter().map(|name| FieldError::new(field, "pinned", format_args!("pins {name}"))).collect(),
+        message: format!("Only super admins may change pinned permissions: {}{more}", shown.join(", ")),
+        errors,
     })
 }
+
+/// The most pinned cells that a message names; the findings name more.
+const NAMED_PINS: usize = 10;

@@ -1,4 +1,4 @@
-//! A demonstration: a company with three users, their tokens, and lines to paste.
+//! A demonstration: a company with three users and a super admin, their tokens, and lines to paste.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

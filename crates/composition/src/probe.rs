@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use iam_application::{Check, Probe, Readiness};
 use iam_storage::Health;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 /// How long the storage may take to give a sign of life.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+/// How long what it answered is repeated before it is asked again.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// How far the process is between its start and its end.
 #[derive(Debug)]
@@ -59,21 +61,34 @@ pub(crate) struct SystemProbe {
     storage: Arc<dyn Health>,
     progress: Arc<Progress>,
     runtime: Handle,
+    /// When the storage was last asked, and whether it answered.
+    latest: Arc<Mutex<Option<(Instant, bool)>>>,
 }
 
 impl SystemProbe {
     /// Call it on the runtime of the storage.
     pub(crate) fn new(storage: Arc<dyn Health>, progress: Arc<Progress>) -> Self {
-        Self { storage, progress, runtime: Handle::current() }
+        Self { storage, progress, runtime: Handle::current(), latest: Arc::default() }
     }
 }
 
 #[async_trait]
 impl Probe for SystemProbe {
     async fn storage_is_healthy(&self) -> bool {
-        let storage = Arc::clone(&self.storage);
-        let ping = self.runtime.spawn(async move { tokio::time::timeout(SIGN_OF_LIFE, storage.ping()).await });
-        matches!(ping.await, Ok(Ok(Ok(()))))
+        let (storage, latest) = (Arc::clone(&self.storage), Arc::clone(&self.latest));
+        // Anybody may ask, however often: one ping at a time, in a task that ends even if whoever asked hangs up.
+        let ping = self.runtime.spawn(async move {
+            let mut latest = latest.lock().await;
+            match *latest {
+                Some((at, healthy)) if at.elapsed() < FRESH => healthy,
+                _ => {
+                    let healthy = matches!(tokio::time::timeout(SIGN_OF_LIFE, storage.ping()).await, Ok(Ok(())));
+                    *latest = Some((Instant::now(), healthy));
+                    healthy
+                }
+            }
+        });
+        ping.await.unwrap_or(false)
     }
 
     fn readiness(&self) -> Readiness {

@@ -74,4 +74,4 @@ pub use text::{
     ViewUrl,
 };
 pub use time::Timestamp;
-pub use trail::{RECENT_LIMIT, TRAIL_LIMIT, TrailEntry};
+pub use trail::{RECENT_LIMIT, TRAIL_LIMIT, TRAIL_USER_LIMIT, TrailEntry};

@@ -6,6 +6,8 @@ use crate::{CompanyId, Label, SessionId, Timestamp, TrailEntryId, Url, UserId, V
 
 /// The most steps that a session keeps; the oldest go first.
 pub const TRAIL_LIMIT: usize = 100;
+/// The most steps that a user keeps in a company, over all sessions; the oldest go first.
+pub const TRAIL_USER_LIMIT: usize = 1_000;
 /// How many recent places are offered.
 pub const RECENT_LIMIT: usize = 10;
 

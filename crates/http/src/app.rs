@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_cors::Cors;
@@ -64,6 +65,8 @@ pub struct Api {
     services: Services,
     options: HttpOptions,
     limiter: Option<DefaultKeyedRateLimiter<UserId>>,
+    /// Requests that asked the limiter.
+    admitted: AtomicU64,
     document: utoipa::openapi::OpenApi,
 }
 
@@ -75,6 +78,8 @@ impl std::fmt::Debug for Api {
 
 /// How many callers the rate limiter may remember before it forgets those whose quota is whole again.
 const REMEMBERED_CALLERS: usize = 10_000;
+/// How many requests pass before it looks again: forgetting goes through all that it remembers.
+const CLEAN_EVERY: u64 = 1024;
 
 impl Api {
     /// Puts the API together, once a process: its limits hold for all workers.
@@ -83,7 +88,7 @@ impl Api {
         let limiter = options
             .rate_limit
             .map(|limit| RateLimiter::keyed(Quota::per_second(limit.per_second).allow_burst(limit.burst)));
-        Data::new(Self { services, options, limiter, document: openapi::document() })
+        Data::new(Self { services, options, limiter, admitted: AtomicU64::new(0), document: openapi::document() })
     }
 
     pub(crate) const fn services(&self) -> &Services {
@@ -103,7 +108,8 @@ impl Api {
         let Some(limiter) = &self.limiter else {
             return Ok(());
         };
-        if limiter.len() > REMEMBERED_CALLERS {
+        let admitted = self.admitted.fetch_add(1, Ordering::Relaxed);
+        if admitted.is_multiple_of(CLEAN_EVERY) && limiter.len() > REMEMBERED_CALLERS {
             limiter.retain_recent();
         }
         limiter.check_key(&caller.user_id).map_err(|denied| {

@@ -85,7 +85,8 @@ policies! {
 pub(crate) struct Reading<'a> {
     request: &'a HttpRequest,
     query: &'a [(String, String)],
-    body: &'a Body,
+    /// Nothing if there is no body; else its members, or what is wrong with it as a whole.
+    body: &'a Option<Result<Map<String, Value>, ApiError>>,
     findings: Findings,
     fatal: Option<ApiError>,
 }
@@ -145,19 +146,18 @@ impl<'a> Reading<'a> {
 
     /// The members of the body, which must be a JSON object.
     pub(crate) fn body(&mut self) -> Option<Members<'_>> {
-        let body: &'a Body = self.body;
-        match body.object() {
-            Ok(members) => Some(Members::of(members, String::new(), &mut self.findings)),
-            Err(error) => {
-                self.fatal = Some(error);
-                None
-            }
+        let body: &'a _ = self.body;
+        match body {
+            Some(Ok(members)) => return Some(Members::of(members, String::new(), &mut self.findings)),
+            Some(Err(error)) => self.fatal = Some(error.clone()),
+            None => return self.reject("body", "type", "is required: a JSON object"),
         }
+        None
     }
 
     /// The same, but a request without a body is fine too.
     pub(crate) fn optional_body(&mut self) -> Option<Option<Members<'_>>> {
-        if self.body.is_absent() { Some(None) } else { self.body().map(Some) }
+        if self.body.is_none() { Some(None) } else { self.body().map(Some) }
     }
 }
 
@@ -171,8 +171,8 @@ enum Body {
     Broken,
     /// Not declared as JSON.
     OtherType,
-    /// Read; what is wrong with it is said only to whom it may be said.
-    Json(Result<Value, FieldError>),
+    /// Declared as JSON. It is parsed only when the caller is authorized: until then it is looked into for the company.
+    Json(Bytes),
 }
 
 impl Body {
@@ -199,34 +199,33 @@ impl Body {
         if !is_json || !is_plain {
             return Self::OtherType;
         }
-        Self::Json(json::parse(&bytes))
-    }
-
-    const fn is_absent(&self) -> bool {
-        matches!(self, Self::Absent)
+        Self::Json(bytes)
     }
 
     /// Its `companyId`, if it can be read; whatever is wrong with the body has time until the caller is authorized.
-    fn company(&self) -> Option<&Value> {
+    fn company(&self) -> Option<Value> {
         match self {
-            Self::Json(Ok(Value::Object(members))) => members.get("companyId").filter(|value| !value.is_null()),
+            Self::Json(bytes) => json::peek(bytes, "companyId").map(|text| text.map_or(Value::Null, Value::String)),
             _ => None,
         }
     }
 
-    fn object(&self) -> Result<&Map<String, Value>, ApiError> {
+    /// The members of the object that it must be, if there is one.
+    fn object(&self) -> Option<Result<Map<String, Value>, ApiError>> {
         let invalid = |what: &str| ApiError::invalid(vec![FieldError::new("body", "type", what)]);
-        match self {
-            Self::Json(Ok(Value::Object(members))) => Ok(members),
-            Self::Json(Ok(_)) => Err(invalid("must be a JSON object")),
-            Self::Json(Err(finding)) => Err(ApiError::invalid(vec![finding.clone()])),
-            Self::Absent => Err(invalid("is required: a JSON object")),
+        Some(match self {
+            Self::Json(bytes) => match json::parse(bytes) {
+                Ok(Value::Object(members)) => Ok(members),
+                Ok(_) => Err(invalid("must be a JSON object")),
+                Err(finding) => Err(ApiError::invalid(vec![finding])),
+            },
+            Self::Absent => return None,
             Self::Broken => Err(invalid("could not be read")),
             Self::TooLarge => Err(ApiError::new(Code::TooLarge, format!("body must be at most {BODY_LIMIT} bytes"))),
             Self::OtherType => {
                 Err(ApiError::new(Code::NotJson, "body must be JSON: Content-Type: application/json, not encoded"))
             }
-        }
+        })
     }
 }
 
@@ -299,6 +298,7 @@ async fn guard<P: Policy, T: Input>(request: &HttpRequest, payload: &mut Payload
 
     api.services().application.authorize(caller, company, P::REQUIREMENT).await?;
 
+    let body = body.object();
     let mut reading = Reading { request, query: &query, body: &body, findings: Findings::default(), fatal: None };
     let input = T::read(&mut reading);
     let Reading { findings, fatal, .. } = reading;
@@ -346,7 +346,7 @@ fn find_company(request: &HttpRequest, query: &[(String, String)], body: &Body) 
         .map(text)
         .into_iter()
         .chain(query.iter().filter(|(key, _)| key == "companyId").map(|(_, value)| text(value)))
-        .chain(body.company().cloned())
+        .chain(body.company())
         .chain(header)
         .map(|value| named(&value))
         .collect::<Result<_, _>>()?;

@@ -67,7 +67,7 @@ codes! {
 }
 
 /// An error as clients get it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ApiError {
     pub(crate) code: Code,
     pub(crate) message: String,

@@ -3,21 +3,30 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use iam_application::{FieldError, Patch};
+use iam_application::{FINDINGS_LIMIT, FieldError, Patch};
 use iam_domain::{Description, TextError};
+use iam_permissions_cache::{FeatureRef, ViewRef};
 use serde_json::{Map, Value};
 
-/// What was found wrong.
+/// What was found wrong, as far as an answer lists it.
 #[derive(Debug, Default)]
 pub(crate) struct Findings(Vec<FieldError>);
 
 impl Findings {
+    /// Keeps a finding, unless there are enough.
     pub(crate) fn push(&mut self, finding: FieldError) {
-        self.0.push(finding);
+        if !self.is_full() {
+            self.0.push(finding);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether looking for more is of no use.
+    fn is_full(&self) -> bool {
+        self.0.len() >= FINDINGS_LIMIT
     }
 
     pub(crate) fn into_vec(self) -> Vec<FieldError> {
@@ -88,6 +97,33 @@ text_fields!(
     Url,
     ViewUrl
 );
+
+impl Field for ViewRef {
+    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+        let id = value.as_str().and_then(|text| iam_domain::ViewId::parse(text).ok());
+        id.map_or_else(
+            || iam_domain::ViewUrl::read(value).map(|url| Self::Url(url.into_string())),
+            |id| Ok(Self::Id(id)),
+        )
+    }
+}
+
+impl Field for FeatureRef {
+    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+        let id = value.as_str().and_then(|text| iam_domain::FeatureId::parse(text).ok());
+        id.map_or_else(
+            || iam_domain::FeatureKey::read(value).map(|key| Self::Key(key.into_string())),
+            |id| Ok(Self::Id(id)),
+        )
+    }
+}
+
+impl Field for uuid::Uuid {
+    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+        // Whatever kind of thing it is, its id is read as all ids are.
+        iam_domain::UserId::read(value).map(|id| id.as_uuid())
+    }
+}
 
 macro_rules! id_fields {
     ($($name:ident),+) => {$(
@@ -188,6 +224,9 @@ impl<'a> Members<'a> {
         let mut elements = Vec::with_capacity(values.len());
         let mut seen = BTreeSet::new();
         for (index, value) in values.iter().enumerate() {
+            if self.findings.is_full() {
+                return None;
+            }
             let place = format!("{name}[{index}]");
             if let Some(element) = self.read::<T>(&place, value) {
                 if !seen.insert(element.clone()) {
@@ -225,6 +264,9 @@ impl<'a> Members<'a> {
         let mut elements = Vec::with_capacity(values.len());
         let mut seen = BTreeSet::new();
         for (index, value) in values.iter().enumerate() {
+            if self.findings.is_full() {
+                return None;
+            }
             let place = format!("{name}[{index}]");
             let Value::Object(members) = value else {
                 self.found(&place, "type", "must be an object");

@@ -1,28 +1,36 @@
 //! JSON, strictly: a member that occurs twice is an error, and every error says where it is.
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
 use iam_application::FieldError;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// The most characters of a path that an error repeats.
 const LONGEST_PATH: usize = 200;
 
+/// What a document may hold in all; see [`Strict`]. Twenty thousand cells of a matrix fit, and no body of
+/// [`BODY_LIMIT`](crate::call::BODY_LIMIT) can take more than some twenty times its size in memory.
+const BUDGET: usize = 250_000;
+/// What an object costs beside its members: its map is allocated.
+const OBJECT_COST: usize = 10;
+
 /// Reads a document.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, FieldError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let located = serde_path_to_error::deserialize::<_, Strict>(&mut deserializer);
-    let outcome = located.map_err(|error| {
-        let path: String = error.path().to_string().chars().take(LONGEST_PATH).collect();
-        (path, error.into_inner())
+    let (mut track, budget) = (serde_path_to_error::Track::new(), Cell::new(BUDGET));
+    let located = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
+    let outcome = Strict(&budget).deserialize(located).map_err(|error| {
+        let path: String = track.path().to_string().chars().take(LONGEST_PATH).collect();
+        (path, error)
     });
     match outcome.and_then(|value| deserializer.end().map(|()| value).map_err(|error| (".".to_owned(), error))) {
-        Ok(Strict(value)) => Ok(value),
+        Ok(value) => Ok(value),
         Err((path, error)) => {
             let field = match path.as_str() {
                 "." | "?" => "body".to_owned(),
-                // A place in a body that is no object.
                 path if path.starts_with('[') => format!("body{path}"),
                 _ => path,
             };
@@ -31,18 +39,119 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, FieldError> {
     }
 }
 
-/// A value none of whose objects has a member twice.
-struct Strict(Value);
+/// A text member of an object, found without keeping the rest: `None` if there is no such member or no object, or not
+/// once; `Some(None)` if it is no text.
+pub(crate) fn peek(bytes: &[u8], member: &str) -> Option<Option<String>> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let found = deserializer.deserialize_map(Peek(member)).ok()?;
+    deserializer.end().ok()?;
+    found
+}
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
+struct Peek<'m>(&'m str);
+
+impl<'de> Visitor<'de> for Peek<'_> {
+    type Value = Option<Option<String>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+            if name != self.0 {
+                map.next_value::<IgnoredAny>()?;
+            } else if found.is_some() {
+                return Err(A::Error::custom("it occurs twice"));
+            } else {
+                found = Some(map.next_value_seed(Text)?);
+            }
+        }
+        Ok(found)
     }
 }
 
-struct StrictVisitor;
+/// A text, or something else that is not kept.
+struct Text;
 
-impl<'de> Visitor<'de> for StrictVisitor {
+impl<'de> DeserializeSeed<'de> for Text {
+    type Value = Option<String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Text {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+        while sequence.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
+
+/// Reads a value none of whose objects has a member twice, and which keeps within a budget: small documents can make
+/// very many values.
+#[derive(Clone, Copy)]
+struct Strict<'b>(&'b Cell<usize>);
+
+impl Strict<'_> {
+    fn spend<E: Error>(self, cost: usize) -> Result<(), E> {
+        let left = self.0.get().checked_sub(cost).ok_or_else(|| E::custom("it holds too many values"))?;
+        self.0.set(left);
+        Ok(())
+    }
+
+    fn one<E: Error>(self, value: Value) -> Result<Value, E> {
+        self.spend(1)?;
+        Ok(value)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,45 +159,44 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 
     fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+        self.one(Value::Null)
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+        self.one(Value::Bool(value))
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::from(value))
+        self.one(Value::from(value))
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::from(value))
+        self.one(Value::from(value))
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+        let number = Number::from_f64(value).ok_or_else(|| E::custom("number out of range"))?;
+        self.one(Value::Number(number))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-
-    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
+        self.one(Value::from(value))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
+        self.spend(1)?;
         let mut values = Vec::new();
-        while let Some(Strict(value)) = sequence.next_element()? {
+        while let Some(value) = sequence.next_element_seed(self)? {
             values.push(value);
         }
         Ok(Value::Array(values))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        self.spend(OBJECT_COST)?;
         let mut members = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            let Strict(value) = map.next_value()?;
+            let value = map.next_value_seed(self)?;
             if members.contains_key(&name) {
                 return Err(A::Error::custom(format_args!("member {name:?} occurs twice")));
             }
@@ -120,5 +228,27 @@ mod tests {
         assert_eq!(field(b"{} {}"), "body");
         assert_eq!(field(b"[[],[nope]]"), "body[1][0]");
         assert!(field(format!("{}{}", "{\"a\":".repeat(500), "}".repeat(500)).as_bytes()).starts_with("a.a"));
+    }
+
+    #[test]
+    fn small_documents_cannot_make_very_many_values() {
+        let objects = |count: usize| format!("[{}0]", "{\"\":0},".repeat(count));
+        assert!(parse(objects(20_000).as_bytes()).is_ok());
+        assert!(parse(objects(30_000).as_bytes()).unwrap_err().message.contains("too many values"));
+        assert!(parse(format!("[{}0]", "0,".repeat(300_000)).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_member_is_found_without_reading_the_rest() {
+        let company = |text: &str| peek(text.as_bytes(), "companyId");
+        assert_eq!(company(r#"{"a":[{}],"companyId":"x","b":1}"#), Some(Some("x".to_owned())));
+        for other in ["null", "1", "-1", "1.5", "true", "[1]", r#"{"companyId":"y"}"#] {
+            assert_eq!(company(&format!(r#"{{"companyId":{other}}}"#)), Some(None), "{other}");
+        }
+        for none in ["{}", "[]", "", "x", r#"{"a":{"companyId":"x"}}"#, r#"{"companyId":"x"} 1"#, r#"{"companyId":"x""#]
+        {
+            assert_eq!(company(none), None, "{none}");
+        }
+        assert_eq!(company(r#"{"companyId":"x","companyId":"x"}"#), None);
     }
 }

@@ -45,7 +45,7 @@ pub(crate) async fn observe(
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
-    let is_documentation = request.path().starts_with("/docs");
+    let is_documentation = request.path() == "/docs" || request.path().starts_with("/docs/");
 
     let answer = next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     let (status, answer) = match answer {

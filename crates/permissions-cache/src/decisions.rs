@@ -70,7 +70,12 @@ impl Permissions {
     ///
     /// What the storage answered.
     pub async fn snapshot(&self, company: CompanyId, subject: Subject) -> Result<Stamped<Snapshot>> {
-        self.storage.reader().snapshots().load_user(company, subject.user_id()).await
+        let mut stamped = self.storage.reader().snapshots().load_user(company, subject.user_id()).await?;
+        if is_stranger(&stamped.value, subject) {
+            // Nothing that a stranger is told may depend on the company: not even whether it has ever changed.
+            stamped.versions.company = 0;
+        }
+        Ok(stamped)
     }
 }
 

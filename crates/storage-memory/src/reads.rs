@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, AuditRecord, CompanyId, CompanySnapshot, EntityType, Feature, FeatureId, FeaturePermission, GrantedModule,
-    MenuItem, MenuItemId, Module, ModuleId, Snapshot, SubMenuItem, SubMenuItemId, UserId, UserLevel, UserLevelId,
-    Versions, View, ViewId, ViewPermission,
+    Action, AuditRecord, CompanyId, CompanySnapshot, EntityType, Feature, FeatureId, FeatureKey, FeaturePermission,
+    GrantedModule, MenuItem, MenuItemId, Module, ModuleId, Snapshot, SubMenuItem, SubMenuItemId, UserId, UserLevel,
+    UserLevelId, Versions, View, ViewId, ViewPermission,
 };
 use iam_storage::{
     Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates, FeaturePermissions,
@@ -285,6 +285,10 @@ impl<S: Source> MenuItems for Reads<S> {
 
     async fn find_using_feature(&self, feature: FeatureId) -> Result<Vec<MenuUse>> {
         Ok(self.0.state().menu_uses(|_, used| used == Some(feature)))
+    }
+
+    async fn find_requiring(&self, key: &FeatureKey) -> Result<Vec<MenuUse>> {
+        Ok(self.0.state().menu_items_requiring(key))
     }
 }
 

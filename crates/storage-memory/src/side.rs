@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use iam_domain::{
     Action, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, FeatureId, SessionId, TRAIL_LIMIT,
-    Timestamp, TrailEntry, TrailEntryId, UserId, UserLevelId, ViewId,
+    TRAIL_USER_LIMIT, Timestamp, TrailEntry, TrailEntryId, UserId, UserLevelId, ViewId,
 };
 use iam_storage::{
     Affected, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, NewTrailEntry, Result, StorageError,
@@ -22,11 +22,13 @@ use crate::unit_of_work::Gone;
 /// Trails and effective rows.
 #[derive(Clone, Default)]
 pub(crate) struct Side {
-    /// The steps of each session, oldest first. Their depth is that of their place in it, whatever they say.
-    trails: OrdMap<(CompanyId, UserId), OrdMap<SessionId, Vector<TrailEntry>>>,
+    trails: OrdMap<(CompanyId, UserId), Sessions>,
     views: Rows<EffectiveViewPermission>,
     features: Rows<EffectiveFeaturePermission>,
 }
+
+/// The steps of each session of a user, oldest first. Their depth is that of their place in it, whatever they say.
+type Sessions = OrdMap<SessionId, Vector<TrailEntry>>;
 
 /// Effective rows of one kind, current or not.
 type Rows<R> = OrdMap<CompanyId, OrdMap<UserId, OrdMap<<R as EffectiveRow>::Key, R>>>;
@@ -269,6 +271,22 @@ fn steps(session: &Vector<TrailEntry>) -> impl Iterator<Item = TrailEntry> {
     session.iter().zip(0..).map(|(step, depth)| TrailEntry { depth, ..step.clone() })
 }
 
+/// Drops the oldest steps of a user until one may be added to a session.
+fn make_room(sessions: &mut Sessions, session: &SessionId) {
+    if let Some(steps) = sessions.get_mut(session).filter(|steps| steps.len() >= TRAIL_LIMIT) {
+        steps.pop_front();
+    }
+    while sessions.values().map(Vector::len).sum::<usize>() >= TRAIL_USER_LIMIT {
+        let oldest = sessions.iter().min_by_key(|(_, steps)| steps.front().map(|step| (step.created_at, step.id)));
+        let Some(id) = oldest.map(|(id, _)| id.clone()) else { return };
+        let Some(steps) = sessions.get_mut(&id) else { return };
+        steps.pop_front();
+        if steps.is_empty() {
+            sessions.remove(&id);
+        }
+    }
+}
+
 #[async_trait]
 impl NavTrail for Inner {
     async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>> {
@@ -293,12 +311,11 @@ impl NavTrail for Inner {
         self.side.try_change(|side| {
             // Asked here, so that a view deleted after this is cleared from the step.
             self.state.load().catalog.know_views(view_id)?;
-            let session = side.trails.entry((company_id, user_id)).or_default().entry(session_id.clone()).or_default();
+            let sessions = side.trails.entry((company_id, user_id)).or_default();
+            make_room(sessions, &session_id);
+            let session = sessions.entry(session_id.clone()).or_default();
             let created_at = self.clock.tick();
             let id = TrailEntryId::generate(created_at);
-            if session.len() >= TRAIL_LIMIT {
-                session.pop_front();
-            }
             let depth = i32::try_from(session.len()).map_err(StorageError::corrupt)?;
             let step = TrailEntry { id, user_id, company_id, session_id, view_id, url, label, depth, created_at };
             session.push_back(step.clone());

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use iam_domain::{
-    Action, Assignment, AuditRecord, Catalog, CompanyId, CompanyModule, EntityType, Feature, FeatureId,
+    Action, Assignment, AuditRecord, Catalog, CompanyId, CompanyModule, EntityType, Feature, FeatureId, FeatureKey,
     FeaturePermission, FeatureRule, LevelPermissions, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem,
     SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
 };
@@ -185,8 +185,8 @@ impl State {
 
     /// The entries of all menus that name a view or feature, by label, then id.
     pub(crate) fn menu_uses(&self, uses: impl Fn(Option<ViewId>, Option<FeatureId>) -> bool) -> Vec<MenuUse> {
-        let menus = std::iter::once(&self.catalog.menu).chain(self.companies.values().map(|company| &company.menu));
-        let mut found: Vec<_> = menus
+        let mut found: Vec<_> = self
+            .menus()
             .flat_map(|menu| {
                 let items = menu.items.values().filter(|item| uses(item.view_id, item.feature_id));
                 let sub_items = menu.sub_items.values().filter(|item| uses(item.view_id, item.feature_id));
@@ -197,6 +197,22 @@ impl State {
             .collect();
         found.sort();
         found
+    }
+
+    /// The items of all menus that require a key, by label, then id.
+    pub(crate) fn menu_items_requiring(&self, key: &FeatureKey) -> Vec<MenuUse> {
+        let items = self.menus().flat_map(|menu| menu.items.values());
+        let mut found: Vec<_> = items
+            .filter(|item| item.required_permissions.as_ref().is_some_and(|keys| keys.contains(key)))
+            .map(|item| MenuUse { label: item.label.clone(), id: item.id.as_uuid() })
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// The platform's menu and those of the companies.
+    fn menus(&self) -> impl Iterator<Item = &Menu> {
+        std::iter::once(&self.catalog.menu).chain(self.companies.values().map(|company| &company.menu))
     }
 
     pub(crate) fn audit(&self, owner: Option<CompanyId>) -> &AuditTrail {

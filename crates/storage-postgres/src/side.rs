@@ -1,11 +1,11 @@
 //! What is written beside decisions: one statement each, which commits by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use iam_domain::{
     Action, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, EntityType, FeatureId, SessionId,
-    TRAIL_LIMIT, TrailEntry, UserId, UserLevelId, ViewId,
+    TRAIL_LIMIT, TRAIL_USER_LIMIT, TrailEntry, UserId, UserLevelId, ViewId,
 };
 use iam_storage::{
     EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, NewTrailEntry, Result, StorageError,
@@ -18,21 +18,33 @@ use crate::error::{During, during, from_db, is_foreign_key_violation, is_lock_no
 use crate::repository::{CATALOG, Connected, Repository, limit, statement};
 use crate::storage::Pool;
 
-/// The steps of the user $2 in the company $1 that their sessions keep, with their positions. Steps that were added at the
-/// same moment may be more than a session keeps; the oldest of them no longer count.
+/// The steps of the user $2 in the company $1 with two ranks, both from 1 for the newest: `place`, in the session, to which
+/// `ahead` is added; and `age`, among all steps whose place their session keeps.
+fn ranked(ahead: &str) -> String {
+    format!(
+        "SELECT *, count(*) FILTER (WHERE place <= {TRAIL_LIMIT}) OVER (ORDER BY created_at DESC, id DESC) AS age
+        FROM (
+            SELECT id, user_id, company_id, session_id, view_id, url, label, created_at,
+                {ahead} + row_number() OVER (PARTITION BY session_id ORDER BY created_at DESC, id DESC) AS place
+            FROM nav_trail WHERE company_id = $1 AND user_id = $2
+        ) AS placed"
+    )
+}
+
+/// The steps of the user $2 in the company $1 that are kept, with their positions. Steps that were added at the same moment
+/// may be more than are kept; the oldest of them no longer count.
 fn steps() -> String {
     format!(
-        "SELECT id, user_id, company_id, session_id, view_id, url, label, created_at,
-            (row_number() OVER session - 1 - greatest(count(*) OVER whole_session - {TRAIL_LIMIT}, 0))::integer AS depth
-        FROM nav_trail WHERE company_id = $1 AND user_id = $2
-        WINDOW whole_session AS (PARTITION BY session_id), session AS (PARTITION BY session_id ORDER BY created_at, id)"
+        "SELECT *, (row_number() OVER (PARTITION BY session_id ORDER BY created_at, id) - 1)::integer AS depth
+        FROM ({}) AS ranked WHERE place <= {TRAIL_LIMIT} AND age <= {TRAIL_USER_LIMIT}",
+        ranked("0")
     )
 }
 
 #[async_trait]
 impl NavTrail for Repository<Pool> {
     async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>> {
-        let sql = format!("SELECT * FROM ({}) AS step WHERE session_id = $3 AND depth >= 0 ORDER BY depth", steps());
+        let sql = format!("SELECT * FROM ({}) AS step WHERE session_id = $3 ORDER BY depth", steps());
         let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
         self.query::<nav_trail::Model, _>(statement(sql, values)).await
     }
@@ -40,7 +52,7 @@ impl NavTrail for Repository<Pool> {
     async fn find_recent(&self, company: CompanyId, user: UserId, at_most: u64) -> Result<Vec<TrailEntry>> {
         let sql = format!(
             "SELECT * FROM (
-                SELECT DISTINCT ON (url) * FROM ({}) AS step WHERE depth >= 0 ORDER BY url, created_at DESC, id DESC
+                SELECT DISTINCT ON (url) * FROM ({}) AS step ORDER BY url, created_at DESC, id DESC
             ) AS place ORDER BY created_at DESC, id DESC LIMIT $3",
             steps()
         );
@@ -54,16 +66,17 @@ impl NavTrail for Repository<Pool> {
         let sql = format!(
             "WITH at AS MATERIALIZED (SELECT clock_timestamp() AS now),
             there AS MATERIALIZED (
-                SELECT id, row_number() OVER (ORDER BY created_at DESC, id DESC) AS age FROM nav_trail
-                WHERE company_id = $1 AND user_id = $2 AND session_id = $3
+                SELECT id, session_id, place > {TRAIL_LIMIT} OR age >= {TRAIL_USER_LIMIT} AS goes FROM ({}) AS ranked
             ),
-            gone AS (DELETE FROM nav_trail WHERE id = ANY(ARRAY(SELECT id FROM there WHERE age >= {TRAIL_LIMIT})))
+            gone AS (DELETE FROM nav_trail WHERE id = ANY(ARRAY(SELECT id FROM there WHERE goes)))
             INSERT INTO nav_trail (id, company_id, user_id, session_id, view_id, url, label, depth, created_at)
             SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
                     PLACING substring(int8send(floor(extract(epoch FROM at.now) * 1000)::bigint) FROM 3) FROM 1 FOR 6
                 ), 52, 1), 53, 1), 'hex')::uuid,
-                $1, $2, $3, $4, $5, $6, least((SELECT count(*) FROM there), {TRAIL_LIMIT} - 1), at.now
-            FROM at RETURNING *"
+                $1, $2, $3, $4, $5, $6, (SELECT count(*) FROM there WHERE session_id = $3 AND NOT goes), at.now
+            FROM at RETURNING *",
+            // The new step is the first of its session.
+            ranked("(session_id = $3)::integer")
         );
         let view = entry.view_id.map(|id| id.as_uuid());
         let values = [
@@ -155,10 +168,11 @@ impl Repository<Pool> {
             Err(error) if is_foreign_key_violation(&error) => {
                 let sql = format!("SELECT id FROM {table} WHERE id = ANY($1)");
                 let known: Vec<Uuid> = self.column(statement(sql, [ids.clone().into()]), "id").await?;
-                let mut unknown: Vec<Uuid> = ids.into_iter().filter(|id| !known.contains(id)).collect();
-                unknown.sort_unstable();
-                unknown.dedup();
-                Err(StorageError::Unknown { entity: about, ids: unknown })
+                let mut unknown: BTreeSet<Uuid> = ids.into_iter().collect();
+                for id in known {
+                    unknown.remove(&id);
+                }
+                Err(StorageError::Unknown { entity: about, ids: unknown.into_iter().collect() })
             }
             Err(error) => Err(from_db(error)),
         }

@@ -320,8 +320,8 @@ impl Recorder {
             return;
         }
         let before: BTreeSet<_> = there.iter().copied().collect();
-        let mut after = before.clone();
-        after.retain(|level| !plan.removed.contains(level));
+        let removed: BTreeSet<_> = plan.removed.iter().copied().collect();
+        let mut after = &before - &removed;
         after.extend(&plan.added);
         let changes = json!({ "before": before, "after": after, "added": plan.added, "removed": plan.removed });
         self.record("assignment.user_levels_updated", EntityType::Assignment, user.as_uuid(), changes);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::{
     Action, AuditRecord, AuditRecordId, Catalog, CompanyId, CompanySnapshot, EntityType, Feature, FeatureId,
-    FeaturePermission, GrantedModule, Label, MenuItem, MenuItemId, Module, ModuleId, Snapshot, SubMenuItem,
+    FeatureKey, FeaturePermission, GrantedModule, Label, MenuItem, MenuItemId, Module, ModuleId, Snapshot, SubMenuItem,
     SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
 };
 use uuid::Uuid;
@@ -156,6 +156,8 @@ pub trait MenuItems: Send + Sync {
     /// The items and sub-items that use a feature, by label, then id. **Across companies**: for the platform's own
     /// questions.
     async fn find_using_feature(&self, feature: FeatureId) -> Result<Vec<MenuUse>>;
+    /// The items that require a feature's key, by label, then id. **Across companies**: for the platform's own questions.
+    async fn find_requiring(&self, key: &FeatureKey) -> Result<Vec<MenuUse>>;
 }
 
 /// Sub-items of the menu. Their owner is that of their item.

@@ -33,7 +33,8 @@ pub trait NavTrail: Send + Sync {
     async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>>;
     /// The places where a user was last in a company, newest first: the latest step for each url.
     async fn find_recent(&self, company: CompanyId, user: UserId, limit: u64) -> Result<Vec<TrailEntry>>;
-    /// Adds a step; the session keeps its newest [`TRAIL_LIMIT`](iam_domain::TRAIL_LIMIT). Unknown view: `Unknown`.
+    /// Adds a step; the session keeps its newest [`TRAIL_LIMIT`](iam_domain::TRAIL_LIMIT), and the user, of what all sessions
+    /// keep in the company, the newest [`TRAIL_USER_LIMIT`](iam_domain::TRAIL_USER_LIMIT). Unknown view: `Unknown`.
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry>;
     /// Forgets a session; answers how many steps it had.
     async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64>;

@@ -22,7 +22,8 @@ enum Kind {
     /// Any text: of unlimited length, perhaps empty.
     Prose,
     /// Any text, which may name nothing.
-    Question,
+    /// What may also be an id: the most characters otherwise.
+    Question(usize),
     Flag,
     Integer,
     /// One of these words.
@@ -69,10 +70,10 @@ const FORMS: &[(&str, &str, &[Field])] = {
     use Kind::*;
     &[
     ("POST /api/iam/check", "", &[
-        field("view", Question, Required), field("userId", Id(None), Optional),
+        field("view", Question(500), Required), field("userId", Id(None), Optional),
     ]),
     ("POST /api/iam/check", r#"{"feature":"general.read","action":"Read","scope":"own","userId":"$caller"}"#, &[
-        field("feature", Question, Required), field("action", Text(50), Required), field("scope", Word(SCOPES), Optional),
+        field("feature", Question(255), Required), field("action", Text(50), Required), field("scope", Word(SCOPES), Optional),
         field("userId", Id(None), Optional),
     ]),
     ("POST /api/iam/user-levels", "", &[
@@ -320,7 +321,7 @@ impl Cases<'_> {
         let is_list = matches!(field.kind, Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..));
         let missing = match (field.presence, field.kind) {
             (Optional | Clears, _) => Expected::Accepted,
-            (Required, Kind::Question) => Expected::Invalid("View or feature is required".to_owned()),
+            (Required, Kind::Question(_)) => Expected::Invalid("View or feature is required".to_owned()),
             (Required, _) if is_list => Expected::invalid(name, "must be an array"),
             (Required, _) => Expected::required(name),
         };
@@ -373,8 +374,17 @@ impl Cases<'_> {
                     self.set(pointer, json!(text), Expected::Accepted);
                 }
             }
-            Kind::Question => {
-                for text in ["", " ", "a\0b", "018f3c1e-0000-7000-8000-000000000001", "nothing is called so"] {
+            Kind::Question(most) => {
+                for blank in ["", " "] {
+                    self.set(pointer, json!(blank), Expected::required(name));
+                }
+                self.set(pointer, json!("a\0b"), Expected::invalid(name, "must not contain NUL characters"));
+                let too_long = format!("must be at most {most} characters");
+                self.set(pointer, json!(self.letters(most + 1)), Expected::invalid(name, &too_long));
+                let bare = "018f3c1e000070008000000000000001";
+                self.set(pointer, json!(bare), Expected::invalid(name, "must not be a UUID"));
+                let unknown = ["018f3c1e-0000-7000-8000-000000000001".to_owned(), self.letters(most)];
+                for text in unknown {
                     self.set(pointer, json!(text), Expected::NothingToDo);
                 }
             }

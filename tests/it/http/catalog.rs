@@ -220,6 +220,42 @@ over_both! {
         }
     }
 
+    /// A feature whose key a menu item requires stays too: without it nobody would see the item.
+    async fn a_feature_that_a_menu_requires_stays(api: TestApi) {
+        let feature = api.make("features", None, json!({ "name": "Tax", "key": "tax.file" })).await;
+        let body = json!({ "label": "Taxes", "requiredPermissions": ["general.read", "tax.file"] });
+        let item = api.make("menu-items", None, body).await;
+        let path = path_of("features", &feature);
+        let answer = api.delete(&path).by_super_admin().send().await;
+        let named = format!("Feature is used by menu items: Taxes ({})", item["id"].as_str().unwrap());
+        assert_eq!(answer.error(), conflict(&named));
+        api.delete(&path_of("menu-items", &item)).by_super_admin().send().await.expect(200);
+        api.delete(&path).by_super_admin().send().await.expect(200);
+    }
+
+    /// So does the key itself. What else there is to change of the feature can be changed.
+    async fn a_key_that_a_menu_requires_stays(api: TestApi) {
+        let company = api.company().await;
+        let feature = api.make("features", None, json!({ "name": "Tax", "key": "tax.file" })).await;
+        let path = path_of("features", &feature);
+        let body = json!({ "label": "Taxes", "requiredPermissions": ["tax.file"], "featureId": feature["id"] });
+        let item = api.make("menu-items", Some(company.id), body).await;
+        let named = conflict(&format!("Feature is used by menu items: Taxes ({})", item["id"].as_str().unwrap()));
+        for key in [json!("tax.declare"), json!(null)] {
+            assert_eq!(patch(&api, &path, json!({ "key": key })).await.error(), named);
+        }
+        assert_eq!(api.delete(&path).by_super_admin().send().await.error(), named, "the item is named once");
+        patch(&api, &path, json!({ "key": "tax.file", "name": "Taxes", "enabled": false })).await.expect(200);
+
+        // An item that merely leads to the feature does so by its id.
+        let item = path_of("menu-items", &item);
+        let body = json!({ "requiredPermissions": null });
+        api.patch(&item).by_super_admin().within(company.id).json(&body).send().await.expect(200);
+        for key in [json!("tax.declare"), json!(null), json!("tax.file")] {
+            patch(&api, &path, json!({ "key": key })).await.expect(200);
+        }
+    }
+
     /// What a menu uses stays; the items and sub-items that use it are named.
     async fn what_a_menu_uses_stays(api: TestApi) {
         let company = api.company().await;

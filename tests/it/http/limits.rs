@@ -25,6 +25,27 @@ fn one_a_second(burst: u32) -> HttpOptions {
 }
 
 over_both! {
+    /// An answer does not outgrow its request: a hundred findings are listed at most, and nothing is stored.
+    async fn an_answer_lists_a_hundred_findings_at_most(api: TestApi) {
+        let company = api.company().await;
+        let level = api.level_id(company, "Visitor").await;
+        let path = format!("/api/iam/user-levels/{level}/permissions/views");
+        let answer = |body: serde_json::Value| {
+            let request = api.put(&path).by(company.admin).within(company.id).json(&body);
+            async move { request.send().await.expect(400).json() }
+        };
+        let senseless = answer(json!({ "views": vec![0; 10_000] })).await;
+        assert_eq!(senseless["errors"].as_array().unwrap().len(), 100);
+        let unknown: Vec<_> = (0..5_000).map(|_| json!({ "viewId": new_user(), "state": "allow" })).collect();
+        let unknown = answer(json!({ "views": unknown })).await;
+        let findings = unknown["errors"].as_array().unwrap();
+        assert_eq!(findings.len(), 101);
+        assert_eq!(findings[100]["message"], "4900 more findings are not listed");
+        let too_many = answer(json!({ "views": vec![0; 400_000] })).await;
+        assert_eq!(too_many["code"], "ERR_VALIDATION_001");
+        assert!(too_many["message"].as_str().unwrap().contains("too many values"), "{too_many}");
+    }
+
     /// Who asks too often is told when to come back; nobody else notices.
     async fn who_asks_too_often_must_wait(api: TestApi) {
         let door = api.with_options(one_a_second(2)).await;

@@ -114,7 +114,7 @@ over_both! {
         for path in ["/livez", "/readyz"] {
             assert_eq!(api.get(path).send().await.expect(200).json(), json!({ "status": "ok" }));
             let verbose = json!({ "status": "ok", "checks": [] });
-            for query in ["?verbose", "?verbose=true"] {
+            for query in ["?verbose", "?verbose=true", "?verbose=a&verbose=b", "?%ff&verbose"] {
                 assert_eq!(api.get(&format!("{path}{query}")).send().await.expect(200).json(), verbose);
             }
         }

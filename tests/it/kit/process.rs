@@ -1,6 +1,5 @@
 //! The binaries as processes, and the plainest possible HTTP client to talk to them.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -201,7 +200,6 @@ impl Exchange {
 #[derive(Debug)]
 pub struct HttpAnswer {
     pub status: u16,
-    pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
 }
 
@@ -209,13 +207,8 @@ impl HttpAnswer {
     fn parse(bytes: &[u8]) -> Self {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an HTTP answer");
         let head = std::str::from_utf8(&bytes[..end]).unwrap();
-        let mut lines = head.split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers = lines
-            .filter_map(|line| line.split_once(": "))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-            .collect();
-        Self { status, headers, body: bytes[end + 4..].to_vec() }
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self { status, body: bytes[end + 4..].to_vec() }
     }
 
     /// The body.

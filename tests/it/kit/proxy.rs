@@ -1,5 +1,4 @@
 //! A proxy between an adapter and PostgreSQL: it writes down what is asked, and it can fail.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

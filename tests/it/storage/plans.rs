@@ -70,9 +70,10 @@ mod postgres {
                 company.id
             FROM company, generate_series(1, 15) u, generate_series(1, 2) k;
 
-        INSERT INTO menu_items (id, company_id, label, view_id, feature_id)
-            SELECT md5('item' || company.n || '/' || i)::uuid, company.id, 'Item ' || i, view.id, feature.id
-            FROM company, generate_series(1, 5) i
+        INSERT INTO menu_items (id, company_id, label, view_id, feature_id, required_permissions)
+            SELECT md5('item' || company.n || '/' || i)::uuid, company.id, 'Item ' || i, view.id, feature.id,
+                CASE WHEN i % 4 = 0 THEN jsonb_build_array('loaded.' || view.n, 'loaded.' || i) END
+            FROM company, generate_series(1, 20) i
             JOIN view ON true JOIN feature ON feature.n = view.n WHERE view.n = (company.n + 31 * i) % 200;
         INSERT INTO sub_menu_items (id, menu_item_id, label, view_id, feature_id)
             SELECT gen_random_uuid(), id, 'Item ' || n, view_id, feature_id

@@ -202,6 +202,8 @@ mod postgres {
         c.of("MenuItems::find_by_id", reader.menu_items().find_by_id(Some(company), item)).await;
         c.of("MenuItems::find_using_view", reader.menu_items().find_using_view(view(1))).await;
         c.of("MenuItems::find_using_feature", reader.menu_items().find_using_feature(feature(1))).await;
+        let key = FeatureKey::parse("key").unwrap();
+        c.of("MenuItems::find_requiring", reader.menu_items().find_requiring(&key)).await;
         c.of("SubMenuItems::find_all", reader.sub_menu_items().find_all(Some(company))).await;
         c.of("SubMenuItems::find_by_menu_id", reader.sub_menu_items().find_by_menu_id(Some(company), item)).await;
         c.of("SubMenuItems::find_by_id", reader.sub_menu_items().find_by_id(Some(company), sub_item)).await;

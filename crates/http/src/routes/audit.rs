@@ -39,7 +39,7 @@ pub(crate) struct AuditQuery {
 impl Input for AuditQuery {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
         let entity_type = word::<EntityType>(reading, "entityType");
-        let entity_id = reading.query::<UserId>("entityId");
+        let entity_id = reading.query::<uuid::Uuid>("entityId");
         let (action, user_id) = (action(reading), reading.query::<UserId>("userId"));
         let (from, to) = (time(reading, "from"), time(reading, "to"));
         let (cursor, limit) = (cursor(reading), limit(reading));
@@ -47,7 +47,7 @@ impl Input for AuditQuery {
         Some(Self {
             filter: AuditFilter {
                 entity_type: entity_type?,
-                entity_id: entity_id?.map(|id| id.as_uuid()),
+                entity_id: entity_id?,
                 action: action?,
                 user_id: user_id?,
                 from: from?,

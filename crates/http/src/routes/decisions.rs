@@ -3,10 +3,11 @@
 use actix_web::{HttpRequest, get, post};
 use iam_application::Requirement;
 use iam_domain::{Scope, UserId, UserLevelId};
-use iam_permissions_cache::{EffectivePermissions, FeatureRef, Navigation, Question, Subject, ViewRef};
+use iam_permissions_cache::{EffectivePermissions, Navigation, Question, Subject};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::user_levels::OneUser;
 use crate::answer::{Answer, Reply, Success, conditional};
 use crate::call::{Anyone, Guarded, Input, ReadIam, Reading};
 
@@ -32,15 +33,6 @@ pub(crate) async fn current_permissions(request: HttpRequest, call: Guarded<Anyo
         .await
         .map_err(iam_application::Failure::from)?;
     conditional(request.headers(), permissions, "private, no-cache")
-}
-
-/// A user of the path.
-pub(crate) struct OneUser(UserId);
-
-impl Input for OneUser {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.path("userId").map(Self)
-    }
 }
 
 /// Everything that a user may see and do.
@@ -86,17 +78,13 @@ impl Input for Asked {
                 if body.has("action") || body.has("scope") {
                     return body.reject("view", "alone", "takes neither action nor scope");
                 }
-                body.required::<String>("view").map(|view| Question::View(ViewRef::parse(&view)))
+                body.required("view").map(Question::View)
             }
             (false, true) => {
-                let feature = body.required::<String>("feature");
+                let feature = body.required("feature");
                 let action = body.required("action");
                 let least_scope = body.optional("scope");
-                Some(Question::Feature {
-                    feature: FeatureRef::parse(&feature?),
-                    action: action?,
-                    least_scope: least_scope?,
-                })
+                Some(Question::Feature { feature: feature?, action: action?, least_scope: least_scope? })
             }
             (false, false) => body.reject("view", "required", "or feature is required"),
             (true, true) => body.reject("view", "alone", "cannot be asked together with feature"),

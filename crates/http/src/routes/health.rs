@@ -1,10 +1,10 @@
 //! Health, the way to the documentation, and what is answered where there is no route.
 
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::web::{Data, Query};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, get};
 use iam_application::Readiness;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::path::HttpMethod;
 
@@ -70,17 +70,11 @@ pub(crate) struct ProbeBody {
     checks: Option<Vec<CheckBody>>,
 }
 
-/// `?verbose`
-#[derive(Deserialize)]
-pub(crate) struct Verbosity {
-    verbose: Option<String>,
-}
-
 /// Whether the process lives: its event loop turns. Never asks the storage.
 #[utoipa::path(tag = "Health", params(("verbose" = Option<bool>, Query)), responses((status = 200, body = ProbeBody)))]
 #[get("/livez")]
-pub(crate) async fn live(verbosity: Query<Verbosity>) -> HttpResponse {
-    probe(&Readiness::default(), &verbosity)
+pub(crate) async fn live(request: HttpRequest) -> HttpResponse {
+    probe(&Readiness::default(), &request)
 }
 
 /// Whether requests are welcome: the storage was reached, its schema fits, the process is not about to end.
@@ -90,14 +84,18 @@ pub(crate) async fn live(verbosity: Query<Verbosity>) -> HttpResponse {
     responses((status = 200, body = ProbeBody), (status = 503, body = ProbeBody)),
 )]
 #[get("/readyz")]
-pub(crate) async fn ready(api: Data<Api>, verbosity: Query<Verbosity>) -> HttpResponse {
-    probe(&api.services().probe.readiness(), &verbosity)
+pub(crate) async fn ready(api: Data<Api>, request: HttpRequest) -> HttpResponse {
+    probe(&api.services().probe.readiness(), &request)
 }
 
-fn probe(readiness: &Readiness, verbosity: &Verbosity) -> HttpResponse {
+fn probe(readiness: &Readiness, request: &HttpRequest) -> HttpResponse {
     let is_ready = readiness.is_ready();
     let mut response = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    let is_verbose = verbosity.verbose.as_deref().is_some_and(|word| word != "false");
+    // A probe never fails for what else stands in its query.
+    let is_verbose = request.query_string().split('&').any(|part| {
+        let (name, word) = part.split_once('=').unwrap_or((part, ""));
+        name == "verbose" && word != "false"
+    });
     // Operators want the reason also when they did not ask for it.
     let checks = (is_verbose || !is_ready).then(|| {
         readiness

@@ -174,7 +174,11 @@ pub(crate) struct GoneModule(ModuleId, Ungate);
 impl Input for GoneModule {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
         let id = reading.path("id");
-        let in_query = reading.query::<String>("ungate")?.is_some_and(|word| word == "true");
+        let in_query = match reading.query::<String>("ungate")?.as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return reading.reject("ungate", "type", "must be true or false"),
+        };
         let in_body = match reading.optional_body()? {
             Some(mut body) => body.or("ungate", false)?,
             None => false,

@@ -137,7 +137,7 @@ pub(crate) async fn delete_user_level(call: Guarded<ManageLevels, OneLevel>) -> 
 }
 
 /// A user of the path.
-pub(crate) struct OneUser(UserId);
+pub(crate) struct OneUser(pub(crate) UserId);
 
 impl Input for OneUser {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {

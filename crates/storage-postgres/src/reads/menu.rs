@@ -1,7 +1,7 @@
 //! The menu.
 
 use async_trait::async_trait;
-use iam_domain::{CompanyId, FeatureId, Label, MenuItem, MenuItemId, SubMenuItem, SubMenuItemId, ViewId};
+use iam_domain::{CompanyId, FeatureId, FeatureKey, Label, MenuItem, MenuItemId, SubMenuItem, SubMenuItemId, ViewId};
 use iam_storage::{MenuItems, MenuUse, Result, StorageError, SubMenuItems};
 use sea_orm::Statement;
 
@@ -45,6 +45,11 @@ impl<T: Connected> MenuItems for Repository<T> {
         let sql = "SELECT label, id FROM menu_items WHERE feature_id = $1
             UNION ALL SELECT label, id FROM sub_menu_items WHERE feature_id = $1 ORDER BY label, id";
         self.uses(statement(sql, [feature.as_uuid().into()])).await
+    }
+
+    async fn find_requiring(&self, key: &FeatureKey) -> Result<Vec<MenuUse>> {
+        let sql = "SELECT label, id FROM menu_items WHERE required_permissions @> $1 ORDER BY label, id";
+        self.uses(statement(sql, [serde_json::json!([key.as_str()]).into()])).await
     }
 }
 

@@ -8,7 +8,7 @@ use iam_domain::{
 
 use super::fixtures::{
     Below, ascending, assert_conflict, assert_not_found, assert_unknown, at, change, given, given_all, keys, menu_item,
-    only, some_company, some_feature, some_view, sub_item,
+    only, some_company, some_feature, some_view, sub_item, unique,
 };
 use crate::{Constraint, MenuUse, Storage, Target};
 
@@ -313,4 +313,43 @@ pub async fn the_uses_of_a_view_or_feature_are_found_across_companies(storage: A
     assert_eq!(menu.find_using_view(view.id).await.unwrap(), by_view);
     assert_eq!(menu.find_using_view(ViewId::generate(at(0))).await.unwrap(), []);
     assert_eq!(menu.find_using_feature(FeatureId::generate(at(0))).await.unwrap(), []);
+}
+
+/// The items that require a key come by label, then id, from all companies: those that hold exactly this key among theirs.
+pub async fn the_items_that_require_a_key_are_found_across_companies(storage: Arc<dyn Storage>) {
+    let (mine, theirs) = (Some(some_company()), Some(some_company()));
+    let feature = some_feature();
+    given(&storage, &[&feature]).await;
+    let key = feature.key.clone().unwrap();
+    let longer = FeatureKey::parse(format!("{key}.more")).unwrap();
+    let odd = FeatureKey::parse(unique("ä\"\\'%_{}")).unwrap();
+    let ids = ascending!(MenuItemId, 2);
+    let requiring = |keys: &[&FeatureKey], item: MenuItem| MenuItem {
+        required_permissions: Some(keys.iter().copied().cloned().collect()),
+        ..item
+    };
+    let late = requiring(&[&key], MenuItem { id: ids[1], ..menu_item(None, "a") });
+    let early = requiring(&[&longer, &odd, &key], MenuItem { id: ids[0], ..menu_item(mine, "a") });
+    let twice = requiring(&[&key, &key], MenuItem { feature_id: Some(feature.id), ..menu_item(theirs, "B") });
+    let another = requiring(&[&longer], menu_item(theirs, "0"));
+    let nothing = requiring(&[], menu_item(theirs, "0"));
+    let leading = MenuItem { feature_id: Some(feature.id), ..menu_item(theirs, "0") };
+    given(&storage, &[&late, &early, &twice, &another, &nothing, &leading]).await;
+
+    let used = |item: &MenuItem| MenuUse { label: item.label.clone(), id: item.id.as_uuid() };
+    let menu = storage.reader().menu_items();
+    assert_eq!(menu.find_requiring(&key).await.unwrap(), [&twice, &early, &late].map(used));
+    assert_eq!(menu.find_requiring(&longer).await.unwrap(), [&another, &early].map(used));
+    assert_eq!(menu.find_requiring(&odd).await.unwrap(), [used(&early)]);
+    let upper = FeatureKey::parse(key.as_str().to_uppercase()).unwrap();
+    assert_eq!(menu.find_requiring(&upper).await.unwrap(), []);
+
+    // A unit of work sees its own.
+    let target = Target::of_menu(mine);
+    let seen = change!(storage, target, tx => async {
+        tx.menu_items_mut().delete(mine, early.id).await?;
+        tx.menu_items().find_requiring(&key).await
+    });
+    assert_eq!(seen.unwrap(), [&twice, &late].map(used));
+    assert_eq!(menu.find_requiring(&odd).await.unwrap(), []);
 }

@@ -172,7 +172,8 @@ cases! { ($)
         menu_entries_come_by_order_label_id,
         menus_of_two_companies_stay_apart,
         menu_entries_of_another_owner_cannot_be_changed,
-        the_uses_of_a_view_or_feature_are_found_across_companies;
+        the_uses_of_a_view_or_feature_are_found_across_companies,
+        the_items_that_require_a_key_are_found_across_companies;
     units:
         a_unit_commits_all_that_it_wrote,
         a_dropped_unit_leaves_nothing,
@@ -244,6 +245,7 @@ cases! { ($)
     trails:
         steps_are_found_in_the_order_they_were_made,
         a_session_keeps_its_newest_steps,
+        a_user_keeps_the_newest_steps_of_all_sessions,
         recent_places_are_distinct_and_newest_first,
         a_session_is_forgotten_once,
         trails_of_one_session_id_stay_apart,

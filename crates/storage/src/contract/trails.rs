@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use iam_domain::{CompanyId, EntityType, Label, SessionId, TRAIL_LIMIT, TrailEntry, Url, UserId, View, ViewId};
+use iam_domain::{CompanyId, EntityType, Label, SessionId, TRAIL_LIMIT, TRAIL_USER_LIMIT, TrailEntry, Url, UserId, View, ViewId};
 
 use super::fixtures::{
     all, assert_unknown, at, change, given, keys, some_company, some_user, some_view, traces, unique,
@@ -92,6 +92,48 @@ pub async fn a_session_keeps_its_newest_steps(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&trail, |step| step.depth), (0..TRAIL_LIMIT as i32).collect::<Vec<_>>());
     assert_eq!(other.trail(&storage).await.len(), 1);
     assert_eq!(visit.clear(&storage).await, TRAIL_LIMIT as u64);
+}
+
+/// A user keeps the newest steps over all sessions in a company; their depths begin at 0 again.
+pub async fn a_user_keeps_the_newest_steps_of_all_sessions(storage: Arc<dyn Storage>) {
+    const SESSIONS: usize = 20;
+    let visit = somebody();
+    let elsewhere = Visit { company: some_company(), ..visit.clone() };
+    let another = Visit { user: some_user(), ..visit.clone() };
+    for other in [&elsewhere, &another] {
+        other.track(&storage, "/other").await;
+    }
+    let brief = Visit::new(visit.company, visit.user);
+    brief.track(&storage, "/brief").await;
+    let sessions: Vec<_> = (0..SESSIONS).map(|_| Visit::new(visit.company, visit.user)).collect();
+    let all = TRAIL_USER_LIMIT + 4;
+    let mut last = None;
+    for n in 0..all {
+        last = Some(sessions[n % SESSIONS].track(&storage, &format!("/{n}")).await);
+    }
+
+    assert_eq!(brief.trail(&storage).await, []);
+    for (n, session) in sessions.iter().enumerate() {
+        let trail = session.trail(&storage).await;
+        let kept = (n..all).step_by(SESSIONS).filter(|n| *n >= 4).map(|n| format!("/{n}"));
+        assert_eq!(keys(&trail, |step| step.url.to_string()), kept.collect::<Vec<_>>());
+        assert!(trail.iter().zip(0..).all(|(step, position)| step.depth == position));
+        if n == (all - 1) % SESSIONS {
+            assert_eq!(trail.last(), last.as_ref(), "the depth that was answered");
+        }
+    }
+    assert_eq!(visit.recent(&storage, u64::MAX).await.len(), TRAIL_USER_LIMIT);
+    for other in [&elsewhere, &another] {
+        assert_eq!(other.trail(&storage).await.len(), 1);
+    }
+
+    // A session that is full makes room by itself: nothing else goes.
+    for n in 0..=TRAIL_LIMIT {
+        brief.track(&storage, &format!("/full/{n}")).await;
+    }
+    let oldest = format!("/{}", 4 + TRAIL_LIMIT);
+    assert_eq!(visit.recent(&storage, u64::MAX).await.last(), Some(&oldest));
+    assert_eq!(brief.trail(&storage).await.len(), TRAIL_LIMIT);
 }
 
 /// Recent places are the latest step for each url, newest first, from all of the user's sessions, and limited.
