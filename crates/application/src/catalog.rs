@@ -2,42 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use async_trait::async_trait;
 use iam_domain::{
-    Action, Caller, Catalog, Category, Description, EntityType, Feature, FeatureId, FeatureKey, Icon, Module,
-    ModuleCode, ModuleId, Name, Priority, ResourceType, View, ViewId, ViewUrl, is_reserved,
+    Action, Catalog, Category, Description, EntityType, Feature, FeatureId, FeatureKey, Icon, Module, ModuleCode,
+    ModuleId, Name, Priority, ResourceType, View, ViewId, ViewUrl, is_reserved,
 };
-use iam_storage::{MenuUse, Target, UnitOfWork};
+use iam_storage::{MenuUse, Target};
 
+use crate::execute::change;
 use crate::failure::unknown_at;
-use crate::{Change, Failure, IfMatch, Patch, Requirement};
+use crate::{Failure, IfMatch, Patch};
 
 pub(crate) const VIEW: &str = "View";
 pub(crate) const FEATURE: &str = "Feature";
 pub(crate) const MODULE: &str = "Module";
-
-/// A change of the catalog: for super admins, under the catalog's lock.
-macro_rules! catalog_change {
-    ($change:ident -> $answer:ty, |$this:ident, $tx:ident| $body:expr) => {
-        #[async_trait]
-        impl Change for $change {
-            type Answer = $answer;
-
-            fn requirement(&self) -> Requirement {
-                Requirement::SuperAdmin
-            }
-
-            fn target(&self) -> Target {
-                Target::Catalog
-            }
-
-            async fn apply(&self, $tx: &mut dyn UnitOfWork, _: Caller) -> Result<$answer, Failure> {
-                let $this = self;
-                $body
-            }
-        }
-    };
-}
 
 /// Adds a view.
 #[derive(Debug, Clone)]
@@ -56,7 +33,7 @@ pub struct CreateView {
     pub requires_auth: bool,
 }
 
-catalog_change!(CreateView -> View, |this, tx| {
+change!(CreateView -> View, needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
     let now = tx.now();
     let view = View {
         id: ViewId::generate(now),
@@ -94,7 +71,7 @@ pub struct UpdateView {
     pub if_match: IfMatch,
 }
 
-catalog_change!(UpdateView -> View, |this, tx| {
+change!(UpdateView -> View, needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
     let before = tx.views().find_by_id(this.id).await?.ok_or(Failure::NotFound(VIEW))?;
     this.if_match.check(&before)?;
     let mut view = before.clone();
@@ -120,7 +97,7 @@ pub struct DeleteView {
     pub if_match: IfMatch,
 }
 
-catalog_change!(DeleteView -> (), |this, tx| {
+change!(DeleteView -> (), needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
     let view = tx.views().find_by_id(this.id).await?.ok_or(Failure::NotFound(VIEW))?;
     this.if_match.check(&view)?;
     refuse_if_used(VIEW, &tx.menu_items().find_using_view(this.id).await?)?;
@@ -147,7 +124,7 @@ pub struct CreateFeature {
     pub enabled: bool,
 }
 
-catalog_change!(CreateFeature -> Feature, |this, tx| {
+change!(CreateFeature -> Feature, needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
     if this.key.as_ref().is_some_and(is_reserved) {
         return Err(reserved());
     }
@@ -191,7 +168,7 @@ pub struct UpdateFeature {
     pub if_match: IfMatch,
 }
 
-catalog_change!(UpdateFeature -> Feature, |this, tx| {
+change!(UpdateFeature -> Feature, needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
     let before = tx.features().find_by_id(this.id).await?.ok_or(Failure::NotFound(FEATURE))?;
     this.if_match.check(&before)?;
     let mut feature = before.clone();
@@ -225,7 +202,7 @@ pub struct DeleteFeature {
     pub if_match: IfMatch,
 }
 
-catalog_change!(DeleteFeature -> (), |this, tx| {
+change!(DeleteFeature -> (), needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
     let feature = tx.features().find_by_id(this.id).await?.ok_or(Failure::NotFound(FEATURE))?;
     this.if_match.check(&feature)?;
     if feature.key.as_ref().is_some_and(is_reserved) {
@@ -260,7 +237,7 @@ pub struct CreateModule {
     pub priority: Priority,
 }
 
-catalog_change!(CreateModule -> Module, |this, tx| {
+change!(CreateModule -> Module, needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
     let now = tx.now();
     let module = Module {
         id: ModuleId::generate(now),
@@ -298,7 +275,7 @@ pub struct UpdateModule {
     pub if_match: IfMatch,
 }
 
-catalog_change!(UpdateModule -> Module, |this, tx| {
+change!(UpdateModule -> Module, needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
     let before = tx.modules().find_by_id(this.id).await?.ok_or(Failure::NotFound(MODULE))?;
     this.if_match.check(&before)?;
     let mut module = before.clone();
@@ -326,7 +303,7 @@ pub struct DeleteModule {
     pub if_match: IfMatch,
 }
 
-catalog_change!(DeleteModule -> (), |this, tx| {
+change!(DeleteModule -> (), needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
     let module = tx.modules().find_by_id(this.id).await?.ok_or(Failure::NotFound(MODULE))?;
     this.if_match.check(&module)?;
     if !this.ungate {
@@ -352,7 +329,7 @@ pub struct SetModuleViews {
     pub if_match: IfMatch,
 }
 
-catalog_change!(SetModuleViews -> (), |this, tx| {
+change!(SetModuleViews -> (), needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
     tx.modules().find_by_id(this.module).await?.ok_or(Failure::NotFound(MODULE))?;
     if this.if_match.needs_content() {
         this.if_match.check(&tx.module_views().get_views_by_module(this.module).await?)?;
@@ -381,7 +358,7 @@ pub struct SetModuleFeatures {
     pub if_match: IfMatch,
 }
 
-catalog_change!(SetModuleFeatures -> (), |this, tx| {
+change!(SetModuleFeatures -> (), needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
     tx.modules().find_by_id(this.module).await?.ok_or(Failure::NotFound(MODULE))?;
     if this.if_match.needs_content() {
         this.if_match.check(&tx.module_features().get_features_by_module(this.module).await?)?;
@@ -416,7 +393,7 @@ pub struct SetFeatureViews {
     pub if_match: IfMatch,
 }
 
-catalog_change!(SetFeatureViews -> (), |this, tx| {
+change!(SetFeatureViews -> (), needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
     tx.features().find_by_id(this.feature).await?.ok_or(Failure::NotFound(FEATURE))?;
     if this.if_match.needs_content() {
         this.if_match.check(&tx.feature_views().get_views_by_feature(this.feature).await?)?;

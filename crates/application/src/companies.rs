@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use async_trait::async_trait;
 use iam_domain::{
     Assignment, Caller, CompanyId, CompanySnapshot, EntityType, FeaturePermission, FeaturePermissionId, IamAction,
     IamPermission, ModuleId, UserId, UserLevel, UserLevelId, ViewPermission, ViewPermissionId, provisioning, seed,
 };
 use iam_storage::{Target, UnitOfWork};
 
+use crate::execute::change;
 use crate::failure::unknown_at;
-use crate::{Change, Failure, IfMatch, Requirement};
+use crate::{Failure, IfMatch};
 
 /// Makes these the modules of a company. What it had keeps its switch.
 #[derive(Debug, Clone)]
@@ -23,28 +23,15 @@ pub struct SetCompanyModules {
     pub if_match: IfMatch,
 }
 
-#[async_trait]
-impl Change for SetCompanyModules {
-    type Answer = ();
-
-    fn requirement(&self) -> Requirement {
-        Requirement::SuperAdmin
+change!(SetCompanyModules -> (), needs SuperAdmin, locks |this| Target::Company(this.company), |this, tx, _| {
+    if this.if_match.needs_content() {
+        this.if_match.check(&tx.company_modules().get_modules_by_company(this.company).await?)?;
     }
-
-    fn target(&self) -> Target {
-        Target::Company(self.company)
-    }
-
-    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<(), Failure> {
-        if self.if_match.needs_content() {
-            self.if_match.check(&tx.company_modules().get_modules_by_company(self.company).await?)?;
-        }
-        tx.company_modules_mut().replace_for_company(self.company, &self.modules).await.map_err(|error| {
-            let sent = self.modules.iter().map(ModuleId::as_uuid);
-            unknown_at(error, EntityType::Module, sent, |index| format!("moduleIds[{index}]"))
-        })
-    }
-}
+    tx.company_modules_mut().replace_for_company(this.company, &this.modules).await.map_err(|error| {
+        let sent = this.modules.iter().map(ModuleId::as_uuid);
+        unknown_at(error, EntityType::Module, sent, |index| format!("moduleIds[{index}]"))
+    })
+});
 
 /// Switches a module of a company on or off.
 #[derive(Debug, Clone)]
@@ -59,30 +46,17 @@ pub struct SwitchCompanyModule {
     pub if_match: IfMatch,
 }
 
-#[async_trait]
-impl Change for SwitchCompanyModule {
-    type Answer = ();
-
-    fn requirement(&self) -> Requirement {
-        Requirement::SuperAdmin
+change!(SwitchCompanyModule -> (), needs SuperAdmin, locks |this| Target::Company(this.company), |this, tx, _| {
+    if this.if_match.needs_content() {
+        this.if_match.check(&tx.company_modules().get_modules_by_company(this.company).await?)?;
     }
-
-    fn target(&self) -> Target {
-        Target::Company(self.company)
-    }
-
-    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<(), Failure> {
-        if self.if_match.needs_content() {
-            self.if_match.check(&tx.company_modules().get_modules_by_company(self.company).await?)?;
+    tx.company_modules_mut().set_enabled(this.company, this.module, this.enabled).await.map_err(|error| {
+        match Failure::from(error) {
+            Failure::NotFound(_) => Failure::NotFound("Company module"),
+            other => other,
         }
-        tx.company_modules_mut().set_enabled(self.company, self.module, self.enabled).await.map_err(|error| {
-            match Failure::from(error) {
-                Failure::NotFound(_) => Failure::NotFound("Company module"),
-                other => other,
-            }
-        })
-    }
-}
+    })
+});
 
 /// Gives a company the module `core` and the levels Admin, Member and Visitor, once. Doing it again changes nothing,
 /// whatever was renamed or deleted since.
@@ -94,37 +68,23 @@ pub struct ProvisionCompany {
     pub admin: Option<UserId>,
 }
 
-#[async_trait]
-impl Change for ProvisionCompany {
-    /// Whether this was the first time.
-    type Answer = bool;
-
-    fn requirement(&self) -> Requirement {
-        Requirement::SuperAdmin
-    }
-
-    fn target(&self) -> Target {
-        Target::Company(self.company)
-    }
-
-    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<bool, Failure> {
-        if tx.company_states().read(self.company).await?.is_some_and(|state| state.provisioned_at.is_some()) {
-            if let Some(admin) = self.admin {
-                self.rescue(tx, admin, caller).await?;
-            }
-            return Ok(false);
+change!(ProvisionCompany -> bool, needs SuperAdmin, locks |this| Target::Company(this.company), |this, tx, caller| {
+    if tx.company_states().read(this.company).await?.is_some_and(|state| state.provisioned_at.is_some()) {
+        if let Some(admin) = this.admin {
+            this.rescue(tx, admin, caller).await?;
         }
-        tx.company_states_mut().set_provisioned(self.company).await?;
-        let core = tx.modules().find_by_code(seed::CORE_MODULE).await?;
-        let core = core.ok_or_else(|| Failure::Conflict("The catalog has no module core: seed it first".to_owned()))?;
-        tx.company_modules_mut().add(self.company, core.id).await?;
-        let admin_level = self.create_levels(tx).await?;
-        if let (Some(admin), Some(level)) = (self.admin, admin_level) {
-            self.assign(tx, admin, level, caller).await?;
-        }
-        Ok(true)
+        return Ok(false);
     }
-}
+    tx.company_states_mut().set_provisioned(this.company).await?;
+    let core = tx.modules().find_by_code(seed::CORE_MODULE).await?;
+    let core = core.ok_or_else(|| Failure::Conflict("The catalog has no module core: seed it first".to_owned()))?;
+    tx.company_modules_mut().add(this.company, core.id).await?;
+    let admin_level = this.create_levels(tx).await?;
+    if let (Some(admin), Some(level)) = (this.admin, admin_level) {
+        this.assign(tx, admin, level, caller).await?;
+    }
+    Ok(true)
+});
 
 impl ProvisionCompany {
     /// Makes the default levels and answers the one that administers.

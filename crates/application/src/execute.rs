@@ -58,6 +58,38 @@ pub trait Change: Send + Sync + 'static {
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure>;
 }
 
+/// Makes a value a change: what it asks of its caller, what it locks, what it does.
+macro_rules! change {
+    (
+        $change:ident -> $answer:ty, needs $requirement:ident, locks |$locker:ident| $target:expr,
+        |$this:ident, $tx:ident, $caller:pat_param| $body:expr
+    ) => {
+        #[async_trait::async_trait]
+        impl $crate::Change for $change {
+            type Answer = $answer;
+
+            fn requirement(&self) -> $crate::Requirement {
+                $crate::Requirement::$requirement
+            }
+
+            fn target(&self) -> iam_storage::Target {
+                let $locker = self;
+                $target
+            }
+
+            async fn apply(
+                &self,
+                $tx: &mut dyn iam_storage::UnitOfWork,
+                $caller: iam_domain::Caller,
+            ) -> Result<$answer, $crate::Failure> {
+                let $this = self;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use change;
+
 /// The use cases over one storage. Cheap to share behind an `Arc`.
 pub struct Application {
     storage: Arc<dyn Storage>,

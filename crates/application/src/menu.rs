@@ -1,39 +1,15 @@
 //! Changes of the menu. For super admins; items belong to one company, or to all.
 
-use async_trait::async_trait;
 use iam_domain::{
-    Caller, CompanyId, FeatureId, FeatureKey, Icon, Label, MenuItem, MenuItemId, Priority, SubMenuItem, SubMenuItemId,
-    ViewId,
+    CompanyId, FeatureId, FeatureKey, Icon, Label, MenuItem, MenuItemId, Priority, SubMenuItem, SubMenuItemId, ViewId,
 };
 use iam_storage::{Target, UnitOfWork};
 
-use crate::{Change, Failure, FieldError, IfMatch, Patch, Requirement};
+use crate::execute::change;
+use crate::{Failure, FieldError, IfMatch, Patch};
 
 pub(crate) const MENU_ITEM: &str = "Menu item";
 pub(crate) const SUB_MENU_ITEM: &str = "Sub menu item";
-
-/// A change of a menu: for super admins, under the lock of its owner.
-macro_rules! menu_change {
-    ($change:ident -> $answer:ty, |$this:ident, $tx:ident| $body:expr) => {
-        #[async_trait]
-        impl Change for $change {
-            type Answer = $answer;
-
-            fn requirement(&self) -> Requirement {
-                Requirement::SuperAdmin
-            }
-
-            fn target(&self) -> Target {
-                Target::of_menu(self.owner)
-            }
-
-            async fn apply(&self, $tx: &mut dyn UnitOfWork, _: Caller) -> Result<$answer, Failure> {
-                let $this = self;
-                $body
-            }
-        }
-    };
-}
 
 /// Adds an item.
 #[derive(Debug, Clone)]
@@ -58,7 +34,7 @@ pub struct CreateMenuItem {
     pub is_entrypoint: bool,
 }
 
-menu_change!(CreateMenuItem -> MenuItem, |this, tx| {
+change!(CreateMenuItem -> MenuItem, needs SuperAdmin, locks |this| Target::of_menu(this.owner), |this, tx, _| {
     check_keys(tx, this.required_permissions.as_deref()).await?;
     let now = tx.now();
     let item = MenuItem {
@@ -106,7 +82,7 @@ pub struct UpdateMenuItem {
     pub if_match: IfMatch,
 }
 
-menu_change!(UpdateMenuItem -> MenuItem, |this, tx| {
+change!(UpdateMenuItem -> MenuItem, needs SuperAdmin, locks |this| Target::of_menu(this.owner), |this, tx, _| {
     let before = tx.menu_items().find_by_id(this.owner, this.id).await?.ok_or(Failure::NotFound(MENU_ITEM))?;
     this.if_match.check(&before)?;
     if let Patch::Set(keys) = &this.required_permissions {
@@ -139,7 +115,7 @@ pub struct DeleteMenuItem {
     pub if_match: IfMatch,
 }
 
-menu_change!(DeleteMenuItem -> (), |this, tx| {
+change!(DeleteMenuItem -> (), needs SuperAdmin, locks |this| Target::of_menu(this.owner), |this, tx, _| {
     let item = tx.menu_items().find_by_id(this.owner, this.id).await?.ok_or(Failure::NotFound(MENU_ITEM))?;
     this.if_match.check(&item)?;
     tx.menu_items_mut().delete(this.owner, this.id).await?;
@@ -167,7 +143,7 @@ pub struct CreateSubMenuItem {
     pub enabled: bool,
 }
 
-menu_change!(CreateSubMenuItem -> SubMenuItem, |this, tx| {
+change!(CreateSubMenuItem -> SubMenuItem, needs SuperAdmin, locks |this| Target::of_menu(this.owner), |this, tx, _| {
     let now = tx.now();
     let item = SubMenuItem {
         id: SubMenuItemId::generate(now),
@@ -210,7 +186,7 @@ pub struct UpdateSubMenuItem {
     pub if_match: IfMatch,
 }
 
-menu_change!(UpdateSubMenuItem -> SubMenuItem, |this, tx| {
+change!(UpdateSubMenuItem -> SubMenuItem, needs SuperAdmin, locks |this| Target::of_menu(this.owner), |this, tx, _| {
     let before = tx.sub_menu_items().find_by_id(this.owner, this.id).await?.ok_or(Failure::NotFound(SUB_MENU_ITEM))?;
     this.if_match.check(&before)?;
     let mut item = before.clone();
@@ -239,7 +215,7 @@ pub struct DeleteSubMenuItem {
     pub if_match: IfMatch,
 }
 
-menu_change!(DeleteSubMenuItem -> (), |this, tx| {
+change!(DeleteSubMenuItem -> (), needs SuperAdmin, locks |this| Target::of_menu(this.owner), |this, tx, _| {
     let item = tx.sub_menu_items().find_by_id(this.owner, this.id).await?.ok_or(Failure::NotFound(SUB_MENU_ITEM))?;
     this.if_match.check(&item)?;
     tx.sub_menu_items_mut().delete(this.owner, this.id).await?;

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use async_trait::async_trait;
 use iam_domain::{
-    Action, Caller, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, FeaturePermissionId, Scope,
-    UserLevelId, ViewId, ViewPermission, ViewPermissionId, ViewState,
+    Action, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, FeaturePermissionId, Scope, UserLevelId,
+    ViewId, ViewPermission, ViewPermissionId, ViewState,
 };
-use iam_storage::{Cell, Target, UnitOfWork};
+use iam_storage::{Cell, Target};
 
+use crate::execute::change;
 use crate::failure::{unknown_at, unknown_field};
 use crate::user_levels::find;
-use crate::{Change, Failure, FieldError, IfMatch, Requirement};
+use crate::{Failure, FieldError, IfMatch};
 
 /// A wanted cell of a view matrix.
 #[derive(Debug, Clone)]
@@ -65,103 +65,79 @@ pub struct ReplaceFeaturePermissions {
     pub if_match: IfMatch,
 }
 
-#[async_trait]
-impl Change for ReplaceViewPermissions {
-    type Answer = ();
-
-    fn requirement(&self) -> Requirement {
-        Requirement::ManagePermissions
+change!(ReplaceViewPermissions -> (), needs ManagePermissions, locks |this| Target::Company(this.company),
+|this, tx, caller| {
+    let there = tx.view_permissions().find_by_user_level(this.company, this.level).await?;
+    if there.is_empty() {
+        find(tx, this.company, this.level).await?;
     }
-
-    fn target(&self) -> Target {
-        Target::Company(self.company)
-    }
-
-    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<(), Failure> {
-        let there = tx.view_permissions().find_by_user_level(self.company, self.level).await?;
-        if there.is_empty() {
-            find(tx, self.company, self.level).await?;
-        }
-        self.if_match.check(&there)?;
-        let pins: BTreeMap<_, _> = there.iter().map(|cell| (cell.view_id, cell.modifiable)).collect();
-        let now = tx.now();
-        let wanted: Vec<_> = self
-            .cells
-            .iter()
-            .map(|cell| ViewPermission {
-                id: ViewPermissionId::generate(now),
-                company_id: self.company,
-                user_level_id: self.level,
-                view_id: cell.view_id,
-                state: cell.state,
-                modifiable: cell.modifiable.or(pins.get(&cell.view_id).copied()).unwrap_or(true),
-                created_at: now,
-                updated_at: now,
-            })
-            .collect();
-        if !caller.is_super_admin {
-            keep_pins(&there, &wanted, "views", |cell| cell.modifiable, |cell| cell.view_id.to_string())?;
-        }
-        tx.view_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(|error| {
-            let sent = self.cells.iter().map(|cell| cell.view_id.as_uuid());
-            unknown_at(error, EntityType::View, sent, |index| format!("views[{index}].viewId"))
+    this.if_match.check(&there)?;
+    let pins: BTreeMap<_, _> = there.iter().map(|cell| (cell.view_id, cell.modifiable)).collect();
+    let now = tx.now();
+    let wanted: Vec<_> = this
+        .cells
+        .iter()
+        .map(|cell| ViewPermission {
+            id: ViewPermissionId::generate(now),
+            company_id: this.company,
+            user_level_id: this.level,
+            view_id: cell.view_id,
+            state: cell.state,
+            modifiable: cell.modifiable.or(pins.get(&cell.view_id).copied()).unwrap_or(true),
+            created_at: now,
+            updated_at: now,
         })
+        .collect();
+    if !caller.is_super_admin {
+        keep_pins(&there, &wanted, "views", |cell| cell.modifiable, |cell| cell.view_id.to_string())?;
     }
-}
+    tx.view_permissions_mut().replace_for_user_level(this.company, this.level, &wanted).await.map_err(|error| {
+        let sent = this.cells.iter().map(|cell| cell.view_id.as_uuid());
+        unknown_at(error, EntityType::View, sent, |index| format!("views[{index}].viewId"))
+    })
+});
 
-#[async_trait]
-impl Change for ReplaceFeaturePermissions {
-    type Answer = ();
-
-    fn requirement(&self) -> Requirement {
-        Requirement::ManagePermissions
+change!(ReplaceFeaturePermissions -> (), needs ManagePermissions, locks |this| Target::Company(this.company),
+|this, tx, caller| {
+    let there = tx.feature_permissions().find_by_user_level(this.company, this.level).await?;
+    if there.is_empty() {
+        find(tx, this.company, this.level).await?;
     }
-
-    fn target(&self) -> Target {
-        Target::Company(self.company)
+    // Every feature knows the standard actions, and the storage names features that do not exist.
+    if this.cells.iter().any(|cell| !cell.action.is_standard()) {
+        this.check_actions(&tx.features().find_all().await?)?;
     }
-
-    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<(), Failure> {
-        let there = tx.feature_permissions().find_by_user_level(self.company, self.level).await?;
-        if there.is_empty() {
-            find(tx, self.company, self.level).await?;
-        }
-        // Every feature knows the standard actions, and the storage names features that do not exist.
-        if self.cells.iter().any(|cell| !cell.action.is_standard()) {
-            self.check_actions(&tx.features().find_all().await?)?;
-        }
-        self.if_match.check(&there)?;
-        let pins: BTreeMap<_, _> = there.iter().map(|cell| (cell.key(), cell.modifiable)).collect();
-        let now = tx.now();
-        let wanted: Vec<_> = self
-            .cells
-            .iter()
-            .map(|cell| FeaturePermission {
-                id: FeaturePermissionId::generate(now),
-                company_id: self.company,
-                user_level_id: self.level,
-                feature_id: cell.feature_id,
-                action: cell.action.clone(),
-                value: cell.value,
-                scope: cell.scope,
-                modifiable: cell
-                    .modifiable
-                    .or(pins.get(&(cell.feature_id, cell.action.clone())).copied())
-                    .unwrap_or(true),
-                created_at: now,
-                updated_at: now,
-            })
-            .collect();
-        if !caller.is_super_admin {
-            let name = |cell: &FeaturePermission| format!("{}/{}", cell.feature_id, cell.action);
-            keep_pins(&there, &wanted, "features", |cell| cell.modifiable, name)?;
-        }
-        tx.feature_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(|error| {
-            let sent = self.cells.iter().map(|cell| cell.feature_id.as_uuid());
-            unknown_at(error, EntityType::Feature, sent, |index| format!("features[{index}].featureId"))
+    this.if_match.check(&there)?;
+    let pins: BTreeMap<_, _> = there.iter().map(|cell| (cell.key(), cell.modifiable)).collect();
+    let now = tx.now();
+    let wanted: Vec<_> = this
+        .cells
+        .iter()
+        .map(|cell| FeaturePermission {
+            id: FeaturePermissionId::generate(now),
+            company_id: this.company,
+            user_level_id: this.level,
+            feature_id: cell.feature_id,
+            action: cell.action.clone(),
+            value: cell.value,
+            scope: cell.scope,
+            modifiable: cell
+                .modifiable
+                .or(pins.get(&(cell.feature_id, cell.action.clone())).copied())
+                .unwrap_or(true),
+            created_at: now,
+            updated_at: now,
         })
+        .collect();
+    if !caller.is_super_admin {
+        let name = |cell: &FeaturePermission| format!("{}/{}", cell.feature_id, cell.action);
+        keep_pins(&there, &wanted, "features", |cell| cell.modifiable, name)?;
     }
-}
+    tx.feature_permissions_mut().replace_for_user_level(this.company, this.level, &wanted).await.map_err(|error| {
+        let sent = this.cells.iter().map(|cell| cell.feature_id.as_uuid());
+        unknown_at(error, EntityType::Feature, sent, |index| format!("features[{index}].featureId"))
+    })
+});
 
 impl ReplaceFeaturePermissions {
     /// Every feature exists and knows the action.

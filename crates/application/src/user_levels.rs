@@ -1,11 +1,11 @@
 //! Changes of user levels and of who holds them.
 
-use async_trait::async_trait;
-use iam_domain::{Caller, CompanyId, Description, EntityType, Name, UserId, UserLevel, UserLevelId};
+use iam_domain::{CompanyId, Description, EntityType, Name, UserId, UserLevel, UserLevelId};
 use iam_storage::{Target, UnitOfWork};
 
+use crate::execute::change;
 use crate::failure::unknown_at;
-use crate::{Change, Failure, FieldError, IfMatch, Requirement};
+use crate::{Failure, FieldError, IfMatch};
 
 pub(crate) const USER_LEVEL: &str = "User level";
 
@@ -20,33 +20,20 @@ pub struct CreateUserLevel {
     pub description: Description,
 }
 
-#[async_trait]
-impl Change for CreateUserLevel {
-    type Answer = UserLevel;
-
-    fn requirement(&self) -> Requirement {
-        Requirement::ManageLevels
-    }
-
-    fn target(&self) -> Target {
-        Target::Company(self.company)
-    }
-
-    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<UserLevel, Failure> {
-        let now = tx.now();
-        let level = UserLevel {
-            id: UserLevelId::generate(now),
-            company_id: self.company,
-            name: self.name.clone(),
-            description: self.description.clone(),
-            is_default: false,
-            created_at: now,
-            updated_at: now,
-        };
-        tx.user_levels_mut().create(&level).await?;
-        Ok(level)
-    }
-}
+change!(CreateUserLevel -> UserLevel, needs ManageLevels, locks |this| Target::Company(this.company), |this, tx, _| {
+    let now = tx.now();
+    let level = UserLevel {
+        id: UserLevelId::generate(now),
+        company_id: this.company,
+        name: this.name.clone(),
+        description: this.description.clone(),
+        is_default: false,
+        created_at: now,
+        updated_at: now,
+    };
+    tx.user_levels_mut().create(&level).await?;
+    Ok(level)
+});
 
 /// Changes a level. What is `None` stays.
 #[derive(Debug, Clone)]
@@ -63,35 +50,22 @@ pub struct UpdateUserLevel {
     pub if_match: IfMatch,
 }
 
-#[async_trait]
-impl Change for UpdateUserLevel {
-    type Answer = UserLevel;
-
-    fn requirement(&self) -> Requirement {
-        Requirement::ManageLevels
+change!(UpdateUserLevel -> UserLevel, needs ManageLevels, locks |this| Target::Company(this.company), |this, tx, _| {
+    let before = find(tx, this.company, this.id).await?;
+    this.if_match.check(&before)?;
+    let mut level = before.clone();
+    if let Some(name) = &this.name {
+        level.name.clone_from(name);
     }
-
-    fn target(&self) -> Target {
-        Target::Company(self.company)
+    if let Some(description) = &this.description {
+        level.description.clone_from(description);
     }
-
-    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<UserLevel, Failure> {
-        let before = find(tx, self.company, self.id).await?;
-        self.if_match.check(&before)?;
-        let mut level = before.clone();
-        if let Some(name) = &self.name {
-            level.name.clone_from(name);
-        }
-        if let Some(description) = &self.description {
-            level.description.clone_from(description);
-        }
-        if level != before {
-            level.updated_at = tx.now();
-            tx.user_levels_mut().update(&level).await?;
-        }
-        Ok(level)
+    if level != before {
+        level.updated_at = tx.now();
+        tx.user_levels_mut().update(&level).await?;
     }
-}
+    Ok(level)
+});
 
 /// Removes a level that nobody holds.
 #[derive(Debug, Clone)]
@@ -104,46 +78,33 @@ pub struct DeleteUserLevel {
     pub if_match: IfMatch,
 }
 
-#[async_trait]
-impl Change for DeleteUserLevel {
-    type Answer = ();
-
-    fn requirement(&self) -> Requirement {
-        Requirement::ManageLevels
+change!(DeleteUserLevel -> (), needs ManageLevels, locks |this| Target::Company(this.company), |this, tx, caller| {
+    if this.if_match.needs_content() {
+        this.if_match.check(&find(tx, this.company, this.id).await?)?;
     }
-
-    fn target(&self) -> Target {
-        Target::Company(self.company)
+    let holders = tx.assignments().get_users(this.company, this.id).await?.len();
+    if holders > 0 {
+        return Err(Failure::Invalid(vec![FieldError {
+            field: "id".to_owned(),
+            message: format!("Cannot delete user level: {holders} user(s) are assigned to it"),
+            code: "assigned",
+        }]));
     }
-
-    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<(), Failure> {
-        if self.if_match.needs_content() {
-            self.if_match.check(&find(tx, self.company, self.id).await?)?;
+    if !caller.is_super_admin {
+        let pinned = tx.user_levels().count_pinned(this.company, this.id).await?;
+        if pinned > 0 {
+            return Err(Failure::Refused {
+                message: format!("Only super admins may delete a user level with pinned permissions ({pinned})"),
+                errors: Vec::new(),
+            });
         }
-        let holders = tx.assignments().get_users(self.company, self.id).await?.len();
-        if holders > 0 {
-            return Err(Failure::Invalid(vec![FieldError {
-                field: "id".to_owned(),
-                message: format!("Cannot delete user level: {holders} user(s) are assigned to it"),
-                code: "assigned",
-            }]));
-        }
-        if !caller.is_super_admin {
-            let pinned = tx.user_levels().count_pinned(self.company, self.id).await?;
-            if pinned > 0 {
-                return Err(Failure::Refused {
-                    message: format!("Only super admins may delete a user level with pinned permissions ({pinned})"),
-                    errors: Vec::new(),
-                });
-            }
-        }
-        tx.user_levels_mut().delete(self.company, self.id).await.map_err(|error| match Failure::from(error) {
-            Failure::NotFound(_) => Failure::NotFound(USER_LEVEL),
-            other => other,
-        })?;
-        Ok(())
     }
-}
+    tx.user_levels_mut().delete(this.company, this.id).await.map_err(|error| match Failure::from(error) {
+        Failure::NotFound(_) => Failure::NotFound(USER_LEVEL),
+        other => other,
+    })?;
+    Ok(())
+});
 
 /// Makes these the user's levels in this company, and in no other.
 #[derive(Debug, Clone)]
@@ -158,31 +119,18 @@ pub struct AssignUserLevels {
     pub if_match: IfMatch,
 }
 
-#[async_trait]
-impl Change for AssignUserLevels {
-    type Answer = ();
-
-    fn requirement(&self) -> Requirement {
-        Requirement::AssignLevels
+change!(AssignUserLevels -> (), needs AssignLevels, locks |this| Target::Company(this.company), |this, tx, caller| {
+    if this.if_match.needs_content() {
+        this.if_match.check(&tx.assignments().get_user_levels(this.company, this.user).await?)?;
     }
-
-    fn target(&self) -> Target {
-        Target::Company(self.company)
-    }
-
-    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<(), Failure> {
-        if self.if_match.needs_content() {
-            self.if_match.check(&tx.assignments().get_user_levels(self.company, self.user).await?)?;
-        }
-        tx.assignments_mut()
-            .replace_for_user(self.company, self.user, &self.levels, Some(caller.user_id))
-            .await
-            .map_err(|error| {
-                let sent = self.levels.iter().map(UserLevelId::as_uuid);
-                unknown_at(error, EntityType::UserLevel, sent, |index| format!("userLevelIds[{index}]"))
-            })
-    }
-}
+    tx.assignments_mut()
+        .replace_for_user(this.company, this.user, &this.levels, Some(caller.user_id))
+        .await
+        .map_err(|error| {
+            let sent = this.levels.iter().map(UserLevelId::as_uuid);
+            unknown_at(error, EntityType::UserLevel, sent, |index| format!("userLevelIds[{index}]"))
+        })
+});
 
 pub(crate) async fn find(tx: &mut dyn UnitOfWork, company: CompanyId, id: UserLevelId) -> Result<UserLevel, Failure> {
     tx.user_levels().find_by_id(company, id).await?.ok_or(Failure::NotFound(USER_LEVEL))

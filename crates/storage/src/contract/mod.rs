@@ -4,7 +4,7 @@
 //! Cases use companies, urls, keys, codes and names of their own, so that one storage can serve them all, one after
 //! another; while a case runs, nobody else may write.
 //!
-//! ```ignore
+//! ```text
 //! iam_storage::contract_tests!(my_adapter::fresh_storage().await);
 //! ```
 #![expect(
