@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use iam_domain::{
-    Assignment, Caller, CompanyId, CompanySnapshot, EntityType, FeaturePermission, FeaturePermissionId, IamAction,
-    IamPermission, ModuleId, UserId, UserLevel, UserLevelId, ViewPermission, ViewPermissionId, provisioning, seed,
+    Assignment, Caller, CompanyId, CompanySnapshot, EntityType, FeaturePermission, FeaturePermissionId, GrantedModule,
+    IamAction, IamPermission, ModuleId, UserId, UserLevel, UserLevelId, ViewPermission, ViewPermissionId, provisioning,
+    seed,
 };
 use iam_storage::{Target, UnitOfWork};
 
 use crate::execute::change;
 use crate::failure::unknown_at;
 use crate::{Failure, IfMatch};
+
+const COMPANY_MODULE: &str = "Company module";
 
 /// Makes these the modules of a company. What it had keeps its switch.
 #[derive(Debug, Clone)]
@@ -46,16 +49,20 @@ pub struct SwitchCompanyModule {
     pub if_match: IfMatch,
 }
 
-change!(SwitchCompanyModule -> (), needs SuperAdmin, locks |this| Target::Company(this.company), |this, tx, _| {
+change!(SwitchCompanyModule -> GrantedModule, needs SuperAdmin, locks |this| Target::Company(this.company),
+|this, tx, _| {
     if this.if_match.needs_content() {
         this.if_match.check(&tx.company_modules().get_modules_by_company(this.company).await?)?;
     }
     tx.company_modules_mut().set_enabled(this.company, this.module, this.enabled).await.map_err(|error| {
         match Failure::from(error) {
-            Failure::NotFound(_) => Failure::NotFound("Company module"),
+            Failure::NotFound(_) => Failure::NotFound(COMPANY_MODULE),
             other => other,
         }
-    })
+    })?;
+    let modules = tx.company_modules().get_modules_by_company(this.company).await?;
+    let switched = modules.into_iter().find(|granted| granted.granted.module_id == this.module);
+    switched.ok_or(Failure::NotFound(COMPANY_MODULE))
 });
 
 /// Gives a company the module `core` and the levels Admin, Member and Visitor, once. Doing it again changes nothing,

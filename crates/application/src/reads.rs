@@ -111,12 +111,6 @@ reads! {
     company_modules(company: CompanyId) -> Vec<GrantedModule> = |this, reader| {
         reader.company_modules().get_modules_by_company(company).await?
     };
-    /// A module of a company.
-    company_module(company: CompanyId, module: ModuleId) -> GrantedModule = |this, reader| {
-        let modules = reader.company_modules().get_modules_by_company(company).await?;
-        let found = modules.into_iter().find(|granted| granted.granted.module_id == module);
-        found.ok_or(Failure::NotFound("Company module"))?
-    };
     /// The menu items of every company and of this one.
     menu_items(company: Option<CompanyId>) -> Vec<MenuItem> = |this, reader| reader.menu_items().find_all(company).await?;
     /// A menu item of every company, or of this one.

@@ -14,7 +14,7 @@ use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, BytesMut, Data, Query};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
-use iam_application::{Application, By, FieldError, IfMatch, Requirement};
+use iam_application::{Application, By, Change, FieldError, IfMatch, Requirement, Stamped};
 use iam_domain::{Caller, CompanyId};
 use iam_permissions_cache::Permissions;
 use serde_json::{Map, Value};
@@ -84,6 +84,7 @@ policies! {
 /// What a handler's input is read from. Each method answers `None` when something was wrong, and says what.
 pub(crate) struct Reading<'a> {
     request: &'a HttpRequest,
+    company: Option<CompanyId>,
     query: &'a [(String, String)],
     /// Nothing if there is no body; else its members, or what is wrong with it as a whole.
     body: &'a Option<Result<Map<String, Value>, ApiError>>,
@@ -103,6 +104,16 @@ impl Input for () {
 }
 
 impl<'a> Reading<'a> {
+    /// The company, where it must be named.
+    pub(crate) const fn company(&self) -> Option<CompanyId> {
+        self.company
+    }
+
+    /// What the client saw of what it changes.
+    pub(crate) fn if_match(&self) -> IfMatch {
+        if_match(self.request.headers())
+    }
+
     /// A parameter of the path.
     pub(crate) fn path<T: Field>(&mut self, name: &str) -> Option<T> {
         let text = self.request.match_info().query(name).to_owned();
@@ -233,7 +244,6 @@ impl Body {
 pub(crate) struct Guarded<P, T = ()> {
     pub(crate) caller: Caller,
     pub(crate) input: T,
-    pub(crate) if_match: IfMatch,
     api: Data<Api>,
     company: Option<CompanyId>,
     request_id: Option<String>,
@@ -260,10 +270,14 @@ impl<P: Policy, T> Guarded<P, T> {
     pub(crate) fn company(&self) -> Result<CompanyId, ApiError> {
         self.company.ok_or_else(company_missing)
     }
+}
 
-    /// Who asks, for the audit record.
-    pub(crate) fn by(&self) -> By {
-        By { caller: self.caller, request_id: self.request_id.clone() }
+impl<P: Policy, C: Change> Guarded<P, C> {
+    /// Makes the change that was asked for.
+    pub(crate) async fn execute(self) -> Result<Stamped<C::Answer>, ApiError> {
+        debug_assert_eq!(P::REQUIREMENT, self.input.requirement(), "what the endpoint asks of its caller");
+        let by = By { caller: self.caller, request_id: self.request_id };
+        Ok(self.api.services().application.execute(by, self.input).await?)
     }
 }
 
@@ -299,7 +313,8 @@ async fn guard<P: Policy, T: Input>(request: &HttpRequest, payload: &mut Payload
     api.services().application.authorize(caller, company, P::REQUIREMENT).await?;
 
     let body = body.object();
-    let mut reading = Reading { request, query: &query, body: &body, findings: Findings::default(), fatal: None };
+    let mut reading =
+        Reading { request, company, query: &query, body: &body, findings: Findings::default(), fatal: None };
     let input = T::read(&mut reading);
     let Reading { findings, fatal, .. } = reading;
     let input = match (input, fatal) {
@@ -310,7 +325,6 @@ async fn guard<P: Policy, T: Input>(request: &HttpRequest, payload: &mut Payload
     Ok(Guarded {
         caller,
         input,
-        if_match: if_match(request.headers()),
         company,
         request_id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
         api,

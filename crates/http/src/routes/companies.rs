@@ -26,15 +26,17 @@ pub(crate) async fn get_company_modules(call: Guarded<PlatformCompany>) -> Answe
 /// The modules of a company.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct ModuleIds {
     /// All of them, each once.
     module_ids: Vec<ModuleId>,
 }
 
-impl Input for ModuleIds {
+impl Input for SetCompanyModules {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let module_ids = reading.body()?.list("moduleIds");
-        Some(Self { module_ids: module_ids? })
+        let (company, if_match) = (reading.company(), reading.if_match());
+        let modules = reading.body()?.list("moduleIds");
+        Some(Self { company: company?, modules: modules?, if_match })
     }
 }
 
@@ -45,30 +47,24 @@ impl Input for ModuleIds {
     responses((status = 200, body = Success<Message>), (status = 412)),
 )]
 #[put("/api/iam/companies/{companyId}/modules")]
-pub(crate) async fn set_company_modules(call: Guarded<PlatformCompany, ModuleIds>) -> Answer {
-    let change = SetCompanyModules {
-        company: call.company()?,
-        modules: call.input.module_ids.clone(),
-        if_match: call.if_match.clone(),
-    };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn set_company_modules(call: Guarded<PlatformCompany, SetCompanyModules>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).message("Company modules updated successfully")
 }
 
 /// A switch.
 #[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct Switch {
     enabled: bool,
 }
 
-/// Which module to switch how.
-pub(crate) struct SwitchedModule(ModuleId, Switch);
-
-impl Input for SwitchedModule {
+impl Input for SwitchCompanyModule {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let (company, if_match) = (reading.company(), reading.if_match());
         let module = reading.path("moduleId");
         let enabled = reading.body()?.required("enabled");
-        Some(Self(module?, Switch { enabled: enabled? }))
+        Some(Self { company: company?, module: module?, enabled: enabled?, if_match })
     }
 }
 
@@ -79,30 +75,28 @@ impl Input for SwitchedModule {
     responses((status = 200, body = Success<GrantedModuleData>), (status = 404), (status = 412)),
 )]
 #[patch("/api/iam/companies/{companyId}/modules/{moduleId}")]
-pub(crate) async fn switch_company_module(call: Guarded<PlatformCompany, SwitchedModule>) -> Answer {
-    let SwitchedModule(module, Switch { enabled }) = call.input;
-    let company = call.company()?;
-    let change = SwitchCompanyModule { company, module, enabled, if_match: call.if_match.clone() };
-    let done = call.application().execute(call.by(), change).await?;
-    let module = call.application().company_module(company, module).await?;
-    Reply::ok().version(done.versions).data(GrantedModuleData { module })
+pub(crate) async fn switch_company_module(call: Guarded<PlatformCompany, SwitchCompanyModule>) -> Answer {
+    let done = call.execute().await?;
+    Reply::ok().version(done.versions).data(GrantedModuleData { module: done.value })
 }
 
 /// Who becomes admin.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct Provision {
     /// On a company that is provisioned, it counts only if nobody can administer it.
     admin_user_id: Option<UserId>,
 }
 
-impl Input for Provision {
+impl Input for ProvisionCompany {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let admin_user_id = match reading.optional_body()? {
+        let company = reading.company();
+        let admin = match reading.optional_body()? {
             Some(mut body) => body.optional("adminUserId")?,
             None => None,
         };
-        Some(Self { admin_user_id })
+        Some(Self { company: company?, admin })
     }
 }
 
@@ -116,9 +110,8 @@ impl Input for Provision {
     ),
 )]
 #[post("/api/iam/companies/{companyId}/provision")]
-pub(crate) async fn provision_company(call: Guarded<PlatformCompany, Provision>) -> Answer {
-    let change = ProvisionCompany { company: call.company()?, admin: call.input.admin_user_id };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn provision_company(call: Guarded<PlatformCompany, ProvisionCompany>) -> Answer {
+    let done = call.execute().await?;
     let (status, message) = if done.value {
         (StatusCode::CREATED, "Company provisioned successfully")
     } else {

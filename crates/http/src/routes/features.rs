@@ -1,7 +1,7 @@
 //! Features of the catalog, and the views that they stand on.
 
 use actix_web::{delete, get, patch, post, put};
-use iam_application::{CreateFeature, DeleteFeature, Patch, SetFeatureViews, UpdateFeature};
+use iam_application::{CreateFeature, DeleteFeature, SetFeatureViews, UpdateFeature};
 use iam_domain::{Action, Category, Description, Feature, FeatureId, FeatureKey, Name, ResourceType, ViewId};
 use utoipa::ToSchema;
 
@@ -43,6 +43,7 @@ pub(crate) async fn get_feature(call: Guarded<ReadCatalog, OneFeature>) -> Answe
 /// A new feature.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct NewFeature {
     /// Unique; never a UUID.
     key: Option<FeatureKey>,
@@ -57,7 +58,7 @@ pub(crate) struct NewFeature {
     enabled: bool,
 }
 
-impl Input for NewFeature {
+impl Input for CreateFeature {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
         let mut body = reading.body()?;
         let (key, name) = (body.optional("key"), body.required("name"));
@@ -83,18 +84,8 @@ impl Input for NewFeature {
     responses((status = 201, body = Success<FeatureData>), (status = 409, description = "The key is taken or reserved")),
 )]
 #[post("/api/iam/features")]
-pub(crate) async fn create_feature(call: Guarded<Platform, NewFeature>) -> Answer {
-    let input = &call.input;
-    let change = CreateFeature {
-        key: input.key.clone(),
-        name: input.name.clone(),
-        description: input.description.clone(),
-        resource_type: input.resource_type.clone(),
-        actions: input.actions.clone(),
-        category: input.category.clone(),
-        enabled: input.enabled,
-    };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn create_feature(call: Guarded<Platform, CreateFeature>) -> Answer {
+    let done = call.execute().await?;
     Reply::created().version(done.versions).etag(&done.value)?.data(FeatureData { feature: done.value })
 }
 
@@ -113,27 +104,17 @@ pub(crate) struct FeaturePatch {
     enabled: Option<bool>,
 }
 
-/// What to change of which feature.
-pub(crate) struct PatchedFeature {
-    id: FeatureId,
-    key: Patch<FeatureKey>,
-    name: Option<Name>,
-    description: Patch<Description>,
-    resource_type: Patch<ResourceType>,
-    actions: Patch<Vec<Action>>,
-    category: Patch<Category>,
-    enabled: Option<bool>,
-}
-
-impl Input for PatchedFeature {
+impl Input for UpdateFeature {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
         let id = reading.path("id");
+        let if_match = reading.if_match();
         let mut body = reading.body()?;
         let (key, name) = (body.patch("key"), body.optional("name"));
         let (description, resource_type) = (body.patch("description"), body.patch("resourceType"));
         let (actions, category) = (body.list_patch("actions"), body.patch("category"));
         let enabled = body.optional("enabled");
         Some(Self {
+            if_match,
             id: id?,
             key: key?,
             name: name?,
@@ -153,21 +134,15 @@ impl Input for PatchedFeature {
     responses((status = 200, body = Success<FeatureData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[patch("/api/iam/features/{id}")]
-pub(crate) async fn update_feature(call: Guarded<Platform, PatchedFeature>) -> Answer {
-    let input = &call.input;
-    let change = UpdateFeature {
-        id: input.id,
-        key: input.key.clone(),
-        name: input.name.clone(),
-        description: input.description.clone(),
-        resource_type: input.resource_type.clone(),
-        actions: input.actions.clone(),
-        category: input.category.clone(),
-        enabled: input.enabled,
-        if_match: call.if_match.clone(),
-    };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn update_feature(call: Guarded<Platform, UpdateFeature>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).etag(&done.value)?.data(FeatureData { feature: done.value })
+}
+
+impl Input for DeleteFeature {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        Some(Self { id: reading.path("id")?, if_match: reading.if_match() })
+    }
 }
 
 /// Removes a feature that no menu uses, with its permissions and mappings.
@@ -176,9 +151,8 @@ pub(crate) async fn update_feature(call: Guarded<Platform, PatchedFeature>) -> A
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[delete("/api/iam/features/{id}")]
-pub(crate) async fn delete_feature(call: Guarded<Platform, OneFeature>) -> Answer {
-    let change = DeleteFeature { id: call.input.0, if_match: call.if_match.clone() };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn delete_feature(call: Guarded<Platform, DeleteFeature>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).message("Feature deleted successfully")
 }
 
@@ -193,19 +167,17 @@ pub(crate) async fn get_feature_views(call: Guarded<ReadCatalog, OneFeature>) ->
 /// The views of a feature.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct FeatureViewIds {
     /// All of them, each once.
     view_ids: Vec<ViewId>,
 }
 
-/// Which feature's views are to be which.
-pub(crate) struct PlacedFeature(FeatureId, FeatureViewIds);
-
-impl Input for PlacedFeature {
+impl Input for SetFeatureViews {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let id = reading.path("id");
-        let view_ids = reading.body()?.list("viewIds");
-        Some(Self(id?, FeatureViewIds { view_ids: view_ids? }))
+        let (feature, if_match) = (reading.path("id"), reading.if_match());
+        let views = reading.body()?.list("viewIds");
+        Some(Self { feature: feature?, views: views?, if_match })
     }
 }
 
@@ -216,9 +188,7 @@ impl Input for PlacedFeature {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 412)),
 )]
 #[put("/api/iam/features/{id}/views")]
-pub(crate) async fn set_feature_views(call: Guarded<Platform, PlacedFeature>) -> Answer {
-    let PlacedFeature(feature, FeatureViewIds { view_ids }) = &call.input;
-    let change = SetFeatureViews { feature: *feature, views: view_ids.clone(), if_match: call.if_match.clone() };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn set_feature_views(call: Guarded<Platform, SetFeatureViews>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).message("Feature views updated successfully")
 }

@@ -2,7 +2,7 @@
 
 use actix_web::{get, put};
 use iam_application::{FeatureCell, ReplaceFeaturePermissions, ReplaceViewPermissions, ViewCell};
-use iam_domain::{Action, FeatureId, FeaturePermission, Scope, UserLevelId, ViewId, ViewPermission, ViewState};
+use iam_domain::{Action, FeatureId, FeaturePermission, Scope, ViewId, ViewPermission, ViewState};
 use utoipa::ToSchema;
 
 use super::data;
@@ -43,11 +43,9 @@ pub(crate) struct ViewMatrix {
     views: Vec<ViewCellBody>,
 }
 
-/// Which level's view matrix is to be which.
-pub(crate) struct ViewCells(UserLevelId, Vec<ViewCell>);
-
-impl Input for ViewCells {
+impl Input for ReplaceViewPermissions {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let (company, if_match) = (reading.company(), reading.if_match());
         let level = reading.path("id");
         let cells = reading.body()?.objects(
             "views",
@@ -59,7 +57,7 @@ impl Input for ViewCells {
             |cell| cell.view_id,
             "viewId",
         );
-        Some(Self(level?, cells?))
+        Some(Self { company: company?, level: level?, cells: cells?, if_match })
     }
 }
 
@@ -70,14 +68,8 @@ impl Input for ViewCells {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 412)),
 )]
 #[put("/api/iam/user-levels/{id}/permissions/views")]
-pub(crate) async fn replace_view_permissions(call: Guarded<ManagePermissions, ViewCells>) -> Answer {
-    let change = ReplaceViewPermissions {
-        company: call.company()?,
-        level: call.input.0,
-        cells: call.input.1.clone(),
-        if_match: call.if_match.clone(),
-    };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn replace_view_permissions(call: Guarded<ManagePermissions, ReplaceViewPermissions>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).message("View permissions updated successfully")
 }
 
@@ -113,11 +105,9 @@ pub(crate) struct FeatureMatrix {
     features: Vec<FeatureCellBody>,
 }
 
-/// Which level's feature matrix is to be which.
-pub(crate) struct FeatureCells(UserLevelId, Vec<FeatureCell>);
-
-impl Input for FeatureCells {
+impl Input for ReplaceFeaturePermissions {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let (company, if_match) = (reading.company(), reading.if_match());
         let level = reading.path("id");
         let cells = reading.body()?.objects(
             "features",
@@ -136,7 +126,7 @@ impl Input for FeatureCells {
             |cell| (cell.feature_id, cell.action.clone()),
             "action",
         );
-        Some(Self(level?, cells?))
+        Some(Self { company: company?, level: level?, cells: cells?, if_match })
     }
 }
 
@@ -147,13 +137,7 @@ impl Input for FeatureCells {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 412)),
 )]
 #[put("/api/iam/user-levels/{id}/permissions/features")]
-pub(crate) async fn replace_feature_permissions(call: Guarded<ManagePermissions, FeatureCells>) -> Answer {
-    let change = ReplaceFeaturePermissions {
-        company: call.company()?,
-        level: call.input.0,
-        cells: call.input.1.clone(),
-        if_match: call.if_match.clone(),
-    };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn replace_feature_permissions(call: Guarded<ManagePermissions, ReplaceFeaturePermissions>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).message("Feature permissions updated successfully")
 }

@@ -2,7 +2,7 @@
 
 use actix_web::{delete, get, patch, post};
 use iam_application::{
-    CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, Patch, UpdateMenuItem, UpdateSubMenuItem,
+    CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, UpdateMenuItem, UpdateSubMenuItem,
 };
 use iam_domain::{
     FeatureId, FeatureKey, Icon, Label, MenuItem, MenuItemId, Priority, SubMenuItem, SubMenuItemId, ViewId,
@@ -57,6 +57,7 @@ pub(crate) async fn get_menu_item(call: Guarded<ReadCatalog, OneMenuItem>) -> An
 /// A new item.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct NewMenuItem {
     label: Label,
     icon: Option<Icon>,
@@ -75,8 +76,9 @@ pub(crate) struct NewMenuItem {
     is_entrypoint: bool,
 }
 
-impl Input for NewMenuItem {
+impl Input for CreateMenuItem {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let owner = reading.company();
         let mut body = reading.body()?;
         let (label, icon) = (body.required("label"), body.optional("icon"));
         let priority = body.or("priority", Priority::Standard);
@@ -85,6 +87,7 @@ impl Input for NewMenuItem {
         let (view_id, feature_id) = (body.optional("viewId"), body.optional("featureId"));
         let is_entrypoint = body.or("isEntrypoint", true);
         Some(Self {
+            owner,
             label: label?,
             icon: icon?,
             priority: priority?,
@@ -100,20 +103,8 @@ impl Input for NewMenuItem {
 /// Adds an item.
 #[utoipa::path(tag = "Menu", request_body = NewMenuItem, responses((status = 201, body = Success<MenuItemData>)))]
 #[post("/api/iam/menu-items")]
-pub(crate) async fn create_menu_item(call: Guarded<Platform, NewMenuItem>) -> Answer {
-    let input = &call.input;
-    let change = CreateMenuItem {
-        owner: call.company_if_any(),
-        label: input.label.clone(),
-        icon: input.icon.clone(),
-        priority: input.priority,
-        required_permissions: input.required_permissions.clone(),
-        sort_order: input.sort_order,
-        view_id: input.view_id,
-        feature_id: input.feature_id,
-        is_entrypoint: input.is_entrypoint,
-    };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn create_menu_item(call: Guarded<Platform, CreateMenuItem>) -> Answer {
+    let done = call.execute().await?;
     Reply::created().version(done.versions).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
 }
 
@@ -132,22 +123,11 @@ pub(crate) struct MenuItemPatch {
     is_entrypoint: Option<bool>,
 }
 
-/// What to change of which item.
-pub(crate) struct PatchedMenuItem {
-    id: MenuItemId,
-    label: Option<Label>,
-    icon: Patch<Icon>,
-    priority: Option<Priority>,
-    required_permissions: Patch<Vec<FeatureKey>>,
-    sort_order: Option<i32>,
-    view_id: Patch<ViewId>,
-    feature_id: Patch<FeatureId>,
-    is_entrypoint: Option<bool>,
-}
-
-impl Input for PatchedMenuItem {
+impl Input for UpdateMenuItem {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
         let id = reading.path("id");
+        let if_match = reading.if_match();
+        let owner = reading.company();
         let mut body = reading.body()?;
         let (label, icon) = (body.optional("label"), body.patch("icon"));
         let priority = body.optional("priority");
@@ -156,6 +136,8 @@ impl Input for PatchedMenuItem {
         let (view_id, feature_id) = (body.patch("viewId"), body.patch("featureId"));
         let is_entrypoint = body.optional("isEntrypoint");
         Some(Self {
+            if_match,
+            owner,
             id: id?,
             label: label?,
             icon: icon?,
@@ -176,31 +158,22 @@ impl Input for PatchedMenuItem {
     responses((status = 200, body = Success<MenuItemData>), (status = 404), (status = 412)),
 )]
 #[patch("/api/iam/menu-items/{id}")]
-pub(crate) async fn update_menu_item(call: Guarded<Platform, PatchedMenuItem>) -> Answer {
-    let input = &call.input;
-    let change = UpdateMenuItem {
-        owner: call.company_if_any(),
-        id: input.id,
-        label: input.label.clone(),
-        icon: input.icon.clone(),
-        priority: input.priority,
-        required_permissions: input.required_permissions.clone(),
-        sort_order: input.sort_order,
-        view_id: input.view_id.clone(),
-        feature_id: input.feature_id.clone(),
-        is_entrypoint: input.is_entrypoint,
-        if_match: call.if_match.clone(),
-    };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn update_menu_item(call: Guarded<Platform, UpdateMenuItem>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
+}
+
+impl Input for DeleteMenuItem {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        Some(Self { owner: reading.company(), id: reading.path("id")?, if_match: reading.if_match() })
+    }
 }
 
 /// Removes an item with its sub-items.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<Message>), (status = 404), (status = 412)))]
 #[delete("/api/iam/menu-items/{id}")]
-pub(crate) async fn delete_menu_item(call: Guarded<Platform, OneMenuItem>) -> Answer {
-    let change = DeleteMenuItem { owner: call.company_if_any(), id: call.input.0, if_match: call.if_match.clone() };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn delete_menu_item(call: Guarded<Platform, DeleteMenuItem>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).message("Menu item deleted successfully")
 }
 
@@ -223,6 +196,7 @@ pub(crate) async fn get_sub_menu_item(call: Guarded<ReadCatalog, OneSubMenuItem>
 /// A new sub-item.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct NewSubMenuItem {
     menu_item_id: MenuItemId,
     label: Label,
@@ -237,14 +211,16 @@ pub(crate) struct NewSubMenuItem {
     enabled: bool,
 }
 
-impl Input for NewSubMenuItem {
+impl Input for CreateSubMenuItem {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let owner = reading.company();
         let mut body = reading.body()?;
         let (menu_item_id, label) = (body.required("menuItemId"), body.required("label"));
         let (view_id, feature_id) = (body.optional("viewId"), body.optional("featureId"));
         let (icon, sort_order) = (body.optional("icon"), body.or("sortOrder", 0));
         let enabled = body.or("enabled", true);
         Some(Self {
+            owner,
             menu_item_id: menu_item_id?,
             label: label?,
             view_id: view_id?,
@@ -263,19 +239,8 @@ impl Input for NewSubMenuItem {
     responses((status = 201, body = Success<SubMenuItemData>)),
 )]
 #[post("/api/iam/sub-menu-items")]
-pub(crate) async fn create_sub_menu_item(call: Guarded<Platform, NewSubMenuItem>) -> Answer {
-    let input = &call.input;
-    let change = CreateSubMenuItem {
-        owner: call.company_if_any(),
-        menu_item_id: input.menu_item_id,
-        label: input.label.clone(),
-        view_id: input.view_id,
-        feature_id: input.feature_id,
-        icon: input.icon.clone(),
-        sort_order: input.sort_order,
-        enabled: input.enabled,
-    };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn create_sub_menu_item(call: Guarded<Platform, CreateSubMenuItem>) -> Answer {
+    let done = call.execute().await?;
     Reply::created().version(done.versions).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
 }
 
@@ -293,27 +258,19 @@ pub(crate) struct SubMenuItemPatch {
     enabled: Option<bool>,
 }
 
-/// What to change of which sub-item.
-pub(crate) struct PatchedSubMenuItem {
-    id: SubMenuItemId,
-    menu_item_id: Option<MenuItemId>,
-    label: Option<Label>,
-    view_id: Patch<ViewId>,
-    feature_id: Patch<FeatureId>,
-    icon: Patch<Icon>,
-    sort_order: Option<i32>,
-    enabled: Option<bool>,
-}
-
-impl Input for PatchedSubMenuItem {
+impl Input for UpdateSubMenuItem {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
         let id = reading.path("id");
+        let if_match = reading.if_match();
+        let owner = reading.company();
         let mut body = reading.body()?;
         let (menu_item_id, label) = (body.optional("menuItemId"), body.optional("label"));
         let (view_id, feature_id) = (body.patch("viewId"), body.patch("featureId"));
         let (icon, sort_order) = (body.patch("icon"), body.optional("sortOrder"));
         let enabled = body.optional("enabled");
         Some(Self {
+            if_match,
+            owner,
             id: id?,
             menu_item_id: menu_item_id?,
             label: label?,
@@ -333,29 +290,21 @@ impl Input for PatchedSubMenuItem {
     responses((status = 200, body = Success<SubMenuItemData>), (status = 404), (status = 412)),
 )]
 #[patch("/api/iam/sub-menu-items/{id}")]
-pub(crate) async fn update_sub_menu_item(call: Guarded<Platform, PatchedSubMenuItem>) -> Answer {
-    let input = &call.input;
-    let change = UpdateSubMenuItem {
-        owner: call.company_if_any(),
-        id: input.id,
-        menu_item_id: input.menu_item_id,
-        label: input.label.clone(),
-        view_id: input.view_id.clone(),
-        feature_id: input.feature_id.clone(),
-        icon: input.icon.clone(),
-        sort_order: input.sort_order,
-        enabled: input.enabled,
-        if_match: call.if_match.clone(),
-    };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn update_sub_menu_item(call: Guarded<Platform, UpdateSubMenuItem>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
+}
+
+impl Input for DeleteSubMenuItem {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        Some(Self { owner: reading.company(), id: reading.path("id")?, if_match: reading.if_match() })
+    }
 }
 
 /// Removes a sub-item.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<Message>), (status = 404), (status = 412)))]
 #[delete("/api/iam/sub-menu-items/{id}")]
-pub(crate) async fn delete_sub_menu_item(call: Guarded<Platform, OneSubMenuItem>) -> Answer {
-    let change = DeleteSubMenuItem { owner: call.company_if_any(), id: call.input.0, if_match: call.if_match.clone() };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn delete_sub_menu_item(call: Guarded<Platform, DeleteSubMenuItem>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).message("Sub menu item deleted successfully")
 }

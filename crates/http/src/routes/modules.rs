@@ -1,7 +1,7 @@
 //! Modules of the catalog, and what they gate.
 
 use actix_web::{delete, get, patch, post, put};
-use iam_application::{CreateModule, DeleteModule, Patch, SetModuleFeatures, SetModuleViews, UpdateModule};
+use iam_application::{CreateModule, DeleteModule, SetModuleFeatures, SetModuleViews, UpdateModule};
 use iam_domain::{Description, FeatureId, Icon, Module, ModuleCode, ModuleId, Name, Priority, ViewId};
 use utoipa::ToSchema;
 
@@ -43,6 +43,7 @@ pub(crate) async fn get_module(call: Guarded<ReadCatalog, OneModule>) -> Answer 
 
 /// A new module.
 #[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct NewModule {
     /// Unique.
     code: ModuleCode,
@@ -57,7 +58,7 @@ pub(crate) struct NewModule {
     priority: Priority,
 }
 
-impl Input for NewModule {
+impl Input for CreateModule {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
         let mut body = reading.body()?;
         let (code, name) = (body.required("code"), body.required("name"));
@@ -81,17 +82,8 @@ impl Input for NewModule {
     responses((status = 201, body = Success<ModuleData>), (status = 409, description = "The code is taken")),
 )]
 #[post("/api/iam/modules")]
-pub(crate) async fn create_module(call: Guarded<Platform, NewModule>) -> Answer {
-    let input = &call.input;
-    let change = CreateModule {
-        code: input.code.clone(),
-        name: input.name.clone(),
-        description: input.description.clone(),
-        icon: input.icon.clone(),
-        enabled: input.enabled,
-        priority: input.priority,
-    };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn create_module(call: Guarded<Platform, CreateModule>) -> Answer {
+    let done = call.execute().await?;
     Reply::created().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
@@ -107,25 +99,16 @@ pub(crate) struct ModulePatch {
     priority: Option<Priority>,
 }
 
-/// What to change of which module.
-pub(crate) struct PatchedModule {
-    id: ModuleId,
-    code: Option<ModuleCode>,
-    name: Option<Name>,
-    description: Patch<Description>,
-    icon: Patch<Icon>,
-    enabled: Option<bool>,
-    priority: Option<Priority>,
-}
-
-impl Input for PatchedModule {
+impl Input for UpdateModule {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
         let id = reading.path("id");
+        let if_match = reading.if_match();
         let mut body = reading.body()?;
         let (code, name) = (body.optional("code"), body.optional("name"));
         let (description, icon) = (body.patch("description"), body.patch("icon"));
         let (enabled, priority) = (body.optional("enabled"), body.optional("priority"));
         Some(Self {
+            if_match,
             id: id?,
             code: code?,
             name: name?,
@@ -144,34 +127,21 @@ impl Input for PatchedModule {
     responses((status = 200, body = Success<ModuleData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[patch("/api/iam/modules/{id}")]
-pub(crate) async fn update_module(call: Guarded<Platform, PatchedModule>) -> Answer {
-    let input = &call.input;
-    let change = UpdateModule {
-        id: input.id,
-        code: input.code.clone(),
-        name: input.name.clone(),
-        description: input.description.clone(),
-        icon: input.icon.clone(),
-        enabled: input.enabled,
-        priority: input.priority,
-        if_match: call.if_match.clone(),
-    };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn update_module(call: Guarded<Platform, UpdateModule>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
 /// Whether what a module alone gates may open to every company.
 #[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct Ungate {
     /// `false` if left out.
     #[schema(required = false)]
     ungate: bool,
 }
 
-/// Which module is to go.
-pub(crate) struct GoneModule(ModuleId, Ungate);
-
-impl Input for GoneModule {
+impl Input for DeleteModule {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
         let id = reading.path("id");
         let in_query = match reading.query::<String>("ungate")?.as_deref() {
@@ -183,7 +153,7 @@ impl Input for GoneModule {
             Some(mut body) => body.or("ungate", false)?,
             None => false,
         };
-        Some(Self(id?, Ungate { ungate: in_query || in_body }))
+        Some(Self { id: id?, ungate: in_query || in_body, if_match: reading.if_match() })
     }
 }
 
@@ -195,10 +165,8 @@ impl Input for GoneModule {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[delete("/api/iam/modules/{id}")]
-pub(crate) async fn delete_module(call: Guarded<Platform, GoneModule>) -> Answer {
-    let GoneModule(id, Ungate { ungate }) = call.input;
-    let change = DeleteModule { id, ungate, if_match: call.if_match.clone() };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn delete_module(call: Guarded<Platform, DeleteModule>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).message("Module deleted successfully")
 }
 
@@ -213,6 +181,7 @@ pub(crate) async fn get_module_views(call: Guarded<ReadCatalog, OneModule>) -> A
 /// The views of a module.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct ModuleViewIds {
     /// All of them, each once.
     view_ids: Vec<ViewId>,
@@ -221,15 +190,12 @@ pub(crate) struct ModuleViewIds {
     ungate: bool,
 }
 
-/// Which module's views are to be which.
-pub(crate) struct GatedViews(ModuleId, ModuleViewIds);
-
-impl Input for GatedViews {
+impl Input for SetModuleViews {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let id = reading.path("id");
+        let (module, if_match) = (reading.path("id"), reading.if_match());
         let mut body = reading.body()?;
-        let (view_ids, ungate) = (body.list("viewIds"), body.or("ungate", false));
-        Some(Self(id?, ModuleViewIds { view_ids: view_ids?, ungate: ungate? }))
+        let (views, ungate) = (body.list("viewIds"), body.or("ungate", false));
+        Some(Self { module: module?, views: views?, ungate: ungate?, if_match })
     }
 }
 
@@ -240,11 +206,8 @@ impl Input for GatedViews {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[put("/api/iam/modules/{id}/views")]
-pub(crate) async fn set_module_views(call: Guarded<Platform, GatedViews>) -> Answer {
-    let GatedViews(module, ModuleViewIds { view_ids, ungate }) = &call.input;
-    let change =
-        SetModuleViews { module: *module, views: view_ids.clone(), ungate: *ungate, if_match: call.if_match.clone() };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn set_module_views(call: Guarded<Platform, SetModuleViews>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).message("Module views updated successfully")
 }
 
@@ -259,6 +222,7 @@ pub(crate) async fn get_module_features(call: Guarded<ReadCatalog, OneModule>) -
 /// The features of a module.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct ModuleFeatureIds {
     /// All of them, each once.
     feature_ids: Vec<FeatureId>,
@@ -267,15 +231,12 @@ pub(crate) struct ModuleFeatureIds {
     ungate: bool,
 }
 
-/// Which module's features are to be which.
-pub(crate) struct GatedFeatures(ModuleId, ModuleFeatureIds);
-
-impl Input for GatedFeatures {
+impl Input for SetModuleFeatures {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let id = reading.path("id");
+        let (module, if_match) = (reading.path("id"), reading.if_match());
         let mut body = reading.body()?;
-        let (feature_ids, ungate) = (body.list("featureIds"), body.or("ungate", false));
-        Some(Self(id?, ModuleFeatureIds { feature_ids: feature_ids?, ungate: ungate? }))
+        let (features, ungate) = (body.list("featureIds"), body.or("ungate", false));
+        Some(Self { module: module?, features: features?, ungate: ungate?, if_match })
     }
 }
 
@@ -286,14 +247,7 @@ impl Input for GatedFeatures {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[put("/api/iam/modules/{id}/features")]
-pub(crate) async fn set_module_features(call: Guarded<Platform, GatedFeatures>) -> Answer {
-    let GatedFeatures(module, ModuleFeatureIds { feature_ids, ungate }) = &call.input;
-    let change = SetModuleFeatures {
-        module: *module,
-        features: feature_ids.clone(),
-        ungate: *ungate,
-        if_match: call.if_match.clone(),
-    };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn set_module_features(call: Guarded<Platform, SetModuleFeatures>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).message("Module features updated successfully")
 }

@@ -33,6 +33,7 @@ pub(crate) async fn list_user_levels(call: Guarded<ReadIam>) -> Answer {
 
 /// A new level.
 #[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct NewUserLevel {
     /// Its name; unique in the company.
     name: Name,
@@ -41,11 +42,12 @@ pub(crate) struct NewUserLevel {
     description: Description,
 }
 
-impl Input for NewUserLevel {
+impl Input for CreateUserLevel {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let company = reading.company();
         let mut body = reading.body()?;
         let (name, description) = (body.required("name"), body.description("description"));
-        Some(Self { name: name?, description: description? })
+        Some(Self { company: company?, name: name?, description: description? })
     }
 }
 
@@ -56,13 +58,8 @@ impl Input for NewUserLevel {
     responses((status = 201, body = Success<UserLevelData>), (status = 409, description = "The name is taken")),
 )]
 #[post("/api/iam/user-levels")]
-pub(crate) async fn create_user_level(call: Guarded<ManageLevels, NewUserLevel>) -> Answer {
-    let change = CreateUserLevel {
-        company: call.company()?,
-        name: call.input.name.clone(),
-        description: call.input.description.clone(),
-    };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn create_user_level(call: Guarded<ManageLevels, CreateUserLevel>) -> Answer {
+    let done = call.execute().await?;
     Reply::created().version(done.versions).etag(&done.value)?.data(UserLevelData { user_level: done.value })
 }
 
@@ -87,15 +84,9 @@ pub(crate) struct UserLevelPatch {
     description: Option<Description>,
 }
 
-/// What to change of which level.
-pub(crate) struct PatchedLevel {
-    id: UserLevelId,
-    name: Option<Name>,
-    description: Option<Description>,
-}
-
-impl Input for PatchedLevel {
+impl Input for UpdateUserLevel {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let (company, if_match) = (reading.company(), reading.if_match());
         let id = reading.path("id");
         let mut body = reading.body()?;
         let (name, description) = (body.optional("name"), body.patch::<Description>("description"));
@@ -104,7 +95,7 @@ impl Input for PatchedLevel {
             Patch::Clear => Some(body.description("")?),
             Patch::Set(description) => Some(description),
         };
-        Some(Self { id: id?, name: name?, description })
+        Some(Self { company: company?, id: id?, name: name?, description, if_match })
     }
 }
 
@@ -115,24 +106,22 @@ impl Input for PatchedLevel {
     responses((status = 200, body = Success<UserLevelData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[patch("/api/iam/user-levels/{id}")]
-pub(crate) async fn update_user_level(call: Guarded<ManageLevels, PatchedLevel>) -> Answer {
-    let change = UpdateUserLevel {
-        company: call.company()?,
-        id: call.input.id,
-        name: call.input.name.clone(),
-        description: call.input.description.clone(),
-        if_match: call.if_match.clone(),
-    };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn update_user_level(call: Guarded<ManageLevels, UpdateUserLevel>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).etag(&done.value)?.data(UserLevelData { user_level: done.value })
+}
+
+impl Input for DeleteUserLevel {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        Some(Self { company: reading.company()?, id: reading.path("id")?, if_match: reading.if_match() })
+    }
 }
 
 /// Removes a level that nobody holds.
 #[utoipa::path(tag = "User levels", responses((status = 200, body = Success<Message>), (status = 404), (status = 412)))]
 #[delete("/api/iam/user-levels/{id}")]
-pub(crate) async fn delete_user_level(call: Guarded<ManageLevels, OneLevel>) -> Answer {
-    let change = DeleteUserLevel { company: call.company()?, id: call.input.0, if_match: call.if_match.clone() };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn delete_user_level(call: Guarded<ManageLevels, DeleteUserLevel>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).message("User level deleted successfully")
 }
 
@@ -156,19 +145,18 @@ pub(crate) async fn get_levels_of_user(call: Guarded<ReadIam, OneUser>) -> Answe
 /// A user's levels.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct UserLevelIds {
     /// All of them, each once.
     user_level_ids: Vec<UserLevelId>,
 }
 
-/// Whose levels are to be which.
-pub(crate) struct Assigned(UserId, UserLevelIds);
-
-impl Input for Assigned {
+impl Input for AssignUserLevels {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let (company, if_match) = (reading.company(), reading.if_match());
         let user = reading.path("userId");
-        let user_level_ids = reading.body()?.list("userLevelIds");
-        Some(Self(user?, UserLevelIds { user_level_ids: user_level_ids? }))
+        let levels = reading.body()?.list("userLevelIds");
+        Some(Self { company: company?, user: user?, levels: levels?, if_match })
     }
 }
 
@@ -179,13 +167,7 @@ impl Input for Assigned {
     responses((status = 200, body = Success<Message>), (status = 412)),
 )]
 #[put("/api/iam/users/{userId}/user-levels")]
-pub(crate) async fn assign_user_levels(call: Guarded<AssignLevels, Assigned>) -> Answer {
-    let change = AssignUserLevels {
-        company: call.company()?,
-        user: call.input.0,
-        levels: call.input.1.user_level_ids.clone(),
-        if_match: call.if_match.clone(),
-    };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn assign_user_levels(call: Guarded<AssignLevels, AssignUserLevels>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).message("User levels updated successfully")
 }

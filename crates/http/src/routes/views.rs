@@ -1,7 +1,7 @@
 //! Views of the catalog.
 
 use actix_web::{delete, get, patch, post};
-use iam_application::{CreateView, DeleteView, Patch, UpdateView};
+use iam_application::{CreateView, DeleteView, UpdateView};
 use iam_domain::{Category, Description, Icon, Name, View, ViewId, ViewUrl};
 use utoipa::ToSchema;
 
@@ -42,6 +42,7 @@ pub(crate) async fn get_view(call: Guarded<ReadCatalog, OneView>) -> Answer {
 /// A new view.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct NewView {
     name: Name,
     /// Unique; never a UUID.
@@ -54,7 +55,7 @@ pub(crate) struct NewView {
     requires_auth: bool,
 }
 
-impl Input for NewView {
+impl Input for CreateView {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
         let mut body = reading.body()?;
         let (name, url) = (body.required("name"), body.required("url"));
@@ -78,18 +79,8 @@ impl Input for NewView {
     responses((status = 201, body = Success<ViewData>), (status = 409, description = "The url is taken")),
 )]
 #[post("/api/iam/views")]
-pub(crate) async fn create_view(call: Guarded<Platform, NewView>) -> Answer {
-    let by = call.by();
-    let input = &call.input;
-    let change = CreateView {
-        name: input.name.clone(),
-        url: input.url.clone(),
-        category: input.category.clone(),
-        description: input.description.clone(),
-        icon: input.icon.clone(),
-        requires_auth: input.requires_auth,
-    };
-    let done = call.application().execute(by, change).await?;
+pub(crate) async fn create_view(call: Guarded<Platform, CreateView>) -> Answer {
+    let done = call.execute().await?;
     Reply::created().version(done.versions).etag(&done.value)?.data(ViewData { view: done.value })
 }
 
@@ -106,25 +97,16 @@ pub(crate) struct ViewPatch {
     requires_auth: Option<bool>,
 }
 
-/// What to change of which view.
-pub(crate) struct PatchedView {
-    id: ViewId,
-    name: Option<Name>,
-    url: Option<ViewUrl>,
-    category: Patch<Category>,
-    description: Patch<Description>,
-    icon: Patch<Icon>,
-    requires_auth: Option<bool>,
-}
-
-impl Input for PatchedView {
+impl Input for UpdateView {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
         let id = reading.path("id");
+        let if_match = reading.if_match();
         let mut body = reading.body()?;
         let (name, url) = (body.optional("name"), body.optional("url"));
         let (category, description) = (body.patch("category"), body.patch("description"));
         let (icon, requires_auth) = (body.patch("icon"), body.optional("requiresAuth"));
         Some(Self {
+            if_match,
             id: id?,
             name: name?,
             url: url?,
@@ -143,20 +125,15 @@ impl Input for PatchedView {
     responses((status = 200, body = Success<ViewData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[patch("/api/iam/views/{id}")]
-pub(crate) async fn update_view(call: Guarded<Platform, PatchedView>) -> Answer {
-    let input = &call.input;
-    let change = UpdateView {
-        id: input.id,
-        name: input.name.clone(),
-        url: input.url.clone(),
-        category: input.category.clone(),
-        description: input.description.clone(),
-        icon: input.icon.clone(),
-        requires_auth: input.requires_auth,
-        if_match: call.if_match.clone(),
-    };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn update_view(call: Guarded<Platform, UpdateView>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).etag(&done.value)?.data(ViewData { view: done.value })
+}
+
+impl Input for DeleteView {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        Some(Self { id: reading.path("id")?, if_match: reading.if_match() })
+    }
 }
 
 /// Removes a view that no menu uses, with its permissions and mappings.
@@ -165,8 +142,7 @@ pub(crate) async fn update_view(call: Guarded<Platform, PatchedView>) -> Answer 
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[delete("/api/iam/views/{id}")]
-pub(crate) async fn delete_view(call: Guarded<Platform, OneView>) -> Answer {
-    let change = DeleteView { id: call.input.0, if_match: call.if_match.clone() };
-    let done = call.application().execute(call.by(), change).await?;
+pub(crate) async fn delete_view(call: Guarded<Platform, DeleteView>) -> Answer {
+    let done = call.execute().await?;
     Reply::ok().version(done.versions).message("View deleted successfully")
 }
