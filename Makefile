@@ -42,9 +42,8 @@ test: tools ## Run every test, with a private PostgreSQL (or the one TEST_DATABA
 
 .PHONY: test-memory
 test-memory: tools ## Run the tests that need no database
-	$(CARGO) build --workspace --bins
-	$(CARGO) test --workspace --exclude iam-tests
-	$(CARGO) test -p iam-tests -- --skip postgres
+	$(CARGO) build --workspace --bins --tests
+	$(CARGO) test --workspace -- --skip postgres
 
 .PHONY: lint
 lint: tools ## Check formatting, clippy and rustdoc; a warning is an error
