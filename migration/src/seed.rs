@@ -127,15 +127,31 @@ const FIND_FEATURES: &str = "
 
 const MAP_FEATURES_TO_VIEWS: &str = "
     INSERT INTO feature2views (feature_id, view_id, created_at)
-    SELECT *, $3 FROM unnest($1, $2) ON CONFLICT DO NOTHING";
+    SELECT *, $3 FROM unnest($1, $2) ON CONFLICT DO NOTHING RETURNING feature_id AS owner, view_id AS member";
 
 const MAP_MODULES_TO_VIEWS: &str = "
     INSERT INTO module2views (module_id, view_id, created_at)
-    SELECT *, $3 FROM unnest($1, $2) ON CONFLICT DO NOTHING";
+    SELECT *, $3 FROM unnest($1, $2) ON CONFLICT DO NOTHING RETURNING module_id AS owner, view_id AS member";
 
 const MAP_MODULES_TO_FEATURES: &str = "
     INSERT INTO module2features (module_id, feature_id, created_at)
-    SELECT *, $3 FROM unnest($1, $2) ON CONFLICT DO NOTHING";
+    SELECT *, $3 FROM unnest($1, $2) ON CONFLICT DO NOTHING RETURNING module_id AS owner, feature_id AS member";
+
+/// What the audit records of new rows say.
+type Creation = (EntityType, &'static str);
+
+const VIEW: Creation = (EntityType::View, "view.created");
+const MODULE: Creation = (EntityType::Module, "module.created");
+const FEATURE: Creation = (EntityType::Feature, "feature.created");
+const MENU_ITEM: Creation = (EntityType::Menu, "menu.created");
+const SUB_MENU_ITEM: Creation = (EntityType::Menu, "sub_menu.created");
+
+/// A mapping: what its audit records say, and how it is inserted.
+type Mapping = (EntityType, &'static str, &'static str);
+
+const FEATURE_VIEWS: Mapping = (EntityType::Feature, "feature.views_updated", MAP_FEATURES_TO_VIEWS);
+const MODULE_VIEWS: Mapping = (EntityType::Module, "module.views_updated", MAP_MODULES_TO_VIEWS);
+const MODULE_FEATURES: Mapping = (EntityType::Module, "module.features_updated", MAP_MODULES_TO_FEATURES);
 
 // The row lock makes catalog changes serial and keeps company changes, which share it, out until we commit.
 const LOCK_CATALOG: &str = "
@@ -165,7 +181,7 @@ const APPEND_AUDIT_RECORDS: &str = r#"
 /// about, so that what an operator took away does not come back.
 ///
 /// What was inserted is one change of the catalog: a new version, a notice to the running servers, and an audit record
-/// of each row.
+/// of each row and mapping, as the in-memory storage writes them for its seed.
 ///
 /// # Errors
 ///
@@ -224,20 +240,18 @@ impl<'a> Run<'a> {
 
     async fn insert_catalog(&mut self) -> Result<SeedReport, DbErr> {
         let seed = catalog(self.at).map_err(|error| DbErr::Custom(format!("a text of the seed {error}")))?;
-        let views = self.add(EntityType::View, &seed.views, |view| view.id.as_uuid(), INSERT_VIEWS, FIND_VIEWS).await?;
-        let modules = self
-            .add(EntityType::Module, &seed.modules, |module| module.id.as_uuid(), INSERT_MODULES, FIND_MODULES)
-            .await?;
-        let features = self
-            .add(EntityType::Feature, &seed.features, |feature| feature.id.as_uuid(), INSERT_FEATURES, FIND_FEATURES)
-            .await?;
+        let views = self.add(VIEW, &seed.views, |view| view.id.as_uuid(), INSERT_VIEWS, FIND_VIEWS).await?;
+        let modules =
+            self.add(MODULE, &seed.modules, |module| module.id.as_uuid(), INSERT_MODULES, FIND_MODULES).await?;
+        let features =
+            self.add(FEATURE, &seed.features, |feature| feature.id.as_uuid(), INSERT_FEATURES, FIND_FEATURES).await?;
 
         let pairs = seed.feature_views.iter().map(|(feature, view)| (feature.as_uuid(), view.as_uuid()));
-        let feature_views = self.map(MAP_FEATURES_TO_VIEWS, (&features, &views), pairs).await?;
+        let feature_views = self.map(FEATURE_VIEWS, (&features, &views), pairs).await?;
         let pairs = seed.module_views.iter().map(|(module, view)| (module.as_uuid(), view.as_uuid()));
-        let module_views = self.map(MAP_MODULES_TO_VIEWS, (&modules, &views), pairs).await?;
+        let module_views = self.map(MODULE_VIEWS, (&modules, &views), pairs).await?;
         let pairs = seed.module_features.iter().map(|(module, feature)| (module.as_uuid(), feature.as_uuid()));
-        let module_features = self.map(MAP_MODULES_TO_FEATURES, (&modules, &features), pairs).await?;
+        let module_features = self.map(MODULE_FEATURES, (&modules, &features), pairs).await?;
 
         let (menu_items, sub_menu_items) =
             self.insert_menu(seed.menu_items, seed.sub_menu_items, &views, &features).await?;
@@ -276,28 +290,27 @@ impl<'a> Run<'a> {
             .filter(|item| is_new(item.view_id, item.feature_id) || parents.contains(&item.id))
             .map(|item| MenuItem { view_id: view_id(item.view_id), feature_id: feature_id(item.feature_id), ..item })
             .collect::<Vec<_>>();
-        let items = self.insert(EntityType::Menu, &items, |item| item.id.as_uuid(), INSERT_MENU_ITEMS).await?;
+        let items = self.insert(MENU_ITEM, &items, |item| item.id.as_uuid(), INSERT_MENU_ITEMS).await?;
 
         let sub_items = sub_items
             .into_iter()
             .filter(|item| is_new(item.view_id, item.feature_id) || items.contains(&item.menu_item_id.as_uuid()))
             .map(|item| SubMenuItem { view_id: view_id(item.view_id), feature_id: feature_id(item.feature_id), ..item })
             .collect::<Vec<_>>();
-        let sub_items =
-            self.insert(EntityType::Menu, &sub_items, |item| item.id.as_uuid(), INSERT_SUB_MENU_ITEMS).await?;
+        let sub_items = self.insert(SUB_MENU_ITEM, &sub_items, |item| item.id.as_uuid(), INSERT_SUB_MENU_ITEMS).await?;
         Ok((items.len(), sub_items.len()))
     }
 
     /// Inserts what is missing of one catalog table's rows, and finds out which row stands for each.
     async fn add<T: Serialize>(
         &mut self,
-        kind: EntityType,
+        creation: Creation,
         rows: &[T],
         id: impl Fn(&T) -> Uuid,
         insert: &str,
         find: &str,
     ) -> Result<Seeded, DbErr> {
-        let inserted = self.insert(kind, rows, id, insert).await?;
+        let inserted = self.insert(creation, rows, id, insert).await?;
         let found = self.tx.query_all_raw(statement(find, [to_json(rows)?.into()])).await?;
         let ids = found.iter().map(|row| Ok((row.try_get("", "seeded")?, row.try_get("", "id")?)));
         Ok(Seeded { inserted, ids: ids.collect::<Result<_, DbErr>>()? })
@@ -306,7 +319,7 @@ impl<'a> Run<'a> {
     /// Inserts the rows that conflict with none, writes an audit record of each, and returns their ids.
     async fn insert<T: Serialize>(
         &mut self,
-        kind: EntityType,
+        (kind, action): Creation,
         rows: &[T],
         id: impl Fn(&T) -> Uuid,
         sql: &str,
@@ -317,37 +330,41 @@ impl<'a> Run<'a> {
         for row in rows {
             let entity_id = id(row);
             if inserted.contains(&entity_id) {
-                self.record(kind, entity_id, to_json(row)?);
+                self.record(kind, action, entity_id, json!({ "after": to_json(row)? }));
             }
         }
         Ok(inserted)
     }
 
-    /// Adds the pairs of which at least one side is new, between the rows that are there.
+    /// Adds the pairs of which at least one side is new, between the rows that are there, with an audit record of each.
     async fn map(
-        &self,
-        sql: &str,
+        &mut self,
+        (kind, action, sql): Mapping,
         (left, right): (&Seeded, &Seeded),
         pairs: impl Iterator<Item = (Uuid, Uuid)>,
     ) -> Result<usize, DbErr> {
         let (left, right): (Vec<_>, Vec<_>) =
             pairs.filter(|&(a, b)| left.is_new(a) || right.is_new(b)).map(|(a, b)| (left.id(a), right.id(b))).unzip();
         let values = [left.into(), right.into(), self.at.as_datetime().into()];
-        let result = self.tx.execute_raw(statement(sql, values)).await?;
-        Ok(usize::try_from(result.rows_affected()).unwrap_or(usize::MAX))
+        let added = self.tx.query_all_raw(statement(sql, values)).await?;
+        for pair in &added {
+            let (owner, member): (Uuid, Uuid) = (pair.try_get("", "owner")?, pair.try_get("", "member")?);
+            self.record(kind, action, owner, json!({ "added": [member], "removed": [] }));
+        }
+        Ok(added.len())
     }
 
-    fn record(&mut self, kind: EntityType, entity_id: Uuid, after: Value) {
+    fn record(&mut self, kind: EntityType, action: &str, entity_id: Uuid, changes: Value) {
         let sequence = u16::try_from(self.records.len()).unwrap_or(u16::MAX);
         self.records.push(AuditRecord {
             id: AuditRecordId::generate_nth(self.at, sequence),
             company_id: None,
             user_id: None,
             actor_kind: ActorKind::CommandLine,
-            action: format!("{kind}.created"),
+            action: action.to_owned(),
             entity_type: kind,
             entity_id,
-            changes: Some(json!({ "after": after })),
+            changes: Some(changes),
             metadata: None,
             timestamp: self.at,
         });

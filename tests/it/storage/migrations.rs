@@ -4,6 +4,8 @@ mod postgres {
     use std::collections::BTreeMap;
 
     use futures_util::future::join_all;
+    use iam_storage::{AuditFilter, Storage};
+    use iam_storage_memory::MemoryStorage;
     use migration::{MigrationError, Migrator, SeedReport, TABLES, VIEWS};
     use sea_orm::ConnectionTrait;
     use sea_orm::sqlx::{AssertSqlSafe, PgConnection, query_scalar};
@@ -431,5 +433,28 @@ mod postgres {
         let before = content(&database).await;
         assert_eq!(migration::seed(&db).await.unwrap(), SeedReport::default());
         assert_eq!(content(&database).await, before);
+    }
+
+    /// What the seed recorded: what was done to what, without the times of this run.
+    async fn recorded(storage: &dyn Storage) -> Vec<(String, String, serde_json::Value)> {
+        let logs = storage.reader().audit_logs();
+        let records = logs.list_for_company(None, &AuditFilter::default(), None, 1_000).await.unwrap();
+        let records = records.into_iter().map(|record| {
+            let mut changes = record.changes.unwrap();
+            if let Some(after) = changes.get_mut("after").and_then(serde_json::Value::as_object_mut) {
+                after.remove("createdAt");
+                after.remove("updatedAt");
+            }
+            (record.action, record.entity_id.to_string(), changes)
+        });
+        records.collect()
+    }
+
+    #[tokio::test]
+    async fn the_seed_leaves_the_same_records_as_in_memory() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let postgres = recorded(&database.storage()).await;
+        assert_eq!(postgres.len(), 14 + 4 + 19 + 16 + 14 + 4 + 6 + 6);
+        assert_eq!(postgres, recorded(&MemoryStorage::seeded().await.unwrap()).await);
     }
 }
