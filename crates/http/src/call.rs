@@ -104,7 +104,7 @@ impl Input for () {
 }
 
 impl<'a> Reading<'a> {
-    /// The company, where it must be named.
+    /// The company that the request is about: there where the policy requires one, and else if it names one.
     pub(crate) const fn company(&self) -> Option<CompanyId> {
         self.company
     }

@@ -4,7 +4,7 @@ mod postgres {
     use std::collections::BTreeMap;
 
     use futures_util::future::join_all;
-    use iam_storage::{AuditFilter, Storage};
+    use iam_storage::{AuditFilter, Storage, StorageError};
     use iam_storage_memory::MemoryStorage;
     use migration::{MigrationError, Migrator, SeedReport, TABLES, VIEWS};
     use sea_orm::ConnectionTrait;
@@ -456,5 +456,13 @@ mod postgres {
         let postgres = recorded(&database.storage()).await;
         assert_eq!(postgres.len(), 14 + 4 + 19 + 16 + 14 + 4 + 6 + 6);
         assert_eq!(postgres, recorded(&MemoryStorage::seeded().await.unwrap()).await);
+    }
+
+    #[tokio::test]
+    async fn the_adapter_knows_the_schema_as_it_is_and_notices_when_it_is_another() {
+        let database = TestDatabase::new(Content::Schema).await;
+        database.storage().check_schema().await.unwrap();
+        run(&mut database.connect().await, "ALTER TABLE modules DROP COLUMN icon".to_owned()).await.unwrap();
+        assert!(matches!(database.storage().check_schema().await, Err(StorageError::Corrupt { .. })));
     }
 }
