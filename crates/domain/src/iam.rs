@@ -29,6 +29,17 @@ pub enum IamAction {
     Update,
 }
 
+impl IamAction {
+    /// The feature's action that it stands for.
+    #[must_use]
+    pub fn action(self) -> Action {
+        match self {
+            Self::Read => Action::read(),
+            Self::Update => Action::update(),
+        }
+    }
+}
+
 impl IamPermission {
     /// The feature's key.
     #[must_use]
@@ -39,17 +50,37 @@ impl IamPermission {
         }
     }
 
-    /// Whether the user of the snapshot holds this permission for the whole company: administration needs a grant of
-    /// scope company or wider.
+    /// Whether a decision about the feature lets one administer the company: allowed, and for the whole of it.
+    #[must_use]
+    pub fn suffices(allowed: bool, scope: Option<Scope>) -> bool {
+        allowed && scope >= Some(Scope::Company)
+    }
+
+    /// Whether the user of the snapshot holds this permission, as far as [`Self::suffices`].
     #[must_use]
     pub fn is_held(self, action: IamAction, snapshot: &Snapshot) -> bool {
-        let action = match action {
-            IamAction::Read => Action::read(),
-            IamAction::Update => Action::update(),
-        };
         snapshot.catalog.feature_by_key(self.key()).is_some_and(|feature| {
-            let decision = snapshot.feature(feature.id, &action);
-            decision.allowed && decision.scope.is_some_and(|scope| scope >= Scope::Company)
+            let decision = snapshot.feature(feature.id, &action.action());
+            Self::suffices(decision.allowed, decision.scope)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_allowed_for_the_whole_company_suffices() {
+        let sufficient = [None, Some(Scope::Own), Some(Scope::Team), Some(Scope::Company), Some(Scope::Any)]
+            .map(|scope| (IamPermission::suffices(true, scope), IamPermission::suffices(false, scope)));
+        assert_eq!(sufficient.map(|(allowed, _)| allowed), [false, false, false, true, true]);
+        assert_eq!(sufficient.map(|(_, denied)| denied), [false; 5]);
+    }
+
+    #[test]
+    fn actions_are_those_of_the_catalog() {
+        assert_eq!(IamAction::Read.action(), Action::read());
+        assert_eq!(IamAction::Update.action(), Action::update());
     }
 }

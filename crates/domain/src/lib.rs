@@ -44,6 +44,7 @@ mod actor;
 mod audit;
 mod catalog;
 mod effective;
+mod explanation;
 mod iam;
 mod ids;
 mod menu;
@@ -59,7 +60,8 @@ mod trail;
 pub use actor::{ActorKind, Caller};
 pub use audit::{AuditRecord, EntityType};
 pub use catalog::{CompanyModule, Feature, GrantedModule, Module, Priority, View};
-pub use effective::{EffectiveFeaturePermission, EffectiveViewPermission, Versions};
+pub use effective::{EffectiveFeaturePermission, EffectiveViewPermission, Freshness, Versions};
+pub use explanation::{Explanation, GatingModule, LevelSays, Says, Step};
 pub use iam::{IamAction, IamPermission, RESERVED_PREFIX, is_reserved};
 pub use ids::{
     AuditRecordId, CompanyId, FeatureId, FeaturePermissionId, InvalidId, MenuItemId, ModuleId, SubMenuItemId,

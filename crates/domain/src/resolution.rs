@@ -154,7 +154,8 @@ impl LevelPermissions {
         collected
     }
 
-    fn rule(&self, feature: FeatureId, action: &Action) -> Option<FeatureRule> {
+    /// What it says about an action of a feature.
+    pub(crate) fn rule(&self, feature: FeatureId, action: &Action) -> Option<FeatureRule> {
         self.features.get(&feature)?.get(action).copied()
     }
 }
@@ -201,12 +202,12 @@ impl Catalog {
         catalog
     }
 
-    /// All views, by id.
+    /// All views, ascending by id.
     pub fn views(&self) -> impl Iterator<Item = &View> {
         self.views.values()
     }
 
-    /// All features, by id.
+    /// All features, ascending by id.
     pub fn features(&self) -> impl Iterator<Item = &Feature> {
         self.features.values()
     }
@@ -245,10 +246,30 @@ impl Catalog {
         self.feature_modules.get(&id).into_iter().flatten().copied()
     }
 
-    /// In no module, or in at least one that is enabled and that the company has enabled.
-    fn is_open(&self, modules: Option<&BTreeSet<ModuleId>>, company: &BTreeSet<ModuleId>) -> bool {
-        modules.is_none_or(|modules| {
-            modules.iter().any(|module| self.enabled_modules.contains(module) && company.contains(module))
+    /// Whether a module is switched on for everybody.
+    #[must_use]
+    pub fn is_module_enabled(&self, id: ModuleId) -> bool {
+        self.enabled_modules.contains(&id)
+    }
+
+    /// Whether the module gate of a view lets a company in that has these modules, not switched off: the view is in no
+    /// module, or in at least one of these that is also switched on for everybody. Whether there is such a view, and
+    /// whether it is public, is not asked.
+    #[must_use]
+    pub fn is_view_open(&self, id: ViewId, company_modules: &BTreeSet<ModuleId>) -> bool {
+        self.is_open(self.view_modules.get(&id), company_modules)
+    }
+
+    /// Whether the module gate of a feature lets a company in that has these modules: the same rule as
+    /// [`Self::is_view_open`]. Whether the feature exists, and whether it is switched on, is not asked.
+    #[must_use]
+    pub fn is_feature_open(&self, id: FeatureId, company_modules: &BTreeSet<ModuleId>) -> bool {
+        self.is_open(self.feature_modules.get(&id), company_modules)
+    }
+
+    fn is_open(&self, gate: Option<&BTreeSet<ModuleId>>, company_modules: &BTreeSet<ModuleId>) -> bool {
+        gate.is_none_or(|gate| {
+            gate.iter().any(|module| self.is_module_enabled(*module) && company_modules.contains(module))
         })
     }
 }
@@ -274,7 +295,7 @@ impl Snapshot {
         if !view.requires_auth {
             return Decision::of_view(true, Reason::PublicView);
         }
-        if !self.catalog.is_open(self.catalog.view_modules.get(&id), &self.modules) {
+        if !self.catalog.is_view_open(id, &self.modules) {
             return Decision::of_view(false, Reason::ViewModuleMissing);
         }
         if self.levels.is_empty() {
@@ -302,7 +323,7 @@ impl Snapshot {
         if !feature.enabled {
             return Decision::denied_action(Reason::FeatureDisabled);
         }
-        if !self.catalog.is_open(self.catalog.feature_modules.get(&id), &self.modules) {
+        if !self.catalog.is_feature_open(id, &self.modules) {
             return Decision::denied_action(Reason::FeatureModuleMissing);
         }
         if self.levels.is_empty() {

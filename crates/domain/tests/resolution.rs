@@ -1,148 +1,19 @@
 //! Permission resolution: each rule in its order, and what holds whatever the data.
-//!
-//! The worlds are small (four views, three features, three modules, four levels), so that rules meet often. Rows may
-//! contradict each other within one level, and may be about things that the catalog does not have.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod common;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use iam_domain::{
-    Action, Catalog, CompanySnapshot, Decision, Feature, FeatureId, FeatureRule, LevelPermissions, Module, ModuleCode,
-    ModuleId, Name, Priority, Reason, Scope, Snapshot, Timestamp, UserId, UserLevelId, View, ViewId, ViewState,
-    ViewUrl,
+use common::{
+    ACTIONS, FEATURES, LEVELS, Level, MODULES, SCOPES, VIEWS, World, action, config, feature, level, module, rows,
+    scope, some_of, uuid, view, world,
 };
+use iam_domain::{Action, Catalog, CompanySnapshot, Decision, Reason, Scope, Snapshot, UserId, ViewState};
 use proptest::prelude::*;
-use uuid::Uuid;
-
-const VIEWS: usize = 4;
-const FEATURES: usize = 3;
-const MODULES: usize = 3;
-const LEVELS: usize = 4;
-const SCOPES: [Scope; 4] = [Scope::Own, Scope::Team, Scope::Company, Scope::Any];
-
-fn uuid(kind: u64, number: usize) -> Uuid {
-    Uuid::from_u64_pair(kind, u64::try_from(number).unwrap() + 1)
-}
-
-/// `VIEWS` itself is a view that does not exist; the same with features.
-fn view(number: usize) -> ViewId {
-    ViewId::from_uuid(uuid(1, number))
-}
-
-fn feature(number: usize) -> FeatureId {
-    FeatureId::from_uuid(uuid(2, number))
-}
-
-fn module(number: usize) -> ModuleId {
-    ModuleId::from_uuid(uuid(3, number))
-}
-
-fn level(number: usize) -> UserLevelId {
-    UserLevelId::from_uuid(uuid(4, number))
-}
-
-fn action(number: usize) -> Action {
-    Action::parse(["Read", "Update", "Sign"][number]).unwrap()
-}
-
-const ACTIONS: usize = 3;
-
-/// What a level says: about which view, and what; about which feature and action, whether and how far.
-#[derive(Debug, Clone, Default)]
-struct Level {
-    number: usize,
-    views: Vec<(usize, ViewState)>,
-    features: Vec<(usize, usize, bool, Scope)>,
-}
-
-impl Level {
-    fn permissions(&self) -> LevelPermissions {
-        LevelPermissions::new(
-            level(self.number),
-            self.views.iter().map(|(number, state)| (view(*number), *state)),
-            self.features.iter().map(|(number, name, value, scope)| {
-                (feature(*number), action(*name), FeatureRule { value: *value, scope: *scope })
-            }),
-        )
-    }
-}
-
-/// Everything that decides, as plain rows.
-#[derive(Debug, Clone)]
-struct World {
-    public_views: BTreeSet<usize>,
-    disabled_features: BTreeSet<usize>,
-    disabled_modules: BTreeSet<usize>,
-    module_views: Vec<(usize, usize)>,
-    module_features: Vec<(usize, usize)>,
-    company_modules: BTreeSet<usize>,
-    levels: Vec<Level>,
-}
 
 impl World {
-    /// No module gates anything, nothing is public or disabled, and nobody says anything.
-    fn plain(levels: Vec<Level>) -> Self {
-        Self {
-            public_views: BTreeSet::new(),
-            disabled_features: BTreeSet::new(),
-            disabled_modules: BTreeSet::new(),
-            module_views: Vec::new(),
-            module_features: Vec::new(),
-            company_modules: BTreeSet::new(),
-            levels,
-        }
-    }
-
-    fn snapshot(&self) -> Snapshot {
-        let at = Timestamp::from_millis(0).unwrap();
-        let views = (0..VIEWS).map(|number| View {
-            id: view(number),
-            name: Name::parse(format!("View {number}")).unwrap(),
-            url: ViewUrl::parse(format!("/{number}")).unwrap(),
-            category: None,
-            description: None,
-            icon: None,
-            requires_auth: !self.public_views.contains(&number),
-            created_at: at,
-            updated_at: at,
-        });
-        let features = (0..FEATURES).map(|number| Feature {
-            id: feature(number),
-            key: None,
-            name: Name::parse(format!("Feature {number}")).unwrap(),
-            description: None,
-            resource_type: None,
-            actions: None,
-            category: None,
-            enabled: !self.disabled_features.contains(&number),
-            created_at: at,
-            updated_at: at,
-        });
-        let modules = (0..MODULES).map(|number| Module {
-            id: module(number),
-            code: ModuleCode::parse(format!("module-{number}")).unwrap(),
-            name: Name::parse(format!("Module {number}")).unwrap(),
-            description: None,
-            icon: None,
-            enabled: !self.disabled_modules.contains(&number),
-            priority: Priority::Standard,
-            created_at: at,
-            updated_at: at,
-        });
-        Snapshot {
-            catalog: Arc::new(Catalog::new(
-                views,
-                features,
-                modules,
-                self.module_views.iter().map(|(gate, number)| (module(*gate), view(*number))),
-                self.module_features.iter().map(|(gate, number)| (module(*gate), feature(*number))),
-            )),
-            modules: self.company_modules.iter().map(|number| module(*number)).collect(),
-            levels: self.levels.iter().map(Level::permissions).collect(),
-        }
-    }
-
     fn view(&self, number: usize) -> Decision {
         self.snapshot().view(view(number))
     }
@@ -173,61 +44,9 @@ fn reordered<T: Clone>(rows: &[T], keys: &[u8]) -> Vec<T> {
     keyed.into_iter().map(|(_, row)| row.clone()).collect()
 }
 
-fn some_of(count: usize) -> impl Strategy<Value = BTreeSet<usize>> {
-    prop::collection::btree_set(0..count, 0..=count)
-}
-
-fn state() -> impl Strategy<Value = ViewState> {
-    prop::sample::select(vec![ViewState::Allow, ViewState::Allow, ViewState::Deny, ViewState::Inherit])
-}
-
-fn scope() -> impl Strategy<Value = Scope> {
-    prop::sample::select(SCOPES.to_vec())
-}
-
-/// Rows of one level; an action is denied one time in five, since one deny decides everything.
-fn rows(number: usize) -> impl Strategy<Value = Level> {
-    (
-        prop::collection::vec((0..=VIEWS, state()), 0..6),
-        prop::collection::vec((0..=FEATURES, 0..ACTIONS, prop::bool::weighted(0.8), scope()), 0..8),
-    )
-        .prop_map(move |(views, features)| Level { number, views, features })
-}
-
-fn world() -> impl Strategy<Value = World> {
-    // The ids of the levels do not ascend.
-    let levels = [rows(2), rows(0), rows(3), rows(1)];
-    (
-        some_of(VIEWS),
-        some_of(FEATURES),
-        some_of(MODULES),
-        prop::collection::vec((0..MODULES, 0..VIEWS), 0..4),
-        prop::collection::vec((0..MODULES, 0..FEATURES), 0..4),
-        some_of(MODULES),
-        (levels, 0..=LEVELS).prop_map(|(levels, count)| levels.into_iter().take(count).collect()),
-    )
-        .prop_map(
-            |(public_views, disabled_features, disabled, module_views, module_features, company_modules, levels)| {
-                World {
-                    public_views: public_views.into_iter().take(1).collect(),
-                    disabled_features: disabled_features.into_iter().take(1).collect(),
-                    disabled_modules: disabled.into_iter().take(1).collect(),
-                    module_views,
-                    module_features,
-                    company_modules,
-                    levels,
-                }
-            },
-        )
-}
-
 /// A world in which somebody holds a level.
 fn held_world() -> impl Strategy<Value = World> {
     world().prop_filter("somebody holds a level", |world| !world.levels.is_empty())
-}
-
-fn config() -> ProptestConfig {
-    ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {
@@ -326,6 +145,34 @@ proptest! {
             prop_assert!(!decision.allowed);
             prop_assert!(matches!(decision.reason, Reason::FeatureModuleMissing | Reason::FeatureDisabled));
         }
+    }
+
+    #[test]
+    fn the_catalog_says_whom_its_gates_let_in(world in world()) {
+        let snapshot = world.snapshot();
+        let (catalog, modules) = (&snapshot.catalog, &snapshot.modules);
+        for number in 0..=VIEWS {
+            let is_open = world.is_open(&world.module_views, number);
+            prop_assert_eq!(catalog.is_view_open(view(number), modules), is_open);
+        }
+        for number in 0..=FEATURES {
+            let is_open = world.is_open(&world.module_features, number);
+            prop_assert_eq!(catalog.is_feature_open(feature(number), modules), is_open);
+        }
+        for number in 0..=MODULES {
+            let is_enabled = number < MODULES && !world.disabled_modules.contains(&number);
+            prop_assert_eq!(catalog.is_module_enabled(module(number)), is_enabled);
+        }
+    }
+
+    #[test]
+    fn the_catalog_is_listed_by_id_whatever_the_order_of_its_rows(keys in prop::collection::vec(any::<u8>(), 1..16)) {
+        let snapshot = World::plain(Vec::new()).snapshot();
+        let views: Vec<_> = snapshot.catalog.views().cloned().collect();
+        let features: Vec<_> = snapshot.catalog.features().cloned().collect();
+        let again = Catalog::new(reordered(&views, &keys), reordered(&features, &keys), [], [], []);
+        prop_assert!(again.views().map(|row| row.id).eq((0..VIEWS).map(view)));
+        prop_assert!(again.features().map(|row| row.id).eq((0..FEATURES).map(feature)));
     }
 
     #[test]

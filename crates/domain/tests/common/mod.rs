@@ -1,0 +1,196 @@
+//! Generated worlds.
+//!
+//! They are small (four views, three features, three modules, four levels), so that rules meet often. Rows may
+//! contradict each other within one level, and may be about things that the catalog does not have.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use iam_domain::{
+    Action, Catalog, Feature, FeatureId, FeatureRule, LevelPermissions, Module, ModuleCode, ModuleId, Name, Priority,
+    Scope, Snapshot, Timestamp, UserLevelId, View, ViewId, ViewState, ViewUrl,
+};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+pub(crate) const VIEWS: usize = 4;
+pub(crate) const FEATURES: usize = 3;
+pub(crate) const MODULES: usize = 3;
+pub(crate) const LEVELS: usize = 4;
+pub(crate) const SCOPES: [Scope; 4] = [Scope::Own, Scope::Team, Scope::Company, Scope::Any];
+
+pub(crate) fn uuid(kind: u64, number: usize) -> Uuid {
+    Uuid::from_u64_pair(kind, u64::try_from(number).unwrap() + 1)
+}
+
+/// `VIEWS` itself is a view that does not exist; the same with features.
+pub(crate) fn view(number: usize) -> ViewId {
+    ViewId::from_uuid(uuid(1, number))
+}
+
+pub(crate) fn feature(number: usize) -> FeatureId {
+    FeatureId::from_uuid(uuid(2, number))
+}
+
+pub(crate) fn module(number: usize) -> ModuleId {
+    ModuleId::from_uuid(uuid(3, number))
+}
+
+pub(crate) fn level(number: usize) -> UserLevelId {
+    UserLevelId::from_uuid(uuid(4, number))
+}
+
+pub(crate) fn action(number: usize) -> Action {
+    Action::parse(["Read", "Update", "Sign"][number]).unwrap()
+}
+
+pub(crate) const ACTIONS: usize = 3;
+
+/// What a level says: about which view, and what; about which feature and action, whether and how far.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Level {
+    pub(crate) number: usize,
+    pub(crate) views: Vec<(usize, ViewState)>,
+    pub(crate) features: Vec<(usize, usize, bool, Scope)>,
+}
+
+impl Level {
+    pub(crate) fn permissions(&self) -> LevelPermissions {
+        LevelPermissions::new(
+            level(self.number),
+            self.views.iter().map(|(number, state)| (view(*number), *state)),
+            self.features.iter().map(|(number, name, value, scope)| {
+                (feature(*number), action(*name), FeatureRule { value: *value, scope: *scope })
+            }),
+        )
+    }
+}
+
+/// Everything that decides, as plain rows.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct World {
+    pub(crate) public_views: BTreeSet<usize>,
+    pub(crate) disabled_features: BTreeSet<usize>,
+    pub(crate) disabled_modules: BTreeSet<usize>,
+    pub(crate) module_views: Vec<(usize, usize)>,
+    pub(crate) module_features: Vec<(usize, usize)>,
+    pub(crate) company_modules: BTreeSet<usize>,
+    pub(crate) levels: Vec<Level>,
+}
+
+impl World {
+    /// No module gates anything, nothing is public or disabled, and nobody says anything.
+    pub(crate) fn plain(levels: Vec<Level>) -> Self {
+        Self {
+            public_views: BTreeSet::new(),
+            disabled_features: BTreeSet::new(),
+            disabled_modules: BTreeSet::new(),
+            module_views: Vec::new(),
+            module_features: Vec::new(),
+            company_modules: BTreeSet::new(),
+            levels,
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let at = Timestamp::from_millis(0).unwrap();
+        let views = (0..VIEWS).map(|number| View {
+            id: view(number),
+            name: Name::parse(format!("View {number}")).unwrap(),
+            url: ViewUrl::parse(format!("/{number}")).unwrap(),
+            category: None,
+            description: None,
+            icon: None,
+            requires_auth: !self.public_views.contains(&number),
+            created_at: at,
+            updated_at: at,
+        });
+        let features = (0..FEATURES).map(|number| Feature {
+            id: feature(number),
+            key: None,
+            name: Name::parse(format!("Feature {number}")).unwrap(),
+            description: None,
+            resource_type: None,
+            // One has an action of its own.
+            actions: (number == 2).then(|| vec![action(2)]),
+            category: None,
+            enabled: !self.disabled_features.contains(&number),
+            created_at: at,
+            updated_at: at,
+        });
+        let modules = (0..MODULES).map(|number| Module {
+            id: module(number),
+            code: ModuleCode::parse(format!("module-{number}")).unwrap(),
+            name: Name::parse(format!("Module {number}")).unwrap(),
+            description: None,
+            icon: None,
+            enabled: !self.disabled_modules.contains(&number),
+            priority: Priority::Standard,
+            created_at: at,
+            updated_at: at,
+        });
+        Snapshot {
+            catalog: Arc::new(Catalog::new(
+                views,
+                features,
+                modules,
+                self.module_views.iter().map(|(gate, number)| (module(*gate), view(*number))),
+                self.module_features.iter().map(|(gate, number)| (module(*gate), feature(*number))),
+            )),
+            modules: self.company_modules.iter().map(|number| module(*number)).collect(),
+            levels: self.levels.iter().map(Level::permissions).collect(),
+        }
+    }
+}
+
+pub(crate) fn some_of(count: usize) -> impl Strategy<Value = BTreeSet<usize>> {
+    prop::collection::btree_set(0..count, 0..=count)
+}
+
+pub(crate) fn state() -> impl Strategy<Value = ViewState> {
+    prop::sample::select(vec![ViewState::Allow, ViewState::Allow, ViewState::Deny, ViewState::Inherit])
+}
+
+pub(crate) fn scope() -> impl Strategy<Value = Scope> {
+    prop::sample::select(SCOPES.to_vec())
+}
+
+/// Rows of one level; an action is denied one time in five, since one deny decides everything.
+pub(crate) fn rows(number: usize) -> impl Strategy<Value = Level> {
+    (
+        prop::collection::vec((0..=VIEWS, state()), 0..6),
+        prop::collection::vec((0..=FEATURES, 0..ACTIONS, prop::bool::weighted(0.8), scope()), 0..8),
+    )
+        .prop_map(move |(views, features)| Level { number, views, features })
+}
+
+pub(crate) fn world() -> impl Strategy<Value = World> {
+    // The ids of the levels do not ascend.
+    let levels = [rows(2), rows(0), rows(3), rows(1)];
+    (
+        some_of(VIEWS),
+        some_of(FEATURES),
+        some_of(MODULES),
+        prop::collection::vec((0..MODULES, 0..VIEWS), 0..4),
+        prop::collection::vec((0..MODULES, 0..FEATURES), 0..4),
+        some_of(MODULES),
+        (levels, 0..=LEVELS).prop_map(|(levels, count)| levels.into_iter().take(count).collect()),
+    )
+        .prop_map(
+            |(public_views, disabled_features, disabled, module_views, module_features, company_modules, levels)| {
+                World {
+                    public_views: public_views.into_iter().take(1).collect(),
+                    disabled_features: disabled_features.into_iter().take(1).collect(),
+                    disabled_modules: disabled.into_iter().take(1).collect(),
+                    module_views,
+                    module_features,
+                    company_modules,
+                    levels,
+                }
+            },
+        )
+}
+
+pub(crate) fn config() -> ProptestConfig {
+    ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() }
+}
