@@ -278,7 +278,7 @@ CREATE TABLE effective_view_permissions (
     CONSTRAINT evp_pkey PRIMARY KEY (company_id, user_id, view_id),
     CONSTRAINT evp_view_id_fkey FOREIGN KEY (view_id) REFERENCES views (id) ON DELETE CASCADE
 );
-CREATE INDEX evp_expires_at_idx ON effective_view_permissions (expires_at);
+CREATE INDEX evp_expires_at_idx ON effective_view_permissions (expires_at, company_id, user_id);
 CREATE INDEX evp_view_id_idx ON effective_view_permissions (view_id);
 
 CREATE TABLE effective_feature_permissions (

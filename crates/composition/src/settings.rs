@@ -109,6 +109,8 @@ pub struct AdminSettings {
 pub struct DatabaseSettings {
     /// Where PostgreSQL is.
     pub url: Option<SecretString>,
+    /// The same database without a pooler in between: whoever listens to changes needs that. Left out: `url`.
+    pub direct_url: Option<SecretString>,
     /// `true` or `false`; see [`StorageMode`](crate::StorageMode).
     pub use_database: Option<String>,
     /// The most connections.
@@ -198,6 +200,7 @@ impl Default for DatabaseSettings {
     fn default() -> Self {
         Self {
             url: None,
+            direct_url: None,
             use_database: None,
             max_connections: const { NonZeroU32::new(10).unwrap() },
             min_connections: 0,
@@ -534,7 +537,8 @@ mod tests {
     #[test]
     fn secrets_are_never_printed() {
         let url = "postgres://iam:hunter2@localhost/iam";
-        let settings = load(&[("DATABASE_URL", url), ("JWT_SECRET", "hunter2")]).unwrap();
+        let settings =
+            load(&[("DATABASE_URL", url), ("IAM__DATABASE__DIRECT_URL", url), ("JWT_SECRET", "hunter2")]).unwrap();
         let printed = format!("{settings:?} {settings:#?}");
         assert!(printed.contains("REDACTED") && !printed.contains("hunter2"), "{printed}");
 

@@ -9,11 +9,12 @@ use iam_permissions_cache::Permissions;
 use iam_storage::{Health, PoolStats, Storage, StorageError};
 use iam_storage_memory::MemoryStorage;
 use iam_storage_postgres::{PostgresOptions, PostgresStorage};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::demo::DemoError;
+use crate::mode::is_postgres;
 use crate::probe::{Progress, SystemProbe};
 use crate::secret::signing_secret;
 use crate::{
@@ -98,9 +99,7 @@ impl System {
             }
             StorageMode::Postgres(url) => {
                 tracing::info!("[IAM Database] Using PostgreSQL persistence");
-                let options = options(url, &settings.database);
-                // Nothing is connected yet: only the URL can be wrong.
-                let storage = Arc::new(PostgresStorage::connect(&options).map_err(|_| ModeError::InvalidUrl)?);
+                let storage = Arc::new(open(&options(url, &settings.database))?);
                 tasks.spawn(monitor::until_ready(Arc::clone(&storage), Arc::clone(&progress)));
                 tasks.spawn(sample_pool(Arc::clone(&storage)));
                 (Arc::clone(&storage) as _, Arc::clone(&storage) as _, Some(storage))
@@ -138,9 +137,23 @@ impl System {
     }
 }
 
+/// The storage of these options. Nothing is connected yet: only a URL can be wrong.
+fn open(options: &PostgresOptions) -> Result<PostgresStorage, StartError> {
+    let bare = PostgresOptions { listener_url: None, ..options.clone() };
+    let storage = PostgresStorage::connect(&bare).map_err(|_| ModeError::InvalidUrl)?;
+    match &options.listener_url {
+        None => Ok(storage),
+        Some(url) => PostgresStorage::connect(options).ok().filter(|_| is_postgres(url)).ok_or_else(|| {
+            let (key, problem) = ("database.direct_url".to_owned(), "must be a PostgreSQL URL".to_owned());
+            SettingsError::Invalid { key, problem }.into()
+        }),
+    }
+}
+
 fn options(url: SecretString, settings: &DatabaseSettings) -> PostgresOptions {
     let unless_zero = |duration: Duration| Some(duration).filter(|duration| !duration.is_zero());
     PostgresOptions {
+        listener_url: settings.direct_url.clone().filter(|url| !url.expose_secret().is_empty()),
         max_connections: settings.max_connections.get(),
         min_connections: settings.min_connections.min(settings.max_connections.get()),
         acquire_timeout: settings.acquire_timeout,
@@ -162,5 +175,29 @@ async fn sample_pool(pool: Arc<PostgresStorage>) {
         for (state, count) in [("idle", pool.idle), ("used", pool.size.saturating_sub(pool.idle)), ("max", pool.max)] {
             metrics::gauge!("iam_pool_connections", "state" => state).set(f64::from(count));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_url_that_cannot_be_read_is_named_and_not_repeated() {
+        const URL: &str = "postgres://iam:hunter2@localhost/iam";
+        let opened = |url: &str, direct: Option<&str>| {
+            let settings =
+                DatabaseSettings { direct_url: direct.map(SecretString::from), ..DatabaseSettings::default() };
+            open(&options(SecretString::from(url), &settings)).map(drop).map_err(|error| error.to_string())
+        };
+        assert_eq!(opened(URL, None), Ok(()));
+        assert_eq!(opened(URL, Some("")), Ok(()));
+        assert_eq!(opened(URL, Some("postgresql://iam:hunter2@direct/iam")), Ok(()));
+        for wrong in ["mysql://iam:hunter2@direct/iam", "postgres://iam:hunter2@direct:x/iam", "hunter2"] {
+            let error = opened(URL, Some(wrong)).unwrap_err();
+            assert!(error.contains("database.direct_url") && !error.contains("hunter2"), "{error}");
+        }
+        let error = opened("postgres://iam:hunter2@localhost:x/iam", Some(URL)).unwrap_err();
+        assert!(error.contains("DATABASE_URL") && !error.contains("hunter2"), "{error}");
     }
 }

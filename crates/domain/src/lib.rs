@@ -67,7 +67,7 @@ pub use ids::{
     AuditRecordId, CompanyId, FeatureId, FeaturePermissionId, InvalidId, MenuItemId, ModuleId, SubMenuItemId,
     TrailEntryId, UserId, UserLevelId, ViewId, ViewPermissionId,
 };
-pub use menu::{MenuItem, SubMenuItem};
+pub use menu::{Menu, MenuItem, SubMenuItem};
 pub use permission::{Scope, UnknownVariant, ViewState};
 pub use resolution::{Catalog, CompanySnapshot, Decision, FeatureRule, LevelPermissions, Reason, Snapshot};
 pub use tenancy::{Assignment, FeaturePermission, UserLevel, ViewPermission};

@@ -4,6 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CompanyId, FeatureId, FeatureKey, Icon, Label, MenuItemId, Priority, SubMenuItemId, Timestamp, ViewId};
 
+/// The entries of one owner, in their order: by sort order, label, id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Menu {
+    /// The items.
+    pub items: Vec<MenuItem>,
+    /// The sub-items of all items.
+    pub sub_items: Vec<SubMenuItem>,
+}
+
 /// An entry of the menu.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

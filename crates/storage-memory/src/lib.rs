@@ -39,12 +39,15 @@
 //!   (the catalog with what cascades, or one company) in place of what is there, with one swap.
 //! * **Locks** are those of a database: a catalog change excludes every other; changes of one company are serial;
 //!   changes of different companies go on side by side. [`MemoryOptions::lock_timeout`] bounds the wait.
+//! * **Notices** are told under a lock that commits take as well, so that their order is that of the commits. Whoever leaves
+//!   too many unheard has lost.
 //! * **Trails and effective rows** are kept apart. They wait for no unit of work; effective rows are refused while a change
 //!   is under way that would outdate them.
 //!
 //! It does not survive a restart and is not shared between processes, so that each storage is an epoch of its own.
 
 mod clock;
+mod feed;
 mod locks;
 mod reads;
 mod seed;
@@ -64,6 +67,7 @@ use iam_storage::{
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::feed::Feed;
 use crate::locks::Locks;
 use crate::reads::{Reads, Source};
 use crate::side::Side;
@@ -91,6 +95,7 @@ struct Inner {
     state: Swapped<State>,
     side: Swapped<Side>,
     locks: Arc<Locks>,
+    feed: Feed,
     clock: Clock,
     epoch: u64,
     options: MemoryOptions,
@@ -111,6 +116,7 @@ impl MemoryStorage {
             state: Swapped::default(),
             side: Swapped::default(),
             locks: Arc::default(),
+            feed: Feed::default(),
             clock: Clock::default(),
             epoch,
             options,

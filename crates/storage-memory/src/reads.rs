@@ -1,19 +1,20 @@
 //! All reads, written once: of the latest committed state, and of what a unit of work sees.
 
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, AuditRecord, CompanyId, CompanySnapshot, EntityType, Feature, FeatureId, FeatureKey, FeaturePermission,
-    GrantedModule, MenuItem, MenuItemId, Module, ModuleId, Snapshot, SubMenuItem, SubMenuItemId, UserId, UserLevel,
-    UserLevelId, Versions, View, ViewId, ViewPermission,
+    Action, AuditRecord, Catalog, CompanyId, CompanySnapshot, EntityType, Feature, FeatureId, FeatureKey,
+    FeaturePermission, GrantedModule, Menu, MenuItem, MenuItemId, Module, ModuleId, Snapshot, SubMenuItem,
+    SubMenuItemId, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
 };
 use iam_storage::{
-    Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates, FeaturePermissions,
-    FeatureViews, Features, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules, Result, Snapshots, Stamped,
-    SubMenuItems, UserLevels, ViewPermissions, Views,
+    Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates, CurrentVersions,
+    FeaturePermissions, FeatureViews, Features, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules, Result,
+    Snapshots, Stamped, SubMenuItems, UserLevels, ViewPermissions, Views,
 };
 use uuid::Uuid;
 
@@ -365,6 +366,12 @@ impl<S: Source> CompanyStates for Reads<S> {
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions> {
         Ok(self.0.state().versions(self.0.epoch(), company))
     }
+
+    async fn versions_of(&self, companies: &[CompanyId]) -> Result<CurrentVersions> {
+        let state = self.0.state();
+        let companies = companies.iter().map(|id| (*id, state.company(*id).version)).collect();
+        Ok(CurrentVersions { epoch: self.0.epoch(), catalog: state.catalog.version, companies })
+    }
 }
 
 #[async_trait]
@@ -392,5 +399,36 @@ impl<S: Source> Snapshots for Reads<S> {
             holders: company.held.iter().map(|(user, held)| (*user, held.iter().copied().collect())).collect(),
         };
         Ok(Stamped { versions, value })
+    }
+
+    async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>> {
+        let state = self.0.state();
+        let versions = state.versions(self.0.epoch(), Some(company));
+        let company = state.company(company);
+        let held = users.iter().filter_map(|user| company.held.get_key_value(user));
+        let holders: BTreeMap<UserId, BTreeSet<_>> =
+            held.map(|(user, held)| (*user, held.iter().copied().collect())).collect();
+        let levels: BTreeSet<_> = holders.values().flatten().collect();
+        let levels = levels.into_iter().filter_map(|id| company.levels.get_key_value(id));
+        let value = CompanySnapshot {
+            catalog: state.catalog.compiled(),
+            modules: company.enabled_modules(),
+            levels: levels.map(|(id, level)| (*id, level.permissions())).collect(),
+            holders,
+        };
+        Ok(Stamped { versions, value })
+    }
+
+    async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
+        let state = self.0.state();
+        Ok(Stamped { versions: state.versions(self.0.epoch(), None), value: state.catalog.compiled() })
+    }
+
+    async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>> {
+        let state = self.0.state();
+        let menu = state.menu(owner);
+        let value =
+            Menu { items: items_in_order(menu.items.values()), sub_items: sub_items_in_order(menu.sub_items.values()) };
+        Ok(Stamped { versions: state.versions(self.0.epoch(), owner), value })
     }
 }

@@ -3,20 +3,22 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_domain::{
     Action, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, FeatureId, SessionId, TRAIL_LIMIT,
-    TRAIL_USER_LIMIT, Timestamp, TrailEntry, TrailEntryId, UserId, UserLevelId, ViewId,
+    TRAIL_USER_LIMIT, Timestamp, TrailEntry, TrailEntryId, UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
-    Affected, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, NewTrailEntry, Result, StorageError,
+    Affected, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
+    NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, Result, StorageError,
 };
 use imbl::{OrdMap, Vector};
 
 use crate::Inner;
 use crate::reads::at_most;
-use crate::state::{CatalogData, CompanyData, State};
+use crate::state::{CatalogData, CompanyData};
 use crate::unit_of_work::Gone;
 
 /// Trails and effective rows.
@@ -37,14 +39,25 @@ type Rows<R> = OrdMap<CompanyId, OrdMap<UserId, OrdMap<<R as EffectiveRow>::Key,
 trait EffectiveRow: Clone {
     /// Its place among the rows of its user.
     type Key: Ord + Clone;
+    /// What was resolved.
+    type New: Clone;
+    fn new(place: &Place, new: Self::New) -> Self;
     fn key(&self) -> Self::Key;
-    fn refer_to_known(rows: &[Self], catalog: &CatalogData) -> Result<()>;
+    fn refer_to_known(rows: &[Self::New], catalog: &CatalogData) -> Result<()>;
     fn rows(side: &Side) -> &Rows<Self>;
     fn rows_mut(side: &mut Side) -> &mut Rows<Self>;
     fn company_id(&self) -> CompanyId;
     fn user_id(&self) -> UserId;
-    fn has_versions_of(&self, state: &State) -> bool;
+    fn is_of(&self, current: Versions) -> bool;
     fn is_expired(&self, now: Timestamp) -> bool;
+}
+
+/// What rows that are written together have in common.
+struct Place {
+    company_id: CompanyId,
+    versions: Versions,
+    computed_at: Timestamp,
+    expires_at: Timestamp,
 }
 
 /// What both kinds of effective rows have under the same names.
@@ -66,11 +79,8 @@ macro_rules! common {
             self.user_id
         }
 
-        fn has_versions_of(&self, state: &State) -> bool {
-            // A company that has never changed has no version that a row could be of.
-            self.company_version > 0
-                && self.company_version == state.company(self.company_id).version
-                && self.catalog_version == state.catalog.version
+        fn is_of(&self, current: Versions) -> bool {
+            self.company_version == current.company && self.catalog_version == current.catalog
         }
 
         fn is_expired(&self, now: Timestamp) -> bool {
@@ -81,12 +91,20 @@ macro_rules! common {
 
 impl EffectiveRow for EffectiveViewPermission {
     type Key = ViewId;
+    type New = NewEffectiveViewPermission;
+
+    fn new(place: &Place, new: Self::New) -> Self {
+        let NewEffectiveViewPermission { user_id, view_id, has_access } = new;
+        let Place { company_id, versions, computed_at, expires_at } = *place;
+        let (company_version, catalog_version) = (versions.company, versions.catalog);
+        Self { user_id, company_id, view_id, has_access, computed_at, expires_at, company_version, catalog_version }
+    }
 
     fn key(&self) -> ViewId {
         self.view_id
     }
 
-    fn refer_to_known(rows: &[Self], catalog: &CatalogData) -> Result<()> {
+    fn refer_to_known(rows: &[Self::New], catalog: &CatalogData) -> Result<()> {
         catalog.know_views(rows.iter().map(|row| row.view_id))
     }
 
@@ -95,12 +113,30 @@ impl EffectiveRow for EffectiveViewPermission {
 
 impl EffectiveRow for EffectiveFeaturePermission {
     type Key = (FeatureId, Action);
+    type New = NewEffectiveFeaturePermission;
+
+    fn new(place: &Place, new: Self::New) -> Self {
+        let NewEffectiveFeaturePermission { user_id, feature_id, action, allowed, scope } = new;
+        let Place { company_id, versions, computed_at, expires_at } = *place;
+        Self {
+            user_id,
+            company_id,
+            feature_id,
+            action,
+            allowed,
+            scope,
+            computed_at,
+            expires_at,
+            company_version: versions.company,
+            catalog_version: versions.catalog,
+        }
+    }
 
     fn key(&self) -> Self::Key {
         (self.feature_id, self.action.clone())
     }
 
-    fn refer_to_known(rows: &[Self], catalog: &CatalogData) -> Result<()> {
+    fn refer_to_known(rows: &[Self::New], catalog: &CatalogData) -> Result<()> {
         catalog.know_features(rows.iter().map(|row| row.feature_id))
     }
 
@@ -182,32 +218,53 @@ impl Inner {
         // In this order: a row is answered only if its versions are current after it was read.
         let (side, state, now) = (self.side.load(), self.state.load(), self.clock.read());
         let Some(rows) = R::rows(&side).get(&company).and_then(|users| users.get(&user)) else { return Vec::new() };
-        let current = |row: &&R| row.has_versions_of(&state) && !row.is_expired(now);
+        let versions = state.versions(self.epoch, Some(company));
+        let current = |row: &&R| row.is_of(versions) && !row.is_expired(now);
         match place {
             None => rows.values().filter(current).cloned().collect(),
             Some(place) => rows.get(place).filter(current).cloned().into_iter().collect(),
         }
     }
 
-    fn write_rows<R: EffectiveRow>(&self, company: CompanyId, rows: &[R]) -> Result<u64> {
-        if rows.iter().any(|row| row.company_id() != company) {
-            return Err(StorageError::Misuse("a row is of another company"));
-        }
+    fn write_rows<R: EffectiveRow>(
+        &self,
+        company: CompanyId,
+        versions: Versions,
+        valid_for: Duration,
+        rows: &[R::New],
+    ) -> Result<u64> {
         // Until the rows are written no change can begin that would outdate them.
         let _held_off = self.locks.hold_off(company).ok_or(StorageError::Stale)?;
         let state = self.state.load();
-        if !rows.iter().all(|row| row.has_versions_of(&state)) {
+        // A company that has never changed has no version that a row could be of.
+        if versions.company == 0 || versions != state.versions(self.epoch, Some(company)) {
             return Err(StorageError::Stale);
         }
         R::refer_to_known(rows, &state.catalog)?;
+        let computed_at = self.clock.tick();
+        let expires_at = later(computed_at, valid_for.min(LONGEST_VALIDITY));
+        let place = Place { company_id: company, versions, computed_at, expires_at };
         self.side.change(|side| {
             let table = R::rows_mut(side);
             for row in rows {
-                let users = table.entry(company).or_default();
-                users.entry(row.user_id()).or_default().insert(row.key(), row.clone());
+                let row = R::new(&place, row.clone());
+                table.entry(company).or_default().entry(row.user_id()).or_default().insert(row.key(), row);
             }
         });
         Ok(rows.len() as u64)
+    }
+
+    /// The users with rows that have not expired, the last to expire first.
+    fn active_users(&self, limit: u64) -> Vec<(CompanyId, UserId)> {
+        let (side, now) = (self.side.load(), self.clock.read());
+        let users =
+            side.views.iter().flat_map(|(company, users)| users.iter().map(|(user, rows)| (*company, *user, rows)));
+        let mut active: Vec<_> = users
+            .filter_map(|(company, user, rows)| Some((rows.values().map(|row| row.expires_at).max()?, company, user)))
+            .filter(|(expires_at, ..)| *expires_at > now)
+            .collect();
+        active.sort_unstable_by_key(|user| Reverse(*user));
+        active.into_iter().take(at_most(limit)).map(|(_, company, user)| (company, user)).collect()
     }
 
     fn drop_rows_of_level<R: EffectiveRow>(&self, company: CompanyId, level: UserLevelId) -> u64 {
@@ -224,9 +281,14 @@ impl Inner {
     }
 }
 
-/// The two traits for effective rows differ in names, and in how a row is named.
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(time.micros().saturating_add(micros)).unwrap_or(time)
+}
+
+/// The two traits for effective rows differ in names, in how a row is named, and in what only one of them has.
 macro_rules! effective_rows {
-    ($($name:ident: $row:ident, ($($argument:ident: $type:ty),+) at $place:expr;)+) => {$(
+    ($($name:ident: $row:ident from $new:ident, ($($argument:ident: $type:ty),+) at $place:expr, $({ $($only:tt)* })?;)+) => {$(
         #[async_trait]
         impl $name for Inner {
             async fn find(&self, company: CompanyId, user: UserId, $($argument: $type),+) -> Result<Option<$row>> {
@@ -237,8 +299,14 @@ macro_rules! effective_rows {
                 Ok(self.current_rows(company, user, None))
             }
 
-            async fn upsert_many(&self, company: CompanyId, rows: &[$row]) -> Result<u64> {
-                if rows.is_empty() { Ok(0) } else { self.write_rows(company, rows) }
+            async fn upsert_many(
+                &self,
+                company: CompanyId,
+                versions: Versions,
+                valid_for: Duration,
+                rows: &[$new],
+            ) -> Result<u64> {
+                if rows.is_empty() { Ok(0) } else { self.write_rows::<$row>(company, versions, valid_for, rows) }
             }
 
             async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64> {
@@ -257,13 +325,20 @@ macro_rules! effective_rows {
                 let now = self.clock.read();
                 Ok(self.side.change(|side| drop_rows::<$row>(side, at_most(limit), |row| row.is_expired(now))))
             }
+
+            $($($only)*)?
         }
     )+};
 }
 
 effective_rows! {
-    EffectiveViewPermissions: EffectiveViewPermission, (view: ViewId) at view;
-    EffectiveFeaturePermissions: EffectiveFeaturePermission, (feature: FeatureId, action: &Action) at (feature, action.clone());
+    EffectiveViewPermissions: EffectiveViewPermission from NewEffectiveViewPermission, (view: ViewId) at view, {
+        async fn find_active(&self, limit: u64) -> Result<Vec<(CompanyId, UserId)>> {
+            Ok(self.active_users(limit))
+        }
+    };
+    EffectiveFeaturePermissions: EffectiveFeaturePermission from NewEffectiveFeaturePermission,
+        (feature: FeatureId, action: &Action) at (feature, action.clone()),;
 }
 
 /// The steps of a session, each with its place as its depth.

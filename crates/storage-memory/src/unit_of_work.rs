@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{FeatureId, Timestamp, Versions, ViewId};
-use iam_storage::{AuditCursor, ChangeContext, Recorder, Result, Target, UnitOfWork};
+use iam_storage::{AuditCursor, ChangeContext, Heard, Notice, Recorder, Result, Target, UnitOfWork};
 
 use crate::Inner;
 use crate::locks::Held;
@@ -80,6 +80,7 @@ impl Unit {
             let place = AuditCursor { timestamp: record.timestamp, id: record.id };
             work.audit_mut(company).insert(place, Arc::new(record));
         }
+        let turn = inner.feed.turn();
         let versions = inner.state.try_change(|latest| {
             latest.adopt(target, &work);
             latest.keep_ids(&ids)?;
@@ -91,6 +92,10 @@ impl Unit {
                 side.drop_affected(company, derived.affected, work.company(company));
             }
         });
+        if derived.notify {
+            let version = if company.is_some() { versions.company } else { versions.catalog };
+            turn.tell(Heard::Changed(Notice { target, version }));
+        }
         Ok(versions)
     }
 }

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use iam_domain::{
-    CompanyId, Description, EffectiveViewPermission, Label, Name, SessionId, Timestamp, Url, UserId, UserLevel,
-    UserLevelId, ViewId, ViewPermission, ViewPermissionId, ViewState, seed,
+    CompanyId, Description, Label, Name, SessionId, Timestamp, Url, UserId, UserLevel, UserLevelId, ViewId,
+    ViewPermission, ViewPermissionId, ViewState, seed,
 };
 use iam_storage::{
-    AuditFilter, ChangeContext, Constraint, Health, NewTrailEntry, Storage, StorageError, Target, UnitOfWork,
+    AuditFilter, Beat, ChangeContext, ChangeFeed, Constraint, Health, Heard, NewEffectiveViewPermission, NewTrailEntry,
+    Storage, StorageError, Target, UnitOfWork,
 };
 use iam_storage_memory::{MemoryOptions, MemoryStorage};
 
@@ -169,27 +170,39 @@ async fn effective_rows_are_refused_at_once_while_a_change_is_open() {
     let mut tx = begin(&storage, Target::Company(a)).await;
     tx.user_levels_mut().create(&level(a, "Staff")).await.unwrap();
     let versions = tx.commit().await.unwrap();
-    let row = EffectiveViewPermission {
-        user_id: user,
-        company_id: a,
-        view_id: view,
-        has_access: true,
-        computed_at: at(),
-        expires_at: Timestamp::from_millis(4_000_000_000_000).unwrap(),
-        company_version: versions.company,
-        catalog_version: versions.catalog,
-    };
+    let row = NewEffectiveViewPermission { user_id: user, view_id: view, has_access: true };
     let rows = storage.effective_view_permissions();
+    let write = || rows.upsert_many(a, versions, Duration::from_secs(3600), std::slice::from_ref(&row));
     for target in [Target::Company(a), Target::Catalog] {
         let tx = begin(&storage, target).await;
-        assert!(matches!(rows.upsert_many(a, std::slice::from_ref(&row)).await, Err(StorageError::Stale)));
+        assert!(matches!(write().await, Err(StorageError::Stale)));
         drop(tx);
     }
     // A change of another company does not matter.
     let tx = begin(&storage, Target::Company(company())).await;
-    assert_eq!(rows.upsert_many(a, std::slice::from_ref(&row)).await.unwrap(), 1);
+    assert_eq!(write().await.unwrap(), 1);
     drop(tx);
-    assert_eq!(rows.find(a, user, view).await.unwrap(), Some(row));
+    assert!(rows.find(a, user, view).await.unwrap().is_some_and(|row| row.has_access));
+}
+
+#[tokio::test]
+async fn whoever_leaves_too_much_unheard_is_lost_for_ever() {
+    let storage = MemoryStorage::new();
+    let (mut slow, mut other) = (storage.subscribe().await.unwrap(), storage.subscribe().await.unwrap());
+    let mut last = Beat::new();
+    for _ in 0..2000 {
+        last = Beat::new();
+        storage.beat(last).await.unwrap();
+        assert_eq!(other.next().await, Heard::Beat(last), "others are not concerned");
+    }
+    // What is still there is heard, or not; then it is lost.
+    while slow.next().await != Heard::Lost {}
+    storage.beat(last).await.unwrap();
+    assert_eq!(slow.next().await, Heard::Lost);
+    assert_eq!(slow.next().await, Heard::Lost);
+    drop(storage);
+    assert_eq!(other.next().await, Heard::Beat(last));
+    assert_eq!(other.next().await, Heard::Lost, "nobody will ever tell anything again");
 }
 
 #[tokio::test]

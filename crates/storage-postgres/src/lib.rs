@@ -1,7 +1,7 @@
 //! The PostgreSQL storage adapter of the IAM service, on SeaORM.
 //!
-//! [`PostgresStorage`] implements [`Storage`](iam_storage::Storage), [`Health`](iam_storage::Health) and
-//! [`PoolStats`](iam_storage::PoolStats). The schema is not its business: the package `migration` makes it, and the server
+//! [`PostgresStorage`] implements [`Storage`](iam_storage::Storage), [`ChangeFeed`](iam_storage::ChangeFeed),
+//! [`Health`](iam_storage::Health) and [`PoolStats`](iam_storage::PoolStats). The schema is not its business: the package `migration` makes it, and the server
 //! checks it. PostgreSQL 14 or newer.
 //!
 //! ```no_run
@@ -41,16 +41,20 @@
 //!   [`statement_timeout`](PostgresOptions::statement_timeout): always with `Unavailable`.
 //! * **Errors** are told apart by SQLSTATE and by the names of constraints. Only what the server itself calls a lost race
 //!   (a serialization failure, a deadlock) is `retryable`; a broken connection never is, as its outcome is unknown.
-//! * **Notices** go to the channel [`CHANGES`], once for each commit that can change a decision or a menu.
+//! * **Notices** go to the channel [`CHANGES`], once for each commit that can change a decision or a menu. Each
+//!   subscription listens on a connection of its own, beside the pool; when that one breaks the subscription is lost.
 //! * **Epoch.** Each new connection asks which cluster, timeline and database it reached, so that a restored database or a
-//!   promoted standby is a new epoch at once. A role that may not call `pg_control_system()` gets an epoch that outlives
+//!   promoted standby is a new epoch at once. Answers bear the epoch of the connection that gave them, and when a new
+//!   connection finds another epoch, older ones are closed before they are used again. A role that may not call `pg_control_system()` gets an epoch that outlives
 //!   restarts but does not tell a restored database from the original.
 //!
 //! # PgBouncer
 //!
 //! Version 1.21 or newer with `max_prepared_statements`, or session mode. Timeouts, isolation level and `jit = off` are sent
 //! as startup `options`: let it pass or ignore them (`ignore_startup_parameters = extra_float_digits,options`), and in the
-//! latter case set them with `ALTER ROLE … SET`. Notices need a direct connection.
+//! latter case set them with `ALTER ROLE … SET`. Notices need a direct connection:
+//! [`listener_url`](PostgresOptions::listener_url). In transaction mode another epoch is noticed when the pool next opens a
+//! connection, at the latest after [`max_lifetime`](PostgresOptions::max_lifetime).
 //!
 //! # Against the rules of the data
 //!
@@ -60,7 +64,9 @@
 mod changes;
 mod convert;
 mod entities;
+mod epoch;
 mod error;
+mod feed;
 mod options;
 mod reads;
 mod repository;
@@ -72,5 +78,6 @@ pub use options::PostgresOptions;
 pub use storage::PostgresStorage;
 
 /// The channel on which a commit gives notice that can change a decision or a menu, with the payload
-/// `{"company": "<uuid>" | null, "version": <n>}`; no company is the catalog.
+/// `{"company": "<uuid>" | null, "version": <n>}`; no company is the catalog. Signs of life go the same way, as
+/// `{"beat": "<uuid>"}`.
 pub const CHANGES: &str = "iam_changes";

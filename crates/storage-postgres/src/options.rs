@@ -2,16 +2,16 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use iam_storage::{Result, StorageError};
 use log::LevelFilter;
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sea_orm::sqlx::{self, ConnectOptions, Connection, PgPool};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::{ConnectOptions, Connection, PgPool};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::error::is_forbidden;
+use crate::epoch::Epochs;
+use crate::feed::Listening;
 
 /// The least [`PostgresOptions::acquire_timeout`]: with less, slow connects (TLS) would be given up and begun again.
 const LEAST_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -23,6 +23,8 @@ const PING_AFTER: Duration = Duration::from_secs(10);
 pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database?sslmode=…`. Never shown or logged.
     pub url: SecretString,
+    /// The same database without a pooler in between, for those who listen to changes: `None`, which is [`url`](Self::url).
+    pub listener_url: Option<SecretString>,
     /// The most connections: 10.
     pub max_connections: u32,
     /// The connections that are kept open: 0.
@@ -49,6 +51,7 @@ impl PostgresOptions {
     pub fn new(url: impl Into<SecretString>) -> Self {
         Self {
             url: url.into(),
+            listener_url: None,
             max_connections: 10,
             min_connections: 0,
             acquire_timeout: Duration::from_secs(3),
@@ -61,11 +64,10 @@ impl PostgresOptions {
         }
     }
 
-    /// A pool that opens its first connection when it is first needed. Each new connection writes the epoch of the
-    /// database that it reached to `epoch`.
-    pub(crate) fn pool(&self, epoch: &Arc<AtomicU64>) -> Result<PgPool> {
+    /// How every connection is made.
+    fn connect_options(&self, url: &SecretString) -> Result<PgConnectOptions> {
         // The parser's message would repeat parts of the url.
-        let options = PgConnectOptions::from_str(self.url.expose_secret())
+        Ok(PgConnectOptions::from_str(url.expose_secret())
             .map_err(|_| StorageError::corrupt("the database url cannot be read"))?
             .application_name(&self.application_name)
             // Startup options cost no statement. Planning decides what these short statements cost, so no JIT.
@@ -77,18 +79,37 @@ impl PostgresOptions {
             ])
             // Bind values are in neither log.
             .log_statements(LevelFilter::Debug)
-            .log_slow_statements(LevelFilter::Warn, self.slow_statement);
-        let epoch = Arc::clone(epoch);
+            .log_slow_statements(LevelFilter::Warn, self.slow_statement))
+    }
+
+    fn patience(&self) -> Duration {
+        self.acquire_timeout.max(LEAST_ACQUIRE_TIMEOUT)
+    }
+
+    /// How those connect who listen to changes.
+    pub(crate) fn listening(&self) -> Result<Listening> {
+        let options = self.connect_options(self.listener_url.as_ref().unwrap_or(&self.url))?;
+        Ok(Listening { options, timeout: self.patience() })
+    }
+
+    /// A pool that opens its first connection when it is first needed. Connections tell `epochs` what they have reached.
+    pub(crate) fn pool(&self, epochs: &Arc<Epochs>) -> Result<PgPool> {
+        let options = self.connect_options(&self.url)?;
+        let (greeting, checking) = (Arc::clone(epochs), Arc::clone(epochs));
         Ok(PgPoolOptions::new()
             .max_connections(self.max_connections)
             .min_connections(self.min_connections)
-            .acquire_timeout(self.acquire_timeout.max(LEAST_ACQUIRE_TIMEOUT))
+            .acquire_timeout(self.patience())
             .idle_timeout(self.idle_timeout)
             .max_lifetime(self.max_lifetime)
             .test_before_acquire(false)
-            .before_acquire(|connection, used| {
+            .before_acquire(move |connection, used| {
+                let is_past = checking.is_past(used.age);
                 Box::pin(async move {
-                    // An error here closes this connection, and another one is taken.
+                    // An error here closes this connection, as `false` does, and another one is taken.
+                    if is_past {
+                        return Ok(false);
+                    }
                     if used.idle_for > PING_AFTER {
                         connection.ping().await?;
                     }
@@ -96,38 +117,11 @@ impl PostgresOptions {
                 })
             })
             .after_connect(move |connection, _| {
-                let epoch = Arc::clone(&epoch);
-                Box::pin(async move {
-                    epoch.store(read_epoch(connection).await?, Ordering::Release);
-                    Ok(())
-                })
+                let epochs = Arc::clone(&greeting);
+                Box::pin(async move { epochs.greet(connection).await })
             })
             .connect_lazy_with(options))
     }
-}
-
-/// What tells this database from another, also from itself before it was restored or a standby took over: the cluster,
-/// its timeline, and the database in it.
-const EPOCH: &str = "
-    SELECT hashtextextended(concat_ws('/',
-        (SELECT system_identifier FROM pg_control_system()),
-        CASE WHEN pg_is_in_recovery() THEN (SELECT lpad(to_hex(timeline_id), 8, '0') FROM pg_control_checkpoint())
-             ELSE lower(left(pg_walfile_name(pg_current_wal_lsn()), 8)) END,
-        (SELECT oid FROM pg_database WHERE datname = current_database())
-    ), 0)";
-
-/// Where the role may not ask for the cluster: only the database, which at least is the same after a restart.
-const EPOCH_OF_DATABASE: &str = "
-    SELECT hashtextextended(concat_ws('/', current_database(), oid), 0) FROM pg_database
-    WHERE datname = current_database()";
-
-async fn read_epoch(connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
-    let epoch: Result<i64, _> = sqlx::query_scalar(EPOCH).fetch_one(&mut *connection).await;
-    let epoch = match epoch {
-        Err(error) if is_forbidden(&error) => sqlx::query_scalar(EPOCH_OF_DATABASE).fetch_one(connection).await?,
-        other => other?,
-    };
-    Ok(epoch.cast_unsigned())
 }
 
 #[cfg(test)]

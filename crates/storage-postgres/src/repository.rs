@@ -25,8 +25,8 @@ pub(crate) trait Connected: Send + Sync + 'static {
     /// The runtime that connections live on.
     fn runtime(&self) -> &Handle;
 
-    /// The epoch of the database that answered last.
-    fn epoch(&self) -> u64;
+    /// The epoch that the newest connection has reached, for answers that do not say their own.
+    fn latest_epoch(&self) -> u64;
 
     /// The catalog as it was last read, if this connection sees only what is committed.
     fn catalog(&self) -> Option<&CatalogCache>;

@@ -1,21 +1,24 @@
 //! What is written beside decisions: one statement each, which commits by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_domain::{
     Action, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, EntityType, FeatureId, SessionId,
-    TRAIL_LIMIT, TRAIL_USER_LIMIT, TrailEntry, UserId, UserLevelId, ViewId,
+    TRAIL_LIMIT, TRAIL_USER_LIMIT, TrailEntry, UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
-    EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, NewTrailEntry, Result, StorageError,
+    EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail, NewEffectiveFeaturePermission,
+    NewEffectiveViewPermission, NewTrailEntry, Result, StorageError,
 };
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use uuid::Uuid;
 
 use crate::entities::{effective_feature_permissions, effective_view_permissions, nav_trail};
+use crate::epoch::EPOCH;
 use crate::error::{During, during, from_db, is_foreign_key_violation, is_lock_not_available};
-use crate::repository::{CATALOG, Connected, Repository, limit, statement};
+use crate::repository::{CATALOG, Connected, Repository, column, limit, statement};
 use crate::storage::Pool;
 
 /// The steps of the user $2 in the company $1 with two ranks, both from 1 for the newest: `place`, in the session, to which
@@ -135,14 +138,16 @@ impl Repository<Pool> {
     }
 
     /// Writes rows of one company with the statement that `insert` begins: it selects what to insert from the arrays
-    /// `values`, which come after $1 to $3, joined with `current`, which has a row only if the versions are the current ones.
+    /// `values`, which come after $1 to $6, joined with `current`, which has a row only if the versions are the current ones,
+    /// and says when rows are computed and expire.
     ///
     /// One statement, so all or none. Its lock does not wait: who has the row locked otherwise is changing it.
     async fn upsert_rows(
         &self,
         insert: &str,
         company: CompanyId,
-        versions: (i64, i64),
+        versions: Versions,
+        valid_for: Duration,
         values: Vec<Value>,
         (about, ids, table): (EntityType, Vec<Uuid>, &str),
     ) -> Result<u64> {
@@ -153,13 +158,25 @@ impl Repository<Pool> {
                 SELECT company_id, version FROM company_states WHERE company_id IN ({CATALOG}, $1) FOR SHARE NOWAIT
             ),
             current AS (
-                SELECT FROM locked AS catalog, locked AS company
+                SELECT now() AS computed_at, now() + $6 * interval '1 microsecond' AS expires_at
+                FROM locked AS catalog, locked AS company
                 WHERE catalog.company_id = {CATALOG} AND catalog.version = $2
                     AND company.company_id = $1 AND company.version = $3
+                    AND coalesce({EPOCH}, $5) = $4
             )
             {insert}"
         );
-        let place: [Value; 3] = [company.as_uuid().into(), versions.0.into(), versions.1.into()];
+        let epoch = |epoch: u64| epoch.cast_signed().to_string();
+        #[expect(clippy::cast_precision_loss, reason = "microseconds of a year are exact")]
+        let valid_for = valid_for.min(LONGEST_VALIDITY).as_micros() as f64;
+        let place: [Value; 6] = [
+            company.as_uuid().into(),
+            versions.catalog.into(),
+            versions.company.into(),
+            epoch(versions.epoch).into(),
+            epoch(self.0.latest_epoch()).into(),
+            valid_for.into(),
+        ];
         let upsert = Statement::from_sql_and_values(DbBackend::Postgres, sql, place.into_iter().chain(values));
         match self.ask(self.0.connection().execute_raw(upsert)).await {
             Ok(result) if result.rows_affected() == 0 => Err(StorageError::Stale),
@@ -177,24 +194,6 @@ impl Repository<Pool> {
             Err(error) => Err(from_db(error)),
         }
     }
-}
-
-/// The catalog's and the company's version that all rows bear. `None`: there are no rows. Rows of different versions
-/// cannot all be current.
-fn common_versions(
-    company: CompanyId,
-    rows: impl Iterator<Item = (CompanyId, i64, i64)>,
-) -> Result<Option<(i64, i64)>> {
-    let mut common = None;
-    for (row_company, catalog_version, company_version) in rows {
-        if row_company != company {
-            return Err(StorageError::Misuse("a row of another company"));
-        }
-        if *common.get_or_insert((catalog_version, company_version)) != (catalog_version, company_version) {
-            return Err(StorageError::Stale);
-        }
-    }
-    Ok(common)
 }
 
 /// One column of the rows, as an array.
@@ -221,11 +220,16 @@ impl EffectiveViewPermissions for Repository<Pool> {
         self.query::<effective_view_permissions::Model, _>(statement(sql, values)).await
     }
 
-    async fn upsert_many(&self, company: CompanyId, rows: &[EffectiveViewPermission]) -> Result<u64> {
-        let versions = rows.iter().map(|row| (row.company_id, row.catalog_version, row.company_version));
-        let Some(versions) = common_versions(company, versions)? else {
+    async fn upsert_many(
+        &self,
+        company: CompanyId,
+        versions: Versions,
+        valid_for: Duration,
+        rows: &[NewEffectiveViewPermission],
+    ) -> Result<u64> {
+        if rows.is_empty() {
             return Ok(0);
-        };
+        }
         // One row a place, the last one said; in one order, so that two of these do not wait for each other in a circle.
         let rows: BTreeMap<_, _> = rows.iter().map(|row| ((row.user_id, row.view_id), row)).collect();
         let rows: Vec<_> = rows.into_values().collect();
@@ -233,20 +237,17 @@ impl EffectiveViewPermissions for Repository<Pool> {
             array(&rows, |row| row.user_id.as_uuid()),
             array(&rows, |row| row.view_id.as_uuid()),
             array(&rows, |row| row.has_access),
-            array(&rows, |row| row.computed_at.as_datetime()),
-            array(&rows, |row| row.expires_at.as_datetime()),
         ];
         let insert = "
-            INSERT INTO effective_view_permissions (company_id, company_version, catalog_version, user_id, view_id,
-                has_access, computed_at, expires_at)
-            SELECT $1, $3, $2, new.*
-            FROM unnest($4::uuid[], $5::uuid[], $6::boolean[], $7::timestamptz[], $8::timestamptz[])
-                AS new (user_id, view_id, has_access, computed_at, expires_at), current
+            INSERT INTO effective_view_permissions (company_id, company_version, catalog_version, computed_at, expires_at,
+                user_id, view_id, has_access)
+            SELECT $1, $3, $2, current.*, new.*
+            FROM unnest($7::uuid[], $8::uuid[], $9::boolean[]) AS new (user_id, view_id, has_access), current
             ON CONFLICT (company_id, user_id, view_id) DO UPDATE SET has_access = excluded.has_access,
                 computed_at = excluded.computed_at, expires_at = excluded.expires_at,
                 company_version = excluded.company_version, catalog_version = excluded.catalog_version";
         let views = rows.iter().map(|row| row.view_id.as_uuid()).collect();
-        self.upsert_rows(insert, company, versions, values, (EntityType::View, views, "views")).await
+        self.upsert_rows(insert, company, versions, valid_for, values, (EntityType::View, views, "views")).await
     }
 
     async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64> {
@@ -263,6 +264,35 @@ impl EffectiveViewPermissions for Repository<Pool> {
 
     async fn delete_expired(&self, limit: u64) -> Result<u64> {
         self.drop_expired(VIEW_ROWS, limit).await
+    }
+
+    async fn find_active(&self, at_most: u64) -> Result<Vec<(CompanyId, UserId)>> {
+        // One step along the index for each user, however many rows the user has; a user whose rows do not all expire
+        // together counts where the last of them does.
+        let sql = "WITH RECURSIVE step AS (
+                (SELECT expires_at, company_id, user_id FROM effective_view_permissions WHERE expires_at > now()
+                ORDER BY expires_at DESC, company_id DESC, user_id DESC LIMIT 1)
+                UNION ALL
+                SELECT next.* FROM step, LATERAL (
+                    SELECT expires_at, company_id, user_id FROM effective_view_permissions
+                    WHERE expires_at > now()
+                        AND (expires_at, company_id, user_id) < (step.expires_at, step.company_id, step.user_id)
+                    ORDER BY expires_at DESC, company_id DESC, user_id DESC LIMIT 1
+                ) AS next
+            )
+            SELECT company_id, user_id FROM (
+                SELECT * FROM step WHERE expires_at = (
+                    SELECT max(expires_at) FROM effective_view_permissions AS row
+                    WHERE row.company_id = step.company_id AND row.user_id = step.user_id
+                ) LIMIT $1
+            ) AS active ORDER BY expires_at DESC, company_id DESC, user_id DESC";
+        let rows = self.rows(statement(sql, [limit(at_most).cast_signed().into()])).await?;
+        rows.iter()
+            .map(|row| {
+                let (company, user) = (column(row, "company_id")?, column(row, "user_id")?);
+                Ok((CompanyId::from_uuid(company), UserId::from_uuid(user)))
+            })
+            .collect()
     }
 }
 
@@ -289,11 +319,16 @@ impl EffectiveFeaturePermissions for Repository<Pool> {
         self.query::<effective_feature_permissions::Model, _>(statement(sql, values)).await
     }
 
-    async fn upsert_many(&self, company: CompanyId, rows: &[EffectiveFeaturePermission]) -> Result<u64> {
-        let versions = rows.iter().map(|row| (row.company_id, row.catalog_version, row.company_version));
-        let Some(versions) = common_versions(company, versions)? else {
+    async fn upsert_many(
+        &self,
+        company: CompanyId,
+        versions: Versions,
+        valid_for: Duration,
+        rows: &[NewEffectiveFeaturePermission],
+    ) -> Result<u64> {
+        if rows.is_empty() {
             return Ok(0);
-        };
+        }
         let rows: BTreeMap<_, _> = rows.iter().map(|row| ((row.user_id, row.feature_id, &row.action), row)).collect();
         let rows: Vec<_> = rows.into_values().collect();
         let values = vec![
@@ -302,20 +337,19 @@ impl EffectiveFeaturePermissions for Repository<Pool> {
             array(&rows, |row| row.action.to_string()),
             array(&rows, |row| row.allowed),
             array(&rows, |row| row.scope.to_string()),
-            array(&rows, |row| row.computed_at.as_datetime()),
-            array(&rows, |row| row.expires_at.as_datetime()),
         ];
         let insert = "
-            INSERT INTO effective_feature_permissions (company_id, company_version, catalog_version, user_id, feature_id,
-                action, allowed, scope, computed_at, expires_at)
-            SELECT $1, $3, $2, new.*
-            FROM unnest($4::uuid[], $5::uuid[], $6::text[], $7::boolean[], $8::text[], $9::timestamptz[],
-                $10::timestamptz[]) AS new (user_id, feature_id, action, allowed, scope, computed_at, expires_at), current
+            INSERT INTO effective_feature_permissions (company_id, company_version, catalog_version, computed_at,
+                expires_at, user_id, feature_id, action, allowed, scope)
+            SELECT $1, $3, $2, current.*, new.*
+            FROM unnest($7::uuid[], $8::uuid[], $9::text[], $10::boolean[], $11::text[])
+                AS new (user_id, feature_id, action, allowed, scope), current
             ON CONFLICT (company_id, user_id, feature_id, action) DO UPDATE SET allowed = excluded.allowed,
                 scope = excluded.scope, computed_at = excluded.computed_at, expires_at = excluded.expires_at,
                 company_version = excluded.company_version, catalog_version = excluded.catalog_version";
         let features = rows.iter().map(|row| row.feature_id.as_uuid()).collect();
-        self.upsert_rows(insert, company, versions, values, (EntityType::Feature, features, "features")).await
+        self.upsert_rows(insert, company, versions, valid_for, values, (EntityType::Feature, features, "features"))
+            .await
     }
 
     async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64> {

@@ -5,17 +5,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, Catalog, CompanyId, CompanySnapshot, FeatureId, FeatureRule, LevelPermissions, ModuleId, Scope, Snapshot,
-    UserId, UserLevelId, Versions, ViewId, ViewState,
+    Action, Catalog, CompanyId, CompanySnapshot, FeatureId, FeatureRule, LevelPermissions, Menu, ModuleId, Scope,
+    Snapshot, UserId, UserLevelId, Versions, ViewId, ViewState,
 };
 use iam_storage::{Result, Snapshots, Stamped, StorageError};
-use sea_orm::QueryResult;
+use sea_orm::{DbBackend, QueryResult, Statement, Value};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::entities::{features, modules, views};
-use crate::repository::{CATALOG, Connected, Repository, column};
+use crate::entities::{features, menu_items, modules, sub_menu_items, views};
+use crate::epoch::{EPOCH, epoch};
+use crate::repository::{CATALOG, Connected, Repository, column, statement};
 
 /// Which state of the catalog: its version, and the time of that change. The time tells apart what two databases of one
 /// origin call by the same version.
@@ -40,17 +41,15 @@ impl CatalogCache {
     }
 }
 
-/// The part that is the same for a user and a company. $1 is the company; $2 and $3 are the state of the catalog that is
-/// known already.
+/// The catalog and its version, with `rest`. $1 and $2 are the state of the catalog that is known already.
 fn sql(rest: &str) -> String {
     format!(
         "WITH catalog AS (
             SELECT version, (extract(epoch FROM updated_at) * 1000000)::bigint AS at
             FROM company_states WHERE company_id = {CATALOG}
         )
-        SELECT catalog.version AS catalog_version, catalog.at AS catalog_at,
-            coalesce((SELECT version FROM company_states WHERE company_id = $1), 0) AS company_version,
-            CASE WHEN catalog.version = $2 AND catalog.at = $3 THEN NULL ELSE json_build_object(
+        SELECT {EPOCH} AS epoch, catalog.version AS catalog_version, catalog.at AS catalog_at,
+            CASE WHEN catalog.version = $1 AND catalog.at = $2 THEN NULL ELSE json_build_object(
                 'views', (SELECT coalesce(json_agg(views), '[]') FROM views),
                 'features', (SELECT coalesce(json_agg(features), '[]') FROM features),
                 'modules', (SELECT coalesce(json_agg(modules), '[]') FROM modules),
@@ -58,23 +57,34 @@ fn sql(rest: &str) -> String {
                     (SELECT coalesce(json_agg(json_build_array(module_id, view_id)), '[]') FROM module2views),
                 'module_features',
                     (SELECT coalesce(json_agg(json_build_array(module_id, feature_id)), '[]') FROM module2features)
-            ) END::text AS catalog,
-            ARRAY(SELECT module_id FROM company2modules WHERE company_id = $1 AND enabled) AS modules,
-            {rest}
+            ) END::text AS catalog{rest}
         FROM catalog"
     )
 }
 
+/// What is the same for all who ask about the company $3.
+const COMPANY: &str = ",
+            coalesce((SELECT version FROM company_states WHERE company_id = $3), 0) AS company_version,
+            ARRAY(SELECT module_id FROM company2modules WHERE company_id = $3 AND enabled) AS modules";
+
 /// The levels, ascending, that `from` names `level`.
 fn levels(from: &str) -> String {
     format!(
-        "(SELECT coalesce(json_agg(json_build_array(
+        ", (SELECT coalesce(json_agg(json_build_array(
             level.id,
             (SELECT coalesce(json_agg(json_build_array(view_id, state)), '[]')
-             FROM user_level_view_permissions WHERE company_id = $1 AND user_level_id = level.id),
+             FROM user_level_view_permissions WHERE company_id = $3 AND user_level_id = level.id),
             (SELECT coalesce(json_agg(json_build_array(feature_id, action, value, scope)), '[]')
-             FROM user_level_feature_permissions WHERE company_id = $1 AND user_level_id = level.id)
+             FROM user_level_feature_permissions WHERE company_id = $3 AND user_level_id = level.id)
         ) ORDER BY level.id), '[]') FROM {from})::text AS levels"
+    )
+}
+
+/// Who of `whom` holds which levels.
+fn holders(whom: &str) -> String {
+    format!(
+        ", (SELECT coalesce(json_agg(json_build_array(user_id, user_level_id)), '[]')
+        FROM user_user_levels WHERE company_id = $3{whom})::text AS holders"
     )
 }
 
@@ -87,11 +97,12 @@ struct CatalogRows {
     module_features: Vec<(Uuid, Uuid)>,
 }
 
+fn all<M, D: TryFrom<M, Error = StorageError>>(rows: Vec<M>) -> Result<Vec<D>> {
+    rows.into_iter().map(D::try_from).collect()
+}
+
 impl CatalogRows {
     fn index(self) -> Result<Catalog> {
-        fn all<M, D: TryFrom<M, Error = StorageError>>(rows: Vec<M>) -> Result<Vec<D>> {
-            rows.into_iter().map(D::try_from).collect()
-        }
         Ok(Catalog::new(
             all::<_, iam_domain::View>(self.views)?,
             all::<_, iam_domain::Feature>(self.features)?,
@@ -131,21 +142,28 @@ fn module_ids(row: &QueryResult) -> Result<BTreeSet<ModuleId>> {
     Ok(column::<Vec<Uuid>>(row, "modules")?.into_iter().map(ModuleId::from_uuid).collect())
 }
 
+fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanySnapshot> {
+    let mut holders: BTreeMap<UserId, BTreeSet<UserLevelId>> = BTreeMap::new();
+    for (user, level) in parse::<Vec<(Uuid, Uuid)>>(&column::<String>(row, "holders")?)? {
+        holders.entry(UserId::from_uuid(user)).or_default().insert(UserLevelId::from_uuid(level));
+    }
+    let levels = level_permissions(row)?.map(|permissions| (permissions.level, permissions)).collect();
+    Ok(CompanySnapshot { catalog, modules: module_ids(row)?, levels, holders })
+}
+
 impl<T: Connected> Repository<T> {
-    /// Sends one statement; answers its row, the catalog, and the versions that both are of.
+    /// Sends one statement, with the values from $3 on; answers its row, the catalog, and the versions that both are of,
+    /// without the company's.
     async fn load(
         &self,
         sql: String,
-        company: CompanyId,
-        user: Option<UserId>,
+        rest: impl IntoIterator<Item = Value>,
     ) -> Result<(QueryResult, Arc<Catalog>, Versions)> {
         let known = self.0.catalog().and_then(CatalogCache::get);
         let state = known.as_ref().map(|(state, _)| *state);
-        let mut values =
-            vec![company.as_uuid().into(), state.map(|state| state.version).into(), state.map(|state| state.at).into()];
-        values.extend(user.map(|user| user.as_uuid().into()));
-        let row =
-            self.single(sea_orm::Statement::from_sql_and_values(sea_orm::DbBackend::Postgres, sql, values)).await?;
+        let known_state = [state.map(|state| state.version).into(), state.map(|state| state.at).into()];
+        let values = known_state.into_iter().chain(rest);
+        let row = self.single(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
         let state = State { version: column(&row, "catalog_version")?, at: column(&row, "catalog_at")? };
         let catalog = match (column::<Option<String>>(&row, "catalog")?, known) {
             (Some(text), _) => {
@@ -158,31 +176,75 @@ impl<T: Connected> Repository<T> {
             (None, Some((_, catalog))) => catalog,
             (None, None) => return Err(StorageError::corrupt("a snapshot came without a catalog")),
         };
-        let versions =
-            Versions { epoch: self.0.epoch(), catalog: state.version, company: column(&row, "company_version")? };
-        Ok((row, catalog, versions))
+        let epoch = epoch(&row, self.0.latest_epoch())?;
+        Ok((row, catalog, Versions { epoch, catalog: state.version, company: 0 }))
+    }
+
+    /// The same about a company, $3, whose `rest` the statement asks for.
+    async fn load_of(
+        &self,
+        company: CompanyId,
+        rest: &str,
+        values: Option<Value>,
+    ) -> Result<(QueryResult, Arc<Catalog>, Versions)> {
+        let values = std::iter::once(company.as_uuid().into()).chain(values);
+        let (row, catalog, versions) = self.load(sql(&format!("{COMPANY}{rest}")), values).await?;
+        let company = column(&row, "company_version")?;
+        Ok((row, catalog, Versions { company, ..versions }))
     }
 }
 
 #[async_trait]
 impl<T: Connected> Snapshots for Repository<T> {
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>> {
-        let held = "(SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $1 AND user_id = $4) AS level";
-        let (row, catalog, versions) = self.load(sql(&levels(held)), company, Some(user)).await?;
+        let held = "(SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $3 AND user_id = $4) AS level";
+        let (row, catalog, versions) = self.load_of(company, &levels(held), Some(user.as_uuid().into())).await?;
         let value = Snapshot { catalog, modules: module_ids(&row)?, levels: level_permissions(&row)?.collect() };
         Ok(Stamped { versions, value })
     }
 
     async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>> {
-        let levels = levels("user_levels AS level WHERE level.company_id = $1");
-        let holders = "(SELECT coalesce(json_agg(json_build_array(user_id, user_level_id)), '[]')
-            FROM user_user_levels WHERE company_id = $1)::text AS holders";
-        let (row, catalog, versions) = self.load(sql(&format!("{levels}, {holders}")), company, None).await?;
-        let mut holders: BTreeMap<UserId, BTreeSet<UserLevelId>> = BTreeMap::new();
-        for (user, level) in parse::<Vec<(Uuid, Uuid)>>(&column::<String>(&row, "holders")?)? {
-            holders.entry(UserId::from_uuid(user)).or_default().insert(UserLevelId::from_uuid(level));
-        }
-        let levels = level_permissions(&row)?.map(|permissions| (permissions.level, permissions)).collect();
-        Ok(Stamped { versions, value: CompanySnapshot { catalog, modules: module_ids(&row)?, levels, holders } })
+        let rest = levels("user_levels AS level WHERE level.company_id = $3") + &holders("");
+        let (row, catalog, versions) = self.load_of(company, &rest, None).await?;
+        Ok(Stamped { versions, value: company_snapshot(&row, catalog)? })
+    }
+
+    async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>> {
+        let held = "(SELECT DISTINCT user_level_id AS id FROM user_user_levels
+            WHERE company_id = $3 AND user_id = ANY($4)) AS level";
+        let rest = levels(held) + &holders(" AND user_id = ANY($4)");
+        let users: Vec<Uuid> = users.iter().map(|user| user.as_uuid()).collect();
+        let (row, catalog, versions) = self.load_of(company, &rest, Some(users.into())).await?;
+        Ok(Stamped { versions, value: company_snapshot(&row, catalog)? })
+    }
+
+    async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
+        let (_, value, versions) = self.load(sql(""), None).await?;
+        Ok(Stamped { versions, value })
+    }
+
+    async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>> {
+        // Not `IS NOT DISTINCT FROM`, which no index serves.
+        let (version, owned) = match owner {
+            None => ("0::bigint", "m.company_id IS NULL AND $1::uuid IS NULL"),
+            Some(_) => ("coalesce((SELECT version FROM company_states WHERE company_id = $1), 0)", "m.company_id = $1"),
+        };
+        let sql = format!(
+            "SELECT {EPOCH} AS epoch, version AS catalog_version, {version} AS company_version,
+                (SELECT coalesce(json_agg(m ORDER BY m.sort_order, m.label, m.id), '[]')
+                 FROM menu_items m WHERE {owned})::text AS items,
+                (SELECT coalesce(json_agg(s ORDER BY s.sort_order, s.label, s.id), '[]')
+                 FROM menu_items m JOIN sub_menu_items s ON s.menu_item_id = m.id WHERE {owned})::text AS sub_items
+            FROM company_states WHERE company_id = {CATALOG}"
+        );
+        let row = self.single(statement(sql, [owner.map(|id| id.as_uuid()).into()])).await?;
+        let versions = Versions {
+            epoch: epoch(&row, self.0.latest_epoch())?,
+            catalog: column(&row, "catalog_version")?,
+            company: column(&row, "company_version")?,
+        };
+        let items = parse::<Vec<menu_items::Model>>(&column::<String>(&row, "items")?)?;
+        let sub_items = parse::<Vec<sub_menu_items::Model>>(&column::<String>(&row, "sub_items")?)?;
+        Ok(Stamped { versions, value: Menu { items: all(items)?, sub_items: all(sub_items)? } })
     }
 }

@@ -1,7 +1,6 @@
 //! The storage as a whole.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use iam_storage::{
@@ -15,12 +14,15 @@ use tokio::runtime::Handle;
 use crate::PostgresOptions;
 use crate::changes::begin;
 use crate::entities::check;
+use crate::epoch::Epochs;
+use crate::feed::Listening;
 use crate::repository::{Connected, Repository, statement};
 use crate::snapshots::CatalogCache;
 
 /// The storage in PostgreSQL. Share it in an [`Arc`].
 pub struct PostgresStorage {
     pool: PgPool,
+    listening: Listening,
     repository: Repository<Pool>,
 }
 
@@ -35,7 +37,7 @@ impl std::fmt::Debug for PostgresStorage {
 pub(crate) struct Pool {
     connection: DatabaseConnection,
     runtime: Handle,
-    epoch: Arc<AtomicU64>,
+    epochs: Arc<Epochs>,
     catalog: CatalogCache,
 }
 
@@ -50,8 +52,8 @@ impl Connected for Pool {
         &self.runtime
     }
 
-    fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
+    fn latest_epoch(&self) -> u64 {
+        self.epochs.latest()
     }
 
     fn catalog(&self) -> Option<&CatalogCache> {
@@ -66,17 +68,30 @@ impl PostgresStorage {
     ///
     /// # Errors
     ///
-    /// [`Corrupt`](iam_storage::StorageError::Corrupt) when the url cannot be read. The error does not repeat the url.
+    /// [`Corrupt`](iam_storage::StorageError::Corrupt) when a url cannot be read. The error does not repeat the url.
     pub fn connect(options: &PostgresOptions) -> Result<Self> {
-        let epoch = Arc::default();
-        let pool = options.pool(&epoch)?;
+        let epochs = Arc::default();
+        let pool = options.pool(&epochs)?;
+        let listening = options.listening()?;
         let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
         let runtime = Handle::current();
-        Ok(Self { pool, repository: Repository(Pool { connection, runtime, epoch, catalog: CatalogCache::default() }) })
+        let repository = Repository(Pool { connection, runtime, epochs, catalog: CatalogCache::default() });
+        Ok(Self { pool, listening, repository })
     }
 
-    /// The connection pool as SeaORM's connection, for what is not a storage operation: to check the schema, to listen to
-    /// the channel [`CHANGES`](crate::CHANGES).
+    pub(crate) fn listening(&self) -> &Listening {
+        &self.listening
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.repository.0.runtime
+    }
+
+    pub(crate) fn repository(&self) -> &Repository<Pool> {
+        &self.repository
+    }
+
+    /// The connection pool as SeaORM's connection, for what is not a storage operation: to check the schema.
     #[must_use]
     pub fn connection(&self) -> DatabaseConnection {
         self.repository.0.connection.clone()

@@ -4,7 +4,7 @@
 //! ([`ViewsMut`], [`UserLevelsMut`], …, together a [`Writer`]). Changes happen in a [`UnitOfWork`], which locks its
 //! [`Target`] and raises its version first, offers the same reads, and at commit derives the audit records, the outdated
 //! effective rows and the notice from what it touched. What is written beside decisions (trails, effective rows) commits
-//! by itself.
+//! by itself. What a commit can change in decisions is told by a [`ChangeFeed`].
 //!
 //! # Adapters
 //!
@@ -57,6 +57,7 @@ mod changes;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod error;
+mod feed;
 mod plan;
 mod read;
 mod side;
@@ -65,13 +66,17 @@ mod write;
 
 pub use changes::{Affected, ChangeContext, Derived, Recorder};
 pub use error::{Constraint, Result, Source, StorageError};
+pub use feed::{Beat, ChangeFeed, Heard, Notice, Subscription};
 pub use plan::{Cell, CellPlan, SetPlan};
 pub use read::{
-    Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates, FeaturePermissions,
-    FeatureViews, Features, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, Stamped,
-    SubMenuItems, UserLevels, ViewPermissions, Views,
+    Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates, CurrentVersions,
+    FeaturePermissions, FeatureViews, Features, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules, Reader,
+    Snapshots, Stamped, SubMenuItems, UserLevels, ViewPermissions, Views,
 };
-pub use side::{EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, NewTrailEntry};
+pub use side::{
+    EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail, NewEffectiveFeaturePermission,
+    NewEffectiveViewPermission, NewTrailEntry,
+};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{
     AssignmentsMut, AuditLogsMut, CompanyModulesMut, CompanyStatesMut, FeaturePermissionsMut, FeatureViewsMut,

@@ -3,13 +3,14 @@
 //! Lists have a stable order: text by its bytes (`COLLATE "C"`), ties by id. Every read of tenant data names the
 //! company; what belongs to another company is not found. The reads across companies say so.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{
     Action, AuditRecord, AuditRecordId, Catalog, CompanyId, CompanySnapshot, EntityType, Feature, FeatureId,
-    FeatureKey, FeaturePermission, GrantedModule, Label, MenuItem, MenuItemId, Module, ModuleId, Snapshot, SubMenuItem,
-    SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
+    FeatureKey, FeaturePermission, GrantedModule, Label, Menu, MenuItem, MenuItemId, Module, ModuleId, Snapshot,
+    SubMenuItem, SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
 };
 use uuid::Uuid;
 
@@ -251,6 +252,19 @@ pub trait CompanyStates: Send + Sync {
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>>;
     /// The current versions; without a company, or before its first change, the company's is 0.
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions>;
+    /// The current versions of several companies, of one moment. **Across companies**: to tell what is outdated.
+    async fn versions_of(&self, companies: &[CompanyId]) -> Result<CurrentVersions>;
+}
+
+/// The versions of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CurrentVersions {
+    /// The epoch that all of them are of.
+    pub epoch: u64,
+    /// The catalog's.
+    pub catalog: i64,
+    /// Those of the companies that were asked for, every one of them; 0 before the first change.
+    pub companies: BTreeMap<CompanyId, i64>,
 }
 
 /// What decides, read at one moment, with the versions that it was read at.
@@ -269,12 +283,13 @@ pub trait Snapshots: Send + Sync {
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>>;
     /// What decides about everybody in one company.
     async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>>;
+    /// What decides about some users in one company: only they are holders, and only the levels that they hold are there.
+    async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>>;
     /// The catalog alone; the company's version is 0.
-    async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
-        // The nil id is no company's, so nothing but the catalog is found.
-        let Stamped { versions, value } = self.load_company(CompanyId::from_uuid(Uuid::nil())).await?;
-        Ok(Stamped { versions: Versions { company: 0, ..versions }, value: value.catalog })
-    }
+    async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>>;
+    /// The menu of exactly this owner: a company's own, or with `None` the one that every company has, when the company's
+    /// version is 0.
+    async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>>;
 }
 
 macro_rules! reader {

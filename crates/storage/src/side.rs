@@ -1,10 +1,12 @@
 //! What is written beside decisions and never changes one: navigation trails and effective rows. Each operation commits
 //! by itself, takes no company lock, raises no version, and gives no notice.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use iam_domain::{
-    Action, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, FeatureId, Label, SessionId, TrailEntry,
-    Url, UserId, UserLevelId, ViewId,
+    Action, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, FeatureId, Label, Scope, SessionId,
+    TrailEntry, Url, UserId, UserLevelId, Versions, ViewId,
 };
 
 use crate::Result;
@@ -40,6 +42,35 @@ pub trait NavTrail: Send + Sync {
     async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64>;
 }
 
+/// The longest that an effective row is valid: a year.
+pub const LONGEST_VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Whether a user may see a view, as it was resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEffectiveViewPermission {
+    /// Who.
+    pub user_id: UserId,
+    /// What.
+    pub view_id: ViewId,
+    /// The decision.
+    pub has_access: bool,
+}
+
+/// Whether a user may do an action of a feature, as it was resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEffectiveFeaturePermission {
+    /// Who.
+    pub user_id: UserId,
+    /// What.
+    pub feature_id: FeatureId,
+    /// Which action.
+    pub action: Action,
+    /// The decision.
+    pub allowed: bool,
+    /// How far it reaches.
+    pub scope: Scope,
+}
+
 /// Effective view permissions. Reads answer only rows that are current: not expired, of the current versions.
 /// No row means unknown, not denied.
 #[async_trait]
@@ -48,9 +79,17 @@ pub trait EffectiveViewPermissions: Send + Sync {
     async fn find(&self, company: CompanyId, user: UserId, view: ViewId) -> Result<Option<EffectiveViewPermission>>;
     /// The current rows of a user, by view id.
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveViewPermission>>;
-    /// Writes rows of one company, all or none. `Stale` when a row's versions are not current (those of a company
-    /// that has never changed never are), or a change that would outdate them is under way. Answers how many rows were written.
-    async fn upsert_many(&self, company: CompanyId, rows: &[EffectiveViewPermission]) -> Result<u64>;
+    /// Writes rows of one company, resolved at these versions, all or none; by the storage's clock they are computed now
+    /// and expire after `valid_for`, or [`LONGEST_VALIDITY`]. `Stale` when the versions are not current (those of a company
+    /// that has never changed never are), or a change that would outdate them is under way. Answers how many rows were
+    /// written.
+    async fn upsert_many(
+        &self,
+        company: CompanyId,
+        versions: Versions,
+        valid_for: Duration,
+        rows: &[NewEffectiveViewPermission],
+    ) -> Result<u64>;
     /// Drops the rows of a user.
     async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64>;
     /// Drops the rows of all who hold a level.
@@ -59,6 +98,10 @@ pub trait EffectiveViewPermissions: Send + Sync {
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
     /// Drops at most `limit` expired rows. **Across companies**: for the sweep.
     async fn delete_expired(&self, limit: u64) -> Result<u64>;
+    /// At most `limit` users who have rows that have not expired, **whatever their versions**, each once; those whose rows
+    /// last longest first, which are the latest computed while all are valid equally long. **Across companies**: for the
+    /// start of a process, which did not see how versions grew.
+    async fn find_active(&self, limit: u64) -> Result<Vec<(CompanyId, UserId)>>;
 }
 
 /// Effective feature permissions. Reads answer only rows that are current: not expired, of the current versions.
@@ -75,9 +118,17 @@ pub trait EffectiveFeaturePermissions: Send + Sync {
     ) -> Result<Option<EffectiveFeaturePermission>>;
     /// The current rows of a user, by feature id, then action.
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveFeaturePermission>>;
-    /// Writes rows of one company, all or none. `Stale` when a row's versions are not current (those of a company
-    /// that has never changed never are), or a change that would outdate them is under way. Answers how many rows were written.
-    async fn upsert_many(&self, company: CompanyId, rows: &[EffectiveFeaturePermission]) -> Result<u64>;
+    /// Writes rows of one company, resolved at these versions, all or none; by the storage's clock they are computed now
+    /// and expire after `valid_for`, or [`LONGEST_VALIDITY`]. `Stale` when the versions are not current (those of a company
+    /// that has never changed never are), or a change that would outdate them is under way. Answers how many rows were
+    /// written.
+    async fn upsert_many(
+        &self,
+        company: CompanyId,
+        versions: Versions,
+        valid_for: Duration,
+        rows: &[NewEffectiveFeaturePermission],
+    ) -> Result<u64>;
     /// Drops the rows of a user.
     async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64>;
     /// Drops the rows of all who hold a level.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::database::TestDatabase;
@@ -24,6 +25,10 @@ pub struct Proxy {
 struct State {
     /// Host and port of the server.
     server: String,
+    /// The database that new connections get, if it is not the one that they ask for.
+    database: Mutex<Option<String>>,
+    /// Whether nothing passes.
+    silent: watch::Sender<bool>,
     seen: Mutex<Seen>,
     connections: Mutex<Vec<AbortHandle>>,
 }
@@ -46,7 +51,13 @@ impl Proxy {
         // What is encrypted cannot be read.
         let separator = if path.contains('?') { '&' } else { '?' };
         let url = format!("{scheme}://{user}@127.0.0.1:{port}/{path}{separator}sslmode=disable");
-        let state = Arc::new(State { server, seen: Mutex::default(), connections: Mutex::default() });
+        let state = Arc::new(State {
+            server,
+            database: Mutex::default(),
+            silent: watch::Sender::new(false),
+            seen: Mutex::default(),
+            connections: Mutex::default(),
+        });
         let accepting = Mutex::new(Some(tokio::spawn(accept(listener, Arc::clone(&state)))));
         Self { url, port, state, accepting }
     }
@@ -71,6 +82,18 @@ impl Proxy {
         for connection in self.state.connections.lock().unwrap().drain(..) {
             connection.abort();
         }
+    }
+
+    /// Nothing passes any more, in no connection, and none breaks: the network swallows it.
+    pub fn fall_silent(&self) {
+        self.state.silent.send_replace(true);
+    }
+
+    /// New connections get another database of the same server, whatever they ask for. Open ones stay.
+    pub fn switch_to(&self, database: &TestDatabase) {
+        let (_, name) = database.url().rsplit_once('/').expect("a url with a database");
+        let name = name.split_once('?').map_or(name, |(name, _)| name);
+        *self.state.database.lock().unwrap() = Some(name.to_owned());
     }
 
     /// Accepts no more connections, as a server does that is not there. Those that are open stay.
@@ -116,10 +139,16 @@ async fn relay(client: TcpStream, state: Arc<State>) {
     server.set_nodelay(true).unwrap();
     let (from_client, mut to_client) = client.into_split();
     let (mut from_server, to_server) = server.into_split();
+    let mut silent = state.silent.subscribe();
     tokio::select! {
         _ = tokio::io::copy(&mut from_server, &mut to_client) => {}
         _ = watch(from_client, to_server, &state) => {}
+        () = fallen_silent(&mut silent) => std::future::pending().await,
     }
+}
+
+async fn fallen_silent(silent: &mut watch::Receiver<bool>) {
+    let _ = silent.wait_for(|silent| *silent).await;
 }
 
 /// Passes on what the client sends, message by message, and counts it before it is passed on: whoever has the answer
@@ -127,9 +156,13 @@ async fn relay(client: TcpStream, state: Arc<State>) {
 async fn watch(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, state: &State) -> std::io::Result<()> {
     // The first messages have no type.
     loop {
-        let body = read_body(&mut client).await?;
+        let mut body = read_body(&mut client).await?;
+        let is_last = body.starts_with(&PROTOCOL_3_0.to_be_bytes());
+        if is_last && let Some(database) = state.database.lock().unwrap().as_deref() {
+            body = asking_for(database, &body);
+        }
         server.write_all(&framed(None, &body)).await?;
-        if body.starts_with(&PROTOCOL_3_0.to_be_bytes()) {
+        if is_last {
             break;
         }
     }
@@ -147,6 +180,15 @@ async fn read_body(client: &mut OwnedReadHalf) -> std::io::Result<Vec<u8>> {
     let mut body = vec![0; length.saturating_sub(4)];
     client.read_exact(&mut body).await?;
     Ok(body)
+}
+
+/// The start-up message with another database: after the version come names and values, each ended by a zero, and a zero.
+fn asking_for(database: &str, startup: &[u8]) -> Vec<u8> {
+    let (version, parameters) = startup.split_at(size_of_val(&PROTOCOL_3_0));
+    let mut texts: Vec<_> = parameters.split(|byte| *byte == 0).collect();
+    let name = texts.iter().step_by(2).position(|name| *name == b"database").expect("a database is asked for");
+    texts[2 * name + 1] = database.as_bytes();
+    [version, &texts.join(&0)].concat()
 }
 
 fn framed(kind: Option<u8>, body: &[u8]) -> Vec<u8> {

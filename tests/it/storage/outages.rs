@@ -7,10 +7,11 @@ mod postgres {
 
     use async_trait::async_trait;
     use futures_util::future::{join_all, try_join_all};
-    use iam_domain::{AuditRecord, CompanyId, Description, Name, Timestamp, UserLevel, UserLevelId};
+    use iam_domain::{AuditRecord, CompanyId, Description, Name, Timestamp, UserId, UserLevel, UserLevelId, ViewId};
     use iam_http::HttpOptions;
     use iam_storage::{
-        AuditFilter, ChangeContext, Health, Result, Storage, StorageError, Target, UnitOfWork, Work, transact,
+        AuditFilter, Beat, ChangeContext, ChangeFeed, Health, Heard, NewEffectiveViewPermission, Notice, PoolStats,
+        Result, Storage, StorageError, Target, UnitOfWork, Work, transact,
     };
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
     use sea_orm::sqlx::{AssertSqlSafe, Connection, PgConnection, query_scalar};
@@ -270,6 +271,196 @@ mod postgres {
                 assert_eq!(levels(storage.as_ref(), company).await.unwrap(), [], "{happens:?}");
             }
         }
+    }
+
+    // --- Those who listen ---
+
+    /// Changes something that decides, whatever it takes: whoever has lost a connection finds that out first.
+    async fn change(storage: &PostgresStorage) -> Heard {
+        while storage.ping().await.is_err() {}
+        let level = level(new_company(), "Level");
+        add(storage, &level).await.unwrap();
+        let target = Target::Company(level.company_id);
+        let mut tx = begin(storage, target).await.unwrap();
+        tx.user_levels_mut().delete(level.company_id, level.id).await.unwrap();
+        let version = tx.commit().await.unwrap().company;
+        Heard::Changed(Notice { target, version })
+    }
+
+    #[tokio::test]
+    async fn a_subscription_whose_connection_breaks_is_lost_and_another_one_hears() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let proxy = Proxy::to(&database).await;
+        let storage = storage_with(proxy.url(), |options| options);
+        for happens in [Break::Cut, Break::Terminate] {
+            let mut subscription = storage.subscribe().await.unwrap();
+            let told = change(&storage).await;
+            assert_eq!(ending(subscription.next()).await, told);
+            happens.happen(&proxy, &database).await;
+            assert_eq!(ending(subscription.next()).await, Heard::Lost, "{happens:?}");
+            change(&storage).await;
+            assert_eq!(ending(subscription.next()).await, Heard::Lost, "for ever");
+            let mut another = storage.subscribe().await.unwrap();
+            let told = change(&storage).await;
+            assert_eq!(ending(another.next()).await, told, "{happens:?}");
+        }
+    }
+
+    fn impatient_to_connect(options: PostgresOptions) -> PostgresOptions {
+        PostgresOptions { acquire_timeout: Duration::from_secs(2), ..options }
+    }
+
+    #[tokio::test]
+    async fn whoever_cannot_subscribe_gives_up() {
+        // It listens, and never accepts.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("postgres://nobody@{}/nothing", silent.local_addr().unwrap());
+        assert_unavailable(ending(storage_with(&url, impatient_to_connect).subscribe()).await);
+
+        let database = TestDatabase::new(Content::Schema).await;
+        let proxy = Proxy::to(&database).await;
+        let storage = storage_with(proxy.url(), impatient_to_connect);
+        proxy.refuse().await;
+        assert_unavailable(ending(storage.subscribe()).await);
+        assert_unavailable(ending(storage.beat(Beat::new())).await);
+        proxy.admit().await;
+        let mut subscription = storage.subscribe().await.unwrap();
+        let beat = Beat::new();
+        storage.beat(beat).await.unwrap();
+        assert_eq!(ending(subscription.next()).await, Heard::Beat(beat));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever_on_a_network_that_swallows_everything() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let proxy = Proxy::to(&database).await;
+        let storage = storage_with(proxy.url(), impatient_to_connect);
+        let mut subscription = storage.subscribe().await.unwrap();
+        storage.ping().await.unwrap();
+        proxy.fall_silent();
+        // The connection that is open looks well, and new ones are accepted.
+        assert_unavailable(ending(storage.beat(Beat::new())).await);
+        assert_unavailable(ending(storage.subscribe()).await);
+        proxy.cut();
+        assert_eq!(ending(subscription.next()).await, Heard::Lost);
+    }
+
+    #[tokio::test]
+    async fn those_who_listen_connect_directly() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let proxy = Proxy::to(&database).await;
+        let storage = storage_with(proxy.url(), |options| PostgresOptions {
+            listener_url: Some(database.url().into()),
+            ..impatient_to_connect(options)
+        });
+        let mut subscription = storage.subscribe().await.unwrap();
+        let told = change(&storage).await;
+        assert_eq!(ending(subscription.next()).await, told);
+        assert!(!proxy.texts().iter().any(|text| text.contains("LISTEN")), "not by the detour");
+        proxy.refuse().await;
+        proxy.cut();
+        assert_unavailable(ending(storage.ping()).await);
+        assert!(ending(storage.subscribe()).await.is_ok());
+        let mut other = database.connect().await;
+        let beat = Beat::new();
+        run(&mut other, format!("NOTIFY iam_changes, '{{\"beat\":\"{}\"}}'", beat.as_uuid())).await.unwrap();
+        assert_eq!(ending(subscription.next()).await, Heard::Beat(beat));
+    }
+
+    #[tokio::test]
+    async fn what_others_say_on_the_channel_is_skipped() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let storage = storage_with(database.url(), |options| options);
+        let mut subscription = storage.subscribe().await.unwrap();
+        let mut other = database.connect().await;
+        for said in [
+            "",
+            "hello",
+            "{}",
+            r#"{"version":1}"#,
+            r#"{"company":null}"#,
+            r#"{"company":"x","version":1}"#,
+            r#"{"company":null,"version":"1"}"#,
+            r#"{"company":null,"version":1,"more":true}"#,
+            r#"{"beat":"x"}"#,
+            "[]",
+        ] {
+            run(&mut other, format!("NOTIFY iam_changes, '{said}'")).await.unwrap();
+        }
+        run(&mut other, "NOTIFY iam_others, 'hello'".to_owned()).await.unwrap();
+        let told = change(&storage).await;
+        assert_eq!(ending(subscription.next()).await, told);
+    }
+
+    #[tokio::test]
+    async fn a_subscription_that_is_dropped_closes_its_connection() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let storage = storage_with(database.url(), |options| options);
+        let mut watch = database.connect().await;
+        let others = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        let (first, second) = (storage.subscribe().await.unwrap(), storage.subscribe().await.unwrap());
+        assert_eq!(query_scalar::<_, i64>(others).fetch_one(&mut watch).await.unwrap(), 2);
+        // Also where there is no runtime.
+        std::thread::spawn(move || drop(first)).join().unwrap();
+        drop(second);
+        let closed = async {
+            while query_scalar::<_, i64>(others).fetch_one(&mut watch).await.unwrap() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        ending(closed).await;
+    }
+
+    // --- Another database ---
+
+    #[tokio::test]
+    async fn answers_bear_the_epoch_of_the_database_that_gave_them() {
+        let (old, new) = (TestDatabase::new(Content::Schema).await, TestDatabase::new(Content::Schema).await);
+        let proxy = Proxy::to(&old).await;
+        let storage = storage_with(proxy.url(), |options| options);
+        let states = storage.reader().company_states();
+        let level = level(new_company(), "Level");
+        add(storage.as_ref(), &level).await.unwrap();
+        let company = level.company_id;
+        let before = states.versions(Some(company)).await.unwrap();
+
+        // All connections to the old database are in use when the next one reaches the new one.
+        let mut units = Vec::new();
+        while units.len() < 2 || storage.pool().size as usize > units.len() {
+            units.push(begin(storage.as_ref(), Target::Company(new_company())).await.unwrap());
+        }
+        proxy.switch_to(&new);
+        let after = states.versions(Some(company)).await.unwrap();
+        assert_ne!(after.epoch, before.epoch);
+        assert_eq!((before.company, after.company), (1, 0));
+
+        // What the old one answers is of the old epoch.
+        let unit = units.remove(0);
+        assert_eq!(unit.company_states().versions(Some(company)).await.unwrap(), before);
+        assert_eq!(unit.snapshots().load_company(company).await.unwrap().versions, before);
+        assert_eq!(unit.snapshots().load_menu(None).await.unwrap().versions.epoch, before.epoch);
+        assert_eq!(unit.company_states().versions_of(&[company]).await.unwrap().epoch, before.epoch);
+        assert_eq!(unit.commit().await.unwrap().epoch, before.epoch);
+
+        // And once it is given back, nobody asks it again.
+        drop(units);
+        for _ in 0..4 {
+            let answers = join_all((0..8).map(|_| states.versions(Some(company)))).await;
+            for answer in answers {
+                assert_eq!(answer.unwrap(), after);
+            }
+        }
+        let rows = storage.effective_view_permissions();
+        assert!(matches!(
+            rows.upsert_many(company, before, Duration::from_secs(60), &[some_row()]).await,
+            Err(StorageError::Stale)
+        ));
+    }
+
+    fn some_row() -> NewEffectiveViewPermission {
+        let user_id = UserId::from_uuid(uuid::Uuid::from_u128(1));
+        NewEffectiveViewPermission { user_id, view_id: ViewId::from_uuid(uuid::Uuid::from_u128(2)), has_access: true }
     }
 
     // --- Lost races ---

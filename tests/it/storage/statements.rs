@@ -5,17 +5,20 @@ mod postgres {
     use std::fmt::Write as _;
     use std::rc::Rc;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use actix_web::http::Method;
     use iam_domain::{
-        Action, ActorKind, Assignment, AuditRecord, AuditRecordId, CompanyId, Description, EffectiveFeaturePermission,
-        EffectiveViewPermission, EntityType, Feature, FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId,
-        Label, MenuItem, MenuItemId, Module, ModuleCode, ModuleId, Name, Priority, Scope, SessionId, SubMenuItem,
-        SubMenuItemId, Timestamp, Url, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
-        ViewPermissionId, ViewState, ViewUrl,
+        Action, ActorKind, Assignment, AuditRecord, AuditRecordId, CompanyId, Description, EntityType, Feature,
+        FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Label, MenuItem, MenuItemId, Module, ModuleCode,
+        ModuleId, Name, Priority, Scope, SessionId, SubMenuItem, SubMenuItemId, Timestamp, Url, UserId, UserLevel,
+        UserLevelId, Versions, View, ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
     };
     use iam_http::HttpOptions;
-    use iam_storage::{AuditFilter, ChangeContext, Health, NewTrailEntry, Reader, Result, Storage, Target, UnitOfWork};
+    use iam_storage::{
+        AuditFilter, Beat, ChangeContext, ChangeFeed, Health, Heard, NewEffectiveFeaturePermission,
+        NewEffectiveViewPermission, NewTrailEntry, Reader, Result, Storage, Target, UnitOfWork,
+    };
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
     use serde_json::{Value, json};
     use uuid::Uuid;
@@ -147,11 +150,16 @@ mod postgres {
         let mut counts = Counts { proxy: &proxy, table: BTreeMap::new() };
         counts.of("Health::ping", storage.ping()).await;
         beside_decisions(&mut counts, &storage, rows).await;
-        reads(&mut counts, storage.reader()).await;
+        reads(&mut counts, storage.reader(), rows).await;
         changes_of_a_company(&mut counts, &storage, rows).await;
         changes_of_the_catalog(&mut counts, &storage, rows).await;
         let nothing = counts.of("Storage::begin (nothing)", begin(&storage, Target::Catalog)).await;
         counts.of("UnitOfWork::commit (nothing)", nothing.commit()).await;
+        let mut subscription = counts.of("ChangeFeed::subscribe", storage.subscribe()).await;
+        let beat = Beat::new();
+        counts.of("ChangeFeed::beat", storage.beat(beat)).await;
+        let heard = counts.of("Subscription::next", async { Ok(subscription.next().await) }).await;
+        assert_eq!(heard, Heard::Beat(beat));
         counts.table
     }
 
@@ -159,7 +167,8 @@ mod postgres {
         storage.begin(target, ChangeContext::command_line()).await
     }
 
-    async fn reads(counts: &mut Counts<'_>, reader: &dyn Reader) {
+    async fn reads(counts: &mut Counts<'_>, reader: &dyn Reader, rows: u64) {
+        let (companies, users) = (ids(COMPANY, 1..=rows, CompanyId::from_uuid), ids(USER, 1..=rows, UserId::from_uuid));
         let (company, user) = (company(), user());
         let (read, newest) = (Action::read(), AuditFilter::default());
         let (item, sub_item) = (MenuItemId::from_uuid(id(MENU, 1)), SubMenuItemId::from_uuid(id(SUB_MENU, 1)));
@@ -214,6 +223,9 @@ mod postgres {
         c.of("AuditLogs::list_for_user", logs.list_for_user(Some(company), user, 9)).await;
         c.of("CompanyStates::read", reader.company_states().read(company)).await;
         c.of("CompanyStates::versions", reader.company_states().versions(Some(company))).await;
+        c.of("CompanyStates::versions_of", reader.company_states().versions_of(&companies)).await;
+        c.of("Snapshots::load_users", reader.snapshots().load_users(company, &users)).await;
+        c.of("Snapshots::load_menu", reader.snapshots().load_menu(Some(company))).await;
         c.of("Snapshots::load_user", reader.snapshots().load_user(company, user)).await;
         c.of("Snapshots::load_company", reader.snapshots().load_company(company)).await;
         c.of("Snapshots::load_catalog", reader.snapshots().load_catalog()).await;
@@ -440,58 +452,48 @@ mod postgres {
         c.of("NavTrail::clear", trail.clear(company, user, &session)).await;
 
         let versions: Versions = storage.reader().company_states().versions(Some(company)).await.unwrap();
-        let expires_at = Timestamp::from_millis(4_000_000_000_000).unwrap();
+        let hour = Duration::from_secs(3600);
         let effective: Vec<_> = (1..=rows)
-            .map(|n| EffectiveViewPermission {
-                user_id: user,
-                company_id: company,
-                view_id: view(n),
-                has_access: true,
-                computed_at: at(),
-                expires_at,
-                company_version: versions.company,
-                catalog_version: versions.catalog,
-            })
+            .map(|n| NewEffectiveViewPermission { user_id: user, view_id: view(n), has_access: true })
             .collect();
         let views = storage.effective_view_permissions();
-        let written = c.of("EffectiveViewPermissions::upsert_many", views.upsert_many(company, &effective)).await;
+        let write = || views.upsert_many(company, versions, hour, &effective);
+        let written = c.of("EffectiveViewPermissions::upsert_many", write()).await;
         assert_eq!(written, rows);
         c.of("EffectiveViewPermissions::find", views.find(company, user, view(1))).await;
         let found = c.of("EffectiveViewPermissions::find_all_for_user", views.find_all_for_user(company, user)).await;
-        assert_eq!(found, effective);
+        assert_eq!(found.len(), effective.len());
+        let found = c.of("EffectiveViewPermissions::find_active", views.find_active(rows)).await;
+        assert_eq!(found, [(company, user)]);
         c.of("EffectiveViewPermissions::delete_for_user_level", views.delete_for_user_level(company, level(1))).await;
-        views.upsert_many(company, &effective).await.unwrap();
+        write().await.unwrap();
         c.of("EffectiveViewPermissions::delete_for_user", views.delete_for_user(company, user)).await;
-        views.upsert_many(company, &effective).await.unwrap();
+        write().await.unwrap();
         c.of("EffectiveViewPermissions::delete_for_company", views.delete_for_company(company)).await;
         c.of("EffectiveViewPermissions::delete_expired", views.delete_expired(rows)).await;
 
         let effective: Vec<_> = (1..=rows)
-            .map(|n| EffectiveFeaturePermission {
+            .map(|n| NewEffectiveFeaturePermission {
                 user_id: user,
-                company_id: company,
                 feature_id: feature(n),
                 action: Action::read(),
                 allowed: true,
                 scope: Scope::Any,
-                computed_at: at(),
-                expires_at,
-                company_version: versions.company,
-                catalog_version: versions.catalog,
             })
             .collect();
         let (features, read) = (storage.effective_feature_permissions(), Action::read());
-        let written = c.of("EffectiveFeaturePermissions::upsert_many", features.upsert_many(company, &effective)).await;
+        let write = || features.upsert_many(company, versions, hour, &effective);
+        let written = c.of("EffectiveFeaturePermissions::upsert_many", write()).await;
         assert_eq!(written, rows);
         c.of("EffectiveFeaturePermissions::find", features.find(company, user, feature(1), &read)).await;
         let all = features.find_all_for_user(company, user);
         let found = c.of("EffectiveFeaturePermissions::find_all_for_user", all).await;
-        assert_eq!(found, effective);
+        assert_eq!(found.len(), effective.len());
         let delete = features.delete_for_user_level(company, level(1));
         c.of("EffectiveFeaturePermissions::delete_for_user_level", delete).await;
-        features.upsert_many(company, &effective).await.unwrap();
+        write().await.unwrap();
         c.of("EffectiveFeaturePermissions::delete_for_user", features.delete_for_user(company, user)).await;
-        features.upsert_many(company, &effective).await.unwrap();
+        write().await.unwrap();
         c.of("EffectiveFeaturePermissions::delete_for_company", features.delete_for_company(company)).await;
         c.of("EffectiveFeaturePermissions::delete_expired", features.delete_expired(rows)).await;
     }
@@ -499,6 +501,7 @@ mod postgres {
     /// Every operation that the traits of the contract have, read from where they are written.
     fn operations_of_the_contract() -> BTreeSet<String> {
         let sources = [
+            include_str!("../../../crates/storage/src/feed.rs"),
             include_str!("../../../crates/storage/src/read.rs"),
             include_str!("../../../crates/storage/src/side.rs"),
             include_str!("../../../crates/storage/src/storage.rs"),

@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::CHANGES;
+use crate::epoch::{EPOCH, epoch};
 use crate::error::{During, during, from_db};
 use crate::repository::{CATALOG, Connected, Repository, at_home, column, statement};
 use crate::snapshots::CatalogCache;
@@ -50,7 +51,7 @@ impl Connected for Unit {
         &self.runtime
     }
 
-    fn epoch(&self) -> u64 {
+    fn latest_epoch(&self) -> u64 {
         self.versions.epoch
     }
 
@@ -68,7 +69,7 @@ fn lock(target: Target) -> Statement {
             format!(
                 "UPDATE company_states SET version = version + 1, updated_at = clock_timestamp()
                 WHERE company_id = {CATALOG}
-                RETURNING version AS catalog, 0::bigint AS company, clock_timestamp() AS now"
+                RETURNING version AS catalog, 0::bigint AS company, {EPOCH} AS epoch, clock_timestamp() AS now"
             ),
             [],
         ),
@@ -81,7 +82,8 @@ fn lock(target: Target) -> Statement {
                 INSERT INTO company_states AS company (company_id, version, created_at, updated_at)
                 SELECT $1, 1, clock_timestamp(), clock_timestamp() FROM catalog
                 ON CONFLICT (company_id) DO UPDATE SET version = company.version + 1, updated_at = clock_timestamp()
-                RETURNING (SELECT version FROM catalog) AS catalog, version AS company, clock_timestamp() AS now"
+                RETURNING (SELECT version FROM catalog) AS catalog, version AS company, {EPOCH} AS epoch,
+                    clock_timestamp() AS now"
             ),
             [company.as_uuid().into()],
         ),
@@ -97,8 +99,11 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     let tx = at_home(pool.runtime(), pool.connection().begin()).await.map_err(from_db)?;
     let row = sea_orm::ConnectionTrait::query_one_raw(&tx, lock(target)).await.map_err(from_db)?;
     let row = row.ok_or_else(|| StorageError::corrupt("company_states has no row for the catalog"))?;
-    let versions =
-        Versions { epoch: pool.epoch(), catalog: column(&row, "catalog")?, company: column(&row, "company")? };
+    let versions = Versions {
+        epoch: epoch(&row, pool.latest_epoch())?,
+        catalog: column(&row, "catalog")?,
+        company: column(&row, "company")?,
+    };
     let now = Timestamp::new(column::<DateTimeUtc>(&row, "now")?);
     let runtime = pool.runtime().clone();
     let recorder = Recorder::new(target, context, now);

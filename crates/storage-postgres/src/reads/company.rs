@@ -1,12 +1,15 @@
 //! What belongs to one company: its modules, levels, matrices, assignments and version.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use iam_domain::{
     Action, CompanyId, FeatureId, FeaturePermission, GrantedModule, ModuleId, Timestamp, UserId, UserLevel,
     UserLevelId, Versions, ViewId, ViewPermission,
 };
 use iam_storage::{
-    Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Result, UserLevels, ViewPermissions,
+    Assignments, CompanyModules, CompanyState, CompanyStates, CurrentVersions, FeaturePermissions, Result, UserLevels,
+    ViewPermissions,
 };
 use sea_orm::{EntityTrait, FromQueryResult, QueryFilter, QueryOrder};
 use uuid::Uuid;
@@ -15,6 +18,7 @@ use super::is_unstorable;
 use crate::entities::{
     company_states, company2modules, modules, user_level_feature_permissions, user_level_view_permissions, user_levels,
 };
+use crate::epoch::{EPOCH, epoch};
 use crate::error::from_db;
 use crate::repository::{CATALOG, Connected, Repository, column, statement};
 
@@ -164,11 +168,37 @@ impl<T: Connected> CompanyStates for Repository<T> {
 
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions> {
         let sql = format!(
-            "SELECT catalog.version AS catalog, coalesce(company.version, 0) AS company
+            "SELECT {EPOCH} AS epoch, catalog.version AS catalog, coalesce(company.version, 0) AS company
             FROM company_states AS catalog LEFT JOIN company_states AS company ON company.company_id = $1
             WHERE catalog.company_id = {CATALOG}"
         );
         let row = self.single(statement(sql, [company.map(|id| id.as_uuid()).into()])).await?;
-        Ok(Versions { epoch: self.0.epoch(), catalog: column(&row, "catalog")?, company: column(&row, "company")? })
+        Ok(Versions {
+            epoch: epoch(&row, self.0.latest_epoch())?,
+            catalog: column(&row, "catalog")?,
+            company: column(&row, "company")?,
+        })
+    }
+
+    async fn versions_of(&self, companies: &[CompanyId]) -> Result<CurrentVersions> {
+        // One look-up a company, so that the cost is that of the question, whatever the planner thinks of the table.
+        let sql = format!(
+            "SELECT {EPOCH} AS epoch, version AS catalog, ARRAY(
+                SELECT coalesce((SELECT version FROM company_states WHERE company_id = asked.id), 0)
+                FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (id, place) ORDER BY place
+            ) AS companies
+            FROM company_states WHERE company_id = {CATALOG}"
+        );
+        // The nil id is the catalog's row, and no company's.
+        let asked: Vec<Uuid> = companies.iter().map(|id| id.as_uuid()).filter(|id| !id.is_nil()).collect();
+        let row = self.single(statement(sql, [asked.clone().into()])).await?;
+        let mut current: BTreeMap<CompanyId, i64> = companies.iter().map(|id| (*id, 0)).collect();
+        let asked = asked.into_iter().map(CompanyId::from_uuid);
+        current.extend(asked.zip(column::<Vec<i64>>(&row, "companies")?));
+        Ok(CurrentVersions {
+            epoch: epoch(&row, self.0.latest_epoch())?,
+            catalog: column(&row, "catalog")?,
+            companies: current,
+        })
     }
 }

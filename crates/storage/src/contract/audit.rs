@@ -18,7 +18,7 @@ use super::fixtures::{
 use crate::{AuditCursor, AuditFilter, ChangeContext, Constraint, Result, Storage, Target, UnitOfWork};
 
 /// A record of nothing in particular.
-fn record(company: Option<CompanyId>, timestamp: Timestamp) -> AuditRecord {
+pub(super) fn record(company: Option<CompanyId>, timestamp: Timestamp) -> AuditRecord {
     AuditRecord {
         id: AuditRecordId::generate(timestamp),
         company_id: company,

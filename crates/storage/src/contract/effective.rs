@@ -1,30 +1,45 @@
 //! Effective rows: what was resolved, for as long as it is right.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, Feature, FeatureId, Scope, Timestamp,
-    UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewState,
+    Action, CompanyId, Feature, FeatureId, Scope, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId,
+    ViewState,
 };
 
 use super::fixtures::{
-    action, ascending, assert_stale, at, begin, change, given, given_all, holding, level, menu_item, some_company,
+    action, ascending, assert_stale, begin, change, given, given_all, holding, level, menu_item, some_company,
     some_feature, some_module, some_user, some_view, traces, versions, view_cell,
 };
-use crate::{Result, Storage, Target};
+use crate::{
+    LONGEST_VALIDITY, NewEffectiveFeaturePermission, NewEffectiveViewPermission, Result, Storage, Target,
+};
 
-/// What effective rows of views and of features have in common. A row is about the nth thing of a case.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// When a row was computed and when it expires.
+type Times = (Timestamp, Timestamp);
+
+/// What effective rows of views and of features have in common. A row is about the nth thing of a case; as it is found, it
+/// is of the company and the versions that are current.
 #[async_trait]
 trait Row: Clone + PartialEq + Debug + Send + Sync + Sized {
-    fn new(desk: &Desk, user: UserId, nth: usize, versions: Versions, times: (Timestamp, Timestamp)) -> Self;
+    fn new(desk: &Desk, user: UserId, nth: usize) -> Self;
     /// The same row, deciding otherwise.
     fn decided_otherwise(self) -> Self;
-    fn user(&self) -> UserId;
     async fn find(&self, storage: &Arc<dyn Storage>, company: CompanyId) -> Option<Self>;
-    async fn of_user(storage: &Arc<dyn Storage>, company: CompanyId, user: UserId) -> Vec<Self>;
-    async fn upsert(storage: &Arc<dyn Storage>, company: CompanyId, rows: &[Self]) -> Result<u64>;
+    async fn of_user(storage: &Arc<dyn Storage>, company: CompanyId, user: UserId) -> Vec<(Self, Times)>;
+    async fn upsert(
+        storage: &Arc<dyn Storage>,
+        company: CompanyId,
+        versions: Versions,
+        valid_for: Duration,
+        rows: &[Self],
+    ) -> Result<u64>;
     async fn delete_user(storage: &Arc<dyn Storage>, company: CompanyId, user: UserId) -> u64;
     async fn delete_level(storage: &Arc<dyn Storage>, company: CompanyId, level: UserLevelId) -> u64;
     async fn delete_company(storage: &Arc<dyn Storage>, company: CompanyId) -> u64;
@@ -35,36 +50,37 @@ macro_rules! row {
     ($row:ident, $accessor:ident, new |$desk:ident, $nth:ident| { $($field:ident: $value:expr),+ }, otherwise $otherwise:ident, find_by $($key:ident)+) => {
         #[async_trait]
         impl Row for $row {
-            fn new($desk: &Desk, user_id: UserId, $nth: usize, versions: Versions, times: (Timestamp, Timestamp)) -> Self {
-                Self {
-                    user_id,
-                    company_id: $desk.company,
-                    $($field: $value,)+
-                    computed_at: times.0,
-                    expires_at: times.1,
-                    company_version: versions.company,
-                    catalog_version: versions.catalog,
-                }
+            fn new($desk: &Desk, user_id: UserId, $nth: usize) -> Self {
+                Self { user_id, $($field: $value,)+ }
             }
 
             fn decided_otherwise(self) -> Self {
                 Self { $otherwise: !self.$otherwise, ..self }
             }
 
-            fn user(&self) -> UserId {
-                self.user_id
-            }
-
             async fn find(&self, storage: &Arc<dyn Storage>, company: CompanyId) -> Option<Self> {
-                storage.$accessor().find(company, self.user_id, $(row!(@key self $key)),+).await.unwrap()
+                let found = storage.$accessor().find(company, self.user_id, $(row!(@key self $key)),+).await.unwrap()?;
+                Some(Self { user_id: found.user_id, $($field: found.$field,)+ })
             }
 
-            async fn of_user(storage: &Arc<dyn Storage>, company: CompanyId, user: UserId) -> Vec<Self> {
-                storage.$accessor().find_all_for_user(company, user).await.unwrap()
+            async fn of_user(storage: &Arc<dyn Storage>, company: CompanyId, user: UserId) -> Vec<(Self, Times)> {
+                let now = versions(storage, Some(company)).await;
+                let found = storage.$accessor().find_all_for_user(company, user).await.unwrap();
+                let check = found.into_iter().map(|row| {
+                    assert_eq!((row.company_id, row.company_version, row.catalog_version), (company, now.company, now.catalog));
+                    (Self { user_id: row.user_id, $($field: row.$field,)+ }, (row.computed_at, row.expires_at))
+                });
+                check.collect()
             }
 
-            async fn upsert(storage: &Arc<dyn Storage>, company: CompanyId, rows: &[Self]) -> Result<u64> {
-                storage.$accessor().upsert_many(company, rows).await
+            async fn upsert(
+                storage: &Arc<dyn Storage>,
+                company: CompanyId,
+                versions: Versions,
+                valid_for: Duration,
+                rows: &[Self],
+            ) -> Result<u64> {
+                storage.$accessor().upsert_many(company, versions, valid_for, rows).await
             }
 
             async fn delete_user(storage: &Arc<dyn Storage>, company: CompanyId, user: UserId) -> u64 {
@@ -88,10 +104,10 @@ macro_rules! row {
     (@key $row:ident $key:ident) => { $row.$key };
 }
 
-row!(EffectiveViewPermission, effective_view_permissions,
+row!(NewEffectiveViewPermission, effective_view_permissions,
     new |desk, nth| { view_id: desk.views[nth], has_access: true },
     otherwise has_access, find_by view_id);
-row!(EffectiveFeaturePermission, effective_feature_permissions,
+row!(NewEffectiveFeaturePermission, effective_feature_permissions,
     new |desk, nth| { feature_id: desk.places[nth].0, action: desk.places[nth].1.clone(), allowed: true, scope: Scope::Team },
     otherwise allowed, find_by feature_id action);
 
@@ -132,14 +148,25 @@ impl Desk {
         versions(&self.storage, Some(self.company)).await
     }
 
-    /// Rows about the first, second and third thing, of the current versions, with an hour to live.
-    async fn rows<R: Row>(&self, user: UserId) -> Vec<R> {
-        self.rows_at(user, self.now().await).await
+    /// Rows about the first, second and third thing.
+    fn rows<R: Row>(&self, user: UserId) -> Vec<R> {
+        (0..3).map(|nth| R::new(self, user, nth)).collect()
     }
 
-    async fn rows_at<R: Row>(&self, user: UserId, versions: Versions) -> Vec<R> {
-        let clock = self.clock().await;
-        (0..3).map(|nth| R::new(self, user, nth, versions, (clock, hours_on(clock, 1)))).collect()
+    /// Writes rows of the current versions, with an hour to live.
+    async fn upsert<R: Row>(&self, rows: &[R]) -> Result<u64> {
+        self.upsert_at(self.now().await, rows).await
+    }
+
+    async fn upsert_at<R: Row>(&self, versions: Versions, rows: &[R]) -> Result<u64> {
+        R::upsert(&self.storage, self.company, versions, HOUR, rows).await
+    }
+
+    /// Writes rows that expire at once.
+    async fn expired<R: Row>(&self, rows: &[R]) {
+        let now = self.now().await;
+        let written = R::upsert(&self.storage, self.company, now, Duration::ZERO, rows).await.unwrap();
+        assert_eq!(written, rows.len() as u64);
     }
 
     /// The storage's time.
@@ -148,25 +175,21 @@ impl Desk {
     }
 
     async fn stored<R: Row>(&self, user: UserId) -> Vec<R> {
-        let rows = self.rows(user).await;
-        assert_eq!(R::upsert(&self.storage, self.company, &rows).await.unwrap(), rows.len() as u64);
+        let rows = self.rows(user);
+        assert_eq!(self.upsert(&rows).await.unwrap(), rows.len() as u64);
         rows
     }
 
     async fn found<R: Row>(&self, user: UserId) -> Vec<R> {
-        R::of_user(&self.storage, self.company, user).await
+        R::of_user(&self.storage, self.company, user).await.into_iter().map(|(row, _)| row).collect()
     }
-}
-
-fn hours_on(time: Timestamp, hours: i64) -> Timestamp {
-    Timestamp::from_micros(time.micros() + hours * 3_600_000_000).unwrap()
 }
 
 /// Runs a check for both kinds of rows.
 macro_rules! both_rows {
     ($check:ident, $storage:expr) => {
-        $check::<EffectiveViewPermission>(&$storage).await;
-        $check::<EffectiveFeaturePermission>(&$storage).await;
+        $check::<NewEffectiveViewPermission>(&$storage).await;
+        $check::<NewEffectiveFeaturePermission>(&$storage).await;
     };
 }
 
@@ -175,18 +198,41 @@ pub async fn effective_rows_are_found_as_they_were_written(storage: Arc<dyn Stor
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let desk = Desk::new(storage).await;
         assert_eq!(desk.found::<R>(desk.user).await, []);
-        let rows: Vec<R> = desk.rows(desk.user).await;
+        let rows: Vec<R> = desk.rows(desk.user);
         let shuffled = [rows[1].clone(), rows[2].clone(), rows[0].clone()];
-        assert_eq!(R::upsert(storage, desk.company, &shuffled).await.unwrap(), 3);
+        assert_eq!(desk.upsert(&shuffled).await.unwrap(), 3);
         assert_eq!(desk.found::<R>(desk.user).await, rows);
         for row in &rows {
             assert_eq!(row.find(storage, desk.company).await.as_ref(), Some(row));
         }
 
         let otherwise = rows[1].clone().decided_otherwise();
-        assert_eq!(R::upsert(storage, desk.company, std::slice::from_ref(&otherwise)).await.unwrap(), 1);
+        assert_eq!(desk.upsert(std::slice::from_ref(&otherwise)).await.unwrap(), 1);
         assert_eq!(desk.found::<R>(desk.user).await, [rows[0].clone(), otherwise, rows[2].clone()]);
-        assert_eq!(R::upsert(storage, desk.company, &[]).await.unwrap(), 0);
+        assert_eq!(desk.upsert::<R>(&[]).await.unwrap(), 0);
+    }
+    both_rows!(check, storage);
+}
+
+/// Rows are computed now by the storage's clock, whatever the caller's says, and expire as long after as they are said to be
+/// valid, at most a year; writing them again renews both.
+pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
+    async fn check<R: Row>(storage: &Arc<dyn Storage>) {
+        let desk = Desk::new(storage).await;
+        let mut earliest = desk.clock().await;
+        for (valid_for, lives) in [(HOUR, HOUR), (2 * HOUR, 2 * HOUR), (Duration::MAX, LONGEST_VALIDITY)] {
+            let rows: Vec<R> = desk.rows(desk.user);
+            R::upsert(storage, desk.company, desk.now().await, valid_for, &rows).await.unwrap();
+            let latest = desk.clock().await;
+            let times: BTreeSet<Times> =
+                R::of_user(storage, desk.company, desk.user).await.into_iter().map(|(_, times)| times).collect();
+            assert_eq!(times.len(), 1, "rows that are written together have one time");
+            for (computed_at, expires_at) in times {
+                assert!((earliest..=latest).contains(&computed_at), "{earliest} {computed_at} {latest}");
+                assert_eq!(u128::from((expires_at.micros() - computed_at.micros()).unsigned_abs()), lives.as_micros());
+            }
+            earliest = latest;
+        }
     }
     both_rows!(check, storage);
 }
@@ -197,7 +243,7 @@ pub async fn no_effective_row_means_unknown(storage: Arc<dyn Storage>) {
         let desk = Desk::new(storage).await;
         let stranger = some_user();
         desk.stored::<R>(desk.user).await;
-        for row in desk.rows::<R>(stranger).await {
+        for row in desk.rows::<R>(stranger) {
             assert_eq!(row.find(storage, desk.company).await, None);
         }
         assert_eq!(desk.found::<R>(stranger).await, []);
@@ -242,7 +288,7 @@ pub async fn effective_rows_are_dropped_by_user_level_and_company(storage: Arc<d
     both_rows!(check, storage);
 }
 
-/// One user's rows in two companies are apart, and a row cannot be written for a company that is not its own.
+/// One user's rows in two companies are apart.
 pub async fn effective_rows_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let mine = Desk::new(storage).await;
@@ -252,11 +298,10 @@ pub async fn effective_rows_of_two_companies_stay_apart(storage: Arc<dyn Storage
         for row in &rows {
             assert_eq!(row.find(storage, theirs.company).await, None);
         }
-        let smuggled = theirs.rows::<R>(theirs.user).await;
-        // Refusing them, or taking them for rows of the company that was named, are both safe.
-        let _ = R::upsert(storage, mine.company, &smuggled).await;
-        assert_eq!(theirs.found::<R>(theirs.user).await, []);
-        assert_eq!(rows[0].user(), mine.user);
+        let otherwise = rows[0].clone().decided_otherwise();
+        theirs.upsert(std::slice::from_ref(&otherwise)).await.unwrap();
+        assert_eq!(theirs.found::<R>(mine.user).await, [otherwise]);
+        assert_eq!(mine.found::<R>(mine.user).await, rows);
     }
     both_rows!(check, storage);
 }
@@ -265,16 +310,17 @@ pub async fn effective_rows_of_two_companies_stay_apart(storage: Arc<dyn Storage
 pub async fn expired_rows_are_not_found(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let desk = Desk::new(storage).await;
-        let (clock, now) = (desk.clock().await, desk.now().await);
-        let expired = R::new(&desk, desk.user, 0, now, (hours_on(clock, -2), hours_on(clock, -1)));
-        let current = R::new(&desk, desk.user, 1, now, (clock, hours_on(clock, 1)));
-        assert_eq!(R::upsert(storage, desk.company, &[expired.clone(), current.clone()]).await.unwrap(), 2);
-        assert_eq!(expired.find(storage, desk.company).await, None);
-        assert_eq!(desk.found::<R>(desk.user).await, [current]);
+        let rows: Vec<R> = desk.rows(desk.user);
+        let (expired, current) = (&rows[..1], &rows[1..2]);
+        desk.expired(expired).await;
+        desk.upsert(current).await.unwrap();
+        assert_eq!(expired[0].find(storage, desk.company).await, None);
+        assert_eq!(desk.found::<R>(desk.user).await, current);
 
-        let renewed = R::new(&desk, desk.user, 0, now, (clock, hours_on(clock, 1)));
-        R::upsert(storage, desk.company, std::slice::from_ref(&renewed)).await.unwrap();
-        assert_eq!(renewed.find(storage, desk.company).await, Some(renewed));
+        desk.upsert(expired).await.unwrap();
+        assert_eq!(desk.found::<R>(desk.user).await, &rows[..2], "renewed");
+        desk.expired(current).await;
+        assert_eq!(desk.found::<R>(desk.user).await, expired);
     }
     both_rows!(check, storage);
 }
@@ -287,11 +333,9 @@ pub async fn expired_rows_are_swept_in_bounds(storage: Arc<dyn Storage>) {
         let kept = desk.stored::<R>(desk.user).await;
         while R::delete_expired(storage, 1000).await > 0 {}
         for (desk, nths) in [(&desk, 0..3), (&theirs, 0..2)] {
-            let (clock, now) = (desk.clock().await, desk.now().await);
             let user = some_user();
-            let times = (hours_on(clock, -2), hours_on(clock, -1));
-            let expired: Vec<R> = nths.map(|nth| R::new(desk, user, nth, now, times)).collect();
-            R::upsert(storage, desk.company, &expired).await.unwrap();
+            let expired: Vec<R> = nths.map(|nth| R::new(desk, user, nth)).collect();
+            desk.expired(&expired).await;
         }
         let mut swept = Vec::new();
         for _ in 0..4 {
@@ -307,16 +351,14 @@ pub async fn expired_rows_are_swept_in_bounds(storage: Arc<dyn Storage>) {
 pub async fn rows_of_a_company_without_changes_are_stale(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let unchanged = Desk { company: some_company(), ..Desk::new(storage).await };
-        let versions = storage.reader().company_states().versions(Some(unchanged.company)).await.unwrap();
-        assert_eq!(versions.company, 0);
-        let rows = unchanged.rows_at::<R>(unchanged.user, versions).await;
-        assert_stale(R::upsert(storage, unchanged.company, &rows).await);
+        assert_eq!(unchanged.now().await.company, 0);
+        assert_stale(unchanged.upsert(&unchanged.rows::<R>(unchanged.user)).await);
         assert_eq!(unchanged.found::<R>(unchanged.user).await, []);
     }
     both_rows!(check, storage);
 }
 
-/// Rows of any but the current versions are refused, all of them, also those that came with current ones.
+/// Rows of any but the current versions are refused, and so are those of another epoch.
 pub async fn rows_of_other_versions_are_stale(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let desk = Desk::new(storage).await;
@@ -326,10 +368,9 @@ pub async fn rows_of_other_versions_are_stale(storage: Arc<dyn Storage>) {
             Versions { company: now.company + 1, ..now },
             Versions { catalog: now.catalog - 1, ..now },
             Versions { catalog: now.catalog + 1, ..now },
+            Versions { epoch: now.epoch ^ 1, ..now },
         ] {
-            let mut rows = desk.rows::<R>(desk.user).await;
-            rows[1] = desk.rows_at::<R>(desk.user, wrong).await.remove(1);
-            assert_stale(R::upsert(storage, desk.company, &rows).await);
+            assert_stale(desk.upsert_at(wrong, &desk.rows::<R>(desk.user)).await);
             assert_eq!(desk.found::<R>(desk.user).await, [], "{wrong:?}");
         }
     }
@@ -345,29 +386,29 @@ pub async fn a_change_outdates_the_rows_from_before(storage: Arc<dyn Storage>) {
         let (theirs, module) = (desk.neighbour().await, some_module());
         given(storage, &[&module]).await;
         let kept = theirs.stored::<R>(user).await;
-        let outdated = async |before: Vec<R>| {
+        let outdated = async |versions: Versions, before: Vec<R>| {
             assert_eq!(desk.found::<R>(user).await, []);
             for row in &before {
                 assert_eq!(row.find(storage, company).await, None);
             }
-            assert_stale(R::upsert(storage, company, &before).await);
+            assert_stale(desk.upsert_at(versions, &before).await);
             assert_eq!(desk.found::<R>(user).await, []);
             assert_eq!(theirs.found::<R>(user).await, kept, "another company's");
         };
 
-        let before = desk.stored::<R>(user).await;
+        let (then, before) = (desk.now().await, desk.stored::<R>(user).await);
         given(storage, &[&view_cell(level, desk.views[0], ViewState::Deny)]).await;
-        outdated(before).await;
-        let before = desk.stored::<R>(user).await;
+        outdated(then, before).await;
+        let (then, before) = (desk.now().await, desk.stored::<R>(user).await);
         change!(*storage, company, tx => tx.assignments_mut().remove(company, user, level.id)).unwrap();
-        outdated(before).await;
-        let before = desk.stored::<R>(user).await;
+        outdated(then, before).await;
+        let (then, before) = (desk.now().await, desk.stored::<R>(user).await);
         change!(*storage, company, tx => tx.company_modules_mut().add(company, module.id)).unwrap();
-        outdated(before).await;
+        outdated(then, before).await;
         // Also what changes no decision raises the version, and rows are found only while theirs is current.
-        let before = desk.stored::<R>(user).await;
+        let (then, before) = (desk.now().await, desk.stored::<R>(user).await);
         given(storage, &[&menu_item(Some(company), "Item")]).await;
-        outdated(before).await;
+        outdated(then, before).await;
     }
     both_rows!(check, storage);
 }
@@ -377,12 +418,13 @@ pub async fn a_catalog_change_outdates_all_rows(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let desk = Desk::new(storage).await;
         let theirs = desk.neighbour().await;
-        let (mine, other) = (desk.stored::<R>(desk.user).await, theirs.stored::<R>(theirs.user).await);
+        let (then, mine) = (desk.now().await, desk.stored::<R>(desk.user).await);
+        let (their_then, other) = (theirs.now().await, theirs.stored::<R>(theirs.user).await);
         given(storage, &[&some_view()]).await;
         assert_eq!(desk.found::<R>(desk.user).await, []);
         assert_eq!(theirs.found::<R>(theirs.user).await, []);
-        assert_stale(R::upsert(storage, desk.company, &mine).await);
-        assert_stale(R::upsert(storage, theirs.company, &other).await);
+        assert_stale(desk.upsert_at(then, &mine).await);
+        assert_stale(theirs.upsert_at(their_then, &other).await);
         assert_eq!(desk.stored::<R>(desk.user).await, desk.found::<R>(desk.user).await);
     }
     both_rows!(check, storage);
@@ -394,17 +436,17 @@ pub async fn rows_are_stale_while_a_change_is_under_way(storage: Arc<dyn Storage
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let desk = Desk::new(storage).await;
         let theirs = desk.neighbour().await;
-        let (mine, other) = (desk.rows::<R>(desk.user).await, theirs.rows::<R>(theirs.user).await);
+        let (mine, other) = (desk.rows::<R>(desk.user), theirs.rows::<R>(theirs.user));
 
         let change = begin(storage, desk.company).await;
-        assert_stale(R::upsert(storage, desk.company, &mine).await);
-        assert_eq!(R::upsert(storage, theirs.company, &other).await.unwrap(), 3);
+        assert_stale(desk.upsert(&mine).await);
+        assert_eq!(theirs.upsert(&other).await.unwrap(), 3);
         change.commit().await.unwrap();
-        assert_eq!(R::upsert(storage, desk.company, &mine).await.unwrap(), 3, "the change came to nothing");
+        assert_eq!(desk.upsert(&mine).await.unwrap(), 3, "the change came to nothing");
 
         let change = begin(storage, Target::Catalog).await;
-        assert_stale(R::upsert(storage, desk.company, &mine).await);
-        assert_stale(R::upsert(storage, theirs.company, &other).await);
+        assert_stale(desk.upsert(&mine).await);
+        assert_stale(theirs.upsert(&other).await);
         change.commit().await.unwrap();
         assert_eq!(desk.found::<R>(desk.user).await, mine);
     }
@@ -441,22 +483,76 @@ pub async fn effective_rows_are_no_changes(storage: Arc<dyn Storage>) {
 /// Every scope and both decisions are kept, and actions are exact.
 pub async fn effective_actions_are_exact(storage: Arc<dyn Storage>) {
     let desk = Desk::new(&storage).await;
-    let rows = desk.rows::<EffectiveFeaturePermission>(desk.user).await;
+    let row = NewEffectiveFeaturePermission::new(&desk, desk.user, 0);
     let scopes = [Scope::Own, Scope::Team, Scope::Company, Scope::Any];
     let rows: Vec<_> = ["Any", "Read", "any", "read"]
         .into_iter()
         .zip(scopes)
         .zip([true, false].into_iter().cycle())
-        .map(|((word, scope), allowed)| EffectiveFeaturePermission {
+        .map(|((word, scope), allowed)| NewEffectiveFeaturePermission {
             action: action(word),
             scope,
             allowed,
-            ..rows[0].clone()
+            ..row.clone()
         })
         .collect();
-    EffectiveFeaturePermission::upsert(&storage, desk.company, &rows).await.unwrap();
-    assert_eq!(desk.found::<EffectiveFeaturePermission>(desk.user).await, rows);
-    let wrong = EffectiveFeaturePermission { action: action("READ"), ..rows[0].clone() };
+    desk.upsert(&rows).await.unwrap();
+    assert_eq!(desk.found::<NewEffectiveFeaturePermission>(desk.user).await, rows);
+    let wrong = NewEffectiveFeaturePermission { action: action("READ"), ..row };
     assert_eq!(wrong.find(&storage, desk.company).await, None);
-    assert!(rows[0].computed_at > at(0));
+}
+
+/// Who has rows that have not expired is found once, of whatever versions the rows are, the latest first, in bounds.
+pub async fn active_users_come_latest_first(storage: Arc<dyn Storage>) {
+    let one = Desk::new(&storage).await;
+    let other = one.neighbour().await;
+    let users = [(); 4].map(|()| some_user());
+    let (one, other) = (&one, &other);
+    // Among those whom others have left.
+    let active = async || {
+        let found = storage.effective_view_permissions().find_active(u64::MAX).await.unwrap();
+        found.into_iter().filter(|(company, _)| [one.company, other.company].contains(company)).collect::<Vec<_>>()
+    };
+    let rows = |desk: &Desk, user: UserId| desk.rows::<NewEffectiveViewPermission>(user);
+
+    for (desk, user) in [(one, users[0]), (other, users[0]), (other, users[1]), (one, users[2])] {
+        desk.upsert(&rows(desk, user)).await.unwrap();
+    }
+    // Only one of three rows is renewed.
+    one.upsert(&rows(one, users[0])[1..2]).await.unwrap();
+    one.expired(&rows(one, users[3])).await;
+    let expected = [
+        (one.company, users[0]),
+        (one.company, users[2]),
+        (other.company, users[1]),
+        (other.company, users[0]),
+    ];
+    assert_eq!(active().await, expected);
+
+    // Rows that are no longer current tell all the same who was active.
+    given(&storage, &[&some_view()]).await;
+    assert_eq!(one.found::<NewEffectiveViewPermission>(users[0]).await, []);
+    assert_eq!(active().await, expected);
+    // Those that a change has dropped do not.
+    let module = some_module();
+    given(&storage, &[&module]).await;
+    change!(storage, one.company, tx => tx.company_modules_mut().add(one.company, module.id)).unwrap();
+    assert_eq!(active().await, expected[2..]);
+    other.expired(&rows(other, users[1])).await;
+    assert_eq!(active().await, expected[3..]);
+
+    // Those who are written together come in some stable order, each once.
+    let together: Vec<_> = [users[3], users[0], users[1]].into_iter().flat_map(|user| rows(other, user)).collect();
+    other.upsert(&together).await.unwrap();
+    let mut found = active().await;
+    assert_eq!(found, active().await);
+    found.sort_unstable();
+    let mut expected = [users[0], users[1], users[3]].map(|user| (other.company, user));
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+
+    let all = storage.effective_view_permissions().find_active(u64::MAX).await.unwrap();
+    for limit in 0..4 {
+        assert_eq!(storage.effective_view_permissions().find_active(limit as u64).await.unwrap(), all[..limit]);
+    }
 }

@@ -7,6 +7,12 @@
 //! ```text
 //! iam_storage::contract_tests!(my_adapter::fresh_storage().await);
 //! ```
+//!
+//! The same for adapters that tell of their changes:
+//!
+//! ```text
+//! iam_storage::feed_tests!(my_adapter::fresh_storage().await);
+//! ```
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,13 +26,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::Storage;
+use crate::{ChangeFeed, Storage};
 
 mod fixtures;
 mod sets;
 
 /// A case as a value.
-pub type Case = fn(Arc<dyn Storage>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type Case<T = Arc<dyn Storage>> = fn(T) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What a case runs on. Whatever must outlive the case (a temporary database) lives in the implementing value.
 pub trait Fresh {
@@ -46,27 +52,49 @@ impl Fresh for Arc<dyn Storage> {
     }
 }
 
+/// A storage, and what tells of its changes.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "neither a storage nor a feed needs one")]
+pub struct Told {
+    /// The storage.
+    pub storage: Arc<dyn Storage>,
+    /// What tells of its changes.
+    pub feed: Arc<dyn ChangeFeed>,
+}
+
+/// What a case about the feed runs on.
+pub trait FreshFeed {
+    /// The storage with its feed.
+    fn told(&self) -> Told;
+}
+
+impl<S: Storage + ChangeFeed> FreshFeed for Arc<S> {
+    fn told(&self) -> Told {
+        Told { storage: Self::clone(self), feed: Self::clone(self) }
+    }
+}
+
 macro_rules! cases {
-    (($d:tt) $($module:ident: $($case:ident),+;)+) => {
+    (($d:tt) $tests:ident, $cases:ident of $on:ty: $fresh:ident::$given:ident; $($module:ident: $($case:ident),+;)+) => {
         $(mod $module;)+
         $(pub use $module::{$($case),+};)+
 
-        /// All cases with their names.
+        /// All cases of this suite with their names.
         #[must_use]
-        pub fn cases() -> Vec<(&'static str, Case)> {
-            vec![$($((stringify!($case), |storage| Box::pin($case(storage)))),+),+]
+        pub fn $cases() -> Vec<(&'static str, Case<$on>)> {
+            vec![$($((stringify!($case), |given| Box::pin($case(given)))),+),+]
         }
 
-        /// One test per case of the [suite](mod@crate::contract). The argument makes what a case runs on: anything
-        /// that is [`Fresh`](crate::contract::Fresh); it may `.await`.
+        /// One test per case of the [suite](mod@crate::contract). The argument makes what a case runs on, and may `.await`:
+        #[doc = concat!("anything that is [`", stringify!($fresh), "`](crate::contract::", stringify!($fresh), ").")]
         #[macro_export]
-        macro_rules! contract_tests {
-            ($d storage:expr) => {
+        macro_rules! $tests {
+            ($d fresh:expr) => {
                 $($(
                     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                     async fn $case() {
-                        let fresh = $d storage;
-                        $d crate::contract::$case($d crate::contract::Fresh::storage(&fresh)).await;
+                        let fresh = $d fresh;
+                        $d crate::contract::$case($d crate::contract::$fresh::$given(&fresh)).await;
                         drop(fresh);
                     }
                 )+)+
@@ -75,7 +103,7 @@ macro_rules! cases {
     };
 }
 
-cases! { ($)
+cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
     levels:
         a_level_is_found_as_it_was_made,
         an_unknown_level_is_not_found,
@@ -230,7 +258,8 @@ cases! { ($)
         a_company_has_no_state_before_its_first_change,
         a_company_is_provisioned_once,
         being_provisioned_outlives_later_changes,
-        versions_are_of_one_epoch;
+        versions_are_of_one_epoch,
+        the_versions_of_several_companies_come_at_once;
     snapshots:
         a_user_snapshot_holds_the_users_levels,
         unknown_users_and_companies_have_empty_snapshots,
@@ -241,7 +270,10 @@ cases! { ($)
         a_user_snapshot_never_mixes_two_states,
         a_company_snapshot_never_mixes_two_states,
         a_snapshot_is_of_the_versions_that_it_bears,
-        a_snapshot_stays_as_it_was_loaded;
+        a_snapshot_stays_as_it_was_loaded,
+        a_snapshot_of_some_users_holds_only_them,
+        a_snapshot_of_some_users_never_mixes_two_states,
+        a_menu_is_loaded_with_its_versions;
     trails:
         steps_are_found_in_the_order_they_were_made,
         a_session_keeps_its_newest_steps,
@@ -268,7 +300,9 @@ cases! { ($)
         rows_are_stale_while_a_change_is_under_way,
         rows_are_right_until_the_commit,
         effective_rows_are_no_changes,
-        effective_actions_are_exact;
+        effective_actions_are_exact,
+        effective_rows_bear_the_storages_time,
+        active_users_come_latest_first;
     texts:
         texts_of_the_catalog_are_kept,
         texts_of_levels_are_kept,
@@ -277,4 +311,15 @@ cases! { ($)
         texts_of_effective_rows_are_kept,
         names_that_look_alike_are_different,
         keys_that_look_alike_are_different;
+}
+
+cases! { ($) feed_tests, feed_cases of Told: FreshFeed::told;
+    feed:
+        a_change_is_heard_once_when_it_is_committed,
+        what_can_change_a_decision_or_a_menu_is_heard,
+        what_changes_no_decision_is_not_heard,
+        changes_are_heard_in_the_order_of_their_commits,
+        all_subscribers_hear_all,
+        a_sign_of_life_comes_after_what_committed_before_it,
+        waiting_may_be_given_up;
 }

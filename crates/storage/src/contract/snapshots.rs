@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iam_domain::{
-    Action, CompanyId, CompanySnapshot, Feature, FeaturePermission, FeatureRule, LevelPermissions, Module, ModuleId,
-    Reason, Scope, Snapshot, UserId, UserLevel, View, ViewId, ViewState,
+    Action, CompanyId, CompanySnapshot, Feature, FeaturePermission, FeatureRule, Icon, LevelPermissions, Menu, MenuItem,
+    Module, ModuleId, Priority, Reason, Scope, Snapshot, SubMenuItem, UserId, UserLevel, View, ViewId, ViewState,
 };
 
 use super::fixtures::{
-    Given, action, ascending, begin, change, feature_cell, given, given_all, holding, insist, level, some_company,
-    some_feature, some_module, some_user, some_view, unique, versions, view_cell, while_reading,
+    Below, Given, action, ascending, begin, change, feature_cell, given, given_all, holding, insist, level, menu_item,
+    only, some_company, some_feature, some_module, some_user, some_view, sub_item, unique, versions, view_cell, while_reading,
 };
 use crate::{Stamped, Storage, Target};
 
@@ -251,6 +251,123 @@ pub async fn the_catalog_is_loaded_alone(storage: Arc<dyn Storage>) {
     inside.store(tx.as_mut()).await.unwrap();
     assert_eq!(tx.snapshots().load_catalog().await.unwrap().value.view(inside.id), Some(&inside));
     assert_eq!(storage.reader().snapshots().load_catalog().await.unwrap(), alone);
+}
+
+/// A snapshot of some users holds them and what they hold, and is otherwise that of the company.
+pub async fn a_snapshot_of_some_users_holds_only_them(storage: Arc<dyn Storage>) {
+    let (company, theirs, view, module) = (some_company(), some_company(), some_view(), some_module());
+    let [one, two, not_asked, nobody] = [(); 4].map(|()| some_user());
+    let levels = ["Shared", "Single", "Elsewhere", "Nobody's"].map(|name| level(company, name));
+    let [shared, single, elsewhere, _] = &levels;
+    let foreign = level(theirs, "Foreign");
+    given(&storage, &[&view, &module]).await;
+    given_all(&storage, &levels).await;
+    let holdings = [(one, shared), (one, single), (two, shared), (not_asked, shared), (not_asked, elsewhere)];
+    given_all(&storage, &holdings.map(|(user, level)| holding(user, level))).await;
+    given_all(&storage, &[shared, elsewhere].map(|level| view_cell(level, view.id, ViewState::Allow))).await;
+    given(&storage, &[&foreign, &holding(one, &foreign)]).await;
+    change!(storage, company, tx => tx.company_modules_mut().add(company, module.id)).unwrap();
+
+    let load = async |company: CompanyId, users: &[UserId]| {
+        storage.reader().snapshots().load_users(company, users).await.unwrap()
+    };
+    let some = load(company, &[two, nobody, one, one]).await;
+    let all = of_company(&storage, company).await;
+    let mut expected = all.clone();
+    expected.value.holders.remove(&not_asked);
+    expected.value.levels.retain(|id, _| [shared.id, single.id].contains(id));
+    assert_eq!(some, expected);
+    for user in [one, two, nobody] {
+        assert_eq!(some.value.of_user(user), of_user(&storage, company, user).await.value);
+    }
+    for (company, users) in [(company, &[] as &[UserId]), (company, &[nobody]), (some_company(), &[one])] {
+        let Stamped { value, .. } = load(company, users).await;
+        assert_eq!((value.holders.len(), value.levels.len()), (0, 0));
+    }
+
+    let mut tx = begin(&storage, company).await;
+    tx.assignments_mut().remove(company, two, shared.id).await.unwrap();
+    let inside = tx.snapshots().load_users(company, &[two]).await.unwrap();
+    assert_eq!(inside.value.holders, BTreeMap::new());
+    assert_eq!(load(company, &[two, nobody, one]).await, some);
+}
+
+/// A snapshot of some users never mixes two states.
+pub async fn a_snapshot_of_some_users_never_mixes_two_states(storage: Arc<dyn Storage>) {
+    let trap = Trap::set(&storage).await;
+    let (writer, turned) = (Arc::clone(&storage), trap.clone());
+    let write = async move {
+        for round in 1..40 {
+            turned.turn(&writer, round % 2).await;
+        }
+    };
+    while_reading(write, move || {
+        let (storage, trap) = (Arc::clone(&storage), trap.clone());
+        async move {
+            let loaded = storage.reader().snapshots().load_users(trap.company, &[trap.user]).await.unwrap();
+            trap.check(&loaded.value.of_user(trap.user));
+        }
+    })
+    .await;
+}
+
+/// A menu is that of its owner alone, in the order of its lists, and bears the versions that it is of.
+pub async fn a_menu_is_loaded_with_its_versions(storage: Arc<dyn Storage>) {
+    let (company, view, feature) = (some_company(), some_view(), some_feature());
+    let ordered = |owner, label: &str, sort_order| MenuItem { sort_order, ..menu_item(owner, label) };
+    let key = feature.key.clone().unwrap();
+    let full = MenuItem {
+        icon: Some(Icon::parse("icon").unwrap()),
+        priority: Priority::Premium,
+        required_permissions: Some(vec![key]),
+        view_id: Some(view.id),
+        feature_id: Some(feature.id),
+        is_entrypoint: false,
+        ..ordered(Some(company), "Full", 3)
+    };
+    let own = [ordered(Some(company), "B", 2), ordered(Some(company), "A", 2), full.clone(), ordered(Some(company), "Z", 1)];
+    let common = [ordered(None, "Common", -1), ordered(None, "Common too", -2)];
+    given(&storage, &[&view, &feature]).await;
+    given_all(&storage, &own).await;
+    given_all(&storage, &common).await;
+    let under = |item: &MenuItem, label: &str, sort_order| SubMenuItem { sort_order, ..sub_item(item, label) };
+    let sub_items = [under(&own[0], "Y", 1), under(&full, "X", 1), under(&own[0], "Last", 2)];
+    let full_sub_item = SubMenuItem {
+        icon: Some(Icon::parse("icon").unwrap()),
+        view_id: Some(view.id),
+        feature_id: Some(feature.id),
+        enabled: false,
+        ..under(&own[3], "First", 0)
+    };
+    for sub_item in sub_items.iter().chain([&full_sub_item]) {
+        given(&storage, &[&Below(Some(company), sub_item)]).await;
+    }
+    let common_sub_item = sub_item(&common[0], "Common");
+    given(&storage, &[&Below(None, &common_sub_item)]).await;
+
+    let load = async |owner| storage.reader().snapshots().load_menu(owner).await.unwrap();
+    let loaded = load(Some(company)).await;
+    assert_eq!(loaded.versions, versions(&storage, Some(company)).await);
+    assert_eq!(loaded.value.items, [&own[3], &own[1], &own[0], &full].map(MenuItem::clone));
+    let [y, x, last] = sub_items;
+    assert_eq!(loaded.value.sub_items, [full_sub_item, x, y, last]);
+
+    let of_all = load(None).await;
+    assert_eq!(of_all.versions, versions(&storage, None).await);
+    assert_eq!(of_all.versions.company, 0);
+    assert!(of_all.value.items.iter().all(|item| item.company_id.is_none()));
+    let mine = [common[0].id, common[1].id];
+    assert_eq!(only(of_all.value.items, &mine, |item| item.id), [mine[1], mine[0]]);
+    assert_eq!(only(of_all.value.sub_items, &[common_sub_item.id], |item| item.id), [common_sub_item.id]);
+
+    let unknown = load(Some(some_company())).await;
+    assert_eq!((unknown.versions.company, unknown.value), (0, Menu::default()));
+
+    let mut tx = begin(&storage, company).await;
+    tx.menu_items_mut().delete(Some(company), own[0].id).await.unwrap();
+    let inside = tx.snapshots().load_menu(Some(company)).await.unwrap();
+    assert_eq!((inside.value.items.len(), inside.value.sub_items.len()), (3, 2));
+    assert_eq!(load(Some(company)).await, loaded);
 }
 
 /// A user's snapshot never mixes the levels of one state with the rows or the modules of another.

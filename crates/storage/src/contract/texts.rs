@@ -2,19 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use iam_domain::{
-    Action, Category, Description, EffectiveFeaturePermission, Feature, FeatureKey, FeaturePermission, Icon, Label,
-    MenuItem, Module, ModuleCode, Name, ResourceType, Scope, SessionId, SubMenuItem, Timestamp, TrailEntry, Url,
+    Action, Category, Description, Feature, FeatureKey, FeaturePermission, Icon, Label,
+    MenuItem, Module, ModuleCode, Name, ResourceType, Scope, SessionId, SubMenuItem, TrailEntry, Url,
     UserLevel, View, ViewUrl,
 };
 use uuid::Uuid;
 
 use super::fixtures::{
-    Below, at, feature_cell, given, given_all, keys, level, menu_item, some_company, some_feature, some_module,
+    Below, feature_cell, given, given_all, keys, level, menu_item, some_company, some_feature, some_module,
     some_user, some_view, sub_item, unique, versions,
 };
-use crate::{NewTrailEntry, Storage};
+use crate::{NewEffectiveFeaturePermission, NewTrailEntry, Storage};
 
 /// So many characters of four bytes, without a pattern that an index could compress.
 fn longest(characters: usize) -> String {
@@ -168,24 +169,20 @@ pub async fn texts_of_effective_rows_are_kept(storage: Arc<dyn Storage>) {
     let now = versions(&storage, Some(company)).await;
     let rows: Vec<_> = actions
         .iter()
-        .map(|action| EffectiveFeaturePermission {
+        .map(|action| NewEffectiveFeaturePermission {
             user_id: user,
-            company_id: company,
             feature_id: feature.id,
             action: action.clone(),
             allowed: true,
             scope: Scope::Any,
-            computed_at: at(0),
-            // The year 2100.
-            expires_at: Timestamp::from_millis(4_102_444_800_000).unwrap(),
-            company_version: now.company,
-            catalog_version: now.catalog,
         })
         .collect();
     let effective = storage.effective_feature_permissions();
-    assert_eq!(effective.upsert_many(company, &rows).await.unwrap(), rows.len() as u64);
-    for row in rows {
-        assert_eq!(effective.find(company, user, feature.id, &row.action).await.unwrap(), Some(row));
+    let written = effective.upsert_many(company, now, Duration::from_secs(3600), &rows).await.unwrap();
+    assert_eq!(written, rows.len() as u64);
+    for action in actions {
+        let found = effective.find(company, user, feature.id, &action).await.unwrap();
+        assert_eq!(found.map(|row| row.action), Some(action));
     }
 }
 
