@@ -1,11 +1,13 @@
 # Everything one does with this repository, one word each; `make` alone lists the words.
 # Variables: PORT for run, IMAGE, RUST_IMAGE and RUNTIME_IMAGE for image, TEST_DATABASE_URL for test, DATABASE_URL for
-# migrate and seed. make hands PORT and the URLs on to the programs, from its command line or from the environment.
+# migrate and seed, FILTER and RESULTS for bench. make hands PORT and the URLs on to the programs, from its command line or
+# from the environment.
 
 CARGO ?= cargo
 IMAGE ?= iam-http:0.1.0
 RUST_IMAGE ?= rust:1.95-bookworm
 RUNTIME_IMAGE ?= debian:bookworm-slim
+RESULTS ?= bench/results.json
 
 # A shell that was open before rustup came does not know its folder yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -55,6 +57,19 @@ lint: tools ## Check formatting, clippy and rustdoc; a warning is an error
 .PHONY: fmt
 fmt: ## Format the code
 	$(CARGO) fmt --all
+
+# --- Measure ---
+
+BENCH := bench/target/release
+
+# A package outside the workspace, since nobody else needs to build what it compares with. A FILTER takes those sections
+# whose name contains it.
+.PHONY: bench
+bench: tools ## Measure, print a table, write it to RESULTS (FILTER=decisions for a part; docs/benchmarks.md)
+	$(CARGO) build --release -p iam-http --target-dir bench/target
+	$(CARGO) build --release --manifest-path bench/Cargo.toml --target-dir bench/target
+	tests/with-postgres.sh $(BENCH)/iam-bench run --filter '$(FILTER)' --out '$(RESULTS)' \
+		--server $(BENCH)/iam-http --memory $(BENCH)/iam-bench-memory
 
 # --- Ship ---
 

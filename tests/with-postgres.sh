@@ -202,6 +202,8 @@ done
 # --- The command ---
 
 export TEST_DATABASE_URL="postgres://iam_test@127.0.0.1:$port/postgres"
+# Some tests start and stop a server of their own.
+export IAM_PG_BINDIR=$bindir
 say "$("$bindir/postgres" --version) at $TEST_DATABASE_URL"
 
 # In a process group of its own, so that a signal can reach all of it. Such a group may not read from a terminal.

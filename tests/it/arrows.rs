@@ -168,7 +168,11 @@ fn only_the_server_binary_knows_the_composition() {
 #[test]
 fn tests_of_a_crate_know_no_more_than_the_crate() {
     for package in ours() {
-        let known = direct(package, DependencyKind::Normal, |name, _| is_ours(name));
+        let mut known = direct(package, DependencyKind::Normal, |name, _| is_ours(name));
+        if package.name.as_str() == "iam-permissions-cache" {
+            // What is kept is tested against a storage that behaves as one.
+            known.insert("iam-storage-memory");
+        }
         let built = direct(package, DependencyKind::Development, |name, _| is_ours(name));
         assert!(built.is_subset(&known), "{}: {built:?}", package.name);
     }
@@ -217,6 +221,16 @@ fn nothing_is_under_a_gpl() {
         let license = package.license.as_deref();
         assert!(license.is_some_and(is_free_of_gpl), "{} {}: {license:?}", package.name, package.version);
     }
+}
+
+/// With none, or with both and no choice, the first token would end its request with a panic.
+#[test]
+fn tokens_have_exactly_one_cryptography() {
+    let resolve = metadata().resolve.as_ref().expect("a resolved graph");
+    let package = metadata().packages.iter().find(|package| package.name == "jsonwebtoken").expect("jsonwebtoken");
+    let features = &resolve.nodes.iter().find(|node| node.id == package.id).expect("it is used").features;
+    let back_ends = features.iter().filter(|feature| ["aws_lc_rs", "rust_crypto"].contains(&feature.as_str()));
+    assert_eq!(back_ends.map(|feature| feature.as_str()).collect::<Vec<_>>(), ["aws_lc_rs"]);
 }
 
 #[test]

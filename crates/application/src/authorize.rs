@@ -1,7 +1,7 @@
 //! What a caller must be allowed to do, and whether he is.
 
 use iam_domain::{Caller, CompanyId, IamAction, IamPermission, Snapshot};
-use iam_permissions_cache::Subject;
+use iam_permissions_cache::{Access, Consistency, Subject};
 
 use crate::{Application, Failure};
 
@@ -49,14 +49,14 @@ impl Requirement {
         !caller.is_super_admin && !matches!(self, Self::Known | Self::SuperAdmin)
     }
 
-    /// Whether somebody with these levels, who is no super admin, meets it.
-    fn is_met_by(self, snapshot: &Snapshot) -> bool {
-        let holds = |permission: IamPermission, action| permission.is_held(action, snapshot);
+    /// Whether somebody with these rights, who is no super admin, meets it.
+    fn is_met_by(self, rights: &impl Rights) -> bool {
+        let holds = |permission, action| rights.holds(permission, action);
         let either =
             |action| holds(IamPermission::ManageLevels, action) || holds(IamPermission::AssignPermissions, action);
         match self {
             Self::Known => true,
-            Self::Member => !snapshot.levels.is_empty(),
+            Self::Member => rights.is_member(),
             Self::ReadIam => either(IamAction::Read),
             Self::ManageLevels | Self::AssignLevels => holds(IamPermission::ManageLevels, IamAction::Update),
             Self::ManagePermissions => holds(IamPermission::AssignPermissions, IamAction::Update),
@@ -66,9 +66,35 @@ impl Requirement {
     }
 }
 
+/// What somebody's levels in a company let him administer.
+trait Rights {
+    fn is_member(&self) -> bool;
+    fn holds(&self, permission: IamPermission, action: IamAction) -> bool;
+}
+
+impl Rights for Access {
+    fn is_member(&self) -> bool {
+        Self::is_member(self)
+    }
+
+    fn holds(&self, permission: IamPermission, action: IamAction) -> bool {
+        Self::holds(self, permission, action)
+    }
+}
+
+impl Rights for Snapshot {
+    fn is_member(&self) -> bool {
+        !self.levels.is_empty()
+    }
+
+    fn holds(&self, permission: IamPermission, action: IamAction) -> bool {
+        permission.is_held(action, self)
+    }
+}
+
 impl Application {
-    /// Whether the caller meets the requirement in the company. Without a company only super admins do, and whoever is
-    /// known meets [`Requirement::Known`].
+    /// Whether the caller meets the requirement in the company, by a state as new as is asked for. Without a company only
+    /// super admins do, and whoever is known meets [`Requirement::Known`].
     ///
     /// # Errors
     ///
@@ -78,13 +104,14 @@ impl Application {
         caller: Caller,
         company: Option<CompanyId>,
         requirement: Requirement,
+        consistency: Consistency,
     ) -> Result<(), Failure> {
         let is_met = if requirement.depends_on_levels(caller) {
             match company {
                 None => false,
                 Some(company) => {
-                    let snapshot = self.permissions().snapshot(company, Subject::from(caller)).await?;
-                    requirement.is_met_by(&snapshot.value)
+                    let access = self.permissions().access(company, Subject::from(caller), consistency).await?;
+                    requirement.is_met_by(&access)
                 }
             }
         } else {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{ActorKind, Caller};
+use iam_domain::{ActorKind, Caller, Versions};
 use iam_permissions_cache::Permissions;
 use iam_storage::{ChangeContext, Reader, Stamped, Storage, Target, UnitOfWork, Work, transact};
 use tokio::runtime::Handle;
@@ -135,8 +135,10 @@ impl Application {
     /// reached or a lock cannot be had in time.
     pub async fn execute<C: Change>(&self, by: By, change: C) -> Result<Stamped<C::Answer>, Failure> {
         let storage = Arc::clone(&self.storage);
+        let permissions = Arc::clone(&self.permissions);
         let change = async move {
             let target = change.target();
+            let outcome = Outcome { permissions, target, is_known: false };
             let context = ChangeContext {
                 actor_kind: ActorKind::User,
                 user_id: Some(by.caller.user_id),
@@ -147,7 +149,7 @@ impl Application {
                 tracing::info!(user = %by.caller.user_id, ?target, "a super admin makes a change");
             }
             let authorized = Authorized { caller: by.caller, change };
-            transact(storage.as_ref(), target, &context, &authorized).await
+            outcome.tell(transact(storage.as_ref(), target, &context, &authorized).await)
         };
         let task = self.changes.spawn_on(change, &self.runtime);
         let (value, versions) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;
@@ -158,6 +160,35 @@ impl Application {
     pub async fn finish(&self) {
         self.changes.close();
         self.changes.wait().await;
+    }
+}
+
+/// Tells the cache of permissions how a change ended, before anybody else hears of it.
+struct Outcome {
+    permissions: Arc<Permissions>,
+    target: Target,
+    is_known: bool,
+}
+
+impl Outcome {
+    fn tell<T>(mut self, outcome: Result<(T, Versions), Failure>) -> Result<(T, Versions), Failure> {
+        match &outcome {
+            Ok((_, versions)) => {
+                self.permissions.changed(self.target, *versions);
+                self.is_known = true;
+            }
+            // It was not made: a commit fails in no other way than these two.
+            Err(failure) => self.is_known = !matches!(failure, Failure::Unavailable(_) | Failure::Internal(_)),
+        }
+        outcome
+    }
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        if !self.is_known {
+            self.permissions.distrust(self.target);
+        }
     }
 }
 

@@ -33,6 +33,9 @@ pub enum DemoError {
     /// It would give away tokens.
     #[error("the demo prints tokens, so it does not run in production mode")]
     Production,
+    /// It could not sign them.
+    #[error("the demo signs its tokens itself: unset IAM__AUTH__PUBLIC_KEY_FILE")]
+    PublicKeys,
     /// Its company could not be made.
     #[error("the demo company cannot be made: {0}")]
     Company(#[from] Failure),
@@ -53,11 +56,12 @@ impl Demo {
     ///
     /// # Errors
     ///
-    /// [`DemoError::Database`] or [`DemoError::Production`]; that the settings do not even say where data is kept.
+    /// [`DemoError::Database`], [`DemoError::Production`] or [`DemoError::PublicKeys`]; that the settings do not even say where data is kept.
     pub fn admit(settings: &Settings) -> Result<Self, StartError> {
         match StorageMode::try_from(&settings.database)? {
             StorageMode::Postgres(_) => Err(DemoError::Database.into()),
             StorageMode::InMemory if settings.server.mode == Mode::Production => Err(DemoError::Production.into()),
+            StorageMode::InMemory if settings.auth.public_key_file.is_some() => Err(DemoError::PublicKeys.into()),
             StorageMode::InMemory => Ok(Self(())),
         }
     }
@@ -74,7 +78,7 @@ impl Demo {
         system.application.execute(by.clone(), ProvisionCompany { company, admin: None }).await?;
         let levels = system.application.user_levels(company).await?;
 
-        let signer = TokenSigner::hs256(&system.secret);
+        let signer = TokenSigner::hs256(system.secret.as_ref().ok_or(DemoError::PublicKeys)?);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let person = |name, caller: Caller| -> Result<Person, SigningError> {
             let token = signer.sign(caller.user_id, caller.is_super_admin, now, A_DAY)?;
@@ -181,7 +185,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use iam_domain::{Action, Reason};
-    use iam_permissions_cache::{FeatureRef, Question, Subject};
+    use iam_permissions_cache::{Consistency, FeatureRef, Question, Subject};
 
     use super::*;
 
@@ -191,13 +195,14 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_away_from_databases_and_production() {
+    fn it_stays_away_from_databases_production_and_public_keys() {
         let admit =
             |variables: &[(&str, &str)]| Demo::admit(&settings(variables)).map(drop).map_err(|error| error.to_string());
         let url = ("DATABASE_URL", "postgres://localhost/iam");
         assert!(admit(&[url]).unwrap_err().contains("unset DATABASE_URL"));
         assert!(admit(&[url, ("USE_DATABASE", "false")]).is_ok());
         assert!(admit(&[("IAM__SERVER__MODE", "production")]).unwrap_err().contains("production"));
+        assert!(admit(&[("IAM__AUTH__PUBLIC_KEY_FILE", "keys.pem")]).unwrap_err().contains("PUBLIC_KEY_FILE"));
         assert!(admit(&[("USE_DATABASE", "true")]).unwrap_err().contains("DATABASE_URL is not set"));
     }
 
@@ -220,7 +225,8 @@ mod tests {
             let action = Action::parse(action).unwrap();
             let question = Question::Feature { feature, action, least_scope: None };
             let permissions = system.application.permissions();
-            permissions.check(guide.company, Subject::User(guide.admin.id), &question).await.unwrap().value
+            let subject = Subject::User(guide.admin.id);
+            permissions.access(guide.company, subject, Consistency::Cached).await.unwrap().check(&question)
         };
         assert!(check("general.read", "Read").await.allowed);
         assert_eq!(check("risks.create", "Create").await.reason, Reason::FeatureModuleMissing);

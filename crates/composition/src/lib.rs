@@ -32,12 +32,14 @@
 //!   exist is an error that names it. Every key is described in `docs/settings.md`.
 //! * **Secrets** are never printed: not by `Debug`, not in errors, not in logs. Production does not start with a secret
 //!   that can be guessed ([`signing_secret`]).
+//! * **Public keys** come from a file that is looked at every minute; one that went bad changes nothing.
 //! * **Storage** is PostgreSQL or memory, by rules that leave nothing to guess ([`StorageMode::select`]).
 //! * **Starting** needs no database that is up. Until it is, and its schema is current, the process says through its
 //!   probe what it waits for. It never changes the schema.
 //! * **Stopping** ([`System::drain`], then [`System::stop`]) loses no change that was begun.
 
 mod demo;
+mod key_file;
 mod mode;
 mod monitor;
 mod probe;
@@ -47,6 +49,7 @@ mod telemetry;
 mod wiring;
 
 pub use demo::{Demo, DemoError, DemoGuide};
+pub use key_file::KeyFileError;
 pub use mode::{ModeError, StorageMode};
 pub use secret::{SecretError, signing_secret};
 pub use settings::{

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use config::{Config, ConfigError, File, FileFormat};
+use iam_identity::DEFAULT_REMEMBERED_TOKENS;
+use iam_permissions_cache::{CacheOptions, FillOptions};
 use secrecy::SecretString;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -41,6 +43,8 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// Where data is kept.
     pub database: DatabaseSettings,
+    /// What is kept in memory, and for how long it is trusted.
+    pub cache: CacheSettings,
     /// Who may call.
     pub auth: AuthSettings,
     /// How often one may call.
@@ -138,11 +142,89 @@ pub struct DatabaseSettings {
 }
 
 /// Who may call.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthSettings {
-    /// What signs the tokens (HS256).
+    /// What signs the tokens (HS256), unless there is a file of public keys.
     pub jwt_secret: Option<SecretString>,
+    /// The PEM file of the public keys that tokens are verified with (RS256, ES256, EdDSA).
+    pub public_key_file: Option<PathBuf>,
+    /// How many verified tokens are remembered; 0: none.
+    pub remembered_tokens: usize,
+}
+
+/// What is kept in memory, for how long it is trusted, and what is written for other programs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheSettings {
+    /// The most users, counted in each of their companies, whose permissions are kept.
+    pub max_entries: NonZeroUsize,
+    /// About the most bytes that compiled permissions take.
+    pub max_bytes: NonZeroUsize,
+    /// The most users without a level that are remembered as such.
+    pub max_strangers: usize,
+    /// The most bytes of answers that are kept for all who are told the same.
+    pub max_body_bytes: u64,
+    /// How long what is kept is trusted without a sign of life from the database: the bound on staleness.
+    #[serde(deserialize_with = "duration")]
+    pub lease: Duration,
+    /// How old what is kept may be that is still answered while the database cannot be reached; such answers say how old
+    /// they are. No longer than the lease, it changes nothing.
+    #[serde(deserialize_with = "duration")]
+    pub outage_grace: Duration,
+    /// How long a load may take.
+    #[serde(deserialize_with = "duration")]
+    pub load_timeout: Duration,
+    /// How long the rows of effective permissions that other programs read are valid.
+    #[serde(deserialize_with = "duration")]
+    pub rows_valid_for: Duration,
+    /// The most users whose rows are written every two seconds; 0: none are written.
+    pub rows_users: usize,
+    /// The most of them of one company.
+    pub rows_users_of_company: usize,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        let (cache, fill) = (CacheOptions::default(), FillOptions::default());
+        let at_least_one = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
+        Self {
+            max_entries: at_least_one(cache.max_entries),
+            max_bytes: at_least_one(cache.max_bytes),
+            max_strangers: cache.max_strangers,
+            max_body_bytes: 64 * 1024 * 1024,
+            lease: cache.lease,
+            outage_grace: cache.outage_grace,
+            load_timeout: cache.load_timeout,
+            rows_valid_for: fill.valid_for,
+            rows_users: fill.max_users,
+            rows_users_of_company: fill.max_users_of_company,
+        }
+    }
+}
+
+impl CacheSettings {
+    /// For a database with so many connections: loads take at most half of them.
+    pub(crate) fn options(&self, connections: u32) -> CacheOptions {
+        CacheOptions {
+            max_entries: self.max_entries.get(),
+            max_bytes: self.max_bytes.get(),
+            max_strangers: self.max_strangers,
+            lease: self.lease,
+            outage_grace: self.outage_grace,
+            max_loads: usize::try_from(connections / 2).unwrap_or(usize::MAX).max(1),
+            load_timeout: self.load_timeout,
+        }
+    }
+
+    pub(crate) fn fill(&self) -> FillOptions {
+        FillOptions {
+            valid_for: self.rows_valid_for,
+            max_users: self.rows_users,
+            max_users_of_company: self.rows_users_of_company,
+            ..FillOptions::default()
+        }
+    }
 }
 
 /// How often one caller may call each replica. Off unless set.
@@ -211,6 +293,12 @@ impl Default for DatabaseSettings {
             lock_timeout: Duration::from_secs(2),
             slow_statement: Duration::from_millis(200),
         }
+    }
+}
+
+impl Default for AuthSettings {
+    fn default() -> Self {
+        Self { jwt_secret: None, public_key_file: None, remembered_tokens: DEFAULT_REMEMBERED_TOKENS }
     }
 }
 
@@ -458,6 +546,7 @@ mod tests {
         assert_eq!((settings.server.host.as_str(), settings.server.port), ("127.0.0.1", 3001));
         assert_eq!(settings.server.mode, Mode::Development);
         assert_eq!(settings.rate_limit.limit(), None);
+        assert_eq!((settings.auth.public_key_file, settings.auth.remembered_tokens), (None, 10_000));
     }
 
     #[test]
@@ -550,6 +639,7 @@ mod tests {
             "IAM__SERVER__DRAIN_DELAY",
             "IAM__ADMIN__ENABLED",
             "IAM__DATABASE__MAX_CONNECTIONS",
+            "IAM__AUTH__REMEMBERED_TOKENS",
             "IAM__RATE_LIMIT__BURST",
             "IAM__LOG__FORMAT",
             "IAM__DATABASE",
@@ -596,6 +686,8 @@ mod tests {
             ("IAM__ADMIN__ENABLED", "false"),
             ("IAM__RATE_LIMIT__PER_SECOND", "50"),
             ("IAM__LOG__FORMAT", "json"),
+            ("IAM__AUTH__PUBLIC_KEY_FILE", "/etc/iam/keys.pem"),
+            ("IAM__AUTH__REMEMBERED_TOKENS", "0"),
             ("JWT_SECRET", "1e5"),
         ])
         .unwrap();
@@ -605,10 +697,13 @@ mod tests {
         assert_eq!(settings.rate_limit.limit().map(|(rate, burst)| (rate.get(), burst.get())), Some((50, 50)));
         assert_eq!(settings.log.format, LogFormat::Json);
         assert_eq!(exposed(settings.auth.jwt_secret.as_ref()), Some("1e5"));
+        assert_eq!(settings.auth.public_key_file, Some("/etc/iam/keys.pem".into()));
+        assert_eq!(settings.auth.remembered_tokens, 0);
         for (name, value) in [
             ("IAM__SERVER__WORKERS", "0"),
             ("IAM__DATABASE__MAX_CONNECTIONS", "0"),
             ("IAM__RATE_LIMIT__PER_SECOND", "-1"),
+            ("IAM__AUTH__REMEMBERED_TOKENS", "-1"),
             ("IAM__SERVER__MODE", "prod"),
         ] {
             assert!(load(&[(name, value)]).is_err(), "{name}={value}");
@@ -637,7 +732,7 @@ mod tests {
             error.split('`').skip(3).step_by(2).map(str::to_uppercase).collect()
         };
         let sections = names("IAM__NO_SUCH__KEY");
-        assert_eq!(sections.len(), 6);
+        assert_eq!(sections.len(), 7);
         for section in sections {
             let keys = names(&format!("IAM__{section}__NO_SUCH"));
             // A section of one key says "expected `key`", as one of many says "expected one of `key`".

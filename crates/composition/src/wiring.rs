@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iam_application::{Application, Probe};
-use iam_identity::TokenVerifier;
-use iam_permissions_cache::Permissions;
-use iam_storage::{Health, PoolStats, Storage, StorageError};
+use iam_identity::{KeySet, TokenVerifier};
+use iam_permissions_cache::{FillOptions, Permissions};
+use iam_storage::{ChangeFeed, Health, PoolStats, Storage, StorageError};
 use iam_storage_memory::MemoryStorage;
 use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 use secrecy::{ExposeSecret, SecretString};
@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::demo::DemoError;
+use crate::key_file::{KeyFile, KeyFileError};
 use crate::mode::is_postgres;
 use crate::probe::{Progress, SystemProbe};
 use crate::secret::signing_secret;
@@ -37,6 +38,9 @@ pub enum StartError {
     /// The secret is not fit for production.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The file of public keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
     /// Logs or metrics cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -48,6 +52,9 @@ pub enum StartError {
     Storage(#[from] StorageError),
 }
 
+/// A storage by its abilities, and PostgreSQL's own if it is that one.
+type Abilities = (Arc<dyn Storage>, Arc<dyn ChangeFeed>, Arc<dyn Health>, Option<Arc<PostgresStorage>>);
+
 /// The wired services.
 pub struct System {
     /// The use cases.
@@ -56,7 +63,8 @@ pub struct System {
     pub verifier: Arc<TokenVerifier>,
     /// How the process is.
     pub probe: Arc<dyn Probe>,
-    pub(crate) secret: SecretString,
+    /// What signs tokens, unless public keys verify them.
+    pub(crate) secret: Option<SecretString>,
     progress: Arc<Progress>,
     database: Option<Arc<PostgresStorage>>,
     /// What runs in the background. It ends with the system.
@@ -84,10 +92,10 @@ impl System {
     /// [`StartError`] says which setting is wrong.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let mode = StorageMode::try_from(&settings.database)?;
-        let secret = signing_secret(settings.server.mode, settings.auth.jwt_secret.as_ref())?;
         let progress = Arc::<Progress>::default();
         let mut tasks = JoinSet::new();
-        let (storage, health, database): (Arc<dyn Storage>, Arc<dyn Health>, _) = match mode {
+        let (verifier, secret) = verifier(settings, &mut tasks).await?;
+        let (storage, feed, health, database): Abilities = match mode {
             StorageMode::InMemory => {
                 tracing::info!("[IAM Database] Using in-memory storage");
                 if settings.server.mode == Mode::Production {
@@ -95,20 +103,25 @@ impl System {
                 }
                 let storage = Arc::new(MemoryStorage::seeded().await?);
                 progress.set_ready();
-                (Arc::clone(&storage) as _, storage, None)
+                (Arc::clone(&storage) as _, Arc::clone(&storage) as _, storage, None)
             }
             StorageMode::Postgres(url) => {
                 tracing::info!("[IAM Database] Using PostgreSQL persistence");
                 let storage = Arc::new(open(&options(url, &settings.database))?);
                 tasks.spawn(monitor::until_ready(Arc::clone(&storage), Arc::clone(&progress)));
                 tasks.spawn(sample_pool(Arc::clone(&storage)));
-                (Arc::clone(&storage) as _, Arc::clone(&storage) as _, Some(storage))
+                let shared = || Arc::clone(&storage);
+                (shared() as _, shared() as _, shared() as _, Some(storage))
             }
         };
-        let permissions = Arc::new(Permissions::new(Arc::clone(&storage)));
+        let runtime = Handle::current();
+        let options = settings.cache.options(settings.database.max_connections.get());
+        let permissions = Arc::new(Permissions::new(Arc::clone(&storage), runtime.clone(), options));
+        tasks.spawn(follow(Arc::clone(&permissions), feed));
+        tasks.spawn(maintain(Arc::clone(&permissions), settings.cache.fill(), Arc::clone(&progress)));
         Ok(Self {
-            application: Arc::new(Application::new(storage, permissions, Handle::current())),
-            verifier: Arc::new(TokenVerifier::hs256(&secret)),
+            application: Arc::new(Application::new(storage, permissions, runtime)),
+            verifier,
             probe: Arc::new(SystemProbe::new(health, Arc::clone(&progress))),
             secret,
             progress,
@@ -150,6 +163,23 @@ fn open(options: &PostgresOptions) -> Result<PostgresStorage, StartError> {
     }
 }
 
+/// What verifies tokens, and the secret that signs them if it is not public keys.
+async fn verifier(
+    settings: &Settings,
+    tasks: &mut JoinSet<()>,
+) -> Result<(Arc<TokenVerifier>, Option<SecretString>), StartError> {
+    let verifier = |keys| Arc::new(TokenVerifier::new(keys, settings.auth.remembered_tokens));
+    let Some(path) = &settings.auth.public_key_file else {
+        let secret = signing_secret(settings.server.mode, settings.auth.jwt_secret.as_ref())?;
+        return Ok((verifier(KeySet::hs256(&secret)), Some(secret)));
+    };
+    let (file, keys) = KeyFile::open(path).await?;
+    tracing::info!(?keys, "tokens are verified with public keys, and JWT_SECRET is not used");
+    let verifier = verifier(keys);
+    tasks.spawn(file.follow(Arc::clone(&verifier)));
+    Ok((verifier, None))
+}
+
 fn options(url: SecretString, settings: &DatabaseSettings) -> PostgresOptions {
     let unless_zero = |duration: Duration| Some(duration).filter(|duration| !duration.is_zero());
     PostgresOptions {
@@ -164,6 +194,17 @@ fn options(url: SecretString, settings: &DatabaseSettings) -> PostgresOptions {
         slow_statement: settings.slow_statement,
         ..PostgresOptions::new(url)
     }
+}
+
+/// Hears of changes, until it is stopped.
+async fn follow(permissions: Arc<Permissions>, feed: Arc<dyn ChangeFeed>) {
+    permissions.follow(feed).await;
+}
+
+/// Looks after what is kept once the storage is ready, until it is stopped.
+async fn maintain(permissions: Arc<Permissions>, options: FillOptions, progress: Arc<Progress>) {
+    progress.ready().await;
+    permissions.maintain(options).await;
 }
 
 /// Tells the metrics how the pool is used, until it is stopped.

@@ -173,7 +173,7 @@ fn stricter(a: ViewState, b: ViewState) -> ViewState {
 pub struct Catalog {
     views: BTreeMap<ViewId, View>,
     features: BTreeMap<FeatureId, Feature>,
-    enabled_modules: BTreeSet<ModuleId>,
+    modules: BTreeMap<ModuleId, Module>,
     view_modules: BTreeMap<ViewId, BTreeSet<ModuleId>>,
     feature_modules: BTreeMap<FeatureId, BTreeSet<ModuleId>>,
 }
@@ -190,7 +190,7 @@ impl Catalog {
         let mut catalog = Self {
             views: views.into_iter().map(|view| (view.id, view)).collect(),
             features: features.into_iter().map(|feature| (feature.id, feature)).collect(),
-            enabled_modules: modules.into_iter().filter(|module| module.enabled).map(|module| module.id).collect(),
+            modules: modules.into_iter().map(|module| (module.id, module)).collect(),
             ..Self::default()
         };
         for (module, view) in module_views {
@@ -224,6 +224,12 @@ impl Catalog {
         self.features.get(&id)
     }
 
+    /// A module.
+    #[must_use]
+    pub fn module(&self, id: ModuleId) -> Option<&Module> {
+        self.modules.get(&id)
+    }
+
     /// The view at exactly this url: `/companies/123` is not `/companies/:id`.
     #[must_use]
     pub fn view_by_url(&self, url: &str) -> Option<&View> {
@@ -249,7 +255,7 @@ impl Catalog {
     /// Whether a module is switched on for everybody.
     #[must_use]
     pub fn is_module_enabled(&self, id: ModuleId) -> bool {
-        self.enabled_modules.contains(&id)
+        self.modules.get(&id).is_some_and(|module| module.enabled)
     }
 
     /// Whether the module gate of a view lets a company in that has these modules, not switched off: the view is in no

@@ -2,19 +2,19 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_cors::Cors;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use iam_application::{Application, Probe};
-use iam_domain::{Caller, UserId};
+use iam_domain::{Caller, CompanyId};
 use iam_identity::TokenVerifier;
+use iam_permissions_cache::Consistency;
 
-use crate::error::{ApiError, Code};
+use crate::bodies::Bodies;
+use crate::error::ApiError;
+use crate::limit::Limiter;
 use crate::{middleware, openapi, routes};
 
 /// What the API works with.
@@ -52,11 +52,24 @@ pub struct HttpOptions {
     pub request_timeout: Duration,
     /// Limits callers; `None` does not.
     pub rate_limit: Option<RateLimit>,
+    /// Limits how often one caller may have the store asked though an answer is kept.
+    pub forced_loads: RateLimit,
+    /// The most bytes of bodies that are kept for all who are told the same.
+    pub max_body_bytes: u64,
 }
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        Self { cors_origins: Vec::new(), request_timeout: Duration::from_secs(30), rate_limit: None }
+        Self {
+            cors_origins: Vec::new(),
+            request_timeout: Duration::from_secs(30),
+            rate_limit: None,
+            forced_loads: RateLimit {
+                per_second: NonZeroU32::MIN.saturating_add(19),
+                burst: NonZeroU32::MIN.saturating_add(99),
+            },
+            max_body_bytes: 64 * 1024 * 1024,
+        }
     }
 }
 
@@ -64,9 +77,9 @@ impl Default for HttpOptions {
 pub struct Api {
     services: Services,
     options: HttpOptions,
-    limiter: Option<DefaultKeyedRateLimiter<UserId>>,
-    /// Requests that asked the limiter.
-    admitted: AtomicU64,
+    requests: Option<Limiter>,
+    forced_loads: Limiter,
+    bodies: Bodies,
     document: utoipa::openapi::OpenApi,
 }
 
@@ -76,19 +89,18 @@ impl std::fmt::Debug for Api {
     }
 }
 
-/// How many callers the rate limiter may remember before it forgets those whose quota is whole again.
-const REMEMBERED_CALLERS: usize = 10_000;
-/// How many requests pass before it looks again: forgetting goes through all that it remembers.
-const CLEAN_EVERY: u64 = 1024;
-
 impl Api {
     /// Puts the API together, once a process: its limits hold for all workers.
     #[must_use]
     pub fn new(services: Services, options: HttpOptions) -> Data<Self> {
-        let limiter = options
-            .rate_limit
-            .map(|limit| RateLimiter::keyed(Quota::per_second(limit.per_second).allow_burst(limit.burst)));
-        Data::new(Self { services, options, limiter, admitted: AtomicU64::new(0), document: openapi::document() })
+        Data::new(Self {
+            services,
+            requests: options.rate_limit.map(Limiter::new),
+            forced_loads: Limiter::new(options.forced_loads),
+            bodies: Bodies::new(options.max_body_bytes),
+            options,
+            document: openapi::document(),
+        })
     }
 
     pub(crate) const fn services(&self) -> &Services {
@@ -103,21 +115,28 @@ impl Api {
         &self.document
     }
 
+    /// The bodies that many are sent.
+    pub(crate) const fn bodies(&self) -> &Bodies {
+        &self.bodies
+    }
+
     /// Whether the caller may ask now.
     pub(crate) fn admit(&self, caller: Caller) -> Result<(), ApiError> {
-        let Some(limiter) = &self.limiter else {
-            return Ok(());
+        self.requests.as_ref().map_or(Ok(()), |limiter| limiter.admit(caller))
+    }
+
+    /// Whether the caller may have the store asked now, if a state is asked for that only the store may have.
+    pub(crate) fn admit_load(
+        &self,
+        caller: Caller,
+        company: Option<CompanyId>,
+        consistency: Consistency,
+    ) -> Result<(), ApiError> {
+        let is_kept = || {
+            let permissions = self.services.application.permissions();
+            company.is_some_and(|company| permissions.try_access(company, caller.into(), consistency).is_some())
         };
-        let admitted = self.admitted.fetch_add(1, Ordering::Relaxed);
-        if admitted.is_multiple_of(CLEAN_EVERY) && limiter.len() > REMEMBERED_CALLERS {
-            limiter.retain_recent();
-        }
-        limiter.check_key(&caller.user_id).map_err(|denied| {
-            let wait = denied.wait_time_from(DefaultClock::default().now());
-            let error = ApiError::new(Code::RateLimited, "Too many requests");
-            // Whole seconds, rounded up: earlier would be refused again.
-            ApiError { retry_after: Some(wait.as_secs() + 1), ..error }
-        })
+        if consistency == Consistency::Cached || is_kept() { Ok(()) } else { self.forced_loads.admit(caller) }
     }
 }
 
@@ -138,8 +157,17 @@ pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
 fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "POST", "PUT", "PATCH", "DELETE"])
-        .allowed_headers(["authorization", "content-type", "if-match", "if-none-match", "x-company-id", "x-request-id"])
-        .expose_headers(["etag", "retry-after", "x-iam-version", "x-request-id"])
+        .allowed_headers([
+            "authorization",
+            "content-type",
+            "if-match",
+            "if-none-match",
+            "cache-control",
+            "x-company-id",
+            "x-iam-min-version",
+            "x-request-id",
+        ])
+        .expose_headers(["age", "etag", "retry-after", "x-iam-version", "x-request-id"])
         .max_age(3600);
     if origins.iter().any(|origin| origin == "*") {
         return cors.allow_any_origin();

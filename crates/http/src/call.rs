@@ -4,7 +4,6 @@
 //! strangers what is wrong with their body. This one does everything in its order: authentication (401), company (400),
 //! permission (403), parameters and body (400).
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -16,11 +15,12 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
 use iam_application::{Application, By, Change, FieldError, IfMatch, Requirement, Stamped};
 use iam_domain::{Caller, CompanyId};
-use iam_permissions_cache::Permissions;
+use iam_permissions_cache::{Access, Consistency, Permissions, Subject};
 use serde_json::{Map, Value};
 
 use crate::Api;
 use crate::conditional::if_match;
+use crate::consistency::consistency;
 use crate::error::{ApiError, Code};
 use crate::fields::{Field, Findings, Members};
 use crate::json;
@@ -94,6 +94,13 @@ pub(crate) struct Reading<'a> {
 
 /// A handler's input.
 pub(crate) trait Input: Sized + 'static {
+    /// Reads a body that is as it nearly always is, without detours. `None` says only that [`Self::read`] must look at it:
+    /// what is read here is never anything else than what it reads.
+    fn read_usual(_body: &[u8]) -> Option<Self> {
+        None
+    }
+
+    /// Reads everything, exactly.
     fn read(reading: &mut Reading<'_>) -> Option<Self>;
 }
 
@@ -172,6 +179,14 @@ impl<'a> Reading<'a> {
     }
 }
 
+fn is_declared_json(request: &HttpRequest) -> bool {
+    let is_plain_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");
+    is_plain_json
+        || request.mime_type().ok().flatten().is_some_and(|mime| {
+            mime.type_() == "application" && (mime.subtype() == "json" || mime.suffix().is_some_and(|s| s == "json"))
+        })
+}
+
 /// A body as far as it was read.
 enum Body {
     /// There is none, or an empty one.
@@ -191,32 +206,45 @@ impl Body {
         if matches!(*request.method(), Method::GET | Method::HEAD) {
             return Self::Absent;
         }
-        let mut bytes = BytesMut::new();
+        let mut whole = Bytes::new();
         while let Some(chunk) = payload.next().await {
             let Ok(chunk) = chunk else { return Self::Broken };
-            if bytes.len() + chunk.len() > BODY_LIMIT {
+            if whole.len() + chunk.len() > BODY_LIMIT {
                 return Self::TooLarge;
             }
-            bytes.extend_from_slice(&chunk);
+            // Nearly every body comes in one piece, which need not be copied.
+            whole = if whole.is_empty() {
+                chunk
+            } else {
+                let mut joined = whole.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
+                joined.extend_from_slice(&chunk);
+                joined.freeze()
+            };
         }
-        let bytes: Bytes = bytes.freeze();
-        if bytes.is_empty() {
+        if whole.is_empty() {
             return Self::Absent;
         }
-        let is_json = request.mime_type().ok().flatten().is_some_and(|mime| {
-            mime.type_() == "application" && (mime.subtype() == "json" || mime.suffix().is_some_and(|s| s == "json"))
-        });
+        let is_json = is_declared_json(request);
         let is_plain = request.headers().get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
         if !is_json || !is_plain {
             return Self::OtherType;
         }
-        Self::Json(bytes)
+        Self::Json(whole)
     }
 
-    /// Its `companyId`, if it can be read; whatever is wrong with the body has time until the caller is authorized.
-    fn company(&self) -> Option<Value> {
+    /// Its `companyId`, if it can be read (`Some(None)`: it is no text); whatever is wrong with the body has time until the
+    /// caller is authorized.
+    fn company(&self) -> Option<Option<String>> {
         match self {
-            Self::Json(bytes) => json::peek(bytes, "companyId").map(|text| text.map_or(Value::Null, Value::String)),
+            Self::Json(bytes) if json::may_have(bytes, "companyId") => json::peek(bytes, "companyId"),
+            _ => None,
+        }
+    }
+
+    /// What it asks for, if it is as it nearly always is.
+    fn usual<T: Input>(&self) -> Option<T> {
+        match self {
+            Self::Json(bytes) => T::read_usual(bytes),
             _ => None,
         }
     }
@@ -246,6 +274,7 @@ pub(crate) struct Guarded<P, T = ()> {
     pub(crate) input: T,
     api: Data<Api>,
     company: Option<CompanyId>,
+    consistency: Consistency,
     request_id: Option<String>,
     policy: PhantomData<P>,
 }
@@ -259,6 +288,22 @@ impl<P: Policy, T> Guarded<P, T> {
     /// Who may see and do what.
     pub(crate) fn permissions(&self) -> &Permissions {
         self.application().permissions()
+    }
+
+    /// What is shared by all requests.
+    pub(crate) fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// How new a state is asked for.
+    pub(crate) const fn consistency(&self) -> Consistency {
+        self.consistency
+    }
+
+    /// What a subject may see and do in the company, by a state as new as is asked for.
+    pub(crate) async fn access(&self, subject: Subject) -> Result<Access, ApiError> {
+        let access = self.permissions().access(self.company()?, subject, self.consistency).await;
+        Ok(access.map_err(iam_application::Failure::from)?)
     }
 
     /// The company, where it may be left out.
@@ -297,8 +342,10 @@ async fn guard<P: Policy, T: Input>(request: &HttpRequest, payload: &mut Payload
     let caller = authenticate(request, &api)?;
     api.admit(caller)?;
 
-    let query =
-        Query::<Vec<(String, String)>>::from_query(request.query_string()).map(Query::into_inner).unwrap_or_default();
+    let query = match request.query_string() {
+        "" => Vec::new(),
+        text => Query::<Vec<(String, String)>>::from_query(text).map(Query::into_inner).unwrap_or_default(),
+    };
     let body = Body::read(request, payload).await;
     let company = find_company(request, &query, &body)?;
     let may_be_left_out = match P::COMPANY {
@@ -310,26 +357,40 @@ async fn guard<P: Policy, T: Input>(request: &HttpRequest, payload: &mut Payload
         return Err(company_missing());
     }
 
-    api.services().application.authorize(caller, company, P::REQUIREMENT).await?;
+    let consistency = consistency(request.headers())?;
+    api.admit_load(caller, company, consistency)?;
+    api.services().application.authorize(caller, company, P::REQUIREMENT, consistency).await?;
 
-    let body = body.object();
-    let mut reading =
-        Reading { request, company, query: &query, body: &body, findings: Findings::default(), fatal: None };
-    let input = T::read(&mut reading);
-    let Reading { findings, fatal, .. } = reading;
-    let input = match (input, fatal) {
-        (_, Some(error)) => return Err(error),
-        (Some(input), None) if findings.is_empty() => input,
-        _ => return Err(ApiError::invalid(findings.into_vec())),
+    let input = match body.usual() {
+        Some(input) => input,
+        None => read_exactly(request, company, &query, &body)?,
     };
     Ok(Guarded {
         caller,
         input,
         company,
+        consistency,
         request_id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
         api,
         policy: PhantomData,
     })
+}
+
+fn read_exactly<T: Input>(
+    request: &HttpRequest,
+    company: Option<CompanyId>,
+    query: &[(String, String)],
+    body: &Body,
+) -> Result<T, ApiError> {
+    let body = body.object();
+    let mut reading = Reading { request, company, query, body: &body, findings: Findings::default(), fatal: None };
+    let input = T::read(&mut reading);
+    let Reading { findings, fatal, .. } = reading;
+    match (input, fatal) {
+        (_, Some(error)) => Err(error),
+        (Some(input), None) if findings.is_empty() => Ok(input),
+        _ => Err(ApiError::invalid(findings.into_vec())),
+    }
 }
 
 fn authenticate(request: &HttpRequest, api: &Api) -> Result<Caller, ApiError> {
@@ -349,24 +410,24 @@ fn company_missing() -> ApiError {
 
 /// The company of the path, the query, the body and the header; those that are there must agree.
 fn find_company(request: &HttpRequest, query: &[(String, String)], body: &Body) -> Result<Option<CompanyId>, ApiError> {
-    let named = |value: &Value| {
-        CompanyId::read(value).map_err(|(code, what)| ApiError::invalid(vec![FieldError::new("companyId", code, what)]))
-    };
-    let text = |text: &str| Value::String(text.to_owned());
-    let header = request.headers().get_all("x-company-id").map(|value| text(value.to_str().unwrap_or_default()));
-    let found: BTreeSet<CompanyId> = request
-        .match_info()
-        .get("companyId")
-        .map(text)
-        .into_iter()
-        .chain(query.iter().filter(|(key, _)| key == "companyId").map(|(_, value)| text(value)))
-        .chain(body.company())
-        .chain(header)
-        .map(|value| named(&value))
-        .collect::<Result<_, _>>()?;
-    if found.len() > 1 {
+    let path = request.match_info().get("companyId").map(Ok);
+    let query = query.iter().filter(|(key, _)| key == "companyId").map(|(_, value)| Ok(value.as_str()));
+    let body = body.company();
+    let body = body.as_ref().map(|named| named.as_deref().ok_or(()));
+    let header = request.headers().get_all("x-company-id").map(|value| Ok(value.to_str().unwrap_or_default()));
+    let (mut found, mut agree) = (None, true);
+    for named in path.into_iter().chain(query).chain(body).chain(header) {
+        let company = match named {
+            Ok(text) => CompanyId::parse(text).map_err(|error| ("uuid", error.to_string())),
+            Err(()) => Err(("type", "must be a string".to_owned())),
+        };
+        let company =
+            company.map_err(|(code, what)| ApiError::invalid(vec![FieldError::new("companyId", code, what)]))?;
+        agree &= *found.get_or_insert(company) == company;
+    }
+    if !agree {
         let finding = FieldError::new("companyId", "disagree", "is named twice, with different companies");
         return Err(ApiError::invalid(vec![finding]));
     }
-    Ok(found.into_iter().next())
+    Ok(found)
 }

@@ -26,9 +26,10 @@ pub(crate) fn if_match(headers: &HeaderMap) -> IfMatch {
 
 /// Whether the client has this content already. Comparison is weak.
 pub(crate) fn has_already(headers: &HeaderMap, etag: &Etag) -> bool {
-    tags(headers, &header::IF_NONE_MATCH)
-        .iter()
-        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag.as_str())
+    headers.contains_key(header::IF_NONE_MATCH)
+        && tags(headers, &header::IF_NONE_MATCH)
+            .iter()
+            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag.as_str())
 }
 
 #[cfg(test)]

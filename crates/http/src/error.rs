@@ -163,6 +163,12 @@ pub(crate) struct Finding {
     code: String,
 }
 
+impl From<&FieldError> for Finding {
+    fn from(error: &FieldError) -> Self {
+        Self { field: error.field.clone(), message: error.message.clone(), code: error.code.to_owned() }
+    }
+}
+
 /// The body of every error.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error)]
@@ -184,16 +190,11 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let finding = |error: &FieldError| Finding {
-            field: error.field.clone(),
-            message: error.message.clone(),
-            code: error.code.to_owned(),
-        };
         let mut response = HttpResponse::build(self.code.status()).json(ErrorBody {
             status: "error",
             code: self.code.as_str(),
             message: self.message.clone(),
-            errors: self.errors.iter().map(finding).collect(),
+            errors: self.errors.iter().map(Finding::from).collect(),
         });
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

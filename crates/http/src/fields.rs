@@ -283,6 +283,31 @@ impl<'a> Members<'a> {
         (elements.len() == values.len()).then_some(elements)
     }
 
+    /// A list of objects that must be there, at least one and at most so many, each read by `read`. What is wrong with one
+    /// is told in its place.
+    pub(crate) fn each<T>(
+        &mut self,
+        name: &str,
+        most: usize,
+        read: impl Fn(&mut Members<'_>) -> Option<T>,
+    ) -> Option<Vec<Result<T, Vec<FieldError>>>> {
+        let values = self.array(name)?;
+        if values.is_empty() || values.len() > most {
+            return self.reject(name, "length", format_args!("must hold 1 to {most} elements"));
+        }
+        let read_one = |value: &Value| {
+            let Value::Object(members) = value else {
+                return Err(vec![FieldError::new("check", "type", "must be an object")]);
+            };
+            let mut findings = Findings::default();
+            match read(&mut Members::of(members, String::new(), &mut findings)) {
+                Some(element) if findings.is_empty() => Ok(element),
+                _ => Err(findings.into_vec()),
+            }
+        };
+        Some(values.iter().map(read_one).collect())
+    }
+
     fn array(&mut self, name: &str) -> Option<&'a Vec<Value>> {
         match self.members.get(name) {
             Some(Value::Array(values)) => Some(values),

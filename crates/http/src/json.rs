@@ -39,6 +39,11 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, FieldError> {
     }
 }
 
+/// Whether a document may have a member of this name: it stands there, or is escaped.
+pub(crate) fn may_have(bytes: &[u8], member: &str) -> bool {
+    memchr::memmem::find(bytes, member.as_bytes()).is_some() || memchr::memchr(b'\\', bytes).is_some()
+}
+
 /// A text member of an object, found without keeping the rest: `None` if there is no such member or no object, or not
 /// once; `Some(None)` if it is no text.
 pub(crate) fn peek(bytes: &[u8], member: &str) -> Option<Option<String>> {
@@ -250,5 +255,6 @@ mod tests {
             assert_eq!(company(none), None, "{none}");
         }
         assert_eq!(company(r#"{"companyId":"x","companyId":"x"}"#), None);
+        assert_eq!(company(r#"{"company\u0049d":"x"}"#), Some(Some("x".to_owned())));
     }
 }

@@ -23,11 +23,16 @@
 
 mod answer;
 mod app;
+mod asked;
+mod bodies;
 mod call;
 mod conditional;
+mod consistency;
+mod decision;
 mod error;
 mod fields;
 mod json;
+mod limit;
 mod middleware;
 mod openapi;
 mod routes;

@@ -30,6 +30,10 @@ enum Command {
     Demo,
 }
 
+/// A request allocates some dozens of small things.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
@@ -103,6 +107,8 @@ fn server(listener: TcpListener, settings: &Settings, system: &System) -> io::Re
         cors_origins: settings.server.allowed_origins(),
         request_timeout,
         rate_limit: settings.rate_limit.limit().map(|(per_second, burst)| RateLimit { per_second, burst }),
+        max_body_bytes: settings.cache.max_body_bytes,
+        ..HttpOptions::default()
     };
     Server::bind(listener, workers.map(Into::into), shutdown_timeout, services, options)
 }

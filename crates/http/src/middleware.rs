@@ -1,7 +1,11 @@
 //! What wraps every request: its id, security headers, metrics and the access log; and a bound on its time.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use actix_cors::CorsError;
 use actix_web::body::{BoxBody, MessageBody};
@@ -30,7 +34,14 @@ impl RequestId {
     fn of(request: &ServiceRequest) -> Self {
         let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
         let safe = |id: &&str| !id.is_empty() && id.len() <= Self::LONGEST && id.bytes().all(|b| b.is_ascii_graphic());
-        Self(sent.filter(safe).map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned))
+        Self(sent.filter(safe).map_or_else(Self::made_up, str::to_owned))
+    }
+
+    /// One that no other request of any process has.
+    fn made_up() -> String {
+        static PROCESS: LazyLock<u64> = LazyLock::new(|| uuid::Uuid::new_v4().as_u64_pair().0);
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        uuid::Uuid::from_u64_pair(*PROCESS, COUNT.fetch_add(1, Ordering::Relaxed)).to_string()
     }
 }
 
@@ -62,10 +73,7 @@ pub(crate) async fn observe(
     };
 
     let elapsed = started.elapsed();
-    let labels =
-        [("method", known(&method).to_owned()), ("route", route.clone()), ("status", status.as_u16().to_string())];
-    metrics::counter!("iam_http_requests_total", &labels).increment(1);
-    metrics::histogram!("iam_http_request_duration_seconds", &labels).record(elapsed.as_secs_f64());
+    count(known(&method), &route, status, elapsed);
     tracing::debug!(request_id = id.0, %method, route, status = status.as_u16(), ?elapsed, "request");
     answer
 }
@@ -92,12 +100,53 @@ fn mark(headers: &mut HeaderMap, id: &RequestId, is_documentation: bool) {
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(content_policy(is_documentation)));
 }
 
-/// The method as a label: clients can invent methods, but not series of metrics.
-fn known(method: &Method) -> &str {
-    match *method {
-        Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::OPTIONS => {
-            method.as_str()
+/// What is counted of the requests of one method, route and status.
+struct Series {
+    method: &'static str,
+    status: StatusCode,
+    requests: metrics::Counter,
+    durations: metrics::Histogram,
+}
+
+thread_local! {
+    /// By route. Finding a series by its labels anew for each request would cost more than most requests do.
+    static SERIES: RefCell<HashMap<String, Vec<Series>>> = RefCell::default();
+}
+
+fn count(method: &'static str, route: &str, status: StatusCode, elapsed: Duration) {
+    SERIES.with_borrow_mut(|routes| {
+        let of_route = match routes.get_mut(route) {
+            Some(of_route) => of_route,
+            None => routes.entry(route.to_owned()).or_default(),
+        };
+        let known = of_route.iter().position(|series| series.method == method && series.status == status);
+        if known.is_none() {
+            let labels =
+                [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.as_str().to_owned())];
+            of_route.push(Series {
+                method,
+                status,
+                requests: metrics::counter!("iam_http_requests_total", &labels),
+                durations: metrics::histogram!("iam_http_request_duration_seconds", &labels),
+            });
         }
+        if let Some(series) = known.map_or(of_route.last(), |known| of_route.get(known)) {
+            series.requests.increment(1);
+            series.durations.record(elapsed.as_secs_f64());
+        }
+    });
+}
+
+/// The method as a label: clients can invent methods, but not series of metrics.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
         _ => "other",
     }
 }

@@ -2,6 +2,7 @@
 
 use actix_web::web::ServiceConfig;
 use utoipa::OpenApi;
+use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{HttpMethod, Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
@@ -27,7 +28,8 @@ macro_rules! operations {
 }
 
 operations! {
-    decisions::{navigation, current_permissions, check, permissions_of_user},
+    decisions::{navigation, current_permissions, check, checks, permissions_of_user},
+    explain::{explain},
     user_levels::{
         list_user_levels, create_user_level, get_user_level, update_user_level, delete_user_level, get_levels_of_user,
         assign_user_levels,
@@ -64,8 +66,12 @@ pub fn document() -> utoipa::openapi::OpenApi {
     for (path, item) in &mut document.paths.paths {
         let parameters = path_parameters(path);
         let is_guarded = path.starts_with(GUARDED);
-        for operation in operations_of(item) {
-            complete(operation, &parameters, is_guarded);
+        let changes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        let operations = changes.into_iter().map(|change| (change, true)).chain([(&mut item.get, false)]);
+        for (operation, is_change) in operations {
+            if let Some(operation) = operation {
+                complete(operation, &parameters, is_guarded, is_change);
+            }
         }
     }
     document
@@ -86,10 +92,6 @@ pub(crate) fn methods_of(item: &PathItem) -> Vec<HttpMethod> {
     .collect()
 }
 
-fn operations_of(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
-}
-
 /// What stands in braces: an id each.
 fn path_parameters(path: &str) -> Vec<Parameter> {
     path.split('/')
@@ -105,7 +107,7 @@ fn path_parameters(path: &str) -> Vec<Parameter> {
         .collect()
 }
 
-fn complete(operation: &mut Operation, path_parameters: &[Parameter], is_guarded: bool) {
+fn complete(operation: &mut Operation, path_parameters: &[Parameter], is_guarded: bool, is_change: bool) {
     let parameters = operation.parameters.get_or_insert_default();
     parameters.extend(path_parameters.iter().cloned().map(RefOr::T));
     if !is_guarded {
@@ -113,14 +115,34 @@ fn complete(operation: &mut Operation, path_parameters: &[Parameter], is_guarded
     }
     let names_company = path_parameters.iter().any(|parameter| parameter.name == "companyId");
     if !names_company {
-        parameters.push(RefOr::T(
-            ParameterBuilder::new()
-                .name("X-Company-Id")
-                .parameter_in(ParameterIn::Header)
-                .description(Some("The company; or companyId in the query or in the JSON body."))
-                .schema(Some(ObjectBuilder::new().schema_type(utoipa::openapi::Type::String)))
-                .build(),
-        ));
+        let description = "The company; or companyId in the query or in the JSON body.";
+        parameters.push(RefOr::T(text_header("X-Company-Id", description)));
+    }
+    for (name, description) in [
+        ("X-IAM-Min-Version", "An X-IAM-Version that an earlier answer named: nothing older answers."),
+        ("Cache-Control", "`no-cache` has the store asked; how often, is limited for each caller."),
+    ] {
+        parameters.push(RefOr::T(text_header(name, description)));
+    }
+    let tags = operation.tags.clone().unwrap_or_default();
+    let is_decision = tags.iter().any(|tag| tag == "Decisions");
+    let is_about_trails = tags.iter().any(|tag| tag == "Navigation trail");
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        if !matches!(status.as_str(), "200" | "201" | "304") {
+            continue;
+        }
+        let mut say = |name: &str, description| response.headers.insert(name.to_owned(), RefOr::T(text(description)));
+        if is_decision || (is_change && !is_about_trails) {
+            say("X-IAM-Version", "The state that the answer saw or made; opaque.");
+        }
+        if is_decision {
+            say(
+                "Age",
+                "Only while the storage cannot be asked: how many seconds ago the answer was known to be right.",
+            );
+            say("Warning", "The same in words.");
+        }
     }
     operation.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
     for (status, description) in [
@@ -132,6 +154,24 @@ fn complete(operation: &mut Operation, path_parameters: &[Parameter], is_guarded
         let response = operation.responses.responses.entry(status.to_owned());
         response.or_insert_with(|| RefOr::T(error_response(description)));
     }
+}
+
+/// A header of a request.
+fn text_header(name: &str, description: &str) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .description(Some(description))
+        .schema(Some(ObjectBuilder::new().schema_type(utoipa::openapi::Type::String)))
+        .build()
+}
+
+/// A header of an answer.
+fn text(description: &str) -> Header {
+    HeaderBuilder::new()
+        .description(Some(description))
+        .schema(Some(ObjectBuilder::new().schema_type(utoipa::openapi::Type::String)))
+        .build()
 }
 
 fn error_response(description: &str) -> Response {

@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use iam_domain::{Action, FeatureId, Scope, Snapshot, ViewId};
+use iam_domain::{Action, FeatureId, Scope, ViewId};
 use serde::Serialize;
-
-use crate::Subject;
-use crate::decisions::{decide_feature, decide_view};
 
 /// Whether an action is allowed, and how far it reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -28,29 +25,4 @@ pub struct EffectivePermissions {
     /// What may be done with each feature, by feature id and action.
     #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, BTreeMap<String, ActionPermission>>))]
     pub features: BTreeMap<FeatureId, BTreeMap<Action, ActionPermission>>,
-}
-
-impl EffectivePermissions {
-    pub(crate) fn of(snapshot: &Snapshot, subject: Subject) -> Self {
-        let action = |feature, action: Action| {
-            let decision = decide_feature(snapshot, subject, feature, &action);
-            let scope = decision.scope.unwrap_or(Scope::Own);
-            (action, ActionPermission { allowed: decision.allowed, scope })
-        };
-        Self {
-            views: snapshot
-                .catalog
-                .views()
-                .map(|view| (view.id, decide_view(snapshot, subject, view.id).allowed))
-                .collect(),
-            features: snapshot
-                .catalog
-                .features()
-                .map(|feature| {
-                    let actions = snapshot.actions(feature).into_iter().map(|name| action(feature.id, name)).collect();
-                    (feature.id, actions)
-                })
-                .collect(),
-        }
-    }
 }

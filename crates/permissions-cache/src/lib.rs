@@ -1,34 +1,74 @@
-//! What a user may see and do: decisions, all permissions of a user, navigation.
+//! What a user may see and do: decisions, explanations, all permissions of a user, navigation; kept in memory, and right.
 //!
-//! [`Permissions`] resolves every decision from one snapshot of the storage, so it never mixes two states and is never
-//! older than the request. (The items of a menu are read beside it: a menu only shows what the snapshot allows.) What differs from plain resolution is said here once: super admins pass checks about
-//! themselves, and whoever holds no level in a company is denied everything there.
+//! [`Permissions`] answers from permissions that were compiled once per set of levels in a company, for as long as it is
+//! known that nothing changed; else it asks the store. Every answer is of one state of the store and says which. What
+//! differs from plain resolution is said here once: super admins pass checks about themselves, and whoever holds no level
+//! in a company is denied everything there.
 //!
 //! ```
 //! use std::sync::Arc;
 //! use iam_domain::{Action, CompanyId, UserId};
-//! use iam_permissions_cache::{FeatureRef, Permissions, Question, Subject};
-//! use iam_storage::{Result, Storage};
+//! use iam_permissions_cache::{CacheOptions, Consistency, FeatureRef, Permissions, Question, Subject};
+//! use iam_storage::{ChangeFeed, Result, Storage};
+//! use tokio::runtime::Handle;
 //!
-//! async fn may_read_risks(storage: Arc<dyn Storage>, company: CompanyId, user: UserId) -> Result<bool> {
-//!     let permissions = Permissions::new(storage);
+//! fn service(storage: Arc<dyn Storage>, changes: Arc<dyn ChangeFeed>) -> Arc<Permissions> {
+//!     let permissions = Arc::new(Permissions::new(storage, Handle::current(), CacheOptions::default()));
+//!     let follower = Arc::clone(&permissions);
+//!     tokio::spawn(async move { follower.follow(changes).await });
+//!     permissions
+//! }
+//!
+//! async fn may_read_risks(permissions: &Permissions, company: CompanyId, user: UserId) -> Result<bool> {
 //!     let question = Question::Feature {
 //!         feature: FeatureRef::parse("risks.create"),
 //!         action: Action::read(),
 //!         least_scope: None,
 //!     };
-//!     let answer = permissions.check(company, Subject::User(user), &question).await?;
-//!     Ok(answer.value.allowed)
+//!     // Nearly always: no wait, no lock, no allocation.
+//!     if let Some(outcome) = permissions.try_check(company, Subject::User(user), &question) {
+//!         return Ok(outcome.allowed);
+//!     }
+//!     let access = permissions.access(company, Subject::User(user), Consistency::Cached).await?;
+//!     Ok(access.decide(&question).outcome.allowed)
 //! }
 //! ```
+//!
+//! # How it stays right
+//!
+//! * A state is named by three versions, which the store raises with each commit: of the database as such (its epoch), of the
+//!   catalog, of the company. What is kept is stamped with them.
+//! * **Here**: whoever makes a change calls [`Permissions::changed`] before telling anybody.
+//! * **Elsewhere**: [`Permissions::follow`] hears of every change, and sends signs of life through the connections that
+//!   write. One that comes back proves that everything before it was heard. It extends a *lease*; without one, versions are
+//!   compared with the store before anything kept is answered, for all who wait in one statement.
+//! * **A load** is shared by all who wait, began after whatever made it necessary, and goes on without those who began it. It
+//!   is kept only if nothing was heard meanwhile that it may have missed. One that fails leaves nothing behind.
+//! * **A change of the catalog** makes sets be compiled anew from rows in memory, company by company, as they are asked for.
 
-mod decisions;
+mod access;
+mod cache;
+mod clock;
+mod coalesce;
+mod compiled;
 mod effective;
+mod fill;
+mod follow;
+mod index;
+mod lease;
 mod navigation;
+mod options;
+mod permissions;
 mod question;
+mod stats;
 
-pub use decisions::Permissions;
+pub use access::{Access, AccessId, Verdict};
+pub use compiled::Outcome;
 pub use effective::{ActionPermission, EffectivePermissions};
+pub use fill::{FillOptions, Filled};
 pub use iam_storage::Stamped;
 pub use navigation::{Navigation, NavigationItem, NavigationSubItem};
+pub use options::CacheOptions;
+pub use permissions::{Consistency, Permissions};
 pub use question::{FeatureRef, Question, Subject, ViewRef};
+pub use stats::CacheStats;

@@ -1,13 +1,9 @@
 //! The menu that a user sees.
 
-use iam_domain::{
-    Action, FeatureId, FeatureKey, Icon, Label, MenuItem, MenuItemId, Snapshot, SubMenuItem, SubMenuItemId, ViewId,
-    ViewUrl,
-};
+use iam_domain::{FeatureId, FeatureKey, Icon, Label, Menu, MenuItem, MenuItemId, SubMenuItemId, ViewId, ViewUrl};
 use serde::Serialize;
 
-use crate::Subject;
-use crate::decisions::{decide_feature, decide_view};
+use crate::Access;
 
 /// An entry below an item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,30 +54,33 @@ struct Needs<'a> {
 }
 
 impl Navigation {
-    /// The visible part of a menu; items and sub-items come in their order.
-    pub(crate) fn of(snapshot: &Snapshot, subject: Subject, items: &[MenuItem], sub_items: &[SubMenuItem]) -> Self {
+    /// The visible part of the menu that every company has and of the company's own.
+    pub(crate) fn of(access: &Access, menus: [&Menu; 2]) -> Self {
+        let mut items: Vec<_> = menus.iter().flat_map(|menu| &menu.items).collect();
+        items.sort_by(|a, b| (a.sort_order, a.label.as_str(), a.id).cmp(&(b.sort_order, b.label.as_str(), b.id)));
+        // The sub-items of an item are all in the menu that the item is in, in their order.
+        let sub_items = |item: &MenuItem| {
+            let id = item.id;
+            menus.into_iter().flat_map(|menu| &menu.sub_items).filter(move |sub| sub.menu_item_id == id && sub.enabled)
+        };
         let menu: Vec<_> = items
-            .iter()
+            .into_iter()
             .filter(|item| {
                 let keys = item.required_permissions.as_deref().unwrap_or_default();
-                are_met(snapshot, subject, &Needs { view: item.view_id, feature: item.feature_id, keys })
+                are_met(access, &Needs { view: item.view_id, feature: item.feature_id, keys })
             })
             .map(|item| NavigationItem {
                 id: item.id,
                 label: item.label.clone(),
                 icon: item.icon.clone(),
-                url: url(snapshot, item.view_id),
+                url: url(access, item.view_id),
                 is_entrypoint: item.is_entrypoint,
-                sub_items: sub_items
-                    .iter()
-                    .filter(|sub| sub.menu_item_id == item.id && sub.enabled)
-                    .filter(|sub| {
-                        are_met(snapshot, subject, &Needs { view: sub.view_id, feature: sub.feature_id, keys: &[] })
-                    })
+                sub_items: sub_items(item)
+                    .filter(|sub| are_met(access, &Needs { view: sub.view_id, feature: sub.feature_id, keys: &[] }))
                     .map(|sub| NavigationSubItem {
                         id: sub.id,
                         label: sub.label.clone(),
-                        url: url(snapshot, sub.view_id),
+                        url: url(access, sub.view_id),
                     })
                     .collect(),
             })
@@ -92,16 +91,12 @@ impl Navigation {
     }
 }
 
-fn url(snapshot: &Snapshot, view: Option<ViewId>) -> Option<ViewUrl> {
-    snapshot.catalog.view(view?).map(|view| view.url.clone())
+fn url(access: &Access, view: Option<ViewId>) -> Option<ViewUrl> {
+    access.set().index.catalog.view(view?).map(|view| view.url.clone())
 }
 
-fn are_met(snapshot: &Snapshot, subject: Subject, needs: &Needs<'_>) -> bool {
-    let may_read = |feature| decide_feature(snapshot, subject, feature, &Action::read()).allowed;
-    needs.view.is_none_or(|view| decide_view(snapshot, subject, view).allowed)
-        && needs.feature.is_none_or(may_read)
-        // A key that no feature has is not allowed to anybody, not even to whom everything is.
-        && needs.keys.iter().all(|key| {
-            snapshot.catalog.feature_by_key(key.as_str()).is_some_and(|feature| may_read(feature.id))
-        })
+fn are_met(access: &Access, needs: &Needs<'_>) -> bool {
+    needs.view.is_none_or(|view| access.sees(view))
+        && needs.feature.is_none_or(|feature| access.reads(feature))
+        && needs.keys.iter().all(|key| access.reads_key(key.as_str()))
 }

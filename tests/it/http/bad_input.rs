@@ -36,6 +36,8 @@ enum Kind {
     Texts(usize, bool),
     /// Objects, and the member that must not be the same twice.
     Objects(&'static [Field], &'static str),
+    /// Objects that are answered one by one, at most so many.
+    Apart(&'static [Field], usize),
 }
 
 /// A member of a body.
@@ -64,17 +66,30 @@ const SCOPES: &str = "own, team, company, any";
 const STATES: &str = "allow, deny, inherit";
 const PRIORITIES: &str = "standard, optional, premium";
 
+/// The members of a question about a view.
+const VIEW: &[Field] = &[field("view", Kind::Question(500), Required), field("userId", Kind::Id(None), Optional)];
+/// The members of a question about an action.
+const ACTION: &[Field] = &[
+    field("feature", Kind::Question(255), Required),
+    field("action", Kind::Text(50), Required),
+    field("scope", Kind::Word(SCOPES), Optional),
+    field("userId", Kind::Id(None), Optional),
+];
+
 /// The members of every body; the bodies themselves are the walk's, or stand here if an operation takes two forms.
 #[rustfmt::skip]
 const FORMS: &[(&str, &str, &[Field])] = {
     use Kind::*;
     &[
-    ("POST /api/iam/check", "", &[
-        field("view", Question(500), Required), field("userId", Id(None), Optional),
+    ("POST /api/iam/check", "", VIEW),
+    ("POST /api/iam/check", r#"{"feature":"general.read","action":"Read","scope":"own","userId":"$caller"}"#, ACTION),
+    ("POST /api/iam/explain", "", VIEW),
+    ("POST /api/iam/explain", r#"{"feature":"general.read","action":"Read","scope":"own","userId":"$caller"}"#, ACTION),
+    ("POST /api/iam/checks", r#"{"checks":[{"view":"/dashboard","userId":"$caller"}]}"#, &[
+        field("checks", Apart(VIEW, 1000), Required),
     ]),
-    ("POST /api/iam/check", r#"{"feature":"general.read","action":"Read","scope":"own","userId":"$caller"}"#, &[
-        field("feature", Question(255), Required), field("action", Text(50), Required), field("scope", Word(SCOPES), Optional),
-        field("userId", Id(None), Optional),
+    ("POST /api/iam/checks", r#"{"checks":[{"feature":"general.read","action":"Read","scope":"own","userId":"$caller"}]}"#, &[
+        field("checks", Apart(ACTION, 1000), Required),
     ]),
     ("POST /api/iam/user-levels", "", &[
         field("name", Text(255), Required), field("description", Prose, Optional),
@@ -184,6 +199,10 @@ enum Expected {
     Findings(Vec<String>),
     /// Any error.
     Error(u16, &'static str, String),
+    /// 200, but the first of two questions is told exactly this in its place; the other one is answered.
+    InPlace(String),
+    /// The same with findings about exactly these fields.
+    InPlaceFindings(Vec<String>),
     /// The operation's success.
     Accepted,
     /// The operation's success, and there is nothing to store.
@@ -211,6 +230,9 @@ impl Expected {
 
     fn check(&self, about: &str, status: u16, answer: &Answer) {
         let code = |answer: &Answer| answer.error().1;
+        if matches!(self, Self::InPlace(_) | Self::InPlaceFindings(_)) {
+            return self.check_in_place(about, answer);
+        }
         if !self.is_success() && answer.status.is_success() {
             panic!(
                 "{about}: {} {}",
@@ -232,6 +254,7 @@ impl Expected {
                 assert_eq!((status, code.as_str()), (400, "ERR_VALIDATION_001"), "{about}: {message}");
                 assert!(message.starts_with(start.as_str()) && message.contains(part), "{about}: {message}");
             }
+            Self::InPlace(_) | Self::InPlaceFindings(_) => {}
             Self::Findings(fields) => {
                 assert_eq!(code(answer), "ERR_VALIDATION_003", "{about}: {}", answer.json());
                 assert_eq!(answer.error().2, "Validation failed", "{about}");
@@ -246,6 +269,41 @@ impl Expected {
             Self::Error(status, code, message) => {
                 assert_eq!(answer.error(), (*status, (*code).to_owned(), message.clone()), "{about}");
             }
+        }
+    }
+}
+
+impl Expected {
+    fn check_in_place(&self, about: &str, answer: &Answer) {
+        assert_eq!(answer.status, 200, "{about}: {}", String::from_utf8_lossy(&answer.body));
+        let results = answer.data()["results"].as_array().unwrap().clone();
+        let [told, other] = <[Value; 2]>::try_from(results).unwrap();
+        assert_eq!(other["allowed"], true, "{about}: {other}");
+        assert_eq!(told["allowed"], false, "{about}: {told}");
+        let error = &told["error"];
+        match self {
+            Self::InPlace(message) => {
+                assert_eq!(error, &json!({ "code": "ERR_VALIDATION_001", "message": message }), "{about}");
+            }
+            Self::InPlaceFindings(fields) => {
+                assert_eq!(error["code"], "ERR_VALIDATION_003", "{about}: {told}");
+                let found: BTreeSet<_> =
+                    error["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect();
+                assert_eq!(found, fields.iter().map(String::as_str).collect(), "{about}");
+            }
+            other => panic!("{other:?} is not in a place"),
+        }
+    }
+
+    /// The same of an object that is answered by itself.
+    fn in_place(self, list: &str) -> Self {
+        match self {
+            Self::Invalid(message) => Self::InPlace(message),
+            Self::Findings(fields) => Self::InPlaceFindings(fields),
+            // What is no JSON is nothing at all.
+            Self::Begins(at, part) if at == "body" => Self::Begins(format!("{list}[0]"), part),
+            Self::Begins(at, part) => Self::Begins(format!("{list}[0].{at}"), part),
+            other => other,
         }
     }
 }
@@ -318,7 +376,7 @@ impl Cases<'_> {
     }
 
     fn presence(&mut self, pointer: &str, name: &str, field: Field) {
-        let is_list = matches!(field.kind, Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..));
+        let is_list = matches!(field.kind, Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..));
         let missing = match (field.presence, field.kind) {
             (Optional | Clears, _) => Expected::Accepted,
             (Required, Kind::Question(_)) => Expected::Invalid("View or feature is required".to_owned()),
@@ -338,7 +396,7 @@ impl Cases<'_> {
             let fits = match kind {
                 Kind::Flag => value.is_boolean(),
                 Kind::Integer => value.is_u64(),
-                Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) => value.is_array(),
+                Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..) => value.is_array(),
                 _ => value.is_string(),
             };
             if !fits {
@@ -420,6 +478,7 @@ impl Cases<'_> {
             Kind::Ids(what) => self.ids(pointer, name, what),
             Kind::Texts(most, are_keys) => self.texts(pointer, name, most, are_keys),
             Kind::Objects(fields, key) => self.objects(pointer, name, fields, key),
+            Kind::Apart(fields, most) => self.apart(pointer, name, fields, most),
         }
     }
 
@@ -512,6 +571,22 @@ impl Cases<'_> {
         self.set(pointer, json!([]), Expected::Accepted);
     }
 
+    fn apart(&mut self, pointer: &str, name: &str, fields: &[Field], most: usize) {
+        let valid = self.valid.pointer(&format!("{pointer}/0")).unwrap().clone();
+        for case in cases_of(&valid, self.letter, fields) {
+            let body = format!(r#"{{"{name}":[{},{valid}]}}"#, case.body);
+            let expected = case.expected.in_place(name);
+            self.all.push(Case { what: format!("{pointer}/0{}", case.what), body, splice: case.splice, expected });
+        }
+        for value in [json!(null), json!(true), json!(0), json!(1.5), json!([]), json!("x")] {
+            self.set(pointer, json!([value, valid]), Expected::InPlace("check must be an object".to_owned()));
+        }
+        let length = Expected::invalid(name, &format!("must hold 1 to {most} elements"));
+        self.set(pointer, json!([]), length.clone());
+        self.set(pointer, json!(vec![valid.clone(); most + 1]), length);
+        self.set(pointer, json!(vec![valid; most]), Expected::Accepted);
+    }
+
     /// Elements of other types, one and several.
     fn elements(&mut self, pointer: &str, name: &str, [first, place]: &[&str; 2], what: &str) {
         for value in [json!(null), json!(true), json!(0), json!(1.5), json!([])] {
@@ -528,7 +603,7 @@ fn wrong_type(name: &str, kind: Kind) -> Expected {
     let what = match kind {
         Kind::Flag => "must be a boolean",
         Kind::Integer => "must be an integer",
-        Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) => "must be an array",
+        Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..) => "must be an array",
         _ => "must be a string",
     };
     Expected::invalid(name, what)
@@ -647,6 +722,7 @@ async fn send_case(world: &World, operation: Operation, case: &Case) {
     };
     let expected = match &case.expected {
         Expected::Invalid(message) => Expected::Invalid(world.fill(message).await),
+        Expected::InPlace(message) => Expected::InPlace(world.fill(message).await),
         other => other.clone(),
     };
     let request = world.request(operation.method, &path, operation.user(), by_header(world, operation));
@@ -944,7 +1020,7 @@ fn the_table_has_every_member() {
     fn names(fields: &[Field], prefix: &str, found: &mut BTreeSet<String>) {
         for field in fields {
             found.insert(format!("{prefix}{}", field.name));
-            if let Kind::Objects(fields, _) = field.kind {
+            if let Kind::Objects(fields, _) | Kind::Apart(fields, _) = field.kind {
                 names(fields, &format!("{prefix}{}[].", field.name), found);
             }
         }

@@ -166,4 +166,46 @@ over_both! {
             api.get(path).by(company.admin).header("if-none-match", "*").send().await.expect(400);
         }
     }
+
+    /// Who holds the same levels is sent the same bytes, under the same tag: for reading about others too.
+    async fn who_may_the_same_is_sent_the_same(api: TestApi) {
+        let company = api.company().await;
+        let other = new_user();
+        let member = api.level_id(company, "Member").await;
+        api.assign(company, other, &[&member]).await;
+        let (one, two) = (current(&api, company, company.member).await, current(&api, company, other).await);
+        assert_eq!((&one.body, one.etag()), (&two.body, two.etag()));
+        assert_eq!(current(&api, company, company.member).await.body, one.body);
+        let path = format!("/api/iam/users/{other}/permissions");
+        let read = api.get(&path).by(company.admin).within(company.id).send().await.expect(200);
+        assert_eq!(read.body, one.body);
+        let menu = |user| api.get("/api/iam/navigation").by(user).within(company.id).send();
+        let (one, two) = (menu(company.member).await, menu(other).await);
+        assert_eq!((&one.body, one.etag()), (&two.body, two.etag()));
+    }
+
+    /// The tag is another one exactly when the content is: a change that decides nothing keeps it, and so does coming back.
+    async fn the_tag_changes_with_the_content(api: TestApi) {
+        let company = api.company().await;
+        let view = api.view_id("/home").await;
+        let (user, level) = api.holder_of(company, json!([]), json!([])).await;
+        let before = current(&api, company, user).await;
+        let again = async |tag: &str| {
+            let request = api.get(PATH).by(user).within(company.id).header("if-none-match", tag);
+            request.send().await.status.as_u16()
+        };
+        // The row says nothing, but the company has another version.
+        api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "inherit" }])).await;
+        let same = current(&api, company, user).await;
+        assert_eq!(same.etag(), before.etag());
+        assert_ne!(same.header("x-iam-version"), before.header("x-iam-version"));
+        assert_eq!(again(before.etag()).await, 304);
+        api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "allow" }])).await;
+        let other = current(&api, company, user).await;
+        assert_ne!(other.etag(), before.etag());
+        assert_eq!((again(before.etag()).await, again(other.etag()).await), (200, 304));
+        api.set_matrix(company, &level, "views", json!([])).await;
+        let back = current(&api, company, user).await;
+        assert_eq!((&back.body, back.etag()), (&before.body, before.etag()));
+    }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::kit::api::{Answer, TestApi, is_time, members, over_both, secret};
 
 /// Every operation, as clients see it.
-const OPERATIONS: [&str; 58] = [
+const OPERATIONS: [&str; 60] = [
     "DELETE /api/iam/features/{id}",
     "DELETE /api/iam/menu-items/{id}",
     "DELETE /api/iam/modules/{id}",
@@ -58,7 +58,9 @@ const OPERATIONS: [&str; 58] = [
     "PATCH /api/iam/user-levels/{id}",
     "PATCH /api/iam/views/{id}",
     "POST /api/iam/check",
+    "POST /api/iam/checks",
     "POST /api/iam/companies/{companyId}/provision",
+    "POST /api/iam/explain",
     "POST /api/iam/features",
     "POST /api/iam/menu-items",
     "POST /api/iam/modules",

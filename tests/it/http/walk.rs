@@ -63,6 +63,17 @@ const TABLE: &[Row] = {
         ("", r#"{"view":"/dashboard","userId":"$their-member"}"#, 200,
             r#"{"allowed":false,"scope":null,"reason":"User has no assigned user levels","reasonCode":"no_user_levels","decidedBy":[]}"#),
     ]),
+    ("POST /api/iam/checks", Token, Must, "",
+        r#"{"checks":[{"view":"/dashboard","userId":"$caller"},{"feature":"general.read","action":"Read","scope":"own"}]}"#, 200, &[
+        ("", r#"{"checks":[{"view":"/dashboard","userId":"$their-member"}]}"#, 200,
+            r#"{"results":[{"allowed":false,"scope":null,"reason":"User has no assigned user levels","reasonCode":"no_user_levels","decidedBy":[]}]}"#),
+        ("", r#"{"checks":[{"view":"/dashboard","companyId":"$their-company"}]}"#, 200,
+            r#"{"results":[{"allowed":false,"error":{"code":"ERR_VALIDATION_001","message":"companyId is not the company of the request"}}]}"#),
+    ]),
+    ("POST /api/iam/explain", Token, Must, "", r#"{"view":"/dashboard","userId":"$caller"}"#, 200, &[
+        ("", r#"{"view":"/dashboard","userId":"$their-member"}"#, 200,
+            r#"{"allowed":false,"scope":null,"reason":"User has no assigned user levels","reasonCode":"no_user_levels","decidedBy":[],"gate":[],"levels":[],"suggestion":[]}"#),
+    ]),
     ("GET /api/iam/users/{userId}/permissions", ReadIam, Must, "$member", "", 200, &[("$their-member", "", 200, DENIED)]),
 
     ("GET /api/iam/user-levels", ReadIam, Must, "", "", 200, &[]),
@@ -441,6 +452,9 @@ impl World {
         let mut body: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
         if operation.needs == Needs::Token {
             body.as_object_mut().unwrap().remove("userId");
+            for check in body.get_mut("checks").and_then(Value::as_array_mut).into_iter().flatten() {
+                check.as_object_mut().unwrap().remove("userId");
+            }
         }
         request.json(&body)
     }
@@ -573,6 +587,28 @@ fn the_table_is_the_document() {
     }
 }
 
+/// Every operation says which headers ask for how new a state, and which of its answers say which state they saw.
+#[test]
+fn the_document_names_the_headers() {
+    let document = serde_json::to_value(iam_http::document()).unwrap();
+    for operation in operations() {
+        let described = &document["paths"][operation.path][operation.method.to_lowercase()];
+        let in_header = |parameter: &&Value| parameter["in"] == "header";
+        let asked = described["parameters"].as_array().unwrap().iter().filter(in_header);
+        let mut asked: Vec<_> = asked.map(|parameter| parameter["name"].as_str().unwrap()).collect();
+        asked.retain(|name| *name != "X-Company-Id");
+        assert_eq!(asked, ["X-IAM-Min-Version", "Cache-Control"], "{}", operation.name);
+        for (status, response) in described["responses"].as_object().unwrap() {
+            let told = |name: &str| response["headers"].get(name).is_some();
+            let is_stamped = operation.is_stamped() && ["200", "201", "304"].contains(&status.as_str());
+            assert_eq!(told("X-IAM-Version"), is_stamped, "{} {status}", operation.name);
+            let is_decision = described["tags"][0] == "Decisions";
+            let has_age = is_decision && is_stamped;
+            assert_eq!((told("Age"), told("Warning")), (has_age, has_age), "{} {status}", operation.name);
+        }
+    }
+}
+
 over_both! {
     /// Without a good token nothing else is looked at.
     async fn nobody_is_told_anything(api: TestApi) {
@@ -646,18 +682,25 @@ over_both! {
             let answer = world.send(operation.name, request).await.expect(200);
             assert_nothing_is_allowed(&answer);
         }
-        for (content_type, body) in GARBAGE {
-            let request = world.request("POST", "/api/iam/check", Who::Stranger, Some(world.ours.id));
-            let answer = world.send("/api/iam/check", request.bytes(content_type, body)).await;
-            assert!(matches!(answer.error().0, 400 | 415), "{body}");
+        let ask = |path| world.request("POST", path, Who::Stranger, Some(world.ours.id));
+        for path in ["/api/iam/check", "/api/iam/checks", "/api/iam/explain"] {
+            for (content_type, body) in GARBAGE {
+                let answer = world.send(path, ask(path).bytes(content_type, body)).await;
+                assert!(matches!(answer.error().0, 400 | 415), "{body}");
+            }
         }
         // About others he may ask nothing, whether they exist or not.
+        let refusal = "You do not have permission to check other users";
         for user in [world.ours.admin, new_user()] {
-            let request = world.request("POST", "/api/iam/check", Who::Stranger, Some(world.ours.id));
             let question = json!({ "view": "/dashboard", "userId": user });
-            let answer = world.send("/api/iam/check", request.json(&question)).await;
-            let refusal = "You do not have permission to check other users";
-            assert_eq!(answer.error(), (403, "ERR_AUTH_003".to_owned(), refusal.to_owned()));
+            for path in ["/api/iam/check", "/api/iam/explain"] {
+                let answer = world.send(path, ask(path).json(&question)).await;
+                assert_eq!(answer.error(), (403, "ERR_AUTH_003".to_owned(), refusal.to_owned()));
+            }
+            let path = "/api/iam/checks";
+            let answer = world.send(path, ask(path).json(&json!({ "checks": [question] }))).await.expect(200).data();
+            let told = json!({ "allowed": false, "error": { "code": "ERR_AUTH_003", "message": refusal } });
+            assert_eq!(answer, json!({ "results": [told] }));
         }
     }
 
@@ -909,6 +952,8 @@ fn assert_nothing_is_allowed(answer: &Answer) {
     let data = answer.data();
     let text = data.to_string();
     assert!(!text.contains("true"), "{text}");
-    let is_denial = data["allowed"] == false || data == json!({ "menu": [], "entrypoint": null });
+    let results = data["results"].as_array();
+    let are_denials = results.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one["allowed"] == false));
+    let is_denial = are_denials || data["allowed"] == false || data == json!({ "menu": [], "entrypoint": null });
     assert!(is_denial || data["views"].as_object().is_some_and(|views| !views.is_empty()), "{text}");
 }

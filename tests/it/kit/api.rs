@@ -12,8 +12,8 @@ use iam_application::{Application, Probe, Readiness};
 use iam_domain::{CompanyId, Timestamp, UserId};
 use iam_http::{Api, HttpOptions, Services};
 use iam_identity::{TokenSigner, TokenVerifier};
-use iam_permissions_cache::Permissions;
-use iam_storage::Storage;
+use iam_permissions_cache::{CacheOptions, Permissions};
+use iam_storage::{ChangeFeed, Storage};
 use iam_storage_memory::MemoryStorage;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -202,7 +202,9 @@ pub struct TestApi {
     pub storage: Arc<dyn Storage>,
     pub application: Arc<Application>,
     pub super_admin: UserId,
-    _database: Option<Rc<TestDatabase>>,
+    /// What tells of the storage's changes, unless a test put something before it.
+    pub feed: Option<Arc<dyn ChangeFeed>>,
+    pub database: Option<Rc<TestDatabase>>,
 }
 
 /// A company with a user for each default level.
@@ -217,21 +219,35 @@ pub struct Company {
 impl TestApi {
     /// Over memory.
     pub async fn memory() -> Self {
-        Self::over(Arc::new(MemoryStorage::seeded().await.unwrap()), None, HttpOptions::default()).await
+        let storage = Arc::new(MemoryStorage::seeded().await.unwrap());
+        let feed = Arc::clone(&storage);
+        Self { feed: Some(feed), ..Self::over(storage, None, HttpOptions::default()).await }
     }
 
     /// Over PostgreSQL.
     pub async fn postgres() -> Self {
         let database = TestDatabase::new(Content::Seeded).await;
         let storage = Arc::new(database.storage());
-        Self::over(storage, Some(Rc::new(database)), HttpOptions::default()).await
+        let feed = Arc::clone(&storage);
+        Self { feed: Some(feed), ..Self::over(storage, Some(Rc::new(database)), HttpOptions::default()).await }
     }
 
     /// Over any storage; `database` is dropped with the last clone.
     pub async fn over(storage: Arc<dyn Storage>, database: Option<Rc<TestDatabase>>, options: HttpOptions) -> Self {
-        let permissions = Arc::new(Permissions::new(Arc::clone(&storage)));
-        let application =
-            Arc::new(Application::new(Arc::clone(&storage), permissions, tokio::runtime::Handle::current()));
+        let runtime = tokio::runtime::Handle::current();
+        let permissions = Permissions::new(Arc::clone(&storage), runtime, CacheOptions::default());
+        Self::answering(storage, Arc::new(permissions), database, options).await
+    }
+
+    /// Over any storage, with these permissions of it.
+    pub async fn answering(
+        storage: Arc<dyn Storage>,
+        permissions: Arc<Permissions>,
+        database: Option<Rc<TestDatabase>>,
+        options: HttpOptions,
+    ) -> Self {
+        let runtime = tokio::runtime::Handle::current();
+        let application = Arc::new(Application::new(Arc::clone(&storage), permissions, runtime));
         let services = Services {
             application: Arc::clone(&application),
             verifier: Arc::new(TokenVerifier::hs256(&secret())),
@@ -252,7 +268,7 @@ impl TestApi {
                 Answer { status, headers, body: to_bytes(response.into_body()).await.unwrap().to_vec() }
             })
         });
-        Self { call, storage, application, super_admin: new_user(), _database: database }
+        Self { call, storage, application, super_admin: new_user(), feed: None, database }
     }
 
     /// A request.
@@ -325,12 +341,12 @@ impl TestApi {
 impl TestApi {
     /// Another door, with other options, to the same storage.
     pub async fn with_options(&self, options: HttpOptions) -> Self {
-        Self::over(Arc::clone(&self.storage), self._database.clone(), options).await
+        Self::over(Arc::clone(&self.storage), self.database.clone(), options).await
     }
 
     /// Another door to a storage that stands before this one.
     pub async fn behind(&self, storage: Arc<dyn Storage>) -> Self {
-        Self::over(storage, self._database.clone(), HttpOptions::default()).await
+        Self::over(storage, self.database.clone(), HttpOptions::default()).await
     }
 
     /// What a super admin's `POST` made, in the catalog or, with a company, in its menu.

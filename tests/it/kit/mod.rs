@@ -4,3 +4,5 @@ pub mod api;
 pub mod database;
 pub mod process;
 pub mod proxy;
+pub mod replica;
+pub mod server;

@@ -200,6 +200,7 @@ impl Exchange {
 #[derive(Debug)]
 pub struct HttpAnswer {
     pub status: u16,
+    head: String,
     pub body: Vec<u8>,
 }
 
@@ -208,7 +209,13 @@ impl HttpAnswer {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an HTTP answer");
         let head = std::str::from_utf8(&bytes[..end]).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self { status, body: bytes[end + 4..].to_vec() }
+        Self { status, head: head.to_owned(), body: bytes[end + 4..].to_vec() }
+    }
+
+    /// A header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
     }
 
     /// The body.

@@ -4,4 +4,5 @@ mod demo;
 mod migration;
 mod modes;
 mod persistence;
+mod replicas;
 mod shutdown;

@@ -1,6 +1,6 @@
 //! What a restart keeps, and what it forgets.
 
-use iam_domain::CompanyId;
+use iam_domain::{CompanyId, UserId};
 use iam_identity::TokenSigner;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -12,8 +12,13 @@ const SECRET: &str = "a perfectly private secret of the tests, long enough";
 
 /// The header of a super admin, whose tokens the server of these tests believes.
 pub(super) fn super_admin() -> String {
+    authorization(new_user(), true)
+}
+
+/// The header of anybody, the same.
+pub(super) fn authorization(user: UserId, is_super_admin: bool) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let token = TokenSigner::hs256(&SecretString::from(SECRET)).sign(new_user(), true, now, 3600).unwrap();
+    let token = TokenSigner::hs256(&SecretString::from(SECRET)).sign(user, is_super_admin, now, 3600).unwrap();
     format!("Bearer {token}")
 }
 

@@ -548,7 +548,7 @@ mod postgres {
 
     // --- Requests ---
 
-    /// The most statements of a request.
+    /// The most statements of a request. Nobody follows the changes here, so one of them compares versions.
     const MOST: usize = 9;
     /// The one request that needs more: it makes three levels with two matrices each, once in a company's life.
     const PROVISION: &str = "POST /api/iam/companies/{companyId}/provision";
@@ -607,7 +607,14 @@ mod postgres {
             self.ask("GET /api/iam/permissions/current", &[], member).await;
             let question = json!({ "feature": "general.read", "action": "Read" });
             self.ask("POST /api/iam/check", &[], |request| member(request).json(&question)).await;
+            self.ask("POST /api/iam/explain", &[], |request| member(request).json(&question)).await;
             let admin = |request: Request| request.by(company.admin).within(company.id);
+            // A thousand questions about fifty users, none of whom is kept.
+            let users: Vec<_> = (0..50).map(|_| new_user()).collect();
+            let about = |user| json!({ "feature": "general.read", "action": "Read", "userId": user });
+            let checks: Vec<_> = users.iter().cycle().take(1000).map(about).collect();
+            let checks = json!({ "checks": checks });
+            self.ask("POST /api/iam/checks", &[], |request| admin(request).json(&checks)).await;
             self.ask("GET /api/iam/users/{userId}/permissions", &[&company.member.to_string()], admin).await;
         }
 

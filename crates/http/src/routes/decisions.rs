@@ -1,48 +1,64 @@
-//! Decisions: navigation, all permissions of a user, single checks.
+//! Decisions: navigation, all permissions of a user, checks.
+
+use std::sync::Arc;
 
 use actix_web::{HttpRequest, get, post};
-use iam_application::Requirement;
-use iam_domain::{Scope, UserId, UserLevelId};
-use iam_permissions_cache::{EffectivePermissions, Navigation, Question, Subject};
+use iam_application::{Failure, Requirement};
+use iam_domain::{Scope, UserId};
+use iam_permissions_cache::{Access, EffectivePermissions, Navigation, Subject};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::user_levels::OneUser;
+use crate::Api;
 use crate::answer::{Answer, Reply, Success, conditional};
-use crate::call::{Anyone, Guarded, Input, ReadIam, Reading};
+use crate::asked::{Asked, Checks, Item};
+use crate::bodies::{Body, Telling};
+use crate::call::{Anyone, Guarded, Policy, ReadIam};
+use crate::decision::{self, DecisionData};
+use crate::error::{ApiError, Finding};
 
 /// The caller's menu. May be kept for five minutes: it is for display only.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<Navigation>), (status = 304)))]
 #[get("/api/iam/navigation")]
 pub(crate) async fn navigation(request: HttpRequest, call: Guarded<Anyone>) -> Answer {
-    let navigation = call
-        .permissions()
-        .navigation(call.company()?, call.caller.into())
-        .await
-        .map_err(iam_application::Failure::from)?;
-    conditional(request.headers(), navigation, "private, max-age=300")
+    let access = call.access(call.caller.into()).await?;
+    let bodies = call.api().bodies();
+    let (access, body) = match bodies.get(access.id(), Telling::Navigation) {
+        Some(body) => (access, body),
+        None => {
+            let navigation = call.permissions().navigation(call.company()?, access).await;
+            let (access, navigation) = navigation.map_err(Failure::from)?;
+            let body = bodies.keep(access.id(), Telling::Navigation, navigation)?;
+            (access, body)
+        }
+    };
+    Ok(conditional(request.headers(), &access, &body, "private, max-age=300"))
 }
 
 /// Everything that the caller may see and do.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>), (status = 304)))]
 #[get("/api/iam/permissions/current")]
 pub(crate) async fn current_permissions(request: HttpRequest, call: Guarded<Anyone>) -> Answer {
-    let permissions = call
-        .permissions()
-        .effective(call.company()?, call.caller.into())
-        .await
-        .map_err(iam_application::Failure::from)?;
-    conditional(request.headers(), permissions, "private, no-cache")
+    let access = call.access(call.caller.into()).await?;
+    let body = permissions_body(call.api(), &access)?;
+    Ok(conditional(request.headers(), &access, &body, "private, no-cache"))
 }
 
 /// Everything that a user may see and do.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>)))]
 #[get("/api/iam/users/{userId}/permissions")]
 pub(crate) async fn permissions_of_user(call: Guarded<ReadIam, OneUser>) -> Answer {
-    let subject = Subject::User(call.input.0);
-    let permissions =
-        call.permissions().effective(call.company()?, subject).await.map_err(iam_application::Failure::from)?;
-    Reply::ok().version(permissions.versions).data(permissions.value)
+    let access = call.access(Subject::User(call.input.0)).await?;
+    let body = permissions_body(call.api(), &access)?;
+    Ok(Reply::ok().seen(&access).json(body.bytes.clone()))
+}
+
+fn permissions_body(api: &Api, access: &Access) -> Result<Arc<Body>, ApiError> {
+    let bodies = api.bodies();
+    bodies
+        .get(access.id(), Telling::Permissions)
+        .map_or_else(|| bodies.keep(access.id(), Telling::Permissions, access.effective()), Ok)
 }
 
 /// A question: a view, or a feature with an action.
@@ -63,74 +79,161 @@ pub(crate) struct CheckRequest {
     user_id: Option<UserId>,
 }
 
-/// What was asked.
-pub(crate) struct Asked {
-    question: Question,
-    user: Option<UserId>,
-}
-
-impl Input for Asked {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let mut body = reading.body()?;
-        let user = body.optional("userId");
-        let question = match (body.has("view"), body.has("feature")) {
-            (true, false) => {
-                if body.has("action") || body.has("scope") {
-                    return body.reject("view", "alone", "takes neither action nor scope");
-                }
-                body.required("view").map(Question::View)
-            }
-            (false, true) => {
-                let feature = body.required("feature");
-                let action = body.required("action");
-                let least_scope = body.optional("scope");
-                Some(Question::Feature { feature: feature?, action: action?, least_scope: least_scope? })
-            }
-            (false, false) => body.reject("view", "required", "or feature is required"),
-            (true, true) => body.reject("view", "alone", "cannot be asked together with feature"),
-        };
-        Some(Self { question: question?, user: user? })
+/// Whom a question is about: the caller, or somebody else if the caller may ask about others.
+pub(super) async fn subject<P: Policy>(call: &Guarded<P, Asked>) -> Result<Subject, ApiError> {
+    match call.input.about_other_than(call.caller.user_id) {
+        Some(other) => {
+            may_ask_about_others(call).await?;
+            Ok(Subject::User(other))
+        }
+        None => Ok(Subject::from(call.caller)),
     }
 }
 
-/// A decision.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct DecisionData {
-    /// Yes or no.
-    allowed: bool,
-    /// How far an action reaches; `null` for views.
-    scope: Option<Scope>,
-    /// Why, for people.
-    reason: &'static str,
-    /// Why, for programs.
-    reason_code: &'static str,
-    /// The levels that decided it.
-    decided_by: Vec<UserLevelId>,
+async fn may_ask_about_others<P: Policy, T>(call: &Guarded<P, T>) -> Result<(), Failure> {
+    let company = call.company_if_any();
+    call.application().authorize(call.caller, company, Requirement::CheckOthers, call.consistency()).await
 }
 
 /// Decides one question, about the caller or, for those who administer, about somebody else.
 #[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<DecisionData>)))]
 #[post("/api/iam/check")]
 pub(crate) async fn check(call: Guarded<Anyone, Asked>) -> Answer {
-    let company = call.company()?;
-    let subject = match call.input.user {
-        Some(other) if other != call.caller.user_id => {
-            call.application().authorize(call.caller, Some(company), Requirement::CheckOthers).await?;
-            Subject::User(other)
+    let access = call.access(subject(&call).await?).await?;
+    let mut body = Vec::with_capacity(RESULT_BYTES);
+    body.extend_from_slice(br#"{"status":"success","data":"#);
+    decision::write(&access.decide(&call.input.question), &mut body);
+    body.push(b'}');
+    Ok(Reply::ok().seen(&access).json(body.into()))
+}
+
+/// Questions, each as for one check.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes the body; the questions are read from its members")]
+pub(crate) struct ChecksRequest {
+    /// All about the company of the request.
+    #[schema(min_items = 1, max_items = 1000)]
+    checks: Vec<CheckRequest>,
+}
+
+/// The answers.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the answer; the results are written one by one")]
+pub(crate) struct ChecksData {
+    /// In the order of the questions.
+    results: Vec<CheckResult>,
+}
+
+/// One of many answers.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the answer; the results are written one by one")]
+enum CheckResult {
+    /// The question was decided.
+    Decided(DecisionData),
+    /// The question could not be asked, or not by this caller.
+    Refused(RefusedCheck),
+}
+
+/// A question that could not be asked, or not by this caller.
+#[derive(Serialize, ToSchema)]
+struct RefusedCheck {
+    /// Always `false`.
+    allowed: bool,
+    /// Why not.
+    error: Refusal,
+}
+
+/// What is wrong with a question.
+#[derive(Serialize, ToSchema)]
+struct Refusal {
+    /// For programs.
+    code: &'static str,
+    /// For people.
+    message: String,
+    /// The findings, if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Finding>,
+}
+
+impl RefusedCheck {
+    fn write(error: &ApiError, body: &mut Vec<u8>) -> Result<(), ApiError> {
+        let errors = error.errors.iter().map(Finding::from).collect();
+        let error = Refusal { code: error.code.as_str(), message: error.message.clone(), errors };
+        serde_json::to_writer(body, &Self { allowed: false, error }).map_err(|_| ApiError::internal())
+    }
+}
+
+/// The answers: decided as they are written.
+struct Results<'a> {
+    items: &'a [Item],
+    caller: UserId,
+    own: Option<Access>,
+    /// Of others, ascending by user; or why nothing is told about others.
+    others: Result<Vec<Access>, ApiError>,
+}
+
+impl Results<'_> {
+    fn write(&self, body: &mut Vec<u8>) -> Result<(), ApiError> {
+        for (nth, item) in self.items.iter().enumerate() {
+            if nth > 0 {
+                body.push(b',');
+            }
+            self.write_one(item, body)?;
         }
-        _ => Subject::from(call.caller),
+        Ok(())
+    }
+
+    fn write_one(&self, item: &Item, body: &mut Vec<u8>) -> Result<(), ApiError> {
+        let asked = match item {
+            Ok(asked) => asked,
+            Err(findings) => return RefusedCheck::write(&ApiError::invalid(findings.clone()), body),
+        };
+        let access = match (asked.about_other_than(self.caller), &self.others) {
+            (None, _) => self.own.as_ref(),
+            (Some(user), Ok(others)) => {
+                let place = others.binary_search_by_key(&user, |access| access.subject().user_id());
+                place.ok().and_then(|place| others.get(place))
+            }
+            (Some(_), Err(refusal)) => return RefusedCheck::write(refusal, body),
+        };
+        // Better no answer than one that looks like a denial.
+        let access = access.ok_or_else(ApiError::internal)?;
+        decision::write(&access.decide(&asked.question), body);
+        Ok(())
+    }
+}
+
+/// About how many bytes an answer to one of many questions takes.
+const RESULT_BYTES: usize = 256;
+
+/// Decides up to 1,000 questions in their order. One that does not fit is answered in its place, and spoils no other.
+#[utoipa::path(tag = "Decisions", request_body = ChecksRequest, responses((status = 200, body = Success<ChecksData>)))]
+#[post("/api/iam/checks")]
+pub(crate) async fn checks(call: Guarded<Anyone, Checks>) -> Answer {
+    let (caller, Checks(items)) = (call.caller.user_id, &call.input);
+    let fitting = || items.iter().flatten();
+    let mut others: Vec<_> = fitting().filter_map(|asked| asked.about_other_than(caller)).collect();
+    others.sort_unstable();
+    others.dedup();
+    let may_ask = if others.is_empty() { Ok(()) } else { may_ask_about_others(&call).await };
+    let refusal = match may_ask {
+        Ok(()) => None,
+        Err(refusal @ Failure::Forbidden(_)) => Some(refusal.into()),
+        Err(failure) => return Err(failure.into()),
     };
-    let decision = call
-        .permissions()
-        .check(company, subject, &call.input.question)
-        .await
-        .map_err(iam_application::Failure::from)?;
-    Reply::ok().version(decision.versions).data(DecisionData {
-        allowed: decision.value.allowed,
-        scope: decision.value.scope,
-        reason: decision.value.reason.text(),
-        reason_code: decision.value.reason.code(),
-        decided_by: decision.value.decided_by,
-    })
+    let mut subjects: Vec<_> = others.into_iter().filter(|_| refusal.is_none()).map(Subject::User).collect();
+    let is_about_caller = fitting().any(|asked| asked.about_other_than(caller).is_none());
+    subjects.extend(is_about_caller.then(|| Subject::from(call.caller)));
+
+    let accesses = call.permissions().accesses(call.company()?, &subjects, call.consistency()).await;
+    let mut accesses = accesses.map_err(Failure::from)?;
+    let reply = Reply::ok().seen_all(&accesses);
+    let own = if is_about_caller { accesses.pop() } else { None };
+    let results = Results { items, caller, own, others: refusal.map_or(Ok(accesses), Err) };
+    let mut body = Vec::with_capacity(items.len() * RESULT_BYTES);
+    body.extend_from_slice(br#"{"status":"success","data":{"results":["#);
+    results.write(&mut body)?;
+    body.extend_from_slice(b"]}}");
+    Ok(reply.json(body.into()))
 }

@@ -1,0 +1,424 @@
+//! What decisions are asked: one question, or many.
+//!
+//! Nearly every body has only members that are known, each once, all of them plain texts that fit. Such a body is read in one
+//! go, without a tree of values. Whatever else a body may be is left to the exact reading, which alone says what is wrong.
+
+use std::fmt;
+use std::str::FromStr;
+
+use iam_application::FieldError;
+use iam_domain::{Action, CompanyId, FeatureId, FeatureKey, Scope, UserId, ViewId, ViewUrl};
+use iam_permissions_cache::{FeatureRef, Question, ViewRef};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use crate::call::{Input, Reading};
+use crate::fields::Members;
+
+/// The most questions of one request.
+pub(crate) const MOST_CHECKS: usize = 1000;
+
+/// A question, and about whom.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) question: Question,
+    /// The caller, if nobody is named.
+    pub(crate) user: Option<UserId>,
+}
+
+/// One of many questions, or what is wrong with it.
+pub(crate) type Item = Result<Asked, Vec<FieldError>>;
+
+/// Many questions. What is wrong with one is told in its place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Checks(pub(crate) Vec<Item>);
+
+impl Input for Asked {
+    fn read_usual(body: &[u8]) -> Option<Self> {
+        usual(UsualAsked { is_body: true }, body)
+    }
+
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        Self::of(&mut reading.body()?)
+    }
+}
+
+impl Input for Checks {
+    fn read_usual(body: &[u8]) -> Option<Self> {
+        usual(UsualChecks, body)
+    }
+
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let company = reading.company();
+        Self::of(&mut reading.body()?, company)
+    }
+}
+
+impl Asked {
+    /// About whom, if not about the caller.
+    pub(crate) fn about_other_than(&self, caller: UserId) -> Option<UserId> {
+        self.user.filter(|user| *user != caller)
+    }
+
+    fn of(members: &mut Members<'_>) -> Option<Self> {
+        let user = members.optional("userId");
+        let question = match (members.has("view"), members.has("feature")) {
+            (true, false) => {
+                if members.has("action") || members.has("scope") {
+                    return members.reject("view", "alone", "takes neither action nor scope");
+                }
+                members.required("view").map(Question::View)
+            }
+            (false, true) => {
+                let feature = members.required("feature");
+                let action = members.required("action");
+                let least_scope = members.optional("scope");
+                Some(Question::Feature { feature: feature?, action: action?, least_scope: least_scope? })
+            }
+            (false, false) => members.reject("view", "required", "or feature is required"),
+            (true, true) => members.reject("view", "alone", "cannot be asked together with feature"),
+        };
+        Some(Self { question: question?, user: user? })
+    }
+}
+
+impl Checks {
+    fn of(members: &mut Members<'_>, company: Option<CompanyId>) -> Option<Self> {
+        let read = |members: &mut Members<'_>| {
+            // All questions are about one company: whoever names another here must not get the answer of that one.
+            if members.optional("companyId")?.is_some_and(|named| Some(named) != company) {
+                return members.reject("companyId", "disagree", "is not the company of the request");
+            }
+            Asked::of(members)
+        };
+        members.each("checks", MOST_CHECKS, read).map(Self)
+    }
+}
+
+/// Reads a whole body, if it is as nearly all are.
+fn usual<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8]) -> Option<S::Value> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let value = seed.deserialize(&mut deserializer).ok()?;
+    deserializer.end().ok()?;
+    Some(value)
+}
+
+fn unusual<E: Error>() -> E {
+    E::custom("must be read exactly")
+}
+
+/// Reads a text that needs no unescaping into a place where none is yet.
+fn read_once<'de, A: MapAccess<'de>>(place: &mut Option<&'de str>, map: &mut A) -> Result<(), A::Error> {
+    match place.replace(map.next_value()?) {
+        None => Ok(()),
+        Some(_) => Err(unusual()),
+    }
+}
+
+/// One question.
+#[derive(Clone, Copy)]
+struct UsualAsked {
+    /// A body may name the company, which was read from it before; one question of many is looked at closely if it does.
+    is_body: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for UsualAsked {
+    type Value = Asked;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Asked, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for UsualAsked {
+    type Value = Asked;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a question")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Asked, A::Error> {
+        let (mut view, mut feature, mut action, mut scope, mut user, mut company) =
+            (None, None, None, None, None, None);
+        while let Some(name) = map.next_key::<&str>()? {
+            let place = match name {
+                "view" => &mut view,
+                "feature" => &mut feature,
+                "action" => &mut action,
+                "scope" => &mut scope,
+                "userId" => &mut user,
+                "companyId" if self.is_body => &mut company,
+                _ => return Err(unusual()),
+            };
+            read_once(place, &mut map)?;
+        }
+        let question = match (view, feature, action) {
+            (Some(view), None, None) if scope.is_none() => view_ref(view).map(Question::View),
+            (None, Some(feature), Some(action)) => feature_question(feature, action, scope),
+            _ => None,
+        };
+        let user = user.map(UserId::parse).transpose().map_err(|_| unusual())?;
+        Ok(Asked { question: question.ok_or_else(unusual)?, user })
+    }
+}
+
+fn view_ref(text: &str) -> Option<ViewRef> {
+    match ViewId::parse(text) {
+        Ok(id) => Some(ViewRef::Id(id)),
+        Err(_) => ViewUrl::parse(text).ok().map(|url| ViewRef::Url(url.into_string())),
+    }
+}
+
+fn feature_question(feature: &str, action: &str, scope: Option<&str>) -> Option<Question> {
+    let feature = match FeatureId::parse(feature) {
+        Ok(id) => FeatureRef::Id(id),
+        Err(_) => FeatureRef::Key(FeatureKey::parse(feature).ok()?.into_string()),
+    };
+    let least_scope = scope.map(Scope::from_str).transpose().ok()?;
+    Some(Question::Feature { feature, action: Action::parse(action).ok()?, least_scope })
+}
+
+/// Many questions.
+struct UsualChecks;
+
+impl<'de> DeserializeSeed<'de> for UsualChecks {
+    type Value = Checks;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Checks, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for UsualChecks {
+    type Value = Checks;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("questions")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Checks, A::Error> {
+        let (mut checks, mut company) = (None, None);
+        while let Some(name) = map.next_key::<&str>()? {
+            match name {
+                "checks" if checks.is_none() => checks = Some(map.next_value_seed(UsualList)?),
+                "companyId" => read_once(&mut company, &mut map)?,
+                _ => return Err(unusual()),
+            }
+        }
+        checks.map(Checks).ok_or_else(unusual)
+    }
+}
+
+/// The questions themselves.
+struct UsualList;
+
+impl<'de> DeserializeSeed<'de> for UsualList {
+    type Value = Vec<Item>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for UsualList {
+    type Value = Vec<Item>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of questions")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(asked) = sequence.next_element_seed(UsualAsked { is_body: false })? {
+            list.push(Ok(asked));
+        }
+        if list.is_empty() || list.len() > MOST_CHECKS { Err(unusual()) } else { Ok(list) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value};
+
+    use super::*;
+    use crate::fields::Findings;
+    use crate::json;
+
+    const ID: &str = r#""018f3c1e-0000-7000-8000-000000000001""#;
+    /// What a member may hold, as it is written: what is read at once, what is read exactly, and what is wrong. Nothing: the
+    /// member is not there.
+    const VIEWS: [&str; 12] = [
+        "",
+        ID,
+        r#""/home""#,
+        r#""/ä""#,
+        r#""\/home""#,
+        r#""""#,
+        r#"" ""#,
+        r#""\u0000""#,
+        "null",
+        "1",
+        "[]",
+        r#""/home"#,
+    ];
+    const FEATURES: [&str; 5] = ["", ID, r#""general.read""#, r#""018f3c1e000070008000000000000001""#, "{}"];
+    const ACTIONS: [&str; 5] = ["", r#""Read""#, r#""Sign off""#, r#""Re\u0061d""#, r#""""#];
+    const SCOPES: [&str; 4] = ["", r#""team""#, r#""world""#, "null"];
+    const USERS: [&str; 4] = ["", ID, r#""somebody""#, "null"];
+    const OTHERS: [&str; 6] = [
+        "",
+        r#""companyId":"018f3c1e-0000-7000-8000-000000000001""#,
+        r#""companyId":1"#,
+        r#""view":"/home""#,
+        r#""nobody asked":{"for":[1]}"#,
+        r#""vi\u0065w":"/home""#,
+    ];
+
+    fn company() -> CompanyId {
+        CompanyId::parse(ID.trim_matches('"')).unwrap()
+    }
+
+    fn members(body: &[u8]) -> Option<Map<String, Value>> {
+        json::parse(body).ok()?.as_object().cloned()
+    }
+
+    fn exactly<T>(body: &[u8], read: impl Fn(&mut Members<'_>) -> Option<T>) -> Option<T> {
+        let mut findings = Findings::default();
+        let value = read(&mut Members::of(&members(body)?, String::new(), &mut findings));
+        value.filter(|_| findings.is_empty())
+    }
+
+    fn asked_exactly(body: &[u8]) -> Option<Asked> {
+        exactly(body, Asked::of)
+    }
+
+    fn checks_exactly(body: &[u8]) -> Option<Checks> {
+        exactly(body, |members| Checks::of(members, Some(company())))
+    }
+
+    /// Every combination of members.
+    fn questions() -> impl Iterator<Item = String> {
+        let written = |name: &str, value: &str| {
+            if value.is_empty() { String::new() } else { format!(r#""{name}":{value}"#) }
+        };
+        let places = VIEWS.len() * FEATURES.len() * ACTIONS.len() * SCOPES.len() * USERS.len() * OTHERS.len();
+        (0..places).map(move |mut number| {
+            let mut pick = |from: &[&'static str]| {
+                let picked = from[number % from.len()];
+                number /= from.len();
+                picked
+            };
+            let parts = [
+                written("view", pick(&VIEWS)),
+                written("feature", pick(&FEATURES)),
+                written("action", pick(&ACTIONS)),
+                written("scope", pick(&SCOPES)),
+                written("userId", pick(&USERS)),
+                pick(&OTHERS).to_owned(),
+            ];
+            let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            format!("{{{}}}", parts.join(","))
+        })
+    }
+
+    /// Whether nothing of it needs to be looked at closely.
+    fn is_plain(body: &str) -> bool {
+        !body.contains('\\') && !body.contains("nobody asked")
+    }
+
+    #[test]
+    fn a_question_is_read_at_once_as_it_is_read_exactly() {
+        let mut at_once = 0;
+        for body in questions() {
+            let (usual, exact) = (Asked::read_usual(body.as_bytes()), asked_exactly(body.as_bytes()));
+            match usual {
+                Some(usual) => assert_eq!(Some(usual), exact, "{body}"),
+                // What the company is was read before; that it is no text is no matter here.
+                None => assert!(exact.is_none() || !is_plain(&body) || body.contains("companyId\":1"), "{body}"),
+            }
+            at_once += usize::from(Asked::read_usual(body.as_bytes()).is_some());
+        }
+        assert!(at_once > 40, "{at_once}");
+    }
+
+    #[test]
+    fn many_questions_are_read_at_once_as_they_are_read_exactly() {
+        let mut at_once = 0;
+        let some: Vec<_> = questions().step_by(97).collect();
+        let fitting: Vec<_> = questions().filter(|body| Asked::read_usual(body.as_bytes()).is_some()).collect();
+        let bodies = fitting.iter().flat_map(|one| {
+            let pairs = some.iter().chain(&fitting).map(move |other| format!(r#"{{"checks":[{one},{other}]}}"#));
+            pairs.chain([
+                format!(r#"{{"checks":[{one}],"companyId":{ID}}}"#),
+                format!(r#"{{"checks":[{one}],"checks":[{one}]}}"#),
+                format!(r#"{{"checks":[{one}],"more":1}}"#),
+                format!(r#"{{"checks":[{one},null]}}"#),
+                format!(r#"{{"checks":{one}}}"#),
+            ])
+        });
+        for body in bodies {
+            let (usual, exact) = (Checks::read_usual(body.as_bytes()), checks_exactly(body.as_bytes()));
+            at_once += usize::from(usual.is_some());
+            if usual.is_some() {
+                assert_eq!(usual, exact, "{body}");
+            }
+        }
+        assert!(at_once > 500, "{at_once}");
+    }
+
+    #[test]
+    fn a_damaged_body_is_read_at_once_as_it_is_read_exactly() {
+        let asked = format!(r#"{{"feature":"general.read","action":"Read","scope":"own","userId":{ID}}}"#);
+        let checks = format!(r#"{{"checks":[{{"view":"/home"}},{asked}]}}"#);
+        for body in [asked, checks] {
+            for place in 0..body.len() {
+                let cut = body.as_bytes()[..place].to_vec();
+                let without = [&body.as_bytes()[..place], &body.as_bytes()[place + 1..]].concat();
+                let damages = b"\0\" \\{}[]:,x0-\n\xff\xc3".map(|byte| {
+                    let mut body = body.clone().into_bytes();
+                    body[place] = byte;
+                    body
+                });
+                for damaged in damages.into_iter().chain([cut, without]) {
+                    let shown = String::from_utf8_lossy(&damaged);
+                    if let Some(asked) = Asked::read_usual(&damaged) {
+                        assert_eq!(Some(asked), asked_exactly(&damaged), "{shown}");
+                    }
+                    if let Some(checks) = Checks::read_usual(&damaged) {
+                        assert_eq!(Some(checks), checks_exactly(&damaged), "{shown}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn there_are_at_least_one_and_at_most_a_thousand() {
+        let body = |count| format!(r#"{{"checks":[{}]}}"#, vec![r#"{"view":"/"}"#; count].join(","));
+        for (count, fits) in [(0, false), (1, true), (MOST_CHECKS, true), (MOST_CHECKS + 1, false)] {
+            let body = body(count);
+            assert_eq!(Checks::read_usual(body.as_bytes()).is_some(), fits, "{count}");
+            assert_eq!(checks_exactly(body.as_bytes()).is_some(), fits, "{count}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_is_told_in_its_place() {
+        let body = format!(
+            r#"{{"checks":[{{"view":"/"}},{{}},7,{{"view":"/","companyId":"{}"}},{{"view":"/","companyId":{ID}}}]}}"#,
+            "018f3c1e-0000-7000-8000-000000000002"
+        );
+        let Checks(items) = checks_exactly(body.as_bytes()).unwrap();
+        let told: Vec<_> =
+            items.iter().map(|item| item.as_ref().map_or_else(|e| e[0].message.as_str(), |_| "")).collect();
+        assert_eq!(
+            told,
+            [
+                "",
+                "View or feature is required",
+                "check must be an object",
+                "companyId is not the company of the request",
+                ""
+            ]
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! Bodies that many are sent: serialized once for all who are told the same.
+
+use std::sync::Arc;
+
+use actix_web::http::header::HeaderValue;
+use actix_web::web::Bytes;
+use iam_application::Etag;
+use iam_permissions_cache::AccessId;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::answer::Success;
+use crate::error::ApiError;
+
+/// What a body tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Telling {
+    Navigation,
+    Permissions,
+}
+
+/// A body with its entity tag.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) bytes: Bytes,
+    pub(crate) etag: Etag,
+    pub(crate) etag_header: HeaderValue,
+}
+
+impl Body {
+    pub(crate) fn new(data: impl Serialize + ToSchema) -> Result<Self, ApiError> {
+        let bytes = serde_json::to_vec(&Success::new(data)).map_err(|_| ApiError::internal())?;
+        let etag = Etag::of_bytes(&bytes);
+        let etag_header = HeaderValue::from_str(etag.as_str()).map_err(|_| ApiError::internal())?;
+        Ok(Self { bytes: bytes.into(), etag, etag_header })
+    }
+}
+
+#[derive(Clone)]
+struct Size;
+
+impl Weighter<(AccessId, Telling), Arc<Body>> for Size {
+    fn weight(&self, _: &(AccessId, Telling), body: &Arc<Body>) -> u64 {
+        u64::try_from(body.bytes.len()).unwrap_or(u64::MAX).saturating_add(200)
+    }
+}
+
+/// The bodies that are kept. What they are found by names one state, and is never used again for another: what is out of
+/// date is not asked for any more, and goes.
+pub(crate) struct Bodies(Cache<(AccessId, Telling), Arc<Body>, Size>);
+
+impl Bodies {
+    pub(crate) fn new(max_bytes: u64) -> Self {
+        // A permission body is some kilobytes.
+        let items = usize::try_from(max_bytes / 4096).unwrap_or(usize::MAX).clamp(16, 1_000_000);
+        Self(Cache::with_weighter(items, max_bytes, Size))
+    }
+
+    pub(crate) fn get(&self, id: AccessId, telling: Telling) -> Option<Arc<Body>> {
+        self.0.get(&(id, telling))
+    }
+
+    pub(crate) fn keep(
+        &self,
+        id: AccessId,
+        telling: Telling,
+        data: impl Serialize + ToSchema,
+    ) -> Result<Arc<Body>, ApiError> {
+        let body = Arc::new(Body::new(data)?);
+        self.0.insert((id, telling), Arc::clone(&body));
+        Ok(body)
+    }
+}

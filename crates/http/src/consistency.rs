@@ -1,0 +1,72 @@
+//! How new a state a request asks for.
+
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+use iam_application::FieldError;
+use iam_domain::Versions;
+use iam_permissions_cache::Consistency;
+
+use crate::error::ApiError;
+
+/// The state that an answer must not be older than, as an earlier answer named it.
+pub(crate) const MIN_VERSION: HeaderName = HeaderName::from_static("x-iam-min-version");
+
+/// Reads `Cache-Control: no-cache` and `X-IAM-Min-Version`; two of the latter are an error.
+pub(crate) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> {
+    let asks_the_store = headers
+        .get_all(header::CACHE_CONTROL)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"));
+    let mut least = headers.get_all(MIN_VERSION);
+    let least = match (least.next(), least.next()) {
+        (None, _) => None,
+        (Some(value), None) => value.to_str().ok().and_then(Versions::parse).map(Some).ok_or_else(invalid)?,
+        (Some(_), Some(_)) => return Err(invalid()),
+    };
+    Ok(match (asks_the_store, least) {
+        // Nothing is newer than what the store says now.
+        (true, _) => Consistency::Fresh,
+        (false, Some(least)) => Consistency::AtLeast(least),
+        (false, None) => Consistency::Cached,
+    })
+}
+
+fn invalid() -> ApiError {
+    let what = "must be one X-IAM-Version that an answer of this service named";
+    ApiError::invalid(vec![FieldError::new(MIN_VERSION.as_str(), "version", what)])
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    fn of(lines: &[(HeaderName, &'static str)]) -> Result<Consistency, ApiError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name.clone(), HeaderValue::from_static(value));
+        }
+        consistency(&headers)
+    }
+
+    #[test]
+    fn the_store_is_asked_whatever_else_is_asked_for() {
+        let least = (MIN_VERSION, "0000000000000007.2.3");
+        for line in ["no-cache", "max-age=0, No-Cache", "private,no-cache"] {
+            assert_eq!(of(&[(header::CACHE_CONTROL, line)]).unwrap(), Consistency::Fresh);
+            assert_eq!(of(&[least.clone(), (header::CACHE_CONTROL, line)]).unwrap(), Consistency::Fresh);
+        }
+        assert_eq!(of(&[(header::CACHE_CONTROL, "no-store")]).unwrap(), Consistency::Cached);
+        assert_eq!(of(&[]).unwrap(), Consistency::Cached);
+    }
+
+    #[test]
+    fn a_least_version_is_exactly_one_that_was_given_out() {
+        let versions = Versions { epoch: 7, catalog: 2, company: 3 };
+        let line: &'static str = Box::leak(versions.to_string().into_boxed_str());
+        assert_eq!(of(&[(MIN_VERSION, line)]).unwrap(), Consistency::AtLeast(versions));
+        assert!(of(&[(MIN_VERSION, "3")]).is_err());
+        assert!(of(&[(MIN_VERSION, line), (MIN_VERSION, line)]).is_err());
+    }
+}

@@ -1,0 +1,90 @@
+//! How a decision is written. It is what this service writes most, so it is written without detours.
+
+use iam_domain::{Scope, UserLevelId};
+use iam_permissions_cache::Verdict;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A decision.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DecisionData {
+    /// Yes or no.
+    allowed: bool,
+    /// How far an action reaches; `null` for views.
+    scope: Option<Scope>,
+    /// Why, for people.
+    reason: &'static str,
+    /// Why, for programs.
+    reason_code: &'static str,
+    /// The levels that decided it.
+    decided_by: Vec<UserLevelId>,
+}
+
+/// Writes a [`DecisionData`]. None of its texts holds what JSON would have to escape.
+pub(crate) fn write(verdict: &Verdict<'_>, body: &mut Vec<u8>) {
+    let outcome = verdict.outcome;
+    let mut put = |text: &str| body.extend_from_slice(text.as_bytes());
+    put(if outcome.allowed { r#"{"allowed":true,"scope":"# } else { r#"{"allowed":false,"scope":"# });
+    put(match outcome.scope {
+        None => "null",
+        Some(Scope::Own) => r#""own""#,
+        Some(Scope::Team) => r#""team""#,
+        Some(Scope::Company) => r#""company""#,
+        Some(Scope::Any) => r#""any""#,
+    });
+    put(r#","reason":""#);
+    put(outcome.reason.text());
+    put(r#"","reasonCode":""#);
+    put(outcome.reason.code());
+    put(r#"","decidedBy":["#);
+    let mut separator = "\"";
+    let mut buffer = uuid::Uuid::encode_buffer();
+    for level in verdict.decided_by() {
+        put(separator);
+        put(level.as_uuid().hyphenated().encode_lower(&mut buffer));
+        separator = "\",\"";
+    }
+    put(if separator == "\"" { "]}" } else { "\"]}" });
+}
+
+#[cfg(test)]
+mod tests {
+    use iam_domain::Reason;
+    use iam_permissions_cache::Outcome;
+
+    use super::*;
+
+    const REASONS: [Reason; 12] = [
+        Reason::PublicView,
+        Reason::ExplicitAllow,
+        Reason::SuperAdmin,
+        Reason::ExplicitDeny,
+        Reason::ViewModuleMissing,
+        Reason::FeatureModuleMissing,
+        Reason::FeatureDisabled,
+        Reason::NoUserLevels,
+        Reason::NoExplicitAllow,
+        Reason::ScopeTooNarrow,
+        Reason::UnknownView,
+        Reason::UnknownFeature,
+    ];
+
+    #[test]
+    fn it_is_written_as_it_is_described() {
+        let levels: Vec<_> = (1..=3).map(|n| UserLevelId::from_uuid(uuid::Uuid::from_u128(n))).collect();
+        let scopes = [None, Some(Scope::Own), Some(Scope::Team), Some(Scope::Company), Some(Scope::Any)];
+        for (reason, scope, allowed, count) in REASONS.into_iter().flat_map(|reason| {
+            scopes.into_iter().flat_map(move |scope| {
+                [true, false].into_iter().flat_map(move |allowed| (0..=3).map(move |n| (reason, scope, allowed, n)))
+            })
+        }) {
+            let decided_by = levels[..count].to_vec();
+            let mut written = Vec::new();
+            write(&Verdict::of(Outcome { allowed, scope, reason }, &decided_by), &mut written);
+            let described =
+                DecisionData { allowed, scope, reason: reason.text(), reason_code: reason.code(), decided_by };
+            assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(&described).unwrap());
+        }
+    }
+}

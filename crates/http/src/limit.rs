@@ -1,0 +1,43 @@
+//! How often one caller may do something.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota};
+use iam_domain::{Caller, UserId};
+
+use crate::RateLimit;
+use crate::error::{ApiError, Code};
+
+/// How many callers a limiter may remember before it forgets those whose quota is whole again.
+const REMEMBERED_CALLERS: usize = 10_000;
+/// How many requests pass before it looks again: forgetting goes through all that it remembers.
+const CLEAN_EVERY: u64 = 1024;
+
+/// A quota for each caller.
+pub(crate) struct Limiter {
+    quotas: DefaultKeyedRateLimiter<UserId>,
+    /// Requests that asked.
+    asked: AtomicU64,
+}
+
+impl Limiter {
+    pub(crate) fn new(limit: RateLimit) -> Self {
+        let quota = Quota::per_second(limit.per_second).allow_burst(limit.burst);
+        Self { quotas: DefaultKeyedRateLimiter::keyed(quota), asked: AtomicU64::new(0) }
+    }
+
+    /// Whether the caller may now.
+    pub(crate) fn admit(&self, caller: Caller) -> Result<(), ApiError> {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        if asked.is_multiple_of(CLEAN_EVERY) && self.quotas.len() > REMEMBERED_CALLERS {
+            self.quotas.retain_recent();
+        }
+        self.quotas.check_key(&caller.user_id).map_err(|denied| {
+            let wait = denied.wait_time_from(DefaultClock::default().now());
+            let error = ApiError::new(Code::RateLimited, "Too many requests");
+            // Whole seconds, rounded up: earlier would be refused again.
+            ApiError { retry_after: Some(wait.as_secs() + 1), ..error }
+        })
+    }
+}

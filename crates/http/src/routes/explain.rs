@@ -1,0 +1,57 @@
+//! Why a decision is what it is, and what would change it.
+
+use actix_web::post;
+use iam_domain::{Explanation, GatingModule, LevelSays, Scope, Step, UserLevelId};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::decisions::{CheckRequest, subject};
+use crate::answer::{Answer, Reply, Success};
+use crate::asked::Asked;
+use crate::call::{Anyone, Guarded};
+
+/// A decision with its derivation.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ExplanationData {
+    /// Yes or no.
+    allowed: bool,
+    /// How far an action reaches; `null` for views.
+    scope: Option<Scope>,
+    /// The rule that decided, for people.
+    reason: &'static str,
+    /// The same for programs.
+    reason_code: &'static str,
+    /// The levels that decided it.
+    decided_by: Vec<UserLevelId>,
+    /// The modules that it is in: one that is both enabled and granted opens it. None: it is open to every company.
+    gate: Vec<GatingModule>,
+    /// What each of the user's levels says.
+    levels: Vec<LevelSays>,
+    /// The fewest steps that together would allow it; none if it is allowed, or if no step can.
+    suggestion: Vec<Step>,
+}
+
+impl From<Explanation> for ExplanationData {
+    fn from(explanation: Explanation) -> Self {
+        let Explanation { decision, gate, levels, suggestion } = explanation;
+        Self {
+            allowed: decision.allowed,
+            scope: decision.scope,
+            reason: decision.reason.text(),
+            reason_code: decision.reason.code(),
+            decided_by: decision.decided_by,
+            gate,
+            levels,
+            suggestion,
+        }
+    }
+}
+
+/// Explains the decision of one question, about the caller or, for those who administer, about somebody else.
+#[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<ExplanationData>)))]
+#[post("/api/iam/explain")]
+pub(crate) async fn explain(call: Guarded<Anyone, Asked>) -> Answer {
+    let access = call.access(subject(&call).await?).await?;
+    Reply::ok().seen(&access).data(ExplanationData::from(access.explain(&call.input.question)))
+}

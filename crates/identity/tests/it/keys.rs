@@ -1,0 +1,153 @@
+//! Each key with its algorithm, and with no other.
+
+use iam_identity::{AuthenticationError, KeyError, KeySet, TokenSigner, TokenVerifier};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+
+use crate::kit::{NOW, PAIRS, Pair, at, secret, signed_by, user, verify};
+
+/// 1024 bits.
+const WEAK: &str = "-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDOjkVvLPZAnod1pbbi+1plsciY
+SADWuW256OHRBUAnTcoP4yld8a1tNAgZPmd/hrxvcO41QEmp9K4OwoqmQ65BIi1j
+OPVeweIRpCX+SVNHM5yQ/2V+BuXlELDoGIkBiYt+PD5xAJ1FoMhZzTbtIPyLgYFU
+nwN7kT5L7wbNM2n+0wIDAQAB
+-----END PUBLIC KEY-----
+";
+
+fn verifier(keys: KeySet) -> TokenVerifier {
+    TokenVerifier::new(keys, 10).with_clock(|| at(NOW))
+}
+
+#[test]
+fn a_token_is_accepted_with_its_key_and_refused_with_every_other() {
+    let other_secret = SecretString::from("another secret of thirty-two bytes");
+    let mut signers = vec![TokenSigner::hs256(&secret()), TokenSigner::hs256(&other_secret)];
+    signers.extend(PAIRS.iter().map(Pair::signer));
+    let mut keys = vec![KeySet::hs256(&secret()), KeySet::hs256(&other_secret)];
+    keys.extend(PAIRS.iter().map(Pair::keys));
+
+    let tokens: Vec<String> = signers.iter().map(signed_by).collect();
+    for (row, keys) in keys.into_iter().enumerate() {
+        let verifier = verifier(keys);
+        for (column, token) in tokens.iter().enumerate() {
+            let expected = if row == column { Ok(user()) } else { Err(AuthenticationError::Invalid) };
+            assert_eq!(verify(&verifier, token).map(|caller| caller.user_id), expected, "{verifier:?}, {column}");
+        }
+    }
+}
+
+#[test]
+fn of_several_keys_each_is_believed_and_the_secret_is_not() {
+    let pem: String = PAIRS.iter().map(|pair| pair.public.as_str()).collect();
+    let verifier = verifier(KeySet::from_pem(&format!("Our keys:\n{pem}\n")).unwrap());
+    for pair in &*PAIRS {
+        assert!(verify(&verifier, &signed_by(&pair.signer())).is_ok());
+    }
+    for stranger in [Pair::p256(), Pair::ed25519()] {
+        assert_eq!(verify(&verifier, &signed_by(&stranger.signer())), Err(AuthenticationError::Invalid));
+    }
+    let hs256 = signed_by(&TokenSigner::hs256(&secret()));
+    assert_eq!(verify(&verifier, &hs256), Err(AuthenticationError::Invalid));
+}
+
+#[test]
+fn the_algorithm_is_the_keys_and_not_the_tokens() {
+    let claims = json!({ "userId": user(), "exp": NOW + 3600 });
+    let signed = |algorithm, key: &EncodingKey| jsonwebtoken::encode(&Header::new(algorithm), &claims, key).unwrap();
+    let bytes = secret();
+    let hmac = EncodingKey::from_secret(bytes.expose_secret().as_bytes());
+    let rsa = EncodingKey::from_rsa_pem(PAIRS[0].private.expose_secret().as_bytes()).unwrap();
+
+    let with_secret = verifier(KeySet::hs256(&secret()));
+    assert!(verify(&with_secret, &signed(Algorithm::HS256, &hmac)).is_ok());
+    for algorithm in [Algorithm::HS384, Algorithm::HS512] {
+        assert_eq!(verify(&with_secret, &signed(algorithm, &hmac)), Err(AuthenticationError::Invalid));
+    }
+    let with_rsa = verifier(PAIRS[0].keys());
+    assert!(verify(&with_rsa, &signed(Algorithm::RS256, &rsa)).is_ok());
+    for algorithm in [Algorithm::RS384, Algorithm::RS512, Algorithm::PS256] {
+        assert_eq!(verify(&with_rsa, &signed(algorithm, &rsa)), Err(AuthenticationError::Invalid));
+    }
+}
+
+#[test]
+fn a_public_key_is_never_taken_for_a_secret() {
+    for pair in &*PAIRS {
+        let der = pem::parse(&pair.public).unwrap().into_contents();
+        for secret in [pair.public.as_bytes(), pair.public.trim().as_bytes(), &der] {
+            let claims = json!({ "userId": user(), "exp": NOW + 3600 });
+            let key = EncodingKey::from_secret(secret);
+            let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
+            assert_eq!(verify(&verifier(pair.keys()), &token), Err(AuthenticationError::Invalid));
+        }
+    }
+}
+
+#[test]
+fn a_token_without_a_signature_is_never_believed() {
+    let keys = PAIRS.iter().map(Pair::keys).chain([KeySet::hs256(&secret())]);
+    // {"alg":"none"}, and so on.
+    let none = ["eyJhbGciOiJub25lIn0", "eyJhbGciOiJOb25lIn0", "eyJhbGciOiIifQ", "e30"];
+    let signed = signed_by(&TokenSigner::hs256(&secret()));
+    let parts: Vec<&str> = signed.split('.').collect();
+    for verifier in keys.map(verifier) {
+        for header in none {
+            for token in [format!("{header}.{}.", parts[1]), format!("{header}.{}", parts[1])] {
+                assert_eq!(verify(&verifier, &token), Err(AuthenticationError::Invalid), "{token}");
+            }
+        }
+        let stripped = format!("{}.{}.", parts[0], parts[1]);
+        assert_eq!(verify(&verifier, &stripped), Err(AuthenticationError::Invalid));
+    }
+}
+
+#[test]
+fn keys_that_cannot_be_used_are_refused_by_their_number() {
+    let good = &PAIRS[4].public;
+    let refused = |pem: &str| KeySet::from_pem(pem).unwrap_err();
+    assert_eq!(refused(""), KeyError::Empty);
+    assert_eq!(refused("no key"), KeyError::Empty);
+    assert_eq!(refused(WEAK), KeyError::Unsupported { block: 1 });
+    assert_eq!(refused(&format!("{good}{WEAK}")), KeyError::Unsupported { block: 2 });
+    assert_eq!(refused(&format!("{good}{good}{}", Pair::p384().public)), KeyError::Unsupported { block: 3 });
+    assert_eq!(refused(&PAIRS[0].public.replace("PUBLIC", "RSA PUBLIC")), {
+        KeyError::NotPublic { block: 1, label: "RSA PUBLIC KEY".to_owned() }
+    });
+
+    let private = PAIRS[5].private.expose_secret();
+    let error = refused(&format!("{good}{private}"));
+    assert_eq!(error, KeyError::NotPublic { block: 2, label: "PRIVATE KEY".to_owned() });
+    let secret_lines = private.lines().filter(|line| !line.starts_with('-'));
+    assert!(secret_lines.clone().count() > 0);
+    assert!(secret_lines.clone().all(|line| !format!("{error} {error:?}").contains(line)));
+
+    // Cut off anywhere, even just before the end.
+    for length in [30, good.len() / 2, good.trim_end().len() - 1] {
+        assert_eq!(refused(&format!("{good}{}", &good[..length])), KeyError::Damaged { block: 2 }, "{length}");
+        assert_eq!(refused(&format!("{}\n{good}", &good[..length])), KeyError::Damaged { block: 1 }, "{length}");
+    }
+}
+
+#[test]
+fn only_private_keys_of_the_known_types_sign() {
+    for pem in ["", "secret", &PAIRS[0].public, WEAK] {
+        assert_eq!(TokenSigner::from_pem(&pem.into()).unwrap_err(), KeyError::NotPrivate);
+    }
+    let p384 = TokenSigner::from_pem(&Pair::p384().private).unwrap();
+    assert!(p384.sign(user(), false, NOW, 60).is_err());
+}
+
+#[test]
+fn nothing_that_is_printed_holds_a_key() {
+    let printed = format!(
+        "{:?} {:?} {:?} {:?}",
+        verifier(KeySet::hs256(&secret())),
+        TokenSigner::hs256(&secret()),
+        PAIRS[0].signer(),
+        verifier(PAIRS[0].keys()),
+    );
+    assert!(printed.contains("HS256") && printed.contains("RS256"), "{printed}");
+    assert!(!printed.contains(secret().expose_secret()) && printed.len() < 500, "{printed}");
+}

@@ -1,0 +1,251 @@
+//! What a subject may see and do in a company, at one state: every answer is read from here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use iam_domain::{
+    Action, Decision, Explanation, FeatureId, IamAction, IamPermission, Reason, Scope, UserLevelId, Versions, ViewId,
+};
+
+use crate::compiled::{Cell, CompiledSet, Outcome};
+use crate::index::FeaturePlaces;
+use crate::{ActionPermission, EffectivePermissions, Question, Subject};
+
+/// What a subject may see and do in a company. Cheap to clone; all its answers are of one state, and stay so.
+#[derive(Debug, Clone)]
+pub struct Access {
+    set: Arc<CompiledSet>,
+    subject: Subject,
+    age: Option<Duration>,
+}
+
+/// Tells one body of answers from every other: whoever shares it is told the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AccessId {
+    set: u64,
+    is_super_admin: bool,
+}
+
+impl Access {
+    pub(crate) const fn new(set: Arc<CompiledSet>, subject: Subject, age: Option<Duration>) -> Self {
+        Self { set, subject, age }
+    }
+
+    /// About whom.
+    #[must_use]
+    pub const fn subject(&self) -> Subject {
+        self.subject
+    }
+
+    /// The state that the answers are of. To whom the company is none of his business, it has no version.
+    #[must_use]
+    pub fn versions(&self) -> Versions {
+        let versions = self.set.versions;
+        // Nothing that a stranger is told may depend on the company: not even whether it has ever changed.
+        if self.is_stranger() { Versions { company: 0, ..versions } } else { versions }
+    }
+
+    /// How long ago the answers were last known to be right, when nobody knows whether they still are: only while the store
+    /// cannot be asked.
+    #[must_use]
+    pub const fn age(&self) -> Option<Duration> {
+        self.age
+    }
+
+    /// What it has in common with others who are told the same, for as long as the process lives.
+    #[must_use]
+    pub fn id(&self) -> AccessId {
+        AccessId { set: self.set.id, is_super_admin: matches!(self.subject, Subject::SuperAdmin(_)) }
+    }
+
+    /// Whether the subject has no business in the company.
+    #[must_use]
+    pub fn is_stranger(&self) -> bool {
+        is_stranger(&self.set, self.subject)
+    }
+
+    /// Whether the subject holds a level in the company.
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        self.set.has_levels()
+    }
+
+    /// Answers a question. Costs no allocation.
+    #[must_use]
+    pub fn decide<'a>(&'a self, question: &'a Question) -> Verdict<'a> {
+        decide(&self.set, self.subject, question)
+    }
+
+    /// Answers a question, in the words of the specification.
+    #[must_use]
+    pub fn check(&self, question: &Question) -> Decision {
+        let verdict = self.decide(question);
+        let Outcome { allowed, scope, reason } = verdict.outcome;
+        Decision { allowed, scope, reason, decided_by: verdict.decided_by().collect() }
+    }
+
+    /// Whether the subject holds one of the service's own permissions by what his levels say.
+    #[must_use]
+    pub fn holds(&self, permission: IamPermission, action: IamAction) -> bool {
+        let action = action.action();
+        self.set.index.feature_by_key(permission.key()).is_some_and(|feature| {
+            let outcome = self.set.outcome(cell(feature, &action));
+            IamPermission::suffices(outcome.allowed, outcome.scope)
+        })
+    }
+
+    /// Explains an answer from the very state that it is of.
+    #[must_use]
+    pub fn explain(&self, question: &Question) -> Explanation {
+        let decision = self.check(question);
+        let bare = |decision| Explanation { decision, gate: Vec::new(), levels: Vec::new(), suggestion: Vec::new() };
+        // A stranger learns nothing about the company, and a super admin is subject to none of its rules.
+        if self.is_stranger() || matches!(self.subject, Subject::SuperAdmin(_)) {
+            return bare(decision);
+        }
+        let snapshot = self.set.spelled_out();
+        match question {
+            Question::View(view) => {
+                let id = self.set.index.view(view).and_then(|place| self.set.index.view_at(place));
+                id.map_or_else(|| bare(decision), |id| snapshot.explain_view(id))
+            }
+            Question::Feature { feature, action, least_scope } => {
+                let id = self.set.index.feature(feature).map(|places| places.id);
+                let least = least_scope.unwrap_or(Scope::Own);
+                id.map_or_else(|| bare(decision), |id| snapshot.explain_feature(id, action, least))
+            }
+        }
+    }
+
+    /// Everything that the subject may see and do.
+    #[must_use]
+    pub fn effective(&self) -> EffectivePermissions {
+        let index = &self.set.index;
+        let views = index.views().map(|(_, view)| (view.id, self.sees(view.id))).collect();
+        let features = index.features().map(|(places, feature)| {
+            let actions = self.set.listed_actions(places, feature).into_iter().filter_map(|(name, cell)| {
+                let outcome = self.act(cell);
+                let scope = outcome.scope.unwrap_or(Scope::Own);
+                Some((Action::parse(name).ok()?, ActionPermission { allowed: outcome.allowed, scope }))
+            });
+            (feature.id, actions.collect::<BTreeMap<_, _>>())
+        });
+        EffectivePermissions { views, features: features.collect() }
+    }
+
+    /// Whether an existing view may be seen.
+    pub(crate) fn sees(&self, view: ViewId) -> bool {
+        match self.subject {
+            Subject::SuperAdmin(_) => self.set.index.view_by_id(view).is_some(),
+            Subject::User(_) if !self.set.has_levels() => false,
+            Subject::User(_) => self.set.index.view_by_id(view).is_some_and(|place| self.set.sees(place)),
+        }
+    }
+
+    /// Whether an existing feature may be read.
+    pub(crate) fn reads(&self, feature: FeatureId) -> bool {
+        self.set.index.feature_by_id(feature).is_some_and(|places| self.reads_at(places))
+    }
+
+    /// The same by the feature's key. A key that no feature has is not allowed to anybody, not even to whom everything is.
+    pub(crate) fn reads_key(&self, key: &str) -> bool {
+        self.set.index.feature_by_key(key).is_some_and(|places| self.reads_at(places))
+    }
+
+    fn reads_at(&self, places: &FeaturePlaces) -> bool {
+        places.place("Read").is_some_and(|place| self.act(Cell::Action(place)).allowed)
+    }
+
+    fn act(&self, cell: Cell<'_>) -> Outcome {
+        match self.subject {
+            Subject::SuperAdmin(_) => Outcome { allowed: true, scope: Some(Scope::Any), reason: Reason::SuperAdmin },
+            Subject::User(_) if !self.set.has_levels() => Outcome::denied_action(Reason::NoUserLevels),
+            Subject::User(_) => self.set.outcome(cell),
+        }
+    }
+
+    pub(crate) const fn set(&self) -> &Arc<CompiledSet> {
+        &self.set
+    }
+}
+
+pub(crate) const fn is_stranger(set: &CompiledSet, subject: Subject) -> bool {
+    matches!(subject, Subject::User(_)) && !set.has_levels()
+}
+
+fn cell<'a>(feature: &FeaturePlaces, action: &'a Action) -> Cell<'a> {
+    feature.place(action.as_str()).map_or(Cell::Unlisted(feature.id, action), Cell::Action)
+}
+
+/// The cell that a question is about, or the answer when there is no such thing.
+fn find<'a>(set: &CompiledSet, question: &'a Question) -> Result<Cell<'a>, Outcome> {
+    match question {
+        Question::View(view) => {
+            set.index.view(view).map(Cell::View).ok_or(Outcome::of_view(false, Reason::UnknownView))
+        }
+        Question::Feature { feature, action, .. } => match set.index.feature(feature) {
+            Some(feature) => Ok(cell(feature, action)),
+            None => Err(Outcome::denied_action(Reason::UnknownFeature)),
+        },
+    }
+}
+
+/// Answers a question from a set.
+#[inline]
+pub(crate) fn decide<'a>(set: &'a CompiledSet, subject: Subject, question: &'a Question) -> Verdict<'a> {
+    let is_view = matches!(question, Question::View(_));
+    let by_no_level = |outcome| Verdict { outcome, deciders: Deciders::Listed(&[]) };
+    if is_stranger(set, subject) {
+        return by_no_level(if is_view {
+            Outcome::of_view(false, Reason::NoUserLevels)
+        } else {
+            Outcome::denied_action(Reason::NoUserLevels)
+        });
+    }
+    let cell = match find(set, question) {
+        Ok(cell) => cell,
+        Err(unknown) => return by_no_level(unknown),
+    };
+    let outcome = match (subject, question) {
+        (Subject::SuperAdmin(_), _) => {
+            let scope = (!is_view).then_some(Scope::Any);
+            return by_no_level(Outcome { allowed: true, scope, reason: Reason::SuperAdmin });
+        }
+        (Subject::User(_), Question::Feature { least_scope: Some(least), .. }) => set.outcome(cell).reaching(*least),
+        (Subject::User(_), _) => set.outcome(cell),
+    };
+    Verdict { outcome, deciders: Deciders::Of(set, cell) }
+}
+
+/// An answer, and the levels that decided it.
+#[derive(Debug, Clone, Copy)]
+pub struct Verdict<'a> {
+    /// The answer.
+    pub outcome: Outcome,
+    deciders: Deciders<'a>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Deciders<'a> {
+    /// Those of a cell; found when they are asked for.
+    Of(&'a CompiledSet, Cell<'a>),
+    Listed(&'a [UserLevelId]),
+}
+
+impl<'a> Verdict<'a> {
+    /// An answer that these levels decided, ascending.
+    #[must_use]
+    pub const fn of(outcome: Outcome, decided_by: &'a [UserLevelId]) -> Self {
+        Self { outcome, deciders: Deciders::Listed(decided_by) }
+    }
+
+    /// The levels that decided, ascending.
+    pub fn decided_by(&self) -> impl Iterator<Item = UserLevelId> + 'a {
+        let (of_cell, listed) = match self.deciders {
+            Deciders::Of(set, cell) => (Some(set.decided_by(cell)), None),
+            Deciders::Listed(levels) => (None, Some(levels.iter().copied())),
+        };
+        of_cell.into_iter().flatten().chain(listed.into_iter().flatten())
+    }
+}

@@ -1,0 +1,499 @@
+//! Compiled permissions: what one set of levels may see and do, as bits and bytes over the catalog's index.
+//!
+//! The resolution of `iam-domain` stays the specification; a property test shows that both always say the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use iam_domain::{
+    Action, Catalog, FeatureId, FeatureRule, LevelPermissions, ModuleId, Reason, Scope, Snapshot, UserLevelId,
+    Versions, ViewState,
+};
+use smallvec::SmallVec;
+
+use crate::index::{CatalogIndex, FeaturePlaces, Place};
+
+/// Counts the bytes of what is alive; each part takes its own back when it goes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scales(Arc<AtomicUsize>);
+
+impl Scales {
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn weigh(&self, bytes: usize) -> Weight {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        Weight { scales: self.clone(), bytes }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Weight {
+    scales: Scales,
+    bytes: usize,
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.scales.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// What a level says about a place, in a byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Row(u8);
+
+impl Row {
+    const NONE: Self = Self(0);
+    const INHERIT: Self = Self(1);
+    const DENY: Self = Self(2);
+    /// With the scope in the two lowest bits; a view's has the widest.
+    const ALLOW: u8 = 4;
+
+    const fn view(state: ViewState) -> Self {
+        match state {
+            ViewState::Allow => Self(Self::ALLOW | Scope::Any as u8),
+            ViewState::Deny => Self::DENY,
+            ViewState::Inherit => Self::INHERIT,
+        }
+    }
+
+    const fn rule(rule: FeatureRule) -> Self {
+        if rule.value { Self(Self::ALLOW | rule.scope as u8) } else { Self::DENY }
+    }
+
+    fn is_deny(self) -> bool {
+        self == Self::DENY
+    }
+
+    const fn allows(self) -> Option<Scope> {
+        if self.0 & Self::ALLOW == 0 { None } else { Some(scope(self.0)) }
+    }
+
+    fn as_state(self) -> Option<ViewState> {
+        match self {
+            Self::NONE => None,
+            Self::INHERIT => Some(ViewState::Inherit),
+            Self::DENY => Some(ViewState::Deny),
+            _ => Some(ViewState::Allow),
+        }
+    }
+
+    fn as_rule(self) -> Option<FeatureRule> {
+        match self {
+            Self::NONE | Self::INHERIT => None,
+            // A deny has no reach: whatever scope the row had decides nothing.
+            Self::DENY => Some(FeatureRule { value: false, scope: Scope::Own }),
+            allow => allow.allows().map(|scope| FeatureRule { value: true, scope }),
+        }
+    }
+}
+
+/// The scope in the two lowest bits.
+const fn scope(bits: u8) -> Scope {
+    match bits & 3 {
+        0 => Scope::Own,
+        1 => Scope::Team,
+        2 => Scope::Company,
+        _ => Scope::Any,
+    }
+}
+
+/// All that one level says, as bytes. Shared by all sets that the level is in.
+#[derive(Debug)]
+pub(crate) struct LevelRows {
+    level: UserLevelId,
+    index: Arc<CatalogIndex>,
+    rows: Box<[Row]>,
+    /// Rows about actions that the catalog does not list. There should be none; they decide all the same.
+    unlisted: Box<[(FeatureId, Action, FeatureRule)]>,
+    _weight: Weight,
+}
+
+impl LevelRows {
+    pub(crate) fn new(index: &Arc<CatalogIndex>, level: &LevelPermissions, scales: &Scales) -> Self {
+        let mut rows = vec![Row::NONE; index.places()];
+        let mut put = |place: Place, row| {
+            if let Some(slot) = rows.get_mut(place.get()) {
+                *slot = row;
+            }
+        };
+        for (view, state) in &level.views {
+            if let Some(place) = index.view_by_id(*view) {
+                put(place, Row::view(*state));
+            }
+        }
+        let mut unlisted = Vec::new();
+        for (feature, rules) in &level.features {
+            let Some(places) = index.feature_by_id(*feature) else { continue };
+            for (action, rule) in rules {
+                match places.place(action.as_str()) {
+                    Some(place) => put(place, Row::rule(*rule)),
+                    None => unlisted.push((*feature, action.clone(), *rule)),
+                }
+            }
+        }
+        Self::weighed(level.level, Arc::clone(index), rows, unlisted, scales)
+    }
+
+    fn weighed(
+        level: UserLevelId,
+        index: Arc<CatalogIndex>,
+        rows: Vec<Row>,
+        unlisted: Vec<(FeatureId, Action, FeatureRule)>,
+        scales: &Scales,
+    ) -> Self {
+        let bytes =
+            size_of::<Self>() + rows.len() + unlisted.len() * (size_of::<(FeatureId, Action, FeatureRule)>() + 16);
+        Self { level, index, rows: rows.into(), unlisted: unlisted.into(), _weight: scales.weigh(bytes) }
+    }
+
+    pub(crate) const fn level(&self) -> UserLevelId {
+        self.level
+    }
+
+    pub(crate) fn is_of(&self, index: &Arc<CatalogIndex>) -> bool {
+        Arc::ptr_eq(&self.index, index)
+    }
+
+    /// The same rows over a newer catalog. `None` when the catalog's own change may have taken rows with it, so that they
+    /// must be read anew: a deleted view or feature that came back under its old id, or a changed feature of which the
+    /// level says something about an action of its own.
+    pub(crate) fn translated(&self, index: &Arc<CatalogIndex>, scales: &Scales) -> Option<Self> {
+        if !self.unlisted.is_empty() {
+            return None;
+        }
+        let mut rows = vec![Row::NONE; index.places()];
+        let mut carry = |from: Place, to: Place| {
+            let row = self.row(from);
+            if let Some(slot) = rows.get_mut(to.get()) {
+                *slot = row;
+            }
+        };
+        for (place, view) in index.views() {
+            let Some(old) = self.index.view_by_id(view.id) else { continue };
+            if self.index.catalog.view(view.id)?.created_at != view.created_at {
+                return None;
+            }
+            carry(old, place);
+        }
+        for (places, feature) in index.features() {
+            let Some(old_places) = self.index.feature_by_id(feature.id) else { continue };
+            let old = self.index.catalog.feature(feature.id)?;
+            if old.created_at != feature.created_at {
+                return None;
+            }
+            for (action, place) in old_places.places() {
+                let is_standard = Action::STANDARD.contains(&action);
+                if !is_standard && self.row(place) != Row::NONE && old.updated_at != feature.updated_at {
+                    return None;
+                }
+                if let Some(new) = places.place(action) {
+                    carry(place, new);
+                }
+            }
+        }
+        Some(Self::weighed(self.level, Arc::clone(index), rows, Vec::new(), scales))
+    }
+
+    fn row(&self, place: Place) -> Row {
+        self.rows.get(place.get()).copied().unwrap_or(Row::NONE)
+    }
+
+    fn unlisted(&self, feature: FeatureId, action: &Action) -> Row {
+        let mut rules = self.unlisted.iter().filter(|(of, named, _)| *of == feature && named == action);
+        rules.next().map_or(Row::NONE, |(_, _, rule)| Row::rule(*rule))
+    }
+
+    /// The rows as the specification takes them.
+    fn spelled_out(&self) -> LevelPermissions {
+        let views = self.index.views().filter_map(|(place, view)| Some((view.id, self.row(place).as_state()?)));
+        let listed = self.index.features().flat_map(|(places, feature)| {
+            places.places().filter_map(|(action, place)| {
+                Some((feature.id, Action::parse(action).ok()?, self.row(place).as_rule()?))
+            })
+        });
+        LevelPermissions::new(self.level, views, listed.chain(self.unlisted.iter().cloned()))
+    }
+}
+
+/// A decision in a byte: the reason in the four lowest bits, then the scope, then whether it is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Code(u8);
+
+/// The reasons that a compiled decision can have, by their number.
+const REASONS: [Reason; 8] = [
+    Reason::NoExplicitAllow,
+    Reason::ExplicitDeny,
+    Reason::ExplicitAllow,
+    Reason::PublicView,
+    Reason::ViewModuleMissing,
+    Reason::FeatureModuleMissing,
+    Reason::FeatureDisabled,
+    Reason::NoUserLevels,
+];
+
+impl Code {
+    const ALLOWED: u8 = 64;
+    const NO_EXPLICIT_ALLOW: Self = Self(0);
+    const EXPLICIT_DENY: Self = Self(1);
+    const EXPLICIT_ALLOW: Self = Self(2);
+    const PUBLIC_VIEW: Self = Self(3 | Self::ALLOWED);
+    const VIEW_MODULE_MISSING: Self = Self(4);
+    const FEATURE_MODULE_MISSING: Self = Self(5);
+    const FEATURE_DISABLED: Self = Self(6);
+    const NO_USER_LEVELS: Self = Self(7);
+
+    const fn allow(scope: Scope) -> Self {
+        Self(Self::EXPLICIT_ALLOW.0 | (scope as u8) << 4 | Self::ALLOWED)
+    }
+
+    const fn is_allowed(self) -> bool {
+        self.0 & Self::ALLOWED != 0
+    }
+
+    const fn scope(self) -> Scope {
+        scope(self.0 >> 4)
+    }
+
+    fn reason(self) -> Reason {
+        REASONS.get(usize::from(self.0 & 15)).copied().unwrap_or(Reason::NoExplicitAllow)
+    }
+}
+
+/// What the levels together say, when nothing before them decides.
+fn by_levels(rows: impl Iterator<Item = Row>) -> Code {
+    let mut code = Code::NO_EXPLICIT_ALLOW;
+    let mut has_levels = false;
+    for row in rows {
+        has_levels = true;
+        if row.is_deny() {
+            return Code::EXPLICIT_DENY;
+        }
+        if let Some(scope) = row.allows()
+            && (!code.is_allowed() || scope > code.scope())
+        {
+            code = Code::allow(scope);
+        }
+    }
+    if has_levels { code } else { Code::NO_USER_LEVELS }
+}
+
+/// What decides about a feature before its levels are asked.
+fn before_levels(catalog: &Catalog, modules: &BTreeSet<ModuleId>, feature: FeatureId) -> Option<Code> {
+    if catalog.feature(feature).is_none_or(|feature| !feature.enabled) {
+        return Some(Code::FEATURE_DISABLED);
+    }
+    (!catalog.is_feature_open(feature, modules)).then_some(Code::FEATURE_MODULE_MISSING)
+}
+
+/// What a question was answered with. Costs no allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Yes or no.
+    pub allowed: bool,
+    /// How far an action reaches (`own` when denied); `None` for views.
+    pub scope: Option<Scope>,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Outcome {
+    pub(crate) const fn of_view(allowed: bool, reason: Reason) -> Self {
+        Self { allowed, scope: None, reason }
+    }
+
+    pub(crate) const fn denied_action(reason: Reason) -> Self {
+        Self { allowed: false, scope: Some(Scope::Own), reason }
+    }
+
+    /// The same when at least `least` is asked for.
+    pub(crate) fn reaching(self, least: Scope) -> Self {
+        match self.scope {
+            Some(scope) if self.allowed && scope < least => {
+                Self { allowed: false, reason: Reason::ScopeTooNarrow, ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
+/// What is asked of a set, already found in its index.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cell<'a> {
+    View(Place),
+    Action(Place),
+    Unlisted(FeatureId, &'a Action),
+}
+
+/// What one set of levels may see and do in one company, at one state of the company and of the catalog.
+///
+/// What a decision looks at comes first and lies together: with a hundred thousand users, nearly all of its cost is fetching
+/// memory.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct CompiledSet {
+    /// Cleared when the company changes. A hit looks at it.
+    is_alive: AtomicBool,
+    pub(crate) index: Arc<CatalogIndex>,
+    levels: Box<[Arc<LevelRows>]>,
+    pub(crate) versions: Versions,
+    codes: SmallVec<[Code; NEAR]>,
+    /// The allowed views, a bit each.
+    views: Box<[u64]>,
+    modules: Arc<BTreeSet<ModuleId>>,
+    /// Unlike any other's in this process.
+    pub(crate) id: u64,
+    _weight: Weight,
+}
+
+/// How many codes lie in the set itself: those of a catalog a little larger than the seeded one.
+const NEAR: usize = 192;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+impl CompiledSet {
+    /// Compiles levels, which ascend by id and are all of the index.
+    pub(crate) fn new(
+        versions: Versions,
+        index: &Arc<CatalogIndex>,
+        modules: &Arc<BTreeSet<ModuleId>>,
+        levels: Vec<Arc<LevelRows>>,
+        scales: &Scales,
+    ) -> Self {
+        let rows = |place: Place| levels.iter().map(move |level| level.row(place));
+        let mut codes = SmallVec::<[Code; NEAR]>::with_capacity(index.places());
+        for (place, view) in index.views() {
+            codes.push(if !view.requires_auth {
+                Code::PUBLIC_VIEW
+            } else if index.catalog.is_view_open(view.id, modules) {
+                by_levels(rows(place))
+            } else {
+                Code::VIEW_MODULE_MISSING
+            });
+        }
+        let mut views = vec![0_u64; codes.len().div_ceil(64)];
+        for (word, codes) in views.iter_mut().zip(codes.chunks(64)) {
+            *word = codes.iter().enumerate().map(|(bit, code)| u64::from(code.is_allowed()) << bit).sum();
+        }
+        for (places, feature) in index.features() {
+            let gate = before_levels(&index.catalog, modules, feature.id);
+            codes.extend(places.places().map(|(_, place)| gate.unwrap_or_else(|| by_levels(rows(place)))));
+        }
+        let far = if codes.spilled() { codes.len() } else { 0 };
+        let bytes = size_of::<Self>() + 16 + far + views.len() * 8 + levels.len() * size_of::<usize>();
+        Self {
+            is_alive: AtomicBool::new(true),
+            versions,
+            codes,
+            views: views.into(),
+            index: Arc::clone(index),
+            levels: levels.into(),
+            modules: Arc::clone(modules),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            _weight: scales.weigh(bytes),
+        }
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.is_alive.load(Ordering::Acquire)
+    }
+
+    /// From now on it answers nobody.
+    pub(crate) fn kill(&self) {
+        self.is_alive.store(false, Ordering::Release);
+    }
+
+    /// Whether whoever has these levels belongs to the company.
+    pub(crate) const fn has_levels(&self) -> bool {
+        !self.levels.is_empty()
+    }
+
+    pub(crate) fn levels(&self) -> impl Iterator<Item = UserLevelId> {
+        self.levels.iter().map(|level| level.level)
+    }
+
+    pub(crate) fn level_rows(&self) -> &[Arc<LevelRows>] {
+        &self.levels
+    }
+
+    pub(crate) const fn modules(&self) -> &Arc<BTreeSet<ModuleId>> {
+        &self.modules
+    }
+
+    /// Whether a view may be seen: a bit.
+    pub(crate) fn sees(&self, view: Place) -> bool {
+        self.views.get(view.get() / 64).is_some_and(|word| word >> (view.get() % 64) & 1 == 1)
+    }
+
+    pub(crate) fn outcome(&self, cell: Cell<'_>) -> Outcome {
+        let code = self.code(cell);
+        match cell {
+            Cell::View(_) => Outcome::of_view(code.is_allowed(), code.reason()),
+            Cell::Action(_) | Cell::Unlisted(..) => {
+                Outcome { allowed: code.is_allowed(), scope: Some(code.scope()), reason: code.reason() }
+            }
+        }
+    }
+
+    fn code(&self, cell: Cell<'_>) -> Code {
+        match cell {
+            Cell::View(place) | Cell::Action(place) => {
+                self.codes.get(place.get()).copied().unwrap_or(Code::NO_EXPLICIT_ALLOW)
+            }
+            Cell::Unlisted(feature, _) => before_levels(&self.index.catalog, &self.modules, feature)
+                .unwrap_or_else(|| by_levels(self.rows(cell).map(|(_, row)| row))),
+        }
+    }
+
+    fn rows(&self, cell: Cell<'_>) -> impl Iterator<Item = (UserLevelId, Row)> {
+        self.levels.iter().map(move |level| {
+            let row = match cell {
+                Cell::View(place) | Cell::Action(place) => level.row(place),
+                Cell::Unlisted(feature, action) => level.unlisted(feature, action),
+            };
+            (level.level, row)
+        })
+    }
+
+    /// The levels that decided, ascending.
+    pub(crate) fn decided_by(&self, cell: Cell<'_>) -> impl Iterator<Item = UserLevelId> {
+        let code = self.code(cell);
+        self.rows(cell)
+            .filter(move |(_, row)| match code {
+                Code::EXPLICIT_DENY => row.is_deny(),
+                code if code.reason() == Reason::ExplicitAllow => row.allows() == Some(code.scope()),
+                _ => false,
+            })
+            .map(|(level, _)| level)
+    }
+
+    /// The actions of a feature that an answer about all permissions lists.
+    pub(crate) fn listed_actions<'a>(
+        &'a self,
+        places: &'a FeaturePlaces,
+        feature: &'a iam_domain::Feature,
+    ) -> BTreeMap<&'a str, Cell<'a>> {
+        let is_named = move |place| self.rows(Cell::Action(place)).any(|(_, row)| row != Row::NONE);
+        let own = feature.actions.as_deref().unwrap_or_default();
+        let listed = places.places().filter(move |(action, place)| {
+            Action::LISTED.contains(action) || own.iter().any(|own| own.as_str() == *action) || is_named(*place)
+        });
+        let unlisted = self.levels.iter().flat_map(|level| &level.unlisted).filter(|(of, ..)| *of == feature.id);
+        listed
+            .map(|(action, place)| (action, Cell::Action(place)))
+            .chain(unlisted.map(|(of, action, _)| (action.as_str(), Cell::Unlisted(*of, action))))
+            .collect()
+    }
+
+    /// The same state as the specification takes it.
+    pub(crate) fn spelled_out(&self) -> Snapshot {
+        Snapshot {
+            catalog: Arc::clone(&self.index.catalog),
+            modules: BTreeSet::clone(&self.modules),
+            levels: self.levels.iter().map(|level| level.spelled_out()).collect(),
+        }
+    }
+}

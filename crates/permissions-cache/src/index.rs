@@ -1,0 +1,156 @@
+//! The catalog as numbers: one place for each view and for each action of each feature, so that what is compiled over it
+//! is a row of bytes.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use iam_domain::{Action, Catalog, Feature, FeatureId, View, ViewId};
+
+use crate::{FeatureRef, ViewRef};
+
+/// A place in what is compiled over an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place(u32);
+
+impl Place {
+    pub(crate) const fn get(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Where a feature's actions are: the standard ones first, then its own.
+#[derive(Debug)]
+pub(crate) struct FeaturePlaces {
+    pub(crate) id: FeatureId,
+    first: u32,
+    own: Box<[Action]>,
+}
+
+impl FeaturePlaces {
+    /// The place of an action; none if neither every feature nor this one has it.
+    pub(crate) fn place(&self, action: &str) -> Option<Place> {
+        let offset = match action {
+            "Create" => 0,
+            "Read" => 1,
+            "Update" => 2,
+            "Delete" => 3,
+            "Export" => 4,
+            "Approve" => 5,
+            "Publish" => 6,
+            _ => Action::STANDARD.len() + self.own.iter().position(|own| own.as_str() == action)?,
+        };
+        Some(Place(self.first + u32::try_from(offset).ok()?))
+    }
+
+    /// Its actions with their places.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&str, Place)> {
+        Action::STANDARD.into_iter().chain(self.own.iter().map(Action::as_str)).zip((self.first..).map(Place))
+    }
+}
+
+/// The numbers of one version of the catalog.
+#[derive(Debug)]
+pub(crate) struct CatalogIndex {
+    pub(crate) version: i64,
+    pub(crate) catalog: Arc<Catalog>,
+    views: HashMap<ViewId, Place, RandomState>,
+    urls: HashMap<Box<str>, Place, RandomState>,
+    features: Box<[FeaturePlaces]>,
+    numbers: HashMap<FeatureId, u32, RandomState>,
+    keys: HashMap<Box<str>, u32, RandomState>,
+    places: usize,
+}
+
+impl CatalogIndex {
+    pub(crate) fn new(version: i64, catalog: Arc<Catalog>) -> Self {
+        let views = first_of((0..).map(Place).zip(catalog.views()).map(|(place, view)| (view.id, place)));
+        let urls =
+            first_of((0..).map(Place).zip(catalog.views()).map(|(place, view)| (view.url.as_str().into(), place)));
+        let mut next = u32::try_from(views.len()).unwrap_or(u32::MAX);
+        let features: Box<[_]> = catalog
+            .features()
+            .map(|feature| {
+                let own: Box<[_]> = own_actions(feature).cloned().collect();
+                let places = FeaturePlaces { id: feature.id, first: next, own };
+                next = next.saturating_add(u32::try_from(places.places().count()).unwrap_or(u32::MAX));
+                places
+            })
+            .collect();
+        let numbers = first_of((0..).zip(&features).map(|(number, feature)| (feature.id, number)));
+        let keyed = (0..).zip(catalog.features()).filter_map(|(number, feature)| Some((feature.key.as_ref()?, number)));
+        let keys = first_of(keyed.map(|(key, number)| (key.as_str().into(), number)));
+        Self { version, catalog, views, urls, features, numbers, keys, places: next as usize }
+    }
+
+    /// How many places there are. The views come first.
+    pub(crate) const fn places(&self) -> usize {
+        self.places
+    }
+
+    /// The views, in the order of their places.
+    pub(crate) fn views(&self) -> impl Iterator<Item = (Place, &View)> {
+        (0..).map(Place).zip(self.catalog.views())
+    }
+
+    /// The features.
+    pub(crate) fn features(&self) -> impl Iterator<Item = (&FeaturePlaces, &Feature)> {
+        // Both ascend by id.
+        self.features.iter().zip(self.catalog.features())
+    }
+
+    pub(crate) fn view(&self, view: &ViewRef) -> Option<Place> {
+        match view {
+            ViewRef::Id(id) => self.view_by_id(*id),
+            ViewRef::Url(url) => self.urls.get(url.as_str()).copied(),
+        }
+    }
+
+    pub(crate) fn view_by_id(&self, id: ViewId) -> Option<Place> {
+        self.views.get(&id).copied()
+    }
+
+    /// The view at a place.
+    pub(crate) fn view_at(&self, place: Place) -> Option<ViewId> {
+        self.catalog.views().nth(place.get()).map(|view| view.id)
+    }
+
+    pub(crate) fn feature(&self, feature: &FeatureRef) -> Option<&FeaturePlaces> {
+        match feature {
+            FeatureRef::Id(id) => self.feature_by_id(*id),
+            FeatureRef::Key(key) => self.feature_by_key(key),
+        }
+    }
+
+    pub(crate) fn feature_by_id(&self, id: FeatureId) -> Option<&FeaturePlaces> {
+        self.numbered(*self.numbers.get(&id)?)
+    }
+
+    pub(crate) fn feature_by_key(&self, key: &str) -> Option<&FeaturePlaces> {
+        self.numbered(*self.keys.get(key)?)
+    }
+
+    fn numbered(&self, number: u32) -> Option<&FeaturePlaces> {
+        self.features.get(number as usize)
+    }
+}
+
+/// The actions that a feature has beyond the standard ones, each once.
+fn own_actions(feature: &Feature) -> impl Iterator<Item = &Action> {
+    let listed = feature.actions.as_deref().unwrap_or_default();
+    listed
+        .iter()
+        .enumerate()
+        .filter(|(n, action)| !action.is_standard() && !listed.iter().take(*n).any(|a| a == *action))
+        .map(|(_, action)| action)
+}
+
+/// A map in which the first of two equal keys counts, as it does in a search.
+fn first_of<K: Eq + Hash, V>(pairs: impl Iterator<Item = (K, V)>) -> HashMap<K, V, RandomState> {
+    let mut map = HashMap::default();
+    for (key, value) in pairs {
+        map.entry(key).or_insert(value);
+    }
+    map
+}

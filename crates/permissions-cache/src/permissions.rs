@@ -1,0 +1,509 @@
+//! The service: what is asked, answered from what is kept if that may be trusted, else from the store.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use iam_domain::{CompanyId, Freshness, Menu, UserId, Versions};
+use iam_storage::{CurrentVersions, Result, Source, Stamped, Storage, StorageError, Target};
+use quick_cache::sync::Cache as MenuCache;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::access::{decide, is_stranger};
+use crate::cache::{Cache, Key, Known};
+use crate::clock::Moment;
+use crate::coalesce::{Coalescer, Lost, Ticket};
+use crate::compiled::{CompiledSet, Outcome};
+use crate::{Access, CacheOptions, CacheStats, Navigation, Question, Subject};
+
+/// How new the state must be that answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Consistency {
+    /// What is kept will do, while it is known to be current within the lease.
+    #[default]
+    Cached,
+    /// A state not older than this one, which an earlier answer or a write named.
+    AtLeast(Versions),
+    /// What the store says after the question was asked.
+    Fresh,
+}
+
+/// Several wait for one load: its error is shared.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("a load that others wait for too failed")]
+struct Shared(#[source] Arc<StorageError>);
+
+type Loaded<T> = Result<T, Arc<StorageError>>;
+type StampedMenu = Stamped<Arc<Menu>>;
+
+/// What answers; and how old it is, if that is longer than the lease.
+type Resolved = (Arc<CompiledSet>, Option<Duration>);
+
+/// Users with what they hold.
+type Loads = Vec<(UserId, Arc<CompiledSet>)>;
+
+/// What a load read, and when it began to.
+#[derive(Clone)]
+struct Read {
+    set: Arc<CompiledSet>,
+    at: Moment,
+}
+
+/// What is kept of a user.
+enum Kept {
+    /// Enough to answer.
+    Answers(Resolved),
+    /// Not enough: a load answers that begins after this.
+    Loads(Ticket),
+}
+
+/// The menus that were read, by owner and by the version that they are of: that never changes.
+type Menus = MenuCache<(u64, Option<CompanyId>, i64), Arc<Menu>>;
+/// How many menus are kept.
+const MENUS: usize = 2048;
+/// How often an answer is begun anew when the store changes under it.
+const ATTEMPTS: usize = 3;
+/// How many steps it takes at most to prove what is kept: versions compared, the catalog read, versions compared with that.
+const STEPS: usize = 4;
+
+/// Answers what users may see and do. Share it behind an `Arc`; any task may call it, also one of another runtime.
+///
+/// Every answer is of one state and says which. It is as new as [`Consistency`] asks for. Errors of the storage are passed
+/// on: a failure is never an allow, never looks like a denial, and is never kept. Cancelling a call leaves loads to whoever
+/// else waits for them.
+pub struct Permissions {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) options: CacheOptions,
+    users: Arc<Coalescer<Key, Loaded<Read>>>,
+    runtime: Handle,
+    catalogs: Arc<Coalescer<(), Loaded<()>>>,
+    versions: Arc<Coalescer<(), Loaded<()>>>,
+    menu_loads: Arc<Coalescer<Option<CompanyId>, Loaded<StampedMenu>>>,
+    menus: Menus,
+    wanted: Wanted,
+    gate: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Permissions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Permissions").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl Permissions {
+    /// Answers from this storage. Loads run on `runtime`, which must live as long as the storage.
+    ///
+    /// Without anybody who [follows](Self::follow) the storage's changes, nothing that is kept is trusted for longer than
+    /// it takes to ask the store for its versions: right, but slower.
+    #[must_use]
+    pub fn new(storage: Arc<dyn Storage>, runtime: Handle, options: CacheOptions) -> Self {
+        let cache = Arc::new(Cache::new(options));
+        let gate = Arc::new(Semaphore::new(options.max_loads.max(1)));
+        let alone = Arc::new(Semaphore::new(1));
+        let wanted = Wanted::default();
+        let tickets = || Arc::clone(&cache.tickets);
+        let context = || (Arc::clone(&storage), Arc::clone(&cache));
+
+        let (store, kept) = context();
+        let users =
+            Coalescer::new(tickets(), Arc::clone(&gate), runtime.clone(), move |(company, user): Key, began| {
+                let (store, kept) = (Arc::clone(&store), Arc::clone(&kept));
+                Box::pin(async move {
+                    let load = kept.begin(company, began);
+                    let reader = store.reader().snapshots();
+                    let stamped = timed(&kept, options.load_timeout, reader.load_user(company, user)).await?;
+                    Ok(Read { set: kept.keep(&load, user, stamped.versions, &stamped.value), at: load.began_at() })
+                })
+            });
+
+        let (store, kept) = context();
+        let catalogs = Coalescer::new(tickets(), Arc::clone(&gate), runtime.clone(), move |(), began| {
+            let (store, kept) = (Arc::clone(&store), Arc::clone(&kept));
+            Box::pin(async move {
+                let stamped = timed(&kept, options.load_timeout, store.reader().snapshots().load_catalog()).await?;
+                kept.keep_catalog(stamped, began);
+                Ok(())
+            })
+        });
+
+        let (store, kept) = context();
+        let asked = wanted.clone();
+        let versions = Coalescer::new(tickets(), alone, runtime.clone(), move |(), began| {
+            let (store, kept, asked) = (Arc::clone(&store), Arc::clone(&kept), asked.clone());
+            Box::pin(async move {
+                let mut taken = asked.take();
+                confirm(store.as_ref(), &kept, options.load_timeout, &taken.companies, began).await?;
+                taken.companies.clear();
+                Ok(())
+            })
+        });
+
+        let (store, kept) = context();
+        let menu_loads = Coalescer::new(tickets(), Arc::clone(&gate), runtime.clone(), move |owner, _| {
+            let (store, kept) = (Arc::clone(&store), Arc::clone(&kept));
+            Box::pin(async move {
+                let stamped = timed(&kept, options.load_timeout, store.reader().snapshots().load_menu(owner)).await?;
+                Ok(Stamped { versions: stamped.versions, value: Arc::new(stamped.value) })
+            })
+        });
+
+        let menus = MenuCache::new(MENUS);
+        Self { storage, cache, options, users, catalogs, versions, menu_loads, menus, wanted, gate, runtime }
+    }
+
+    /// Answers from what is kept, if that may be trusted: without waiting, without a lock, without an allocation.
+    #[inline]
+    #[must_use]
+    pub fn try_check(&self, company: CompanyId, subject: Subject, question: &Question) -> Option<Outcome> {
+        let outcome = self.cache.hit(&(company, subject.user_id()), |set| decide(set, subject, question).outcome)?;
+        self.cache.counters.hits.add(1);
+        Some(outcome)
+    }
+
+    /// What the subject may see and do, from what is kept, if that may be trusted and is as new as is asked for.
+    #[must_use]
+    pub fn try_access(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> Option<Access> {
+        if consistency == Consistency::Fresh {
+            return None;
+        }
+        let set = self.cache.hit(&(company, subject.user_id()), Arc::clone)?;
+        if !satisfies(&set, subject, consistency) {
+            return None;
+        }
+        self.cache.counters.hits.add(1);
+        Some(Access::new(set, subject, None))
+    }
+
+    /// What the subject may see and do.
+    ///
+    /// # Errors
+    ///
+    /// What the storage answered; `Unavailable` also when it took too long, or does not have the state that is asked for.
+    pub async fn access(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> Result<Access> {
+        if let Some(access) = self.try_access(company, subject, consistency) {
+            return Ok(access);
+        }
+        self.cache.counters.misses.add(1);
+        let (set, age) = self.resolve(company, subject, consistency).await?;
+        Ok(Access::new(set, subject, age))
+    }
+
+    /// What several subjects of one company may see and do, in their order. Those that are not kept are loaded together.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::access`].
+    pub async fn accesses(
+        &self,
+        company: CompanyId,
+        subjects: &[Subject],
+        consistency: Consistency,
+    ) -> Result<Vec<Access>> {
+        let mut found: BTreeMap<UserId, Resolved> = BTreeMap::new();
+        let mut missing = Vec::new();
+        for subject in subjects {
+            match self.try_access(company, *subject, consistency) {
+                Some(access) => drop(found.insert(subject.user_id(), (Arc::clone(access.set()), None))),
+                None => missing.push(*subject),
+            }
+        }
+        self.cache.counters.misses.add(missing.len() as u64);
+        let arrived = self.cache.tickets.now();
+        let (mut loads, mut since) = (Vec::new(), arrived);
+        for subject in missing {
+            match self.kept(company, subject, consistency, arrived).await? {
+                Kept::Answers(resolved) => drop(found.insert(subject.user_id(), resolved)),
+                Kept::Loads(after) => {
+                    loads.push(subject);
+                    since = after;
+                }
+            }
+        }
+        if let [subject] = *loads {
+            let resolved = self.loaded(company, subject, consistency, since).await?;
+            found.insert(subject.user_id(), resolved);
+        } else if !loads.is_empty() {
+            self.find_together(company, &loads, consistency, &mut found).await?;
+        }
+        let mut states = found.values().map(|(set, _)| set.versions);
+        let first = states.next();
+        if !states.all(|state| Some(state) == first) {
+            // Something was changed between two of them.
+            self.find_together(company, subjects, consistency, &mut found).await?;
+        }
+        let access = |subject: &Subject| {
+            let (set, age) =
+                found.get(&subject.user_id()).ok_or_else(|| StorageError::corrupt("a user was not loaded"))?;
+            Ok(Access::new(Arc::clone(set), *subject, *age))
+        };
+        subjects.iter().map(access).collect()
+    }
+
+    async fn find_together(
+        &self,
+        company: CompanyId,
+        subjects: &[Subject],
+        consistency: Consistency,
+        found: &mut BTreeMap<UserId, Resolved>,
+    ) -> Result<()> {
+        let users: Vec<_> = subjects.iter().map(|subject| subject.user_id()).collect();
+        let sets = self.load_together(company, users).await?;
+        for (subject, (user, set)) in subjects.iter().zip(sets) {
+            refuse_older(&set, *subject, consistency)?;
+            found.insert(user, (set, None));
+        }
+        Ok(())
+    }
+
+    /// The menu that the subject of an access sees, with the access that it is of: a newer one, if the store has moved on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::access`].
+    pub async fn navigation(&self, company: CompanyId, mut access: Access) -> Result<(Access, Navigation)> {
+        for _ in 0..ATTEMPTS {
+            if access.is_stranger() {
+                return Ok((access, Navigation::default()));
+            }
+            let versions = access.set().versions;
+            let shared = self.menu(None, versions.epoch, versions.catalog).await?;
+            let own = self.menu(Some(company), versions.epoch, versions.company).await?;
+            if let (Some(shared), Some(own)) = (shared, own) {
+                let navigation = Navigation::of(&access, [&shared, &own]);
+                return Ok((access, navigation));
+            }
+            access = self.access(company, access.subject(), Consistency::Fresh).await?;
+        }
+        Err(unavailable("the store changes faster than a menu is read"))
+    }
+
+    /// The menu of an owner at exactly this version; `None` when the store has another one by now.
+    async fn menu(&self, owner: Option<CompanyId>, epoch: u64, version: i64) -> Result<Option<Arc<Menu>>> {
+        if let Some(menu) = self.menus.get(&(epoch, owner, version)) {
+            return Ok(Some(menu));
+        }
+        let loaded = self.menu_loads.get(owner, self.cache.tickets.now());
+        let Stamped { versions, value } = self.in_time(loaded).await?;
+        let loaded = if owner.is_some() { versions.company } else { versions.catalog };
+        self.menus.insert((versions.epoch, owner, loaded), Arc::clone(&value));
+        Ok(((versions.epoch, loaded) == (epoch, version)).then_some(value))
+    }
+
+    /// Something was changed here: from now on, whoever asks is answered from a state that has it. Call it after each change,
+    /// before anybody is told that it was made.
+    pub fn changed(&self, target: Target, versions: Versions) {
+        self.cache.made(target, versions);
+    }
+
+    /// A change ended, nobody knows how: nothing that was read before is used unproven.
+    pub fn distrust(&self, target: Target) {
+        self.cache.distrust(target);
+    }
+
+    /// The cache at this moment.
+    #[must_use]
+    pub fn stats(&self) -> CacheStats {
+        self.cache.stats()
+    }
+
+    /// What answers when no hit does.
+    async fn resolve(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> Result<Resolved> {
+        match self.kept(company, subject, consistency, self.cache.tickets.now()).await? {
+            Kept::Answers(resolved) => Ok(resolved),
+            Kept::Loads(since) => self.loaded(company, subject, consistency, since).await,
+        }
+    }
+
+    /// What a load answers that began after `since`.
+    async fn loaded(
+        &self,
+        company: CompanyId,
+        subject: Subject,
+        consistency: Consistency,
+        since: Ticket,
+    ) -> Result<Resolved> {
+        let key = (company, subject.user_id());
+        let mut read = self.in_time(self.users.get(key, since)).await?;
+        if Moment::now().since(read.at) > self.options.lease {
+            // It took longer than anything may be out of date, or the process was stopped meanwhile.
+            read = self.in_time(self.users.get(key, self.cache.tickets.now())).await?;
+        }
+        refuse_older(&read.set, subject, consistency)?;
+        Ok((read.set, None))
+    }
+
+    /// What is kept of a user, once it is proven to be as new as is asked for; or when a load must begin that answers instead.
+    async fn kept(
+        &self,
+        company: CompanyId,
+        subject: Subject,
+        consistency: Consistency,
+        arrived: Ticket,
+    ) -> Result<Kept> {
+        let key = (company, subject.user_id());
+        if consistency == Consistency::Fresh {
+            return Ok(Kept::Loads(arrived));
+        }
+        for _ in 0..STEPS {
+            // Looked at in each step: it may end while one waits.
+            let is_trusted = self.cache.lease.runs();
+            match self.cache.known(key, (!is_trusted).then_some(arrived)) {
+                Known::Current(set) if satisfies(&set, subject, consistency) => {
+                    return Ok(Kept::Answers((set, None)));
+                }
+                Known::Current(_) => break,
+                Known::Catalog(since) => self.in_time(self.catalogs.get((), since)).await?,
+                Known::Unproven => {
+                    if let Err(error) = self.confirm(company, arrived).await {
+                        // As new as is asked for it may be; whether it is current, nobody knows.
+                        let is_outage = matches!(error, StorageError::Unavailable { .. });
+                        let last = if is_outage { self.in_outage(key, subject, consistency) } else { None };
+                        return last.map(Kept::Answers).ok_or(error);
+                    }
+                }
+                // Under the lease, a load is new enough that began after the change that was heard last.
+                Known::Nothing(heard) if is_trusted && consistency == Consistency::Cached => {
+                    return Ok(Kept::Loads(heard));
+                }
+                Known::Nothing(_) => break,
+            }
+        }
+        Ok(Kept::Loads(arrived))
+    }
+
+    /// Compares the company's version, and the catalog's, with the store's: all who wait at once in one statement.
+    async fn confirm(&self, company: CompanyId, arrived: Ticket) -> Result<()> {
+        self.wanted.companies().insert(company);
+        self.cache.counters.confirmations.add(1);
+        self.in_time(self.versions.get((), arrived)).await
+    }
+
+    fn in_outage(&self, key: Key, subject: Subject, consistency: Consistency) -> Option<Resolved> {
+        let (set, age) = self.cache.last_known(key)?;
+        (age < self.options.outage_grace && satisfies(&set, subject, consistency)).then_some((set, Some(age)))
+    }
+
+    /// Loads users of a company in one statement, which begins after this is called and goes on without whoever called.
+    pub(crate) async fn load_together(&self, company: CompanyId, users: Vec<UserId>) -> Result<Loads> {
+        let (storage, cache) = (Arc::clone(&self.storage), Arc::clone(&self.cache));
+        let (gate, limit) = (Arc::clone(&self.gate), self.options.load_timeout);
+        let load = async move {
+            let permit = tokio::time::timeout(limit, gate.acquire());
+            let _permit = permit.await.map_err(|_| unavailable("too many loads are under way"))?;
+            let load = cache.begin(company, cache.tickets.begin());
+            let stamped = timed(&cache, limit, storage.reader().snapshots().load_users(company, &users));
+            let stamped = stamped.await.map_err(|error| shared(&error))?;
+            let keep = |user| (user, cache.keep(&load, user, stamped.versions, &stamped.value.of_user(user)));
+            Ok(users.into_iter().map(keep).collect())
+        };
+        self.runtime.spawn(load).await.map_err(unavailable)?
+    }
+
+    /// Compares what is kept of these companies with the store.
+    pub(crate) async fn confirm_all(&self, companies: &[CompanyId]) -> Result<()> {
+        let began = self.cache.tickets.begin();
+        let confirmed = confirm(self.storage.as_ref(), &self.cache, self.options.load_timeout, companies, began);
+        confirmed.await.map_err(|error| shared(&error))
+    }
+
+    async fn in_time<T>(&self, load: impl Future<Output = Result<Loaded<T>, Lost>>) -> Result<T> {
+        match tokio::time::timeout(self.options.load_timeout, load).await {
+            Ok(Ok(loaded)) => loaded.map_err(|error| shared(&error)),
+            Ok(Err(lost)) => Err(unavailable(lost)),
+            Err(_) => Err(unavailable("the store took too long")),
+        }
+    }
+}
+
+/// The companies whose versions the next comparison must ask for.
+#[derive(Clone, Default)]
+struct Wanted(Arc<Mutex<HashSet<CompanyId>>>);
+
+/// Those of a comparison. Those that it leaves here, because it failed, are for the next one: somebody may wait for that
+/// who came too late for this one, but in time for his company to be taken.
+struct Taken {
+    wanted: Wanted,
+    companies: Vec<CompanyId>,
+}
+
+impl Wanted {
+    fn companies(&self) -> MutexGuard<'_, HashSet<CompanyId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Taken {
+        Taken { companies: self.companies().drain().collect(), wanted: self.clone() }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.wanted.companies().extend(self.companies.drain(..));
+    }
+}
+
+async fn confirm(
+    store: &dyn Storage,
+    cache: &Cache,
+    limit: Duration,
+    companies: &[CompanyId],
+    began: Ticket,
+) -> Loaded<()> {
+    let at = Moment::now();
+    let current: CurrentVersions = timed(cache, limit, store.reader().company_states().versions_of(companies)).await?;
+    cache.confirm(&current, began, at);
+    Ok(())
+}
+
+/// Ends what takes too long, and counts.
+async fn timed<T>(cache: &Cache, limit: Duration, load: impl Future<Output = Result<T>>) -> Loaded<T> {
+    let began = Instant::now();
+    let loaded = tokio::time::timeout(limit, load).await;
+    cache.counters.loads.add(1);
+    metrics::histogram!("iam_cache_load_seconds").record(began.elapsed().as_secs_f64());
+    let loaded = loaded.unwrap_or_else(|_| Err(unavailable("the store took too long")));
+    loaded.map_err(|error| {
+        cache.counters.failed_loads.add(1);
+        tracing::warn!(error = &error as &dyn std::error::Error, "a load failed");
+        Arc::new(error)
+    })
+}
+
+fn unavailable(why: impl Into<Source>) -> StorageError {
+    StorageError::Unavailable { retryable: false, source: Some(why.into()) }
+}
+
+/// The error of a load, for one of those who waited for it.
+fn shared(error: &Arc<StorageError>) -> StorageError {
+    let source: Source = Box::new(Shared(Arc::clone(error)));
+    match error.as_ref() {
+        StorageError::Corrupt { what, .. } => StorageError::Corrupt { what: what.clone(), source: Some(source) },
+        _ => unavailable(source),
+    }
+}
+
+/// Whether what is kept is as new as is asked for. It does not say so to strangers, who would learn the company's version.
+fn satisfies(set: &CompiledSet, subject: Subject, consistency: Consistency) -> bool {
+    match consistency {
+        Consistency::Cached => true,
+        Consistency::AtLeast(least) => {
+            !is_stranger(set, subject) && set.versions.against(least) == Freshness::Satisfied
+        }
+        Consistency::Fresh => false,
+    }
+}
+
+/// What was loaded after the request arrived is as new as can be. It is refused when the client has seen a newer state of the
+/// same database all the same: then this is not the database that is written.
+fn refuse_older(set: &CompiledSet, subject: Subject, consistency: Consistency) -> Result<()> {
+    match consistency {
+        Consistency::AtLeast(least)
+            if !is_stranger(set, subject) && set.versions.against(least) == Freshness::Older =>
+        {
+            Err(unavailable("the state that was asked for is not here"))
+        }
+        _ => Ok(()),
+    }
+}

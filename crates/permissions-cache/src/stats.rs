@@ -1,0 +1,132 @@
+//! What can be observed of the cache.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::clock::Moment;
+
+/// A counter that many threads raise without getting in each other's way.
+#[derive(Debug, Default)]
+pub(crate) struct Counter([Stripe; 16]);
+
+/// Alone on its cache lines.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Stripe(AtomicU64);
+
+static NEXT_STRIPE: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static STRIPE: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+impl Counter {
+    #[inline]
+    pub(crate) fn add(&self, count: u64) {
+        let stripe = STRIPE.get().unwrap_or_else(|| {
+            let stripe = NEXT_STRIPE.fetch_add(1, Ordering::Relaxed) % 16;
+            STRIPE.set(Some(stripe));
+            stripe
+        });
+        if let Some(Stripe(count_of)) = self.0.get(stripe) {
+            count_of.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    fn sum(&self) -> u64 {
+        self.0.iter().map(|Stripe(count)| count.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// What is counted as it happens.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) hits: Counter,
+    pub(crate) misses: Counter,
+    pub(crate) confirmations: Counter,
+    pub(crate) loads: Counter,
+    pub(crate) failed_loads: Counter,
+    pub(crate) evictions: Counter,
+    pub(crate) invalidations: Counter,
+}
+
+impl Counters {
+    /// The counts, and how old the last proof is; of the rest nothing.
+    pub(crate) fn read(&self, confirmed: Moment) -> CacheStats {
+        CacheStats {
+            hits: self.hits.sum(),
+            misses: self.misses.sum(),
+            confirmations: self.confirmations.sum(),
+            loads: self.loads.sum(),
+            failed_loads: self.failed_loads.sum(),
+            evictions: self.evictions.sum(),
+            invalidations: self.invalidations.sum(),
+            age: (confirmed > Moment::NEVER).then(|| Moment::now().since(confirmed)),
+            ..CacheStats::default()
+        }
+    }
+}
+
+/// The cache at one moment. Counts are since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CacheStats {
+    /// Requests that were answered from what is kept, without a question to the store.
+    pub hits: u64,
+    /// Requests that had to wait for the store.
+    pub misses: u64,
+    /// Requests that waited for versions to be compared with the store, because the lease did not run or could not prove
+    /// enough. Those who wait at once share a statement.
+    pub confirmations: u64,
+    /// Questions to the store: loads of users, catalogs and menus, and comparisons of versions.
+    pub loads: u64,
+    /// Those that failed.
+    pub failed_loads: u64,
+    /// Users who went to make room.
+    pub evictions: u64,
+    /// Changes that made what was kept out of date.
+    pub invalidations: u64,
+    /// Users who are kept.
+    pub members: usize,
+    /// Users without a level who are kept.
+    pub strangers: usize,
+    /// Companies of which something is kept.
+    pub companies: usize,
+    /// Compiled sets of levels.
+    pub sets: usize,
+    /// About how many bytes all of it takes.
+    pub bytes: usize,
+    /// How long ago it was last proven that no change was missed; `None` before the first time.
+    pub age: Option<Duration>,
+}
+
+impl CacheStats {
+    /// Tells the metrics.
+    pub fn publish(&self) {
+        let counters = [
+            ("iam_cache_hits_total", self.hits),
+            ("iam_cache_misses_total", self.misses),
+            ("iam_cache_confirmations_total", self.confirmations),
+            ("iam_cache_loads_total", self.loads),
+            ("iam_cache_failed_loads_total", self.failed_loads),
+            ("iam_cache_evictions_total", self.evictions),
+            ("iam_cache_invalidations_total", self.invalidations),
+        ];
+        for (name, count) in counters {
+            metrics::counter!(name).absolute(count);
+        }
+        let gauges = [
+            ("iam_cache_members", self.members),
+            ("iam_cache_strangers", self.strangers),
+            ("iam_cache_companies", self.companies),
+            ("iam_cache_sets", self.sets),
+            ("iam_cache_bytes", self.bytes),
+        ];
+        for (name, value) in gauges {
+            metrics::gauge!(name).set(f64::from(u32::try_from(value).unwrap_or(u32::MAX)));
+        }
+        if let Some(age) = self.age {
+            metrics::gauge!("iam_cache_age_seconds").set(age.as_secs_f64());
+        }
+    }
+}

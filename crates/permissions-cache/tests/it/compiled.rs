@@ -1,0 +1,112 @@
+//! Compiled permissions say what the specification says.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use iam_domain::{
+    Action, Catalog, Feature, FeatureId, FeatureRule, LevelPermissions, Module, Scope, Snapshot, Timestamp,
+    UserLevelId, Versions, ViewId, ViewState,
+};
+use iam_permissions_cache::{Consistency, Subject};
+use iam_storage::Stamped;
+use proptest::prelude::*;
+
+use crate::store::{Store, alone, patient};
+use crate::world::{
+    SCOPES, a_feature, a_module, a_view, action, company, compare, expected, feature, level, module, questions, user,
+    view,
+};
+
+const VIEWS: usize = 4;
+const FEATURES: usize = 3;
+const MODULES: usize = 3;
+const ACTIONS: [&str; 4] = ["Read", "Publish", "Sign", "Unlisted"];
+
+type ViewRow = (ViewId, ViewState);
+type FeatureRow = (FeatureId, Action, FeatureRule);
+
+fn some_of(count: usize) -> impl Strategy<Value = BTreeSet<usize>> {
+    prop::collection::btree_set(0..count, 0..=count)
+}
+
+/// Rows may be about what the catalog does not have, and may contradict each other.
+fn a_levels_rows() -> impl Strategy<Value = (Vec<ViewRow>, Vec<FeatureRow>)> {
+    let states = vec![ViewState::Allow, ViewState::Allow, ViewState::Inherit, ViewState::Deny];
+    let views = (0..=VIEWS, prop::sample::select(states)).prop_map(|(number, state)| (view(number), state));
+    let scope = prop::sample::select(SCOPES.to_vec());
+    let features = (0..=FEATURES, 0..ACTIONS.len(), prop::bool::weighted(0.8), scope).prop_map(
+        |(number, name, value, scope): (usize, usize, bool, Scope)| {
+            (feature(number), action(ACTIONS[name]), FeatureRule { value, scope })
+        },
+    );
+    (prop::collection::vec(views, 0..6), prop::collection::vec(features, 0..8))
+}
+
+fn snapshot() -> impl Strategy<Value = Snapshot> {
+    let gates =
+        (prop::collection::vec((0..MODULES, 0..VIEWS), 0..4), prop::collection::vec((0..MODULES, 0..FEATURES), 0..4));
+    let switches = (some_of(2), some_of(2), some_of(2));
+    (switches, gates, some_of(MODULES), prop::collection::vec(a_levels_rows(), 0..=4)).prop_map(
+        |((public, disabled, off), (module_views, module_features), modules, levels)| {
+            let at = Timestamp::from_millis(0).unwrap();
+            let views = (0..VIEWS).map(|number| a_view(number, !public.contains(&number), at));
+            let features = (0..FEATURES).map(|number| {
+                // One has actions of its own, one of them twice and one standard; one has no key.
+                let own: &[&str] = if number == 2 { &["Sign", "Read", "Sign"] } else { &[] };
+                let feature = a_feature(number, !disabled.contains(&number), own, at);
+                Feature { key: feature.key.clone().filter(|_| number != 1), ..feature }
+            });
+            let all = (0..MODULES).map(|number| -> Module { a_module(number, !off.contains(&number), at) });
+            let catalog = Catalog::new(
+                views,
+                features,
+                all,
+                module_views.into_iter().map(|(gate, number)| (module(gate), view(number))),
+                module_features.into_iter().map(|(gate, number)| (module(gate), feature(number))),
+            );
+            let ids: Vec<UserLevelId> = (0..).map(|number| level(0, number)).take(levels.len()).collect();
+            Snapshot {
+                catalog: Arc::new(catalog),
+                modules: modules.into_iter().map(module).collect(),
+                levels: ids
+                    .into_iter()
+                    .zip(levels)
+                    .map(|(id, (views, features))| LevelPermissions::new(id, views, features))
+                    .collect(),
+            }
+        },
+    )
+}
+
+async fn check(snapshot: Snapshot) -> std::result::Result<(), String> {
+    let store = Store::new();
+    let versions = Versions { epoch: 1, catalog: 1, company: 1 };
+    store.script(Stamped { versions, value: snapshot.clone() });
+    let permissions = alone(&store, patient());
+    for subject in [Subject::User(user(0)), Subject::SuperAdmin(user(0))] {
+        let access = permissions.access(company(0), subject, Consistency::Fresh).await.unwrap();
+        compare(&access, &snapshot)?;
+        for question in questions(&snapshot) {
+            let (outcome, naive) = (access.decide(&question).outcome, expected(&snapshot, subject, &question));
+            if (outcome.allowed, outcome.scope, outcome.reason) != (naive.allowed, naive.scope, naive.reason) {
+                return Err(format!("{question:?}: {outcome:?}, not {naive:?}"));
+            }
+            let explained = access.explain(&question).decision;
+            if explained != naive {
+                return Err(format!("{question:?} is explained as {explained:?}, not {naive:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_answer_is_that_of_the_specification(snapshot in snapshot()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let outcome = runtime.block_on(check(snapshot));
+        prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
+    }
+}

@@ -1,0 +1,325 @@
+//! What is kept is trusted while it is known to be current, and no longer.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use iam_domain::{Versions, ViewState};
+use iam_permissions_cache::{CacheOptions, Consistency, Subject};
+use iam_storage::{StorageError, Target, UnitOfWork};
+use iam_storage_memory::MemoryStorage;
+use tokio::task::yield_now;
+
+use crate::store::{Asked, Does, Replica, Store, alone, eventually, patient};
+use crate::world::{a_level, company, hit, holding, see, sees, user};
+
+/// A lease that a test can wait for to run out.
+fn brief() -> CacheOptions {
+    CacheOptions { lease: Duration::from_millis(100), ..patient() }
+}
+
+async fn one_company() -> Arc<Store> {
+    let store = Store::with_catalog().await;
+    store.company(0, 1).await;
+    store
+}
+
+#[tokio::test]
+async fn nobody_follows_so_each_request_compares_versions_and_loads_nothing() {
+    let store = one_company().await;
+    let permissions = alone(&store, patient());
+    assert!(sees(&permissions, 0, 0).await);
+    let loads = store.user_loads();
+    for number in 1..=3 {
+        store.compared();
+        assert_eq!(hit(&permissions, 0, 0), None);
+        assert!(sees(&permissions, 0, 0).await);
+        assert_eq!((store.compared(), store.user_loads()), (vec![1], loads), "request {number}");
+    }
+    // A change that nobody tells of is found so.
+    store.say(0, ViewState::Deny).await;
+    assert!(!sees(&permissions, 0, 0).await);
+}
+
+#[tokio::test]
+async fn a_thousand_who_wait_compare_their_companies_in_one_statement() {
+    const MANY: usize = 1000;
+    let store = Store::with_catalog().await;
+    for of in 0..MANY {
+        store.company(of, 1).await;
+    }
+    let permissions = alone(&store, patient());
+    for of in 0..MANY {
+        assert!(sees(&permissions, of, 0).await);
+    }
+    let loads = store.user_loads();
+    store.compared();
+    store.next(Asked::Versions, Does::HoldThenRead);
+    let ask = |of| {
+        let permissions = Arc::clone(&permissions);
+        tokio::spawn(async move { sees(&permissions, of, 0).await })
+    };
+    let first = ask(0);
+    store.held(Asked::Versions, 1).await;
+    let others: Vec<_> = (0..MANY).map(ask).collect();
+    eventually("all of them wait", || permissions.stats().confirmations > MANY as u64).await;
+    store.let_go(Asked::Versions);
+    for asking in others.into_iter().chain([first]) {
+        assert!(asking.await.unwrap());
+    }
+    assert_eq!((store.compared(), store.user_loads()), (vec![1, MANY], loads));
+}
+
+/// Goes to the end of the queue of those who are ready to run.
+async fn let_others_go_first() {
+    let mut went = false;
+    poll_fn(|context| {
+        if went {
+            return Poll::Ready(());
+        }
+        went = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Whoever is compared by a statement that fails is not answered by the next one, which is not about him.
+#[tokio::test]
+async fn no_company_is_lost_with_a_comparison_that_failed() {
+    let store = one_company().await;
+    let permissions = alone(&store, patient());
+    let ask = |turns| {
+        let permissions = Arc::clone(&permissions);
+        tokio::spawn(async move {
+            for _ in 0..turns {
+                let_others_go_first().await;
+            }
+            see(&permissions, 0, 0, Consistency::Cached).await
+        })
+    };
+    // Wherever the second arrives between the beginning of the first one's comparison and its statement.
+    for turns in 0..12 {
+        permissions.changed(Target::Company(company(0)), store.say(0, ViewState::Allow).await);
+        assert!(sees(&permissions, 0, 0).await);
+        store.say(0, ViewState::Deny).await;
+        store.next(Asked::Versions, Does::Fail);
+        let (first, second) = (ask(0), ask(turns));
+        for answer in [first.await.unwrap(), second.await.unwrap()] {
+            assert_ne!(answer.ok(), Some(true), "after {turns} turns");
+        }
+    }
+}
+
+#[tokio::test]
+async fn under_the_lease_nothing_is_asked_and_without_signs_of_life_it_runs_out() {
+    let store = one_company().await;
+    let replica = Replica::new(&store, brief()).await;
+    let permissions = &replica.permissions;
+    assert!(sees(permissions, 0, 0).await);
+    eventually("a hit", || hit(permissions, 0, 0) == Some(true)).await;
+    replica.radio.silence();
+    store.say(0, ViewState::Deny).await;
+    eventually("the lease runs out", || hit(permissions, 0, 0).is_none()).await;
+    store.compared();
+    assert!(!sees(permissions, 0, 0).await);
+    assert_eq!(store.compared().first(), Some(&1));
+}
+
+#[tokio::test]
+async fn a_lost_channel_ends_the_lease_and_what_is_kept_is_compared_until_it_is_back() {
+    let store = one_company().await;
+    let replica = Replica::new(&store, patient()).await;
+    let permissions = &replica.permissions;
+    assert!(sees(permissions, 0, 0).await);
+    assert_eq!(hit(permissions, 0, 0), Some(true));
+    let loads = store.user_loads();
+    replica.radio.cut();
+    eventually("it is noticed", || hit(permissions, 0, 0).is_none()).await;
+    assert!(sees(permissions, 0, 0).await);
+    assert_eq!(store.user_loads(), loads, "versions are compared, nothing is loaded");
+    // It changes while nobody can hear, and nobody asks.
+    store.say(0, ViewState::Deny).await;
+    replica.radio.open();
+    eventually("it is trusted again", || {
+        assert_ne!(hit(permissions, 0, 0), Some(true));
+        replica.radio.subscriptions.load(Ordering::SeqCst) == 2
+    })
+    .await;
+    assert!(!sees(permissions, 0, 0).await);
+    eventually("a hit", || hit(permissions, 0, 0) == Some(false)).await;
+}
+
+#[tokio::test]
+async fn a_thousand_hot_companies_cost_a_few_statements_when_the_channel_is_cut() {
+    const HOT: usize = 2500;
+    let store = Store::with_catalog().await;
+    for of in 0..HOT {
+        store.company(of, 1).await;
+    }
+    let replica = Replica::new(&store, patient()).await;
+    let permissions = &replica.permissions;
+    for of in 0..HOT {
+        assert!(sees(permissions, of, 0).await);
+    }
+    let loads = store.user_loads();
+    replica.radio.cut();
+    eventually("it is noticed", || hit(permissions, 0, 0).is_none()).await;
+    store.compared();
+    let asking: Vec<_> = (0..HOT)
+        .map(|of| {
+            let permissions = Arc::clone(permissions);
+            tokio::spawn(async move { sees(&permissions, of, 0).await })
+        })
+        .collect();
+    for asking in asking {
+        assert!(asking.await.unwrap());
+    }
+    assert!(store.compared().len() <= 3, "all who wait at once");
+    replica.radio.open();
+    eventually("it is trusted again", || hit(permissions, 0, 0) == Some(true)).await;
+    let compared = store.compared();
+    assert!(compared.iter().all(|companies| *companies <= 1000), "{compared:?}");
+    assert_eq!(compared.iter().sum::<usize>(), HOT);
+    assert!((0..HOT).all(|of| hit(permissions, of, 0) == Some(true)));
+    assert_eq!(store.user_loads(), loads);
+}
+
+#[tokio::test]
+async fn without_the_store_what_is_kept_answers_for_the_lease_and_then_nothing_does() {
+    let store = one_company().await;
+    let replica = Replica::new(&store, brief()).await;
+    let permissions = &replica.permissions;
+    assert!(sees(permissions, 0, 0).await);
+    eventually("a hit", || hit(permissions, 0, 0) == Some(true)).await;
+    store.all(Does::Fail);
+    eventually("a hit", || hit(permissions, 0, 0) == Some(true)).await;
+    replica.radio.cut();
+    eventually("the lease runs out", || hit(permissions, 0, 0).is_none()).await;
+    for consistency in [Consistency::Cached, Consistency::Fresh] {
+        let refused = see(permissions, 0, 0, consistency).await;
+        assert!(matches!(refused, Err(StorageError::Unavailable { .. })), "{refused:?}");
+    }
+    store.all(Does::Answer);
+    assert!(sees(permissions, 0, 0).await);
+}
+
+#[tokio::test]
+async fn without_grace_nothing_is_answered_however_soon_after_the_last_proof() {
+    let store = one_company().await;
+    let permissions = alone(&store, patient());
+    for _ in 0..50 {
+        assert!(sees(&permissions, 0, 0).await);
+        store.next(Asked::Versions, Does::Fail);
+        assert!(see(&permissions, 0, 0, Consistency::Cached).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn with_grace_an_outage_is_bridged_and_answers_say_how_old_they_are() {
+    let store = one_company().await;
+    let hour = Duration::from_secs(3600);
+    let permissions = alone(&store, CacheOptions { outage_grace: hour, ..patient() });
+    assert!(sees(&permissions, 0, 0).await);
+    let known = permissions.access(company(0), Subject::User(user(0)), Consistency::Cached).await.unwrap();
+    assert_eq!(known.age(), None);
+    store.all(Does::Fail);
+    let access = async |consistency| permissions.access(company(0), Subject::User(user(0)), consistency).await;
+    let old = access(Consistency::Cached).await.unwrap();
+    assert!(old.age().is_some_and(|age| age < hour));
+    assert_eq!(old.versions(), known.versions());
+    let old = access(Consistency::AtLeast(known.versions())).await.unwrap();
+    assert!(old.age().is_some());
+    let newer = Versions { company: known.versions().company + 1, ..known.versions() };
+    assert!(access(Consistency::AtLeast(newer)).await.is_err());
+    assert!(access(Consistency::Fresh).await.is_err());
+    assert!(see(&permissions, 0, 7, Consistency::Cached).await.is_err(), "nothing is known of him");
+    // What was heard to have changed is not answered, whatever the grace.
+    permissions.changed(Target::Company(company(0)), newer);
+    assert!(access(Consistency::Cached).await.is_err());
+}
+
+#[tokio::test]
+async fn the_grace_ends() {
+    let store = one_company().await;
+    let permissions = alone(&store, CacheOptions { outage_grace: Duration::from_millis(50), ..patient() });
+    assert!(sees(&permissions, 0, 0).await);
+    store.all(Does::Fail);
+    while see(&permissions, 0, 0, Consistency::Cached).await.is_ok() {
+        yield_now().await;
+    }
+}
+
+/// A database with the same company, whose versions are behind those of the first.
+async fn another_database() -> Arc<MemoryStorage> {
+    let other = one_company().await;
+    other
+        .change_company(0, async |tx: &mut dyn UnitOfWork| {
+            tx.assignments_mut().replace_for_user(company(0), user(0), &[], None).await
+        })
+        .await;
+    Arc::clone(&other.memory)
+}
+
+#[tokio::test]
+async fn another_database_makes_everything_be_read_anew() {
+    let store = one_company().await;
+    for state in [ViewState::Deny, ViewState::Allow, ViewState::Deny, ViewState::Allow] {
+        store.say(0, state).await;
+    }
+    store.company(1, 1).await;
+    let replica = Replica::new(&store, patient()).await;
+    let permissions = &replica.permissions;
+    assert!(sees(permissions, 0, 0).await && sees(permissions, 1, 0).await);
+    let of_old = permissions.access(company(0), Subject::User(user(0)), Consistency::Cached).await.unwrap().versions();
+    store.restore(another_database().await);
+    // The first that is read from it tells.
+    assert!(!see(permissions, 0, 0, Consistency::Fresh).await.unwrap());
+    for of in [0, 1] {
+        assert_eq!(hit(permissions, of, 0), None);
+        assert!(!sees(permissions, of, 0).await);
+    }
+    // Whoever saw the old one gets an answer of the new one, at once.
+    assert!(!see(permissions, 0, 0, Consistency::AtLeast(of_old)).await.unwrap());
+}
+
+#[tokio::test]
+async fn versions_of_another_database_are_answered_by_a_load_that_begins_after() {
+    let store = one_company().await;
+    let replica = Replica::new(&store, patient()).await;
+    let permissions = &replica.permissions;
+    assert!(sees(permissions, 0, 0).await);
+    let known = permissions.access(company(0), Subject::User(user(0)), Consistency::Cached).await.unwrap().versions();
+    let loads = store.user_loads();
+    let elsewhere = Versions { epoch: known.epoch ^ 1, ..known };
+    assert!(see(permissions, 0, 0, Consistency::AtLeast(elsewhere)).await.unwrap());
+    assert_eq!(store.user_loads(), loads + 1);
+    assert!(see(permissions, 0, 0, Consistency::AtLeast(known)).await.unwrap());
+    assert_eq!(store.user_loads(), loads + 1, "what is kept is new enough");
+}
+
+#[tokio::test]
+async fn a_state_that_the_store_does_not_have_is_not_waited_for_and_strangers_are_not_told() {
+    let store = one_company().await;
+    let replica = Replica::new(&store, patient()).await;
+    let permissions = &replica.permissions;
+    let known = permissions.access(company(0), Subject::User(user(0)), Consistency::Cached).await.unwrap().versions();
+    for newer in [Versions { company: known.company + 1, ..known }, Versions { catalog: known.catalog + 1, ..known }] {
+        let refused = see(permissions, 0, 0, Consistency::AtLeast(newer)).await;
+        assert!(matches!(refused, Err(StorageError::Unavailable { .. })), "{refused:?}");
+        let stranger = Subject::User(user(9));
+        let access = permissions.access(company(0), stranger, Consistency::AtLeast(newer)).await.unwrap();
+        assert!(access.is_stranger() && access.versions().company == 0);
+    }
+    let versions = store
+        .change_company(0, async |tx: &mut dyn UnitOfWork| {
+            let now = tx.now();
+            tx.user_levels_mut().create(&a_level(0, 1, now)).await?;
+            tx.assignments_mut().add(&holding(0, 9, 1, now)).await.map(drop)
+        })
+        .await;
+    let access = permissions.access(company(0), Subject::User(user(9)), Consistency::AtLeast(versions)).await.unwrap();
+    assert!(access.is_member() && access.versions() == versions);
+}

@@ -1,0 +1,311 @@
+//! A load answers everybody who may be answered by it, nobody else, and leaves nothing behind when it fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use iam_domain::ViewState;
+use iam_permissions_cache::{CacheOptions, Consistency, Permissions, Subject};
+use iam_storage::{Result, StorageError, Target};
+use tokio::task::{JoinHandle, yield_now};
+
+use crate::store::{Asked, Does, Replica, Store, alone, eventually, patient};
+use crate::world::{company, hit, see, sees, user};
+
+async fn one_company() -> Arc<Store> {
+    let store = Store::with_catalog().await;
+    store.company(0, 3).await;
+    store
+}
+
+/// Somebody asks in a task of his own.
+fn ask(permissions: &Arc<Permissions>, who: usize, consistency: Consistency) -> JoinHandle<Result<bool>> {
+    let permissions = Arc::clone(permissions);
+    tokio::spawn(async move { see(&permissions, 0, who, consistency).await })
+}
+
+/// Waits until so many have asked whom no hit answered.
+async fn waiting(permissions: &Permissions, count: u64) {
+    eventually("they wait", || permissions.stats().misses == count).await;
+    for _ in 0..10 {
+        yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_who_wait_make_one_load() {
+    let store = one_company().await;
+    let replica = Replica::new(&store, patient()).await;
+    store.next(Asked::User, Does::HoldThenRead);
+    let asking: Vec<_> = (0..1000).map(|_| ask(&replica.permissions, 0, Consistency::Cached)).collect();
+    waiting(&replica.permissions, 1000).await;
+    store.held(Asked::User, 1).await;
+    store.let_go(Asked::User);
+    for asking in asking {
+        assert!(asking.await.unwrap().unwrap());
+    }
+    assert_eq!(store.user_loads(), 1);
+}
+
+#[tokio::test]
+async fn who_asks_for_what_the_store_says_is_not_answered_by_a_load_that_had_begun() {
+    let store = one_company().await;
+    let replica = Replica::new(&store, patient()).await;
+    store.next(Asked::User, Does::ReadThenHold);
+    let early = ask(&replica.permissions, 0, Consistency::Fresh);
+    store.held(Asked::User, 1).await;
+    // It has read. Now the company changes elsewhere, and nobody has heard of it yet.
+    replica.radio.silence();
+    store.say(0, ViewState::Deny).await;
+    let late: Vec<_> = (0..100).map(|_| ask(&replica.permissions, 0, Consistency::Fresh)).collect();
+    waiting(&replica.permissions, 101).await;
+    store.let_go(Asked::User);
+    assert!(early.await.unwrap().unwrap());
+    for late in late {
+        assert!(!late.await.unwrap().unwrap());
+    }
+    assert_eq!(store.user_loads(), 2);
+}
+
+#[tokio::test]
+async fn a_load_that_missed_a_change_is_not_kept_and_answers_nobody_who_came_after_it() {
+    for consistency in [Consistency::Cached, Consistency::Fresh] {
+        for here in [true, false] {
+            let store = one_company().await;
+            let replica = Replica::new(&store, patient()).await;
+            let permissions = &replica.permissions;
+            store.next(Asked::User, Does::ReadThenHold);
+            let early = ask(permissions, 0, Consistency::Cached);
+            store.held(Asked::User, 1).await;
+            let versions = store.say(0, ViewState::Deny).await;
+            if here {
+                permissions.changed(Target::Company(company(0)), versions);
+            } else {
+                replica.radio.heard_all().await;
+            }
+            let late = ask(permissions, 0, consistency);
+            waiting(permissions, 2).await;
+            store.let_go(Asked::User);
+            assert!(early.await.unwrap().unwrap(), "he asked before it changed");
+            assert!(!late.await.unwrap().unwrap());
+            assert!(!sees(permissions, 0, 0).await);
+            assert_eq!(store.user_loads(), 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_load_that_missed_a_change_of_the_catalog_is_not_kept() {
+    let store = one_company().await;
+    let replica = Replica::new(&store, patient()).await;
+    let permissions = &replica.permissions;
+    store.next(Asked::User, Does::ReadThenHold);
+    let early = ask(permissions, 0, Consistency::Cached);
+    store.held(Asked::User, 1).await;
+    permissions.changed(Target::Catalog, store.rename_a_view().await);
+    store.let_go(Asked::User);
+    assert!(early.await.unwrap().unwrap());
+    assert_eq!(hit(permissions, 0, 0), None);
+    let access = permissions.access(company(0), Subject::User(user(0)), Consistency::Cached).await.unwrap();
+    assert_eq!(access.versions(), store.snapshot(company(0), user(0)).await.versions);
+}
+
+#[tokio::test]
+async fn a_load_that_began_before_an_unknown_outcome_is_not_kept() {
+    let store = one_company().await;
+    let replica = Replica::new(&store, patient()).await;
+    let permissions = &replica.permissions;
+    store.next(Asked::User, Does::ReadThenHold);
+    let early = ask(permissions, 0, Consistency::Cached);
+    store.held(Asked::User, 1).await;
+    replica.radio.silence();
+    store.say(0, ViewState::Deny).await;
+    permissions.distrust(Target::Company(company(0)));
+    let late = ask(permissions, 0, Consistency::Cached);
+    waiting(permissions, 2).await;
+    store.let_go(Asked::User);
+    assert!(early.await.unwrap().unwrap());
+    assert!(!late.await.unwrap().unwrap());
+    assert_eq!(hit(permissions, 0, 0), Some(false));
+}
+
+/// Nothing else of the company is kept, so that nothing but the channel tells that the load may have missed something.
+#[tokio::test]
+async fn who_comes_when_the_channel_is_back_is_not_answered_by_a_load_from_before_it_was_lost() {
+    let store = one_company().await;
+    store.company(1, 1).await;
+    let replica = Replica::new(&store, patient()).await;
+    let permissions = &replica.permissions;
+    assert!(sees(permissions, 1, 0).await);
+    store.next(Asked::User, Does::ReadThenHold);
+    let early = ask(permissions, 0, Consistency::Cached);
+    store.held(Asked::User, 1).await;
+    replica.radio.cut();
+    eventually("it is noticed", || hit(permissions, 1, 0).is_none()).await;
+    store.say(0, ViewState::Deny).await;
+    replica.radio.open();
+    eventually("it is trusted", || hit(permissions, 1, 0) == Some(true)).await;
+    let late = ask(permissions, 0, Consistency::Cached);
+    waiting(permissions, 3).await;
+    store.let_go(Asked::User);
+    assert!(early.await.unwrap().unwrap(), "he asked before it changed");
+    assert!(!late.await.unwrap().unwrap());
+}
+
+/// The company is forgotten with the load, but not what the load missed.
+#[tokio::test]
+async fn what_a_load_missed_is_remembered_when_its_company_is_forgotten() {
+    let store = one_company().await;
+    let replica = Replica::new(&store, patient()).await;
+    let permissions = &replica.permissions;
+    for _ in 0..100 {
+        store.say(0, ViewState::Allow).await;
+        replica.radio.heard_all().await;
+        store.next(Asked::User, Does::ReadThenHold);
+        let early = ask(permissions, 0, Consistency::Cached);
+        eventually("it is held", || store.is_held(Asked::User)).await;
+        let versions = store.say(0, ViewState::Deny).await;
+        permissions.changed(Target::Company(company(0)), versions);
+        store.let_go(Asked::User);
+        // At any moment from now on: the load ends, is forgotten, and those who waited are told.
+        while !early.is_finished() {
+            assert!(!sees(permissions, 0, 0).await);
+            yield_now().await;
+        }
+        early.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_load_from_before_the_channel_was_lost_is_not_kept() {
+    let store = one_company().await;
+    let replica = Replica::new(&store, patient()).await;
+    let permissions = &replica.permissions;
+    assert!(sees(permissions, 0, 1).await);
+    store.next(Asked::User, Does::ReadThenHold);
+    let early = ask(permissions, 0, Consistency::Cached);
+    store.held(Asked::User, 1).await;
+    replica.radio.cut();
+    eventually("it is noticed", || hit(permissions, 0, 1).is_none()).await;
+    store.say(0, ViewState::Deny).await;
+    replica.radio.open();
+    // User 2 asks, so that the channel is seen to be trusted again.
+    eventually("the channel is back", || permissions.stats().invalidations > 0).await;
+    assert!(!sees(permissions, 0, 2).await);
+    eventually("it is trusted", || hit(permissions, 0, 2) == Some(false)).await;
+    store.let_go(Asked::User);
+    assert!(early.await.unwrap().unwrap(), "he asked before it changed");
+    assert_eq!(hit(permissions, 0, 0), None);
+    assert!(!sees(permissions, 0, 0).await);
+}
+
+#[tokio::test]
+async fn a_load_goes_on_without_whoever_began_it() {
+    let store = one_company().await;
+    let replica = Replica::new(&store, patient()).await;
+    let permissions = &replica.permissions;
+    store.next(Asked::User, Does::HoldThenRead);
+    let first = ask(permissions, 0, Consistency::Cached);
+    store.held(Asked::User, 1).await;
+    let second = ask(permissions, 0, Consistency::Cached);
+    waiting(permissions, 2).await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    store.let_go(Asked::User);
+    assert!(second.await.unwrap().unwrap());
+    assert_eq!((store.user_loads(), hit(permissions, 0, 0)), (1, Some(true)));
+
+    // Also when nobody is left.
+    store.next(Asked::User, Does::HoldThenRead);
+    let only = ask(permissions, 1, Consistency::Cached);
+    store.held(Asked::User, 1).await;
+    only.abort();
+    assert!(only.await.unwrap_err().is_cancelled());
+    store.let_go(Asked::User);
+    eventually("it is kept all the same", || hit(permissions, 0, 1) == Some(true)).await;
+}
+
+#[tokio::test]
+async fn whatever_becomes_of_a_load_is_no_answer_and_the_next_one_begins_anew() {
+    let options = CacheOptions { load_timeout: Duration::from_millis(50), ..patient() };
+    for does in [Does::Fail, Does::Hang, Does::Panic] {
+        let store = one_company().await;
+        let replica = Replica::new(&store, options).await;
+        let permissions = &replica.permissions;
+        store.next(Asked::User, does);
+        let together = [0; 3].map(|who| ask(permissions, who, Consistency::Cached));
+        for asking in together {
+            let refused = asking.await.unwrap();
+            assert!(matches!(refused, Err(StorageError::Unavailable { .. })), "{does:?}: {refused:?}");
+        }
+        assert_eq!(hit(permissions, 0, 0), None, "{does:?}");
+        assert_eq!((permissions.stats().members, permissions.stats().strangers), (0, 0), "{does:?}");
+        eventually("the load is over", || permissions.stats().companies == 0).await;
+        // Another user of the company, and the same one.
+        assert!(sees(permissions, 0, 1).await, "{does:?}");
+        assert!(sees(permissions, 0, 0).await, "{does:?}");
+    }
+}
+
+#[tokio::test]
+async fn failures_of_other_reads_are_no_answers_either() {
+    let options = CacheOptions { load_timeout: Duration::from_millis(50), ..patient() };
+    for does in [Does::Fail, Does::Hang, Does::Panic] {
+        let store = one_company().await;
+        let permissions = alone(&store, options);
+        assert!(sees(&permissions, 0, 0).await);
+        store.next(Asked::Versions, does);
+        assert!(see(&permissions, 0, 0, Consistency::Cached).await.is_err(), "{does:?}");
+        assert!(sees(&permissions, 0, 0).await, "{does:?}");
+        store.rename_a_view().await;
+        store.next(Asked::Catalog, does);
+        assert!(see(&permissions, 0, 0, Consistency::Cached).await.is_err(), "{does:?}");
+        assert!(sees(&permissions, 0, 0).await, "{does:?}");
+        store.next(Asked::Users, does);
+        let subjects = [0, 1, 2].map(|who| Subject::User(user(who)));
+        if does != Does::Panic {
+            assert!(permissions.accesses(company(0), &subjects, Consistency::Fresh).await.is_err(), "{does:?}");
+            assert_eq!(permissions.accesses(company(0), &subjects, Consistency::Fresh).await.unwrap().len(), 3);
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_more_loads_than_allowed_are_under_way() {
+    const AT_ONCE: usize = 3;
+    let store = Store::with_catalog().await;
+    for of in 0..20 {
+        store.company(of, 1).await;
+    }
+    let replica = Replica::new(&store, CacheOptions { max_loads: AT_ONCE, ..patient() }).await;
+    store.always(Asked::User, Does::HoldThenRead);
+    let asking: Vec<_> = (0..20)
+        .map(|of| {
+            let permissions = Arc::clone(&replica.permissions);
+            tokio::spawn(async move { sees(&permissions, of, 0).await })
+        })
+        .collect();
+    waiting(&replica.permissions, 20).await;
+    for done in 0..20_usize {
+        store.held(Asked::User, AT_ONCE.min(20 - done)).await;
+        assert_eq!(store.user_loads(), (done + AT_ONCE).min(20));
+        store.let_go(Asked::User);
+        eventually("one is done", || replica.permissions.stats().members == done + 1).await;
+    }
+    for asking in asking {
+        assert!(asking.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn each_company_and_user_is_asked_for_by_both() {
+    let store = Store::with_catalog().await;
+    store.company(0, 1).await;
+    store.company(1, 2).await;
+    store.say(1, ViewState::Deny).await;
+    let replica = Replica::new(&store, patient()).await;
+    for _ in 0..2 {
+        assert!(sees(&replica.permissions, 0, 0).await);
+        assert!(!sees(&replica.permissions, 0, 1).await);
+        assert!(!sees(&replica.permissions, 1, 0).await);
+    }
+}

@@ -1,0 +1,11 @@
+//! The service from the outside: right whatever changes, whoever asks, and whatever fails.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod bounds;
+mod changes;
+mod compiled;
+mod fill;
+mod lease;
+mod loading;
+mod store;
+mod world;

@@ -1,0 +1,529 @@
+//! A storage, and a feed of its changes, whose answers can be held up, refused and counted.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::future::{Future, pending};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use iam_domain::{
+    Catalog, CompanyId, CompanySnapshot, EffectiveViewPermission, Menu, Snapshot, UserId, UserLevelId, Versions, ViewId,
+};
+use iam_permissions_cache::{CacheOptions, Permissions};
+use iam_storage::{
+    Assignments, AuditLogs, Beat, ChangeContext, ChangeFeed, CompanyModules, CompanyState, CompanyStates,
+    CurrentVersions, EffectiveFeaturePermissions, EffectiveViewPermissions, FeaturePermissions, FeatureViews, Features,
+    Heard, MenuItems, ModuleFeatures, ModuleViews, Modules, NavTrail, NewEffectiveViewPermission, Reader, Result,
+    Snapshots, Stamped, Storage, StorageError, SubMenuItems, Subscription, Target, UnitOfWork, UserLevels,
+    ViewPermissions, Views,
+};
+use iam_storage_memory::MemoryStorage;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::timeout;
+
+/// Waits until something holds; fails when it never does.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let done = async {
+        while !holds() {
+            yield_now().await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(30), done).await.is_ok(), "it never happened: {what}");
+}
+
+/// What is asked of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Asked {
+    Versions,
+    User,
+    Users,
+    Catalog,
+    Menu,
+    Write,
+}
+
+/// How the store takes a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Does {
+    Answer,
+    /// Waits to be let go, then reads.
+    HoldThenRead,
+    /// Reads, and answers when it is let go.
+    ReadThenHold,
+    Fail,
+    Hang,
+    Panic,
+}
+
+/// The questions of one kind.
+struct Door {
+    always: Does,
+    next: VecDeque<Does>,
+    asked: usize,
+    held: usize,
+    go: Arc<Semaphore>,
+}
+
+impl Default for Door {
+    fn default() -> Self {
+        Self { always: Does::Answer, next: VecDeque::new(), asked: 0, held: 0, go: Arc::new(Semaphore::new(0)) }
+    }
+}
+
+/// A storage in memory behind doors.
+pub(crate) struct Store {
+    /// Where changes are made.
+    pub(crate) memory: Arc<MemoryStorage>,
+    /// What answers what is loaded: the same, until another one is restored in its place.
+    answers: Mutex<Arc<MemoryStorage>>,
+    /// What is loaded of everybody, instead of what is stored.
+    script: Mutex<Option<Stamped<Snapshot>>>,
+    doors: Mutex<HashMap<Asked, Door>>,
+    /// How many companies were compared, a statement each.
+    compared: Mutex<Vec<usize>>,
+}
+
+impl Store {
+    pub(crate) fn new() -> Arc<Self> {
+        let memory = Arc::new(MemoryStorage::new());
+        Arc::new(Self {
+            answers: Mutex::new(Arc::clone(&memory)),
+            memory,
+            script: Mutex::default(),
+            doors: Mutex::default(),
+            compared: Mutex::default(),
+        })
+    }
+
+    /// The next question of this kind is taken so; the ones after it as before.
+    pub(crate) fn next(&self, asked: Asked, does: Does) {
+        self.doors().entry(asked).or_default().next.push_back(does);
+    }
+
+    /// From now on questions of this kind are taken so.
+    pub(crate) fn always(&self, asked: Asked, does: Does) {
+        self.doors().entry(asked).or_default().always = does;
+    }
+
+    /// Everything fails, or is answered again.
+    pub(crate) fn all(&self, does: Does) {
+        for asked in [Asked::Versions, Asked::User, Asked::Users, Asked::Catalog, Asked::Menu] {
+            self.always(asked, does);
+        }
+    }
+
+    /// Lets one go that is held.
+    pub(crate) fn let_go(&self, asked: Asked) {
+        self.doors().entry(asked).or_default().go.add_permits(1);
+    }
+
+    /// How many questions of this kind have been asked.
+    pub(crate) fn asked(&self, asked: Asked) -> usize {
+        self.doors().entry(asked).or_default().asked
+    }
+
+    /// How many questions of all kinds that load users have been asked.
+    pub(crate) fn user_loads(&self) -> usize {
+        self.asked(Asked::User) + self.asked(Asked::Users)
+    }
+
+    /// Whether one is held now.
+    pub(crate) fn is_held(&self, asked: Asked) -> bool {
+        self.doors().entry(asked).or_default().held > 0
+    }
+
+    /// Waits until so many are held.
+    pub(crate) async fn held(&self, asked: Asked, count: usize) {
+        eventually(&format!("{count} held of {asked:?}"), || self.doors().entry(asked).or_default().held == count)
+            .await;
+    }
+
+    /// How many companies were compared since this was last called, a statement each.
+    pub(crate) fn compared(&self) -> Vec<usize> {
+        std::mem::take(&mut *self.compared.lock().unwrap())
+    }
+
+    /// What is loaded of everybody from now on.
+    pub(crate) fn script(&self, stamped: Stamped<Snapshot>) {
+        *self.script.lock().unwrap() = Some(stamped);
+    }
+
+    /// Puts another database in the place of what is loaded from.
+    pub(crate) fn restore(&self, memory: Arc<MemoryStorage>) {
+        *self.answers.lock().unwrap() = memory;
+    }
+
+    fn answers(&self) -> Arc<MemoryStorage> {
+        Arc::clone(&self.answers.lock().unwrap())
+    }
+
+    fn doors(&self) -> MutexGuard<'_, HashMap<Asked, Door>> {
+        self.doors.lock().unwrap()
+    }
+
+    async fn pass<T>(&self, asked: Asked, read: impl Future<Output = Result<T>>) -> Result<T> {
+        let does = {
+            let mut doors = self.doors();
+            let door = doors.entry(asked).or_default();
+            door.asked += 1;
+            door.next.pop_front().unwrap_or(door.always)
+        };
+        match does {
+            Does::Answer => read.await,
+            Does::Fail => Err(StorageError::Unavailable { retryable: false, source: Some("gone".into()) }),
+            Does::Hang => pending().await,
+            Does::Panic => panic!("the driver panics, as a test wants it"),
+            Does::HoldThenRead => {
+                self.hold(asked).await;
+                read.await
+            }
+            Does::ReadThenHold => {
+                let answer = read.await;
+                self.hold(asked).await;
+                answer
+            }
+        }
+    }
+
+    async fn hold(&self, asked: Asked) {
+        let go = {
+            let mut doors = self.doors();
+            let door = doors.entry(asked).or_default();
+            door.held += 1;
+            Arc::clone(&door.go)
+        };
+        go.acquire().await.unwrap().forget();
+        self.doors().entry(asked).or_default().held -= 1;
+    }
+
+    /// Makes a change; `None` if the store refuses it.
+    pub(crate) async fn try_change(
+        &self,
+        target: Target,
+        work: impl AsyncFnOnce(&mut dyn UnitOfWork) -> Result<()>,
+    ) -> Option<Versions> {
+        let mut tx = self.memory.begin(target, ChangeContext::command_line()).await.unwrap();
+        work(tx.as_mut()).await.ok()?;
+        Some(tx.commit().await.unwrap())
+    }
+
+    /// Makes a change.
+    pub(crate) async fn change(
+        &self,
+        target: Target,
+        work: impl AsyncFnOnce(&mut dyn UnitOfWork) -> Result<()>,
+    ) -> Versions {
+        self.try_change(target, work).await.unwrap()
+    }
+
+    /// What the store says now, asked behind the doors.
+    pub(crate) async fn snapshot(&self, company: CompanyId, user: UserId) -> Stamped<Snapshot> {
+        self.memory.reader().snapshots().load_user(company, user).await.unwrap()
+    }
+}
+
+#[async_trait]
+impl Snapshots for Store {
+    async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>> {
+        if let Some(stamped) = self.script.lock().unwrap().clone() {
+            return Ok(stamped);
+        }
+        let answers = self.answers();
+        self.pass(Asked::User, async { answers.reader().snapshots().load_user(company, user).await }).await
+    }
+
+    async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>> {
+        self.answers().reader().snapshots().load_company(company).await
+    }
+
+    async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>> {
+        let answers = self.answers();
+        self.pass(Asked::Users, async { answers.reader().snapshots().load_users(company, users).await }).await
+    }
+
+    async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
+        let answers = self.answers();
+        self.pass(Asked::Catalog, async { answers.reader().snapshots().load_catalog().await }).await
+    }
+
+    async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>> {
+        let answers = self.answers();
+        self.pass(Asked::Menu, async { answers.reader().snapshots().load_menu(owner).await }).await
+    }
+}
+
+#[async_trait]
+impl CompanyStates for Store {
+    async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>> {
+        self.answers().reader().company_states().read(company).await
+    }
+
+    async fn versions(&self, company: Option<CompanyId>) -> Result<Versions> {
+        self.answers().reader().company_states().versions(company).await
+    }
+
+    async fn versions_of(&self, companies: &[CompanyId]) -> Result<CurrentVersions> {
+        self.compared.lock().unwrap().push(companies.len());
+        let answers = self.answers();
+        self.pass(Asked::Versions, async { answers.reader().company_states().versions_of(companies).await }).await
+    }
+}
+
+macro_rules! forwarded {
+    ($($accessor:ident: $name:ident),+ $(,)?) => {
+        impl Reader for Store {
+            fn company_states(&self) -> &dyn CompanyStates {
+                self
+            }
+
+            fn snapshots(&self) -> &dyn Snapshots {
+                self
+            }
+
+            $(fn $accessor(&self) -> &dyn $name {
+                self.memory.reader().$accessor()
+            })+
+        }
+    };
+}
+
+forwarded! {
+    views: Views,
+    modules: Modules,
+    features: Features,
+    feature_views: FeatureViews,
+    module_views: ModuleViews,
+    module_features: ModuleFeatures,
+    company_modules: CompanyModules,
+    user_levels: UserLevels,
+    view_permissions: ViewPermissions,
+    feature_permissions: FeaturePermissions,
+    assignments: Assignments,
+    menu_items: MenuItems,
+    sub_menu_items: SubMenuItems,
+    audit_logs: AuditLogs,
+}
+
+#[async_trait]
+impl EffectiveViewPermissions for Store {
+    async fn find(&self, company: CompanyId, user: UserId, view: ViewId) -> Result<Option<EffectiveViewPermission>> {
+        self.memory.effective_view_permissions().find(company, user, view).await
+    }
+
+    async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveViewPermission>> {
+        self.memory.effective_view_permissions().find_all_for_user(company, user).await
+    }
+
+    async fn upsert_many(
+        &self,
+        company: CompanyId,
+        versions: Versions,
+        valid_for: Duration,
+        rows: &[NewEffectiveViewPermission],
+    ) -> Result<u64> {
+        let written = self.memory.effective_view_permissions().upsert_many(company, versions, valid_for, rows);
+        self.pass(Asked::Write, written).await
+    }
+
+    async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64> {
+        self.memory.effective_view_permissions().delete_for_user(company, user).await
+    }
+
+    async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64> {
+        self.memory.effective_view_permissions().delete_for_user_level(company, level).await
+    }
+
+    async fn delete_for_company(&self, company: CompanyId) -> Result<u64> {
+        self.memory.effective_view_permissions().delete_for_company(company).await
+    }
+
+    async fn delete_expired(&self, limit: u64) -> Result<u64> {
+        self.memory.effective_view_permissions().delete_expired(limit).await
+    }
+
+    async fn find_active(&self, limit: u64) -> Result<Vec<(CompanyId, UserId)>> {
+        self.memory.effective_view_permissions().find_active(limit).await
+    }
+}
+
+#[async_trait]
+impl Storage for Store {
+    fn reader(&self) -> &dyn Reader {
+        self
+    }
+
+    async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
+        self.memory.begin(target, context).await
+    }
+
+    fn nav_trail(&self) -> &dyn NavTrail {
+        self.memory.nav_trail()
+    }
+
+    fn effective_view_permissions(&self) -> &dyn EffectiveViewPermissions {
+        self
+    }
+
+    fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions {
+        self.memory.effective_feature_permissions()
+    }
+}
+
+/// Whether what is told is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Air {
+    Open,
+    /// Nothing is heard, until it is open again.
+    Silent,
+    /// Everybody has lost.
+    Cut,
+}
+
+/// The feed of a storage's changes, which can be disturbed.
+pub(crate) struct Radio {
+    memory: Arc<MemoryStorage>,
+    /// With how often it was cut before.
+    air: watch::Sender<(Air, usize)>,
+    /// The signs of life that subscribers have dealt with.
+    dealt_with: Arc<Mutex<HashSet<Beat>>>,
+    pub(crate) subscriptions: AtomicUsize,
+}
+
+impl Radio {
+    fn new(store: &Store) -> Arc<Self> {
+        Arc::new(Self {
+            memory: Arc::clone(&store.memory),
+            air: watch::Sender::new((Air::Open, 0)),
+            dealt_with: Arc::default(),
+            subscriptions: AtomicUsize::new(0),
+        })
+    }
+
+    /// Nothing is heard any more, and nobody notices.
+    pub(crate) fn silence(&self) {
+        self.air.send_modify(|(air, _)| *air = Air::Silent);
+    }
+
+    /// Whoever listens has lost, and nobody can listen again.
+    pub(crate) fn cut(&self) {
+        self.air.send_modify(|(air, cuts)| {
+            *air = Air::Cut;
+            *cuts += 1;
+        });
+    }
+
+    /// All is well again.
+    pub(crate) fn open(&self) {
+        self.air.send_modify(|(air, _)| *air = Air::Open);
+    }
+
+    /// Waits until everything that has been told until now was heard, and done.
+    pub(crate) async fn heard_all(&self) {
+        let beat = Beat::new();
+        self.memory.beat(beat).await.unwrap();
+        eventually("a subscriber hears", || self.dealt_with.lock().unwrap().contains(&beat)).await;
+    }
+}
+
+#[async_trait]
+impl ChangeFeed for Radio {
+    async fn subscribe(&self) -> Result<Box<dyn Subscription>> {
+        let mut air = self.air.subscribe();
+        let (now, cuts) = *air.borrow_and_update();
+        if now == Air::Cut {
+            return Err(StorageError::Unavailable { retryable: false, source: Some("cut".into()) });
+        }
+        let heard = self.memory.subscribe().await?;
+        self.subscriptions.fetch_add(1, Ordering::SeqCst);
+        let dealt_with = Arc::clone(&self.dealt_with);
+        Ok(Box::new(Receiver { heard, air, cuts, dealt_with, last: None }))
+    }
+
+    async fn beat(&self, beat: Beat) -> Result<()> {
+        self.memory.beat(beat).await
+    }
+}
+
+struct Receiver {
+    heard: Box<dyn Subscription>,
+    air: watch::Receiver<(Air, usize)>,
+    cuts: usize,
+    dealt_with: Arc<Mutex<HashSet<Beat>>>,
+    last: Option<Beat>,
+}
+
+#[async_trait]
+impl Subscription for Receiver {
+    async fn next(&mut self) -> Heard {
+        // Whoever asks for the next has dealt with the last.
+        self.dealt_with.lock().unwrap().extend(self.last.take());
+        loop {
+            let (air, cuts) = *self.air.borrow_and_update();
+            if cuts != self.cuts {
+                return Heard::Lost;
+            }
+            if air == Air::Silent {
+                self.air.changed().await.unwrap();
+                continue;
+            }
+            tokio::select! {
+                biased;
+                _ = self.air.changed() => {}
+                heard = self.heard.next() => {
+                    if let Heard::Beat(beat) = heard {
+                        self.last = Some(beat);
+                    }
+                    return heard;
+                }
+            }
+        }
+    }
+}
+
+/// A service that follows the changes of a store.
+pub(crate) struct Replica {
+    pub(crate) permissions: Arc<Permissions>,
+    pub(crate) radio: Arc<Radio>,
+    follower: JoinHandle<()>,
+}
+
+impl Replica {
+    /// One that hears, and is trusted.
+    pub(crate) async fn new(store: &Arc<Store>, options: CacheOptions) -> Self {
+        let replica = Self::starting(store, options);
+        eventually("what is kept is trusted", || replica.permissions.stats().age.is_some()).await;
+        replica
+    }
+
+    /// One that is about to listen.
+    pub(crate) fn starting(store: &Arc<Store>, options: CacheOptions) -> Self {
+        let permissions = alone(store, options);
+        let radio = Radio::new(store);
+        let follower = tokio::spawn({
+            let (permissions, radio) = (Arc::clone(&permissions), Arc::clone(&radio));
+            async move { permissions.follow(radio).await }
+        });
+        Self { permissions, radio, follower }
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+/// A service that hears of nothing.
+pub(crate) fn alone(store: &Arc<Store>, options: CacheOptions) -> Arc<Permissions> {
+    let storage: Arc<dyn Storage> = Arc::<Store>::clone(store);
+    Arc::new(Permissions::new(storage, Handle::current(), options))
+}
+
+/// A lease that no test outlasts.
+pub(crate) fn patient() -> CacheOptions {
+    let minute = Duration::from_secs(60);
+    CacheOptions { lease: minute, load_timeout: minute, ..CacheOptions::default() }
+}

@@ -1,0 +1,338 @@
+//! A small catalog with fixed ids, companies in it, and what the specification says about both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use iam_domain::{
+    Action, Assignment, CompanyId, Decision, Description, Feature, FeatureId, FeatureKey, FeaturePermission,
+    FeaturePermissionId, Module, ModuleCode, ModuleId, Name, Priority, Reason, Scope, Snapshot, Timestamp, UserId,
+    UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
+};
+use iam_permissions_cache::{
+    Access, ActionPermission, Consistency, EffectivePermissions, FeatureRef, Permissions, Question, Subject, ViewRef,
+};
+use iam_storage::{Result, Target, UnitOfWork};
+use uuid::Uuid;
+
+use crate::store::Store;
+
+pub(crate) const SCOPES: [Scope; 4] = [Scope::Own, Scope::Team, Scope::Company, Scope::Any];
+
+fn uuid(kind: u64, number: usize) -> Uuid {
+    Uuid::from_u64_pair(kind, number as u64 + 1)
+}
+
+pub(crate) fn view(number: usize) -> ViewId {
+    ViewId::from_uuid(uuid(1, number))
+}
+
+pub(crate) fn feature(number: usize) -> FeatureId {
+    FeatureId::from_uuid(uuid(2, number))
+}
+
+pub(crate) fn module(number: usize) -> ModuleId {
+    ModuleId::from_uuid(uuid(3, number))
+}
+
+pub(crate) fn company(number: usize) -> CompanyId {
+    CompanyId::from_uuid(uuid(5, number))
+}
+
+pub(crate) fn user(number: usize) -> UserId {
+    UserId::from_uuid(uuid(6, number))
+}
+
+/// The levels of the companies do not meet.
+pub(crate) fn level(company: usize, number: usize) -> UserLevelId {
+    UserLevelId::from_uuid(uuid(1000 + company as u64, number))
+}
+
+pub(crate) fn action(text: &str) -> Action {
+    Action::parse(text).unwrap()
+}
+
+pub(crate) fn a_view(number: usize, requires_auth: bool, at: Timestamp) -> View {
+    View {
+        id: view(number),
+        name: Name::parse(format!("View {number}")).unwrap(),
+        url: ViewUrl::parse(format!("/{number}")).unwrap(),
+        category: None,
+        description: None,
+        icon: None,
+        requires_auth,
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+pub(crate) fn a_feature(number: usize, enabled: bool, own: &[&str], at: Timestamp) -> Feature {
+    Feature {
+        id: feature(number),
+        key: Some(FeatureKey::parse(format!("feature.{number}")).unwrap()),
+        name: Name::parse(format!("Feature {number}")).unwrap(),
+        description: None,
+        resource_type: None,
+        actions: (!own.is_empty()).then(|| own.iter().map(|own| action(own)).collect()),
+        category: None,
+        enabled,
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+pub(crate) fn a_module(number: usize, enabled: bool, at: Timestamp) -> Module {
+    Module {
+        id: module(number),
+        code: ModuleCode::parse(format!("module-{number}")).unwrap(),
+        name: Name::parse(format!("Module {number}")).unwrap(),
+        description: None,
+        icon: None,
+        enabled,
+        priority: Priority::Standard,
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+pub(crate) fn a_level(of: usize, number: usize, at: Timestamp) -> UserLevel {
+    UserLevel {
+        id: level(of, number),
+        company_id: company(of),
+        name: Name::parse(format!("Level {number}")).unwrap(),
+        description: Description::parse("").unwrap(),
+        is_default: false,
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+pub(crate) fn view_cell(of: usize, number: usize, about: ViewId, state: ViewState, at: Timestamp) -> ViewPermission {
+    ViewPermission {
+        id: ViewPermissionId::generate(at),
+        company_id: company(of),
+        user_level_id: level(of, number),
+        view_id: about,
+        state,
+        modifiable: true,
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+pub(crate) fn feature_cell(
+    of: usize,
+    number: usize,
+    about: (FeatureId, Action),
+    (value, scope): (bool, Scope),
+    at: Timestamp,
+) -> FeaturePermission {
+    FeaturePermission {
+        id: FeaturePermissionId::generate(at),
+        company_id: company(of),
+        user_level_id: level(of, number),
+        feature_id: about.0,
+        action: about.1,
+        value,
+        scope,
+        modifiable: true,
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+pub(crate) fn holding(of: usize, who: usize, number: usize, at: Timestamp) -> Assignment {
+    Assignment {
+        user_id: user(who),
+        user_level_id: level(of, number),
+        company_id: company(of),
+        assigned_by: None,
+        created_at: at,
+    }
+}
+
+/// Puts things into the store that several tests begin with.
+impl Store {
+    /// Three views, two features, no module.
+    pub(crate) async fn with_catalog() -> Arc<Self> {
+        let store = Self::new();
+        store.catalog().await;
+        store
+    }
+
+    pub(crate) async fn catalog(&self) -> Versions {
+        self.change(Target::Catalog, async |tx: &mut dyn UnitOfWork| {
+            let now = tx.now();
+            for number in 0..3 {
+                tx.views_mut().create(&a_view(number, true, now)).await?;
+            }
+            for number in 0..2 {
+                tx.features_mut().create(&a_feature(number, true, &[], now)).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// A company with one level, which sees view 0 and reads feature 0, and so many users who hold it.
+    pub(crate) async fn company(&self, of: usize, users: usize) -> Versions {
+        self.change_company(of, async |tx: &mut dyn UnitOfWork| {
+            let now = tx.now();
+            tx.user_levels_mut().create(&a_level(of, 0, now)).await?;
+            tx.view_permissions_mut().upsert(&view_cell(of, 0, view(0), ViewState::Allow, now)).await?;
+            let cell = feature_cell(of, 0, (feature(0), Action::read()), (true, Scope::Company), now);
+            tx.feature_permissions_mut().upsert(&cell).await?;
+            for who in 0..users {
+                tx.assignments_mut().add(&holding(of, who, 0, now)).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(crate) async fn change_company(
+        &self,
+        of: usize,
+        work: impl AsyncFnOnce(&mut dyn UnitOfWork) -> Result<()>,
+    ) -> Versions {
+        self.change(Target::Company(company(of)), work).await
+    }
+
+    /// What the level of a company says about view 0.
+    pub(crate) async fn say(&self, of: usize, state: ViewState) -> Versions {
+        self.change_company(of, async |tx: &mut dyn UnitOfWork| {
+            let now = tx.now();
+            tx.view_permissions_mut().upsert(&view_cell(of, 0, view(0), state, now)).await
+        })
+        .await
+    }
+
+    /// Renames view 2, which nobody asks about.
+    pub(crate) async fn rename_a_view(&self) -> Versions {
+        self.change(Target::Catalog, async |tx: &mut dyn UnitOfWork| {
+            let now = tx.now();
+            let name = Name::parse(format!("Renamed at {}", now.micros())).unwrap();
+            tx.views_mut().update(&View { name, ..a_view(2, true, now) }).await.map(drop)
+        })
+        .await
+    }
+}
+
+/// May view 0 be seen?
+pub(crate) fn sees_view_0() -> Question {
+    Question::View(ViewRef::Id(view(0)))
+}
+
+/// Whether view 0 may be seen, as new as may be kept.
+pub(crate) async fn sees(permissions: &Permissions, of: usize, who: usize) -> bool {
+    see(permissions, of, who, Consistency::Cached).await.unwrap()
+}
+
+/// Whether view 0 may be seen.
+pub(crate) async fn see(permissions: &Permissions, of: usize, who: usize, consistency: Consistency) -> Result<bool> {
+    let access = permissions.access(company(of), Subject::User(user(who)), consistency).await?;
+    Ok(access.decide(&sees_view_0()).outcome.allowed)
+}
+
+/// Whether a hit answers that view 0 may be seen, if one does.
+pub(crate) fn hit(permissions: &Permissions, of: usize, who: usize) -> Option<bool> {
+    let outcome = permissions.try_check(company(of), Subject::User(user(who)), &sees_view_0())?;
+    Some(outcome.allowed)
+}
+
+/// What the specification says, with what is said of super admins and strangers.
+pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Question) -> Decision {
+    let catalog = &snapshot.catalog;
+    let is_super_admin = matches!(subject, Subject::SuperAdmin(_));
+    let is_stranger = snapshot.levels.is_empty() && !is_super_admin;
+    match question {
+        Question::View(_) if is_stranger => Decision::of_view(false, Reason::NoUserLevels),
+        Question::Feature { .. } if is_stranger => Decision::denied_action(Reason::NoUserLevels),
+        Question::View(asked) => {
+            let found = match asked {
+                ViewRef::Id(id) => catalog.view(*id),
+                ViewRef::Url(url) => catalog.view_by_url(url),
+            };
+            match found {
+                None => Decision::of_view(false, Reason::UnknownView),
+                Some(_) if is_super_admin => Decision::of_view(true, Reason::SuperAdmin),
+                Some(view) => snapshot.view(view.id),
+            }
+        }
+        Question::Feature { feature, action, least_scope } => {
+            let found = match feature {
+                FeatureRef::Id(id) => catalog.feature(*id),
+                FeatureRef::Key(key) => catalog.feature_by_key(key),
+            };
+            match found {
+                None => Decision::denied_action(Reason::UnknownFeature),
+                Some(_) if is_super_admin => Decision {
+                    allowed: true,
+                    scope: Some(Scope::Any),
+                    reason: Reason::SuperAdmin,
+                    decided_by: Vec::new(),
+                },
+                Some(feature) => {
+                    let decision = snapshot.feature(feature.id, action);
+                    least_scope.map_or(decision.clone(), |least| decision.reaching(least))
+                }
+            }
+        }
+    }
+}
+
+/// Everything that can be asked of a catalog, and some that cannot.
+pub(crate) fn questions(snapshot: &Snapshot) -> Vec<Question> {
+    let catalog = &snapshot.catalog;
+    let ids = catalog.views().map(|view| view.id).chain([view(98)]).map(ViewRef::Id);
+    let urls = catalog.views().map(|view| view.url.to_string()).chain(["/nowhere".to_owned()]).map(ViewRef::Url);
+    let mut questions: Vec<_> = ids.chain(urls).map(Question::View).collect();
+    let ids = catalog.features().map(|feature| feature.id).chain([feature(98)]).map(FeatureRef::Id);
+    let keys = catalog.features().filter_map(|feature| feature.key.as_ref()).map(ToString::to_string);
+    let features: Vec<_> = ids.chain(keys.chain(["no.key".to_owned()]).map(FeatureRef::Key)).collect();
+    let own = catalog.features().flat_map(|feature| feature.actions.iter().flatten().cloned());
+    let said = snapshot.levels.iter().flat_map(|level| level.features.values().flat_map(BTreeMap::keys).cloned());
+    let standard = Action::STANDARD.into_iter().chain(["Nonsense", "read"]).map(action);
+    let actions: BTreeSet<_> = standard.chain(own).chain(said).collect();
+    let scopes = [None].into_iter().chain(SCOPES.map(Some));
+    for feature in features {
+        for action in &actions {
+            questions.extend(scopes.clone().map(|least_scope| Question::Feature {
+                feature: feature.clone(),
+                action: action.clone(),
+                least_scope,
+            }));
+        }
+    }
+    questions
+}
+
+/// All permissions by the specification.
+pub(crate) fn expected_effective(snapshot: &Snapshot, subject: Subject) -> EffectivePermissions {
+    let decide = |question: &Question| expected(snapshot, subject, question);
+    let views = snapshot.catalog.views();
+    let views = views.map(|view| (view.id, decide(&Question::View(ViewRef::Id(view.id))).allowed));
+    let features = snapshot.catalog.features().map(|feature| {
+        let actions = snapshot.actions(feature).into_iter().map(|action| {
+            let id = FeatureRef::Id(feature.id);
+            let decision = decide(&Question::Feature { feature: id, action: action.clone(), least_scope: None });
+            (action, ActionPermission { allowed: decision.allowed, scope: decision.scope.unwrap() })
+        });
+        (feature.id, actions.collect())
+    });
+    EffectivePermissions { views: views.collect(), features: features.collect() }
+}
+
+/// Whether all answers are those of the specification; else which one is not.
+pub(crate) fn compare(access: &Access, snapshot: &Snapshot) -> std::result::Result<(), String> {
+    for question in questions(snapshot) {
+        let (answer, naive) = (access.check(&question), expected(snapshot, access.subject(), &question));
+        if answer != naive {
+            return Err(format!("{question:?} of {:?}: {answer:?}, not {naive:?}", access.subject()));
+        }
+    }
+    let (answer, naive) = (access.effective(), expected_effective(snapshot, access.subject()));
+    if answer != naive {
+        return Err(format!("effective permissions of {:?}: {answer:?}, not {naive:?}", access.subject()));
+    }
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! Many questions in one request, through the door.
+
+use iam_domain::UserId;
+use serde_json::{Value, json};
+
+use crate::kit::api::{Answer, Company, TestApi, new_company, new_user, over_both};
+
+const REFUSAL: &str = "You do not have permission to check other users";
+
+async fn ask(api: &TestApi, company: Company, user: UserId, checks: &Value) -> Answer {
+    api.post("/api/iam/checks").by(user).within(company.id).json(&json!({ "checks": checks })).send().await
+}
+
+async fn results(api: &TestApi, company: Company, user: UserId, checks: &Value) -> Vec<Value> {
+    let data = ask(api, company, user, checks).await.expect(200).data();
+    data["results"].as_array().unwrap().clone()
+}
+
+/// What is told in the place of a question that cannot be asked.
+fn refused(code: &str, message: &str) -> Value {
+    json!({ "allowed": false, "error": { "code": code, "message": message } })
+}
+
+/// Questions of every kind that a member is answered differently.
+fn questions() -> Vec<Value> {
+    vec![
+        json!({ "view": "/dashboard" }),
+        json!({ "view": "/modules/risks" }),
+        json!({ "view": "/nowhere" }),
+        json!({ "feature": "general.read", "action": "Read" }),
+        json!({ "feature": "general.read", "action": "Read", "scope": "any" }),
+        json!({ "feature": "general.delete", "action": "Delete", "scope": "own" }),
+        json!({ "feature": "nothing", "action": "Read" }),
+    ]
+}
+
+over_both! {
+    /// Each answer is that of the single check, and stands where its question stood.
+    async fn answers_are_those_of_single_checks_in_order(api: TestApi) {
+        let company = api.company().await;
+        let mut single = Vec::new();
+        for question in questions() {
+            single.push(api.check(company, company.member, question).await);
+        }
+        let codes: Vec<_> = single.iter().map(|answer| answer["reasonCode"].as_str().unwrap()).collect();
+        assert_eq!(codes, [
+            "explicit_allow", "view_module_missing", "unknown_view", "explicit_allow", "scope_too_narrow",
+            "explicit_deny", "unknown_feature",
+        ]);
+        assert_eq!(results(&api, company, company.member, &json!(questions())).await, single);
+        let (turned, mut expected) = (questions().into_iter().rev().collect::<Vec<_>>(), single);
+        expected.reverse();
+        assert_eq!(results(&api, company, company.member, &json!(turned)).await, expected);
+    }
+
+    /// What does not fit is told in its place, in the words of the single check, and spoils no other.
+    async fn one_bad_question_spoils_no_other(api: TestApi) {
+        let company = api.company().await;
+        let fine = json!({ "view": "/dashboard" });
+        for bad in [
+            json!({}),
+            json!({ "view": null }),
+            json!({ "view": "" }),
+            json!({ "view": "/home", "feature": "general.read", "action": "Read" }),
+            json!({ "view": "/home", "action": "Read" }),
+            json!({ "feature": "general.read" }),
+            json!({ "feature": "general.read", "action": "Read", "scope": "world" }),
+            json!({ "feature": 1, "action": null, "scope": "world", "userId": "somebody" }),
+            json!({ "view": "/home", "userId": null }),
+        ] {
+            let single =
+                api.post("/api/iam/check").by(company.member).within(company.id).json(&bad).send().await.expect(400).json();
+            let mut error = single.clone();
+            error.as_object_mut().unwrap().remove("status");
+            let answers = results(&api, company, company.member, &json!([fine, bad, fine])).await;
+            assert_eq!(answers[1], json!({ "allowed": false, "error": error }), "{bad}");
+            for place in [0, 2] {
+                assert_eq!(answers[place]["allowed"], true, "{bad}");
+            }
+        }
+        for bad in [json!(null), json!(1), json!("x"), json!(["/home"])] {
+            let answers = results(&api, company, company.member, &json!([bad, fine])).await;
+            assert_eq!(answers[0], refused("ERR_VALIDATION_001", "check must be an object"), "{bad}");
+            assert_eq!(answers[1]["allowed"], true, "{bad}");
+        }
+    }
+
+    /// What is no JSON is nothing at all, and there must be some questions, but not too many.
+    async fn the_list_must_be_one(api: TestApi) {
+        let company = api.company().await;
+        let send = |body: &str| {
+            api.post("/api/iam/checks").by(company.member).within(company.id).bytes("application/json", body).send()
+        };
+        let many = |count: usize| format!(r#"{{"checks":[{}]}}"#, vec![r#"{"view":"/dashboard"}"#; count].join(","));
+        let length = "checks must hold 1 to 1000 elements";
+        for (body, message) in [
+            ("{}".to_owned(), "checks must be an array"),
+            (r#"{"checks":null}"#.to_owned(), "checks must be an array"),
+            (r#"{"checks":{"view":"/dashboard"}}"#.to_owned(), "checks must be an array"),
+            (r#"{"checks":[]}"#.to_owned(), length),
+            (many(1001), length),
+        ] {
+            let expected = (400, "ERR_VALIDATION_001".to_owned(), message.to_owned());
+            assert_eq!(send(&body).await.error(), expected);
+        }
+        for (body, place) in [
+            (r#"{"checks":[{"view":"/","view":"/"}]}"#, "checks[0] is not valid JSON"),
+            (r#"{"checks":[{"view":"/"},{"view":nope}]}"#, "checks[1].view is not valid JSON"),
+            (r#"{"checks":[{"view":"/"}],"checks":[]}"#, "body is not valid JSON"),
+        ] {
+            let (status, _, message) = send(body).await.error();
+            assert!(status == 400 && message.starts_with(place), "{message}");
+        }
+        let answers = send(&many(1000)).await.expect(200).data();
+        let answers = answers["results"].as_array().unwrap();
+        assert!(answers.len() == 1000 && answers.iter().all(|answer| answer["allowed"] == true));
+    }
+
+    /// However a question is written, its answer is the same.
+    async fn a_question_may_be_written_in_any_way(api: TestApi) {
+        let company = api.company().await;
+        let plain = r#"{"feature":"general.read","action":"Read","scope":"own"}"#;
+        let mut answers = Vec::new();
+        for question in [
+            plain,
+            r#" { "scope" : "own" , "action" : "Read" , "feature" : "general.read" } "#,
+            r#"{"feature":"general.re\u0061d","action":"Read","scope":"own"}"#,
+            r#"{"feature":"general.read","\u0061ction":"Read","scope":"own"}"#,
+            r#"{"feature":"general.read","action":"Read","scope":"own","nobody":{"asked":[null]}}"#,
+        ] {
+            for (path, body) in [
+                ("/api/iam/check", question.to_owned()),
+                ("/api/iam/checks", format!(r#"{{"checks":[{question}]}}"#)),
+                ("/api/iam/checks", format!(r#"{{"checks":[{plain},{question}],"more":1}}"#)),
+            ] {
+                let request = api.post(path).by(company.member).within(company.id).bytes("application/json", body);
+                let mut data = request.send().await.expect(200).data();
+                let many = data.get_mut("results").and_then(|results| results.as_array_mut()?.pop());
+                answers.push(many.unwrap_or(data));
+            }
+        }
+        assert_eq!(answers[0]["reasonCode"], "explicit_allow");
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    }
+
+    /// Whoever may not ask about others is told so where he did; what he asked about himself is answered.
+    async fn others_are_for_those_who_may_ask(api: TestApi) {
+        let company = api.company().await;
+        let of = |user: UserId| json!({ "view": "/dashboard", "userId": user });
+        let checks = json!([of(company.visitor), of(company.member), { "view": "/dashboard" }, of(new_user())]);
+        let answers = results(&api, company, company.visitor, &checks).await;
+        for place in [1, 3] {
+            assert_eq!(answers[place], refused("ERR_AUTH_003", REFUSAL));
+        }
+        for place in [0, 2] {
+            assert_eq!(answers[place]["allowed"], true);
+        }
+        let answers = results(&api, company, company.admin, &checks).await;
+        let mut single = Vec::new();
+        for check in checks.as_array().unwrap() {
+            single.push(api.check(company, company.admin, check.clone()).await);
+        }
+        assert_eq!(answers, single);
+        assert_eq!(answers[3]["reasonCode"], "no_user_levels");
+    }
+
+    /// A super admin passes where he asks about himself, and only there.
+    async fn a_super_admin_passes_only_himself(api: TestApi) {
+        let company = api.company().await;
+        let (view, himself) = (json!({ "view": "/modules/risks" }), api.super_admin);
+        let checks = json!([view, { "view": "/modules/risks", "userId": himself }, { "view": "/modules/risks", "userId": company.admin }]);
+        let request = api.post("/api/iam/checks").by_super_admin().within(company.id).json(&json!({ "checks": checks }));
+        let data = request.send().await.expect(200).data();
+        let codes: Vec<_> = (0..3).map(|place| data["results"][place]["reasonCode"].as_str().unwrap()).collect();
+        assert_eq!(codes, ["super_admin", "super_admin", "view_module_missing"]);
+    }
+
+    /// All questions are about the company of the request: one that names another is not answered about this one.
+    async fn a_question_names_no_other_company(api: TestApi) {
+        let company = api.company().await;
+        let of = |id| json!({ "view": "/dashboard", "companyId": id });
+        let answers = results(&api, company, company.member, &json!([of(company.id), of(new_company())])).await;
+        assert_eq!(answers[0]["allowed"], true);
+        let message = "companyId is not the company of the request";
+        assert_eq!(answers[1], refused("ERR_VALIDATION_001", message));
+    }
+
+    /// The answer says which state all of it saw, as a single check does; what saw nothing says nothing.
+    async fn the_oldest_state_is_named(api: TestApi) {
+        let company = api.company().await;
+        let view = json!({ "view": "/dashboard" });
+        let single = api.post("/api/iam/check").by(company.admin).within(company.id).json(&view).send().await;
+        let of = |user: UserId| json!({ "view": "/dashboard", "userId": user });
+        let both = ask(&api, company, company.admin, &json!([view, of(company.member)])).await.expect(200);
+        assert_eq!(both.header("x-iam-version"), single.header("x-iam-version"));
+        assert!(both.header("x-iam-version").is_some());
+        let nothing = ask(&api, company, company.admin, &json!([{}])).await.expect(200);
+        assert_eq!(nothing.header("x-iam-version"), None);
+
+        let asked = || api.post("/api/iam/checks").by(company.admin).within(company.id).json(&json!({ "checks": [view] }));
+        let version = both.header("x-iam-version").unwrap();
+        asked().header("x-iam-min-version", version).send().await.expect(200);
+        let later = version.rsplit_once('.').unwrap().0.to_owned() + ".ffff";
+        assert_eq!(asked().header("x-iam-min-version", &later).send().await.error().0, 503);
+    }
+
+    /// A change is seen by the next questions, about everybody.
+    async fn the_next_questions_see_a_change(api: TestApi) {
+        let company = api.company().await;
+        let checks = json!([
+            { "view": "/dashboard", "userId": company.member }, { "view": "/dashboard", "userId": company.visitor },
+            { "view": "/dashboard" },
+        ]);
+        let allowed = async || -> Vec<_> {
+            results(&api, company, company.admin, &checks).await.iter().map(|answer| answer["allowed"] == true).collect()
+        };
+        assert_eq!(allowed().await, [true, true, true]);
+        api.assign(company, company.member, &[]).await;
+        assert_eq!(allowed().await, [false, true, true]);
+        let (level, view) = (api.level_id(company, "Visitor").await, api.view_id("/dashboard").await);
+        api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "deny" }])).await;
+        assert_eq!(allowed().await, [false, false, true]);
+    }
+}

@@ -1,0 +1,249 @@
+//! How new a state a request may ask for, and what every answer says about the state that it saw.
+//!
+//! One replica writes; the other hears nothing of it, though its lease runs: only what is asked for can bring it the news.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use iam_domain::{UserId, Versions};
+use iam_http::{HttpOptions, RateLimit};
+use serde_json::{Value, json};
+
+use crate::kit::api::{Answer, Company, Request, TestApi, new_company, new_user, over_both};
+use crate::kit::replica::{Line, Replica};
+
+const LEAST: &str = "x-iam-min-version";
+
+/// The state that an answer saw.
+fn version(answer: &Answer) -> Versions {
+    Versions::parse(answer.header("x-iam-version").expect("it says which state it saw")).unwrap()
+}
+
+/// A question about a view of the module core.
+fn question(api: &TestApi) -> Request {
+    api.post("/api/iam/check").json(&json!({ "view": "/dashboard" }))
+}
+
+fn is_allowed(answer: Answer) -> bool {
+    answer.expect(200).data()["allowed"].as_bool().unwrap()
+}
+
+/// A company with an admin who is remembered by a replica that hears nothing any more.
+async fn company_that_is_remembered(a: &Replica, b: &Replica) -> Company {
+    let company = a.api.company().await;
+    b.hears_everything().await;
+    for request in decisions(&b.api, company) {
+        request.by(company.admin).within(company.id).send().await.expect(200);
+    }
+    b.channel.set(Line::Deaf);
+    company
+}
+
+/// Everything that decides, or is decided by the caller's levels.
+fn decisions(api: &TestApi, company: Company) -> [Request; 5] {
+    [
+        question(api),
+        api.get("/api/iam/permissions/current"),
+        api.get("/api/iam/navigation"),
+        api.get(&format!("/api/iam/users/{}/permissions", company.admin)),
+        api.get("/api/iam/user-levels"),
+    ]
+}
+
+/// Takes all levels from a user, and answers how that was answered.
+async fn revoke(api: &TestApi, company: Company, user: UserId) -> Answer {
+    let path = format!("/api/iam/users/{user}/user-levels");
+    let none = json!({ "userLevelIds": [] });
+    api.put(&path).by_super_admin().within(company.id).json(&none).send().await.expect(200)
+}
+
+/// What the five answer to somebody who lost his levels: denials and refusals.
+fn are_of_a_stranger(answers: &[Answer]) -> bool {
+    let [check, permissions, navigation, of_user, levels] = answers else { panic!("five answers") };
+    let views = |answer: &Answer| answer.data()["views"].as_object().unwrap().values().any(|seen| *seen == json!(true));
+    !is_allowed(check.clone())
+        && !views(permissions)
+        && navigation.data()["menu"] == Value::Array(Vec::new())
+        && of_user.status == 403
+        && levels.status == 403
+}
+
+async fn send_all(api: &TestApi, company: Company, header: (&str, &str)) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    for request in decisions(api, company) {
+        answers.push(request.by(company.admin).within(company.id).header(header.0, header.1).send().await);
+    }
+    answers
+}
+
+over_both! {
+    /// The replica is as stale as can be, and still answers from the store whoever asks for that.
+    async fn no_cache_asks_the_store(api: TestApi) {
+        let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
+        let company = company_that_is_remembered(&a, &b).await;
+        revoke(&a.api, company, company.admin).await;
+        let kept = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
+        assert!(kept.iter().all(|answer| answer.status == 200), "it has not heard");
+        let asked = send_all(&b.api, company, ("cache-control", "no-cache")).await;
+        assert!(are_of_a_stranger(&asked), "{asked:?}");
+        let learnt = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
+        assert!(are_of_a_stranger(&learnt), "what was read is kept");
+    }
+
+    /// Whoever says what he has seen is answered from nothing older, wherever he asks: the first request already.
+    async fn a_version_that_was_seen_is_a_lower_bound_everywhere(api: TestApi) {
+        let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
+        for nth in 0..5 {
+            b.channel.set(Line::Whole);
+            let company = company_that_is_remembered(&a, &b).await;
+            let written = revoke(&a.api, company, company.admin).await;
+            let request = |least: &str| {
+                let request = decisions(&b.api, company).into_iter().nth(nth).unwrap();
+                request.by(company.admin).within(company.id).header(LEAST, least).send()
+            };
+            let before = request(&Versions { company: 0, ..version(&written) }.to_string()).await;
+            assert_eq!(before.status, 200, "what is kept is as new as that");
+            let after = request(&version(&written).to_string()).await;
+            match nth {
+                0 => assert!(!is_allowed(after)),
+                1 => assert!(after.data()["views"].as_object().unwrap().values().all(|seen| *seen == json!(false))),
+                2 => assert_eq!(after.data()["menu"], json!([])),
+                _ => assert_eq!(after.status, 403),
+            }
+        }
+    }
+
+    /// A change of the catalog is asked for in the same way.
+    async fn a_version_of_the_catalog_is_a_lower_bound_too(api: TestApi) {
+        let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
+        let company = company_that_is_remembered(&a, &b).await;
+        let path = format!("/api/iam/modules/{}", api.module_id("core").await);
+        let off = json!({ "enabled": false });
+        let written = a.api.patch(&path).by_super_admin().json(&off).send().await.expect(200);
+        let asked = || question(&b.api).by(company.admin).within(company.id);
+        assert!(is_allowed(asked().send().await), "it has not heard");
+        let answer = asked().header(LEAST, &version(&written).to_string()).send().await;
+        assert!(version(&answer).catalog >= version(&written).catalog);
+        assert!(!is_allowed(answer));
+    }
+
+    /// Every decision and every write says which state it saw or made; those of a company grow.
+    async fn answers_say_which_state_they_saw(api: TestApi) {
+        let a = Replica::of(&api).await;
+        let company = a.api.company().await;
+        let mut last = version(&question(&a.api).by(company.admin).within(company.id).send().await.expect(200));
+        for request in decisions(&a.api, company).into_iter().take(4) {
+            let answer = request.by(company.admin).within(company.id).send().await.expect(200);
+            assert_eq!(version(&answer), last, "nothing has changed");
+        }
+        for name in ["One", "Two"] {
+            let path = "/api/iam/user-levels";
+            let request = a.api.post(path).by(company.admin).within(company.id).json(&json!({ "name": name }));
+            let made = version(&request.send().await.expect(201));
+            assert!((made.epoch, made.catalog) == (last.epoch, last.catalog) && made.company > last.company);
+            let seen = version(&question(&a.api).by(company.admin).within(company.id).send().await);
+            assert_eq!(seen, made, "one's own writes are read");
+            last = made;
+        }
+        let not_modified = a.api.get("/api/iam/navigation").by(company.admin).within(company.id);
+        let answer = not_modified.header("if-none-match", "*").send().await.expect(304);
+        assert_eq!(version(&answer), last);
+    }
+
+    /// What is no version is said to be none; two are one too many.
+    async fn a_malformed_version_is_refused(api: TestApi) {
+        let company = api.company().await;
+        let good = version(&question(&api).by(company.admin).within(company.id).send().await).to_string();
+        let others = [good.to_uppercase().replace('.', ":"), format!("{good}.0"), format!("+{good}")];
+        for bad in ["", "3", "x.y.z"].into_iter().chain(others.iter().map(String::as_str)) {
+            let answer = question(&api).by(company.admin).within(company.id).header(LEAST, bad).send().await;
+            let message = "x-iam-min-version must be one X-IAM-Version that an answer of this service named";
+            assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".to_owned(), message.to_owned()), "{bad:?}");
+        }
+        let twice = question(&api).by(company.admin).within(company.id).header(LEAST, &good).header(LEAST, &good);
+        assert_eq!(twice.send().await.error().0, 400);
+    }
+
+    /// Versions of another database compare with nothing: the store is asked, and the answer does not wait.
+    async fn a_version_of_another_epoch_is_answered(api: TestApi) {
+        let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
+        let company = company_that_is_remembered(&a, &b).await;
+        let here = version(&revoke(&a.api, company, company.admin).await);
+        let elsewhere = Versions { epoch: !here.epoch, catalog: i64::MAX, company: i64::MAX }.to_string();
+        let answer = question(&b.api).by(company.admin).within(company.id).header(LEAST, &elsewhere).send().await;
+        assert_eq!(version(&answer).epoch, here.epoch);
+        assert!(!is_allowed(answer), "the store was asked");
+    }
+
+    /// What does not exist yet is not made up: neither an older answer nor a denial.
+    async fn a_version_that_does_not_exist_yet_is_unavailable(api: TestApi) {
+        let a = Replica::of(&api).await;
+        let company = a.api.company().await;
+        let seen = version(&question(&a.api).by(company.admin).within(company.id).send().await);
+        for ahead in [Versions { company: seen.company + 1, ..seen }, Versions { catalog: seen.catalog + 1, ..seen }] {
+            for request in decisions(&a.api, company) {
+                let request = request.by(company.admin).within(company.id).header(LEAST, &ahead.to_string());
+                let answer = request.send().await;
+                assert_eq!(answer.error().1, "ERR_UNAVAILABLE_001");
+                assert!(answer.header("retry-after").is_some());
+            }
+        }
+        assert!(is_allowed(question(&a.api).by(company.admin).within(company.id).send().await), "nothing was harmed");
+    }
+
+    /// Whether a company exists, and how often it has changed, is none of a stranger's business.
+    async fn strangers_are_told_nothing_about_a_company(api: TestApi) {
+        let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
+        let (company, stranger) = (a.api.company().await, new_user());
+        let here = version(&question(&a.api).by(company.admin).within(company.id).send().await);
+        let nowhere = new_company();
+        let mut told = Vec::new();
+        for id in [company.id, nowhere] {
+            for least in [None, Some(here), Some(Versions { company: i64::MAX, ..here })] {
+                for api in [&api, &a.api, &b.api] {
+                    let request = question(api).by(stranger).within(id);
+                    let request = match least {
+                        Some(least) => request.header(LEAST, &least.to_string()),
+                        None => request,
+                    };
+                    let answer = request.send().await;
+                    told.push((answer.status, version(&answer), answer.body));
+                }
+            }
+        }
+        told.dedup();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].1.company, 0);
+    }
+
+    /// One caller cannot have the store asked without end; others, and answers that are kept, do not suffer from it.
+    async fn forced_loads_are_bounded_for_each_caller(api: TestApi) {
+        let a = Replica::of(&api).await;
+        let company = a.api.company().await;
+        let (per_second, burst) = (NonZeroU32::MIN, NonZeroU32::MIN.saturating_add(1));
+        let options = HttpOptions { forced_loads: RateLimit { per_second, burst }, ..HttpOptions::default() };
+        let permissions = Arc::clone(&a.permissions);
+        let storage = Arc::clone(&a.api.storage);
+        let door = TestApi::answering(storage, permissions, api.database.clone(), options).await;
+        let seen = version(&question(&door).by(company.admin).within(company.id).send().await.expect(200)).to_string();
+        let fresh = |user| question(&door).by(user).within(company.id).header("cache-control", "no-cache").send();
+        let mut limited = None;
+        // On a slow machine the quota grows a little while it is used.
+        for _ in 0..1000 {
+            let answer = fresh(company.admin).await;
+            if answer.status == 429 {
+                limited = Some(answer);
+                break;
+            }
+        }
+        let limited = limited.expect("it has an end");
+        assert_eq!(limited.error().1, "ERR_RATE_LIMIT_001");
+        assert!(limited.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+        fresh(company.member).await.expect(200);
+        for _ in 0..5 {
+            let kept = question(&door).by(company.admin).within(company.id);
+            kept.header(LEAST, &seen).send().await.expect(200);
+            question(&door).by(company.admin).within(company.id).send().await.expect(200);
+        }
+    }
+}

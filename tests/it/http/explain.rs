@@ -1,0 +1,157 @@
+//! Explanations through the door.
+
+use iam_domain::UserId;
+use serde_json::{Value, json};
+
+use crate::kit::api::{Company, TestApi, members, new_company, new_user, over_both};
+
+async fn explain(api: &TestApi, company: Company, user: UserId, question: &Value) -> Value {
+    api.post("/api/iam/explain").by(user).within(company.id).json(question).send().await.expect(200).data()
+}
+
+fn bare(decision: &Value) -> Value {
+    let mut all = decision.clone();
+    for part in ["gate", "levels", "suggestion"] {
+        all[part] = json!([]);
+    }
+    all
+}
+
+over_both! {
+    /// Gate, what each level says, and the steps that would allow; done one after another, they do.
+    async fn the_whole_derivation_is_told(api: TestApi) {
+        let company = api.company().await;
+        let (view, module) = (api.view_id("/modules/risks").await, api.module_id("risks").await);
+        let user = new_user();
+        let mut levels = [api.new_level(company, "One").await, api.new_level(company, "Two").await];
+        levels.sort_unstable();
+        api.assign(company, user, &[&levels[0], &levels[1]]).await;
+        api.set_matrix(company, &levels[0], "views", json!([{ "viewId": view, "state": "deny" }])).await;
+        let question = json!({ "view": "/modules/risks" });
+        let answer = api.post("/api/iam/explain").by(user).within(company.id).json(&question).send().await.expect(200);
+        assert!(answer.header("x-iam-version").is_some());
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(
+            answer.data(),
+            json!({
+                "allowed": false, "scope": null,
+                "reason": "Company does not have access to the module containing this view",
+                "reasonCode": "view_module_missing", "decidedBy": [],
+                "gate": [{ "moduleId": module, "enabled": true, "granted": false }],
+                "levels": [
+                    { "userLevelId": levels[0], "says": "deny" }, { "userLevelId": levels[1], "says": "nothing" },
+                ],
+                "suggestion": [{ "step": "grantModule", "id": module }, { "step": "allow", "id": levels[0] }],
+            })
+        );
+
+        let core = api.module_id("core").await;
+        let path = format!("/api/iam/companies/{}/modules", company.id);
+        api.put(&path).by_super_admin().json(&json!({ "moduleIds": [core, module] })).send().await.expect(200);
+        let explained = explain(&api, company, user, &question).await;
+        assert_eq!((&explained["reasonCode"], &explained["decidedBy"]), (&json!("explicit_deny"), &json!([levels[0]])));
+        assert_eq!(explained["suggestion"], json!([{ "step": "allow", "id": levels[0] }]));
+        api.set_matrix(company, &levels[0], "views", json!([{ "viewId": view, "state": "allow" }])).await;
+        let explained = explain(&api, company, user, &question).await;
+        assert_eq!((&explained["allowed"], &explained["suggestion"]), (&json!(true), &json!([])));
+    }
+
+    /// Of actions it is told how far each level lets them reach, and the suggestion reaches as far as was asked.
+    async fn a_scope_that_is_too_narrow_is_explained(api: TestApi) {
+        let company = api.company().await;
+        let feature = api.feature_id("general.read").await;
+        let cells = json!([{ "featureId": feature, "action": "Read", "scope": "team" }]);
+        let (user, level) = api.holder_of(company, json!([]), cells).await;
+        let question = json!({ "feature": "general.read", "action": "Read", "scope": "company" });
+        let explained = explain(&api, company, user, &question).await;
+        assert_eq!(explained["reasonCode"], "scope_too_narrow");
+        assert_eq!(explained["gate"], json!([]));
+        assert_eq!(explained["levels"], json!([{ "userLevelId": level, "says": "allow", "scope": "team" }]));
+        assert_eq!(explained["suggestion"], json!([{ "step": "allow", "id": level }]));
+    }
+
+    /// What is switched off for everybody is the first step.
+    async fn a_disabled_feature_is_explained(api: TestApi) {
+        let company = api.company().await;
+        let feature = api.feature_id("general.read").await;
+        let path = format!("/api/iam/features/{feature}");
+        api.patch(&path).by_super_admin().json(&json!({ "enabled": false })).send().await.expect(200);
+        let question = json!({ "feature": "general.read", "action": "Read" });
+        let explained = explain(&api, company, company.member, &question).await;
+        assert_eq!(explained["suggestion"], json!([{ "step": "enableFeature", "id": feature }]));
+    }
+
+    /// An explanation decides as a check does.
+    async fn an_explanation_decides_as_a_check(api: TestApi) {
+        let company = api.company().await;
+        for user in [company.admin, company.member, company.visitor] {
+            for question in [
+                json!({ "view": "/dashboard" }),
+                json!({ "view": "/admin/permissions" }),
+                json!({ "view": "/modules/risks" }),
+                json!({ "view": "/nowhere" }),
+                json!({ "feature": "general.update", "action": "Update", "scope": "any" }),
+                json!({ "feature": "risks.create", "action": "Create" }),
+                json!({ "feature": "general.read", "action": "Fly" }),
+                json!({ "feature": "nothing", "action": "Read" }),
+            ] {
+                let mut explained = explain(&api, company, user, &question).await;
+                let names = ["allowed", "decidedBy", "gate", "levels", "reason", "reasonCode", "scope", "suggestion"];
+                assert_eq!(members(&explained), names);
+                for part in ["gate", "levels", "suggestion"] {
+                    explained.as_object_mut().unwrap().remove(part);
+                }
+                assert_eq!(explained, api.check(company, user, question.clone()).await, "{question}");
+            }
+        }
+    }
+
+    /// Strangers learn nothing about the company, and super admins are subject to none of its rules.
+    async fn strangers_and_super_admins_are_told_only_the_decision(api: TestApi) {
+        let company = api.company().await;
+        let question = json!({ "view": "/modules/risks" });
+        let stranger = new_user();
+        for id in [company.id, new_company()] {
+            let answer =
+                api.post("/api/iam/explain").by(stranger).within(id).json(&question).send().await.expect(200).data();
+            assert_eq!(answer["reasonCode"], "no_user_levels");
+            assert_eq!(answer, bare(&api.check(Company { id, ..company }, stranger, question.clone()).await));
+        }
+        let request = api.post("/api/iam/explain").by_super_admin().within(company.id).json(&question);
+        let answer = request.send().await.expect(200).data();
+        assert_eq!(answer["reason"], "super admin");
+        assert_eq!((&answer["gate"], &answer["levels"], &answer["suggestion"]), (&json!([]), &json!([]), &json!([])));
+    }
+
+    /// Others are explained to those who may ask about them.
+    async fn others_are_for_those_who_may_ask(api: TestApi) {
+        let company = api.company().await;
+        let about = |user: UserId| json!({ "view": "/dashboard", "userId": user });
+        let explained = explain(&api, company, company.admin, &about(company.visitor)).await;
+        let visitor = api.level_id(company, "Visitor").await;
+        assert_eq!(explained["levels"], json!([{ "userLevelId": visitor, "says": "allow" }]));
+        explain(&api, company, company.visitor, &about(company.visitor)).await;
+        let request = api.post("/api/iam/explain").by(company.visitor).within(company.id).json(&about(company.admin));
+        let message = "You do not have permission to check other users";
+        assert_eq!(request.send().await.error(), (403, "ERR_AUTH_003".to_owned(), message.to_owned()));
+        let question = json!({ "view": "/home", "feature": "general.read" });
+        let request = api.post("/api/iam/explain").by(company.visitor).within(company.id).json(&question);
+        assert_eq!(request.send().await.error().2, "view cannot be asked together with feature");
+    }
+
+    /// Who holds levels in two companies is explained in each by that one's levels only.
+    async fn another_company_is_not_hinted_at(api: TestApi) {
+        let (ours, theirs) = (api.company().await, api.company().await);
+        let their_admin = api.level_id(theirs, "Admin").await;
+        api.assign(theirs, ours.member, &[&their_admin]).await;
+        let question = json!({ "view": "/admin/permissions" });
+        let (here, there) = (
+            explain(&api, ours, ours.member, &question).await,
+            explain(&api, theirs, ours.member, &question).await,
+        );
+        let member = api.level_id(ours, "Member").await;
+        assert_eq!(here["levels"], json!([{ "userLevelId": member, "says": "deny" }]));
+        assert_eq!(there["levels"], json!([{ "userLevelId": their_admin, "says": "allow" }]));
+        assert!(!here.to_string().contains(&their_admin) && !here.to_string().contains(&theirs.id.to_string()));
+    }
+}

@@ -1,0 +1,383 @@
+//! Every change that there is: what is read after it, where it was made and on another replica, and what it costs others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+
+use actix_web::http::Method;
+use iam_domain::{CompanyId, UserId};
+use iam_http::{HttpOptions, RateLimit};
+use iam_permissions_cache::{FillOptions, Filled};
+use iam_storage::{Beat, Heard};
+use serde_json::{Value, json};
+
+use crate::kit::api::{TestApi, new_company, new_user, over_both};
+use crate::kit::replica::{Replica, sooner_or_later};
+
+/// Whose decisions and menus a change can touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// Those of the company that it is made in.
+    Company,
+    /// Everybody's.
+    All,
+}
+
+/// Whether replicas are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Yes, and what the user of the test sees is different.
+    Differs,
+    /// Yes, though this user does not see it.
+    Same,
+    /// No: no decision and no menu depends on it.
+    Nobody,
+}
+
+/// What changes, in words; the operation as in the API's document; whose; told; what stands in the braces; the body.
+/// `$words` are things of a [`Scene`].
+type Row = (&'static str, &'static str, Of, Told, &'static str, &'static str);
+
+#[rustfmt::skip]
+const TABLE: &[Row] = {
+    use Of::*;
+    use Told::*;
+    &[
+    ("a level is made", "POST /api/iam/user-levels", Company, Nobody, "", r#"{"name":"New"}"#),
+    ("a level is renamed", "PATCH /api/iam/user-levels/{id}", Company, Nobody, "$level", r#"{"name":"Renamed"}"#),
+    ("a level is deleted", "DELETE /api/iam/user-levels/{id}", Company, Same, "$free", ""),
+    ("a level's view matrix", "PUT /api/iam/user-levels/{id}/permissions/views", Company, Differs, "$level",
+        r#"{"views":[{"viewId":"$view","state":"deny"}]}"#),
+    ("a level's feature matrix", "PUT /api/iam/user-levels/{id}/permissions/features", Company, Differs, "$level",
+        r#"{"features":[{"featureId":"$feature","action":"Read","value":true,"scope":"own"}]}"#),
+    ("who holds which levels", "PUT /api/iam/users/{userId}/user-levels", Company, Differs, "$user", r#"{"userLevelIds":["$free"]}"#),
+    ("a user's last level is taken", "PUT /api/iam/users/{userId}/user-levels", Company, Differs, "$user", r#"{"userLevelIds":[]}"#),
+    ("a company is provisioned", "POST /api/iam/companies/{companyId}/provision", Company, Differs, "$company", "{}"),
+    ("a company gets an admin again", "POST /api/iam/companies/{companyId}/provision", Company, Differs, "$left", r#"{"adminUserId":"$user"}"#),
+    ("a company's modules", "PUT /api/iam/companies/{companyId}/modules", Company, Differs, "$company", r#"{"moduleIds":["$module","$shut-module"]}"#),
+    ("a module is switched in a company", "PATCH /api/iam/companies/{companyId}/modules/{moduleId}", Company, Differs, "$company $module",
+        r#"{"enabled":false}"#),
+    ("a company's menu item is made", "POST /api/iam/menu-items", Company, Differs, "", r#"{"label":"New","viewId":"$view"}"#),
+    ("a company's menu item is changed", "PATCH /api/iam/menu-items/{id}", Company, Differs, "$own-item", r#"{"label":"Changed"}"#),
+    ("a company's menu item is deleted", "DELETE /api/iam/menu-items/{id}", Company, Differs, "$own-item", ""),
+    ("a company's sub-item is made", "POST /api/iam/sub-menu-items", Company, Differs, "",
+        r#"{"menuItemId":"$own-item","label":"New","viewId":"$view"}"#),
+    ("a company's sub-item is changed", "PATCH /api/iam/sub-menu-items/{id}", Company, Differs, "$own-sub", r#"{"enabled":false}"#),
+    ("a company's sub-item is deleted", "DELETE /api/iam/sub-menu-items/{id}", Company, Differs, "$own-sub", ""),
+
+    ("a view is made", "POST /api/iam/views", All, Differs, "", r#"{"name":"New","url":"/$company","requiresAuth":false}"#),
+    ("a view's url", "PATCH /api/iam/views/{id}", All, Differs, "$view", r#"{"url":"/moved/$company"}"#),
+    ("a view becomes public", "PATCH /api/iam/views/{id}", All, Differs, "$shut-view", r#"{"requiresAuth":false}"#),
+    ("a view is deleted", "DELETE /api/iam/views/{id}", All, Differs, "$spare-view", ""),
+    ("a feature is made", "POST /api/iam/features", All, Differs, "", r#"{"name":"New","key":"new.$company"}"#),
+    ("a feature's key", "PATCH /api/iam/features/{id}", All, Differs, "$feature", r#"{"key":"moved.$company"}"#),
+    ("a feature is switched off", "PATCH /api/iam/features/{id}", All, Differs, "$feature", r#"{"enabled":false}"#),
+    ("an action is dropped from a feature", "PATCH /api/iam/features/{id}", All, Differs, "$feature", r#"{"actions":["Sign"]}"#),
+    ("a feature is deleted", "DELETE /api/iam/features/{id}", All, Differs, "$spare-feature", ""),
+    ("the views that a feature stands on", "PUT /api/iam/features/{id}/views", All, Nobody, "$feature", r#"{"viewIds":["$view"]}"#),
+    ("a module is made", "POST /api/iam/modules", All, Same, "", r#"{"code":"new.$company","name":"New"}"#),
+    ("a module is switched off", "PATCH /api/iam/modules/{id}", All, Differs, "$module", r#"{"enabled":false}"#),
+    ("a module is deleted", "DELETE /api/iam/modules/{id}", All, Differs, "$shut-module", r#"{"ungate":true}"#),
+    ("a module's views", "PUT /api/iam/modules/{id}/views", All, Differs, "$shut-module", r#"{"viewIds":["$view"],"ungate":true}"#),
+    ("a module's features", "PUT /api/iam/modules/{id}/features", All, Differs, "$shut-module", r#"{"featureIds":["$feature"],"ungate":true}"#),
+    ("everybody's menu item is made", "POST /api/iam/menu-items", All, Differs, "", r#"{"label":"New","viewId":"$view"}"#),
+    ("everybody's menu item is changed", "PATCH /api/iam/menu-items/{id}", All, Differs, "$item", r#"{"label":"Changed"}"#),
+    ("everybody's menu item is deleted", "DELETE /api/iam/menu-items/{id}", All, Differs, "$item", ""),
+    ("everybody's sub-item is made", "POST /api/iam/sub-menu-items", All, Differs, "",
+        r#"{"menuItemId":"$item","label":"New","viewId":"$view"}"#),
+    ("everybody's sub-item is changed", "PATCH /api/iam/sub-menu-items/{id}", All, Differs, "$sub", r#"{"enabled":false}"#),
+    ("everybody's sub-item is deleted", "DELETE /api/iam/sub-menu-items/{id}", All, Differs, "$sub", ""),
+    ]
+};
+
+/// What is sent with a body and changes nothing that anybody could decide by.
+const NO_CHANGES: [&str; 5] = [
+    "POST /api/iam/check",
+    "POST /api/iam/checks",
+    "POST /api/iam/explain",
+    "POST /api/iam/nav-trail",
+    "DELETE /api/iam/nav-trail",
+];
+
+/// A company with things of its own in the catalog, and a user there.
+struct Scene {
+    words: BTreeMap<&'static str, String>,
+    company: CompanyId,
+    user: UserId,
+}
+
+impl Scene {
+    /// Made through a door, with names that no other scene has.
+    async fn new(api: &TestApi) -> Self {
+        let (company, user) = (new_company(), new_user());
+        let mut scene = Self { words: BTreeMap::new(), company, user };
+        scene.words.extend([("$company", company.to_string()), ("$user", user.to_string())]);
+        for (word, collection, body) in [
+            ("$view", "views", r#"{"name":"View","url":"/view/$company"}"#),
+            ("$spare-view", "views", r#"{"name":"Spare","url":"/spare/$company"}"#),
+            ("$shut-view", "views", r#"{"name":"Shut","url":"/shut/$company"}"#),
+            ("$feature", "features", r#"{"name":"Feature","key":"feature.$company","actions":["Seal","Sign"]}"#),
+            ("$spare-feature", "features", r#"{"name":"Spare","key":"spare.$company"}"#),
+            ("$shut-feature", "features", r#"{"name":"Shut","key":"shut.$company"}"#),
+            ("$module", "modules", r#"{"name":"Module","code":"module.$company"}"#),
+            ("$shut-module", "modules", r#"{"name":"Shut","code":"shut.$company"}"#),
+            ("$item", "menu-items", r#"{"label":"Item","viewId":"$view"}"#),
+            ("$sub", "sub-menu-items", r#"{"label":"Sub","menuItemId":"$item","viewId":"$view"}"#),
+        ] {
+            scene.make(api, word, collection, None, body).await;
+        }
+        for (word, collection, body) in [
+            ("$level", "user-levels", r#"{"name":"Held"}"#),
+            ("$free", "user-levels", r#"{"name":"Free"}"#),
+            ("$own-item", "menu-items", r#"{"label":"Own","viewId":"$view"}"#),
+            ("$own-sub", "sub-menu-items", r#"{"label":"Own sub","menuItemId":"$own-item","viewId":"$view"}"#),
+        ] {
+            scene.make(api, word, collection, Some(company), body).await;
+        }
+        for (operation, ids, body) in [
+            ("PUT /api/iam/modules/{id}/views", "$module", r#"{"viewIds":["$view","$spare-view"]}"#),
+            ("PUT /api/iam/modules/{id}/features", "$module", r#"{"featureIds":["$feature","$spare-feature"]}"#),
+            ("PUT /api/iam/modules/{id}/views", "$shut-module", r#"{"viewIds":["$shut-view"]}"#),
+            ("PUT /api/iam/modules/{id}/features", "$shut-module", r#"{"featureIds":["$shut-feature"]}"#),
+        ] {
+            scene.send(api, operation, Of::All, ids, body).await;
+        }
+        let dashboard = api.view_id("/dashboard").await;
+        scene.words.insert("$dashboard", dashboard);
+        for (operation, ids, body) in [
+            ("PUT /api/iam/companies/{companyId}/modules", "$company", r#"{"moduleIds":["$module"]}"#),
+            (
+                "PUT /api/iam/user-levels/{id}/permissions/views",
+                "$level",
+                r#"{"views":[{"viewId":"$view","state":"allow"},{"viewId":"$spare-view","state":"allow"},
+                    {"viewId":"$shut-view","state":"allow"},{"viewId":"$dashboard","state":"allow"}]}"#,
+            ),
+            (
+                "PUT /api/iam/user-levels/{id}/permissions/features",
+                "$level",
+                r#"{"features":[{"featureId":"$feature","action":"Read","scope":"company"},
+                    {"featureId":"$feature","action":"Seal"},{"featureId":"$spare-feature","action":"Read"},
+                    {"featureId":"$shut-feature","action":"Read"}]}"#,
+            ),
+            ("PUT /api/iam/users/{userId}/user-levels", "$user", r#"{"userLevelIds":["$level"]}"#),
+        ] {
+            scene.send(api, operation, Of::Company, ids, body).await;
+        }
+        scene
+    }
+
+    fn fill(&self, text: &str) -> String {
+        // A word may begin with another.
+        self.words.iter().rev().fold(text.to_owned(), |text, (word, id)| text.replace(word, id))
+    }
+
+    async fn make(&mut self, api: &TestApi, word: &'static str, collection: &str, of: Option<CompanyId>, body: &str) {
+        let body = serde_json::from_str(&self.fill(body)).unwrap();
+        let made = api.make(collection, of, body).await;
+        self.words.insert(word, made["id"].as_str().unwrap().to_owned());
+    }
+
+    /// Does it, as a super admin.
+    async fn send(&self, api: &TestApi, operation: &str, of: Of, ids: &str, body: &str) {
+        let (method, path) = operation.split_once(' ').unwrap();
+        let mut path = path.to_owned();
+        for id in ids.split_whitespace() {
+            let (open, close) = (path.find('{').unwrap(), path.find('}').unwrap());
+            path.replace_range(open..=close, &self.fill(id));
+        }
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = api.request(method, &path).by_super_admin();
+        if of == Of::Company {
+            request = request.within(self.company);
+        }
+        if !body.is_empty() {
+            request = request.bytes("application/json", self.fill(body));
+        }
+        let answer = request.send().await;
+        assert!(answer.status.is_success(), "{operation}: {}", String::from_utf8_lossy(&answer.body));
+        assert!(answer.header("x-iam-version").is_some(), "{operation} says which state it made");
+    }
+
+    /// Everything that the user sees there.
+    async fn seen(&self, api: &TestApi) -> Value {
+        self.seen_with(api, "max-age=0").await
+    }
+
+    async fn seen_with(&self, api: &TestApi, cache_control: &str) -> Value {
+        let request = |request: crate::kit::api::Request| {
+            request.by(self.user).within(self.company).header("cache-control", cache_control)
+        };
+        let mut seen = Vec::new();
+        for path in ["/api/iam/permissions/current", "/api/iam/navigation"] {
+            seen.push(request(api.get(path)).send().await.expect(200).data());
+        }
+        for question in [
+            r#"{"view":"/view/$company"}"#,
+            r#"{"view":"/shut/$company"}"#,
+            r#"{"feature":"feature.$company","action":"Read"}"#,
+            r#"{"feature":"feature.$company","action":"Seal"}"#,
+        ] {
+            let question = self.fill(question);
+            let asked = request(api.post("/api/iam/check")).bytes("application/json", question);
+            seen.push(asked.send().await.expect(200).data());
+        }
+        Value::from(seen)
+    }
+
+    /// The same, and that nobody asked the store for it.
+    async fn seen_by_hits(&self, replica: &Replica) -> Value {
+        let before = replica.stats();
+        let seen = self.seen(&replica.api).await;
+        let after = replica.stats();
+        assert_eq!((after.misses, after.loads), (before.misses, before.loads), "nobody asked the store");
+        assert!(after.hits > before.hits);
+        seen
+    }
+}
+
+/// What the table in the documentation says.
+fn documented() -> Vec<String> {
+    let text = include_str!("../../../docs/consistency.md");
+    let (_, table) = text.split_once("| change | operation | whose | told |\n|---|---|---|---|\n").expect("the table");
+    table.lines().take_while(|line| line.starts_with('|')).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_documentation_has_the_same_table() {
+    let table: Vec<_> = TABLE
+        .iter()
+        .map(|(what, operation, of, told, ..)| {
+            let whose = if *of == Of::Company { "its company's" } else { "everybody's" };
+            let told = if *told == Told::Nobody { "no" } else { "yes" };
+            format!("| {what} | `{operation}` | {whose} | {told} |")
+        })
+        .collect();
+    assert_eq!(documented(), table);
+}
+
+#[actix_web::test]
+async fn every_operation_that_changes_something_is_in_the_table() {
+    let document = TestApi::memory().await.get("/openapi.json").send().await.json();
+    let mut operations = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let methods = methods.as_object().unwrap().keys().map(|method| method.to_uppercase());
+        operations.extend(methods.filter(|method| method != "GET").map(|method| format!("{method} {path}")));
+    }
+    operations.retain(|operation| !NO_CHANGES.contains(&operation.as_str()));
+    let here = TABLE.iter().map(|(_, operation, ..)| (*operation).to_owned());
+    assert_eq!(here.collect::<BTreeSet<_>>(), operations);
+}
+
+over_both! {
+    /// Each change is seen at once where it was made, and elsewhere when it was heard; nobody else's entry is lost.
+    async fn what_is_changed_here_is_seen_here_and_there(api: TestApi) {
+        let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
+        // It asks the store each time.
+        let (per_second, burst) = (NonZeroU32::MAX, NonZeroU32::MAX);
+        let options = HttpOptions { forced_loads: RateLimit { per_second, burst }, ..HttpOptions::default() };
+        let store = api.with_options(options).await;
+        let other = Scene::new(&a.api).await;
+        for (what, operation, of, told, ids, body) in TABLE {
+            let scene = Scene::new(&a.api).await;
+            if ids.contains("$left") {
+                // Everybody who could administer it is gone.
+                scene.send(&a.api, operation, *of, "$company", "{}").await;
+            }
+            let ids = ids.replace("$left", "$company");
+            b.hears_everything().await;
+            for replica in [&a, &b] {
+                scene.seen(&replica.api).await;
+                other.seen(&replica.api).await;
+            }
+            let before = [scene.seen_by_hits(&a).await, scene.seen_by_hits(&b).await];
+            let elsewhere = [other.seen_by_hits(&a).await, other.seen_by_hits(&b).await];
+            let at_b = b.stats();
+
+            scene.send(&a.api, operation, *of, &ids, body).await;
+            let here = scene.seen(&a.api).await;
+            b.hears_everything().await;
+            let heard = b.stats().invalidations - at_b.invalidations;
+            assert_eq!(heard, u64::from(*told != Told::Nobody), "{what}: how often it was told");
+            let there = scene.seen(&b.api).await;
+
+            let truth = scene.seen_with(&store, "no-cache").await;
+            assert_eq!(here, truth, "{what}: where it was made");
+            assert_eq!(there, truth, "{what}: elsewhere");
+            assert_eq!(before == [truth.clone(), truth], *told != Told::Differs, "{what}: whether it differs");
+            let compared = b.stats().confirmations - at_b.confirmations;
+            assert_eq!(compared, 0, "{what}: versions were not compared, so it was heard");
+
+            // Who changed the catalog compares versions until it has heard of it as all others do, if that is ever told.
+            a.hears_everything().await;
+            let reads = |replica: &Replica| replica.stats().loads - replica.stats().confirmations;
+
+            for (replica, before) in [&a, &b].into_iter().zip(elsewhere) {
+                let (kept, read) = (replica.stats(), reads(replica));
+                let seen = other.seen(&replica.api).await;
+                assert_eq!(reads(replica), read, "{what}: nothing of the other company is read anew");
+                if *of == Of::Company {
+                    assert_eq!(replica.stats().misses, kept.misses, "{what}: the other company does not notice");
+                    assert_eq!(seen, before, "{what}");
+                } else {
+                    assert_eq!(seen, other.seen_with(&store, "no-cache").await, "{what}");
+                }
+            }
+        }
+    }
+
+    /// Trails, effective rows, refused changes and changes of nothing tell nobody and cost no entry.
+    async fn what_changes_no_decision_tells_nobody(api: TestApi) {
+        let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
+        let scene = Scene::new(&a.api).await;
+        b.hears_everything().await;
+        scene.seen(&a.api).await;
+        scene.seen(&b.api).await;
+        let mut heard = api.feed.as_ref().unwrap().subscribe().await.unwrap();
+        let (at_a, at_b) = (a.stats(), b.stats());
+
+        let step = json!({ "sessionId": "tab", "url": "/here", "label": "Here" });
+        let trail = "/api/iam/nav-trail";
+        a.api.post(trail).by(scene.user).within(scene.company).json(&step).send().await.expect(201);
+        let clear = format!("{trail}?sessionId=tab");
+        a.api.delete(&clear).by(scene.user).within(scene.company).send().await.expect(200);
+
+        let filled = a.permissions.fill(&mut Filled::default(), &FillOptions::default()).await;
+        assert!(filled > 0, "there was something to write");
+        a.permissions.sweep(100).await.unwrap();
+
+        let refused = [
+            // By somebody who may not, of what does not exist, of what is taken, of what makes no sense.
+            (a.api.put(&scene.fill("/api/iam/users/$user/user-levels")).by(scene.user), r#"{"userLevelIds":[]}"#, 403),
+            (a.api.delete(&format!("/api/iam/user-levels/{}", new_user())).by_super_admin(), "", 404),
+            (a.api.delete(&scene.fill("/api/iam/user-levels/$level")).by_super_admin(), "", 400),
+            (a.api.post("/api/iam/user-levels").by_super_admin(), r#"{"name":"Free"}"#, 409),
+            (a.api.put(&scene.fill("/api/iam/user-levels/$level/permissions/views")).by_super_admin(), "[]", 400),
+        ];
+        for (request, body, status) in refused {
+            let request = request.within(scene.company);
+            let request = if body.is_empty() { request } else { request.bytes("application/json", body) };
+            request.send().await.expect(status);
+        }
+        for (operation, of, ids, body) in [
+            ("PUT /api/iam/users/{userId}/user-levels", Of::Company, "$user", r#"{"userLevelIds":["$level"]}"#),
+            ("PUT /api/iam/companies/{companyId}/modules", Of::Company, "$company", r#"{"moduleIds":["$module"]}"#),
+            (
+                "PATCH /api/iam/companies/{companyId}/modules/{moduleId}",
+                Of::Company,
+                "$company $module",
+                r#"{"enabled":true}"#,
+            ),
+            ("PUT /api/iam/modules/{id}/views", Of::All, "$shut-module", r#"{"viewIds":["$shut-view"]}"#),
+        ] {
+            scene.send(&a.api, operation, of, ids, body).await;
+        }
+
+        let beat = Beat::new();
+        api.feed.as_ref().unwrap().beat(beat).await.unwrap();
+        assert_eq!(sooner_or_later(heard.next()).await, Heard::Beat(beat), "nothing was told before it");
+        b.hears_everything().await;
+        scene.seen_by_hits(&a).await;
+        scene.seen_by_hits(&b).await;
+        assert_eq!(a.stats().invalidations, at_a.invalidations);
+        assert_eq!(b.stats().invalidations, at_b.invalidations);
+    }
+}

@@ -1,0 +1,117 @@
+//! A PostgreSQL server of a test's own, which may stop it and start it again.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use sea_orm::{ConnectOptions, Database};
+
+use super::process::wait_until;
+
+/// A server on a free port, with its data in a folder of its own; both end with this value.
+pub struct PostgresServer {
+    programs: PathBuf,
+    folder: PathBuf,
+    /// Root may not run it, and lends it to this user.
+    user: Option<u32>,
+    port: u16,
+    process: Child,
+}
+
+/// The answer of a program.
+fn ask(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn programs() -> PathBuf {
+    #[expect(clippy::disallowed_methods, reason = "tests/with-postgres.sh says where the programs are")]
+    let told = std::env::var("IAM_PG_BINDIR").ok();
+    let found = told.or_else(|| ask("pg_config", &["--bindir"])).expect("IAM_PG_BINDIR, or pg_config in the path");
+    PathBuf::from(found)
+}
+
+/// A program of the server's, run by its user.
+fn command(program: PathBuf, folder: &Path, user: Option<u32>) -> Command {
+    use std::os::unix::process::CommandExt as _;
+
+    let mut command = Command::new(program);
+    command.current_dir(folder).env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if let Some(user) = user {
+        command.uid(user);
+    }
+    command
+}
+
+impl PostgresServer {
+    /// A server with the schema and the seeded catalog.
+    pub async fn start() -> Self {
+        let is_root = ask("id", &["-u"]).unwrap() == "0";
+        let lent = || ["postgres", "nobody"].into_iter().find_map(|name| ask("id", &["-u", name]));
+        let user = is_root.then(|| lent().expect("a user to run PostgreSQL").parse().unwrap());
+        // Root's own TMPDIR may be closed to that user.
+        let base = if is_root { PathBuf::from("/tmp") } else { std::env::temp_dir() };
+        let folder = base.join(format!("iam-postgres-{}", uuid::Uuid::new_v4().simple()));
+        std::fs::create_dir(&folder).unwrap();
+        if user.is_some() {
+            std::os::unix::fs::chown(&folder, user, None).unwrap();
+        }
+        let programs = programs();
+        let mut init = command(programs.join("initdb"), &folder, user);
+        init.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "iam_test", "-D", "data"]);
+        assert!(init.status().unwrap().success(), "initdb");
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let process = Self::launch(&programs, &folder, user, port);
+        let server = Self { programs, folder, user, port, process };
+        server.wait();
+        let mut options = ConnectOptions::new(server.url());
+        options.max_connections(1).sqlx_logging(false);
+        let database = Database::connect(options).await.unwrap();
+        migration::up(&database).await.unwrap();
+        migration::seed(&database).await.unwrap();
+        database.close().await.unwrap();
+        server
+    }
+
+    fn launch(programs: &Path, folder: &Path, user: Option<u32>, port: u16) -> Child {
+        let mut postgres = command(programs.join("postgres"), folder, user);
+        postgres.args(["-D", "data", "-p", &port.to_string()]);
+        let settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "shared_buffers=16MB"];
+        for setting in settings {
+            postgres.args(["-c", setting]);
+        }
+        postgres.spawn().unwrap()
+    }
+
+    /// The url of its database.
+    pub fn url(&self) -> String {
+        format!("postgres://iam_test@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Waits until it answers, which is when it writes so.
+    fn wait(&self) {
+        let status = self.folder.join("data/postmaster.pid");
+        wait_until(|| std::fs::read_to_string(&status).ok()?.contains("ready").then_some(()));
+    }
+
+    /// Ends it, as an operator does who does not wait for clients.
+    pub fn stop(&mut self) {
+        let interrupted = Command::new("kill").arg("-INT").arg(self.process.id().to_string()).status().unwrap();
+        assert!(interrupted.success());
+        wait_until(|| self.process.try_wait().unwrap());
+    }
+
+    /// Starts it again and waits until it answers.
+    pub fn start_again(&mut self) {
+        self.process = Self::launch(&self.programs, &self.folder, self.user, self.port);
+        self.wait();
+    }
+}
+
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        // Its children end when it does.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}

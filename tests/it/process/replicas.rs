@@ -1,0 +1,363 @@
+//! Several server processes on one database: what one changes reaches the others, whatever happens to the connections.
+
+use iam_domain::{CompanyId, UserId};
+use serde_json::json;
+
+use super::persistence::{authorization, start, super_admin};
+use crate::kit::api::{new_company, new_user};
+use crate::kit::process::{Exchange, HttpAnswer, ServerProcess, wait_until};
+
+/// So long that nothing in a test is seen because it ended: what becomes known was heard, or asked for.
+const LONG_LEASE: (&str, &str) = ("IAM__CACHE__LEASE", "10m");
+
+/// A company whose admin is asked about.
+struct Case {
+    company: CompanyId,
+    user: UserId,
+    level: String,
+    /// Headers of the admin.
+    user_token: String,
+    super_admin: String,
+}
+
+impl Case {
+    /// Provisioned through a server.
+    fn new(server: &ServerProcess) -> Self {
+        let (company, user) = (new_company(), new_user());
+        let (user_token, super_admin) = (authorization(user, false), super_admin());
+        let mut case = Self { company, user, level: String::new(), user_token, super_admin };
+        let path = format!("/api/iam/companies/{company}/provision");
+        let body = json!({ "adminUserId": user });
+        let headers = [("authorization", case.super_admin.as_str())];
+        assert_eq!(server.request("POST", &path, &headers, Some(&body)).status, 201);
+        let levels = server.request("GET", &format!("/api/iam/user-levels?companyId={company}"), &headers, None).json();
+        let levels = levels["data"]["userLevels"].as_array().unwrap();
+        case.level = levels.iter().find(|level| level["name"] == "Admin").unwrap()["id"].as_str().unwrap().to_owned();
+        case
+    }
+
+    /// Asks whether the admin sees the dashboard.
+    fn open(&self, server: &ServerProcess) -> Exchange {
+        let company = self.company.to_string();
+        let headers = [("authorization", self.user_token.as_str()), ("x-company-id", company.as_str())];
+        server.open("POST", "/api/iam/check", &headers, Some(&json!({ "view": "/dashboard" })))
+    }
+
+    fn ask(&self, server: &ServerProcess) -> HttpAnswer {
+        self.open(server).finish()
+    }
+
+    /// Gives the admin his level, or takes it; answers with the status.
+    fn set(&self, server: &ServerProcess, is_admin: bool) -> u16 {
+        let levels = if is_admin { vec![self.level.as_str()] } else { Vec::new() };
+        let path = format!("/api/iam/users/{}/user-levels?companyId={}", self.user, self.company);
+        let headers = [("authorization", self.super_admin.as_str())];
+        server.request("PUT", &path, &headers, Some(&json!({ "userLevelIds": levels }))).status
+    }
+
+    fn wait_for(&self, server: &ServerProcess, is_allowed: bool) {
+        wait_until(|| (allowed(&self.ask(server)) == Some(is_allowed)).then_some(()));
+    }
+}
+
+/// The decision, unless it is said that there is none.
+fn allowed(answer: &HttpAnswer) -> Option<bool> {
+    match answer.status {
+        200 => Some(answer.json()["data"]["allowed"].as_bool().unwrap()),
+        503 => None,
+        status => panic!("{status}: {}", String::from_utf8_lossy(&answer.body)),
+    }
+}
+
+mod postgres {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use futures_util::future::join_all;
+    use iam_permissions_cache::{CacheOptions, Consistency, Subject};
+    use iam_storage_postgres::{PostgresOptions, PostgresStorage};
+    use sea_orm::sqlx::query_scalar;
+
+    use super::*;
+    use crate::kit::api::TestApi;
+    use crate::kit::database::{Content, TestDatabase, run};
+    use crate::kit::proxy::Proxy;
+    use crate::kit::replica::{Line, Replica, until};
+    use crate::kit::server::PostgresServer;
+
+    #[actix_web::test]
+    async fn a_revocation_reaches_the_other_process() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let environment = [("DATABASE_URL", database.url()), LONG_LEASE];
+        let (a, b) = (start(&environment), start(&environment));
+        let case = Case::new(&a);
+        for is_admin in [true, false, true, false] {
+            assert_eq!(case.set(&a, is_admin), 200);
+            assert_eq!(allowed(&case.ask(&a)), Some(is_admin), "at once where it was made");
+            case.wait_for(&b, is_admin);
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_revocation_reaches_a_process_whose_connections_were_killed() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let named = format!("{}?application_name=victim", database.url());
+        let a = start(&[("DATABASE_URL", database.url()), LONG_LEASE]);
+        let b = start(&[("DATABASE_URL", &named), LONG_LEASE]);
+        let case = Case::new(&a);
+        let mut connection = database.connect().await;
+        for is_admin in [false, true, false] {
+            case.wait_for(&b, !is_admin);
+            let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE datname = current_database() AND application_name = 'victim'";
+            run(&mut connection, kill.to_owned()).await.unwrap();
+            assert_eq!(case.set(&a, is_admin), 200);
+            case.wait_for(&b, is_admin);
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_revocation_during_a_restart_of_the_database_reaches_the_other_process() {
+        let mut postgres = PostgresServer::start().await;
+        let url = postgres.url();
+        let environment = [("DATABASE_URL", url.as_str()), LONG_LEASE];
+        let (a, b) = (start(&environment), start(&environment));
+        let case = Case::new(&a);
+        for is_admin in [false, true, false] {
+            case.wait_for(&b, !is_admin);
+            std::thread::scope(|scope| {
+                scope.spawn(|| wait_until(|| (case.set(&a, is_admin) == 200).then_some(())));
+                postgres.stop();
+                postgres.start_again();
+            });
+            case.wait_for(&b, is_admin);
+        }
+    }
+
+    /// Whoever asks it first, and has asked while it was stopped, is told nothing that was outdated then.
+    #[actix_web::test]
+    async fn a_process_that_was_stopped_for_longer_than_the_lease_answers_nothing_stale() {
+        const LEASE: Duration = Duration::from_secs(1);
+        let database = TestDatabase::new(Content::Seeded).await;
+        let environment = [("DATABASE_URL", database.url()), ("IAM__CACHE__LEASE", "1s")];
+        let (a, b) = (start(&environment), start(&environment));
+        let case = Case::new(&a);
+        for is_admin in [false, true, false] {
+            case.wait_for(&b, !is_admin);
+            b.signal("STOP");
+            assert_eq!(case.set(&a, is_admin), 200);
+            std::thread::sleep(LEASE + Duration::from_millis(100));
+            let mut asked: Vec<_> = (0..10).map(|_| case.open(&b)).collect();
+            b.signal("CONT");
+            for exchange in &mut asked {
+                assert_eq!(allowed(&exchange.finish()), Some(is_admin));
+            }
+        }
+    }
+
+    /// A runtime beside the test's thread, which waits for processes.
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn without_the_database_memory_answers_for_the_lease_at_most() {
+        const LEASE: Duration = Duration::from_secs(1);
+        let runtime = runtime();
+        let database = runtime.block_on(TestDatabase::new(Content::Seeded));
+        for is_silent in [false, true] {
+            let proxy = runtime.block_on(Proxy::to(&database));
+            let environment =
+                [("DATABASE_URL", proxy.url()), ("IAM__CACHE__LEASE", "1s"), ("IAM__CACHE__LOAD_TIMEOUT", "1s")];
+            let server = start(&environment);
+            let case = Case::new(&server);
+            case.wait_for(&server, true);
+            if is_silent {
+                proxy.fall_silent();
+            } else {
+                runtime.block_on(proxy.refuse());
+                proxy.cut();
+            }
+            let gone = Instant::now();
+            loop {
+                let is_within_lease = gone.elapsed() < LEASE + Duration::from_millis(100);
+                let answer = case.ask(&server);
+                if is_within_lease {
+                    assert_ne!(allowed(&answer), Some(false), "nothing that looks like a denial");
+                } else {
+                    assert_eq!(answer.status, 503);
+                    assert!(answer.header("retry-after").is_some());
+                    break;
+                }
+            }
+            if !is_silent {
+                runtime.block_on(proxy.admit());
+                case.wait_for(&server, true);
+            }
+        }
+    }
+
+    #[test]
+    fn with_a_grace_memory_answers_longer_and_says_how_old_it_is() {
+        const GRACE: u64 = 8;
+        let runtime = runtime();
+        let database = runtime.block_on(TestDatabase::new(Content::Seeded));
+        let proxy = runtime.block_on(Proxy::to(&database));
+        let server = start(&[
+            ("DATABASE_URL", proxy.url()),
+            ("IAM__CACHE__LEASE", "1s"),
+            ("IAM__CACHE__LOAD_TIMEOUT", "1s"),
+            ("IAM__CACHE__OUTAGE_GRACE", "8s"),
+        ]);
+        let case = Case::new(&server);
+        case.wait_for(&server, true);
+        assert_eq!(case.ask(&server).header("age"), None);
+        runtime.block_on(proxy.refuse());
+        proxy.cut();
+        let mut aged = 0;
+        wait_until(|| {
+            let answer = case.ask(&server);
+            if let Some(age) = answer.header("age") {
+                assert!(age.parse::<u64>().unwrap() <= GRACE);
+                assert_eq!(answer.header("warning"), Some(r#"110 - "Response is Stale""#));
+                assert_eq!(allowed(&answer), Some(true));
+                aged += 1;
+            }
+            // Not only this once: the grace is over.
+            (aged > 0 && answer.status == 503 && case.ask(&server).status == 503).then_some(())
+        });
+        runtime.block_on(proxy.admit());
+        wait_until(|| {
+            let answer = case.ask(&server);
+            (answer.status == 200 && answer.header("age").is_none()).then_some(())
+        });
+    }
+
+    /// Whoever was active before a restart is known after it, before he asks.
+    #[test]
+    fn a_restarted_process_knows_who_was_active() {
+        let runtime = runtime();
+        let database = runtime.block_on(TestDatabase::new(Content::Seeded));
+        let server = start(&[("DATABASE_URL", database.url())]);
+        let case = Case::new(&server);
+        case.wait_for(&server, true);
+        let rows = "SELECT count(*) FROM current_effective_view_permissions";
+        runtime.block_on(async {
+            let mut connection = database.connect().await;
+            until(async || query_scalar::<_, i64>(rows).fetch_one(&mut connection).await.unwrap() > 0).await;
+        });
+        server.stop();
+
+        let proxy = runtime.block_on(Proxy::to(&database));
+        let loads = || proxy.texts().into_iter().filter(|text| text.contains("user_id = $4)")).count();
+        let mut server = start(&[("DATABASE_URL", proxy.url()), LONG_LEASE]);
+        server.wait_for_line("those who were active before are loaded users=1");
+        assert_eq!(allowed(&case.ask(&server)), Some(true));
+        assert_eq!(loads(), 0, "the user was not loaded for the request");
+        let stranger = Case { user_token: authorization(new_user(), false), ..case };
+        assert_eq!(allowed(&stranger.ask(&server)), Some(false));
+        assert_eq!(loads(), 1, "such a load is seen");
+    }
+
+    /// A thousand companies are remembered, and the channel breaks: the database is asked a few questions, not thousands.
+    #[actix_web::test]
+    async fn a_lost_channel_is_no_stampede() {
+        let api = TestApi::postgres().await;
+        let database = api.database.clone().unwrap();
+        let user = new_user();
+        let mut connection = database.connect().await;
+        for sql in [
+            "INSERT INTO company_states (company_id, version) SELECT gen_random_uuid(), 1 FROM generate_series(1, 1000)",
+            "INSERT INTO user_levels (id, company_id, name) SELECT gen_random_uuid(), company_id, 'Held'
+                FROM company_states WHERE company_id <> '00000000-0000-0000-0000-000000000000'",
+            &format!(
+                "INSERT INTO user_user_levels (user_id, user_level_id, company_id) SELECT '{user}', id, company_id FROM user_levels"
+            ),
+        ] {
+            run(&mut connection, sql.to_owned()).await.unwrap();
+        }
+        let ids: Vec<uuid::Uuid> =
+            query_scalar("SELECT company_id FROM user_levels").fetch_all(&mut connection).await.unwrap();
+        let companies: Vec<_> = ids.into_iter().map(CompanyId::from_uuid).collect();
+        assert_eq!(companies.len(), 1000);
+
+        let proxy = Proxy::to(&database).await;
+        let options = PostgresOptions { max_connections: 10, ..TestDatabase::options_for(proxy.url()) };
+        let storage = Arc::new(PostgresStorage::connect(&options).unwrap());
+        let options = CacheOptions { lease: Duration::from_secs(600), ..CacheOptions::default() };
+        let shared = Arc::clone(&storage);
+        let replica = Replica::over(&api, shared, storage, options).await;
+        let access = |company: CompanyId| replica.permissions.access(company, Subject::User(user), Consistency::Cached);
+        // How many statements it takes to ask about all of them at once.
+        let ask_all = async || {
+            let before = proxy.statements();
+            for access in join_all(companies.iter().map(|company| access(*company))).await {
+                assert!(access.unwrap().is_member());
+            }
+            proxy.statements() - before
+        };
+        for some in companies.chunks(50) {
+            join_all(some.iter().map(|company| access(*company))).await;
+        }
+        assert_eq!(ask_all().await, 0, "all are remembered");
+
+        replica.channel.set(Line::Broken);
+        until(async || {
+            let before = replica.stats().confirmations;
+            access(companies[0]).await.unwrap();
+            replica.stats().confirmations > before
+        })
+        .await;
+        let statements = ask_all().await;
+        assert!(statements <= 4, "{statements} statements to compare the versions of all");
+
+        // Everything is compiled anew, from rows in memory: one of these is the catalog's.
+        let path = format!("/api/iam/modules/{}", api.module_id("audit").await);
+        api.patch(&path).by_super_admin().json(&json!({ "enabled": false })).send().await.expect(200);
+        let statements = ask_all().await;
+        assert!(statements <= 6, "{statements} statements after a change of the catalog");
+
+        // One company has changed: it is read, the others are not.
+        let changed = json!({ "name": "New" });
+        let request = api.post("/api/iam/user-levels").by_super_admin().within(companies[7]);
+        request.json(&changed).send().await.expect(201);
+        let statements = ask_all().await;
+        assert!(statements <= 6, "{statements} statements after a change of one company");
+
+        replica.channel.set(Line::Whole);
+        until(async || {
+            let before = replica.stats().confirmations;
+            access(companies[0]).await.unwrap();
+            replica.stats().confirmations == before
+        })
+        .await;
+        let misses = replica.stats().misses;
+        ask_all().await;
+        assert_eq!(replica.stats().misses, misses, "the lease runs again");
+    }
+
+    /// What is kept is of one database: when another one answers, it counts for nothing, and again when the first is back.
+    #[actix_web::test]
+    async fn another_database_drops_everything() {
+        let (api, empty) = (TestApi::postgres().await, TestDatabase::new(Content::Seeded).await);
+        let database = api.database.clone().unwrap();
+        let company = api.company().await;
+        let proxy = Proxy::to(&database).await;
+        let storage = Arc::new(PostgresStorage::connect(&TestDatabase::options_for(proxy.url())).unwrap());
+        let options = CacheOptions { lease: Duration::from_secs(600), ..CacheOptions::default() };
+        let shared = Arc::clone(&storage);
+        let replica = Replica::over(&api, shared, storage, options).await;
+        let access = async || {
+            let access = replica.permissions.access(company.id, Subject::User(company.admin), Consistency::Cached);
+            access.await.ok().map(|access| (access.is_member(), access.versions().epoch))
+        };
+        let first = access().await;
+        assert_eq!(first.map(|(is_member, _)| is_member), Some(true));
+        for (now, is_member) in [(&empty, false), (database.as_ref(), true)] {
+            proxy.switch_to(now);
+            proxy.cut();
+            until(async || access().await.is_some_and(|(member, _)| member == is_member)).await;
+            assert_eq!(access().await == first, is_member, "the epoch is that of the database");
+        }
+    }
+}
