@@ -1,0 +1,153 @@
+//! A running server with a company in it, and the requests that are sent there.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::Result;
+use crate::load::{Answer, Connection};
+use crate::process::Server;
+use crate::tokens::Signer;
+
+/// The company, its administrator, and the user who is asked about.
+const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
+const SUPER_ADMIN: &str = "c0ffee00-0000-4000-8000-000000000001";
+/// Who asks.
+pub const USER: &str = "c0ffee00-0000-4000-8000-00000000000b";
+
+/// Our server.
+pub struct Api {
+    /// Its process.
+    pub server: Server,
+    /// Signs what it accepts.
+    signer: Signer,
+}
+
+/// The bytes of a request.
+#[must_use]
+pub fn request(method: &str, path: &str, headers: &str, body: Option<&Value>) -> Vec<u8> {
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Company-Id: {COMPANY}\r\n{headers}");
+    match body.map(Value::to_string) {
+        None => format!("{head}\r\n"),
+        Some(body) => {
+            format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        }
+    }
+    .into_bytes()
+}
+
+impl Api {
+    /// Starts a server with so many workers, in memory or on a database.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start: with what it said.
+    pub fn start(program: &Path, signer: Signer, workers: usize, database: Option<&str>) -> Result<Self> {
+        let workers = workers.to_string();
+        let mut environment = vec![
+            ("PORT", "0"),
+            ("IAM__ADMIN__PORT", "0"),
+            ("IAM__SERVER__WORKERS", workers.as_str()),
+            signer.environment()?,
+        ];
+        environment.extend(database.map(|url| ("DATABASE_URL", url)));
+        let server = Server::start(program, &[], &environment)?;
+        Ok(Self { server, signer })
+    }
+
+    /// The header that says who asks.
+    ///
+    /// # Errors
+    ///
+    /// When the cryptography fails.
+    pub fn authorization(&self) -> Result<String> {
+        self.signer.authorization(USER, false)
+    }
+
+    /// The header of a super admin.
+    ///
+    /// # Errors
+    ///
+    /// When the cryptography fails.
+    pub fn super_admin(&self) -> Result<String> {
+        self.signer.authorization(SUPER_ADMIN, true)
+    }
+
+    /// Sends a super admin's request.
+    ///
+    /// # Errors
+    ///
+    /// When the answer is no success.
+    pub async fn administer(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        let headers = self.super_admin()?;
+        let mut connection = Connection::open(self.server.address).await?;
+        data(connection.send(&request(method, path, &headers, body)).await?)
+    }
+
+    /// Waits until the server is ready for requests.
+    ///
+    /// # Errors
+    ///
+    /// When the connection breaks.
+    pub async fn ready(&self) -> Result<()> {
+        loop {
+            let mut connection = Connection::open(self.server.address).await?;
+            if connection.send(&request("GET", "/readyz", "", None)).await?.status == 200 {
+                return Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Provisions the company and gives the user two of its levels; answers their ids.
+    ///
+    /// # Errors
+    ///
+    /// When an answer is no success.
+    pub async fn prepare(&self) -> Result<Vec<String>> {
+        self.administer("POST", &format!("/api/iam/companies/{COMPANY}/provision"), None).await?;
+        let data = self.administer("GET", "/api/iam/user-levels", None).await?;
+        let levels = data["userLevels"].as_array().ok_or("no levels")?.iter();
+        let wanted = levels.filter(|level| level["name"] == "Admin" || level["name"] == "Member");
+        let ids: Vec<_> = wanted.filter_map(|level| level["id"].as_str().map(str::to_owned)).collect();
+        self.assign(&ids).await?;
+        Ok(ids)
+    }
+
+    /// Makes these the levels of the user.
+    ///
+    /// # Errors
+    ///
+    /// When the answer is no success.
+    pub async fn assign(&self, levels: &[String]) -> Result<()> {
+        let body = json!({ "userLevelIds": levels });
+        self.administer("PUT", &format!("/api/iam/users/{USER}/user-levels"), Some(&body)).await.map(drop)
+    }
+
+    /// Every question that there is about the catalog, by url and key.
+    ///
+    /// # Errors
+    ///
+    /// When an answer is no success.
+    pub async fn questions(&self) -> Result<Vec<Value>> {
+        let views = self.administer("GET", "/api/iam/views", None).await?;
+        let features = self.administer("GET", "/api/iam/features", None).await?;
+        let views = views["views"].as_array().ok_or("no views")?.iter();
+        let features = features["features"].as_array().ok_or("no features")?.iter();
+        let actions = ["Create", "Read", "Update", "Delete", "Export", "Approve"];
+        let about_views = views.map(|view| json!({ "view": view["url"] }));
+        let about_features =
+            features.flat_map(|feature| actions.map(|action| json!({ "feature": feature["key"], "action": action })));
+        Ok(about_views.chain(about_features).collect())
+    }
+}
+
+/// The data of a success.
+fn data(answer: Answer) -> Result<Value> {
+    let text = String::from_utf8_lossy(&answer.body);
+    if !matches!(answer.status, 200 | 201) {
+        return Err(format!("status {}: {text}", answer.status).into());
+    }
+    let mut json: Value = serde_json::from_str(&text)?;
+    Ok(json["data"].take())
+}

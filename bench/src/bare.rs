@@ -1,0 +1,116 @@
+//! A bare Actix server: what the framework alone costs for the same requests and answers of the same size.
+
+use std::net::TcpListener;
+
+use actix_web::http::header::ContentType;
+use actix_web::web::{self, Bytes, Data, Json};
+use actix_web::{App, HttpResponse, HttpServer};
+use clap::Args;
+use serde::Deserialize;
+
+use crate::Result;
+
+/// How the server is started.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Threads that serve.
+    #[arg(long)]
+    pub workers: usize,
+    /// Bytes of the answer to `POST /api/iam/check`.
+    #[arg(long)]
+    pub check: usize,
+    /// Bytes of the answer to `POST /api/iam/checks`.
+    #[arg(long)]
+    pub checks: usize,
+    /// Bytes of the answer to `GET /api/iam/permissions/current`.
+    #[arg(long)]
+    pub current: usize,
+    /// Bytes of the answer to `GET /api/iam/navigation`.
+    #[arg(long)]
+    pub navigation: usize,
+}
+
+/// The answers, and the size of an item among 128.
+struct Answers {
+    check: Bytes,
+    current: Bytes,
+    navigation: Bytes,
+    checks: usize,
+}
+
+/// The members of a check, parsed as ours are.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "parsing them is what is measured")]
+struct CheckBody {
+    view: Option<String>,
+    feature: Option<String>,
+    action: Option<String>,
+    scope: Option<String>,
+    user_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ChecksBody {
+    checks: Vec<CheckBody>,
+}
+
+/// A JSON object of exactly so many bytes.
+fn body(bytes: usize) -> Bytes {
+    const EMPTY: &str = r#"{"data":""}"#;
+    format!(r#"{{"data":"{}"}}"#, "x".repeat(bytes.saturating_sub(EMPTY.len()))).into()
+}
+
+fn json(body: Bytes) -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::json()).body(body)
+}
+
+async fn check(answers: Data<Answers>, _: Json<CheckBody>) -> HttpResponse {
+    json(answers.check.clone())
+}
+
+async fn checks(answers: Data<Answers>, asked: Json<ChecksBody>) -> HttpResponse {
+    let mut text = Vec::with_capacity(answers.checks);
+    let item = vec![b'x'; (answers.checks / asked.checks.len().max(1)).saturating_sub(1)];
+    for _ in &asked.checks {
+        text.extend_from_slice(&item);
+        text.push(b',');
+    }
+    text.resize(answers.checks, b' ');
+    json(text.into())
+}
+
+async fn current(answers: Data<Answers>) -> HttpResponse {
+    json(answers.current.clone())
+}
+
+async fn navigation(answers: Data<Answers>) -> HttpResponse {
+    json(answers.navigation.clone())
+}
+
+/// Serves on a free port, which it prints, until the process ends.
+///
+/// # Errors
+///
+/// When it cannot listen.
+pub async fn serve(options: Options) -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let answers = Data::new(Answers {
+        check: body(options.check),
+        current: body(options.current),
+        navigation: body(options.navigation),
+        checks: options.checks,
+    });
+    let app = move || {
+        App::new()
+            .app_data(answers.clone())
+            .route("/api/iam/check", web::post().to(check))
+            .route("/api/iam/checks", web::post().to(checks))
+            .route("/api/iam/permissions/current", web::get().to(current))
+            .route("/api/iam/navigation", web::get().to(navigation))
+    };
+    let server = HttpServer::new(app).workers(options.workers).listen(listener)?.run();
+    println!("listening on http://{address}");
+    Ok(server.await?)
+}

@@ -1,0 +1,50 @@
+//! Prints how many bytes the permissions cache holds after 1,000 companies of 100 users were asked about.
+
+use std::alloc::System;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use iam_bench::Result;
+use iam_bench::data::Data;
+use iam_bench::ours::{self, Ours};
+use iam_storage_memory::MemoryStorage;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+async fn held() -> Result<usize> {
+    let data = Data::generate(1_000, 100)?;
+    let storage = Arc::new(MemoryStorage::seeded().await?);
+    data.fill(storage.as_ref()).await?;
+    let question = ours::question(&data.cells[0]);
+
+    let region = Region::new(ALLOCATOR);
+    let ours = Ours::over(storage).await;
+    for company in &data.companies {
+        for user in &company.users {
+            ours.load(company.id, user.id, &question).await?;
+        }
+    }
+    let change = region.change();
+    let users = data.companies.iter().flat_map(|company| company.users.iter().map(|user| (company.id, user.id)));
+    let missing = users.filter(|(company, user)| ours.try_decide(*company, *user, &question).is_none()).count();
+    if missing > 0 {
+        return Err(format!("{missing} users who were loaded are not at hand").into());
+    }
+    Ok(change.bytes_allocated.saturating_sub(change.bytes_deallocated))
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match held().await {
+        Ok(bytes) => {
+            println!("{bytes}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Decisions in the process, on one thread: ours beside the yardstick, Cedar and Casbin, about random users and cells.
+
+use std::cell::Cell as Count;
+use std::sync::Arc;
+
+use iam_permissions_cache::Question;
+use iam_storage_memory::MemoryStorage;
+
+use crate::data::{Ask, Asks, Cell, Data};
+use crate::measure::{Contender, interleave};
+use crate::ours::{self, Ours};
+use crate::peers::casbin::Casbin;
+use crate::peers::cedar::{Cedar, Style};
+use crate::report::{Row, Target};
+use crate::yardstick::Yardstick;
+use crate::{Result, progress};
+
+const DECISIONS: &str = "Decision in the process";
+const USERS: &str = "Number of users";
+
+/// Random questions of a run.
+const ASKS: usize = 1 << 17;
+/// Those that peers get to see, which need hundreds or thousands of times as long.
+const PEER_ASKS: usize = 1 << 12;
+/// Answers that are compared with the specification before anything is timed.
+const COMPARED: usize = 1 << 11;
+
+/// Data in our crate, with everything loaded.
+struct Loaded {
+    data: Data,
+    asks: Asks,
+    questions: Vec<Question>,
+    ours: Ours,
+    /// Questions that could not be decided from what was at hand: a time with misses in it is no time of hits.
+    missed: Count<usize>,
+}
+
+impl Loaded {
+    async fn new(companies: usize, users: usize) -> Result<Self> {
+        progress(format_args!("filling {companies} companies of {users} users"));
+        let data = Data::generate(companies, users)?;
+        let asks = data.asks(ASKS);
+        let questions: Vec<_> = data.cells.iter().map(ours::question).collect();
+        let storage = Arc::new(MemoryStorage::seeded().await?);
+        data.fill(storage.as_ref()).await?;
+        let ours = Ours::over(storage).await;
+        for company in &data.companies {
+            for user in &company.users {
+                ours.load(company.id, user.id, &questions[0]).await?;
+            }
+        }
+        let loaded = Self { data, asks, questions, ours, missed: Count::new(0) };
+        loaded.compare("ours", |question| {
+            let ask = &loaded.asks.by_id[question];
+            loaded.decide(ask)
+        })?;
+        Ok(loaded)
+    }
+
+    #[inline]
+    fn decide(&self, ask: &Ask) -> Option<bool> {
+        let decided = self.ours.try_decide(ask.company, ask.user, &self.questions[usize::from(ask.cell)]);
+        if decided.is_none() {
+            self.missed.set(self.missed.get() + 1);
+        }
+        decided
+    }
+
+    fn expect_hits(&self) -> Result<()> {
+        match self.missed.get() {
+            0 => Ok(()),
+            missed => Err(format!("{missed} questions were not at hand").into()),
+        }
+    }
+
+    /// Refuses to time whoever gives another answer than the specification.
+    fn compare(&self, who: &str, decide: impl Fn(usize) -> Option<bool>) -> Result<()> {
+        for (question, place) in self.asks.by_place.iter().enumerate().take(COMPARED) {
+            let company = &self.data.companies[place.company];
+            let snapshot = company.snapshot(&self.data.catalog, company.users[place.user].levels);
+            let expected = match &self.data.cells[place.cell] {
+                Cell::View(view) => snapshot.view(*view).allowed,
+                Cell::Action((feature, action)) => snapshot.feature(*feature, action).allowed,
+            };
+            if decide(question) != Some(expected) {
+                return Err(format!("{who} decides wrongly: {place:?} should be {expected}").into());
+            }
+        }
+        Ok(())
+    }
+
+    fn contender(&self) -> Contender<'_> {
+        Contender::new(ASKS, |from, to| {
+            let asks = &self.asks.by_id[from..to];
+            asks.iter().filter(|ask| self.decide(ask) == Some(true)).count()
+        })
+    }
+}
+
+/// A peer that has its questions already.
+fn peer<'a>(decide: impl Fn(usize) -> bool + 'a) -> Contender<'a> {
+    Contender::new(PEER_ASKS, move |from, to| (from..to).filter(|question| decide(*question)).count())
+}
+
+/// Random decisions in 1, 100 and 1,000 companies of 100 users.
+///
+/// # Errors
+///
+/// When something cannot be set up, or somebody decides wrongly.
+pub async fn decisions() -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (companies, least) in [(1, Some(1.0)), (100, None), (1_000, Some(2.0))] {
+        let loaded = Loaded::new(companies, 100).await?;
+        rows.push(beside_yardstick(&loaded, companies, least)?);
+        rows.extend(beside_cedar(&loaded, companies)?);
+        if companies == 1 {
+            rows.extend(beside_casbin(&loaded).await?);
+        }
+        loaded.expect_hits()?;
+    }
+    Ok(rows)
+}
+
+fn name(companies: usize) -> String {
+    let s = if companies == 1 { "y" } else { "ies" };
+    format!("{companies} compan{s} × 100 users")
+}
+
+fn beside_yardstick(loaded: &Loaded, companies: usize, least: Option<f64>) -> Result<Row> {
+    let yardstick = Yardstick::new(&loaded.data)?;
+    let cells = &loaded.data.cells;
+    loaded.compare("the yardstick", |question| {
+        let ask = &loaded.asks.by_id[question];
+        Some(yardstick.decide(ask, &cells[usize::from(ask.cell)]))
+    })?;
+    let mut own = loaded.contender();
+    let mut other = Contender::new(ASKS, |from, to| {
+        let asks = &loaded.asks.by_id[from..to];
+        asks.iter().filter(|ask| yardstick.decide(ask, &cells[usize::from(ask.cell)])).count()
+    });
+    interleave(&mut [&mut own, &mut other]);
+    let row = Row::new(DECISIONS, name(companies), "ns", own.nanoseconds());
+    let row = row.beside("HashMap + bit set", other.nanoseconds(), own.faster_than(&other));
+    Ok(match least {
+        Some(least) => row.target(Target::AtLeast(least)),
+        None => row,
+    })
+}
+
+fn beside_cedar(loaded: &Loaded, companies: usize) -> Result<Vec<Row>> {
+    progress(format_args!("building Cedar"));
+    let mut rows = Vec::new();
+    for (style, called) in [(Style::Policies, "Cedar, policies a level"), (Style::Attributes, "Cedar, levels as data")]
+    {
+        let cedar = Cedar::new(&loaded.data, style, &loaded.asks.by_place[..PEER_ASKS])?;
+        loaded.compare(called, |question| Some(cedar.decide(question)))?;
+        let mut own = loaded.contender();
+        let mut other = peer(|question| cedar.decide(question));
+        interleave(&mut [&mut own, &mut other]);
+        let row = Row::new(DECISIONS, name(companies), "ns", own.nanoseconds());
+        rows.push(row.beside(called, other.nanoseconds(), own.faster_than(&other)).target(Target::AtLeast(40.0)));
+    }
+    Ok(rows)
+}
+
+async fn beside_casbin(loaded: &Loaded) -> Result<Vec<Row>> {
+    progress(format_args!("building Casbin"));
+    let places = &loaded.asks.by_place[..PEER_ASKS];
+    let plain = Casbin::plain(&loaded.data, places).await?;
+    let cached = Casbin::cached(&loaded.data, places).await?;
+    loaded.compare("Casbin", |question| Some(plain.decide(question)))?;
+    loaded.compare("Casbin, cached", |question| Some(cached.decide(question)))?;
+    let mut own = loaded.contender();
+    let mut plain = peer(|question| plain.decide(question));
+    let mut cached = peer(|question| cached.decide(question));
+    interleave(&mut [&mut own, &mut plain, &mut cached]);
+    let row = |called: &str, other: &Contender<'_>| {
+        let row = Row::new(DECISIONS, name(1), "ns", own.nanoseconds());
+        row.beside(called, other.nanoseconds(), own.faster_than(other))
+    };
+    Ok(vec![row("Casbin", &plain), row("Casbin, answers cached", &cached)])
+}
+
+/// The same number of users in one company and in a hundred; and a hundred times as many.
+///
+/// # Errors
+///
+/// When something cannot be set up, or we decide wrongly.
+pub async fn users() -> Result<Vec<Row>> {
+    let loaded = [Loaded::new(1, 10_000).await?, Loaded::new(100, 100).await?, Loaded::new(1, 100).await?];
+    let [mut many, mut spread, mut few] = loaded.each_ref().map(Loaded::contender);
+    interleave(&mut [&mut many, &mut spread, &mut few]);
+    for loaded in &loaded {
+        loaded.expect_hits()?;
+    }
+    let row = || Row::new(USERS, "1 company × 10,000 users", "ns", many.nanoseconds());
+    Ok(vec![
+        row()
+            .beside("ours, 100 × 100", spread.nanoseconds(), many.faster_than(&spread))
+            .target(Target::AtLeast(0.9))
+            .note("as many users in all"),
+        row().beside("ours, 1 × 100", few.nanoseconds(), many.faster_than(&few)).note("processor caches included"),
+    ])
+}

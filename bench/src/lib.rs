@@ -1,0 +1,29 @@
+//! The benchmarks of the IAM service: ratios, each from one run on one machine (docs/benchmarks.md).
+
+pub mod api;
+pub mod bare;
+pub mod data;
+pub mod decisions;
+pub mod http;
+pub mod load;
+pub mod measure;
+pub mod memory;
+pub mod original;
+pub mod ours;
+pub mod peers;
+pub mod postgres;
+pub mod process;
+pub mod report;
+pub mod tokens;
+pub mod yardstick;
+
+/// Whatever went wrong: it ends the section that it happens in.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What everything here answers.
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// Says on standard error what is being done.
+pub fn progress(what: std::fmt::Arguments<'_>) {
+    eprintln!("… {what}");
+}

@@ -1,0 +1,197 @@
+//! A load generator: connections that are kept, requests that are fixed bytes, answers of which only status and length
+//! are read. One thread drives them all.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::process::ProcessorTime;
+use crate::{Failure, Result};
+
+/// Connections at once.
+pub const CONNECTIONS: usize = 32;
+/// How long a round warms up.
+const WARM_UP: Duration = Duration::from_millis(150);
+/// How long a round counts.
+const ROUND: Duration = Duration::from_millis(1_000);
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Status line and headers.
+    pub head: String,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// A header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (own, value) = line.split_once(':')?;
+            own.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+/// One kept connection.
+pub struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+/// What of an answer is looked at, and where it ends.
+struct Frame {
+    status: u16,
+    head: usize,
+    end: usize,
+}
+
+impl Connection {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens.
+    pub async fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: vec![0; 64 * 1024], filled: 0 })
+    }
+
+    async fn exchange(&mut self, request: &[u8]) -> Result<Frame> {
+        self.stream.write_all(request).await?;
+        self.filled = 0;
+        loop {
+            if self.filled == self.buffer.len() {
+                self.buffer.resize(self.filled * 2, 0);
+            }
+            let read = self.stream.read(&mut self.buffer[self.filled..]).await?;
+            if read == 0 {
+                return Err("the server hung up".into());
+            }
+            self.filled += read;
+            if let Some(frame) = frame(&self.buffer[..self.filled])? {
+                return Ok(frame);
+            }
+        }
+    }
+
+    /// Sends a request and waits for the whole answer.
+    ///
+    /// # Errors
+    ///
+    /// When the connection breaks, or the answer cannot be understood.
+    pub async fn send(&mut self, request: &[u8]) -> Result<Answer> {
+        let Frame { status, head, end } = self.exchange(request).await?;
+        let body = self.buffer[head..end].to_vec();
+        Ok(Answer { status, head: String::from_utf8(self.buffer[..head].to_vec())?, body })
+    }
+}
+
+/// Where an answer ends, if all of it is there.
+fn frame(bytes: &[u8]) -> Result<Option<Frame>> {
+    let Some(head) = memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4) else { return Ok(None) };
+    let status: u16 = std::str::from_utf8(bytes.get(9..12).ok_or("no status line")?)?.parse()?;
+    let mut length = None;
+    let mut rest = &bytes[..head];
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        const NAME: &[u8] = b"content-length:";
+        if rest.len() > NAME.len() && rest[..NAME.len()].eq_ignore_ascii_case(NAME) {
+            length = Some(std::str::from_utf8(&rest[NAME.len()..end])?.trim().parse::<usize>()?);
+            break;
+        }
+        rest = &rest[end + 1..];
+    }
+    let length = match (length, status) {
+        (Some(length), _) => length,
+        (None, 204 | 304) => 0,
+        (None, _) => return Err("an answer without a length".into()),
+    };
+    // What announces the length of a body that it does not have.
+    let end = if status == 304 { head } else { head + length };
+    Ok((bytes.len() >= end).then_some(Frame { status, head, end }))
+}
+
+/// What a round counted.
+#[derive(Debug, Clone, Copy)]
+pub struct Round {
+    /// Answers a second.
+    pub per_second: f64,
+    /// The server's processor time an answer, in microseconds.
+    pub server_micros: f64,
+    /// The load generator's processor time an answer, in microseconds.
+    pub client_micros: f64,
+    /// The share of the round in which the server had something to do: it ran, or waited for a processor.
+    pub server_busy: f64,
+}
+
+/// A server under load, and how it is asked.
+#[derive(Debug, Clone)]
+pub struct Load<'a> {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its process.
+    pub process: u32,
+    /// What it is asked, in turns.
+    pub requests: &'a [Vec<u8>],
+    /// The status of every answer.
+    pub status: u16,
+}
+
+impl Load<'_> {
+    /// Asks for a round.
+    ///
+    /// # Errors
+    ///
+    /// When a connection breaks, or an answer has another status.
+    pub async fn round(&self) -> Result<Round> {
+        let start = Instant::now() + WARM_UP;
+        let end = start + ROUND;
+        let lines = (0..CONNECTIONS).map(|line| self.line(line, start, end));
+        let watch = async {
+            let now = || Ok::<_, Failure>((ProcessorTime::of_process(self.process)?, ProcessorTime::of_this_thread()?));
+            tokio::time::sleep_until(start.into()).await;
+            let (server, client) = now()?;
+            let began = Instant::now();
+            tokio::time::sleep_until(end.into()).await;
+            let elapsed = began.elapsed();
+            let (server_then, client_then) = now()?;
+            Ok((server_then.since(server), client_then.since(client), elapsed))
+        };
+        let lines = futures_util::future::try_join_all(lines);
+        let (counts, (server, client, elapsed)) = futures_util::future::try_join(lines, watch).await?;
+        // What was watched began and ended a little later than what was counted.
+        let count = counts.into_iter().sum::<u64>() as f64 / ROUND.as_secs_f64() * elapsed.as_secs_f64();
+        let micros = |time: Duration| time.as_secs_f64() * 1e6 / count;
+        Ok(Round {
+            per_second: count / elapsed.as_secs_f64(),
+            server_micros: micros(server.ran),
+            client_micros: micros(client.ran),
+            server_busy: (server.ran + server.waited).as_secs_f64() / elapsed.as_secs_f64(),
+        })
+    }
+
+    async fn line(&self, line: usize, start: Instant, end: Instant) -> Result<u64> {
+        let mut connection = Connection::open(self.address).await?;
+        let mut count = 0;
+        for request in self.requests.iter().cycle().skip(line) {
+            let frame = connection.exchange(request).await?;
+            if frame.status != self.status {
+                return Err(format!("status {} instead of {}", frame.status, self.status).into());
+            }
+            let now = Instant::now();
+            if now > end {
+                break;
+            }
+            count += u64::from(now > start);
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,103 @@
+//! Runs the benchmarks, or those whose section is asked for, prints a table and writes JSON.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use iam_bench::report::{Report, Row};
+use iam_bench::{Result, bare, decisions, http, memory, original, postgres, progress};
+
+/// The server's own; for all who are measured in this process.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The benchmarks (docs/benchmarks.md).
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measures.
+    Run(Options),
+    /// The bare server that ours is measured beside.
+    Bare(bare::Options),
+}
+
+#[derive(Args)]
+struct Options {
+    /// Only sections whose name contains this.
+    #[arg(long, default_value = "")]
+    filter: String,
+    /// Where the JSON goes.
+    #[arg(long)]
+    out: PathBuf,
+    /// The binary `iam-http`.
+    #[arg(long)]
+    server: PathBuf,
+    /// The binary `iam-bench-memory`.
+    #[arg(long)]
+    memory: PathBuf,
+    /// A PostgreSQL server whose user may create databases.
+    #[arg(long, env = "TEST_DATABASE_URL", hide_env_values = true)]
+    database_url: String,
+}
+
+/// What `--filter` chooses from, in the order of the table.
+const SECTIONS: [&str; 9] =
+    ["decisions", "users", "memory", "http", "tokens", "cold", "replace", "revocation", "original"];
+
+impl Options {
+    async fn section(&self, name: &str) -> Result<Vec<Row>> {
+        match name {
+            "decisions" => decisions::decisions().await,
+            "users" => decisions::users().await,
+            "memory" => memory::memory(&self.memory),
+            "http" => http::requests(&self.server).await,
+            "tokens" => http::tokens(&self.server).await,
+            "cold" => postgres::cold(&self.database_url).await,
+            "replace" => postgres::replace(&self.database_url).await,
+            "revocation" => postgres::revocation(&self.database_url, &self.server).await,
+            "original" => original::original(&self.database_url).await,
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    async fn run(&self) -> Result<()> {
+        let mut report = Report::begin()?;
+        for name in SECTIONS.into_iter().filter(|name| name.contains(&self.filter)) {
+            progress(format_args!("section {name}"));
+            match self.section(name).await {
+                Ok(measured) => report.rows.extend(measured),
+                Err(error) => report.rows.push(Row::failed(name, "all of it", error)),
+            }
+        }
+        if report.rows.is_empty() {
+            return Err(
+                format!("no section has {:?} in its name; they are {}", self.filter, SECTIONS.join(", ")).into()
+            );
+        }
+        println!("{report}");
+        std::fs::write(&self.out, serde_json::to_string_pretty(&report)?)?;
+        Ok(())
+    }
+}
+
+// One thread: the other core is the server's.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Bare(options) => bare::serve(options).await,
+        Command::Run(options) => options.run().await,
+    };
+    match outcome {
+        // Figures that miss their target are in the table; they are no failure of the run.
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("iam-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

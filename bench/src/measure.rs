@@ -1,0 +1,102 @@
+//! How time is taken: processor time of batches of some milliseconds, in turns, and the median of the turns.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// How many turns each contender has.
+pub const ROUNDS: usize = 15;
+/// About how long a turn lasts.
+const TURN: Duration = Duration::from_millis(60);
+
+/// What this thread has run so far: what others on the machine do is not in it.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Something that does numbered pieces of work, one after the other.
+pub struct Contender<'a> {
+    /// Does the pieces `from..to` and answers something that depends on them.
+    run: Box<dyn FnMut(usize, usize) -> usize + 'a>,
+    pieces: usize,
+    batch: usize,
+    next: usize,
+    /// Nanoseconds a piece, one value a turn.
+    turns: Vec<f64>,
+}
+
+impl<'a> Contender<'a> {
+    /// Has so many pieces of work, and begins again after the last one.
+    pub fn new(pieces: usize, run: impl FnMut(usize, usize) -> usize + 'a) -> Self {
+        Self { run: Box::new(run), pieces, batch: 1, next: 0, turns: Vec::new() }
+    }
+
+    fn turn(&mut self) -> Duration {
+        let before = processor_time();
+        let mut left = self.batch;
+        while left > 0 {
+            let (from, to) = (self.next, self.pieces.min(self.next + left));
+            black_box((self.run)(black_box(from), black_box(to)));
+            left -= to - from;
+            self.next = if to == self.pieces { 0 } else { to };
+        }
+        processor_time().saturating_sub(before)
+    }
+
+    /// Finds how many pieces a turn takes, which also warms everything up.
+    fn prepare(&mut self) {
+        while self.turn() < TURN {
+            self.batch *= 2;
+        }
+        // Everything once more, unless that takes too long: what is timed is the steady state.
+        let until = Instant::now() + TURN * 10;
+        for _ in 0..self.pieces.div_ceil(self.batch) {
+            self.turn();
+            if Instant::now() > until {
+                break;
+            }
+        }
+    }
+
+    /// The median of the turns, in nanoseconds a piece.
+    #[must_use]
+    pub fn nanoseconds(&self) -> f64 {
+        median(self.turns.clone())
+    }
+
+    /// How many times as fast as the other: its time by this one's, turn by turn, the median.
+    #[must_use]
+    pub fn faster_than(&self, other: &Self) -> f64 {
+        median(self.turns.iter().zip(&other.turns).map(|(own, other)| other / own).collect())
+    }
+}
+
+/// Lets all of them have their turns: A B C, C B A, A B C, …
+pub fn interleave(contenders: &mut [&mut Contender<'_>]) {
+    for contender in contenders.iter_mut() {
+        contender.prepare();
+    }
+    for _ in 0..ROUNDS {
+        for contender in contenders.iter_mut() {
+            let spent = contender.turn();
+            contender.turns.push(spent.as_secs_f64() * 1e9 / contender.batch as f64);
+        }
+        contenders.reverse();
+    }
+}
+
+/// The middle value; 0 of nothing.
+#[must_use]
+pub fn median(values: Vec<f64>) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// The value that this share of the values does not exceed; 0 of nothing.
+#[must_use]
+pub fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1);
+    values.get((last as f64 * share).round() as usize).copied().unwrap_or(0.0)
+}

@@ -1,0 +1,148 @@
+//! The table of the original: the same operations through our use cases, in memory and on PostgreSQL.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use iam_application::{Application, CreateUserLevel, FeatureCell, IfMatch, ReplaceFeaturePermissions};
+use iam_domain::{Action, CompanyId, Description, Name, Scope, UserId, UserLevelId};
+use iam_storage::{ChangeFeed, Storage};
+use iam_storage_memory::MemoryStorage;
+
+use crate::data::{Cell, Data};
+use crate::measure::median;
+use crate::ours::{self, Ours};
+use crate::postgres::{Database, super_admin};
+use crate::report::Row;
+use crate::{Result, progress};
+
+const SECTION: &str = "The original's table";
+const WARM_UP: usize = 20;
+const TURNS: usize = 220;
+/// The levels that are listed.
+const LISTED: usize = 10;
+/// The permissions that are replaced.
+const REPLACED: usize = 10;
+
+/// Where the data is, and what the original states about it: create, find, list, update.
+struct Place {
+    name: &'static str,
+    stated: [&'static str; 4],
+}
+
+/// Microseconds of one operation.
+async fn timed<T>(times: &mut Vec<f64>, operation: impl Future<Output = Result<T>>) -> Result<T> {
+    let start = Instant::now();
+    let done = operation.await?;
+    times.push(start.elapsed().as_secs_f64() * 1e6);
+    Ok(done)
+}
+
+/// Measures both.
+///
+/// # Errors
+///
+/// When the database refuses.
+pub async fn original(server: &str) -> Result<Vec<Row>> {
+    let place = Place { name: "in memory", stated: ["< 1 ms", "< 1 ms", "< 1 ms", "< 1 ms"] };
+    let mut rows = measure(&place, Arc::new(MemoryStorage::seeded().await?)).await?;
+    let place = Place { name: "PostgreSQL", stated: ["~5 ms", "~3 ms", "~5 ms", "~15 ms"] };
+    rows.extend(
+        Database::with(server, async |database| {
+            let storage = database.storage()?;
+            let rows = measure(&place, Arc::clone(&storage)).await;
+            storage.close().await;
+            rows
+        })
+        .await?,
+    );
+    Ok(rows)
+}
+
+async fn measure(place: &Place, storage: Arc<impl Storage + ChangeFeed>) -> Result<Vec<Row>> {
+    progress(format_args!("the original's operations, {}", place.name));
+    let data = Data::generate(2, 100)?;
+    data.fill(storage.as_ref()).await?;
+    let own = Ours::over(storage).await;
+    let application = own.application();
+    // One company for what grows, one for what is listed.
+    let [growing, company] = data.companies.as_slice() else { return Err("two companies".into()) };
+    let administrator = company.users[0].id;
+    for nth in company.levels.len()..LISTED {
+        create(&application, administrator, company.id, &format!("Listed {nth}")).await?;
+    }
+    let level = company.levels[0].id;
+    let [mut created, mut found, mut listed, mut replaced] = <[Vec<f64>; 4]>::default();
+    for turn in 0..TURNS {
+        let name = format!("Created {turn}");
+        timed(&mut created, create(&application, administrator, growing.id, &name)).await?;
+        timed(&mut found, async { Ok(application.user_level(company.id, level).await?) }).await?;
+        let levels = timed(&mut listed, async { Ok(application.user_levels(company.id).await?) }).await?;
+        if levels.len() != LISTED {
+            return Err(format!("{} levels instead of {LISTED}", levels.len()).into());
+        }
+        let change = replacement(&data, company.id, level, turn % 2 == 0)?;
+        let replace = async { Ok(application.execute(super_admin(administrator), change).await?) };
+        timed(&mut replaced, replace).await?;
+    }
+    let checked = cached_check(&own, &data, place.name).await?;
+    application.finish().await;
+    let operations = [
+        ("create a level", created),
+        ("find a level by id", found),
+        ("list 10 levels", listed),
+        ("update 10 permissions", replaced),
+    ];
+    let mut rows: Vec<_> = operations
+        .into_iter()
+        .zip(place.stated)
+        .map(|((operation, mut times), stated)| {
+            let row = Row::new(SECTION, format!("{operation}, {}", place.name), "µs", median(times.split_off(WARM_UP)));
+            row.note(format!("the original states {stated}"))
+        })
+        .collect();
+    rows.push(checked);
+    Ok(rows)
+}
+
+async fn create(application: &Application, user: UserId, company: CompanyId, name: &str) -> Result<UserLevelId> {
+    let (name, description) = (Name::parse(name)?, Description::parse("")?);
+    let done = application.execute(super_admin(user), CreateUserLevel { company, name, description }).await?;
+    Ok(done.value.id)
+}
+
+fn replacement(data: &Data, company: CompanyId, level: UserLevelId, way: bool) -> Result<ReplaceFeaturePermissions> {
+    let features = data.catalog.features().take(REPLACED);
+    let cells = features.map(|feature| FeatureCell {
+        feature_id: feature.id,
+        action: Action::read(),
+        value: way,
+        scope: Scope::Any,
+        modifiable: None,
+    });
+    Ok(ReplaceFeaturePermissions { company, level, cells: cells.collect(), if_match: IfMatch::default() })
+}
+
+/// The median of batches about users that were asked about before.
+async fn cached_check(own: &Ours, data: &Data, place: &str) -> Result<Row> {
+    let name = format!("cached check, {place}");
+    let company = &data.companies[1];
+    let actions: Vec<_> =
+        data.cells.iter().filter(|cell| matches!(cell, Cell::Action(_))).map(ours::question).collect();
+    for user in &company.users {
+        own.load(company.id, user.id, &actions[0]).await?;
+    }
+    let mut batches = Vec::new();
+    for turn in 0..100 {
+        let question = &actions[turn % actions.len()];
+        let start = Instant::now();
+        let mut missed = 0;
+        for user in &company.users {
+            missed += usize::from(own.try_decide(company.id, user.id, question).is_none());
+        }
+        batches.push(start.elapsed().as_secs_f64() * 1e6 / company.users.len() as f64);
+        if missed > 0 {
+            return Ok(Row::failed(SECTION, name, "what was asked before is not at hand"));
+        }
+    }
+    Ok(Row::new(SECTION, name, "µs", median(batches)))
+}

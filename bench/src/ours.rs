@@ -1,0 +1,70 @@
+//! The one place that calls the crates which are measured.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use iam_application::Application;
+use iam_domain::{CompanyId, UserId};
+use iam_permissions_cache::{CacheOptions, Consistency, FeatureRef, Permissions, Question, Subject, ViewRef};
+use iam_storage::{ChangeFeed, Storage};
+use tokio::runtime::Handle;
+
+use crate::Result;
+use crate::data::Cell;
+
+/// Decisions of the crate `iam-permissions-cache`.
+pub struct Ours {
+    storage: Arc<dyn Storage>,
+    permissions: Arc<Permissions>,
+}
+
+/// How a cell is asked about.
+#[must_use]
+pub fn question(cell: &Cell) -> Question {
+    match cell {
+        Cell::View(view) => Question::View(ViewRef::Id(*view)),
+        Cell::Action((feature, action)) => {
+            Question::Feature { feature: FeatureRef::Id(*feature), action: action.clone(), least_scope: None }
+        }
+    }
+}
+
+impl Ours {
+    /// Decides from this storage, whose changes it follows. Call it within a Tokio runtime.
+    ///
+    /// The lease is longer than any run: the thread that is measured leaves none for signs of life.
+    pub async fn over<S: Storage + ChangeFeed>(storage: Arc<S>) -> Self {
+        let options = CacheOptions { lease: Duration::from_secs(3600), max_entries: 1_000_000, ..CacheOptions::default() };
+        let permissions =
+            Arc::new(Permissions::new(Arc::clone(&storage) as Arc<dyn Storage>, Handle::current(), options));
+        let (follower, feed) = (Arc::clone(&permissions), Arc::clone(&storage) as Arc<dyn ChangeFeed>);
+        tokio::spawn(async move { follower.follow(feed).await });
+        while permissions.stats().age.is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Self { storage, permissions }
+    }
+
+    /// Decides if everything that is needed is at hand.
+    #[inline]
+    #[must_use]
+    pub fn try_decide(&self, company: CompanyId, user: UserId, question: &Question) -> Option<bool> {
+        self.permissions.try_check(company, Subject::User(user), question).map(|outcome| outcome.allowed)
+    }
+
+    /// Decides, loading what is not at hand.
+    ///
+    /// # Errors
+    ///
+    /// What the storage answers.
+    pub async fn load(&self, company: CompanyId, user: UserId, question: &Question) -> Result<bool> {
+        let access = self.permissions.access(company, Subject::User(user), Consistency::Cached).await?;
+        Ok(access.decide(question).outcome.allowed)
+    }
+
+    /// The use cases over the same storage and permissions.
+    #[must_use]
+    pub fn application(&self) -> Application {
+        Application::new(Arc::clone(&self.storage), Arc::clone(&self.permissions), Handle::current())
+    }
+}

@@ -1,0 +1,135 @@
+//! Servers as child processes on free ports of the loopback. They end with the value that holds them.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::Result;
+
+/// How long a server may take to start.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server; killed with this value.
+pub struct Server {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// Starts a program that says `listening on http://…`, with nothing of our environment.
+    ///
+    /// # Errors
+    ///
+    /// When it ends instead: with what it said.
+    pub fn start(program: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Result<Self> {
+        let mut child = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let log = Arc::new(Mutex::new(String::new()));
+        let streams: [Option<Box<dyn Read + Send>>; 2] =
+            [child.stdout.take().map(|s| Box::new(s) as _), child.stderr.take().map(|s| Box::new(s) as _)];
+        for stream in streams.into_iter().flatten() {
+            follow(stream, &log);
+        }
+        let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let text = log.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let rest = text.split_once("listening on http://").map(|(_, rest)| rest);
+            if let Some((address, _)) = rest.and_then(|rest| rest.split_once(char::is_whitespace)) {
+                server.address = address.parse()?;
+                return Ok(server);
+            }
+            if let Some(status) = server.child.try_wait()? {
+                return Err(format!("the server ended with {status}: {}", text.trim()).into());
+            }
+            if Instant::now() > until {
+                return Err(format!("the server does not listen: {}", text.trim()).into());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Only a process that has ended already cannot be killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What threads have run, and waited to run because others did.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessorTime {
+    /// On a processor.
+    pub ran: Duration,
+    /// Ready, but not on one.
+    pub waited: Duration,
+}
+
+impl ProcessorTime {
+    fn read(schedstat: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(schedstat)?;
+        let mut numbers = text.split_whitespace().map(str::parse);
+        let mut next =
+            || -> Result<Duration> { Ok(Duration::from_nanos(numbers.next().ok_or("an empty schedstat")??)) };
+        Ok(Self { ran: next()?, waited: next()? })
+    }
+
+    /// Of this thread so far.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not say.
+    pub fn of_this_thread() -> Result<Self> {
+        Self::read(Path::new("/proc/thread-self/schedstat"))
+    }
+
+    /// Of all threads of a process so far.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not say, or the process has ended.
+    pub fn of_process(process: u32) -> Result<Self> {
+        let mut sum = Self::default();
+        for task in std::fs::read_dir(format!("/proc/{process}/task"))? {
+            let Self { ran, waited } = Self::read(&task?.path().join("schedstat"))?;
+            sum = Self { ran: sum.ran + ran, waited: sum.waited + waited };
+        }
+        Ok(sum)
+    }
+
+    /// What came after an earlier time.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self { ran: self.ran.saturating_sub(earlier.ran), waited: self.waited.saturating_sub(earlier.waited) }
+    }
+}
+
+/// Keeps what was said; reads on so that the server never waits for us.
+fn follow(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
+    let log = Arc::clone(log);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(std::result::Result::ok) {
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+}

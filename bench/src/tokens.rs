@@ -1,0 +1,110 @@
+//! Tokens of each algorithm, signed with keys that are made for the run.
+
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::json;
+use tempfile::NamedTempFile;
+
+use crate::Result;
+
+/// How long tokens are good: longer than any run.
+const A_DAY: u64 = 24 * 60 * 60;
+const SECRET: &str = "the secret of the benchmarks has more than thirty-two bytes";
+
+/// Signs tokens, and knows which settings make a server accept them.
+pub struct Signer {
+    algorithm: Algorithm,
+    key: EncodingKey,
+    public: Option<NamedTempFile>,
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = BASE64_STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for line in text.as_bytes().chunks(64) {
+        pem.extend(line.iter().map(|byte| char::from(*byte)));
+        pem.push('\n');
+    }
+    pem.push_str(&format!("-----END {label}-----\n"));
+    pem
+}
+
+impl Signer {
+    /// HS256 with a secret.
+    #[must_use]
+    pub fn hs256() -> Self {
+        Self { algorithm: Algorithm::HS256, key: EncodingKey::from_secret(SECRET.as_bytes()), public: None }
+    }
+
+    /// RS256 with a new key of 2,048 bits.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be made or written.
+    pub fn rs256() -> Result<Self> {
+        let pair = KeyPair::generate(KeySize::Rsa2048)?;
+        let private = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair)?;
+        let key = EncodingKey::from_rsa_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes())?;
+        let public = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key())?;
+        Ok(Self { algorithm: Algorithm::RS256, key, public: Some(file(public.as_ref())?) })
+    }
+
+    /// EdDSA with a new Ed25519 key.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be made or written.
+    pub fn eddsa() -> Result<Self> {
+        let pair = Ed25519KeyPair::generate()?;
+        let private = pair.to_pkcs8v1()?;
+        let key = EncodingKey::from_ed_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes())?;
+        let public = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key())?;
+        Ok(Self { algorithm: Algorithm::EdDSA, key, public: Some(file(public.as_ref())?) })
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{:?}", self.algorithm)
+    }
+
+    /// The variables of a server that accepts its tokens.
+    ///
+    /// # Errors
+    ///
+    /// When the key's file has no name in Unicode.
+    pub fn environment(&self) -> Result<(&'static str, &str)> {
+        match &self.public {
+            None => Ok(("JWT_SECRET", SECRET)),
+            Some(file) => Ok(("IAM__AUTH__PUBLIC_KEY_FILE", file.path().to_str().ok_or("a path that is not Unicode")?)),
+        }
+    }
+
+    /// The header of a user's requests.
+    ///
+    /// # Errors
+    ///
+    /// When the cryptography fails.
+    pub fn authorization(&self, user: &str, is_super_admin: bool) -> Result<String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let claims = json!({
+            "userId": user, "email": "somebody@example.com", "isSuperAdmin": is_super_admin,
+            "iat": now, "exp": now + A_DAY,
+        });
+        let token = jsonwebtoken::encode(&Header::new(self.algorithm), &claims, &self.key)?;
+        Ok(format!("Authorization: Bearer {token}\r\n"))
+    }
+}
+
+fn file(public: &[u8]) -> Result<NamedTempFile> {
+    let mut file = NamedTempFile::new()?;
+    file.write_all(pem("PUBLIC KEY", public).as_bytes())?;
+    Ok(file)
+}
