@@ -1,9 +1,7 @@
 //! What is kept is trusted while it is known to be current, and no longer.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::Duration;
 
 use iam_domain::{Versions, ViewState};
@@ -12,7 +10,7 @@ use iam_storage::{StorageError, Target, UnitOfWork};
 use iam_storage_memory::MemoryStorage;
 use tokio::task::yield_now;
 
-use crate::store::{Asked, Does, Replica, Store, alone, eventually, patient};
+use crate::store::{Asked, Does, Replica, Store, alone, eventually, let_others_go_first, patient};
 use crate::world::{a_level, company, hit, holding, see, sees, user};
 
 /// A lease that a test can wait for to run out.
@@ -70,20 +68,6 @@ async fn a_thousand_who_wait_compare_their_companies_in_one_statement() {
         assert!(asking.await.unwrap());
     }
     assert_eq!((store.compared(), store.user_loads()), (vec![1, MANY], loads));
-}
-
-/// Goes to the end of the queue of those who are ready to run.
-async fn let_others_go_first() {
-    let mut went = false;
-    poll_fn(|context| {
-        if went {
-            return Poll::Ready(());
-        }
-        went = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Whoever is compared by a statement that fails is not answered by the next one, which is not about him.

@@ -1,9 +1,11 @@
 //! A storage, and a feed of its changes, whose answers can be held up, refused and counted.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::future::poll_fn;
 use std::future::{Future, pending};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -128,11 +130,6 @@ impl Store {
     /// How many questions of all kinds that load users have been asked.
     pub(crate) fn user_loads(&self) -> usize {
         self.asked(Asked::User) + self.asked(Asked::Users)
-    }
-
-    /// Whether one is held now.
-    pub(crate) fn is_held(&self, asked: Asked) -> bool {
-        self.doors().entry(asked).or_default().held > 0
     }
 
     /// Waits until so many are held.
@@ -526,4 +523,18 @@ pub(crate) fn alone(store: &Arc<Store>, options: CacheOptions) -> Arc<Permission
 pub(crate) fn patient() -> CacheOptions {
     let minute = Duration::from_secs(60);
     CacheOptions { lease: minute, load_timeout: minute, ..CacheOptions::default() }
+}
+
+/// Goes to the end of the queue of those who are ready to run.
+pub(crate) async fn let_others_go_first() {
+    let mut went = false;
+    poll_fn(|context| {
+        if went {
+            return Poll::Ready(());
+        }
+        went = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
