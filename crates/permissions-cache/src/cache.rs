@@ -73,6 +73,8 @@ struct Book {
     catalog_invalidated: Ticket,
     /// When the question began to which the store answered with the catalog's version.
     catalog_seen: Ticket,
+    /// When a change of the catalog ended, nobody knows how.
+    catalog_distrusted: Ticket,
     /// What began before this may not know the latest change of a company that was forgotten since.
     forgotten: Ticket,
     /// The newest catalog whose notice came through the channel. Whatever a company's changed before it was heard.
@@ -505,7 +507,7 @@ impl Cache {
         }
     }
 
-    /// A change ended, nobody knows how: nothing that was read before now is used.
+    /// A change ended, nobody knows how: nothing that was read before now is used unproven.
     pub(crate) fn distrust(&self, target: Target) {
         let mut book = self.book();
         let now = self.tickets.now();
@@ -520,6 +522,7 @@ impl Cache {
             // Every company's: none is dropped, but each is compared with the store before it answers.
             Target::Catalog => {
                 book.catalog_invalidated = now;
+                book.catalog_distrusted = now;
                 self.lease.revoke();
             }
         }
@@ -655,7 +658,11 @@ impl Cache {
     /// What was last known of a user, and how long ago it was last known to be so. For when the store cannot be asked.
     pub(crate) fn last_known(&self, key: Key) -> Option<(Arc<CompiledSet>, Duration)> {
         let set = self.entry(&key).filter(|set| self.is_current(set))?;
-        let by_store = self.book().companies.get(&key.0).and_then(|company| company.confirmed).unwrap_or(Moment::NEVER);
+        let book = self.book();
+        if book.catalog_seen <= book.catalog_distrusted {
+            return None;
+        }
+        let by_store = book.companies.get(&key.0).and_then(|company| company.confirmed).unwrap_or(Moment::NEVER);
         Some((set, Moment::now().since(by_store.max(self.lease.confirmed()))))
     }
 

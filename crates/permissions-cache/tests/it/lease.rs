@@ -226,6 +226,23 @@ async fn with_grace_an_outage_is_bridged_and_answers_say_how_old_they_are() {
 }
 
 #[tokio::test]
+async fn what_a_change_of_unknown_outcome_may_have_made_wrong_is_not_bridged() {
+    for target in [Target::Company(company(0)), Target::Catalog] {
+        let store = one_company().await;
+        let permissions = alone(&store, CacheOptions { outage_grace: Duration::from_secs(3600), ..patient() });
+        assert!(sees(&permissions, 0, 0).await);
+        store.all(Does::Fail);
+        assert!(sees(&permissions, 0, 0).await);
+        permissions.distrust(target);
+        assert!(see(&permissions, 0, 0, Consistency::Cached).await.is_err(), "{target:?}");
+        store.all(Does::Answer);
+        assert!(sees(&permissions, 0, 0).await);
+        store.all(Does::Fail);
+        assert!(sees(&permissions, 0, 0).await, "it was proven since");
+    }
+}
+
+#[tokio::test]
 async fn the_grace_ends() {
     let store = one_company().await;
     let permissions = alone(&store, CacheOptions { outage_grace: Duration::from_millis(50), ..patient() });
