@@ -48,7 +48,7 @@ impl Api {
             ("PORT", "0"),
             ("IAM__ADMIN__PORT", "0"),
             ("IAM__SERVER__WORKERS", workers.as_str()),
-            signer.environment()?,
+            signer.environment(),
         ];
         environment.extend(database.map(|url| ("DATABASE_URL", url)));
         let server = Server::start(program, &[], &environment)?;

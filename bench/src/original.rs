@@ -119,7 +119,7 @@ fn replacement(data: &Data, company: CompanyId, level: UserLevelId, way: bool) -
         scope: Scope::Any,
         modifiable: None,
     });
-    Ok(ReplaceFeaturePermissions { company, level, cells: cells.collect(), if_match: IfMatch::default() })
+    Ok(ReplaceFeaturePermissions { company, level, cells: cells.collect(), force: false, if_match: IfMatch::default() })
 }
 
 /// The median of batches about users that were asked about before.

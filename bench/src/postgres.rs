@@ -269,7 +269,7 @@ async fn by_hand(pool: &PgPool, Replace { company, level, cells }: &Replace) -> 
 /// Whoever administers.
 #[must_use]
 pub fn super_admin(user_id: UserId) -> By {
-    By { caller: Caller { user_id, is_super_admin: true }, request_id: None }
+    By { caller: Caller::super_admin(user_id), request_id: None }
 }
 
 /// A matrix of 133 cells in which every cell changes, ours beside hand-written SQL.
@@ -288,7 +288,7 @@ pub async fn replace(server: &str) -> Result<Vec<Row>> {
         let application = Ours::over(Arc::clone(&storage)).await.application();
         let [unit, by_use_case, hand] = data.companies.as_slice() else { return Err("three companies".into()) };
         let by = super_admin(unit.users[0].id);
-        let context = ChangeContext::user(by.caller.user_id);
+        let context = ChangeContext::user(by.caller.id());
         let level = |company: &Company| company.levels[0].id;
         let (mut unit_times, mut use_case_times, mut hand_times) = (Vec::new(), Vec::new(), Vec::new());
         progress(format_args!("replacing"));
@@ -300,6 +300,7 @@ pub async fn replace(server: &str) -> Result<Vec<Row>> {
                 company: by_use_case.id,
                 level: level(by_use_case),
                 cells: cells.clone(),
+                force: false,
                 if_match: IfMatch::default(),
             };
             let start = Instant::now();

@@ -18,11 +18,15 @@ use crate::Result;
 const A_DAY: u64 = 24 * 60 * 60;
 const SECRET: &str = "the secret of the benchmarks has more than thirty-two bytes";
 
+/// Who signs, where it is not whoever has the secret.
+const ISSUER: &str = "https://bench.example.com";
+
 /// Signs tokens, and knows which settings make a server accept them.
 pub struct Signer {
     algorithm: Algorithm,
     key: EncodingKey,
-    public: Option<NamedTempFile>,
+    /// The file of its public key, and the setting that names it.
+    public: Option<(NamedTempFile, String)>,
 }
 
 fn pem(label: &str, der: &[u8]) -> String {
@@ -75,15 +79,11 @@ impl Signer {
         format!("{:?}", self.algorithm)
     }
 
-    /// The variables of a server that accepts its tokens.
-    ///
-    /// # Errors
-    ///
-    /// When the key's file has no name in Unicode.
-    pub fn environment(&self) -> Result<(&'static str, &str)> {
+    /// The variable of a server that accepts its tokens.
+    pub fn environment(&self) -> (&'static str, &str) {
         match &self.public {
-            None => Ok(("JWT_SECRET", SECRET)),
-            Some(file) => Ok(("IAM__AUTH__PUBLIC_KEY_FILE", file.path().to_str().ok_or("a path that is not Unicode")?)),
+            None => ("JWT_SECRET", SECRET),
+            Some((_, setting)) => ("IAM__AUTH__ISSUERS", setting),
         }
     }
 
@@ -96,15 +96,19 @@ impl Signer {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let claims = json!({
             "userId": user, "email": "somebody@example.com", "isSuperAdmin": is_super_admin,
-            "iat": now, "exp": now + A_DAY,
+            "iss": ISSUER, "iat": now, "exp": now + A_DAY,
         });
         let token = jsonwebtoken::encode(&Header::new(self.algorithm), &claims, &self.key)?;
         Ok(format!("Authorization: Bearer {token}\r\n"))
     }
 }
 
-fn file(public: &[u8]) -> Result<NamedTempFile> {
+/// The public key in a file, and the setting that names it.
+fn file(public: &[u8]) -> Result<(NamedTempFile, String)> {
     let mut file = NamedTempFile::new()?;
     file.write_all(pem("PUBLIC KEY", public).as_bytes())?;
-    Ok(file)
+    let path = file.path().to_str().ok_or("a path that is not Unicode")?;
+    let issuer = json!({ "issuer": ISSUER, "public_key_file": path, "user_claim": "userId", "native": true, "super_admins": true });
+    let setting = json!([issuer]).to_string();
+    Ok((file, setting))
 }

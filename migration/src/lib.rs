@@ -38,6 +38,8 @@
 //! `docs/schema-changes.md` in the repository for that, and for how to write any other.
 
 mod m20261122_000001_create_iam_schema;
+mod m20261122_000002_add_credentials;
+mod m20261122_000003_row_level_security;
 mod seed;
 
 use std::collections::BTreeSet;
@@ -52,7 +54,8 @@ use sea_orm_migration::{MigrationTrait, MigratorTrait, seaql_migrations};
 pub use seed::{SeedReport, seed};
 
 /// Every table of the current schema, apart from the migrator's own `seaql_migrations`.
-pub const TABLES: [&str; 18] = [
+pub const TABLES: [&str; 21] = [
+    "api_keys",
     "company2modules",
     "company_states",
     "effective_feature_permissions",
@@ -66,6 +69,8 @@ pub const TABLES: [&str; 18] = [
     "modules",
     "nav_trail",
     "sub_menu_items",
+    "user_cutoffs",
+    "user_identities",
     "user_level_feature_permissions",
     "user_level_view_permissions",
     "user_levels",
@@ -108,7 +113,11 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261122_000001_create_iam_schema::Migration)]
+        vec![
+            Box::new(m20261122_000001_create_iam_schema::Migration),
+            Box::new(m20261122_000002_add_credentials::Migration),
+            Box::new(m20261122_000003_row_level_security::Migration),
+        ]
     }
 }
 
@@ -209,6 +218,8 @@ async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     let tx = db.begin_with_config(Some(IsolationLevel::ReadCommitted), Some(AccessMode::ReadWrite)).await?;
     // However long the others take, and however long our statements take …
     tx.execute_unprepared("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").await?;
+    // Migrations and the seed are about no single company. The owner of the tables is behind their policies too.
+    tx.execute_unprepared("SET LOCAL iam.company = 'all'").await?;
     tx.execute_raw(statement("SELECT pg_advisory_xact_lock($1)", [LOCK.into()])).await?;
     // … but never stand in front of a busy table with everybody queueing behind us.
     tx.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
@@ -259,7 +270,11 @@ mod tests {
     use super::*;
 
     /// The SQL of every migration, in order.
-    const SQL: [&str; 1] = [m20261122_000001_create_iam_schema::UP];
+    const SQL: [&str; 3] = [
+        m20261122_000001_create_iam_schema::UP,
+        m20261122_000002_add_credentials::UP,
+        m20261122_000003_row_level_security::UP,
+    ];
 
     /// The words that follow `phrase` wherever it stands.
     fn after<'a>(sql: &'a str, phrase: &str) -> BTreeSet<&'a str> {
@@ -277,9 +292,9 @@ mod tests {
     }
 
     #[test]
-    fn the_first_migration_takes_back_all_that_it_creates() {
-        let down = m20261122_000001_create_iam_schema::DOWN;
-        let dropped: BTreeSet<_> = down.split([' ', ',', ';', '\n']).collect();
+    fn migrations_take_back_all_that_they_create() {
+        let down = [m20261122_000001_create_iam_schema::DOWN, m20261122_000002_add_credentials::DOWN];
+        let dropped: BTreeSet<_> = down.iter().flat_map(|down| down.split([' ', ',', ';', '\n'])).collect();
         let kept = TABLES.into_iter().chain(VIEWS).filter(|name| !dropped.contains(name)).collect::<Vec<_>>();
         assert_eq!(kept, Vec::<&str>::new());
     }
@@ -293,7 +308,10 @@ mod tests {
 
     #[test]
     fn every_constraint_is_named_and_every_text_sorts_by_code_point() {
-        for line in SQL.iter().flat_map(|sql| sql.lines()).filter(|line| !line.trim_start().starts_with("--")) {
+        // Comments, and what policies are made of.
+        const OTHERS: [&str; 4] = ["--", "own ", "item ", "WITH CHECK"];
+        let is_other = |line: &&str| OTHERS.iter().any(|other| line.trim_start().starts_with(other));
+        for line in SQL.iter().flat_map(|sql| sql.lines()).filter(|line| !is_other(line)) {
             let is_text = line.contains(" varchar(") || line.contains(" text ");
             assert!(!is_text || line.contains("COLLATE \"C\""), "{line}");
             let is_constraint =

@@ -1,11 +1,12 @@
 //! What a caller must be allowed to do, and whether he is.
 
-use iam_domain::{Caller, CompanyId, IamAction, IamPermission, Snapshot};
+use iam_domain::{Caller, CompanyId, IamAction, IamPermission, Service, ServiceRole, Snapshot};
 use iam_permissions_cache::{Access, Consistency, Subject};
 
 use crate::{Application, Failure};
 
-/// What a caller must be allowed to do. Super admins meet every requirement.
+/// What a caller must be allowed to do. Super admins meet every requirement; a
+/// service meets those that its key's role stands for, in the companies that its key is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Requirement {
     /// Be known. Strangers to a company get answers in which everything is denied.
@@ -26,6 +27,8 @@ pub enum Requirement {
     ReadAudit,
     /// Be a super admin.
     SuperAdmin,
+    /// Be a super admin in person, to manage the API keys of services.
+    ManageApiKeys,
 }
 
 impl Requirement {
@@ -40,13 +43,41 @@ impl Requirement {
             Self::ManagePermissions => "You do not have permission to manage permissions",
             Self::CheckOthers => "You do not have permission to check other users",
             Self::ReadAudit => "You do not have permission to view audit logs",
-            Self::SuperAdmin => "Superadmin access required",
+            Self::SuperAdmin | Self::ManageApiKeys => "Superadmin access required",
         }
     }
 
-    /// Whether the storage must be asked. It need not for super admins, and for what only they may do.
-    const fn depends_on_levels(self, caller: Caller) -> bool {
-        !caller.is_super_admin && !matches!(self, Self::Known | Self::SuperAdmin)
+    /// Whether the caller meets it whatever levels anybody holds; `None`: his levels say so.
+    fn is_met_without_levels(self, caller: Caller, company: Option<CompanyId>) -> Option<bool> {
+        match (caller, self) {
+            (_, Self::Known) | (Caller::User { is_super_admin: true, .. }, _) => Some(true),
+            (Caller::User { .. }, Self::SuperAdmin | Self::ManageApiKeys) => Some(false),
+            (Caller::User { .. }, _) => company.is_none().then_some(false),
+            (Caller::Service(service), _) => Some(self.is_met_by_service(service, company)),
+        }
+    }
+
+    /// Whether the caller meets it where no company is named.
+    #[must_use]
+    pub fn is_met_without_company(self, caller: Caller) -> bool {
+        self.is_met_without_levels(caller, None) == Some(true)
+    }
+
+    /// Whether a service meets it: by its key's role, and for no other company than its key's.
+    fn is_met_by_service(self, service: Service, company: Option<CompanyId>) -> bool {
+        let role = match self {
+            Self::Known => return true,
+            // A service holds no level, and makes no keys for others.
+            Self::Member | Self::ManageApiKeys => return false,
+            Self::CheckOthers => ServiceRole::Check,
+            // What was done to the platform is not a company's data.
+            Self::ReadAudit if company.is_none() => ServiceRole::Administer,
+            Self::ReadIam | Self::ReadAudit => ServiceRole::Read,
+            Self::ManageLevels | Self::AssignLevels | Self::ManagePermissions => ServiceRole::Administer,
+            // The platform is every company's.
+            Self::SuperAdmin => return service.role == ServiceRole::Administer && service.company.is_none(),
+        };
+        service.role >= role && (service.company.is_none() || service.company == company)
     }
 
     /// Whether somebody with these rights, who is no super admin, meets it.
@@ -61,7 +92,7 @@ impl Requirement {
             Self::ManageLevels | Self::AssignLevels => holds(IamPermission::ManageLevels, IamAction::Update),
             Self::ManagePermissions => holds(IamPermission::AssignPermissions, IamAction::Update),
             Self::CheckOthers | Self::ReadAudit => either(IamAction::Update),
-            Self::SuperAdmin => false,
+            Self::SuperAdmin | Self::ManageApiKeys => false,
         }
     }
 }
@@ -106,34 +137,35 @@ impl Application {
         requirement: Requirement,
         consistency: Consistency,
     ) -> Result<(), Failure> {
-        let is_met = if requirement.depends_on_levels(caller) {
-            match company {
-                None => false,
-                Some(company) => {
-                    let access = self.permissions().access(company, Subject::from(caller), consistency).await?;
-                    requirement.is_met_by(&access)
-                }
+        let is_met = match (requirement.is_met_without_levels(caller, company), company) {
+            (Some(is_met), _) => is_met,
+            (None, None) => false,
+            (None, Some(company)) => {
+                let access = self.permissions().access(company, Subject::from(caller), consistency).await?;
+                requirement.is_met_by(&access)
             }
-        } else {
-            caller.is_super_admin || requirement == Requirement::Known
         };
         admit(caller, company, requirement, is_met)
     }
 
-    /// The same from inside a unit of work, where no one's rights can change any more until it ends.
+    /// The same from inside a unit of work, where no one's rights can change any more until it ends. Answers what the
+    /// caller's levels say, if that was asked for.
     pub(crate) async fn authorize_within(
         tx: &mut dyn iam_storage::UnitOfWork,
         caller: Caller,
         company: Option<CompanyId>,
         requirement: Requirement,
-    ) -> Result<(), Failure> {
-        let is_met = match company {
-            Some(company) if requirement.depends_on_levels(caller) => {
-                requirement.is_met_by(&tx.snapshots().load_user(company, caller.user_id).await?.value)
+    ) -> Result<Option<Snapshot>, Failure> {
+        let (is_met, own) = match (requirement.is_met_without_levels(caller, company), company) {
+            (Some(is_met), _) => (is_met, None),
+            (None, None) => (false, None),
+            (None, Some(company)) => {
+                let own = tx.snapshots().load_user(company, caller.id()).await?.value;
+                (requirement.is_met_by(&own), Some(own))
             }
-            _ => caller.is_super_admin || requirement == Requirement::Known,
         };
-        admit(caller, company, requirement, is_met)
+        admit(caller, company, requirement, is_met)?;
+        Ok(own)
     }
 }
 
@@ -142,6 +174,6 @@ fn admit(caller: Caller, company: Option<CompanyId>, requirement: Requirement, i
         return Ok(());
     }
     metrics::counter!("iam_refused_total").increment(1);
-    tracing::info!(user = %caller.user_id, company = ?company, ?requirement, "refused");
+    tracing::info!(user = %caller.id(), kind = %caller.kind(), company = ?company, ?requirement, "refused");
     Err(Failure::Forbidden(requirement))
 }

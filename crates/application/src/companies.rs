@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use iam_domain::{
     Assignment, Caller, CompanyId, CompanySnapshot, EntityType, FeaturePermission, FeaturePermissionId, GrantedModule,
-    IamAction, IamPermission, ModuleId, UserId, UserLevel, UserLevelId, ViewPermission, ViewPermissionId, provisioning,
-    seed,
+    ModuleId, NamedUser, UserId, UserLevel, UserLevelId, ViewPermission, ViewPermissionId, provisioning, seed,
 };
 use iam_storage::{Target, UnitOfWork};
 
@@ -72,13 +71,14 @@ pub struct ProvisionCompany {
     /// Which company.
     pub company: CompanyId,
     /// Who becomes its admin. On a company that is provisioned it counts only if nobody can administer it.
-    pub admin: Option<UserId>,
+    pub admin: Option<NamedUser>,
 }
 
-change!(ProvisionCompany -> bool, needs SuperAdmin, locks |this| Target::Company(this.company), |this, tx, caller| {
+change!(ProvisionCompany -> bool, needs SuperAdmin, locks |this| Target::Company(this.company),
+names |this| this.admin.as_ref()?.external_id.as_ref(), |this, tx, caller| {
     if tx.company_states().read(this.company).await?.is_some_and(|state| state.provisioned_at.is_some()) {
-        if let Some(admin) = this.admin {
-            this.rescue(tx, admin, caller).await?;
+        if let Some(admin) = &this.admin {
+            this.rescue(tx, admin.id, caller).await?;
         }
         return Ok(false);
     }
@@ -87,8 +87,8 @@ change!(ProvisionCompany -> bool, needs SuperAdmin, locks |this| Target::Company
     let core = core.ok_or_else(|| Failure::Conflict("The catalog has no module core: seed it first".to_owned()))?;
     tx.company_modules_mut().add(this.company, core.id).await?;
     let admin_level = this.create_levels(tx).await?;
-    if let (Some(admin), Some(level)) = (this.admin, admin_level) {
-        this.assign(tx, admin, level, caller).await?;
+    if let (Some(admin), Some(level)) = (&this.admin, admin_level) {
+        this.assign(tx, admin.id, level, caller).await?;
     }
     Ok(true)
 });
@@ -154,13 +154,13 @@ impl ProvisionCompany {
     /// levels of this user are taken only if they deny what that level allows.
     async fn rescue(&self, tx: &mut dyn UnitOfWork, admin: UserId, caller: Caller) -> Result<(), Failure> {
         let mut snapshot = tx.snapshots().load_company(self.company).await?.value;
-        if snapshot.holders.keys().any(|user| administers(&snapshot, *user)) {
+        if snapshot.managing().next().is_some() {
             return Ok(());
         }
         let others = snapshot.holders.insert(admin, BTreeSet::new()).unwrap_or_default();
         let able = snapshot.levels.keys().copied().find(|level| {
             let alone = CompanySnapshot { holders: [(admin, [*level].into())].into(), ..snapshot.clone() };
-            administers(&alone, admin)
+            alone.of_user(admin).manages()
         });
         let Some(level) = able else {
             return Err(Failure::Conflict(
@@ -169,7 +169,7 @@ impl ProvisionCompany {
         };
         self.assign(tx, admin, level, caller).await?;
         snapshot.holders.insert(admin, others.iter().copied().chain([level]).collect());
-        if !administers(&snapshot, admin) {
+        if !snapshot.of_user(admin).manages() {
             for other in others.into_iter().filter(|other| *other != level) {
                 tx.assignments_mut().remove(self.company, admin, other).await?;
             }
@@ -188,18 +188,10 @@ impl ProvisionCompany {
             user_id,
             user_level_id,
             company_id: self.company,
-            assigned_by: Some(caller.user_id),
+            assigned_by: Some(caller.id()),
             created_at: tx.now(),
         };
         tx.assignments_mut().add(&assignment).await?;
         Ok(())
     }
-}
-
-/// Whether a user can manage both levels and permissions.
-fn administers(snapshot: &CompanySnapshot, user: UserId) -> bool {
-    let snapshot = snapshot.of_user(user);
-    [IamPermission::ManageLevels, IamPermission::AssignPermissions]
-        .into_iter()
-        .all(|permission| permission.is_held(IamAction::Update, &snapshot))
 }

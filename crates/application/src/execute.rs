@@ -1,15 +1,17 @@
 //! How every change is run, and the application as a whole.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{ActorKind, Caller, Versions};
+use iam_domain::{Caller, ExternalId, Timestamp, Versions};
 use iam_permissions_cache::Permissions;
 use iam_storage::{ChangeContext, Reader, Stamped, Storage, Target, UnitOfWork, Work, transact};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use crate::{Failure, Requirement};
+use crate::delegation::Guard;
+use crate::{Affects, Failure, Requirement};
 
 /// Who asks for a change, and with which request.
 #[derive(Debug, Clone)]
@@ -18,6 +20,32 @@ pub struct By {
     pub caller: Caller,
     /// The request's id, for the audit record.
     pub request_id: Option<String>,
+    /// When the token was made that the caller bears: who was cut off since may not. `None`: whoever was ever cut off may not.
+    pub issued_at: Option<Timestamp>,
+    /// What the caller is called by another issuer: remembered with what is changed.
+    pub external_id: Option<Arc<ExternalId>>,
+}
+
+impl From<Caller> for By {
+    fn from(caller: Caller) -> Self {
+        Self { caller, request_id: None, issued_at: None, external_id: None }
+    }
+}
+
+impl By {
+    /// Whether the caller may still come in, now that nothing that he changes can change any more. Any cache may be late to
+    /// know that his key was revoked, or that he was cut off.
+    async fn is_still_let_in(&self, tx: &mut dyn UnitOfWork) -> Result<bool, Failure> {
+        Ok(match self.caller {
+            Caller::User { id, .. } => {
+                let not_before = tx.users().find(&[id]).await?.pop().and_then(|user| user.not_before);
+                not_before.is_none_or(|not_before| self.issued_at.is_some_and(|issued_at| issued_at >= not_before))
+            }
+            Caller::Service(service) => {
+                tx.api_keys().find_by_id(service.key).await?.is_some_and(|key| key.is_good(tx.now()))
+            }
+        })
+    }
 }
 
 /// A change of one member: leave it, empty it, or set it.
@@ -54,14 +82,31 @@ pub trait Change: Send + Sync + 'static {
     /// What it locks.
     fn target(&self) -> Target;
 
+    /// Whose permissions it is about. Only what one holds may be handed on, and somebody must be left who manages the
+    /// company; see [`Affects`].
+    fn affects(&self) -> Affects {
+        Affects::Nobody
+    }
+
+    /// The user of another issuer that it is about: what he is called is remembered with the change.
+    fn names(&self) -> Option<&ExternalId> {
+        None
+    }
+
+    /// Whether nobody may be left who manages the company. It counts from super admins only.
+    fn is_forced(&self) -> bool {
+        false
+    }
+
     /// Does it. It may be called again, in a new unit of work, when it lost a race.
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure>;
 }
 
-/// Makes a value a change: what it asks of its caller, what it locks, what it does.
+/// Makes a value a change: what it asks of its caller, what it locks, whose permissions it is about, what it does.
 macro_rules! change {
     (
         $change:ident -> $answer:ty, needs $requirement:ident, locks |$locker:ident| $target:expr,
+        $(affects $affects:expr,)? $(forced $forced:expr,)? $(names |$namer:ident| $names:expr,)?
         |$this:ident, $tx:ident, $caller:pat_param| $body:expr
     ) => {
         #[async_trait::async_trait]
@@ -76,6 +121,21 @@ macro_rules! change {
                 let $locker = self;
                 $target
             }
+
+            $(fn affects(&self) -> $crate::Affects {
+                let $locker = self;
+                $affects
+            })?
+
+            $(fn is_forced(&self) -> bool {
+                let $locker = self;
+                $forced
+            })?
+
+            $(fn names(&self) -> Option<&iam_domain::ExternalId> {
+                let $namer = self;
+                $names
+            })?
 
             async fn apply(
                 &self,
@@ -140,15 +200,15 @@ impl Application {
             let target = change.target();
             let outcome = Outcome { permissions, target, is_known: false };
             let context = ChangeContext {
-                actor_kind: ActorKind::User,
-                user_id: Some(by.caller.user_id),
-                super_admin: by.caller.is_super_admin,
-                request_id: by.request_id,
+                actor_kind: by.caller.kind(),
+                user_id: Some(by.caller.id()),
+                super_admin: by.caller.is_super_admin(),
+                request_id: by.request_id.clone(),
             };
-            if by.caller.is_super_admin {
-                tracing::info!(user = %by.caller.user_id, ?target, "a super admin makes a change");
+            if by.caller.is_super_admin() {
+                tracing::info!(user = %by.caller.id(), ?target, "a super admin makes a change");
             }
-            let authorized = Authorized { caller: by.caller, change };
+            let authorized = Authorized { by, change };
             outcome.tell(transact(storage.as_ref(), target, &context, &authorized).await)
         };
         let task = self.changes.spawn_on(change, &self.runtime);
@@ -194,7 +254,7 @@ impl Drop for Outcome {
 
 /// A change together with who asks for it.
 struct Authorized<C> {
-    caller: Caller,
+    by: By,
     change: C,
 }
 
@@ -204,8 +264,25 @@ impl<C: Change> Work for Authorized<C> {
     type Error = Failure;
 
     async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<C::Answer, Failure> {
-        let company = self.change.target().company();
-        Application::authorize_within(tx, self.caller, company, self.change.requirement()).await?;
-        self.change.apply(tx, self.caller).await
+        let (company, caller) = (self.change.target().company(), self.by.caller);
+        let requirement = self.change.requirement();
+        if !self.by.is_still_let_in(tx).await? {
+            return Err(Failure::Forbidden(requirement));
+        }
+        let own = Application::authorize_within(tx, caller, company, requirement).await?;
+        let guard = match (company, self.change.affects()) {
+            (None, _) | (_, Affects::Nobody) => None,
+            (Some(company), _) => Some(Guard::before(tx, company, caller, own, &self.change).await?),
+        };
+        let answer = self.change.apply(tx, caller).await?;
+        // In one order, so that two who name each other at once do not wait for each other.
+        let named: BTreeSet<_> = self.by.external_id.as_deref().into_iter().chain(self.change.names()).collect();
+        for external_id in named {
+            tx.users_mut().remember(external_id).await?;
+        }
+        if let Some(guard) = guard {
+            guard.after(tx).await?;
+        }
+        Ok(answer)
     }
 }

@@ -89,6 +89,16 @@ impl Failure {
     }
 }
 
+/// The most names that a message lists; the findings list more.
+const NAMES_LIMIT: usize = 10;
+
+/// The first names, for a message.
+pub(crate) fn first_of(names: &[String]) -> String {
+    let more = if names.len() > NAMES_LIMIT { ", …" } else { "" };
+    let shown: Vec<_> = names.iter().take(NAMES_LIMIT).map(String::as_str).collect();
+    format!("{}{more}", shown.join(", "))
+}
+
 /// An error of an operation that was given ids: those that do not exist are named at the place where each was sent
 /// (`views[2].viewId`).
 pub(crate) fn unknown_at(
@@ -120,8 +130,9 @@ const fn reference_to(entity: EntityType) -> &'static str {
         EntityType::Module => "moduleId",
         EntityType::Menu => "menuItemId",
         EntityType::UserLevel | EntityType::Permission => "userLevelId",
-        EntityType::Assignment => "userId",
+        EntityType::Assignment | EntityType::User => "userId",
         EntityType::Company => "companyId",
+        EntityType::ApiKey => "apiKeyId",
     }
 }
 

@@ -3,14 +3,15 @@
 //! Reads are methods of [`Application`]. Changes are values that implement [`Change`]: each says what the caller must be
 //! allowed to do and what it locks, and [`Application::execute`] does the rest, the same for all of them: a task of its
 //! own (a change runs to its end even if whoever asked is gone), one unit of work, the caller checked again after the
-//! lock is held, the change, the commit with its audit record, and another try when it lost a race.
+//! lock is held, the change, a look at what it hands on and whether somebody is left who manages, the commit with its
+//! audit record, and another try when it lost a race.
 //!
 //! ```
 //! use iam_application::{Application, By, CreateUserLevel, Failure};
 //! use iam_domain::{Caller, CompanyId, Description, Name, UserId};
 //!
 //! async fn add_auditors(application: &Application, company: CompanyId, user_id: UserId) -> Result<(), Failure> {
-//!     let by = By { caller: Caller { user_id, is_super_admin: false }, request_id: None };
+//!     let by = By::from(Caller::user(user_id));
 //!     let name = Name::parse("Auditors").map_err(|error| Failure::invalid("name", error))?;
 //!     let description = Description::parse("").map_err(|error| Failure::invalid("description", error))?;
 //!     let done = application.execute(by, CreateUserLevel { company, name, description }).await?;
@@ -22,6 +23,8 @@
 mod authorize;
 mod catalog;
 mod companies;
+mod credentials;
+mod delegation;
 mod etag;
 mod execute;
 mod failure;
@@ -38,6 +41,8 @@ pub use catalog::{
     SetModuleFeatures, SetModuleViews, UpdateFeature, UpdateModule, UpdateView,
 };
 pub use companies::{ProvisionCompany, SetCompanyModules, SwitchCompanyModule};
+pub use credentials::{CreateApiKey, CutOffUser, RevokeApiKey};
+pub use delegation::Affects;
 pub use etag::{Etag, IfMatch};
 pub use execute::{Application, By, Change, Patch};
 pub use failure::{FINDINGS_LIMIT, Failure, FieldError};

@@ -9,9 +9,9 @@ use iam_domain::{
 use iam_storage::{Cell, Target};
 
 use crate::execute::change;
-use crate::failure::{unknown_at, unknown_field};
+use crate::failure::{first_of, unknown_at, unknown_field};
 use crate::user_levels::find;
-use crate::{Failure, FieldError, IfMatch};
+use crate::{Affects, Failure, FieldError, IfMatch};
 
 /// A wanted cell of a view matrix.
 #[derive(Debug, Clone)]
@@ -61,11 +61,14 @@ pub struct ReplaceFeaturePermissions {
     pub level: UserLevelId,
     /// The cells, one an action.
     pub cells: Vec<FeatureCell>,
+    /// Whether nobody may be left who manages the company. It counts from super admins only.
+    pub force: bool,
     /// What the client saw.
     pub if_match: IfMatch,
 }
 
 change!(ReplaceViewPermissions -> (), needs ManagePermissions, locks |this| Target::Company(this.company),
+affects Affects::Views(this.level),
 |this, tx, caller| {
     let there = tx.view_permissions().find_by_user_level(this.company, this.level).await?;
     if there.is_empty() {
@@ -88,7 +91,7 @@ change!(ReplaceViewPermissions -> (), needs ManagePermissions, locks |this| Targ
             updated_at: now,
         })
         .collect();
-    if !caller.is_super_admin {
+    if !caller.is_super_admin() {
         keep_pins(&there, &wanted, "views", |cell| cell.modifiable, |cell| cell.view_id.to_string())?;
     }
     tx.view_permissions_mut().replace_for_user_level(this.company, this.level, &wanted).await.map_err(|error| {
@@ -98,6 +101,7 @@ change!(ReplaceViewPermissions -> (), needs ManagePermissions, locks |this| Targ
 });
 
 change!(ReplaceFeaturePermissions -> (), needs ManagePermissions, locks |this| Target::Company(this.company),
+affects Affects::Features(this.level), forced this.force,
 |this, tx, caller| {
     let there = tx.feature_permissions().find_by_user_level(this.company, this.level).await?;
     if there.is_empty() {
@@ -129,7 +133,7 @@ change!(ReplaceFeaturePermissions -> (), needs ManagePermissions, locks |this| T
             updated_at: now,
         })
         .collect();
-    if !caller.is_super_admin {
+    if !caller.is_super_admin() {
         let name = |cell: &FeaturePermission| format!("{}/{}", cell.feature_id, cell.action);
         keep_pins(&there, &wanted, "features", |cell| cell.modifiable, name)?;
     }
@@ -186,13 +190,8 @@ fn keep_pins<C: Cell>(
     }
     let findings = names.iter().map(|name| FieldError::new(field, "pinned", format_args!("pins {name}")));
     let errors = FieldError::bounded(findings);
-    let shown: Vec<_> = names.iter().take(NAMED_PINS).map(String::as_str).collect();
-    let more = if names.len() > shown.len() { ", …" } else { "" };
     Err(Failure::Refused {
-        message: format!("Only super admins may change pinned permissions: {}{more}", shown.join(", ")),
+        message: format!("Only super admins may change pinned permissions: {}", first_of(&names)),
         errors,
     })
 }
-
-/// The most pinned cells that a message names; the findings name more.
-const NAMED_PINS: usize = 10;

@@ -1,12 +1,16 @@
 //! Reads: lists, single things, the audit trail. Callers are authorized before they get here.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use iam_domain::{
-    AuditRecord, CompanyId, Feature, FeatureId, FeaturePermission, GrantedModule, MenuItem, MenuItemId, Module,
-    ModuleId, SubMenuItem, SubMenuItemId, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission,
+    ApiKey, ApiKeyId, AuditRecord, CompanyId, EntityType, ExternalId, Feature, FeatureId, FeaturePermission,
+    GrantedModule, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, User, UserId, UserLevel,
+    UserLevelId, View, ViewId, ViewPermission,
 };
 use iam_storage::{AuditCursor, AuditFilter};
 
 use crate::catalog::{FEATURE, MODULE, VIEW};
+use crate::credentials::API_KEY;
 use crate::menu::{MENU_ITEM, SUB_MENU_ITEM};
 use crate::user_levels::USER_LEVEL;
 use crate::{Application, Failure};
@@ -20,6 +24,15 @@ pub struct AuditPage {
     pub next: Option<AuditCursor>,
     /// How many records there are in all, if it was asked.
     pub total: Option<u64>,
+    /// What other issuers call the users that the records name.
+    pub external_ids: BTreeMap<UserId, ExternalId>,
+}
+
+/// The users that a record names: who did it, and whom it is about.
+fn named_users(record: &AuditRecord) -> impl Iterator<Item = UserId> {
+    let is_about_user = matches!(record.entity_type, EntityType::Assignment | EntityType::User);
+    let about = is_about_user.then(|| UserId::from_uuid(record.entity_id));
+    record.user_id.into_iter().chain(about)
 }
 
 /// Every read answers `Unavailable` when the storage cannot be reached, and `NotFound` where it names one thing.
@@ -111,6 +124,12 @@ reads! {
     company_modules(company: CompanyId) -> Vec<GrantedModule> = |this, reader| {
         reader.company_modules().get_modules_by_company(company).await?
     };
+    /// All API keys, also revoked and expired ones.
+    api_keys() -> Vec<ApiKey> = |this, reader| reader.api_keys().find_all().await?;
+    /// An API key.
+    api_key(id: ApiKeyId) -> ApiKey = |this, reader| {
+        reader.api_keys().find_by_id(id).await?.ok_or(Failure::NotFound(API_KEY))?
+    };
     /// The menu items of every company and of this one.
     menu_items(company: Option<CompanyId>) -> Vec<MenuItem> = |this, reader| reader.menu_items().find_all(company).await?;
     /// A menu item of every company, or of this one.
@@ -162,6 +181,34 @@ impl Application {
             .filter(|_| has_next)
             .map(|record| AuditCursor { timestamp: record.timestamp, id: record.id });
         let total = if include_total { Some(logs.count_for_company(company, filter).await?) } else { None };
-        Ok(AuditPage { records, next, total })
+        let external_ids = self.external_ids(records.iter().flat_map(named_users)).await?;
+        Ok(AuditPage { records, next, total, external_ids })
+    }
+
+    /// What other issuers call these users. Of those whose id came with them nothing is asked.
+    async fn external_ids(&self, users: impl Iterator<Item = UserId>) -> Result<BTreeMap<UserId, ExternalId>, Failure> {
+        let users: BTreeSet<_> = users.filter(UserId::is_derived).collect();
+        if users.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let stored = self.reader().users().find(&users.into_iter().collect::<Vec<_>>()).await?;
+        Ok(stored.into_iter().filter_map(|user| Some((user.id, user.external_id?))).collect())
+    }
+
+    /// A user as such. Within a company only who holds a level there is found, and since when tokens count is the platform's
+    /// business.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`; `NotFound`.
+    pub async fn user(&self, company: Option<CompanyId>, id: UserId) -> Result<User, Failure> {
+        if let Some(company) = company
+            && self.levels_of_user(company, id).await?.is_empty()
+        {
+            return Err(Failure::NotFound("User"));
+        }
+        let stored = self.reader().users().find(&[id]).await?.pop();
+        let user = stored.unwrap_or(User { id, external_id: None, not_before: None });
+        Ok(User { not_before: user.not_before.filter(|_| company.is_none()), ..user })
     }
 }

@@ -1,11 +1,11 @@
 //! Changes of user levels and of who holds them.
 
-use iam_domain::{CompanyId, Description, EntityType, Name, UserId, UserLevel, UserLevelId};
+use iam_domain::{CompanyId, Description, EntityType, Name, NamedUser, UserLevel, UserLevelId};
 use iam_storage::{Target, UnitOfWork};
 
 use crate::execute::change;
 use crate::failure::unknown_at;
-use crate::{Failure, FieldError, IfMatch};
+use crate::{Affects, Failure, FieldError, IfMatch};
 
 pub(crate) const USER_LEVEL: &str = "User level";
 
@@ -67,7 +67,7 @@ change!(UpdateUserLevel -> UserLevel, needs ManageLevels, locks |this| Target::C
     Ok(level)
 });
 
-/// Removes a level that nobody holds.
+/// Removes a level that nobody holds; so it takes nothing from anybody, and nobody's deny.
 #[derive(Debug, Clone)]
 pub struct DeleteUserLevel {
     /// Where.
@@ -90,7 +90,7 @@ change!(DeleteUserLevel -> (), needs ManageLevels, locks |this| Target::Company(
             code: "assigned",
         }]));
     }
-    if !caller.is_super_admin {
+    if !caller.is_super_admin() {
         let pinned = tx.user_levels().count_pinned(this.company, this.id).await?;
         if pinned > 0 {
             return Err(Failure::Refused {
@@ -112,19 +112,23 @@ pub struct AssignUserLevels {
     /// Where.
     pub company: CompanyId,
     /// To whom.
-    pub user: UserId,
+    pub user: NamedUser,
     /// The levels, each once.
     pub levels: Vec<UserLevelId>,
+    /// Whether nobody may be left who manages the company. It counts from super admins only.
+    pub force: bool,
     /// What the client saw.
     pub if_match: IfMatch,
 }
 
-change!(AssignUserLevels -> (), needs AssignLevels, locks |this| Target::Company(this.company), |this, tx, caller| {
+change!(AssignUserLevels -> (), needs AssignLevels, locks |this| Target::Company(this.company),
+affects Affects::LevelsOf(this.user.id), forced this.force, names |this| this.user.external_id.as_ref(),
+|this, tx, caller| {
     if this.if_match.needs_content() {
-        this.if_match.check(&tx.assignments().get_user_levels(this.company, this.user).await?)?;
+        this.if_match.check(&tx.assignments().get_user_levels(this.company, this.user.id).await?)?;
     }
     tx.assignments_mut()
-        .replace_for_user(this.company, this.user, &this.levels, Some(caller.user_id))
+        .replace_for_user(this.company, this.user.id, &this.levels, Some(caller.id()))
         .await
         .map_err(|error| {
             let sent = this.levels.iter().map(UserLevelId::as_uuid);

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use iam_application::{AssignUserLevels, By, Failure, IfMatch, ProvisionCompany};
 use iam_domain::{Caller, CompanyId, InvalidId, UserId};
 use iam_identity::{SigningError, TokenSigner};
+use serde_json::json;
 
 use crate::{Mode, Settings, StartError, StorageMode, System};
 
@@ -34,8 +35,8 @@ pub enum DemoError {
     #[error("the demo prints tokens, so it does not run in production mode")]
     Production,
     /// It could not sign them.
-    #[error("the demo signs its tokens itself: unset IAM__AUTH__PUBLIC_KEY_FILE")]
-    PublicKeys,
+    #[error("the demo signs its tokens itself: unset IAM__AUTH__ISSUERS")]
+    Issuers,
     /// Its company could not be made.
     #[error("the demo company cannot be made: {0}")]
     Company(#[from] Failure),
@@ -56,12 +57,12 @@ impl Demo {
     ///
     /// # Errors
     ///
-    /// [`DemoError::Database`], [`DemoError::Production`] or [`DemoError::PublicKeys`]; that the settings do not even say where data is kept.
+    /// [`DemoError::Database`], [`DemoError::Production`] or [`DemoError::Issuers`]; that the settings do not even say where data is kept.
     pub fn admit(settings: &Settings) -> Result<Self, StartError> {
         match StorageMode::try_from(&settings.database)? {
             StorageMode::Postgres(_) => Err(DemoError::Database.into()),
             StorageMode::InMemory if settings.server.mode == Mode::Production => Err(DemoError::Production.into()),
-            StorageMode::InMemory if settings.auth.public_key_file.is_some() => Err(DemoError::PublicKeys.into()),
+            StorageMode::InMemory if !settings.auth.issuers.is_empty() => Err(DemoError::Issuers.into()),
             StorageMode::InMemory => Ok(Self(())),
         }
     }
@@ -73,23 +74,32 @@ impl Demo {
     /// [`DemoError`]: none in practice.
     pub async fn prepare(self, system: &System, address: SocketAddr) -> Result<DemoGuide, DemoError> {
         let company = CompanyId::parse(COMPANY)?;
-        let super_admin = Caller { user_id: UserId::parse(SUPER_ADMIN)?, is_super_admin: true };
-        let by = By { caller: super_admin, request_id: None };
+        let super_admin = Caller::super_admin(UserId::parse(SUPER_ADMIN)?);
+        let by = By::from(super_admin);
         system.application.execute(by.clone(), ProvisionCompany { company, admin: None }).await?;
         let levels = system.application.user_levels(company).await?;
 
-        let signer = TokenSigner::hs256(system.secret.as_ref().ok_or(DemoError::PublicKeys)?);
+        let shared = system.secret.as_ref().ok_or(DemoError::Issuers)?;
+        let signer = TokenSigner::hs256(&shared.secret);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let person = |name, caller: Caller| -> Result<Person, SigningError> {
-            let token = signer.sign(caller.user_id, caller.is_super_admin, now, A_DAY)?;
-            Ok(Person { name, id: caller.user_id, token })
+            let token = signer.sign_claims(&json!({
+                "iss": shared.issuer,
+                "aud": shared.audiences,
+                "userId": caller.id(),
+                "isSuperAdmin": caller.is_super_admin(),
+                "iat": now,
+                "exp": now + A_DAY,
+            }))?;
+            Ok(Person { name, id: caller.id(), token })
         };
         let user = async |name: &'static str, id| -> Result<Person, DemoError> {
             let user = UserId::parse(id)?;
             let levels = levels.iter().filter(|level| level.name.as_str() == name).map(|level| level.id).collect();
-            let assign = AssignUserLevels { company, user, levels, if_match: IfMatch::default() };
+            let assign =
+                AssignUserLevels { company, user: user.into(), levels, force: false, if_match: IfMatch::default() };
             system.application.execute(by.clone(), assign).await?;
-            Ok(person(name, Caller { user_id: user, is_super_admin: false })?)
+            Ok(person(name, Caller::user(user))?)
         };
         let [(admin, admin_id), (member, member_id), (visitor, visitor_id)] = USERS;
         Ok(DemoGuide {
@@ -195,20 +205,24 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_away_from_databases_production_and_public_keys() {
+    fn it_stays_away_from_databases_production_and_other_issuers() {
         let admit =
             |variables: &[(&str, &str)]| Demo::admit(&settings(variables)).map(drop).map_err(|error| error.to_string());
         let url = ("DATABASE_URL", "postgres://localhost/iam");
         assert!(admit(&[url]).unwrap_err().contains("unset DATABASE_URL"));
         assert!(admit(&[url, ("USE_DATABASE", "false")]).is_ok());
         assert!(admit(&[("IAM__SERVER__MODE", "production")]).unwrap_err().contains("production"));
-        assert!(admit(&[("IAM__AUTH__PUBLIC_KEY_FILE", "keys.pem")]).unwrap_err().contains("PUBLIC_KEY_FILE"));
+        let issuers = r#"[{"issuer": "https://issuer.example", "public_key_file": "keys.pem"}]"#;
+        assert!(admit(&[("IAM__AUTH__ISSUERS", issuers)]).unwrap_err().contains("IAM__AUTH__ISSUERS"));
         assert!(admit(&[("USE_DATABASE", "true")]).unwrap_err().contains("DATABASE_URL is not set"));
     }
 
     #[tokio::test]
     async fn the_guide_holds_tokens_that_work_and_decisions_that_are_as_it_says() {
-        let settings = settings(&[]);
+        let settings = settings(&[
+            ("IAM__AUTH__JWT_ISSUER", "https://sign-in.example"),
+            ("IAM__AUTH__JWT_AUDIENCE", "https://api.example"),
+        ]);
         let demo = Demo::admit(&settings).unwrap();
         let system = System::start(&settings).await.unwrap();
         let guide = demo.prepare(&system, "0.0.0.0:4000".parse().unwrap()).await.unwrap();
@@ -216,8 +230,8 @@ mod tests {
         for (person, is_super_admin) in
             [(&guide.admin, false), (&guide.member, false), (&guide.visitor, false), (&guide.super_admin, true)]
         {
-            let caller = system.verifier.verify(Some(&format!("Bearer {}", person.token))).unwrap();
-            assert_eq!(caller, Caller { user_id: person.id, is_super_admin });
+            let verified = system.verifier.verify(&person.token).await.unwrap();
+            assert_eq!((verified.user_id, verified.is_super_admin), (person.id, is_super_admin));
         }
 
         let check = async |feature, action: &str| {

@@ -32,29 +32,32 @@
 //!   exist is an error that names it. Every key is described in `docs/settings.md`.
 //! * **Secrets** are never printed: not by `Debug`, not in errors, not in logs. Production does not start with a secret
 //!   that can be guessed ([`signing_secret`]).
-//! * **Public keys** come from a file that is looked at every minute; one that went bad changes nothing.
+//! * **Public keys** come from files and URLs that are read again and again; one that went bad, or a server that is down,
+//!   changes nothing.
 //! * **Storage** is PostgreSQL or memory, by rules that leave nothing to guess ([`StorageMode::select`]).
 //! * **Starting** needs no database that is up. Until it is, and its schema is current, the process says through its
 //!   probe what it waits for. It never changes the schema.
 //! * **Stopping** ([`System::drain`], then [`System::stop`]) loses no change that was begun.
 
 mod demo;
-mod key_file;
 mod mode;
 mod monitor;
+mod operator;
 mod probe;
 mod secret;
 mod settings;
 mod telemetry;
+mod trust;
 mod wiring;
 
 pub use demo::{Demo, DemoError, DemoGuide};
-pub use key_file::KeyFileError;
 pub use mode::{ModeError, StorageMode};
+pub use operator::{Operator, OperatorError, WantedApiKey};
 pub use secret::{SecretError, signing_secret};
 pub use settings::{
-    AdminSettings, AuthSettings, DatabaseSettings, LogFormat, LogSettings, Mode, Origins, RateLimitSettings,
-    ServerSettings, Settings, SettingsError, environment,
+    AdminSettings, AuthSettings, DatabaseSettings, IssuerSettings, LogFormat, LogSettings, Mode, Origins,
+    RateLimitSettings, ServerSettings, Settings, SettingsError, environment,
 };
 pub use telemetry::{Metrics, TelemetryError, log_to_stderr};
+pub use trust::AuthError;
 pub use wiring::{StartError, System};

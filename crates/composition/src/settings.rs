@@ -6,8 +6,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use config::{Config, ConfigError, File, FileFormat};
-use iam_identity::DEFAULT_REMEMBERED_TOKENS;
+use config::{Config, ConfigError, File, FileFormat, Value};
+use iam_identity::VerifierOptions;
 use iam_permissions_cache::{CacheOptions, FillOptions};
 use secrecy::SecretString;
 use serde::de::{Error as _, SeqAccess, Visitor};
@@ -15,6 +15,8 @@ use serde::{Deserialize, Deserializer};
 
 /// Names the TOML file.
 const FILE: &str = "IAM_CONFIG";
+/// The variable whose value is JSON.
+const ISSUERS: &str = "IAM__AUTH__ISSUERS";
 /// Begins a variable that sets any key: `IAM__SECTION__KEY`.
 const PREFIX: &str = "IAM__";
 /// Variables with a name of their own. They win over their `IAM__` twins.
@@ -145,12 +147,57 @@ pub struct DatabaseSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthSettings {
-    /// What signs the tokens (HS256), unless there is a file of public keys.
+    /// What signs tokens with HS256.
     pub jwt_secret: Option<SecretString>,
-    /// The PEM file of the public keys that tokens are verified with (RS256, ES256, EdDSA).
-    pub public_key_file: Option<PathBuf>,
+    /// The `iss` that these tokens must have.
+    pub jwt_issuer: Option<String>,
+    /// Whom these tokens must be meant for: one of these.
+    #[serde(deserialize_with = "list")]
+    pub jwt_audience: Vec<String>,
+    /// Who else signs tokens: an array of tables in the file, JSON in the environment.
+    pub issuers: Vec<IssuerSettings>,
+    /// How much clocks may differ.
+    #[serde(deserialize_with = "duration")]
+    pub clock_skew: Duration,
+    /// The greatest age of tokens since their `iat`; 0: any. Left out: any in development, a day in production.
+    #[serde(deserialize_with = "optional_duration")]
+    pub max_token_age: Option<Duration>,
+    /// The same of tokens that make super admins. Left out: any in development, an hour in production.
+    #[serde(deserialize_with = "optional_duration")]
+    pub max_super_admin_token_age: Option<Duration>,
+    /// How often key sets are fetched.
+    #[serde(deserialize_with = "duration")]
+    pub jwks_refresh: Duration,
     /// How many verified tokens are remembered; 0: none.
     pub remembered_tokens: usize,
+}
+
+/// Somebody who signs tokens with keys of its own. It names one source of keys.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IssuerSettings {
+    /// The `iss` of its tokens, exactly.
+    pub issuer: String,
+    /// The URL of its key set.
+    pub jwks_url: Option<String>,
+    /// A file with its key set.
+    pub jwks_file: Option<PathBuf>,
+    /// A PEM file with its public keys.
+    pub public_key_file: Option<PathBuf>,
+    /// `RS256`, `ES256`, `EdDSA`; none: whatever its keys can be used with.
+    pub algorithms: Vec<String>,
+    /// Whom its tokens must be meant for: one of these; none: anybody.
+    pub audiences: Vec<String>,
+    /// The claim that says whom they are meant for, unless it is `aud`.
+    pub audience_claim: Option<String>,
+    /// The claim that says who the user is, unless it is `sub`.
+    pub user_claim: Option<String>,
+    /// The claim that makes super admins, unless it is `isSuperAdmin`.
+    pub super_admin_claim: Option<String>,
+    /// Whether its UUID subjects are user ids.
+    pub native: bool,
+    /// Whether it may make super admins.
+    pub super_admins: bool,
 }
 
 /// What is kept in memory, for how long it is trusted, and what is written for other programs.
@@ -298,7 +345,18 @@ impl Default for DatabaseSettings {
 
 impl Default for AuthSettings {
     fn default() -> Self {
-        Self { jwt_secret: None, public_key_file: None, remembered_tokens: DEFAULT_REMEMBERED_TOKENS }
+        let verifier = VerifierOptions::default();
+        Self {
+            jwt_secret: None,
+            jwt_issuer: None,
+            jwt_audience: Vec::new(),
+            issuers: Vec::new(),
+            clock_skew: Duration::from_secs(30),
+            max_token_age: None,
+            max_super_admin_token_age: None,
+            jwks_refresh: verifier.jwks_refresh,
+            remembered_tokens: verifier.remembered_tokens,
+        }
     }
 }
 
@@ -377,7 +435,14 @@ fn problem(error: ConfigError) -> String {
     match error {
         ConfigError::Type { expected, .. } => format!("must be {expected}"),
         ConfigError::At { error, .. } => problem(*error),
-        other => other.to_string(),
+        other => match other.to_string() {
+            // `invalid type: string "the value", expected so and so`.
+            text if text.starts_with("invalid ") => {
+                let (_, expected) = text.rsplit_once(", expected ").unwrap_or(("", "something else"));
+                format!("must be {expected}")
+            }
+            text => text,
+        },
     }
 }
 
@@ -401,7 +466,8 @@ impl Settings {
             if key.split('.').count() != 2 {
                 return Err(unknown());
             }
-            builder = builder.set_override(key, value.as_str()).map_err(|_| unknown())?;
+            let value = if name == ISSUERS { json(&key, value)? } else { Value::from(value.as_str()) };
+            builder = builder.set_override(key, value).map_err(|_| unknown())?;
         }
         for (name, key) in PLAIN_NAMES {
             let value = variable(name).map(String::as_str);
@@ -427,6 +493,14 @@ fn file(path: PathBuf) -> Result<Config, SettingsError> {
     })
 }
 
+/// The array that the text is in JSON. Errors say where it ends to be one, and repeat nothing.
+fn json(key: &str, text: &str) -> Result<Value, SettingsError> {
+    serde_json::from_str::<Vec<Value>>(text).map(Value::from).map_err(|error| SettingsError::Invalid {
+        key: key.to_owned(),
+        problem: format!("must be a JSON array of objects (line {}, column {})", error.line(), error.column()),
+    })
+}
+
 /// `500ms`, `5s`, `2m`, `1h`; 0 needs no unit.
 fn parse_duration(text: &str) -> Option<Duration> {
     let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -446,6 +520,10 @@ fn parse_duration(text: &str) -> Option<Duration> {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).ok_or_else(|| D::Error::custom("must be a duration such as 500ms, 5s, 2m or 1h"))
+}
+
+fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
 }
 
 fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
@@ -472,30 +550,35 @@ word!(LogFormat: "text" => Text, "json" => Json; "must be text or json");
 
 impl<'de> Deserialize<'de> for Origins {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OriginsVisitor;
+        list(deserializer).map(Self)
+    }
+}
 
-        impl<'de> Visitor<'de> for OriginsVisitor {
-            type Value = Origins;
+/// An array in the file, separated by commas in the environment.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct ListVisitor;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("origins")
-            }
+    impl<'de> Visitor<'de> for ListVisitor {
+        type Value = Vec<String>;
 
-            fn visit_str<E>(self, text: &str) -> Result<Origins, E> {
-                Ok(Origins(text.split(',').map(|origin| origin.trim().to_owned()).collect()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Origins, A::Error> {
-                let mut origins = Vec::new();
-                while let Some(origin) = seq.next_element()? {
-                    origins.push(origin);
-                }
-                Ok(Origins(origins))
-            }
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
         }
 
-        deserializer.deserialize_any(OriginsVisitor)
+        fn visit_str<E>(self, text: &str) -> Result<Vec<String>, E> {
+            Ok(text.split(',').map(|item| item.trim().to_owned()).collect())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<String>, A::Error> {
+            let mut items = Vec::new();
+            while let Some(item) = seq.next_element()? {
+                items.push(item);
+            }
+            Ok(items)
+        }
     }
+
+    deserializer.deserialize_any(ListVisitor)
 }
 
 #[cfg(test)]
@@ -546,7 +629,7 @@ mod tests {
         assert_eq!((settings.server.host.as_str(), settings.server.port), ("127.0.0.1", 3001));
         assert_eq!(settings.server.mode, Mode::Development);
         assert_eq!(settings.rate_limit.limit(), None);
-        assert_eq!((settings.auth.public_key_file, settings.auth.remembered_tokens), (None, 10_000));
+        assert_eq!((settings.auth.issuers.len(), settings.auth.remembered_tokens), (0, 10_000));
     }
 
     #[test]
@@ -686,7 +769,8 @@ mod tests {
             ("IAM__ADMIN__ENABLED", "false"),
             ("IAM__RATE_LIMIT__PER_SECOND", "50"),
             ("IAM__LOG__FORMAT", "json"),
-            ("IAM__AUTH__PUBLIC_KEY_FILE", "/etc/iam/keys.pem"),
+            ("IAM__AUTH__JWT_AUDIENCE", "one, two"),
+            ("IAM__AUTH__MAX_TOKEN_AGE", "2h"),
             ("IAM__AUTH__REMEMBERED_TOKENS", "0"),
             ("JWT_SECRET", "1e5"),
         ])
@@ -697,7 +781,8 @@ mod tests {
         assert_eq!(settings.rate_limit.limit().map(|(rate, burst)| (rate.get(), burst.get())), Some((50, 50)));
         assert_eq!(settings.log.format, LogFormat::Json);
         assert_eq!(exposed(settings.auth.jwt_secret.as_ref()), Some("1e5"));
-        assert_eq!(settings.auth.public_key_file, Some("/etc/iam/keys.pem".into()));
+        assert_eq!(settings.auth.jwt_audience, ["one", "two"]);
+        assert_eq!(settings.auth.max_token_age, Some(Duration::from_secs(2 * 60 * 60)));
         assert_eq!(settings.auth.remembered_tokens, 0);
         for (name, value) in [
             ("IAM__SERVER__WORKERS", "0"),
@@ -707,6 +792,56 @@ mod tests {
             ("IAM__SERVER__MODE", "prod"),
         ] {
             assert!(load(&[(name, value)]).is_err(), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn issuers_are_tables_in_the_file_and_json_in_the_environment() {
+        let file = TempFile::new(
+            "issuers",
+            r#"
+                auth.jwt_audience = ["one", "two"]
+                [[auth.issuers]]
+                issuer = "https://of-file.example"
+                jwks_url = "https://of-file.example/jwks"
+                audiences = ["us"]
+                native = true
+                [[auth.issuers]]
+                issuer = "https://second.example"
+                public_key_file = "/etc/iam/keys.pem"
+            "#,
+        );
+        let names = |settings: &Settings| -> Vec<String> {
+            settings.auth.issuers.iter().map(|issuer| issuer.issuer.clone()).collect()
+        };
+        let settings = load(&[file.variable()]).unwrap();
+        assert_eq!(names(&settings), ["https://of-file.example", "https://second.example"]);
+        assert_eq!(settings.auth.issuers[0].audiences, ["us"]);
+        assert!(settings.auth.issuers[0].native && !settings.auth.issuers[1].native);
+        assert_eq!(settings.auth.issuers[1].public_key_file, Some("/etc/iam/keys.pem".into()));
+        assert_eq!(settings.auth.jwt_audience, ["one", "two"]);
+
+        let json = r#"[{"issuer": "https://of-variable.example", "native": true, "algorithms": ["RS256"]}]"#;
+        let settings = load(&[file.variable(), (ISSUERS, json)]).unwrap();
+        assert_eq!(names(&settings), ["https://of-variable.example"]);
+        assert_eq!(settings.auth.issuers[0].algorithms, ["RS256"]);
+        assert!(settings.auth.issuers[0].native);
+        assert!(load(&[(ISSUERS, "[]")]).unwrap().auth.issuers.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_issuer_is_named_and_not_repeated() {
+        for (json, expected) in [
+            (r#"hunter2"#, "auth.issuers: must be a JSON array of objects (line 1, column 1)"),
+            (r#"{"issuer": "hunter2"}"#, "auth.issuers: must be a JSON array of objects (line 1"),
+            (r#"[{"issuer": "hunter2"]"#, "auth.issuers: must be a JSON array of objects (line 1, column 22)"),
+            (r#"["hunter2"]"#, "auth.issuers[0]: must be "),
+            (r#"[{"issuer": {"hunter2": 1}}]"#, "auth.issuers[0].issuer: "),
+            (r#"[{"native": "hunter2"}]"#, "auth.issuers[0].native: "),
+            (r#"[{}, {"jwks_rul": "hunter2"}]"#, "auth.issuers[1].jwks_rul: unknown field `jwks_rul`"),
+        ] {
+            let error = error(&[(ISSUERS, json)]);
+            assert!(error.starts_with(expected) && !error.contains("hunter2"), "{error}");
         }
     }
 

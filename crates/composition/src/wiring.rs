@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iam_application::{Application, Probe};
-use iam_identity::{KeySet, TokenVerifier};
+use iam_identity::{SharedSecret, TokenVerifier};
 use iam_permissions_cache::{FillOptions, Permissions};
 use iam_storage::{ChangeFeed, Health, PoolStats, Storage, StorageError};
 use iam_storage_memory::MemoryStorage;
@@ -14,13 +14,10 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::demo::DemoError;
-use crate::key_file::{KeyFile, KeyFileError};
 use crate::mode::is_postgres;
 use crate::probe::{Progress, SystemProbe};
-use crate::secret::signing_secret;
-use crate::{
-    DatabaseSettings, Mode, ModeError, SecretError, Settings, SettingsError, StorageMode, TelemetryError, monitor,
-};
+use crate::trust::{self, AuthError};
+use crate::{DatabaseSettings, Mode, ModeError, Settings, SettingsError, StorageMode, TelemetryError, monitor};
 
 /// How often the pool is looked at.
 const POOL_SAMPLES: Duration = Duration::from_secs(10);
@@ -35,12 +32,9 @@ pub enum StartError {
     /// It is not clear where data is kept.
     #[error(transparent)]
     Mode(#[from] ModeError),
-    /// The secret is not fit for production.
+    /// It is not clear whose tokens are believed.
     #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// The file of public keys cannot be used.
-    #[error(transparent)]
-    Keys(#[from] KeyFileError),
+    Auth(#[from] AuthError),
     /// Logs or metrics cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -63,8 +57,8 @@ pub struct System {
     pub verifier: Arc<TokenVerifier>,
     /// How the process is.
     pub probe: Arc<dyn Probe>,
-    /// What signs tokens, unless public keys verify them.
-    pub(crate) secret: Option<SecretString>,
+    /// What signs tokens, if it is not others with keys of their own.
+    pub(crate) secret: Option<SharedSecret>,
     progress: Arc<Progress>,
     database: Option<Arc<PostgresStorage>>,
     /// What runs in the background. It ends with the system.
@@ -94,7 +88,9 @@ impl System {
         let mode = StorageMode::try_from(&settings.database)?;
         let progress = Arc::<Progress>::default();
         let mut tasks = JoinSet::new();
-        let (verifier, secret) = verifier(settings, &mut tasks).await?;
+        let (verifier, secret) = trust::verifier(settings).await?;
+        let verifier = Arc::new(verifier);
+        tasks.spawn(keep_fresh(Arc::clone(&verifier)));
         let (storage, feed, health, database): Abilities = match mode {
             StorageMode::InMemory => {
                 tracing::info!("[IAM Database] Using in-memory storage");
@@ -151,7 +147,7 @@ impl System {
 }
 
 /// The storage of these options. Nothing is connected yet: only a URL can be wrong.
-fn open(options: &PostgresOptions) -> Result<PostgresStorage, StartError> {
+pub(crate) fn open(options: &PostgresOptions) -> Result<PostgresStorage, StartError> {
     let bare = PostgresOptions { listener_url: None, ..options.clone() };
     let storage = PostgresStorage::connect(&bare).map_err(|_| ModeError::InvalidUrl)?;
     match &options.listener_url {
@@ -163,24 +159,7 @@ fn open(options: &PostgresOptions) -> Result<PostgresStorage, StartError> {
     }
 }
 
-/// What verifies tokens, and the secret that signs them if it is not public keys.
-async fn verifier(
-    settings: &Settings,
-    tasks: &mut JoinSet<()>,
-) -> Result<(Arc<TokenVerifier>, Option<SecretString>), StartError> {
-    let verifier = |keys| Arc::new(TokenVerifier::new(keys, settings.auth.remembered_tokens));
-    let Some(path) = &settings.auth.public_key_file else {
-        let secret = signing_secret(settings.server.mode, settings.auth.jwt_secret.as_ref())?;
-        return Ok((verifier(KeySet::hs256(&secret)), Some(secret)));
-    };
-    let (file, keys) = KeyFile::open(path).await?;
-    tracing::info!(?keys, "tokens are verified with public keys, and JWT_SECRET is not used");
-    let verifier = verifier(keys);
-    tasks.spawn(file.follow(Arc::clone(&verifier)));
-    Ok((verifier, None))
-}
-
-fn options(url: SecretString, settings: &DatabaseSettings) -> PostgresOptions {
+pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> PostgresOptions {
     let unless_zero = |duration: Duration| Some(duration).filter(|duration| !duration.is_zero());
     PostgresOptions {
         listener_url: settings.direct_url.clone().filter(|url| !url.expose_secret().is_empty()),
@@ -194,6 +173,11 @@ fn options(url: SecretString, settings: &DatabaseSettings) -> PostgresOptions {
         slow_statement: settings.slow_statement,
         ..PostgresOptions::new(url)
     }
+}
+
+/// Looks after the keys that tokens are verified with, until it is stopped.
+async fn keep_fresh(verifier: Arc<TokenVerifier>) {
+    verifier.keep_fresh().await;
 }
 
 /// Hears of changes, until it is stopped.

@@ -9,7 +9,7 @@ use crate::{ActorKind, AuditRecordId, CompanyId, Timestamp, UserId};
 
 words! {
     /// What a change was about.
-    EntityType ("user-level, permission, assignment, view, feature, module, menu, company"):
+    EntityType ("user-level, permission, assignment, view, feature, module, menu, company, api-key, user"):
         /// A user level.
         UserLevel = "user-level",
         /// A permission matrix; the entity is its user level.
@@ -26,6 +26,10 @@ words! {
         Menu = "menu",
         /// A company: what it was provisioned with, which modules it has.
         Company = "company",
+        /// An API key.
+        ApiKey = "api-key",
+        /// A user as such: since when his tokens count.
+        User = "user",
 }
 
 /// One record. Records are only ever appended.
@@ -37,7 +41,7 @@ pub struct AuditRecord {
     pub id: AuditRecordId,
     /// The company that was changed; `null` is the platform.
     pub company_id: Option<CompanyId>,
-    /// Who did it; `null` for the command line.
+    /// Who did it: a user, or a service by the id of its API key; `null` for the command line.
     pub user_id: Option<UserId>,
     /// What kind of actor did it.
     pub actor_kind: ActorKind,

@@ -27,6 +27,8 @@ pub enum IamAction {
     Read,
     /// Change it.
     Update,
+    /// Go beyond what one holds oneself.
+    Approve,
 }
 
 impl IamAction {
@@ -36,6 +38,7 @@ impl IamAction {
         match self {
             Self::Read => Action::read(),
             Self::Update => Action::update(),
+            Self::Approve => Action::approve(),
         }
     }
 }
@@ -82,5 +85,6 @@ mod tests {
     fn actions_are_those_of_the_catalog() {
         assert_eq!(IamAction::Read.action(), Action::read());
         assert_eq!(IamAction::Update.action(), Action::update());
+        assert_eq!(IamAction::Approve.action(), Action::approve());
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 
-/// The text is not an id: not a UUID, or the nil UUID, which is no entity's id.
+/// The text is not an id: not a UUID, or the nil or the max UUID, which are no entity's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a valid UUID")]
 pub struct InvalidId;
@@ -53,14 +53,14 @@ macro_rules! ids {
             ///
             /// # Errors
             ///
-            /// [`InvalidId`] when the text is not a hyphenated UUID, or the nil UUID.
+            /// [`InvalidId`] when the text is not a hyphenated UUID, or the nil or the max UUID.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
                 // Only the common form: 36 characters. Braces, URNs and bare digits would be other spellings of one id.
                 if text.len() != 36 {
                     return Err(InvalidId);
                 }
                 match Uuid::try_parse(text) {
-                    Ok(id) if !id.is_nil() => Ok(Self(id)),
+                    Ok(id) if !id.is_nil() && !id.is_max() => Ok(Self(id)),
                     _ => Err(InvalidId),
                 }
             }
@@ -118,6 +118,8 @@ ids! {
     TrailEntryId,
     /// One record of the audit trail.
     AuditRecordId,
+    /// The API key of a service.
+    ApiKeyId,
 }
 
 #[cfg(test)]
@@ -146,7 +148,8 @@ mod tests {
         let id = ViewId::generate(at());
         assert_eq!(ViewId::parse(&id.to_string()), Ok(id));
         assert_eq!(ViewId::parse(&id.to_string().to_uppercase()), Ok(id));
-        for wrong in ["", "x", "00000000-0000-0000-0000-000000000000", &id.as_uuid().simple().to_string()] {
+        let (nil, max) = ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff");
+        for wrong in ["", "x", nil, max, &id.as_uuid().simple().to_string()] {
             assert_eq!(ViewId::parse(wrong), Err(InvalidId), "{wrong:?}");
         }
         assert_eq!(ViewId::parse(&format!("{{{id}}}")), Err(InvalidId));

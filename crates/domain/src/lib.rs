@@ -43,8 +43,11 @@
 mod actor;
 mod audit;
 mod catalog;
+mod credential;
 mod effective;
+pub mod escalation;
 mod explanation;
+mod external;
 mod iam;
 mod ids;
 mod menu;
@@ -57,14 +60,16 @@ mod text;
 mod time;
 mod trail;
 
-pub use actor::{ActorKind, Caller};
+pub use actor::{ActorKind, Caller, Service};
 pub use audit::{AuditRecord, EntityType};
 pub use catalog::{CompanyModule, Feature, GrantedModule, Module, Priority, View};
+pub use credential::{ApiKey, ApiKeyDigest, ApiKeyPrefix, ServiceRole};
 pub use effective::{EffectiveFeaturePermission, EffectiveViewPermission, Freshness, Versions};
 pub use explanation::{Explanation, GatingModule, LevelSays, Says, Step};
+pub use external::{ExternalId, ExternalSubject, Issuer, NamedUser, User};
 pub use iam::{IamAction, IamPermission, RESERVED_PREFIX, is_reserved};
 pub use ids::{
-    AuditRecordId, CompanyId, FeatureId, FeaturePermissionId, InvalidId, MenuItemId, ModuleId, SubMenuItemId,
+    ApiKeyId, AuditRecordId, CompanyId, FeatureId, FeaturePermissionId, InvalidId, MenuItemId, ModuleId, SubMenuItemId,
     TrailEntryId, UserId, UserLevelId, ViewId, ViewPermissionId,
 };
 pub use menu::{Menu, MenuItem, SubMenuItem};

@@ -383,11 +383,15 @@ impl CompanySnapshot {
     /// What decides about one user.
     #[must_use]
     pub fn of_user(&self, user: UserId) -> Snapshot {
-        let held = self.holders.get(&user).into_iter().flatten();
+        self.of_levels(self.holders.get(&user).into_iter().flatten())
+    }
+
+    /// What decides about a user who holds these levels.
+    pub(crate) fn of_levels<'a>(&self, held: impl IntoIterator<Item = &'a UserLevelId>) -> Snapshot {
         Snapshot {
             catalog: Arc::clone(&self.catalog),
             modules: self.modules.clone(),
-            levels: held.filter_map(|level| self.levels.get(level)).cloned().collect(),
+            levels: held.into_iter().filter_map(|level| self.levels.get(level)).cloned().collect(),
         }
     }
 }

@@ -19,12 +19,15 @@ pub enum TextError {
     /// A NUL character, which PostgreSQL cannot store.
     #[error("must not contain NUL characters")]
     Nul,
+    /// A character, or a form, that it cannot have.
+    #[error("has a character or a form that it must not have")]
+    Character,
     /// A UUID where keys and urls are looked up beside ids.
     #[error("must not be a UUID")]
     LooksLikeId,
 }
 
-fn check(text: &str, max: usize, may_be_blank: bool, may_be_id: bool) -> Result<(), TextError> {
+pub(crate) fn check(text: &str, max: usize, may_be_blank: bool, may_be_id: bool) -> Result<(), TextError> {
     if !may_be_blank && text.trim().is_empty() {
         return Err(TextError::Blank);
     }
@@ -164,6 +167,12 @@ impl Action {
     #[must_use]
     pub fn read() -> Self {
         Self("Read".to_owned())
+    }
+
+    /// `Approve`, which handing on permissions that one does not hold asks for.
+    #[must_use]
+    pub fn approve() -> Self {
+        Self("Approve".to_owned())
     }
 
     /// `Update`, which administration asks for.

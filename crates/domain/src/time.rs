@@ -47,6 +47,13 @@ impl Timestamp {
         self.0.timestamp_micros()
     }
 
+    /// So much later, as far as chrono can express it.
+    #[must_use]
+    pub fn plus(&self, duration: std::time::Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self::from_micros(self.micros().saturating_add(micros)).unwrap_or(*self)
+    }
+
     /// The same instant as chrono's type.
     #[must_use]
     pub const fn as_datetime(&self) -> DateTime<Utc> {

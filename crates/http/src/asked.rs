@@ -60,7 +60,7 @@ impl Asked {
     }
 
     fn of(members: &mut Members<'_>) -> Option<Self> {
-        let user = members.optional("userId");
+        let user = members.user("userId");
         let question = match (members.has("view"), members.has("feature")) {
             (true, false) => {
                 if members.has("action") || members.has("scope") {
@@ -77,7 +77,7 @@ impl Asked {
             (false, false) => members.reject("view", "required", "or feature is required"),
             (true, true) => members.reject("view", "alone", "cannot be asked together with feature"),
         };
-        Some(Self { question: question?, user: user? })
+        Some(Self { question: question?, user: user?.map(|user| user.id) })
     }
 }
 
@@ -237,6 +237,7 @@ impl<'de> Visitor<'de> for UsualList {
 
 #[cfg(test)]
 mod tests {
+    use iam_identity::TokenVerifier;
     use serde_json::{Map, Value};
 
     use super::*;
@@ -283,7 +284,8 @@ mod tests {
 
     fn exactly<T>(body: &[u8], read: impl Fn(&mut Members<'_>) -> Option<T>) -> Option<T> {
         let mut findings = Findings::default();
-        let value = read(&mut Members::of(&members(body)?, String::new(), &mut findings));
+        let verifier = TokenVerifier::hs256(&"secret".into());
+        let value = read(&mut Members::of(&members(body)?, String::new(), &verifier, &mut findings));
         value.filter(|_| findings.is_empty())
     }
 

@@ -4,9 +4,11 @@
 //! strangers what is wrong with their body. This one does everything in its order: authentication (401), company (400),
 //! permission (403), parameters and body (400).
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::{Method, header};
@@ -14,11 +16,14 @@ use actix_web::web::{Bytes, BytesMut, Data, Query};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
 use iam_application::{Application, By, Change, FieldError, IfMatch, Requirement, Stamped};
-use iam_domain::{Caller, CompanyId};
+use iam_domain::{Caller, CompanyId, NamedUser};
+use iam_identity::{TokenVerifier, UserNameError};
 use iam_permissions_cache::{Access, Consistency, Permissions, Subject};
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use crate::Api;
+use crate::authenticate::{Authenticated, authenticate};
 use crate::conditional::if_match;
 use crate::consistency::consistency;
 use crate::error::{ApiError, Code};
@@ -79,11 +84,14 @@ policies! {
     Platform: SuperAdmin, Optional;
     /// Super admins, about a company.
     PlatformCompany: SuperAdmin, Required;
+    /// Super admins in person, about keys.
+    ManageApiKeys: ManageApiKeys, Optional;
 }
 
 /// What a handler's input is read from. Each method answers `None` when something was wrong, and says what.
 pub(crate) struct Reading<'a> {
     request: &'a HttpRequest,
+    verifier: &'a TokenVerifier,
     company: Option<CompanyId>,
     query: &'a [(String, String)],
     /// Nothing if there is no body; else its members, or what is wrong with it as a whole.
@@ -127,6 +135,46 @@ impl<'a> Reading<'a> {
         self.parameter(name, text)
     }
 
+    /// A user of the path: an id, or `issuer|subject`.
+    pub(crate) fn user(&mut self, name: &str) -> Option<NamedUser> {
+        // The server leaves %2F and %25 as they are, so that a path has the parts that the client meant.
+        let text = percent_decode_str(self.request.match_info().query(name)).decode_utf8().map(Cow::into_owned);
+        match text {
+            Ok(text) => self.user_named(name, &text),
+            Err(_) => self.reject(name, "user", UserNameError::Form),
+        }
+    }
+
+    /// A user of the path who is to be given something. Whoever knows another issuer's user by his id alone must not learn his name
+    /// by giving him a level.
+    pub(crate) fn user_by_name(&mut self, name: &str) -> Option<NamedUser> {
+        let user = self.user(name)?;
+        if user.external_id.is_none() && user.id.is_derived() {
+            return self.reject(name, "user", "is another issuer's user, and must be named issuer|subject");
+        }
+        Some(user)
+    }
+
+    /// How much the clocks of issuers may be ahead.
+    pub(crate) fn clock_skew(&self) -> Duration {
+        self.verifier.clock_skew()
+    }
+
+    /// A user of the query that may be left out.
+    pub(crate) fn query_user(&mut self, name: &str) -> Option<Option<NamedUser>> {
+        match self.query::<String>(name)? {
+            Some(text) => self.user_named(name, &text).map(Some),
+            None => Some(None),
+        }
+    }
+
+    fn user_named(&mut self, name: &str, text: &str) -> Option<NamedUser> {
+        match self.verifier.user_named(text) {
+            Ok(user) => Some(user),
+            Err(error) => self.reject(name, "user", error),
+        }
+    }
+
     /// A parameter of the query that may be left out; an empty one counts as left out.
     pub(crate) fn query<T: Field>(&mut self, name: &str) -> Option<Option<T>> {
         let query = self.query;
@@ -166,7 +214,9 @@ impl<'a> Reading<'a> {
     pub(crate) fn body(&mut self) -> Option<Members<'_>> {
         let body: &'a _ = self.body;
         match body {
-            Some(Ok(members)) => return Some(Members::of(members, String::new(), &mut self.findings)),
+            Some(Ok(members)) => {
+                return Some(Members::of(members, String::new(), self.verifier, &mut self.findings));
+            }
             Some(Err(error)) => self.fatal = Some(error.clone()),
             None => return self.reject("body", "type", "is required: a JSON object"),
         }
@@ -275,7 +325,7 @@ pub(crate) struct Guarded<P, T = ()> {
     api: Data<Api>,
     company: Option<CompanyId>,
     consistency: Consistency,
-    request_id: Option<String>,
+    by: By,
     policy: PhantomData<P>,
 }
 
@@ -306,6 +356,12 @@ impl<P: Policy, T> Guarded<P, T> {
         Ok(access.map_err(iam_application::Failure::from)?)
     }
 
+    /// Makes a change that is part of the input.
+    pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Stamped<C::Answer>, ApiError> {
+        debug_assert_eq!(P::REQUIREMENT, change.requirement(), "what the endpoint asks of its caller");
+        Ok(self.application().execute(self.by.clone(), change).await?)
+    }
+
     /// The company, where it may be left out.
     pub(crate) const fn company_if_any(&self) -> Option<CompanyId> {
         self.company
@@ -321,8 +377,7 @@ impl<P: Policy, C: Change> Guarded<P, C> {
     /// Makes the change that was asked for.
     pub(crate) async fn execute(self) -> Result<Stamped<C::Answer>, ApiError> {
         debug_assert_eq!(P::REQUIREMENT, self.input.requirement(), "what the endpoint asks of its caller");
-        let by = By { caller: self.caller, request_id: self.request_id };
-        Ok(self.api.services().application.execute(by, self.input).await?)
+        Ok(self.api.services().application.execute(self.by, self.input).await?)
     }
 }
 
@@ -339,7 +394,7 @@ impl<P: Policy, T: Input> FromRequest for Guarded<P, T> {
 
 async fn guard<P: Policy, T: Input>(request: &HttpRequest, payload: &mut Payload) -> Result<Guarded<P, T>, ApiError> {
     let api = request.app_data::<Data<Api>>().ok_or_else(ApiError::internal)?.clone();
-    let caller = authenticate(request, &api)?;
+    let Authenticated { caller, issued_at, external_id } = authenticate(request, &api).await?;
     api.admit(caller)?;
 
     let query = match request.query_string() {
@@ -350,7 +405,7 @@ async fn guard<P: Policy, T: Input>(request: &HttpRequest, payload: &mut Payload
     let company = find_company(request, &query, &body)?;
     let may_be_left_out = match P::COMPANY {
         CompanyRule::Required => false,
-        CompanyRule::OptionalForSuperAdmins => caller.is_super_admin,
+        CompanyRule::OptionalForSuperAdmins => P::REQUIREMENT.is_met_without_company(caller),
         CompanyRule::Optional => true,
     };
     if company.is_none() && !may_be_left_out {
@@ -363,14 +418,15 @@ async fn guard<P: Policy, T: Input>(request: &HttpRequest, payload: &mut Payload
 
     let input = match body.usual() {
         Some(input) => input,
-        None => read_exactly(request, company, &query, &body)?,
+        None => read_exactly(request, &api, company, &query, &body)?,
     };
+    let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
     Ok(Guarded {
         caller,
+        by: By { caller, request_id, issued_at, external_id },
         input,
         company,
         consistency,
-        request_id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
         api,
         policy: PhantomData,
     })
@@ -378,12 +434,14 @@ async fn guard<P: Policy, T: Input>(request: &HttpRequest, payload: &mut Payload
 
 fn read_exactly<T: Input>(
     request: &HttpRequest,
+    api: &Api,
     company: Option<CompanyId>,
     query: &[(String, String)],
     body: &Body,
 ) -> Result<T, ApiError> {
-    let body = body.object();
-    let mut reading = Reading { request, company, query, body: &body, findings: Findings::default(), fatal: None };
+    let (body, verifier) = (body.object(), api.services().verifier.as_ref());
+    let mut reading =
+        Reading { request, verifier, company, query, body: &body, findings: Findings::default(), fatal: None };
     let input = T::read(&mut reading);
     let Reading { findings, fatal, .. } = reading;
     match (input, fatal) {
@@ -391,17 +449,6 @@ fn read_exactly<T: Input>(
         (Some(input), None) if findings.is_empty() => Ok(input),
         _ => Err(ApiError::invalid(findings.into_vec())),
     }
-}
-
-fn authenticate(request: &HttpRequest, api: &Api) -> Result<Caller, ApiError> {
-    let mut headers = request.headers().get_all(header::AUTHORIZATION);
-    let header = match (headers.next(), headers.next()) {
-        // Of two, neither is believed.
-        (Some(_), Some(_)) => Some(""),
-        (Some(value), None) => Some(value.to_str().unwrap_or_default()),
-        (None, _) => None,
-    };
-    Ok(api.services().verifier.verify(header)?)
 }
 
 fn company_missing() -> ApiError {

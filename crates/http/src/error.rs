@@ -112,7 +112,7 @@ impl From<Failure> for ApiError {
         match failure {
             Failure::Forbidden(requirement) => {
                 let code = match requirement {
-                    Requirement::SuperAdmin => Code::SuperAdminOnly,
+                    Requirement::SuperAdmin | Requirement::ManageApiKeys => Code::SuperAdminOnly,
                     _ => Code::Forbidden,
                 };
                 Self::new(code, requirement.refusal())
@@ -142,7 +142,10 @@ impl From<Failure> for ApiError {
 
 impl From<AuthenticationError> for ApiError {
     fn from(error: AuthenticationError) -> Self {
-        Self::new(Code::Unauthenticated, error.to_string())
+        match error {
+            AuthenticationError::Unavailable => Self::unavailable(),
+            _ => Self::new(Code::Unauthenticated, error.to_string()),
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use iam_application::{FINDINGS_LIMIT, FieldError, Patch};
-use iam_domain::{Description, TextError};
+use iam_domain::{Description, NamedUser, TextError, Timestamp};
+use iam_identity::TokenVerifier;
 use iam_permissions_cache::{FeatureRef, ViewRef};
 use serde_json::{Map, Value};
 
@@ -68,6 +69,7 @@ fn text_error(error: TextError) -> (&'static str, String) {
         TextError::Blank => "required",
         TextError::TooLong { .. } => "too_long",
         TextError::Nul => "nul",
+        TextError::Character => "character",
         TextError::LooksLikeId => "looks_like_id",
     };
     wrong(code, error)
@@ -125,6 +127,21 @@ impl Field for uuid::Uuid {
     }
 }
 
+/// The last microsecond of the year 9999: what is later has no form that all programs read.
+const LATEST: i64 = 253_402_300_799_999_999;
+
+impl Field for Timestamp {
+    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+        let text = value.as_str().ok_or_else(|| wrong("type", "must be a string"))?;
+        let time = Self::parse(text).ok_or_else(|| wrong("time", "must be an RFC 3339 time"))?;
+        if (0..=LATEST).contains(&time.micros()) {
+            Ok(time)
+        } else {
+            Err(wrong("range", "must be in the years 1970 to 9999"))
+        }
+    }
+}
+
 macro_rules! id_fields {
     ($($name:ident),+) => {$(
         impl Field for iam_domain::$name {
@@ -136,7 +153,7 @@ macro_rules! id_fields {
     )+};
 }
 
-id_fields!(CompanyId, FeatureId, MenuItemId, ModuleId, SubMenuItemId, UserId, UserLevelId, ViewId);
+id_fields!(ApiKeyId, CompanyId, FeatureId, MenuItemId, ModuleId, SubMenuItemId, UserId, UserLevelId, ViewId);
 
 macro_rules! word_fields {
     ($($name:ident),+) => {$(
@@ -149,19 +166,26 @@ macro_rules! word_fields {
     )+};
 }
 
-word_fields!(Priority, Scope, ViewState);
+word_fields!(Priority, Scope, ServiceRole, ViewState);
 
 /// The members of one object of a body. Each reading method answers `None` when something was wrong, and says what.
 pub(crate) struct Members<'a> {
     members: &'a Map<String, Value>,
     /// What comes before the member's name in findings: `views[2].`, or nothing.
     prefix: String,
+    verifier: &'a TokenVerifier,
     findings: &'a mut Findings,
 }
 
 impl<'a> Members<'a> {
-    pub(crate) fn of(members: &'a Map<String, Value>, prefix: String, findings: &'a mut Findings) -> Self {
-        Self { members, prefix, findings }
+    /// The members of an object, whose users are those whom the verifier knows.
+    pub(crate) fn of(
+        members: &'a Map<String, Value>,
+        prefix: String,
+        verifier: &'a TokenVerifier,
+        findings: &'a mut Findings,
+    ) -> Self {
+        Self { members, prefix, verifier, findings }
     }
 
     fn found(&mut self, name: &str, code: &'static str, what: impl Display) {
@@ -201,6 +225,15 @@ impl<'a> Members<'a> {
         match self.members.get(name) {
             None => Some(None),
             Some(value) => self.read(name, value).map(Some),
+        }
+    }
+
+    /// A user who may be left out: an id, or `issuer|subject`; `null` is an error.
+    pub(crate) fn user(&mut self, name: &str) -> Option<Option<NamedUser>> {
+        let Some(text) = self.optional::<String>(name)? else { return Some(None) };
+        match self.verifier.user_named(&text) {
+            Ok(user) => Some(Some(user)),
+            Err(error) => self.reject(name, "user", error),
         }
     }
 
@@ -272,7 +305,7 @@ impl<'a> Members<'a> {
                 self.found(&place, "type", "must be an object");
                 continue;
             };
-            let mut inner = Members::of(members, format!("{}{place}.", self.prefix), self.findings);
+            let mut inner = Members::of(members, format!("{}{place}.", self.prefix), self.verifier, self.findings);
             if let Some(element) = read(&mut inner) {
                 if !seen.insert(key(&element)) {
                     self.found(&format!("{place}.{key_name}"), "duplicate", "occurs twice");
@@ -295,12 +328,13 @@ impl<'a> Members<'a> {
         if values.is_empty() || values.len() > most {
             return self.reject(name, "length", format_args!("must hold 1 to {most} elements"));
         }
+        let verifier = self.verifier;
         let read_one = |value: &Value| {
             let Value::Object(members) = value else {
                 return Err(vec![FieldError::new("check", "type", "must be an object")]);
             };
             let mut findings = Findings::default();
-            match read(&mut Members::of(members, String::new(), &mut findings)) {
+            match read(&mut Members::of(members, String::new(), verifier, &mut findings)) {
                 Some(element) if findings.is_empty() => Ok(element),
                 _ => Err(findings.into_vec()),
             }

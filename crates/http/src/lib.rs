@@ -24,6 +24,7 @@
 mod answer;
 mod app;
 mod asked;
+mod authenticate;
 mod bodies;
 mod call;
 mod conditional;

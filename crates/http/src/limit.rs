@@ -33,7 +33,7 @@ impl Limiter {
         if asked.is_multiple_of(CLEAN_EVERY) && self.quotas.len() > REMEMBERED_CALLERS {
             self.quotas.retain_recent();
         }
-        self.quotas.check_key(&caller.user_id).map_err(|denied| {
+        self.quotas.check_key(&caller.id()).map_err(|denied| {
             let wait = denied.wait_time_from(DefaultClock::default().now());
             let error = ApiError::new(Code::RateLimited, "Too many requests");
             // Whole seconds, rounded up: earlier would be refused again.

@@ -1,5 +1,7 @@
 //! The server binary: settings, services, listeners, signals.
 
+mod keys;
+
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -10,6 +12,7 @@ use actix_web::rt::net::TcpSocket;
 use clap::{Parser, Subcommand};
 use iam_composition::{AdminSettings, Demo, Metrics, ServerSettings, Settings, System};
 use iam_http::{AdminServer, HttpOptions, RateLimit, Server, Services};
+use keys::Keys;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Connections that may wait to be accepted.
@@ -28,6 +31,9 @@ struct Arguments {
 enum Command {
     /// Serves in memory, with a company, users, and lines to paste
     Demo,
+    /// API keys of services, in the database that the settings name
+    #[command(subcommand)]
+    Keys(Keys),
 }
 
 /// A request allocates some dozens of small things.
@@ -51,6 +57,7 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
     let settings = Settings::load(&iam_composition::environment())?;
     let demo = match command {
         Some(Command::Demo) => Some(Demo::admit(&settings)?),
+        Some(Command::Keys(keys)) => return keys.run(&settings).await,
         None => None,
     };
     iam_composition::log_to_stderr(&settings.log)?;

@@ -50,6 +50,8 @@ operations! {
     },
     companies::{get_company_modules, set_company_modules, switch_company_module, provision_company},
     trail::{track, get_trail, clear_trail},
+    users::{get_user, cut_off_user},
+    api_keys::{list_api_keys, create_api_key, get_api_key, revoke_api_key},
     audit::{list_audit_logs},
     health::{health, database_health, live, ready},
 }
@@ -97,11 +99,15 @@ fn path_parameters(path: &str) -> Vec<Parameter> {
     path.split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| {
-            ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True).schema(Some(
-                ObjectBuilder::new()
-                    .schema_type(utoipa::openapi::Type::String)
-                    .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(utoipa::openapi::KnownFormat::Uuid))),
-            ))
+            let text = ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
+            let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
+            if name == "userId" {
+                let forms = "A UUID, or issuer|subject, URL-encoded: a user of another issuer.";
+                parameter.description(Some(forms)).schema(Some(text))
+            } else {
+                let uuid = utoipa::openapi::SchemaFormat::KnownFormat(utoipa::openapi::KnownFormat::Uuid);
+                parameter.schema(Some(text.format(Some(uuid))))
+            }
         })
         .map(ParameterBuilder::build)
         .collect()
@@ -126,14 +132,14 @@ fn complete(operation: &mut Operation, path_parameters: &[Parameter], is_guarded
     }
     let tags = operation.tags.clone().unwrap_or_default();
     let is_decision = tags.iter().any(|tag| tag == "Decisions");
-    let is_about_trails = tags.iter().any(|tag| tag == "Navigation trail");
+    let changes_no_decision = tags.iter().any(|tag| ["Navigation trail", "API keys", "Users"].contains(&tag.as_str()));
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         if !matches!(status.as_str(), "200" | "201" | "304") {
             continue;
         }
         let mut say = |name: &str, description| response.headers.insert(name.to_owned(), RefOr::T(text(description)));
-        if is_decision || (is_change && !is_about_trails) {
+        if is_decision || (is_change && !changes_no_decision) {
             say("X-IAM-Version", "The state that the answer saw or made; opaque.");
         }
         if is_decision {

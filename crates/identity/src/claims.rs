@@ -1,61 +1,145 @@
-//! What a token says, once its signature is known to be good.
+//! What a token says about its bearer, by the rules of its issuer.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use iam_domain::{Caller, UserId};
-use serde::Deserialize;
+use iam_domain::{ExternalId, ExternalSubject, Issuer, Timestamp, UserId};
+use serde_json::Value;
 
 use crate::AuthenticationError;
+use crate::token::Members;
 
-/// The claims that count. Every other claim is ignored; a claim that occurs twice spoils the token.
-#[derive(Deserialize)]
-pub(crate) struct Claims {
-    #[serde(rename = "userId")]
-    user_id: Option<String>,
-    sub: Option<String>,
-    /// Anything but JSON `true` is no super admin.
-    #[serde(rename = "isSuperAdmin")]
-    is_super_admin: Option<serde_json::Value>,
-    exp: f64,
-    nbf: Option<f64>,
+/// A person whose token was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Who.
+    pub user_id: UserId,
+    /// Whether a token that may say so says that this is an administrator of the platform.
+    pub is_super_admin: bool,
+    /// When the token was made, if it says so.
+    pub issued_at: Option<Timestamp>,
+    /// What the issuer calls this person, unless that is the user id itself.
+    pub external_id: Option<Arc<ExternalId>>,
 }
 
-/// A caller, and when the token that names it is good. It owes nothing to the token's text, so it can be remembered.
+/// How an issuer's tokens are read.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) issuer: Option<Issuer>,
+    /// The first of these that is there says who.
+    pub(crate) user_claims: Vec<String>,
+    /// Says that this is a super admin, if anything does.
+    pub(crate) super_admin_claim: Option<String>,
+    pub(crate) audience_claim: String,
+    /// One of these must be there; none: any audience will do.
+    pub(crate) audiences: Vec<String>,
+    /// Whether a UUID is a user id.
+    pub(crate) is_native: bool,
+}
+
+/// How much clocks may differ, and how old tokens may be.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Verified {
-    caller: Caller,
-    not_before: SystemTime,
-    expires: SystemTime,
+pub(crate) struct Ages {
+    pub(crate) clock_skew: Duration,
+    pub(crate) max: Option<Duration>,
+    pub(crate) max_of_super_admins: Option<Duration>,
 }
 
-impl Verified {
-    /// The caller, if the token is good at this time: from `nbf` on and before `exp`, without leeway.
-    pub(crate) fn at(&self, now: SystemTime) -> Result<Caller, AuthenticationError> {
-        if now >= self.expires {
+/// What a token comes to, and when that holds. It owes nothing to the token's text, so it can be remembered.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    verified: Verified,
+    good_from: SystemTime,
+    good_until: SystemTime,
+}
+
+impl Statement {
+    /// Who it is, if the token is good at this time.
+    pub(crate) fn at(&self, now: SystemTime) -> Result<&Verified, AuthenticationError> {
+        if now >= self.good_until {
             Err(AuthenticationError::Expired)
-        } else if now < self.not_before {
+        } else if now < self.good_from {
             Err(AuthenticationError::Invalid)
         } else {
-            Ok(self.caller)
+            Ok(&self.verified)
         }
     }
 }
 
-impl Claims {
-    /// What they come to; `None` if they name no user, or a time that is none.
-    pub(crate) fn into_verified(self) -> Option<Verified> {
-        Some(Verified {
-            caller: Caller {
-                user_id: UserId::parse(&self.user_id.or(self.sub)?).ok()?,
-                is_super_admin: self.is_super_admin == Some(serde_json::Value::Bool(true)),
-            },
-            not_before: self.nbf.map_or(Some(UNIX_EPOCH), time)?,
-            expires: time(self.exp)?,
+impl Reading {
+    /// What the claims come to; `None` if they name no user, another audience, or a time that is none.
+    pub(crate) fn read(&self, claims: &Members, ages: Ages) -> Option<Statement> {
+        if !self.is_meant_for_us(claims.get(&self.audience_claim)) {
+            return None;
+        }
+        let (user_id, external_id) = self.user(claims)?;
+        let claim = self.super_admin_claim.as_ref().and_then(|claim| claims.get(claim));
+        let is_super_admin = claim == Some(&Value::Bool(true));
+
+        let issued = optional_time(claims.get("iat"))?;
+        let mut good_from = optional_time(claims.get("nbf"))?.unwrap_or(UNIX_EPOCH);
+        let mut good_until = time(claims.get("exp")?)?;
+        if let Some(issued) = issued {
+            good_from = good_from.max(issued);
+        }
+        let max_ages = [ages.max, ages.max_of_super_admins.filter(|_| is_super_admin)];
+        if let Some(max_age) = max_ages.into_iter().flatten().min() {
+            // How old it is must be known. A limit beyond all times is none.
+            good_until = issued?.checked_add(max_age).map_or(good_until, |limit| limit.min(good_until));
+        }
+        Some(Statement {
+            verified: Verified { user_id, is_super_admin, issued_at: optional(issued, timestamp)?, external_id },
+            good_from: good_from.checked_sub(ages.clock_skew).unwrap_or(UNIX_EPOCH),
+            good_until: good_until.checked_add(ages.clock_skew).unwrap_or(good_until),
         })
+    }
+
+    fn is_meant_for_us(&self, audience: Option<&Value>) -> bool {
+        let is_ours = |text: &str| self.audiences.iter().any(|ours| ours == text);
+        self.audiences.is_empty()
+            || match audience {
+                Some(Value::String(text)) => is_ours(text),
+                Some(Value::Array(texts)) => texts.iter().any(|text| text.as_str().is_some_and(is_ours)),
+                _ => false,
+            }
+    }
+
+    fn user(&self, claims: &Members) -> Option<(UserId, Option<Arc<ExternalId>>)> {
+        let subject = self.user_claims.iter().find_map(|claim| claims.get(claim))?.as_str()?;
+        self.user_named(subject).map(|(id, external_id)| (id, external_id.map(Arc::new)))
+    }
+
+    /// Whom the issuer means by this subject, if it can mean anybody.
+    pub(crate) fn user_named(&self, subject: &str) -> Option<(UserId, Option<ExternalId>)> {
+        if self.is_native
+            && let Ok(id) = UserId::parse(subject)
+        {
+            // Such an id belongs to somebody whom another issuer names.
+            return (!id.is_derived()).then_some((id, None));
+        }
+        let external_id = ExternalId { issuer: self.issuer.clone()?, subject: ExternalSubject::parse(subject).ok()? };
+        Some((external_id.user_id(), Some(external_id)))
     }
 }
 
+/// `None` if there is something, but not what it must be.
+fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
+    match value {
+        None => Some(None),
+        Some(value) => read(value).map(Some),
+    }
+}
+
+fn optional_time(claim: Option<&Value>) -> Option<Option<SystemTime>> {
+    optional(claim, time)
+}
+
 /// The time so many seconds after 1970.
-fn time(seconds: f64) -> Option<SystemTime> {
-    UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
+fn time(claim: &Value) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(claim.as_f64()?).ok()?)
+}
+
+fn timestamp(time: SystemTime) -> Option<Timestamp> {
+    let micros = time.duration_since(UNIX_EPOCH).ok()?.as_micros();
+    Timestamp::from_micros(i64::try_from(micros).ok()?)
 }

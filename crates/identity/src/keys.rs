@@ -1,21 +1,74 @@
-//! Which keys and algorithms are believed.
+//! Keys, each with the one algorithm that it is used for.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::PublicEncryptingKey;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
 
-use crate::backend::use_aws_lc;
-use crate::claims::{Claims, Verified};
+use crate::token::Token;
+
+/// The most keys of one issuer.
+pub const MAX_KEYS: usize = 100;
+
+/// The most keys that are tried for a token that does not say which one signed it.
+const MAX_TRIES: usize = 8;
 
 /// What begins each block of a PEM file.
 const BEGIN: &str = "-----BEGIN ";
 
-/// The keys that tokens may be signed with: one secret, or public keys, never both. `Debug` tells their algorithms only.
+/// How tokens are signed. There are no others, and `none` is not among them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// HMAC with SHA-256, by a secret that signer and service share.
+    Hs256,
+    /// RSA (PKCS #1 v1.5) with SHA-256.
+    Rs256,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl Algorithm {
+    /// Reads its name in tokens: `RS256`.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Hs256, Self::Rs256, Self::Es256, Self::EdDsa].into_iter().find(|algorithm| algorithm.as_str() == name)
+    }
+
+    /// Its name in tokens.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
+impl fmt::Debug for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The keys that an issuer's tokens may be signed with. `Debug` tells their algorithms only.
+#[derive(Clone, Default)]
 pub struct KeySet {
-    keys: Vec<Key>,
+    keys: Vec<Arc<Key>>,
 }
 
 impl fmt::Debug for KeySet {
@@ -24,7 +77,7 @@ impl fmt::Debug for KeySet {
     }
 }
 
-/// The keys cannot be used. Names the block, and repeats nothing of the key.
+/// The keys cannot be used. Names the block of a PEM text, and repeats nothing of the keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -54,14 +107,23 @@ pub enum KeyError {
     /// It is not a private key in PKCS #8 (`BEGIN PRIVATE KEY`) of a type that signs tokens.
     #[error("not an RSA, P-256 or Ed25519 private key in PKCS #8")]
     NotPrivate,
+    /// It is no JSON object with an array `keys`.
+    #[error("it is not a JSON Web Key Set")]
+    NotKeySet,
+    /// More than anybody needs.
+    #[error("there are more than {MAX_KEYS} keys in it")]
+    TooMany,
 }
 
 impl KeySet {
+    fn of(keys: impl IntoIterator<Item = Key>) -> Self {
+        Self { keys: keys.into_iter().map(Arc::new).collect() }
+    }
+
     /// HS256 with the secret.
-    #[must_use]
-    pub fn hs256(secret: &SecretString) -> Self {
-        let key = DecodingKey::from_secret(secret.expose_secret().as_bytes());
-        Self { keys: vec![Key::new(Algorithm::HS256, key)] }
+    pub(crate) fn hs256(secret: &SecretString) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
+        Self::of([Key::new(None, Algorithm::Hs256, Material::Secret(Box::new(key)))])
     }
 
     /// The public keys of a PEM text, one or several blocks `BEGIN PUBLIC KEY`. The type of a key says its algorithm: RSA
@@ -74,63 +136,191 @@ impl KeySet {
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         // Cut by their beginnings, so that a block without an end is noticed.
         let begins: Vec<usize> = pem.match_indices(BEGIN).map(|(begin, _)| begin).collect();
+        match begins.len() {
+            0 => return Err(KeyError::Empty),
+            1..=MAX_KEYS => {}
+            _ => return Err(KeyError::TooMany),
+        }
         let ends = begins.iter().copied().skip(1).chain([pem.len()]);
         let blocks = begins.iter().zip(ends).map(|(begin, end)| pem.get(*begin..end).unwrap_or_default());
-        let keys: Vec<Key> =
-            (1..).zip(blocks).map(|(number, text)| public_key(number, text)).collect::<Result<_, _>>()?;
-        if keys.is_empty() { Err(KeyError::Empty) } else { Ok(Self { keys }) }
+        let keys = (1..).zip(blocks).map(|(number, text)| of_pem(number, text));
+        Ok(Self::of(keys.collect::<Result<Vec<_>, _>>()?))
     }
 
-    /// What the token says, if one of the keys signed it. When it is good is not looked at.
-    pub(crate) fn verify(&self, token: &str) -> Option<Verified> {
-        self.keys.iter().find_map(|key| key.verify(token))
+    /// The public keys of a JSON Web Key Set (RFC 7517) that verify signatures with one of the algorithms. Every other entry
+    /// is left out: secrets (`oct`), private keys, keys for encryption or another algorithm, weak keys, and whatever cannot be
+    /// read. So a set can be empty.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::NotKeySet`] and [`KeyError::TooMany`].
+    pub fn from_jwks(json: &[u8]) -> Result<Self, KeyError> {
+        #[derive(Deserialize)]
+        struct Document {
+            keys: Vec<Value>,
+        }
+
+        let document: Document = serde_json::from_slice(json).map_err(|_| KeyError::NotKeySet)?;
+        if document.keys.len() > MAX_KEYS {
+            return Err(KeyError::TooMany);
+        }
+        Ok(Self::of(document.keys.into_iter().filter_map(of_jwk)))
     }
+
+    /// The same keys, but those that the other set has too are *that* set's. Those of it that are not among these retire.
+    pub(crate) fn succeed(self, old: &Self) -> Self {
+        let kept = |key: Arc<Key>| old.keys.iter().find(|known| known.is_same(&key)).map_or(key, Arc::clone);
+        Self { keys: self.keys.into_iter().map(kept).collect() }
+    }
+
+    /// Whether both hold the very same keys.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.keys.len() == other.keys.len() && self.keys.iter().zip(&other.keys).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
+    /// Ends the use of those keys that are not in the newer set, and of every token that they signed.
+    pub(crate) fn retire_unless_in(&self, newer: &Self) {
+        for key in self.keys.iter().filter(|key| !newer.keys.iter().any(|kept| Arc::ptr_eq(kept, key))) {
+            key.is_retired.store(true, Ordering::Release);
+        }
+    }
+
+    /// Looks for the key that signed the token. Keys without an id may be anyone's; a token without one may be of any key.
+    pub(crate) fn judge(&self, token: &Token<'_>) -> Judgement {
+        let named = |key: &&Arc<Key>| key.id.is_some() && key.id == token.key_id;
+        let possible = |key: &&Arc<Key>| key.id.is_none() || token.key_id.is_none();
+        let of_algorithm = || self.keys.iter().filter(|key| key.algorithm == token.algorithm);
+
+        let mut of_that_name = of_algorithm().filter(named).peekable();
+        let is_known = of_that_name.peek().is_some();
+        let mut candidates = of_that_name.chain(of_algorithm().filter(possible)).take(MAX_TRIES);
+        match candidates.find(|key| key.verifies(token)) {
+            Some(key) => Judgement::Signed(Arc::clone(key)),
+            None if is_known => Judgement::Forged,
+            None => Judgement::UnknownKey,
+        }
+    }
+}
+
+/// What comes out of looking at a signature.
+pub(crate) enum Judgement {
+    /// This key signed the token.
+    Signed(Arc<Key>),
+    /// The key that the token names did not sign it.
+    Forged,
+    /// No key here signed it. Maybe another one did.
+    UnknownKey,
 }
 
 /// A key with the one algorithm that it is used for, whatever a token's header says.
-struct Key {
+pub(crate) struct Key {
+    id: Option<String>,
     algorithm: Algorithm,
-    key: DecodingKey,
-    validation: Validation,
+    material: Material,
+    is_retired: AtomicBool,
+}
+
+enum Material {
+    Secret(Box<hmac::Key>),
+    /// The parsed form knows which algorithm it verifies.
+    Public(ParsedPublicKey),
 }
 
 impl Key {
-    fn new(algorithm: Algorithm, key: DecodingKey) -> Self {
-        use_aws_lc();
-        let mut validation = Validation::new(algorithm);
-        // `Verified::at` looks at the times, again and again.
-        validation.required_spec_claims.clear();
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        // Tokens of the original carry no audience; those that have one are not refused for it.
-        validation.validate_aud = false;
-        Self { algorithm, key, validation }
+    fn new(id: Option<String>, algorithm: Algorithm, material: Material) -> Self {
+        Self { id, algorithm, material, is_retired: AtomicBool::new(false) }
     }
 
-    fn verify(&self, token: &str) -> Option<Verified> {
-        let data = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation).ok()?;
-        // RFC 7515: extensions that must be understood are not.
-        if data.header.crit.is_some() {
-            return None;
+    /// Whether it left its issuer's set.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Acquire)
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (&self.material, &other.material) {
+            (Material::Public(mine), Material::Public(others)) => {
+                self.id == other.id && self.algorithm == other.algorithm && mine.as_ref() == others.as_ref()
+            }
+            _ => false,
         }
-        data.claims.into_verified()
+    }
+
+    fn verifies(&self, token: &Token<'_>) -> bool {
+        match &self.material {
+            Material::Secret(key) => hmac::verify(key, token.message, &token.signature).is_ok(),
+            Material::Public(key) => key.verify_sig(token.message, &token.signature).is_ok(),
+        }
     }
 }
 
-fn public_key(block: usize, text: &str) -> Result<Key, KeyError> {
+fn of_pem(block: usize, text: &str) -> Result<Key, KeyError> {
     let pem = pem::parse(text).map_err(|_| KeyError::Damaged { block })?;
     if pem.tag() != "PUBLIC KEY" {
         return Err(KeyError::NotPublic { block, label: pem.tag().to_owned() });
     }
     let der = pem.contents();
-    // The parsers look at the type, the curve and the size, not only at the form.
-    if PublicEncryptingKey::from_der(der).is_ok() {
-        Ok(Key::new(Algorithm::RS256, DecodingKey::from_rsa_der(der)))
-    } else if ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, der).is_ok() {
-        Ok(Key::new(Algorithm::ES256, DecodingKey::from_ec_der(der)))
-    } else if ParsedPublicKey::new(&ED25519, der).is_ok() {
-        Ok(Key::new(Algorithm::EdDSA, DecodingKey::from_ed_der(der)))
-    } else {
-        Err(KeyError::Unsupported { block })
+    // The parsers look at the type and the curve, not only at the form.
+    let p256 = || ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, der).ok();
+    let ed25519 = || ParsedPublicKey::new(&ED25519, der).ok();
+    let (algorithm, key) = (rsa_of_der(der).map(|key| (Algorithm::Rs256, key)))
+        .or_else(|| p256().map(|key| (Algorithm::Es256, key)))
+        .or_else(|| ed25519().map(|key| (Algorithm::EdDsa, key)))
+        .ok_or(KeyError::Unsupported { block })?;
+    Ok(Key::new(None, algorithm, Material::Public(key)))
+}
+
+/// The key, if its size is one of those allowed, and its exponent one that nobody can undo. Only this way of reading it
+/// looks at both.
+fn rsa_of_der(der: &[u8]) -> Option<ParsedPublicKey> {
+    PublicEncryptingKey::from_der(der).ok()?;
+    ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok()
+}
+
+/// What an entry of a key set says that matters here.
+#[derive(Deserialize)]
+struct Jwk {
+    kty: String,
+    kid: Option<String>,
+    r#use: Option<String>,
+    key_ops: Option<Vec<String>>,
+    alg: Option<String>,
+    crv: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+    /// The private part, of whatever type. It has no business here, and whoever published it has no secret any more.
+    d: Option<Value>,
+}
+
+/// The key, if it is a public one that verifies signatures.
+fn of_jwk(entry: Value) -> Option<Key> {
+    let jwk: Jwk = serde_json::from_value(entry).ok()?;
+    let is_for_signatures = jwk.r#use.as_deref().is_none_or(|r#use| r#use == "sig")
+        && jwk.key_ops.as_ref().is_none_or(|operations| operations.iter().any(|operation| operation == "verify"));
+    if jwk.d.is_some() || !is_for_signatures {
+        return None;
     }
+    let bytes = |text: &Option<String>| URL_SAFE_NO_PAD.decode(text.as_ref()?).ok();
+    let (algorithm, key) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
+        ("RSA", _) => {
+            // Some write a number with a leading zero.
+            let number = |text| bytes(text).map(|bytes| bytes.into_iter().skip_while(|byte| *byte == 0).collect());
+            let (n, e): (Vec<u8>, Vec<u8>) = (number(&jwk.n)?, number(&jwk.e)?);
+            let der: PublicKeyX509Der<'_> =
+                RsaPublicKeyComponents { n: n.as_slice(), e: e.as_slice() }.as_der().ok()?;
+            (Algorithm::Rs256, rsa_of_der(der.as_ref())?)
+        }
+        ("EC", Some("P-256")) => {
+            let point = [&[4], bytes(&jwk.x)?.as_slice(), bytes(&jwk.y)?.as_slice()].concat();
+            (Algorithm::Es256, ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()?)
+        }
+        ("OKP", Some("Ed25519")) => {
+            let point = bytes(&jwk.x).filter(|point| point.len() == 32)?;
+            (Algorithm::EdDsa, ParsedPublicKey::new(&ED25519, point).ok()?)
+        }
+        _ => return None,
+    };
+    let is_its_algorithm = jwk.alg.is_none_or(|name| Algorithm::parse(&name) == Some(algorithm));
+    is_its_algorithm.then(|| Key::new(jwk.kid, algorithm, Material::Public(key)))
 }

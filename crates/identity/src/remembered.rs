@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
-use crate::claims::Verified;
+use crate::claims::Statement;
+use crate::keys::Key;
 
 /// The SHA-256 of a whole token, its signature included. Two tokens never have the same one, and no token can be made
 /// from it.
@@ -28,9 +30,15 @@ impl TokenDigest {
     }
 }
 
+/// What a token says, and the key that signed it: once that is retired, nothing is known of the token.
+pub(crate) struct Remembered {
+    pub(crate) statement: Statement,
+    pub(crate) key: Arc<Key>,
+}
+
 /// A bounded number of verified tokens; those that are seldom used go first. Readers share their
 /// lock, so that they never wait for one another, and a hit allocates nothing.
-pub(crate) struct RememberedTokens(Cache<TokenDigest, Verified>);
+pub(crate) struct RememberedTokens(Cache<TokenDigest, Arc<Remembered>>);
 
 impl fmt::Debug for RememberedTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,12 +52,18 @@ impl RememberedTokens {
         Self(Cache::new(capacity))
     }
 
-    pub(crate) fn get(&self, token: &TokenDigest) -> Option<Verified> {
-        self.0.get(token)
+    /// What is remembered of the token. What a retired key signed is forgotten.
+    pub(crate) fn get(&self, token: &TokenDigest) -> Option<Arc<Remembered>> {
+        let remembered = self.0.get(token)?;
+        if remembered.key.is_retired() {
+            self.0.remove(token);
+            return None;
+        }
+        Some(remembered)
     }
 
-    pub(crate) fn insert(&self, token: TokenDigest, verified: Verified) {
-        self.0.insert(token, verified);
+    pub(crate) fn insert(&self, token: TokenDigest, remembered: Arc<Remembered>) {
+        self.0.insert(token, remembered);
     }
 
     pub(crate) fn len(&self) -> usize {

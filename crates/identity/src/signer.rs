@@ -12,13 +12,13 @@ use crate::backend::use_aws_lc;
 
 /// Signs tokens: for demonstrations and tests. Production tokens come from the product's own sign-in.
 pub struct TokenSigner {
-    algorithm: Algorithm,
+    header: Header,
     key: EncodingKey,
 }
 
 impl fmt::Debug for TokenSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenSigner").field("algorithm", &self.algorithm).finish_non_exhaustive()
+        f.debug_struct("TokenSigner").field("algorithm", &self.header.alg).finish_non_exhaustive()
     }
 }
 
@@ -39,7 +39,14 @@ struct SignedClaims {
 impl TokenSigner {
     fn new(algorithm: Algorithm, key: EncodingKey) -> Self {
         use_aws_lc();
-        Self { algorithm, key }
+        Self { header: Header::new(algorithm), key }
+    }
+
+    /// The same, and its tokens name the key.
+    #[must_use]
+    pub fn with_key_id(mut self, id: &str) -> Self {
+        self.header.kid = Some(id.to_owned());
+        self
     }
 
     /// Signs HS256 tokens with the secret.
@@ -66,11 +73,20 @@ impl TokenSigner {
             .map_err(|_| KeyError::NotPrivate)
     }
 
-    /// A token that is good from `issued_at` (seconds since 1970) for `seconds`.
+    /// A token that says this, whatever it is.
     ///
     /// # Errors
     ///
     /// [`SigningError`] when the cryptography fails, or the key is of a curve or size that it does not sign with.
+    pub fn sign_claims(&self, claims: &impl Serialize) -> Result<String, SigningError> {
+        Ok(jsonwebtoken::encode(&self.header, claims, &self.key)?)
+    }
+
+    /// A token that is good from `issued_at` (seconds since 1970) for `seconds`.
+    ///
+    /// # Errors
+    ///
+    /// [`SigningError`], as [`sign_claims`](Self::sign_claims).
     pub fn sign(
         &self,
         user_id: UserId,
@@ -79,6 +95,6 @@ impl TokenSigner {
         seconds: u64,
     ) -> Result<String, SigningError> {
         let claims = SignedClaims { user_id, is_super_admin, iat: issued_at, exp: issued_at.saturating_add(seconds) };
-        Ok(jsonwebtoken::encode(&Header::new(self.algorithm), &claims, &self.key)?)
+        self.sign_claims(&claims)
     }
 }

@@ -15,12 +15,13 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use iam_domain::{Catalog, CompanyId, LevelPermissions, ModuleId, Snapshot, UserId, UserLevelId, Versions};
-use iam_storage::{CurrentVersions, Notice, Stamped, Target};
+use iam_storage::{CredentialChanges, CurrentVersions, Notice, Stamped, Target};
 
 use crate::CacheOptions;
 use crate::clock::Moment;
 use crate::coalesce::{Ticket, Tickets};
 use crate::compiled::{CompiledSet, LevelRows, Scales};
+use crate::credentials::{CredentialCache, Seen};
 use crate::index::CatalogIndex;
 use crate::lease::{Lease, Sent};
 use crate::stats::{CacheStats, Counters};
@@ -54,6 +55,7 @@ pub(crate) struct Cache {
     /// The version that a set must be of to answer.
     catalog: AtomicI64,
     pub(crate) lease: Lease,
+    pub(crate) credentials: CredentialCache,
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) counters: Counters,
     book: Mutex<Book>,
@@ -82,6 +84,8 @@ struct Book {
     /// The index of the newest catalog that was read. It may be older than the newest that was heard of.
     index: Option<Arc<CatalogIndex>>,
     companies: HashMap<CompanyId, Company, RandomState>,
+    /// What is said of the credentials.
+    credentials: Seen,
     /// In the order in which evictions look at them.
     members: VecDeque<Key>,
     strangers: VecDeque<Key>,
@@ -200,6 +204,7 @@ impl Cache {
             strangers: shelf(),
             catalog: AtomicI64::new(0),
             lease: Lease::default(),
+            credentials: CredentialCache::default(),
             tickets: Arc::default(),
             counters: Counters::default(),
             book: Mutex::default(),
@@ -468,7 +473,8 @@ impl Cache {
         self.enter_epoch(&mut self.book(), versions.epoch, self.tickets.begin());
         let version = match target {
             Target::Catalog => versions.catalog,
-            Target::Company(_) => versions.company,
+            // A change of credentials names their version in the same place.
+            Target::Company(_) | Target::Credentials => versions.company,
         };
         self.changed(Notice { target, version });
     }
@@ -482,6 +488,11 @@ impl Cache {
                 if notice.version > self.catalog.load(Ordering::Acquire) {
                     self.catalog.store(notice.version, Ordering::Release);
                     book.catalog_invalidated = now;
+                    self.counters.invalidations.add(1);
+                }
+            }
+            Target::Credentials => {
+                if self.credentials.tell(&mut book.credentials, notice.version, now) {
                     self.counters.invalidations.add(1);
                 }
             }
@@ -519,6 +530,7 @@ impl Cache {
                     company.invalidated = now;
                 }
             }
+            Target::Credentials => self.credentials.distrust(&mut book.credentials, now),
             // Every company's: none is dropped, but each is compared with the store before it answers.
             Target::Catalog => {
                 book.catalog_invalidated = now;
@@ -546,6 +558,7 @@ impl Cache {
             self.start_over(&mut book);
             return;
         }
+        self.credentials.confirm(&mut book.credentials, current.credentials, began, now);
         for (id, version) in &current.companies {
             let Some(company) = book.companies.get_mut(id) else { continue };
             match company.version {
@@ -578,6 +591,26 @@ impl Cache {
         if self.enter_epoch(&mut book, stamped.versions.epoch, began) {
             self.learn_catalog(&mut book, &index, began);
         }
+    }
+
+    /// What a load of credentials read that was asked for everything after `since`.
+    pub(crate) fn keep_credentials(&self, changes: CredentialChanges, since: i64, began: Ticket, at: Moment) {
+        let mut book = self.book();
+        if self.enter_epoch(&mut book, changes.epoch, began) {
+            let now = self.tickets.now();
+            self.credentials.keep(&mut book.credentials, changes, since, (began, at), now);
+        }
+    }
+
+    /// Whether what is here of the credentials is what the store had after `arrived`.
+    pub(crate) fn credentials_seen_after(&self, arrived: Ticket) -> bool {
+        let book = self.book();
+        book.credentials.by > arrived && self.credentials.is_current(&self.credentials.table())
+    }
+
+    /// How long ago it was last known that the credentials that are here are current; for when the store cannot be asked.
+    pub(crate) fn credentials_age(&self) -> Option<Duration> {
+        self.credentials.age(&self.book().credentials, self.lease.confirmed())
     }
 
     fn learn_catalog(&self, book: &mut Book, index: &Arc<CatalogIndex>, began: Ticket) {
@@ -631,6 +664,7 @@ impl Cache {
         self.strangers.pin().clear();
         book.members.clear();
         book.strangers.clear();
+        self.credentials.start_over(&mut book.credentials);
         book.epoch_since = now;
     }
 

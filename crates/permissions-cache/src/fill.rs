@@ -173,7 +173,18 @@ impl Permissions {
         Ok(views + features)
     }
 
-    /// Warms up, then fills and sweeps, for ever: run it in a task of its own once the storage is ready.
+    /// Writes down when API keys were used since this was last called. What cannot be written is lost: it is about when, and there will be a next time.
+    pub async fn note_uses(&self) {
+        let uses = self.cache.credentials.take_uses();
+        if uses.is_empty() {
+            return;
+        }
+        if let Err(error) = self.storage.api_key_uses().record(&uses).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "uses of API keys could not be noted");
+        }
+    }
+
+    /// Warms up, then fills, sweeps and notes when API keys were used, for ever: run it in a task of its own once the storage is ready.
     pub async fn maintain(&self, options: FillOptions) {
         match self.warm(options.max_warmed).await {
             Ok(users) => tracing::info!(users, "those who were active before are loaded"),
@@ -186,6 +197,7 @@ impl Permissions {
             ticks.tick().await;
             self.stats().publish();
             self.fill(&mut filled, &options).await;
+            self.note_uses().await;
             if let Err(error) = self.sweep(options.max_swept).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "expired rows could not be dropped");
             }

@@ -51,6 +51,7 @@ mod cache;
 mod clock;
 mod coalesce;
 mod compiled;
+mod credentials;
 mod effective;
 mod fill;
 mod follow;
@@ -64,6 +65,7 @@ mod stats;
 
 pub use access::{Access, AccessId, Verdict};
 pub use compiled::Outcome;
+pub use credentials::KnownApiKey;
 pub use effective::{ActionPermission, EffectivePermissions};
 pub use fill::{FillOptions, Filled};
 pub use iam_storage::Stamped;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use iam_domain::{CompanyId, Freshness, Menu, UserId, Versions};
+use iam_domain::{ApiKeyPrefix, CompanyId, Freshness, Menu, Timestamp, UserId, Versions};
 use iam_storage::{CurrentVersions, Result, Source, Stamped, Storage, StorageError, Target};
 use quick_cache::sync::Cache as MenuCache;
 use tokio::runtime::Handle;
@@ -15,6 +15,7 @@ use crate::cache::{Cache, Key, Known};
 use crate::clock::Moment;
 use crate::coalesce::{Coalescer, Lost, Ticket};
 use crate::compiled::{CompiledSet, Outcome};
+use crate::credentials::{KnownApiKey, Table};
 use crate::{Access, CacheOptions, CacheStats, Navigation, Question, Subject};
 
 /// How new the state must be that answers.
@@ -80,6 +81,7 @@ pub struct Permissions {
     runtime: Handle,
     catalogs: Arc<Coalescer<(), Loaded<()>>>,
     versions: Arc<Coalescer<(), Loaded<()>>>,
+    credential_loads: Arc<Coalescer<(), Loaded<()>>>,
     menu_loads: Arc<Coalescer<Option<CompanyId>, Loaded<StampedMenu>>>,
     menus: Menus,
     wanted: Wanted,
@@ -101,7 +103,7 @@ impl Permissions {
     pub fn new(storage: Arc<dyn Storage>, runtime: Handle, options: CacheOptions) -> Self {
         let cache = Arc::new(Cache::new(options));
         let gate = Arc::new(Semaphore::new(options.max_loads.max(1)));
-        let alone = Arc::new(Semaphore::new(1));
+        let (alone, at_the_door) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
         let wanted = Wanted::default();
         let tickets = || Arc::clone(&cache.tickets);
         let context = || (Arc::clone(&storage), Arc::clone(&cache));
@@ -141,6 +143,20 @@ impl Permissions {
         });
 
         let (store, kept) = context();
+        // Whoever is to be let in does not wait until others' permissions are loaded.
+        let credential_loads =
+            Coalescer::new(tickets(), Arc::clone(&at_the_door), runtime.clone(), move |(), began| {
+                let (store, kept) = (Arc::clone(&store), Arc::clone(&kept));
+                Box::pin(async move {
+                    let (since, at) = (kept.credentials.table().version(), Moment::now());
+                    let changes = store.reader().credentials().changes_since(since);
+                    let changes = timed(&kept, options.load_timeout, changes).await?;
+                    kept.keep_credentials(changes, since, began, at);
+                    Ok(())
+                })
+            });
+
+        let (store, kept) = context();
         let menu_loads = Coalescer::new(tickets(), Arc::clone(&gate), runtime.clone(), move |owner, _| {
             let (store, kept) = (Arc::clone(&store), Arc::clone(&kept));
             Box::pin(async move {
@@ -150,7 +166,20 @@ impl Permissions {
         });
 
         let menus = MenuCache::new(MENUS);
-        Self { storage, cache, options, users, catalogs, versions, menu_loads, menus, wanted, gate, runtime }
+        Self {
+            storage,
+            cache,
+            options,
+            users,
+            catalogs,
+            versions,
+            credential_loads,
+            menu_loads,
+            menus,
+            wanted,
+            gate,
+            runtime,
+        }
     }
 
     /// Answers from what is kept, if that may be trusted: without waiting, without a lock, without an allocation.
@@ -289,6 +318,51 @@ impl Permissions {
         let loaded = if owner.is_some() { versions.company } else { versions.catalog };
         self.menus.insert((versions.epoch, owner, loaded), Arc::clone(&value));
         Ok(((versions.epoch, loaded) == (epoch, version)).then_some(value))
+    }
+
+    /// Since when the user's tokens count, if he was ever cut off. As current as permissions are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::access`].
+    pub async fn not_before(&self, user: UserId) -> Result<Option<Timestamp>> {
+        self.credentials(|table| table.not_before(user)).await
+    }
+
+    /// The API key with this prefix, also if it was revoked or has expired. As current as permissions are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::access`].
+    pub async fn api_key(&self, prefix: &ApiKeyPrefix) -> Result<Option<Arc<KnownApiKey>>> {
+        self.credentials(|table| table.api_key(prefix)).await
+    }
+
+    /// Notes that a key was used. Whoever [maintains](Self::maintain) this writes it down, about once a minute.
+    pub fn api_key_used(&self, key: &KnownApiKey, at: Timestamp) {
+        self.cache.credentials.used(key, at);
+    }
+
+    async fn credentials<R>(&self, read: impl Fn(&Table) -> R) -> Result<R> {
+        let credentials = &self.cache.credentials;
+        let table = credentials.table();
+        let answer = read(&table);
+        // Looked at after what was read: a process may be stopped for long between any two of these.
+        if credentials.is_current(&table) && self.cache.lease.runs() {
+            return Ok(answer);
+        }
+        let arrived = self.cache.tickets.now();
+        for _ in 0..STEPS {
+            if let Err(error) = self.in_time(self.credential_loads.get((), arrived)).await {
+                let is_outage = matches!(error, StorageError::Unavailable { .. });
+                let age = self.cache.credentials_age().filter(|age| is_outage && *age < self.options.outage_grace);
+                return age.map(|_| read(&credentials.table())).ok_or(error);
+            }
+            if self.cache.credentials_seen_after(arrived) {
+                return Ok(read(&credentials.table()));
+            }
+        }
+        Err(unavailable("the store changes faster than credentials are read"))
     }
 
     /// Something was changed here: from now on, whoever asks is answered from a state that has it. Call it after each change,

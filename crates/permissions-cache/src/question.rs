@@ -14,7 +14,7 @@ pub enum Subject {
 impl From<Caller> for Subject {
     /// The caller himself.
     fn from(caller: Caller) -> Self {
-        if caller.is_super_admin { Self::SuperAdmin(caller.user_id) } else { Self::User(caller.user_id) }
+        if caller.is_super_admin() { Self::SuperAdmin(caller.id()) } else { Self::User(caller.id()) }
     }
 }
 

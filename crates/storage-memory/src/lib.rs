@@ -47,6 +47,7 @@
 //! It does not survive a restart and is not shared between processes, so that each storage is an epoch of its own.
 
 mod clock;
+mod credentials;
 mod feed;
 mod locks;
 mod reads;
@@ -60,10 +61,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use iam_domain::{ApiKeyId, Timestamp};
 use iam_storage::{
-    ChangeContext, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail, Reader, Result, Storage,
-    Target, UnitOfWork,
+    ApiKeyUses, ChangeContext, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail, Reader, Result,
+    Storage, Target, UnitOfWork,
 };
+use imbl::OrdMap;
 use uuid::Uuid;
 
 use crate::clock::Clock;
@@ -166,6 +169,10 @@ impl Source for Arc<Inner> {
     fn epoch(&self) -> u64 {
         self.epoch
     }
+
+    fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp> {
+        self.side.load().api_key_uses.clone()
+    }
 }
 
 #[async_trait]
@@ -187,6 +194,10 @@ impl Storage for MemoryStorage {
     }
 
     fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions {
+        self.inner().as_ref()
+    }
+
+    fn api_key_uses(&self) -> &dyn ApiKeyUses {
         self.inner().as_ref()
     }
 }

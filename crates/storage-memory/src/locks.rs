@@ -1,5 +1,5 @@
-//! Who may change what: the catalog's lock, exclusive for catalog changes and shared by company changes, and a lock for
-//! each company.
+//! Who may change what: the catalog's lock, exclusive for changes of the catalog and of credentials and shared by company
+//! changes, and a lock for each company.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,7 +54,10 @@ impl Locks {
     pub(crate) async fn acquire(self: &Arc<Self>, target: Target, timeout: Duration) -> Result<Held> {
         let held = async {
             match target {
-                Target::Catalog => Held::Catalog { _catalog: Arc::clone(&self.catalog).write_owned().await },
+                // Credentials change seldom, and their records are the platform's, as the catalog's are.
+                Target::Catalog | Target::Credentials => {
+                    Held::Catalog { _catalog: Arc::clone(&self.catalog).write_owned().await }
+                }
                 Target::Company(company) => {
                     let catalog = Arc::clone(&self.catalog).read_owned().await;
                     let place = self.place(company);

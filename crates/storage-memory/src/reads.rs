@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, AuditRecord, Catalog, CompanyId, CompanySnapshot, EntityType, Feature, FeatureId, FeatureKey,
+    Action, ApiKeyId, AuditRecord, Catalog, CompanyId, CompanySnapshot, EntityType, Feature, FeatureId, FeatureKey,
     FeaturePermission, GrantedModule, Menu, MenuItem, MenuItemId, Module, ModuleId, Snapshot, SubMenuItem,
-    SubMenuItemId, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
+    SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
 };
 use iam_storage::{
     Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates, CurrentVersions,
     FeaturePermissions, FeatureViews, Features, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules, Result,
     Snapshots, Stamped, SubMenuItems, UserLevels, ViewPermissions, Views,
 };
+use imbl::OrdMap;
 use uuid::Uuid;
 
 use crate::state::{CatalogData, CompanyData, LevelData, State};
@@ -24,6 +25,7 @@ use crate::state::{CatalogData, CompanyData, LevelData, State};
 pub(crate) trait Source: Send + Sync {
     fn state(&self) -> Arc<State>;
     fn epoch(&self) -> u64;
+    fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp>;
 }
 
 /// Reads of a source. (The traits are of another crate, so that they need a type of ours.)
@@ -370,7 +372,12 @@ impl<S: Source> CompanyStates for Reads<S> {
     async fn versions_of(&self, companies: &[CompanyId]) -> Result<CurrentVersions> {
         let state = self.0.state();
         let companies = companies.iter().map(|id| (*id, state.company(*id).version)).collect();
-        Ok(CurrentVersions { epoch: self.0.epoch(), catalog: state.catalog.version, companies })
+        Ok(CurrentVersions {
+            epoch: self.0.epoch(),
+            catalog: state.catalog.version,
+            credentials: state.credentials.version,
+            companies,
+        })
     }
 }
 

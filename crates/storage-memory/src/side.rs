@@ -1,4 +1,4 @@
-//! What is written beside decisions: navigation trails and effective rows. No unit of work ever waits for it, and it
+//! What is written beside decisions: navigation trails, effective rows and uses of keys. No unit of work ever waits for it, and it
 //! waits for none.
 
 use std::cmp::Reverse;
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, FeatureId, SessionId, TRAIL_LIMIT,
-    TRAIL_USER_LIMIT, Timestamp, TrailEntry, TrailEntryId, UserId, UserLevelId, Versions, ViewId,
+    Action, ApiKeyId, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, FeatureId, SessionId,
+    TRAIL_LIMIT, TRAIL_USER_LIMIT, Timestamp, TrailEntry, TrailEntryId, UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
     Affected, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
@@ -21,10 +21,11 @@ use crate::reads::at_most;
 use crate::state::{CatalogData, CompanyData};
 use crate::unit_of_work::Gone;
 
-/// Trails and effective rows.
+/// Trails, uses of keys and effective rows.
 #[derive(Clone, Default)]
 pub(crate) struct Side {
     trails: OrdMap<(CompanyId, UserId), Sessions>,
+    pub(crate) api_key_uses: OrdMap<ApiKeyId, Timestamp>,
     views: Rows<EffectiveViewPermission>,
     features: Rows<EffectiveFeaturePermission>,
 }

@@ -6,13 +6,15 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use iam_domain::{
-    Action, Assignment, AuditRecord, Catalog, CompanyId, CompanyModule, EntityType, Feature, FeatureId, FeatureKey,
-    FeaturePermission, FeatureRule, LevelPermissions, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem,
+    Action, Assignment, AuditRecord, Catalog, CompanyId, CompanyModule, EntityType, ExternalId, Feature, FeatureId,
+    FeatureKey, FeaturePermission, FeatureRule, LevelPermissions, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem,
     SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
 };
 use iam_storage::{AuditCursor, Constraint, MenuUse, Result, StorageError, Target};
 use imbl::{HashSet, OrdMap, OrdSet};
 use uuid::Uuid;
+
+use crate::credentials::CredentialsData;
 
 /// A value that readers see as a whole: they never wait, and see it as it was before a change or after it.
 #[derive(Default)]
@@ -49,6 +51,9 @@ impl<T: Clone> Swapped<T> {
 pub(crate) struct State {
     pub(crate) catalog: Arc<CatalogData>,
     pub(crate) companies: OrdMap<CompanyId, Arc<CompanyData>>,
+    pub(crate) credentials: Arc<CredentialsData>,
+    /// What external users are called.
+    pub(crate) identities: OrdMap<UserId, ExternalId>,
     /// The ids of all rows that live in companies: an id is used once, whichever company uses it.
     ids: HashSet<RowId>,
 }
@@ -156,6 +161,10 @@ impl State {
         Arc::make_mut(self.companies.entry(id).or_default())
     }
 
+    pub(crate) fn credentials_mut(&mut self) -> &mut CredentialsData {
+        Arc::make_mut(&mut self.credentials)
+    }
+
     pub(crate) fn catalog_mut(&mut self) -> &mut CatalogData {
         let catalog = Arc::make_mut(&mut self.catalog);
         catalog.compiled = OnceLock::new();
@@ -231,6 +240,16 @@ impl State {
         Versions { epoch, catalog: self.catalog.version, company }
     }
 
+    /// The versions that a change of the target is part of; as the company's, for credentials, theirs.
+    pub(crate) fn versions_of(&self, epoch: u64, target: Target) -> Versions {
+        let versions = self.versions(epoch, target.company());
+        if target == Target::Credentials {
+            Versions { company: self.credentials.version, ..versions }
+        } else {
+            versions
+        }
+    }
+
     /// Puts what a unit of work for `target` may change in place of what is here.
     pub(crate) fn adopt(&mut self, target: Target, work: &Self) {
         match target {
@@ -238,6 +257,11 @@ impl State {
             Target::Catalog => {
                 self.catalog = Arc::clone(&work.catalog);
                 self.companies = work.companies.clone();
+            }
+            // They exclude catalog changes too, so that nobody else wrote the platform's records.
+            Target::Credentials => {
+                self.credentials = Arc::clone(&work.credentials);
+                self.catalog = Arc::clone(&work.catalog);
             }
             Target::Company(id) => self.companies.extend(work.companies.get(&id).map(|own| (id, Arc::clone(own)))),
         }

@@ -1,11 +1,13 @@
 //! A change under way: its own copy of the state, and how it becomes everybody's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{FeatureId, Timestamp, Versions, ViewId};
+use iam_domain::{ApiKeyId, ExternalId, FeatureId, Timestamp, UserId, Versions, ViewId};
 use iam_storage::{AuditCursor, ChangeContext, Heard, Notice, Recorder, Result, Target, UnitOfWork};
+
+use imbl::OrdMap;
 
 use crate::Inner;
 use crate::locks::Held;
@@ -20,6 +22,8 @@ pub(crate) struct Unit {
     pub(crate) work: State,
     ids: IdChanges,
     pub(crate) gone: Gone,
+    /// What external users are called of whom something was changed.
+    pub(crate) remembered: BTreeMap<UserId, ExternalId>,
     /// Last, so that everything else is dropped under the lock.
     held: Held,
 }
@@ -38,9 +42,18 @@ impl Unit {
         match target {
             Target::Catalog => work.catalog_mut().version += 1,
             Target::Company(company) => work.company_mut(company).version += 1,
+            Target::Credentials => work.credentials_mut().version += 1,
         }
         let recorder = Recorder::new(target, context, inner.clock.tick());
-        Ok(Reads(Self { inner, recorder, work, ids: IdChanges::default(), gone: Gone::default(), held }))
+        Ok(Reads(Self {
+            inner,
+            recorder,
+            work,
+            ids: IdChanges::default(),
+            gone: Gone::default(),
+            remembered: BTreeMap::new(),
+            held,
+        }))
     }
 
     /// Makes a change of `target`, all of it or, by spoiling the unit, nothing.
@@ -67,12 +80,12 @@ impl Unit {
 
     fn commit(self) -> Result<Versions> {
         // What holds the locks is dropped last.
-        let Self { held: _held, inner, recorder, mut work, mut ids, gone } = self;
+        let Self { held: _held, inner, recorder, mut work, mut ids, gone, remembered } = self;
         recorder.check()?;
         let target = recorder.target();
         let company = target.company();
         if recorder.is_empty() {
-            return Ok(inner.state.load().versions(inner.epoch, company));
+            return Ok(inner.state.load().versions_of(inner.epoch, target));
         }
         let derived = recorder.finish();
         for record in derived.records {
@@ -84,7 +97,8 @@ impl Unit {
         let versions = inner.state.try_change(|latest| {
             latest.adopt(target, &work);
             latest.keep_ids(&ids)?;
-            Ok(latest.versions(inner.epoch, company))
+            latest.identities.extend(remembered);
+            Ok(latest.versions_of(inner.epoch, target))
         })?;
         inner.side.change(|side| {
             side.forget(&gone);
@@ -93,7 +107,7 @@ impl Unit {
             }
         });
         if derived.notify {
-            let version = if company.is_some() { versions.company } else { versions.catalog };
+            let version = if target == Target::Catalog { versions.catalog } else { versions.company };
             turn.tell(Heard::Changed(Notice { target, version }));
         }
         Ok(versions)
@@ -110,6 +124,10 @@ impl Source for Unit {
 
     fn epoch(&self) -> u64 {
         self.inner.epoch
+    }
+
+    fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp> {
+        self.inner.api_key_uses()
     }
 }
 

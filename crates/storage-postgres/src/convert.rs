@@ -4,10 +4,11 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use iam_domain::{
-    Action, AuditRecord, AuditRecordId, Category, CompanyId, CompanyModule, Description, EffectiveFeaturePermission,
-    EffectiveViewPermission, Feature, FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Icon, Label,
-    MenuItem, MenuItemId, Module, ModuleCode, ModuleId, Name, ResourceType, SessionId, SubMenuItem, SubMenuItemId,
-    TextError, Timestamp, TrailEntry, TrailEntryId, Url, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission,
+    Action, ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, AuditRecord, AuditRecordId, Category, CompanyId,
+    CompanyModule, Description, EffectiveFeaturePermission, EffectiveViewPermission, ExternalId, ExternalSubject,
+    Feature, FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Icon, Issuer, Label, MenuItem, MenuItemId,
+    Module, ModuleCode, ModuleId, Name, ResourceType, SessionId, SubMenuItem, SubMenuItemId, TextError, Timestamp,
+    TrailEntry, TrailEntryId, Url, User, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission,
     ViewPermissionId, ViewUrl,
 };
 use iam_storage::{Result, StorageError};
@@ -15,10 +16,11 @@ use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use serde::de::DeserializeOwned;
 
 use crate::entities::{
-    company2modules, effective_feature_permissions, effective_view_permissions, features, iam_audit_logs, menu_items,
-    modules, nav_trail, sub_menu_items, user_level_feature_permissions, user_level_view_permissions, user_levels,
-    views,
+    api_keys, company2modules, effective_feature_permissions, effective_view_permissions, features, iam_audit_logs,
+    menu_items, modules, nav_trail, sub_menu_items, user_level_feature_permissions, user_level_view_permissions,
+    user_levels, views,
 };
+use crate::reads::credentials::UserRow;
 
 fn corrupt(column: &str, error: impl Display) -> StorageError {
     StorageError::corrupt(format_args!("{column}: {error}"))
@@ -64,6 +66,64 @@ impl AsText for Action {
 impl AsText for FeatureKey {
     fn as_text(&self) -> &str {
         self.as_str()
+    }
+}
+
+/// The digest of a key.
+pub(crate) fn digest(bytes: &[u8]) -> Result<ApiKeyDigest> {
+    Ok(ApiKeyDigest(bytes.try_into().map_err(|error| corrupt("api_keys.digest", error))?))
+}
+
+impl TryFrom<api_keys::Model> for ApiKey {
+    type Error = StorageError;
+
+    fn try_from(row: api_keys::Model) -> Result<Self> {
+        Ok(Self {
+            id: ApiKeyId::from_uuid(row.id),
+            prefix: text("api_keys.prefix", row.prefix, ApiKeyPrefix::parse)?,
+            name: text("api_keys.name", row.name, Name::parse)?,
+            role: word("api_keys.role", &row.role)?,
+            company_id: row.company_id.map(CompanyId::from_uuid),
+            created_by: row.created_by.map(UserId::from_uuid),
+            created_at: time(row.created_at),
+            expires_at: row.expires_at.map(time),
+            revoked_at: row.revoked_at.map(time),
+            last_used_at: row.last_used_at.map(time),
+        })
+    }
+}
+
+/// The row of a key that was last changed with this version.
+pub(crate) fn api_key_row(key: &ApiKey, digest: &ApiKeyDigest, version: i64) -> api_keys::Model {
+    let datetime = |time: Timestamp| time.as_datetime();
+    api_keys::Model {
+        id: key.id.as_uuid(),
+        prefix: key.prefix.to_string(),
+        digest: digest.0.to_vec(),
+        name: key.name.to_string(),
+        role: key.role.to_string(),
+        company_id: key.company_id.map(|id| id.as_uuid()),
+        created_by: key.created_by.map(|id| id.as_uuid()),
+        created_at: datetime(key.created_at),
+        expires_at: key.expires_at.map(datetime),
+        revoked_at: key.revoked_at.map(datetime),
+        last_used_at: key.last_used_at.map(datetime),
+        version,
+    }
+}
+
+impl TryFrom<UserRow> for User {
+    type Error = StorageError;
+
+    fn try_from(row: UserRow) -> Result<Self> {
+        let external_id = match (row.issuer, row.subject) {
+            (Some(issuer), Some(subject)) => Some(ExternalId {
+                issuer: text("user_identities.issuer", issuer, Issuer::parse)?,
+                subject: text("user_identities.subject", subject, ExternalSubject::parse)?,
+            }),
+            _ => None,
+        };
+        Ok(Self { id: UserId::from_uuid(row.id), external_id, not_before: row.not_before.map(time) })
     }
 }
 

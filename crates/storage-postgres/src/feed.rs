@@ -67,6 +67,9 @@ enum Told {
         company: Option<CompanyId>,
         version: i64,
     },
+    Credentials {
+        credentials: i64,
+    },
     Beat {
         beat: Uuid,
     },
@@ -75,6 +78,7 @@ enum Told {
 fn heard(payload: &str) -> Option<Heard> {
     Some(match serde_json::from_str(payload).ok()? {
         Told::Changed { company, version } => Heard::Changed(Notice { target: Target::of_menu(company), version }),
+        Told::Credentials { credentials: version } => Heard::Changed(Notice { target: Target::Credentials, version }),
         Told::Beat { beat } => Heard::Beat(Beat::from_uuid(beat)),
     })
 }

@@ -47,6 +47,8 @@
 //!   promoted standby is a new epoch at once. Answers bear the epoch of the connection that gave them, and when a new
 //!   connection finds another epoch, older ones are closed before they are used again. A role that may not call `pg_control_system()` gets an epoch that outlives
 //!   restarts but does not tell a restored database from the original.
+//! * **Companies are kept apart twice**: by the condition of each statement, and by row-level security, which each statement
+//!   tells, in itself, whose rows it is about (the setting `iam.company`, until the end of its transaction).
 //!
 //! # PgBouncer
 //!

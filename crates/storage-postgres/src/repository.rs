@@ -1,5 +1,6 @@
 //! What all operations share: a connection, whether it is the pool's or a transaction's, and how it is asked.
 
+use iam_domain::CompanyId;
 use iam_storage::{Result, StorageError};
 use sea_orm::{
     ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryResult, Select, Statement, TryGetable, Value,
@@ -7,12 +8,21 @@ use sea_orm::{
 
 use tokio::runtime::Handle;
 use tokio_util::context::TokioContext;
+use uuid::Uuid;
 
 use crate::error::from_db;
 use crate::snapshots::CatalogCache;
 
 /// The version of the catalog is kept in the row of this company, which is none.
 pub(crate) const CATALOG: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
+
+/// The version of the credentials is kept in the row of this company, which is none either.
+pub(crate) const CREDENTIALS: &str = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid";
+
+/// Whether an id can be a company's, and is not the place of another version.
+pub(crate) fn is_company(id: Uuid) -> bool {
+    !id.is_nil() && !id.is_max()
+}
 
 /// Something that statements can be sent to.
 pub(crate) trait Connected: Send + Sync + 'static {
@@ -30,6 +40,9 @@ pub(crate) trait Connected: Send + Sync + 'static {
 
     /// The catalog as it was last read, if this connection sees only what is committed.
     fn catalog(&self) -> Option<&CatalogCache>;
+
+    /// Has a statement about the rows of a company, or of all, say so, unless its transaction has said it already.
+    fn scoped(&self, company: Option<CompanyId>, statement: Statement) -> Statement;
 }
 
 /// The reads, the same for the pool and for a transaction; and whatever else one of them can do.
@@ -39,6 +52,53 @@ pub(crate) struct Repository<T>(pub(crate) T);
 /// A statement with its values.
 pub(crate) fn statement<const N: usize>(sql: impl Into<String>, values: [Value; N]) -> Statement {
     Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
+}
+
+/// Has a statement say first, in the same round trip, whose rows it is about: a company's, or those of all. Row-level
+/// security shows it no others. It must answer rows: what changes rows needs a `RETURNING`.
+pub(crate) fn scoped(company: Option<CompanyId>, statement: Statement) -> Statement {
+    scoped_with("", company, statement)
+}
+
+/// The same for a statement with sub-statements that change rows, which PostgreSQL wants in front: `name AS (…),` each.
+///
+/// `asked` refers to `tenant` and may not be flattened into it (`OFFSET 0`), so it can only be run for a row of `tenant`:
+/// after the setting is made. Whatever ran before would not see more rows, but fail.
+pub(crate) fn scoped_with(before: &str, company: Option<CompanyId>, statement: Statement) -> Statement {
+    let Statement { sql, values, db_backend } = statement;
+    let mut values = values.map_or_else(Vec::new, |values| values.0);
+    values.push(setting(company).into());
+    let sql = format!(
+        "WITH tenant AS MATERIALIZED (SELECT set_config('iam.company', ${}, true) AS company),
+        {before}asked AS ({sql})
+        SELECT asked.* FROM tenant, LATERAL (SELECT * FROM asked WHERE tenant.company <> '' OFFSET 0) AS asked",
+        values.len()
+    );
+    Statement::from_sql_and_values(db_backend, sql, values)
+}
+
+/// The same for a statement that only reads, in a transaction about a company: afterwards the setting is that company again.
+pub(crate) fn scoped_within(own: CompanyId, company: Option<CompanyId>, statement: Statement) -> Statement {
+    let Statement { sql, values, db_backend } = statement;
+    let mut values = values.map_or_else(Vec::new, |values| values.0);
+    values.push(setting(company).into());
+    values.push(setting(Some(own)).into());
+    let (there, back) = (values.len() - 1, values.len());
+    // What is asked is kept, the setting made again, and then what was kept is answered.
+    let sql = format!(
+        "WITH tenant AS MATERIALIZED (SELECT set_config('iam.company', ${there}, true) AS company),
+        asked AS MATERIALIZED ({sql})
+        SELECT asked.* FROM tenant,
+            LATERAL (SELECT count(*) AS rows FROM asked WHERE tenant.company <> '') AS kept,
+            LATERAL (SELECT set_config('iam.company', ${back}, true) AS company WHERE kept.rows >= 0 OFFSET 0) AS own,
+            LATERAL (SELECT * FROM asked WHERE own.company <> '' OFFSET 0) AS asked"
+    );
+    Statement::from_sql_and_values(db_backend, sql, values)
+}
+
+/// What the setting `iam.company` is for the rows of a company, or of all.
+fn setting(company: Option<CompanyId>) -> String {
+    company.map_or_else(|| "all".to_owned(), |company| company.as_uuid().to_string())
 }
 
 /// A number of rows as the database counts them: what it cannot express is more than it has.
@@ -65,6 +125,11 @@ impl<T: Connected> Repository<T> {
     /// Asks the database where its connections live.
     pub(crate) fn ask<F: Future>(&self, call: F) -> TokioContext<F> {
         at_home(self.0.runtime(), call)
+    }
+
+    /// Has a statement about the rows of a company, or of all, say so.
+    pub(crate) fn of(&self, company: impl Into<Option<CompanyId>>, statement: Statement) -> Statement {
+        self.0.scoped(company.into(), statement)
     }
 
     /// The rows of a query, as the domain's entities.
@@ -116,7 +181,7 @@ impl<T: Connected> Repository<T> {
 
     /// The row of a statement that always answers one.
     pub(crate) async fn single(&self, statement: Statement) -> Result<QueryResult> {
-        self.row(statement).await?.ok_or_else(|| StorageError::corrupt("company_states has no row for the catalog"))
+        self.row(statement).await?.ok_or_else(|| StorageError::corrupt("company_states lacks a row of its own"))
     }
 
     /// How many rows a statement changed.

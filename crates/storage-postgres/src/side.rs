@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, EntityType, FeatureId, SessionId,
-    TRAIL_LIMIT, TRAIL_USER_LIMIT, TrailEntry, UserId, UserLevelId, Versions, ViewId,
+    Action, ApiKeyId, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, EntityType, FeatureId, SessionId,
+    TRAIL_LIMIT, TRAIL_USER_LIMIT, Timestamp, TrailEntry, UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
-    EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail, NewEffectiveFeaturePermission,
-    NewEffectiveViewPermission, NewTrailEntry, Result, StorageError,
+    ApiKeyUses, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
+    NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, Result, StorageError,
 };
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::entities::{effective_feature_permissions, effective_view_permissions, nav_trail};
 use crate::epoch::EPOCH;
 use crate::error::{During, during, from_db, is_foreign_key_violation, is_lock_not_available};
-use crate::repository::{CATALOG, Connected, Repository, column, limit, statement};
+use crate::repository::{CATALOG, Connected, Repository, column, limit, scoped, scoped_with, statement};
 use crate::storage::Pool;
 
 /// The steps of the user $2 in the company $1 with two ranks, both from 1 for the newest: `place`, in the session, to which
@@ -49,7 +49,7 @@ impl NavTrail for Repository<Pool> {
     async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>> {
         let sql = format!("SELECT * FROM ({}) AS step WHERE session_id = $3 ORDER BY depth", steps());
         let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
-        self.query::<nav_trail::Model, _>(statement(sql, values)).await
+        self.query::<nav_trail::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find_recent(&self, company: CompanyId, user: UserId, at_most: u64) -> Result<Vec<TrailEntry>> {
@@ -60,27 +60,28 @@ impl NavTrail for Repository<Pool> {
             steps()
         );
         let values = [company.as_uuid().into(), user.as_uuid().into(), limit(at_most).cast_signed().into()];
-        self.query::<nav_trail::Model, _>(statement(sql, values)).await
+        self.query::<nav_trail::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
         // The id is a version 7 UUID of the database's clock: its milliseconds over the first 48 bits of a version 4 UUID,
         // whose version is then made 7.
-        let sql = format!(
-            "WITH at AS MATERIALIZED (SELECT clock_timestamp() AS now),
+        let before = format!(
+            "at AS MATERIALIZED (SELECT clock_timestamp() AS now),
             there AS MATERIALIZED (
                 SELECT id, session_id, place > {TRAIL_LIMIT} OR age >= {TRAIL_USER_LIMIT} AS goes FROM ({}) AS ranked
             ),
-            gone AS (DELETE FROM nav_trail WHERE id = ANY(ARRAY(SELECT id FROM there WHERE goes)))
-            INSERT INTO nav_trail (id, company_id, user_id, session_id, view_id, url, label, depth, created_at)
+            gone AS (DELETE FROM nav_trail WHERE id = ANY(ARRAY(SELECT id FROM there WHERE goes))),
+            ",
+            // The new step is the first of its session.
+            ranked("(session_id = $3)::integer")
+        );
+        let sql = "INSERT INTO nav_trail (id, company_id, user_id, session_id, view_id, url, label, depth, created_at)
             SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
                     PLACING substring(int8send(floor(extract(epoch FROM at.now) * 1000)::bigint) FROM 3) FROM 1 FOR 6
                 ), 52, 1), 53, 1), 'hex')::uuid,
                 $1, $2, $3, $4, $5, $6, (SELECT count(*) FROM there WHERE session_id = $3 AND NOT goes), at.now
-            FROM at RETURNING *",
-            // The new step is the first of its session.
-            ranked("(session_id = $3)::integer")
-        );
+            FROM at RETURNING *";
         let view = entry.view_id.map(|id| id.as_uuid());
         let values = [
             entry.company_id.as_uuid().into(),
@@ -91,7 +92,11 @@ impl NavTrail for Repository<Pool> {
             entry.label.as_str().into(),
         ];
         let row = self
-            .ask(self.0.connection().query_one_raw(statement(sql, values)))
+            .ask(self.0.connection().query_one_raw(scoped_with(
+                &before,
+                Some(entry.company_id),
+                statement(sql, values),
+            )))
             .await
             .map_err(|error| during(During::Write(&[(EntityType::View, view)]), error))?
             .ok_or_else(|| StorageError::corrupt("nav_trail did not answer the step that was added"))?;
@@ -99,9 +104,27 @@ impl NavTrail for Repository<Pool> {
     }
 
     async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64> {
-        let sql = "DELETE FROM nav_trail WHERE company_id = $1 AND user_id = $2 AND session_id = $3";
+        let sql = "DELETE FROM nav_trail WHERE company_id = $1 AND user_id = $2 AND session_id = $3
+            RETURNING 1";
         let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
-        self.execute(statement(sql, values)).await
+        self.execute(self.of(company, statement(sql, values))).await
+    }
+}
+
+#[async_trait]
+impl ApiKeyUses for Repository<Pool> {
+    async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()> {
+        // In one order, so that two who record the same keys do not wait for each other.
+        let sql = "UPDATE api_keys AS key SET last_used_at = used.at
+            FROM (
+                SELECT id FROM api_keys WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
+            ) AS locked
+            JOIN (
+                SELECT id, max(at) AS at FROM unnest($1::uuid[], $2::timestamptz[]) AS use (id, at) GROUP BY id
+            ) AS used USING (id)
+            WHERE key.id = locked.id AND (key.last_used_at IS NULL OR key.last_used_at < used.at)";
+        let (ids, times): (Vec<Uuid>, Vec<_>) = uses.iter().map(|(id, at)| (id.as_uuid(), at.as_datetime())).unzip();
+        self.execute(statement(sql, [ids.into(), times.into()])).await.map(drop)
     }
 }
 
@@ -111,30 +134,31 @@ const FEATURE_ROWS: &str = "effective_feature_permissions";
 /// What the two tables of effective rows have in common.
 impl Repository<Pool> {
     async fn drop_of_user(&self, table: &str, company: CompanyId, user: UserId) -> Result<u64> {
-        let sql = format!("DELETE FROM {table} WHERE company_id = $1 AND user_id = $2");
-        self.execute(statement(sql, [company.as_uuid().into(), user.as_uuid().into()])).await
+        let sql = format!("DELETE FROM {table} WHERE company_id = $1 AND user_id = $2 RETURNING 1");
+        self.execute(self.of(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()]))).await
     }
 
     async fn drop_of_user_level(&self, table: &str, company: CompanyId, level: UserLevelId) -> Result<u64> {
         let sql = format!(
             "DELETE FROM {table} AS e USING user_user_levels AS h
-            WHERE h.company_id = $1 AND h.user_level_id = $2 AND e.company_id = $1 AND e.user_id = h.user_id"
+            WHERE h.company_id = $1 AND h.user_level_id = $2 AND e.company_id = $1 AND e.user_id = h.user_id
+            RETURNING 1"
         );
-        self.execute(statement(sql, [company.as_uuid().into(), level.as_uuid().into()])).await
+        self.execute(self.of(company, statement(sql, [company.as_uuid().into(), level.as_uuid().into()]))).await
     }
 
     async fn drop_of_company(&self, table: &str, company: CompanyId) -> Result<u64> {
-        let sql = format!("DELETE FROM {table} WHERE company_id = $1");
-        self.execute(statement(sql, [company.as_uuid().into()])).await
+        let sql = format!("DELETE FROM {table} WHERE company_id = $1 RETURNING 1");
+        self.execute(self.of(company, statement(sql, [company.as_uuid().into()]))).await
     }
 
     async fn drop_expired(&self, table: &str, at_most: u64) -> Result<u64> {
         let sql = format!(
             "DELETE FROM {table} WHERE ctid = ANY(ARRAY(
                 SELECT ctid FROM {table} WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
-            ))"
+            )) RETURNING 1"
         );
-        self.execute(statement(sql, [limit(at_most).cast_signed().into()])).await
+        self.execute(self.of(None, statement(sql, [limit(at_most).cast_signed().into()]))).await
     }
 
     /// Writes rows of one company with the statement that `insert` begins: it selects what to insert from the arrays
@@ -164,7 +188,7 @@ impl Repository<Pool> {
                     AND company.company_id = $1 AND company.version = $3
                     AND coalesce({EPOCH}, $5) = $4
             )
-            {insert}"
+            {insert} RETURNING 1"
         );
         let epoch = |epoch: u64| epoch.cast_signed().to_string();
         #[expect(clippy::cast_precision_loss, reason = "microseconds of a year are exact")]
@@ -178,7 +202,7 @@ impl Repository<Pool> {
             valid_for.into(),
         ];
         let upsert = Statement::from_sql_and_values(DbBackend::Postgres, sql, place.into_iter().chain(values));
-        match self.ask(self.0.connection().execute_raw(upsert)).await {
+        match self.ask(self.0.connection().execute_raw(scoped(Some(company), upsert))).await {
             Ok(result) if result.rows_affected() == 0 => Err(StorageError::Stale),
             Ok(result) => Ok(result.rows_affected()),
             Err(error) if is_lock_not_available(&error) => Err(StorageError::Stale),
@@ -210,14 +234,14 @@ impl EffectiveViewPermissions for Repository<Pool> {
         let sql = "SELECT * FROM current_effective_view_permissions
             WHERE company_id = $1 AND user_id = $2 AND view_id = $3";
         let values = [company.as_uuid().into(), user.as_uuid().into(), view.as_uuid().into()];
-        self.query_one::<effective_view_permissions::Model, _>(statement(sql, values)).await
+        self.query_one::<effective_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveViewPermission>> {
         let sql = "SELECT * FROM current_effective_view_permissions WHERE company_id = $1 AND user_id = $2
             ORDER BY view_id";
         let values = [company.as_uuid().into(), user.as_uuid().into()];
-        self.query::<effective_view_permissions::Model, _>(statement(sql, values)).await
+        self.query::<effective_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn upsert_many(
@@ -286,7 +310,7 @@ impl EffectiveViewPermissions for Repository<Pool> {
                     WHERE row.company_id = step.company_id AND row.user_id = step.user_id
                 ) LIMIT $1
             ) AS active ORDER BY expires_at DESC, company_id DESC, user_id DESC";
-        let rows = self.rows(statement(sql, [limit(at_most).cast_signed().into()])).await?;
+        let rows = self.rows(self.of(None, statement(sql, [limit(at_most).cast_signed().into()]))).await?;
         rows.iter()
             .map(|row| {
                 let (company, user) = (column(row, "company_id")?, column(row, "user_id")?);
@@ -309,14 +333,14 @@ impl EffectiveFeaturePermissions for Repository<Pool> {
             WHERE company_id = $1 AND user_id = $2 AND feature_id = $3 AND action = $4";
         let values =
             [company.as_uuid().into(), user.as_uuid().into(), feature.as_uuid().into(), action.as_str().into()];
-        self.query_one::<effective_feature_permissions::Model, _>(statement(sql, values)).await
+        self.query_one::<effective_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveFeaturePermission>> {
         let sql = "SELECT * FROM current_effective_feature_permissions WHERE company_id = $1 AND user_id = $2
             ORDER BY feature_id, action";
         let values = [company.as_uuid().into(), user.as_uuid().into()];
-        self.query::<effective_feature_permissions::Model, _>(statement(sql, values)).await
+        self.query::<effective_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn upsert_many(

@@ -118,7 +118,7 @@ impl CatalogRows {
 /// A level's id, its view matrix and its feature matrix.
 type LevelRow = (Uuid, Vec<(Uuid, ViewState)>, Vec<(Uuid, Action, bool, Scope)>);
 
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| StorageError::Corrupt {
         what: "a row of a snapshot does not parse".to_owned(),
         source: Some(Box::new(error)),
@@ -156,6 +156,7 @@ impl<T: Connected> Repository<T> {
     /// without the company's.
     async fn load(
         &self,
+        company: Option<CompanyId>,
         sql: String,
         rest: impl IntoIterator<Item = Value>,
     ) -> Result<(QueryResult, Arc<Catalog>, Versions)> {
@@ -163,7 +164,8 @@ impl<T: Connected> Repository<T> {
         let state = known.as_ref().map(|(state, _)| *state);
         let known_state = [state.map(|state| state.version).into(), state.map(|state| state.at).into()];
         let values = known_state.into_iter().chain(rest);
-        let row = self.single(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
+        let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
+        let row = self.single(self.of(company, statement)).await?;
         let state = State { version: column(&row, "catalog_version")?, at: column(&row, "catalog_at")? };
         let catalog = match (column::<Option<String>>(&row, "catalog")?, known) {
             (Some(text), _) => {
@@ -188,7 +190,7 @@ impl<T: Connected> Repository<T> {
         values: Option<Value>,
     ) -> Result<(QueryResult, Arc<Catalog>, Versions)> {
         let values = std::iter::once(company.as_uuid().into()).chain(values);
-        let (row, catalog, versions) = self.load(sql(&format!("{COMPANY}{rest}")), values).await?;
+        let (row, catalog, versions) = self.load(Some(company), sql(&format!("{COMPANY}{rest}")), values).await?;
         let company = column(&row, "company_version")?;
         Ok((row, catalog, Versions { company, ..versions }))
     }
@@ -219,7 +221,7 @@ impl<T: Connected> Snapshots for Repository<T> {
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
-        let (_, value, versions) = self.load(sql(""), None).await?;
+        let (_, value, versions) = self.load(None, sql(""), None).await?;
         Ok(Stamped { versions, value })
     }
 
@@ -237,7 +239,7 @@ impl<T: Connected> Snapshots for Repository<T> {
                  FROM menu_items m JOIN sub_menu_items s ON s.menu_item_id = m.id WHERE {owned})::text AS sub_items
             FROM company_states WHERE company_id = {CATALOG}"
         );
-        let row = self.single(statement(sql, [owner.map(|id| id.as_uuid()).into()])).await?;
+        let row = self.single(self.of(owner, statement(sql, [owner.map(|id| id.as_uuid()).into()]))).await?;
         let versions = Versions {
             epoch: epoch(&row, self.0.latest_epoch())?,
             catalog: column(&row, "catalog_version")?,

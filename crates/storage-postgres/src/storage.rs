@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use iam_domain::CompanyId;
 use iam_storage::{
-    ChangeContext, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail, PoolStats, PoolUse, Reader,
-    Result, Storage, Target, UnitOfWork,
+    ApiKeyUses, ChangeContext, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail, PoolStats,
+    PoolUse, Reader, Result, Storage, Target, UnitOfWork,
 };
 use sea_orm::sqlx::PgPool;
-use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
+use sea_orm::{DatabaseConnection, SqlxPostgresConnector, Statement};
 use tokio::runtime::Handle;
 
 use crate::PostgresOptions;
@@ -16,7 +17,7 @@ use crate::changes::begin;
 use crate::entities::check;
 use crate::epoch::Epochs;
 use crate::feed::Listening;
-use crate::repository::{Connected, Repository, statement};
+use crate::repository::{Connected, Repository, scoped, statement};
 use crate::snapshots::CatalogCache;
 
 /// The storage in PostgreSQL. Share it in an [`Arc`].
@@ -58,6 +59,10 @@ impl Connected for Pool {
 
     fn catalog(&self) -> Option<&CatalogCache> {
         Some(&self.catalog)
+    }
+
+    fn scoped(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
+        scoped(company, statement)
     }
 }
 
@@ -131,6 +136,10 @@ impl Storage for PostgresStorage {
     }
 
     fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions {
+        &self.repository
+    }
+
+    fn api_key_uses(&self) -> &dyn ApiKeyUses {
         &self.repository
     }
 }

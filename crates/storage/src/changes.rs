@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam_domain::{
-    ActorKind, AuditRecord, AuditRecordId, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, MenuItem,
-    Module, ModuleId, SubMenuItem, Timestamp, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission, ViewState,
+    ActorKind, ApiKey, AuditRecord, AuditRecordId, CompanyId, EntityType, Feature, FeatureId, FeaturePermission,
+    MenuItem, Module, ModuleId, SubMenuItem, Timestamp, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission,
+    ViewState,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -96,7 +97,7 @@ pub struct Derived {
     pub records: Vec<AuditRecord>,
     /// Whose effective rows to drop.
     pub affected: Affected,
-    /// Whether other processes must hear of it: a decision or a menu can differ from before.
+    /// Whether other processes must hear of it: a decision or a menu can differ from before, or who is let in.
     pub notify: bool,
 }
 
@@ -358,6 +359,28 @@ impl Recorder {
     /// A module's features changed.
     pub fn module_features_updated(&mut self, module: ModuleId, plan: &SetPlan<FeatureId>) {
         self.set_updated("module.features_updated", EntityType::Module, module.as_uuid(), plan, true);
+    }
+
+    /// An API key was made. Nobody has used it, but others must know it.
+    pub fn api_key_created(&mut self, after: &ApiKey) {
+        self.record("api_key.created", EntityType::ApiKey, after.id.as_uuid(), created(after));
+        self.decides(Affected::Nobody);
+    }
+
+    /// An API key was revoked.
+    pub fn api_key_revoked(&mut self, before: &ApiKey, after: &ApiKey) {
+        self.record("api_key.revoked", EntityType::ApiKey, after.id.as_uuid(), updated(before, after));
+        self.decides(Affected::Nobody);
+    }
+
+    /// A user's tokens count from another time on.
+    pub fn user_cut_off(&mut self, user: UserId, before: Option<Timestamp>, after: Timestamp) {
+        if before == Some(after) {
+            return;
+        }
+        let changes = json!({ "before": { "notBefore": before }, "after": { "notBefore": after } });
+        self.record("user.cut_off", EntityType::User, user.as_uuid(), changes);
+        self.decides(Affected::Nobody);
     }
 
     fn set_updated<T: Ord + Copy + Serialize>(

@@ -3,7 +3,7 @@
 //! Small object-safe traits, a pair per resource: reads ([`Views`], [`UserLevels`], …, together a [`Reader`]) and changes
 //! ([`ViewsMut`], [`UserLevelsMut`], …, together a [`Writer`]). Changes happen in a [`UnitOfWork`], which locks its
 //! [`Target`] and raises its version first, offers the same reads, and at commit derives the audit records, the outdated
-//! effective rows and the notice from what it touched. What is written beside decisions (trails, effective rows) commits
+//! effective rows and the notice from what it touched. What is written beside decisions (trails, effective rows, uses of keys) commits
 //! by itself. What a commit can change in decisions is told by a [`ChangeFeed`].
 //!
 //! # Adapters
@@ -69,17 +69,18 @@ pub use error::{Constraint, Result, Source, StorageError};
 pub use feed::{Beat, ChangeFeed, Heard, Notice, Subscription};
 pub use plan::{Cell, CellPlan, SetPlan};
 pub use read::{
-    Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates, CurrentVersions,
-    FeaturePermissions, FeatureViews, Features, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules, Reader,
-    Snapshots, Stamped, SubMenuItems, UserLevels, ViewPermissions, Views,
+    ApiKeys, Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates,
+    CredentialChanges, Credentials, CurrentVersions, FeaturePermissions, FeatureViews, Features, MenuItems, MenuUse,
+    ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, Stamped, SubMenuItems, UserLevels, Users, ViewPermissions,
+    Views,
 };
 pub use side::{
-    EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail, NewEffectiveFeaturePermission,
-    NewEffectiveViewPermission, NewTrailEntry,
+    ApiKeyUses, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
+    NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,
 };
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{
-    AssignmentsMut, AuditLogsMut, CompanyModulesMut, CompanyStatesMut, FeaturePermissionsMut, FeatureViewsMut,
-    FeaturesMut, MenuItemsMut, ModuleFeaturesMut, ModuleViewsMut, ModulesMut, SubMenuItemsMut, Target, UnitOfWork,
-    UserLevelsMut, ViewPermissionsMut, ViewsMut, Writer,
+    ApiKeysMut, AssignmentsMut, AuditLogsMut, CompanyModulesMut, CompanyStatesMut, FeaturePermissionsMut,
+    FeatureViewsMut, FeaturesMut, MenuItemsMut, ModuleFeaturesMut, ModuleViewsMut, ModulesMut, SubMenuItemsMut, Target,
+    UnitOfWork, UserLevelsMut, UsersMut, ViewPermissionsMut, ViewsMut, Writer,
 };

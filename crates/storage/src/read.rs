@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, AuditRecord, AuditRecordId, Catalog, CompanyId, CompanySnapshot, EntityType, Feature, FeatureId,
-    FeatureKey, FeaturePermission, GrantedModule, Label, Menu, MenuItem, MenuItemId, Module, ModuleId, Snapshot,
-    SubMenuItem, SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
+    Action, ApiKey, ApiKeyDigest, ApiKeyId, AuditRecord, AuditRecordId, Catalog, CompanyId, CompanySnapshot,
+    EntityType, Feature, FeatureId, FeatureKey, FeaturePermission, GrantedModule, Label, Menu, MenuItem, MenuItemId,
+    Module, ModuleId, Snapshot, SubMenuItem, SubMenuItemId, Timestamp, User, UserId, UserLevel, UserLevelId, Versions,
+    View, ViewId, ViewPermission,
 };
 use uuid::Uuid;
 
@@ -263,6 +264,8 @@ pub struct CurrentVersions {
     pub epoch: u64,
     /// The catalog's.
     pub catalog: i64,
+    /// That of the credentials.
+    pub credentials: i64,
     /// Those of the companies that were asked for, every one of them; 0 before the first change.
     pub companies: BTreeMap<CompanyId, i64>,
 }
@@ -290,6 +293,43 @@ pub trait Snapshots: Send + Sync {
     /// The menu of exactly this owner: a company's own, or with `None` the one that every company has, when the company's
     /// version is 0.
     async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>>;
+}
+
+/// Users as such, in no company: what external ones are called by their issuers, and since when tokens count. **Across
+/// companies**: a user is the same in all of them.
+#[async_trait]
+pub trait Users: Send + Sync {
+    /// What is stored of these users, by id. Those of whom nothing is stored are left out.
+    async fn find(&self, users: &[UserId]) -> Result<Vec<User>>;
+}
+
+/// The API keys of services. They belong to the platform, also those that are good for one company only.
+#[async_trait]
+pub trait ApiKeys: Send + Sync {
+    /// All keys, also revoked and expired ones, by name, then id.
+    async fn find_all(&self) -> Result<Vec<ApiKey>>;
+    /// The key with this id.
+    async fn find_by_id(&self, id: ApiKeyId) -> Result<Option<ApiKey>>;
+}
+
+/// What credentials are checked against, as far as it was changed since a version.
+#[derive(Debug, Clone)]
+pub struct CredentialChanges {
+    /// Which database this is of.
+    pub epoch: u64,
+    /// The version that this brings one to.
+    pub version: i64,
+    /// Users with the time before which their tokens are refused.
+    pub cutoffs: Vec<(UserId, Timestamp)>,
+    /// API keys, also revoked and expired ones, with what proves them.
+    pub api_keys: Vec<(ApiKey, ApiKeyDigest)>,
+}
+
+/// What credentials are checked against.
+#[async_trait]
+pub trait Credentials: Send + Sync {
+    /// What was changed after this version, of one moment; everything after version 0.
+    async fn changes_since(&self, version: i64) -> Result<CredentialChanges>;
 }
 
 macro_rules! reader {
@@ -340,4 +380,10 @@ reader! {
     company_states: CompanyStates,
     /// What decides, read at one moment.
     snapshots: Snapshots,
+    /// Users as such.
+    users: Users,
+    /// The API keys of services.
+    api_keys: ApiKeys,
+    /// What credentials are checked against.
+    credentials: Credentials,
 }

@@ -1,12 +1,12 @@
-//! What is written beside decisions and never changes one: navigation trails and effective rows. Each operation commits
+//! What is written beside decisions and never changes one: navigation trails, effective rows, and when keys were used. Each operation commits
 //! by itself, takes no company lock, raises no version, and gives no notice.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, FeatureId, Label, Scope, SessionId,
-    TrailEntry, Url, UserId, UserLevelId, Versions, ViewId,
+    Action, ApiKeyId, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, FeatureId, Label, Scope,
+    SessionId, Timestamp, TrailEntry, Url, UserId, UserLevelId, Versions, ViewId,
 };
 
 use crate::Result;
@@ -40,6 +40,13 @@ pub trait NavTrail: Send + Sync {
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry>;
     /// Forgets a session; answers how many steps it had.
     async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64>;
+}
+
+/// When API keys were used.
+#[async_trait]
+pub trait ApiKeyUses: Send + Sync {
+    /// Notes that keys were used at these times. An earlier time than the noted one changes nothing, nor does an unknown key.
+    async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()>;
 }
 
 /// The longest that an effective row is valid: a year.

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use iam_domain::Versions;
 
 use crate::{
-    ChangeContext, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Reader, Result, StorageError,
-    Target, UnitOfWork,
+    ApiKeyUses, ChangeContext, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Reader, Result,
+    StorageError, Target, UnitOfWork,
 };
 
 /// Where everything is kept. Adapters implement it; everything else knows only this.
@@ -31,6 +31,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Effective feature permissions.
     fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions;
+
+    /// When API keys were used.
+    fn api_key_uses(&self) -> &dyn ApiKeyUses;
 }
 
 /// Optional: whether the storage can be reached.

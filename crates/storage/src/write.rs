@@ -6,23 +6,26 @@
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, Assignment, AuditRecord, CompanyId, Feature, FeatureId, FeaturePermission, MenuItem, MenuItemId, Module,
-    ModuleId, SubMenuItem, SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId,
-    ViewPermission,
+    Action, ApiKey, ApiKeyDigest, ApiKeyId, Assignment, AuditRecord, CompanyId, ExternalId, Feature, FeatureId,
+    FeaturePermission, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, Timestamp, UserId,
+    UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
 };
 
 use crate::{Reader, Result};
 
-/// What a unit of work may change: the catalog (and the menu of every company), or one company.
+/// What a unit of work may change: the catalog (and the menu of every company), one company, or credentials.
 ///
 /// Locks are taken in one order: the catalog (exclusively by catalog changes, shared by company changes), then the
-/// company. So changes of one company are serial, changes of different companies are not, and nothing deadlocks.
+/// company. So changes of one company are serial, changes of different companies are not, and nothing deadlocks. Credentials
+/// come in between: their changes take their lock exclusively, all others share it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
     /// Views, modules, features, their mappings, and the menu items of every company.
     Catalog,
     /// The levels, matrices, assignments, modules and own menu items of one company.
     Company(CompanyId),
+    /// API keys, and since when users' tokens count.
+    Credentials,
 }
 
 impl Target {
@@ -30,7 +33,7 @@ impl Target {
     #[must_use]
     pub const fn company(self) -> Option<CompanyId> {
         match self {
-            Self::Catalog => None,
+            Self::Catalog | Self::Credentials => None,
             Self::Company(company) => Some(company),
         }
     }
@@ -226,6 +229,26 @@ pub trait CompanyStatesMut: Send + Sync {
     async fn set_provisioned(&mut self, company: CompanyId) -> Result<bool>;
 }
 
+/// Changes of users as such.
+#[async_trait]
+pub trait UsersMut: Send + Sync {
+    /// Remembers what an external user is called, so that the name can be given back. It goes with whatever the unit of
+    /// work changes, of any target: alone it is no change, and is not committed.
+    async fn remember(&mut self, external_id: &ExternalId) -> Result<()>;
+    /// Refuses the user's tokens from before this time, from now on, and no others; answers the time of before. For
+    /// [`Target::Credentials`].
+    async fn cut_off(&mut self, user: UserId, not_before: Timestamp) -> Result<Option<Timestamp>>;
+}
+
+/// Changes of API keys, for [`Target::Credentials`].
+#[async_trait]
+pub trait ApiKeysMut: Send + Sync {
+    /// Adds a key.
+    async fn create(&mut self, key: &ApiKey, digest: &ApiKeyDigest) -> Result<()>;
+    /// Revokes a key at the time of the unit of work; one that was revoked stays as it was. Answers the key of before.
+    async fn revoke(&mut self, id: ApiKeyId) -> Result<ApiKey>;
+}
+
 macro_rules! unit_of_work {
     ($($(#[doc = $doc:literal])+ $accessor:ident: $name:ident),+ $(,)?) => {
         /// All changes, one accessor a resource. Whatever implements the resources is a writer.
@@ -272,6 +295,10 @@ unit_of_work! {
     audit_logs_mut: AuditLogsMut,
     /// Changes of what is known of a company as such.
     company_states_mut: CompanyStatesMut,
+    /// Changes of users as such.
+    users_mut: UsersMut,
+    /// Changes of API keys.
+    api_keys_mut: ApiKeysMut,
 }
 
 /// A change under way. It holds the lock of its [`Target`] from the beginning; dropped without a commit it leaves nothing.
@@ -285,7 +312,7 @@ pub trait UnitOfWork: Reader + Writer {
 
     /// Commits everything with its audit records, outdates or drops the effective rows that it touched, and gives notice
     /// to other processes if a decision can change. A unit that changed nothing commits nothing: no version, no record,
-    /// no notice. Answers the versions that its change is part of.
+    /// no notice. Answers the versions that its change is part of; as the company's, after a change of credentials, theirs.
     ///
     /// # Errors
     ///

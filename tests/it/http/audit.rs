@@ -421,7 +421,8 @@ over_both! {
             ("cursor=x", "cursor is not one that this service gave"),
             ("cursor=MTIzLzEyMw", "cursor is not one that this service gave"),
             ("entityId=7", "entityId must be a valid UUID"),
-            ("userId=7", "userId must be a valid UUID"),
+            ("userId=7", "userId must be a valid UUID, or issuer|subject"),
+            ("userId=https%3A%2F%2Fa.example%7C1", "userId names an issuer that is not known"),
             ("from=yesterday", "from must be an RFC 3339 time"),
             ("to=2026-11-22", "to must be an RFC 3339 time"),
             ("limit=1&limit=2", "limit is given twice"),
@@ -430,7 +431,7 @@ over_both! {
             let answer = api.get(&path).by(company.admin).within(company.id).send().await;
             assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()), "{query}");
         }
-        let answer = api.get("/api/iam/audit-logs?entityType=user&includeTotal=yes&limit=0").by(company.admin);
+        let answer = api.get("/api/iam/audit-logs?entityType=person&includeTotal=yes&limit=0").by(company.admin);
         let findings = answer.within(company.id).send().await.findings();
         assert_eq!(
             findings.iter().map(|(field, _)| field.as_str()).collect::<Vec<_>>(),

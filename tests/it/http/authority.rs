@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use iam_domain::{CompanyId, UserId, UserLevelId};
 use iam_storage::{
-    ChangeContext, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Reader, Result, Storage, Target,
-    UnitOfWork,
+    ApiKeyUses, ChangeContext, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Reader, Result,
+    Storage, Target, UnitOfWork,
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -13,9 +13,9 @@ use tokio::sync::Notify;
 use crate::kit::api::{Answer, Company, Request, TestApi, each, new_company, new_user, over_both, token_saying};
 
 /// A storage that tells when a change is about to begin: its caller was admitted, and now waits for the lock.
-struct Watched {
-    inner: Arc<dyn Storage>,
-    begins: Arc<Notify>,
+pub struct Watched {
+    pub inner: Arc<dyn Storage>,
+    pub begins: Arc<Notify>,
 }
 
 #[async_trait::async_trait]
@@ -40,15 +40,25 @@ impl Storage for Watched {
     fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions {
         self.inner.effective_feature_permissions()
     }
+
+    fn api_key_uses(&self) -> &dyn ApiKeyUses {
+        self.inner.api_key_uses()
+    }
 }
 
-/// The answer to a change whose caller loses all levels while it waits for the company's lock.
-async fn overtaken(api: &TestApi, company: Company, user: UserId, request: impl FnOnce(&TestApi) -> Request) -> Answer {
+/// The answer to a change whose caller loses all levels but these while it waits for the company's lock.
+pub async fn overtaken(
+    api: &TestApi,
+    company: Company,
+    user: UserId,
+    left: &[UserLevelId],
+    request: impl FnOnce(&TestApi) -> Request,
+) -> Answer {
     let begins = Arc::new(Notify::new());
     let watched = Watched { inner: Arc::clone(&api.storage), begins: Arc::clone(&begins) };
     let door = api.behind(Arc::new(watched)).await;
     let mut tx = api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap();
-    tx.assignments_mut().replace_for_user(company.id, user, &[], None).await.unwrap();
+    tx.assignments_mut().replace_for_user(company.id, user, left, None).await.unwrap();
     let revoke = async {
         begins.notified().await;
         tx.commit().await.unwrap();
@@ -188,7 +198,7 @@ over_both! {
     /// An admin who loses the level while his change waits for the company's lock is refused: levels.
     async fn a_revocation_overtakes_a_new_level(api: TestApi) {
         let company = api.company().await;
-        let answer = overtaken(&api, company, company.admin, |door| {
+        let answer = overtaken(&api, company, company.admin, &[], |door| {
             door.post("/api/iam/user-levels").json(&json!({ "name": "Late" }))
         })
         .await;
@@ -205,7 +215,7 @@ over_both! {
         let path = format!("/api/iam/users/{}/user-levels", company.admin);
         // He gives himself back what he is losing.
         let answer =
-            overtaken(&api, company, company.admin, |door| door.put(&path).json(&json!({ "userLevelIds": [admin] })))
+            overtaken(&api, company, company.admin, &[], |door| door.put(&path).json(&json!({ "userLevelIds": [admin] })))
                 .await;
         let message = "You do not have permission to assign user levels";
         assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
@@ -220,7 +230,7 @@ over_both! {
         let before = api.matrix(company, &member, "views").await;
         let path = format!("/api/iam/user-levels/{member}/permissions/views");
         let answer =
-            overtaken(&api, company, company.admin, |door| door.put(&path).json(&json!({ "views": [] }))).await;
+            overtaken(&api, company, company.admin, &[], |door| door.put(&path).json(&json!({ "views": [] }))).await;
         let message = "You do not have permission to manage permissions";
         assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
         assert_eq!(api.matrix(company, &member, "views").await, before);

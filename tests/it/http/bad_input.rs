@@ -30,6 +30,10 @@ enum Kind {
     Word(&'static str),
     /// An id; if it must exist, the word for what it names.
     Id(Option<&'static str>),
+    /// A user: an id, or `issuer|subject`.
+    User,
+    /// A time.
+    Time,
     /// Ids that must exist.
     Ids(&'static str),
     /// Each at most so many characters; whether each must be a feature's key.
@@ -62,18 +66,22 @@ const fn field(name: &'static str, kind: Kind, presence: Presence) -> Field {
     Field { name, kind, presence }
 }
 
+/// What is said of a text that names no user.
+const NO_USER: &str = "must be a valid UUID, or issuer|subject";
+
 const SCOPES: &str = "own, team, company, any";
 const STATES: &str = "allow, deny, inherit";
+const ROLES: &str = "check, read, administer";
 const PRIORITIES: &str = "standard, optional, premium";
 
 /// The members of a question about a view.
-const VIEW: &[Field] = &[field("view", Kind::Question(500), Required), field("userId", Kind::Id(None), Optional)];
+const VIEW: &[Field] = &[field("view", Kind::Question(500), Required), field("userId", Kind::User, Optional)];
 /// The members of a question about an action.
 const ACTION: &[Field] = &[
     field("feature", Kind::Question(255), Required),
     field("action", Kind::Text(50), Required),
     field("scope", Kind::Word(SCOPES), Optional),
-    field("userId", Kind::Id(None), Optional),
+    field("userId", Kind::User, Optional),
 ];
 
 /// The members of every body; the bodies themselves are the walk's, or stand here if an operation takes two forms.
@@ -166,7 +174,11 @@ const FORMS: &[(&str, &str, &[Field])] = {
     ]),
     ("PUT /api/iam/companies/{companyId}/modules", "", &[field("moduleIds", Ids("module"), Required)]),
     ("PATCH /api/iam/companies/{companyId}/modules/{moduleId}", "", &[field("enabled", Flag, Required)]),
-    ("POST /api/iam/companies/{companyId}/provision", "", &[field("adminUserId", Id(None), Optional)]),
+    ("POST /api/iam/companies/{companyId}/provision", "", &[field("adminUserId", User, Optional)]),
+    ("PUT /api/iam/users/{userId}/not-before", "", &[field("notBefore", Time, Optional)]),
+    ("POST /api/iam/api-keys", "", &[
+        field("name", Text(255), Required), field("role", Word(ROLES), Required), field("expiresAt", Time, Optional),
+    ]),
     ("POST /api/iam/nav-trail", "", &[
         field("viewId", Id(Some("view")), Optional), field("url", Text(500), Required), field("label", Text(255), Required),
         field("sessionId", Text(255), Required),
@@ -175,7 +187,11 @@ const FORMS: &[(&str, &str, &[Field])] = {
 };
 
 /// Operations whose body may be left out.
-const NEEDS_NO_BODY: [&str; 2] = ["DELETE /api/iam/modules/{id}", "POST /api/iam/companies/{companyId}/provision"];
+const NEEDS_NO_BODY: [&str; 3] = [
+    "DELETE /api/iam/modules/{id}",
+    "POST /api/iam/companies/{companyId}/provision",
+    "PUT /api/iam/users/{userId}/not-before",
+];
 
 /// Stands in a body for bytes that no JSON value has.
 const SPLICE: &str = "\"@@\"";
@@ -475,6 +491,24 @@ impl Cases<'_> {
                     self.set(pointer, json!("$gone"), Expected::Accepted);
                 }
             }
+            Kind::User => {
+                self.id(pointer, name, None);
+                self.set(pointer, json!("$gone"), Expected::Accepted);
+                for unknown in ["issuer|subject", "https://a.example|auth0|1"] {
+                    self.set(pointer, json!(unknown), Expected::invalid(name, "names an issuer that is not known"));
+                }
+            }
+            Kind::Time => {
+                for text in ["", "x", "0", "2026-11-22", "2026-11-22T12:00:00", "2026-13-01T00:00:00Z", "a\0b"] {
+                    self.set(pointer, json!(text), Expected::invalid(name, "must be an RFC 3339 time"));
+                }
+                for text in ["1969-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"] {
+                    self.set(pointer, json!(text), Expected::invalid(name, "must be in the years 1970 to 9999"));
+                }
+                for text in ["2998-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999999Z"] {
+                    self.set(pointer, json!(text), Expected::Accepted);
+                }
+            }
             Kind::Ids(what) => self.ids(pointer, name, what),
             Kind::Texts(most, are_keys) => self.texts(pointer, name, most, are_keys),
             Kind::Objects(fields, key) => self.objects(pointer, name, fields, key),
@@ -502,6 +536,7 @@ impl Cases<'_> {
     }
 
     fn id(&mut self, pointer: &str, name: &str, names: Option<&str>) {
+        let no_id = if name.ends_with("serId") { NO_USER } else { "must be a valid UUID" };
         for text in [
             "",
             " ",
@@ -514,9 +549,9 @@ impl Cases<'_> {
             "018f3c1e-0000-7000-8000-00000000000g",
             "$gone ",
         ] {
-            self.set(pointer, json!(text), Expected::invalid(name, "must be a valid UUID"));
+            self.set(pointer, json!(text), Expected::invalid(name, no_id));
         }
-        self.set(pointer, json!(self.letters(36)), Expected::invalid(name, "must be a valid UUID"));
+        self.set(pointer, json!(self.letters(36)), Expected::invalid(name, no_id));
         if let Some(what) = names {
             let unknown = |id: &str| Expected::invalid(name, &format!("names an unknown {what}: {id}"));
             self.set(pointer, json!("$gone"), unknown("$gone"));
@@ -852,7 +887,8 @@ async fn paths(world: &World) -> usize {
                     request = request.bytes("application/json", body);
                 }
                 let about = format!("{parameter} {}", no_id.chars().take(60).collect::<String>());
-                let expected = Expected::invalid(parameter, "must be a valid UUID");
+                let no_id = if *parameter == "userId" { NO_USER } else { "must be a valid UUID" };
+                let expected = Expected::invalid(parameter, no_id);
                 send(world, operation, &about, request, &expected).await;
                 sent += 1;
             }
@@ -877,8 +913,7 @@ async fn queries(world: &World) -> usize {
     let long = |count: usize| "%F0%9F%90%84".repeat(count);
     let cursor = base64;
     let id = "018f3c1e-0000-7000-8000-000000000001";
-    let entity_types =
-        "is not valid: must be one of: user-level, permission, assignment, view, feature, module, menu, company";
+    let entity_types = "is not valid: must be one of: user-level, permission, assignment, view, feature, module, menu, company, api-key, user";
     let mut cases: Vec<(&str, String, Expected)> = Vec::new();
     let mut wrong = |name: &'static str, value: &str, what: &str| {
         cases.push(("GET /api/iam/audit-logs", format!("{name}={value}"), Expected::invalid(name, what)));
@@ -888,7 +923,7 @@ async fn queries(world: &World) -> usize {
     }
     for name in ["entityId", "userId"] {
         for value in ["x", "%00", "00000000-0000-0000-0000-000000000000", "%ff", "018f3c1e000070008000000000000001"] {
-            wrong(name, value, "must be a valid UUID");
+            wrong(name, value, if name == "userId" { NO_USER } else { "must be a valid UUID" });
         }
     }
     wrong("action", "%00", "must not contain NUL characters");

@@ -52,7 +52,7 @@ fn decisions(api: &TestApi, company: Company) -> [Request; 5] {
 
 /// Takes all levels from a user, and answers how that was answered.
 async fn revoke(api: &TestApi, company: Company, user: UserId) -> Answer {
-    let path = format!("/api/iam/users/{user}/user-levels");
+    let path = format!("/api/iam/users/{user}/user-levels?force=true");
     let none = json!({ "userLevelIds": [] });
     api.put(&path).by_super_admin().within(company.id).json(&none).send().await.expect(200)
 }

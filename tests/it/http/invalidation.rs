@@ -90,12 +90,15 @@ const TABLE: &[Row] = {
 };
 
 /// What is sent with a body and changes nothing that anybody could decide by.
-const NO_CHANGES: [&str; 5] = [
+const NO_CHANGES: [&str; 8] = [
     "POST /api/iam/check",
     "POST /api/iam/checks",
     "POST /api/iam/explain",
     "POST /api/iam/nav-trail",
     "DELETE /api/iam/nav-trail",
+    "PUT /api/iam/users/{userId}/not-before",
+    "POST /api/iam/api-keys",
+    "DELETE /api/iam/api-keys/{id}",
 ];
 
 /// A company with things of its own in the catalog, and a user there.

@@ -1,12 +1,15 @@
 //! What bounds requests: how often, how long; and that a change goes on to its end.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use iam_http::{HttpOptions, RateLimit};
 use iam_storage::{ChangeContext, Target, UnitOfWork};
 use serde_json::json;
+use tokio::sync::Notify;
 
+use super::authority::Watched;
 use crate::kit::api::{Company, TestApi, each, new_user, over_both};
 
 /// Holds the company's lock, as a change that takes long does.
@@ -104,14 +107,16 @@ over_both! {
     async fn a_change_outlives_its_client(api: TestApi) {
         let company = api.company().await;
         let lock = hold(&api, company).await;
+        let begins = Arc::new(Notify::new());
+        let door = api.behind(Arc::new(Watched { inner: Arc::clone(&api.storage), begins: Arc::clone(&begins) })).await;
         let body = json!({ "name": "Abandoned" });
-        let request = api.post("/api/iam/user-levels").by_super_admin().within(company.id).json(&body);
-        let mut waiting = Box::pin(request.send());
-        // Once polled, the change is under way.
-        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
-        drop(waiting);
+        let request = door.post("/api/iam/user-levels").by_super_admin().within(company.id).json(&body);
+        tokio::select! {
+            answer = request.send() => panic!("answered while the lock is held: {answer:?}"),
+            () = begins.notified() => {}
+        }
         lock.commit().await.unwrap();
-        api.application.finish().await;
+        door.application.finish().await;
         assert_eq!(names(&api, company).await, ["Abandoned", "Admin", "Member", "Visitor"]);
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::walk::{HEALTH, Names, Who, World, operations};
 use crate::kit::api::over_both;
 
-const COLUMNS: [(&str, Who); 8] = [
+const COLUMNS: [(&str, Who); 13] = [
     ("no token", Who::Nobody),
     ("stranger", Who::Stranger),
     ("Visitor", Who::Visitor),
@@ -14,6 +14,11 @@ const COLUMNS: [(&str, Who); 8] = [
     ("reader", Who::Reader),
     ("team", Who::TeamManager),
     ("super", Who::SuperAdmin),
+    ("check", Who::CheckKey),
+    ("read", Who::ReadKey),
+    ("write", Who::AdministerKey),
+    ("theirs", Who::TheirKey),
+    ("platform", Who::PlatformKey),
 ];
 
 /// The status that each of them gets for a valid request in the first company.
@@ -47,7 +52,8 @@ pub async fn table(world: &World) -> String {
 
 over_both! {
     /// `reader` holds Read on `iam.manage_levels` with scope company; `team` holds Read and Update on it, but with scope
-    /// team, which must not suffice.
+    /// team, which must not suffice. The last five are services: their keys' role in the company, a key that administers the
+    /// other company, and one that administers all.
     async fn who_may_do_what(api: TestApi) {
         let table = table(&World::new(api).await).await;
         insta::assert_snapshot!("who_may_do_what", table);

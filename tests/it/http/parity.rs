@@ -1,9 +1,13 @@
 //! Both adapters answer the same: one long script over each, compared byte by byte.
 
+use serde_json::Value;
+
+use super::walk::Exchange;
+
 /// What differs between any two runs stands for itself no more, only for its order of appearance: ids, cursors, versions,
 /// entity tags. Times may be equal in one run and differ in another, so that all are one.
 #[derive(Default)]
-struct Names(std::collections::HashMap<String, usize>);
+pub struct Names(std::collections::HashMap<String, usize>);
 
 impl Names {
     fn of(&mut self, kind: &str, text: &str) -> String {
@@ -13,11 +17,13 @@ impl Names {
     }
 
     /// The text without what differs.
-    fn normalise(&mut self, text: &str) -> String {
+    pub fn normalise(&mut self, text: &str) -> String {
         let mut normal = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
-            let taken = if !first.is_ascii_hexdigit() {
+            let taken = if let Some(length) = random_text(rest, &normal) {
+                Some((length, "<random>".to_owned()))
+            } else if !first.is_ascii_hexdigit() {
                 None
             } else if rest.get(..24).is_some_and(is_time) {
                 Some((24, "<time>".to_owned()))
@@ -32,6 +38,16 @@ impl Names {
         }
         normal
     }
+}
+
+/// How much of an API key, or of its prefix after the member's name, the text begins with.
+fn random_text(text: &str, before: &str) -> Option<usize> {
+    let letters = |from: usize, count: usize| {
+        let part = text.get(from..from + count)?;
+        part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_').then_some(from + count)
+    };
+    let is_prefix = before.ends_with(r#"prefix":""#) || before.ends_with(r#"prefix\":\""#);
+    if is_prefix { letters(0, 12) } else { text.starts_with("iam_").then(|| letters(4, 56)).flatten() }
 }
 
 /// Whether the text has this form: `d` is a digit, `x` a hexadecimal one.
@@ -53,6 +69,60 @@ fn is_new_id(text: &str) -> bool {
     has_form(text, "xxxxxxxx-xxxx-4xxx-xxxx-xxxxxxxxxxxx") || has_form(text, "xxxxxxxx-xxxx-7xxx-xxxx-xxxxxxxxxxxx")
 }
 
+/// Sorts the members of objects that are named by ids: an id that is made later may be the smaller one.
+fn in_order_of_names(body: &str) -> String {
+    match serde_json::from_str::<Value>(body) {
+        Ok(json) => json.to_string(),
+        Err(_) => body.to_owned(),
+    }
+}
+
+/// All that an answer says.
+fn normal(names: &mut Names, exchange: &Exchange) -> (String, Vec<(String, String)>, String) {
+    let answer = &exchange.answer;
+    let mut headers: Vec<_> =
+        answer.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+    headers.sort();
+    for (name, value) in &mut headers {
+        *value = match name.as_str() {
+            "etag" | "x-iam-version" => names.of(name, value),
+            // A set, in no order.
+            "access-control-expose-headers" => {
+                let mut exposed: Vec<_> = value.split(", ").collect();
+                exposed.sort_unstable();
+                exposed.join(", ")
+            }
+            _ => names.normalise(value),
+        };
+    }
+    let mut body = names.normalise(std::str::from_utf8(&answer.body).unwrap());
+    if body.contains(r#""views":{"#) || body.contains(r#""logs":["#) {
+        body = in_order_of_names(&body);
+    }
+    if let Some((start, cursor)) = body.split_once("\"nextCursor\":\"") {
+        let (cursor, end) = cursor.split_once('"').unwrap();
+        body = format!("{start}\"nextCursor\":\"{}\"{end}", names.of("cursor", cursor));
+    }
+    let what = exchange.what.split("&cursor=").next().unwrap();
+    (format!("{} {}", names.normalise(what), answer.status), headers, body)
+}
+
+/// Compares two transcripts of one script, each with the name of what answered.
+pub fn assert_same(one: (&str, &[Exchange]), other: (&str, &[Exchange])) {
+    let (mut names, mut other_names) = (Names::default(), Names::default());
+    for (index, (exchange, other_exchange)) in one.1.iter().zip(other.1).enumerate() {
+        let (normal, other_normal) = (normal(&mut names, exchange), normal(&mut other_names, other_exchange));
+        if normal != other_normal {
+            let (a, b) = (format!("{normal:?}"), format!("{other_normal:?}"));
+            let at = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count().saturating_sub(200);
+            let cut = |text: &str| text.chars().skip(at).take(600).collect::<String>();
+            let (a, b) = (cut(&a), cut(&b));
+            panic!("answer {index} to {} differs:\n{} …{a}\n{} …{b}", normal.0, one.0, other.0);
+        }
+    }
+    assert_eq!(one.1.len(), other.1.len());
+}
+
 #[test]
 fn only_what_differs_is_replaced() {
     let mut names = Names::default();
@@ -67,7 +137,7 @@ fn only_what_differs_is_replaced() {
 mod postgres {
     use serde_json::{Value, json};
 
-    use super::Names;
+    use super::assert_same;
     use crate::http::walk::{Exchange, Who, World};
     use crate::http::{bad_input, matrix};
     use crate::kit::api::TestApi;
@@ -156,59 +226,11 @@ mod postgres {
         }
     }
 
-    /// Sorts the members of objects that are named by ids: an id that is made later may be the smaller one.
-    fn in_order_of_names(body: &str) -> String {
-        match serde_json::from_str::<Value>(body) {
-            Ok(json) => json.to_string(),
-            Err(_) => body.to_owned(),
-        }
-    }
-
-    /// All that an answer says.
-    fn normal(names: &mut Names, exchange: &Exchange) -> (String, Vec<(String, String)>, String) {
-        let answer = &exchange.answer;
-        let mut headers: Vec<_> =
-            answer.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
-        headers.sort();
-        for (name, value) in &mut headers {
-            *value = match name.as_str() {
-                "etag" | "x-iam-version" => names.of(name, value),
-                // A set, in no order.
-                "access-control-expose-headers" => {
-                    let mut exposed: Vec<_> = value.split(", ").collect();
-                    exposed.sort_unstable();
-                    exposed.join(", ")
-                }
-                _ => names.normalise(value),
-            };
-        }
-        let mut body = names.normalise(std::str::from_utf8(&answer.body).unwrap());
-        if body.contains(r#""views":{"#) || body.contains(r#""logs":["#) {
-            body = in_order_of_names(&body);
-        }
-        if let Some((start, cursor)) = body.split_once("\"nextCursor\":\"") {
-            let (cursor, end) = cursor.split_once('"').unwrap();
-            body = format!("{start}\"nextCursor\":\"{}\"{end}", names.of("cursor", cursor));
-        }
-        let what = exchange.what.split("&cursor=").next().unwrap();
-        (format!("{} {}", names.normalise(what), answer.status), headers, body)
-    }
-
     /// Status, headers and body of every answer.
     #[actix_web::test]
     async fn both_adapters_answer_the_same() {
         let memory = script(TestApi::memory().await).await;
         let postgres = script(TestApi::postgres().await).await;
-        let (mut names, mut other_names) = (Names::default(), Names::default());
-        for (index, (memory, postgres)) in memory.iter().zip(&postgres).enumerate() {
-            let (memory, postgres) = (normal(&mut names, memory), normal(&mut other_names, postgres));
-            if memory != postgres {
-                let (a, b) = (format!("{memory:?}"), format!("{postgres:?}"));
-                let at = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count().saturating_sub(200);
-                let cut = |text: &str| text.chars().skip(at).take(600).collect::<String>();
-                panic!("answer {index} to {} differs:\nmemory   …{}\npostgres …{}", memory.0, cut(&a), cut(&b));
-            }
-        }
-        assert_eq!(memory.len(), postgres.len());
+        assert_same(("memory", &memory), ("postgres", &postgres));
     }
 }

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use crate::kit::api::{Answer, TestApi, is_time, members, over_both, secret};
 
 /// Every operation, as clients see it.
-const OPERATIONS: [&str; 60] = [
+const OPERATIONS: [&str; 66] = [
+    "DELETE /api/iam/api-keys/{id}",
     "DELETE /api/iam/features/{id}",
     "DELETE /api/iam/menu-items/{id}",
     "DELETE /api/iam/modules/{id}",
@@ -22,6 +23,8 @@ const OPERATIONS: [&str; 60] = [
     "DELETE /api/iam/sub-menu-items/{id}",
     "DELETE /api/iam/user-levels/{id}",
     "DELETE /api/iam/views/{id}",
+    "GET /api/iam/api-keys",
+    "GET /api/iam/api-keys/{id}",
     "GET /api/iam/audit-logs",
     "GET /api/iam/companies/{companyId}/modules",
     "GET /api/iam/features",
@@ -42,6 +45,7 @@ const OPERATIONS: [&str; 60] = [
     "GET /api/iam/user-levels/{id}",
     "GET /api/iam/user-levels/{id}/permissions/features",
     "GET /api/iam/user-levels/{id}/permissions/views",
+    "GET /api/iam/users/{userId}",
     "GET /api/iam/users/{userId}/permissions",
     "GET /api/iam/users/{userId}/user-levels",
     "GET /api/iam/views",
@@ -57,6 +61,7 @@ const OPERATIONS: [&str; 60] = [
     "PATCH /api/iam/sub-menu-items/{id}",
     "PATCH /api/iam/user-levels/{id}",
     "PATCH /api/iam/views/{id}",
+    "POST /api/iam/api-keys",
     "POST /api/iam/check",
     "POST /api/iam/checks",
     "POST /api/iam/companies/{companyId}/provision",
@@ -74,6 +79,7 @@ const OPERATIONS: [&str; 60] = [
     "PUT /api/iam/modules/{id}/views",
     "PUT /api/iam/user-levels/{id}/permissions/features",
     "PUT /api/iam/user-levels/{id}/permissions/views",
+    "PUT /api/iam/users/{userId}/not-before",
     "PUT /api/iam/users/{userId}/user-levels",
 ];
 

@@ -5,22 +5,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use actix_web::dev::ServiceResponse;
 use actix_web::{App, test};
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use iam_composition::{Settings, StartError, System};
 use iam_http::{Api, HttpOptions, Services};
-use iam_identity::{KeySet, TokenSigner};
+use iam_identity::TokenSigner;
 use pem::Pem;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kit::api::{new_user, secret};
 
 /// A private key, and its public key in PEM.
-struct Pair {
-    signer: TokenSigner,
-    public: String,
+pub struct Pair {
+    pub signer: TokenSigner,
+    pub public: String,
 }
 
 impl Pair {
@@ -29,7 +30,7 @@ impl Pair {
         Self { signer, public: pem::encode(&Pem::new("PUBLIC KEY", public)) }
     }
 
-    fn ed25519() -> Self {
+    pub fn ed25519() -> Self {
         let private = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).unwrap();
         let pair = Ed25519KeyPair::from_pkcs8(private.as_ref()).unwrap();
         Self::new(private.as_ref(), pair.public_key().as_der().unwrap().as_ref())
@@ -68,19 +69,44 @@ async fn start(variables: &[(&str, &str)]) -> Result<System, StartError> {
     System::start(&Settings::load(&environment).unwrap()).await
 }
 
+const ISSUER: &str = "https://sign-in.example.com";
+
+/// The setting of an issuer that has its keys in the file.
+fn with_file(file: &TempFile, is_native: bool) -> String {
+    let issuer = json!({ "issuer": ISSUER, "public_key_file": file.0, "native": is_native, "super_admins": true, "audiences": ["iam"] });
+    json!([issuer]).to_string()
+}
+
 /// With the keys in a file, and nothing but them.
 async fn start_with(keys: &TempFile) -> Result<System, StartError> {
-    start(&[("IAM__AUTH__PUBLIC_KEY_FILE", keys.0.to_str().unwrap())]).await
+    start(&[("IAM__AUTH__ISSUERS", &with_file(keys, true))]).await
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// A super admin's token that was good for an hour at the given time.
 fn token(signer: &TokenSigner, hours_ago: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    signer.sign(new_user(), true, now - hours_ago * 3600, 3600).unwrap()
+    token_saying(signer, ISSUER, hours_ago, 1)
 }
 
-/// What a server of this system answers to somebody with the token: the status, and the message if it is an error.
-async fn ask(system: &System, token: &str) -> (u16, String) {
+fn token_saying(signer: &TokenSigner, issuer: &str, hours_ago: u64, good_for_hours: u64) -> String {
+    let issued = now() - hours_ago * 3600;
+    signer
+        .sign_claims(&json!({
+            "iss": issuer,
+            "sub": new_user(),
+            "aud": "iam",
+            "isSuperAdmin": true,
+            "iat": issued,
+            "exp": issued + good_for_hours * 3600,
+        }))
+        .unwrap()
+}
+
+/// What a server of this system answers to somebody with the token.
+async fn answer(system: &System, token: &str) -> ServiceResponse {
     let services = Services {
         application: Arc::clone(&system.application),
         verifier: Arc::clone(&system.verifier),
@@ -90,7 +116,12 @@ async fn ask(system: &System, token: &str) -> (u16, String) {
     let service = test::init_service(App::new().configure(|config| iam_http::configure(config, &api))).await;
     let request =
         test::TestRequest::get().uri("/api/iam/views").insert_header(("authorization", format!("Bearer {token}")));
-    let response = test::call_service(&service, request.to_request()).await;
+    test::call_service(&service, request.to_request()).await
+}
+
+/// The status of the answer, and the message if it is an error.
+async fn ask(system: &System, token: &str) -> (u16, String) {
+    let response = answer(system, token).await;
     let status = response.status().as_u16();
     let body: Value = serde_json::from_slice(&test::read_body(response).await).unwrap();
     (status, body["error"]["message"].as_str().or(body["message"].as_str()).unwrap_or_default().to_owned())
@@ -120,23 +151,61 @@ async fn production_with_public_keys_needs_no_secret() {
     assert_eq!(ask(&system, &token(&Pair::p256().signer, 0)).await, invalid());
 }
 
+const SECRET: &str = "a perfectly private secret of the tests, long enough";
+
 #[actix_web::test]
 async fn with_public_keys_no_secret_is_believed_not_even_the_public_key() {
     let pair = Pair::ed25519();
     let file = TempFile::new("confusion", &pair.public);
-    let path = file.0.to_str().unwrap();
-    let secret_text = "a perfectly private secret of the tests, long enough";
-    let system = start(&[("IAM__AUTH__PUBLIC_KEY_FILE", path), ("JWT_SECRET", secret_text)]).await.unwrap();
-    for secret in [secret_text, &pair.public, pair.public.trim()] {
+    let issuers = with_file(&file, false);
+    let system = start(&[("IAM__AUTH__ISSUERS", &issuers), ("JWT_SECRET", SECRET)]).await.unwrap();
+    for secret in [SECRET, &pair.public, pair.public.trim()] {
         let signer = TokenSigner::hs256(&secret.into());
         assert_eq!(ask(&system, &token(&signer, 0)).await, invalid());
     }
     assert_eq!(ask(&system, &token(&pair.signer, 0)).await, accepted());
+    // For itself the secret signs all the same, and nobody else does.
+    let other = "https://other.example.com";
+    assert_eq!(ask(&system, &token_saying(&TokenSigner::hs256(&SECRET.into()), other, 0, 1)).await, accepted());
+    assert_eq!(ask(&system, &token_saying(&pair.signer, other, 0, 1)).await, invalid());
+}
+
+#[actix_web::test]
+async fn in_production_a_token_has_a_greatest_age_and_a_super_admins_a_lower_one() {
+    let system = start(&[("JWT_SECRET", SECRET)]).await.unwrap();
+    let signer = TokenSigner::hs256(&SECRET.into());
+    let token = |is_super_admin: bool, iat: Value| {
+        let claims = json!({ "sub": new_user(), "isSuperAdmin": is_super_admin, "iat": iat, "exp": now() + 999_999 });
+        signer.sign_claims(&claims).unwrap()
+    };
+    let hours_ago = |hours: u64| json!(now() - hours * 3600);
+    // Somebody known, who must name a company.
+    assert_eq!(ask(&system, &token(false, hours_ago(23))).await.0, 400);
+    assert_eq!(ask(&system, &token(false, hours_ago(25))).await, (401, "Token expired".to_owned()));
+    assert_eq!(ask(&system, &token(true, hours_ago(0))).await, accepted());
+    assert_eq!(ask(&system, &token(true, hours_ago(2))).await, (401, "Token expired".to_owned()));
+    assert_eq!(ask(&system, &token(false, Value::Null)).await, invalid());
+}
+
+#[actix_web::test]
+async fn a_token_that_nobody_can_judge_is_answered_503_and_others_are_not() {
+    // Nobody listens at this port.
+    let issuers = json!([{ "issuer": ISSUER, "jwks_url": "http://127.0.0.1:1/jwks.json" }]).to_string();
+    let system = start(&[("IAM__AUTH__ISSUERS", &issuers), ("JWT_SECRET", SECRET)]).await.unwrap();
+    let unavailable = (503, "The service is temporarily unavailable".to_owned());
+    assert_eq!(ask(&system, &token(&Pair::ed25519().signer, 0)).await, unavailable);
+    let secret = TokenSigner::hs256(&SECRET.into());
+    assert_eq!(ask(&system, &token_saying(&secret, "https://other.example.com", 0, 1)).await, accepted());
+    assert_eq!(ask(&system, &token(&Pair::ed25519().signer, 2)).await, invalid(), "it is no good anyway");
+
+    let response = answer(&system, &token(&Pair::ed25519().signer, 0)).await;
+    assert!(response.headers().contains_key("retry-after"));
+    assert!(!response.headers().contains_key("www-authenticate"));
 }
 
 #[actix_web::test]
 async fn with_a_secret_no_public_key_is_believed() {
-    let system = start(&[("JWT_SECRET", "a perfectly private secret of the tests, long enough")]).await.unwrap();
+    let system = start(&[("JWT_SECRET", SECRET)]).await.unwrap();
     assert_eq!(ask(&system, &token(&Pair::p256().signer, 0)).await, invalid());
     assert_eq!(ask(&system, &token(&TokenSigner::hs256(&secret()), 0)).await, invalid());
     // {"alg":"none"}
@@ -147,12 +216,14 @@ async fn with_a_secret_no_public_key_is_believed() {
 #[actix_web::test]
 async fn replaced_keys_refuse_at_once_what_the_old_ones_verified() {
     let (old, new) = (Pair::ed25519(), Pair::ed25519());
-    let system = start_with(&TempFile::new("replaced", &old.public)).await.unwrap();
+    let file = TempFile::new("replaced", &old.public);
+    let system = start_with(&file).await.unwrap();
     let (old_token, new_token) = (token(&old.signer, 0), token(&new.signer, 0));
     assert_eq!(ask(&system, &old_token).await, accepted());
     assert_eq!(ask(&system, &old_token).await, accepted());
     assert_eq!(ask(&system, &new_token).await, invalid());
-    system.verifier.replace_keys(KeySet::from_pem(&new.public).unwrap());
+    std::fs::write(&file.0, &new.public).unwrap();
+    system.verifier.refresh().await;
     assert_eq!(ask(&system, &old_token).await, invalid());
     assert_eq!(ask(&system, &new_token).await, accepted());
 }
@@ -166,8 +237,10 @@ OPVeweIRpCX+SVNHM5yQ/2V+BuXlELDoGIkBiYt+PD5xAJ1FoMhZzTbtIPyLgYFU
 nwN7kT5L7wbNM2n+0wIDAQAB
 -----END PUBLIC KEY-----
 ";
-    let missing = start(&[("IAM__AUTH__PUBLIC_KEY_FILE", "/no/such/keys.pem")]).await.unwrap_err().to_string();
-    assert!(missing.starts_with("IAM__AUTH__PUBLIC_KEY_FILE: cannot read /no/such/keys.pem: "), "{missing}");
+    let begin = format!("auth.issuers: issuer {ISSUER}: ");
+    let issuers = json!([{ "issuer": ISSUER, "public_key_file": "/no/such/keys.pem" }]).to_string();
+    let missing = start(&[("IAM__AUTH__ISSUERS", &issuers)]).await.unwrap_err().to_string();
+    assert!(missing.starts_with(&format!("{begin}cannot read /no/such/keys.pem: ")), "{missing}");
     assert!(!missing.contains('\n'));
 
     let good = Pair::ed25519().public;
@@ -179,6 +252,6 @@ nwN7kT5L7wbNM2n+0wIDAQAB
     ] {
         let file = TempFile::new(name, &text);
         let error = start_with(&file).await.unwrap_err().to_string();
-        assert_eq!(error, format!("IAM__AUTH__PUBLIC_KEY_FILE: {}: {problem}", file.0.display()));
+        assert_eq!(error, format!("{begin}{}: {problem}", file.0.display()));
     }
 }

@@ -23,6 +23,8 @@ pub enum Needs {
     ManagePermissions,
     ReadAudit,
     SuperAdmin,
+    /// A super admin in person.
+    ManageApiKeys,
 }
 
 /// Where an operation has its company from.
@@ -89,6 +91,15 @@ const TABLE: &[Row] = {
             "userLevelIds[1] names an unknown user-level: $their-level"),
         ("$their-member", r#"{"userLevelIds":[]}"#, 200, r#"{"message":"User levels updated successfully"}"#),
     ]),
+
+    ("GET /api/iam/users/{userId}", ReadIam, Most, "$member", "", 200, &[("$their-member", "", 404, "User not found")]),
+    ("PUT /api/iam/users/{userId}/not-before", SuperAdmin, May, "$user", r#"{"notBefore":"2026-01-01T00:00:00.000Z"}"#, 200, &[]),
+
+    ("GET /api/iam/api-keys", ManageApiKeys, May, "", "", 200, &[]),
+    ("POST /api/iam/api-keys", ManageApiKeys, May, "",
+        r#"{"name":"$fresh","role":"check","expiresAt":"2999-01-01T00:00:00.000Z"}"#, 201, &[]),
+    ("GET /api/iam/api-keys/{id}", ManageApiKeys, May, "$key", "", 200, &[]),
+    ("DELETE /api/iam/api-keys/{id}", ManageApiKeys, May, "$key", "", 200, &[]),
 
     ("GET /api/iam/user-levels/{id}/permissions/views", ReadIam, Must, "$level", "", 200, LEVEL),
     ("PUT /api/iam/user-levels/{id}/permissions/views", ManagePermissions, Must, "$level",
@@ -228,7 +239,8 @@ impl Operation {
 
     /// Who may use it without being more than that.
     pub fn user(&self) -> Who {
-        if self.needs == Needs::SuperAdmin { Who::SuperAdmin } else { Who::Admin }
+        let is_for_super_admins = matches!(self.needs, Needs::SuperAdmin | Needs::ManageApiKeys);
+        if is_for_super_admins { Who::SuperAdmin } else { Who::Admin }
     }
 
     /// The people of the first company, and a stranger, whom it does not let in.
@@ -237,7 +249,9 @@ impl Operation {
             Needs::Token => &[],
             Needs::Level => &[Who::Stranger],
             Needs::ReadIam => &[Who::Stranger, Who::Visitor, Who::Member, Who::TeamManager],
-            Needs::SuperAdmin => &[Who::Stranger, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager, Who::Admin],
+            Needs::SuperAdmin | Needs::ManageApiKeys => {
+                &[Who::Stranger, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager, Who::Admin]
+            }
             _ => &[Who::Stranger, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager],
         }
     }
@@ -252,16 +266,18 @@ impl Operation {
             Needs::AssignLevels => "You do not have permission to assign user levels",
             Needs::ManagePermissions => "You do not have permission to manage permissions",
             Needs::ReadAudit => "You do not have permission to view audit logs",
-            Needs::SuperAdmin => return (403, "ERR_AUTH_007", "Superadmin access required"),
+            Needs::SuperAdmin | Needs::ManageApiKeys => return (403, "ERR_AUTH_007", "Superadmin access required"),
         };
         (403, "ERR_AUTH_003", text)
     }
 
-    /// Whether its answer says which state it saw or made: decisions and changes; trails are neither.
+    /// Whether its answer says which state it saw or made: decisions, and changes that can change them.
     fn is_stamped(&self) -> bool {
         let decisions = ["/navigation", "/permissions/current", "/check", "/permissions"];
         let is_decision = decisions.iter().any(|end| self.path.ends_with(end));
-        is_decision || (self.method != "GET" && !self.path.ends_with("/nav-trail"))
+        let is_beside_decisions =
+            ["/nav-trail", "/not-before"].iter().any(|end| self.path.ends_with(end)) || self.path.contains("/api-keys");
+        is_decision || (self.method != "GET" && !is_beside_decisions)
     }
 }
 
@@ -278,7 +294,24 @@ pub enum Who {
     /// Holds Read and Update on `iam.manage_levels`, but scope team.
     TeamManager,
     SuperAdmin,
+    /// Services, with a key for the first company.
+    CheckKey,
+    ReadKey,
+    AdministerKey,
+    /// A service that administers the second company.
+    TheirKey,
+    /// A service that administers every company, and the platform.
+    PlatformKey,
 }
+
+/// The services, with the roles of their keys.
+const SERVICES: [(Who, &str); 5] = [
+    (Who::CheckKey, "check"),
+    (Who::ReadKey, "read"),
+    (Who::AdministerKey, "administer"),
+    (Who::TheirKey, "administer"),
+    (Who::PlatformKey, "administer"),
+];
 
 /// What was asked, and what came.
 #[derive(Debug, Clone)]
@@ -295,6 +328,7 @@ pub struct World {
     stranger: UserId,
     reader: UserId,
     team_manager: UserId,
+    keys: BTreeMap<&'static str, String>,
     words: RefCell<BTreeMap<String, String>>,
     count: Cell<usize>,
     transcript: RefCell<Vec<Exchange>>,
@@ -303,15 +337,38 @@ pub struct World {
 /// What a company or the catalog looks like through the API.
 pub type Dump = Vec<(String, Value)>;
 
+impl Who {
+    fn name(self) -> &'static str {
+        match self {
+            Self::CheckKey => "check",
+            Self::ReadKey => "read",
+            Self::AdministerKey => "administer",
+            Self::TheirKey => "theirs",
+            Self::PlatformKey => "platform",
+            _ => "a person",
+        }
+    }
+}
+
 impl World {
     pub async fn new(api: TestApi) -> Self {
         let (ours, theirs) = (api.company().await, api.company().await);
+        let mut keys = BTreeMap::new();
+        for (who, role) in SERVICES {
+            let company = match who {
+                Who::TheirKey => Some(theirs.id),
+                Who::PlatformKey => None,
+                _ => Some(ours.id),
+            };
+            keys.insert(who.name(), api.api_key(role, company).await);
+        }
         let world = Self {
             ours,
             theirs,
             stranger: new_user(),
             reader: new_user(),
             team_manager: new_user(),
+            keys,
             words: RefCell::default(),
             count: Cell::default(),
             transcript: RefCell::default(),
@@ -338,7 +395,7 @@ impl World {
     }
 
     /// Makes something and answers its id.
-    async fn made(&self, path: &str, who: Who, company: Option<Company>, body: Value) -> String {
+    pub async fn made(&self, path: &str, who: Who, company: Option<Company>, body: Value) -> String {
         let request = self.request("POST", path, who, company.map(|company| company.id));
         let data = self.send(&format!("make {path}"), request.json(&body)).await.expect(201).data();
         let (_, thing) = data.as_object().unwrap().iter().next().unwrap();
@@ -379,6 +436,7 @@ impl World {
                 let view = json!({ "name": "V", "url": format!("/{}", self.fresh()) });
                 self.made("/api/iam/views", all, None, view).await
             }
+            "key" => self.made("/api/iam/api-keys", all, None, json!({ "name": self.fresh(), "role": "check" })).await,
             "feature" => self.made("/api/iam/features", all, None, json!({ "name": "F", "key": self.fresh() })).await,
             "module" => {
                 // Lists are sorted by name: of two modules of one name the first may be the one that was made later.
@@ -434,6 +492,7 @@ impl World {
             Who::Reader => request.by(self.reader),
             Who::TeamManager => request.by(self.team_manager),
             Who::SuperAdmin => request.by_super_admin(),
+            service => request.by_key(&self.keys[service.name()]),
         };
         match company {
             Some(company) => request.within(company),

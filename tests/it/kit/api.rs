@@ -160,6 +160,16 @@ impl Request {
         self.header("authorization", &format!("Bearer {}", token(super_admin, true)))
     }
 
+    /// By a service, with its API key.
+    pub fn by_key(self, key: &str) -> Self {
+        self.bearing(key)
+    }
+
+    /// With a token or a key.
+    pub fn bearing(self, credential: &str) -> Self {
+        self.header("authorization", &format!("Bearer {credential}"))
+    }
+
     /// In a company, by header.
     pub fn within(self, company: CompanyId) -> Self {
         self.header("x-company-id", &company.to_string())
@@ -246,13 +256,21 @@ impl TestApi {
         database: Option<Rc<TestDatabase>>,
         options: HttpOptions,
     ) -> Self {
+        Self::trusting(storage, permissions, TokenVerifier::hs256(&secret()), database, options).await
+    }
+
+    /// The same, letting in whom this verifier knows.
+    async fn trusting(
+        storage: Arc<dyn Storage>,
+        permissions: Arc<Permissions>,
+        verifier: TokenVerifier,
+        database: Option<Rc<TestDatabase>>,
+        options: HttpOptions,
+    ) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let application = Arc::new(Application::new(Arc::clone(&storage), permissions, runtime));
-        let services = Services {
-            application: Arc::clone(&application),
-            verifier: Arc::new(TokenVerifier::hs256(&secret())),
-            probe: Arc::new(Fine),
-        };
+        let services =
+            Services { application: Arc::clone(&application), verifier: Arc::new(verifier), probe: Arc::new(Fine) };
         let api = Api::new(services, options);
         let service =
             Rc::new(test::init_service(App::new().configure(|config| iam_http::configure(config, &api))).await);
@@ -310,6 +328,16 @@ impl TestApi {
         company
     }
 
+    /// A new API key, good for one company or for all.
+    pub async fn api_key(&self, role: &str, company: Option<CompanyId>) -> String {
+        let mut body = json!({ "name": format!("To {role}"), "role": role });
+        if let Some(company) = company {
+            body["companyId"] = json!(company);
+        }
+        let made = self.post("/api/iam/api-keys").by_super_admin().json(&body).send().await.expect(201).data();
+        made["key"].as_str().unwrap().to_owned()
+    }
+
     /// The id of a level of a company.
     pub async fn level_id(&self, company: Company, name: &str) -> String {
         let levels = self.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.data();
@@ -349,6 +377,14 @@ impl TestApi {
         Self::over(storage, self.database.clone(), HttpOptions::default()).await
     }
 
+    /// Another door to the same storage, for whom this verifier knows.
+    pub async fn with_verifier(&self, verifier: TokenVerifier) -> Self {
+        let runtime = tokio::runtime::Handle::current();
+        let permissions = Permissions::new(Arc::clone(&self.storage), runtime, CacheOptions::default());
+        let (storage, database) = (Arc::clone(&self.storage), self.database.clone());
+        Self::trusting(storage, Arc::new(permissions), verifier, database, HttpOptions::default()).await
+    }
+
     /// What a super admin's `POST` made, in the catalog or, with a company, in its menu.
     pub async fn make(&self, collection: &str, company: Option<CompanyId>, body: Value) -> Value {
         let request = self.post(&format!("/api/iam/{collection}")).by_super_admin().json(&body);
@@ -364,9 +400,10 @@ impl TestApi {
         level["id"].as_str().unwrap().to_owned()
     }
 
-    /// Makes this one of a level's matrices (`views` or `features`), as a super admin.
+    /// Makes this one of a level's matrices (`views` or `features`), as a super admin, even if nobody can manage the company
+    /// any more.
     pub async fn set_matrix(&self, company: Company, level: &str, matrix: &str, cells: Value) {
-        let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}");
+        let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}?force=true");
         self.put(&path).by_super_admin().within(company.id).json(&json!({ matrix: cells })).send().await.expect(200);
     }
 
@@ -377,9 +414,9 @@ impl TestApi {
         data["permissions"].as_array().unwrap().clone()
     }
 
-    /// Makes these the levels of a user, as a super admin.
+    /// Makes these the levels of a user, as a super admin, even if nobody can manage the company any more.
     pub async fn assign(&self, company: Company, user: UserId, levels: &[&str]) {
-        let path = format!("/api/iam/users/{user}/user-levels");
+        let path = format!("/api/iam/users/{user}/user-levels?force=true");
         let body = json!({ "userLevelIds": levels });
         self.put(&path).by_super_admin().within(company.id).json(&body).send().await.expect(200);
     }

@@ -13,6 +13,11 @@ use tokio::sync::OnceCell;
 /// Held while a template is made, so that parallel test binaries do not make it twice.
 const TEMPLATE_LOCK: i64 = 0x1a4d_7e57;
 
+/// Owns the schema of the tests' databases. As in production it is no superuser, so that views do not see more than it.
+const OWNER: &str = "iam_test_owner";
+/// What the adapter connects as: it owns nothing, and row-level security is in force for it.
+pub const APPLICATION: &str = "iam_test_application";
+
 /// What a database begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
@@ -48,6 +53,7 @@ fn url_of(name: &str) -> String {
 fn template_name(content: Content) -> String {
     let mut digest = Sha256::new();
     digest.update(include_bytes!("../../../migration/src/m20261122_000001_create_iam_schema.rs"));
+    digest.update(include_bytes!("../../../migration/src/m20261122_000003_row_level_security.rs"));
     digest.update(include_bytes!("../../../migration/src/seed.rs"));
     digest.update(include_bytes!("../../../crates/domain/src/seed.rs"));
     let mut name = format!("iam_template_{content:?}_").to_lowercase();
@@ -55,6 +61,12 @@ fn template_name(content: Content) -> String {
         write!(name, "{byte:02x}").unwrap();
     }
     name
+}
+
+/// A url whose connections begin with a setting.
+fn with_setting(name: &str, value: &str, url: &str) -> String {
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}options[{name}]={value}")
 }
 
 /// Runs SQL that the tests put together.
@@ -69,8 +81,19 @@ async fn make_template(content: Content) -> String {
     let exists = format!("SELECT 1 FROM pg_database WHERE datname = '{name}' AND NOT datallowconn");
     if server.fetch_optional(AssertSqlSafe(exists)).await.unwrap().is_none() {
         run(&mut server, format!("DROP DATABASE IF EXISTS \"{name}\"")).await.unwrap();
-        run(&mut server, format!("CREATE DATABASE \"{name}\"")).await.unwrap();
-        let mut options = ConnectOptions::new(url_of(&name));
+        for role in [OWNER, APPLICATION] {
+            let exists = format!("SELECT 1 FROM pg_roles WHERE rolname = '{role}'");
+            if server.fetch_optional(AssertSqlSafe(exists)).await.unwrap().is_none() {
+                run(&mut server, format!("CREATE ROLE {role}")).await.unwrap();
+            }
+        }
+        run(&mut server, format!("CREATE DATABASE \"{name}\" OWNER {OWNER}")).await.unwrap();
+        let url = with_setting("role", OWNER, &url_of(&name));
+        let mut owner = PgConnection::connect(&url).await.unwrap();
+        let grant = "ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO";
+        run(&mut owner, format!("{grant} {APPLICATION}")).await.unwrap();
+        owner.close().await.unwrap();
+        let mut options = ConnectOptions::new(url);
         options.max_connections(1).sqlx_logging(false);
         let database = Database::connect(options).await.unwrap();
         migration::up(&database).await.unwrap();
@@ -112,14 +135,25 @@ impl TestDatabase {
         &self.url
     }
 
-    /// The adapter's options for it: few connections, patient waits, since test machines are slow.
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its url, for connections that act as a role.
+    pub fn url_as(&self, role: &str) -> String {
+        with_setting("role", role, &self.url)
+    }
+
+    /// The adapter's options for it: few connections, patient waits, since test machines are slow. Connections act as
+    /// [`APPLICATION`].
     pub fn options(&self) -> PostgresOptions {
         Self::options_for(&self.url)
     }
 
     /// The same for a url that leads to it by a detour.
     pub fn options_for(url: &str) -> PostgresOptions {
-        PostgresOptions { max_connections: 5, ..PostgresOptions::new(url.to_owned()) }
+        PostgresOptions { max_connections: 5, ..PostgresOptions::new(with_setting("role", APPLICATION, url)) }
     }
 
     /// The adapter on it.
@@ -127,9 +161,19 @@ impl TestDatabase {
         PostgresStorage::connect(&self.options()).expect("the url of a test database can be read")
     }
 
-    /// A connection for the test itself.
+    /// A connection that acts as [`APPLICATION`], for which row-level security is in force.
+    pub async fn connect_as_application(&self) -> PgConnection {
+        PgConnection::connect(&with_setting("role", APPLICATION, &self.url))
+            .await
+            .expect("a test database can be reached")
+    }
+
+    /// A connection for the test itself, which may do everything.
     pub async fn connect(&self) -> PgConnection {
-        PgConnection::connect(&self.url).await.expect("a test database can be reached")
+        // Views are read with the rights of their owner, whom row-level security binds.
+        PgConnection::connect(&with_setting("iam.company", "all", &self.url))
+            .await
+            .expect("a test database can be reached")
     }
 
     /// SeaORM's connection, as migrations want it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -37,6 +37,7 @@ struct State {
 struct Seen {
     statements: usize,
     texts: BTreeSet<String>,
+    warnings: BTreeSet<String>,
 }
 
 impl Proxy {
@@ -75,6 +76,11 @@ impl Proxy {
     /// The different texts of SQL that were sent so far.
     pub fn texts(&self) -> BTreeSet<String> {
         self.state.seen.lock().unwrap().texts.clone()
+    }
+
+    /// The different warnings that the server has sent so far.
+    pub fn warnings(&self) -> BTreeSet<String> {
+        self.state.seen.lock().unwrap().warnings.clone()
     }
 
     /// Breaks all connections. New ones are accepted.
@@ -137,11 +143,11 @@ async fn relay(client: TcpStream, state: Arc<State>) {
     // A statement is several small packets.
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
-    let (from_client, mut to_client) = client.into_split();
-    let (mut from_server, to_server) = server.into_split();
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
     let mut silent = state.silent.subscribe();
     tokio::select! {
-        _ = tokio::io::copy(&mut from_server, &mut to_client) => {}
+        _ = listen(from_server, to_client, &state) => {}
         _ = watch(from_client, to_server, &state) => {}
         () = fallen_silent(&mut silent) => std::future::pending().await,
     }
@@ -174,11 +180,24 @@ async fn watch(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, state: &St
     }
 }
 
+/// Passes on what the server sends, message by message, and notes its warnings.
+async fn listen(server: OwnedReadHalf, mut client: OwnedWriteHalf, state: &State) -> std::io::Result<()> {
+    let mut server = BufReader::new(server);
+    loop {
+        let kind = server.read_u8().await?;
+        let body = read_body(&mut server).await?;
+        if kind == b'N' {
+            state.seen.lock().unwrap().note_warning(&body);
+        }
+        client.write_all(&framed(Some(kind), &body)).await?;
+    }
+}
+
 /// A message after its type: its length, which counts itself, and its body.
-async fn read_body(client: &mut OwnedReadHalf) -> std::io::Result<Vec<u8>> {
-    let length = client.read_u32().await? as usize;
+async fn read_body(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
+    let length = from.read_u32().await? as usize;
     let mut body = vec![0; length.saturating_sub(4)];
-    client.read_exact(&mut body).await?;
+    from.read_exact(&mut body).await?;
     Ok(body)
 }
 
@@ -197,6 +216,14 @@ fn framed(kind: Option<u8>, body: &[u8]) -> Vec<u8> {
 }
 
 impl Seen {
+    /// A notice: fields, each a letter and a text. `V` is how severe it is, `M` what it says.
+    fn note_warning(&mut self, body: &[u8]) {
+        let mut fields = body.split(|byte| *byte == 0).filter_map(|field| Some((field.first()?, field.get(1..)?)));
+        let is_warning = fields.any(|field| field == (&b'V', b"WARNING"));
+        let said = fields.find(|(kind, _)| **kind == b'M');
+        self.warnings.extend(said.filter(|_| is_warning).map(|(_, text)| String::from_utf8_lossy(text).into_owned()));
+    }
+
     fn note(&mut self, kind: u8, body: &[u8]) {
         let mut texts = body.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
         match kind {

@@ -1,6 +1,7 @@
 //! Tests of the binaries as processes.
 
 mod demo;
+mod keys;
 mod migration;
 mod modes;
 mod persistence;

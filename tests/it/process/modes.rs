@@ -109,7 +109,7 @@ mod postgres {
         assert_eq!(answer.status, 503);
         assert_eq!(server.get("/livez").status, 200);
         let connection = database.sea_orm().await;
-        assert_eq!(migration::pending(&connection).await.unwrap().len(), 1);
+        assert_eq!(migration::pending(&connection).await.unwrap().len(), 3);
         migration::up(&connection).await.unwrap();
         crate::kit::process::wait_until(|| (server.get("/readyz").status == 200).then_some(()));
     }

@@ -50,7 +50,7 @@ impl Case {
     /// Gives the admin his level, or takes it; answers with the status.
     fn set(&self, server: &ServerProcess, is_admin: bool) -> u16 {
         let levels = if is_admin { vec![self.level.as_str()] } else { Vec::new() };
-        let path = format!("/api/iam/users/{}/user-levels?companyId={}", self.user, self.company);
+        let path = format!("/api/iam/users/{}/user-levels?force=true&companyId={}", self.user, self.company);
         let headers = [("authorization", self.super_admin.as_str())];
         server.request("PUT", &path, &headers, Some(&json!({ "userLevelIds": levels }))).status
     }
@@ -269,7 +269,8 @@ mod postgres {
         for sql in [
             "INSERT INTO company_states (company_id, version) SELECT gen_random_uuid(), 1 FROM generate_series(1, 1000)",
             "INSERT INTO user_levels (id, company_id, name) SELECT gen_random_uuid(), company_id, 'Held'
-                FROM company_states WHERE company_id <> '00000000-0000-0000-0000-000000000000'",
+                FROM company_states
+                WHERE company_id NOT IN ('00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff')",
             &format!(
                 "INSERT INTO user_user_levels (user_id, user_level_id, company_id) SELECT '{user}', id, company_id FROM user_levels"
             ),

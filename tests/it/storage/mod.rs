@@ -4,5 +4,6 @@ mod contract;
 mod effective_rows;
 mod migrations;
 mod outages;
-mod plans;
+pub mod plans;
 mod statements;
+mod tenancy;

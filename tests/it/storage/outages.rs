@@ -473,7 +473,7 @@ mod postgres {
         // Sequences are not rolled back, so they count the attempts.
         run(
             &mut connection,
-            "CREATE SEQUENCE attempts;
+            "CREATE SEQUENCE attempts; GRANT USAGE ON SEQUENCE attempts TO PUBLIC;
             CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                 IF nextval('attempts') < 3 OR NEW.name = 'Never' THEN RAISE 'lost' USING ERRCODE = '40001'; END IF;
                 RETURN NEW;

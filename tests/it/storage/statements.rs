@@ -9,12 +9,14 @@ mod postgres {
 
     use actix_web::http::Method;
     use iam_domain::{
-        Action, ActorKind, Assignment, AuditRecord, AuditRecordId, CompanyId, Description, EntityType, Feature,
-        FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Label, MenuItem, MenuItemId, Module, ModuleCode,
-        ModuleId, Name, Priority, Scope, SessionId, SubMenuItem, SubMenuItemId, Timestamp, Url, UserId, UserLevel,
-        UserLevelId, Versions, View, ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
+        Action, ActorKind, ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Assignment, AuditRecord, AuditRecordId,
+        CompanyId, Description, EntityType, ExternalId, Feature, FeatureId, FeatureKey, FeaturePermission,
+        FeaturePermissionId, Label, MenuItem, MenuItemId, Module, ModuleCode, ModuleId, Name, Priority, Scope,
+        ServiceRole, SessionId, SubMenuItem, SubMenuItemId, Timestamp, Url, UserId, UserLevel, UserLevelId, Versions,
+        View, ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
     };
     use iam_http::HttpOptions;
+    use iam_permissions_cache::CacheOptions;
     use iam_storage::{
         AuditFilter, Beat, ChangeContext, ChangeFeed, Health, Heard, NewEffectiveFeaturePermission,
         NewEffectiveViewPermission, NewTrailEntry, Reader, Result, Storage, Target, UnitOfWork,
@@ -26,6 +28,7 @@ mod postgres {
     use crate::kit::api::{Answer, Company, Request, TestApi, new_user};
     use crate::kit::database::{Content, TestDatabase, run};
     use crate::kit::proxy::Proxy;
+    use crate::kit::replica::Replica;
 
     /// The adapter through a proxy, with one connection, so that connecting costs its statement once.
     fn storage_behind(proxy: &Proxy) -> PostgresStorage {
@@ -153,6 +156,7 @@ mod postgres {
         reads(&mut counts, storage.reader(), rows).await;
         changes_of_a_company(&mut counts, &storage, rows).await;
         changes_of_the_catalog(&mut counts, &storage, rows).await;
+        changes_of_credentials(&mut counts, &storage, rows).await;
         let nothing = counts.of("Storage::begin (nothing)", begin(&storage, Target::Catalog)).await;
         counts.of("UnitOfWork::commit (nothing)", nothing.commit()).await;
         let mut subscription = counts.of("ChangeFeed::subscribe", storage.subscribe()).await;
@@ -229,6 +233,10 @@ mod postgres {
         c.of("Snapshots::load_user", reader.snapshots().load_user(company, user)).await;
         c.of("Snapshots::load_company", reader.snapshots().load_company(company)).await;
         c.of("Snapshots::load_catalog", reader.snapshots().load_catalog()).await;
+        c.of("Users::find", reader.users().find(&users)).await;
+        c.of("ApiKeys::find_all", reader.api_keys().find_all()).await;
+        c.of("ApiKeys::find_by_id", reader.api_keys().find_by_id(api_key(1).id)).await;
+        c.of("Credentials::changes_since", reader.credentials().changes_since(0)).await;
     }
 
     async fn changes_of_a_company(counts: &mut Counts<'_>, storage: &PostgresStorage, rows: u64) {
@@ -433,6 +441,34 @@ mod postgres {
         c.of("UnitOfWork::commit (catalog)", unit.commit()).await;
     }
 
+    fn api_key(n: u64) -> ApiKey {
+        ApiKey {
+            id: ApiKeyId::from_uuid(id(ROW, n)),
+            prefix: ApiKeyPrefix::parse(format!("{n:012}")).unwrap(),
+            name: Name::parse("Key").unwrap(),
+            role: ServiceRole::Check,
+            company_id: None,
+            created_by: None,
+            created_at: at(),
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        }
+    }
+
+    async fn changes_of_credentials(counts: &mut Counts<'_>, storage: &PostgresStorage, rows: u64) {
+        let c = counts;
+        let mut unit = c.of("Storage::begin (credentials)", begin(storage, Target::Credentials)).await;
+        let tx = unit.as_mut();
+        c.of("ApiKeysMut::create", tx.api_keys_mut().create(&api_key(1), &ApiKeyDigest([1; 32]))).await;
+        c.of("ApiKeysMut::revoke", tx.api_keys_mut().revoke(api_key(1).id)).await;
+        c.of("UsersMut::cut_off", tx.users_mut().cut_off(user(), at())).await;
+        c.of("UsersMut::remember", tx.users_mut().remember(&ExternalId::parse("issuer|user").unwrap())).await;
+        c.of("UnitOfWork::commit (credentials)", unit.commit()).await;
+        let uses: Vec<_> = (1..=rows).map(|n| (api_key(n).id, at())).collect();
+        c.of("ApiKeyUses::record", storage.api_key_uses().record(&uses)).await;
+    }
+
     async fn beside_decisions(counts: &mut Counts<'_>, storage: &PostgresStorage, rows: u64) {
         let (company, user) = (company(), user());
         let c = counts;
@@ -549,7 +585,7 @@ mod postgres {
     // --- Requests ---
 
     /// The most statements of a request. Nobody follows the changes here, so one of them compares versions.
-    const MOST: usize = 9;
+    const MOST: usize = 10;
     /// The one request that needs more: it makes three levels with two matrices each, once in a company's life.
     const PROVISION: &str = "POST /api/iam/companies/{companyId}/provision";
 
@@ -558,9 +594,22 @@ mod postgres {
         api: TestApi,
         proxy: Rc<Proxy>,
         table: BTreeMap<String, usize>,
+        _replica: Replica,
     }
 
     impl Door {
+        async fn new() -> Self {
+            let database = TestDatabase::new(Content::Seeded).await;
+            let proxy = Rc::new(Proxy::to(&database).await);
+            let storage = Arc::new(storage_behind(&proxy));
+            let feed = Arc::clone(&storage);
+            let api = TestApi::over(storage, Some(Rc::new(database)), HttpOptions::default()).await;
+            // What is kept is trusted, as in production. Signs of life are sent every few minutes only.
+            let options = CacheOptions { lease: Duration::from_secs(3600), ..CacheOptions::default() };
+            let replica = Replica::over(&api, Arc::clone(&api.storage), feed, options).await;
+            Self { api: replica.api.clone(), proxy, table: BTreeMap::new(), _replica: replica }
+        }
+
         /// Sends a request for an operation of the document: `METHOD /path/{parameter}`.
         async fn ask(
             &mut self,
@@ -604,10 +653,13 @@ mod postgres {
         async fn decisions(&mut self, company: Company) {
             let member = |request: Request| request.by(company.member).within(company.id);
             self.ask("GET /api/iam/navigation", &[], member).await;
-            self.ask("GET /api/iam/permissions/current", &[], member).await;
+            let visitor = |request: Request| request.by(company.visitor).within(company.id);
+            self.ask("GET /api/iam/permissions/current", &[], visitor).await;
             let question = json!({ "feature": "general.read", "action": "Read" });
-            self.ask("POST /api/iam/check", &[], |request| member(request).json(&question)).await;
-            self.ask("POST /api/iam/explain", &[], |request| member(request).json(&question)).await;
+            // Kept by now, but asked for anew.
+            let anew = |request: Request| member(request).header("cache-control", "no-cache").json(&question);
+            self.ask("POST /api/iam/check", &[], anew).await;
+            self.ask("POST /api/iam/explain", &[], anew).await;
             let admin = |request: Request| request.by(company.admin).within(company.id);
             // A thousand questions about fifty users, none of whom is kept.
             let users: Vec<_> = (0..50).map(|_| new_user()).collect();
@@ -752,6 +804,16 @@ mod postgres {
             self.ask("GET /api/iam/nav-trail", &["sessionId=session"], member).await;
             self.ask("DELETE /api/iam/nav-trail", &["sessionId=session"], member).await;
             self.ask("GET /api/iam/audit-logs", &["includeTotal=true&limit=10"], admin).await;
+            self.ask("GET /api/iam/users/{userId}", &[&company.member.to_string()], admin).await;
+            let platform = Request::by_super_admin;
+            let now = |request: Request| platform(request).json(&json!({}));
+            self.ask("PUT /api/iam/users/{userId}/not-before", &[&new_user().to_string()], now).await;
+            let key = json!({ "name": "Key", "role": "check" });
+            let made = self.ask("POST /api/iam/api-keys", &[], |request| platform(request).json(&key)).await;
+            let id = text(&made.data()["apiKey"]["id"]);
+            self.ask("GET /api/iam/api-keys", &[], platform).await;
+            self.ask("GET /api/iam/api-keys/{id}", &[&id], platform).await;
+            self.ask("DELETE /api/iam/api-keys/{id}", &[&id], platform).await;
         }
     }
 
@@ -770,11 +832,7 @@ mod postgres {
 
     /// The statements of every operation behind a token, as the document has them.
     async fn requests() -> BTreeMap<String, usize> {
-        let database = TestDatabase::new(Content::Seeded).await;
-        let proxy = Rc::new(Proxy::to(&database).await);
-        let storage = Arc::new(storage_behind(&proxy));
-        let api = TestApi::over(storage, Some(Rc::new(database)), HttpOptions::default()).await;
-        let mut door = Door { api, proxy, table: BTreeMap::new() };
+        let mut door = Door::new().await;
         // The first round connects, and reads what is kept.
         door.round("first").await;
         door.table.clear();
@@ -805,5 +863,52 @@ mod postgres {
             })
             .collect();
         assert_eq!(table.into_keys().collect::<BTreeSet<_>>(), described);
+    }
+
+    /// The statements of a matrix and of an assignment, each by this user or, without one, by a super admin.
+    async fn handing_on(door: &mut Door, company: Company, by: Option<UserId>, level: &str) -> [usize; 2] {
+        let by = |request: Request| {
+            let request = if let Some(user) = by { request.by(user) } else { request.by_super_admin() };
+            request.within(company.id)
+        };
+        let feature = door.api.feature_id("general.read").await;
+        let cell = |action: &str| json!({ "featureId": feature, "action": action, "scope": "company" });
+        let path = format!("/api/iam/user-levels/{level}/permissions/features");
+        let cells = |request: Request, actions: &[&str]| {
+            let cells: Vec<_> = actions.iter().map(|action| cell(action)).collect();
+            by(request).json(&json!({ "features": cells }))
+        };
+        // The first time connects, and reads what is kept.
+        let levels = format!("/api/iam/users/{}/user-levels", new_user());
+        cells(door.api.put(&path), &["Read", "Create"]).send().await.expect(200);
+        let before = door.proxy.statements();
+        cells(door.api.put(&path), &["Read", "Update"]).send().await.expect(200);
+        let between = door.proxy.statements();
+        by(door.api.put(&levels)).json(&json!({ "userLevelIds": [level] })).send().await.expect(200);
+        [between - before, door.proxy.statements() - between]
+    }
+
+    /// Whoever may hand on anything does not pay for the guard; for others the company is read before and after.
+    #[actix_web::test]
+    async fn the_guard_costs_two_statements_where_it_is_needed() {
+        let mut door = Door::new().await;
+        let company = door.api.company().await;
+        let level = door.api.new_level(company, "New").await;
+        let mut cells = Vec::new();
+        for (key, actions) in [
+            ("general.read", &["Create", "Read", "Update"][..]),
+            ("iam.manage_levels", &["Update"]),
+            ("iam.assign_permissions", &["Update"]),
+        ] {
+            let id = door.api.feature_id(key).await;
+            cells.extend(actions.iter().map(|action| json!({ "featureId": id, "action": action })));
+        }
+        let (delegate, _) = door.api.holder_of(company, json!([]), json!(cells)).await;
+        let [matrix, assignment] = handing_on(&mut door, company, Some(company.admin), &level).await;
+        assert!(matrix <= MOST && assignment <= MOST, "{matrix} {assignment}");
+        let [guarded_matrix, guarded_assignment] = handing_on(&mut door, company, Some(delegate), &level).await;
+        assert_eq!([guarded_matrix, guarded_assignment], [matrix + 2, assignment + 2]);
+        // Of a super admin no levels are read, neither at the door nor within; but he could take the last one who manages.
+        assert_eq!(handing_on(&mut door, company, None, &level).await, [matrix - 1, assignment - 1]);
     }
 }

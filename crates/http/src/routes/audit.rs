@@ -4,7 +4,7 @@ use actix_web::get;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use iam_application::{AuditCursor, AuditFilter};
-use iam_domain::{AuditRecord, AuditRecordId, EntityType, Timestamp, UserId};
+use iam_domain::{AuditRecord, AuditRecordId, EntityType, ExternalId, Timestamp, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -16,11 +16,27 @@ const MAX_LIMIT: u64 = 200;
 /// The records of a page if nothing is said.
 const DEFAULT_LIMIT: u64 = 50;
 
+/// A record, with what other issuers call the users that it names.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuditEntry {
+    #[serde(flatten)]
+    record: AuditRecord,
+    /// Who did it, as `issuer|subject`, if it is another issuer's user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    external_user_id: Option<ExternalId>,
+    /// The same of the user whom the record is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    external_entity_id: Option<ExternalId>,
+}
+
 /// A page of records, newest first.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuditData {
-    logs: Vec<AuditRecord>,
+    logs: Vec<AuditEntry>,
     /// Where the next page begins; `null` at the end.
     next_cursor: Option<String>,
     /// How many records there are in all, if it was asked.
@@ -39,8 +55,8 @@ pub(crate) struct AuditQuery {
 impl Input for AuditQuery {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
         let entity_type = word::<EntityType>(reading, "entityType");
-        let entity_id = reading.query::<uuid::Uuid>("entityId");
-        let (action, user_id) = (action(reading), reading.query::<UserId>("userId"));
+        let entity_id = entity(reading);
+        let (action, user_id) = (action(reading), reading.query_user("userId"));
         let (from, to) = (time(reading, "from"), time(reading, "to"));
         let (cursor, limit) = (cursor(reading), limit(reading));
         let include_total = word::<bool>(reading, "includeTotal");
@@ -49,7 +65,7 @@ impl Input for AuditQuery {
                 entity_type: entity_type?,
                 entity_id: entity_id?,
                 action: action?,
-                user_id: user_id?,
+                user_id: user_id?.map(|user| user.id),
                 from: from?,
                 to: to?,
             },
@@ -58,6 +74,14 @@ impl Input for AuditQuery {
             include_total: include_total?.unwrap_or(false),
         })
     }
+}
+
+/// An id of anything; of a user also `issuer|subject`.
+fn entity(reading: &mut Reading<'_>) -> Option<Option<uuid::Uuid>> {
+    if reading.query::<String>("entityId")?.is_some_and(|text| text.contains('|')) {
+        return Some(reading.query_user("entityId")?.map(|user| user.id.as_uuid()));
+    }
+    reading.query::<uuid::Uuid>("entityId")
 }
 
 fn word<T: std::str::FromStr<Err: std::fmt::Display>>(reading: &mut Reading<'_>, name: &str) -> Option<Option<T>> {
@@ -124,9 +148,9 @@ fn decode(text: &str) -> Option<AuditCursor> {
     tag = "Audit",
     params(
         ("entityType" = Option<EntityType>, Query),
-        ("entityId" = Option<uuid::Uuid>, Query),
+        ("entityId" = Option<String>, Query, description = "An id; of a user also issuer|subject"),
         ("action" = Option<String>, Query, description = "Exactly this, as user_level.created"),
-        ("userId" = Option<UserId>, Query, description = "Who did it"),
+        ("userId" = Option<String>, Query, description = "Who did it: an id, or issuer|subject"),
         ("from" = Option<Timestamp>, Query, description = "Not before"),
         ("to" = Option<Timestamp>, Query, description = "Before"),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200),
@@ -139,5 +163,12 @@ fn decode(text: &str) -> Option<AuditCursor> {
 pub(crate) async fn list_audit_logs(call: Guarded<ReadAudit, AuditQuery>) -> Answer {
     let AuditQuery { filter, cursor, limit, include_total } = &call.input;
     let page = call.application().audit_logs(call.company_if_any(), filter, *cursor, *limit, *include_total).await?;
-    Reply::ok().data(AuditData { logs: page.records, next_cursor: page.next.map(encode), total: page.total })
+    let external = |user: UserId| page.external_ids.get(&user).cloned();
+    let entry = |record: AuditRecord| AuditEntry {
+        external_user_id: record.user_id.and_then(external),
+        external_entity_id: external(UserId::from_uuid(record.entity_id)),
+        record,
+    };
+    let logs = page.records.into_iter().map(entry).collect();
+    Reply::ok().data(AuditData { logs, next_cursor: page.next.map(encode), total: page.total })
 }

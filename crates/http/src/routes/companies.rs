@@ -93,7 +93,7 @@ impl Input for ProvisionCompany {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
         let company = reading.company();
         let admin = match reading.optional_body()? {
-            Some(mut body) => body.optional("adminUserId")?,
+            Some(mut body) => body.user("adminUserId")?,
             None => None,
         };
         Some(Self { company: company?, admin })

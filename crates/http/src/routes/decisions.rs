@@ -9,7 +9,7 @@ use iam_permissions_cache::{Access, EffectivePermissions, Navigation, Subject};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::user_levels::OneUser;
+use super::users::OneUser;
 use crate::Api;
 use crate::answer::{Answer, Reply, Success, conditional};
 use crate::asked::{Asked, Checks, Item};
@@ -49,7 +49,7 @@ pub(crate) async fn current_permissions(request: HttpRequest, call: Guarded<Anyo
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>)))]
 #[get("/api/iam/users/{userId}/permissions")]
 pub(crate) async fn permissions_of_user(call: Guarded<ReadIam, OneUser>) -> Answer {
-    let access = call.access(Subject::User(call.input.0)).await?;
+    let access = call.access(Subject::User(call.input.0.id)).await?;
     let body = permissions_body(call.api(), &access)?;
     Ok(Reply::ok().seen(&access).json(body.bytes.clone()))
 }
@@ -81,7 +81,7 @@ pub(crate) struct CheckRequest {
 
 /// Whom a question is about: the caller, or somebody else if the caller may ask about others.
 pub(super) async fn subject<P: Policy>(call: &Guarded<P, Asked>) -> Result<Subject, ApiError> {
-    match call.input.about_other_than(call.caller.user_id) {
+    match call.input.about_other_than(call.caller.id()) {
         Some(other) => {
             may_ask_about_others(call).await?;
             Ok(Subject::User(other))
@@ -211,7 +211,7 @@ const RESULT_BYTES: usize = 256;
 #[utoipa::path(tag = "Decisions", request_body = ChecksRequest, responses((status = 200, body = Success<ChecksData>)))]
 #[post("/api/iam/checks")]
 pub(crate) async fn checks(call: Guarded<Anyone, Checks>) -> Answer {
-    let (caller, Checks(items)) = (call.caller.user_id, &call.input);
+    let (caller, Checks(items)) = (call.caller.id(), &call.input);
     let fitting = || items.iter().flatten();
     let mut others: Vec<_> = fitting().filter_map(|asked| asked.about_other_than(caller)).collect();
     others.sort_unstable();

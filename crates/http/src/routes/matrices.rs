@@ -6,9 +6,10 @@ use iam_domain::{Action, FeatureId, FeaturePermission, Scope, ViewId, ViewPermis
 use utoipa::ToSchema;
 
 use super::data;
-use super::user_levels::OneLevel;
+use super::user_levels::{OneLevel, force};
 use crate::answer::{Answer, Message, Reply, Success};
 use crate::call::{Guarded, Input, ManagePermissions, ReadIam, Reading};
+use crate::error::ErrorBody;
 
 data! {
     ViewPermissionsData { permissions as "permissions": Vec<ViewPermission> }
@@ -65,7 +66,12 @@ impl Input for ReplaceViewPermissions {
 #[utoipa::path(
     tag = "Permissions",
     request_body = ViewMatrix,
-    responses((status = 200, body = Success<Message>), (status = 404), (status = 412)),
+    responses(
+        (status = 200, body = Success<Message>),
+        (status = 403, body = ErrorBody, description = "The caller may not, or hands on what he does not hold: see errors"),
+        (status = 404),
+        (status = 412),
+    ),
 )]
 #[put("/api/iam/user-levels/{id}/permissions/views")]
 pub(crate) async fn replace_view_permissions(call: Guarded<ManagePermissions, ReplaceViewPermissions>) -> Answer {
@@ -108,7 +114,7 @@ pub(crate) struct FeatureMatrix {
 impl Input for ReplaceFeaturePermissions {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
         let (company, if_match) = (reading.company(), reading.if_match());
-        let level = reading.path("id");
+        let (level, force) = (reading.path("id"), force(reading));
         let cells = reading.body()?.objects(
             "features",
             |cell| {
@@ -126,15 +132,22 @@ impl Input for ReplaceFeaturePermissions {
             |cell| (cell.feature_id, cell.action.clone()),
             "action",
         );
-        Some(Self { company: company?, level: level?, cells: cells?, if_match })
+        Some(Self { company: company?, level: level?, cells: cells?, force: force?, if_match })
     }
 }
 
 /// Makes this the feature matrix of a level.
 #[utoipa::path(
     tag = "Permissions",
+    params(("force" = Option<bool>, Query, description = "From super admins: nobody need be left who manages the company")),
     request_body = FeatureMatrix,
-    responses((status = 200, body = Success<Message>), (status = 404), (status = 412)),
+    responses(
+        (status = 200, body = Success<Message>),
+        (status = 403, body = ErrorBody, description = "The caller may not, or hands on what he does not hold: see errors"),
+        (status = 404),
+        (status = 409, body = ErrorBody, description = "Nobody could manage the company any more"),
+        (status = 412),
+    ),
 )]
 #[put("/api/iam/user-levels/{id}/permissions/features")]
 pub(crate) async fn replace_feature_permissions(call: Guarded<ManagePermissions, ReplaceFeaturePermissions>) -> Answer {

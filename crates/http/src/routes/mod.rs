@@ -1,5 +1,6 @@
 //! The handlers, by resource.
 
+pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod companies;
 pub(crate) mod decisions;
@@ -11,6 +12,7 @@ pub(crate) mod menu;
 pub(crate) mod modules;
 pub(crate) mod trail;
 pub(crate) mod user_levels;
+pub(crate) mod users;
 pub(crate) mod views;
 
 /// The data of an answer: one member, named in the singular or the plural of what it holds.

@@ -79,7 +79,7 @@ impl Input for NewStep {
 #[post("/api/iam/nav-trail")]
 pub(crate) async fn track(call: Guarded<Member, NewStep>) -> Answer {
     let entry = NewTrailEntry {
-        user_id: call.caller.user_id,
+        user_id: call.caller.id(),
         company_id: call.company()?,
         session_id: call.input.session_id.clone(),
         view_id: call.input.view_id,
@@ -107,7 +107,7 @@ impl Input for OneSession {
 )]
 #[get("/api/iam/nav-trail")]
 pub(crate) async fn get_trail(call: Guarded<Member, OneSession>) -> Answer {
-    let trail = call.application().trail(call.company()?, call.caller.user_id, &call.input.0).await?;
+    let trail = call.application().trail(call.company()?, call.caller.id(), &call.input.0).await?;
     Reply::ok().data(TrailData {
         trail: trail.steps.into_iter().map(Step::from).collect(),
         recents: trail.recents.into_iter().map(Recent::from).collect(),
@@ -122,6 +122,6 @@ pub(crate) async fn get_trail(call: Guarded<Member, OneSession>) -> Answer {
 )]
 #[delete("/api/iam/nav-trail")]
 pub(crate) async fn clear_trail(call: Guarded<Member, OneSession>) -> Answer {
-    call.application().clear_trail(call.company()?, call.caller.user_id, &call.input.0).await?;
+    call.application().clear_trail(call.company()?, call.caller.id(), &call.input.0).await?;
     Reply::ok().message("Navigation trail cleared successfully")
 }

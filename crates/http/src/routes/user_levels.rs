@@ -2,12 +2,14 @@
 
 use actix_web::{delete, get, patch, post, put};
 use iam_application::{AssignUserLevels, CreateUserLevel, DeleteUserLevel, Patch, UpdateUserLevel};
-use iam_domain::{Description, Name, UserId, UserLevel, UserLevelId};
+use iam_domain::{Description, Name, UserLevel, UserLevelId};
 use utoipa::ToSchema;
 
 use super::data;
+use super::users::OneUser;
 use crate::answer::{Answer, Message, Reply, Success};
 use crate::call::{AssignLevels, Guarded, Input, ManageLevels, ReadIam, Reading};
+use crate::error::ErrorBody;
 
 data! {
     UserLevelsData { user_levels as "userLevels": Vec<UserLevel> }
@@ -125,21 +127,21 @@ pub(crate) async fn delete_user_level(call: Guarded<ManageLevels, DeleteUserLeve
     Reply::ok().version(done.versions).message("User level deleted successfully")
 }
 
-/// A user of the path.
-pub(crate) struct OneUser(pub(crate) UserId);
-
-impl Input for OneUser {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.path("userId").map(Self)
-    }
-}
-
 /// The levels that a user holds in this company.
 #[utoipa::path(tag = "User levels", responses((status = 200, body = Success<UserLevelsData>)))]
 #[get("/api/iam/users/{userId}/user-levels")]
 pub(crate) async fn get_levels_of_user(call: Guarded<ReadIam, OneUser>) -> Answer {
-    let user_levels = call.application().levels_of_user(call.company()?, call.input.0).await?;
+    let user_levels = call.application().levels_of_user(call.company()?, call.input.0.id).await?;
     Reply::ok().etag(&user_levels)?.data(UserLevelsData { user_levels })
+}
+
+/// Whether the request says that nobody need be left who manages the company.
+pub(crate) fn force(reading: &mut Reading<'_>) -> Option<bool> {
+    match reading.query::<String>("force")?.as_deref() {
+        None | Some("false") => Some(false),
+        Some("true") => Some(true),
+        Some(_) => reading.reject("force", "type", "must be true or false"),
+    }
 }
 
 /// A user's levels.
@@ -154,17 +156,24 @@ pub(crate) struct UserLevelIds {
 impl Input for AssignUserLevels {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
         let (company, if_match) = (reading.company(), reading.if_match());
-        let user = reading.path("userId");
+        let user = reading.user_by_name("userId");
+        let force = force(reading);
         let levels = reading.body()?.list("userLevelIds");
-        Some(Self { company: company?, user: user?, levels: levels?, if_match })
+        Some(Self { company: company?, user: user?, levels: levels?, force: force?, if_match })
     }
 }
 
 /// Makes these the user's levels in this company only.
 #[utoipa::path(
     tag = "User levels",
+    params(("force" = Option<bool>, Query, description = "From super admins: nobody need be left who manages the company")),
     request_body = UserLevelIds,
-    responses((status = 200, body = Success<Message>), (status = 412)),
+    responses(
+        (status = 200, body = Success<Message>),
+        (status = 403, body = ErrorBody, description = "The caller may not, or hands on what he does not hold: see errors"),
+        (status = 409, body = ErrorBody, description = "Nobody could manage the company any more"),
+        (status = 412),
+    ),
 )]
 #[put("/api/iam/users/{userId}/user-levels")]
 pub(crate) async fn assign_user_levels(call: Guarded<AssignLevels, AssignUserLevels>) -> Answer {

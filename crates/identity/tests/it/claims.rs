@@ -1,12 +1,19 @@
 //! What a token must say, and the header around it.
 
-use iam_domain::Caller;
-use iam_identity::{AuthenticationError, MAX_TOKEN_BYTES, TokenSigner, TokenVerifier};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use iam_domain::Timestamp;
+use iam_identity::{
+    AuthenticationError, Credential, MAX_TOKEN_BYTES, TokenSigner, TokenVerifier, Verified, VerifierOptions,
+};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use crate::kit::{NOW, at, secret, signed_by, user, verify};
+use crate::kit::{NOW, at, claims_with, secret, signed_by, user, verify, with_secret};
 
 const OTHER: &str = "018f3c1e-0000-7000-8000-000000000002";
 const LATER: u64 = NOW + 3600;
@@ -20,7 +27,7 @@ fn token(header: &Header, claims: &Value) -> String {
     jsonwebtoken::encode(header, claims, &key).unwrap()
 }
 
-fn saying(claims: &Value) -> Result<Caller, AuthenticationError> {
+fn saying(claims: &Value) -> Result<Verified, AuthenticationError> {
     verify(&verifier(), &token(&Header::new(Algorithm::HS256), claims))
 }
 
@@ -81,16 +88,152 @@ fn an_extension_that_must_be_understood_is_not() {
 fn the_header_must_be_bearer_and_one_word() {
     let verifier = verifier();
     let token = signed_by(&TokenSigner::hs256(&secret()));
-    assert_eq!(verifier.verify(None), Err(AuthenticationError::Missing));
+    let outcome = |header: Option<&str>| match Credential::of(header)? {
+        Credential::Token(token) => verify(&verifier, token),
+        Credential::ApiKey(_) => panic!("{header:?} is no key"),
+    };
+    assert_eq!(outcome(None), Err(AuthenticationError::Missing));
     for header in ["", "Bearer", "Bearer ", "Basic abc", "Bearer a b", "abc", &format!("Bearer  {token}")] {
-        assert_eq!(verifier.verify(Some(header)), Err(AuthenticationError::Malformed), "{header:?}");
+        assert_eq!(outcome(Some(header)), Err(AuthenticationError::Malformed), "{header:?}");
     }
-    assert_eq!(verifier.verify(Some("Bearer garbage")), Err(AuthenticationError::Invalid));
+    assert_eq!(outcome(Some("Bearer garbage")), Err(AuthenticationError::Invalid));
     for scheme in ["Bearer", "bearer", "BEARER"] {
-        assert!(verifier.verify(Some(&format!("{scheme} {token}"))).is_ok());
+        assert!(outcome(Some(&format!("{scheme} {token}"))).is_ok());
     }
     // Also now that it is remembered.
-    assert_eq!(verifier.verify(Some(&format!("Bearer {token} "))), Err(AuthenticationError::Malformed));
+    assert_eq!(outcome(Some(&format!("Bearer {token} "))), Err(AuthenticationError::Malformed));
+}
+
+/// A token of these texts, signed with the secret.
+fn token_of(header: &str, claims: &str) -> String {
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret().expose_secret().as_bytes());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes())))
+}
+
+#[test]
+fn nothing_in_a_token_may_be_said_twice() {
+    const HEADER: &str = r#"{"alg":"HS256"}"#;
+    let claims = claims_with(&json!({ "aud": "us", "custom": 1 })).to_string();
+    let outcome = |header: &str, claims: &str| verify(&verifier(), &token_of(header, claims)).map(drop);
+    assert_eq!(outcome(HEADER, &claims), Ok(()));
+    for twice in ["sub", "iss", "aud", "exp", "iat", "isSuperAdmin", "userId", "custom", "other"] {
+        // The same value, so that only its being there twice is wrong.
+        let value = serde_json::from_str::<Value>(&claims).unwrap()[twice].clone();
+        let once = claims.replacen('{', &format!("{{\"x{twice}\":{value},\"y{twice}\":{value},"), 1);
+        assert_eq!(outcome(HEADER, &once), Ok(()), "{once}");
+        let claims = claims.replacen('{', &format!("{{\"{twice}\":{value},\"{twice}\":{value},"), 1);
+        assert_eq!(outcome(HEADER, &claims), Err(AuthenticationError::Invalid), "{claims}");
+    }
+    for header in [
+        r#"{"alg":"HS256","alg":"HS256"}"#,
+        r#"{"alg":"none","alg":"HS256"}"#,
+        r#"{"alg":"HS256","kid":"a","kid":"a"}"#,
+        r#"{"alg":"HS256","x":1,"x":1}"#,
+    ] {
+        assert_eq!(outcome(header, &claims), Err(AuthenticationError::Invalid), "{header}");
+    }
+}
+
+#[test]
+fn a_token_that_is_not_what_it_should_be_is_invalid() {
+    let claims = claims_with(&json!({})).to_string();
+    let outcome = |header: &str, claims: &str| verify(&verifier(), &token_of(header, claims)).map(drop);
+    for header in [
+        "",
+        "[]",
+        "{}",
+        r#"{"alg":1}"#,
+        r#"{"alg":"hs256"}"#,
+        r#"{"alg":"HS256","kid":1}"#,
+        r#"{"alg":"HS256","crit":[]}"#,
+        r#"{"alg":"HS256","crit":null}"#,
+        r#"{"alg":"HS256","crit":["exp"]}"#,
+        r#"{"alg":"HS256"} {}"#,
+    ] {
+        assert_eq!(outcome(header, &claims), Err(AuthenticationError::Invalid), "{header}");
+    }
+    let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+    for claims in ["", "null", "[]", "1", "{", &deep, &format!("{{\"x\":{deep}}}"), r#"{"exp":1e999}"#] {
+        assert_eq!(outcome(r#"{"alg":"HS256"}"#, claims), Err(AuthenticationError::Invalid), "{claims}");
+    }
+    let token = token_of(r#"{"alg":"HS256"}"#, &claims);
+    for garbage in ["", ".", "..", "...", &token.replace('.', ""), &format!("{token}="), &format!("{token}.")] {
+        assert_eq!(verify(&verifier(), garbage), Err(AuthenticationError::Invalid), "{garbage:?}");
+    }
+}
+
+#[test]
+fn times_of_the_wrong_type_and_beyond_all_times_are_invalid() {
+    let outcome = |name: &str, value: &Value| saying(&claims_with(&json!({ name: value }))).map(drop);
+    for name in ["exp", "nbf", "iat"] {
+        for value in [json!("1"), json!(true), json!([]), json!({}), json!(-1), json!(-0.5), json!(1e300), json!(1e19)]
+        {
+            assert_eq!(outcome(name, &value), Err(AuthenticationError::Invalid), "{name}: {value}");
+        }
+    }
+    // Thirty million years are far, but a time.
+    assert_eq!(outcome("exp", &json!(1e15)), Ok(()));
+    assert_eq!(outcome("nbf", &json!(1e15)), Err(AuthenticationError::Invalid));
+}
+
+#[test]
+fn a_token_of_the_future_is_invalid() {
+    let issued = |iat: Value| saying(&claims_with(&json!({ "iat": iat }))).map(|verified| verified.issued_at);
+    let at_millis = |millis: u64| Timestamp::from_millis(millis.try_into().unwrap());
+    assert_eq!(issued(json!(NOW)), Ok(at_millis(NOW * 1000)));
+    assert_eq!(issued(json!(NOW as f64 - 0.5)), Ok(at_millis(NOW * 1000 - 500)));
+    assert_eq!(issued(json!(null)), Ok(None));
+    assert_eq!(issued(json!(NOW + 1)), Err(AuthenticationError::Invalid));
+}
+
+fn with(options: VerifierOptions, claims: &Value) -> Result<(), AuthenticationError> {
+    let verifier = with_secret(&secret(), &options);
+    let token = token(&Header::new(Algorithm::HS256), claims);
+    let first = verify(&verifier, &token).map(drop);
+    assert_eq!(verify(&verifier, &token).map(drop), first, "the second time it is remembered");
+    first
+}
+
+#[test]
+fn clocks_may_differ_by_so_much_and_no_more() {
+    let outcome = |claims: Value| {
+        let options = VerifierOptions { clock_skew: Duration::from_secs(30), ..VerifierOptions::default() };
+        with(options, &claims_with(&claims))
+    };
+    assert_eq!(outcome(json!({ "iat": null, "exp": NOW - 29 })), Ok(()));
+    assert_eq!(outcome(json!({ "iat": null, "exp": NOW - 30 })), Err(AuthenticationError::Expired));
+    for name in ["nbf", "iat"] {
+        assert_eq!(outcome(json!({ name: NOW + 30 })), Ok(()));
+        assert_eq!(outcome(json!({ name: NOW + 31 })), Err(AuthenticationError::Invalid));
+    }
+    let forever = VerifierOptions { clock_skew: Duration::MAX, ..VerifierOptions::default() };
+    assert_eq!(with(forever, &claims_with(&json!({ "nbf": NOW + 31 }))), Ok(()));
+}
+
+#[test]
+fn a_token_may_be_so_old_and_a_super_admins_less() {
+    let outcome = |is_super_admin: bool, claims: Value| {
+        let mut claims = claims_with(&claims);
+        claims["isSuperAdmin"] = json!(is_super_admin);
+        let hour = Duration::from_secs(3600);
+        let (max_token_age, max_super_admin_token_age) = (Some(hour * 24), Some(hour));
+        with(VerifierOptions { max_token_age, max_super_admin_token_age, ..VerifierOptions::default() }, &claims)
+    };
+    const HOUR: u64 = 3600;
+    let expired = Err(AuthenticationError::Expired);
+    assert_eq!(outcome(false, json!({ "iat": NOW - 24 * HOUR + 1 })), Ok(()));
+    assert_eq!(outcome(false, json!({ "iat": NOW - 24 * HOUR })), expired);
+    assert_eq!(outcome(true, json!({ "iat": NOW - HOUR + 1 })), Ok(()));
+    assert_eq!(outcome(true, json!({ "iat": NOW - HOUR })), expired);
+    // However long it says that it is good itself.
+    assert_eq!(outcome(false, json!({ "iat": NOW - 24 * HOUR, "exp": 1e15 })), expired);
+    // How old it is must be known.
+    assert_eq!(outcome(false, json!({ "iat": null })), Err(AuthenticationError::Invalid));
+    let only_super_admins =
+        VerifierOptions { max_super_admin_token_age: Some(Duration::MAX), ..VerifierOptions::default() };
+    assert_eq!(with(only_super_admins.clone(), &claims_with(&json!({ "iat": null }))), Ok(()));
+    assert_eq!(with(only_super_admins, &claims_with(&json!({}))), Ok(()));
 }
 
 #[test]

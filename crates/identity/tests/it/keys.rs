@@ -1,11 +1,14 @@
 //! Each key with its algorithm, and with no other.
 
-use iam_identity::{AuthenticationError, KeyError, KeySet, TokenSigner, TokenVerifier};
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{KeyPair, RsaKeyPair, RsaPublicKeyComponents};
+use iam_identity::{AuthenticationError, KeyError, KeySet, TokenSigner, TokenVerifier, VerifierOptions};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use pem::Pem;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
 
-use crate::kit::{NOW, PAIRS, Pair, at, secret, signed_by, user, verify};
+use crate::kit::{NOW, PAIRS, Pair, claims, secret, signed_by, user, verify, with_keys, with_secret};
 
 /// 1024 bits.
 const WEAK: &str = "-----BEGIN PUBLIC KEY-----
@@ -17,7 +20,11 @@ nwN7kT5L7wbNM2n+0wIDAQAB
 ";
 
 fn verifier(keys: KeySet) -> TokenVerifier {
-    TokenVerifier::new(keys, 10).with_clock(|| at(NOW))
+    with_keys(keys, &VerifierOptions::default())
+}
+
+fn of_secret(secret: &SecretString) -> TokenVerifier {
+    with_secret(secret, &VerifierOptions::default())
 }
 
 #[test]
@@ -25,15 +32,14 @@ fn a_token_is_accepted_with_its_key_and_refused_with_every_other() {
     let other_secret = SecretString::from("another secret of thirty-two bytes");
     let mut signers = vec![TokenSigner::hs256(&secret()), TokenSigner::hs256(&other_secret)];
     signers.extend(PAIRS.iter().map(Pair::signer));
-    let mut keys = vec![KeySet::hs256(&secret()), KeySet::hs256(&other_secret)];
-    keys.extend(PAIRS.iter().map(Pair::keys));
+    let mut verifiers = vec![of_secret(&secret()), of_secret(&other_secret)];
+    verifiers.extend(PAIRS.iter().map(|pair| verifier(pair.keys())));
 
     let tokens: Vec<String> = signers.iter().map(signed_by).collect();
-    for (row, keys) in keys.into_iter().enumerate() {
-        let verifier = verifier(keys);
+    for (row, verifier) in verifiers.iter().enumerate() {
         for (column, token) in tokens.iter().enumerate() {
             let expected = if row == column { Ok(user()) } else { Err(AuthenticationError::Invalid) };
-            assert_eq!(verify(&verifier, token).map(|caller| caller.user_id), expected, "{verifier:?}, {column}");
+            assert_eq!(verify(verifier, token).map(|verified| verified.user_id), expected, "{verifier:?}, {column}");
         }
     }
 }
@@ -54,13 +60,13 @@ fn of_several_keys_each_is_believed_and_the_secret_is_not() {
 
 #[test]
 fn the_algorithm_is_the_keys_and_not_the_tokens() {
-    let claims = json!({ "userId": user(), "exp": NOW + 3600 });
+    let claims = claims();
     let signed = |algorithm, key: &EncodingKey| jsonwebtoken::encode(&Header::new(algorithm), &claims, key).unwrap();
     let bytes = secret();
     let hmac = EncodingKey::from_secret(bytes.expose_secret().as_bytes());
     let rsa = EncodingKey::from_rsa_pem(PAIRS[0].private.expose_secret().as_bytes()).unwrap();
 
-    let with_secret = verifier(KeySet::hs256(&secret()));
+    let with_secret = of_secret(&secret());
     assert!(verify(&with_secret, &signed(Algorithm::HS256, &hmac)).is_ok());
     for algorithm in [Algorithm::HS384, Algorithm::HS512] {
         assert_eq!(verify(&with_secret, &signed(algorithm, &hmac)), Err(AuthenticationError::Invalid));
@@ -77,7 +83,7 @@ fn a_public_key_is_never_taken_for_a_secret() {
     for pair in &*PAIRS {
         let der = pem::parse(&pair.public).unwrap().into_contents();
         for secret in [pair.public.as_bytes(), pair.public.trim().as_bytes(), &der] {
-            let claims = json!({ "userId": user(), "exp": NOW + 3600 });
+            let claims = claims();
             let key = EncodingKey::from_secret(secret);
             let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
             assert_eq!(verify(&verifier(pair.keys()), &token), Err(AuthenticationError::Invalid));
@@ -87,12 +93,12 @@ fn a_public_key_is_never_taken_for_a_secret() {
 
 #[test]
 fn a_token_without_a_signature_is_never_believed() {
-    let keys = PAIRS.iter().map(Pair::keys).chain([KeySet::hs256(&secret())]);
+    let verifiers = PAIRS.iter().map(|pair| verifier(pair.keys())).chain([of_secret(&secret())]);
     // {"alg":"none"}, and so on.
     let none = ["eyJhbGciOiJub25lIn0", "eyJhbGciOiJOb25lIn0", "eyJhbGciOiIifQ", "e30"];
     let signed = signed_by(&TokenSigner::hs256(&secret()));
     let parts: Vec<&str> = signed.split('.').collect();
-    for verifier in keys.map(verifier) {
+    for verifier in verifiers {
         for header in none {
             for token in [format!("{header}.{}.", parts[1]), format!("{header}.{}", parts[1])] {
                 assert_eq!(verify(&verifier, &token), Err(AuthenticationError::Invalid), "{token}");
@@ -131,6 +137,19 @@ fn keys_that_cannot_be_used_are_refused_by_their_number() {
 }
 
 #[test]
+fn a_public_exponent_that_anybody_can_undo_is_refused() {
+    let of_exponent = |e: &[u8]| {
+        let n = RsaPublicKeyComponents::<Vec<u8>>::from(RsaKeyPair::generate(KeySize::Rsa2048).unwrap().public_key()).n;
+        let der: PublicKeyX509Der<'_> = RsaPublicKeyComponents { n: n.as_slice(), e }.as_der().unwrap();
+        KeySet::from_pem(&pem::encode(&Pem::new("PUBLIC KEY", der.as_ref()))).map(drop)
+    };
+    assert_eq!(of_exponent(&[1, 0, 1]), Ok(()));
+    for e in [&[1][..], &[2], &[1, 0, 0]] {
+        assert_eq!(of_exponent(e), Err(KeyError::Unsupported { block: 1 }), "{e:?}");
+    }
+}
+
+#[test]
 fn only_private_keys_of_the_known_types_sign() {
     for pem in ["", "secret", &PAIRS[0].public, WEAK] {
         assert_eq!(TokenSigner::from_pem(&pem.into()).unwrap_err(), KeyError::NotPrivate);
@@ -143,7 +162,7 @@ fn only_private_keys_of_the_known_types_sign() {
 fn nothing_that_is_printed_holds_a_key() {
     let printed = format!(
         "{:?} {:?} {:?} {:?}",
-        verifier(KeySet::hs256(&secret())),
+        of_secret(&secret()),
         TokenSigner::hs256(&secret()),
         PAIRS[0].signer(),
         verifier(PAIRS[0].keys()),

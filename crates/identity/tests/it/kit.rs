@@ -1,6 +1,8 @@
-//! Keys made for the occasion, users, and times.
+//! Keys made for the occasion, users, times, and verifiers.
 
+use std::path::PathBuf;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
@@ -8,12 +10,19 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    Ed25519KeyPair, KeyPair, RsaKeyPair,
+    Ed25519KeyPair, KeyPair, RsaKeyPair, RsaPublicKeyComponents,
 };
-use iam_domain::{Caller, UserId};
-use iam_identity::{AuthenticationError, KeySet, TokenSigner, TokenVerifier};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt;
+use iam_domain::{Issuer, UserId};
+use iam_identity::{
+    AuthenticationError, KeySet, KeySource, SharedSecret, TokenSigner, TokenVerifier, TrustedIssuer, Verified,
+    VerifierOptions,
+};
 use pem::Pem;
 use secrecy::SecretString;
+use serde_json::{Value, json};
 
 /// When the tests take place, in seconds since 1970.
 pub(crate) const NOW: u64 = 1_800_000_000;
@@ -34,25 +43,36 @@ pub(crate) fn user() -> UserId {
 pub(crate) struct Pair {
     pub(crate) private: SecretString,
     pub(crate) public: String,
+    jwk: Value,
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 impl Pair {
-    fn new(private: &[u8], public: &impl AsDer<PublicKeyX509Der<'static>>) -> Self {
+    fn new(private: &[u8], public: &impl AsDer<PublicKeyX509Der<'static>>, jwk: Value) -> Self {
         Self {
             private: pem::encode(&Pem::new("PRIVATE KEY", private)).into(),
             public: pem::encode(&Pem::new("PUBLIC KEY", public.as_der().unwrap().as_ref())),
+            jwk,
         }
     }
 
     pub(crate) fn rsa() -> Self {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let private: Pkcs8V1Der<'_> = pair.as_der().unwrap();
-        Self::new(private.as_ref(), pair.public_key())
+        let components = RsaPublicKeyComponents::<Vec<u8>>::from(pair.public_key());
+        let jwk = json!({ "kty": "RSA", "n": base64url(&components.n), "e": base64url(&components.e) });
+        Self::new(private.as_ref(), pair.public_key(), jwk)
     }
 
     fn ec(curve: &'static EcdsaSigningAlgorithm) -> Self {
         let private = EcdsaKeyPair::generate_pkcs8(curve, &SystemRandom::new()).unwrap();
-        Self::new(private.as_ref(), EcdsaKeyPair::from_pkcs8(curve, private.as_ref()).unwrap().public_key())
+        let pair = EcdsaKeyPair::from_pkcs8(curve, private.as_ref()).unwrap();
+        let (x, y) = pair.public_key().as_ref()[1..].split_at((pair.public_key().as_ref().len() - 1) / 2);
+        let jwk = json!({ "kty": "EC", "crv": "P-256", "x": base64url(x), "y": base64url(y) });
+        Self::new(private.as_ref(), pair.public_key(), jwk)
     }
 
     pub(crate) fn p256() -> Self {
@@ -65,7 +85,9 @@ impl Pair {
 
     pub(crate) fn ed25519() -> Self {
         let private = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).unwrap();
-        Self::new(private.as_ref(), Ed25519KeyPair::from_pkcs8(private.as_ref()).unwrap().public_key())
+        let pair = Ed25519KeyPair::from_pkcs8(private.as_ref()).unwrap();
+        let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": base64url(pair.public_key().as_ref()) });
+        Self::new(private.as_ref(), pair.public_key(), jwk)
     }
 
     pub(crate) fn signer(&self) -> TokenSigner {
@@ -75,17 +97,96 @@ impl Pair {
     pub(crate) fn keys(&self) -> KeySet {
         KeySet::from_pem(&self.public).unwrap()
     }
+
+    /// The public key as an entry of a key set.
+    pub(crate) fn jwk(&self, id: &str) -> Value {
+        self.jwk_with(&json!({ "kid": id, "use": "sig" }))
+    }
+
+    /// The same with these members.
+    pub(crate) fn jwk_with(&self, members: &Value) -> Value {
+        let mut jwk = self.jwk.clone();
+        jwk.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        jwk
+    }
 }
 
 /// Two of each type, in the order RSA, P-256, Ed25519. Made once: RSA keys take their time.
 pub(crate) static PAIRS: LazyLock<[Pair; 6]> =
     LazyLock::new(|| [Pair::rsa(), Pair::rsa(), Pair::p256(), Pair::p256(), Pair::ed25519(), Pair::ed25519()]);
 
-/// A token of [`user`] that is good for an hour from [`NOW`] on.
-pub(crate) fn signed_by(signer: &TokenSigner) -> String {
-    signer.sign(user(), false, NOW, 3600).unwrap()
+/// Who signs, where nobody else is named.
+pub(crate) const ISSUER: &str = "https://issuer.example/";
+
+pub(crate) fn issuer(name: &str, keys: KeySource) -> TrustedIssuer {
+    TrustedIssuer::new(Issuer::parse(name).unwrap(), keys)
 }
 
-pub(crate) fn verify(verifier: &TokenVerifier, token: &str) -> Result<Caller, AuthenticationError> {
-    verifier.verify(Some(&format!("Bearer {token}")))
+/// Believes [`ISSUER`], natively, with these keys.
+pub(crate) fn with_keys(keys: KeySet, options: &VerifierOptions) -> TokenVerifier {
+    let issuer = TrustedIssuer { is_native: true, ..issuer(ISSUER, KeySource::Keys(keys)) };
+    trusting(None, vec![issuer], options)
+}
+
+/// Believes whoever has the secret.
+pub(crate) fn with_secret(secret: &SecretString, options: &VerifierOptions) -> TokenVerifier {
+    trusting(Some(SharedSecret::new(secret.clone())), Vec::new(), options)
+}
+
+/// Believes all of these, whose keys are at hand.
+pub(crate) fn trusting(
+    secret: Option<SharedSecret>,
+    issuers: Vec<TrustedIssuer>,
+    options: &VerifierOptions,
+) -> TokenVerifier {
+    let started = TokenVerifier::start(secret, issuers, options).now_or_never();
+    started.expect("nothing to wait for").unwrap().with_clock(|| at(NOW))
+}
+
+/// What a token of [`user`] says that is good for an hour from [`NOW`] on.
+pub(crate) fn claims() -> Value {
+    json!({ "iss": ISSUER, "sub": user(), "iat": NOW, "exp": NOW + 3600 })
+}
+
+/// The same, with others added or in their place.
+pub(crate) fn claims_with(others: &Value) -> Value {
+    let mut claims = claims();
+    claims.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
+    claims
+}
+
+pub(crate) fn signed_by(signer: &TokenSigner) -> String {
+    signer.sign_claims(&claims()).unwrap()
+}
+
+/// Who bears the token, by keys that are at hand: nothing is waited for.
+pub(crate) fn verify(verifier: &TokenVerifier, token: &str) -> Result<Verified, AuthenticationError> {
+    verifier.verify(token).now_or_never().expect("nothing to wait for")
+}
+
+/// A file that lasts as long as this.
+pub(crate) struct TempFile(PathBuf);
+
+impl TempFile {
+    pub(crate) fn new(text: &str) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let file = Self(std::env::temp_dir().join(format!("iam-identity-{}-{number}", std::process::id())));
+        file.write(text);
+        file
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.0.clone()
+    }
+
+    pub(crate) fn write(&self, text: &str) {
+        std::fs::write(&self.0, text).unwrap();
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }

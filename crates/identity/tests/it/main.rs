@@ -2,10 +2,20 @@
 
 // `cfg(test)` always holds here; it tells clippy that these modules are tests, which may unwrap.
 #[cfg(test)]
+mod api_keys;
+#[cfg(test)]
 mod claims;
+#[cfg(test)]
+mod issuers;
+#[cfg(test)]
+mod jwks_server;
+#[cfg(test)]
+mod key_sets;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod kit;
+#[cfg(test)]
+mod refreshing;
 #[cfg(test)]
 mod remembering;

@@ -3,19 +3,32 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use iam_domain::{Caller, UserId};
-use iam_identity::{AuthenticationError, KeySet, TokenSigner, TokenVerifier};
+use std::time::Duration;
+
+use iam_domain::UserId;
+use iam_identity::{AuthenticationError, KeySource, TokenSigner, TokenVerifier, TrustedIssuer, VerifierOptions};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use crate::kit::{NOW, PAIRS, Pair, at, secret, signed_by, user, verify};
+use crate::kit::{
+    ISSUER, NOW, PAIRS, Pair, TempFile, at, issuer, secret, signed_by, user, verify, with_keys, with_secret,
+};
 
-/// A verifier and the hands of its clock.
-fn clocked(keys: KeySet, remembered: usize) -> (TokenVerifier, Arc<AtomicU64>) {
+/// The verifier with another clock, and that clock's hands.
+fn clocked(verifier: TokenVerifier) -> (TokenVerifier, Arc<AtomicU64>) {
     let now = Arc::new(AtomicU64::new(NOW));
     let hands = Arc::clone(&now);
-    (TokenVerifier::new(keys, remembered).with_clock(move || at(hands.load(Ordering::Relaxed))), now)
+    (verifier.with_clock(move || at(hands.load(Ordering::Relaxed))), now)
+}
+
+/// Remembers at most so many.
+fn remembering(remembered_tokens: usize) -> VerifierOptions {
+    VerifierOptions { remembered_tokens, ..VerifierOptions::default() }
+}
+
+fn of_secret(remembered: usize) -> TokenVerifier {
+    with_secret(&secret(), &remembering(remembered))
 }
 
 fn signer() -> TokenSigner {
@@ -24,12 +37,13 @@ fn signer() -> TokenSigner {
 
 #[test]
 fn a_remembered_token_says_what_it_said() {
-    let (verifier, _) = clocked(KeySet::hs256(&secret()), 10);
+    let verifier = of_secret(10);
     let other = UserId::parse("018f3c1e-0000-7000-8000-000000000002").unwrap();
     for (user_id, is_super_admin) in [(user(), false), (user(), true), (other, false)] {
         let token = signer().sign(user_id, is_super_admin, NOW, 60).unwrap();
         for _ in 0..3 {
-            assert_eq!(verify(&verifier, &token), Ok(Caller { user_id, is_super_admin }));
+            let verified = verify(&verifier, &token).unwrap();
+            assert_eq!((verified.user_id, verified.is_super_admin), (user_id, is_super_admin));
         }
     }
     assert_eq!(verifier.remembered(), 3);
@@ -38,8 +52,8 @@ fn a_remembered_token_says_what_it_said() {
 #[test]
 fn a_remembered_token_expires_all_the_same() {
     for pair in [None, Some(&PAIRS[0]), Some(&PAIRS[2]), Some(&PAIRS[4])] {
-        let keys = pair.map_or_else(|| KeySet::hs256(&secret()), Pair::keys);
-        let (verifier, now) = clocked(keys, 10);
+        let verifier = pair.map_or_else(|| of_secret(10), |pair| with_keys(pair.keys(), &remembering(10)));
+        let (verifier, now) = clocked(verifier);
         let token = signed_by(&pair.map_or_else(signer, Pair::signer));
         assert!(verify(&verifier, &token).is_ok());
         assert_eq!(verifier.remembered(), 1);
@@ -52,7 +66,7 @@ fn a_remembered_token_expires_all_the_same() {
 
 #[test]
 fn a_clock_that_is_set_back_makes_a_remembered_token_early_again() {
-    let (verifier, now) = clocked(KeySet::hs256(&secret()), 10);
+    let (verifier, now) = clocked(of_secret(10));
     let key = EncodingKey::from_secret(secret().expose_secret().as_bytes());
     let claims = json!({ "userId": user(), "nbf": NOW, "exp": NOW + 60 });
     let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
@@ -63,7 +77,7 @@ fn a_clock_that_is_set_back_makes_a_remembered_token_early_again() {
 
 #[test]
 fn what_does_not_verify_is_not_remembered() {
-    let (verifier, _) = clocked(KeySet::hs256(&secret()), 10);
+    let verifier = of_secret(10);
     let good = signed_by(&signer());
     assert!(verify(&verifier, &good).is_ok());
     let expired = signer().sign(user(), false, NOW - 60, 60).unwrap();
@@ -81,7 +95,7 @@ fn what_does_not_verify_is_not_remembered() {
 #[test]
 fn their_number_is_bounded() {
     for bound in [1, 10, 100, 1000] {
-        let (verifier, _) = clocked(KeySet::hs256(&secret()), bound);
+        let verifier = of_secret(bound);
         let tokens: Vec<String> =
             (1..=3 * bound as u64).map(|seconds| signer().sign(user(), false, NOW, seconds).unwrap()).collect();
         for token in tokens.iter().chain(&tokens) {
@@ -94,7 +108,7 @@ fn their_number_is_bounded() {
 
 #[test]
 fn with_zero_nothing_is_remembered() {
-    let (verifier, _) = clocked(KeySet::hs256(&secret()), 0);
+    let verifier = of_secret(0);
     let token = signed_by(&signer());
     for _ in 0..3 {
         assert!(verify(&verifier, &token).is_ok());
@@ -102,62 +116,110 @@ fn with_zero_nothing_is_remembered() {
     }
 }
 
-#[test]
-fn new_keys_forget_what_the_old_ones_verified() {
-    let (old, new) = (&PAIRS[4], &PAIRS[0]);
-    let (verifier, _) = clocked(old.keys(), 10);
-    let (old_token, new_token) = (signed_by(&old.signer()), signed_by(&new.signer()));
-    assert!(verify(&verifier, &old_token).is_ok());
-    assert_eq!(verify(&verifier, &new_token), Err(AuthenticationError::Invalid));
-
-    verifier.replace_keys(new.keys());
-    assert_eq!(verifier.remembered(), 0);
-    assert_eq!(verify(&verifier, &old_token), Err(AuthenticationError::Invalid));
-    assert!(verify(&verifier, &new_token).is_ok());
-
-    // Both, while the signers change over.
-    verifier.replace_keys(KeySet::from_pem(&format!("{}{}", old.public, new.public)).unwrap());
-    assert!(verify(&verifier, &old_token).is_ok() && verify(&verifier, &new_token).is_ok());
+/// Believes the keys in the file.
+async fn of_file(file: &TempFile) -> TokenVerifier {
+    let issuer = TrustedIssuer { is_native: true, ..issuer(ISSUER, KeySource::PemFile(file.path())) };
+    // Only told to does it read the file again.
+    let options = VerifierOptions { unknown_key_pause: Duration::MAX, ..remembering(10) };
+    let verifier = TokenVerifier::start(None, vec![issuer], &options).await.unwrap().with_clock(|| at(NOW));
+    // Spends what a stranger may make it read.
+    assert_eq!(verifier.verify(&signed_by(&Pair::ed25519().signer())).await, Err(AuthenticationError::Invalid));
+    verifier
 }
 
-/// The clock is asked when the signature is known to be good and nothing is remembered yet: there the keys change.
-#[test]
-fn a_verification_under_way_while_the_keys_change_leaves_nothing_behind() {
-    let (old, new) = (&PAIRS[4], &PAIRS[5]);
+#[tokio::test]
+async fn what_a_key_verified_is_forgotten_when_it_leaves_and_what_others_did_is_not() {
+    let (old, new) = (&PAIRS[4], &PAIRS[0]);
+    let (old_token, new_token) = (signed_by(&old.signer()), signed_by(&new.signer()));
+    let file = TempFile::new(&old.public);
+    let verifier = of_file(&file).await;
+    assert!(verifier.verify(&old_token).await.is_ok());
+    assert_eq!(verifier.verify(&new_token).await, Err(AuthenticationError::Invalid));
+
+    // Both, while the signers change over.
+    file.write(&format!("{}{}", new.public, old.public));
+    verifier.refresh().await;
+    assert_eq!(verifier.remembered(), 1);
+    assert!(verifier.verify(&old_token).await.is_ok() && verifier.verify(&new_token).await.is_ok());
+
+    file.write(&new.public);
+    verifier.refresh().await;
+    assert_eq!(verifier.verify(&old_token).await, Err(AuthenticationError::Invalid));
+    assert_eq!(verifier.remembered(), 1, "the other one still is");
+    assert!(verifier.verify(&new_token).await.is_ok());
+
+    // It comes back, and so do its tokens.
+    file.write(&old.public);
+    verifier.refresh().await;
+    assert!(verifier.verify(&old_token).await.is_ok());
+    assert_eq!(verifier.verify(&new_token).await, Err(AuthenticationError::Invalid));
+}
+
+/// A token of the old key, and what comes of its verification if these keys are read meanwhile. The clock is asked when the
+/// signature is known to be good and nothing is remembered yet: there the keys change.
+async fn verified_while_keys_become(content: String) -> (Arc<TokenVerifier>, String, bool) {
+    let file = TempFile::new(&PAIRS[4].public);
     let this = Arc::new(OnceLock::<Arc<TokenVerifier>>::new());
     let changes = Arc::new(AtomicU64::new(0));
-    let (handle, counter) = (Arc::clone(&this), Arc::clone(&changes));
-    let verifier = Arc::new(TokenVerifier::new(old.keys(), 10).with_clock(move || {
+    let (handle, counter, path) = (Arc::clone(&this), Arc::clone(&changes), file.path());
+    let verifier = Arc::new(of_file(&file).await.with_clock(move || {
         if counter.fetch_add(1, Ordering::Relaxed) == 0 {
-            handle.get().unwrap().replace_keys(new.keys());
+            std::fs::write(&path, &content).unwrap();
+            let verifier = Arc::clone(handle.get().unwrap());
+            let read = async move { verifier.refresh().await };
+            let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+            std::thread::spawn(move || runtime().block_on(read)).join().unwrap();
         }
         at(NOW)
     }));
     this.set(Arc::clone(&verifier)).unwrap();
-
-    let token = signed_by(&old.signer());
-    assert!(verify(&verifier, &token).is_ok(), "it began under the old keys");
-    assert_eq!(changes.load(Ordering::Relaxed), 1);
-    assert_eq!(verifier.remembered(), 0);
-    assert_eq!(verify(&verifier, &token), Err(AuthenticationError::Invalid));
-    assert!(verify(&verifier, &signed_by(&new.signer())).is_ok());
-    assert_eq!(verifier.remembered(), 1);
+    let token = signed_by(&PAIRS[4].signer());
+    let is_good = verifier.verify(&token).await.is_ok();
+    assert_eq!(changes.load(Ordering::Relaxed), 1, "it came as far as to the times");
+    (verifier, token, is_good)
 }
 
-#[test]
-fn an_old_token_is_refused_once_its_keys_are_replaced_however_many_are_using_it() {
+#[tokio::test]
+async fn a_verification_under_way_while_its_key_leaves_comes_to_nothing() {
+    let (verifier, token, is_good) = verified_while_keys_become(PAIRS[5].public.clone()).await;
+    assert!(!is_good);
+    assert_eq!(verifier.remembered(), 0);
+    assert_eq!(verifier.verify(&token).await, Err(AuthenticationError::Invalid));
+    assert!(verifier.verify(&signed_by(&PAIRS[5].signer())).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_verification_under_way_while_its_key_stays_goes_on() {
+    let both = format!("{}{}", PAIRS[5].public, PAIRS[4].public);
+    let (verifier, token, is_good) = verified_while_keys_become(both).await;
+    assert!(is_good);
+    assert_eq!(verifier.remembered(), 1);
+    assert!(verifier.verify(&token).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_token_is_refused_once_its_key_has_left_however_many_are_using_it() {
     let (old, new) = (&PAIRS[4], &PAIRS[5]);
     let (old_token, new_token) = (signed_by(&old.signer()), signed_by(&new.signer()));
-    let (verifier, _) = clocked(old.keys(), 10);
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| (0..2_000).filter(|_| verify(&verifier, &old_token).is_ok()).count());
-        }
-        verifier.replace_keys(new.keys());
-        for _ in 0..100 {
-            assert_eq!(verify(&verifier, &old_token), Err(AuthenticationError::Invalid));
-            assert!(verify(&verifier, &new_token).is_ok());
-        }
-    });
-    assert_eq!(verifier.remembered(), 1);
+    let file = TempFile::new(&old.public);
+    let verifier = Arc::new(of_file(&file).await);
+    let users: Vec<_> = (0..4)
+        .map(|_| {
+            let (verifier, token) = (Arc::clone(&verifier), old_token.clone());
+            tokio::spawn(async move {
+                for _ in 0..2_000 {
+                    let _ = verifier.verify(&token).await;
+                }
+            })
+        })
+        .collect();
+    file.write(&new.public);
+    verifier.refresh().await;
+    for _ in 0..100 {
+        assert_eq!(verifier.verify(&old_token).await, Err(AuthenticationError::Invalid));
+        assert!(verifier.verify(&new_token).await.is_ok());
+    }
+    for user in users {
+        user.await.unwrap();
+    }
 }

@@ -4,6 +4,7 @@
 mod bounds;
 mod changes;
 mod compiled;
+mod credentials;
 mod fill;
 mod lease;
 mod loading;

@@ -14,11 +14,11 @@ use iam_domain::{
 };
 use iam_permissions_cache::{CacheOptions, Permissions};
 use iam_storage::{
-    Assignments, AuditLogs, Beat, ChangeContext, ChangeFeed, CompanyModules, CompanyState, CompanyStates,
-    CurrentVersions, EffectiveFeaturePermissions, EffectiveViewPermissions, FeaturePermissions, FeatureViews, Features,
-    Heard, MenuItems, ModuleFeatures, ModuleViews, Modules, NavTrail, NewEffectiveViewPermission, Reader, Result,
-    Snapshots, Stamped, Storage, StorageError, SubMenuItems, Subscription, Target, UnitOfWork, UserLevels,
-    ViewPermissions, Views,
+    ApiKeyUses, ApiKeys, Assignments, AuditLogs, Beat, ChangeContext, ChangeFeed, CompanyModules, CompanyState,
+    CompanyStates, CredentialChanges, Credentials, CurrentVersions, EffectiveFeaturePermissions,
+    EffectiveViewPermissions, FeaturePermissions, FeatureViews, Features, Heard, MenuItems, ModuleFeatures,
+    ModuleViews, Modules, NavTrail, NewEffectiveViewPermission, Reader, Result, Snapshots, Stamped, Storage,
+    StorageError, SubMenuItems, Subscription, Target, UnitOfWork, UserLevels, Users, ViewPermissions, Views,
 };
 use iam_storage_memory::MemoryStorage;
 use tokio::runtime::Handle;
@@ -45,6 +45,7 @@ pub(crate) enum Asked {
     Catalog,
     Menu,
     Write,
+    Credentials,
 }
 
 /// How the store takes a question.
@@ -112,7 +113,7 @@ impl Store {
 
     /// Everything fails, or is answered again.
     pub(crate) fn all(&self, does: Does) {
-        for asked in [Asked::Versions, Asked::User, Asked::Users, Asked::Catalog, Asked::Menu] {
+        for asked in [Asked::Versions, Asked::User, Asked::Users, Asked::Catalog, Asked::Menu, Asked::Credentials] {
             self.always(asked, does);
         }
     }
@@ -269,6 +270,14 @@ impl CompanyStates for Store {
     }
 }
 
+#[async_trait]
+impl Credentials for Store {
+    async fn changes_since(&self, version: i64) -> Result<CredentialChanges> {
+        let answers = self.answers();
+        self.pass(Asked::Credentials, async { answers.reader().credentials().changes_since(version).await }).await
+    }
+}
+
 macro_rules! forwarded {
     ($($accessor:ident: $name:ident),+ $(,)?) => {
         impl Reader for Store {
@@ -277,6 +286,10 @@ macro_rules! forwarded {
             }
 
             fn snapshots(&self) -> &dyn Snapshots {
+                self
+            }
+
+            fn credentials(&self) -> &dyn Credentials {
                 self
             }
 
@@ -302,6 +315,8 @@ forwarded! {
     menu_items: MenuItems,
     sub_menu_items: SubMenuItems,
     audit_logs: AuditLogs,
+    users: Users,
+    api_keys: ApiKeys,
 }
 
 #[async_trait]
@@ -366,6 +381,10 @@ impl Storage for Store {
 
     fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions {
         self.memory.effective_feature_permissions()
+    }
+
+    fn api_key_uses(&self) -> &dyn ApiKeyUses {
+        self.memory.api_key_uses()
     }
 }
 

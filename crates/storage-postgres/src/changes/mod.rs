@@ -3,6 +3,7 @@
 
 mod catalog;
 mod company;
+mod credentials;
 mod matrices;
 mod menu;
 mod sets;
@@ -10,7 +11,7 @@ mod sets;
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use iam_domain::{AuditRecord, AuditRecordId, EntityType, Timestamp, Versions};
+use iam_domain::{AuditRecord, AuditRecordId, CompanyId, EntityType, Timestamp, Versions};
 use iam_storage::{Affected, AuditLogsMut, ChangeContext, Derived, Recorder, Result, StorageError, Target, UnitOfWork};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use sea_orm::{
@@ -24,7 +25,9 @@ use uuid::Uuid;
 use crate::CHANGES;
 use crate::epoch::{EPOCH, epoch};
 use crate::error::{During, during, from_db};
-use crate::repository::{CATALOG, Connected, Repository, at_home, column, statement};
+use crate::repository::{
+    CATALOG, CREDENTIALS, Connected, Repository, at_home, column, is_company, scoped, scoped_within, statement,
+};
 use crate::snapshots::CatalogCache;
 use crate::storage::Pool;
 
@@ -59,46 +62,72 @@ impl Connected for Unit {
         // A catalog change sees its own half-done work under the version that it will have.
         None
     }
+
+    fn scoped(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
+        // The statement that took the locks said it for the whole transaction: all for the catalog, else the company.
+        match self.recorder.target().company() {
+            Some(own) if company != Some(own) => scoped_within(own, company, statement),
+            _ => statement,
+        }
+    }
 }
 
-/// The statement that takes the locks, the catalog's before the company's, and raises the version. What it answers is
+/// The statement that says whose rows the transaction is about, takes the locks, the catalog's before the company's, and
+/// raises the version. What it answers is
 /// of the time after it waited: a locked or updated row is read anew.
 fn lock(target: Target) -> Statement {
-    match target {
+    let lock = match target {
         Target::Catalog => statement(
             format!(
-                "UPDATE company_states SET version = version + 1, updated_at = clock_timestamp()
-                WHERE company_id = {CATALOG}
-                RETURNING version AS catalog, 0::bigint AS company, {EPOCH} AS epoch, clock_timestamp() AS now"
+                "WITH credentials AS MATERIALIZED (
+                    SELECT version FROM company_states WHERE company_id = {CREDENTIALS} FOR SHARE
+                )
+                UPDATE company_states AS state SET version = state.version + 1, updated_at = clock_timestamp()
+                FROM credentials WHERE state.company_id = {CATALOG}
+                RETURNING state.version AS catalog, 0::bigint AS company, {EPOCH} AS epoch, clock_timestamp() AS now"
             ),
             [],
         ),
-        // FOR SHARE, as nothing weaker keeps a catalog change out.
+        // FOR SHARE, as nothing weaker keeps a catalog change out; nor one of credentials, so that whoever is let in when the
+        // change looks is let in until it is committed.
         Target::Company(company) => statement(
             format!(
                 "WITH catalog AS MATERIALIZED (
                     SELECT version FROM company_states WHERE company_id = {CATALOG} FOR SHARE
+                ),
+                credentials AS MATERIALIZED (
+                    SELECT version FROM company_states WHERE company_id = {CREDENTIALS} FOR SHARE
                 )
                 INSERT INTO company_states AS company (company_id, version, created_at, updated_at)
-                SELECT $1, 1, clock_timestamp(), clock_timestamp() FROM catalog
+                SELECT $1, 1, clock_timestamp(), clock_timestamp() FROM catalog, credentials
                 ON CONFLICT (company_id) DO UPDATE SET version = company.version + 1, updated_at = clock_timestamp()
                 RETURNING (SELECT version FROM catalog) AS catalog, version AS company, {EPOCH} AS epoch,
                     clock_timestamp() AS now"
             ),
             [company.as_uuid().into()],
         ),
-    }
+        Target::Credentials => statement(
+            format!(
+                "UPDATE company_states SET version = version + 1, updated_at = clock_timestamp()
+                WHERE company_id = {CREDENTIALS}
+                RETURNING (SELECT version FROM company_states WHERE company_id = {CATALOG}) AS catalog,
+                    version AS company, {EPOCH} AS epoch, clock_timestamp() AS now"
+            ),
+            [],
+        ),
+    };
+    scoped(target.company(), lock)
 }
 
 /// Begins a change.
 pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -> Result<Repository<Unit>> {
-    // The nil id is the catalog's row, whose version must not be raised as a company's.
-    if target.company().is_some_and(|company| company.as_uuid().is_nil()) {
-        return Err(StorageError::Misuse("the nil id is no company's"));
+    // The rows of the catalog and of the credentials, whose versions must not be raised as a company's.
+    if target.company().is_some_and(|company| !is_company(company.as_uuid())) {
+        return Err(StorageError::Misuse("the nil and the max id are no company's"));
     }
     let tx = at_home(pool.runtime(), pool.connection().begin()).await.map_err(from_db)?;
     let row = sea_orm::ConnectionTrait::query_one_raw(&tx, lock(target)).await.map_err(from_db)?;
-    let row = row.ok_or_else(|| StorageError::corrupt("company_states has no row for the catalog"))?;
+    let row = row.ok_or_else(|| StorageError::corrupt("company_states lacks a row of its own"))?;
     let versions = Versions {
         epoch: epoch(&row, pool.latest_epoch())?,
         catalog: column(&row, "catalog")?,
@@ -199,7 +228,11 @@ const INSERT_RECORDS: &str = r#"INSERT INTO iam_audit_logs (id, company_id, user
 
 /// The statement that writes what follows from a change: the records, the dropped effective rows, the notice.
 fn derived(target: Target, version: i64, derived: Derived) -> Statement {
-    let notice = derived.notify.then(|| json!({ "company": target.company(), "version": version }).to_string());
+    let notice = match target {
+        Target::Credentials => json!({ "credentials": version }),
+        Target::Catalog | Target::Company(_) => json!({ "company": target.company(), "version": version }),
+    };
+    let notice = derived.notify.then(|| notice.to_string());
     let mut values: Vec<Value> = vec![rows(&derived.records).into(), notice.into()];
     let drop_rows = match (target.company(), derived.affected) {
         // The raised version of the catalog outdates them, in every company.
@@ -247,7 +280,7 @@ impl UnitOfWork for Repository<Unit> {
         let Unit { tx, runtime: _, recorder, written, mut versions } = self.0;
         let version = match target {
             Target::Catalog => &mut versions.catalog,
-            Target::Company(_) => &mut versions.company,
+            Target::Company(_) | Target::Credentials => &mut versions.company,
         };
         if recorder.is_empty() {
             *version -= 1;

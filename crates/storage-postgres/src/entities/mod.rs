@@ -3,6 +3,7 @@
 
 #![expect(unreachable_pub, reason = "SeaORM's macros make everything of an entity public")]
 
+pub(crate) mod api_keys;
 pub(crate) mod company2modules;
 pub(crate) mod company_states;
 pub(crate) mod effective_feature_permissions;
@@ -16,6 +17,8 @@ pub(crate) mod module2views;
 pub(crate) mod modules;
 pub(crate) mod nav_trail;
 pub(crate) mod sub_menu_items;
+pub(crate) mod user_cutoffs;
+pub(crate) mod user_identities;
 pub(crate) mod user_level_feature_permissions;
 pub(crate) mod user_level_view_permissions;
 pub(crate) mod user_levels;
@@ -34,6 +37,7 @@ async fn ask<E: EntityTrait>(connection: &impl ConnectionTrait) -> Result<()> {
 
 /// Whether the database has all tables and columns that are described here.
 pub(crate) async fn check(connection: &impl ConnectionTrait) -> Result<()> {
+    ask::<api_keys::Entity>(connection).await?;
     ask::<company2modules::Entity>(connection).await?;
     ask::<company_states::Entity>(connection).await?;
     ask::<effective_feature_permissions::Entity>(connection).await?;
@@ -47,6 +51,8 @@ pub(crate) async fn check(connection: &impl ConnectionTrait) -> Result<()> {
     ask::<modules::Entity>(connection).await?;
     ask::<nav_trail::Entity>(connection).await?;
     ask::<sub_menu_items::Entity>(connection).await?;
+    ask::<user_cutoffs::Entity>(connection).await?;
+    ask::<user_identities::Entity>(connection).await?;
     ask::<user_level_feature_permissions::Entity>(connection).await?;
     ask::<user_level_view_permissions::Entity>(connection).await?;
     ask::<user_levels::Entity>(connection).await?;

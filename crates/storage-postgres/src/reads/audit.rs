@@ -4,13 +4,12 @@ use async_trait::async_trait;
 use iam_domain::{AuditRecord, CompanyId, EntityType, UserId};
 use iam_storage::{AuditCursor, AuditFilter, AuditLogs, Result};
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
+use sea_orm::{ColumnTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select};
 use uuid::Uuid;
 
 use super::is_unstorable;
 use crate::entities::iam_audit_logs::{self as logs, Column};
-use crate::error::from_db;
-use crate::repository::{Connected, Repository, limit};
+use crate::repository::{Connected, Repository, column, limit};
 
 /// The records of a company that are asked for; `None` when no record can be.
 fn matching(company: Option<CompanyId>, filter: &AuditFilter) -> Option<Select<logs::Entity>> {
@@ -58,16 +57,17 @@ impl<T: Connected> AuditLogs for Repository<T> {
             select = select.filter(place.lt(Expr::tuple(last)));
         }
         let newest_first = select.order_by_desc(Column::Timestamp).order_by_desc(Column::Id);
-        self.select(newest_first.limit(limit(at_most))).await
+        let page = newest_first.limit(limit(at_most)).build(DbBackend::Postgres);
+        self.query::<logs::Model, _>(self.of(company, page)).await
     }
 
     async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter) -> Result<u64> {
         let Some(select) = matching(company, filter) else {
             return Ok(0);
         };
-        let count = select.select_only().column_as(Column::Id.count(), "count").into_tuple::<i64>();
-        let count = self.ask(count.one(self.0.connection())).await.map_err(from_db)?;
-        Ok(count.unwrap_or_default().unsigned_abs())
+        let count = select.select_only().column_as(Column::Id.count(), "count");
+        let row = self.row(self.of(company, count.build(DbBackend::Postgres))).await?;
+        Ok(row.map(|row| column::<i64>(&row, "count")).transpose()?.unwrap_or_default().unsigned_abs())
     }
 
     async fn list_for_entity(

@@ -11,7 +11,7 @@ use iam_storage::{
     Assignments, CompanyModules, CompanyState, CompanyStates, CurrentVersions, FeaturePermissions, Result, UserLevels,
     ViewPermissions,
 };
-use sea_orm::{EntityTrait, FromQueryResult, QueryFilter, QueryOrder};
+use sea_orm::{DbBackend, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryTrait};
 use uuid::Uuid;
 
 use super::is_unstorable;
@@ -20,7 +20,7 @@ use crate::entities::{
 };
 use crate::epoch::{EPOCH, epoch};
 use crate::error::from_db;
-use crate::repository::{CATALOG, Connected, Repository, column, statement};
+use crate::repository::{CATALOG, CREDENTIALS, Connected, Repository, column, is_company, statement};
 
 #[async_trait]
 impl<T: Connected> CompanyModules for Repository<T> {
@@ -29,7 +29,7 @@ impl<T: Connected> CompanyModules for Repository<T> {
                 m.updated_at AS m_updated_at
             FROM company2modules m JOIN modules o ON o.id = m.module_id WHERE m.company_id = $1
             ORDER BY o.name, o.id";
-        let rows = self.rows(statement(sql, [company.as_uuid().into()])).await?;
+        let rows = self.rows(self.of(company, statement(sql, [company.as_uuid().into()]))).await?;
         rows.iter()
             .map(|row| {
                 let granted = company2modules::Model {
@@ -47,7 +47,8 @@ impl<T: Connected> CompanyModules for Repository<T> {
 
     async fn get_companies_by_module(&self, module: ModuleId) -> Result<Vec<CompanyId>> {
         let sql = "SELECT company_id FROM company2modules WHERE module_id = $1 ORDER BY company_id";
-        let ids: Vec<Uuid> = self.column(statement(sql, [module.as_uuid().into()]), "company_id").await?;
+        let ids: Vec<Uuid> =
+            self.column(self.of(None, statement(sql, [module.as_uuid().into()])), "company_id").await?;
         Ok(ids.into_iter().map(CompanyId::from_uuid).collect())
     }
 }
@@ -56,12 +57,14 @@ impl<T: Connected> CompanyModules for Repository<T> {
 impl<T: Connected> UserLevels for Repository<T> {
     async fn find_all(&self, company: CompanyId) -> Result<Vec<UserLevel>> {
         let levels = user_levels::Entity::find().filter(user_levels::COLUMN.company_id.eq(company.as_uuid()));
-        self.select(levels.order_by_asc(user_levels::COLUMN.name).order_by_asc(user_levels::COLUMN.id)).await
+        let levels = levels.order_by_asc(user_levels::COLUMN.name).order_by_asc(user_levels::COLUMN.id);
+        self.query::<user_levels::Model, _>(self.of(company, levels.build(DbBackend::Postgres))).await
     }
 
     async fn find_by_id(&self, company: CompanyId, id: UserLevelId) -> Result<Option<UserLevel>> {
         let level = user_levels::Entity::find_by_id(id.as_uuid());
-        self.select_one(level.filter(user_levels::COLUMN.company_id.eq(company.as_uuid()))).await
+        let level = level.filter(user_levels::COLUMN.company_id.eq(company.as_uuid())).build(DbBackend::Postgres);
+        self.query_one::<user_levels::Model, _>(self.of(company, level)).await
     }
 
     async fn find_by_name(&self, company: CompanyId, name: &str) -> Result<Option<UserLevel>> {
@@ -69,7 +72,10 @@ impl<T: Connected> UserLevels for Repository<T> {
             return Ok(None);
         }
         let sql = "SELECT * FROM user_levels WHERE company_id = $1 AND name = $2";
-        self.query_one::<user_levels::Model, _>(statement(sql, [company.as_uuid().into(), name.into()])).await
+        self.query_one::<user_levels::Model, _>(
+            self.of(company, statement(sql, [company.as_uuid().into(), name.into()])),
+        )
+        .await
     }
 
     async fn count_pinned(&self, company: CompanyId, id: UserLevelId) -> Result<u64> {
@@ -78,7 +84,7 @@ impl<T: Connected> UserLevels for Repository<T> {
                 WHERE company_id = $1 AND user_level_id = $2 AND NOT modifiable)
             + (SELECT count(*) FROM user_level_feature_permissions
                 WHERE company_id = $1 AND user_level_id = $2 AND NOT modifiable) AS pinned";
-        let row = self.row(statement(sql, [company.as_uuid().into(), id.as_uuid().into()])).await?;
+        let row = self.row(self.of(company, statement(sql, [company.as_uuid().into(), id.as_uuid().into()]))).await?;
         Ok(row.map(|row| column::<i64>(&row, "pinned")).transpose()?.unwrap_or_default().unsigned_abs())
     }
 }
@@ -89,21 +95,21 @@ impl<T: Connected> ViewPermissions for Repository<T> {
         let sql = "SELECT * FROM user_level_view_permissions WHERE company_id = $1 AND user_level_id = $2
             ORDER BY view_id";
         let values = [company.as_uuid().into(), level.as_uuid().into()];
-        self.query::<user_level_view_permissions::Model, _>(statement(sql, values)).await
+        self.query::<user_level_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find_by_view(&self, company: CompanyId, view: ViewId) -> Result<Vec<ViewPermission>> {
         let sql = "SELECT * FROM user_level_view_permissions WHERE company_id = $1 AND view_id = $2
             ORDER BY user_level_id";
         let values = [company.as_uuid().into(), view.as_uuid().into()];
-        self.query::<user_level_view_permissions::Model, _>(statement(sql, values)).await
+        self.query::<user_level_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find(&self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<Option<ViewPermission>> {
         let sql = "SELECT * FROM user_level_view_permissions
             WHERE company_id = $1 AND user_level_id = $2 AND view_id = $3";
         let values = [company.as_uuid().into(), level.as_uuid().into(), view.as_uuid().into()];
-        self.query_one::<user_level_view_permissions::Model, _>(statement(sql, values)).await
+        self.query_one::<user_level_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
 }
 
@@ -113,14 +119,14 @@ impl<T: Connected> FeaturePermissions for Repository<T> {
         let sql = "SELECT * FROM user_level_feature_permissions WHERE company_id = $1 AND user_level_id = $2
             ORDER BY feature_id, action";
         let values = [company.as_uuid().into(), level.as_uuid().into()];
-        self.query::<user_level_feature_permissions::Model, _>(statement(sql, values)).await
+        self.query::<user_level_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find_by_feature(&self, company: CompanyId, feature: FeatureId) -> Result<Vec<FeaturePermission>> {
         let sql = "SELECT * FROM user_level_feature_permissions WHERE company_id = $1 AND feature_id = $2
             ORDER BY user_level_id, action";
         let values = [company.as_uuid().into(), feature.as_uuid().into()];
-        self.query::<user_level_feature_permissions::Model, _>(statement(sql, values)).await
+        self.query::<user_level_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find(
@@ -134,7 +140,7 @@ impl<T: Connected> FeaturePermissions for Repository<T> {
             WHERE company_id = $1 AND user_level_id = $2 AND feature_id = $3 AND action = $4";
         let values =
             [company.as_uuid().into(), level.as_uuid().into(), feature.as_uuid().into(), action.as_str().into()];
-        self.query_one::<user_level_feature_permissions::Model, _>(statement(sql, values)).await
+        self.query_one::<user_level_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
 }
 
@@ -143,13 +149,16 @@ impl<T: Connected> Assignments for Repository<T> {
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>> {
         let sql = "SELECT l.* FROM user_user_levels h JOIN user_levels l ON l.company_id = h.company_id AND l.id = h.user_level_id
             WHERE h.company_id = $1 AND h.user_id = $2 ORDER BY l.name, l.id";
-        self.query::<user_levels::Model, _>(statement(sql, [company.as_uuid().into(), user.as_uuid().into()])).await
+        self.query::<user_levels::Model, _>(
+            self.of(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()])),
+        )
+        .await
     }
 
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>> {
         let sql = "SELECT user_id FROM user_user_levels WHERE company_id = $1 AND user_level_id = $2 ORDER BY user_id";
         let values = [company.as_uuid().into(), level.as_uuid().into()];
-        let ids: Vec<Uuid> = self.column(statement(sql, values), "user_id").await?;
+        let ids: Vec<Uuid> = self.column(self.of(company, statement(sql, values)), "user_id").await?;
         Ok(ids.into_iter().map(UserId::from_uuid).collect())
     }
 }
@@ -157,13 +166,14 @@ impl<T: Connected> Assignments for Repository<T> {
 #[async_trait]
 impl<T: Connected> CompanyStates for Repository<T> {
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>> {
-        // The catalog's row is no company's, and a company without a version is one before its first change.
-        if company.as_uuid().is_nil() {
+        // A company without a version is one before its first change.
+        if !is_company(company.as_uuid()) {
             return Ok(None);
         }
         let state = company_states::Entity::find_by_id(company.as_uuid()).filter(company_states::COLUMN.version.gt(0));
-        let row = self.ask(state.one(self.0.connection())).await.map_err(from_db)?;
-        Ok(row.map(|row| CompanyState { version: row.version, provisioned_at: row.provisioned_at.map(Timestamp::new) }))
+        let Some(row) = self.row(self.of(company, state.build(DbBackend::Postgres))).await? else { return Ok(None) };
+        let row = company_states::Model::from_query_result(&row, "").map_err(from_db)?;
+        Ok(Some(CompanyState { version: row.version, provisioned_at: row.provisioned_at.map(Timestamp::new) }))
     }
 
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions> {
@@ -172,7 +182,7 @@ impl<T: Connected> CompanyStates for Repository<T> {
             FROM company_states AS catalog LEFT JOIN company_states AS company ON company.company_id = $1
             WHERE catalog.company_id = {CATALOG}"
         );
-        let row = self.single(statement(sql, [company.map(|id| id.as_uuid()).into()])).await?;
+        let row = self.single(self.of(company, statement(sql, [company.map(|id| id.as_uuid()).into()]))).await?;
         Ok(Versions {
             epoch: epoch(&row, self.0.latest_epoch())?,
             catalog: column(&row, "catalog")?,
@@ -183,21 +193,22 @@ impl<T: Connected> CompanyStates for Repository<T> {
     async fn versions_of(&self, companies: &[CompanyId]) -> Result<CurrentVersions> {
         // One look-up a company, so that the cost is that of the question, whatever the planner thinks of the table.
         let sql = format!(
-            "SELECT {EPOCH} AS epoch, version AS catalog, ARRAY(
+            "SELECT {EPOCH} AS epoch, version AS catalog,
+                (SELECT version FROM company_states WHERE company_id = {CREDENTIALS}) AS credentials, ARRAY(
                 SELECT coalesce((SELECT version FROM company_states WHERE company_id = asked.id), 0)
                 FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (id, place) ORDER BY place
             ) AS companies
             FROM company_states WHERE company_id = {CATALOG}"
         );
-        // The nil id is the catalog's row, and no company's.
-        let asked: Vec<Uuid> = companies.iter().map(|id| id.as_uuid()).filter(|id| !id.is_nil()).collect();
-        let row = self.single(statement(sql, [asked.clone().into()])).await?;
+        let asked: Vec<Uuid> = companies.iter().map(|id| id.as_uuid()).filter(|id| is_company(*id)).collect();
+        let row = self.single(self.of(None, statement(sql, [asked.clone().into()]))).await?;
         let mut current: BTreeMap<CompanyId, i64> = companies.iter().map(|id| (*id, 0)).collect();
         let asked = asked.into_iter().map(CompanyId::from_uuid);
         current.extend(asked.zip(column::<Vec<i64>>(&row, "companies")?));
         Ok(CurrentVersions {
             epoch: epoch(&row, self.0.latest_epoch())?,
             catalog: column(&row, "catalog")?,
+            credentials: column(&row, "credentials")?,
             companies: current,
         })
     }

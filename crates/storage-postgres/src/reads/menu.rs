@@ -9,8 +9,9 @@ use crate::entities::{menu_items, sub_menu_items};
 use crate::repository::{Connected, Repository, column, statement};
 
 impl<T: Connected> Repository<T> {
+    /// What uses something, in the menus of all companies.
     async fn uses(&self, statement: Statement) -> Result<Vec<MenuUse>> {
-        let rows = self.rows(statement).await?;
+        let rows = self.rows(self.of(None, statement)).await?;
         rows.iter()
             .map(|row| {
                 let label = Label::parse(column::<String>(row, "label")?).map_err(StorageError::corrupt)?;
@@ -26,13 +27,13 @@ impl<T: Connected> MenuItems for Repository<T> {
         let sql = "SELECT * FROM menu_items WHERE company_id IS NULL OR company_id = $1
             ORDER BY sort_order, label, id";
         let values = [company.map(|id| id.as_uuid()).into()];
-        self.query::<menu_items::Model, _>(statement(sql, values)).await
+        self.query::<menu_items::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find_by_id(&self, owner: Option<CompanyId>, id: MenuItemId) -> Result<Option<MenuItem>> {
         let sql = "SELECT * FROM menu_items WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2";
         let values = [id.as_uuid().into(), owner.map(|id| id.as_uuid()).into()];
-        self.query_one::<menu_items::Model, _>(statement(sql, values)).await
+        self.query_one::<menu_items::Model, _>(self.of(owner, statement(sql, values))).await
     }
 
     async fn find_using_view(&self, view: ViewId) -> Result<Vec<MenuUse>> {
@@ -59,20 +60,20 @@ impl<T: Connected> SubMenuItems for Repository<T> {
         let sql = "SELECT s.* FROM menu_items m JOIN sub_menu_items s ON s.menu_item_id = m.id
             WHERE m.company_id IS NULL OR m.company_id = $1 ORDER BY s.sort_order, s.label, s.id";
         let values = [company.map(|id| id.as_uuid()).into()];
-        self.query::<sub_menu_items::Model, _>(statement(sql, values)).await
+        self.query::<sub_menu_items::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find_by_menu_id(&self, owner: Option<CompanyId>, item: MenuItemId) -> Result<Vec<SubMenuItem>> {
         let sql = "SELECT s.* FROM menu_items m JOIN sub_menu_items s ON s.menu_item_id = m.id
             WHERE m.id = $1 AND m.company_id IS NOT DISTINCT FROM $2 ORDER BY s.sort_order, s.label, s.id";
         let values = [item.as_uuid().into(), owner.map(|id| id.as_uuid()).into()];
-        self.query::<sub_menu_items::Model, _>(statement(sql, values)).await
+        self.query::<sub_menu_items::Model, _>(self.of(owner, statement(sql, values))).await
     }
 
     async fn find_by_id(&self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<Option<SubMenuItem>> {
         let sql = "SELECT s.* FROM sub_menu_items s JOIN menu_items m ON m.id = s.menu_item_id
             WHERE s.id = $1 AND m.company_id IS NOT DISTINCT FROM $2";
         let values = [id.as_uuid().into(), owner.map(|id| id.as_uuid()).into()];
-        self.query_one::<sub_menu_items::Model, _>(statement(sql, values)).await
+        self.query_one::<sub_menu_items::Model, _>(self.of(owner, statement(sql, values))).await
     }
 }

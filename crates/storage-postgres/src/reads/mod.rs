@@ -3,6 +3,7 @@
 mod audit;
 mod catalog;
 mod company;
+pub(crate) mod credentials;
 mod menu;
 
 /// Text that PostgreSQL cannot hold, so that nothing in it is equal.

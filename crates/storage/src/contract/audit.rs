@@ -538,6 +538,8 @@ pub async fn every_kind_of_record_is_kept(storage: Arc<dyn Storage>) {
         EntityType::Module,
         EntityType::Menu,
         EntityType::Company,
+        EntityType::ApiKey,
+        EntityType::User,
     ];
     let actors = [ActorKind::User, ActorKind::Service, ActorKind::CommandLine];
     let records: Vec<_> = kinds

@@ -8,6 +8,7 @@ use iam_domain::{Feature, Label, MenuItem, Module, Scope, SessionId, Url, UserLe
 
 use super::Told;
 use super::audit::record;
+use super::credentials::{create, cut_off, key, version};
 use super::fixtures::{
     Given, action, all, assert_conflict, at, begin, change, feature_cell, given, given_all, holding, level,
     menu_item, name, some_company, some_feature, some_module, some_user, some_view, sub_item, unique, versions,
@@ -310,4 +311,27 @@ pub async fn waiting_may_be_given_up(told: Told) {
     }
     assert_eq!(versions, (2..=21).collect::<Vec<_>>());
     writer.await.unwrap();
+}
+
+/// Changes of credentials are heard with their version.
+pub async fn changes_of_credentials_are_heard(told: Told) {
+    let (user, one) = (some_user(), key("One"));
+    let mut subscription = told.feed.subscribe().await.unwrap();
+    let mut expected = Vec::new();
+    cut_off(&told.storage, user, at(1)).await;
+    expected.push(version(&told.storage).await);
+    create(&told.storage, &[&one]).await;
+    expected.push(version(&told.storage).await);
+    change!(told.storage, Target::Credentials, tx => tx.api_keys_mut().revoke(one.id)).unwrap();
+    expected.push(version(&told.storage).await);
+    told.storage.api_key_uses().record(&[(one.id, at(1))]).await.unwrap();
+    let company = some_company();
+    given(&told.storage, &[&level(company, "Not heard")]).await;
+    for version in expected {
+        let notice = Notice { target: Target::Credentials, version };
+        assert_eq!(subscription.next().await, Heard::Changed(notice));
+    }
+    cut_off(&told.storage, user, at(2)).await;
+    let notice = Notice { target: Target::Credentials, version: version(&told.storage).await };
+    assert_eq!(subscription.next().await, Heard::Changed(notice), "and nothing in between");
 }

@@ -370,15 +370,20 @@ impl Change {
 pub(super) fn raised(target: Target, before: Versions) -> Versions {
     match target {
         Target::Catalog => Versions { catalog: before.catalog + 1, ..before },
-        Target::Company(_) => Versions { company: before.company + 1, ..before },
+        Target::Company(_) | Target::Credentials => Versions { company: before.company + 1, ..before },
     }
 }
 
 /// The versions of a target and how many audit records it has.
 pub(super) async fn traces(storage: &Arc<dyn Storage>, about: impl About) -> (Versions, u64) {
-    let company = about.target().company();
+    let target = about.target();
+    let company = target.company();
     let records = storage.reader().audit_logs().count_for_company(company, &AuditFilter::default()).await.unwrap();
-    (versions(storage, company).await, records)
+    let mut versions = versions(storage, company).await;
+    if target == Target::Credentials {
+        versions.company = storage.reader().company_states().versions_of(&[]).await.unwrap().credentials;
+    }
+    (versions, records)
 }
 
 /// The current versions.
@@ -391,6 +396,7 @@ pub(super) async fn assert_spoilt(target: Target, tx: &mut dyn UnitOfWork) {
     match target {
         Target::Catalog => assert_misuse(tx.views_mut().create(&some_view()).await),
         Target::Company(company) => assert_misuse(tx.user_levels_mut().create(&level(company, unique("Level"))).await),
+        Target::Credentials => assert_misuse(tx.users_mut().cut_off(some_user(), at(0)).await),
     }
 }
 

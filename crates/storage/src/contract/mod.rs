@@ -222,6 +222,7 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         changes_of_one_company_are_serial,
         changes_of_the_catalog_are_serial,
         catalog_and_company_changes_wait_for_each_other,
+        changes_of_credentials_and_others_wait_for_each_other,
         two_levels_of_one_name_at_once,
         two_views_of_one_url_at_once,
         a_level_deleted_while_it_is_given,
@@ -260,6 +261,16 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         being_provisioned_outlives_later_changes,
         versions_are_of_one_epoch,
         the_versions_of_several_companies_come_at_once;
+    credentials:
+        a_key_is_found_as_it_was_made,
+        a_key_is_looked_up_by_a_prefix_of_its_own,
+        a_key_is_revoked_once,
+        uses_of_keys_are_no_changes,
+        a_user_is_cut_off_from_a_time_on,
+        external_users_are_remembered_with_a_change,
+        an_external_user_is_remembered_by_two_at_once,
+        credentials_are_read_since_a_version,
+        a_unit_of_credentials_changes_nothing_else;
     snapshots:
         a_user_snapshot_holds_the_users_levels,
         unknown_users_and_companies_have_empty_snapshots,
@@ -321,5 +332,6 @@ cases! { ($) feed_tests, feed_cases of Told: FreshFeed::told;
         changes_are_heard_in_the_order_of_their_commits,
         all_subscribers_hear_all,
         a_sign_of_life_comes_after_what_committed_before_it,
-        waiting_may_be_given_up;
+        waiting_may_be_given_up,
+        changes_of_credentials_are_heard;
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::poll;
-use iam_domain::{CompanyId, EntityType, MenuItem, UserLevel, UserLevelId, View, ViewId};
+use iam_domain::{CompanyId, EntityType, MenuItem, UserId, UserLevel, UserLevelId, View, ViewId};
 use uuid::Uuid;
 
 use super::fixtures::{
-    Given, all, assert_conflict, assert_unknown, at_once, begin, given, holding, insist, level, menu_item, name,
+    Given, all, assert_conflict, assert_unknown, at, at_once, begin, given, holding, insist, level, menu_item, name,
     raised, some_company, some_user, some_view, unique, versions, while_reading,
 };
 use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
@@ -18,21 +18,31 @@ use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, Un
 /// and sees then what the first wrote.
 async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
     async fn write(tx: &mut dyn UnitOfWork, target: Target) -> Uuid {
-        if let Some(company) = target.company() {
-            let made = level(company, unique("Level"));
-            made.store(tx).await.unwrap();
-            made.id.as_uuid()
-        } else {
-            let made = some_view();
-            made.store(tx).await.unwrap();
-            made.id.as_uuid()
+        match target {
+            Target::Company(company) => {
+                let made = level(company, unique("Level"));
+                made.store(tx).await.unwrap();
+                made.id.as_uuid()
+            }
+            Target::Catalog => {
+                let made = some_view();
+                made.store(tx).await.unwrap();
+                made.id.as_uuid()
+            }
+            Target::Credentials => {
+                let user = some_user();
+                tx.users_mut().cut_off(user, at(1)).await.unwrap();
+                user.as_uuid()
+            }
         }
     }
     async fn sees(tx: &dyn UnitOfWork, target: Target, id: Uuid) -> bool {
-        if let Some(company) = target.company() {
-            tx.user_levels().find_by_id(company, UserLevelId::from_uuid(id)).await.unwrap().is_some()
-        } else {
-            tx.views().find_by_id(ViewId::from_uuid(id)).await.unwrap().is_some()
+        match target {
+            Target::Company(company) => {
+                tx.user_levels().find_by_id(company, UserLevelId::from_uuid(id)).await.unwrap().is_some()
+            }
+            Target::Catalog => tx.views().find_by_id(ViewId::from_uuid(id)).await.unwrap().is_some(),
+            Target::Credentials => !tx.users().find(&[UserId::from_uuid(id)]).await.unwrap().is_empty(),
         }
     }
     let mut tx = begin(storage, first).await;
@@ -69,6 +79,14 @@ pub async fn changes_of_the_catalog_are_serial(storage: Arc<dyn Storage>) {
 pub async fn catalog_and_company_changes_wait_for_each_other(storage: Arc<dyn Storage>) {
     waits_for(&storage, Target::Catalog, Target::Company(some_company())).await;
     waits_for(&storage, Target::Company(some_company()), Target::Catalog).await;
+}
+
+/// Whoever is let in when a change looks is let in until it is committed: credentials change before it or after it.
+pub async fn changes_of_credentials_and_others_wait_for_each_other(storage: Arc<dyn Storage>) {
+    for other in [Target::Catalog, Target::Company(some_company())] {
+        waits_for(&storage, Target::Credentials, other).await;
+        waits_for(&storage, other, Target::Credentials).await;
+    }
 }
 
 /// Two who make a level of one name at once: one does, the other hears of the conflict.

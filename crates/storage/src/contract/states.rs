@@ -59,10 +59,12 @@ pub async fn the_versions_of_several_companies_come_at_once(storage: Arc<dyn Sto
     given(&storage, &[&level(one, "One"), &level(other, "Other"), &some_view(), &level(other, "Another")]).await;
     let states = storage.reader().company_states();
     let now = versions(&storage, None).await;
+    let now_credentials = states.versions_of(&[]).await.unwrap().credentials;
     let asked = [other, unknown, one, nobody, one];
     let current = |companies: &[(CompanyId, i64)]| CurrentVersions {
         epoch: now.epoch,
         catalog: now.catalog,
+        credentials: now_credentials,
         companies: companies.iter().copied().collect(),
     };
     let expected = [(one, 1), (other, 2), (unknown, 0), (nobody, 0)];

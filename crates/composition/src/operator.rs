@@ -1,0 +1,154 @@
+//! What operators do on the command line: API keys, in the database.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use iam_application::CreateApiKey;
+use iam_domain::{ApiKey, ApiKeyId, CompanyId, Name, ServiceRole, Timestamp};
+use iam_identity::{NewApiKey, RandomnessError};
+use iam_storage::{ChangeContext, Storage, StorageError, Target, UnitOfWork, Work, transact};
+use iam_storage_postgres::PostgresStorage;
+use secrecy::SecretString;
+
+use crate::Settings;
+use crate::mode::StorageMode;
+use crate::wiring::{StartError, open, options};
+
+/// A command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperatorError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Keys in the memory of this process would be nobody else's.
+    #[error("keys are kept in the database: set DATABASE_URL")]
+    InMemory,
+    /// There is no such key.
+    #[error("there is no such key")]
+    NotFound,
+    /// It would be refused from the beginning.
+    #[error("the key would be expired already")]
+    Expired,
+    /// No random bytes are to be had.
+    #[error(transparent)]
+    Randomness(#[from] RandomnessError),
+    /// The database cannot be reached, or refuses.
+    #[error("the database: {0}")]
+    Storage(#[source] StorageError),
+}
+
+impl From<StorageError> for OperatorError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::NotFound => Self::NotFound,
+            other => Self::Storage(other),
+        }
+    }
+}
+
+/// Does what operators say, in the database that the settings name. What it does is in the audit trail, as done on the
+/// command line.
+#[derive(Debug)]
+pub struct Operator {
+    storage: Arc<PostgresStorage>,
+}
+
+/// The key that an operator wants.
+#[derive(Debug, Clone)]
+pub struct WantedApiKey {
+    /// What people call it.
+    pub name: Name,
+    /// How much it may do.
+    pub role: ServiceRole,
+    /// The one company that it is good for; `None` is every company, and the platform.
+    pub company: Option<CompanyId>,
+    /// From when on it is refused.
+    pub expires_at: Option<Timestamp>,
+}
+
+struct Create(CreateApiKey);
+
+#[async_trait]
+impl Work for Create {
+    type Output = ApiKey;
+    type Error = StorageError;
+
+    async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<ApiKey, StorageError> {
+        let key = self.0.key(None, tx.now());
+        tx.api_keys_mut().create(&key, &self.0.digest).await?;
+        Ok(key)
+    }
+}
+
+struct Revoke(ApiKeyId);
+
+#[async_trait]
+impl Work for Revoke {
+    type Output = ();
+    type Error = StorageError;
+
+    async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<(), StorageError> {
+        tx.api_keys_mut().revoke(self.0).await.map(drop)
+    }
+}
+
+impl Operator {
+    /// Connects when it is first told something.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError::InMemory`] without a database; [`OperatorError::Start`] says which setting is wrong.
+    pub fn open(settings: &Settings) -> Result<Self, OperatorError> {
+        match StorageMode::try_from(&settings.database).map_err(StartError::from)? {
+            StorageMode::InMemory => Err(OperatorError::InMemory),
+            StorageMode::Postgres(url) => Ok(Self { storage: Arc::new(open(&options(url, &settings.database))?) }),
+        }
+    }
+
+    /// Makes a key, and answers it with the text that is shown once.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`].
+    pub async fn create_api_key(
+        &self,
+        wanted: WantedApiKey,
+        now: Timestamp,
+    ) -> Result<(ApiKey, SecretString), OperatorError> {
+        let WantedApiKey { name, role, company, expires_at } = wanted;
+        if expires_at.is_some_and(|expires_at| expires_at <= now) {
+            return Err(OperatorError::Expired);
+        }
+        let NewApiKey { prefix, digest, secret } = NewApiKey::generate()?;
+        let create = Create(CreateApiKey { prefix, digest, name, role, company, expires_at });
+        Ok((self.make(&create).await?, secret))
+    }
+
+    /// All keys, also revoked and expired ones, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError::Storage`].
+    pub async fn api_keys(&self) -> Result<Vec<ApiKey>, OperatorError> {
+        Ok(self.storage.reader().api_keys().find_all().await?)
+    }
+
+    /// Revokes a key, by its id or its prefix.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError::NotFound`]; [`OperatorError::Storage`].
+    pub async fn revoke_api_key(&self, id_or_prefix: &str) -> Result<(), OperatorError> {
+        let keys = self.api_keys().await?;
+        let is_meant = |key: &ApiKey| key.id.to_string() == id_or_prefix || key.prefix.as_str() == id_or_prefix;
+        let key = keys.into_iter().find(is_meant).ok_or(OperatorError::NotFound)?;
+        self.make(&Revoke(key.id)).await
+    }
+
+    async fn make<W: Work<Error = StorageError>>(&self, work: &W) -> Result<W::Output, OperatorError> {
+        let context = ChangeContext::command_line();
+        let (output, _) = transact(self.storage.as_ref(), Target::Credentials, &context, work).await?;
+        Ok(output)
+    }
+}

@@ -1,0 +1,282 @@
+//! Whose tokens are believed, as the settings say it.
+
+use std::time::Duration;
+
+use iam_domain::Issuer;
+use iam_identity::{
+    Algorithm, JwksUrl, KeySource, SharedSecret, TokenVerifier, TrustError, TrustedIssuer, VerifierOptions,
+};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::secret::{SecretError, signing_secret};
+use crate::{AuthSettings, IssuerSettings, Mode, Settings, SettingsError};
+
+/// The shortest time between two fetches of a key set, whose server is somebody else's.
+const MIN_JWKS_REFRESH: Duration = Duration::from_secs(1);
+
+/// More is no difference between clocks.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+
+/// The greatest ages of tokens in production: of all, and of those that make super admins.
+const PRODUCTION_AGES: [Duration; 2] = [Duration::from_secs(24 * 60 * 60), Duration::from_secs(60 * 60)];
+
+/// It is not clear whose tokens are believed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The secret is not fit for production.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The issuers cannot be trusted together, or one's keys cannot be used.
+    #[error("auth.issuers: {0}")]
+    Trust(#[from] TrustError),
+}
+
+/// What verifies tokens, and what signs them here too, if it is a secret.
+pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Option<SharedSecret>), AuthError> {
+    let auth = &settings.auth;
+    let issuers = (0..).zip(&auth.issuers).map(|(place, issuer)| trusted(place, issuer)).collect::<Result<_, _>>()?;
+    if auth.jwks_refresh < MIN_JWKS_REFRESH {
+        return Err(invalid("auth.jwks_refresh", "must be at least 1s").into());
+    }
+    if auth.clock_skew > MAX_CLOCK_SKEW {
+        return Err(invalid("auth.clock_skew", "must be at most 5m").into());
+    }
+    for (place, issuer) in auth.issuers.iter().enumerate() {
+        // Whoever gets a token of that sign-in for something else would be a super admin here.
+        if settings.server.mode == Mode::Production && issuer.super_admins && issuer.audiences.is_empty() {
+            let problem = "must be said where super_admins is true, in production";
+            return Err(invalid(format!("auth.issuers[{place}].audiences"), problem).into());
+        }
+    }
+    let secret = shared_secret(settings.server.mode, auth)?;
+    let verifier = TokenVerifier::start(secret.clone(), issuers, &options(settings.server.mode, auth)).await?;
+    tracing::info!(?verifier, "whose tokens are believed");
+    Ok((verifier, secret))
+}
+
+/// The secret, which one can do without where there are issuers.
+fn shared_secret(mode: Mode, auth: &AuthSettings) -> Result<Option<SharedSecret>, AuthError> {
+    let is_set = |secret: &SecretString| !secret.expose_secret().is_empty();
+    if !auth.issuers.is_empty() && !auth.jwt_secret.as_ref().is_some_and(is_set) {
+        return Ok(None);
+    }
+    let issuer = auth.jwt_issuer.as_ref().filter(|name| !name.is_empty());
+    Ok(Some(SharedSecret {
+        secret: signing_secret(mode, auth.jwt_secret.as_ref())?,
+        issuer: issuer.map(|name| named("auth.jwt_issuer", name)).transpose()?,
+        audiences: auth.jwt_audience.clone(),
+    }))
+}
+
+fn options(mode: Mode, auth: &AuthSettings) -> VerifierOptions {
+    let max_age = |set: Option<Duration>, in_production: Duration| match (set, mode) {
+        (Some(age), _) => Some(age).filter(|age| !age.is_zero()),
+        (None, Mode::Production) => Some(in_production),
+        (None, Mode::Development) => None,
+    };
+    let [of_all, of_super_admins] = PRODUCTION_AGES;
+    VerifierOptions {
+        remembered_tokens: auth.remembered_tokens,
+        clock_skew: auth.clock_skew,
+        max_token_age: max_age(auth.max_token_age, of_all),
+        max_super_admin_token_age: max_age(auth.max_super_admin_token_age, of_super_admins),
+        jwks_refresh: auth.jwks_refresh,
+        ..VerifierOptions::default()
+    }
+}
+
+fn invalid(key: impl Into<String>, problem: impl ToString) -> SettingsError {
+    SettingsError::Invalid { key: key.into(), problem: problem.to_string() }
+}
+
+fn named(key: &str, name: &str) -> Result<Issuer, SettingsError> {
+    Issuer::parse(name).map_err(|error| invalid(key, error))
+}
+
+fn trusted(place: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, SettingsError> {
+    let key = |name: &str| format!("auth.issuers[{place}].{name}");
+    let keys = match (&settings.jwks_url, &settings.jwks_file, &settings.public_key_file) {
+        (Some(url), None, None) => {
+            KeySource::JwksUrl(JwksUrl::parse(url).map_err(|error| invalid(key("jwks_url"), error))?)
+        }
+        (None, Some(path), None) => KeySource::JwksFile(path.clone()),
+        (None, None, Some(path)) => KeySource::PemFile(path.clone()),
+        _ => {
+            let problem = "needs exactly one of jwks_url, jwks_file and public_key_file";
+            return Err(invalid(format!("auth.issuers[{place}]"), problem));
+        }
+    };
+    let algorithm = |name: &String| {
+        let of_public_keys = Algorithm::parse(name).filter(|algorithm| *algorithm != Algorithm::Hs256);
+        of_public_keys.ok_or_else(|| invalid(key("algorithms"), "must be of RS256, ES256 and EdDSA"))
+    };
+    let mut issuer = TrustedIssuer::new(named(&key("issuer"), &settings.issuer)?, keys);
+    issuer.algorithms = settings.algorithms.iter().map(algorithm).collect::<Result<_, _>>()?;
+    issuer.audiences.clone_from(&settings.audiences);
+    issuer.is_native = settings.native;
+    issuer.makes_super_admins = settings.super_admins;
+    for (name, claim) in [
+        (&settings.audience_claim, &mut issuer.audience_claim),
+        (&settings.user_claim, &mut issuer.user_claim),
+        (&settings.super_admin_claim, &mut issuer.super_admin_claim),
+    ] {
+        if let Some(name) = name {
+            claim.clone_from(name);
+        }
+    }
+    Ok(issuer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)]) -> Settings {
+        let environment: BTreeMap<_, _> = variables.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        Settings::load(&environment).unwrap()
+    }
+
+    async fn problem(variables: &[(&str, &str)]) -> String {
+        verifier(&settings(variables)).await.map(drop).unwrap_err().to_string()
+    }
+
+    const PRODUCTION: (&str, &str) = ("IAM__SERVER__MODE", "production");
+    const SECRET: (&str, &str) = ("JWT_SECRET", "Kq3vR8xY2mN5pL7wT9zB4cF6hJ1dG0sA");
+    const ISSUER: (&str, &str) = (
+        "IAM__AUTH__ISSUERS",
+        r#"[{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks", "native": true}]"#,
+    );
+
+    #[tokio::test]
+    async fn a_secret_is_needed_only_without_issuers_and_made_up_only_then() {
+        let secret = async |variables: &[(&str, &str)]| verifier(&settings(variables)).await.unwrap().1.is_some();
+        assert!(secret(&[]).await);
+        assert!(secret(&[PRODUCTION, SECRET]).await);
+        assert!(!secret(&[ISSUER]).await);
+        assert!(!secret(&[PRODUCTION, ISSUER]).await);
+        assert!(problem(&[PRODUCTION]).await.contains("JWT_SECRET is not set"));
+        let weak = ("JWT_SECRET", "secret");
+        let not_native =
+            ("IAM__AUTH__ISSUERS", r#"[{"issuer": "https://a.example", "jwks_url": "https://a.example"}]"#);
+        assert!(secret(&[PRODUCTION, SECRET, not_native]).await);
+        assert!(problem(&[PRODUCTION, weak, not_native]).await.contains("JWT_SECRET"));
+    }
+
+    #[tokio::test]
+    async fn the_secret_and_an_issuer_cannot_both_be_native() {
+        let problem = problem(&[SECRET, ISSUER]).await;
+        assert!(problem.starts_with("auth.issuers: the shared secret and issuer https://issuer.example"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn an_issuer_that_cannot_be_used_is_named_by_its_place() {
+        let good = r#"{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks"}"#;
+        for (second, expected) in [
+            (r#"{"jwks_url": "https://a.example"}"#, "auth.issuers[1].issuer: is required"),
+            (r#"{"issuer": "a|b", "jwks_url": "https://a.example"}"#, "auth.issuers[1].issuer: has a character"),
+            (r#"{"issuer": "a"}"#, "auth.issuers[1]: needs exactly one of"),
+            (r#"{"issuer": "a", "jwks_file": "a", "public_key_file": "b"}"#, "auth.issuers[1]: needs exactly one of"),
+            (
+                r#"{"issuer": "a", "jwks_url": "http://a.example/hunter2"}"#,
+                "auth.issuers[1].jwks_url: must be an https",
+            ),
+            (
+                r#"{"issuer": "a", "jwks_url": "https://a.example", "algorithms": ["HS256"]}"#,
+                "auth.issuers[1].algorithms",
+            ),
+            (r#"{"issuer": "a", "jwks_file": "/no/such/file"}"#, "auth.issuers: issuer a: cannot read /no/such/file: "),
+            (good, "auth.issuers: issuer https://issuer.example is there twice"),
+        ] {
+            let problem = problem(&[("IAM__AUTH__ISSUERS", &format!("[{good}, {second}]"))]).await;
+            assert!(problem.starts_with(expected) && !problem.contains("hunter2"), "{problem}");
+        }
+        let problem_with = async |name: &str, value: &str| problem(&[(name, value)]).await;
+        assert!(problem_with("IAM__AUTH__JWT_ISSUER", "a|b").await.starts_with("auth.jwt_issuer: "));
+        assert!(problem_with("IAM__AUTH__JWKS_REFRESH", "999ms").await.starts_with("auth.jwks_refresh: "));
+    }
+
+    #[test]
+    fn tokens_have_a_greatest_age_in_production_unless_it_is_set() {
+        let ages = |variables: &[(&str, &str)]| {
+            let settings = settings(variables);
+            let options = options(settings.server.mode, &settings.auth);
+            [options.max_token_age, options.max_super_admin_token_age].map(|age| age.map(|age| age.as_secs()))
+        };
+        let both = |age| [("IAM__AUTH__MAX_TOKEN_AGE", age), ("IAM__AUTH__MAX_SUPER_ADMIN_TOKEN_AGE", age)];
+        assert_eq!(ages(&[]), [None, None]);
+        assert_eq!(ages(&both("2h")), [Some(7_200), Some(7_200)]);
+        assert_eq!(ages(&[PRODUCTION]), [Some(86_400), Some(3_600)]);
+        assert_eq!(ages(&[&[PRODUCTION][..], &both("10m")].concat()), [Some(600), Some(600)]);
+        assert_eq!(ages(&[&[PRODUCTION][..], &both("0")].concat()), [None, None]);
+    }
+
+    #[test]
+    fn clocks_may_differ_by_half_a_minute_unless_it_is_set() {
+        let skew = |variables: &[(&str, &str)]| options(Mode::Production, &settings(variables).auth).clock_skew;
+        assert_eq!(skew(&[]), Duration::from_secs(30));
+        assert_eq!(skew(&[("IAM__AUTH__CLOCK_SKEW", "0")]), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn what_would_weaken_silently_is_refused() {
+        let issuer = r#"[{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks", "super_admins": true}]"#;
+        let issuer = ("IAM__AUTH__ISSUERS", issuer);
+        let audiences = "auth.issuers[0].audiences: must be said where super_admins is true, in production";
+        assert_eq!(problem(&[PRODUCTION, issuer]).await, audiences);
+        assert!(verifier(&settings(&[issuer])).await.is_ok());
+        let skew = ("IAM__AUTH__CLOCK_SKEW", "301s");
+        assert_eq!(problem(&[SECRET, skew]).await, "auth.clock_skew: must be at most 5m");
+        assert!(verifier(&settings(&[SECRET, ("IAM__AUTH__CLOCK_SKEW", "5m")])).await.is_ok());
+    }
+
+    #[test]
+    fn every_setting_of_an_issuer_counts() {
+        let all = r#"[{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks",
+            "algorithms": ["RS256", "EdDSA"], "audiences": ["a", "b"], "audience_claim": "client_id",
+            "user_claim": "user", "super_admin_claim": "root", "native": true, "super_admins": true}]"#;
+        let settings = settings(&[("IAM__AUTH__ISSUERS", all)]);
+        let issuer = trusted(0, &settings.auth.issuers[0]).unwrap();
+        assert_eq!(issuer.issuer.as_str(), "https://issuer.example");
+        assert!(matches!(issuer.keys, KeySource::JwksUrl(_)));
+        assert_eq!(issuer.algorithms, [Algorithm::Rs256, Algorithm::EdDsa]);
+        assert_eq!(issuer.audiences, ["a", "b"]);
+        assert_eq!([issuer.audience_claim, issuer.user_claim, issuer.super_admin_claim], ["client_id", "user", "root"]);
+        assert!(issuer.is_native && issuer.makes_super_admins);
+
+        let least = IssuerSettings { issuer: "a".to_owned(), jwks_file: Some("b".into()), ..IssuerSettings::default() };
+        let issuer = trusted(0, &least).unwrap();
+        assert_eq!(
+            [issuer.audience_claim, issuer.user_claim, issuer.super_admin_claim],
+            ["aud", "sub", "isSuperAdmin"]
+        );
+        assert!(issuer.algorithms.is_empty() && issuer.audiences.is_empty());
+        assert!(!issuer.is_native && !issuer.makes_super_admins);
+    }
+
+    #[tokio::test]
+    async fn the_configurations_of_the_manual_are_some() {
+        let manual = include_str!("../../../docs/authentication.md");
+        let examples: Vec<&str> =
+            manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        for vendor in ["auth0", "amazonaws", "clerk", "realms", "jwks_file", "public_key_file"] {
+            assert!(examples.iter().any(|example| example.contains(vendor)), "{vendor}");
+        }
+        for (number, example) in examples.iter().enumerate() {
+            let path = std::env::temp_dir().join(format!("iam-manual-{}-{number}.toml", std::process::id()));
+            std::fs::write(&path, example).unwrap();
+            let loaded = Settings::load(&BTreeMap::from([("IAM_CONFIG".to_owned(), path.display().to_string())]));
+            std::fs::remove_file(&path).unwrap();
+            let settings = loaded.unwrap();
+            assert!(!settings.auth.issuers.is_empty(), "{example}");
+            for issuer in &settings.auth.issuers {
+                trusted(0, issuer).unwrap();
+            }
+        }
+    }
+}

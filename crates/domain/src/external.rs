@@ -1,0 +1,195 @@
+//! Users whom somebody else names: the pair of an issuer and its subject.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::text::check;
+use crate::{TextError, Timestamp, UserId};
+
+/// What stands between issuer and subject where both are one text.
+const SEPARATOR: char = '|';
+
+macro_rules! parts {
+    ($($(#[doc = $doc:literal])+ $name:ident: $allowed:expr;)+) => {$(
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The most characters.
+            pub const MAX: usize = 255;
+
+            /// Reads it exactly as it is: nothing is trimmed or folded.
+            ///
+            /// # Errors
+            ///
+            /// [`TextError`] says which rule the text breaks.
+            pub fn parse(text: impl Into<String>) -> Result<Self, TextError> {
+                let text = text.into();
+                check(&text, Self::MAX, false, true)?;
+                let is_allowed: fn(char) -> bool = $allowed;
+                if text.chars().all(is_allowed) { Ok(Self(text)) } else { Err(TextError::Character) }
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::parse(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+            }
+        }
+    )+};
+}
+
+parts! {
+    /// Who names a user: the `iss` of tokens, exactly. It has no `|`, so that an [`ExternalId`] reads in one way only.
+    Issuer: |character| character != SEPARATOR && !character.is_control();
+    /// How an issuer names a user, exactly: `auth0|5f7c…`, an e-mail address, a number, anything.
+    ExternalSubject: |character| !character.is_control();
+}
+
+/// A user as an issuer names him. Two issuers never name the same user, whatever their subjects say.
+///
+/// ```
+/// use iam_domain::ExternalId;
+///
+/// let external = ExternalId::parse("https://example.eu.auth0.com/|auth0|5f7c8ec7")?;
+/// assert_eq!(external.issuer.as_str(), "https://example.eu.auth0.com/");
+/// assert_eq!(external.subject.as_str(), "auth0|5f7c8ec7");
+/// assert_eq!(external.to_string(), "https://example.eu.auth0.com/|auth0|5f7c8ec7");
+/// assert_eq!(external.user_id(), external.clone().user_id());
+/// # Ok::<(), iam_domain::TextError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExternalId {
+    /// Who says so.
+    pub issuer: Issuer,
+    /// What it calls the user.
+    pub subject: ExternalSubject,
+}
+
+impl ExternalId {
+    /// Reads `issuer|subject`; everything after the first `|` is the subject.
+    ///
+    /// # Errors
+    ///
+    /// [`TextError`] when there is no `|`, or one of both parts breaks a rule.
+    pub fn parse(text: &str) -> Result<Self, TextError> {
+        let (issuer, subject) = text.split_once(SEPARATOR).ok_or(TextError::Character)?;
+        Ok(Self { issuer: Issuer::parse(issuer)?, subject: ExternalSubject::parse(subject)? })
+    }
+
+    /// The id that the user has here: a UUID of version 8 that follows from issuer and subject alone. So a user is known
+    /// before anything was stored about him, by every process alike, and nobody finds two users with one id (SHA-256).
+    #[must_use]
+    pub fn user_id(&self) -> UserId {
+        let issuer = self.issuer.as_str().as_bytes();
+        let digest = Sha256::new()
+            .chain_update(b"iam user id 1")
+            .chain_update((issuer.len() as u64).to_be_bytes())
+            .chain_update(issuer)
+            .chain_update(self.subject.as_str())
+            .finalize();
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(digest).for_each(|(byte, of_digest)| *byte = of_digest);
+        UserId::from_uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+}
+
+impl fmt::Display for ExternalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{SEPARATOR}{}", self.issuer, self.subject)
+    }
+}
+
+impl Serialize for ExternalId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A user as a path or a body names one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedUser {
+    /// Who.
+    pub id: UserId,
+    /// What the issuer calls this person, unless that is the user id itself.
+    pub external_id: Option<ExternalId>,
+}
+
+impl From<UserId> for NamedUser {
+    fn from(id: UserId) -> Self {
+        Self { id, external_id: None }
+    }
+}
+
+/// What is stored of a user as such: what his issuer calls him, and since when his tokens count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Who.
+    pub id: UserId,
+    /// His name with an issuer, if he is one's and something was stored about him.
+    pub external_id: Option<ExternalId>,
+    /// Tokens from before are refused.
+    pub not_before: Option<Timestamp>,
+}
+
+impl UserId {
+    /// Whether it is of the form that [`ExternalId::user_id`] gives: such an id is never one that a token names itself.
+    #[must_use]
+    pub fn is_derived(&self) -> bool {
+        self.as_uuid().get_version_num() == 8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> UserId {
+        ExternalId::parse(text).unwrap().user_id()
+    }
+
+    #[test]
+    fn issuers_and_subjects_do_not_run_into_one_another() {
+        assert_ne!(id("https://a|b|c"), id("https://a|b|C"));
+        assert_ne!(id("https://a|x"), id("https://b|x"));
+        // The same characters, cut elsewhere.
+        let cut = |issuer: &str, subject: &str| ExternalId {
+            issuer: Issuer::parse(issuer).unwrap(),
+            subject: ExternalSubject::parse(subject).unwrap(),
+        };
+        assert_ne!(cut("ab", "c").user_id(), cut("a", "bc").user_id());
+    }
+
+    #[test]
+    fn derived_ids_never_change() {
+        // Assignments are stored under it: another derivation would take everybody's levels away.
+        assert_eq!(id("https://issuer.example|user@example.com").to_string(), "2fb44db9-9472-893a-8270-a1d013638b6e");
+        assert!(id("https://issuer.example|1").is_derived());
+    }
+
+    #[test]
+    fn a_text_that_names_no_user_is_refused() {
+        assert_eq!(ExternalId::parse("https://issuer.example"), Err(TextError::Character));
+        assert_eq!(ExternalId::parse("|subject"), Err(TextError::Blank));
+        assert_eq!(ExternalId::parse("issuer|"), Err(TextError::Blank));
+        assert_eq!(ExternalId::parse("issuer|a\nb"), Err(TextError::Character));
+        assert_eq!(ExternalId::parse(&format!("issuer|{}", "x".repeat(256))), Err(TextError::TooLong { max: 255 }));
+        assert_eq!(Issuer::parse("a|b"), Err(TextError::Character));
+    }
+}

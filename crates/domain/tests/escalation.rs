@@ -1,0 +1,488 @@
+//! What may be handed on: against a naive reading of the rule, step by step, and over whole sequences of changes.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use common::{
+    ACTIONS, FEATURES, LEVELS, Level, SCOPES, VIEWS, World, action, config, feature, level, rows, scope, some_of,
+    state, uuid, view, world,
+};
+use iam_domain::escalation::{Grant, not_held};
+use iam_domain::{
+    Catalog, CompanySnapshot, Feature, FeatureKey, LevelPermissions, Scope, Snapshot, Timestamp, UserId, ViewState,
+    seed,
+};
+use proptest::prelude::*;
+
+const USERS: usize = 4;
+
+fn user(number: usize) -> UserId {
+    UserId::from_uuid(uuid(5, number))
+}
+
+/// A company with one level for each of these, and who holds which of them.
+fn company(world: &World, held: &[&[usize]]) -> CompanySnapshot {
+    let Snapshot { catalog, modules, levels } = world.snapshot();
+    let levels: BTreeMap<_, _> = levels.into_iter().map(|level| (level.level, level)).collect();
+    let mut company = CompanySnapshot { catalog, modules, levels, holders: BTreeMap::new() };
+    for (number, held) in held.iter().enumerate() {
+        assign(&mut company, number, held.iter().copied());
+    }
+    company
+}
+
+/// Makes these the user's levels, as far as they exist.
+fn assign(company: &mut CompanySnapshot, number: usize, levels: impl IntoIterator<Item = usize>) {
+    let held: BTreeSet<_> = levels.into_iter().map(level).filter(|level| company.levels.contains_key(level)).collect();
+    company.holders.remove(&user(number));
+    if !held.is_empty() {
+        company.holders.insert(user(number), held);
+    }
+}
+
+/// Makes these the rows of a level, if it exists.
+fn replace(company: &mut CompanySnapshot, rows: &Level) {
+    if let Some(there) = company.levels.get_mut(&level(rows.number)) {
+        *there = rows.permissions();
+    }
+}
+
+fn levels_of(company: &CompanySnapshot, number: usize) -> Vec<LevelPermissions> {
+    company.of_user(user(number)).levels
+}
+
+/// What a change hands on that the user does not hold.
+fn beyond(before: &CompanySnapshot, after: &CompanySnapshot, number: usize) -> Vec<Grant> {
+    not_held(before, after, &levels_of(before, number))
+}
+
+fn of_view(number: usize) -> Grant {
+    Grant::View(view(number))
+}
+
+fn of_action(number: usize, name: usize, scope: Scope) -> Grant {
+    Grant::Action { feature: feature(number), action: action(name), scope }
+}
+
+// --- The naive reading ---
+
+/// How far somebody gets: for each view, and for each action of each feature.
+type Reaches = BTreeMap<(bool, usize, usize), Option<Scope>>;
+
+/// What these levels resolve to in a catalog without gates and switches, where nothing is public.
+fn resolved(levels: &[LevelPermissions]) -> Reaches {
+    let snapshot = Snapshot { levels: levels.to_vec(), ..World::plain(Vec::new()).snapshot() };
+    let views = (0..VIEWS).map(|number| {
+        let decision = snapshot.view(view(number));
+        ((false, number, 0), decision.allowed.then_some(Scope::Any))
+    });
+    let actions = (0..FEATURES).flat_map(|number| (0..ACTIONS).map(move |name| (number, name)));
+    let actions = actions.map(|(number, name)| {
+        let decision = snapshot.feature(feature(number), &action(name));
+        ((true, number, name), decision.scope.filter(|_| decision.allowed))
+    });
+    views.chain(actions).collect()
+}
+
+/// The same as if nothing were denied.
+fn granted(levels: &[LevelPermissions]) -> Reaches {
+    let mut levels = levels.to_vec();
+    for level in &mut levels {
+        level.views.retain(|_, state| *state != ViewState::Deny);
+        level.features.values_mut().for_each(|rules| rules.retain(|_, rule| rule.value));
+    }
+    resolved(&levels)
+}
+
+/// What somebody holds: what his levels resolve to, and what is public.
+fn holdings(catalog: &Catalog, levels: &[LevelPermissions]) -> Reaches {
+    let mut holdings = resolved(levels);
+    for number in (0..VIEWS).filter(|number| !catalog.view(view(*number)).unwrap().requires_auth) {
+        holdings.insert((false, number, 0), Some(Scope::Any));
+    }
+    holdings
+}
+
+/// The rule, word by word: for every user and every level alone, for every cell, in both readings.
+fn naive(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermissions]) -> Vec<Grant> {
+    let mut pairs: Vec<_> = (0..USERS).map(|number| (levels_of(before, number), levels_of(after, number))).collect();
+    pairs.extend(before.levels.iter().map(|(id, was)| (vec![was.clone()], vec![after.levels[id].clone()])));
+    let held = holdings(&after.catalog, held);
+    let mut missing = Reaches::new();
+    for (was, is) in pairs {
+        for reading in [resolved, granted] {
+            let was = reading(&was);
+            for (cell, scope) in reading(&is) {
+                if scope > was[&cell] && scope > held[&cell] {
+                    let widest = missing.entry(cell).or_default();
+                    *widest = scope.max(*widest);
+                }
+            }
+        }
+    }
+    let grant = |((is_action, number, name), scope): (_, Option<Scope>)| {
+        if is_action { of_action(number, name, scope.unwrap()) } else { of_view(number) }
+    };
+    missing.into_iter().map(grant).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+// --- Generated companies and changes ---
+
+/// Rows about what exists.
+fn existing(mut level: Level) -> Level {
+    level.views.retain(|(number, _)| *number < VIEWS);
+    level.features.retain(|(number, ..)| *number < FEATURES);
+    level
+}
+
+fn companies() -> impl Strategy<Value = CompanySnapshot> {
+    (world(), prop::collection::vec(some_of(LEVELS), USERS)).prop_map(|(mut world, held)| {
+        world.levels = world.levels.into_iter().map(existing).collect();
+        let held: Vec<Vec<_>> = held.into_iter().map(|held| held.into_iter().collect()).collect();
+        company(&world, &held.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    })
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Assign(usize, BTreeSet<usize>),
+    Replace(Level),
+    View(usize, usize, Option<ViewState>),
+    Action(usize, usize, usize, Option<(bool, Scope)>),
+}
+
+impl Change {
+    fn apply(&self, before: &CompanySnapshot) -> CompanySnapshot {
+        let mut after = before.clone();
+        let mut change = |number: usize, change: &dyn Fn(&mut LevelPermissions)| {
+            after.levels.get_mut(&level(number)).into_iter().for_each(change);
+        };
+        match self {
+            Self::Assign(number, levels) => assign(&mut after, *number, levels.iter().copied()),
+            Self::Replace(rows) => replace(&mut after, rows),
+            Self::View(level, number, Some(state)) => change(*level, &|level| {
+                level.views.insert(view(*number), *state);
+            }),
+            Self::View(level, number, None) => change(*level, &|level| {
+                level.views.remove(&view(*number));
+            }),
+            Self::Action(level, number, name, row) => change(*level, &|level| {
+                let rules = level.features.entry(feature(*number)).or_default();
+                match row {
+                    Some((value, scope)) => {
+                        rules.insert(action(*name), iam_domain::FeatureRule { value: *value, scope: *scope })
+                    }
+                    None => rules.remove(&action(*name)),
+                };
+            }),
+        }
+        after
+    }
+}
+
+fn changes() -> impl Strategy<Value = Change> {
+    let level = 0..LEVELS;
+    let row = prop::option::weighted(0.6, (any::<bool>(), scope()));
+    prop_oneof![
+        3 => (0..USERS, some_of(LEVELS)).prop_map(|(user, levels)| Change::Assign(user, levels)),
+        1 => level.clone().prop_flat_map(rows).prop_map(|level| Change::Replace(existing(level))),
+        3 => (level.clone(), 0..VIEWS, prop::option::weighted(0.6, state()))
+            .prop_map(|(level, number, state)| Change::View(level, number, state)),
+        3 => (level, 0..FEATURES, 0..ACTIONS, row)
+            .prop_map(|(level, number, name, row)| Change::Action(level, number, name, row)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn exactly_what_is_new_and_not_held_is_named(before in companies(), change in changes(), caller in 0..USERS) {
+        let after = change.apply(&before);
+        let held = levels_of(&before, caller);
+        prop_assert_eq!(not_held(&before, &after, &held), naive(&before, &after, &held));
+    }
+
+    #[test]
+    fn of_some_users_the_same_is_told_as_of_all(
+        before in companies(),
+        number in 0..USERS,
+        levels in some_of(LEVELS),
+        caller in 0..USERS,
+    ) {
+        let after = Change::Assign(number, levels).apply(&before);
+        let only = |company: &CompanySnapshot| {
+            let mut only = company.clone();
+            only.holders.retain(|holder, _| *holder == user(number));
+            let held: BTreeSet<_> = only.holders.values().flatten().copied().collect();
+            only.levels.retain(|level, _| held.contains(level));
+            only
+        };
+        let held = levels_of(&before, caller);
+        prop_assert_eq!(not_held(&only(&before), &only(&after), &held), not_held(&before, &after, &held));
+    }
+
+    #[test]
+    fn a_change_that_passes_lets_nobody_farther_than_its_maker(
+        before in companies(),
+        change in changes(),
+        caller in 0..USERS,
+    ) {
+        let after = change.apply(&before);
+        prop_assume!(beyond(&before, &after, caller).is_empty());
+        let held = holdings(&before.catalog, &levels_of(&before, caller));
+        for number in 0..USERS {
+            let was = holdings(&before.catalog, &levels_of(&before, number));
+            for (cell, scope) in holdings(&after.catalog, &levels_of(&after, number)) {
+                prop_assert!(scope <= was[&cell].max(held[&cell]), "user {number} {cell:?}");
+            }
+        }
+    }
+
+    /// Whatever they do in whatever order: to each other, to themselves, by levels that nobody holds, by denies that are
+    /// taken away later.
+    #[test]
+    fn a_group_never_gets_farther_than_it_was_together(
+        start in companies(),
+        group in 1..USERS,
+        steps in prop::collection::vec((0..USERS, changes()), 1..40),
+    ) {
+        let mut together = holdings(&start.catalog, &[]);
+        for number in 0..group {
+            for (cell, scope) in holdings(&start.catalog, &levels_of(&start, number)) {
+                let widest = together.get_mut(&cell).unwrap();
+                *widest = scope.max(*widest);
+            }
+        }
+        let mut company = start.clone();
+        for (caller, change) in steps {
+            let after = change.apply(&company);
+            if beyond(&company, &after, caller % group).is_empty() {
+                company = after;
+            }
+        }
+        for number in 0..USERS {
+            let was = holdings(&start.catalog, &levels_of(&start, number));
+            for (cell, scope) in holdings(&company.catalog, &levels_of(&company, number)) {
+                prop_assert!(scope <= was[&cell].max(together[&cell]), "user {number} {cell:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_missing_where_nothing_changes(company in companies()) {
+        prop_assert_eq!(not_held(&company, &company, &[]), []);
+    }
+
+    #[test]
+    fn whoever_holds_everything_may_everything(before in companies(), change in changes()) {
+        let everything = Level {
+            number: LEVELS,
+            views: (0..VIEWS).map(|number| (number, ViewState::Allow)).collect(),
+            features: (0..FEATURES)
+                .flat_map(|number| (0..ACTIONS).map(move |name| (number, name, true, Scope::Any)))
+                .collect(),
+        };
+        prop_assert_eq!(not_held(&before, &change.apply(&before), &[everything.permissions()]), []);
+    }
+}
+
+// --- Case by case ---
+
+const ALLOW: ViewState = ViewState::Allow;
+const DENY: ViewState = ViewState::Deny;
+
+fn says_of_views(number: usize, views: &[(usize, ViewState)]) -> Level {
+    Level { number, views: views.to_vec(), features: Vec::new() }
+}
+
+fn says_of_actions(number: usize, features: &[(usize, usize, bool, Scope)]) -> Level {
+    Level { number, views: Vec::new(), features: features.to_vec() }
+}
+
+/// What user 0 hands on beyond what he holds, if level 1 becomes this.
+fn by_matrix(levels: Vec<Level>, held: &[&[usize]], wanted: &Level) -> Vec<Grant> {
+    let before = company(&World::plain(levels), held);
+    let mut after = before.clone();
+    replace(&mut after, wanted);
+    beyond(&before, &after, 0)
+}
+
+/// What user 0 hands on beyond what he holds, if these become the levels of user 1.
+fn by_assignment(levels: Vec<Level>, held: &[&[usize]], wanted: &[usize]) -> Vec<Grant> {
+    let before = company(&World::plain(levels), held);
+    let mut after = before.clone();
+    assign(&mut after, 1, wanted.iter().copied());
+    beyond(&before, &after, 0)
+}
+
+#[test]
+fn what_one_holds_one_may_hand_on() {
+    let own = Level { features: vec![(0, 0, true, Scope::Team)], ..says_of_views(0, &[(0, ALLOW)]) };
+    let same = Level { number: 1, ..own.clone() };
+    assert_eq!(by_matrix(vec![own.clone(), says_of_views(1, &[])], &[&[0], &[1]], &same), []);
+    assert_eq!(by_assignment(vec![own, same], &[&[0]], &[0, 1]), []);
+}
+
+#[test]
+fn what_one_does_not_hold_is_named() {
+    let levels = || vec![says_of_views(0, &[(0, ALLOW)]), says_of_views(1, &[])];
+    let wanted = Level { features: vec![(1, 2, true, Scope::Own)], ..says_of_views(1, &[(0, ALLOW), (2, ALLOW)]) };
+    let missing = [of_view(2), of_action(1, 2, Scope::Own)];
+    assert_eq!(by_matrix(levels(), &[&[0], &[1]], &wanted), missing);
+    assert_eq!(by_matrix(levels(), &[&[0]], &wanted), missing, "a level that nobody holds yet");
+    assert_eq!(by_matrix(levels(), &[&[0, 1]], &wanted), missing, "one's own level");
+    assert_eq!(by_assignment(vec![levels().swap_remove(0), wanted], &[&[0]], &[1]), missing);
+}
+
+#[test]
+fn a_scope_is_held_up_to_its_width() {
+    for held in SCOPES {
+        for wanted in SCOPES {
+            let own = says_of_actions(0, &[(0, 0, true, held)]);
+            let missing = by_matrix(
+                vec![own, says_of_views(1, &[])],
+                &[&[0], &[1]],
+                &says_of_actions(1, &[(0, 0, true, wanted)]),
+            );
+            let expected = if wanted > held { vec![of_action(0, 0, wanted)] } else { vec![] };
+            assert_eq!(missing, expected, "{held} {wanted}");
+        }
+    }
+}
+
+#[test]
+fn each_is_named_once_with_the_widest_scope() {
+    let levels = vec![
+        says_of_views(0, &[]),
+        says_of_actions(1, &[]),
+        says_of_actions(2, &[(0, 0, true, Scope::Own), (0, 1, false, Scope::Own)]),
+    ];
+    let wanted = says_of_actions(1, &[(0, 0, true, Scope::Company), (0, 1, true, Scope::Team)]);
+    let missing = by_matrix(levels, &[&[0], &[1], &[1, 2], &[2]], &wanted);
+    assert_eq!(missing, [of_action(0, 0, Scope::Company), of_action(0, 1, Scope::Team)]);
+}
+
+#[test]
+fn what_a_deny_hides_is_handed_on_all_the_same() {
+    let levels = vec![says_of_views(0, &[]), says_of_views(1, &[]), says_of_views(2, &[(0, DENY)])];
+    let wanted = says_of_views(1, &[(0, ALLOW)]);
+    assert_eq!(by_matrix(levels.clone(), &[&[0], &[1, 2]], &wanted), [of_view(0)]);
+    let levels = vec![levels[0].clone(), wanted, levels[2].clone()];
+    assert_eq!(by_assignment(levels, &[&[0], &[2]], &[1, 2]), [of_view(0)]);
+}
+
+#[test]
+fn what_is_denied_to_oneself_one_does_not_hold() {
+    let levels = vec![says_of_views(0, &[(0, ALLOW)]), says_of_views(1, &[]), says_of_views(2, &[(0, DENY)])];
+    let missing = by_matrix(levels, &[&[0, 2], &[1]], &says_of_views(1, &[(0, ALLOW)]));
+    assert_eq!(missing, [of_view(0)]);
+}
+
+#[test]
+fn taking_a_deny_away_is_a_grant() {
+    let levels = vec![says_of_views(0, &[]), says_of_views(1, &[(0, DENY)]), says_of_views(2, &[(0, ALLOW)])];
+    assert_eq!(by_matrix(levels.clone(), &[&[0], &[1, 2]], &says_of_views(1, &[])), [of_view(0)], "by a matrix");
+    assert_eq!(by_assignment(levels.clone(), &[&[0], &[1, 2]], &[2]), [of_view(0)], "by an assignment");
+    // Where there is nothing behind it, nothing comes out.
+    assert_eq!(by_matrix(levels.clone(), &[&[0], &[1]], &says_of_views(1, &[])), []);
+    assert_eq!(by_assignment(levels, &[&[0], &[1, 2]], &[]), []);
+}
+
+#[test]
+fn what_stays_is_not_looked_at() {
+    let held = says_of_actions(1, &[(0, 0, true, Scope::Any), (0, 1, true, Scope::Any)]);
+    let narrower = says_of_actions(1, &[(0, 0, true, Scope::Any), (0, 1, true, Scope::Own)]);
+    let levels = vec![says_of_views(0, &[]), held, says_of_actions(2, &[(0, 0, true, Scope::Company)])];
+    assert_eq!(by_matrix(levels.clone(), &[&[0], &[1]], &narrower), []);
+    // Another level that says no more than the levels that are held already.
+    assert_eq!(by_assignment(levels, &[&[0], &[1]], &[1, 2]), []);
+}
+
+#[test]
+fn one_who_is_denied_does_not_take_his_own_deny() {
+    let levels = vec![says_of_views(0, &[(0, DENY)]), says_of_views(1, &[(0, ALLOW)])];
+    let before = company(&World::plain(levels), &[&[0, 1]]);
+    let mut after = before.clone();
+    assign(&mut after, 0, [1]);
+    assert_eq!(beyond(&before, &after, 0), [of_view(0)]);
+}
+
+#[test]
+fn public_views_are_held_by_everybody() {
+    let world = World { public_views: [0].into(), ..World::plain(vec![says_of_views(0, &[]), says_of_views(1, &[])]) };
+    let before = company(&world, &[&[0], &[1]]);
+    let mut after = before.clone();
+    replace(&mut after, &says_of_views(1, &[(0, ALLOW), (1, ALLOW)]));
+    assert_eq!(beyond(&before, &after, 0), [of_view(1)]);
+}
+
+#[test]
+fn gates_and_switches_neither_hide_nor_take() {
+    let own = Level { features: vec![(0, 0, true, Scope::Own)], ..says_of_views(0, &[(0, ALLOW)]) };
+    let shut = |levels| World {
+        disabled_features: [1].into(),
+        module_views: vec![(0, 0), (0, 1)],
+        module_features: vec![(0, 0), (0, 1)],
+        ..World::plain(levels)
+    };
+    let before = company(&shut(vec![own.clone(), says_of_views(1, &[])]), &[&[0], &[1]]);
+    assert!(!before.of_user(user(0)).view(view(0)).allowed, "the gate is shut");
+    let mut after = before.clone();
+    replace(&mut after, &Level { number: 1, ..own });
+    assert_eq!(beyond(&before, &after, 0), [], "for a module that is not bought yet");
+    let wanted = Level { features: vec![(1, 0, true, Scope::Own)], ..says_of_views(1, &[(1, ALLOW)]) };
+    let mut after = before.clone();
+    replace(&mut after, &wanted);
+    assert_eq!(beyond(&before, &after, 0), [of_view(1), of_action(1, 0, Scope::Own)], "waiting for the gate to open");
+}
+
+// --- Who manages ---
+
+/// The seeded catalog, and a level that says these about the actions of the service's own features.
+fn managed(levels: &[&[(&str, bool, Scope)]], held: &[&[usize]]) -> CompanySnapshot {
+    let seeded = seed::catalog(Timestamp::from_millis(0).unwrap()).unwrap();
+    let id = |key: &str| {
+        let is_it = |feature: &&Feature| feature.key == Some(FeatureKey::parse(key).unwrap());
+        seeded.features.iter().find(is_it).unwrap().id
+    };
+    let permissions = |(number, cells): (usize, &&[(&str, bool, Scope)])| {
+        let rows = cells.iter().map(|(key, value, scope)| {
+            (id(key), iam_domain::Action::update(), iam_domain::FeatureRule { value: *value, scope: *scope })
+        });
+        (level(number), LevelPermissions::new(level(number), [], rows))
+    };
+    let levels = levels.iter().enumerate().map(permissions).collect();
+    let catalog = Arc::new(Catalog::new([], seeded.features, [], [], []));
+    let mut company = CompanySnapshot { catalog, levels, ..CompanySnapshot::default() };
+    for (number, held) in held.iter().enumerate() {
+        assign(&mut company, number, held.iter().copied());
+    }
+    company
+}
+
+const LEVELS_KEY: &str = "iam.manage_levels";
+const PERMISSIONS_KEY: &str = "iam.assign_permissions";
+
+#[test]
+fn whoever_may_update_both_manages() {
+    let (yes, no) = ([(LEVELS_KEY, true, Scope::Company)], [(PERMISSIONS_KEY, true, Scope::Any)]);
+    let company = managed(&[&yes, &no], &[&[0], &[1], &[0, 1], &[0, 1]]);
+    let both = BTreeSet::from([level(0), level(1)]);
+    assert_eq!(company.managing().collect::<Vec<_>>(), [&both]);
+    let manages: Vec<_> = (0..USERS).map(|number| company.of_user(user(number)).manages()).collect();
+    assert_eq!(manages, [false, false, true, true]);
+}
+
+#[test]
+fn what_is_denied_or_reaches_less_far_manages_nothing() {
+    let full: &[_] = &[(LEVELS_KEY, true, Scope::Any), (PERMISSIONS_KEY, true, Scope::Any)];
+    let team: &[_] = &[(LEVELS_KEY, true, Scope::Team), (PERMISSIONS_KEY, true, Scope::Any)];
+    let deny: &[_] = &[(LEVELS_KEY, false, Scope::Own)];
+    assert_eq!(managed(&[full, team, deny], &[&[1], &[0, 2]]).managing().count(), 0);
+    assert_eq!(managed(&[full, team, deny], &[&[1], &[0, 1]]).managing().count(), 1);
+    assert_eq!(managed(&[full], &[]).managing().count(), 0, "a level that nobody holds manages nothing");
+}

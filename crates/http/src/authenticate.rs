@@ -1,0 +1,73 @@
+//! Who is calling: a person with a token, or a service with an API key.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+use iam_application::Failure;
+use iam_domain::{Caller, ExternalId, Service, Timestamp};
+use iam_identity::{AuthenticationError, Credential, PresentedKey};
+
+use crate::Api;
+use crate::error::ApiError;
+
+/// A caller, and what is known of how he came in.
+pub(crate) struct Authenticated {
+    pub(crate) caller: Caller,
+    /// When his token was made.
+    pub(crate) issued_at: Option<Timestamp>,
+    /// What another issuer calls him.
+    pub(crate) external_id: Option<Arc<ExternalId>>,
+}
+
+pub(crate) async fn authenticate(request: &HttpRequest, api: &Api) -> Result<Authenticated, ApiError> {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION);
+    let header = match (headers.next(), headers.next()) {
+        // Of two, neither is believed.
+        (Some(_), Some(_)) => Some(""),
+        (Some(value), None) => Some(value.to_str().unwrap_or_default()),
+        (None, _) => None,
+    };
+    match Credential::of(header)? {
+        Credential::Token(token) => person(token, api).await,
+        Credential::ApiKey(key) => service(&key, api).await,
+    }
+}
+
+async fn person(token: &str, api: &Api) -> Result<Authenticated, ApiError> {
+    let verified = api.services().verifier.verify(token).await?;
+    let permissions = api.services().application.permissions();
+    let not_before = permissions.not_before(verified.user_id).await.map_err(Failure::from)?;
+    // A token that does not say when it was made may be from before.
+    if not_before.is_some_and(|not_before| verified.issued_at.is_none_or(|issued_at| issued_at < not_before)) {
+        return Err(AuthenticationError::Expired.into());
+    }
+    Ok(Authenticated {
+        caller: Caller::User { id: verified.user_id, is_super_admin: verified.is_super_admin },
+        issued_at: verified.issued_at,
+        external_id: verified.external_id,
+    })
+}
+
+async fn service(presented: &PresentedKey, api: &Api) -> Result<Authenticated, ApiError> {
+    let permissions = api.services().application.permissions();
+    let known = permissions.api_key(presented.prefix()).await.map_err(Failure::from)?;
+    let known = known.filter(|known| presented.matches(&known.digest)).ok_or(AuthenticationError::Invalid)?;
+    let now = now().ok_or_else(ApiError::internal)?;
+    let key = &known.key;
+    if key.revoked_at.is_some() {
+        return Err(AuthenticationError::Invalid.into());
+    }
+    if !key.is_good(now) {
+        return Err(AuthenticationError::Expired.into());
+    }
+    permissions.api_key_used(&known, now);
+    let service = Service { key: key.id, role: key.role, company: key.company_id };
+    Ok(Authenticated { caller: Caller::Service(service), issued_at: None, external_id: None })
+}
+
+fn now() -> Option<Timestamp> {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    Timestamp::from_millis(i64::try_from(since_1970.as_millis()).ok()?)
+}

@@ -1,0 +1,116 @@
+//! The API keys of services. For super admins.
+
+use actix_web::http::StatusCode;
+use actix_web::{delete, get, post};
+use iam_application::{CreateApiKey, RevokeApiKey};
+use iam_domain::{ApiKey, ApiKeyId, ServiceRole, Timestamp};
+use iam_identity::NewApiKey;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::data;
+use crate::answer::{Answer, Message, Reply, Success};
+use crate::call::{Guarded, Input, ManageApiKeys, Reading};
+
+data! {
+    ApiKeysData { api_keys as "apiKeys": Vec<ApiKey> }
+    ApiKeyData { api_key as "apiKey": ApiKey }
+}
+
+/// All keys, also revoked and expired ones, by name.
+#[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeysData>)))]
+#[get("/api/iam/api-keys")]
+pub(crate) async fn list_api_keys(call: Guarded<ManageApiKeys>) -> Answer {
+    Reply::ok().data(ApiKeysData { api_keys: call.application().api_keys().await? })
+}
+
+/// A key's id in the path.
+pub(crate) struct OneApiKey(ApiKeyId);
+
+impl Input for OneApiKey {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        reading.path("id").map(Self)
+    }
+}
+
+/// A key, without what proves it.
+#[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeyData>), (status = 404)))]
+#[get("/api/iam/api-keys/{id}")]
+pub(crate) async fn get_api_key(call: Guarded<ManageApiKeys, OneApiKey>) -> Answer {
+    Reply::ok().data(ApiKeyData { api_key: call.application().api_key(call.input.0).await? })
+}
+
+/// A new key. It is good for the company of the request alone, named in any of the usual ways (also as `companyId` here); without
+/// one for every company, and the platform.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+pub(crate) struct NewKey {
+    /// What people call it.
+    name: iam_domain::Name,
+    /// How much it may do.
+    role: ServiceRole,
+    /// From when on it is refused; left out, never.
+    expires_at: Option<Timestamp>,
+}
+
+/// A change that is made with a new key.
+pub(crate) struct Creation {
+    change: CreateApiKey,
+    secret: SecretString,
+}
+
+impl Input for Creation {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        // The company of the request, whether the body or a header names it.
+        let company = reading.company();
+        let mut body = reading.body()?;
+        let (name, role) = (body.required("name"), body.required("role"));
+        let expires_at = body.optional("expiresAt");
+        let (name, role, expires_at) = (name?, role?, expires_at?);
+        match NewApiKey::generate() {
+            Ok(NewApiKey { prefix, digest, secret }) => {
+                Some(Self { change: CreateApiKey { prefix, digest, name, role, company, expires_at }, secret })
+            }
+            Err(error) => body.reject("key", "randomness", error),
+        }
+    }
+}
+
+/// A key that was just made.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CreatedKeyData {
+    api_key: ApiKey,
+    /// The whole key, to be sent as `Authorization: Bearer iam_…`. It is shown this once.
+    key: String,
+}
+
+/// Makes a key. It is shown in this answer, and never again.
+#[utoipa::path(
+    tag = "API keys",
+    request_body = NewKey,
+    responses((status = 201, body = Success<CreatedKeyData>)),
+)]
+#[post("/api/iam/api-keys")]
+pub(crate) async fn create_api_key(call: Guarded<ManageApiKeys, Creation>) -> Answer {
+    let Creation { change, secret } = &call.input;
+    let done = call.make(change.clone()).await?;
+    let key = secret.expose_secret().to_owned();
+    Reply::with(StatusCode::CREATED).data(CreatedKeyData { api_key: done.value, key })
+}
+
+impl Input for RevokeApiKey {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        Some(Self { id: reading.path("id")? })
+    }
+}
+
+/// Revokes a key, for good: every replica refuses it within its lease.
+#[utoipa::path(tag = "API keys", responses((status = 200, body = Success<Message>), (status = 404)))]
+#[delete("/api/iam/api-keys/{id}")]
+pub(crate) async fn revoke_api_key(call: Guarded<ManageApiKeys, RevokeApiKey>) -> Answer {
+    call.execute().await?;
+    Reply::ok().message("API key revoked successfully")
+}

@@ -1,0 +1,101 @@
+//! API keys: `iam_`, twelve letters and digits to find them by, `_`, and 256 random bits.
+
+use std::fmt;
+
+use aws_lc_rs::{constant_time, rand};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use iam_domain::{ApiKeyDigest, ApiKeyPrefix};
+use secrecy::SecretString;
+use sha2::{Digest, Sha256};
+
+/// What every key begins with, so that people and scanners see what it is.
+const BEGIN: &str = "iam_";
+/// How many random bytes are in it.
+const RANDOM_BYTES: usize = 32;
+/// How many characters these are.
+const SECRET_LENGTH: usize = 43;
+
+/// A key that was just made. Its text is shown once; only its digest is stored.
+#[derive(Debug)]
+pub struct NewApiKey {
+    /// What it is looked up by.
+    pub prefix: ApiKeyPrefix,
+    /// What proves it.
+    pub digest: ApiKeyDigest,
+    /// The whole key.
+    pub secret: SecretString,
+}
+
+/// The operating system gave no random bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there are no random bytes to be had")]
+pub struct RandomnessError;
+
+impl NewApiKey {
+    /// Makes a key with 256 random bits of the operating system's.
+    ///
+    /// # Errors
+    ///
+    /// [`RandomnessError`]: none in practice.
+    pub fn generate() -> Result<Self, RandomnessError> {
+        let secret = random_text::<RANDOM_BYTES>()?;
+        // Far more than needed, of which two in 64 are neither letters nor digits.
+        let prefix = random_text::<RANDOM_BYTES>()?;
+        let prefix: String = prefix.chars().filter(char::is_ascii_alphanumeric).take(ApiKeyPrefix::LENGTH).collect();
+        let prefix = ApiKeyPrefix::parse(prefix).map_err(|_| RandomnessError)?;
+        let text = format!("{BEGIN}{prefix}_{secret}");
+        Ok(Self { prefix, digest: digest(&text), secret: text.into() })
+    }
+}
+
+fn random_text<const BYTES: usize>() -> Result<String, RandomnessError> {
+    let mut bytes = [0; BYTES];
+    rand::fill(&mut bytes).map_err(|_| RandomnessError)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn digest(text: &str) -> ApiKeyDigest {
+    ApiKeyDigest(Sha256::digest(text).into())
+}
+
+/// A key as somebody shows it. It holds the digest only. Whether there is such a key is not known yet.
+pub struct PresentedKey {
+    prefix: ApiKeyPrefix,
+    digest: ApiKeyDigest,
+}
+
+impl fmt::Debug for PresentedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PresentedKey").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+impl PresentedKey {
+    pub(crate) fn looks_like_one(text: &str) -> bool {
+        text.starts_with(BEGIN)
+    }
+
+    /// Reads a key's text. `None` if it is not of the form that keys have.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (prefix, secret) = text.strip_prefix(BEGIN)?.split_once('_')?;
+        let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if secret.len() != SECRET_LENGTH || !secret.bytes().all(is_base64url) {
+            return None;
+        }
+        Some(Self { prefix: ApiKeyPrefix::parse(prefix).ok()?, digest: digest(text) })
+    }
+
+    /// What to look it up by.
+    #[must_use]
+    pub const fn prefix(&self) -> &ApiKeyPrefix {
+        &self.prefix
+    }
+
+    /// Whether this is the key of the stored digest. It takes as long for every other.
+    #[must_use]
+    pub fn matches(&self, stored: &ApiKeyDigest) -> bool {
+        constant_time::verify_slices_are_equal(&self.digest.0, &stored.0).is_ok()
+    }
+}

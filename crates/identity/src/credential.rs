@@ -1,0 +1,34 @@
+//! What a caller shows: the value of an `Authorization` header.
+
+use crate::{AuthenticationError, PresentedKey};
+
+/// What a caller shows. Nothing of it is believed yet.
+#[derive(Debug)]
+pub enum Credential<'a> {
+    /// A person's token, for [`TokenVerifier::verify`](crate::TokenVerifier::verify).
+    Token(&'a str),
+    /// A service's key.
+    ApiKey(PresentedKey),
+}
+
+impl<'a> Credential<'a> {
+    /// Reads the value of an `Authorization` header: `Bearer`, a space, and a token or a key.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthenticationError::Missing`] without one, [`AuthenticationError::Malformed`] if it is another, and
+    /// [`AuthenticationError::Invalid`] if it begins as a key does, but is none.
+    pub fn of(authorization: Option<&'a str>) -> Result<Self, AuthenticationError> {
+        let header = authorization.ok_or(AuthenticationError::Missing)?;
+        match header.split_once(' ') {
+            Some((scheme, text)) if scheme.eq_ignore_ascii_case("bearer") && !text.is_empty() => {
+                if PresentedKey::looks_like_one(text) {
+                    PresentedKey::parse(text).map(Self::ApiKey).ok_or(AuthenticationError::Invalid)
+                } else {
+                    Ok(Self::Token(text))
+                }
+            }
+            _ => Err(AuthenticationError::Malformed),
+        }
+    }
+}

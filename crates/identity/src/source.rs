@@ -1,0 +1,190 @@
+//! Where an issuer's keys are read: a file, or a URL.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::ACCEPT;
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::AsyncReadExt;
+
+use crate::{KeyError, KeySet};
+
+/// The longest document that is read, in bytes.
+pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
+
+/// Which part of the time that a fetch has its connection may take: one half.
+const CONNECT_SHARE: u32 = 2;
+
+/// Where an issuer's keys come from. Files and URLs are read again and again.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum KeySource {
+    /// These, for good.
+    Keys(KeySet),
+    /// A file of PEM blocks `BEGIN PUBLIC KEY`.
+    PemFile(PathBuf),
+    /// A file with a JSON Web Key Set.
+    JwksFile(PathBuf),
+    /// A URL that answers with a JSON Web Key Set.
+    JwksUrl(JwksUrl),
+}
+
+/// The URL of a key set: `https`, or `http` on this very machine. `Debug` does not repeat it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct JwksUrl(Url);
+
+impl fmt::Debug for JwksUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JwksUrl")
+    }
+}
+
+/// The text is no URL of a key set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be an https URL without user and password; http only for localhost")]
+pub struct JwksUrlError;
+
+impl JwksUrl {
+    /// Reads it. Whoever can change what it answers decides who gets in, so the way there must be safe.
+    ///
+    /// # Errors
+    ///
+    /// [`JwksUrlError`].
+    pub fn parse(text: &str) -> Result<Self, JwksUrlError> {
+        let url = Url::parse(text).map_err(|_| JwksUrlError)?;
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_local);
+        let has_credentials = !url.username().is_empty() || url.password().is_some();
+        if is_safe && !host.is_empty() && !has_credentials { Ok(Self(url)) } else { Err(JwksUrlError) }
+    }
+}
+
+/// Keys could not be read. What was read is not repeated, and neither is the URL.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// There is no such file, or it may not be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Something in the file is no key that can be used.
+    #[error("{}: {source}", .path.display())]
+    FileContent {
+        /// Which file.
+        path: PathBuf,
+        /// What.
+        source: KeyError,
+    },
+    /// The server cannot be reached, or stopped in the middle.
+    #[error("the JWKS server cannot be reached")]
+    Unreachable(#[source] reqwest::Error),
+    /// The server takes too long.
+    #[error("the JWKS server takes too long")]
+    Slow,
+    /// The server answers with another status than 200. Redirects are not followed.
+    #[error("the JWKS server answers with status {0}")]
+    Status(u16),
+    /// The server answers with something else.
+    #[error("the JWKS server answers with something else: {0}")]
+    Content(KeyError),
+    /// There is more than anybody needs.
+    #[error("there are more than {MAX_DOCUMENT_BYTES} bytes")]
+    TooLarge,
+}
+
+impl SourceError {
+    /// What kind of failure it is: a word for metrics.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "unreadable",
+            Self::Unreachable(_) => "unreachable",
+            Self::Slow => "slow",
+            Self::Status(_) => "status",
+            Self::FileContent { .. } | Self::Content(_) => "unusable",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// A source that can be read again and again.
+#[derive(Debug)]
+pub(crate) enum Readable {
+    PemFile(PathBuf),
+    JwksFile(PathBuf),
+    Url(JwksUrl, Client),
+}
+
+impl Readable {
+    pub(crate) async fn read(&self) -> Result<KeySet, SourceError> {
+        let of_file = |path: &PathBuf, parsed: Result<KeySet, KeyError>| {
+            parsed.map_err(|source| SourceError::FileContent { path: path.clone(), source })
+        };
+        match self {
+            Self::PemFile(path) => of_file(path, KeySet::from_pem(&String::from_utf8_lossy(&read_file(path).await?))),
+            Self::JwksFile(path) => of_file(path, KeySet::from_jwks(&read_file(path).await?)),
+            Self::Url(url, client) => KeySet::from_jwks(&fetch(client, url).await?).map_err(SourceError::Content),
+        }
+    }
+}
+
+async fn read_file(path: &PathBuf) -> Result<Vec<u8>, SourceError> {
+    let failed = |source| SourceError::File { path: path.clone(), source };
+    let file = tokio::fs::File::open(path).await.map_err(failed)?;
+    let mut content = Vec::new();
+    file.take(MAX_DOCUMENT_BYTES as u64 + 1).read_to_end(&mut content).await.map_err(failed)?;
+    if content.len() > MAX_DOCUMENT_BYTES { Err(SourceError::TooLarge) } else { Ok(content) }
+}
+
+/// What reads URLs. A fetch takes at most so long, from the first step to the last byte.
+pub(crate) fn client(timeout: Duration) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    // Those of the machine too, for issuers with a certificate of their own company's. There may be none.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let client = Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(concat!("iam-identity/", env!("CARGO_PKG_VERSION")))
+        // Nobody in between, least of all one whom the environment names.
+        .no_proxy()
+        .redirect(Policy::none())
+        .connect_timeout(timeout / CONNECT_SHARE)
+        .timeout(timeout)
+        // The next fetch is minutes away.
+        .pool_max_idle_per_host(0);
+    Ok(client.build()?)
+}
+
+async fn fetch(client: &Client, url: &JwksUrl) -> Result<Vec<u8>, SourceError> {
+    let failed = |error: reqwest::Error| match error.is_timeout() {
+        true => SourceError::Slow,
+        // Without the URL: somebody may have put a key into it.
+        false => SourceError::Unreachable(error.without_url()),
+    };
+    let request = client.get(url.0.clone()).header(ACCEPT, "application/jwk-set+json, application/json");
+    let mut response = request.send().await.map_err(failed)?;
+    if response.status() != reqwest::StatusCode::OK {
+        return Err(SourceError::Status(response.status().as_u16()));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if body.len() + chunk.len() > MAX_DOCUMENT_BYTES {
+            return Err(SourceError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}

@@ -1,0 +1,167 @@
+//! JSON Web Key Sets: what is taken from them, and what is left out.
+
+use iam_identity::{Algorithm, AuthenticationError, JwksUrl, KeyError, KeySet, KeySource, MAX_KEYS, TrustedIssuer};
+use iam_identity::{TokenVerifier, VerifierOptions};
+use serde_json::{Value, json};
+
+use crate::kit::{ISSUER, PAIRS, Pair, issuer, signed_by, trusting, verify, with_keys};
+
+fn parse(keys: &[Value]) -> KeySet {
+    KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
+}
+
+fn verifier(keys: &[Value]) -> TokenVerifier {
+    with_keys(parse(keys), &VerifierOptions::default())
+}
+
+#[test]
+fn the_key_is_the_one_that_the_token_names() {
+    for pairs in PAIRS.chunks(2) {
+        let verifier = verifier(&[pairs[0].jwk("a"), pairs[1].jwk("b")]);
+        for (pair, id, is_good) in [(0, "a", true), (1, "b", true), (0, "b", false), (1, "a", false), (0, "c", false)] {
+            let token = signed_by(&pairs[pair].signer().with_key_id(id));
+            assert_eq!(verify(&verifier, &token).is_ok(), is_good, "{pair}, {id}");
+        }
+    }
+}
+
+#[test]
+fn without_an_id_on_either_side_every_key_may_have_signed() {
+    let [first, second] = [&PAIRS[2], &PAIRS[3]];
+    let with_ids = verifier(&[first.jwk("a"), second.jwk("b")]);
+    let without = verifier(&[first.jwk_with(&json!({})), second.jwk_with(&json!({}))]);
+    for pair in [first, second] {
+        assert!(verify(&with_ids, &signed_by(&pair.signer())).is_ok());
+        assert!(verify(&without, &signed_by(&pair.signer())).is_ok());
+        assert!(verify(&without, &signed_by(&pair.signer().with_key_id("c"))).is_ok());
+    }
+    assert_eq!(verify(&with_ids, &signed_by(&Pair::p256().signer())), Err(AuthenticationError::Invalid));
+}
+
+#[test]
+fn so_many_keys_are_tried_and_no_more() {
+    let others: Vec<Value> = (0..8).map(|_| Pair::ed25519().jwk("other")).collect();
+    let place_of_ours = |place: usize| {
+        let mut keys = others.clone();
+        keys.insert(place, PAIRS[4].jwk("ours"));
+        verify(&verifier(&keys), &signed_by(&PAIRS[4].signer())).is_ok()
+    };
+    assert!(place_of_ours(7));
+    assert!(!place_of_ours(8));
+}
+
+#[test]
+fn what_is_no_public_key_for_signatures_is_left_out_and_the_rest_is_not() {
+    let good = PAIRS[4].jwk("good");
+    let pairs = &*PAIRS;
+    for odd in [
+        json!({ "kty": "oct", "k": "c2VjcmV0" }),
+        json!({ "kty": "oct", "k": "c2VjcmV0", "alg": "HS256" }),
+        pairs[0].jwk_with(&json!({ "use": "enc" })),
+        pairs[0].jwk_with(&json!({ "key_ops": ["encrypt"] })),
+        pairs[0].jwk_with(&json!({ "key_ops": [] })),
+        pairs[0].jwk_with(&json!({ "alg": "RS512" })),
+        pairs[0].jwk_with(&json!({ "alg": "PS256" })),
+        pairs[0].jwk_with(&json!({ "alg": "HS256" })),
+        pairs[0].jwk_with(&json!({ "alg": "none" })),
+        pairs[0].jwk_with(&json!({ "d": "AQAB" })),
+        pairs[0].jwk_with(&json!({ "e": "AQ" })),
+        pairs[0].jwk_with(&json!({ "e": "" })),
+        pairs[0].jwk_with(&json!({ "kid": 1 })),
+        // Too short, and too long.
+        pairs[0].jwk_with(&json!({ "n": "_".repeat(170) })),
+        pairs[0].jwk_with(&json!({ "n": "_".repeat(1500) })),
+        pairs[2].jwk_with(&json!({ "d": "AQAB" })),
+        pairs[2].jwk_with(&json!({ "crv": "P-384" })),
+        pairs[2].jwk_with(&json!({ "alg": "RS256" })),
+        // Not on the curve.
+        pairs[2].jwk_with(&json!({ "x": pairs[4].jwk("")["x"] })),
+        Pair::p384().jwk_with(&json!({ "crv": "P-384" })),
+        pairs[5].jwk_with(&json!({ "crv": "X25519" })),
+        pairs[5].jwk_with(&json!({ "x": "AAAA" })),
+        pairs[5].jwk_with(&json!({ "kty": "EC" })),
+        json!({ "kty": "RSA" }),
+        json!({}),
+        json!([]),
+        json!(null),
+        json!("key"),
+    ] {
+        assert_eq!(format!("{:?}", parse(&[odd.clone(), good.clone()])), "[EdDSA]", "{odd}");
+        assert_eq!(format!("{:?}", parse(std::slice::from_ref(&odd))), "[]", "{odd}");
+    }
+    for fine in [
+        pairs[0].jwk_with(&json!({ "alg": "RS256", "key_ops": ["verify"], "x5t": "abc" })),
+        pairs[0].jwk_with(&json!({ "kid": null, "d": null })),
+    ] {
+        assert_eq!(format!("{:?}", parse(std::slice::from_ref(&fine))), "[RS256]", "{fine}");
+    }
+}
+
+#[test]
+fn a_number_may_have_leading_zeros() {
+    // "AAA" is two zero bytes, but a number of bytes must stay a multiple of three: three of them are "AAAA".
+    let padded = |name: &str| json!({ name: format!("AAAA{}", PAIRS[0].jwk("")[name].as_str().unwrap()) });
+    for name in ["n", "e"] {
+        let verifier = verifier(&[PAIRS[0].jwk_with(&padded(name))]);
+        assert!(verify(&verifier, &signed_by(&PAIRS[0].signer())).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_no_key_set_is_refused() {
+    for text in
+        ["", "<html>", "[]", "{}", "null", r#"{"keys":{}}"#, r#"{"keys":null}"#, r#"{"keys":[]"#, "{\"keys\":[]}x"]
+    {
+        assert_eq!(KeySet::from_jwks(text.as_bytes()).unwrap_err(), KeyError::NotKeySet, "{text}");
+    }
+    let so_many = |count: usize| KeySet::from_jwks(json!({ "keys": vec![json!({}); count] }).to_string().as_bytes());
+    assert!(so_many(MAX_KEYS).is_ok());
+    assert_eq!(so_many(MAX_KEYS + 1).unwrap_err(), KeyError::TooMany);
+    let pem = PAIRS[4].public.repeat(MAX_KEYS + 1);
+    assert_eq!(KeySet::from_pem(&pem).unwrap_err(), KeyError::TooMany);
+}
+
+#[test]
+fn an_issuer_can_be_held_to_some_algorithms() {
+    let keys = parse(&[PAIRS[0].jwk("rsa"), PAIRS[2].jwk("p256")]);
+    let of = |algorithms: &[Algorithm], pair: &Pair| {
+        let issuer = TrustedIssuer {
+            algorithms: algorithms.to_vec(),
+            is_native: true,
+            ..issuer(ISSUER, KeySource::Keys(keys.clone()))
+        };
+        verify(&trusting(None, vec![issuer], &VerifierOptions::default()), &signed_by(&pair.signer())).is_ok()
+    };
+    assert!(of(&[], &PAIRS[0]) && of(&[], &PAIRS[2]));
+    assert!(of(&[Algorithm::Es256], &PAIRS[2]) && !of(&[Algorithm::Es256], &PAIRS[0]));
+    assert!(of(&[Algorithm::Rs256, Algorithm::Es256], &PAIRS[0]));
+}
+
+#[test]
+fn keys_come_by_safe_ways_only() {
+    for url in [
+        "https://issuer.example/.well-known/jwks.json",
+        "https://issuer.example:8443/a?b=c",
+        "http://localhost:8080/jwks",
+        "http://127.0.0.1/jwks",
+        "http://[::1]:1/jwks",
+    ] {
+        assert!(JwksUrl::parse(url).is_ok(), "{url}");
+    }
+    for url in [
+        "",
+        "jwks.json",
+        "http://issuer.example/jwks",
+        "http://localhost.issuer.example/jwks",
+        "http://10.0.0.1/jwks",
+        "ftp://localhost/jwks",
+        "file:///etc/jwks.json",
+        "https://user:hunter2@issuer.example/jwks",
+        "https://user@issuer.example/jwks",
+    ] {
+        let error = JwksUrl::parse(url).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{url}");
+    }
+    let url = JwksUrl::parse("https://issuer.example/jwks?key=hunter2").unwrap();
+    assert!(!format!("{url:?}").contains("hunter2"));
+}

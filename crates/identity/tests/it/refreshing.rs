@@ -1,0 +1,427 @@
+//! Keys that are read from servers and files: rotation, outages, lies, and how seldom anybody is asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use iam_identity::{
+    AuthenticationError, JwksUrl, KeySource, TokenVerifier, TrustError, TrustedIssuer, VerifierOptions,
+};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use crate::jwks_server::{Answer, JwksServer};
+use crate::kit::{ISSUER, NOW, PAIRS, Pair, TempFile, at, claims_with, issuer, signed_by};
+
+const INVALID: AuthenticationError = AuthenticationError::Invalid;
+const UNAVAILABLE: AuthenticationError = AuthenticationError::Unavailable;
+
+/// Whatever a stranger says is looked up at once.
+fn at_once() -> VerifierOptions {
+    VerifierOptions { unknown_key_pause: Duration::ZERO, ..VerifierOptions::default() }
+}
+
+/// After the first stranger, only those who ask to refresh make it look.
+fn seldom() -> VerifierOptions {
+    VerifierOptions { unknown_key_pause: Duration::MAX, ..VerifierOptions::default() }
+}
+
+async fn reading(source: KeySource, options: &VerifierOptions) -> Arc<TokenVerifier> {
+    let issuer = TrustedIssuer { is_native: true, ..issuer(ISSUER, source) };
+    Arc::new(TokenVerifier::start(None, vec![issuer], options).await.unwrap().with_clock(|| at(NOW)))
+}
+
+/// A token of the pair's, which names this key.
+fn token(pair: usize, id: &str) -> String {
+    signed_by(&PAIRS[pair].signer().with_key_id(id))
+}
+
+async fn outcome(verifier: &TokenVerifier, token: &str) -> Result<(), AuthenticationError> {
+    verifier.verify(token).await.map(drop)
+}
+
+fn keys(pairs: &[(usize, &str)]) -> Answer {
+    Answer::Keys(pairs.iter().map(|(pair, id)| PAIRS[*pair].jwk(id)).collect())
+}
+
+#[tokio::test]
+async fn keys_are_fetched_for_the_first_token_and_not_again_while_they_suffice() {
+    let server = JwksServer::start(keys(&[(0, "a"), (2, "b"), (4, "c")])).await;
+    let verifier = reading(server.source(), &at_once()).await;
+    assert_eq!(server.requests(), 0);
+    for _ in 0..3 {
+        for (pair, id) in [(0, "a"), (2, "b"), (4, "c")] {
+            assert_eq!(outcome(&verifier, &token(pair, id)).await, Ok(()));
+        }
+    }
+    assert_eq!(server.requests(), 1);
+    // The key that it names did not sign it: perhaps there is another one by that name.
+    assert_eq!(outcome(&verifier, &token(1, "a")).await, Err(INVALID));
+    assert_eq!(server.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_new_key_is_good_at_once_and_an_old_one_until_it_leaves() {
+    let server = JwksServer::start(keys(&[(4, "old")])).await;
+    let verifier = reading(server.source(), &at_once()).await;
+    let (old, new) = (token(4, "old"), token(5, "new"));
+    assert_eq!(outcome(&verifier, &old).await, Ok(()));
+
+    server.answers(keys(&[(4, "old"), (5, "new")]));
+    assert_eq!(outcome(&verifier, &new).await, Ok(()));
+    assert_eq!(outcome(&verifier, &old).await, Ok(()));
+
+    server.answers(keys(&[(5, "new")]));
+    assert_eq!(outcome(&verifier, &old).await, Ok(()), "nobody has looked yet");
+    verifier.refresh().await;
+    assert_eq!(outcome(&verifier, &old).await, Err(INVALID));
+    assert_eq!(outcome(&verifier, &new).await, Ok(()));
+}
+
+#[tokio::test]
+async fn another_key_by_an_old_name_is_another_key() {
+    let server = JwksServer::start(keys(&[(4, "a")])).await;
+    let verifier = reading(server.source(), &at_once()).await;
+    let (old, new) = (token(4, "a"), token(5, "a"));
+    assert_eq!(outcome(&verifier, &old).await, Ok(()));
+    server.answers(keys(&[(5, "a")]));
+    // Nobody has said that there is another one: its first token has the set read.
+    assert_eq!(outcome(&verifier, &new).await, Ok(()));
+    assert_eq!(outcome(&verifier, &old).await, Err(INVALID));
+}
+
+#[tokio::test]
+async fn an_empty_set_is_a_set() {
+    let server = JwksServer::start(keys(&[(4, "a")])).await;
+    let verifier = reading(server.source(), &at_once()).await;
+    assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
+    server.answers(keys(&[]));
+    verifier.refresh().await;
+    assert_eq!(outcome(&verifier, &token(4, "a")).await, Err(INVALID));
+}
+
+#[tokio::test]
+async fn a_thousand_who_wait_while_keys_rotate_make_one_fetch() {
+    let server = JwksServer::start(keys(&[(4, "old")])).await;
+    let verifier = reading(server.source(), &at_once()).await;
+    assert_eq!(outcome(&verifier, &token(4, "old")).await, Ok(()));
+
+    let gate = Arc::new(Semaphore::new(0));
+    server.answers(Answer::Gated(Arc::clone(&gate), vec![PAIRS[4].jwk("old"), PAIRS[5].jwk("new")]));
+    let signer = PAIRS[5].signer().with_key_id("new");
+    let tokens: Vec<String> =
+        (0..1000).map(|number| signer.sign_claims(&claims_with(&json!({ "jti": number }))).unwrap()).collect();
+    let waiting = join_all(tokens.iter().map(|token| outcome(&verifier, token)));
+    let opening = async {
+        while server.requests() < 2 {
+            tokio::task::yield_now().await;
+        }
+        // Whoever needs no new key waits for nobody.
+        assert_eq!(outcome(&verifier, &token(4, "old")).await, Ok(()));
+        gate.add_permits(1000);
+    };
+    let (outcomes, ()) = tokio::join!(waiting, opening);
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!(server.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_thousand_who_wait_for_nothing_make_one_fetch_too() {
+    let gate = Arc::new(Semaphore::new(0));
+    let server = JwksServer::start(Answer::Gated(Arc::clone(&gate), Vec::new())).await;
+    let verifier = reading(server.source(), &at_once()).await;
+    let tokens: Vec<String> = (0..1000).map(|number| token(4, &number.to_string())).collect();
+    let waiting = join_all(tokens.iter().map(|token| outcome(&verifier, token)));
+    let opening = async {
+        while server.requests() < 1 {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(1000);
+    };
+    let (outcomes, ()) = tokio::join!(waiting, opening);
+    assert!(outcomes.iter().all(|outcome| *outcome == Err(INVALID)));
+    assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
+async fn whoever_comes_while_keys_are_read_has_the_use_of_them() {
+    let gate = Arc::new(Semaphore::new(0));
+    let server = JwksServer::start(Answer::Gated(Arc::clone(&gate), vec![PAIRS[4].jwk("a")])).await;
+    let verifier = reading(server.source(), &at_once()).await;
+    let to_come = token(4, "a");
+    let coming = async {
+        while server.requests() < 1 {
+            tokio::task::yield_now().await;
+        }
+        // It is polled first, and waits.
+        tokio::join!(biased; outcome(&verifier, &to_come), async { gate.add_permits(1000) }).0
+    };
+    let ((), outcome) = tokio::join!(verifier.refresh(), coming);
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
+async fn strangers_cannot_make_it_fetch_again_and_again() {
+    let server = JwksServer::start(keys(&[(4, "a")])).await;
+    let verifier = reading(server.source(), &VerifierOptions::default()).await;
+    verifier.refresh().await;
+    for number in 0..100 {
+        assert_eq!(outcome(&verifier, &token(4, &number.to_string())).await, Err(INVALID));
+        assert_eq!(outcome(&verifier, &signed_by(&PAIRS[5].signer())).await, Err(INVALID));
+    }
+    assert_eq!(server.requests(), 2, "one for us, and one for all of them");
+    assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_token_that_is_no_good_anyway_is_not_worth_a_fetch() {
+    let server = JwksServer::start(Answer::Close).await;
+    let source = server.source();
+    let issuer = TrustedIssuer { audiences: vec!["us".to_owned()], ..issuer(ISSUER, source) };
+    let verifier = TokenVerifier::start(None, vec![issuer], &at_once()).await.unwrap().with_clock(|| at(NOW));
+    let signer = PAIRS[4].signer().with_key_id("a");
+    for claims in [
+        json!({ "aud": "us", "exp": NOW }),
+        json!({ "aud": "us", "nbf": NOW + 1 }),
+        json!({ "aud": "others" }),
+        json!({ "aud": "us", "sub": null }),
+        json!({ "aud": "us", "iss": "https://other.example/" }),
+    ] {
+        let token = signer.sign_claims(&claims_with(&claims)).unwrap();
+        assert_eq!(outcome(&verifier, &token).await, Err(INVALID), "{claims}");
+    }
+    assert_eq!(server.requests(), 0);
+    let good = signer.sign_claims(&claims_with(&json!({ "aud": "us" }))).unwrap();
+    assert_eq!(outcome(&verifier, &good).await, Err(UNAVAILABLE));
+    assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
+async fn those_who_give_up_do_not_end_the_fetch() {
+    let gate = Arc::new(Semaphore::new(0));
+    let server = JwksServer::start(Answer::Gated(Arc::clone(&gate), vec![PAIRS[4].jwk("a")])).await;
+    let verifier = reading(server.source(), &seldom()).await;
+    let waiting = {
+        let verifier = Arc::clone(&verifier);
+        tokio::spawn(async move { outcome(&verifier, &token(4, "a")).await })
+    };
+    while server.requests() < 1 {
+        tokio::task::yield_now().await;
+    }
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    gate.add_permits(1000);
+    // Nobody may ask again, so that this is what the first one asked for.
+    assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
+    assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_at_the_start_is_waited_for() {
+    let server = JwksServer::start(Answer::Close).await;
+    let verifier = reading(server.source(), &at_once()).await;
+    assert_eq!(outcome(&verifier, &token(4, "a")).await, Err(UNAVAILABLE));
+    server.answers(keys(&[(4, "a")]));
+    assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
+
+    // Nobody listens at all.
+    let url = server.url.clone();
+    drop(server);
+    let nobody = reading(KeySource::JwksUrl(JwksUrl::parse(&url).unwrap()), &at_once()).await;
+    assert_eq!(outcome(&nobody, &token(4, "a")).await, Err(UNAVAILABLE));
+}
+
+#[tokio::test]
+async fn while_the_server_is_down_known_keys_serve_and_unknown_ones_are_not_judged() {
+    let server = JwksServer::start(keys(&[(4, "a")])).await;
+    let verifier = reading(server.source(), &at_once()).await;
+    assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
+    assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(INVALID), "it was asked, and knows no such key");
+
+    server.answers(Answer::Close);
+    assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(UNAVAILABLE));
+    assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
+    assert_eq!(outcome(&verifier, &signed_by(&PAIRS[4].signer())).await, Ok(()), "one that was not remembered");
+    assert_eq!(outcome(&verifier, &token(5, "a")).await, Err(INVALID), "a known key did not sign it");
+
+    server.answers(keys(&[(4, "a")]));
+    assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(INVALID));
+}
+
+#[tokio::test]
+async fn lies_change_nothing() {
+    let redirect = JwksServer::start(keys(&[(5, "b")])).await;
+    let raw = |head: &str| Answer::Raw(format!("HTTP/1.1 {head}\r\nConnection: close\r\n\r\n"));
+    let good = json!({ "keys": [PAIRS[5].jwk("b")] }).to_string();
+    let of_status = |status: &str| {
+        Answer::Raw(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{good}", good.len()))
+    };
+    let lies = [
+        ("HTML", Answer::Text("<!doctype html><title>Maintenance</title>".to_owned())),
+        ("nothing", Answer::Text(String::new())),
+        ("another JSON", Answer::Text(r#"{"error":"not_found"}"#.to_owned())),
+        ("keys that are none", Answer::Text(r#"{"keys":"none"}"#.to_owned())),
+        ("a list", Answer::Text("[]".to_owned())),
+        ("too many keys", Answer::Keys(vec![PAIRS[5].jwk("b"); 101])),
+        ("too many bytes", Answer::Text(format!("{good}{}", " ".repeat(1024 * 1024)))),
+        ("no end", Answer::Endless),
+        ("half of it", Answer::Raw(format!("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{good}"))),
+        ("404", of_status("404 Not Found")),
+        ("500", of_status("500 Internal Server Error")),
+        ("203", of_status("203 Non-Authoritative Information")),
+        ("a redirect", raw(&format!("302 Found\r\nLocation: {}", redirect.url))),
+        ("a redirect for good", raw(&format!("308 Permanent Redirect\r\nLocation: {}", redirect.url))),
+        ("no HTTP", Answer::Raw("hello\r\n".to_owned())),
+        ("nobody", Answer::Close),
+    ];
+    let server = JwksServer::start(keys(&[(4, "a")])).await;
+    let verifier = reading(server.source(), &at_once()).await;
+    assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
+    for (what, lie) in lies {
+        server.answers(lie);
+        verifier.refresh().await;
+        assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()), "{what}");
+        assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(UNAVAILABLE), "{what}");
+        let fresh = reading(server.source(), &at_once()).await;
+        assert_eq!(outcome(&fresh, &token(5, "b")).await, Err(UNAVAILABLE), "{what}");
+    }
+    assert_eq!(redirect.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_is_slow_is_given_up() {
+    let server = JwksServer::start(keys(&[(4, "a")])).await;
+    let options = VerifierOptions { jwks_timeout: Duration::from_millis(300), ..at_once() };
+    let verifier = reading(server.source(), &options).await;
+    assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
+    server.answers(Answer::Silence);
+    assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(UNAVAILABLE));
+    assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
+}
+
+#[tokio::test]
+async fn one_issuers_server_is_no_other_issuers_concern() {
+    const OTHER: &str = "https://other.example/";
+    let (good, bad) = (JwksServer::start(keys(&[(4, "a")])).await, JwksServer::start(Answer::Silence).await);
+    let issuers = vec![issuer(ISSUER, good.source()), issuer(OTHER, bad.source())];
+    let verifier = TokenVerifier::start(None, issuers, &at_once()).await.unwrap().with_clock(|| at(NOW));
+    let to_other = PAIRS[4].signer().with_key_id("a").sign_claims(&claims_with(&json!({ "iss": OTHER }))).unwrap();
+    let to_first = token(4, "a");
+    tokio::select! {
+        biased;
+        _ = outcome(&verifier, &to_other) => panic!("its server says nothing"),
+        outcome = outcome(&verifier, &to_first) => assert_eq!(outcome, Ok(())),
+    }
+}
+
+#[tokio::test]
+async fn keys_are_fetched_in_the_background() {
+    let server = JwksServer::start(keys(&[(4, "old")])).await;
+    let options = VerifierOptions { jwks_refresh: Duration::from_millis(20), ..seldom() };
+    let verifier = reading(server.source(), &options).await;
+    // Spends what a stranger may make it fetch.
+    assert_eq!(outcome(&verifier, &token(5, "new")).await, Err(INVALID));
+    let background = Arc::clone(&verifier);
+    let task = tokio::spawn(async move { background.keep_fresh().await });
+
+    server.answers(Answer::Close);
+    let seen = server.requests();
+    while server.requests() < seen + 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    server.answers(keys(&[(5, "new")]));
+    while outcome(&verifier, &token(5, "new")).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(outcome(&verifier, &token(4, "old")).await, Err(INVALID));
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_are_looked_at_every_minute_and_one_that_goes_bad_changes_nothing() {
+    let set = |pair: usize| json!({ "keys": [PAIRS[pair].jwk("a")] }).to_string();
+    let pem = |pair: usize| PAIRS[pair].public.clone();
+    let cut_off = |text: String| text[..text.len() / 2].to_owned();
+    for (file, new, bad, is_pem) in [
+        (TempFile::new(&set(4)), set(5), cut_off(set(5)), false),
+        (TempFile::new(&pem(4)), pem(5), cut_off(pem(5)), true),
+    ] {
+        let source = if is_pem { KeySource::PemFile(file.path()) } else { KeySource::JwksFile(file.path()) };
+        let verifier = reading(source, &seldom()).await;
+        let background = Arc::clone(&verifier);
+        let task = tokio::spawn(async move { background.keep_fresh().await });
+        assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
+        for (content, good, other) in [(bad.as_str(), 4, 5), (&new, 5, 4), ("", 5, 4)] {
+            file.write(content);
+            // The clock stands still but for this, and waits for files that are being read.
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert_eq!(outcome(&verifier, &token(good, "a")).await, Ok(()), "{content}");
+            assert!(outcome(&verifier, &token(other, "a")).await.is_err(), "{content}");
+        }
+        task.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_in_a_file_is_good_at_once() {
+    let file = TempFile::new(&PAIRS[4].public);
+    let verifier = reading(KeySource::PemFile(file.path()), &at_once()).await;
+    file.write(&format!("{}{}", PAIRS[4].public, PAIRS[2].public));
+    assert_eq!(outcome(&verifier, &signed_by(&PAIRS[2].signer())).await, Ok(()));
+    assert_eq!(outcome(&verifier, &signed_by(&PAIRS[4].signer())).await, Ok(()));
+    assert_eq!(outcome(&verifier, &signed_by(&Pair::p256().signer())).await, Err(INVALID));
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_stops_the_start() {
+    let started = async |source: KeySource| {
+        let started = TokenVerifier::start(None, vec![issuer(ISSUER, source)], &at_once()).await;
+        let error = started.map(drop).unwrap_err();
+        assert!(matches!(error, TrustError::Keys { .. }));
+        error.to_string()
+    };
+    let html = TempFile::new("<html>");
+    let path = html.path();
+    let shown = path.display().to_string();
+    assert_eq!(
+        started(KeySource::JwksFile(path.clone())).await,
+        format!("issuer {ISSUER}: {shown}: it is not a JSON Web Key Set")
+    );
+    assert_eq!(
+        started(KeySource::PemFile(path.clone())).await,
+        format!("issuer {ISSUER}: {shown}: there is no PEM block in it")
+    );
+    html.write(&" ".repeat(1024 * 1024 + 1));
+    assert!(started(KeySource::JwksFile(path)).await.contains("more than 1048576 bytes"));
+    let missing = started(KeySource::JwksFile("/no/such/jwks.json".into())).await;
+    assert!(missing.contains("cannot read /no/such/jwks.json: "), "{missing}");
+}
+
+#[test]
+fn every_fetch_is_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async {
+            let server = JwksServer::start(keys(&[(4, "a")])).await;
+            let verifier = reading(server.source(), &at_once()).await;
+            verifier.refresh().await;
+            verifier.refresh().await;
+            server.answers(Answer::Text("<html>".to_owned()));
+            verifier.refresh().await;
+            server.answers(Answer::Raw("HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n".to_owned()));
+            verifier.refresh().await;
+            server.answers(Answer::Close);
+            let _ = outcome(&verifier, &token(5, "b")).await;
+        });
+    });
+    let text = handle.render();
+    for (outcome, count) in [("read", 2), ("unusable", 1), ("status", 1), ("unreachable", 1)] {
+        let line = format!("iam_jwks_refresh_total{{issuer=\"{ISSUER}\",outcome=\"{outcome}\"}} {count}");
+        assert!(text.contains(&line), "{line}\n{text}");
+    }
+}

@@ -1,0 +1,241 @@
+//! Who was cut off and which API keys there are is known as currently as permissions are.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Name, ServiceRole, Timestamp, Versions};
+use iam_permissions_cache::{CacheOptions, Permissions};
+use iam_storage::{Storage, StorageError, Target};
+use iam_storage_memory::MemoryStorage;
+use tokio::task::yield_now;
+
+use crate::store::{Asked, Does, Replica, Store, alone, eventually, let_others_go_first, patient};
+use crate::world::user;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(1_700_000_000_000 + seconds * 1000).unwrap()
+}
+
+fn key() -> ApiKey {
+    ApiKey {
+        id: ApiKeyId::generate(at(0)),
+        prefix: ApiKeyPrefix::parse("abcdefABCDEF").unwrap(),
+        name: Name::parse("Key").unwrap(),
+        role: ServiceRole::Check,
+        company_id: None,
+        created_by: None,
+        created_at: at(0),
+        expires_at: None,
+        revoked_at: None,
+        last_used_at: None,
+    }
+}
+
+impl Store {
+    async fn cut_off(&self, number: usize, not_before: Timestamp) -> Versions {
+        self.change(Target::Credentials, async |tx| {
+            tx.users_mut().cut_off(user(number), not_before).await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+async fn not_before(permissions: &Permissions, number: usize) -> Option<Timestamp> {
+    permissions.not_before(user(number)).await.unwrap()
+}
+
+#[tokio::test]
+async fn under_the_lease_everything_is_read_once_and_then_only_what_changed() {
+    let store = Store::with_catalog().await;
+    store.cut_off(0, at(1)).await;
+    let replica = Replica::new(&store, patient()).await;
+    let permissions = &replica.permissions;
+    assert_eq!(not_before(permissions, 0).await, Some(at(1)));
+    for number in 0..10 {
+        not_before(permissions, number).await;
+    }
+    assert_eq!(store.asked(Asked::Credentials), 1);
+    // Elsewhere: heard.
+    store.cut_off(1, at(2)).await;
+    let mut heard = None;
+    while heard.is_none() {
+        yield_now().await;
+        heard = not_before(permissions, 1).await;
+    }
+    assert_eq!((heard, not_before(permissions, 0).await), (Some(at(2)), Some(at(1))));
+    assert_eq!(store.asked(Asked::Credentials), 2);
+    // Of a company's change nothing is read anew.
+    store.company(0, 1).await;
+    not_before(permissions, 0).await;
+    assert_eq!(store.asked(Asked::Credentials), 2);
+}
+
+#[tokio::test]
+async fn who_makes_a_change_is_answered_from_it() {
+    let store = Store::with_catalog().await;
+    let replica = Replica::new(&store, patient()).await;
+    replica.radio.silence();
+    for second in 1..10 {
+        let versions = store.cut_off(0, at(second)).await;
+        replica.permissions.changed(Target::Credentials, versions);
+        assert_eq!(not_before(&replica.permissions, 0).await, Some(at(second)));
+    }
+}
+
+#[tokio::test]
+async fn nobody_follows_so_each_request_asks() {
+    let store = Store::with_catalog().await;
+    let permissions = alone(&store, patient());
+    for second in 1..5 {
+        store.cut_off(0, at(second)).await;
+        assert_eq!(not_before(&permissions, 0).await, Some(at(second)));
+    }
+}
+
+#[tokio::test]
+async fn what_was_missed_while_the_channel_was_lost_is_found() {
+    let store = Store::with_catalog().await;
+    let replica = Replica::new(&store, patient()).await;
+    assert_eq!(not_before(&replica.permissions, 0).await, None);
+    replica.radio.cut();
+    store.cut_off(0, at(1)).await;
+    replica.radio.open();
+    eventually("the channel is back", || replica.radio.subscriptions.load(Ordering::SeqCst) == 2).await;
+    assert_eq!(not_before(&replica.permissions, 0).await, Some(at(1)));
+}
+
+#[tokio::test]
+async fn a_load_that_read_before_a_change_answers_nobody_who_came_after_it() {
+    let store = Store::with_catalog().await;
+    let permissions = alone(&store, patient());
+    store.next(Asked::Credentials, Does::ReadThenHold);
+    let ask = || {
+        let permissions = Arc::clone(&permissions);
+        tokio::spawn(async move { not_before(&permissions, 0).await })
+    };
+    let early = ask();
+    store.held(Asked::Credentials, 1).await;
+    let versions = store.cut_off(0, at(1)).await;
+    permissions.changed(Target::Credentials, versions);
+    let late = ask();
+    let_others_go_first().await;
+    store.let_go(Asked::Credentials);
+    assert_eq!(late.await.unwrap(), Some(at(1)));
+    // Whoever came before it may be told either; it is heard of before the answer, so he is told the new.
+    assert_eq!(early.await.unwrap(), Some(at(1)));
+}
+
+#[tokio::test]
+async fn a_thousand_who_wait_ask_once() {
+    let store = Store::with_catalog().await;
+    let permissions = alone(&store, patient());
+    store.next(Asked::Credentials, Does::HoldThenRead);
+    let ask = || {
+        let permissions = Arc::clone(&permissions);
+        tokio::spawn(async move { not_before(&permissions, 0).await })
+    };
+    let first = ask();
+    store.held(Asked::Credentials, 1).await;
+    let others: Vec<_> = (0..1000).map(|_| ask()).collect();
+    let_others_go_first().await;
+    store.let_go(Asked::Credentials);
+    first.await.unwrap();
+    for other in others {
+        other.await.unwrap();
+    }
+    assert!(store.asked(Asked::Credentials) <= 3, "{}", store.asked(Asked::Credentials));
+}
+
+#[tokio::test]
+async fn who_is_to_be_let_in_does_not_wait_for_loads_of_users() {
+    let store = Store::with_catalog().await;
+    store.company(0, 1).await;
+    store.cut_off(0, at(1)).await;
+    let permissions = alone(&store, CacheOptions { max_loads: 1, ..patient() });
+    store.always(Asked::User, Does::HoldThenRead);
+    let others: Vec<_> = (0..5)
+        .map(|number| {
+            let permissions = Arc::clone(&permissions);
+            tokio::spawn(async move {
+                crate::world::see(&permissions, 0, number, iam_permissions_cache::Consistency::Cached).await
+            })
+        })
+        .collect();
+    store.held(Asked::User, 1).await;
+    assert_eq!(not_before(&permissions, 0).await, Some(at(1)));
+    others.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_an_error_and_within_the_grace_what_was_known() {
+    let store = Store::with_catalog().await;
+    store.cut_off(0, at(1)).await;
+    let strict = alone(&store, patient());
+    let lenient = alone(&store, CacheOptions { outage_grace: std::time::Duration::from_secs(3600), ..patient() });
+    assert_eq!(not_before(&strict, 0).await, Some(at(1)));
+    assert_eq!(not_before(&lenient, 0).await, Some(at(1)));
+    let never_asked = alone(&store, CacheOptions { outage_grace: std::time::Duration::from_secs(3600), ..patient() });
+    store.all(Does::Fail);
+    for permissions in [&strict, &never_asked] {
+        assert!(matches!(permissions.not_before(user(0)).await, Err(StorageError::Unavailable { .. })));
+    }
+    assert_eq!(not_before(&lenient, 0).await, Some(at(1)));
+    // But not when it is known that something is missing, or not known whether it is.
+    lenient.distrust(Target::Credentials);
+    assert!(matches!(lenient.not_before(user(0)).await, Err(StorageError::Unavailable { .. })));
+}
+
+#[tokio::test]
+async fn a_change_of_unknown_outcome_makes_everybody_ask() {
+    let store = Store::with_catalog().await;
+    let replica = Replica::new(&store, patient()).await;
+    replica.radio.silence();
+    let permissions = &replica.permissions;
+    assert_eq!(not_before(permissions, 0).await, None);
+    store.cut_off(0, at(1)).await;
+    permissions.distrust(Target::Credentials);
+    assert_eq!(not_before(permissions, 0).await, Some(at(1)));
+}
+
+#[tokio::test]
+async fn of_another_database_nothing_is_mixed_with_the_first() {
+    let store = Store::with_catalog().await;
+    store.cut_off(0, at(1)).await;
+    store.cut_off(1, at(1)).await;
+    let permissions = alone(&store, patient());
+    assert_eq!(not_before(&permissions, 0).await, Some(at(1)));
+    let other = Arc::new(MemoryStorage::new());
+    let mut tx = other.begin(Target::Credentials, iam_storage::ChangeContext::command_line()).await.unwrap();
+    tx.users_mut().cut_off(user(1), at(9)).await.unwrap();
+    tx.commit().await.unwrap();
+    store.restore(other);
+    assert_eq!((not_before(&permissions, 0).await, not_before(&permissions, 1).await), (None, Some(at(9))));
+}
+
+#[tokio::test]
+async fn keys_are_found_by_their_prefix_until_they_are_revoked_and_their_use_is_noted_once_a_minute() {
+    let store = Store::with_catalog().await;
+    let key = key();
+    let digest = ApiKeyDigest([3; 32]);
+    let create = async |tx: &mut dyn iam_storage::UnitOfWork| tx.api_keys_mut().create(&key, &digest).await;
+    store.change(Target::Credentials, create).await;
+    let permissions = alone(&store, patient());
+    let known = permissions.api_key(&key.prefix).await.unwrap().unwrap();
+    assert_eq!((&known.key, known.digest.0), (&key, digest.0));
+    assert!(permissions.api_key(&ApiKeyPrefix::parse("000000000000").unwrap()).await.unwrap().is_none());
+    for second in [100, 101, 159, 160, 161] {
+        permissions.api_key_used(&known, at(second));
+        permissions.note_uses().await;
+    }
+    let noted = store.memory.reader().api_keys().find_by_id(key.id).await.unwrap().unwrap();
+    assert_eq!(noted.last_used_at, Some(at(160)));
+    store
+        .change(Target::Credentials, async |tx| {
+            tx.api_keys_mut().revoke(key.id).await?;
+            Ok(())
+        })
+        .await;
+    let known = permissions.api_key(&key.prefix).await.unwrap().unwrap();
+    assert!(!known.key.is_good(at(0)));
+}

@@ -1,0 +1,139 @@
+//! Users as such and API keys: kept, read and changed.
+
+use async_trait::async_trait;
+use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ExternalId, Timestamp, User, UserId};
+use iam_storage::{
+    ApiKeyUses, ApiKeys, ApiKeysMut, Constraint, CredentialChanges, Credentials, Result, StorageError, Target, Users,
+    UsersMut,
+};
+use imbl::OrdMap;
+
+use crate::Inner;
+use crate::reads::{Reads, Source};
+use crate::state::unique;
+use crate::unit_of_work::Unit;
+
+/// What credentials are checked against. What was changed bears the version that it was last changed with.
+#[derive(Clone, Default)]
+pub(crate) struct CredentialsData {
+    pub(crate) version: i64,
+    cutoffs: OrdMap<UserId, (Timestamp, i64)>,
+    api_keys: OrdMap<ApiKeyId, (ApiKey, ApiKeyDigest, i64)>,
+}
+
+#[async_trait]
+impl<S: Source> Users for Reads<S> {
+    async fn find(&self, users: &[UserId]) -> Result<Vec<User>> {
+        let state = self.0.state();
+        let mut users = users.to_vec();
+        users.sort_unstable();
+        users.dedup();
+        let stored = users.into_iter().map(|id| User {
+            id,
+            external_id: state.identities.get(&id).cloned(),
+            not_before: state.credentials.cutoffs.get(&id).map(|(at, _)| *at),
+        });
+        Ok(stored.filter(|user| user.external_id.is_some() || user.not_before.is_some()).collect())
+    }
+}
+
+/// A key with when it was last used, which is kept beside what units of work change.
+fn with_use(key: &ApiKey, uses: &OrdMap<ApiKeyId, Timestamp>) -> ApiKey {
+    ApiKey { last_used_at: key.last_used_at.max(uses.get(&key.id).copied()), ..key.clone() }
+}
+
+#[async_trait]
+impl<S: Source> ApiKeys for Reads<S> {
+    async fn find_all(&self) -> Result<Vec<ApiKey>> {
+        let (state, uses) = (self.0.state(), self.0.api_key_uses());
+        let keys = state.credentials.api_keys.values();
+        let mut keys: Vec<_> = keys.map(|(key, _, _)| with_use(key, &uses)).collect();
+        keys.sort_unstable_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        Ok(keys)
+    }
+
+    async fn find_by_id(&self, id: ApiKeyId) -> Result<Option<ApiKey>> {
+        let uses = self.0.api_key_uses();
+        Ok(self.0.state().credentials.api_keys.get(&id).map(|(key, _, _)| with_use(key, &uses)))
+    }
+}
+
+#[async_trait]
+impl<S: Source> Credentials for Reads<S> {
+    async fn changes_since(&self, since: i64) -> Result<CredentialChanges> {
+        let (state, uses) = (self.0.state(), self.0.api_key_uses());
+        let credentials = &state.credentials;
+        let cutoffs = credentials.cutoffs.iter().filter(|(_, (_, version))| *version > since);
+        let api_keys = credentials.api_keys.values().filter(|(_, _, version)| *version > since);
+        Ok(CredentialChanges {
+            epoch: self.0.epoch(),
+            version: credentials.version,
+            cutoffs: cutoffs.map(|(user, (at, _))| (*user, *at)).collect(),
+            api_keys: api_keys.map(|(key, digest, _)| (with_use(key, &uses), *digest)).collect(),
+        })
+    }
+}
+
+#[async_trait]
+impl UsersMut for Reads<Unit> {
+    async fn remember(&mut self, external_id: &ExternalId) -> Result<()> {
+        let target = self.0.recorder.target();
+        self.0.change(target, |unit| {
+            unit.remembered.insert(external_id.user_id(), external_id.clone());
+            Ok(())
+        })
+    }
+
+    async fn cut_off(&mut self, user: UserId, not_before: Timestamp) -> Result<Option<Timestamp>> {
+        self.0.change(Target::Credentials, |unit| {
+            let credentials = unit.work.credentials_mut();
+            let before = credentials.cutoffs.insert(user, (not_before, credentials.version)).map(|(at, _)| at);
+            unit.recorder.user_cut_off(user, before, not_before);
+            Ok(before)
+        })
+    }
+}
+
+#[async_trait]
+impl ApiKeysMut for Reads<Unit> {
+    async fn create(&mut self, key: &ApiKey, digest: &ApiKeyDigest) -> Result<()> {
+        self.0.change(Target::Credentials, |unit| {
+            let credentials = unit.work.credentials_mut();
+            let taken = credentials.api_keys.values().any(|(other, _, _)| other.prefix == key.prefix);
+            unique(taken || credentials.api_keys.contains_key(&key.id), Constraint::Duplicate)?;
+            credentials.api_keys.insert(key.id, (key.clone(), *digest, credentials.version));
+            unit.recorder.api_key_created(key);
+            Ok(())
+        })
+    }
+
+    async fn revoke(&mut self, id: ApiKeyId) -> Result<ApiKey> {
+        let uses = self.0.api_key_uses();
+        self.0.change(Target::Credentials, |unit| {
+            let now = unit.recorder.now();
+            let credentials = unit.work.credentials_mut();
+            let (key, digest, _) = credentials.api_keys.get(&id).cloned().ok_or(StorageError::NotFound)?;
+            let before = with_use(&key, &uses);
+            if before.revoked_at.is_none() {
+                let after = ApiKey { revoked_at: Some(now), ..before.clone() };
+                credentials.api_keys.insert(id, (after.clone(), digest, credentials.version));
+                unit.recorder.api_key_revoked(&before, &after);
+            }
+            Ok(before)
+        })
+    }
+}
+
+#[async_trait]
+impl ApiKeyUses for Inner {
+    async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()> {
+        let state = self.state.load();
+        self.side.change(|side| {
+            for (id, at) in uses.iter().filter(|(id, _)| state.credentials.api_keys.contains_key(id)) {
+                let last = side.api_key_uses.entry(*id).or_insert(*at);
+                *last = (*last).max(*at);
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! Users as such, API keys, and what credentials are checked against.
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, Timestamp, User, UserId};
+use iam_storage::{ApiKeys, CredentialChanges, Credentials, Result, StorageError, Users};
+use sea_orm::entity::prelude::DateTimeUtc;
+use sea_orm::{EntityTrait, FromQueryResult, QueryOrder};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::convert::digest;
+use crate::entities::api_keys;
+use crate::epoch::{EPOCH, epoch};
+use crate::repository::{CREDENTIALS, Connected, Repository, column, statement};
+use crate::snapshots::parse;
+
+/// What is stored of a user, in two tables.
+#[derive(FromQueryResult)]
+pub(crate) struct UserRow {
+    pub(crate) id: Uuid,
+    pub(crate) issuer: Option<String>,
+    pub(crate) subject: Option<String>,
+    pub(crate) not_before: Option<DateTimeUtc>,
+}
+
+#[async_trait]
+impl<T: Connected> Users for Repository<T> {
+    async fn find(&self, users: &[UserId]) -> Result<Vec<User>> {
+        let sql = "SELECT asked.id, i.issuer, i.subject, c.not_before
+            FROM (SELECT DISTINCT unnest($1::uuid[]) AS id) AS asked
+            LEFT JOIN user_identities AS i ON i.user_id = asked.id
+            LEFT JOIN user_cutoffs AS c ON c.user_id = asked.id
+            WHERE i.user_id IS NOT NULL OR c.user_id IS NOT NULL ORDER BY asked.id";
+        let ids: Vec<Uuid> = users.iter().map(|user| user.as_uuid()).collect();
+        self.query::<UserRow, _>(statement(sql, [ids.into()])).await
+    }
+}
+
+#[async_trait]
+impl<T: Connected> ApiKeys for Repository<T> {
+    async fn find_all(&self) -> Result<Vec<ApiKey>> {
+        let keys = api_keys::Entity::find();
+        self.select(keys.order_by_asc(api_keys::COLUMN.name).order_by_asc(api_keys::COLUMN.id)).await
+    }
+
+    async fn find_by_id(&self, id: ApiKeyId) -> Result<Option<ApiKey>> {
+        self.select_one(api_keys::Entity::find_by_id(id.as_uuid())).await
+    }
+}
+
+/// A key as JSON has it.
+#[derive(Deserialize)]
+struct KeyRow {
+    id: Uuid,
+    prefix: String,
+    digest: String,
+    name: String,
+    role: String,
+    company_id: Option<Uuid>,
+    created_by: Option<Uuid>,
+    created_at: DateTimeUtc,
+    expires_at: Option<DateTimeUtc>,
+    revoked_at: Option<DateTimeUtc>,
+    last_used_at: Option<DateTimeUtc>,
+    version: i64,
+}
+
+impl TryFrom<KeyRow> for (ApiKey, ApiKeyDigest) {
+    type Error = StorageError;
+
+    fn try_from(row: KeyRow) -> Result<Self> {
+        let KeyRow { id, prefix, name, role, company_id, created_by, .. } = row;
+        let KeyRow { created_at, expires_at, revoked_at, last_used_at, version, .. } = row;
+        let bytes = STANDARD.decode(row.digest).map_err(StorageError::corrupt)?;
+        let digest = digest(&bytes)?;
+        let model = api_keys::Model {
+            id,
+            prefix,
+            digest: bytes,
+            name,
+            role,
+            company_id,
+            created_by,
+            created_at,
+            expires_at,
+            revoked_at,
+            last_used_at,
+            version,
+        };
+        Ok((model.try_into()?, digest))
+    }
+}
+
+#[async_trait]
+impl<T: Connected> Credentials for Repository<T> {
+    async fn changes_since(&self, version: i64) -> Result<CredentialChanges> {
+        let sql = format!(
+            "SELECT {EPOCH} AS epoch, version,
+                (SELECT coalesce(json_agg(json_build_array(user_id, not_before)), '[]')
+                 FROM user_cutoffs WHERE version > $1)::text AS cutoffs,
+                (SELECT coalesce(json_agg(key), '[]') FROM (
+                    SELECT id, prefix, encode(digest, 'base64') AS digest, name, role, company_id, created_by,
+                        created_at, expires_at, revoked_at, last_used_at, version
+                    FROM api_keys WHERE version > $1
+                ) AS key)::text AS api_keys
+            FROM company_states WHERE company_id = {CREDENTIALS}"
+        );
+        let row = self.single(self.of(None, statement(sql, [version.into()]))).await?;
+        let cutoffs = parse::<Vec<(Uuid, DateTimeUtc)>>(&column::<String>(&row, "cutoffs")?)?;
+        let api_keys = parse::<Vec<KeyRow>>(&column::<String>(&row, "api_keys")?)?;
+        Ok(CredentialChanges {
+            epoch: epoch(&row, self.0.latest_epoch())?,
+            version: column(&row, "version")?,
+            cutoffs: cutoffs.into_iter().map(|(user, at)| (UserId::from_uuid(user), Timestamp::new(at))).collect(),
+            api_keys: api_keys.into_iter().map(TryInto::try_into).collect::<Result<_>>()?,
+        })
+    }
+}

@@ -1,0 +1,230 @@
+//! Users as such, API keys, and what credentials are checked against.
+
+use std::sync::Arc;
+
+use iam_domain::{
+    ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, EntityType, ExternalId, ServiceRole, Timestamp, User, UserId,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::fixtures::{
+    assert_conflict, assert_misuse, assert_not_found, at, at_once, begin, change, given, level, name, records_about,
+    some_company, some_user, unique, versions,
+};
+use crate::{Constraint, Storage, Target};
+
+fn prefix() -> ApiKeyPrefix {
+    let random = Uuid::new_v4().simple().to_string();
+    ApiKeyPrefix::parse(&random[..ApiKeyPrefix::LENGTH]).unwrap()
+}
+
+pub(super) fn key(text: &str) -> ApiKey {
+    ApiKey {
+        id: ApiKeyId::generate(at(0)),
+        prefix: prefix(),
+        name: name(text),
+        role: ServiceRole::Check,
+        company_id: Some(some_company()),
+        created_by: Some(some_user()),
+        created_at: at(1),
+        expires_at: Some(at(2)),
+        revoked_at: None,
+        last_used_at: None,
+    }
+}
+
+fn external(subject: &str) -> ExternalId {
+    ExternalId::parse(&unique(&format!("https://issuer.example|{subject}"))).unwrap()
+}
+
+const DIGEST: ApiKeyDigest = ApiKeyDigest([7; 32]);
+
+pub(super) async fn create(storage: &Arc<dyn Storage>, keys: &[&ApiKey]) {
+    let mut tx = begin(storage, Target::Credentials).await;
+    for key in keys {
+        tx.api_keys_mut().create(key, &DIGEST).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+pub(super) async fn cut_off(storage: &Arc<dyn Storage>, user: UserId, not_before: Timestamp) -> Option<Timestamp> {
+    change!(storage, Target::Credentials, tx => tx.users_mut().cut_off(user, not_before)).unwrap()
+}
+
+pub(super) async fn version(storage: &Arc<dyn Storage>) -> i64 {
+    storage.reader().company_states().versions_of(&[]).await.unwrap().credentials
+}
+
+async fn stored(storage: &Arc<dyn Storage>, users: &[UserId]) -> Vec<User> {
+    storage.reader().users().find(users).await.unwrap()
+}
+
+/// A key is found as it was made, also with nothing optional, and lists come by name, then id.
+pub async fn a_key_is_found_as_it_was_made(storage: Arc<dyn Storage>) {
+    let (later, first) = (key("B"), ApiKey { name: name("A"), ..key("A") });
+    let bare = ApiKey { company_id: None, created_by: None, expires_at: None, role: ServiceRole::Administer, ..key("A") };
+    create(&storage, &[&later, &first, &bare]).await;
+    let keys = storage.reader().api_keys();
+    for key in [&later, &first, &bare] {
+        assert_eq!(keys.find_by_id(key.id).await.unwrap().as_ref(), Some(key));
+    }
+    assert_eq!(keys.find_by_id(ApiKeyId::generate(at(0))).await.unwrap(), None);
+    let mine = [later.id, first.id, bare.id];
+    let list: Vec<_> = keys.find_all().await.unwrap().into_iter().filter(|key| mine.contains(&key.id)).collect();
+    let mut expected = vec![first, bare];
+    expected.sort_by_key(|key| key.id);
+    expected.push(later);
+    assert_eq!(list, expected);
+}
+
+/// Two keys never have one prefix or one id.
+pub async fn a_key_is_looked_up_by_a_prefix_of_its_own(storage: Arc<dyn Storage>) {
+    let one = key("One");
+    create(&storage, &[&one]).await;
+    for other in [ApiKey { prefix: one.prefix.clone(), ..key("Other") }, ApiKey { id: one.id, ..key("Other") }] {
+        let refused = change!(storage, Target::Credentials, tx => tx.api_keys_mut().create(&other, &DIGEST));
+        assert_conflict(refused, Constraint::Duplicate);
+    }
+}
+
+/// A key is revoked once, at the time of the unit that did it; doing it again changes and records nothing.
+pub async fn a_key_is_revoked_once(storage: Arc<dyn Storage>) {
+    let one = key("One");
+    create(&storage, &[&one]).await;
+    let mut tx = begin(&storage, Target::Credentials).await;
+    let now = tx.now();
+    assert_eq!(tx.api_keys_mut().revoke(one.id).await.unwrap(), one);
+    let revoked = ApiKey { revoked_at: Some(now), ..one.clone() };
+    assert_eq!(tx.api_keys().find_by_id(one.id).await.unwrap().as_ref(), Some(&revoked), "seen inside");
+    assert_eq!(storage.reader().api_keys().find_by_id(one.id).await.unwrap().as_ref(), Some(&one), "and not outside");
+    tx.commit().await.unwrap();
+    let before = version(&storage).await;
+    assert_eq!(change!(storage, Target::Credentials, tx => tx.api_keys_mut().revoke(one.id)).unwrap(), revoked);
+    assert_eq!(version(&storage).await, before);
+    assert_eq!(storage.reader().api_keys().find_by_id(one.id).await.unwrap(), Some(revoked));
+    let unknown = ApiKeyId::generate(at(0));
+    assert_not_found(change!(storage, Target::Credentials, tx => tx.api_keys_mut().revoke(unknown)));
+
+    let records = records_about(&storage, None, EntityType::ApiKey, one.id.as_uuid()).await;
+    let actions: Vec<_> = records.iter().map(|record| record.action.as_str()).collect();
+    assert_eq!(actions, ["api_key.created", "api_key.revoked"]);
+    assert!(!format!("{records:?}").contains("digest"), "what proves a key is in no record");
+}
+
+/// When keys were used is noted beside changes; the latest time counts.
+pub async fn uses_of_keys_are_no_changes(storage: Arc<dyn Storage>) {
+    let (one, other) = (key("One"), key("Other"));
+    create(&storage, &[&one, &other]).await;
+    let before = version(&storage).await;
+    let uses = storage.api_key_uses();
+    uses.record(&[]).await.unwrap();
+    uses.record(&[(one.id, at(5)), (ApiKeyId::generate(at(0)), at(9)), (one.id, at(4))]).await.unwrap();
+    uses.record(&[(one.id, at(3)), (other.id, at(3))]).await.unwrap();
+    let keys = storage.reader().api_keys();
+    assert_eq!(keys.find_by_id(one.id).await.unwrap().unwrap().last_used_at, Some(at(5)));
+    assert_eq!(keys.find_by_id(other.id).await.unwrap().unwrap().last_used_at, Some(at(3)));
+    assert_eq!(version(&storage).await, before);
+    change!(storage, Target::Credentials, tx => tx.api_keys_mut().revoke(one.id)).unwrap();
+    assert_eq!(keys.find_by_id(one.id).await.unwrap().unwrap().last_used_at, Some(at(5)), "revoking keeps it");
+}
+
+/// A user is cut off from a time on, and from another one when that is said.
+pub async fn a_user_is_cut_off_from_a_time_on(storage: Arc<dyn Storage>) {
+    let (user, other) = (some_user(), some_user());
+    assert_eq!(cut_off(&storage, user, at(1)).await, None);
+    assert_eq!(cut_off(&storage, user, at(3)).await, Some(at(1)));
+    let before = version(&storage).await;
+    assert_eq!(cut_off(&storage, user, at(3)).await, Some(at(3)));
+    assert_eq!(version(&storage).await, before, "the same again is no change");
+    assert_eq!(cut_off(&storage, user, at(2)).await, Some(at(3)));
+    let expected = User { id: user, external_id: None, not_before: Some(at(2)) };
+    assert_eq!(stored(&storage, &[other, user, user]).await, [expected]);
+
+    let records = records_about(&storage, None, EntityType::User, user.as_uuid()).await;
+    assert_eq!(records.len(), 3);
+    let changes = json!({ "before": { "notBefore": at(3) }, "after": { "notBefore": at(2) } });
+    assert_eq!((records[2].action.as_str(), records[2].changes.as_ref()), ("user.cut_off", Some(&changes)));
+}
+
+/// What an external user is called is remembered with a change of anything, once, and never without one.
+pub async fn external_users_are_remembered_with_a_change(storage: Arc<dyn Storage>) {
+    let (company, remembered, forgotten) = (some_company(), external("user|1"), external("user|2"));
+    let mut tx = begin(&storage, company).await;
+    tx.users_mut().remember(&remembered).await.unwrap();
+    tx.user_levels_mut().create(&level(company, "Any")).await.unwrap();
+    tx.commit().await.unwrap();
+    let before = versions(&storage, Some(company)).await;
+    change!(storage, company, tx => tx.users_mut().remember(&forgotten)).unwrap();
+    assert_eq!(versions(&storage, Some(company)).await, before);
+    assert_eq!(cut_off(&storage, remembered.user_id(), at(1)).await, None);
+
+    let mut tx = begin(&storage, Target::Credentials).await;
+    tx.users_mut().remember(&remembered).await.unwrap();
+    tx.users_mut().cut_off(remembered.user_id(), at(2)).await.unwrap();
+    tx.commit().await.unwrap();
+    let ids = [remembered.user_id(), forgotten.user_id()];
+    let expected = User { id: ids[0], external_id: Some(remembered), not_before: Some(at(2)) };
+    assert_eq!(stored(&storage, &ids).await, [expected]);
+}
+
+/// Two units that remember the same user at once both succeed.
+pub async fn an_external_user_is_remembered_by_two_at_once(storage: Arc<dyn Storage>) {
+    let external = external("user");
+    let remember = |storage: Arc<dyn Storage>, external: ExternalId| async move {
+        let company = some_company();
+        let mut tx = begin(&storage, company).await;
+        tx.user_levels_mut().create(&level(company, "Any")).await.unwrap();
+        tx.users_mut().remember(&external).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    let (one, other) = (remember(storage.clone(), external.clone()), remember(storage.clone(), external.clone()));
+    at_once(one, other).await;
+    assert_eq!(stored(&storage, &[external.user_id()]).await[0].external_id, Some(external));
+}
+
+/// What was changed since a version is all that was, with the version that it brings one to.
+pub async fn credentials_are_read_since_a_version(storage: Arc<dyn Storage>) {
+    let (user, other, one) = (some_user(), some_user(), key("One"));
+    let credentials = storage.reader().credentials();
+    let start = version(&storage).await;
+    cut_off(&storage, user, at(1)).await;
+    create(&storage, &[&one]).await;
+    let all = credentials.changes_since(0).await.unwrap();
+    assert_eq!((all.version, all.epoch), (version(&storage).await, versions(&storage, None).await.epoch));
+    assert!(all.version > start);
+    assert!(all.cutoffs.contains(&(user, at(1))));
+    let (found, digest) = all.api_keys.iter().find(|(key, _)| key.id == one.id).unwrap();
+    assert_eq!((found, digest.0), (&one, DIGEST.0));
+
+    cut_off(&storage, other, at(2)).await;
+    let next = credentials.changes_since(all.version).await.unwrap();
+    assert_eq!((next.cutoffs, next.api_keys.len()), (vec![(other, at(2))], 0));
+    change!(storage, Target::Credentials, tx => tx.api_keys_mut().revoke(one.id)).unwrap();
+    let last = credentials.changes_since(next.version).await.unwrap();
+    assert_eq!(last.cutoffs, []);
+    let [(revoked, _)] = last.api_keys.as_slice() else { panic!("one key") };
+    assert_eq!((revoked.id, revoked.revoked_at.is_some()), (one.id, true));
+    let nothing = credentials.changes_since(last.version).await.unwrap();
+    assert_eq!((nothing.version, nothing.cutoffs.len(), nothing.api_keys.len()), (last.version, 0, 0));
+}
+
+/// A unit changes credentials only if it was begun for them, and then nothing else; no company is taken for them.
+pub async fn a_unit_of_credentials_changes_nothing_else(storage: Arc<dyn Storage>) {
+    let (company, user) = (some_company(), some_user());
+    for target in [Target::Catalog, Target::Company(company)] {
+        assert_misuse(change!(storage, target, tx => tx.users_mut().cut_off(user, at(1))));
+        assert_misuse(change!(storage, target, tx => tx.api_keys_mut().create(&key("One"), &DIGEST)));
+        assert_misuse(change!(storage, target, tx => tx.api_keys_mut().revoke(key("One").id)));
+    }
+    let level = level(company, "Any");
+    assert_misuse(change!(storage, Target::Credentials, tx => tx.user_levels_mut().create(&level)));
+    let of_company = versions(&storage, Some(company)).await;
+    cut_off(&storage, user, at(1)).await;
+    assert_eq!(versions(&storage, Some(company)).await, of_company, "other versions stay");
+    given(&storage, &[&level]).await;
+    let max = iam_domain::CompanyId::from_uuid(Uuid::max());
+    let states = storage.reader().company_states();
+    assert_eq!(states.read(max).await.unwrap(), None);
+    assert_eq!(states.versions_of(&[max]).await.unwrap().companies[&max], 0);
+}

@@ -1,0 +1,72 @@
+//! The second migration: who external users are, since when tokens count, and the API keys of services
+
+use sea_orm_migration::prelude::*;
+
+/// Creates the tables of users and credentials, and the row of their version.
+#[derive(Debug, DeriveMigrationName)]
+pub(crate) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.get_connection().execute_unprepared(UP).await.map(drop)
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.get_connection().execute_unprepared(DOWN).await.map(drop)
+    }
+}
+
+pub(crate) const UP: &str = r#"
+-- What external users are called by their issuers. The id follows from issuer and subject; this is the way back.
+
+CREATE TABLE user_identities (
+    user_id    uuid                     NOT NULL,
+    issuer     varchar(255) COLLATE "C" NOT NULL,
+    subject    varchar(255) COLLATE "C" NOT NULL,
+    created_at timestamptz              NOT NULL DEFAULT now(),
+    CONSTRAINT user_identities_pkey PRIMARY KEY (user_id),
+    CONSTRAINT user_identities_issuer_subject_key UNIQUE (issuer, subject)
+);
+
+-- Credentials have one version, kept in the row of this id, which is no company's. Each row bears the version that it was
+-- last changed with, so that a process reads only what it does not know yet; no row is ever deleted.
+
+INSERT INTO company_states (company_id) VALUES ('ffffffff-ffff-ffff-ffff-ffffffffffff');
+
+CREATE TABLE user_cutoffs (
+    user_id    uuid        NOT NULL,
+    not_before timestamptz NOT NULL,
+    version    bigint      NOT NULL,
+    CONSTRAINT user_cutoffs_pkey PRIMARY KEY (user_id),
+    CONSTRAINT user_cutoffs_not_before_check CHECK (isfinite(not_before))
+);
+CREATE INDEX user_cutoffs_version_idx ON user_cutoffs (version);
+
+CREATE TABLE api_keys (
+    id           uuid                     NOT NULL,
+    prefix       varchar(12)  COLLATE "C" NOT NULL,
+    digest       bytea                    NOT NULL,
+    name         varchar(255) COLLATE "C" NOT NULL,
+    role         varchar(20)  COLLATE "C" NOT NULL,
+    company_id   uuid,
+    created_by   uuid,
+    created_at   timestamptz              NOT NULL DEFAULT now(),
+    expires_at   timestamptz,
+    revoked_at   timestamptz,
+    last_used_at timestamptz,
+    version      bigint                   NOT NULL,
+    CONSTRAINT api_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT api_keys_prefix_key UNIQUE (prefix),
+    CONSTRAINT api_keys_prefix_check CHECK (prefix ~ '^[A-Za-z0-9]{12}$'),
+    CONSTRAINT api_keys_expires_at_check CHECK (isfinite(expires_at)),
+    CONSTRAINT api_keys_digest_check CHECK (octet_length(digest) = 32),
+    CONSTRAINT api_keys_role_check CHECK (role IN ('check', 'read', 'administer'))
+);
+CREATE INDEX api_keys_version_idx ON api_keys (version);
+"#;
+
+pub(crate) const DOWN: &str = "
+DROP TABLE api_keys, user_cutoffs, user_identities;
+DELETE FROM company_states WHERE company_id = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+";

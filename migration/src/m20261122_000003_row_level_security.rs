@@ -1,0 +1,81 @@
+//! Row-level security: a statement sees and writes the rows of the company that it said it is about, and no others
+
+use sea_orm_migration::prelude::*;
+
+/// Puts the tables of the tenants behind policies.
+#[derive(Debug, DeriveMigrationName)]
+pub(crate) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.get_connection().execute_unprepared(UP).await.map(drop)
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.get_connection().execute_unprepared(DOWN).await.map(drop)
+    }
+}
+
+/// `iam.company` is a company's id, or `all` for what is about no single company; anything else, or nothing, is an error.
+///
+/// Each condition reads the setting in a sub-select: so it is read once for a scan and not for each row, and when the scan
+/// finds its first row, not when it is planned, where a statement that sets it first and then reads would fail.
+pub(crate) const UP: &str = "
+DO $$
+DECLARE
+    own CONSTANT text := $sql$%s = (SELECT nullif(current_setting('iam.company'), 'all')::uuid AS company)
+        OR (SELECT current_setting('iam.company') = 'all')$sql$;
+    item CONSTANT text := $sql$(SELECT item.company_id FROM menu_items AS item WHERE item.id = menu_item_id)$sql$;
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY[
+        'company_states', 'company2modules', 'user_levels', 'user_level_view_permissions',
+        'user_level_feature_permissions', 'user_user_levels', 'menu_items', 'sub_menu_items', 'nav_trail',
+        'effective_view_permissions', 'effective_feature_permissions', 'iam_audit_logs'
+    ] LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
+        EXECUTE format('CREATE POLICY own ON %I USING (%s)', name,
+            format(own, CASE name WHEN 'sub_menu_items' THEN item ELSE 'company_id' END));
+    END LOOP;
+END
+$$;
+
+-- What belongs to no company and all may see. A menu item that one may not see has no sub-items either.
+CREATE POLICY shared ON menu_items FOR SELECT USING (company_id IS NULL);
+CREATE POLICY shared ON sub_menu_items FOR SELECT
+    USING (menu_item_id = (SELECT item.id FROM menu_items AS item WHERE item.id = menu_item_id));
+CREATE POLICY shared ON company_states FOR SELECT
+    USING (company_id IN ('00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff'));
+
+-- Changes of a company lock the rows of the catalog and of the credentials, for which PostgreSQL asks the policies of an update;
+-- none may change them.
+CREATE POLICY locked ON company_states FOR UPDATE
+    USING (company_id IN ('00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+    WITH CHECK (false);
+";
+
+/// Takes all of that back.
+pub(crate) const DOWN: &str = "
+DROP POLICY locked ON company_states;
+DROP POLICY shared ON company_states;
+DROP POLICY shared ON sub_menu_items;
+DROP POLICY shared ON menu_items;
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY[
+        'company_states', 'company2modules', 'user_levels', 'user_level_view_permissions',
+        'user_level_feature_permissions', 'user_user_levels', 'menu_items', 'sub_menu_items', 'nav_trail',
+        'effective_view_permissions', 'effective_feature_permissions', 'iam_audit_logs'
+    ] LOOP
+        EXECUTE format('DROP POLICY own ON %I', name);
+        EXECUTE format('ALTER TABLE %I NO FORCE ROW LEVEL SECURITY', name);
+        EXECUTE format('ALTER TABLE %I DISABLE ROW LEVEL SECURITY', name);
+    END LOOP;
+END
+$$;
+";

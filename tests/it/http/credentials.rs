@@ -1,0 +1,500 @@
+//! Who is let in: services with API keys, users of other issuers, and nobody who was cut off.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use iam_domain::{ApiKey, ApiKeyId, ExternalId, Issuer, Name, ServiceRole, Timestamp, UserId};
+use iam_identity::{
+    JwksUrl, KeySet, KeySource, NewApiKey, SharedSecret, TokenSigner, TokenVerifier, TrustedIssuer, VerifierOptions,
+};
+use iam_storage::{ChangeContext, Target};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use super::tokens::Pair;
+use crate::kit::api::{Answer, Company, TestApi, new_company, new_user, over_both, secret};
+use crate::kit::replica::{Line, Replica};
+
+const ISSUER: &str = "https://tenant.auth0.example/";
+const OTHER_ISSUER: &str = "https://login.example/realm";
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn invalid_token(answer: &Answer) {
+    assert_eq!(answer.error(), (401, "ERR_AUTH_001".into(), "Invalid token".into()));
+}
+
+fn expired_token(answer: &Answer) {
+    assert_eq!(answer.error(), (401, "ERR_AUTH_001".into(), "Token expired".into()));
+}
+
+/// A token of the native issuer that was made so many seconds ago; `None` does not say when.
+fn token(user: UserId, is_super_admin: bool, seconds_ago: Option<u64>) -> String {
+    let mut claims = json!({ "userId": user, "isSuperAdmin": is_super_admin, "exp": now() + 3600 });
+    if let Some(seconds) = seconds_ago {
+        claims["iat"] = json!(now() - seconds);
+    }
+    TokenSigner::hs256(&secret()).sign_claims(&claims).unwrap()
+}
+
+/// Puts a key into the storage that the API would not make.
+async fn stored_key(api: &TestApi, change: impl FnOnce(&mut ApiKey)) -> (ApiKey, String) {
+    let new = NewApiKey::generate().unwrap();
+    let mut tx = api.storage.begin(Target::Credentials, ChangeContext::command_line()).await.unwrap();
+    let mut key = ApiKey {
+        id: ApiKeyId::generate(tx.now()),
+        prefix: new.prefix,
+        name: Name::parse("Stored").unwrap(),
+        role: ServiceRole::Administer,
+        company_id: None,
+        created_by: None,
+        created_at: tx.now(),
+        expires_at: None,
+        revoked_at: None,
+        last_used_at: None,
+    };
+    change(&mut key);
+    tx.api_keys_mut().create(&key, &new.digest).await.unwrap();
+    tx.commit().await.unwrap();
+    (key, new.secret.expose_secret().to_owned())
+}
+
+/// Whether somebody with this credential may read the levels of a company.
+async fn reads(api: &TestApi, company: Company, credential: &str) -> Answer {
+    api.get("/api/iam/user-levels").bearing(credential).within(company.id).send().await
+}
+
+/// The answer to a change by somebody with this credential.
+async fn changes(api: &TestApi, company: Company, credential: &str, name: &str) -> Answer {
+    let body = json!({ "name": name });
+    api.post("/api/iam/user-levels").bearing(credential).within(company.id).json(&body).send().await
+}
+
+/// An issuer with a key of its own, and the way into a storage for its users and those of the native issuer.
+struct Issuing {
+    signer: TokenSigner,
+    other: TokenSigner,
+    api: TestApi,
+}
+
+impl Issuing {
+    async fn over(api: &TestApi) -> Self {
+        let (pair, other) = (Pair::ed25519(), Pair::ed25519());
+        let trusted = |issuer: &str, pair: &Pair| {
+            let keys = KeySource::Keys(KeySet::from_pem(&pair.public).unwrap());
+            TrustedIssuer::new(Issuer::parse(issuer).unwrap(), keys)
+        };
+        let issuers = vec![trusted(ISSUER, &pair), trusted(OTHER_ISSUER, &other)];
+        let native = Some(SharedSecret::new(secret()));
+        let verifier = TokenVerifier::start(native, issuers, &VerifierOptions::default()).await.unwrap();
+        Self { signer: pair.signer, other: other.signer, api: api.with_verifier(verifier).await }
+    }
+
+    /// A token of the first issuer's.
+    fn token(&self, subject: &str) -> String {
+        let claims = json!({ "iss": ISSUER, "sub": subject, "isSuperAdmin": true, "iat": now(), "exp": now() + 3600 });
+        self.signer.sign_claims(&claims).unwrap()
+    }
+
+    /// The second one's, for the same subject.
+    fn other_token(&self, subject: &str) -> String {
+        let claims = json!({ "iss": OTHER_ISSUER, "sub": subject, "iat": now(), "exp": now() + 3600 });
+        self.other.sign_claims(&claims).unwrap()
+    }
+}
+
+/// As it stands in a path.
+fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+fn named(subject: &str) -> String {
+    format!("{ISSUER}|{subject}")
+}
+
+over_both! {
+    /// The whole key is in the answer that made it, and nowhere else; it lets in whoever bears it.
+    async fn a_key_is_shown_once(api: TestApi) {
+        let company = api.company().await;
+        let body = json!({ "name": "Billing", "role": "read", "companyId": company.id });
+        let made = api.post("/api/iam/api-keys").by_super_admin().json(&body).send().await.expect(201).data();
+        let (key, id) = (made["key"].as_str().unwrap(), made["apiKey"]["id"].as_str().unwrap());
+        let prefix = made["apiKey"]["prefix"].as_str().unwrap();
+        assert!(key.starts_with(&format!("iam_{prefix}_")) && key.len() == 60, "{}", key.len());
+        assert_eq!(made["apiKey"]["createdBy"], json!(api.super_admin));
+        let secret = key.rsplit_once(prefix).unwrap().1;
+        for path in ["/api/iam/api-keys".to_owned(), format!("/api/iam/api-keys/{id}"), "/api/iam/audit-logs".to_owned()] {
+            let answer = api.get(&path).by_super_admin().send().await.expect(200);
+            let text = String::from_utf8(answer.body).unwrap();
+            assert!(text.contains(prefix) && !text.contains(secret), "{path}");
+        }
+        reads(&api, company, key).await.expect(200);
+        changes(&api, company, key, "Never").await.expect(403);
+    }
+
+    /// Nothing but the key itself will do.
+    async fn a_key_that_is_nearly_right_is_refused(api: TestApi) {
+        let company = api.company().await;
+        let key = api.api_key("administer", None).await;
+        reads(&api, company, &key).await.expect(200);
+        let last = if key.ends_with('A') { "B" } else { "A" };
+        let other = api.api_key("administer", None).await;
+        let (prefix, secret) = (&key[..16], &other[16..]);
+        let wrong = [
+            format!("{}{last}", &key[..key.len() - 1]),
+            format!("{prefix}{secret}"),
+            key[..key.len() - 1].to_owned(),
+            format!("{key}A"),
+            key.to_lowercase(),
+            "iam_".to_owned(),
+            format!("iam_000000000000_{}", "A".repeat(43)),
+            key.replacen("iam_", "IAM_", 1),
+        ];
+        for wrong in wrong {
+            invalid_token(&reads(&api, company, &wrong).await);
+        }
+        reads(&api, company, &format!("{key} {key}")).await.expect(401);
+    }
+
+    /// A key is good for its company, and answers about others what it would about none.
+    async fn a_key_of_one_company_opens_no_other(api: TestApi) {
+        let (ours, theirs) = (api.company().await, api.company().await);
+        let nobodys = Company { id: new_company(), ..ours };
+        for role in ["check", "read", "administer"] {
+            let key = api.api_key(role, Some(ours.id)).await;
+            let question = json!({ "view": "/dashboard", "userId": ours.member });
+            let ask = |company: Company| api.post("/api/iam/check").bearing(&key).within(company.id).json(&question).send();
+            assert_eq!(ask(ours).await.expect(200).data()["allowed"], true);
+            for company in [theirs, nobodys] {
+                assert_eq!(ask(company).await.error(), (403, "ERR_AUTH_003".into(), "You do not have permission to check other users".into()));
+                assert_eq!(reads(&api, company, &key).await.error().2, "You do not have permission to view IAM data");
+                changes(&api, company, &key, "Never").await.expect(403);
+            }
+            // Of the platform it sees nothing that people of one company do not see.
+            for path in ["/api/iam/audit-logs", "/api/iam/views", "/api/iam/api-keys"] {
+                let answer = api.get(path).bearing(&key).send().await;
+                assert!([400, 403].contains(&answer.status.as_u16()), "{path} {}", answer.status);
+            }
+        }
+    }
+
+    /// Expired and revoked keys are refused; which of both is said.
+    async fn a_key_ends(api: TestApi) {
+        let company = api.company().await;
+        let past = Timestamp::from_millis(1_700_000_000_000).unwrap();
+        let (_, expired) = stored_key(&api, |key| key.expires_at = Some(past)).await;
+        expired_token(&reads(&api, company, &expired).await);
+        let future = Timestamp::from_millis(i64::try_from(now() + 3600).unwrap() * 1000).unwrap();
+        let (key, good) = stored_key(&api, |key| key.expires_at = Some(future)).await;
+        reads(&api, company, &good).await.expect(200);
+        let path = format!("/api/iam/api-keys/{}", key.id);
+        for _ in 0..2 {
+            api.delete(&path).by_super_admin().send().await.expect(200);
+            invalid_token(&reads(&api, company, &good).await);
+        }
+        assert!(api.get(&path).by_super_admin().send().await.expect(200).data()["apiKey"]["revokedAt"].is_string());
+        let unknown = format!("/api/iam/api-keys/{}", new_user());
+        assert_eq!(api.delete(&unknown).by_super_admin().send().await.error().2, "API key not found");
+        let body = json!({ "name": "Late", "role": "check", "expiresAt": past });
+        let refused = api.post("/api/iam/api-keys").by_super_admin().json(&body).send().await;
+        assert_eq!(refused.error(), (400, "ERR_VALIDATION_001".into(), "expiresAt must be in the future".into()));
+    }
+
+    /// A revocation is heard by others, as any change is; and no change is made by a key that was revoked, whatever the one
+    /// who is asked still believes.
+    async fn a_revoked_key_is_refused_by_all(api: TestApi) {
+        let company = api.company().await;
+        let (a, b, deaf) = (Replica::of(&api).await, Replica::of(&api).await, Replica::of(&api).await);
+        let (key, text) = stored_key(&api, |_| {}).await;
+        for replica in [&a, &b, &deaf] {
+            reads(&replica.api, company, &text).await.expect(200);
+        }
+        deaf.channel.set(Line::Deaf);
+        let path = format!("/api/iam/api-keys/{}", key.id);
+        a.api.delete(&path).by_super_admin().send().await.expect(200);
+        invalid_token(&reads(&a.api, company, &text).await);
+        b.hears_everything().await;
+        invalid_token(&reads(&b.api, company, &text).await);
+        deaf.hears_everything().await;
+        reads(&deaf.api, company, &text).await.expect(200);
+        changes(&deaf.api, company, &text, "Never").await.expect(403);
+        let levels = api.get("/api/iam/user-levels").by_super_admin().within(company.id).send().await.data();
+        assert!(levels["userLevels"].as_array().unwrap().iter().all(|level| level["name"] != "Never"));
+    }
+
+    /// While somebody uses a key it is revoked: from one request to the next it is refused, and never again let in.
+    async fn a_key_is_revoked_in_the_middle_of_its_use(api: TestApi) {
+        let company = api.company().await;
+        let (key, text) = stored_key(&api, |_| {}).await;
+        let question = json!({ "checks": vec![json!({ "view": "/dashboard", "userId": company.member }); 50] });
+        let ask = || api.post("/api/iam/checks").bearing(&text).within(company.id).json(&question).send();
+        let asking = async {
+            let mut refused = 0;
+            while refused < 20 {
+                let answer = ask().await;
+                match answer.status.as_u16() {
+                    200 if refused == 0 => {
+                        let results = answer.data();
+                        assert!(results["results"].as_array().unwrap().iter().all(|result| result["allowed"] == true));
+                    }
+                    401 => refused += 1,
+                    other => panic!("{other} after {refused} refusals"),
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let path = format!("/api/iam/api-keys/{}", key.id);
+        let revoking = async {
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            api.delete(&path).by_super_admin().send().await.expect(200);
+        };
+        futures_util::join!(asking, revoking);
+    }
+
+    /// A service is in the audit trail as people are, by the id of its key.
+    async fn what_a_service_does_is_recorded(api: TestApi) {
+        let company = api.company().await;
+        let (key, text) = stored_key(&api, |key| key.company_id = Some(company.id)).await;
+        changes(&api, company, &text, "By a service").await.expect(201);
+        let path = format!("/api/iam/audit-logs?userId={}", key.id);
+        let logs = api.get(&path).by_super_admin().within(company.id).send().await.expect(200).data();
+        let [log] = logs["logs"].as_array().unwrap().as_slice() else { panic!("{logs}") };
+        assert_eq!((&log["action"], &log["actorKind"]), (&json!("user_level.created"), &json!("service")));
+        // And who made and revoked keys is in the platform's.
+        let path = format!("/api/iam/api-keys/{}", key.id);
+        api.delete(&path).by_super_admin().send().await.expect(200);
+        let path = format!("/api/iam/audit-logs?entityType=api-key&entityId={}", key.id);
+        let logs = api.get(&path).by_super_admin().send().await.expect(200).data();
+        let actions: Vec<_> = logs["logs"].as_array().unwrap().iter().map(|log| &log["action"]).collect();
+        assert_eq!(actions, ["api_key.revoked", "api_key.created"]);
+    }
+
+    /// When a key was last used is noted, about once a minute.
+    async fn the_last_use_of_a_key_is_noted(api: TestApi) {
+        let company = api.company().await;
+        let (key, text) = stored_key(&api, |_| {}).await;
+        let path = format!("/api/iam/api-keys/{}", key.id);
+        let last_use = || async { api.get(&path).by_super_admin().send().await.data()["apiKey"]["lastUsedAt"].clone() };
+        assert_eq!(last_use().await, Value::Null);
+        for _ in 0..3 {
+            reads(&api, company, &text).await.expect(200);
+        }
+        api.application.permissions().note_uses().await;
+        let noted = last_use().await;
+        assert!(noted.is_string());
+        reads(&api, company, &text).await.expect(200);
+        api.application.permissions().note_uses().await;
+        assert_eq!(last_use().await, noted);
+    }
+
+    /// Whoever was cut off is refused with every token from before, here at once and elsewhere when it was heard, super admins
+    /// too; a token that was made later lets him in again.
+    async fn a_user_is_cut_off(api: TestApi) {
+        let company = api.company().await;
+        let (a, b, deaf) = (Replica::of(&api).await, Replica::of(&api).await, Replica::of(&api).await);
+        for (user, is_super_admin) in [(company.admin, false), (new_user(), true)] {
+            let (old, undated) = (token(user, is_super_admin, Some(100)), token(user, is_super_admin, None));
+            for replica in [&a, &b, &deaf] {
+                reads(&replica.api, company, &old).await.expect(200);
+                reads(&replica.api, company, &undated).await.expect(200);
+            }
+            deaf.channel.set(Line::Deaf);
+            let path = format!("/api/iam/users/{user}/not-before");
+            let cut = a.api.put(&path).by_super_admin().send().await.expect(200).data();
+            assert_eq!(cut["user"]["id"], json!(user));
+            b.hears_everything().await;
+            for replica in [&a, &b] {
+                for token in [&old, &undated] {
+                    expired_token(&reads(&replica.api, company, token).await);
+                }
+            }
+            // Whoever has not heard of it yet makes no change for him all the same.
+            deaf.hears_everything().await;
+            reads(&deaf.api, company, &old).await.expect(200);
+            changes(&deaf.api, company, &old, "Never").await.expect(403);
+            changes(&deaf.api, company, &undated, "Never").await.expect(403);
+            // A minute ago is what counts from now on: his other token is from later.
+            let minute_ago = json!({ "notBefore": Timestamp::from_millis(i64::try_from(now() - 60).unwrap() * 1000) });
+            a.api.put(&path).by_super_admin().json(&minute_ago).send().await.expect(200);
+            let new = token(user, is_super_admin, Some(1));
+            b.hears_everything().await;
+            for replica in [&a, &b] {
+                reads(&replica.api, company, &new).await.expect(200);
+                expired_token(&reads(&replica.api, company, &old).await);
+            }
+            changes(&a.api, company, &new, &format!("By {user}")).await.expect(201);
+            deaf.channel.set(Line::Whole);
+        }
+        // Others are not concerned.
+        let member = json!({ "view": "/dashboard" });
+        assert_eq!(b.api.check(company, company.member, member).await["allowed"], true);
+    }
+
+    /// A clock that is ahead, as far as it may be, makes no token survive: "now" is later than all of them.
+    async fn a_token_from_a_clock_that_is_ahead_is_cut_off_too(api: TestApi) {
+        let company = api.company().await;
+        let clock_skew = Duration::from_secs(30);
+        let options = VerifierOptions { clock_skew, ..VerifierOptions::default() };
+        let native = Some(SharedSecret::new(secret()));
+        let door = api.with_verifier(TokenVerifier::start(native, Vec::new(), &options).await.unwrap()).await;
+        let claims = json!({ "userId": company.admin, "iat": now() + 25, "exp": now() + 3600 });
+        let ahead = TokenSigner::hs256(&secret()).sign_claims(&claims).unwrap();
+        reads(&door, company, &ahead).await.expect(200);
+        let path = format!("/api/iam/users/{}/not-before", company.admin);
+        door.put(&path).by_super_admin().send().await.expect(200);
+        expired_token(&reads(&door, company, &ahead).await);
+    }
+
+    /// A service may always say what it has seen: about whom it asks is kept or not, whatever it is itself.
+    async fn a_service_may_say_what_it_has_seen(api: TestApi) {
+        let company = api.company().await;
+        let key = api.api_key("check", Some(company.id)).await;
+        let question = json!({ "view": "/dashboard", "userId": company.member });
+        let ask = || api.post("/api/iam/check").by_key(&key).within(company.id).json(&question);
+        let seen = ask().send().await.expect(200).header("x-iam-version").unwrap().to_owned();
+        for _ in 0..150 {
+            ask().header("x-iam-min-version", &seen).send().await.expect(200);
+        }
+    }
+
+    /// Only the platform cuts off: super admins, and services that administer all of it.
+    async fn only_the_platform_cuts_off(api: TestApi) {
+        let company = api.company().await;
+        let path = format!("/api/iam/users/{}/not-before", company.member);
+        api.put(&path).by(company.admin).within(company.id).send().await.expect(403);
+        let of_company = api.api_key("administer", Some(company.id)).await;
+        api.put(&path).by_key(&of_company).within(company.id).send().await.expect(403);
+        let platform = api.api_key("administer", None).await;
+        api.put(&path).by_key(&platform).send().await.expect(200);
+        let user = |request: crate::kit::api::Request| request.send();
+        let seen = user(api.get(&format!("/api/iam/users/{}", company.member)).by_super_admin()).await.expect(200).data();
+        assert!(seen["user"]["notBefore"].is_string());
+        // What the platform decided is not told to companies.
+        let seen = api.get(&format!("/api/iam/users/{}", company.member)).by(company.admin).within(company.id);
+        assert_eq!(seen.send().await.expect(200).data()["user"]["notBefore"], Value::Null);
+    }
+
+    /// A user of another issuer's is known by issuer and subject wherever a user id does it.
+    async fn external_users_work_as_others_do(api: TestApi) {
+        let company = api.company().await;
+        let issuing = Issuing::over(&api).await;
+        let door = &issuing.api;
+        for subject in ["auth0|5f7c8ec7", "ada@example.com", "Ünï cödé %2F/?#&", "42", "018f3c1e-0000-7000-8000-000000000001"] {
+            let (bearer, name) = (issuing.token(subject), named(subject));
+            let id = ExternalId::parse(&name).unwrap().user_id();
+            // Nobody yet, though he says that he is a super admin; and looking stores nothing.
+            reads(door, company, &bearer).await.expect(403);
+            let permissions = door.get("/api/iam/permissions/current").bearing(&bearer).within(company.id).send().await;
+            assert!(!String::from_utf8(permissions.expect(200).body).unwrap().contains("true"));
+            assert_eq!(api.storage.reader().users().find(&[id]).await.unwrap(), []);
+            let about = format!("/api/iam/users/{}", encoded(&name));
+            door.get(&about).by(company.admin).within(company.id).send().await.expect(404);
+
+            let admin = door.level_id(company, "Admin").await;
+            let body = json!({ "userLevelIds": [admin] });
+            let path = format!("/api/iam/users/{}/user-levels", encoded(&name));
+            door.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
+            reads(door, company, &bearer).await.expect(200);
+            let held = door.get(&path).bearing(&bearer).within(company.id).send().await.expect(200).data();
+            assert_eq!(held["userLevels"][0]["id"], json!(admin));
+            let permissions = format!("{about}/permissions");
+            door.get(&permissions).by(company.admin).within(company.id).send().await.expect(200);
+            let ask = json!({ "view": "/dashboard", "userId": name });
+            let check = door.post("/api/iam/check").by(company.admin).within(company.id).json(&ask).send().await;
+            assert_eq!(check.expect(200).data()["allowed"], true);
+            let asks = json!({ "checks": [ask, { "view": "/dashboard", "userId": "https://nobody.example|1" }] });
+            let checks = door.post("/api/iam/checks").by(company.admin).within(company.id).json(&asks).send().await;
+            let results = checks.expect(200).data();
+            assert_eq!(results["results"][0]["allowed"], true);
+            assert_eq!(results["results"][1]["error"]["message"], "userId names an issuer that is not known");
+
+            // The name comes back, by whichever he is asked for.
+            for about in [about, format!("/api/iam/users/{id}")] {
+                let user = door.get(&about).by(company.admin).within(company.id).send().await.expect(200).data();
+                let expected = json!({ "id": id, "externalId": name, "issuer": ISSUER, "subject": subject, "notBefore": null });
+                assert_eq!(user["user"], expected);
+            }
+            changes(door, company, &bearer, &format!("By {id}")).await.expect(201);
+            let path = format!("/api/iam/audit-logs?userId={}", encoded(&name));
+            let logs = door.get(&path).bearing(&bearer).within(company.id).send().await.expect(200).data();
+            assert_eq!((&logs["logs"][0]["userId"], &logs["logs"][0]["externalUserId"]), (&json!(id), &json!(name)));
+            let path = format!("/api/iam/audit-logs?entityType=assignment&entityId={id}");
+            let logs = door.get(&path).bearing(&bearer).within(company.id).send().await.expect(200).data();
+            assert_eq!(logs["logs"][0]["externalEntityId"], json!(name));
+
+            // The same subject of another issuer is somebody else.
+            reads(door, company, &issuing.other_token(subject)).await.expect(403);
+            // So is a user whose id is the subject.
+            if let Ok(user) = UserId::parse(subject) {
+                assert_ne!(user, id);
+                door.get("/api/iam/user-levels").by(user).within(company.id).send().await.expect(403);
+            }
+        }
+    }
+
+    /// No token that names a user itself can name one of another issuer's.
+    async fn nobody_becomes_an_external_user_by_his_id(api: TestApi) {
+        let company = api.company().await;
+        let id = ExternalId::parse(&named("auth0|1")).unwrap().user_id();
+        let issuing = Issuing::over(&api).await;
+        let body = json!({ "userLevelIds": [api.level_id(company, "Admin").await] });
+        // Nor is he given anything by his id alone: who knows no more than that would learn his name.
+        let path = format!("/api/iam/users/{id}/user-levels");
+        let refused = issuing.api.put(&path).by(company.admin).within(company.id).json(&body).send().await;
+        let message = "userId is another issuer's user, and must be named issuer|subject";
+        assert_eq!(refused.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
+        let path = format!("/api/iam/users/{}/user-levels", encoded(&named("auth0|1")));
+        issuing.api.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
+        invalid_token(&reads(&api, company, &token(id, false, Some(1))).await);
+        reads(&issuing.api, company, &issuing.token("auth0|1")).await.expect(200);
+        invalid_token(&reads(&issuing.api, company, &token(id, false, Some(1))).await);
+    }
+
+    /// An external user can be made admin of a new company, and be cut off.
+    async fn an_external_user_administers_and_is_cut_off(api: TestApi) {
+        let issuing = Issuing::over(&api).await;
+        let (door, subject) = (&issuing.api, "auth0|admin");
+        let company = Company { id: new_company(), admin: new_user(), member: new_user(), visitor: new_user() };
+        let path = format!("/api/iam/companies/{}/provision", company.id);
+        let body = json!({ "adminUserId": named(subject) });
+        door.post(&path).by_super_admin().json(&body).send().await.expect(201);
+        let bearer = issuing.token(subject);
+        changes(door, company, &bearer, "By the admin").await.expect(201);
+        let path = format!("/api/iam/users/{}/not-before", encoded(&named(subject)));
+        let future = json!({ "notBefore": "2999-01-01T00:00:00.000Z" });
+        let cut = door.put(&path).by_super_admin().json(&future).send().await.expect(200).data();
+        assert_eq!((&cut["user"]["externalId"], &cut["user"]["notBefore"]), (&json!(named(subject)), &future["notBefore"]));
+        expired_token(&reads(door, company, &bearer).await);
+    }
+
+    /// While an issuer's keys cannot be had its users are told to come again, and everybody else comes in.
+    async fn an_issuer_that_is_down_is_503_for_its_users_only(api: TestApi) {
+        let company = api.company().await;
+        // A port that nobody listens on any more.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let url = JwksUrl::parse(&format!("http://127.0.0.1:{port}/keys")).unwrap();
+        let issuer = TrustedIssuer::new(Issuer::parse(ISSUER).unwrap(), KeySource::JwksUrl(url));
+        let native = Some(SharedSecret::new(secret()));
+        let verifier = TokenVerifier::start(native, vec![issuer], &VerifierOptions::default()).await.unwrap();
+        let door = api.with_verifier(verifier).await;
+        let signer = Pair::ed25519().signer;
+        let claims = json!({ "iss": ISSUER, "sub": "1", "iat": now(), "exp": now() + 3600 });
+        let bearer = signer.sign_claims(&claims).unwrap();
+        for _ in 0..3 {
+            let answer = reads(&door, company, &bearer).await;
+            assert_eq!((answer.error().0, answer.error().1.as_str()), (503, "ERR_UNAVAILABLE_001"));
+            assert!(answer.header("retry-after").is_some());
+        }
+        door.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.expect(200);
+        let key = door.api_key("read", None).await;
+        reads(&door, company, &key).await.expect(200);
+        // By its own words it is no good, whoever signed it.
+        let old = json!({ "iss": ISSUER, "sub": "1", "iat": now() - 7200, "exp": now() - 3600 });
+        reads(&door, company, &signer.sign_claims(&old).unwrap()).await.expect(401);
+    }
+}

@@ -1,0 +1,578 @@
+//! Nobody hands on what he does not hold, and somebody is left who manages.
+
+use iam_domain::{UserId, UserLevelId};
+use serde_json::{Value, json};
+
+use super::authority::overtaken;
+use crate::kit::api::{Answer, Company, Request, TestApi, each, new_user, over_both};
+
+const LEVELS: &str = "iam.manage_levels";
+const PERMISSIONS: &str = "iam.assign_permissions";
+const LOCKED_OUT: &str = "Nobody could manage the user levels and permissions of this company any more";
+
+/// A cell of a view matrix.
+async fn view(api: &TestApi, url: &str, state: &str) -> Value {
+    json!({ "viewId": api.view_id(url).await, "state": state })
+}
+
+/// A cell of a feature matrix that allows.
+async fn allow(api: &TestApi, key: &str, action: &str, scope: &str) -> Value {
+    json!({ "featureId": api.feature_id(key).await, "action": action, "scope": scope })
+}
+
+/// One that denies.
+async fn deny(api: &TestApi, key: &str, action: &str) -> Value {
+    json!({ "featureId": api.feature_id(key).await, "action": action, "value": false })
+}
+
+/// Somebody who manages levels and permissions and holds what these cells say, but may hand on nothing else; and his level.
+async fn delegate(api: &TestApi, company: Company, views: &[Value], features: &[Value]) -> (UserId, String) {
+    let mut features = features.to_vec();
+    for key in [LEVELS, PERMISSIONS] {
+        features.push(allow(api, key, "Update", "company").await);
+    }
+    api.holder_of(company, json!(views), json!(features)).await
+}
+
+fn put_matrix(api: &TestApi, company: Company, level: &str, matrix: &str, cells: &[Value]) -> Request {
+    let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}");
+    api.put(&path).within(company.id).json(&json!({ matrix: cells }))
+}
+
+fn put_levels(api: &TestApi, company: Company, user: UserId, levels: &[&str]) -> Request {
+    put_levels_to(api, company, &format!("/api/iam/users/{user}/user-levels"), levels)
+}
+
+fn put_levels_to(api: &TestApi, company: Company, path: &str, levels: &[&str]) -> Request {
+    api.put(path).within(company.id).json(&json!({ "userLevelIds": levels }))
+}
+
+/// A matrix as one sends it to change nothing.
+async fn sendable(api: &TestApi, company: Company, level: &str, matrix: &str) -> Vec<Value> {
+    let mut cells = api.matrix(company, level, matrix).await;
+    for cell in &mut cells {
+        let noise = ["id", "companyId", "userLevelId", "createdAt", "updatedAt", "modifiable"];
+        cell.as_object_mut().unwrap().retain(|name, _| !noise.contains(&name.as_str()));
+    }
+    cells
+}
+
+#[track_caller]
+fn assert_not_held(answer: &Answer, names: &str) {
+    let message = format!("You cannot hand on what you do not hold: {names}");
+    assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message));
+}
+
+#[track_caller]
+fn assert_locked_out(answer: &Answer) {
+    assert_eq!(answer.error(), (409, "ERR_RESOURCE_002".into(), LOCKED_OUT.into()));
+}
+
+/// The names of the levels that a user holds.
+async fn held(api: &TestApi, company: Company, user: UserId) -> Vec<String> {
+    let path = format!("/api/iam/users/{user}/user-levels");
+    let data = api.get(&path).by_super_admin().within(company.id).send().await.expect(200).data();
+    each(&data["userLevels"], "name").into_iter().map(str::to_owned).collect()
+}
+
+over_both! {
+    /// What the caller does not hold is refused, named, and nothing is stored.
+    async fn what_one_does_not_hold_is_refused_and_named(api: TestApi) {
+        let company = api.company().await;
+        let views = [view(&api, "/dashboard", "allow").await, view(&api, "/home", "allow").await];
+        let features = [
+            allow(&api, "general.read", "Read", "company").await, allow(&api, "risks.approve", "Approve", "any").await,
+        ];
+        let (user, _) = delegate(&api, company, &views[..1], &features[..1]).await;
+        let level = api.new_level(company, "New").await;
+
+        let answer = put_matrix(&api, company, &level, "views", &views).by(user).send().await;
+        assert_not_held(&answer, "/home");
+        let message = "views hand on what you do not hold: /home";
+        assert_eq!(answer.json()["errors"], json!([{ "field": "views", "message": message, "code": "not_held" }]));
+        let answer = put_matrix(&api, company, &level, "features", &features).by(user).send().await;
+        assert_not_held(&answer, "risks.approve/Approve (any)");
+        assert_eq!(answer.json()["errors"][0]["field"], "features");
+        for matrix in ["views", "features"] {
+            assert!(api.matrix(company, &level, matrix).await.is_empty(), "{matrix}");
+        }
+
+        api.set_matrix(company, &level, "views", json!(views)).await;
+        let target = new_user();
+        let answer = put_levels(&api, company, target, &[&level]).by(user).send().await;
+        assert_not_held(&answer, "/home");
+        assert_eq!(answer.json()["errors"][0]["field"], "userLevelIds");
+        assert!(held(&api, company, target).await.is_empty());
+        // To one who sees it anyhow it is nothing new.
+        let member = api.level_id(company, "Member").await;
+        put_levels(&api, company, company.member, &[&member, &level]).by(user).send().await.expect(200);
+    }
+
+    /// A feature without a key goes by its id; a message names ten, and the findings more.
+    async fn much_that_is_not_held_is_named_in_part(api: TestApi) {
+        let company = api.company().await;
+        let (user, _) = delegate(&api, company, &[], &[]).await;
+        let level = api.new_level(company, "New").await;
+        let nameless = api.make("features", None, json!({ "name": "Nameless" })).await;
+        let cell = json!({ "featureId": nameless["id"], "action": "Read", "scope": "own" });
+        let answer = put_matrix(&api, company, &level, "features", &[cell]).by(user).send().await;
+        assert_not_held(&answer, &format!("{}/Read (own)", nameless["id"].as_str().unwrap()));
+
+        let admin = api.level_id(company, "Admin").await;
+        let answer = put_levels(&api, company, company.member, &[&admin]).by(user).send().await;
+        let (status, _, message) = answer.error();
+        assert_eq!((status, message.matches(", ").count()), (403, 10));
+        assert!(message.ends_with(", …"), "{message}");
+        let errors = answer.json()["errors"].as_array().unwrap().clone();
+        assert_eq!(errors.len(), 101);
+        assert_eq!(errors[100]["code"], "more");
+        assert_eq!(held(&api, company, company.member).await, ["Member"]);
+    }
+
+    /// What the caller holds himself he may hand on, as far as he holds it.
+    async fn what_one_holds_may_be_handed_on(api: TestApi) {
+        let company = api.company().await;
+        let views = [view(&api, "/dashboard", "allow").await];
+        let features = async |scope: &str| [allow(&api, "general.read", "Read", scope).await];
+        let (user, own) = delegate(&api, company, &views, &features("company").await).await;
+        let level = api.new_level(company, "New").await;
+        put_matrix(&api, company, &level, "views", &views).by(user).send().await.expect(200);
+        for scope in ["own", "team", "company"] {
+            put_matrix(&api, company, &level, "features", &features(scope).await).by(user).send().await.expect(200);
+        }
+        let answer = put_matrix(&api, company, &level, "features", &features("any").await).by(user).send().await;
+        assert_not_held(&answer, "general.read/Read (any)");
+        // Also his whole level.
+        put_levels(&api, company, new_user(), &[&own, &level]).by(user).send().await.expect(200);
+    }
+
+    /// What a deny hides for now would come out with it.
+    async fn what_a_deny_hides_is_not_slipped_in(api: TestApi) {
+        let company = api.company().await;
+        let (user, _) = delegate(&api, company, &[], &[]).await;
+        let (denying, plain) = (api.new_level(company, "Denying").await, api.new_level(company, "Plain").await);
+        api.set_matrix(company, &denying, "views", json!([view(&api, "/home", "deny").await])).await;
+        let target = new_user();
+        api.assign(company, target, &[&denying, &plain]).await;
+        let allowing = [view(&api, "/home", "allow").await];
+        let answer = put_matrix(&api, company, &plain, "views", &allowing).by(user).send().await;
+        assert_not_held(&answer, "/home");
+        // The same by giving such a level to one who is denied.
+        let hidden = api.new_level(company, "Hidden").await;
+        api.set_matrix(company, &hidden, "views", json!(allowing)).await;
+        let answer = put_levels(&api, company, target, &[&denying, &plain, &hidden]).by(user).send().await;
+        assert_not_held(&answer, "/home");
+    }
+
+    /// What is denied to the caller he does not hold, whatever his other levels say.
+    async fn what_is_denied_to_oneself_is_not_held(api: TestApi) {
+        let company = api.company().await;
+        let allowing = [view(&api, "/home", "allow").await];
+        let (user, own) = delegate(&api, company, &allowing, &[]).await;
+        let (denying, level) = (api.new_level(company, "Denying").await, api.new_level(company, "New").await);
+        api.set_matrix(company, &denying, "views", json!([view(&api, "/home", "deny").await])).await;
+        api.assign(company, user, &[&own, &denying]).await;
+        let answer = put_matrix(&api, company, &level, "views", &allowing).by(user).send().await;
+        assert_not_held(&answer, "/home");
+    }
+
+    /// Taking a deny away hands on what it denied: by its row, and by its level.
+    async fn taking_a_deny_away_is_a_grant(api: TestApi) {
+        let company = api.company().await;
+        let (user, _) = delegate(&api, company, &[], &[]).await;
+        let (allowing, denying) = (api.new_level(company, "Allowing").await, api.new_level(company, "Denying").await);
+        api.set_matrix(company, &allowing, "features", json!([allow(&api, "general.read", "Read", "team").await])).await;
+        api.set_matrix(company, &denying, "features", json!([deny(&api, "general.read", "Read").await])).await;
+        let target = new_user();
+        api.assign(company, target, &[&allowing, &denying]).await;
+
+        let answer = put_matrix(&api, company, &denying, "features", &[]).by(user).send().await;
+        assert_not_held(&answer, "general.read/Read (team)");
+        let answer = put_levels(&api, company, target, &[&allowing]).by(user).send().await;
+        assert_not_held(&answer, "general.read/Read (team)");
+        // Nor can the level that denies be deleted: it is held.
+        let answer = api.delete(&format!("/api/iam/user-levels/{denying}")).by(user).within(company.id).send().await;
+        let message = "Cannot delete user level: 1 user(s) are assigned to it";
+        assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
+        let question = json!({ "feature": "general.read", "action": "Read" });
+        assert_eq!(api.check(company, target, question).await["reasonCode"], "explicit_deny");
+
+        // With what it denied, it may go; and where it denies nothing that is allowed, too.
+        put_levels(&api, company, target, &[]).by(user).send().await.expect(200);
+        api.assign(company, target, &[&denying]).await;
+        put_matrix(&api, company, &denying, "features", &[]).by(user).send().await.expect(200);
+    }
+
+    /// What stays as it is may be sent again by one who does not hold it, and be made less.
+    async fn what_stays_need_not_be_held(api: TestApi) {
+        let company = api.company().await;
+        let own = [view(&api, "/home", "allow").await];
+        let (user, _) = delegate(&api, company, &own, &[]).await;
+        let level = api.new_level(company, "New").await;
+        api.set_matrix(company, &level, "views", json!([view(&api, "/dashboard", "allow").await])).await;
+        api.set_matrix(company, &level, "features", json!([allow(&api, "general.read", "Read", "any").await])).await;
+        api.assign(company, company.visitor, &[&level]).await;
+
+        let views = [view(&api, "/dashboard", "allow").await, own[0].clone()];
+        put_matrix(&api, company, &level, "views", &views).by(user).send().await.expect(200);
+        for scope in ["any", "company"] {
+            let cells = [allow(&api, "general.read", "Read", scope).await];
+            put_matrix(&api, company, &level, "features", &cells).by(user).send().await.expect(200);
+        }
+        put_levels(&api, company, company.visitor, &[&level]).by(user).send().await.expect(200);
+        // What was once made less is not made more again.
+        let cells = [allow(&api, "general.read", "Read", "any").await];
+        let answer = put_matrix(&api, company, &level, "features", &cells).by(user).send().await;
+        assert_not_held(&answer, "general.read/Read (any)");
+    }
+
+    /// Levels for a module that the company has not bought are prepared by those who hold what it gates, and by nobody else.
+    async fn a_module_that_is_not_bought_can_be_prepared(api: TestApi) {
+        let company = api.company().await;
+        let views = [view(&api, "/modules/risks", "allow").await];
+        let features = [allow(&api, "risks.approve", "Approve", "company").await];
+        let (user, _) = delegate(&api, company, &views, &features).await;
+        let (other, _) = delegate(&api, company, &[], &[]).await;
+        let question = json!({ "view": "/modules/risks" });
+        assert_eq!(api.check(company, user, question).await["reasonCode"], "view_module_missing");
+        let level = api.new_level(company, "New").await;
+        let answer = put_matrix(&api, company, &level, "views", &views).by(other).send().await;
+        assert_not_held(&answer, "/modules/risks");
+        let answer = put_matrix(&api, company, &level, "features", &features).by(other).send().await;
+        assert_not_held(&answer, "risks.approve/Approve (company)");
+        put_matrix(&api, company, &level, "views", &views).by(user).send().await.expect(200);
+        put_matrix(&api, company, &level, "features", &features).by(user).send().await.expect(200);
+    }
+
+    /// Nobody makes more of himself: not by his own level, nor by another, nor by losing one that denies.
+    async fn nobody_promotes_himself(api: TestApi) {
+        let company = api.company().await;
+        let (user, own) = delegate(&api, company, &[], &[]).await;
+        let mut cells = sendable(&api, company, &own, "features").await;
+        cells.push(allow(&api, PERMISSIONS, "Approve", "company").await);
+        let answer = put_matrix(&api, company, &own, "features", &cells).by(user).send().await;
+        assert_not_held(&answer, "iam.assign_permissions/Approve (company)");
+        let wider: Vec<_> = cells[..2].iter().cloned().map(|mut cell| { cell["scope"] = json!("any"); cell }).collect();
+        let answer = put_matrix(&api, company, &own, "features", &wider).by(user).send().await;
+        assert!(answer.error().2.contains("iam.manage_levels/Update (any)"), "{answer:?}");
+        for level in ["Admin", "Member"] {
+            let level = api.level_id(company, level).await;
+            for target in [user, new_user(), company.visitor] {
+                let answer = put_levels(&api, company, target, &[&own, &level]).by(user).send().await;
+                assert_eq!(answer.error().0, 403, "{level}");
+            }
+        }
+        let denying = api.new_level(company, "Denying").await;
+        api.set_matrix(company, &denying, "features", json!([deny(&api, PERMISSIONS, "Update").await])).await;
+        api.assign(company, user, &[&own, &denying]).await;
+        let answer = put_levels(&api, company, user, &[&own]).by(user).send().await;
+        assert_not_held(&answer, "iam.assign_permissions/Update (company)");
+    }
+
+    /// Whoever may approve hands on anything, if for the whole company; the seeded Admin is one.
+    async fn whoever_may_approve_hands_on_anything(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "New").await;
+        let cells = [view(&api, "/home", "allow").await];
+        for (scope, may) in [("own", false), ("team", false), ("company", true), ("any", true)] {
+            let approve = allow(&api, PERMISSIONS, "Approve", scope).await;
+            let (user, own) = delegate(&api, company, &[], &[approve]).await;
+            let answer = put_matrix(&api, company, &level, "views", &cells).by(user).send().await;
+            if may {
+                answer.expect(200);
+                api.set_matrix(company, &level, "views", json!([])).await;
+                // No longer when it is denied.
+                let denying = api.new_level(company, &format!("Denying {scope}")).await;
+                api.set_matrix(company, &denying, "features", json!([deny(&api, PERMISSIONS, "Approve").await])).await;
+                api.assign(company, user, &[&own, &denying]).await;
+                let answer = put_matrix(&api, company, &level, "views", &cells).by(user).send().await;
+                assert_not_held(&answer, "/home");
+            } else {
+                assert_not_held(&answer, "/home");
+            }
+        }
+        put_matrix(&api, company, &level, "views", &cells).by(company.admin).send().await.expect(200);
+        // What nobody's level says at all.
+        let publish = [allow(&api, "risks.approve", "Publish", "any").await];
+        put_matrix(&api, company, &level, "features", &publish).by(company.admin).send().await.expect(200);
+    }
+
+    /// To approve replaces no other right, and frees no pinned row.
+    async fn to_approve_is_no_other_right(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "New").await;
+        let approve = allow(&api, PERMISSIONS, "Approve", "any").await;
+        let (only, _) = api.holder_of(company, json!([]), json!([approve])).await;
+        let answer = put_matrix(&api, company, &level, "views", &[]).by(only).send().await;
+        let message = "You do not have permission to manage permissions";
+        assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
+        let answer = put_levels(&api, company, company.member, &[]).by(only).send().await;
+        let message = "You do not have permission to assign user levels";
+        assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
+
+        let pinned = json!({ "viewId": api.view_id("/home").await, "state": "deny", "modifiable": false });
+        api.set_matrix(company, &level, "views", json!([pinned])).await;
+        let (user, _) = delegate(&api, company, &[], &[approve]).await;
+        let answer = put_matrix(&api, company, &level, "views", &[]).by(user).send().await;
+        assert!(answer.error().2.starts_with("Only super admins may change pinned permissions"), "{answer:?}");
+    }
+
+    /// Holding something is no right to hand it on.
+    async fn to_hold_is_no_right_to_hand_on(api: TestApi) {
+        let company = api.company().await;
+        let member = api.level_id(company, "Member").await;
+        let answer = put_levels(&api, company, new_user(), &[&member]).by(company.member).send().await;
+        let message = "You do not have permission to assign user levels";
+        assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
+    }
+
+    /// What the caller holds counts when the lock is held: here he loses it while he waits.
+    async fn what_is_lost_while_waiting_is_not_handed_on(api: TestApi) {
+        let company = api.company().await;
+        let (user, own) = delegate(&api, company, &[], &[]).await;
+        let (more, level) = (api.new_level(company, "More").await, api.new_level(company, "New").await);
+        let cells = [view(&api, "/home", "allow").await];
+        api.set_matrix(company, &more, "views", json!(cells)).await;
+        api.assign(company, user, &[&own, &more]).await;
+        let left = [UserLevelId::parse(&own).unwrap()];
+        let answer = overtaken(&api, company, user, &left, |door| put_matrix(door, company, &level, "views", &cells)).await;
+        assert_not_held(&answer, "/home");
+        assert!(api.matrix(company, &level, "views").await.is_empty());
+    }
+
+    /// The last one who manages cannot stop to, whichever way he tries; others go as they like.
+    async fn the_last_who_manages_stays(api: TestApi) {
+        let company = api.company().await;
+        let (admin, visitor) = (api.level_id(company, "Admin").await, api.level_id(company, "Visitor").await);
+        let extra = api.new_level(company, "Extra").await;
+        api.assign(company, company.admin, &[&admin, &extra]).await;
+        let features = sendable(&api, company, &admin, "features").await;
+        let changed = async |key: &str, member: &str, value: Value| {
+            let id = api.feature_id(key).await;
+            let is_it = |cell: &Value| cell["featureId"] == id.as_str() && cell["action"] == "Update";
+            let mut features = features.clone();
+            features.iter_mut().find(|cell| is_it(cell)).unwrap()[member] = value;
+            features
+        };
+        let attempts = [
+            ("all levels taken", put_levels(&api, company, company.admin, &[])),
+            ("another level instead", put_levels(&api, company, company.admin, &[&visitor])),
+            ("a level that denies", put_levels(&api, company, company.admin, &[&admin, &visitor])),
+            ("no rows", put_matrix(&api, company, &admin, "features", &[])),
+            ("a denied row", {
+                put_matrix(&api, company, &admin, "features", &changed(LEVELS, "value", json!(false)).await)
+            }),
+            ("a narrower row", {
+                put_matrix(&api, company, &admin, "features", &changed(PERMISSIONS, "scope", json!("team")).await)
+            }),
+            ("denied by another level", {
+                put_matrix(&api, company, &extra, "features", &[deny(&api, PERMISSIONS, "Update").await])
+            }),
+        ];
+        for (way, request) in attempts {
+            let answer = request.by(company.admin).send().await;
+            assert_eq!(answer.error(), (409, "ERR_RESOURCE_002".into(), LOCKED_OUT.into()), "{way}");
+        }
+        assert_eq!(held(&api, company, company.admin).await, ["Admin", "Extra"]);
+        assert_eq!(sendable(&api, company, &admin, "features").await, features);
+        // What leaves him in office passes.
+        put_matrix(&api, company, &admin, "views", &[]).by(company.admin).send().await.expect(200);
+        let narrower = changed(LEVELS, "scope", json!("company")).await;
+        put_matrix(&api, company, &admin, "features", &narrower).by(company.admin).send().await.expect(200);
+        put_levels(&api, company, company.admin, &[&admin]).by(company.admin).send().await.expect(200);
+        put_levels(&api, company, company.member, &[]).by(company.admin).send().await.expect(200);
+        // And so does his leave when there is another.
+        delegate(&api, company, &[], &[]).await;
+        put_matrix(&api, company, &admin, "features", &[]).by(company.admin).send().await.expect(200);
+    }
+
+    /// Also those who manage only half of it, or nothing, do not take the last one.
+    async fn nobody_takes_the_last_who_manages(api: TestApi) {
+        let company = api.company().await;
+        let admin = api.level_id(company, "Admin").await;
+        let (levels, _) = api.holder_of(company, json!([]), json!([allow(&api, LEVELS, "Update", "any").await])).await;
+        let half = [allow(&api, PERMISSIONS, "Update", "any").await];
+        let (permissions, _) = api.holder_of(company, json!([]), json!(half)).await;
+        let take = || put_levels(&api, company, company.admin, &[]);
+        let empty = || put_matrix(&api, company, &admin, "features", &[]);
+        assert_locked_out(&take().by(levels).send().await);
+        assert_locked_out(&empty().by(permissions).send().await);
+        assert_locked_out(&take().by_super_admin().send().await);
+        assert_locked_out(&empty().by_super_admin().send().await);
+
+        // With a second one who holds the same level, only the level must stay as it is.
+        let second = new_user();
+        api.assign(company, second, &[&admin]).await;
+        assert_locked_out(&empty().by(permissions).send().await);
+        take().by(levels).send().await.expect(200);
+        assert_eq!(held(&api, company, second).await, ["Admin"]);
+        // With a third who holds another, that too may go.
+        delegate(&api, company, &[], &[]).await;
+        empty().by(permissions).send().await.expect(200);
+    }
+
+    /// Where nobody manages, nothing is lost.
+    async fn a_company_that_nobody_manages_is_not_blocked(api: TestApi) {
+        let company = api.company().await;
+        let admin = api.level_id(company, "Admin").await;
+        api.assign(company, company.admin, &[]).await;
+        let (levels, _) = api.holder_of(company, json!([]), json!([allow(&api, LEVELS, "Update", "any").await])).await;
+        put_levels(&api, company, company.member, &[]).by(levels).send().await.expect(200);
+        put_levels(&api, company, company.visitor, &[]).by_super_admin().send().await.expect(200);
+        put_matrix(&api, company, &admin, "features", &[]).by_super_admin().send().await.expect(200);
+    }
+
+    /// A super admin who says so leaves a company without anybody, and the record says who did it.
+    async fn a_super_admin_may_force(api: TestApi) {
+        let (one, other) = (api.company().await, api.company().await);
+        let admin = api.level_id(one, "Admin").await;
+        let matrix = format!("/api/iam/user-levels/{admin}/permissions/features");
+        let levels = format!("/api/iam/users/{}/user-levels", other.admin);
+        let empty = |path: &str| api.put(path).within(one.id).json(&json!({ "features": [] }));
+        let take = |path: &str| put_levels_to(&api, other, path, &[]);
+        for query in ["", "?force=false", "?force="] {
+            assert_locked_out(&empty(&format!("{matrix}{query}")).by_super_admin().send().await);
+            assert_locked_out(&take(&format!("{levels}{query}")).by_super_admin().send().await);
+        }
+        empty(&format!("{matrix}?force=true")).by_super_admin().send().await.expect(200);
+        take(&format!("{levels}?force=true")).by_super_admin().send().await.expect(200);
+        for company in [one, other] {
+            let request = api.get("/api/iam/audit-logs?limit=1").by_super_admin().within(company.id);
+            let record = request.send().await.expect(200).data()["logs"][0].clone();
+            assert_eq!(record["userId"], api.super_admin.to_string());
+            assert_eq!(record["metadata"]["superAdmin"], true);
+        }
+    }
+
+    /// From others the word does not count; and there are two such words.
+    async fn others_cannot_force(api: TestApi) {
+        let company = api.company().await;
+        let admin = api.level_id(company, "Admin").await;
+        let matrix = format!("/api/iam/user-levels/{admin}/permissions/features");
+        let levels = format!("/api/iam/users/{}/user-levels", company.admin);
+        let empty = |query: &str| {
+            api.put(&format!("{matrix}{query}")).within(company.id).json(&json!({ "features": [] }))
+        };
+        let take = |query: &str| put_levels_to(&api, company, &format!("{levels}{query}"), &[]);
+        assert_locked_out(&empty("?force=true").by(company.admin).send().await);
+        assert_locked_out(&take("?force=true").by(company.admin).send().await);
+        for query in ["?force=1", "?force=TRUE", "?force=yes", "?force=%00", "?force=true%20"] {
+            for request in [empty(query), take(query)] {
+                let answer = request.by_super_admin().send().await;
+                let message = "force must be true or false";
+                assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()), "{query}");
+            }
+        }
+        let answer = take("?force=true&force=true").by_super_admin().send().await;
+        assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), "force is given twice".into()));
+        // It is no way around what one holds.
+        let (user, _) = delegate(&api, company, &[], &[]).await;
+        let path = format!("/api/iam/users/{}/user-levels?force=true", company.visitor);
+        let answer = put_levels_to(&api, company, &path, &[&admin]).by(user).send().await;
+        assert_eq!(answer.error().0, 403);
+    }
+
+    /// Two who demote each other at the same moment: one of them does.
+    async fn two_who_demote_each_other_leave_one(api: TestApi) {
+        let company = api.company().await;
+        let admin = api.level_id(company, "Admin").await;
+        let second = new_user();
+        for _ in 0..8 {
+            api.assign(company, company.admin, &[&admin]).await;
+            api.assign(company, second, &[&admin]).await;
+            let (one, other) = futures_util::join!(
+                put_levels(&api, company, second, &[]).by(company.admin).send(),
+                put_levels(&api, company, company.admin, &[]).by(second).send(),
+            );
+            let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+            statuses.sort_unstable();
+            assert!(matches!(statuses, [200, 403 | 409]), "{statuses:?}");
+            let left = [held(&api, company, company.admin).await, held(&api, company, second).await].concat();
+            assert_eq!(left, ["Admin"]);
+        }
+    }
+
+    /// Two who leave at the same moment: one of them does. The same when one leaves and the other empties the level.
+    async fn two_who_leave_at_once_leave_one(api: TestApi) {
+        let company = api.company().await;
+        let admin = api.level_id(company, "Admin").await;
+        let cells = sendable(&api, company, &admin, "features").await;
+        let (second, own) = delegate(&api, company, &[], &[]).await;
+        for round in 0..8 {
+            api.set_matrix(company, &admin, "features", json!(cells)).await;
+            api.assign(company, company.admin, &[&admin]).await;
+            api.assign(company, second, &[&own]).await;
+            let first = if round % 2 == 0 {
+                put_levels(&api, company, company.admin, &[])
+            } else {
+                put_matrix(&api, company, &admin, "features", &[])
+            };
+            let (one, other) = futures_util::join!(
+                first.by(company.admin).send(),
+                put_levels(&api, company, second, &[]).by(second).send(),
+            );
+            let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+            statuses.sort_unstable();
+            assert_eq!(statuses, [200, 409]);
+        }
+    }
+
+    /// No change of the catalog, of modules or by provisioning takes those who manage.
+    async fn the_catalog_locks_nobody_out(api: TestApi) {
+        let company = api.company().await;
+        for key in [LEVELS, PERMISSIONS] {
+            let path = format!("/api/iam/features/{}", api.feature_id(key).await);
+            for (change, status) in [
+                (json!({ "actions": [] }), 200),
+                (json!({ "actions": ["Sign"] }), 200),
+                (json!({ "actions": null }), 200),
+                (json!({ "enabled": false }), 409),
+                (json!({ "key": null }), 409),
+            ] {
+                api.patch(&path).by_super_admin().json(&change).send().await.expect(status);
+            }
+            api.delete(&path).by_super_admin().send().await.expect(409);
+        }
+        let body = json!({ "featureIds": [api.feature_id(LEVELS).await] });
+        let path = format!("/api/iam/modules/{}/features", api.module_id("risks").await);
+        api.put(&path).by_super_admin().json(&body).send().await.expect(409);
+        let path = format!("/api/iam/companies/{}", company.id);
+        let none = json!({ "moduleIds": [] });
+        api.put(&format!("{path}/modules")).by_super_admin().json(&none).send().await.expect(200);
+        let body = json!({ "adminUserId": new_user() });
+        api.post(&format!("{path}/provision")).by_super_admin().json(&body).send().await.expect(200);
+        put_levels(&api, company, company.member, &[]).by(company.admin).send().await.expect(200);
+        let level = api.new_level(company, "New").await;
+        put_matrix(&api, company, &level, "features", &[]).by(company.admin).send().await.expect(200);
+    }
+
+    /// A service that administers hands on anything, but cannot force.
+    async fn a_service_that_administers_cannot_force(api: TestApi) {
+        let company = api.company().await;
+        let admin = api.level_id(company, "Admin").await;
+        let assign = |user: UserId, levels: Value| {
+            let path = format!("/api/iam/users/{user}/user-levels?force=true");
+            api.put(&path).within(company.id).json(&json!({ "userLevelIds": levels }))
+        };
+        let replace = |cells: Value| {
+            let path = format!("/api/iam/user-levels/{admin}/permissions/features?force=true");
+            api.put(&path).within(company.id).json(&json!({ "features": cells }))
+        };
+        for only in [None, Some(company.id)] {
+            let key = api.api_key("administer", only).await;
+            for refused in [assign(company.admin, json!([])), replace(json!([]))] {
+                let answer = refused.by_key(&key).send().await;
+                assert_eq!(answer.error(), (409, "ERR_RESOURCE_002".into(), LOCKED_OUT.into()));
+            }
+        }
+        let key = api.api_key("administer", Some(company.id)).await;
+        assign(new_user(), json!([admin])).by_key(&key).send().await.expect(200);
+        let reader = api.api_key("read", None).await;
+        assign(new_user(), json!([admin])).by_key(&reader).send().await.expect(403);
+        let mut cells = Vec::new();
+        for feature in [LEVELS, PERMISSIONS] {
+            cells.push(json!({ "featureId": api.feature_id(feature).await, "action": "Update", "scope": "any" }));
+        }
+        replace(json!(cells)).by_key(&key).send().await.expect(200);
+    }
+}

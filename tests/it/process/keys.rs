@@ -1,0 +1,79 @@
+//! The command that makes, lists and revokes API keys.
+
+use crate::kit::process::{run, text_of};
+
+#[test]
+fn without_a_database_it_says_what_is_missing() {
+    let output = run("iam-http", &["keys", "list"], &[]);
+    assert_ne!(output.status.code(), Some(0));
+    assert!(text_of(&output).contains("keys are kept in the database: set DATABASE_URL"), "{}", text_of(&output));
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let no_server = ("DATABASE_URL", "postgres://iam:hunter2@127.0.0.1:1/iam");
+    for (arguments, what) in [
+        (&["keys", "create", "--role", "check"][..], "--name"),
+        (&["keys", "create", "--name", "N", "--role", "everything"], "must be one of: check, read, administer"),
+        (&["keys", "create", "--name", " ", "--role", "check"], "is required"),
+        (&["keys", "create", "--name", "N", "--role", "check", "--company", "x"], "must be a valid UUID"),
+        (&["keys", "create", "--name", "N", "--role", "check", "--expires-in-days", "0"], "0"),
+        (&["keys", "list"], "the database"),
+    ] {
+        let output = run("iam-http", arguments, &[no_server]);
+        assert_ne!(output.status.code(), Some(0), "{arguments:?}");
+        let text = text_of(&output);
+        assert!(text.contains(what) && !text.contains("hunter2"), "{arguments:?}: {text}");
+    }
+}
+
+mod postgres {
+    use std::rc::Rc;
+    use std::sync::Arc;
+
+    use iam_domain::EntityType;
+    use iam_http::HttpOptions;
+
+    use super::*;
+    use crate::kit::api::TestApi;
+    use crate::kit::database::{Content, TestDatabase};
+
+    #[actix_web::test]
+    async fn keys_are_made_listed_and_revoked() {
+        let database = Rc::new(TestDatabase::new(Content::Seeded).await);
+        let keys = |arguments: &[&str]| {
+            let arguments: Vec<_> = [&["keys"], arguments].concat();
+            let output = run("iam-http", &arguments, &[("DATABASE_URL", database.url())]);
+            assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text_of(&output));
+            (String::from_utf8(output.stdout.clone()).unwrap(), text_of(&output))
+        };
+        let storage = Arc::new(database.storage());
+        let api = TestApi::over(storage, Some(Rc::clone(&database)), HttpOptions::default()).await;
+        let company = api.company().await;
+        let id = company.id.to_string();
+        // Alone on the standard output, so that a script can keep it.
+        let (key, _) =
+            keys(&["create", "--name", "Nightly job", "--role", "read", "--company", &id, "--expires-in-days", "90"]);
+        let key = key.trim();
+        assert!(key.starts_with("iam_") && !key.contains(char::is_whitespace));
+        let levels = || api.get("/api/iam/user-levels").by_key(key).within(company.id).send();
+        levels().await.expect(200);
+        let (list, _) = keys(&["list"]);
+        let prefix = &key[4..16];
+        let secret = &key[17..];
+        assert!(list.contains(prefix) && list.contains("Nightly job") && list.contains(&id), "{list}");
+        assert!(!list.contains(secret));
+        assert!(list.contains("good until"), "{list}");
+        keys(&["revoke", prefix]);
+        levels().await.expect(401);
+        assert!(keys(&["list"]).0.contains("revoked"));
+        let unknown = run("iam-http", &["keys", "revoke", "000000000000"], &[("DATABASE_URL", database.url())]);
+        assert!(text_of(&unknown).contains("there is no such key"));
+
+        let stored = api.storage.reader().api_keys().find_all().await.unwrap();
+        let id = stored[0].id.as_uuid();
+        let records = api.storage.reader().audit_logs().list_for_entity(None, EntityType::ApiKey, id, 9).await.unwrap();
+        let told: Vec<_> = records.iter().map(|record| (record.action.as_str(), record.actor_kind.as_str())).collect();
+        assert_eq!(told, [("api_key.revoked", "command_line"), ("api_key.created", "command_line")]);
+    }
+}
