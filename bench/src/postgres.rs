@@ -269,7 +269,7 @@ async fn by_hand(pool: &PgPool, Replace { company, level, cells }: &Replace) -> 
 /// Whoever administers.
 #[must_use]
 pub fn super_admin(user_id: UserId) -> By {
-    By { caller: Caller::super_admin(user_id), request_id: None }
+    By::from(Caller::super_admin(user_id))
 }
 
 /// A matrix of 133 cells in which every cell changes, ours beside hand-written SQL.
