@@ -125,7 +125,7 @@ impl Rights for Snapshot {
 
 impl Application {
     /// Whether the caller meets the requirement in the company, by a state as new as is asked for. Without a company only
-    /// super admins do, and whoever is known meets [`Requirement::Known`].
+    /// super admins do, and services that are good for every company; whoever is known meets [`Requirement::Known`].
     ///
     /// # Errors
     ///

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use iam_domain::{
     ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, CompanyId, ExternalId, Name, NamedUser, ServiceRole, Timestamp, User,
+    UserId,
 };
 use iam_storage::Target;
 
@@ -42,7 +43,7 @@ change!(CreateApiKey -> ApiKey, needs ManageApiKeys, locks |_this| Target::Crede
 impl CreateApiKey {
     /// The key that it makes.
     #[must_use]
-    pub fn key(&self, created_by: Option<iam_domain::UserId>, now: Timestamp) -> ApiKey {
+    pub fn key(&self, created_by: Option<UserId>, now: Timestamp) -> ApiKey {
         ApiKey {
             id: ApiKeyId::generate(now),
             prefix: self.prefix.clone(),

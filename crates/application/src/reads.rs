@@ -185,7 +185,7 @@ impl Application {
         Ok(AuditPage { records, next, total, external_ids })
     }
 
-    /// What other issuers call these users. Of those whose id came with them nothing is asked.
+    /// What other issuers call these users, as far as it is stored. Of the native issuer's nothing is asked.
     async fn external_ids(&self, users: impl Iterator<Item = UserId>) -> Result<BTreeMap<UserId, ExternalId>, Failure> {
         let users: BTreeSet<_> = users.filter(UserId::is_derived).collect();
         if users.is_empty() {

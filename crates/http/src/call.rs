@@ -145,16 +145,6 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// A user of the path who is to be given something. Whoever knows another issuer's user by his id alone must not learn his name
-    /// by giving him a level.
-    pub(crate) fn user_by_name(&mut self, name: &str) -> Option<NamedUser> {
-        let user = self.user(name)?;
-        if user.external_id.is_none() && user.id.is_derived() {
-            return self.reject(name, "user", "is another issuer's user, and must be named issuer|subject");
-        }
-        Some(user)
-    }
-
     /// How much the clocks of issuers may be ahead.
     pub(crate) fn clock_skew(&self) -> Duration {
         self.verifier.clock_skew()

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use iam_domain::{
     Action, ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, AuditRecord, AuditRecordId, Category, CompanyId,
     CompanyModule, Description, EffectiveFeaturePermission, EffectiveViewPermission, ExternalId, ExternalSubject,
@@ -14,6 +16,7 @@ use iam_domain::{
 use iam_storage::{Result, StorageError};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use crate::entities::{
     api_keys, company2modules, effective_feature_permissions, effective_view_permissions, features, iam_audit_logs,
@@ -67,6 +70,11 @@ impl AsText for FeatureKey {
     fn as_text(&self) -> &str {
         self.as_str()
     }
+}
+
+/// Bytes that JSON has as Base64.
+pub(crate) fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    STANDARD.decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
 
 /// The digest of a key.

@@ -156,7 +156,7 @@ pub(crate) struct UserLevelIds {
 impl Input for AssignUserLevels {
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
         let (company, if_match) = (reading.company(), reading.if_match());
-        let user = reading.user_by_name("userId");
+        let user = reading.user("userId");
         let force = force(reading);
         let levels = reading.body()?.list("userLevelIds");
         Some(Self { company: company?, user: user?, levels: levels?, force: force?, if_match })

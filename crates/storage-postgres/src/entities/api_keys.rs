@@ -3,12 +3,14 @@
 use sea_orm::entity::prelude::*;
 
 #[sea_orm::model]
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, serde::Deserialize)]
 #[sea_orm(table_name = "api_keys")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     pub prefix: String,
+    /// In JSON it is Base64.
+    #[serde(deserialize_with = "crate::convert::base64")]
     pub digest: Vec<u8>,
     pub name: String,
     pub role: String,

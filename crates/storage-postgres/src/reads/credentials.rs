@@ -1,13 +1,10 @@
 //! Users as such, API keys, and what credentials are checked against.
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, Timestamp, User, UserId};
-use iam_storage::{ApiKeys, CredentialChanges, Credentials, Result, StorageError, Users};
+use iam_domain::{ApiKey, ApiKeyId, Timestamp, User, UserId};
+use iam_storage::{ApiKeys, CredentialChanges, Credentials, Result, Users};
 use sea_orm::entity::prelude::DateTimeUtc;
 use sea_orm::{EntityTrait, FromQueryResult, QueryOrder};
-use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::convert::digest;
@@ -50,49 +47,6 @@ impl<T: Connected> ApiKeys for Repository<T> {
     }
 }
 
-/// A key as JSON has it.
-#[derive(Deserialize)]
-struct KeyRow {
-    id: Uuid,
-    prefix: String,
-    digest: String,
-    name: String,
-    role: String,
-    company_id: Option<Uuid>,
-    created_by: Option<Uuid>,
-    created_at: DateTimeUtc,
-    expires_at: Option<DateTimeUtc>,
-    revoked_at: Option<DateTimeUtc>,
-    last_used_at: Option<DateTimeUtc>,
-    version: i64,
-}
-
-impl TryFrom<KeyRow> for (ApiKey, ApiKeyDigest) {
-    type Error = StorageError;
-
-    fn try_from(row: KeyRow) -> Result<Self> {
-        let KeyRow { id, prefix, name, role, company_id, created_by, .. } = row;
-        let KeyRow { created_at, expires_at, revoked_at, last_used_at, version, .. } = row;
-        let bytes = STANDARD.decode(row.digest).map_err(StorageError::corrupt)?;
-        let digest = digest(&bytes)?;
-        let model = api_keys::Model {
-            id,
-            prefix,
-            digest: bytes,
-            name,
-            role,
-            company_id,
-            created_by,
-            created_at,
-            expires_at,
-            revoked_at,
-            last_used_at,
-            version,
-        };
-        Ok((model.try_into()?, digest))
-    }
-}
-
 #[async_trait]
 impl<T: Connected> Credentials for Repository<T> {
     async fn changes_since(&self, version: i64) -> Result<CredentialChanges> {
@@ -109,12 +63,16 @@ impl<T: Connected> Credentials for Repository<T> {
         );
         let row = self.single(self.of(None, statement(sql, [version.into()]))).await?;
         let cutoffs = parse::<Vec<(Uuid, DateTimeUtc)>>(&column::<String>(&row, "cutoffs")?)?;
-        let api_keys = parse::<Vec<KeyRow>>(&column::<String>(&row, "api_keys")?)?;
+        let api_keys = parse::<Vec<api_keys::Model>>(&column::<String>(&row, "api_keys")?)?;
+        let with_digest = |row: api_keys::Model| {
+            let digest = digest(&row.digest)?;
+            Ok((row.try_into()?, digest))
+        };
         Ok(CredentialChanges {
             epoch: epoch(&row, self.0.latest_epoch())?,
             version: column(&row, "version")?,
             cutoffs: cutoffs.into_iter().map(|(user, at)| (UserId::from_uuid(user), Timestamp::new(at))).collect(),
-            api_keys: api_keys.into_iter().map(TryInto::try_into).collect::<Result<_>>()?,
+            api_keys: api_keys.into_iter().map(with_digest).collect::<Result<_>>()?,
         })
     }
 }
