@@ -9,9 +9,10 @@ use crate::load::{Answer, Connection};
 use crate::process::Server;
 use crate::tokens::Signer;
 
-/// The company, its administrator, and the user who is asked about.
 const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
 const SUPER_ADMIN: &str = "c0ffee00-0000-4000-8000-000000000001";
+/// Manages the company, so that somebody does whatever is taken from the user.
+const ADMIN: &str = "c0ffee00-0000-4000-8000-00000000000a";
 /// Who asks.
 pub const USER: &str = "c0ffee00-0000-4000-8000-00000000000b";
 
@@ -99,7 +100,7 @@ impl Api {
         }
     }
 
-    /// Provisions the company and gives the user two of its levels; answers their ids.
+    /// Provisions the company and gives its admin and the user two of its levels; answers their ids.
     ///
     /// # Errors
     ///
@@ -110,18 +111,11 @@ impl Api {
         let levels = data["userLevels"].as_array().ok_or("no levels")?.iter();
         let wanted = levels.filter(|level| level["name"] == "Admin" || level["name"] == "Member");
         let ids: Vec<_> = wanted.filter_map(|level| level["id"].as_str().map(str::to_owned)).collect();
-        self.assign(&ids).await?;
+        let body = json!({ "userLevelIds": ids });
+        for user in [ADMIN, USER] {
+            self.administer("PUT", &format!("/api/iam/users/{user}/user-levels"), Some(&body)).await?;
+        }
         Ok(ids)
-    }
-
-    /// Makes these the levels of the user.
-    ///
-    /// # Errors
-    ///
-    /// When the answer is no success.
-    pub async fn assign(&self, levels: &[String]) -> Result<()> {
-        let body = json!({ "userLevelIds": levels });
-        self.administer("PUT", &format!("/api/iam/users/{USER}/user-levels"), Some(&body)).await.map(drop)
     }
 
     /// Every question that there is about the catalog, by url and key.

@@ -19,7 +19,7 @@ use crate::Result;
 /// Every run measures the same data.
 const SEED: u64 = 0x1a4d;
 /// The levels of a company: the three that provisioning makes, and two of its own.
-const LEVELS: usize = 5;
+pub const LEVELS: usize = 5;
 
 /// What can be asked about: a view, or an action of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]

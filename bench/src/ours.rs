@@ -34,7 +34,8 @@ impl Ours {
     ///
     /// The lease is longer than any run: the thread that is measured leaves none for signs of life.
     pub async fn over<S: Storage + ChangeFeed>(storage: Arc<S>) -> Self {
-        let options = CacheOptions { lease: Duration::from_secs(3600), max_entries: 1_000_000, ..CacheOptions::default() };
+        let options =
+            CacheOptions { lease: Duration::from_secs(3600), max_entries: 1_000_000, ..CacheOptions::default() };
         let permissions =
             Arc::new(Permissions::new(Arc::clone(&storage) as Arc<dyn Storage>, Handle::current(), options));
         let (follower, feed) = (Arc::clone(&permissions), Arc::clone(&storage) as Arc<dyn ChangeFeed>);

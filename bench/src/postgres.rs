@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use iam_application::{By, FeatureCell, IfMatch, ReplaceFeaturePermissions};
 use iam_domain::{Action, Caller, CompanyId, FeatureId, FeaturePermission, FeatureRule, Scope, UserId, UserLevelId};
-use iam_storage::{ChangeContext, StorageError, Target as Locked, UnitOfWork, Work, transact};
+use iam_storage::{ChangeContext, Storage, StorageError, Target as Locked, UnitOfWork, Work, transact};
 use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 use sea_orm::sqlx::{self, PgPool, Row as _};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection};
@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::api::{Api, USER, request};
-use crate::data::{Cell, Company, Data, feature_row};
+use crate::data::{Cell, Company, Data, LEVELS, feature_row};
 use crate::load::Connection;
 use crate::measure::{median, quantile};
 use crate::ours::{self, Ours};
@@ -266,6 +266,28 @@ async fn by_hand(pool: &PgPool, Replace { company, level, cells }: &Replace) -> 
     Ok(())
 }
 
+/// How many cells of the level say this.
+async fn count_rows(pool: &PgPool, company: CompanyId, level: UserLevelId, value: bool) -> Result<usize> {
+    let rows: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM user_level_feature_permissions
+         WHERE company_id = $1 AND user_level_id = $2 AND value = $3",
+    )
+    .bind(company.as_uuid())
+    .bind(level.as_uuid())
+    .bind(value)
+    .fetch_one(pool)
+    .await?;
+    Ok(usize::try_from(rows)?)
+}
+
+/// Gives the user the level that allows everything. A change that leaves a company to nobody is refused.
+async fn put_in_charge(storage: &dyn Storage, company: &Company, user: UserId) -> Result<()> {
+    let mut tx = storage.begin(Locked::Company(company.id), ChangeContext::command_line()).await?;
+    tx.assignments_mut().replace_for_user(company.id, user, &[company.levels[0].id], None).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// Whoever administers.
 #[must_use]
 pub fn super_admin(user_id: UserId) -> By {
@@ -289,7 +311,10 @@ pub async fn replace(server: &str) -> Result<Vec<Row>> {
         let [unit, by_use_case, hand] = data.companies.as_slice() else { return Err("three companies".into()) };
         let by = super_admin(unit.users[0].id);
         let context = ChangeContext::user(by.caller.id());
-        let level = |company: &Company| company.levels[0].id;
+        for company in &data.companies {
+            put_in_charge(storage.as_ref(), company, by.caller.id()).await?;
+        }
+        let level = |company: &Company| company.levels[LEVELS - 1].id;
         let (mut unit_times, mut use_case_times, mut hand_times) = (Vec::new(), Vec::new(), Vec::new());
         progress(format_args!("replacing"));
         for turn in 0..TURNS {
@@ -317,6 +342,12 @@ pub async fn replace(server: &str) -> Result<Vec<Row>> {
             }
         }
         application.finish().await;
+        for company in &data.companies {
+            let rows = count_rows(&pool, company.id, level(company), TURNS % 2 == 1).await?;
+            if rows != matrix(&data, true)?.len() {
+                return Err(format!("{rows} rows of {} are as they were written last", company.id).into());
+            }
+        }
         storage.close().await;
         let hand = median(hand_times);
         let row = |name: &str, times| {
