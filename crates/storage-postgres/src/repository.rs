@@ -1,5 +1,7 @@
 //! What all operations share: a connection, whether it is the pool's or a transaction's, and how it is asked.
 
+use std::sync::Arc;
+
 use iam_domain::CompanyId;
 use iam_storage::{Result, StorageError};
 use sea_orm::{
@@ -39,7 +41,7 @@ pub(crate) trait Connected: Send + Sync + 'static {
     fn latest_epoch(&self) -> u64;
 
     /// The catalog as it was last read, if this connection sees only what is committed.
-    fn catalog(&self) -> Option<&CatalogCache>;
+    fn catalog(&self) -> Option<&Arc<CatalogCache>>;
 
     /// Has a statement about the rows of a company, or of all, say so, unless its transaction has said it already.
     fn scoped(&self, company: Option<CompanyId>, statement: Statement) -> Statement;

@@ -160,7 +160,7 @@ impl<T: Connected> Repository<T> {
         sql: String,
         rest: impl IntoIterator<Item = Value>,
     ) -> Result<(QueryResult, Arc<Catalog>, Versions)> {
-        let known = self.0.catalog().and_then(CatalogCache::get);
+        let known = self.0.catalog().and_then(|cache| cache.get());
         let state = known.as_ref().map(|(state, _)| *state);
         let known_state = [state.map(|state| state.version).into(), state.map(|state| state.at).into()];
         let values = known_state.into_iter().chain(rest);

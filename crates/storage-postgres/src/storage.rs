@@ -39,7 +39,7 @@ pub(crate) struct Pool {
     connection: DatabaseConnection,
     runtime: Handle,
     epochs: Arc<Epochs>,
-    catalog: CatalogCache,
+    catalog: Arc<CatalogCache>,
 }
 
 impl Connected for Pool {
@@ -57,7 +57,7 @@ impl Connected for Pool {
         self.epochs.latest()
     }
 
-    fn catalog(&self) -> Option<&CatalogCache> {
+    fn catalog(&self) -> Option<&Arc<CatalogCache>> {
         Some(&self.catalog)
     }
 
@@ -80,7 +80,7 @@ impl PostgresStorage {
         let listening = options.listening()?;
         let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
         let runtime = Handle::current();
-        let repository = Repository(Pool { connection, runtime, epochs, catalog: CatalogCache::default() });
+        let repository = Repository(Pool { connection, runtime, epochs, catalog: Arc::default() });
         Ok(Self { pool, listening, repository })
     }
 

@@ -576,6 +576,30 @@ mod postgres {
     }
 
     #[tokio::test]
+    async fn a_change_of_a_company_reads_the_catalog_only_if_it_is_another_than_is_known() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let (own, other) = (database.storage(), database.storage());
+        let known = own.reader().snapshots().load_catalog().await.unwrap();
+        let company = Target::Company(company());
+
+        let unit = begin(&own, company).await.unwrap();
+        let within = unit.snapshots().load_user(company.company().unwrap(), user()).await.unwrap().value.catalog;
+        assert!(Arc::ptr_eq(&within, &known.value), "the catalog was read again");
+        drop(unit);
+
+        let mut unit = begin(&other, Target::Catalog).await.unwrap();
+        unit.views_mut().delete(known.value.views().next().unwrap().id).await.unwrap();
+        unit.commit().await.unwrap();
+        let unit = begin(&own, company).await.unwrap();
+        let within = unit.snapshots().load_user(company.company().unwrap(), user()).await.unwrap().value.catalog;
+        assert_eq!(within.views().count(), known.value.views().count() - 1, "the catalog is an old one");
+        drop(unit);
+        for storage in [own, other] {
+            storage.close().await;
+        }
+    }
+
+    #[tokio::test]
     async fn every_operation_of_the_contract_is_counted() {
         let counted = operations(1).await;
         let counted: BTreeSet<_> = counted.keys().map(|name| name.split(' ').next().unwrap().to_owned()).collect();

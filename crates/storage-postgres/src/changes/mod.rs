@@ -9,6 +9,7 @@ mod menu;
 mod sets;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{AuditRecord, AuditRecordId, CompanyId, EntityType, Timestamp, Versions};
@@ -41,6 +42,9 @@ pub(crate) struct Unit {
     written: BTreeSet<AuditRecordId>,
     /// The versions that the change is part of once it is committed.
     versions: Versions,
+    /// The catalog as reads know it. A change of the catalog has none: it sees its own half-done work under the version that
+    /// it will have.
+    catalog: Option<Arc<CatalogCache>>,
 }
 
 impl Connected for Unit {
@@ -58,9 +62,8 @@ impl Connected for Unit {
         self.versions.epoch
     }
 
-    fn catalog(&self) -> Option<&CatalogCache> {
-        // A catalog change sees its own half-done work under the version that it will have.
-        None
+    fn catalog(&self) -> Option<&Arc<CatalogCache>> {
+        self.catalog.as_ref()
     }
 
     fn scoped(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
@@ -136,7 +139,8 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     let now = Timestamp::new(column::<DateTimeUtc>(&row, "now")?);
     let runtime = pool.runtime().clone();
     let recorder = Recorder::new(target, context, now);
-    Ok(Repository(Unit { tx, runtime, recorder, written: BTreeSet::new(), versions }))
+    let catalog = pool.catalog().filter(|_| target != Target::Catalog).cloned();
+    Ok(Repository(Unit { tx, runtime, recorder, written: BTreeSet::new(), versions, catalog }))
 }
 
 impl Repository<Unit> {
@@ -277,7 +281,7 @@ impl UnitOfWork for Repository<Unit> {
         // What fails before the end drops the transaction, which rolls it back.
         self.0.recorder.check()?;
         let target = self.0.recorder.target();
-        let Unit { tx, runtime: _, recorder, written, mut versions } = self.0;
+        let Unit { tx, recorder, written, mut versions, .. } = self.0;
         let version = match target {
             Target::Catalog => &mut versions.catalog,
             Target::Company(_) | Target::Credentials => &mut versions.company,

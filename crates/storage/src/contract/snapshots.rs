@@ -248,6 +248,7 @@ pub async fn the_catalog_is_loaded_alone(storage: Arc<dyn Storage>) {
     assert_eq!(alone.value.view(view.id), Some(&view));
 
     let mut tx = begin(&storage, Target::Catalog).await;
+    assert_eq!(tx.snapshots().load_catalog().await.unwrap().value.view(inside.id), None);
     inside.store(tx.as_mut()).await.unwrap();
     assert_eq!(tx.snapshots().load_catalog().await.unwrap().value.view(inside.id), Some(&inside));
     assert_eq!(storage.reader().snapshots().load_catalog().await.unwrap(), alone);
