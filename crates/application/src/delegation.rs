@@ -71,6 +71,11 @@ impl Affects {
     }
 }
 
+/// Whether the change may leave a company that nobody manages: a super admin says so.
+pub(crate) fn forces<C: Change>(caller: Caller, change: &C) -> bool {
+    caller.is_super_admin() && change.is_forced()
+}
+
 /// What must hold when a change is made.
 pub(crate) struct Guard {
     company: CompanyId,
@@ -100,7 +105,7 @@ impl Guard {
         if is_limited {
             before = Some(affects.load(tx, company).await?);
         }
-        let is_at_risk = if !affects.may_demote() || (caller.is_super_admin() && change.is_forced()) {
+        let is_at_risk = if !affects.may_demote() || forces(caller, change) {
             false
         } else if own.manages() {
             affects.includes(caller, &own)

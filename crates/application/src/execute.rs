@@ -10,7 +10,7 @@ use iam_storage::{ChangeContext, Reader, Stamped, Storage, Target, UnitOfWork, W
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use crate::delegation::Guard;
+use crate::delegation::{Guard, forces};
 use crate::{Affects, Failure, Requirement};
 
 /// Who asks for a change, and with which request.
@@ -203,6 +203,7 @@ impl Application {
                 actor_kind: by.caller.kind(),
                 user_id: Some(by.caller.id()),
                 super_admin: by.caller.is_super_admin(),
+                forced: forces(by.caller, &change),
                 request_id: by.request_id.clone(),
             };
             if by.caller.is_super_admin() {

@@ -22,6 +22,8 @@ pub struct ChangeContext {
     pub user_id: Option<UserId>,
     /// Whether it is done by right of being a super admin.
     pub super_admin: bool,
+    /// Whether it may leave a company that nobody manages.
+    pub forced: bool,
     /// The request that it came with.
     pub request_id: Option<String>,
 }
@@ -30,13 +32,19 @@ impl ChangeContext {
     /// A command of the operator's.
     #[must_use]
     pub const fn command_line() -> Self {
-        Self { actor_kind: ActorKind::CommandLine, user_id: None, super_admin: false, request_id: None }
+        Self { actor_kind: ActorKind::CommandLine, user_id: None, super_admin: false, forced: false, request_id: None }
     }
 
     /// A person.
     #[must_use]
     pub const fn user(user_id: UserId) -> Self {
-        Self { actor_kind: ActorKind::User, user_id: Some(user_id), super_admin: false, request_id: None }
+        Self {
+            actor_kind: ActorKind::User,
+            user_id: Some(user_id),
+            super_admin: false,
+            forced: false,
+            request_id: None,
+        }
     }
 
     fn metadata(&self) -> Option<Value> {
@@ -44,8 +52,10 @@ impl ChangeContext {
         if let Some(request_id) = &self.request_id {
             metadata.insert("requestId".to_owned(), Value::from(request_id.as_str()));
         }
-        if self.super_admin {
-            metadata.insert("superAdmin".to_owned(), Value::Bool(true));
+        for (name, is_so) in [("superAdmin", self.super_admin), ("forced", self.forced)] {
+            if is_so {
+                metadata.insert(name.to_owned(), Value::Bool(true));
+            }
         }
         (!metadata.is_empty()).then_some(Value::Object(metadata))
     }

@@ -422,7 +422,7 @@ over_both! {
         put_matrix(&api, company, &admin, "features", &[]).by_super_admin().send().await.expect(200);
     }
 
-    /// A super admin who says so leaves a company without anybody, and the record says who did it.
+    /// A super admin who says so leaves a company without anybody, and the record says who did it, and how.
     async fn a_super_admin_may_force(api: TestApi) {
         let (one, other) = (api.company().await, api.company().await);
         let admin = api.level_id(one, "Admin").await;
@@ -440,7 +440,7 @@ over_both! {
             let request = api.get("/api/iam/audit-logs?limit=1").by_super_admin().within(company.id);
             let record = request.send().await.expect(200).data()["logs"][0].clone();
             assert_eq!(record["userId"], api.super_admin.to_string());
-            assert_eq!(record["metadata"]["superAdmin"], true);
+            assert_eq!((&record["metadata"]["superAdmin"], &record["metadata"]["forced"]), (&json!(true), &json!(true)));
         }
     }
 

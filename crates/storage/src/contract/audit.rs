@@ -310,7 +310,7 @@ pub async fn changes_of_mappings_are_recorded(storage: Arc<dyn Storage>) {
     of_catalog("module.features_updated", EntityType::Module, m, json!({ "added": [], "removed": [feature.id] })).await;
 }
 
-/// Records name who did it, with the request, and the use of a super admin's rights.
+/// Records name who did it, with the request, the use of a super admin's rights, and that it was forced.
 pub async fn records_name_who_did_it(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let contexts = [
@@ -321,13 +321,19 @@ pub async fn records_name_who_did_it(storage: Arc<dyn Storage>) {
                 actor_kind: ActorKind::Service,
                 user_id: None,
                 super_admin: false,
+                forced: false,
                 request_id: Some("request \"1\"".to_owned()),
             },
             Some(json!({ "requestId": "request \"1\"" })),
         ),
         (
-            ChangeContext { super_admin: true, request_id: Some("2".to_owned()), ..ChangeContext::user(user) },
-            Some(json!({ "requestId": "2", "superAdmin": true })),
+            ChangeContext {
+                super_admin: true,
+                forced: true,
+                request_id: Some("2".to_owned()),
+                ..ChangeContext::user(user)
+            },
+            Some(json!({ "requestId": "2", "superAdmin": true, "forced": true })),
         ),
         (ChangeContext::command_line(), None),
     ];
