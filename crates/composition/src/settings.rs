@@ -178,8 +178,8 @@ pub struct AuthSettings {
 pub struct IssuerSettings {
     /// The `iss` of its tokens, exactly.
     pub issuer: String,
-    /// The URL of its key set.
-    pub jwks_url: Option<String>,
+    /// The URL of its key set. Not shown: until it is refused, it may have a password.
+    pub jwks_url: Option<SecretString>,
     /// A file with its key set.
     pub jwks_file: Option<PathBuf>,
     /// A PEM file with its public keys.
@@ -709,8 +709,10 @@ mod tests {
     #[test]
     fn secrets_are_never_printed() {
         let url = "postgres://iam:hunter2@localhost/iam";
-        let settings =
-            load(&[("DATABASE_URL", url), ("IAM__DATABASE__DIRECT_URL", url), ("JWT_SECRET", "hunter2")]).unwrap();
+        let issuers = r#"[{"issuer": "a", "jwks_url": "https://iam:hunter2@a.example"}]"#;
+        let secrets =
+            [("DATABASE_URL", url), ("IAM__DATABASE__DIRECT_URL", url), ("JWT_SECRET", "hunter2"), (ISSUERS, issuers)];
+        let settings = load(&secrets).unwrap();
         let printed = format!("{settings:?} {settings:#?}");
         assert!(printed.contains("REDACTED") && !printed.contains("hunter2"), "{printed}");
 
