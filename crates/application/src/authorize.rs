@@ -27,8 +27,9 @@ pub enum Requirement {
     ReadAudit,
     /// Be a super admin.
     SuperAdmin,
-    /// Be a super admin in person, to manage the API keys of services.
-    ManageApiKeys,
+    /// Be a super admin in person, to manage the API keys of services, and since when users' tokens count. A key that leaked could
+    /// else keep those out who would revoke it.
+    ManageCredentials,
 }
 
 impl Requirement {
@@ -43,7 +44,7 @@ impl Requirement {
             Self::ManagePermissions => "You do not have permission to manage permissions",
             Self::CheckOthers => "You do not have permission to check other users",
             Self::ReadAudit => "You do not have permission to view audit logs",
-            Self::SuperAdmin | Self::ManageApiKeys => "Superadmin access required",
+            Self::SuperAdmin | Self::ManageCredentials => "Superadmin access required",
         }
     }
 
@@ -51,7 +52,7 @@ impl Requirement {
     fn is_met_without_levels(self, caller: Caller, company: Option<CompanyId>) -> Option<bool> {
         match (caller, self) {
             (_, Self::Known) | (Caller::User { is_super_admin: true, .. }, _) => Some(true),
-            (Caller::User { .. }, Self::SuperAdmin | Self::ManageApiKeys) => Some(false),
+            (Caller::User { .. }, Self::SuperAdmin | Self::ManageCredentials) => Some(false),
             (Caller::User { .. }, _) => company.is_none().then_some(false),
             (Caller::Service(service), _) => Some(self.is_met_by_service(service, company)),
         }
@@ -67,8 +68,8 @@ impl Requirement {
     fn is_met_by_service(self, service: Service, company: Option<CompanyId>) -> bool {
         let role = match self {
             Self::Known => return true,
-            // A service holds no level, and makes no keys for others.
-            Self::Member | Self::ManageApiKeys => return false,
+            // A service holds no level, and decides about no credentials.
+            Self::Member | Self::ManageCredentials => return false,
             Self::CheckOthers => ServiceRole::Check,
             // What was done to the platform is not a company's data.
             Self::ReadAudit if company.is_none() => ServiceRole::Administer,
@@ -92,7 +93,7 @@ impl Requirement {
             Self::ManageLevels | Self::AssignLevels => holds(IamPermission::ManageLevels, IamAction::Update),
             Self::ManagePermissions => holds(IamPermission::AssignPermissions, IamAction::Update),
             Self::CheckOthers | Self::ReadAudit => either(IamAction::Update),
-            Self::SuperAdmin | Self::ManageApiKeys => false,
+            Self::SuperAdmin | Self::ManageCredentials => false,
         }
     }
 }

@@ -10,6 +10,7 @@ use iam_storage::{Target, UnitOfWork};
 
 use crate::execute::change;
 use crate::failure::unknown_at;
+use crate::user_levels::check_named;
 use crate::{Failure, IfMatch};
 
 const COMPANY_MODULE: &str = "Company module";
@@ -76,6 +77,9 @@ pub struct ProvisionCompany {
 
 change!(ProvisionCompany -> bool, needs SuperAdmin, locks |this| Target::Company(this.company),
 names |this| this.admin.as_ref()?.external_id.as_ref(), |this, tx, caller| {
+    if let Some(admin) = &this.admin {
+        check_named(admin, "adminUserId")?;
+    }
     if tx.company_states().read(this.company).await?.is_some_and(|state| state.provisioned_at.is_some()) {
         if let Some(admin) = &this.admin {
             this.rescue(tx, admin.id, caller).await?;

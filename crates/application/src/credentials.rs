@@ -30,7 +30,7 @@ pub struct CreateApiKey {
     pub expires_at: Option<Timestamp>,
 }
 
-change!(CreateApiKey -> ApiKey, needs ManageApiKeys, locks |_this| Target::Credentials, |this, tx, caller| {
+change!(CreateApiKey -> ApiKey, needs ManageCredentials, locks |_this| Target::Credentials, |this, tx, caller| {
     let now = tx.now();
     if this.expires_at.is_some_and(|expires_at| expires_at <= now) {
         return Err(Failure::invalid("expiresAt", "must be in the future"));
@@ -66,7 +66,7 @@ pub struct RevokeApiKey {
     pub id: ApiKeyId,
 }
 
-change!(RevokeApiKey -> (), needs ManageApiKeys, locks |_this| Target::Credentials, |this, tx, _| {
+change!(RevokeApiKey -> (), needs ManageCredentials, locks |_this| Target::Credentials, |this, tx, _| {
     tx.api_keys_mut().revoke(this.id).await.map(drop).map_err(|error| match Failure::from(error) {
         Failure::NotFound(_) => Failure::NotFound(API_KEY),
         other => other,
@@ -84,7 +84,7 @@ pub struct CutOffUser {
     pub clock_skew: Duration,
 }
 
-change!(CutOffUser -> User, needs SuperAdmin, locks |_this| Target::Credentials, names |this| this.user.external_id.as_ref(),
+change!(CutOffUser -> User, needs ManageCredentials, locks |_this| Target::Credentials, names |this| this.user.external_id.as_ref(),
 |this, tx, _| {
     let id = this.user.id;
     let not_before = this.not_before.unwrap_or_else(|| tx.now().plus(this.clock_skew));

@@ -28,6 +28,9 @@ pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Pro
     }
     progress.set_ready();
     tracing::info!("the schema is up to date: ready for requests");
+    if let Ok(false) = storage.is_behind_policies().await {
+        tracing::warn!("row-level security does not hold for the role that the service connects as");
+    }
 }
 
 async fn first_contact(storage: &dyn Health) {

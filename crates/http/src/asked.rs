@@ -21,8 +21,8 @@ pub(crate) const MOST_CHECKS: usize = 1000;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) question: Question,
-    /// The caller, if nobody is named.
-    pub(crate) user: Option<UserId>,
+    /// The caller, if nobody is named; or why nobody can be called so.
+    pub(crate) user: Option<Result<UserId, FieldError>>,
 }
 
 /// One of many questions, or what is wrong with it.
@@ -54,13 +54,13 @@ impl Input for Checks {
 }
 
 impl Asked {
-    /// About whom, if not about the caller.
-    pub(crate) fn about_other_than(&self, caller: UserId) -> Option<UserId> {
-        self.user.filter(|user| *user != caller)
+    /// About whom, if not about the caller. What is wrong with the name is for those only who may ask about others.
+    pub(crate) fn about_other_than(&self, caller: UserId) -> Option<Result<UserId, &FieldError>> {
+        self.user.as_ref().map(|user| user.as_ref().copied()).filter(|user| *user != Ok(caller))
     }
 
     fn of(members: &mut Members<'_>) -> Option<Self> {
-        let user = members.user("userId");
+        let user = members.asked_about("userId");
         let question = match (members.has("view"), members.has("feature")) {
             (true, false) => {
                 if members.has("action") || members.has("scope") {
@@ -77,7 +77,7 @@ impl Asked {
             (false, false) => members.reject("view", "required", "or feature is required"),
             (true, true) => members.reject("view", "alone", "cannot be asked together with feature"),
         };
-        Some(Self { question: question?, user: user?.map(|user| user.id) })
+        Some(Self { question: question?, user: user? })
     }
 }
 
@@ -157,7 +157,7 @@ impl<'de> Visitor<'de> for UsualAsked {
             _ => None,
         };
         let user = user.map(UserId::parse).transpose().map_err(|_| unusual())?;
-        Ok(Asked { question: question.ok_or_else(unusual)?, user })
+        Ok(Asked { question: question.ok_or_else(unusual)?, user: user.map(Ok) })
     }
 }
 

@@ -84,8 +84,8 @@ policies! {
     Platform: SuperAdmin, Optional;
     /// Super admins, about a company.
     PlatformCompany: SuperAdmin, Required;
-    /// Super admins in person, about keys.
-    ManageApiKeys: ManageApiKeys, Optional;
+    /// Super admins in person, about credentials.
+    ManageCredentials: ManageCredentials, Optional;
 }
 
 /// What a handler's input is read from. Each method answers `None` when something was wrong, and says what.
@@ -137,11 +137,12 @@ impl<'a> Reading<'a> {
 
     /// A user of the path: an id, or `issuer|subject`.
     pub(crate) fn user(&mut self, name: &str) -> Option<NamedUser> {
-        // The server leaves %2F and %25 as they are, so that a path has the parts that the client meant.
+        // The server leaves %2F and %25 as they are, so that a path has the parts that the client meant. Of other bytes that are no
+        // text it makes U+FFFD, so that many names would be one.
         let text = percent_decode_str(self.request.match_info().query(name)).decode_utf8().map(Cow::into_owned);
         match text {
-            Ok(text) => self.user_named(name, &text),
-            Err(_) => self.reject(name, "user", UserNameError::Form),
+            Ok(text) if !text.contains(char::REPLACEMENT_CHARACTER) => self.user_named(name, &text),
+            _ => self.reject(name, "user", UserNameError::Form),
         }
     }
 

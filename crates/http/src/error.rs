@@ -112,7 +112,7 @@ impl From<Failure> for ApiError {
         match failure {
             Failure::Forbidden(requirement) => {
                 let code = match requirement {
-                    Requirement::SuperAdmin | Requirement::ManageApiKeys => Code::SuperAdminOnly,
+                    Requirement::SuperAdmin | Requirement::ManageCredentials => Code::SuperAdminOnly,
                     _ => Code::Forbidden,
                 };
                 Self::new(code, requirement.refusal())

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use iam_application::{FINDINGS_LIMIT, FieldError, Patch};
-use iam_domain::{Description, NamedUser, TextError, Timestamp};
-use iam_identity::TokenVerifier;
+use iam_domain::{Description, NamedUser, TextError, Timestamp, UserId};
+use iam_identity::{TokenVerifier, UserNameError};
 use iam_permissions_cache::{FeatureRef, ViewRef};
 use serde_json::{Map, Value};
 
@@ -234,6 +234,17 @@ impl<'a> Members<'a> {
         match self.verifier.user_named(&text) {
             Ok(user) => Some(Some(user)),
             Err(error) => self.reject(name, "user", error),
+        }
+    }
+
+    /// Whom a question is about, who may be left out. Which users there can be says which issuers there are, so what is wrong with a
+    /// name is kept for those who may ask about others.
+    pub(crate) fn asked_about(&mut self, name: &str) -> Option<Option<Result<UserId, FieldError>>> {
+        let Some(text) = self.optional::<String>(name)? else { return Some(None) };
+        match self.verifier.user_named(&text) {
+            Ok(user) => Some(Some(Ok(user.id))),
+            Err(error @ UserNameError::Form) => self.reject(name, "user", error),
+            Err(error) => Some(Some(Err(FieldError::new(name, "user", error)))),
         }
     }
 

@@ -64,6 +64,13 @@ impl Statement {
             Ok(&self.verified)
         }
     }
+
+    /// Whether the token says that it was made within this time, which it may say in whole seconds.
+    pub(crate) fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
+        let age = age.saturating_add(Duration::from_secs(1));
+        let since = now.checked_sub(age).and_then(timestamp);
+        self.verified.issued_at.is_some_and(|issued_at| since.is_none_or(|since| issued_at > since))
+    }
 }
 
 impl Reading {

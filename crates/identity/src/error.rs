@@ -16,7 +16,8 @@ pub enum AuthenticationError {
     /// The token was good until `exp`, or until it reached the greatest age.
     #[error("Token expired")]
     Expired,
-    /// The keys of its issuer cannot be had, so that nobody knows whether the token is good. Later somebody will.
+    /// The keys of its issuer cannot be had, or not so soon again, so that nobody knows whether the token is good. Later somebody
+    /// will.
     #[error("The token cannot be judged: its issuer's keys are not available")]
     Unavailable,
 }

@@ -54,6 +54,17 @@ struct Past {
     failure: Option<&'static str>,
 }
 
+/// What comes of looking for other keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// There are others.
+    Others,
+    /// There are none, as far as they can be read.
+    Same,
+    /// Nobody has looked: the last time was so short a while ago.
+    TooSoon(Duration),
+}
+
 impl KeyRing {
     /// These keys, for good.
     pub(crate) fn fixed(keys: KeySet) -> Self {
@@ -110,24 +121,27 @@ impl KeyRing {
         }
     }
 
-    /// Looks for others than `seen`, of which none fits. Says whether there are.
+    /// Looks for others than `seen`, of which none fits.
     ///
     /// However many wait here, one reads for all of them, and goes on if they give up. They cannot make it happen more often
     /// than every so often.
-    pub(crate) async fn renew(self: &Arc<Self>, seen: &Arc<KeySet>) -> bool {
-        let Some(source) = &self.source else { return false };
+    pub(crate) async fn renew(self: &Arc<Self>, seen: &Arc<KeySet>) -> Renewal {
+        let Some(source) = &self.source else { return Renewal::Same };
         let is_new = || !Arc::ptr_eq(&self.current.load(), seen);
         let asked = Instant::now();
         let mut past = Arc::clone(&source.past).lock_owned().await;
         let was_read_for_me = past.began.is_some_and(|began| began >= asked);
         let is_too_soon = past.began_for_strangers.is_some_and(|began| began.elapsed() < source.pause_for_strangers);
-        if !is_new() && !was_read_for_me && !is_too_soon {
+        if !is_new() && !was_read_for_me {
+            if let (true, Some(began)) = (is_too_soon, past.began) {
+                return Renewal::TooSoon(began.elapsed());
+            }
             past.began_for_strangers = Some(Instant::now());
             let reading = source.runtime.spawn(Arc::clone(self).read_for_strangers(Arc::clone(source), past));
             // If it was aborted, the runtime ends.
             let _ = reading.await;
         }
-        is_new()
+        if is_new() { Renewal::Others } else { Renewal::Same }
     }
 
     async fn read_for_strangers(self: Arc<Self>, source: Arc<Source>, mut past: OwnedMutexGuard<Past>) {

@@ -11,11 +11,11 @@ use secrecy::SecretString;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use crate::claims::{Ages, Reading, Verified};
+use crate::claims::{Ages, Reading, Statement, Verified};
 use crate::issuer::{SharedSecret, TrustError, TrustedIssuer};
 use crate::keys::{Judgement, Key};
 use crate::remembered::{Remembered, RememberedTokens, TokenDigest};
-use crate::ring::KeyRing;
+use crate::ring::{KeyRing, Renewal};
 use crate::source::{self, KeySource, Readable};
 use crate::token::Token;
 use crate::{Algorithm, AuthenticationError, KeySet};
@@ -69,6 +69,8 @@ impl Default for VerifierOptions {
     }
 }
 
+type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
+
 /// Verifies tokens, and remembers those that it verified: by their digest, until they expire, in a bounded number.
 pub struct TokenVerifier {
     /// By the `iss` of their tokens.
@@ -77,7 +79,7 @@ pub struct TokenVerifier {
     others: Option<Trusted>,
     remembered: RememberedTokens,
     ages: Ages,
-    clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    clock: Clock,
 }
 
 /// Somebody who is trusted.
@@ -252,7 +254,7 @@ impl TokenVerifier {
         let token = Token::parse(text).ok_or(AuthenticationError::Invalid)?;
         let trusted = self.issuer_of(&token).ok_or(AuthenticationError::Invalid)?;
         let statement = trusted.reading.read(&token.claims, self.ages).ok_or(AuthenticationError::Invalid)?;
-        let key = trusted.key_of(&token, || statement.at((self.clock)()).is_ok()).await?;
+        let key = trusted.key_of(&token, &statement, &self.clock, self.ages.clock_skew).await?;
         let verified = statement.at((self.clock)())?.clone();
         // It may have left while this was going on.
         if key.is_retired() {
@@ -298,17 +300,33 @@ impl TokenVerifier {
 impl Trusted {
     /// The key that signed the token. If it is none of those that are there they are read again, but not for a token that
     /// is no good by its own words.
-    async fn key_of(&self, token: &Token<'_>, is_good: impl Fn() -> bool) -> Result<Arc<Key>, AuthenticationError> {
+    async fn key_of(
+        &self,
+        token: &Token<'_>,
+        statement: &Statement,
+        clock: &Clock,
+        clock_skew: Duration,
+    ) -> Result<Arc<Key>, AuthenticationError> {
+        let is_good = || statement.at(clock()).is_ok();
         for _ in 0..LOOKS {
             let keys = self.ring.keys();
             match keys.judge(token) {
                 Judgement::Signed(key) => return Ok(key),
                 // Or the issuer has another key of the same name by now.
-                Judgement::Forged if is_good() && self.ring.renew(&keys).await => {}
+                Judgement::Forged if is_good() && self.ring.renew(&keys).await == Renewal::Others => {}
                 Judgement::Forged => return Err(AuthenticationError::Invalid),
-                Judgement::UnknownKey if !is_good() => return Err(AuthenticationError::Invalid),
-                Judgement::UnknownKey if self.ring.renew(&keys).await => {}
-                Judgement::UnknownKey => break,
+                // Keys that are read are public ones.
+                Judgement::UnknownKey if token.algorithm == Algorithm::Hs256 || !is_good() => {
+                    return Err(AuthenticationError::Invalid);
+                }
+                Judgement::UnknownKey => match self.ring.renew(&keys).await {
+                    Renewal::Others => {}
+                    // A key is published before it signs, so an older token's would have been there.
+                    Renewal::TooSoon(since) if statement.is_younger_than(since.saturating_add(clock_skew), clock()) => {
+                        return Err(AuthenticationError::Unavailable);
+                    }
+                    Renewal::Same | Renewal::TooSoon(_) => break,
+                },
             }
         }
         // Maybe the keys that are not to be had would judge otherwise.

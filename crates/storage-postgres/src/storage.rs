@@ -17,7 +17,7 @@ use crate::changes::begin;
 use crate::entities::check;
 use crate::epoch::Epochs;
 use crate::feed::Listening;
-use crate::repository::{Connected, Repository, scoped, statement};
+use crate::repository::{Connected, Repository, column, scoped, statement};
 use crate::snapshots::CatalogCache;
 
 /// The storage in PostgreSQL. Share it in an [`Arc`].
@@ -109,6 +109,16 @@ impl PostgresStorage {
     /// [`Corrupt`](iam_storage::StorageError::Corrupt) when something is missing.
     pub async fn check_schema(&self) -> Result<()> {
         check(&self.repository.0.connection).await
+    }
+
+    /// Whether row-level security holds for the role that it connects as: not for superusers and those with `BYPASSRLS`.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached, or has no tables.
+    pub async fn is_behind_policies(&self) -> Result<bool> {
+        let sql = "SELECT row_security_active('user_levels') AS is_behind";
+        column(&self.repository.single(statement(sql, [])).await?, "is_behind")
     }
 
     /// Closes the pool: waits for what is under way, and refuses what comes after.

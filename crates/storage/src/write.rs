@@ -15,9 +15,9 @@ use crate::{Reader, Result};
 
 /// What a unit of work may change: the catalog (and the menu of every company), one company, or credentials.
 ///
-/// Locks are taken in one order: the catalog (exclusively by catalog changes, shared by company changes), then the
-/// company. So changes of one company are serial, changes of different companies are not, and nothing deadlocks. Credentials
-/// come in between: their changes take their lock exclusively, all others share it.
+/// There is one gate, which changes of companies share, and which changes of the catalog and of credentials have alone; then
+/// each company has a lock of its own. So changes of one company are serial, changes of different companies are not, and nothing
+/// deadlocks. The gate is fair: changes of companies without a pause keep nobody waiting who wants it alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
     /// Views, modules, features, their mappings, and the menu items of every company.

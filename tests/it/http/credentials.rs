@@ -363,14 +363,21 @@ over_both! {
     }
 
     /// Only the platform cuts off: super admins, and services that administer all of it.
-    async fn only_the_platform_cuts_off(api: TestApi) {
+    async fn only_super_admins_in_person_cut_off(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/not-before", company.member);
         api.put(&path).by(company.admin).within(company.id).send().await.expect(403);
         let of_company = api.api_key("administer", Some(company.id)).await;
         api.put(&path).by_key(&of_company).within(company.id).send().await.expect(403);
+        // A key that leaked must not keep out those who would revoke it, nor let in again whom they cut off.
         let platform = api.api_key("administer", None).await;
-        api.put(&path).by_key(&platform).send().await.expect(200);
+        for user in [company.member, api.super_admin] {
+            for time in ["9999-12-31T00:00:00Z", "1970-01-01T00:00:00Z"] {
+                let path = format!("/api/iam/users/{user}/not-before");
+                api.put(&path).by_key(&platform).json(&json!({ "notBefore": time })).send().await.expect(403);
+            }
+        }
+        api.put(&path).by_super_admin().send().await.expect(200);
         let user = |request: crate::kit::api::Request| request.send();
         let seen = user(api.get(&format!("/api/iam/users/{}", company.member)).by_super_admin()).await.expect(200).data();
         assert!(seen["user"]["notBefore"].is_string());
@@ -384,6 +391,12 @@ over_both! {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
         let door = &issuing.api;
+        let admin = door.level_id(company, "Admin").await;
+        for bytes in ["%FF", "%C3"] {
+            let path = format!("/api/iam/users/{}{bytes}/user-levels", encoded(&named("a")));
+            let put = door.put(&path).by(company.admin).within(company.id).json(&json!({ "userLevelIds": [admin] }));
+            assert_eq!(put.send().await.expect(400).error().2, "userId must be a valid UUID, or issuer|subject");
+        }
         for subject in ["auth0|5f7c8ec7", "ada@example.com", "Ünï cödé %2F/?#&", "42", "018f3c1e-0000-7000-8000-000000000001"] {
             let (bearer, name) = (issuing.token(subject), named(subject));
             let id = ExternalId::parse(&name).unwrap().user_id();
@@ -412,6 +425,16 @@ over_both! {
             let results = checks.expect(200).data();
             assert_eq!(results["results"][0]["allowed"], true);
             assert_eq!(results["results"][1]["error"]["message"], "userId names an issuer that is not known");
+            // Who may not ask about others is not told which issuers there are, nor whom they can name.
+            for nobody in [name.as_str(), "https://nobody.example|1", &format!("{ISSUER}|{}", "x".repeat(300))] {
+                let ask = json!({ "view": "/dashboard", "userId": nobody });
+                let one = door.post("/api/iam/check").by(company.visitor).within(company.id).json(&ask).send().await;
+                let asks = json!({ "checks": [ask] });
+                let many = door.post("/api/iam/checks").by(company.visitor).within(company.id).json(&asks).send().await;
+                let refusal = "You do not have permission to check other users";
+                assert_eq!(one.expect(403).error().2, refusal);
+                assert_eq!(many.expect(200).data()["results"][0]["error"]["message"], refusal);
+            }
 
             // The name comes back, by whichever he is asked for.
             for about in [about, format!("/api/iam/users/{id}")] {
@@ -461,6 +484,9 @@ over_both! {
         let (door, subject) = (&issuing.api, "auth0|admin");
         let company = Company { id: new_company(), admin: new_user(), member: new_user(), visitor: new_user() };
         let path = format!("/api/iam/companies/{}/provision", company.id);
+        let unnamed = json!({ "adminUserId": ExternalId::parse(&named(subject)).unwrap().user_id() });
+        let refused = door.post(&path).by_super_admin().json(&unnamed).send().await.expect(400);
+        assert_eq!(refused.error().2, "adminUserId is another issuer's user, and must be named issuer|subject");
         let body = json!({ "adminUserId": named(subject) });
         door.post(&path).by_super_admin().json(&body).send().await.expect(201);
         let bearer = issuing.token(subject);

@@ -24,7 +24,7 @@ pub enum Needs {
     ReadAudit,
     SuperAdmin,
     /// A super admin in person.
-    ManageApiKeys,
+    ManageCredentials,
 }
 
 /// Where an operation has its company from.
@@ -93,13 +93,13 @@ const TABLE: &[Row] = {
     ]),
 
     ("GET /api/iam/users/{userId}", ReadIam, Most, "$member", "", 200, &[("$their-member", "", 404, "User not found")]),
-    ("PUT /api/iam/users/{userId}/not-before", SuperAdmin, May, "$user", r#"{"notBefore":"2026-01-01T00:00:00.000Z"}"#, 200, &[]),
+    ("PUT /api/iam/users/{userId}/not-before", ManageCredentials, May, "$user", r#"{"notBefore":"2026-01-01T00:00:00.000Z"}"#, 200, &[]),
 
-    ("GET /api/iam/api-keys", ManageApiKeys, May, "", "", 200, &[]),
-    ("POST /api/iam/api-keys", ManageApiKeys, May, "",
+    ("GET /api/iam/api-keys", ManageCredentials, May, "", "", 200, &[]),
+    ("POST /api/iam/api-keys", ManageCredentials, May, "",
         r#"{"name":"$fresh","role":"check","expiresAt":"2999-01-01T00:00:00.000Z"}"#, 201, &[]),
-    ("GET /api/iam/api-keys/{id}", ManageApiKeys, May, "$key", "", 200, &[]),
-    ("DELETE /api/iam/api-keys/{id}", ManageApiKeys, May, "$key", "", 200, &[]),
+    ("GET /api/iam/api-keys/{id}", ManageCredentials, May, "$key", "", 200, &[]),
+    ("DELETE /api/iam/api-keys/{id}", ManageCredentials, May, "$key", "", 200, &[]),
 
     ("GET /api/iam/user-levels/{id}/permissions/views", ReadIam, Must, "$level", "", 200, LEVEL),
     ("PUT /api/iam/user-levels/{id}/permissions/views", ManagePermissions, Must, "$level",
@@ -239,7 +239,7 @@ impl Operation {
 
     /// Who may use it without being more than that.
     pub fn user(&self) -> Who {
-        let is_for_super_admins = matches!(self.needs, Needs::SuperAdmin | Needs::ManageApiKeys);
+        let is_for_super_admins = matches!(self.needs, Needs::SuperAdmin | Needs::ManageCredentials);
         if is_for_super_admins { Who::SuperAdmin } else { Who::Admin }
     }
 
@@ -249,7 +249,7 @@ impl Operation {
             Needs::Token => &[],
             Needs::Level => &[Who::Stranger],
             Needs::ReadIam => &[Who::Stranger, Who::Visitor, Who::Member, Who::TeamManager],
-            Needs::SuperAdmin | Needs::ManageApiKeys => {
+            Needs::SuperAdmin | Needs::ManageCredentials => {
                 &[Who::Stranger, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager, Who::Admin]
             }
             _ => &[Who::Stranger, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager],
@@ -266,7 +266,7 @@ impl Operation {
             Needs::AssignLevels => "You do not have permission to assign user levels",
             Needs::ManagePermissions => "You do not have permission to manage permissions",
             Needs::ReadAudit => "You do not have permission to view audit logs",
-            Needs::SuperAdmin | Needs::ManageApiKeys => return (403, "ERR_AUTH_007", "Superadmin access required"),
+            Needs::SuperAdmin | Needs::ManageCredentials => return (403, "ERR_AUTH_007", "Superadmin access required"),
         };
         (403, "ERR_AUTH_003", text)
     }

@@ -414,11 +414,15 @@ mod postgres {
         migration::up(&db).await.unwrap();
         migration::seed(&db).await.unwrap();
         db.close().await.unwrap();
+        let all_powerful = PostgresStorage::connect(&PostgresOptions::new(database.url())).unwrap();
+        assert!(!all_powerful.is_behind_policies().await.unwrap());
+        all_powerful.close().await;
 
         // The server works as the application, and as the owner, who is behind the same policies.
         for (n, role) in [(1, &application), (2, &owner)] {
             let storage = PostgresStorage::connect(&PostgresOptions::new(database.url_as(role))).unwrap();
             storage.check_schema().await.unwrap();
+            assert!(storage.is_behind_policies().await.unwrap());
             let company = CompanyId::from_uuid(uuid::Uuid::from_u128(n));
             let mut unit = storage.begin(Target::Company(company), ChangeContext::command_line()).await.unwrap();
             let core = unit.modules().find_by_code("core").await.unwrap().unwrap().id;

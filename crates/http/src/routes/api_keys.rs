@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::data;
 use crate::answer::{Answer, Message, Reply, Success};
-use crate::call::{Guarded, Input, ManageApiKeys, Reading};
+use crate::call::{Guarded, Input, ManageCredentials, Reading};
 
 data! {
     ApiKeysData { api_keys as "apiKeys": Vec<ApiKey> }
@@ -21,7 +21,7 @@ data! {
 /// All keys, also revoked and expired ones, by name.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeysData>)))]
 #[get("/api/iam/api-keys")]
-pub(crate) async fn list_api_keys(call: Guarded<ManageApiKeys>) -> Answer {
+pub(crate) async fn list_api_keys(call: Guarded<ManageCredentials>) -> Answer {
     Reply::ok().data(ApiKeysData { api_keys: call.application().api_keys().await? })
 }
 
@@ -37,7 +37,7 @@ impl Input for OneApiKey {
 /// A key, without what proves it.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeyData>), (status = 404)))]
 #[get("/api/iam/api-keys/{id}")]
-pub(crate) async fn get_api_key(call: Guarded<ManageApiKeys, OneApiKey>) -> Answer {
+pub(crate) async fn get_api_key(call: Guarded<ManageCredentials, OneApiKey>) -> Answer {
     Reply::ok().data(ApiKeyData { api_key: call.application().api_key(call.input.0).await? })
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct CreatedKeyData {
     responses((status = 201, body = Success<CreatedKeyData>)),
 )]
 #[post("/api/iam/api-keys")]
-pub(crate) async fn create_api_key(call: Guarded<ManageApiKeys, Creation>) -> Answer {
+pub(crate) async fn create_api_key(call: Guarded<ManageCredentials, Creation>) -> Answer {
     let Creation { change, secret } = &call.input;
     let done = call.make(change.clone()).await?;
     let key = secret.expose_secret().to_owned();
@@ -110,7 +110,7 @@ impl Input for RevokeApiKey {
 /// Revokes a key, for good: every replica refuses it within its lease.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<Message>), (status = 404)))]
 #[delete("/api/iam/api-keys/{id}")]
-pub(crate) async fn revoke_api_key(call: Guarded<ManageApiKeys, RevokeApiKey>) -> Answer {
+pub(crate) async fn revoke_api_key(call: Guarded<ManageCredentials, RevokeApiKey>) -> Answer {
     call.execute().await?;
     Reply::ok().message("API key revoked successfully")
 }

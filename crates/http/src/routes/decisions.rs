@@ -1,5 +1,6 @@
 //! Decisions: navigation, all permissions of a user, checks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, get, post};
@@ -84,7 +85,7 @@ pub(super) async fn subject<P: Policy>(call: &Guarded<P, Asked>) -> Result<Subje
     match call.input.about_other_than(call.caller.id()) {
         Some(other) => {
             may_ask_about_others(call).await?;
-            Ok(Subject::User(other))
+            other.map(Subject::User).map_err(|finding| ApiError::invalid(vec![finding.clone()]))
         }
         None => Ok(Subject::from(call.caller)),
     }
@@ -191,7 +192,10 @@ impl Results<'_> {
         };
         let access = match (asked.about_other_than(self.caller), &self.others) {
             (None, _) => self.own.as_ref(),
-            (Some(user), Ok(others)) => {
+            (Some(Err(finding)), Ok(_)) => {
+                return RefusedCheck::write(&ApiError::invalid(vec![finding.clone()]), body);
+            }
+            (Some(Ok(user)), Ok(others)) => {
                 let place = others.binary_search_by_key(&user, |access| access.subject().user_id());
                 place.ok().and_then(|place| others.get(place))
             }
@@ -213,16 +217,15 @@ const RESULT_BYTES: usize = 256;
 pub(crate) async fn checks(call: Guarded<Anyone, Checks>) -> Answer {
     let (caller, Checks(items)) = (call.caller.id(), &call.input);
     let fitting = || items.iter().flatten();
-    let mut others: Vec<_> = fitting().filter_map(|asked| asked.about_other_than(caller)).collect();
-    others.sort_unstable();
-    others.dedup();
-    let may_ask = if others.is_empty() { Ok(()) } else { may_ask_about_others(&call).await };
+    let about_others = || fitting().filter_map(|asked| asked.about_other_than(caller));
+    let may_ask = if about_others().next().is_none() { Ok(()) } else { may_ask_about_others(&call).await };
     let refusal = match may_ask {
         Ok(()) => None,
         Err(refusal @ Failure::Forbidden(_)) => Some(refusal.into()),
         Err(failure) => return Err(failure.into()),
     };
-    let mut subjects: Vec<_> = others.into_iter().filter(|_| refusal.is_none()).map(Subject::User).collect();
+    let others: BTreeSet<_> = about_others().flatten().filter(|_| refusal.is_none()).collect();
+    let mut subjects: Vec<_> = others.into_iter().map(Subject::User).collect();
     let is_about_caller = fitting().any(|asked| asked.about_other_than(caller).is_none());
     subjects.extend(is_about_caller.then(|| Subject::from(call.caller)));
 

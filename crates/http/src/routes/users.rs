@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::data;
 use crate::answer::{Answer, Reply, Success};
-use crate::call::{Guarded, Input, Platform, ReadCatalog, Reading};
+use crate::call::{Guarded, Input, ManageCredentials, ReadCatalog, Reading};
 
 /// A user of the path.
 pub(crate) struct OneUser(pub(crate) NamedUser);
@@ -85,7 +85,7 @@ impl Input for CutOffUser {
 /// Cuts a user off: all tokens that were made before are refused, by every replica within its lease.
 #[utoipa::path(tag = "Users", request_body = Option<NotBefore>, responses((status = 200, body = Success<UserData>)))]
 #[put("/api/iam/users/{userId}/not-before")]
-pub(crate) async fn cut_off_user(call: Guarded<Platform, CutOffUser>) -> Answer {
+pub(crate) async fn cut_off_user(call: Guarded<ManageCredentials, CutOffUser>) -> Answer {
     let done = call.execute().await?;
     Reply::ok().data(UserData::from(done.value))
 }

@@ -145,7 +145,7 @@ pub(crate) fn trusting(
 
 /// What a token of [`user`] says that is good for an hour from [`NOW`] on.
 pub(crate) fn claims() -> Value {
-    json!({ "iss": ISSUER, "sub": user(), "iat": NOW, "exp": NOW + 3600 })
+    json!({ "iss": ISSUER, "sub": user(), "iat": NOW - 60, "exp": NOW + 3600 })
 }
 
 /// The same, with others added or in their place.

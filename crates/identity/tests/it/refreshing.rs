@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use iam_identity::{
-    AuthenticationError, JwksUrl, KeySource, TokenVerifier, TrustError, TrustedIssuer, VerifierOptions,
+    AuthenticationError, JwksUrl, KeySource, TokenSigner, TokenVerifier, TrustError, TrustedIssuer, VerifierOptions,
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
@@ -176,6 +176,27 @@ async fn strangers_cannot_make_it_fetch_again_and_again() {
 }
 
 #[tokio::test]
+async fn strangers_do_not_make_a_new_key_an_invalid_one() {
+    let server = JwksServer::start(keys(&[(4, "old")])).await;
+    let options = VerifierOptions { clock_skew: Duration::from_secs(30), ..seldom() };
+    let verifier = reading(server.source(), &options).await;
+    verifier.refresh().await;
+    assert_eq!(outcome(&verifier, &token(4, "no such key")).await, Err(INVALID));
+
+    server.answers(keys(&[(4, "old"), (5, "new")]));
+    let signer = PAIRS[5].signer().with_key_id("new");
+    let made_before = |seconds: u64| signer.sign_claims(&claims_with(&json!({ "iat": NOW - seconds }))).unwrap();
+    assert_eq!(outcome(&verifier, &made_before(0)).await, Err(UNAVAILABLE));
+    assert_eq!(outcome(&verifier, &made_before(29)).await, Err(UNAVAILABLE), "by a clock that is behind");
+    assert_eq!(outcome(&verifier, &made_before(600)).await, Err(INVALID), "its key was never published");
+    let undated = signer.sign_claims(&claims_with(&json!({ "iat": null }))).unwrap();
+    assert_eq!(outcome(&verifier, &undated).await, Err(INVALID));
+    assert_eq!(server.requests(), 2);
+    verifier.refresh().await;
+    assert_eq!(outcome(&verifier, &made_before(0)).await, Ok(()));
+}
+
+#[tokio::test]
 async fn a_token_that_is_no_good_anyway_is_not_worth_a_fetch() {
     let server = JwksServer::start(Answer::Close).await;
     let source = server.source();
@@ -192,6 +213,9 @@ async fn a_token_that_is_no_good_anyway_is_not_worth_a_fetch() {
         let token = signer.sign_claims(&claims_with(&claims)).unwrap();
         assert_eq!(outcome(&verifier, &token).await, Err(INVALID), "{claims}");
     }
+    let secret = TokenSigner::hs256(&PAIRS[4].public.as_str().into()).with_key_id("a");
+    let token = secret.sign_claims(&claims_with(&json!({ "aud": "us" }))).unwrap();
+    assert_eq!(outcome(&verifier, &token).await, Err(INVALID), "no secret is ever published");
     assert_eq!(server.requests(), 0);
     let good = signer.sign_claims(&claims_with(&json!({ "aud": "us" }))).unwrap();
     assert_eq!(outcome(&verifier, &good).await, Err(UNAVAILABLE));

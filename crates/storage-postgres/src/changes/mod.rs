@@ -75,51 +75,52 @@ impl Connected for Unit {
     }
 }
 
-/// The statement that says whose rows the transaction is about, takes the locks, the catalog's before the company's, and
-/// raises the version. What it answers is
-/// of the time after it waited: a locked or updated row is read anew.
+/// The advisory lock that changes pass: an arbitrary number ("IAM chan") that nothing else in the database uses. Companies' share
+/// it, so that each goes on beside the others; the catalog's and the credentials' have it alone. So whoever is let in when a
+/// change looks is let in until it is committed.
+///
+/// Unlike the locks of rows it is fair: companies that change without a pause, whoever has them changed, keep no cut-off waiting.
+const GATE: i64 = 0x4941_4d20_6368_616e;
+
+/// The statement that says whose rows the transaction is about, passes the gate, and raises the version. What it answers is of
+/// the time after it waited: a locked or updated row is read anew. The rows come after the gate, or two could wait for each other.
 fn lock(target: Target) -> Statement {
     let lock = match target {
-        Target::Catalog => statement(
-            format!(
-                "WITH credentials AS MATERIALIZED (
-                    SELECT version FROM company_states WHERE company_id = {CREDENTIALS} FOR SHARE
-                )
-                UPDATE company_states AS state SET version = state.version + 1, updated_at = clock_timestamp()
-                FROM credentials WHERE state.company_id = {CATALOG}
-                RETURNING state.version AS catalog, 0::bigint AS company, {EPOCH} AS epoch, clock_timestamp() AS now"
-            ),
-            [],
-        ),
-        // FOR SHARE, as nothing weaker keeps a catalog change out; nor one of credentials, so that whoever is let in when the
-        // change looks is let in until it is committed.
         Target::Company(company) => statement(
             format!(
-                "WITH catalog AS MATERIALIZED (
-                    SELECT version FROM company_states WHERE company_id = {CATALOG} FOR SHARE
-                ),
-                credentials AS MATERIALIZED (
-                    SELECT version FROM company_states WHERE company_id = {CREDENTIALS} FOR SHARE
+                "WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared({GATE}) IS NOT NULL AS is_passed),
+                catalog AS MATERIALIZED (
+                    SELECT state.version FROM gate, company_states AS state
+                    WHERE gate.is_passed AND state.company_id = {CATALOG} FOR SHARE OF state
                 )
                 INSERT INTO company_states AS company (company_id, version, created_at, updated_at)
-                SELECT $1, 1, clock_timestamp(), clock_timestamp() FROM catalog, credentials
+                SELECT $1, 1, clock_timestamp(), clock_timestamp() FROM catalog
                 ON CONFLICT (company_id) DO UPDATE SET version = company.version + 1, updated_at = clock_timestamp()
                 RETURNING (SELECT version FROM catalog) AS catalog, version AS company, {EPOCH} AS epoch,
                     clock_timestamp() AS now"
             ),
             [company.as_uuid().into()],
         ),
-        Target::Credentials => statement(
-            format!(
-                "UPDATE company_states SET version = version + 1, updated_at = clock_timestamp()
-                WHERE company_id = {CREDENTIALS}
-                RETURNING (SELECT version FROM company_states WHERE company_id = {CATALOG}) AS catalog,
-                    version AS company, {EPOCH} AS epoch, clock_timestamp() AS now"
+        Target::Catalog => alone(CATALOG, "state.version AS catalog, 0::bigint AS company"),
+        Target::Credentials => alone(
+            CREDENTIALS,
+            &format!(
+                "(SELECT version FROM company_states WHERE company_id = {CATALOG}) AS catalog, state.version AS company"
             ),
-            [],
         ),
     };
     scoped(target.company(), lock)
+}
+
+/// Passes the gate alone, and raises the version in this row.
+fn alone(row: &str, versions: &str) -> Statement {
+    let sql = format!(
+        "WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock({GATE}) IS NOT NULL AS is_passed)
+        UPDATE company_states AS state SET version = state.version + 1, updated_at = clock_timestamp()
+        FROM gate WHERE gate.is_passed AND state.company_id = {row}
+        RETURNING {versions}, {EPOCH} AS epoch, clock_timestamp() AS now"
+    );
+    statement(sql, [])
 }
 
 /// Begins a change.

@@ -223,6 +223,7 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         changes_of_the_catalog_are_serial,
         catalog_and_company_changes_wait_for_each_other,
         changes_of_credentials_and_others_wait_for_each_other,
+        changes_without_a_pause_keep_no_other_out,
         two_levels_of_one_name_at_once,
         two_views_of_one_url_at_once,
         a_level_deleted_while_it_is_given,

@@ -1,6 +1,7 @@
 //! Things that happen at once. Nothing here depends on who wins; what must never happen, never does.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -86,6 +87,43 @@ pub async fn changes_of_credentials_and_others_wait_for_each_other(storage: Arc<
     for other in [Target::Catalog, Target::Company(some_company())] {
         waits_for(&storage, Target::Credentials, other).await;
         waits_for(&storage, other, Target::Credentials).await;
+    }
+}
+
+/// However many change companies without a pause, the catalog and the credentials are changed in between: nobody keeps off what
+/// takes his rights.
+pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>) {
+    const WRITERS: usize = 4;
+    const MOST: usize = 150;
+    for target in [Target::Credentials, Target::Catalog] {
+        let came = Arc::new(AtomicBool::new(false));
+        let begun = Arc::new(AtomicUsize::new(0));
+        let writers = (0..WRITERS).map(|_| {
+            let (storage, came, begun) = (Arc::clone(&storage), Arc::clone(&came), Arc::clone(&begun));
+            tokio::spawn(async move {
+                let company = some_company();
+                for _ in 0..MOST {
+                    if came.load(Ordering::Relaxed) {
+                        return true;
+                    }
+                    let tx = begin(&storage, Target::Company(company)).await;
+                    begun.fetch_add(1, Ordering::Relaxed);
+                    for _ in 0..10 {
+                        tx.user_levels().find_all(company).await.unwrap();
+                        tokio::task::yield_now().await;
+                    }
+                    tx.commit().await.unwrap();
+                }
+                false
+            })
+        });
+        let writers: Vec<_> = writers.collect();
+        while begun.load(Ordering::Relaxed) < WRITERS {
+            tokio::task::yield_now().await;
+        }
+        begin(&storage, target).await.commit().await.unwrap();
+        came.store(true, Ordering::Relaxed);
+        assert_eq!(all(writers).await, [true; WRITERS], "a change of {target:?} came only after all others");
     }
 }
 
