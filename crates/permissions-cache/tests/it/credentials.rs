@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Name, ServiceRole, Timestamp, Versions};
-use iam_permissions_cache::{CacheOptions, Permissions};
+use iam_permissions_cache::{CacheOptions, FillOptions, Permissions};
 use iam_storage::{Storage, StorageError, Target};
 use iam_storage_memory::MemoryStorage;
 use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use crate::store::{Asked, Does, Replica, Store, alone, eventually, let_others_go_first, patient};
-use crate::world::user;
+use crate::world::{hit, sees, user};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + seconds * 1000).unwrap()
 }
+
+const DIGEST: ApiKeyDigest = ApiKeyDigest([3; 32]);
 
 fn key() -> ApiKey {
     ApiKey {
@@ -39,6 +43,18 @@ impl Store {
         })
         .await
     }
+
+    /// A new key.
+    async fn key(&self) -> ApiKey {
+        let key = key();
+        let create = async |tx: &mut dyn iam_storage::UnitOfWork| tx.api_keys_mut().create(&key, &DIGEST).await;
+        self.change(Target::Credentials, create).await;
+        key
+    }
+
+    async fn last_use(&self, key: ApiKeyId) -> Option<Timestamp> {
+        self.memory.reader().api_keys().find_by_id(key).await.unwrap().unwrap().last_used_at
+    }
 }
 
 async fn not_before(permissions: &Permissions, number: usize) -> Option<Timestamp> {
@@ -58,12 +74,8 @@ async fn under_the_lease_everything_is_read_once_and_then_only_what_changed() {
     assert_eq!(store.asked(Asked::Credentials), 1);
     // Elsewhere: heard.
     store.cut_off(1, at(2)).await;
-    let mut heard = None;
-    while heard.is_none() {
-        yield_now().await;
-        heard = not_before(permissions, 1).await;
-    }
-    assert_eq!((heard, not_before(permissions, 0).await), (Some(at(2)), Some(at(1))));
+    replica.radio.heard_all().await;
+    assert_eq!((not_before(permissions, 1).await, not_before(permissions, 0).await), (Some(at(2)), Some(at(1))));
     assert_eq!(store.asked(Asked::Credentials), 2);
     // Of a company's change nothing is read anew.
     store.company(0, 1).await;
@@ -96,12 +108,16 @@ async fn nobody_follows_so_each_request_asks() {
 #[tokio::test]
 async fn what_was_missed_while_the_channel_was_lost_is_found() {
     let store = Store::with_catalog().await;
+    store.company(0, 1).await;
     let replica = Replica::new(&store, patient()).await;
     assert_eq!(not_before(&replica.permissions, 0).await, None);
+    assert!(sees(&replica.permissions, 0, 0).await);
     replica.radio.cut();
     store.cut_off(0, at(1)).await;
     replica.radio.open();
     eventually("the channel is back", || replica.radio.subscriptions.load(Ordering::SeqCst) == 2).await;
+    // What is kept is trusted again, so nobody asks on his own.
+    eventually("what is kept is trusted", || hit(&replica.permissions, 0, 0).is_some()).await;
     assert_eq!(not_before(&replica.permissions, 0).await, Some(at(1)));
 }
 
@@ -199,6 +215,40 @@ async fn a_change_of_unknown_outcome_makes_everybody_ask() {
 }
 
 #[tokio::test]
+async fn a_load_that_read_before_a_change_of_unknown_outcome_proves_nothing() {
+    let store = Store::with_catalog().await;
+    let replica = Replica::new(&store, patient()).await;
+    replica.radio.silence();
+    let permissions = &replica.permissions;
+    store.next(Asked::Credentials, Does::ReadThenHold);
+    let early = tokio::spawn({
+        let permissions = Arc::clone(permissions);
+        async move { not_before(&permissions, 0).await }
+    });
+    store.held(Asked::Credentials, 1).await;
+    store.cut_off(0, at(1)).await;
+    permissions.distrust(Target::Credentials);
+    store.let_go(Asked::Credentials);
+    early.await.unwrap();
+    assert_eq!(not_before(permissions, 0).await, Some(at(1)));
+}
+
+#[tokio::test]
+async fn the_grace_ends() {
+    let store = Store::with_catalog().await;
+    store.cut_off(0, at(1)).await;
+    let permissions = alone(&store, CacheOptions { outage_grace: Duration::from_millis(50), ..patient() });
+    assert_eq!(not_before(&permissions, 0).await, Some(at(1)));
+    store.all(Does::Fail);
+    let ends = async {
+        while permissions.not_before(user(0)).await.is_ok() {
+            yield_now().await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(30), ends).await.is_ok(), "it never ends");
+}
+
+#[tokio::test]
 async fn of_another_database_nothing_is_mixed_with_the_first() {
     let store = Store::with_catalog().await;
     store.cut_off(0, at(1)).await;
@@ -216,20 +266,22 @@ async fn of_another_database_nothing_is_mixed_with_the_first() {
 #[tokio::test]
 async fn keys_are_found_by_their_prefix_until_they_are_revoked_and_their_use_is_noted_once_a_minute() {
     let store = Store::with_catalog().await;
-    let key = key();
-    let digest = ApiKeyDigest([3; 32]);
-    let create = async |tx: &mut dyn iam_storage::UnitOfWork| tx.api_keys_mut().create(&key, &digest).await;
-    store.change(Target::Credentials, create).await;
+    let key = store.key().await;
     let permissions = alone(&store, patient());
     let known = permissions.api_key(&key.prefix).await.unwrap().unwrap();
-    assert_eq!((&known.key, known.digest.0), (&key, digest.0));
+    assert_eq!((&known.key, known.digest.0), (&key, DIGEST.0));
     assert!(permissions.api_key(&ApiKeyPrefix::parse("000000000000").unwrap()).await.unwrap().is_none());
     for second in [100, 101, 159, 160, 161] {
         permissions.api_key_used(&known, at(second));
         permissions.note_uses().await;
     }
-    let noted = store.memory.reader().api_keys().find_by_id(key.id).await.unwrap().unwrap();
-    assert_eq!(noted.last_used_at, Some(at(160)));
+    assert_eq!(store.last_use(key.id).await, Some(at(160)));
+    // Whoever reads the key anew reads when its use was noted last.
+    let other = alone(&store, patient());
+    let known = other.api_key(&key.prefix).await.unwrap().unwrap();
+    other.api_key_used(&known, at(219));
+    other.note_uses().await;
+    assert_eq!(store.last_use(key.id).await, Some(at(160)));
     store
         .change(Target::Credentials, async |tx| {
             tx.api_keys_mut().revoke(key.id).await?;
@@ -238,4 +290,22 @@ async fn keys_are_found_by_their_prefix_until_they_are_revoked_and_their_use_is_
         .await;
     let known = permissions.api_key(&key.prefix).await.unwrap().unwrap();
     assert!(!known.key.is_good(at(0)));
+}
+
+#[tokio::test]
+async fn whoever_maintains_what_is_kept_notes_when_keys_were_used() {
+    let store = Store::with_catalog().await;
+    let key = store.key().await;
+    let permissions = alone(&store, patient());
+    let known = permissions.api_key(&key.prefix).await.unwrap().unwrap();
+    permissions.api_key_used(&known, at(100));
+    let noted = async {
+        while store.last_use(key.id).await != Some(at(100)) {
+            yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = permissions.maintain(FillOptions { every: Duration::from_millis(1), ..FillOptions::default() }) => {}
+        noted = timeout(Duration::from_secs(30), noted) => assert!(noted.is_ok(), "it was never noted"),
+    }
 }
