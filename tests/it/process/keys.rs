@@ -33,10 +33,14 @@ mod postgres {
 
     use iam_domain::EntityType;
     use iam_http::HttpOptions;
+    use serde_json::json;
 
     use super::*;
     use crate::kit::api::TestApi;
     use crate::kit::database::{Content, TestDatabase};
+
+    /// In milliseconds.
+    const DAY: i64 = 24 * 60 * 60 * 1000;
 
     #[actix_web::test]
     async fn keys_are_made_listed_and_revoked() {
@@ -45,22 +49,25 @@ mod postgres {
             let arguments: Vec<_> = [&["keys"], arguments].concat();
             let output = run("iam-http", &arguments, &[("DATABASE_URL", database.url())]);
             assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text_of(&output));
-            (String::from_utf8(output.stdout.clone()).unwrap(), text_of(&output))
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
         };
         let storage = Arc::new(database.storage());
         let api = TestApi::over(storage, Some(Rc::clone(&database)), HttpOptions::default()).await;
         let company = api.company().await;
         let id = company.id.to_string();
         // Alone on the standard output, so that a script can keep it.
-        let (key, _) =
+        let (key, said) =
             keys(&["create", "--name", "Nightly job", "--role", "read", "--company", &id, "--expires-in-days", "90"]);
         let key = key.trim();
         assert!(key.starts_with("iam_") && !key.contains(char::is_whitespace));
         let levels = || api.get("/api/iam/user-levels").by_key(key).within(company.id).send();
         levels().await.expect(200);
+        let body = json!({ "name": "Never" });
+        api.post("/api/iam/user-levels").by_key(key).within(company.id).json(&body).send().await.expect(403);
         let (list, _) = keys(&["list"]);
         let prefix = &key[4..16];
         let secret = &key[17..];
+        assert!(said.contains(prefix) && !said.contains(secret), "{said}");
         assert!(list.contains(prefix) && list.contains("Nightly job") && list.contains(&id), "{list}");
         assert!(!list.contains(secret));
         assert!(list.contains("good until"), "{list}");
@@ -71,9 +78,20 @@ mod postgres {
         assert!(text_of(&unknown).contains("there is no such key"));
 
         let stored = api.storage.reader().api_keys().find_all().await.unwrap();
+        let good_for = stored[0].expires_at.unwrap().millis() - stored[0].created_at.millis();
+        assert_eq!((good_for + DAY / 2) / DAY, 90);
         let id = stored[0].id.as_uuid();
         let records = api.storage.reader().audit_logs().list_for_entity(None, EntityType::ApiKey, id, 9).await.unwrap();
         let told: Vec<_> = records.iter().map(|record| (record.action.as_str(), record.actor_kind.as_str())).collect();
         assert_eq!(told, [("api_key.revoked", "command_line"), ("api_key.created", "command_line")]);
+
+        // By its id too, and no other one.
+        let made = ["One", "Other"].map(|name| keys(&["create", "--name", name, "--role", "administer"]).0);
+        let [one, other] = made.each_ref().map(|key| api.get("/api/iam/views").by_key(key.trim()));
+        let stored = api.storage.reader().api_keys().find_all().await.unwrap();
+        let id = stored.iter().find(|key| key.name.as_str() == "One").unwrap().id.to_string();
+        keys(&["revoke", &id]);
+        one.send().await.expect(401);
+        other.send().await.expect(200);
     }
 }
