@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use iam_domain::{ApiKey, ApiKeyId, ExternalId, Issuer, Name, ServiceRole, Timestamp, UserId};
+use iam_application::{By, CreateUserLevel, Failure};
+use iam_domain::{
+    ApiKey, ApiKeyId, Caller, Description, ExternalId, Issuer, Name, Service, ServiceRole, Timestamp, UserId,
+};
 use iam_identity::{
     JwksUrl, KeySet, KeySource, NewApiKey, SharedSecret, TokenSigner, TokenVerifier, TrustedIssuer, VerifierOptions,
 };
@@ -12,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::tokens::Pair;
 use crate::kit::api::{Answer, Company, TestApi, new_company, new_user, over_both, secret};
-use crate::kit::replica::{Line, Replica};
+use crate::kit::replica::{Line, Replica, sooner_or_later};
 
 const ISSUER: &str = "https://tenant.auth0.example/";
 const OTHER_ISSUER: &str = "https://login.example/realm";
@@ -27,6 +30,11 @@ fn invalid_token(answer: &Answer) {
 
 fn expired_token(answer: &Answer) {
     assert_eq!(answer.error(), (401, "ERR_AUTH_001".into(), "Token expired".into()));
+}
+
+/// So many seconds after 1970.
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_millis(i64::try_from(seconds).unwrap() * 1000).unwrap()
 }
 
 /// A token of the native issuer that was made so many seconds ago; `None` does not say when.
@@ -159,6 +167,41 @@ over_both! {
         reads(&api, company, &format!("{key} {key}")).await.expect(401);
     }
 
+    /// A credential counts in the one header that is for it, and nowhere else.
+    async fn a_credential_elsewhere_is_not_looked_for(api: TestApi) {
+        let company = api.company().await;
+        let (person, service) = (token(company.admin, false, Some(1)), api.api_key("administer", None).await);
+        let ask = |query: &str| api.post(&format!("/api/iam/check{query}")).within(company.id);
+        let question = json!({ "view": "/dashboard", "userId": company.member });
+        for credential in [&person, &service] {
+            ask("").bearing(credential).json(&question).send().await.expect(200);
+            for name in ["access_token", "token", "jwt", "api_key", "apiKey", "key", "authorization"] {
+                let mut body = question.clone();
+                body[name] = json!(credential);
+                let elsewhere = [
+                    ask(&format!("?{name}={credential}")).json(&question),
+                    ask("").header("cookie", &format!("{name}={credential}")).json(&question),
+                    ask("").json(&body),
+                ];
+                for request in elsewhere {
+                    let expected = (401, "ERR_AUTH_001".into(), "No token provided".into());
+                    assert_eq!(request.send().await.error(), expected, "{name}");
+                }
+            }
+            for name in ["x-api-key", "x-auth-token", "x-access-token", "proxy-authorization"] {
+                for value in [credential, &format!("Bearer {credential}")] {
+                    let answer = ask("").header(name, value).json(&question).send().await;
+                    assert_eq!(answer.error().2, "No token provided", "{name}");
+                }
+            }
+        }
+        // Of two, neither is believed, whichever comes first.
+        for (first, second) in [(&person, &service), (&service, &person), (&service, &service)] {
+            let answer = ask("").bearing(first).bearing(second).json(&question).send().await;
+            assert_eq!(answer.error().2, "Invalid token format. Use: Bearer <token>");
+        }
+    }
+
     /// A key is good for its company, and answers about others what it would about none.
     async fn a_key_of_one_company_opens_no_other(api: TestApi) {
         let (ours, theirs) = (api.company().await, api.company().await);
@@ -181,13 +224,27 @@ over_both! {
         }
     }
 
+    /// Of the platform a key of every company sees and changes what its role says, and no keys.
+    async fn a_key_of_every_company_is_as_good_as_its_role(api: TestApi) {
+        // Where others than the platform's must name a company, they are told so.
+        let roles = [("check", [400, 400], 403), ("read", [200, 400], 403), ("administer", [200, 200], 200)];
+        for (role, [views, records], change) in roles {
+            let key = api.api_key(role, None).await;
+            for (path, status) in [("views", views), ("audit-logs", records), ("api-keys", 403)] {
+                api.get(&format!("/api/iam/{path}")).by_key(&key).send().await.expect(status);
+            }
+            let path = format!("/api/iam/users/{}/not-before", new_user());
+            api.put(&path).by_key(&key).send().await.expect(change);
+        }
+    }
+
     /// Expired and revoked keys are refused; which of both is said.
     async fn a_key_ends(api: TestApi) {
         let company = api.company().await;
         let past = Timestamp::from_millis(1_700_000_000_000).unwrap();
         let (_, expired) = stored_key(&api, |key| key.expires_at = Some(past)).await;
         expired_token(&reads(&api, company, &expired).await);
-        let future = Timestamp::from_millis(i64::try_from(now() + 3600).unwrap() * 1000).unwrap();
+        let future = at(now() + 3600);
         let (key, good) = stored_key(&api, |key| key.expires_at = Some(future)).await;
         reads(&api, company, &good).await.expect(200);
         let path = format!("/api/iam/api-keys/{}", key.id);
@@ -196,10 +253,22 @@ over_both! {
             invalid_token(&reads(&api, company, &good).await);
         }
         assert!(api.get(&path).by_super_admin().send().await.expect(200).data()["apiKey"]["revokedAt"].is_string());
+        // It stays in the list, and so does the one that has expired.
+        let list = api.get("/api/iam/api-keys").by_super_admin().send().await.expect(200).data();
+        let listed = list["apiKeys"].as_array().unwrap().iter();
+        let mut revoked: Vec<_> = listed.map(|key| key["revokedAt"].is_string()).collect();
+        revoked.sort_unstable();
+        assert_eq!(revoked, [false, true]);
         let unknown = format!("/api/iam/api-keys/{}", new_user());
         assert_eq!(api.delete(&unknown).by_super_admin().send().await.error().2, "API key not found");
         let body = json!({ "name": "Late", "role": "check", "expiresAt": past });
         let refused = api.post("/api/iam/api-keys").by_super_admin().json(&body).send().await;
+        let body = json!({ "name": "In time", "role": "check", "expiresAt": future });
+        let made = api.post("/api/iam/api-keys").by_super_admin().json(&body).send().await.expect(201).data();
+        assert_eq!(made["apiKey"]["expiresAt"], json!(future));
+        let path = format!("/api/iam/api-keys/{}", made["apiKey"]["id"].as_str().unwrap());
+        let kept = api.get(&path).by_super_admin().send().await.expect(200).data();
+        assert_eq!(kept["apiKey"]["expiresAt"], json!(future));
         assert_eq!(refused.error(), (400, "ERR_VALIDATION_001".into(), "expiresAt must be in the future".into()));
     }
 
@@ -223,6 +292,40 @@ over_both! {
         changes(&deaf.api, company, &text, "Never").await.expect(403);
         let levels = api.get("/api/iam/user-levels").by_super_admin().within(company.id).send().await.data();
         assert!(levels["userLevels"].as_array().unwrap().iter().all(|level| level["name"] != "Never"));
+    }
+
+    /// What is decided here counts here at once, though nothing is heard.
+    async fn whoever_decides_it_knows_it(api: TestApi) {
+        let company = api.company().await;
+        let replica = Replica::of(&api).await;
+        let door = &replica.api;
+        let bearer = token(company.admin, false, Some(100));
+        reads(door, company, &bearer).await.expect(200);
+        replica.channel.set(Line::Deaf);
+        let body = json!({ "name": "New", "role": "read" });
+        let made = door.post("/api/iam/api-keys").by_super_admin().json(&body).send().await.expect(201).data();
+        let key = made["key"].as_str().unwrap();
+        reads(door, company, key).await.expect(200);
+        let path = format!("/api/iam/api-keys/{}", made["apiKey"]["id"].as_str().unwrap());
+        door.delete(&path).by_super_admin().send().await.expect(200);
+        invalid_token(&reads(door, company, key).await);
+        reads(door, company, &bearer).await.expect(200);
+        let path = format!("/api/iam/users/{}/not-before", company.admin);
+        door.put(&path).by_super_admin().send().await.expect(200);
+        expired_token(&reads(door, company, &bearer).await);
+    }
+
+    /// A key that was good when its bearer came in, and is no more when the change gets its turn, makes none.
+    async fn a_key_that_expires_while_it_waits_changes_nothing(api: TestApi) {
+        let company = api.company().await;
+        for (expires_at, may) in [(now() + 3600, true), (now() - 3600, false)] {
+            let (key, _) = stored_key(&api, |key| key.expires_at = Some(at(expires_at))).await;
+            let service = Service { key: key.id, role: key.role, company: key.company_id };
+            let name = Name::parse(format!("May: {may}")).unwrap();
+            let change = CreateUserLevel { company: company.id, name, description: Description::parse("").unwrap() };
+            let outcome = api.application.execute(By::from(Caller::Service(service)), change).await;
+            assert!(if may { outcome.is_ok() } else { matches!(outcome, Err(Failure::Forbidden(_))) }, "{outcome:?}");
+        }
     }
 
     /// While somebody uses a key it is revoked: from one request to the next it is refused, and never again let in.
@@ -253,7 +356,7 @@ over_both! {
             }
             api.delete(&path).by_super_admin().send().await.expect(200);
         };
-        futures_util::join!(asking, revoking);
+        sooner_or_later(async { futures_util::join!(asking, revoking) }).await;
     }
 
     /// A service is in the audit trail as people are, by the id of its key.
@@ -319,7 +422,7 @@ over_both! {
             changes(&deaf.api, company, &old, "Never").await.expect(403);
             changes(&deaf.api, company, &undated, "Never").await.expect(403);
             // A minute ago is what counts from now on: his other token is from later.
-            let minute_ago = json!({ "notBefore": Timestamp::from_millis(i64::try_from(now() - 60).unwrap() * 1000) });
+            let minute_ago = json!({ "notBefore": at(now() - 60) });
             a.api.put(&path).by_super_admin().json(&minute_ago).send().await.expect(200);
             let new = token(user, is_super_admin, Some(1));
             b.hears_everything().await;
@@ -333,6 +436,22 @@ over_both! {
         // Others are not concerned.
         let member = json!({ "view": "/dashboard" });
         assert_eq!(b.api.check(company, company.member, member).await["allowed"], true);
+    }
+
+    /// Only what was made before the time is refused: a token of the very time comes in, and makes changes.
+    async fn a_token_of_the_very_time_counts(api: TestApi) {
+        let company = api.company().await;
+        let made = now() - 100;
+        let claims = json!({ "userId": company.admin, "iat": made, "exp": now() + 3600 });
+        let bearer = TokenSigner::hs256(&secret()).sign_claims(&claims).unwrap();
+        let path = format!("/api/iam/users/{}/not-before", company.admin);
+        for (later_by, read, changed) in [(0, 200, 201), (1, 401, 401)] {
+            let not_before = Timestamp::from_millis(at(made).millis() + later_by);
+            let body = json!({ "notBefore": not_before });
+            api.put(&path).by_super_admin().json(&body).send().await.expect(200);
+            reads(&api, company, &bearer).await.expect(read);
+            changes(&api, company, &bearer, "Just in time").await.expect(changed);
+        }
     }
 
     /// A clock that is ahead, as far as it may be, makes no token survive: "now" is later than all of them.
@@ -404,8 +523,14 @@ over_both! {
             reads(door, company, &bearer).await.expect(403);
             let permissions = door.get("/api/iam/permissions/current").bearing(&bearer).within(company.id).send().await;
             assert!(!String::from_utf8(permissions.expect(200).body).unwrap().contains("true"));
-            assert_eq!(api.storage.reader().users().find(&[id]).await.unwrap(), []);
             let about = format!("/api/iam/users/{}", encoded(&name));
+            let told = door.get(&about).by_super_admin().send().await.expect(200).data();
+            assert_eq!((&told["user"]["id"], &told["user"]["externalId"]), (&json!(id), &json!(name)));
+            let audit = format!("/api/iam/audit-logs?userId={}", encoded(&name));
+            for path in [&format!("{about}/user-levels"), &format!("{about}/permissions"), &audit] {
+                door.get(path).by(company.admin).within(company.id).send().await.expect(200);
+            }
+            assert_eq!(api.storage.reader().users().find(&[id]).await.unwrap(), []);
             door.get(&about).by(company.admin).within(company.id).send().await.expect(404);
 
             let admin = door.level_id(company, "Admin").await;
@@ -496,6 +621,37 @@ over_both! {
         let cut = door.put(&path).by_super_admin().json(&future).send().await.expect(200).data();
         assert_eq!((&cut["user"]["externalId"], &cut["user"]["notBefore"]), (&json!(named(subject)), &future["notBefore"]));
         expired_token(&reads(door, company, &bearer).await);
+        // By his id alone too: it gives him nothing. Whoever may cut anybody off may be told his name.
+        let path = format!("/api/iam/users/{}/not-before", ExternalId::parse(&named(subject)).unwrap().user_id());
+        let past = json!({ "notBefore": "2000-01-01T00:00:00.000Z" });
+        let let_in = door.put(&path).by_super_admin().json(&past).send().await.expect(200).data();
+        let user = &let_in["user"];
+        assert_eq!((&user["externalId"], &user["notBefore"]), (&json!(named(subject)), &past["notBefore"]));
+        reads(door, company, &bearer).await.expect(200);
+    }
+
+    /// What somebody is called is remembered with the first change that he makes, though nobody ever named him.
+    async fn who_makes_a_change_is_remembered(api: TestApi) {
+        let pair = Pair::ed25519();
+        let keys = KeySource::Keys(KeySet::from_pem(&pair.public).unwrap());
+        let issuer = TrustedIssuer::new(Issuer::parse(ISSUER).unwrap(), keys);
+        let issuer = TrustedIssuer { makes_super_admins: true, ..issuer };
+        let verifier = TokenVerifier::start(None, vec![issuer], &VerifierOptions::default()).await.unwrap();
+        let door = api.with_verifier(verifier).await;
+        let claims = json!({ "iss": ISSUER, "sub": "root", "isSuperAdmin": true, "iat": now(), "exp": now() + 3600 });
+        let bearer = pair.signer.sign_claims(&claims).unwrap();
+        let id = ExternalId::parse(&named("root")).unwrap().user_id();
+        let company = new_company();
+        let levels = || door.get("/api/iam/user-levels").bearing(&bearer).within(company).send();
+        levels().await.expect(200);
+        assert_eq!(api.storage.reader().users().find(&[id]).await.unwrap(), []);
+        let path = format!("/api/iam/companies/{company}/provision");
+        door.post(&path).bearing(&bearer).json(&json!({ "adminUserId": new_user() })).send().await.expect(201);
+        let logs = door.get("/api/iam/audit-logs").bearing(&bearer).within(company).send().await.expect(200).data();
+        for log in logs["logs"].as_array().unwrap() {
+            assert_eq!((&log["userId"], &log["externalUserId"]), (&json!(id), &json!(named("root"))));
+        }
+        assert_ne!(logs["logs"], json!([]));
     }
 
     /// While an issuer's keys cannot be had its users are told to come again, and everybody else comes in.
