@@ -1,5 +1,6 @@
 //! Who is let in: services with API keys, users of other issuers, and nobody who was cut off.
 
+use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use iam_application::{By, CreateUserLevel, Failure};
@@ -227,14 +228,14 @@ over_both! {
     /// Of the platform a key of every company sees and changes what its role says, and no keys.
     async fn a_key_of_every_company_is_as_good_as_its_role(api: TestApi) {
         // Where others than the platform's must name a company, they are told so.
-        let roles = [("check", [400, 400], 403), ("read", [200, 400], 403), ("administer", [200, 200], 200)];
+        let roles = [("check", [400, 400], 403), ("read", [200, 400], 403), ("administer", [200, 200], 201)];
         for (role, [views, records], change) in roles {
             let key = api.api_key(role, None).await;
             for (path, status) in [("views", views), ("audit-logs", records), ("api-keys", 403)] {
                 api.get(&format!("/api/iam/{path}")).by_key(&key).send().await.expect(status);
             }
-            let path = format!("/api/iam/users/{}/not-before", new_user());
-            api.put(&path).by_key(&key).send().await.expect(change);
+            let path = format!("/api/iam/companies/{}/provision", new_company());
+            api.post(&path).by_key(&key).send().await.expect(change);
         }
     }
 
@@ -334,12 +335,14 @@ over_both! {
         let (key, text) = stored_key(&api, |_| {}).await;
         let question = json!({ "checks": vec![json!({ "view": "/dashboard", "userId": company.member }); 50] });
         let ask = || api.post("/api/iam/checks").bearing(&text).within(company.id).json(&question).send();
+        let answered = Cell::new(0);
         let asking = async {
             let mut refused = 0;
             while refused < 20 {
                 let answer = ask().await;
                 match answer.status.as_u16() {
                     200 if refused == 0 => {
+                        answered.set(answered.get() + 1);
                         let results = answer.data();
                         assert!(results["results"].as_array().unwrap().iter().all(|result| result["allowed"] == true));
                     }
@@ -351,7 +354,7 @@ over_both! {
         };
         let path = format!("/api/iam/api-keys/{}", key.id);
         let revoking = async {
-            for _ in 0..20 {
+            while answered.get() < 5 {
                 tokio::task::yield_now().await;
             }
             api.delete(&path).by_super_admin().send().await.expect(200);
@@ -652,6 +655,26 @@ over_both! {
             assert_eq!((&log["userId"], &log["externalUserId"]), (&json!(id), &json!(named("root"))));
         }
         assert_ne!(logs["logs"], json!([]));
+    }
+
+    /// So is whoever is named by it: with a company's first admin, with levels, with being cut off.
+    async fn who_is_named_by_a_change_is_remembered(api: TestApi) {
+        let company = api.company().await;
+        let door = Issuing::over(&api).await.api;
+        let admin = json!({ "adminUserId": named("admin") });
+        let levels = json!({ "userLevelIds": [door.level_id(company, "Member").await] });
+        let about = |subject: &str, what: &str| format!("/api/iam/users/{}/{what}", encoded(&named(subject)));
+        let changes = [
+            ("admin", door.post(&format!("/api/iam/companies/{}/provision", new_company())).json(&admin), 201),
+            ("member", door.put(&about("member", "user-levels")).within(company.id).json(&levels), 200),
+            ("stranger", door.put(&about("stranger", "not-before")), 200),
+        ];
+        for (subject, change, status) in changes {
+            change.by_super_admin().send().await.expect(status);
+            let id = ExternalId::parse(&named(subject)).unwrap().user_id();
+            let told = door.get(&format!("/api/iam/users/{id}")).by_super_admin().send().await.expect(200).data();
+            assert_eq!(told["user"]["externalId"], json!(named(subject)));
+        }
     }
 
     /// While an issuer's keys cannot be had its users are told to come again, and everybody else comes in.

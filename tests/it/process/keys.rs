@@ -70,7 +70,9 @@ mod postgres {
         assert!(said.contains(prefix) && !said.contains(secret), "{said}");
         assert!(list.contains(prefix) && list.contains("Nightly job") && list.contains(&id), "{list}");
         assert!(!list.contains(secret));
-        assert!(list.contains("good until"), "{list}");
+        assert!(list.contains("good until") && list.contains("never used"), "{list}");
+        api.application.permissions().note_uses().await;
+        assert!(keys(&["list"]).0.contains("last used"));
         keys(&["revoke", prefix]);
         levels().await.expect(401);
         assert!(keys(&["list"]).0.contains("revoked"));

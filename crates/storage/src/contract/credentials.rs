@@ -200,6 +200,11 @@ pub async fn credentials_are_read_since_a_version(storage: Arc<dyn Storage>) {
     cut_off(&storage, other, at(2)).await;
     let next = credentials.changes_since(all.version).await.unwrap();
     assert_eq!((next.cutoffs, next.api_keys.len()), (vec![(other, at(2))], 0));
+    let two = key("Two");
+    create(&storage, &[&two]).await;
+    let next = credentials.changes_since(next.version).await.unwrap();
+    let made: Vec<_> = next.api_keys.iter().map(|(key, _)| key).collect();
+    assert_eq!((next.cutoffs, made), (vec![], vec![&two]));
     change!(storage, Target::Credentials, tx => tx.api_keys_mut().revoke(one.id)).unwrap();
     let last = credentials.changes_since(next.version).await.unwrap();
     assert_eq!(last.cutoffs, []);
