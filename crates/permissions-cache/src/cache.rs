@@ -274,6 +274,11 @@ impl Cache {
         }
     }
 
+    /// Whether there is something of the user to answer from, proven or not.
+    pub(crate) fn keeps(&self, key: &Key) -> bool {
+        self.entry(key).is_some_and(|set| set.is_alive())
+    }
+
     fn entry(&self, key: &Key) -> Option<Arc<CompiledSet>> {
         let (members, strangers) = (self.members.pin(), self.strangers.pin());
         members.get(key).or_else(|| strangers.get(key)).map(|entry| Arc::clone(&entry.set))

@@ -48,13 +48,16 @@ impl Default for FillOptions {
 
 /// How many users of a company are loaded in one statement.
 const TOGETHER: usize = 500;
+/// How often they are loaded at the start, until they are kept.
+const WARM_ATTEMPTS: usize = 2;
 
 /// Whose rows were written, of which state, and when.
 #[derive(Debug, Default)]
 pub struct Filled(HashMap<Key, (Versions, Moment)>);
 
 impl Permissions {
-    /// Loads those who were active before this process started, the latest first; answers how many.
+    /// Loads those who were active before this process started, the latest first; answers how many of them are kept. What is
+    /// not, because the channel opened meanwhile and may not have told all that the load missed, is loaded once more.
     ///
     /// # Errors
     ///
@@ -68,10 +71,17 @@ impl Permissions {
         let mut loaded = 0;
         for (company, users) in companies {
             for users in users.chunks(TOGETHER) {
-                match self.load_together(company, users.to_vec()).await {
-                    Ok(users) => loaded += users.len(),
-                    Err(error) => failed(company, &error),
+                let mut missing = users.to_vec();
+                for _ in 0..WARM_ATTEMPTS {
+                    if let Err(error) = self.load_together(company, missing.clone()).await {
+                        failed(company, &error);
+                    }
+                    missing.retain(|user| !self.cache.keeps(&(company, *user)));
+                    if missing.is_empty() {
+                        break;
+                    }
                 }
+                loaded += users.len() - missing.len();
             }
         }
         Ok(loaded)
