@@ -1,6 +1,8 @@
 //! Which storage a process uses, and which settings keep it from starting.
 
-use crate::kit::process::{ServerProcess, run, text_of};
+use std::net::TcpListener;
+
+use crate::kit::process::{ServerProcess, run, text_of, wait_until};
 
 const NOWHERE: &str = "postgres://iam:hunter2@127.0.0.1:1/iam";
 const LONG_SECRET: &str = "a perfectly private secret of the tests, long enough";
@@ -123,4 +125,26 @@ mod postgres {
         assert!(!server.log().contains("hunter2"), "{}", server.log());
         server.stop();
     }
+}
+
+#[test]
+fn keys_are_fetched_from_their_issuer_whatever_proxy_the_environment_names() {
+    let [issuer, proxy] = [(); 2].map(|()| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        listener
+    });
+    let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
+    let (issuers, proxy_url) = (
+        format!(r#"[{{"issuer": "https://sign-in.example.com", "jwks_url": "{}/jwks.json"}}]"#, url(&issuer)),
+        url(&proxy),
+    );
+    let proxies = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"].map(|name| (name, proxy_url.as_str()));
+    let environment = [&proxies[..], &[("IAM__AUTH__ISSUERS", &issuers)]].concat();
+    let _server = ServerProcess::start(&[], &environment);
+    let asked = wait_until(|| {
+        let is_asked = |listener: &TcpListener| listener.accept().is_ok();
+        if is_asked(&proxy) { Some("the proxy") } else { is_asked(&issuer).then_some("the issuer") }
+    });
+    assert_eq!(asked, "the issuer");
 }

@@ -127,6 +127,40 @@ mod postgres {
         assert_eq!(texts(&mut connection, repeating).await, Vec::<String>::new());
     }
 
+    /// Every process reads all credentials: a row that it cannot read would keep everybody out.
+    #[tokio::test]
+    async fn credentials_that_no_process_could_read_are_refused() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let mut connection = database.connect().await;
+        let key = |prefix: &str, digest: usize, role: &str, expires_at: &str| {
+            format!(
+                "INSERT INTO api_keys (id, prefix, digest, name, role, expires_at, version) VALUES
+                    (gen_random_uuid(), '{prefix}', decode(repeat('00', {digest}), 'hex'), 'N', '{role}', {expires_at}, 1)"
+            )
+        };
+        let cut_off = |not_before: &str| {
+            format!(
+                "INSERT INTO user_cutoffs (user_id, not_before, version) VALUES (gen_random_uuid(), '{not_before}', 1)"
+            )
+        };
+        run(&mut connection, key("abcDEF123456", 32, "check", "NULL")).await.unwrap();
+        run(&mut connection, cut_off("2026-11-22")).await.unwrap();
+        for (row, constraint) in [
+            (key("abcdef12345", 32, "check", "NULL"), "api_keys_prefix_check"),
+            (key("abcdef 12345", 32, "check", "NULL"), "api_keys_prefix_check"),
+            (key("abcdef123456", 31, "check", "NULL"), "api_keys_digest_check"),
+            (key("abcdef123456", 32, "owner", "NULL"), "api_keys_role_check"),
+            (key("abcdef123456", 32, "check", "'infinity'"), "api_keys_expires_at_check"),
+            (key("abcdef123456", 32, "check", "'-infinity'"), "api_keys_expires_at_check"),
+            (cut_off("infinity"), "user_cutoffs_not_before_check"),
+            (cut_off("-infinity"), "user_cutoffs_not_before_check"),
+        ] {
+            let error = run(&mut connection, row.clone()).await.expect_err(&row);
+            let refused_by = error.as_database_error().and_then(|error| error.constraint());
+            assert_eq!(refused_by, Some(constraint), "{row}: {error}");
+        }
+    }
+
     #[tokio::test]
     async fn other_programs_see_only_effective_rows_that_are_current() {
         let database = TestDatabase::new(Content::Seeded).await;
