@@ -137,6 +137,12 @@ impl From<UserId> for NamedUser {
     }
 }
 
+/// Whether a token counts of a user whose tokens count since a time. One that does not say when it was made may be from before.
+#[must_use]
+pub fn token_counts(issued_at: Option<Timestamp>, not_before: Option<Timestamp>) -> bool {
+    not_before.is_none_or(|not_before| issued_at.is_some_and(|issued_at| issued_at >= not_before))
+}
+
 /// What is stored of a user as such: what his issuer calls him, and since when his tokens count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {

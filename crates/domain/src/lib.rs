@@ -66,7 +66,7 @@ pub use catalog::{CompanyModule, Feature, GrantedModule, Module, Priority, View}
 pub use credential::{ApiKey, ApiKeyDigest, ApiKeyPrefix, ServiceRole};
 pub use effective::{EffectiveFeaturePermission, EffectiveViewPermission, Freshness, Versions};
 pub use explanation::{Explanation, GatingModule, LevelSays, Says, Step};
-pub use external::{ExternalId, ExternalSubject, Issuer, NamedUser, User};
+pub use external::{ExternalId, ExternalSubject, Issuer, NamedUser, User, token_counts};
 pub use iam::{IamAction, IamPermission, RESERVED_PREFIX, is_reserved};
 pub use ids::{
     ApiKeyId, AuditRecordId, CompanyId, FeatureId, FeaturePermissionId, InvalidId, MenuItemId, ModuleId, SubMenuItemId,

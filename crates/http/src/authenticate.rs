@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use iam_application::Failure;
-use iam_domain::{Caller, ExternalId, Service, Timestamp};
+use iam_domain::{Caller, ExternalId, Service, Timestamp, token_counts};
 use iam_identity::{AuthenticationError, Credential, PresentedKey};
 
 use crate::Api;
@@ -39,8 +39,7 @@ async fn person(token: &str, api: &Api) -> Result<Authenticated, ApiError> {
     let verified = api.services().verifier.verify(token).await?;
     let permissions = api.services().application.permissions();
     let not_before = permissions.not_before(verified.user_id).await.map_err(Failure::from)?;
-    // A token that does not say when it was made may be from before.
-    if not_before.is_some_and(|not_before| verified.issued_at.is_none_or(|issued_at| issued_at < not_before)) {
+    if !token_counts(verified.issued_at, not_before) {
         return Err(AuthenticationError::Expired.into());
     }
     Ok(Authenticated {

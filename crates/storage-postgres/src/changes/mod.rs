@@ -86,6 +86,7 @@ const GATE: i64 = 0x4941_4d20_6368_616e;
 /// the time after it waited: a locked or updated row is read anew. The rows come after the gate, or two could wait for each other.
 fn lock(target: Target) -> Statement {
     let lock = match target {
+        // FOR SHARE, as the catalog's version is read anew then, and the seed locks its row without the gate.
         Target::Company(company) => statement(
             format!(
                 "WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared({GATE}) IS NOT NULL AS is_passed),
