@@ -1,12 +1,13 @@
 //! Things that happen at once. Nothing here depends on who wins; what must never happen, never does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::poll;
 use iam_domain::{CompanyId, EntityType, MenuItem, UserId, UserLevel, UserLevelId, View, ViewId};
+use tokio::sync::Barrier;
 use uuid::Uuid;
 
 use super::fixtures::{
@@ -97,32 +98,38 @@ pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>
     const MOST: usize = 150;
     for target in [Target::Credentials, Target::Catalog] {
         let came = Arc::new(AtomicBool::new(false));
-        let begun = Arc::new(AtomicUsize::new(0));
+        let together = Arc::new(Barrier::new(WRITERS + 1));
         let writers = (0..WRITERS).map(|_| {
-            let (storage, came, begun) = (Arc::clone(&storage), Arc::clone(&came), Arc::clone(&begun));
+            let (storage, came, together) = (Arc::clone(&storage), Arc::clone(&came), Arc::clone(&together));
             tokio::spawn(async move {
                 let company = some_company();
-                for _ in 0..MOST {
-                    if came.load(Ordering::Relaxed) {
-                        return true;
-                    }
+                for round in 0..MOST {
                     let tx = begin(&storage, Target::Company(company)).await;
-                    begun.fetch_add(1, Ordering::Relaxed);
+                    if round == 0 {
+                        together.wait().await; // All are under way.
+                        together.wait().await; // The other has asked.
+                    }
                     for _ in 0..10 {
                         tx.user_levels().find_all(company).await.unwrap();
                         tokio::task::yield_now().await;
                     }
                     tx.commit().await.unwrap();
+                    if came.load(Ordering::Relaxed) {
+                        return true;
+                    }
                 }
                 false
             })
         });
         let writers: Vec<_> = writers.collect();
-        while begun.load(Ordering::Relaxed) < WRITERS {
-            tokio::task::yield_now().await;
-        }
-        begin(&storage, target).await.commit().await.unwrap();
+        together.wait().await;
+        let mut change = Box::pin(begin(&storage, target));
+        assert!(poll!(&mut change).is_pending(), "a change of {target:?} began while companies were changed");
+        together.wait().await;
+        let tx = change.await;
+        // Said while they are kept out: so only those rounds count that overtook it, however the threads run.
         came.store(true, Ordering::Relaxed);
+        tx.commit().await.unwrap();
         assert_eq!(all(writers).await, [true; WRITERS], "a change of {target:?} came only after all others");
     }
 }
