@@ -146,7 +146,7 @@ impl Application {
                 requirement.is_met_by(&access)
             }
         };
-        admit(caller, company, requirement, is_met)
+        admit(requirement, is_met).inspect_err(|failure| note_refusal(caller, company, failure))
     }
 
     /// The same from inside a unit of work, where no one's rights can change any more until it ends. Answers what the
@@ -165,16 +165,19 @@ impl Application {
                 (requirement.is_met_by(&own), Some(own))
             }
         };
-        admit(caller, company, requirement, is_met)?;
+        admit(requirement, is_met)?;
         Ok(own)
     }
 }
 
-fn admit(caller: Caller, company: Option<CompanyId>, requirement: Requirement, is_met: bool) -> Result<(), Failure> {
-    if is_met {
-        return Ok(());
+fn admit(requirement: Requirement, is_met: bool) -> Result<(), Failure> {
+    if is_met { Ok(()) } else { Err(Failure::Forbidden(requirement)) }
+}
+
+/// Counts and logs it if it is because the caller may not that something failed: somebody may be trying doors.
+pub(crate) fn note_refusal(caller: Caller, company: Option<CompanyId>, failure: &Failure) {
+    if matches!(failure, Failure::Forbidden(_) | Failure::Refused { .. }) {
+        metrics::counter!("iam_refused_total").increment(1);
+        tracing::info!(user = %caller.id(), kind = %caller.kind(), ?company, %failure, "refused");
     }
-    metrics::counter!("iam_refused_total").increment(1);
-    tracing::info!(user = %caller.id(), kind = %caller.kind(), company = ?company, ?requirement, "refused");
-    Err(Failure::Forbidden(requirement))
 }

@@ -10,7 +10,7 @@ use iam_storage::{Target, UnitOfWork};
 
 use crate::execute::change;
 use crate::failure::unknown_at;
-use crate::user_levels::check_named;
+use crate::user_levels::check_can_sign_in;
 use crate::{Failure, IfMatch};
 
 const COMPANY_MODULE: &str = "Company module";
@@ -78,7 +78,7 @@ pub struct ProvisionCompany {
 change!(ProvisionCompany -> bool, needs SuperAdmin, locks |this| Target::Company(this.company),
 names |this| this.admin.as_ref()?.external_id.as_ref(), |this, tx, caller| {
     if let Some(admin) = &this.admin {
-        check_named(admin, "adminUserId")?;
+        check_can_sign_in(admin, "adminUserId")?;
     }
     if tx.company_states().read(this.company).await?.is_some_and(|state| state.provisioned_at.is_some()) {
         if let Some(admin) = &this.admin {

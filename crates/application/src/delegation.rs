@@ -60,6 +60,18 @@ impl Affects {
             }
     }
 
+    /// What was handed on, and is not held.
+    fn refuse(self, catalog: &Catalog, missing: &[Grant]) -> Failure {
+        let names: Vec<_> = missing.iter().map(|grant| name(catalog, grant)).collect();
+        let findings = names.iter().map(|name| {
+            FieldError::new(self.field(), "not_held", format_args!("hand on what you do not hold: {name}"))
+        });
+        Failure::Refused {
+            errors: FieldError::bounded(findings),
+            message: format!("You cannot hand on what you do not hold: {}", first_of(&names)),
+        }
+    }
+
     /// All that it can change of the company: of a user's levels only those, whose holder may or may not be the only one
     /// who manages.
     async fn load(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<CompanySnapshot, Failure> {
@@ -130,7 +142,7 @@ impl Guard {
             let after = self.affects.load(tx, self.company).await?;
             let missing = not_held(before, &after, &own.levels);
             if !missing.is_empty() {
-                return Err(self.refuse(&after.catalog, &missing));
+                return Err(self.affects.refuse(&after.catalog, &missing));
             }
         }
         if self.is_at_risk && !self.is_managed(tx).await? {
@@ -154,23 +166,6 @@ impl Guard {
             return Ok(true);
         }
         Ok(tx.snapshots().load_company(self.company).await?.value.managing().next().is_some())
-    }
-
-    fn refuse(&self, catalog: &Catalog, missing: &[Grant]) -> Failure {
-        metrics::counter!("iam_refused_total").increment(1);
-        tracing::info!(
-            user = %self.caller.id(), company = %self.company, affects = ?self.affects, missing = missing.len(),
-            "refused to hand on what is not held"
-        );
-        let names: Vec<_> = missing.iter().map(|grant| name(catalog, grant)).collect();
-        let field = self.affects.field();
-        let findings = names
-            .iter()
-            .map(|name| FieldError::new(field, "not_held", format_args!("hand on what you do not hold: {name}")));
-        Failure::Refused {
-            errors: FieldError::bounded(findings),
-            message: format!("You cannot hand on what you do not hold: {}", first_of(&names)),
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use iam_storage::{ChangeContext, Reader, Stamped, Storage, Target, UnitOfWork, W
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use crate::authorize::note_refusal;
 use crate::delegation::{Guard, forces};
 use crate::{Affects, Failure, Requirement};
 
@@ -210,7 +211,9 @@ impl Application {
                 tracing::info!(user = %by.caller.id(), ?target, "a super admin makes a change");
             }
             let authorized = Authorized { by, change };
-            outcome.tell(transact(storage.as_ref(), target, &context, &authorized).await)
+            let caller = authorized.by.caller;
+            let made = transact(storage.as_ref(), target, &context, &authorized).await;
+            outcome.tell(made.inspect_err(|failure| note_refusal(caller, target.company(), failure)))
         };
         let task = self.changes.spawn_on(change, &self.runtime);
         let (value, versions) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;

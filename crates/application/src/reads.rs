@@ -187,7 +187,7 @@ impl Application {
 
     /// What other issuers call these users, as far as it is stored. Of the native issuer's nothing is asked.
     async fn external_ids(&self, users: impl Iterator<Item = UserId>) -> Result<BTreeMap<UserId, ExternalId>, Failure> {
-        let users: BTreeSet<_> = users.filter(UserId::is_derived).collect();
+        let users: BTreeSet<_> = users.filter(UserId::is_made_here).collect();
         if users.is_empty() {
             return Ok(BTreeMap::new());
         }

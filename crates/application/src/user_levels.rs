@@ -121,18 +121,20 @@ pub struct AssignUserLevels {
     pub if_match: IfMatch,
 }
 
-/// Whoever knows another issuer's user by his id alone must not learn his name by giving him a level.
-pub(crate) fn check_named(user: &NamedUser, field: &'static str) -> Result<(), Failure> {
-    if user.external_id.is_none() && user.id.is_derived() {
-        return Err(Failure::invalid(field, "is another issuer's user, and must be named issuer|subject"));
+/// Levels are given only to those who can sign in as they were named.
+pub(crate) fn check_can_sign_in(user: &NamedUser, field: &'static str) -> Result<(), Failure> {
+    if user.can_sign_in {
+        return Ok(());
     }
-    Ok(())
+    Err(Failure::invalid(field, "is nobody who can sign in; another issuer's user is named issuer|subject"))
 }
 
 change!(AssignUserLevels -> (), needs AssignLevels, locks |this| Target::Company(this.company),
 affects Affects::LevelsOf(this.user.id), forced this.force, names |this| this.user.external_id.as_ref(),
 |this, tx, caller| {
-    check_named(&this.user, "userId")?;
+    if !this.levels.is_empty() {
+        check_can_sign_in(&this.user, "userId")?;
+    }
     if this.if_match.needs_content() {
         this.if_match.check(&tx.assignments().get_user_levels(this.company, this.user.id).await?)?;
     }

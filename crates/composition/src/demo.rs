@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use iam_application::{AssignUserLevels, By, Failure, IfMatch, ProvisionCompany};
-use iam_domain::{Caller, CompanyId, InvalidId, UserId};
+use iam_domain::{Caller, CompanyId, InvalidId, NamedUser, UserId};
 use iam_identity::{SigningError, TokenSigner};
 use serde_json::json;
 
@@ -97,7 +97,7 @@ impl Demo {
             let user = UserId::parse(id)?;
             let levels = levels.iter().filter(|level| level.name.as_str() == name).map(|level| level.id).collect();
             let assign =
-                AssignUserLevels { company, user: user.into(), levels, force: false, if_match: IfMatch::default() };
+                AssignUserLevels { company, user: NamedUser::native(user), levels, force: false, if_match: IfMatch::default() };
             system.application.execute(by.clone(), assign).await?;
             Ok(person(name, Caller::user(user))?)
         };

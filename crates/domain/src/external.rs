@@ -129,11 +129,16 @@ pub struct NamedUser {
     pub id: UserId,
     /// What the issuer calls this person, unless that is the user id itself.
     pub external_id: Option<ExternalId>,
+    /// Whether an issuer that is trusted names people like this. If not, nobody signs in as this user; or it is the bare id of
+    /// another issuer's, whom whoever knows no more than that must not learn the name of.
+    pub can_sign_in: bool,
 }
 
-impl From<UserId> for NamedUser {
-    fn from(id: UserId) -> Self {
-        Self { id, external_id: None }
+impl NamedUser {
+    /// A user of the native issuer's, whose tokens name user ids themselves.
+    #[must_use]
+    pub fn native(id: UserId) -> Self {
+        Self { id, external_id: None, can_sign_in: !id.is_made_here() }
     }
 }
 
@@ -155,9 +160,10 @@ pub struct User {
 }
 
 impl UserId {
-    /// Whether it is of the form that [`ExternalId::user_id`] gives: such an id is never one that a token names itself.
+    /// Whether it is of the form that [`ExternalId::user_id`] and [`ApiKeyId::generate`](crate::ApiKeyId::generate) give: such an
+    /// id is never one that a token names itself.
     #[must_use]
-    pub fn is_derived(&self) -> bool {
+    pub fn is_made_here(&self) -> bool {
         self.as_uuid().get_version_num() == 8
     }
 }
@@ -186,7 +192,7 @@ mod tests {
     fn derived_ids_never_change() {
         // Assignments are stored under it: another derivation would take everybody's levels away.
         assert_eq!(id("https://issuer.example|user@example.com").to_string(), "2fb44db9-9472-893a-8270-a1d013638b6e");
-        assert!(id("https://issuer.example|1").is_derived());
+        assert!(id("https://issuer.example|1").is_made_here());
     }
 
     #[test]

@@ -22,8 +22,14 @@ fn version_7(at: Timestamp, sequence: u16) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(at.millis().unsigned_abs(), &tail).into_uuid()
 }
 
+/// The same as a version 8 UUID: an id that is used where a user's is, but is no person's.
+fn version_8(at: Timestamp, sequence: u16) -> Uuid {
+    uuid::Builder::from_bytes(version_7(at, sequence).into_bytes()).with_version(uuid::Version::Custom).into_uuid()
+}
+
+/// Ids of this make.
 macro_rules! ids {
-    ($($(#[doc = $doc:literal])+ $name:ident),+ $(,)?) => {$(
+    ($make:ident: $($(#[doc = $doc:literal])+ $name:ident),+ $(,)?) => {$(
         $(#[doc = $doc])+
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -31,7 +37,7 @@ macro_rules! ids {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new id: a version 7 UUID of the given time.
+            /// A new id of the given time.
             #[must_use]
             pub fn generate(at: Timestamp) -> Self {
                 Self::generate_nth(at, rand_sequence())
@@ -40,7 +46,7 @@ macro_rules! ids {
             /// The `sequence`-th new id of the given time (0 to 4095): ids of one time ascend with their sequence.
             #[must_use]
             pub fn generate_nth(at: Timestamp, sequence: u16) -> Self {
-                Self(version_7(at, sequence))
+                Self($make(at, sequence))
             }
 
             /// Takes a UUID that a trusted source (the storage) gave.
@@ -94,6 +100,7 @@ fn rand_sequence() -> u16 {
 }
 
 ids! {
+    version_7:
     /// A tenant. Companies are known by this id only; their names live elsewhere.
     CompanyId,
     /// A person, or a machine that acts as one. The same user may belong to several companies.
@@ -118,7 +125,11 @@ ids! {
     TrailEntryId,
     /// One record of the audit trail.
     AuditRecordId,
-    /// The API key of a service.
+}
+
+ids! {
+    version_8:
+    /// The API key of a service. It never is a user's: see [`UserId::is_made_here`].
     ApiKeyId,
 }
 
@@ -135,6 +146,15 @@ mod tests {
         let (a, b) = (ViewId::generate(at()), ViewId::generate(at()));
         assert_eq!(a.as_uuid().get_version_num(), 7);
         assert_ne!(a, b);
+    }
+
+    #[test]
+    fn an_api_key_is_nobody() {
+        let id = ApiKeyId::generate(at());
+        assert!(UserId::from_uuid(id.as_uuid()).is_made_here());
+        assert!(!UserId::generate(at()).is_made_here());
+        assert!(ApiKeyId::generate_nth(at(), 1) < ApiKeyId::generate_nth(at(), 2));
+        assert_ne!(id, ApiKeyId::generate(at()));
     }
 
     #[test]

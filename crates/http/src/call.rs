@@ -385,14 +385,20 @@ impl<P: Policy, T: Input> FromRequest for Guarded<P, T> {
 
 async fn guard<P: Policy, T: Input>(request: &HttpRequest, payload: &mut Payload) -> Result<Guarded<P, T>, ApiError> {
     let api = request.app_data::<Data<Api>>().ok_or_else(ApiError::internal)?.clone();
-    let Authenticated { caller, issued_at, external_id } = authenticate(request, &api).await?;
-    api.admit(caller)?;
+    let mut authenticated = authenticate(request, &api).await?;
+    api.admit(authenticated.caller)?;
 
     let query = match request.query_string() {
         "" => Vec::new(),
         text => Query::<Vec<(String, String)>>::from_query(text).map(Query::into_inner).unwrap_or_default(),
     };
+    let may_take_long = !matches!(payload, Payload::None);
     let body = Body::read(request, payload).await;
+    if may_take_long {
+        // Whoever was put out while he sent it is out.
+        authenticated = authenticate(request, &api).await?;
+    }
+    let Authenticated { caller, issued_at, external_id } = authenticated;
     let company = find_company(request, &query, &body)?;
     let may_be_left_out = match P::COMPANY {
         CompanyRule::Required => false,

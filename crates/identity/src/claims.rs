@@ -121,8 +121,8 @@ impl Reading {
         if self.is_native
             && let Ok(id) = UserId::parse(subject)
         {
-            // Such an id belongs to somebody whom another issuer names.
-            return (!id.is_derived()).then_some((id, None));
+            // Such an id belongs to somebody whom another issuer names, or to a service.
+            return (!id.is_made_here()).then_some((id, None));
         }
         let external_id = ExternalId { issuer: self.issuer.clone()?, subject: ExternalSubject::parse(subject).ok()? };
         Some((external_id.user_id(), Some(external_id)))

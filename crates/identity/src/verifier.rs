@@ -284,7 +284,8 @@ impl TokenVerifier {
     /// [`UserNameError`].
     pub fn user_named(&self, text: &str) -> Result<NamedUser, UserNameError> {
         if let Ok(id) = UserId::parse(text) {
-            return Ok(NamedUser { id, external_id: None });
+            let named = NamedUser::native(id);
+            return Ok(NamedUser { can_sign_in: named.can_sign_in && self.has_natives(), ..named });
         }
         let named = ExternalId::parse(text).map_err(|error| match error {
             TextError::Character if text.contains('|') => UserNameError::Subject,
@@ -293,7 +294,12 @@ impl TokenVerifier {
         })?;
         let trusted = self.issuers.get(named.issuer.as_str()).ok_or(UserNameError::UnknownIssuer)?;
         let (id, external_id) = trusted.reading.user_named(named.subject.as_str()).ok_or(UserNameError::Subject)?;
-        Ok(NamedUser { id, external_id })
+        Ok(NamedUser { id, external_id, can_sign_in: true })
+    }
+
+    /// Whether anybody's tokens name user ids themselves.
+    fn has_natives(&self) -> bool {
+        self.issuers.values().chain(&self.others).any(|trusted| trusted.reading.is_native)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Who is let in: services with API keys, users of other issuers, and nobody who was cut off.
 
 use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use iam_application::{By, CreateUserLevel, Failure};
@@ -362,6 +364,45 @@ over_both! {
         sooner_or_later(async { futures_util::join!(asking, revoking) }).await;
     }
 
+    /// However long somebody takes to send his request: what counts is whether he is let in when it is there.
+    async fn who_is_put_out_while_he_sends_is_refused(api: TestApi) {
+        let company = api.company().await;
+        let (key, text) = stored_key(&api, |_| {}).await;
+        let revoked = {
+            let api = api.clone();
+            async move {
+                api.delete(&format!("/api/iam/api-keys/{}", key.id)).by_super_admin().send().await.expect(200);
+            }
+        };
+        let question = json!({ "view": "/dashboard", "userId": company.member });
+        let check = api.post("/api/iam/check").bearing(&text).within(company.id);
+        invalid_token(&check.json_after(&question, revoked).send().await);
+
+        let old = token(company.admin, false, Some(100));
+        let cut_off = |user: UserId| {
+            let api = api.clone();
+            async move {
+                api.put(&format!("/api/iam/users/{user}/not-before")).by_super_admin().send().await.expect(200);
+            }
+        };
+        let step = json!({ "url": "/dashboard", "label": "Dashboard", "sessionId": "one" });
+        let trail = || api.post("/api/iam/nav-trail").bearing(&old).within(company.id);
+        trail().json(&step).send().await.expect(201);
+        expired_token(&trail().json_after(&step, cut_off(company.admin)).send().await);
+
+        // Or his time runs out.
+        let time = Arc::new(AtomicU64::new(now()));
+        let (clock, later) = (Arc::clone(&time), Arc::clone(&time));
+        let clock = move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed));
+        let door = api.with_verifier(TokenVerifier::hs256(&secret()).with_clock(clock)).await;
+        let runs_out = async move {
+            later.fetch_add(3600, Ordering::Relaxed);
+        };
+        let level = json!({ "name": "Late" });
+        let create = door.post("/api/iam/user-levels").bearing(&token(api.super_admin, true, Some(0))).within(company.id);
+        expired_token(&create.json_after(&level, runs_out).send().await);
+    }
+
     /// A service is in the audit trail as people are, by the id of its key.
     async fn what_a_service_does_is_recorded(api: TestApi) {
         let company = api.company().await;
@@ -597,13 +638,41 @@ over_both! {
         // Nor is he given anything by his id alone: who knows no more than that would learn his name.
         let path = format!("/api/iam/users/{id}/user-levels");
         let refused = issuing.api.put(&path).by(company.admin).within(company.id).json(&body).send().await;
-        let message = "userId is another issuer's user, and must be named issuer|subject";
+        let message = "userId is nobody who can sign in; another issuer's user is named issuer|subject";
         assert_eq!(refused.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
         let path = format!("/api/iam/users/{}/user-levels", encoded(&named("auth0|1")));
         issuing.api.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
         invalid_token(&reads(&api, company, &token(id, false, Some(1))).await);
         reads(&issuing.api, company, &issuing.token("auth0|1")).await.expect(200);
         invalid_token(&reads(&issuing.api, company, &token(id, false, Some(1))).await);
+    }
+
+    /// Levels are given to those who can sign in: not to a service, whose key's role says what it may, and not to an id that no
+    /// issuer's token can name. What such an id holds can be taken.
+    async fn nobody_is_given_levels_who_cannot_sign_in(api: TestApi) {
+        let company = api.company().await;
+        let (key, _) = stored_key(&api, |_| {}).await;
+        let pair = Pair::ed25519();
+        let keys = KeySource::Keys(KeySet::from_pem(&pair.public).unwrap());
+        let issuer = TrustedIssuer::new(Issuer::parse(ISSUER).unwrap(), keys);
+        let issuer = TrustedIssuer { makes_super_admins: true, ..issuer };
+        let verifier = TokenVerifier::start(None, vec![issuer], &VerifierOptions::default()).await.unwrap();
+        let without_natives = api.with_verifier(verifier).await;
+        let claims = json!({ "iss": ISSUER, "sub": "root", "isSuperAdmin": true, "iat": now(), "exp": now() + 3600 });
+        let external = pair.signer.sign_claims(&claims).unwrap();
+        let native = token(api.super_admin, true, Some(1));
+        let id = key.id.to_string();
+        for (door, bearer, user) in [(&api, &native, id), (&without_natives, &external, company.member.to_string())] {
+            let path = format!("/api/iam/users/{user}/user-levels");
+            let put = |levels: Value| door.put(&path).bearing(bearer).within(company.id).json(&levels).send();
+            let member = api.level_id(company, "Member").await;
+            let refused = put(json!({ "userLevelIds": [member] })).await.expect(400);
+            let message = "userId is nobody who can sign in; another issuer's user is named issuer|subject";
+            assert_eq!(refused.error().2, message);
+            put(json!({ "userLevelIds": [] })).await.expect(200);
+            let provision = door.post(&format!("/api/iam/companies/{}/provision", new_company())).bearing(bearer);
+            provision.json(&json!({ "adminUserId": user })).send().await.expect(400);
+        }
     }
 
     /// An external user can be made admin of a new company, and be cut off.
@@ -614,7 +683,8 @@ over_both! {
         let path = format!("/api/iam/companies/{}/provision", company.id);
         let unnamed = json!({ "adminUserId": ExternalId::parse(&named(subject)).unwrap().user_id() });
         let refused = door.post(&path).by_super_admin().json(&unnamed).send().await.expect(400);
-        assert_eq!(refused.error().2, "adminUserId is another issuer's user, and must be named issuer|subject");
+        let message = "adminUserId is nobody who can sign in; another issuer's user is named issuer|subject";
+        assert_eq!(refused.error().2, message);
         let body = json!({ "adminUserId": named(subject) });
         door.post(&path).by_super_admin().json(&body).send().await.expect(201);
         let bearer = issuing.token(subject);
@@ -649,7 +719,7 @@ over_both! {
         levels().await.expect(200);
         assert_eq!(api.storage.reader().users().find(&[id]).await.unwrap(), []);
         let path = format!("/api/iam/companies/{company}/provision");
-        door.post(&path).bearing(&bearer).json(&json!({ "adminUserId": new_user() })).send().await.expect(201);
+        door.post(&path).bearing(&bearer).send().await.expect(201);
         let logs = door.get("/api/iam/audit-logs").bearing(&bearer).within(company).send().await.expect(200).data();
         for log in logs["logs"].as_array().unwrap() {
             assert_eq!((&log["userId"], &log["externalUserId"]), (&json!(id), &json!(named("root"))));

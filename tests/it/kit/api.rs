@@ -4,10 +4,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::body::to_bytes;
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
 use actix_web::http::header::HeaderMap;
 use actix_web::http::{Method, StatusCode};
+use actix_web::web::Bytes;
 use actix_web::{App, test};
+use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{self, LocalBoxStream};
 use iam_application::{Application, Probe, Readiness};
 use iam_domain::{CompanyId, Timestamp, UserId};
 use iam_http::{Api, HttpOptions, Services};
@@ -145,8 +150,12 @@ impl Answer {
 /// A request under construction.
 pub struct Request {
     inner: test::TestRequest,
+    /// What comes bit by bit, instead of a body that is there at once.
+    parts: Option<Parts>,
     api: TestApi,
 }
+
+type Parts = LocalBoxStream<'static, Result<Bytes, PayloadError>>;
 
 impl Request {
     /// By a user who is no super admin.
@@ -197,13 +206,25 @@ impl Request {
         self
     }
 
+    /// With a JSON body whose last byte is sent when something else has happened.
+    pub fn json_after(mut self, body: &Value, something: impl Future<Output = ()> + 'static) -> Self {
+        let mut first = Bytes::from(body.to_string());
+        let last = first.split_off(first.len() - 1);
+        let last = async {
+            something.await;
+            Ok(last)
+        };
+        self.parts = Some(stream::iter([Ok(first)]).chain(stream::once(last)).boxed_local());
+        self.header("content-type", "application/json")
+    }
+
     /// Sends it.
     pub async fn send(self) -> Answer {
-        (self.api.call)(self.inner).await
+        (self.api.call)(self.inner, self.parts).await
     }
 }
 
-type Call = Rc<dyn Fn(test::TestRequest) -> LocalBoxFuture<'static, Answer>>;
+type Call = Rc<dyn Fn(test::TestRequest, Option<Parts>) -> LocalBoxFuture<'static, Answer>>;
 
 /// The API over one adapter, with the seeded catalog.
 #[derive(Clone)]
@@ -274,11 +295,15 @@ impl TestApi {
         let api = Api::new(services, options);
         let service =
             Rc::new(test::init_service(App::new().configure(|config| iam_http::configure(config, &api))).await);
-        let call: Call = Rc::new(move |request| {
+        let call: Call = Rc::new(move |request, parts| {
             let service = Rc::clone(&service);
             Box::pin(async move {
+                let mut request = request.to_request();
+                if let Some(parts) = parts {
+                    *request.payload() = Payload::from(parts);
+                }
                 // A server sends an error of the service as its response.
-                let response = match test::try_call_service(service.as_ref(), request.to_request()).await {
+                let response = match test::try_call_service(service.as_ref(), request).await {
                     Ok(response) => response.into_parts().1.map_into_boxed_body(),
                     Err(error) => error.error_response(),
                 };
@@ -291,7 +316,7 @@ impl TestApi {
 
     /// A request.
     pub fn request(&self, method: Method, path: &str) -> Request {
-        Request { inner: test::TestRequest::default().method(method).uri(path), api: self.clone() }
+        Request { inner: test::TestRequest::default().method(method).uri(path), parts: None, api: self.clone() }
     }
 
     pub fn get(&self, path: &str) -> Request {

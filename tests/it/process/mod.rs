@@ -2,6 +2,7 @@
 
 mod demo;
 mod keys;
+mod metrics;
 mod migration;
 mod modes;
 mod persistence;

@@ -1,0 +1,53 @@
+//! What operators are told of.
+
+use serde_json::{Value, json};
+
+use super::persistence::{authorization, start, super_admin};
+use crate::kit::api::{new_company, new_user};
+use crate::kit::process::ServerProcess;
+
+/// The value of a series, as the admin port says it; 0 if it was never counted.
+fn metric(server: &mut ServerProcess, name: &str) -> u64 {
+    let admin = server.wait_for(|log| {
+        let (_, rest) = log.split_once("metrics on http://")?;
+        rest.split_once("/metrics")?.0.parse().ok()
+    });
+    let api = std::mem::replace(&mut server.address, admin);
+    let text = String::from_utf8(server.get("/metrics").body).unwrap();
+    server.address = api;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.map_or(0, |value| value.parse().unwrap())
+}
+
+/// Whoever tries doors is counted, once for each try, whether it is the right to knock that he lacks or the right to what is
+/// behind.
+#[test]
+fn every_refusal_is_counted() {
+    let mut server = start(&[]);
+    let (company, admin) = (new_company(), new_user());
+    let ask = |server: &ServerProcess, by: &str, method: &str, path: &str, body: Option<Value>| {
+        let company = company.to_string();
+        let headers = [("authorization", by), ("x-company-id", company.as_str())];
+        let answer = server.request(method, &format!("/api/iam{path}"), &headers, body.as_ref());
+        (answer.status, answer.json())
+    };
+    let (root, admin_token) = (super_admin(), authorization(admin, false));
+    let by_stranger = authorization(new_user(), false);
+    let provision = Some(json!({ "adminUserId": admin }));
+    assert_eq!(ask(&server, &root, "POST", &format!("/companies/{company}/provision"), provision).0, 201);
+    let made = ask(&server, &root, "POST", "/user-levels", Some(json!({ "name": "Pinned" }))).1;
+    let level = format!("/user-levels/{}", made["data"]["userLevel"]["id"].as_str().unwrap());
+    let views = ask(&server, &root, "GET", "/views", None).1;
+    let pinned = json!({ "views": [{ "viewId": views["data"]["views"][0]["id"], "state": "allow", "modifiable": false }] });
+    assert_eq!(ask(&server, &root, "PUT", &format!("{level}/permissions/views"), Some(pinned)).0, 200);
+    assert_eq!(metric(&mut server, "iam_refused_total"), 0);
+
+    assert_eq!(ask(&server, &by_stranger, "GET", "/user-levels", None).0, 403);
+    assert_eq!(metric(&mut server, "iam_refused_total"), 1);
+    assert_eq!(ask(&server, &admin_token, "DELETE", &level, None).0, 403);
+    assert_eq!(metric(&mut server, "iam_refused_total"), 2);
+    let unpinned = Some(json!({ "views": [] }));
+    assert_eq!(ask(&server, &admin_token, "PUT", &format!("{level}/permissions/views"), unpinned).0, 403);
+    assert_eq!(metric(&mut server, "iam_refused_total"), 3);
+    server.stop();
+}
