@@ -96,8 +96,13 @@ impl Demo {
         let user = async |name: &'static str, id| -> Result<Person, DemoError> {
             let user = UserId::parse(id)?;
             let levels = levels.iter().filter(|level| level.name.as_str() == name).map(|level| level.id).collect();
-            let assign =
-                AssignUserLevels { company, user: NamedUser::native(user), levels, force: false, if_match: IfMatch::default() };
+            let assign = AssignUserLevels {
+                company,
+                user: NamedUser::native(user),
+                levels,
+                force: false,
+                if_match: IfMatch::default(),
+            };
             system.application.execute(by.clone(), assign).await?;
             Ok(person(name, Caller::user(user))?)
         };

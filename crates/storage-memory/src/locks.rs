@@ -1,57 +1,38 @@
 //! Who may change what: the catalog's lock, exclusive for changes of the catalog and of credentials and shared by company
 //! changes, and a lock for each company.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use iam_domain::CompanyId;
+use iam_storage::company_locks::{CompanyLocks, Exclusive, Shared};
 use iam_storage::{Result, StorageError, Target};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
-
-type Lock = Arc<RwLock<()>>;
-type Shared = OwnedRwLockReadGuard<()>;
-type Exclusive = OwnedRwLockWriteGuard<()>;
 
 /// All locks. They are taken in one order, the catalog before a company, so that nothing deadlocks.
 #[derive(Default)]
 pub(crate) struct Locks {
-    catalog: Lock,
-    /// Only companies whose lock somebody holds or waits for, with how many do. This is a std mutex because it is held
-    /// for a look-up only.
-    companies: Mutex<HashMap<CompanyId, (Lock, usize)>>,
+    catalog: Arc<RwLock<()>>,
+    companies: CompanyLocks,
 }
 
 /// Holds the locks of a change until it is dropped.
 pub(crate) enum Held {
     /// Nobody else changes anything.
-    Catalog { _catalog: Exclusive },
+    Catalog { _catalog: OwnedRwLockWriteGuard<()> },
     /// Nobody else changes this company or the catalog.
-    Company { _company: OfCompany<Exclusive>, _catalog: Shared },
+    Company { _company: Exclusive, _catalog: OwnedRwLockReadGuard<()> },
 }
 
 /// Holds off changes of a company and of the catalog until it is dropped.
 pub(crate) struct HeldOff {
-    _company: OfCompany<Shared>,
-    _catalog: Shared,
-}
-
-/// A held lock of a company. Fields drop in order: first the lock is released, then the place in the map.
-pub(crate) struct OfCompany<Guard> {
-    _guard: Guard,
-    _place: Place,
-}
-
-/// A place in the map of companies' locks, kept while somebody holds the lock or waits for it.
-struct Place {
-    locks: Arc<Locks>,
-    company: CompanyId,
-    lock: Lock,
+    _company: Shared,
+    _catalog: OwnedRwLockReadGuard<()>,
 }
 
 impl Locks {
     /// Takes the locks of a change, waiting at most so long.
-    pub(crate) async fn acquire(self: &Arc<Self>, target: Target, timeout: Duration) -> Result<Held> {
+    pub(crate) async fn acquire(&self, target: Target, timeout: Duration) -> Result<Held> {
         let held = async {
             match target {
                 // Credentials change seldom, and their records are the platform's, as the catalog's are.
@@ -60,9 +41,7 @@ impl Locks {
                 }
                 Target::Company(company) => {
                     let catalog = Arc::clone(&self.catalog).read_owned().await;
-                    let place = self.place(company);
-                    let guard = Arc::clone(&place.lock).write_owned().await;
-                    Held::Company { _company: OfCompany { _guard: guard, _place: place }, _catalog: catalog }
+                    Held::Company { _company: self.companies.exclusive(company).await, _catalog: catalog }
                 }
             }
         };
@@ -71,34 +50,9 @@ impl Locks {
     }
 
     /// Holds off changes of a company and of the catalog, unless one is under way.
-    pub(crate) fn hold_off(self: &Arc<Self>, company: CompanyId) -> Option<HeldOff> {
+    pub(crate) fn hold_off(&self, company: CompanyId) -> Option<HeldOff> {
         let catalog = Arc::clone(&self.catalog).try_read_owned().ok()?;
-        let place = self.place(company);
-        let guard = Arc::clone(&place.lock).try_read_owned().ok()?;
-        Some(HeldOff { _company: OfCompany { _guard: guard, _place: place }, _catalog: catalog })
-    }
-
-    fn place(self: &Arc<Self>, company: CompanyId) -> Place {
-        let mut companies = self.companies();
-        let (lock, users) = companies.entry(company).or_default();
-        *users += 1;
-        Place { locks: Arc::clone(self), company, lock: Arc::clone(lock) }
-    }
-
-    fn companies(&self) -> MutexGuard<'_, HashMap<CompanyId, (Lock, usize)>> {
-        self.companies.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut companies = self.locks.companies();
-        if let Some((_, users)) = companies.get_mut(&self.company) {
-            *users -= 1;
-            if *users == 0 {
-                companies.remove(&self.company);
-            }
-        }
+        Some(HeldOff { _company: self.companies.try_shared(company)?, _catalog: catalog })
     }
 }
 
@@ -122,9 +76,9 @@ mod tests {
         assert!(locks.acquire(Target::Company(a), SHORT).await.is_err());
         assert!(locks.hold_off(a).is_none());
         assert!(locks.hold_off(b).is_some());
-        assert_eq!(locks.companies().len(), 1);
+        assert_eq!(locks.companies.in_use(), 1);
         drop(held);
-        assert_eq!(locks.companies().len(), 0);
+        assert_eq!(locks.companies.in_use(), 0);
     }
 
     #[tokio::test]
@@ -144,7 +98,7 @@ mod tests {
         for task in tasks {
             task.await.unwrap();
         }
-        assert_eq!(locks.companies().len(), 0);
+        assert_eq!(locks.companies.in_use(), 0);
     }
 
     #[tokio::test]

@@ -75,6 +75,7 @@ mod repository;
 mod side;
 mod snapshots;
 mod storage;
+mod turns;
 
 pub use options::PostgresOptions;
 pub use storage::PostgresStorage;

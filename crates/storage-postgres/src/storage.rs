@@ -19,6 +19,7 @@ use crate::epoch::Epochs;
 use crate::feed::Listening;
 use crate::repository::{Connected, Repository, column, scoped, statement};
 use crate::snapshots::CatalogCache;
+use crate::turns::Turns;
 
 /// The storage in PostgreSQL. Share it in an [`Arc`].
 pub struct PostgresStorage {
@@ -40,6 +41,7 @@ pub(crate) struct Pool {
     runtime: Handle,
     epochs: Arc<Epochs>,
     catalog: Arc<CatalogCache>,
+    pub(crate) turns: Turns,
 }
 
 impl Connected for Pool {
@@ -80,7 +82,8 @@ impl PostgresStorage {
         let listening = options.listening()?;
         let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
         let runtime = Handle::current();
-        let repository = Repository(Pool { connection, runtime, epochs, catalog: Arc::default() });
+        let turns = Turns::new(options);
+        let repository = Repository(Pool { connection, runtime, epochs, catalog: Arc::default(), turns });
         Ok(Self { pool, listening, repository })
     }
 

@@ -54,6 +54,7 @@
 //! ```
 
 mod changes;
+pub mod company_locks;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod error;

@@ -525,7 +525,7 @@ over_both! {
         }
     }
 
-    /// Only the platform cuts off: super admins, and services that administer all of it.
+    /// Only super admins cut off, in person: no service does, whatever its role.
     async fn only_super_admins_in_person_cut_off(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/not-before", company.member);

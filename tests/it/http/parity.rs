@@ -64,9 +64,9 @@ fn is_time(text: &str) -> bool {
     has_form(text, "dddd-dd-ddTdd:dd:dd.dddZ")
 }
 
-/// An id that was made in this run: the seed's are always the same, and are no version 4 or 7.
+/// An id that was made in this run: the seed's are always the same, and are of version 5.
 fn is_new_id(text: &str) -> bool {
-    has_form(text, "xxxxxxxx-xxxx-4xxx-xxxx-xxxxxxxxxxxx") || has_form(text, "xxxxxxxx-xxxx-7xxx-xxxx-xxxxxxxxxxxx")
+    [4, 7, 8].iter().any(|version| has_form(text, &format!("xxxxxxxx-xxxx-{version}xxx-xxxx-xxxxxxxxxxxx")))
 }
 
 /// Sorts the members of objects that are named by ids: an id that is made later may be the smaller one.

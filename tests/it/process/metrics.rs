@@ -38,7 +38,8 @@ fn every_refusal_is_counted() {
     let made = ask(&server, &root, "POST", "/user-levels", Some(json!({ "name": "Pinned" }))).1;
     let level = format!("/user-levels/{}", made["data"]["userLevel"]["id"].as_str().unwrap());
     let views = ask(&server, &root, "GET", "/views", None).1;
-    let pinned = json!({ "views": [{ "viewId": views["data"]["views"][0]["id"], "state": "allow", "modifiable": false }] });
+    let pinned =
+        json!({ "views": [{ "viewId": views["data"]["views"][0]["id"], "state": "allow", "modifiable": false }] });
     assert_eq!(ask(&server, &root, "PUT", &format!("{level}/permissions/views"), Some(pinned)).0, 200);
     assert_eq!(metric(&mut server, "iam_refused_total"), 0);
 

@@ -7,3 +7,4 @@ mod outages;
 pub mod plans;
 mod statements;
 mod tenancy;
+mod turns;

@@ -256,7 +256,7 @@ mod postgres {
     async fn broken_idle_connections_are_replaced() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
-        let storage = storage_with(proxy.url(), |options| PostgresOptions { max_connections: 4, ..options });
+        let storage = storage_with(proxy.url(), |options| PostgresOptions { max_connections: 8, ..options });
         for happens in [Break::Cut, Break::Terminate] {
             let company = new_company();
             let units = (0..4).map(|_| begin(storage.as_ref(), Target::Company(new_company())));
@@ -265,7 +265,7 @@ mod postgres {
             }
             happens.happen(&proxy, &database).await;
             // Each broken connection can be found out by one read.
-            let outcomes = join_all((0..5).map(|_| levels(storage.as_ref(), company))).await;
+            let outcomes = join_all((0..9).map(|_| levels(storage.as_ref(), company))).await;
             assert!(outcomes.iter().all(|outcome| outcome.is_ok() || is_unavailable(outcome)), "{outcomes:?}");
             for _ in 0..8 {
                 assert_eq!(levels(storage.as_ref(), company).await.unwrap(), [], "{happens:?}");

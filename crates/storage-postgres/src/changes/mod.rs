@@ -31,6 +31,7 @@ use crate::repository::{
 };
 use crate::snapshots::CatalogCache;
 use crate::storage::Pool;
+use crate::turns::Turn;
 
 /// A change under way.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub(crate) struct Unit {
     /// The catalog as reads know it. A change of the catalog has none: it sees its own half-done work under the version that
     /// it will have.
     catalog: Option<Arc<CatalogCache>>,
+    /// Held until the transaction has ended: fields drop in order.
+    _turn: Option<Turn>,
 }
 
 impl Connected for Unit {
@@ -130,6 +133,10 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     if target.company().is_some_and(|company| !is_company(company.as_uuid())) {
         return Err(StorageError::Misuse("the nil and the max id are no company's"));
     }
+    let turn = match target.company() {
+        Some(company) => Some(pool.turns.wait(company).await?),
+        None => None,
+    };
     let tx = at_home(pool.runtime(), pool.connection().begin()).await.map_err(from_db)?;
     let row = sea_orm::ConnectionTrait::query_one_raw(&tx, lock(target)).await.map_err(from_db)?;
     let row = row.ok_or_else(|| StorageError::corrupt("company_states lacks a row of its own"))?;
@@ -142,7 +149,7 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     let runtime = pool.runtime().clone();
     let recorder = Recorder::new(target, context, now);
     let catalog = pool.catalog().filter(|_| target != Target::Catalog).cloned();
-    Ok(Repository(Unit { tx, runtime, recorder, written: BTreeSet::new(), versions, catalog }))
+    Ok(Repository(Unit { tx, runtime, recorder, written: BTreeSet::new(), versions, catalog, _turn: turn }))
 }
 
 impl Repository<Unit> {

@@ -1,13 +1,13 @@
 //! Things that happen at once. Nothing here depends on who wins; what must never happen, never does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::poll;
 use iam_domain::{CompanyId, EntityType, MenuItem, UserId, UserLevel, UserLevelId, View, ViewId};
-use tokio::sync::Barrier;
 use uuid::Uuid;
 
 use super::fixtures::{
@@ -92,23 +92,23 @@ pub async fn changes_of_credentials_and_others_wait_for_each_other(storage: Arc<
 }
 
 /// However many change companies without a pause, the catalog and the credentials are changed in between: nobody keeps off what
-/// takes his rights.
+/// takes his rights. They are more than an adapter has connections.
 pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>) {
-    const WRITERS: usize = 4;
+    const WRITERS: usize = 16;
     const MOST: usize = 150;
     for target in [Target::Credentials, Target::Catalog] {
-        let came = Arc::new(AtomicBool::new(false));
-        let together = Arc::new(Barrier::new(WRITERS + 1));
+        let (asked, came) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let begun = Arc::new(AtomicUsize::new(0));
         let writers = (0..WRITERS).map(|_| {
-            let (storage, came, together) = (Arc::clone(&storage), Arc::clone(&came), Arc::clone(&together));
+            let (storage, begun) = (Arc::clone(&storage), Arc::clone(&begun));
+            let (asked, came) = (Arc::clone(&asked), Arc::clone(&came));
             tokio::spawn(async move {
                 let company = some_company();
-                for round in 0..MOST {
+                let mut overtook = 0;
+                while overtook < MOST {
                     let tx = begin(&storage, Target::Company(company)).await;
-                    if round == 0 {
-                        together.wait().await; // All are under way.
-                        together.wait().await; // The other has asked.
-                    }
+                    begun.fetch_add(1, Ordering::Relaxed);
+                    overtook += usize::from(asked.load(Ordering::Relaxed));
                     for _ in 0..10 {
                         tx.user_levels().find_all(company).await.unwrap();
                         tokio::task::yield_now().await;
@@ -122,12 +122,17 @@ pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>
             })
         });
         let writers: Vec<_> = writers.collect();
-        together.wait().await;
+        while begun.load(Ordering::Relaxed) < WRITERS {
+            tokio::task::yield_now().await;
+        }
+        // Only those rounds count that begin between its asking and its coming, however the threads run.
         let mut change = Box::pin(begin(&storage, target));
-        assert!(poll!(&mut change).is_pending(), "a change of {target:?} began while companies were changed");
-        together.wait().await;
-        let tx = change.await;
-        // Said while they are kept out: so only those rounds count that overtook it, however the threads run.
+        let at_once = poll!(&mut change);
+        asked.store(true, Ordering::Relaxed);
+        let tx = match at_once {
+            Poll::Ready(tx) => tx,
+            Poll::Pending => change.await,
+        };
         came.store(true, Ordering::Relaxed);
         tx.commit().await.unwrap();
         assert_eq!(all(writers).await, [true; WRITERS], "a change of {target:?} came only after all others");

@@ -1,0 +1,114 @@
+//! Companies that change without end, and what is left for others.
+
+mod postgres {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use iam_storage::{ChangeContext, Health, Result, Storage, StorageError, Target, UnitOfWork};
+    use iam_storage_postgres::{PostgresOptions, PostgresStorage};
+    use tokio::sync::Semaphore;
+    use tokio::task::JoinSet;
+
+    use crate::kit::api::new_company;
+    use crate::kit::database::{Content, TestDatabase};
+
+    const CONNECTIONS: u32 = 4;
+    /// More than there are connections, many times.
+    const CROWD: usize = 40;
+    const LONG: Duration = Duration::from_secs(60);
+
+    async fn begin(storage: &PostgresStorage, target: Target) -> Result<Box<dyn UnitOfWork>> {
+        storage.begin(target, ChangeContext::command_line()).await
+    }
+
+    fn storage(database: &TestDatabase, lock_timeout: Duration) -> Arc<PostgresStorage> {
+        let options = PostgresOptions {
+            max_connections: CONNECTIONS,
+            acquire_timeout: Duration::from_secs(2),
+            lock_timeout,
+            ..database.options()
+        };
+        Arc::new(PostgresStorage::connect(&options).unwrap())
+    }
+
+    /// Many who want to change something. Whoever may begin is counted, and goes on until `held` is closed.
+    async fn crowd(
+        storage: &Arc<PostgresStorage>,
+        held: &Arc<Semaphore>,
+        target: impl Fn() -> Target,
+    ) -> (JoinSet<()>, Arc<AtomicUsize>) {
+        let (asking, begun) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let mut crowd = JoinSet::new();
+        for target in (0..CROWD).map(|_| target()) {
+            let (storage, held) = (Arc::clone(storage), Arc::clone(held));
+            let (asking, begun) = (Arc::clone(&asking), Arc::clone(&begun));
+            crowd.spawn(async move {
+                asking.fetch_add(1, Ordering::Relaxed);
+                let tx = begin(&storage, target).await.unwrap();
+                begun.fetch_add(1, Ordering::Relaxed);
+                held.acquire().await.unwrap_err();
+                tx.commit().await.unwrap();
+            });
+        }
+        while asking.load(Ordering::Relaxed) < CROWD {
+            tokio::task::yield_now().await;
+        }
+        (crowd, begun)
+    }
+
+    /// While such a crowd is there others read, and what takes the rights of all of them comes as soon as those have ended who came
+    /// before.
+    async fn others_have_connections(storage: &Arc<PostgresStorage>, target: impl Fn() -> Target) {
+        let held = Arc::new(Semaphore::new(0));
+        let (crowd, begun) = crowd(storage, &held, target).await;
+        while begun.load(Ordering::Relaxed) == 0 {
+            storage.ping().await.unwrap();
+        }
+        for _ in 0..100 {
+            storage.ping().await.unwrap();
+        }
+        let mut cut_off = Box::pin(begin(storage, Target::Credentials));
+        for _ in 0..30 {
+            assert!(futures_util::poll!(&mut cut_off).is_pending(), "it waits for the changes under way");
+            storage.ping().await.unwrap();
+        }
+        held.close();
+        cut_off.await.unwrap().commit().await.unwrap();
+        crowd.join_all().await;
+    }
+
+    #[actix_web::test]
+    async fn a_company_that_changes_without_end_leaves_connections_to_others() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let storage = storage(&database, LONG);
+        let company = Target::Company(new_company());
+        let under_way = begin(&storage, company).await.unwrap();
+        // Another company has its turn beside all who wait for this one.
+        let waiting = crowd(&storage, &Arc::new(Semaphore::new(0)), || company).await;
+        begin(&storage, Target::Company(new_company())).await.unwrap().commit().await.unwrap();
+        drop((waiting, under_way));
+        others_have_connections(&storage, || company).await;
+    }
+
+    #[actix_web::test]
+    async fn companies_that_change_without_end_leave_connections_to_others() {
+        let database = TestDatabase::new(Content::Schema).await;
+        others_have_connections(&storage(&database, LONG), || Target::Company(new_company())).await;
+    }
+
+    /// Whoever waits too long gives up, and leaves his place to the next one.
+    #[actix_web::test]
+    async fn who_waits_too_long_gives_up_his_turn() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let storage = storage(&database, Duration::from_millis(100));
+        let company = Target::Company(new_company());
+        let under_way = begin(&storage, company).await.unwrap();
+        for _ in 0..3 {
+            let refused = begin(&storage, company).await.map(drop);
+            assert!(matches!(refused, Err(StorageError::Unavailable { retryable: false, .. })), "{refused:?}");
+        }
+        under_way.commit().await.unwrap();
+        begin(&storage, company).await.unwrap().commit().await.unwrap();
+    }
+}
