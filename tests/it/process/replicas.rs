@@ -79,7 +79,7 @@ mod postgres {
     use sea_orm::sqlx::query_scalar;
 
     use super::*;
-    use crate::kit::api::TestApi;
+    use crate::kit::api::{TestApi, patient};
     use crate::kit::database::{Content, TestDatabase, run};
     use crate::kit::proxy::Proxy;
     use crate::kit::replica::{Line, Replica, until};
@@ -285,7 +285,7 @@ mod postgres {
         let proxy = Proxy::to(&database).await;
         let options = PostgresOptions { max_connections: 10, ..TestDatabase::options_for(proxy.url()) };
         let storage = Arc::new(PostgresStorage::connect(&options).unwrap());
-        let options = CacheOptions { lease: Duration::from_secs(600), ..CacheOptions::default() };
+        let options = CacheOptions { lease: Duration::from_secs(600), ..patient() };
         let shared = Arc::clone(&storage);
         let replica = Replica::over(&api, shared, storage, options).await;
         let access = |company: CompanyId| replica.permissions.access(company, Subject::User(user), Consistency::Cached);
@@ -345,7 +345,7 @@ mod postgres {
         let company = api.company().await;
         let proxy = Proxy::to(&database).await;
         let storage = Arc::new(PostgresStorage::connect(&TestDatabase::options_for(proxy.url())).unwrap());
-        let options = CacheOptions { lease: Duration::from_secs(600), ..CacheOptions::default() };
+        let options = CacheOptions { lease: Duration::from_secs(600), ..patient() };
         let shared = Arc::clone(&storage);
         let replica = Replica::over(&api, shared, storage, options).await;
         let access = async || {
