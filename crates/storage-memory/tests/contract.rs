@@ -1,8 +1,14 @@
 //! The suite that every adapter must pass.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use iam_storage_memory::MemoryStorage;
+use iam_storage_memory::{MemoryOptions, MemoryStorage};
 
-iam_storage::contract_tests!(Arc::new(MemoryStorage::new()));
-iam_storage::feed_tests!(Arc::new(MemoryStorage::new()));
+/// Empty, and as patient as many who change at once need it on a busy machine.
+fn storage() -> Arc<MemoryStorage> {
+    Arc::new(MemoryStorage::with_options(MemoryOptions { lock_timeout: Duration::from_secs(60) }))
+}
+
+iam_storage::contract_tests!(storage());
+iam_storage::feed_tests!(storage());

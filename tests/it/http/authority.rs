@@ -5,7 +5,7 @@ use std::sync::Arc;
 use iam_domain::{CompanyId, UserId, UserLevelId};
 use iam_storage::{
     ApiKeyUses, ChangeContext, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Reader, Result,
-    Storage, Target, UnitOfWork,
+    Storage, StorageError, Target, UnitOfWork,
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -24,8 +24,15 @@ impl Storage for Watched {
         self.inner.reader()
     }
 
+    /// More patient than the storage: what the test does while it holds the lock may take long on a busy machine.
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
         self.begins.notify_one();
+        for _ in 0..30 {
+            let begun = self.inner.begin(target, context.clone()).await;
+            if !matches!(begun, Err(StorageError::Unavailable { retryable: false, .. })) {
+                return begun;
+            }
+        }
         self.inner.begin(target, context).await
     }
 

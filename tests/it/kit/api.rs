@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::body::to_bytes;
 use actix_web::dev::Payload;
@@ -75,6 +76,11 @@ pub fn new_company() -> CompanyId {
 fn now() -> Timestamp {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     Timestamp::from_millis(i64::try_from(now.as_millis()).unwrap()).unwrap()
+}
+
+/// Loads may take as long as they do on a busy machine.
+pub fn patient() -> CacheOptions {
+    CacheOptions { load_timeout: Duration::from_secs(60), ..CacheOptions::default() }
 }
 
 struct Fine;
@@ -266,7 +272,7 @@ impl TestApi {
     /// Over any storage; `database` is dropped with the last clone.
     pub async fn over(storage: Arc<dyn Storage>, database: Option<Rc<TestDatabase>>, options: HttpOptions) -> Self {
         let runtime = tokio::runtime::Handle::current();
-        let permissions = Permissions::new(Arc::clone(&storage), runtime, CacheOptions::default());
+        let permissions = Permissions::new(Arc::clone(&storage), runtime, patient());
         Self::answering(storage, Arc::new(permissions), database, options).await
     }
 
@@ -405,7 +411,7 @@ impl TestApi {
     /// Another door to the same storage, for whom this verifier knows.
     pub async fn with_verifier(&self, verifier: TokenVerifier) -> Self {
         let runtime = tokio::runtime::Handle::current();
-        let permissions = Permissions::new(Arc::clone(&self.storage), runtime, CacheOptions::default());
+        let permissions = Permissions::new(Arc::clone(&self.storage), runtime, patient());
         let (storage, database) = (Arc::clone(&self.storage), self.database.clone());
         Self::trusting(storage, Arc::new(permissions), verifier, database, HttpOptions::default()).await
     }

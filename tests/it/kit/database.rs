@@ -3,6 +3,8 @@
 //! The server is given by `TEST_DATABASE_URL`, which `tests/with-postgres.sh` sets. Nothing is skipped without it.
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 use sea_orm::sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -12,6 +14,9 @@ use tokio::sync::OnceCell;
 
 /// Held while a template is made, so that parallel test binaries do not make it twice.
 const TEMPLATE_LOCK: i64 = 0x1a4d_7e57;
+
+/// How long the adapter waits for whatever it waits for, where a test is about something else.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Owns the schema of the tests' databases. As in production it is no superuser, so that views do not see more than it.
 const OWNER: &str = "iam_test_owner";
@@ -51,11 +56,16 @@ fn url_of(name: &str) -> String {
 
 /// A template is named after what is in it, so that an old one is never used.
 fn template_name(content: Content) -> String {
+    // Whole folders of sources, so that no migration can be forgotten here.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder of the workspace");
+    let folder = std::fs::read_dir(root.join("migration/src")).unwrap();
+    let mut sources: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
+    sources.push(root.join("crates/domain/src/seed.rs"));
+    sources.sort_unstable();
     let mut digest = Sha256::new();
-    digest.update(include_bytes!("../../../migration/src/m20261122_000001_create_iam_schema.rs"));
-    digest.update(include_bytes!("../../../migration/src/m20261122_000003_row_level_security.rs"));
-    digest.update(include_bytes!("../../../migration/src/seed.rs"));
-    digest.update(include_bytes!("../../../crates/domain/src/seed.rs"));
+    for source in sources {
+        digest.update(std::fs::read(source).unwrap());
+    }
     let mut name = format!("iam_template_{content:?}_").to_lowercase();
     for byte in &digest.finalize()[..6] {
         write!(name, "{byte:02x}").unwrap();
@@ -153,7 +163,14 @@ impl TestDatabase {
 
     /// The same for a url that leads to it by a detour.
     pub fn options_for(url: &str) -> PostgresOptions {
-        PostgresOptions { max_connections: 5, ..PostgresOptions::new(with_setting("role", APPLICATION, url)) }
+        PostgresOptions {
+            max_connections: 5,
+            acquire_timeout: PATIENCE,
+            statement_timeout: PATIENCE,
+            // Less, so that who waits for a lock hears that, and not that his statement took long.
+            lock_timeout: PATIENCE / 2,
+            ..PostgresOptions::new(with_setting("role", APPLICATION, url))
+        }
     }
 
     /// The adapter on it.

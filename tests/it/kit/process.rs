@@ -106,6 +106,14 @@ impl ServerProcess {
         assert_eq!(status.code(), Some(0), "{}", self.log());
     }
 
+    /// Ends it, and answers with everything that it wrote.
+    pub fn log_to_its_end(&mut self) -> String {
+        self.signal("TERM");
+        assert_eq!(self.wait().code(), Some(0), "{}", self.log());
+        // What a process wrote last is read after its end.
+        wait_until(|| Some(self.log()).filter(|log| log.contains("stopped")))
+    }
+
     /// Whether connections are accepted.
     pub fn accepts(&self) -> bool {
         TcpStream::connect(self.address).is_ok()

@@ -1,11 +1,12 @@
 //! A proxy between an adapter and PostgreSQL: it writes down what is asked, and it can fail.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -17,7 +18,8 @@ const PROTOCOL_3_0: u32 = 3 << 16;
 /// A proxy on the loopback interface. It ends with its connections when it is dropped.
 pub struct Proxy {
     url: String,
-    port: u16,
+    /// Has the port, so that nobody else gets it while nobody listens there. It never listens itself.
+    place: TcpSocket,
     state: Arc<State>,
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
@@ -47,8 +49,8 @@ impl Proxy {
         let (authority, path) = rest.split_once('/').expect("a url with a database");
         let (user, server) = authority.rsplit_once('@').map_or(("", authority), |(user, server)| (user, server));
         let server = if server.contains(':') { server.to_owned() } else { format!("{server}:5432") };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let place = socket_at(0);
+        let port = place.local_addr().unwrap().port();
         // What is encrypted cannot be read.
         let separator = if path.contains('?') { '&' } else { '?' };
         let url = format!("{scheme}://{user}@127.0.0.1:{port}/{path}{separator}sslmode=disable");
@@ -59,8 +61,9 @@ impl Proxy {
             seen: Mutex::default(),
             connections: Mutex::default(),
         });
-        let accepting = Mutex::new(Some(tokio::spawn(accept(listener, Arc::clone(&state)))));
-        Self { url, port, state, accepting }
+        let proxy = Self { url, place, state, accepting: Mutex::default() };
+        proxy.admit().await;
+        proxy
     }
 
     /// The url of the database by this detour.
@@ -81,6 +84,12 @@ impl Proxy {
     /// The different warnings that the server has sent so far.
     pub fn warnings(&self) -> BTreeSet<String> {
         self.state.seen.lock().unwrap().warnings.clone()
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        let connections = self.state.connections.lock().unwrap();
+        connections.iter().filter(|connection| !connection.is_finished()).count()
     }
 
     /// Breaks all connections. New ones are accepted.
@@ -112,10 +121,10 @@ impl Proxy {
         }
     }
 
-    /// Accepts connections again.
+    /// Accepts connections.
     pub async fn admit(&self) {
         self.refuse().await;
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
+        let listener = socket_at(self.place.local_addr().unwrap().port()).listen(1024).unwrap();
         let accepting = tokio::spawn(accept(listener, Arc::clone(&self.state)));
         *self.accepting.lock().unwrap() = Some(accepting);
     }
@@ -128,6 +137,15 @@ impl Drop for Proxy {
         }
         self.cut();
     }
+}
+
+/// A socket at a port of the loopback interface, where others may be that have been made in the same way.
+fn socket_at(port: u16) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.set_reuseport(true).unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+    socket
 }
 
 async fn accept(listener: TcpListener, state: Arc<State>) {
@@ -147,9 +165,10 @@ async fn relay(client: TcpStream, state: Arc<State>) {
     let (from_server, to_server) = server.into_split();
     let mut silent = state.silent.subscribe();
     tokio::select! {
+        biased; // From the moment on in which it falls silent, nothing passes, also what is there already.
+        () = fallen_silent(&mut silent) => std::future::pending().await,
         _ = listen(from_server, to_client, &state) => {}
         _ = watch(from_client, to_server, &state) => {}
-        () = fallen_silent(&mut silent) => std::future::pending().await,
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::api::TestApi;
+use super::api::{TestApi, patient};
 
 /// How long anything may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -117,7 +117,7 @@ pub struct Replica {
 impl Replica {
     /// Another one of this storage. Its lease is so long that no test sees it end: what becomes new was heard.
     pub async fn of(api: &TestApi) -> Self {
-        Self::with_options(api, CacheOptions { lease: PATIENCE * 10, ..CacheOptions::default() }).await
+        Self::with_options(api, CacheOptions { lease: PATIENCE * 10, ..patient() }).await
     }
 
     /// Another one of this storage. Over PostgreSQL it has its own connections.

@@ -59,10 +59,14 @@ impl PostgresServer {
         let mut init = command(programs.join("initdb"), &folder, user);
         init.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "iam_test", "-D", "data"]);
         assert!(init.status().unwrap().success(), "initdb");
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Self::launch(&programs, &folder, user, port);
+        let (port, process) = (0..20)
+            .find_map(|_| {
+                // Below the ports that systems give to whoever asks for any, so that it is still free after a stop.
+                let port = 20_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 12_000).unwrap();
+                Some((port, Self::launch(&programs, &folder, user, port)?))
+            })
+            .expect("a server that starts");
         let server = Self { programs, folder, user, port, process };
-        server.wait();
         let mut options = ConnectOptions::new(server.url());
         options.max_connections(1).sqlx_logging(false);
         let database = Database::connect(options).await.unwrap();
@@ -72,25 +76,28 @@ impl PostgresServer {
         server
     }
 
-    fn launch(programs: &Path, folder: &Path, user: Option<u32>, port: u16) -> Child {
+    /// Starts the program and waits until it answers, which is when it writes so; `None` if it ends instead, as it does if
+    /// somebody has the port.
+    fn launch(programs: &Path, folder: &Path, user: Option<u32>, port: u16) -> Option<Child> {
         let mut postgres = command(programs.join("postgres"), folder, user);
         postgres.args(["-D", "data", "-p", &port.to_string()]);
         let settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "shared_buffers=16MB"];
         for setting in settings {
             postgres.args(["-c", setting]);
         }
-        postgres.spawn().unwrap()
+        let mut process = postgres.spawn().unwrap();
+        let status = folder.join("data/postmaster.pid");
+        let is_ready = || std::fs::read_to_string(&status).is_ok_and(|status| status.contains("ready"));
+        wait_until(|| match process.try_wait().unwrap() {
+            Some(_) => Some(false),
+            None => is_ready().then_some(true),
+        })
+        .then_some(process)
     }
 
     /// The url of its database.
     pub fn url(&self) -> String {
         format!("postgres://iam_test@127.0.0.1:{}/postgres", self.port)
-    }
-
-    /// Waits until it answers, which is when it writes so.
-    fn wait(&self) {
-        let status = self.folder.join("data/postmaster.pid");
-        wait_until(|| std::fs::read_to_string(&status).ok()?.contains("ready").then_some(()));
     }
 
     /// Ends it, as an operator does who does not wait for clients.
@@ -102,8 +109,7 @@ impl PostgresServer {
 
     /// Starts it again and waits until it answers.
     pub fn start_again(&mut self) {
-        self.process = Self::launch(&self.programs, &self.folder, self.user, self.port);
-        self.wait();
+        self.process = wait_until(|| Self::launch(&self.programs, &self.folder, self.user, self.port));
     }
 }
 

@@ -68,8 +68,8 @@ fn production_wants_a_secret_worth_its_name() {
     assert_refuses(&[production], "JWT_SECRET");
     assert_refuses(&[production, ("JWT_SECRET", "short")], "JWT_SECRET");
     assert_refuses(&[production, ("JWT_SECRET", "your-super-secret-jwt-key-change-in-production")], "JWT_SECRET");
-    let server = ServerProcess::start(&[], &[production, ("JWT_SECRET", LONG_SECRET)]);
-    assert!(!server.log().contains(LONG_SECRET));
+    let mut server = ServerProcess::start(&[], &[production, ("JWT_SECRET", LONG_SECRET)]);
+    assert!(!server.log_to_its_end().contains(LONG_SECRET));
 }
 
 #[test]

@@ -29,8 +29,11 @@ impl Case {
         let path = format!("/api/iam/companies/{company}/provision");
         let body = json!({ "adminUserId": user });
         let headers = [("authorization", case.super_admin.as_str())];
-        assert_eq!(server.request("POST", &path, &headers, Some(&body)).status, 201);
-        let levels = server.request("GET", &format!("/api/iam/user-levels?companyId={company}"), &headers, None).json();
+        // A second time it is 200: an answer of 503 may have been made of a change that was made.
+        let status = known(|| server.request("POST", &path, &headers, Some(&body))).status;
+        assert!(matches!(status, 200 | 201), "{status}");
+        let path = format!("/api/iam/user-levels?companyId={company}");
+        let levels = known(|| server.request("GET", &path, &headers, None)).json();
         let levels = levels["data"]["userLevels"].as_array().unwrap();
         case.level = levels.iter().find(|level| level["name"] == "Admin").unwrap()["id"].as_str().unwrap().to_owned();
         case
@@ -52,12 +55,17 @@ impl Case {
         let levels = if is_admin { vec![self.level.as_str()] } else { Vec::new() };
         let path = format!("/api/iam/users/{}/user-levels?force=true&companyId={}", self.user, self.company);
         let headers = [("authorization", self.super_admin.as_str())];
-        server.request("PUT", &path, &headers, Some(&json!({ "userLevelIds": levels }))).status
+        known(|| server.request("PUT", &path, &headers, Some(&json!({ "userLevelIds": levels })))).status
     }
 
     fn wait_for(&self, server: &ServerProcess, is_allowed: bool) {
         wait_until(|| (allowed(&self.ask(server)) == Some(is_allowed)).then_some(()));
     }
+}
+
+/// An answer to a request that is repeated while it is said that there is none.
+fn known(ask: impl Fn() -> HttpAnswer) -> HttpAnswer {
+    wait_until(|| Some(ask()).filter(|answer| answer.status != 503))
 }
 
 /// The decision, unless it is said that there is none.
@@ -79,7 +87,7 @@ mod postgres {
     use sea_orm::sqlx::query_scalar;
 
     use super::*;
-    use crate::kit::api::TestApi;
+    use crate::kit::api::{TestApi, patient};
     use crate::kit::database::{Content, TestDatabase, run};
     use crate::kit::proxy::Proxy;
     use crate::kit::replica::{Line, Replica, until};
@@ -98,19 +106,18 @@ mod postgres {
         }
     }
 
-    #[actix_web::test]
-    async fn a_revocation_reaches_a_process_whose_connections_were_killed() {
-        let database = TestDatabase::new(Content::Seeded).await;
-        let named = format!("{}?application_name=victim", database.url());
+    #[test]
+    fn a_revocation_reaches_a_process_whose_connections_were_killed() {
+        let runtime = runtime();
+        let database = runtime.block_on(TestDatabase::new(Content::Seeded));
+        let proxy = runtime.block_on(Proxy::to(&database));
         let a = start(&[("DATABASE_URL", database.url()), LONG_LEASE]);
-        let b = start(&[("DATABASE_URL", &named), LONG_LEASE]);
+        let b = start(&[("DATABASE_URL", proxy.url()), LONG_LEASE]);
         let case = Case::new(&a);
-        let mut connection = database.connect().await;
         for is_admin in [false, true, false] {
             case.wait_for(&b, !is_admin);
-            let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                WHERE datname = current_database() AND application_name = 'victim'";
-            run(&mut connection, kill.to_owned()).await.unwrap();
+            assert!(proxy.connections() > 0, "there is something to kill");
+            proxy.cut();
             assert_eq!(case.set(&a, is_admin), 200);
             case.wait_for(&b, is_admin);
         }
@@ -199,7 +206,7 @@ mod postgres {
 
     #[test]
     fn with_a_grace_memory_answers_longer_and_says_how_old_it_is() {
-        const GRACE: u64 = 8;
+        const GRACE: u64 = 30;
         let runtime = runtime();
         let database = runtime.block_on(TestDatabase::new(Content::Seeded));
         let proxy = runtime.block_on(Proxy::to(&database));
@@ -207,11 +214,16 @@ mod postgres {
             ("DATABASE_URL", proxy.url()),
             ("IAM__CACHE__LEASE", "1s"),
             ("IAM__CACHE__LOAD_TIMEOUT", "1s"),
-            ("IAM__CACHE__OUTAGE_GRACE", "8s"),
+            ("IAM__CACHE__OUTAGE_GRACE", "30s"),
         ]);
         let case = Case::new(&server);
-        case.wait_for(&server, true);
-        assert_eq!(case.ask(&server).header("age"), None);
+        let wait_for_one_of_now = || {
+            wait_until(|| {
+                let answer = case.ask(&server);
+                (answer.status == 200 && answer.header("age").is_none()).then_some(())
+            });
+        };
+        wait_for_one_of_now();
         runtime.block_on(proxy.refuse());
         proxy.cut();
         let mut aged = 0;
@@ -227,10 +239,7 @@ mod postgres {
             (aged > 0 && answer.status == 503 && case.ask(&server).status == 503).then_some(())
         });
         runtime.block_on(proxy.admit());
-        wait_until(|| {
-            let answer = case.ask(&server);
-            (answer.status == 200 && answer.header("age").is_none()).then_some(())
-        });
+        wait_for_one_of_now();
     }
 
     /// Whoever was active before a restart is known after it, before he asks.
@@ -285,7 +294,7 @@ mod postgres {
         let proxy = Proxy::to(&database).await;
         let options = PostgresOptions { max_connections: 10, ..TestDatabase::options_for(proxy.url()) };
         let storage = Arc::new(PostgresStorage::connect(&options).unwrap());
-        let options = CacheOptions { lease: Duration::from_secs(600), ..CacheOptions::default() };
+        let options = CacheOptions { lease: Duration::from_secs(600), ..patient() };
         let shared = Arc::clone(&storage);
         let replica = Replica::over(&api, shared, storage, options).await;
         let access = |company: CompanyId| replica.permissions.access(company, Subject::User(user), Consistency::Cached);
@@ -332,6 +341,8 @@ mod postgres {
             replica.stats().confirmations == before
         })
         .await;
+        // The attempts to open the channel may have kept a load from being remembered.
+        ask_all().await;
         let misses = replica.stats().misses;
         ask_all().await;
         assert_eq!(replica.stats().misses, misses, "the lease runs again");
@@ -345,7 +356,7 @@ mod postgres {
         let company = api.company().await;
         let proxy = Proxy::to(&database).await;
         let storage = Arc::new(PostgresStorage::connect(&TestDatabase::options_for(proxy.url())).unwrap());
-        let options = CacheOptions { lease: Duration::from_secs(600), ..CacheOptions::default() };
+        let options = CacheOptions { lease: Duration::from_secs(600), ..patient() };
         let shared = Arc::clone(&storage);
         let replica = Replica::over(&api, shared, storage, options).await;
         let access = async || {

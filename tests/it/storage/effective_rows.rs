@@ -3,7 +3,6 @@
 mod postgres {
     use std::cell::Cell;
     use std::collections::BTreeMap;
-    use std::time::Duration;
 
     use futures_util::future::join_all;
     use iam_domain::{Action, CompanyId, FeatureId, Snapshot, UserId, ViewId};
@@ -15,7 +14,7 @@ mod postgres {
 
     use crate::kit::api::{Company, TestApi, new_user};
     use crate::kit::database::run;
-    use crate::kit::replica::{Line, Replica};
+    use crate::kit::replica::{Line, Replica, until};
 
     /// Numbers that are the same at each run.
     struct Chance(u64);
@@ -306,14 +305,17 @@ mod postgres {
         let (door_a, door_b) = (a.replica.api.clone(), b.replica.api.clone());
         let everybody: Vec<_> =
             world.places.iter().flat_map(|place| place.users.iter().map(|user| (place.company.id, *user))).collect();
-        let is_over = Cell::new(false);
+        let (is_over, compared) = (Cell::new(false), Cell::new(0));
         let changes = async {
             let mut chance = Chance(5);
-            for _ in 0..60 {
+            for round in 0..60 {
                 let (one, other) = (world.change(&mut chance), world.change(&mut chance));
                 tokio::join!(world.send(&door_a, one), world.send(&door_b, other));
-                // Now and then there is time for rows to be read.
-                tokio::time::sleep(Duration::from_millis(20 * chance.below(4) as u64)).await;
+                // Now and then there is time for rows to be written and read, however long that takes.
+                if round % 4 == 3 {
+                    let before = compared.get();
+                    until(async || compared.get() >= before + 100).await;
+                }
             }
             is_over.set(true);
         };
@@ -326,14 +328,13 @@ mod postgres {
         };
         let compares = async {
             let mut connection = world.api.database.as_ref().unwrap().connect().await;
-            let mut compared = 0;
             while !is_over.get() {
-                compared += compare(&world.api, &mut connection, "while everything changes").await.1;
+                let equal = compare(&world.api, &mut connection, "while everything changes").await.1;
+                compared.set(compared.get() + equal);
             }
-            compared
         };
-        let ((), (), (), compared) = tokio::join!(changes, fills(&mut a), fills(&mut b), compares);
-        assert!(compared > 1000, "only {compared} rows were compared");
+        tokio::join!(changes, fills(&mut a), fills(&mut b), compares);
+        assert!(compared.get() > 1000, "only {} rows were compared", compared.get());
     }
 
     /// A company whose admin is known to two replicas; the second hears nothing any more.
@@ -402,7 +403,7 @@ mod postgres {
             drop(tx);
         }
         // The rollback may take a moment.
-        crate::kit::replica::until(async || b.fill().await == 1).await;
+        until(async || b.fill().await == 1).await;
         assert!(all_rows_are_right(&api, &mut connection, "the end of a change").await > 100);
     }
 
@@ -434,7 +435,7 @@ mod postgres {
         assert!(rows(&mut connection).await.is_empty());
         a.filled = Filled::default();
         a.read(company.id, company.admin).await;
-        crate::kit::replica::until(async || a.fill().await == 1).await;
+        until(async || a.fill().await == 1).await;
         assert!(all_rows_are_right(&api, &mut connection, "a rename").await > 100);
     }
 

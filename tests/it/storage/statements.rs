@@ -25,7 +25,7 @@ mod postgres {
     use serde_json::{Value, json};
     use uuid::Uuid;
 
-    use crate::kit::api::{Answer, Company, Request, TestApi, new_user};
+    use crate::kit::api::{Answer, Company, Request, TestApi, new_user, patient};
     use crate::kit::database::{Content, TestDatabase, run};
     use crate::kit::proxy::Proxy;
     use crate::kit::replica::Replica;
@@ -629,7 +629,7 @@ mod postgres {
             let feed = Arc::clone(&storage);
             let api = TestApi::over(storage, Some(Rc::new(database)), HttpOptions::default()).await;
             // What is kept is trusted, as in production. Signs of life are sent every few minutes only.
-            let options = CacheOptions { lease: Duration::from_secs(3600), ..CacheOptions::default() };
+            let options = CacheOptions { lease: Duration::from_secs(3600), ..patient() };
             let replica = Replica::over(&api, Arc::clone(&api.storage), feed, options).await;
             Self { api: replica.api.clone(), proxy, table: BTreeMap::new(), _replica: replica }
         }

@@ -1,8 +1,7 @@
 //! Tokens are remembered: until they expire, in a bounded number, and for the keys that verified them only.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-
 use std::time::Duration;
 
 use iam_domain::UserId;
@@ -10,6 +9,7 @@ use iam_identity::{AuthenticationError, KeySource, TokenSigner, TokenVerifier, T
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::ExposeSecret;
 use serde_json::json;
+use tokio::sync::Barrier;
 
 use crate::kit::{
     ISSUER, NOW, PAIRS, Pair, TempFile, at, issuer, secret, signed_by, user, verify, with_keys, with_secret,
@@ -203,22 +203,29 @@ async fn a_token_is_refused_once_its_key_has_left_however_many_are_using_it() {
     let (old_token, new_token) = (signed_by(&old.signer()), signed_by(&new.signer()));
     let file = TempFile::new(&old.public);
     let verifier = Arc::new(of_file(&file).await);
+    let (all_use_it, is_over) = (Arc::new(Barrier::new(5)), Arc::new(AtomicBool::new(false)));
     let users: Vec<_> = (0..4)
         .map(|_| {
             let (verifier, token) = (Arc::clone(&verifier), old_token.clone());
+            let (all_use_it, is_over) = (Arc::clone(&all_use_it), Arc::clone(&is_over));
             tokio::spawn(async move {
-                for _ in 0..2_000 {
+                assert!(verifier.verify(&token).await.is_ok());
+                all_use_it.wait().await;
+                while !is_over.load(Ordering::Relaxed) {
                     let _ = verifier.verify(&token).await;
+                    tokio::task::yield_now().await;
                 }
             })
         })
         .collect();
+    all_use_it.wait().await;
     file.write(&new.public);
     verifier.refresh().await;
     for _ in 0..100 {
         assert_eq!(verifier.verify(&old_token).await, Err(AuthenticationError::Invalid));
         assert!(verifier.verify(&new_token).await.is_ok());
     }
+    is_over.store(true, Ordering::Relaxed);
     for user in users {
         user.await.unwrap();
     }

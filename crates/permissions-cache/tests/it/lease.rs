@@ -174,14 +174,14 @@ async fn a_thousand_hot_companies_cost_a_few_statements_when_the_channel_is_cut(
 #[tokio::test]
 async fn without_the_store_what_is_kept_answers_for_the_lease_and_then_nothing_does() {
     let store = one_company().await;
-    let replica = Replica::new(&store, brief()).await;
+    let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
     assert!(sees(permissions, 0, 0).await);
     eventually("a hit", || hit(permissions, 0, 0) == Some(true)).await;
     store.all(Does::Fail);
     eventually("a hit", || hit(permissions, 0, 0) == Some(true)).await;
     replica.radio.cut();
-    eventually("the lease runs out", || hit(permissions, 0, 0).is_none()).await;
+    eventually("the lease ends", || hit(permissions, 0, 0).is_none()).await;
     for consistency in [Consistency::Cached, Consistency::Fresh] {
         let refused = see(permissions, 0, 0, consistency).await;
         assert!(matches!(refused, Err(StorageError::Unavailable { .. })), "{refused:?}");

@@ -267,15 +267,14 @@ pub async fn a_sign_of_life_comes_after_what_committed_before_it(told: Told) {
     let admin = level(some_company(), "Admin");
     given(&told.storage, &[&admin]).await;
     let company = admin.company_id;
+    let mut subscription = told.subscribe().await;
+    let mut latest = versions(&told.storage, Some(company)).await.company;
     let storage = Arc::clone(&told.storage);
     let writer = tokio::spawn(async move {
         for _ in 0..40 {
             given(&storage, &[&holding(some_user(), &admin)]).await;
         }
     });
-    let mut subscription = told.subscribe().await;
-    let subscribed_at = versions(&told.storage, Some(company)).await.company;
-    let mut latest = subscribed_at;
     while latest < 41 {
         let seen = versions(&told.storage, Some(company)).await.company;
         for heard in told.heard(subscription.as_mut()).await {

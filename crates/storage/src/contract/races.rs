@@ -47,6 +47,11 @@ async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
             Target::Credentials => !tx.users().find(&[UserId::from_uuid(id)]).await.unwrap().is_empty(),
         }
     }
+    // Connections that have to be opened are open by then, so that the second one has nothing else to wait for.
+    let (one, other) = (some_company(), some_company());
+    let (one, other) = (begin(storage, Target::Company(one)).await, begin(storage, Target::Company(other)).await);
+    one.commit().await.unwrap();
+    other.commit().await.unwrap();
     let mut tx = begin(storage, first).await;
     let mut waiting = Box::pin(begin(storage, second));
     let id = write(tx.as_mut(), first).await;
