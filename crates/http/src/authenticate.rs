@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use iam_application::Failure;
-use iam_domain::{Caller, ExternalId, Service, Timestamp, token_counts};
-use iam_identity::{AuthenticationError, Credential, PresentedKey};
+use iam_domain::{Caller, ExternalId, Service, Timestamp, UserId, token_counts};
+use iam_identity::{Admission, AuthenticationError, Credential, PresentedKey};
 
 use crate::Api;
 use crate::error::ApiError;
@@ -19,6 +19,22 @@ pub(crate) struct Authenticated {
     pub(crate) issued_at: Option<Timestamp>,
     /// What another issuer calls him.
     pub(crate) external_id: Option<Arc<ExternalId>>,
+    /// His token, if it is one.
+    admission: Option<Admission>,
+}
+
+impl Authenticated {
+    /// The same caller, if he is still let in: it may be long ago that he was.
+    pub(crate) async fn look_again(self, request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
+        let verifier = &api.services().verifier;
+        match (&self.admission, self.caller) {
+            (Some(admission), Caller::User { id, .. }) if verifier.is_still_good(admission) => {
+                check_cut_off(id, self.issued_at, api).await?;
+                Ok(self)
+            }
+            _ => authenticate(request, api).await,
+        }
+    }
 }
 
 pub(crate) async fn authenticate(request: &HttpRequest, api: &Api) -> Result<Authenticated, ApiError> {
@@ -36,17 +52,19 @@ pub(crate) async fn authenticate(request: &HttpRequest, api: &Api) -> Result<Aut
 }
 
 async fn person(token: &str, api: &Api) -> Result<Authenticated, ApiError> {
-    let verified = api.services().verifier.verify(token).await?;
-    let permissions = api.services().application.permissions();
-    let not_before = permissions.not_before(verified.user_id).await.map_err(Failure::from)?;
-    if !token_counts(verified.issued_at, not_before) {
-        return Err(AuthenticationError::Expired.into());
-    }
+    let (verified, admission) = api.services().verifier.admit(token).await?;
+    check_cut_off(verified.user_id, verified.issued_at, api).await?;
     Ok(Authenticated {
         caller: Caller::User { id: verified.user_id, is_super_admin: verified.is_super_admin },
         issued_at: verified.issued_at,
         external_id: verified.external_id,
+        admission: Some(admission),
     })
+}
+
+async fn check_cut_off(user: UserId, issued_at: Option<Timestamp>, api: &Api) -> Result<(), ApiError> {
+    let not_before = api.services().application.permissions().not_before(user).await.map_err(Failure::from)?;
+    if token_counts(issued_at, not_before) { Ok(()) } else { Err(AuthenticationError::Expired.into()) }
 }
 
 async fn service(presented: &PresentedKey, api: &Api) -> Result<Authenticated, ApiError> {
@@ -63,7 +81,7 @@ async fn service(presented: &PresentedKey, api: &Api) -> Result<Authenticated, A
     }
     permissions.api_key_used(&known, now);
     let service = Service { key: key.id, role: key.role, company: key.company_id };
-    Ok(Authenticated { caller: Caller::Service(service), issued_at: None, external_id: None })
+    Ok(Authenticated { caller: Caller::Service(service), issued_at: None, external_id: None, admission: None })
 }
 
 fn now() -> Option<Timestamp> {

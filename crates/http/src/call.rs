@@ -396,9 +396,9 @@ async fn guard<P: Policy, T: Input>(request: &HttpRequest, payload: &mut Payload
     let body = Body::read(request, payload).await;
     if may_take_long {
         // Whoever was put out while he sent it is out.
-        authenticated = authenticate(request, &api).await?;
+        authenticated = authenticated.look_again(request, &api).await?;
     }
-    let Authenticated { caller, issued_at, external_id } = authenticated;
+    let Authenticated { caller, issued_at, external_id, .. } = authenticated;
     let company = find_company(request, &query, &body)?;
     let may_be_left_out = match P::COMPANY {
         CompanyRule::Required => false,

@@ -61,7 +61,9 @@ pub use issuer::{SharedSecret, TrustError, TrustedIssuer};
 pub use keys::{Algorithm, KeyError, KeySet, MAX_KEYS};
 pub use signer::{SigningError, TokenSigner};
 pub use source::{JwksUrl, JwksUrlError, KeySource, MAX_DOCUMENT_BYTES, SourceError};
-pub use verifier::{DEFAULT_REMEMBERED_TOKENS, MAX_TOKEN_BYTES, TokenVerifier, UserNameError, VerifierOptions};
+pub use verifier::{
+    Admission, DEFAULT_REMEMBERED_TOKENS, MAX_TOKEN_BYTES, TokenVerifier, UserNameError, VerifierOptions,
+};
 
 /// The fewest bytes of a secret that is fit for production: as many as HS256's digest has.
 pub const MIN_SECRET_BYTES: usize = 32;

@@ -82,6 +82,15 @@ pub struct TokenVerifier {
     clock: Clock,
 }
 
+/// A token that was verified, to be looked at again.
+pub struct Admission(Arc<Remembered>);
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Admission").finish_non_exhaustive()
+    }
+}
+
 /// Somebody who is trusted.
 #[derive(Debug)]
 struct Trusted {
@@ -236,17 +245,36 @@ impl TokenVerifier {
     ///
     /// [`AuthenticationError`] says which of four things is wrong: never that something is missing.
     pub async fn verify(&self, token: &str) -> Result<Verified, AuthenticationError> {
+        self.admit(token).await.map(|(verified, _)| verified)
+    }
+
+    /// The same, for whoever takes long to say what he wants: see [`is_still_good`](Self::is_still_good).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`verify`](Self::verify).
+    pub async fn admit(&self, token: &str) -> Result<(Verified, Admission), AuthenticationError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthenticationError::Invalid);
         }
         let digest = TokenDigest::of(token);
         match self.remembered.get(&digest) {
-            Some(remembered) => remembered.statement.at((self.clock)()).cloned(),
-            None => Box::pin(self.verify_anew(token, digest)).await,
+            Some(remembered) => {
+                let verified = remembered.statement.at((self.clock)())?.clone();
+                Ok((verified, Admission(remembered)))
+            }
+            None => Box::pin(self.admit_anew(token, digest)).await,
         }
     }
 
-    async fn verify_anew(&self, text: &str, digest: TokenDigest) -> Result<Verified, AuthenticationError> {
+    /// Whether the token would be admitted again. It does not read the token, and says no reason: that does
+    /// [`verify`](Self::verify).
+    #[must_use]
+    pub fn is_still_good(&self, Admission(remembered): &Admission) -> bool {
+        !remembered.key.is_retired() && remembered.statement.at((self.clock)()).is_ok()
+    }
+
+    async fn admit_anew(&self, text: &str, digest: TokenDigest) -> Result<(Verified, Admission), AuthenticationError> {
         // Looked at only here: what is remembered is one word.
         if text.contains(char::is_whitespace) {
             return Err(AuthenticationError::Malformed);
@@ -260,8 +288,9 @@ impl TokenVerifier {
         if key.is_retired() {
             return Err(AuthenticationError::Invalid);
         }
-        self.remembered.insert(digest, Arc::new(Remembered { statement, key }));
-        Ok(verified)
+        let remembered = Arc::new(Remembered { statement, key });
+        self.remembered.insert(digest, Arc::clone(&remembered));
+        Ok((verified, Admission(remembered)))
     }
 
     /// Whose the token says that it is. That alone decides with which keys it is verified.

@@ -197,6 +197,23 @@ async fn a_verification_under_way_while_its_key_stays_goes_on() {
     assert!(verifier.verify(&token).await.is_ok());
 }
 
+#[tokio::test]
+async fn whoever_takes_long_is_judged_by_the_time_and_the_keys_of_the_end() {
+    let (old, new) = (&PAIRS[4], &PAIRS[5]);
+    let file = TempFile::new(&old.public);
+    let (verifier, now) = clocked(of_file(&file).await);
+    let (_, admission) = verifier.admit(&signed_by(&old.signer())).await.unwrap();
+    for (time, is_good) in [(NOW, true), (NOW + 3599, true), (NOW + 3600, false), (NOW, true)] {
+        now.store(time, Ordering::Relaxed);
+        assert_eq!(verifier.is_still_good(&admission), is_good, "{}", time - NOW);
+    }
+    verifier.refresh().await;
+    assert!(verifier.is_still_good(&admission));
+    file.write(&new.public);
+    verifier.refresh().await;
+    assert!(!verifier.is_still_good(&admission));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_token_is_refused_once_its_key_has_left_however_many_are_using_it() {
     let (old, new) = (&PAIRS[4], &PAIRS[5]);
