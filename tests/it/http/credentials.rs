@@ -115,6 +115,17 @@ impl Issuing {
     }
 }
 
+/// The way into a storage for the users of one issuer who is not native, and a token of its super admin `root`.
+async fn without_natives(api: &TestApi) -> (TestApi, String) {
+    let pair = Pair::ed25519();
+    let keys = KeySource::Keys(KeySet::from_pem(&pair.public).unwrap());
+    let issuer = TrustedIssuer::new(Issuer::parse(ISSUER).unwrap(), keys);
+    let issuer = TrustedIssuer { makes_super_admins: true, ..issuer };
+    let verifier = TokenVerifier::start(None, vec![issuer], &VerifierOptions::default()).await.unwrap();
+    let claims = json!({ "iss": ISSUER, "sub": "root", "isSuperAdmin": true, "iat": now(), "exp": now() + 3600 });
+    (api.with_verifier(verifier).await, pair.signer.sign_claims(&claims).unwrap())
+}
+
 /// As it stands in a path.
 fn encoded(text: &str) -> String {
     text.bytes()
@@ -652,14 +663,7 @@ over_both! {
     async fn nobody_is_given_levels_who_cannot_sign_in(api: TestApi) {
         let company = api.company().await;
         let (key, _) = stored_key(&api, |_| {}).await;
-        let pair = Pair::ed25519();
-        let keys = KeySource::Keys(KeySet::from_pem(&pair.public).unwrap());
-        let issuer = TrustedIssuer::new(Issuer::parse(ISSUER).unwrap(), keys);
-        let issuer = TrustedIssuer { makes_super_admins: true, ..issuer };
-        let verifier = TokenVerifier::start(None, vec![issuer], &VerifierOptions::default()).await.unwrap();
-        let without_natives = api.with_verifier(verifier).await;
-        let claims = json!({ "iss": ISSUER, "sub": "root", "isSuperAdmin": true, "iat": now(), "exp": now() + 3600 });
-        let external = pair.signer.sign_claims(&claims).unwrap();
+        let (without_natives, external) = without_natives(&api).await;
         let native = token(api.super_admin, true, Some(1));
         let id = key.id.to_string();
         for (door, bearer, user) in [(&api, &native, id), (&without_natives, &external, company.member.to_string())] {
@@ -705,14 +709,7 @@ over_both! {
 
     /// What somebody is called is remembered with the first change that he makes, though nobody ever named him.
     async fn who_makes_a_change_is_remembered(api: TestApi) {
-        let pair = Pair::ed25519();
-        let keys = KeySource::Keys(KeySet::from_pem(&pair.public).unwrap());
-        let issuer = TrustedIssuer::new(Issuer::parse(ISSUER).unwrap(), keys);
-        let issuer = TrustedIssuer { makes_super_admins: true, ..issuer };
-        let verifier = TokenVerifier::start(None, vec![issuer], &VerifierOptions::default()).await.unwrap();
-        let door = api.with_verifier(verifier).await;
-        let claims = json!({ "iss": ISSUER, "sub": "root", "isSuperAdmin": true, "iat": now(), "exp": now() + 3600 });
-        let bearer = pair.signer.sign_claims(&claims).unwrap();
+        let (door, bearer) = without_natives(&api).await;
         let id = ExternalId::parse(&named("root")).unwrap().user_id();
         let company = new_company();
         let levels = || door.get("/api/iam/user-levels").bearing(&bearer).within(company).send();
