@@ -1,13 +1,15 @@
 # Everything one does with this repository, one word each; `make` alone lists the words.
 # Variables: PORT for run, IMAGE, RUST_IMAGE and RUNTIME_IMAGE for image, TEST_DATABASE_URL for test, DATABASE_URL for
-# migrate and seed, FILTER and RESULTS for bench. make hands PORT and the URLs on to the programs, from its command line or
-# from the environment.
+# migrate and seed, FILTER and RESULTS for bench, N and FILTER for stress, CHAOS_SECONDS and SEED for chaos. make hands PORT and
+# the URLs on to the programs, from its command line or from the environment.
 
 CARGO ?= cargo
 IMAGE ?= iam-http:0.1.0
 RUST_IMAGE ?= rust:1.95-bookworm
 RUNTIME_IMAGE ?= debian:bookworm-slim
 RESULTS ?= bench/results.json
+N ?= 20
+CHAOS_SECONDS ?= 600
 
 # A shell that was open before rustup came does not know its folder yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -47,6 +49,25 @@ test-memory: tools ## Run the tests that need no database
 	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace -- --skip postgres
 
+# A failure by chance shows itself sooner on a busy machine. A FILTER takes those tests whose name contains it.
+.PHONY: stress
+stress: tools ## Run every test N times beside four busy loops; stop at the first failure (N=20 FILTER=parity)
+	$(CARGO) build --workspace --bins --tests
+	tests/stress.sh '$(N)' tests/with-postgres.sh $(CARGO) test --workspace -- $(FILTER)
+
+# The binaries are those of `make test`. PostgreSQL is found, or installed, as for the tests; the soak runs servers of its own.
+CHAOS := tests/with-postgres.sh $(or $(CARGO_TARGET_DIR),target)/debug/iam-chaos --seconds $(CHAOS_SECONDS)
+
+.PHONY: chaos
+chaos: tools ## Run three replicas under faults and check every answer (CHAOS_SECONDS=600, SEED=1 for the faults of a seed)
+	$(CARGO) build --workspace --bins --tests
+	$(CHAOS) $(if $(SEED),--seed $(SEED))
+
+.PHONY: chaos-proof
+chaos-proof: tools ## Lie to the soak's model in each way; every lie must be found
+	$(CARGO) build --workspace --bins --tests
+	$(CHAOS) --prove
+
 .PHONY: lint
 lint: tools ## Check formatting, clippy and rustdoc; a warning is an error
 	@{ $(CARGO) fmt --version && $(CARGO) clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy
@@ -79,11 +100,11 @@ build: tools ## Build the release binaries
 
 .PHONY: package
 package: tools ## Check that every crate packs into what a registry takes
-	$(CARGO) package --workspace --exclude iam-tests --no-verify --allow-dirty
+	$(CARGO) package --workspace --exclude iam-tests --exclude iam-chaos --no-verify --allow-dirty
 
 .PHONY: package-verify
 package-verify: tools ## The same, and build each crate from its package
-	$(CARGO) package --workspace --exclude iam-tests --allow-dirty
+	$(CARGO) package --workspace --exclude iam-tests --exclude iam-chaos --allow-dirty
 
 .PHONY: image
 image: ## Build the container image with docker or podman

@@ -52,23 +52,36 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# Installs the distribution's server, without the system-wide cluster that Debian would create and start.
-install_server() {
-    if [ -n "${IAM_PG_BINDIR:-}" ] || ! have apt-get || ! as_root true 2>/dev/null; then
+# Installs packages of the distribution, and starts no service of theirs: neither the system-wide cluster that Debian would
+# create, nor PgBouncer.
+install() {
+    if ! have apt-get || ! as_root true 2>/dev/null; then
         return 1
     fi
-    say "no PostgreSQL server programs found: installing the package postgresql"
+    say "installing: $*"
     local drop_in=/etc/postgresql-common/createcluster.d/with-postgres.conf status=0
     as_root mkdir -p "${drop_in%/*}"
     echo 'create_main_cluster = false' | as_root tee "$drop_in" >/dev/null
     {
         as_root apt-get -q update &&
-            as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 \
-                install -y --no-install-recommends postgresql
+            as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -q -o DPkg::Lock::Timeout=300 \
+                install -y --no-install-recommends "$@"
     } </dev/null >&2 || status=$?
     as_root rm -f "$drop_in"
     return "$status"
 }
+
+install_server() {
+    [ -z "${IAM_PG_BINDIR:-}" ] && install postgresql
+}
+
+# A test starts one in front of a server of its own. Most tests need none, so this fails only that one.
+find_pooler() {
+    PATH=$PATH:/usr/sbin:/usr/local/sbin command -v pgbouncer >/dev/null
+}
+if ! find_pooler && ! install pgbouncer; then
+    say "pgbouncer was not found, and could not be installed from here: one test will fail"
+fi
 
 bindir=$(find_server)
 if [ -z "$bindir" ] && install_server; then

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use iam_application::{Application, CreateUserLevel, FeatureCell, IfMatch, ReplaceFeaturePermissions};
 use iam_domain::{Action, CompanyId, Description, Name, Scope, UserId, UserLevelId};
-use iam_storage::{ChangeFeed, Storage};
+use iam_storage::Storage;
 use iam_storage_memory::MemoryStorage;
 
 use crate::data::{Cell, Data};
@@ -58,7 +58,7 @@ pub async fn original(server: &str) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-async fn measure(place: &Place, storage: Arc<impl Storage + ChangeFeed>) -> Result<Vec<Row>> {
+async fn measure(place: &Place, storage: Arc<impl Storage>) -> Result<Vec<Row>> {
     progress(format_args!("the original's operations, {}", place.name));
     let data = Data::generate(2, 100)?;
     data.fill(storage.as_ref()).await?;

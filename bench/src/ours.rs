@@ -6,7 +6,7 @@ use std::time::Duration;
 use iam_application::Application;
 use iam_domain::{CompanyId, UserId};
 use iam_permissions_cache::{CacheOptions, Consistency, FeatureRef, Permissions, Question, Subject, ViewRef};
-use iam_storage::{ChangeFeed, Storage};
+use iam_storage::Storage;
 use tokio::runtime::Handle;
 
 use crate::Result;
@@ -33,13 +33,13 @@ impl Ours {
     /// Decides from this storage, whose changes it follows. Call it within a Tokio runtime.
     ///
     /// The lease is longer than any run: the thread that is measured leaves none for signs of life.
-    pub async fn over<S: Storage + ChangeFeed>(storage: Arc<S>) -> Self {
+    pub async fn over<S: Storage>(storage: Arc<S>) -> Self {
         let options =
             CacheOptions { lease: Duration::from_secs(3600), max_entries: 1_000_000, ..CacheOptions::default() };
         let permissions =
             Arc::new(Permissions::new(Arc::clone(&storage) as Arc<dyn Storage>, Handle::current(), options));
-        let (follower, feed) = (Arc::clone(&permissions), Arc::clone(&storage) as Arc<dyn ChangeFeed>);
-        tokio::spawn(async move { follower.follow(feed).await });
+        let follower = Arc::clone(&permissions);
+        tokio::spawn(async move { follower.follow().await });
         while permissions.stats().age.is_none() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

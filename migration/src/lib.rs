@@ -25,36 +25,41 @@
 //!
 //! * **All or nothing.** Each function that changes something is one transaction: a failing migration leaves nothing
 //!   behind, not even the migrations before it in the same run.
-//! * **One at a time.** That transaction holds an advisory lock, so any number of replicas may call [`up`] at once:
-//!   one works, the others wait and find nothing left to do.
+//! * **One at a time.** That transaction holds an advisory lock of its schema, so any number of replicas may call [`up`]
+//!   at once: one works, the others wait and find nothing left to do. Installations in other schemas do not wait.
 //! * **Idempotent.** [`up`] and [`seed`] change nothing when they are run again. What an operator edited or removed
 //!   since stays as it is.
-//! * **Ours only.** The database may hold other products' tables. [`fresh`] and [`down`] drop the tables and views of
-//!   [`TABLES`] and [`VIEWS`], and refuse when somebody else's objects depend on them.
+//! * **One schema.** Everything happens in the first schema of the search path that exists. Later ones are not looked at,
+//!   whatever tables they have.
+//! * **Ours only.** The schema may hold other products' tables. [`fresh`] and [`down`] drop the tables and views of
+//!   [`TABLES`] and [`VIEWS`] only where the table `iam_migrations` says that these migrations made them, and refuse when
+//!   another program's objects depend on them. Rows of other programs in `seaql_migrations` do not matter and are not touched;
+//!   what earlier builds recorded there is copied by the first [`up`].
 //! * **Reading needs no rights to create.** [`status`] and [`pending`] only read. A database that a newer release has
 //!   migrated is [`MigrationError::Ahead`]; whether that is fatal is for the caller to say.
 //!
 //! A migration that cannot run inside a transaction (`CREATE INDEX CONCURRENTLY`) does not fit in here; see
 //! `docs/schema-changes.md` in the repository for that, and for how to write any other.
 
+mod bookkeeping;
 mod m20261122_000001_create_iam_schema;
 mod m20261122_000002_add_credentials;
 mod m20261122_000003_row_level_security;
+mod m20261125_000004_states_and_histories;
+mod m20261125_000005_indexes_without_rivals;
 mod seed;
 
-use std::collections::BTreeSet;
-
-use sea_orm::sea_query::Query;
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, Statement,
-    TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, DynIden, IsolationLevel,
+    Statement, TransactionTrait,
 };
-use sea_orm_migration::{MigrationTrait, MigratorTrait, seaql_migrations};
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
+use bookkeeping::Bookkeeping;
 pub use seed::{SeedReport, seed};
 
-/// Every table of the current schema, apart from the migrator's own `seaql_migrations`.
-pub const TABLES: [&str; 21] = [
+/// Every table of the current schema, apart from the migrator's own `iam_migrations`.
+pub const TABLES: [&str; 23] = [
     "api_keys",
     "company2modules",
     "company_states",
@@ -63,6 +68,8 @@ pub const TABLES: [&str; 21] = [
     "feature2views",
     "features",
     "iam_audit_logs",
+    "iam_heartbeats",
+    "iam_installation",
     "menu_items",
     "module2features",
     "module2views",
@@ -81,8 +88,20 @@ pub const TABLES: [&str; 21] = [
 /// Every SQL view of the current schema.
 pub const VIEWS: [&str; 2] = ["current_effective_feature_permissions", "current_effective_view_permissions"];
 
-/// The advisory lock that migrators wait for: an arbitrary number ("IAM migr") that nothing else in the database uses.
-const LOCK: i64 = 0x4941_4d20_6d69_6772;
+/// Every function of the current schema.
+const FUNCTIONS: [&str; 1] = ["iam_mark_state()"];
+
+/// Makes the schema that our objects go to the only one of the search path until the transaction ends, so that no name is
+/// ever found in another one, and takes the advisory lock of its migrators: "IAMm" and the schema's OID.
+const ENTER_SCHEMA: &str = "
+    SELECT set_config('search_path', quote_ident(nspname), true), pg_advisory_xact_lock(x'49414d6d00000000'::bigint | oid::bigint)
+    FROM pg_namespace WHERE nspname = current_schema()";
+
+/// Finds relations of given names in that schema.
+const FIND_RELATIONS: &str = r#"
+    SELECT relname::text AS name, current_schema()::text AS schema FROM pg_class
+    WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relname = ANY($1)
+    ORDER BY relname COLLATE "C""#;
 
 /// Why the schema could not be changed or read.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +121,17 @@ pub enum MigrationError {
         /// The names of the migrations that are not applied.
         pending: Vec<String>,
     },
+    /// The search path names no schema that exists and that the role may use.
+    #[error("search_path names no schema that exists and that this role may use")]
+    NoSchema,
+    /// Relations of our names are in the way, and by the bookkeeping of the schema no migration made them.
+    #[error("the schema {schema} has relations that no IAM migration made: {}; use a schema of its own", .names.join(", "))]
+    NotOurs {
+        /// The schema.
+        schema: String,
+        /// The names of the relations.
+        names: Vec<String>,
+    },
     /// The database refused, or was not reachable.
     #[error(transparent)]
     Database(#[from] DbErr),
@@ -117,7 +147,14 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_create_iam_schema::Migration),
             Box::new(m20261122_000002_add_credentials::Migration),
             Box::new(m20261122_000003_row_level_security::Migration),
+            Box::new(m20261125_000004_states_and_histories::Migration),
+            Box::new(m20261125_000005_indexes_without_rivals::Migration),
         ]
+    }
+
+    /// A table of our own: migrators stop at names that they do not know, so none can share one with another program.
+    fn migration_table_name() -> DynIden {
+        "iam_migrations".into()
     }
 }
 
@@ -134,25 +171,30 @@ pub struct MigrationStatus {
 ///
 /// # Errors
 ///
-/// [`MigrationError::Ahead`] when a newer release has migrated the database, [`MigrationError::Database`] when a
-/// migration fails. Either way nothing has changed.
+/// [`MigrationError::Ahead`] when a newer release has migrated the database, [`MigrationError::NotOurs`] when another
+/// product's relations have our names, [`MigrationError::Database`] when a migration fails. In each case nothing has
+/// changed.
 pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
-    up_with::<Migrator>(db).await
+    let tx = begin(db).await?;
+    let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
+    refuse_foreign(&tx, &bookkeeping).await?;
+    let applied = apply::<Migrator>(&tx, &bookkeeping).await?;
+    tx.commit().await?;
+    Ok(applied)
 }
 
-/// As [`up`], with the migrations of any migrator: for programs with migrations of their own, and for tests.
+/// As [`up`], with the migrations and the bookkeeping of any migrator: for programs with migrations of their own, and for
+/// tests. It does not look for relations in the way.
 ///
 /// # Errors
 ///
 /// As [`up`].
 pub async fn up_with<M: MigratorTrait>(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
-    let pending = names(compare::<M>(&tx).await?, false);
-    if !pending.is_empty() {
-        M::up(&tx, None).await?;
-    }
+    let bookkeeping = Bookkeeping::read::<M>(&tx).await?;
+    let applied = apply::<M>(&tx, &bookkeeping).await?;
     tx.commit().await?;
-    Ok(pending)
+    Ok(applied)
 }
 
 /// Takes back the last `steps` applied migrations, **with all data in what they created**, and returns their names,
@@ -164,32 +206,46 @@ pub async fn up_with<M: MigratorTrait>(db: &DatabaseConnection) -> Result<Vec<St
 /// object depends on what would be dropped. Either way nothing has changed.
 pub async fn down(db: &DatabaseConnection, steps: u32) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
-    let applied = names(compare::<Migrator>(&tx).await?, true);
+    let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
+    let applied = names(compare::<Migrator>(&bookkeeping)?, true);
     let last = applied.into_iter().rev().zip(0..steps).map(|(name, _)| name).collect::<Vec<_>>();
     if !last.is_empty() {
+        bookkeeping.adopt::<Migrator>(&tx).await?;
         Migrator::down(&tx, Some(steps)).await?;
+        bookkeeping.forget_shared(&tx, &last).await?;
     }
     tx.commit().await?;
     Ok(last)
 }
 
-/// Drops our tables and views, recorded as applied or not, **with all their data**, and applies every migration anew.
-/// Returns the names of what it applied.
+/// Drops our tables and views **with all their data** and applies every migration anew. Where no migration is applied it
+/// is [`up`]. Returns the names of what it applied.
 ///
 /// # Errors
 ///
-/// As [`down`].
+/// As [`up`], and [`MigrationError::Database`] when another object depends on what would be dropped.
 pub async fn fresh(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
-    // Of a newer release's tables we would leave some behind, so this stops there.
-    let all = compare::<Migrator>(&tx).await?.into_iter().map(|migration| migration.name).collect();
-    // One statement for all tables, since they refer to one another; no CASCADE, which would take foreign objects along.
-    let drop = format!("DROP VIEW IF EXISTS {}; DROP TABLE IF EXISTS {};", VIEWS.join(", "), TABLES.join(", "));
-    tx.execute_unprepared(&drop).await?;
-    Migrator::uninstall(&tx).await?;
-    Migrator::up(&tx, None).await?;
+    let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
+    refuse_foreign(&tx, &bookkeeping).await?;
+    // Of a newer release's tables we would leave some behind, so this stops there. What is pending is applied first:
+    // that fails where a foreign relation has the name of one that is still to be made, so that afterwards all are ours.
+    let mut applied = apply::<Migrator>(&tx, &bookkeeping).await?;
+    if !bookkeeping.applied().is_empty() {
+        // One statement for all tables, since they refer to one another; no CASCADE, which would take foreign objects along.
+        let drop = format!(
+            "DROP VIEW IF EXISTS {}; DROP TABLE IF EXISTS {}; DROP FUNCTION IF EXISTS {}; DELETE FROM {}",
+            VIEWS.join(", "),
+            TABLES.join(", "),
+            FUNCTIONS.join(", "),
+            Migrator::migration_table_name()
+        );
+        tx.execute_unprepared(&drop).await?;
+        Migrator::up(&tx, None).await?;
+        applied = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+    }
     tx.commit().await?;
-    Ok(all)
+    Ok(applied)
 }
 
 /// Every migration and whether it is applied, in order. Only reads.
@@ -199,7 +255,7 @@ pub async fn fresh(db: &DatabaseConnection) -> Result<Vec<String>, MigrationErro
 /// [`MigrationError::Ahead`] when a newer release has migrated the database, [`MigrationError::Database`] when it
 /// cannot be read.
 pub async fn status(db: &DatabaseConnection) -> Result<Vec<MigrationStatus>, MigrationError> {
-    compare::<Migrator>(db).await
+    compare::<Migrator>(&Bookkeeping::read::<Migrator>(db).await?)
 }
 
 /// The names of the migrations that are not applied, in order. Only reads.
@@ -209,26 +265,51 @@ pub async fn status(db: &DatabaseConnection) -> Result<Vec<MigrationStatus>, Mig
 /// As [`status`]. After a release was rolled back, [`MigrationError::Ahead`] with nothing pending is a database that
 /// has more than this program needs.
 pub async fn pending(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
-    Ok(names(compare::<Migrator>(db).await?, false))
+    Ok(names(status(db).await?, false))
 }
 
-/// Begins the transaction that every change runs in, and waits in it for the migrators before us.
-async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+/// Begins the transaction that every change runs in, confines it to our schema, and waits in it for the migrators before us.
+async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, MigrationError> {
     // READ COMMITTED whatever the role's default: after waiting we must see what the others committed.
     let tx = db.begin_with_config(Some(IsolationLevel::ReadCommitted), Some(AccessMode::ReadWrite)).await?;
     // However long the others take, and however long our statements take …
     tx.execute_unprepared("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").await?;
     // Migrations and the seed are about no single company. The owner of the tables is behind their policies too.
     tx.execute_unprepared("SET LOCAL iam.company = 'all'").await?;
-    tx.execute_raw(statement("SELECT pg_advisory_xact_lock($1)", [LOCK.into()])).await?;
+    tx.query_one_raw(statement(ENTER_SCHEMA, [])).await?.ok_or(MigrationError::NoSchema)?;
     // … but never stand in front of a busy table with everybody queueing behind us.
     tx.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
     Ok(tx)
 }
 
-/// Compares a migrator's migrations with those that the database records.
-async fn compare<M: MigratorTrait>(db: &impl ConnectionTrait) -> Result<Vec<MigrationStatus>, MigrationError> {
-    let mut recorded = recorded::<M>(db).await?;
+/// Refuses to go on where no migration is applied and yet relations have our names: those are another product's.
+async fn refuse_foreign(tx: &DatabaseTransaction, bookkeeping: &Bookkeeping) -> Result<(), MigrationError> {
+    if !bookkeeping.applied().is_empty() {
+        return Ok(());
+    }
+    let ours: Vec<String> = TABLES.into_iter().chain(VIEWS).map(str::to_owned).collect();
+    let found = tx.query_all_raw(statement(FIND_RELATIONS, [ours.into()])).await?;
+    let Some(first) = found.first() else { return Ok(()) };
+    let names = found.iter().map(|row| row.try_get("", "name")).collect::<Result<_, _>>()?;
+    Err(MigrationError::NotOurs { schema: first.try_get("", "schema")?, names })
+}
+
+/// Applies what is pending and returns its names.
+async fn apply<M: MigratorTrait>(
+    tx: &DatabaseTransaction,
+    bookkeeping: &Bookkeeping,
+) -> Result<Vec<String>, MigrationError> {
+    let pending = names(compare::<M>(bookkeeping)?, false);
+    bookkeeping.adopt::<M>(tx).await?;
+    if !pending.is_empty() {
+        M::up(tx, None).await?;
+    }
+    Ok(pending)
+}
+
+/// Compares a migrator's migrations with those that the schema records.
+fn compare<M: MigratorTrait>(bookkeeping: &Bookkeeping) -> Result<Vec<MigrationStatus>, MigrationError> {
+    let mut recorded = bookkeeping.applied();
     let statuses = M::migrations()
         .iter()
         .map(|migration| MigrationStatus {
@@ -240,19 +321,6 @@ async fn compare<M: MigratorTrait>(db: &impl ConnectionTrait) -> Result<Vec<Migr
         return Ok(statuses);
     }
     Err(MigrationError::Ahead { unknown: recorded.into_iter().collect(), pending: names(statuses, false) })
-}
-
-/// The migrations that the database records. The migrator's own look-up fails on a name that it does not know, and
-/// takes a table that one may not read for a missing one; so this asks itself.
-async fn recorded<M: MigratorTrait>(db: &impl ConnectionTrait) -> Result<BTreeSet<String>, DbErr> {
-    let table = M::migration_table_name();
-    let exists = statement("SELECT to_regclass(quote_ident($1)) IS NOT NULL AS found", [table.to_string().into()]);
-    let Some(row) = db.query_one_raw(exists).await? else { return Ok(BTreeSet::new()) };
-    if !row.try_get::<bool>("", "found")? {
-        return Ok(BTreeSet::new());
-    }
-    let versions = Query::select().column(seaql_migrations::Column::Version).from(table).take();
-    db.query_all(&versions).await?.iter().map(|row| row.try_get("", "version")).collect()
 }
 
 /// The names of those that are applied, or of those that are not.
@@ -267,13 +335,17 @@ fn statement<const N: usize>(sql: &str, values: [sea_orm::Value; N]) -> Statemen
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     /// The SQL of every migration, in order.
-    const SQL: [&str; 3] = [
+    const SQL: [&str; 5] = [
         m20261122_000001_create_iam_schema::UP,
         m20261122_000002_add_credentials::UP,
         m20261122_000003_row_level_security::UP,
+        m20261125_000004_states_and_histories::UP,
+        m20261125_000005_indexes_without_rivals::UP,
     ];
 
     /// The words that follow `phrase` wherever it stands.
@@ -293,7 +365,11 @@ mod tests {
 
     #[test]
     fn migrations_take_back_all_that_they_create() {
-        let down = [m20261122_000001_create_iam_schema::DOWN, m20261122_000002_add_credentials::DOWN];
+        let down = [
+            m20261122_000001_create_iam_schema::DOWN,
+            m20261122_000002_add_credentials::DOWN,
+            m20261125_000004_states_and_histories::DOWN,
+        ];
         let dropped: BTreeSet<_> = down.iter().flat_map(|down| down.split([' ', ',', ';', '\n'])).collect();
         let kept = TABLES.into_iter().chain(VIEWS).filter(|name| !dropped.contains(name)).collect::<Vec<_>>();
         assert_eq!(kept, Vec::<&str>::new());
@@ -301,7 +377,10 @@ mod tests {
 
     #[test]
     fn names_fit_into_what_postgresql_keeps_of_them() {
-        let constraints_and_indexes = all_after("CONSTRAINT ").into_iter().chain(all_after("CREATE INDEX "));
+        let constraints_and_indexes = all_after("CONSTRAINT ")
+            .into_iter()
+            .chain(all_after("CREATE INDEX "))
+            .chain(all_after("CREATE INDEX IF NOT EXISTS "));
         let named = constraints_and_indexes.chain(TABLES).chain(VIEWS).collect::<Vec<_>>();
         assert!(named.iter().all(|name| name.len() <= 63), "{named:?}");
     }

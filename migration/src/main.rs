@@ -79,9 +79,10 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
             print_names("took back", &migration::down(&db, steps).await?);
         }
         Command::Fresh => {
-            println!("dropping the views {}", migration::VIEWS.join(", "));
-            println!("dropping the tables {}", migration::TABLES.join(", "));
-            print_names("applied", &migration::fresh(&db).await?);
+            let applied = migration::fresh(&db).await?;
+            println!("created anew the views {}", migration::VIEWS.join(", "));
+            println!("created anew the tables {}", migration::TABLES.join(", "));
+            print_names("applied", &applied);
         }
     }
     Ok(())
@@ -107,6 +108,12 @@ async fn connect(url: &str) -> Result<DatabaseConnection, Box<dyn Error>> {
     }
     let mut options = ConnectOptions::new(url);
     options.max_connections(1).connect_timeout(Duration::from_secs(10)).sqlx_logging(false);
+    options.map_sqlx_postgres_opts(|options| {
+        // The driver looks up `[::1]` with its brackets, and begins with a parameter that poolers refuse.
+        let host = options.get_host().trim_matches(['[', ']']).to_owned();
+        let options = options.extra_float_digits(None);
+        if options.get_socket().is_some() { options } else { options.host(&host) }
+    });
     Ok(Database::connect(options).await.map_err(|error| format!("cannot connect to the database: {error}"))?)
 }
 

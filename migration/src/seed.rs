@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::bookkeeping::Bookkeeping;
 use crate::{MigrationError, Migrator, begin, compare, names, statement};
 
 /// How many rows [`seed`] inserted.
@@ -153,19 +154,21 @@ const FEATURE_VIEWS: Mapping = (EntityType::Feature, "feature.views_updated", MA
 const MODULE_VIEWS: Mapping = (EntityType::Module, "module.views_updated", MAP_MODULES_TO_VIEWS);
 const MODULE_FEATURES: Mapping = (EntityType::Module, "module.features_updated", MAP_MODULES_TO_FEATURES);
 
-// The row lock makes catalog changes serial and keeps company changes, which share it, out until we commit.
+// The gate that all changes pass (`GATE` of the PostgreSQL adapter). It is fair: companies that change without a pause share it,
+// and none of them passes before us once we wait.
+const PASS_GATE: &str = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";
+
+// The row that bears the catalog's version.
 const LOCK_CATALOG: &str = "
     SELECT FROM company_states WHERE company_id = '00000000-0000-0000-0000-000000000000' FOR UPDATE";
 
 // Asked for on its own: beside the lock, the clock would be read before waiting.
 const READ_CLOCK: &str = "SELECT clock_timestamp() AS at";
 
-const BUMP_CATALOG: &str = r#"
-    WITH catalog AS (
-        UPDATE company_states SET version = version + 1, updated_at = $1
-        WHERE company_id = '00000000-0000-0000-0000-000000000000' RETURNING version
-    )
-    SELECT pg_notify('iam_changes', '{"company":null,"version":' || version || '}') FROM catalog"#;
+// Replicas find it when they poll next.
+const BUMP_CATALOG: &str = "
+    UPDATE company_states SET version = version + 1, updated_at = $1
+    WHERE company_id = '00000000-0000-0000-0000-000000000000'";
 
 const APPEND_AUDIT_RECORDS: &str = r#"
     INSERT INTO iam_audit_logs (id, actor_kind, action, entity_type, entity_id, changes, "timestamp")
@@ -188,7 +191,7 @@ const APPEND_AUDIT_RECORDS: &str = r#"
 /// [`MigrationError::Behind`] when migrations are pending, else as [`up`](crate::up). Nothing has changed then.
 pub async fn seed(db: &DatabaseConnection) -> Result<SeedReport, MigrationError> {
     let tx = begin(db).await?;
-    let pending = names(compare::<Migrator>(&tx).await?, false);
+    let pending = names(compare::<Migrator>(&Bookkeeping::read::<Migrator>(&tx).await?)?, false);
     if !pending.is_empty() {
         return Err(MigrationError::Behind { pending });
     }
@@ -229,6 +232,7 @@ impl Seeded {
 impl<'a> Run<'a> {
     /// Locks the catalog before anything else is read.
     async fn begin(tx: &'a DatabaseTransaction) -> Result<Self, DbErr> {
+        tx.execute_raw(statement(PASS_GATE, [])).await?;
         let locked = tx.query_one_raw(statement(LOCK_CATALOG, [])).await?;
         let clock = tx.query_one_raw(statement(READ_CLOCK, [])).await?;
         let (Some(_), Some(clock)) = (locked, clock) else {
@@ -355,9 +359,8 @@ impl<'a> Run<'a> {
     }
 
     fn record(&mut self, kind: EntityType, action: &str, entity_id: Uuid, changes: Value) {
-        let sequence = u16::try_from(self.records.len()).unwrap_or(u16::MAX);
         self.records.push(AuditRecord {
-            id: AuditRecordId::generate_nth(self.at, sequence),
+            id: AuditRecordId::generate(self.at),
             company_id: None,
             user_id: None,
             actor_kind: ActorKind::CommandLine,

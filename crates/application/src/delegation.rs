@@ -2,7 +2,7 @@
 //!
 //! Both are judged from what the unit of work reads before and after the change, when nobody else can change the company.
 
-use iam_domain::escalation::{Grant, not_held};
+use iam_domain::escalation::{Grant, not_held, to_manage};
 use iam_domain::{
     Caller, Catalog, CompanyId, CompanySnapshot, FeatureId, IamAction, IamPermission, Snapshot, UserId, UserLevelId,
 };
@@ -72,6 +72,20 @@ impl Affects {
         }
     }
 
+    /// The same as [`Self::includes_all_managers`], without reading the holders of all levels if somebody is found who manages
+    /// the company. What is found is resolved; only then it counts.
+    async fn could_demote_all_managers(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<bool, Failure> {
+        if let Self::Features(level) = self {
+            if has_manager(tx, company, Some(level)).await? {
+                return Ok(false);
+            }
+            if has_manager(tx, company, None).await? {
+                return Ok(true);
+            }
+        }
+        Ok(self.includes_all_managers(&self.load(tx, company).await?))
+    }
+
     /// All that it can change of the company: of a user's levels only those, whose holder may or may not be the only one
     /// who manages.
     async fn load(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<CompanySnapshot, Failure> {
@@ -121,12 +135,10 @@ impl Guard {
             false
         } else if own.manages() {
             affects.includes(caller, &own)
-        } else {
-            let before = match &mut before {
-                Some(before) => before,
-                none => none.insert(affects.load(tx, company).await?),
-            };
+        } else if let Some(before) = &before {
             affects.includes_all_managers(before)
+        } else {
+            affects.could_demote_all_managers(tx, company).await?
         };
         let limits = before.filter(|_| is_limited).map(|before| (own, before));
         Ok(Self { company, caller, affects, limits, is_at_risk })
@@ -165,8 +177,19 @@ impl Guard {
         {
             return Ok(true);
         }
+        if has_manager(tx, self.company, None).await? {
+            return Ok(true);
+        }
         Ok(tx.snapshots().load_company(self.company).await?.value.managing().next().is_some())
     }
+}
+
+/// Whether the search finds a manager of the company who does not hold the level `without`. A manager that it misses may exist
+/// all the same.
+async fn has_manager(tx: &dyn UnitOfWork, company: CompanyId, without: Option<UserLevelId>) -> Result<bool, Failure> {
+    let actions: Vec<_> = to_manage().collect();
+    let Some(user) = tx.assignments().find_holder(company, &actions, without).await? else { return Ok(false) };
+    Ok(tx.snapshots().load_user(company, user).await?.value.manages())
 }
 
 /// A permission as people know it: a view's url, or a feature's key with the action and how far.

@@ -7,6 +7,10 @@ use sha2::{Digest, Sha256};
 
 use crate::Failure;
 
+/// What compressing proxies append to the tag of a body that they encode, inside its quotes: Apache httpd (`mod_deflate`,
+/// `mod_brotli`) and Caddy one hyphen and the coding, Jetty two.
+const CODINGS: [&str; 4] = ["gzip", "br", "zstd", "deflate"];
+
 /// A strong entity tag over the content of an answer, with its quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Etag(String);
@@ -36,6 +40,18 @@ impl Etag {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether a client means this content by a tag: the tag itself, its weak form, or one with the suffix of a compressing
+    /// proxy. The tag is a digest of the content and not of the bytes that were sent, so all of them say that the client saw
+    /// exactly this content.
+    #[must_use]
+    pub fn is_named_by(&self, tag: &str) -> bool {
+        let strong = tag.strip_prefix("W/").unwrap_or(tag);
+        let own = self.0.strip_suffix('"').unwrap_or(&self.0);
+        let Some(suffix) = strong.strip_prefix(own).and_then(|rest| rest.strip_suffix('"')) else { return false };
+        let coding = suffix.strip_prefix("--").or_else(|| suffix.strip_prefix('-'));
+        suffix.is_empty() || coding.is_some_and(|coding| CODINGS.contains(&coding))
+    }
 }
 
 /// What a request's `If-Match` asks for.
@@ -46,7 +62,7 @@ pub enum IfMatch {
     Absent,
     /// That it exists, whatever it is (`*`).
     Any,
-    /// That it is one of these, as strong tags with their quotes. Weak tags match nothing.
+    /// That it is one of these tags, as they were sent: with their quotes, and `W/` before those that a proxy weakened.
     OneOf(Vec<String>),
 }
 
@@ -59,15 +75,51 @@ impl IfMatch {
     pub(crate) fn check(&self, content: &impl Serialize) -> Result<(), Failure> {
         match self {
             Self::Absent | Self::Any => Ok(()),
-            Self::OneOf(tags) if tags.iter().any(|tag| tag == Etag::of(content).as_ref().map_or("", Etag::as_str)) => {
-                Ok(())
+            Self::OneOf(tags) => {
+                let etag = Etag::of(content)?;
+                if tags.iter().any(|tag| etag.is_named_by(tag)) { Ok(()) } else { Err(Failure::PreconditionFailed) }
             }
-            Self::OneOf(_) => Err(Failure::PreconditionFailed),
         }
     }
 
     /// Whether the content must be read for the check.
     pub(crate) const fn needs_content(&self) -> bool {
         matches!(self, Self::OneOf(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_known_in_the_forms_that_proxies_give_it() {
+        let etag = Etag::of_bytes(b"x");
+        let own = etag.as_str().trim_matches('"');
+        for form in
+            [own.to_owned(), format!("{own}-gzip"), format!("{own}-br"), format!("{own}--gzip"), format!("{own}-zstd")]
+        {
+            assert!(etag.is_named_by(&format!("\"{form}\"")), "{form}");
+            assert!(etag.is_named_by(&format!("W/\"{form}\"")), "W/ {form}");
+        }
+    }
+
+    #[test]
+    fn no_other_tag_is_taken_for_it() {
+        let (etag, other) = (Etag::of_bytes(b"x"), Etag::of_bytes(b"y"));
+        let (own, other) = (etag.as_str().trim_matches('"'), other.as_str().trim_matches('"'));
+        let inner = ["", "-gzip", "gzip", &own[1..], &own[..21]].map(str::to_owned);
+        let suffixed = ["x", "-", "--", "---gzip", "-gzip-gzip", "-GZIP", "-identity", "gzip", "\"-gzip"];
+        let suffixed = suffixed.map(|suffix| format!("{own}{suffix}"));
+        let others = ["", "-gzip", "--br"].map(|suffix| format!("{other}{suffix}"));
+        for form in inner.iter().chain(&suffixed).chain(&others) {
+            assert!(!etag.is_named_by(&format!("\"{form}\"")), "{form}");
+            assert!(!etag.is_named_by(&format!("W/\"{form}\"")), "W/ {form}");
+        }
+        for form in
+            [own.to_owned(), format!("w/\"{own}\""), format!("\"{own}"), format!("{own}\""), format!("W/W/\"{own}\"")]
+        {
+            assert!(!etag.is_named_by(&form), "{form}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::{Caller, ExternalId, Timestamp, Versions, token_counts};
 use iam_permissions_cache::Permissions;
-use iam_storage::{ChangeContext, Reader, Stamped, Storage, Target, UnitOfWork, Work, transact};
+use iam_storage::{ChangeContext, Reader, Storage, Target, UnitOfWork, Work, transact};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -194,7 +194,7 @@ impl Application {
     ///
     /// What the change answered; `Forbidden` when the caller may not (any more); `Unavailable` when the storage cannot be
     /// reached or a lock cannot be had in time.
-    pub async fn execute<C: Change>(&self, by: By, change: C) -> Result<Stamped<C::Answer>, Failure> {
+    pub async fn execute<C: Change>(&self, by: By, change: C) -> Result<Made<C::Answer>, Failure> {
         let storage = Arc::clone(&self.storage);
         let permissions = Arc::clone(&self.permissions);
         let change = async move {
@@ -216,8 +216,8 @@ impl Application {
             outcome.tell(made.inspect_err(|failure| note_refusal(caller, target.company(), failure)))
         };
         let task = self.changes.spawn_on(change, &self.runtime);
-        let (value, versions) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;
-        Ok(Stamped { versions, value })
+        let ((value, _), versions) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;
+        Ok(Made { versions, value })
     }
 
     /// Waits until every change that is under way has ended. Call it when no more requests come in.
@@ -227,6 +227,18 @@ impl Application {
     }
 }
 
+/// What a change that was made answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made<T> {
+    /// The versions that the change is part of.
+    pub versions: Versions,
+    /// The answer.
+    pub value: T,
+}
+
+/// The answer of a change, and whether it changed nothing; with the versions that it is part of.
+type Applied<T> = ((T, bool), Versions);
+
 /// Tells the cache of permissions how a change ended, before anybody else hears of it.
 struct Outcome {
     permissions: Arc<Permissions>,
@@ -235,10 +247,12 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn tell<T>(mut self, outcome: Result<(T, Versions), Failure>) -> Result<(T, Versions), Failure> {
+    fn tell<T>(mut self, outcome: Result<Applied<T>, Failure>) -> Result<Applied<T>, Failure> {
         match &outcome {
-            Ok((_, versions)) => {
-                self.permissions.changed(self.target, *versions);
+            Ok(((_, is_unchanged), versions)) => {
+                if !is_unchanged {
+                    self.permissions.changed(self.target, *versions);
+                }
                 self.is_known = true;
             }
             // It was not made: a commit fails in no other way than these two.
@@ -264,10 +278,10 @@ struct Authorized<C> {
 
 #[async_trait]
 impl<C: Change> Work for Authorized<C> {
-    type Output = C::Answer;
+    type Output = (C::Answer, bool);
     type Error = Failure;
 
-    async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<C::Answer, Failure> {
+    async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<Self::Output, Failure> {
         let (company, caller) = (self.change.target().company(), self.by.caller);
         let requirement = self.change.requirement();
         if !self.by.is_still_let_in(tx).await? {
@@ -287,6 +301,6 @@ impl<C: Change> Work for Authorized<C> {
         if let Some(guard) = guard {
             guard.after(tx).await?;
         }
-        Ok(answer)
+        Ok((answer, tx.is_unchanged()))
     }
 }

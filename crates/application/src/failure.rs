@@ -71,6 +71,14 @@ pub enum Failure {
     /// What was sent does not fit.
     #[error("invalid: {0:?}")]
     Invalid(Vec<FieldError>),
+    /// It is used, and would be missed.
+    #[error("in use: {message}")]
+    InUse {
+        /// How often.
+        message: String,
+        /// By what, as far as the caller may know it.
+        errors: Vec<FieldError>,
+    },
     /// What the caller saw is no longer current.
     #[error("precondition failed")]
     PreconditionFailed,

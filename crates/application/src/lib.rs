@@ -44,14 +44,14 @@ pub use companies::{ProvisionCompany, SetCompanyModules, SwitchCompanyModule};
 pub use credentials::{CreateApiKey, CutOffUser, RevokeApiKey};
 pub use delegation::Affects;
 pub use etag::{Etag, IfMatch};
-pub use execute::{Application, By, Change, Patch};
+pub use execute::{Application, By, Change, Made, Patch};
 pub use failure::{FINDINGS_LIMIT, Failure, FieldError};
-pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry, Stamped};
+pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry};
 pub use menu::{
     CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, UpdateMenuItem, UpdateSubMenuItem,
 };
 pub use permissions::{FeatureCell, ReplaceFeaturePermissions, ReplaceViewPermissions, ViewCell};
 pub use probe::{Check, Probe, Readiness};
-pub use reads::AuditPage;
+pub use reads::{AuditPage, COUNTED, HoldersPage, Total};
 pub use trail::Trail;
 pub use user_levels::{AssignUserLevels, CreateUserLevel, DeleteUserLevel, UpdateUserLevel};

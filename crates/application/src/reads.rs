@@ -7,13 +7,25 @@ use iam_domain::{
     GrantedModule, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, User, UserId, UserLevel,
     UserLevelId, View, ViewId, ViewPermission,
 };
-use iam_storage::{AuditCursor, AuditFilter};
+use iam_storage::{AuditCursor, AuditFilter, Users};
 
 use crate::catalog::{FEATURE, MODULE, VIEW};
 use crate::credentials::API_KEY;
 use crate::menu::{MENU_ITEM, SUB_MENU_ITEM};
 use crate::user_levels::USER_LEVEL;
 use crate::{Application, Failure};
+
+/// How far the records of the audit trail are counted.
+pub const COUNTED: u64 = 10_000;
+
+/// How many records there are in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Total {
+    /// So many.
+    Exactly(u64),
+    /// Counting ended there.
+    MoreThan(u64),
+}
 
 /// A page of the audit trail.
 #[derive(Debug, Clone)]
@@ -23,8 +35,19 @@ pub struct AuditPage {
     /// Where the next page begins, if there is one.
     pub next: Option<AuditCursor>,
     /// How many records there are in all, if it was asked.
-    pub total: Option<u64>,
+    pub total: Option<Total>,
     /// What other issuers call the users that the records name.
+    pub external_ids: BTreeMap<UserId, ExternalId>,
+}
+
+/// A page of the users who hold a level.
+#[derive(Debug, Clone)]
+pub struct HoldersPage {
+    /// The users, by id.
+    pub users: Vec<UserId>,
+    /// Whether there are more after the last one.
+    pub has_next: bool,
+    /// What other issuers call them, as far as it is known.
     pub external_ids: BTreeMap<UserId, ExternalId>,
 }
 
@@ -33,6 +56,19 @@ fn named_users(record: &AuditRecord) -> impl Iterator<Item = UserId> {
     let is_about_user = matches!(record.entity_type, EntityType::Assignment | EntityType::User);
     let about = is_about_user.then(|| UserId::from_uuid(record.entity_id));
     record.user_id.into_iter().chain(about)
+}
+
+/// What other issuers call these users, as far as it is stored. Of the native issuer's nothing is asked.
+pub(crate) async fn external_ids(
+    stored: &dyn Users,
+    users: impl Iterator<Item = UserId>,
+) -> Result<BTreeMap<UserId, ExternalId>, Failure> {
+    let users: BTreeSet<_> = users.filter(UserId::is_made_here).collect();
+    if users.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let stored = stored.find(&users.into_iter().collect::<Vec<_>>()).await?;
+    Ok(stored.into_iter().filter_map(|user| Some((user.id, user.external_id?))).collect())
 }
 
 /// Every read answers `Unavailable` when the storage cannot be reached, and `NotFound` where it names one thing.
@@ -180,19 +216,39 @@ impl Application {
             .last()
             .filter(|_| has_next)
             .map(|record| AuditCursor { timestamp: record.timestamp, id: record.id });
-        let total = if include_total { Some(logs.count_for_company(company, filter).await?) } else { None };
-        let external_ids = self.external_ids(records.iter().flat_map(named_users)).await?;
+        let total = match include_total {
+            false => None,
+            true => Some(match logs.count_for_company(company, filter, COUNTED + 1).await? {
+                count if count > COUNTED => Total::MoreThan(COUNTED),
+                count => Total::Exactly(count),
+            }),
+        };
+        let external_ids = external_ids(self.reader().users(), records.iter().flat_map(named_users)).await?;
         Ok(AuditPage { records, next, total, external_ids })
     }
 
-    /// What other issuers call these users, as far as it is stored. Of the native issuer's nothing is asked.
-    async fn external_ids(&self, users: impl Iterator<Item = UserId>) -> Result<BTreeMap<UserId, ExternalId>, Failure> {
-        let users: BTreeSet<_> = users.filter(UserId::is_made_here).collect();
+    /// A page of the users who hold a level of a company: at most `limit` of those who come after `after` by id.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`; `NotFound` for a level that the company does not have.
+    pub async fn holders(
+        &self,
+        company: CompanyId,
+        level: UserLevelId,
+        after: Option<UserId>,
+        limit: u64,
+    ) -> Result<HoldersPage, Failure> {
+        // One more than asked for tells whether there is a next page.
+        let mut users = self.reader().assignments().list_users(company, level, after, limit + 1).await?;
         if users.is_empty() {
-            return Ok(BTreeMap::new());
+            self.user_level(company, level).await?;
         }
-        let stored = self.reader().users().find(&users.into_iter().collect::<Vec<_>>()).await?;
-        Ok(stored.into_iter().filter_map(|user| Some((user.id, user.external_id?))).collect())
+        let page = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_next = users.len() > page;
+        users.truncate(page);
+        let external_ids = external_ids(self.reader().users(), users.iter().copied()).await?;
+        Ok(HoldersPage { users, has_next, external_ids })
     }
 
     /// A user as such. Within a company only who holds a level there is found, and since when tokens count is the platform's

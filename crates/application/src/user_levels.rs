@@ -1,11 +1,12 @@
 //! Changes of user levels and of who holds them.
 
-use iam_domain::{CompanyId, Description, EntityType, Name, NamedUser, UserLevel, UserLevelId};
+use iam_domain::{Caller, CompanyId, Description, EntityType, Name, NamedUser, UserId, UserLevel, UserLevelId};
 use iam_storage::{Target, UnitOfWork};
 
 use crate::execute::change;
 use crate::failure::unknown_at;
-use crate::{Affects, Failure, FieldError, IfMatch};
+use crate::reads::external_ids;
+use crate::{Affects, Application, Failure, FieldError, IfMatch, Requirement};
 
 pub(crate) const USER_LEVEL: &str = "User level";
 
@@ -82,13 +83,9 @@ change!(DeleteUserLevel -> (), needs ManageLevels, locks |this| Target::Company(
     if this.if_match.needs_content() {
         this.if_match.check(&find(tx, this.company, this.id).await?)?;
     }
-    let holders = tx.assignments().get_users(this.company, this.id).await?.len();
-    if holders > 0 {
-        return Err(Failure::Invalid(vec![FieldError {
-            field: "id".to_owned(),
-            message: format!("Cannot delete user level: {holders} user(s) are assigned to it"),
-            code: "assigned",
-        }]));
+    let holders = tx.assignments().get_users(this.company, this.id).await?;
+    if !holders.is_empty() {
+        return Err(is_held(tx, this.company, caller, &holders).await?);
     }
     if !caller.is_super_admin() {
         let pinned = tx.user_levels().count_pinned(this.company, this.id).await?;
@@ -105,6 +102,37 @@ change!(DeleteUserLevel -> (), needs ManageLevels, locks |this| Target::Company(
     })?;
     Ok(())
 });
+
+/// How many holders a refusal names.
+const NAMED_HOLDERS: usize = 10;
+
+/// Why a level that somebody holds is not deleted: how many hold it and, for callers who may read that, the first of them.
+async fn is_held(
+    tx: &mut dyn UnitOfWork,
+    company: CompanyId,
+    caller: Caller,
+    holders: &[UserId],
+) -> Result<Failure, Failure> {
+    let count = holders.len();
+    let message = format!("Cannot delete user level: {count} user(s) are assigned to it");
+    match Application::authorize_within(tx, caller, Some(company), Requirement::ReadIam).await {
+        Ok(_) => {}
+        Err(Failure::Forbidden(_)) => return Ok(Failure::InUse { message, errors: Vec::new() }),
+        Err(failure) => return Err(failure),
+    }
+    let named = || holders.iter().copied().take(NAMED_HOLDERS);
+    let external_ids = external_ids(tx.users(), named()).await?;
+    let holder = |user: UserId| {
+        let name = external_ids.get(&user).map_or_else(|| user.to_string(), ToString::to_string);
+        FieldError { field: "id".to_owned(), message: format!("is held by {name}"), code: "assigned" }
+    };
+    let mut errors: Vec<_> = named().map(holder).collect();
+    let more = count.saturating_sub(NAMED_HOLDERS);
+    if more > 0 {
+        errors.push(FieldError { field: "id".to_owned(), message: format!("is held by {more} more"), code: "more" });
+    }
+    Ok(Failure::InUse { message, errors })
+}
 
 /// Makes these the user's levels in this company, and in no other.
 #[derive(Debug, Clone)]
@@ -129,10 +157,15 @@ pub(crate) fn check_can_sign_in(user: &NamedUser, field: &'static str) -> Result
     Err(Failure::invalid(field, "is nobody who can sign in; another issuer's user is named issuer|subject"))
 }
 
+/// Whether it is the id of another issuer's user who holds a level in the company: its admins know it from there.
+async fn is_known_here(tx: &mut dyn UnitOfWork, company: CompanyId, user: UserId) -> Result<bool, Failure> {
+    Ok(user.is_made_here() && !tx.assignments().get_user_levels(company, user).await?.is_empty())
+}
+
 change!(AssignUserLevels -> (), needs AssignLevels, locks |this| Target::Company(this.company),
 affects Affects::LevelsOf(this.user.id), forced this.force, names |this| this.user.external_id.as_ref(),
 |this, tx, caller| {
-    if !this.levels.is_empty() {
+    if !this.levels.is_empty() && !is_known_here(tx, this.company, this.user.id).await? {
         check_can_sign_in(&this.user, "userId")?;
     }
     if this.if_match.needs_content() {

@@ -42,6 +42,7 @@
 mod demo;
 mod mode;
 mod monitor;
+mod open_files;
 mod operator;
 mod probe;
 mod secret;

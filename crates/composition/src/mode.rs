@@ -56,7 +56,7 @@ impl TryFrom<&DatabaseSettings> for StorageMode {
 }
 
 /// Whether the URL is meant for PostgreSQL. Whether all of it can be read is for the adapter to say.
-pub(crate) fn is_postgres(url: &SecretString) -> bool {
+fn is_postgres(url: &SecretString) -> bool {
     matches!(url.expose_secret().split_once("://"), Some(("postgres" | "postgresql", _)))
 }
 

@@ -4,7 +4,6 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iam_storage::Health;
 use iam_storage_postgres::PostgresStorage;
 use migration::MigrationError;
 
@@ -12,14 +11,16 @@ use crate::probe::Progress;
 
 /// How long to wait before the second look, and before each one once the database answers.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// How long to wait for what the schema is.
+const SCHEMA_LIMIT: Duration = Duration::from_secs(10);
 /// The longest wait for a database that does not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// Looks until the database answers and has the schema that this program needs.
 pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Progress>) {
-    first_contact(storage.as_ref()).await;
+    first_contact(storage.as_ref(), &progress).await;
     tracing::info!("[Database] PostgreSQL connection established");
-    while let Some(problem) = schema_problem(migration::pending(&storage.connection()).await) {
+    while let Some(problem) = problem_of(&storage).await {
         let is_new = progress.set_waiting(problem.text.clone());
         if is_new {
             tracing::warn!(cause = problem.cause, "not ready: {}", problem.text);
@@ -33,11 +34,12 @@ pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Pro
     }
 }
 
-async fn first_contact(storage: &dyn Health) {
+async fn first_contact(storage: &PostgresStorage, progress: &Progress) {
     for pause in pauses() {
-        let Err(error) = storage.ping().await else { return };
+        let Err(error) = storage.contact().await else { return };
+        progress.set_waiting(error.to_string());
         let again_in_seconds = pause.as_secs();
-        tracing::warn!(cause = causes(&error), again_in_seconds, "the database cannot be reached");
+        tracing::warn!(cause = causes(&error), again_in_seconds, "the database cannot be used");
         tokio::time::sleep(pause).await;
     }
 }
@@ -47,10 +49,23 @@ fn pauses() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(FIRST_PAUSE), |pause| Some((*pause * 2).min(LONGEST_PAUSE)))
 }
 
+/// What is wrong with the schema. A connection that does not answer is left behind.
+async fn problem_of(storage: &PostgresStorage) -> Option<Problem> {
+    let connection = storage.connection();
+    match tokio::time::timeout(SCHEMA_LIMIT, migration::pending(&connection)).await {
+        Ok(pending) => schema_problem(pending),
+        Err(_) => Some(unchecked("the database does not answer".to_owned())),
+    }
+}
+
 /// Why the schema cannot be used: in words for everybody, and what was behind it for the log.
 struct Problem {
     text: String,
     cause: Option<String>,
+}
+
+fn unchecked(cause: String) -> Problem {
+    Problem { text: "the schema cannot be checked".to_owned(), cause: Some(cause) }
 }
 
 fn schema_problem(pending: Result<Vec<String>, MigrationError>) -> Option<Problem> {
@@ -58,8 +73,7 @@ fn schema_problem(pending: Result<Vec<String>, MigrationError>) -> Option<Proble
         // After a rollback the database has more than this program needs.
         Ok(pending) | Err(MigrationError::Ahead { pending, .. } | MigrationError::Behind { pending }) => pending,
         Err(error) => {
-            let text = "the schema cannot be checked".to_owned();
-            return Some(Problem { text, cause: Some(causes(&error)) });
+            return Some(unchecked(causes(&error)));
         }
     };
     (!pending.is_empty()).then(|| Problem {

@@ -56,10 +56,14 @@ impl Progress {
     }
 }
 
+/// Why the storage refuses new connections now, if it does.
+pub(crate) type Refusal = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// Answers to probes.
 pub(crate) struct SystemProbe {
     storage: Arc<dyn Health>,
     progress: Arc<Progress>,
+    refusal: Refusal,
     runtime: Handle,
     /// When the storage was last asked, and whether it answered.
     latest: Arc<Mutex<Option<(Instant, bool)>>>,
@@ -67,8 +71,8 @@ pub(crate) struct SystemProbe {
 
 impl SystemProbe {
     /// Call it on the runtime of the storage.
-    pub(crate) fn new(storage: Arc<dyn Health>, progress: Arc<Progress>) -> Self {
-        Self { storage, progress, runtime: Handle::current(), latest: Arc::default() }
+    pub(crate) fn new(storage: Arc<dyn Health>, progress: Arc<Progress>, refusal: Refusal) -> Self {
+        Self { storage, progress, refusal, runtime: Handle::current(), latest: Arc::default() }
     }
 }
 
@@ -95,10 +99,17 @@ impl Probe for SystemProbe {
         let draining = self.progress.draining.load(Ordering::Acquire);
         Readiness {
             checks: vec![
-                Check { name: "storage", problem: self.progress.storage.borrow().clone() },
+                Check { name: "storage", problem: self.storage_problem() },
                 Check { name: "shutdown", problem: draining.then(|| "draining".to_owned()) },
             ],
         }
+    }
+}
+
+impl SystemProbe {
+    /// Unlike a database that is lost, one that refuses to be used may be this replica's own: others may have found another.
+    fn storage_problem(&self) -> Option<String> {
+        self.progress.storage.borrow().clone().or_else(|| (self.refusal)())
     }
 }
 
@@ -124,7 +135,10 @@ mod tests {
     #[tokio::test]
     async fn requests_are_welcome_between_the_first_contact_and_the_drain() {
         let progress = Arc::<Progress>::default();
-        let probe = SystemProbe::new(Arc::new(Storage(Ok(()))), Arc::clone(&progress));
+        let refusal = Arc::new(std::sync::Mutex::new(None));
+        let refused = Arc::clone(&refusal);
+        let ask = Box::new(move || refused.lock().unwrap().clone());
+        let probe = SystemProbe::new(Arc::new(Storage(Ok(()))), Arc::clone(&progress), ask);
         assert_eq!(problems(&probe), ["waiting for the first contact with the database"]);
         assert!(progress.set_waiting("schema is behind".to_owned()));
         assert!(!progress.set_waiting("schema is behind".to_owned()));
@@ -132,13 +146,19 @@ mod tests {
         progress.set_ready();
         progress.ready().await;
         assert!(probe.readiness().is_ready());
+        *refusal.lock().unwrap() = Some("it is a standby".to_owned());
+        assert_eq!(problems(&probe), ["it is a standby"]);
+        *refusal.lock().unwrap() = None;
+        assert!(probe.readiness().is_ready());
         progress.drain();
         assert_eq!(problems(&probe), ["draining"]);
     }
 
     #[tokio::test]
     async fn a_storage_is_as_healthy_as_its_answer() {
-        assert!(SystemProbe::new(Arc::new(Storage(Ok(()))), Arc::default()).storage_is_healthy().await);
-        assert!(!SystemProbe::new(Arc::new(Storage(Err(()))), Arc::default()).storage_is_healthy().await);
+        for answer in [Ok(()), Err(())] {
+            let probe = SystemProbe::new(Arc::new(Storage(answer)), Arc::default(), Box::new(|| None));
+            assert_eq!(probe.storage_is_healthy().await, answer.is_ok());
+        }
     }
 }

@@ -46,12 +46,15 @@ const WELL_KNOWN: [&str; 34] = [
     "asecretofatleastthirtytwobytes",
 ];
 
-/// The secret is not fit for production. It is not repeated.
+/// The secret cannot be used, or is not fit for production. It is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// There is none.
     #[error("JWT_SECRET is not set: production mode needs one of at least {MIN_SECRET_BYTES} bytes")]
     Missing,
+    /// It is not what its signer uses: most probably a file's end of line, or the quotes of a shell, came along.
+    #[error("JWT_SECRET begins or ends with {0}: set it without, as the signer of the tokens uses it")]
+    Surrounded(&'static str),
     /// It can be guessed by trying.
     #[error("JWT_SECRET has {0} bytes: production mode needs at least {MIN_SECRET_BYTES}")]
     Short(usize),
@@ -64,9 +67,12 @@ pub enum SecretError {
 ///
 /// # Errors
 ///
-/// [`SecretError`] in production without a secret that is fit for it.
+/// [`SecretError`] when white space or quotes surround the secret, and in production without one that is fit for it.
 pub fn signing_secret(mode: Mode, configured: Option<&SecretString>) -> Result<SecretString, SecretError> {
     let configured = configured.filter(|secret| !secret.expose_secret().is_empty());
+    if let Some(around) = configured.and_then(|secret| surroundings(secret.expose_secret())) {
+        return Err(SecretError::Surrounded(around));
+    }
     match (configured, mode) {
         (Some(secret), Mode::Production) => check(secret.expose_secret()).map(|()| secret.clone()),
         (Some(secret), Mode::Development) => Ok(secret.clone()),
@@ -76,6 +82,20 @@ pub fn signing_secret(mode: Mode, configured: Option<&SecretString>) -> Result<S
             Ok(URL_SAFE_NO_PAD.encode(rand::random::<[u8; MIN_SECRET_BYTES]>()).into())
         }
     }
+}
+
+/// What is around a secret that does not belong to it.
+fn surroundings(secret: &str) -> Option<&'static str> {
+    const QUOTES: [(char, char); 5] =
+        [('"', '"'), ('\'', '\''), ('`', '`'), ('\u{201c}', '\u{201d}'), ('\u{2018}', '\u{2019}')];
+    const BYTE_ORDER_MARK: char = '\u{feff}';
+    let is_space =
+        |character: char| character.is_whitespace() || character.is_control() || character == BYTE_ORDER_MARK;
+    if secret.starts_with(is_space) || secret.ends_with(is_space) {
+        return Some("white space");
+    }
+    let is_quoted = |&(open, close): &(char, char)| secret.strip_prefix(open).is_some_and(|rest| rest.ends_with(close));
+    QUOTES.iter().any(is_quoted).then_some("quotes")
 }
 
 fn check(secret: &str) -> Result<(), SecretError> {
@@ -129,6 +149,31 @@ mod tests {
             "0123456789abcdef0123456789abcdef01",
         ] {
             assert_eq!(production(known), Err(SecretError::WellKnown), "{known}");
+        }
+    }
+
+    #[test]
+    fn white_space_and_quotes_around_a_secret_are_named_in_every_mode() {
+        const GOOD: &str = "Kq3vR8xY2mN5pL7wT9zB4cF6hJ1dG0sA";
+        let outcome = |mode, text: String| signing_secret(mode, Some(&text.into())).map(drop);
+        for mode in [Mode::Production, Mode::Development] {
+            for (before, after) in
+                [("", "\n"), ("", "\r\n"), (" ", " "), ("\t", ""), ("\u{feff}", ""), ("", "\u{a0}"), ("", "\0")]
+            {
+                let error = outcome(mode, format!("{before}{GOOD}{after}")).unwrap_err().to_string();
+                assert!(error.contains("white space") && !error.contains(GOOD), "{error}");
+            }
+            for (before, after) in [("\"", "\""), ("'", "'"), ("`", "`"), ("\u{201c}", "\u{201d}")] {
+                let error = outcome(mode, format!("{before}{GOOD}{after}")).unwrap_err().to_string();
+                assert!(error.contains("quotes") && !error.contains(GOOD), "{error}");
+            }
+            for only in [" ", "\n", "\"\"", "''"] {
+                assert!(outcome(mode, only.to_owned()).is_err(), "{only:?}");
+            }
+            // Inside, or at one end only, they may be part of it.
+            for inside in [format!("{GOOD} x"), format!("{GOOD}\"x"), format!("\"{GOOD}"), format!("{GOOD}'")] {
+                assert!(outcome(mode, inside.clone()).is_ok(), "{inside}");
+            }
         }
     }
 

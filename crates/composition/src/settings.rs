@@ -133,11 +133,17 @@ pub struct DatabaseSettings {
     #[serde(deserialize_with = "duration")]
     pub max_lifetime: Duration,
     /// How long a statement may run; 0: as long as it takes.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "database_duration")]
     pub statement_timeout: Duration,
     /// How long a statement waits for a lock; 0: as long as it takes.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "database_duration")]
     pub lock_timeout: Duration,
+    /// How long a change may take, its commit included.
+    #[serde(deserialize_with = "database_limit")]
+    pub change_timeout: Duration,
+    /// How long the database waits for this process when it goes silent inside a change.
+    #[serde(deserialize_with = "database_limit")]
+    pub silence_timeout: Duration,
     /// Statements that take longer are logged.
     #[serde(deserialize_with = "duration")]
     pub slow_statement: Duration,
@@ -338,6 +344,8 @@ impl Default for DatabaseSettings {
             max_lifetime: Duration::from_secs(30 * 60),
             statement_timeout: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(2),
+            change_timeout: Duration::from_secs(10),
+            silence_timeout: Duration::from_secs(3),
             slow_statement: Duration::from_millis(200),
         }
     }
@@ -520,6 +528,21 @@ fn parse_duration(text: &str) -> Option<Duration> {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).ok_or_else(|| D::Error::custom("must be a duration such as 500ms, 5s, 2m or 1h"))
+}
+
+/// The longest that PostgreSQL takes: milliseconds in 31 bits.
+const LONGEST_IN_DATABASE: Duration = Duration::from_millis(i32::MAX.unsigned_abs() as u64);
+
+/// A duration that PostgreSQL is told.
+fn database_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let told = duration(deserializer)?;
+    if told > LONGEST_IN_DATABASE { Err(D::Error::custom("must be at most 596h")) } else { Ok(told) }
+}
+
+/// The same for one without which nothing would end.
+fn database_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let told = database_duration(deserializer)?;
+    if told.is_zero() { Err(D::Error::custom("must be more than 0")) } else { Ok(told) }
 }
 
 fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

@@ -30,13 +30,17 @@ pub enum TelemetryError {
     Metrics(#[from] BuildError),
 }
 
+/// What the driver's pool says of attempts that it repeats.
+const QUIET_POOL: &str = "sqlx_core::pool=off";
+
 /// Writes logs to stderr from now on. Once per process.
 ///
 /// # Errors
 ///
 /// [`TelemetryError`] when the filter cannot be read, and the second time.
 pub fn log_to_stderr(settings: &LogSettings) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(&settings.filter)?;
+    // The driver's pool repeats each failed attempt; the adapter says once why new connections are refused.
+    let filter = EnvFilter::try_new(&settings.filter)?.add_directive(QUIET_POOL.parse()?);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match settings.format {
         LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).finish().try_init()?,

@@ -113,7 +113,7 @@ fn trusted(place: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, Set
     };
     let algorithm = |name: &String| {
         let of_public_keys = Algorithm::parse(name).filter(|algorithm| *algorithm != Algorithm::Hs256);
-        of_public_keys.ok_or_else(|| invalid(key("algorithms"), "must be of RS256, ES256 and EdDSA"))
+        of_public_keys.ok_or_else(|| invalid(key("algorithms"), "must be of RS256, ES256 and EdDSA, or Ed25519"))
     };
     let mut issuer = TrustedIssuer::new(named(&key("issuer"), &settings.issuer)?, keys);
     issuer.algorithms = settings.algorithms.iter().map(algorithm).collect::<Result<_, _>>()?;

@@ -1,23 +1,26 @@
 //! The services, wired: which storage, who watches it, and how all of it ends.
 
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use iam_application::{Application, Probe};
 use iam_identity::{SharedSecret, TokenVerifier};
 use iam_permissions_cache::{FillOptions, Permissions};
-use iam_storage::{ChangeFeed, Health, PoolStats, Storage, StorageError};
+use iam_storage::{Health, PoolStats, Storage, StorageError};
 use iam_storage_memory::MemoryStorage;
-use iam_storage_postgres::{PostgresOptions, PostgresStorage};
+use iam_storage_postgres::{OptionsError, PostgresOptions, PostgresStorage, Refusal};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::demo::DemoError;
-use crate::mode::is_postgres;
+use crate::open_files::OpenFilesError;
 use crate::probe::{Progress, SystemProbe};
 use crate::trust::{self, AuthError};
-use crate::{DatabaseSettings, Mode, ModeError, Settings, SettingsError, StorageMode, TelemetryError, monitor};
+use crate::{
+    DatabaseSettings, Mode, ModeError, Settings, SettingsError, StorageMode, TelemetryError, monitor, open_files, probe,
+};
 
 /// How often the pool is looked at.
 const POOL_SAMPLES: Duration = Duration::from_secs(10);
@@ -41,13 +44,16 @@ pub enum StartError {
     /// The demonstration cannot be had.
     #[error(transparent)]
     Demo(#[from] DemoError),
+    /// The process may not open as many files as it needs.
+    #[error(transparent)]
+    OpenFiles(#[from] OpenFilesError),
     /// The in-memory storage refused its first catalog.
     #[error("the in-memory storage cannot be filled")]
     Storage(#[from] StorageError),
 }
 
 /// A storage by its abilities, and PostgreSQL's own if it is that one.
-type Abilities = (Arc<dyn Storage>, Arc<dyn ChangeFeed>, Arc<dyn Health>, Option<Arc<PostgresStorage>>);
+type Abilities = (Arc<dyn Storage>, Arc<dyn Health>, Option<Arc<PostgresStorage>>);
 
 /// The wired services.
 pub struct System {
@@ -86,12 +92,18 @@ impl System {
     /// [`StartError`] says which setting is wrong.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let mode = StorageMode::try_from(&settings.database)?;
+        let workers = settings.server.workers.map_or_else(available_parallelism, Ok);
+        let connections = match mode {
+            StorageMode::InMemory => 0,
+            StorageMode::Postgres(_) => settings.database.max_connections.get(),
+        };
+        open_files::allow(workers.map_or(1, Into::into), connections)?;
         let progress = Arc::<Progress>::default();
         let mut tasks = JoinSet::new();
         let (verifier, secret) = trust::verifier(settings).await?;
         let verifier = Arc::new(verifier);
         tasks.spawn(keep_fresh(Arc::clone(&verifier)));
-        let (storage, feed, health, database): Abilities = match mode {
+        let (storage, health, database): Abilities = match mode {
             StorageMode::InMemory => {
                 tracing::info!("[IAM Database] Using in-memory storage");
                 if settings.server.mode == Mode::Production {
@@ -99,7 +111,7 @@ impl System {
                 }
                 let storage = Arc::new(MemoryStorage::seeded().await?);
                 progress.set_ready();
-                (Arc::clone(&storage) as _, Arc::clone(&storage) as _, storage, None)
+                (Arc::clone(&storage) as _, storage, None)
             }
             StorageMode::Postgres(url) => {
                 tracing::info!("[IAM Database] Using PostgreSQL persistence");
@@ -107,18 +119,19 @@ impl System {
                 tasks.spawn(monitor::until_ready(Arc::clone(&storage), Arc::clone(&progress)));
                 tasks.spawn(sample_pool(Arc::clone(&storage)));
                 let shared = || Arc::clone(&storage);
-                (shared() as _, shared() as _, shared() as _, Some(storage))
+                (shared() as _, shared() as _, Some(storage))
             }
         };
+        let refusal = refusal_of(database.clone());
         let runtime = Handle::current();
         let options = settings.cache.options(settings.database.max_connections.get());
         let permissions = Arc::new(Permissions::new(Arc::clone(&storage), runtime.clone(), options));
-        tasks.spawn(follow(Arc::clone(&permissions), feed));
+        tasks.spawn(follow(Arc::clone(&permissions)));
         tasks.spawn(maintain(Arc::clone(&permissions), settings.cache.fill(), Arc::clone(&progress)));
         Ok(Self {
             application: Arc::new(Application::new(storage, permissions, runtime)),
             verifier,
-            probe: Arc::new(SystemProbe::new(health, Arc::clone(&progress))),
+            probe: Arc::new(SystemProbe::new(health, Arc::clone(&progress), refusal)),
             secret,
             progress,
             database,
@@ -148,15 +161,14 @@ impl System {
 
 /// The storage of these options. Nothing is connected yet: only a URL can be wrong.
 pub(crate) fn open(options: &PostgresOptions) -> Result<PostgresStorage, StartError> {
-    let bare = PostgresOptions { listener_url: None, ..options.clone() };
-    let storage = PostgresStorage::connect(&bare).map_err(|_| ModeError::InvalidUrl)?;
-    match &options.listener_url {
-        None => Ok(storage),
-        Some(url) => PostgresStorage::connect(options).ok().filter(|_| is_postgres(url)).ok_or_else(|| {
-            let (key, problem) = ("database.direct_url".to_owned(), "must be a PostgreSQL URL".to_owned());
-            SettingsError::Invalid { key, problem }.into()
-        }),
-    }
+    PostgresStorage::connect(options).map_err(|error| {
+        let (key, problem) = match error {
+            OptionsError::Url(problem) => ("database.url (DATABASE_URL)", problem.to_string()),
+            OptionsError::ListenerUrl(problem) => ("database.direct_url", problem.to_string()),
+            other => ("database", other.to_string()),
+        };
+        SettingsError::Invalid { key: key.to_owned(), problem }.into()
+    })
 }
 
 pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> PostgresOptions {
@@ -170,9 +182,19 @@ pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> Postgre
         max_lifetime: unless_zero(settings.max_lifetime),
         statement_timeout: settings.statement_timeout,
         lock_timeout: settings.lock_timeout,
+        change_timeout: settings.change_timeout,
+        silence_timeout: settings.silence_timeout,
         slow_statement: settings.slow_statement,
         ..PostgresOptions::new(url)
     }
+}
+
+/// Why the database refuses to be used, as probes say it. A session that could not be set up once may be the next time.
+fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::Refusal {
+    Box::new(move || {
+        let refusal = database.as_ref()?.refusal()?;
+        Some(refusal).filter(|refusal| !matches!(refusal, Refusal::SetUp(_))).map(|refusal| refusal.to_string())
+    })
 }
 
 /// Looks after the keys that tokens are verified with, until it is stopped.
@@ -180,9 +202,9 @@ async fn keep_fresh(verifier: Arc<TokenVerifier>) {
     verifier.keep_fresh().await;
 }
 
-/// Hears of changes, until it is stopped.
-async fn follow(permissions: Arc<Permissions>, feed: Arc<dyn ChangeFeed>) {
-    permissions.follow(feed).await;
+/// Polls for changes, until it is stopped.
+async fn follow(permissions: Arc<Permissions>) {
+    permissions.follow().await;
 }
 
 /// Looks after what is kept once the storage is ready, until it is stopped.

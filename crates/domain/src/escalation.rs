@@ -159,8 +159,13 @@ impl Reach {
     }
 }
 
-/// What whoever manages a company may update.
+/// What a manager of a company may update.
 const TO_MANAGE: [IamPermission; 2] = [IamPermission::ManageLevels, IamPermission::AssignPermissions];
+
+/// The actions of features, by their keys, that a manager of a company is allowed for the whole of it.
+pub fn to_manage() -> impl Iterator<Item = (&'static str, Action)> {
+    TO_MANAGE.into_iter().map(|permission| (permission.key(), IamAction::Update.action()))
+}
 
 impl Snapshot {
     /// Whether the user manages the company: both its levels and its permissions, effectively and for the whole of it.

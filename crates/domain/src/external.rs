@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -10,6 +12,8 @@ use crate::{TextError, Timestamp, UserId};
 
 /// What stands between issuer and subject where both are one text.
 const SEPARATOR: char = '|';
+/// What a path id begins with. What follows has no `|` and is no UUID, so that no text is read in two ways.
+const PATH_ID_PREFIX: &str = "x.";
 
 macro_rules! parts {
     ($($(#[doc = $doc:literal])+ $name:ident: $allowed:expr;)+) => {$(
@@ -83,12 +87,44 @@ pub struct ExternalId {
 }
 
 impl ExternalId {
-    /// Reads `issuer|subject`; everything after the first `|` is the subject.
+    /// Reads either spelling: `issuer|subject`, where everything after the first `|` is the subject, or a
+    /// [path id](Self::path_id).
     ///
     /// # Errors
     ///
-    /// [`TextError`] when there is no `|`, or one of both parts breaks a rule.
+    /// [`TextError`] when it is neither, or one of both parts breaks a rule.
     pub fn parse(text: &str) -> Result<Self, TextError> {
+        match text.strip_prefix(PATH_ID_PREFIX) {
+            Some(encoded) if !text.contains(SEPARATOR) => {
+                // Without padding, and with zeros in the last bits: each id has one path id.
+                let decoded = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| TextError::Character)?;
+                Self::parse_pair(std::str::from_utf8(&decoded).map_err(|_| TextError::Character)?)
+            }
+            _ => Self::parse_pair(text),
+        }
+    }
+
+    /// Whether a text can only be meant as an external id: neither a UUID nor any other id looks like one.
+    #[must_use]
+    pub fn may_be(text: &str) -> bool {
+        text.contains(SEPARATOR) || text.starts_with(PATH_ID_PREFIX)
+    }
+
+    /// The spelling that needs no escapes in URLs: `x.` and the base64url of `issuer|subject`, without padding.
+    ///
+    /// ```
+    /// # use iam_domain::ExternalId;
+    /// let external = ExternalId::parse("https://a.example/|42")?;
+    /// assert_eq!(external.path_id(), "x.aHR0cHM6Ly9hLmV4YW1wbGUvfDQy");
+    /// assert_eq!(ExternalId::parse("x.aHR0cHM6Ly9hLmV4YW1wbGUvfDQy")?, external);
+    /// # Ok::<(), iam_domain::TextError>(())
+    /// ```
+    #[must_use]
+    pub fn path_id(&self) -> String {
+        format!("{PATH_ID_PREFIX}{}", URL_SAFE_NO_PAD.encode(self.to_string()))
+    }
+
+    fn parse_pair(text: &str) -> Result<Self, TextError> {
         let (issuer, subject) = text.split_once(SEPARATOR).ok_or(TextError::Character)?;
         Ok(Self { issuer: Issuer::parse(issuer)?, subject: ExternalSubject::parse(subject)? })
     }
@@ -203,5 +239,49 @@ mod tests {
         assert_eq!(ExternalId::parse("issuer|a\nb"), Err(TextError::Character));
         assert_eq!(ExternalId::parse(&format!("issuer|{}", "x".repeat(256))), Err(TextError::TooLong { max: 255 }));
         assert_eq!(Issuer::parse("a|b"), Err(TextError::Character));
+    }
+
+    #[test]
+    fn both_spellings_are_the_same_user() {
+        for text in ["https://a.example/|auth0|1", "i|\u{e4}\u{1f600}", "x.example|x.YXxi", "a|b", "ab|c", "abc|d"] {
+            let external = ExternalId::parse(text).unwrap();
+            let path_id = external.path_id();
+            assert!(path_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)), "{path_id}");
+            assert_eq!(ExternalId::parse(&path_id), Ok(external), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_id_is_written_in_one_way_only() {
+        // `ab|c` is YWJ8Yw.
+        assert!(ExternalId::parse("x.YWJ8Yw").is_ok());
+        let others = [
+            "X.YWJ8Yw",
+            "x.YWJ8Yw==",
+            "x.YWJ8Yx",
+            "x.YWJ8Yz",
+            "x.YWJ8Y",
+            " x.YWJ8Yw",
+            "x.YWJ8Yw ",
+            "x. YWJ8Yw",
+            "x.YWJ8\nYw",
+            "xYWJ8Yw",
+            "x.",
+            "x.x.YWJ8Yw",
+            "x.YWJj",
+            "x._w",
+            "x.fGM",
+            "x.YWJ8",
+            "x.eC5ZV0o4WXc",
+            "YWJ8Yw",
+        ];
+        for text in others {
+            assert!(ExternalId::parse(text).is_err(), "{text}");
+        }
+        // The alphabet of URLs, not the other one.
+        let external = ExternalId::parse("i|\u{3f}\u{3e}\u{3f}\u{fb}").unwrap();
+        let path_id = external.path_id();
+        assert_ne!(path_id, path_id.replace('_', "/").replace('-', "+"));
+        assert!(ExternalId::parse(&path_id.replace('_', "/").replace('-', "+")).is_err());
     }
 }

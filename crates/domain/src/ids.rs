@@ -1,6 +1,7 @@
 //! Newtyped ids, so that a view's id cannot be passed where a feature's is expected.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,19 +13,39 @@ use crate::Timestamp;
 #[error("must be a valid UUID")]
 pub struct InvalidId;
 
-/// A version 7 UUID of `at` whose random part begins with `sequence`, so that ids made with the same time and
-/// ascending sequence ascend too.
-fn version_7(at: Timestamp, sequence: u16) -> Uuid {
+/// How many bits the counter has that follows the milliseconds: all that lie between time and variant of a version 7 UUID.
+const COUNTER_BITS: u32 = 12;
+
+/// The last millisecond of the year 9999, so that 48 bits hold whatever follows.
+const LATEST_MILLIS: u64 = 253_402_300_799_999;
+
+/// The greatest tick that was given to an id of this process.
+static LAST_TICK: AtomicU64 = AtomicU64::new(0);
+
+/// Milliseconds and counter of the next id: those of `at`, or where an id has them or later ones, what follows the last.
+/// So ids grow however many are made in one millisecond, by any number of threads, and also when `at` goes back; a
+/// counter that is full runs over into the milliseconds (RFC 9562, section 6.2).
+fn next_tick(at: Timestamp) -> u64 {
+    let first = u64::try_from(at.millis()).unwrap_or_default().min(LATEST_MILLIS) << COUNTER_BITS;
+    let next = |last: u64| first.max(last.saturating_add(1));
+    match LAST_TICK.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last))) {
+        Ok(last) | Err(last) => next(last),
+    }
+}
+
+/// A version 7 UUID, greater than every other of this process so far.
+fn version_7(at: Timestamp) -> Uuid {
+    let tick = next_tick(at);
     // Without the bytes that carry a version 4 UUID's version and variant.
     let [a, b, c, d, e, f, _, g, _, h, ..] = Uuid::new_v4().into_bytes();
-    let [high, low] = sequence.to_be_bytes();
+    let [.., high, low] = (tick & ((1 << COUNTER_BITS) - 1)).to_be_bytes();
     let tail = [high, low, a, b, c, d, e, f, g, h];
-    uuid::Builder::from_unix_timestamp_millis(at.millis().unsigned_abs(), &tail).into_uuid()
+    uuid::Builder::from_unix_timestamp_millis(tick >> COUNTER_BITS, &tail).into_uuid()
 }
 
 /// The same as a version 8 UUID: an id that is used where a user's is, but is no person's.
-fn version_8(at: Timestamp, sequence: u16) -> Uuid {
-    uuid::Builder::from_bytes(version_7(at, sequence).into_bytes()).with_version(uuid::Version::Custom).into_uuid()
+fn version_8(at: Timestamp) -> Uuid {
+    uuid::Builder::from_bytes(version_7(at).into_bytes()).with_version(uuid::Version::Custom).into_uuid()
 }
 
 /// Ids of this make.
@@ -37,16 +58,10 @@ macro_rules! ids {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new id of the given time.
+            /// A new id of the given time. It is greater than every id that this process made before.
             #[must_use]
             pub fn generate(at: Timestamp) -> Self {
-                Self::generate_nth(at, rand_sequence())
-            }
-
-            /// The `sequence`-th new id of the given time (0 to 4095): ids of one time ascend with their sequence.
-            #[must_use]
-            pub fn generate_nth(at: Timestamp, sequence: u16) -> Self {
-                Self($make(at, sequence))
+                Self($make(at))
             }
 
             /// Takes a UUID that a trusted source (the storage) gave.
@@ -91,12 +106,6 @@ macro_rules! ids {
             }
         }
     )+};
-}
-
-/// Twelve random bits: what a version 7 UUID has between its time and its variant.
-fn rand_sequence() -> u16 {
-    let [high, low, ..] = Uuid::new_v4().into_bytes();
-    u16::from_be_bytes([high, low]) & 0x0fff
 }
 
 ids! {
@@ -153,14 +162,49 @@ mod tests {
         let id = ApiKeyId::generate(at());
         assert!(UserId::from_uuid(id.as_uuid()).is_made_here());
         assert!(!UserId::generate(at()).is_made_here());
-        assert!(ApiKeyId::generate_nth(at(), 1) < ApiKeyId::generate_nth(at(), 2));
-        assert_ne!(id, ApiKeyId::generate(at()));
     }
 
     #[test]
-    fn ids_of_one_time_ascend_with_their_sequence() {
-        let ids: Vec<_> = (0..4096).map(|n| AuditRecordId::generate_nth(at(), n)).collect();
-        assert!(ids.is_sorted());
+    fn ids_grow_inside_one_millisecond_and_beyond_what_its_counter_holds() {
+        let ids: Vec<_> = (0..10_000).map(|_| AuditRecordId::generate(at())).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b));
+        let keys: Vec<_> = (0..10_000).map(|_| ApiKeyId::generate(at())).collect();
+        assert!(keys.is_sorted_by(|a, b| a < b));
+        assert!(keys.iter().all(|id| id.as_uuid().get_version_num() == 8));
+        assert!(ids.iter().all(|id| id.as_uuid().get_variant() == uuid::Variant::RFC4122));
+    }
+
+    #[test]
+    fn ids_carry_their_time_unless_a_later_one_was_used() {
+        // Later than all others of this process.
+        let later = Timestamp::from_millis(4_000_000_000_000).unwrap();
+        let id = ViewId::generate(later);
+        let [a, b, c, d, e, f, ..] = id.as_uuid().into_bytes();
+        assert_eq!(u64::from_be_bytes([0, 0, a, b, c, d, e, f]), 4_000_000_000_000);
+        assert!(ViewId::generate(at()) > id);
+    }
+
+    #[test]
+    fn ids_of_many_threads_are_all_different_and_grow_in_each() {
+        let made: Vec<Vec<_>> = std::thread::scope(|scope| {
+            let make = || (0..5_000).map(|_| TrailEntryId::generate(at())).collect::<Vec<_>>();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(made.iter().all(|ids| ids.is_sorted_by(|a, b| a < b)));
+        // What they differ in is not left to chance: time and counter, without the random part.
+        let ticks =
+            made.iter().flatten().map(|id| id.as_uuid().as_u64_pair().0).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(ticks.len(), 8 * 5_000);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn ids_grow_whatever_times_they_are_made_with(times in proptest::collection::vec(0..1_000_i64, 2..200)) {
+            let at = |time| Timestamp::from_millis(1_700_000_000_000 + time).unwrap();
+            let ids: Vec<_> = times.into_iter().map(|time| UserLevelId::generate(at(time))).collect();
+            assert!(ids.is_sorted_by(|a, b| a < b));
+        }
     }
 
     #[test]

@@ -1,5 +1,10 @@
 //! Parsed texts with their limits. Limits count characters, not bytes.
 
+use icu_properties::CodePointSetData;
+use icu_properties::props::{
+    BidiControl, DefaultIgnorableCodePoint, Emoji, EnumeratedProperty, GeneralCategory, Ideographic,
+    PrependedConcatenationMark, VariationSelector,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::UserId;
@@ -22,6 +27,12 @@ pub enum TextError {
     /// A character, or a form, that it cannot have.
     #[error("has a character or a form that it must not have")]
     Character,
+    /// An invisible character at an end, or between two ASCII characters: the text looks as if it were another one.
+    #[error("must not begin or end with an invisible character, nor have one between letters of ASCII")]
+    Invisible,
+    /// A character that changes the direction in which what follows is shown.
+    #[error("must not contain characters that override or isolate the direction of text")]
+    Direction,
     /// A UUID where keys and urls are looked up beside ids.
     #[error("must not be a UUID")]
     LooksLikeId,
@@ -45,6 +56,81 @@ pub(crate) fn check(text: &str, max: usize, may_be_blank: bool, may_be_id: bool)
     Ok(())
 }
 
+/// Refuses a text that looks as if it were another one because of invisible characters.
+fn check_visibility(text: &str) -> Result<(), TextError> {
+    // All that can be wrong is beyond ASCII, or a control character.
+    if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    if text.chars().any(overrides_direction) {
+        return Err(TextError::Direction);
+    }
+    let words = text.trim_matches(|character| GeneralCategory::for_char(character) == GeneralCategory::SpaceSeparator);
+    let begins = words.chars().next().is_some_and(is_invisible);
+    let end = words.trim_end_matches(is_invisible);
+    let ends = end.len() < words.len() && !is_sequence_end(end, words.strip_prefix(end).unwrap_or_default());
+    if begins || ends || hides_in_ascii(words) { Err(TextError::Invisible) } else { Ok(()) }
+}
+
+/// Embeddings, overrides and isolates: the bidirectional controls that are no mere marks.
+fn overrides_direction(character: char) -> bool {
+    const MARKS: [char; 3] = ['\u{61c}', '\u{200e}', '\u{200f}'];
+    CodePointSetData::new::<BidiControl>().contains(character) && !MARKS.contains(&character)
+}
+
+/// Whether the character shows as nothing and is no space.
+fn is_invisible(character: char) -> bool {
+    /// It is a symbol by its category, of which no dot is raised.
+    const BLANK_BRAILLE: char = '\u{2800}';
+    match GeneralCategory::for_char(character) {
+        GeneralCategory::Control | GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator => true,
+        // Signs that span the digits after them.
+        GeneralCategory::Format => !CodePointSetData::new::<PrependedConcatenationMark>().contains(character),
+        _ => is_ignorable(character) || character == BLANK_BRAILLE,
+    }
+}
+
+fn is_ignorable(character: char) -> bool {
+    CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
+}
+
+/// Whether the invisible characters that end a text belong to what is before them: they choose the form of an emoji or of
+/// an ideograph, or name the region of a flag.
+fn is_sequence_end(visible: &str, invisible: &str) -> bool {
+    const BLACK_FLAG: char = '\u{1f3f4}';
+    const TAGS: std::ops::RangeInclusive<char> = '\u{e0030}'..='\u{e007a}';
+    const END_OF_TAGS: char = '\u{e007f}';
+    let Some(base) = visible.chars().next_back() else { return false };
+    let mut characters = invisible.chars();
+    match (characters.next(), characters.next()) {
+        (Some(selector), None) if CodePointSetData::new::<VariationSelector>().contains(selector) => {
+            let is_emoji = !base.is_ascii() && CodePointSetData::new::<Emoji>().contains(base);
+            is_emoji || CodePointSetData::new::<Ideographic>().contains(base)
+        }
+        _ => {
+            let tags = invisible.strip_suffix(END_OF_TAGS).unwrap_or_default();
+            base == BLACK_FLAG && !tags.is_empty() && tags.chars().all(|tag| TAGS.contains(&tag))
+        }
+    }
+}
+
+/// Whether characters that show as nothing stand between two ASCII characters. No script that needs them is written so.
+fn hides_in_ascii(text: &str) -> bool {
+    let mut before = None;
+    let mut is_hiding = false;
+    for character in text.chars() {
+        if is_ignorable(character) {
+            is_hiding = true;
+            continue;
+        }
+        if is_hiding && character.is_ascii() && before.is_some_and(|before: char| before.is_ascii()) {
+            return true;
+        }
+        (before, is_hiding) = (Some(character), false);
+    }
+    false
+}
+
 macro_rules! texts {
     ($($(#[doc = $doc:literal])+ $name:ident: max $max:literal, blank $blank:literal, id $id:literal;)+) => {$(
         $(#[doc = $doc])+
@@ -56,12 +142,26 @@ macro_rules! texts {
             /// The most characters.
             pub const MAX: usize = $max;
 
-            /// Reads a text, exactly as it is: nothing is trimmed or folded.
+            /// Reads a text that is given now, exactly as it is: nothing is trimmed or folded.
             ///
             /// # Errors
             ///
             /// [`TextError`] says which rule the text breaks.
             pub fn parse(text: impl Into<String>) -> Result<Self, TextError> {
+                let text = Self::stored(text)?;
+                if !$blank {
+                    check_visibility(&text.0)?;
+                }
+                Ok(text)
+            }
+
+            /// Reads a text that was stored before, or that names what was: earlier builds accepted what
+            /// [`parse`](Self::parse) refuses with [`TextError::Invisible`] and [`TextError::Direction`].
+            ///
+            /// # Errors
+            ///
+            /// [`TextError`] says which of the other rules the text breaks.
+            pub fn stored(text: impl Into<String>) -> Result<Self, TextError> {
                 let text = text.into();
                 check(&text, $max, $blank, $id)?;
                 Ok(Self(text))
@@ -92,9 +192,10 @@ macro_rules! texts {
             }
         }
 
+        /// As [`stored`](Self::stored): what is serialized was parsed before.
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Self::parse(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+                Self::stored(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
             }
         }
 
@@ -198,6 +299,137 @@ mod tests {
         assert_eq!(Name::parse(" \t\u{a0}"), Err(TextError::Blank));
         assert_eq!(Name::parse("a\0b"), Err(TextError::Nul));
         assert!(Description::parse("").is_ok());
+    }
+
+    #[test]
+    fn what_nobody_sees_is_refused_alone_and_at_the_ends() {
+        for invisible in [
+            '\u{1}',
+            '\u{7f}',
+            '\u{9f}',
+            '\u{ad}',
+            '\u{34f}',
+            '\u{61c}',
+            '\u{115f}',
+            '\u{17b4}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200c}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{200f}',
+            '\u{2060}',
+            '\u{2064}',
+            '\u{206a}',
+            '\u{2800}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{ffa0}',
+            '\u{fffb}',
+            '\u{1d173}',
+            '\u{e0001}',
+            '\u{e0100}',
+        ] {
+            for text in [
+                format!("{invisible}"),
+                format!("{invisible}{invisible}"),
+                format!("Admin{invisible}"),
+                format!("{invisible}Admin"),
+                format!("Админ{invisible}"),
+                format!("Admin {invisible}"),
+                format!("{invisible} Admin"),
+                format!("Admin{invisible} "),
+                format!("\u{a0}{invisible}\u{3000}"),
+            ] {
+                assert_eq!(Name::parse(text.clone()), Err(TextError::Invisible), "{text:?}");
+                assert_eq!(FeatureKey::parse(text.clone()), Err(TextError::Invisible), "{text:?}");
+                assert_eq!(Label::parse(text.clone()), Err(TextError::Invisible), "{text:?}");
+                assert_eq!(Name::stored(text.clone()).unwrap().as_str(), text);
+                assert!(Description::parse(text.clone()).is_ok(), "{text:?}");
+            }
+        }
+        for text in ["Admin\n", "\r\nAdmin", "\tAdmin", "Admin\u{85}", "Admin\u{2028}", "Admin\u{2029} "] {
+            assert_eq!(Name::parse(text), Err(TextError::Invisible), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_sees_is_refused_between_ascii_and_kept_where_scripts_need_it() {
+        for hidden in
+            ["Ad\u{200d}min", "iam\u{200b}.manage_levels", "a\u{2060}\u{200b}b", "Kran\u{ad}ken", "1\u{fe0f}2"]
+        {
+            assert_eq!(FeatureKey::parse(hidden), Err(TextError::Invisible), "{hidden:?}");
+            assert!(FeatureKey::stored(hidden).is_ok());
+        }
+        for needed in [
+            "می\u{200c}خواهم",
+            "ශ්\u{200d}රී",
+            "क्\u{200d}ष",
+            "👩\u{200d}👩\u{200d}👧",
+            "🏳\u{fe0f}",
+            "🏳\u{fe0f}\u{200d}🌈",
+            "❤\u{fe0f} Team",
+            "1\u{fe0f}\u{20e3}",
+            "葛\u{e0100}",
+            "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+            "ABC \u{200f}עברית",
+            "\u{600}١٢٣",
+            "line\nbreak",
+            "e\u{301}",
+            "İıſßẞ",
+        ] {
+            assert_eq!(Name::parse(needed).unwrap().as_str(), needed);
+        }
+    }
+
+    #[test]
+    fn what_overrides_the_direction_is_refused_anywhere() {
+        for control in ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}') {
+            for text in
+                [format!("{control}"), format!("Ad{control}min"), format!("Admin{control}"), format!("עב{control}רית")]
+            {
+                assert_eq!(Name::parse(text.clone()), Err(TextError::Direction), "{text:?}");
+                assert_eq!(ViewUrl::parse(text.clone()), Err(TextError::Direction), "{text:?}");
+                assert!(Name::stored(text).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_stored_deserializes() {
+        let text = "\"Admin\u{200b}\u{202e}\"";
+        assert_eq!(serde_json::from_str::<Name>(text).unwrap().as_str(), "Admin\u{200b}\u{202e}");
+        assert!(serde_json::from_str::<Name>("\"\"").is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn printable_ascii_is_accepted_as_before(text in "[!-~][ -~]{0,40}") {
+            assert_eq!(Name::parse(text.clone()), Name::stored(text));
+        }
+
+        #[test]
+        fn letters_of_any_script_are_accepted_as_before(text in r"[\p{L}\p{N}&&[^\u{115f}\u{1160}\u{3164}\u{ffa0}]]{1,40}") {
+            assert_eq!(Name::parse(text.clone()), Name::stored(text));
+        }
+
+        #[test]
+        fn a_name_that_is_accepted_shows_something_at_both_ends(text in r"\PC{0,3}[\p{Cc}\p{Cf}\p{L} ]{0,4}\PC{0,3}") {
+            if let Ok(name) = Name::parse(text) {
+                let words = name.as_str().trim();
+                assert!(!words.starts_with(is_invisible) && !words.contains(overrides_direction), "{words:?}");
+                assert!(words.chars().any(|character| !is_invisible(character)), "{words:?}");
+            }
+        }
+
+        #[test]
+        fn whatever_is_accepted_is_read_back_and_nothing_else_is_changed(text in r"(?s).{0,40}") {
+            if let Ok(name) = Name::parse(text.clone()) {
+                assert_eq!(name.as_str(), text);
+                assert_eq!(Name::stored(text), Ok(name));
+            }
+        }
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_cors::Cors;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use iam_application::{Application, Probe};
@@ -13,6 +12,7 @@ use iam_identity::TokenVerifier;
 use iam_permissions_cache::Consistency;
 
 use crate::bodies::Bodies;
+use crate::cors::{AllowedOrigins, cors};
 use crate::error::ApiError;
 use crate::limit::Limiter;
 use crate::{middleware, openapi, routes};
@@ -46,8 +46,8 @@ pub struct RateLimit {
 /// How the API is served.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
-    /// Origins of other sites that browsers may call from; `*` is all. None by default.
-    pub cors_origins: Vec<String>,
+    /// Origins whose pages may call from a browser. None by default.
+    pub cors_origins: AllowedOrigins,
     /// How long a request may take before it is answered with 503. A change that is under way goes on to its end.
     pub request_timeout: Duration,
     /// Limits callers; `None` does not.
@@ -61,7 +61,7 @@ pub struct HttpOptions {
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {
-            cors_origins: Vec::new(),
+            cors_origins: AllowedOrigins::default(),
             request_timeout: Duration::from_secs(30),
             rate_limit: None,
             forced_loads: RateLimit {
@@ -159,25 +159,4 @@ pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
             .route("/docs", web::get().to(routes::health::docs))
             .default_service(web::route().to(routes::health::no_such_route)),
     );
-}
-
-fn cors(origins: &[String]) -> Cors {
-    let cors = Cors::default()
-        .allowed_methods(["GET", "POST", "PUT", "PATCH", "DELETE"])
-        .allowed_headers([
-            "authorization",
-            "content-type",
-            "if-match",
-            "if-none-match",
-            "cache-control",
-            "x-company-id",
-            "x-iam-min-version",
-            "x-request-id",
-        ])
-        .expose_headers(["age", "etag", "retry-after", "x-iam-version", "x-request-id"])
-        .max_age(3600);
-    if origins.iter().any(|origin| origin == "*") {
-        return cors.allow_any_origin();
-    }
-    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
 }

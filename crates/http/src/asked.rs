@@ -164,14 +164,14 @@ impl<'de> Visitor<'de> for UsualAsked {
 fn view_ref(text: &str) -> Option<ViewRef> {
     match ViewId::parse(text) {
         Ok(id) => Some(ViewRef::Id(id)),
-        Err(_) => ViewUrl::parse(text).ok().map(|url| ViewRef::Url(url.into_string())),
+        Err(_) => ViewUrl::stored(text).ok().map(|url| ViewRef::Url(url.into_string())),
     }
 }
 
 fn feature_question(feature: &str, action: &str, scope: Option<&str>) -> Option<Question> {
     let feature = match FeatureId::parse(feature) {
         Ok(id) => FeatureRef::Id(id),
-        Err(_) => FeatureRef::Key(FeatureKey::parse(feature).ok()?.into_string()),
+        Err(_) => FeatureRef::Key(FeatureKey::stored(feature).ok()?.into_string()),
     };
     let least_scope = scope.map(Scope::from_str).transpose().ok()?;
     Some(Question::Feature { feature, action: Action::parse(action).ok()?, least_scope })

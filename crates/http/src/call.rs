@@ -15,7 +15,7 @@ use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, BytesMut, Data, Query};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
-use iam_application::{Application, By, Change, FieldError, IfMatch, Requirement, Stamped};
+use iam_application::{Application, By, Change, FieldError, IfMatch, Made, Requirement};
 use iam_domain::{Caller, CompanyId, NamedUser};
 use iam_identity::{TokenVerifier, UserNameError};
 use iam_permissions_cache::{Access, Consistency, Permissions, Subject};
@@ -348,7 +348,7 @@ impl<P: Policy, T> Guarded<P, T> {
     }
 
     /// Makes a change that is part of the input.
-    pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Stamped<C::Answer>, ApiError> {
+    pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Made<C::Answer>, ApiError> {
         debug_assert_eq!(P::REQUIREMENT, change.requirement(), "what the endpoint asks of its caller");
         Ok(self.application().execute(self.by.clone(), change).await?)
     }
@@ -366,7 +366,7 @@ impl<P: Policy, T> Guarded<P, T> {
 
 impl<P: Policy, C: Change> Guarded<P, C> {
     /// Makes the change that was asked for.
-    pub(crate) async fn execute(self) -> Result<Stamped<C::Answer>, ApiError> {
+    pub(crate) async fn execute(self) -> Result<Made<C::Answer>, ApiError> {
         debug_assert_eq!(P::REQUIREMENT, self.input.requirement(), "what the endpoint asks of its caller");
         Ok(self.api.services().application.execute(self.by, self.input).await?)
     }

@@ -15,7 +15,7 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
         .collect()
 }
 
-/// What `If-Match` asks for. Comparison is strong: a weak tag matches nothing.
+/// What `If-Match` asks for.
 pub(crate) fn if_match(headers: &HeaderMap) -> IfMatch {
     if !headers.contains_key(header::IF_MATCH) {
         return IfMatch::Absent;
@@ -24,12 +24,10 @@ pub(crate) fn if_match(headers: &HeaderMap) -> IfMatch {
     if tags.iter().any(|tag| tag == "*") { IfMatch::Any } else { IfMatch::OneOf(tags) }
 }
 
-/// Whether the client has this content already. Comparison is weak.
+/// Whether the client has this content already.
 pub(crate) fn has_already(headers: &HeaderMap, etag: &Etag) -> bool {
     headers.contains_key(header::IF_NONE_MATCH)
-        && tags(headers, &header::IF_NONE_MATCH)
-            .iter()
-            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag.as_str())
+        && tags(headers, &header::IF_NONE_MATCH).iter().any(|tag| tag == "*" || etag.is_named_by(tag))
 }
 
 #[cfg(test)]

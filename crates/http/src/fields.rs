@@ -70,6 +70,8 @@ fn text_error(error: TextError) -> (&'static str, String) {
         TextError::TooLong { .. } => "too_long",
         TextError::Nul => "nul",
         TextError::Character => "character",
+        TextError::Invisible => "invisible",
+        TextError::Direction => "direction",
         TextError::LooksLikeId => "looks_like_id",
     };
     wrong(code, error)
@@ -100,11 +102,16 @@ text_fields!(
     ViewUrl
 );
 
+/// A text that names what may have been stored by an earlier build.
+fn stored<T>(value: &Value, read: fn(String) -> Result<T, TextError>) -> Result<T, (&'static str, String)> {
+    read(String::read(value)?).map_err(text_error)
+}
+
 impl Field for ViewRef {
     fn read(value: &Value) -> Result<Self, (&'static str, String)> {
         let id = value.as_str().and_then(|text| iam_domain::ViewId::parse(text).ok());
         id.map_or_else(
-            || iam_domain::ViewUrl::read(value).map(|url| Self::Url(url.into_string())),
+            || stored(value, iam_domain::ViewUrl::stored).map(|url| Self::Url(url.into_string())),
             |id| Ok(Self::Id(id)),
         )
     }
@@ -114,7 +121,7 @@ impl Field for FeatureRef {
     fn read(value: &Value) -> Result<Self, (&'static str, String)> {
         let id = value.as_str().and_then(|text| iam_domain::FeatureId::parse(text).ok());
         id.map_or_else(
-            || iam_domain::FeatureKey::read(value).map(|key| Self::Key(key.into_string())),
+            || stored(value, iam_domain::FeatureKey::stored).map(|key| Self::Key(key.into_string())),
             |id| Ok(Self::Id(id)),
         )
     }

@@ -28,7 +28,9 @@ mod authenticate;
 mod bodies;
 mod call;
 mod conditional;
+mod connection;
 mod consistency;
+mod cors;
 mod decision;
 mod error;
 mod fields;
@@ -40,5 +42,6 @@ mod routes;
 mod server;
 
 pub use app::{Api, HttpOptions, RateLimit, Services, configure};
+pub use cors::{AllowedOrigins, OriginError};
 pub use openapi::document;
-pub use server::{AdminServer, Server, ServerHandle};
+pub use server::{AdminServer, AdminServerHandle, Server, ServerHandle};

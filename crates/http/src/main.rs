@@ -11,7 +11,7 @@ use std::sync::Arc;
 use actix_web::rt::net::TcpSocket;
 use clap::{Parser, Subcommand};
 use iam_composition::{AdminSettings, Demo, Metrics, ServerSettings, Settings, System};
-use iam_http::{AdminServer, HttpOptions, RateLimit, Server, Services};
+use iam_http::{AdminServer, AllowedOrigins, HttpOptions, RateLimit, Server, Services};
 use keys::Keys;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -63,10 +63,12 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
     iam_composition::log_to_stderr(&settings.log)?;
     let mut signals = Signals::new()?;
 
+    let cors_origins = AllowedOrigins::parse(settings.server.allowed_origins())
+        .map_err(|error| format!("server.cors_origins (IAM__SERVER__CORS_ORIGINS): {error}"))?;
     let (listener, address) = listen("PORT", &settings.server.host, settings.server.port).await?;
     let admin = admin_server(&settings.admin).await?;
     let system = System::start(&settings).await?;
-    let server = server(listener, &settings, &system)?;
+    let server = server(listener, &settings, cors_origins, &system);
     tracing::info!("listening on http://{address}");
     if let Some(demo) = demo {
         let guide = demo.prepare(&system, address).await?;
@@ -82,12 +84,17 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
         tokio::spawn(async move { std::process::exit(signals.next().await) });
         tracing::info!("stopping");
         system.drain();
+        handle.drain();
         tokio::time::sleep(settings.server.drain_delay).await;
-        handle.stop(true).await;
-        if let Some(handle) = admin_handle {
-            handle.stop(false).await;
-        }
+        handle.close();
         Ok(())
+    };
+    let serve = async {
+        let served = server.run().await;
+        if let Some(handle) = admin_handle {
+            handle.stop().await;
+        }
+        served
     };
     let serve_admin = async {
         match admin {
@@ -95,7 +102,7 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
             None => Ok(()),
         }
     };
-    let served = tokio::try_join!(server.run(), serve_admin, stop);
+    let served = tokio::try_join!(serve, serve_admin, stop);
     // Changes that are under way end in any case.
     system.stop().await;
     served?;
@@ -103,7 +110,7 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn server(listener: TcpListener, settings: &Settings, system: &System) -> io::Result<Server> {
+fn server(listener: TcpListener, settings: &Settings, cors_origins: AllowedOrigins, system: &System) -> Server {
     let ServerSettings { workers, shutdown_timeout, request_timeout, .. } = settings.server;
     let services = Services {
         application: Arc::clone(&system.application),
@@ -111,13 +118,13 @@ fn server(listener: TcpListener, settings: &Settings, system: &System) -> io::Re
         probe: Arc::clone(&system.probe),
     };
     let options = HttpOptions {
-        cors_origins: settings.server.allowed_origins(),
+        cors_origins,
         request_timeout,
         rate_limit: settings.rate_limit.limit().map(|(per_second, burst)| RateLimit { per_second, burst }),
         max_body_bytes: settings.cache.max_body_bytes,
         ..HttpOptions::default()
     };
-    Server::bind(listener, workers.map(Into::into), shutdown_timeout, services, options)
+    Server::new(listener, workers, shutdown_timeout, services, options)
 }
 
 async fn admin_server(settings: &AdminSettings) -> Result<Option<AdminServer>, Box<dyn Error>> {

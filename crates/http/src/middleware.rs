@@ -2,24 +2,27 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use actix_cors::CorsError;
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::Method;
-use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::web::Data;
-use actix_web::{Error, HttpMessage, ResponseError};
+use actix_web::web::{Bytes, Data};
+use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
 use futures_util::FutureExt;
 
 use crate::Api;
+use crate::connection::ConnectionState;
 use crate::error::{ApiError, Code};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -48,26 +51,39 @@ impl RequestId {
 /// Outermost: request id, security headers, metrics, access log (at debug level, without query and headers, which may
 /// hold secrets).
 pub(crate) async fn observe(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
     let id = RequestId::of(&request);
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
+    if method == Method::HEAD {
+        // Whatever GET answers, without its body.
+        request.head_mut().method = Method::GET;
+    }
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
     let is_documentation = request.path() == "/docs" || request.path().starts_with("/docs/");
+    // There is none where another server mounts the API.
+    let connection = request.conn_data::<ConnectionState>().cloned();
+    let _running = connection.as_ref().map(ConnectionState::request_runs);
 
     let answer = next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     let (status, answer) = match answer {
         Ok(response) => {
             let mut response = in_our_words(response, is_documentation);
-            mark(response.headers_mut(), &id, is_documentation);
+            if method == Method::HEAD {
+                response = response.map_body(|_, body| head_of(&body));
+            }
+            mark(response.response_mut(), &id, is_documentation, connection.as_ref());
             (response.status(), Ok(response))
         }
         Err(error) => {
             let mut response = error.error_response();
-            mark(response.headers_mut(), &id, is_documentation);
+            if method == Method::HEAD {
+                response = response.map_body(|_, body| head_of(&body));
+            }
+            mark(&mut response, &id, is_documentation, connection.as_ref());
             (response.status(), Err(InternalError::from_response(error, response).into()))
         }
     };
@@ -76,6 +92,25 @@ pub(crate) async fn observe(
     count(known(&method), &route, status, elapsed);
     tracing::debug!(request_id = id.0, %method, route, status = status.as_u16(), ?elapsed, "request");
     answer
+}
+
+/// A body that is announced but not sent.
+struct Unsent(BodySize);
+
+impl MessageBody for Unsent {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        self.0
+    }
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+        Poll::Ready(None)
+    }
+}
+
+fn head_of(body: &BoxBody) -> BoxBody {
+    BoxBody::new(Unsent(body.size()))
 }
 
 /// Two errors are worded by others: a preflight that is refused, in plain text, and a file that the documentation does
@@ -90,7 +125,16 @@ fn in_our_words(response: ServiceResponse<BoxBody>, is_documentation: bool) -> S
     response.into_response(error.error_response())
 }
 
-fn mark(headers: &mut HeaderMap, id: &RequestId, is_documentation: bool) {
+fn mark<B>(
+    response: &mut HttpResponse<B>,
+    id: &RequestId,
+    is_documentation: bool,
+    connection: Option<&ConnectionState>,
+) {
+    if connection.is_some_and(ConnectionState::is_ending) {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id.0) {
         headers.insert(REQUEST_ID, id);
     }

@@ -32,7 +32,7 @@ operations! {
     explain::{explain},
     user_levels::{
         list_user_levels, create_user_level, get_user_level, update_user_level, delete_user_level, get_levels_of_user,
-        assign_user_levels,
+        assign_user_levels, list_holders,
     },
     matrices::{get_view_permissions, replace_view_permissions, get_feature_permissions, replace_feature_permissions},
     views::{list_views, create_view, get_view, update_view, delete_view},
@@ -102,7 +102,7 @@ fn path_parameters(path: &str) -> Vec<Parameter> {
             let text = ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
             let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
             if name == "userId" {
-                let forms = "A UUID, or issuer|subject, URL-encoded: a user of another issuer.";
+                let forms = "A UUID; or of a user of another issuer the pathId, or issuer|subject URL-encoded.";
                 parameter.description(Some(forms)).schema(Some(text))
             } else {
                 let uuid = utoipa::openapi::SchemaFormat::KnownFormat(utoipa::openapi::KnownFormat::Uuid);

@@ -1,75 +1,264 @@
 //! Serves the API, and the metrics on a port of their own.
+//!
+//! Actix' own server drops requests that have arrived but were not read when it stops, and connections that were not
+//! accepted. This one accepts by itself, gives connections to workers that run Actix' HTTP service, and ends in order:
+//! answers close their connections ([`ServerHandle::drain`]), nothing new is let in, what had arrived is answered.
 
 use std::future::Future;
-use std::io;
-use std::net::TcpListener;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::num::NonZeroUsize;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+use actix_http::HttpService;
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::http::header;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use crate::connection::{Connection, Phase};
 use crate::{Api, HttpOptions, Services, configure};
 
 /// How long an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may take to send its headers.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to close a connection that the server ends before the request was read.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long accepting rests when the process has no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// When no connection arrived for so long after new ones were shut out, none is on its way.
+const QUIET: Duration = Duration::from_millis(100);
+/// How long connections that are on their way are waited for at most.
+const LAST_ACCEPTS: Duration = Duration::from_secs(1);
 
-/// A way to stop a server.
+/// A way to end a server.
 #[derive(Debug, Clone)]
-pub struct ServerHandle(actix_web::dev::ServerHandle);
+pub struct ServerHandle(watch::Sender<Phase>);
 
 impl ServerHandle {
-    /// Stops accepting and, if `graceful`, lets requests that run finish within the server's shutdown time.
-    pub async fn stop(&self, graceful: bool) {
-        self.0.stop(graceful).await;
+    /// From now on every answer closes its connection, so that clients with open connections look for another replica.
+    pub fn drain(&self) {
+        self.0.send_replace(Phase::Draining);
+    }
+
+    /// Lets nothing new in, and closes idle connections. [`Server::run`] returns when what was asked is answered, or the
+    /// shutdown timeout is over.
+    pub fn close(&self) {
+        self.0.send_replace(Phase::Closing);
     }
 }
 
-/// The API on a listener. It does not watch signals: who runs it stops it through its handle.
-pub struct Server(actix_web::dev::Server);
+/// The API on a listener. It does not watch signals: who runs it ends it through its handle.
+pub struct Server {
+    listener: TcpListener,
+    workers: usize,
+    shutdown_timeout: Duration,
+    api: Data<Api>,
+    phase: watch::Sender<Phase>,
+}
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").finish_non_exhaustive()
+        f.debug_struct("Server").field("workers", &self.workers).finish_non_exhaustive()
     }
 }
 
 impl Server {
-    /// Prepares to serve; nothing is accepted before [`Self::run`].
-    ///
-    /// # Errors
-    ///
-    /// When the listener cannot be used.
-    pub fn bind(
+    /// Prepares to serve; nothing is accepted before [`Self::run`]. By default there are as many workers as processors.
+    #[must_use]
+    pub fn new(
         listener: TcpListener,
-        workers: Option<usize>,
+        workers: Option<NonZeroUsize>,
         shutdown_timeout: Duration,
         services: Services,
         options: HttpOptions,
-    ) -> io::Result<Self> {
-        let api = Api::new(services, options);
-        let mut server = HttpServer::new(move || App::new().configure(|config| configure(config, &api)))
-            .disable_signals()
-            .keep_alive(KEEP_ALIVE)
-            .client_request_timeout(HEADERS_TIMEOUT)
-            .shutdown_timeout(shutdown_timeout.as_secs().max(1));
-        if let Some(workers) = workers {
-            server = server.workers(workers);
-        }
-        Ok(Self(server.listen(listener)?.run()))
+    ) -> Self {
+        let workers = workers.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let (api, phase) = (Api::new(services, options), watch::Sender::new(Phase::Serving));
+        Self { listener, workers, shutdown_timeout, api, phase }
     }
 
-    /// A way to stop it.
+    /// A way to end it.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle(self.0.handle())
+        ServerHandle(self.phase.clone())
     }
 
-    /// Serves until it is stopped.
-    pub fn run(self) -> impl Future<Output = io::Result<()>> {
-        self.0
+    /// Serves until it is closed.
+    ///
+    /// # Errors
+    ///
+    /// When a worker cannot be started, or the listener cannot be used.
+    pub async fn run(self) -> io::Result<()> {
+        let Self { listener, workers, shutdown_timeout, api, phase } = self;
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let (running, mut ended) = mpsc::channel::<()>(1);
+        let start =
+            |number| Worker { phase: phase.subscribe(), shutdown_timeout, api: api.clone() }.start(number, &running);
+        let workers = (0..workers).map(start).collect::<io::Result<Vec<_>>>()?;
+        drop(running);
+        accept_all(&listener, &workers, phase.subscribe()).await?;
+        drop((listener, workers));
+        // A worker drops its sender when it ends.
+        let _ = ended.recv().await;
+        Ok(())
+    }
+}
+
+/// A way to a worker.
+type Arrivals = mpsc::UnboundedSender<(TcpStream, SocketAddr)>;
+
+/// Gives connections to the workers in turn, until the server closes and all that are on their way have arrived.
+async fn accept_all(
+    listener: &tokio::net::TcpListener,
+    workers: &[Arrivals],
+    mut phase: watch::Receiver<Phase>,
+) -> io::Result<()> {
+    let mut turns = workers.iter().cycle();
+    let mut give = |accepted| accept(accepted, turns.next());
+    let is_closing = phase.wait_for(|phase| *phase == Phase::Closing);
+    tokio::pin!(is_closing);
+    loop {
+        tokio::select! {
+            _ = &mut is_closing => break,
+            accepted = listener.accept() => {
+                if !give(accepted)? {
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+    if let Err(error) = shut_out_new(listener) {
+        tracing::debug!(%error, "connections that arrive while the listener closes may be reset");
+    }
+    let latest = Instant::now() + LAST_ACCEPTS;
+    while let Ok(Ok(accepted)) = timeout_at(latest, timeout(QUIET, listener.accept())).await {
+        give(accepted)?;
+    }
+    Ok(())
+}
+
+/// Gives an accepted connection to a worker. Answers whether another one can be accepted at once.
+fn accept(accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>, worker: Option<&Arrivals>) -> io::Result<bool> {
+    match accepted {
+        Ok((stream, peer)) => {
+            let gone = || io::Error::new(ErrorKind::BrokenPipe, "a worker of the HTTP server ended");
+            worker.ok_or_else(gone)?.send((stream.into_std()?, peer)).map_err(|_| gone())?;
+            Ok(true)
+        }
+        // The client gave up before it was accepted.
+        Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => Ok(true),
+        Err(error) => {
+            tracing::error!(%error, "a connection cannot be accepted");
+            Ok(false)
+        }
+    }
+}
+
+/// Has the kernel ignore requests for new connections, so that the queue of those that are established can be emptied:
+/// closing the listener would reset them. A client whose request is ignored repeats it, and is refused or reaches a
+/// successor.
+#[cfg(target_os = "linux")]
+fn shut_out_new(listener: &tokio::net::TcpListener) -> io::Result<()> {
+    use socket2::{SockFilter, SockRef};
+
+    /// Where the flags are in a TCP header.
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    let program = [
+        // Load the flags (BPF_LD | BPF_B | BPF_ABS).
+        SockFilter::new(0x30, 0, 0, FLAGS),
+        // Without SYN skip the next instruction (BPF_JMP | BPF_JSET | BPF_K).
+        SockFilter::new(0x45, 0, 1, SYN),
+        // Drop the segment (BPF_RET | BPF_K).
+        SockFilter::new(0x06, 0, 0, 0),
+        // Keep all of it.
+        SockFilter::new(0x06, 0, 0, u32::MAX),
+    ];
+    SockRef::from(listener).attach_filter(&program)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn shut_out_new(_: &tokio::net::TcpListener) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+/// A thread that serves connections.
+struct Worker {
+    phase: watch::Receiver<Phase>,
+    shutdown_timeout: Duration,
+    api: Data<Api>,
+}
+
+impl Worker {
+    /// Starts it. It ends when its sender is dropped and its connections have ended.
+    fn start(self, number: usize, running: &mpsc::Sender<()>) -> io::Result<Arrivals> {
+        let (arrivals, arrived) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let running = running.clone();
+        thread::Builder::new().name(format!("http-{number}")).spawn(move || {
+            LocalSet::new().block_on(&runtime, self.serve(arrived));
+            drop(running);
+        })?;
+        Ok(arrivals)
+    }
+
+    async fn serve(self, mut arrived: mpsc::UnboundedReceiver<(TcpStream, SocketAddr)>) {
+        let Self { phase, shutdown_timeout, api } = self;
+        let app = App::new().configure(|config| configure(config, &api)).into_factory();
+        let app = app.map_err(|error: actix_web::Error| error.error_response());
+        let factory = HttpService::<Connection, _, _>::build()
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(HEADERS_TIMEOUT)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            .on_connect_ext(|connection: &Connection, extensions| connection.tell(extensions))
+            .h1(map_config(app, |()| AppConfig::default()));
+        let Ok(service) = factory.new_service(()).await else {
+            tracing::error!("a worker of the HTTP server cannot start");
+            return;
+        };
+        let service = Rc::new(service);
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                connection = arrived.recv() => {
+                    let Some((stream, peer)) = connection else { break };
+                    let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
+                    let _ = stream.set_nodelay(true);
+                    let (service, connection) = (Rc::clone(&service), Connection::new(stream, &phase));
+                    connections.spawn_local(async move {
+                        if let Err(error) = service.call((connection, Some(peer))).await {
+                            tracing::debug!(%error, "a connection broke");
+                        }
+                    });
+                }
+                Some(_) = connections.join_next() => {}
+            }
+        }
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        if timeout(shutdown_timeout, all_ended).await.is_err() {
+            tracing::warn!(connections = connections.len(), "requests were cut off by the shutdown timeout");
+        }
+    }
+}
+
+/// A way to stop the server of the metrics.
+#[derive(Debug, Clone)]
+pub struct AdminServerHandle(actix_web::dev::ServerHandle);
+
+impl AdminServerHandle {
+    /// Stops it at once.
+    pub async fn stop(&self) {
+        self.0.stop(false).await;
     }
 }
 
@@ -93,19 +282,24 @@ impl AdminServer {
     /// When the listener cannot be used.
     pub fn bind(listener: TcpListener, render: Render) -> io::Result<Self> {
         let render = Data::new(render);
-        let server =
-            HttpServer::new(move || App::new().app_data(render.clone()).route("/metrics", web::get().to(metrics)))
-                .disable_signals()
-                .workers(1)
-                .listen(listener)?
-                .run();
+        let resource = || {
+            web::resource("/metrics")
+                .route(web::get().to(metrics))
+                .route(web::head().to(metrics))
+                .default_service(web::to(only_read))
+        };
+        let server = HttpServer::new(move || App::new().app_data(render.clone()).service(resource()))
+            .disable_signals()
+            .workers(1)
+            .listen(listener)?
+            .run();
         Ok(Self(server))
     }
 
     /// A way to stop it.
     #[must_use]
-    pub fn handle(&self) -> ServerHandle {
-        ServerHandle(self.0.handle())
+    pub fn handle(&self) -> AdminServerHandle {
+        AdminServerHandle(self.0.handle())
     }
 
     /// Serves until it is stopped.
@@ -116,4 +310,8 @@ impl AdminServer {
 
 async fn metrics(render: Data<Render>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(render())
+}
+
+async fn only_read() -> HttpResponse {
+    HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).finish()
 }

@@ -12,7 +12,7 @@ pub enum Credential<'a> {
 }
 
 impl<'a> Credential<'a> {
-    /// Reads the value of an `Authorization` header: `Bearer`, a space, and a token or a key.
+    /// Reads the value of an `Authorization` header: `Bearer`, one space or more, and a token or a key.
     ///
     /// # Errors
     ///
@@ -20,7 +20,7 @@ impl<'a> Credential<'a> {
     /// [`AuthenticationError::Invalid`] if it begins as a key does, but is none.
     pub fn of(authorization: Option<&'a str>) -> Result<Self, AuthenticationError> {
         let header = authorization.ok_or(AuthenticationError::Missing)?;
-        match header.split_once(' ') {
+        match header.split_once(' ').map(|(scheme, text)| (scheme, text.trim_start_matches(' '))) {
             Some((scheme, text)) if scheme.eq_ignore_ascii_case("bearer") && !text.is_empty() => {
                 if PresentedKey::looks_like_one(text) {
                     PresentedKey::parse(text).map(Self::ApiKey).ok_or(AuthenticationError::Invalid)

@@ -10,8 +10,8 @@ use aws_lc_rs::rsa::PublicEncryptingKey;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
 };
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,6 +23,15 @@ pub const MAX_KEYS: usize = 100;
 
 /// The most keys that are tried for a token that does not say which one signed it.
 const MAX_TRIES: usize = 8;
+
+/// Base64url with or without padding: RFC 7515 has it without, and some issuers write it with.
+const BASE64URL: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The most characters of a key's id that are logged.
+const LOGGED_ID_CHARACTERS: usize = 64;
 
 /// What begins each block of a PEM file.
 const BEGIN: &str = "-----BEGIN ";
@@ -41,10 +50,12 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Reads its name in tokens: `RS256`.
+    /// Reads its name in tokens: `RS256`. `Ed25519` is the name that RFC 9864 gives to `EdDSA` with a key of that curve.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Hs256, Self::Rs256, Self::Es256, Self::EdDsa].into_iter().find(|algorithm| algorithm.as_str() == name)
+        let is_named = |algorithm: &Self| algorithm.as_str() == name;
+        let algorithms = [Self::Hs256, Self::Rs256, Self::Es256, Self::EdDsa];
+        algorithms.into_iter().find(is_named).or_else(|| (name == "Ed25519").then_some(Self::EdDsa))
     }
 
     /// Its name in tokens.
@@ -155,16 +166,12 @@ impl KeySet {
     ///
     /// [`KeyError::NotKeySet`] and [`KeyError::TooMany`].
     pub fn from_jwks(json: &[u8]) -> Result<Self, KeyError> {
-        #[derive(Deserialize)]
-        struct Document {
-            keys: Vec<Value>,
-        }
+        Jwks::parse(json).map(|jwks| jwks.keys)
+    }
 
-        let document: Document = serde_json::from_slice(json).map_err(|_| KeyError::NotKeySet)?;
-        if document.keys.len() > MAX_KEYS {
-            return Err(KeyError::TooMany);
-        }
-        Ok(Self::of(document.keys.into_iter().filter_map(of_jwk)))
+    /// Whether there is no key.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.keys.is_empty()
     }
 
     /// The same keys, but those that the other set has too are *that* set's. Those of it that are not among these retire.
@@ -276,6 +283,67 @@ fn rsa_of_der(der: &[u8]) -> Option<ParsedPublicKey> {
     ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok()
 }
 
+/// What a JSON Web Key Set comes to.
+pub(crate) struct Jwks {
+    pub(crate) keys: KeySet,
+    pub(crate) ignored: Vec<IgnoredEntry>,
+}
+
+/// An entry of a key set that is left out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct IgnoredEntry {
+    /// Its key id, quoted and cut, or its place, counted from 1.
+    pub(crate) name: String,
+    pub(crate) reason: IgnoredReason,
+}
+
+/// Why an entry is left out. Repeats nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub(crate) enum IgnoredReason {
+    #[error("it is not a JSON Web Key")]
+    Unreadable,
+    #[error("it contains a private key: every reader of the set can sign tokens")]
+    Private,
+    #[error("it is not for verifying signatures, by its use or key_ops")]
+    OtherUse,
+    #[error("its type is not RSA, P-256 or Ed25519")]
+    OtherType,
+    #[error("it is not a valid key of its type, or RSA of fewer than 2048 or more than 8192 bits")]
+    Unusable,
+    #[error("its alg is not the one that keys of its type are used with here")]
+    OtherAlgorithm,
+}
+
+impl Jwks {
+    /// Reads it; see [`KeySet::from_jwks`].
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, KeyError> {
+        #[derive(Deserialize)]
+        struct Document {
+            keys: Vec<Value>,
+        }
+
+        // RFC 8259 lets parsers ignore a byte order mark.
+        let json = json.strip_prefix("\u{feff}".as_bytes()).unwrap_or(json);
+        let document: Document = serde_json::from_slice(json).map_err(|_| KeyError::NotKeySet)?;
+        if document.keys.len() > MAX_KEYS {
+            return Err(KeyError::TooMany);
+        }
+        let (mut keys, mut ignored) = (Vec::new(), Vec::new());
+        for (place, entry) in (1..).zip(document.keys) {
+            let id = entry.get("kid").and_then(Value::as_str);
+            let id = id.map(|id| id.chars().take(LOGGED_ID_CHARACTERS).collect::<String>());
+            match of_jwk(entry) {
+                Ok(key) => keys.push(key),
+                Err(reason) => {
+                    let name = id.map_or_else(|| format!("entry {place}"), |id| format!("key {id:?}"));
+                    ignored.push(IgnoredEntry { name, reason });
+                }
+            }
+        }
+        Ok(Self { keys: KeySet::of(keys), ignored })
+    }
+}
+
 /// What an entry of a key set says that matters here.
 #[derive(Deserialize)]
 struct Jwk {
@@ -294,33 +362,48 @@ struct Jwk {
 }
 
 /// The key, if it is a public one that verifies signatures.
-fn of_jwk(entry: Value) -> Option<Key> {
-    let jwk: Jwk = serde_json::from_value(entry).ok()?;
+fn of_jwk(entry: Value) -> Result<Key, IgnoredReason> {
+    let jwk: Jwk = serde_json::from_value(entry).map_err(|_| IgnoredReason::Unreadable)?;
+    if jwk.d.is_some() {
+        return Err(IgnoredReason::Private);
+    }
     let is_for_signatures = jwk.r#use.as_deref().is_none_or(|r#use| r#use == "sig")
         && jwk.key_ops.as_ref().is_none_or(|operations| operations.iter().any(|operation| operation == "verify"));
-    if jwk.d.is_some() || !is_for_signatures {
-        return None;
+    if !is_for_signatures {
+        return Err(IgnoredReason::OtherUse);
     }
-    let bytes = |text: &Option<String>| URL_SAFE_NO_PAD.decode(text.as_ref()?).ok();
     let (algorithm, key) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
-        ("RSA", _) => {
-            // Some write a number with a leading zero.
-            let number = |text| bytes(text).map(|bytes| bytes.into_iter().skip_while(|byte| *byte == 0).collect());
-            let (n, e): (Vec<u8>, Vec<u8>) = (number(&jwk.n)?, number(&jwk.e)?);
-            let der: PublicKeyX509Der<'_> =
-                RsaPublicKeyComponents { n: n.as_slice(), e: e.as_slice() }.as_der().ok()?;
-            (Algorithm::Rs256, rsa_of_der(der.as_ref())?)
-        }
-        ("EC", Some("P-256")) => {
-            let point = [&[4], bytes(&jwk.x)?.as_slice(), bytes(&jwk.y)?.as_slice()].concat();
-            (Algorithm::Es256, ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()?)
-        }
-        ("OKP", Some("Ed25519")) => {
-            let point = bytes(&jwk.x).filter(|point| point.len() == 32)?;
-            (Algorithm::EdDsa, ParsedPublicKey::new(&ED25519, point).ok()?)
-        }
-        _ => return None,
+        ("RSA", _) => (Algorithm::Rs256, rsa_of_jwk(&jwk)),
+        ("EC", Some("P-256")) => (Algorithm::Es256, p256_of_jwk(&jwk)),
+        ("OKP", Some("Ed25519")) => (Algorithm::EdDsa, ed25519_of_jwk(&jwk)),
+        _ => return Err(IgnoredReason::OtherType),
     };
     let is_its_algorithm = jwk.alg.is_none_or(|name| Algorithm::parse(&name) == Some(algorithm));
-    is_its_algorithm.then(|| Key::new(jwk.kid, algorithm, Material::Public(key)))
+    if !is_its_algorithm {
+        return Err(IgnoredReason::OtherAlgorithm);
+    }
+    Ok(Key::new(jwk.kid, algorithm, Material::Public(key.ok_or(IgnoredReason::Unusable)?)))
+}
+
+fn rsa_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
+    // Some write a number with a leading zero.
+    let number = |text| member(text).map(|bytes| bytes.into_iter().skip_while(|byte| *byte == 0).collect());
+    let (n, e): (Vec<u8>, Vec<u8>) = (number(&jwk.n)?, number(&jwk.e)?);
+    let der: PublicKeyX509Der<'_> = RsaPublicKeyComponents { n: n.as_slice(), e: e.as_slice() }.as_der().ok()?;
+    rsa_of_der(der.as_ref())
+}
+
+fn p256_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
+    let point = [&[4], member(&jwk.x)?.as_slice(), member(&jwk.y)?.as_slice()].concat();
+    ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()
+}
+
+fn ed25519_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
+    let point = member(&jwk.x).filter(|point| point.len() == 32)?;
+    ParsedPublicKey::new(&ED25519, point).ok()
+}
+
+/// The bytes of a member, which some issuers write in the standard alphabet.
+fn member(text: &Option<String>) -> Option<Vec<u8>> {
+    BASE64URL.decode(text.as_ref()?.replace('+', "-").replace('/', "_")).ok()
 }

@@ -1,5 +1,6 @@
 //! The keys of one issuer, and how they are kept fresh.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,11 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::KeySet;
+use crate::keys::{IgnoredEntry, Jwks};
 use crate::source::{Readable, SourceError};
+
+/// How reading ended where the set has no key that can be used: a word for metrics.
+const NO_USABLE_KEY: &str = "no_usable_key";
 
 /// The keys of one issuer.
 pub(crate) struct KeyRing {
@@ -52,6 +57,19 @@ struct Past {
     began_for_strangers: Option<Instant>,
     /// What was wrong the last time.
     failure: Option<&'static str>,
+    /// Which entries were left out the last time that the keys could be read.
+    ignored: BTreeSet<IgnoredEntry>,
+}
+
+impl Past {
+    /// Logs each entry that is left out now and was not the last time.
+    fn tell_ignored(&mut self, issuer: &str, ignored: Vec<IgnoredEntry>) {
+        let ignored = BTreeSet::from_iter(ignored);
+        for IgnoredEntry { name, reason } in ignored.difference(&self.ignored) {
+            tracing::info!(issuer, "{name} of the issuer's key set is ignored: {reason}");
+        }
+        self.ignored = ignored;
+    }
 }
 
 /// What comes of looking for other keys.
@@ -152,14 +170,25 @@ impl KeyRing {
         past.began = Some(Instant::now());
         let read = source.readable.read().await;
         let issuer = source.issuer.as_str();
-        let outcome = read.as_ref().map_or_else(SourceError::kind, |_| "read");
+        let outcome = match &read {
+            Ok(jwks) if jwks.keys.is_empty() => NO_USABLE_KEY,
+            Ok(_) => "read",
+            Err(error) => error.kind(),
+        };
         metrics::counter!("iam_jwks_refresh_total", "issuer" => issuer.to_owned(), "outcome" => outcome).increment(1);
         match read {
-            Ok(keys) => {
+            Ok(Jwks { keys, ignored }) => {
+                let failure = keys.is_empty().then_some(NO_USABLE_KEY);
                 self.replace(issuer, keys);
                 source.is_stale.store(false, Ordering::Release);
-                if past.failure.take().is_some() {
-                    tracing::info!(issuer, "the issuer's keys can be read again");
+                past.tell_ignored(issuer, ignored);
+                match (std::mem::replace(&mut past.failure, failure), failure) {
+                    (Some(NO_USABLE_KEY), Some(_)) => {}
+                    (_, Some(_)) => {
+                        tracing::warn!(issuer, "the issuer's key set has no usable key: its tokens are refused")
+                    }
+                    (Some(_), None) => tracing::info!(issuer, "the issuer's keys can be read again"),
+                    (None, None) => {}
                 }
                 Ok(())
             }

@@ -12,6 +12,7 @@ use reqwest::{Client, Url};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::AsyncReadExt;
 
+use crate::keys::Jwks;
 use crate::{KeyError, KeySet};
 
 /// The longest document that is read, in bytes.
@@ -125,14 +126,17 @@ pub(crate) enum Readable {
 }
 
 impl Readable {
-    pub(crate) async fn read(&self) -> Result<KeySet, SourceError> {
-        let of_file = |path: &PathBuf, parsed: Result<KeySet, KeyError>| {
+    pub(crate) async fn read(&self) -> Result<Jwks, SourceError> {
+        let of_file = |path: &PathBuf, parsed: Result<Jwks, KeyError>| {
             parsed.map_err(|source| SourceError::FileContent { path: path.clone(), source })
         };
         match self {
-            Self::PemFile(path) => of_file(path, KeySet::from_pem(&String::from_utf8_lossy(&read_file(path).await?))),
-            Self::JwksFile(path) => of_file(path, KeySet::from_jwks(&read_file(path).await?)),
-            Self::Url(url, client) => KeySet::from_jwks(&fetch(client, url).await?).map_err(SourceError::Content),
+            Self::PemFile(path) => {
+                let keys = KeySet::from_pem(&String::from_utf8_lossy(&read_file(path).await?));
+                of_file(path, keys.map(|keys| Jwks { keys, ignored: Vec::new() }))
+            }
+            Self::JwksFile(path) => of_file(path, Jwks::parse(&read_file(path).await?)),
+            Self::Url(url, client) => Jwks::parse(&fetch(client, url).await?).map_err(SourceError::Content),
         }
     }
 }

@@ -127,7 +127,7 @@ impl Access {
             let actions = self.set.listed_actions(places, feature).into_iter().filter_map(|(name, cell)| {
                 let outcome = self.act(cell);
                 let scope = outcome.scope.unwrap_or(Scope::Own);
-                Some((Action::parse(name).ok()?, ActionPermission { allowed: outcome.allowed, scope }))
+                Some((Action::stored(name).ok()?, ActionPermission { allowed: outcome.allowed, scope }))
             });
             (feature.id, actions.collect::<BTreeMap<_, _>>())
         });

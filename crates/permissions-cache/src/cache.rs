@@ -1,12 +1,11 @@
 //! What is kept, and when it may be used.
 //!
 //! Two things are kept apart. The **shelves** hold an entry for each (company, user); a hit reads them without a lock. The
-//! **book** says what is known of each company: its version, its levels, its compiled sets. Loads, notices and evictions
-//! write it under one mutex, which a hit never takes.
+//! **book** says what is known of the store's states (see [`Tracker`]) and holds each company's levels and compiled sets.
+//! Loads, polls and evictions write it under one mutex, which a hit never takes.
 //!
-//! A set answers while three things hold: it is alive (no change of its company was heard), it is of the catalog's known
-//! version, and the lease runs (see [`Lease`]). A load may put its result here only if nothing was heard since it began that
-//! the load may have missed.
+//! A set answers while three things hold: it is alive (its company is not known to have changed), it is of the catalog's known
+//! version, and the lease runs (see [`Lease`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
@@ -15,15 +14,16 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use iam_domain::{Catalog, CompanyId, LevelPermissions, ModuleId, Snapshot, UserId, UserLevelId, Versions};
-use iam_storage::{CredentialChanges, CurrentVersions, Notice, Stamped, Target};
+use iam_storage::{Changes, CredentialChanges, NotPrimary, Position, Stamped, StateId, Target};
 
 use crate::CacheOptions;
-use crate::clock::Moment;
 use crate::coalesce::{Ticket, Tickets};
 use crate::compiled::{CompiledSet, LevelRows, Scales};
-use crate::credentials::{CredentialCache, Seen};
+use crate::credentials::{CredentialCache, Table};
+use crate::freshness::clock::Moment;
+use crate::freshness::lease::{Lease, Sent};
+use crate::freshness::tracker::{Effects, Loaded, Tracker, Verdict};
 use crate::index::CatalogIndex;
-use crate::lease::{Lease, Sent};
 use crate::stats::{CacheStats, Counters};
 
 /// What an entry is found by.
@@ -44,6 +44,9 @@ struct Entry {
 const USED: u8 = 1;
 const ACTIVE: u8 = 2;
 
+/// What no state has as its version.
+const NO_VERSION: i64 = -1;
+
 type Shelf = papaya::HashMap<Key, Entry, RandomState>;
 
 /// Everything that is kept.
@@ -52,7 +55,7 @@ pub(crate) struct Cache {
     members: Shelf,
     /// Those who never did: few are kept, so that strangers cannot push members out.
     strangers: Shelf,
-    /// The version that a set must be of to answer.
+    /// The version that a set must be of to answer; [`NO_VERSION`] while it is not known.
     catalog: AtomicI64,
     pub(crate) lease: Lease,
     pub(crate) credentials: CredentialCache,
@@ -65,47 +68,20 @@ pub(crate) struct Cache {
 
 #[derive(Default)]
 struct Book {
-    /// Which database all of this is of; none before the first answer.
-    epoch: Option<u64>,
-    /// What began before this belongs to an epoch that is over.
-    epoch_since: Ticket,
-    /// Grows whenever the channel opens or breaks. A load that saw less than a whole channel may have missed a change.
-    generation: u64,
-    /// What began before this may not know the catalog's latest change.
-    catalog_invalidated: Ticket,
-    /// When the question began to which the store answered with the catalog's version.
-    catalog_seen: Ticket,
-    /// When a change of the catalog ended, nobody knows how.
-    catalog_distrusted: Ticket,
-    /// What began before this may not know the latest change of a company that was forgotten since.
-    forgotten: Ticket,
-    /// The newest catalog whose notice came through the channel. Whatever a company's changed before it was heard.
-    heard_catalog: i64,
-    /// The index of the newest catalog that was read. It may be older than the newest that was heard of.
+    tracker: Tracker,
+    /// The index of the newest catalog that was read. It may be older than the newest that is known of.
     index: Option<Arc<CatalogIndex>>,
     companies: HashMap<CompanyId, Company, RandomState>,
-    /// What is said of the credentials.
-    credentials: Seen,
+    /// When the question began to which the store answered with all credentials that are here, and when that was.
+    credentials: Option<(Ticket, Moment)>,
     /// In the order in which evictions look at them.
     members: VecDeque<Key>,
     strangers: VecDeque<Key>,
 }
 
-/// What is known of a company.
+/// What is kept of a company. All of it is of the state that the tracker knows.
 #[derive(Default)]
 struct Company {
-    /// The version that everything here is of; none if nothing is kept.
-    version: Option<i64>,
-    /// The newest catalog that the store said the version is current together with.
-    agrees_with: i64,
-    /// What began before this may not know the company's latest change.
-    invalidated: Ticket,
-    /// The newest version that was heard of. Hearing of it again, as one does of one's own changes, says nothing new.
-    told: i64,
-    /// When the question began to which the store answered with this version.
-    seen: Ticket,
-    /// When the store last said that the version is current, other than through the lease.
-    confirmed: Option<Moment>,
     modules: Arc<BTreeSet<ModuleId>>,
     levels: BTreeMap<UserLevelId, Arc<LevelRows>>,
     sets: HashMap<Box<[UserLevelId]>, Slot, RandomState>,
@@ -127,8 +103,6 @@ impl Company {
         for slot in self.sets.values() {
             slot.set.kill();
         }
-        self.version = None;
-        self.agrees_with = 0;
         self.sets.clear();
         self.levels.clear();
         self.modules = Arc::default();
@@ -160,7 +134,6 @@ pub(crate) struct Load {
     company: CompanyId,
     began: Ticket,
     at: Moment,
-    generation: u64,
 }
 
 impl Load {
@@ -186,8 +159,7 @@ pub(crate) enum Known {
     Current(Arc<CompiledSet>),
     /// The rows are current, the catalog must be read: by a load that began after this.
     Catalog(Ticket),
-    /// It is not proven that the company did not change, at all or before the catalog did: versions must be compared with the
-    /// store.
+    /// It is not proven that nothing changed since: a poll must say so.
     Unproven,
     /// Everything must be read: by a load that began after this.
     Nothing(Ticket),
@@ -202,7 +174,7 @@ impl Cache {
         Self {
             members: shelf(),
             strangers: shelf(),
-            catalog: AtomicI64::new(0),
+            catalog: AtomicI64::new(NO_VERSION),
             lease: Lease::default(),
             credentials: CredentialCache::default(),
             tickets: Arc::default(),
@@ -238,40 +210,34 @@ impl Cache {
         set.is_alive() && set.versions.catalog == self.catalog.load(Ordering::Acquire)
     }
 
-    /// What is known of a user, under the lease or, if it does not run, of what the store said to questions that began after
-    /// `seen_after`. Recompiles over a newer catalog when all for it is here.
-    pub(crate) fn known(&self, key: Key, seen_after: Option<Ticket>) -> Known {
+    /// What is known of a user, under the lease or, if it does not run, by a poll that began after `proven_after`.
+    /// Recompiles over a newer catalog when all for it is here.
+    pub(crate) fn known(&self, key: Key, proven_after: Option<Ticket>) -> Known {
         let mut book = self.book();
-        let is_trusted = |seen: Ticket| seen_after.is_none_or(|since| seen > since);
-        let nothing = |book: &Book| {
-            let company = book.companies.get(&key.0).map_or(book.forgotten, |company| company.invalidated);
-            Known::Nothing(company.max(book.catalog_invalidated))
-        };
-        let company = book.companies.get(&key.0);
-        let version = company.and_then(|company| company.version);
-        let is_proven = company.is_some_and(|company| is_trusted(company.seen)) && is_trusted(book.catalog_seen);
+        let tracker = &book.tracker;
+        if !tracker.has_position() {
+            return Known::Unproven;
+        }
+        let nothing = Known::Nothing(tracker.least(key.0));
+        let state = tracker.company(key.0);
         // A set over an older catalog is not among its company's any more once another took its place there: it may have
         // missed that the company changed.
-        let is_of_now = |set: &Arc<CompiledSet>| set.is_alive() && version == Some(set.versions.company);
-        let Some(set) = self.entry(&key).filter(is_of_now) else { return nothing(&book) };
-        if !is_proven {
+        let is_of_now = |set: &Arc<CompiledSet>| set.is_alive() && state == Some(set.company_state());
+        let Some(set) = self.entry(&key).filter(is_of_now) else { return nothing };
+        let Some(catalog) = tracker.catalog() else { return Known::Unproven };
+        if proven_after.is_some_and(|since| tracker.proven() <= since) {
             return Known::Unproven;
         }
-        let catalog = self.catalog.load(Ordering::Acquire);
-        if set.versions.catalog == catalog {
+        if set.index.state == catalog {
             return Known::Current(set);
         }
-        let Some(index) = book.index.clone().filter(|index| index.version == catalog) else {
-            return Known::Catalog(book.catalog_invalidated);
+        let Some(index) = book.index.clone().filter(|index| index.state == catalog) else {
+            return Known::Catalog(tracker.least_for_catalog());
         };
-        let agrees_with = book.companies.get(&key.0).map_or(0, |company| company.agrees_with);
-        if index.version > agrees_with.max(book.heard_catalog) {
+        if !tracker.is_catalog_polled() {
             return Known::Unproven;
         }
-        match self.recompiled(&mut book, key, &set, &index) {
-            Some(set) => Known::Current(set),
-            None => nothing(&book),
-        }
+        self.recompiled(&mut book, key, &set, &index).map_or(nothing, Known::Current)
     }
 
     /// Whether there is something of the user to answer from, proven or not.
@@ -294,7 +260,7 @@ impl Cache {
     ) -> Option<Arc<CompiledSet>> {
         let company = book.companies.get_mut(&key.0)?;
         let levels: Box<[_]> = set.levels().collect();
-        let set = match company.sets.get(&levels).filter(|slot| slot.set.versions.catalog == index.version) {
+        let set = match company.sets.get(&levels).filter(|slot| slot.set.index.state == index.state) {
             Some(slot) => Arc::clone(&slot.set),
             None => {
                 let same = |module: &ModuleId| {
@@ -314,9 +280,9 @@ impl Cache {
                     company.levels.insert(id, Arc::clone(&translated));
                     rows.push(translated);
                 }
-                let versions = Versions { catalog: index.version, ..set.versions };
+                let versions = Versions { catalog: index.state.version, ..set.versions };
                 let modules = Arc::clone(set.modules());
-                let new = CompiledSet::new(versions, index, &modules, rows, &self.scales);
+                let new = CompiledSet::new(versions, set.company_state().stamp, index, &modules, rows, &self.scales);
                 let new = Arc::new(new);
                 company.sets.insert(levels, Slot { set: Arc::clone(&new), entries: 0 });
                 new
@@ -329,31 +295,35 @@ impl Cache {
     /// A load begins.
     pub(crate) fn begin(self: &Arc<Self>, company: CompanyId, began: Ticket) -> Load {
         let mut book = self.book();
-        let forgotten = book.forgotten;
-        let company_book = book.companies.entry(company);
-        company_book.or_insert_with(|| Company { invalidated: forgotten, ..Company::default() }).loads += 1;
-        Load { cache: Arc::clone(self), company, began, at: Moment::now(), generation: book.generation }
+        book.tracker.track(company);
+        book.companies.entry(company).or_default().loads += 1;
+        Load { cache: Arc::clone(self), company, began, at: Moment::now() }
     }
 
-    /// Compiles what a load read, and keeps it unless something was heard that the load may have missed.
-    pub(crate) fn keep(&self, load: &Load, user: UserId, versions: Versions, snapshot: &Snapshot) -> Arc<CompiledSet> {
+    /// Compiles what a load read, and keeps it unless it may be outdated already.
+    pub(crate) fn keep(
+        &self,
+        load: &Load,
+        user: UserId,
+        stamped: &Stamped<()>,
+        snapshot: &Snapshot,
+    ) -> Arc<CompiledSet> {
         let levels: Box<[_]> = snapshot.levels.iter().map(|level| level.level).collect();
+        let (catalog, company) = (stamped.catalog_state(), stamped.company_state());
         let (index, known) = {
-            let mut book = self.book();
-            let is_here = self.enter_epoch(&mut book, versions.epoch, load.began);
-            let index = book.index.clone().filter(|index| is_here && index.version == versions.catalog);
-            let known = index.as_ref().and_then(|index| {
-                let company =
-                    book.companies.get(&load.company).filter(|company| company.version == Some(versions.company))?;
-                let set = company.sets.get(&levels).filter(|slot| slot.set.versions == versions);
+            let book = self.book();
+            let index = book.index.clone().filter(|index| index.state == catalog);
+            let is_of_now = book.tracker.company(load.company) == Some(company);
+            let known = index.as_ref().filter(|_| is_of_now).and_then(|index| {
+                let company = book.companies.get(&load.company)?;
+                let set = company.sets.get(&levels).filter(|slot| slot.set.index.state == index.state);
                 let rows = levels.iter().map(|level| company.rows(*level, index)).collect::<Vec<_>>();
                 Some((set.map(|slot| Arc::clone(&slot.set)), rows, Arc::clone(&company.modules)))
             });
             (index, known)
         };
         // Compiling needs no lock.
-        let index =
-            index.unwrap_or_else(|| Arc::new(CatalogIndex::new(versions.catalog, Arc::clone(&snapshot.catalog))));
+        let index = index.unwrap_or_else(|| Arc::new(CatalogIndex::new(catalog, Arc::clone(&snapshot.catalog))));
         let (set, rows, modules) = known.unwrap_or_default();
         let set = set.unwrap_or_else(|| {
             let compile = |(level, known): (&LevelPermissions, Option<Arc<LevelRows>>)| {
@@ -362,36 +332,29 @@ impl Cache {
             let rows =
                 snapshot.levels.iter().zip(rows.into_iter().chain(std::iter::repeat(None))).map(compile).collect();
             let modules = if *modules == snapshot.modules { modules } else { Arc::new(snapshot.modules.clone()) };
-            Arc::new(CompiledSet::new(versions, &index, &modules, rows, &self.scales))
+            Arc::new(CompiledSet::new(stamped.versions, company.stamp, &index, &modules, rows, &self.scales))
         });
         self.shelve(load, (load.company, user), &set).unwrap_or(set)
     }
 
-    /// Puts a set where hits find it, unless it may be out of date already. Answers the one that is there now.
+    /// Puts a set where hits find it, unless it may be outdated already. Answers the one that is there now.
     fn shelve(&self, load: &Load, key: Key, set: &Arc<CompiledSet>) -> Option<Arc<CompiledSet>> {
         let mut book = self.book();
-        let versions = set.versions;
-        if !self.enter_epoch(&mut book, versions.epoch, load.began) || load.generation != book.generation {
+        let loaded = Loaded {
+            epoch: set.versions.epoch,
+            catalog: set.index.state,
+            company: Some((key.0, set.company_state())),
+            began: load.began,
+        };
+        if self.loaded(&mut book, &loaded) == Verdict::Drop {
             return None;
         }
-        if versions.catalog < self.catalog.load(Ordering::Acquire) {
-            return None;
-        }
-        self.learn_catalog(&mut book, &set.index, load.began);
+        self.learn_index(&mut book, &set.index);
         let company = book.companies.get_mut(&key.0)?;
-        if load.began <= company.invalidated || company.version.is_some_and(|version| version > versions.company) {
-            return None;
-        }
-        if company.version != Some(versions.company) {
-            company.clear();
-            company.version = Some(versions.company);
-        }
-        company.seen = company.seen.max(load.began);
-        company.confirmed = company.confirmed.max(Some(load.at));
         let levels: Box<[_]> = set.levels().collect();
         // Several loads at once may have compiled the same. All answer from the first: a set that is not among its company's
         // would not learn that the company changes.
-        let set = match company.sets.get(&levels).filter(|slot| slot.set.versions == versions) {
+        let set = match company.sets.get(&levels).filter(|slot| slot.set.index.state == set.index.state) {
             Some(slot) => Arc::clone(&slot.set),
             None => {
                 company.modules = Arc::clone(set.modules());
@@ -405,6 +368,13 @@ impl Cache {
         self.put(&mut book, key, &set);
         self.evict(&mut book);
         Some(set)
+    }
+
+    /// Tells the tracker of a load.
+    fn loaded(&self, book: &mut Book, loaded: &Loaded) -> Verdict {
+        let (verdict, effects) = book.tracker.on_load(loaded, self.tickets.now());
+        self.apply(book, &effects);
+        verdict
     }
 
     /// Lets an entry answer from a set of its company's.
@@ -472,237 +442,164 @@ impl Cache {
         self.scales.bytes() + entries * ENTRY_BYTES + book.companies.len() * COMPANY_BYTES
     }
 
-    /// A change was made here.
+    /// A change of this process was committed.
     pub(crate) fn made(&self, target: Target, versions: Versions) {
-        // What was written last is the database that counts.
-        self.enter_epoch(&mut self.book(), versions.epoch, self.tickets.begin());
-        let version = match target {
-            Target::Catalog => versions.catalog,
-            // A change of credentials names their version in the same place.
-            Target::Company(_) | Target::Credentials => versions.company,
-        };
-        self.changed(Notice { target, version });
+        self.event(|tracker, now| tracker.on_own_change(target, versions.epoch, now));
     }
 
-    /// A change was heard, or made here: what was computed before it answers no more.
-    pub(crate) fn changed(&self, notice: Notice) {
-        let mut book = self.book();
-        let now = self.tickets.now();
-        match notice.target {
-            Target::Catalog => {
-                if notice.version > self.catalog.load(Ordering::Acquire) {
-                    self.catalog.store(notice.version, Ordering::Release);
-                    book.catalog_invalidated = now;
-                    self.counters.invalidations.add(1);
-                }
-            }
-            Target::Credentials => {
-                if self.credentials.tell(&mut book.credentials, notice.version, now) {
-                    self.counters.invalidations.add(1);
-                }
-            }
-            Target::Company(id) => {
-                let Some(company) = book.companies.get_mut(&id) else { return };
-                let is_news = notice.version > company.told;
-                company.told = company.told.max(notice.version);
-                if is_news && company.version.is_none_or(|version| version < notice.version) {
-                    company.clear();
-                    company.invalidated = now;
-                    self.counters.invalidations.add(1);
-                }
-            }
-        }
-    }
-
-    /// A change was heard through the channel, after every one that committed before it.
-    pub(crate) fn heard(&self, notice: Notice) {
-        self.changed(notice);
-        if notice.target == Target::Catalog {
-            let mut book = self.book();
-            book.heard_catalog = book.heard_catalog.max(notice.version);
-        }
-    }
-
-    /// A change ended, nobody knows how: nothing that was read before now is used unproven.
+    /// A change of this process ended, and whether it was committed is not known.
     pub(crate) fn distrust(&self, target: Target) {
-        let mut book = self.book();
-        let now = self.tickets.now();
-        self.counters.invalidations.add(1);
-        match target {
-            Target::Company(id) => {
-                if let Some(company) = book.companies.get_mut(&id) {
-                    company.clear();
-                    company.invalidated = now;
-                }
-            }
-            Target::Credentials => self.credentials.distrust(&mut book.credentials, now),
-            // Every company's: none is dropped, but each is compared with the store before it answers.
-            Target::Catalog => {
-                book.catalog_invalidated = now;
-                book.catalog_distrusted = now;
-                self.lease.revoke();
-            }
+        self.event(|tracker, now| tracker.on_unknown_outcome(target, now));
+    }
+
+    /// Whether a poll has told which states there are.
+    pub(crate) fn has_position(&self) -> bool {
+        self.book().tracker.has_position()
+    }
+
+    /// The epoch of the history that the latest poll read, if nothing has called it in doubt since.
+    pub(crate) fn epoch(&self) -> Option<u64> {
+        self.book().tracker.epoch()
+    }
+
+    /// Where a poll that begins now continues, and what [`Self::polled`] must be told.
+    pub(crate) fn next_poll(&self) -> (Option<Position>, u64) {
+        self.book().tracker.next_poll()
+    }
+
+    /// A poll of the primary answered. Answers the epoch that is to be renewed, if versions went back within it.
+    pub(crate) fn polled(&self, changes: &Changes, generation: u64, began: Ticket) -> Option<u64> {
+        self.lease.fence(changes.needs_acknowledgement);
+        self.event(|tracker, now| tracker.on_poll(changes, generation, began, now)).renew
+    }
+
+    /// A poll found that the server which answers is not the primary.
+    pub(crate) fn not_primary(&self, why: NotPrimary, generation: u64) {
+        let effects = self.event(|tracker, now| tracker.on_not_primary(generation, now));
+        if effects.everything {
+            tracing::warn!("{why}: nothing that was read from it counts");
         }
     }
 
-    /// The store said what is current.
-    pub(crate) fn confirm(&self, current: &CurrentVersions, began: Ticket, at: Moment) {
+    /// The poll proves that what is kept was current when it began; hits may trust that for `lease`.
+    pub(crate) fn proven(&self, generation: u64, began: Ticket, sent: Sent, lease: Option<Duration>) {
+        // Under the lock: not while a report is being applied.
         let mut book = self.book();
-        if !self.enter_epoch(&mut book, current.epoch, began) {
-            return;
-        }
-        let now = self.tickets.now();
-        if current.catalog > self.catalog.load(Ordering::Acquire) {
-            self.catalog.store(current.catalog, Ordering::Release);
-            book.catalog_invalidated = now;
-        }
-        if current.catalog == self.catalog.load(Ordering::Acquire) {
-            book.catalog_seen = book.catalog_seen.max(began);
-        } else if began > book.catalog_seen.max(book.catalog_invalidated) {
-            // A version that goes back: the database was restored, and could not be told from what it was.
-            self.start_over(&mut book);
-            return;
-        }
-        self.credentials.confirm(&mut book.credentials, current.credentials, began, now);
-        for (id, version) in &current.companies {
-            let Some(company) = book.companies.get_mut(id) else { continue };
-            match company.version {
-                Some(known) if known < *version => {
-                    company.clear();
-                    company.invalidated = now;
-                    self.counters.invalidations.add(1);
-                }
-                // It went back; see above.
-                Some(known) if known > *version && began > company.seen => {
-                    company.clear();
-                    company.told = 0;
-                    company.invalidated = now;
-                }
-                // An older answer than what is known says nothing.
-                Some(known) if known == *version => {
-                    company.seen = company.seen.max(began);
-                    company.confirmed = company.confirmed.max(Some(at));
-                    company.agrees_with = company.agrees_with.max(current.catalog);
-                }
-                _ => {}
+        if book.tracker.on_proof(generation, began) {
+            match lease {
+                Some(length) => self.lease.extend(sent, length),
+                None => drop(self.lease.confirm(sent)),
             }
         }
     }
 
     /// A catalog was read.
     pub(crate) fn keep_catalog(&self, stamped: Stamped<Arc<Catalog>>, began: Ticket) {
-        let index = Arc::new(CatalogIndex::new(stamped.versions.catalog, stamped.value));
+        let (epoch, catalog) = (stamped.versions.epoch, stamped.catalog_state());
+        let index = Arc::new(CatalogIndex::new(catalog, stamped.value));
         let mut book = self.book();
-        if self.enter_epoch(&mut book, stamped.versions.epoch, began) {
-            self.learn_catalog(&mut book, &index, began);
+        if self.loaded(&mut book, &Loaded { epoch, catalog, company: None, began }) == Verdict::Keep {
+            self.learn_index(&mut book, &index);
         }
     }
 
     /// What a load of credentials read that was asked for everything after `since`.
-    pub(crate) fn keep_credentials(&self, changes: CredentialChanges, since: i64, began: Ticket, at: Moment) {
+    pub(crate) fn keep_credentials(&self, changes: CredentialChanges, since: StateId, began: Ticket, at: Moment) {
         let mut book = self.book();
-        if self.enter_epoch(&mut book, changes.epoch, began) {
-            let now = self.tickets.now();
-            self.credentials.keep(&mut book.credentials, changes, since, (began, at), now);
+        let now = self.tickets.now();
+        let (verdict, effects) = book.tracker.on_credentials(changes.epoch, changes.state, began, now);
+        self.apply(&mut book, &effects);
+        if verdict == Verdict::Keep && self.credentials.learn(changes, since) {
+            book.credentials = book.credentials.max(Some((began, at)));
         }
     }
 
-    /// Whether what is here of the credentials is what the store had after `arrived`.
-    pub(crate) fn credentials_seen_after(&self, arrived: Ticket) -> bool {
+    /// The credentials that are here, if they are what the store had after `arrived`. The table is handed over under the lock: a new
+    /// history puts an empty one in its place.
+    pub(crate) fn credentials_seen_after(&self, arrived: Ticket) -> Option<Arc<Table>> {
         let book = self.book();
-        book.credentials.by > arrived && self.credentials.is_current(&self.credentials.table())
+        let table = self.credentials.table();
+        let is_seen = book.credentials.is_some_and(|(began, _)| began > arrived);
+        (is_seen && self.credentials.is_current(&table)).then_some(table)
     }
 
-    /// How long ago it was last known that the credentials that are here are current; for when the store cannot be asked.
-    pub(crate) fn credentials_age(&self) -> Option<Duration> {
-        self.credentials.age(&self.book().credentials, self.lease.confirmed())
+    /// The credentials that were last known to be current, and how long ago that was; for when the store cannot be asked.
+    pub(crate) fn last_known_credentials(&self) -> Option<(Arc<Table>, Duration)> {
+        let book = self.book();
+        let (_, at) = book.credentials?;
+        let table = self.credentials.table();
+        self.credentials.is_current(&table).then(|| (table, Moment::now().since(at.max(self.lease.confirmed()))))
     }
 
-    fn learn_catalog(&self, book: &mut Book, index: &Arc<CatalogIndex>, began: Ticket) {
-        if book.index.as_ref().is_none_or(|known| known.version < index.version) {
+    fn learn_index(&self, book: &mut Book, index: &Arc<CatalogIndex>) {
+        if book.tracker.catalog() == Some(index.state) {
             book.index = Some(Arc::clone(index));
         }
-        if index.version > self.catalog.load(Ordering::Acquire) {
-            self.catalog.store(index.version, Ordering::Release);
-            book.catalog_invalidated = self.tickets.now();
-        }
-        if index.version == self.catalog.load(Ordering::Acquire) {
-            book.catalog_seen = book.catalog_seen.max(began);
-        }
     }
 
-    /// Whether an answer is of the database that everything here is of. One of another database, if it is the later to have
-    /// begun, begins a new epoch: everything that is kept goes.
-    fn enter_epoch(&self, book: &mut Book, epoch: u64, began: Ticket) -> bool {
-        match book.epoch {
-            Some(known) if known == epoch => true,
-            Some(_) if began <= book.epoch_since => false,
-            known => {
-                book.epoch = Some(epoch);
-                if known.is_some() {
-                    self.start_over(book);
-                }
-                true
+    /// Something happened that the tracker is told of.
+    fn event(&self, tell: impl FnOnce(&mut Tracker, Ticket) -> Effects) -> Effects {
+        let mut book = self.book();
+        let now = self.tickets.now();
+        let effects = tell(&mut book.tracker, now);
+        self.apply(&mut book, &effects);
+        effects
+    }
+
+    /// Does to what is kept what the tracker says.
+    fn apply(&self, book: &mut Book, effects: &Effects) {
+        if effects.end_lease {
+            self.lease.revoke();
+        }
+        if effects.everything {
+            self.start_over(book);
+        }
+        for id in &effects.outdated {
+            if let Some(company) = book.companies.get_mut(id).filter(|company| !company.sets.is_empty()) {
+                company.clear();
+                self.counters.invalidations.add(1);
             }
         }
+        if effects.catalog || effects.everything {
+            let version = book.tracker.catalog().map_or(NO_VERSION, |state| state.version);
+            let before = self.catalog.swap(version, Ordering::AcqRel);
+            self.counters.invalidations.add(u64::from(before != NO_VERSION));
+        }
+        if effects.credentials || effects.everything {
+            let was_known = self.credentials.tell(book.tracker.credentials());
+            self.counters.invalidations.add(u64::from(was_known));
+        }
     }
 
-    /// The database is another one than before: nothing that is kept counts.
+    /// The history is another one than before: nothing that is kept counts.
     fn start_over(&self, book: &mut Book) {
-        tracing::warn!("the database is another one than before: everything is read anew");
-        let now = self.tickets.now();
-        self.lease.revoke();
+        tracing::warn!("the history of the database is another one than before: everything is read anew");
+        metrics::counter!("iam_cache_histories_total").increment(1);
         for company in book.companies.values_mut() {
             company.clear();
-            company.told = 0;
             company.entries = 0;
-            company.invalidated = now;
         }
-        book.companies.retain(|_, company| company.loads > 0);
+        let tracker = &mut book.tracker;
+        book.companies.retain(|id, company| {
+            let stays = company.loads > 0;
+            if !stays {
+                tracker.forget(*id);
+            }
+            stays
+        });
         book.index = None;
-        book.heard_catalog = 0;
-        book.catalog_invalidated = now;
-        book.catalog_seen = Ticket::default();
-        book.forgotten = now;
-        self.catalog.store(0, Ordering::Release);
         self.members.pin().clear();
         self.strangers.pin().clear();
         book.members.clear();
         book.strangers.clear();
-        self.credentials.start_over(&mut book.credentials);
-        book.epoch_since = now;
-    }
-
-    /// The channel opened or broke: loads under way may miss a change.
-    pub(crate) fn turn_channel(&self) {
-        let mut book = self.book();
-        book.generation += 1;
-        // Nobody who comes from here on is answered by a load that may have missed what the channel did not tell.
-        book.catalog_invalidated = self.tickets.now();
-        self.lease.revoke();
-    }
-
-    /// Everything that committed before `sent` was heard.
-    pub(crate) fn extend_lease(&self, sent: Sent) {
-        // Under the lock: not while a change that was heard before is still being written down.
-        let _book = self.book();
-        self.lease.extend(sent, self.options.lease);
-    }
-
-    /// The companies of which something is kept.
-    pub(crate) fn companies(&self) -> Vec<CompanyId> {
-        self.book().companies.iter().filter(|(_, company)| company.version.is_some()).map(|(id, _)| *id).collect()
+        book.credentials = None;
+        self.credentials.start_over();
     }
 
     /// What was last known of a user, and how long ago it was last known to be so. For when the store cannot be asked.
     pub(crate) fn last_known(&self, key: Key) -> Option<(Arc<CompiledSet>, Duration)> {
         let set = self.entry(&key).filter(|set| self.is_current(set))?;
-        let book = self.book();
-        if book.catalog_seen <= book.catalog_distrusted {
-            return None;
-        }
-        let by_store = book.companies.get(&key.0).and_then(|company| company.confirmed).unwrap_or(Moment::NEVER);
-        Some((set, Moment::now().since(by_store.max(self.lease.confirmed()))))
+        Some((set, Moment::now().since(self.lease.confirmed())))
     }
 
     /// The members who were asked about since they were last put to [rest](Self::rest), with their sets.
@@ -743,10 +640,9 @@ impl Cache {
 impl Book {
     fn forget_if_empty(&mut self, id: CompanyId) {
         let is_empty = |company: &Company| company.entries == 0 && company.loads == 0;
-        if self.companies.get(&id).is_some_and(is_empty)
-            && let Some(company) = self.companies.remove(&id)
-        {
-            self.forgotten = self.forgotten.max(company.invalidated);
+        if self.companies.get(&id).is_some_and(is_empty) {
+            self.companies.remove(&id);
+            self.tracker.forget(id);
         }
     }
 }

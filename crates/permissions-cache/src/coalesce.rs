@@ -14,6 +14,13 @@ use tokio::sync::{Semaphore, oneshot};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Ticket(u64);
 
+impl Ticket {
+    /// A ticket just later than this one.
+    pub(crate) const fn after(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 /// Gives tickets out.
 #[derive(Debug, Default)]
 pub(crate) struct Tickets(AtomicU64);

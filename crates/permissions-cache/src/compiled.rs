@@ -10,6 +10,7 @@ use iam_domain::{
     Action, Catalog, FeatureId, FeatureRule, LevelPermissions, ModuleId, Reason, Scope, Snapshot, UserLevelId,
     Versions, ViewState,
 };
+use iam_storage::StateId;
 use smallvec::SmallVec;
 
 use crate::index::{CatalogIndex, FeaturePlaces, Place};
@@ -212,7 +213,7 @@ impl LevelRows {
         let views = self.index.views().filter_map(|(place, view)| Some((view.id, self.row(place).as_state()?)));
         let listed = self.index.features().flat_map(|(places, feature)| {
             places.places().filter_map(|(action, place)| {
-                Some((feature.id, Action::parse(action).ok()?, self.row(place).as_rule()?))
+                Some((feature.id, Action::stored(action).ok()?, self.row(place).as_rule()?))
             })
         });
         LevelPermissions::new(self.level, views, listed.chain(self.unlisted.iter().cloned()))
@@ -340,6 +341,7 @@ pub(crate) struct CompiledSet {
     pub(crate) index: Arc<CatalogIndex>,
     levels: Box<[Arc<LevelRows>]>,
     pub(crate) versions: Versions,
+    company_stamp: i64,
     codes: SmallVec<[Code; NEAR]>,
     /// The allowed views, a bit each.
     views: Box<[u64]>,
@@ -358,6 +360,7 @@ impl CompiledSet {
     /// Compiles levels, which ascend by id and are all of the index.
     pub(crate) fn new(
         versions: Versions,
+        company_stamp: i64,
         index: &Arc<CatalogIndex>,
         modules: &Arc<BTreeSet<ModuleId>>,
         levels: Vec<Arc<LevelRows>>,
@@ -387,6 +390,7 @@ impl CompiledSet {
         Self {
             is_alive: AtomicBool::new(true),
             versions,
+            company_stamp,
             codes,
             views: views.into(),
             index: Arc::clone(index),
@@ -395,6 +399,11 @@ impl CompiledSet {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             _weight: scales.weigh(bytes),
         }
+    }
+
+    /// The state of the company that it is of.
+    pub(crate) const fn company_state(&self) -> StateId {
+        StateId { version: self.versions.company, stamp: self.company_stamp }
     }
 
     pub(crate) fn is_alive(&self) -> bool {

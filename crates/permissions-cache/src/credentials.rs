@@ -5,17 +5,13 @@
 //! place: what it sees is never older than what is known.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Timestamp, UserId};
-use iam_storage::CredentialChanges;
-
-use crate::clock::Moment;
-use crate::coalesce::Ticket;
+use iam_storage::{CredentialChanges, StateId};
 
 /// How long a key's use need not be noted again, in milliseconds.
 const NOTED_FOR: i64 = 60_000;
@@ -31,25 +27,48 @@ pub struct KnownApiKey {
     noted: AtomicI64,
 }
 
-/// Everything that is known of one database.
-#[derive(Debug)]
+/// Everything that is known of one history.
+#[derive(Debug, Default)]
 pub(crate) struct Table {
-    /// The version that it is of; -1: nothing was read.
-    version: AtomicI64,
+    state: AtomicState,
     cutoffs: papaya::HashMap<UserId, Timestamp, RandomState>,
     api_keys: papaya::HashMap<ApiKeyPrefix, Arc<KnownApiKey>, RandomState>,
 }
 
-impl Default for Table {
+/// A state that is read without a lock, or none.
+#[derive(Debug)]
+struct AtomicState {
+    /// -1: none.
+    version: AtomicI64,
+    stamp: AtomicI64,
+}
+
+impl Default for AtomicState {
     fn default() -> Self {
-        Self { version: AtomicI64::new(-1), cutoffs: papaya::HashMap::default(), api_keys: papaya::HashMap::default() }
+        Self { version: AtomicI64::new(-1), stamp: AtomicI64::new(0) }
+    }
+}
+
+impl AtomicState {
+    fn get(&self) -> Option<StateId> {
+        let version = self.version.load(Ordering::Acquire);
+        (version >= 0).then(|| StateId { version, stamp: self.stamp.load(Ordering::Acquire) })
+    }
+
+    fn set(&self, state: Option<StateId>) {
+        // Between the two, readers find none.
+        self.version.store(-1, Ordering::Release);
+        if let Some(StateId { version, stamp }) = state {
+            self.stamp.store(stamp, Ordering::Release);
+            self.version.store(version, Ordering::Release);
+        }
     }
 }
 
 impl Table {
-    /// The version that it is of; 0 too if nothing was read.
-    pub(crate) fn version(&self) -> i64 {
-        self.version.load(Ordering::Acquire).max(0)
+    /// The state that it is of; that before the first change if nothing was read.
+    pub(crate) fn state(&self) -> StateId {
+        self.state.get().unwrap_or_default()
     }
 
     pub(crate) fn not_before(&self, user: UserId) -> Option<Timestamp> {
@@ -69,34 +88,19 @@ impl Table {
             let noted = AtomicI64::new(key.last_used_at.map_or(0, |at| at.millis()));
             api_keys.insert(key.prefix.clone(), Arc::new(KnownApiKey { key, digest, noted }));
         }
-        self.version.store(changes.version, Ordering::Release);
+        self.state.set(Some(changes.state));
     }
 }
 
 /// What is known, and how well. Everything but reading happens under the mutex of the cache's book.
 #[derive(Debug, Default)]
 pub(crate) struct CredentialCache {
-    /// Replaced when the database is another one.
+    /// Replaced when the history is another one.
     table: ArcSwap<Table>,
-    /// The newest version that was heard of.
-    told: AtomicI64,
-    /// Whether a change ended, nobody knows how.
-    is_distrusted: AtomicBool,
+    /// The state that the table must be of to answer; none while it is not known.
+    known: AtomicState,
     /// Uses of keys that are not written down yet.
     uses: Mutex<HashMap<ApiKeyId, Timestamp>>,
-}
-
-/// When what is said of the credentials in the book was so.
-#[derive(Debug, Default)]
-pub(crate) struct Seen {
-    /// When the question began to which the store answered with all that is known.
-    pub(crate) by: Ticket,
-    /// When that was, for an outage.
-    pub(crate) at: Option<Moment>,
-    /// When the newest version was heard of.
-    told: Ticket,
-    /// When a change ended, nobody knows how.
-    distrusted: Ticket,
 }
 
 impl CredentialCache {
@@ -104,66 +108,31 @@ impl CredentialCache {
         self.table.load_full()
     }
 
-    /// Whether everything that was heard of is here.
+    /// Whether the table is of the state that is known.
     pub(crate) fn is_current(&self, table: &Table) -> bool {
-        table.version.load(Ordering::Acquire) == self.told.load(Ordering::Acquire)
-            && !self.is_distrusted.load(Ordering::Acquire)
+        table.state.get().is_some_and(|state| self.known.get() == Some(state))
     }
 
-    /// A newer version was heard of.
-    pub(crate) fn tell(&self, seen: &mut Seen, version: i64, now: Ticket) -> bool {
-        let is_news = version > self.told.load(Ordering::Acquire);
-        if is_news {
-            self.told.store(version, Ordering::Release);
-            seen.told = now;
-        }
-        is_news
+    /// This is the state of the credentials, as far as it is known. Answers whether one was known before.
+    pub(crate) fn tell(&self, state: Option<StateId>) -> bool {
+        let was_known = self.known.get().is_some();
+        self.known.set(state);
+        was_known
     }
 
-    /// The store said which version is current, when it was asked at `began`.
-    pub(crate) fn confirm(&self, seen: &mut Seen, version: i64, began: Ticket, now: Ticket) {
-        if !self.tell(seen, version, now) && version < self.told.load(Ordering::Acquire) && began > seen.told {
-            // It went back: the database was restored, and could not be told from what it was.
-            self.start_over(seen);
-        }
-    }
-
-    /// A change ended, nobody knows how.
-    pub(crate) fn distrust(&self, seen: &mut Seen, now: Ticket) {
-        seen.distrusted = now;
-        self.is_distrusted.store(true, Ordering::Release);
-    }
-
-    /// What a load read that was asked for everything after `since`, and began at `began`.
-    pub(crate) fn keep(
-        &self,
-        seen: &mut Seen,
-        changes: CredentialChanges,
-        since: i64,
-        (began, at): (Ticket, Moment),
-        now: Ticket,
-    ) {
+    /// Learns what was changed since this state; answers whether the table was still of it.
+    pub(crate) fn learn(&self, changes: CredentialChanges, since: StateId) -> bool {
         let table = self.table();
-        // Of another table than this one, or older than what is known by now.
-        if table.version() != since || changes.version < since {
-            return self.confirm(seen, changes.version, began, now);
+        let continues = table.state() == since;
+        if continues {
+            table.learn(changes);
         }
-        let version = changes.version;
-        table.learn(changes);
-        self.confirm(seen, version, began, now);
-        if began > seen.distrusted {
-            self.is_distrusted.store(false, Ordering::Release);
-        }
-        seen.by = seen.by.max(began);
-        seen.at = seen.at.max(Some(at));
+        continues
     }
 
-    /// The database is another one than before.
-    pub(crate) fn start_over(&self, seen: &mut Seen) {
+    /// The history is another one than before.
+    pub(crate) fn start_over(&self) {
         self.table.store(Arc::default());
-        self.told.store(0, Ordering::Release);
-        seen.by = Ticket::default();
-        seen.at = None;
     }
 
     /// A key was used.
@@ -181,13 +150,5 @@ impl CredentialCache {
     /// The uses that are to be written down. They are forgotten here.
     pub(crate) fn take_uses(&self) -> Vec<(ApiKeyId, Timestamp)> {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
-    }
-
-    /// How long ago the store was asked last, or a sign of life proved that nothing was missed; for an outage. `None` when
-    /// something is known to be missing.
-    pub(crate) fn age(&self, seen: &Seen, lease: Moment) -> Option<Duration> {
-        let table = self.table();
-        let at = seen.at?;
-        self.is_current(&table).then(|| Moment::now().since(at.max(lease)))
     }
 }

@@ -10,8 +10,8 @@ use iam_storage::{NewEffectiveFeaturePermission, NewEffectiveViewPermission, Res
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::cache::Key;
-use crate::clock::Moment;
 use crate::compiled::CompiledSet;
+use crate::freshness::clock::Moment;
 use crate::{Access, Permissions, Subject};
 
 /// How much is written beside the requests.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use iam_domain::{Action, Catalog, Feature, FeatureId, View, ViewId};
+use iam_storage::StateId;
 
 use crate::{FeatureRef, ViewRef};
 
@@ -50,10 +51,10 @@ impl FeaturePlaces {
     }
 }
 
-/// The numbers of one version of the catalog.
+/// The numbers of one state of the catalog.
 #[derive(Debug)]
 pub(crate) struct CatalogIndex {
-    pub(crate) version: i64,
+    pub(crate) state: StateId,
     pub(crate) catalog: Arc<Catalog>,
     views: HashMap<ViewId, Place, RandomState>,
     urls: HashMap<Box<str>, Place, RandomState>,
@@ -64,7 +65,7 @@ pub(crate) struct CatalogIndex {
 }
 
 impl CatalogIndex {
-    pub(crate) fn new(version: i64, catalog: Arc<Catalog>) -> Self {
+    pub(crate) fn new(state: StateId, catalog: Arc<Catalog>) -> Self {
         let views = first_of((0..).map(Place).zip(catalog.views()).map(|(place, view)| (view.id, place)));
         let urls =
             first_of((0..).map(Place).zip(catalog.views()).map(|(place, view)| (view.url.as_str().into(), place)));
@@ -81,7 +82,7 @@ impl CatalogIndex {
         let numbers = first_of((0..).zip(&features).map(|(number, feature)| (feature.id, number)));
         let keyed = (0..).zip(catalog.features()).filter_map(|(number, feature)| Some((feature.key.as_ref()?, number)));
         let keys = first_of(keyed.map(|(key, number)| (key.as_str().into(), number)));
-        Self { version, catalog, views, urls, features, numbers, keys, places: next as usize }
+        Self { state, catalog, views, urls, features, numbers, keys, places: next as usize }
     }
 
     /// How many places there are. The views come first.

@@ -9,13 +9,13 @@
 //! use std::sync::Arc;
 //! use iam_domain::{Action, CompanyId, UserId};
 //! use iam_permissions_cache::{CacheOptions, Consistency, FeatureRef, Permissions, Question, Subject};
-//! use iam_storage::{ChangeFeed, Result, Storage};
+//! use iam_storage::{Result, Storage};
 //! use tokio::runtime::Handle;
 //!
-//! fn service(storage: Arc<dyn Storage>, changes: Arc<dyn ChangeFeed>) -> Arc<Permissions> {
+//! fn service(storage: Arc<dyn Storage>) -> Arc<Permissions> {
 //!     let permissions = Arc::new(Permissions::new(storage, Handle::current(), CacheOptions::default()));
 //!     let follower = Arc::clone(&permissions);
-//!     tokio::spawn(async move { follower.follow(changes).await });
+//!     tokio::spawn(async move { follower.follow().await });
 //!     permissions
 //! }
 //!
@@ -37,26 +37,27 @@
 //! # How it stays right
 //!
 //! * A state is named by three versions, which the store raises with each commit: of the database as such (its epoch), of the
-//!   catalog, of the company. What is kept is stamped with them.
-//! * **Here**: whoever makes a change calls [`Permissions::changed`] before telling anybody.
-//! * **Elsewhere**: [`Permissions::follow`] hears of every change, and sends signs of life through the connections that
-//!   write. One that comes back proves that everything before it was heard. It extends a *lease*; without one, versions are
-//!   compared with the store before anything kept is answered, for all who wait in one statement.
+//!   catalog, of the company. What is kept is stamped with them, and with a random stamp of the change that made it, since a
+//!   restored database reaches the same versions again.
+//! * **Here**: a caller that makes a change calls [`Permissions::changed`] before it tells anyone.
+//! * **Elsewhere**: [`Permissions::follow`] polls for what was committed. A poll proves that every change which committed before
+//!   it began is known, and extends a *lease* from that moment; without one, a poll that begins after the request arrived
+//!   must prove what is kept before it answers, one for all that wait. Wake-ups only make the next poll come sooner.
+//! * **Another history** (a restored or replaced database, a standby, a read-only server) is noticed by each poll, load and
+//!   change of this process: nothing that was kept answers any more.
 //! * **A load** is shared by all who wait, began after whatever made it necessary, and goes on without those who began it. It
-//!   is kept only if nothing was heard meanwhile that it may have missed. One that fails leaves nothing behind.
+//!   is kept only if it is of the newest state that is known. One that fails leaves nothing behind.
 //! * **A change of the catalog** makes sets be compiled anew from rows in memory, company by company, as they are asked for.
 
 mod access;
 mod cache;
-mod clock;
 mod coalesce;
 mod compiled;
 mod credentials;
 mod effective;
 mod fill;
-mod follow;
+mod freshness;
 mod index;
-mod lease;
 mod navigation;
 mod options;
 mod permissions;

@@ -1,21 +1,22 @@
 //! The service: what is asked, answered from what is kept if that may be trusted, else from the store.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use iam_domain::{ApiKeyPrefix, CompanyId, Freshness, Menu, Timestamp, UserId, Versions};
-use iam_storage::{CurrentVersions, Result, Source, Stamped, Storage, StorageError, Target};
+use iam_storage::{Polled, Result, Source, Stamped, StateId, Storage, StorageError, Target};
 use quick_cache::sync::Cache as MenuCache;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::access::{decide, is_stranger};
 use crate::cache::{Cache, Key, Known};
-use crate::clock::Moment;
 use crate::coalesce::{Coalescer, Lost, Ticket};
 use crate::compiled::{CompiledSet, Outcome};
 use crate::credentials::{KnownApiKey, Table};
+use crate::freshness::clock::Moment;
 use crate::{Access, CacheOptions, CacheStats, Navigation, Question, Subject};
 
 /// How new the state must be that answers.
@@ -60,12 +61,12 @@ enum Kept {
 }
 
 /// The menus that were read, by owner and by the version that they are of: that never changes.
-type Menus = MenuCache<(u64, Option<CompanyId>, i64), Arc<Menu>>;
+type Menus = MenuCache<(u64, Option<CompanyId>, StateId), Arc<Menu>>;
 /// How many menus are kept.
 const MENUS: usize = 2048;
 /// How often an answer is begun anew when the store changes under it.
 const ATTEMPTS: usize = 3;
-/// How many steps it takes at most to prove what is kept: versions compared, the catalog read, versions compared with that.
+/// How many steps it takes at most to prove what is kept: a poll, the catalog read, a poll that goes with it.
 const STEPS: usize = 4;
 
 /// Answers what users may see and do. Share it behind an `Arc`; any task may call it, also one of another runtime.
@@ -80,12 +81,13 @@ pub struct Permissions {
     users: Arc<Coalescer<Key, Loaded<Read>>>,
     runtime: Handle,
     catalogs: Arc<Coalescer<(), Loaded<()>>>,
-    versions: Arc<Coalescer<(), Loaded<()>>>,
+    polls: Arc<Coalescer<(), Loaded<()>>>,
     credential_loads: Arc<Coalescer<(), Loaded<()>>>,
     menu_loads: Arc<Coalescer<Option<CompanyId>, Loaded<StampedMenu>>>,
     menus: Menus,
-    wanted: Wanted,
     gate: Arc<Semaphore>,
+    /// Whether polls extend the lease.
+    pub(crate) is_followed: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Permissions {
@@ -97,14 +99,14 @@ impl std::fmt::Debug for Permissions {
 impl Permissions {
     /// Answers from this storage. Loads run on `runtime`, which must live as long as the storage.
     ///
-    /// Without anybody who [follows](Self::follow) the storage's changes, nothing that is kept is trusted for longer than
-    /// it takes to ask the store for its versions: right, but slower.
+    /// Unless something [follows](Self::follow) the storage's changes, each request that is answered from what is kept costs
+    /// a poll: right, but slower.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, runtime: Handle, options: CacheOptions) -> Self {
         let cache = Arc::new(Cache::new(options));
         let gate = Arc::new(Semaphore::new(options.max_loads.max(1)));
         let (alone, at_the_door) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
-        let wanted = Wanted::default();
+        let is_followed = Arc::<AtomicBool>::default();
         let tickets = || Arc::clone(&cache.tickets);
         let context = || (Arc::clone(&storage), Arc::clone(&cache));
 
@@ -116,7 +118,8 @@ impl Permissions {
                     let load = kept.begin(company, began);
                     let reader = store.reader().snapshots();
                     let stamped = timed(&kept, options.load_timeout, reader.load_user(company, user)).await?;
-                    Ok(Read { set: kept.keep(&load, user, stamped.versions, &stamped.value), at: load.began_at() })
+                    let (stamped, snapshot) = split(stamped);
+                    Ok(Read { set: kept.keep(&load, user, &stamped, &snapshot), at: load.began_at() })
                 })
             });
 
@@ -131,15 +134,12 @@ impl Permissions {
         });
 
         let (store, kept) = context();
-        let asked = wanted.clone();
-        let versions = Coalescer::new(tickets(), alone, runtime.clone(), move |(), began| {
-            let (store, kept, asked) = (Arc::clone(&store), Arc::clone(&kept), asked.clone());
-            Box::pin(async move {
-                let mut taken = asked.take();
-                confirm(store.as_ref(), &kept, options.load_timeout, &taken.companies, began).await?;
-                taken.companies.clear();
-                Ok(())
-            })
+        let followed = Arc::clone(&is_followed);
+        let polls = Coalescer::new(tickets(), alone, runtime.clone(), move |(), began| {
+            let (store, kept, followed) = (Arc::clone(&store), Arc::clone(&kept), Arc::clone(&followed));
+            Box::pin(
+                async move { poll(store.as_ref(), &kept, &options, followed.load(Ordering::Acquire), began).await },
+            )
         });
 
         let (store, kept) = context();
@@ -148,8 +148,8 @@ impl Permissions {
             Coalescer::new(tickets(), Arc::clone(&at_the_door), runtime.clone(), move |(), began| {
                 let (store, kept) = (Arc::clone(&store), Arc::clone(&kept));
                 Box::pin(async move {
-                    let (since, at) = (kept.credentials.table().version(), Moment::now());
-                    let changes = store.reader().credentials().changes_since(since);
+                    let (since, at) = (kept.credentials.table().state(), Moment::now());
+                    let changes = store.reader().credentials().changes_since(since.version);
                     let changes = timed(&kept, options.load_timeout, changes).await?;
                     kept.keep_credentials(changes, since, began, at);
                     Ok(())
@@ -161,7 +161,8 @@ impl Permissions {
             let (store, kept) = (Arc::clone(&store), Arc::clone(&kept));
             Box::pin(async move {
                 let stamped = timed(&kept, options.load_timeout, store.reader().snapshots().load_menu(owner)).await?;
-                Ok(Stamped { versions: stamped.versions, value: Arc::new(stamped.value) })
+                let (stamped, menu) = split(stamped);
+                Ok(Stamped { versions: stamped.versions, stamps: stamped.stamps, value: Arc::new(menu) })
             })
         });
 
@@ -172,12 +173,12 @@ impl Permissions {
             options,
             users,
             catalogs,
-            versions,
+            polls,
             credential_loads,
             menu_loads,
             menus,
-            wanted,
             gate,
+            is_followed,
             runtime,
         }
     }
@@ -297,8 +298,8 @@ impl Permissions {
                 return Ok((access, Navigation::default()));
             }
             let versions = access.set().versions;
-            let shared = self.menu(None, versions.epoch, versions.catalog).await?;
-            let own = self.menu(Some(company), versions.epoch, versions.company).await?;
+            let shared = self.menu(None, versions.epoch, access.set().index.state).await?;
+            let own = self.menu(Some(company), versions.epoch, access.set().company_state()).await?;
             if let (Some(shared), Some(own)) = (shared, own) {
                 let navigation = Navigation::of(&access, [&shared, &own]);
                 return Ok((access, navigation));
@@ -308,16 +309,15 @@ impl Permissions {
         Err(unavailable("the store changes faster than a menu is read"))
     }
 
-    /// The menu of an owner at exactly this version; `None` when the store has another one by now.
-    async fn menu(&self, owner: Option<CompanyId>, epoch: u64, version: i64) -> Result<Option<Arc<Menu>>> {
-        if let Some(menu) = self.menus.get(&(epoch, owner, version)) {
+    /// The menu of an owner at exactly this state; `None` when the store has another one by now.
+    async fn menu(&self, owner: Option<CompanyId>, epoch: u64, state: StateId) -> Result<Option<Arc<Menu>>> {
+        if let Some(menu) = self.menus.get(&(epoch, owner, state)) {
             return Ok(Some(menu));
         }
-        let loaded = self.menu_loads.get(owner, self.cache.tickets.now());
-        let Stamped { versions, value } = self.in_time(loaded).await?;
-        let loaded = if owner.is_some() { versions.company } else { versions.catalog };
-        self.menus.insert((versions.epoch, owner, loaded), Arc::clone(&value));
-        Ok(((versions.epoch, loaded) == (epoch, version)).then_some(value))
+        let loaded = self.in_time(self.menu_loads.get(owner, self.cache.tickets.now())).await?;
+        let read = if owner.is_some() { loaded.company_state() } else { loaded.catalog_state() };
+        self.menus.insert((loaded.versions.epoch, owner, read), Arc::clone(&loaded.value));
+        Ok(((loaded.versions.epoch, read) == (epoch, state)).then_some(loaded.value))
     }
 
     /// Since when the user's tokens count, if he was ever cut off. As current as permissions are.
@@ -355,12 +355,15 @@ impl Permissions {
         for _ in 0..STEPS {
             if let Err(error) = self.in_time(self.credential_loads.get((), arrived)).await {
                 let is_outage = matches!(error, StorageError::Unavailable { .. });
-                let age = self.cache.credentials_age().filter(|age| is_outage && *age < self.options.outage_grace);
-                return age.map(|_| read(&credentials.table())).ok_or(error);
+                let last = self.cache.last_known_credentials();
+                let last = last.filter(|(_, age)| is_outage && *age < self.options.outage_grace);
+                return last.map(|(table, _)| read(&table)).ok_or(error);
             }
-            if self.cache.credentials_seen_after(arrived) {
-                return Ok(read(&credentials.table()));
+            if let Some(table) = self.cache.credentials_seen_after(arrived) {
+                self.be_sure_of_the_primary().await?;
+                return Ok(read(&table));
             }
+            self.be_polled().await?;
         }
         Err(unavailable("the store changes faster than credentials are read"))
     }
@@ -399,13 +402,19 @@ impl Permissions {
         since: Ticket,
     ) -> Result<Resolved> {
         let key = (company, subject.user_id());
-        let mut read = self.in_time(self.users.get(key, since)).await?;
-        if Moment::now().since(read.at) > self.options.lease {
-            // It took longer than anything may be out of date, or the process was stopped meanwhile.
-            read = self.in_time(self.users.get(key, self.cache.tickets.now())).await?;
+        let mut since = since;
+        for attempt in 0..ATTEMPTS {
+            let read = self.in_time(self.users.get(key, since)).await?;
+            since = self.cache.tickets.now();
+            // What took longer than anything may be out of date, or was read while the process was stopped, is read again, once;
+            // and so is what another database answered than the one that counts.
+            let is_in_time = attempt > 0 || Moment::now().since(read.at) <= self.options.lease;
+            if is_in_time && self.is_of_the_primary(&read.set).await? {
+                refuse_older(&read.set, subject, consistency)?;
+                return Ok((read.set, None));
+            }
         }
-        refuse_older(&read.set, subject, consistency)?;
-        Ok((read.set, None))
+        Err(unavailable("another database answered than the one that counts"))
     }
 
     /// What is kept of a user, once it is proven to be as new as is asked for; or when a load must begin that answers instead.
@@ -418,6 +427,8 @@ impl Permissions {
     ) -> Result<Kept> {
         let key = (company, subject.user_id());
         if consistency == Consistency::Fresh {
+            // Nothing that is read before the first poll is kept.
+            self.be_polled().await?;
             return Ok(Kept::Loads(arrived));
         }
         for _ in 0..STEPS {
@@ -430,7 +441,8 @@ impl Permissions {
                 Known::Current(_) => break,
                 Known::Catalog(since) => self.in_time(self.catalogs.get((), since)).await?,
                 Known::Unproven => {
-                    if let Err(error) = self.confirm(company, arrived).await {
+                    self.cache.counters.confirmations.add(1);
+                    if let Err(error) = self.in_time(self.polls.get((), arrived)).await {
                         // As new as is asked for it may be; whether it is current, nobody knows.
                         let is_outage = matches!(error, StorageError::Unavailable { .. });
                         let last = if is_outage { self.in_outage(key, subject, consistency) } else { None };
@@ -447,11 +459,28 @@ impl Permissions {
         Ok(Kept::Loads(arrived))
     }
 
-    /// Compares the company's version, and the catalog's, with the store's: all who wait at once in one statement.
-    async fn confirm(&self, company: CompanyId, arrived: Ticket) -> Result<()> {
-        self.wanted.companies().insert(company);
-        self.cache.counters.confirmations.add(1);
-        self.in_time(self.versions.get((), arrived)).await
+    /// Polls, and extends the lease if that proves something.
+    pub(crate) async fn poll_for_lease(&self) -> Result<()> {
+        self.in_time(self.polls.get((), self.cache.tickets.now())).await
+    }
+
+    /// Polls unless that has been done: nothing that is read before is kept.
+    pub(crate) async fn be_polled(&self) -> Result<()> {
+        if self.cache.has_position() { Ok(()) } else { self.poll_for_lease().await }
+    }
+
+    /// Whether what was just read is of the history that counts, which the next poll says if it is not known.
+    async fn is_of_the_primary(&self, set: &CompiledSet) -> Result<bool> {
+        self.be_sure_of_the_primary().await?;
+        self.be_polled().await?;
+        Ok(self.cache.epoch() == Some(set.versions.epoch))
+    }
+
+    /// What was just read counts only if it was read from the primary. Where that is known by acknowledgements only, there
+    /// must be one within the lease.
+    async fn be_sure_of_the_primary(&self) -> Result<()> {
+        let lease = &self.cache.lease;
+        if lease.is_fenced() && !lease.runs() { self.poll_for_lease().await } else { Ok(()) }
     }
 
     fn in_outage(&self, key: Key, subject: Subject, consistency: Consistency) -> Option<Resolved> {
@@ -461,6 +490,7 @@ impl Permissions {
 
     /// Loads users of a company in one statement, which begins after this is called and goes on without whoever called.
     pub(crate) async fn load_together(&self, company: CompanyId, users: Vec<UserId>) -> Result<Loads> {
+        self.be_polled().await?;
         let (storage, cache) = (Arc::clone(&self.storage), Arc::clone(&self.cache));
         let (gate, limit) = (Arc::clone(&self.gate), self.options.load_timeout);
         let load = async move {
@@ -469,17 +499,17 @@ impl Permissions {
             let load = cache.begin(company, cache.tickets.begin());
             let stamped = timed(&cache, limit, storage.reader().snapshots().load_users(company, &users));
             let stamped = stamped.await.map_err(|error| shared(&error))?;
-            let keep = |user| (user, cache.keep(&load, user, stamped.versions, &stamped.value.of_user(user)));
+            let (stamped, snapshot) = split(stamped);
+            let keep = |user| (user, cache.keep(&load, user, &stamped, &snapshot.of_user(user)));
             Ok(users.into_iter().map(keep).collect())
         };
-        self.runtime.spawn(load).await.map_err(unavailable)?
-    }
-
-    /// Compares what is kept of these companies with the store.
-    pub(crate) async fn confirm_all(&self, companies: &[CompanyId]) -> Result<()> {
-        let began = self.cache.tickets.begin();
-        let confirmed = confirm(self.storage.as_ref(), &self.cache, self.options.load_timeout, companies, began);
-        confirmed.await.map_err(|error| shared(&error))
+        let loaded: Loads = self.runtime.spawn(load).await.map_err(unavailable)??;
+        for (_, set) in &loaded {
+            if !self.is_of_the_primary(set).await? {
+                return Err(unavailable("another database answered than the one that counts"));
+            }
+        }
+        Ok(loaded)
     }
 
     async fn in_time<T>(&self, load: impl Future<Output = Result<Loaded<T>, Lost>>) -> Result<T> {
@@ -491,43 +521,42 @@ impl Permissions {
     }
 }
 
-/// The companies whose versions the next comparison must ask for.
-#[derive(Clone, Default)]
-struct Wanted(Arc<Mutex<HashSet<CompanyId>>>);
-
-/// Those of a comparison. Those that it leaves here, because it failed, are for the next one: somebody may wait for that
-/// who came too late for this one, but in time for his company to be taken.
-struct Taken {
-    wanted: Wanted,
-    companies: Vec<CompanyId>,
+/// What was read, beside the states that it was read at.
+fn split<T>(stamped: Stamped<T>) -> (Stamped<()>, T) {
+    let Stamped { versions, stamps, value } = stamped;
+    (Stamped { versions, stamps, value: () }, value)
 }
 
-impl Wanted {
-    fn companies(&self) -> MutexGuard<'_, HashSet<CompanyId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(&self) -> Taken {
-        Taken { companies: self.companies().drain().collect(), wanted: self.clone() }
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.wanted.companies().extend(self.companies.drain(..));
-    }
-}
-
-async fn confirm(
+/// Polls once. If that proves something, the lease is extended where changes are followed.
+async fn poll(
     store: &dyn Storage,
-    cache: &Cache,
-    limit: Duration,
-    companies: &[CompanyId],
+    cache: &Arc<Cache>,
+    options: &CacheOptions,
+    is_followed: bool,
     began: Ticket,
 ) -> Loaded<()> {
-    let at = Moment::now();
-    let current: CurrentVersions = timed(cache, limit, store.reader().company_states().versions_of(companies)).await?;
-    cache.confirm(&current, began, at);
+    let changes = store.changes();
+    let sent = cache.lease.sending();
+    let (since, generation) = cache.next_poll();
+    let told = match timed(cache, options.load_timeout, changes.poll(since.as_ref())).await? {
+        Polled::Primary(told) => told,
+        Polled::NotPrimary(why) => {
+            cache.not_primary(why, generation);
+            return Err(Arc::new(unavailable(why.to_string())));
+        }
+    };
+    if let Some(epoch) = cache.polled(&told, generation, began) {
+        timed(cache, options.load_timeout, changes.renew(epoch)).await?;
+    }
+    if told.needs_acknowledgement {
+        if !cache.lease.wants_acknowledgement(options.lease) {
+            return Ok(());
+        }
+        let at = Moment::now();
+        timed(cache, options.load_timeout, changes.acknowledge()).await?;
+        cache.lease.acknowledged(at);
+    }
+    cache.proven(generation, began, sent, is_followed.then_some(options.lease));
     Ok(())
 }
 

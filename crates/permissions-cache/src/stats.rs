@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::clock::Moment;
+use crate::freshness::clock::Moment;
 
 /// A counter that many threads raise without getting in each other's way.
 #[derive(Debug, Default)]

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ExternalId, Timestamp, User, UserId};
 use iam_storage::{
-    ApiKeyUses, ApiKeys, ApiKeysMut, Constraint, CredentialChanges, Credentials, Result, StorageError, Target, Users,
-    UsersMut,
+    ApiKeyUses, ApiKeys, ApiKeysMut, Constraint, CredentialChanges, Credentials, Result, StateId, StorageError, Target,
+    Users, UsersMut,
 };
 use imbl::OrdMap;
 
@@ -67,7 +67,7 @@ impl<S: Source> Credentials for Reads<S> {
         let api_keys = credentials.api_keys.values().filter(|(_, _, version)| *version > since);
         Ok(CredentialChanges {
             epoch: self.0.epoch(),
-            version: credentials.version,
+            state: StateId { version: credentials.version, stamp: 0 },
             cutoffs: cutoffs.map(|(user, (at, _))| (*user, *at)).collect(),
             api_keys: api_keys.map(|(key, digest, _)| (with_use(key, &uses), *digest)).collect(),
         })

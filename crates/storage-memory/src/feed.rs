@@ -1,74 +1,83 @@
-//! Tells of committed changes within the process.
+//! Tells what was committed, within the process.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::Bound;
 
 use async_trait::async_trait;
-use iam_storage::{Beat, ChangeFeed, Heard, Result, Subscription};
-use tokio::sync::broadcast;
+use iam_domain::CompanyId;
+use iam_storage::{ChangeFeed, Changes, Polled, Position, Result, StateId, StorageError, WakeUps};
+use imbl::OrdMap;
+use tokio::sync::watch;
 
 use crate::MemoryStorage;
 
-/// How much a subscriber may leave unheard before it is lost.
-const UNHEARD: usize = 1024;
-
-/// Who hears of changes.
-pub(crate) struct Feed {
-    subscribers: broadcast::Sender<Heard>,
-    /// Whoever tells something takes a turn, so that everybody hears in the order of commits. This is a std mutex because
-    /// a turn never waits for anything.
-    turn: Mutex<()>,
+/// Which companies changed, in the order of their latest commits. Each is listed once, so it grows with the companies only.
+#[derive(Clone, Default)]
+pub(crate) struct ChangeLog {
+    latest: u64,
+    in_order: OrdMap<u64, CompanyId>,
+    places: OrdMap<CompanyId, u64>,
 }
 
-/// While it lasts nobody else commits or tells anything.
-pub(crate) struct Turn<'a> {
-    subscribers: &'a broadcast::Sender<Heard>,
-    _turn: MutexGuard<'a, ()>,
-}
+impl ChangeLog {
+    /// Notes that a company changed.
+    pub(crate) fn note(&mut self, company: CompanyId) {
+        self.latest += 1;
+        if let Some(before) = self.places.insert(company, self.latest) {
+            self.in_order.remove(&before);
+        }
+        self.in_order.insert(self.latest, company);
+    }
 
-impl Default for Feed {
-    fn default() -> Self {
-        Self { subscribers: broadcast::Sender::new(UNHEARD), turn: Mutex::default() }
+    /// The companies that changed after this place.
+    fn since(&self, place: u64) -> impl Iterator<Item = CompanyId> {
+        self.in_order.range((Bound::Excluded(place), Bound::Unbounded)).map(|(_, company)| *company)
     }
 }
 
-impl Feed {
-    pub(crate) fn turn(&self) -> Turn<'_> {
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        Turn { subscribers: &self.subscribers, _turn: turn }
-    }
-}
-
-impl Turn<'_> {
-    pub(crate) fn tell(&self, heard: Heard) {
-        // That nobody listens is no error.
-        let _ = self.subscribers.send(heard);
-    }
+/// A state of this storage. No history of it is ever restored, so the version alone tells states apart.
+const fn state(version: i64) -> StateId {
+    StateId { version, stamp: 0 }
 }
 
 #[async_trait]
 impl ChangeFeed for MemoryStorage {
-    async fn subscribe(&self) -> Result<Box<dyn Subscription>> {
-        Ok(Box::new(Subscribed(Some(self.inner().feed.subscribers.subscribe()))))
+    async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
+        let (now, epoch) = (self.inner().state.load(), self.inner().epoch);
+        let place =
+            since.map(|position| position.as_str().parse::<u64>()).transpose().map_err(StorageError::corrupt)?;
+        let changed = place.into_iter().flat_map(|place| now.log.since(place));
+        Ok(Polled::Primary(Changes {
+            epoch,
+            identity: epoch,
+            position: Position::new(now.log.latest.to_string()),
+            is_continuous: place.is_some(),
+            catalog: state(now.catalog.version),
+            credentials: state(now.credentials.version),
+            companies: changed.map(|company| (company, state(now.company(company).version))).collect(),
+            needs_acknowledgement: false,
+        }))
     }
 
-    async fn beat(&self, beat: Beat) -> Result<()> {
-        self.inner().feed.turn().tell(Heard::Beat(beat));
+    async fn acknowledge(&self) -> Result<()> {
         Ok(())
+    }
+
+    async fn renew(&self, _epoch: u64) -> Result<()> {
+        Err(StorageError::Misuse("the history of a storage in memory never goes back"))
+    }
+
+    async fn listen(&self) -> Result<Box<dyn WakeUps>> {
+        Ok(Box::new(Commits(self.inner().commits.subscribe())))
     }
 }
 
-/// A place to hear from, until it is lost.
-struct Subscribed(Option<broadcast::Receiver<Heard>>);
+/// Wakes for each commit.
+struct Commits(watch::Receiver<()>);
 
 #[async_trait]
-impl Subscription for Subscribed {
-    async fn next(&mut self) -> Heard {
-        let Some(receiver) = &mut self.0 else { return Heard::Lost };
-        // It fails when this subscriber was too slow, or the storage is gone.
-        let Ok(heard) = receiver.recv().await else {
-            self.0 = None;
-            return Heard::Lost;
-        };
-        heard
+impl WakeUps for Commits {
+    async fn next(&mut self) -> Result<()> {
+        let gone = |error| StorageError::Unavailable { retryable: false, source: Some(Box::new(error)) };
+        self.0.changed().await.map_err(gone)
     }
 }

@@ -39,8 +39,7 @@
 //!   (the catalog with what cascades, or one company) in place of what is there, with one swap.
 //! * **Locks** are those of a database: a catalog change excludes every other; changes of one company are serial;
 //!   changes of different companies go on side by side. [`MemoryOptions::lock_timeout`] bounds the wait.
-//! * **Notices** are told under a lock that commits take as well, so that their order is that of the commits. Whoever leaves
-//!   too many unheard has lost.
+//! * **Changes** are polled from a log that is part of the state, and each commit wakes those who listen.
 //! * **Trails and effective rows** are kept apart. They wait for no unit of work; effective rows are refused while a change
 //!   is under way that would outdate them.
 //!
@@ -63,14 +62,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use iam_domain::{ApiKeyId, Timestamp};
 use iam_storage::{
-    ApiKeyUses, ChangeContext, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail, Reader, Result,
-    Storage, Target, UnitOfWork,
+    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail,
+    Reader, Result, Storage, Target, UnitOfWork,
 };
 use imbl::OrdMap;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::feed::Feed;
 use crate::locks::Locks;
 use crate::reads::{Reads, Source};
 use crate::side::Side;
@@ -98,7 +97,8 @@ struct Inner {
     state: Swapped<State>,
     side: Swapped<Side>,
     locks: Arc<Locks>,
-    feed: Feed,
+    /// Told of each commit.
+    commits: watch::Sender<()>,
     clock: Clock,
     epoch: u64,
     options: MemoryOptions,
@@ -119,7 +119,7 @@ impl MemoryStorage {
             state: Swapped::default(),
             side: Swapped::default(),
             locks: Arc::default(),
-            feed: Feed::default(),
+            commits: watch::Sender::new(()),
             clock: Clock::default(),
             epoch,
             options,
@@ -199,6 +199,10 @@ impl Storage for MemoryStorage {
 
     fn api_key_uses(&self) -> &dyn ApiKeyUses {
         self.inner().as_ref()
+    }
+
+    fn changes(&self) -> &dyn ChangeFeed {
+        self
     }
 }
 

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::{
     Action, ApiKeyId, AuditRecord, Catalog, CompanyId, CompanySnapshot, EntityType, Feature, FeatureId, FeatureKey,
-    FeaturePermission, GrantedModule, Menu, MenuItem, MenuItemId, Module, ModuleId, Snapshot, SubMenuItem,
+    FeaturePermission, GrantedModule, Menu, MenuItem, MenuItemId, Module, ModuleId, Scope, Snapshot, SubMenuItem,
     SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
 };
 use iam_storage::{
-    Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates, CurrentVersions,
-    FeaturePermissions, FeatureViews, Features, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules, Result,
-    Snapshots, Stamped, SubMenuItems, UserLevels, ViewPermissions, Views,
+    Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates, FeaturePermissions,
+    FeatureViews, Features, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules, Result, Snapshots, Stamped,
+    Stamps, SubMenuItems, UserLevels, ViewPermissions, Views,
 };
 use imbl::OrdMap;
 use uuid::Uuid;
@@ -269,6 +269,41 @@ impl<S: Source> Assignments for Reads<S> {
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>> {
         Ok(self.0.state().company(company).holders(level).collect())
     }
+
+    async fn find_holder(
+        &self,
+        company: CompanyId,
+        actions: &[(&str, Action)],
+        without: Option<UserLevelId>,
+    ) -> Result<Option<UserId>> {
+        let state = self.0.state();
+        let (catalog, data) = (state.catalog.compiled(), state.company(company));
+        let wanted: Option<Vec<_>> =
+            actions.iter().map(|(key, action)| Some((catalog.feature_by_key(key)?.id, action.clone()))).collect();
+        let Some(wanted) = wanted else { return Ok(None) };
+        let holds = |user: &UserId| {
+            let levels: Vec<_> = data.levels_of(*user).collect();
+            let is_without = levels.iter().all(|level| Some(level.level.id) != without);
+            is_without
+                && wanted.iter().all(|cell| {
+                    let cells = || levels.iter().filter_map(|level| level.features.get(cell));
+                    cells().all(|cell| cell.value) && cells().any(|cell| cell.scope >= Scope::Company)
+                })
+        };
+        Ok(data.held.keys().find(|user| holds(user)).copied())
+    }
+
+    async fn list_users(
+        &self,
+        company: CompanyId,
+        level: UserLevelId,
+        after: Option<UserId>,
+        limit: u64,
+    ) -> Result<Vec<UserId>> {
+        let state = self.0.state();
+        let rest = state.company(company).holders(level).filter(|user| Some(*user) > after);
+        Ok(rest.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
+    }
 }
 
 #[async_trait]
@@ -328,8 +363,11 @@ impl<S: Source> AuditLogs for Reads<S> {
         Ok(wanted.map(|record| AuditRecord::clone(record)).collect())
     }
 
-    async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter) -> Result<u64> {
-        Ok(self.0.state().audit(company).values().filter(|record| filter.matches(record)).count() as u64)
+    async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter, at_most: u64) -> Result<u64> {
+        let at_most = usize::try_from(at_most).unwrap_or(usize::MAX);
+        let state = self.0.state();
+        let matching = state.audit(company).values().filter(|record| filter.matches(record));
+        Ok(matching.take(at_most).count() as u64)
     }
 
     async fn list_for_entity(
@@ -368,17 +406,11 @@ impl<S: Source> CompanyStates for Reads<S> {
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions> {
         Ok(self.0.state().versions(self.0.epoch(), company))
     }
+}
 
-    async fn versions_of(&self, companies: &[CompanyId]) -> Result<CurrentVersions> {
-        let state = self.0.state();
-        let companies = companies.iter().map(|id| (*id, state.company(*id).version)).collect();
-        Ok(CurrentVersions {
-            epoch: self.0.epoch(),
-            catalog: state.catalog.version,
-            credentials: state.credentials.version,
-            companies,
-        })
-    }
+/// What was read. All stamps are the same: see [`crate::feed`].
+fn stamped<T>(versions: Versions, value: T) -> Stamped<T> {
+    Stamped { versions, stamps: Stamps::default(), value }
 }
 
 #[async_trait]
@@ -392,7 +424,7 @@ impl<S: Source> Snapshots for Reads<S> {
             modules: company.enabled_modules(),
             levels: company.levels_of(user).map(LevelData::permissions).collect(),
         };
-        Ok(Stamped { versions, value })
+        Ok(stamped(versions, value))
     }
 
     async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>> {
@@ -405,7 +437,7 @@ impl<S: Source> Snapshots for Reads<S> {
             levels: company.levels.iter().map(|(id, level)| (*id, level.permissions())).collect(),
             holders: company.held.iter().map(|(user, held)| (*user, held.iter().copied().collect())).collect(),
         };
-        Ok(Stamped { versions, value })
+        Ok(stamped(versions, value))
     }
 
     async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>> {
@@ -423,12 +455,12 @@ impl<S: Source> Snapshots for Reads<S> {
             levels: levels.map(|(id, level)| (*id, level.permissions())).collect(),
             holders,
         };
-        Ok(Stamped { versions, value })
+        Ok(stamped(versions, value))
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
         let state = self.0.state();
-        Ok(Stamped { versions: state.versions(self.0.epoch(), None), value: state.catalog.compiled() })
+        Ok(stamped(state.versions(self.0.epoch(), None), state.catalog.compiled()))
     }
 
     async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>> {
@@ -436,6 +468,6 @@ impl<S: Source> Snapshots for Reads<S> {
         let menu = state.menu(owner);
         let value =
             Menu { items: items_in_order(menu.items.values()), sub_items: sub_items_in_order(menu.sub_items.values()) };
-        Ok(Stamped { versions: state.versions(self.0.epoch(), owner), value })
+        Ok(stamped(state.versions(self.0.epoch(), owner), value))
     }
 }

@@ -11,14 +11,14 @@ use iam_domain::{
     TRAIL_LIMIT, TRAIL_USER_LIMIT, Timestamp, TrailEntry, TrailEntryId, UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
-    Affected, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
-    NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, Result, StorageError,
+    EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail, NewEffectiveFeaturePermission,
+    NewEffectiveViewPermission, NewTrailEntry, Result, StorageError,
 };
 use imbl::{OrdMap, Vector};
 
 use crate::Inner;
 use crate::reads::at_most;
-use crate::state::{CatalogData, CompanyData};
+use crate::state::CatalogData;
 use crate::unit_of_work::Gone;
 
 /// Trails, uses of keys and effective rows.
@@ -164,24 +164,6 @@ impl Side {
                 let clear = |step: TrailEntry| TrailEntry { view_id: step.view_id.filter(still_there), ..step };
                 let cleared = steps.iter().cloned().map(clear).collect();
                 self.trails.entry(*user).or_default().insert(session.clone(), cleared);
-            }
-        }
-    }
-
-    /// Drops the effective rows that a committed change of a company can have made wrong; `data` is the company after it.
-    pub(crate) fn drop_affected(&mut self, company: CompanyId, affected: Affected, data: &CompanyData) {
-        match affected {
-            Affected::Nobody => {}
-            Affected::All => {
-                self.views.remove(&company);
-                self.features.remove(&company);
-            }
-            Affected::Some { users, levels } => {
-                let holders = levels.iter().flat_map(|level| data.holders(*level));
-                for user in users.into_iter().chain(holders) {
-                    drop_user::<EffectiveViewPermission>(self, company, user);
-                    drop_user::<EffectiveFeaturePermission>(self, company, user);
-                }
             }
         }
     }

@@ -15,6 +15,7 @@ use imbl::{HashSet, OrdMap, OrdSet};
 use uuid::Uuid;
 
 use crate::credentials::CredentialsData;
+use crate::feed::ChangeLog;
 
 /// A value that readers see as a whole: they never wait, and see it as it was before a change or after it.
 #[derive(Default)]
@@ -54,6 +55,7 @@ pub(crate) struct State {
     pub(crate) credentials: Arc<CredentialsData>,
     /// What external users are called.
     pub(crate) identities: OrdMap<UserId, ExternalId>,
+    pub(crate) log: ChangeLog,
     /// The ids of all rows that live in companies: an id is used once, whichever company uses it.
     ids: HashSet<RowId>,
 }
@@ -263,7 +265,10 @@ impl State {
                 self.credentials = Arc::clone(&work.credentials);
                 self.catalog = Arc::clone(&work.catalog);
             }
-            Target::Company(id) => self.companies.extend(work.companies.get(&id).map(|own| (id, Arc::clone(own)))),
+            Target::Company(id) => {
+                self.companies.extend(work.companies.get(&id).map(|own| (id, Arc::clone(own))));
+                self.log.note(id);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{ApiKeyId, ExternalId, FeatureId, Timestamp, UserId, Versions, ViewId};
-use iam_storage::{AuditCursor, ChangeContext, Heard, Notice, Recorder, Result, Target, UnitOfWork};
+use iam_storage::{AuditCursor, ChangeContext, Recorder, Result, Target, UnitOfWork};
 
 use imbl::OrdMap;
 
@@ -93,23 +93,14 @@ impl Unit {
             let place = AuditCursor { timestamp: record.timestamp, id: record.id };
             work.audit_mut(company).insert(place, Arc::new(record));
         }
-        let turn = inner.feed.turn();
         let versions = inner.state.try_change(|latest| {
             latest.adopt(target, &work);
             latest.keep_ids(&ids)?;
             latest.identities.extend(remembered);
             Ok(latest.versions_of(inner.epoch, target))
         })?;
-        inner.side.change(|side| {
-            side.forget(&gone);
-            if let Some(company) = company {
-                side.drop_affected(company, derived.affected, work.company(company));
-            }
-        });
-        if derived.notify {
-            let version = if target == Target::Catalog { versions.catalog } else { versions.company };
-            turn.tell(Heard::Changed(Notice { target, version }));
-        }
+        inner.side.change(|side| side.forget(&gone));
+        inner.commits.send_replace(());
         Ok(versions)
     }
 }
@@ -135,6 +126,10 @@ impl Source for Unit {
 impl UnitOfWork for Reads<Unit> {
     fn now(&self) -> Timestamp {
         self.0.recorder.now()
+    }
+
+    fn is_unchanged(&self) -> bool {
+        self.0.recorder.is_empty()
     }
 
     async fn commit(self: Box<Self>) -> Result<Versions> {

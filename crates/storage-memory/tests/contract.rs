@@ -11,4 +11,3 @@ fn storage() -> Arc<MemoryStorage> {
 }
 
 iam_storage::contract_tests!(storage());
-iam_storage::feed_tests!(storage());

@@ -1,87 +1,89 @@
-//! Which database answered: what tells it from another, also from itself before it was restored or a standby took over.
-//!
-//! Each connection asks once, when it is opened, and keeps the answer as a setting of its session. So a statement can say
-//! which database *it* was answered by, at no cost, whatever other connections have reached since.
+//! Which history answered: what tells a database from another, also from itself before it was restored or a standby took over.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use iam_storage::{Result, StorageError};
-use sea_orm::QueryResult;
-use sea_orm::sqlx::postgres::PgConnection;
-use sea_orm::sqlx::{self, AssertSqlSafe};
+use iam_storage::Result;
+use sea_orm::{DbErr, QueryResult};
+use tokio::sync::watch;
 
-use crate::error::is_forbidden;
-use crate::repository::column;
+use crate::error::is_outdated;
+use crate::repository::{column, incomplete};
 
-/// The epoch of the connection that answers, as text; nothing where a pooler changes the session between transactions.
-pub(crate) const EPOCH: &str = "nullif(current_setting('iam.epoch', true), '')";
+/// The epoch of a row of `iam_installation`, which is named `installation`: its history, the server process that answers, and
+/// which database and which table it is. A restore in place makes or rewrites the table; a copy of the database is another one;
+/// a standby that was promoted is another process.
+pub(crate) const OF_INSTALLATION: &str = "hashtextextended(concat_ws('/', installation.history,
+    extract(epoch FROM pg_postmaster_start_time()), (SELECT oid FROM pg_database WHERE datname = current_database()),
+    'company_states'::regclass::oid, pg_relation_filenode('company_states')), 0)";
 
-/// The cluster, its timeline, and the database in it.
-const OF_CLUSTER: &str = "concat_ws('/',
-    (SELECT system_identifier FROM pg_control_system()),
-    CASE WHEN pg_is_in_recovery() THEN (SELECT lpad(to_hex(timeline_id), 8, '0') FROM pg_control_checkpoint())
-         ELSE lower(left(pg_walfile_name(pg_current_wal_lsn()), 8)) END,
-    (SELECT oid FROM pg_database WHERE datname = current_database())
-)";
-
-/// Where the role may not ask for the cluster: only the database, which at least is the same after a restart.
-const OF_DATABASE: &str =
-    "(SELECT concat_ws('/', current_database(), oid) FROM pg_database WHERE datname = current_database())";
-
-/// Asks which database a new connection has reached, and has the session remember it.
-async fn ask(connection: &mut PgConnection, identity: &str) -> Result<u64, sqlx::Error> {
-    let sql = format!("SELECT set_config('iam.epoch', hashtextextended({identity}, 0)::text, false)::bigint");
-    let epoch: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await?;
-    Ok(epoch.cast_unsigned())
+/// The epoch of the database that answers. Every read of versions says it.
+pub(crate) fn epoch_of_now() -> String {
+    format!("(SELECT {OF_INSTALLATION} FROM iam_installation AS installation)")
 }
 
-/// What the connections of a pool have reached.
+/// The epoch that a row says in its column `epoch`.
+pub(crate) fn epoch(row: &QueryResult) -> Result<u64> {
+    column::<Option<i64>>(row, "epoch")?.map(i64::cast_unsigned).ok_or_else(incomplete)
+}
+
+/// Which connections are outdated, whatever pool they are of.
 #[derive(Debug, Default)]
-pub(crate) struct Epochs(Mutex<Reached>);
+pub(crate) struct Epochs {
+    reached: Mutex<Reached>,
+    given_up: watch::Sender<()>,
+}
 
 #[derive(Debug, Default)]
 struct Reached {
+    /// The epoch that the latest poll read.
     latest: Option<u64>,
-    /// When it became another one. Older connections are to databases of the past.
+    /// When the epoch changed, or connections were found to be outdated. Older ones are not used again.
     changed: Option<Instant>,
 }
 
 impl Epochs {
-    /// Notes what a new connection has reached.
-    pub(crate) async fn greet(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let epoch = match ask(connection, OF_CLUSTER).await {
-            Err(error) if is_forbidden(&error) => ask(connection, OF_DATABASE).await?,
-            other => other?,
-        };
-        let mut reached = self.reached();
-        if reached.latest.replace(epoch).is_some_and(|before| before != epoch) {
-            log::warn!("the database is another one than before: connections to that one are given up");
-            reached.changed = Some(Instant::now());
+    /// Notes the epoch that a poll read. Connections from before another one are not used again.
+    pub(crate) fn saw(&self, epoch: u64) {
+        let before = self.reached().latest.replace(epoch);
+        if before.is_some_and(|before| before != epoch) {
+            self.give_up("the history of the database is another one than before");
         }
-        Ok(())
     }
 
-    /// Whether a connection of this age is to a database of the past.
+    /// No connection that is open now is used again, and statements on them are not waited for: the server that they lead to is
+    /// not the one that counts, or does not answer.
+    pub(crate) fn give_up(&self, why: &str) {
+        log::warn!("{why}: open connections are given up");
+        self.reached().changed = Some(Instant::now());
+        self.given_up.send_replace(());
+    }
+
+    /// Told when open connections are given up, from now on.
+    pub(crate) fn given_up(&self) -> watch::Receiver<()> {
+        self.given_up.subscribe()
+    }
+
+    /// Whether a connection of this age is outdated.
     pub(crate) fn is_past(&self, age: Duration) -> bool {
         self.reached().changed.is_some_and(|changed| age > changed.elapsed())
     }
 
-    /// The epoch that the newest connection has reached; 0 before the first.
-    pub(crate) fn latest(&self) -> u64 {
-        self.reached().latest.unwrap_or_default()
+    /// Notes the failure of a statement that began at `asked`: if its connection is outdated, so are all that are open now, and
+    /// none is used again. Statements that fail together say so once.
+    pub(crate) fn note(&self, error: &DbErr, asked: Instant) {
+        if !is_outdated(error) {
+            return;
+        }
+        let mut reached = self.reached();
+        if reached.changed.is_none_or(|changed| changed < asked) {
+            log::warn!("a connection is outdated, and with it all that are open now: {error}");
+            reached.changed = Some(Instant::now());
+        }
     }
 
     fn reached(&self) -> MutexGuard<'_, Reached> {
         // Held for a look at it, and right at every moment.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The epoch that a row says by [`EPOCH`], in its column `epoch`; else `otherwise`.
-pub(crate) fn epoch(row: &QueryResult, otherwise: u64) -> Result<u64> {
-    match column::<Option<String>>(row, "epoch")? {
-        Some(text) => text.parse().map(i64::cast_unsigned).map_err(StorageError::corrupt),
-        None => Ok(otherwise),
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use iam_domain::EntityType;
 use iam_storage::{Constraint, StorageError};
+use sea_orm::sqlx::postgres::PgDatabaseError;
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 use uuid::Uuid;
 
@@ -107,21 +108,41 @@ pub(crate) fn is_foreign_key_violation(error: &DbErr) -> bool {
 }
 
 /// Whether the role may not do that.
-pub(crate) fn is_forbidden(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).as_deref() == Some("42501")
+pub(crate) fn is_forbidden(error: &DbErr) -> bool {
+    code(error).as_deref() == Some("42501")
+}
+
+/// Whether the connection is of no use any more, though its server answers: a statement that it prepared gives other types than
+/// before the schema changed, or is another session's behind a pooler, or the server takes no changes. Nothing was committed.
+pub(crate) fn is_outdated(error: &DbErr) -> bool {
+    match code(error).as_deref() {
+        // feature_not_supported says many things. This one: cached plan must not change result type.
+        Some("0A000") => routine(error) == Some("RevalidateCachedQuery"),
+        // invalid_sql_statement_name, duplicate_prepared_statement, read_only_sql_transaction
+        Some("26000" | "42P05" | "25006") => true,
+        _ => false,
+    }
+}
+
+/// Whether the statement, or the whole transaction that it is part of, may be tried again at once: nothing was committed.
+pub(crate) fn is_lost_race(error: &DbErr) -> bool {
+    // serialization_failure, deadlock_detected
+    matches!(code(error).as_deref(), Some("40001" | "40P01")) || is_outdated(error)
 }
 
 /// Errors that no constraint explains.
 fn otherwise(error: DbErr) -> StorageError {
     let retryable = match code(&error).as_deref() {
-        // serialization_failure, deadlock_detected: the server says that nothing was committed.
-        Some("40001" | "40P01") => Some(true),
+        _ if is_lost_race(&error) => Some(true),
         // in_failed_sql_transaction
         Some("25P02") => return StorageError::Misuse("an earlier operation failed"),
-        // lock_not_available, query_canceled, read_only_sql_transaction (a standby), idle_in_transaction_session_timeout,
-        // and the classes connection exception, insufficient resources, operator intervention
-        Some("55P03" | "57014" | "25006" | "25P03") => Some(false),
-        Some(code) if ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) => Some(false),
+        // lock_not_available, query_canceled, idle_in_transaction_session_timeout, and the classes connection exception, invalid
+        // authorization, no such database, no such schema, insufficient resources, operator intervention
+        Some("55P03" | "57014" | "25P03") => Some(false),
+        // insufficient_privilege, undefined_table, undefined_column, undefined_function, undefined_object: the schema or the rights
+        // are not what this program needs. A restore is under way, or an operator has work to do.
+        Some("42501" | "42P01" | "42703" | "42883" | "42704") => Some(false),
+        Some(code) if ["08", "28", "3D", "3F", "53", "57P"].iter().any(|class| code.starts_with(class)) => Some(false),
         _ if is_connection_error(&error) => Some(false),
         _ => None,
     };
@@ -151,6 +172,11 @@ fn code(error: &DbErr) -> Option<Cow<'_, str>> {
     driver(error)?.as_database_error()?.code()
 }
 
+/// The routine of the server that refused.
+fn routine(error: &DbErr) -> Option<&str> {
+    driver(error)?.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?.routine()
+}
+
 /// The SQLSTATE and the constraint, of what the server refused.
 fn violation(error: &DbErr) -> Option<(&str, Option<&str>)> {
     let error = driver(error)?.as_database_error()?;
@@ -158,6 +184,27 @@ fn violation(error: &DbErr) -> Option<(&str, Option<&str>)> {
         Cow::Borrowed(code) => Some((code, error.constraint())),
         Cow::Owned(_) => None,
     }
+}
+
+/// Whether a statement was not answered in time, or there was no connection to send it on.
+pub(crate) fn is_silence(error: &DbErr) -> bool {
+    match driver(error) {
+        Some(sqlx::Error::Io(error)) => error.kind() == std::io::ErrorKind::TimedOut,
+        Some(sqlx::Error::PoolTimedOut) => true,
+        _ => matches!(error, DbErr::ConnectionAcquire(_)),
+    }
+}
+
+/// Whether an open connection ended before it answered.
+pub(crate) fn is_lost_connection(error: &DbErr) -> bool {
+    let is_broken = |error: &sqlx::Error| match error {
+        // Not one that did not answer in time: that is not waited for twice.
+        sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::TimedOut,
+        sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
+        _ => false,
+    };
+    let is_ended = |code: Cow<'_, str>| code.starts_with("57P") || code.starts_with("08");
+    driver(error).is_some_and(is_broken) || code(error).is_some_and(is_ended)
 }
 
 fn is_connection_error(error: &DbErr) -> bool {
@@ -274,11 +321,18 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_server_calls_a_lost_race_is_retryable() {
-        for code in ["40001", "40P01"] {
+    fn what_the_server_does_not_support_is_no_outdated_plan() {
+        assert!(!is_outdated(&answer("0A000", None)));
+        assert!(matches!(from_db(answer("0A000", None)), StorageError::Corrupt { .. }));
+    }
+
+    #[test]
+    fn only_what_left_nothing_behind_is_retryable() {
+        for code in ["40001", "40P01", "26000", "42P05", "25006"] {
             assert!(from_db(answer(code, None)).is_retryable(), "{code}");
         }
-        for code in ["55P03", "57014", "57P01", "57P03", "08006", "53300", "25006"] {
+        for code in ["55P03", "57014", "57P01", "57P03", "08006", "53300", "42P01", "42703", "42501", "3D000", "28P01"]
+        {
             let mapped = from_db(answer(code, None));
             assert!(matches!(mapped, StorageError::Unavailable { retryable: false, .. }), "{code}: {mapped}");
         }
@@ -297,7 +351,7 @@ mod tests {
     #[test]
     fn everything_else_is_corrupt_and_keeps_its_source() {
         for error in [
-            answer("42703", None),
+            answer("42601", None),
             answer("23514", Some("modules_priority_check")),
             answer("23505", Some("somebody_elses_index")),
             answer("23503", Some("views_url_key")),

@@ -1,37 +1,240 @@
-//! Hearing of changes: a connection of its own that listens to the channel [`CHANGES`].
+//! Polls for what was committed, and the wake-ups between the processes of an installation.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use iam_domain::CompanyId;
-use iam_storage::{Beat, ChangeFeed, Heard, Notice, Result, Source, StorageError, Subscription, Target};
+use iam_storage::{ChangeFeed, Changes, NotPrimary, Polled, Position, Result, Source, StateId, StorageError, WakeUps};
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sea_orm::{DbErr, RuntimeErr, sqlx};
-use serde::Deserialize;
-use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::sync::oneshot;
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, RuntimeErr, Statement, sqlx};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use crate::error::from_db;
-use crate::repository::statement;
-use crate::{CHANGES, PostgresStorage};
+use crate::PostgresStorage;
+use crate::changes::GATE;
+use crate::connections::{Connections, RETURN_LIMIT};
+use crate::epoch::{OF_INSTALLATION, epoch, epoch_of_now};
+use crate::error::{from_db, is_forbidden, is_lost_connection, is_silence};
+use crate::repository::{CATALOG, CREDENTIALS, column, incomplete, scoped, statement};
+use crate::session::Session;
+use crate::snapshots::parse;
+use crate::storage::Pool;
 
-/// How much a subscriber may leave unheard before it is lost.
-const UNHEARD: usize = 1024;
+/// The channel of this installation: another one in the same database, or a copy of this one in another schema of it, has
+/// another.
+const CHANNEL: &str = "(SELECT 'iam_' || md5(concat_ws('/', installation.id,
+        (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = 'company_states'::regclass)))
+    FROM iam_installation AS installation)";
+
+/// A listening connection that was quiet for so long is asked whether it still answers.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// The least time between two notices: those who commit meanwhile share the next one.
+const LEAST_GAP: Duration = Duration::from_millis(2);
+
+/// What the cluster says of itself. Not every role may ask.
+const IDENTITY: &str = "CASE WHEN pg_is_in_recovery() THEN 0 ELSE hashtextextended(concat_ws('/',
+        (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8)), 0) END";
+
+/// How this process polls.
+#[derive(Debug, Default)]
+pub(crate) struct Polling {
+    /// Whether the role may not ask for the identity of the cluster.
+    is_identity_hidden: AtomicBool,
+    /// This process, where it has commits acknowledged.
+    replica: OnceLock<Uuid>,
+}
+
+/// The poll. $1 is the position of the one before, or nothing.
+///
+/// Whatever committed before the statement began is visible in its snapshot. Of these changes, those are reported that were not
+/// visible in the snapshot of the poll before; a row bears the transaction that changed it last. `changed_by` is compared with
+/// `xmin` for the sake of the index.
+fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statement {
+    let identity = if is_identity_hidden { "0::bigint" } else { IDENTITY };
+    let sql = format!(
+        "SELECT {epoch} AS epoch, {identity} AS identity, pg_is_in_recovery() AS in_recovery,
+            current_setting('transaction_read_only') = 'on' AS read_only,
+            current_setting('synchronous_standby_names') <> '' AS needs_acknowledgement,
+            pg_current_snapshot()::text AS position,
+            pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+                - pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS running,
+            coalesce(pg_snapshot_xmax($1::text::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()), false)
+                AS is_continuous,
+            EXISTS (SELECT FROM company_states WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot()))
+                AS is_of_the_future,
+            catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
+            credentials.version AS credentials_version, credentials.stamp AS credentials_stamp,
+            (SELECT coalesce(json_agg(json_build_array(company_id, version, stamp)), '[]') FROM company_states
+                WHERE changed_by >= pg_snapshot_xmin($1::text::pg_snapshot)
+                    AND NOT pg_visible_in_snapshot(changed_by, $1::text::pg_snapshot)
+                    AND company_id NOT IN ({CATALOG}, {CREDENTIALS}))::text AS companies
+        FROM company_states AS catalog, company_states AS credentials
+        WHERE catalog.company_id = {CATALOG} AND credentials.company_id = {CREDENTIALS}",
+        epoch = epoch_of_now(),
+    );
+    scoped(None, statement(sql, [since.map(|position| position.as_str().to_owned()).into()]))
+}
+
+fn state(row: &QueryResult, of: &str) -> Result<StateId> {
+    Ok(StateId { version: column(row, &format!("{of}_version"))?, stamp: column(row, &format!("{of}_stamp"))? })
+}
+
+fn changes(row: &QueryResult) -> Result<Changes> {
+    let companies: Vec<(Uuid, i64, i64)> = parse(&column::<String>(row, "companies")?)?;
+    Ok(Changes {
+        epoch: epoch(row)?,
+        identity: column::<i64>(row, "identity")?.cast_unsigned(),
+        position: Position::new(column::<String>(row, "position")?),
+        is_continuous: column(row, "is_continuous")?,
+        catalog: state(row, "catalog")?,
+        credentials: state(row, "credentials")?,
+        companies: companies
+            .into_iter()
+            .map(|(id, version, stamp)| (CompanyId::from_uuid(id), StateId { version, stamp }))
+            .collect(),
+        needs_acknowledgement: column(row, "needs_acknowledgement")?,
+    })
+}
+
+impl PostgresStorage {
+    /// Sends a statement beside the pool, and waits until the transaction that it is has ended. Sends it again when the
+    /// connection was lost, as idle ones are when a server restarts: it must be one that may be repeated.
+    async fn control(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let Pool { epochs, .. } = &self.repository().0;
+        let control = self.repository().0.control();
+        let asked = Instant::now();
+        let outcome = match control.query_all_raw(statement.clone()).await {
+            Err(error) if is_lost_connection(&error) => control.query_all_raw(statement).await,
+            outcome => outcome,
+        };
+        outcome.inspect_err(|error| {
+            epochs.note(error, asked);
+            if is_silence(error) {
+                epochs.give_up("the database does not answer");
+            }
+        })
+    }
+
+    async fn poll_once(&self, since: Option<&Position>) -> Result<QueryResult> {
+        let polling = &self.repository().0.polling;
+        let is_hidden = polling.is_identity_hidden.load(Ordering::Relaxed);
+        let rows = match self.control(poll(is_hidden, since)).await {
+            Err(error) if !is_hidden && is_forbidden(&error) => {
+                log::info!(
+                    "the role may not ask for the identity of the cluster: other signs of another history remain"
+                );
+                polling.is_identity_hidden.store(true, Ordering::Relaxed);
+                self.control(poll(true, since)).await
+            }
+            outcome => outcome,
+        };
+        let rows = rows.map_err(from_db)?;
+        rows.into_iter().next().ok_or_else(incomplete)
+    }
+}
+
+#[async_trait]
+impl ChangeFeed for PostgresStorage {
+    async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
+        let mut row = self.poll_once(since).await?;
+        let epochs = &self.repository().0.epochs;
+        let why = if column(&row, "in_recovery")? {
+            Some(NotPrimary::InRecovery)
+        } else if column(&row, "read_only")? {
+            Some(NotPrimary::ReadOnly)
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            epochs.give_up(&why.to_string());
+            return Ok(Polled::NotPrimary(why));
+        }
+        if column(&row, "is_of_the_future")? {
+            // Rows of a younger cluster: it would report them for ever.
+            self.renew(epoch(&row)?).await?;
+            row = self.poll_once(None).await?;
+        }
+        metrics::gauge!("iam_database_running_transactions").set(column::<i64>(&row, "running")? as f64);
+        let changes = changes(&row)?;
+        epochs.saw(changes.epoch);
+        Ok(Polled::Primary(changes))
+    }
+
+    async fn acknowledge(&self) -> Result<()> {
+        // Whatever the role's default: as durable as the strictest change.
+        let sql = "WITH gone AS (DELETE FROM iam_heartbeats WHERE beat_at < now() - interval '1 day')
+            INSERT INTO iam_heartbeats AS own (replica, beat_at)
+            SELECT $1, now() FROM (SELECT set_config('synchronous_commit', 'on', true)) AS durable
+            ON CONFLICT (replica) DO UPDATE SET beat_at = excluded.beat_at RETURNING 1 AS beat";
+        let replica = *self.repository().0.polling.replica.get_or_init(Uuid::new_v4);
+        self.control(statement(sql, [replica.into()])).await.map(drop).map_err(from_db)
+    }
+
+    async fn renew(&self, epoch: u64) -> Result<()> {
+        let epoch = epoch.cast_signed();
+        log::warn!("versions went back: the history of the database gets another epoch");
+        // One transaction. Changes wait meanwhile, since all of them are to be of one history.
+        let sql = format!(
+            "SELECT set_config('iam.company', 'all', true);
+            SELECT pg_advisory_xact_lock({GATE});
+            UPDATE iam_installation AS installation SET history = gen_random_uuid() WHERE {OF_INSTALLATION} = {epoch};
+            UPDATE company_states SET version = version
+                WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot())"
+        );
+        let control = self.repository().0.control();
+        control.execute_unprepared(&sql).await.map(drop).map_err(from_db)
+    }
+
+    async fn listen(&self) -> Result<Box<dyn WakeUps>> {
+        let row = self.control(statement(format!("SELECT {CHANNEL} AS channel"), [])).await.map_err(from_db)?;
+        let channel: Option<String> = row.first().map(|row| column(row, "channel")).transpose()?.flatten();
+        let channel = channel.ok_or_else(incomplete)?;
+        let listening = self.listening().clone();
+        let (woken, wakes) = watch::channel(());
+        let (listens, is_listening) = oneshot::channel();
+        // The connection lives and ends on the runtime that lives as long as the storage.
+        let task = self.runtime().spawn(async move {
+            match listening.listen(&channel).await {
+                Ok(listener) => {
+                    // The receiver ends this task when it is dropped.
+                    let _ = listens.send(Ok(()));
+                    pass_on(listener, woken).await;
+                }
+                Err(error) => {
+                    let _ = listens.send(Err(error));
+                }
+            }
+        });
+        let wakes = Listened { wakes, _task: AbortOnDropHandle::new(task) };
+        is_listening.await.map_err(unavailable)??;
+        Ok(Box::new(wakes))
+    }
+}
 
 /// How a listener connects.
 #[derive(Debug, Clone)]
 pub(crate) struct Listening {
     pub(crate) options: PgConnectOptions,
     pub(crate) timeout: Duration,
+    pub(crate) session: Session,
 }
 
 impl Listening {
     /// A connection that listens.
-    async fn listen(&self) -> Result<PgListener> {
+    async fn listen(&self, channel: &str) -> Result<PgListener> {
         // A pool of one is the way to give options to the listener.
+        let session = self.session.clone();
         let pool = PgPoolOptions::new()
+            .after_connect(move |connection, _| {
+                let session = session.clone();
+                Box::pin(async move { session.set_up(connection).await })
+            })
             .max_connections(1)
             .acquire_timeout(self.timeout)
             .idle_timeout(None)
@@ -39,12 +242,12 @@ impl Listening {
             .connect_lazy_with(self.options.clone());
         let listen = async {
             let mut listener = PgListener::connect_with(&pool).await?;
-            // A new connection would hear nothing of what was told in between.
+            // The follower is to know that wake-ups were lost.
             listener.eager_reconnect(false);
-            listener.listen(CHANGES).await?;
+            listener.listen(channel).await?;
             Ok(listener)
         };
-        match tokio::time::timeout(self.timeout, listen).await {
+        match timeout(self.timeout, listen).await {
             Ok(outcome) => {
                 outcome.map_err(|error: sqlx::Error| from_db(DbErr::Conn(RuntimeErr::SqlxError(error.into()))))
             }
@@ -57,95 +260,70 @@ fn unavailable(source: impl Into<Source>) -> StorageError {
     StorageError::Unavailable { retryable: false, source: Some(source.into()) }
 }
 
-/// What is told on the channel.
-#[derive(Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
-enum Told {
-    Changed {
-        // Not to be left out: without a company it is the catalog.
-        #[serde(deserialize_with = "Option::deserialize")]
-        company: Option<CompanyId>,
-        version: i64,
-    },
-    Credentials {
-        credentials: i64,
-    },
-    Beat {
-        beat: Uuid,
-    },
-}
-
-fn heard(payload: &str) -> Option<Heard> {
-    Some(match serde_json::from_str(payload).ok()? {
-        Told::Changed { company, version } => Heard::Changed(Notice { target: Target::of_menu(company), version }),
-        Told::Credentials { credentials: version } => Heard::Changed(Notice { target: Target::Credentials, version }),
-        Told::Beat { beat } => Heard::Beat(Beat::from_uuid(beat)),
-    })
-}
-
-/// Passes on what is told, until the connection is lost, or the subscriber leaves too much unheard, or leaves.
-async fn pass_on(mut listener: PgListener, subscriber: Sender<Heard>) {
-    let mut warned = false;
+/// Passes wake-ups on, until the connection is lost. What a notice says is not looked at.
+async fn pass_on(mut listener: PgListener, woken: watch::Sender<()>) {
     loop {
-        match listener.try_recv().await {
-            Ok(Some(told)) => match heard(told.payload()) {
-                Some(heard) if subscriber.try_send(heard).is_ok() => {}
-                Some(_) => return,
-                None if warned => {}
-                None => {
-                    warned = true;
-                    log::warn!("something on the channel {CHANGES} is no notice of ours and is skipped, now and later");
-                }
+        match timeout(QUIET, listener.try_recv()).await {
+            Ok(Ok(Some(_))) => {
+                woken.send_replace(());
+            }
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => return log::debug!("the listening connection is lost: {error}"),
+            // Nothing was said for long: it may be dead and not closed.
+            Err(_) => match timeout(RETURN_LIMIT, sqlx::query("SELECT 1").execute(&mut listener)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return log::debug!("the listening connection is lost: {error}"),
+                Err(_) => return log::debug!("the listening connection does not answer"),
             },
-            Ok(None) => return,
-            Err(error) => return log::debug!("the listening connection is lost: {error}"),
         }
     }
 }
 
-#[async_trait]
-impl ChangeFeed for PostgresStorage {
-    async fn subscribe(&self) -> Result<Box<dyn Subscription>> {
-        let listening = self.listening().clone();
-        let (subscriber, heard) = mpsc::channel(UNHEARD);
-        let (listens, subscribed) = oneshot::channel();
-        // The connection lives and ends on the runtime that lives as long as the storage, whoever subscribes or leaves.
-        let task = self.runtime().spawn(async move {
-            match listening.listen().await {
-                Ok(listener) => {
-                    // Whoever has left meanwhile has ended this task.
-                    let _ = listens.send(Ok(()));
-                    pass_on(listener, subscriber).await;
-                }
-                Err(error) => {
-                    let _ = listens.send(Err(error));
-                }
-            }
-        });
-        let subscription = Subscribed { heard, _task: AbortOnDropHandle::new(task) };
-        subscribed.await.map_err(unavailable)??;
-        Ok(Box::new(subscription))
-    }
-
-    async fn beat(&self, beat: Beat) -> Result<()> {
-        let payload = serde_json::json!({ "beat": beat.as_uuid() }).to_string();
-        let told = statement("SELECT pg_notify($1, $2)", [CHANGES.into(), payload.into()]);
-        let (repository, timeout) = (self.repository(), self.listening().timeout);
-        // A connection that is broken without anybody noticing would take it for ever.
-        let tell = async { tokio::time::timeout(timeout, repository.execute(told)).await };
-        repository.ask(tell).await.map_err(unavailable)?.map(drop)
-    }
-}
-
-/// A place to hear from: its other end goes when the connection does.
-struct Subscribed {
-    heard: Receiver<Heard>,
+/// Where wake-ups arrive: the other end goes when the connection does.
+struct Listened {
+    wakes: watch::Receiver<()>,
     _task: AbortOnDropHandle<()>,
 }
 
 #[async_trait]
-impl Subscription for Subscribed {
-    async fn next(&mut self) -> Heard {
-        self.heard.recv().await.unwrap_or(Heard::Lost)
+impl WakeUps for Listened {
+    async fn next(&mut self) -> Result<()> {
+        self.wakes.changed().await.map_err(unavailable)
+    }
+}
+
+/// Wakes the other processes after commits: beside the transactions that commit, since PostgreSQL lets only one transaction
+/// that notifies commit at a time.
+#[derive(Debug)]
+pub(crate) struct Waking {
+    committed: Arc<Notify>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Waking {
+    /// Wakes through these connections for as long as this lives.
+    pub(crate) fn new(control: Arc<Connections>, runtime: &Handle) -> Self {
+        let committed = Arc::<Notify>::default();
+        let task = runtime.spawn(wake(control, Arc::clone(&committed)));
+        Self { committed, _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// To be told of each commit.
+    pub(crate) fn committed(&self) -> &Arc<Notify> {
+        &self.committed
+    }
+}
+
+async fn wake(control: Arc<Connections>, committed: Arc<Notify>) {
+    // It claims nothing, so that it need not be durable.
+    let sql = format!(
+        "SELECT pg_notify({CHANNEL}, '') FROM (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) AS light"
+    );
+    loop {
+        committed.notified().await;
+        if let Err(error) = control.query_all_raw(statement(sql.as_str(), [])).await {
+            log::debug!("the other processes could not be woken, and poll later: {error}");
+        }
+        tokio::time::sleep(LEAST_GAP).await;
     }
 }

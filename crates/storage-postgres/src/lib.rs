@@ -34,37 +34,49 @@
 //!   before is still current in that very state.
 //! * **A change** is `BEGIN`; one statement that locks the catalog (companies: shared), then the company, raises the
 //!   version and reads the clock; what the change does, in a number of statements that does not depend on the number of
-//!   rows; one statement that writes the audit records, drops the effective rows and gives notice; `COMMIT`. A change that
+//!   rows; one statement that writes the audit records and gives notice; `COMMIT`. A change that
 //!   changed nothing is rolled back, and so is one that is dropped.
 //! * **Waiting ends.** For a connection after [`acquire_timeout`](PostgresOptions::acquire_timeout), for a lock after
 //!   [`lock_timeout`](PostgresOptions::lock_timeout), for a statement after
-//!   [`statement_timeout`](PostgresOptions::statement_timeout): always with `Unavailable`.
+//!   [`statement_timeout`](PostgresOptions::statement_timeout) and a second more if the server does not answer, for a whole change
+//!   after [`change_timeout`](PostgresOptions::change_timeout): always with `Unavailable`. A connection on which a statement was not
+//!   answered is closed at once, and never awaited.
+//! * **A silent session loses its locks.** The server ends a session whose client is silent inside a transaction for
+//!   [`silence_timeout`](PostgresOptions::silence_timeout). What takes rights (credentials, catalog) and waits for more than a second
+//!   ends the sessions of the service that block it.
+//! * **Sessions** are set up by one statement after connecting, which refuses a server in recovery, a read-only session, and a database
+//!   that is not UTF8: [`Refusal`].
 //! * **Errors** are told apart by SQLSTATE and by the names of constraints. Only what the server itself calls a lost race
 //!   (a serialization failure, a deadlock) is `retryable`; a broken connection never is, as its outcome is unknown.
-//! * **Notices** go to the channel [`CHANGES`], once for each commit that can change a decision or a menu. Each
-//!   subscription listens on a connection of its own, beside the pool; when that one breaks the subscription is lost.
-//! * **Epoch.** Each new connection asks which cluster, timeline and database it reached, so that a restored database or a
-//!   promoted standby is a new epoch at once. Answers bear the epoch of the connection that gave them, and when a new
-//!   connection finds another epoch, older ones are closed before they are used again. A role that may not call `pg_control_system()` gets an epoch that outlives
-//!   restarts but does not tell a restored database from the original.
+//! * **Changes** are polled for: a poll is one statement on a connection beside the pool, which sees every change that
+//!   committed before it began. A commit wakes the other processes of the installation through a channel of its own, outside of
+//!   the transaction that commits; what is said there is not looked at.
+//! * **Epoch.** Each read of versions says which history it is of: that of the installation, the process of the server, the
+//!   database and the table. When a poll finds another one, a standby, or a server that takes no changes, open connections are
+//!   closed before they are used again. When versions went back all the same, the history gets another epoch.
 //! * **Companies are kept apart twice**: by the condition of each statement, and by row-level security, which each statement
 //!   tells, in itself, whose rows it is about (the setting `iam.company`, until the end of its transaction).
 //!
 //! # PgBouncer
 //!
-//! Version 1.21 or newer with `max_prepared_statements`, or session mode. Timeouts, isolation level and `jit = off` are sent
-//! as startup `options`: let it pass or ignore them (`ignore_startup_parameters = extra_float_digits,options`), and in the
-//! latter case set them with `ALTER ROLE … SET`. Notices need a direct connection:
-//! [`listener_url`](PostgresOptions::listener_url). In transaction mode another epoch is noticed when the pool next opens a
-//! connection, at the latest after [`max_lifetime`](PostgresOptions::max_lifetime).
+//! Session mode, with its defaults; or transaction mode, from version 1.21 with `max_prepared_statements`. Nothing is sent at the
+//! start that PgBouncer does not know. In transaction mode the settings of a session do not reach every transaction: set them with `ALTER
+//! ROLE … SET`. Notices then need a direct connection: [`listener_url`](PostgresOptions::listener_url). Another epoch is noticed
+//! when the pool next opens a connection, at the latest after [`max_lifetime`](PostgresOptions::max_lifetime).
 //!
 //! # Against the rules of the data
 //!
 //! Whoever edits tables by hand must raise the version of what he edits (`company_states`; the nil id is the catalog), as
 //! every change does: what was read under a version is taken to be so for as long as the version stands.
 
+mod address;
+mod blockers;
 mod changes;
+mod connections;
+mod contact;
+mod control;
 mod convert;
+mod doubts;
 mod entities;
 mod epoch;
 mod error;
@@ -72,15 +84,15 @@ mod feed;
 mod options;
 mod reads;
 mod repository;
+mod session;
 mod side;
 mod snapshots;
 mod storage;
+mod transaction;
 mod turns;
 
+pub use address::UrlError;
+pub use contact::Unreachable;
 pub use options::PostgresOptions;
-pub use storage::PostgresStorage;
-
-/// The channel on which a commit gives notice that can change a decision or a menu, with the payload
-/// `{"company": "<uuid>" | null, "version": <n>}`; no company is the catalog. Signs of life go the same way, as
-/// `{"beat": "<uuid>"}`.
-pub const CHANGES: &str = "iam_changes";
+pub use session::Refusal;
+pub use storage::{OptionsError, PostgresStorage};

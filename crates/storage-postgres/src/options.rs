@@ -1,22 +1,25 @@
 //! How to reach the database.
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iam_storage::{Result, StorageError};
 use log::LevelFilter;
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sea_orm::sqlx::{ConnectOptions, Connection, PgPool};
-use secrecy::{ExposeSecret, SecretString};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sea_orm::sqlx::{self, ConnectOptions, Connection, PgPool};
+use secrecy::SecretString;
 
+use crate::address::{self, UrlError};
+use crate::doubts::{Doubts, Verdict};
 use crate::epoch::Epochs;
 use crate::feed::Listening;
+use crate::session::{Limits, Session};
 
 /// The least [`PostgresOptions::acquire_timeout`]: with less, slow connects (TLS) would be given up and begun again.
 const LEAST_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection that idled longer is pinged before it is used.
-const PING_AFTER: Duration = Duration::from_secs(10);
+/// How much later than the server we end a statement: its own answer says more.
+const ANSWER_TAKES: Duration = Duration::from_secs(1);
+/// A connection that idled longer is pinged before it is used: a dead one costs a ping's time, and not a statement's.
+const PING_AFTER: Duration = Duration::from_secs(1);
 
 /// How to reach the database, and how long to wait for it.
 #[derive(Debug, Clone)]
@@ -39,6 +42,11 @@ pub struct PostgresOptions {
     pub statement_timeout: Duration,
     /// How long a statement waits for a lock, so also a change for another one of the same company: 2 s. Zero: for ever.
     pub lock_timeout: Duration,
+    /// How long a change may take, from its first statement to the answer to its `COMMIT`: 10 s.
+    pub change_timeout: Duration,
+    /// How long the server waits for a client that goes silent inside a transaction, or that does not take its answer: 3 s. Then
+    /// it ends the session, and what it had locked is free.
+    pub silence_timeout: Duration,
     /// Statements that take longer are logged as warnings: 200 ms.
     pub slow_statement: Duration,
     /// The name that the database shows for our connections.
@@ -59,68 +67,118 @@ impl PostgresOptions {
             max_lifetime: Some(Duration::from_secs(30 * 60)),
             statement_timeout: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(2),
+            change_timeout: Duration::from_secs(10),
+            silence_timeout: Duration::from_secs(3),
             slow_statement: Duration::from_millis(200),
             application_name: "iam".to_owned(),
         }
     }
 
-    /// How every connection is made.
-    fn connect_options(&self, url: &SecretString) -> Result<PgConnectOptions> {
-        // The parser's message would repeat parts of the url.
-        Ok(PgConnectOptions::from_str(url.expose_secret())
-            .map_err(|_| StorageError::corrupt("the database url cannot be read"))?
+    /// How every connection is made. Nothing is sent but what poolers know; the rest is set when it is open.
+    pub(crate) fn connect_options(&self, url: &SecretString) -> Result<PgConnectOptions, UrlError> {
+        Ok(address::parse(url)?
             .application_name(&self.application_name)
-            // Startup options cost no statement. Planning decides what these short statements cost, so no JIT.
-            .options([
-                ("statement_timeout", self.statement_timeout.as_millis().to_string().as_str()),
-                ("lock_timeout", self.lock_timeout.as_millis().to_string().as_str()),
-                ("default_transaction_isolation", "read committed"),
-                ("jit", "off"),
-            ])
+            .extra_float_digits(None)
             // Bind values are in neither log.
             .log_statements(LevelFilter::Debug)
             .log_slow_statements(LevelFilter::Warn, self.slow_statement))
     }
 
-    fn patience(&self) -> Duration {
+    /// How sessions are set up. They share what is known of refusals.
+    fn session(&self) -> Session {
+        let limits = Limits {
+            statement: self.statement_timeout,
+            lock: self.lock_timeout,
+            transaction: self.change_timeout,
+            silence: self.silence_timeout,
+        };
+        Session::new(limits)
+    }
+
+    /// How long to wait for the answer to a statement that the server itself ends in time. `None`: as long as it takes.
+    pub(crate) fn statement_limit(&self) -> Option<Duration> {
+        Some(self.statement_timeout).filter(|timeout| !timeout.is_zero()).map(|timeout| timeout + ANSWER_TAKES)
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
         self.acquire_timeout.max(LEAST_ACQUIRE_TIMEOUT)
     }
 
     /// How those connect who listen to changes.
-    pub(crate) fn listening(&self) -> Result<Listening> {
+    pub(crate) fn listening(&self, session: &Session) -> Result<Listening, UrlError> {
         let options = self.connect_options(self.listener_url.as_ref().unwrap_or(&self.url))?;
-        Ok(Listening { options, timeout: self.patience() })
+        let options = options.application_name(&format!("{} listener", self.application_name));
+        Ok(Listening { options, timeout: self.patience(), session: session.clone() })
+    }
+
+    /// What pools do beside lending connections.
+    pub(crate) fn hooks(&self) -> Hooks {
+        // Half of the wait, so that there is time to open another one.
+        let ping_limit = self.patience() / 2;
+        Hooks { session: self.session(), epochs: Arc::default(), doubts: Arc::default(), ping_limit }
     }
 
     /// A pool that opens its first connection when it is first needed. Connections tell `epochs` what they have reached.
-    pub(crate) fn pool(&self, epochs: &Arc<Epochs>) -> Result<PgPool> {
-        let options = self.connect_options(&self.url)?;
-        let (greeting, checking) = (Arc::clone(epochs), Arc::clone(epochs));
-        Ok(PgPoolOptions::new()
+    pub(crate) fn pool(&self, hooks: &Hooks, connect: PgConnectOptions) -> PgPool {
+        let options = PgPoolOptions::new()
             .max_connections(self.max_connections)
             .min_connections(self.min_connections)
             .acquire_timeout(self.patience())
             .idle_timeout(self.idle_timeout)
-            .max_lifetime(self.max_lifetime)
-            .test_before_acquire(false)
-            .before_acquire(move |connection, used| {
-                let is_past = checking.is_past(used.age);
+            .max_lifetime(self.max_lifetime);
+        hooks.on(options).connect_lazy_with(connect)
+    }
+}
+
+/// What a pool does when it has opened a connection, and before it lends one that was idle.
+#[derive(Debug, Clone)]
+pub(crate) struct Hooks {
+    pub(crate) session: Session,
+    pub(crate) epochs: Arc<Epochs>,
+    pub(crate) doubts: Arc<Doubts>,
+    /// How long a connection that was idle may take to answer a ping.
+    pub(crate) ping_limit: Duration,
+}
+
+impl Hooks {
+    pub(crate) fn on(&self, pool: PgPoolOptions) -> PgPoolOptions {
+        let (opened, idle) = (self.clone(), self.clone());
+        pool.test_before_acquire(false)
+            .after_connect(move |connection, _| {
+                let hooks = opened.clone();
                 Box::pin(async move {
-                    // An error here closes this connection, as `false` does, and another one is taken.
-                    if is_past {
-                        return Ok(false);
-                    }
-                    if used.idle_for > PING_AFTER {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
+                    let outcome = hooks.greet(connection).await;
+                    hooks.session.note(&outcome);
+                    outcome
                 })
             })
-            .after_connect(move |connection, _| {
-                let epochs = Arc::clone(&greeting);
-                Box::pin(async move { epochs.greet(connection).await })
+            .before_acquire(move |connection, used| {
+                let hooks = idle.clone();
+                // `false` and errors close the connection, and another one is taken.
+                Box::pin(async move { hooks.is_usable(connection, used.age, used.idle_for).await })
             })
-            .connect_lazy_with(options))
+    }
+
+    async fn greet(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        self.session.set_up(connection).await
+    }
+
+    async fn is_usable(&self, connection: &mut PgConnection, age: Duration, idle_for: Duration) -> sqlx::Result<bool> {
+        if self.epochs.is_past(age) {
+            return Ok(false);
+        }
+        match self.doubts.of(idle_for) {
+            Verdict::Dead => return Ok(false),
+            Verdict::Sound if idle_for <= PING_AFTER => return Ok(true),
+            Verdict::Sound | Verdict::Doubtful => {}
+        }
+        match tokio::time::timeout(self.ping_limit, connection.ping()).await {
+            Ok(answer) => answer.map(|()| true),
+            Err(_) => {
+                self.doubts.silent();
+                Ok(false)
+            }
+        }
     }
 }
 
@@ -132,8 +190,5 @@ mod tests {
     fn the_url_is_never_shown() {
         let options = PostgresOptions::new("postgres://iam:hunter2@localhost/iam");
         assert!(!format!("{options:?}").contains("hunter2"));
-        let options = PostgresOptions::new("mysql://iam:hunter2@localhost:x/iam");
-        let error = options.pool(&Arc::default()).unwrap_err();
-        assert!(!format!("{error:?} {error}").contains("hunter2"));
     }
 }

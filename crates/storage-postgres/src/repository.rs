@@ -1,18 +1,21 @@
 //! What all operations share: a connection, whether it is the pool's or a transaction's, and how it is asked.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use iam_domain::CompanyId;
 use iam_storage::{Result, StorageError};
 use sea_orm::{
-    ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryResult, Select, Statement, TryGetable, Value,
+    ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryResult, QueryTrait, Select, Statement,
+    TryGetable, Value,
 };
 
 use tokio::runtime::Handle;
 use tokio_util::context::TokioContext;
 use uuid::Uuid;
 
-use crate::error::from_db;
+use crate::epoch::Epochs;
+use crate::error::{from_db, is_lost_race};
 use crate::snapshots::CatalogCache;
 
 /// The version of the catalog is kept in the row of this company, which is none.
@@ -28,6 +31,9 @@ pub(crate) fn is_company(id: Uuid) -> bool {
 
 /// Something that statements can be sent to.
 pub(crate) trait Connected: Send + Sync + 'static {
+    /// How often a statement is tried that lost a race: a transaction can only be tried again as a whole.
+    const ATTEMPTS: u32;
+
     /// A pool or a transaction.
     type C: ConnectionTrait + Send + Sync;
 
@@ -37,8 +43,8 @@ pub(crate) trait Connected: Send + Sync + 'static {
     /// The runtime that connections live on.
     fn runtime(&self) -> &Handle;
 
-    /// The epoch that the newest connection has reached, for answers that do not say their own.
-    fn latest_epoch(&self) -> u64;
+    /// What the connections of the pool have reached.
+    fn epochs(&self) -> &Epochs;
 
     /// The catalog as it was last read, if this connection sees only what is committed.
     fn catalog(&self) -> Option<&Arc<CatalogCache>>;
@@ -108,13 +114,20 @@ pub(crate) fn limit(limit: u64) -> u64 {
     limit.min(i64::MAX.unsigned_abs())
 }
 
+/// A row is missing that every migrated schema has: it is being restored, or was emptied.
+pub(crate) fn incomplete() -> StorageError {
+    let source = "company_states or iam_installation lacks a row that every migrated schema has".into();
+    StorageError::Unavailable { retryable: false, source: Some(source) }
+}
+
 /// A column of an answer.
 pub(crate) fn column<T: TryGetable>(row: &QueryResult, name: &str) -> Result<T> {
     row.try_get("", name).map_err(from_db)
 }
 
-fn convert<M, D: TryFrom<M, Error = StorageError>>(rows: Vec<M>) -> Result<Vec<D>> {
-    rows.into_iter().map(D::try_from).collect()
+/// A row as an entity of the domain.
+pub(crate) fn convert<M: FromQueryResult, D: TryFrom<M, Error = StorageError>>(row: &QueryResult) -> Result<D> {
+    M::from_query_result(row, "").map_err(from_db)?.try_into()
 }
 
 /// Asks the database where its connections live. A connection belongs to the runtime that opens it, which for a request
@@ -129,6 +142,27 @@ impl<T: Connected> Repository<T> {
         at_home(self.0.runtime(), call)
     }
 
+    /// Asks the database where its connections live, and asks again what lost a race or met an outdated connection.
+    pub(crate) async fn attempt<A, F>(&self, call: impl Fn() -> F) -> Result<A, DbErr>
+    where
+        F: Future<Output = Result<A, DbErr>>,
+    {
+        let mut attempt = 1;
+        loop {
+            let asked = Instant::now();
+            match self.ask(call()).await {
+                Err(error) => {
+                    self.0.epochs().note(&error, asked);
+                    if attempt == T::ATTEMPTS || !is_lost_race(&error) {
+                        return Err(error);
+                    }
+                    attempt += 1;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     /// Has a statement about the rows of a company, or of all, say so.
     pub(crate) fn of(&self, company: impl Into<Option<CompanyId>>, statement: Statement) -> Statement {
         self.0.scoped(company.into(), statement)
@@ -140,7 +174,7 @@ impl<T: Connected> Repository<T> {
         E: EntityTrait,
         D: TryFrom<E::Model, Error = StorageError>,
     {
-        convert(self.ask(query.all(self.0.connection())).await.map_err(from_db)?)
+        self.query::<E::Model, D>(query.build(DbBackend::Postgres)).await
     }
 
     /// The row of a query that finds at most one.
@@ -149,46 +183,49 @@ impl<T: Connected> Repository<T> {
         E: EntityTrait,
         D: TryFrom<E::Model, Error = StorageError>,
     {
-        self.ask(query.one(self.0.connection())).await.map_err(from_db)?.map(D::try_from).transpose()
+        self.query_one::<E::Model, D>(query.build(DbBackend::Postgres)).await
     }
 
     /// The rows of a statement, as the domain's entities.
     pub(crate) async fn query<M, D>(&self, statement: Statement) -> Result<Vec<D>>
     where
-        M: FromQueryResult + Send + Sync,
+        M: FromQueryResult,
         D: TryFrom<M, Error = StorageError>,
     {
-        convert(self.ask(M::find_by_statement(statement).all(self.0.connection())).await.map_err(from_db)?)
+        self.rows(statement).await?.iter().map(convert::<M, D>).collect()
     }
 
     /// The row of a statement that finds at most one.
     pub(crate) async fn query_one<M, D>(&self, statement: Statement) -> Result<Option<D>>
     where
-        M: FromQueryResult + Send + Sync,
+        M: FromQueryResult,
         D: TryFrom<M, Error = StorageError>,
     {
-        let row = self.row(statement).await?;
-        row.map(|row| D::try_from(M::from_query_result(&row, "").map_err(from_db)?)).transpose()
+        self.row(statement).await?.as_ref().map(convert::<M, D>).transpose()
     }
 
     /// The rows of a statement.
     pub(crate) async fn rows(&self, statement: Statement) -> Result<Vec<QueryResult>> {
-        self.ask(self.0.connection().query_all_raw(statement)).await.map_err(from_db)
+        let connection = self.0.connection();
+        self.attempt(|| connection.query_all_raw(statement.clone())).await.map_err(from_db)
     }
 
     /// The row of a statement that answers at most one.
     pub(crate) async fn row(&self, statement: Statement) -> Result<Option<QueryResult>> {
-        self.ask(self.0.connection().query_one_raw(statement)).await.map_err(from_db)
+        let connection = self.0.connection();
+        self.attempt(|| connection.query_one_raw(statement.clone())).await.map_err(from_db)
     }
 
     /// The row of a statement that always answers one.
     pub(crate) async fn single(&self, statement: Statement) -> Result<QueryResult> {
-        self.row(statement).await?.ok_or_else(|| StorageError::corrupt("company_states lacks a row of its own"))
+        self.row(statement).await?.ok_or_else(incomplete)
     }
 
     /// How many rows a statement changed.
     pub(crate) async fn execute(&self, statement: Statement) -> Result<u64> {
-        Ok(self.ask(self.0.connection().execute_raw(statement)).await.map_err(from_db)?.rows_affected())
+        let connection = self.0.connection();
+        let result = self.attempt(|| connection.execute_raw(statement.clone())).await.map_err(from_db)?;
+        Ok(result.rows_affected())
     }
 
     /// One column of the rows of a statement.

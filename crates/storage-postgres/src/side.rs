@@ -15,10 +15,10 @@ use iam_storage::{
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use uuid::Uuid;
 
-use crate::entities::{effective_feature_permissions, effective_view_permissions, nav_trail};
-use crate::epoch::EPOCH;
+use crate::entities::{columns, effective_feature_permissions, effective_view_permissions, nav_trail};
+use crate::epoch::epoch_of_now;
 use crate::error::{During, during, from_db, is_foreign_key_violation, is_lock_not_available};
-use crate::repository::{CATALOG, Connected, Repository, column, limit, scoped, scoped_with, statement};
+use crate::repository::{CATALOG, Connected, Repository, column, convert, limit, scoped, scoped_with, statement};
 use crate::storage::Pool;
 
 /// The steps of the user $2 in the company $1 with two ranks, both from 1 for the newest: `place`, in the session, to which
@@ -47,16 +47,18 @@ fn steps() -> String {
 #[async_trait]
 impl NavTrail for Repository<Pool> {
     async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>> {
-        let sql = format!("SELECT * FROM ({}) AS step WHERE session_id = $3 ORDER BY depth", steps());
+        let columns = columns::<nav_trail::Entity>("step");
+        let sql = format!("SELECT {columns} FROM ({}) AS step WHERE session_id = $3 ORDER BY step.depth", steps());
         let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
         self.query::<nav_trail::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find_recent(&self, company: CompanyId, user: UserId, at_most: u64) -> Result<Vec<TrailEntry>> {
         let sql = format!(
-            "SELECT * FROM (
-                SELECT DISTINCT ON (url) * FROM ({}) AS step ORDER BY url, created_at DESC, id DESC
-            ) AS place ORDER BY created_at DESC, id DESC LIMIT $3",
+            "SELECT {} FROM (
+                SELECT DISTINCT ON (url) step.* FROM ({}) AS step ORDER BY url, created_at DESC, id DESC
+            ) AS place ORDER BY place.created_at DESC, place.id DESC LIMIT $3",
+            columns::<nav_trail::Entity>("place"),
             steps()
         );
         let values = [company.as_uuid().into(), user.as_uuid().into(), limit(at_most).cast_signed().into()];
@@ -76,12 +78,15 @@ impl NavTrail for Repository<Pool> {
             // The new step is the first of its session.
             ranked("(session_id = $3)::integer")
         );
-        let sql = "INSERT INTO nav_trail (id, company_id, user_id, session_id, view_id, url, label, depth, created_at)
+        let sql = format!(
+            "INSERT INTO nav_trail AS step (id, company_id, user_id, session_id, view_id, url, label, depth, created_at)
             SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
                     PLACING substring(int8send(floor(extract(epoch FROM at.now) * 1000)::bigint) FROM 3) FROM 1 FOR 6
                 ), 52, 1), 53, 1), 'hex')::uuid,
                 $1, $2, $3, $4, $5, $6, (SELECT count(*) FROM there WHERE session_id = $3 AND NOT goes), at.now
-            FROM at RETURNING *";
+            FROM at RETURNING {}",
+            columns::<nav_trail::Entity>("step")
+        );
         let view = entry.view_id.map(|id| id.as_uuid());
         let values = [
             entry.company_id.as_uuid().into(),
@@ -91,16 +96,14 @@ impl NavTrail for Repository<Pool> {
             entry.url.as_str().into(),
             entry.label.as_str().into(),
         ];
+        let insert = scoped_with(&before, Some(entry.company_id), statement(sql, values));
+        let connection = self.0.connection();
         let row = self
-            .ask(self.0.connection().query_one_raw(scoped_with(
-                &before,
-                Some(entry.company_id),
-                statement(sql, values),
-            )))
+            .attempt(|| connection.query_one_raw(insert.clone()))
             .await
             .map_err(|error| during(During::Write(&[(EntityType::View, view)]), error))?
             .ok_or_else(|| StorageError::corrupt("nav_trail did not answer the step that was added"))?;
-        <nav_trail::Model as sea_orm::FromQueryResult>::from_query_result(&row, "").map_err(from_db)?.try_into()
+        convert::<nav_trail::Model, _>(&row)
     }
 
     async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64> {
@@ -162,7 +165,7 @@ impl Repository<Pool> {
     }
 
     /// Writes rows of one company with the statement that `insert` begins: it selects what to insert from the arrays
-    /// `values`, which come after $1 to $6, joined with `current`, which has a row only if the versions are the current ones,
+    /// `values`, which come after $1 to $5, joined with `current`, which has a row only if the versions are the current ones,
     /// and says when rows are computed and expire.
     ///
     /// One statement, so all or none. Its lock does not wait: who has the row locked otherwise is changing it.
@@ -182,27 +185,27 @@ impl Repository<Pool> {
                 SELECT company_id, version FROM company_states WHERE company_id IN ({CATALOG}, $1) FOR SHARE NOWAIT
             ),
             current AS (
-                SELECT now() AS computed_at, now() + $6 * interval '1 microsecond' AS expires_at
+                SELECT now() AS computed_at, now() + $5 * interval '1 microsecond' AS expires_at
                 FROM locked AS catalog, locked AS company
                 WHERE catalog.company_id = {CATALOG} AND catalog.version = $2
                     AND company.company_id = $1 AND company.version = $3
-                    AND coalesce({EPOCH}, $5) = $4
+                    AND {} = $4
             )
-            {insert} RETURNING 1"
+            {insert} RETURNING 1",
+            epoch_of_now()
         );
-        let epoch = |epoch: u64| epoch.cast_signed().to_string();
         #[expect(clippy::cast_precision_loss, reason = "microseconds of a year are exact")]
         let valid_for = valid_for.min(LONGEST_VALIDITY).as_micros() as f64;
-        let place: [Value; 6] = [
+        let place: [Value; 5] = [
             company.as_uuid().into(),
             versions.catalog.into(),
             versions.company.into(),
-            epoch(versions.epoch).into(),
-            epoch(self.0.latest_epoch()).into(),
+            versions.epoch.cast_signed().into(),
             valid_for.into(),
         ];
         let upsert = Statement::from_sql_and_values(DbBackend::Postgres, sql, place.into_iter().chain(values));
-        match self.ask(self.0.connection().execute_raw(scoped(Some(company), upsert))).await {
+        let (upsert, connection) = (scoped(Some(company), upsert), self.0.connection());
+        match self.attempt(|| connection.execute_raw(upsert.clone())).await {
             Ok(result) if result.rows_affected() == 0 => Err(StorageError::Stale),
             Ok(result) => Ok(result.rows_affected()),
             Err(error) if is_lock_not_available(&error) => Err(StorageError::Stale),
@@ -231,15 +234,21 @@ where
 #[async_trait]
 impl EffectiveViewPermissions for Repository<Pool> {
     async fn find(&self, company: CompanyId, user: UserId, view: ViewId) -> Result<Option<EffectiveViewPermission>> {
-        let sql = "SELECT * FROM current_effective_view_permissions
-            WHERE company_id = $1 AND user_id = $2 AND view_id = $3";
+        let sql = format!(
+            "SELECT {} FROM current_effective_view_permissions AS row
+            WHERE company_id = $1 AND user_id = $2 AND view_id = $3",
+            columns::<effective_view_permissions::Entity>("row")
+        );
         let values = [company.as_uuid().into(), user.as_uuid().into(), view.as_uuid().into()];
         self.query_one::<effective_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveViewPermission>> {
-        let sql = "SELECT * FROM current_effective_view_permissions WHERE company_id = $1 AND user_id = $2
-            ORDER BY view_id";
+        let sql = format!(
+            "SELECT {} FROM current_effective_view_permissions AS row WHERE company_id = $1 AND user_id = $2
+            ORDER BY view_id",
+            columns::<effective_view_permissions::Entity>("row")
+        );
         let values = [company.as_uuid().into(), user.as_uuid().into()];
         self.query::<effective_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
@@ -265,8 +274,8 @@ impl EffectiveViewPermissions for Repository<Pool> {
         let insert = "
             INSERT INTO effective_view_permissions (company_id, company_version, catalog_version, computed_at, expires_at,
                 user_id, view_id, has_access)
-            SELECT $1, $3, $2, current.*, new.*
-            FROM unnest($7::uuid[], $8::uuid[], $9::boolean[]) AS new (user_id, view_id, has_access), current
+            SELECT $1, $3, $2, current.computed_at, current.expires_at, new.user_id, new.view_id, new.has_access
+            FROM unnest($6::uuid[], $7::uuid[], $8::boolean[]) AS new (user_id, view_id, has_access), current
             ON CONFLICT (company_id, user_id, view_id) DO UPDATE SET has_access = excluded.has_access,
                 computed_at = excluded.computed_at, expires_at = excluded.expires_at,
                 company_version = excluded.company_version, catalog_version = excluded.catalog_version";
@@ -329,16 +338,22 @@ impl EffectiveFeaturePermissions for Repository<Pool> {
         feature: FeatureId,
         action: &Action,
     ) -> Result<Option<EffectiveFeaturePermission>> {
-        let sql = "SELECT * FROM current_effective_feature_permissions
-            WHERE company_id = $1 AND user_id = $2 AND feature_id = $3 AND action = $4";
+        let sql = format!(
+            "SELECT {} FROM current_effective_feature_permissions AS row
+            WHERE company_id = $1 AND user_id = $2 AND feature_id = $3 AND action = $4",
+            columns::<effective_feature_permissions::Entity>("row")
+        );
         let values =
             [company.as_uuid().into(), user.as_uuid().into(), feature.as_uuid().into(), action.as_str().into()];
         self.query_one::<effective_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveFeaturePermission>> {
-        let sql = "SELECT * FROM current_effective_feature_permissions WHERE company_id = $1 AND user_id = $2
-            ORDER BY feature_id, action";
+        let sql = format!(
+            "SELECT {} FROM current_effective_feature_permissions AS row WHERE company_id = $1 AND user_id = $2
+            ORDER BY feature_id, row.action",
+            columns::<effective_feature_permissions::Entity>("row")
+        );
         let values = [company.as_uuid().into(), user.as_uuid().into()];
         self.query::<effective_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
@@ -365,8 +380,9 @@ impl EffectiveFeaturePermissions for Repository<Pool> {
         let insert = "
             INSERT INTO effective_feature_permissions (company_id, company_version, catalog_version, computed_at,
                 expires_at, user_id, feature_id, action, allowed, scope)
-            SELECT $1, $3, $2, current.*, new.*
-            FROM unnest($7::uuid[], $8::uuid[], $9::text[], $10::boolean[], $11::text[])
+            SELECT $1, $3, $2, current.computed_at, current.expires_at, new.user_id, new.feature_id, new.action,
+                new.allowed, new.scope
+            FROM unnest($6::uuid[], $7::uuid[], $8::text[], $9::boolean[], $10::text[])
                 AS new (user_id, feature_id, action, allowed, scope), current
             ON CONFLICT (company_id, user_id, feature_id, action) DO UPDATE SET allowed = excluded.allowed,
                 scope = excluded.scope, computed_at = excluded.computed_at, expires_at = excluded.expires_at,

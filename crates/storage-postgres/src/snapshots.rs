@@ -8,64 +8,60 @@ use iam_domain::{
     Action, Catalog, CompanyId, CompanySnapshot, FeatureId, FeatureRule, LevelPermissions, Menu, ModuleId, Scope,
     Snapshot, UserId, UserLevelId, Versions, ViewId, ViewState,
 };
-use iam_storage::{Result, Snapshots, Stamped, StorageError};
+use iam_storage::{Result, Snapshots, Stamped, Stamps, StateId, StorageError};
 use sea_orm::{DbBackend, QueryResult, Statement, Value};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::entities::{features, menu_items, modules, sub_menu_items, views};
-use crate::epoch::{EPOCH, epoch};
+use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
+use crate::epoch::{epoch, epoch_of_now};
 use crate::repository::{CATALOG, Connected, Repository, column, statement};
-
-/// Which state of the catalog: its version, and the time of that change. The time tells apart what two databases of one
-/// origin call by the same version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct State {
-    version: i64,
-    at: i64,
-}
 
 /// The catalog as it was last read. The database is told which state is here, and leaves the catalog out of its answer
 /// when that is still the state of the very snapshot that the rest is read from.
 #[derive(Debug, Default)]
-pub(crate) struct CatalogCache(Mutex<Option<(State, Arc<Catalog>)>>);
+pub(crate) struct CatalogCache(Mutex<Option<(StateId, Arc<Catalog>)>>);
 
 impl CatalogCache {
-    fn get(&self) -> Option<(State, Arc<Catalog>)> {
+    fn get(&self) -> Option<(StateId, Arc<Catalog>)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, state: State, catalog: &Arc<Catalog>) {
+    fn set(&self, state: StateId, catalog: &Arc<Catalog>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((state, Arc::clone(catalog)));
     }
 }
 
-/// The catalog and its version, with `rest`. $1 and $2 are the state of the catalog that is known already.
-fn sql(rest: &str) -> String {
+/// The catalog and its state, with `rest`, which may need more tables. $1 and $2 are the state of the catalog that is known
+/// already.
+fn sql(rest: &str, tables: &str) -> String {
     format!(
-        "WITH catalog AS (
-            SELECT version, (extract(epoch FROM updated_at) * 1000000)::bigint AS at
-            FROM company_states WHERE company_id = {CATALOG}
-        )
-        SELECT {EPOCH} AS epoch, catalog.version AS catalog_version, catalog.at AS catalog_at,
-            CASE WHEN catalog.version = $1 AND catalog.at = $2 THEN NULL ELSE json_build_object(
-                'views', (SELECT coalesce(json_agg(views), '[]') FROM views),
-                'features', (SELECT coalesce(json_agg(features), '[]') FROM features),
-                'modules', (SELECT coalesce(json_agg(modules), '[]') FROM modules),
+        "SELECT {epoch} AS epoch, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
+            CASE WHEN catalog.version = $1 AND catalog.stamp = $2 THEN NULL ELSE json_build_object(
+                'views', (SELECT coalesce(json_agg(row), '[]') FROM (SELECT {views} FROM views) AS row),
+                'features', (SELECT coalesce(json_agg(row), '[]') FROM (SELECT {features} FROM features) AS row),
+                'modules', (SELECT coalesce(json_agg(row), '[]') FROM (SELECT {modules} FROM modules) AS row),
                 'module_views',
                     (SELECT coalesce(json_agg(json_build_array(module_id, view_id)), '[]') FROM module2views),
                 'module_features',
                     (SELECT coalesce(json_agg(json_build_array(module_id, feature_id)), '[]') FROM module2features)
             ) END::text AS catalog{rest}
-        FROM catalog"
+        FROM company_states AS catalog{tables} WHERE catalog.company_id = {CATALOG}",
+        epoch = epoch_of_now(),
+        views = columns::<views::Entity>("views"),
+        features = columns::<features::Entity>("features"),
+        modules = columns::<modules::Entity>("modules"),
     )
 }
 
 /// What is the same for all who ask about the company $3.
 const COMPANY: &str = ",
-            coalesce((SELECT version FROM company_states WHERE company_id = $3), 0) AS company_version,
+            coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
             ARRAY(SELECT module_id FROM company2modules WHERE company_id = $3 AND enabled) AS modules";
+
+/// Where the state of the company $3 is, if it has one.
+const COMPANY_STATE: &str = " LEFT JOIN company_states AS company ON company.company_id = $3";
 
 /// The levels, ascending, that `from` names `level`.
 fn levels(from: &str) -> String {
@@ -80,13 +76,17 @@ fn levels(from: &str) -> String {
     )
 }
 
-/// Who of `whom` holds which levels.
-fn holders(whom: &str) -> String {
+/// Who holds which levels, of those that `from` names.
+fn holders(from: &str) -> String {
     format!(
-        ", (SELECT coalesce(json_agg(json_build_array(user_id, user_level_id)), '[]')
-        FROM user_user_levels WHERE company_id = $3{whom})::text AS holders"
+        ", (SELECT coalesce(json_agg(json_build_array(user_id, user_level_id)), '[]') FROM {from})::text AS holders"
     )
 }
+
+/// The levels of the users $4. Each user is looked up by an index, whatever the planner thinks of the table.
+const HELD: &str = "unnest($4::uuid[]) AS asked (id), LATERAL (
+    SELECT user_id, user_level_id FROM user_user_levels WHERE company_id = $3 AND user_id = asked.id OFFSET 0
+) AS held";
 
 #[derive(Deserialize)]
 struct CatalogRows {
@@ -152,22 +152,22 @@ fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanyS
 }
 
 impl<T: Connected> Repository<T> {
-    /// Sends one statement, with the values from $3 on; answers its row, the catalog, and the versions that both are of,
+    /// Sends one statement, with the values from $3 on; answers its row, and the catalog with the states that both are of,
     /// without the company's.
     async fn load(
         &self,
         company: Option<CompanyId>,
         sql: String,
         rest: impl IntoIterator<Item = Value>,
-    ) -> Result<(QueryResult, Arc<Catalog>, Versions)> {
+    ) -> Result<(QueryResult, Stamped<Arc<Catalog>>)> {
         let known = self.0.catalog().and_then(|cache| cache.get());
         let state = known.as_ref().map(|(state, _)| *state);
-        let known_state = [state.map(|state| state.version).into(), state.map(|state| state.at).into()];
+        let known_state = [state.map(|state| state.version).into(), state.map(|state| state.stamp).into()];
         let values = known_state.into_iter().chain(rest);
         let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
         let row = self.single(self.of(company, statement)).await?;
-        let state = State { version: column(&row, "catalog_version")?, at: column(&row, "catalog_at")? };
-        let catalog = match (column::<Option<String>>(&row, "catalog")?, known) {
+        let state = StateId { version: column(&row, "catalog_version")?, stamp: column(&row, "catalog_stamp")? };
+        let value = match (column::<Option<String>>(&row, "catalog")?, known) {
             (Some(text), _) => {
                 let catalog = Arc::new(parse::<CatalogRows>(&text)?.index()?);
                 if let Some(cache) = self.0.catalog() {
@@ -178,21 +178,27 @@ impl<T: Connected> Repository<T> {
             (None, Some((_, catalog))) => catalog,
             (None, None) => return Err(StorageError::corrupt("a snapshot came without a catalog")),
         };
-        let epoch = epoch(&row, self.0.latest_epoch())?;
-        Ok((row, catalog, Versions { epoch, catalog: state.version, company: 0 }))
+        let versions = Versions { epoch: epoch(&row)?, catalog: state.version, company: 0 };
+        let stamps = Stamps { catalog: state.stamp, company: 0 };
+        Ok((row, Stamped { versions, stamps, value }))
     }
 
-    /// The same about a company, $3, whose `rest` the statement asks for.
-    async fn load_of(
+    /// The same about a company, $3, whose `rest` the statement asks for; `read` makes of it what decides.
+    async fn load_of<V>(
         &self,
         company: CompanyId,
         rest: &str,
         values: Option<Value>,
-    ) -> Result<(QueryResult, Arc<Catalog>, Versions)> {
+        read: impl FnOnce(&QueryResult, Arc<Catalog>) -> Result<V>,
+    ) -> Result<Stamped<V>> {
         let values = std::iter::once(company.as_uuid().into()).chain(values);
-        let (row, catalog, versions) = self.load(Some(company), sql(&format!("{COMPANY}{rest}")), values).await?;
-        let company = column(&row, "company_version")?;
-        Ok((row, catalog, Versions { company, ..versions }))
+        let sql = sql(&format!("{COMPANY}{rest}"), COMPANY_STATE);
+        let (row, Stamped { versions, stamps, value }) = self.load(Some(company), sql, values).await?;
+        Ok(Stamped {
+            versions: Versions { company: column(&row, "company_version")?, ..versions },
+            stamps: Stamps { company: column(&row, "company_stamp")?, ..stamps },
+            value: read(&row, value)?,
+        })
     }
 }
 
@@ -200,53 +206,57 @@ impl<T: Connected> Repository<T> {
 impl<T: Connected> Snapshots for Repository<T> {
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>> {
         let held = "(SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $3 AND user_id = $4) AS level";
-        let (row, catalog, versions) = self.load_of(company, &levels(held), Some(user.as_uuid().into())).await?;
-        let value = Snapshot { catalog, modules: module_ids(&row)?, levels: level_permissions(&row)?.collect() };
-        Ok(Stamped { versions, value })
+        let read = |row: &QueryResult, catalog| {
+            Ok(Snapshot { catalog, modules: module_ids(row)?, levels: level_permissions(row)?.collect() })
+        };
+        self.load_of(company, &levels(held), Some(user.as_uuid().into()), read).await
     }
 
     async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>> {
-        let rest = levels("user_levels AS level WHERE level.company_id = $3") + &holders("");
-        let (row, catalog, versions) = self.load_of(company, &rest, None).await?;
-        Ok(Stamped { versions, value: company_snapshot(&row, catalog)? })
+        let rest = levels("user_levels AS level WHERE level.company_id = $3")
+            + &holders("user_user_levels WHERE company_id = $3");
+        self.load_of(company, &rest, None, company_snapshot).await
     }
 
     async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>> {
-        let held = "(SELECT DISTINCT user_level_id AS id FROM user_user_levels
-            WHERE company_id = $3 AND user_id = ANY($4)) AS level";
-        let rest = levels(held) + &holders(" AND user_id = ANY($4)");
+        let rest = levels(&format!("(SELECT DISTINCT user_level_id AS id FROM {HELD}) AS level")) + &holders(HELD);
         let users: Vec<Uuid> = users.iter().map(|user| user.as_uuid()).collect();
-        let (row, catalog, versions) = self.load_of(company, &rest, Some(users.into())).await?;
-        Ok(Stamped { versions, value: company_snapshot(&row, catalog)? })
+        self.load_of(company, &rest, Some(users.into()), company_snapshot).await
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
-        let (_, value, versions) = self.load(None, sql(""), None).await?;
-        Ok(Stamped { versions, value })
+        Ok(self.load(None, sql("", ""), None).await?.1)
     }
 
     async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>> {
         // Not `IS NOT DISTINCT FROM`, which no index serves.
-        let (version, owned) = match owner {
-            None => ("0::bigint", "m.company_id IS NULL AND $1::uuid IS NULL"),
-            Some(_) => ("coalesce((SELECT version FROM company_states WHERE company_id = $1), 0)", "m.company_id = $1"),
+        let owned = match owner {
+            None => "m.company_id IS NULL AND $1::uuid IS NULL",
+            Some(_) => "m.company_id = $1",
         };
         let sql = format!(
-            "SELECT {EPOCH} AS epoch, version AS catalog_version, {version} AS company_version,
-                (SELECT coalesce(json_agg(m ORDER BY m.sort_order, m.label, m.id), '[]')
-                 FROM menu_items m WHERE {owned})::text AS items,
-                (SELECT coalesce(json_agg(s ORDER BY s.sort_order, s.label, s.id), '[]')
-                 FROM menu_items m JOIN sub_menu_items s ON s.menu_item_id = m.id WHERE {owned})::text AS sub_items
-            FROM company_states WHERE company_id = {CATALOG}"
+            "SELECT {epoch} AS epoch, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
+                coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
+                (SELECT coalesce(json_agg(row ORDER BY row.sort_order, row.label, row.id), '[]')
+                 FROM (SELECT {items} FROM menu_items m WHERE {owned}) AS row)::text AS items,
+                (SELECT coalesce(json_agg(row ORDER BY row.sort_order, row.label, row.id), '[]')
+                 FROM (SELECT {sub_items} FROM menu_items m JOIN sub_menu_items s ON s.menu_item_id = m.id
+                    WHERE {owned}) AS row)::text AS sub_items
+            FROM company_states AS catalog LEFT JOIN company_states AS company ON company.company_id = $1
+            WHERE catalog.company_id = {CATALOG}",
+            epoch = epoch_of_now(),
+            items = columns::<menu_items::Entity>("m"),
+            sub_items = columns::<sub_menu_items::Entity>("s"),
         );
         let row = self.single(self.of(owner, statement(sql, [owner.map(|id| id.as_uuid()).into()]))).await?;
         let versions = Versions {
-            epoch: epoch(&row, self.0.latest_epoch())?,
+            epoch: epoch(&row)?,
             catalog: column(&row, "catalog_version")?,
             company: column(&row, "company_version")?,
         };
+        let stamps = Stamps { catalog: column(&row, "catalog_stamp")?, company: column(&row, "company_stamp")? };
         let items = parse::<Vec<menu_items::Model>>(&column::<String>(&row, "items")?)?;
         let sub_items = parse::<Vec<sub_menu_items::Model>>(&column::<String>(&row, "sub_items")?)?;
-        Ok(Stamped { versions, value: Menu { items: all(items)?, sub_items: all(sub_items)? } })
+        Ok(Stamped { versions, stamps, value: Menu { items: all(items)?, sub_items: all(sub_items)? } })
     }
 }

@@ -1,62 +1,104 @@
 //! The storage as a whole.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_domain::CompanyId;
 use iam_storage::{
-    ApiKeyUses, ChangeContext, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail, PoolStats,
-    PoolUse, Reader, Result, Storage, Target, UnitOfWork,
+    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail,
+    PoolStats, PoolUse, Reader, Result, Storage, Target, UnitOfWork,
 };
 use sea_orm::sqlx::PgPool;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector, Statement};
 use tokio::runtime::Handle;
 
-use crate::PostgresOptions;
+use crate::address::UrlError;
 use crate::changes::begin;
+use crate::connections::Connections;
+use crate::contact::{self, Unreachable};
 use crate::entities::check;
 use crate::epoch::Epochs;
-use crate::feed::Listening;
-use crate::repository::{Connected, Repository, column, scoped, statement};
+use crate::feed::{Listening, Polling, Waking};
+use crate::options::{Hooks, PostgresOptions};
+use crate::repository::{Connected, Repository, at_home, column, scoped, statement};
+use crate::session::Refusal;
 use crate::snapshots::CatalogCache;
 use crate::turns::Turns;
 
 /// The storage in PostgreSQL. Share it in an [`Arc`].
 pub struct PostgresStorage {
-    pool: PgPool,
+    options: PostgresOptions,
+    hooks: Hooks,
     listening: Listening,
     repository: Repository<Pool>,
 }
 
 impl std::fmt::Debug for PostgresStorage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PostgresStorage").field("pool", &self.pool()).finish()
+        f.debug_struct("PostgresStorage").field("pool", &PoolStats::pool(self)).finish()
     }
+}
+
+/// A database URL cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// [`PostgresOptions::url`].
+    #[error("the database url {0}")]
+    Url(#[source] UrlError),
+    /// [`PostgresOptions::listener_url`].
+    #[error("the listener's database url {0}")]
+    ListenerUrl(#[source] UrlError),
 }
 
 /// The pool, as reads and side writes use it.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    connection: DatabaseConnection,
-    runtime: Handle,
-    epochs: Arc<Epochs>,
+    connections: Connections,
+    pub(crate) epochs: Arc<Epochs>,
     catalog: Arc<CatalogCache>,
     pub(crate) turns: Turns,
+    control: Arc<Connections>,
+    pub(crate) waking: Waking,
+    pub(crate) polling: Polling,
+    change_timeout: Duration,
+    silence_timeout: Duration,
+}
+
+impl Pool {
+    /// How long a change may take.
+    pub(crate) fn change_timeout(&self) -> Duration {
+        self.change_timeout
+    }
+
+    /// How long the server waits for a client that goes silent.
+    pub(crate) fn silence_timeout(&self) -> Duration {
+        self.silence_timeout
+    }
+
+    /// Connections beside the pool, which are there when the pool is used up or its connections are dead. A statement on them is
+    /// answered within a few seconds, or fails.
+    pub(crate) fn control(&self) -> &Connections {
+        &self.control
+    }
 }
 
 impl Connected for Pool {
-    type C = DatabaseConnection;
+    const ATTEMPTS: u32 = 4;
 
-    fn connection(&self) -> &DatabaseConnection {
-        &self.connection
+    type C = Connections;
+
+    fn connection(&self) -> &Connections {
+        &self.connections
     }
 
     fn runtime(&self) -> &Handle {
-        &self.runtime
+        self.connections.runtime()
     }
 
-    fn latest_epoch(&self) -> u64 {
-        self.epochs.latest()
+    fn epochs(&self) -> &Epochs {
+        &self.epochs
     }
 
     fn catalog(&self) -> Option<&Arc<CatalogCache>> {
@@ -75,16 +117,27 @@ impl PostgresStorage {
     ///
     /// # Errors
     ///
-    /// [`Corrupt`](iam_storage::StorageError::Corrupt) when a url cannot be read. The error does not repeat the url.
-    pub fn connect(options: &PostgresOptions) -> Result<Self> {
-        let epochs = Arc::default();
-        let pool = options.pool(&epochs)?;
-        let listening = options.listening()?;
-        let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
-        let runtime = Handle::current();
-        let turns = Turns::new(options);
-        let repository = Repository(Pool { connection, runtime, epochs, catalog: Arc::default(), turns });
-        Ok(Self { pool, listening, repository })
+    /// [`OptionsError`] when a url cannot be used. The error repeats no value of it.
+    pub fn connect(options: &PostgresOptions) -> Result<Self, OptionsError> {
+        let hooks = options.hooks();
+        let connect = options.connect_options(&options.url).map_err(OptionsError::Url)?;
+        let pool = options.pool(&hooks, connect.clone());
+        let control = Arc::new(options.control(&hooks, connect));
+        let listening = options.listening(&hooks.session).map_err(OptionsError::ListenerUrl)?;
+        let connections = Connections::new(pool, options.statement_limit(), Handle::current(), &hooks);
+        let waking = Waking::new(Arc::clone(&control), connections.runtime());
+        let repository = Repository(Pool {
+            connections,
+            epochs: Arc::clone(&hooks.epochs),
+            catalog: Arc::default(),
+            turns: Turns::new(options),
+            control,
+            waking,
+            polling: Polling::default(),
+            change_timeout: options.change_timeout,
+            silence_timeout: options.silence_timeout,
+        });
+        Ok(Self { options: options.clone(), hooks, listening, repository })
     }
 
     pub(crate) fn listening(&self) -> &Listening {
@@ -92,26 +145,45 @@ impl PostgresStorage {
     }
 
     pub(crate) fn runtime(&self) -> &Handle {
-        &self.repository.0.runtime
+        self.repository.0.runtime()
     }
 
     pub(crate) fn repository(&self) -> &Repository<Pool> {
         &self.repository
     }
 
-    /// The connection pool as SeaORM's connection, for what is not a storage operation: to check the schema.
+    /// Connects once, beside the pools, and says why that fails if it does: by the server's host and port, without roles or
+    /// passwords.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreachable`] when there is no session that takes changes within [`acquire_timeout`](PostgresOptions::acquire_timeout).
+    pub async fn contact(&self) -> Result<(), Unreachable> {
+        let options = self.main_pool().connect_options();
+        at_home(self.runtime(), contact::try_once(&options, &self.hooks.session, self.options.patience())).await
+    }
+
+    /// Why the latest connection was refused, if it was: until one is accepted, the database cannot be used.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.hooks.session.refusal()
+    }
+
+    /// Another pool as SeaORM's connection, for what is not a storage operation: to check the schema. Its statements have no
+    /// deadline but the server's.
     #[must_use]
     pub fn connection(&self) -> DatabaseConnection {
-        self.repository.0.connection.clone()
+        let connect = self.main_pool().connect_options().as_ref().clone();
+        SqlxPostgresConnector::from_sqlx_postgres_pool(self.options.pool(&self.hooks, connect))
     }
 
     /// Whether the schema has every table and column that this adapter knows: one statement a table, which reads no rows.
     ///
     /// # Errors
     ///
-    /// [`Corrupt`](iam_storage::StorageError::Corrupt) when something is missing.
+    /// [`Unavailable`](iam_storage::StorageError::Unavailable) when something is missing.
     pub async fn check_schema(&self) -> Result<()> {
-        check(&self.repository.0.connection).await
+        check(&self.repository).await
     }
 
     /// Whether row-level security holds for the role that it connects as: not for superusers and those with `BYPASSRLS`.
@@ -124,9 +196,19 @@ impl PostgresStorage {
         column(&self.repository.single(statement(sql, [])).await?, "is_behind")
     }
 
-    /// Closes the pool: waits for what is under way, and refuses what comes after.
+    /// Closes the pools: waits a little for what is under way, and refuses what comes after. Connections that do not come back
+    /// in time are left to the end of the process.
     pub async fn close(&self) {
-        self.pool.close().await;
+        let Pool { connections, control, .. } = &self.repository.0;
+        let close = async { tokio::join!(connections.pool().close(), control.pool().close()) };
+        let limit = self.options.statement_limit().unwrap_or(self.options.change_timeout);
+        if tokio::time::timeout(limit, close).await.is_err() {
+            log::warn!("some database connections did not end in time: they are left to the end of the process");
+        }
+    }
+
+    fn main_pool(&self) -> &PgPool {
+        self.repository.0.connections.pool()
     }
 }
 
@@ -155,6 +237,10 @@ impl Storage for PostgresStorage {
     fn api_key_uses(&self) -> &dyn ApiKeyUses {
         &self.repository
     }
+
+    fn changes(&self) -> &dyn ChangeFeed {
+        self
+    }
 }
 
 #[async_trait]
@@ -167,9 +253,9 @@ impl Health for PostgresStorage {
 impl PoolStats for PostgresStorage {
     fn pool(&self) -> PoolUse {
         PoolUse {
-            size: self.pool.size(),
-            idle: u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX),
-            max: self.pool.options().get_max_connections(),
+            size: self.main_pool().size(),
+            idle: u32::try_from(self.main_pool().num_idle()).unwrap_or(u32::MAX),
+            max: self.main_pool().options().get_max_connections(),
         }
     }
 }

@@ -61,54 +61,11 @@ impl ChangeContext {
     }
 }
 
-/// Whose effective rows a change can have made wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Affected {
-    /// Nobody's.
-    #[default]
-    Nobody,
-    /// These users', and those of all who hold these levels, in the company of the unit of work.
-    Some {
-        /// Users.
-        users: BTreeSet<UserId>,
-        /// Levels.
-        levels: BTreeSet<UserLevelId>,
-    },
-    /// Everybody's in the company of the unit of work; for a catalog change: in every company, whose rows the raised
-    /// version of the catalog outdates.
-    All,
-}
-
-impl Affected {
-    fn merge(&mut self, other: Self) {
-        match (&mut *self, other) {
-            (Self::All, _) | (_, Self::Nobody) => {}
-            (Self::Some { users, levels }, Self::Some { users: more_users, levels: more_levels }) => {
-                users.extend(more_users);
-                levels.extend(more_levels);
-            }
-            (_, other) => *self = other,
-        }
-    }
-
-    fn user(user: UserId) -> Self {
-        Self::Some { users: [user].into(), levels: BTreeSet::new() }
-    }
-
-    fn level(level: UserLevelId) -> Self {
-        Self::Some { users: BTreeSet::new(), levels: [level].into() }
-    }
-}
-
 /// What a commit adds to the change itself.
 #[derive(Debug, Clone)]
 pub struct Derived {
     /// The audit records.
     pub records: Vec<AuditRecord>,
-    /// Whose effective rows to drop.
-    pub affected: Affected,
-    /// Whether other processes must hear of it: a decision or a menu can differ from before, or who is let in.
-    pub notify: bool,
 }
 
 struct Entry {
@@ -125,8 +82,6 @@ pub struct Recorder {
     now: Timestamp,
     entries: Vec<Entry>,
     appended: Vec<AuditRecord>,
-    affected: Affected,
-    notify: bool,
     failed: bool,
 }
 
@@ -140,16 +95,7 @@ impl Recorder {
     /// Begins to record a unit of work that got its lock at `now`.
     #[must_use]
     pub const fn new(target: Target, context: ChangeContext, now: Timestamp) -> Self {
-        Self {
-            target,
-            context,
-            now,
-            entries: Vec::new(),
-            appended: Vec::new(),
-            affected: Affected::Nobody,
-            notify: false,
-            failed: false,
-        }
+        Self { target, context, now, entries: Vec::new(), appended: Vec::new(), failed: false }
     }
 
     /// What the unit of work was begun for.
@@ -203,8 +149,8 @@ impl Recorder {
     #[must_use]
     pub fn finish(self) -> Derived {
         let metadata = self.context.metadata();
-        let derived = self.entries.into_iter().zip(0..).map(|(entry, sequence)| AuditRecord {
-            id: AuditRecordId::generate_nth(self.now, sequence),
+        let derived = self.entries.into_iter().map(|entry| AuditRecord {
+            id: AuditRecordId::generate(self.now),
             company_id: self.target.company(),
             user_id: self.context.user_id,
             actor_kind: self.context.actor_kind,
@@ -215,17 +161,11 @@ impl Recorder {
             metadata: metadata.clone(),
             timestamp: self.now,
         });
-        Derived { records: derived.chain(self.appended).collect(), affected: self.affected, notify: self.notify }
+        Derived { records: derived.chain(self.appended).collect() }
     }
 
     fn record(&mut self, action: &'static str, entity_type: EntityType, entity_id: Uuid, changes: Value) {
         self.entries.push(Entry { action, entity_type, entity_id, changes });
-    }
-
-    /// A decision or a menu can differ from before; `affected` says whose effective rows.
-    fn decides(&mut self, affected: Affected) {
-        self.notify = true;
-        self.affected.merge(affected);
     }
 
     /// A record that is not derived from a change.
@@ -251,7 +191,6 @@ impl Recorder {
     /// A level was removed. Nobody held it, but what is cached by level must go.
     pub fn user_level_deleted(&mut self, before: &UserLevel) {
         self.record("user_level.deleted", EntityType::UserLevel, before.id.as_uuid(), deleted(before));
-        self.decides(Affected::level(before.id));
     }
 
     /// Cells of a level's view matrix changed; `there` is how the matrix was.
@@ -322,7 +261,6 @@ impl Recorder {
         let after: Map<_, _> = plan.insert.iter().chain(&plan.update).map(&describe).collect();
         let changes = json!({ "counts": counts, "before": before, "after": after });
         self.record(action, EntityType::Permission, level.as_uuid(), changes);
-        self.decides(Affected::level(level));
     }
 
     /// A user's levels changed; `there` is what the user held.
@@ -336,12 +274,11 @@ impl Recorder {
         after.extend(&plan.added);
         let changes = json!({ "before": before, "after": after, "added": plan.added, "removed": plan.removed });
         self.record("assignment.user_levels_updated", EntityType::Assignment, user.as_uuid(), changes);
-        self.decides(Affected::user(user));
     }
 
     /// A company's modules changed.
     pub fn company_modules_updated(&mut self, company: CompanyId, plan: &SetPlan<ModuleId>) {
-        self.set_updated("company.modules_updated", EntityType::Company, company.as_uuid(), plan, true);
+        self.set_updated("company.modules_updated", EntityType::Company, company.as_uuid(), plan);
     }
 
     /// A module was switched on or off for a company.
@@ -353,34 +290,31 @@ impl Recorder {
             "moduleId": module, "before": { "enabled": before }, "after": { "enabled": after },
         });
         self.record("company.module_updated", EntityType::Company, company.as_uuid(), changes);
-        self.decides(Affected::All);
     }
 
     /// A feature's views changed. They are for people who administer; no decision changes.
     pub fn feature_views_updated(&mut self, feature: FeatureId, plan: &SetPlan<ViewId>) {
-        self.set_updated("feature.views_updated", EntityType::Feature, feature.as_uuid(), plan, false);
+        self.set_updated("feature.views_updated", EntityType::Feature, feature.as_uuid(), plan);
     }
 
     /// A module's views changed.
     pub fn module_views_updated(&mut self, module: ModuleId, plan: &SetPlan<ViewId>) {
-        self.set_updated("module.views_updated", EntityType::Module, module.as_uuid(), plan, true);
+        self.set_updated("module.views_updated", EntityType::Module, module.as_uuid(), plan);
     }
 
     /// A module's features changed.
     pub fn module_features_updated(&mut self, module: ModuleId, plan: &SetPlan<FeatureId>) {
-        self.set_updated("module.features_updated", EntityType::Module, module.as_uuid(), plan, true);
+        self.set_updated("module.features_updated", EntityType::Module, module.as_uuid(), plan);
     }
 
     /// An API key was made. Nobody has used it, but others must know it.
     pub fn api_key_created(&mut self, after: &ApiKey) {
         self.record("api_key.created", EntityType::ApiKey, after.id.as_uuid(), created(after));
-        self.decides(Affected::Nobody);
     }
 
     /// An API key was revoked.
     pub fn api_key_revoked(&mut self, before: &ApiKey, after: &ApiKey) {
         self.record("api_key.revoked", EntityType::ApiKey, after.id.as_uuid(), updated(before, after));
-        self.decides(Affected::Nobody);
     }
 
     /// A user's tokens count from another time on.
@@ -390,7 +324,6 @@ impl Recorder {
         }
         let changes = json!({ "before": { "notBefore": before }, "after": { "notBefore": after } });
         self.record("user.cut_off", EntityType::User, user.as_uuid(), changes);
-        self.decides(Affected::Nobody);
     }
 
     fn set_updated<T: Ord + Copy + Serialize>(
@@ -399,41 +332,34 @@ impl Recorder {
         entity_type: EntityType,
         id: Uuid,
         plan: &SetPlan<T>,
-        decides: bool,
     ) {
         if plan.is_empty() {
             return;
         }
         self.record(action, entity_type, id, json!({ "added": plan.added, "removed": plan.removed }));
-        if decides {
-            self.decides(Affected::All);
-        }
     }
 }
 
 /// What happened to a whole thing: made, changed, removed.
 macro_rules! life_cycle {
-    ($($(#[doc = $doc:literal])+ $entity:ident ($kind:expr): $created:ident $created_word:literal, $updated:ident $updated_word:literal, $deleted:ident $deleted_word:literal, affects $affected:expr;)+) => {
+    ($($(#[doc = $doc:literal])+ $entity:ident ($kind:expr): $created:ident $created_word:literal, $updated:ident $updated_word:literal, $deleted:ident $deleted_word:literal;)+) => {
         impl Recorder {$(
             $(#[doc = $doc])+
             #[doc = "was made."]
             pub fn $created(&mut self, after: &$entity) {
                 self.record($created_word, $kind, after.id.as_uuid(), created(after));
-                self.decides($affected);
             }
 
             $(#[doc = $doc])+
             #[doc = "was changed."]
             pub fn $updated(&mut self, before: &$entity, after: &$entity) {
                 self.record($updated_word, $kind, after.id.as_uuid(), updated(before, after));
-                self.decides($affected);
             }
 
             $(#[doc = $doc])+
             #[doc = "was removed."]
             pub fn $deleted(&mut self, before: &$entity) {
                 self.record($deleted_word, $kind, before.id.as_uuid(), deleted(before));
-                self.decides($affected);
             }
         )+}
     };
@@ -441,15 +367,15 @@ macro_rules! life_cycle {
 
 life_cycle! {
     /// A view
-    View (EntityType::View): view_created "view.created", view_updated "view.updated", view_deleted "view.deleted", affects Affected::All;
+    View (EntityType::View): view_created "view.created", view_updated "view.updated", view_deleted "view.deleted";
     /// A module
-    Module (EntityType::Module): module_created "module.created", module_updated "module.updated", module_deleted "module.deleted", affects Affected::All;
+    Module (EntityType::Module): module_created "module.created", module_updated "module.updated", module_deleted "module.deleted";
     /// A feature
-    Feature (EntityType::Feature): feature_created "feature.created", feature_updated "feature.updated", feature_deleted "feature.deleted", affects Affected::All;
+    Feature (EntityType::Feature): feature_created "feature.created", feature_updated "feature.updated", feature_deleted "feature.deleted";
     /// A menu item
-    MenuItem (EntityType::Menu): menu_item_created "menu.created", menu_item_updated "menu.updated", menu_item_deleted "menu.deleted", affects Affected::Nobody;
+    MenuItem (EntityType::Menu): menu_item_created "menu.created", menu_item_updated "menu.updated", menu_item_deleted "menu.deleted";
     /// A sub-item of the menu
-    SubMenuItem (EntityType::Menu): sub_menu_item_created "sub_menu.created", sub_menu_item_updated "sub_menu.updated", sub_menu_item_deleted "sub_menu.deleted", affects Affected::Nobody;
+    SubMenuItem (EntityType::Menu): sub_menu_item_created "sub_menu.created", sub_menu_item_updated "sub_menu.updated", sub_menu_item_deleted "sub_menu.deleted";
 }
 
 /// A thing as JSON. Entities always serialize; were one not to, the record would say so rather than be lost.

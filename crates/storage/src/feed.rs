@@ -1,80 +1,137 @@
-//! Hearing of changes: how a process learns of what others committed, and that it still would.
+//! Reading what changed: how a process proves that it knows every change, and what wakes it to look.
+
+use std::fmt;
 
 use async_trait::async_trait;
-use uuid::Uuid;
+use iam_domain::CompanyId;
 
-use crate::{Result, Target};
+use crate::Result;
 
-/// A commit that can change a decision or a menu.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Notice {
-    /// What was changed.
-    pub target: Target,
-    /// Its version after the change.
+/// One state of the catalog, of the credentials, or of a company.
+///
+/// The version grows with each committed change. The stamp is random, drawn anew by each change, so that two histories which
+/// reach the same version (one of them restored from a backup) are still told apart. Two states are the same only if both
+/// agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct StateId {
+    /// The version; 0 before the first change.
     pub version: i64,
+    /// The stamp of the change that made it; 0 before the first change.
+    pub stamp: i64,
 }
 
-/// A sign of life that comes back to who sent it. Others hear it too, and know that it is not theirs.
+/// Up to where changes were read: opaque text of the adapter that made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position(String);
+
+impl Position {
+    /// A position that the adapter spells so.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// How the adapter spells it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What one poll read, of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// The history that the versions are of: the epoch of every other read of the same database.
+    pub epoch: u64,
+    /// What else identifies the database beside its epoch, as far as the adapter may know it. A difference proves another
+    /// history; equality proves nothing.
+    pub identity: u64,
+    /// Where the next poll continues.
+    pub position: Position,
+    /// Whether every change since the previous position is included. `false` also for a poll without one.
+    pub is_continuous: bool,
+    /// The catalog's state.
+    pub catalog: StateId,
+    /// The state of the credentials.
+    pub credentials: StateId,
+    /// The companies that changed since the previous position, each with its state now.
+    pub companies: Vec<(CompanyId, StateId)>,
+    /// Whether the poll proves something only together with an [acknowledgement](ChangeFeed::acknowledge): the storage is
+    /// replicated synchronously, so that a primary which was replaced cannot acknowledge.
+    pub needs_acknowledgement: bool,
+}
+
+/// Why a storage that answers must not be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Beat(Uuid);
+pub enum NotPrimary {
+    /// It replays the changes of another server.
+    InRecovery,
+    /// It refuses to be written.
+    ReadOnly,
+}
 
-impl Beat {
-    /// A sign of life unlike any other.
-    #[expect(clippy::new_without_default, reason = "a default would be the same each time")]
-    #[must_use]
-    pub fn new() -> Self {
-        Self(Uuid::new_v4())
-    }
-
-    /// The sign of life that is written so.
-    #[must_use]
-    pub const fn from_uuid(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-
-    /// How it is written.
-    #[must_use]
-    pub const fn as_uuid(&self) -> Uuid {
-        self.0
+impl fmt::Display for NotPrimary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InRecovery => "the database is a standby in recovery",
+            Self::ReadOnly => "the database is read-only",
+        })
     }
 }
 
-/// What a subscriber hears.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
-    /// Something was changed.
-    Changed(Notice),
-    /// Somebody sent a sign of life.
-    Beat(Beat),
-    /// Something may have been missed. It is the last that a subscription answers, for ever.
-    Lost,
+/// What a poll found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Polled {
+    /// The primary, and what changed.
+    Primary(Changes),
+    /// A server whose answers may be outdated: nothing that was read from it counts.
+    NotPrimary(NotPrimary),
 }
 
-/// Optional ability: tells of committed changes, once each and in the order of their commits. Never of what is written
-/// beside decisions, of what was rolled back, or of a change that can change no decision and no menu.
+/// Tells what was committed.
 #[async_trait]
 pub trait ChangeFeed: Send + Sync {
-    /// Hears everything that commits after this has answered.
+    /// Reads what changed since `since`: every change that committed before this call began is part of the state that the
+    /// position was read at, or of the answer. Without a position, only the position and the states of the catalog and of
+    /// the credentials. **Across companies**.
     ///
     /// # Errors
     ///
     /// `Unavailable` when the storage cannot be reached in time.
-    async fn subscribe(&self) -> Result<Box<dyn Subscription>>;
+    async fn poll(&self, since: Option<&Position>) -> Result<Polled>;
 
-    /// Sends a sign of life the way that changes go. Subscribers hear it after every change that committed before it was
-    /// sent.
+    /// Commits something of no consequence, and answers when the storage acknowledges it as durably as a change.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` when it is not acknowledged in time.
+    async fn acknowledge(&self) -> Result<()>;
+
+    /// Gives the history a new epoch, unless another process has done so since `epoch` was read. Call it when versions went
+    /// back although the epoch stayed.
     ///
     /// # Errors
     ///
     /// `Unavailable` when the storage cannot be reached in time.
-    async fn beat(&self, beat: Beat) -> Result<()>;
+    async fn renew(&self, epoch: u64) -> Result<()>;
+
+    /// Listens for wake-ups, from when this answers.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` when the storage cannot be reached in time.
+    async fn listen(&self) -> Result<Box<dyn WakeUps>>;
 }
 
-/// A place to hear from. Dropping it ends the subscription.
+/// Hints that a poll may find something. Dropping it ends the listening.
+///
+/// A wake-up claims nothing: one that is forged costs a poll, one that is lost costs time until the next poll.
 #[async_trait]
-pub trait Subscription: Send {
-    /// Waits for what is heard next. Cancelling this future loses nothing.
+pub trait WakeUps: Send {
+    /// Waits for the next wake-up; several may be told as one. Cancelling this future loses none.
     ///
-    /// A channel that is broken without anybody noticing is silent, not lost: whoever must know sends [`Beat`]s.
-    async fn next(&mut self) -> Heard;
+    /// # Errors
+    ///
+    /// `Unavailable` when no more will come: listen again.
+    async fn next(&mut self) -> Result<()>;
 }

@@ -2,9 +2,9 @@
 //!
 //! Small object-safe traits, a pair per resource: reads ([`Views`], [`UserLevels`], …, together a [`Reader`]) and changes
 //! ([`ViewsMut`], [`UserLevelsMut`], …, together a [`Writer`]). Changes happen in a [`UnitOfWork`], which locks its
-//! [`Target`] and raises its version first, offers the same reads, and at commit derives the audit records, the outdated
-//! effective rows and the notice from what it touched. What is written beside decisions (trails, effective rows, uses of keys) commits
-//! by itself. What a commit can change in decisions is told by a [`ChangeFeed`].
+//! [`Target`] and raises its version first, offers the same reads, and at commit derives the audit records from what it
+//! touched. What is written beside decisions (trails, effective rows, uses of keys) commits by itself. A [`ChangeFeed`] tells
+//! what was committed.
 //!
 //! # Adapters
 //!
@@ -65,15 +65,14 @@ mod side;
 mod storage;
 mod write;
 
-pub use changes::{Affected, ChangeContext, Derived, Recorder};
+pub use changes::{ChangeContext, Derived, Recorder};
 pub use error::{Constraint, Result, Source, StorageError};
-pub use feed::{Beat, ChangeFeed, Heard, Notice, Subscription};
+pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use plan::{Cell, CellPlan, SetPlan};
 pub use read::{
     ApiKeys, Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates,
-    CredentialChanges, Credentials, CurrentVersions, FeaturePermissions, FeatureViews, Features, MenuItems, MenuUse,
-    ModuleFeatures, ModuleViews, Modules, Reader, Snapshots, Stamped, SubMenuItems, UserLevels, Users, ViewPermissions,
-    Views,
+    CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, MenuItems, MenuUse, ModuleFeatures,
+    ModuleViews, Modules, Reader, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, Users, ViewPermissions, Views,
 };
 pub use side::{
     ApiKeyUses, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,

@@ -3,7 +3,6 @@
 //! Lists have a stable order: text by its bytes (`COLLATE "C"`), ties by id. Every read of tenant data names the
 //! company; what belongs to another company is not found. The reads across companies say so.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -15,7 +14,7 @@ use iam_domain::{
 };
 use uuid::Uuid;
 
-use crate::Result;
+use crate::{Result, StateId};
 
 /// Views.
 #[async_trait]
@@ -134,6 +133,23 @@ pub trait Assignments: Send + Sync {
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>>;
     /// The users who hold a level of a company, by id.
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>>;
+    /// A user whose levels allow each of these actions of features, named by their keys, for the whole company and deny none of
+    /// them; any one of several. Who holds the level `without` is not found. Modules and switches are left out of it, so what is
+    /// found must be resolved to be relied upon.
+    async fn find_holder(
+        &self,
+        company: CompanyId,
+        actions: &[(&str, Action)],
+        without: Option<UserLevelId>,
+    ) -> Result<Option<UserId>>;
+    /// At most `limit` users who hold a level of a company and whose ids come after `after`, by id.
+    async fn list_users(
+        &self,
+        company: CompanyId,
+        level: UserLevelId,
+        after: Option<UserId>,
+        limit: u64,
+    ) -> Result<Vec<UserId>>;
 }
 
 /// A menu entry that uses a view or feature.
@@ -223,8 +239,8 @@ pub trait AuditLogs: Send + Sync {
         cursor: Option<AuditCursor>,
         limit: u64,
     ) -> Result<Vec<AuditRecord>>;
-    /// How many records of a company there are.
-    async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter) -> Result<u64>;
+    /// How many records of a company there are, counted up to `at_most`.
+    async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter, at_most: u64) -> Result<u64>;
     /// The newest records about an entity.
     async fn list_for_entity(
         &self,
@@ -253,21 +269,15 @@ pub trait CompanyStates: Send + Sync {
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>>;
     /// The current versions; without a company, or before its first change, the company's is 0.
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions>;
-    /// The current versions of several companies, of one moment. **Across companies**: to tell what is outdated.
-    async fn versions_of(&self, companies: &[CompanyId]) -> Result<CurrentVersions>;
 }
 
-/// The versions of one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CurrentVersions {
-    /// The epoch that all of them are of.
-    pub epoch: u64,
-    /// The catalog's.
+/// The stamps that belong to [`Versions`]: see [`StateId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stamps {
+    /// The stamp of the catalog's version.
     pub catalog: i64,
-    /// That of the credentials.
-    pub credentials: i64,
-    /// Those of the companies that were asked for, every one of them; 0 before the first change.
-    pub companies: BTreeMap<CompanyId, i64>,
+    /// The stamp of the company's version; 0 before its first change.
+    pub company: i64,
 }
 
 /// What decides, read at one moment, with the versions that it was read at.
@@ -275,8 +285,24 @@ pub struct CurrentVersions {
 pub struct Stamped<T> {
     /// What the read saw.
     pub versions: Versions,
+    /// The stamps of these versions.
+    pub stamps: Stamps,
     /// What was read.
     pub value: T,
+}
+
+impl<T> Stamped<T> {
+    /// The catalog's state that was read.
+    #[must_use]
+    pub const fn catalog_state(&self) -> StateId {
+        StateId { version: self.versions.catalog, stamp: self.stamps.catalog }
+    }
+
+    /// The company's state that was read.
+    #[must_use]
+    pub const fn company_state(&self) -> StateId {
+        StateId { version: self.versions.company, stamp: self.stamps.company }
+    }
 }
 
 /// Everything that a decision needs, from **one** state of the storage: never levels of one moment and rows of another.
@@ -317,8 +343,8 @@ pub trait ApiKeys: Send + Sync {
 pub struct CredentialChanges {
     /// Which database this is of.
     pub epoch: u64,
-    /// The version that this brings one to.
-    pub version: i64,
+    /// The state that this brings one to.
+    pub state: StateId,
     /// Users with the time before which their tokens are refused.
     pub cutoffs: Vec<(UserId, Timestamp)>,
     /// API keys, also revoked and expired ones, with what proves them.

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use iam_domain::Versions;
 
 use crate::{
-    ApiKeyUses, ChangeContext, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Reader, Result,
-    StorageError, Target, UnitOfWork,
+    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Reader,
+    Result, StorageError, Target, UnitOfWork,
 };
 
 /// Where everything is kept. Adapters implement it; everything else knows only this.
@@ -34,6 +34,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// When API keys were used.
     fn api_key_uses(&self) -> &dyn ApiKeyUses;
+
+    /// What was committed.
+    fn changes(&self) -> &dyn ChangeFeed;
 }
 
 /// Optional: whether the storage can be reached.

@@ -1,7 +1,7 @@
 //! Changes. They happen in a unit of work, which is all or nothing.
 //!
 //! A mutation that answered an error leaves the unit of work fit only to be dropped. Mutations record what they changed;
-//! [`UnitOfWork::commit`] derives the audit records, the outdated effective rows and the notice from that. Updates and
+//! [`UnitOfWork::commit`] derives the audit records and the notice from that. Updates and
 //! deletions answer what was there before.
 
 use async_trait::async_trait;
@@ -310,9 +310,12 @@ pub trait UnitOfWork: Reader + Writer {
     /// The storage's clock when the unit of work got its lock. Records and rows of one unit bear this time.
     fn now(&self) -> Timestamp;
 
-    /// Commits everything with its audit records, outdates or drops the effective rows that it touched, and gives notice
-    /// to other processes if a decision can change. A unit that changed nothing commits nothing: no version, no record,
-    /// no notice. Answers the versions that its change is part of; as the company's, after a change of credentials, theirs.
+    /// Whether nothing was changed, so that a commit would commit nothing.
+    fn is_unchanged(&self) -> bool;
+
+    /// Commits everything with its audit records. The raised version outdates effective rows, which stay until they expire. A unit
+    /// that changed nothing commits nothing: no version, no record, and no process is woken. Answers the versions that its change
+    /// is part of; as the company's, after a change of credentials, theirs.
     ///
     /// # Errors
     ///

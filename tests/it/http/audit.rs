@@ -1,5 +1,7 @@
 //! The audit trail through the door.
 
+use iam_domain::{ActorKind, AuditRecord, AuditRecordId, EntityType};
+use iam_storage::{ChangeContext, Target};
 use serde_json::{Value, json};
 
 use crate::kit::api::{Answer, Company, Request, TestApi, each, is_time, members, new_company, new_user, over_both};
@@ -382,6 +384,43 @@ over_both! {
             assert_eq!((status, code.as_str()), (400, "ERR_VALIDATION_001"), "{limit}");
             assert!(message.starts_with("limit "), "{message}");
         }
+    }
+
+    /// Counting ends at 10,000, and says so; up to there the answer is as ever.
+    async fn the_total_is_counted_up_to_a_bound(api: TestApi) {
+        let company = api.company().await;
+        let exact = page(&api, company, "limit=1&includeTotal=true").await;
+        assert_eq!(members(&exact), ["logs", "nextCursor", "total"]);
+        let missing = 10_000 - exact["total"].as_u64().unwrap();
+        let append = async |count: u64| {
+            let target = Target::Company(company.id);
+            let mut tx = api.storage.begin(target, ChangeContext::command_line()).await.unwrap();
+            let now = tx.now();
+            for _ in 0..count {
+                let record = AuditRecord {
+                    id: AuditRecordId::generate(now),
+                    company_id: Some(company.id),
+                    user_id: None,
+                    actor_kind: ActorKind::CommandLine,
+                    action: "test.done".to_owned(),
+                    entity_type: EntityType::Company,
+                    entity_id: company.id.as_uuid(),
+                    changes: None,
+                    metadata: None,
+                    timestamp: now,
+                };
+                tx.audit_logs_mut().append(&record).await.unwrap();
+            }
+            tx.commit().await.unwrap();
+        };
+        append(missing).await;
+        let full = page(&api, company, "limit=1&includeTotal=true").await;
+        assert_eq!((&full["total"], full.get("totalIsLowerBound")), (&json!(10_000), None));
+        append(1).await;
+        let more = page(&api, company, "limit=1&includeTotal=true").await;
+        assert_eq!((&more["total"], &more["totalIsLowerBound"]), (&json!(10_000), &json!(true)));
+        let filtered = page(&api, company, "limit=1&includeTotal=true&entityType=user-level").await;
+        assert_eq!(filtered.get("totalIsLowerBound"), None);
     }
 
     /// Page by page one sees every record once, newest first, whatever is added meanwhile.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use iam_domain::{CompanyId, UserId, UserLevelId};
 use iam_storage::{
-    ApiKeyUses, ChangeContext, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Reader, Result,
-    Storage, StorageError, Target, UnitOfWork,
+    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Reader,
+    Result, Storage, StorageError, Target, UnitOfWork,
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -50,6 +50,10 @@ impl Storage for Watched {
 
     fn api_key_uses(&self) -> &dyn ApiKeyUses {
         self.inner.api_key_uses()
+    }
+
+    fn changes(&self) -> &dyn ChangeFeed {
+        self.inner.changes()
     }
 }
 

@@ -17,7 +17,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::tokens::Pair;
-use crate::kit::api::{Answer, Company, TestApi, new_company, new_user, over_both, secret};
+use crate::kit::api::{Answer, Company, Request, TestApi, each, new_company, new_user, over_both, secret};
 use crate::kit::replica::{Line, Replica, sooner_or_later};
 
 const ISSUER: &str = "https://tenant.auth0.example/";
@@ -301,7 +301,6 @@ over_both! {
         invalid_token(&reads(&a.api, company, &text).await);
         b.hears_everything().await;
         invalid_token(&reads(&b.api, company, &text).await);
-        deaf.hears_everything().await;
         reads(&deaf.api, company, &text).await.expect(200);
         changes(&deaf.api, company, &text, "Never").await.expect(403);
         let levels = api.get("/api/iam/user-levels").by_super_admin().within(company.id).send().await.data();
@@ -472,7 +471,6 @@ over_both! {
                 }
             }
             // Whoever has not heard of it yet makes no change for him all the same.
-            deaf.hears_everything().await;
             reads(&deaf.api, company, &old).await.expect(200);
             changes(&deaf.api, company, &old, "Never").await.expect(403);
             changes(&deaf.api, company, &undated, "Never").await.expect(403);
@@ -617,9 +615,12 @@ over_both! {
             }
 
             // The name comes back, by whichever he is asked for.
-            for about in [about, format!("/api/iam/users/{id}")] {
+            let path_id = ExternalId::parse(&name).unwrap().path_id();
+            for about in [about, format!("/api/iam/users/{id}"), format!("/api/iam/users/{path_id}")] {
                 let user = door.get(&about).by(company.admin).within(company.id).send().await.expect(200).data();
-                let expected = json!({ "id": id, "externalId": name, "issuer": ISSUER, "subject": subject, "notBefore": null });
+                let expected = json!({
+                    "id": id, "externalId": name, "pathId": path_id, "issuer": ISSUER, "subject": subject, "notBefore": null,
+                });
                 assert_eq!(user["user"], expected);
             }
             changes(door, company, &bearer, &format!("By {id}")).await.expect(201);
@@ -629,6 +630,7 @@ over_both! {
             let path = format!("/api/iam/audit-logs?entityType=assignment&entityId={id}");
             let logs = door.get(&path).bearing(&bearer).within(company.id).send().await.expect(200).data();
             assert_eq!(logs["logs"][0]["externalEntityId"], json!(name));
+            assert_eq!(logs["logs"][0]["entityPathId"], json!(path_id));
 
             // The same subject of another issuer is somebody else.
             reads(door, company, &issuing.other_token(subject)).await.expect(403);
@@ -638,6 +640,105 @@ over_both! {
                 door.get("/api/iam/user-levels").by(user).within(company.id).send().await.expect(403);
             }
         }
+    }
+
+    /// Wherever a user is named, the spelling without escapes is the same user as `issuer|subject`.
+    async fn a_path_id_names_a_user_everywhere(api: TestApi) {
+        let company = api.company().await;
+        let issuing = Issuing::over(&api).await;
+        let door = &issuing.api;
+        let member = door.level_id(company, "Member").await;
+        for subject in ["auth0|5f7c8ec7", "a/b//c%2F?#", "\u{dc}n\u{ef}", "x.YXxi"] {
+            let name = named(subject);
+            let external = ExternalId::parse(&name).unwrap();
+            let (id, path_id) = (external.user_id(), external.path_id());
+            let by_admin = |request: Request| request.by(company.admin).within(company.id);
+            // Before anything was stored.
+            let about = format!("/api/iam/users/{path_id}");
+            let user = door.get(&about).by_super_admin().send().await.expect(200).data();
+            assert_eq!((&user["user"]["id"], &user["user"]["pathId"]), (&json!(id), &json!(path_id)));
+            by_admin(door.get(&about)).send().await.expect(404);
+
+            let levels = format!("{about}/user-levels");
+            by_admin(door.put(&levels)).json(&json!({ "userLevelIds": [member] })).send().await.expect(200);
+            let own = door.get("/api/iam/permissions/current").bearing(&issuing.token(subject)).within(company.id).send().await;
+            assert!(own.expect(200).data().to_string().contains("true"));
+            let held = by_admin(door.get(&levels)).send().await.expect(200).data();
+            assert_eq!(held["userLevels"][0]["id"], json!(member));
+            by_admin(door.get(&format!("{about}/permissions"))).send().await.expect(200);
+            let ask = json!({ "view": "/dashboard", "userId": path_id });
+            for (path, body) in [("check", ask.clone()), ("explain", ask.clone()), ("checks", json!({ "checks": [ask] }))] {
+                let answer = by_admin(door.post(&format!("/api/iam/{path}"))).json(&body).send().await.expect(200).data();
+                assert!(answer.to_string().contains("\"allowed\":true"), "{path} {answer}");
+            }
+            let query = format!("/api/iam/audit-logs?entityType=assignment&entityId={path_id}");
+            let logs = by_admin(door.get(&query)).send().await.expect(200).data();
+            assert_eq!((&logs["logs"][0]["externalEntityId"], &logs["logs"][0]["entityPathId"]), (&json!(name), &json!(path_id)));
+            let query = format!("/api/iam/audit-logs?userId={path_id}");
+            assert_eq!(by_admin(door.get(&query)).send().await.expect(200).data()["logs"], json!([]));
+            // Who holds a level in the company is known there by id, too.
+            let by_id = format!("/api/iam/users/{id}/user-levels");
+            by_admin(door.put(&by_id)).json(&json!({ "userLevelIds": [member] })).send().await.expect(200);
+            by_admin(door.put(&by_id)).json(&json!({ "userLevelIds": [] })).send().await.expect(200);
+            by_admin(door.put(&by_id)).json(&json!({ "userLevelIds": [member] })).send().await.expect(400);
+            let cut = door.put(&format!("{about}/not-before")).by_super_admin().send().await.expect(200).data();
+            assert_eq!(cut["user"]["externalId"], json!(name));
+        }
+        let admin = ExternalId::parse(&named("auth0|admin")).unwrap();
+        let path = format!("/api/iam/companies/{}/provision", new_company());
+        let body = json!({ "adminUserId": admin.path_id() });
+        door.post(&path).by_super_admin().json(&body).send().await.expect(201);
+    }
+
+    /// What is no path id, or of an issuer that is not known, is refused as the other spelling is.
+    async fn a_text_that_is_no_path_id_is_refused(api: TestApi) {
+        let company = api.company().await;
+        let issuing = Issuing::over(&api).await;
+        let good = ExternalId::parse(&named("ab")).unwrap().path_id();
+        let foreign = ExternalId::parse("https://nobody.example|1").unwrap().path_id();
+        let form = "userId must be a valid UUID, or issuer|subject";
+        for (text, message) in [
+            (format!("{good}%3D"), form),
+            (format!("{good}A"), form),
+            (good.replacen("x.", "X.", 1), form),
+            (good.replacen("x.", "x", 1), form),
+            ("x.".to_owned(), form),
+            ("x.____".to_owned(), form),
+            (foreign, "userId names an issuer that is not known"),
+        ] {
+            let path = format!("/api/iam/users/{text}/user-levels");
+            let answer = issuing.api.get(&path).by(company.admin).within(company.id).send().await;
+            assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()), "{text}");
+        }
+    }
+
+    /// The holders of a level are named as their issuers name them, and so are those who keep one from being deleted.
+    async fn holders_are_named_by_their_issuers(api: TestApi) {
+        let company = api.company().await;
+        let issuing = Issuing::over(&api).await;
+        let door = &issuing.api;
+        let level = door.new_level(company, "Auditors").await;
+        let external = ExternalId::parse(&named("auth0|1")).unwrap();
+        let native = company.visitor;
+        for user in [external.path_id(), native.to_string()] {
+            let path = format!("/api/iam/users/{user}/user-levels");
+            let body = json!({ "userLevelIds": [level] });
+            door.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
+        }
+        let path = format!("/api/iam/user-levels/{level}");
+        let data = door.get(&format!("{path}/users")).by(company.admin).within(company.id).send().await.expect(200).data();
+        let mut expected = [
+            json!({ "id": external.user_id(), "externalId": external, "pathId": external.path_id() }),
+            json!({ "id": native, "externalId": null, "pathId": null }),
+        ];
+        expected.sort_by_key(|user| user["id"].as_str().unwrap().to_owned());
+        assert_eq!(data, json!({ "users": expected, "nextCursor": null }));
+        let refused = door.delete(&path).by(company.admin).within(company.id).send().await.expect(400).json();
+        let mut told = each(&refused["errors"], "message");
+        told.sort_unstable();
+        let mut expected = [format!("is held by {external}"), format!("is held by {native}")];
+        expected.sort_unstable();
+        assert_eq!(told, expected);
     }
 
     /// No token that names a user itself can name one of another issuer's.

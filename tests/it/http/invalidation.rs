@@ -7,11 +7,11 @@ use actix_web::http::Method;
 use iam_domain::{CompanyId, UserId};
 use iam_http::{HttpOptions, RateLimit};
 use iam_permissions_cache::{FillOptions, Filled};
-use iam_storage::{Beat, Heard};
+use iam_storage::Polled;
 use serde_json::{Value, json};
 
 use crate::kit::api::{TestApi, new_company, new_user, over_both};
-use crate::kit::replica::{Replica, sooner_or_later};
+use crate::kit::replica::Replica;
 
 /// Whose decisions and menus a change can touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,28 +22,26 @@ enum Of {
     All,
 }
 
-/// Whether replicas are told.
+/// What the user of the test sees of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
-    /// Yes, and what the user of the test sees is different.
+enum Seen {
+    /// What this user sees is different.
     Differs,
-    /// Yes, though this user does not see it.
+    /// This user does not see it.
     Same,
-    /// No: no decision and no menu depends on it.
-    Nobody,
 }
 
-/// What changes, in words; the operation as in the API's document; whose; told; what stands in the braces; the body.
+/// What changes, in words; the operation as in the API's document; whose; seen; what stands in the braces; the body.
 /// `$words` are things of a [`Scene`].
-type Row = (&'static str, &'static str, Of, Told, &'static str, &'static str);
+type Row = (&'static str, &'static str, Of, Seen, &'static str, &'static str);
 
 #[rustfmt::skip]
 const TABLE: &[Row] = {
     use Of::*;
-    use Told::*;
+    use Seen::*;
     &[
-    ("a level is made", "POST /api/iam/user-levels", Company, Nobody, "", r#"{"name":"New"}"#),
-    ("a level is renamed", "PATCH /api/iam/user-levels/{id}", Company, Nobody, "$level", r#"{"name":"Renamed"}"#),
+    ("a level is made", "POST /api/iam/user-levels", Company, Same, "", r#"{"name":"New"}"#),
+    ("a level is renamed", "PATCH /api/iam/user-levels/{id}", Company, Same, "$level", r#"{"name":"Renamed"}"#),
     ("a level is deleted", "DELETE /api/iam/user-levels/{id}", Company, Same, "$free", ""),
     ("a level's view matrix", "PUT /api/iam/user-levels/{id}/permissions/views", Company, Differs, "$level",
         r#"{"views":[{"viewId":"$view","state":"deny"}]}"#),
@@ -73,7 +71,7 @@ const TABLE: &[Row] = {
     ("a feature is switched off", "PATCH /api/iam/features/{id}", All, Differs, "$feature", r#"{"enabled":false}"#),
     ("an action is dropped from a feature", "PATCH /api/iam/features/{id}", All, Differs, "$feature", r#"{"actions":["Sign"]}"#),
     ("a feature is deleted", "DELETE /api/iam/features/{id}", All, Differs, "$spare-feature", ""),
-    ("the views that a feature stands on", "PUT /api/iam/features/{id}/views", All, Nobody, "$feature", r#"{"viewIds":["$view"]}"#),
+    ("the views that a feature stands on", "PUT /api/iam/features/{id}/views", All, Same, "$feature", r#"{"viewIds":["$view"]}"#),
     ("a module is made", "POST /api/iam/modules", All, Same, "", r#"{"code":"new.$company","name":"New"}"#),
     ("a module is switched off", "PATCH /api/iam/modules/{id}", All, Differs, "$module", r#"{"enabled":false}"#),
     ("a module is deleted", "DELETE /api/iam/modules/{id}", All, Differs, "$shut-module", r#"{"ungate":true}"#),
@@ -240,7 +238,7 @@ impl Scene {
 /// What the table in the documentation says.
 fn documented() -> Vec<String> {
     let text = include_str!("../../../docs/consistency.md");
-    let (_, table) = text.split_once("| change | operation | whose | told |\n|---|---|---|---|\n").expect("the table");
+    let (_, table) = text.split_once("| change | operation | whose |\n|---|---|---|\n").expect("the table");
     table.lines().take_while(|line| line.starts_with('|')).map(str::to_owned).collect()
 }
 
@@ -248,10 +246,9 @@ fn documented() -> Vec<String> {
 fn the_documentation_has_the_same_table() {
     let table: Vec<_> = TABLE
         .iter()
-        .map(|(what, operation, of, told, ..)| {
+        .map(|(what, operation, of, ..)| {
             let whose = if *of == Of::Company { "its company's" } else { "everybody's" };
-            let told = if *told == Told::Nobody { "no" } else { "yes" };
-            format!("| {what} | `{operation}` | {whose} | {told} |")
+            format!("| {what} | `{operation}` | {whose} |")
         })
         .collect();
     assert_eq!(documented(), table);
@@ -279,7 +276,7 @@ over_both! {
         let options = HttpOptions { forced_loads: RateLimit { per_second, burst }, ..HttpOptions::default() };
         let store = api.with_options(options).await;
         let other = Scene::new(&a.api).await;
-        for (what, operation, of, told, ids, body) in TABLE {
+        for (what, operation, of, sees, ids, body) in TABLE {
             let scene = Scene::new(&a.api).await;
             if ids.contains("$left") {
                 // Everybody who could administer it is gone.
@@ -299,17 +296,17 @@ over_both! {
             let here = scene.seen(&a.api).await;
             b.hears_everything().await;
             let heard = b.stats().invalidations - at_b.invalidations;
-            assert_eq!(heard, u64::from(*told != Told::Nobody), "{what}: how often it was told");
+            assert_eq!(heard, 1, "{what}: how often it was reported");
             let there = scene.seen(&b.api).await;
 
             let truth = scene.seen_with(&store, "no-cache").await;
             assert_eq!(here, truth, "{what}: where it was made");
             assert_eq!(there, truth, "{what}: elsewhere");
-            assert_eq!(before == [truth.clone(), truth], *told != Told::Differs, "{what}: whether it differs");
+            assert_eq!(before == [truth.clone(), truth], *sees == Seen::Same, "{what}: whether it differs");
             let compared = b.stats().confirmations - at_b.confirmations;
-            assert_eq!(compared, 0, "{what}: versions were not compared, so it was heard");
+            assert_eq!(compared, 0, "{what}: no request polled, so it was reported");
 
-            // Who changed the catalog compares versions until it has heard of it as all others do, if that is ever told.
+            // A replica that changed the catalog polls until its change is reported to it as to all others.
             a.hears_everything().await;
             let reads = |replica: &Replica| replica.stats().loads - replica.stats().confirmations;
 
@@ -331,10 +328,11 @@ over_both! {
     async fn what_changes_no_decision_tells_nobody(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let scene = Scene::new(&a.api).await;
+        a.hears_everything().await;
         b.hears_everything().await;
         scene.seen(&a.api).await;
         scene.seen(&b.api).await;
-        let mut heard = api.feed.as_ref().unwrap().subscribe().await.unwrap();
+        let Polled::Primary(before) = api.storage.changes().poll(None).await.unwrap() else { panic!() };
         let (at_a, at_b) = (a.stats(), b.stats());
 
         let step = json!({ "sessionId": "tab", "url": "/here", "label": "Here" });
@@ -374,9 +372,9 @@ over_both! {
             scene.send(&a.api, operation, of, ids, body).await;
         }
 
-        let beat = Beat::new();
-        api.feed.as_ref().unwrap().beat(beat).await.unwrap();
-        assert_eq!(sooner_or_later(heard.next()).await, Heard::Beat(beat), "nothing was told before it");
+        let Polled::Primary(after) = api.storage.changes().poll(Some(&before.position)).await.unwrap() else { panic!() };
+        assert_eq!(after.companies, [], "nothing is reported");
+        assert_eq!((after.catalog, after.credentials), (before.catalog, before.credentials));
         b.hears_everything().await;
         scene.seen_by_hits(&a).await;
         scene.seen_by_hits(&b).await;

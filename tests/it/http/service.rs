@@ -1,12 +1,13 @@
 //! What is beside the API: health, documentation, other origins.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::Method;
 use actix_web::{App, test};
 use iam_application::{Check, Probe, Readiness};
-use iam_http::{Api, HttpOptions, Services};
+use iam_http::{AllowedOrigins, Api, HttpOptions, Services};
 use iam_identity::TokenVerifier;
 use iam_storage::{ChangeContext, Target};
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use crate::kit::api::{Answer, TestApi, is_time, members, over_both, secret};
 
 /// Every operation, as clients see it.
-const OPERATIONS: [&str; 66] = [
+const OPERATIONS: [&str; 67] = [
     "DELETE /api/iam/api-keys/{id}",
     "DELETE /api/iam/features/{id}",
     "DELETE /api/iam/menu-items/{id}",
@@ -45,6 +46,7 @@ const OPERATIONS: [&str; 66] = [
     "GET /api/iam/user-levels/{id}",
     "GET /api/iam/user-levels/{id}/permissions/features",
     "GET /api/iam/user-levels/{id}/permissions/views",
+    "GET /api/iam/user-levels/{id}/users",
     "GET /api/iam/users/{userId}",
     "GET /api/iam/users/{userId}/permissions",
     "GET /api/iam/users/{userId}/user-levels",
@@ -281,10 +283,12 @@ over_both! {
 
     /// A configured origin may ask, with what the API needs; others still may not.
     async fn a_configured_origin_may_ask(api: TestApi) {
-        let options = HttpOptions { cors_origins: vec![HERE.to_owned()], ..HttpOptions::default() };
+        let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
         let door = api.with_options(options).await;
-        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
-            let headers = "authorization, content-type, if-match, if-none-match, x-company-id, x-request-id";
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
+            // Tracing, retries and SDKs bring headers of their own.
+            let headers = "authorization, content-type, if-match, if-none-match, x-company-id, x-request-id, traceparent, \
+                           tracestate, baggage, sentry-trace, idempotency-key, x-requested-with, pragma";
             let answer = preflight(&door, HERE, method, headers).await.expect(200);
             assert_eq!(answer.header("access-control-allow-origin"), Some(HERE));
             let allowed = answer.header("access-control-allow-methods").unwrap();
@@ -295,7 +299,7 @@ over_both! {
         let answer = door.get("/api/iam/views").header("origin", HERE).by_super_admin().send().await.expect(200);
         assert_eq!(answer.header("access-control-allow-origin"), Some(HERE));
         let exposed = answer.header("access-control-expose-headers").unwrap().to_lowercase();
-        for header in ["etag", "x-iam-version", "x-request-id", "retry-after"] {
+        for header in ["age", "etag", "retry-after", "warning", "x-iam-version", "x-request-id"] {
             assert!(exposed.contains(header), "{exposed}");
         }
         // Errors can be read there too.
@@ -311,11 +315,87 @@ over_both! {
         }
     }
 
+    /// A wildcard lets in the pages below a domain, with any header, and no others.
+    async fn a_wildcard_lets_in_the_pages_below_a_domain(api: TestApi) {
+        let cors_origins = AllowedOrigins::parse(["https://*.Example.com/", HERE]).unwrap();
+        let door = api.with_options(HttpOptions { cors_origins, ..HttpOptions::default() }).await;
+        for (origin, is_in) in [
+            ("https://tenant.example.com", true),
+            ("https://a.tenant.example.com", true),
+            (HERE, true),
+            ("https://example.com", false),
+            ("https://example.com.evil.example", false),
+            ("https://tenant.example.com:8443", false),
+            ("http://tenant.example.com", false),
+            ("null", false),
+        ] {
+            let told = is_in.then_some(origin);
+            let preflight = preflight(&door, origin, "POST", "authorization, traceparent").await;
+            assert_eq!(preflight.status.is_success(), is_in, "{origin}");
+            assert_eq!(preflight.header("access-control-allow-origin"), told, "{origin}");
+            let answer = door.get("/health").header("origin", origin).send().await.expect(200);
+            assert_eq!(answer.header("access-control-allow-origin"), told, "{origin}");
+        }
+    }
+
+    /// `HEAD` answers as `GET` does, wherever there is one, without a body.
+    async fn head_answers_as_get_without_a_body(api: TestApi) {
+        let company = api.company().await;
+        let level = api.level_id(company, "Member").await;
+        let document = api.get("/openapi.json").send().await.expect(200).json();
+        let mut paths = vec!["/docs".to_owned(), "/docs/".to_owned(), "/openapi.json".to_owned(), "/nowhere".to_owned()];
+        for (path, item) in document["paths"].as_object().unwrap() {
+            let path = path.replace("{userId}", &company.member.to_string()).replace("{companyId}", &company.id.to_string());
+            paths.extend(item.get("get").map(|_| path.replace("{id}", &level)));
+        }
+        assert!(paths.len() > 30);
+        for path in paths {
+            for who in ["unknown", "admin", "super"] {
+                let ask = |method| {
+                    let request = api.request(method, &path).header("x-request-id", "same");
+                    match who {
+                        "admin" => request.by(company.admin).within(company.id),
+                        "super" => request.by_super_admin().within(company.id),
+                        _ => request,
+                    }
+                };
+                let (get, head) = (ask(Method::GET).send().await, ask(Method::HEAD).send().await);
+                assert_eq!(head.status, get.status, "{path} {who}");
+                assert_eq!(head.body, b"", "{path} {who}");
+                let headers = |answer: &Answer| {
+                    let named = |(name, value): (&_, &_)| (format!("{name}"), format!("{value:?}"));
+                    answer.headers.iter().map(named).collect::<BTreeSet<_>>()
+                };
+                assert_eq!(headers(&head), headers(&get), "{path} {who}");
+            }
+        }
+        let request = api.request(Method::HEAD, "/api/iam/navigation").by(company.member).within(company.id);
+        let tag = request.send().await.expect(200).etag().to_owned();
+        let request = api.request(Method::HEAD, "/api/iam/navigation").by(company.member).within(company.id);
+        request.header("if-none-match", &tag).send().await.expect(304);
+    }
+
+    /// Where there is no `GET` there is no `HEAD`; `Allow` names what there is.
+    async fn what_is_not_allowed_names_what_is(api: TestApi) {
+        for (path, methods, expected) in [
+            ("/livez", &["POST", "OPTIONS", "TRACE", "PROPFIND"][..], "GET, HEAD"),
+            ("/api/iam/check", &["GET", "HEAD", "PUT"], "POST"),
+            ("/api/iam/user-levels/7", &["POST", "PUT"], "GET, HEAD, PATCH, DELETE"),
+            ("/api/iam/user-levels/7/users", &["POST"], "GET, HEAD"),
+            ("/api/iam/users/7/not-before", &["GET", "HEAD"], "PUT"),
+        ] {
+            for method in methods {
+                let answer = api.request(method.parse().unwrap(), path).send().await.expect(405);
+                assert_eq!(answer.header("allow"), Some(expected), "{method} {path}");
+            }
+        }
+    }
+
     /// An answer that took too long can be read there too.
     async fn an_outage_can_be_read_by_a_configured_origin(api: TestApi) {
         let company = api.company().await;
         let options = HttpOptions {
-            cors_origins: vec![HERE.to_owned()],
+            cors_origins: AllowedOrigins::parse([HERE]).unwrap(),
             request_timeout: Duration::from_millis(50),
             ..HttpOptions::default()
         };
@@ -331,7 +411,7 @@ over_both! {
     /// What may be kept differs by origin too.
     async fn what_may_be_kept_varies_by_origin(api: TestApi) {
         let company = api.company().await;
-        let options = HttpOptions { cors_origins: vec![HERE.to_owned()], ..HttpOptions::default() };
+        let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
         let door = api.with_options(options).await;
         for path in ["navigation", "permissions/current"] {
             let request = door.get(&format!("/api/iam/{path}")).by(company.member).within(company.id);

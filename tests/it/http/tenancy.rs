@@ -296,8 +296,8 @@ fn ids_in(value: &Value, found: &mut BTreeSet<String>) {
 
 fn external(subject: &str) -> Vec<String> {
     let name = format!("{ISSUER}|{subject}");
-    let id = ExternalId::parse(&name).unwrap().user_id();
-    vec![name, id.to_string(), subject.to_owned()]
+    let external = ExternalId::parse(&name).unwrap();
+    vec![name, external.user_id().to_string(), subject.to_owned(), external.path_id()]
 }
 
 /// Sends a change by the second company's admin, or by a super admin, there.
@@ -361,6 +361,8 @@ async fn furnish(world: &World, set: usize) {
 
 /// Furnishes the second company so many times, and looks at what it has then.
 async fn furnished(world: &World, sets: usize) -> Theirs {
+    // What requests make of ours in passing is to be older than all of theirs: see the cursor.
+    world.word("level").await;
     let nobody = uuid::Uuid::new_v4().to_string();
     for set in 0..sets {
         furnish(world, set).await;
@@ -444,11 +446,18 @@ fn is_read(operation: &Operation) -> bool {
 }
 
 /// The pairs of a thing of theirs and one of nobody's for a place; all of them, or one of each sort.
-fn things(theirs: &Theirs, place: &Place, all: bool) -> Vec<Thing> {
+fn things(theirs: &Theirs, operation: &Operation, place: &Place, all: bool) -> Vec<Thing> {
     let mut things = match place.name() {
         "sessionId" => return vec![theirs.session.clone()],
         // Nothing of ours is newer than all of theirs: beginning after that is beginning at the start.
         "cursor" => {
+            if operation.path.ends_with("/users") {
+                // A page of holders begins after a user; no other one is next to the second company's.
+                let admin = theirs.ids.iter().find(|thing| thing.kind == "admin").unwrap_or(&theirs.ids[0]);
+                let admin = admin.theirs[0].clone();
+                let beside = uuid::Uuid::from_u128(admin.parse::<uuid::Uuid>().unwrap().as_u128() ^ 1).to_string();
+                return vec![Thing { kind: "cursor", theirs: vec![admin], nobodys: vec![beside] }];
+            }
             let (theirs, nobodys) = (vec![theirs.cursor.clone()], vec![String::new()]);
             return vec![Thing { kind: "cursor", theirs, nobodys }];
         }
@@ -550,7 +559,9 @@ async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>
                 let is_let_in = who == operation.user();
                 let mut of_nobody: Option<(Vec<String>, Answer)> = None;
                 let tells_name = |thing: &Thing| operation.name == CUT_OFF && thing.kind == EXTERNAL_USER;
-                for thing in things(theirs, &place, is_let_in).into_iter().filter(|thing| !tells_name(thing)) {
+                for thing in
+                    things(theirs, &operation, &place, is_let_in).into_iter().filter(|thing| !tells_name(thing))
+                {
                     let about = format!("{} {place:?} {} {who:?}", operation.name, thing.kind);
                     if of_nobody.as_ref().is_none_or(|(sent, _)| *sent != thing.nobodys) {
                         let answer = asking(&about, &json!(thing.nobodys[0])).await;
@@ -619,7 +630,8 @@ async fn counts(world: &World, theirs: &Theirs) {
 async fn story(world: &World, theirs: &Theirs) -> Vec<Exchange> {
     let before = world.transcript().len();
     // What is read at the cursor is what is read from the start only while nothing of ours is newer.
-    let (reads, changes): (Vec<_>, Vec<_>) = operations().partition(is_read);
+    let (mut reads, changes): (Vec<_>, Vec<_>) = operations().partition(is_read);
+    reads.sort_by_key(|operation| !operation.path.ends_with("/audit-logs"));
     let mut tried = ids(world, theirs, reads.into_iter()).await;
     counts(world, theirs).await;
     headers_of_theirs(world, theirs).await;
@@ -771,11 +783,11 @@ mod rows {
         /// What may come to such rows, and why.
         const NAMED: [(&str, &str); 7] = [
             ("what a stranger to a company may there is read there: nothing", "AS catalog_version"),
-            ("versions are confirmed for all companies that somebody waits for, by key", "WHERE company_id = asked.id"),
+            ("a poll reports the companies that changed", "pg_visible_in_snapshot"),
             ("changes of the catalog look for menu items that require a feature", "WHERE required_permissions @> $1"),
             // Menu items may belong to no company, so that their key is the id alone. The row with the very id that was sent
             // is found by it, and dropped for its company.
-            ("a menu item by its id", "FROM menu_items WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2"),
+            ("a menu item by its id", "FROM menu_items AS m WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2"),
             ("a sub-item by its id", "WHERE s.id = $1 AND m.company_id IS NOT DISTINCT FROM $2"),
             ("the item of a new sub-item", "WHERE id = $2 AND company_id IS NOT DISTINCT FROM $3 RETURNING id"),
             ("the new item of a sub-item", "AND new_item.id = $2 AND new_item.company_id IS NOT DISTINCT FROM $3"),

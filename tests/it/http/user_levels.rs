@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::api::{each, is_time, members, new_company, over_both};
+use crate::kit::api::{each, is_time, members, new_company, new_user, over_both};
 
 const LEVELS: &str = "/api/iam/user-levels";
 const MEMBERS: [&str; 7] = ["companyId", "createdAt", "description", "id", "isDefault", "name", "updatedAt"];
@@ -180,6 +180,79 @@ over_both! {
             api.assign(company, user, &[]).await;
         }
         remove().await.expect(200);
+    }
+
+    /// A caller who may read the company's data is told who keeps a level from being deleted: the first ten, and how many more.
+    async fn a_refused_deletion_names_the_first_holders(api: TestApi) {
+        let company = api.company().await;
+        let level = api.new_level(company, "Auditors").await;
+        let mut users: Vec<_> = (0..12).map(|_| new_user()).collect();
+        users.sort_unstable();
+        for user in &users {
+            api.assign(company, *user, &[&level]).await;
+        }
+        let path = format!("{LEVELS}/{level}");
+        let refused = api.delete(&path).by(company.admin).within(company.id).send().await.expect(400);
+        let message = "Cannot delete user level: 12 user(s) are assigned to it";
+        assert_eq!(refused.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
+        let mut expected: Vec<_> = users[..10].iter().map(|user| format!("is held by {user}")).collect();
+        expected.push("is held by 2 more".to_owned());
+        assert_eq!(each(&refused.json()["errors"], "message"), expected);
+        let read = api.api_key("administer", Some(company.id)).await;
+        let refused = api.delete(&path).by_key(&read).within(company.id).send().await.expect(400);
+        assert_eq!(refused.json()["errors"].as_array().unwrap().len(), 11);
+
+        // Who may delete but not read learns how many.
+        let update = json!({ "featureId": api.feature_id("iam.manage_levels").await, "action": "Update", "scope": "company" });
+        let (blind, _) = api.holder_of(company, json!([]), json!([update])).await;
+        api.get(&format!("{path}/users")).by(blind).within(company.id).send().await.expect(403);
+        let refused = api.delete(&path).by(blind).within(company.id).send().await.expect(400);
+        assert_eq!((refused.error().2.as_str(), refused.json().get("errors")), (message, None));
+    }
+
+    /// The holders of a level come page by page, by id, and only those of this company.
+    async fn holders_are_listed_page_by_page(api: TestApi) {
+        let (company, other) = (api.company().await, api.company().await);
+        let level = api.new_level(company, "Auditors").await;
+        let get = async |query: &str| {
+            let path = format!("{LEVELS}/{level}/users{query}");
+            api.get(&path).by(company.admin).within(company.id).send().await
+        };
+        assert_eq!(get("").await.expect(200).data(), json!({ "users": [], "nextCursor": null }));
+        let mut users: Vec<_> = (0..5).map(|_| new_user()).collect();
+        users.sort_unstable();
+        for user in users.iter().rev() {
+            api.assign(company, *user, &[&level]).await;
+        }
+        // Somebody who holds levels in both companies.
+        let theirs = api.new_level(other, "Auditors").await;
+        api.assign(other, users[0], &[&theirs]).await;
+        let (mut found, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+        loop {
+            let page = get(&format!("?limit=2{cursor}")).await.expect(200).data();
+            found.extend(each(&page["users"], "id").into_iter().map(str::to_owned));
+            pages += 1;
+            match page["nextCursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!((pages, found), (3, users.iter().map(ToString::to_string).collect()));
+        for (query, whole) in [("?limit=5", true), ("?limit=200", true), ("?limit=4", false), ("", true)] {
+            assert_eq!(get(query).await.expect(200).data()["nextCursor"].is_null(), whole, "{query}");
+        }
+        for query in ["?limit=0", "?limit=201", "?limit=x", "?limit=-1", "?cursor=x", "?limit=1&limit=2"] {
+            get(query).await.expect(400);
+        }
+        // Those of another company are not found from here.
+        let path = format!("{LEVELS}/{theirs}/users");
+        for request in [api.get(&path).by(company.admin), api.get(&path).by_super_admin()] {
+            let answer = request.within(company.id).send().await;
+            assert_eq!(answer.error(), (404, "ERR_RESOURCE_001".into(), "User level not found".into()));
+        }
+        let held = api.get(&path).by(other.admin).within(other.id).send().await.expect(200).data();
+        assert_eq!(each(&held["users"], "id"), [users[0].to_string()]);
+        api.get(&path).by(company.admin).within(other.id).send().await.expect(403);
     }
 
     /// A level that does not exist, or is another company's, is not found.

@@ -19,7 +19,7 @@ use iam_domain::{CompanyId, Timestamp, UserId};
 use iam_http::{Api, HttpOptions, Services};
 use iam_identity::{TokenSigner, TokenVerifier};
 use iam_permissions_cache::{CacheOptions, Permissions};
-use iam_storage::{ChangeFeed, Storage};
+use iam_storage::Storage;
 use iam_storage_memory::MemoryStorage;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -239,8 +239,6 @@ pub struct TestApi {
     pub storage: Arc<dyn Storage>,
     pub application: Arc<Application>,
     pub super_admin: UserId,
-    /// What tells of the storage's changes, unless a test put something before it.
-    pub feed: Option<Arc<dyn ChangeFeed>>,
     pub database: Option<Rc<TestDatabase>>,
 }
 
@@ -257,16 +255,14 @@ impl TestApi {
     /// Over memory.
     pub async fn memory() -> Self {
         let storage = Arc::new(MemoryStorage::seeded().await.unwrap());
-        let feed = Arc::clone(&storage);
-        Self { feed: Some(feed), ..Self::over(storage, None, HttpOptions::default()).await }
+        Self::over(storage, None, HttpOptions::default()).await
     }
 
     /// Over PostgreSQL.
     pub async fn postgres() -> Self {
         let database = TestDatabase::new(Content::Seeded).await;
         let storage = Arc::new(database.storage());
-        let feed = Arc::clone(&storage);
-        Self { feed: Some(feed), ..Self::over(storage, Some(Rc::new(database)), HttpOptions::default()).await }
+        Self::over(storage, Some(Rc::new(database)), HttpOptions::default()).await
     }
 
     /// Over any storage; `database` is dropped with the last clone.
@@ -317,7 +313,7 @@ impl TestApi {
                 Answer { status, headers, body: to_bytes(response.into_body()).await.unwrap().to_vec() }
             })
         });
-        Self { call, storage, application, super_admin: new_user(), feed: None, database }
+        Self { call, storage, application, super_admin: new_user(), database }
     }
 
     /// A request.

@@ -19,7 +19,7 @@ const TEMPLATE_LOCK: i64 = 0x1a4d_7e57;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Owns the schema of the tests' databases. As in production it is no superuser, so that views do not see more than it.
-const OWNER: &str = "iam_test_owner";
+pub const OWNER: &str = "iam_test_owner";
 /// What the adapter connects as: it owns nothing, and row-level security is in force for it.
 pub const APPLICATION: &str = "iam_test_application";
 
@@ -169,6 +169,8 @@ impl TestDatabase {
             statement_timeout: PATIENCE,
             // Less, so that who waits for a lock hears that, and not that his statement took long.
             lock_timeout: PATIENCE / 2,
+            change_timeout: PATIENCE,
+            silence_timeout: PATIENCE,
             ..PostgresOptions::new(with_setting("role", APPLICATION, url))
         }
     }

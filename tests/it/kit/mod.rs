@@ -1,7 +1,9 @@
 //! What the tests stand on: databases of their own, the API in-process over either adapter.
 
 pub mod api;
+pub mod bouncer;
 pub mod database;
+pub mod keep_alive;
 pub mod process;
 pub mod proxy;
 pub mod replica;

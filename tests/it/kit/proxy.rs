@@ -31,7 +31,11 @@ struct State {
     database: Mutex<Option<String>>,
     /// Whether nothing passes.
     silent: watch::Sender<bool>,
+    /// How often the connections of that time were forgotten.
+    forgotten: watch::Sender<u64>,
     seen: Mutex<Seen>,
+    /// The names of the parameters that clients began their sessions with.
+    parameters: Mutex<BTreeSet<String>>,
     connections: Mutex<Vec<AbortHandle>>,
 }
 
@@ -58,7 +62,9 @@ impl Proxy {
             server,
             database: Mutex::default(),
             silent: watch::Sender::new(false),
+            forgotten: watch::Sender::new(0),
             seen: Mutex::default(),
+            parameters: Mutex::default(),
             connections: Mutex::default(),
         });
         let proxy = Self { url, place, state, accepting: Mutex::default() };
@@ -71,7 +77,7 @@ impl Proxy {
         &self.url
     }
 
-    /// How many statements were sent so far, in all connections, `BEGIN` and `COMMIT` among them.
+    /// How many statements were sent so far, in all connections of pools, `BEGIN` and `COMMIT` among them.
     pub fn statements(&self) -> usize {
         self.state.seen.lock().unwrap().statements
     }
@@ -102,6 +108,17 @@ impl Proxy {
     /// Nothing passes any more, in no connection, and none breaks: the network swallows it.
     pub fn fall_silent(&self) {
         self.state.silent.send_replace(true);
+    }
+
+    /// Nothing passes any more in the connections of now, and they stay open, as behind a firewall that has forgotten them. New
+    /// ones work.
+    pub fn forget(&self) {
+        self.state.forgotten.send_modify(|times| *times += 1);
+    }
+
+    /// The names of the parameters that sessions began with so far.
+    pub fn parameters(&self) -> BTreeSet<String> {
+        self.state.parameters.lock().unwrap().clone()
     }
 
     /// New connections get another database of the same server, whatever they ask for. Open ones stay.
@@ -157,6 +174,8 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
 
 /// Carries one connection until either side ends it.
 async fn relay(client: TcpStream, state: Arc<State>) {
+    let mut forgotten = state.forgotten.subscribe();
+    let before = *forgotten.borrow();
     let Ok(server) = TcpStream::connect(&state.server).await else { return };
     // A statement is several small packets.
     client.set_nodelay(true).unwrap();
@@ -164,11 +183,15 @@ async fn relay(client: TcpStream, state: Arc<State>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let mut silent = state.silent.subscribe();
+    // Kept beyond the choice between them, since it would close what they hold.
+    let (listening, watching) = (listen(from_server, to_client, &state), watch(from_client, to_server, &state));
+    tokio::pin!(listening, watching);
     tokio::select! {
         biased; // From the moment on in which it falls silent, nothing passes, also what is there already.
         () = fallen_silent(&mut silent) => std::future::pending().await,
-        _ = listen(from_server, to_client, &state) => {}
-        _ = watch(from_client, to_server, &state) => {}
+        () = is_forgotten(&mut forgotten, before) => std::future::pending().await,
+        _ = &mut listening => {}
+        _ = &mut watching => {}
     }
 }
 
@@ -176,16 +199,26 @@ async fn fallen_silent(silent: &mut watch::Receiver<bool>) {
     let _ = silent.wait_for(|silent| *silent).await;
 }
 
+/// Waits until connections have been forgotten since they were this often.
+async fn is_forgotten(forgotten: &mut watch::Receiver<u64>, before: u64) {
+    let _ = forgotten.wait_for(|times| *times > before).await;
+}
+
 /// Passes on what the client sends, message by message, and counts it before it is passed on: whoever has the answer
 /// finds the question counted.
 async fn watch(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, state: &State) -> std::io::Result<()> {
     // The first messages have no type.
+    let mut is_counted = true;
     loop {
         let mut body = read_body(&mut client).await?;
         let is_last = body.starts_with(&PROTOCOL_3_0.to_be_bytes());
+        if is_last {
+            state.parameters.lock().unwrap().extend(parameters(&body));
+        }
         if is_last && let Some(database) = state.database.lock().unwrap().as_deref() {
             body = asking_for(database, &body);
         }
+        is_counted &= !names_itself_beside(&body);
         server.write_all(&framed(None, &body)).await?;
         if is_last {
             break;
@@ -194,7 +227,7 @@ async fn watch(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, state: &St
     loop {
         let kind = client.read_u8().await?;
         let body = read_body(&mut client).await?;
-        state.seen.lock().unwrap().note(kind, &body);
+        state.seen.lock().unwrap().note(kind, &body, is_counted);
         server.write_all(&framed(Some(kind), &body)).await?;
     }
 }
@@ -220,6 +253,17 @@ async fn read_body(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u
     Ok(body)
 }
 
+/// The names of the parameters in a start-up message.
+fn parameters(startup: &[u8]) -> impl Iterator<Item = String> {
+    let texts = startup[size_of_val(&PROTOCOL_3_0)..].split(|byte| *byte == 0).step_by(2);
+    texts.filter(|name| !name.is_empty()).map(|name| String::from_utf8_lossy(name).into_owned())
+}
+
+/// Whether a start-up message is one of a connection beside the pool, on which a storage polls, wakes and listens.
+fn names_itself_beside(startup: &[u8]) -> bool {
+    startup.split(|byte| *byte == 0).any(|text| text.ends_with(b" control") || text.ends_with(b" listener"))
+}
+
 /// The start-up message with another database: after the version come names and values, each ended by a zero, and a zero.
 fn asking_for(database: &str, startup: &[u8]) -> Vec<u8> {
     let (version, parameters) = startup.split_at(size_of_val(&PROTOCOL_3_0));
@@ -243,18 +287,18 @@ impl Seen {
         self.warnings.extend(said.filter(|_| is_warning).map(|(_, text)| String::from_utf8_lossy(text).into_owned()));
     }
 
-    fn note(&mut self, kind: u8, body: &[u8]) {
+    fn note(&mut self, kind: u8, body: &[u8], is_counted: bool) {
         let mut texts = body.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
         match kind {
             // Query: a text.
             b'Q' => {
-                self.statements += 1;
+                self.statements += usize::from(is_counted);
                 self.texts.extend(texts.next());
             }
             // Parse: the name of the statement, and its text.
             b'P' => self.texts.extend(texts.nth(1)),
             // Execute.
-            b'E' => self.statements += 1,
+            b'E' => self.statements += usize::from(is_counted),
             _ => {}
         }
     }

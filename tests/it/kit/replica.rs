@@ -1,13 +1,17 @@
-//! Replicas: doors to one storage that keep permissions of their own and hear of each other's changes.
+//! Replicas: doors to one storage that keep permissions of their own and learn of each other's changes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_http::HttpOptions;
 use iam_permissions_cache::{CacheOptions, CacheStats, Permissions};
-use iam_storage::{Beat, ChangeFeed, Heard, Result, Storage, StorageError, Subscription};
-use tokio::sync::watch;
+use iam_storage::{
+    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Polled,
+    Position, Reader, Result, Storage, StorageError, Target, UnitOfWork, WakeUps,
+};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -31,23 +35,24 @@ pub async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     .await;
 }
 
-/// How a channel is.
+/// How the way to the changes is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
-    /// Everything is heard.
+    /// Everything is reported.
     Whole,
-    /// Signs of life are heard, changes are lost on the way: what no channel may do, so that nothing but what is tested
-    /// brings the news.
+    /// Polls are not answered. A lease that was long runs on, so that nothing but what is tested brings the news.
     Deaf,
-    /// It breaks, and cannot be opened.
+    /// Polls fail, and nothing can be listened to.
     Broken,
 }
 
-/// The way on which a replica hears of changes.
+/// The way on which a replica learns of changes. Everything else goes straight to the storage.
 pub struct Channel {
-    feed: Arc<dyn ChangeFeed>,
+    storage: Arc<dyn Storage>,
     line: watch::Sender<Line>,
-    last_beat: watch::Sender<Option<Beat>>,
+    nudge: Arc<Notify>,
+    /// How many polls have begun.
+    polls: AtomicUsize,
 }
 
 impl Channel {
@@ -63,46 +68,80 @@ fn broken() -> StorageError {
 
 #[async_trait]
 impl ChangeFeed for Channel {
-    async fn subscribe(&self) -> Result<Box<dyn Subscription>> {
+    async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
+        self.polls.fetch_add(1, Ordering::SeqCst);
+        let line = *self.line.subscribe().wait_for(|line| *line != Line::Deaf).await.unwrap();
+        if line == Line::Broken { Err(broken()) } else { self.storage.changes().poll(since).await }
+    }
+
+    async fn acknowledge(&self) -> Result<()> {
+        self.storage.changes().acknowledge().await
+    }
+
+    async fn renew(&self, epoch: u64) -> Result<()> {
+        self.storage.changes().renew(epoch).await
+    }
+
+    async fn listen(&self) -> Result<Box<dyn WakeUps>> {
         if *self.line.borrow() == Line::Broken {
             return Err(broken());
         }
-        let subscription = self.feed.subscribe().await?;
-        Ok(Box::new(Listener { subscription, line: self.line.subscribe(), last_beat: self.last_beat.clone() }))
-    }
-
-    async fn beat(&self, beat: Beat) -> Result<()> {
-        if *self.line.borrow() == Line::Broken { Err(broken()) } else { self.feed.beat(beat).await }
+        let wake_ups = self.storage.changes().listen().await?;
+        Ok(Box::new(Listener { wake_ups, line: self.line.subscribe(), nudge: Arc::clone(&self.nudge) }))
     }
 }
 
 struct Listener {
-    subscription: Box<dyn Subscription>,
+    wake_ups: Box<dyn WakeUps>,
     line: watch::Receiver<Line>,
-    last_beat: watch::Sender<Option<Beat>>,
-}
-
-async fn breaks(line: &mut watch::Receiver<Line>) {
-    let _ = line.wait_for(|line| *line == Line::Broken).await;
+    nudge: Arc<Notify>,
 }
 
 #[async_trait]
-impl Subscription for Listener {
-    async fn next(&mut self) -> Heard {
-        loop {
-            let heard = tokio::select! {
-                () = breaks(&mut self.line) => Heard::Lost,
-                heard = self.subscription.next() => heard,
-            };
-            match heard {
-                Heard::Changed(_) if *self.line.borrow() == Line::Deaf => {}
-                Heard::Beat(beat) => {
-                    self.last_beat.send_replace(Some(beat));
-                    return heard;
-                }
-                _ => return heard,
-            }
+impl WakeUps for Listener {
+    async fn next(&mut self) -> Result<()> {
+        tokio::select! {
+            _ = self.line.wait_for(|line| *line == Line::Broken) => Err(broken()),
+            () = self.nudge.notified() => Ok(()),
+            woken = self.wake_ups.next() => woken,
         }
+    }
+}
+
+/// A storage as one replica reaches it.
+struct Reached {
+    storage: Arc<dyn Storage>,
+    channel: Arc<Channel>,
+}
+
+#[async_trait]
+impl Storage for Reached {
+    fn reader(&self) -> &dyn Reader {
+        self.storage.reader()
+    }
+
+    async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
+        self.storage.begin(target, context).await
+    }
+
+    fn nav_trail(&self) -> &dyn NavTrail {
+        self.storage.nav_trail()
+    }
+
+    fn effective_view_permissions(&self) -> &dyn EffectiveViewPermissions {
+        self.storage.effective_view_permissions()
+    }
+
+    fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions {
+        self.storage.effective_feature_permissions()
+    }
+
+    fn api_key_uses(&self) -> &dyn ApiKeyUses {
+        self.storage.api_key_uses()
+    }
+
+    fn changes(&self) -> &dyn ChangeFeed {
+        self.channel.as_ref()
     }
 }
 
@@ -122,30 +161,27 @@ impl Replica {
 
     /// Another one of this storage. Over PostgreSQL it has its own connections.
     pub async fn with_options(api: &TestApi, options: CacheOptions) -> Self {
-        let (storage, feed): (Arc<dyn Storage>, Arc<dyn ChangeFeed>) = match &api.database {
-            Some(database) => {
-                let storage = Arc::new(database.storage());
-                (Arc::clone(&storage) as _, storage)
-            }
-            None => (Arc::clone(&api.storage), Arc::clone(api.feed.as_ref().expect("a storage that tells"))),
+        let storage: Arc<dyn Storage> = match &api.database {
+            Some(database) => Arc::new(database.storage()),
+            None => Arc::clone(&api.storage),
         };
-        Self::over(api, storage, feed, options).await
+        Self::over(api, storage, options).await
     }
 
-    /// Another one, of the storage behind this and by what this tells; it follows when this answers.
-    pub async fn over(
-        api: &TestApi,
-        storage: Arc<dyn Storage>,
-        feed: Arc<dyn ChangeFeed>,
-        options: CacheOptions,
-    ) -> Self {
+    /// Another one, of this storage; it follows when this answers.
+    pub async fn over(api: &TestApi, storage: Arc<dyn Storage>, options: CacheOptions) -> Self {
         let runtime = tokio::runtime::Handle::current();
+        let channel = Arc::new(Channel {
+            storage: Arc::clone(&storage),
+            line: watch::Sender::new(Line::Whole),
+            nudge: Arc::default(),
+            polls: AtomicUsize::new(0),
+        });
+        let storage: Arc<dyn Storage> = Arc::new(Reached { storage, channel: Arc::clone(&channel) });
         let permissions = Arc::new(Permissions::new(Arc::clone(&storage), runtime, options));
-        let (line, last_beat) = (watch::Sender::new(Line::Whole), watch::Sender::default());
-        let channel = Arc::new(Channel { feed, line, last_beat });
         let mut follower = JoinSet::new();
-        let (following, followed) = (Arc::clone(&permissions), Arc::clone(&channel));
-        follower.spawn(async move { following.follow(followed).await });
+        let following = Arc::clone(&permissions);
+        follower.spawn(async move { following.follow().await });
         let shared = Arc::clone(&permissions);
         let door = TestApi::answering(storage, shared, api.database.clone(), HttpOptions::default()).await;
         let replica = Self { api: door, permissions, channel, _follower: follower };
@@ -158,12 +194,18 @@ impl Replica {
         self.permissions.stats()
     }
 
-    /// Waits until it has heard of everything that has committed by now.
+    /// How many polls it has begun.
+    pub fn polls(&self) -> usize {
+        self.channel.polls.load(Ordering::SeqCst)
+    }
+
+    /// Waits until it knows of everything that has committed by now.
     pub async fn hears_everything(&self) {
-        let (beat, mut last) = (Beat::new(), self.channel.last_beat.subscribe());
-        sooner_or_later(async {
-            self.channel.feed.beat(beat).await.unwrap();
-            last.wait_for(|last| *last == Some(beat)).await.unwrap();
+        let before = self.polls();
+        // One may be under way; when the second after it begins, the first has been applied.
+        until(async || {
+            self.channel.nudge.notify_one();
+            self.polls() >= before + 2
         })
         .await;
     }

@@ -10,11 +10,57 @@ use super::process::wait_until;
 /// A server on a free port, with its data in a folder of its own; both end with this value.
 pub struct PostgresServer {
     programs: PathBuf,
-    folder: PathBuf,
-    /// Root may not run it, and lends it to this user.
-    user: Option<u32>,
+    tenant: Tenant,
     port: u16,
     process: Child,
+}
+
+/// A user that may run servers, which root may not, and a folder of that user's. The folder ends with this value.
+pub struct Tenant {
+    folder: PathBuf,
+    /// Not root: another one, or the user that runs the tests.
+    user: Option<u32>,
+}
+
+impl Tenant {
+    /// With a new folder, whose name begins like this.
+    pub fn new(name: &str) -> Self {
+        let is_root = ask("id", &["-u"]).unwrap() == "0";
+        let lent = || ["postgres", "nobody"].into_iter().find_map(|name| ask("id", &["-u", name]));
+        let user = is_root.then(|| lent().expect("a user to run servers").parse().unwrap());
+        // Root's own TMPDIR may be closed to that user.
+        let base = if is_root { PathBuf::from("/tmp") } else { std::env::temp_dir() };
+        let folder = base.join(format!("{name}-{}", uuid::Uuid::new_v4().simple()));
+        std::fs::create_dir(&folder).unwrap();
+        if user.is_some() {
+            std::os::unix::fs::chown(&folder, user, None).unwrap();
+        }
+        Self { folder, user }
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A program that it runs, in its folder.
+    pub fn command(&self, program: PathBuf) -> Command {
+        use std::os::unix::process::CommandExt as _;
+
+        let mut command = Command::new(program);
+        command.current_dir(&self.folder).env("LC_ALL", "C");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some(user) = self.user {
+            command.uid(user);
+        }
+        command
+    }
+}
+
+impl Drop for Tenant {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
 }
 
 /// The answer of a program.
@@ -30,43 +76,22 @@ fn programs() -> PathBuf {
     PathBuf::from(found)
 }
 
-/// A program of the server's, run by its user.
-fn command(program: PathBuf, folder: &Path, user: Option<u32>) -> Command {
-    use std::os::unix::process::CommandExt as _;
-
-    let mut command = Command::new(program);
-    command.current_dir(folder).env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    if let Some(user) = user {
-        command.uid(user);
-    }
-    command
-}
-
 impl PostgresServer {
     /// A server with the schema and the seeded catalog.
     pub async fn start() -> Self {
-        let is_root = ask("id", &["-u"]).unwrap() == "0";
-        let lent = || ["postgres", "nobody"].into_iter().find_map(|name| ask("id", &["-u", name]));
-        let user = is_root.then(|| lent().expect("a user to run PostgreSQL").parse().unwrap());
-        // Root's own TMPDIR may be closed to that user.
-        let base = if is_root { PathBuf::from("/tmp") } else { std::env::temp_dir() };
-        let folder = base.join(format!("iam-postgres-{}", uuid::Uuid::new_v4().simple()));
-        std::fs::create_dir(&folder).unwrap();
-        if user.is_some() {
-            std::os::unix::fs::chown(&folder, user, None).unwrap();
-        }
+        let tenant = Tenant::new("iam-postgres");
         let programs = programs();
-        let mut init = command(programs.join("initdb"), &folder, user);
+        let mut init = tenant.command(programs.join("initdb"));
         init.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "iam_test", "-D", "data"]);
         assert!(init.status().unwrap().success(), "initdb");
         let (port, process) = (0..20)
             .find_map(|_| {
                 // Below the ports that systems give to whoever asks for any, so that it is still free after a stop.
                 let port = 20_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 12_000).unwrap();
-                Some((port, Self::launch(&programs, &folder, user, port)?))
+                Some((port, Self::launch(&programs, &tenant, port)?))
             })
             .expect("a server that starts");
-        let server = Self { programs, folder, user, port, process };
+        let server = Self { programs, tenant, port, process };
         let mut options = ConnectOptions::new(server.url());
         options.max_connections(1).sqlx_logging(false);
         let database = Database::connect(options).await.unwrap();
@@ -78,21 +103,26 @@ impl PostgresServer {
 
     /// Starts the program and waits until it answers, which is when it writes so; `None` if it ends instead, as it does if
     /// somebody has the port.
-    fn launch(programs: &Path, folder: &Path, user: Option<u32>, port: u16) -> Option<Child> {
-        let mut postgres = command(programs.join("postgres"), folder, user);
+    fn launch(programs: &Path, tenant: &Tenant, port: u16) -> Option<Child> {
+        let mut postgres = tenant.command(programs.join("postgres"));
         postgres.args(["-D", "data", "-p", &port.to_string()]);
         let settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "shared_buffers=16MB"];
         for setting in settings {
             postgres.args(["-c", setting]);
         }
         let mut process = postgres.spawn().unwrap();
-        let status = folder.join("data/postmaster.pid");
+        let status = tenant.folder.join("data/postmaster.pid");
         let is_ready = || std::fs::read_to_string(&status).is_ok_and(|status| status.contains("ready"));
         wait_until(|| match process.try_wait().unwrap() {
             Some(_) => Some(false),
             None => is_ready().then_some(true),
         })
         .then_some(process)
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The url of its database.
@@ -109,7 +139,7 @@ impl PostgresServer {
 
     /// Starts it again and waits until it answers.
     pub fn start_again(&mut self) {
-        self.process = wait_until(|| Self::launch(&self.programs, &self.folder, self.user, self.port));
+        self.process = wait_until(|| Self::launch(&self.programs, &self.tenant, self.port));
     }
 }
 
@@ -118,6 +148,5 @@ impl Drop for PostgresServer {
         // Its children end when it does.
         let _ = self.process.kill();
         let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -4,17 +4,23 @@ use serde_json::{Value, json};
 
 use super::persistence::{authorization, start, super_admin};
 use crate::kit::api::{new_company, new_user};
-use crate::kit::process::ServerProcess;
+use crate::kit::process::{HttpAnswer, ServerProcess};
 
-/// The value of a series, as the admin port says it; 0 if it was never counted.
-fn metric(server: &mut ServerProcess, name: &str) -> u64 {
+/// Asks the admin port.
+fn admin(server: &mut ServerProcess, method: &str, path: &str) -> HttpAnswer {
     let admin = server.wait_for(|log| {
         let (_, rest) = log.split_once("metrics on http://")?;
         rest.split_once("/metrics")?.0.parse().ok()
     });
     let api = std::mem::replace(&mut server.address, admin);
-    let text = String::from_utf8(server.get("/metrics").body).unwrap();
+    let answer = server.request(method, path, &[], None);
     server.address = api;
+    answer
+}
+
+/// The value of a series, as the admin port says it; 0 if it was never counted.
+fn metric(server: &mut ServerProcess, name: &str) -> u64 {
+    let text = String::from_utf8(admin(server, "GET", "/metrics").body).unwrap();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.map_or(0, |value| value.parse().unwrap())
 }
@@ -50,5 +56,27 @@ fn every_refusal_is_counted() {
     let unpinned = Some(json!({ "views": [] }));
     assert_eq!(ask(&server, &admin_token, "PUT", &format!("{level}/permissions/views"), unpinned).0, 403);
     assert_eq!(metric(&mut server, "iam_refused_total"), 3);
+    server.stop();
+}
+
+#[test]
+fn head_announces_what_get_sends_and_sends_none_of_it() {
+    let mut server = start(&[]);
+    let token = super_admin();
+    for path in ["/livez", "/readyz", "/health/db", "/openapi.json", "/docs/", "/api/iam/views", "/nowhere"] {
+        let headers = [("authorization", token.as_str())];
+        let get = server.request("GET", path, &headers, None);
+        let head = server.request("HEAD", path, &headers, None);
+        assert_eq!((head.status, head.body.len()), (get.status, 0), "{path}");
+        for name in ["content-length", "content-type", "etag", "cache-control"] {
+            assert_eq!(head.header(name), get.header(name), "{path} {name}");
+        }
+        assert_eq!(head.header("content-length"), Some(get.body.len().to_string().as_str()), "{path}");
+    }
+    let head = admin(&mut server, "HEAD", "/metrics");
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert!(head.header("content-type").unwrap().starts_with("text/plain"));
+    let refused = admin(&mut server, "POST", "/metrics");
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")));
     server.stop();
 }

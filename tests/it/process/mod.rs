@@ -1,6 +1,9 @@
 //! Tests of the binaries as processes.
 
+mod bouncer;
 mod demo;
+mod draining;
+mod frozen;
 mod keys;
 mod metrics;
 mod migration;

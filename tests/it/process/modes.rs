@@ -73,6 +73,17 @@ fn production_wants_a_secret_worth_its_name() {
 }
 
 #[test]
+fn a_secret_with_white_space_or_quotes_around_it_stops_the_start_in_every_mode() {
+    for mode in ["development", "production"] {
+        let mode = ("IAM__SERVER__MODE", mode);
+        let secret = "hunter2hunter2hunter2hunter2-Kq3vR8xY2mN5pL7w";
+        for (around, what) in [(format!("{secret}\n"), "white space"), (format!("\"{secret}\""), "quotes")] {
+            assert_refuses(&[mode, ("JWT_SECRET", &around)], &format!("JWT_SECRET begins or ends with {what}"));
+        }
+    }
+}
+
+#[test]
 fn a_taken_port_is_named() {
     let server = ServerProcess::start(&[], &[]);
     let port = server.address.port().to_string();
@@ -111,7 +122,7 @@ mod postgres {
         assert_eq!(answer.status, 503);
         assert_eq!(server.get("/livez").status, 200);
         let connection = database.sea_orm().await;
-        assert_eq!(migration::pending(&connection).await.unwrap().len(), 3);
+        assert!(migration::status(&connection).await.unwrap().iter().all(|migration| !migration.applied));
         migration::up(&connection).await.unwrap();
         crate::kit::process::wait_until(|| (server.get("/readyz").status == 200).then_some(()));
     }
@@ -147,4 +158,38 @@ fn keys_are_fetched_from_their_issuer_whatever_proxy_the_environment_names() {
         if is_asked(&proxy) { Some("the proxy") } else { is_asked(&issuer).then_some("the issuer") }
     });
     assert_eq!(asked, "the issuer");
+}
+
+#[test]
+fn an_entry_that_is_no_web_origin_is_named_with_the_reason() {
+    for (origins, says) in [
+        ("https://a.example, null", r#"entry 2, "null": null stands for every page without an origin"#),
+        ("app.example.com", r#"entry 1, "app.example.com": must be scheme://host"#),
+        ("http://localhost:5173/admin", "must not have a path"),
+        ("https://iam:hunter2@a.example", r#"entry 1, "…@a.example": must not hold credentials"#),
+        ("https://*", "a wildcard can only be the whole first label"),
+        ("https://a.example https://b.example", "must be scheme://host"),
+    ] {
+        assert_refuses(
+            &[("IAM__SERVER__CORS_ORIGINS", origins)],
+            "server.cors_origins (IAM__SERVER__CORS_ORIGINS): entry ",
+        );
+        assert_refuses(&[("IAM__SERVER__CORS_ORIGINS", origins)], says);
+    }
+}
+
+#[test]
+fn commas_case_default_ports_and_final_slashes_of_web_origins_do_not_matter() {
+    let origins = "HTTPS://App.Example.com:443/, ,https://*.tenants.example,https://app.example.com,";
+    let server = ServerProcess::start(&[], &[("IAM__SERVER__CORS_ORIGINS", origins)]);
+    for (origin, is_in) in [
+        ("https://app.example.com", true),
+        ("https://one.tenants.example", true),
+        ("https://tenants.example", false),
+        ("https://elsewhere.example", false),
+    ] {
+        let answer = server.request("GET", "/livez", &[("origin", origin)], None);
+        assert_eq!(answer.header("access-control-allow-origin"), is_in.then_some(origin), "{origin}");
+    }
+    server.stop();
 }

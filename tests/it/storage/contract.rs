@@ -4,7 +4,7 @@ mod postgres {
     use std::sync::Arc;
 
     use iam_storage::Storage;
-    use iam_storage::contract::{Fresh, FreshFeed, Told};
+    use iam_storage::contract::Fresh;
     use iam_storage_postgres::PostgresStorage;
 
     use crate::kit::database::{Content, TestDatabase};
@@ -21,17 +21,10 @@ mod postgres {
         }
     }
 
-    impl FreshFeed for OfItsOwn {
-        fn told(&self) -> Told {
-            self.storage.told()
-        }
-    }
-
     async fn on_a_database_of_its_own() -> OfItsOwn {
         let database = TestDatabase::new(Content::Schema).await;
         OfItsOwn { storage: Arc::new(database.storage()), _database: database }
     }
 
     iam_storage::contract_tests!(on_a_database_of_its_own().await);
-    iam_storage::feed_tests!(on_a_database_of_its_own().await);
 }

@@ -9,15 +9,17 @@ mod postgres {
     use migration::{MigrationError, Migrator, SeedReport, TABLES, VIEWS};
     use sea_orm::ConnectionTrait;
     use sea_orm::sqlx::{AssertSqlSafe, PgConnection, query_scalar};
-    use sea_orm_migration::prelude::{DbErr, MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
+    use sea_orm_migration::prelude::{DbErr, DynIden, MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
 
     use crate::kit::database::{Content, TestDatabase, run};
 
     /// The migrations that there are.
-    const MIGRATIONS: [&str; 3] = [
+    const MIGRATIONS: [&str; 5] = [
         "m20261122_000001_create_iam_schema",
         "m20261122_000002_add_credentials",
         "m20261122_000003_row_level_security",
+        "m20261125_000004_states_and_histories",
+        "m20261125_000005_indexes_without_rivals",
     ];
 
     async fn texts(connection: &mut PgConnection, sql: impl Into<String>) -> Vec<String> {
@@ -79,7 +81,7 @@ mod postgres {
     async fn content(database: &TestDatabase) -> BTreeMap<&'static str, String> {
         let mut connection = database.connect().await;
         let mut content = BTreeMap::new();
-        for table in TABLES.into_iter().chain(["seaql_migrations"]) {
+        for table in TABLES.into_iter().chain(["iam_migrations"]) {
             let sql = format!(
                 "SELECT count(*) || ' rows: ' || coalesce(md5(string_agg(row::text, '' ORDER BY row::text)), '')
                 FROM {table} AS row"
@@ -232,6 +234,10 @@ mod postgres {
         fn migrations() -> Vec<Box<dyn MigrationTrait>> {
             Migrator::migrations().into_iter().chain([Box::new(Broken) as Box<dyn MigrationTrait>]).collect()
         }
+
+        fn migration_table_name() -> DynIden {
+            Migrator::migration_table_name()
+        }
     }
 
     impl MigrationName for Broken {
@@ -274,7 +280,7 @@ mod postgres {
         let mut newest_first = MIGRATIONS;
         newest_first.reverse();
         assert_eq!(migration::down(&db, all).await.unwrap(), newest_first);
-        assert_eq!(relations(&database).await, ["seaql_migrations"]);
+        assert_eq!(relations(&database).await, ["iam_migrations"]);
         assert_eq!(migration::down(&db, 1).await.unwrap(), Vec::<String>::new());
         assert_eq!(migration::up(&db).await.unwrap(), MIGRATIONS);
         assert_eq!(schema(&database).await, before);
@@ -339,7 +345,7 @@ mod postgres {
     async fn a_database_that_is_ahead_is_left_alone() {
         let database = TestDatabase::new(Content::Seeded).await;
         let (db, mut connection) = (database.sea_orm().await, database.connect().await);
-        let later = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m99990101_000001_later', 0)";
+        let later = "INSERT INTO iam_migrations (version, applied_at) VALUES ('m99990101_000001_later', 0)";
         run(&mut connection, later.to_owned()).await.unwrap();
         let before = (schema(&database).await, content(&database).await);
         let outcomes = [
@@ -444,6 +450,6 @@ mod postgres {
         let database = TestDatabase::new(Content::Schema).await;
         database.storage().check_schema().await.unwrap();
         run(&mut database.connect().await, "ALTER TABLE modules DROP COLUMN icon".to_owned()).await.unwrap();
-        assert!(matches!(database.storage().check_schema().await, Err(StorageError::Corrupt { .. })));
+        assert!(matches!(database.storage().check_schema().await, Err(StorageError::Unavailable { .. })));
     }
 }

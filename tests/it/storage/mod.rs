@@ -1,9 +1,12 @@
 //! The storage contract over PostgreSQL, its statements and plans, the migrations, and what happens when the database fails.
 
+mod bookkeeping;
+mod connections;
 mod contract;
 mod effective_rows;
 mod migrations;
 mod outages;
+mod outdated;
 pub mod plans;
 mod statements;
 mod tenancy;

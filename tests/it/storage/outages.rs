@@ -10,8 +10,8 @@ mod postgres {
     use iam_domain::{AuditRecord, CompanyId, Description, Name, Timestamp, UserId, UserLevel, UserLevelId, ViewId};
     use iam_http::HttpOptions;
     use iam_storage::{
-        AuditFilter, Beat, ChangeContext, ChangeFeed, Health, Heard, NewEffectiveViewPermission, Notice, PoolStats,
-        Result, Storage, StorageError, Target, UnitOfWork, Work, transact,
+        AuditFilter, ChangeContext, ChangeFeed, Health, NewEffectiveViewPermission, Polled, PoolStats, Result, Storage,
+        StorageError, Target, UnitOfWork, WakeUps, Work, transact,
     };
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
     use sea_orm::sqlx::{AssertSqlSafe, Connection, PgConnection, query_scalar};
@@ -282,34 +282,48 @@ mod postgres {
 
     // --- Those who listen ---
 
-    /// Changes something that decides, whatever it takes: whoever has lost a connection finds that out first.
-    async fn change(storage: &PostgresStorage) -> Heard {
+    /// Changes something, whatever it takes: what has lost a connection finds that out first.
+    async fn change(storage: &PostgresStorage) {
         while storage.ping().await.is_err() {}
-        let level = level(new_company(), "Level");
-        add(storage, &level).await.unwrap();
-        let target = Target::Company(level.company_id);
-        let mut tx = begin(storage, target).await.unwrap();
-        tx.user_levels_mut().delete(level.company_id, level.id).await.unwrap();
-        let version = tx.commit().await.unwrap().company;
-        Heard::Changed(Notice { target, version })
+        add(storage, &level(new_company(), "Level")).await.unwrap();
+    }
+
+    /// Changes again and again until that wakes: a wake-up may be lost with the connection that it was to be sent on.
+    async fn change_until_woken(storage: &PostgresStorage, listener: &mut dyn WakeUps) {
+        let changing = async {
+            loop {
+                change(storage).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::select! {
+            () = changing => {}
+            woken = ending(listener.next()) => woken.unwrap(),
+        }
     }
 
     #[tokio::test]
-    async fn a_subscription_whose_connection_breaks_is_lost_and_another_one_hears() {
+    async fn a_listener_whose_connection_breaks_says_so_and_another_one_is_woken() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage = storage_with(proxy.url(), |options| options);
         for happens in [Break::Cut, Break::Terminate] {
-            let mut subscription = storage.subscribe().await.unwrap();
-            let told = change(&storage).await;
-            assert_eq!(ending(subscription.next()).await, told);
+            let mut listener = storage.listen().await.unwrap();
+            change_until_woken(&storage, listener.as_mut()).await;
             happens.happen(&proxy, &database).await;
-            assert_eq!(ending(subscription.next()).await, Heard::Lost, "{happens:?}");
+            let ends = async { while listener.next().await.is_ok() {} };
+            ending(ends).await;
             change(&storage).await;
-            assert_eq!(ending(subscription.next()).await, Heard::Lost, "for ever");
-            let mut another = storage.subscribe().await.unwrap();
-            let told = change(&storage).await;
-            assert_eq!(ending(another.next()).await, told, "{happens:?}");
+            assert_unavailable(ending(listener.next()).await);
+            let listens = async {
+                loop {
+                    if let Ok(listener) = storage.listen().await {
+                        return listener;
+                    }
+                }
+            };
+            let mut another = ending(listens).await;
+            change_until_woken(&storage, another.as_mut()).await;
         }
     }
 
@@ -318,38 +332,39 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn whoever_cannot_subscribe_gives_up() {
+    async fn a_caller_that_cannot_poll_or_listen_gives_up() {
         // It listens, and never accepts.
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("postgres://nobody@{}/nothing", silent.local_addr().unwrap());
-        assert_unavailable(ending(storage_with(&url, impatient_to_connect).subscribe()).await);
+        assert_unavailable(ending(storage_with(&url, impatient_to_connect).listen()).await);
 
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage = storage_with(proxy.url(), impatient_to_connect);
         proxy.refuse().await;
-        assert_unavailable(ending(storage.subscribe()).await);
-        assert_unavailable(ending(storage.beat(Beat::new())).await);
+        assert_unavailable(ending(storage.listen()).await);
+        assert_unavailable(ending(storage.poll(None)).await);
+        assert_unavailable(ending(storage.acknowledge()).await);
         proxy.admit().await;
-        let mut subscription = storage.subscribe().await.unwrap();
-        let beat = Beat::new();
-        storage.beat(beat).await.unwrap();
-        assert_eq!(ending(subscription.next()).await, Heard::Beat(beat));
+        let mut listener = storage.listen().await.unwrap();
+        storage.poll(None).await.unwrap();
+        change_until_woken(&storage, listener.as_mut()).await;
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_ever_on_a_network_that_swallows_everything() {
+    async fn no_poll_waits_for_ever_on_a_network_that_swallows_everything() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage = storage_with(proxy.url(), impatient_to_connect);
-        let mut subscription = storage.subscribe().await.unwrap();
-        storage.ping().await.unwrap();
+        let mut listener = storage.listen().await.unwrap();
+        storage.poll(None).await.unwrap();
         proxy.fall_silent();
         // The connection that is open looks well, and new ones are accepted.
-        assert_unavailable(ending(storage.beat(Beat::new())).await);
-        assert_unavailable(ending(storage.subscribe()).await);
-        proxy.cut();
-        assert_eq!(ending(subscription.next()).await, Heard::Lost);
+        assert_unavailable(ending(storage.poll(None)).await);
+        assert_unavailable(ending(storage.acknowledge()).await);
+        assert_unavailable(ending(storage.listen()).await);
+        // Nothing tells the listener either; it asks.
+        ending(async { while listener.next().await.is_ok() {} }).await;
     }
 
     #[tokio::test]
@@ -360,53 +375,41 @@ mod postgres {
             listener_url: Some(database.url().into()),
             ..impatient_to_connect(options)
         });
-        let mut subscription = storage.subscribe().await.unwrap();
-        let told = change(&storage).await;
-        assert_eq!(ending(subscription.next()).await, told);
+        let mut listener = storage.listen().await.unwrap();
+        change_until_woken(&storage, listener.as_mut()).await;
         assert!(!proxy.texts().iter().any(|text| text.contains("LISTEN")), "not by the detour");
-        proxy.refuse().await;
-        proxy.cut();
-        assert_unavailable(ending(storage.ping()).await);
-        assert!(ending(storage.subscribe()).await.is_ok());
-        let mut other = database.connect().await;
-        let beat = Beat::new();
-        run(&mut other, format!("NOTIFY iam_changes, '{{\"beat\":\"{}\"}}'", beat.as_uuid())).await.unwrap();
-        assert_eq!(ending(subscription.next()).await, Heard::Beat(beat));
     }
 
+    /// What is said on the channel is not looked at; and what is said elsewhere is not heard.
     #[tokio::test]
-    async fn what_others_say_on_the_channel_is_skipped() {
+    async fn anything_on_the_channel_is_a_wake_up_and_nothing_else_is() {
         let database = TestDatabase::new(Content::Schema).await;
         let storage = storage_with(database.url(), |options| options);
-        let mut subscription = storage.subscribe().await.unwrap();
+        let mut listener = storage.listen().await.unwrap();
         let mut other = database.connect().await;
-        for said in [
-            "",
-            "hello",
-            "{}",
-            r#"{"version":1}"#,
-            r#"{"company":null}"#,
-            r#"{"company":"x","version":1}"#,
-            r#"{"company":null,"version":"1"}"#,
-            r#"{"company":null,"version":1,"more":true}"#,
-            r#"{"beat":"x"}"#,
-            "[]",
-        ] {
-            run(&mut other, format!("NOTIFY iam_changes, '{said}'")).await.unwrap();
+        let channel = "SELECT 'iam_' || md5(id || '/public') FROM iam_installation";
+        let channel: String = query_scalar(channel).fetch_one(&mut other).await.unwrap();
+        for said in ["", "hello", r#"{"company":null,"version":9223372036854775807}"#] {
+            run(&mut other, format!("NOTIFY {channel}, '{said}'")).await.unwrap();
+            ending(listener.next()).await.unwrap();
         }
-        run(&mut other, "NOTIFY iam_others, 'hello'".to_owned()).await.unwrap();
-        let told = change(&storage).await;
-        assert_eq!(ending(subscription.next()).await, told);
+        for elsewhere in ["iam_changes", "iam", "iam_d41d8cd98f00b204e9800998ecf8427e"] {
+            run(&mut other, format!("NOTIFY {elsewhere}, 'hello'")).await.unwrap();
+        }
+        run(&mut other, format!("NOTIFY {channel}")).await.unwrap();
+        ending(listener.next()).await.unwrap();
+        let more = tokio::time::timeout(Duration::from_millis(1), listener.next()).await;
+        assert!(more.is_err(), "one wake-up");
     }
 
     #[tokio::test]
-    async fn a_subscription_that_is_dropped_closes_its_connection() {
+    async fn a_listener_that_is_dropped_closes_its_connection() {
         let database = TestDatabase::new(Content::Schema).await;
         let storage = storage_with(database.url(), |options| options);
         let mut watch = database.connect().await;
         let others = "SELECT count(*) FROM pg_stat_activity
-            WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
-        let (first, second) = (storage.subscribe().await.unwrap(), storage.subscribe().await.unwrap());
+            WHERE datname = current_database() AND application_name LIKE '% listener'";
+        let (first, second) = (storage.listen().await.unwrap(), storage.listen().await.unwrap());
         assert_eq!(query_scalar::<_, i64>(others).fetch_one(&mut watch).await.unwrap(), 2);
         // Also where there is no runtime.
         std::thread::spawn(move || drop(first)).join().unwrap();
@@ -431,13 +434,17 @@ mod postgres {
         add(storage.as_ref(), &level).await.unwrap();
         let company = level.company_id;
         let before = states.versions(Some(company)).await.unwrap();
+        storage.poll(None).await.unwrap();
 
         // All connections to the old database are in use when the next one reaches the new one.
+        crate::kit::replica::until(async || storage.pool().idle == storage.pool().size).await;
         let mut units = Vec::new();
         while units.len() < 2 || storage.pool().size as usize > units.len() {
             units.push(begin(storage.as_ref(), Target::Company(new_company())).await.unwrap());
         }
         proxy.switch_to(&new);
+        // The connections that polls use are short-lived; here they are gone already.
+        terminate_control_connections(&old).await;
         let after = states.versions(Some(company)).await.unwrap();
         assert_ne!(after.epoch, before.epoch);
         assert_eq!((before.company, after.company), (1, 0));
@@ -447,10 +454,11 @@ mod postgres {
         assert_eq!(unit.company_states().versions(Some(company)).await.unwrap(), before);
         assert_eq!(unit.snapshots().load_company(company).await.unwrap().versions, before);
         assert_eq!(unit.snapshots().load_menu(None).await.unwrap().versions.epoch, before.epoch);
-        assert_eq!(unit.company_states().versions_of(&[company]).await.unwrap().epoch, before.epoch);
         assert_eq!(unit.commit().await.unwrap().epoch, before.epoch);
 
-        // And once it is given back, nobody asks it again.
+        // And once a poll has said so and it is given back, it is not asked again.
+        let Polled::Primary(changes) = storage.poll(None).await.unwrap() else { panic!("it is a primary") };
+        assert_eq!(changes.epoch, after.epoch);
         drop(units);
         for _ in 0..4 {
             let answers = join_all((0..8).map(|_| states.versions(Some(company)))).await;
@@ -463,6 +471,12 @@ mod postgres {
             rows.upsert_many(company, before, Duration::from_secs(60), &[some_row()]).await,
             Err(StorageError::Stale)
         ));
+    }
+
+    async fn terminate_control_connections(database: &TestDatabase) {
+        let sql = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name LIKE '% control'";
+        run(&mut database.connect().await, sql.to_owned()).await.unwrap();
     }
 
     fn some_row() -> NewEffectiveViewPermission {

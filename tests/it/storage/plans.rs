@@ -3,13 +3,17 @@
 
 pub mod postgres {
     use std::collections::{BTreeMap, BTreeSet};
+    use std::fmt::Display;
+    use std::rc::Rc;
     use std::sync::Arc;
 
+    use iam_http::HttpOptions;
     use iam_storage::Storage;
     use iam_storage_postgres::PostgresStorage;
-    use sea_orm::sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
-    use serde_json::Value;
+    use sea_orm::sqlx::{self, AssertSqlSafe, Executor, PgConnection, Row};
+    use serde_json::{Value, json};
 
+    use crate::kit::api::{TestApi, new_user};
     use crate::kit::database::{APPLICATION, Content, TestDatabase, run};
     use crate::kit::proxy::Proxy;
 
@@ -132,6 +136,133 @@ pub mod postgres {
         let plan = connection.fetch_one(AssertSqlSafe(explain)).await.unwrap().get(0);
         run(connection, "DEALLOCATE planned".to_owned()).await.unwrap();
         plan
+    }
+
+    /// How the indexes of `user_user_levels` must be entered: by a user or by a level, never by the company alone.
+    const ENTRIES: [(&str, &str); 3] = [
+        ("user_user_levels_pkey", "(user_id = "),
+        ("user_user_levels_company_id_user_id_user_level_id_idx", "(user_id = "),
+        ("user_user_levels_user_level_id_company_id_user_id_idx", "(user_level_id = "),
+    ];
+
+    /// The scans of `user_user_levels` in a plan that read more than a user's or a level's rows.
+    fn of_whole_companies(plan: &Value, found: &mut Vec<Value>) {
+        match plan {
+            Value::Object(node) => {
+                let text = |name: &str| node.get(name).and_then(Value::as_str).unwrap_or_default();
+                let entry = ENTRIES.into_iter().find(|(index, _)| *index == text("Index Name"));
+                let is_read_whole = match entry {
+                    Some((_, by)) => !text("Index Cond").contains(by),
+                    None => text("Relation Name") == "user_user_levels" && text("Node Type") == "Seq Scan",
+                };
+                if is_read_whole {
+                    found.push(plan.clone());
+                }
+                node.values().for_each(|value| of_whole_companies(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| of_whole_companies(value, found)),
+            _ => {}
+        }
+    }
+
+    /// Whatever the planner knows of the tables: nothing as they are new, nothing as they grew since, or all. A connection keeps
+    /// a plan that was made at any of these times.
+    #[actix_web::test]
+    async fn changes_of_one_user_or_level_read_no_whole_company() {
+        let database = Rc::new(TestDatabase::new(Content::Seeded).await);
+        let proxy = Proxy::to(&database).await;
+        let storage = PostgresStorage::connect(&TestDatabase::options_for(proxy.url())).unwrap();
+        let api = TestApi::over(Arc::new(storage), Some(Rc::clone(&database)), HttpOptions::default()).await;
+        let company = api.company().await;
+        let member = api.level_id(company, "Member").await;
+        let feature = api.feature_id("iam.manage_levels").await;
+        for levels in [json!([member]), json!([])] {
+            let path = format!("/api/iam/users/{}/user-levels", new_user());
+            let body = json!({ "userLevelIds": levels });
+            api.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
+            api.put(&path).by_super_admin().within(company.id).json(&body).send().await.expect(200);
+        }
+        let path = format!("/api/iam/user-levels/{member}/permissions/features");
+        let body = json!({ "features": [{ "featureId": feature, "action": "Read", "value": true, "scope": "own" }] });
+        api.put(&path).by_super_admin().within(company.id).json(&body).send().await.expect(200);
+        let key = api.api_key("administer", Some(company.id)).await;
+        let body = json!({ "features": [] });
+        api.put(&path).by_key(&key).within(company.id).json(&body).send().await.expect(200);
+        let texts: BTreeSet<_> = proxy.texts().into_iter().filter(|text| text.contains("user_user_levels")).collect();
+        assert!(texts.len() >= 5, "{texts:#?}");
+
+        let mut connection = database.connect().await;
+        run(&mut connection, "ALTER TABLE user_user_levels SET (autovacuum_enabled = off)".to_owned()).await.unwrap();
+        run(&mut connection, format!("SET ROLE {APPLICATION}; SET plan_cache_mode = force_generic_plan"))
+            .await
+            .unwrap();
+        let grow = format!(
+            "INSERT INTO user_user_levels (user_id, user_level_id, company_id)
+            SELECT md5('user' || n)::uuid, '{member}', '{}' FROM generate_series(1, 20000) n",
+            company.id
+        );
+        for step in ["SELECT 1".to_owned(), grow, "RESET ROLE; ANALYZE user_user_levels".to_owned()] {
+            run(&mut connection, step.clone()).await.unwrap();
+            for text in &texts {
+                let plan = plan(&mut connection, text).await;
+                let mut found = Vec::new();
+                of_whole_companies(&plan, &mut found);
+                assert!(found.is_empty(), "after {step}: {text}: {found:#?}");
+            }
+        }
+
+        // And it would have been seen.
+        let mut found = Vec::new();
+        let all = "SELECT user_id FROM user_user_levels WHERE company_id = $1 ORDER BY user_id";
+        of_whole_companies(&plan(&mut connection, all).await, &mut found);
+        assert_eq!(found.len(), 1, "{found:#?}");
+    }
+
+    /// Every table gets a column more, and answers and plans stay as they are: no statement is about whole rows.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_statement_is_about_whatever_columns_a_table_has() {
+        let texts = texts_of_the_suite().await;
+        let database = TestDatabase::new(Content::Seeded).await;
+        let mut connection = database.connect().await;
+        for (number, text) in texts.iter().enumerate() {
+            run(&mut connection, format!("PREPARE planned_{number} AS {text}")).await.unwrap();
+            let plan = verbose(&mut connection, number).await.unwrap();
+            assert!(!passes_whole_rows(&plan), "{text}");
+        }
+        for table in migration::TABLES {
+            let grow = format!("ALTER TABLE {table} ADD COLUMN one_more text DEFAULT 'x'");
+            run(&mut connection, grow).await.unwrap();
+        }
+        for (number, text) in texts.iter().enumerate() {
+            let planned = verbose(&mut connection, number).await;
+            assert!(planned.is_ok(), "{planned:?}: {text}");
+            assert!(!planned.unwrap().contains("one_more"), "{text}");
+        }
+
+        // And they would have been seen.
+        for text in ["SELECT * FROM views", "SELECT json_agg(views) FROM views"] {
+            run(&mut connection, format!("PREPARE planned_all AS {text}")).await.unwrap();
+            let plan = verbose(&mut connection, "all").await.unwrap();
+            assert!(plan.contains("one_more") || passes_whole_rows(&plan), "{plan}");
+            run(&mut connection, "DEALLOCATE planned_all".to_owned()).await.unwrap();
+        }
+    }
+
+    /// Whether a plan passes whole rows of a table to a function. Locks of rows carry whole rows along for themselves.
+    fn passes_whole_rows(plan: &str) -> bool {
+        migration::TABLES.iter().any(|table| plan.contains(&format!("({table}.*)")))
+    }
+
+    /// The plan of a prepared text, with the columns that each of its nodes answers.
+    async fn verbose(connection: &mut PgConnection, number: impl Display) -> Result<String, sqlx::Error> {
+        let count = format!(
+            "SELECT cardinality(parameter_types)::bigint FROM pg_prepared_statements WHERE name = 'planned_{number}'"
+        );
+        let nulls = vec!["NULL"; usize::try_from(self::number(connection, &count).await).unwrap()];
+        let values = if nulls.is_empty() { String::new() } else { format!("({})", nulls.join(", ")) };
+        let explain = format!("EXPLAIN (VERBOSE) EXECUTE planned_{number}{values}");
+        let lines = connection.fetch_all(AssertSqlSafe(explain)).await?;
+        Ok(lines.iter().map(|line| line.get::<String, _>(0) + "\n").collect())
     }
 
     /// How plans read the tables of tenants.

@@ -293,6 +293,8 @@ mod postgres {
             // Nor is a row put there: refused before its keys are looked at, so that nothing tells whether they are taken.
             let added = format!("INSERT INTO {table} SELECT * FROM jsonb_populate_record(NULL::{table}, '{as_json}')");
             assert_eq!(sqlstate(&mut application, &added).await, FORBIDDEN, "{table}");
+            // A state is marked anew whenever it is touched.
+            let ours = row_of(&mut connection, table, column, OURS).await;
             let moved = format!("UPDATE {table} AS t SET {column} = {THEIRS} WHERE {ours}");
             assert_eq!(sqlstate(&mut application, &moved).await, FORBIDDEN, "{table}");
 
@@ -363,8 +365,8 @@ mod postgres {
         let storage = database.storage();
         let [ours, theirs] = [1, 2].map(|n| CompanyId::from_uuid(uuid::Uuid::from_u128(n)));
         let unit = storage.begin(Target::Company(ours), ChangeContext::command_line()).await.unwrap();
-        let current = unit.company_states().versions_of(&[ours, theirs]).await.unwrap();
-        assert_eq!(current.companies, [(ours, 2), (theirs, 1)].into());
+        let state = unit.company_states().read(theirs).await.unwrap();
+        assert_eq!(state.map(|state| state.version), Some(1));
         let levels = unit.user_levels().find_all(theirs).await.unwrap();
         assert_eq!(levels.iter().map(|level| level.company_id).collect::<Vec<_>>(), [theirs]);
         let module = unit.modules().find_by_code("core").await.unwrap().unwrap();

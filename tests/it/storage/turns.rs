@@ -7,6 +7,7 @@ mod postgres {
 
     use iam_storage::{ChangeContext, Health, Result, Storage, StorageError, Target, UnitOfWork};
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
+    use sea_orm::sqlx::query_scalar;
     use tokio::sync::Semaphore;
     use tokio::task::JoinSet;
 
@@ -95,6 +96,33 @@ mod postgres {
     async fn companies_that_change_without_end_leave_connections_to_others() {
         let database = TestDatabase::new(Content::Schema).await;
         others_have_connections(&storage(&database, LONG), || Target::Company(new_company())).await;
+    }
+
+    /// The seed passes the same gate as changes, under the same name, so that companies that change without a pause cannot hold
+    /// it off.
+    #[actix_web::test]
+    async fn the_seed_has_its_turn_among_changes_of_companies() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let storage = storage(&database, LONG);
+        let under_way = begin(&storage, Target::Company(new_company())).await.unwrap();
+        let sea_orm = database.sea_orm().await;
+        let mut seed = Box::pin(migration::seed(&sea_orm));
+        let mut watch = database.connect().await;
+        let waiting = "SELECT count(*) FROM pg_locks JOIN pg_database AS own ON own.oid = pg_locks.database
+            WHERE own.datname = current_database() AND locktype = 'advisory' AND NOT granted";
+        let mut waits =
+            async |count: i64| query_scalar::<_, i64>(waiting).fetch_one(&mut watch).await.unwrap() == count;
+        while !waits(1).await {
+            assert!(futures_util::poll!(&mut seed).is_pending(), "it waits for the change under way");
+        }
+        // Who comes later waits behind it, also to share the gate.
+        let mut later = Box::pin(begin(&storage, Target::Company(new_company())));
+        while !waits(2).await {
+            assert!(futures_util::poll!(&mut later).is_pending(), "it waits behind the seed");
+        }
+        under_way.commit().await.unwrap();
+        seed.await.unwrap();
+        later.await.unwrap().commit().await.unwrap();
     }
 
     /// Whoever waits too long gives up, and leaves his place to the next one.

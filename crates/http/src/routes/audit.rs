@@ -3,18 +3,14 @@
 use actix_web::get;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use iam_application::{AuditCursor, AuditFilter};
+use iam_application::{AuditCursor, AuditFilter, Total};
 use iam_domain::{AuditRecord, AuditRecordId, EntityType, ExternalId, Timestamp, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::{page_size, word};
 use crate::answer::{Answer, Reply, Success};
 use crate::call::{Guarded, Input, ReadAudit, Reading};
-
-/// The most records of a page.
-const MAX_LIMIT: u64 = 200;
-/// The records of a page if nothing is said.
-const DEFAULT_LIMIT: u64 = 50;
 
 /// A record, with what other issuers call the users that it names.
 #[derive(Serialize, ToSchema)]
@@ -26,10 +22,16 @@ pub(crate) struct AuditEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     external_user_id: Option<ExternalId>,
+    /// The same in a spelling that needs no escapes in URLs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_path_id: Option<String>,
     /// The same of the user whom the record is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     external_entity_id: Option<ExternalId>,
+    /// The same in a spelling that needs no escapes in URLs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entity_path_id: Option<String>,
 }
 
 /// A page of records, newest first.
@@ -39,9 +41,13 @@ pub(crate) struct AuditData {
     logs: Vec<AuditEntry>,
     /// Where the next page begins; `null` at the end.
     next_cursor: Option<String>,
-    /// How many records there are in all, if it was asked.
+    /// How many records there are in all, if it was asked, counted up to 10,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
+    /// `true` if there are more than `total`; else left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    total_is_lower_bound: bool,
 }
 
 /// Which page of which records.
@@ -58,7 +64,7 @@ impl Input for AuditQuery {
         let entity_id = entity(reading);
         let (action, user_id) = (action(reading), reading.query_user("userId"));
         let (from, to) = (time(reading, "from"), time(reading, "to"));
-        let (cursor, limit) = (cursor(reading), limit(reading));
+        let (cursor, limit) = (cursor(reading), page_size(reading));
         let include_total = word::<bool>(reading, "includeTotal");
         Some(Self {
             filter: AuditFilter {
@@ -76,22 +82,12 @@ impl Input for AuditQuery {
     }
 }
 
-/// An id of anything; of a user also `issuer|subject`.
+/// An id of anything; of a user also an external id.
 fn entity(reading: &mut Reading<'_>) -> Option<Option<uuid::Uuid>> {
-    if reading.query::<String>("entityId")?.is_some_and(|text| text.contains('|')) {
+    if reading.query::<String>("entityId")?.is_some_and(|text| ExternalId::may_be(&text)) {
         return Some(reading.query_user("entityId")?.map(|user| user.id.as_uuid()));
     }
     reading.query::<uuid::Uuid>("entityId")
-}
-
-fn word<T: std::str::FromStr<Err: std::fmt::Display>>(reading: &mut Reading<'_>, name: &str) -> Option<Option<T>> {
-    match reading.query::<String>(name)? {
-        None => Some(None),
-        Some(text) => match text.parse() {
-            Ok(word) => Some(Some(word)),
-            Err(error) => reading.reject(name, "invalid", format_args!("is not valid: {error}")),
-        },
-    }
 }
 
 fn action(reading: &mut Reading<'_>) -> Option<Option<String>> {
@@ -109,14 +105,6 @@ fn time(reading: &mut Reading<'_>, name: &str) -> Option<Option<Timestamp>> {
             Some(time) => Some(Some(time)),
             None => reading.reject(name, "time", "must be an RFC 3339 time"),
         },
-    }
-}
-
-fn limit(reading: &mut Reading<'_>) -> Option<u64> {
-    match word::<u64>(reading, "limit")? {
-        None => Some(DEFAULT_LIMIT),
-        Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Some(limit),
-        Some(_) => reading.reject("limit", "range", format_args!("must be between 1 and {MAX_LIMIT}")),
     }
 }
 
@@ -148,9 +136,9 @@ fn decode(text: &str) -> Option<AuditCursor> {
     tag = "Audit",
     params(
         ("entityType" = Option<EntityType>, Query),
-        ("entityId" = Option<String>, Query, description = "An id; of a user also issuer|subject"),
+        ("entityId" = Option<String>, Query, description = "An id; of a user also a pathId, or issuer|subject"),
         ("action" = Option<String>, Query, description = "Exactly this, as user_level.created"),
-        ("userId" = Option<String>, Query, description = "Who did it: an id, or issuer|subject"),
+        ("userId" = Option<String>, Query, description = "Who did it: an id, a pathId, or issuer|subject"),
         ("from" = Option<Timestamp>, Query, description = "Not before"),
         ("to" = Option<Timestamp>, Query, description = "Before"),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200),
@@ -164,11 +152,22 @@ pub(crate) async fn list_audit_logs(call: Guarded<ReadAudit, AuditQuery>) -> Ans
     let AuditQuery { filter, cursor, limit, include_total } = &call.input;
     let page = call.application().audit_logs(call.company_if_any(), filter, *cursor, *limit, *include_total).await?;
     let external = |user: UserId| page.external_ids.get(&user).cloned();
-    let entry = |record: AuditRecord| AuditEntry {
-        external_user_id: record.user_id.and_then(external),
-        external_entity_id: external(UserId::from_uuid(record.entity_id)),
-        record,
+    let entry = |record: AuditRecord| {
+        let external_user_id = record.user_id.and_then(external);
+        let external_entity_id = external(UserId::from_uuid(record.entity_id));
+        AuditEntry {
+            user_path_id: external_user_id.as_ref().map(ExternalId::path_id),
+            entity_path_id: external_entity_id.as_ref().map(ExternalId::path_id),
+            external_user_id,
+            external_entity_id,
+            record,
+        }
     };
     let logs = page.records.into_iter().map(entry).collect();
-    Reply::ok().data(AuditData { logs, next_cursor: page.next.map(encode), total: page.total })
+    let (total, total_is_lower_bound) = match page.total {
+        None => (None, false),
+        Some(Total::Exactly(count)) => (Some(count), false),
+        Some(Total::MoreThan(count)) => (Some(count), true),
+    };
+    Reply::ok().data(AuditData { logs, next_cursor: page.next.map(encode), total, total_is_lower_bound })
 }

@@ -117,14 +117,17 @@ pub(crate) async fn docs() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
 }
 
-/// No route: 405 with `Allow` if the path exists with other methods, else 404.
+/// No route: 405 with `Allow` if the path exists with other methods, else 404. A path that has GET has HEAD, too.
 pub(crate) async fn no_such_route(request: HttpRequest, api: Data<Api>) -> HttpResponse {
     let path = request.path();
     let item = api.document().paths.paths.iter().find(|(pattern, _)| matches_pattern(pattern, path));
     let Some((_, item)) = item else {
         return ApiError::no_such_route().error_response();
     };
-    let allowed: Vec<_> = methods_of(item).iter().map(method_name).collect();
+    let mut allowed: Vec<_> = methods_of(item).iter().map(method_name).collect();
+    if allowed.contains(&"GET") {
+        allowed.insert(1, "HEAD");
+    }
     let message = format!("Method {} is not allowed here", request.method());
     let mut response = ApiError::new(Code::MethodNotAllowed, message).error_response();
     if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {

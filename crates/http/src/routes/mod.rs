@@ -15,6 +15,33 @@ pub(crate) mod user_levels;
 pub(crate) mod users;
 pub(crate) mod views;
 
+use crate::call::Reading;
+
+/// The most elements of a page.
+const MAX_LIMIT: u64 = 200;
+/// The elements of a page if nothing is said.
+const DEFAULT_LIMIT: u64 = 50;
+
+/// How many elements a page is to have: `limit` of the query.
+fn page_size(reading: &mut Reading<'_>) -> Option<u64> {
+    match word::<u64>(reading, "limit")? {
+        None => Some(DEFAULT_LIMIT),
+        Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Some(limit),
+        Some(_) => reading.reject("limit", "range", format_args!("must be between 1 and {MAX_LIMIT}")),
+    }
+}
+
+/// A parameter of the query that is a word or a number.
+fn word<T: std::str::FromStr<Err: std::fmt::Display>>(reading: &mut Reading<'_>, name: &str) -> Option<Option<T>> {
+    match reading.query::<String>(name)? {
+        None => Some(None),
+        Some(text) => match text.parse() {
+            Ok(word) => Some(Some(word)),
+            Err(error) => reading.reject(name, "invalid", format_args!("is not valid: {error}")),
+        },
+    }
+}
+
 /// The data of an answer: one member, named in the singular or the plural of what it holds.
 macro_rules! data {
     ($($name:ident { $member:ident as $wire:literal: $type:ty })+) => {$(

@@ -2,11 +2,12 @@
 
 use actix_web::{delete, get, patch, post, put};
 use iam_application::{AssignUserLevels, CreateUserLevel, DeleteUserLevel, Patch, UpdateUserLevel};
-use iam_domain::{Description, Name, UserLevel, UserLevelId};
+use iam_domain::{Description, ExternalId, Name, UserId, UserLevel, UserLevelId};
+use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::data;
 use super::users::OneUser;
+use super::{data, page_size};
 use crate::answer::{Answer, Message, Reply, Success};
 use crate::call::{AssignLevels, Guarded, Input, ManageLevels, ReadIam, Reading};
 use crate::error::ErrorBody;
@@ -120,7 +121,15 @@ impl Input for DeleteUserLevel {
 }
 
 /// Removes a level that nobody holds.
-#[utoipa::path(tag = "User levels", responses((status = 200, body = Success<Message>), (status = 404), (status = 412)))]
+#[utoipa::path(
+    tag = "User levels",
+    responses(
+        (status = 200, body = Success<Message>),
+        (status = 400, body = ErrorBody, description = "Somebody holds it: errors name the first ten, for callers who may read them"),
+        (status = 404),
+        (status = 412),
+    ),
+)]
 #[delete("/api/iam/user-levels/{id}")]
 pub(crate) async fn delete_user_level(call: Guarded<ManageLevels, DeleteUserLevel>) -> Answer {
     let done = call.execute().await?;
@@ -133,6 +142,62 @@ pub(crate) async fn delete_user_level(call: Guarded<ManageLevels, DeleteUserLeve
 pub(crate) async fn get_levels_of_user(call: Guarded<ReadIam, OneUser>) -> Answer {
     let user_levels = call.application().levels_of_user(call.company()?, call.input.0.id).await?;
     Reply::ok().etag(&user_levels)?.data(UserLevelsData { user_levels })
+}
+
+/// A user who holds a level.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Holder {
+    id: UserId,
+    /// `issuer|subject`; `null` for users of the native issuer, and where it is not known.
+    #[schema(value_type = Option<String>)]
+    external_id: Option<ExternalId>,
+    /// The same in a spelling that needs no escapes in URLs.
+    path_id: Option<String>,
+}
+
+/// A page of holders, by id.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HoldersData {
+    users: Vec<Holder>,
+    /// Where the next page begins; `null` at the end.
+    next_cursor: Option<UserId>,
+}
+
+/// Which page of the holders of which level.
+pub(crate) struct HoldersQuery {
+    level: UserLevelId,
+    cursor: Option<UserId>,
+    limit: u64,
+}
+
+impl Input for HoldersQuery {
+    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+        let (level, cursor, limit) = (reading.path("id"), reading.query("cursor"), page_size(reading));
+        Some(Self { level: level?, cursor: cursor?, limit: limit? })
+    }
+}
+
+/// The users who hold a level.
+#[utoipa::path(
+    tag = "User levels",
+    params(
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
+    ),
+    responses((status = 200, body = Success<HoldersData>), (status = 404, description = "There is no such level")),
+)]
+#[get("/api/iam/user-levels/{id}/users")]
+pub(crate) async fn list_holders(call: Guarded<ReadIam, HoldersQuery>) -> Answer {
+    let HoldersQuery { level, cursor, limit } = call.input;
+    let page = call.application().holders(call.company()?, level, cursor, limit).await?;
+    let next_cursor = page.users.last().copied().filter(|_| page.has_next);
+    let holder = |id: UserId| {
+        let external_id = page.external_ids.get(&id).cloned();
+        Holder { id, path_id: external_id.as_ref().map(ExternalId::path_id), external_id }
+    };
+    Reply::ok().data(HoldersData { users: page.users.into_iter().map(holder).collect(), next_cursor })
 }
 
 /// Whether the request says that nobody need be left who manages the company.

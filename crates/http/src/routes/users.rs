@@ -28,6 +28,8 @@ pub(crate) struct UserView {
     /// nothing was stored.
     #[schema(value_type = Option<String>)]
     external_id: Option<ExternalId>,
+    /// The same in a spelling that needs no escapes in URLs.
+    path_id: Option<String>,
     /// Who says so.
     #[schema(value_type = Option<String>)]
     issuer: Option<String>,
@@ -45,7 +47,8 @@ impl From<User> for UserData {
         let User { id, external_id, not_before } = user;
         let issuer = external_id.as_ref().map(|external| external.issuer.to_string());
         let subject = external_id.as_ref().map(|external| external.subject.to_string());
-        Self { user: UserView { id, external_id, issuer, subject, not_before } }
+        let path_id = external_id.as_ref().map(ExternalId::path_id);
+        Self { user: UserView { id, external_id, path_id, issuer, subject, not_before } }
     }
 }
 

@@ -93,7 +93,7 @@ fn the_header_must_be_bearer_and_one_word() {
         Credential::ApiKey(_) => panic!("{header:?} is no key"),
     };
     assert_eq!(outcome(None), Err(AuthenticationError::Missing));
-    for header in ["", "Bearer", "Bearer ", "Basic abc", "Bearer a b", "abc", &format!("Bearer  {token}")] {
+    for header in ["", "Bearer", "Bearer ", "Bearer  ", "Basic abc", "Bearer a b", "abc", &format!("Bearer\t{token}")] {
         assert_eq!(outcome(Some(header)), Err(AuthenticationError::Malformed), "{header:?}");
     }
     assert_eq!(outcome(Some("Bearer garbage")), Err(AuthenticationError::Invalid));

@@ -4,7 +4,7 @@ use iam_identity::{Algorithm, AuthenticationError, JwksUrl, KeyError, KeySet, Ke
 use iam_identity::{TokenVerifier, VerifierOptions};
 use serde_json::{Value, json};
 
-use crate::kit::{ISSUER, PAIRS, Pair, issuer, signed_by, trusting, verify, with_keys};
+use crate::kit::{ISSUER, PAIRS, Pair, issuer, signed_as, signed_by, trusting, verify, with_keys};
 
 fn parse(keys: &[Value]) -> KeySet {
     KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
@@ -105,6 +105,50 @@ fn a_number_may_have_leading_zeros() {
         let verifier = verifier(&[PAIRS[0].jwk_with(&padded(name))]);
         assert!(verify(&verifier, &signed_by(&PAIRS[0].signer())).is_ok(), "{name}");
     }
+}
+
+/// Base64 as careless issuers write it: padded, in the alphabet of `+` and `/`, or both.
+#[test]
+fn members_may_be_padded_and_in_either_alphabet() {
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+    for (pair, names) in [(0, ["n", "e"].as_slice()), (2, &["x", "y"]), (4, &["x"])] {
+        let jwk = PAIRS[pair].jwk("a");
+        for engine in [&URL_SAFE, &STANDARD, &STANDARD_NO_PAD] {
+            let rewritten = |name: &&str| {
+                let bytes = URL_SAFE_NO_PAD.decode(jwk[*name].as_str().unwrap()).unwrap();
+                ((*name).to_owned(), Value::from(engine.encode(bytes)))
+            };
+            let members = Value::Object(names.iter().map(rewritten).collect());
+            let verifier = verifier(&[PAIRS[pair].jwk_with(&members)]);
+            assert!(verify(&verifier, &signed_by(&PAIRS[pair].signer())).is_ok(), "{members}");
+        }
+    }
+    for wrong in ["====", "A", "AQAB=", "AQ A", "AQAB\n", "AQ==AQ=="] {
+        assert_eq!(format!("{:?}", parse(&[PAIRS[0].jwk_with(&json!({ "e": wrong }))])), "[]", "{wrong:?}");
+    }
+}
+
+#[test]
+fn the_name_of_rfc_9864_is_the_same_algorithm() {
+    let token = signed_as("Ed25519", &PAIRS[4]);
+    for alg in [json!("Ed25519"), json!("EdDSA"), json!(null)] {
+        let verifier = verifier(&[PAIRS[4].jwk_with(&json!({ "alg": alg }))]);
+        assert!(verify(&verifier, &token).is_ok(), "{alg}");
+        assert!(verify(&verifier, &signed_by(&PAIRS[4].signer())).is_ok(), "{alg}");
+        assert!(verify(&verifier, &signed_as("Ed25519", &PAIRS[5])).is_err(), "{alg}");
+    }
+    for (pair, wrong) in [(0, "Ed25519"), (2, "Ed25519"), (4, "Ed448"), (4, "ed25519"), (4, "ES256")] {
+        assert_eq!(format!("{:?}", parse(&[PAIRS[pair].jwk_with(&json!({ "alg": wrong }))])), "[]", "{wrong}");
+    }
+    assert!(verify(&verifier(&[PAIRS[4].jwk("a")]), &signed_as("Ed448", &PAIRS[4])).is_err());
+    assert_eq!(Algorithm::parse("Ed25519"), Some(Algorithm::EdDsa));
+}
+
+#[test]
+fn a_byte_order_mark_before_a_set_does_not_matter() {
+    let set = format!("\u{feff}{}", json!({ "keys": [PAIRS[4].jwk("a")] }));
+    assert_eq!(format!("{:?}", KeySet::from_jwks(set.as_bytes()).unwrap()), "[EdDSA]");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use iam_identity::{
     VerifierOptions,
 };
 use pem::Pem;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 /// When the tests take place, in seconds since 1970.
@@ -157,6 +157,16 @@ pub(crate) fn claims_with(others: &Value) -> Value {
 
 pub(crate) fn signed_by(signer: &TokenSigner) -> String {
     signer.sign_claims(&claims()).unwrap()
+}
+
+/// The same, signed with Ed25519, and with this `alg`.
+pub(crate) fn signed_as(alg: &str, pair: &Pair) -> String {
+    let private = pem::parse(pair.private.expose_secret()).unwrap();
+    let key = Ed25519KeyPair::from_pkcs8(private.contents()).unwrap();
+    let [header, claims] = [json!({ "alg": alg }), claims()].map(|part| base64url(part.to_string().as_bytes()));
+    let message = format!("{header}.{claims}");
+    let signature = key.sign(message.as_bytes());
+    format!("{message}.{}", base64url(signature.as_ref()))
 }
 
 /// Who bears the token, by keys that are at hand: nothing is waited for.

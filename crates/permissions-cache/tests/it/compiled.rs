@@ -8,7 +8,7 @@ use iam_domain::{
     UserLevelId, Versions, ViewId, ViewState,
 };
 use iam_permissions_cache::{Consistency, Subject};
-use iam_storage::Stamped;
+use iam_storage::{Stamped, Stamps};
 use proptest::prelude::*;
 
 use crate::store::{Store, alone, patient};
@@ -80,8 +80,9 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
 
 async fn check(snapshot: Snapshot) -> std::result::Result<(), String> {
     let store = Store::new();
-    let versions = Versions { epoch: 1, catalog: 1, company: 1 };
-    store.script(Stamped { versions, value: snapshot.clone() });
+    let epoch = store.snapshot(company(0), user(0)).await.versions.epoch;
+    let versions = Versions { epoch, catalog: 1, company: 1 };
+    store.script(Stamped { versions, stamps: Stamps::default(), value: snapshot.clone() });
     let permissions = alone(&store, patient());
     for subject in [Subject::User(user(0)), Subject::SuperAdmin(user(0))] {
         let access = permissions.access(company(0), subject, Consistency::Fresh).await.unwrap();

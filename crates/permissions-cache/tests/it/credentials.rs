@@ -1,7 +1,6 @@
 //! Who was cut off and which API keys there are is known as currently as permissions are.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Name, ServiceRole, Timestamp, Versions};
@@ -115,7 +114,7 @@ async fn what_was_missed_while_the_channel_was_lost_is_found() {
     replica.radio.cut();
     store.cut_off(0, at(1)).await;
     replica.radio.open();
-    eventually("the channel is back", || replica.radio.subscriptions.load(Ordering::SeqCst) == 2).await;
+    replica.radio.heard_all().await;
     // What is kept is trusted again, so nobody asks on his own.
     eventually("what is kept is trusted", || hit(&replica.permissions, 0, 0).is_some()).await;
     assert_eq!(not_before(&replica.permissions, 0).await, Some(at(1)));

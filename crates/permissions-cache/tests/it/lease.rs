@@ -1,7 +1,6 @@
 //! What is kept is trusted while it is known to be current, and no longer.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use iam_domain::{Versions, ViewState};
@@ -25,24 +24,23 @@ async fn one_company() -> Arc<Store> {
 }
 
 #[tokio::test]
-async fn nobody_follows_so_each_request_compares_versions_and_loads_nothing() {
+async fn without_a_follower_each_request_costs_a_poll_and_no_load() {
     let store = one_company().await;
     let permissions = alone(&store, patient());
     assert!(sees(&permissions, 0, 0).await);
-    let loads = store.user_loads();
+    let (loads, polls) = (store.user_loads(), store.asked(Asked::Poll));
     for number in 1..=3 {
-        store.compared();
         assert_eq!(hit(&permissions, 0, 0), None);
         assert!(sees(&permissions, 0, 0).await);
-        assert_eq!((store.compared(), store.user_loads()), (vec![1], loads), "request {number}");
+        assert_eq!((store.asked(Asked::Poll), store.user_loads()), (polls + number, loads), "request {number}");
     }
-    // A change that nobody tells of is found so.
+    // A change that nothing tells of is found so.
     store.say(0, ViewState::Deny).await;
     assert!(!sees(&permissions, 0, 0).await);
 }
 
 #[tokio::test]
-async fn a_thousand_who_wait_compare_their_companies_in_one_statement() {
+async fn a_thousand_who_wait_for_proof_share_a_poll() {
     const MANY: usize = 1000;
     let store = Store::with_catalog().await;
     for of in 0..MANY {
@@ -52,27 +50,27 @@ async fn a_thousand_who_wait_compare_their_companies_in_one_statement() {
     for of in 0..MANY {
         assert!(sees(&permissions, of, 0).await);
     }
-    let loads = store.user_loads();
-    store.compared();
-    store.next(Asked::Versions, Does::HoldThenRead);
+    let (loads, polls) = (store.user_loads(), store.asked(Asked::Poll));
+    store.next(Asked::Poll, Does::HoldThenRead);
+    let before = permissions.stats().confirmations;
     let ask = |of| {
         let permissions = Arc::clone(&permissions);
         tokio::spawn(async move { sees(&permissions, of, 0).await })
     };
     let first = ask(0);
-    store.held(Asked::Versions, 1).await;
+    store.held(Asked::Poll, 1).await;
     let others: Vec<_> = (0..MANY).map(ask).collect();
-    eventually("all of them wait", || permissions.stats().confirmations > MANY as u64).await;
-    store.let_go(Asked::Versions);
+    eventually("all of them wait", || permissions.stats().confirmations > before + MANY as u64).await;
+    store.let_go(Asked::Poll);
     for asking in others.into_iter().chain([first]) {
         assert!(asking.await.unwrap());
     }
-    assert_eq!((store.compared(), store.user_loads()), (vec![1, MANY], loads));
+    assert_eq!((store.asked(Asked::Poll), store.user_loads()), (polls + 2, loads));
 }
 
-/// Whoever is compared by a statement that fails is not answered by the next one, which is not about him.
+/// A caller whose poll fails is not answered by what the failed poll left behind.
 #[tokio::test]
-async fn no_company_is_lost_with_a_comparison_that_failed() {
+async fn no_change_is_lost_with_a_poll_that_failed() {
     let store = one_company().await;
     let permissions = alone(&store, patient());
     let ask = |turns| {
@@ -84,12 +82,12 @@ async fn no_company_is_lost_with_a_comparison_that_failed() {
             see(&permissions, 0, 0, Consistency::Cached).await
         })
     };
-    // Wherever the second arrives between the beginning of the first one's comparison and its statement.
+    // Wherever the second arrives between the beginning of the first one's poll and its end.
     for turns in 0..12 {
         permissions.changed(Target::Company(company(0)), store.say(0, ViewState::Allow).await);
         assert!(sees(&permissions, 0, 0).await);
         store.say(0, ViewState::Deny).await;
-        store.next(Asked::Versions, Does::Fail);
+        store.next(Asked::Poll, Does::Fail);
         let (first, second) = (ask(0), ask(turns));
         for answer in [first.await.unwrap(), second.await.unwrap()] {
             assert_ne!(answer.ok(), Some(true), "after {turns} turns");
@@ -98,7 +96,7 @@ async fn no_company_is_lost_with_a_comparison_that_failed() {
 }
 
 #[tokio::test]
-async fn under_the_lease_nothing_is_asked_and_without_signs_of_life_it_runs_out() {
+async fn under_the_lease_nothing_is_asked_and_without_polls_it_runs_out() {
     let store = one_company().await;
     let replica = Replica::new(&store, brief()).await;
     let permissions = &replica.permissions;
@@ -107,37 +105,32 @@ async fn under_the_lease_nothing_is_asked_and_without_signs_of_life_it_runs_out(
     replica.radio.silence();
     store.say(0, ViewState::Deny).await;
     eventually("the lease runs out", || hit(permissions, 0, 0).is_none()).await;
-    store.compared();
+    replica.radio.open();
     assert!(!sees(permissions, 0, 0).await);
-    assert_eq!(store.compared().first(), Some(&1));
 }
 
 #[tokio::test]
-async fn a_lost_channel_ends_the_lease_and_what_is_kept_is_compared_until_it_is_back() {
+async fn polls_that_fail_lose_no_change_however_long_they_fail() {
     let store = one_company().await;
-    let replica = Replica::new(&store, patient()).await;
+    store.company(1, 1).await;
+    let replica = Replica::new(&store, brief()).await;
     let permissions = &replica.permissions;
-    assert!(sees(permissions, 0, 0).await);
-    assert_eq!(hit(permissions, 0, 0), Some(true));
+    assert!(sees(permissions, 0, 0).await && sees(permissions, 1, 0).await);
     let loads = store.user_loads();
     replica.radio.cut();
     eventually("it is noticed", || hit(permissions, 0, 0).is_none()).await;
-    assert!(sees(permissions, 0, 0).await);
-    assert_eq!(store.user_loads(), loads, "versions are compared, nothing is loaded");
-    // It changes while nobody can hear, and nobody asks.
+    // It changes while nothing can be asked, and no request arrives.
     store.say(0, ViewState::Deny).await;
     replica.radio.open();
-    eventually("it is trusted again", || {
-        assert_ne!(hit(permissions, 0, 0), Some(true));
-        replica.radio.subscriptions.load(Ordering::SeqCst) == 2
-    })
-    .await;
+    eventually("what did not change is trusted again", || hit(permissions, 1, 0) == Some(true)).await;
+    assert_eq!(store.user_loads(), loads, "and need not be loaded");
+    assert_eq!(hit(permissions, 0, 0), None);
     assert!(!sees(permissions, 0, 0).await);
     eventually("a hit", || hit(permissions, 0, 0) == Some(false)).await;
 }
 
 #[tokio::test]
-async fn a_thousand_hot_companies_cost_a_few_statements_when_the_channel_is_cut() {
+async fn thousands_of_hot_companies_cost_no_more_than_one_when_polls_fail() {
     const HOT: usize = 2500;
     let store = Store::with_catalog().await;
     for of in 0..HOT {
@@ -149,9 +142,9 @@ async fn a_thousand_hot_companies_cost_a_few_statements_when_the_channel_is_cut(
         assert!(sees(permissions, of, 0).await);
     }
     let loads = store.user_loads();
-    replica.radio.cut();
-    eventually("it is noticed", || hit(permissions, 0, 0).is_none()).await;
-    store.compared();
+    permissions.distrust(Target::Credentials);
+    assert_eq!(hit(permissions, 0, 0), None, "a change of unknown outcome ends the lease");
+    let polls = store.asked(Asked::Poll);
     let asking: Vec<_> = (0..HOT)
         .map(|of| {
             let permissions = Arc::clone(permissions);
@@ -161,12 +154,7 @@ async fn a_thousand_hot_companies_cost_a_few_statements_when_the_channel_is_cut(
     for asking in asking {
         assert!(asking.await.unwrap());
     }
-    assert!(store.compared().len() <= 3, "all who wait at once");
-    replica.radio.open();
-    eventually("it is trusted again", || hit(permissions, 0, 0) == Some(true)).await;
-    let compared = store.compared();
-    assert!(compared.iter().all(|companies| *companies <= 1000), "{compared:?}");
-    assert_eq!(compared.iter().sum::<usize>(), HOT);
+    assert!(store.asked(Asked::Poll) <= polls + 3, "all who wait at once");
     assert!((0..HOT).all(|of| hit(permissions, of, 0) == Some(true)));
     assert_eq!(store.user_loads(), loads);
 }
@@ -179,9 +167,9 @@ async fn without_the_store_what_is_kept_answers_for_the_lease_and_then_nothing_d
     assert!(sees(permissions, 0, 0).await);
     eventually("a hit", || hit(permissions, 0, 0) == Some(true)).await;
     store.all(Does::Fail);
-    eventually("a hit", || hit(permissions, 0, 0) == Some(true)).await;
-    replica.radio.cut();
-    eventually("the lease ends", || hit(permissions, 0, 0).is_none()).await;
+    assert_eq!(hit(permissions, 0, 0), Some(true));
+    permissions.distrust(Target::Credentials);
+    assert_eq!(hit(permissions, 0, 0), None, "the lease has ended");
     for consistency in [Consistency::Cached, Consistency::Fresh] {
         let refused = see(permissions, 0, 0, consistency).await;
         assert!(matches!(refused, Err(StorageError::Unavailable { .. })), "{refused:?}");
@@ -196,7 +184,7 @@ async fn without_grace_nothing_is_answered_however_soon_after_the_last_proof() {
     let permissions = alone(&store, patient());
     for _ in 0..50 {
         assert!(sees(&permissions, 0, 0).await);
-        store.next(Asked::Versions, Does::Fail);
+        store.next(Asked::Poll, Does::Fail);
         assert!(see(&permissions, 0, 0, Consistency::Cached).await.is_err());
     }
 }

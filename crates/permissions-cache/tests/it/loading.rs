@@ -125,30 +125,30 @@ async fn a_load_that_began_before_an_unknown_outcome_is_not_kept() {
     store.let_go(Asked::User);
     assert!(early.await.unwrap().unwrap());
     assert!(!late.await.unwrap().unwrap());
+    replica.radio.open();
+    eventually("it is trusted again", || hit(permissions, 0, 0).is_some()).await;
     assert_eq!(hit(permissions, 0, 0), Some(false));
 }
 
-/// Nothing else of the company is kept, so that nothing but the channel tells that the load may have missed something.
+/// Nothing else of the company is kept, so that nothing but the poll tells that the load may have missed something.
 #[tokio::test]
-async fn who_comes_when_the_channel_is_back_is_not_answered_by_a_load_from_before_it_was_lost() {
+async fn a_load_from_before_polls_failed_is_not_kept_and_answers_no_later_caller() {
     let store = one_company().await;
-    store.company(1, 1).await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
-    assert!(sees(permissions, 1, 0).await);
     store.next(Asked::User, Does::ReadThenHold);
     let early = ask(permissions, 0, Consistency::Cached);
     store.held(Asked::User, 1).await;
     replica.radio.cut();
-    eventually("it is noticed", || hit(permissions, 1, 0).is_none()).await;
     store.say(0, ViewState::Deny).await;
     replica.radio.open();
-    eventually("it is trusted", || hit(permissions, 1, 0) == Some(true)).await;
+    replica.radio.heard_all().await;
     let late = ask(permissions, 0, Consistency::Cached);
-    waiting(permissions, 3).await;
+    waiting(permissions, 2).await;
     store.let_go(Asked::User);
-    assert!(early.await.unwrap().unwrap(), "he asked before it changed");
+    assert!(early.await.unwrap().unwrap(), "it was asked before the change");
     assert!(!late.await.unwrap().unwrap());
+    assert_eq!(hit(permissions, 0, 0), Some(false));
 }
 
 /// The company is forgotten with the load, but not what the load missed.
@@ -170,29 +170,6 @@ async fn what_a_load_missed_is_remembered_when_its_company_is_forgotten() {
     });
     assert!(!late.await.unwrap());
     assert!(early.await.unwrap().unwrap(), "he asked before it changed");
-}
-
-#[tokio::test]
-async fn a_load_from_before_the_channel_was_lost_is_not_kept() {
-    let store = one_company().await;
-    let replica = Replica::new(&store, patient()).await;
-    let permissions = &replica.permissions;
-    assert!(sees(permissions, 0, 1).await);
-    store.next(Asked::User, Does::ReadThenHold);
-    let early = ask(permissions, 0, Consistency::Cached);
-    store.held(Asked::User, 1).await;
-    replica.radio.cut();
-    eventually("it is noticed", || hit(permissions, 0, 1).is_none()).await;
-    store.say(0, ViewState::Deny).await;
-    replica.radio.open();
-    // User 2 asks, so that the channel is seen to be trusted again.
-    eventually("the channel is back", || permissions.stats().invalidations > 0).await;
-    assert!(!sees(permissions, 0, 2).await);
-    eventually("it is trusted", || hit(permissions, 0, 2) == Some(false)).await;
-    store.let_go(Asked::User);
-    assert!(early.await.unwrap().unwrap(), "he asked before it changed");
-    assert_eq!(hit(permissions, 0, 0), None);
-    assert!(!sees(permissions, 0, 0).await);
 }
 
 #[tokio::test]
@@ -250,7 +227,7 @@ async fn failures_of_other_reads_are_no_answers_either() {
         let store = one_company().await;
         let permissions = alone(&store, options);
         assert!(sees(&permissions, 0, 0).await);
-        store.next(Asked::Versions, does);
+        store.next(Asked::Poll, does);
         assert!(see(&permissions, 0, 0, Consistency::Cached).await.is_err(), "{does:?}");
         assert!(sees(&permissions, 0, 0).await, "{does:?}");
         store.rename_a_view().await;

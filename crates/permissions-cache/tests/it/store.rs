@@ -1,6 +1,6 @@
-//! A storage, and a feed of its changes, whose answers can be held up, refused and counted.
+//! A storage, and polls of its changes, whose answers can be held up, refused and counted.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::future::{Future, pending};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,15 +14,15 @@ use iam_domain::{
 };
 use iam_permissions_cache::{CacheOptions, Permissions};
 use iam_storage::{
-    ApiKeyUses, ApiKeys, Assignments, AuditLogs, Beat, ChangeContext, ChangeFeed, CompanyModules, CompanyState,
-    CompanyStates, CredentialChanges, Credentials, CurrentVersions, EffectiveFeaturePermissions,
-    EffectiveViewPermissions, FeaturePermissions, FeatureViews, Features, Heard, MenuItems, ModuleFeatures,
-    ModuleViews, Modules, NavTrail, NewEffectiveViewPermission, Reader, Result, Snapshots, Stamped, Storage,
-    StorageError, SubMenuItems, Subscription, Target, UnitOfWork, UserLevels, Users, ViewPermissions, Views,
+    ApiKeyUses, ApiKeys, Assignments, AuditLogs, ChangeContext, ChangeFeed, CompanyModules, CompanyState,
+    CompanyStates, CredentialChanges, Credentials, EffectiveFeaturePermissions, EffectiveViewPermissions,
+    FeaturePermissions, FeatureViews, Features, MenuItems, ModuleFeatures, ModuleViews, Modules, NavTrail,
+    NewEffectiveViewPermission, Polled, Position, Reader, Result, Snapshots, Stamped, Storage, StorageError,
+    SubMenuItems, Target, UnitOfWork, UserLevels, Users, ViewPermissions, Views, WakeUps,
 };
 use iam_storage_memory::MemoryStorage;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
 
@@ -39,7 +39,7 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 /// What is asked of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Asked {
-    Versions,
+    Poll,
     User,
     Users,
     Catalog,
@@ -85,8 +85,6 @@ pub(crate) struct Store {
     /// What is loaded of everybody, instead of what is stored.
     script: Mutex<Option<Stamped<Snapshot>>>,
     doors: Mutex<HashMap<Asked, Door>>,
-    /// How many companies were compared, a statement each.
-    compared: Mutex<Vec<usize>>,
 }
 
 impl Store {
@@ -97,7 +95,6 @@ impl Store {
             memory,
             script: Mutex::default(),
             doors: Mutex::default(),
-            compared: Mutex::default(),
         })
     }
 
@@ -113,7 +110,7 @@ impl Store {
 
     /// Everything fails, or is answered again.
     pub(crate) fn all(&self, does: Does) {
-        for asked in [Asked::Versions, Asked::User, Asked::Users, Asked::Catalog, Asked::Menu, Asked::Credentials] {
+        for asked in [Asked::Poll, Asked::User, Asked::Users, Asked::Catalog, Asked::Menu, Asked::Credentials] {
             self.always(asked, does);
         }
     }
@@ -137,11 +134,6 @@ impl Store {
     pub(crate) async fn held(&self, asked: Asked, count: usize) {
         eventually(&format!("{count} held of {asked:?}"), || self.doors().entry(asked).or_default().held == count)
             .await;
-    }
-
-    /// How many companies were compared since this was last called, a statement each.
-    pub(crate) fn compared(&self) -> Vec<usize> {
-        std::mem::take(&mut *self.compared.lock().unwrap())
     }
 
     /// What is loaded of everybody from now on.
@@ -262,12 +254,6 @@ impl CompanyStates for Store {
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions> {
         self.answers().reader().company_states().versions(company).await
     }
-
-    async fn versions_of(&self, companies: &[CompanyId]) -> Result<CurrentVersions> {
-        self.compared.lock().unwrap().push(companies.len());
-        let answers = self.answers();
-        self.pass(Asked::Versions, async { answers.reader().company_states().versions_of(companies).await }).await
-    }
 }
 
 #[async_trait]
@@ -386,116 +372,172 @@ impl Storage for Store {
     fn api_key_uses(&self) -> &dyn ApiKeyUses {
         self.memory.api_key_uses()
     }
+
+    fn changes(&self) -> &dyn ChangeFeed {
+        self
+    }
 }
 
-/// Whether what is told is heard.
+#[async_trait]
+impl ChangeFeed for Store {
+    async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
+        let answers = self.answers();
+        self.pass(Asked::Poll, async { answers.poll(since).await }).await
+    }
+
+    async fn acknowledge(&self) -> Result<()> {
+        self.memory.acknowledge().await
+    }
+
+    async fn renew(&self, epoch: u64) -> Result<()> {
+        self.memory.renew(epoch).await
+    }
+
+    async fn listen(&self) -> Result<Box<dyn WakeUps>> {
+        self.memory.listen().await
+    }
+}
+
+/// Whether a replica reaches its store to poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Air {
     Open,
-    /// Nothing is heard, until it is open again.
+    /// Polls wait, until it is open again.
     Silent,
-    /// Everybody has lost.
+    /// Polls and listening fail.
     Cut,
 }
 
-/// The feed of a storage's changes, which can be disturbed.
+/// The way of one replica to the changes of a store, which can be disturbed. Everything else goes straight to the store.
 pub(crate) struct Radio {
-    memory: Arc<MemoryStorage>,
-    /// With how often it was cut before.
-    air: watch::Sender<(Air, usize)>,
-    /// The signs of life that subscribers have dealt with.
-    dealt_with: Arc<Mutex<HashSet<Beat>>>,
-    pub(crate) subscriptions: AtomicUsize,
+    store: Arc<Store>,
+    air: watch::Sender<Air>,
+    nudge: Arc<Notify>,
+    /// How many polls have begun.
+    polls: AtomicUsize,
 }
 
 impl Radio {
-    fn new(store: &Store) -> Arc<Self> {
+    fn new(store: &Arc<Store>) -> Arc<Self> {
         Arc::new(Self {
-            memory: Arc::clone(&store.memory),
-            air: watch::Sender::new((Air::Open, 0)),
-            dealt_with: Arc::default(),
-            subscriptions: AtomicUsize::new(0),
+            store: Arc::clone(store),
+            air: watch::Sender::new(Air::Open),
+            nudge: Arc::default(),
+            polls: AtomicUsize::new(0),
         })
     }
 
-    /// Nothing is heard any more, and nobody notices.
+    /// Polls are not answered any more, and nothing wakes.
     pub(crate) fn silence(&self) {
-        self.air.send_modify(|(air, _)| *air = Air::Silent);
+        self.air.send_replace(Air::Silent);
     }
 
-    /// Whoever listens has lost, and nobody can listen again.
+    /// Polls fail, and so does listening.
     pub(crate) fn cut(&self) {
-        self.air.send_modify(|(air, cuts)| {
-            *air = Air::Cut;
-            *cuts += 1;
-        });
+        self.air.send_replace(Air::Cut);
     }
 
     /// All is well again.
     pub(crate) fn open(&self) {
-        self.air.send_modify(|(air, _)| *air = Air::Open);
+        self.air.send_replace(Air::Open);
     }
 
-    /// Waits until everything that has been told until now was heard, and done.
+    /// Waits until a poll was applied that began after this.
     pub(crate) async fn heard_all(&self) {
-        let beat = Beat::new();
-        self.memory.beat(beat).await.unwrap();
-        eventually("a subscriber hears", || self.dealt_with.lock().unwrap().contains(&beat)).await;
+        let before = self.polls.load(Ordering::SeqCst);
+        // One may be under way; when the second after it begins, the first has been applied.
+        eventually("it polls twice", || {
+            self.nudge.notify_one();
+            self.polls.load(Ordering::SeqCst) >= before + 2
+        })
+        .await;
     }
 }
 
 #[async_trait]
 impl ChangeFeed for Radio {
-    async fn subscribe(&self) -> Result<Box<dyn Subscription>> {
+    async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
         let mut air = self.air.subscribe();
-        let (now, cuts) = *air.borrow_and_update();
+        let now = *air.wait_for(|air| *air != Air::Silent).await.unwrap();
         if now == Air::Cut {
             return Err(StorageError::Unavailable { retryable: false, source: Some("cut".into()) });
         }
-        let heard = self.memory.subscribe().await?;
-        self.subscriptions.fetch_add(1, Ordering::SeqCst);
-        let dealt_with = Arc::clone(&self.dealt_with);
-        Ok(Box::new(Receiver { heard, air, cuts, dealt_with, last: None }))
+        self.polls.fetch_add(1, Ordering::SeqCst);
+        self.store.poll(since).await
     }
 
-    async fn beat(&self, beat: Beat) -> Result<()> {
-        self.memory.beat(beat).await
+    async fn acknowledge(&self) -> Result<()> {
+        self.store.acknowledge().await
+    }
+
+    async fn renew(&self, epoch: u64) -> Result<()> {
+        self.store.renew(epoch).await
+    }
+
+    async fn listen(&self) -> Result<Box<dyn WakeUps>> {
+        let (air, nudge) = (self.air.subscribe(), Arc::clone(&self.nudge));
+        Ok(Box::new(Tuned { air, nudge, commits: self.store.listen().await? }))
     }
 }
 
-struct Receiver {
-    heard: Box<dyn Subscription>,
-    air: watch::Receiver<(Air, usize)>,
-    cuts: usize,
-    dealt_with: Arc<Mutex<HashSet<Beat>>>,
-    last: Option<Beat>,
+/// Wakes for each commit while the air is open, and when the test nudges.
+struct Tuned {
+    air: watch::Receiver<Air>,
+    nudge: Arc<Notify>,
+    commits: Box<dyn WakeUps>,
 }
 
 #[async_trait]
-impl Subscription for Receiver {
-    async fn next(&mut self) -> Heard {
-        // Whoever asks for the next has dealt with the last.
-        self.dealt_with.lock().unwrap().extend(self.last.take());
+impl WakeUps for Tuned {
+    async fn next(&mut self) -> Result<()> {
         loop {
-            let (air, cuts) = *self.air.borrow_and_update();
-            if cuts != self.cuts {
-                return Heard::Lost;
-            }
-            if air == Air::Silent {
-                self.air.changed().await.unwrap();
-                continue;
-            }
             tokio::select! {
-                biased;
-                _ = self.air.changed() => {}
-                heard = self.heard.next() => {
-                    if let Heard::Beat(beat) = heard {
-                        self.last = Some(beat);
+                () = self.nudge.notified() => return Ok(()),
+                woken = self.commits.next() => {
+                    woken?;
+                    if *self.air.borrow() == Air::Open {
+                        return Ok(());
                     }
-                    return heard;
                 }
             }
         }
+    }
+}
+
+/// A store as one replica sees it.
+struct Seen {
+    store: Arc<Store>,
+    radio: Arc<Radio>,
+}
+
+#[async_trait]
+impl Storage for Seen {
+    fn reader(&self) -> &dyn Reader {
+        self.store.as_ref()
+    }
+
+    async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
+        self.store.begin(target, context).await
+    }
+
+    fn nav_trail(&self) -> &dyn NavTrail {
+        self.store.nav_trail()
+    }
+
+    fn effective_view_permissions(&self) -> &dyn EffectiveViewPermissions {
+        self.store.effective_view_permissions()
+    }
+
+    fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions {
+        self.store.effective_feature_permissions()
+    }
+
+    fn api_key_uses(&self) -> &dyn ApiKeyUses {
+        self.store.api_key_uses()
+    }
+
+    fn changes(&self) -> &dyn ChangeFeed {
+        self.radio.as_ref()
     }
 }
 
@@ -516,11 +558,12 @@ impl Replica {
 
     /// One that is about to listen.
     pub(crate) fn starting(store: &Arc<Store>, options: CacheOptions) -> Self {
-        let permissions = alone(store, options);
         let radio = Radio::new(store);
+        let seen = Arc::new(Seen { store: Arc::clone(store), radio: Arc::clone(&radio) });
+        let permissions = Arc::new(Permissions::new(seen, Handle::current(), options));
         let follower = tokio::spawn({
-            let (permissions, radio) = (Arc::clone(&permissions), Arc::clone(&radio));
-            async move { permissions.follow(radio).await }
+            let permissions = Arc::clone(&permissions);
+            async move { permissions.follow().await }
         });
         Self { permissions, radio, follower }
     }

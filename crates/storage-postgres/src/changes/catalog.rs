@@ -5,7 +5,7 @@ use iam_domain::{Action, Feature, FeatureId, Module, ModuleId, View, ViewId};
 use iam_storage::{FeaturesMut, ModulesMut, Result, Target, ViewsMut};
 
 use super::Unit;
-use crate::entities::{features, modules, views};
+use crate::entities::{columns, features, modules, views};
 use crate::error::During;
 use crate::repository::{Repository, statement};
 
@@ -21,9 +21,12 @@ impl ViewsMut for Repository<Unit> {
     async fn update(&mut self, view: &View) -> Result<View> {
         self.touch(Target::Catalog)?;
         let row = views::Model::from(view);
-        let sql = "UPDATE views AS v SET name = $2, url = $3, category = $4, description = $5, icon = $6,
+        let sql = format!(
+            "UPDATE views AS v SET name = $2, url = $3, category = $4, description = $5, icon = $6,
                 requires_auth = $7, updated_at = $8
-            FROM views AS old WHERE v.id = $1 AND old.id = v.id RETURNING old.*";
+            FROM views AS old WHERE v.id = $1 AND old.id = v.id RETURNING {}",
+            columns::<views::Entity>("old")
+        );
         let values = [
             row.id.into(),
             row.name.into(),
@@ -41,7 +44,10 @@ impl ViewsMut for Repository<Unit> {
 
     async fn delete(&mut self, id: ViewId) -> Result<View> {
         self.touch(Target::Catalog)?;
-        let delete = statement("DELETE FROM views WHERE id = $1 RETURNING *", [id.as_uuid().into()]);
+        let delete = statement(
+            format!("DELETE FROM views AS gone WHERE id = $1 RETURNING {}", columns::<views::Entity>("gone")),
+            [id.as_uuid().into()],
+        );
         let before = self.changed::<views::Model, _>(delete, During::Delete).await?;
         self.0.recorder.view_deleted(&before);
         self.done(before)
@@ -60,9 +66,12 @@ impl ModulesMut for Repository<Unit> {
     async fn update(&mut self, module: &Module) -> Result<Module> {
         self.touch(Target::Catalog)?;
         let row = modules::Model::from(module);
-        let sql = "UPDATE modules AS m SET code = $2, name = $3, description = $4, icon = $5, enabled = $6,
+        let sql = format!(
+            "UPDATE modules AS m SET code = $2, name = $3, description = $4, icon = $5, enabled = $6,
                 priority = $7, updated_at = $8
-            FROM modules AS old WHERE m.id = $1 AND old.id = m.id RETURNING old.*";
+            FROM modules AS old WHERE m.id = $1 AND old.id = m.id RETURNING {}",
+            columns::<modules::Entity>("old")
+        );
         let values = [
             row.id.into(),
             row.code.into(),
@@ -80,7 +89,10 @@ impl ModulesMut for Repository<Unit> {
 
     async fn delete(&mut self, id: ModuleId) -> Result<Module> {
         self.touch(Target::Catalog)?;
-        let delete = statement("DELETE FROM modules WHERE id = $1 RETURNING *", [id.as_uuid().into()]);
+        let delete = statement(
+            format!("DELETE FROM modules AS gone WHERE id = $1 RETURNING {}", columns::<modules::Entity>("gone")),
+            [id.as_uuid().into()],
+        );
         let before = self.changed::<modules::Model, _>(delete, During::Delete).await?;
         self.0.recorder.module_deleted(&before);
         self.done(before)
@@ -104,12 +116,15 @@ impl FeaturesMut for Repository<Unit> {
             .map(str::to_owned)
             .chain(feature.actions.iter().flatten().map(ToString::to_string))
             .collect();
-        let sql = "WITH gone AS (
+        let sql = format!(
+            "WITH gone AS (
                 DELETE FROM user_level_feature_permissions WHERE feature_id = $1 AND action <> ALL($10::text[])
             )
             UPDATE features AS f SET key = $2, name = $3, description = $4, resource_type = $5, actions = $6,
                 category = $7, enabled = $8, updated_at = $9
-            FROM features AS old WHERE f.id = $1 AND old.id = f.id RETURNING old.*";
+            FROM features AS old WHERE f.id = $1 AND old.id = f.id RETURNING {}",
+            columns::<features::Entity>("old")
+        );
         let values = [
             row.id.into(),
             row.key.into(),
@@ -129,7 +144,10 @@ impl FeaturesMut for Repository<Unit> {
 
     async fn delete(&mut self, id: FeatureId) -> Result<Feature> {
         self.touch(Target::Catalog)?;
-        let delete = statement("DELETE FROM features WHERE id = $1 RETURNING *", [id.as_uuid().into()]);
+        let delete = statement(
+            format!("DELETE FROM features AS gone WHERE id = $1 RETURNING {}", columns::<features::Entity>("gone")),
+            [id.as_uuid().into()],
+        );
         let before = self.changed::<features::Model, _>(delete, During::Delete).await?;
         self.0.recorder.feature_deleted(&before);
         self.done(before)

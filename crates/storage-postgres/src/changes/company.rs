@@ -5,7 +5,7 @@ use iam_domain::{CompanyId, UserLevel, UserLevelId};
 use iam_storage::{CompanyStatesMut, Result, Target, UserLevelsMut};
 
 use super::Unit;
-use crate::entities::user_levels;
+use crate::entities::{columns, user_levels};
 use crate::error::During;
 use crate::repository::{Repository, statement};
 
@@ -21,8 +21,11 @@ impl UserLevelsMut for Repository<Unit> {
     async fn update(&mut self, level: &UserLevel) -> Result<UserLevel> {
         self.touch(Target::Company(level.company_id))?;
         let row = user_levels::Model::from(level);
-        let sql = "UPDATE user_levels AS l SET name = $3, description = $4, is_default = $5, updated_at = $6
-            FROM user_levels AS old WHERE l.company_id = $1 AND l.id = $2 AND old.id = l.id RETURNING old.*";
+        let sql = format!(
+            "UPDATE user_levels AS l SET name = $3, description = $4, is_default = $5, updated_at = $6
+            FROM user_levels AS old WHERE l.company_id = $1 AND l.id = $2 AND old.id = l.id RETURNING {}",
+            columns::<user_levels::Entity>("old")
+        );
         let values = [
             row.company_id.into(),
             row.id.into(),
@@ -39,7 +42,8 @@ impl UserLevelsMut for Repository<Unit> {
 
     async fn delete(&mut self, company: CompanyId, id: UserLevelId) -> Result<UserLevel> {
         self.touch(Target::Company(company))?;
-        let sql = "DELETE FROM user_levels WHERE company_id = $1 AND id = $2 RETURNING *";
+        let columns = columns::<user_levels::Entity>("gone");
+        let sql = format!("DELETE FROM user_levels AS gone WHERE company_id = $1 AND id = $2 RETURNING {columns}");
         let delete = statement(sql, [company.as_uuid().into(), id.as_uuid().into()]);
         let before = self.changed::<user_levels::Model, _>(delete, During::Delete).await?;
         self.0.recorder.user_level_deleted(&before);

@@ -7,7 +7,7 @@ use sea_orm::entity::prelude::DateTimeUtc;
 
 use super::Unit;
 use crate::convert::api_key_row;
-use crate::entities::api_keys;
+use crate::entities::{api_keys, columns};
 use crate::error::During;
 use crate::repository::{Repository, column, statement};
 
@@ -52,9 +52,12 @@ impl ApiKeysMut for Repository<Unit> {
 
     async fn revoke(&mut self, id: ApiKeyId) -> Result<ApiKey> {
         self.touch(Target::Credentials)?;
-        let sql = "UPDATE api_keys AS key SET revoked_at = coalesce(key.revoked_at, $2),
+        let sql = format!(
+            "UPDATE api_keys AS key SET revoked_at = coalesce(key.revoked_at, $2),
                 version = CASE WHEN key.revoked_at IS NULL THEN $3 ELSE key.version END
-            FROM api_keys AS old WHERE key.id = $1 AND old.id = key.id RETURNING old.*";
+            FROM api_keys AS old WHERE key.id = $1 AND old.id = key.id RETURNING {}",
+            columns::<api_keys::Entity>("old")
+        );
         let values = [id.as_uuid().into(), self.at(), self.0.versions.company.into()];
         let before: ApiKey = self.changed::<api_keys::Model, _>(statement(sql, values), During::Write(&[])).await?;
         if before.revoked_at.is_none() {

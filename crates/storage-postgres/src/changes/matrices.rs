@@ -3,19 +3,19 @@
 use async_trait::async_trait;
 use iam_domain::{Action, CompanyId, EntityType, FeatureId, FeaturePermission, UserLevelId, ViewId, ViewPermission};
 use iam_storage::{Cell, CellPlan, FeaturePermissionsMut, Recorder, Result, StorageError, Target, ViewPermissionsMut};
-use sea_orm::{DbBackend, FromQueryResult, Statement, Value};
+use sea_orm::{DbBackend, EntityName, EntityTrait, FromQueryResult, Statement, Value};
 use uuid::Uuid;
 
 use super::Unit;
-use crate::entities::{user_level_feature_permissions, user_level_view_permissions};
+use crate::entities::{columns, user_level_feature_permissions, user_level_view_permissions};
 use crate::error::from_db;
 use crate::repository::{Repository, column, statement};
 
 /// A cell with its table. In the statements $1 is the company and $2 the level.
 trait Stored: Cell + Send + Sync + TryFrom<Self::Row, Error = StorageError> {
     type Row: FromQueryResult;
+    type Rows: EntityTrait<Model = Self::Row>;
 
-    const TABLE: &'static str;
     /// What a cell is about.
     const ABOUT: EntityType;
     /// The ids of what cells can be about, of those in $1.
@@ -42,8 +42,8 @@ where
 
 impl Stored for ViewPermission {
     type Row = user_level_view_permissions::Model;
+    type Rows = user_level_view_permissions::Entity;
 
-    const TABLE: &'static str = "user_level_view_permissions";
     const ABOUT: EntityType = EntityType::View;
     const KNOWN: &'static str = "SELECT id FROM views WHERE id = ANY($1)";
     const WRITE: &'static str = "
@@ -59,7 +59,7 @@ impl Stored for ViewPermission {
         )
         INSERT INTO user_level_view_permissions
             (company_id, user_level_id, id, view_id, state, modifiable, created_at, updated_at)
-        SELECT $1, $2, cell.*
+        SELECT $1, $2, cell.id, cell.view_id, cell.state, cell.modifiable, cell.created_at, cell.updated_at
         FROM unnest($8::uuid[], $9::uuid[], $10::text[], $11::boolean[], $12::timestamptz[], $13::timestamptz[])
             AS cell (id, view_id, state, modifiable, created_at, updated_at)
         JOIN views ON views.id = cell.view_id";
@@ -103,8 +103,8 @@ impl Stored for ViewPermission {
 
 impl Stored for FeaturePermission {
     type Row = user_level_feature_permissions::Model;
+    type Rows = user_level_feature_permissions::Entity;
 
-    const TABLE: &'static str = "user_level_feature_permissions";
     const ABOUT: EntityType = EntityType::Feature;
     const KNOWN: &'static str = "SELECT id FROM features WHERE id = ANY($1)";
     const WRITE: &'static str = "
@@ -120,7 +120,8 @@ impl Stored for FeaturePermission {
         )
         INSERT INTO user_level_feature_permissions
             (company_id, user_level_id, id, feature_id, action, value, scope, modifiable, created_at, updated_at)
-        SELECT $1, $2, cell.*
+        SELECT $1, $2, cell.id, cell.feature_id, cell.action, cell.value, cell.scope, cell.modifiable, cell.created_at,
+            cell.updated_at
         FROM unnest($9::uuid[], $10::uuid[], $11::text[], $12::boolean[], $13::text[], $14::boolean[],
             $15::timestamptz[], $16::timestamptz[])
             AS cell (id, feature_id, action, value, scope, modifiable, created_at, updated_at)
@@ -176,10 +177,11 @@ impl Repository<Unit> {
     /// The cells of a level; `None` when the company has no such level.
     async fn matrix<C: Stored>(&self, company: CompanyId, level: UserLevelId) -> Result<Option<Vec<C>>> {
         let sql = format!(
-            "SELECT cell.* FROM user_levels AS level
+            "SELECT {} FROM user_levels AS level
             LEFT JOIN {} AS cell ON cell.company_id = level.company_id AND cell.user_level_id = level.id
             WHERE level.company_id = $1 AND level.id = $2",
-            C::TABLE
+            columns::<C::Rows>("cell"),
+            C::Rows::default().table_name()
         );
         let rows = self.rows(at_level(sql, company, level, Vec::new())).await?;
         if rows.is_empty() {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Unit;
 use crate::convert::texts;
-use crate::entities::{menu_items, sub_menu_items};
+use crate::entities::{columns, menu_items, sub_menu_items};
 use crate::error::{During, from_db};
 use crate::repository::{Repository, statement};
 
@@ -30,10 +30,13 @@ impl MenuItemsMut for Repository<Unit> {
         self.touch(Target::of_menu(item.company_id))?;
         let row = menu_items::Model::from(item);
         let references: References = [(EntityType::View, row.view_id), (EntityType::Feature, row.feature_id)];
-        let sql = "UPDATE menu_items AS m SET label = $3, icon = $4, priority = $5, required_permissions = $6,
+        let sql = format!(
+            "UPDATE menu_items AS m SET label = $3, icon = $4, priority = $5, required_permissions = $6,
                 sort_order = $7, view_id = $8, feature_id = $9, is_entrypoint = $10, updated_at = $11
             FROM menu_items AS old WHERE m.id = $1 AND m.company_id IS NOT DISTINCT FROM $2 AND old.id = m.id
-            RETURNING old.*";
+            RETURNING {}",
+            columns::<menu_items::Entity>("old")
+        );
         let values = [
             row.id.into(),
             row.company_id.into(),
@@ -55,7 +58,10 @@ impl MenuItemsMut for Repository<Unit> {
 
     async fn delete(&mut self, owner: Option<CompanyId>, id: MenuItemId) -> Result<MenuItem> {
         self.touch(Target::of_menu(owner))?;
-        let sql = "DELETE FROM menu_items WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2 RETURNING *";
+        let columns = columns::<menu_items::Entity>("gone");
+        let sql = format!(
+            "DELETE FROM menu_items AS gone WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2 RETURNING {columns}"
+        );
         let delete = statement(sql, [id.as_uuid().into(), owner.map(|id| id.as_uuid()).into()]);
         let before = self.changed::<menu_items::Model, _>(delete, During::Delete).await?;
         self.0.recorder.menu_item_deleted(&before);
@@ -105,14 +111,16 @@ impl SubMenuItemsMut for Repository<Unit> {
 
     async fn update(&mut self, owner: Option<CompanyId>, item: &SubMenuItem) -> Result<SubMenuItem> {
         self.touch(Target::of_menu(owner))?;
-        let sql =
+        let sql = format!(
             "UPDATE sub_menu_items AS s SET menu_item_id = new_item.id, label = $4, view_id = $5, feature_id = $6,
                 icon = $7, sort_order = $8, enabled = $9, updated_at = $10
             FROM sub_menu_items AS old JOIN menu_items AS old_item ON old_item.id = old.menu_item_id,
                 menu_items AS new_item
             WHERE s.id = $1 AND old.id = s.id AND old_item.company_id IS NOT DISTINCT FROM $3
                 AND new_item.id = $2 AND new_item.company_id IS NOT DISTINCT FROM $3
-            RETURNING old.*";
+            RETURNING {}",
+            columns::<sub_menu_items::Entity>("old")
+        );
         let values = [
             item.id.as_uuid().into(),
             item.menu_item_id.as_uuid().into(),
@@ -136,8 +144,11 @@ impl SubMenuItemsMut for Repository<Unit> {
 
     async fn delete(&mut self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<SubMenuItem> {
         self.touch(Target::of_menu(owner))?;
-        let sql = "DELETE FROM sub_menu_items AS s USING menu_items AS m
-            WHERE s.id = $1 AND m.id = s.menu_item_id AND m.company_id IS NOT DISTINCT FROM $2 RETURNING s.*";
+        let sql = format!(
+            "DELETE FROM sub_menu_items AS s USING menu_items AS m
+            WHERE s.id = $1 AND m.id = s.menu_item_id AND m.company_id IS NOT DISTINCT FROM $2 RETURNING {}",
+            columns::<sub_menu_items::Entity>("s")
+        );
         let delete = statement(sql, [id.as_uuid().into(), owner.map(|id| id.as_uuid()).into()]);
         let before = self.changed::<sub_menu_items::Model, _>(delete, During::Delete).await?;
         self.0.recorder.sub_menu_item_deleted(&before);

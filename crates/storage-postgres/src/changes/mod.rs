@@ -10,39 +10,46 @@ mod sets;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use iam_domain::{AuditRecord, AuditRecordId, CompanyId, EntityType, Timestamp, Versions};
-use iam_storage::{Affected, AuditLogsMut, ChangeContext, Derived, Recorder, Result, StorageError, Target, UnitOfWork};
+use iam_storage::{AuditLogsMut, ChangeContext, Derived, Recorder, Result, StorageError, Target, UnitOfWork};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use sea_orm::{
-    ActiveModelTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryResult, Statement, TransactionTrait,
+    ActiveModelTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, QueryResult, QueryTrait, Statement,
     Value,
 };
 use serde_json::json;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::CHANGES;
-use crate::epoch::{EPOCH, epoch};
+use crate::blockers::{Blockers, unblocked};
+use crate::epoch::{Epochs, epoch, epoch_of_now};
 use crate::error::{During, during, from_db};
 use crate::repository::{
-    CATALOG, CREDENTIALS, Connected, Repository, at_home, column, is_company, scoped, scoped_within, statement,
+    CATALOG, CREDENTIALS, Connected, Repository, at_home, column, convert, incomplete, is_company, scoped,
+    scoped_within, statement,
 };
 use crate::snapshots::CatalogCache;
 use crate::storage::Pool;
+use crate::transaction::Transaction;
 use crate::turns::Turn;
 
 /// A change under way.
 #[derive(Debug)]
 pub(crate) struct Unit {
-    tx: DatabaseTransaction,
+    tx: Transaction,
     runtime: Handle,
+    epochs: Arc<Epochs>,
     recorder: Recorder,
     /// The records that were written when they were appended.
     written: BTreeSet<AuditRecordId>,
     /// The versions that the change is part of once it is committed.
     versions: Versions,
+    /// Told when the change has ended.
+    waking: Arc<Notify>,
     /// The catalog as reads know it. A change of the catalog has none: it sees its own half-done work under the version that
     /// it will have.
     catalog: Option<Arc<CatalogCache>>,
@@ -51,9 +58,11 @@ pub(crate) struct Unit {
 }
 
 impl Connected for Unit {
-    type C = DatabaseTransaction;
+    const ATTEMPTS: u32 = 1;
 
-    fn connection(&self) -> &DatabaseTransaction {
+    type C = Transaction;
+
+    fn connection(&self) -> &Transaction {
         &self.tx
     }
 
@@ -61,8 +70,8 @@ impl Connected for Unit {
         &self.runtime
     }
 
-    fn latest_epoch(&self) -> u64 {
-        self.versions.epoch
+    fn epochs(&self) -> &Epochs {
+        &self.epochs
     }
 
     fn catalog(&self) -> Option<&Arc<CatalogCache>> {
@@ -78,18 +87,18 @@ impl Connected for Unit {
     }
 }
 
-/// The advisory lock that changes pass: an arbitrary number ("IAM chan") that nothing else in the database uses. Companies' share
-/// it, so that each goes on beside the others; the catalog's and the credentials' have it alone. So whoever is let in when a
-/// change looks is let in until it is committed.
+/// The key of the advisory lock that changes pass: that of this installation among all in the database. The seed of `migration`
+/// passes the same lock. Changes of companies share it, so that each goes on beside the others; those of the catalog and of the
+/// credentials have it alone. So a caller who is let in when a change looks is let in until it is committed.
 ///
-/// Unlike the locks of rows it is fair: companies that change without a pause, whoever has them changed, keep no cut-off waiting.
-const GATE: i64 = 0x4941_4d20_6368_616e;
+/// Unlike the locks of rows it is fair: companies that change without a pause keep no cut-off waiting.
+pub(crate) const GATE: &str = "'company_states'::regclass::oid::int4, 1";
 
 /// The statement that says whose rows the transaction is about, passes the gate, and raises the version. What it answers is of
 /// the time after it waited: a locked or updated row is read anew. The rows come after the gate, or two could wait for each other.
 fn lock(target: Target) -> Statement {
     let lock = match target {
-        // FOR SHARE, as the catalog's version is read anew then, and the seed locks its row without the gate.
+        // FOR SHARE, as the catalog's version is read anew then.
         Target::Company(company) => statement(
             format!(
                 "WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared({GATE}) IS NOT NULL AS is_passed),
@@ -100,8 +109,9 @@ fn lock(target: Target) -> Statement {
                 INSERT INTO company_states AS company (company_id, version, created_at, updated_at)
                 SELECT $1, 1, clock_timestamp(), clock_timestamp() FROM catalog
                 ON CONFLICT (company_id) DO UPDATE SET version = company.version + 1, updated_at = clock_timestamp()
-                RETURNING (SELECT version FROM catalog) AS catalog, version AS company, {EPOCH} AS epoch,
-                    clock_timestamp() AS now"
+                RETURNING (SELECT version FROM catalog) AS catalog, version AS company, {} AS epoch,
+                    clock_timestamp() AS now",
+                epoch_of_now()
             ),
             [company.as_uuid().into()],
         ),
@@ -122,7 +132,8 @@ fn alone(row: &str, versions: &str) -> Statement {
         "WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock({GATE}) IS NOT NULL AS is_passed)
         UPDATE company_states AS state SET version = state.version + 1, updated_at = clock_timestamp()
         FROM gate WHERE gate.is_passed AND state.company_id = {row}
-        RETURNING {versions}, {EPOCH} AS epoch, clock_timestamp() AS now"
+        RETURNING {versions}, {} AS epoch, clock_timestamp() AS now",
+        epoch_of_now()
     );
     statement(sql, [])
 }
@@ -137,19 +148,25 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
         Some(company) => Some(pool.turns.wait(company).await?),
         None => None,
     };
-    let tx = at_home(pool.runtime(), pool.connection().begin()).await.map_err(from_db)?;
-    let row = sea_orm::ConnectionTrait::query_one_raw(&tx, lock(target)).await.map_err(from_db)?;
-    let row = row.ok_or_else(|| StorageError::corrupt("company_states lacks a row of its own"))?;
-    let versions = Versions {
-        epoch: epoch(&row, pool.latest_epoch())?,
-        catalog: column(&row, "catalog")?,
-        company: column(&row, "company")?,
+    let tx = Transaction::begin(pool.connection(), pool.change_timeout()).await.map_err(from_db)?;
+    let blockers = match target {
+        // A turn ends by itself, unless it is a process's that stands still.
+        Target::Company(_) => Blockers::Silent(pool.silence_timeout()),
+        Target::Catalog | Target::Credentials => Blockers::All,
     };
+    let asked = Instant::now();
+    let row = unblocked(pool.control(), tx.pid(), blockers, tx.query_one_raw(lock(target)));
+    let row = at_home(pool.runtime(), row).await;
+    let row = row.inspect_err(|error| pool.epochs.note(error, asked)).map_err(from_db)?;
+    let row = row.ok_or_else(incomplete)?;
+    let versions =
+        Versions { epoch: epoch(&row)?, catalog: column(&row, "catalog")?, company: column(&row, "company")? };
     let now = Timestamp::new(column::<DateTimeUtc>(&row, "now")?);
-    let runtime = pool.runtime().clone();
+    let (runtime, epochs) = (pool.runtime().clone(), Arc::clone(&pool.epochs));
     let recorder = Recorder::new(target, context, now);
     let catalog = pool.catalog().filter(|_| target != Target::Catalog).cloned();
-    Ok(Repository(Unit { tx, runtime, recorder, written: BTreeSet::new(), versions, catalog, _turn: turn }))
+    let (written, waking) = (BTreeSet::new(), Arc::clone(pool.waking.committed()));
+    Ok(Repository(Unit { tx, runtime, epochs, recorder, written, versions, waking, catalog, _turn: turn }))
 }
 
 impl Repository<Unit> {
@@ -175,9 +192,8 @@ impl Repository<Unit> {
         M: IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel> + sea_orm::ModelTrait,
         <M::Entity as EntityTrait>::ActiveModel: ActiveModelTrait<Entity = M::Entity> + Send,
     {
-        let insert = M::Entity::insert(row.into_active_model().reset_all());
-        insert
-            .exec_without_returning(&self.0.tx)
+        let insert = M::Entity::insert(row.into_active_model().reset_all()).build(DbBackend::Postgres);
+        self.attempt(|| self.0.tx.execute_raw(insert.clone()))
             .await
             .map_err(|error| during(During::Write(references), error))
             .map(drop)
@@ -189,13 +205,12 @@ impl Repository<Unit> {
         M: sea_orm::FromQueryResult,
         D: TryFrom<M, Error = StorageError>,
     {
-        let row = self.row_during(statement, what).await?.ok_or(StorageError::NotFound)?;
-        D::try_from(M::from_query_result(&row, "").map_err(from_db)?)
+        convert::<M, D>(&self.row_during(statement, what).await?.ok_or(StorageError::NotFound)?)
     }
 
     /// The row of a statement that may break a rule.
     async fn row_during(&self, statement: Statement, what: During<'_>) -> Result<Option<QueryResult>> {
-        sea_orm::ConnectionTrait::query_one_raw(&self.0.tx, statement).await.map_err(|error| during(what, error))
+        self.attempt(|| self.0.tx.query_one_raw(statement.clone())).await.map_err(|error| during(what, error))
     }
 
     /// The error that names those of the ids that `known`, a query of the column `id`, does not answer.
@@ -239,45 +254,9 @@ const INSERT_RECORDS: &str = r#"INSERT INTO iam_audit_logs (id, company_id, user
     FROM jsonb_to_recordset($1::jsonb) AS record (id uuid, company_id uuid, user_id uuid, actor_kind text,
         action text, entity_type text, entity_id uuid, changes jsonb, metadata jsonb, "timestamp" timestamptz)"#;
 
-/// The statement that writes what follows from a change: the records, the dropped effective rows, the notice.
-fn derived(target: Target, version: i64, derived: Derived) -> Statement {
-    let notice = match target {
-        Target::Credentials => json!({ "credentials": version }),
-        Target::Catalog | Target::Company(_) => json!({ "company": target.company(), "version": version }),
-    };
-    let notice = derived.notify.then(|| notice.to_string());
-    let mut values: Vec<Value> = vec![rows(&derived.records).into(), notice.into()];
-    let drop_rows = match (target.company(), derived.affected) {
-        // The raised version of the catalog outdates them, in every company.
-        (None, _) | (_, Affected::Nobody) => "",
-        (Some(company), Affected::All) => {
-            values.push(company.as_uuid().into());
-            ", view_rows AS (DELETE FROM effective_view_permissions WHERE company_id = $3),
-            feature_rows AS (DELETE FROM effective_feature_permissions WHERE company_id = $3)"
-        }
-        (Some(company), Affected::Some { users, levels }) => {
-            values.push(company.as_uuid().into());
-            values.push(users.iter().map(|id| id.as_uuid()).collect::<Vec<_>>().into());
-            values.push(levels.iter().map(|id| id.as_uuid()).collect::<Vec<_>>().into());
-            ", affected AS MATERIALIZED (
-                SELECT unnest($4::uuid[]) AS user_id
-                UNION SELECT user_id FROM user_user_levels WHERE company_id = $3 AND user_level_id = ANY($5::uuid[])
-            ),
-            view_rows AS (
-                DELETE FROM effective_view_permissions AS e USING affected
-                WHERE e.company_id = $3 AND e.user_id = affected.user_id
-            ),
-            feature_rows AS (
-                DELETE FROM effective_feature_permissions AS e USING affected
-                WHERE e.company_id = $3 AND e.user_id = affected.user_id
-            )"
-        }
-    };
-    let sql = format!(
-        "WITH records AS ({INSERT_RECORDS}){drop_rows}
-        SELECT pg_notify('{CHANGES}', $2::text) WHERE $2::text IS NOT NULL"
-    );
-    Statement::from_sql_and_values(sea_orm::DbBackend::Postgres, sql, values)
+/// The statement that writes what follows from a change: the records.
+fn derived(derived: &Derived) -> Statement {
+    statement(INSERT_RECORDS, [rows(&derived.records).into()])
 }
 
 #[async_trait]
@@ -286,11 +265,16 @@ impl UnitOfWork for Repository<Unit> {
         self.0.recorder.now()
     }
 
+    fn is_unchanged(&self) -> bool {
+        self.0.recorder.is_empty()
+    }
+
     async fn commit(self: Box<Self>) -> Result<Versions> {
         // What fails before the end drops the transaction, which rolls it back.
         self.0.recorder.check()?;
         let target = self.0.recorder.target();
-        let Unit { tx, recorder, written, mut versions, .. } = self.0;
+        let epochs = Arc::clone(&self.0.epochs);
+        let Unit { tx, recorder, written, mut versions, waking, .. } = self.0;
         let version = match target {
             Target::Catalog => &mut versions.catalog,
             Target::Company(_) | Target::Credentials => &mut versions.company,
@@ -302,9 +286,14 @@ impl UnitOfWork for Repository<Unit> {
         }
         let mut derivation = recorder.finish();
         derivation.records.retain(|record| !written.contains(&record.id));
-        let statement = derived(target, *version, derivation);
-        sea_orm::ConnectionTrait::execute_raw(&tx, statement).await.map_err(from_db)?;
-        tx.commit().await.map_err(from_db)?;
+        let statement = derived(&derivation);
+        let asked = Instant::now();
+        let written = tx.execute_raw(statement).await;
+        written.inspect_err(|error| epochs.note(error, asked)).map_err(from_db)?;
+        let committed = tx.commit().await;
+        // Also when the outcome is not known.
+        waking.notify_one();
+        committed.map_err(from_db)?;
         Ok(versions)
     }
 }

@@ -145,7 +145,9 @@ impl Repository<Unit> {
     ) -> Result<()> {
         let ids = bare(levels, UserLevelId::as_uuid);
         let sql = "INSERT INTO user_user_levels (user_id, user_level_id, company_id, assigned_by, created_at)
-            SELECT $2, id, company_id, $4, $5 FROM user_levels WHERE company_id = $1 AND id = ANY($3)";
+            SELECT $2, level.id, level.company_id, $4, $5 FROM unnest($3::uuid[]) AS given (id), LATERAL (
+                SELECT id, company_id FROM user_levels WHERE company_id = $1 AND id = given.id OFFSET 0
+            ) AS level";
         let values = [
             company.as_uuid().into(),
             user.as_uuid().into(),
@@ -365,7 +367,8 @@ impl AssignmentsMut for Repository<Unit> {
 impl Repository<Unit> {
     /// Takes levels from a user.
     async fn take(&self, company: CompanyId, user: UserId, levels: Vec<Uuid>) -> Result<()> {
-        let sql = "DELETE FROM user_user_levels WHERE company_id = $1 AND user_id = $2 AND user_level_id = ANY($3)";
+        let sql = "DELETE FROM user_user_levels AS held USING unnest($3::uuid[]) AS taken (id)
+            WHERE held.company_id = $1 AND held.user_id = $2 AND held.user_level_id = taken.id";
         let values = [company.as_uuid().into(), user.as_uuid().into(), levels.into()];
         self.execute(statement(sql, values)).await.map(drop)
     }

@@ -26,37 +26,53 @@ pub(crate) mod user_user_levels;
 pub(crate) mod views;
 
 use iam_storage::Result;
-use sea_orm::{ConnectionTrait, EntityTrait, QuerySelect};
+use sea_orm::sea_query::ColumnType;
+use sea_orm::{ColumnTrait, DbBackend, EntityTrait, IdenStatic, Iterable, QuerySelect, QueryTrait};
 
-use crate::error::from_db;
+use crate::repository::{Connected, Repository};
+
+/// The columns of an entity, as a statement answers them that calls its table `table`. Each is named and is of the type that
+/// the entity has for it, so the answer is the same when the table gets more columns, or wider ones.
+pub(crate) fn columns<E: EntityTrait>(table: &str) -> String {
+    let column = |column: E::Column| {
+        let (name, definition) = (column.as_str(), column.def());
+        let cast = match definition.get_column_type() {
+            ColumnType::String(_) | ColumnType::Text => "::text",
+            ColumnType::Integer => "::integer",
+            _ => return format!("{table}.\"{name}\""),
+        };
+        format!("{table}.\"{name}\"{cast} AS \"{name}\"")
+    };
+    E::Column::iter().map(column).collect::<Vec<_>>().join(", ")
+}
 
 /// Asks for every column of an entity, and for no row.
-async fn ask<E: EntityTrait>(connection: &impl ConnectionTrait) -> Result<()> {
-    E::find().limit(0).all(connection).await.map_err(from_db).map(drop)
+async fn ask<E: EntityTrait, T: Connected>(repository: &Repository<T>) -> Result<()> {
+    repository.rows(E::find().limit(0).build(DbBackend::Postgres)).await.map(drop)
 }
 
 /// Whether the database has all tables and columns that are described here.
-pub(crate) async fn check(connection: &impl ConnectionTrait) -> Result<()> {
-    ask::<api_keys::Entity>(connection).await?;
-    ask::<company2modules::Entity>(connection).await?;
-    ask::<company_states::Entity>(connection).await?;
-    ask::<effective_feature_permissions::Entity>(connection).await?;
-    ask::<effective_view_permissions::Entity>(connection).await?;
-    ask::<feature2views::Entity>(connection).await?;
-    ask::<features::Entity>(connection).await?;
-    ask::<iam_audit_logs::Entity>(connection).await?;
-    ask::<menu_items::Entity>(connection).await?;
-    ask::<module2features::Entity>(connection).await?;
-    ask::<module2views::Entity>(connection).await?;
-    ask::<modules::Entity>(connection).await?;
-    ask::<nav_trail::Entity>(connection).await?;
-    ask::<sub_menu_items::Entity>(connection).await?;
-    ask::<user_cutoffs::Entity>(connection).await?;
-    ask::<user_identities::Entity>(connection).await?;
-    ask::<user_level_feature_permissions::Entity>(connection).await?;
-    ask::<user_level_view_permissions::Entity>(connection).await?;
-    ask::<user_levels::Entity>(connection).await?;
-    ask::<user_user_levels::Entity>(connection).await?;
-    ask::<views::Entity>(connection).await?;
+pub(crate) async fn check<T: Connected>(repository: &Repository<T>) -> Result<()> {
+    ask::<api_keys::Entity, T>(repository).await?;
+    ask::<company2modules::Entity, T>(repository).await?;
+    ask::<company_states::Entity, T>(repository).await?;
+    ask::<effective_feature_permissions::Entity, T>(repository).await?;
+    ask::<effective_view_permissions::Entity, T>(repository).await?;
+    ask::<feature2views::Entity, T>(repository).await?;
+    ask::<features::Entity, T>(repository).await?;
+    ask::<iam_audit_logs::Entity, T>(repository).await?;
+    ask::<menu_items::Entity, T>(repository).await?;
+    ask::<module2features::Entity, T>(repository).await?;
+    ask::<module2views::Entity, T>(repository).await?;
+    ask::<modules::Entity, T>(repository).await?;
+    ask::<nav_trail::Entity, T>(repository).await?;
+    ask::<sub_menu_items::Entity, T>(repository).await?;
+    ask::<user_cutoffs::Entity, T>(repository).await?;
+    ask::<user_identities::Entity, T>(repository).await?;
+    ask::<user_level_feature_permissions::Entity, T>(repository).await?;
+    ask::<user_level_view_permissions::Entity, T>(repository).await?;
+    ask::<user_levels::Entity, T>(repository).await?;
+    ask::<user_user_levels::Entity, T>(repository).await?;
+    ask::<views::Entity, T>(repository).await?;
     Ok(())
 }

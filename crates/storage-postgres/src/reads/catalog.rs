@@ -6,7 +6,7 @@ use iam_storage::{FeatureViews, Features, ModuleFeatures, ModuleViews, Modules, 
 use sea_orm::{EntityTrait, QueryOrder};
 
 use super::is_unstorable;
-use crate::entities::{features, modules, views};
+use crate::entities::{columns, features, modules, views};
 use crate::repository::{Connected, Repository, statement};
 
 #[async_trait]
@@ -23,7 +23,11 @@ impl<T: Connected> Views for Repository<T> {
         if is_unstorable(url) {
             return Ok(None);
         }
-        self.query_one::<views::Model, _>(statement("SELECT * FROM views WHERE url = $1", [url.into()])).await
+        self.query_one::<views::Model, _>(statement(
+            format!("SELECT {} FROM views AS v WHERE url = $1", columns::<views::Entity>("v")),
+            [url.into()],
+        ))
+        .await
     }
 }
 
@@ -41,7 +45,11 @@ impl<T: Connected> Modules for Repository<T> {
         if is_unstorable(code) {
             return Ok(None);
         }
-        self.query_one::<modules::Model, _>(statement("SELECT * FROM modules WHERE code = $1", [code.into()])).await
+        self.query_one::<modules::Model, _>(statement(
+            format!("SELECT {} FROM modules AS o WHERE code = $1", columns::<modules::Entity>("o")),
+            [code.into()],
+        ))
+        .await
     }
 }
 
@@ -61,21 +69,31 @@ impl<T: Connected> Features for Repository<T> {
         if is_unstorable(key) {
             return Ok(None);
         }
-        self.query_one::<features::Model, _>(statement("SELECT * FROM features WHERE key = $1", [key.into()])).await
+        self.query_one::<features::Model, _>(statement(
+            format!("SELECT {} FROM features AS f WHERE key = $1", columns::<features::Entity>("f")),
+            [key.into()],
+        ))
+        .await
     }
 }
 
 #[async_trait]
 impl<T: Connected> FeatureViews for Repository<T> {
     async fn get_views_by_feature(&self, feature: FeatureId) -> Result<Vec<View>> {
-        let sql = "SELECT v.* FROM feature2views m JOIN views v ON v.id = m.view_id WHERE m.feature_id = $1
-            ORDER BY v.url, v.id";
+        let sql = format!(
+            "SELECT {} FROM feature2views m JOIN views v ON v.id = m.view_id WHERE m.feature_id = $1
+            ORDER BY v.url, v.id",
+            columns::<views::Entity>("v")
+        );
         self.query::<views::Model, _>(statement(sql, [feature.as_uuid().into()])).await
     }
 
     async fn get_features_by_view(&self, view: ViewId) -> Result<Vec<Feature>> {
-        let sql = "SELECT f.* FROM feature2views m JOIN features f ON f.id = m.feature_id WHERE m.view_id = $1
-            ORDER BY f.key, f.id";
+        let sql = format!(
+            "SELECT {} FROM feature2views m JOIN features f ON f.id = m.feature_id WHERE m.view_id = $1
+            ORDER BY f.key, f.id",
+            columns::<features::Entity>("f")
+        );
         self.query::<features::Model, _>(statement(sql, [view.as_uuid().into()])).await
     }
 }
@@ -83,14 +101,20 @@ impl<T: Connected> FeatureViews for Repository<T> {
 #[async_trait]
 impl<T: Connected> ModuleViews for Repository<T> {
     async fn get_views_by_module(&self, module: ModuleId) -> Result<Vec<View>> {
-        let sql = "SELECT v.* FROM module2views m JOIN views v ON v.id = m.view_id WHERE m.module_id = $1
-            ORDER BY v.url, v.id";
+        let sql = format!(
+            "SELECT {} FROM module2views m JOIN views v ON v.id = m.view_id WHERE m.module_id = $1
+            ORDER BY v.url, v.id",
+            columns::<views::Entity>("v")
+        );
         self.query::<views::Model, _>(statement(sql, [module.as_uuid().into()])).await
     }
 
     async fn get_modules_by_view(&self, view: ViewId) -> Result<Vec<Module>> {
-        let sql = "SELECT o.* FROM module2views m JOIN modules o ON o.id = m.module_id WHERE m.view_id = $1
-            ORDER BY o.name, o.id";
+        let sql = format!(
+            "SELECT {} FROM module2views m JOIN modules o ON o.id = m.module_id WHERE m.view_id = $1
+            ORDER BY o.name, o.id",
+            columns::<modules::Entity>("o")
+        );
         self.query::<modules::Model, _>(statement(sql, [view.as_uuid().into()])).await
     }
 }
@@ -98,14 +122,20 @@ impl<T: Connected> ModuleViews for Repository<T> {
 #[async_trait]
 impl<T: Connected> ModuleFeatures for Repository<T> {
     async fn get_features_by_module(&self, module: ModuleId) -> Result<Vec<Feature>> {
-        let sql = "SELECT f.* FROM module2features m JOIN features f ON f.id = m.feature_id WHERE m.module_id = $1
-            ORDER BY f.key, f.id";
+        let sql = format!(
+            "SELECT {} FROM module2features m JOIN features f ON f.id = m.feature_id WHERE m.module_id = $1
+            ORDER BY f.key, f.id",
+            columns::<features::Entity>("f")
+        );
         self.query::<features::Model, _>(statement(sql, [module.as_uuid().into()])).await
     }
 
     async fn get_modules_by_feature(&self, feature: FeatureId) -> Result<Vec<Module>> {
-        let sql = "SELECT o.* FROM module2features m JOIN modules o ON o.id = m.module_id WHERE m.feature_id = $1
-            ORDER BY o.name, o.id";
+        let sql = format!(
+            "SELECT {} FROM module2features m JOIN modules o ON o.id = m.module_id WHERE m.feature_id = $1
+            ORDER BY o.name, o.id",
+            columns::<modules::Entity>("o")
+        );
         self.query::<modules::Model, _>(statement(sql, [feature.as_uuid().into()])).await
     }
 }

@@ -1,34 +1,35 @@
 //! What belongs to one company: its modules, levels, matrices, assignments and version.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use iam_domain::{
     Action, CompanyId, FeatureId, FeaturePermission, GrantedModule, ModuleId, Timestamp, UserId, UserLevel,
     UserLevelId, Versions, ViewId, ViewPermission,
 };
 use iam_storage::{
-    Assignments, CompanyModules, CompanyState, CompanyStates, CurrentVersions, FeaturePermissions, Result, UserLevels,
-    ViewPermissions,
+    Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Result, UserLevels, ViewPermissions,
 };
 use sea_orm::{DbBackend, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryTrait};
 use uuid::Uuid;
 
 use super::is_unstorable;
 use crate::entities::{
-    company_states, company2modules, modules, user_level_feature_permissions, user_level_view_permissions, user_levels,
+    columns, company_states, company2modules, modules, user_level_feature_permissions, user_level_view_permissions,
+    user_levels,
 };
-use crate::epoch::{EPOCH, epoch};
+use crate::epoch::{epoch, epoch_of_now};
 use crate::error::from_db;
-use crate::repository::{CATALOG, CREDENTIALS, Connected, Repository, column, is_company, statement};
+use crate::repository::{CATALOG, Connected, Repository, column, is_company, statement};
 
 #[async_trait]
 impl<T: Connected> CompanyModules for Repository<T> {
     async fn get_modules_by_company(&self, company: CompanyId) -> Result<Vec<GrantedModule>> {
-        let sql = "SELECT o.*, m.company_id, m.module_id, m.enabled AS m_enabled, m.created_at AS m_created_at,
+        let sql = format!(
+            "SELECT {}, m.company_id, m.module_id, m.enabled AS m_enabled, m.created_at AS m_created_at,
                 m.updated_at AS m_updated_at
             FROM company2modules m JOIN modules o ON o.id = m.module_id WHERE m.company_id = $1
-            ORDER BY o.name, o.id";
+            ORDER BY o.name, o.id",
+            columns::<modules::Entity>("o")
+        );
         let rows = self.rows(self.of(company, statement(sql, [company.as_uuid().into()]))).await?;
         rows.iter()
             .map(|row| {
@@ -71,7 +72,8 @@ impl<T: Connected> UserLevels for Repository<T> {
         if is_unstorable(name) {
             return Ok(None);
         }
-        let sql = "SELECT * FROM user_levels WHERE company_id = $1 AND name = $2";
+        let columns = columns::<user_levels::Entity>("l");
+        let sql = format!("SELECT {columns} FROM user_levels AS l WHERE company_id = $1 AND name = $2");
         self.query_one::<user_levels::Model, _>(
             self.of(company, statement(sql, [company.as_uuid().into(), name.into()])),
         )
@@ -92,22 +94,30 @@ impl<T: Connected> UserLevels for Repository<T> {
 #[async_trait]
 impl<T: Connected> ViewPermissions for Repository<T> {
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<ViewPermission>> {
-        let sql = "SELECT * FROM user_level_view_permissions WHERE company_id = $1 AND user_level_id = $2
-            ORDER BY view_id";
+        let sql = format!(
+            "SELECT {} FROM user_level_view_permissions AS cell WHERE company_id = $1 AND user_level_id = $2
+            ORDER BY view_id",
+            columns::<user_level_view_permissions::Entity>("cell")
+        );
         let values = [company.as_uuid().into(), level.as_uuid().into()];
         self.query::<user_level_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find_by_view(&self, company: CompanyId, view: ViewId) -> Result<Vec<ViewPermission>> {
-        let sql = "SELECT * FROM user_level_view_permissions WHERE company_id = $1 AND view_id = $2
-            ORDER BY user_level_id";
+        let sql = format!(
+            "SELECT {} FROM user_level_view_permissions AS cell WHERE company_id = $1 AND view_id = $2
+            ORDER BY user_level_id",
+            columns::<user_level_view_permissions::Entity>("cell")
+        );
         let values = [company.as_uuid().into(), view.as_uuid().into()];
         self.query::<user_level_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find(&self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<Option<ViewPermission>> {
-        let sql = "SELECT * FROM user_level_view_permissions
-            WHERE company_id = $1 AND user_level_id = $2 AND view_id = $3";
+        let sql = format!(
+            "SELECT {} FROM user_level_view_permissions AS cell WHERE company_id = $1 AND user_level_id = $2 AND view_id = $3",
+            columns::<user_level_view_permissions::Entity>("cell")
+        );
         let values = [company.as_uuid().into(), level.as_uuid().into(), view.as_uuid().into()];
         self.query_one::<user_level_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
@@ -116,15 +126,21 @@ impl<T: Connected> ViewPermissions for Repository<T> {
 #[async_trait]
 impl<T: Connected> FeaturePermissions for Repository<T> {
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<FeaturePermission>> {
-        let sql = "SELECT * FROM user_level_feature_permissions WHERE company_id = $1 AND user_level_id = $2
-            ORDER BY feature_id, action";
+        let sql = format!(
+            "SELECT {} FROM user_level_feature_permissions AS cell WHERE company_id = $1 AND user_level_id = $2
+            ORDER BY feature_id, action",
+            columns::<user_level_feature_permissions::Entity>("cell")
+        );
         let values = [company.as_uuid().into(), level.as_uuid().into()];
         self.query::<user_level_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find_by_feature(&self, company: CompanyId, feature: FeatureId) -> Result<Vec<FeaturePermission>> {
-        let sql = "SELECT * FROM user_level_feature_permissions WHERE company_id = $1 AND feature_id = $2
-            ORDER BY user_level_id, action";
+        let sql = format!(
+            "SELECT {} FROM user_level_feature_permissions AS cell WHERE company_id = $1 AND feature_id = $2
+            ORDER BY user_level_id, action",
+            columns::<user_level_feature_permissions::Entity>("cell")
+        );
         let values = [company.as_uuid().into(), feature.as_uuid().into()];
         self.query::<user_level_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
     }
@@ -136,8 +152,10 @@ impl<T: Connected> FeaturePermissions for Repository<T> {
         feature: FeatureId,
         action: &Action,
     ) -> Result<Option<FeaturePermission>> {
-        let sql = "SELECT * FROM user_level_feature_permissions
-            WHERE company_id = $1 AND user_level_id = $2 AND feature_id = $3 AND action = $4";
+        let sql = format!(
+            "SELECT {} FROM user_level_feature_permissions AS cell WHERE company_id = $1 AND user_level_id = $2 AND feature_id = $3 AND action = $4",
+            columns::<user_level_feature_permissions::Entity>("cell")
+        );
         let values =
             [company.as_uuid().into(), level.as_uuid().into(), feature.as_uuid().into(), action.as_str().into()];
         self.query_one::<user_level_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
@@ -147,8 +165,12 @@ impl<T: Connected> FeaturePermissions for Repository<T> {
 #[async_trait]
 impl<T: Connected> Assignments for Repository<T> {
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>> {
-        let sql = "SELECT l.* FROM user_user_levels h JOIN user_levels l ON l.company_id = h.company_id AND l.id = h.user_level_id
-            WHERE h.company_id = $1 AND h.user_id = $2 ORDER BY l.name, l.id";
+        let sql = format!(
+            "SELECT {} FROM user_user_levels h
+            JOIN user_levels l ON l.company_id = h.company_id AND l.id = h.user_level_id
+            WHERE h.company_id = $1 AND h.user_id = $2 ORDER BY l.name, l.id",
+            columns::<user_levels::Entity>("l")
+        );
         self.query::<user_levels::Model, _>(
             self.of(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()])),
         )
@@ -158,6 +180,66 @@ impl<T: Connected> Assignments for Repository<T> {
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>> {
         let sql = "SELECT user_id FROM user_user_levels WHERE company_id = $1 AND user_level_id = $2 ORDER BY user_id";
         let values = [company.as_uuid().into(), level.as_uuid().into()];
+        let ids: Vec<Uuid> = self.column(self.of(company, statement(sql, values)), "user_id").await?;
+        Ok(ids.into_iter().map(UserId::from_uuid).collect())
+    }
+
+    async fn find_holder(
+        &self,
+        company: CompanyId,
+        actions: &[(&str, Action)],
+        without: Option<UserLevelId>,
+    ) -> Result<Option<UserId>> {
+        // From the levels that allow the first action to their holders, one by one, until one holds all. Nothing here may be
+        // joined in another way (`OFFSET 0`), which would read all who hold anything.
+        let sql = "WITH asked AS MATERIALIZED (
+                SELECT place, feature.id AS feature_id, action
+                FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS asked (key, action, place)
+                LEFT JOIN features AS feature ON feature.key = asked.key
+            ),
+            cell AS MATERIALIZED (
+                SELECT asked.place, said.user_level_id, said.value, said.scope IN ('company', 'any') AS is_wide
+                FROM asked, LATERAL (
+                    SELECT user_level_id, value, scope FROM user_level_feature_permissions
+                    WHERE company_id = $1 AND feature_id = asked.feature_id AND action = asked.action OFFSET 0
+                ) AS said
+            )
+            SELECT held.user_id FROM cell AS first, LATERAL (
+                SELECT user_id FROM user_user_levels
+                WHERE user_level_id = first.user_level_id AND company_id = $1 ORDER BY user_id OFFSET 0
+            ) AS held, LATERAL (
+                SELECT array_agg(user_level_id) AS levels FROM user_user_levels
+                WHERE company_id = $1 AND user_id = held.user_id OFFSET 0
+            ) AS all_held
+            WHERE first.place = 1 AND first.value AND first.is_wide AND first.user_level_id IS DISTINCT FROM $4::uuid
+                AND ($4::uuid IS NULL OR $4 <> ALL(all_held.levels))
+                AND NOT EXISTS (SELECT FROM cell WHERE NOT value AND user_level_id = ANY(all_held.levels) OFFSET 0)
+                AND NOT EXISTS (SELECT FROM asked WHERE NOT EXISTS (
+                    SELECT FROM cell WHERE cell.place = asked.place AND value AND is_wide
+                        AND user_level_id = ANY(all_held.levels) OFFSET 0
+                ) OFFSET 0)
+            LIMIT 1";
+        let (keys, actions): (Vec<_>, Vec<_>) =
+            actions.iter().map(|(key, action)| ((*key).to_owned(), action.to_string())).unzip();
+        let values =
+            [company.as_uuid().into(), keys.into(), actions.into(), without.map(|level| level.as_uuid()).into()];
+        let row = self.row(self.of(company, statement(sql, values))).await?;
+        Ok(row.map(|row| column(&row, "user_id")).transpose()?.map(UserId::from_uuid))
+    }
+
+    async fn list_users(
+        &self,
+        company: CompanyId,
+        level: UserLevelId,
+        after: Option<UserId>,
+        limit: u64,
+    ) -> Result<Vec<UserId>> {
+        // No user has the nil id, so all come after it.
+        let sql = "SELECT user_id FROM user_user_levels WHERE company_id = $1 AND user_level_id = $2 AND user_id > $3
+            ORDER BY user_id LIMIT $4";
+        let after = after.map_or_else(Uuid::nil, |user| user.as_uuid());
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values = [company.as_uuid().into(), level.as_uuid().into(), after.into(), limit.into()];
         let ids: Vec<Uuid> = self.column(self.of(company, statement(sql, values)), "user_id").await?;
         Ok(ids.into_iter().map(UserId::from_uuid).collect())
     }
@@ -178,38 +260,12 @@ impl<T: Connected> CompanyStates for Repository<T> {
 
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions> {
         let sql = format!(
-            "SELECT {EPOCH} AS epoch, catalog.version AS catalog, coalesce(company.version, 0) AS company
+            "SELECT {} AS epoch, catalog.version AS catalog, coalesce(company.version, 0) AS company
             FROM company_states AS catalog LEFT JOIN company_states AS company ON company.company_id = $1
-            WHERE catalog.company_id = {CATALOG}"
+            WHERE catalog.company_id = {CATALOG}",
+            epoch_of_now()
         );
         let row = self.single(self.of(company, statement(sql, [company.map(|id| id.as_uuid()).into()]))).await?;
-        Ok(Versions {
-            epoch: epoch(&row, self.0.latest_epoch())?,
-            catalog: column(&row, "catalog")?,
-            company: column(&row, "company")?,
-        })
-    }
-
-    async fn versions_of(&self, companies: &[CompanyId]) -> Result<CurrentVersions> {
-        // One look-up a company, so that the cost is that of the question, whatever the planner thinks of the table.
-        let sql = format!(
-            "SELECT {EPOCH} AS epoch, version AS catalog,
-                (SELECT version FROM company_states WHERE company_id = {CREDENTIALS}) AS credentials, ARRAY(
-                SELECT coalesce((SELECT version FROM company_states WHERE company_id = asked.id), 0)
-                FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (id, place) ORDER BY place
-            ) AS companies
-            FROM company_states WHERE company_id = {CATALOG}"
-        );
-        let asked: Vec<Uuid> = companies.iter().map(|id| id.as_uuid()).filter(|id| is_company(*id)).collect();
-        let row = self.single(self.of(None, statement(sql, [asked.clone().into()]))).await?;
-        let mut current: BTreeMap<CompanyId, i64> = companies.iter().map(|id| (*id, 0)).collect();
-        let asked = asked.into_iter().map(CompanyId::from_uuid);
-        current.extend(asked.zip(column::<Vec<i64>>(&row, "companies")?));
-        Ok(CurrentVersions {
-            epoch: epoch(&row, self.0.latest_epoch())?,
-            catalog: column(&row, "catalog")?,
-            credentials: column(&row, "credentials")?,
-            companies: current,
-        })
+        Ok(Versions { epoch: epoch(&row)?, catalog: column(&row, "catalog")?, company: column(&row, "company")? })
     }
 }

@@ -2,14 +2,14 @@
 
 use async_trait::async_trait;
 use iam_domain::{ApiKey, ApiKeyId, Timestamp, User, UserId};
-use iam_storage::{ApiKeys, CredentialChanges, Credentials, Result, Users};
+use iam_storage::{ApiKeys, CredentialChanges, Credentials, Result, StateId, Users};
 use sea_orm::entity::prelude::DateTimeUtc;
 use sea_orm::{EntityTrait, FromQueryResult, QueryOrder};
 use uuid::Uuid;
 
 use crate::convert::digest;
 use crate::entities::api_keys;
-use crate::epoch::{EPOCH, epoch};
+use crate::epoch::{epoch, epoch_of_now};
 use crate::repository::{CREDENTIALS, Connected, Repository, column, statement};
 use crate::snapshots::parse;
 
@@ -51,7 +51,7 @@ impl<T: Connected> ApiKeys for Repository<T> {
 impl<T: Connected> Credentials for Repository<T> {
     async fn changes_since(&self, version: i64) -> Result<CredentialChanges> {
         let sql = format!(
-            "SELECT {EPOCH} AS epoch, version,
+            "SELECT {} AS epoch, version, stamp,
                 (SELECT coalesce(json_agg(json_build_array(user_id, not_before)), '[]')
                  FROM user_cutoffs WHERE version > $1)::text AS cutoffs,
                 (SELECT coalesce(json_agg(key), '[]') FROM (
@@ -59,7 +59,8 @@ impl<T: Connected> Credentials for Repository<T> {
                         created_at, expires_at, revoked_at, last_used_at, version
                     FROM api_keys WHERE version > $1
                 ) AS key)::text AS api_keys
-            FROM company_states WHERE company_id = {CREDENTIALS}"
+            FROM company_states WHERE company_id = {CREDENTIALS}",
+            epoch_of_now()
         );
         let row = self.single(self.of(None, statement(sql, [version.into()]))).await?;
         let cutoffs = parse::<Vec<(Uuid, DateTimeUtc)>>(&column::<String>(&row, "cutoffs")?)?;
@@ -69,8 +70,8 @@ impl<T: Connected> Credentials for Repository<T> {
             Ok((row.try_into()?, digest))
         };
         Ok(CredentialChanges {
-            epoch: epoch(&row, self.0.latest_epoch())?,
-            version: column(&row, "version")?,
+            epoch: epoch(&row)?,
+            state: StateId { version: column(&row, "version")?, stamp: column(&row, "stamp")? },
             cutoffs: cutoffs.into_iter().map(|(user, at)| (UserId::from_uuid(user), Timestamp::new(at))).collect(),
             api_keys: api_keys.into_iter().map(with_digest).collect::<Result<_>>()?,
         })

@@ -5,7 +5,7 @@ use iam_domain::{CompanyId, FeatureId, FeatureKey, Label, MenuItem, MenuItemId, 
 use iam_storage::{MenuItems, MenuUse, Result, StorageError, SubMenuItems};
 use sea_orm::Statement;
 
-use crate::entities::{menu_items, sub_menu_items};
+use crate::entities::{columns, menu_items, sub_menu_items};
 use crate::repository::{Connected, Repository, column, statement};
 
 impl<T: Connected> Repository<T> {
@@ -14,7 +14,7 @@ impl<T: Connected> Repository<T> {
         let rows = self.rows(self.of(None, statement)).await?;
         rows.iter()
             .map(|row| {
-                let label = Label::parse(column::<String>(row, "label")?).map_err(StorageError::corrupt)?;
+                let label = Label::stored(column::<String>(row, "label")?).map_err(StorageError::corrupt)?;
                 Ok(MenuUse { label, id: column(row, "id")? })
             })
             .collect()
@@ -24,14 +24,20 @@ impl<T: Connected> Repository<T> {
 #[async_trait]
 impl<T: Connected> MenuItems for Repository<T> {
     async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<MenuItem>> {
-        let sql = "SELECT * FROM menu_items WHERE company_id IS NULL OR company_id = $1
-            ORDER BY sort_order, label, id";
+        let sql = format!(
+            "SELECT {} FROM menu_items AS m WHERE company_id IS NULL OR company_id = $1
+            ORDER BY m.sort_order, m.label, m.id",
+            columns::<menu_items::Entity>("m")
+        );
         let values = [company.map(|id| id.as_uuid()).into()];
         self.query::<menu_items::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find_by_id(&self, owner: Option<CompanyId>, id: MenuItemId) -> Result<Option<MenuItem>> {
-        let sql = "SELECT * FROM menu_items WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2";
+        let sql = format!(
+            "SELECT {} FROM menu_items AS m WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2",
+            columns::<menu_items::Entity>("m")
+        );
         let values = [id.as_uuid().into(), owner.map(|id| id.as_uuid()).into()];
         self.query_one::<menu_items::Model, _>(self.of(owner, statement(sql, values))).await
     }
@@ -57,22 +63,31 @@ impl<T: Connected> MenuItems for Repository<T> {
 #[async_trait]
 impl<T: Connected> SubMenuItems for Repository<T> {
     async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<SubMenuItem>> {
-        let sql = "SELECT s.* FROM menu_items m JOIN sub_menu_items s ON s.menu_item_id = m.id
-            WHERE m.company_id IS NULL OR m.company_id = $1 ORDER BY s.sort_order, s.label, s.id";
+        let sql = format!(
+            "SELECT {} FROM menu_items m JOIN sub_menu_items s ON s.menu_item_id = m.id
+            WHERE m.company_id IS NULL OR m.company_id = $1 ORDER BY s.sort_order, s.label, s.id",
+            columns::<sub_menu_items::Entity>("s")
+        );
         let values = [company.map(|id| id.as_uuid()).into()];
         self.query::<sub_menu_items::Model, _>(self.of(company, statement(sql, values))).await
     }
 
     async fn find_by_menu_id(&self, owner: Option<CompanyId>, item: MenuItemId) -> Result<Vec<SubMenuItem>> {
-        let sql = "SELECT s.* FROM menu_items m JOIN sub_menu_items s ON s.menu_item_id = m.id
-            WHERE m.id = $1 AND m.company_id IS NOT DISTINCT FROM $2 ORDER BY s.sort_order, s.label, s.id";
+        let sql = format!(
+            "SELECT {} FROM menu_items m JOIN sub_menu_items s ON s.menu_item_id = m.id
+            WHERE m.id = $1 AND m.company_id IS NOT DISTINCT FROM $2 ORDER BY s.sort_order, s.label, s.id",
+            columns::<sub_menu_items::Entity>("s")
+        );
         let values = [item.as_uuid().into(), owner.map(|id| id.as_uuid()).into()];
         self.query::<sub_menu_items::Model, _>(self.of(owner, statement(sql, values))).await
     }
 
     async fn find_by_id(&self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<Option<SubMenuItem>> {
-        let sql = "SELECT s.* FROM sub_menu_items s JOIN menu_items m ON m.id = s.menu_item_id
-            WHERE s.id = $1 AND m.company_id IS NOT DISTINCT FROM $2";
+        let sql = format!(
+            "SELECT {} FROM sub_menu_items s JOIN menu_items m ON m.id = s.menu_item_id
+            WHERE s.id = $1 AND m.company_id IS NOT DISTINCT FROM $2",
+            columns::<sub_menu_items::Entity>("s")
+        );
         let values = [id.as_uuid().into(), owner.map(|id| id.as_uuid()).into()];
         self.query_one::<sub_menu_items::Model, _>(self.of(owner, statement(sql, values))).await
     }

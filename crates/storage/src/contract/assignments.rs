@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use iam_domain::{Assignment, EntityType, UserLevel, UserLevelId};
+use iam_domain::{Assignment, EntityType, FeaturePermission, Scope, UserLevel, UserLevelId};
 
 use super::fixtures::{
-    ascending, assert_unknown, at, change, given, given_all, holding, keys, level, some_company, some_user, versions,
+    action, ascending, assert_unknown, at, change, feature_cell, feature_with_key, given, given_all, holding, keys, level,
+    some_company, some_user, unique, versions,
 };
 use crate::Storage;
 
@@ -22,6 +23,84 @@ pub async fn levels_held_come_by_name_and_holders_by_id(storage: Arc<dyn Storage
     given(&storage, &[&admin]).await;
     given_all(&storage, &[2, 0, 3, 1].map(|n| holding(users[n], &admin))).await;
     assert_eq!(storage.reader().assignments().get_users(company, admin.id).await.unwrap(), users);
+}
+
+/// A holder is found by what the levels say together: each action allowed for the whole company, none denied, and not by the
+/// level that is left out.
+pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>) {
+    let company = some_company();
+    let features = [(); 2].map(|()| unique("key")).map(feature_with_key);
+    given_all(&storage, &features).await;
+    let [one, other] = features.each_ref().map(|feature| feature.key.clone().unwrap());
+    let asked = [(one.as_str(), action("Update")), (other.as_str(), action("Update"))];
+    let find = async |without: Option<&UserLevel>| {
+        let without = without.map(|level| level.id);
+        storage.reader().assignments().find_holder(company, &asked, without).await.unwrap()
+    };
+    let says = |level: &UserLevel, feature: usize, value, scope| FeaturePermission {
+        value,
+        scope,
+        ..feature_cell(level, features[feature].id, "Update")
+    };
+    let levels = ["first", "second", "narrow", "deny", "all"].map(|text| level(company, text));
+    let [first, second, narrow, deny, all] = &levels;
+    given_all(&storage, &levels).await;
+    given_all(&storage, &[
+        says(first, 0, true, Scope::Company),
+        says(second, 1, true, Scope::Any),
+        says(narrow, 1, true, Scope::Team),
+        says(deny, 0, false, Scope::Own),
+        says(all, 0, true, Scope::Any),
+        says(all, 1, true, Scope::Company),
+    ])
+    .await;
+    assert_eq!(find(None).await, None);
+    // One action; the other not for the whole company; both, but one is denied.
+    for held in [vec![first], vec![second], vec![first, narrow], vec![all, deny]] {
+        let user = some_user();
+        given_all(&storage, &held.iter().map(|level| holding(user, level)).collect::<Vec<_>>()).await;
+        assert_eq!(find(None).await, None, "{held:?}");
+    }
+    let user = some_user();
+    given(&storage, &[&holding(user, first), &holding(user, second)]).await;
+    assert_eq!(find(None).await, Some(user));
+    assert_eq!(find(Some(narrow)).await, Some(user));
+    assert_eq!((find(Some(first)).await, find(Some(second)).await), (None, None));
+    let another = some_user();
+    given(&storage, &[&holding(another, all), &holding(another, second)]).await;
+    assert_eq!(find(Some(first)).await, Some(another));
+    assert_eq!(find(Some(second)).await, None);
+
+    // Neither in another company, nor by a key that does not exist.
+    let elsewhere = storage.reader().assignments().find_holder(some_company(), &asked, None).await.unwrap();
+    assert_eq!(elsewhere, None);
+    let unknown = [(one.as_str(), action("Update")), ("nothing", action("Update"))];
+    assert_eq!(storage.reader().assignments().find_holder(company, &unknown, None).await.unwrap(), None);
+}
+
+/// The holders of a level come page by page, by id, each once; those of other companies do not come.
+pub async fn holders_come_page_by_page(storage: Arc<dyn Storage>) {
+    let (company, users) = (some_company(), ascending!(UserId, 5));
+    let (admin, member) = (level(company, "Admin"), level(company, "Member"));
+    let foreign = level(some_company(), "Admin");
+    given(&storage, &[&admin, &member]).await;
+    given(&storage, &[&foreign, &holding(users[0], &foreign)]).await;
+    given_all(&storage, &[4, 1, 3, 0, 2].map(|n| holding(users[n], &admin))).await;
+    given(&storage, &[&holding(users[3], &member)]).await;
+    let page = async |company, level, after, limit| {
+        storage.reader().assignments().list_users(company, level, after, limit).await.unwrap()
+    };
+    assert_eq!(page(company, admin.id, None, 2).await, users[..2]);
+    assert_eq!(page(company, admin.id, Some(users[1]), 2).await, users[2..4]);
+    assert_eq!(page(company, admin.id, Some(users[3]), 2).await, users[4..]);
+    assert_eq!(page(company, admin.id, Some(users[4]), 2).await, []);
+    assert_eq!(page(company, admin.id, None, u64::MAX).await, users);
+    assert_eq!(page(company, member.id, None, 9).await, users[3..4]);
+    // Where a page begins need not be a holder.
+    assert_eq!(page(company, member.id, Some(users[2]), 9).await, users[3..4]);
+    assert_eq!(page(company, foreign.id, None, 9).await, []);
+    assert_eq!(page(foreign.company_id, foreign.id, None, 9).await, users[..1]);
+    assert_eq!(page(foreign.company_id, admin.id, None, 9).await, []);
 }
 
 /// Users and levels that nobody knows hold and are held by nobody.

@@ -54,7 +54,7 @@ pub(super) fn action(text: impl Into<String>) -> Action {
 macro_rules! ascending {
     ($id:ident, $count:expr) => {{
         let count: u16 = $count;
-        (0..count).map(|n| iam_domain::$id::generate_nth($crate::contract::fixtures::at(0), n)).collect::<Vec<_>>()
+        (0..count).map(|_| iam_domain::$id::generate($crate::contract::fixtures::at(0))).collect::<Vec<_>>()
     }};
 }
 pub(super) use ascending;
@@ -378,10 +378,11 @@ pub(super) fn raised(target: Target, before: Versions) -> Versions {
 pub(super) async fn traces(storage: &Arc<dyn Storage>, about: impl About) -> (Versions, u64) {
     let target = about.target();
     let company = target.company();
-    let records = storage.reader().audit_logs().count_for_company(company, &AuditFilter::default()).await.unwrap();
+    let logs = storage.reader().audit_logs();
+    let records = logs.count_for_company(company, &AuditFilter::default(), u64::MAX).await.unwrap();
     let mut versions = versions(storage, company).await;
     if target == Target::Credentials {
-        versions.company = storage.reader().company_states().versions_of(&[]).await.unwrap().credentials;
+        versions.company = super::credentials::version(storage).await;
     }
     (versions, records)
 }

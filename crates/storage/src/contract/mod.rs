@@ -7,12 +7,6 @@
 //! ```text
 //! iam_storage::contract_tests!(my_adapter::fresh_storage().await);
 //! ```
-//!
-//! The same for adapters that tell of their changes:
-//!
-//! ```text
-//! iam_storage::feed_tests!(my_adapter::fresh_storage().await);
-//! ```
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,7 +20,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::{ChangeFeed, Storage};
+use crate::Storage;
 
 mod fixtures;
 mod sets;
@@ -49,28 +43,6 @@ impl<S: Storage> Fresh for Arc<S> {
 impl Fresh for Arc<dyn Storage> {
     fn storage(&self) -> Arc<dyn Storage> {
         Self::clone(self)
-    }
-}
-
-/// A storage, and what tells of its changes.
-#[derive(Clone)]
-#[expect(missing_debug_implementations, reason = "neither a storage nor a feed needs one")]
-pub struct Told {
-    /// The storage.
-    pub storage: Arc<dyn Storage>,
-    /// What tells of its changes.
-    pub feed: Arc<dyn ChangeFeed>,
-}
-
-/// What a case about the feed runs on.
-pub trait FreshFeed {
-    /// The storage with its feed.
-    fn told(&self) -> Told;
-}
-
-impl<S: Storage + ChangeFeed> FreshFeed for Arc<S> {
-    fn told(&self) -> Told {
-        Told { storage: Self::clone(self), feed: Self::clone(self) }
     }
 }
 
@@ -164,7 +136,9 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         a_replace_cannot_smuggle_cells_elsewhere,
         cells_about_other_views_stay;
     assignments:
+        a_holder_is_found_by_what_the_levels_say,
         levels_held_come_by_name_and_holders_by_id,
+        holders_come_page_by_page,
         unknown_users_hold_nothing,
         one_user_in_two_companies_stays_apart,
         levels_of_another_company_cannot_be_given,
@@ -260,8 +234,7 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         a_company_has_no_state_before_its_first_change,
         a_company_is_provisioned_once,
         being_provisioned_outlives_later_changes,
-        versions_are_of_one_epoch,
-        the_versions_of_several_companies_come_at_once;
+        versions_are_of_one_epoch;
     credentials:
         a_key_is_found_as_it_was_made,
         a_key_is_looked_up_by_a_prefix_of_its_own,
@@ -323,16 +296,12 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         texts_of_effective_rows_are_kept,
         names_that_look_alike_are_different,
         keys_that_look_alike_are_different;
-}
-
-cases! { ($) feed_tests, feed_cases of Told: FreshFeed::told;
     feed:
-        a_change_is_heard_once_when_it_is_committed,
-        what_can_change_a_decision_or_a_menu_is_heard,
-        what_changes_no_decision_is_not_heard,
-        changes_are_heard_in_the_order_of_their_commits,
-        all_subscribers_hear_all,
-        a_sign_of_life_comes_after_what_committed_before_it,
-        waiting_may_be_given_up,
-        changes_of_credentials_are_heard;
+        the_first_poll_says_what_is_current,
+        a_change_is_reported_once_when_it_is_committed,
+        every_kind_of_change_is_reported,
+        what_changed_nothing_is_not_reported,
+        a_poll_sees_what_committed_before_it_began,
+        a_commit_wakes_those_who_listen,
+        waiting_for_a_wake_up_may_be_given_up;
 }

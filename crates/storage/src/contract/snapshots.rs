@@ -47,7 +47,7 @@ pub async fn a_user_snapshot_holds_the_users_levels(storage: Arc<dyn Storage>) {
     ];
     given(&storage, &cells).await;
 
-    let Stamped { versions: stamp, value } = of_user(&storage, company, user).await;
+    let Stamped { versions: stamp, value, .. } = of_user(&storage, company, user).await;
     let rule = |value, scope| FeatureRule { value, scope };
     let said =
         [(feature.id, action("Zip"), rule(false, Scope::Own)), (feature.id, action("Read"), rule(true, Scope::Team))];
@@ -69,7 +69,7 @@ pub async fn unknown_users_and_companies_have_empty_snapshots(storage: Arc<dyn S
     let (known, view) = (some_company(), some_view());
     given(&storage, &[&view, &level(known, "Admin")]).await;
     for company in [known, some_company()] {
-        let Stamped { versions: stamp, value } = of_user(&storage, company, some_user()).await;
+        let Stamped { versions: stamp, value, .. } = of_user(&storage, company, some_user()).await;
         assert_eq!((value.levels.len(), value.modules.len()), (0, 0));
         assert_eq!(value.view(view.id).reason, Reason::NoUserLevels);
         assert_eq!(stamp, versions(&storage, Some(company)).await);
@@ -92,7 +92,7 @@ pub async fn a_company_snapshot_holds_all_users(storage: Arc<dyn Storage>) {
     given(&storage, &[&view_cell(&member, view.id, ViewState::Deny)]).await;
     change!(storage, company, tx => tx.company_modules_mut().add(company, module.id)).unwrap();
 
-    let Stamped { versions: stamp, value } = of_company(&storage, company).await;
+    let Stamped { versions: stamp, value, .. } = of_company(&storage, company).await;
     assert_eq!(stamp, versions(&storage, Some(company)).await);
     assert_eq!(value.modules, [module.id].into());
     let silent = |level: &UserLevel| (level.id, LevelPermissions::new(level.id, [], []));
@@ -163,7 +163,7 @@ pub async fn the_next_snapshot_has_the_change(storage: Arc<dyn Storage>) {
     given(&storage, &[&view, &feature, &admin, &holding(user, &admin), &feature_cell(&admin, feature.id, "Read")])
         .await;
     let reasons = async || {
-        let Stamped { versions: stamp, value } = of_user(&storage, company, user).await;
+        let Stamped { versions: stamp, value, .. } = of_user(&storage, company, user).await;
         assert_eq!(stamp, versions(&storage, Some(company)).await);
         (value.view(view.id).reason, value.feature(feature.id, &Action::read()).reason)
     };
@@ -421,11 +421,11 @@ pub async fn a_snapshot_is_of_the_versions_that_it_bears(storage: Arc<dyn Storag
     while_reading(write, move || {
         let (storage, view_ids) = (Arc::clone(&storage), view_ids.clone());
         async move {
-            let Stamped { versions: stamp, value } = of_company(&storage, company).await;
+            let Stamped { versions: stamp, value, .. } = of_company(&storage, company).await;
             let views = view_ids.iter().filter(|view| value.catalog.view(**view).is_some()).count();
             assert_eq!(value.levels.len() as i64, stamp.company);
             assert_eq!(views as i64, stamp.catalog - base.catalog);
-            let Stamped { versions: stamp, value } = of_user(&storage, company, some_user()).await;
+            let Stamped { versions: stamp, value, .. } = of_user(&storage, company, some_user()).await;
             let views = view_ids.iter().filter(|view| value.catalog.view(**view).is_some()).count();
             assert_eq!(views as i64, stamp.catalog - base.catalog);
         }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use iam_domain::{CompanyId, EntityType};
-use uuid::Uuid;
+use iam_domain::EntityType;
 
-use super::fixtures::{begin, change, given, level, records_about, some_company, some_view, versions};
-use crate::{CompanyState, CurrentVersions, Storage};
+use super::fixtures::{begin, change, given, level, records_about, some_company, versions};
+use crate::{CompanyState, Storage};
 
 /// A company is unknown, of version 0, before its first change.
 pub async fn a_company_has_no_state_before_its_first_change(storage: Arc<dyn Storage>) {
@@ -50,27 +49,6 @@ pub async fn being_provisioned_outlives_later_changes(storage: Arc<dyn Storage>)
     given(&storage, &[&level(company, "Later")]).await;
     let after = storage.reader().company_states().read(company).await.unwrap();
     assert_eq!(after, Some(CompanyState { version: 2, provisioned_at: Some(now) }));
-}
-
-/// The versions of several companies are those of one moment, and every company that was asked for is among them.
-pub async fn the_versions_of_several_companies_come_at_once(storage: Arc<dyn Storage>) {
-    let (one, other, unknown) = (some_company(), some_company(), some_company());
-    let nobody = CompanyId::from_uuid(Uuid::nil());
-    given(&storage, &[&level(one, "One"), &level(other, "Other"), &some_view(), &level(other, "Another")]).await;
-    let states = storage.reader().company_states();
-    let now = versions(&storage, None).await;
-    let now_credentials = states.versions_of(&[]).await.unwrap().credentials;
-    let asked = [other, unknown, one, nobody, one];
-    let current = |companies: &[(CompanyId, i64)]| CurrentVersions {
-        epoch: now.epoch,
-        catalog: now.catalog,
-        credentials: now_credentials,
-        companies: companies.iter().copied().collect(),
-    };
-    let expected = [(one, 1), (other, 2), (unknown, 0), (nobody, 0)];
-    assert_eq!(states.versions_of(&asked).await.unwrap(), current(&expected));
-    assert_eq!(states.versions_of(&[one]).await.unwrap(), current(&[(one, 1)]));
-    assert_eq!(states.versions_of(&[]).await.unwrap(), current(&[]));
 }
 
 /// All versions of one moment are of one epoch, and a snapshot bears the versions that are current.

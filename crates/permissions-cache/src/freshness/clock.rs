@@ -1,8 +1,9 @@
-//! Moments of a monotonic clock that is cheap enough to be read for every decision.
+//! Moments of a monotonic clock that is cheap enough to be read for every decision, and goes on while the machine sleeps.
 
 use std::time::Duration;
 
-/// A moment in milliseconds. Runs on while the process is stopped. May lag by a few milliseconds (a tick of the kernel).
+/// A moment in milliseconds. On Linux the clock goes on while the process is stopped and while the machine is suspended;
+/// elsewhere, what a suspended machine does to it is up to the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
@@ -12,7 +13,7 @@ impl Moment {
 
     #[cfg(target_os = "linux")]
     pub(crate) fn now() -> Self {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         let millis = i128::from(time.tv_sec) * 1000 + i128::from(time.tv_nsec) / 1_000_000;
         // One on, so that no moment is `NEVER`.
         Self(u64::try_from(millis).unwrap_or(0) + 1)

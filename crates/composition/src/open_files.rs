@@ -1,0 +1,64 @@
+//! How many files and sockets the process may have open at once.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// What each worker of the server keeps open: two event queues and what wakes them.
+const OF_A_WORKER: u64 = 4;
+/// What the process keeps open beside workers and database connections: listeners, logs, signals, and a few clients.
+const OF_THE_PROCESS: u64 = 20;
+
+/// The limit is too low for the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the limit of open files is {limit} (ulimit -n), but {workers} workers and {connections} database connections need \
+    {needed} without a single client: raise it, or set IAM__SERVER__WORKERS"
+)]
+pub struct OpenFilesError {
+    limit: u64,
+    needed: u64,
+    workers: u64,
+    connections: u64,
+}
+
+/// Raises the limit as far as the process itself may.
+///
+/// # Errors
+///
+/// [`OpenFilesError`] when that is still too low for so many workers and database connections.
+pub(crate) fn allow(workers: usize, connections: u32) -> Result<(), OpenFilesError> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    // Some systems have a lower limit that they do not tell here: then it stays as it is.
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
+    let limit = if raised { maximum } else { current };
+    check(limit, u64::try_from(workers).unwrap_or(u64::MAX), connections.into())
+}
+
+/// `None` is no limit.
+fn check(limit: Option<u64>, workers: u64, connections: u64) -> Result<(), OpenFilesError> {
+    let needed = workers.saturating_mul(OF_A_WORKER).saturating_add(connections).saturating_add(OF_THE_PROCESS);
+    match limit {
+        Some(limit) if limit < needed => Err(OpenFilesError { limit, needed, workers, connections }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_is_too_low_is_named() {
+        assert_eq!(check(None, 1000, 1000), Ok(()));
+        assert_eq!(check(Some(96), 2, 10), Ok(()));
+        assert_eq!(check(Some(1024), 200, 12), Ok(()));
+        let error = check(Some(1024), 256, 12).unwrap_err().to_string();
+        assert!(error.contains("1024") && error.contains("256 workers") && error.contains("1056"), "{error}");
+    }
+
+    #[test]
+    fn the_limit_is_raised_as_far_as_it_may() {
+        allow(1, 1).unwrap();
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        assert_eq!(current, maximum);
+    }
+}

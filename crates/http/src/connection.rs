@@ -1,0 +1,204 @@
+//! A client's connection, which ends without losing a request.
+//!
+//! A server that closes an idle connection races with the request that the client sends at that moment. While a server
+//! drains, every answer therefore says `Connection: close`, which a client sees before it can send another request. What
+//! is still idle at the end is closed by its own task, and only after the kernel said that nothing has arrived.
+
+use std::cell::Cell;
+use std::io::{self, ErrorKind, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_web::dev::Extensions;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// How long a connection on which no request was sent yet may wait for its first one when the server closes.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(2);
+
+/// Where a server is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Connections are kept.
+    Serving,
+    /// Every answer closes its connection.
+    Draining,
+    /// Idle connections are closed, too.
+    Closing,
+}
+
+/// What the requests of a connection know of it.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionState(Rc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    phase: watch::Receiver<Phase>,
+    /// Requests whose handlers run.
+    running: Cell<usize>,
+}
+
+impl ConnectionState {
+    /// Whether answers must close the connection.
+    pub(crate) fn is_ending(&self) -> bool {
+        *self.0.phase.borrow() != Phase::Serving
+    }
+
+    /// Counts a request as running until the guard is dropped.
+    pub(crate) fn request_runs(&self) -> RunningRequest {
+        self.0.running.set(self.0.running.get() + 1);
+        RunningRequest(Rc::clone(&self.0))
+    }
+}
+
+/// A request whose handler runs.
+#[derive(Debug)]
+pub(crate) struct RunningRequest(Rc<Shared>);
+
+impl Drop for RunningRequest {
+    fn drop(&mut self) {
+        self.0.running.set(self.0.running.get() - 1);
+    }
+}
+
+/// How far the end of a connection is.
+enum End {
+    /// The server does not close yet.
+    Ahead(Pin<Box<dyn Future<Output = ()>>>),
+    /// The server closes; a first request may still come.
+    Grace(Pin<Box<tokio::time::Sleep>>),
+    /// The time for a first request is over.
+    Over,
+}
+
+/// What the bytes that passed say about requests.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Traffic {
+    /// Nothing was received yet.
+    New,
+    /// Something was received after the last answer.
+    Asked,
+    /// The last request was answered, or its answer is under way.
+    Answered,
+}
+
+/// A connection. When the server closes, an idle one reads as closed by the client, which ends it.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    state: ConnectionState,
+    traffic: Traffic,
+    end: End,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, phase: &watch::Receiver<Phase>) -> Self {
+        let state = ConnectionState(Rc::new(Shared { phase: phase.clone(), running: Cell::new(0) }));
+        let mut phase = phase.clone();
+        let closing = async move {
+            // A server that is gone closes, too.
+            let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
+        };
+        Self { stream, state, traffic: Traffic::New, end: End::Ahead(Box::pin(closing)) }
+    }
+
+    /// Gives requests the state of their connection.
+    pub(crate) fn tell(&self, extensions: &mut Extensions) {
+        extensions.insert(self.state.clone());
+    }
+
+    /// Moves the end on, and has the task woken when it moves again.
+    fn poll_end(&mut self, cx: &mut Context<'_>) {
+        if let End::Ahead(closing) = &mut self.end
+            && closing.as_mut().poll(cx).is_ready()
+        {
+            self.end = End::Grace(Box::pin(tokio::time::sleep(FIRST_REQUEST_GRACE)));
+        }
+        if let End::Grace(grace) = &mut self.end
+            && grace.as_mut().poll(cx).is_ready()
+        {
+            self.end = End::Over;
+        }
+    }
+
+    /// Whether the server closes, and no request is under way or expected.
+    fn is_idle_at_the_end(&self) -> bool {
+        let may_end = match self.traffic {
+            Traffic::New => matches!(self.end, End::Over),
+            Traffic::Asked => false,
+            Traffic::Answered => !matches!(self.end, End::Ahead(_)),
+        };
+        may_end && self.state.0.running.get() == 0
+    }
+
+    /// Whether the kernel holds nothing that the client sent. Readiness may be older than what has arrived.
+    fn nothing_has_arrived(&self) -> bool {
+        let peeked = SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
+        matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+
+    fn wrote(&mut self, written: &Poll<io::Result<usize>>) {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.traffic = Traffic::Answered;
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.poll_end(cx);
+        let filled = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > filled {
+            this.traffic = Traffic::Asked;
+        }
+        match read {
+            // The end of the stream.
+            Poll::Pending if this.is_idle_at_the_end() && this.nothing_has_arrived() => Poll::Ready(Ok(())),
+            read => read,
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.wrote(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bytes);
+        this.wrote(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        if this.is_idle_at_the_end() {
+            // It became idle after it was last asked for something to read.
+            cx.waker().wake_by_ref();
+        }
+        flushed
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}

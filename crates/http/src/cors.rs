@@ -1,0 +1,289 @@
+//! Which pages of other origins may call the API from a browser.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use actix_cors::Cors;
+use actix_web::http::header::HeaderValue;
+use url::{Host, Url};
+
+/// The origins whose pages may call. Each is as browsers send it: scheme and host in lower case, no default port, no path.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowedOrigins {
+    any: bool,
+    exact: HashSet<String>,
+    subdomains: Vec<Subdomains>,
+}
+
+/// `https://*.example.com`: every host below a domain, at any depth, but not the domain itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Subdomains {
+    /// `https://`
+    scheme: String,
+    /// `.example.com`, with the port if it is not the default one.
+    rest: String,
+}
+
+impl Subdomains {
+    fn include(&self, origin: &str) -> bool {
+        let labels = origin.strip_prefix(&self.scheme).and_then(|rest| rest.strip_suffix(&self.rest));
+        let is_label = |label: &str| {
+            !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        };
+        labels.is_some_and(|labels| labels.split('.').all(is_label))
+    }
+}
+
+/// An entry that is no origin, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginError {
+    /// The entry's place in the list, from 1, without those that are empty.
+    place: usize,
+    /// The entry without what may be a secret.
+    shown: String,
+    problem: Problem,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Problem {
+    #[error("null stands for every page without an origin, of any site; it cannot be allowed")]
+    Null,
+    #[error("must be scheme://host or scheme://host:port, such as https://app.example.com")]
+    Form,
+    #[error("must not hold credentials")]
+    Credentials,
+    #[error("must not have a path, a query or a fragment: an origin is scheme://host:port")]
+    Path,
+    #[error("a wildcard can only be the whole first label before a domain, as in https://*.example.com")]
+    Wildcard,
+}
+
+impl fmt::Display for OriginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, shown, problem } = self;
+        write!(f, "entry {place}, {shown:?}: {problem}")
+    }
+}
+
+impl std::error::Error for OriginError {}
+
+impl AllowedOrigins {
+    /// Every origin.
+    #[must_use]
+    pub fn any() -> Self {
+        Self { any: true, ..Self::default() }
+    }
+
+    /// Reads entries: `*` is every origin, `https://*.example.com` every host below a domain, everything else one origin.
+    /// Case, a default port and a final slash do not matter, and empty entries are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`OriginError`] names the first entry that is no origin.
+    pub fn parse(entries: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, OriginError> {
+        let mut allowed = Self::default();
+        let entries = entries.into_iter();
+        let mut place = 0;
+        for entry in entries {
+            let entry = entry.as_ref().trim();
+            if entry.is_empty() {
+                continue;
+            }
+            place += 1;
+            allowed.add(entry).map_err(|problem| {
+                // What stands before an @ may be a password.
+                let shown = entry.rsplit_once('@').map_or_else(|| entry.to_owned(), |(_, rest)| format!("…@{rest}"));
+                OriginError { place, shown, problem }
+            })?;
+        }
+        Ok(allowed)
+    }
+
+    fn add(&mut self, entry: &str) -> Result<(), Problem> {
+        match entry {
+            "*" => {
+                self.any = true;
+                return Ok(());
+            }
+            "null" => return Err(Problem::Null),
+            _ => {}
+        }
+        let (scheme, rest) = entry.split_once("://").ok_or(Problem::Form)?;
+        if rest.contains(|character: char| character.is_whitespace() || character.is_control()) {
+            return Err(Problem::Form);
+        }
+        if rest.contains('@') {
+            return Err(Problem::Credentials);
+        }
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if authority.contains(['/', '\\', '?', '#']) {
+            return Err(Problem::Path);
+        }
+        let domain = authority.strip_prefix("*.");
+        if scheme.contains('*') || domain.unwrap_or(authority).contains('*') {
+            return Err(Problem::Wildcard);
+        }
+        let url = Url::parse(&format!("{scheme}://{}", domain.unwrap_or(authority))).map_err(|_| Problem::Form)?;
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(Problem::Form)?.to_ascii_lowercase();
+        let scheme = format!("{}://", url.scheme());
+        let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+        if domain.is_none() {
+            self.exact.insert(format!("{scheme}{host}{port}"));
+            return Ok(());
+        }
+        // Below a public suffix there are the hosts of everybody.
+        let is_address = !matches!(url.host(), Some(Host::Domain(_)));
+        if is_address || !(host.contains('.') || host == "localhost") {
+            return Err(Problem::Wildcard);
+        }
+        let subdomains = Subdomains { scheme, rest: format!(".{host}{port}") };
+        if !self.subdomains.contains(&subdomains) {
+            self.subdomains.push(subdomains);
+        }
+        Ok(())
+    }
+
+    fn allow(&self, origin: &HeaderValue) -> bool {
+        origin.to_str().is_ok_and(|origin| {
+            self.exact.contains(origin) || self.subdomains.iter().any(|subdomains| subdomains.include(origin))
+        })
+    }
+}
+
+/// What tells browsers which pages may call. No answer depends on cookies, so an origin that may call may send any header.
+pub(crate) fn cors(origins: &AllowedOrigins) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+        .allow_any_header()
+        .expose_headers([
+            "age",
+            "allow",
+            "etag",
+            "retry-after",
+            "warning",
+            "www-authenticate",
+            "x-iam-version",
+            "x-request-id",
+        ])
+        .max_age(3600);
+    if origins.any {
+        return cors.allow_any_origin();
+    }
+    let origins = origins.clone();
+    cors.allowed_origin_fn(move |origin, _| origins.allow(origin))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(entries: &str, origin: &str) -> bool {
+        let allowed = AllowedOrigins::parse(entries.split(',')).unwrap();
+        allowed.any || allowed.allow(&HeaderValue::from_str(origin).unwrap())
+    }
+
+    #[test]
+    fn an_origin_is_written_in_many_ways() {
+        for (entries, origin) in [
+            ("https://app.example.com", "https://app.example.com"),
+            ("https://app.example.com/", "https://app.example.com"),
+            ("HTTPS://App.Example.COM", "https://app.example.com"),
+            ("https://app.example.com:443", "https://app.example.com"),
+            ("http://app.example.com:80/", "http://app.example.com"),
+            ("http://localhost:5173", "http://localhost:5173"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("http://[::1]:3000/", "http://[::1]:3000"),
+            ("http://[0:0:0:0:0:0:0:1]", "http://[::1]"),
+            ("https://b\u{fc}cher.example", "https://xn--bcher-kva.example"),
+            ("capacitor://localhost", "capacitor://localhost"),
+            ("chrome-extension://ABCDEF", "chrome-extension://abcdef"),
+            ("https://a.example,", "https://a.example"),
+            (", ,https://a.example,,https://a.example,", "https://a.example"),
+            (" https://a.example , https://b.example ", "https://b.example"),
+            ("https://a.example,*", "https://z.example"),
+        ] {
+            assert!(allows(entries, origin), "{entries:?} {origin}");
+        }
+    }
+
+    #[test]
+    fn no_other_origin_is_let_in() {
+        for (entries, origin) in [
+            ("https://app.example.com", "http://app.example.com"),
+            ("https://app.example.com", "https://app.example.com:8443"),
+            ("https://app.example.com:8443", "https://app.example.com"),
+            ("http://app.example.com:443", "https://app.example.com"),
+            ("https://app.example.com", "https://evil-app.example.com"),
+            ("https://app.example.com", "https://app.example.com.evil.example"),
+            ("https://app.example.com", "null"),
+            ("", "https://app.example.com"),
+        ] {
+            assert!(!allows(entries, origin), "{entries:?} {origin}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_is_every_host_below_a_domain() {
+        for (entries, origin, is_in) in [
+            ("https://*.example.com", "https://a.example.com", true),
+            ("https://*.example.com", "https://a.b.example.com", true),
+            ("HTTPS://*.Example.com:443/", "https://a-1.example.com", true),
+            ("https://*.example.com:8443", "https://a.example.com:8443", true),
+            ("http://*.localhost:5173", "http://tenant.localhost:5173", true),
+            ("https://*.example.com", "https://example.com", false),
+            ("https://*.example.com", "https://.example.com", false),
+            ("https://*.example.com", "https://a..example.com", false),
+            ("https://*.example.com", "https://aexample.com", false),
+            ("https://*.example.com", "https://evil.example/.example.com", false),
+            ("https://*.example.com", "https://evil.example#.example.com", false),
+            ("https://*.example.com", "https://evil.example:1.example.com", false),
+            ("https://*.example.com", "https://evil@a.example.com", false),
+            ("https://*.example.com", "https://a.example.com.evil.example", false),
+            ("https://*.example.com", "http://a.example.com", false),
+            ("https://*.example.com", "https://a.example.com:8443", false),
+            ("https://*.example.com:8443", "https://a.example.com", false),
+        ] {
+            assert_eq!(allows(entries, origin), is_in, "{entries} {origin}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_origin_is_named_with_the_reason() {
+        for (entries, expected) in [
+            ("null", Problem::Null),
+            ("none", Problem::Form),
+            ("app.example.com", Problem::Form),
+            ("//app.example.com", Problem::Form),
+            ("https:app.example.com", Problem::Form),
+            ("https://", Problem::Form),
+            ("https://a b", Problem::Form),
+            ("https://a.example https://b.example", Problem::Form),
+            ("https://a.example;https://b.example", Problem::Path),
+            ("https://a.example:port", Problem::Form),
+            ("https://a.example:99999", Problem::Form),
+            ("://a.example", Problem::Form),
+            ("http://localhost:5173/admin", Problem::Path),
+            ("https://a.example//", Problem::Path),
+            ("https://a.example?x", Problem::Path),
+            ("https://a.example/#x", Problem::Path),
+            ("https://user:hunter2@a.example", Problem::Credentials),
+            ("https://hunter2@a.example/path", Problem::Credentials),
+            ("*.example.com", Problem::Form),
+            ("*://a.example", Problem::Wildcard),
+            ("https://*", Problem::Wildcard),
+            ("https://*.com", Problem::Wildcard),
+            ("https://*.*.example.com", Problem::Wildcard),
+            ("https://a.*.example.com", Problem::Wildcard),
+            ("https://*a.example.com", Problem::Wildcard),
+            ("https://a.example.com:*", Problem::Wildcard),
+            ("https://*.127.0.0.1", Problem::Wildcard),
+            ("https://*.[::1]", Problem::Wildcard),
+        ] {
+            let error = AllowedOrigins::parse(["https://ok.example", "", entries]).unwrap_err();
+            assert_eq!((error.place, error.problem), (2, expected), "{entries}");
+            let told = error.to_string();
+            assert!(told.starts_with("entry 2, \"") && !told.contains("hunter2"), "{told}");
+            assert!(entries.contains('@') || told.contains(entries), "{told}");
+        }
+    }
+}

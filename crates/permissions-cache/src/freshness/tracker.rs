@@ -1,0 +1,428 @@
+//! What is known of the store's states: a pure state machine, without a lock, a clock or I/O.
+//!
+//! Events go in, [`Effects`] come out. The order of events is given by [`Ticket`]s: a read that began after something was
+//! learned sees a state that has it, and one that began before may or may not. Three rules keep it right:
+//!
+//! * Nothing is known before the first poll. From then on each poll continues where the last one ended, so that no change
+//!   is left out, however long polls fail in between.
+//! * What a poll reports outdates what is known, and every load that began before the report arrived, unless both are of the
+//!   very state that is reported.
+//! * A read that began after a state was learned, and sees an older one or another one of the same version, proves that the
+//!   history is another one: the database was restored. Then nothing that was known counts.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use iam_domain::CompanyId;
+use iam_storage::{Changes, Position, StateId, Target};
+
+use crate::coalesce::Ticket;
+
+/// What is known of the store's states.
+#[derive(Debug, Default)]
+pub(crate) struct Tracker {
+    history: Option<History>,
+    /// What began before this is of a history that is over.
+    since: Ticket,
+    /// Grows with each new history: a poll that began in an earlier one continues from a position of that one.
+    generation: u64,
+    /// Where the next poll continues; none before the first one of a history.
+    position: Option<Position>,
+    /// When the newest poll began that proved something.
+    proven: Ticket,
+    catalog: Known,
+    /// Whether a poll said that the catalog's state goes with all that is known of companies.
+    is_catalog_polled: bool,
+    credentials: Known,
+    companies: HashMap<CompanyId, Known, RandomState>,
+    /// What began before this may miss the latest change of a company that is not tracked any more.
+    forgotten: Ticket,
+}
+
+/// Which history the states are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct History {
+    epoch: u64,
+    identity: u64,
+}
+
+/// What is known of the catalog, of the credentials, or of a company.
+#[derive(Debug, Default)]
+struct Known {
+    /// The newest state that was read; none when something may have changed since.
+    state: Option<StateId>,
+    /// What begins after this sees that state, or a later one.
+    learned: Ticket,
+    /// What began before this may miss the latest change.
+    outdated: Ticket,
+}
+
+/// What a read says about a state, given what is known.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    /// It is the state that is known.
+    Same,
+    /// It is newer than what is known.
+    Newer,
+    /// It began too early to say anything.
+    Outdated,
+    /// It contradicts what is known.
+    WentBack,
+}
+
+impl Known {
+    fn sees(&self, state: StateId, began: Ticket) -> Seen {
+        match self.state {
+            None if began > self.outdated => Seen::Newer,
+            None => Seen::Outdated,
+            Some(known) if known == state => Seen::Same,
+            Some(known) if state.version > known.version => Seen::Newer,
+            Some(_) if began > self.learned => Seen::WentBack,
+            Some(_) => Seen::Outdated,
+        }
+    }
+
+    fn learn(&mut self, state: StateId, now: Ticket) {
+        self.state = Some(state);
+        self.learned = now;
+    }
+
+    /// Something changed, or may have: what began before now may miss it.
+    fn outdate(&mut self, now: Ticket) {
+        self.state = None;
+        self.outdated = now;
+    }
+
+    /// A poll reports this state. Answers whether it changes what is known, or contradicts it.
+    fn report(&mut self, state: StateId, began: Ticket, now: Ticket) -> Seen {
+        let seen = self.sees(state, began);
+        match seen {
+            Seen::Newer => {
+                self.outdated = now;
+                self.learn(state, now);
+            }
+            // What is reported now is not reported again, and which of the two states is the later one is not known.
+            Seen::Outdated => self.outdate(now),
+            Seen::Same | Seen::WentBack => {}
+        }
+        seen
+    }
+}
+
+/// What an event does to what is kept.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Effects {
+    /// Of these companies nothing that is kept answers any more.
+    pub(crate) outdated: Vec<CompanyId>,
+    /// The catalog is another one, or may be.
+    pub(crate) catalog: bool,
+    /// The credentials are others, or may be.
+    pub(crate) credentials: bool,
+    /// Nothing that is kept answers any more, and everything is read anew.
+    pub(crate) everything: bool,
+    /// Nothing answers before a poll that begins after this.
+    pub(crate) end_lease: bool,
+    /// Versions went back within this epoch: the history is to get another one.
+    pub(crate) renew: Option<u64>,
+}
+
+/// What becomes of what a load read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is the newest state that is known.
+    Keep,
+    /// It may be outdated: it answers those who asked before it began, and is not kept.
+    Drop,
+}
+
+/// What a load read: which states, and when it began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Loaded {
+    pub(crate) epoch: u64,
+    pub(crate) catalog: StateId,
+    /// The state of a company, if it was read.
+    pub(crate) company: Option<(CompanyId, StateId)>,
+    pub(crate) began: Ticket,
+}
+
+impl Tracker {
+    /// Where a poll that begins now continues, and what [`Self::on_poll`] must be told.
+    pub(crate) fn next_poll(&self) -> (Option<Position>, u64) {
+        (self.position.clone(), self.generation)
+    }
+
+    /// Whether a poll has told which states there are.
+    pub(crate) const fn has_position(&self) -> bool {
+        self.position.is_some()
+    }
+
+    /// The epoch of the history, if a poll has told it.
+    pub(crate) fn epoch(&self) -> Option<u64> {
+        self.history.filter(|_| self.has_position()).map(|history| history.epoch)
+    }
+
+    /// When the newest poll began that proved something.
+    pub(crate) const fn proven(&self) -> Ticket {
+        self.proven
+    }
+
+    /// The catalog's state, if it is known.
+    pub(crate) const fn catalog(&self) -> Option<StateId> {
+        self.catalog.state
+    }
+
+    /// The state of the credentials, if it is known.
+    pub(crate) const fn credentials(&self) -> Option<StateId> {
+        self.credentials.state
+    }
+
+    /// The state of a company, if it is known.
+    pub(crate) fn company(&self, id: CompanyId) -> Option<StateId> {
+        self.companies.get(&id)?.state
+    }
+
+    /// Whether the catalog's state and that of every company that is known were those of the store at one moment.
+    pub(crate) const fn is_catalog_polled(&self) -> bool {
+        self.is_catalog_polled
+    }
+
+    /// A load of the catalog sees its latest known change if it begins after this.
+    pub(crate) fn least_for_catalog(&self) -> Ticket {
+        self.catalog.outdated.max(self.since)
+    }
+
+    /// A load of a company sees the latest known changes if it begins after this.
+    pub(crate) fn least(&self, company: CompanyId) -> Ticket {
+        let company = self.companies.get(&company).map_or(self.forgotten, |known| known.outdated);
+        company.max(self.least_for_catalog())
+    }
+
+    /// From now on this company is tracked.
+    pub(crate) fn track(&mut self, company: CompanyId) {
+        let outdated = self.forgotten;
+        self.companies.entry(company).or_insert_with(|| Known { outdated, ..Known::default() });
+    }
+
+    /// Nothing is kept of this company any more, and no load of it is under way.
+    pub(crate) fn forget(&mut self, company: CompanyId) {
+        if let Some(known) = self.companies.remove(&company) {
+            self.forgotten = self.forgotten.max(known.outdated);
+        }
+    }
+
+    /// A poll answered that began at `began` in this generation. It proves nothing before [`Self::on_proof`].
+    pub(crate) fn on_poll(&mut self, changes: &Changes, generation: u64, began: Ticket, now: Ticket) -> Effects {
+        let mut effects = Effects::default();
+        if generation != self.generation {
+            return effects;
+        }
+        let history = History { epoch: changes.epoch, identity: changes.identity };
+        let is_other = self.history.is_some_and(|known| known != history);
+        let is_first = self.position.is_none();
+        if is_other || !(is_first || changes.is_continuous) {
+            self.start_over(&mut effects, now);
+        } else if is_first {
+            // What began before may miss what was committed before this poll.
+            self.since = now;
+            self.forgotten = now;
+        }
+        self.history = Some(history);
+        self.position = Some(changes.position.clone());
+        // What the other history makes outdated as of now, this very poll has seen.
+        let began = if effects.everything { now.after() } else { began };
+
+        let mut went_back = false;
+        match self.catalog.report(changes.catalog, began, now) {
+            Seen::Same => self.is_catalog_polled = true,
+            Seen::Newer => {
+                self.is_catalog_polled = true;
+                effects.catalog = true;
+            }
+            Seen::Outdated => {
+                self.is_catalog_polled = false;
+                effects.catalog = true;
+            }
+            Seen::WentBack => went_back = true,
+        }
+        match self.credentials.report(changes.credentials, began, now) {
+            Seen::Newer | Seen::Outdated => effects.credentials = true,
+            Seen::WentBack => went_back = true,
+            Seen::Same => {}
+        }
+        for (id, state) in &changes.companies {
+            match self.companies.get_mut(id).map(|known| known.report(*state, began, now)) {
+                Some(Seen::Newer | Seen::Outdated) => effects.outdated.push(*id),
+                Some(Seen::WentBack) => went_back = true,
+                Some(Seen::Same) | None => {}
+            }
+        }
+        if went_back {
+            self.go_back(&mut effects, now);
+        }
+        effects
+    }
+
+    /// What the poll of this generation said was so when it began, or later: it was the primary that answered.
+    pub(crate) fn on_proof(&mut self, generation: u64, began: Ticket) -> bool {
+        let counts = generation == self.generation && self.position.is_some();
+        if counts {
+            self.proven = self.proven.max(began);
+        }
+        counts
+    }
+
+    /// A load answered.
+    pub(crate) fn on_load(&mut self, loaded: &Loaded, now: Ticket) -> (Verdict, Effects) {
+        let mut effects = Effects::default();
+        if loaded.began <= self.since {
+            return (Verdict::Drop, effects);
+        }
+        if self.history.is_some_and(|known| known.epoch != loaded.epoch) {
+            // Which of the two databases counts, the next poll says.
+            self.start_over(&mut effects, now);
+        }
+        if self.position.is_none() {
+            return (Verdict::Drop, effects);
+        }
+        let catalog = self.catalog.sees(loaded.catalog, loaded.began);
+        let company = loaded.company.and_then(|(id, state)| {
+            let known = self.companies.get(&id)?;
+            Some((id, state, known.sees(state, loaded.began)))
+        });
+        if catalog == Seen::WentBack || company.as_ref().is_some_and(|(_, _, seen)| *seen == Seen::WentBack) {
+            self.go_back(&mut effects, now);
+            return (Verdict::Drop, effects);
+        }
+        match catalog {
+            Seen::Newer => {
+                self.catalog.outdated = now;
+                self.catalog.learn(loaded.catalog, now);
+                self.is_catalog_polled = false;
+                effects.catalog = true;
+            }
+            Seen::Outdated => return (Verdict::Drop, effects),
+            Seen::Same | Seen::WentBack => {}
+        }
+        match company {
+            Some((id, state, Seen::Newer)) => {
+                if let Some(known) = self.companies.get_mut(&id) {
+                    if known.state.is_some() {
+                        effects.outdated.push(id);
+                    }
+                    known.learn(state, now);
+                }
+                (Verdict::Keep, effects)
+            }
+            Some((_, _, Seen::Same)) => (Verdict::Keep, effects),
+            Some((_, _, Seen::Outdated | Seen::WentBack)) => (Verdict::Drop, effects),
+            // The catalog alone, or a company that was forgotten meanwhile.
+            None if loaded.company.is_none() => (Verdict::Keep, effects),
+            None => (Verdict::Drop, effects),
+        }
+    }
+
+    /// A load of credentials answered.
+    pub(crate) fn on_credentials(
+        &mut self,
+        epoch: u64,
+        state: StateId,
+        began: Ticket,
+        now: Ticket,
+    ) -> (Verdict, Effects) {
+        let mut effects = Effects::default();
+        if began <= self.since {
+            return (Verdict::Drop, effects);
+        }
+        if self.history.is_some_and(|known| known.epoch != epoch) {
+            self.start_over(&mut effects, now);
+        }
+        if self.position.is_none() {
+            return (Verdict::Drop, effects);
+        }
+        match self.credentials.sees(state, began) {
+            Seen::Same => (Verdict::Keep, effects),
+            Seen::Newer => {
+                self.credentials.learn(state, now);
+                effects.credentials = true;
+                (Verdict::Keep, effects)
+            }
+            Seen::Outdated => (Verdict::Drop, effects),
+            Seen::WentBack => {
+                self.go_back(&mut effects, now);
+                (Verdict::Drop, effects)
+            }
+        }
+    }
+
+    /// A change of this process was committed, in a database of this epoch.
+    pub(crate) fn on_own_change(&mut self, target: Target, epoch: u64, now: Ticket) -> Effects {
+        let mut effects = Effects::default();
+        if self.history.is_some_and(|known| known.epoch != epoch) {
+            self.start_over(&mut effects, now);
+        } else {
+            self.outdate(target, &mut effects, now);
+        }
+        effects
+    }
+
+    /// A change of this process ended, and whether it was committed is not known.
+    pub(crate) fn on_unknown_outcome(&mut self, target: Target, now: Ticket) -> Effects {
+        let mut effects = Effects { end_lease: true, ..Effects::default() };
+        self.outdate(target, &mut effects, now);
+        effects
+    }
+
+    /// The database that answers is not the one that counts.
+    pub(crate) fn on_not_primary(&mut self, generation: u64, now: Ticket) -> Effects {
+        let mut effects = Effects::default();
+        if generation == self.generation && self.position.is_some() {
+            self.start_over(&mut effects, now);
+        }
+        effects
+    }
+
+    fn outdate(&mut self, target: Target, effects: &mut Effects, now: Ticket) {
+        match target {
+            Target::Company(id) => {
+                if let Some(known) = self.companies.get_mut(&id) {
+                    known.outdate(now);
+                    effects.outdated.push(id);
+                } else {
+                    // It may be tracked before a poll ends that began before this.
+                    self.forgotten = now;
+                }
+            }
+            Target::Catalog => {
+                self.catalog.outdate(now);
+                self.is_catalog_polled = false;
+                effects.catalog = true;
+            }
+            Target::Credentials => {
+                self.credentials.outdate(now);
+                effects.credentials = true;
+            }
+        }
+    }
+
+    /// Versions went back although the epoch stayed.
+    fn go_back(&mut self, effects: &mut Effects, now: Ticket) {
+        effects.renew = self.history.map(|history| history.epoch);
+        self.start_over(effects, now);
+    }
+
+    /// The history is another one: nothing that was known counts.
+    fn start_over(&mut self, effects: &mut Effects, now: Ticket) {
+        effects.everything = true;
+        effects.end_lease = true;
+        self.generation += 1;
+        self.since = now;
+        self.history = None;
+        self.position = None;
+        self.proven = Ticket::default();
+        self.is_catalog_polled = false;
+        self.forgotten = now;
+        for known in self.companies.values_mut().chain([&mut self.catalog, &mut self.credentials]) {
+            known.outdate(now);
+        }
+    }
+}

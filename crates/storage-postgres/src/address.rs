@@ -1,0 +1,232 @@
+//! Database URLs: read by us before the driver sees them, since it logs what it does not know, values included.
+
+use std::str::FromStr;
+
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use secrecy::{ExposeSecret, SecretString};
+use url::{Host, Url};
+
+/// Parameters that the driver reads.
+const READ: [&str; 17] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "options",
+];
+/// Parameters of other drivers that need nothing here, with the values for which that is so; none: every value.
+const NEEDLESS: [(&str, &[&str]); 7] = [
+    // It is the setting's business, not the URL's.
+    ("application_name", &[]),
+    ("connect_timeout", &[]),
+    ("pgbouncer", &[]),
+    // Every session is refused that does not take changes.
+    ("target_session_attrs", &["any", "read-write", "primary", "prefer-standby"]),
+    // Passwords are proven by SCRAM without binding, with or without this.
+    ("channel_binding", &["disable", "prefer", "require"]),
+    ("gssencmode", &["disable", "prefer"]),
+    ("schema", &["public"]),
+];
+/// The longest name of a parameter that is repeated.
+const LONGEST_NAME: usize = 40;
+
+/// Why a database URL cannot be used. Values are never repeated: any of them may be a password, or a part of one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// It is no URL.
+    #[error(
+        "is not a valid PostgreSQL URL (postgres://user:password@host:port/database, special characters \
+        percent-encoded): {0}"
+    )]
+    Syntax(url::ParseError),
+    /// It is another program's.
+    #[error("is not a PostgreSQL URL: it must begin with postgres:// or postgresql://")]
+    Scheme,
+    /// It has a `#`, which cuts off what follows.
+    #[error("has a #, which must be written %23")]
+    Fragment,
+    /// It has a parameter that does not exist.
+    #[error("has the unknown parameter {0}")]
+    Unknown(String),
+    /// It has a parameter that does not exist, whose name may be a part of a password.
+    #[error("has an unknown parameter; a ? in a user name or password must be written %3F")]
+    Unnamed,
+    /// A parameter has a value that cannot be had.
+    #[error("has a value of {0} that cannot be used")]
+    Value(String),
+    /// The driver does not understand it.
+    #[error("cannot be used: a user name, a password, a database name or a parameter does not decode")]
+    Driver,
+}
+
+/// How to reach the database of a URL.
+pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
+    let text = url.expose_secret();
+    let mut url = Url::parse(text)
+        .or_else(|error| match error {
+            // A user without a host, which a parameter gives, or which is this one.
+            url::ParseError::EmptyHost => Url::parse(&text.replacen("@/", "@localhost/", 1)),
+            error => Err(error),
+        })
+        .map_err(UrlError::Syntax)?;
+    if !matches!(url.scheme(), "postgres" | "postgresql") {
+        return Err(UrlError::Scheme);
+    }
+    if url.fragment().is_some() {
+        return Err(UrlError::Fragment);
+    }
+    let mut kept = Vec::new();
+    for (name, value) in url.query_pairs() {
+        if READ.contains(&name.as_ref()) || name.starts_with("options[") && name.ends_with(']') {
+            if !is_usable(&name, &value) {
+                return Err(UrlError::Value(name.into_owned()));
+            }
+            kept.push((name.into_owned(), value.into_owned()));
+        } else if let Some((_, values)) = NEEDLESS.iter().find(|(needless, _)| *needless == name) {
+            if !values.is_empty() && !values.contains(&value.as_ref()) {
+                return Err(UrlError::Value(name.into_owned()));
+            }
+            log::debug!("the parameter {name} of the database url has no effect");
+        } else if is_name(&name) {
+            return Err(UrlError::Unknown(name.into_owned()));
+        } else {
+            return Err(UrlError::Unnamed);
+        }
+    }
+    url.set_query(None);
+    if !kept.is_empty() {
+        url.query_pairs_mut().extend_pairs(&kept);
+    }
+    let options = PgConnectOptions::from_str(url.as_str()).map_err(|_| UrlError::Driver)?;
+    // The driver would look up `[::1]`, brackets included.
+    let elsewhere = kept.iter().any(|(name, _)| matches!(name.as_str(), "host" | "hostaddr"));
+    Ok(match url.host() {
+        Some(Host::Ipv6(address)) if !elsewhere => options.host(&address.to_string()),
+        _ => options,
+    })
+}
+
+/// Whether the driver can read the value of a parameter that it reads.
+fn is_usable(name: &str, value: &str) -> bool {
+    match name {
+        "sslmode" | "ssl-mode" => {
+            matches!(value, "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full")
+        }
+        "port" => value.parse::<u16>().is_ok(),
+        "hostaddr" => value.parse::<std::net::IpAddr>().is_ok(),
+        // With 0 the driver leaves every statement prepared.
+        "statement-cache-capacity" => value.parse::<usize>().is_ok(),
+        _ => true,
+    }
+}
+
+/// Whether it looks like the name of a parameter, and not like a part of a password.
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= LONGEST_NAME
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(url: &str) -> Result<PgConnectOptions, UrlError> {
+        parse(&SecretString::from(url))
+    }
+
+    #[test]
+    fn an_address_of_version_6_has_no_brackets() {
+        for (url, host) in [
+            ("postgres://iam@[::1]:5433/iam", "::1"),
+            ("postgres://iam@[2001:DB8::7]/iam?sslmode=require", "2001:db8::7"),
+            ("postgres://iam@x/iam?host=::1", "::1"),
+            ("postgres://iam@[::1]/iam?host=db.example", "db.example"),
+            ("postgres://iam@[::1]/iam?hostaddr=127.0.0.1", "127.0.0.1"),
+            ("postgres://iam@127.0.0.1/iam", "127.0.0.1"),
+            ("postgresql://iam@db.example/iam", "db.example"),
+        ] {
+            assert_eq!(parsed(url).unwrap().get_host(), host, "{url}");
+        }
+        assert_eq!(parsed("postgres://iam@[::1]:5433/iam").unwrap().get_port(), 5433);
+    }
+
+    #[test]
+    fn sockets_are_folders() {
+        for url in [
+            "postgres://iam@%2Frun%2Fpostgresql:5433/iam",
+            "postgres://iam@/iam?host=/run/postgresql&port=5433",
+            "postgres:///iam?host=/run/postgresql&port=5433&user=iam",
+        ] {
+            let options = parsed(url).unwrap();
+            assert_eq!(options.get_socket().and_then(|path| path.to_str()), Some("/run/postgresql"), "{url}");
+            assert_eq!((options.get_port(), options.get_database()), (5433, Some("iam")), "{url}");
+        }
+    }
+
+    #[test]
+    fn escapes_are_decoded_once() {
+        let options = parsed("postgres://o%20dd%40role:p%25%34%31@h/a%2Fb").unwrap();
+        assert_eq!((options.get_username(), options.get_database()), ("o dd@role", Some("a/b")));
+    }
+
+    #[test]
+    fn parameters_of_other_drivers_need_nothing() {
+        for query in [
+            "channel_binding=require",
+            "target_session_attrs=read-write",
+            "connect_timeout=10",
+            "application_name=x",
+            "schema=public",
+            "pgbouncer=true",
+            "gssencmode=prefer",
+            "sslmode=prefer&connect_timeout=10&options=-c%20search_path%3Dpublic",
+            "options[search_path]=public",
+            "statement-cache-capacity=100",
+        ] {
+            assert!(parsed(&format!("postgres://iam@h/iam?{query}")).is_ok(), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_and_no_value_is_repeated() {
+        let unknown = |name: &str| UrlError::Unknown(name.to_owned());
+        let value = |name: &str| UrlError::Value(name.to_owned());
+        for (url, error) in [
+            ("postgres://iam@h/iam?ssl=hunter2", unknown("ssl")),
+            ("postgres://iam@h/iam?sslmod=hunter2&sslmode=require", unknown("sslmod")),
+            ("postgres://iam@h/iam?sslmode=hunter2", value("sslmode")),
+            ("postgres://iam@h/iam?port=hunter2", value("port")),
+            ("postgres://iam@h/iam?hostaddr=hunter2", value("hostaddr")),
+            ("postgres://iam@h/iam?statement-cache-capacity=hunter2", value("statement-cache-capacity")),
+            ("postgres://iam@h/iam?schema=hunter2", value("schema")),
+            ("postgres://iam@h/iam?target_session_attrs=standby", value("target_session_attrs")),
+            ("postgres://iam@h/iam#hunter2", UrlError::Fragment),
+            ("postgres://iam:p?hunter2@h/iam", UrlError::Syntax(url::ParseError::InvalidPort)),
+            ("postgres://iam?hunter2@h/iam", UrlError::Unnamed),
+            ("postgres://iam:hunter2@h:x/iam", UrlError::Syntax(url::ParseError::InvalidPort)),
+            ("mysql://iam:hunter2@h/iam", UrlError::Scheme),
+            ("jdbc:postgresql://h/iam?password=hunter2", UrlError::Scheme),
+            ("host=h password=hunter2", UrlError::Syntax(url::ParseError::RelativeUrlWithoutBase)),
+            ("\"postgres://iam:hunter2@h/iam\"", UrlError::Syntax(url::ParseError::RelativeUrlWithoutBase)),
+            ("postgres://iam:%FFhunter2@h/iam", UrlError::Driver),
+        ] {
+            let refused = parsed(url).unwrap_err();
+            assert_eq!(refused, error, "{url}");
+            assert!(!format!("{refused} {refused:?}").contains("hunter2"), "{url}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! A pool whose statements end: with the server's answer, or without one when their time is over.
+//!
+//! sqlx returns a connection to its pool after a ping that has no deadline, and the connection counts as used meanwhile. A
+//! connection that is dead but not closed would count for ever. So a connection goes back within [`RETURN_LIMIT`] or is closed,
+//! and one on which a statement was not answered is closed at once: nothing in this process waits for it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sea_orm::sqlx::pool::PoolConnection;
+use sea_orm::sqlx::postgres::{PgConnection, PgDatabaseError, PgPool, PgQueryResult, PgRow, PgSeverity, Postgres};
+use sea_orm::sqlx::query::Query;
+use sea_orm::sqlx::{self, AssertSqlSafe};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
+use sea_query_sqlx::SqlxValues;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::doubts::Doubts;
+use crate::epoch::Epochs;
+use crate::options::Hooks;
+use crate::repository::at_home;
+use crate::session::Session;
+
+/// How long a connection may take to roll back, and then to go back to its pool.
+pub(crate) const RETURN_LIMIT: Duration = Duration::from_secs(3);
+
+/// A pool, and how long a statement on it may take.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    pool: PgPool,
+    /// `None`: as long as it takes.
+    limit: Option<Duration>,
+    runtime: Handle,
+    doubts: Arc<Doubts>,
+    session: Session,
+    epochs: Arc<Epochs>,
+}
+
+impl Connections {
+    /// A pool with these hooks, whose connections live on `runtime`.
+    pub(crate) fn new(pool: PgPool, limit: Option<Duration>, runtime: Handle, hooks: &Hooks) -> Self {
+        let (doubts, session) = (Arc::clone(&hooks.doubts), hooks.session.clone());
+        Self { pool, limit, runtime, doubts, session, epochs: Arc::clone(&hooks.epochs) }
+    }
+
+    /// The pool itself. What takes connections from it has no deadline but its own.
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// The runtime that its connections live on.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// How long a statement may take.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        self.limit
+    }
+
+    /// A connection, for several statements.
+    pub(crate) async fn lend(&self) -> Result<Lent, DbErr> {
+        let connection = at_home(&self.runtime, self.pool.acquire()).await;
+        let connection = connection.map_err(|error| {
+            // The pool tries again until its time is over, and forgets why.
+            let cause = match (error, self.session.refusal()) {
+                (sqlx::Error::PoolTimedOut, Some(refusal)) => sqlx::Error::Configuration(Box::new(refusal)),
+                (error, _) => error,
+            };
+            DbErr::Conn(RuntimeErr::SqlxError(Arc::new(cause)))
+        })?;
+        Ok(Lent {
+            connection: Some(connection),
+            runtime: self.runtime.clone(),
+            doubts: Arc::clone(&self.doubts),
+            given_up: self.epochs.given_up(),
+            is_answered: true,
+            in_transaction: false,
+        })
+    }
+}
+
+#[async_trait]
+impl ConnectionTrait for Connections {
+    fn get_database_backend(&self) -> DbBackend {
+        DbBackend::Postgres
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.lend().await?.execute(&statement, self.limit).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.lend().await?.execute_unprepared(sql, self.limit).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.lend().await?.query_one(&statement, self.limit).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.lend().await?.query_all(&statement, self.limit).await
+    }
+}
+
+/// A connection of a pool. Dropped, it goes back; or is closed at once, when its last statement was not answered: the future
+/// that sent it was dropped, its time was over, or the connection broke.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    connection: Option<PoolConnection<Postgres>>,
+    runtime: Handle,
+    doubts: Arc<Doubts>,
+    /// Told when open connections are given up.
+    given_up: watch::Receiver<()>,
+    is_answered: bool,
+    /// Rolled back before the connection goes back.
+    pub(crate) in_transaction: bool,
+}
+
+impl Lent {
+    /// Sends a statement; answers how many rows it changed.
+    pub(crate) async fn execute(
+        &mut self,
+        statement: &Statement,
+        limit: Option<Duration>,
+    ) -> Result<ExecResult, DbErr> {
+        let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
+        let call = bound(statement).execute(self.asked()?);
+        let outcome: sqlx::Result<PgQueryResult> = within(&runtime, limit, given_up, call).await;
+        self.answered(outcome).map(Into::into).map_err(exec_error)
+    }
+
+    /// Sends SQL without values.
+    pub(crate) async fn execute_unprepared(&mut self, sql: &str, limit: Option<Duration>) -> Result<ExecResult, DbErr> {
+        let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
+        let call = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(self.asked()?);
+        let outcome: sqlx::Result<PgQueryResult> = within(&runtime, limit, given_up, call).await;
+        self.answered(outcome).map(Into::into).map_err(exec_error)
+    }
+
+    /// Sends a statement that answers at most one row.
+    pub(crate) async fn query_one(
+        &mut self,
+        statement: &Statement,
+        limit: Option<Duration>,
+    ) -> Result<Option<QueryResult>, DbErr> {
+        let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
+        let call = bound(statement).fetch_optional(self.asked()?);
+        let outcome: sqlx::Result<Option<PgRow>> = within(&runtime, limit, given_up, call).await;
+        Ok(self.answered(outcome).map_err(query_error)?.map(Into::into))
+    }
+
+    /// Sends SQL without values that answers at most one row.
+    pub(crate) async fn query_one_unprepared(
+        &mut self,
+        sql: &'static str,
+        limit: Option<Duration>,
+    ) -> Result<Option<QueryResult>, DbErr> {
+        let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
+        let call = sqlx::raw_sql(sql).fetch_optional(self.asked()?);
+        let outcome: sqlx::Result<Option<PgRow>> = within(&runtime, limit, given_up, call).await;
+        Ok(self.answered(outcome).map_err(query_error)?.map(Into::into))
+    }
+
+    /// Sends a statement; answers its rows.
+    pub(crate) async fn query_all(
+        &mut self,
+        statement: &Statement,
+        limit: Option<Duration>,
+    ) -> Result<Vec<QueryResult>, DbErr> {
+        let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
+        let call = bound(statement).fetch_all(self.asked()?);
+        let outcome: sqlx::Result<Vec<PgRow>> = within(&runtime, limit, given_up, call).await;
+        Ok(self.answered(outcome).map_err(query_error)?.into_iter().map(Into::into).collect())
+    }
+
+    /// The connection, to send a statement on: not answered from here on.
+    fn asked(&mut self) -> Result<&mut PgConnection, DbErr> {
+        self.is_answered = false;
+        match &mut self.connection {
+            Some(connection) => Ok(connection),
+            None => Err(exec_error(sqlx::Error::PoolClosed)),
+        }
+    }
+
+    fn answered<T>(&mut self, outcome: sqlx::Result<T>) -> sqlx::Result<T> {
+        self.is_answered = outcome.as_ref().err().is_none_or(is_an_answer);
+        if !self.is_answered {
+            self.doubts.lost();
+        }
+        outcome
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        // Whatever is dropped here may spawn.
+        let _runtime = self.runtime.enter();
+        if !self.is_answered {
+            // Closes the socket without a word: the other end may be gone. The server rolls back.
+            drop(connection.detach());
+        } else if self.in_transaction {
+            let mut lent = Self {
+                connection: Some(connection),
+                runtime: self.runtime.clone(),
+                doubts: Arc::clone(&self.doubts),
+                given_up: self.given_up.clone(),
+                is_answered: true,
+                in_transaction: false,
+            };
+            self.runtime.spawn(async move { lent.execute_unprepared("ROLLBACK", Some(RETURN_LIMIT)).await.map(drop) });
+        } else {
+            let back = connection.return_to_pool();
+            drop(connection);
+            // A future that is dropped drops its connection, which closes the socket.
+            self.runtime.spawn(timeout(RETURN_LIMIT, back));
+        }
+    }
+}
+
+/// A statement with its values, as the driver takes it.
+fn bound(statement: &Statement) -> Query<'_, Postgres, SqlxValues> {
+    let values = statement.values.clone().unwrap_or_else(|| sea_orm::Values(Vec::new()));
+    sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
+}
+
+/// Waits for an answer where the connection lives, and no longer than `limit`.
+async fn within<T>(
+    runtime: &Handle,
+    limit: Option<Duration>,
+    mut given_up: watch::Receiver<()>,
+    call: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    let ends = async {
+        match limit {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    let failed = |kind, why: &str| Err(io::Error::new(kind, why).into());
+    at_home(runtime, async {
+        tokio::select! {
+            biased;
+            outcome = call => outcome,
+            Ok(()) = given_up.changed() => failed(io::ErrorKind::ConnectionAborted, "open connections are given up"),
+            () = ends => failed(io::ErrorKind::TimedOut, "the database did not answer in time"),
+        }
+    })
+    .await
+}
+
+/// Whether the server refused a statement, and goes on with the session.
+fn is_an_answer(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            let severity = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
+            !matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
+        }
+        sqlx::Error::RowNotFound => true,
+        _ => false,
+    }
+}
+
+fn exec_error(error: sqlx::Error) -> DbErr {
+    DbErr::Exec(RuntimeErr::SqlxError(Arc::new(error)))
+}
+
+fn query_error(error: sqlx::Error) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(Arc::new(error)))
+}

@@ -1,0 +1,119 @@
+//! Why the database cannot be reached, by a connection that is made for nothing else.
+//!
+//! The pool cannot say it: it tries again until its time is over, and then says only that.
+
+use std::io;
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection};
+use sea_orm::sqlx::{self, ConnectOptions, Connection};
+use tokio::time::timeout;
+
+use crate::session::{Refusal, Session};
+
+/// The database cannot be used. It names the server by host and port, and neither roles nor passwords; what the server said
+/// is the error's source.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem} ({server})")]
+pub struct Unreachable {
+    server: String,
+    problem: Problem,
+    #[source]
+    source: Option<sqlx::Error>,
+}
+
+/// What is in the way.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("the name of the database server cannot be resolved")]
+    Name,
+    #[error("the database server refuses connections: nothing listens there")]
+    Refused,
+    #[error("the database server does not answer")]
+    Silent,
+    #[error("the database server does not accept the user name and password")]
+    Password,
+    #[error("the database server does not admit this role from here")]
+    Role,
+    #[error("the database does not exist")]
+    Database,
+    #[error("the role may not connect to the database")]
+    Forbidden,
+    #[error("TLS with the database server fails")]
+    Tls,
+    #[error("the database server has no connection left")]
+    Full,
+    #[error("the database server is starting up or shutting down")]
+    Starting,
+    #[error(transparent)]
+    Session(#[from] Refusal),
+    #[error("the database cannot be reached")]
+    Other,
+}
+
+/// The server of a connection, as people name it.
+pub(crate) fn server(options: &PgConnectOptions) -> String {
+    let port = options.get_port();
+    match options.get_socket() {
+        Some(folder) => format!("{}/.s.PGSQL.{port}", folder.display()),
+        None if options.get_host().contains(':') => format!("[{}]:{port}", options.get_host()),
+        None => format!("{}:{port}", options.get_host()),
+    }
+}
+
+/// Connects once, sets the session up, and disconnects; all of it within `limit`.
+pub(crate) async fn try_once(
+    options: &PgConnectOptions,
+    session: &Session,
+    limit: Duration,
+) -> Result<(), Unreachable> {
+    let problem = match timeout(limit, connect(options, session)).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(problem)) => problem,
+        Err(_) => (Problem::Silent, None),
+    };
+    let (problem, source) = problem;
+    Err(Unreachable { server: server(options), problem, source })
+}
+
+async fn connect(options: &PgConnectOptions, session: &Session) -> Result<(), (Problem, Option<sqlx::Error>)> {
+    if options.get_socket().is_none()
+        && let Err(error) = tokio::net::lookup_host((options.get_host(), options.get_port())).await
+    {
+        return Err((Problem::Name, Some(error.into())));
+    }
+    let mut connection = options.connect().await.map_err(|error| (of(&error), Some(error)))?;
+    let outcome = session.set_up(&mut connection).await;
+    session.note(&outcome);
+    outcome.map_err(|error| match session.refusal() {
+        // It says everything.
+        Some(refusal) if matches!(error, sqlx::Error::Configuration(_)) => (Problem::Session(refusal), None),
+        _ => (of(&error), Some(error)),
+    })?;
+    // The server is told, and not waited for.
+    let _ = PgConnection::close(connection).await;
+    Ok(())
+}
+
+fn of(error: &sqlx::Error) -> Problem {
+    match error {
+        sqlx::Error::Io(error) => match error.kind() {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Problem::Refused,
+            io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                Problem::Silent
+            }
+            _ => Problem::Other,
+        },
+        sqlx::Error::Tls(_) => Problem::Tls,
+        sqlx::Error::Database(error) => match error.code().as_deref() {
+            Some("28P01") => Problem::Password,
+            Some("28000") => Problem::Role,
+            Some("3D000") => Problem::Database,
+            Some("42501" | "55000") => Problem::Forbidden,
+            Some("53300") => Problem::Full,
+            Some("57P03") => Problem::Starting,
+            _ => Problem::Other,
+        },
+        _ => Problem::Other,
+    }
+}

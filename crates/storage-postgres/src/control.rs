@@ -1,0 +1,38 @@
+//! Connections beside the pool, for what must get through when the pool is used up or its connections are dead.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::runtime::Handle;
+
+use crate::connections::Connections;
+use crate::options::{Hooks, PostgresOptions};
+use crate::session::Limits;
+
+/// The most connections.
+const CONNECTIONS: u32 = 2;
+/// When a connection is closed, used or not: so soon is it noticed that the address leads to another server.
+const LIFETIME: Duration = Duration::from_secs(10);
+/// How long to wait for a connection, including the time to open one.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a statement may take. The connection of one that takes longer is closed.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
+
+impl PostgresOptions {
+    /// Few, short-lived connections with short deadlines. The first is opened when it is first needed.
+    pub(crate) fn control(&self, main: &Hooks, connect: PgConnectOptions) -> Connections {
+        let session =
+            main.session.with(|limits| Limits { statement: STATEMENT_LIMIT, lock: STATEMENT_LIMIT, ..limits });
+        let (epochs, doubts) = (Arc::clone(&main.epochs), Arc::default());
+        let hooks = Hooks { session, epochs, doubts, ping_limit: ACQUIRE_TIMEOUT / 2 };
+        let options = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(LIFETIME);
+        let connect = connect.application_name(&format!("{} control", self.application_name));
+        let pool = hooks.on(options).connect_lazy_with(connect);
+        Connections::new(pool, Some(STATEMENT_LIMIT), Handle::current(), &hooks)
+    }
+}

@@ -1,0 +1,193 @@
+//! What a new session is set to, and which servers are refused.
+
+use std::error::Error;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::{PgConnection, PgRow};
+use sea_orm::sqlx::{self, AssertSqlSafe, Row};
+
+/// `transaction_timeout` came with this version of PostgreSQL.
+const TRANSACTION_TIMEOUT_SINCE: u32 = 170_000;
+/// After how many seconds without traffic the server asks whether the client is still there, and how often.
+const KEEPALIVE: (u32, u32, u32) = (10, 5, 3);
+
+/// How long the server lets a session be busy or silent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Of a statement; zero: as long as it takes.
+    pub(crate) statement: Duration,
+    /// Of a wait for a lock; zero: as long as it takes.
+    pub(crate) lock: Duration,
+    /// Of a transaction.
+    pub(crate) transaction: Duration,
+    /// Of a client, inside a transaction or with an answer that it does not take.
+    pub(crate) silence: Duration,
+}
+
+/// Why new connections are closed again: the server cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It is a standby: it has what the primary had a while ago, and takes no changes.
+    #[error("the database server is in recovery: it is a standby")]
+    InRecovery,
+    /// It takes no changes.
+    #[error("the database session is read-only (default_transaction_read_only)")]
+    ReadOnly,
+    /// It cannot keep every text.
+    #[error("the database has the encoding {0}: it must be UTF8")]
+    Encoding(String),
+    /// Texts would be garbled on the way.
+    #[error("the database session has the client encoding {0}: it must be UTF8")]
+    ClientEncoding(String),
+    /// Queries would fail instead of leaving out rows.
+    #[error("row_security cannot be switched on")]
+    RowSecurity,
+    /// The server refused what is asked first.
+    #[error("the database session cannot be set up: {0}")]
+    SetUp(String),
+}
+
+/// How sessions are set up, and why the latest could not be.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    limits: Limits,
+    refusal: Arc<Mutex<Option<Refusal>>>,
+}
+
+impl Session {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, refusal: Arc::default() }
+    }
+
+    /// The same with other limits. Both know of the same refusals.
+    pub(crate) fn with(&self, change: impl FnOnce(Limits) -> Limits) -> Self {
+        Self { limits: change(self.limits), refusal: Arc::clone(&self.refusal) }
+    }
+
+    /// Sets up a new session, in one round trip. Nothing is said when connecting, since poolers refuse what they do not know.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`], in [`sqlx::Error::Configuration`]; or what the server answered.
+    pub(crate) async fn set_up(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let sql = self.sql(connection.server_version_num());
+        let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await?;
+        check(&row)?.map_or(Ok(()), |refusal| Err(sqlx::Error::Configuration(Box::new(refusal))))
+    }
+
+    fn sql(&self, version: Option<u32>) -> String {
+        let Limits { statement, lock, transaction, silence } = self.limits;
+        let (idle, interval, count) = KEEPALIVE;
+        let millis = |duration: Duration| duration.as_millis().to_string();
+        let mut settings = vec![
+            ("lock_timeout", millis(lock)),
+            ("idle_in_transaction_session_timeout", millis(silence)),
+            ("idle_session_timeout", "0".to_owned()),
+            // The server's side of TCP; without effect on Unix sockets.
+            ("tcp_user_timeout", millis(silence)),
+            ("tcp_keepalives_idle", idle.to_string()),
+            ("tcp_keepalives_interval", interval.to_string()),
+            ("tcp_keepalives_count", count.to_string()),
+            ("default_transaction_isolation", "read committed".to_owned()),
+            ("default_transaction_deferrable", "off".to_owned()),
+            // Planning decides what these short statements cost.
+            ("jit", "off".to_owned()),
+        ];
+        if version.is_some_and(|version| version >= TRANSACTION_TIMEOUT_SINCE) {
+            settings.push(("transaction_timeout", millis(transaction)));
+        }
+        let set = |(name, value): &(&str, String)| format!("set_config('{name}', '{value}', false)");
+        let settings: Vec<_> = settings.iter().map(set).collect();
+        // A statement of its own, since the role's own timeout holds until it has run.
+        format!(
+            "SET statement_timeout = {};
+            SELECT {}, set_config('row_security', 'on', false) AS row_security, pg_is_in_recovery() AS in_recovery,
+                current_setting('transaction_read_only') AS read_only, current_setting('server_encoding') AS encoding,
+                current_setting('client_encoding') AS client_encoding",
+            millis(statement),
+            settings.join(", ")
+        )
+    }
+
+    /// Notes how it went with a new connection. Says in the log what is new.
+    pub(crate) fn note(&self, outcome: &Result<(), sqlx::Error>) {
+        let refusal = outcome.as_ref().err().map(|error| match error {
+            sqlx::Error::Configuration(error) => refusal_in(error.as_ref()),
+            error => Refusal::SetUp(error.to_string()),
+        });
+        let mut latest = self.latest();
+        if *latest != refusal {
+            match &refusal {
+                Some(refusal) => log::warn!("new database connections are refused: {refusal}"),
+                None => log::info!("new database connections are accepted again"),
+            }
+            *latest = refusal;
+        }
+    }
+
+    /// Why the latest connection was refused, if it was.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        self.latest().clone()
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Option<Refusal>> {
+        // Held for a look at it, and right at every moment.
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refusal_in(error: &(dyn Error + 'static)) -> Refusal {
+    error.downcast_ref().cloned().unwrap_or_else(|| Refusal::SetUp(error.to_string()))
+}
+
+/// What speaks against the server, by its answer.
+fn check(row: &PgRow) -> Result<Option<Refusal>, sqlx::Error> {
+    let text = |column: &str| row.try_get::<String, _>(column);
+    let (encoding, client_encoding) = (text("encoding")?, text("client_encoding")?);
+    Ok(if row.try_get("in_recovery")? {
+        Some(Refusal::InRecovery)
+    } else if text("read_only")? == "on" {
+        Some(Refusal::ReadOnly)
+    } else if encoding != "UTF8" {
+        Some(Refusal::Encoding(encoding))
+    } else if client_encoding != "UTF8" {
+        Some(Refusal::ClientEncoding(client_encoding))
+    } else if text("row_security")? != "on" {
+        Some(Refusal::RowSecurity)
+    } else {
+        None
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> Session {
+        let second = Duration::from_secs(1);
+        let limits = Limits { statement: second * 5, lock: second * 2, transaction: second * 10, silence: second * 3 };
+        Session::new(limits)
+    }
+
+    #[test]
+    fn only_servers_that_know_a_transaction_timeout_get_one() {
+        for (version, knows) in [(None, false), (Some(140_000), false), (Some(169_999), false), (Some(170_000), true)] {
+            assert_eq!(session().sql(version).contains("transaction_timeout', '10000'"), knows, "{version:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_known_until_a_connection_is_accepted() {
+        let session = session();
+        let refused = || Err(sqlx::Error::Configuration(Box::new(Refusal::InRecovery)));
+        assert_eq!(session.refusal(), None);
+        session.note(&refused());
+        assert_eq!(session.refusal(), Some(Refusal::InRecovery));
+        session.note(&Err(sqlx::Error::WorkerCrashed));
+        assert!(matches!(session.refusal(), Some(Refusal::SetUp(_))));
+        session.note(&Ok(()));
+        assert_eq!(session.refusal(), None);
+    }
+}

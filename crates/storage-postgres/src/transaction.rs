@@ -1,0 +1,96 @@
+//! A transaction whose whole work has a deadline.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, sqlx};
+use tokio::sync::Mutex;
+
+use crate::connections::{Connections, Lent};
+
+/// A transaction. Dropped, it is rolled back; its connection is closed at once when a statement was not answered.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    lent: Mutex<Lent>,
+    pid: i32,
+    statement_limit: Option<Duration>,
+    until: Instant,
+}
+
+impl Transaction {
+    /// Begins a transaction that ends within `limit`: what it is asked to do after that fails, `COMMIT` too.
+    pub(crate) async fn begin(connections: &Connections, limit: Duration) -> Result<Self, DbErr> {
+        let mut lent = connections.lend().await?;
+        let until = Instant::now() + limit;
+        let statement_limit = connections.limit();
+        let begin = "BEGIN; SELECT pg_backend_pid() AS pid";
+        let row = lent.query_one_unprepared(begin, at_most(statement_limit, until)?).await?;
+        lent.in_transaction = true;
+        let row = row.ok_or_else(|| DbErr::RecordNotFound("pg_backend_pid() answered no row".to_owned()))?;
+        let pid = row.try_get("", "pid")?;
+        Ok(Self { lent: Mutex::new(lent), pid, statement_limit, until })
+    }
+
+    /// The process of the server that runs it.
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), DbErr> {
+        self.end("COMMIT").await
+    }
+
+    pub(crate) async fn rollback(self) -> Result<(), DbErr> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(self, how: &str) -> Result<(), DbErr> {
+        let limit = self.limit()?;
+        let mut lent = self.lent.into_inner();
+        let outcome = lent.execute_unprepared(how, limit).await;
+        // Whatever the server answered, the transaction is over; without an answer the connection is closed.
+        lent.in_transaction = false;
+        outcome.map(drop)
+    }
+
+    /// How long the next statement may take.
+    fn limit(&self) -> Result<Option<Duration>, DbErr> {
+        at_most(self.statement_limit, self.until)
+    }
+}
+
+/// The shorter of a statement's limit and what is left until a deadline.
+fn at_most(limit: Option<Duration>, until: Instant) -> Result<Option<Duration>, DbErr> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        // Nothing is sent, so that what follows from this is known: a rollback.
+        let late = io::Error::new(io::ErrorKind::TimedOut, "the change took too long and is rolled back");
+        return Err(DbErr::Exec(RuntimeErr::SqlxError(Arc::new(sqlx::Error::Io(late)))));
+    }
+    Ok(Some(limit.map_or(left, |limit| limit.min(left))))
+}
+
+#[async_trait]
+impl ConnectionTrait for Transaction {
+    fn get_database_backend(&self) -> DbBackend {
+        DbBackend::Postgres
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.lent.lock().await.execute(&statement, self.limit()?).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.lent.lock().await.execute_unprepared(sql, self.limit()?).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.lent.lock().await.query_one(&statement, self.limit()?).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.lent.lock().await.query_all(&statement, self.limit()?).await
+    }
+}

@@ -1,0 +1,91 @@
+//! Which migrations a schema has: its table `iam_migrations`, and what earlier builds recorded in `seaql_migrations`.
+
+use std::collections::BTreeSet;
+
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm_migration::{MigratorTrait, seaql_migrations};
+
+use crate::{MigrationError, statement};
+
+/// The table that earlier builds shared with every other program that uses SeaORM.
+const SHARED_TABLE: &str = "seaql_migrations";
+
+/// Finds the schema that unqualified names are created in, and the tables in it that may record migrations. A shared
+/// table that is of another form, or that this role may not read, is another program's.
+const FIND: &str = "
+    SELECT nspname::text AS schema,
+        EXISTS (SELECT FROM pg_class WHERE relnamespace = own.oid AND relname = $1) AS is_recorded,
+        EXISTS (
+            SELECT FROM pg_class AS shared JOIN pg_attribute ON attrelid = shared.oid AND attname = 'version'
+            WHERE relnamespace = own.oid AND relname = $2 AND relkind IN ('r', 'p')
+                AND has_table_privilege(shared.oid, 'SELECT')
+        ) AS is_shared
+    FROM pg_namespace AS own WHERE nspname = current_schema()";
+
+/// What a schema records of a migrator's migrations.
+#[derive(Debug)]
+pub(crate) struct Bookkeeping {
+    /// The names in the migrator's own table, also those that the migrator does not know.
+    own: BTreeSet<String>,
+    /// Those of the migrator's names that the shared table has.
+    shared: BTreeSet<String>,
+}
+
+impl Bookkeeping {
+    /// Reads it. The migrator's own look-up fails on a name that it does not know, takes a table that the role may not
+    /// read for a missing one, and finds tables of other schemas.
+    pub(crate) async fn read<M: MigratorTrait>(db: &impl ConnectionTrait) -> Result<Self, MigrationError> {
+        let table = M::migration_table_name().to_string();
+        let found = db.query_one_raw(statement(FIND, [table.clone().into(), SHARED_TABLE.into()])).await?;
+        let found = found.ok_or(MigrationError::NoSchema)?;
+        let schema: String = found.try_get("", "schema")?;
+        let mut own = BTreeSet::new();
+        if found.try_get("", "is_recorded")? {
+            own = versions(db, &schema, &table).await?;
+        }
+        let mut shared = BTreeSet::new();
+        if found.try_get("", "is_shared")? {
+            let known: BTreeSet<_> = M::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+            shared = &versions(db, &schema, SHARED_TABLE).await? & &known;
+        }
+        Ok(Self { own, shared })
+    }
+
+    /// The names of all migrations that are recorded in either table.
+    pub(crate) fn applied(&self) -> BTreeSet<String> {
+        &self.own | &self.shared
+    }
+
+    /// Copies into the migrator's own table what only the shared one has. It stays in the shared one, where replicas of
+    /// earlier builds look for it.
+    pub(crate) async fn adopt<M: MigratorTrait>(&self, tx: &impl ConnectionTrait) -> Result<(), DbErr> {
+        let missing = &self.shared - &self.own;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        M::install(tx).await?;
+        let copy = format!(
+            "INSERT INTO {} (version, applied_at) SELECT version, applied_at FROM {SHARED_TABLE} WHERE version = ANY($1)",
+            M::migration_table_name()
+        );
+        tx.execute_raw(statement(&copy, [Vec::from_iter(missing).into()])).await.map(drop)
+    }
+
+    /// Deletes names that are no longer applied from the shared table, if they are there.
+    pub(crate) async fn forget_shared(&self, tx: &impl ConnectionTrait, names: &[String]) -> Result<(), DbErr> {
+        let gone: Vec<_> = names.iter().filter(|name| self.shared.contains(*name)).cloned().collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let delete = format!("DELETE FROM {SHARED_TABLE} WHERE version = ANY($1)");
+        tx.execute_raw(statement(&delete, [gone.into()])).await.map(drop)
+    }
+}
+
+/// The names in a table of migrations, whatever the type of its column.
+async fn versions(db: &impl ConnectionTrait, schema: &str, table: &str) -> Result<BTreeSet<String>, DbErr> {
+    let version = Expr::col(seaql_migrations::Column::Version).cast_as("text");
+    let query = Query::select().expr_as(version, "version").from((schema.to_owned(), table.to_owned())).take();
+    db.query_all(&query).await?.iter().map(|row| row.try_get("", "version")).collect()
+}

@@ -1,0 +1,460 @@
+//! Clients: writers that change registers through random replicas, and readers that ask for them all the time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::http::{Answer, Call, Client};
+use crate::lies::Lie;
+use crate::locked;
+use crate::look::{ALL, Look, Way, look};
+use crate::model::{Bits, Change, Freshness, Register, Seen, Subject, Verdict};
+use crate::report::Broken;
+use crate::world::{BOUND, Company, PATIENCE, View, WIDTH, World, new_id};
+
+/// The kinds of registers, one for each slot of a company.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Assignment,
+    Matrix,
+    Level,
+    Key,
+    Token,
+}
+
+const SLOTS: [Kind; 12] = [
+    Kind::Assignment,
+    Kind::Assignment,
+    Kind::Assignment,
+    Kind::Assignment,
+    Kind::Assignment,
+    Kind::Matrix,
+    Kind::Assignment,
+    Kind::Matrix,
+    Kind::Level,
+    Kind::Key,
+    Kind::Token,
+    Kind::Token,
+];
+
+/// A register is replaced after this many changes, which bounds what is remembered.
+const MOST_CHANGES: usize = 60;
+
+/// How probable it is that what can only end does so when its turn comes.
+const FINAL_CHANGES: f64 = 0.2;
+
+/// How many things of a company that are gone for good are still asked for.
+const MOST_GONE: usize = 4;
+
+/// How often a change of unknown outcome is looked at.
+const LOOKS: usize = 40;
+
+/// How long a writer waits before it looks or tries again.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How long a writer waits for an answer.
+const WRITERS_PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long most readers wait for an answer, so that they go on with other replicas while one is silent.
+const READERS_PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How long clients think between requests.
+const THINKING: Duration = Duration::from_millis(12);
+
+/// Whether a client goes on.
+pub(crate) type Going = watch::Receiver<bool>;
+
+fn is_going(going: &Going) -> bool {
+    *going.borrow()
+}
+
+/// A client that changes some of a company's registers, one at a time.
+pub(crate) struct Writer {
+    world: Arc<World>,
+    company: usize,
+    /// It takes each slot whose number modulo the count of writers is its own.
+    own: (usize, usize),
+    client: Client,
+    random: StdRng,
+}
+
+impl Writer {
+    /// A writer for one of `count` parts of a company's slots.
+    pub(crate) fn new(world: Arc<World>, company: usize, part: usize, count: usize, seed: u64) -> Self {
+        let random = StdRng::seed_from_u64(seed);
+        Self { world, company, own: (part, count), client: Client::default(), random }
+    }
+
+    /// Changes until it is told to end.
+    pub(crate) async fn run(mut self, going: Going) {
+        let slots: Vec<_> = SLOTS.iter().enumerate().filter(|(slot, _)| slot % self.own.1 == self.own.0).collect();
+        let mut registers: Vec<Option<Arc<Register>>> = vec![None; slots.len()];
+        while is_going(&going) {
+            let place = self.random.random_range(0..slots.len());
+            let (Some(register), Some((_, kind))) = (registers.get_mut(place), slots.get(place)) else { continue };
+            match register {
+                Some(register) if Self::is_usable(register) => {
+                    if !register.subject.is_final() || self.random.random_bool(FINAL_CHANGES) {
+                        self.change(&Arc::clone(register)).await;
+                    }
+                }
+                _ => {
+                    let begin = Instant::now();
+                    if let Some(made) = self.make(**kind).await {
+                        let made = self.publish(register.take(), made);
+                        // A restore that saw it neither made nor shown may have taken it back.
+                        if self.world.is_restored_within(begin, Instant::now()) {
+                            made.retire();
+                        }
+                        *register = Some(made);
+                    }
+                }
+            }
+            sleep(THINKING.mul_f32(self.random.random_range(0.2..3.0))).await;
+        }
+    }
+
+    fn is_usable(register: &Register) -> bool {
+        let is_over = register.subject.is_final() && register.current() == 0 && register.is_settled();
+        register.is_live() && !is_over && register.changes() < MOST_CHANGES
+    }
+
+    fn company(&self) -> Option<&Company> {
+        self.world.companies.get(self.company)
+    }
+
+    fn replica(&mut self) -> usize {
+        self.random.random_range(0..self.world.addresses.len())
+    }
+
+    /// Shows a register to the readers. What it replaces is asked for some time more.
+    fn publish(&self, before: Option<Arc<Register>>, made: Register) -> Arc<Register> {
+        let made = Arc::new(made);
+        if let Some(company) = self.company() {
+            let mut registers = locked(&company.registers);
+            // What ended is asked for some time more: it must not come back.
+            let is_over = |register: &Register| register.subject.is_final() && register.current() == 0;
+            let is_replaced = |register: &Arc<Register>| {
+                before.as_ref().is_some_and(|before| Arc::ptr_eq(before, register)) && !is_over(register)
+            };
+            registers.retain(|register| register.is_live() && !is_replaced(register));
+            if registers.iter().filter(|register| is_over(register)).count() > MOST_GONE
+                && let Some(oldest) = registers.iter().position(|register| is_over(register))
+            {
+                registers.remove(oldest);
+            }
+            registers.push(Arc::clone(&made));
+        }
+        made
+    }
+
+    /// Sends a change that makes something; its answer, unless the outcome is not known.
+    async fn made(&mut self, what: &str, company: Option<&str>, call: Call) -> Option<Answer> {
+        let (replica, request, begin) = (self.replica(), new_id(), Instant::now());
+        let call = call.header("x-request-id", request.clone());
+        let answer = self.world.send(&mut self.client, replica, &call, WRITERS_PATIENCE).await?;
+        if self.world.is_restored_within(begin, Instant::now()) {
+            return None;
+        }
+        if answer.status >= 300 {
+            let account = format!("replica {replica} answered {}: {}", call.line(), answer.text());
+            self.world.report.violation(Broken::Status, account);
+            return None;
+        }
+        self.world.report.count(format!("acknowledged: {what}"));
+        self.world.must_be_audited(company, format!("{what}: {}", call.line()), vec![request]);
+        Some(answer)
+    }
+
+    async fn make(&mut self, kind: Kind) -> Option<Register> {
+        let world = Arc::clone(&self.world);
+        let company = world.companies.get(self.company)?;
+        let id_of =
+            |answer: &Answer, pointer: &str| answer.data().pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let register = match kind {
+            Kind::Assignment => return world.new_assignment(company).ok(),
+            Kind::Level | Kind::Matrix => {
+                let call = world.make_level(&company.id, &new_id());
+                let answer = self.made("a level is made", Some(&company.id), call).await?;
+                let id = id_of(&answer, "/userLevel/id")?;
+                if kind == Kind::Level {
+                    Register::new(Subject::Level { id }, &company.id, Some(Instant::now()), World::initially(0))
+                        .and_now(1)
+                } else {
+                    let (user, token) = world.new_user().ok()?;
+                    let call = world.put_levels(&company.id, &user, &[&id]);
+                    self.made("levels of a user", Some(&company.id), call).await?;
+                    Register::new(
+                        Subject::Matrix { level: id, token },
+                        &company.id,
+                        Some(Instant::now()),
+                        World::initially(0),
+                    )
+                }
+            }
+            Kind::Key => {
+                let path = format!("/api/iam/api-keys?companyId={}", company.id);
+                let body = json!({ "name": new_id(), "role": "check" });
+                let answer = self.made("a key is made", None, world.by_super_admin("POST", &path).json(body)).await?;
+                let (id, secret) = (id_of(&answer, "/apiKey/id")?, id_of(&answer, "/key")?);
+                Register::new(Subject::Key { id, secret }, &company.id, Some(Instant::now()), World::initially(0))
+                    .and_now(1)
+            }
+            Kind::Token => {
+                let (user, token) = world.new_user().ok()?;
+                let not_before = world.after_all_tokens().ok()?;
+                let subject = Subject::Token { user, token, not_before };
+                Register::new(subject, &company.id, None, World::initially(1))
+            }
+        };
+        Some(register)
+    }
+
+    /// Changes a register, and finds out what became of it.
+    async fn change(&mut self, register: &Arc<Register>) {
+        let world = Arc::clone(&self.world);
+        let Some(company) = world.companies.get(self.company) else { return };
+        let before = register.current();
+        let bits = if register.subject.is_final() { 0 } else { (before + self.random.random_range(1..=ALL)) & ALL };
+        let (what, audited, call) = self.call_for(register, company, bits);
+        let is_revocation = bits & !before == 0;
+        let (begin, request) = (Instant::now(), new_id());
+        let call = call.header("x-request-id", request.clone());
+        let place =
+            register.begin(Change { bits, replica: None, begin, known: None, version: None, request: request.clone() });
+        let mut requests = vec![request.clone()];
+        let mut replica = self.replica();
+        let is_unsent = match world.lie {
+            Some(Lie::UnsentRevocation) => is_revocation,
+            Some(Lie::UnsentGrant) => !is_revocation,
+            _ => false,
+        };
+        if is_unsent {
+            register.known(place, Some(replica), None, Instant::now());
+            return;
+        }
+        let mut answer = world.send(&mut self.client, replica, &call, WRITERS_PATIENCE).await;
+        let mut looks = 0;
+        if answer.is_none() {
+            world.report.count("changes of unknown outcome");
+        }
+        while answer.is_none() {
+            if world.is_restored_within(begin, Instant::now()) || looks == LOOKS {
+                register.retire();
+                return;
+            }
+            sleep(PAUSE).await;
+            looks += 1;
+            replica = self.replica();
+            if register.subject.is_final() {
+                let again = new_id();
+                requests.push(again.clone());
+                let call = self.call_for(register, company, bits).2.header("x-request-id", again);
+                answer = world.send(&mut self.client, replica, &call, WRITERS_PATIENCE).await;
+                continue;
+            }
+            let header = Some(("cache-control", "no-cache".to_owned()));
+            let Some(seen) =
+                look(&world, &mut self.client, replica, register, Way::Checks, header, READERS_PATIENCE).await
+            else {
+                continue;
+            };
+            if world.is_failing_over(seen.begin, seen.end) {
+                continue;
+            }
+            // Where it has not happened it may happen later, for example when a frozen replica goes on.
+            if seen.bits != bits || world.is_restored_within(begin, Instant::now()) {
+                register.retire();
+            } else {
+                register.known(place, None, None, Instant::now());
+                world.report.count("changes of unknown outcome that were seen later");
+                world.must_be_audited(audited.as_deref(), format!("{what}: {}", call.line()), requests);
+            }
+            return;
+        }
+        let Some(answer) = answer else { return };
+        if world.is_restored_within(begin, Instant::now()) {
+            register.retire();
+            return;
+        }
+        let is_gone_already =
+            answer.status == 404 && requests.len() > 1 && matches!(register.subject, Subject::Level { .. });
+        if answer.status >= 300 && !is_gone_already {
+            world.unexpected(register, replica, &call, &answer, begin);
+            register.retire();
+            return;
+        }
+        let by = (!is_gone_already).then_some(replica);
+        register.known(place, by, answer.header("x-iam-version").map(str::to_owned), Instant::now());
+        world.report.count(format!("acknowledged: {what}"));
+        if world.lie == Some(Lie::InventedRecord) {
+            requests = vec![new_id()];
+        }
+        world.must_be_audited(audited.as_deref(), format!("{what}: {}", call.line()), requests);
+    }
+
+    /// What is changed, the company in whose trail it is, and the request.
+    fn call_for(&self, register: &Register, company: &Company, bits: Bits) -> (&'static str, Option<String>, Call) {
+        let world = &self.world;
+        let sent = match world.lie {
+            Some(Lie::HalfChange) if bits.count_ones() > 1 => bits & (bits - 1),
+            _ => bits,
+        };
+        let here = Some(company.id.clone());
+        match &register.subject {
+            Subject::Assignment { user, .. } => {
+                let held = company.levels.iter().enumerate().filter(|(place, _)| sent & 1 << place != 0);
+                let held: Vec<_> = held.map(|(_, level)| level.as_str()).collect();
+                ("levels of a user", here, world.put_levels(&company.id, user, &held))
+            }
+            Subject::Matrix { level, .. } => {
+                let views = world.matrix_views.iter().enumerate().filter(|(place, _)| sent & 1 << place != 0);
+                let views: Vec<_> = views.map(|(_, view): (_, &View)| view.id.as_str()).collect();
+                ("a matrix", here, world.put_matrix(&company.id, level, &views))
+            }
+            Subject::Level { id } => {
+                let path = format!("/api/iam/user-levels/{id}?companyId={}", company.id);
+                ("a level is deleted", here, world.by_super_admin("DELETE", &path))
+            }
+            Subject::Key { id, .. } => {
+                ("a key is revoked", None, world.by_super_admin("DELETE", &format!("/api/iam/api-keys/{id}")))
+            }
+            Subject::Token { user, not_before, .. } => {
+                let call = world.by_super_admin("PUT", &format!("/api/iam/users/{user}/not-before"));
+                ("a user is cut off", None, call.json(json!({ "notBefore": not_before })))
+            }
+        }
+    }
+}
+
+/// A client that asks, and compares the answers with what was acknowledged.
+pub(crate) struct Reader {
+    world: Arc<World>,
+    client: Client,
+    random: StdRng,
+}
+
+impl Reader {
+    /// A reader of all companies.
+    pub(crate) fn new(world: Arc<World>, seed: u64) -> Self {
+        Self { world, client: Client::default(), random: StdRng::seed_from_u64(seed) }
+    }
+
+    /// Asks until it is told to end.
+    pub(crate) async fn run(mut self, going: Going) {
+        while is_going(&going) {
+            self.ask().await;
+            sleep(THINKING.mul_f32(self.random.random_range(0.2..2.0))).await;
+        }
+    }
+
+    async fn ask(&mut self) {
+        let world = Arc::clone(&self.world);
+        let company = self.random.random_range(0..world.companies.len());
+        let Some(company) = world.companies.get(company) else { return };
+        let register = {
+            let registers = locked(&company.registers);
+            if registers.is_empty() {
+                return;
+            }
+            registers.get(self.random.random_range(0..registers.len())).cloned()
+        };
+        let Some(register) = register.filter(|register| register.is_live()) else { return };
+        let way = match self.random.random_range(0..10) {
+            0..5 => Way::Checks,
+            5..7 => Way::Permissions,
+            7..9 => Way::Check(self.random.random_range(0..WIDTH)),
+            _ => Way::Stored,
+        };
+        let is_credential = register.subject.is_credential();
+        let is_stored = (way == Way::Stored && !is_credential) || matches!(register.subject, Subject::Level { .. });
+        let version = register.last_version();
+        let (freshness, header) = match (self.random.random_range(0..10), version) {
+            _ if is_stored => (Freshness::Now, None),
+            (0..2, _) if !register.subject.is_credential() => {
+                (Freshness::Now, Some(("cache-control", "no-cache".to_owned())))
+            }
+            (2..4, Some((place, version))) if !is_credential => {
+                (Freshness::NotBefore(place), Some(("x-iam-min-version", version)))
+            }
+            _ => (Freshness::Lease, None),
+        };
+        let replica = self.random.random_range(0..world.addresses.len());
+        let patience = if self.random.random_bool(0.1) { PATIENCE } else { READERS_PATIENCE };
+        if let Some(seen) = look(&world, &mut self.client, replica, &register, way, header, patience).await {
+            judge(&world, &register, replica, freshness, &seen, None);
+        }
+    }
+}
+
+/// Compares an answer with what was acknowledged; `instead` is the kind of violation, if not that of the verdict.
+fn judge(
+    world: &World,
+    register: &Register,
+    replica: usize,
+    freshness: Freshness,
+    look: &Look,
+    instead: Option<Broken>,
+) {
+    if world.is_restored_within(look.begin, look.end) {
+        world.report.count("answers during a restore, not judged");
+        return;
+    }
+    let is_relaxed = world.is_failing_over(look.begin, look.end);
+    let Look { bits, mask, begin, end, .. } = *look;
+    let seen = Seen { bits, mask, replica, freshness, begin, end, is_relaxed };
+    let verdict = register.judge(&seen, BOUND);
+    if !register.is_live() {
+        return;
+    }
+    world.report.count("answers judged");
+    let (broken, age) = match verdict {
+        Verdict::Possible(age) => {
+            world.report.longest("longest staleness of an answer since a newer state was acknowledged", age);
+            return;
+        }
+        Verdict::AllowTooLate(age) => (Broken::AllowTooLate, age),
+        Verdict::Outdated(age) => (Broken::SeenTooLate, age),
+        Verdict::NeverSo => (Broken::HalfChange, Duration::ZERO),
+    };
+    world.report.longest("longest staleness that broke the promise", age);
+    let at = |instant| world.report.seconds(instant);
+    world.report.violation(
+        instead.unwrap_or(broken),
+        format!(
+            "replica {replica} showed {bits:06b} of {mask:06b}, asked for {freshness:?} at {:.3} s, answered at {:.3} s, outdated for {:.3} s\n    {}\n    {}",
+            at(begin),
+            at(end),
+            age.as_secs_f64(),
+            look.text,
+            register.tell(world.report.start),
+        ),
+    );
+}
+
+/// When all is calm, each replica must show the last acknowledged state of everything.
+pub(crate) async fn check_final_states(world: &World) {
+    let mut client = Client::default();
+    for company in &world.companies {
+        let registers = locked(&company.registers).clone();
+        for register in registers.into_iter().filter(|register| register.is_live() && register.is_settled()) {
+            for replica in 0..world.addresses.len() {
+                for way in [Way::Checks, Way::Stored] {
+                    if let Some(seen) = look(world, &mut client, replica, &register, way, None, PATIENCE).await {
+                        world.report.count("final states compared");
+                        judge(world, &register, replica, Freshness::Now, &seen, Some(Broken::LostChange));
+                    } else {
+                        world
+                            .report
+                            .violation(Broken::Recovery, format!("replica {replica} gave no answer when all was calm"));
+                    }
+                }
+            }
+        }
+    }
+}

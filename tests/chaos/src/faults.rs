@@ -1,0 +1,506 @@
+//! What goes wrong: one fault after the other, in an order that follows from the seed, and how fast all is well again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use serde_json::json;
+use tokio::process::Command;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::Result;
+use crate::http::{Call, Client};
+use crate::lies::Lie;
+use crate::postgres::{Server, Stop};
+use crate::processes::Replica;
+use crate::proxy::{Mode, Proxy};
+use crate::report::Broken;
+use crate::world::{World, new_id};
+
+/// How fast a replica must answer after the end of a fault.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+/// After this time a replica is given up, and started anew.
+const GIVEN_UP: Duration = Duration::from_secs(15);
+
+/// How long the ends of stranded connections stay open.
+const STRANDED: Duration = Duration::from_secs(25);
+
+/// What becomes of the primary when the standby takes its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fence {
+    /// It is stopped.
+    Stopped,
+    /// It goes on, read-only; connections to it stay.
+    ReadOnly,
+    /// It goes on, and its commits wait for a standby that it does not have; connections to it stay.
+    Isolated,
+}
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// Connections to the database are closed.
+    Drop,
+    /// Connections are refused.
+    Refuse,
+    /// What passes is delayed.
+    Delay,
+    /// Messages are cut in the middle.
+    Halve,
+    /// Nothing passes for some time, and is delivered after it.
+    Hole,
+    /// Changes arrive, and their answers do not before the end.
+    HoldAnswers,
+    /// Open connections are half-open from now on; new ones work.
+    Strand,
+    /// A replica is stopped for some time.
+    Freeze,
+    /// A replica is killed and started again.
+    Kill,
+    /// The database is restarted.
+    Restart(Stop),
+    /// The standby is promoted.
+    Promote(Fence),
+    /// The migration's commands run.
+    Migrate,
+    /// The schema is changed as an expand step does.
+    Expand,
+    /// A dump is taken.
+    Dump,
+    /// A dump is restored: in place, or in a database that is made anew.
+    Restore { in_place: bool },
+}
+
+/// Each kind, as often as it comes before all have come.
+const DECK: [Fault; 20] = [
+    Fault::Drop,
+    Fault::Refuse,
+    Fault::Delay,
+    Fault::Halve,
+    Fault::Hole,
+    Fault::Hole,
+    Fault::HoldAnswers,
+    Fault::Strand,
+    Fault::Freeze,
+    Fault::Freeze,
+    Fault::Kill,
+    Fault::Restart(Stop::Fast),
+    Fault::Restart(Stop::Immediate),
+    Fault::Promote(Fence::Stopped),
+    Fault::Promote(Fence::ReadOnly),
+    Fault::Promote(Fence::Isolated),
+    Fault::Migrate,
+    Fault::Expand,
+    Fault::Restore { in_place: true },
+    Fault::Restore { in_place: false },
+];
+
+/// A dump, and when it was taken.
+#[derive(Debug, Clone)]
+struct Dump {
+    file: PathBuf,
+    within: (Instant, Instant),
+}
+
+/// Everything that runs.
+pub(crate) struct Cluster {
+    pub(crate) folder: PathBuf,
+    pub(crate) migration: PathBuf,
+    pub(crate) primary: Server,
+    pub(crate) standby: Server,
+    pub(crate) servers: usize,
+    pub(crate) proxies: Vec<Proxy>,
+    pub(crate) replicas: Vec<Replica>,
+}
+
+/// Brings faults over a cluster.
+pub(crate) struct Faults<'a> {
+    world: Arc<World>,
+    cluster: &'a mut Cluster,
+    random: StdRng,
+    dump: Option<Dump>,
+    dumps: usize,
+    expansions: usize,
+    /// The company and the users whose changes show that a replica works.
+    probes: Vec<Probe>,
+}
+
+/// A user whose levels one replica changes, to show that it works.
+#[derive(Debug, Clone)]
+struct Probe {
+    replica: usize,
+    user: String,
+    token: String,
+}
+
+impl<'a> Faults<'a> {
+    /// Faults in an order that follows from the seed.
+    pub(crate) fn new(world: Arc<World>, cluster: &'a mut Cluster, seed: u64) -> Result<Self> {
+        let probes = (0..world.addresses.len()).map(|replica| {
+            let (user, token) = world.new_user()?;
+            Ok(Probe { replica, user, token })
+        });
+        let probes = probes.collect::<Result<_>>()?;
+        let random = StdRng::seed_from_u64(seed);
+        Ok(Self { world, cluster, random, dump: None, dumps: 0, expansions: 0, probes })
+    }
+
+    /// Brings one fault after the other until it is time.
+    pub(crate) async fn run(&mut self, until: Instant) -> Result<()> {
+        self.bring(Fault::Dump).await?;
+        let mut deck = Vec::new();
+        while Instant::now() < until {
+            if deck.is_empty() {
+                deck = DECK.to_vec();
+                deck.shuffle(&mut self.random);
+            }
+            if let Some(fault) = deck.pop() {
+                self.bring(fault).await?;
+                if self.random.random_bool(0.25) {
+                    self.bring(Fault::Dump).await?;
+                }
+            }
+            self.wait(200, 1200).await;
+        }
+        Ok(())
+    }
+
+    /// Brings what shows a lie, and no other fault.
+    pub(crate) async fn run_for(&mut self, lie: Lie) -> Result<()> {
+        if lie == Lie::EndlessFault {
+            self.bring(Fault::Refuse).await?;
+        }
+        sleep(Duration::from_secs(5)).await;
+        Ok(())
+    }
+
+    async fn wait(&mut self, least: u64, most: u64) -> Duration {
+        let time = Duration::from_millis(self.random.random_range(least..most));
+        sleep(time).await;
+        time
+    }
+
+    /// One replica, or all.
+    fn victims(&mut self) -> Vec<usize> {
+        let count = self.cluster.replicas.len();
+        if self.random.random_bool(0.4) { (0..count).collect() } else { vec![self.random.random_range(0..count)] }
+    }
+
+    async fn bring(&mut self, fault: Fault) -> Result<()> {
+        let name = format!("{fault:?}");
+        self.world.report.count(format!("event: {name}"));
+        let world = Arc::clone(&self.world);
+        world.report.event(format!("{name} begins"));
+        let everybody: Vec<usize> = (0..self.cluster.replicas.len()).collect();
+        match fault {
+            Fault::Drop => {
+                let victims = self.victims();
+                for _ in 0..self.random.random_range(1..4) {
+                    self.each_proxy(&victims, Proxy::cut);
+                    self.wait(1, 300).await;
+                }
+            }
+            Fault::Refuse => {
+                let victims = self.victims();
+                self.each_proxy(&victims, |proxy| {
+                    proxy.set(Mode::Refuse);
+                    proxy.cut();
+                });
+                self.hold(&victims, 200, 4000).await;
+                if world.lie == Some(Lie::EndlessFault) {
+                    self.recover(&name, &everybody).await?;
+                }
+                self.each_proxy(&victims, |proxy| proxy.set(Mode::Pass));
+            }
+            Fault::Delay => {
+                let victims = self.victims();
+                let time = Duration::from_millis(self.random.random_range(5..150));
+                self.each_proxy(&victims, |proxy| proxy.set(Mode::Delay(time)));
+                self.hold(&victims, 1000, 5000).await;
+                self.each_proxy(&victims, |proxy| proxy.set(Mode::Pass));
+            }
+            Fault::Halve | Fault::Hole | Fault::HoldAnswers => {
+                let victims = self.victims();
+                let mode = match fault {
+                    Fault::Halve => Mode::Halve,
+                    Fault::HoldAnswers => Mode::HoldAnswers,
+                    _ => Mode::Hole,
+                };
+                self.each_proxy(&victims, |proxy| proxy.set(mode));
+                self.hold(&victims, 500, 8000).await;
+                self.each_proxy(&victims, |proxy| proxy.set(Mode::Pass));
+            }
+            Fault::Strand => {
+                let victims = self.victims();
+                self.each_proxy(&victims, |proxy| proxy.strand(STRANDED));
+            }
+            Fault::Freeze => {
+                let victim = self.random.random_range(0..self.cluster.replicas.len());
+                if let Some(replica) = self.cluster.replicas.get(victim) {
+                    replica.freeze().await?;
+                }
+                self.hold(&[victim], 500, 9000).await;
+                if let Some(replica) = self.cluster.replicas.get(victim) {
+                    replica.thaw().await?;
+                }
+            }
+            Fault::Kill => {
+                let victim = self.random.random_range(0..self.cluster.replicas.len());
+                if let Some(replica) = self.cluster.replicas.get_mut(victim) {
+                    replica.kill().await?;
+                }
+                self.wait(0, 1000).await;
+                if let Some(replica) = self.cluster.replicas.get_mut(victim) {
+                    replica.start_again()?;
+                }
+            }
+            Fault::Restart(how) => {
+                self.cluster.primary.stop(how).await?;
+                self.wait(0, 2000).await;
+                self.cluster.primary.start_again().await?;
+                self.cluster.primary.wait_for_standby("sync_state = 'sync'").await?;
+            }
+            Fault::Promote(fence) => return self.promote(fence, &name).await,
+            Fault::Migrate => self.migrate().await?,
+            Fault::Expand => self.expand().await?,
+            Fault::Dump => self.take_dump().await?,
+            Fault::Restore { in_place } => self.restore(in_place).await?,
+        }
+        world.report.event(format!("{name} ends"));
+        self.recover(&name, &everybody).await?;
+        if matches!(fault, Fault::Restore { .. }) {
+            // The dump of before tells nothing of what is made from now on.
+            self.take_dump().await?;
+        }
+        Ok(())
+    }
+
+    fn each_proxy(&self, victims: &[usize], act: impl Fn(&Proxy)) {
+        self.world.report.event(format!("    for replicas {victims:?}"));
+        for proxy in victims.iter().filter_map(|victim| self.cluster.proxies.get(*victim)) {
+            act(proxy);
+        }
+    }
+
+    /// Lets a fault go on for some time. Replicas that it does not concern must go on, too: what the others hold they lose.
+    async fn hold(&mut self, victims: &[usize], least: u64, most: u64) {
+        let end = Instant::now() + Duration::from_millis(self.random.random_range(least..most));
+        let others: Vec<usize> =
+            (0..self.cluster.replicas.len()).filter(|replica| !victims.contains(replica)).collect();
+        let left = end.saturating_duration_since(Instant::now());
+        if left > RECOVERY && !others.is_empty() {
+            sleep(left - RECOVERY).await;
+            let took = self.probe(&others, RECOVERY).await;
+            self.judge_recovery(
+                "a fault of another replica, which goes on",
+                &took,
+                "longest until the others answered",
+            );
+        }
+        tokio::time::sleep_until(end).await;
+    }
+
+    /// Waits until all of these replicas answer a decision and changes with 200.
+    async fn recover(&mut self, name: &str, replicas: &[usize]) -> Result<()> {
+        let took = self.probe(replicas, GIVEN_UP).await;
+        self.judge_recovery(name, &took, "longest recovery after the end of a fault");
+        for (replica, time) in took {
+            if time.is_none() {
+                self.world.report.event(format!("replica {replica} is given up and started anew"));
+                if let Some(replica) = self.cluster.replicas.get_mut(replica) {
+                    replica.kill().await?;
+                    replica.start_again()?;
+                }
+                self.probe(&[replica], GIVEN_UP).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_recovery(&self, name: &str, took: &[(usize, Option<Duration>)], what: &'static str) {
+        for (replica, time) in took {
+            match time {
+                Some(time) if *time <= RECOVERY => self.world.report.longest(what, *time),
+                Some(time) => {
+                    self.world.report.longest(what, *time);
+                    self.world.report.violation(
+                        Broken::Recovery,
+                        format!("replica {replica} answered {:.2} s after the end of {name}", time.as_secs_f64()),
+                    );
+                }
+                None => self.world.report.violation(
+                    Broken::Recovery,
+                    format!("replica {replica} did not answer a decision and a change in time after {name}"),
+                ),
+            }
+        }
+    }
+
+    /// How long it takes until each of these replicas answers a decision and a change.
+    async fn probe(&self, replicas: &[usize], patience: Duration) -> Vec<(usize, Option<Duration>)> {
+        let mut asking = JoinSet::new();
+        for probe in self.probes.iter().filter(|probe| replicas.contains(&probe.replica)).cloned() {
+            let world = Arc::clone(&self.world);
+            asking.spawn(async move { (probe.replica, probe_one(&world, &probe, patience).await) });
+        }
+        asking.join_all().await
+    }
+
+    async fn promote(&mut self, fence: Fence, name: &str) -> Result<()> {
+        let world = Arc::clone(&self.world);
+        world.begin_failover();
+        match fence {
+            Fence::Stopped => self.cluster.primary.stop(Stop::Immediate).await?,
+            Fence::ReadOnly => {
+                self.cluster.primary.sql("ALTER SYSTEM SET default_transaction_read_only = on").await?;
+                self.cluster.primary.sql("SELECT pg_reload_conf()").await?;
+                // What was begun before may still commit, and is then on the standby, too.
+                sleep(Duration::from_millis(100)).await;
+            }
+            Fence::Isolated => {}
+        }
+        self.cluster.standby.promote().await?;
+        world.report.event("    the standby is promoted");
+        std::mem::swap(&mut self.cluster.primary, &mut self.cluster.standby);
+        let port = self.cluster.primary.port;
+        let everybody: Vec<usize> = (0..self.cluster.replicas.len()).collect();
+        self.each_proxy(&everybody, |proxy| proxy.lead_to(port));
+        if fence == Fence::Stopped {
+            self.each_proxy(&everybody, Proxy::cut);
+        }
+        world.end_failover();
+        world.report.event(format!("{name} ends: new connections lead to the new primary"));
+        self.recover(name, &everybody).await?;
+        if fence != Fence::Stopped {
+            self.wait(0, 5000).await;
+            self.cluster.standby.stop(Stop::Immediate).await?;
+            world.report.event("    the old primary is stopped");
+            self.recover("the end of the old primary", &everybody).await?;
+        }
+        self.cluster.servers += 1;
+        let folder = self.cluster.folder.join(format!("postgres-{}", self.cluster.servers));
+        self.cluster.standby = self.cluster.primary.standby(folder).await?;
+        world.report.event("    a new standby streams");
+        Ok(())
+    }
+
+    async fn migrate(&mut self) -> Result<()> {
+        let url = Server::url("iam_owner", self.cluster.primary.port);
+        for command in ["up", "seed"] {
+            let begin = Instant::now();
+            let output = Command::new(&self.cluster.migration)
+                .arg(command)
+                .env_clear()
+                .env("DATABASE_URL", &url)
+                .kill_on_drop(true)
+                .output()
+                .await?;
+            self.world.report.longest("longest run of the migration's command", begin.elapsed());
+            if !output.status.success() {
+                let said = String::from_utf8_lossy(&output.stderr);
+                self.world.report.violation(Broken::Recovery, format!("migration {command} failed under load: {said}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a column and an index to a table, and widens a column, each in a transaction of its own.
+    async fn expand(&mut self) -> Result<()> {
+        const TABLES: [&str; 6] =
+            ["user_levels", "user_user_levels", "user_level_view_permissions", "views", "company_states", "api_keys"];
+        for _ in 0..2 {
+            let table = TABLES.get(self.random.random_range(0..TABLES.len())).copied().unwrap_or("views");
+            self.expansions += 1;
+            let number = self.expansions;
+            for sql in [
+                format!("ALTER TABLE {table} ADD COLUMN soak_{number} varchar(20) DEFAULT 'new'"),
+                format!("CREATE INDEX soak_{number} ON {table} (soak_{number})"),
+                format!("ALTER TABLE {table} ALTER COLUMN soak_{number} TYPE varchar(40)"),
+            ] {
+                self.world.report.event(format!("    {sql}"));
+                // A migration waits for a lock for a bounded time, and tries again.
+                let sql = format!("SET lock_timeout = '1s'; SET ROLE iam_owner; {sql}");
+                let mut result = self.cluster.primary.sql_here(&sql).await;
+                for _ in 0..10 {
+                    if result.is_ok() {
+                        break;
+                    }
+                    sleep(Duration::from_millis(100)).await;
+                    result = self.cluster.primary.sql_here(&sql).await;
+                }
+                result?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_dump(&mut self) -> Result<()> {
+        self.dumps += 1;
+        let file = self.cluster.folder.join(format!("{}.dump", self.dumps));
+        self.cluster.primary.lend_file(&file)?;
+        let begin = Instant::now();
+        self.cluster.primary.dump(&file).await?;
+        self.dump = Some(Dump { file, within: (begin, Instant::now()) });
+        Ok(())
+    }
+
+    async fn restore(&mut self, in_place: bool) -> Result<()> {
+        let Some(dump) = self.dump.clone() else { return Ok(()) };
+        let restore = self.world.begin_restore(dump.within);
+        let mut result = self.cluster.primary.restore(&dump.file, in_place).await;
+        for _ in 0..5 {
+            if result.is_ok() {
+                break;
+            }
+            // A deadlock with the service took all of it back.
+            self.world.report.event("    the restore failed, and is tried again");
+            result = self.cluster.primary.restore(&dump.file, in_place).await;
+        }
+        result?;
+        self.world.end_restore(restore);
+        Ok(())
+    }
+}
+
+/// What a replica must answer to be well: a decision, a change of a company, and one that all replicas take turns for.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Decision,
+    Change,
+    CutOff,
+}
+
+/// How long it takes until the replica answers a decision and changes.
+async fn probe_one(world: &World, probe: &Probe, patience: Duration) -> Option<Duration> {
+    let company = world.companies.first()?;
+    let begin = Instant::now();
+    let mut client = Client::default();
+    let check = format!("/api/iam/check?companyId={}", company.id);
+    let check = Call::new("POST", check, &probe.token).json(json!({ "view": "/dashboard" }));
+    let mut turn = 0;
+    let mut steps = [Step::Decision, Step::Change, Step::CutOff].into_iter().peekable();
+    while begin.elapsed() < patience {
+        let Some(step) = steps.peek() else { return Some(begin.elapsed()) };
+        let call = match step {
+            Step::Decision => check.clone(),
+            Step::Change => {
+                turn += 1;
+                world.put_levels(&company.id, &probe.user, &[company.levels.get(turn % company.levels.len())?])
+            }
+            Step::CutOff => world.by_super_admin("PUT", &format!("/api/iam/users/{}/not-before", new_id())),
+        };
+        let left = patience.saturating_sub(begin.elapsed()).min(RECOVERY);
+        let answer = world.send(&mut client, probe.replica, &call, left).await;
+        if answer.is_some_and(|answer| answer.status == 200) {
+            steps.next();
+            continue;
+        }
+        sleep(Duration::from_millis(30)).await;
+    }
+    None
+}

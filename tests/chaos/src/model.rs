@@ -1,0 +1,400 @@
+//! What was acknowledged, and whether an answer agrees with it.
+//!
+//! A [`Register`] is one thing that changes as a whole, with one writer at a time. Its history says which states an answer
+//! may show: a state is possible until a later change was acknowledged, plus the lease where the answer comes from memory.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::locked;
+
+/// A state of a register: one bit for each level, view or property.
+pub(crate) type Bits = u8;
+
+/// What a register is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// Which of the company's fixed levels the user holds.
+    Assignment { user: String, token: String },
+    /// Which views a level allows, asked by the one user who holds it.
+    Matrix { level: String, token: String },
+    /// Whether a level exists.
+    Level { id: String },
+    /// Whether an API key is good.
+    Key { id: String, secret: String },
+    /// Whether the token of a user is good.
+    Token { user: String, token: String, not_before: String },
+}
+
+impl Subject {
+    /// Whether it is a credential, which no request header makes newer.
+    pub(crate) fn is_credential(&self) -> bool {
+        matches!(self, Self::Key { .. } | Self::Token { .. })
+    }
+
+    /// Whether it only ever goes from there to gone, so that a change without an answer can be sent again.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Level { .. } | Self::Key { .. } | Self::Token { .. })
+    }
+
+    /// What it is called in reports.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Assignment { user, .. } => format!("levels of user {user}"),
+            Self::Matrix { level, .. } => format!("view matrix of level {level}"),
+            Self::Level { id } => format!("level {id}"),
+            Self::Key { id, .. } => format!("API key {id}"),
+            Self::Token { user, .. } => format!("token of user {user}"),
+        }
+    }
+}
+
+/// A change of a register.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) bits: Bits,
+    /// The replica that answered; `None` for the initial state and for restores.
+    pub(crate) replica: Option<usize>,
+    pub(crate) begin: Instant,
+    /// When it was acknowledged, or seen; until then it may or may not have happened.
+    pub(crate) known: Option<Instant>,
+    /// The version that the acknowledgement named.
+    pub(crate) version: Option<String>,
+    pub(crate) request: String,
+}
+
+#[derive(Debug)]
+struct History {
+    changes: Vec<Change>,
+    is_live: bool,
+}
+
+/// One thing that changes as a whole.
+#[derive(Debug)]
+pub(crate) struct Register {
+    pub(crate) subject: Subject,
+    /// The id of its company.
+    pub(crate) company: String,
+    /// When its making had been acknowledged, if a dump from before that need not have it.
+    pub(crate) born: Option<Instant>,
+    history: Mutex<History>,
+}
+
+/// How new an answer has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// At most a lease old; with what the same replica acknowledged.
+    Lease,
+    /// Not older than this change of the register.
+    NotBefore(usize),
+    /// What the database says after the request arrived.
+    Now,
+}
+
+/// What an answer showed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) bits: Bits,
+    /// The bits that the question was about.
+    pub(crate) mask: Bits,
+    pub(crate) replica: usize,
+    pub(crate) freshness: Freshness,
+    pub(crate) begin: Instant,
+    pub(crate) end: Instant,
+    /// Whether the database failed over meanwhile, so that the lease is all that is promised.
+    pub(crate) is_relaxed: bool,
+}
+
+/// What the model thinks of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It may be so. The state had been outdated for this long when the request began.
+    Possible(Duration),
+    /// More is allowed than in any state that is possible.
+    AllowTooLate(Duration),
+    /// It shows an outdated state, without allowing more.
+    Outdated(Duration),
+    /// There never was such a state.
+    NeverSo,
+}
+
+impl Register {
+    /// A register whose state is known.
+    pub(crate) fn new(subject: Subject, company: &str, born: Option<Instant>, change: Change) -> Self {
+        let history = Mutex::new(History { changes: vec![change], is_live: true });
+        Self { subject, company: company.to_owned(), born, history }
+    }
+
+    /// The same register after a change that was acknowledged just now.
+    pub(crate) fn and_now(self, bits: Bits) -> Self {
+        let begin = Instant::now();
+        let request = "its making".to_owned();
+        self.begin(Change { bits, replica: None, begin, known: Some(begin), version: None, request });
+        self
+    }
+
+    /// Whether the model still knows enough to judge.
+    pub(crate) fn is_live(&self) -> bool {
+        locked(&self.history).is_live
+    }
+
+    /// Gives it up: what happened to it can no longer be known.
+    pub(crate) fn retire(&self) {
+        locked(&self.history).is_live = false;
+    }
+
+    /// The last state that was asked for.
+    pub(crate) fn current(&self) -> Bits {
+        locked(&self.history).changes.last().map_or(0, |change| change.bits)
+    }
+
+    /// Whether the last change is known to have happened.
+    pub(crate) fn is_settled(&self) -> bool {
+        locked(&self.history).changes.last().is_some_and(|change| change.known.is_some())
+    }
+
+    /// The last acknowledged change that named a version: its place and the version.
+    pub(crate) fn last_version(&self) -> Option<(usize, String)> {
+        let history = locked(&self.history);
+        let with_place = history.changes.iter().enumerate().rev();
+        with_place
+            .filter(|(_, change)| change.known.is_some())
+            .find_map(|(place, change)| Some((place, change.version.clone()?)))
+    }
+
+    /// How many changes there were.
+    pub(crate) fn changes(&self) -> usize {
+        locked(&self.history).changes.len()
+    }
+
+    /// Begins a change; its place.
+    pub(crate) fn begin(&self, change: Change) -> usize {
+        let mut history = locked(&self.history);
+        history.changes.push(change);
+        history.changes.len() - 1
+    }
+
+    /// The change at this place is known to have happened.
+    pub(crate) fn known(&self, place: usize, replica: Option<usize>, version: Option<String>, at: Instant) {
+        if let Some(change) = locked(&self.history).changes.get_mut(place) {
+            change.known = Some(at);
+            change.replica = replica;
+            change.version = version;
+        }
+    }
+
+    /// The states that a snapshot taken within this time may have.
+    pub(crate) fn possible_within(&self, from: Instant, to: Instant) -> Vec<Bits> {
+        let history = locked(&self.history);
+        let mut states = Vec::new();
+        for (place, change) in history.changes.iter().enumerate() {
+            let is_over = history.changes.iter().skip(place + 1).any(|later| later.known.is_some_and(|at| at < from));
+            if change.begin <= to && !is_over && !states.contains(&change.bits) {
+                states.push(change.bits);
+            }
+        }
+        states
+    }
+
+    /// A restore that began at `begin` and ended at `end` brought this state back; gives the register up if a change was under
+    /// way since it began.
+    pub(crate) fn restored(&self, bits: Bits, begin: Instant, end: Instant) {
+        let mut history = locked(&self.history);
+        if history.changes.iter().any(|change| change.known.is_none_or(|at| at >= begin)) {
+            history.is_live = false;
+            return;
+        }
+        let request = "a restore".to_owned();
+        history.changes.push(Change { bits, replica: None, begin, known: Some(end), version: None, request });
+    }
+
+    /// Judges an answer. `bound` is how old what comes from memory may be.
+    pub(crate) fn judge(&self, seen: &Seen, bound: Duration) -> Verdict {
+        let history = locked(&self.history);
+        // From when on an answer must show a change that was acknowledged at `known`.
+        let must_show = |place: usize, change: &Change, known: Instant| {
+            let is_own = change.replica == Some(seen.replica);
+            let is_asked_for = match seen.freshness {
+                Freshness::Lease => false,
+                Freshness::NotBefore(version) => place <= version,
+                Freshness::Now => true,
+            };
+            let at_once = !seen.is_relaxed && (is_own || is_asked_for);
+            if at_once { known } else { known + bound }
+        };
+        let mut staleness = None;
+        let (mut was_so, mut allowed) = (false, 0);
+        // The newest first: where a state was there twice, the answer may show the later one.
+        for (place, change) in history.changes.iter().enumerate().rev() {
+            let later = || history.changes.iter().enumerate().skip(place + 1);
+            let is_over = later()
+                .any(|(place, later)| later.known.is_some_and(|known| must_show(place, later, known) < seen.begin));
+            if change.begin > seen.end {
+                continue;
+            }
+            let is_possible = !is_over;
+            if is_possible {
+                allowed |= change.bits & seen.mask;
+            }
+            if change.bits & seen.mask == seen.bits {
+                was_so = true;
+                let outdated = later().filter_map(|(_, later)| later.known).min();
+                let age = outdated.map_or(Duration::ZERO, |at| seen.begin.saturating_duration_since(at));
+                if is_possible {
+                    return Verdict::Possible(age);
+                }
+                staleness = staleness.or(Some(age));
+            }
+        }
+        let age = staleness.unwrap_or_default();
+        if seen.bits & !allowed != 0 && was_so {
+            Verdict::AllowTooLate(age)
+        } else if was_so {
+            Verdict::Outdated(age)
+        } else {
+            Verdict::NeverSo
+        }
+    }
+
+    /// The last changes, for reports.
+    pub(crate) fn tell(&self, start: Instant) -> String {
+        let history = locked(&self.history);
+        let mut lines = format!("{} in company {}\n", self.subject.name(), self.company);
+        let skipped = history.changes.len().saturating_sub(8);
+        for change in history.changes.iter().skip(skipped) {
+            let at = |instant: Instant| instant.saturating_duration_since(start).as_secs_f64();
+            let known =
+                change.known.map_or("of unknown outcome".to_owned(), |known| format!("known at {:.3}", at(known)));
+            let by = change.replica.map_or("no replica".to_owned(), |replica| format!("replica {replica}"));
+            lines.push_str(&format!(
+                "    {:06b} asked for at {:.3} s, {known}, by {by}, request {}, version {}\n",
+                change.bits,
+                at(change.begin),
+                change.request,
+                change.version.as_deref().unwrap_or("-")
+            ));
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: Duration = Duration::from_millis(2100);
+
+    /// A register that was made at the start, and its changes: state, second of the request, second of the answer.
+    fn register(start: Instant, changes: &[(Bits, f64, Option<f64>)]) -> Register {
+        let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
+        let change = |bits, begin, known: Option<f64>| Change {
+            bits,
+            replica: Some(0),
+            begin: at(begin),
+            known: known.map(at),
+            version: None,
+            request: String::new(),
+        };
+        let subject = Subject::Assignment { user: String::new(), token: String::new() };
+        let register = Register::new(subject, "", None, change(0, 0.0, Some(0.0)));
+        for (bits, begin, known) in changes {
+            register.begin(change(*bits, *begin, *known));
+        }
+        register
+    }
+
+    /// What replica 1 answers to a request of this second.
+    fn seen(start: Instant, bits: Bits, seconds: f64, freshness: Freshness) -> Seen {
+        let begin = start + Duration::from_secs_f64(seconds);
+        let end = begin + Duration::from_millis(10);
+        Seen { bits, mask: 0b1111, replica: 1, freshness, begin, end, is_relaxed: false }
+    }
+
+    fn is_possible(verdict: Verdict) -> bool {
+        matches!(verdict, Verdict::Possible(_))
+    }
+
+    #[test]
+    fn memory_may_be_as_old_as_the_bound_and_no_older() {
+        let start = Instant::now();
+        let register = register(start, &[(0b11, 1.0, Some(2.0)), (0b01, 3.0, Some(4.0))]);
+        let judge = |bits, at| register.judge(&seen(start, bits, at, Freshness::Lease), BOUND);
+        assert!(is_possible(judge(0b11, 6.0)));
+        assert!(is_possible(judge(0b01, 3.5)), "it may be seen before it is acknowledged");
+        assert_eq!(judge(0b11, 6.5), Verdict::AllowTooLate(Duration::from_millis(2500)));
+        assert_eq!(judge(0b01, 2.9), Verdict::NeverSo, "it was not asked for yet");
+    }
+
+    #[test]
+    fn a_state_that_allows_less_is_outdated() {
+        let start = Instant::now();
+        let register = register(start, &[(0b11, 1.0, Some(2.0))]);
+        let verdict = register.judge(&seen(start, 0, 5.0, Freshness::Lease), BOUND);
+        assert_eq!(verdict, Verdict::Outdated(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_mixture_of_states_never_was() {
+        let start = Instant::now();
+        let register = register(start, &[(0b0011, 1.0, Some(2.0)), (0b1100, 3.0, Some(4.0))]);
+        assert_eq!(register.judge(&seen(start, 0b0110, 5.0, Freshness::Lease), BOUND), Verdict::NeverSo);
+    }
+
+    #[test]
+    fn what_the_database_says_now_shows_every_acknowledged_change() {
+        let start = Instant::now();
+        let register = register(start, &[(0b11, 1.0, Some(2.0)), (0b01, 3.0, Some(4.0))]);
+        let judge = |freshness| register.judge(&seen(start, 0b11, 4.5, freshness), BOUND);
+        assert!(is_possible(judge(Freshness::Lease)));
+        assert!(is_possible(judge(Freshness::NotBefore(1))), "the version of an earlier change was asked for");
+        assert!(!is_possible(judge(Freshness::NotBefore(2))));
+        assert!(!is_possible(judge(Freshness::Now)));
+        let relaxed = Seen { is_relaxed: true, ..seen(start, 0b11, 4.5, Freshness::Now) };
+        assert!(is_possible(register.judge(&relaxed, BOUND)), "during a fail-over the bound is what counts");
+    }
+
+    #[test]
+    fn a_replica_shows_its_own_changes_at_once() {
+        let start = Instant::now();
+        let register = register(start, &[(0b11, 1.0, Some(2.0)), (0b01, 3.0, Some(4.0))]);
+        let own = Seen { replica: 0, ..seen(start, 0b11, 4.5, Freshness::Lease) };
+        assert!(!is_possible(register.judge(&own, BOUND)));
+    }
+
+    #[test]
+    fn a_change_of_unknown_outcome_may_have_happened_or_not() {
+        let start = Instant::now();
+        let register = register(start, &[(0b11, 1.0, Some(2.0)), (0b01, 3.0, None)]);
+        for bits in [0b11, 0b01] {
+            assert!(is_possible(register.judge(&seen(start, bits, 60.0, Freshness::Now), BOUND)));
+        }
+        register.known(2, None, None, start + Duration::from_secs(61));
+        assert!(!is_possible(register.judge(&seen(start, 0b11, 64.0, Freshness::Lease), BOUND)));
+    }
+
+    #[test]
+    fn a_state_that_came_back_is_judged_by_its_last_time() {
+        let start = Instant::now();
+        let register = register(start, &[(0b11, 1.0, Some(2.0)), (0, 3.0, Some(4.0)), (0b11, 5.0, Some(6.0))]);
+        let verdict = register.judge(&seen(start, 0b11, 60.0, Freshness::Now), BOUND);
+        assert_eq!(verdict, Verdict::Possible(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_restore_brings_back_what_the_dump_had() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let changes = [(0b11, 1.0, Some(2.0)), (0b01, 10.0, Some(11.0))];
+        let told = register(start, &changes);
+        assert_eq!(told.possible_within(at(5), at(6)), [0b11]);
+        told.restored(0b11, at(20), at(21));
+        assert!(told.is_live());
+        assert!(is_possible(told.judge(&seen(start, 0b11, 30.0, Freshness::Now), BOUND)));
+        assert!(!is_possible(told.judge(&seen(start, 0b01, 30.0, Freshness::Now), BOUND)));
+        let changed_meanwhile = register(start, &[(0b11, 1.0, Some(2.0)), (0b01, 20.5, Some(20.8))]);
+        changed_meanwhile.restored(0b11, at(20), at(21));
+        assert!(!changed_meanwhile.is_live());
+    }
+}

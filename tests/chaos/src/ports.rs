@@ -1,0 +1,19 @@
+//! Free ports below those that the system gives to outgoing connections, so that a process may end and have its port again.
+
+use std::net::{SocketAddr, TcpListener};
+
+use rand::RngExt;
+
+use crate::Result;
+
+/// A port of the loopback interface that is free now.
+pub(crate) fn free_port() -> Result<u16> {
+    let mut random = rand::rng();
+    for _ in 0..100 {
+        let port = random.random_range(20_000..32_000);
+        if TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("no free port was found".into())
+}

@@ -1,0 +1,253 @@
+//! PostgreSQL servers of the soak's own: a primary and a streaming standby that can take its place.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use crate::ports::free_port;
+use crate::{Result, processes};
+
+/// The role that initialises the servers.
+const SUPERUSER: &str = "postgres";
+
+/// The name of the application's database.
+pub(crate) const DATABASE: &str = "iam";
+
+/// How long a server may take to start, to stop, or to catch up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The server's programs, and the user that runs them.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    folder: PathBuf,
+    /// PostgreSQL refuses to run as root, so root lends it to this user.
+    user: Option<u32>,
+}
+
+/// How a server ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Sessions end, and the data is written.
+    Fast,
+    /// As after a crash.
+    Immediate,
+}
+
+async fn ask(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).stderr(Stdio::null()).output().await.ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+impl Programs {
+    /// The programs in `folder`, or where `pg_config` says.
+    pub(crate) async fn find(folder: Option<PathBuf>) -> Result<Self> {
+        let folder = match folder {
+            Some(folder) => folder,
+            None => ask("pg_config", &["--bindir"]).await.ok_or("set IAM_PG_BINDIR to the folder of initdb")?.into(),
+        };
+        let mut user = None;
+        if ask("id", &["-u"]).await.as_deref() == Some("0") {
+            for name in ["postgres", "nobody"] {
+                if user.is_none() {
+                    user = ask("id", &["-u", name]).await.and_then(|id| id.parse().ok());
+                }
+            }
+            user.ok_or("PostgreSQL refuses to run as root, and there is no user to lend it to")?;
+        }
+        Ok(Self { folder, user })
+    }
+
+    /// A folder that the servers' user may write to.
+    pub(crate) fn lend(&self, folder: &Path) -> Result<()> {
+        std::fs::create_dir_all(folder)?;
+        if self.user.is_some() {
+            std::os::unix::fs::chown(folder, self.user, None)?;
+        }
+        Ok(())
+    }
+
+    fn command(&self, program: &str, folder: &Path) -> Command {
+        // A folder of links may have the server's programs and not those of clients; those are in the path or beside the server.
+        let beside = |folder: &Path| Some(folder.join(program)).filter(|path| path.exists());
+        let server = std::fs::canonicalize(self.folder.join("postgres")).ok();
+        let found = beside(&self.folder).or_else(|| beside(server?.parent()?));
+        let mut command = Command::new(found.unwrap_or_else(|| program.into()));
+        command.current_dir(folder).env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
+        if let Some(user) = self.user {
+            command.uid(user);
+        }
+        command
+    }
+
+    async fn run(&self, program: &str, folder: &Path, arguments: &[&str]) -> Result<String> {
+        let output = self.command(program, folder).args(arguments).output().await?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        }
+        Err(format!("{program} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into())
+    }
+}
+
+/// A running server; it ends with this value.
+#[derive(Debug)]
+pub(crate) struct Server {
+    programs: Programs,
+    folder: PathBuf,
+    /// Where it listens.
+    pub(crate) port: u16,
+    process: Child,
+}
+
+impl Server {
+    /// A new server with an empty cluster.
+    pub(crate) async fn init(programs: &Programs, folder: PathBuf) -> Result<Self> {
+        programs.lend(&folder)?;
+        let arguments = ["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", SUPERUSER, "-D", "data"];
+        programs.run("initdb", &folder, &arguments).await?;
+        Self::launch(programs, folder, None).await
+    }
+
+    /// A new server that streams from this one; it is caught up and commits wait for it.
+    pub(crate) async fn standby(&self, folder: PathBuf) -> Result<Self> {
+        self.programs.lend(&folder)?;
+        let from = format!("host=127.0.0.1 port={} user={SUPERUSER} application_name=standby", self.port);
+        let arguments = ["-d", &from, "-D", "data", "-R", "-c", "fast", "-X", "stream", "--no-sync"];
+        self.programs.run("pg_basebackup", &folder, &arguments).await?;
+        let standby = Self::launch(&self.programs, folder, None).await?;
+        self.wait_for_standby("state = 'streaming'").await?;
+        self.sql("ALTER SYSTEM SET synchronous_standby_names = 'standby'").await?;
+        self.sql("SELECT pg_reload_conf()").await?;
+        self.wait_for_standby("sync_state = 'sync'").await?;
+        Ok(standby)
+    }
+
+    /// Waits until the standby is connected and so.
+    pub(crate) async fn wait_for_standby(&self, state: &str) -> Result<()> {
+        let question =
+            format!("SELECT count(*) FROM pg_stat_replication WHERE application_name = 'standby' AND {state}");
+        let until = Instant::now() + PATIENCE;
+        while self.sql(&question).await.ok().as_deref() != Some("1") {
+            if Instant::now() > until {
+                return Err("the standby does not stream".into());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    async fn launch(programs: &Programs, folder: PathBuf, port: Option<u16>) -> Result<Self> {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let port = port.map_or_else(free_port, Ok)?;
+            let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("server.log"))?;
+            let mut command = programs.command("postgres", &folder);
+            command.args(["-D", "data", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(log);
+            for setting in [
+                "listen_addresses=127.0.0.1",
+                "unix_socket_directories=",
+                "fsync=off",
+                "shared_buffers=32MB",
+                "max_connections=200",
+                "wal_keep_size=256MB",
+                "wal_retrieve_retry_interval=100ms",
+                "log_line_prefix=%m [%p] %a ",
+            ] {
+                command.args(["-c", setting]);
+            }
+            // A status that an earlier process left is not this one's.
+            let status = folder.join("data/postmaster.pid");
+            let _ = std::fs::remove_file(&status);
+            let mut process = command.spawn()?;
+            while process.try_wait()?.is_none() && Instant::now() < until {
+                if std::fs::read_to_string(&status).is_ok_and(|status| status.contains("ready")) {
+                    return Ok(Self { programs: programs.clone(), folder, port, process });
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        }
+        Err(format!("PostgreSQL did not start: see {}", folder.join("server.log").display()).into())
+    }
+
+    /// Ends the server.
+    pub(crate) async fn stop(&mut self, how: Stop) -> Result<()> {
+        let signal = match how {
+            Stop::Fast => "INT",
+            Stop::Immediate => "QUIT",
+        };
+        processes::signal(&self.process, signal).await?;
+        tokio::time::timeout(PATIENCE, self.process.wait()).await??;
+        Ok(())
+    }
+
+    /// Starts the server again, at its port.
+    pub(crate) async fn start_again(&mut self) -> Result<()> {
+        *self = Self::launch(&self.programs, self.folder.clone(), Some(self.port)).await?;
+        Ok(())
+    }
+
+    /// Makes the standby the primary; commits wait for no other server.
+    pub(crate) async fn promote(&self) -> Result<()> {
+        self.sql("SELECT pg_promote()").await?;
+        self.sql("ALTER SYSTEM RESET synchronous_standby_names").await?;
+        self.sql("SELECT pg_reload_conf()").await?;
+        Ok(())
+    }
+
+    /// The url of the database for a role, by a port.
+    pub(crate) fn url(role: &str, port: u16) -> String {
+        format!("postgres://{role}@127.0.0.1:{port}/{DATABASE}?sslmode=disable")
+    }
+
+    /// Runs SQL as the superuser in a database; rows are lines.
+    pub(crate) async fn sql_in(&self, database: &str, role: &str, text: &str) -> Result<String> {
+        let port = self.port.to_string();
+        let arguments =
+            ["-X", "-h", "127.0.0.1", "-p", &port, "-U", role, "-d", database, "-v", "ON_ERROR_STOP=1", "-Atqc", text];
+        self.programs.run("psql", &self.folder, &arguments).await
+    }
+
+    /// Runs SQL as the superuser, in a database that is always there.
+    pub(crate) async fn sql(&self, text: &str) -> Result<String> {
+        self.sql_in("postgres", SUPERUSER, text).await
+    }
+
+    /// Runs SQL as the superuser in the application's database.
+    pub(crate) async fn sql_here(&self, text: &str) -> Result<String> {
+        self.sql_in(DATABASE, SUPERUSER, text).await
+    }
+
+    /// Makes an empty file that the server's user may write to.
+    pub(crate) fn lend_file(&self, file: &Path) -> Result<()> {
+        std::fs::write(file, [])?;
+        if self.programs.user.is_some() {
+            std::os::unix::fs::chown(file, self.programs.user, None)?;
+        }
+        Ok(())
+    }
+
+    /// Dumps the application's database into a file.
+    pub(crate) async fn dump(&self, file: &Path) -> Result<()> {
+        let (port, file) = (self.port.to_string(), file.display().to_string());
+        let arguments =
+            ["-h", "127.0.0.1", "-p", &port, "-U", SUPERUSER, "-d", DATABASE, "--format=custom", "--file", &file];
+        self.programs.run("pg_dump", &self.folder, &arguments).await.map(drop)
+    }
+
+    /// Restores the application's database from a file: in place, or into a database that is made anew.
+    pub(crate) async fn restore(&self, file: &Path, in_place: bool) -> Result<()> {
+        let (port, file) = (self.port.to_string(), file.display().to_string());
+        let mut arguments =
+            vec!["-h", "127.0.0.1", "-p", &port, "-U", SUPERUSER, "-d", DATABASE, "--single-transaction"];
+        if in_place {
+            arguments.extend(["--clean", "--if-exists"]);
+        } else {
+            self.sql(&format!("DROP DATABASE {DATABASE} WITH (FORCE)")).await?;
+            self.sql(&format!("CREATE DATABASE {DATABASE} OWNER iam_owner")).await?;
+        }
+        arguments.push(&file);
+        self.programs.run("pg_restore", &self.folder, &arguments).await.map(drop)
+    }
+}

@@ -1,0 +1,91 @@
+//! The service's replicas as processes that keep their ports, and signals.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
+
+use crate::Result;
+use crate::http::{Call, Client};
+use crate::ports::free_port;
+
+/// Sends a signal, by its name.
+pub(crate) async fn signal(process: &Child, name: &str) -> Result<()> {
+    let id = process.id().ok_or("the process has ended")?;
+    let status = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status().await?;
+    if status.success() { Ok(()) } else { Err(format!("kill -{name} {id} ended with {status}").into()) }
+}
+
+/// A replica of the service. It ends with this value.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    program: PathBuf,
+    environment: Vec<(String, String)>,
+    log: PathBuf,
+    /// Where it answers.
+    pub(crate) address: SocketAddr,
+    process: Child,
+}
+
+impl Replica {
+    /// Starts a replica of `program` with these settings.
+    pub(crate) async fn start(program: PathBuf, settings: &[(&str, &str)], log: PathBuf) -> Result<Self> {
+        let port = free_port()?;
+        let mut environment: Vec<_> =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        environment.push(("PORT".to_owned(), port.to_string()));
+        environment.push(("IAM__ADMIN__PORT".to_owned(), "0".to_owned()));
+        let process = Self::spawn(&program, &environment, &log)?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut replica = Self { program, environment, log, address, process };
+        replica.wait_until_ready().await?;
+        Ok(replica)
+    }
+
+    fn spawn(program: &PathBuf, environment: &[(String, String)], log: &PathBuf) -> Result<Child> {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+        let mut command = Command::new(program);
+        command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
+        Ok(command.spawn()?)
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        let mut client = Client::default();
+        for _ in 0..600 {
+            if self.process.try_wait()?.is_some() {
+                return Err(format!("a replica ended: see {}", self.log.display()).into());
+            }
+            let answer = client.send(self.address, &Call::new("GET", "/readyz", ""), Duration::from_secs(1)).await;
+            if answer.is_ok_and(|answer| answer.status == 200) {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Err(format!("a replica did not become ready: see {}", self.log.display()).into())
+    }
+
+    /// Stops the process, as a paused container is.
+    pub(crate) async fn freeze(&self) -> Result<()> {
+        signal(&self.process, "STOP").await
+    }
+
+    /// Lets the process go on.
+    pub(crate) async fn thaw(&self) -> Result<()> {
+        signal(&self.process, "CONT").await
+    }
+
+    /// Kills the process.
+    pub(crate) async fn kill(&mut self) -> Result<()> {
+        Ok(self.process.kill().await?)
+    }
+
+    /// Starts the process again, at its port.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        self.process = Self::spawn(&self.program, &self.environment, &self.log)?;
+        Ok(())
+    }
+}

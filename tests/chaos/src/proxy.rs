@@ -1,0 +1,181 @@
+//! A TCP proxy between one replica and the database, which drops, delays, halves and swallows what passes.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::{Result, locked};
+
+/// What the proxy does with the bytes that it carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Passes them on.
+    Pass,
+    /// Passes them on after this time.
+    Delay(Duration),
+    /// Cuts some messages in the middle and closes their connections.
+    Halve,
+    /// Holds them back in both directions until the mode changes; connections can be made, but carry nothing.
+    Hole,
+    /// Holds back what the server sends; what the client sends arrives.
+    HoldAnswers,
+    /// Closes each new connection at once.
+    Refuse,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    ToServer,
+    ToClient,
+}
+
+#[derive(Debug)]
+struct State {
+    target: AtomicU16,
+    mode: watch::Sender<Mode>,
+    /// Connections with a lower number are stranded: open on both sides, and carrying nothing.
+    stranded_below: watch::Sender<usize>,
+    next: AtomicUsize,
+    chunks: AtomicUsize,
+    connections: Mutex<Vec<(usize, AbortHandle)>>,
+}
+
+/// One of several chunks is cut in the middle.
+const HALVED_ONE_IN: usize = 7;
+
+/// A proxy on the loopback interface.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    /// Where it listens.
+    pub(crate) port: u16,
+    state: Arc<State>,
+}
+
+impl Proxy {
+    /// Starts a proxy that leads to a port of the loopback interface.
+    pub(crate) async fn start(target: u16) -> Result<Self> {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        let port = listener.local_addr()?.port();
+        let state = Arc::new(State {
+            target: AtomicU16::new(target),
+            mode: watch::Sender::new(Mode::Pass),
+            stranded_below: watch::Sender::new(0),
+            next: AtomicUsize::new(0),
+            chunks: AtomicUsize::new(0),
+            connections: Mutex::default(),
+        });
+        tokio::spawn(accept(listener, Arc::clone(&state)));
+        Ok(Self { port, state })
+    }
+
+    /// Changes what happens with all connections.
+    pub(crate) fn set(&self, mode: Mode) {
+        self.state.mode.send_replace(mode);
+    }
+
+    /// Leads new connections to another port. Open ones stay where they are.
+    pub(crate) fn lead_to(&self, target: u16) {
+        self.state.target.store(target, Ordering::SeqCst);
+    }
+
+    /// Closes all connections.
+    pub(crate) fn cut(&self) {
+        for (_, connection) in locked(&self.state.connections).drain(..) {
+            connection.abort();
+        }
+    }
+
+    /// Makes all open connections half-open: they carry nothing any more, and neither side hears that the other has
+    /// closed. New ones work. They are closed after `rest`.
+    pub(crate) fn strand(&self, rest: Duration) {
+        let below = self.state.next.load(Ordering::SeqCst);
+        self.state.stranded_below.send_replace(below);
+        let state = Arc::clone(&self.state);
+        tokio::spawn(async move {
+            tokio::time::sleep(rest).await;
+            locked(&state.connections).retain(|(number, connection)| {
+                if *number < below {
+                    connection.abort();
+                }
+                *number >= below
+            });
+        });
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    while let Ok((client, _)) = listener.accept().await {
+        if *state.mode.borrow() == Mode::Refuse {
+            continue;
+        }
+        let number = state.next.fetch_add(1, Ordering::SeqCst);
+        let connection = tokio::spawn(relay(client, number, Arc::clone(&state)));
+        let mut connections = locked(&state.connections);
+        connections.retain(|(_, connection)| !connection.is_finished());
+        connections.push((number, connection.abort_handle()));
+    }
+}
+
+/// Carries one connection until either side ends it.
+async fn relay(client: TcpStream, number: usize, state: Arc<State>) -> Result<()> {
+    let server = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], state.target.load(Ordering::SeqCst)))).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let mut stranded_below = state.stranded_below.subscribe();
+    // They live as long as this function, since a dropped half would close its side.
+    let mut up = pin!(carry(from_client, to_server, Direction::ToServer, &state));
+    let mut down = pin!(carry(from_server, to_client, Direction::ToClient, &state));
+    tokio::select! {
+        biased;
+        () = is_stranded(&mut stranded_below, number) => std::future::pending().await,
+        result = &mut up => result,
+        result = &mut down => result,
+    }
+}
+
+async fn is_stranded(below: &mut watch::Receiver<usize>, number: usize) {
+    if below.wait_for(|below| number < *below).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, direction: Direction, state: &State) -> Result<()> {
+    let mut mode = state.mode.subscribe();
+    let mut bytes = vec![0; 16 * 1024];
+    loop {
+        let length = from.read(&mut bytes).await?;
+        let mut chunk = bytes.get(..length).unwrap_or_default();
+        let is_held = |mode: &Mode| match mode {
+            Mode::Hole => true,
+            Mode::HoldAnswers => direction == Direction::ToClient,
+            Mode::Pass | Mode::Delay(_) | Mode::Halve | Mode::Refuse => false,
+        };
+        let current = *mode.wait_for(|mode| !is_held(mode)).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        if let Mode::Delay(time) = current {
+            tokio::time::sleep(time).await;
+        }
+        let is_halved = current == Mode::Halve
+            && length > 1
+            && state.chunks.fetch_add(1, Ordering::SeqCst).is_multiple_of(HALVED_ONE_IN);
+        if is_halved {
+            chunk = chunk.get(..length / 2).unwrap_or_default();
+        }
+        to.write_all(chunk).await?;
+        if is_halved {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What happened: a time line, counts, maxima and violations.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{Result, locked};
+
+/// A kind of violation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Broken {
+    /// Something was allowed longer than the bound after its revocation was acknowledged.
+    AllowTooLate,
+    /// A change was not seen in time.
+    SeenTooLate,
+    /// A state was seen that never was one.
+    HalfChange,
+    /// An acknowledged change is gone.
+    LostChange,
+    /// The audit trail and the changes do not agree.
+    Audit,
+    /// An answer has a status that it may not have.
+    Status,
+    /// A replica did not answer again in time.
+    Recovery,
+}
+
+impl Broken {
+    fn name(self) -> &'static str {
+        match self {
+            Self::AllowTooLate => "allow too late",
+            Self::SeenTooLate => "change seen too late",
+            Self::HalfChange => "half change",
+            Self::LostChange => "lost change",
+            Self::Audit => "audit trail",
+            Self::Status => "status",
+            Self::Recovery => "recovery",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Violation {
+    broken: Broken,
+    at: Instant,
+    account: String,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    events: Vec<(Instant, String)>,
+    counts: BTreeMap<String, usize>,
+    maxima: BTreeMap<&'static str, (Duration, Option<Instant>)>,
+    violations: Vec<Violation>,
+}
+
+/// What happened so far.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) start: Instant,
+    notes: Mutex<Notes>,
+}
+
+/// How many accounts of each kind are told in full.
+const TOLD_IN_FULL: usize = 5;
+
+/// How much of the time line is told around a violation.
+const AROUND: Duration = Duration::from_secs(12);
+
+impl Report {
+    /// An empty report.
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now(), notes: Mutex::default() }
+    }
+
+    /// Seconds since the start.
+    pub(crate) fn seconds(&self, at: Instant) -> f64 {
+        at.saturating_duration_since(self.start).as_secs_f64()
+    }
+
+    /// Writes an event into the time line.
+    pub(crate) fn event(&self, what: impl Into<String>) {
+        locked(&self.notes).events.push((Instant::now(), what.into()));
+    }
+
+    /// Counts something.
+    pub(crate) fn count(&self, what: impl Into<String>) {
+        *locked(&self.notes).counts.entry(what.into()).or_default() += 1;
+    }
+
+    /// Keeps the greatest of these durations.
+    pub(crate) fn longest(&self, what: &'static str, duration: Duration) {
+        let mut notes = locked(&self.notes);
+        let longest = notes.maxima.entry(what).or_default();
+        if duration >= longest.0 {
+            *longest = (duration, Some(Instant::now()));
+        }
+    }
+
+    /// Writes down a violation.
+    pub(crate) fn violation(&self, broken: Broken, account: impl Into<String>) {
+        let violation = Violation { broken, at: Instant::now(), account: account.into() };
+        locked(&self.notes).violations.push(violation);
+    }
+
+    /// The kinds of violations so far.
+    pub(crate) fn broken(&self) -> Vec<Broken> {
+        let mut kinds: Vec<_> = locked(&self.notes).violations.iter().map(|violation| violation.broken).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+
+    /// Counts and maxima, a line each.
+    pub(crate) fn summary(&self) -> String {
+        let notes = locked(&self.notes);
+        let mut text = String::new();
+        for (what, count) in &notes.counts {
+            let _ = writeln!(text, "  {count:>8}  {what}");
+        }
+        for (what, (duration, at)) in &notes.maxima {
+            let at = at.map_or(0.0, |at| self.seconds(at));
+            let _ = writeln!(text, "  {:>6.2} s  {what} (at {at:.1} s)", duration.as_secs_f64());
+        }
+        text
+    }
+
+    /// The violations, each with the time line around it.
+    pub(crate) fn violations(&self) -> String {
+        let notes = locked(&self.notes);
+        let mut told: BTreeMap<Broken, usize> = BTreeMap::new();
+        let mut text = String::new();
+        for violation in &notes.violations {
+            let count = told.entry(violation.broken).or_default();
+            *count += 1;
+            if *count > TOLD_IN_FULL {
+                continue;
+            }
+            let _ = writeln!(
+                text,
+                "\nVIOLATION ({}) at {:.3} s: {}",
+                violation.broken.name(),
+                self.seconds(violation.at),
+                violation.account
+            );
+            let around =
+                notes.events.iter().filter(|(at, _)| *at + AROUND > violation.at && *at < violation.at + AROUND / 4);
+            for (at, event) in around {
+                let _ = writeln!(text, "    | {:.3} s: {event}", self.seconds(*at));
+            }
+        }
+        for (broken, count) in told {
+            let _ = writeln!(text, "{count} violations of the kind: {}", broken.name());
+        }
+        text
+    }
+
+    /// Writes the time line and all violations into a folder.
+    pub(crate) fn save(&self, folder: &Path) -> Result<()> {
+        let notes = locked(&self.notes);
+        let mut text = String::new();
+        for (at, event) in &notes.events {
+            let _ = writeln!(text, "{:.3} s: {event}", self.seconds(*at));
+        }
+        std::fs::write(folder.join("timeline.txt"), text)?;
+        let mut text = String::new();
+        for violation in &notes.violations {
+            let at = self.seconds(violation.at);
+            let _ = writeln!(text, "{at:.3} s: {}: {}", violation.broken.name(), violation.account);
+        }
+        std::fs::write(folder.join("violations.txt"), text)?;
+        Ok(())
+    }
+}

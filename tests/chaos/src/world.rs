@@ -1,0 +1,352 @@
+//! What all tasks of a run share: where the replicas are, what exists, and the rules by which answers are judged.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use iam_domain::{Timestamp, UserId};
+use iam_identity::TokenSigner;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::http::{Answer, Call, Client};
+use crate::lies::Lie;
+use crate::model::{Bits, Change, Register, Subject};
+use crate::report::{Broken, Report};
+use crate::{Result, locked};
+
+/// How many levels a company's assignments choose from, and how many views its matrices do.
+pub(crate) const WIDTH: usize = 4;
+
+/// The views that the fixed levels allow, one each.
+const LEVEL_VIEWS: [&str; WIDTH] = ["/dashboard", "/home", "/companies", "/users"];
+
+/// The views that the matrices are about.
+const MATRIX_VIEWS: [&str; WIDTH] = ["/profile", "/subscription", "/subscription/plans", "/settings"];
+
+/// How old what comes from memory may be: the default of `IAM__CACHE__LEASE`.
+pub(crate) const LEASE: Duration = Duration::from_secs(2);
+
+/// Clocks of processes on one machine may disagree by this much before a lease ends.
+///
+/// Nothing else needs a margin: a request is judged by the moment in which it was sent, which is before the decision, and a
+/// change by the moment in which its answer had arrived, which is after the commit.
+pub(crate) const MARGIN: Duration = Duration::from_millis(100);
+
+/// How old what comes from memory may be, as it is judged.
+pub(crate) const BOUND: Duration = Duration::from_millis(2100);
+
+/// How long a request may take before the client gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
+
+/// The secret of all tokens.
+pub(crate) const SECRET: &str = "the secret of the soak is long enough for HS256";
+
+/// A view of the catalog.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    pub(crate) id: String,
+    pub(crate) url: &'static str,
+}
+
+/// A company whose changes are followed.
+#[derive(Debug)]
+pub(crate) struct Company {
+    pub(crate) id: String,
+    /// The levels that assignments choose from; they exist before the first dump.
+    pub(crate) levels: Vec<String>,
+    /// What changes in it. Slots stay, and registers take each other's place.
+    pub(crate) registers: Mutex<Vec<Arc<Register>>>,
+}
+
+/// A change that must be in the audit trail exactly once.
+#[derive(Debug)]
+struct Audited {
+    company: Option<String>,
+    what: String,
+    /// The requests that tried it.
+    requests: Vec<String>,
+    known: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Windows {
+    restores: Vec<(Instant, Option<Instant>)>,
+    failovers: Vec<(Instant, Option<Instant>)>,
+}
+
+/// What all tasks share.
+pub(crate) struct World {
+    pub(crate) report: Report,
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) companies: Vec<Company>,
+    pub(crate) level_views: Vec<View>,
+    pub(crate) matrix_views: Vec<View>,
+    pub(crate) super_token: String,
+    pub(crate) lie: Option<Lie>,
+    signer: TokenSigner,
+    windows: Mutex<Windows>,
+    audited: Mutex<Vec<Audited>>,
+}
+
+/// Whether a window has a moment in common with this time.
+fn overlaps(windows: &[(Instant, Option<Instant>)], begin: Instant, end: Instant, rest: Duration) -> bool {
+    windows.iter().any(|(from, to)| *from <= end && to.is_none_or(|to| to + rest >= begin))
+}
+
+fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// A new id.
+pub(crate) fn new_id() -> String {
+    Uuid::new_v4().to_string()
+}
+
+fn text(value: &Value, pointer: &str) -> Result<String> {
+    let text = value.pointer(pointer).and_then(Value::as_str);
+    text.map(str::to_owned).ok_or_else(|| format!("no {pointer} in {value}").into())
+}
+
+impl World {
+    /// A world with these replicas, and companies to work with.
+    pub(crate) async fn new(addresses: Vec<SocketAddr>, companies: usize, lie: Option<Lie>) -> Result<Self> {
+        let signer = TokenSigner::hs256(&SecretString::from(SECRET));
+        let super_token = signer.sign(UserId::from_uuid(Uuid::new_v4()), true, unix_time().as_secs(), 86_400)?;
+        let mut world = Self {
+            report: Report::new(),
+            addresses,
+            companies: Vec::new(),
+            level_views: Vec::new(),
+            matrix_views: Vec::new(),
+            super_token,
+            lie,
+            signer,
+            windows: Mutex::default(),
+            audited: Mutex::default(),
+        };
+        let mut client = Client::default();
+        let views = world.must(&mut client, world.by_super_admin("GET", "/api/iam/views")).await?;
+        let views = views.get("views").and_then(Value::as_array).cloned().unwrap_or_default();
+        let find = |url: &'static str| -> Result<View> {
+            let view = views.iter().find(|view| view.get("url").and_then(Value::as_str) == Some(url));
+            Ok(View { id: text(view.ok_or("a seeded view is missing")?, "/id")?, url })
+        };
+        world.level_views = LEVEL_VIEWS.into_iter().map(find).collect::<Result<_>>()?;
+        world.matrix_views = MATRIX_VIEWS.into_iter().map(find).collect::<Result<_>>()?;
+        for _ in 0..companies {
+            let company = world.make_company(&mut client).await?;
+            world.companies.push(company);
+        }
+        Ok(world)
+    }
+
+    async fn make_company(&self, client: &mut Client) -> Result<Company> {
+        let id = new_id();
+        let provision = self.by_super_admin("POST", &format!("/api/iam/companies/{id}/provision"));
+        self.must(client, provision.json(json!({ "adminUserId": new_id() }))).await?;
+        let mut levels = Vec::new();
+        for view in &self.level_views {
+            let level = self.must(client, self.make_level(&id, &new_id())).await?;
+            let level = text(&level, "/userLevel/id")?;
+            self.must(client, self.put_matrix(&id, &level, &[view.id.as_str()])).await?;
+            levels.push(level);
+        }
+        Ok(Company { id, levels, registers: Mutex::default() })
+    }
+
+    /// Sends a request that must succeed, to the first replica.
+    async fn must(&self, client: &mut Client, call: Call) -> Result<Value> {
+        let address = *self.addresses.first().ok_or("there are no replicas")?;
+        let answer = client.send(address, &call, PATIENCE).await?;
+        if answer.status < 300 { Ok(answer.data()) } else { Err(format!("{}: {}", call.line(), answer.text()).into()) }
+    }
+
+    /// A request of the super admin's.
+    pub(crate) fn by_super_admin(&self, method: &'static str, path: &str) -> Call {
+        Call::new(method, path, &self.super_token)
+    }
+
+    /// Makes a level.
+    pub(crate) fn make_level(&self, company: &str, name: &str) -> Call {
+        self.by_super_admin("POST", &format!("/api/iam/user-levels?companyId={company}")).json(json!({ "name": name }))
+    }
+
+    /// Makes these views all that a level allows.
+    pub(crate) fn put_matrix(&self, company: &str, level: &str, views: &[&str]) -> Call {
+        let cells: Vec<_> = views.iter().map(|view| json!({ "viewId": view, "state": "allow" })).collect();
+        let path = format!("/api/iam/user-levels/{level}/permissions/views?companyId={company}");
+        self.by_super_admin("PUT", &path).json(json!({ "views": cells }))
+    }
+
+    /// Makes these the levels of a user.
+    pub(crate) fn put_levels(&self, company: &str, user: &str, levels: &[&str]) -> Call {
+        let path = format!("/api/iam/users/{user}/user-levels?companyId={company}");
+        self.by_super_admin("PUT", &path).json(json!({ "userLevelIds": levels }))
+    }
+
+    /// A new user and the user's token, which says that it was made a minute ago.
+    pub(crate) fn new_user(&self) -> Result<(String, String)> {
+        let user = Uuid::new_v4();
+        let issued = unix_time().as_secs().saturating_sub(60);
+        Ok((user.to_string(), self.signer.sign(UserId::from_uuid(user), false, issued, 86_400)?))
+    }
+
+    /// A time that is after the making of all tokens so far, and over.
+    pub(crate) fn after_all_tokens(&self) -> Result<String> {
+        let millis = i64::try_from((unix_time().saturating_sub(Duration::from_secs(30))).as_millis())?;
+        let time = serde_json::to_value(Timestamp::from_millis(millis).ok_or("no such time")?)?;
+        time.as_str().map(str::to_owned).ok_or_else(|| "a time is a text".into())
+    }
+
+    /// Sends a request and checks the status. `None`: the outcome is unknown.
+    pub(crate) async fn send(
+        &self,
+        client: &mut Client,
+        replica: usize,
+        call: &Call,
+        patience: Duration,
+    ) -> Option<Answer> {
+        let address = *self.addresses.get(replica)?;
+        let begin = Instant::now();
+        let mut answer = match client.send(address, call, patience).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.report.count("requests without an answer");
+                return None;
+            }
+        };
+        if let Some(lie) = self.lie {
+            lie.about_answer(&mut answer);
+        }
+        self.report.count(format!("requests answered {}", answer.status));
+        let is_unavailable = answer.status == 503;
+        let names_itself = String::from_utf8_lossy(&answer.body).contains("ERR_UNAVAILABLE_001");
+        if answer.status >= 500 && !(is_unavailable && (names_itself || call.line() == "GET /readyz")) {
+            let took = begin.elapsed().as_secs_f64();
+            self.report.violation(
+                Broken::Status,
+                format!("replica {replica} answered {} after {took:.3} s: {}", call.line(), answer.text()),
+            );
+            return None;
+        }
+        (!is_unavailable).then_some(answer)
+    }
+
+    /// A status that the request may not have, unless a restore explains it.
+    pub(crate) fn unexpected(&self, register: &Register, replica: usize, call: &Call, answer: &Answer, begin: Instant) {
+        if self.is_restored_within(begin, Instant::now()) || !register.is_live() {
+            return;
+        }
+        let (status, start) = (answer.text(), self.report.start);
+        self.report.violation(
+            Broken::Status,
+            format!("replica {replica} answered {}: {status}\n    {}", call.line(), register.tell(start)),
+        );
+    }
+
+    /// Remembers that a change must be in the audit trail.
+    pub(crate) fn must_be_audited(&self, company: Option<&str>, what: String, requests: Vec<String>) {
+        let company = company.map(str::to_owned);
+        locked(&self.audited).push(Audited { company, what, requests, known: Instant::now() });
+    }
+
+    /// The trails that were written to: a company's, or the platform's.
+    pub(crate) fn check_audit(&self, company: Option<&str>, recorded: &dyn Fn(&str) -> usize) {
+        for audited in locked(&self.audited).iter().filter(|audited| audited.company.as_deref() == company) {
+            let records: usize = audited.requests.iter().map(|request| recorded(request)).sum();
+            self.report.count("acknowledged changes looked up in the audit trail");
+            if records != 1 {
+                let known = self.report.seconds(audited.known);
+                self.report.violation(
+                    Broken::Audit,
+                    format!(
+                        "{records} records of a change: {}, known at {known:.3} s, requests {:?}",
+                        audited.what, audited.requests
+                    ),
+                );
+            }
+        }
+    }
+
+    /// Whether a restore was under way within this time.
+    pub(crate) fn is_restored_within(&self, begin: Instant, end: Instant) -> bool {
+        overlaps(&locked(&self.windows).restores, begin, end, Duration::ZERO)
+    }
+
+    /// Whether the database failed over within this time, or less than the bound before.
+    pub(crate) fn is_failing_over(&self, begin: Instant, end: Instant) -> bool {
+        overlaps(&locked(&self.windows).failovers, begin, end, BOUND)
+    }
+
+    /// A fail-over begins, which [`Self::end_failover`] ends.
+    pub(crate) fn begin_failover(&self) {
+        locked(&self.windows).failovers.push((Instant::now(), None));
+    }
+
+    /// All replicas can reach the new primary.
+    pub(crate) fn end_failover(&self) {
+        if let Some(window) = locked(&self.windows).failovers.last_mut() {
+            window.1 = Some(Instant::now());
+        }
+    }
+
+    fn all_registers(&self) -> Vec<Arc<Register>> {
+        self.companies.iter().flat_map(|company| locked(&company.registers).clone()).collect()
+    }
+
+    /// A restore begins, of a dump that was taken within this time. Gives up what the dump does not tell.
+    pub(crate) fn begin_restore(&self, dump: (Instant, Instant)) -> Restore {
+        let begin = Instant::now();
+        locked(&self.windows).restores.push((begin, None));
+        let mut restored = Vec::new();
+        for register in self.all_registers().into_iter().filter(|register| register.is_live()) {
+            let is_in_dump = register.born.is_none_or(|born| born < dump.0);
+            match register.possible_within(dump.0, dump.1).as_slice() {
+                [bits] if is_in_dump && register.is_settled() => restored.push((Arc::clone(&register), *bits)),
+                _ => register.retire(),
+            }
+        }
+        Restore { begin, dump, restored }
+    }
+
+    /// A restore ended. What it brought back is the state from now on.
+    pub(crate) fn end_restore(&self, restore: Restore) {
+        let end = Instant::now();
+        for (register, bits) in restore.restored {
+            register.restored(bits, restore.begin, end);
+        }
+        locked(&self.audited).retain(|audited| audited.known < restore.dump.0);
+        if let Some(window) = locked(&self.windows).restores.last_mut() {
+            window.1 = Some(end);
+        }
+    }
+
+    /// The bits of these views among those that are allowed.
+    pub(crate) fn bits_of(views: &[View], is_allowed: impl Fn(usize, &View) -> bool) -> Bits {
+        let set = views.iter().enumerate().filter(|(place, view)| is_allowed(*place, view));
+        set.fold(0, |bits, (place, _)| bits | 1 << place)
+    }
+
+    /// The initial state of something new.
+    pub(crate) fn initially(bits: Bits) -> Change {
+        let begin = Instant::now();
+        Change { bits, replica: None, begin, known: Some(begin), version: None, request: "its making".to_owned() }
+    }
+
+    /// The first user of an assignment, whose state is known before any change: no levels.
+    pub(crate) fn new_assignment(&self, company: &Company) -> Result<Register> {
+        let (user, token) = self.new_user()?;
+        Ok(Register::new(Subject::Assignment { user, token }, &company.id, None, Self::initially(0)))
+    }
+}
+
+/// A restore under way.
+#[derive(Debug)]
+pub(crate) struct Restore {
+    begin: Instant,
+    dump: (Instant, Instant),
+    restored: Vec<(Arc<Register>, Bits)>,
+}

@@ -1,0 +1,282 @@
+//! What clients that keep their connections see of a process that ends: no request is lost.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::persistence::{start, super_admin};
+use crate::kit::api::new_company;
+use crate::kit::keep_alive::KeptConnection;
+use crate::kit::process::{ServerProcess, wait_until};
+
+/// Starts a server that drains for so long.
+fn draining_for(delay: &str) -> ServerProcess {
+    start(&[("IAM__SERVER__DRAIN_DELAY", delay), ("IAM__SERVER__WORKERS", "2")])
+}
+
+fn is_draining(server: &ServerProcess) {
+    wait_until(|| (server.get("/readyz").status == 503).then_some(()));
+}
+
+/// The headers of a question that every replica answers alike.
+fn headers() -> String {
+    format!("authorization: {}\r\nx-company-id: {}\r\n", super_admin(), new_company())
+}
+
+const QUESTION: &str = r#"{"view":"/dashboard"}"#;
+
+#[test]
+fn every_answer_of_the_drain_says_close_and_none_before() {
+    let server = draining_for("5m");
+    let requests = [
+        ("GET", "/livez", "", 200),
+        ("HEAD", "/livez", "", 200),
+        ("GET", "/readyz", "", 200),
+        ("POST", "/api/iam/check", QUESTION, 200),
+        ("POST", "/api/iam/check", "{", 400),
+        ("GET", "/api/iam/nothing", "", 404),
+        ("DELETE", "/api/iam/check", "", 405),
+        ("GET", "/docs/", "", 200),
+    ];
+    let headers = headers();
+    let mut kept: Vec<_> = requests.iter().map(|_| KeptConnection::open(server.address).unwrap()).collect();
+    for ((method, path, body, status), connection) in requests.iter().zip(&mut kept) {
+        connection.request(method, path, &headers, body).unwrap();
+        let answer = connection.answer(method).unwrap();
+        assert_eq!((answer.status, answer.closes()), (*status, false), "{method} {path}");
+    }
+    // Its request comes without a token.
+    let mut unknown = KeptConnection::open(server.address).unwrap();
+    server.signal("TERM");
+    is_draining(&server);
+    for ((method, path, body, status), connection) in requests.iter().zip(&mut kept) {
+        let status = if *path == "/readyz" { &503 } else { status };
+        connection.request(method, path, &headers, body).unwrap();
+        let answer = connection.answer(method).unwrap();
+        assert_eq!((answer.status, answer.closes()), (*status, true), "{method} {path}");
+        assert_eq!(connection.rest().unwrap(), b"", "{method} {path}");
+    }
+    unknown.request("POST", "/api/iam/check", "", QUESTION).unwrap();
+    let answer = unknown.answer("POST").unwrap();
+    assert_eq!((answer.status, answer.closes()), (401, true));
+}
+
+#[test]
+fn an_idle_connection_is_kept_until_the_delay_ends() {
+    let mut server = draining_for("700ms");
+    let mut idle = KeptConnection::open(server.address).unwrap();
+    idle.request("GET", "/livez", "", "").unwrap();
+    assert_eq!(idle.answer("GET").unwrap().status, 200);
+    let signalled = Instant::now();
+    server.signal("TERM");
+    assert_eq!(idle.rest().unwrap(), b"");
+    assert!(signalled.elapsed() >= Duration::from_millis(700), "{:?}", signalled.elapsed());
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_connection_without_a_request_does_not_hold_the_process() {
+    let mut server = draining_for("0s");
+    let mut unused = KeptConnection::open(server.address).unwrap();
+    server.signal("TERM");
+    assert_eq!(unused.rest().unwrap(), b"");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_request_whose_head_was_half_sent_is_answered() {
+    let mut server = draining_for("0s");
+    let mut slow = KeptConnection::open(server.address).unwrap();
+    slow.request("GET", "/livez", "", "").unwrap();
+    assert_eq!(slow.answer("GET").unwrap().status, 200);
+    slow.send(b"GET /livez HTTP/1.1\r\nho").unwrap();
+    // One of the same worker's, each of which gets every second connection, shows that it was read.
+    for _ in 0..4 {
+        assert_eq!(server.get("/livez").status, 200);
+    }
+    server.signal("TERM");
+    wait_until(|| (!server.accepts()).then_some(()));
+    slow.send(b"st: test\r\n\r\n").unwrap();
+    let answer = slow.answer("GET").unwrap();
+    assert_eq!((answer.status, answer.closes()), (200, true));
+    assert_eq!(slow.rest().unwrap(), b"");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn requests_that_were_sent_at_once_are_all_answered() {
+    let mut server = draining_for("5m");
+    server.signal("TERM");
+    is_draining(&server);
+    let mut pipelining = KeptConnection::open(server.address).unwrap();
+    pipelining.send("GET /livez HTTP/1.1\r\nhost: test\r\n\r\n".repeat(3).as_bytes()).unwrap();
+    for _ in 0..3 {
+        assert_eq!(pipelining.answer("GET").unwrap().status, 200);
+    }
+    server.signal("TERM");
+    server.wait();
+}
+
+/// A balancer that knows only TCP: a connection stays with the replica that it was given when it was opened.
+struct Balancer {
+    address: SocketAddr,
+    /// The port of the replica that new connections are given.
+    port: Arc<AtomicU16>,
+}
+
+impl Balancer {
+    fn to(server: &ServerProcess) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, port) = (listener.local_addr().unwrap(), Arc::new(AtomicU16::new(server.address.port())));
+        let current = Arc::clone(&port);
+        // It ends with the process of the tests, as nothing else needs the port.
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let replica = SocketAddr::from(([127, 0, 0, 1], current.load(Ordering::SeqCst)));
+                // A client whose replica refuses is hung up on.
+                let Ok(replica) = TcpStream::connect(replica) else { continue };
+                pass_on(&client, &replica);
+                pass_on(&replica, &client);
+            }
+        });
+        Self { address, port }
+    }
+
+    /// From now on new connections are this one's.
+    fn turn_to(&self, server: &ServerProcess) {
+        self.port.store(server.address.port(), Ordering::SeqCst);
+    }
+}
+
+fn pass_on(from: &TcpStream, to: &TcpStream) {
+    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+    let _ = (from.set_nodelay(true), to.set_nodelay(true));
+    thread::spawn(move || {
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Write);
+    });
+}
+
+/// Where a client has its next connection from.
+#[derive(Clone)]
+enum Connections {
+    /// Each client keeps its own.
+    Own,
+    /// They share those that are free, the latest first, as the connections of a proxy to its upstream.
+    Pool(Arc<Mutex<Vec<KeptConnection>>>),
+}
+
+/// Clients that ask all the time.
+struct Clients {
+    threads: Vec<JoinHandle<()>>,
+    on: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    lost: Arc<Mutex<Vec<String>>>,
+}
+
+impl Clients {
+    /// Twelve, some of which think for a while between their requests. They end when the port is closed.
+    fn of(address: SocketAddr, connections: &Connections) -> Self {
+        let (on, answered, lost) = (Arc::new(AtomicBool::new(true)), Arc::default(), Arc::<Mutex<Vec<_>>>::default());
+        let threads = (0..12).map(|number| {
+            let (connections, on, answered, lost) =
+                (connections.clone(), Arc::clone(&on), Arc::clone(&answered), Arc::clone(&lost));
+            thread::spawn(move || {
+                let (headers, thinks) = (headers(), Duration::from_millis(number % 4 * 7));
+                let mut own = None;
+                while on.load(Ordering::SeqCst) {
+                    match ask(address, &headers, &connections, &mut own) {
+                        Ok(()) => {
+                            AtomicUsize::fetch_add(&answered, 1, Ordering::SeqCst);
+                        }
+                        Err(error) if error.kind() == ErrorKind::ConnectionRefused => return,
+                        Err(error) => lost.lock().unwrap().push(error.to_string()),
+                    }
+                    thread::sleep(thinks);
+                }
+            })
+        });
+        Self { threads: threads.collect(), on, answered, lost }
+    }
+
+    /// Waits until they have had so many answers more.
+    fn are_answered(&self, more: usize) {
+        let until = self.answered.load(Ordering::SeqCst) + more;
+        wait_until(|| (self.answered.load(Ordering::SeqCst) >= until).then_some(()));
+    }
+
+    /// Ends them.
+    fn lost(self) -> Vec<String> {
+        self.on.store(false, Ordering::SeqCst);
+        self.threads.into_iter().for_each(|thread| thread.join().unwrap());
+        Arc::into_inner(self.lost).unwrap().into_inner().unwrap()
+    }
+}
+
+/// One request, which is sent once.
+fn ask(
+    address: SocketAddr,
+    headers: &str,
+    connections: &Connections,
+    own: &mut Option<KeptConnection>,
+) -> io::Result<()> {
+    let mut take = || match connections {
+        Connections::Own => own.take(),
+        Connections::Pool(pool) => pool.lock().unwrap().pop(),
+    };
+    let kept = std::iter::from_fn(&mut take).find(KeptConnection::is_open);
+    let mut connection = match kept {
+        Some(kept) => kept,
+        None => KeptConnection::open(address)?,
+    };
+    connection.request("POST", "/api/iam/check", headers, QUESTION)?;
+    let answer = connection.answer("POST")?;
+    if answer.status != 200 {
+        return Err(io::Error::other(format!("{answer:?}")));
+    }
+    if !answer.closes() {
+        match connections {
+            Connections::Own => *own = Some(connection),
+            Connections::Pool(pool) => pool.lock().unwrap().push(connection),
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn clients_behind_a_tcp_balancer_lose_nothing_when_replicas_are_replaced() {
+    for connections in [Connections::Own, Connections::Pool(Arc::default())] {
+        let mut old = draining_for("500ms");
+        let balancer = Balancer::to(&old);
+        let clients = Clients::of(balancer.address, &connections);
+        for _ in 0..4 {
+            clients.are_answered(50);
+            let new = draining_for("500ms");
+            old.signal("TERM");
+            // A health check notices.
+            is_draining(&old);
+            balancer.turn_to(&new);
+            assert_eq!(old.wait().code(), Some(0), "{}", old.log());
+            old = new;
+        }
+        clients.are_answered(50);
+        assert_eq!(clients.lost(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn clients_of_the_only_replica_are_answered_or_refused() {
+    for connections in [Connections::Own, Connections::Pool(Arc::default())] {
+        for _ in 0..3 {
+            let mut server = draining_for("300ms");
+            let clients = Clients::of(server.address, &connections);
+            clients.are_answered(100);
+            server.signal("TERM");
+            assert_eq!(server.wait().code(), Some(0), "{}", server.log());
+            assert_eq!(clients.lost(), Vec::<String>::new());
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Processes that stand still, and connections that are dead and not closed: what others can do meanwhile, and how it ends.
+
+mod postgres {
+    use std::time::Duration;
+
+    use sea_orm::sqlx::{AssertSqlSafe, Connection, PgConnection, query_scalar};
+    use serde_json::json;
+
+    use crate::kit::api::{new_company, new_user};
+    use crate::kit::database::{Content, TestDatabase, run};
+    use crate::kit::process::{Exchange, ServerProcess, wait_until};
+    use crate::kit::proxy::Proxy;
+    use crate::kit::replica::until;
+    use crate::process::persistence::{start, super_admin};
+
+    fn open(server: &ServerProcess, method: &str, path: &str, company: &str, name: Option<&str>) -> Exchange {
+        let token = super_admin();
+        let headers = [("authorization", token.as_str()), ("x-company-id", company)];
+        let body = name.map(|name| json!({ "name": name }));
+        server.open(method, path, &headers, body.as_ref())
+    }
+
+    fn add(server: &ServerProcess, company: &str, name: &str) -> u16 {
+        open(server, "POST", "/api/iam/user-levels", company, Some(name)).finish().status
+    }
+
+    fn cut_off(server: &ServerProcess) -> u16 {
+        let path = format!("/api/iam/users/{}/not-before", new_user());
+        open(server, "PUT", &path, &new_company().to_string(), None).finish().status
+    }
+
+    /// Has a change of the company wait inside its transaction.
+    async fn inside_a_change(
+        database: &TestDatabase,
+        server: &ServerProcess,
+        company: &str,
+    ) -> (PgConnection, Exchange) {
+        let mut blocker = database.connect().await;
+        run(&mut blocker, "BEGIN; LOCK TABLE user_levels IN SHARE MODE".to_owned()).await.unwrap();
+        let exchange = open(server, "POST", "/api/iam/user-levels", company, Some("Lost"));
+        let mut watch = database.connect().await;
+        let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock')";
+        until(async || query_scalar::<_, bool>(AssertSqlSafe(waiting)).fetch_one(&mut watch).await.unwrap()).await;
+        (blocker, exchange)
+    }
+
+    async fn release(mut blocker: PgConnection) {
+        run(&mut blocker, "COMMIT".to_owned()).await.unwrap();
+        blocker.close().await.unwrap();
+    }
+
+    #[actix_web::test]
+    async fn a_process_that_stands_still_inside_a_change_keeps_nobody_from_cutting_users_off() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let patient = ("IAM__DATABASE__STATEMENT_TIMEOUT", "60s");
+        let environment = [("DATABASE_URL", database.url()), patient, ("IAM__DATABASE__LOCK_TIMEOUT", "30s")];
+        let (frozen, sound) = (start(&environment), start(&environment));
+        let company = new_company().to_string();
+        let (blocker, exchange) = inside_a_change(&database, &frozen, &company).await;
+        frozen.signal("STOP");
+        release(blocker).await;
+        assert_eq!(cut_off(&sound), 200);
+        wait_until(|| (add(&sound, &company, "Next") == 201).then_some(()));
+        // What was cut off is told as what it is, and the process goes on.
+        frozen.signal("CONT");
+        drop(exchange);
+        wait_until(|| (add(&frozen, &company, &new_user().to_string()) == 201).then_some(()));
+        frozen.stop();
+    }
+
+    #[test]
+    fn a_process_whose_connections_died_ends_when_it_is_told_to() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let database = runtime.block_on(TestDatabase::new(Content::Seeded));
+        let proxy = runtime.block_on(Proxy::to(&database));
+        let environment = [
+            ("DATABASE_URL", proxy.url()),
+            ("IAM__SERVER__SHUTDOWN_TIMEOUT", "2s"),
+            ("IAM__DATABASE__STATEMENT_TIMEOUT", "2s"),
+            ("IAM__DATABASE__CHANGE_TIMEOUT", "3s"),
+        ];
+        let server = start(&environment);
+        let company = new_company().to_string();
+        assert_eq!(add(&server, &company, "Before"), 201);
+        proxy.fall_silent();
+        let _exchange = open(&server, "POST", "/api/iam/user-levels", &company, Some("Lost"));
+        std::thread::sleep(Duration::from_millis(100));
+        server.stop();
+    }
+
+    #[test]
+    fn the_company_of_a_change_that_met_a_dead_connection_can_be_changed_again() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let database = runtime.block_on(TestDatabase::new(Content::Seeded));
+        let proxy = runtime.block_on(Proxy::to(&database));
+        let environment = [("DATABASE_URL", proxy.url()), ("IAM__DATABASE__STATEMENT_TIMEOUT", "2s")];
+        let server = start(&environment);
+        let company = new_company().to_string();
+        assert_eq!(add(&server, &company, "Before"), 201);
+        proxy.forget();
+        wait_until(|| (add(&server, &company, &new_user().to_string()) == 201).then_some(()));
+        assert_eq!(cut_off(&server), 200);
+        server.stop();
+    }
+}

@@ -1,0 +1,400 @@
+//! Migrating in a database that other programs use too, and that several installations share.
+
+mod postgres {
+    use std::time::Duration;
+
+    use migration::{MigrationError, Migrator};
+    use sea_orm::sqlx::{AssertSqlSafe, PgConnection, query_scalar};
+    use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
+    use sea_orm_migration::prelude::{DbErr, DynIden, MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
+    use tokio::sync::Semaphore;
+
+    use crate::kit::database::{Content, TestDatabase, run};
+
+    /// What another program that uses SeaORM leaves behind.
+    const OTHERS: &str =
+        "CREATE TABLE seaql_migrations (version varchar NOT NULL PRIMARY KEY, applied_at bigint NOT NULL);
+        INSERT INTO seaql_migrations VALUES ('m20220101_000001_create_table', 1)";
+
+    /// Makes what [`migration::up`] made look as builds before `iam_migrations` left it.
+    const EARLIER_BUILD: &str = "ALTER TABLE iam_migrations RENAME TO seaql_migrations;
+        ALTER INDEX iam_migrations_pkey RENAME TO seaql_migrations_pkey";
+
+    /// An empty database, on a server that has the roles of the tests.
+    async fn empty_database() -> TestDatabase {
+        drop(TestDatabase::new(Content::Schema).await);
+        TestDatabase::new(Content::Nothing).await
+    }
+
+    /// A connection pool with a search path of its own, as SQL writes it, without spaces.
+    async fn within(database: &TestDatabase, path: &str) -> DatabaseConnection {
+        let path = path.replace('"', "%22");
+        let mut options = ConnectOptions::new(format!("{}?options[search_path]={path}", database.url()));
+        options.max_connections(2).sqlx_logging(false);
+        Database::connect(options).await.expect("a test database can be reached")
+    }
+
+    async fn execute(connection: &mut PgConnection, sql: &str) {
+        run(connection, sql.to_owned()).await.unwrap();
+    }
+
+    async fn texts(connection: &mut PgConnection, sql: &str) -> Vec<String> {
+        query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await.unwrap()
+    }
+
+    /// Every relation outside PostgreSQL's own schemas with its identity: two readings are the same only if nothing was
+    /// dropped, created or rewritten between them.
+    async fn relations(database: &TestDatabase) -> Vec<String> {
+        let sql =
+            "SELECT relnamespace::regnamespace || '.' || relname || ' ' || oid || ' ' || relfilenode FROM pg_class
+            WHERE relnamespace::regnamespace::text NOT LIKE ALL (ARRAY['pg\\_%', 'information_schema']) ORDER BY 1";
+        texts(&mut database.connect().await, sql).await
+    }
+
+    async fn all_names(db: &DatabaseConnection) -> Vec<String> {
+        migration::status(db).await.unwrap().into_iter().map(|status| status.name).collect()
+    }
+
+    async fn versions(database: &TestDatabase, table: &str) -> Vec<String> {
+        texts(&mut database.connect().await, &format!("SELECT version::text FROM {table} ORDER BY 1")).await
+    }
+
+    // --- Beside other programs ---
+
+    #[tokio::test]
+    async fn another_program_of_seaorm_in_the_same_schema_neither_hinders_nor_is_touched() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        let (db, mut connection) = (database.sea_orm().await, database.connect().await);
+        execute(&mut connection, OTHERS).await;
+        let all = all_names(&db).await;
+        assert_eq!(migration::pending(&db).await.unwrap(), all);
+        assert_eq!(migration::up(&db).await.unwrap(), all);
+        assert_eq!(migration::pending(&db).await.unwrap(), Vec::<String>::new());
+        migration::seed(&db).await.unwrap();
+        migration::fresh(&db).await.unwrap();
+        migration::down(&db, 1).await.unwrap();
+        assert_eq!(versions(&database, "seaql_migrations").await, ["m20220101_000001_create_table"]);
+    }
+
+    #[tokio::test]
+    async fn a_table_of_that_name_that_is_of_another_form_or_may_not_be_read_does_not_hinder() {
+        for other in [
+            "CREATE TABLE seaql_migrations (name text, step int)",
+            "CREATE TABLE seaql_migrations (version int PRIMARY KEY)",
+            "CREATE VIEW seaql_migrations AS SELECT 1 AS version",
+            "CREATE TABLE seaql_migrations (version varchar PRIMARY KEY, applied_at bigint);
+                REVOKE ALL ON seaql_migrations FROM PUBLIC",
+        ] {
+            let database = empty_database().await;
+            let mut connection = database.connect().await;
+            execute(&mut connection, other).await;
+            execute(&mut connection, "GRANT CREATE ON SCHEMA public TO iam_test_application").await;
+            let db = Database::connect(database.url_as("iam_test_application")).await.unwrap();
+            let all = all_names(&db).await;
+            assert_eq!(migration::up(&db).await.unwrap(), all, "{other}");
+            assert_eq!(migration::up(&db).await.unwrap(), Vec::<String>::new(), "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_first_schema_of_the_search_path_counts() {
+        for (schema, path) in
+            [("iam", "iam,public"), ("\"The.IAM\"", "\"The.IAM\",public"), ("\"x\"\"y\"", "\"x\"\"y\",public")]
+        {
+            let database = TestDatabase::new(Content::Nothing).await;
+            let mut connection = database.connect().await;
+            execute(&mut connection, OTHERS).await;
+            let theirs = "CREATE TABLE features (id int); CREATE TABLE views (id int); CREATE VIEW user_levels AS SELECT 1 AS id";
+            execute(&mut connection, theirs).await;
+            execute(&mut connection, &format!("CREATE SCHEMA {schema}")).await;
+            let before = relations(&database).await;
+            let db = within(&database, path).await;
+            let all = all_names(&db).await;
+            assert_eq!(migration::fresh(&db).await.unwrap(), all, "fresh is up where nothing is: {path}");
+            migration::seed(&db).await.unwrap();
+            migration::fresh(&db).await.unwrap();
+            migration::down(&db, 1).await.unwrap();
+            assert_eq!(migration::up(&db).await.unwrap().len(), 1);
+            let count = format!("SELECT count(*)::text FROM {schema}.features");
+            assert_eq!(texts(&mut connection, &count).await, ["0"]);
+            let after = relations(&database).await;
+            assert!(before.iter().all(|relation| after.contains(relation)), "{path}: {before:?}\n{after:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_installation_in_a_later_schema_of_the_path_is_not_this_one() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let mut connection = database.connect().await;
+        execute(&mut connection, "CREATE SCHEMA iam").await;
+        let db = within(&database, "iam,public").await;
+        let all = all_names(&db).await;
+        assert_eq!(migration::pending(&db).await.unwrap(), all);
+        let before = relations(&database).await;
+        assert_eq!(migration::down(&db, 9).await.unwrap(), Vec::<String>::new());
+        assert_eq!(relations(&database).await, before);
+        assert_eq!(migration::fresh(&db).await.unwrap(), all);
+        assert_eq!(texts(&mut connection, "SELECT count(*)::text FROM public.views").await, ["14"]);
+    }
+
+    #[tokio::test]
+    async fn a_table_that_is_missing_here_is_not_looked_for_in_a_later_schema() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let mut connection = database.connect().await;
+        execute(&mut connection, "CREATE SCHEMA iam").await;
+        let db = within(&database, "iam,public").await;
+        migration::up(&db).await.unwrap();
+        execute(&mut connection, "DROP TABLE iam.nav_trail, iam.api_keys").await;
+        let before = relations(&database).await;
+        migration::down(&db, 9).await.unwrap_err();
+        assert_eq!(relations(&database).await, before);
+        migration::fresh(&db).await.unwrap();
+        let after = relations(&database).await;
+        assert!(before.iter().filter(|relation| relation.starts_with("public.")).all(|one| after.contains(one)));
+    }
+
+    #[tokio::test]
+    async fn a_search_path_without_a_schema_is_an_error_that_says_so() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        let db = within(&database, "nowhere").await;
+        for outcome in [
+            migration::pending(&db).await.err(),
+            migration::up(&db).await.err(),
+            migration::fresh(&db).await.err(),
+            migration::seed(&db).await.err(),
+        ] {
+            let error = outcome.expect("there is no schema").to_string();
+            assert!(error.contains("search_path"), "{error}");
+        }
+    }
+
+    // --- What we did not make ---
+
+    #[tokio::test]
+    async fn fresh_and_up_refuse_a_schema_with_relations_of_our_names_that_they_did_not_make() {
+        for (theirs, names) in [
+            ("CREATE TABLE features (id int); CREATE TABLE views (id int)", "features, views"),
+            ("CREATE TABLE modules (id int)", "modules"),
+            ("CREATE VIEW user_levels AS SELECT 1 AS id", "user_levels"),
+            ("CREATE MATERIALIZED VIEW views AS SELECT 1 AS id", "views"),
+            ("CREATE SEQUENCE api_keys", "api_keys"),
+            ("CREATE TABLE current_effective_view_permissions (id int)", "current_effective_view_permissions"),
+        ] {
+            let database = TestDatabase::new(Content::Nothing).await;
+            let db = database.sea_orm().await;
+            execute(&mut database.connect().await, OTHERS).await;
+            execute(&mut database.connect().await, theirs).await;
+            let before = relations(&database).await;
+            for outcome in [migration::fresh(&db).await, migration::up(&db).await] {
+                let error = outcome.expect_err(theirs).to_string();
+                assert!(error.contains(names) && error.contains("public"), "{error}");
+            }
+            assert_eq!(migration::down(&db, 9).await.unwrap(), Vec::<String>::new());
+            assert_eq!(relations(&database).await, before, "{theirs}");
+        }
+    }
+
+    #[tokio::test]
+    async fn tables_of_our_names_in_upper_case_are_not_in_the_way() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        let db = database.sea_orm().await;
+        execute(&mut database.connect().await, "CREATE TABLE \"Features\" (id int); CREATE TABLE \"VIEWS\" (id int)")
+            .await;
+        let before = relations(&database).await;
+        migration::up(&db).await.unwrap();
+        migration::fresh(&db).await.unwrap();
+        let after = relations(&database).await;
+        assert!(before.iter().all(|relation| after.contains(relation)));
+    }
+
+    #[tokio::test]
+    async fn fresh_on_a_schema_that_is_partly_ours_drops_nothing_that_is_not() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let (db, mut connection) = (database.sea_orm().await, database.connect().await);
+        let all = all_names(&db).await;
+        migration::down(&db, u32::try_from(all.len() - 1).unwrap()).await.unwrap();
+        // A name of a later migration's.
+        execute(&mut connection, "CREATE TABLE api_keys (theirs int)").await;
+        let before = relations(&database).await;
+        let error = migration::fresh(&db).await.unwrap_err();
+        assert!(error.to_string().contains("api_keys"), "{error}");
+        assert_eq!(relations(&database).await, before);
+    }
+
+    #[tokio::test]
+    async fn after_everything_was_taken_back_the_names_are_free_for_others() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let (db, mut connection) = (database.sea_orm().await, database.connect().await);
+        migration::down(&db, 99).await.unwrap();
+        execute(&mut connection, "CREATE TABLE features (theirs int)").await;
+        let before = relations(&database).await;
+        let error = migration::fresh(&db).await.unwrap_err();
+        assert!(error.to_string().contains("features"), "{error}");
+        assert_eq!(relations(&database).await, before);
+    }
+
+    #[tokio::test]
+    async fn fresh_does_not_take_what_depends_on_the_bookkeeping() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let (db, mut connection) = (database.sea_orm().await, database.connect().await);
+        execute(&mut connection, "CREATE VIEW theirs AS SELECT version FROM iam_migrations").await;
+        migration::fresh(&db).await.unwrap();
+        assert_eq!(texts(&mut connection, "SELECT version FROM theirs ORDER BY 1").await, all_names(&db).await);
+    }
+
+    // --- Databases of earlier builds ---
+
+    #[tokio::test]
+    async fn what_an_earlier_build_applied_is_known_before_and_copied_by_the_first_up() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let (db, mut connection) = (database.sea_orm().await, database.connect().await);
+        let all = all_names(&db).await;
+        execute(&mut connection, EARLIER_BUILD).await;
+        execute(&mut connection, "INSERT INTO seaql_migrations VALUES ('m20220101_000001_create_table', 1)").await;
+        let before = relations(&database).await;
+        assert_eq!(migration::pending(&db).await.unwrap(), Vec::<String>::new());
+        assert_eq!(migration::seed(&db).await.unwrap(), migration::SeedReport::default());
+        // To ask is not to create.
+        assert_eq!(relations(&database).await, before);
+
+        assert_eq!(migration::up(&db).await.unwrap(), Vec::<String>::new());
+        assert_eq!(versions(&database, "iam_migrations").await, all);
+        // An old replica still finds what it looks for.
+        assert_eq!(versions(&database, "seaql_migrations").await.len(), all.len() + 1);
+        let copied = relations(&database).await;
+        assert_eq!(migration::up(&db).await.unwrap(), Vec::<String>::new());
+        assert_eq!(relations(&database).await, copied);
+    }
+
+    #[tokio::test]
+    async fn an_upgrade_applies_only_what_the_earlier_build_had_not() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let (db, mut connection) = (database.sea_orm().await, database.connect().await);
+        let all = all_names(&db).await;
+        let newest = migration::down(&db, 1).await.unwrap();
+        execute(&mut connection, EARLIER_BUILD).await;
+        assert_eq!(migration::pending(&db).await.unwrap(), newest);
+        assert_eq!(migration::up(&db).await.unwrap(), newest);
+        assert_eq!(versions(&database, "iam_migrations").await, all);
+        assert_eq!(versions(&database, "seaql_migrations").await, all[..all.len() - 1]);
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_back_is_taken_back_for_earlier_builds_too() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let (db, mut connection) = (database.sea_orm().await, database.connect().await);
+        let all = all_names(&db).await;
+        execute(&mut connection, EARLIER_BUILD).await;
+        execute(&mut connection, "INSERT INTO seaql_migrations VALUES ('m20220101_000001_create_table', 1)").await;
+        let newest = migration::down(&db, 1).await.unwrap();
+        assert_eq!(migration::pending(&db).await.unwrap(), newest);
+        let mut left = all[..all.len() - 1].to_vec();
+        assert_eq!(versions(&database, "iam_migrations").await, left);
+        left.insert(0, "m20220101_000001_create_table".to_owned());
+        assert_eq!(versions(&database, "seaql_migrations").await, left);
+        migration::down(&db, 99).await.unwrap();
+        assert_eq!(migration::up(&db).await.unwrap(), all);
+    }
+
+    #[tokio::test]
+    async fn fresh_begins_anew_what_an_earlier_build_made() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let (db, mut connection) = (database.sea_orm().await, database.connect().await);
+        execute(&mut connection, EARLIER_BUILD).await;
+        assert_eq!(migration::fresh(&db).await.unwrap(), all_names(&db).await);
+        assert_eq!(texts(&mut connection, "SELECT count(*)::text FROM views").await, ["0"]);
+        assert_eq!(migration::pending(&db).await.unwrap(), Vec::<String>::new());
+    }
+
+    // --- Rights ---
+
+    #[tokio::test]
+    async fn asking_needs_no_right_to_create_and_neither_does_up_when_nothing_is_pending() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let db = Database::connect(database.url_as("iam_test_application")).await.unwrap();
+        db.execute_unprepared("CREATE TABLE mine (id int)").await.unwrap_err();
+        assert_eq!(migration::pending(&db).await.unwrap(), Vec::<String>::new());
+        assert_eq!(migration::up(&db).await.unwrap(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn without_the_right_to_create_up_fails_and_changes_nothing() {
+        let database = empty_database().await;
+        let db = Database::connect(database.url_as("iam_test_application")).await.unwrap();
+        let before = relations(&database).await;
+        for outcome in [migration::up(&db).await, migration::fresh(&db).await] {
+            assert!(matches!(outcome, Err(MigrationError::Database(_))), "{outcome:?}");
+        }
+        assert_eq!(relations(&database).await, before);
+    }
+
+    #[tokio::test]
+    async fn bookkeeping_that_may_not_be_read_is_an_error_and_not_an_empty_one() {
+        let database = TestDatabase::new(Content::Schema).await;
+        execute(&mut database.connect().await, "REVOKE ALL ON iam_migrations FROM iam_test_application").await;
+        let db = Database::connect(database.url_as("iam_test_application")).await.unwrap();
+        let outcome = migration::pending(&db).await;
+        assert!(matches!(outcome, Err(MigrationError::Database(_))), "{outcome:?}");
+    }
+
+    // --- Several installations ---
+
+    /// The real migrations, and one that stands still inside its transaction until it is told to go on, and then fails.
+    struct Standing;
+
+    static STANDS: Semaphore = Semaphore::const_new(0);
+    static GO_ON: Semaphore = Semaphore::const_new(0);
+
+    impl MigratorTrait for Standing {
+        fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+            Migrator::migrations().into_iter().chain([Box::new(Self) as Box<dyn MigrationTrait>]).collect()
+        }
+
+        fn migration_table_name() -> DynIden {
+            Migrator::migration_table_name()
+        }
+    }
+
+    impl MigrationName for Standing {
+        fn name(&self) -> &'static str {
+            "m99990101_000001_standing"
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl MigrationTrait for Standing {
+        async fn up(&self, _: &SchemaManager) -> Result<(), DbErr> {
+            STANDS.add_permits(1);
+            GO_ON.acquire().await.expect("the semaphore is never closed").forget();
+            Err(DbErr::Custom("stood still".to_owned()))
+        }
+    }
+
+    /// The sessions of this database that wait for an advisory lock.
+    const WAITING: &str = "SELECT pid::text FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+    #[tokio::test]
+    async fn migrators_of_one_installation_wait_for_each_other_and_those_of_two_do_not() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        let mut connection = database.connect().await;
+        execute(&mut connection, "CREATE SCHEMA blue; CREATE SCHEMA \"Green\"").await;
+        let (blue, green) = (within(&database, "blue,public").await, within(&database, "\"Green\"").await);
+        let all = migration::up(&blue).await.unwrap();
+        let standing = tokio::spawn({
+            let blue = blue.clone();
+            async move { migration::up_with::<Standing>(&blue).await }
+        });
+        STANDS.acquire().await.unwrap().forget();
+        let mut observer = database.connect().await;
+        let of_another = tokio::time::timeout(Duration::from_secs(60), migration::up(&green)).await;
+        assert_eq!(of_another.expect("it does not wait for blue's").unwrap(), all);
+        let second = tokio::spawn(async move { migration::up(&blue).await });
+        while texts(&mut observer, WAITING).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        GO_ON.add_permits(1);
+        standing.await.unwrap().unwrap_err();
+        assert_eq!(second.await.unwrap().unwrap(), Vec::<String>::new());
+    }
+}

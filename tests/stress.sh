@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Runs a command several times with four busy loops beside it, and stops at the first failure with its output.
+# usage: tests/stress.sh TIMES COMMAND [ARGUMENT...]
+set -euo pipefail
+
+say() { printf 'stress: %s\n' "$*" >&2; }
+
+times=${1:-}
+if ! [[ "$times" =~ ^[1-9][0-9]*$ ]] || [ "$#" -lt 2 ]; then
+    say "usage: tests/stress.sh TIMES COMMAND [ARGUMENT...], TIMES at least 1"
+    exit 2
+fi
+shift
+
+log=$(mktemp "${TMPDIR:-/tmp}/iam-stress.XXXXXX")
+loops=
+child=
+
+finish() {
+    trap '' INT TERM
+    # The command first: what it started is its own to end.
+    if [ -n "$child" ] && kill "$child" 2>/dev/null; then
+        wait "$child" || true
+    fi
+    for loop in $loops; do
+        kill "$loop" 2>/dev/null || true
+    done
+    rm -f "$log"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# Each looks now and then whether this script is still there, so that it ends even if this is killed.
+script=$$
+for _ in 1 2 3 4; do
+    (
+        trap - EXIT INT TERM
+        while kill -0 "$script" 2>/dev/null; do
+            for ((turn = 0; turn < 100000; turn++)); do :; done
+        done
+    ) &
+    loops="$loops $!"
+done
+
+for ((run = 1; run <= times; run++)); do
+    begin=$SECONDS
+    status=0
+    # In the background, since only then a signal is handled before the command ends.
+    "$@" >"$log" 2>&1 </dev/null &
+    child=$!
+    wait "$child" || status=$?
+    child=
+    if [ "$status" -ne 0 ]; then
+        cat "$log"
+        say "run $run of $times failed with status $status after $((SECONDS - begin)) s"
+        exit "$status"
+    fi
+    say "run $run of $times passed in $((SECONDS - begin)) s"
+done
