@@ -342,7 +342,7 @@ impl Default for DatabaseSettings {
             acquire_timeout: Duration::from_secs(3),
             idle_timeout: Duration::from_secs(10 * 60),
             max_lifetime: Duration::from_secs(30 * 60),
-            statement_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(3),
             lock_timeout: Duration::from_secs(2),
             change_timeout: Duration::from_secs(10),
             silence_timeout: Duration::from_secs(3),

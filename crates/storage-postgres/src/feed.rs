@@ -18,12 +18,11 @@ use uuid::Uuid;
 use crate::PostgresStorage;
 use crate::changes::GATE;
 use crate::connections::{Connections, RETURN_LIMIT};
-use crate::epoch::{OF_INSTALLATION, epoch, epoch_of_now};
+use crate::epoch::{Epochs, OF_INSTALLATION, epoch, epoch_of_now};
 use crate::error::{from_db, is_forbidden, is_lost_connection, is_silence};
 use crate::repository::{CATALOG, CREDENTIALS, column, incomplete, scoped, statement};
 use crate::session::Session;
 use crate::snapshots::parse;
-use crate::storage::Pool;
 
 /// The channel of this installation: another one in the same database, or a copy of this one in another schema of it, has
 /// another.
@@ -103,22 +102,9 @@ fn changes(row: &QueryResult) -> Result<Changes> {
 }
 
 impl PostgresStorage {
-    /// Sends a statement beside the pool, and waits until the transaction that it is has ended. Sends it again when the
-    /// connection was lost, as idle ones are when a server restarts: it must be one that may be repeated.
     async fn control(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let Pool { epochs, .. } = &self.repository().0;
-        let control = self.repository().0.control();
-        let asked = Instant::now();
-        let outcome = match control.query_all_raw(statement.clone()).await {
-            Err(error) if is_lost_connection(&error) => control.query_all_raw(statement).await,
-            outcome => outcome,
-        };
-        outcome.inspect_err(|error| {
-            epochs.note(error, asked);
-            if is_silence(error) {
-                epochs.give_up("the database does not answer");
-            }
-        })
+        let pool = &self.repository().0;
+        send(pool.control(), &pool.epochs, statement).await
     }
 
     async fn poll_once(&self, since: Option<&Position>) -> Result<QueryResult> {
@@ -137,6 +123,23 @@ impl PostgresStorage {
         let rows = rows.map_err(from_db)?;
         rows.into_iter().next().ok_or_else(incomplete)
     }
+}
+
+/// Sends a statement beside the pool, and waits until the transaction that it is has ended. Sends it again when the connection was
+/// lost, as idle ones are when a server restarts: it must be one that may be repeated. When it is not answered in time, open
+/// connections are given up, those of the pool too.
+async fn send(control: &Connections, epochs: &Epochs, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+    let asked = Instant::now();
+    let outcome = match control.query_all_raw(statement.clone()).await {
+        Err(error) if is_lost_connection(&error) => control.query_all_raw(statement).await,
+        outcome => outcome,
+    };
+    outcome.inspect_err(|error| {
+        epochs.note(error, asked);
+        if is_silence(error) {
+            epochs.give_up("the database does not answer");
+        }
+    })
 }
 
 #[async_trait]
@@ -302,9 +305,9 @@ pub(crate) struct Waking {
 
 impl Waking {
     /// Wakes through these connections for as long as this lives.
-    pub(crate) fn new(control: Arc<Connections>, runtime: &Handle) -> Self {
+    pub(crate) fn new(control: Arc<Connections>, epochs: Arc<Epochs>, runtime: &Handle) -> Self {
         let committed = Arc::<Notify>::default();
-        let task = runtime.spawn(wake(control, Arc::clone(&committed)));
+        let task = runtime.spawn(wake(control, epochs, Arc::clone(&committed)));
         Self { committed, _task: AbortOnDropHandle::new(task) }
     }
 
@@ -314,14 +317,14 @@ impl Waking {
     }
 }
 
-async fn wake(control: Arc<Connections>, committed: Arc<Notify>) {
+async fn wake(control: Arc<Connections>, epochs: Arc<Epochs>, committed: Arc<Notify>) {
     // It claims nothing, so that it need not be durable.
     let sql = format!(
         "SELECT pg_notify({CHANNEL}, '') FROM (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) AS light"
     );
     loop {
         committed.notified().await;
-        if let Err(error) = control.query_all_raw(statement(sql.as_str(), [])).await {
+        if let Err(error) = send(&control, &epochs, statement(sql.as_str(), [])).await {
             log::debug!("the other processes could not be woken, and poll later: {error}");
         }
         tokio::time::sleep(LEAST_GAP).await;

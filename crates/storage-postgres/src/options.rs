@@ -38,7 +38,7 @@ pub struct PostgresOptions {
     pub idle_timeout: Option<Duration>,
     /// When a connection is closed, used or not: after 30 minutes. `None`: never.
     pub max_lifetime: Option<Duration>,
-    /// How long a statement may run: 5 s. Zero: as long as it takes.
+    /// How long a statement may run: 3 s. Zero: as long as it takes.
     pub statement_timeout: Duration,
     /// How long a statement waits for a lock, so also a change for another one of the same company: 2 s. Zero: for ever.
     pub lock_timeout: Duration,
@@ -65,7 +65,7 @@ impl PostgresOptions {
             acquire_timeout: Duration::from_secs(3),
             idle_timeout: Some(Duration::from_secs(10 * 60)),
             max_lifetime: Some(Duration::from_secs(30 * 60)),
-            statement_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(3),
             lock_timeout: Duration::from_secs(2),
             change_timeout: Duration::from_secs(10),
             silence_timeout: Duration::from_secs(3),

@@ -125,7 +125,7 @@ impl PostgresStorage {
         let control = Arc::new(options.control(&hooks, connect));
         let listening = options.listening(&hooks.session).map_err(OptionsError::ListenerUrl)?;
         let connections = Connections::new(pool, options.statement_limit(), Handle::current(), &hooks);
-        let waking = Waking::new(Arc::clone(&control), connections.runtime());
+        let waking = Waking::new(Arc::clone(&control), Arc::clone(&hooks.epochs), connections.runtime());
         let repository = Repository(Pool {
             connections,
             epochs: Arc::clone(&hooks.epochs),
