@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use iam_domain::CompanyId;
 use iam_storage::{Changes, Position, StateId, Target};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use uuid::Uuid;
 
 use super::tracker::{Effects, Loaded, Tracker, Verdict};
@@ -333,7 +334,13 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 100_000,
+        // The same histories in each run, so that no landing depends on chance. Take another seed to look for more.
+        rng_seed: RngSeed::Fixed(1),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn what_is_known_was_so_when_the_latest_poll_began_or_later(steps in prop::collection::vec(any::<(u8, u8)>(), 1..60)) {

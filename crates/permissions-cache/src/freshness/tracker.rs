@@ -76,7 +76,9 @@ impl Known {
             None if began > self.outdated => Seen::Newer,
             None => Seen::Outdated,
             Some(known) if known == state => Seen::Same,
-            Some(known) if state.version > known.version => Seen::Newer,
+            // One that began before the latest change was learned may be of a history that a restore has ended.
+            Some(known) if state.version > known.version && began > self.outdated => Seen::Newer,
+            Some(known) if state.version > known.version => Seen::Outdated,
             Some(_) if began > self.learned => Seen::WentBack,
             Some(_) => Seen::Outdated,
         }
