@@ -538,7 +538,8 @@ async fn poll(
     let changes = store.changes();
     let sent = cache.lease.sending();
     let (since, generation) = cache.next_poll();
-    let told = match timed(cache, options.load_timeout, changes.poll(since.as_ref())).await? {
+    cache.counters.polls.add(1);
+    let told = match in_limit(options.load_timeout, changes.poll(since.as_ref())).await.map_err(Arc::new)? {
         Polled::Primary(told) => told,
         Polled::NotPrimary(why) => {
             cache.not_primary(why, generation);
@@ -546,32 +547,36 @@ async fn poll(
         }
     };
     if let Some(epoch) = cache.polled(&told, generation, began) {
-        timed(cache, options.load_timeout, changes.renew(epoch)).await?;
+        in_limit(options.load_timeout, changes.renew(epoch)).await.map_err(Arc::new)?;
     }
     if told.needs_acknowledgement {
         if !cache.lease.wants_acknowledgement(options.lease) {
             return Ok(());
         }
         let at = Moment::now();
-        timed(cache, options.load_timeout, changes.acknowledge()).await?;
+        in_limit(options.load_timeout, changes.acknowledge()).await.map_err(Arc::new)?;
         cache.lease.acknowledged(at);
     }
     cache.proven(generation, began, sent, is_followed.then_some(options.lease));
     Ok(())
 }
 
-/// Ends what takes too long, and counts.
+/// Ends a load that takes too long, and counts it.
 async fn timed<T>(cache: &Cache, limit: Duration, load: impl Future<Output = Result<T>>) -> Loaded<T> {
     let began = Instant::now();
-    let loaded = tokio::time::timeout(limit, load).await;
+    let loaded = in_limit(limit, load).await;
     cache.counters.loads.add(1);
     metrics::histogram!("iam_cache_load_seconds").record(began.elapsed().as_secs_f64());
-    let loaded = loaded.unwrap_or_else(|_| Err(unavailable("the store took too long")));
     loaded.map_err(|error| {
         cache.counters.failed_loads.add(1);
         tracing::warn!(error = &error as &dyn std::error::Error, "a load failed");
         Arc::new(error)
     })
+}
+
+/// Ends what takes too long.
+async fn in_limit<T>(limit: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(unavailable("the store took too long")))
 }
 
 fn unavailable(why: impl Into<Source>) -> StorageError {

@@ -45,6 +45,7 @@ pub(crate) struct Counters {
     pub(crate) hits: Counter,
     pub(crate) misses: Counter,
     pub(crate) confirmations: Counter,
+    pub(crate) polls: Counter,
     pub(crate) loads: Counter,
     pub(crate) failed_loads: Counter,
     pub(crate) evictions: Counter,
@@ -58,6 +59,7 @@ impl Counters {
             hits: self.hits.sum(),
             misses: self.misses.sum(),
             confirmations: self.confirmations.sum(),
+            polls: self.polls.sum(),
             loads: self.loads.sum(),
             failed_loads: self.failed_loads.sum(),
             evictions: self.evictions.sum(),
@@ -75,10 +77,12 @@ pub struct CacheStats {
     pub hits: u64,
     /// Requests that had to wait for the store.
     pub misses: u64,
-    /// Requests that waited for versions to be compared with the store, because the lease did not run or could not prove
-    /// enough. Those who wait at once share a statement.
+    /// Requests that waited for a poll, because the lease did not run or could not prove enough. Those that wait at once share
+    /// one.
     pub confirmations: u64,
-    /// Questions to the store: loads of users, catalogs and menus, and comparisons of versions.
+    /// Polls of what changed, also those that no request waited for.
+    pub polls: u64,
+    /// Loads of users, catalogs, menus and credentials.
     pub loads: u64,
     /// Those that failed.
     pub failed_loads: u64,
@@ -107,6 +111,7 @@ impl CacheStats {
             ("iam_cache_hits_total", self.hits),
             ("iam_cache_misses_total", self.misses),
             ("iam_cache_confirmations_total", self.confirmations),
+            ("iam_cache_polls_total", self.polls),
             ("iam_cache_loads_total", self.loads),
             ("iam_cache_failed_loads_total", self.failed_loads),
             ("iam_cache_evictions_total", self.evictions),
