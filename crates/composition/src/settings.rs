@@ -218,7 +218,7 @@ pub struct CacheSettings {
     pub max_strangers: usize,
     /// The most bytes of answers that are kept for all who are told the same.
     pub max_body_bytes: u64,
-    /// How long what is kept is trusted without a sign of life from the database: the bound on staleness.
+    /// How long what is kept is trusted after the last poll of the database: the bound on staleness.
     #[serde(deserialize_with = "duration")]
     pub lease: Duration,
     /// How old what is kept may be that is still answered while the database cannot be reached; such answers say how old

@@ -57,7 +57,7 @@ pub struct Filled(HashMap<Key, (Versions, Moment)>);
 
 impl Permissions {
     /// Loads those who were active before this process started, the latest first; answers how many of them are kept. What is
-    /// not, because the channel opened meanwhile and may not have told all that the load missed, is loaded once more.
+    /// not, because a change was reported meanwhile that the load may have missed, is loaded once more.
     ///
     /// # Errors
     ///
