@@ -467,10 +467,20 @@ impl Cache {
         self.book().tracker.next_poll()
     }
 
-    /// A poll of the primary answered. Answers the epoch that is to be renewed, if versions went back within it.
-    pub(crate) fn polled(&self, changes: &Changes, generation: u64, began: Ticket) -> Option<u64> {
+    /// The epoch that the history must lose before it is polled again: versions went back within it.
+    pub(crate) fn to_renew(&self) -> Option<u64> {
+        self.book().tracker.to_renew()
+    }
+
+    /// The history does not have this epoch any more.
+    pub(crate) fn renewed(&self, epoch: u64) {
+        self.book().tracker.on_renewed(epoch);
+    }
+
+    /// A poll of the primary answered.
+    pub(crate) fn polled(&self, changes: &Changes, generation: u64, began: Ticket) {
         self.lease.fence(changes.needs_acknowledgement);
-        self.event(|tracker, now| tracker.on_poll(changes, generation, began, now)).renew
+        self.event(|tracker, now| tracker.on_poll(changes, generation, began, now));
     }
 
     /// A poll found that the server which answers is not the primary.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use iam_domain::{ApiKeyPrefix, CompanyId, Freshness, Menu, Timestamp, UserId, Versions};
-use iam_storage::{Polled, Result, Source, Stamped, StateId, Storage, StorageError, Target};
+use iam_storage::{ChangeFeed, Polled, Result, Source, Stamped, StateId, Storage, StorageError, Target};
 use quick_cache::sync::Cache as MenuCache;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -536,6 +536,7 @@ async fn poll(
     began: Ticket,
 ) -> Loaded<()> {
     let changes = store.changes();
+    renew(changes, cache, options).await?;
     let sent = cache.lease.sending();
     let (since, generation) = cache.next_poll();
     cache.counters.polls.add(1);
@@ -546,9 +547,9 @@ async fn poll(
             return Err(Arc::new(unavailable(why.to_string())));
         }
     };
-    if let Some(epoch) = cache.polled(&told, generation, began) {
-        in_limit(options.load_timeout, changes.renew(epoch)).await.map_err(Arc::new)?;
-    }
+    cache.polled(&told, generation, began);
+    // What this poll noticed is mended at once; what loads noticed, by the next poll.
+    renew(changes, cache, options).await?;
     if told.needs_acknowledgement {
         if !cache.lease.wants_acknowledgement(options.lease) {
             return Ok(());
@@ -558,6 +559,15 @@ async fn poll(
         cache.lease.acknowledged(at);
     }
     cache.proven(generation, began, sent, is_followed.then_some(options.lease));
+    Ok(())
+}
+
+/// Gives the history another epoch, if versions went back within the one that it has.
+async fn renew(changes: &dyn ChangeFeed, cache: &Cache, options: &CacheOptions) -> Loaded<()> {
+    if let Some(epoch) = cache.to_renew() {
+        in_limit(options.load_timeout, changes.renew(epoch)).await.map_err(Arc::new)?;
+        cache.renewed(epoch);
+    }
     Ok(())
 }
 

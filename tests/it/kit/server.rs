@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use sea_orm::sqlx::{Connection, PgConnection, query_scalar};
 use sea_orm::{ConnectOptions, Database};
 
+use super::database::run;
 use super::process::wait_until;
+use super::replica::until;
 
 /// A server on a free port, with its data in a folder of its own; both end with this value.
 pub struct PostgresServer {
@@ -84,13 +87,7 @@ impl PostgresServer {
         let mut init = tenant.command(programs.join("initdb"));
         init.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "iam_test", "-D", "data"]);
         assert!(init.status().unwrap().success(), "initdb");
-        let (port, process) = (0..20)
-            .find_map(|_| {
-                // Below the ports that systems give to whoever asks for any, so that it is still free after a stop.
-                let port = 20_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 12_000).unwrap();
-                Some((port, Self::launch(&programs, &tenant, port)?))
-            })
-            .expect("a server that starts");
+        let (port, process) = Self::launch_anywhere(&programs, &tenant);
         let server = Self { programs, tenant, port, process };
         let mut options = ConnectOptions::new(server.url());
         options.max_connections(1).sqlx_logging(false);
@@ -99,6 +96,16 @@ impl PostgresServer {
         migration::seed(&database).await.unwrap();
         database.close().await.unwrap();
         server
+    }
+
+    /// Starts the program at a free port, and answers which.
+    fn launch_anywhere(programs: &Path, tenant: &Tenant) -> (u16, Child) {
+        let launched = (0..20).find_map(|_| {
+            // Below the ports that systems give to programs that ask for any, so that it is still free after a stop.
+            let port = 20_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 12_000).unwrap();
+            Some((port, Self::launch(programs, tenant, port)?))
+        });
+        launched.expect("a server that starts")
     }
 
     /// Starts the program and waits until it answers, which is when it writes so; `None` if it ends instead, as it does if
@@ -118,6 +125,53 @@ impl PostgresServer {
             None => is_ready().then_some(true),
         })
         .then_some(process)
+    }
+
+    /// A second server, with what this one has, that replays what is changed here. This one is stopped for it, and started
+    /// again.
+    pub async fn standby(&mut self) -> Self {
+        let tenant = Tenant::new("iam-standby");
+        self.stop();
+        let data = self.tenant.folder.join("data");
+        let mut copy = tenant.command("cp".into());
+        assert!(copy.arg("-R").arg(data).arg("data").status().unwrap().success(), "a copy of the data");
+        self.start_again();
+        let settings = format!("primary_conninfo = 'host=127.0.0.1 port={} user=iam_test'\n", self.port);
+        let mut touch = tenant.command("touch".into());
+        assert!(touch.arg("data/standby.signal").status().unwrap().success());
+        std::fs::write(tenant.folder.join("data/postgresql.auto.conf"), settings).unwrap();
+        let programs = self.programs.clone();
+        let (port, process) = Self::launch_anywhere(&programs, &tenant);
+        let standby = Self { programs, tenant, port, process };
+        self.until("SELECT EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming')").await;
+        standby
+    }
+
+    /// From now on changes are acknowledged when a standby has them.
+    pub async fn wait_for_standbys(&self) {
+        self.run("ALTER SYSTEM SET synchronous_standby_names = '*'").await;
+        self.run("SELECT pg_reload_conf()").await;
+        self.until("SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')").await;
+    }
+
+    /// Makes a standby take changes, of which the server that it followed hears nothing.
+    pub async fn promote(&self) {
+        self.run("SELECT pg_promote()").await;
+        self.until("SELECT NOT pg_is_in_recovery()").await;
+    }
+
+    /// Runs SQL as the superuser.
+    pub async fn run(&self, sql: &str) {
+        let mut connection = PgConnection::connect(&self.url()).await.unwrap();
+        run(&mut connection, sql.to_owned()).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// Waits until a question is answered with true.
+    async fn until(&self, question: &'static str) {
+        let mut connection = PgConnection::connect(&self.url()).await.unwrap();
+        until(async || query_scalar(question).fetch_one(&mut connection).await.unwrap()).await;
+        connection.close().await.unwrap();
     }
 
     /// Where it listens.

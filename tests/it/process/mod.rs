@@ -4,6 +4,7 @@ mod bouncer;
 mod demo;
 mod draining;
 mod frozen;
+mod histories;
 mod keys;
 mod metrics;
 mod migration;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::kit::api::{new_company, new_user};
 use crate::kit::process::{ServerProcess, wait_until};
 
-const SECRET: &str = "a perfectly private secret of the tests, long enough";
+pub(crate) const SECRET: &str = "a perfectly private secret of the tests, long enough";
 
 /// The header of a super admin, whose tokens the server of these tests believes.
 pub(crate) fn super_admin() -> String {

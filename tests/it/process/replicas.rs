@@ -11,7 +11,7 @@ use crate::kit::process::{Exchange, HttpAnswer, ServerProcess, wait_until};
 const LONG_LEASE: (&str, &str) = ("IAM__CACHE__LEASE", "10m");
 
 /// A company whose admin is asked about.
-struct Case {
+pub(crate) struct Case {
     company: CompanyId,
     user: UserId,
     level: String,
@@ -22,7 +22,7 @@ struct Case {
 
 impl Case {
     /// Provisioned through a server.
-    fn new(server: &ServerProcess) -> Self {
+    pub(crate) fn new(server: &ServerProcess) -> Self {
         let (company, user) = (new_company(), new_user());
         let (user_token, super_admin) = (authorization(user, false), super_admin());
         let mut case = Self { company, user, level: String::new(), user_token, super_admin };
@@ -41,24 +41,34 @@ impl Case {
 
     /// Asks whether the admin sees the dashboard.
     fn open(&self, server: &ServerProcess) -> Exchange {
+        self.open_with(server, &[])
+    }
+
+    fn open_with(&self, server: &ServerProcess, more: &[(&str, &str)]) -> Exchange {
         let company = self.company.to_string();
-        let headers = [("authorization", self.user_token.as_str()), ("x-company-id", company.as_str())];
+        let mut headers = vec![("authorization", self.user_token.as_str()), ("x-company-id", company.as_str())];
+        headers.extend_from_slice(more);
         server.open("POST", "/api/iam/check", &headers, Some(&json!({ "view": "/dashboard" })))
     }
 
-    fn ask(&self, server: &ServerProcess) -> HttpAnswer {
+    /// Asks the same of the newest state.
+    pub(crate) fn ask_for_the_newest(&self, server: &ServerProcess) -> HttpAnswer {
+        self.open_with(server, &[("cache-control", "no-cache")]).finish()
+    }
+
+    pub(crate) fn ask(&self, server: &ServerProcess) -> HttpAnswer {
         self.open(server).finish()
     }
 
     /// Gives the admin his level, or takes it; answers with the status.
-    fn set(&self, server: &ServerProcess, is_admin: bool) -> u16 {
+    pub(crate) fn set(&self, server: &ServerProcess, is_admin: bool) -> u16 {
         let levels = if is_admin { vec![self.level.as_str()] } else { Vec::new() };
         let path = format!("/api/iam/users/{}/user-levels?force=true&companyId={}", self.user, self.company);
         let headers = [("authorization", self.super_admin.as_str())];
         known(|| server.request("PUT", &path, &headers, Some(&json!({ "userLevelIds": levels })))).status
     }
 
-    fn wait_for(&self, server: &ServerProcess, is_allowed: bool) {
+    pub(crate) fn wait_for(&self, server: &ServerProcess, is_allowed: bool) {
         wait_until(|| (allowed(&self.ask(server)) == Some(is_allowed)).then_some(()));
     }
 }
@@ -69,7 +79,7 @@ fn known(ask: impl Fn() -> HttpAnswer) -> HttpAnswer {
 }
 
 /// The decision, unless it is said that there is none.
-fn allowed(answer: &HttpAnswer) -> Option<bool> {
+pub(crate) fn allowed(answer: &HttpAnswer) -> Option<bool> {
     match answer.status {
         200 => Some(answer.json()["data"]["allowed"].as_bool().unwrap()),
         503 => None,

@@ -157,9 +157,6 @@ impl World {
         if effects.everything {
             self.polled = None;
         }
-        if effects.renew.is_some() {
-            self.store.epoch += 1;
-        }
     }
 
     fn step(&mut self, what: u8, which: u8) {
@@ -251,6 +248,10 @@ impl World {
 
     fn begin_poll(&mut self) {
         if self.poll.is_none() {
+            if let Some(epoch) = self.tracker.to_renew() {
+                self.store.epoch += u64::from(self.store.epoch == epoch);
+                self.tracker.on_renewed(epoch);
+            }
             let (position, generation) = self.tracker.next_poll();
             let since = position.map(|position| position.as_str().parse().unwrap());
             self.poll = Some(Polling { since, generation, began: self.tickets.begin(), read: None });

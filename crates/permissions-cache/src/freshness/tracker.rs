@@ -26,6 +26,8 @@ pub(crate) struct Tracker {
     since: Ticket,
     /// Grows with each new history: a poll that began in an earlier one continues from a position of that one.
     generation: u64,
+    /// Versions went back within this epoch, and the history does not have another one yet.
+    to_renew: Option<u64>,
     /// Where the next poll continues; none before the first one of a history.
     position: Option<Position>,
     /// When the newest poll began that proved something.
@@ -124,8 +126,6 @@ pub(crate) struct Effects {
     pub(crate) everything: bool,
     /// Nothing answers before a poll that begins after this.
     pub(crate) end_lease: bool,
-    /// Versions went back within this epoch: the history is to get another one.
-    pub(crate) renew: Option<u64>,
 }
 
 /// What becomes of what a load read.
@@ -161,6 +161,16 @@ impl Tracker {
     /// The epoch of the history, if a poll has told it.
     pub(crate) fn epoch(&self) -> Option<u64> {
         self.history.filter(|_| self.has_position()).map(|history| history.epoch)
+    }
+
+    /// The epoch within which versions went back: the history is to get another one before it is polled again.
+    pub(crate) const fn to_renew(&self) -> Option<u64> {
+        self.to_renew
+    }
+
+    /// The history does not have this epoch any more.
+    pub(crate) fn on_renewed(&mut self, epoch: u64) {
+        self.to_renew = self.to_renew.filter(|waiting| *waiting != epoch);
     }
 
     /// When the newest poll began that proved something.
@@ -408,7 +418,7 @@ impl Tracker {
 
     /// Versions went back although the epoch stayed.
     fn go_back(&mut self, effects: &mut Effects, now: Ticket) {
-        effects.renew = self.history.map(|history| history.epoch);
+        self.to_renew = self.history.map(|history| history.epoch);
         self.start_over(effects, now);
     }
 

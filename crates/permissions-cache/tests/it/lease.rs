@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use iam_domain::{Versions, ViewState};
 use iam_permissions_cache::{CacheOptions, Consistency, Subject};
-use iam_storage::{StorageError, Target, UnitOfWork};
+use iam_storage::{Stamped, Storage, StorageError, Target, UnitOfWork};
 use iam_storage_memory::MemoryStorage;
 use tokio::task::yield_now;
 
@@ -272,6 +272,31 @@ async fn another_database_makes_everything_be_read_anew() {
     }
     // Whoever saw the old one gets an answer of the new one, at once.
     assert!(!see(permissions, 0, 0, Consistency::AtLeast(of_old)).await.unwrap());
+}
+
+/// Rows were put back to what they were, below all that polls look at.
+#[tokio::test]
+async fn versions_that_a_load_finds_lower_end_the_lease_and_renew_the_epoch_once() {
+    let store = one_company().await;
+    store.say(0, ViewState::Allow).await;
+    let permissions = alone(&store, patient());
+    assert!(sees(&permissions, 0, 0).await);
+    let stored = store.memory.reader().snapshots().load_user(company(0), user(0)).await.unwrap();
+    let versions = Versions { company: stored.versions.company - 1, ..stored.versions };
+    store.script(Stamped { versions, ..stored });
+    // Until the epoch is renewed, polls prove nothing.
+    store.always(Asked::Renew, Does::Fail);
+    let polls = store.asked(Asked::Poll);
+    for renewals in 1..=3 {
+        let refused = see(&permissions, 0, 0, Consistency::Fresh).await;
+        assert!(matches!(refused, Err(StorageError::Unavailable { .. })), "{refused:?}");
+        assert_eq!((store.asked(Asked::Renew), store.asked(Asked::Poll)), (renewals, polls));
+    }
+    store.always(Asked::Renew, Does::Answer);
+    for _ in 0..3 {
+        assert!(see(&permissions, 0, 0, Consistency::Fresh).await.unwrap());
+        assert_eq!(store.asked(Asked::Renew), 4, "once is enough");
+    }
 }
 
 #[tokio::test]

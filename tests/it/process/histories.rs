@@ -1,0 +1,161 @@
+//! Databases that are restored, replaced, isolated or no longer written: what was read from them stops to count.
+
+mod postgres {
+    use std::time::{Duration, Instant};
+
+    use iam_permissions_cache::{CacheOptions, Consistency, Subject};
+    use sea_orm::sqlx::{PgConnection, query_scalar};
+
+    use crate::kit::api::{TestApi, patient};
+    use crate::kit::database::run;
+    use crate::kit::process::{ServerProcess, wait_until};
+    use crate::kit::replica::{Replica, until};
+    use crate::kit::server::PostgresServer;
+    use crate::process::persistence::{SECRET, start};
+    use crate::process::replicas::{Case, allowed};
+
+    const LEASE: Duration = Duration::from_secs(1);
+    const SHORT_LEASE: (&str, &str) = ("IAM__CACHE__LEASE", "1s");
+
+    fn start_on(server: &PostgresServer) -> ServerProcess {
+        start(&[("DATABASE_URL", &server.url()), SHORT_LEASE])
+    }
+
+    /// What `/readyz` says is wrong.
+    fn reason(server: &ServerProcess) -> Option<String> {
+        let answer = server.get("/readyz");
+        (answer.status == 503).then(|| String::from_utf8_lossy(&answer.body).into_owned())
+    }
+
+    /// Waits until a decision is refused; from then on each is, also one that asks for the newest state.
+    fn stops_answering(server: &ServerProcess, case: &Case) {
+        wait_until(|| allowed(&case.ask(server)).is_none().then_some(()));
+        for _ in 0..3 {
+            assert_eq!(allowed(&case.ask(server)), None);
+            assert_eq!(allowed(&case.ask_for_the_newest(server)), None);
+        }
+    }
+
+    // --- Which server is the primary ---
+
+    #[actix_web::test]
+    async fn an_isolated_primary_whose_synchronous_standby_was_promoted_stops_answering() {
+        let mut old = PostgresServer::start().await;
+        let new = old.standby().await;
+        old.wait_for_standbys().await;
+        let behind = start_on(&old);
+        let case = Case::new(&behind);
+        case.wait_for(&behind, true);
+
+        new.promote().await;
+        let promoted = Instant::now();
+        let ahead = start_on(&new);
+        assert_eq!(case.set(&ahead, false), 200);
+        loop {
+            let is_within_lease = promoted.elapsed() < LEASE;
+            let answer = allowed(&case.ask(&behind));
+            if !is_within_lease {
+                assert_eq!(answer, None, "no longer than the lease");
+                break;
+            }
+        }
+        stops_answering(&behind, &case);
+        assert_eq!(allowed(&case.ask(&ahead)), Some(false));
+    }
+
+    #[actix_web::test]
+    async fn a_standby_answers_nothing_until_it_is_promoted() {
+        let mut primary = PostgresServer::start().await;
+        let standby = primary.standby().await;
+        let sound = start_on(&primary);
+        let case = Case::new(&sound);
+        let url = standby.url();
+        let server = ServerProcess::start(&[], &[("DATABASE_URL", &url), SHORT_LEASE, ("JWT_SECRET", SECRET)]);
+        let why = wait_until(|| reason(&server));
+        assert!(why.contains("recovery"), "{why}");
+        stops_answering(&server, &case);
+
+        primary.stop();
+        standby.promote().await;
+        case.wait_for(&server, true);
+        wait_until(|| reason(&server).is_none().then_some(()));
+        assert_eq!(case.set(&server, false), 200);
+        assert_eq!(allowed(&case.ask(&server)), Some(false));
+    }
+
+    /// By a setting that open sessions take over, as managed databases do it when a disk is full.
+    #[actix_web::test]
+    async fn a_server_that_becomes_read_only_stops_answering_until_it_is_written_again() {
+        let database = PostgresServer::start().await;
+        let server = start_on(&database);
+        let case = Case::new(&server);
+        for _ in 0..2 {
+            case.wait_for(&server, true);
+            database.run("ALTER SYSTEM SET default_transaction_read_only = on").await;
+            database.run("SELECT pg_reload_conf()").await;
+            stops_answering(&server, &case);
+            let why = wait_until(|| reason(&server));
+            assert!(why.contains("read-only"), "{why}");
+            database.run("ALTER SYSTEM RESET default_transaction_read_only").await;
+            database.run("SELECT pg_reload_conf()").await;
+            wait_until(|| reason(&server).is_none().then_some(()));
+        }
+        case.wait_for(&server, true);
+    }
+
+    // --- Rows that are put back ---
+
+    /// Puts rows back to a lower version, as a restore of the data alone does that disables triggers.
+    async fn put_back(connection: &mut PgConnection, changed_by: &str, rows: &str) {
+        let sql = format!(
+            "BEGIN; SET LOCAL session_replication_role = replica;
+            UPDATE company_states SET version = version - 1, stamp = stamp + 1, changed_by = {changed_by} WHERE {rows};
+            COMMIT"
+        );
+        run(connection, sql).await.unwrap();
+    }
+
+    /// The lease is so long that nothing is seen because it ends.
+    #[actix_web::test]
+    async fn versions_that_go_back_within_an_epoch_drop_everything_wherever_they_are_noticed() {
+        let api = TestApi::postgres().await;
+        let database = api.database.clone().unwrap();
+        let company = api.company().await;
+        let options = CacheOptions { lease: Duration::from_secs(600), ..patient() };
+        let (noticing, other) =
+            (Replica::with_options(&api, options.clone()).await, Replica::with_options(&api, options).await);
+        let access = async |replica: &Replica, consistency| {
+            replica.permissions.access(company.id, Subject::User(company.admin), consistency).await.ok()
+        };
+        let mut connection = database.connect().await;
+        let of_company = format!("company_id = '{}'", company.id);
+        let all = "true".to_owned();
+        // What a poll does not report is left to loads; what it reports, it finds.
+        for (changed_by, rows) in
+            [("changed_by", &of_company), ("pg_current_xact_id()", &of_company), ("pg_current_xact_id()", &all)]
+        {
+            for replica in [&noticing, &other] {
+                until(async || access(replica, Consistency::Cached).await.is_some()).await;
+            }
+            let history: uuid::Uuid =
+                query_scalar("SELECT history FROM iam_installation").fetch_one(&mut connection).await.unwrap();
+            let before = access(&other, Consistency::Cached).await.unwrap().versions();
+            put_back(&mut connection, changed_by, rows).await;
+            until(async || {
+                access(&noticing, Consistency::Fresh)
+                    .await
+                    .is_some_and(|access| access.versions().epoch != before.epoch)
+            })
+            .await;
+            // The epoch is another one, so that the others drop what they keep although they have not noticed.
+            let now: uuid::Uuid =
+                query_scalar("SELECT history FROM iam_installation").fetch_one(&mut connection).await.unwrap();
+            assert_ne!(now, history, "{changed_by} {rows}");
+            other.hears_everything().await;
+            until(async || {
+                access(&other, Consistency::Cached).await.is_some_and(|access| access.versions().epoch != before.epoch)
+            })
+            .await;
+        }
+    }
+}
