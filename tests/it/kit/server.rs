@@ -33,7 +33,9 @@ impl Tenant {
         let user = is_root.then(|| lent().expect("a user to run servers").parse().unwrap());
         // Root's own TMPDIR may be closed to that user.
         let base = if is_root { PathBuf::from("/tmp") } else { std::env::temp_dir() };
-        let folder = base.join(format!("{name}-{}", uuid::Uuid::new_v4().simple()));
+        // Short, since the path of a socket may have a hundred characters.
+        let number = uuid::Uuid::new_v4().simple().to_string();
+        let folder = base.join(format!("{name}-{}", number.get(..12).unwrap_or(&number)));
         std::fs::create_dir(&folder).unwrap();
         if user.is_some() {
             std::os::unix::fs::chown(&folder, user, None).unwrap();
@@ -113,8 +115,8 @@ impl PostgresServer {
     fn launch(programs: &Path, tenant: &Tenant, port: u16) -> Option<Child> {
         let mut postgres = tenant.command(programs.join("postgres"));
         postgres.args(["-D", "data", "-p", &port.to_string()]);
-        let settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "shared_buffers=16MB"];
-        for setting in settings {
+        let sockets = format!("unix_socket_directories={}", tenant.folder.display());
+        for setting in ["listen_addresses=127.0.0.1", &sockets, "fsync=off", "shared_buffers=16MB"] {
             postgres.args(["-c", setting]);
         }
         let mut process = postgres.spawn().unwrap();
@@ -182,6 +184,11 @@ impl PostgresServer {
     /// The url of its database.
     pub fn url(&self) -> String {
         format!("postgres://iam_test@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// The url of its database, by a Unix socket.
+    pub fn url_of_socket(&self) -> String {
+        format!("postgres://iam_test@localhost/postgres?host={}&port={}", self.tenant.folder.display(), self.port)
     }
 
     /// Ends it, as an operator does who does not wait for clients.

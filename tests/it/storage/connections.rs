@@ -7,13 +7,15 @@ mod postgres {
     use iam_domain::{CompanyId, Description, Name, Timestamp, UserLevel, UserLevelId};
     use iam_storage::{ChangeContext, Health, PoolStats, Result, Storage, StorageError, Target, UnitOfWork};
     use iam_storage_postgres::{PostgresOptions, PostgresStorage, Refusal};
-    use sea_orm::sqlx::{PgConnection, query_scalar};
+    use sea_orm::sqlx::postgres::PgConnectOptions;
+    use sea_orm::sqlx::{ConnectOptions as _, Executor as _, PgConnection, query_scalar};
     use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
     use crate::kit::api::new_company;
     use crate::kit::database::{Content, TestDatabase, run};
     use crate::kit::proxy::Proxy;
     use crate::kit::replica::{sooner_or_later, until};
+    use crate::kit::server::PostgresServer;
 
     /// The gate that changes pass.
     const GATE: &str = "'company_states'::regclass::oid::int4, 1";
@@ -283,6 +285,36 @@ mod postgres {
         proxy.forget();
         until(async || holders(&mut watch).await == 0).await;
         asking.abort();
+    }
+
+    /// The server cannot notice by itself that such a client is gone: the network has no part in it.
+    #[tokio::test]
+    async fn over_a_unix_socket_a_session_whose_client_stands_still_gives_back_what_another_one_waits_for() {
+        let server = PostgresServer::start().await;
+        let url = server.url_of_socket();
+        let options = PostgresOptions { silence_timeout: Duration::from_secs(1), ..PostgresOptions::new(url.as_str()) };
+        let storage = PostgresStorage::connect(&options).unwrap();
+        let company = new_company();
+        begin(&storage, Target::Company(company)).await.unwrap().commit().await.unwrap();
+        let locks = [
+            (Target::Company(company), format!("SELECT FROM company_states WHERE company_id = '{company}' FOR UPDATE")),
+            (Target::Credentials, format!("SELECT pg_advisory_xact_lock_shared({GATE})")),
+        ];
+        for (target, lock) in locks {
+            for with_answer in [false, true] {
+                let options: PgConnectOptions = url.parse().unwrap();
+                let mut still = options.application_name("iam").connect().await.unwrap();
+                run(&mut still, "BEGIN; SET LOCAL iam.company = 'all'".to_owned()).await.unwrap();
+                run(&mut still, lock.clone()).await.unwrap();
+                // More than the socket holds; of it the client reads one row.
+                let sql = "SELECT repeat('x', 100000) FROM generate_series(1, 1000)";
+                let mut rows = still.fetch(sql);
+                if with_answer {
+                    futures_util::StreamExt::next(&mut rows).await.unwrap().unwrap();
+                }
+                sooner_or_later(begin(&storage, target)).await.unwrap().commit().await.unwrap();
+            }
+        }
     }
 
     #[tokio::test]
