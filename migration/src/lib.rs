@@ -27,8 +27,8 @@
 //!   behind, not even the migrations before it in the same run.
 //! * **One at a time.** That transaction holds an advisory lock of its schema, so any number of replicas may call [`up`]
 //!   at once: one works, the others wait and find nothing left to do. Installations in other schemas do not wait.
-//! * **Idempotent.** [`up`] and [`seed`] change nothing when they are run again. What an operator edited or removed
-//!   since stays as it is.
+//! * **Idempotent.** [`up`] and [`seed`] change nothing when they are run again. What an operator edited or deleted
+//!   since stays as it is, unless [`restore_seed`] brings it back.
 //! * **One schema.** Everything happens in the first schema of the search path that exists. Later ones are not looked at,
 //!   whatever tables they have.
 //! * **Ours only.** The schema may hold other products' tables. [`fresh`] and [`down`] drop the tables and views of
@@ -47,6 +47,7 @@ mod m20261122_000002_add_credentials;
 mod m20261122_000003_row_level_security;
 mod m20261125_000004_states_and_histories;
 mod m20261125_000005_indexes_without_rivals;
+mod m20261126_000006_seeded_rows;
 mod seed;
 
 use sea_orm::{
@@ -56,10 +57,10 @@ use sea_orm::{
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 use bookkeeping::Bookkeeping;
-pub use seed::{SeedReport, seed};
+pub use seed::{SeedReport, restore_seed, seed};
 
 /// Every table of the current schema, apart from the migrator's own `iam_migrations`.
-pub const TABLES: [&str; 23] = [
+pub const TABLES: [&str; 24] = [
     "api_keys",
     "company2modules",
     "company_states",
@@ -70,6 +71,7 @@ pub const TABLES: [&str; 23] = [
     "iam_audit_logs",
     "iam_heartbeats",
     "iam_installation",
+    "iam_seeded_rows",
     "menu_items",
     "module2features",
     "module2views",
@@ -149,6 +151,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000003_row_level_security::Migration),
             Box::new(m20261125_000004_states_and_histories::Migration),
             Box::new(m20261125_000005_indexes_without_rivals::Migration),
+            Box::new(m20261126_000006_seeded_rows::Migration),
         ]
     }
 
@@ -340,12 +343,13 @@ mod tests {
     use super::*;
 
     /// The SQL of every migration, in order.
-    const SQL: [&str; 5] = [
+    const SQL: [&str; 6] = [
         m20261122_000001_create_iam_schema::UP,
         m20261122_000002_add_credentials::UP,
         m20261122_000003_row_level_security::UP,
         m20261125_000004_states_and_histories::UP,
         m20261125_000005_indexes_without_rivals::UP,
+        m20261126_000006_seeded_rows::UP,
     ];
 
     /// The words that follow `phrase` wherever it stands.
@@ -369,6 +373,7 @@ mod tests {
             m20261122_000001_create_iam_schema::DOWN,
             m20261122_000002_add_credentials::DOWN,
             m20261125_000004_states_and_histories::DOWN,
+            m20261126_000006_seeded_rows::DOWN,
         ];
         let dropped: BTreeSet<_> = down.iter().flat_map(|down| down.split([' ', ',', ';', '\n'])).collect();
         let kept = TABLES.into_iter().chain(VIEWS).filter(|name| !dropped.contains(name)).collect::<Vec<_>>();

@@ -32,8 +32,12 @@ enum Command {
     Up,
     /// Show what is applied and what is pending, without changing anything.
     Status,
-    /// Insert what is missing of the seed data.
-    Seed,
+    /// Insert the seed data that this database has not had yet. What was deleted since stays deleted.
+    Seed {
+        /// Insert also what was deleted.
+        #[arg(long)]
+        restore: bool,
+    },
     /// Take back the last migrations, WITH ALL DATA in what they created, without asking.
     Down {
         /// How many.
@@ -66,8 +70,8 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
                 println!("{} {}", if migration.applied { "applied" } else { "pending" }, migration.name);
             }
         }
-        Command::Seed => {
-            let report = migration::seed(&db).await?;
+        Command::Seed { restore } => {
+            let report = if restore { migration::restore_seed(&db).await? } else { migration::seed(&db).await? };
             if report.is_empty() {
                 println!("nothing to insert");
             } else {

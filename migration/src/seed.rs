@@ -1,4 +1,4 @@
-//! Seeding: the catalog that a new installation begins with, added to whatever is there
+//! Seeding: adds the catalog that a new installation begins with to what is there.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -110,21 +110,30 @@ const INSERT_SUB_MENU_ITEMS: &str = r#"
         id uuid, "menuItemId" uuid, label text, "viewId" uuid, "featureId" uuid, icon text, "sortOrder" integer,
         enabled boolean
     )
+    WHERE "menuItemId" IN (SELECT menu_items.id FROM menu_items)
     ON CONFLICT DO NOTHING RETURNING id"#;
 
-// The id of the row that has the natural key; where none has, our own row is there under another key.
+// Remembers ids, and returns those that are new here.
+const REMEMBER: &str = "
+    INSERT INTO iam_seeded_rows (id) SELECT * FROM unnest($1) ON CONFLICT DO NOTHING RETURNING id";
+
+// The row that stands for each seeded one: the row with its natural key, else our own under another key. A seeded row for
+// which none stands was deleted.
 
 const FIND_VIEWS: &str = "
-    SELECT seed.id AS seeded, coalesce(views.id, seed.id) AS id
-    FROM jsonb_to_recordset($1) AS seed (id uuid, url text) LEFT JOIN views ON views.url = seed.url";
+    SELECT seed.id AS seeded, coalesce(named.id, own.id) AS id FROM jsonb_to_recordset($1) AS seed (id uuid, url text)
+    LEFT JOIN views AS named ON named.url = seed.url LEFT JOIN views AS own ON own.id = seed.id
+    WHERE coalesce(named.id, own.id) IS NOT NULL";
 
 const FIND_MODULES: &str = "
-    SELECT seed.id AS seeded, coalesce(modules.id, seed.id) AS id
-    FROM jsonb_to_recordset($1) AS seed (id uuid, code text) LEFT JOIN modules ON modules.code = seed.code";
+    SELECT seed.id AS seeded, coalesce(named.id, own.id) AS id FROM jsonb_to_recordset($1) AS seed (id uuid, code text)
+    LEFT JOIN modules AS named ON named.code = seed.code LEFT JOIN modules AS own ON own.id = seed.id
+    WHERE coalesce(named.id, own.id) IS NOT NULL";
 
 const FIND_FEATURES: &str = "
-    SELECT seed.id AS seeded, coalesce(features.id, seed.id) AS id
-    FROM jsonb_to_recordset($1) AS seed (id uuid, key text) LEFT JOIN features ON features.key = seed.key";
+    SELECT seed.id AS seeded, coalesce(named.id, own.id) AS id FROM jsonb_to_recordset($1) AS seed (id uuid, key text)
+    LEFT JOIN features AS named ON named.key = seed.key LEFT JOIN features AS own ON own.id = seed.id
+    WHERE coalesce(named.id, own.id) IS NOT NULL";
 
 const MAP_FEATURES_TO_VIEWS: &str = "
     INSERT INTO feature2views (feature_id, view_id, created_at)
@@ -141,9 +150,13 @@ const MAP_MODULES_TO_FEATURES: &str = "
 /// What the audit records of new rows say.
 type Creation = (EntityType, &'static str);
 
-const VIEW: Creation = (EntityType::View, "view.created");
-const MODULE: Creation = (EntityType::Module, "module.created");
-const FEATURE: Creation = (EntityType::Feature, "feature.created");
+/// A catalog table: what the audit records of new rows say, how those are inserted, and how the rows that stand are found.
+type Table = (Creation, &'static str, &'static str);
+
+const VIEWS: Table = ((EntityType::View, "view.created"), INSERT_VIEWS, FIND_VIEWS);
+const MODULES: Table = ((EntityType::Module, "module.created"), INSERT_MODULES, FIND_MODULES);
+const FEATURES: Table = ((EntityType::Feature, "feature.created"), INSERT_FEATURES, FIND_FEATURES);
+
 const MENU_ITEM: Creation = (EntityType::Menu, "menu.created");
 const SUB_MENU_ITEM: Creation = (EntityType::Menu, "sub_menu.created");
 
@@ -177,11 +190,12 @@ const APPEND_AUDIT_RECORDS: &str = r#"
         id uuid, "actorKind" text, action text, "entityType" text, "entityId" uuid, changes jsonb
     )"#;
 
-/// Inserts what is missing of the catalog of [`iam_domain::seed`] and says how much that was.
+/// Inserts what this installation has not had yet of the catalog of [`iam_domain::seed`], and returns how much that was.
 ///
-/// Rows are recognised by their url, code or key, or by the seed's fixed id once somebody has renamed them, and stay as
-/// they are. A mapping or a menu entry is added only together with one of the views, modules and features that it is
-/// about, so that what an operator took away does not come back.
+/// Each view, module and feature is offered once: `iam_seeded_rows` remembers it, so that what an operator deletes stays
+/// deleted. Rows are recognised by their url, code or key, or by the seed's fixed id when they were renamed, and stay as they
+/// are. A mapping or a menu entry is added only together with one of the views, modules and features that it is about, and
+/// never where one of them was deleted.
 ///
 /// What was inserted is one change of the catalog: a new version, a notice to the running servers, and an audit record
 /// of each row and mapping, as the in-memory storage writes them for its seed.
@@ -190,13 +204,33 @@ const APPEND_AUDIT_RECORDS: &str = r#"
 ///
 /// [`MigrationError::Behind`] when migrations are pending, else as [`up`](crate::up). Nothing has changed then.
 pub async fn seed(db: &DatabaseConnection) -> Result<SeedReport, MigrationError> {
+    insert(db, Deleted::Stay).await
+}
+
+/// As [`seed`], and inserts again the views, modules and features that were deleted, with their mappings and menu entries.
+///
+/// # Errors
+///
+/// As [`seed`].
+pub async fn restore_seed(db: &DatabaseConnection) -> Result<SeedReport, MigrationError> {
+    insert(db, Deleted::ComeBack).await
+}
+
+/// What becomes of seeded rows that were deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deleted {
+    Stay,
+    ComeBack,
+}
+
+async fn insert(db: &DatabaseConnection, deleted: Deleted) -> Result<SeedReport, MigrationError> {
     let tx = begin(db).await?;
     let pending = names(compare::<Migrator>(&Bookkeeping::read::<Migrator>(&tx).await?)?, false);
     if !pending.is_empty() {
         return Err(MigrationError::Behind { pending });
     }
     let mut run = Run::begin(&tx).await?;
-    let report = run.insert_catalog().await?;
+    let report = run.insert_catalog(deleted).await?;
     if !report.is_empty() {
         run.publish().await?;
     }
@@ -215,7 +249,7 @@ struct Run<'a> {
 struct Seeded {
     /// The ids of those that this run inserted.
     inserted: HashSet<Uuid>,
-    /// The id of the row that stands for each, by the id that the seed has for it.
+    /// The id of the row that stands for each, by the id that the seed has for it. Deleted rows are not in it.
     ids: HashMap<Uuid, Uuid>,
 }
 
@@ -224,8 +258,8 @@ impl Seeded {
         self.inserted.contains(&seeded)
     }
 
-    fn id(&self, seeded: Uuid) -> Uuid {
-        self.ids.get(&seeded).copied().unwrap_or(seeded)
+    fn id(&self, seeded: Uuid) -> Option<Uuid> {
+        self.ids.get(&seeded).copied()
     }
 }
 
@@ -242,13 +276,19 @@ impl<'a> Run<'a> {
         Ok(Self { tx, at, records: Vec::new() })
     }
 
-    async fn insert_catalog(&mut self) -> Result<SeedReport, DbErr> {
+    async fn insert_catalog(&mut self, deleted: Deleted) -> Result<SeedReport, DbErr> {
         let seed = catalog(self.at).map_err(|error| DbErr::Custom(format!("a text of the seed {error}")))?;
-        let views = self.add(VIEW, &seed.views, |view| view.id.as_uuid(), INSERT_VIEWS, FIND_VIEWS).await?;
-        let modules =
-            self.add(MODULE, &seed.modules, |module| module.id.as_uuid(), INSERT_MODULES, FIND_MODULES).await?;
-        let features =
-            self.add(FEATURE, &seed.features, |feature| feature.id.as_uuid(), INSERT_FEATURES, FIND_FEATURES).await?;
+        let ids = seed.views.iter().map(|view| view.id.as_uuid());
+        let ids = ids.chain(seed.modules.iter().map(|module| module.id.as_uuid()));
+        let ids = ids.chain(seed.features.iter().map(|feature| feature.id.as_uuid())).collect::<HashSet<_>>();
+        let unknown = self.remember(&ids).await?;
+        let offered = match deleted {
+            Deleted::Stay => unknown,
+            Deleted::ComeBack => ids,
+        };
+        let views = self.add(VIEWS, &seed.views, |view| view.id.as_uuid(), &offered).await?;
+        let modules = self.add(MODULES, &seed.modules, |module| module.id.as_uuid(), &offered).await?;
+        let features = self.add(FEATURES, &seed.features, |feature| feature.id.as_uuid(), &offered).await?;
 
         let pairs = seed.feature_views.iter().map(|(feature, view)| (feature.as_uuid(), view.as_uuid()));
         let feature_views = self.map(FEATURE_VIEWS, (&features, &views), pairs).await?;
@@ -272,7 +312,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Inserts the entries that lead to something new, and says how many items and sub-items that were.
+    /// Inserts the entries that lead to something new, and returns how many items and sub-items that were. Entries that lead to
+    /// a deleted row are left out, and so are sub-items without their item.
     async fn insert_menu(
         &mut self,
         items: Vec<MenuItem>,
@@ -280,41 +321,66 @@ impl<'a> Run<'a> {
         views: &Seeded,
         features: &Seeded,
     ) -> Result<(usize, usize), DbErr> {
-        let view_id = |id: Option<ViewId>| id.map(|id| ViewId::from_uuid(views.id(id.as_uuid())));
-        let feature_id = |id: Option<FeatureId>| id.map(|id| FeatureId::from_uuid(features.id(id.as_uuid())));
+        // The ids of the rows that an entry leads to; none for an entry that leads to a deleted one.
+        let find = |view: Option<ViewId>, feature: Option<FeatureId>| {
+            let view_id = match view {
+                Some(id) => Some(ViewId::from_uuid(views.id(id.as_uuid())?)),
+                None => None,
+            };
+            let feature_id = match feature {
+                Some(id) => Some(FeatureId::from_uuid(features.id(id.as_uuid())?)),
+                None => None,
+            };
+            Some((view_id, feature_id))
+        };
         let is_new = |view: Option<ViewId>, feature: Option<FeatureId>| {
             view.is_some_and(|id| views.is_new(id.as_uuid())) || feature.is_some_and(|id| features.is_new(id.as_uuid()))
         };
+        let items = items.into_iter().filter_map(|item| {
+            let (view_id, feature_id) = find(item.view_id, item.feature_id)?;
+            Some(MenuItem { view_id, feature_id, ..item })
+        });
+        let sub_items = sub_items
+            .into_iter()
+            .filter_map(|item| {
+                let (view_id, feature_id) = find(item.view_id, item.feature_id)?;
+                Some(SubMenuItem { view_id, feature_id, ..item })
+            })
+            .collect::<Vec<_>>();
 
         // An item comes also with what its sub-items lead to, and a sub-item also with its item.
         let parents = sub_items.iter().filter(|item| is_new(item.view_id, item.feature_id));
         let parents = parents.map(|item| item.menu_item_id).collect::<HashSet<_>>();
         let items = items
-            .into_iter()
             .filter(|item| is_new(item.view_id, item.feature_id) || parents.contains(&item.id))
-            .map(|item| MenuItem { view_id: view_id(item.view_id), feature_id: feature_id(item.feature_id), ..item })
             .collect::<Vec<_>>();
         let items = self.insert(MENU_ITEM, &items, |item| item.id.as_uuid(), INSERT_MENU_ITEMS).await?;
 
         let sub_items = sub_items
             .into_iter()
             .filter(|item| is_new(item.view_id, item.feature_id) || items.contains(&item.menu_item_id.as_uuid()))
-            .map(|item| SubMenuItem { view_id: view_id(item.view_id), feature_id: feature_id(item.feature_id), ..item })
             .collect::<Vec<_>>();
         let sub_items = self.insert(SUB_MENU_ITEM, &sub_items, |item| item.id.as_uuid(), INSERT_SUB_MENU_ITEMS).await?;
         Ok((items.len(), sub_items.len()))
     }
 
-    /// Inserts what is missing of one catalog table's rows, and finds out which row stands for each.
+    /// Remembers the rows of the seed, and returns the ids of those that this installation has not been offered before.
+    async fn remember(&self, ids: &HashSet<Uuid>) -> Result<HashSet<Uuid>, DbErr> {
+        let ids = ids.iter().copied().collect::<Vec<_>>();
+        let unknown = self.tx.query_all_raw(statement(REMEMBER, [ids.into()])).await?;
+        unknown.iter().map(|row| row.try_get("", "id")).collect()
+    }
+
+    /// Inserts those of one catalog table's rows that are offered, and finds out which row stands for each.
     async fn add<T: Serialize>(
         &mut self,
-        creation: Creation,
+        (creation, insert, find): Table,
         rows: &[T],
         id: impl Fn(&T) -> Uuid,
-        insert: &str,
-        find: &str,
+        offered: &HashSet<Uuid>,
     ) -> Result<Seeded, DbErr> {
-        let inserted = self.insert(creation, rows, id, insert).await?;
+        let new = rows.iter().filter(|row| offered.contains(&id(row))).collect::<Vec<_>>();
+        let inserted = self.insert(creation, &new, |row| id(row), insert).await?;
         let found = self.tx.query_all_raw(statement(find, [to_json(rows)?.into()])).await?;
         let ids = found.iter().map(|row| Ok((row.try_get("", "seeded")?, row.try_get("", "id")?)));
         Ok(Seeded { inserted, ids: ids.collect::<Result<_, DbErr>>()? })
@@ -347,8 +413,8 @@ impl<'a> Run<'a> {
         (left, right): (&Seeded, &Seeded),
         pairs: impl Iterator<Item = (Uuid, Uuid)>,
     ) -> Result<usize, DbErr> {
-        let (left, right): (Vec<_>, Vec<_>) =
-            pairs.filter(|&(a, b)| left.is_new(a) || right.is_new(b)).map(|(a, b)| (left.id(a), right.id(b))).unzip();
+        let pairs = pairs.filter(|&(a, b)| left.is_new(a) || right.is_new(b));
+        let (left, right): (Vec<_>, Vec<_>) = pairs.filter_map(|(a, b)| Some((left.id(a)?, right.id(b)?))).unzip();
         let values = [left.into(), right.into(), self.at.as_datetime().into()];
         let added = self.tx.query_all_raw(statement(sql, values)).await?;
         for pair in &added {

@@ -19,6 +19,7 @@ fn a_url_that_is_none_is_not_repeated() {
 mod postgres {
     use super::*;
     use crate::kit::database::{Content, TestDatabase};
+    use crate::process::persistence::{start, super_admin};
 
     #[actix_web::test]
     async fn it_makes_seeds_takes_back_and_makes_again() {
@@ -52,5 +53,40 @@ mod postgres {
         for output in outputs {
             assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
         }
+    }
+
+    #[actix_web::test]
+    async fn the_job_of_a_release_leaves_deleted_what_the_api_deleted() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let server = start(&[("DATABASE_URL", database.url())]);
+        let token = super_admin();
+        let headers = [("authorization", token.as_str()), ("cache-control", "no-cache")];
+        let seed = |arguments: &[&str]| {
+            let output = run("migration", arguments, &[("DATABASE_URL", database.url())]);
+            assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+            text_of(&output)
+        };
+        let first = |collection: &str, list: &str, key: &str, value: &str| {
+            let answer = server.request("GET", &format!("/api/iam/{collection}"), &headers, None).json();
+            let rows = answer["data"][list].as_array().unwrap();
+            let row = rows.iter().find(|row| row[key] == value).unwrap();
+            format!("/api/iam/{collection}/{}", row["id"].as_str().unwrap())
+        };
+        let paths = [
+            first("features", "features", "key", "risks.create"),
+            first("modules", "modules", "code", "audit"),
+            first("views", "views", "url", "/profile"),
+        ];
+        for path in &paths {
+            let path = format!("{path}?ungate=true");
+            assert_eq!(server.request("DELETE", &path, &headers, None).status, 200, "{path}");
+        }
+        let statuses = || paths.each_ref().map(|path| server.request("GET", path, &headers, None).status);
+
+        assert!(seed(&["seed"]).contains("nothing to insert"));
+        assert_eq!(statuses(), [404; 3]);
+        assert!(seed(&["seed", "--restore"]).contains("1 views, 1 modules, 1 features"));
+        assert_eq!(statuses(), [200; 3]);
+        assert!(seed(&["seed", "--restore"]).contains("nothing to insert"));
     }
 }

@@ -14,12 +14,13 @@ mod postgres {
     use crate::kit::database::{Content, TestDatabase, run};
 
     /// The migrations that there are.
-    const MIGRATIONS: [&str; 5] = [
+    const MIGRATIONS: [&str; 6] = [
         "m20261122_000001_create_iam_schema",
         "m20261122_000002_add_credentials",
         "m20261122_000003_row_level_security",
         "m20261125_000004_states_and_histories",
         "m20261125_000005_indexes_without_rivals",
+        "m20261126_000006_seeded_rows",
     ];
 
     async fn texts(connection: &mut PgConnection, sql: impl Into<String>) -> Vec<String> {

@@ -8,6 +8,7 @@ mod migrations;
 mod outages;
 mod outdated;
 pub mod plans;
+mod seeding;
 mod statements;
 mod tenancy;
 mod turns;
