@@ -123,7 +123,7 @@ mod postgres {
         let company = api.company().await;
         let options = CacheOptions { lease: Duration::from_secs(600), ..patient() };
         let (noticing, other) =
-            (Replica::with_options(&api, options.clone()).await, Replica::with_options(&api, options).await);
+            (Replica::with_options(&api, options).await, Replica::with_options(&api, options).await);
         let access = async |replica: &Replica, consistency| {
             replica.permissions.access(company.id, Subject::User(company.admin), consistency).await.ok()
         };
