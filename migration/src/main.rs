@@ -64,18 +64,22 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     let url = url.ok_or("DATABASE_URL is not set: set it, or pass --database-url")?;
     let db = connect(&url).await?;
     match cli.command.unwrap_or(Command::Up) {
-        Command::Up => up(&db).await?,
+        Command::Up => {
+            if let Some(applied) = unless_ahead(migration::up(&db).await)? {
+                print_names("applied", &applied);
+            }
+        }
         Command::Status => {
             for migration in migration::status(&db).await? {
                 println!("{} {}", if migration.applied { "applied" } else { "pending" }, migration.name);
             }
         }
         Command::Seed { restore } => {
-            let report = if restore { migration::restore_seed(&db).await? } else { migration::seed(&db).await? };
-            if report.is_empty() {
-                println!("nothing to insert");
-            } else {
-                println!("inserted {report}");
+            let report = if restore { migration::restore_seed(&db).await } else { migration::seed(&db).await };
+            match unless_ahead(report)? {
+                Some(report) if report.is_empty() => println!("nothing to insert"),
+                Some(report) => println!("inserted {report}"),
+                None => {}
             }
         }
         Command::Down { steps } => {
@@ -92,16 +96,17 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A release that was rolled back finds a newer schema that has all it needs: its Job must not fail for that.
-async fn up(db: &DatabaseConnection) -> Result<(), MigrationError> {
-    match migration::up(db).await {
-        Ok(applied) => print_names("applied", &applied),
+/// The outcome, or none where a newer release has applied all that this one needs: the Job of a release that was rolled back
+/// must not fail for that.
+fn unless_ahead<T>(outcome: Result<T, MigrationError>) -> Result<Option<T>, MigrationError> {
+    match outcome {
+        Ok(done) => Ok(Some(done)),
         Err(MigrationError::Ahead { unknown, pending }) if pending.is_empty() => {
             println!("nothing to do: a newer release has applied {}", unknown.join(", "));
+            Ok(None)
         }
-        Err(error) => return Err(error),
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
 async fn connect(url: &str) -> Result<DatabaseConnection, Box<dyn Error>> {

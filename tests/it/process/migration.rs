@@ -56,6 +56,21 @@ mod postgres {
     }
 
     #[actix_web::test]
+    async fn the_job_of_a_release_that_was_rolled_back_succeeds_and_changes_nothing() {
+        let database = TestDatabase::new(Content::Seeded).await;
+        let newer =
+            "INSERT INTO iam_migrations (version, applied_at) VALUES ('m99990101_000001_of_a_newer_release', 0)";
+        crate::kit::database::run(&mut database.connect().await, newer.to_owned()).await.unwrap();
+        for command in ["up", "seed"] {
+            let output = run("migration", &[command], &[("DATABASE_URL", database.url())]);
+            assert_eq!(output.status.code(), Some(0), "{command}: {}", text_of(&output));
+            assert!(text_of(&output).contains("a newer release"), "{command}: {}", text_of(&output));
+        }
+        let refused = run("migration", &["down"], &[("DATABASE_URL", database.url())]);
+        assert_ne!(refused.status.code(), Some(0));
+    }
+
+    #[actix_web::test]
     async fn the_job_of_a_release_leaves_deleted_what_the_api_deleted() {
         let database = TestDatabase::new(Content::Seeded).await;
         let server = start(&[("DATABASE_URL", database.url())]);
