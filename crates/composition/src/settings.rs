@@ -19,6 +19,8 @@ const FILE: &str = "IAM_CONFIG";
 const ISSUERS: &str = "IAM__AUTH__ISSUERS";
 /// Begins a variable that sets any key: `IAM__SECTION__KEY`.
 const PREFIX: &str = "IAM__";
+/// Stands in a text for what was not Unicode.
+const REPLACED: char = char::REPLACEMENT_CHARACTER;
 /// Variables with a name of their own. They win over their `IAM__` twins.
 const PLAIN_NAMES: [(&str, &str); 4] = [
     ("PORT", "server.port"),
@@ -28,7 +30,7 @@ const PLAIN_NAMES: [(&str, &str); 4] = [
 ];
 
 /// The environment of this process: the only place of the service that reads it. What is not Unicode is kept with
-/// replacement characters, so that a value which cannot be read does not count as not set.
+/// replacement characters, so that a value which cannot be read does not count as not set. [`Settings::load`] refuses it.
 #[must_use]
 pub fn environment() -> BTreeMap<String, String> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
@@ -417,6 +419,9 @@ pub enum SettingsError {
     /// A variable begins with `IAM__` but cannot name a setting.
     #[error("{0}: not a setting, expected IAM__SECTION__KEY")]
     Variable(String),
+    /// A variable's value is not UTF-8. A secret of random bytes must be encoded, in hexadecimal digits or base64.
+    #[error("{0}: must be valid UTF-8 text; encode random bytes, for example in base64")]
+    NotUnicode(String),
     /// A key does not exist, or its value does not fit.
     #[error("{key}: {problem}")]
     Invalid {
@@ -463,6 +468,11 @@ impl Settings {
     /// [`SettingsError`] names the file, the variable or the key.
     pub fn load(environment: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
         let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+        let is_ours =
+            |name: &str| name == FILE || name.starts_with(PREFIX) || PLAIN_NAMES.iter().any(|(own, _)| *own == name);
+        if let Some((name, _)) = environment.iter().find(|(name, value)| is_ours(name) && value.contains(REPLACED)) {
+            return Err(SettingsError::NotUnicode(name.clone()));
+        }
         let mut builder = Config::builder();
         if let Some(path) = variable(FILE) {
             builder = builder.add_source(file(path.into())?);
@@ -653,6 +663,19 @@ mod tests {
         assert_eq!(settings.server.mode, Mode::Development);
         assert_eq!(settings.rate_limit.limit(), None);
         assert_eq!((settings.auth.issuers.len(), settings.auth.remembered_tokens), (0, 10_000));
+    }
+
+    #[test]
+    fn a_value_that_is_not_unicode_is_refused_and_not_repeated() {
+        use std::os::unix::ffi::OsStrExt;
+
+        let bytes = [b"a secret of many bytes, of which ".as_slice(), &[0xff, 0xfe, 0x80]].concat();
+        let value = std::ffi::OsStr::from_bytes(&bytes).to_string_lossy();
+        for name in ["JWT_SECRET", "DATABASE_URL", "IAM_CONFIG", "IAM__AUTH__JWT_SECRET", "IAM__SERVER__HOST"] {
+            let error = error(&[(name, &value)]);
+            assert!(error.contains(name) && error.contains("UTF-8") && !error.contains("a secret"), "{error}");
+        }
+        load(&[("LESSOPEN", &value)]).unwrap();
     }
 
     #[test]

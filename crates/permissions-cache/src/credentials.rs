@@ -1,8 +1,9 @@
 //! Who was cut off, and which API keys there are: all of it is kept, and used while it is known to be current.
 //!
-//! Nothing of it is ever deleted in the store, and everything bears the version that it was last changed with. So a load reads
-//! only what was changed since the last one, and it does not matter which of two versions a reader sees while one is put in
-//! place: what it sees is never older than what is known.
+//! The service never deletes any of it, and everything bears the version that it was last changed with. So a load reads only what
+//! was changed since the last one, and it does not matter which of two versions a reader sees while one is put in place: what it
+//! sees is never older than what is known. Where that does not account for the state (rows were edited or restored beside the
+//! service), everything is read anew.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -79,7 +80,10 @@ impl Table {
         self.api_keys.pin().get(prefix).cloned()
     }
 
-    fn learn(&self, changes: CredentialChanges) {
+    /// Learns what was changed since the state that it is of. Returns whether it then has all there is of the new state.
+    fn learn(&self, changes: CredentialChanges) -> bool {
+        let since = self.state.get();
+        let accounts = since.is_none_or(|since| changes.account_for_the_state(since.version));
         let (cutoffs, api_keys) = (self.cutoffs.pin(), self.api_keys.pin());
         for (user, not_before) in changes.cutoffs {
             cutoffs.insert(user, not_before);
@@ -88,7 +92,11 @@ impl Table {
             let noted = AtomicI64::new(key.last_used_at.map_or(0, |at| at.millis()));
             api_keys.insert(key.prefix.clone(), Arc::new(KnownApiKey { key, digest, noted }));
         }
-        self.state.set(Some(changes.state));
+        let is_whole = accounts && api_keys.len() == changes.api_key_count;
+        if is_whole {
+            self.state.set(Some(changes.state));
+        }
+        is_whole
     }
 }
 
@@ -120,14 +128,19 @@ impl CredentialCache {
         was_known
     }
 
-    /// Learns what was changed since this state; answers whether the table was still of it.
+    /// Learns what was changed since this state. Returns whether the table was still of it and has all there is now; where
+    /// something is unaccounted for, the next load reads everything.
     pub(crate) fn learn(&self, changes: CredentialChanges, since: StateId) -> bool {
         let table = self.table();
-        let continues = table.state() == since;
-        if continues {
-            table.learn(changes);
+        if table.state() != since {
+            return false;
         }
-        continues
+        let is_whole = table.learn(changes);
+        if !is_whole {
+            tracing::warn!("API keys or cut-offs were changed beside the service: all of them are read anew");
+            self.start_over();
+        }
+        is_whole
     }
 
     /// The history is another one than before.

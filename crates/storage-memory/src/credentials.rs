@@ -65,11 +65,16 @@ impl<S: Source> Credentials for Reads<S> {
         let credentials = &state.credentials;
         let cutoffs = credentials.cutoffs.iter().filter(|(_, (_, version))| *version > since);
         let api_keys = credentials.api_keys.values().filter(|(_, _, version)| *version > since);
+        let cutoff_versions = credentials.cutoffs.values().map(|(_, version)| *version);
+        let key_versions = credentials.api_keys.values().map(|(_, _, version)| *version);
+        let latest = cutoff_versions.chain(key_versions).max().filter(|latest| *latest > since);
         Ok(CredentialChanges {
             epoch: self.0.epoch(),
             state: StateId { version: credentials.version, stamp: 0 },
             cutoffs: cutoffs.map(|(user, (at, _))| (*user, *at)).collect(),
             api_keys: api_keys.map(|(key, digest, _)| (with_use(key, &uses), *digest)).collect(),
+            latest,
+            api_key_count: credentials.api_keys.len(),
         })
     }
 }

@@ -13,6 +13,8 @@ use crate::repository::statement;
 
 /// How often a change that waits looks for what blocks it. What does so at two looks is ended: after a second.
 const PAUSE: Duration = Duration::from_millis(500);
+/// The same once a session was ended: a process that stands still may have others in the queue, which block next.
+const PAUSE_AFTER_ENDING: Duration = Duration::from_millis(100);
 
 /// Which blockers are ended.
 #[derive(Debug, Clone, Copy)]
@@ -39,12 +41,14 @@ pub(crate) async fn unblocked<T>(
 
 async fn keep_ending(control: &Connections, pid: i32, which: Blockers) -> Infallible {
     let mut seen = Vec::new();
+    let mut pause = PAUSE;
     loop {
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
         match end(control, pid, which, seen).await {
             Ok((blocking, ended)) => {
                 if !ended.is_empty() {
                     log::warn!("ended the sessions {ended:?} of the service, which kept a change waiting");
+                    pause = PAUSE_AFTER_ENDING;
                 }
                 seen = blocking;
             }

@@ -1,24 +1,32 @@
-//! Whose turn it is to take a connection and change a company.
+//! Whose turn it is to take a connection and make a change.
 //!
 //! Changes of one company are serial anyway, so only one of them has a connection to wait with; and changes of companies take at
 //! most half of the connections. So neither a company that changes without end nor many of them keep others from theirs: reads,
 //! other companies, and what takes their rights.
+//!
+//! Changes of the catalog and of the credentials are serial too. Few of them wait in the database at a time, since those of a
+//! process that stands still must be ended one after the other before another replica can revoke anything.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use iam_domain::CompanyId;
 use iam_storage::company_locks::{CompanyLocks, Exclusive};
-use iam_storage::{Result, StorageError};
+use iam_storage::{Result, StorageError, Target};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::PostgresOptions;
 
-/// The queues of changes of companies.
+/// How many changes of the catalog, and how many of the credentials, have a connection at a time: a second one, in case the first
+/// has met a dead connection.
+const AT_THE_GATE: usize = 2;
+
+/// The queues of changes.
 #[derive(Debug)]
 pub(crate) struct Turns {
     companies: CompanyLocks,
     connections: Arc<Semaphore>,
+    catalog: Arc<Semaphore>,
+    credentials: Arc<Semaphore>,
     /// `None`: for ever.
     patience: Option<Duration>,
 }
@@ -27,7 +35,7 @@ pub(crate) struct Turns {
 #[derive(Debug)]
 pub(crate) struct Turn {
     _connection: OwnedSemaphorePermit,
-    _company: Exclusive,
+    _company: Option<Exclusive>,
 }
 
 impl Turns {
@@ -36,16 +44,22 @@ impl Turns {
         Self {
             companies: CompanyLocks::default(),
             connections: Arc::new(Semaphore::new(half.clamp(1, Semaphore::MAX_PERMITS))),
+            catalog: Arc::new(Semaphore::new(AT_THE_GATE)),
+            credentials: Arc::new(Semaphore::new(AT_THE_GATE)),
             patience: Some(options.lock_timeout).filter(|patience| !patience.is_zero()),
         }
     }
 
     /// Waits for a turn, in the order of coming, as long as for a lock.
-    pub(crate) async fn wait(&self, company: CompanyId) -> Result<Turn> {
+    pub(crate) async fn wait(&self, target: Target) -> Result<Turn> {
         let turn = async {
-            // In this order, so that whoever waits for the company keeps no connection from others.
-            let company = self.companies.exclusive(company).await;
-            let connection = Arc::clone(&self.connections).acquire_owned().await;
+            // In this order, so that a change that waits for its company keeps no connection from others.
+            let (company, connections) = match target {
+                Target::Company(company) => (Some(self.companies.exclusive(company).await), &self.connections),
+                Target::Catalog => (None, &self.catalog),
+                Target::Credentials => (None, &self.credentials),
+            };
+            let connection = Arc::clone(connections).acquire_owned().await;
             let connection = connection
                 .map_err(|closed| StorageError::Unavailable { retryable: false, source: Some(Box::new(closed)) })?;
             Ok(Turn { _connection: connection, _company: company })

@@ -349,6 +349,19 @@ pub struct CredentialChanges {
     pub cutoffs: Vec<(UserId, Timestamp)>,
     /// API keys, also revoked and expired ones, with what proves them.
     pub api_keys: Vec<(ApiKey, ApiKeyDigest)>,
+    /// The version of the latest of these changes; none if nothing was changed.
+    pub latest: Option<i64>,
+    /// How many API keys there are in all.
+    pub api_key_count: usize,
+}
+
+impl CredentialChanges {
+    /// Whether these changes account for the state that they bring one to. They do not when rows were changed beside the
+    /// service, with the version of the state alone, or in its place.
+    #[must_use]
+    pub fn account_for_the_state(&self, since: i64) -> bool {
+        self.state.version == since || self.latest == Some(self.state.version)
+    }
 }
 
 /// What credentials are checked against.

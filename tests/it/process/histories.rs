@@ -158,4 +158,43 @@ mod postgres {
             .await;
         }
     }
+
+    // --- Credentials that are changed beside the service ---
+
+    /// With the version of the state alone, as docs/persistence.md says, or by a restore of the table that forgets a key.
+    #[actix_web::test]
+    async fn keys_that_are_revoked_or_deleted_beside_the_service_admit_no_caller() {
+        let api = TestApi::postgres().await;
+        let database = api.database.clone().unwrap();
+        let options = CacheOptions { lease: Duration::from_secs(600), ..patient() };
+        let replicas = [Replica::with_options(&api, options).await, Replica::with_options(&api, options).await];
+        let status =
+            async |replica: &Replica, key: &str| replica.api.get("/api/iam/views").by_key(key).send().await.status;
+        let mut connection = database.connect().await;
+        let bump =
+            "UPDATE company_states SET version = version + 1 WHERE company_id = 'ffffffff-ffff-ffff-ffff-ffffffffffff'";
+        for edit in ["UPDATE api_keys SET revoked_at = now() WHERE prefix =", "DELETE FROM api_keys WHERE prefix ="] {
+            for is_told in [true, false] {
+                let key = api.api_key("read", None).await;
+                let prefix = key.split('_').nth(1).unwrap();
+                for replica in &replicas {
+                    replica.hears_everything().await;
+                    assert_eq!(status(replica, &key).await, 200);
+                }
+                run(&mut connection, format!("BEGIN; {edit} '{prefix}'; COMMIT")).await.unwrap();
+                if is_told {
+                    run(&mut connection, bump.to_owned()).await.unwrap();
+                } else if edit.starts_with("DELETE") {
+                    // It is missed when the next change is read.
+                    api.api_key("read", None).await;
+                } else {
+                    continue;
+                }
+                for replica in &replicas {
+                    replica.hears_everything().await;
+                    assert_eq!(status(replica, &key).await, 401, "{edit} {is_told}");
+                }
+            }
+        }
+    }
 }

@@ -387,6 +387,37 @@ mod postgres {
         }
     }
 
+    /// Each of them passes the gate when the one before it is ended, and keeps it.
+    #[tokio::test]
+    async fn what_takes_rights_ends_all_that_processes_which_stand_still_have_in_the_queue() {
+        const PROCESSES: usize = 5;
+        let database = TestDatabase::new(Content::Schema).await;
+        let still: Vec<_> = (0..PROCESSES).map(|_| service(&database)).collect();
+        let mut held = tokio::task::JoinSet::new();
+        for storage in &still {
+            for _ in 0..4 {
+                let storage = Arc::clone(storage);
+                held.spawn(async move {
+                    let _unit = begin(&storage, Target::Catalog).await;
+                    std::future::pending::<()>().await;
+                });
+            }
+        }
+        let mut watch = database.connect().await;
+        until(async || {
+            let waiting = "SELECT count(*) >= 9 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+            query_scalar(waiting).fetch_one(&mut watch).await.unwrap()
+        })
+        .await;
+        let sound = connect(database.url(), |options| PostgresOptions {
+            url: database.url().into(),
+            lock_timeout: Duration::from_secs(8),
+            ..options
+        });
+        sooner_or_later(begin(&sound, Target::Credentials)).await.unwrap().commit().await.unwrap();
+    }
+
     #[tokio::test]
     async fn what_takes_rights_lets_those_in_front_of_it_go_first() {
         let database = TestDatabase::new(Content::Schema).await;

@@ -54,7 +54,7 @@ pub(crate) struct Unit {
     /// it will have.
     catalog: Option<Arc<CatalogCache>>,
     /// Held until the transaction has ended: fields drop in order.
-    _turn: Option<Turn>,
+    _turn: Turn,
 }
 
 impl Connected for Unit {
@@ -144,10 +144,7 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     if target.company().is_some_and(|company| !is_company(company.as_uuid())) {
         return Err(StorageError::Misuse("the nil and the max id are no company's"));
     }
-    let turn = match target.company() {
-        Some(company) => Some(pool.turns.wait(company).await?),
-        None => None,
-    };
+    let turn = pool.turns.wait(target).await?;
     let tx = Transaction::begin(pool.connection(), pool.change_timeout()).await.map_err(from_db)?;
     let blockers = match target {
         // A turn ends by itself, unless it is a process's that stands still.

@@ -58,7 +58,10 @@ impl<T: Connected> Credentials for Repository<T> {
                     SELECT id, prefix, encode(digest, 'base64') AS digest, name, role, company_id, created_by,
                         created_at, expires_at, revoked_at, last_used_at, version
                     FROM api_keys WHERE version > $1
-                ) AS key)::text AS api_keys
+                ) AS key)::text AS api_keys,
+                greatest((SELECT max(version) FROM user_cutoffs WHERE version > $1),
+                    (SELECT max(version) FROM api_keys WHERE version > $1)) AS latest,
+                (SELECT count(*) FROM api_keys) AS api_key_count
             FROM company_states WHERE company_id = {CREDENTIALS}",
             epoch_of_now()
         );
@@ -74,6 +77,8 @@ impl<T: Connected> Credentials for Repository<T> {
             state: StateId { version: column(&row, "version")?, stamp: column(&row, "stamp")? },
             cutoffs: cutoffs.into_iter().map(|(user, at)| (UserId::from_uuid(user), Timestamp::new(at))).collect(),
             api_keys: api_keys.into_iter().map(with_digest).collect::<Result<_>>()?,
+            latest: column(&row, "latest")?,
+            api_key_count: usize::try_from(column::<i64>(&row, "api_key_count")?).unwrap_or(usize::MAX),
         })
     }
 }

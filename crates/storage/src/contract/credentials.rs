@@ -196,10 +196,12 @@ pub async fn credentials_are_read_since_a_version(storage: Arc<dyn Storage>) {
     assert!(all.cutoffs.contains(&(user, at(1))));
     let (found, digest) = all.api_keys.iter().find(|(key, _)| key.id == one.id).unwrap();
     assert_eq!((found, digest.0), (&one, DIGEST.0));
+    assert_eq!((all.latest, all.api_key_count), (Some(all.state.version), all.api_keys.len()));
 
     cut_off(&storage, other, at(2)).await;
     let next = credentials.changes_since(all.state.version).await.unwrap();
-    assert_eq!((next.cutoffs, next.api_keys.len()), (vec![(other, at(2))], 0));
+    assert!(next.account_for_the_state(all.state.version));
+    assert_eq!((next.cutoffs, next.api_keys.len(), next.api_key_count), (vec![(other, at(2))], 0, all.api_key_count));
     let two = key("Two");
     create(&storage, &[&two]).await;
     let next = credentials.changes_since(next.state.version).await.unwrap();
@@ -207,11 +209,13 @@ pub async fn credentials_are_read_since_a_version(storage: Arc<dyn Storage>) {
     assert_eq!((next.cutoffs, made), (vec![], vec![&two]));
     change!(storage, Target::Credentials, tx => tx.api_keys_mut().revoke(one.id)).unwrap();
     let last = credentials.changes_since(next.state.version).await.unwrap();
-    assert_eq!(last.cutoffs, []);
+    assert!(last.account_for_the_state(next.state.version));
+    assert_eq!((last.cutoffs.len(), last.api_key_count), (0, all.api_key_count + 1));
     let [(revoked, _)] = last.api_keys.as_slice() else { panic!("one key") };
     assert_eq!((revoked.id, revoked.revoked_at.is_some()), (one.id, true));
     let nothing = credentials.changes_since(last.state.version).await.unwrap();
     assert_eq!((nothing.state.version, nothing.cutoffs.len(), nothing.api_keys.len()), (last.state.version, 0, 0));
+    assert!(nothing.latest.is_none() && nothing.account_for_the_state(last.state.version));
 }
 
 /// A unit changes credentials only if it was begun for them, and then nothing else; no company is taken for them.
