@@ -12,9 +12,9 @@ use crate::probe::Progress;
 /// How long to wait before the second look, and before each one once the database answers.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How long to wait for what the schema is.
-const SCHEMA_LIMIT: Duration = Duration::from_secs(10);
-/// The longest wait for a database that does not answer.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+const SCHEMA_LIMIT: Duration = Duration::from_secs(3);
+/// The longest wait between two looks: a database that is back is found within the bound on recovery.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// Looks until the database answers and has the schema that this program needs.
 pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Progress>) {
@@ -37,9 +37,10 @@ pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Pro
 async fn first_contact(storage: &PostgresStorage, progress: &Progress) {
     for pause in pauses() {
         let Err(error) = storage.contact().await else { return };
-        progress.set_waiting(error.to_string());
-        let again_in_seconds = pause.as_secs();
-        tracing::warn!(cause = causes(&error), again_in_seconds, "the database cannot be used");
+        let is_new = progress.set_waiting(error.to_string());
+        if is_new {
+            tracing::warn!(cause = causes(&error), "the database cannot be used");
+        }
         tokio::time::sleep(pause).await;
     }
 }
@@ -111,8 +112,8 @@ mod tests {
     }
 
     #[test]
-    fn the_database_is_looked_for_less_and_less_often() {
+    fn the_database_is_looked_for_every_three_seconds_at_last() {
         let seconds: Vec<_> = pauses().map(|pause| pause.as_secs()).take(6).collect();
-        assert_eq!(seconds, [1, 2, 4, 8, 15, 15]);
+        assert_eq!(seconds, [1, 2, 3, 3, 3, 3]);
     }
 }
