@@ -1,8 +1,8 @@
 //! Whose turn it is to take a connection and make a change.
 //!
-//! Changes of one company are serial anyway, so only one of them has a connection to wait with; and changes of companies take at
-//! most half of the connections. So neither a company that changes without end nor many of them keep others from theirs: reads,
-//! other companies, and what takes their rights.
+//! Changes of one company are serial anyway, so only one of them has a connection to wait with; and changes of companies leave a
+//! quarter of the connections to others, and at least two. So neither a company that changes without end nor many of them keep
+//! others from theirs: reads, other companies, and what takes their rights.
 //!
 //! Changes of the catalog and of the credentials are serial too. Few of them wait in the database at a time, since those of a
 //! process that stands still must be ended one after the other before another replica can revoke anything.
@@ -40,10 +40,11 @@ pub(crate) struct Turn {
 
 impl Turns {
     pub(crate) fn new(options: &PostgresOptions) -> Self {
-        let half = usize::try_from(options.max_connections / 2).unwrap_or(usize::MAX);
+        let share = options.max_connections.saturating_sub((options.max_connections / 4).max(2));
+        let share = usize::try_from(share).unwrap_or(usize::MAX);
         Self {
             companies: CompanyLocks::default(),
-            connections: Arc::new(Semaphore::new(half.clamp(1, Semaphore::MAX_PERMITS))),
+            connections: Arc::new(Semaphore::new(share.clamp(1, Semaphore::MAX_PERMITS))),
             catalog: Arc::new(Semaphore::new(AT_THE_GATE)),
             credentials: Arc::new(Semaphore::new(AT_THE_GATE)),
             patience: Some(options.lock_timeout).filter(|patience| !patience.is_zero()),
