@@ -24,10 +24,16 @@ pub struct Api {
     signer: Signer,
 }
 
-/// The bytes of a request.
+/// The bytes of a request about the company that [`Api::prepare`] prepares.
 #[must_use]
 pub fn request(method: &str, path: &str, headers: &str, body: Option<&Value>) -> Vec<u8> {
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Company-Id: {COMPANY}\r\n{headers}");
+    request_in(COMPANY, method, path, headers, body)
+}
+
+/// The bytes of a request about this company.
+#[must_use]
+pub fn request_in(company: &str, method: &str, path: &str, headers: &str, body: Option<&Value>) -> Vec<u8> {
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Company-Id: {company}\r\n{headers}");
     match body.map(Value::to_string) {
         None => format!("{head}\r\n"),
         Some(body) => {
@@ -74,15 +80,32 @@ impl Api {
         self.signer.authorization(SUPER_ADMIN, true)
     }
 
-    /// Sends a super admin's request.
+    /// Sends a super admin's request about the company that [`Self::prepare`] prepares.
     ///
     /// # Errors
     ///
     /// When the answer is no success.
     pub async fn administer(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
-        let headers = self.super_admin()?;
-        let mut connection = Connection::open(self.server.address).await?;
-        data(connection.send(&request(method, path, &headers, body)).await?)
+        self.administer_in(COMPANY, method, path, body).await
+    }
+
+    /// Sends a super admin's request about this company.
+    ///
+    /// # Errors
+    ///
+    /// When the answer is no success.
+    pub async fn administer_in(&self, company: &str, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        data(self.attempt(company, method, path, body).await?)
+    }
+
+    /// Sends a super admin's request about this company, on a new connection.
+    ///
+    /// # Errors
+    ///
+    /// When the connection breaks. Any status is an answer.
+    pub async fn attempt(&self, company: &str, method: &str, path: &str, body: Option<&Value>) -> Result<Answer> {
+        let request = request_in(company, method, path, &self.super_admin()?, body);
+        Connection::open(self.server.address).await?.send(&request).await
     }
 
     /// Waits until the server is ready for requests.

@@ -2,6 +2,9 @@
 
 pub mod api;
 pub mod bare;
+pub mod bounds;
+pub mod cluster;
+pub mod commits;
 pub mod data;
 pub mod decisions;
 pub mod http;
@@ -13,7 +16,9 @@ pub mod ours;
 pub mod peers;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod report;
+pub mod states;
 pub mod tokens;
 pub mod yardstick;
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use iam_bench::report::{Report, Row};
-use iam_bench::{Result, bare, decisions, http, memory, original, postgres, progress};
+use iam_bench::{Result, bare, bounds, commits, decisions, http, memory, original, postgres, progress, states};
 
 /// The server's own; for all who are measured in this process.
 #[global_allocator]
@@ -46,8 +46,20 @@ struct Options {
 }
 
 /// What `--filter` chooses from, in the order of the table.
-const SECTIONS: [&str; 9] =
-    ["decisions", "users", "memory", "http", "tokens", "cold", "replace", "revocation", "original"];
+const SECTIONS: [&str; 12] = [
+    "decisions",
+    "users",
+    "memory",
+    "http",
+    "tokens",
+    "cold",
+    "replace",
+    "commits",
+    "revocation",
+    "bounds",
+    "states",
+    "original",
+];
 
 impl Options {
     async fn section(&self, name: &str) -> Result<Vec<Row>> {
@@ -60,6 +72,9 @@ impl Options {
             "cold" => postgres::cold(&self.database_url).await,
             "replace" => postgres::replace(&self.database_url).await,
             "revocation" => postgres::revocation(&self.database_url, &self.server).await,
+            "commits" => commits::commits(&self.server).await,
+            "bounds" => bounds::bounds(&self.server).await,
+            "states" => states::states().await,
             "original" => original::original(&self.database_url).await,
             _ => Ok(Vec::new()),
         }

@@ -32,7 +32,7 @@ pub fn question(cell: &Cell) -> Question {
 impl Ours {
     /// Decides from this storage, whose changes it follows. Call it within a Tokio runtime.
     ///
-    /// The lease is longer than any run: the thread that is measured leaves none for signs of life.
+    /// The lease is longer than any run: the thread that is measured leaves none for polls.
     pub async fn over<S: Storage>(storage: Arc<S>) -> Self {
         let options =
             CacheOptions { lease: Duration::from_secs(3600), max_entries: 1_000_000, ..CacheOptions::default() };

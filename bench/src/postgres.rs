@@ -355,7 +355,7 @@ pub async fn replace(server: &str) -> Result<Vec<Row>> {
             Row::new(REPLACE, name, "µs", own).beside("SQL by hand", hand, own / hand).target(Target::AtMost(1.5))
         };
         Ok(vec![
-            row("a unit of work: lock, version, audit record, notice", unit_times),
+            row("a unit of work: lock, version, audit record", unit_times),
             row("the use case: authorized as well", use_case_times),
         ])
     })

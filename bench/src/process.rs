@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::Result;
 
 /// How long a server may take to start.
@@ -57,6 +59,16 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    ///
+    /// When the process has ended.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let process = Pid::from_raw(i32::try_from(self.id())?).ok_or("no process has the id 0")?;
+        Ok(kill_process(process, signal)?)
     }
 
     /// Its process.

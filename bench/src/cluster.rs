@@ -1,0 +1,196 @@
+//! PostgreSQL servers of a run's own: a primary with settings of its own, and a standby that streams from it.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+use sea_orm::sqlx::{AssertSqlSafe, Connection, PgConnection, query_scalar, raw_sql};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use crate::Result;
+
+/// How long a server may take to start, or a standby to connect.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a server is started on another port, since another process has taken the first.
+const TRIES: usize = 5;
+const ROLE: &str = "iam_bench";
+
+/// The server's programs, and the user that runs them.
+#[derive(Debug, Clone)]
+struct Programs {
+    folder: PathBuf,
+    /// PostgreSQL refuses to run as root, so root lends it to this user.
+    user: Option<u32>,
+}
+
+impl Programs {
+    /// Those in the folder that `tests/with-postgres.sh` has found.
+    fn find() -> Result<Self> {
+        let folder = std::env::var_os("IAM_PG_BINDIR").ok_or("set IAM_PG_BINDIR to the folder that has initdb")?;
+        let user = if geteuid().is_root() {
+            let users = std::fs::read_to_string("/etc/passwd")?;
+            let id = |name: &str| {
+                let mut fields = users.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?.split(':');
+                fields.nth(1)?.parse().ok()
+            };
+            Some(
+                id("postgres")
+                    .or_else(|| id("nobody"))
+                    .ok_or("there is no user to run PostgreSQL, which refuses root")?,
+            )
+        } else {
+            None
+        };
+        Ok(Self { folder: folder.into(), user })
+    }
+
+    /// A folder that the servers' user may write to.
+    fn folder(&self) -> Result<TempDir> {
+        // Root's own temporary folder may be closed to that user.
+        let base = if self.user.is_some() { PathBuf::from("/tmp") } else { std::env::temp_dir() };
+        let folder = tempfile::Builder::new().prefix("iam-bench.").tempdir_in(base)?;
+        if self.user.is_some() {
+            chown(folder.path(), self.user, None)?;
+        }
+        Ok(folder)
+    }
+
+    fn command(&self, program: &str, folder: &Path) -> Command {
+        // A folder of links may have the server's programs only; those of clients are beside the server itself, or in the path.
+        let beside = |folder: &Path| Some(folder.join(program)).filter(|path| path.exists());
+        let server = std::fs::canonicalize(self.folder.join("postgres")).ok();
+        let found = beside(&self.folder).or_else(|| beside(server?.parent()?));
+        let mut command = Command::new(found.unwrap_or_else(|| program.into()));
+        command.current_dir(folder).env("LC_ALL", "C").stdin(Stdio::null());
+        if let Some(user) = self.user {
+            command.uid(user);
+        }
+        command
+    }
+
+    /// Runs a program to its end, while what else this process does goes on.
+    async fn run(&self, program: &str, folder: &Path, arguments: &[&str]) -> Result<()> {
+        let mut command = self.command(program, folder);
+        command.args(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(format!("{program} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into())
+    }
+}
+
+/// A running server. It ends with this value, and its data too.
+pub struct Postgres {
+    programs: Programs,
+    process: Child,
+    /// Its data and its log.
+    _folder: TempDir,
+    /// Where it listens.
+    pub port: u16,
+    /// Its database `postgres`, as a superuser.
+    pub url: String,
+}
+
+impl Postgres {
+    /// Starts a new server with these settings (`name=value`). Nothing waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started: with what it said.
+    pub async fn start(settings: &[&str]) -> Result<Self> {
+        let programs = Programs::find()?;
+        let folder = programs.folder()?;
+        let arguments = ["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "-U", ROLE, "-D", "data"];
+        programs.run("initdb", folder.path(), &arguments).await?;
+        Self::launch(programs, folder, settings).await
+    }
+
+    /// Starts a standby that streams from this server through a port, and makes commits wait for it.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start or does not stream.
+    pub async fn standby(&self, through: u16) -> Result<Self> {
+        let folder = self.programs.folder()?;
+        let from = format!("host=127.0.0.1 port={through} user={ROLE}");
+        let arguments = ["-d", &from, "-D", "data", "-R", "-c", "fast", "-X", "stream", "--no-sync"];
+        self.programs.run("pg_basebackup", folder.path(), &arguments).await?;
+        let standby = Self::launch(self.programs.clone(), folder, &[]).await?;
+        let mut primary = self.connect().await?;
+        raw_sql("ALTER SYSTEM SET synchronous_standby_names = '*'").execute(&mut primary).await?;
+        raw_sql("SELECT pg_reload_conf()").execute(&mut primary).await?;
+        let is_followed = "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')";
+        let until = Instant::now() + PATIENCE;
+        while !query_scalar::<_, bool>(is_followed).fetch_one(&mut primary).await? {
+            if Instant::now() > until {
+                return Err("the standby does not stream".into());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(standby)
+    }
+
+    /// Connects to a database of this server.
+    async fn connect(&self) -> Result<PgConnection> {
+        Ok(PgConnection::connect(&self.url).await?)
+    }
+
+    /// Runs SQL in the database `postgres`.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses it.
+    pub async fn sql(&self, sql: String) -> Result<()> {
+        raw_sql(AssertSqlSafe(sql)).execute(&mut self.connect().await?).await?;
+        Ok(())
+    }
+
+    async fn launch(programs: Programs, folder: TempDir, settings: &[&str]) -> Result<Self> {
+        let log = folder.path().join("server.log");
+        for _ in 0..TRIES {
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+            let mut command = programs.command("postgres", folder.path());
+            command.args(["-D", "data", "-p", &port.to_string()]);
+            let base = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=100", "fsync=off"];
+            for setting in base.iter().chain(settings) {
+                command.args(["-c", setting]);
+            }
+            let mut process = command.stdout(Stdio::null()).stderr(std::fs::File::create(&log)?).spawn()?;
+            let status = folder.path().join("data/postmaster.pid");
+            let until = Instant::now() + PATIENCE;
+            while process.try_wait()?.is_none() && Instant::now() < until {
+                if std::fs::read_to_string(&status).is_ok_and(|status| status.contains("ready")) {
+                    let url = format!("postgres://{ROLE}@127.0.0.1:{port}/postgres?sslmode=disable");
+                    return Ok(Self { programs, process, _folder: folder, port, url });
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+            // Fails if it has ended, as it should have.
+            let _ = process.kill();
+            process.wait()?;
+        }
+        Err(format!("PostgreSQL does not start: {}", std::fs::read_to_string(&log)?.trim()).into())
+    }
+
+    /// The same URL by another port of the loopback.
+    #[must_use]
+    pub fn by(&self, port: u16, url: &str) -> String {
+        url.replacen(&format!(":{}/", self.port), &format!(":{port}/"), 1)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // An immediate stop, as the data goes too. It fails only if the process has ended already.
+        if let Some(process) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(process, Signal::QUIT);
+        }
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,210 @@
+//! Changes of many companies at once, beside SQL that writes the same rows; also where each commit waits for a standby.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
+use sea_orm::sqlx::postgres::PgPoolOptions;
+use sea_orm::sqlx::{self, PgPool};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::api::{Api, request_in};
+use crate::cluster::Postgres;
+use crate::load::Connection;
+use crate::measure::{median, quantile};
+use crate::postgres::Database;
+use crate::proxy::Proxy;
+use crate::report::{Row, Target};
+use crate::tokens::Signer;
+use crate::{Failure, Result, progress};
+
+const COMMITS: &str = "Changes of 32 companies at once";
+const COMPANIES: usize = 32;
+/// What a replica has by default.
+const CONNECTIONS: u32 = 10;
+const ROUNDS: usize = 5;
+/// How long a round warms up.
+const WARM_UP: Duration = Duration::from_millis(300);
+/// How long a round counts.
+const ROUND: Duration = Duration::from_secs(2);
+/// What each chunk between primary and standby takes, each way.
+const DELAY: Duration = Duration::from_millis(4);
+/// Changes a second with this delay when each commit sent a notice.
+const BEFORE: f64 = 78.0;
+
+/// Changes of one company, one after the other: a user is given one of two levels, and the other one is taken.
+trait Changes {
+    async fn change(&mut self, given: usize) -> Result<()>;
+}
+
+/// Through the service.
+struct ByService {
+    connection: Connection,
+    requests: [Vec<u8>; 2],
+}
+
+impl Changes for ByService {
+    async fn change(&mut self, given: usize) -> Result<()> {
+        let answer = self.connection.send(&self.requests[given]).await?;
+        match answer.status {
+            200 => Ok(()),
+            status => Err(format!("status {status}: {}", String::from_utf8_lossy(&answer.body)).into()),
+        }
+    }
+}
+
+/// By hand, in one transaction: the row that is the company's lock, the two assignments, and the audit record.
+struct ByHand {
+    pool: PgPool,
+    company: Uuid,
+    user: Uuid,
+    levels: [Uuid; 2],
+}
+
+impl Changes for ByHand {
+    async fn change(&mut self, given: usize) -> Result<()> {
+        let (given, taken) = (self.levels[given], self.levels[1 - given]);
+        let mut tx = self.pool.begin().await?;
+        let lock =
+            "UPDATE company_states SET version = version + 1, updated_at = clock_timestamp() WHERE company_id = $1";
+        sqlx::query(lock).bind(self.company).execute(&mut *tx).await?;
+        let take = "DELETE FROM user_user_levels WHERE company_id = $1 AND user_id = $2 AND user_level_id = $3";
+        sqlx::query(take).bind(self.company).bind(self.user).bind(taken).execute(&mut *tx).await?;
+        let give = "INSERT INTO user_user_levels (company_id, user_id, user_level_id, assigned_by, created_at)
+            VALUES ($1, $2, $3, $2, now())";
+        sqlx::query(give).bind(self.company).bind(self.user).bind(given).execute(&mut *tx).await?;
+        let record = r#"INSERT INTO iam_audit_logs (id, company_id, user_id, actor_kind, action, entity_type, entity_id,
+                changes, metadata, "timestamp")
+            VALUES ($1, $2, $3, 'user', 'assignment.user_levels_updated', 'assignment', $3, $4::text::jsonb, $5::text::jsonb,
+                now())"#;
+        let changes = json!({ "added": [given], "after": [given], "before": [taken], "removed": [taken] });
+        let metadata = json!({ "requestId": self.user, "superAdmin": true });
+        let record = sqlx::query(record).bind(Uuid::new_v4()).bind(self.company).bind(self.user);
+        record.bind(changes.to_string()).bind(metadata.to_string()).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// All companies, changed in one of the two ways.
+struct Side<C> {
+    /// What changes a company, and which of the two levels comes next.
+    lines: Vec<(C, usize)>,
+    /// Changes a second, a round each.
+    rates: Vec<f64>,
+    /// What each change took, in milliseconds.
+    times: Vec<f64>,
+}
+
+impl<C: Changes> Side<C> {
+    async fn new(lines: Vec<C>) -> Result<Self> {
+        let mut side = Self { lines: lines.into_iter().map(|line| (line, 0)).collect(), rates: vec![], times: vec![] };
+        // The first one takes nothing.
+        for (line, next) in &mut side.lines {
+            line.change(*next).await?;
+            *next = 1;
+        }
+        Ok(side)
+    }
+
+    async fn round(&mut self) -> Result<()> {
+        let start = Instant::now() + WARM_UP;
+        let end = start + ROUND;
+        let lines = self.lines.iter_mut().map(async |(line, next)| {
+            let mut times = Vec::new();
+            loop {
+                let sent = Instant::now();
+                line.change(*next).await?;
+                *next = 1 - *next;
+                let now = Instant::now();
+                if now > end {
+                    return Ok::<_, Failure>(times);
+                }
+                if now > start {
+                    times.push((now - sent).as_secs_f64() * 1e3);
+                }
+            }
+        });
+        let times = try_join_all(lines).await?.concat();
+        self.rates.push(times.len() as f64 / ROUND.as_secs_f64());
+        self.times.extend(times);
+        Ok(())
+    }
+
+    fn rate(&self) -> f64 {
+        median(self.rates.clone())
+    }
+}
+
+/// The two in turns: the row of both, and what ours took.
+async fn compare(name: &str, own: &mut Side<ByService>, hand: &mut Side<ByHand>) -> Result<Row> {
+    progress(format_args!("changing {COMPANIES} companies at once: {name}"));
+    for round in 0..ROUNDS {
+        if round % 2 == 0 {
+            own.round().await?;
+            hand.round().await?;
+        } else {
+            hand.round().await?;
+            own.round().await?;
+        }
+    }
+    let ratio = median(own.rates.iter().zip(&hand.rates).map(|(own, hand)| own / hand).collect());
+    let (p50, p99) = (quantile(own.times.clone(), 0.5), quantile(own.times.clone(), 0.99));
+    let row = Row::new(COMMITS, name, "1/s", own.rate()).beside("SQL by hand", hand.rate(), ratio);
+    Ok(row.note(format!("a change takes {p50:.1} ms, p99 {p99:.1}")))
+}
+
+/// How many changes of 32 companies there are in a second.
+///
+/// # Errors
+///
+/// When a server cannot be started, or a change fails.
+pub async fn commits(program: &Path) -> Result<Vec<Row>> {
+    let postgres = Postgres::start(&["shared_buffers=128MB"]).await?;
+    Database::with(&postgres.url, async |database| {
+        let workers = std::thread::available_parallelism()?.get();
+        let api = Api::start(program, Signer::hs256(), workers, Some(&database.url))?;
+        api.ready().await?;
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).connect(&database.url).await?;
+        let (mut service, mut hand) = (Vec::new(), Vec::new());
+        for _ in 0..COMPANIES {
+            let company = Uuid::new_v4();
+            let (name, admin) = (company.to_string(), json!({ "adminUserId": Uuid::new_v4() }));
+            let provision = format!("/api/iam/companies/{company}/provision");
+            api.administer_in(&name, "POST", &provision, Some(&admin)).await?;
+            let data = api.administer_in(&name, "GET", "/api/iam/user-levels", None).await?;
+            let listed = data["userLevels"].as_array().ok_or("no levels")?;
+            let level = |name: &str| -> Result<Uuid> {
+                let level = listed.iter().find(|level| level["name"] == name).ok_or("a level is missing")?;
+                Ok(level["id"].as_str().ok_or("a level without an id")?.parse()?)
+            };
+            let levels = [level("Member")?, level("Visitor")?];
+            let path = format!("/api/iam/users/{}/user-levels", Uuid::new_v4());
+            let headers = api.super_admin()?;
+            let put = |level| request_in(&name, "PUT", &path, &headers, Some(&json!({ "userLevelIds": [level] })));
+            let connection = Connection::open(api.server.address).await?;
+            service.push(ByService { connection, requests: levels.map(put) });
+            hand.push(ByHand { pool: pool.clone(), company, user: Uuid::new_v4(), levels });
+        }
+        let (mut own, mut hand) = (Side::new(service).await?, Side::new(hand).await?);
+        sqlx::raw_sql("VACUUM ANALYZE").execute(&pool).await?;
+
+        let local = compare("commits wait for nothing", &mut own, &mut hand).await?.target(Target::AtLeast(0.6));
+        let proxy = Proxy::start(postgres.port, DELAY).await?;
+        let _standby = postgres.standby(proxy.port).await?;
+        for (rates, times) in [(&mut own.rates, &mut own.times), (&mut hand.rates, &mut hand.times)] {
+            rates.clear();
+            times.clear();
+        }
+        let beside = compare("commits wait for a standby, 4 ms each way", &mut own, &mut hand).await?;
+        let before = Row::new(COMMITS, "the same, beside a notice in each commit", "1/s", own.rate());
+        let before = before.beside("before", BEFORE, own.rate() / BEFORE).target(Target::AtLeast(5.0));
+        pool.close().await;
+        // Dropping the database would wait for the standby too, which ends first.
+        postgres.sql("ALTER SYSTEM RESET synchronous_standby_names".to_owned()).await?;
+        postgres.sql("SELECT pg_reload_conf()".to_owned()).await?;
+        Ok(vec![local, beside, before.note("the figure before is of another run (ADR 13)")])
+    })
+    .await
+}

@@ -1,0 +1,99 @@
+//! A TCP proxy on the loopback that delays what it carries, and can make its connections half-open.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::Result;
+
+/// A proxy. It ends with its connections when it is dropped.
+pub struct Proxy {
+    /// Where it listens.
+    pub port: u16,
+    forgotten: watch::Sender<()>,
+    accepting: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Starts a proxy to a port of the loopback, which passes each chunk on after `delay`, in both directions.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot listen.
+    pub async fn start(target: u16, delay: Duration) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let port = listener.local_addr()?.port();
+        let forgotten = watch::Sender::new(());
+        let target = SocketAddr::from((Ipv4Addr::LOCALHOST, target));
+        let accepting = tokio::spawn(accept(listener, target, delay, forgotten.clone()));
+        Ok(Self { port, forgotten, accepting })
+    }
+
+    /// Makes the open connections half-open, as a firewall does that forgets them: they carry nothing any more, and neither
+    /// side is told until the next time that this is called. New connections work.
+    pub fn forget(&self) {
+        self.forgotten.send_replace(());
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// Accepts connections until the task is aborted, which ends them too.
+async fn accept(listener: TcpListener, target: SocketAddr, delay: Duration, forgotten: watch::Sender<()>) {
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        while connections.try_join_next().is_some() {}
+        connections.spawn(relay(client, target, delay, forgotten.subscribe()));
+    }
+}
+
+/// Carries one connection until either side ends it.
+async fn relay(
+    client: TcpStream,
+    target: SocketAddr,
+    delay: Duration,
+    mut forgotten: watch::Receiver<()>,
+) -> std::io::Result<()> {
+    let server = TcpStream::connect(target).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    // Both outlive the choice between them: a dropped half would close its side.
+    let mut up = pin!(carry(from_client, to_server, delay));
+    let mut down = pin!(carry(from_server, to_client, delay));
+    tokio::select! {
+        biased;
+        Ok(()) = forgotten.changed() => {
+            // Both sides have long given up by then.
+            let _ = forgotten.changed().await;
+            Ok(())
+        }
+        outcome = &mut up => outcome,
+        outcome = &mut down => outcome,
+    }
+}
+
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) -> std::io::Result<()> {
+    let mut bytes = vec![0; 64 * 1024];
+    loop {
+        let length = from.read(&mut bytes).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        to.write_all(&bytes[..length]).await?;
+    }
+}
