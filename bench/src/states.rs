@@ -179,7 +179,7 @@ impl Measured {
 ///
 /// When the server cannot be started, or refuses.
 pub async fn states() -> Result<Vec<Row>> {
-    // As many updates between two visits of autovacuum as 170 changes a second make in its usual minute.
+    // Tens of thousands of updates are between two visits: as hundreds of changes a second make in the usual minute.
     let postgres = Postgres::start(&["shared_buffers=128MB", "autovacuum_naptime=1s"]).await?;
     Database::with(&postgres.url, async |database| {
         let url = &database.url;
