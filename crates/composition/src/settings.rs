@@ -339,7 +339,7 @@ impl Default for DatabaseSettings {
             url: None,
             direct_url: None,
             use_database: None,
-            max_connections: const { NonZeroU32::new(10).unwrap() },
+            max_connections: const { NonZeroU32::new(16).unwrap() },
             min_connections: 0,
             acquire_timeout: Duration::from_secs(3),
             idle_timeout: Duration::from_secs(10 * 60),

@@ -28,7 +28,7 @@ pub struct PostgresOptions {
     pub url: SecretString,
     /// The same database without a pooler in between, for those who listen to changes: `None`, which is [`url`](Self::url).
     pub listener_url: Option<SecretString>,
-    /// The most connections: 10.
+    /// The most connections: 16.
     pub max_connections: u32,
     /// The connections that are kept open: 0.
     pub min_connections: u32,
@@ -60,7 +60,7 @@ impl PostgresOptions {
         Self {
             url: url.into(),
             listener_url: None,
-            max_connections: 10,
+            max_connections: 16,
             min_connections: 0,
             acquire_timeout: Duration::from_secs(3),
             idle_timeout: Some(Duration::from_secs(10 * 60)),

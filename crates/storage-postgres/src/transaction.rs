@@ -25,7 +25,8 @@ impl Transaction {
         let mut lent = connections.lend().await?;
         let until = Instant::now() + limit;
         let statement_limit = connections.limit();
-        let begin = "BEGIN; SELECT pg_backend_pid() AS pid";
+        // The statements of changes find rows by their keys, whatever the values are: planning each anew would cost more than they do.
+        let begin = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SELECT pg_backend_pid() AS pid";
         let row = lent.query_one_unprepared(begin, at_most(statement_limit, until)?).await?;
         lent.in_transaction = true;
         let row = row.ok_or_else(|| DbErr::RecordNotFound("pg_backend_pid() answered no row".to_owned()))?;
