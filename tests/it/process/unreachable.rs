@@ -96,7 +96,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn a_missing_table_is_named_to_who_lists_keys() {
+    async fn a_missing_table_is_named_by_the_command_that_lists_keys() {
         let database = TestDatabase::new(Content::Nothing).await;
         let output = run("iam-http", &["keys", "list"], &[("DATABASE_URL", database.url())]);
         assert_ne!(output.status.code(), Some(0));
