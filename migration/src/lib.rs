@@ -51,7 +51,7 @@ mod m20261126_000006_seeded_rows;
 mod seed;
 
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, DynIden, IsolationLevel,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, DynIden, IsolationLevel, RuntimeErr,
     Statement, TransactionTrait,
 };
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -92,6 +92,17 @@ pub const VIEWS: [&str; 2] = ["current_effective_feature_permissions", "current_
 
 /// Every function of the current schema.
 const FUNCTIONS: [&str; 1] = ["iam_mark_state()"];
+
+/// Lifts, until the transaction ends, the limits that the session begins with and that this server knows, opens all rows, and
+/// tells what speaks against the session. Migrations and the seed are about no single company, and the owner of the tables is
+/// behind their policies too.
+const SET_UP: &str = "
+    SELECT (
+            SELECT count(set_config(name, '0', true)) FROM pg_settings
+            WHERE name IN ('lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
+        ),
+        set_config('row_security', 'on', true), set_config('iam.company', 'all', true),
+        current_setting('transaction_read_only') = 'on' AS is_read_only, current_setting('server_encoding') AS encoding";
 
 /// Makes the schema that our objects go to the only one of the search path until the transaction ends, so that no name is
 /// ever found in another one, and takes the advisory lock of its migrators: "IAMm" and the schema's OID.
@@ -134,6 +145,20 @@ pub enum MigrationError {
         /// The names of the relations.
         names: Vec<String>,
     },
+    /// An object of our name is in the way of a migration that is not applied.
+    #[error("the schema has an object that no IAM migration made ({object}); use a schema of its own")]
+    InTheWay {
+        /// What it is, in the server's words.
+        object: String,
+        /// The server's answer.
+        source: DbErr,
+    },
+    /// The session cannot change anything.
+    #[error("the database session is read-only: the server is a standby, or default_transaction_read_only is on")]
+    ReadOnly,
+    /// The database cannot keep every text, and the service refuses it.
+    #[error("the database has the encoding {0}: it must be UTF8")]
+    Encoding(String),
     /// The database refused, or was not reachable.
     #[error(transparent)]
     Database(#[from] DbErr),
@@ -174,14 +199,15 @@ pub struct MigrationStatus {
 ///
 /// # Errors
 ///
-/// [`MigrationError::Ahead`] when a newer release has migrated the database, [`MigrationError::NotOurs`] when another
-/// product's relations have our names, [`MigrationError::Database`] when a migration fails. In each case nothing has
-/// changed.
+/// [`MigrationError::Ahead`] when a newer release has migrated the database, [`MigrationError::NotOurs`] and
+/// [`MigrationError::InTheWay`] when another product's objects have our names, [`MigrationError::ReadOnly`] and
+/// [`MigrationError::Encoding`] when the session or the database does not fit, [`MigrationError::Database`] when a migration
+/// fails. In each case nothing has changed.
 pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
     let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
     refuse_foreign(&tx, &bookkeeping).await?;
-    let applied = apply::<Migrator>(&tx, &bookkeeping).await?;
+    let applied = apply::<Migrator>(&tx, &bookkeeping).await.map_err(in_the_way)?;
     tx.commit().await?;
     Ok(applied)
 }
@@ -233,7 +259,7 @@ pub async fn fresh(db: &DatabaseConnection) -> Result<Vec<String>, MigrationErro
     refuse_foreign(&tx, &bookkeeping).await?;
     // Of a newer release's tables we would leave some behind, so this stops there. What is pending is applied first:
     // that fails where a foreign relation has the name of one that is still to be made, so that afterwards all are ours.
-    let mut applied = apply::<Migrator>(&tx, &bookkeeping).await?;
+    let mut applied = apply::<Migrator>(&tx, &bookkeeping).await.map_err(in_the_way)?;
     if !bookkeeping.applied().is_empty() {
         // One statement for all tables, since they refer to one another; no CASCADE, which would take foreign objects along.
         let drop = format!(
@@ -274,11 +300,18 @@ pub async fn pending(db: &DatabaseConnection) -> Result<Vec<String>, MigrationEr
 /// Begins the transaction that every change runs in, confines it to our schema, and waits in it for the migrators before us.
 async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, MigrationError> {
     // READ COMMITTED whatever the role's default: after waiting we must see what the others committed.
-    let tx = db.begin_with_config(Some(IsolationLevel::ReadCommitted), Some(AccessMode::ReadWrite)).await?;
+    let tx = db.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
     // However long the others take, and however long our statements take …
-    tx.execute_unprepared("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").await?;
-    // Migrations and the seed are about no single company. The owner of the tables is behind their policies too.
-    tx.execute_unprepared("SET LOCAL iam.company = 'all'").await?;
+    tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+    let session = tx.query_one_raw(statement(SET_UP, [])).await?;
+    let session = session.ok_or_else(|| DbErr::RecordNotFound("the session has no settings".to_owned()))?;
+    if session.try_get("", "is_read_only")? {
+        return Err(MigrationError::ReadOnly);
+    }
+    let encoding: String = session.try_get("", "encoding")?;
+    if encoding != "UTF8" {
+        return Err(MigrationError::Encoding(encoding));
+    }
     tx.query_one_raw(statement(ENTER_SCHEMA, [])).await?.ok_or(MigrationError::NoSchema)?;
     // … but never stand in front of a busy table with everybody queueing behind us.
     tx.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
@@ -295,6 +328,22 @@ async fn refuse_foreign(tx: &DatabaseTransaction, bookkeeping: &Bookkeeping) -> 
     let Some(first) = found.first() else { return Ok(()) };
     let names = found.iter().map(|row| row.try_get("", "name")).collect::<Result<_, _>>()?;
     Err(MigrationError::NotOurs { schema: first.try_get("", "schema")?, names })
+}
+
+/// Tells a migration that failed because the name of what it creates is taken from one that failed otherwise. Types, functions
+/// and indexes have no list to compare with, as relations have in [`refuse_foreign`].
+fn in_the_way(error: MigrationError) -> MigrationError {
+    let MigrationError::Database(source) = error else { return error };
+    let answer = match &source {
+        DbErr::Exec(RuntimeErr::SqlxError(error)) => error.as_database_error(),
+        _ => None,
+    };
+    // duplicate_table (any relation), duplicate_object, duplicate_function
+    let is_taken = |code: &str| matches!(code, "42P07" | "42710" | "42723");
+    match answer.filter(|answer| answer.code().as_deref().is_some_and(is_taken)) {
+        Some(answer) => MigrationError::InTheWay { object: answer.message().to_owned(), source },
+        None => MigrationError::Database(source),
+    }
 }
 
 /// Applies what is pending and returns its names.

@@ -84,7 +84,7 @@ fn schema_problem(pending: Result<Vec<String>, MigrationError>) -> Option<Proble
 }
 
 /// An error with what caused it. Errors of the database name users and hosts, never passwords.
-fn causes(error: &dyn Error) -> String {
+pub(crate) fn causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(Some(error), |error| (*error).source());
     let mut texts: Vec<_> = causes.map(ToString::to_string).collect();
     // Some errors repeat their cause.

@@ -7,11 +7,12 @@ use iam_application::CreateApiKey;
 use iam_domain::{ApiKey, ApiKeyId, CompanyId, Name, ServiceRole, Timestamp};
 use iam_identity::{NewApiKey, RandomnessError};
 use iam_storage::{ChangeContext, Storage, StorageError, Target, UnitOfWork, Work, transact};
-use iam_storage_postgres::PostgresStorage;
+use iam_storage_postgres::{PostgresStorage, Unreachable};
 use secrecy::SecretString;
 
 use crate::Settings;
 use crate::mode::StorageMode;
+use crate::monitor::causes;
 use crate::wiring::{StartError, open, options};
 
 /// A command could not be carried out.
@@ -33,9 +34,12 @@ pub enum OperatorError {
     /// No random bytes are to be had.
     #[error(transparent)]
     Randomness(#[from] RandomnessError),
-    /// The database cannot be reached, or refuses.
-    #[error("the database: {0}")]
-    Storage(#[source] StorageError),
+    /// The database cannot be used. The text names it by host and port, and ends with the cause.
+    #[error("{}", causes(.0))]
+    Unreachable(Unreachable),
+    /// The database was lost meanwhile, or refuses. The text ends with the cause.
+    #[error("the database: {}", causes(.0))]
+    Storage(StorageError),
 }
 
 impl From<StorageError> for OperatorError {
@@ -94,16 +98,20 @@ impl Work for Revoke {
 }
 
 impl Operator {
-    /// Connects when it is first told something.
+    /// Connects once, beside the pool, which would not say why it fails.
     ///
     /// # Errors
     ///
-    /// [`OperatorError::InMemory`] without a database; [`OperatorError::Start`] says which setting is wrong.
-    pub fn open(settings: &Settings) -> Result<Self, OperatorError> {
-        match StorageMode::try_from(&settings.database).map_err(StartError::from)? {
-            StorageMode::InMemory => Err(OperatorError::InMemory),
-            StorageMode::Postgres(url) => Ok(Self { storage: Arc::new(open(&options(url, &settings.database))?) }),
-        }
+    /// [`OperatorError::InMemory`] without a database; [`OperatorError::Start`] says which setting is wrong, and
+    /// [`OperatorError::Unreachable`] why there is no session.
+    pub async fn open(settings: &Settings) -> Result<Self, OperatorError> {
+        let url = match StorageMode::try_from(&settings.database).map_err(StartError::from)? {
+            StorageMode::InMemory => return Err(OperatorError::InMemory),
+            StorageMode::Postgres(url) => url,
+        };
+        let storage = open(&options(url, &settings.database))?;
+        storage.contact().await.map_err(OperatorError::Unreachable)?;
+        Ok(Self { storage: Arc::new(storage) })
     }
 
     /// Makes a key, and answers it with the text that is shown once.

@@ -54,6 +54,10 @@ enum Problem {
     Credentials,
     #[error("must not have a path, a query or a fragment: an origin is scheme://host:port")]
     Path,
+    #[error("no host can have an empty label: a dot at the beginning, or two in a row")]
+    Host,
+    #[error("no page can come from port 0")]
+    Port,
     #[error("a wildcard can only be the whole first label before a domain, as in https://*.example.com")]
     Wildcard,
 }
@@ -125,6 +129,14 @@ impl AllowedOrigins {
         }
         let url = Url::parse(&format!("{scheme}://{}", domain.unwrap_or(authority))).map_err(|_| Problem::Form)?;
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(Problem::Form)?.to_ascii_lowercase();
+        // A final dot only says that the name is complete.
+        let name = host.strip_suffix('.').unwrap_or(&host);
+        if name.split('.').any(str::is_empty) {
+            return Err(Problem::Host);
+        }
+        if url.port() == Some(0) {
+            return Err(Problem::Port);
+        }
         let scheme = format!("{}://", url.scheme());
         let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
         if domain.is_none() {
@@ -133,7 +145,7 @@ impl AllowedOrigins {
         }
         // Below a public suffix there are the hosts of everybody.
         let is_address = !matches!(url.host(), Some(Host::Domain(_)));
-        if is_address || !(host.contains('.') || host == "localhost") {
+        if is_address || !(name.contains('.') || name == "localhost") {
             return Err(Problem::Wildcard);
         }
         let subdomains = Subdomains { scheme, rest: format!(".{host}{port}") };
@@ -201,6 +213,7 @@ mod tests {
             (", ,https://a.example,,https://a.example,", "https://a.example"),
             (" https://a.example , https://b.example ", "https://b.example"),
             ("https://a.example,*", "https://z.example"),
+            ("https://app.example.com.", "https://app.example.com."),
         ] {
             assert!(allows(entries, origin), "{entries:?} {origin}");
         }
@@ -272,12 +285,24 @@ mod tests {
             ("*://a.example", Problem::Wildcard),
             ("https://*", Problem::Wildcard),
             ("https://*.com", Problem::Wildcard),
+            ("https://*.com.", Problem::Wildcard),
             ("https://*.*.example.com", Problem::Wildcard),
             ("https://a.*.example.com", Problem::Wildcard),
             ("https://*a.example.com", Problem::Wildcard),
             ("https://a.example.com:*", Problem::Wildcard),
             ("https://*.127.0.0.1", Problem::Wildcard),
             ("https://*.[::1]", Problem::Wildcard),
+            ("https://.example.com", Problem::Host),
+            ("https://.", Problem::Host),
+            ("https://app..example.com", Problem::Host),
+            ("https://example.com..", Problem::Host),
+            ("https://*..example.com", Problem::Host),
+            ("https://*.example..com", Problem::Host),
+            ("app://.localhost", Problem::Host),
+            ("https://app.example.com:0", Problem::Port),
+            ("http://localhost:0/", Problem::Port),
+            ("http://[::1]:00", Problem::Port),
+            ("https://*.example.com:0", Problem::Port),
         ] {
             let error = AllowedOrigins::parse(["https://ok.example", "", entries]).unwrap_err();
             assert_eq!((error.place, error.problem), (2, expected), "{entries}");

@@ -40,7 +40,7 @@ pub(crate) enum Keys {
 
 impl Keys {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Box<dyn Error>> {
-        let operator = Operator::open(settings)?;
+        let operator = Operator::open(settings).await?;
         let now = now().ok_or("the clock of this machine is wrong")?;
         let mut out = io::stdout();
         match self {

@@ -59,10 +59,9 @@
 //!
 //! # PgBouncer
 //!
-//! Session mode, with its defaults; or transaction mode, from version 1.21 with `max_prepared_statements`. Nothing is sent at the
-//! start that PgBouncer does not know. In transaction mode the settings of a session do not reach every transaction: set them with `ALTER
-//! ROLE … SET`. Notices then need a direct connection: [`listener_url`](PostgresOptions::listener_url). Another epoch is noticed
-//! when the pool next opens a connection, at the latest after [`max_lifetime`](PostgresOptions::max_lifetime).
+//! Session mode, with its defaults: nothing is sent at the start that PgBouncer does not know. Transaction mode is not supported, since
+//! settings, prepared statements, advisory locks and `LISTEN` belong to sessions. The connection that listens may pass by the pooler:
+//! [`listener_url`](PostgresOptions::listener_url).
 //!
 //! # Against the rules of the data
 //!

@@ -17,9 +17,25 @@ fn a_url_that_is_none_is_not_repeated() {
 }
 
 mod postgres {
+    use sea_orm::sqlx::query_scalar;
+
     use super::*;
-    use crate::kit::database::{Content, TestDatabase};
+    use crate::kit::database::{Content, OWNER, TestDatabase};
     use crate::process::persistence::{start, super_admin};
+
+    async fn execute(database: &TestDatabase, sql: &str) {
+        crate::kit::database::run(&mut database.connect().await, sql.to_owned()).await.unwrap();
+    }
+
+    /// Sets what sessions of the database begin with.
+    async fn set(database: &TestDatabase, setting: &str) {
+        execute(database, &format!("ALTER DATABASE {} SET {setting}", database.name())).await;
+    }
+
+    async fn relations(database: &TestDatabase) -> i64 {
+        let sql = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+        query_scalar(sql).fetch_one(&mut database.connect().await).await.unwrap()
+    }
 
     #[actix_web::test]
     async fn it_makes_seeds_takes_back_and_makes_again() {
@@ -103,5 +119,110 @@ mod postgres {
         assert!(seed(&["seed", "--restore"]).contains("1 views, 1 modules, 1 features"));
         assert_eq!(statuses(), [200; 3]);
         assert!(seed(&["seed", "--restore"]).contains("nothing to insert"));
+    }
+
+    #[actix_web::test]
+    async fn what_sessions_begin_with_does_not_hold_for_it() {
+        for setting in [
+            "row_security = off",
+            "idle_in_transaction_session_timeout = '1ms'",
+            "lock_timeout = '1ms'",
+            "default_transaction_isolation = 'serializable'",
+            "default_transaction_deferrable = on",
+            "client_encoding = 'LATIN1'",
+            "standard_conforming_strings = off",
+            "DateStyle = 'German'",
+        ] {
+            // As an owner whom row-level security binds.
+            let database = TestDatabase::new(Content::Schema).await;
+            execute(&database, &format!("GRANT CREATE ON SCHEMA public TO {OWNER}")).await;
+            set(&database, setting).await;
+            for command in ["seed", "up", "status", "fresh", "down"] {
+                let output = run("migration", &[command], &[("DATABASE_URL", &database.url_as(OWNER))]);
+                assert_eq!(output.status.code(), Some(0), "{setting} {command}: {}", text_of(&output));
+            }
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_statement_may_take_longer_than_sessions_allow() {
+        let database = TestDatabase::new(Content::Schema).await;
+        set(&database, "statement_timeout = '200ms'").await;
+        let mut holder = database.connect().await;
+        crate::kit::database::run(&mut holder, "BEGIN; LOCK TABLE iam_migrations".to_owned()).await.unwrap();
+        let url = database.url().to_owned();
+        let status = std::thread::spawn(move || run("migration", &["status"], &[("DATABASE_URL", &url)]));
+        let mut observer = database.connect().await;
+        let waits_for_long = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+            AND wait_event_type = 'Lock' AND now() - query_start > interval '400ms')";
+        while !status.is_finished() && !query_scalar::<_, bool>(waits_for_long).fetch_one(&mut observer).await.unwrap()
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        crate::kit::database::run(&mut holder, "COMMIT".to_owned()).await.unwrap();
+        let output = status.join().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+        assert!(text_of(&output).contains("applied"), "{}", text_of(&output));
+    }
+
+    #[actix_web::test]
+    async fn a_read_only_session_is_refused_where_something_would_change() {
+        let database = TestDatabase::new(Content::Schema).await;
+        set(&database, "default_transaction_read_only = on").await;
+        for command in ["up", "seed", "down", "fresh"] {
+            let output = run("migration", &[command], &[("DATABASE_URL", database.url())]);
+            assert_ne!(output.status.code(), Some(0), "{command}: {}", text_of(&output));
+            assert!(text_of(&output).contains("the database session is read-only"), "{command}: {}", text_of(&output));
+        }
+        let output = run("migration", &["status"], &[("DATABASE_URL", database.url())]);
+        assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    }
+
+    #[actix_web::test]
+    async fn a_database_that_cannot_keep_every_text_is_refused_and_stays_as_it_is() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        for encoding in ["LATIN1", "SQL_ASCII"] {
+            let name = format!("{}_{}", database.name(), encoding.to_lowercase());
+            let create =
+                format!("CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+            execute(&database, &create).await;
+            let url = database.url().replace(database.name(), &name);
+            for command in ["up", "seed", "down", "fresh"] {
+                let output = run("migration", &[command], &[("DATABASE_URL", &url)]);
+                assert_ne!(output.status.code(), Some(0), "{encoding} {command}: {}", text_of(&output));
+                let expected = format!("the database has the encoding {encoding}: it must be UTF8");
+                assert!(text_of(&output).contains(&expected), "{command}: {}", text_of(&output));
+            }
+            let status = run("migration", &["status"], &[("DATABASE_URL", &url)]);
+            assert!(!text_of(&status).contains("applied"), "{}", text_of(&status));
+            execute(&database, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        }
+    }
+
+    #[actix_web::test]
+    async fn objects_of_our_names_that_are_no_relations_are_refused_by_name() {
+        for (sql, named) in [
+            ("CREATE TYPE features AS ENUM ('a')", "type \"features\""),
+            ("CREATE DOMAIN modules AS text", "type \"modules\""),
+            ("CREATE TABLE foo (a int); CREATE INDEX views_pkey ON foo (a)", "relation \"views_pkey\""),
+            (
+                "CREATE TABLE foo (a int); CREATE INDEX company_states_changed_by_idx ON foo (a)",
+                "relation \"company_states_changed_by_idx\"",
+            ),
+            ("CREATE SEQUENCE iam_heartbeats_pkey", "relation \"iam_heartbeats_pkey\""),
+            ("CREATE FUNCTION iam_mark_state() RETURNS int LANGUAGE sql AS 'SELECT 1'", "function \"iam_mark_state\""),
+        ] {
+            let database = TestDatabase::new(Content::Nothing).await;
+            execute(&database, sql).await;
+            let before = relations(&database).await;
+            for command in ["up", "fresh"] {
+                let output = run("migration", &[command], &[("DATABASE_URL", database.url())]);
+                let text = text_of(&output);
+                assert_ne!(output.status.code(), Some(0), "{command}: {text}");
+                assert!(text.contains("no IAM migration made") && text.contains(named), "{sql} {command}: {text}");
+                assert!(text.contains("use a schema of its own") && !text.contains("at line"), "{command}: {text}");
+            }
+            assert_eq!(relations(&database).await, before, "{sql}");
+        }
     }
 }

@@ -12,3 +12,4 @@ mod modes;
 mod persistence;
 mod replicas;
 mod shutdown;
+mod unreachable;

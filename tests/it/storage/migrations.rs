@@ -7,11 +7,11 @@ mod postgres {
     use iam_storage::{AuditFilter, Storage, StorageError};
     use iam_storage_memory::MemoryStorage;
     use migration::{MigrationError, Migrator, SeedReport, TABLES, VIEWS};
-    use sea_orm::ConnectionTrait;
     use sea_orm::sqlx::{AssertSqlSafe, PgConnection, query_scalar};
+    use sea_orm::{ConnectOptions, ConnectionTrait, Database};
     use sea_orm_migration::prelude::{DbErr, DynIden, MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
 
-    use crate::kit::database::{Content, TestDatabase, run};
+    use crate::kit::database::{Content, OWNER, TestDatabase, run};
 
     /// The migrations that there are.
     const MIGRATIONS: [&str; 6] = [
@@ -312,6 +312,28 @@ mod postgres {
             assert!(matches!(outcome, Err(MigrationError::Database(_))), "{outcome:?}");
         }
         assert_eq!((schema(&database).await, content(&database).await), before);
+    }
+
+    #[tokio::test]
+    async fn an_owner_whom_policies_bind_seeds_although_row_security_is_off() {
+        let database = TestDatabase::new(Content::Schema).await;
+        let sql = format!("ALTER DATABASE {} SET row_security = off", database.name());
+        run(&mut database.connect().await, sql).await.unwrap();
+        let mut options = ConnectOptions::new(database.url_as(OWNER));
+        options.max_connections(1).sqlx_logging(false);
+        let db = Database::connect(options).await.unwrap();
+        assert_eq!(migration::seed(&db).await.unwrap().views, 14);
+        assert!(migration::seed(&db).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_read_only_session_is_told_from_other_failures() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        let sql = format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name());
+        run(&mut database.connect().await, sql).await.unwrap();
+        let db = database.sea_orm().await;
+        assert!(matches!(migration::up(&db).await, Err(MigrationError::ReadOnly)));
+        assert_eq!(migration::pending(&db).await.unwrap().len(), migration::status(&db).await.unwrap().len());
     }
 
     #[tokio::test]

@@ -1,0 +1,177 @@
+//! Connects the command to its database, and says why that fails.
+//!
+//! A pool alone cannot say it: it tries again until its time is over, and keeps no cause. So one connection is made without it.
+
+use std::io;
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sea_orm::sqlx::{self, ConnectOptions, Connection};
+use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
+use tokio::time::timeout;
+
+/// How long the server may take to accept a connection.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Lifts the limits that the role, the database or the server sets, which are made for short requests. The first one is a
+/// statement of its own, because it holds until it has run. A server knows only some of the others.
+const SET_UP: &str = "
+    SET statement_timeout = 0;
+    SELECT set_config(name, value, false) FROM pg_settings JOIN (
+        VALUES ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'), ('transaction_timeout', '0'),
+            ('row_security', 'on'), ('default_transaction_isolation', 'read committed')
+    ) AS wanted (name, value) USING (name)";
+
+/// Why there is no connection. The text ends with the cause and repeats no password.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// The driver does not understand the URL.
+    #[error("DATABASE_URL is not a valid URL: postgres://user:password@host:port/name")]
+    Url,
+    /// There is no session.
+    #[error("{problem} ({server}): {cause}")]
+    Unreachable {
+        /// What is in the way.
+        problem: Problem,
+        /// Host and port.
+        server: String,
+        /// What the server or the system says.
+        cause: String,
+    },
+}
+
+/// What is in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Problem {
+    #[error("the name of the database server cannot be resolved")]
+    Name,
+    #[error("the database server refuses connections: nothing listens there")]
+    Refused,
+    #[error("the database server does not answer")]
+    Silent,
+    #[error("the database server does not accept the user name and password")]
+    Password,
+    #[error("the database server does not admit this role from here")]
+    Role,
+    #[error("the database does not exist")]
+    Database,
+    #[error("the database cannot be reached")]
+    Other,
+}
+
+impl Problem {
+    fn of(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Io(error) => match error.kind() {
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Self::Refused,
+                io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                    Self::Silent
+                }
+                _ => Self::Other,
+            },
+            sqlx::Error::Database(error) => match error.code().as_deref() {
+                Some("28P01") => Self::Password,
+                Some("28000") => Self::Role,
+                Some("3D000") => Self::Database,
+                _ => Self::Other,
+            },
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Returns a pool of one connection that works, whose sessions are set up for long transactions.
+///
+/// # Errors
+///
+/// [`ConnectError`] says what is in the way.
+pub(crate) async fn connect(url: &str) -> Result<DatabaseConnection, ConnectError> {
+    let options = parse(url).ok_or(ConnectError::Url)?;
+    let unreachable = |(problem, cause)| ConnectError::Unreachable { problem, server: server(&options), cause };
+    match timeout(LIMIT, try_once(&options)).await {
+        Ok(outcome) => outcome.map_err(unreachable)?,
+        Err(_) => {
+            return Err(unreachable((Problem::Silent, format!("no answer within {} seconds", LIMIT.as_secs()))));
+        }
+    }
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(LIMIT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_connect(|connection, _| Box::pin(set_up(connection)));
+    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options)))
+}
+
+/// How to reach the database of a URL; none if it is not PostgreSQL's or does not decode. The driver's own complaint would
+/// repeat parts of the URL, and with them the password.
+fn parse(url: &str) -> Option<PgConnectOptions> {
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return None;
+    }
+    // The driver begins with a parameter that poolers refuse, and looks up `[::1]` with its brackets.
+    let options = url.parse::<PgConnectOptions>().ok()?.extra_float_digits(None);
+    if options.get_socket().is_some() {
+        return Some(options);
+    }
+    let host = options.get_host().trim_matches(['[', ']']).to_owned();
+    Some(options.host(&host))
+}
+
+async fn try_once(options: &PgConnectOptions) -> Result<(), (Problem, String)> {
+    if options.get_socket().is_none() {
+        let found = tokio::net::lookup_host((options.get_host(), options.get_port())).await;
+        found.map(drop).map_err(|error| (Problem::Name, error.to_string()))?;
+    }
+    let connect = async {
+        let mut connection = options.connect().await?;
+        set_up(&mut connection).await?;
+        connection.close().await
+    };
+    connect.await.map_err(|error: sqlx::Error| (Problem::of(&error), words(&error)))
+}
+
+async fn set_up(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(SET_UP).execute(connection).await.map(drop)
+}
+
+/// What the server says, without the line of its source that the driver adds.
+fn words(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}
+
+/// The server as people name it.
+fn server(options: &PgConnectOptions) -> String {
+    let port = options.get_port();
+    match options.get_socket() {
+        Some(folder) => format!("{}/.s.PGSQL.{port}", folder.display()),
+        None if options.get_host().contains(':') => format!("[{}]:{port}", options.get_host()),
+        None => format!("{}:{port}", options.get_host()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wrong_url_is_refused_without_printing_it() {
+        for url in
+            ["mysql://u:secret@h/x", "postgres://u:secret@h:99999/x", "secret", "postgres://u@h/x?sslmode=secret"]
+        {
+            let error = connect(url).await.unwrap_err();
+            assert!(matches!(error, ConnectError::Url) && !error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_named_without_user_and_password() {
+        for (url, named) in [
+            ("postgres://u:secret@db.example/x", "db.example:5432"),
+            ("postgres://u:secret@[::1]:5433/x", "[::1]:5433"),
+            ("postgresql://u:secret@%2Frun%2Fpostgresql:5433/x", "/run/postgresql/.s.PGSQL.5433"),
+        ] {
+            assert_eq!(server(&parse(url).unwrap()), named, "{url}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What the command lines say when the database cannot be used.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+use crate::kit::process::{run, text_of};
+
+/// The commands that need a database.
+const COMMANDS: [(&str, &[&str]); 4] = [
+    ("migration", &["up"]),
+    ("migration", &["status"]),
+    ("iam-http", &["keys", "list"]),
+    ("iam-http", &["keys", "revoke", "000000000000"]),
+];
+
+/// Asserts that each command fails with all of these texts, and without the password `hunter2`.
+fn all_say(url: &str, expected: &[&str]) {
+    for (program, arguments) in COMMANDS {
+        let output = run(program, arguments, &[("DATABASE_URL", url)]);
+        let text = text_of(&output);
+        assert_ne!(output.status.code(), Some(0), "{program} {arguments:?} {url}: {text}");
+        for expected in expected {
+            assert!(text.contains(expected), "{program} {arguments:?} {url}: {expected:?} is missing in {text}");
+        }
+        assert!(!text.contains("hunter2"), "{program} {arguments:?} {url}: {text}");
+        assert!(!text.contains("timed out"), "{program} {arguments:?} {url}: {text}");
+    }
+}
+
+/// A port that answers each connection with an error of PostgreSQL.
+fn server_that_answers(code: &'static str, message: &'static str) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // The start-up message: its length, itself included, and the rest.
+            let mut length = [0; 4];
+            stream.read_exact(&mut length).unwrap();
+            let mut rest = vec![0; u32::from_be_bytes(length) as usize - 4];
+            stream.read_exact(&mut rest).unwrap();
+            let fields = format!("SFATAL\0VFATAL\0C{code}\0M{message}\0\0");
+            let length = u32::try_from(fields.len() + 4).unwrap();
+            stream.write_all(&[b"E", &length.to_be_bytes()[..], fields.as_bytes()].concat()).unwrap();
+        }
+    });
+    port
+}
+
+#[test]
+fn a_port_that_refuses_is_named() {
+    let refused = "the database server refuses connections: nothing listens there";
+    for (host, shown) in [("127.0.0.1:1", "(127.0.0.1:1)"), ("[::1]:1", "([::1]:1)")] {
+        all_say(&format!("postgres://iam:hunter2@{host}/iam"), &[refused, shown]);
+    }
+    all_say(
+        "postgres://iam:hunter2@%2Fnowhere:5433/iam",
+        &["the database server refuses connections: nothing listens there", "(/nowhere/.s.PGSQL.5433)"],
+    );
+}
+
+#[test]
+fn a_host_without_an_address_is_named() {
+    let unknown = "the name of the database server cannot be resolved (nosuch.invalid:5433)";
+    all_say("postgres://iam:hunter2@nosuch.invalid:5433/iam", &[unknown]);
+}
+
+#[test]
+fn what_the_server_answers_is_named_with_its_words() {
+    for (code, message, problem) in [
+        ("28P01", "password authentication failed for user \"iam\"", "does not accept the user name and password"),
+        ("28000", "no pg_hba.conf entry for host", "does not admit this role from here"),
+        ("3D000", "database \"iam\" does not exist", "the database does not exist"),
+        ("XX000", "the disk is broken", "the database cannot be reached"),
+    ] {
+        let port = server_that_answers(code, message);
+        let url = format!("postgres://iam:hunter2@127.0.0.1:{port}/iam?sslmode=disable");
+        all_say(&url, &[problem, &format!("(127.0.0.1:{port})"), message]);
+    }
+}
+
+mod postgres {
+    use super::*;
+    use crate::kit::database::{Content, TestDatabase};
+
+    #[actix_web::test]
+    async fn an_unknown_database_is_named() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        let url = format!("{}_that_is_not_there", database.url());
+        let (_, server) = url.split_once('@').unwrap();
+        let (server, name) = server.split_once('/').unwrap();
+        all_say(
+            &url,
+            &["the database does not exist", &format!("({server})"), &format!("database \"{name}\" does not exist")],
+        );
+    }
+
+    #[actix_web::test]
+    async fn a_missing_table_is_named_by_the_command_that_lists_keys() {
+        let database = TestDatabase::new(Content::Nothing).await;
+        let output = run("iam-http", &["keys", "list"], &[("DATABASE_URL", database.url())]);
+        assert_ne!(output.status.code(), Some(0));
+        assert!(text_of(&output).contains("relation \"api_keys\" does not exist"), "{}", text_of(&output));
+    }
+}
