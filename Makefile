@@ -11,6 +11,9 @@ RESULTS ?= bench/results.json
 N ?= 20
 CHAOS_SECONDS ?= 600
 
+# Tests mostly wait, for databases and for each other's processes: more of them at once than a small machine has cores.
+export RUST_TEST_THREADS ?= 6
+
 # A shell that was open before rustup came does not know its folder yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
