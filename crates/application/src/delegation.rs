@@ -72,9 +72,14 @@ impl Affects {
         }
     }
 
-    /// The same as [`Self::includes_all_managers`], without reading the holders of all levels if somebody is found who manages
-    /// the company. What is found is resolved; only then it counts.
+    /// The same as [`Self::includes_all_managers`], without reading the holders of all levels if a manager of the company is
+    /// found, and without reading the matrices of a user who is none. What is found is resolved; only then it counts.
     async fn could_demote_all_managers(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<bool, Failure> {
+        if let Self::LevelsOf(user) = self
+            && !tx.assignments().is_holder(company, user, &to_manage().collect::<Vec<_>>()).await?
+        {
+            return Ok(false);
+        }
         if let Self::Features(level) = self {
             if has_manager(tx, company, Some(level)).await? {
                 return Ok(false);

@@ -260,6 +260,20 @@ impl<S: Source> FeaturePermissions for Reads<S> {
     }
 }
 
+/// The cells of these actions, unless one of the features does not exist.
+fn cells(catalog: &Catalog, actions: &[(&str, Action)]) -> Option<Vec<(FeatureId, Action)>> {
+    actions.iter().map(|(key, action)| Some((catalog.feature_by_key(key)?.id, action.clone()))).collect()
+}
+
+/// Whether a user's levels allow each of these for the whole company and deny none of them.
+fn allows_all(data: &CompanyData, user: UserId, wanted: &[(FeatureId, Action)]) -> bool {
+    let levels: Vec<_> = data.levels_of(user).collect();
+    wanted.iter().all(|wanted| {
+        let said = || levels.iter().filter_map(|level| level.features.get(wanted));
+        said().all(|cell| cell.value) && said().any(|cell| cell.scope >= Scope::Company)
+    })
+}
+
 #[async_trait]
 impl<S: Source> Assignments for Reads<S> {
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>> {
@@ -277,20 +291,16 @@ impl<S: Source> Assignments for Reads<S> {
         without: Option<UserLevelId>,
     ) -> Result<Option<UserId>> {
         let state = self.0.state();
-        let (catalog, data) = (state.catalog.compiled(), state.company(company));
-        let wanted: Option<Vec<_>> =
-            actions.iter().map(|(key, action)| Some((catalog.feature_by_key(key)?.id, action.clone()))).collect();
-        let Some(wanted) = wanted else { return Ok(None) };
-        let holds = |user: &UserId| {
-            let levels: Vec<_> = data.levels_of(*user).collect();
-            let is_without = levels.iter().all(|level| Some(level.level.id) != without);
-            is_without
-                && wanted.iter().all(|cell| {
-                    let cells = || levels.iter().filter_map(|level| level.features.get(cell));
-                    cells().all(|cell| cell.value) && cells().any(|cell| cell.scope >= Scope::Company)
-                })
-        };
-        Ok(data.held.keys().find(|user| holds(user)).copied())
+        let data = state.company(company);
+        let Some(wanted) = cells(&state.catalog.compiled(), actions) else { return Ok(None) };
+        let is_without = |user: UserId| data.levels_of(user).all(|level| Some(level.level.id) != without);
+        Ok(data.held.keys().copied().find(|user| is_without(*user) && allows_all(data, *user, &wanted)))
+    }
+
+    async fn is_holder(&self, company: CompanyId, user: UserId, actions: &[(&str, Action)]) -> Result<bool> {
+        let state = self.0.state();
+        let wanted = cells(&state.catalog.compiled(), actions);
+        Ok(wanted.is_some_and(|wanted| allows_all(state.company(company), user, &wanted)))
     }
 
     async fn list_users(

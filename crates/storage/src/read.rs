@@ -142,6 +142,8 @@ pub trait Assignments: Send + Sync {
         actions: &[(&str, Action)],
         without: Option<UserLevelId>,
     ) -> Result<Option<UserId>>;
+    /// Whether [`Self::find_holder`] could find this user.
+    async fn is_holder(&self, company: CompanyId, user: UserId, actions: &[(&str, Action)]) -> Result<bool>;
     /// At most `limit` users who hold a level of a company and whose ids come after `after`, by id.
     async fn list_users(
         &self,

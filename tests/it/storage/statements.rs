@@ -207,6 +207,7 @@ mod postgres {
         c.of("Assignments::get_user_levels", reader.assignments().get_user_levels(company, user)).await;
         c.of("Assignments::get_users", reader.assignments().get_users(company, level(1))).await;
         let actions = [("key", Action::update())];
+        c.of("Assignments::is_holder", reader.assignments().is_holder(company, user, &actions)).await;
         c.of("Assignments::find_holder", reader.assignments().find_holder(company, &actions, Some(level(1)))).await;
         let after = Some(user);
         c.of("Assignments::list_users", reader.assignments().list_users(company, level(1), after, 9)).await;

@@ -227,6 +227,28 @@ impl<T: Connected> Assignments for Repository<T> {
         Ok(row.map(|row| column(&row, "user_id")).transpose()?.map(UserId::from_uuid))
     }
 
+    async fn is_holder(&self, company: CompanyId, user: UserId, actions: &[(&str, Action)]) -> Result<bool> {
+        // From each action to the user's levels to their cells (`OFFSET 0`), whatever statistics there are.
+        let sql = "SELECT NOT EXISTS (
+                SELECT FROM unnest($3::text[], $4::text[]) AS asked (key, action)
+                WHERE NOT coalesce((
+                    SELECT bool_and(said.value) AND bool_or(said.scope IN ('company', 'any'))
+                    FROM features AS feature, LATERAL (
+                        SELECT user_level_id FROM user_user_levels WHERE company_id = $1 AND user_id = $2 OFFSET 0
+                    ) AS held, LATERAL (
+                        SELECT value, scope FROM user_level_feature_permissions
+                        WHERE company_id = $1 AND user_level_id = held.user_level_id AND feature_id = feature.id
+                            AND action = asked.action OFFSET 0
+                    ) AS said
+                    WHERE feature.key = asked.key
+                ), false)
+            ) AS is_holder";
+        let (keys, actions): (Vec<_>, Vec<_>) =
+            actions.iter().map(|(key, action)| ((*key).to_owned(), action.to_string())).unzip();
+        let values = [company.as_uuid().into(), user.as_uuid().into(), keys.into(), actions.into()];
+        column(&self.single(self.of(company, statement(sql, values))).await?, "is_holder")
+    }
+
     async fn list_users(
         &self,
         company: CompanyId,

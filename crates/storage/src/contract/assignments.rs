@@ -37,6 +37,8 @@ pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>)
         let without = without.map(|level| level.id);
         storage.reader().assignments().find_holder(company, &asked, without).await.unwrap()
     };
+    let is_holder =
+        async |user| storage.reader().assignments().is_holder(company, user, &asked).await.unwrap();
     let says = |level: &UserLevel, feature: usize, value, scope| FeaturePermission {
         value,
         scope,
@@ -59,11 +61,12 @@ pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>)
     for held in [vec![first], vec![second], vec![first, narrow], vec![all, deny]] {
         let user = some_user();
         given_all(&storage, &held.iter().map(|level| holding(user, level)).collect::<Vec<_>>()).await;
-        assert_eq!(find(None).await, None, "{held:?}");
+        assert_eq!((find(None).await, is_holder(user).await), (None, false), "{held:?}");
     }
     let user = some_user();
     given(&storage, &[&holding(user, first), &holding(user, second)]).await;
     assert_eq!(find(None).await, Some(user));
+    assert!(is_holder(user).await && !is_holder(some_user()).await);
     assert_eq!(find(Some(narrow)).await, Some(user));
     assert_eq!((find(Some(first)).await, find(Some(second)).await), (None, None));
     let another = some_user();
