@@ -197,8 +197,8 @@ const APPEND_AUDIT_RECORDS: &str = r#"
 /// are. A mapping or a menu entry is added only together with one of the views, modules and features that it is about, and
 /// never where one of them was deleted.
 ///
-/// What was inserted is one change of the catalog: a new version, a notice to the running servers, and an audit record
-/// of each row and mapping, as the in-memory storage writes them for its seed.
+/// What was inserted is one change of the catalog: a new version, which the running servers find when they poll next, and an
+/// audit record of each row and mapping, as the in-memory storage writes them for its seed.
 ///
 /// # Errors
 ///
@@ -439,7 +439,7 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// What belongs to every change: a new version, a notice of it, and the audit records.
+    /// Writes what belongs to every change: a new version and the audit records.
     async fn publish(self) -> Result<(), DbErr> {
         let at = self.at.as_datetime();
         self.tx.execute_raw(statement(APPEND_AUDIT_RECORDS, [to_json(&self.records)?.into(), at.into()])).await?;
