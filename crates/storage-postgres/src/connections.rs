@@ -157,11 +157,11 @@ impl Lent {
     /// Sends SQL without values that answers at most one row.
     pub(crate) async fn query_one_unprepared(
         &mut self,
-        sql: &'static str,
+        sql: &str,
         limit: Option<Duration>,
     ) -> Result<Option<QueryResult>, DbErr> {
         let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
-        let call = sqlx::raw_sql(sql).fetch_optional(self.asked()?);
+        let call = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_optional(self.asked()?);
         let outcome: sqlx::Result<Option<PgRow>> = within(&runtime, limit, given_up, call).await;
         Ok(self.answered(outcome).map_err(query_error)?.map(Into::into))
     }

@@ -34,7 +34,7 @@ const CHANNEL: &str = "(SELECT 'iam_' || md5(concat_ws('/', installation.id,
 const QUIET: Duration = Duration::from_secs(10);
 
 /// The least time between two notices: those who commit meanwhile share the next one.
-const LEAST_GAP: Duration = Duration::from_millis(2);
+const LEAST_GAP: Duration = Duration::from_millis(5);
 
 /// What the cluster says of itself. Not every role may ask.
 const IDENTITY: &str = "CASE WHEN pg_is_in_recovery() THEN 0 ELSE hashtextextended(concat_ws('/',

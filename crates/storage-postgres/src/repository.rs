@@ -105,7 +105,7 @@ pub(crate) fn scoped_within(own: CompanyId, company: Option<CompanyId>, statemen
 }
 
 /// What the setting `iam.company` is for the rows of a company, or of all.
-fn setting(company: Option<CompanyId>) -> String {
+pub(crate) fn setting(company: Option<CompanyId>) -> String {
     company.map_or_else(|| "all".to_owned(), |company| company.as_uuid().to_string())
 }
 

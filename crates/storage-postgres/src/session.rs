@@ -94,6 +94,8 @@ impl Session {
             ("default_transaction_deferrable", "off".to_owned()),
             // Planning decides what these short statements cost.
             ("jit", "off".to_owned()),
+            // A plan is kept: made while a table was small, it would read all of it when it is large or full of dead rows.
+            ("enable_seqscan", "off".to_owned()),
         ];
         if version.is_some_and(|version| version >= TRANSACTION_TIMEOUT_SINCE) {
             settings.push(("transaction_timeout", millis(transaction)));

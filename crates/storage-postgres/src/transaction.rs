@@ -20,18 +20,27 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    /// Begins a transaction that ends within `limit`: what it is asked to do after that fails, `COMMIT` too.
-    pub(crate) async fn begin(connections: &Connections, limit: Duration) -> Result<Self, DbErr> {
+    /// Begins a transaction, and answers the row of these columns, which take no values. What the transaction is asked to do after
+    /// `limit` fails, `COMMIT` too.
+    pub(crate) async fn begin(
+        connections: &Connections,
+        limit: Duration,
+        columns: &str,
+    ) -> Result<(Self, QueryResult), DbErr> {
         let mut lent = connections.lend().await?;
         let until = Instant::now() + limit;
         let statement_limit = connections.limit();
         // The statements of changes find rows by their keys, whatever the values are: planning each anew would cost more than they do.
-        let begin = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SELECT pg_backend_pid() AS pid";
-        let row = lent.query_one_unprepared(begin, at_most(statement_limit, until)?).await?;
+        let begin = format!(
+            "BEGIN; SELECT set_config('plan_cache_mode', 'force_generic_plan', true), pg_backend_pid() AS pid, {columns}"
+        );
+        // The query may fail where BEGIN did not.
         lent.in_transaction = true;
-        let row = row.ok_or_else(|| DbErr::RecordNotFound("pg_backend_pid() answered no row".to_owned()))?;
+        let row = lent.query_one_unprepared(&begin, at_most(statement_limit, until)?).await?;
+        let row =
+            row.ok_or_else(|| DbErr::RecordNotFound("the beginning of a transaction answered no row".to_owned()))?;
         let pid = row.try_get("", "pid")?;
-        Ok(Self { lent: Mutex::new(lent), pid, statement_limit, until })
+        Ok((Self { lent: Mutex::new(lent), pid, statement_limit, until }, row))
     }
 
     /// The process of the server that runs it.

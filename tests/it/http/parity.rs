@@ -32,9 +32,13 @@ impl Names {
             } else {
                 None
             };
-            let (length, name) = taken.unwrap_or_else(|| (first.len_utf8(), first.to_string()));
-            normal.push_str(&name);
-            rest = &rest[length..];
+            if let Some((length, name)) = taken {
+                normal.push_str(&name);
+                rest = &rest[length..];
+            } else {
+                normal.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
         }
         normal
     }
@@ -50,12 +54,14 @@ fn random_text(text: &str, before: &str) -> Option<usize> {
     if is_prefix { letters(0, 12) } else { text.starts_with("iam_").then(|| letters(4, 56)).flatten() }
 }
 
-/// Whether the text has this form: `d` is a digit, `x` a hexadecimal one.
+/// Whether the text has this form: `d` is a digit, `x` a hexadecimal one, `v` the version of an id that is made at random or by
+/// the clock.
 fn has_form(text: &str, form: &str) -> bool {
     text.len() == form.len()
         && text.bytes().zip(form.bytes()).all(|(byte, form)| match form {
             b'd' => byte.is_ascii_digit(),
             b'x' => byte.is_ascii_hexdigit(),
+            b'v' => matches!(byte, b'4' | b'7' | b'8'),
             _ => byte == form,
         })
 }
@@ -66,7 +72,7 @@ fn is_time(text: &str) -> bool {
 
 /// An id that was made in this run: the seed's are always the same, and are of version 5.
 fn is_new_id(text: &str) -> bool {
-    [4, 7, 8].iter().any(|version| has_form(text, &format!("xxxxxxxx-xxxx-{version}xxx-xxxx-xxxxxxxxxxxx")))
+    has_form(text, "xxxxxxxx-xxxx-vxxx-xxxx-xxxxxxxxxxxx")
 }
 
 /// Sorts the members of objects that are named by ids: an id that is made later may be the smaller one.

@@ -95,6 +95,7 @@ mod postgres {
             ("default_transaction_isolation", "read committed"),
             ("row_security", "on"),
             ("jit", "off"),
+            ("enable_seqscan", "off"),
             ("client_encoding", "UTF8"),
             ("application_name", "iam"),
         ] {

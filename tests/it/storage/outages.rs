@@ -116,13 +116,17 @@ mod postgres {
         holder.close().await.unwrap();
     }
 
-    /// Another program that holds the lock of a company, or of the catalog.
-    async fn holding(database: &TestDatabase, company: Option<CompanyId>) -> PgConnection {
-        let id = company.map_or_else(uuid::Uuid::nil, |id| id.as_uuid());
+    /// Another program that has locked something.
+    async fn holding(database: &TestDatabase, lock: &str) -> PgConnection {
         let mut other = database.connect().await;
-        let sql = format!("BEGIN; SELECT FROM company_states WHERE company_id = '{id}' FOR UPDATE");
-        run(&mut other, sql).await.unwrap();
+        run(&mut other, format!("BEGIN; {lock}")).await.unwrap();
         other
+    }
+
+    /// The statement that locks the row of a company, or that of the catalog.
+    fn row_of(company: Option<CompanyId>) -> String {
+        let id = company.map_or_else(uuid::Uuid::nil, |id| id.as_uuid());
+        format!("SELECT FROM company_states WHERE company_id = '{id}' FOR UPDATE")
     }
 
     #[tokio::test]
@@ -132,17 +136,23 @@ mod postgres {
         let (one, other) = (level(new_company(), "One"), level(new_company(), "Other"));
         add(storage.as_ref(), &one).await.unwrap();
 
-        let holder = holding(&database, Some(one.company_id)).await;
+        let holder = holding(&database, &row_of(Some(one.company_id))).await;
         assert_unavailable(ending(add(storage.as_ref(), &level(one.company_id, "Late"))).await);
         // Others do not wait with them, and nobody waits to read.
         add(storage.as_ref(), &other).await.unwrap();
         assert_eq!(levels(storage.as_ref(), one.company_id).await.unwrap(), std::slice::from_ref(&one));
         release(holder).await;
 
-        let holder = holding(&database, None).await;
+        let holder = holding(&database, &row_of(None)).await;
+        assert_unavailable(ending(begin(storage.as_ref(), Target::Catalog)).await);
+        let meanwhile = level(other.company_id, "Meanwhile");
+        add(storage.as_ref(), &meanwhile).await.unwrap();
+        release(holder).await;
+
+        let holder = holding(&database, "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)").await;
         assert_unavailable(ending(begin(storage.as_ref(), Target::Catalog)).await);
         assert_unavailable(ending(add(storage.as_ref(), &level(other.company_id, "Late"))).await);
-        assert_eq!(levels(storage.as_ref(), other.company_id).await.unwrap(), std::slice::from_ref(&other));
+        assert_eq!(levels(storage.as_ref(), other.company_id).await.unwrap(), [meanwhile, other.clone()]);
         release(holder).await;
         add(storage.as_ref(), &level(other.company_id, "Late")).await.unwrap();
     }
@@ -677,7 +687,7 @@ mod postgres {
         let add = |company: Company| {
             api.post("/api/iam/user-levels").by(company.admin).within(company.id).json(&json!({ "name": "Auditors" }))
         };
-        let holder = holding(&database, Some(company.id)).await;
+        let holder = holding(&database, &row_of(Some(company.id))).await;
         assert_no_answer(&ending(add(company).send()).await);
         add(other).send().await.expect(201);
         let view = json!({ "view": "/dashboard" });

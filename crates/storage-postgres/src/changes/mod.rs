@@ -17,8 +17,8 @@ use iam_domain::{AuditRecord, AuditRecordId, CompanyId, EntityType, Timestamp, V
 use iam_storage::{AuditLogsMut, ChangeContext, Derived, Recorder, Result, StorageError, Target, UnitOfWork};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use sea_orm::{
-    ActiveModelTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, QueryResult, QueryTrait, Statement,
-    Value,
+    ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryResult, QueryTrait,
+    Statement, Value,
 };
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -29,8 +29,8 @@ use crate::blockers::{Blockers, unblocked};
 use crate::epoch::{Epochs, epoch, epoch_of_now};
 use crate::error::{During, during, from_db};
 use crate::repository::{
-    CATALOG, CREDENTIALS, Connected, Repository, at_home, column, convert, incomplete, is_company, scoped,
-    scoped_within, statement,
+    CATALOG, CREDENTIALS, Connected, Repository, at_home, column, convert, incomplete, is_company, scoped_within,
+    setting, statement,
 };
 use crate::snapshots::CatalogCache;
 use crate::storage::Pool;
@@ -94,48 +94,60 @@ impl Connected for Unit {
 /// Unlike the locks of rows it is fair: companies that change without a pause keep no cut-off waiting.
 pub(crate) const GATE: &str = "'company_states'::regclass::oid::int4, 1";
 
-/// The statement that says whose rows the transaction is about, passes the gate, and raises the version. What it answers is of
-/// the time after it waited: a locked or updated row is read anew. The rows come after the gate, or two could wait for each other.
-fn lock(target: Target) -> Statement {
-    let lock = match target {
-        // FOR SHARE, as the catalog's version is read anew then.
-        Target::Company(company) => statement(
-            format!(
-                "WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared({GATE}) IS NOT NULL AS is_passed),
-                catalog AS MATERIALIZED (
-                    SELECT state.version FROM gate, company_states AS state
-                    WHERE gate.is_passed AND state.company_id = {CATALOG} FOR SHARE OF state
-                )
-                INSERT INTO company_states AS company (company_id, version, created_at, updated_at)
-                SELECT $1, 1, clock_timestamp(), clock_timestamp() FROM catalog
-                ON CONFLICT (company_id) DO UPDATE SET version = company.version + 1, updated_at = clock_timestamp()
-                RETURNING (SELECT version FROM catalog) AS catalog, version AS company, {} AS epoch,
-                    clock_timestamp() AS now",
-                epoch_of_now()
-            ),
-            [company.as_uuid().into()],
-        ),
-        Target::Catalog => alone(CATALOG, "state.version AS catalog, 0::bigint AS company"),
-        Target::Credentials => alone(
-            CREDENTIALS,
-            &format!(
-                "(SELECT version FROM company_states WHERE company_id = {CATALOG}) AS catalog, state.version AS company"
-            ),
-        ),
-    };
-    scoped(target.company(), lock)
+/// The function that waits for the gate: alone, or beside the other changes of companies. With `try_` in its name it does not
+/// wait, and fails if somebody does.
+fn gate(target: Target, tries: &str) -> String {
+    let shared = if target.company().is_some() { "_shared" } else { "" };
+    format!("pg_{tries}advisory_xact_lock{shared}({GATE})")
 }
 
-/// Passes the gate alone, and raises the version in this row.
-fn alone(row: &str, versions: &str) -> Statement {
+/// What a change's transaction begins with: it says whose rows it is about, and passes the gate if it is open.
+fn opening(target: Target) -> String {
+    let setting = setting(target.company());
+    format!("set_config('iam.company', '{setting}', true), {} AS is_passed", gate(target, "try_"))
+}
+
+/// Raises the version of the target. It comes after the gate, or two changes could wait for each other; as a statement of its own,
+/// so that it sees what was committed meanwhile. A company before its first change has no row yet.
+fn raise(target: Target) -> Statement {
+    let row = match target {
+        Target::Company(_) => "$1",
+        Target::Catalog => CATALOG,
+        Target::Credentials => CREDENTIALS,
+    };
+    let catalog = format!("(SELECT version FROM company_states WHERE company_id = {CATALOG})");
+    let (catalog, company) = match target {
+        Target::Catalog => ("state.version", "0::bigint"),
+        Target::Company(_) | Target::Credentials => (catalog.as_str(), "state.version"),
+    };
     let sql = format!(
-        "WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock({GATE}) IS NOT NULL AS is_passed)
-        UPDATE company_states AS state SET version = state.version + 1, updated_at = clock_timestamp()
-        FROM gate WHERE gate.is_passed AND state.company_id = {row}
-        RETURNING {versions}, {} AS epoch, clock_timestamp() AS now",
+        "UPDATE company_states AS state SET version = state.version + 1, updated_at = clock_timestamp()
+        WHERE state.company_id = {row}
+        RETURNING {catalog} AS catalog, {company} AS company, {} AS epoch, clock_timestamp() AS now",
         epoch_of_now()
     );
-    statement(sql, [])
+    Statement::from_sql_and_values(DbBackend::Postgres, sql, target.company().map(|company| company.as_uuid().into()))
+}
+
+/// Adds the row of a company, unless another change has added it.
+fn add_state(company: CompanyId) -> Statement {
+    let sql = "INSERT INTO company_states (company_id) VALUES ($1) ON CONFLICT DO NOTHING";
+    statement(sql, [company.as_uuid().into()])
+}
+
+/// Waits for the gate, if it was not open, and raises the version.
+async fn lock(tx: &Transaction, target: Target, is_passed: bool) -> Result<Option<QueryResult>, DbErr> {
+    if !is_passed {
+        tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", gate(target, "")), [])).await?;
+    }
+    let row = tx.query_one_raw(raise(target)).await?;
+    match target {
+        Target::Company(company) if row.is_none() => {
+            tx.execute_raw(add_state(company)).await?;
+            tx.query_one_raw(raise(target)).await
+        }
+        _ => Ok(row),
+    }
 }
 
 /// Begins a change.
@@ -145,16 +157,20 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
         return Err(StorageError::Misuse("the nil and the max id are no company's"));
     }
     let turn = pool.turns.wait(target).await?;
-    let tx = Transaction::begin(pool.connection(), pool.change_timeout()).await.map_err(from_db)?;
+    let asked = Instant::now();
     let blockers = match target {
         // A turn ends by itself, unless it is a process's that stands still.
         Target::Company(_) => Blockers::Silent(pool.silence_timeout()),
         Target::Catalog | Target::Credentials => Blockers::All,
     };
-    let asked = Instant::now();
-    let row = unblocked(pool.control(), tx.pid(), blockers, tx.query_one_raw(lock(target)));
-    let row = at_home(pool.runtime(), row).await;
-    let row = row.inspect_err(|error| pool.epochs.note(error, asked)).map_err(from_db)?;
+    let locked = async {
+        let (tx, opened) = Transaction::begin(pool.connection(), pool.change_timeout(), &opening(target)).await?;
+        let lock = lock(&tx, target, opened.try_get("", "is_passed")?);
+        let row = unblocked(pool.control(), tx.pid(), blockers, lock).await?;
+        Ok((tx, row))
+    };
+    let locked = at_home(pool.runtime(), locked).await;
+    let (tx, row) = locked.inspect_err(|error| pool.epochs.note(error, asked)).map_err(from_db)?;
     let row = row.ok_or_else(incomplete)?;
     let versions =
         Versions { epoch: epoch(&row)?, catalog: column(&row, "catalog")?, company: column(&row, "company")? };

@@ -1,5 +1,7 @@
 //! Changes of sets: mappings of the catalog, a company's modules, a user's levels.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use iam_domain::{Assignment, CompanyId, EntityType, FeatureId, ModuleId, UserId, UserLevelId, ViewId};
 use iam_storage::{
@@ -125,42 +127,49 @@ impl Repository<Unit> {
         self.unknown(end.entity, ids, statement(sql, [ids.to_vec().into()])).await
     }
 
-    /// The levels that a user holds.
-    async fn held(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevelId>> {
-        let sql = "SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $1 AND user_id = $2
-            ORDER BY user_level_id";
-        let values = [company.as_uuid().into(), user.as_uuid().into()];
-        let ids: Vec<Uuid> = self.column(statement(sql, values), "id").await?;
-        Ok(ids.into_iter().map(UserLevelId::from_uuid).collect())
-    }
-
-    /// Gives a user levels that he does not hold.
-    async fn give(
+    /// Gives a user levels, those that are not held yet, and takes others: `None` takes all that are not given. Answers what was
+    /// held before.
+    async fn reassign(
         &self,
-        company: CompanyId,
-        user: UserId,
-        levels: &[UserLevelId],
-        assigned_by: Option<UserId>,
-        at: sea_orm::Value,
-    ) -> Result<()> {
-        let ids = bare(levels, UserLevelId::as_uuid);
-        let sql = "INSERT INTO user_user_levels (user_id, user_level_id, company_id, assigned_by, created_at)
-            SELECT $2, level.id, level.company_id, $4, $5 FROM unnest($3::uuid[]) AS given (id), LATERAL (
-                SELECT id, company_id FROM user_levels WHERE company_id = $1 AND id = given.id OFFSET 0
-            ) AS level";
+        (company, user): (CompanyId, UserId),
+        given: &[UserLevelId],
+        taken: Option<&[UserLevelId]>,
+        (assigned_by, at): (Option<UserId>, sea_orm::Value),
+    ) -> Result<Vec<UserLevelId>> {
+        // Every part sees what was there before the statement.
+        let sql = "WITH held AS MATERIALIZED (
+                SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $1 AND user_id = $2
+            ),
+            taken AS (
+                DELETE FROM user_user_levels WHERE company_id = $1 AND user_id = $2
+                    AND CASE WHEN $4::uuid[] IS NULL THEN user_level_id <> ALL($3) ELSE user_level_id = ANY($4) END
+            ),
+            given AS (
+                INSERT INTO user_user_levels (user_id, user_level_id, company_id, assigned_by, created_at)
+                SELECT $2, level.id, level.company_id, $5, $6
+                FROM (SELECT unnest($3::uuid[]) AS id EXCEPT SELECT id FROM held) AS new, LATERAL (
+                    SELECT id, company_id FROM user_levels WHERE company_id = $1 AND id = new.id OFFSET 0
+                ) AS level
+                RETURNING user_level_id AS id
+            )
+            SELECT ARRAY(SELECT id FROM held ORDER BY id) AS held, ARRAY(SELECT id FROM given) AS given";
+        let wanted = bare(given, UserLevelId::as_uuid);
         let values = [
             company.as_uuid().into(),
             user.as_uuid().into(),
-            ids.clone().into(),
+            wanted.clone().into(),
+            taken.map(|taken| bare(taken, UserLevelId::as_uuid)).into(),
             assigned_by.map(|id| id.as_uuid()).into(),
             at,
         ];
-        if all(self.execute(statement(sql, values)).await?, &ids) {
-            return Ok(());
+        let row = self.single(statement(sql, values)).await?;
+        let (held, added): (Vec<Uuid>, Vec<Uuid>) = (column(&row, "held")?, column(&row, "given")?);
+        let missing: BTreeSet<Uuid> =
+            wanted.into_iter().filter(|id| !held.contains(id) && !added.contains(id)).collect();
+        if missing.is_empty() {
+            return Ok(held.into_iter().map(UserLevelId::from_uuid).collect());
         }
-        let sql = "SELECT id FROM user_levels WHERE company_id = $1 AND id = ANY($2)";
-        let known = statement(sql, [company.as_uuid().into(), ids.clone().into()]);
-        Err(self.unknown(EntityType::UserLevel, &ids, known).await)
+        Err(StorageError::Unknown { entity: EntityType::UserLevel, ids: missing.into_iter().collect() })
     }
 }
 
@@ -323,24 +332,23 @@ impl AssignmentsMut for Repository<Unit> {
     async fn add(&mut self, assignment: &Assignment) -> Result<bool> {
         let Assignment { user_id, user_level_id, company_id, assigned_by, created_at } = *assignment;
         self.touch(Target::Company(company_id))?;
-        let there = self.held(company_id, user_id).await?;
-        if there.contains(&user_level_id) {
-            return self.done(false);
+        let by = (assigned_by, created_at.as_datetime().into());
+        let held = self.reassign((company_id, user_id), &[user_level_id], Some(&[]), by).await?;
+        let is_new = !held.contains(&user_level_id);
+        if is_new {
+            self.0.recorder.assignments_updated(user_id, &held, &adding(user_level_id));
         }
-        self.give(company_id, user_id, &[user_level_id], assigned_by, created_at.as_datetime().into()).await?;
-        self.0.recorder.assignments_updated(user_id, &there, &adding(user_level_id));
-        self.done(true)
+        self.done(is_new)
     }
 
     async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool> {
         self.touch(Target::Company(company))?;
-        let there = self.held(company, user).await?;
-        if !there.contains(&level) {
-            return self.done(false);
+        let held = self.reassign((company, user), &[], Some(&[level]), (None, self.at())).await?;
+        let was_held = held.contains(&level);
+        if was_held {
+            self.0.recorder.assignments_updated(user, &held, &removing(level));
         }
-        self.take(company, user, vec![level.as_uuid()]).await?;
-        self.0.recorder.assignments_updated(user, &there, &removing(level));
-        self.done(true)
+        self.done(was_held)
     }
 
     async fn replace_for_user(
@@ -351,25 +359,9 @@ impl AssignmentsMut for Repository<Unit> {
         assigned_by: Option<UserId>,
     ) -> Result<()> {
         self.touch(Target::Company(company))?;
-        let there = self.held(company, user).await?;
-        let plan = SetPlan::new(there.iter().copied(), levels.iter().copied());
-        if !plan.removed.is_empty() {
-            self.take(company, user, bare(&plan.removed, UserLevelId::as_uuid)).await?;
-        }
-        if !plan.added.is_empty() {
-            self.give(company, user, &plan.added, assigned_by, self.at()).await?;
-        }
-        self.0.recorder.assignments_updated(user, &there, &plan);
+        let held = self.reassign((company, user), levels, None, (assigned_by, self.at())).await?;
+        let plan = SetPlan::new(held.iter().copied(), levels.iter().copied());
+        self.0.recorder.assignments_updated(user, &held, &plan);
         self.done(())
-    }
-}
-
-impl Repository<Unit> {
-    /// Takes levels from a user.
-    async fn take(&self, company: CompanyId, user: UserId, levels: Vec<Uuid>) -> Result<()> {
-        let sql = "DELETE FROM user_user_levels AS held USING unnest($3::uuid[]) AS taken (id)
-            WHERE held.company_id = $1 AND held.user_id = $2 AND held.user_level_id = taken.id";
-        let values = [company.as_uuid().into(), user.as_uuid().into(), levels.into()];
-        self.execute(statement(sql, values)).await.map(drop)
     }
 }
