@@ -54,6 +54,8 @@ test-memory: tools ## Run the tests that need no database
 
 # A failure by chance shows itself sooner on a busy machine. A FILTER takes those tests whose name contains it.
 .PHONY: stress
+# Many runs repay an optimised build.
+stress: export CARGO_PROFILE_DEV_OPT_LEVEL ?= 1
 stress: tools ## Run every test N times beside four busy loops; stop at the first failure (N=20 FILTER=parity)
 	$(CARGO) build --workspace --bins --tests
 	tests/stress.sh '$(N)' tests/with-postgres.sh $(CARGO) test --workspace -- $(FILTER)

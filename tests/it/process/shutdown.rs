@@ -86,10 +86,10 @@ mod postgres {
         run(&mut observer, end.to_owned()).await.unwrap();
         wait_until(|| (server.request("GET", "/api/iam/user-levels", &headers, None).status == 200).then_some(()));
 
-        // Somebody holds the catalog, so that the write has to wait.
+        // Another program holds the gate, so that the write has to wait.
         let mut holder = database.connect().await;
         run(&mut holder, "BEGIN".to_owned()).await.unwrap();
-        let lock = "SELECT 1 FROM company_states WHERE company_id = '00000000-0000-0000-0000-000000000000' FOR UPDATE";
+        let lock = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";
         run(&mut holder, lock.to_owned()).await.unwrap();
         let ask = || server.open("POST", "/api/iam/user-levels", &headers, Some(&json!({ "name": "Auditors" })));
         let (mut exchange, mut asked) = (ask(), Instant::now());
