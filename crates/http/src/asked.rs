@@ -11,8 +11,8 @@ use iam_domain::{Action, CompanyId, FeatureId, FeatureKey, Scope, UserId, ViewId
 use iam_permissions_cache::{FeatureRef, Question, ViewRef};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use crate::body_reader::FieldReader;
 use crate::call::{Input, Reading};
-use crate::fields::Members;
 
 /// The most questions of one request.
 pub(crate) const MOST_CHECKS: usize = 1000;
@@ -59,7 +59,7 @@ impl Asked {
         self.user.as_ref().map(|user| user.as_ref().copied()).filter(|user| *user != Ok(caller))
     }
 
-    fn of(members: &mut Members<'_>) -> Option<Self> {
+    fn of(members: &mut FieldReader<'_>) -> Option<Self> {
         let user = members.asked_about("userId");
         let question = match (members.has("view"), members.has("feature")) {
             (true, false) => {
@@ -82,8 +82,8 @@ impl Asked {
 }
 
 impl Checks {
-    fn of(members: &mut Members<'_>, company: Option<CompanyId>) -> Option<Self> {
-        let read = |members: &mut Members<'_>| {
+    fn of(members: &mut FieldReader<'_>, company: Option<CompanyId>) -> Option<Self> {
+        let read = |members: &mut FieldReader<'_>| {
             // All questions are about one company: whoever names another here must not get the answer of that one.
             if members.optional("companyId")?.is_some_and(|named| Some(named) != company) {
                 return members.reject("companyId", "disagree", "is not the company of the request");
@@ -241,7 +241,7 @@ mod tests {
     use serde_json::{Map, Value};
 
     use super::*;
-    use crate::fields::Findings;
+    use crate::body_reader::Findings;
     use crate::json;
 
     const ID: &str = r#""018f3c1e-0000-7000-8000-000000000001""#;
@@ -282,10 +282,10 @@ mod tests {
         json::parse(body).ok()?.as_object().cloned()
     }
 
-    fn exactly<T>(body: &[u8], read: impl Fn(&mut Members<'_>) -> Option<T>) -> Option<T> {
+    fn exactly<T>(body: &[u8], read: impl Fn(&mut FieldReader<'_>) -> Option<T>) -> Option<T> {
         let mut findings = Findings::default();
         let verifier = TokenVerifier::hs256(&"secret".into());
-        let value = read(&mut Members::of(&members(body)?, String::new(), &verifier, &mut findings));
+        let value = read(&mut FieldReader::of(&members(body)?, String::new(), &verifier, &mut findings));
         value.filter(|_| findings.is_empty())
     }
 

@@ -24,10 +24,10 @@ use serde_json::{Map, Value};
 
 use crate::Api;
 use crate::authenticate::{Authenticated, authenticate};
+use crate::body_reader::{Field, FieldReader, Findings};
 use crate::conditional::if_match;
 use crate::consistency::consistency;
 use crate::error::{ApiError, Code};
-use crate::fields::{Field, Findings, Members};
 use crate::json;
 use crate::middleware::RequestId;
 
@@ -202,11 +202,11 @@ impl<'a> Reading<'a> {
     }
 
     /// The members of the body, which must be a JSON object.
-    pub(crate) fn body(&mut self) -> Option<Members<'_>> {
+    pub(crate) fn body(&mut self) -> Option<FieldReader<'_>> {
         let body: &'a _ = self.body;
         match body {
             Some(Ok(members)) => {
-                return Some(Members::of(members, String::new(), self.verifier, &mut self.findings));
+                return Some(FieldReader::of(members, String::new(), self.verifier, &mut self.findings));
             }
             Some(Err(error)) => self.fatal = Some(error.clone()),
             None => return self.reject("body", "type", "is required: a JSON object"),
@@ -215,7 +215,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The same, but a request without a body is fine too.
-    pub(crate) fn optional_body(&mut self) -> Option<Option<Members<'_>>> {
+    pub(crate) fn optional_body(&mut self) -> Option<Option<FieldReader<'_>>> {
         if self.body.is_none() { Some(None) } else { self.body().map(Some) }
     }
 }

@@ -176,7 +176,7 @@ macro_rules! word_fields {
 word_fields!(Priority, Scope, ServiceRole, ViewState);
 
 /// The members of one object of a body. Each reading method answers `None` when something was wrong, and says what.
-pub(crate) struct Members<'a> {
+pub(crate) struct FieldReader<'a> {
     members: &'a Map<String, Value>,
     /// What comes before the member's name in findings: `views[2].`, or nothing.
     prefix: String,
@@ -184,7 +184,7 @@ pub(crate) struct Members<'a> {
     findings: &'a mut Findings,
 }
 
-impl<'a> Members<'a> {
+impl<'a> FieldReader<'a> {
     /// The members of an object, whose users are those whom the verifier knows.
     pub(crate) fn of(
         members: &'a Map<String, Value>,
@@ -307,7 +307,7 @@ impl<'a> Members<'a> {
     pub(crate) fn objects<T, K: Ord>(
         &mut self,
         name: &str,
-        read: impl Fn(&mut Members<'_>) -> Option<T>,
+        read: impl Fn(&mut FieldReader<'_>) -> Option<T>,
         key: impl Fn(&T) -> K,
         key_name: &str,
     ) -> Option<Vec<T>> {
@@ -323,7 +323,7 @@ impl<'a> Members<'a> {
                 self.found(&place, "type", "must be an object");
                 continue;
             };
-            let mut inner = Members::of(members, format!("{}{place}.", self.prefix), self.verifier, self.findings);
+            let mut inner = FieldReader::of(members, format!("{}{place}.", self.prefix), self.verifier, self.findings);
             if let Some(element) = read(&mut inner) {
                 if !seen.insert(key(&element)) {
                     self.found(&format!("{place}.{key_name}"), "duplicate", "occurs twice");
@@ -340,7 +340,7 @@ impl<'a> Members<'a> {
         &mut self,
         name: &str,
         most: usize,
-        read: impl Fn(&mut Members<'_>) -> Option<T>,
+        read: impl Fn(&mut FieldReader<'_>) -> Option<T>,
     ) -> Option<Vec<Result<T, Vec<FieldError>>>> {
         let values = self.array(name)?;
         if values.is_empty() || values.len() > most {
@@ -352,7 +352,7 @@ impl<'a> Members<'a> {
                 return Err(vec![FieldError::new("check", "type", "must be an object")]);
             };
             let mut findings = Findings::default();
-            match read(&mut Members::of(members, String::new(), verifier, &mut findings)) {
+            match read(&mut FieldReader::of(members, String::new(), verifier, &mut findings)) {
                 Some(element) if findings.is_empty() => Ok(element),
                 _ => Err(findings.into_vec()),
             }
