@@ -82,7 +82,7 @@ enum Traffic {
     /// Nothing was received yet.
     New,
     /// Something was received after the last answer.
-    Asked,
+    DecisionRequest,
     /// The last request was answered, or its answer is under way.
     Answered,
 }
@@ -129,7 +129,7 @@ impl Connection {
     fn is_idle_at_the_end(&self) -> bool {
         let may_end = match self.traffic {
             Traffic::New => matches!(self.end, End::Over),
-            Traffic::Asked => false,
+            Traffic::DecisionRequest => false,
             Traffic::Answered => !matches!(self.end, End::Ahead(_)),
         };
         may_end && self.state.0.running.get() == 0
@@ -155,7 +155,7 @@ impl AsyncRead for Connection {
         let filled = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
         if buffer.filled().len() > filled {
-            this.traffic = Traffic::Asked;
+            this.traffic = Traffic::DecisionRequest;
         }
         match read {
             // The end of the stream.

@@ -23,7 +23,6 @@
 
 mod answer;
 mod app;
-mod asked;
 mod authenticate;
 mod bodies;
 mod body_reader;
@@ -33,6 +32,7 @@ mod connection;
 mod consistency;
 mod cors;
 mod decision;
+mod decision_request;
 mod error;
 mod json;
 mod limit;

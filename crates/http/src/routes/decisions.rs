@@ -13,10 +13,10 @@ use utoipa::ToSchema;
 use super::users::OneUser;
 use crate::Api;
 use crate::answer::{Answer, Reply, Success, conditional};
-use crate::asked::{Asked, Checks, Item};
 use crate::bodies::{Body, Telling};
 use crate::call::{Anyone, Guarded, Policy, ReadIam};
 use crate::decision::{self, DecisionData};
+use crate::decision_request::{Checks, DecisionRequest, Item};
 use crate::error::{ApiError, Finding};
 
 /// The caller's menu. May be kept for five minutes: it is for display only.
@@ -81,7 +81,7 @@ pub(crate) struct CheckRequest {
 }
 
 /// Whom a question is about: the caller, or somebody else if the caller may ask about others.
-pub(super) async fn subject<P: Policy>(call: &Guarded<P, Asked>) -> Result<Subject, ApiError> {
+pub(super) async fn subject<P: Policy>(call: &Guarded<P, DecisionRequest>) -> Result<Subject, ApiError> {
     match call.input.about_other_than(call.caller.id()) {
         Some(other) => {
             may_ask_about_others(call).await?;
@@ -99,7 +99,7 @@ async fn may_ask_about_others<P: Policy, T>(call: &Guarded<P, T>) -> Result<(), 
 /// Decides one question, about the caller or, for those who administer, about somebody else.
 #[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<DecisionData>)))]
 #[post("/api/iam/check")]
-pub(crate) async fn check(call: Guarded<Anyone, Asked>) -> Answer {
+pub(crate) async fn check(call: Guarded<Anyone, DecisionRequest>) -> Answer {
     let access = call.access(subject(&call).await?).await?;
     let mut body = Vec::with_capacity(RESULT_BYTES);
     body.extend_from_slice(br#"{"status":"success","data":"#);

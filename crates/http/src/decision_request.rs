@@ -19,22 +19,22 @@ pub(crate) const MOST_CHECKS: usize = 1000;
 
 /// A question, and about whom.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct DecisionRequest {
     pub(crate) question: Question,
     /// The caller, if nobody is named; or why nobody can be called so.
     pub(crate) user: Option<Result<UserId, FieldError>>,
 }
 
 /// One of many questions, or what is wrong with it.
-pub(crate) type Item = Result<Asked, Vec<FieldError>>;
+pub(crate) type Item = Result<DecisionRequest, Vec<FieldError>>;
 
 /// Many questions. What is wrong with one is told in its place.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Checks(pub(crate) Vec<Item>);
 
-impl Input for Asked {
+impl Input for DecisionRequest {
     fn read_usual(body: &[u8]) -> Option<Self> {
-        usual(UsualAsked { is_body: true }, body)
+        usual(UsualDecisionRequest { is_body: true }, body)
     }
 
     fn read(reading: &mut Reading<'_>) -> Option<Self> {
@@ -53,7 +53,7 @@ impl Input for Checks {
     }
 }
 
-impl Asked {
+impl DecisionRequest {
     /// About whom, if not about the caller. What is wrong with the name is for those only who may ask about others.
     pub(crate) fn about_other_than(&self, caller: UserId) -> Option<Result<UserId, &FieldError>> {
         self.user.as_ref().map(|user| user.as_ref().copied()).filter(|user| *user != Ok(caller))
@@ -88,7 +88,7 @@ impl Checks {
             if members.optional("companyId")?.is_some_and(|named| Some(named) != company) {
                 return members.reject("companyId", "disagree", "is not the company of the request");
             }
-            Asked::of(members)
+            DecisionRequest::of(members)
         };
         members.each("checks", MOST_CHECKS, read).map(Self)
     }
@@ -116,27 +116,27 @@ fn read_once<'de, A: MapAccess<'de>>(place: &mut Option<&'de str>, map: &mut A) 
 
 /// One question.
 #[derive(Clone, Copy)]
-struct UsualAsked {
+struct UsualDecisionRequest {
     /// A body may name the company, which was read from it before; one question of many is looked at closely if it does.
     is_body: bool,
 }
 
-impl<'de> DeserializeSeed<'de> for UsualAsked {
-    type Value = Asked;
+impl<'de> DeserializeSeed<'de> for UsualDecisionRequest {
+    type Value = DecisionRequest;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Asked, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<DecisionRequest, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for UsualAsked {
-    type Value = Asked;
+impl<'de> Visitor<'de> for UsualDecisionRequest {
+    type Value = DecisionRequest;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a question")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Asked, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<DecisionRequest, A::Error> {
         let (mut view, mut feature, mut action, mut scope, mut user, mut company) =
             (None, None, None, None, None, None);
         while let Some(name) = map.next_key::<&str>()? {
@@ -157,7 +157,7 @@ impl<'de> Visitor<'de> for UsualAsked {
             _ => None,
         };
         let user = user.map(UserId::parse).transpose().map_err(|_| unusual())?;
-        Ok(Asked { question: question.ok_or_else(unusual)?, user: user.map(Ok) })
+        Ok(DecisionRequest { question: question.ok_or_else(unusual)?, user: user.map(Ok) })
     }
 }
 
@@ -228,7 +228,7 @@ impl<'de> Visitor<'de> for UsualList {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(asked) = sequence.next_element_seed(UsualAsked { is_body: false })? {
+        while let Some(asked) = sequence.next_element_seed(UsualDecisionRequest { is_body: false })? {
             list.push(Ok(asked));
         }
         if list.is_empty() || list.len() > MOST_CHECKS { Err(unusual()) } else { Ok(list) }
@@ -289,8 +289,8 @@ mod tests {
         value.filter(|_| findings.is_empty())
     }
 
-    fn asked_exactly(body: &[u8]) -> Option<Asked> {
-        exactly(body, Asked::of)
+    fn asked_exactly(body: &[u8]) -> Option<DecisionRequest> {
+        exactly(body, DecisionRequest::of)
     }
 
     fn checks_exactly(body: &[u8]) -> Option<Checks> {
@@ -331,13 +331,13 @@ mod tests {
     fn a_question_is_read_at_once_as_it_is_read_exactly() {
         let mut at_once = 0;
         for body in questions() {
-            let (usual, exact) = (Asked::read_usual(body.as_bytes()), asked_exactly(body.as_bytes()));
+            let (usual, exact) = (DecisionRequest::read_usual(body.as_bytes()), asked_exactly(body.as_bytes()));
             match usual {
                 Some(usual) => assert_eq!(Some(usual), exact, "{body}"),
                 // What the company is was read before; that it is no text is no matter here.
                 None => assert!(exact.is_none() || !is_plain(&body) || body.contains("companyId\":1"), "{body}"),
             }
-            at_once += usize::from(Asked::read_usual(body.as_bytes()).is_some());
+            at_once += usize::from(DecisionRequest::read_usual(body.as_bytes()).is_some());
         }
         assert!(at_once > 40, "{at_once}");
     }
@@ -346,7 +346,8 @@ mod tests {
     fn many_questions_are_read_at_once_as_they_are_read_exactly() {
         let mut at_once = 0;
         let some: Vec<_> = questions().step_by(97).collect();
-        let fitting: Vec<_> = questions().filter(|body| Asked::read_usual(body.as_bytes()).is_some()).collect();
+        let fitting: Vec<_> =
+            questions().filter(|body| DecisionRequest::read_usual(body.as_bytes()).is_some()).collect();
         let bodies = fitting.iter().flat_map(|one| {
             let pairs = some.iter().chain(&fitting).map(move |other| format!(r#"{{"checks":[{one},{other}]}}"#));
             pairs.chain([
@@ -382,7 +383,7 @@ mod tests {
                 });
                 for damaged in damages.into_iter().chain([cut, without]) {
                     let shown = String::from_utf8_lossy(&damaged);
-                    if let Some(asked) = Asked::read_usual(&damaged) {
+                    if let Some(asked) = DecisionRequest::read_usual(&damaged) {
                         assert_eq!(Some(asked), asked_exactly(&damaged), "{shown}");
                     }
                     if let Some(checks) = Checks::read_usual(&damaged) {
