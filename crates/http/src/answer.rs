@@ -10,9 +10,9 @@ use iam_permissions_cache::Access;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::bodies::Body;
 use crate::conditional::has_already;
 use crate::error::ApiError;
+use crate::response_cache::CachedResponse;
 
 /// What handlers answer.
 pub(crate) type Answer = Result<HttpResponse, ApiError>;
@@ -108,7 +108,7 @@ impl Reply {
 pub(crate) fn conditional(
     request: &HeaderMap,
     access: &Access,
-    body: &Body,
+    body: &CachedResponse,
     cache_control: &'static str,
 ) -> HttpResponse {
     let is_known = has_already(request, &body.etag);

@@ -11,10 +11,10 @@ use iam_domain::{Caller, CompanyId};
 use iam_identity::TokenVerifier;
 use iam_permissions_cache::Consistency;
 
-use crate::bodies::Bodies;
 use crate::cors::{AllowedOrigins, cors};
 use crate::error::ApiError;
 use crate::limit::Limiter;
+use crate::response_cache::ResponseCache;
 use crate::{middleware, openapi, routes};
 
 /// What the API works with.
@@ -79,7 +79,7 @@ pub struct Api {
     options: HttpOptions,
     requests: Option<Limiter>,
     forced_loads: Limiter,
-    bodies: Bodies,
+    response_cache: ResponseCache,
     document: utoipa::openapi::OpenApi,
 }
 
@@ -97,7 +97,7 @@ impl Api {
             services,
             requests: options.rate_limit.map(Limiter::new),
             forced_loads: Limiter::new(options.forced_loads),
-            bodies: Bodies::new(options.max_body_bytes),
+            response_cache: ResponseCache::new(options.max_body_bytes),
             options,
             document: openapi::document(),
         })
@@ -116,8 +116,8 @@ impl Api {
     }
 
     /// The bodies that many are sent.
-    pub(crate) const fn bodies(&self) -> &Bodies {
-        &self.bodies
+    pub(crate) const fn response_cache(&self) -> &ResponseCache {
+        &self.response_cache
     }
 
     /// Whether the caller may ask now.

@@ -24,7 +24,6 @@
 mod answer;
 mod app;
 mod authenticate;
-mod bodies;
 mod body_reader;
 mod call;
 mod conditional;
@@ -38,6 +37,7 @@ mod json;
 mod limit;
 mod middleware;
 mod openapi;
+mod response_cache;
 mod routes;
 mod server;
 

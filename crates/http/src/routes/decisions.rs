@@ -13,24 +13,24 @@ use utoipa::ToSchema;
 use super::users::OneUser;
 use crate::Api;
 use crate::answer::{Answer, Reply, Success, conditional};
-use crate::bodies::{Body, Telling};
 use crate::call::{Anyone, Guarded, Policy, ReadIam};
 use crate::decision::{self, DecisionData};
 use crate::decision_request::{Checks, DecisionRequest, Item};
 use crate::error::{ApiError, Finding};
+use crate::response_cache::{CachedResponse, ResponseKind};
 
 /// The caller's menu. May be kept for five minutes: it is for display only.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<Navigation>), (status = 304)))]
 #[get("/api/iam/navigation")]
 pub(crate) async fn navigation(request: HttpRequest, call: Guarded<Anyone>) -> Answer {
     let access = call.access(call.caller.into()).await?;
-    let bodies = call.api().bodies();
-    let (access, body) = match bodies.get(access.id(), Telling::Navigation) {
+    let cache = call.api().response_cache();
+    let (access, body) = match cache.get(access.id(), ResponseKind::Navigation) {
         Some(body) => (access, body),
         None => {
             let navigation = call.permissions().navigation(call.company()?, access).await;
             let (access, navigation) = navigation.map_err(Failure::from)?;
-            let body = bodies.keep(access.id(), Telling::Navigation, navigation)?;
+            let body = cache.keep(access.id(), ResponseKind::Navigation, navigation)?;
             (access, body)
         }
     };
@@ -55,11 +55,11 @@ pub(crate) async fn permissions_of_user(call: Guarded<ReadIam, OneUser>) -> Answ
     Ok(Reply::ok().seen(&access).json(body.bytes.clone()))
 }
 
-fn permissions_body(api: &Api, access: &Access) -> Result<Arc<Body>, ApiError> {
-    let bodies = api.bodies();
-    bodies
-        .get(access.id(), Telling::Permissions)
-        .map_or_else(|| bodies.keep(access.id(), Telling::Permissions, access.effective()), Ok)
+fn permissions_body(api: &Api, access: &Access) -> Result<Arc<CachedResponse>, ApiError> {
+    let cache = api.response_cache();
+    cache
+        .get(access.id(), ResponseKind::Permissions)
+        .map_or_else(|| cache.keep(access.id(), ResponseKind::Permissions, access.effective()), Ok)
 }
 
 /// A question: a view, or a feature with an action.

@@ -1,4 +1,4 @@
-//! Bodies that many are sent: serialized once for all who are told the same.
+//! ResponseCache that many are sent: serialized once for all who are told the same.
 
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ use crate::error::ApiError;
 
 /// What a body tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Telling {
+pub(crate) enum ResponseKind {
     Navigation,
     Permissions,
 }
 
 /// A body with its entity tag.
 #[derive(Debug)]
-pub(crate) struct Body {
+pub(crate) struct CachedResponse {
     pub(crate) bytes: Bytes,
     pub(crate) etag: Etag,
     pub(crate) etag_header: HeaderValue,
 }
 
-impl Body {
+impl CachedResponse {
     pub(crate) fn new(data: impl Serialize + ToSchema) -> Result<Self, ApiError> {
         let bytes = serde_json::to_vec(&Success::new(data)).map_err(|_| ApiError::internal())?;
         let etag = Etag::of_bytes(&bytes);
@@ -41,35 +41,35 @@ impl Body {
 #[derive(Clone)]
 struct Size;
 
-impl Weighter<(AccessId, Telling), Arc<Body>> for Size {
-    fn weight(&self, _: &(AccessId, Telling), body: &Arc<Body>) -> u64 {
+impl Weighter<(AccessId, ResponseKind), Arc<CachedResponse>> for Size {
+    fn weight(&self, _: &(AccessId, ResponseKind), body: &Arc<CachedResponse>) -> u64 {
         u64::try_from(body.bytes.len()).unwrap_or(u64::MAX).saturating_add(200)
     }
 }
 
 /// The bodies that are kept. What they are found by names one state, and is never used again for another: what is out of
 /// date is not asked for any more, and goes.
-pub(crate) struct Bodies(Cache<(AccessId, Telling), Arc<Body>, Size>);
+pub(crate) struct ResponseCache(Cache<(AccessId, ResponseKind), Arc<CachedResponse>, Size>);
 
-impl Bodies {
+impl ResponseCache {
     pub(crate) fn new(max_bytes: u64) -> Self {
         // A permission body is some kilobytes.
         let items = usize::try_from(max_bytes / 4096).unwrap_or(usize::MAX).clamp(16, 1_000_000);
         Self(Cache::with_weighter(items, max_bytes, Size))
     }
 
-    pub(crate) fn get(&self, id: AccessId, telling: Telling) -> Option<Arc<Body>> {
-        self.0.get(&(id, telling))
+    pub(crate) fn get(&self, id: AccessId, kind: ResponseKind) -> Option<Arc<CachedResponse>> {
+        self.0.get(&(id, kind))
     }
 
     pub(crate) fn keep(
         &self,
         id: AccessId,
-        telling: Telling,
+        kind: ResponseKind,
         data: impl Serialize + ToSchema,
-    ) -> Result<Arc<Body>, ApiError> {
-        let body = Arc::new(Body::new(data)?);
-        self.0.insert((id, telling), Arc::clone(&body));
+    ) -> Result<Arc<CachedResponse>, ApiError> {
+        let body = Arc::new(CachedResponse::new(data)?);
+        self.0.insert((id, kind), Arc::clone(&body));
         Ok(body)
     }
 }
