@@ -21,7 +21,6 @@
 //! }
 //! ```
 
-mod answer;
 mod app;
 mod authenticate;
 mod body_reader;
@@ -37,6 +36,7 @@ mod json;
 mod limit;
 mod middleware;
 mod openapi;
+mod response;
 mod response_cache;
 mod routes;
 mod server;

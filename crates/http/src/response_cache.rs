@@ -11,8 +11,8 @@ use quick_cache::sync::Cache;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::answer::Success;
 use crate::error::ApiError;
+use crate::response::Success;
 
 /// What a body tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

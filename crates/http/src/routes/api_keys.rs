@@ -10,8 +10,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::data;
-use crate::answer::{Answer, Message, Reply, Success};
 use crate::call::{Guarded, Input, ManageCredentials, Reading};
+use crate::response::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     ApiKeysData { api_keys as "apiKeys": Vec<ApiKey> }
@@ -21,8 +21,8 @@ data! {
 /// All keys, also revoked and expired ones, by name.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeysData>)))]
 #[get("/api/iam/api-keys")]
-pub(crate) async fn list_api_keys(call: Guarded<ManageCredentials>) -> Answer {
-    Reply::ok().data(ApiKeysData { api_keys: call.application().api_keys().await? })
+pub(crate) async fn list_api_keys(call: Guarded<ManageCredentials>) -> ApiResult {
+    ApiResponse::ok().data(ApiKeysData { api_keys: call.application().api_keys().await? })
 }
 
 /// A key's id in the path.
@@ -37,8 +37,8 @@ impl Input for OneApiKey {
 /// A key, without what proves it.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeyData>), (status = 404)))]
 #[get("/api/iam/api-keys/{id}")]
-pub(crate) async fn get_api_key(call: Guarded<ManageCredentials, OneApiKey>) -> Answer {
-    Reply::ok().data(ApiKeyData { api_key: call.application().api_key(call.input.0).await? })
+pub(crate) async fn get_api_key(call: Guarded<ManageCredentials, OneApiKey>) -> ApiResult {
+    ApiResponse::ok().data(ApiKeyData { api_key: call.application().api_key(call.input.0).await? })
 }
 
 /// A new key. It is good for the company of the request alone, named in any of the usual ways (also as `companyId` here); without
@@ -94,11 +94,11 @@ pub(crate) struct CreatedKeyData {
     responses((status = 201, body = Success<CreatedKeyData>)),
 )]
 #[post("/api/iam/api-keys")]
-pub(crate) async fn create_api_key(call: Guarded<ManageCredentials, Creation>) -> Answer {
+pub(crate) async fn create_api_key(call: Guarded<ManageCredentials, Creation>) -> ApiResult {
     let Creation { change, secret } = &call.input;
     let done = call.make(change.clone()).await?;
     let key = secret.expose_secret().to_owned();
-    Reply::with(StatusCode::CREATED).data(CreatedKeyData { api_key: done.value, key })
+    ApiResponse::with(StatusCode::CREATED).data(CreatedKeyData { api_key: done.value, key })
 }
 
 impl Input for RevokeApiKey {
@@ -110,7 +110,7 @@ impl Input for RevokeApiKey {
 /// Revokes a key, for good: every replica refuses it within its lease.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<Message>), (status = 404)))]
 #[delete("/api/iam/api-keys/{id}")]
-pub(crate) async fn revoke_api_key(call: Guarded<ManageCredentials, RevokeApiKey>) -> Answer {
+pub(crate) async fn revoke_api_key(call: Guarded<ManageCredentials, RevokeApiKey>) -> ApiResult {
     call.execute().await?;
-    Reply::ok().message("API key revoked successfully")
+    ApiResponse::ok().message("API key revoked successfully")
 }

@@ -9,8 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{page_size, word};
-use crate::answer::{Answer, Reply, Success};
 use crate::call::{Guarded, Input, ReadAudit, Reading};
+use crate::response::{ApiResponse, ApiResult, Success};
 
 /// A record, with what other issuers call the users that it names.
 #[derive(Serialize, ToSchema)]
@@ -148,7 +148,7 @@ fn decode(text: &str) -> Option<AuditCursor> {
     responses((status = 200, body = Success<AuditData>)),
 )]
 #[get("/api/iam/audit-logs")]
-pub(crate) async fn list_audit_logs(call: Guarded<ReadAudit, AuditQuery>) -> Answer {
+pub(crate) async fn list_audit_logs(call: Guarded<ReadAudit, AuditQuery>) -> ApiResult {
     let AuditQuery { filter, cursor, limit, include_total } = &call.input;
     let page = call.application().audit_logs(call.company_if_any(), filter, *cursor, *limit, *include_total).await?;
     let external = |user: UserId| page.external_ids.get(&user).cloned();
@@ -169,5 +169,5 @@ pub(crate) async fn list_audit_logs(call: Guarded<ReadAudit, AuditQuery>) -> Ans
         Some(Total::Exactly(count)) => (Some(count), false),
         Some(Total::MoreThan(count)) => (Some(count), true),
     };
-    Reply::ok().data(AuditData { logs, next_cursor: page.next.map(encode), total, total_is_lower_bound })
+    ApiResponse::ok().data(AuditData { logs, next_cursor: page.next.map(encode), total, total_is_lower_bound })
 }

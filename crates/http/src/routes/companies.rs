@@ -7,8 +7,8 @@ use iam_domain::{GrantedModule, ModuleId, UserId};
 use utoipa::ToSchema;
 
 use super::data;
-use crate::answer::{Answer, Message, Reply, Success};
 use crate::call::{Guarded, Input, PlatformCompany, Reading};
+use crate::response::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     GrantedModulesData { modules as "modules": Vec<GrantedModule> }
@@ -18,9 +18,9 @@ data! {
 /// The modules of a company, switched on or off, by name.
 #[utoipa::path(tag = "Companies", responses((status = 200, body = Success<GrantedModulesData>)))]
 #[get("/api/iam/companies/{companyId}/modules")]
-pub(crate) async fn get_company_modules(call: Guarded<PlatformCompany>) -> Answer {
+pub(crate) async fn get_company_modules(call: Guarded<PlatformCompany>) -> ApiResult {
     let modules = call.application().company_modules(call.company()?).await?;
-    Reply::ok().etag(&modules)?.data(GrantedModulesData { modules })
+    ApiResponse::ok().etag(&modules)?.data(GrantedModulesData { modules })
 }
 
 /// The modules of a company.
@@ -47,9 +47,9 @@ impl Input for SetCompanyModules {
     responses((status = 200, body = Success<Message>), (status = 412)),
 )]
 #[put("/api/iam/companies/{companyId}/modules")]
-pub(crate) async fn set_company_modules(call: Guarded<PlatformCompany, SetCompanyModules>) -> Answer {
+pub(crate) async fn set_company_modules(call: Guarded<PlatformCompany, SetCompanyModules>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).message("Company modules updated successfully")
+    ApiResponse::ok().version(done.versions).message("Company modules updated successfully")
 }
 
 /// A switch.
@@ -75,9 +75,9 @@ impl Input for SwitchCompanyModule {
     responses((status = 200, body = Success<GrantedModuleData>), (status = 404), (status = 412)),
 )]
 #[patch("/api/iam/companies/{companyId}/modules/{moduleId}")]
-pub(crate) async fn switch_company_module(call: Guarded<PlatformCompany, SwitchCompanyModule>) -> Answer {
+pub(crate) async fn switch_company_module(call: Guarded<PlatformCompany, SwitchCompanyModule>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).data(GrantedModuleData { module: done.value })
+    ApiResponse::ok().version(done.versions).data(GrantedModuleData { module: done.value })
 }
 
 /// Who becomes admin.
@@ -110,12 +110,12 @@ impl Input for ProvisionCompany {
     ),
 )]
 #[post("/api/iam/companies/{companyId}/provision")]
-pub(crate) async fn provision_company(call: Guarded<PlatformCompany, ProvisionCompany>) -> Answer {
+pub(crate) async fn provision_company(call: Guarded<PlatformCompany, ProvisionCompany>) -> ApiResult {
     let done = call.execute().await?;
     let (status, message) = if done.value {
         (StatusCode::CREATED, "Company provisioned successfully")
     } else {
         (StatusCode::OK, "Company was already provisioned")
     };
-    Reply::with(status).version(done.versions).message(message)
+    ApiResponse::with(status).version(done.versions).message(message)
 }

@@ -12,17 +12,17 @@ use utoipa::ToSchema;
 
 use super::users::OneUser;
 use crate::Api;
-use crate::answer::{Answer, Reply, Success, conditional};
 use crate::call::{Anyone, Guarded, Policy, ReadIam};
 use crate::decision::{self, DecisionData};
 use crate::decision_request::{Checks, DecisionRequest, Item};
 use crate::error::{ApiError, Finding};
+use crate::response::{ApiResponse, ApiResult, Success, conditional};
 use crate::response_cache::{CachedResponse, ResponseKind};
 
 /// The caller's menu. May be kept for five minutes: it is for display only.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<Navigation>), (status = 304)))]
 #[get("/api/iam/navigation")]
-pub(crate) async fn navigation(request: HttpRequest, call: Guarded<Anyone>) -> Answer {
+pub(crate) async fn navigation(request: HttpRequest, call: Guarded<Anyone>) -> ApiResult {
     let access = call.access(call.caller.into()).await?;
     let cache = call.api().response_cache();
     let (access, body) = match cache.get(access.id(), ResponseKind::Navigation) {
@@ -40,7 +40,7 @@ pub(crate) async fn navigation(request: HttpRequest, call: Guarded<Anyone>) -> A
 /// Everything that the caller may see and do.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>), (status = 304)))]
 #[get("/api/iam/permissions/current")]
-pub(crate) async fn current_permissions(request: HttpRequest, call: Guarded<Anyone>) -> Answer {
+pub(crate) async fn current_permissions(request: HttpRequest, call: Guarded<Anyone>) -> ApiResult {
     let access = call.access(call.caller.into()).await?;
     let body = permissions_body(call.api(), &access)?;
     Ok(conditional(request.headers(), &access, &body, "private, no-cache"))
@@ -49,10 +49,10 @@ pub(crate) async fn current_permissions(request: HttpRequest, call: Guarded<Anyo
 /// Everything that a user may see and do.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>)))]
 #[get("/api/iam/users/{userId}/permissions")]
-pub(crate) async fn permissions_of_user(call: Guarded<ReadIam, OneUser>) -> Answer {
+pub(crate) async fn permissions_of_user(call: Guarded<ReadIam, OneUser>) -> ApiResult {
     let access = call.access(Subject::User(call.input.0.id)).await?;
     let body = permissions_body(call.api(), &access)?;
-    Ok(Reply::ok().seen(&access).json(body.bytes.clone()))
+    Ok(ApiResponse::ok().seen(&access).json(body.bytes.clone()))
 }
 
 fn permissions_body(api: &Api, access: &Access) -> Result<Arc<CachedResponse>, ApiError> {
@@ -99,13 +99,13 @@ async fn may_ask_about_others<P: Policy, T>(call: &Guarded<P, T>) -> Result<(), 
 /// Decides one question, about the caller or, for those who administer, about somebody else.
 #[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<DecisionData>)))]
 #[post("/api/iam/check")]
-pub(crate) async fn check(call: Guarded<Anyone, DecisionRequest>) -> Answer {
+pub(crate) async fn check(call: Guarded<Anyone, DecisionRequest>) -> ApiResult {
     let access = call.access(subject(&call).await?).await?;
     let mut body = Vec::with_capacity(RESULT_BYTES);
     body.extend_from_slice(br#"{"status":"success","data":"#);
     decision::write(&access.decide(&call.input.question), &mut body);
     body.push(b'}');
-    Ok(Reply::ok().seen(&access).json(body.into()))
+    Ok(ApiResponse::ok().seen(&access).json(body.into()))
 }
 
 /// Questions, each as for one check.
@@ -214,7 +214,7 @@ const RESULT_BYTES: usize = 256;
 /// Decides up to 1,000 questions in their order. One that does not fit is answered in its place, and spoils no other.
 #[utoipa::path(tag = "Decisions", request_body = ChecksRequest, responses((status = 200, body = Success<ChecksData>)))]
 #[post("/api/iam/checks")]
-pub(crate) async fn checks(call: Guarded<Anyone, Checks>) -> Answer {
+pub(crate) async fn checks(call: Guarded<Anyone, Checks>) -> ApiResult {
     let (caller, Checks(items)) = (call.caller.id(), &call.input);
     let fitting = || items.iter().flatten();
     let about_others = || fitting().filter_map(|asked| asked.about_other_than(caller));
@@ -231,7 +231,7 @@ pub(crate) async fn checks(call: Guarded<Anyone, Checks>) -> Answer {
 
     let accesses = call.permissions().accesses(call.company()?, &subjects, call.consistency()).await;
     let mut accesses = accesses.map_err(Failure::from)?;
-    let reply = Reply::ok().seen_all(&accesses);
+    let reply = ApiResponse::ok().seen_all(&accesses);
     let own = if is_about_caller { accesses.pop() } else { None };
     let results = Results { items, caller, own, others: refusal.map_or(Ok(accesses), Err) };
     let mut body = Vec::with_capacity(items.len() * RESULT_BYTES);

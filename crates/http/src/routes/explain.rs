@@ -6,9 +6,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::decisions::{CheckRequest, subject};
-use crate::answer::{Answer, Reply, Success};
 use crate::call::{Anyone, Guarded};
 use crate::decision_request::DecisionRequest;
+use crate::response::{ApiResponse, ApiResult, Success};
 
 /// A decision with its derivation.
 #[derive(Serialize, ToSchema)]
@@ -51,7 +51,7 @@ impl From<Explanation> for ExplanationData {
 /// Explains the decision of one question, about the caller or, for those who administer, about somebody else.
 #[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<ExplanationData>)))]
 #[post("/api/iam/explain")]
-pub(crate) async fn explain(call: Guarded<Anyone, DecisionRequest>) -> Answer {
+pub(crate) async fn explain(call: Guarded<Anyone, DecisionRequest>) -> ApiResult {
     let access = call.access(subject(&call).await?).await?;
-    Reply::ok().seen(&access).data(ExplanationData::from(access.explain(&call.input.question)))
+    ApiResponse::ok().seen(&access).data(ExplanationData::from(access.explain(&call.input.question)))
 }

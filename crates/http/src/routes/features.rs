@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use super::data;
 use super::views::ViewsData;
-use crate::answer::{Answer, Message, Reply, Success};
 use crate::call::{Guarded, Input, Platform, ReadCatalog, Reading};
+use crate::response::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     FeaturesData { features as "features": Vec<Feature> }
@@ -27,17 +27,17 @@ impl Input for OneFeature {
 /// All features, by key, those without one last.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeaturesData>)))]
 #[get("/api/iam/features")]
-pub(crate) async fn list_features(call: Guarded<ReadCatalog>) -> Answer {
+pub(crate) async fn list_features(call: Guarded<ReadCatalog>) -> ApiResult {
     let features = call.application().features().await?;
-    Reply::ok().data(FeaturesData { features })
+    ApiResponse::ok().data(FeaturesData { features })
 }
 
 /// A feature.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeatureData>), (status = 404)))]
 #[get("/api/iam/features/{id}")]
-pub(crate) async fn get_feature(call: Guarded<ReadCatalog, OneFeature>) -> Answer {
+pub(crate) async fn get_feature(call: Guarded<ReadCatalog, OneFeature>) -> ApiResult {
     let feature = call.application().feature(call.input.0).await?;
-    Reply::ok().etag(&feature)?.data(FeatureData { feature })
+    ApiResponse::ok().etag(&feature)?.data(FeatureData { feature })
 }
 
 /// A new feature.
@@ -84,9 +84,9 @@ impl Input for CreateFeature {
     responses((status = 201, body = Success<FeatureData>), (status = 409, description = "The key is taken or reserved")),
 )]
 #[post("/api/iam/features")]
-pub(crate) async fn create_feature(call: Guarded<Platform, CreateFeature>) -> Answer {
+pub(crate) async fn create_feature(call: Guarded<Platform, CreateFeature>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::created().version(done.versions).etag(&done.value)?.data(FeatureData { feature: done.value })
+    ApiResponse::created().version(done.versions).etag(&done.value)?.data(FeatureData { feature: done.value })
 }
 
 /// What to change of a feature; what is left out stays, `null` empties what is optional.
@@ -134,9 +134,9 @@ impl Input for UpdateFeature {
     responses((status = 200, body = Success<FeatureData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[patch("/api/iam/features/{id}")]
-pub(crate) async fn update_feature(call: Guarded<Platform, UpdateFeature>) -> Answer {
+pub(crate) async fn update_feature(call: Guarded<Platform, UpdateFeature>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).etag(&done.value)?.data(FeatureData { feature: done.value })
+    ApiResponse::ok().version(done.versions).etag(&done.value)?.data(FeatureData { feature: done.value })
 }
 
 impl Input for DeleteFeature {
@@ -151,17 +151,17 @@ impl Input for DeleteFeature {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[delete("/api/iam/features/{id}")]
-pub(crate) async fn delete_feature(call: Guarded<Platform, DeleteFeature>) -> Answer {
+pub(crate) async fn delete_feature(call: Guarded<Platform, DeleteFeature>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).message("Feature deleted successfully")
+    ApiResponse::ok().version(done.versions).message("Feature deleted successfully")
 }
 
 /// The views that a feature stands on, by url.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>), (status = 404)))]
 #[get("/api/iam/features/{id}/views")]
-pub(crate) async fn get_feature_views(call: Guarded<ReadCatalog, OneFeature>) -> Answer {
+pub(crate) async fn get_feature_views(call: Guarded<ReadCatalog, OneFeature>) -> ApiResult {
     let views = call.application().feature_views(call.input.0).await?;
-    Reply::ok().etag(&views)?.data(ViewsData { views })
+    ApiResponse::ok().etag(&views)?.data(ViewsData { views })
 }
 
 /// The views of a feature.
@@ -188,7 +188,7 @@ impl Input for SetFeatureViews {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 412)),
 )]
 #[put("/api/iam/features/{id}/views")]
-pub(crate) async fn set_feature_views(call: Guarded<Platform, SetFeatureViews>) -> Answer {
+pub(crate) async fn set_feature_views(call: Guarded<Platform, SetFeatureViews>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).message("Feature views updated successfully")
+    ApiResponse::ok().version(done.versions).message("Feature views updated successfully")
 }

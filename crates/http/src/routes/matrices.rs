@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 
 use super::data;
 use super::user_levels::{OneLevel, force};
-use crate::answer::{Answer, Message, Reply, Success};
 use crate::call::{Guarded, Input, ManagePermissions, ReadIam, Reading};
 use crate::error::ErrorBody;
+use crate::response::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     ViewPermissionsData { permissions as "permissions": Vec<ViewPermission> }
@@ -19,9 +19,9 @@ data! {
 /// The view matrix of a level.
 #[utoipa::path(tag = "Permissions", responses((status = 200, body = Success<ViewPermissionsData>), (status = 404)))]
 #[get("/api/iam/user-levels/{id}/permissions/views")]
-pub(crate) async fn get_view_permissions(call: Guarded<ReadIam, OneLevel>) -> Answer {
+pub(crate) async fn get_view_permissions(call: Guarded<ReadIam, OneLevel>) -> ApiResult {
     let permissions = call.application().view_permissions(call.company()?, call.input.0).await?;
-    Reply::ok().etag(&permissions)?.data(ViewPermissionsData { permissions })
+    ApiResponse::ok().etag(&permissions)?.data(ViewPermissionsData { permissions })
 }
 
 /// A wanted cell of a view matrix.
@@ -74,17 +74,17 @@ impl Input for ReplaceViewPermissions {
     ),
 )]
 #[put("/api/iam/user-levels/{id}/permissions/views")]
-pub(crate) async fn replace_view_permissions(call: Guarded<ManagePermissions, ReplaceViewPermissions>) -> Answer {
+pub(crate) async fn replace_view_permissions(call: Guarded<ManagePermissions, ReplaceViewPermissions>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).message("View permissions updated successfully")
+    ApiResponse::ok().version(done.versions).message("View permissions updated successfully")
 }
 
 /// The feature matrix of a level.
 #[utoipa::path(tag = "Permissions", responses((status = 200, body = Success<FeaturePermissionsData>), (status = 404)))]
 #[get("/api/iam/user-levels/{id}/permissions/features")]
-pub(crate) async fn get_feature_permissions(call: Guarded<ReadIam, OneLevel>) -> Answer {
+pub(crate) async fn get_feature_permissions(call: Guarded<ReadIam, OneLevel>) -> ApiResult {
     let permissions = call.application().feature_permissions(call.company()?, call.input.0).await?;
-    Reply::ok().etag(&permissions)?.data(FeaturePermissionsData { permissions })
+    ApiResponse::ok().etag(&permissions)?.data(FeaturePermissionsData { permissions })
 }
 
 /// A wanted cell of a feature matrix.
@@ -150,7 +150,9 @@ impl Input for ReplaceFeaturePermissions {
     ),
 )]
 #[put("/api/iam/user-levels/{id}/permissions/features")]
-pub(crate) async fn replace_feature_permissions(call: Guarded<ManagePermissions, ReplaceFeaturePermissions>) -> Answer {
+pub(crate) async fn replace_feature_permissions(
+    call: Guarded<ManagePermissions, ReplaceFeaturePermissions>,
+) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).message("Feature permissions updated successfully")
+    ApiResponse::ok().version(done.versions).message("Feature permissions updated successfully")
 }

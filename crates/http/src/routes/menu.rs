@@ -10,8 +10,8 @@ use iam_domain::{
 use utoipa::ToSchema;
 
 use super::data;
-use crate::answer::{Answer, Message, Reply, Success};
 use crate::call::{Guarded, Input, Platform, ReadCatalog, Reading};
+use crate::response::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     MenuItemsData { menu_items as "menuItems": Vec<MenuItem> }
@@ -41,17 +41,17 @@ impl Input for OneSubMenuItem {
 /// The items of every company and of the one that is named; by sort order, label, id.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<MenuItemsData>)))]
 #[get("/api/iam/menu-items")]
-pub(crate) async fn list_menu_items(call: Guarded<ReadCatalog>) -> Answer {
+pub(crate) async fn list_menu_items(call: Guarded<ReadCatalog>) -> ApiResult {
     let menu_items = call.application().menu_items(call.company_if_any()).await?;
-    Reply::ok().data(MenuItemsData { menu_items })
+    ApiResponse::ok().data(MenuItemsData { menu_items })
 }
 
 /// An item of every company or of the one that is named.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<MenuItemData>), (status = 404)))]
 #[get("/api/iam/menu-items/{id}")]
-pub(crate) async fn get_menu_item(call: Guarded<ReadCatalog, OneMenuItem>) -> Answer {
+pub(crate) async fn get_menu_item(call: Guarded<ReadCatalog, OneMenuItem>) -> ApiResult {
     let menu_item = call.application().menu_item(call.company_if_any(), call.input.0).await?;
-    Reply::ok().etag(&menu_item)?.data(MenuItemData { menu_item })
+    ApiResponse::ok().etag(&menu_item)?.data(MenuItemData { menu_item })
 }
 
 /// A new item.
@@ -103,9 +103,9 @@ impl Input for CreateMenuItem {
 /// Adds an item.
 #[utoipa::path(tag = "Menu", request_body = NewMenuItem, responses((status = 201, body = Success<MenuItemData>)))]
 #[post("/api/iam/menu-items")]
-pub(crate) async fn create_menu_item(call: Guarded<Platform, CreateMenuItem>) -> Answer {
+pub(crate) async fn create_menu_item(call: Guarded<Platform, CreateMenuItem>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::created().version(done.versions).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
+    ApiResponse::created().version(done.versions).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
 }
 
 /// What to change of an item; what is left out stays, `null` empties what is optional.
@@ -158,9 +158,9 @@ impl Input for UpdateMenuItem {
     responses((status = 200, body = Success<MenuItemData>), (status = 404), (status = 412)),
 )]
 #[patch("/api/iam/menu-items/{id}")]
-pub(crate) async fn update_menu_item(call: Guarded<Platform, UpdateMenuItem>) -> Answer {
+pub(crate) async fn update_menu_item(call: Guarded<Platform, UpdateMenuItem>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
+    ApiResponse::ok().version(done.versions).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
 }
 
 impl Input for DeleteMenuItem {
@@ -172,25 +172,25 @@ impl Input for DeleteMenuItem {
 /// Removes an item with its sub-items.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<Message>), (status = 404), (status = 412)))]
 #[delete("/api/iam/menu-items/{id}")]
-pub(crate) async fn delete_menu_item(call: Guarded<Platform, DeleteMenuItem>) -> Answer {
+pub(crate) async fn delete_menu_item(call: Guarded<Platform, DeleteMenuItem>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).message("Menu item deleted successfully")
+    ApiResponse::ok().version(done.versions).message("Menu item deleted successfully")
 }
 
 /// The sub-items of the menu of every company and of the one that is named; by sort order, label, id.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<SubMenuItemsData>)))]
 #[get("/api/iam/sub-menu-items")]
-pub(crate) async fn list_sub_menu_items(call: Guarded<ReadCatalog>) -> Answer {
+pub(crate) async fn list_sub_menu_items(call: Guarded<ReadCatalog>) -> ApiResult {
     let sub_menu_items = call.application().sub_menu_items(call.company_if_any()).await?;
-    Reply::ok().data(SubMenuItemsData { sub_menu_items })
+    ApiResponse::ok().data(SubMenuItemsData { sub_menu_items })
 }
 
 /// A sub-item of the menu of every company or of the one that is named.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<SubMenuItemData>), (status = 404)))]
 #[get("/api/iam/sub-menu-items/{id}")]
-pub(crate) async fn get_sub_menu_item(call: Guarded<ReadCatalog, OneSubMenuItem>) -> Answer {
+pub(crate) async fn get_sub_menu_item(call: Guarded<ReadCatalog, OneSubMenuItem>) -> ApiResult {
     let sub_menu_item = call.application().sub_menu_item(call.company_if_any(), call.input.0).await?;
-    Reply::ok().etag(&sub_menu_item)?.data(SubMenuItemData { sub_menu_item })
+    ApiResponse::ok().etag(&sub_menu_item)?.data(SubMenuItemData { sub_menu_item })
 }
 
 /// A new sub-item.
@@ -239,9 +239,9 @@ impl Input for CreateSubMenuItem {
     responses((status = 201, body = Success<SubMenuItemData>)),
 )]
 #[post("/api/iam/sub-menu-items")]
-pub(crate) async fn create_sub_menu_item(call: Guarded<Platform, CreateSubMenuItem>) -> Answer {
+pub(crate) async fn create_sub_menu_item(call: Guarded<Platform, CreateSubMenuItem>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::created().version(done.versions).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
+    ApiResponse::created().version(done.versions).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
 }
 
 /// What to change of a sub-item; what is left out stays, `null` empties what is optional.
@@ -290,9 +290,9 @@ impl Input for UpdateSubMenuItem {
     responses((status = 200, body = Success<SubMenuItemData>), (status = 404), (status = 412)),
 )]
 #[patch("/api/iam/sub-menu-items/{id}")]
-pub(crate) async fn update_sub_menu_item(call: Guarded<Platform, UpdateSubMenuItem>) -> Answer {
+pub(crate) async fn update_sub_menu_item(call: Guarded<Platform, UpdateSubMenuItem>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
+    ApiResponse::ok().version(done.versions).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
 }
 
 impl Input for DeleteSubMenuItem {
@@ -304,7 +304,7 @@ impl Input for DeleteSubMenuItem {
 /// Removes a sub-item.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<Message>), (status = 404), (status = 412)))]
 #[delete("/api/iam/sub-menu-items/{id}")]
-pub(crate) async fn delete_sub_menu_item(call: Guarded<Platform, DeleteSubMenuItem>) -> Answer {
+pub(crate) async fn delete_sub_menu_item(call: Guarded<Platform, DeleteSubMenuItem>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).message("Sub menu item deleted successfully")
+    ApiResponse::ok().version(done.versions).message("Sub menu item deleted successfully")
 }

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use super::data;
 use super::features::FeaturesData;
 use super::views::ViewsData;
-use crate::answer::{Answer, Message, Reply, Success};
 use crate::call::{Guarded, Input, Platform, ReadCatalog, Reading};
+use crate::response::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     ModulesData { modules as "modules": Vec<Module> }
@@ -28,17 +28,17 @@ impl Input for OneModule {
 /// All modules, by name.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ModulesData>)))]
 #[get("/api/iam/modules")]
-pub(crate) async fn list_modules(call: Guarded<ReadCatalog>) -> Answer {
+pub(crate) async fn list_modules(call: Guarded<ReadCatalog>) -> ApiResult {
     let modules = call.application().modules().await?;
-    Reply::ok().data(ModulesData { modules })
+    ApiResponse::ok().data(ModulesData { modules })
 }
 
 /// A module.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ModuleData>), (status = 404)))]
 #[get("/api/iam/modules/{id}")]
-pub(crate) async fn get_module(call: Guarded<ReadCatalog, OneModule>) -> Answer {
+pub(crate) async fn get_module(call: Guarded<ReadCatalog, OneModule>) -> ApiResult {
     let module = call.application().module(call.input.0).await?;
-    Reply::ok().etag(&module)?.data(ModuleData { module })
+    ApiResponse::ok().etag(&module)?.data(ModuleData { module })
 }
 
 /// A new module.
@@ -82,9 +82,9 @@ impl Input for CreateModule {
     responses((status = 201, body = Success<ModuleData>), (status = 409, description = "The code is taken")),
 )]
 #[post("/api/iam/modules")]
-pub(crate) async fn create_module(call: Guarded<Platform, CreateModule>) -> Answer {
+pub(crate) async fn create_module(call: Guarded<Platform, CreateModule>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::created().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
+    ApiResponse::created().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
 /// What to change of a module; what is left out stays, `null` empties an optional text.
@@ -127,9 +127,9 @@ impl Input for UpdateModule {
     responses((status = 200, body = Success<ModuleData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[patch("/api/iam/modules/{id}")]
-pub(crate) async fn update_module(call: Guarded<Platform, UpdateModule>) -> Answer {
+pub(crate) async fn update_module(call: Guarded<Platform, UpdateModule>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
+    ApiResponse::ok().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
 /// Whether what a module alone gates may open to every company.
@@ -165,17 +165,17 @@ impl Input for DeleteModule {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[delete("/api/iam/modules/{id}")]
-pub(crate) async fn delete_module(call: Guarded<Platform, DeleteModule>) -> Answer {
+pub(crate) async fn delete_module(call: Guarded<Platform, DeleteModule>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).message("Module deleted successfully")
+    ApiResponse::ok().version(done.versions).message("Module deleted successfully")
 }
 
 /// The views of a module, by url.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>), (status = 404)))]
 #[get("/api/iam/modules/{id}/views")]
-pub(crate) async fn get_module_views(call: Guarded<ReadCatalog, OneModule>) -> Answer {
+pub(crate) async fn get_module_views(call: Guarded<ReadCatalog, OneModule>) -> ApiResult {
     let views = call.application().module_views(call.input.0).await?;
-    Reply::ok().etag(&views)?.data(ViewsData { views })
+    ApiResponse::ok().etag(&views)?.data(ViewsData { views })
 }
 
 /// The views of a module.
@@ -206,17 +206,17 @@ impl Input for SetModuleViews {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[put("/api/iam/modules/{id}/views")]
-pub(crate) async fn set_module_views(call: Guarded<Platform, SetModuleViews>) -> Answer {
+pub(crate) async fn set_module_views(call: Guarded<Platform, SetModuleViews>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).message("Module views updated successfully")
+    ApiResponse::ok().version(done.versions).message("Module views updated successfully")
 }
 
 /// The features of a module, by key, those without one last.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeaturesData>), (status = 404)))]
 #[get("/api/iam/modules/{id}/features")]
-pub(crate) async fn get_module_features(call: Guarded<ReadCatalog, OneModule>) -> Answer {
+pub(crate) async fn get_module_features(call: Guarded<ReadCatalog, OneModule>) -> ApiResult {
     let features = call.application().module_features(call.input.0).await?;
-    Reply::ok().etag(&features)?.data(FeaturesData { features })
+    ApiResponse::ok().etag(&features)?.data(FeaturesData { features })
 }
 
 /// The features of a module.
@@ -247,7 +247,7 @@ impl Input for SetModuleFeatures {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[put("/api/iam/modules/{id}/features")]
-pub(crate) async fn set_module_features(call: Guarded<Platform, SetModuleFeatures>) -> Answer {
+pub(crate) async fn set_module_features(call: Guarded<Platform, SetModuleFeatures>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).message("Module features updated successfully")
+    ApiResponse::ok().version(done.versions).message("Module features updated successfully")
 }

@@ -6,8 +6,8 @@ use iam_domain::{Label, SessionId, Timestamp, TrailEntry, Url, ViewId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::answer::{Answer, Message, Reply, Success};
 use crate::call::{Guarded, Input, Member, Reading};
+use crate::response::{ApiResponse, ApiResult, Message, Success};
 
 /// A step of a session.
 #[derive(Serialize, ToSchema)]
@@ -77,7 +77,7 @@ impl Input for NewStep {
 /// Adds a step to a session of the caller's.
 #[utoipa::path(tag = "Navigation trail", request_body = NewStep, responses((status = 201, body = Success<StepData>)))]
 #[post("/api/iam/nav-trail")]
-pub(crate) async fn track(call: Guarded<Member, NewStep>) -> Answer {
+pub(crate) async fn track(call: Guarded<Member, NewStep>) -> ApiResult {
     let entry = NewTrailEntry {
         user_id: call.caller.id(),
         company_id: call.company()?,
@@ -87,7 +87,7 @@ pub(crate) async fn track(call: Guarded<Member, NewStep>) -> Answer {
         label: call.input.label.clone(),
     };
     let entry = call.application().track(&entry).await?;
-    Reply::created().data(StepData { entry: entry.into() })
+    ApiResponse::created().data(StepData { entry: entry.into() })
 }
 
 /// A session of the query.
@@ -106,9 +106,9 @@ impl Input for OneSession {
     responses((status = 200, body = Success<TrailData>)),
 )]
 #[get("/api/iam/nav-trail")]
-pub(crate) async fn get_trail(call: Guarded<Member, OneSession>) -> Answer {
+pub(crate) async fn get_trail(call: Guarded<Member, OneSession>) -> ApiResult {
     let trail = call.application().trail(call.company()?, call.caller.id(), &call.input.0).await?;
-    Reply::ok().data(TrailData {
+    ApiResponse::ok().data(TrailData {
         trail: trail.steps.into_iter().map(Step::from).collect(),
         recents: trail.recents.into_iter().map(Recent::from).collect(),
     })
@@ -121,7 +121,7 @@ pub(crate) async fn get_trail(call: Guarded<Member, OneSession>) -> Answer {
     responses((status = 200, body = Success<Message>)),
 )]
 #[delete("/api/iam/nav-trail")]
-pub(crate) async fn clear_trail(call: Guarded<Member, OneSession>) -> Answer {
+pub(crate) async fn clear_trail(call: Guarded<Member, OneSession>) -> ApiResult {
     call.application().clear_trail(call.company()?, call.caller.id(), &call.input.0).await?;
-    Reply::ok().message("Navigation trail cleared successfully")
+    ApiResponse::ok().message("Navigation trail cleared successfully")
 }

@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 
 use super::users::OneUser;
 use super::{data, page_size};
-use crate::answer::{Answer, Message, Reply, Success};
 use crate::call::{AssignLevels, Guarded, Input, ManageLevels, ReadIam, Reading};
 use crate::error::ErrorBody;
+use crate::response::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     UserLevelsData { user_levels as "userLevels": Vec<UserLevel> }
@@ -29,9 +29,9 @@ impl Input for OneLevel {
 /// The levels of the company, by name.
 #[utoipa::path(tag = "User levels", responses((status = 200, body = Success<UserLevelsData>)))]
 #[get("/api/iam/user-levels")]
-pub(crate) async fn list_user_levels(call: Guarded<ReadIam>) -> Answer {
+pub(crate) async fn list_user_levels(call: Guarded<ReadIam>) -> ApiResult {
     let user_levels = call.application().user_levels(call.company()?).await?;
-    Reply::ok().data(UserLevelsData { user_levels })
+    ApiResponse::ok().data(UserLevelsData { user_levels })
 }
 
 /// A new level.
@@ -61,9 +61,9 @@ impl Input for CreateUserLevel {
     responses((status = 201, body = Success<UserLevelData>), (status = 409, description = "The name is taken")),
 )]
 #[post("/api/iam/user-levels")]
-pub(crate) async fn create_user_level(call: Guarded<ManageLevels, CreateUserLevel>) -> Answer {
+pub(crate) async fn create_user_level(call: Guarded<ManageLevels, CreateUserLevel>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::created().version(done.versions).etag(&done.value)?.data(UserLevelData { user_level: done.value })
+    ApiResponse::created().version(done.versions).etag(&done.value)?.data(UserLevelData { user_level: done.value })
 }
 
 /// A level.
@@ -72,9 +72,9 @@ pub(crate) async fn create_user_level(call: Guarded<ManageLevels, CreateUserLeve
     responses((status = 200, body = Success<UserLevelData>), (status = 404, description = "There is none")),
 )]
 #[get("/api/iam/user-levels/{id}")]
-pub(crate) async fn get_user_level(call: Guarded<ReadIam, OneLevel>) -> Answer {
+pub(crate) async fn get_user_level(call: Guarded<ReadIam, OneLevel>) -> ApiResult {
     let user_level = call.application().user_level(call.company()?, call.input.0).await?;
-    Reply::ok().etag(&user_level)?.data(UserLevelData { user_level })
+    ApiResponse::ok().etag(&user_level)?.data(UserLevelData { user_level })
 }
 
 /// What to change of a level; what is left out stays.
@@ -109,9 +109,9 @@ impl Input for UpdateUserLevel {
     responses((status = 200, body = Success<UserLevelData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[patch("/api/iam/user-levels/{id}")]
-pub(crate) async fn update_user_level(call: Guarded<ManageLevels, UpdateUserLevel>) -> Answer {
+pub(crate) async fn update_user_level(call: Guarded<ManageLevels, UpdateUserLevel>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).etag(&done.value)?.data(UserLevelData { user_level: done.value })
+    ApiResponse::ok().version(done.versions).etag(&done.value)?.data(UserLevelData { user_level: done.value })
 }
 
 impl Input for DeleteUserLevel {
@@ -131,17 +131,17 @@ impl Input for DeleteUserLevel {
     ),
 )]
 #[delete("/api/iam/user-levels/{id}")]
-pub(crate) async fn delete_user_level(call: Guarded<ManageLevels, DeleteUserLevel>) -> Answer {
+pub(crate) async fn delete_user_level(call: Guarded<ManageLevels, DeleteUserLevel>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).message("User level deleted successfully")
+    ApiResponse::ok().version(done.versions).message("User level deleted successfully")
 }
 
 /// The levels that a user holds in this company.
 #[utoipa::path(tag = "User levels", responses((status = 200, body = Success<UserLevelsData>)))]
 #[get("/api/iam/users/{userId}/user-levels")]
-pub(crate) async fn get_levels_of_user(call: Guarded<ReadIam, OneUser>) -> Answer {
+pub(crate) async fn get_levels_of_user(call: Guarded<ReadIam, OneUser>) -> ApiResult {
     let user_levels = call.application().levels_of_user(call.company()?, call.input.0.id).await?;
-    Reply::ok().etag(&user_levels)?.data(UserLevelsData { user_levels })
+    ApiResponse::ok().etag(&user_levels)?.data(UserLevelsData { user_levels })
 }
 
 /// A user who holds a level.
@@ -189,7 +189,7 @@ impl Input for HoldersQuery {
     responses((status = 200, body = Success<HoldersData>), (status = 404, description = "There is no such level")),
 )]
 #[get("/api/iam/user-levels/{id}/users")]
-pub(crate) async fn list_holders(call: Guarded<ReadIam, HoldersQuery>) -> Answer {
+pub(crate) async fn list_holders(call: Guarded<ReadIam, HoldersQuery>) -> ApiResult {
     let HoldersQuery { level, cursor, limit } = call.input;
     let page = call.application().holders(call.company()?, level, cursor, limit).await?;
     let next_cursor = page.users.last().copied().filter(|_| page.has_next);
@@ -197,7 +197,7 @@ pub(crate) async fn list_holders(call: Guarded<ReadIam, HoldersQuery>) -> Answer
         let external_id = page.external_ids.get(&id).cloned();
         Holder { id, path_id: external_id.as_ref().map(ExternalId::path_id), external_id }
     };
-    Reply::ok().data(HoldersData { users: page.users.into_iter().map(holder).collect(), next_cursor })
+    ApiResponse::ok().data(HoldersData { users: page.users.into_iter().map(holder).collect(), next_cursor })
 }
 
 /// Whether the request says that nobody need be left who manages the company.
@@ -241,7 +241,7 @@ impl Input for AssignUserLevels {
     ),
 )]
 #[put("/api/iam/users/{userId}/user-levels")]
-pub(crate) async fn assign_user_levels(call: Guarded<AssignLevels, AssignUserLevels>) -> Answer {
+pub(crate) async fn assign_user_levels(call: Guarded<AssignLevels, AssignUserLevels>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).message("User levels updated successfully")
+    ApiResponse::ok().version(done.versions).message("User levels updated successfully")
 }

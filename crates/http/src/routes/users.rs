@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::data;
-use crate::answer::{Answer, Reply, Success};
 use crate::call::{Guarded, Input, ManageCredentials, ReadCatalog, Reading};
+use crate::response::{ApiResponse, ApiResult, Success};
 
 /// A user of the path.
 pub(crate) struct OneUser(pub(crate) NamedUser);
@@ -55,13 +55,13 @@ impl From<User> for UserData {
 /// A user who holds a level in the company; without a company, for super admins, any.
 #[utoipa::path(tag = "Users", responses((status = 200, body = Success<UserData>), (status = 404)))]
 #[get("/api/iam/users/{userId}")]
-pub(crate) async fn get_user(call: Guarded<ReadCatalog, OneUser>) -> Answer {
+pub(crate) async fn get_user(call: Guarded<ReadCatalog, OneUser>) -> ApiResult {
     let OneUser(named) = &call.input;
     let mut user = call.application().user(call.company_if_any(), named.id).await?;
     if user.external_id.is_none() {
         user.external_id.clone_from(&named.external_id);
     }
-    Reply::ok().data(UserData::from(user))
+    ApiResponse::ok().data(UserData::from(user))
 }
 
 /// When tokens begin to count.
@@ -88,7 +88,7 @@ impl Input for CutOffUser {
 /// Cuts a user off: all tokens that were made before are refused, by every replica within its lease.
 #[utoipa::path(tag = "Users", request_body = Option<NotBefore>, responses((status = 200, body = Success<UserData>)))]
 #[put("/api/iam/users/{userId}/not-before")]
-pub(crate) async fn cut_off_user(call: Guarded<ManageCredentials, CutOffUser>) -> Answer {
+pub(crate) async fn cut_off_user(call: Guarded<ManageCredentials, CutOffUser>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().data(UserData::from(done.value))
+    ApiResponse::ok().data(UserData::from(done.value))
 }

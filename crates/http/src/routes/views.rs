@@ -6,8 +6,8 @@ use iam_domain::{Category, Description, Icon, Name, View, ViewId, ViewUrl};
 use utoipa::ToSchema;
 
 use super::data;
-use crate::answer::{Answer, Message, Reply, Success};
 use crate::call::{Guarded, Input, Platform, ReadCatalog, Reading};
+use crate::response::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     ViewsData { views as "views": Vec<View> }
@@ -26,17 +26,17 @@ impl Input for OneView {
 /// All views, by url.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>)))]
 #[get("/api/iam/views")]
-pub(crate) async fn list_views(call: Guarded<ReadCatalog>) -> Answer {
+pub(crate) async fn list_views(call: Guarded<ReadCatalog>) -> ApiResult {
     let views = call.application().views().await?;
-    Reply::ok().data(ViewsData { views })
+    ApiResponse::ok().data(ViewsData { views })
 }
 
 /// A view.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewData>), (status = 404)))]
 #[get("/api/iam/views/{id}")]
-pub(crate) async fn get_view(call: Guarded<ReadCatalog, OneView>) -> Answer {
+pub(crate) async fn get_view(call: Guarded<ReadCatalog, OneView>) -> ApiResult {
     let view = call.application().view(call.input.0).await?;
-    Reply::ok().etag(&view)?.data(ViewData { view })
+    ApiResponse::ok().etag(&view)?.data(ViewData { view })
 }
 
 /// A new view.
@@ -79,9 +79,9 @@ impl Input for CreateView {
     responses((status = 201, body = Success<ViewData>), (status = 409, description = "The url is taken")),
 )]
 #[post("/api/iam/views")]
-pub(crate) async fn create_view(call: Guarded<Platform, CreateView>) -> Answer {
+pub(crate) async fn create_view(call: Guarded<Platform, CreateView>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::created().version(done.versions).etag(&done.value)?.data(ViewData { view: done.value })
+    ApiResponse::created().version(done.versions).etag(&done.value)?.data(ViewData { view: done.value })
 }
 
 /// What to change of a view; what is left out stays, `null` empties an optional text.
@@ -125,9 +125,9 @@ impl Input for UpdateView {
     responses((status = 200, body = Success<ViewData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[patch("/api/iam/views/{id}")]
-pub(crate) async fn update_view(call: Guarded<Platform, UpdateView>) -> Answer {
+pub(crate) async fn update_view(call: Guarded<Platform, UpdateView>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).etag(&done.value)?.data(ViewData { view: done.value })
+    ApiResponse::ok().version(done.versions).etag(&done.value)?.data(ViewData { view: done.value })
 }
 
 impl Input for DeleteView {
@@ -142,7 +142,7 @@ impl Input for DeleteView {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[delete("/api/iam/views/{id}")]
-pub(crate) async fn delete_view(call: Guarded<Platform, DeleteView>) -> Answer {
+pub(crate) async fn delete_view(call: Guarded<Platform, DeleteView>) -> ApiResult {
     let done = call.execute().await?;
-    Reply::ok().version(done.versions).message("View deleted successfully")
+    ApiResponse::ok().version(done.versions).message("View deleted successfully")
 }

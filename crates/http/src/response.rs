@@ -15,7 +15,7 @@ use crate::error::ApiError;
 use crate::response_cache::CachedResponse;
 
 /// What handlers answer.
-pub(crate) type Answer = Result<HttpResponse, ApiError>;
+pub(crate) type ApiResult = Result<HttpResponse, ApiError>;
 
 /// The state that an answer saw, opaque.
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-iam-version");
@@ -43,11 +43,11 @@ pub(crate) struct Message {
 }
 
 /// An answer with a body.
-pub(crate) struct Reply {
+pub(crate) struct ApiResponse {
     builder: HttpResponseBuilder,
 }
 
-impl Reply {
+impl ApiResponse {
     /// What was asked for.
     pub(crate) fn ok() -> Self {
         Self::with(StatusCode::OK)
@@ -88,7 +88,7 @@ impl Reply {
     }
 
     /// Sends it.
-    pub(crate) fn data<T: Serialize + ToSchema>(mut self, data: T) -> Answer {
+    pub(crate) fn data<T: Serialize + ToSchema>(mut self, data: T) -> ApiResult {
         Ok(self.builder.json(Success::new(data)))
     }
 
@@ -99,7 +99,7 @@ impl Reply {
     }
 
     /// Sends a sentence.
-    pub(crate) fn message(self, message: &'static str) -> Answer {
+    pub(crate) fn message(self, message: &'static str) -> ApiResult {
         self.data(Message { message })
     }
 }
