@@ -133,9 +133,9 @@ impl ApiKeysMut for Reads<Unit> {
 impl ApiKeyUses for Inner {
     async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()> {
         let state = self.state.load();
-        self.side.change(|side| {
+        self.auxiliary.change(|auxiliary| {
             for (id, at) in uses.iter().filter(|(id, _)| state.credentials.api_keys.contains_key(id)) {
-                let last = side.api_key_uses.entry(*id).or_insert(*at);
+                let last = auxiliary.api_key_uses.entry(*id).or_insert(*at);
                 *last = (*last).max(*at);
             }
         });

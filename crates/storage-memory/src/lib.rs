@@ -45,13 +45,13 @@
 //!
 //! It does not survive a restart and is not shared between processes, so that each storage is an epoch of its own.
 
+mod auxiliary;
 mod clock;
 mod credentials;
 mod feed;
 mod locks;
 mod reads;
 mod seed;
-mod side;
 mod state;
 mod unit_of_work;
 mod writes;
@@ -69,10 +69,10 @@ use imbl::OrdMap;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::auxiliary::Auxiliary;
 use crate::clock::Clock;
 use crate::locks::Locks;
 use crate::reads::{Reads, Source};
-use crate::side::Side;
 use crate::state::{State, Swapped};
 use crate::unit_of_work::Unit;
 
@@ -95,7 +95,7 @@ pub struct MemoryStorage(Reads<Arc<Inner>>);
 /// What the storage and its units of work share.
 struct Inner {
     state: Swapped<State>,
-    side: Swapped<Side>,
+    auxiliary: Swapped<Auxiliary>,
     locks: Arc<Locks>,
     /// Told of each commit.
     commits: watch::Sender<()>,
@@ -117,7 +117,7 @@ impl MemoryStorage {
         let (epoch, _) = Uuid::new_v4().as_u64_pair();
         Self(Reads(Arc::new(Inner {
             state: Swapped::default(),
-            side: Swapped::default(),
+            auxiliary: Swapped::default(),
             locks: Arc::default(),
             commits: watch::Sender::new(()),
             clock: Clock::default(),
@@ -171,7 +171,7 @@ impl Source for Arc<Inner> {
     }
 
     fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp> {
-        self.side.load().api_key_uses.clone()
+        self.auxiliary.load().api_key_uses.clone()
     }
 }
 

@@ -99,7 +99,7 @@ impl Unit {
             latest.identities.extend(remembered);
             Ok(latest.versions_of(inner.epoch, target))
         })?;
-        inner.side.change(|side| side.forget(&gone));
+        inner.auxiliary.change(|auxiliary| auxiliary.forget(&gone));
         inner.commits.send_replace(());
         Ok(versions)
     }

@@ -69,6 +69,7 @@
 //! every change does: what was read under a version is taken to be so for as long as the version stands.
 
 mod address;
+mod auxiliary;
 mod blockers;
 mod changes;
 mod connections;
@@ -84,7 +85,6 @@ mod options;
 mod reads;
 mod repository;
 mod session;
-mod side;
 mod snapshots;
 mod storage;
 mod transaction;

@@ -53,6 +53,7 @@
 //! }
 //! ```
 
+mod auxiliary;
 mod changes;
 pub mod company_locks;
 #[cfg(feature = "contract")]
@@ -61,10 +62,13 @@ mod error;
 mod feed;
 mod plan;
 mod read;
-mod side;
 mod storage;
 mod write;
 
+pub use auxiliary::{
+    ApiKeyUses, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
+    NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,
+};
 pub use changes::{ChangeContext, Derived, Recorder};
 pub use error::{Constraint, Result, Source, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
@@ -73,10 +77,6 @@ pub use read::{
     ApiKeys, Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates,
     CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, MenuItems, MenuUse, ModuleFeatures,
     ModuleViews, Modules, Reader, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, Users, ViewPermissions, Views,
-};
-pub use side::{
-    ApiKeyUses, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
-    NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,
 };
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{

@@ -23,7 +23,7 @@ use crate::unit_of_work::Gone;
 
 /// Trails, uses of keys and effective rows.
 #[derive(Clone, Default)]
-pub(crate) struct Side {
+pub(crate) struct Auxiliary {
     trails: OrdMap<(CompanyId, UserId), Sessions>,
     pub(crate) api_key_uses: OrdMap<ApiKeyId, Timestamp>,
     views: Rows<EffectiveViewPermission>,
@@ -45,8 +45,8 @@ trait EffectiveRow: Clone {
     fn new(place: &Place, new: Self::New) -> Self;
     fn key(&self) -> Self::Key;
     fn refer_to_known(rows: &[Self::New], catalog: &CatalogData) -> Result<()>;
-    fn rows(side: &Side) -> &Rows<Self>;
-    fn rows_mut(side: &mut Side) -> &mut Rows<Self>;
+    fn rows(auxiliary: &Auxiliary) -> &Rows<Self>;
+    fn rows_mut(auxiliary: &mut Auxiliary) -> &mut Rows<Self>;
     fn company_id(&self) -> CompanyId;
     fn user_id(&self) -> UserId;
     fn is_of(&self, current: Versions) -> bool;
@@ -64,12 +64,12 @@ struct Place {
 /// What both kinds of effective rows have under the same names.
 macro_rules! common {
     ($table:ident) => {
-        fn rows(side: &Side) -> &Rows<Self> {
-            &side.$table
+        fn rows(auxiliary: &Auxiliary) -> &Rows<Self> {
+            &auxiliary.$table
         }
 
-        fn rows_mut(side: &mut Side) -> &mut Rows<Self> {
-            &mut side.$table
+        fn rows_mut(auxiliary: &mut Auxiliary) -> &mut Rows<Self> {
+            &mut auxiliary.$table
         }
 
         fn company_id(&self) -> CompanyId {
@@ -144,7 +144,7 @@ impl EffectiveRow for EffectiveFeaturePermission {
     common!(features);
 }
 
-impl Side {
+impl Auxiliary {
     /// Forgets views and features that are gone.
     pub(crate) fn forget(&mut self, gone: &Gone) {
         if !gone.views.is_empty() {
@@ -169,8 +169,8 @@ impl Side {
     }
 }
 
-fn drop_user<R: EffectiveRow>(side: &mut Side, company: CompanyId, user: UserId) -> u64 {
-    let table = R::rows_mut(side);
+fn drop_user<R: EffectiveRow>(auxiliary: &mut Auxiliary, company: CompanyId, user: UserId) -> u64 {
+    let table = R::rows_mut(auxiliary);
     let Some(users) = table.get_mut(&company) else { return 0 };
     let dropped = users.remove(&user).map_or(0, |rows| rows.len() as u64);
     if users.is_empty() {
@@ -180,16 +180,16 @@ fn drop_user<R: EffectiveRow>(side: &mut Side, company: CompanyId, user: UserId)
 }
 
 /// Drops at most `limit` of the rows that `goes` says, in every company.
-fn drop_rows<R: EffectiveRow>(side: &mut Side, limit: usize, goes: impl Fn(&R) -> bool) -> u64 {
-    let rows = R::rows(side).values().flat_map(OrdMap::values).flat_map(OrdMap::values);
+fn drop_rows<R: EffectiveRow>(auxiliary: &mut Auxiliary, limit: usize, goes: impl Fn(&R) -> bool) -> u64 {
+    let rows = R::rows(auxiliary).values().flat_map(OrdMap::values).flat_map(OrdMap::values);
     let going: Vec<R> = rows.filter(|row| goes(row)).take(limit).cloned().collect();
     for row in &going {
         let (company, user) = (row.company_id(), row.user_id());
-        let users = R::rows_mut(side).get_mut(&company);
+        let users = R::rows_mut(auxiliary).get_mut(&company);
         let Some(rows) = users.and_then(|users| users.get_mut(&user)) else { continue };
         rows.remove(&row.key());
         if rows.is_empty() {
-            drop_user::<R>(side, company, user);
+            drop_user::<R>(auxiliary, company, user);
         }
     }
     going.len() as u64
@@ -199,8 +199,10 @@ impl Inner {
     /// The current rows of a user, in their order: all of them, or the one at `place`.
     fn current_rows<R: EffectiveRow>(&self, company: CompanyId, user: UserId, place: Option<&R::Key>) -> Vec<R> {
         // In this order: a row is answered only if its versions are current after it was read.
-        let (side, state, now) = (self.side.load(), self.state.load(), self.clock.read());
-        let Some(rows) = R::rows(&side).get(&company).and_then(|users| users.get(&user)) else { return Vec::new() };
+        let (auxiliary, state, now) = (self.auxiliary.load(), self.state.load(), self.clock.read());
+        let Some(rows) = R::rows(&auxiliary).get(&company).and_then(|users| users.get(&user)) else {
+            return Vec::new();
+        };
         let versions = state.versions(self.epoch, Some(company));
         let current = |row: &&R| row.is_of(versions) && !row.is_expired(now);
         match place {
@@ -227,8 +229,8 @@ impl Inner {
         let computed_at = self.clock.tick();
         let expires_at = later(computed_at, valid_for.min(LONGEST_VALIDITY));
         let place = Place { company_id: company, versions, computed_at, expires_at };
-        self.side.change(|side| {
-            let table = R::rows_mut(side);
+        self.auxiliary.change(|auxiliary| {
+            let table = R::rows_mut(auxiliary);
             for row in rows {
                 let row = R::new(&place, row.clone());
                 table.entry(company).or_default().entry(row.user_id()).or_default().insert(row.key(), row);
@@ -239,9 +241,11 @@ impl Inner {
 
     /// The users with rows that have not expired, the last to expire first.
     fn active_users(&self, limit: u64) -> Vec<(CompanyId, UserId)> {
-        let (side, now) = (self.side.load(), self.clock.read());
-        let users =
-            side.views.iter().flat_map(|(company, users)| users.iter().map(|(user, rows)| (*company, *user, rows)));
+        let (auxiliary, now) = (self.auxiliary.load(), self.clock.read());
+        let users = auxiliary
+            .views
+            .iter()
+            .flat_map(|(company, users)| users.iter().map(|(user, rows)| (*company, *user, rows)));
         let mut active: Vec<_> = users
             .filter_map(|(company, user, rows)| Some((rows.values().map(|row| row.expires_at).max()?, company, user)))
             .filter(|(expires_at, ..)| *expires_at > now)
@@ -253,12 +257,12 @@ impl Inner {
     fn drop_rows_of_level<R: EffectiveRow>(&self, company: CompanyId, level: UserLevelId) -> u64 {
         let state = self.state.load();
         let holders = state.company(company).holders(level);
-        self.side.change(|side| holders.map(|user| drop_user::<R>(side, company, user)).sum())
+        self.auxiliary.change(|auxiliary| holders.map(|user| drop_user::<R>(auxiliary, company, user)).sum())
     }
 
     fn drop_rows_of_company<R: EffectiveRow>(&self, company: CompanyId) -> u64 {
-        self.side.change(|side| {
-            let users = R::rows_mut(side).remove(&company);
+        self.auxiliary.change(|auxiliary| {
+            let users = R::rows_mut(auxiliary).remove(&company);
             users.iter().flat_map(OrdMap::values).map(|rows| rows.len() as u64).sum()
         })
     }
@@ -293,7 +297,7 @@ macro_rules! effective_rows {
             }
 
             async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64> {
-                Ok(self.side.change(|side| drop_user::<$row>(side, company, user)))
+                Ok(self.auxiliary.change(|auxiliary| drop_user::<$row>(auxiliary, company, user)))
             }
 
             async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64> {
@@ -306,7 +310,7 @@ macro_rules! effective_rows {
 
             async fn delete_expired(&self, limit: u64) -> Result<u64> {
                 let now = self.clock.read();
-                Ok(self.side.change(|side| drop_rows::<$row>(side, at_most(limit), |row| row.is_expired(now))))
+                Ok(self.auxiliary.change(|auxiliary| drop_rows::<$row>(auxiliary, at_most(limit), |row| row.is_expired(now))))
             }
 
             $($($only)*)?
@@ -348,14 +352,14 @@ fn make_room(sessions: &mut Sessions, session: &SessionId) {
 #[async_trait]
 impl NavTrail for Inner {
     async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>> {
-        let side = self.side.load();
-        let session = side.trails.get(&(company, user)).and_then(|sessions| sessions.get(session));
+        let auxiliary = self.auxiliary.load();
+        let session = auxiliary.trails.get(&(company, user)).and_then(|sessions| sessions.get(session));
         Ok(session.into_iter().flat_map(steps).collect())
     }
 
     async fn find_recent(&self, company: CompanyId, user: UserId, limit: u64) -> Result<Vec<TrailEntry>> {
-        let side = self.side.load();
-        let sessions = side.trails.get(&(company, user)).into_iter().flat_map(OrdMap::values);
+        let auxiliary = self.auxiliary.load();
+        let sessions = auxiliary.trails.get(&(company, user)).into_iter().flat_map(OrdMap::values);
         let mut recent: Vec<TrailEntry> = sessions.flat_map(steps).collect();
         recent.sort_unstable_by_key(|step| Reverse((step.created_at, step.id)));
         let mut seen = BTreeSet::new();
@@ -366,10 +370,10 @@ impl NavTrail for Inner {
 
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
         let NewTrailEntry { user_id, company_id, session_id, view_id, url, label } = entry.clone();
-        self.side.try_change(|side| {
+        self.auxiliary.try_change(|auxiliary| {
             // Asked here, so that a view deleted after this is cleared from the step.
             self.state.load().catalog.know_views(view_id)?;
-            let sessions = side.trails.entry((company_id, user_id)).or_default();
+            let sessions = auxiliary.trails.entry((company_id, user_id)).or_default();
             make_room(sessions, &session_id);
             let session = sessions.entry(session_id.clone()).or_default();
             let created_at = self.clock.tick();
@@ -382,11 +386,11 @@ impl NavTrail for Inner {
     }
 
     async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64> {
-        Ok(self.side.change(|side| {
-            let Some(sessions) = side.trails.get_mut(&(company, user)) else { return 0 };
+        Ok(self.auxiliary.change(|auxiliary| {
+            let Some(sessions) = auxiliary.trails.get_mut(&(company, user)) else { return 0 };
             let cleared = sessions.remove(session).map_or(0, |steps| steps.len() as u64);
             if sessions.is_empty() {
-                side.trails.remove(&(company, user));
+                auxiliary.trails.remove(&(company, user));
             }
             cleared
         }))
