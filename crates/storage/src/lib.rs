@@ -54,7 +54,6 @@
 //! ```
 
 mod auxiliary;
-mod changes;
 pub mod company_locks;
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -62,6 +61,7 @@ mod error;
 mod feed;
 mod plan;
 mod read;
+mod recorder;
 mod storage;
 mod write;
 
@@ -69,7 +69,6 @@ pub use auxiliary::{
     ApiKeyUses, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
     NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,
 };
-pub use changes::{ChangeContext, Derived, Recorder};
 pub use error::{Constraint, Result, Source, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use plan::{Cell, CellPlan, SetPlan};
@@ -78,6 +77,7 @@ pub use read::{
     CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, MenuItems, MenuUse, ModuleFeatures,
     ModuleViews, Modules, Reader, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, Users, ViewPermissions, Views,
 };
+pub use recorder::{ChangeContext, Derived, Recorder};
 pub use storage::{Health, PoolStats, PoolUse, Retryable, Storage, Work, transact};
 pub use write::{
     ApiKeysMut, AssignmentsMut, AuditLogsMut, CompanyModulesMut, CompanyStatesMut, FeaturePermissionsMut,
