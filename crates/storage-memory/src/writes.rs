@@ -10,9 +10,9 @@ use iam_domain::{
     View, ViewId, ViewPermission,
 };
 use iam_storage::{
-    AssignmentsMut, AuditLogsMut, Cell, CellPlan, CompanyModulesMut, CompanyStatesMut, Constraint,
-    FeaturePermissionsMut, FeatureViewsMut, FeaturesMut, MenuItemsMut, ModuleFeaturesMut, ModuleViewsMut, ModulesMut,
-    Recorder, Result, SetPlan, StorageError, SubMenuItemsMut, Target, UserLevelsMut, ViewPermissionsMut, ViewsMut,
+    AssignmentsMut, AuditLogsMut, Cell, CompanyModulesMut, CompanyStatesMut, Constraint, FeaturePermissionsMut,
+    FeatureViewsMut, FeaturesMut, MatrixDiff, MenuItemsMut, ModuleFeaturesMut, ModuleViewsMut, ModulesMut, Recorder,
+    Result, SetDiff, StorageError, SubMenuItemsMut, Target, UserLevelsMut, ViewPermissionsMut, ViewsMut,
 };
 use imbl::{OrdMap, OrdSet};
 
@@ -208,7 +208,7 @@ enum SetEdit<'a, T> {
 }
 
 impl<T: Ord + Copy> SetEdit<'_, T> {
-    fn plan(self, there: impl IntoIterator<Item = T>) -> SetPlan<T> {
+    fn diff(self, there: impl IntoIterator<Item = T>) -> SetDiff<T> {
         let there: BTreeSet<T> = there.into_iter().collect();
         let mut wanted = there.clone();
         match self {
@@ -220,7 +220,7 @@ impl<T: Ord + Copy> SetEdit<'_, T> {
             }
             Self::Replace(all) => wanted = all.iter().copied().collect(),
         }
-        SetPlan::new(there, wanted)
+        SetDiff::new(there, wanted)
     }
 
     /// Whether the owner of the set must exist. Nothing can be taken from one that does not, which is no error.
@@ -239,17 +239,17 @@ macro_rules! mappings {
                         unit.catalog().$know_owner([owner])?;
                     }
                     let there = unit.catalog().$mapping.iter().filter(|(left, _)| *left == owner);
-                    let plan = edit.plan(there.map(|(_, right)| *right));
-                    unit.catalog().$know_owned(plan.added.iter().copied())?;
-                    if !plan.is_empty() {
+                    let diff = edit.diff(there.map(|(_, right)| *right));
+                    unit.catalog().$know_owned(diff.added.iter().copied())?;
+                    if !diff.is_empty() {
                         let mapping = &mut unit.work.catalog_mut().$mapping;
-                        mapping.extend(plan.added.iter().map(|owned| (owner, *owned)));
-                        for owned in &plan.removed {
+                        mapping.extend(diff.added.iter().map(|owned| (owner, *owned)));
+                        for owned in &diff.removed {
                             mapping.remove(&(owner, *owned));
                         }
                     }
-                    unit.recorder.$record(owner, &plan);
-                    Ok(!plan.is_empty())
+                    unit.recorder.$record(owner, &diff);
+                    Ok(!diff.is_empty())
                 })
             }
         }
@@ -280,19 +280,19 @@ mappings! {
 impl Unit {
     fn company_modules(&mut self, company: CompanyId, edit: SetEdit<'_, ModuleId>) -> Result<bool> {
         self.change(Target::Company(company), |unit| {
-            let plan = edit.plan(unit.work.company(company).modules.keys().copied());
-            unit.catalog().know_modules(plan.added.iter().copied())?;
+            let diff = edit.diff(unit.work.company(company).modules.keys().copied());
+            unit.catalog().know_modules(diff.added.iter().copied())?;
             let now = unit.recorder.now();
             let modules = &mut unit.work.company_mut(company).modules;
-            for id in &plan.removed {
+            for id in &diff.removed {
                 modules.remove(id);
             }
-            modules.extend(plan.added.iter().map(|id| {
+            modules.extend(diff.added.iter().map(|id| {
                 let (company_id, module_id, enabled) = (company, *id, true);
                 (*id, CompanyModule { company_id, module_id, enabled, created_at: now, updated_at: now })
             }));
-            unit.recorder.company_modules_updated(company, &plan);
-            Ok(!plan.is_empty())
+            unit.recorder.company_modules_updated(company, &diff);
+            Ok(!diff.is_empty())
         })
     }
 
@@ -307,17 +307,17 @@ impl Unit {
         self.change(Target::Company(company), |unit| {
             let data = unit.work.company_mut(company);
             let there: Vec<UserLevelId> = data.held.get(&user).into_iter().flatten().copied().collect();
-            let plan = edit.plan(there.iter().copied());
-            data.know_levels(plan.added.iter().copied())?;
-            for level in &plan.removed {
+            let diff = edit.diff(there.iter().copied());
+            data.know_levels(diff.added.iter().copied())?;
+            for level in &diff.removed {
                 data.take_away(user, *level);
             }
-            for level in &plan.added {
+            for level in &diff.added {
                 let (user_id, user_level_id, company_id) = (user, *level, company);
                 data.assign(Assignment { user_id, user_level_id, company_id, assigned_by, created_at });
             }
-            unit.recorder.assignments_updated(user, &there, &plan);
-            Ok(!plan.is_empty())
+            unit.recorder.assignments_updated(user, &there, &diff);
+            Ok(!diff.is_empty())
         })
     }
 }
@@ -431,7 +431,7 @@ trait MatrixCell: Cell<Key: Clone> {
     fn of(level: &LevelData) -> &OrdMap<Self::Key, Self>;
     fn of_mut(level: &mut LevelData) -> &mut OrdMap<Self::Key, Self>;
     fn refer_to_known(cells: &[Self], catalog: &CatalogData) -> Result<()>;
-    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], plan: &CellPlan<Self>);
+    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], diff: &MatrixDiff<Self>);
 }
 
 impl MatrixCell for ViewPermission {
@@ -455,8 +455,8 @@ impl MatrixCell for ViewPermission {
         catalog.know_views(cells.iter().map(|cell| cell.view_id))
     }
 
-    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], plan: &CellPlan<Self>) {
-        recorder.view_permissions_updated(level, there, plan);
+    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], diff: &MatrixDiff<Self>) {
+        recorder.view_permissions_updated(level, there, diff);
     }
 }
 
@@ -481,8 +481,8 @@ impl MatrixCell for FeaturePermission {
         catalog.know_features(cells.iter().map(|cell| cell.feature_id))
     }
 
-    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], plan: &CellPlan<Self>) {
-        recorder.feature_permissions_updated(level, there, plan);
+    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], diff: &MatrixDiff<Self>) {
+        recorder.feature_permissions_updated(level, there, diff);
     }
 }
 
@@ -509,24 +509,24 @@ impl Unit {
                 };
             };
             let there: Vec<C> = C::of(data).values().cloned().collect();
-            let plan = match place {
-                None => CellPlan::new(&there, wanted)?,
-                Some(place) => CellPlan::new(C::of(data).get(place).map_or(&[][..], std::slice::from_ref), wanted)?,
+            let diff = match place {
+                None => MatrixDiff::new(&there, wanted)?,
+                Some(place) => MatrixDiff::new(C::of(data).get(place).map_or(&[][..], std::slice::from_ref), wanted)?,
             };
-            C::refer_to_known(&plan.insert, unit.catalog())?;
-            unit.give_back_ids(plan.remove.iter().map(C::row_id));
-            for cell in &plan.insert {
+            C::refer_to_known(&diff.insert, unit.catalog())?;
+            unit.give_back_ids(diff.remove.iter().map(C::row_id));
+            for cell in &diff.insert {
                 unit.take_id(cell.row_id())?;
             }
             if let Some(data) = unit.work.company_mut(company).level_mut(level) {
                 let cells = C::of_mut(data);
-                for cell in &plan.remove {
+                for cell in &diff.remove {
                     cells.remove(&cell.key());
                 }
-                cells.extend(plan.insert.iter().chain(&plan.update).map(|cell| (cell.key(), cell.clone())));
+                cells.extend(diff.insert.iter().chain(&diff.update).map(|cell| (cell.key(), cell.clone())));
             }
-            C::record(&mut unit.recorder, level, &there, &plan);
-            Ok(!plan.remove.is_empty())
+            C::record(&mut unit.recorder, level, &there, &diff);
+            Ok(!diff.remove.is_empty())
         })
     }
 }

@@ -57,9 +57,9 @@ mod auxiliary;
 pub mod company_locks;
 #[cfg(feature = "contract")]
 pub mod contract;
+mod diff;
 mod error;
 mod feed;
-mod plan;
 mod read;
 mod recorder;
 mod storage;
@@ -69,9 +69,9 @@ pub use auxiliary::{
     ApiKeyUses, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
     NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,
 };
+pub use diff::{Cell, MatrixDiff, SetDiff};
 pub use error::{Constraint, Result, Source, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
-pub use plan::{Cell, CellPlan, SetPlan};
 pub use read::{
     ApiKeys, Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates,
     CredentialChanges, Credentials, FeaturePermissions, FeatureViews, Features, MenuItems, MenuUse, ModuleFeatures,

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::{CellPlan, SetPlan, StorageError, Target};
+use crate::{MatrixDiff, SetDiff, StorageError, Target};
 
 /// Who makes a change, and under which circumstances.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,13 +198,13 @@ impl Recorder {
         &mut self,
         level: UserLevelId,
         there: &[ViewPermission],
-        plan: &CellPlan<ViewPermission>,
+        diff: &MatrixDiff<ViewPermission>,
     ) {
         let mut after: BTreeMap<ViewId, ViewState> = there.iter().map(|cell| (cell.view_id, cell.state)).collect();
-        for cell in &plan.remove {
+        for cell in &diff.remove {
             after.remove(&cell.view_id);
         }
-        after.extend(plan.insert.iter().chain(&plan.update).map(|cell| (cell.view_id, cell.state)));
+        after.extend(diff.insert.iter().chain(&diff.update).map(|cell| (cell.view_id, cell.state)));
         let count = |state| after.values().filter(|other| **other == state).count();
         let counts = json!({
             "allow": count(ViewState::Allow), "deny": count(ViewState::Deny), "inherit": count(ViewState::Inherit),
@@ -212,7 +212,7 @@ impl Recorder {
         let cell = |cell: &ViewPermission| {
             (cell.view_id.to_string(), json!({ "state": cell.state, "modifiable": cell.modifiable }))
         };
-        self.matrix_updated("permissions.views_updated", level, counts, there, plan, cell);
+        self.matrix_updated("permissions.views_updated", level, counts, there, diff, cell);
     }
 
     /// Cells of a level's feature matrix changed; `there` is how the matrix was.
@@ -220,14 +220,14 @@ impl Recorder {
         &mut self,
         level: UserLevelId,
         there: &[FeaturePermission],
-        plan: &CellPlan<FeaturePermission>,
+        diff: &MatrixDiff<FeaturePermission>,
     ) {
         let key = |cell: &FeaturePermission| (cell.feature_id, cell.action.clone());
         let mut after: BTreeMap<_, bool> = there.iter().map(|cell| (key(cell), cell.value)).collect();
-        for cell in &plan.remove {
+        for cell in &diff.remove {
             after.remove(&key(cell));
         }
-        after.extend(plan.insert.iter().chain(&plan.update).map(|cell| (key(cell), cell.value)));
+        after.extend(diff.insert.iter().chain(&diff.update).map(|cell| (key(cell), cell.value)));
         let allow = after.values().filter(|value| **value).count();
         let counts = json!({ "allow": allow, "deny": after.len() - allow });
         let cell = |cell: &FeaturePermission| {
@@ -236,7 +236,7 @@ impl Recorder {
                 json!({ "value": cell.value, "scope": cell.scope, "modifiable": cell.modifiable }),
             )
         };
-        self.matrix_updated("permissions.features_updated", level, counts, there, plan, cell);
+        self.matrix_updated("permissions.features_updated", level, counts, there, diff, cell);
     }
 
     fn matrix_updated<C: crate::Cell>(
@@ -245,40 +245,40 @@ impl Recorder {
         level: UserLevelId,
         counts: Value,
         there: &[C],
-        plan: &CellPlan<C>,
+        diff: &MatrixDiff<C>,
         describe: impl Fn(&C) -> (String, Value),
     ) {
-        if plan.is_empty() {
+        if diff.is_empty() {
             return;
         }
-        let replaced: BTreeSet<_> = plan.update.iter().map(crate::Cell::key).collect();
-        let before: Map<_, _> = plan
+        let replaced: BTreeSet<_> = diff.update.iter().map(crate::Cell::key).collect();
+        let before: Map<_, _> = diff
             .remove
             .iter()
             .chain(there.iter().filter(|cell| replaced.contains(&cell.key())))
             .map(&describe)
             .collect();
-        let after: Map<_, _> = plan.insert.iter().chain(&plan.update).map(&describe).collect();
+        let after: Map<_, _> = diff.insert.iter().chain(&diff.update).map(&describe).collect();
         let changes = json!({ "counts": counts, "before": before, "after": after });
         self.record(action, EntityType::Permission, level.as_uuid(), changes);
     }
 
     /// A user's levels changed; `there` is what the user held.
-    pub fn assignments_updated(&mut self, user: UserId, there: &[UserLevelId], plan: &SetPlan<UserLevelId>) {
-        if plan.is_empty() {
+    pub fn assignments_updated(&mut self, user: UserId, there: &[UserLevelId], diff: &SetDiff<UserLevelId>) {
+        if diff.is_empty() {
             return;
         }
         let before: BTreeSet<_> = there.iter().copied().collect();
-        let removed: BTreeSet<_> = plan.removed.iter().copied().collect();
+        let removed: BTreeSet<_> = diff.removed.iter().copied().collect();
         let mut after = &before - &removed;
-        after.extend(&plan.added);
-        let changes = json!({ "before": before, "after": after, "added": plan.added, "removed": plan.removed });
+        after.extend(&diff.added);
+        let changes = json!({ "before": before, "after": after, "added": diff.added, "removed": diff.removed });
         self.record("assignment.user_levels_updated", EntityType::Assignment, user.as_uuid(), changes);
     }
 
     /// A company's modules changed.
-    pub fn company_modules_updated(&mut self, company: CompanyId, plan: &SetPlan<ModuleId>) {
-        self.set_updated("company.modules_updated", EntityType::Company, company.as_uuid(), plan);
+    pub fn company_modules_updated(&mut self, company: CompanyId, diff: &SetDiff<ModuleId>) {
+        self.set_updated("company.modules_updated", EntityType::Company, company.as_uuid(), diff);
     }
 
     /// A module was switched on or off for a company.
@@ -293,18 +293,18 @@ impl Recorder {
     }
 
     /// A feature's views changed. They are for people who administer; no decision changes.
-    pub fn feature_views_updated(&mut self, feature: FeatureId, plan: &SetPlan<ViewId>) {
-        self.set_updated("feature.views_updated", EntityType::Feature, feature.as_uuid(), plan);
+    pub fn feature_views_updated(&mut self, feature: FeatureId, diff: &SetDiff<ViewId>) {
+        self.set_updated("feature.views_updated", EntityType::Feature, feature.as_uuid(), diff);
     }
 
     /// A module's views changed.
-    pub fn module_views_updated(&mut self, module: ModuleId, plan: &SetPlan<ViewId>) {
-        self.set_updated("module.views_updated", EntityType::Module, module.as_uuid(), plan);
+    pub fn module_views_updated(&mut self, module: ModuleId, diff: &SetDiff<ViewId>) {
+        self.set_updated("module.views_updated", EntityType::Module, module.as_uuid(), diff);
     }
 
     /// A module's features changed.
-    pub fn module_features_updated(&mut self, module: ModuleId, plan: &SetPlan<FeatureId>) {
-        self.set_updated("module.features_updated", EntityType::Module, module.as_uuid(), plan);
+    pub fn module_features_updated(&mut self, module: ModuleId, diff: &SetDiff<FeatureId>) {
+        self.set_updated("module.features_updated", EntityType::Module, module.as_uuid(), diff);
     }
 
     /// An API key was made. Nobody has used it, but others must know it.
@@ -331,12 +331,12 @@ impl Recorder {
         action: &'static str,
         entity_type: EntityType,
         id: Uuid,
-        plan: &SetPlan<T>,
+        diff: &SetDiff<T>,
     ) {
-        if plan.is_empty() {
+        if diff.is_empty() {
             return;
         }
-        self.record(action, entity_type, id, json!({ "added": plan.added, "removed": plan.removed }));
+        self.record(action, entity_type, id, json!({ "added": diff.added, "removed": diff.removed }));
     }
 }
 

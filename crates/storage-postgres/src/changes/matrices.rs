@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use iam_domain::{Action, CompanyId, EntityType, FeatureId, FeaturePermission, UserLevelId, ViewId, ViewPermission};
-use iam_storage::{Cell, CellPlan, FeaturePermissionsMut, Recorder, Result, StorageError, Target, ViewPermissionsMut};
+use iam_storage::{
+    Cell, FeaturePermissionsMut, MatrixDiff, Recorder, Result, StorageError, Target, ViewPermissionsMut,
+};
 use sea_orm::{DbBackend, EntityName, EntityTrait, FromQueryResult, Statement, Value};
 use uuid::Uuid;
 
@@ -29,7 +31,7 @@ trait Stored: Cell + Send + Sync + TryFrom<Self::Row, Error = StorageError> {
     fn place(&self) -> (CompanyId, UserLevelId);
     fn inserting(cells: &[Self]) -> Vec<Value>;
     fn updating(cells: &[Self]) -> Vec<Value>;
-    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], plan: &CellPlan<Self>);
+    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], diff: &MatrixDiff<Self>);
 }
 
 /// One column of the cells, as an array.
@@ -96,8 +98,8 @@ impl Stored for ViewPermission {
         ]
     }
 
-    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], plan: &CellPlan<Self>) {
-        recorder.view_permissions_updated(level, there, plan);
+    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], diff: &MatrixDiff<Self>) {
+        recorder.view_permissions_updated(level, there, diff);
     }
 }
 
@@ -162,8 +164,8 @@ impl Stored for FeaturePermission {
         ]
     }
 
-    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], plan: &CellPlan<Self>) {
-        recorder.feature_permissions_updated(level, there, plan);
+    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], diff: &MatrixDiff<Self>) {
+        recorder.feature_permissions_updated(level, there, diff);
     }
 }
 
@@ -203,32 +205,32 @@ impl Repository<Unit> {
         self.matrix(company, level).await?.ok_or_else(unknown)
     }
 
-    /// Does what the plan says, in one statement, or in none if there is nothing to do.
-    async fn apply<C: Stored>(&self, company: CompanyId, level: UserLevelId, plan: &CellPlan<C>) -> Result<()> {
-        if plan.is_empty() {
+    /// Does what the diff says, in one statement, or in none if there is nothing to do.
+    async fn apply<C: Stored>(&self, company: CompanyId, level: UserLevelId, diff: &MatrixDiff<C>) -> Result<()> {
+        if diff.is_empty() {
             return Ok(());
         }
-        let mut values = vec![array(&plan.remove, C::id)];
-        values.extend(C::updating(&plan.update));
-        values.extend(C::inserting(&plan.insert));
+        let mut values = vec![array(&diff.remove, C::id)];
+        values.extend(C::updating(&diff.update));
+        values.extend(C::inserting(&diff.insert));
         let inserted = self.execute(at_level(C::WRITE, company, level, values)).await?;
-        if usize::try_from(inserted).is_ok_and(|inserted| inserted < plan.insert.len()) {
-            let ids: Vec<Uuid> = plan.insert.iter().map(C::about).collect();
+        if usize::try_from(inserted).is_ok_and(|inserted| inserted < diff.insert.len()) {
+            let ids: Vec<Uuid> = diff.insert.iter().map(C::about).collect();
             return Err(self.unknown(C::ABOUT, &ids, statement(C::KNOWN, [ids.clone().into()])).await);
         }
         Ok(())
     }
 
-    /// Carries a plan out and records it.
+    /// Applies a diff and records it.
     async fn change<C: Stored>(
         &mut self,
         company: CompanyId,
         level: UserLevelId,
         there: &[C],
-        plan: &CellPlan<C>,
+        diff: &MatrixDiff<C>,
     ) -> Result<()> {
-        self.apply(company, level, plan).await?;
-        C::record(&mut self.0.recorder, level, there, plan);
+        self.apply(company, level, diff).await?;
+        C::record(&mut self.0.recorder, level, there, diff);
         Ok(())
     }
 
@@ -238,8 +240,8 @@ impl Repository<Unit> {
             return Err(StorageError::Misuse("a cell of another level"));
         }
         let there = self.known_matrix(company, level).await?;
-        let plan = CellPlan::new(&there, cells)?;
-        self.change(company, level, &there, &plan).await?;
+        let diff = MatrixDiff::new(&there, cells)?;
+        self.change(company, level, &there, &diff).await?;
         self.done(())
     }
 
@@ -247,13 +249,13 @@ impl Repository<Unit> {
         let (company, level) = cell.place();
         self.touch(Target::Company(company))?;
         let there: Vec<C> = self.known_matrix(company, level).await?;
-        let mut plan = CellPlan { remove: Vec::new(), insert: Vec::new(), update: Vec::new() };
+        let mut diff = MatrixDiff { remove: Vec::new(), insert: Vec::new(), update: Vec::new() };
         match there.iter().find(|old| old.key() == cell.key()) {
-            None => plan.insert.push(cell.clone()),
+            None => diff.insert.push(cell.clone()),
             Some(old) if cell.says_the_same(old) => {}
-            Some(old) => plan.update.push(cell.in_place_of(old)),
+            Some(old) => diff.update.push(cell.in_place_of(old)),
         }
-        self.change(company, level, &there, &plan).await?;
+        self.change(company, level, &there, &diff).await?;
         self.done(())
     }
 
@@ -265,8 +267,8 @@ impl Repository<Unit> {
         let there = self.matrix::<C>(company, level).await?.unwrap_or_default();
         let remove: Vec<C> = there.iter().filter(|cell| cell.key() == *key).cloned().collect();
         let removed = !remove.is_empty();
-        let plan = CellPlan { remove, insert: Vec::new(), update: Vec::new() };
-        self.change(company, level, &there, &plan).await?;
+        let diff = MatrixDiff { remove, insert: Vec::new(), update: Vec::new() };
+        self.change(company, level, &there, &diff).await?;
         self.done(removed)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use iam_domain::{Assignment, CompanyId, EntityType, FeatureId, ModuleId, UserId, UserLevelId, ViewId};
 use iam_storage::{
-    AssignmentsMut, CompanyModulesMut, FeatureViewsMut, ModuleFeaturesMut, ModuleViewsMut, Result, SetPlan,
+    AssignmentsMut, CompanyModulesMut, FeatureViewsMut, ModuleFeaturesMut, ModuleViewsMut, Result, SetDiff,
     StorageError, Target,
 };
 use uuid::Uuid;
@@ -40,16 +40,16 @@ fn unknown(entity: EntityType, id: Uuid) -> StorageError {
     StorageError::Unknown { entity, ids: vec![id] }
 }
 
-fn typed<T>(plan: SetPlan<Uuid>, id: fn(Uuid) -> T) -> SetPlan<T> {
-    SetPlan { added: plan.added.into_iter().map(id).collect(), removed: plan.removed.into_iter().map(id).collect() }
+fn typed<T>(diff: SetDiff<Uuid>, id: fn(Uuid) -> T) -> SetDiff<T> {
+    SetDiff { added: diff.added.into_iter().map(id).collect(), removed: diff.removed.into_iter().map(id).collect() }
 }
 
-fn adding<T>(id: T) -> SetPlan<T> {
-    SetPlan { added: vec![id], removed: Vec::new() }
+fn adding<T>(id: T) -> SetDiff<T> {
+    SetDiff { added: vec![id], removed: Vec::new() }
 }
 
-fn removing<T>(id: T) -> SetPlan<T> {
-    SetPlan { added: Vec::new(), removed: vec![id] }
+fn removing<T>(id: T) -> SetDiff<T> {
+    SetDiff { added: Vec::new(), removed: vec![id] }
 }
 
 fn bare<T: Copy>(ids: &[T], bare: fn(&T) -> Uuid) -> Vec<Uuid> {
@@ -93,7 +93,7 @@ impl Repository<Unit> {
     }
 
     /// Makes these the members of the owner.
-    async fn replace_pairs(&self, mapping: &Mapping, owner: Uuid, members: Vec<Uuid>) -> Result<SetPlan<Uuid>> {
+    async fn replace_pairs(&self, mapping: &Mapping, owner: Uuid, members: Vec<Uuid>) -> Result<SetDiff<Uuid>> {
         let Mapping { table, owner: left, member: right } = mapping;
         let sql = format!(
             "SELECT m.{1} AS id FROM {2} AS o LEFT JOIN {table} AS m ON m.{0} = o.id WHERE o.id = $1",
@@ -103,22 +103,22 @@ impl Repository<Unit> {
         if there.is_empty() {
             return Err(unknown(left.entity, owner));
         }
-        let plan = SetPlan::new(there.into_iter().flatten(), members);
-        if !plan.removed.is_empty() {
+        let diff = SetDiff::new(there.into_iter().flatten(), members);
+        if !diff.removed.is_empty() {
             let sql = format!("DELETE FROM {table} WHERE {} = $1 AND {} = ANY($2)", left.column, right.column);
-            self.execute(statement(sql, [owner.into(), plan.removed.clone().into()])).await?;
+            self.execute(statement(sql, [owner.into(), diff.removed.clone().into()])).await?;
         }
-        if !plan.added.is_empty() {
+        if !diff.added.is_empty() {
             let sql = format!(
                 "INSERT INTO {table} ({}, {}, created_at) SELECT $1, id, $3 FROM {} WHERE id = ANY($2)",
                 left.column, right.column, right.table
             );
-            let added = self.execute(statement(sql, [owner.into(), plan.added.clone().into(), self.at()])).await?;
-            if !all(added, &plan.added) {
-                return Err(self.unknown_in(right, &plan.added).await);
+            let added = self.execute(statement(sql, [owner.into(), diff.added.clone().into(), self.at()])).await?;
+            if !all(added, &diff.added) {
+                return Err(self.unknown_in(right, &diff.added).await);
             }
         }
-        Ok(plan)
+        Ok(diff)
     }
 
     /// Names those of the ids that the catalog does not have.
@@ -195,8 +195,8 @@ impl FeatureViewsMut for Repository<Unit> {
 
     async fn replace_for_feature(&mut self, feature: FeatureId, views: &[ViewId]) -> Result<()> {
         self.touch(Target::Catalog)?;
-        let plan = self.replace_pairs(&FEATURE_VIEWS, feature.as_uuid(), bare(views, ViewId::as_uuid)).await?;
-        self.0.recorder.feature_views_updated(feature, &typed(plan, ViewId::from_uuid));
+        let diff = self.replace_pairs(&FEATURE_VIEWS, feature.as_uuid(), bare(views, ViewId::as_uuid)).await?;
+        self.0.recorder.feature_views_updated(feature, &typed(diff, ViewId::from_uuid));
         self.done(())
     }
 }
@@ -223,8 +223,8 @@ impl ModuleViewsMut for Repository<Unit> {
 
     async fn replace_for_module(&mut self, module: ModuleId, views: &[ViewId]) -> Result<()> {
         self.touch(Target::Catalog)?;
-        let plan = self.replace_pairs(&MODULE_VIEWS, module.as_uuid(), bare(views, ViewId::as_uuid)).await?;
-        self.0.recorder.module_views_updated(module, &typed(plan, ViewId::from_uuid));
+        let diff = self.replace_pairs(&MODULE_VIEWS, module.as_uuid(), bare(views, ViewId::as_uuid)).await?;
+        self.0.recorder.module_views_updated(module, &typed(diff, ViewId::from_uuid));
         self.done(())
     }
 }
@@ -251,8 +251,8 @@ impl ModuleFeaturesMut for Repository<Unit> {
 
     async fn replace_for_module(&mut self, module: ModuleId, features: &[FeatureId]) -> Result<()> {
         self.touch(Target::Catalog)?;
-        let plan = self.replace_pairs(&MODULE_FEATURES, module.as_uuid(), bare(features, FeatureId::as_uuid)).await?;
-        self.0.recorder.module_features_updated(module, &typed(plan, FeatureId::from_uuid));
+        let diff = self.replace_pairs(&MODULE_FEATURES, module.as_uuid(), bare(features, FeatureId::as_uuid)).await?;
+        self.0.recorder.module_features_updated(module, &typed(diff, FeatureId::from_uuid));
         self.done(())
     }
 }
@@ -295,20 +295,20 @@ impl CompanyModulesMut for Repository<Unit> {
         let owner = company.as_uuid();
         let sql = "SELECT module_id AS id FROM company2modules WHERE company_id = $1";
         let there: Vec<Uuid> = self.column(statement(sql, [owner.into()]), "id").await?;
-        let plan = SetPlan::new(there, bare(modules, ModuleId::as_uuid));
-        if !plan.removed.is_empty() {
+        let diff = SetDiff::new(there, bare(modules, ModuleId::as_uuid));
+        if !diff.removed.is_empty() {
             let sql = "DELETE FROM company2modules WHERE company_id = $1 AND module_id = ANY($2)";
-            self.execute(statement(sql, [owner.into(), plan.removed.clone().into()])).await?;
+            self.execute(statement(sql, [owner.into(), diff.removed.clone().into()])).await?;
         }
-        if !plan.added.is_empty() {
+        if !diff.added.is_empty() {
             let sql = "INSERT INTO company2modules (company_id, module_id, enabled, created_at, updated_at)
                 SELECT $1, id, true, $3, $3 FROM modules WHERE id = ANY($2)";
-            let added = self.execute(statement(sql, [owner.into(), plan.added.clone().into(), self.at()])).await?;
-            if !all(added, &plan.added) {
-                return Err(self.unknown_in(&MODULE, &plan.added).await);
+            let added = self.execute(statement(sql, [owner.into(), diff.added.clone().into(), self.at()])).await?;
+            if !all(added, &diff.added) {
+                return Err(self.unknown_in(&MODULE, &diff.added).await);
             }
         }
-        self.0.recorder.company_modules_updated(company, &typed(plan, ModuleId::from_uuid));
+        self.0.recorder.company_modules_updated(company, &typed(diff, ModuleId::from_uuid));
         self.done(())
     }
 
@@ -360,8 +360,8 @@ impl AssignmentsMut for Repository<Unit> {
     ) -> Result<()> {
         self.touch(Target::Company(company))?;
         let held = self.reassign((company, user), levels, None, (assigned_by, self.at())).await?;
-        let plan = SetPlan::new(held.iter().copied(), levels.iter().copied());
-        self.0.recorder.assignments_updated(user, &held, &plan);
+        let diff = SetDiff::new(held.iter().copied(), levels.iter().copied());
+        self.0.recorder.assignments_updated(user, &held, &diff);
         self.done(())
     }
 }

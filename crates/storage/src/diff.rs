@@ -53,7 +53,7 @@ impl Cell for FeaturePermission {
 
 /// How to get from the cells that are there to those that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CellPlan<C> {
+pub struct MatrixDiff<C> {
     /// Rows to remove.
     pub remove: Vec<C>,
     /// Rows to add.
@@ -62,7 +62,7 @@ pub struct CellPlan<C> {
     pub update: Vec<C>,
 }
 
-impl<C: Cell> CellPlan<C> {
+impl<C: Cell> MatrixDiff<C> {
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -77,32 +77,32 @@ impl<C: Cell> CellPlan<C> {
     pub fn new(there: &[C], wanted: &[C]) -> Result<Self> {
         let mut left: BTreeMap<C::Key, &C> = there.iter().map(|cell| (cell.key(), cell)).collect();
         let mut places = BTreeSet::new();
-        let mut plan = Self { remove: Vec::new(), insert: Vec::new(), update: Vec::new() };
+        let mut diff = Self { remove: Vec::new(), insert: Vec::new(), update: Vec::new() };
         for cell in wanted {
             if !places.insert(cell.key()) {
                 return Err(StorageError::conflict(Constraint::Duplicate));
             }
             match left.remove(&cell.key()) {
-                None => plan.insert.push(cell.clone()),
+                None => diff.insert.push(cell.clone()),
                 Some(old) if cell.says_the_same(old) => {}
-                Some(old) => plan.update.push(cell.in_place_of(old)),
+                Some(old) => diff.update.push(cell.in_place_of(old)),
             }
         }
-        plan.remove = left.into_values().cloned().collect();
-        Ok(plan)
+        diff.remove = left.into_values().cloned().collect();
+        Ok(diff)
     }
 }
 
 /// How to get from the ids that are there to those that are wanted; both ascending.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetPlan<T> {
+pub struct SetDiff<T> {
     /// To add.
     pub added: Vec<T>,
     /// To remove.
     pub removed: Vec<T>,
 }
 
-impl<T: Ord + Copy> SetPlan<T> {
+impl<T: Ord + Copy> SetDiff<T> {
     /// Compares what is there with what is wanted. A wanted id that is repeated counts once.
     pub fn new(there: impl IntoIterator<Item = T>, wanted: impl IntoIterator<Item = T>) -> Self {
         let there: BTreeSet<T> = there.into_iter().collect();
