@@ -88,7 +88,7 @@ mod session;
 mod snapshots;
 mod storage;
 mod transaction;
-mod turns;
+mod write_admission;
 
 pub use address::UrlError;
 pub use contact::Unreachable;

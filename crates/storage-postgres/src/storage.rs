@@ -24,7 +24,7 @@ use crate::options::{Hooks, PostgresOptions};
 use crate::repository::{Connected, Repository, at_home, column, scoped, statement};
 use crate::session::Refusal;
 use crate::snapshots::CatalogCache;
-use crate::turns::Turns;
+use crate::write_admission::WriteAdmission;
 
 /// The storage in PostgreSQL. Share it in an [`Arc`].
 pub struct PostgresStorage {
@@ -58,7 +58,7 @@ pub(crate) struct Pool {
     connections: Connections,
     pub(crate) epochs: Arc<Epochs>,
     catalog: Arc<CatalogCache>,
-    pub(crate) turns: Turns,
+    pub(crate) write_admission: WriteAdmission,
     control: Arc<Connections>,
     pub(crate) waking: Waking,
     pub(crate) polling: Polling,
@@ -130,7 +130,7 @@ impl PostgresStorage {
             connections,
             epochs: Arc::clone(&hooks.epochs),
             catalog: Arc::default(),
-            turns: Turns::new(options),
+            write_admission: WriteAdmission::new(options),
             control,
             waking,
             polling: Polling::default(),

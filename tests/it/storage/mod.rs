@@ -11,4 +11,4 @@ pub mod plans;
 mod seeding;
 mod statements;
 mod tenancy;
-mod turns;
+mod write_admission;

@@ -35,7 +35,7 @@ use crate::repository::{
 use crate::snapshots::CatalogCache;
 use crate::storage::Pool;
 use crate::transaction::Transaction;
-use crate::turns::Turn;
+use crate::write_admission::WritePermit;
 
 /// A change under way.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub(crate) struct Unit {
     /// it will have.
     catalog: Option<Arc<CatalogCache>>,
     /// Held until the transaction has ended: fields drop in order.
-    _turn: Turn,
+    _permit: WritePermit,
 }
 
 impl Connected for Unit {
@@ -156,7 +156,7 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     if target.company().is_some_and(|company| !is_company(company.as_uuid())) {
         return Err(StorageError::Misuse("the nil and the max id are no company's"));
     }
-    let turn = pool.turns.wait(target).await?;
+    let permit = pool.write_admission.wait(target).await?;
     let asked = Instant::now();
     let blockers = match target {
         // A turn ends by itself, unless it is a process's that stands still.
@@ -179,7 +179,7 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     let recorder = Recorder::new(target, context, now);
     let catalog = pool.catalog().filter(|_| target != Target::Catalog).cloned();
     let (written, waking) = (BTreeSet::new(), Arc::clone(pool.waking.committed()));
-    Ok(Repository(Unit { tx, runtime, epochs, recorder, written, versions, waking, catalog, _turn: turn }))
+    Ok(Repository(Unit { tx, runtime, epochs, recorder, written, versions, waking, catalog, _permit: permit }))
 }
 
 impl Repository<Unit> {

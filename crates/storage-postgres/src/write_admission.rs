@@ -22,7 +22,7 @@ const AT_THE_GATE: usize = 2;
 
 /// The queues of changes.
 #[derive(Debug)]
-pub(crate) struct Turns {
+pub(crate) struct WriteAdmission {
     companies: CompanyLocks,
     connections: Arc<Semaphore>,
     catalog: Arc<Semaphore>,
@@ -33,12 +33,12 @@ pub(crate) struct Turns {
 
 /// A turn, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct WritePermit {
     _connection: OwnedSemaphorePermit,
     _company: Option<Exclusive>,
 }
 
-impl Turns {
+impl WriteAdmission {
     pub(crate) fn new(options: &PostgresOptions) -> Self {
         let share = options.max_connections.saturating_sub((options.max_connections / 4).max(2));
         let share = usize::try_from(share).unwrap_or(usize::MAX);
@@ -52,7 +52,7 @@ impl Turns {
     }
 
     /// Waits for a turn, in the order of coming, as long as for a lock.
-    pub(crate) async fn wait(&self, target: Target) -> Result<Turn> {
+    pub(crate) async fn wait(&self, target: Target) -> Result<WritePermit> {
         let turn = async {
             // In this order, so that a change that waits for its company keeps no connection from others.
             let (company, connections) = match target {
@@ -63,7 +63,7 @@ impl Turns {
             let connection = Arc::clone(connections).acquire_owned().await;
             let connection = connection
                 .map_err(|closed| StorageError::Unavailable { retryable: false, source: Some(Box::new(closed)) })?;
-            Ok(Turn { _connection: connection, _company: company })
+            Ok(WritePermit { _connection: connection, _company: company })
         };
         match self.patience {
             None => turn.await,
