@@ -44,12 +44,12 @@ mod claims;
 mod credential;
 mod error;
 mod issuer;
+mod key_ring;
 mod keys;
-mod remembered;
-mod ring;
 mod signer;
 mod source;
 mod token;
+mod token_cache;
 mod verifier;
 
 pub use api_key::{NewApiKey, PresentedKey, RandomnessError};

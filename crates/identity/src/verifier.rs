@@ -13,11 +13,11 @@ use tokio::runtime::Handle;
 
 use crate::claims::{Ages, Reading, Statement, Verified};
 use crate::issuer::{SharedSecret, TrustError, TrustedIssuer};
+use crate::key_ring::{KeyRing, Renewal};
 use crate::keys::{Judgement, Key};
-use crate::remembered::{Remembered, RememberedTokens, TokenDigest};
-use crate::ring::{KeyRing, Renewal};
 use crate::source::{self, KeySource, Readable};
 use crate::token::Token;
+use crate::token_cache::{TokenCache, TokenDigest, VerifiedToken};
 use crate::{Algorithm, AuthenticationError, KeySet};
 
 /// The longest token that is looked at, in bytes.
@@ -77,13 +77,13 @@ pub struct TokenVerifier {
     issuers: HashMap<String, Trusted>,
     /// Who is trusted with tokens of which none of them says that they are its own.
     others: Option<Trusted>,
-    remembered: RememberedTokens,
+    remembered: TokenCache,
     ages: Ages,
     clock: Clock,
 }
 
 /// A token that was verified, to be looked at again.
-pub struct Admission(Arc<Remembered>);
+pub struct Admission(Arc<VerifiedToken>);
 
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -166,7 +166,7 @@ impl TokenVerifier {
         Self {
             issuers: HashMap::new(),
             others: None,
-            remembered: RememberedTokens::new(options.remembered_tokens),
+            remembered: TokenCache::new(options.remembered_tokens),
             ages: Ages {
                 clock_skew: options.clock_skew,
                 max: options.max_token_age,
@@ -288,7 +288,7 @@ impl TokenVerifier {
         if key.is_retired() {
             return Err(AuthenticationError::Invalid);
         }
-        let remembered = Arc::new(Remembered { statement, key });
+        let remembered = Arc::new(VerifiedToken { statement, key });
         self.remembered.insert(digest, Arc::clone(&remembered));
         Ok((verified, Admission(remembered)))
     }

@@ -31,29 +31,29 @@ impl TokenDigest {
 }
 
 /// What a token says, and the key that signed it: once that is retired, nothing is known of the token.
-pub(crate) struct Remembered {
+pub(crate) struct VerifiedToken {
     pub(crate) statement: Statement,
     pub(crate) key: Arc<Key>,
 }
 
 /// A bounded number of verified tokens; those that are seldom used go first. Readers share their
 /// lock, so that they never wait for one another, and a hit allocates nothing.
-pub(crate) struct RememberedTokens(Cache<TokenDigest, Arc<Remembered>>);
+pub(crate) struct TokenCache(Cache<TokenDigest, Arc<VerifiedToken>>);
 
-impl fmt::Debug for RememberedTokens {
+impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RememberedTokens").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("TokenCache").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
-impl RememberedTokens {
+impl TokenCache {
     /// At most so many; 0: none.
     pub(crate) fn new(capacity: usize) -> Self {
         Self(Cache::new(capacity))
     }
 
     /// What is remembered of the token. What a retired key signed is forgotten.
-    pub(crate) fn get(&self, token: &TokenDigest) -> Option<Arc<Remembered>> {
+    pub(crate) fn get(&self, token: &TokenDigest) -> Option<Arc<VerifiedToken>> {
         let remembered = self.0.get(token)?;
         if remembered.key.is_retired() {
             self.0.remove(token);
@@ -62,7 +62,7 @@ impl RememberedTokens {
         Some(remembered)
     }
 
-    pub(crate) fn insert(&self, token: TokenDigest, remembered: Arc<Remembered>) {
+    pub(crate) fn insert(&self, token: TokenDigest, remembered: Arc<VerifiedToken>) {
         self.0.insert(token, remembered);
     }
 
