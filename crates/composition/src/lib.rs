@@ -40,6 +40,7 @@
 //! * **Stopping** ([`System::drain`], then [`System::stop`]) loses no change that was begun.
 
 mod demo;
+mod issuers;
 mod mode;
 mod monitor;
 mod open_files;
@@ -48,10 +49,10 @@ mod probe;
 mod secret;
 mod settings;
 mod telemetry;
-mod trust;
 mod wiring;
 
 pub use demo::{Demo, DemoError, DemoGuide};
+pub use issuers::AuthError;
 pub use mode::{ModeError, StorageMode};
 pub use operator::{Operator, OperatorError, WantedApiKey};
 pub use secret::{SecretError, signing_secret};
@@ -60,5 +61,4 @@ pub use settings::{
     RateLimitSettings, ServerSettings, Settings, SettingsError, environment,
 };
 pub use telemetry::{Metrics, TelemetryError, log_to_stderr};
-pub use trust::AuthError;
 pub use wiring::{StartError, System};

@@ -15,9 +15,9 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::demo::DemoError;
+use crate::issuers::{self, AuthError};
 use crate::open_files::OpenFilesError;
 use crate::probe::{Progress, SystemProbe};
-use crate::trust::{self, AuthError};
 use crate::{
     DatabaseSettings, Mode, ModeError, Settings, SettingsError, StorageMode, TelemetryError, monitor, open_files, probe,
 };
@@ -100,7 +100,7 @@ impl System {
         open_files::allow(workers.map_or(1, Into::into), connections)?;
         let progress = Arc::<Progress>::default();
         let mut tasks = JoinSet::new();
-        let (verifier, secret) = trust::verifier(settings).await?;
+        let (verifier, secret) = issuers::verifier(settings).await?;
         let verifier = Arc::new(verifier);
         tasks.spawn(keep_fresh(Arc::clone(&verifier)));
         let (storage, health, database): Abilities = match mode {
