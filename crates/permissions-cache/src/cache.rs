@@ -18,7 +18,7 @@ use iam_storage::{Changes, CredentialChanges, NotPrimary, Position, Stamped, Sta
 
 use crate::CacheOptions;
 use crate::coalesce::{Ticket, Tickets};
-use crate::compiled::{CompiledSet, LevelRows, Scales};
+use crate::compiled::{CompiledSet, LevelRows, MemoryUsage};
 use crate::credentials::{CredentialCache, Table};
 use crate::freshness::clock::Moment;
 use crate::freshness::lease::{Lease, Sent};
@@ -62,7 +62,7 @@ pub(crate) struct Cache {
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) counters: Counters,
     book: Mutex<Book>,
-    scales: Scales,
+    memory: MemoryUsage,
     options: CacheOptions,
 }
 
@@ -180,7 +180,7 @@ impl Cache {
             tickets: Arc::default(),
             counters: Counters::default(),
             book: Mutex::default(),
-            scales: Scales::default(),
+            memory: MemoryUsage::default(),
             options,
         }
     }
@@ -275,14 +275,14 @@ impl Cache {
                     let id = old.level();
                     let translated = match company.rows(id, index) {
                         Some(rows) => rows,
-                        None => Arc::new(old.translated(index, &self.scales)?),
+                        None => Arc::new(old.translated(index, &self.memory)?),
                     };
                     company.levels.insert(id, Arc::clone(&translated));
                     rows.push(translated);
                 }
                 let versions = Versions { catalog: index.state.version, ..set.versions };
                 let modules = Arc::clone(set.modules());
-                let new = CompiledSet::new(versions, set.company_state().stamp, index, &modules, rows, &self.scales);
+                let new = CompiledSet::new(versions, set.company_state().stamp, index, &modules, rows, &self.memory);
                 let new = Arc::new(new);
                 company.sets.insert(levels, Slot { set: Arc::clone(&new), entries: 0 });
                 new
@@ -327,12 +327,12 @@ impl Cache {
         let (set, rows, modules) = known.unwrap_or_default();
         let set = set.unwrap_or_else(|| {
             let compile = |(level, known): (&LevelPermissions, Option<Arc<LevelRows>>)| {
-                known.unwrap_or_else(|| Arc::new(LevelRows::new(&index, level, &self.scales)))
+                known.unwrap_or_else(|| Arc::new(LevelRows::new(&index, level, &self.memory)))
             };
             let rows =
                 snapshot.levels.iter().zip(rows.into_iter().chain(std::iter::repeat(None))).map(compile).collect();
             let modules = if *modules == snapshot.modules { modules } else { Arc::new(snapshot.modules.clone()) };
-            Arc::new(CompiledSet::new(stamped.versions, company.stamp, &index, &modules, rows, &self.scales))
+            Arc::new(CompiledSet::new(stamped.versions, company.stamp, &index, &modules, rows, &self.memory))
         });
         self.shelve(load, (load.company, user), &set).unwrap_or(set)
     }
@@ -439,7 +439,7 @@ impl Cache {
 
     fn bytes(&self, book: &Book) -> usize {
         let entries = book.members.len() + book.strangers.len();
-        self.scales.bytes() + entries * ENTRY_BYTES + book.companies.len() * COMPANY_BYTES
+        self.memory.bytes() + entries * ENTRY_BYTES + book.companies.len() * COMPANY_BYTES
     }
 
     /// A change of this process was committed.

@@ -17,28 +17,28 @@ use crate::index::{CatalogIndex, FeaturePlaces, Place};
 
 /// Counts the bytes of what is alive; each part takes its own back when it goes.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Scales(Arc<AtomicUsize>);
+pub(crate) struct MemoryUsage(Arc<AtomicUsize>);
 
-impl Scales {
+impl MemoryUsage {
     pub(crate) fn bytes(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn weigh(&self, bytes: usize) -> Weight {
+    pub(crate) fn reserve(&self, bytes: usize) -> Reservation {
         self.0.fetch_add(bytes, Ordering::Relaxed);
-        Weight { scales: self.clone(), bytes }
+        Reservation { memory: self.clone(), bytes }
     }
 }
 
 #[derive(Debug)]
-pub(crate) struct Weight {
-    scales: Scales,
+pub(crate) struct Reservation {
+    memory: MemoryUsage,
     bytes: usize,
 }
 
-impl Drop for Weight {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.scales.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.memory.0.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -110,11 +110,11 @@ pub(crate) struct LevelRows {
     rows: Box<[Row]>,
     /// Rows about actions that the catalog does not list. There should be none; they decide all the same.
     unlisted: Box<[(FeatureId, Action, FeatureRule)]>,
-    _weight: Weight,
+    _reservation: Reservation,
 }
 
 impl LevelRows {
-    pub(crate) fn new(index: &Arc<CatalogIndex>, level: &LevelPermissions, scales: &Scales) -> Self {
+    pub(crate) fn new(index: &Arc<CatalogIndex>, level: &LevelPermissions, memory: &MemoryUsage) -> Self {
         let mut rows = vec![Row::NONE; index.places()];
         let mut put = |place: Place, row| {
             if let Some(slot) = rows.get_mut(place.get()) {
@@ -136,19 +136,19 @@ impl LevelRows {
                 }
             }
         }
-        Self::weighed(level.level, Arc::clone(index), rows, unlisted, scales)
+        Self::reserved(level.level, Arc::clone(index), rows, unlisted, memory)
     }
 
-    fn weighed(
+    fn reserved(
         level: UserLevelId,
         index: Arc<CatalogIndex>,
         rows: Vec<Row>,
         unlisted: Vec<(FeatureId, Action, FeatureRule)>,
-        scales: &Scales,
+        memory: &MemoryUsage,
     ) -> Self {
         let bytes =
             size_of::<Self>() + rows.len() + unlisted.len() * (size_of::<(FeatureId, Action, FeatureRule)>() + 16);
-        Self { level, index, rows: rows.into(), unlisted: unlisted.into(), _weight: scales.weigh(bytes) }
+        Self { level, index, rows: rows.into(), unlisted: unlisted.into(), _reservation: memory.reserve(bytes) }
     }
 
     pub(crate) const fn level(&self) -> UserLevelId {
@@ -162,7 +162,7 @@ impl LevelRows {
     /// The same rows over a newer catalog. `None` when the catalog's own change may have taken rows with it, so that they
     /// must be read anew: a deleted view or feature that came back under its old id, or a changed feature of which the
     /// level says something about an action of its own.
-    pub(crate) fn translated(&self, index: &Arc<CatalogIndex>, scales: &Scales) -> Option<Self> {
+    pub(crate) fn translated(&self, index: &Arc<CatalogIndex>, memory: &MemoryUsage) -> Option<Self> {
         if !self.unlisted.is_empty() {
             return None;
         }
@@ -196,7 +196,7 @@ impl LevelRows {
                 }
             }
         }
-        Some(Self::weighed(self.level, Arc::clone(index), rows, Vec::new(), scales))
+        Some(Self::reserved(self.level, Arc::clone(index), rows, Vec::new(), memory))
     }
 
     fn row(&self, place: Place) -> Row {
@@ -348,7 +348,7 @@ pub(crate) struct CompiledSet {
     modules: Arc<BTreeSet<ModuleId>>,
     /// Unlike any other's in this process.
     pub(crate) id: u64,
-    _weight: Weight,
+    _reservation: Reservation,
 }
 
 /// How many codes lie in the set itself: those of a catalog a little larger than the seeded one.
@@ -364,7 +364,7 @@ impl CompiledSet {
         index: &Arc<CatalogIndex>,
         modules: &Arc<BTreeSet<ModuleId>>,
         levels: Vec<Arc<LevelRows>>,
-        scales: &Scales,
+        memory: &MemoryUsage,
     ) -> Self {
         let rows = |place: Place| levels.iter().map(move |level| level.row(place));
         let mut codes = SmallVec::<[Code; NEAR]>::with_capacity(index.places());
@@ -397,7 +397,7 @@ impl CompiledSet {
             levels: levels.into(),
             modules: Arc::clone(modules),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            _weight: scales.weigh(bytes),
+            _reservation: memory.reserve(bytes),
         }
     }
 
