@@ -1,7 +1,7 @@
 //! What is kept, and when it may be used.
 //!
-//! Two things are kept apart. The **shelves** hold an entry for each (company, user); a hit reads them without a lock. The
-//! **book** says what is known of the store's states (see [`Tracker`]) and holds each company's levels and compiled sets.
+//! Two things are kept apart. The **entries** hold an entry for each (company, user); a hit reads them without a lock. The
+//! **inner** says what is known of the store's states (see [`Tracker`]) and holds each company's levels and compiled sets.
 //! Loads, polls and evictions write it under one mutex, which a hit never takes.
 //!
 //! A set answers while three things hold: it is alive (its company is not known to have changed), it is of the catalog's known
@@ -34,7 +34,7 @@ const ENTRY_BYTES: usize = 160;
 /// What a company takes beside its levels and sets.
 const COMPANY_BYTES: usize = 512;
 
-/// A user's place on a shelf.
+/// A user's place in a map of entries.
 struct Entry {
     set: Arc<CompiledSet>,
     /// [`USED`] and [`ACTIVE`]: whether somebody asked since an eviction, and since a fill, last looked.
@@ -47,27 +47,27 @@ const ACTIVE: u8 = 2;
 /// What no state has as its version.
 const NO_VERSION: i64 = -1;
 
-type Shelf = papaya::HashMap<Key, Entry, RandomState>;
+type Entries = papaya::HashMap<Key, Entry, RandomState>;
 
 /// Everything that is kept.
 pub(crate) struct Cache {
     /// Those who hold levels, or did when they came.
-    members: Shelf,
+    members: Entries,
     /// Those who never did: few are kept, so that strangers cannot push members out.
-    strangers: Shelf,
+    strangers: Entries,
     /// The version that a set must be of to answer; [`NO_VERSION`] while it is not known.
     catalog: AtomicI64,
     pub(crate) lease: Lease,
     pub(crate) credentials: CredentialCache,
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) counters: Counters,
-    book: Mutex<Book>,
+    inner: Mutex<Inner>,
     memory: MemoryUsage,
     options: CacheOptions,
 }
 
 #[derive(Default)]
-struct Book {
+struct Inner {
     tracker: Tracker,
     /// The index of the newest catalog that was read. It may be older than the newest that is known of.
     index: Option<Arc<CatalogIndex>>,
@@ -87,7 +87,7 @@ struct Company {
     sets: HashMap<Box<[UserLevelId]>, Slot, RandomState>,
     /// How many entries there are.
     entries: usize,
-    /// How many loads are under way. The book must not forget the company before they end: it would forget what they missed.
+    /// How many loads are under way. The inner must not forget the company before they end: it would forget what they missed.
     loads: usize,
 }
 
@@ -145,15 +145,15 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        let mut book = self.cache.book();
-        if let Some(company) = book.companies.get_mut(&self.company) {
+        let mut inner = self.cache.lock();
+        if let Some(company) = inner.companies.get_mut(&self.company) {
             company.loads = company.loads.saturating_sub(1);
         }
-        book.forget_if_empty(self.company);
+        inner.forget_if_empty(self.company);
     }
 }
 
-/// What the book says about a user whom no hit answers.
+/// What the inner says about a user whom no hit answers.
 pub(crate) enum Known {
     /// This is current, if the lease runs or the store has just said so.
     Current(Arc<CompiledSet>),
@@ -168,18 +168,18 @@ pub(crate) enum Known {
 impl Cache {
     pub(crate) fn new(options: CacheOptions) -> Self {
         // Writers are one at a time and may well wait for a larger table; readers should never have to look into two.
-        let shelf = || {
+        let entries = || {
             papaya::HashMap::builder().hasher(RandomState::default()).resize_mode(papaya::ResizeMode::Blocking).build()
         };
         Self {
-            members: shelf(),
-            strangers: shelf(),
+            members: entries(),
+            strangers: entries(),
             catalog: AtomicI64::new(NO_VERSION),
             lease: Lease::default(),
             credentials: CredentialCache::default(),
             tickets: Arc::default(),
             counters: Counters::default(),
-            book: Mutex::default(),
+            inner: Mutex::default(),
             memory: MemoryUsage::default(),
             options,
         }
@@ -213,8 +213,8 @@ impl Cache {
     /// What is known of a user, under the lease or, if it does not run, by a poll that began after `proven_after`.
     /// Recompiles over a newer catalog when all for it is here.
     pub(crate) fn known(&self, key: Key, proven_after: Option<Ticket>) -> Known {
-        let mut book = self.book();
-        let tracker = &book.tracker;
+        let mut inner = self.lock();
+        let tracker = &inner.tracker;
         if !tracker.has_position() {
             return Known::Unproven;
         }
@@ -231,13 +231,13 @@ impl Cache {
         if set.index.state == catalog {
             return Known::Current(set);
         }
-        let Some(index) = book.index.clone().filter(|index| index.state == catalog) else {
+        let Some(index) = inner.index.clone().filter(|index| index.state == catalog) else {
             return Known::Catalog(tracker.least_for_catalog());
         };
         if !tracker.is_catalog_polled() {
             return Known::Unproven;
         }
-        self.recompiled(&mut book, key, &set, &index).map_or(nothing, Known::Current)
+        self.recompiled(&mut inner, key, &set, &index).map_or(nothing, Known::Current)
     }
 
     /// Whether there is something of the user to answer from, proven or not.
@@ -253,12 +253,12 @@ impl Cache {
     /// The set over a newer catalog, from rows in memory. `None` when the catalog's change may have taken rows with it.
     fn recompiled(
         &self,
-        book: &mut Book,
+        inner: &mut Inner,
         key: Key,
         set: &CompiledSet,
         index: &Arc<CatalogIndex>,
     ) -> Option<Arc<CompiledSet>> {
-        let company = book.companies.get_mut(&key.0)?;
+        let company = inner.companies.get_mut(&key.0)?;
         let levels: Box<[_]> = set.levels().collect();
         let set = match company.sets.get(&levels).filter(|slot| slot.set.index.state == index.state) {
             Some(slot) => Arc::clone(&slot.set),
@@ -288,15 +288,15 @@ impl Cache {
                 new
             }
         };
-        self.put(book, key, &set);
+        self.put(inner, key, &set);
         Some(set)
     }
 
     /// A load begins.
     pub(crate) fn begin(self: &Arc<Self>, company: CompanyId, began: Ticket) -> Load {
-        let mut book = self.book();
-        book.tracker.track(company);
-        book.companies.entry(company).or_default().loads += 1;
+        let mut inner = self.lock();
+        inner.tracker.track(company);
+        inner.companies.entry(company).or_default().loads += 1;
         Load { cache: Arc::clone(self), company, began, at: Moment::now() }
     }
 
@@ -311,11 +311,11 @@ impl Cache {
         let levels: Box<[_]> = snapshot.levels.iter().map(|level| level.level).collect();
         let (catalog, company) = (stamped.catalog_state(), stamped.company_state());
         let (index, known) = {
-            let book = self.book();
-            let index = book.index.clone().filter(|index| index.state == catalog);
-            let is_of_now = book.tracker.company(load.company) == Some(company);
+            let inner = self.lock();
+            let index = inner.index.clone().filter(|index| index.state == catalog);
+            let is_of_now = inner.tracker.company(load.company) == Some(company);
             let known = index.as_ref().filter(|_| is_of_now).and_then(|index| {
-                let company = book.companies.get(&load.company)?;
+                let company = inner.companies.get(&load.company)?;
                 let set = company.sets.get(&levels).filter(|slot| slot.set.index.state == index.state);
                 let rows = levels.iter().map(|level| company.rows(*level, index)).collect::<Vec<_>>();
                 Some((set.map(|slot| Arc::clone(&slot.set)), rows, Arc::clone(&company.modules)))
@@ -334,23 +334,23 @@ impl Cache {
             let modules = if *modules == snapshot.modules { modules } else { Arc::new(snapshot.modules.clone()) };
             Arc::new(CompiledSet::new(stamped.versions, company.stamp, &index, &modules, rows, &self.memory))
         });
-        self.shelve(load, (load.company, user), &set).unwrap_or(set)
+        self.insert_loaded(load, (load.company, user), &set).unwrap_or(set)
     }
 
     /// Puts a set where hits find it, unless it may be outdated already. Answers the one that is there now.
-    fn shelve(&self, load: &Load, key: Key, set: &Arc<CompiledSet>) -> Option<Arc<CompiledSet>> {
-        let mut book = self.book();
+    fn insert_loaded(&self, load: &Load, key: Key, set: &Arc<CompiledSet>) -> Option<Arc<CompiledSet>> {
+        let mut inner = self.lock();
         let loaded = Loaded {
             epoch: set.versions.epoch,
             catalog: set.index.state,
             company: Some((key.0, set.company_state())),
             began: load.began,
         };
-        if self.loaded(&mut book, &loaded) == Verdict::Drop {
+        if self.loaded(&mut inner, &loaded) == Verdict::Drop {
             return None;
         }
-        self.learn_index(&mut book, &set.index);
-        let company = book.companies.get_mut(&key.0)?;
+        self.learn_index(&mut inner, &set.index);
+        let company = inner.companies.get_mut(&key.0)?;
         let levels: Box<[_]> = set.levels().collect();
         // Several loads at once may have compiled the same. All answer from the first: a set that is not among its company's
         // would not learn that the company changes.
@@ -365,27 +365,28 @@ impl Cache {
                 Arc::clone(set)
             }
         };
-        self.put(&mut book, key, &set);
-        self.evict(&mut book);
+        self.put(&mut inner, key, &set);
+        self.evict(&mut inner);
         Some(set)
     }
 
     /// Tells the tracker of a load.
-    fn loaded(&self, book: &mut Book, loaded: &Loaded) -> Verdict {
-        let (verdict, effects) = book.tracker.on_load(loaded, self.tickets.now());
-        self.apply(book, &effects);
+    fn loaded(&self, inner: &mut Inner, loaded: &Loaded) -> Verdict {
+        let (verdict, effects) = inner.tracker.on_load(loaded, self.tickets.now());
+        self.apply(inner, &effects);
         verdict
     }
 
     /// Lets an entry answer from a set of its company's.
-    fn put(&self, book: &mut Book, key: Key, set: &Arc<CompiledSet>) {
+    fn put(&self, inner: &mut Inner, key: Key, set: &Arc<CompiledSet>) {
         let (members, strangers) = (self.members.pin(), self.strangers.pin());
-        // Whoever was a member stays on that shelf; whoever becomes one is found there first.
+        // Whoever was a member stays in that map; whoever becomes one is found there first.
         let is_member = set.has_levels() || members.contains_key(&key);
-        let (shelf, queue) = if is_member { (&members, &mut book.members) } else { (&strangers, &mut book.strangers) };
+        let (entries, queue) =
+            if is_member { (&members, &mut inner.members) } else { (&strangers, &mut inner.strangers) };
         let entry = Entry { set: Arc::clone(set), marks: AtomicU8::new(ACTIVE) };
-        let old = shelf.insert(key, entry).map(|old| Arc::clone(&old.set));
-        let Some(company) = book.companies.get_mut(&key.0) else { return };
+        let old = entries.insert(key, entry).map(|old| Arc::clone(&old.set));
+        let Some(company) = inner.companies.get_mut(&key.0) else { return };
         if old.is_none() {
             queue.push_back(key);
             company.entries += 1;
@@ -400,46 +401,46 @@ impl Cache {
     }
 
     /// Makes room: whoever was not asked about since the last look goes.
-    fn evict(&self, book: &mut Book) {
-        while book.strangers.len() > self.options.max_strangers {
-            self.evict_one(book, &self.strangers, |book| &mut book.strangers);
+    fn evict(&self, inner: &mut Inner) {
+        while inner.strangers.len() > self.options.max_strangers {
+            self.evict_one(inner, &self.strangers, |inner| &mut inner.strangers);
         }
-        while book.members.len() > self.options.max_entries || self.bytes(book) > self.options.max_bytes {
-            let members_fit = book.members.len() <= self.options.max_entries;
-            if members_fit && !book.strangers.is_empty() {
-                self.evict_one(book, &self.strangers, |book| &mut book.strangers);
-            } else if book.members.is_empty() {
+        while inner.members.len() > self.options.max_entries || self.bytes(inner) > self.options.max_bytes {
+            let members_fit = inner.members.len() <= self.options.max_entries;
+            if members_fit && !inner.strangers.is_empty() {
+                self.evict_one(inner, &self.strangers, |inner| &mut inner.strangers);
+            } else if inner.members.is_empty() {
                 return;
             } else {
-                self.evict_one(book, &self.members, |book| &mut book.members);
+                self.evict_one(inner, &self.members, |inner| &mut inner.members);
             }
         }
     }
 
-    fn evict_one(&self, book: &mut Book, shelf: &Shelf, queue: impl Fn(&mut Book) -> &mut VecDeque<Key>) {
-        let shelf = shelf.pin();
+    fn evict_one(&self, inner: &mut Inner, entries: &Entries, queue: impl Fn(&mut Inner) -> &mut VecDeque<Key>) {
+        let entries = entries.pin();
         // Everybody gets a second chance once.
-        for _ in 0..=queue(book).len() {
-            let Some(key) = queue(book).pop_front() else { return };
-            let Some(entry) = shelf.get(&key) else { continue };
+        for _ in 0..=queue(inner).len() {
+            let Some(key) = queue(inner).pop_front() else { return };
+            let Some(entry) = entries.get(&key) else { continue };
             if entry.marks.fetch_and(!USED, Ordering::Relaxed) & USED != 0 {
-                queue(book).push_back(key);
+                queue(inner).push_back(key);
                 continue;
             }
-            if let Some(company) = book.companies.get_mut(&key.0) {
+            if let Some(company) = inner.companies.get_mut(&key.0) {
                 company.entries = company.entries.saturating_sub(1);
                 company.release(&entry.set);
             }
-            shelf.remove(&key);
-            book.forget_if_empty(key.0);
+            entries.remove(&key);
+            inner.forget_if_empty(key.0);
             self.counters.evictions.add(1);
             return;
         }
     }
 
-    fn bytes(&self, book: &Book) -> usize {
-        let entries = book.members.len() + book.strangers.len();
-        self.memory.bytes() + entries * ENTRY_BYTES + book.companies.len() * COMPANY_BYTES
+    fn bytes(&self, inner: &Inner) -> usize {
+        let entries = inner.members.len() + inner.strangers.len();
+        self.memory.bytes() + entries * ENTRY_BYTES + inner.companies.len() * COMPANY_BYTES
     }
 
     /// A change of this process was committed.
@@ -454,27 +455,27 @@ impl Cache {
 
     /// Whether a poll has told which states there are.
     pub(crate) fn has_position(&self) -> bool {
-        self.book().tracker.has_position()
+        self.lock().tracker.has_position()
     }
 
     /// The epoch of the history that the latest poll read, if nothing has called it in doubt since.
     pub(crate) fn epoch(&self) -> Option<u64> {
-        self.book().tracker.epoch()
+        self.lock().tracker.epoch()
     }
 
     /// Where a poll that begins now continues, and what [`Self::polled`] must be told.
     pub(crate) fn next_poll(&self) -> (Option<Position>, u64) {
-        self.book().tracker.next_poll()
+        self.lock().tracker.next_poll()
     }
 
     /// The epoch that the history must lose before it is polled again: versions went back within it.
     pub(crate) fn to_renew(&self) -> Option<u64> {
-        self.book().tracker.to_renew()
+        self.lock().tracker.to_renew()
     }
 
     /// The history does not have this epoch any more.
     pub(crate) fn renewed(&self, epoch: u64) {
-        self.book().tracker.on_renewed(epoch);
+        self.lock().tracker.on_renewed(epoch);
     }
 
     /// A poll of the primary answered.
@@ -494,8 +495,8 @@ impl Cache {
     /// The poll proves that what is kept was current when it began; hits may trust that for `lease`.
     pub(crate) fn proven(&self, generation: u64, began: Ticket, sent: Sent, lease: Option<Duration>) {
         // Under the lock: not while a report is being applied.
-        let mut book = self.book();
-        if book.tracker.on_proof(generation, began) {
+        let mut inner = self.lock();
+        if inner.tracker.on_proof(generation, began) {
             match lease {
                 Some(length) => self.lease.extend(sent, length),
                 None => drop(self.lease.confirm(sent)),
@@ -507,102 +508,102 @@ impl Cache {
     pub(crate) fn keep_catalog(&self, stamped: Stamped<Arc<Catalog>>, began: Ticket) {
         let (epoch, catalog) = (stamped.versions.epoch, stamped.catalog_state());
         let index = Arc::new(CatalogIndex::new(catalog, stamped.value));
-        let mut book = self.book();
-        if self.loaded(&mut book, &Loaded { epoch, catalog, company: None, began }) == Verdict::Keep {
-            self.learn_index(&mut book, &index);
+        let mut inner = self.lock();
+        if self.loaded(&mut inner, &Loaded { epoch, catalog, company: None, began }) == Verdict::Keep {
+            self.learn_index(&mut inner, &index);
         }
     }
 
     /// What a load of credentials read that was asked for everything after `since`.
     pub(crate) fn keep_credentials(&self, changes: CredentialChanges, since: StateId, began: Ticket, at: Moment) {
-        let mut book = self.book();
+        let mut inner = self.lock();
         let now = self.tickets.now();
-        let (verdict, effects) = book.tracker.on_credentials(changes.epoch, changes.state, began, now);
-        self.apply(&mut book, &effects);
+        let (verdict, effects) = inner.tracker.on_credentials(changes.epoch, changes.state, began, now);
+        self.apply(&mut inner, &effects);
         if verdict == Verdict::Keep && self.credentials.learn(changes, since) {
-            book.credentials = book.credentials.max(Some((began, at)));
+            inner.credentials = inner.credentials.max(Some((began, at)));
         }
     }
 
     /// The credentials that are here, if they are what the store had after `arrived`. The table is handed over under the lock: a new
     /// history puts an empty one in its place.
     pub(crate) fn credentials_seen_after(&self, arrived: Ticket) -> Option<Arc<Table>> {
-        let book = self.book();
+        let inner = self.lock();
         let table = self.credentials.table();
-        let is_seen = book.credentials.is_some_and(|(began, _)| began > arrived);
+        let is_seen = inner.credentials.is_some_and(|(began, _)| began > arrived);
         (is_seen && self.credentials.is_current(&table)).then_some(table)
     }
 
     /// The credentials that were last known to be current, and how long ago that was; for when the store cannot be asked.
     pub(crate) fn last_known_credentials(&self) -> Option<(Arc<Table>, Duration)> {
-        let book = self.book();
-        let (_, at) = book.credentials?;
+        let inner = self.lock();
+        let (_, at) = inner.credentials?;
         let table = self.credentials.table();
         self.credentials.is_current(&table).then(|| (table, Moment::now().since(at.max(self.lease.confirmed()))))
     }
 
-    fn learn_index(&self, book: &mut Book, index: &Arc<CatalogIndex>) {
-        if book.tracker.catalog() == Some(index.state) {
-            book.index = Some(Arc::clone(index));
+    fn learn_index(&self, inner: &mut Inner, index: &Arc<CatalogIndex>) {
+        if inner.tracker.catalog() == Some(index.state) {
+            inner.index = Some(Arc::clone(index));
         }
     }
 
     /// Something happened that the tracker is told of.
     fn event(&self, tell: impl FnOnce(&mut Tracker, Ticket) -> Effects) -> Effects {
-        let mut book = self.book();
+        let mut inner = self.lock();
         let now = self.tickets.now();
-        let effects = tell(&mut book.tracker, now);
-        self.apply(&mut book, &effects);
+        let effects = tell(&mut inner.tracker, now);
+        self.apply(&mut inner, &effects);
         effects
     }
 
     /// Does to what is kept what the tracker says.
-    fn apply(&self, book: &mut Book, effects: &Effects) {
+    fn apply(&self, inner: &mut Inner, effects: &Effects) {
         if effects.end_lease {
             self.lease.revoke();
         }
         if effects.everything {
-            self.start_over(book);
+            self.start_over(inner);
         }
         for id in &effects.outdated {
-            if let Some(company) = book.companies.get_mut(id).filter(|company| !company.sets.is_empty()) {
+            if let Some(company) = inner.companies.get_mut(id).filter(|company| !company.sets.is_empty()) {
                 company.clear();
                 self.counters.invalidations.add(1);
             }
         }
         if effects.catalog || effects.everything {
-            let version = book.tracker.catalog().map_or(NO_VERSION, |state| state.version);
+            let version = inner.tracker.catalog().map_or(NO_VERSION, |state| state.version);
             let before = self.catalog.swap(version, Ordering::AcqRel);
             self.counters.invalidations.add(u64::from(before != NO_VERSION));
         }
         if effects.credentials || effects.everything {
-            let was_known = self.credentials.tell(book.tracker.credentials());
+            let was_known = self.credentials.tell(inner.tracker.credentials());
             self.counters.invalidations.add(u64::from(was_known));
         }
     }
 
     /// The history is another one than before: nothing that is kept counts.
-    fn start_over(&self, book: &mut Book) {
+    fn start_over(&self, inner: &mut Inner) {
         tracing::warn!("the history of the database is another one than before: everything is read anew");
         metrics::counter!("iam_cache_histories_total").increment(1);
-        for company in book.companies.values_mut() {
+        for company in inner.companies.values_mut() {
             company.clear();
             company.entries = 0;
         }
-        let tracker = &mut book.tracker;
-        book.companies.retain(|id, company| {
+        let tracker = &mut inner.tracker;
+        inner.companies.retain(|id, company| {
             let stays = company.loads > 0;
             if !stays {
                 tracker.forget(*id);
             }
             stays
         });
-        book.index = None;
+        inner.index = None;
         self.members.pin().clear();
         self.strangers.pin().clear();
-        book.members.clear();
-        book.strangers.clear();
-        book.credentials = None;
+        inner.members.clear();
+        inner.strangers.clear();
+        inner.credentials = None;
         self.credentials.start_over();
     }
 
@@ -631,23 +632,23 @@ impl Cache {
     }
 
     pub(crate) fn stats(&self) -> CacheStats {
-        let book = self.book();
+        let inner = self.lock();
         CacheStats {
-            members: book.members.len(),
-            strangers: book.strangers.len(),
-            companies: book.companies.len(),
-            sets: book.companies.values().map(|company| company.sets.len()).sum(),
-            bytes: self.bytes(&book),
+            members: inner.members.len(),
+            strangers: inner.strangers.len(),
+            companies: inner.companies.len(),
+            sets: inner.companies.values().map(|company| company.sets.len()).sum(),
+            bytes: self.bytes(&inner),
             ..self.counters.read(self.lease.confirmed())
         }
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Book {
+impl Inner {
     fn forget_if_empty(&mut self, id: CompanyId) {
         let is_empty = |company: &Company| company.entries == 0 && company.loads == 0;
         if self.companies.get(&id).is_some_and(is_empty) {
