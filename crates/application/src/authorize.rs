@@ -9,7 +9,7 @@ use crate::{Application, Failure};
 /// service meets those that its key's role stands for, in the companies that its key is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Requirement {
-    /// Be known. Strangers to a company get answers in which everything is denied.
+    /// Be known. Non-members to a company get answers in which everything is denied.
     Known,
     /// Hold a level in the company.
     Member,

@@ -217,7 +217,7 @@ pub struct CacheSettings {
     /// About the most bytes that compiled permissions take.
     pub max_bytes: NonZeroUsize,
     /// The most users without a level that are remembered as such.
-    pub max_strangers: usize,
+    pub max_non_members: usize,
     /// The most bytes of answers that are kept for all who are told the same.
     pub max_body_bytes: u64,
     /// How long what is kept is trusted after the last poll of the database: the bound on staleness.
@@ -246,7 +246,7 @@ impl Default for CacheSettings {
         Self {
             max_entries: at_least_one(cache.max_entries),
             max_bytes: at_least_one(cache.max_bytes),
-            max_strangers: cache.max_strangers,
+            max_non_members: cache.max_non_members,
             max_body_bytes: 64 * 1024 * 1024,
             lease: cache.lease,
             outage_grace: cache.outage_grace,
@@ -264,7 +264,7 @@ impl CacheSettings {
         CacheOptions {
             max_entries: self.max_entries.get(),
             max_bytes: self.max_bytes.get(),
-            max_strangers: self.max_strangers,
+            max_non_members: self.max_non_members,
             lease: self.lease,
             outage_grace: self.outage_grace,
             max_loads: usize::try_from(connections / 2).unwrap_or(usize::MAX).max(1),

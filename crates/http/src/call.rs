@@ -1,7 +1,7 @@
 //! The extractor that every guarded handler has: caller, company, permission, and only then parameters and body.
 //!
 //! Actix resolves the extractors of a handler concurrently, so a permission extractor beside a body extractor would tell
-//! strangers what is wrong with their body. This one does everything in its order: authentication (401), company (400),
+//! non-members what is wrong with their body. This one does everything in its order: authentication (401), company (400),
 //! permission (403), parameters and body (400).
 
 use std::borrow::Cow;
@@ -64,7 +64,7 @@ macro_rules! policies {
 }
 
 policies! {
-    /// Everybody known; strangers get answers in which everything is denied.
+    /// Everybody known; non-members get answers in which everything is denied.
     Anyone: Known, Required;
     /// Who holds a level.
     Member: Member, Required;

@@ -38,7 +38,7 @@ struct Source {
     readable: Readable,
     /// How often it is read.
     pause: Duration,
-    /// How often strangers can make it be read.
+    /// How often unauthenticated callers can make it be read.
     pause_for_strangers: Duration,
     /// Where reading goes on, whoever waits for it.
     runtime: Handle,
@@ -53,7 +53,7 @@ struct Source {
 struct Past {
     /// When reading began the last time.
     began: Option<Instant>,
-    /// When reading began the last time that a stranger asked for it.
+    /// When reading began the last time that an unauthenticated caller asked for it.
     began_for_strangers: Option<Instant>,
     /// What was wrong the last time.
     failure: Option<&'static str>,

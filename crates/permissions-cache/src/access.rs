@@ -42,8 +42,8 @@ impl Access {
     #[must_use]
     pub fn versions(&self) -> Versions {
         let versions = self.set.versions;
-        // Nothing that a stranger is told may depend on the company: not even whether it has ever changed.
-        if self.is_stranger() { Versions { company: 0, ..versions } } else { versions }
+        // Nothing that a non-member is told may depend on the company: not even whether it has ever changed.
+        if self.is_non_member() { Versions { company: 0, ..versions } } else { versions }
     }
 
     /// How long ago the answers were last known to be right, when nobody knows whether they still are: only while the store
@@ -61,8 +61,8 @@ impl Access {
 
     /// Whether the subject has no business in the company.
     #[must_use]
-    pub fn is_stranger(&self) -> bool {
-        is_stranger(&self.set, self.subject)
+    pub fn is_non_member(&self) -> bool {
+        is_non_member(&self.set, self.subject)
     }
 
     /// Whether the subject holds a level in the company.
@@ -100,8 +100,8 @@ impl Access {
     pub fn explain(&self, question: &Question) -> Explanation {
         let decision = self.check(question);
         let bare = |decision| Explanation { decision, gate: Vec::new(), levels: Vec::new(), suggestion: Vec::new() };
-        // A stranger learns nothing about the company, and a super admin is subject to none of its rules.
-        if self.is_stranger() || matches!(self.subject, Subject::SuperAdmin(_)) {
+        // A non-member learns nothing about the company, and a super admin is subject to none of its rules.
+        if self.is_non_member() || matches!(self.subject, Subject::SuperAdmin(_)) {
             return bare(decision);
         }
         let snapshot = self.set.spelled_out();
@@ -170,7 +170,7 @@ impl Access {
     }
 }
 
-pub(crate) const fn is_stranger(set: &CompiledSet, subject: Subject) -> bool {
+pub(crate) const fn is_non_member(set: &CompiledSet, subject: Subject) -> bool {
     matches!(subject, Subject::User(_)) && !set.has_levels()
 }
 
@@ -196,7 +196,7 @@ fn find<'a>(set: &CompiledSet, question: &'a Question) -> Result<Cell<'a>, Outco
 pub(crate) fn decide<'a>(set: &'a CompiledSet, subject: Subject, question: &'a Question) -> Verdict<'a> {
     let is_view = matches!(question, Question::View(_));
     let by_no_level = |outcome| Verdict { outcome, deciders: Deciders::Listed(&[]) };
-    if is_stranger(set, subject) {
+    if is_non_member(set, subject) {
         return by_no_level(if is_view {
             Outcome::of_view(false, Reason::NoUserLevels)
         } else {

@@ -53,8 +53,8 @@ type Entries = papaya::HashMap<Key, Entry, RandomState>;
 pub(crate) struct Cache {
     /// Those who hold levels, or did when they came.
     members: Entries,
-    /// Those who never did: few are kept, so that strangers cannot push members out.
-    strangers: Entries,
+    /// Those who never did: few are kept, so that non-members cannot push members out.
+    non_members: Entries,
     /// The version that a set must be of to answer; [`NO_VERSION`] while it is not known.
     catalog: AtomicI64,
     pub(crate) lease: Lease,
@@ -76,7 +76,7 @@ struct Inner {
     credentials: Option<(Ticket, Moment)>,
     /// In the order in which evictions look at them.
     members: VecDeque<Key>,
-    strangers: VecDeque<Key>,
+    non_members: VecDeque<Key>,
 }
 
 /// What is kept of a company. All of it is of the state that the tracker knows.
@@ -173,7 +173,7 @@ impl Cache {
         };
         Self {
             members: entries(),
-            strangers: entries(),
+            non_members: entries(),
             catalog: AtomicI64::new(NO_VERSION),
             lease: Lease::default(),
             credentials: CredentialCache::default(),
@@ -192,8 +192,8 @@ impl Cache {
         if let Some(entry) = members.get(key) {
             return self.answer(entry, answer);
         }
-        let strangers = self.strangers.pin();
-        self.answer(strangers.get(key)?, answer)
+        let non_members = self.non_members.pin();
+        self.answer(non_members.get(key)?, answer)
     }
 
     #[inline]
@@ -246,8 +246,8 @@ impl Cache {
     }
 
     fn entry(&self, key: &Key) -> Option<Arc<CompiledSet>> {
-        let (members, strangers) = (self.members.pin(), self.strangers.pin());
-        members.get(key).or_else(|| strangers.get(key)).map(|entry| Arc::clone(&entry.set))
+        let (members, non_members) = (self.members.pin(), self.non_members.pin());
+        members.get(key).or_else(|| non_members.get(key)).map(|entry| Arc::clone(&entry.set))
     }
 
     /// The set over a newer catalog, from rows in memory. `None` when the catalog's change may have taken rows with it.
@@ -379,11 +379,11 @@ impl Cache {
 
     /// Lets an entry answer from a set of its company's.
     fn put(&self, inner: &mut Inner, key: Key, set: &Arc<CompiledSet>) {
-        let (members, strangers) = (self.members.pin(), self.strangers.pin());
+        let (members, non_members) = (self.members.pin(), self.non_members.pin());
         // Whoever was a member stays in that map; whoever becomes one is found there first.
         let is_member = set.has_levels() || members.contains_key(&key);
         let (entries, queue) =
-            if is_member { (&members, &mut inner.members) } else { (&strangers, &mut inner.strangers) };
+            if is_member { (&members, &mut inner.members) } else { (&non_members, &mut inner.non_members) };
         let entry = Entry { set: Arc::clone(set), marks: AtomicU8::new(ACTIVE) };
         let old = entries.insert(key, entry).map(|old| Arc::clone(&old.set));
         let Some(company) = inner.companies.get_mut(&key.0) else { return };
@@ -402,13 +402,13 @@ impl Cache {
 
     /// Makes room: whoever was not asked about since the last look goes.
     fn evict(&self, inner: &mut Inner) {
-        while inner.strangers.len() > self.options.max_strangers {
-            self.evict_one(inner, &self.strangers, |inner| &mut inner.strangers);
+        while inner.non_members.len() > self.options.max_non_members {
+            self.evict_one(inner, &self.non_members, |inner| &mut inner.non_members);
         }
         while inner.members.len() > self.options.max_entries || self.bytes(inner) > self.options.max_bytes {
             let members_fit = inner.members.len() <= self.options.max_entries;
-            if members_fit && !inner.strangers.is_empty() {
-                self.evict_one(inner, &self.strangers, |inner| &mut inner.strangers);
+            if members_fit && !inner.non_members.is_empty() {
+                self.evict_one(inner, &self.non_members, |inner| &mut inner.non_members);
             } else if inner.members.is_empty() {
                 return;
             } else {
@@ -439,7 +439,7 @@ impl Cache {
     }
 
     fn bytes(&self, inner: &Inner) -> usize {
-        let entries = inner.members.len() + inner.strangers.len();
+        let entries = inner.members.len() + inner.non_members.len();
         self.memory.bytes() + entries * ENTRY_BYTES + inner.companies.len() * COMPANY_BYTES
     }
 
@@ -600,9 +600,9 @@ impl Cache {
         });
         inner.index = None;
         self.members.pin().clear();
-        self.strangers.pin().clear();
+        self.non_members.pin().clear();
         inner.members.clear();
-        inner.strangers.clear();
+        inner.non_members.clear();
         inner.credentials = None;
         self.credentials.start_over();
     }
@@ -635,7 +635,7 @@ impl Cache {
         let inner = self.lock();
         CacheStats {
             members: inner.members.len(),
-            strangers: inner.strangers.len(),
+            non_members: inner.non_members.len(),
             companies: inner.companies.len(),
             sets: inner.companies.values().map(|company| company.sets.len()).sum(),
             bytes: self.bytes(&inner),

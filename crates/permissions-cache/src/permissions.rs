@@ -11,7 +11,7 @@ use quick_cache::sync::Cache as MenuCache;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::access::{decide, is_stranger};
+use crate::access::{decide, is_non_member};
 use crate::cache::{Cache, Key, Known};
 use crate::coalesce::{Coalescer, Lost, Ticket};
 use crate::compiled::{CompiledSet, Outcome};
@@ -294,7 +294,7 @@ impl Permissions {
     /// As [`Self::access`].
     pub async fn navigation(&self, company: CompanyId, mut access: Access) -> Result<(Access, Navigation)> {
         for _ in 0..ATTEMPTS {
-            if access.is_stranger() {
+            if access.is_non_member() {
                 return Ok((access, Navigation::default()));
             }
             let versions = access.set().versions;
@@ -602,12 +602,12 @@ fn shared(error: &Arc<StorageError>) -> StorageError {
     }
 }
 
-/// Whether what is kept is as new as is asked for. It does not say so to strangers, who would learn the company's version.
+/// Whether what is kept is as new as is asked for. It does not say so to non_members, who would learn the company's version.
 fn satisfies(set: &CompiledSet, subject: Subject, consistency: Consistency) -> bool {
     match consistency {
         Consistency::Cached => true,
         Consistency::AtLeast(least) => {
-            !is_stranger(set, subject) && set.versions.against(least) == Freshness::Satisfied
+            !is_non_member(set, subject) && set.versions.against(least) == Freshness::Satisfied
         }
         Consistency::Fresh => false,
     }
@@ -618,7 +618,7 @@ fn satisfies(set: &CompiledSet, subject: Subject, consistency: Consistency) -> b
 fn refuse_older(set: &CompiledSet, subject: Subject, consistency: Consistency) -> Result<()> {
     match consistency {
         Consistency::AtLeast(least)
-            if !is_stranger(set, subject) && set.versions.against(least) == Freshness::Older =>
+            if !is_non_member(set, subject) && set.versions.against(least) == Freshness::Older =>
         {
             Err(unavailable("the state that was asked for is not here"))
         }

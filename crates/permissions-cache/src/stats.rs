@@ -93,7 +93,7 @@ pub struct CacheStats {
     /// Users who are kept.
     pub members: usize,
     /// Users without a level who are kept.
-    pub strangers: usize,
+    pub non_members: usize,
     /// Companies of which something is kept.
     pub companies: usize,
     /// Compiled sets of levels.
@@ -122,7 +122,7 @@ impl CacheStats {
         }
         let gauges = [
             ("iam_cache_members", self.members),
-            ("iam_cache_strangers", self.strangers),
+            ("iam_cache_non_members", self.non_members),
             ("iam_cache_companies", self.companies),
             ("iam_cache_sets", self.sets),
             ("iam_cache_bytes", self.bytes),

@@ -37,7 +37,7 @@ async fn a_hit_allocates_nothing() {
     store.company(0, 1).await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
-    // A member, a stranger, one who is a super admin besides, and somebody in a company that nobody knows.
+    // A member, a non-member, one who is a super admin besides, and somebody in a company that nobody knows.
     let subjects = [
         (0, Subject::User(user(0))),
         (0, Subject::User(user(9))),

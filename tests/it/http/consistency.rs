@@ -191,17 +191,17 @@ over_both! {
         assert!(is_allowed(question(&a.api).by(company.admin).within(company.id).send().await), "nothing was harmed");
     }
 
-    /// Whether a company exists, and how often it has changed, is none of a stranger's business.
+    /// Whether a company exists, and how often it has changed, is none of a non-member's business.
     async fn strangers_are_told_nothing_about_a_company(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
-        let (company, stranger) = (a.api.company().await, new_user());
+        let (company, non_member) = (a.api.company().await, new_user());
         let here = version(&question(&a.api).by(company.admin).within(company.id).send().await);
         let nowhere = new_company();
         let mut told = Vec::new();
         for id in [company.id, nowhere] {
             for least in [None, Some(here), Some(Versions { company: i64::MAX, ..here })] {
                 for api in [&api, &a.api, &b.api] {
-                    let request = question(api).by(stranger).within(id);
+                    let request = question(api).by(non_member).within(id);
                     let request = match least {
                         Some(least) => request.header(LEAST, &least.to_string()),
                         None => request,

@@ -835,7 +835,7 @@ over_both! {
         let changes = [
             ("admin", door.post(&format!("/api/iam/companies/{}/provision", new_company())).json(&admin), 201),
             ("member", door.put(&about("member", "user-levels")).within(company.id).json(&levels), 200),
-            ("stranger", door.put(&about("stranger", "not-before")), 200),
+            ("non-member", door.put(&about("non-member", "not-before")), 200),
         ];
         for (subject, change, status) in changes {
             change.by_super_admin().send().await.expect(status);

@@ -53,15 +53,15 @@ over_both! {
     /// Whoever holds no level is denied everything, in known and in unknown companies alike.
     async fn a_stranger_is_denied_everything(api: TestApi) {
         let company = api.company().await;
-        let stranger = new_user();
+        let non_member = new_user();
         for id in [company.id, new_company()] {
             let view = json!({ "view": "/dashboard" });
-            let answer = api.post("/api/iam/check").by(stranger).within(id).json(&view).send().await.expect(200).data();
+            let answer = api.post("/api/iam/check").by(non_member).within(id).json(&view).send().await.expect(200).data();
             assert_eq!(answer["reason"], "User has no assigned user levels");
-            let navigation = api.get("/api/iam/navigation").by(stranger).within(id).send().await.expect(200).data();
+            let navigation = api.get("/api/iam/navigation").by(non_member).within(id).send().await.expect(200).data();
             assert_eq!(navigation, json!({ "menu": [], "entrypoint": null }));
             let current =
-                api.get("/api/iam/permissions/current").by(stranger).within(id).send().await.expect(200).data();
+                api.get("/api/iam/permissions/current").by(non_member).within(id).send().await.expect(200).data();
             assert!(current["views"].as_object().unwrap().values().all(|allowed| *allowed == false));
         }
     }
@@ -191,7 +191,7 @@ over_both! {
         assert_eq!(api.check(company, company.admin, question).await["allowed"], true);
     }
 
-    /// A public view is allowed to every member, whatever the levels and modules say, and to no stranger.
+    /// A public view is allowed to every member, whatever the levels and modules say, and to no non-member.
     async fn a_public_view_is_allowed_to_members(api: TestApi) {
         let company = api.company().await;
         let view = api.view_id("/modules/risks").await;

@@ -106,16 +106,16 @@ over_both! {
         }
     }
 
-    /// Strangers learn nothing about the company, and super admins are subject to none of its rules.
+    /// Non-members learn nothing about the company, and super admins are subject to none of its rules.
     async fn strangers_and_super_admins_are_told_only_the_decision(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "view": "/modules/risks" });
-        let stranger = new_user();
+        let non_member = new_user();
         for id in [company.id, new_company()] {
             let answer =
-                api.post("/api/iam/explain").by(stranger).within(id).json(&question).send().await.expect(200).data();
+                api.post("/api/iam/explain").by(non_member).within(id).json(&question).send().await.expect(200).data();
             assert_eq!(answer["reasonCode"], "no_user_levels");
-            assert_eq!(answer, bare(&api.check(Company { id, ..company }, stranger, question.clone()).await));
+            assert_eq!(answer, bare(&api.check(Company { id, ..company }, non_member, question.clone()).await));
         }
         let request = api.post("/api/iam/explain").by_super_admin().within(company.id).json(&question);
         let answer = request.send().await.expect(200).data();

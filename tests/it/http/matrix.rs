@@ -7,7 +7,7 @@ use crate::kit::api::over_both;
 
 const COLUMNS: [(&str, Who); 13] = [
     ("no token", Who::Nobody),
-    ("stranger", Who::Stranger),
+    ("non-member", Who::NonMember),
     ("Visitor", Who::Visitor),
     ("Member", Who::Member),
     ("Admin", Who::Admin),

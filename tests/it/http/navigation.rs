@@ -114,7 +114,7 @@ over_both! {
         }
     }
 
-    /// A stranger sees nothing, not even what has no gates.
+    /// A non-member sees nothing, not even what has no gates.
     async fn a_stranger_sees_nothing(api: TestApi) {
         let company = api.company().await;
         let view = json!({ "name": "Imprint", "url": "/imprint", "requiresAuth": false });

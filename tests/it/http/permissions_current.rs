@@ -95,7 +95,7 @@ over_both! {
         assert_eq!(members(&features[&read]), LISTED);
     }
 
-    /// To a stranger everything is denied, also what is public.
+    /// To a non-member everything is denied, also what is public.
     async fn a_stranger_may_nothing(api: TestApi) {
         let company = api.company().await;
         let public = json!({ "name": "Imprint", "url": "/imprint", "requiresAuth": false });

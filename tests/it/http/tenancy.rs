@@ -782,7 +782,7 @@ mod rows {
 
         /// What may come to such rows, and why.
         const NAMED: [(&str, &str); 7] = [
-            ("what a stranger to a company may there is read there: nothing", "AS catalog_version"),
+            ("what a non-member to a company may there is read there: nothing", "AS catalog_version"),
             ("a poll reports the companies that changed", "pg_visible_in_snapshot"),
             ("changes of the catalog look for menu items that require a feature", "WHERE required_permissions @> $1"),
             // Menu items may belong to no company, so that their key is the id alone. The row with the very id that was sent
@@ -823,8 +823,8 @@ mod rows {
             ids(&world, &theirs, changes.into_iter()).await;
             // The first time something is loaded, the second time it is confirmed.
             for _ in 0..2 {
-                let stranger = world.request("GET", "/api/iam/navigation", Who::Admin, Some(world.theirs.id));
-                world.send("a stranger's menu", stranger).await.expect(200);
+                let non_member = world.request("GET", "/api/iam/navigation", Who::Admin, Some(world.theirs.id));
+                world.send("a non-member's menu", non_member).await.expect(200);
             }
 
             let feature =

@@ -244,16 +244,16 @@ impl Operation {
         if is_for_super_admins { Who::SuperAdmin } else { Who::Admin }
     }
 
-    /// The people of the first company, and a stranger, whom it does not let in.
+    /// The people of the first company, and a non-member, who is not admitted.
     fn refused(&self) -> &'static [Who] {
         match self.needs {
             Needs::Token => &[],
-            Needs::Level => &[Who::Stranger],
-            Needs::ReadIam => &[Who::Stranger, Who::Visitor, Who::Member, Who::TeamManager],
+            Needs::Level => &[Who::NonMember],
+            Needs::ReadIam => &[Who::NonMember, Who::Visitor, Who::Member, Who::TeamManager],
             Needs::SuperAdmin | Needs::ManageCredentials => {
-                &[Who::Stranger, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager, Who::Admin]
+                &[Who::NonMember, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager, Who::Admin]
             }
-            _ => &[Who::Stranger, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager],
+            _ => &[Who::NonMember, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager],
         }
     }
 
@@ -282,11 +282,11 @@ impl Operation {
     }
 }
 
-/// Who asks. All but the stranger and the super admin belong to the first company.
+/// Who asks. All but the non-member and the super admin belong to the first company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     Nobody,
-    Stranger,
+    NonMember,
     Visitor,
     Member,
     Admin,
@@ -326,7 +326,7 @@ pub struct World {
     pub api: TestApi,
     pub ours: Company,
     pub theirs: Company,
-    stranger: UserId,
+    non_member: UserId,
     reader: UserId,
     team_manager: UserId,
     keys: BTreeMap<&'static str, String>,
@@ -366,7 +366,7 @@ impl World {
         let world = Self {
             ours,
             theirs,
-            stranger: new_user(),
+            non_member: new_user(),
             reader: new_user(),
             team_manager: new_user(),
             keys,
@@ -486,7 +486,7 @@ impl World {
         let request = self.api.request(Method::from_bytes(method.as_bytes()).unwrap(), path);
         let request = match who {
             Who::Nobody => request,
-            Who::Stranger => request.by(self.stranger),
+            Who::NonMember => request.by(self.non_member),
             Who::Visitor => request.by(self.ours.visitor),
             Who::Member => request.by(self.ours.member),
             Who::Admin => request.by(self.ours.admin),
@@ -734,15 +734,15 @@ over_both! {
         }
     }
 
-    /// Strangers may ask what they themselves may: nothing.
+    /// Non-members may ask what they themselves may: nothing.
     async fn strangers_are_denied_everything(api: TestApi) {
         let world = World::new(api).await;
         for operation in operations().filter(|operation| operation.needs == Needs::Token) {
-            let request = world.valid(operation, Who::Stranger, Some(world.ours.id)).await;
+            let request = world.valid(operation, Who::NonMember, Some(world.ours.id)).await;
             let answer = world.send(operation.name, request).await.expect(200);
             assert_nothing_is_allowed(&answer);
         }
-        let ask = |path| world.request("POST", path, Who::Stranger, Some(world.ours.id));
+        let ask = |path| world.request("POST", path, Who::NonMember, Some(world.ours.id));
         for path in ["/api/iam/check", "/api/iam/checks", "/api/iam/explain"] {
             for (content_type, body) in GARBAGE {
                 let answer = world.send(path, ask(path).bytes(content_type, body)).await;
@@ -769,7 +769,7 @@ over_both! {
         let world = World::new(api).await;
         let unknown = new_company();
         for operation in operations() {
-            for who in [Who::Stranger, Who::Admin, Who::Reader] {
+            for who in [Who::NonMember, Who::Admin, Who::Reader] {
                 let has_body = operation.method != "GET";
                 for garbage in [None, Some(GARBAGE[0]).filter(|_| has_body)] {
                     let mut answers = Vec::new();
@@ -812,7 +812,7 @@ over_both! {
         let missing = (400, "ERR_AUTH_002".to_owned(), "Company ID is required".to_owned());
         for operation in operations().filter(|operation| operation.names != Names::Path) {
             let path = world.fill(&operation.path_of(operation.ids)).await;
-            for who in [Who::Stranger, Who::Visitor, Who::Admin, Who::SuperAdmin] {
+            for who in [Who::NonMember, Who::Visitor, Who::Admin, Who::SuperAdmin] {
                 let request = world.request(operation.method, &path, who, None).bytes("application/json", GARBAGE[0].1);
                 let answer = world.send(operation.name, request).await;
                 let needed = match operation.names {
@@ -871,7 +871,7 @@ over_both! {
                 if in_path && header.is_none() && query.is_none() && body.is_none() {
                     continue;
                 }
-                for who in [Who::Stranger, operation.user()] {
+                for who in [Who::NonMember, operation.user()] {
                     let path = query.as_ref().map_or_else(|| path.clone(), |id| in_query(id));
                     let mut request = world.request(operation.method, &path, who, None);
                     if let Some(header) = &header {

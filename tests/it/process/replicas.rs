@@ -274,8 +274,8 @@ mod postgres {
         server.wait_for_line("those who were active before are loaded users=1");
         assert_eq!(allowed(&case.ask(&server)), Some(true));
         assert_eq!(loads(), 0, "the user was not loaded for the request");
-        let stranger = Case { user_token: authorization(new_user(), false), ..case };
-        assert_eq!(allowed(&stranger.ask(&server)), Some(false));
+        let non_member = Case { user_token: authorization(new_user(), false), ..case };
+        assert_eq!(allowed(&non_member.ask(&server)), Some(false));
         assert_eq!(loads(), 1, "such a load is seen");
     }
 

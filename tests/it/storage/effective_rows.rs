@@ -113,10 +113,10 @@ mod postgres {
 
     /// What plain resolution says about a view, or about a feature's action.
     fn resolved(snapshot: &Snapshot, thing: &str, action: &str) -> (bool, String) {
-        let is_stranger = snapshot.levels.is_empty();
+        let is_non_member = snapshot.levels.is_empty();
         if action.is_empty() {
             let decision = snapshot.view(ViewId::parse(thing).unwrap());
-            return (decision.allowed && !is_stranger, String::new());
+            return (decision.allowed && !is_non_member, String::new());
         }
         let decision = snapshot.feature(FeatureId::parse(thing).unwrap(), &Action::parse(action).unwrap());
         let scope = json!(decision.scope.unwrap()).as_str().unwrap().to_owned();

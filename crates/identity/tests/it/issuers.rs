@@ -113,8 +113,8 @@ fn only_the_native_issuers_uuids_are_user_ids() {
     let other = bearer(&verifier, 2, &json!({ "iss": FIRST, "sub": "somebody" })).unwrap();
     assert_eq!(other.user_id, external(FIRST, "somebody").user_id());
 
-    let stranger = bearer(&verifier, 3, &json!({ "iss": SECOND })).unwrap();
-    assert_eq!(stranger.user_id, external(SECOND, &user().to_string()).user_id());
+    let other = bearer(&verifier, 3, &json!({ "iss": SECOND })).unwrap();
+    assert_eq!(other.user_id, external(SECOND, &user().to_string()).user_id());
 }
 
 #[test]

@@ -51,8 +51,8 @@ fn of_several_keys_each_is_believed_and_the_secret_is_not() {
     for pair in &*PAIRS {
         assert!(verify(&verifier, &signed_by(&pair.signer())).is_ok());
     }
-    for stranger in [Pair::p256(), Pair::ed25519()] {
-        assert_eq!(verify(&verifier, &signed_by(&stranger.signer())), Err(AuthenticationError::Invalid));
+    for unknown in [Pair::p256(), Pair::ed25519()] {
+        assert_eq!(verify(&verifier, &signed_by(&unknown.signer())), Err(AuthenticationError::Invalid));
     }
     let hs256 = signed_by(&TokenSigner::hs256(&secret()));
     assert_eq!(verify(&verifier, &hs256), Err(AuthenticationError::Invalid));

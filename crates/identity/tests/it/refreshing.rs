@@ -24,12 +24,12 @@ fn patient() -> VerifierOptions {
     VerifierOptions { jwks_timeout: Duration::from_secs(60), ..VerifierOptions::default() }
 }
 
-/// Whatever a stranger says is looked up at once.
+/// Whatever an unauthenticated caller says is looked up at once.
 fn at_once() -> VerifierOptions {
     VerifierOptions { unknown_key_pause: Duration::ZERO, ..patient() }
 }
 
-/// After the first stranger, only those who ask to refresh make it look.
+/// After the first unauthenticated caller, only those who ask to refresh make it look.
 fn seldom() -> VerifierOptions {
     VerifierOptions { unknown_key_pause: Duration::MAX, ..patient() }
 }
@@ -363,7 +363,7 @@ async fn keys_are_fetched_in_the_background() {
     let server = JwksServer::start(keys(&[(4, "old")])).await;
     let options = VerifierOptions { jwks_refresh: Duration::from_millis(20), ..seldom() };
     let verifier = reading(server.source(), &options).await;
-    // Spends what a stranger may make it fetch.
+    // Spends what an unauthenticated caller may make it fetch.
     assert_eq!(outcome(&verifier, &token(5, "new")).await, Err(INVALID));
     let background = Arc::clone(&verifier);
     let task = tokio::spawn(async move { background.keep_fresh().await });

@@ -122,7 +122,7 @@ async fn of_file(file: &TempFile) -> TokenVerifier {
     // Only told to does it read the file again.
     let options = VerifierOptions { unknown_key_pause: Duration::MAX, ..remembering(10) };
     let verifier = TokenVerifier::start(None, vec![issuer], &options).await.unwrap().with_clock(|| at(NOW));
-    // Spends what a stranger may make it read.
+    // Spends what an unauthenticated caller may make it read.
     assert_eq!(verifier.verify(&signed_by(&Pair::ed25519().signer())).await, Err(AuthenticationError::Invalid));
     verifier
 }

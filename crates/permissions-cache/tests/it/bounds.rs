@@ -29,9 +29,9 @@ fn churn() -> impl Iterator<Item = usize> {
 }
 
 #[tokio::test]
-async fn members_strangers_and_companies_stay_within_their_bounds() {
+async fn members_non_members_and_companies_stay_within_their_bounds() {
     let store = store_with(30, 10).await;
-    let options = CacheOptions { max_entries: 50, max_strangers: 20, ..patient() };
+    let options = CacheOptions { max_entries: 50, max_non_members: 20, ..patient() };
     let replica = Replica::new(&store, options).await;
     let permissions = &replica.permissions;
     let mut numbers = churn();
@@ -40,11 +40,11 @@ async fn members_strangers_and_companies_stay_within_their_bounds() {
         let (of, who) = (numbers.next().unwrap() % 100, numbers.next().unwrap() % 20);
         assert_eq!(sees(permissions, of, who).await, of < 30 && who < 10);
         let stats = permissions.stats();
-        assert!(stats.members <= 50 && stats.strangers <= 20, "{stats:?}");
+        assert!(stats.members <= 50 && stats.non_members <= 20, "{stats:?}");
         assert!(stats.companies <= 70 && stats.sets <= 70, "{stats:?}");
     }
     let stats = permissions.stats();
-    assert_eq!((stats.members, stats.strangers), (50, 20));
+    assert_eq!((stats.members, stats.non_members), (50, 20));
     assert!(stats.evictions > 0);
     assert_eq!(stats.misses, stats.evictions + 70, "each miss brought one who stayed or went");
 }
@@ -68,13 +68,13 @@ async fn bytes_stay_within_their_bound_and_are_given_back() {
 #[tokio::test]
 async fn nothing_is_kept_where_nothing_may_be_and_the_book_is_empty() {
     let store = store_with(20, 2).await;
-    let options = CacheOptions { max_entries: 0, max_strangers: 0, ..patient() };
+    let options = CacheOptions { max_entries: 0, max_non_members: 0, ..patient() };
     let replica = Replica::new(&store, options).await;
     let permissions = &replica.permissions;
     for of in 0..40 {
         assert_eq!(sees(permissions, of, 0).await, of < 20);
         let stats = permissions.stats();
-        assert_eq!((stats.members, stats.strangers, stats.companies, stats.sets), (0, 0, 0, 0), "{stats:?}");
+        assert_eq!((stats.members, stats.non_members, stats.companies, stats.sets), (0, 0, 0, 0), "{stats:?}");
     }
     // What the map has not yet taken apart is little, and does not grow.
     assert!(permissions.stats().bytes < 64 * 1024, "{:?}", permissions.stats());
@@ -94,9 +94,9 @@ async fn whoever_is_asked_about_stays() {
 }
 
 #[tokio::test]
-async fn strangers_push_nobody_out() {
+async fn non_members_push_no_member_out() {
     let store = store_with(1, 10).await;
-    let options = CacheOptions { max_entries: 10, max_strangers: 5, ..patient() };
+    let options = CacheOptions { max_entries: 10, max_non_members: 5, ..patient() };
     let replica = Replica::new(&store, options).await;
     let permissions = &replica.permissions;
     for who in 0..10 {

@@ -315,7 +315,7 @@ async fn versions_of_another_database_are_answered_by_a_load_that_begins_after()
 }
 
 #[tokio::test]
-async fn a_state_that_the_store_does_not_have_is_not_waited_for_and_strangers_are_not_told() {
+async fn a_state_that_the_store_does_not_have_is_not_waited_for_and_non_members_are_not_told() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
@@ -323,9 +323,9 @@ async fn a_state_that_the_store_does_not_have_is_not_waited_for_and_strangers_ar
     for newer in [Versions { company: known.company + 1, ..known }, Versions { catalog: known.catalog + 1, ..known }] {
         let refused = see(permissions, 0, 0, Consistency::AtLeast(newer)).await;
         assert!(matches!(refused, Err(StorageError::Unavailable { .. })), "{refused:?}");
-        let stranger = Subject::User(user(9));
-        let access = permissions.access(company(0), stranger, Consistency::AtLeast(newer)).await.unwrap();
-        assert!(access.is_stranger() && access.versions().company == 0);
+        let non_member = Subject::User(user(9));
+        let access = permissions.access(company(0), non_member, Consistency::AtLeast(newer)).await.unwrap();
+        assert!(access.is_non_member() && access.versions().company == 0);
     }
     let versions = store
         .change_company(0, async |tx: &mut dyn UnitOfWork| {

@@ -211,7 +211,7 @@ async fn whatever_becomes_of_a_load_is_no_answer_and_the_next_one_begins_anew() 
             assert!(matches!(refused, Err(StorageError::Unavailable { .. })), "{does:?}: {refused:?}");
         }
         assert_eq!(hit(permissions, 0, 0), None, "{does:?}");
-        assert_eq!((permissions.stats().members, permissions.stats().strangers), (0, 0), "{does:?}");
+        assert_eq!((permissions.stats().members, permissions.stats().non_members), (0, 0), "{does:?}");
         eventually("the load is over", || permissions.stats().companies == 0).await;
         // Another user of the company, and the same one.
         assert!(sees(permissions, 0, 1).await, "{does:?}");

@@ -239,14 +239,14 @@ pub(crate) fn hit(permissions: &Permissions, of: usize, who: usize) -> Option<bo
     Some(outcome.allowed)
 }
 
-/// What the specification says, with what is said of super admins and strangers.
+/// What the specification says, with what is said of super admins and non-members.
 pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Question) -> Decision {
     let catalog = &snapshot.catalog;
     let is_super_admin = matches!(subject, Subject::SuperAdmin(_));
-    let is_stranger = snapshot.levels.is_empty() && !is_super_admin;
+    let is_non_member = snapshot.levels.is_empty() && !is_super_admin;
     match question {
-        Question::View(_) if is_stranger => Decision::of_view(false, Reason::NoUserLevels),
-        Question::Feature { .. } if is_stranger => Decision::denied_action(Reason::NoUserLevels),
+        Question::View(_) if is_non_member => Decision::of_view(false, Reason::NoUserLevels),
+        Question::Feature { .. } if is_non_member => Decision::denied_action(Reason::NoUserLevels),
         Question::View(asked) => {
             let found = match asked {
                 ViewRef::Id(id) => catalog.view(*id),

@@ -241,12 +241,12 @@ pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
 pub async fn no_effective_row_means_unknown(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let desk = Desk::new(storage).await;
-        let stranger = some_user();
+        let non_member = some_user();
         desk.stored::<R>(desk.user).await;
-        for row in desk.rows::<R>(stranger) {
+        for row in desk.rows::<R>(non_member) {
             assert_eq!(row.find(storage, desk.company).await, None);
         }
-        assert_eq!(desk.found::<R>(stranger).await, []);
+        assert_eq!(desk.found::<R>(non_member).await, []);
     }
     both_rows!(check, storage);
 }

@@ -83,7 +83,7 @@ pub async fn unknown_users_and_companies_have_empty_snapshots(storage: Arc<dyn S
 /// A company's snapshot holds all of its levels and holders, and of each user the same as the user's own.
 pub async fn a_company_snapshot_holds_all_users(storage: Arc<dyn Storage>) {
     let (company, other, view, module) = (some_company(), some_company(), some_view(), some_module());
-    let (one, both, stranger) = (some_user(), some_user(), some_user());
+    let (one, both, non_member) = (some_user(), some_user(), some_user());
     let (admin, member, unused) = (level(company, "Admin"), level(company, "Member"), level(company, "Unused"));
     let foreign = level(other, "Admin");
     given(&storage, &[&view, &module, &foreign, &holding(one, &foreign)]).await;
@@ -100,7 +100,7 @@ pub async fn a_company_snapshot_holds_all_users(storage: Arc<dyn Storage>) {
     assert_eq!(value.levels, BTreeMap::from([silent(&admin), (member.id, said), silent(&unused)]));
     let holders = [(one, BTreeSet::from([admin.id])), (both, BTreeSet::from([admin.id, member.id]))];
     assert_eq!(value.holders, BTreeMap::from(holders));
-    for user in [one, both, stranger] {
+    for user in [one, both, non_member] {
         assert_eq!(value.of_user(user), of_user(&storage, company, user).await.value);
     }
 }
