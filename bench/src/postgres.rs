@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use iam_application::{By, FeatureCell, IfMatch, ReplaceFeaturePermissions};
+use iam_application::{RequestContext, FeatureCell, IfMatch, ReplaceFeaturePermissions};
 use iam_domain::{Action, Caller, CompanyId, FeatureId, FeaturePermission, FeatureRule, Scope, UserId, UserLevelId};
 use iam_storage::{ChangeContext, Storage, StorageError, Target as Locked, UnitOfWork, Work, transact};
 use iam_storage_postgres::{PostgresOptions, PostgresStorage};
@@ -290,8 +290,8 @@ async fn put_in_charge(storage: &dyn Storage, company: &Company, user: UserId) -
 
 /// Whoever administers.
 #[must_use]
-pub fn super_admin(user_id: UserId) -> By {
-    By::from(Caller::super_admin(user_id))
+pub fn super_admin(user_id: UserId) -> RequestContext {
+    RequestContext::from(Caller::super_admin(user_id))
 }
 
 /// A matrix of 133 cells in which every cell changes, ours beside hand-written SQL.

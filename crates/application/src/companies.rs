@@ -76,7 +76,7 @@ pub struct ProvisionCompany {
 }
 
 change!(ProvisionCompany -> bool, needs SuperAdmin, locks |this| Target::Company(this.company),
-names |this| this.admin.as_ref()?.external_id.as_ref(), |this, tx, caller| {
+external_id |this| this.admin.as_ref()?.external_id.as_ref(), |this, tx, caller| {
     if let Some(admin) = &this.admin {
         check_can_sign_in(admin, "adminUserId")?;
     }

@@ -84,7 +84,7 @@ pub struct CutOffUser {
     pub clock_skew: Duration,
 }
 
-change!(CutOffUser -> User, needs ManageCredentials, locks |_this| Target::Credentials, names |this| this.user.external_id.as_ref(),
+change!(CutOffUser -> User, needs ManageCredentials, locks |_this| Target::Credentials, external_id |this| this.user.external_id.as_ref(),
 |this, tx, _| {
     let id = this.user.id;
     let not_before = this.not_before.unwrap_or_else(|| tx.now().plus(this.clock_skew));

@@ -15,7 +15,7 @@ use crate::{Change, Failure, FieldError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Affects {
     /// Nobody's.
-    Nobody,
+    None,
     /// A level's view matrix, and so those of whoever holds it.
     Views(UserLevelId),
     /// A level's feature matrix, and so those of whoever holds it.
@@ -28,7 +28,7 @@ impl Affects {
     /// The field of the request that says what is handed on.
     const fn field(self) -> &'static str {
         match self {
-            Self::Nobody => "body",
+            Self::None => "body",
             Self::Views(_) => "views",
             Self::Features(_) => "features",
             Self::LevelsOf(_) => "userLevelIds",
@@ -43,7 +43,7 @@ impl Affects {
     /// Whether it is about the caller too.
     fn includes(self, caller: Caller, own: &Snapshot) -> bool {
         match self {
-            Self::Nobody => false,
+            Self::None => false,
             Self::Views(level) | Self::Features(level) => own.levels.iter().any(|held| held.level == level),
             Self::LevelsOf(user) => user == caller.id(),
         }
@@ -54,7 +54,7 @@ impl Affects {
         let mut sets = before.managing().peekable();
         sets.peek().is_some()
             && match self {
-                Self::Nobody => false,
+                Self::None => false,
                 Self::Views(level) | Self::Features(level) => sets.all(|set| set.contains(&level)),
                 Self::LevelsOf(_) => true,
             }
@@ -96,7 +96,7 @@ impl Affects {
     async fn load(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<CompanySnapshot, Failure> {
         let loaded = match self {
             Self::LevelsOf(user) => tx.snapshots().load_users(company, &[user]).await?,
-            Self::Nobody | Self::Views(_) | Self::Features(_) => tx.snapshots().load_company(company).await?,
+            Self::None | Self::Views(_) | Self::Features(_) => tx.snapshots().load_company(company).await?,
         };
         Ok(loaded.value)
     }
@@ -108,7 +108,7 @@ pub(crate) fn forces<C: Change>(caller: Caller, change: &C) -> bool {
 }
 
 /// What must hold when a change is made.
-pub(crate) struct Guard {
+pub(crate) struct EscalationGuard {
     company: CompanyId,
     caller: Caller,
     affects: Affects,
@@ -118,7 +118,7 @@ pub(crate) struct Guard {
     is_at_risk: bool,
 }
 
-impl Guard {
+impl EscalationGuard {
     /// Looks at what is so before the change. `own` is what the caller's levels say, if he was admitted because of them.
     pub(crate) async fn before<C: Change>(
         tx: &dyn UnitOfWork,

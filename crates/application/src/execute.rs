@@ -11,12 +11,12 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use crate::authorize::note_refusal;
-use crate::delegation::{Guard, forces};
+use crate::delegation::{EscalationGuard, forces};
 use crate::{Affects, Failure, Requirement};
 
 /// Who asks for a change, and with which request.
 #[derive(Debug, Clone)]
-pub struct By {
+pub struct RequestContext {
     /// Who.
     pub caller: Caller,
     /// The request's id, for the audit record.
@@ -27,16 +27,16 @@ pub struct By {
     pub external_id: Option<Arc<ExternalId>>,
 }
 
-impl From<Caller> for By {
+impl From<Caller> for RequestContext {
     fn from(caller: Caller) -> Self {
         Self { caller, request_id: None, issued_at: None, external_id: None }
     }
 }
 
-impl By {
+impl RequestContext {
     /// Whether the caller may still come in, now that nothing that he changes can change any more. Any cache may be late to
     /// know that his key was revoked, or that he was cut off.
-    async fn is_still_let_in(&self, tx: &mut dyn UnitOfWork) -> Result<bool, Failure> {
+    async fn recheck_credentials(&self, tx: &mut dyn UnitOfWork) -> Result<bool, Failure> {
         Ok(match self.caller {
             Caller::User { id, .. } => {
                 let not_before = tx.users().find(&[id]).await?.pop().and_then(|user| user.not_before);
@@ -86,11 +86,11 @@ pub trait Change: Send + Sync + 'static {
     /// Whose permissions it is about. Only what one holds may be handed on, and somebody must be left who manages the
     /// company; see [`Affects`].
     fn affects(&self) -> Affects {
-        Affects::Nobody
+        Affects::None
     }
 
     /// The user of another issuer that it is about: what he is called is remembered with the change.
-    fn names(&self) -> Option<&ExternalId> {
+    fn external_id(&self) -> Option<&ExternalId> {
         None
     }
 
@@ -107,7 +107,7 @@ pub trait Change: Send + Sync + 'static {
 macro_rules! change {
     (
         $change:ident -> $answer:ty, needs $requirement:ident, locks |$locker:ident| $target:expr,
-        $(affects $affects:expr,)? $(forced $forced:expr,)? $(names |$namer:ident| $names:expr,)?
+        $(affects $affects:expr,)? $(forced $forced:expr,)? $(external_id |$namer:ident| $names:expr,)?
         |$this:ident, $tx:ident, $caller:pat_param| $body:expr
     ) => {
         #[async_trait::async_trait]
@@ -133,7 +133,7 @@ macro_rules! change {
                 $forced
             })?
 
-            $(fn names(&self) -> Option<&iam_domain::ExternalId> {
+            $(fn external_id(&self) -> Option<&iam_domain::ExternalId> {
                 let $namer = self;
                 $names
             })?
@@ -194,7 +194,7 @@ impl Application {
     ///
     /// What the change answered; `Forbidden` when the caller may not (any more); `Unavailable` when the storage cannot be
     /// reached or a lock cannot be had in time.
-    pub async fn execute<C: Change>(&self, by: By, change: C) -> Result<Made<C::Answer>, Failure> {
+    pub async fn execute<C: Change>(&self, by: RequestContext, change: C) -> Result<Made<C::Answer>, Failure> {
         let storage = Arc::clone(&self.storage);
         let permissions = Arc::clone(&self.permissions);
         let change = async move {
@@ -272,7 +272,7 @@ impl Drop for Outcome {
 
 /// A change together with who asks for it.
 struct Authorized<C> {
-    by: By,
+    by: RequestContext,
     change: C,
 }
 
@@ -284,17 +284,17 @@ impl<C: Change> Work for Authorized<C> {
     async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<Self::Output, Failure> {
         let (company, caller) = (self.change.target().company(), self.by.caller);
         let requirement = self.change.requirement();
-        if !self.by.is_still_let_in(tx).await? {
+        if !self.by.recheck_credentials(tx).await? {
             return Err(Failure::Forbidden(requirement));
         }
         let own = Application::authorize_within(tx, caller, company, requirement).await?;
         let guard = match (company, self.change.affects()) {
-            (None, _) | (_, Affects::Nobody) => None,
-            (Some(company), _) => Some(Guard::before(tx, company, caller, own, &self.change).await?),
+            (None, _) | (_, Affects::None) => None,
+            (Some(company), _) => Some(EscalationGuard::before(tx, company, caller, own, &self.change).await?),
         };
         let answer = self.change.apply(tx, caller).await?;
         // In one order, so that two who name each other at once do not wait for each other.
-        let named: BTreeSet<_> = self.by.external_id.as_deref().into_iter().chain(self.change.names()).collect();
+        let named: BTreeSet<_> = self.by.external_id.as_deref().into_iter().chain(self.change.external_id()).collect();
         for external_id in named {
             tx.users_mut().remember(external_id).await?;
         }

@@ -7,11 +7,11 @@
 //! audit record, and another try when it lost a race.
 //!
 //! ```
-//! use iam_application::{Application, By, CreateUserLevel, Failure};
+//! use iam_application::{Application, RequestContext, CreateUserLevel, Failure};
 //! use iam_domain::{Caller, CompanyId, Description, Name, UserId};
 //!
 //! async fn add_auditors(application: &Application, company: CompanyId, user_id: UserId) -> Result<(), Failure> {
-//!     let by = By::from(Caller::user(user_id));
+//!     let by = RequestContext::from(Caller::user(user_id));
 //!     let name = Name::parse("Auditors").map_err(|error| Failure::invalid("name", error))?;
 //!     let description = Description::parse("").map_err(|error| Failure::invalid("description", error))?;
 //!     let done = application.execute(by, CreateUserLevel { company, name, description }).await?;
@@ -44,7 +44,7 @@ pub use companies::{ProvisionCompany, SetCompanyModules, SwitchCompanyModule};
 pub use credentials::{CreateApiKey, CutOffUser, RevokeApiKey};
 pub use delegation::Affects;
 pub use etag::{Etag, IfMatch};
-pub use execute::{Application, By, Change, Made, Patch};
+pub use execute::{Application, Change, Made, Patch, RequestContext};
 pub use failure::{FINDINGS_LIMIT, Failure, FieldError};
 pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry};
 pub use menu::{

@@ -163,7 +163,7 @@ async fn is_known_here(tx: &mut dyn UnitOfWork, company: CompanyId, user: UserId
 }
 
 change!(AssignUserLevels -> (), needs AssignLevels, locks |this| Target::Company(this.company),
-affects Affects::LevelsOf(this.user.id), forced this.force, names |this| this.user.external_id.as_ref(),
+affects Affects::LevelsOf(this.user.id), forced this.force, external_id |this| this.user.external_id.as_ref(),
 |this, tx, caller| {
     if !this.levels.is_empty() && !is_known_here(tx, this.company, this.user.id).await? {
         check_can_sign_in(&this.user, "userId")?;

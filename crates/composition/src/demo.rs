@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use iam_application::{AssignUserLevels, By, Failure, IfMatch, ProvisionCompany};
+use iam_application::{AssignUserLevels, Failure, IfMatch, ProvisionCompany, RequestContext};
 use iam_domain::{Caller, CompanyId, InvalidId, NamedUser, UserId};
 use iam_identity::{SigningError, TokenSigner};
 use serde_json::json;
@@ -75,7 +75,7 @@ impl Demo {
     pub async fn prepare(self, system: &System, address: SocketAddr) -> Result<DemoGuide, DemoError> {
         let company = CompanyId::parse(COMPANY)?;
         let super_admin = Caller::super_admin(UserId::parse(SUPER_ADMIN)?);
-        let by = By::from(super_admin);
+        let by = RequestContext::from(super_admin);
         system.application.execute(by.clone(), ProvisionCompany { company, admin: None }).await?;
         let levels = system.application.user_levels(company).await?;
 

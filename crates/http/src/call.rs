@@ -15,7 +15,7 @@ use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, BytesMut, Data, Query};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
-use iam_application::{Application, By, Change, FieldError, IfMatch, Made, Requirement};
+use iam_application::{Application, Change, FieldError, IfMatch, Made, RequestContext, Requirement};
 use iam_domain::{Caller, CompanyId, NamedUser};
 use iam_identity::{TokenVerifier, UserNameError};
 use iam_permissions_cache::{Access, Consistency, Permissions, Subject};
@@ -316,7 +316,7 @@ pub(crate) struct Guarded<P, T = ()> {
     api: Data<Api>,
     company: Option<CompanyId>,
     consistency: Consistency,
-    by: By,
+    by: RequestContext,
     policy: PhantomData<P>,
 }
 
@@ -420,7 +420,7 @@ async fn guard<P: Policy, T: Input>(request: &HttpRequest, payload: &mut Payload
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
     Ok(Guarded {
         caller,
-        by: By { caller, request_id, issued_at, external_id },
+        by: RequestContext { caller, request_id, issued_at, external_id },
         input,
         company,
         consistency,

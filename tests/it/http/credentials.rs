@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use iam_application::{By, CreateUserLevel, Failure};
+use iam_application::{CreateUserLevel, Failure, RequestContext};
 use iam_domain::{
     ApiKey, ApiKeyId, Caller, Description, ExternalId, Issuer, Name, Service, ServiceRole, Timestamp, UserId,
 };
@@ -336,7 +336,7 @@ over_both! {
             let service = Service { key: key.id, role: key.role, company: key.company_id };
             let name = Name::parse(format!("May: {may}")).unwrap();
             let change = CreateUserLevel { company: company.id, name, description: Description::parse("").unwrap() };
-            let outcome = api.application.execute(By::from(Caller::Service(service)), change).await;
+            let outcome = api.application.execute(RequestContext::from(Caller::Service(service)), change).await;
             assert!(if may { outcome.is_ok() } else { matches!(outcome, Err(Failure::Forbidden(_))) }, "{outcome:?}");
         }
     }
