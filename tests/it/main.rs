@@ -10,8 +10,8 @@ mod arrows;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
-mod kit;
-#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod storage;
+#[cfg(test)]
+mod support;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::kit::api::{each, members, new_company, new_user, over_both};
+use crate::support::api::{each, members, new_company, new_user, over_both};
 
 over_both! {
     /// A user's levels are whole levels, by name.
@@ -53,7 +53,7 @@ over_both! {
         api.assign(one, user, &[&member]).await;
         api.assign(other, user, &[&visitor]).await;
         let path = format!("/api/iam/users/{user}/user-levels");
-        let held = async |company: crate::kit::api::Company| {
+        let held = async |company: crate::support::api::Company| {
             let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
             each(&data["userLevels"], "name").join(" ")
         };

@@ -4,7 +4,9 @@ use iam_domain::{ActorKind, AuditRecord, AuditRecordId, EntityType};
 use iam_storage::{ChangeContext, Target};
 use serde_json::{Value, json};
 
-use crate::kit::api::{Answer, Company, Request, TestApi, each, is_time, members, new_company, new_user, over_both};
+use crate::support::api::{
+    Answer, Company, Request, TestApi, each, is_time, members, new_company, new_user, over_both,
+};
 
 /// A page of the company's records, as its admin sees it.
 async fn page(api: &TestApi, company: Company, query: &str) -> Value {

@@ -10,7 +10,7 @@ use iam_storage::{
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::kit::api::{Answer, Company, Request, TestApi, each, new_company, new_user, over_both, token_saying};
+use crate::support::api::{Answer, Company, Request, TestApi, each, new_company, new_user, over_both, token_saying};
 
 /// A storage that tells when a change is about to begin: its caller was admitted, and now waits for the lock.
 pub struct Watched {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::walk::{Dump, Names, Needs, Operation, Who, World, operation, operations};
-use crate::kit::api::{Answer, Request, over_both};
+use crate::support::api::{Answer, Request, over_both};
 
 /// The most bytes of a body.
 const BODY_LIMIT: usize = 1024 * 1024;

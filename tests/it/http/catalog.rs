@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::api::{Answer, TestApi, each, is_time, members, new_company, over_both};
+use crate::support::api::{Answer, TestApi, each, is_time, members, new_company, over_both};
 
 async fn patch(api: &TestApi, path: &str, body: Value) -> Answer {
     api.patch(path).by_super_admin().json(&body).send().await

@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::kit::api::{Answer, Company, TestApi, new_company, new_user, over_both};
+use crate::support::api::{Answer, Company, TestApi, new_company, new_user, over_both};
 
 const REFUSAL: &str = "You do not have permission to check other users";
 

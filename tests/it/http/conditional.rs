@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::api::{Company, Request, TestApi, new_company, over_both};
+use crate::support::api::{Company, Request, TestApi, new_company, over_both};
 
 /// Something with an entity tag, and two different changes of it.
 struct Tagged {

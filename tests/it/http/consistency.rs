@@ -9,8 +9,8 @@ use iam_domain::{UserId, Versions};
 use iam_http::{HttpOptions, RateLimit};
 use serde_json::{Value, json};
 
-use crate::kit::api::{Answer, Company, Request, TestApi, new_company, new_user, over_both};
-use crate::kit::replica::{Line, Replica};
+use crate::support::api::{Answer, Company, Request, TestApi, new_company, new_user, over_both};
+use crate::support::replica::{Line, Replica};
 
 const LEAST: &str = "x-iam-min-version";
 

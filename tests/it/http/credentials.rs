@@ -17,8 +17,8 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::tokens::Pair;
-use crate::kit::api::{Answer, Company, Request, TestApi, each, new_company, new_user, over_both, secret};
-use crate::kit::replica::{Line, Replica, sooner_or_later};
+use crate::support::api::{Answer, Company, Request, TestApi, each, new_company, new_user, over_both, secret};
+use crate::support::replica::{Line, Replica, sooner_or_later};
 
 const ISSUER: &str = "https://tenant.auth0.example/";
 const OTHER_ISSUER: &str = "https://login.example/realm";
@@ -550,7 +550,7 @@ over_both! {
             }
         }
         api.put(&path).by_super_admin().send().await.expect(200);
-        let user = |request: crate::kit::api::Request| request.send();
+        let user = |request: crate::support::api::Request| request.send();
         let seen = user(api.get(&format!("/api/iam/users/{}", company.member)).by_super_admin()).await.expect(200).data();
         assert!(seen["user"]["notBefore"].is_string());
         // What the platform decided is not told to companies.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::api::{Company, TestApi, members, new_company, new_user, over_both};
+use crate::support::api::{Company, TestApi, members, new_company, new_user, over_both};
 
 /// The ids of two new levels of a company and a new user who holds both, ascending as decisions name them.
 async fn holder_of_two(api: &TestApi, company: Company) -> (iam_domain::UserId, Vec<String>) {

@@ -4,7 +4,7 @@ use iam_domain::{UserId, UserLevelId};
 use serde_json::{Value, json};
 
 use super::authority::overtaken;
-use crate::kit::api::{Answer, Company, Request, TestApi, each, new_user, over_both};
+use crate::support::api::{Answer, Company, Request, TestApi, each, new_user, over_both};
 
 const LEVELS: &str = "iam.manage_levels";
 const PERMISSIONS: &str = "iam.assign_permissions";

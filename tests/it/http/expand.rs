@@ -9,8 +9,8 @@ mod postgres {
     use sea_orm::sqlx::{self, Connection, PgConnection, Row};
 
     use crate::http::walk::{Operation, World, operations};
-    use crate::kit::api::TestApi;
-    use crate::kit::database::{OWNER, TestDatabase, run};
+    use crate::support::api::TestApi;
+    use crate::support::database::{OWNER, TestDatabase, run};
 
     /// More than the pool has connections, so that every connection prepares what is asked.
     const AT_ONCE: usize = 6;

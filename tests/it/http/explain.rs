@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::kit::api::{Company, TestApi, members, new_company, new_user, over_both};
+use crate::support::api::{Company, TestApi, members, new_company, new_user, over_both};
 
 async fn explain(api: &TestApi, company: Company, user: UserId, question: &Value) -> Value {
     api.post("/api/iam/explain").by(user).within(company.id).json(question).send().await.expect(200).data()

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::api::{Answer, Company, TestApi, each, over_both};
+use crate::support::api::{Answer, Company, TestApi, each, over_both};
 
 /// The word for programs of a decision about a view.
 async fn why(api: &TestApi, company: Company, view: &str) -> String {

@@ -10,8 +10,8 @@ use iam_permissions_cache::{FillOptions, Filled};
 use iam_storage::Polled;
 use serde_json::{Value, json};
 
-use crate::kit::api::{TestApi, new_company, new_user, over_both};
-use crate::kit::replica::Replica;
+use crate::support::api::{TestApi, new_company, new_user, over_both};
+use crate::support::replica::Replica;
 
 /// Whose decisions and menus a change can touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,7 +204,7 @@ impl Scene {
     }
 
     async fn seen_with(&self, api: &TestApi, cache_control: &str) -> Value {
-        let request = |request: crate::kit::api::Request| {
+        let request = |request: crate::support::api::Request| {
             request.by(self.user).within(self.company).header("cache-control", cache_control)
         };
         let mut seen = Vec::new();

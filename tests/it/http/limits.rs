@@ -13,8 +13,8 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use super::authority::Watched;
-use crate::kit::api::{Company, TestApi, each, new_user, over_both};
-use crate::kit::replica::until;
+use crate::support::api::{Company, TestApi, each, new_user, over_both};
+use crate::support::replica::until;
 
 /// Holds the company's lock, as a change that takes long does.
 async fn hold(api: &TestApi, company: Company) -> Box<dyn UnitOfWork> {

@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::kit::api::{Answer, Company, TestApi, each, is_time, members, new_company, over_both};
+use crate::support::api::{Answer, Company, TestApi, each, is_time, members, new_company, over_both};
 
 async fn put(api: &TestApi, company: Company, by: UserId, level: &str, matrix: &str, cells: Value) -> Answer {
     let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}");

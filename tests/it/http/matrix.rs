@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::walk::{HEALTH, Names, Who, World, operations};
-use crate::kit::api::over_both;
+use crate::support::api::over_both;
 
 const COLUMNS: [(&str, Who); 13] = [
     ("no token", Who::Nobody),

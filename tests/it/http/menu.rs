@@ -3,7 +3,7 @@
 use iam_domain::CompanyId;
 use serde_json::{Value, json};
 
-use crate::kit::api::{Request, TestApi, each, is_time, members, new_company, over_both};
+use crate::support::api::{Request, TestApi, each, is_time, members, new_company, over_both};
 
 /// A request in the name of a company, or of none.
 fn of(request: Request, owner: Option<CompanyId>) -> Request {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::kit::api::{each, over_both};
+use crate::support::api::{each, over_both};
 
 const LEVELS: &str = "/api/iam/user-levels";
 
@@ -43,8 +43,8 @@ mod stored {
         use serde_json::json;
 
         use super::super::LEVELS;
-        use crate::kit::api::{TestApi, each};
-        use crate::kit::database::{Content, TestDatabase, run};
+        use crate::support::api::{TestApi, each};
+        use crate::support::database::{Content, TestDatabase, run};
 
         /// Texts as builds before these rules accepted them.
         const EARLIER: &str = r#"

@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::kit::api::{Company, TestApi, each, members, new_company, new_user, over_both};
+use crate::support::api::{Company, TestApi, each, members, new_company, new_user, over_both};
 
 const PATH: &str = "/api/iam/navigation";
 

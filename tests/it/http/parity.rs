@@ -146,7 +146,7 @@ mod postgres {
     use super::assert_same;
     use crate::http::walk::{Exchange, Who, World};
     use crate::http::{bad_input, matrix};
-    use crate::kit::api::TestApi;
+    use crate::support::api::TestApi;
 
     /// The whole script.
     async fn script(api: TestApi) -> Vec<Exchange> {

@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::kit::api::{Answer, Company, TestApi, members, new_user, over_both};
+use crate::support::api::{Answer, Company, TestApi, members, new_user, over_both};
 
 const PATH: &str = "/api/iam/permissions/current";
 const LISTED: [&str; 6] = ["Approve", "Create", "Delete", "Export", "Read", "Update"];

@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::kit::api::{Answer, Company, TestApi, each, is_time, members, new_company, new_user, over_both};
+use crate::support::api::{Answer, Company, TestApi, each, is_time, members, new_company, new_user, over_both};
 
 async fn provision(api: &TestApi, company: Company, admin: Option<UserId>) -> Answer {
     let path = format!("/api/iam/companies/{}/provision", company.id);

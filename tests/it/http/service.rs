@@ -12,7 +12,7 @@ use iam_identity::TokenVerifier;
 use iam_storage::{ChangeContext, Target};
 use serde_json::{Value, json};
 
-use crate::kit::api::{Answer, TestApi, is_time, members, over_both, secret};
+use crate::support::api::{Answer, TestApi, is_time, members, over_both, secret};
 
 /// Every operation, as clients see it.
 const OPERATIONS: [&str; 67] = [

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::parity::{self, Names as Normal};
 use super::walk::{Exchange, Names, Needs, Operation, Who, World, operation, operations};
-use crate::kit::api::{Answer, Company, TestApi, new_company, new_user, over_both, secret};
+use crate::support::api::{Answer, Company, TestApi, new_company, new_user, over_both, secret};
 
 /// All texts of the second company have this in them.
 const MARK: &str = "kraken";
@@ -745,10 +745,10 @@ mod rows {
 
         use super::super::{counts, furnished, ids, is_read, new_world};
         use crate::http::walk::{Who, operation, operations};
-        use crate::kit::api::TestApi;
-        use crate::kit::database::{Content, TestDatabase, run};
-        use crate::kit::proxy::Proxy;
         use crate::storage::plans::postgres::{LOAD, TENANT_TABLES};
+        use crate::support::api::TestApi;
+        use crate::support::database::{Content, TestDatabase, run};
+        use crate::support::proxy::Proxy;
 
         /// Has the server warn of every row that a plan comes to and that is another company's. The policy is cheaper than any
         /// condition, so that it is asked first about what an index or a table gives, before filters and other policies.

@@ -16,7 +16,7 @@ use iam_identity::TokenSigner;
 use pem::Pem;
 use serde_json::{Value, json};
 
-use crate::kit::api::{new_user, secret};
+use crate::support::api::{new_user, secret};
 
 /// A private key, and its public key in PEM.
 pub struct Pair {

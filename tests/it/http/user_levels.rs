@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::api::{each, is_time, members, new_company, new_user, over_both};
+use crate::support::api::{each, is_time, members, new_company, new_user, over_both};
 
 const LEVELS: &str = "/api/iam/user-levels";
 const MEMBERS: [&str; 7] = ["companyId", "createdAt", "description", "id", "isDefault", "name", "updatedAt"];

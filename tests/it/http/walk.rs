@@ -10,7 +10,7 @@ use iam_identity::TokenSigner;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::kit::api::{Answer, Company, Request, TestApi, new_company, new_user, over_both, secret};
+use crate::support::api::{Answer, Company, Request, TestApi, new_company, new_user, over_both, secret};
 
 /// Whom an operation lets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

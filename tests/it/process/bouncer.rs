@@ -3,11 +3,11 @@
 mod postgres {
     use serde_json::json;
 
-    use crate::kit::api::new_company;
-    use crate::kit::bouncer::Bouncer;
-    use crate::kit::process::{ServerProcess, wait_until};
-    use crate::kit::server::PostgresServer;
     use crate::process::persistence::{start, super_admin};
+    use crate::support::api::new_company;
+    use crate::support::bouncer::Bouncer;
+    use crate::support::process::{ServerProcess, wait_until};
+    use crate::support::server::PostgresServer;
 
     fn status(server: &ServerProcess, method: &str, path: &str, body: Option<serde_json::Value>) -> u16 {
         let company = new_company().to_string();
@@ -36,7 +36,7 @@ mod postgres {
                 assert_eq!((change(server), decide(server)), (201, 200));
             }
             assert_eq!(status(server, "GET", "/api/iam/audit-logs", None), 200);
-            let user = crate::kit::api::new_user();
+            let user = crate::support::api::new_user();
             assert_eq!(status(server, "PUT", &format!("/api/iam/users/{user}/not-before"), None), 200);
         }
         bouncer.stop();

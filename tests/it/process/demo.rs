@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::kit::process::{ServerProcess, run, text_of};
+use crate::support::process::{ServerProcess, run, text_of};
 
 #[test]
 fn every_line_that_it_prints_works_when_pasted() {

@@ -8,9 +8,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::persistence::{start, super_admin};
-use crate::kit::api::new_company;
-use crate::kit::keep_alive::KeptConnection;
-use crate::kit::process::{ServerProcess, wait_until};
+use crate::support::api::new_company;
+use crate::support::keep_alive::KeptConnection;
+use crate::support::process::{ServerProcess, wait_until};
 
 /// Starts a server that drains for so long.
 fn draining_for(delay: &str) -> ServerProcess {

@@ -6,12 +6,12 @@ mod postgres {
     use sea_orm::sqlx::{AssertSqlSafe, Connection, PgConnection, query_scalar};
     use serde_json::json;
 
-    use crate::kit::api::{new_company, new_user};
-    use crate::kit::database::{Content, TestDatabase, run};
-    use crate::kit::process::{Exchange, ServerProcess, wait_until};
-    use crate::kit::proxy::Proxy;
-    use crate::kit::replica::until;
     use crate::process::persistence::{start, super_admin};
+    use crate::support::api::{new_company, new_user};
+    use crate::support::database::{Content, TestDatabase, run};
+    use crate::support::process::{Exchange, ServerProcess, wait_until};
+    use crate::support::proxy::Proxy;
+    use crate::support::replica::until;
 
     fn open(server: &ServerProcess, method: &str, path: &str, company: &str, name: Option<&str>) -> Exchange {
         let token = super_admin();

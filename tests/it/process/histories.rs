@@ -6,13 +6,13 @@ mod postgres {
     use iam_permissions_cache::{CacheOptions, Consistency, Subject};
     use sea_orm::sqlx::{PgConnection, query_scalar};
 
-    use crate::kit::api::{TestApi, patient};
-    use crate::kit::database::run;
-    use crate::kit::process::{ServerProcess, wait_until};
-    use crate::kit::replica::{Replica, until};
-    use crate::kit::server::PostgresServer;
     use crate::process::persistence::{SECRET, start};
     use crate::process::replicas::{Case, allowed};
+    use crate::support::api::{TestApi, patient};
+    use crate::support::database::run;
+    use crate::support::process::{ServerProcess, wait_until};
+    use crate::support::replica::{Replica, until};
+    use crate::support::server::PostgresServer;
 
     const LEASE: Duration = Duration::from_secs(1);
     const SHORT_LEASE: (&str, &str) = ("IAM__CACHE__LEASE", "1s");

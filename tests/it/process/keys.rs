@@ -1,6 +1,6 @@
 //! The command that makes, lists and revokes API keys.
 
-use crate::kit::process::{run, text_of};
+use crate::support::process::{run, text_of};
 
 #[test]
 fn without_a_database_it_says_what_is_missing() {
@@ -36,8 +36,8 @@ mod postgres {
     use serde_json::json;
 
     use super::*;
-    use crate::kit::api::TestApi;
-    use crate::kit::database::{Content, TestDatabase};
+    use crate::support::api::TestApi;
+    use crate::support::database::{Content, TestDatabase};
 
     /// In milliseconds.
     const DAY: i64 = 24 * 60 * 60 * 1000;

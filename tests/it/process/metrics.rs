@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::persistence::{authorization, start, super_admin};
-use crate::kit::api::{new_company, new_user};
-use crate::kit::process::{HttpAnswer, ServerProcess};
+use crate::support::api::{new_company, new_user};
+use crate::support::process::{HttpAnswer, ServerProcess};
 
 /// Asks the admin port.
 fn admin(server: &mut ServerProcess, method: &str, path: &str) -> HttpAnswer {

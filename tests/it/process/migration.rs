@@ -1,6 +1,6 @@
 //! The command that makes the schema.
 
-use crate::kit::process::{run, text_of};
+use crate::support::process::{run, text_of};
 
 #[test]
 fn without_a_url_it_says_what_is_missing() {
@@ -20,11 +20,11 @@ mod postgres {
     use sea_orm::sqlx::query_scalar;
 
     use super::*;
-    use crate::kit::database::{Content, OWNER, TestDatabase};
     use crate::process::persistence::{start, super_admin};
+    use crate::support::database::{Content, OWNER, TestDatabase};
 
     async fn execute(database: &TestDatabase, sql: &str) {
-        crate::kit::database::run(&mut database.connect().await, sql.to_owned()).await.unwrap();
+        crate::support::database::run(&mut database.connect().await, sql.to_owned()).await.unwrap();
     }
 
     /// Sets what sessions of the database begin with.
@@ -76,7 +76,7 @@ mod postgres {
         let database = TestDatabase::new(Content::Seeded).await;
         let newer =
             "INSERT INTO iam_migrations (version, applied_at) VALUES ('m99990101_000001_of_a_newer_release', 0)";
-        crate::kit::database::run(&mut database.connect().await, newer.to_owned()).await.unwrap();
+        crate::support::database::run(&mut database.connect().await, newer.to_owned()).await.unwrap();
         for command in ["up", "seed"] {
             let output = run("migration", &[command], &[("DATABASE_URL", database.url())]);
             assert_eq!(output.status.code(), Some(0), "{command}: {}", text_of(&output));
@@ -149,7 +149,7 @@ mod postgres {
         let database = TestDatabase::new(Content::Schema).await;
         set(&database, "statement_timeout = '200ms'").await;
         let mut holder = database.connect().await;
-        crate::kit::database::run(&mut holder, "BEGIN; LOCK TABLE iam_migrations".to_owned()).await.unwrap();
+        crate::support::database::run(&mut holder, "BEGIN; LOCK TABLE iam_migrations".to_owned()).await.unwrap();
         let url = database.url().to_owned();
         let status = std::thread::spawn(move || run("migration", &["status"], &[("DATABASE_URL", &url)]));
         let mut observer = database.connect().await;
@@ -159,7 +159,7 @@ mod postgres {
         {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        crate::kit::database::run(&mut holder, "COMMIT".to_owned()).await.unwrap();
+        crate::support::database::run(&mut holder, "COMMIT".to_owned()).await.unwrap();
         let output = status.join().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
         assert!(text_of(&output).contains("applied"), "{}", text_of(&output));

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::kit::process::{ServerProcess, run, text_of, wait_until};
+use crate::support::process::{ServerProcess, run, text_of, wait_until};
 
 const NOWHERE: &str = "postgres://iam:hunter2@127.0.0.1:1/iam";
 const LONG_SECRET: &str = "a perfectly private secret of the tests, long enough";
@@ -92,7 +92,7 @@ fn a_taken_port_is_named() {
 
 mod postgres {
     use super::*;
-    use crate::kit::database::{Content, TestDatabase};
+    use crate::support::database::{Content, TestDatabase};
 
     #[actix_web::test]
     async fn with_a_database_url_it_persists() {
@@ -105,7 +105,7 @@ mod postgres {
             log.find("[Database] PostgreSQL connection established").unwrap(),
         );
         assert!(persistence < established);
-        crate::kit::process::wait_until(|| (server.get("/readyz").status == 200).then_some(()));
+        crate::support::process::wait_until(|| (server.get("/readyz").status == 200).then_some(()));
         assert_eq!(server.get("/health/db").status, 200);
         server.stop();
     }
@@ -115,7 +115,7 @@ mod postgres {
         let database = TestDatabase::new(Content::Nothing).await;
         let mut server = ServerProcess::start(&[], &[("DATABASE_URL", database.url())]);
         server.wait_for_line("[Database] PostgreSQL connection established");
-        let answer = crate::kit::process::wait_until(|| {
+        let answer = crate::support::process::wait_until(|| {
             let answer = server.get("/readyz");
             String::from_utf8_lossy(&answer.body).contains("pending").then_some(answer)
         });
@@ -124,7 +124,7 @@ mod postgres {
         let connection = database.sea_orm().await;
         assert!(migration::status(&connection).await.unwrap().iter().all(|migration| !migration.applied));
         migration::up(&connection).await.unwrap();
-        crate::kit::process::wait_until(|| (server.get("/readyz").status == 200).then_some(()));
+        crate::support::process::wait_until(|| (server.get("/readyz").status == 200).then_some(()));
     }
 
     #[test]

@@ -5,8 +5,8 @@ use iam_identity::TokenSigner;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::kit::api::{new_company, new_user};
-use crate::kit::process::{ServerProcess, wait_until};
+use crate::support::api::{new_company, new_user};
+use crate::support::process::{ServerProcess, wait_until};
 
 pub(crate) const SECRET: &str = "a perfectly private secret of the tests, long enough";
 
@@ -65,7 +65,7 @@ fn in_memory_a_restart_starts_afresh() {
 
 mod postgres {
     use super::*;
-    use crate::kit::database::{Content, TestDatabase};
+    use crate::support::database::{Content, TestDatabase};
 
     #[actix_web::test]
     async fn a_restart_keeps_every_change_and_its_audit_record() {

@@ -4,8 +4,8 @@ use iam_domain::{CompanyId, UserId};
 use serde_json::json;
 
 use super::persistence::{authorization, start, super_admin};
-use crate::kit::api::{new_company, new_user};
-use crate::kit::process::{Exchange, HttpAnswer, ServerProcess, wait_until};
+use crate::support::api::{new_company, new_user};
+use crate::support::process::{Exchange, HttpAnswer, ServerProcess, wait_until};
 
 /// So long that nothing in a test is seen because it ended: what becomes known was heard, or asked for.
 const LONG_LEASE: (&str, &str) = ("IAM__CACHE__LEASE", "10m");
@@ -98,11 +98,11 @@ mod postgres {
     use sea_orm::sqlx::query_scalar;
 
     use super::*;
-    use crate::kit::api::{TestApi, patient};
-    use crate::kit::database::{Content, TestDatabase, run};
-    use crate::kit::proxy::Proxy;
-    use crate::kit::replica::{Replica, until};
-    use crate::kit::server::PostgresServer;
+    use crate::support::api::{TestApi, patient};
+    use crate::support::database::{Content, TestDatabase, run};
+    use crate::support::proxy::Proxy;
+    use crate::support::replica::{Replica, until};
+    use crate::support::server::PostgresServer;
 
     #[actix_web::test]
     async fn a_revocation_reaches_the_other_process() {

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::persistence::{start, super_admin};
-use crate::kit::api::new_company;
-use crate::kit::process::wait_until;
+use crate::support::api::new_company;
+use crate::support::process::wait_until;
 
 #[test]
 fn either_signal_ends_it_with_exit_code_0() {
@@ -54,8 +54,8 @@ mod postgres {
     use sea_orm::sqlx::{Connection, Executor, Row};
 
     use super::*;
-    use crate::kit::database::{Content, TestDatabase, run};
-    use crate::kit::replica::until;
+    use crate::support::database::{Content, TestDatabase, run};
+    use crate::support::replica::until;
 
     /// The number of sessions that wait for a lock in this database.
     async fn waiting(connection: &mut sea_orm::sqlx::PgConnection) -> i64 {

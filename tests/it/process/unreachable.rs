@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
-use crate::kit::process::{run, text_of};
+use crate::support::process::{run, text_of};
 
 /// The commands that need a database.
 const COMMANDS: [(&str, &[&str]); 4] = [
@@ -81,7 +81,7 @@ fn what_the_server_answers_is_named_with_its_words() {
 
 mod postgres {
     use super::*;
-    use crate::kit::database::{Content, TestDatabase};
+    use crate::support::database::{Content, TestDatabase};
 
     #[actix_web::test]
     async fn an_unknown_database_is_named() {

@@ -9,7 +9,7 @@ mod postgres {
     use sea_orm_migration::prelude::{DbErr, DynIden, MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
     use tokio::sync::Semaphore;
 
-    use crate::kit::database::{Content, TestDatabase, run};
+    use crate::support::database::{Content, TestDatabase, run};
 
     /// What another program that uses SeaORM leaves behind.
     const OTHERS: &str =

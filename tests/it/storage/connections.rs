@@ -11,11 +11,11 @@ mod postgres {
     use sea_orm::sqlx::{ConnectOptions as _, Executor as _, PgConnection, query_scalar};
     use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
-    use crate::kit::api::new_company;
-    use crate::kit::database::{Content, TestDatabase, run};
-    use crate::kit::proxy::Proxy;
-    use crate::kit::replica::{sooner_or_later, until};
-    use crate::kit::server::PostgresServer;
+    use crate::support::api::new_company;
+    use crate::support::database::{Content, TestDatabase, run};
+    use crate::support::proxy::Proxy;
+    use crate::support::replica::{sooner_or_later, until};
+    use crate::support::server::PostgresServer;
 
     /// The gate that changes pass.
     const GATE: &str = "'company_states'::regclass::oid::int4, 1";

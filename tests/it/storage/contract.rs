@@ -7,7 +7,7 @@ mod postgres {
     use iam_storage::contract::Fresh;
     use iam_storage_postgres::PostgresStorage;
 
-    use crate::kit::database::{Content, TestDatabase};
+    use crate::support::database::{Content, TestDatabase};
 
     /// The adapter and, dropped after it, its database.
     struct OfItsOwn {

@@ -12,9 +12,9 @@ mod postgres {
     use serde_json::{Value, json};
     use uuid::Uuid;
 
-    use crate::kit::api::{Company, TestApi, new_user};
-    use crate::kit::database::run;
-    use crate::kit::replica::{Line, Replica, until};
+    use crate::support::api::{Company, TestApi, new_user};
+    use crate::support::database::run;
+    use crate::support::replica::{Line, Replica, until};
 
     /// Numbers that are the same at each run.
     struct Chance(u64);

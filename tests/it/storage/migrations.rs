@@ -11,7 +11,7 @@ mod postgres {
     use sea_orm::{ConnectOptions, ConnectionTrait, Database};
     use sea_orm_migration::prelude::{DbErr, DynIden, MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
 
-    use crate::kit::database::{Content, OWNER, TestDatabase, run};
+    use crate::support::database::{Content, OWNER, TestDatabase, run};
 
     /// The migrations that there are.
     const MIGRATIONS: [&str; 6] = [

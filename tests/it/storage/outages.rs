@@ -19,9 +19,9 @@ mod postgres {
     use tokio::net::TcpListener;
     use tokio::sync::Notify;
 
-    use crate::kit::api::{Answer, Company, Request, TestApi, new_company};
-    use crate::kit::database::{Content, TestDatabase, run};
-    use crate::kit::proxy::Proxy;
+    use crate::support::api::{Answer, Company, Request, TestApi, new_company};
+    use crate::support::database::{Content, TestDatabase, run};
+    use crate::support::proxy::Proxy;
 
     fn level(company: CompanyId, name: &str) -> UserLevel {
         let at = Timestamp::from_millis(1_700_000_000_000).unwrap();
@@ -447,7 +447,7 @@ mod postgres {
         storage.poll(None).await.unwrap();
 
         // All connections to the old database are in use when the next one reaches the new one.
-        crate::kit::replica::until(async || storage.pool().idle == storage.pool().size).await;
+        crate::support::replica::until(async || storage.pool().idle == storage.pool().size).await;
         let mut units = Vec::new();
         while units.len() < 2 || storage.pool().size as usize > units.len() {
             units.push(begin(storage.as_ref(), Target::Company(new_company())).await.unwrap());
@@ -650,7 +650,7 @@ mod postgres {
 
         proxy.admit().await;
         // A connection that broke while nobody used it costs whoever gets it first an answer.
-        crate::kit::replica::until(async || {
+        crate::support::replica::until(async || {
             for _ in 0..5 {
                 let request = api.get("/api/iam/user-levels").by(company.admin).within(company.id);
                 if !request.send().await.status.is_success() {

@@ -8,7 +8,7 @@ mod postgres {
     use iam_storage::{ChangeContext, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 
-    use crate::kit::database::{Content, OWNER, TestDatabase, run};
+    use crate::support::database::{Content, OWNER, TestDatabase, run};
 
     /// More than there are attempts, so that no luck with connections helps.
     const CONNECTIONS: u32 = 10;

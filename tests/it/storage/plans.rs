@@ -13,9 +13,9 @@ pub mod postgres {
     use sea_orm::sqlx::{self, AssertSqlSafe, Executor, PgConnection, Row};
     use serde_json::{Value, json};
 
-    use crate::kit::api::{TestApi, new_user};
-    use crate::kit::database::{APPLICATION, Content, TestDatabase, run};
-    use crate::kit::proxy::Proxy;
+    use crate::support::api::{TestApi, new_user};
+    use crate::support::database::{APPLICATION, Content, TestDatabase, run};
+    use crate::support::proxy::Proxy;
 
     /// What grows with the number of companies, users or changes.
     pub const TENANT_TABLES: [&str; 12] = [

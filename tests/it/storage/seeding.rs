@@ -5,7 +5,7 @@ mod postgres {
     use sea_orm::sqlx::{AssertSqlSafe, PgConnection, query_scalar};
     use sea_orm_migration::prelude::MigratorTrait;
 
-    use crate::kit::database::{Content, TestDatabase, run};
+    use crate::support::database::{Content, TestDatabase, run};
 
     const NOTHING: SeedReport = SeedReport {
         views: 0,

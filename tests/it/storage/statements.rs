@@ -25,10 +25,10 @@ mod postgres {
     use serde_json::{Value, json};
     use uuid::Uuid;
 
-    use crate::kit::api::{Answer, Company, Request, TestApi, new_user, patient};
-    use crate::kit::database::{Content, TestDatabase, run};
-    use crate::kit::proxy::Proxy;
-    use crate::kit::replica::Replica;
+    use crate::support::api::{Answer, Company, Request, TestApi, new_user, patient};
+    use crate::support::database::{Content, TestDatabase, run};
+    use crate::support::proxy::Proxy;
+    use crate::support::replica::Replica;
 
     /// The adapter through a proxy, with one connection, so that connecting costs its statement once.
     fn storage_behind(proxy: &Proxy) -> PostgresStorage {
@@ -790,7 +790,7 @@ mod postgres {
             self.ask("DELETE /api/iam/modules/{id}", &[&module], platform).await;
 
             let admin = json!({ "adminUserId": new_user() });
-            let other = crate::kit::api::new_company().to_string();
+            let other = crate::support::api::new_company().to_string();
             self.ask(PROVISION, &[&other], |request| platform(request).json(&admin)).await;
         }
 

@@ -6,7 +6,7 @@ mod postgres {
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
     use sea_orm::sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, query_scalar};
 
-    use crate::kit::database::{APPLICATION, Content, TestDatabase, run};
+    use crate::support::database::{APPLICATION, Content, TestDatabase, run};
 
     const OURS: &str = "'00000000-0000-0000-0000-000000000001'::uuid";
     const THEIRS: &str = "'00000000-0000-0000-0000-000000000002'::uuid";

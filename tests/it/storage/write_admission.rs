@@ -11,8 +11,8 @@ mod postgres {
     use tokio::sync::Semaphore;
     use tokio::task::JoinSet;
 
-    use crate::kit::api::new_company;
-    use crate::kit::database::{Content, TestDatabase};
+    use crate::support::api::new_company;
+    use crate::support::database::{Content, TestDatabase};
 
     const CONNECTIONS: u32 = 4;
     /// More than there are connections, many times.

@@ -13,7 +13,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use crate::kit::{NOW, at, claims_with, secret, signed_by, user, verify, with_secret};
+use crate::support::{NOW, at, claims_with, secret, signed_by, user, verify, with_secret};
 
 const OTHER: &str = "018f3c1e-0000-7000-8000-000000000002";
 const LATER: u64 = NOW + 3600;

@@ -7,7 +7,7 @@ use iam_identity::{
 };
 use serde_json::{Value, json};
 
-use crate::kit::{PAIRS, claims_with, issuer, secret, trusting, user, verify};
+use crate::support::{PAIRS, claims_with, issuer, secret, trusting, user, verify};
 
 const FIRST: &str = "https://first.example/";
 const SECOND: &str = "https://second.example/";

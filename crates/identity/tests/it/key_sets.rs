@@ -4,7 +4,7 @@ use iam_identity::{Algorithm, AuthenticationError, JwksUrl, KeyError, KeySet, Ke
 use iam_identity::{TokenVerifier, VerifierOptions};
 use serde_json::{Value, json};
 
-use crate::kit::{ISSUER, PAIRS, Pair, issuer, signed_as, signed_by, trusting, verify, with_keys};
+use crate::support::{ISSUER, PAIRS, Pair, issuer, signed_as, signed_by, trusting, verify, with_keys};
 
 fn parse(keys: &[Value]) -> KeySet {
     KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes()).unwrap()

@@ -8,7 +8,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use pem::Pem;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::kit::{NOW, PAIRS, Pair, claims, secret, signed_by, user, verify, with_keys, with_secret};
+use crate::support::{NOW, PAIRS, Pair, claims, secret, signed_by, user, verify, with_keys, with_secret};
 
 /// 1024 bits.
 const WEAK: &str = "-----BEGIN PUBLIC KEY-----

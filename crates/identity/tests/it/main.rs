@@ -14,8 +14,8 @@ mod key_sets;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
-mod kit;
-#[cfg(test)]
 mod refreshing;
 #[cfg(test)]
 mod remembering;
+#[cfg(test)]
+mod support;

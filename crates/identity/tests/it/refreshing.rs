@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::jwks_server::{Answer, JwksServer};
-use crate::kit::{ISSUER, NOW, PAIRS, Pair, TempFile, at, claims_with, issuer, signed_by};
+use crate::support::{ISSUER, NOW, PAIRS, Pair, TempFile, at, claims_with, issuer, signed_by};
 
 const INVALID: AuthenticationError = AuthenticationError::Invalid;
 const UNAVAILABLE: AuthenticationError = AuthenticationError::Unavailable;

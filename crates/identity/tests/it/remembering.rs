@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use tokio::sync::Barrier;
 
-use crate::kit::{
+use crate::support::{
     ISSUER, NOW, PAIRS, Pair, TempFile, at, issuer, secret, signed_by, user, verify, with_keys, with_secret,
 };
 

@@ -486,19 +486,19 @@ pub fn is_time(value: &Value) -> bool {
 /// Makes each test twice: over memory, and over PostgreSQL.
 macro_rules! over_both {
     ($($(#[doc = $doc:literal])* async fn $name:ident($api:ident: TestApi) $body:block)+) => {
-        $($(#[doc = $doc])* async fn $name($api: $crate::kit::api::TestApi) $body)+
+        $($(#[doc = $doc])* async fn $name($api: $crate::support::api::TestApi) $body)+
 
         mod memory {
             $(#[actix_web::test]
             async fn $name() {
-                super::$name($crate::kit::api::TestApi::memory().await).await;
+                super::$name($crate::support::api::TestApi::memory().await).await;
             })+
         }
 
         mod postgres {
             $(#[actix_web::test]
             async fn $name() {
-                super::$name($crate::kit::api::TestApi::postgres().await).await;
+                super::$name($crate::support::api::TestApi::postgres().await).await;
             })+
         }
     };
