@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::api::{each, members, new_company, new_user, over_both};
+use crate::support::api::{both_adapters, each, members, new_company, new_user};
 
-over_both! {
+both_adapters! {
     /// A user's levels are whole levels, by name.
     async fn the_levels_of_a_user_are_listed_by_name(api: TestApi) {
         let company = api.company().await;

@@ -5,7 +5,7 @@ use iam_storage::{ChangeContext, Target};
 use serde_json::{Value, json};
 
 use crate::support::api::{
-    Answer, Company, Request, TestApi, each, is_time, members, new_company, new_user, over_both,
+    Answer, Company, Request, TestApi, both_adapters, each, is_time, members, new_company, new_user,
 };
 
 /// A page of the company's records, as its admin sees it.
@@ -48,7 +48,7 @@ fn about(record: &Value) -> (&str, &str, &str) {
     (text("action"), text("entityType"), text("entityId"))
 }
 
-over_both! {
+both_adapters! {
     /// Every member of a record is there: who did what to what, and what differs.
     async fn a_record_has_its_shape(api: TestApi) {
         let company = api.company().await;

@@ -10,7 +10,9 @@ use iam_storage::{
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::support::api::{Answer, Company, Request, TestApi, each, new_company, new_user, over_both, token_saying};
+use crate::support::api::{
+    Answer, Company, Request, TestApi, both_adapters, each, new_company, new_user, token_saying,
+};
 
 /// A storage that tells when a change is about to begin: its caller was admitted, and now waits for the lock.
 pub struct Watched {
@@ -110,7 +112,7 @@ fn administrations(api: &TestApi, level: &str) -> Vec<(&'static str, &'static st
     ]
 }
 
-over_both! {
+both_adapters! {
     /// Each administrative right is one action of one of the service's own features.
     async fn each_right_opens_what_it_is_for(api: TestApi) {
         let company = api.company().await;

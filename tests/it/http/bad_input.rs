@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::walk::{Dump, Names, Needs, Operation, Who, World, operation, operations};
-use crate::support::api::{Answer, Request, over_both};
+use super::every_endpoint::{Dump, Names, Needs, Operation, Who, World, operation, operations};
+use crate::support::api::{Answer, Request, both_adapters};
 
 /// The most bytes of a body.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -1084,7 +1084,7 @@ fn the_table_has_every_member() {
     }
 }
 
-over_both! {
+both_adapters! {
     /// Every member of every body, with all that may be wrong with it, and at its limits.
     async fn members_that_do_not_fit_are_named(api: TestApi) {
         let world = World::new(api).await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, TestApi, each, is_time, members, new_company, over_both};
+use crate::support::api::{Answer, TestApi, both_adapters, each, is_time, members, new_company};
 
 async fn patch(api: &TestApi, path: &str, body: Value) -> Answer {
     api.patch(path).by_super_admin().json(&body).send().await
@@ -32,7 +32,7 @@ fn content(mut made: Value) -> Value {
     made
 }
 
-over_both! {
+both_adapters! {
     /// Every member of a view is there; optional ones are left out where there is nothing to say.
     async fn a_view_has_its_shape(api: TestApi) {
         let least = json!({ "name": "Reports", "url": "/reports" });

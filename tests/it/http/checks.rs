@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Company, TestApi, new_company, new_user, over_both};
+use crate::support::api::{Answer, Company, TestApi, both_adapters, new_company, new_user};
 
 const REFUSAL: &str = "You do not have permission to check other users";
 
@@ -34,7 +34,7 @@ fn questions() -> Vec<Value> {
     ]
 }
 
-over_both! {
+both_adapters! {
     /// Each answer is that of the single check, and stands where its question stood.
     async fn answers_are_those_of_single_checks_in_order(api: TestApi) {
         let company = api.company().await;

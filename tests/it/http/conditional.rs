@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::api::{Company, Request, TestApi, new_company, over_both};
+use crate::support::api::{Company, Request, TestApi, both_adapters, new_company};
 
 /// Something with an entity tag, and two different changes of it.
 struct Tagged {
@@ -85,7 +85,7 @@ async fn everything_tagged(api: &TestApi, company: Company) -> Vec<Tagged> {
     ]
 }
 
-over_both! {
+both_adapters! {
     /// A tag that fits lets a change through; what is stale or made up does not, and nothing is stored.
     async fn a_change_needs_a_tag_that_fits(api: TestApi) {
         let company = api.company().await;

@@ -9,7 +9,7 @@ use iam_domain::{UserId, Versions};
 use iam_http::{HttpOptions, RateLimit};
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Company, Request, TestApi, new_company, new_user, over_both};
+use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, new_company, new_user};
 use crate::support::replica::{Line, Replica};
 
 const LEAST: &str = "x-iam-min-version";
@@ -76,7 +76,7 @@ async fn send_all(api: &TestApi, company: Company, header: (&str, &str)) -> Vec<
     answers
 }
 
-over_both! {
+both_adapters! {
     /// The replica is as stale as can be, and still answers from the store whoever asks for that.
     async fn no_cache_asks_the_store(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);

@@ -17,7 +17,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::tokens::Pair;
-use crate::support::api::{Answer, Company, Request, TestApi, each, new_company, new_user, over_both, secret};
+use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, each, new_company, new_user, secret};
 use crate::support::replica::{Line, Replica, sooner_or_later};
 
 const ISSUER: &str = "https://tenant.auth0.example/";
@@ -137,7 +137,7 @@ fn named(subject: &str) -> String {
     format!("{ISSUER}|{subject}")
 }
 
-over_both! {
+both_adapters! {
     /// The whole key is in the answer that made it, and nowhere else; it lets in whoever bears it.
     async fn a_key_is_shown_once(api: TestApi) {
         let company = api.company().await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::api::{Company, TestApi, members, new_company, new_user, over_both};
+use crate::support::api::{Company, TestApi, both_adapters, members, new_company, new_user};
 
 /// The ids of two new levels of a company and a new user who holds both, ascending as decisions name them.
 async fn holder_of_two(api: &TestApi, company: Company) -> (iam_domain::UserId, Vec<String>) {
@@ -20,7 +20,7 @@ fn short(decision: &Value) -> (bool, Option<&str>, &str, Vec<&str>) {
     (decision["allowed"].as_bool().unwrap(), decision["scope"].as_str(), code, levels)
 }
 
-over_both! {
+both_adapters! {
     /// The level that allows is named; what no level allows is denied with the reason.
     async fn a_check_says_why(api: TestApi) {
         let company = api.company().await;

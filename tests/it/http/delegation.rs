@@ -4,7 +4,7 @@ use iam_domain::{UserId, UserLevelId};
 use serde_json::{Value, json};
 
 use super::authority::overtaken;
-use crate::support::api::{Answer, Company, Request, TestApi, each, new_user, over_both};
+use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, each, new_user};
 
 const LEVELS: &str = "iam.manage_levels";
 const PERMISSIONS: &str = "iam.assign_permissions";
@@ -75,7 +75,7 @@ async fn held(api: &TestApi, company: Company, user: UserId) -> Vec<String> {
     each(&data["userLevels"], "name").into_iter().map(str::to_owned).collect()
 }
 
-over_both! {
+both_adapters! {
     /// What the caller does not hold is refused, named, and nothing is stored.
     async fn what_one_does_not_hold_is_refused_and_named(api: TestApi) {
         let company = api.company().await;

@@ -8,7 +8,7 @@ mod postgres {
     use migration::{TABLES, VIEWS};
     use sea_orm::sqlx::{self, Connection, PgConnection, Row};
 
-    use crate::http::walk::{Operation, World, operations};
+    use crate::http::every_endpoint::{Operation, World, operations};
     use crate::support::api::TestApi;
     use crate::support::database::{OWNER, TestDatabase, run};
 

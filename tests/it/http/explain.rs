@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Company, TestApi, members, new_company, new_user, over_both};
+use crate::support::api::{Company, TestApi, both_adapters, members, new_company, new_user};
 
 async fn explain(api: &TestApi, company: Company, user: UserId, question: &Value) -> Value {
     api.post("/api/iam/explain").by(user).within(company.id).json(question).send().await.expect(200).data()
@@ -17,7 +17,7 @@ fn bare(decision: &Value) -> Value {
     all
 }
 
-over_both! {
+both_adapters! {
     /// Gate, what each level says, and the steps that would allow; done one after another, they do.
     async fn the_whole_derivation_is_told(api: TestApi) {
         let company = api.company().await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Company, TestApi, each, over_both};
+use crate::support::api::{Answer, Company, TestApi, both_adapters, each};
 
 /// The word for programs of a decision about a view.
 async fn why(api: &TestApi, company: Company, view: &str) -> String {
@@ -37,7 +37,7 @@ fn conflict(opened: &str) -> (u16, String, String) {
     (409, "ERR_RESOURCE_002".to_owned(), message)
 }
 
-over_both! {
+both_adapters! {
     /// What a module gates is for companies that have it.
     async fn a_module_gates_views_and_features(api: TestApi) {
         let company = api.company().await;

@@ -10,7 +10,7 @@ use iam_permissions_cache::{FillOptions, Filled};
 use iam_storage::Polled;
 use serde_json::{Value, json};
 
-use crate::support::api::{TestApi, new_company, new_user, over_both};
+use crate::support::api::{TestApi, both_adapters, new_company, new_user};
 use crate::support::replica::Replica;
 
 /// Whose decisions and menus a change can touch.
@@ -267,7 +267,7 @@ async fn every_operation_that_changes_something_is_in_the_table() {
     assert_eq!(here.collect::<BTreeSet<_>>(), operations);
 }
 
-over_both! {
+both_adapters! {
     /// Each change is seen at once where it was made, and elsewhere when it was heard; nobody else's entry is lost.
     async fn what_is_changed_here_is_seen_here_and_there(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);

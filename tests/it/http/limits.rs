@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use super::authority::Watched;
-use crate::support::api::{Company, TestApi, each, new_user, over_both};
+use crate::support::api::{Company, TestApi, both_adapters, each, new_user};
 use crate::support::replica::until;
 
 /// Holds the company's lock, as a change that takes long does.
@@ -39,7 +39,7 @@ fn one_a_second(burst: u32) -> HttpOptions {
     HttpOptions { rate_limit: Some(rate_limit), ..HttpOptions::default() }
 }
 
-over_both! {
+both_adapters! {
     /// An answer does not outgrow its request: a hundred findings are listed at most, and nothing is stored.
     async fn an_answer_lists_a_hundred_findings_at_most(api: TestApi) {
         let company = api.company().await;

@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Company, TestApi, each, is_time, members, new_company, over_both};
+use crate::support::api::{Answer, Company, TestApi, both_adapters, each, is_time, members, new_company};
 
 async fn put(api: &TestApi, company: Company, by: UserId, level: &str, matrix: &str, cells: Value) -> Answer {
     let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}");
@@ -20,7 +20,7 @@ async fn pinned(api: &TestApi, company: Company) -> (String, String, String) {
     (level, view, feature)
 }
 
-over_both! {
+both_adapters! {
     /// Every member of a view cell is there; what is left out is `inherit` and modifiable.
     async fn a_view_cell_has_its_shape_and_defaults(api: TestApi) {
         let company = api.company().await;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::walk::{HEALTH, Names, Who, World, operations};
-use crate::support::api::over_both;
+use super::every_endpoint::{HEALTH, Names, Who, World, operations};
+use crate::support::api::both_adapters;
 
 const COLUMNS: [(&str, Who); 13] = [
     ("no token", Who::Nobody),
@@ -50,7 +50,7 @@ pub async fn table(world: &World) -> String {
     text
 }
 
-over_both! {
+both_adapters! {
     /// `reader` holds Read on `iam.manage_levels` with scope company; `team` holds Read and Update on it, but with scope
     /// team, which must not suffice. The last five are services: their keys' role in the company, a key that administers the
     /// other company, and one that administers all.

@@ -3,7 +3,7 @@
 use iam_domain::CompanyId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Request, TestApi, each, is_time, members, new_company, over_both};
+use crate::support::api::{Request, TestApi, both_adapters, each, is_time, members, new_company};
 
 /// A request in the name of a company, or of none.
 fn of(request: Request, owner: Option<CompanyId>) -> Request {
@@ -20,7 +20,7 @@ async fn list(api: &TestApi, collection: &str, owner: Option<CompanyId>) -> Valu
     data.as_object().unwrap().values().next().unwrap().clone()
 }
 
-over_both! {
+both_adapters! {
     /// Every member of an item is there; `companyId` is `null` for what every company has.
     async fn an_item_has_its_shape(api: TestApi) {
         let company = api.company().await;

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::support::api::{each, over_both};
+use crate::support::api::{both_adapters, each};
 
 const LEVELS: &str = "/api/iam/user-levels";
 
-over_both! {
+both_adapters! {
     /// What scripts and emoji need is kept; case and look-alike letters make other names.
     async fn names_are_kept_exactly(api: TestApi) {
         let company = api.company().await;

@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Company, TestApi, each, members, new_company, new_user, over_both};
+use crate::support::api::{Company, TestApi, both_adapters, each, members, new_company, new_user};
 
 const PATH: &str = "/api/iam/navigation";
 
@@ -38,7 +38,7 @@ async fn sub_item(api: &TestApi, body: Value) -> String {
     api.make("sub-menu-items", None, body).await["id"].as_str().unwrap().to_owned()
 }
 
-over_both! {
+both_adapters! {
     /// Every member of an entry is there; what is empty is `null` or an empty list.
     async fn an_entry_has_its_shape(api: TestApi) {
         let company = api.company().await;

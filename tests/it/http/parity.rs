@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::walk::Exchange;
+use super::every_endpoint::Exchange;
 
 /// What differs between any two runs stands for itself no more, only for its order of appearance: ids, cursors, versions,
 /// entity tags. Times may be equal in one run and differ in another, so that all are one.
@@ -144,7 +144,7 @@ mod postgres {
     use serde_json::{Value, json};
 
     use super::assert_same;
-    use crate::http::walk::{Exchange, Who, World};
+    use crate::http::every_endpoint::{Exchange, Who, World};
     use crate::http::{bad_input, matrix};
     use crate::support::api::TestApi;
 

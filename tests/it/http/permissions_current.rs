@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Company, TestApi, members, new_user, over_both};
+use crate::support::api::{Answer, Company, TestApi, both_adapters, members, new_user};
 
 const PATH: &str = "/api/iam/permissions/current";
 const LISTED: [&str; 6] = ["Approve", "Create", "Delete", "Export", "Read", "Update"];
@@ -16,7 +16,7 @@ fn denied() -> Value {
     json!({ "allowed": false, "scope": "own" })
 }
 
-over_both! {
+both_adapters! {
     /// Every view and every feature of the catalog is there, each feature with the six actions.
     async fn everything_is_listed(api: TestApi) {
         let company = api.company().await;

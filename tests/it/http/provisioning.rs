@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Company, TestApi, each, is_time, members, new_company, new_user, over_both};
+use crate::support::api::{Answer, Company, TestApi, both_adapters, each, is_time, members, new_company, new_user};
 
 async fn provision(api: &TestApi, company: Company, admin: Option<UserId>) -> Answer {
     let path = format!("/api/iam/companies/{}/provision", company.id);
@@ -39,7 +39,7 @@ async fn held(api: &TestApi, company: Company, user: UserId) -> String {
     each(&data["userLevels"], "name").join(" ")
 }
 
-over_both! {
+both_adapters! {
     /// The first time makes the module and the levels; after that nothing.
     async fn a_company_is_provisioned_once(api: TestApi) {
         let company = unknown();

@@ -12,7 +12,7 @@ use iam_identity::TokenVerifier;
 use iam_storage::{ChangeContext, Target};
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, TestApi, is_time, members, over_both, secret};
+use crate::support::api::{Answer, TestApi, both_adapters, is_time, members, secret};
 
 /// Every operation, as clients see it.
 const OPERATIONS: [&str; 67] = [
@@ -113,7 +113,7 @@ impl Probe for Broken {
     }
 }
 
-over_both! {
+both_adapters! {
     /// Health needs no token, and says little.
     async fn health_has_its_shape(api: TestApi) {
         let data = api.get("/health").send().await.expect(200).json();

@@ -12,9 +12,9 @@ use iam_domain::{CompanyId, ExternalId, Issuer};
 use iam_identity::{KeySet, KeySource, SharedSecret, TokenVerifier, TrustedIssuer, VerifierOptions};
 use serde_json::{Value, json};
 
+use super::every_endpoint::{Exchange, Names, Needs, Operation, Who, World, operation, operations};
 use super::parity::{self, Names as Normal};
-use super::walk::{Exchange, Names, Needs, Operation, Who, World, operation, operations};
-use crate::support::api::{Answer, Company, TestApi, new_company, new_user, over_both, secret};
+use crate::support::api::{Answer, Company, TestApi, both_adapters, new_company, new_user, secret};
 
 /// All texts of the second company have this in them.
 const MARK: &str = "kraken";
@@ -659,7 +659,7 @@ async fn version(world: &World, company: Company) -> Option<i64> {
     world.api.storage.reader().company_states().read(company.id).await.unwrap().map(|state| state.version)
 }
 
-over_both! {
+both_adapters! {
     /// Neither read, nor changed, nor counted, nor told from what does not exist.
     async fn another_company_is_as_if_it_did_not_exist(api: TestApi) {
         let other_api = another(&api).await;
@@ -744,7 +744,7 @@ mod rows {
         use sea_orm::sqlx::PgConnection;
 
         use super::super::{counts, furnished, ids, is_read, new_world};
-        use crate::http::walk::{Who, operation, operations};
+        use crate::http::every_endpoint::{Who, operation, operations};
         use crate::storage::plans::postgres::{LOAD, TENANT_TABLES};
         use crate::support::api::TestApi;
         use crate::support::database::{Content, TestDatabase, run};

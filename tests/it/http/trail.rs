@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Company, TestApi, each, is_time, members, new_company, new_user, over_both};
+use crate::support::api::{Company, TestApi, both_adapters, each, is_time, members, new_company, new_user};
 
 const PATH: &str = "/api/iam/nav-trail";
 
@@ -17,7 +17,7 @@ async fn trail(api: &TestApi, company: Company, user: UserId, session: &str) -> 
     api.get(&path).by(user).within(company.id).send().await.expect(200).data()
 }
 
-over_both! {
+both_adapters! {
     /// Steps stand in their order, counted from 0; places stand newest first.
     async fn a_trail_has_its_shape(api: TestApi) {
         let company = api.company().await;

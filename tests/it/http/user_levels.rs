@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::support::api::{each, is_time, members, new_company, new_user, over_both};
+use crate::support::api::{both_adapters, each, is_time, members, new_company, new_user};
 
 const LEVELS: &str = "/api/iam/user-levels";
 const MEMBERS: [&str; 7] = ["companyId", "createdAt", "description", "id", "isDefault", "name", "updatedAt"];
 
-over_both! {
+both_adapters! {
     /// Every member is there, of its type.
     async fn a_level_has_its_shape(api: TestApi) {
         let company = api.company().await;

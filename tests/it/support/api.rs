@@ -484,7 +484,7 @@ pub fn is_time(value: &Value) -> bool {
 }
 
 /// Makes each test twice: over memory, and over PostgreSQL.
-macro_rules! over_both {
+macro_rules! both_adapters {
     ($($(#[doc = $doc:literal])* async fn $name:ident($api:ident: TestApi) $body:block)+) => {
         $($(#[doc = $doc])* async fn $name($api: $crate::support::api::TestApi) $body)+
 
@@ -503,4 +503,4 @@ macro_rules! over_both {
         }
     };
 }
-pub(crate) use over_both;
+pub(crate) use both_adapters;

@@ -10,7 +10,7 @@ use iam_identity::TokenSigner;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Company, Request, TestApi, new_company, new_user, over_both, secret};
+use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, new_company, new_user, secret};
 
 /// Whom an operation lets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -669,7 +669,7 @@ fn the_document_names_the_headers() {
     }
 }
 
-over_both! {
+both_adapters! {
     /// Without a good token nothing else is looked at.
     async fn nobody_is_told_anything(api: TestApi) {
         let world = World::new(api).await;
