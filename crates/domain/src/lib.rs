@@ -59,12 +59,13 @@ mod tenancy;
 mod text;
 mod time;
 mod trail;
+mod versions;
 
 pub use actor::{ActorKind, Caller, Service};
 pub use audit::{AuditRecord, EntityType};
 pub use catalog::{CompanyModule, Feature, GrantedModule, Module, Priority, View};
 pub use credential::{ApiKey, ApiKeyDigest, ApiKeyPrefix, ServiceRole};
-pub use effective::{EffectiveFeaturePermission, EffectiveViewPermission, Freshness, Versions};
+pub use effective::{EffectiveFeaturePermission, EffectiveViewPermission};
 pub use explanation::{Explanation, GatingModule, LevelSays, Says, Step};
 pub use external::{ExternalId, ExternalSubject, Issuer, NamedUser, User, token_counts};
 pub use iam::{IamAction, IamPermission, RESERVED_PREFIX, is_reserved};
@@ -82,3 +83,4 @@ pub use text::{
 };
 pub use time::Timestamp;
 pub use trail::{RECENT_LIMIT, TRAIL_LIMIT, TRAIL_USER_LIMIT, TrailEntry};
+pub use versions::{Freshness, Versions};

@@ -1,0 +1,185 @@
+//! Versions: which state of the catalog and of a company an answer saw, and whether that is new enough.
+
+use serde::{Deserialize, Serialize};
+
+/// The versions of the catalog and of one company that an answer saw. Both grow with each committed change, in commit order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Versions {
+    /// The history of the database: a restored or promoted one has another epoch. Versions of two epochs do not compare.
+    pub epoch: u64,
+    /// The catalog's version.
+    pub catalog: i64,
+    /// The company's version; 0 before its first change.
+    pub company: i64,
+}
+
+/// How what an answer saw relates to the least that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// It saw all of that.
+    Satisfied,
+    /// It is behind in the catalog, in the company, or in both.
+    Older,
+    /// The two are of different epochs and do not compare.
+    OtherEpoch,
+}
+
+impl Versions {
+    /// The longest text that [`Self::parse`] can read: three numbers of 16 digits, two dots.
+    const MAX_LENGTH: usize = 50;
+
+    /// Reads the text that clients got, and only that: exactly as it was written, in its one spelling. Its length is
+    /// bounded before anything else is looked at.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() > Self::MAX_LENGTH {
+            return None;
+        }
+        let mut parts = text.splitn(3, '.');
+        let versions = Self {
+            epoch: u64::from_str_radix(parts.next()?, 16).ok()?,
+            catalog: i64::from_str_radix(parts.next()?, 16).ok()?,
+            company: i64::from_str_radix(parts.next()?, 16).ok()?,
+        };
+        // Signs, upper case and other zeros would be other spellings of the same numbers.
+        (versions.to_string() == text).then_some(versions)
+    }
+
+    /// Whether what was seen at these versions is at least as new as `least`, in the catalog and in the company.
+    #[must_use]
+    pub const fn against(&self, least: Self) -> Freshness {
+        if self.epoch != least.epoch {
+            Freshness::OtherEpoch
+        } else if self.catalog >= least.catalog && self.company >= least.company {
+            Freshness::Satisfied
+        } else {
+            Freshness::Older
+        }
+    }
+}
+
+impl std::fmt::Display for Versions {
+    /// The opaque text that clients get and send back.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}.{:x}.{:x}", self.epoch, self.catalog, self.company)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn versions() -> impl Strategy<Value = Versions> {
+        (any::<u64>(), 0..=i64::MAX, 0..=i64::MAX).prop_map(|(epoch, catalog, company)| Versions {
+            epoch,
+            catalog,
+            company,
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_was_written_is_read(versions in versions()) {
+            prop_assert_eq!(Versions::parse(&versions.to_string()), Some(versions));
+        }
+
+        #[test]
+        fn whatever_is_read_was_written_so(text in "[0-9a-fA-F+.-]{0,60}|[0-9a-f]{16}[.][0-9a-f]{1,17}[.][0-9a-f]{1,17}|.*") {
+            if let Some(versions) = Versions::parse(&text) {
+                prop_assert_eq!(versions.to_string(), text);
+                prop_assert!(versions.catalog >= 0 && versions.company >= 0);
+            }
+        }
+
+        #[test]
+        fn one_character_more_or_less_is_not_read_as_the_same(
+            versions in versions(),
+            at: prop::sample::Index,
+            garbage in prop::sample::select(vec![' ', '+', '-', '0', 'F', '.', '\0', '\n', 'x', '\u{660}', 'ｆ']),
+        ) {
+            let text = versions.to_string();
+            let (before, after) = text.split_at(at.index(text.len() + 1));
+            prop_assert_ne!(Versions::parse(&format!("{before}{garbage}{after}")), Some(versions));
+            let mut shorter = text.clone();
+            shorter.remove(at.index(text.len()));
+            prop_assert_ne!(Versions::parse(&shorter), Some(versions));
+        }
+    }
+
+    #[test]
+    fn the_extremes_are_read() {
+        let zero = Versions { epoch: 0, catalog: 0, company: 0 };
+        assert_eq!(Versions::parse("0000000000000000.0.0"), Some(zero));
+        let longest = Versions { epoch: u64::MAX, catalog: i64::MAX, company: i64::MAX };
+        assert_eq!(Versions::parse("ffffffffffffffff.7fffffffffffffff.7fffffffffffffff"), Some(longest));
+        assert_eq!(longest.to_string().len(), Versions::MAX_LENGTH);
+    }
+
+    #[test]
+    fn no_other_spelling_is_read() {
+        let hostile = [
+            "",
+            ".",
+            "..",
+            "0.0.0",
+            "0000000000000001",
+            "0000000000000001.2",
+            "0000000000000001.2.",
+            "0000000000000001..3",
+            ".2.3",
+            "0000000000000001.2.3.",
+            "0000000000000001.2.3.4",
+            "0000000000000001.02.3",
+            "0000000000000001.2.03",
+            "0000000000000001.+2.3",
+            "+000000000000001.2.3",
+            "0000000000000001.-2.3",
+            "0000000000000001.2.-3",
+            "0000000000000001.2.-0",
+            "000000000000000A.2.3",
+            "0000000000000001.A.3",
+            "0x00000000000001.2.3",
+            " 0000000000000001.2.3",
+            "0000000000000001.2.3 ",
+            "0000000000000001.2.3\n",
+            "0000000000000001.2.3\0",
+            "\"0000000000000001.2.3\"",
+            "00000000000000001.2.3",
+            "10000000000000000.2.3",
+            "0000000000000001.8000000000000000.3",
+            "0000000000000001.2.ffffffffffffffff",
+            "0000000000000001.2.10000000000000000",
+            "０000000000000001.2.3",
+            "0000000000000001,2,3",
+        ];
+        for text in hostile {
+            assert_eq!(Versions::parse(text), None, "{text:?}");
+        }
+        for long in ["0".repeat(1 << 20), format!("0000000000000001.2.{}3", "0".repeat(1 << 20)), "é".repeat(26)] {
+            assert_eq!(Versions::parse(&long), None);
+        }
+    }
+
+    #[test]
+    fn both_numbers_must_reach_and_epochs_do_not_compare() {
+        let least = Versions { epoch: 7, catalog: 5, company: 5 };
+        let against = |epoch, catalog, company| Versions { epoch, catalog, company }.against(least);
+        for (catalog, company, expected) in [
+            (5, 5, Freshness::Satisfied),
+            (6, 5, Freshness::Satisfied),
+            (5, 6, Freshness::Satisfied),
+            (4, 5, Freshness::Older),
+            (5, 4, Freshness::Older),
+            (9, 4, Freshness::Older),
+            (4, 9, Freshness::Older),
+        ] {
+            assert_eq!(against(7, catalog, company), expected, "{catalog} {company}");
+            assert_eq!(against(6, catalog, company), Freshness::OtherEpoch);
+            assert_eq!(against(8, catalog, company), Freshness::OtherEpoch);
+        }
+    }
+}
