@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{Caller, ExternalId, Timestamp, Versions, token_counts};
+use iam_domain::{Caller, ExternalId, Timestamp, Versions, is_token_valid};
 use iam_permissions_cache::Permissions;
 use iam_storage::{ChangeContext, Reader, Storage, Target, UnitOfWork, Work, transact};
 use tokio::runtime::Handle;
@@ -40,7 +40,7 @@ impl RequestContext {
         Ok(match self.caller {
             Caller::User { id, .. } => {
                 let not_before = tx.users().find(&[id]).await?.pop().and_then(|user| user.not_before);
-                token_counts(self.issued_at, not_before)
+                is_token_valid(self.issued_at, not_before)
             }
             Caller::Service(service) => {
                 tx.api_keys().find_by_id(service.key).await?.is_some_and(|key| key.is_good(tx.now()))

@@ -178,20 +178,14 @@ impl NamedUser {
     }
 }
 
-/// Whether a token counts of a user whose tokens count since a time. One that does not say when it was made may be from before.
-#[must_use]
-pub fn token_counts(issued_at: Option<Timestamp>, not_before: Option<Timestamp>) -> bool {
-    not_before.is_none_or(|not_before| issued_at.is_some_and(|issued_at| issued_at >= not_before))
-}
-
-/// What is stored of a user as such: what his issuer calls him, and since when his tokens count.
+/// A user as stored, in no company: the external id, and the time since which tokens are valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// Who.
     pub id: UserId,
-    /// His name with an issuer, if he is one's and something was stored about him.
+    /// The user's id with an external issuer, if it is stored.
     pub external_id: Option<ExternalId>,
-    /// Tokens from before are refused.
+    /// Tokens issued before this time are refused.
     pub not_before: Option<Timestamp>,
 }
 

@@ -58,6 +58,7 @@ pub mod seed;
 mod tenancy;
 mod text;
 mod time;
+mod token_validity;
 mod trail;
 mod versions;
 
@@ -67,7 +68,7 @@ pub use catalog::{CompanyModule, Feature, GrantedModule, Module, Priority, View}
 pub use credential::{ApiKey, ApiKeyDigest, ApiKeyPrefix, ServiceRole};
 pub use effective::{EffectiveFeaturePermission, EffectiveViewPermission};
 pub use explanation::{Explanation, GatingModule, LevelSays, Says, Step};
-pub use external::{ExternalId, ExternalSubject, Issuer, NamedUser, User, token_counts};
+pub use external::{ExternalId, ExternalSubject, Issuer, NamedUser, User};
 pub use iam::{IamAction, IamPermission, RESERVED_PREFIX, is_reserved};
 pub use ids::{
     ApiKeyId, AuditRecordId, CompanyId, FeatureId, FeaturePermissionId, InvalidId, MenuItemId, ModuleId, SubMenuItemId,
@@ -82,5 +83,6 @@ pub use text::{
     ViewUrl,
 };
 pub use time::Timestamp;
+pub use token_validity::is_token_valid;
 pub use trail::{RECENT_LIMIT, TRAIL_LIMIT, TRAIL_USER_LIMIT, TrailEntry};
 pub use versions::{Freshness, Versions};

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use iam_application::Failure;
-use iam_domain::{Caller, ExternalId, Service, Timestamp, UserId, token_counts};
+use iam_domain::{Caller, ExternalId, Service, Timestamp, UserId, is_token_valid};
 use iam_identity::{Admission, AuthenticationError, Credential, PresentedKey};
 
 use crate::Api;
@@ -64,7 +64,7 @@ async fn person(token: &str, api: &Api) -> Result<Authenticated, ApiError> {
 
 async fn check_cut_off(user: UserId, issued_at: Option<Timestamp>, api: &Api) -> Result<(), ApiError> {
     let not_before = api.services().application.permissions().not_before(user).await.map_err(Failure::from)?;
-    if token_counts(issued_at, not_before) { Ok(()) } else { Err(AuthenticationError::Expired.into()) }
+    if is_token_valid(issued_at, not_before) { Ok(()) } else { Err(AuthenticationError::Expired.into()) }
 }
 
 async fn service(presented: &PresentedKey, api: &Api) -> Result<Authenticated, ApiError> {
