@@ -49,8 +49,8 @@ CREATE POLICY shared ON sub_menu_items FOR SELECT
 CREATE POLICY shared ON company_states FOR SELECT
     USING (company_id IN ('00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff'));
 
--- Changes of a company lock the catalog's row, for which PostgreSQL asks the policies of an update; none may change it, nor that
--- of the credentials.
+-- Writers of a company's effective rows lock the catalog's row, for which PostgreSQL asks the policies of an update; none may change
+-- it, nor that of the credentials.
 CREATE POLICY locked ON company_states FOR UPDATE
     USING (company_id IN ('00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
     WITH CHECK (false);

@@ -13,8 +13,9 @@ use crate::repository::statement;
 
 /// How often a change that waits looks for what blocks it. What does so at two looks is ended: after a second.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The same once a session was ended: a process that stands still may have others in the queue, which block next.
-const PAUSE_AFTER_ENDING: Duration = Duration::from_millis(100);
+/// How often once a session was ended. A process that stands still may have more sessions in the queue, which block one after the
+/// other: each is ended when it has done nothing between two looks.
+const PAUSE_AFTER_ENDING: Duration = Duration::from_millis(25);
 
 /// Which blockers are ended.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +24,14 @@ pub(crate) enum Blockers {
     All,
     /// Those whose server process has waited for its client for so long.
     Silent(Duration),
+}
+
+/// A session that blocks, at one look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Blocking {
+    pid: i32,
+    /// When its state changed last, in microseconds.
+    since: i64,
 }
 
 /// Waits for a lock on behalf of the server process `pid`, and meanwhile ends what blocks it.
@@ -41,14 +50,14 @@ pub(crate) async fn unblocked<T>(
 
 async fn keep_ending(control: &Connections, pid: i32, which: Blockers) -> Infallible {
     let mut seen = Vec::new();
-    let mut pause = PAUSE;
+    let mut has_ended = false;
     loop {
-        tokio::time::sleep(pause).await;
-        match end(control, pid, which, seen).await {
+        tokio::time::sleep(if has_ended { PAUSE_AFTER_ENDING } else { PAUSE }).await;
+        match end(control, pid, which, &seen, has_ended).await {
             Ok((blocking, ended)) => {
                 if !ended.is_empty() {
                     log::warn!("ended the sessions {ended:?} of the service, which kept a change waiting");
-                    pause = PAUSE_AFTER_ENDING;
+                    has_ended = true;
                 }
                 seen = blocking;
             }
@@ -60,13 +69,20 @@ async fn keep_ending(control: &Connections, pid: i32, which: Blockers) -> Infall
     }
 }
 
-/// Ends those of the sessions `seen` that block a server process still; answers all that block it, and those that were ended.
-async fn end(control: &Connections, pid: i32, which: Blockers, seen: Vec<i32>) -> Result<(Vec<i32>, Vec<i32>), DbErr> {
+/// Ends those of the sessions `seen` that still block a server process: if `only_idle`, those whose state is the same as then. Returns
+/// the sessions that block it and were not ended, and the process ids of those that were.
+async fn end(
+    control: &Connections,
+    pid: i32,
+    which: Blockers,
+    seen: &[Blocking],
+    only_idle: bool,
+) -> Result<(Vec<Blocking>, Vec<i32>), DbErr> {
     // Those who wait for the gate themselves hold nothing yet: they are ahead in its queue, and go when it opens. The choice is
     // materialized, since a function in a condition may otherwise be called for rows that another condition leaves out.
     let sql = "WITH blocking AS MATERIALIZED (SELECT unnest(pg_blocking_pids($1)) AS pid),
         chosen AS MATERIALIZED (
-            SELECT blocker.pid FROM blocking
+            SELECT blocker.pid, (extract(epoch FROM blocker.state_change) * 1000000)::bigint AS since FROM blocking
             JOIN pg_stat_activity AS blocker USING (pid)
             JOIN pg_stat_activity AS own ON own.pid = $1
             WHERE blocker.usesysid = own.usesysid AND blocker.datid = own.datid
@@ -75,17 +91,25 @@ async fn end(control: &Connections, pid: i32, which: Blockers, seen: Vec<i32>) -
                 AND ($2::float8 IS NULL OR blocker.wait_event_type = 'Client'
                     AND blocker.state_change < clock_timestamp() - make_interval(secs => $2))
         )
-        SELECT pid, CASE WHEN pid = ANY($3) THEN pg_terminate_backend(pid) ELSE false END AS is_ended FROM chosen";
+        SELECT pid, since, CASE WHEN EXISTS (
+            SELECT FROM unnest($3::integer[], $4::bigint[]) AS seen (pid, since)
+            WHERE seen.pid = chosen.pid AND (seen.since = chosen.since OR NOT $5)
+        ) THEN pg_terminate_backend(pid) ELSE false END AS is_ended FROM chosen";
     let silent_for = match which {
         Blockers::All => None,
         Blockers::Silent(silence) => Some(silence.as_secs_f64()),
     };
-    let rows = control.query_all_raw(statement(sql, [pid.into(), silent_for.into(), seen.into()])).await?;
+    let (pids, times): (Vec<_>, Vec<_>) = seen.iter().map(|session| (session.pid, session.since)).unzip();
+    let values = [pid.into(), silent_for.into(), pids.into(), times.into(), only_idle.into()];
+    let rows = control.query_all_raw(statement(sql, values)).await?;
     let (mut blocking, mut ended) = (Vec::new(), Vec::new());
     for row in &rows {
-        let pid = row.try_get("", "pid")?;
-        let of = if row.try_get("", "is_ended")? { &mut ended } else { &mut blocking };
-        of.push(pid);
+        let session = Blocking { pid: row.try_get("", "pid")?, since: row.try_get("", "since")? };
+        if row.try_get("", "is_ended")? {
+            ended.push(session.pid);
+        } else {
+            blocking.push(session);
+        }
     }
     Ok((blocking, ended))
 }

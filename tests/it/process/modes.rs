@@ -10,7 +10,9 @@ const LONG_SECRET: &str = "a perfectly private secret of the tests, long enough"
 /// Whatever is written, it is one line that says what is wrong, and never a secret.
 #[track_caller]
 fn assert_refuses(environment: &[(&str, &str)], says: &str) {
-    let output = run("iam-http", &[], environment);
+    // What is wrong may be found after the ports are bound: they are free ones, unless the test is about a port.
+    let environment = [&[("PORT", "0"), ("IAM__ADMIN__PORT", "0")], environment].concat();
+    let output = run("iam-http", &[], &environment);
     let text = text_of(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains(says), "{says:?} is not in {text:?}");

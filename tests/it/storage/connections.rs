@@ -419,6 +419,50 @@ mod postgres {
         sooner_or_later(begin(&sound, Target::Credentials)).await.unwrap().commit().await.unwrap();
     }
 
+    /// Each change that waits alone, and each group between two of them that shares the gate, blocks when the one before it is ended.
+    #[tokio::test]
+    async fn revocations_end_a_mixed_queue_of_processes_that_stand_still_before_they_give_up() {
+        const PROCESSES: usize = 6;
+        let database = TestDatabase::new(Content::Schema).await;
+        let mut watch = database.connect().await;
+        let mut held = tokio::task::JoinSet::new();
+        let mut queued: i64 = -1;
+        for _ in 0..PROCESSES {
+            let still = connect(database.url(), |options| PostgresOptions {
+                url: database.url().into(),
+                max_connections: 12,
+                ..options
+            });
+            for alone in [Target::Catalog, Target::Credentials, Target::Catalog, Target::Credentials] {
+                for target in [Target::Company(new_company()), alone] {
+                    let storage = Arc::clone(&still);
+                    held.spawn(async move {
+                        let _unit = begin(&storage, target).await;
+                        std::future::pending::<()>().await;
+                    });
+                    // The first one passes the gate.
+                    queued += 1;
+                    until(async || {
+                        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+                        let passed = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
+                            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+                        let waiting: i64 = query_scalar(waiting).fetch_one(&mut watch).await.unwrap();
+                        let passed: i64 = query_scalar(passed).fetch_one(&mut watch).await.unwrap();
+                        waiting == queued && passed > 0
+                    })
+                    .await;
+                }
+            }
+        }
+        let sound = connect(database.url(), |options| PostgresOptions {
+            url: database.url().into(),
+            lock_timeout: Duration::from_secs(8),
+            ..options
+        });
+        sooner_or_later(begin(&sound, Target::Credentials)).await.unwrap().commit().await.unwrap();
+    }
+
     #[tokio::test]
     async fn what_takes_rights_lets_those_in_front_of_it_go_first() {
         let database = TestDatabase::new(Content::Schema).await;
