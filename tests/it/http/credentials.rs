@@ -400,7 +400,8 @@ both_adapters! {
         trail().json(&step).send().await.expect(201);
         expired_token(&trail().json_after(&step, cut_off(company.admin)).send().await);
 
-        // Or his time runs out.
+        // Or the token expires. The clock stands still, at a time that is not before the token's.
+        let expiring = token(api.super_admin, true, Some(0));
         let time = Arc::new(AtomicU64::new(now()));
         let (clock, later) = (Arc::clone(&time), Arc::clone(&time));
         let clock = move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed));
@@ -409,7 +410,7 @@ both_adapters! {
             later.fetch_add(3600, Ordering::Relaxed);
         };
         let level = json!({ "name": "Late" });
-        let create = door.post("/api/iam/user-levels").bearing(&token(api.super_admin, true, Some(0))).within(company.id);
+        let create = door.post("/api/iam/user-levels").bearing(&expiring).within(company.id);
         expired_token(&create.json_after(&level, runs_out).send().await);
     }
 

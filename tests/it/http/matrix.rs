@@ -7,7 +7,7 @@ use crate::support::api::both_adapters;
 
 const COLUMNS: [(&str, Who); 13] = [
     ("no token", Who::Nobody),
-    ("non-member", Who::NonMember),
+    ("nonmember", Who::NonMember),
     ("Visitor", Who::Visitor),
     ("Member", Who::Member),
     ("Admin", Who::Admin),
