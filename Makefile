@@ -1,7 +1,7 @@
-# Everything one does with this repository, one word each; `make` alone lists the words.
+# The tasks of this repository as targets; `make` alone lists them.
 # Variables: PORT for run, IMAGE, RUST_IMAGE and RUNTIME_IMAGE for image, TEST_DATABASE_URL for test, DATABASE_URL for
-# migrate and seed, FILTER and RESULTS for bench, N and FILTER for stress, CHAOS_SECONDS and SEED for chaos. make hands PORT and
-# the URLs on to the programs, from its command line or from the environment.
+# migrate and seed, FILTER and RESULTS for bench, N and FILTER for stress, CHAOS_SECONDS and SEED for chaos. make passes PORT and
+# the URLs to the programs, from its command line or from the environment.
 
 CARGO ?= cargo
 IMAGE ?= iam-http:0.1.0
@@ -11,10 +11,10 @@ RESULTS ?= bench/results.json
 N ?= 20
 CHAOS_SECONDS ?= 600
 
-# Tests mostly wait, for databases and for each other's processes: more of them at once than a small machine has cores.
+# Tests mostly wait for databases and processes, so more of them run at once than a small machine has cores.
 export RUST_TEST_THREADS ?= 6
 
-# A shell that was open before rustup came does not know its folder yet.
+# A shell that was opened before rustup was installed does not have its folder in PATH yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .PHONY: help
@@ -52,7 +52,7 @@ test-memory: tools ## Run the tests that need no database
 	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace -- --skip postgres
 
-# A failure by chance shows itself sooner on a busy machine. A FILTER takes those tests whose name contains it.
+# Intermittent failures show sooner on a busy machine. FILTER selects the tests whose name contains it.
 .PHONY: stress
 # Many runs repay an optimised build.
 stress: export CARGO_PROFILE_DEV_OPT_LEVEL ?= 1
@@ -88,7 +88,7 @@ fmt: ## Format the code
 
 BENCH := bench/target/release
 
-# A package outside the workspace, since nobody else needs to build what it compares with. A FILTER takes those sections
+# A package outside the workspace, since no other package needs to build what it compares with. FILTER selects the sections
 # whose name contains it.
 .PHONY: bench
 bench: tools ## Measure, print a table, write it to RESULTS (FILTER=decisions for a part; docs/benchmarks.md)

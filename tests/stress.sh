@@ -18,7 +18,7 @@ child=
 
 finish() {
     trap '' INT TERM
-    # The command first: what it started is its own to end.
+    # The command first: it ends the processes that it started.
     if [ -n "$child" ] && kill "$child" 2>/dev/null; then
         wait "$child" || true
     fi
@@ -31,7 +31,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Each looks now and then whether this script is still there, so that it ends even if this is killed.
+# Each loop checks now and then that this script still runs, so that it ends even if the script is killed.
 script=$$
 for _ in 1 2 3 4; do
     (

@@ -104,7 +104,7 @@ bindir=$(cd "$bindir" && pwd)
 
 # --- The server ---
 
-# PostgreSQL refuses to run as root, so root lends the server to somebody else.
+# PostgreSQL refuses to run as root, so root starts the server as another user.
 server_user=
 if [ "$(id -u)" -eq 0 ]; then
     for user in postgres nobody; do
@@ -154,7 +154,7 @@ clean_up() {
     exit "$status"
 }
 
-# Hands a signal on to the command's process group, and kills what is left of the group when the command has ended, after
+# Forwards a signal to the command's process group, and kills what is left of the group when the command has ended, after
 # ten seconds, or at a second signal.
 # shellcheck disable=SC2317 # a trap calls it
 interrupted() {
@@ -202,8 +202,8 @@ if ! init C.UTF-8 && ! init C; then
     exit 1
 fi
 
-# The data lives as long as the command does, so nothing waits for the disk. A port that somebody else has taken since
-# makes the start fail, and another one is tried.
+# The data lives as long as the command does, so nothing waits for the disk. If another process has taken the port since,
+# the start fails and another port is tried.
 options="-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=300 -c shared_buffers=64MB"
 options="$options -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_wal_size=256MB"
 port=

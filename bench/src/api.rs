@@ -1,4 +1,4 @@
-//! A running server with a company in it, and the requests that are sent there.
+//! A running server with a prepared company, and the requests to it.
 
 use std::path::Path;
 
@@ -11,16 +11,16 @@ use crate::tokens::Signer;
 
 const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
 const SUPER_ADMIN: &str = "c0ffee00-0000-4000-8000-000000000001";
-/// Manages the company, so that somebody does whatever is taken from the user.
+/// The company's administrator, who keeps all rights when some are taken from the user.
 const ADMIN: &str = "c0ffee00-0000-4000-8000-00000000000a";
-/// Who asks.
+/// The user whose requests are measured.
 pub const USER: &str = "c0ffee00-0000-4000-8000-00000000000b";
 
 /// Our server.
 pub struct Api {
     /// Its process.
     pub server: Server,
-    /// Signs what it accepts.
+    /// Signs tokens that the server accepts.
     signer: Signer,
 }
 
@@ -44,11 +44,11 @@ pub fn request_in(company: &str, method: &str, path: &str, headers: &str, body: 
 }
 
 impl Api {
-    /// Starts a server with so many workers, in memory or on a database.
+    /// Starts a server with this many workers, in memory or on a database.
     ///
     /// # Errors
     ///
-    /// When it does not start: with what it said.
+    /// When it does not start; the error has its output.
     pub fn start(program: &Path, signer: Signer, workers: usize, database: Option<&str>) -> Result<Self> {
         let workers = workers.to_string();
         let mut environment = vec![
@@ -62,7 +62,7 @@ impl Api {
         Ok(Self { server, signer })
     }
 
-    /// The header that says who asks.
+    /// The `Authorization` header of the user.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Api {
         self.signer.authorization(USER, false)
     }
 
-    /// The header of a super admin.
+    /// The `Authorization` header of a super admin.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// When the answer is no success.
+    /// When the answer is not a success.
     pub async fn administer(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         self.administer_in(COMPANY, method, path, body).await
     }
@@ -93,7 +93,7 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// When the answer is no success.
+    /// When the answer is not a success.
     pub async fn administer_in(&self, company: &str, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         data(self.attempt(company, method, path, body).await?)
     }
@@ -123,11 +123,11 @@ impl Api {
         }
     }
 
-    /// Provisions the company and gives its admin and the user two of its levels; answers their ids.
+    /// Provisions the company and gives its administrator and the user two of its levels; returns their ids.
     ///
     /// # Errors
     ///
-    /// When an answer is no success.
+    /// When an answer is not a success.
     pub async fn prepare(&self) -> Result<Vec<String>> {
         self.administer("POST", &format!("/api/iam/companies/{COMPANY}/provision"), None).await?;
         let data = self.administer("GET", "/api/iam/user-levels", None).await?;
@@ -141,11 +141,11 @@ impl Api {
         Ok(ids)
     }
 
-    /// Every question that there is about the catalog, by url and key.
+    /// Every possible question about the catalog, by url and key.
     ///
     /// # Errors
     ///
-    /// When an answer is no success.
+    /// When an answer is not a success.
     pub async fn questions(&self) -> Result<Vec<Value>> {
         let views = self.administer("GET", "/api/iam/views", None).await?;
         let features = self.administer("GET", "/api/iam/features", None).await?;
@@ -159,7 +159,7 @@ impl Api {
     }
 }
 
-/// The data of a success.
+/// The data of a successful answer.
 fn data(answer: Answer) -> Result<Value> {
     let text = String::from_utf8_lossy(&answer.body);
     if !matches!(answer.status, 200 | 201) {

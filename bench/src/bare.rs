@@ -1,4 +1,4 @@
-//! A bare Actix server: what the framework alone costs for the same requests and answers of the same size.
+//! A bare Actix server: the cost of the framework alone for the same requests and answers of the same size.
 
 use std::net::TcpListener;
 
@@ -38,7 +38,7 @@ struct Answers {
     checks: usize,
 }
 
-/// The members of a check, parsed as ours are.
+/// The members of a check, parsed as our server parses them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "parsing them is what is measured")]
@@ -55,7 +55,7 @@ struct ChecksBody {
     checks: Vec<CheckBody>,
 }
 
-/// A JSON object of exactly so many bytes.
+/// A JSON object of exactly this many bytes.
 fn body(bytes: usize) -> Bytes {
     const EMPTY: &str = r#"{"data":""}"#;
     format!(r#"{{"data":"{}"}}"#, "x".repeat(bytes.saturating_sub(EMPTY.len()))).into()

@@ -1,4 +1,4 @@
-//! How long others wait for a replica that hangs inside a change, and for a connection that is dead and not closed.
+//! How long other replicas wait for one that hangs inside a change, and for a dead connection that is not closed.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,13 +24,13 @@ use crate::{Result, progress};
 
 const BOUNDS: &str = "Bounds when replicas and connections hang";
 const TURNS: usize = 5;
-/// How often it is looked whether something has come about.
+/// The interval of checking a condition.
 const PAUSE: Duration = Duration::from_millis(5);
-/// When it is given up that it comes about.
+/// How long a condition is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What docs/consistency.md states, in seconds: until a company can be changed again.
+/// The bound of docs/consistency.md, in seconds, until a company can be changed again.
 const OF_CHANGES: f64 = 5.0;
-/// What docs/consistency.md states, in seconds: of a revocation and a cut-off.
+/// The bound of docs/consistency.md, in seconds, for a revocation and a cut-off.
 const OF_REVOCATIONS: f64 = 1.5;
 
 /// How a replica goes silent.
@@ -38,11 +38,11 @@ const OF_REVOCATIONS: f64 = 1.5;
 enum Silence {
     /// Its process is stopped, as a paused container is.
     Stopped,
-    /// Its connections carry nothing any more.
+    /// Its connections carry no data any more.
     Disconnected,
 }
 
-/// Two replicas: one that hangs and reaches the database through a proxy, and a sound one.
+/// Two replicas: one that hangs and reaches the database through a proxy, and a healthy one.
 struct Scene {
     url: String,
     proxy: Proxy,
@@ -50,7 +50,7 @@ struct Scene {
     sound: Api,
 }
 
-/// A replica inside a change that it does not go on with.
+/// A replica that hangs inside a change.
 struct Hung {
     silence: Silence,
     company: String,
@@ -58,13 +58,13 @@ struct Hung {
     since: Instant,
 }
 
-/// Adds a level to a company: whether that went well.
+/// Adds a level to a company; returns whether that succeeded.
 async fn change(api: &Api, company: &str) -> Result<bool> {
     let body = json!({ "name": Uuid::new_v4() });
     Ok(api.attempt(company, "POST", "/api/iam/user-levels", Some(&body)).await?.status == 201)
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 async fn until(mut is_so: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
     let begun = Instant::now();
     while !is_so().await? {
@@ -101,7 +101,7 @@ impl Scene {
         until(async || Ok(sqlx::query_scalar(AssertSqlSafe(sql.as_str())).fetch_one(&mut watch).await?)).await
     }
 
-    /// Has the one replica hang inside a change, with the gate and the lock of a company.
+    /// Makes the one replica hang inside a change, while it holds the gate and the lock of a company.
     async fn hang(&self, silence: Silence) -> Result<Hung> {
         let mut blocker = self.connect().await?;
         sqlx::raw_sql("BEGIN; LOCK TABLE user_levels IN SHARE MODE").execute(&mut blocker).await?;
@@ -110,7 +110,7 @@ impl Scene {
         let request = request_in(&company, "POST", "/api/iam/user-levels", &headers, Some(&body));
         let mut connection = Connection::open(self.hanging.server.address).await?;
         let request = tokio::spawn(async move {
-            // No answer, or one that says that the change failed.
+            // There is no answer, or it says that the change failed.
             let _ = connection.send(&request).await;
         });
         self.until_session("wait_event_type = 'Lock'").await?;
@@ -123,7 +123,7 @@ impl Scene {
         Ok(Hung { silence, company, request, since: Instant::now() })
     }
 
-    /// Lets the replica go on, and waits until it works again.
+    /// Resumes the replica, and waits until it works again.
     async fn resume(&self, hung: Hung) -> Result<()> {
         if let Silence::Stopped = hung.silence {
             self.hanging.server.signal(Signal::CONT)?;
@@ -132,11 +132,11 @@ impl Scene {
         until(async || change(&self.hanging, &Uuid::new_v4().to_string()).await).await
     }
 
-    /// Until the company of a change can be changed again whose connection was half-open.
+    /// The time until a company can be changed again after the connection of its change became half-open.
     async fn half_open(&self) -> Result<Duration> {
         let company = Uuid::new_v4().to_string();
         until(async || change(&self.hanging, &company).await).await?;
-        // More connections in the pool, all used just now.
+        // More connections in the pool, all of them used just now.
         let read = async |_| self.hanging.administer_in(&company, "GET", "/api/iam/user-levels", None).await;
         try_join_all((0..8).map(read)).await?;
         self.proxy.forget();
@@ -145,7 +145,7 @@ impl Scene {
         Ok(since.elapsed())
     }
 
-    /// Until the sound replica can change the company.
+    /// The time until the healthy replica can change the company.
     async fn lock_is_lost(&self, silence: Silence) -> Result<Duration> {
         let hung = self.hang(silence).await?;
         until(async || change(&self.sound, &hung.company).await).await?;
@@ -154,7 +154,7 @@ impl Scene {
         Ok(elapsed)
     }
 
-    /// The same where the server is sending an answer that is not taken.
+    /// The same while the server sends an answer that the replica does not read.
     async fn lock_is_lost_unread(&self, behind: &PostgresStorage) -> Result<Duration> {
         let company = Uuid::new_v4();
         until(async || change(&self.sound, &company.to_string()).await).await?;
@@ -174,7 +174,7 @@ impl Scene {
         Ok(elapsed)
     }
 
-    /// How long a request of the sound replica takes that takes rights away.
+    /// How long the healthy replica takes for a request that revokes rights.
     async fn revocation(&self, silence: Silence, method: &str, path: &str) -> Result<Duration> {
         let hung = self.hang(silence).await?;
         let sent = Instant::now();
@@ -197,7 +197,7 @@ impl Scene {
     }
 }
 
-/// What is waited for takes so long, beside the stated bound.
+/// The time that `measure` waits, next to the stated bound.
 async fn row(name: &str, bound: f64, mut measure: impl AsyncFnMut() -> Result<Duration>) -> Result<Row> {
     progress(format_args!("{name}"));
     let mut times = Vec::new();
@@ -208,11 +208,11 @@ async fn row(name: &str, bound: f64, mut measure: impl AsyncFnMut() -> Result<Du
     Ok(row.note(format!("the longest of {TURNS}; median {:.2}", median(times))))
 }
 
-/// The bounds that docs/consistency.md states for replicas and connections that hang, with the default settings.
+/// The bounds that docs/consistency.md states for hanging replicas and connections, with the default settings.
 ///
 /// # Errors
 ///
-/// When a server cannot be started, or something does not come about within half a minute.
+/// When a server cannot be started, or a condition does not hold within half a minute.
 pub async fn bounds(program: &Path) -> Result<Vec<Row>> {
     let postgres = Postgres::start(&[]).await?;
     Database::with(&postgres.url, async |database| {

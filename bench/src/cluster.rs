@@ -1,4 +1,4 @@
-//! PostgreSQL servers of a run's own: a primary with settings of its own, and a standby that streams from it.
+//! PostgreSQL servers for one run: a primary with its own settings, and a standby that streams from it.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
@@ -16,7 +16,7 @@ use crate::Result;
 
 /// How long a server may take to start, or a standby to connect.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often a server is started on another port, since another process has taken the first.
+/// How many ports are tried, since another process may take a port first.
 const TRIES: usize = 5;
 const ROLE: &str = "iam_bench";
 
@@ -29,7 +29,7 @@ struct Programs {
 }
 
 impl Programs {
-    /// Those in the folder that `tests/with-postgres.sh` has found.
+    /// The programs in the folder that `tests/with-postgres.sh` has found.
     fn find() -> Result<Self> {
         let folder = std::env::var_os("IAM_PG_BINDIR").ok_or("set IAM_PG_BINDIR to the folder that has initdb")?;
         let user = if geteuid().is_root() {
@@ -51,7 +51,7 @@ impl Programs {
 
     /// A folder that the servers' user may write to.
     fn folder(&self) -> Result<TempDir> {
-        // Root's own temporary folder may be closed to that user.
+        // Root's own temporary folder may be inaccessible to that user.
         let base = if self.user.is_some() { PathBuf::from("/tmp") } else { std::env::temp_dir() };
         let folder = tempfile::Builder::new().prefix("iam-bench.").tempdir_in(base)?;
         if self.user.is_some() {
@@ -61,7 +61,8 @@ impl Programs {
     }
 
     fn command(&self, program: &str, folder: &Path) -> Command {
-        // A folder of links may have the server's programs only; those of clients are beside the server itself, or in the path.
+        // A folder of links may have only the server's programs; the clients' are next to the server itself, or in the
+        // path.
         let beside = |folder: &Path| Some(folder.join(program)).filter(|path| path.exists());
         let server = std::fs::canonicalize(self.folder.join("postgres")).ok();
         let found = beside(&self.folder).or_else(|| beside(server?.parent()?));
@@ -73,7 +74,7 @@ impl Programs {
         command
     }
 
-    /// Runs a program to its end, while what else this process does goes on.
+    /// Runs a program to its end, without blocking the other tasks of this process.
     async fn run(&self, program: &str, folder: &Path, arguments: &[&str]) -> Result<()> {
         let mut command = self.command(program, folder);
         command.args(arguments);
@@ -85,24 +86,24 @@ impl Programs {
     }
 }
 
-/// A running server. It ends with this value, and its data too.
+/// A running server. It is stopped and its data removed on drop.
 pub struct Postgres {
     programs: Programs,
     process: Child,
-    /// Its data and its log.
+    /// The folder of its data and its log.
     _folder: TempDir,
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
-    /// Its database `postgres`, as a superuser.
+    /// The URL of its database `postgres`, as a superuser.
     pub url: String,
 }
 
 impl Postgres {
-    /// Starts a new server with these settings (`name=value`). Nothing waits for the disk.
+    /// Starts a new server with these settings (`name=value`). It never waits for the disk.
     ///
     /// # Errors
     ///
-    /// When it cannot be started: with what it said.
+    /// When it cannot be started; the error has its output.
     pub async fn start(settings: &[&str]) -> Result<Self> {
         let programs = Programs::find()?;
         let folder = programs.folder()?;
@@ -145,7 +146,7 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// When the server refuses it.
+    /// When the server refuses the SQL.
     pub async fn sql(&self, sql: String) -> Result<()> {
         raw_sql(AssertSqlSafe(sql)).execute(&mut self.connect().await?).await?;
         Ok(())
@@ -171,14 +172,14 @@ impl Postgres {
                 }
                 sleep(Duration::from_millis(10)).await;
             }
-            // Fails if it has ended, as it should have.
+            // Fails if the process has ended, as it should have.
             let _ = process.kill();
             process.wait()?;
         }
         Err(format!("PostgreSQL does not start: {}", std::fs::read_to_string(&log)?.trim()).into())
     }
 
-    /// The same URL by another port of the loopback.
+    /// The same URL with another port of the loopback.
     #[must_use]
     pub fn by(&self, port: u16, url: &str) -> String {
         url.replacen(&format!(":{}/", self.port), &format!(":{port}/"), 1)
@@ -187,7 +188,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // An immediate stop, as the data goes too. It fails only if the process has ended already.
+        // An immediate stop, since the data is removed too. It fails only if the process has ended already.
         if let Some(process) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(process, Signal::QUIT);
         }

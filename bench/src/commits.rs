@@ -1,4 +1,5 @@
-//! Changes of many companies at once, beside SQL that writes the same rows; also where each commit waits for a standby.
+//! Concurrent changes of many companies, next to SQL that writes the same rows; also where each commit waits for a
+//! standby.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,23 +22,24 @@ use crate::{Failure, Result, progress};
 
 const COMMITS: &str = "Changes of 32 companies at once";
 const COMPANIES: usize = 32;
-/// What a replica has by default.
+/// The connections by hand: what a replica had by default when the target was stated.
 const CONNECTIONS: u32 = 10;
 const ROUNDS: usize = 5;
 /// How long a round warms up.
 const WARM_UP: Duration = Duration::from_millis(300);
 /// How long a round counts.
 const ROUND: Duration = Duration::from_secs(2);
-/// What each chunk between primary and standby takes, each way.
+/// The delay of each chunk between primary and standby, each way.
 const DELAY: Duration = Duration::from_millis(4);
-/// Changes a second with this delay when each commit sent a notice.
+/// Changes per second with this delay when each commit sent a notification.
 const BEFORE: f64 = 78.0;
-/// The share of SQL by hand, measured by this section, when each commit sent a notice (commit d23355d, without the delay).
+/// The share of the SQL's rate, measured by this section when each commit sent a notification (commit d23355d, without
+/// the delay).
 const SHARE_BEFORE: f64 = 0.26;
-/// How much the share is to grow: from 0.38 to 0.6 beside the SQL that the target was stated with.
+/// The required growth of the share: from 0.38 to 0.6 next to the SQL that the target was stated with.
 const GROWTH: f64 = 1.58;
 
-/// Changes of one company, one after the other: a user is given one of two levels, and the other one is taken.
+/// Consecutive changes of one company: a user is given one of two levels and loses the other one.
 trait Changes {
     async fn change(&mut self, given: usize) -> Result<()>;
 }
@@ -58,7 +60,7 @@ impl Changes for ByService {
     }
 }
 
-/// By hand, in one transaction: the row that is the company's lock, the two assignments, and the audit record.
+/// By plain SQL, in one transaction: the row that is the company's lock, the two assignments, and the audit record.
 struct ByHand {
     pool: PgPool,
     company: Uuid,
@@ -93,18 +95,18 @@ impl Changes for ByHand {
 
 /// All companies, changed in one of the two ways.
 struct Side<C> {
-    /// What changes a company, and which of the two levels comes next.
+    /// How a company is changed, and which of the two levels comes next.
     lines: Vec<(C, usize)>,
-    /// Changes a second, a round each.
+    /// Changes per second, one value per round.
     rates: Vec<f64>,
-    /// What each change took, in milliseconds.
+    /// The time of each change, in milliseconds.
     times: Vec<f64>,
 }
 
 impl<C: Changes> Side<C> {
     async fn new(lines: Vec<C>) -> Result<Self> {
         let mut side = Self { lines: lines.into_iter().map(|line| (line, 0)).collect(), rates: vec![], times: vec![] };
-        // The first one takes nothing.
+        // The first change takes no level away.
         for (line, next) in &mut side.lines {
             line.change(*next).await?;
             *next = 1;
@@ -141,12 +143,12 @@ impl<C: Changes> Side<C> {
     }
 }
 
-/// The median share of the rate by hand, of the rounds.
+/// The median over the rounds of our rate divided by that of plain SQL.
 fn share(own: &Side<ByService>, hand: &Side<ByHand>) -> f64 {
     median(own.rates.iter().zip(&hand.rates).map(|(own, hand)| own / hand).collect())
 }
 
-/// The two in turns: the row of both, and what ours took.
+/// Runs both in turns; returns the row of both, and the times of our changes.
 async fn compare(name: &str, own: &mut Side<ByService>, hand: &mut Side<ByHand>) -> Result<Row> {
     progress(format_args!("changing {COMPANIES} companies at once: {name}"));
     for round in 0..ROUNDS {
@@ -164,7 +166,7 @@ async fn compare(name: &str, own: &mut Side<ByService>, hand: &mut Side<ByHand>)
     Ok(row.note(format!("a change takes {p50:.1} ms, p99 {p99:.1}")))
 }
 
-/// How many changes of 32 companies there are in a second.
+/// How many changes of 32 companies are made per second.
 ///
 /// # Errors
 ///
@@ -213,7 +215,7 @@ pub async fn commits(program: &Path) -> Result<Vec<Row>> {
         let before = Row::new(COMMITS, "the same, beside a notice in each commit", "1/s", own.rate());
         let before = before.beside("before", BEFORE, own.rate() / BEFORE).target(Target::AtLeast(5.0));
         pool.close().await;
-        // Dropping the database would wait for the standby too, which ends first.
+        // Dropping the database would otherwise wait for the standby, which ends first.
         postgres.sql("ALTER SYSTEM RESET synchronous_standby_names".to_owned()).await?;
         postgres.sql("SELECT pg_reload_conf()".to_owned()).await?;
         let of_another_run = "the figure before is of another run (ADR 13)";

@@ -1,4 +1,4 @@
-//! The data that is measured on: the seeded catalog, and companies of five levels whose users hold two each.
+//! The data of the measurements: the seeded catalog, and companies of five levels whose users hold two each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use rand::{RngExt, SeedableRng};
 
 use crate::Result;
 
-/// Every run measures the same data.
+/// The seed of the generator: every run measures the same data.
 const SEED: u64 = 0x1a4d;
-/// The levels of a company: the three that provisioning makes, and two of its own.
+/// The levels of a company: the three of the provisioning, and two more.
 pub const LEVELS: usize = 5;
 
-/// What can be asked about: a view, or an action of a feature.
+/// What a question is about: a view, or an action of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cell {
-    /// May it be seen?
+    /// A view.
     View(ViewId),
-    /// May it be done? As a pair, since that is the key that a map would have.
+    /// An action of a feature, as a pair, since a map would have that as its key.
     Action((FeatureId, Action)),
 }
 
@@ -37,16 +37,16 @@ pub struct Level {
     pub id: UserLevelId,
     /// Its name, unique in the company.
     pub name: Name,
-    /// What it says.
+    /// Its rows.
     pub permissions: LevelPermissions,
 }
 
-/// A user and the two levels that he holds, by their place in the company.
+/// A user and the two levels that the user holds, by their index in the company.
 #[derive(Debug, Clone, Copy)]
 pub struct User {
-    /// His id.
+    /// The user's id.
     pub id: UserId,
-    /// The two, ascending.
+    /// The two levels, in ascending order.
     pub levels: [usize; 2],
 }
 
@@ -55,7 +55,7 @@ pub struct User {
 pub struct Company {
     /// Its id.
     pub id: CompanyId,
-    /// The modules that it has, all switched on.
+    /// Its modules, all switched on.
     pub modules: Vec<ModuleId>,
     /// Its levels.
     pub levels: Vec<Level>,
@@ -63,45 +63,45 @@ pub struct Company {
     pub users: Vec<User>,
 }
 
-/// Everything.
+/// All generated data.
 #[derive(Debug, Clone)]
 pub struct Data {
-    /// The catalog, as resolution wants it.
+    /// The catalog in the form that resolution takes.
     pub catalog: Arc<Catalog>,
-    /// All that can be asked about: 14 views and 19 features × 6 actions.
+    /// Everything that questions can be about: 14 views and 19 features × 6 actions.
     pub cells: Vec<Cell>,
     /// The companies.
     pub companies: Vec<Company>,
 }
 
-/// A random question: who, where, and the place of the cell.
+/// A random question: the user, the company, and the index of the cell.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask {
-    /// Where.
+    /// The company.
     pub company: CompanyId,
-    /// Who.
+    /// The user.
     pub user: UserId,
-    /// What, by its place in [`Data::cells`].
+    /// The view or action, by its index in [`Data::cells`].
     pub cell: u16,
 }
 
-/// The same question by places, for peers that find things so.
+/// The same question by indexes, for peers that look things up so.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
-    /// The place of the company.
+    /// The index of the company.
     pub company: usize,
-    /// The place of the user in it.
+    /// The index of the user in the company.
     pub user: usize,
-    /// The place of the cell.
+    /// The index of the cell.
     pub cell: usize,
 }
 
 /// Random questions, in both forms and the same order.
 #[derive(Debug, Clone, Default)]
 pub struct Asks {
-    /// By ids.
+    /// With ids.
     pub by_id: Vec<Ask>,
-    /// By places.
+    /// With indexes.
     pub by_place: Vec<Place>,
 }
 
@@ -109,13 +109,13 @@ fn uuid(rng: &mut StdRng) -> uuid::Uuid {
     uuid::Builder::from_random_bytes(rng.random()).into_uuid()
 }
 
-/// The time of everything that is generated.
+/// The time of all generated data.
 fn at() -> Result<Timestamp> {
     Ok(Timestamp::from_millis(1_700_000_000_000).ok_or("a time out of range")?)
 }
 
 impl Data {
-    /// Generates so many companies of so many users.
+    /// Generates this many companies of this many users each.
     ///
     /// # Errors
     ///
@@ -157,7 +157,7 @@ impl Data {
             let name = Name::parse(format!("Level {}", levels.len()))?;
             levels.push(Level { id, name, permissions: self.random_level(rng, id) });
         }
-        // Every company has `core`, which comes first; half of them have each of the others.
+        // Every company has `core`, which comes first, and each other module with probability one half.
         let modules = modules.iter().enumerate().filter(|(n, _)| *n == 0 || rng.random()).map(|(_, id)| *id).collect();
         let users = (0..users)
             .map(|_| {
@@ -169,7 +169,7 @@ impl Data {
         Ok(Company { id: CompanyId::from_uuid(uuid(rng)), modules, levels, users })
     }
 
-    /// Says something about most cells: seven of ten allow, one denies.
+    /// Has rows about most cells: seven of ten allow, one denies.
     fn random_level(&self, rng: &mut StdRng, id: UserLevelId) -> LevelPermissions {
         const SCOPES: [Scope; 4] = [Scope::Own, Scope::Team, Scope::Company, Scope::Any];
         let mut views = Vec::new();
@@ -211,11 +211,11 @@ impl Data {
         asks
     }
 
-    /// Puts the companies into a storage that has the seeded catalog, one unit of work each.
+    /// Writes the companies into a storage that has the seeded catalog, one unit of work each.
     ///
     /// # Errors
     ///
-    /// What the storage answers.
+    /// Errors of the storage.
     pub async fn fill(&self, storage: &dyn Storage) -> Result<()> {
         for company in &self.companies {
             company.write(storage).await?;
@@ -225,7 +225,7 @@ impl Data {
 }
 
 impl Company {
-    /// What decides about holders of these levels: the specification, which everything else is checked against.
+    /// The snapshot of users who hold these levels, for the specification, which all other answers are compared with.
     #[must_use]
     pub fn snapshot(&self, catalog: &Arc<Catalog>, levels: [usize; 2]) -> Snapshot {
         Snapshot {
@@ -235,7 +235,7 @@ impl Company {
         }
     }
 
-    /// Something for each set of levels that users hold, made once a set.
+    /// Calls `make` once for each set of levels that users hold.
     #[must_use]
     pub fn by_levels<T>(&self, catalog: &Arc<Catalog>, make: impl Fn(&Snapshot) -> T) -> BTreeMap<[usize; 2], T> {
         let mut made = BTreeMap::new();
@@ -298,7 +298,7 @@ impl Company {
     }
 }
 
-/// A row of a feature matrix, as new.
+/// A new row of a feature matrix.
 #[must_use]
 pub fn feature_row(
     company_id: CompanyId,

@@ -1,4 +1,4 @@
-//! Decisions in the process, on one thread: ours beside the yardstick, Cedar and Casbin, about random users and cells.
+//! Decisions in the process, on one thread: ours next to the yardstick, Cedar and Casbin, about random users and cells.
 
 use std::cell::Cell as Count;
 use std::sync::Arc;
@@ -18,20 +18,20 @@ use crate::{Result, progress};
 const DECISIONS: &str = "Decision in the process";
 const USERS: &str = "Number of users";
 
-/// Random questions of a run.
+/// The random questions of a run.
 const ASKS: usize = 1 << 17;
-/// Those that peers get to see, which need hundreds or thousands of times as long.
+/// The questions for peers, which take hundreds or thousands of times as long.
 const PEER_ASKS: usize = 1 << 12;
-/// Answers that are compared with the specification before anything is timed.
+/// The answers that are compared with the specification before the timing.
 const COMPARED: usize = 1 << 11;
 
-/// Data in our crate, with everything loaded.
+/// The data in our crate, with everything loaded.
 struct Loaded {
     data: Data,
     asks: Asks,
     questions: Vec<Question>,
     ours: Ours,
-    /// Questions that could not be decided from what was at hand: a time with misses in it is no time of hits.
+    /// Questions that were misses: a time that includes misses is not a time of hits.
     missed: Count<usize>,
 }
 
@@ -73,7 +73,7 @@ impl Loaded {
         }
     }
 
-    /// Refuses to time whoever gives another answer than the specification.
+    /// Returns an error if an answer differs from the specification.
     fn compare(&self, who: &str, decide: impl Fn(usize) -> Option<bool>) -> Result<()> {
         for (question, place) in self.asks.by_place.iter().enumerate().take(COMPARED) {
             let company = &self.data.companies[place.company];
@@ -97,7 +97,7 @@ impl Loaded {
     }
 }
 
-/// A peer that has its questions already.
+/// A peer with prepared questions.
 fn peer<'a>(decide: impl Fn(usize) -> bool + 'a) -> Contender<'a> {
     Contender::new(PEER_ASKS, move |from, to| (from..to).filter(|question| decide(*question)).count())
 }
@@ -106,7 +106,7 @@ fn peer<'a>(decide: impl Fn(usize) -> bool + 'a) -> Contender<'a> {
 ///
 /// # Errors
 ///
-/// When something cannot be set up, or somebody decides wrongly.
+/// When something cannot be set up, or a contender decides wrongly.
 pub async fn decisions() -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (companies, least) in [(1, Some(1.0)), (100, None), (1_000, Some(2.0))] {
@@ -181,11 +181,11 @@ async fn beside_casbin(loaded: &Loaded) -> Result<Vec<Row>> {
     Ok(vec![row("Casbin", &plain), row("Casbin, answers cached", &cached)])
 }
 
-/// The same number of users in one company and in a hundred; and a hundred times as many.
+/// The same number of users in one company and in a hundred, and a hundred times as many.
 ///
 /// # Errors
 ///
-/// When something cannot be set up, or we decide wrongly.
+/// When something cannot be set up, or our decisions are wrong.
 pub async fn users() -> Result<Vec<Row>> {
     let loaded = [Loaded::new(1, 10_000).await?, Loaded::new(100, 100).await?, Loaded::new(1, 100).await?];
     let [mut many, mut spread, mut few] = loaded.each_ref().map(Loaded::contender);

@@ -1,6 +1,6 @@
-//! Our server beside a bare Actix server: the same connections, the same requests, answers of the same size.
+//! Our server next to a bare Actix server: the same connections, the same requests, answers of the same size.
 //!
-//! Both have one worker, which has a core; the load generator has the other one.
+//! Each has one worker with a core of its own; the load generator has the other core.
 
 use std::path::Path;
 
@@ -18,12 +18,12 @@ const REQUESTS: &str = "HTTP, 32 connections, one worker";
 const TOKENS: &str = "Tokens";
 const WORKERS: usize = 1;
 const ROUNDS: usize = 7;
-/// Items of a `POST /api/iam/checks`.
+/// The items of a `POST /api/iam/checks`.
 const ITEMS: usize = 128;
-/// A server that has less to do than this much of its core waits for the load generator.
+/// A server that is busy for less than this share of the time is waiting for the load generator.
 const SATURATED: f64 = 0.93;
 
-/// A kind of request, as both servers get it.
+/// A kind of request, as both servers receive it.
 struct Kind {
     name: &'static str,
     requests: Vec<Vec<u8>>,
@@ -31,13 +31,13 @@ struct Kind {
     least: Option<f64>,
     /// Why it cannot be measured.
     fault: Option<String>,
-    /// The bytes of an answer, on average.
+    /// The average bytes of an answer.
     bytes: usize,
-    /// Decisions in an answer.
+    /// The decisions in an answer.
     decisions: usize,
 }
 
-/// Rounds of one server.
+/// The rounds of one server.
 #[derive(Default)]
 struct Rounds(Vec<Round>);
 
@@ -58,7 +58,7 @@ impl Rounds {
         median(self.0.iter().map(|round| round.server_busy).collect())
     }
 
-    /// Our rate by the other's, round by round.
+    /// Our rate divided by the other server's, round by round.
     fn rate_beside(&self, other: &Self) -> f64 {
         median(self.0.iter().zip(&other.0).map(|(own, other)| own.per_second / other.per_second).collect())
     }
@@ -91,7 +91,7 @@ async fn kinds(api: &Api) -> Result<Vec<Kind>> {
     ] {
         kinds.push(Kind::new(api, name, requests, Some(least), decisions).await?);
     }
-    // What has not changed since; a bare server has nothing to compare.
+    // Conditional requests for unchanged data; a bare server has nothing to compare.
     for (name, path) in [
         ("GET /permissions/current, 304", "/api/iam/permissions/current"),
         ("GET /navigation, 304", "/api/iam/navigation"),
@@ -133,7 +133,7 @@ impl Kind {
         Load { address: server.address, process: server.id(), requests: &self.requests, status: self.status }
     }
 
-    /// Measures it beside the bare server, or alone where that has no such answer.
+    /// Measures it next to the bare server, or alone if that has no such answer.
     async fn measure(&self, ours: &Server, bare: &Server) -> Result<Row> {
         if let Some(fault) = &self.fault {
             return Ok(Row::failed(REQUESTS, self.name, fault));
@@ -168,11 +168,11 @@ impl Kind {
     }
 }
 
-/// Every kind of request beside the bare server.
+/// Measures every kind of request next to the bare server.
 ///
 /// # Errors
 ///
-/// When a server cannot be started or breaks down.
+/// When a server cannot be started or fails.
 pub async fn requests(program: &Path) -> Result<Vec<Row>> {
     let api = Api::start(program, Signer::hs256(), WORKERS, None)?;
     api.prepare().await?;
@@ -199,11 +199,11 @@ fn bare(check: usize, checks: usize, current: usize, navigation: usize) -> Resul
     Server::start(&std::env::current_exe()?, &arguments, &[])
 }
 
-/// `POST /check` with tokens of each algorithm, a server each.
+/// Measures `POST /check` with tokens of each algorithm, with a server for each.
 ///
 /// # Errors
 ///
-/// When a server breaks down. One that does not start is a row.
+/// When a server fails. A server that does not start becomes a row.
 pub async fn tokens(program: &Path) -> Result<Vec<Row>> {
     let (reference, reference_kind) = with_tokens(program, Signer::hs256()).await?;
     let mut rows = Vec::new();

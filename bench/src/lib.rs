@@ -22,13 +22,13 @@ pub mod states;
 pub mod tokens;
 pub mod yardstick;
 
-/// Whatever went wrong: it ends the section that it happens in.
+/// Any error: it ends the section that it happens in.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// What everything here answers.
+/// The result of all functions here.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// Says on standard error what is being done.
+/// Reports progress on standard error.
 pub fn progress(what: std::fmt::Arguments<'_>) {
     eprintln!("… {what}");
 }

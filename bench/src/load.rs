@@ -1,5 +1,5 @@
-//! A load generator: connections that are kept, requests that are fixed bytes, answers of which only status and length
-//! are read. One thread drives them all.
+//! A load generator on one thread: it keeps connections open, sends fixed bytes, and reads only status and length of
+//! answers.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::process::ProcessorTime;
 use crate::{Failure, Result};
 
-/// Connections at once.
+/// Concurrent connections.
 pub const CONNECTIONS: usize = 32;
 /// How long a round warms up.
 const WARM_UP: Duration = Duration::from_millis(150);
@@ -39,14 +39,14 @@ impl Answer {
     }
 }
 
-/// One kept connection.
+/// A connection that is kept open.
 pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     filled: usize,
 }
 
-/// What of an answer is looked at, and where it ends.
+/// The status and length of an answer.
 struct Frame {
     status: u16,
     head: usize,
@@ -54,11 +54,11 @@ struct Frame {
 }
 
 impl Connection {
-    /// Connects.
+    /// Opens a connection.
     ///
     /// # Errors
     ///
-    /// When nobody listens.
+    /// When no server listens.
     pub async fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -87,7 +87,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When the connection breaks, or the answer cannot be understood.
+    /// When the connection breaks, or the answer cannot be parsed.
     pub async fn send(&mut self, request: &[u8]) -> Result<Answer> {
         let Frame { status, head, end } = self.exchange(request).await?;
         let body = self.buffer[head..end].to_vec();
@@ -95,7 +95,7 @@ impl Connection {
     }
 }
 
-/// Where an answer ends, if all of it is there.
+/// Finds the end of an answer, if it is complete.
 fn frame(bytes: &[u8]) -> Result<Option<Frame>> {
     let Some(head) = memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4) else { return Ok(None) };
     let status: u16 = std::str::from_utf8(bytes.get(9..12).ok_or("no status line")?)?.parse()?;
@@ -114,39 +114,39 @@ fn frame(bytes: &[u8]) -> Result<Option<Frame>> {
         (None, 204 | 304) => 0,
         (None, _) => return Err("an answer without a length".into()),
     };
-    // What announces the length of a body that it does not have.
+    // A 304 announces the length of a body that it does not have.
     let end = if status == 304 { head } else { head + length };
     Ok((bytes.len() >= end).then_some(Frame { status, head, end }))
 }
 
-/// What a round counted.
+/// The results of a round.
 #[derive(Debug, Clone, Copy)]
 pub struct Round {
-    /// Answers a second.
+    /// Answers per second.
     pub per_second: f64,
-    /// The server's processor time an answer, in microseconds.
+    /// The server's processor time per answer, in microseconds.
     pub server_micros: f64,
-    /// The load generator's processor time an answer, in microseconds.
+    /// The load generator's processor time per answer, in microseconds.
     pub client_micros: f64,
-    /// The share of the round in which the server had something to do: it ran, or waited for a processor.
+    /// The share of the round in which the server was busy: it ran, or waited for a processor.
     pub server_busy: f64,
 }
 
-/// A server under load, and how it is asked.
+/// A server under load, and the requests to it.
 #[derive(Debug, Clone)]
 pub struct Load<'a> {
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
     /// Its process.
     pub process: u32,
-    /// What it is asked, in turns.
+    /// The requests, sent in turns.
     pub requests: &'a [Vec<u8>],
-    /// The status of every answer.
+    /// The expected status of every answer.
     pub status: u16,
 }
 
 impl Load<'_> {
-    /// Asks for a round.
+    /// Sends requests for one round.
     ///
     /// # Errors
     ///
@@ -167,7 +167,7 @@ impl Load<'_> {
         };
         let lines = futures_util::future::try_join_all(lines);
         let (counts, (server, client, elapsed)) = futures_util::future::try_join(lines, watch).await?;
-        // What was watched began and ended a little later than what was counted.
+        // The busy time was measured over a slightly longer period than the counts.
         let count = counts.into_iter().sum::<u64>() as f64 / ROUND.as_secs_f64() * elapsed.as_secs_f64();
         let micros = |time: Duration| time.as_secs_f64() * 1e6 / count;
         Ok(Round {

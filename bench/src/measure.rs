@@ -1,4 +1,4 @@
-//! How time is taken: processor time of batches of some milliseconds, in turns, and the median of the turns.
+//! Measures time: processor time of batches of some milliseconds, in turns, and the median of the turns.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -7,28 +7,28 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// How many turns each contender has.
 pub const ROUNDS: usize = 15;
-/// About how long a turn lasts.
+/// The approximate length of a turn.
 const TURN: Duration = Duration::from_millis(60);
 
-/// What this thread has run so far: what others on the machine do is not in it.
+/// The processor time of this thread, which excludes other activity on the machine.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Something that does numbered pieces of work, one after the other.
+/// A contender that does numbered pieces of work, one after the other.
 pub struct Contender<'a> {
-    /// Does the pieces `from..to` and answers something that depends on them.
+    /// Does the pieces `from..to` and returns a value that depends on them.
     run: Box<dyn FnMut(usize, usize) -> usize + 'a>,
     pieces: usize,
     batch: usize,
     next: usize,
-    /// Nanoseconds a piece, one value a turn.
+    /// Nanoseconds per piece, one value per turn.
     turns: Vec<f64>,
 }
 
 impl<'a> Contender<'a> {
-    /// Has so many pieces of work, and begins again after the last one.
+    /// A contender with this many pieces of work, which starts over after the last one.
     pub fn new(pieces: usize, run: impl FnMut(usize, usize) -> usize + 'a) -> Self {
         Self { run: Box::new(run), pieces, batch: 1, next: 0, turns: Vec::new() }
     }
@@ -45,12 +45,12 @@ impl<'a> Contender<'a> {
         processor_time().saturating_sub(before)
     }
 
-    /// Finds how many pieces a turn takes, which also warms everything up.
+    /// Finds how many pieces a turn takes, which also warms up.
     fn prepare(&mut self) {
         while self.turn() < TURN {
             self.batch *= 2;
         }
-        // Everything once more, unless that takes too long: what is timed is the steady state.
+        // Another pass over everything, unless that takes too long, so that the steady state is timed.
         let until = Instant::now() + TURN * 10;
         for _ in 0..self.pieces.div_ceil(self.batch) {
             self.turn();
@@ -60,20 +60,20 @@ impl<'a> Contender<'a> {
         }
     }
 
-    /// The median of the turns, in nanoseconds a piece.
+    /// The median of the turns, in nanoseconds per piece.
     #[must_use]
     pub fn nanoseconds(&self) -> f64 {
         median(self.turns.clone())
     }
 
-    /// How many times as fast as the other: its time by this one's, turn by turn, the median.
+    /// The speed relative to the other: its time divided by this one's, turn by turn, the median.
     #[must_use]
     pub fn faster_than(&self, other: &Self) -> f64 {
         median(self.turns.iter().zip(&other.turns).map(|(own, other)| other / own).collect())
     }
 }
 
-/// Lets all of them have their turns: A B C, C B A, A B C, …
+/// Runs all contenders in turns: A B C, C B A, A B C, …
 pub fn interleave(contenders: &mut [&mut Contender<'_>]) {
     for contender in contenders.iter_mut() {
         contender.prepare();
@@ -87,13 +87,13 @@ pub fn interleave(contenders: &mut [&mut Contender<'_>]) {
     }
 }
 
-/// The middle value; 0 of nothing.
+/// The median; 0 for no values.
 #[must_use]
 pub fn median(values: Vec<f64>) -> f64 {
     quantile(values, 0.5)
 }
 
-/// The value that this share of the values does not exceed; 0 of nothing.
+/// The quantile of the values; 0 for no values.
 #[must_use]
 pub fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
     values.sort_by(f64::total_cmp);

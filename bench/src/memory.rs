@@ -1,4 +1,4 @@
-//! How many bytes the crate holds: counted by an allocator in a program of its own, since counting costs time.
+//! The bytes that the crate holds: counted by an allocator in a separate program, since counting costs time.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,11 +8,11 @@ use crate::{Result, progress};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// Runs the program and reads what it counted.
+/// Runs the program and reads its count.
 ///
 /// # Errors
 ///
-/// When it cannot be run, or failed.
+/// When it cannot be run, or fails.
 pub fn memory(program: &Path) -> Result<Vec<Row>> {
     progress(format_args!("counting bytes"));
     let output = Command::new(program).output()?;

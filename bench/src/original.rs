@@ -1,4 +1,4 @@
-//! The table of the original: the same operations through our use cases, in memory and on PostgreSQL.
+//! The table of the original system: the same operations through our use cases, in memory and on PostgreSQL.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,18 +18,18 @@ use crate::{Result, progress};
 const SECTION: &str = "The original's table";
 const WARM_UP: usize = 20;
 const TURNS: usize = 220;
-/// The levels that are listed.
+/// How many levels are listed.
 const LISTED: usize = 10;
-/// The permissions that are replaced.
+/// How many permissions are replaced.
 const REPLACED: usize = 10;
 
-/// Where the data is, and what the original states about it: create, find, list, update.
+/// The storage, and the figures that the original states for it: create, find, list, update.
 struct Place {
     name: &'static str,
     stated: [&'static str; 4],
 }
 
-/// Microseconds of one operation.
+/// Measures one operation, in microseconds.
 async fn timed<T>(times: &mut Vec<f64>, operation: impl Future<Output = Result<T>>) -> Result<T> {
     let start = Instant::now();
     let done = operation.await?;
@@ -64,7 +64,7 @@ async fn measure(place: &Place, storage: Arc<impl Storage>) -> Result<Vec<Row>> 
     data.fill(storage.as_ref()).await?;
     let own = Ours::over(storage).await;
     let application = own.application();
-    // One company for what grows, one for what is listed.
+    // One company that grows, and one that is listed.
     let [growing, company] = data.companies.as_slice() else { return Err("two companies".into()) };
     let administrator = company.users[0].id;
     for nth in company.levels.len()..LISTED {
@@ -122,7 +122,7 @@ fn replacement(data: &Data, company: CompanyId, level: UserLevelId, way: bool) -
     Ok(ReplaceFeaturePermissions { company, level, cells: cells.collect(), force: false, if_match: IfMatch::default() })
 }
 
-/// The median of batches about users that were asked about before.
+/// The median of batches about users who are cached.
 async fn cached_check(own: &Ours, data: &Data, place: &str) -> Result<Row> {
     let name = format!("cached check, {place}");
     let company = &data.companies[1];

@@ -1,4 +1,4 @@
-//! The one place that calls the crates which are measured.
+//! The only module that calls the measured crates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Ours {
     permissions: Arc<Permissions>,
 }
 
-/// How a cell is asked about.
+/// The question about a cell.
 #[must_use]
 pub fn question(cell: &Cell) -> Question {
     match cell {
@@ -30,9 +30,9 @@ pub fn question(cell: &Cell) -> Question {
 }
 
 impl Ours {
-    /// Decides from this storage, whose changes it follows. Call it within a Tokio runtime.
+    /// Decides from this storage and follows its changes. Call it within a Tokio runtime.
     ///
-    /// The lease is longer than any run: the thread that is measured leaves none for polls.
+    /// The lease outlasts every run, since the measured thread leaves no time for polls.
     pub async fn over<S: Storage>(storage: Arc<S>) -> Self {
         let options =
             CacheOptions { lease: Duration::from_secs(3600), max_entries: 1_000_000, ..CacheOptions::default() };
@@ -46,18 +46,18 @@ impl Ours {
         Self { storage, permissions }
     }
 
-    /// Decides if everything that is needed is at hand.
+    /// Decides from what is kept, if that suffices.
     #[inline]
     #[must_use]
     pub fn try_decide(&self, company: CompanyId, user: UserId, question: &Question) -> Option<bool> {
         self.permissions.try_check(company, Subject::User(user), question).map(|outcome| outcome.allowed)
     }
 
-    /// Decides, loading what is not at hand.
+    /// Decides, and loads what is not kept.
     ///
     /// # Errors
     ///
-    /// What the storage answers.
+    /// Errors of the storage.
     pub async fn load(&self, company: CompanyId, user: UserId, question: &Question) -> Result<bool> {
         let access = self.permissions.access(company, Subject::User(user), Consistency::Cached).await?;
         Ok(access.decide(question).outcome.allowed)

@@ -1,4 +1,4 @@
-//! What PostgreSQL costs: a first decision, a replaced matrix, and how fast a second replica hears of a revocation.
+//! The costs of PostgreSQL: a first decision, a replaced matrix, and the delay of a revocation on a second replica.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,11 +27,11 @@ const COLD: &str = "First decision on PostgreSQL";
 const REPLACE: &str = "133 permissions replaced on PostgreSQL";
 const REVOCATION: &str = "Revocation on a second replica";
 
-/// A database of the run's own, with the seeded catalog. Give it back with [`Self::drop`].
+/// A database for one run, with the seeded catalog. Remove it with [`Self::drop`].
 pub struct Database {
     server: String,
     name: String,
-    /// Where it is.
+    /// Its URL.
     pub url: String,
 }
 
@@ -42,7 +42,7 @@ async fn connect(url: &str) -> Result<DatabaseConnection> {
 }
 
 impl Database {
-    /// Makes one on this server.
+    /// Creates one on this server.
     ///
     /// # Errors
     ///
@@ -61,16 +61,16 @@ impl Database {
         Ok(database)
     }
 
-    /// The adapter on it.
+    /// The adapter for it.
     ///
     /// # Errors
     ///
-    /// When the url cannot be read.
+    /// When the URL cannot be parsed.
     pub fn storage(&self) -> Result<Arc<PostgresStorage>> {
         Ok(Arc::new(PostgresStorage::connect(&PostgresOptions::new(self.url.clone()))?))
     }
 
-    /// Drops it, with whoever is still connected.
+    /// Drops the database and ends its open sessions.
     ///
     /// # Errors
     ///
@@ -81,11 +81,11 @@ impl Database {
         Ok(())
     }
 
-    /// Measures on a database of its own, which is dropped whatever comes of it.
+    /// Measures on a new database, which is dropped in any case.
     ///
     /// # Errors
     ///
-    /// What measuring answers, or the server.
+    /// Errors of the measurement or of the server.
     pub async fn with<T>(server: &str, measure: impl AsyncFnOnce(&Self) -> Result<T>) -> Result<T> {
         let database = Self::create(server).await?;
         let measured = measure(&database).await;
@@ -98,7 +98,7 @@ fn microseconds(elapsed: Duration) -> f64 {
     elapsed.as_secs_f64() * 1e6
 }
 
-/// The decision about one cell, as one would write it in SQL: levels joined with their rows, and the gate.
+/// The decision about one cell in plain SQL: levels joined with their rows, and the gate.
 const ONE_DECISION: &str = "
     SELECT f.enabled, p.value, p.scope, (
         NOT EXISTS (SELECT FROM module2features g WHERE g.feature_id = f.id) OR EXISTS (
@@ -110,7 +110,7 @@ const ONE_DECISION: &str = "
     JOIN features f ON f.id = p.feature_id
     WHERE u.company_id = $1 AND u.user_id = $2 AND p.feature_id = $3 AND p.action = $4";
 
-/// Everything that the user's levels say about features, as one would write it in SQL.
+/// Everything that the user's levels say about features in plain SQL.
 const ALL_ROWS: &str = "
     SELECT p.feature_id, p.action, p.value, p.scope
     FROM user_user_levels u
@@ -138,11 +138,11 @@ async fn all_rows(pool: &PgPool, company: CompanyId, user: UserId) -> Result<usi
     Ok(rows.len())
 }
 
-/// First decisions: of users in a company that is known, and of users in companies that are not.
+/// First decisions: about users in a known company, and about users in unknown companies.
 ///
 /// # Errors
 ///
-/// When the database refuses, or we and the query decide differently.
+/// When the database refuses, or our decision differs from the query's.
 pub async fn cold(server: &str) -> Result<Vec<Row>> {
     const WARM_UP: usize = 20;
     Database::with(server, async |database| {
@@ -151,7 +151,7 @@ pub async fn cold(server: &str) -> Result<Vec<Row>> {
         progress(format_args!("filling PostgreSQL"));
         let (one, many) = (Data::generate(1, 420)?, Data::generate(121, 1)?);
         one.fill(storage.as_ref()).await?;
-        // Both come from the same seed, so the first company is there already.
+        // Both come from the same seed, so the first company exists already.
         let others = Data { companies: many.companies[1..].to_vec(), ..many };
         others.fill(storage.as_ref()).await?;
         sqlx::raw_sql("VACUUM ANALYZE").execute(&pool).await?;
@@ -188,7 +188,7 @@ pub async fn cold(server: &str) -> Result<Vec<Row>> {
             let row = || Row::new(COLD, format!("first decision of a user {name}"), "µs", own);
             let (one, all) = (median(one_times), median(all_times));
             rows.push(row().beside("one join, all rows", all, own / all).target(Target::AtMost(2.5)));
-            // It answers one question; ours reads what answers all of them.
+            // The query answers one question; ours reads what answers all of them.
             rows.push(row().beside("one join, one decision", one, own / one));
         }
         storage.close().await;
@@ -197,7 +197,7 @@ pub async fn cold(server: &str) -> Result<Vec<Row>> {
     .await
 }
 
-/// 19 features × the seven standard actions, in one of two ways that differ everywhere.
+/// 19 features × the seven standard actions, in one of two ways that differ in every cell.
 fn matrix(data: &Data, way: bool) -> Result<Vec<FeatureCell>> {
     let mut cells = Vec::new();
     for feature in data.catalog.features() {
@@ -210,7 +210,7 @@ fn matrix(data: &Data, way: bool) -> Result<Vec<FeatureCell>> {
     Ok(cells)
 }
 
-/// A level's matrix, replaced in a unit of work.
+/// Replaces a level's matrix in a unit of work.
 struct Replace {
     company: CompanyId,
     level: UserLevelId,
@@ -233,7 +233,7 @@ impl Work for Replace {
     }
 }
 
-/// The same rows by hand: out with the old, in with the new, in one transaction.
+/// The same rows in plain SQL: deletes the old ones and inserts the new ones, in one transaction.
 async fn by_hand(pool: &PgPool, Replace { company, level, cells }: &Replace) -> Result<()> {
     let mut tx = pool.begin().await?;
     sqlx::query("DELETE FROM user_level_feature_permissions WHERE company_id = $1 AND user_level_id = $2")
@@ -266,7 +266,7 @@ async fn by_hand(pool: &PgPool, Replace { company, level, cells }: &Replace) -> 
     Ok(())
 }
 
-/// How many cells of the level say this.
+/// How many cells of the level have this value.
 async fn count_rows(pool: &PgPool, company: CompanyId, level: UserLevelId, value: bool) -> Result<usize> {
     let rows: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM user_level_feature_permissions
@@ -280,7 +280,7 @@ async fn count_rows(pool: &PgPool, company: CompanyId, level: UserLevelId, value
     Ok(usize::try_from(rows)?)
 }
 
-/// Gives the user the level that allows everything. A change that leaves a company to nobody is refused.
+/// Gives the user the level that allows everything. A change that leaves a company without an administrator is refused.
 async fn put_in_charge(storage: &dyn Storage, company: &Company, user: UserId) -> Result<()> {
     let mut tx = storage.begin(Locked::Company(company.id), ChangeContext::command_line()).await?;
     tx.assignments_mut().replace_for_user(company.id, user, &[company.levels[0].id], None).await?;
@@ -288,13 +288,13 @@ async fn put_in_charge(storage: &dyn Storage, company: &Company, user: UserId) -
     Ok(())
 }
 
-/// Whoever administers.
+/// The caller of administrative changes.
 #[must_use]
 pub fn super_admin(user_id: UserId) -> RequestContext {
     RequestContext::from(Caller::super_admin(user_id))
 }
 
-/// A matrix of 133 cells in which every cell changes, ours beside hand-written SQL.
+/// A matrix of 133 cells in which every cell changes, ours next to plain SQL.
 ///
 /// # Errors
 ///
@@ -366,7 +366,7 @@ pub async fn replace(server: &str) -> Result<Vec<Row>> {
 ///
 /// # Errors
 ///
-/// When a server cannot be started or breaks down.
+/// When a server cannot be started or fails.
 pub async fn revocation(server: &str, program: &Path) -> Result<Vec<Row>> {
     const CHANGES: usize = 300;
     Database::with(server, async |database| {
@@ -399,7 +399,7 @@ pub async fn revocation(server: &str, program: &Path) -> Result<Vec<Row>> {
             while !is_allowed().await? {
                 sleep(Duration::from_millis(1)).await;
             }
-            // At no particular time of any clock that the servers may have.
+            // At varying offsets, independent of any clock of the servers.
             sleep(Duration::from_micros((change as u64 * 7_919) % 20_000)).await;
             let revoke = async {
                 let sent = Instant::now();

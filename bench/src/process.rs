@@ -1,4 +1,4 @@
-//! Servers as child processes on free ports of the loopback. They end with the value that holds them.
+//! Servers as child processes on free ports of the loopback. They are killed on drop.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -14,19 +14,19 @@ use crate::Result;
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A server; killed with this value.
+/// A server; killed on drop.
 pub struct Server {
     child: Child,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
 }
 
 impl Server {
-    /// Starts a program that says `listening on http://…`, with nothing of our environment.
+    /// Starts a program that prints `listening on http://…`, without this process's environment.
     ///
     /// # Errors
     ///
-    /// When it ends instead: with what it said.
+    /// When it exits instead; the error has its output.
     pub fn start(program: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Result<Self> {
         let mut child = Command::new(program)
             .args(arguments)
@@ -61,7 +61,7 @@ impl Server {
         }
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to it.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Server {
         Ok(kill_process(process, signal)?)
     }
 
-    /// Its process.
+    /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -80,18 +80,18 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Only a process that has ended already cannot be killed.
+        // Fails only if the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What threads have run, and waited to run because others did.
+/// How long threads ran, and how long they waited for a processor.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProcessorTime {
-    /// On a processor.
+    /// Running on a processor.
     pub ran: Duration,
-    /// Ready, but not on one.
+    /// Ready to run, but waiting.
     pub waited: Duration,
 }
 
@@ -104,20 +104,20 @@ impl ProcessorTime {
         Ok(Self { ran: next()?, waited: next()? })
     }
 
-    /// Of this thread so far.
+    /// The times of this thread so far.
     ///
     /// # Errors
     ///
-    /// When the system does not say.
+    /// When the system does not report them.
     pub fn of_this_thread() -> Result<Self> {
         Self::read(Path::new("/proc/thread-self/schedstat"))
     }
 
-    /// Of all threads of a process so far.
+    /// The times of all threads of a process so far.
     ///
     /// # Errors
     ///
-    /// When the system does not say, or the process has ended.
+    /// When the system does not report them, or the process has ended.
     pub fn of_process(process: u32) -> Result<Self> {
         let mut sum = Self::default();
         for task in std::fs::read_dir(format!("/proc/{process}/task"))? {
@@ -127,14 +127,14 @@ impl ProcessorTime {
         Ok(sum)
     }
 
-    /// What came after an earlier time.
+    /// The times since an earlier reading.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self { ran: self.ran.saturating_sub(earlier.ran), waited: self.waited.saturating_sub(earlier.waited) }
     }
 }
 
-/// Keeps what was said; reads on so that the server never waits for us.
+/// Keeps the output; reads on so that the server never blocks.
 fn follow(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
     let log = Arc::clone(log);
     std::thread::spawn(move || {

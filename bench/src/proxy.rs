@@ -1,4 +1,4 @@
-//! A TCP proxy on the loopback that delays what it carries, and can make its connections half-open.
+//! A TCP proxy on the loopback that delays data, and can make its connections half-open.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
@@ -12,16 +12,16 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::Result;
 
-/// A proxy. It ends with its connections when it is dropped.
+/// A proxy. Its connections end when it is dropped.
 pub struct Proxy {
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
     forgotten: watch::Sender<()>,
     accepting: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// Starts a proxy to a port of the loopback, which passes each chunk on after `delay`, in both directions.
+    /// Starts a proxy to a port of the loopback, which forwards each chunk after `delay`, in both directions.
     ///
     /// # Errors
     ///
@@ -35,8 +35,8 @@ impl Proxy {
         Ok(Self { port, forgotten, accepting })
     }
 
-    /// Makes the open connections half-open, as a firewall does that forgets them: they carry nothing any more, and neither
-    /// side is told until the next time that this is called. New connections work.
+    /// Makes the open connections half-open, as a firewall that forgets them does: they carry nothing any more, and
+    /// neither side is notified until the next call. New connections work.
     pub fn forget(&self) {
         self.forgotten.send_replace(());
     }
@@ -69,13 +69,13 @@ async fn relay(
     server.set_nodelay(true)?;
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    // Both outlive the choice between them: a dropped half would close its side.
+    // Both outlive the `select!`: a dropped half would close its side.
     let mut up = pin!(carry(from_client, to_server, delay));
     let mut down = pin!(carry(from_server, to_client, delay));
     tokio::select! {
         biased;
         Ok(()) = forgotten.changed() => {
-            // Both sides have long given up by then.
+            // By then, both sides have given up long ago.
             let _ = forgotten.changed().await;
             Ok(())
         }

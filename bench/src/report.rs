@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and as JSON for programs.
+//! The results, as a Markdown table and as JSON.
 
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use crate::Result;
 
-/// What a figure must be.
+/// The target of a figure.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Target {
-    /// Not less.
+    /// At least this.
     AtLeast(f64),
-    /// Not more.
+    /// At most this.
     AtMost(f64),
 }
 
@@ -26,7 +26,7 @@ impl Target {
     }
 }
 
-/// One line: our figure, perhaps a peer's and their ratio, and what was asked for.
+/// One line: our figure, perhaps a peer's and their ratio, and the target.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
@@ -43,7 +43,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// Our figure alone.
+    /// A row with our figure alone.
     #[must_use]
     pub fn new(section: &'static str, name: impl Into<String>, unit: &'static str, ours: f64) -> Self {
         Self {
@@ -60,26 +60,26 @@ impl Row {
         }
     }
 
-    /// What could not be measured counts as missed.
+    /// A row for a failed measurement, which counts as missed.
     #[must_use]
     pub fn failed(section: &'static str, name: impl Into<String>, why: impl std::fmt::Display) -> Self {
         Self { ours: None, met: Some(false), note: why.to_string(), ..Self::new(section, name, "", 0.0) }
     }
 
-    /// Beside a peer's; the ratio says how it is formed in the documentation of the section.
+    /// Adds a peer's figure; the documentation of the section says how the ratio is formed.
     #[must_use]
     pub fn beside(self, name: impl Into<String>, peer: f64, ratio: f64) -> Self {
         Self { peer_name: Some(name.into()), peer: Some(peer), ratio: Some(ratio), ..self }
     }
 
-    /// What the ratio must be, or our figure where there is no peer.
+    /// Sets the target of the ratio, or of our figure if there is no peer.
     #[must_use]
     pub fn target(self, target: Target) -> Self {
         let judged = self.ratio.or(self.ours);
         Self { target: Some(target), met: judged.map(|value| target.is_met(value)), ..self }
     }
 
-    /// Something to know about it.
+    /// Adds a note.
     #[must_use]
     pub fn note(self, note: impl Into<String>) -> Self {
         Self { note: note.into(), ..self }
@@ -114,7 +114,7 @@ impl Row {
     }
 }
 
-/// Where and when it was measured.
+/// The machine and time of the measurements.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -122,18 +122,18 @@ pub struct Report {
     at: u64,
     processor: String,
     cores: usize,
-    /// Processes that wanted to run before the run began: more than one disturbed it.
+    /// The processes that were ready to run before the start: more than one disturbed the run.
     load_before: f64,
-    /// What was measured.
+    /// The results.
     pub rows: Vec<Row>,
 }
 
 impl Report {
-    /// An empty one, of this machine, now.
+    /// An empty report, of this machine and time.
     ///
     /// # Errors
     ///
-    /// When the system does not say what it is.
+    /// When the system does not report what it is.
     pub fn begin() -> Result<Self> {
         let processors = std::fs::read_to_string("/proc/cpuinfo")?;
         let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -155,7 +155,7 @@ impl std::fmt::Display for Report {
     }
 }
 
-/// Three figures that count; thousands in full.
+/// Three significant figures; thousands in full.
 fn format_number(value: f64) -> String {
     match value.abs() {
         value if value >= 100.0 => format!("{value:.0}"),
@@ -164,7 +164,7 @@ fn format_number(value: f64) -> String {
     }
 }
 
-/// The rows as a Markdown table with a heading a section.
+/// The rows as Markdown tables, with a heading for each section.
 fn table(rows: &[Row]) -> String {
     let head = ["what", "unit", "ours", "peer", "ratio", "target", "met", "note"].map(str::to_owned);
     let lines: Vec<_> = rows.iter().map(Row::columns).collect();

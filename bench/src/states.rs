@@ -1,4 +1,4 @@
-//! What it costs that an index leads polls to the states that changed, beside a table that changes are appended to.
+//! The cost of the index that leads polls to changed states, next to a table that changes are appended to.
 
 use std::time::{Duration, Instant};
 
@@ -16,9 +16,9 @@ const STATES: &str = "How polls find what changed: 200,000 updates of 2,000 stat
 const COMPANIES: usize = 2_000;
 const SESSIONS: usize = 2;
 const ROUNDS: usize = 10;
-/// Updates of a session in a round.
+/// The updates of a session in a round.
 const UPDATES: usize = 10_000;
-/// How many appended changes are kept at least, and how often a session deletes older ones.
+/// How many appended changes are kept at least, and how many a session appends between two deletions.
 const KEPT: usize = 10_000;
 const TRIM_EVERY: usize = 1_000;
 /// The least time between two polls of a replica.
@@ -27,15 +27,15 @@ const MIB: f64 = 1024.0 * 1024.0;
 
 /// A way to find the states that changed.
 struct Way {
-    /// What it is called.
+    /// Its name.
     name: &'static str,
     /// The table of states, `company_states` but for its indexes.
     table: &'static str,
-    /// What is there beside it.
+    /// The other tables and indexes of this way.
     beside: &'static str,
-    /// Where polls look.
+    /// The source that polls read.
     read: &'static str,
-    /// What an update ends with; `{update}` stands for it.
+    /// The end of an update; `{update}` stands for the update.
     change: &'static str,
 }
 
@@ -60,7 +60,7 @@ const WAYS: [Way; 3] = [
 ];
 
 impl Way {
-    /// Makes the tables, and the procedure that updates random states, a transaction each.
+    /// The SQL that makes the tables, and the procedure that updates random states, one per transaction.
     fn make(&self) -> String {
         let Self { table, beside, read, .. } = self;
         let update = format!(
@@ -98,7 +98,7 @@ impl Way {
         )
     }
 
-    /// What changed since a snapshot, and the snapshot of now: the part of a poll that differs.
+    /// The changes since a snapshot, and the current snapshot: the part of a poll that differs.
     fn poll(&self) -> String {
         format!(
             "SELECT pg_current_snapshot()::text, (
@@ -109,7 +109,7 @@ impl Way {
         )
     }
 
-    /// How many updates stayed on their page, and the MiB of table and indexes, of states and changes.
+    /// The number of updates that stayed on their page, and the MiB of table and indexes, of states and changes.
     async fn cost(&self, url: &str) -> Result<String> {
         let sql = format!(
             "SELECT n_tup_hot_upd, n_tup_upd, pg_table_size('{table}') AS heap, pg_indexes_size('{table}') AS indexes,
@@ -128,12 +128,12 @@ impl Way {
     }
 }
 
-/// What was measured of a way.
+/// The results of a way.
 #[derive(Default)]
 struct Measured {
-    /// Updates a second, a round each.
+    /// Updates per second, one value per round.
     rates: Vec<f64>,
-    /// What each poll took meanwhile, in microseconds.
+    /// The time of each concurrent poll, in microseconds.
     polls: Vec<f64>,
 }
 
@@ -173,13 +173,14 @@ impl Measured {
     }
 }
 
-/// Updates and polls with the index, beside those with a table of changes and those with neither.
+/// Updates and polls with the index, next to those with a table of changes and those with neither.
 ///
 /// # Errors
 ///
-/// When the server cannot be started, or refuses.
+/// When the server cannot be started, or refuses a statement.
 pub async fn states() -> Result<Vec<Row>> {
-    // Tens of thousands of updates are between two visits: as hundreds of changes a second make in the usual minute.
+    // Tens of thousands of updates lie between two visits, as with hundreds of changes per second and the default
+    // minute.
     let postgres = Postgres::start(&["shared_buffers=128MB", "autovacuum_naptime=1s"]).await?;
     Database::with(&postgres.url, async |database| {
         let url = &database.url;

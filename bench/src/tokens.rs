@@ -1,4 +1,4 @@
-//! Tokens of each algorithm, signed with keys that are made for the run.
+//! Tokens of each algorithm, signed with keys generated for the run.
 
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,18 +14,18 @@ use tempfile::NamedTempFile;
 
 use crate::Result;
 
-/// How long tokens are good: longer than any run.
+/// How long tokens are valid, in seconds: longer than any run.
 const A_DAY: u64 = 24 * 60 * 60;
 const SECRET: &str = "the secret of the benchmarks has more than thirty-two bytes";
 
-/// Who signs, where it is not whoever has the secret.
+/// The issuer of tokens that are signed with a private key.
 const ISSUER: &str = "https://bench.example.com";
 
-/// Signs tokens, and knows which settings make a server accept them.
+/// Signs tokens, and has the settings that make a server accept them.
 pub struct Signer {
     algorithm: Algorithm,
     key: EncodingKey,
-    /// The file of its public key, and the setting that names it.
+    /// The file of its public key, and the setting that names the file.
     public: Option<(NamedTempFile, String)>,
 }
 
@@ -51,7 +51,7 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// When the key cannot be made or written.
+    /// When the key cannot be generated or written.
     pub fn rs256() -> Result<Self> {
         let pair = KeyPair::generate(KeySize::Rsa2048)?;
         let private = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair)?;
@@ -64,7 +64,7 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// When the key cannot be made or written.
+    /// When the key cannot be generated or written.
     pub fn eddsa() -> Result<Self> {
         let pair = Ed25519KeyPair::generate()?;
         let private = pair.to_pkcs8v1()?;
@@ -73,13 +73,13 @@ impl Signer {
         Ok(Self { algorithm: Algorithm::EdDSA, key, public: Some(file(public.as_ref())?) })
     }
 
-    /// What it is called.
+    /// The name of the algorithm.
     #[must_use]
     pub fn name(&self) -> String {
         format!("{:?}", self.algorithm)
     }
 
-    /// The variable of a server that accepts its tokens.
+    /// The environment variable of a server that accepts its tokens.
     pub fn environment(&self) -> (&'static str, &str) {
         match &self.public {
             None => ("JWT_SECRET", SECRET),
@@ -103,7 +103,7 @@ impl Signer {
     }
 }
 
-/// The public key in a file, and the setting that names it.
+/// Writes the public key to a file, and returns the setting that names it.
 fn file(public: &[u8]) -> Result<(NamedTempFile, String)> {
     let mut file = NamedTempFile::new()?;
     file.write_all(pem("PUBLIC KEY", public).as_bytes())?;

@@ -1,4 +1,4 @@
-//! The yardstick: what anybody would write with the standard library, and what an answer from memory may cost.
+//! The yardstick: a straightforward solution with the standard library, as the limit for an answer from memory.
 
 use std::collections::HashMap;
 
@@ -10,13 +10,13 @@ use crate::data::{Ask, Cell, Data};
 /// The most actions that fit: 19 features × 6 are 114.
 const ACTIONS: usize = 120;
 
-/// All of one user's permissions: a bit a view, and a code an action (0 is denied, else how far it reaches).
+/// The permissions of one user: one bit per view, and one code per action (0 is denied, otherwise the scope).
 struct UserPermissions {
     views: u64,
     actions: [u8; ACTIONS],
 }
 
-/// Hash maps with the standard hasher: users to permissions, views and actions to their places.
+/// Hash maps with the standard hasher: from users to permissions, and from views and actions to their indexes.
 pub struct Yardstick {
     users: HashMap<(CompanyId, UserId), UserPermissions>,
     views: HashMap<ViewId, usize>,
@@ -24,11 +24,11 @@ pub struct Yardstick {
 }
 
 impl Yardstick {
-    /// Resolves everything beforehand.
+    /// Resolves everything in advance.
     ///
     /// # Errors
     ///
-    /// When there are more views or actions than fit.
+    /// When there are more views or actions than supported.
     pub fn new(data: &Data) -> Result<Self> {
         let mut yardstick = Self { users: HashMap::new(), views: HashMap::new(), actions: HashMap::new() };
         for cell in &data.cells {
@@ -67,7 +67,7 @@ impl Yardstick {
         Ok(yardstick)
     }
 
-    /// Decides; what is unknown is denied.
+    /// Decides; everything unknown is denied.
     #[inline]
     #[must_use]
     pub fn decide(&self, ask: &Ask, cell: &Cell) -> bool {

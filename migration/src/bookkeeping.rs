@@ -1,4 +1,5 @@
-//! Which migrations a schema has: its table `iam_migrations`, and what earlier builds recorded in `seaql_migrations`.
+//! The applied migrations of a schema: its table `iam_migrations`, and what earlier builds recorded in
+//! `seaql_migrations`.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +9,11 @@ use sea_orm_migration::{MigratorTrait, seaql_migrations};
 
 use crate::{MigrationError, statement};
 
-/// The table that earlier builds shared with every other program that uses SeaORM.
+/// The table that earlier builds shared with all programs that use SeaORM.
 const SHARED_TABLE: &str = "seaql_migrations";
 
-/// Finds the schema that unqualified names are created in, and the tables in it that may record migrations. A shared
-/// table that is of another form, or that this role may not read, is another program's.
+/// Finds the schema in which unqualified names are created, and the tables in it that may record migrations. A shared
+/// table of another form, or one that this role may not read, belongs to another program.
 const FIND: &str = "
     SELECT nspname::text AS schema,
         EXISTS (SELECT FROM pg_class WHERE relnamespace = own.oid AND relname = $1) AS is_recorded,
@@ -23,18 +24,18 @@ const FIND: &str = "
         ) AS is_shared
     FROM pg_namespace AS own WHERE nspname = current_schema()";
 
-/// What a schema records of a migrator's migrations.
+/// The records of a migrator's migrations in a schema.
 #[derive(Debug)]
 pub(crate) struct Bookkeeping {
-    /// The names in the migrator's own table, also those that the migrator does not know.
+    /// The names in the migrator's own table, also unknown ones.
     own: BTreeSet<String>,
-    /// Those of the migrator's names that the shared table has.
+    /// The migrator's names in the shared table.
     shared: BTreeSet<String>,
 }
 
 impl Bookkeeping {
-    /// Reads it. The migrator's own look-up fails on a name that it does not know, takes a table that the role may not
-    /// read for a missing one, and finds tables of other schemas.
+    /// Reads the records. The migrator's own look-up fails on unknown names, takes a table that the role may not read
+    /// for a missing one, and finds tables of other schemas.
     pub(crate) async fn read<M: MigratorTrait>(db: &impl ConnectionTrait) -> Result<Self, MigrationError> {
         let table = M::migration_table_name().to_string();
         let found = db.query_one_raw(statement(FIND, [table.clone().into(), SHARED_TABLE.into()])).await?;
@@ -57,8 +58,8 @@ impl Bookkeeping {
         &self.own | &self.shared
     }
 
-    /// Copies into the migrator's own table what only the shared one has. It stays in the shared one, where replicas of
-    /// earlier builds look for it.
+    /// Copies the names that only the shared table has into the migrator's own. They stay in the shared one, where
+    /// replicas of earlier builds look for them.
     pub(crate) async fn adopt<M: MigratorTrait>(&self, tx: &impl ConnectionTrait) -> Result<(), DbErr> {
         let missing = &self.shared - &self.own;
         if missing.is_empty() {

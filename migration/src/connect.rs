@@ -1,6 +1,7 @@
-//! Connects the command to its database, and says why that fails.
+//! Connects the command to its database, and reports why that fails.
 //!
-//! A pool alone cannot say it: it tries again until its time is over, and keeps no cause. So one connection is made without it.
+//! A pool alone cannot report the cause: it retries until its deadline, and keeps no cause. So one connection is made
+//! without it.
 
 use std::io;
 use std::time::Duration;
@@ -13,8 +14,8 @@ use tokio::time::timeout;
 /// How long the server may take to accept a connection.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Lifts the limits that the role, the database or the server sets, which are made for short requests. The first one is a
-/// statement of its own, because it holds until it has run. A server knows only some of the others.
+/// Lifts the limits that the role, the database or the server sets for short requests. The first one is a statement of
+/// its own, because it holds until it has run. A server knows only some of the others.
 const SET_UP: &str = "
     SET statement_timeout = 0;
     SELECT set_config(name, value, false) FROM pg_settings JOIN (
@@ -28,19 +29,19 @@ pub(crate) enum ConnectError {
     /// The driver does not understand the URL.
     #[error("DATABASE_URL is not a valid URL: postgres://user:password@host:port/name")]
     Url,
-    /// There is no session.
+    /// No session could be made.
     #[error("{problem} ({server}): {cause}")]
     Unreachable {
-        /// What is in the way.
+        /// The obstacle.
         problem: Problem,
         /// Host and port.
         server: String,
-        /// What the server or the system says.
+        /// The message of the server or of the system.
         cause: String,
     },
 }
 
-/// What is in the way.
+/// The obstacle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
     #[error("the name of the database server cannot be resolved")]
@@ -80,11 +81,11 @@ impl Problem {
     }
 }
 
-/// Returns a pool of one connection that works, whose sessions are set up for long transactions.
+/// Returns a pool of one working connection, whose sessions are set up for long transactions.
 ///
 /// # Errors
 ///
-/// [`ConnectError`] says what is in the way.
+/// [`ConnectError`] names the obstacle.
 pub(crate) async fn connect(url: &str) -> Result<DatabaseConnection, ConnectError> {
     let options = parse(url).ok_or(ConnectError::Url)?;
     let unreachable = |(problem, cause)| ConnectError::Unreachable { problem, server: server(&options), cause };
@@ -103,13 +104,13 @@ pub(crate) async fn connect(url: &str) -> Result<DatabaseConnection, ConnectErro
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options)))
 }
 
-/// How to reach the database of a URL; none if it is not PostgreSQL's or does not decode. The driver's own complaint would
-/// repeat parts of the URL, and with them the password.
+/// The connection options of a database URL; `None` if it is not PostgreSQL's or does not decode. The driver's own
+/// error would repeat parts of the URL, and with them the password.
 fn parse(url: &str) -> Option<PgConnectOptions> {
     if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
         return None;
     }
-    // The driver begins with a parameter that poolers refuse, and looks up `[::1]` with its brackets.
+    // The driver starts with a parameter that poolers refuse, and looks up `[::1]` with its brackets.
     let options = url.parse::<PgConnectOptions>().ok()?.extra_float_digits(None);
     if options.get_socket().is_some() {
         return Some(options);
@@ -135,7 +136,7 @@ async fn set_up(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(SET_UP).execute(connection).await.map(drop)
 }
 
-/// What the server says, without the line of its source that the driver adds.
+/// The server's message, without the line of its source that the driver adds.
 fn words(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }

@@ -1,7 +1,7 @@
 //! The PostgreSQL schema of the IAM service, its seed data, and the functions that apply them.
 //!
-//! The binary of this package is what operators run (`cargo run -p migration`, or a Kubernetes Job before a release).
-//! The server never migrates: it calls [`pending`] and reports not-ready while something is.
+//! Operators run the binary of this package (`cargo run -p migration`, or a Kubernetes Job before a release). The
+//! server never migrates: it calls [`pending`] and reports not-ready while a migration is pending.
 //!
 //! ```no_run
 //! use sea_orm::Database;
@@ -21,24 +21,25 @@
 //! # }
 //! ```
 //!
-//! # What can be relied upon
+//! # Guarantees
 //!
 //! * **All or nothing.** Each function that changes something is one transaction: a failing migration leaves nothing
 //!   behind, not even the migrations before it in the same run.
-//! * **One at a time.** That transaction holds an advisory lock of its schema, so any number of replicas may call [`up`]
-//!   at once: one works, the others wait and find nothing left to do. Installations in other schemas do not wait.
+//! * **One at a time.** That transaction holds an advisory lock of its schema, so any number of replicas may call
+//!   [`up`] at once: one works, the others wait and find nothing left to do. Installations in other schemas do not
+//!   wait.
 //! * **Idempotent.** [`up`] and [`seed`] change nothing when they are run again. What an operator edited or deleted
 //!   since stays as it is, unless [`restore_seed`] brings it back.
-//! * **One schema.** Everything happens in the first schema of the search path that exists. Later ones are not looked at,
-//!   whatever tables they have.
-//! * **Ours only.** The schema may hold other products' tables. [`fresh`] and [`down`] drop the tables and views of
-//!   [`TABLES`] and [`VIEWS`] only where the table `iam_migrations` says that these migrations made them, and refuse when
-//!   another program's objects depend on them. Rows of other programs in `seaql_migrations` do not matter and are not touched;
-//!   what earlier builds recorded there is copied by the first [`up`].
+//! * **One schema.** Everything happens in the first schema of the search path that exists. Later ones are not looked
+//!   at, whatever tables they have.
+//! * **Own objects only.** The schema may hold other products' tables. [`fresh`] and [`down`] drop the tables and views
+//!   of [`TABLES`] and [`VIEWS`] only where the table `iam_migrations` says that these migrations made them, and refuse
+//!   when another program's objects depend on them. Rows of other programs in `seaql_migrations` do not matter and are
+//!   not touched; what earlier builds recorded there is copied by the first [`up`].
 //! * **Reading needs no rights to create.** [`status`] and [`pending`] only read. A database that a newer release has
-//!   migrated is [`MigrationError::Ahead`]; whether that is fatal is for the caller to say.
+//!   migrated is [`MigrationError::Ahead`]; the caller decides whether that is fatal.
 //!
-//! A migration that cannot run inside a transaction (`CREATE INDEX CONCURRENTLY`) does not fit in here; see
+//! A migration that cannot run inside a transaction (`CREATE INDEX CONCURRENTLY`) does not fit here; see
 //! `docs/schema-changes.md` in the repository for that, and for how to write any other.
 
 mod bookkeeping;
@@ -93,9 +94,9 @@ pub const VIEWS: [&str; 2] = ["current_effective_feature_permissions", "current_
 /// Every function of the current schema.
 const FUNCTIONS: [&str; 1] = ["iam_mark_state()"];
 
-/// Lifts, until the transaction ends, the limits that the session begins with and that this server knows, opens all rows, and
-/// tells what speaks against the session. Migrations and the seed are about no single company, and the owner of the tables is
-/// behind their policies too.
+/// Lifts, until the transaction ends, the limits that the session begins with and that this server knows, opens all
+/// rows, and returns the objections to the session. Migrations and the seed are about no single company, and the
+/// policies bind the owner of the tables too.
 const SET_UP: &str = "
     SELECT (
             SELECT count(set_config(name, '0', true)) FROM pg_settings
@@ -104,8 +105,8 @@ const SET_UP: &str = "
         set_config('row_security', 'on', true), set_config('iam.company', 'all', true),
         current_setting('transaction_read_only') = 'on' AS is_read_only, current_setting('server_encoding') AS encoding";
 
-/// Makes the schema that our objects go to the only one of the search path until the transaction ends, so that no name is
-/// ever found in another one, and takes the advisory lock of its migrators: "IAMm" and the schema's OID.
+/// Makes the schema of our objects the only one of the search path until the transaction ends, so that no name is ever
+/// found in another one, and takes the advisory lock of its migrators: "IAMm" and the schema's OID.
 const ENTER_SCHEMA: &str = "
     SELECT set_config('search_path', quote_ident(nspname), true), pg_advisory_xact_lock(x'49414d6d00000000'::bigint | oid::bigint)
     FROM pg_namespace WHERE nspname = current_schema()";
@@ -128,7 +129,7 @@ pub enum MigrationError {
         /// The names of the known migrations that are not applied. None, unless two releases grew apart.
         pending: Vec<String>,
     },
-    /// The schema is too old for what was asked.
+    /// The schema is too old for the operation.
     #[error("the schema is not up to date, apply first: {}", .pending.join(", "))]
     Behind {
         /// The names of the migrations that are not applied.
@@ -137,7 +138,7 @@ pub enum MigrationError {
     /// The search path names no schema that exists and that the role may use.
     #[error("search_path names no schema that exists and that this role may use")]
     NoSchema,
-    /// Relations of our names are in the way, and by the bookkeeping of the schema no migration made them.
+    /// Relations have our names, and by the bookkeeping of the schema no migration made them.
     #[error("the schema {schema} has relations that no IAM migration made: {}; use a schema of its own", .names.join(", "))]
     NotOurs {
         /// The schema.
@@ -145,18 +146,18 @@ pub enum MigrationError {
         /// The names of the relations.
         names: Vec<String>,
     },
-    /// An object of our name is in the way of a migration that is not applied.
+    /// An object has the name that a pending migration creates.
     #[error("the schema has an object that no IAM migration made ({object}); use a schema of its own")]
     InTheWay {
-        /// What it is, in the server's words.
+        /// The object, in the server's words.
         object: String,
         /// The server's answer.
         source: DbErr,
     },
-    /// The session cannot change anything.
+    /// The session is read-only.
     #[error("the database session is read-only: the server is a standby, or default_transaction_read_only is on")]
     ReadOnly,
-    /// The database cannot keep every text, and the service refuses it.
+    /// The database's encoding cannot store every text, and the service refuses it.
     #[error("the database has the encoding {0}: it must be UTF8")]
     Encoding(String),
     /// The database refused, or was not reachable.
@@ -180,7 +181,7 @@ impl MigratorTrait for Migrator {
         ]
     }
 
-    /// A table of our own: migrators stop at names that they do not know, so none can share one with another program.
+    /// A table of our own: migrators stop at unknown names, so no two programs can share one.
     fn migration_table_name() -> DynIden {
         "iam_migrations".into()
     }
@@ -195,14 +196,14 @@ pub struct MigrationStatus {
     pub applied: bool,
 }
 
-/// Applies what is pending and returns the names of what it applied.
+/// Applies pending migrations and returns their names.
 ///
 /// # Errors
 ///
 /// [`MigrationError::Ahead`] when a newer release has migrated the database, [`MigrationError::NotOurs`] and
 /// [`MigrationError::InTheWay`] when another product's objects have our names, [`MigrationError::ReadOnly`] and
-/// [`MigrationError::Encoding`] when the session or the database does not fit, [`MigrationError::Database`] when a migration
-/// fails. In each case nothing has changed.
+/// [`MigrationError::Encoding`] when the session or the database does not fit, [`MigrationError::Database`] when a
+/// migration fails. In each case nothing has changed.
 pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     let tx = begin(db).await?;
     let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
@@ -212,8 +213,8 @@ pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> 
     Ok(applied)
 }
 
-/// As [`up`], with the migrations and the bookkeeping of any migrator: for programs with migrations of their own, and for
-/// tests. It does not look for relations in the way.
+/// As [`up`], with the migrations and the bookkeeping of any migrator: for programs with migrations of their own, and
+/// for tests. It does not look for relations in the way.
 ///
 /// # Errors
 ///
@@ -226,7 +227,7 @@ pub async fn up_with<M: MigratorTrait>(db: &DatabaseConnection) -> Result<Vec<St
     Ok(applied)
 }
 
-/// Takes back the last `steps` applied migrations, **with all data in what they created**, and returns their names,
+/// Rolls back the last `steps` applied migrations, **with all data in what they created**, and returns their names,
 /// the newest first.
 ///
 /// # Errors
@@ -247,8 +248,8 @@ pub async fn down(db: &DatabaseConnection, steps: u32) -> Result<Vec<String>, Mi
     Ok(last)
 }
 
-/// Drops our tables and views **with all their data** and applies every migration anew. Where no migration is applied it
-/// is [`up`]. Returns the names of what it applied.
+/// Drops our tables and views **with all their data** and applies every migration anew. Where no migration is applied
+/// it is [`up`]. Returns the names of what it applied.
 ///
 /// # Errors
 ///
@@ -257,11 +258,12 @@ pub async fn fresh(db: &DatabaseConnection) -> Result<Vec<String>, MigrationErro
     let tx = begin(db).await?;
     let bookkeeping = Bookkeeping::read::<Migrator>(&tx).await?;
     refuse_foreign(&tx, &bookkeeping).await?;
-    // Of a newer release's tables we would leave some behind, so this stops there. What is pending is applied first:
-    // that fails where a foreign relation has the name of one that is still to be made, so that afterwards all are ours.
+    // Of a newer release's tables we would leave some behind, so this stops there. Pending migrations are applied
+    // first: that fails if a foreign relation has the name of one still to be made, so afterwards all are ours.
     let mut applied = apply::<Migrator>(&tx, &bookkeeping).await.map_err(in_the_way)?;
     if !bookkeeping.applied().is_empty() {
-        // One statement for all tables, since they refer to one another; no CASCADE, which would take foreign objects along.
+        // One statement for all tables, since they refer to one another; no CASCADE, which would take foreign objects
+        // along.
         let drop = format!(
             "DROP VIEW IF EXISTS {}; DROP TABLE IF EXISTS {}; DROP FUNCTION IF EXISTS {}; DELETE FROM {}",
             VIEWS.join(", "),
@@ -291,17 +293,17 @@ pub async fn status(db: &DatabaseConnection) -> Result<Vec<MigrationStatus>, Mig
 ///
 /// # Errors
 ///
-/// As [`status`]. After a release was rolled back, [`MigrationError::Ahead`] with nothing pending is a database that
+/// As [`status`]. After a rollback of a release, [`MigrationError::Ahead`] with nothing pending means a database that
 /// has more than this program needs.
 pub async fn pending(db: &DatabaseConnection) -> Result<Vec<String>, MigrationError> {
     Ok(names(status(db).await?, false))
 }
 
-/// Begins the transaction that every change runs in, confines it to our schema, and waits in it for the migrators before us.
+/// Begins the transaction of a change, confines it to our schema, and waits in it for other migrators.
 async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, MigrationError> {
     // READ COMMITTED whatever the role's default: after waiting we must see what the others committed.
     let tx = db.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
-    // However long the others take, and however long our statements take …
+    // However long other migrators take, and however long our statements take …
     tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
     let session = tx.query_one_raw(statement(SET_UP, [])).await?;
     let session = session.ok_or_else(|| DbErr::RecordNotFound("the session has no settings".to_owned()))?;
@@ -313,12 +315,12 @@ async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, Migration
         return Err(MigrationError::Encoding(encoding));
     }
     tx.query_one_raw(statement(ENTER_SCHEMA, [])).await?.ok_or(MigrationError::NoSchema)?;
-    // … but never stand in front of a busy table with everybody queueing behind us.
+    // … but never wait in front of a busy table with all other sessions queueing behind us.
     tx.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
     Ok(tx)
 }
 
-/// Refuses to go on where no migration is applied and yet relations have our names: those are another product's.
+/// Refuses to go on where no migration is applied and yet relations have our names: those belong to another product.
 async fn refuse_foreign(tx: &DatabaseTransaction, bookkeeping: &Bookkeeping) -> Result<(), MigrationError> {
     if !bookkeeping.applied().is_empty() {
         return Ok(());
@@ -330,8 +332,8 @@ async fn refuse_foreign(tx: &DatabaseTransaction, bookkeeping: &Bookkeeping) -> 
     Err(MigrationError::NotOurs { schema: first.try_get("", "schema")?, names })
 }
 
-/// Tells a migration that failed because the name of what it creates is taken from one that failed otherwise. Types, functions
-/// and indexes have no list to compare with, as relations have in [`refuse_foreign`].
+/// Distinguishes a migration that failed because a name that it creates is taken. Types, functions and indexes have no
+/// list to compare with, as relations have in [`refuse_foreign`].
 fn in_the_way(error: MigrationError) -> MigrationError {
     let MigrationError::Database(source) = error else { return error };
     let answer = match &source {
@@ -346,7 +348,7 @@ fn in_the_way(error: MigrationError) -> MigrationError {
     }
 }
 
-/// Applies what is pending and returns its names.
+/// Applies pending migrations and returns their names.
 async fn apply<M: MigratorTrait>(
     tx: &DatabaseTransaction,
     bookkeeping: &Bookkeeping,
@@ -375,7 +377,7 @@ fn compare<M: MigratorTrait>(bookkeeping: &Bookkeeping) -> Result<Vec<MigrationS
     Err(MigrationError::Ahead { unknown: recorded.into_iter().collect(), pending: names(statuses, false) })
 }
 
-/// The names of those that are applied, or of those that are not.
+/// The names of the applied migrations, or of the pending ones.
 fn names(statuses: Vec<MigrationStatus>, applied: bool) -> Vec<String> {
     statuses.into_iter().filter(|status| status.applied == applied).map(|status| status.name).collect()
 }
@@ -401,7 +403,7 @@ mod tests {
         m20261126_000006_seeded_rows::UP,
     ];
 
-    /// The words that follow `phrase` wherever it stands.
+    /// The words that follow `phrase` wherever it occurs.
     fn after<'a>(sql: &'a str, phrase: &str) -> BTreeSet<&'a str> {
         sql.split(phrase).skip(1).filter_map(|rest| rest.split_whitespace().next()).collect()
     }

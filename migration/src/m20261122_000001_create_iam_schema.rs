@@ -345,7 +345,8 @@ CREATE INDEX iam_audit_logs_company_id_action_timestamp_idx
     ON iam_audit_logs (company_id, action, "timestamp" DESC, id DESC);
 "#;
 
-/// Drops in one statement what refers to one another, and without `CASCADE`: what others built on it is not ours to drop.
+/// Drops in one statement what refers to one another, and without `CASCADE`: what others built on it is not ours to
+/// drop.
 pub(crate) const DOWN: &str = "
 DROP VIEW current_effective_feature_permissions, current_effective_view_permissions;
 DROP TABLE iam_audit_logs, effective_feature_permissions, effective_view_permissions, nav_trail, sub_menu_items,

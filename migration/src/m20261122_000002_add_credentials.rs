@@ -1,4 +1,4 @@
-//! The second migration: who external users are, since when tokens count, and the API keys of services
+//! The second migration: names of external users, cut-offs, and the API keys of services
 
 use sea_orm_migration::prelude::*;
 

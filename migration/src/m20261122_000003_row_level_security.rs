@@ -1,4 +1,4 @@
-//! Row-level security: a statement sees and writes the rows of the company that it said it is about, and no others
+//! Row-level security: a statement sees and writes the rows of the company that it has set, and no others
 
 use sea_orm_migration::prelude::*;
 
@@ -17,10 +17,11 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// `iam.company` is a company's id, or `all` for what is about no single company; anything else, or nothing, is an error.
+/// `iam.company` is a company's id, or `all` for statements about no single company; anything else, or nothing, is an
+/// error.
 ///
-/// Each condition reads the setting in a sub-select: so it is read once for a scan and not for each row, and when the scan
-/// finds its first row, not when it is planned, where a statement that sets it first and then reads would fail.
+/// Each condition reads the setting in a sub-select: so it is read once for a scan and not for each row, and when the
+/// scan finds its first row, not when it is planned, where a statement that sets it first and then reads would fail.
 pub(crate) const UP: &str = "
 DO $$
 DECLARE
@@ -56,7 +57,7 @@ CREATE POLICY locked ON company_states FOR UPDATE
     WITH CHECK (false);
 ";
 
-/// Takes all of that back.
+/// Reverts all of that.
 pub(crate) const DOWN: &str = "
 DROP POLICY locked ON company_states;
 DROP POLICY shared ON company_states;

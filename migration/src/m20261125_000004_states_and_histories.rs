@@ -1,4 +1,4 @@
-//! What tells one state of the data, and one history of it, from another
+//! The identity of each state of the data, and of each history of it
 
 use sea_orm_migration::prelude::*;
 
@@ -17,7 +17,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// A trigger marks the rows, so that no writer can forget it: a replica of an earlier release, the seed, an operator.
+/// A trigger marks the rows, so no writer can forget it: a replica of an earlier release, the seed, an operator.
 pub(crate) const UP: &str = "
 -- One row. The id is the installation's for ever; the history is renewed when versions are found to have gone back.
 CREATE TABLE iam_installation (
@@ -55,7 +55,7 @@ CREATE TRIGGER iam_mark_state BEFORE INSERT OR UPDATE ON company_states
     FOR EACH ROW EXECUTE FUNCTION iam_mark_state();
 ";
 
-/// Takes all of that back.
+/// Reverts all of that.
 pub(crate) const DOWN: &str = "
 DROP TRIGGER iam_mark_state ON company_states;
 DROP FUNCTION iam_mark_state();

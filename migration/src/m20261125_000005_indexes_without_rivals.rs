@@ -17,9 +17,9 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// The levels of a user are found by `(company_id, user_id, user_level_id)`. Without statistics the planner took an index that
-/// begins with the company, too, but has the user last, for as good, and read the whole company. Now no other index begins with
-/// the company.
+/// The levels of a user are found by `(company_id, user_id, user_level_id)`. Without statistics the planner rated
+/// another index, which also begins with the company but has the user last, as equally good, and read the whole
+/// company. Now no other index begins with the company.
 pub(crate) const UP: &str = r#"
 CREATE INDEX IF NOT EXISTS user_user_levels_user_level_id_company_id_user_id_idx
     ON user_user_levels (user_level_id, company_id, user_id);
@@ -32,7 +32,7 @@ CREATE INDEX IF NOT EXISTS iam_audit_logs_company_id_entity_id_timestamp_idx
 DROP INDEX iam_audit_logs_company_id_entity_type_entity_id_timestamp_idx;
 "#;
 
-/// Takes all of that back.
+/// Reverts all of that.
 pub(crate) const DOWN: &str = r#"
 CREATE INDEX iam_audit_logs_company_id_entity_type_entity_id_timestamp_idx
     ON iam_audit_logs (company_id, entity_type, entity_id, "timestamp" DESC, id DESC);

@@ -37,5 +37,5 @@ SELECT id FROM (
 WHERE substr(id::text, 15, 1) = '5';
 ";
 
-/// Takes all of that back.
+/// Reverts all of that.
 pub(crate) const DOWN: &str = "DROP TABLE iam_seeded_rows";

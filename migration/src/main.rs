@@ -1,7 +1,7 @@
 //! The command that operators run: `migration [up | status | seed | down | fresh]`
 //!
 //! `down` and `fresh` drop tables with all their data, and do so without asking, because Jobs cannot answer. They are
-//! for development; give the role that production connects with no right to drop.
+//! for development; in production use a role without the right to drop.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on the terminal")]
 
 mod connect;
@@ -96,8 +96,8 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The outcome, or none where a newer release has applied all that this one needs: the Job of a release that was rolled back
-/// must not fail for that.
+/// The outcome, or `None` where a newer release has applied all that this one needs: the Job of a release that was
+/// rolled back must not fail because of that.
 fn unless_ahead<T>(outcome: Result<T, MigrationError>) -> Result<Option<T>, MigrationError> {
     match outcome {
         Ok(done) => Ok(Some(done)),

@@ -63,8 +63,8 @@ impl fmt::Display for SeedReport {
     }
 }
 
-// Rows come as the JSON of the domain's entities, so a table's columns are named once more here and nowhere else. A
-// conflict may be over the natural key (somebody made such a row) or over the id (somebody renamed ours).
+// Rows come as the JSON of the domain's entities, so a table's columns are named only once more, here. A conflict may
+// be over the natural key (an operator made such a row) or over the id (an operator renamed ours).
 
 const INSERT_VIEWS: &str = r#"
     INSERT INTO views (id, name, url, category, description, icon, requires_auth, created_at, updated_at)
@@ -113,12 +113,12 @@ const INSERT_SUB_MENU_ITEMS: &str = r#"
     WHERE "menuItemId" IN (SELECT menu_items.id FROM menu_items)
     ON CONFLICT DO NOTHING RETURNING id"#;
 
-// Remembers ids, and returns those that are new here.
+// Stores ids, and returns those that are new here.
 const REMEMBER: &str = "
     INSERT INTO iam_seeded_rows (id) SELECT * FROM unnest($1) ON CONFLICT DO NOTHING RETURNING id";
 
-// The row that stands for each seeded one: the row with its natural key, else our own under another key. A seeded row for
-// which none stands was deleted.
+// The row that stands for each seeded one: the row with its natural key, else ours under another key. A seeded row
+// without such a row was deleted.
 
 const FIND_VIEWS: &str = "
     SELECT seed.id AS seeded, coalesce(named.id, own.id) AS id FROM jsonb_to_recordset($1) AS seed (id uuid, url text)
@@ -147,10 +147,10 @@ const MAP_MODULES_TO_FEATURES: &str = "
     INSERT INTO module2features (module_id, feature_id, created_at)
     SELECT *, $3 FROM unnest($1, $2) ON CONFLICT DO NOTHING RETURNING module_id AS owner, feature_id AS member";
 
-/// What the audit records of new rows say.
+/// The texts of new rows' audit records.
 type Creation = (EntityType, &'static str);
 
-/// A catalog table: what the audit records of new rows say, how those are inserted, and how the rows that stand are found.
+/// A catalog table: the texts of its audit records, how new rows are inserted, and how existing ones are found.
 type Table = (Creation, &'static str, &'static str);
 
 const VIEWS: Table = ((EntityType::View, "view.created"), INSERT_VIEWS, FIND_VIEWS);
@@ -160,25 +160,25 @@ const FEATURES: Table = ((EntityType::Feature, "feature.created"), INSERT_FEATUR
 const MENU_ITEM: Creation = (EntityType::Menu, "menu.created");
 const SUB_MENU_ITEM: Creation = (EntityType::Menu, "sub_menu.created");
 
-/// A mapping: what its audit records say, and how it is inserted.
+/// A mapping: the texts of its audit records, and how it is inserted.
 type Mapping = (EntityType, &'static str, &'static str);
 
 const FEATURE_VIEWS: Mapping = (EntityType::Feature, "feature.views_updated", MAP_FEATURES_TO_VIEWS);
 const MODULE_VIEWS: Mapping = (EntityType::Module, "module.views_updated", MAP_MODULES_TO_VIEWS);
 const MODULE_FEATURES: Mapping = (EntityType::Module, "module.features_updated", MAP_MODULES_TO_FEATURES);
 
-// The gate that all changes pass (`GATE` of the PostgreSQL adapter). It is fair: companies that change without a pause share it,
-// and none of them passes before us once we wait.
+// The gate that all changes pass (`GATE` of the PostgreSQL adapter). It is fair: a stream of company changes shares
+// it, and none of them passes before us once we wait.
 const PASS_GATE: &str = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";
 
-// The row that bears the catalog's version.
+// The row with the catalog's version.
 const LOCK_CATALOG: &str = "
     SELECT FROM company_states WHERE company_id = '00000000-0000-0000-0000-000000000000' FOR UPDATE";
 
-// Asked for on its own: beside the lock, the clock would be read before waiting.
+// A statement of its own: together with the lock, the clock would be read before waiting.
 const READ_CLOCK: &str = "SELECT clock_timestamp() AS at";
 
-// Replicas find it when they poll next.
+// Replicas find it at their next poll.
 const BUMP_CATALOG: &str = "
     UPDATE company_states SET version = version + 1, updated_at = $1
     WHERE company_id = '00000000-0000-0000-0000-000000000000'";
@@ -190,24 +190,27 @@ const APPEND_AUDIT_RECORDS: &str = r#"
         id uuid, "actorKind" text, action text, "entityType" text, "entityId" uuid, changes jsonb
     )"#;
 
-/// Inserts what this installation has not had yet of the catalog of [`iam_domain::seed`], and returns how much that was.
+/// Inserts the rows of the catalog of [`iam_domain::seed`] that this installation was never offered, and returns how
+/// many.
 ///
-/// Each view, module and feature is offered once: `iam_seeded_rows` remembers it, so that what an operator deletes stays
-/// deleted. Rows are recognised by their url, code or key, or by the seed's fixed id when they were renamed, and stay as they
-/// are. A mapping or a menu entry is added only together with one of the views, modules and features that it is about, and
-/// never where one of them was deleted.
+/// Each view, module and feature is offered once: `iam_seeded_rows` records it, so rows that an operator deletes stay
+/// deleted. Existing rows are recognised by their url, code or key, or by the seed's fixed id when they were renamed,
+/// and stay as they are. A mapping or a menu entry is added only together with one of the views, modules and features
+/// that it is about, and never where one of them was deleted.
 ///
-/// What was inserted is one change of the catalog: a new version, which the running servers find when they poll next, and an
+/// The insertion is one change of the catalog: a new version, which running servers find at their next poll, and an
 /// audit record of each row and mapping, as the in-memory storage writes them for its seed.
 ///
 /// # Errors
 ///
-/// [`MigrationError::Behind`] when migrations are pending, else as [`up`](crate::up). Nothing has changed then.
+/// [`MigrationError::Behind`] when migrations are pending, else as [`up`](crate::up). In either case nothing has
+/// changed.
 pub async fn seed(db: &DatabaseConnection) -> Result<SeedReport, MigrationError> {
     insert(db, Deleted::Stay).await
 }
 
-/// As [`seed`], and inserts again the views, modules and features that were deleted, with their mappings and menu entries.
+/// As [`seed`], and inserts again the views, modules and features that were deleted, with their mappings and menu
+/// entries.
 ///
 /// # Errors
 ///
@@ -216,7 +219,7 @@ pub async fn restore_seed(db: &DatabaseConnection) -> Result<SeedReport, Migrati
     insert(db, Deleted::ComeBack).await
 }
 
-/// What becomes of seeded rows that were deleted.
+/// How to treat seeded rows that were deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Deleted {
     Stay,
@@ -245,11 +248,11 @@ struct Run<'a> {
     records: Vec<AuditRecord>,
 }
 
-/// What became of the seeded rows of one catalog table.
+/// The result for the seeded rows of one catalog table.
 struct Seeded {
-    /// The ids of those that this run inserted.
+    /// The ids that this run inserted.
     inserted: HashSet<Uuid>,
-    /// The id of the row that stands for each, by the id that the seed has for it. Deleted rows are not in it.
+    /// The id of the row that stands for each, by the id in the seed. Deleted rows are left out.
     ids: HashMap<Uuid, Uuid>,
 }
 
@@ -312,8 +315,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Inserts the entries that lead to something new, and returns how many items and sub-items that were. Entries that lead to
-    /// a deleted row are left out, and so are sub-items without their item.
+    /// Inserts the entries that lead to something new, and returns how many items and sub-items there were. Entries
+    /// that lead to a deleted row are left out, and so are sub-items without their item.
     async fn insert_menu(
         &mut self,
         items: Vec<MenuItem>,
@@ -321,7 +324,7 @@ impl<'a> Run<'a> {
         views: &Seeded,
         features: &Seeded,
     ) -> Result<(usize, usize), DbErr> {
-        // The ids of the rows that an entry leads to; none for an entry that leads to a deleted one.
+        // The ids of the rows that an entry leads to; `None` for an entry that leads to a deleted one.
         let find = |view: Option<ViewId>, feature: Option<FeatureId>| {
             let view_id = match view {
                 Some(id) => Some(ViewId::from_uuid(views.id(id.as_uuid())?)),
@@ -348,7 +351,7 @@ impl<'a> Run<'a> {
             })
             .collect::<Vec<_>>();
 
-        // An item comes also with what its sub-items lead to, and a sub-item also with its item.
+        // An item also comes with the target of its sub-items, and a sub-item also with its item.
         let parents = sub_items.iter().filter(|item| is_new(item.view_id, item.feature_id));
         let parents = parents.map(|item| item.menu_item_id).collect::<HashSet<_>>();
         let items = items
@@ -364,14 +367,14 @@ impl<'a> Run<'a> {
         Ok((items.len(), sub_items.len()))
     }
 
-    /// Remembers the rows of the seed, and returns the ids of those that this installation has not been offered before.
+    /// Records the rows of the seed, and returns the ids that this installation was not offered before.
     async fn remember(&self, ids: &HashSet<Uuid>) -> Result<HashSet<Uuid>, DbErr> {
         let ids = ids.iter().copied().collect::<Vec<_>>();
         let unknown = self.tx.query_all_raw(statement(REMEMBER, [ids.into()])).await?;
         unknown.iter().map(|row| row.try_get("", "id")).collect()
     }
 
-    /// Inserts those of one catalog table's rows that are offered, and finds out which row stands for each.
+    /// Inserts the offered rows of one catalog table, and finds the row that stands for each.
     async fn add<T: Serialize>(
         &mut self,
         (creation, insert, find): Table,
@@ -386,7 +389,7 @@ impl<'a> Run<'a> {
         Ok(Seeded { inserted, ids: ids.collect::<Result<_, DbErr>>()? })
     }
 
-    /// Inserts the rows that conflict with none, writes an audit record of each, and returns their ids.
+    /// Inserts the rows without a conflict, writes an audit record of each, and returns their ids.
     async fn insert<T: Serialize>(
         &mut self,
         (kind, action): Creation,
@@ -406,7 +409,7 @@ impl<'a> Run<'a> {
         Ok(inserted)
     }
 
-    /// Adds the pairs of which at least one side is new, between the rows that are there, with an audit record of each.
+    /// Adds the pairs of existing rows with at least one new side, with an audit record of each.
     async fn map(
         &mut self,
         (kind, action, sql): Mapping,
@@ -439,7 +442,7 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Writes what belongs to every change: a new version and the audit records.
+    /// Writes the new version and the audit records of the change.
     async fn publish(self) -> Result<(), DbErr> {
         let at = self.at.as_datetime();
         self.tx.execute_raw(statement(APPEND_AUDIT_RECORDS, [to_json(&self.records)?.into(), at.into()])).await?;

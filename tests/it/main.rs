@@ -1,4 +1,4 @@
-//! Whole-system tests, in one binary. What needs PostgreSQL is in modules named `postgres`.
+//! Whole-system tests, in one binary. Tests that need PostgreSQL are in modules named `postgres`.
 //!
 //! `make test` runs everything on a private PostgreSQL; `make test-memory` leaves the `postgres` modules out.
 

@@ -1,7 +1,7 @@
-//! Casbin: its model of roles with domains, where a deny overrides; an enforcer for each company, filled beforehand.
+//! Casbin: its model of roles with domains, where a deny overrides; one enforcer per company, filled in advance.
 //!
-//! A company's own enforcer has only that company's policies to go through. Cells of modules that a company lacks have no
-//! policies. The matcher looks at what is cheapest first.
+//! A company's enforcer searches only that company's policies. Cells of modules that a company lacks have no policies.
+//! The matcher tests the cheapest condition first.
 
 use casbin::{CachedApi, CachedEnforcer, CoreApi, DefaultModel, Enforcer, MemoryAdapter, MgmtApi};
 use iam_domain::ViewState;
@@ -26,10 +26,10 @@ e = some(where (p.eft == allow)) && !some(where (p.eft == deny))
 m = r.act == p.act && r.obj == p.obj && r.dom == p.dom && g(r.sub, p.sub, r.dom)
 ";
 
-/// Enforcers of the companies.
+/// The enforcers of the companies.
 pub struct Casbin<E> {
     enforcers: Vec<E>,
-    /// Questions, made beforehand.
+    /// The questions, prepared in advance.
     requests: Vec<(usize, [String; 4])>,
 }
 
@@ -41,11 +41,11 @@ fn asked(cell: &Cell) -> (String, String) {
 }
 
 impl Casbin<Enforcer> {
-    /// Decides afresh every time.
+    /// Enforcers that decide afresh every time.
     ///
     /// # Errors
     ///
-    /// What Casbin refuses: none in practice.
+    /// Errors of Casbin: none in practice.
     pub async fn plain(data: &Data, places: &[Place]) -> Result<Self> {
         let mut enforcers = Vec::new();
         for company in &data.companies {
@@ -58,11 +58,11 @@ impl Casbin<Enforcer> {
 }
 
 impl Casbin<CachedEnforcer> {
-    /// Remembers every answer, with room for all of them.
+    /// Enforcers that cache every answer, with room for all of them.
     ///
     /// # Errors
     ///
-    /// What Casbin refuses: none in practice.
+    /// Errors of Casbin: none in practice.
     pub async fn cached(data: &Data, places: &[Place]) -> Result<Self> {
         let mut enforcers = Vec::new();
         for company in &data.companies {
@@ -78,7 +78,7 @@ impl Casbin<CachedEnforcer> {
 }
 
 impl<E: CoreApi> Casbin<E> {
-    /// Decides the question at this place; an error counts as denied.
+    /// Decides the question at this index; an error counts as denied.
     #[must_use]
     pub fn decide(&self, question: usize) -> bool {
         let (company, [user, domain, object, action]) = &self.requests[question];

@@ -1,6 +1,6 @@
-//! Cedar: policies and entities of each company by themselves, parsed and built beforehand.
+//! Cedar: separate policies and entities for each company, parsed and built in advance.
 //!
-//! Cedar answers yes or no and knows no scopes, and modules that a company lacks have no policies at all, so it has less
+//! Cedar answers yes or no and has no scopes, and modules that a company lacks have no policies at all, so it has less
 //! to do than the others.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -16,12 +16,12 @@ use iam_domain::{Snapshot, UserLevelId, ViewState};
 use crate::Result;
 use crate::data::{Cell, Company, Data, Place};
 
-/// How the levels' matrices are told to Cedar.
+/// How the levels' matrices are expressed in Cedar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// A policy for each level, action and effect: what is in the group of its resources.
+    /// One policy per level, action and effect, which applies to a group of resources.
     Policies,
-    /// A policy for each action and effect, the same for all levels: the resource names the levels.
+    /// One policy per action and effect, the same for all levels: the resource lists the levels.
     Attributes,
 }
 
@@ -35,7 +35,7 @@ struct Slice {
 pub struct Cedar {
     authorizer: Authorizer,
     slices: Vec<Slice>,
-    /// Questions, made beforehand.
+    /// The questions, prepared in advance.
     requests: Vec<(usize, Request)>,
 }
 
@@ -51,12 +51,12 @@ fn asked(cell: &Cell) -> (String, String, String) {
     }
 }
 
-/// What a level says about a cell; nothing where the company lacks the module.
+/// What a level says about a cell; `None` if the company lacks the module.
 fn says(snapshot: &Snapshot, cell: &Cell) -> Option<bool> {
     let level = snapshot.levels.first()?;
     match cell {
         Cell::View(view) => match level.views.get(view)? {
-            // The gate is closed exactly where an allow does not allow.
+            // The gate is closed exactly if an allow does not take effect.
             ViewState::Allow => snapshot.view(*view).allowed.then_some(true),
             ViewState::Deny => Some(false),
             ViewState::Inherit => None,
@@ -69,11 +69,11 @@ fn says(snapshot: &Snapshot, cell: &Cell) -> Option<bool> {
 }
 
 impl Cedar {
-    /// Builds every company, and these questions.
+    /// Builds every company and these questions.
     ///
     /// # Errors
     ///
-    /// What Cedar refuses: none in practice.
+    /// Errors of Cedar: none in practice.
     pub fn new(data: &Data, style: Style, places: &[Place]) -> Result<Self> {
         let slices = data.companies.iter().map(|company| Slice::new(data, company, style)).collect::<Result<_>>()?;
         let mut users = HashMap::new();
@@ -91,7 +91,7 @@ impl Cedar {
         Ok(Self { authorizer: Authorizer::new(), slices, requests })
     }
 
-    /// Decides the question at this place.
+    /// Decides the question at this index.
     #[must_use]
     pub fn decide(&self, question: usize) -> bool {
         let (company, request) = &self.requests[question];
@@ -102,7 +102,7 @@ impl Cedar {
 
 impl Slice {
     fn new(data: &Data, company: &Company, style: Style) -> Result<Self> {
-        // Which levels allow and deny what: (resource, action, effect) → levels.
+        // The levels that allow and deny: (resource, action, effect) → levels.
         let mut matrix: BTreeMap<(String, String, String, bool), Vec<UserLevelId>> = BTreeMap::new();
         for (place, level) in company.levels.iter().enumerate() {
             let snapshot = company.snapshot(&data.catalog, [place, place]);

@@ -1,4 +1,4 @@
-//! What a caller must be allowed to do, and whether he is.
+//! Requirements of use cases, and whether a caller meets them.
 
 use iam_domain::{Caller, CompanyId, IamAction, IamPermission, Service, ServiceRole, Snapshot};
 use iam_permissions_cache::{Access, Consistency, Subject};
@@ -9,7 +9,7 @@ use crate::{Application, Failure};
 /// service meets those that its key's role stands for, in the companies that its key is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Requirement {
-    /// Be known. Non-members to a company get answers in which everything is denied.
+    /// Be authenticated. Non-members of a company get answers in which everything is denied.
     Known,
     /// Hold a level in the company.
     Member,
@@ -17,7 +17,7 @@ pub enum Requirement {
     ReadIam,
     /// Update on `iam.manage_levels`, to change levels.
     ManageLevels,
-    /// Update on `iam.manage_levels`, to give and take levels.
+    /// Update on `iam.manage_levels`, to assign and unassign levels.
     AssignLevels,
     /// Update on `iam.assign_permissions`.
     ManagePermissions,
@@ -27,13 +27,14 @@ pub enum Requirement {
     ReadAudit,
     /// Be a super admin.
     SuperAdmin,
-    /// Be a super admin in person, to manage the API keys of services, and since when users' tokens count. A key that leaked could
-    /// else keep those out who would revoke it.
+    /// Be a super admin in person, to manage the API keys of services and the cut-offs of users. Otherwise a leaked key
+    /// could lock out the super admins who would revoke it.
     ManageCredentials,
 }
 
 impl Requirement {
-    /// What a caller who does not meet it is told; the same for unknown and for foreign companies.
+    /// The message for callers that do not meet it. It is the same for unknown companies and for companies that the
+    /// caller does not belong to.
     #[must_use]
     pub const fn refusal(self) -> &'static str {
         match self {
@@ -48,7 +49,7 @@ impl Requirement {
         }
     }
 
-    /// Whether the caller meets it whatever levels anybody holds; `None`: his levels say so.
+    /// Whether the caller meets it regardless of levels; `None` if the caller's levels decide.
     fn is_met_without_levels(self, caller: Caller, company: Option<CompanyId>) -> Option<bool> {
         match (caller, self) {
             (_, Self::Known) | (Caller::User { is_super_admin: true, .. }, _) => Some(true),
@@ -58,30 +59,30 @@ impl Requirement {
         }
     }
 
-    /// Whether the caller meets it where no company is named.
+    /// Whether the caller meets it when the request names no company.
     #[must_use]
     pub fn is_met_without_company(self, caller: Caller) -> bool {
         self.is_met_without_levels(caller, None) == Some(true)
     }
 
-    /// Whether a service meets it: by its key's role, and for no other company than its key's.
+    /// Whether a service meets it: the key's role must suffice, and a key of one company works for that company only.
     fn is_met_by_service(self, service: Service, company: Option<CompanyId>) -> bool {
         let role = match self {
             Self::Known => return true,
-            // A service holds no level, and decides about no credentials.
+            // A service holds no level and cannot manage credentials.
             Self::Member | Self::ManageCredentials => return false,
             Self::CheckOthers => ServiceRole::Check,
-            // What was done to the platform is not a company's data.
+            // The audit trail of the platform is not the data of a company.
             Self::ReadAudit if company.is_none() => ServiceRole::Administer,
             Self::ReadIam | Self::ReadAudit => ServiceRole::Read,
             Self::ManageLevels | Self::AssignLevels | Self::ManagePermissions => ServiceRole::Administer,
-            // The platform is every company's.
+            // The platform concerns all companies.
             Self::SuperAdmin => return service.role == ServiceRole::Administer && service.company.is_none(),
         };
         service.role >= role && (service.company.is_none() || service.company == company)
     }
 
-    /// Whether somebody with these rights, who is no super admin, meets it.
+    /// Whether a user with these rights, who is not a super admin, meets it.
     fn is_met_by(self, rights: &impl Rights) -> bool {
         let holds = |permission, action| rights.holds(permission, action);
         let either =
@@ -98,7 +99,7 @@ impl Requirement {
     }
 }
 
-/// What somebody's levels in a company let him administer.
+/// The administrative rights that a user's levels in a company give.
 trait Rights {
     fn is_member(&self) -> bool;
     fn holds(&self, permission: IamPermission, action: IamAction) -> bool;
@@ -125,12 +126,13 @@ impl Rights for Snapshot {
 }
 
 impl Application {
-    /// Whether the caller meets the requirement in the company, by a state as new as is asked for. Without a company only
-    /// super admins do, and services that are good for every company; whoever is known meets [`Requirement::Known`].
+    /// Checks that the caller meets the requirement in the company, on a state that satisfies `consistency`. Without a
+    /// company, only super admins and services with a key for all companies pass; every authenticated caller meets
+    /// [`Requirement::Known`].
     ///
     /// # Errors
     ///
-    /// `Forbidden`; `Unavailable` when the storage cannot tell.
+    /// `Forbidden`; `Unavailable` when the storage cannot be read.
     pub async fn authorize(
         &self,
         caller: Caller,
@@ -149,8 +151,8 @@ impl Application {
         admit(requirement, is_met).inspect_err(|failure| note_refusal(caller, company, failure))
     }
 
-    /// The same from inside a unit of work, where no one's rights can change any more until it ends. Answers what the
-    /// caller's levels say, if that was asked for.
+    /// The same check inside a unit of work, where no rights can change until it ends. Returns the caller's snapshot if
+    /// the check had to read it.
     pub(crate) async fn authorize_within(
         tx: &mut dyn iam_storage::UnitOfWork,
         caller: Caller,
@@ -174,7 +176,7 @@ fn admit(requirement: Requirement, is_met: bool) -> Result<(), Failure> {
     if is_met { Ok(()) } else { Err(Failure::Forbidden(requirement)) }
 }
 
-/// Counts and logs it if it is because the caller may not that something failed: somebody may be trying doors.
+/// Counts and logs a failure caused by missing permissions: a caller may be probing for access.
 pub(crate) fn note_refusal(caller: Caller, company: Option<CompanyId>, failure: &Failure) {
     if matches!(failure, Failure::Forbidden(_) | Failure::Refused { .. }) {
         metrics::counter!("iam_refused_total").increment(1);

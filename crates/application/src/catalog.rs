@@ -19,15 +19,15 @@ pub(crate) const MODULE: &str = "Module";
 /// Adds a view.
 #[derive(Debug, Clone)]
 pub struct CreateView {
-    /// What people call it.
+    /// Its display name.
     pub name: Name,
-    /// Where it is.
+    /// Its URL.
     pub url: ViewUrl,
-    /// What it belongs with.
+    /// Its category.
     pub category: Option<Category>,
-    /// What it is for.
+    /// Its description.
     pub description: Option<Description>,
-    /// How it is drawn.
+    /// Its icon.
     pub icon: Option<Icon>,
     /// `false` makes it public.
     pub requires_auth: bool,
@@ -50,24 +50,24 @@ change!(CreateView -> View, needs SuperAdmin, locks |_catalog| Target::Catalog, 
     Ok(view)
 });
 
-/// Changes a view. What is left out stays.
+/// Updates a view. Omitted members stay unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateView {
-    /// Which.
+    /// The view.
     pub id: ViewId,
-    /// What people call it.
+    /// Its display name.
     pub name: Option<Name>,
-    /// Where it is.
+    /// Its URL.
     pub url: Option<ViewUrl>,
-    /// What it belongs with.
+    /// Its category.
     pub category: Patch<Category>,
-    /// What it is for.
+    /// Its description.
     pub description: Patch<Description>,
-    /// How it is drawn.
+    /// Its icon.
     pub icon: Patch<Icon>,
     /// `false` makes it public.
     pub requires_auth: Option<bool>,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -88,12 +88,12 @@ change!(UpdateView -> View, needs SuperAdmin, locks |_catalog| Target::Catalog, 
     Ok(view)
 });
 
-/// Removes a view that no menu uses.
+/// Deletes a view that no menu uses.
 #[derive(Debug, Clone)]
 pub struct DeleteView {
-    /// Which.
+    /// The view.
     pub id: ViewId,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -110,17 +110,17 @@ change!(DeleteView -> (), needs SuperAdmin, locks |_catalog| Target::Catalog, |t
 pub struct CreateFeature {
     /// Its natural key.
     pub key: Option<FeatureKey>,
-    /// What people call it.
+    /// Its display name.
     pub name: Name,
-    /// What it is for.
+    /// Its description.
     pub description: Option<Description>,
-    /// The kind of resource it is about.
+    /// The type of resource that it concerns.
     pub resource_type: Option<ResourceType>,
-    /// Actions of its own.
+    /// Its custom actions.
     pub actions: Option<Vec<Action>>,
-    /// What it belongs with.
+    /// Its category.
     pub category: Option<Category>,
-    /// `false` denies it to everybody.
+    /// `false` denies it to all users.
     pub enabled: bool,
 }
 
@@ -145,26 +145,26 @@ change!(CreateFeature -> Feature, needs SuperAdmin, locks |_catalog| Target::Cat
     Ok(feature)
 });
 
-/// Changes a feature. What is left out stays; so does a key that a menu requires.
+/// Updates a feature. Omitted members stay unchanged; a key that a menu requires cannot change.
 #[derive(Debug, Clone)]
 pub struct UpdateFeature {
-    /// Which.
+    /// The feature.
     pub id: FeatureId,
     /// Its natural key.
     pub key: Patch<FeatureKey>,
-    /// What people call it.
+    /// Its display name.
     pub name: Option<Name>,
-    /// What it is for.
+    /// Its description.
     pub description: Patch<Description>,
-    /// The kind of resource it is about.
+    /// The type of resource that it concerns.
     pub resource_type: Patch<ResourceType>,
-    /// Actions of its own. Permissions for actions that go, go with them.
+    /// Its custom actions. Permissions for removed actions are deleted.
     pub actions: Patch<Vec<Action>>,
-    /// What it belongs with.
+    /// Its category.
     pub category: Patch<Category>,
-    /// `false` denies it to everybody.
+    /// `false` denies it to all users.
     pub enabled: Option<bool>,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -193,12 +193,12 @@ change!(UpdateFeature -> Feature, needs SuperAdmin, locks |_catalog| Target::Cat
     Ok(feature)
 });
 
-/// Removes a feature that no menu uses.
+/// Deletes a feature that no menu uses.
 #[derive(Debug, Clone)]
 pub struct DeleteFeature {
-    /// Which.
+    /// The feature.
     pub id: FeatureId,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -225,15 +225,15 @@ change!(DeleteFeature -> (), needs SuperAdmin, locks |_catalog| Target::Catalog,
 pub struct CreateModule {
     /// Its natural key.
     pub code: ModuleCode,
-    /// What people call it.
+    /// Its display name.
     pub name: Name,
-    /// What it is for.
+    /// Its description.
     pub description: Option<Description>,
-    /// How it is drawn.
+    /// Its icon.
     pub icon: Option<Icon>,
     /// `false` switches it off for every company.
     pub enabled: bool,
-    /// How it is ranked.
+    /// Its priority.
     pub priority: Priority,
 }
 
@@ -254,24 +254,24 @@ change!(CreateModule -> Module, needs SuperAdmin, locks |_catalog| Target::Catal
     Ok(module)
 });
 
-/// Changes a module. What is left out stays.
+/// Updates a module. Omitted members stay unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateModule {
-    /// Which.
+    /// The module.
     pub id: ModuleId,
     /// Its natural key.
     pub code: Option<ModuleCode>,
-    /// What people call it.
+    /// Its display name.
     pub name: Option<Name>,
-    /// What it is for.
+    /// Its description.
     pub description: Patch<Description>,
-    /// How it is drawn.
+    /// Its icon.
     pub icon: Patch<Icon>,
     /// `false` switches it off for every company.
     pub enabled: Option<bool>,
-    /// How it is ranked.
+    /// Its priority.
     pub priority: Option<Priority>,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -292,14 +292,14 @@ change!(UpdateModule -> Module, needs SuperAdmin, locks |_catalog| Target::Catal
     Ok(module)
 });
 
-/// Removes a module. What it alone gates would be open to every company then: that must be said.
+/// Deletes a module. What it alone gates would open to all companies, so the caller must confirm that.
 #[derive(Debug, Clone)]
 pub struct DeleteModule {
-    /// Which.
+    /// The module.
     pub id: ModuleId,
-    /// Whether what it alone gates may open.
+    /// Confirms that what it alone gates may open to all companies.
     pub ungate: bool,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -316,16 +316,16 @@ change!(DeleteModule -> (), needs SuperAdmin, locks |_catalog| Target::Catalog, 
     Ok(())
 });
 
-/// Makes these the views of a module.
+/// Replaces the views of a module.
 #[derive(Debug, Clone)]
 pub struct SetModuleViews {
-    /// Which module.
+    /// The module.
     pub module: ModuleId,
-    /// Its views, each once.
+    /// Its views, without duplicates.
     pub views: Vec<ViewId>,
-    /// Whether what it alone gated may open.
+    /// Confirms that what it alone gated may open to all companies.
     pub ungate: bool,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -345,16 +345,16 @@ change!(SetModuleViews -> (), needs SuperAdmin, locks |_catalog| Target::Catalog
     })
 });
 
-/// Makes these the features of a module.
+/// Replaces the features of a module.
 #[derive(Debug, Clone)]
 pub struct SetModuleFeatures {
-    /// Which module.
+    /// The module.
     pub module: ModuleId,
-    /// Its features, each once.
+    /// Its features, without duplicates.
     pub features: Vec<FeatureId>,
-    /// Whether what it alone gated may open.
+    /// Confirms that what it alone gated may open to all companies.
     pub ungate: bool,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -382,14 +382,14 @@ change!(SetModuleFeatures -> (), needs SuperAdmin, locks |_catalog| Target::Cata
     })
 });
 
-/// Makes these the views that a feature stands on.
+/// Replaces the views on which a feature is shown.
 #[derive(Debug, Clone)]
 pub struct SetFeatureViews {
-    /// Which feature.
+    /// The feature.
     pub feature: FeatureId,
-    /// Its views, each once.
+    /// Its views, without duplicates.
     pub views: Vec<ViewId>,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -420,7 +420,7 @@ fn refuse_if_used(what: &str, uses: &[MenuUse]) -> Result<(), Failure> {
     Err(Failure::Conflict(format!("{what} is used by menu items: {}", names.join(", "))))
 }
 
-/// Gates do not open by accident.
+/// Refuses to open gates unless the caller confirms it.
 fn refuse_to_open(opened: &[String]) -> Result<(), Failure> {
     if opened.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Changes of a company as such: its modules, and provisioning. For super admins.
+//! Changes of a company itself: its modules, and provisioning. For super admins.
 
 use std::collections::BTreeSet;
 
@@ -15,14 +15,14 @@ use crate::{Failure, IfMatch};
 
 const COMPANY_MODULE: &str = "Company module";
 
-/// Makes these the modules of a company. What it had keeps its switch.
+/// Replaces the modules of a company. Modules that it already had stay on or off as they were.
 #[derive(Debug, Clone)]
 pub struct SetCompanyModules {
-    /// Which company.
+    /// The company.
     pub company: CompanyId,
-    /// Its modules, each once.
+    /// Its modules, without duplicates.
     pub modules: Vec<ModuleId>,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -39,13 +39,13 @@ change!(SetCompanyModules -> (), needs SuperAdmin, locks |this| Target::Company(
 /// Switches a module of a company on or off.
 #[derive(Debug, Clone)]
 pub struct SwitchCompanyModule {
-    /// Which company.
+    /// The company.
     pub company: CompanyId,
-    /// Which module.
+    /// The module.
     pub module: ModuleId,
     /// On or off.
     pub enabled: bool,
-    /// What the client saw of the company's modules.
+    /// The client's `If-Match` precondition on the modules of the company.
     pub if_match: IfMatch,
 }
 
@@ -65,13 +65,14 @@ change!(SwitchCompanyModule -> GrantedModule, needs SuperAdmin, locks |this| Tar
     switched.ok_or(Failure::NotFound(COMPANY_MODULE))
 });
 
-/// Gives a company the module `core` and the levels Admin, Member and Visitor, once. Doing it again changes nothing,
+/// Gives a company the module `core` and the levels Admin, Member and Visitor, once. Repeating it changes nothing,
 /// whatever was renamed or deleted since.
 #[derive(Debug, Clone)]
 pub struct ProvisionCompany {
-    /// Which company.
+    /// The company.
     pub company: CompanyId,
-    /// Who becomes its admin. On a company that is provisioned it counts only if nobody can administer it.
+    /// The user who becomes its admin. On a provisioned company it takes effect only if no user can administer the
+    /// company.
     pub admin: Option<NamedUser>,
 }
 
@@ -98,7 +99,7 @@ external_id |this| this.admin.as_ref()?.external_id.as_ref(), |this, tx, caller|
 });
 
 impl ProvisionCompany {
-    /// Makes the default levels and answers the one that administers.
+    /// Creates the default levels and returns the one that administers.
     async fn create_levels(&self, tx: &mut dyn UnitOfWork) -> Result<Option<UserLevelId>, Failure> {
         let now = tx.now();
         let catalog = tx.snapshots().load_catalog().await?.value;
@@ -154,8 +155,8 @@ impl ProvisionCompany {
         Ok(admin)
     }
 
-    /// Makes somebody admin of a company that nobody can administer: with a level that administers when held alone. Other
-    /// levels of this user are taken only if they deny what that level allows.
+    /// Makes a user admin of a company that no user can administer, with a level that administers when held alone. The
+    /// user loses other levels only if they deny what that level allows.
     async fn rescue(&self, tx: &mut dyn UnitOfWork, admin: UserId, caller: Caller) -> Result<(), Failure> {
         let mut snapshot = tx.snapshots().load_company(self.company).await?.value;
         if snapshot.managing().next().is_some() {

@@ -1,4 +1,4 @@
-//! Changes of who is let in: API keys, and since when users' tokens count.
+//! Changes of credentials: API keys, and cut-offs of users.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use crate::execute::change;
 
 pub(crate) const API_KEY: &str = "API key";
 
-/// Makes an API key known. Only super admins may, in person: no service makes keys for others.
+/// Adds an API key. Only super admins in person can: no service creates keys for others.
 #[derive(Debug, Clone)]
 pub struct CreateApiKey {
-    /// What it is looked up by.
+    /// The prefix by which the key is looked up.
     pub prefix: ApiKeyPrefix,
-    /// What proves it.
+    /// The digest of the whole key.
     pub digest: ApiKeyDigest,
-    /// What people call it.
+    /// Its display name.
     pub name: Name,
-    /// How much it may do.
+    /// Its role.
     pub role: ServiceRole,
-    /// The one company that it is good for; `None` is every company, and the platform.
+    /// The one company that it is valid for; `None` means all companies and the platform.
     pub company: Option<CompanyId>,
-    /// From when on it is refused.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -41,7 +41,7 @@ change!(CreateApiKey -> ApiKey, needs ManageCredentials, locks |_this| Target::C
 });
 
 impl CreateApiKey {
-    /// The key that it makes.
+    /// The key that it creates.
     #[must_use]
     pub fn key(&self, created_by: Option<UserId>, now: Timestamp) -> ApiKey {
         ApiKey {
@@ -59,10 +59,10 @@ impl CreateApiKey {
     }
 }
 
-/// Revokes an API key, for good. Doing it again changes nothing.
+/// Revokes an API key permanently. Repeating it changes nothing.
 #[derive(Debug, Clone)]
 pub struct RevokeApiKey {
-    /// Which.
+    /// The key.
     pub id: ApiKeyId,
 }
 
@@ -73,14 +73,15 @@ change!(RevokeApiKey -> (), needs ManageCredentials, locks |_this| Target::Crede
     })
 });
 
-/// Refuses a user's tokens from before a time, from now on, and no others.
+/// Cuts a user off: from now on, exactly the tokens issued before the given time are refused.
 #[derive(Debug, Clone)]
 pub struct CutOffUser {
-    /// Whose.
+    /// The user.
     pub user: NamedUser,
-    /// The time; `None` is now.
+    /// The cut-off; `None` means now.
     pub not_before: Option<Timestamp>,
-    /// How much the clocks of issuers may be ahead: "now" is so much later, or a token from before would be one from after.
+    /// How much the clocks of issuers may be ahead. "Now" is later by as much, so that it covers tokens issued by a
+    /// clock that is ahead.
     pub clock_skew: Duration,
 }
 

@@ -1,6 +1,6 @@
-//! Nobody hands on what he does not hold, and no change leaves a company behind that nobody manages.
+//! Escalation checks: callers can grant only what they hold, and no change leaves a company without an administrator.
 //!
-//! Both are judged from what the unit of work reads before and after the change, when nobody else can change the company.
+//! Both compare what the unit of work reads before and after the change, while it holds the lock of the company.
 
 use iam_domain::escalation::{Grant, not_held, to_manage};
 use iam_domain::{
@@ -11,21 +11,21 @@ use iam_storage::UnitOfWork;
 use crate::failure::first_of;
 use crate::{Change, Failure, FieldError};
 
-/// Whose permissions a change is about.
+/// The permissions that a change affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Affects {
-    /// Nobody's.
+    /// No user's.
     None,
-    /// A level's view matrix, and so those of whoever holds it.
+    /// The view matrix of a level, and so the permissions of its holders.
     Views(UserLevelId),
-    /// A level's feature matrix, and so those of whoever holds it.
+    /// The feature matrix of a level, and so the permissions of its holders.
     Features(UserLevelId),
     /// A user's levels.
     LevelsOf(UserId),
 }
 
 impl Affects {
-    /// The field of the request that says what is handed on.
+    /// The field of the request that contains the grants.
     const fn field(self) -> &'static str {
         match self {
             Self::None => "body",
@@ -35,12 +35,12 @@ impl Affects {
         }
     }
 
-    /// Whether it can change who manages the company.
+    /// Whether the change can remove an administrator of the company.
     const fn may_demote(self) -> bool {
         matches!(self, Self::Features(_) | Self::LevelsOf(_))
     }
 
-    /// Whether it is about the caller too.
+    /// Whether it affects the caller too.
     fn includes(self, caller: Caller, own: &Snapshot) -> bool {
         match self {
             Self::None => false,
@@ -49,7 +49,7 @@ impl Affects {
         }
     }
 
-    /// Whether everybody who manages the company, and at least one does, could be demoted.
+    /// Whether the company has administrators and the change could demote all of them.
     fn includes_all_managers(self, before: &CompanySnapshot) -> bool {
         let mut sets = before.managing().peekable();
         sets.peek().is_some()
@@ -60,20 +60,20 @@ impl Affects {
             }
     }
 
-    /// What was handed on, and is not held.
+    /// The refusal that names each grant that the caller does not hold.
     fn refuse(self, catalog: &Catalog, missing: &[Grant]) -> Failure {
         let names: Vec<_> = missing.iter().map(|grant| name(catalog, grant)).collect();
         let findings = names.iter().map(|name| {
-            FieldError::new(self.field(), "not_held", format_args!("hand on what you do not hold: {name}"))
+            FieldError::new(self.field(), "not_held", format_args!("would grant a permission you do not hold: {name}"))
         });
         Failure::Refused {
             errors: FieldError::bounded(findings),
-            message: format!("You cannot hand on what you do not hold: {}", first_of(&names)),
+            message: format!("You cannot grant what you do not hold: {}", first_of(&names)),
         }
     }
 
-    /// The same as [`Self::includes_all_managers`], without reading the holders of all levels if a manager of the company is
-    /// found, and without reading the matrices of a user who is none. What is found is resolved; only then it counts.
+    /// The same as [`Self::includes_all_managers`], with fewer reads: it skips the holders of all levels if it finds an
+    /// administrator, and the matrices of a user who is not one. A user it finds counts only after resolution.
     async fn could_demote_all_managers(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<bool, Failure> {
         if let Self::LevelsOf(user) = self
             && !tx.assignments().is_holder(company, user, &to_manage().collect::<Vec<_>>()).await?
@@ -91,8 +91,8 @@ impl Affects {
         Ok(self.includes_all_managers(&self.load(tx, company).await?))
     }
 
-    /// All that it can change of the company: of a user's levels only those, whose holder may or may not be the only one
-    /// who manages.
+    /// Loads all that the change can affect in the company. For the levels of a user, this is only that user, who may
+    /// or may not be the only administrator.
     async fn load(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<CompanySnapshot, Failure> {
         let loaded = match self {
             Self::LevelsOf(user) => tx.snapshots().load_users(company, &[user]).await?,
@@ -102,24 +102,24 @@ impl Affects {
     }
 }
 
-/// Whether the change may leave a company that nobody manages: a super admin says so.
+/// Whether the change may leave the company without an administrator: only super admins can force it.
 pub(crate) fn forces<C: Change>(caller: Caller, change: &C) -> bool {
     caller.is_super_admin() && change.is_forced()
 }
 
-/// What must hold when a change is made.
+/// The escalation checks of one change.
 pub(crate) struct EscalationGuard {
     company: CompanyId,
     caller: Caller,
     affects: Affects,
-    /// What the caller holds, and what was so before: there if he may hand on that only.
+    /// What the caller holds, and the company before the change; `None` if the caller's grants are not limited.
     limits: Option<(Snapshot, CompanySnapshot)>,
-    /// Whether the change could take the last one who manages.
+    /// Whether the change could remove the last administrator.
     is_at_risk: bool,
 }
 
 impl EscalationGuard {
-    /// Looks at what is so before the change. `own` is what the caller's levels say, if he was admitted because of them.
+    /// Reads the state before the change. `own` is the caller's snapshot, if the authorization was based on levels.
     pub(crate) async fn before<C: Change>(
         tx: &dyn UnitOfWork,
         company: CompanyId,
@@ -129,7 +129,7 @@ impl EscalationGuard {
     ) -> Result<Self, Failure> {
         let affects = change.affects();
         let own = own.unwrap_or_default();
-        // What a service may do is said by its key's role, which met the requirement: it holds no levels to be limited to.
+        // A service is authorized by its key's role. It holds no levels that could limit its grants.
         let is_limited = matches!(caller, Caller::User { is_super_admin: false, .. })
             && !IamPermission::AssignPermissions.is_held(IamAction::Approve, &own);
         let mut before = None;
@@ -149,11 +149,11 @@ impl EscalationGuard {
         Ok(Self { company, caller, affects, limits, is_at_risk })
     }
 
-    /// Judges what is so after the change.
+    /// Checks the state after the change.
     ///
     /// # Errors
     ///
-    /// `Refused`, with what was handed on and is not held; `Conflict` if nobody manages the company any more.
+    /// `Refused` with the grants that the caller does not hold; `Conflict` if the company has no administrator left.
     pub(crate) async fn after(&self, tx: &dyn UnitOfWork) -> Result<(), Failure> {
         if let Some((own, before)) = &self.limits {
             let after = self.affects.load(tx, self.company).await?;
@@ -163,15 +163,13 @@ impl EscalationGuard {
             }
         }
         if self.is_at_risk && !self.is_managed(tx).await? {
-            return Err(Failure::Conflict(
-                "Nobody could manage the user levels and permissions of this company any more".to_owned(),
-            ));
+            return Err(Failure::Conflict("The company would be left without an administrator".to_owned()));
         }
         Ok(())
     }
 
     async fn is_managed(&self, tx: &dyn UnitOfWork) -> Result<bool, Failure> {
-        // Mostly whoever could be the last one keeps it.
+        // In most cases the user who could be the last administrator remains one.
         let likely = match (self.affects, self.caller) {
             (Affects::LevelsOf(user), _) => Some(user),
             (_, Caller::User { id, is_super_admin: false }) => Some(id),
@@ -189,15 +187,14 @@ impl EscalationGuard {
     }
 }
 
-/// Whether the search finds a manager of the company who does not hold the level `without`. A manager that it misses may exist
-/// all the same.
+/// Whether the search finds an administrator of the company who does not hold the level `without`. It may miss one.
 async fn has_manager(tx: &dyn UnitOfWork, company: CompanyId, without: Option<UserLevelId>) -> Result<bool, Failure> {
     let actions: Vec<_> = to_manage().collect();
     let Some(user) = tx.assignments().find_holder(company, &actions, without).await? else { return Ok(false) };
     Ok(tx.snapshots().load_user(company, user).await?.value.manages())
 }
 
-/// A permission as people know it: a view's url, or a feature's key with the action and how far.
+/// The name of a permission for people: the URL of a view, or the key of a feature with action and scope.
 fn name(catalog: &Catalog, grant: &Grant) -> String {
     match grant {
         Grant::View(view) => catalog.view(*view).map_or_else(|| view.to_string(), |view| view.url.to_string()),

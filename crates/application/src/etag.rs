@@ -1,4 +1,4 @@
-//! Entity tags: what a client saw, so that a change can be refused when it is no longer so.
+//! Entity tags: they identify the content that a client saw, so that a change of outdated content can be refused.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use crate::Failure;
 
-/// What compressing proxies append to the tag of a body that they encode, inside its quotes: Apache httpd (`mod_deflate`,
-/// `mod_brotli`) and Caddy one hyphen and the coding, Jetty two.
+/// The codings that compressing proxies append to the tag of a body that they encode, inside its quotes: Apache httpd
+/// (`mod_deflate`, `mod_brotli`) and Caddy after one hyphen, Jetty after two.
 const CODINGS: [&str; 4] = ["gzip", "br", "zstd", "deflate"];
 
 /// A strong entity tag over the content of an answer, with its quotes.
@@ -30,7 +30,7 @@ impl Etag {
     #[must_use]
     pub fn of_bytes(bytes: &[u8]) -> Self {
         let digest = Sha256::digest(bytes);
-        // Half of the digest is plenty to tell versions of one resource apart.
+        // Half of the digest is enough to distinguish versions of one resource.
         let half = digest.get(..16).unwrap_or_default();
         Self(format!("\"{}\"", URL_SAFE_NO_PAD.encode(half)))
     }
@@ -41,9 +41,9 @@ impl Etag {
         &self.0
     }
 
-    /// Whether a client means this content by a tag: the tag itself, its weak form, or one with the suffix of a compressing
-    /// proxy. The tag is a digest of the content and not of the bytes that were sent, so all of them say that the client saw
-    /// exactly this content.
+    /// Whether a tag from a client identifies this content: the tag itself, its weak form, or a form with the suffix of
+    /// a compressing proxy. The tag is a digest of the content, not of the bytes sent, so all these forms mean that the
+    /// client saw exactly this content.
     #[must_use]
     pub fn is_named_by(&self, tag: &str) -> bool {
         let strong = tag.strip_prefix("W/").unwrap_or(tag);
@@ -54,24 +54,25 @@ impl Etag {
     }
 }
 
-/// What a request's `If-Match` asks for.
+/// The precondition of a request's `If-Match`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum IfMatch {
-    /// Nothing: there was no such header.
+    /// None: the header is absent.
     #[default]
     Absent,
-    /// That it exists, whatever it is (`*`).
+    /// The entity exists, with any content (`*`).
     Any,
-    /// That it is one of these tags, as they were sent: with their quotes, and `W/` before those that a proxy weakened.
+    /// The content has one of these tags. They are kept as sent: with their quotes, and with `W/` if a proxy weakened
+    /// them.
     OneOf(Vec<String>),
 }
 
 impl IfMatch {
-    /// Whether a change may go on.
+    /// Checks the precondition against the content.
     ///
     /// # Errors
     ///
-    /// `PreconditionFailed` when the content is another than the client saw.
+    /// `PreconditionFailed` when the content is not what the client saw.
     pub(crate) fn check(&self, content: &impl Serialize) -> Result<(), Failure> {
         match self {
             Self::Absent | Self::Any => Ok(()),

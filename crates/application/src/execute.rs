@@ -1,4 +1,4 @@
-//! How every change is run, and the application as a whole.
+//! The application, and how it runs changes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use crate::authorize::note_refusal;
 use crate::delegation::{EscalationGuard, forces};
 use crate::{Affects, Failure, Requirement};
 
-/// Who asks for a change, and with which request.
+/// The caller of a change, and the request it came with.
 #[derive(Debug, Clone)]
 pub struct RequestContext {
-    /// Who.
+    /// The caller.
     pub caller: Caller,
     /// The request's id, for the audit record.
     pub request_id: Option<String>,
-    /// When the token was made that the caller bears: who was cut off since may not. `None`: whoever was ever cut off may not.
+    /// When the caller's token was issued: a later cut-off invalidates it. `None`: any cut-off invalidates it.
     pub issued_at: Option<Timestamp>,
-    /// What the caller is called by another issuer: remembered with what is changed.
+    /// The caller's external id with another issuer, stored with the change.
     pub external_id: Option<Arc<ExternalId>>,
 }
 
@@ -34,8 +34,7 @@ impl From<Caller> for RequestContext {
 }
 
 impl RequestContext {
-    /// Whether the caller may still come in, now that nothing that he changes can change any more. Any cache may be late to
-    /// know that his key was revoked, or that he was cut off.
+    /// Re-checks the caller's credentials under the lock; caches may lag behind a revocation or a cut-off.
     async fn recheck_credentials(&self, tx: &mut dyn UnitOfWork) -> Result<bool, Failure> {
         Ok(match self.caller {
             Caller::User { id, .. } => {
@@ -49,15 +48,15 @@ impl RequestContext {
     }
 }
 
-/// A change of one member: leave it, empty it, or set it.
+/// A change of one member: keep it, clear it, or set it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Patch<T> {
-    /// It was left out.
+    /// It was omitted.
     #[default]
     Keep,
     /// It was `null`.
     Clear,
-    /// It was given.
+    /// It has a new value.
     Set(T),
 }
 
@@ -74,36 +73,36 @@ impl<T: Clone> Patch<T> {
 /// A use case that changes something.
 #[async_trait]
 pub trait Change: Send + Sync + 'static {
-    /// What it answers.
+    /// The answer of the change.
     type Answer: Send + 'static;
 
-    /// What the caller must be allowed to do. It is checked when the lock is held, whatever was checked before.
+    /// The requirement that the caller must meet. It is checked under the lock, whatever was checked before.
     fn requirement(&self) -> Requirement;
 
-    /// What it locks.
+    /// The target that it locks.
     fn target(&self) -> Target;
 
-    /// Whose permissions it is about. Only what one holds may be handed on, and somebody must be left who manages the
-    /// company; see [`Affects`].
+    /// The permissions that it affects. Callers can grant only what they hold, and the company must keep an
+    /// administrator; see [`Affects`].
     fn affects(&self) -> Affects {
         Affects::None
     }
 
-    /// The user of another issuer that it is about: what he is called is remembered with the change.
+    /// The user of another issuer that it is about. The external id is stored with the change.
     fn external_id(&self) -> Option<&ExternalId> {
         None
     }
 
-    /// Whether nobody may be left who manages the company. It counts from super admins only.
+    /// Whether the change may leave the company without an administrator. Only super admins can force it.
     fn is_forced(&self) -> bool {
         false
     }
 
-    /// Does it. It may be called again, in a new unit of work, when it lost a race.
+    /// Applies the change. It may be called again, in a new unit of work, after losing a race.
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure>;
 }
 
-/// Makes a value a change: what it asks of its caller, what it locks, whose permissions it is about, what it does.
+/// Implements [`Change`] for a type: its requirement, its target, the permissions it affects, and what it does.
 macro_rules! change {
     (
         $change:ident -> $answer:ty, needs $requirement:ident, locks |$locker:ident| $target:expr,
@@ -166,14 +165,14 @@ impl std::fmt::Debug for Application {
 }
 
 impl Application {
-    /// The use cases over this storage. Changes run on `runtime`, which must outlive those that callers run on: a server's
-    /// worker may end, with its runtime, before a change that it asked for.
+    /// Creates the use cases over a storage. Changes run on `runtime`, which must outlive the runtimes of callers: a
+    /// worker of the server may end, with its runtime, before a change that it started.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
         Self { storage, permissions, changes: TaskTracker::new(), runtime }
     }
 
-    /// Who may see and do what.
+    /// The permissions cache.
     #[must_use]
     pub fn permissions(&self) -> &Permissions {
         &self.permissions
@@ -187,13 +186,13 @@ impl Application {
         self.storage.reader()
     }
 
-    /// Makes a change and answers with the versions that it is part of. The change runs in a task of its own: cancelling
-    /// this future does not stop it.
+    /// Runs a change and returns its answer with the versions that contain it. The change runs in a task of its own:
+    /// cancelling this future does not stop it.
     ///
     /// # Errors
     ///
-    /// What the change answered; `Forbidden` when the caller may not (any more); `Unavailable` when the storage cannot be
-    /// reached or a lock cannot be had in time.
+    /// The failure of the change; `Forbidden` when the caller lacks the permission (or lost it); `Unavailable` when the
+    /// storage cannot be reached or a lock times out.
     pub async fn execute<C: Change>(&self, by: RequestContext, change: C) -> Result<Made<C::Answer>, Failure> {
         let storage = Arc::clone(&self.storage);
         let permissions = Arc::clone(&self.permissions);
@@ -220,26 +219,26 @@ impl Application {
         Ok(Made { versions, value })
     }
 
-    /// Waits until every change that is under way has ended. Call it when no more requests come in.
+    /// Waits until all running changes have ended. Call it when no more requests come in.
     pub async fn finish(&self) {
         self.changes.close();
         self.changes.wait().await;
     }
 }
 
-/// What a change that was made answers.
+/// The result of a committed change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made<T> {
-    /// The versions that the change is part of.
+    /// The versions that contain the change.
     pub versions: Versions,
     /// The answer.
     pub value: T,
 }
 
-/// The answer of a change, and whether it changed nothing; with the versions that it is part of.
+/// The answer of a change, whether it changed nothing, and the versions that contain it.
 type Applied<T> = ((T, bool), Versions);
 
-/// Tells the cache of permissions how a change ended, before anybody else hears of it.
+/// Reports the outcome of a change to the permissions cache before the caller gets the answer.
 struct Outcome {
     permissions: Arc<Permissions>,
     target: Target,
@@ -255,7 +254,7 @@ impl Outcome {
                 }
                 self.is_known = true;
             }
-            // It was not made: a commit fails in no other way than these two.
+            // The change was not committed: a commit fails only with these two.
             Err(failure) => self.is_known = !matches!(failure, Failure::Unavailable(_) | Failure::Internal(_)),
         }
         outcome
@@ -270,7 +269,7 @@ impl Drop for Outcome {
     }
 }
 
-/// A change together with who asks for it.
+/// A change with its caller.
 struct Authorized<C> {
     by: RequestContext,
     change: C,
@@ -293,7 +292,7 @@ impl<C: Change> Work for Authorized<C> {
             (Some(company), _) => Some(EscalationGuard::before(tx, company, caller, own, &self.change).await?),
         };
         let answer = self.change.apply(tx, caller).await?;
-        // In one order, so that two who name each other at once do not wait for each other.
+        // A fixed order avoids a deadlock of two changes that name each other's users.
         let named: BTreeSet<_> = self.by.external_id.as_deref().into_iter().chain(self.change.external_id()).collect();
         for external_id in named {
             tx.users_mut().remember(external_id).await?;

@@ -1,4 +1,4 @@
-//! How a use case fails, in words that a client may see. Causes stay inside for the log.
+//! Failures of use cases, in words that a client may see. Causes are kept for the log.
 
 use iam_domain::EntityType;
 use iam_storage::{Constraint, Retryable, Source, StorageError};
@@ -9,19 +9,19 @@ use crate::Requirement;
 /// What is wrong with one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// Which field: `name`, `views[2].viewId`.
+    /// The field: `name`, `views[2].viewId`.
     pub field: String,
     /// A whole sentence for people.
     pub message: String,
-    /// A word for programs.
+    /// A code for programs.
     pub code: &'static str,
 }
 
-/// The most findings that one answer lists. What is sent back must not outgrow what was sent.
+/// The most findings that one answer lists, so that an answer does not outgrow its request.
 pub const FINDINGS_LIMIT: usize = 100;
 
 impl FieldError {
-    /// The first [`FINDINGS_LIMIT`] findings, and how many more there are.
+    /// Returns the first [`FINDINGS_LIMIT`] findings, and one with the number of the others.
     #[must_use]
     pub fn bounded(findings: impl IntoIterator<Item = Self>) -> Vec<Self> {
         let mut findings = findings.into_iter();
@@ -33,7 +33,7 @@ impl FieldError {
         listed
     }
 
-    /// That there are more findings than are listed.
+    /// The finding that more findings are not listed.
     #[must_use]
     pub fn more(count: usize) -> Self {
         Self { field: "body".to_owned(), message: format!("{count} more findings are not listed"), code: "more" }
@@ -47,51 +47,51 @@ impl FieldError {
     }
 }
 
-/// How a use case fails.
+/// The failure of a use case.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The caller may not.
+    /// The caller does not meet the requirement.
     #[error("forbidden: {0:?}")]
     Forbidden(Requirement),
-    /// The caller may in general, but not this.
+    /// The caller meets the requirement, but may not make this particular change.
     #[error("forbidden: {message}")]
     Refused {
         /// Why.
         message: String,
-        /// Which rows.
+        /// The refused rows.
         errors: Vec<FieldError>,
     },
-    /// What was asked for does not exist, or not for this caller.
+    /// The entity does not exist, or is not visible to this caller.
     #[error("{0} not found")]
     NotFound(&'static str),
-    /// A rule of the data forbids it.
+    /// A data constraint forbids it.
     #[error("conflict: {0}")]
     Conflict(String),
-    /// What was sent does not fit.
+    /// The request is invalid.
     #[error("invalid: {0:?}")]
     Invalid(Vec<FieldError>),
-    /// It is used, and would be missed.
+    /// The entity is in use.
     #[error("in use: {message}")]
     InUse {
-        /// How often.
+        /// The message, with the number of uses.
         message: String,
-        /// By what, as far as the caller may know it.
+        /// The uses that the caller may see.
         errors: Vec<FieldError>,
     },
-    /// What the caller saw is no longer current.
+    /// The content that the caller saw is outdated.
     #[error("precondition failed")]
     PreconditionFailed,
     /// The storage cannot be reached, or gave up waiting.
     #[error("unavailable")]
     Unavailable(#[source] StorageError),
-    /// Anything unforeseen.
+    /// An unexpected error.
     #[error("internal")]
     Internal(#[source] Source),
 }
 
 impl Failure {
-    /// One field does not fit.
+    /// The failure that one field is invalid.
     pub fn invalid(field: &str, rest: impl std::fmt::Display) -> Self {
         Self::Invalid(vec![FieldError::new(field, "invalid", rest)])
     }
@@ -107,7 +107,7 @@ pub(crate) fn first_of(names: &[String]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-/// An error of an operation that was given ids: those that do not exist are named at the place where each was sent
+/// Converts an error of an operation on several ids: each unknown id is reported at its place in the request
 /// (`views[2].viewId`).
 pub(crate) fn unknown_at(
     error: StorageError,
@@ -117,7 +117,7 @@ pub(crate) fn unknown_at(
 ) -> Failure {
     match error {
         StorageError::Unknown { entity: unknown, ids } if unknown == entity => {
-            // The storage names them ascending.
+            // The storage reports them in ascending order.
             let unknown = sent.into_iter().enumerate().filter(|(_, id)| ids.binary_search(id).is_ok());
             Failure::Invalid(FieldError::bounded(unknown.map(|(index, id)| unknown_field(place(index), entity, id))))
         }
@@ -125,12 +125,12 @@ pub(crate) fn unknown_at(
     }
 }
 
-/// The finding that an id names nothing.
+/// The finding that an id is unknown.
 pub(crate) fn unknown_field(field: String, entity: EntityType, id: Uuid) -> FieldError {
     FieldError::new(field, "unknown", format_args!("names an unknown {entity}: {id}"))
 }
 
-/// The member that refers to such a thing.
+/// The name of the member that refers to an entity of this type.
 const fn reference_to(entity: EntityType) -> &'static str {
     match entity {
         EntityType::View => "viewId",

@@ -1,10 +1,10 @@
 //! Use cases of the IAM service: authorize, one unit of work, answer.
 //!
-//! Reads are methods of [`Application`]. Changes are values that implement [`Change`]: each says what the caller must be
-//! allowed to do and what it locks, and [`Application::execute`] does the rest, the same for all of them: a task of its
-//! own (a change runs to its end even if whoever asked is gone), one unit of work, the caller checked again after the
-//! lock is held, the change, a look at what it hands on and whether somebody is left who manages, the commit with its
-//! audit record, and another try when it lost a race.
+//! Reads are methods of [`Application`]. Changes are values that implement [`Change`]: each declares its requirement
+//! and the target that it locks. [`Application::execute`] runs all of them in the same way: in a task of its own (a
+//! change runs to its end even if the client is gone) and in one unit of work. It takes the lock, authorizes the caller
+//! again, applies the change, checks its grants and that an administrator is left, and commits with the audit record.
+//! It tries again after losing a race.
 //!
 //! ```
 //! use iam_application::{Application, RequestContext, CreateUserLevel, Failure};

@@ -1,4 +1,4 @@
-//! Changes of the menu. For super admins; items belong to one company, or to all.
+//! Changes of the menu. For super admins; items belong to one company or to all.
 
 use iam_domain::{
     CompanyId, FeatureId, FeatureKey, Icon, Label, MenuItem, MenuItemId, Priority, SubMenuItem, SubMenuItemId, ViewId,
@@ -14,23 +14,23 @@ pub(crate) const SUB_MENU_ITEM: &str = "Sub menu item";
 /// Adds an item.
 #[derive(Debug, Clone)]
 pub struct CreateMenuItem {
-    /// Whose; `None` is every company's.
+    /// The owner; `None` means all companies.
     pub owner: Option<CompanyId>,
-    /// What people read.
+    /// Its label.
     pub label: Label,
-    /// How it is drawn.
+    /// Its icon.
     pub icon: Option<Icon>,
-    /// How it is ranked.
+    /// Its priority.
     pub priority: Priority,
     /// Features whose `Read` must all be allowed.
     pub required_permissions: Option<Vec<FeatureKey>>,
-    /// Where it stands.
+    /// Its sort order.
     pub sort_order: i32,
     /// The view that it leads to.
     pub view_id: Option<ViewId>,
     /// The feature whose `Read` must be allowed.
     pub feature_id: Option<FeatureId>,
-    /// Whether one may land here.
+    /// Whether users may land here after signing in.
     pub is_entrypoint: bool,
 }
 
@@ -55,30 +55,30 @@ change!(CreateMenuItem -> MenuItem, needs SuperAdmin, locks |this| Target::of_me
     Ok(item)
 });
 
-/// Changes an item. What is left out stays.
+/// Updates an item. Omitted members stay unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateMenuItem {
-    /// Whose; `None` is every company's.
+    /// The owner; `None` means all companies.
     pub owner: Option<CompanyId>,
-    /// Which.
+    /// The item.
     pub id: MenuItemId,
-    /// What people read.
+    /// Its label.
     pub label: Option<Label>,
-    /// How it is drawn.
+    /// Its icon.
     pub icon: Patch<Icon>,
-    /// How it is ranked.
+    /// Its priority.
     pub priority: Option<Priority>,
     /// Features whose `Read` must all be allowed.
     pub required_permissions: Patch<Vec<FeatureKey>>,
-    /// Where it stands.
+    /// Its sort order.
     pub sort_order: Option<i32>,
     /// The view that it leads to.
     pub view_id: Patch<ViewId>,
     /// The feature whose `Read` must be allowed.
     pub feature_id: Patch<FeatureId>,
-    /// Whether one may land here.
+    /// Whether users may land here after signing in.
     pub is_entrypoint: Option<bool>,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -104,14 +104,14 @@ change!(UpdateMenuItem -> MenuItem, needs SuperAdmin, locks |this| Target::of_me
     Ok(item)
 });
 
-/// Removes an item with its sub-items.
+/// Deletes an item with its sub-items.
 #[derive(Debug, Clone)]
 pub struct DeleteMenuItem {
-    /// Whose; `None` is every company's.
+    /// The owner; `None` means all companies.
     pub owner: Option<CompanyId>,
-    /// Which.
+    /// The item.
     pub id: MenuItemId,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -125,19 +125,19 @@ change!(DeleteMenuItem -> (), needs SuperAdmin, locks |this| Target::of_menu(thi
 /// Adds a sub-item.
 #[derive(Debug, Clone)]
 pub struct CreateSubMenuItem {
-    /// Whose; `None` is every company's.
+    /// The owner; `None` means all companies.
     pub owner: Option<CompanyId>,
-    /// Below which item.
+    /// The parent item.
     pub menu_item_id: MenuItemId,
-    /// What people read.
+    /// Its label.
     pub label: Label,
     /// The view that it leads to.
     pub view_id: Option<ViewId>,
     /// The feature whose `Read` must be allowed.
     pub feature_id: Option<FeatureId>,
-    /// How it is drawn.
+    /// Its icon.
     pub icon: Option<Icon>,
-    /// Where it stands.
+    /// Its sort order.
     pub sort_order: i32,
     /// `false` hides it.
     pub enabled: bool,
@@ -161,28 +161,28 @@ change!(CreateSubMenuItem -> SubMenuItem, needs SuperAdmin, locks |this| Target:
     Ok(item)
 });
 
-/// Changes a sub-item. What is left out stays.
+/// Updates a sub-item. Omitted members stay unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateSubMenuItem {
-    /// Whose; `None` is every company's.
+    /// The owner; `None` means all companies.
     pub owner: Option<CompanyId>,
-    /// Which.
+    /// The sub-item.
     pub id: SubMenuItemId,
-    /// Below which item.
+    /// The parent item.
     pub menu_item_id: Option<MenuItemId>,
-    /// What people read.
+    /// Its label.
     pub label: Option<Label>,
     /// The view that it leads to.
     pub view_id: Patch<ViewId>,
     /// The feature whose `Read` must be allowed.
     pub feature_id: Patch<FeatureId>,
-    /// How it is drawn.
+    /// Its icon.
     pub icon: Patch<Icon>,
-    /// Where it stands.
+    /// Its sort order.
     pub sort_order: Option<i32>,
     /// `false` hides it.
     pub enabled: Option<bool>,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -204,14 +204,14 @@ change!(UpdateSubMenuItem -> SubMenuItem, needs SuperAdmin, locks |this| Target:
     Ok(item)
 });
 
-/// Removes a sub-item.
+/// Deletes a sub-item.
 #[derive(Debug, Clone)]
 pub struct DeleteSubMenuItem {
-    /// Whose; `None` is every company's.
+    /// The owner; `None` means all companies.
     pub owner: Option<CompanyId>,
-    /// Which.
+    /// The sub-item.
     pub id: SubMenuItemId,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -222,7 +222,7 @@ change!(DeleteSubMenuItem -> (), needs SuperAdmin, locks |this| Target::of_menu(
     Ok(())
 });
 
-/// A key that no feature has would hide the item from everybody: a typing error, said at once.
+/// Checks that all keys exist: an unknown key, such as a typing error, would hide the item from all users.
 async fn check_keys(tx: &mut dyn UnitOfWork, keys: Option<&[FeatureKey]>) -> Result<(), Failure> {
     let Some(keys) = keys.filter(|keys| !keys.is_empty()) else {
         return Ok(());

@@ -16,54 +16,54 @@ use crate::{Affects, Failure, FieldError, IfMatch};
 /// A wanted cell of a view matrix.
 #[derive(Debug, Clone)]
 pub struct ViewCell {
-    /// Which view.
+    /// The view.
     pub view_id: ViewId,
-    /// What the level says about it.
+    /// The state that the level sets for it.
     pub state: ViewState,
-    /// Whether company admins may change it; left out: as it was, else `true`.
+    /// Whether company admins may change it. If omitted, an existing cell keeps its value and a new one gets `true`.
     pub modifiable: Option<bool>,
 }
 
 /// A wanted cell of a feature matrix.
 #[derive(Debug, Clone)]
 pub struct FeatureCell {
-    /// Which feature.
+    /// The feature.
     pub feature_id: FeatureId,
-    /// Which action.
+    /// The action.
     pub action: Action,
     /// `true` allows, `false` denies.
     pub value: bool,
-    /// How far an allowed action reaches.
+    /// The scope of an allowed action.
     pub scope: Scope,
-    /// Whether company admins may change it; left out: as it was, else `true`.
+    /// Whether company admins may change it. If omitted, an existing cell keeps its value and a new one gets `true`.
     pub modifiable: Option<bool>,
 }
 
-/// Makes these the cells of a level's view matrix.
+/// Replaces the view matrix of a level.
 #[derive(Debug, Clone)]
 pub struct ReplaceViewPermissions {
-    /// Where.
+    /// The company.
     pub company: CompanyId,
-    /// Which level.
+    /// The level.
     pub level: UserLevelId,
-    /// The cells, one a view.
+    /// The cells, one per view.
     pub cells: Vec<ViewCell>,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
-/// Makes these the cells of a level's feature matrix.
+/// Replaces the feature matrix of a level.
 #[derive(Debug, Clone)]
 pub struct ReplaceFeaturePermissions {
-    /// Where.
+    /// The company.
     pub company: CompanyId,
-    /// Which level.
+    /// The level.
     pub level: UserLevelId,
-    /// The cells, one an action.
+    /// The cells, one per action.
     pub cells: Vec<FeatureCell>,
-    /// Whether nobody may be left who manages the company. It counts from super admins only.
+    /// Whether the change may leave the company without an administrator. Only super admins can force it.
     pub force: bool,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -107,7 +107,7 @@ affects Affects::Features(this.level), forced this.force,
     if there.is_empty() {
         find(tx, this.company, this.level).await?;
     }
-    // Every feature knows the standard actions, and the storage names features that do not exist.
+    // Every feature has the standard actions, and the storage reports features that do not exist.
     if this.cells.iter().any(|cell| !cell.action.is_standard()) {
         this.check_actions(&tx.features().find_all().await?)?;
     }
@@ -144,7 +144,7 @@ affects Affects::Features(this.level), forced this.force,
 });
 
 impl ReplaceFeaturePermissions {
-    /// Every feature exists and knows the action.
+    /// Checks that every feature exists and has the action.
     fn check_actions(&self, features: &[Feature]) -> Result<(), Failure> {
         let features: BTreeMap<_, _> = features.iter().map(|feature| (feature.id, feature)).collect();
         let errors: Vec<_> = self
@@ -169,7 +169,7 @@ impl ReplaceFeaturePermissions {
     }
 }
 
-/// Pinned cells are super admins' alone: everybody else must send each as it is, and may pin nothing.
+/// Only super admins can change or pin cells: other callers must send each pinned cell unchanged.
 fn keep_pins<C: Cell>(
     there: &[C],
     wanted: &[C],

@@ -1,36 +1,36 @@
-//! What the outside may ask about the process itself. The composition root answers.
+//! Health checks of the process. The composition root implements them.
 
 use async_trait::async_trait;
 
-/// One thing that must be so before requests are welcome.
+/// One condition of readiness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     /// Its name.
     pub name: &'static str,
-    /// Why it is not so, in words for operators; `None` when it is.
+    /// Why it fails, for operators; `None` when it holds.
     pub problem: Option<String>,
 }
 
-/// Whether requests are welcome.
+/// Whether the process is ready for requests.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Readiness {
-    /// Everything that was looked at.
+    /// All conditions that were checked.
     pub checks: Vec<Check>,
 }
 
 impl Readiness {
-    /// Whether everything is so.
+    /// Whether all conditions hold.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.checks.iter().all(|check| check.problem.is_none())
     }
 }
 
-/// Answers about the process.
+/// Reports the health of the process.
 #[async_trait]
 pub trait Probe: Send + Sync {
-    /// Whether the storage gives a sign of life now.
+    /// Whether the storage answers a heartbeat now.
     async fn storage_is_healthy(&self) -> bool;
-    /// Whether requests are welcome. Costs no connection of the pool.
+    /// Whether the process is ready for requests. Uses no connection of the pool.
     fn readiness(&self) -> Readiness;
 }

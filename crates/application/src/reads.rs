@@ -1,4 +1,4 @@
-//! Reads: lists, single things, the audit trail. Callers are authorized before they get here.
+//! Reads: lists, single entities, the audit trail. Callers are authorized before they get here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,15 +15,15 @@ use crate::menu::{MENU_ITEM, SUB_MENU_ITEM};
 use crate::user_levels::USER_LEVEL;
 use crate::{Application, Failure};
 
-/// How far the records of the audit trail are counted.
+/// The most records of the audit trail that are counted.
 pub const COUNTED: u64 = 10_000;
 
-/// How many records there are in all.
+/// The total number of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Total {
-    /// So many.
+    /// The exact number.
     Exactly(u64),
-    /// Counting ended there.
+    /// More than this number, at which counting stopped.
     MoreThan(u64),
 }
 
@@ -32,11 +32,11 @@ pub enum Total {
 pub struct AuditPage {
     /// The records, newest first.
     pub records: Vec<AuditRecord>,
-    /// Where the next page begins, if there is one.
+    /// The cursor of the next page, if there is one.
     pub next: Option<AuditCursor>,
-    /// How many records there are in all, if it was asked.
+    /// The total number of records, if requested.
     pub total: Option<Total>,
-    /// What other issuers call the users that the records name.
+    /// The external ids of the users that the records name.
     pub external_ids: BTreeMap<UserId, ExternalId>,
 }
 
@@ -47,18 +47,18 @@ pub struct HoldersPage {
     pub users: Vec<UserId>,
     /// Whether there are more after the last one.
     pub has_next: bool,
-    /// What other issuers call them, as far as it is known.
+    /// Their external ids, as far as they are stored.
     pub external_ids: BTreeMap<UserId, ExternalId>,
 }
 
-/// The users that a record names: who did it, and whom it is about.
+/// The users that a record names: the actor and the affected user.
 fn named_users(record: &AuditRecord) -> impl Iterator<Item = UserId> {
     let is_about_user = matches!(record.entity_type, EntityType::Assignment | EntityType::User);
     let about = is_about_user.then(|| UserId::from_uuid(record.entity_id));
     record.user_id.into_iter().chain(about)
 }
 
-/// What other issuers call these users, as far as it is stored. Of the native issuer's nothing is asked.
+/// The stored external ids of these users. Users of the native issuer are not looked up.
 pub(crate) async fn external_ids(
     stored: &dyn Users,
     users: impl Iterator<Item = UserId>,
@@ -71,7 +71,7 @@ pub(crate) async fn external_ids(
     Ok(stored.into_iter().filter_map(|user| Some((user.id, user.external_id?))).collect())
 }
 
-/// Every read answers `Unavailable` when the storage cannot be reached, and `NotFound` where it names one thing.
+/// Every read returns `Unavailable` when the storage cannot be reached; a read of one entity may return `NotFound`.
 macro_rules! reads {
     ($($(#[doc = $doc:literal])+ $name:ident($($arg:ident: $type:ty),*) -> $answer:ty = |$this:ident, $reader:ident| $body:expr;)+) => {
         impl Application {$(
@@ -79,7 +79,7 @@ macro_rules! reads {
             ///
             /// # Errors
             ///
-            /// `Unavailable`; `NotFound` where one thing is named.
+            /// `Unavailable`; `NotFound` for a read of one entity.
             pub async fn $name(&self, $($arg: $type),*) -> Result<$answer, Failure> {
                 let $this = self;
                 let $reader = $this.reader();
@@ -126,7 +126,7 @@ reads! {
     feature(id: FeatureId) -> Feature = |this, reader| {
         reader.features().find_by_id(id).await?.ok_or(Failure::NotFound(FEATURE))?
     };
-    /// The views that a feature stands on.
+    /// The views on which a feature is shown.
     feature_views(id: FeatureId) -> Vec<View> = |this, reader| {
         let views = reader.feature_views().get_views_by_feature(id).await?;
         if views.is_empty() {
@@ -160,15 +160,15 @@ reads! {
     company_modules(company: CompanyId) -> Vec<GrantedModule> = |this, reader| {
         reader.company_modules().get_modules_by_company(company).await?
     };
-    /// All API keys, also revoked and expired ones.
+    /// All API keys, including revoked and expired ones.
     api_keys() -> Vec<ApiKey> = |this, reader| reader.api_keys().find_all().await?;
     /// An API key.
     api_key(id: ApiKeyId) -> ApiKey = |this, reader| {
         reader.api_keys().find_by_id(id).await?.ok_or(Failure::NotFound(API_KEY))?
     };
-    /// The menu items of every company and of this one.
+    /// The menu items common to all companies and those of this one.
     menu_items(company: Option<CompanyId>) -> Vec<MenuItem> = |this, reader| reader.menu_items().find_all(company).await?;
-    /// A menu item of every company, or of this one.
+    /// A menu item common to all companies, or of this one.
     menu_item(company: Option<CompanyId>, id: MenuItemId) -> MenuItem = |this, reader| {
         let items = reader.menu_items();
         match (items.find_by_id(company, id).await?, company) {
@@ -177,11 +177,11 @@ reads! {
             (None, None) => Err(Failure::NotFound(MENU_ITEM))?,
         }
     };
-    /// The sub-items of the menu of every company and of this one.
+    /// The menu sub-items common to all companies and those of this one.
     sub_menu_items(company: Option<CompanyId>) -> Vec<SubMenuItem> = |this, reader| {
         reader.sub_menu_items().find_all(company).await?
     };
-    /// A sub-item of the menu of every company, or of this one.
+    /// A menu sub-item common to all companies, or of this one.
     sub_menu_item(company: Option<CompanyId>, id: SubMenuItemId) -> SubMenuItem = |this, reader| {
         let items = reader.sub_menu_items();
         match (items.find_by_id(company, id).await?, company) {
@@ -207,7 +207,7 @@ impl Application {
         include_total: bool,
     ) -> Result<AuditPage, Failure> {
         let logs = self.reader().audit_logs();
-        // One more than asked for tells whether there is a next page.
+        // One more than requested shows whether there is a next page.
         let mut records = logs.list_for_company(company, filter, cursor, limit + 1).await?;
         let page = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_next = records.len() > page;
@@ -227,7 +227,7 @@ impl Application {
         Ok(AuditPage { records, next, total, external_ids })
     }
 
-    /// A page of the users who hold a level of a company: at most `limit` of those who come after `after` by id.
+    /// A page of the users who hold a level of a company: at most `limit` users with ids after `after`.
     ///
     /// # Errors
     ///
@@ -239,7 +239,7 @@ impl Application {
         after: Option<UserId>,
         limit: u64,
     ) -> Result<HoldersPage, Failure> {
-        // One more than asked for tells whether there is a next page.
+        // One more than requested shows whether there is a next page.
         let mut users = self.reader().assignments().list_users(company, level, after, limit + 1).await?;
         if users.is_empty() {
             self.user_level(company, level).await?;
@@ -251,8 +251,8 @@ impl Application {
         Ok(HoldersPage { users, has_next, external_ids })
     }
 
-    /// A user as such. Within a company only who holds a level there is found, and since when tokens count is the platform's
-    /// business.
+    /// A user, independent of levels. A company finds only users who hold one of its levels; the cut-off is visible to
+    /// the platform only.
     ///
     /// # Errors
     ///

@@ -1,11 +1,11 @@
-//! Navigation trails: one's own only, beside decisions, without audit.
+//! Navigation trails. Each user has access to their own only; they affect no decision and are not audited.
 
 use iam_domain::{CompanyId, RECENT_LIMIT, SessionId, TrailEntry, UserId};
 use iam_storage::NewTrailEntry;
 
 use crate::{Application, Failure};
 
-/// Where a user has been.
+/// The navigation history of a user.
 #[derive(Debug, Clone)]
 pub struct Trail {
     /// The steps of the session, oldest first.
@@ -38,7 +38,7 @@ impl Application {
         })
     }
 
-    /// Forgets a session.
+    /// Deletes the trail of a session.
     ///
     /// # Errors
     ///

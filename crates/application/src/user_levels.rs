@@ -1,4 +1,4 @@
-//! Changes of user levels and of who holds them.
+//! Changes of user levels and of their assignments.
 
 use iam_domain::{Caller, CompanyId, Description, EntityType, Name, NamedUser, UserId, UserLevel, UserLevelId};
 use iam_storage::{Target, UnitOfWork};
@@ -13,11 +13,11 @@ pub(crate) const USER_LEVEL: &str = "User level";
 /// Adds a level.
 #[derive(Debug, Clone)]
 pub struct CreateUserLevel {
-    /// Where.
+    /// The company.
     pub company: CompanyId,
     /// Its name.
     pub name: Name,
-    /// What it is for.
+    /// Its description.
     pub description: Description,
 }
 
@@ -36,18 +36,18 @@ change!(CreateUserLevel -> UserLevel, needs ManageLevels, locks |this| Target::C
     Ok(level)
 });
 
-/// Changes a level. What is `None` stays.
+/// Updates a level. `None` leaves a member unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateUserLevel {
-    /// Where.
+    /// The company.
     pub company: CompanyId,
-    /// Which.
+    /// The level.
     pub id: UserLevelId,
     /// Its new name.
     pub name: Option<Name>,
-    /// What it is for from now on.
+    /// Its new description.
     pub description: Option<Description>,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -68,14 +68,14 @@ change!(UpdateUserLevel -> UserLevel, needs ManageLevels, locks |this| Target::C
     Ok(level)
 });
 
-/// Removes a level that nobody holds; so it takes nothing from anybody, and nobody's deny.
+/// Deletes a level that has no holders, so that no user loses a permission or a deny.
 #[derive(Debug, Clone)]
 pub struct DeleteUserLevel {
-    /// Where.
+    /// The company.
     pub company: CompanyId,
-    /// Which.
+    /// The level.
     pub id: UserLevelId,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
@@ -106,7 +106,7 @@ change!(DeleteUserLevel -> (), needs ManageLevels, locks |this| Target::Company(
 /// How many holders a refusal names.
 const NAMED_HOLDERS: usize = 10;
 
-/// Why a level that somebody holds is not deleted: how many hold it and, for callers who may read that, the first of them.
+/// The refusal to delete a level that has holders: their number and, for callers that may read it, the first of them.
 async fn is_held(
     tx: &mut dyn UnitOfWork,
     company: CompanyId,
@@ -134,30 +134,31 @@ async fn is_held(
     Ok(Failure::InUse { message, errors })
 }
 
-/// Makes these the user's levels in this company, and in no other.
+/// Replaces the user's levels in this company, and in no other.
 #[derive(Debug, Clone)]
 pub struct AssignUserLevels {
-    /// Where.
+    /// The company.
     pub company: CompanyId,
-    /// To whom.
+    /// The user.
     pub user: NamedUser,
-    /// The levels, each once.
+    /// The levels, without duplicates.
     pub levels: Vec<UserLevelId>,
-    /// Whether nobody may be left who manages the company. It counts from super admins only.
+    /// Whether the change may leave the company without an administrator. Only super admins can force it.
     pub force: bool,
-    /// What the client saw.
+    /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
 
-/// Levels are given only to those who can sign in as they were named.
+/// Checks that the named user can sign in: only such users get levels.
 pub(crate) fn check_can_sign_in(user: &NamedUser, field: &'static str) -> Result<(), Failure> {
     if user.can_sign_in {
         return Ok(());
     }
-    Err(Failure::invalid(field, "is nobody who can sign in; another issuer's user is named issuer|subject"))
+    Err(Failure::invalid(field, "names no user who can sign in; users of external issuers are named issuer|subject"))
 }
 
-/// Whether it is the id of another issuer's user who holds a level in the company: its admins know it from there.
+/// Whether the id belongs to a user of another issuer who holds a level in the company: its admins know the id from
+/// there.
 async fn is_known_here(tx: &mut dyn UnitOfWork, company: CompanyId, user: UserId) -> Result<bool, Failure> {
     Ok(user.is_made_here() && !tx.assignments().get_user_levels(company, user).await?.is_empty())
 }

@@ -1,4 +1,4 @@
-//! A demonstration: a company with three users and a super admin, their tokens, and lines to paste.
+//! A demonstration: a company with three users and a super admin, their tokens, and commands to paste.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,53 +11,54 @@ use serde_json::json;
 
 use crate::{Mode, Settings, StartError, StorageMode, System};
 
-/// How long the tokens are good.
+/// How long the tokens are valid, in seconds.
 const A_DAY: u64 = 24 * 60 * 60;
 
-// Fixed ids, so that pasted lines can be repeated after a restart with the same secret.
+// Fixed ids, so that pasted commands work again after a restart with the same secret.
 const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
 const SUPER_ADMIN: &str = "c0ffee00-0000-4000-8000-000000000001";
-/// The users: the level that each holds, and the id.
+/// The users: the level that each user holds, and the user's id.
 const USERS: [(&str, &str); 3] = [
     ("Admin", "c0ffee00-0000-4000-8000-00000000000a"),
     ("Member", "c0ffee00-0000-4000-8000-00000000000b"),
     ("Visitor", "c0ffee00-0000-4000-8000-00000000000c"),
 ];
 
-/// The demonstration cannot be had.
+/// The demonstration cannot run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DemoError {
-    /// It would put its company into a database.
+    /// A database is configured, which the demo company must not enter.
     #[error("the demo keeps its data in memory: unset DATABASE_URL, or set USE_DATABASE=false")]
     Database,
-    /// It would give away tokens.
+    /// The mode is production, where tokens must not be printed.
     #[error("the demo prints tokens, so it does not run in production mode")]
     Production,
-    /// It could not sign them.
+    /// Issuers are configured, so the demo cannot sign tokens.
     #[error("the demo signs its tokens itself: unset IAM__AUTH__ISSUERS")]
     Issuers,
-    /// Its company could not be made.
+    /// The demo company could not be created.
     #[error("the demo company cannot be made: {0}")]
     Company(#[from] Failure),
-    /// Its tokens could not be made.
+    /// The tokens could not be signed.
     #[error(transparent)]
     Token(#[from] SigningError),
-    /// One of its ids is none.
+    /// An id of the demo is invalid.
     #[error("an id of the demo {0}")]
     Id(#[from] InvalidId),
 }
 
-/// The permission to give a demonstration: in memory, and not in production.
+/// Proof that the settings allow the demonstration: in memory, and not in production.
 #[derive(Debug)]
 pub struct Demo(());
 
 impl Demo {
-    /// Asks whether the settings allow it.
+    /// Checks whether the settings allow it.
     ///
     /// # Errors
     ///
-    /// [`DemoError::Database`], [`DemoError::Production`] or [`DemoError::Issuers`]; that the settings do not even say where data is kept.
+    /// [`DemoError::Database`], [`DemoError::Production`] or [`DemoError::Issuers`]; a mode error if the settings do
+    /// not say where data is kept.
     pub fn admit(settings: &Settings) -> Result<Self, StartError> {
         match StorageMode::try_from(&settings.database)? {
             StorageMode::Postgres(_) => Err(DemoError::Database.into()),
@@ -67,7 +68,7 @@ impl Demo {
         }
     }
 
-    /// Makes the company, its users and their tokens, for a server that listens on `address`.
+    /// Creates the company, its users and their tokens, for a server that listens on `address`.
     ///
     /// # Errors
     ///
@@ -118,7 +119,7 @@ impl Demo {
     }
 }
 
-/// Somebody to act as.
+/// A user to act as.
 #[derive(Debug, Clone)]
 struct Person {
     name: &'static str,
@@ -126,7 +127,7 @@ struct Person {
     token: String,
 }
 
-/// What to try. Its [`Display`](fmt::Display) is for a terminal.
+/// What to try. Its [`Display`](fmt::Display) is meant for a terminal.
 #[derive(Debug, Clone)]
 pub struct DemoGuide {
     base: String,
@@ -137,7 +138,7 @@ pub struct DemoGuide {
     super_admin: Person,
 }
 
-/// Where a server that listens on every address can be reached from this machine.
+/// The address at which this machine reaches a server that listens on every address.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -147,11 +148,11 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Shows the answer, and its status in a line below.
+/// Prints the response, and its status on the next line.
 const CURL: &str = r"curl -s -w '\n%{http_code}\n'";
 
 impl DemoGuide {
-    /// A line that asks as somebody, in the demo company.
+    /// A command that sends a request as this user, in the demo company.
     fn ask(&self, person: &Person, path: &str) -> String {
         let Self { base, company, .. } = self;
         let token = &person.token;

@@ -1,4 +1,4 @@
-//! Whose tokens are believed, as the settings say it.
+//! The trusted issuers, from the settings.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::secret::{SecretError, signing_secret};
 use crate::{AuthSettings, IssuerSettings, Mode, Settings, SettingsError};
 
-/// The shortest time between two fetches of a key set, whose server is somebody else's.
+/// The shortest interval between two fetches of a key set, whose server belongs to another party.
 const MIN_JWKS_REFRESH: Duration = Duration::from_secs(1);
 
-/// More is no difference between clocks.
+/// A larger value is not clock skew.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// The greatest ages of tokens in production: of all, and of those that make super admins.
 const PRODUCTION_AGES: [Duration; 2] = [Duration::from_secs(24 * 60 * 60), Duration::from_secs(60 * 60)];
 
-/// It is not clear whose tokens are believed.
+/// The settings of authentication cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
@@ -30,12 +30,12 @@ pub enum AuthError {
     /// The secret is not fit for production.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The issuers cannot be trusted together, or one's keys cannot be used.
+    /// The issuers contradict each other, or the keys of one cannot be used.
     #[error("auth.issuers: {0}")]
     Trust(#[from] TrustError),
 }
 
-/// What verifies tokens, and what signs them here too, if it is a secret.
+/// The verifier of tokens, and the secret that signs tokens here, if there is one.
 pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Option<SharedSecret>), AuthError> {
     let auth = &settings.auth;
     let issuers = (0..).zip(&auth.issuers).map(|(place, issuer)| trusted(place, issuer)).collect::<Result<_, _>>()?;
@@ -46,7 +46,7 @@ pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Opti
         return Err(invalid("auth.clock_skew", "must be at most 5m").into());
     }
     for (place, issuer) in auth.issuers.iter().enumerate().filter(|(_, issuer)| issuer.audiences.is_empty()) {
-        // Whoever gets a token of that sign-in for something else would be a super admin here.
+        // A token that the same sign-in issued for another service would make its bearer a super admin here.
         if settings.server.mode == Mode::Production && issuer.super_admins {
             let problem = "must be said where super_admins is true, in production";
             return Err(invalid(format!("auth.issuers[{place}].audiences"), problem).into());
@@ -59,7 +59,7 @@ pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Opti
     Ok((verifier, secret))
 }
 
-/// The secret, which one can do without where there are issuers.
+/// The secret, which is optional if there are issuers.
 fn shared_secret(mode: Mode, auth: &AuthSettings) -> Result<Option<SharedSecret>, AuthError> {
     let is_set = |secret: &SecretString| !secret.expose_secret().is_empty();
     if !auth.issuers.is_empty() && !auth.jwt_secret.as_ref().is_some_and(is_set) {

@@ -1,7 +1,8 @@
 //! The composition root of the IAM service: raw settings in, wired services out.
 //!
-//! This is the only crate that names concrete storage adapters, and the only one that reads the environment. It knows no
-//! HTTP: whoever serves the services (the binary `iam-http`, a test, another program) takes them from [`System`].
+//! This is the only crate that names concrete storage adapters, and the only one that reads the environment. It knows
+//! no HTTP: the program that serves the services (the binary `iam-http`, a test, another program) takes them from
+//! [`System`].
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -32,12 +33,12 @@
 //!   exist is an error that names it. Every key is described in `docs/settings.md`.
 //! * **Secrets** are never printed: not by `Debug`, not in errors, not in logs. Production does not start with a secret
 //!   that can be guessed ([`signing_secret`]).
-//! * **Public keys** come from files and URLs that are read again and again; one that went bad, or a server that is down,
+//! * **Public keys** come from files and URLs that are read periodically. An invalid document or an unavailable server
 //!   changes nothing.
-//! * **Storage** is PostgreSQL or memory, by rules that leave nothing to guess ([`StorageMode::select`]).
-//! * **Starting** needs no database that is up. Until it is, and its schema is current, the process says through its
-//!   probe what it waits for. It never changes the schema.
-//! * **Stopping** ([`System::drain`], then [`System::stop`]) loses no change that was begun.
+//! * **Storage** is PostgreSQL or memory, by unambiguous rules ([`StorageMode::select`]).
+//! * **Starting** needs no database that is up. Until it is, and its schema is current, the probe of the process
+//!   reports what it waits for. The process never changes the schema.
+//! * **Stopping** ([`System::drain`], then [`System::stop`]) loses no change under way.
 
 mod demo;
 mod issuers;

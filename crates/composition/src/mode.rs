@@ -1,4 +1,4 @@
-//! Which storage the service runs on.
+//! Selects the storage.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -7,7 +7,7 @@ use crate::DatabaseSettings;
 /// Where data is kept.
 #[derive(Debug, Clone)]
 pub enum StorageMode {
-    /// In this process, until it ends.
+    /// In this process, until it exits.
     InMemory,
     /// In the PostgreSQL database at this URL.
     Postgres(SecretString),
@@ -16,24 +16,23 @@ pub enum StorageMode {
 /// The settings do not say where data is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ModeError {
-    /// A database is wanted, but which?
+    /// `USE_DATABASE` is true, but there is no URL.
     #[error("USE_DATABASE is true, but DATABASE_URL is not set")]
     MissingUrl,
-    /// Neither yes nor no.
+    /// `USE_DATABASE` is neither `true` nor `false`.
     #[error("USE_DATABASE must be true or false")]
     UnknownChoice,
-    /// The URL cannot be read, or is another database's. It is not repeated, since it may hold a password.
+    /// The URL cannot be parsed, or is another database's. It is not shown, since it may contain a password.
     #[error("DATABASE_URL is not a valid PostgreSQL URL (postgres://user:password@host:port/database)")]
     InvalidUrl,
 }
 
 impl StorageMode {
-    /// PostgreSQL when there is a URL and `use_database` is not `false`; memory when there is none or it is. An empty URL
-    /// is none.
+    /// PostgreSQL if there is a URL and `use_database` is not `false`; memory otherwise. An empty URL counts as none.
     ///
     /// # Errors
     ///
-    /// [`ModeError`] when `use_database` is `true` without a URL or neither `true` nor `false`, and when the URL in use is
+    /// [`ModeError`] if `use_database` is `true` without a URL or neither `true` nor `false`, and if the URL in use is
     /// not PostgreSQL's.
     pub fn select(url: Option<&SecretString>, use_database: Option<&str>) -> Result<Self, ModeError> {
         let url = url.filter(|url| !url.expose_secret().is_empty());
@@ -55,7 +54,7 @@ impl TryFrom<&DatabaseSettings> for StorageMode {
     }
 }
 
-/// Whether the URL is meant for PostgreSQL. Whether all of it can be read is for the adapter to say.
+/// Whether the URL is meant for PostgreSQL. The adapter checks the rest of it.
 fn is_postgres(url: &SecretString) -> bool {
     matches!(url.expose_secret().split_once("://"), Some(("postgres" | "postgresql", _)))
 }

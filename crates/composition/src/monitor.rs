@@ -1,4 +1,4 @@
-//! Waits for the database and its schema. It looks, and changes nothing.
+//! Waits for the database and its schema, and changes nothing.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use migration::MigrationError;
 
 use crate::probe::Progress;
 
-/// How long to wait before the second look, and before each one once the database answers.
+/// The pause before the second check, and before each one once the database answers.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// How long to wait for what the schema is.
+/// How long a check of the schema may take.
 const SCHEMA_LIMIT: Duration = Duration::from_secs(3);
-/// The longest wait between two looks: a database that is back is found within the bound on recovery.
+/// The longest pause between two checks: a database that is back is found within the bound on recovery.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
-/// Looks until the database answers and has the schema that this program needs.
+/// Checks until the database answers and has the schema that this program needs.
 pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Progress>) {
     first_contact(storage.as_ref(), &progress).await;
     tracing::info!("[Database] PostgreSQL connection established");
@@ -45,12 +45,12 @@ async fn first_contact(storage: &PostgresStorage, progress: &Progress) {
     }
 }
 
-/// Each twice as long as the one before, up to the longest, for ever.
+/// The pauses: each twice as long as the one before, up to the longest, forever.
 fn pauses() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(FIRST_PAUSE), |pause| Some((*pause * 2).min(LONGEST_PAUSE)))
 }
 
-/// What is wrong with the schema. A connection that does not answer is left behind.
+/// The problem with the schema, if there is one. A connection that does not answer is abandoned.
 async fn problem_of(storage: &PostgresStorage) -> Option<Problem> {
     let connection = storage.connection();
     match tokio::time::timeout(SCHEMA_LIMIT, migration::pending(&connection)).await {
@@ -59,7 +59,7 @@ async fn problem_of(storage: &PostgresStorage) -> Option<Problem> {
     }
 }
 
-/// Why the schema cannot be used: in words for everybody, and what was behind it for the log.
+/// Why the schema cannot be used: a public text, and the cause for the log.
 struct Problem {
     text: String,
     cause: Option<String>,
@@ -83,7 +83,7 @@ fn schema_problem(pending: Result<Vec<String>, MigrationError>) -> Option<Proble
     })
 }
 
-/// An error with what caused it. Errors of the database name users and hosts, never passwords.
+/// An error with its causes. Errors of the database name users and hosts, never passwords.
 pub(crate) fn causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(Some(error), |error| (*error).source());
     let mut texts: Vec<_> = causes.map(ToString::to_string).collect();

@@ -1,10 +1,10 @@
-//! How many files and sockets the process may have open at once.
+//! The limit of open files and sockets.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What each worker of the server keeps open: two event queues and what wakes them.
+/// The open files of each worker of the server: two event queues and what wakes them.
 const OF_A_WORKER: u64 = 4;
-/// What the process keeps open beside workers and database connections: listeners, logs, signals, and a few clients.
+/// The open files of the process beside workers and database connections: listeners, logs, signals, and a few clients.
 const OF_THE_PROCESS: u64 = 20;
 
 /// The limit is too low for the settings.
@@ -20,20 +20,20 @@ pub struct OpenFilesError {
     connections: u64,
 }
 
-/// Raises the limit as far as the process itself may.
+/// Raises the limit as far as the process may.
 ///
 /// # Errors
 ///
-/// [`OpenFilesError`] when that is still too low for so many workers and database connections.
+/// [`OpenFilesError`] if that is still too low for so many workers and database connections.
 pub(crate) fn allow(workers: usize, connections: u32) -> Result<(), OpenFilesError> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    // Some systems have a lower limit that they do not tell here: then it stays as it is.
+    // Some systems have a lower limit that they do not report here; then it stays unchanged.
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
     let limit = if raised { maximum } else { current };
     check(limit, u64::try_from(workers).unwrap_or(u64::MAX), connections.into())
 }
 
-/// `None` is no limit.
+/// `None` means no limit.
 fn check(limit: Option<u64>, workers: u64, connections: u64) -> Result<(), OpenFilesError> {
     let needed = workers.saturating_mul(OF_A_WORKER).saturating_add(connections).saturating_add(OF_THE_PROCESS);
     match limit {

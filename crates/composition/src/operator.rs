@@ -1,4 +1,4 @@
-//! What operators do on the command line: API keys, in the database.
+//! The operator's commands: API keys, in the database.
 
 use std::sync::Arc;
 
@@ -22,22 +22,22 @@ pub enum OperatorError {
     /// A setting is wrong.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// Keys in the memory of this process would be nobody else's.
+    /// There is no database. Keys in the memory of this process would be useless to other processes.
     #[error("keys are kept in the database: set DATABASE_URL")]
     InMemory,
     /// There is no such key.
     #[error("there is no such key")]
     NotFound,
-    /// It would be refused from the beginning.
+    /// The key would have expired already.
     #[error("the key would be expired already")]
     Expired,
-    /// No random bytes are to be had.
+    /// The operating system provided no random bytes.
     #[error(transparent)]
     Randomness(#[from] RandomnessError),
-    /// The database cannot be used. The text names it by host and port, and ends with the cause.
+    /// The database cannot be used. The text names its host and port, and ends with the cause.
     #[error("{}", causes(.0))]
     Unreachable(Unreachable),
-    /// The database was lost meanwhile, or refuses. The text ends with the cause.
+    /// The database failed meanwhile. The text ends with the cause.
     #[error("the database: {}", causes(.0))]
     Storage(StorageError),
 }
@@ -51,23 +51,23 @@ impl From<StorageError> for OperatorError {
     }
 }
 
-/// Does what operators say, in the database that the settings name. What it does is in the audit trail, as done on the
-/// command line.
+/// Carries out the operator's commands in the configured database. The audit trail records the changes with the command
+/// line as their origin.
 #[derive(Debug)]
 pub struct Operator {
     storage: Arc<PostgresStorage>,
 }
 
-/// The key that an operator wants.
+/// The key that an operator creates.
 #[derive(Debug, Clone)]
 pub struct WantedApiKey {
-    /// What people call it.
+    /// Its name for people.
     pub name: Name,
-    /// How much it may do.
+    /// Its role.
     pub role: ServiceRole,
-    /// The one company that it is good for; `None` is every company, and the platform.
+    /// The only company that it is valid for; `None` is every company, and the platform.
     pub company: Option<CompanyId>,
-    /// From when on it is refused.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -98,12 +98,12 @@ impl Work for Revoke {
 }
 
 impl Operator {
-    /// Connects once, beside the pool, which would not say why it fails.
+    /// Connects once, outside the pool, which would not report why it fails.
     ///
     /// # Errors
     ///
-    /// [`OperatorError::InMemory`] without a database; [`OperatorError::Start`] says which setting is wrong, and
-    /// [`OperatorError::Unreachable`] why there is no session.
+    /// [`OperatorError::InMemory`] without a database; [`OperatorError::Start`] names the wrong setting, and
+    /// [`OperatorError::Unreachable`] says why there is no session.
     pub async fn open(settings: &Settings) -> Result<Self, OperatorError> {
         let url = match StorageMode::try_from(&settings.database).map_err(StartError::from)? {
             StorageMode::InMemory => return Err(OperatorError::InMemory),
@@ -114,7 +114,7 @@ impl Operator {
         Ok(Self { storage: Arc::new(storage) })
     }
 
-    /// Makes a key, and answers it with the text that is shown once.
+    /// Creates a key, and returns it with the text that is shown once.
     ///
     /// # Errors
     ///
@@ -133,7 +133,7 @@ impl Operator {
         Ok((self.make(&create).await?, secret))
     }
 
-    /// All keys, also revoked and expired ones, by name.
+    /// Lists all keys, including revoked and expired ones, by name.
     ///
     /// # Errors
     ///

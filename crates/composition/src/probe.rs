@@ -1,4 +1,4 @@
-//! How the process is: what it answers to probes.
+//! The health of the process, as probes report it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,16 +10,16 @@ use iam_storage::Health;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
 
-/// How long the storage may take to give a sign of life.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
-/// How long what it answered is repeated before it is asked again.
+/// How long the storage may take to answer a ping.
+const PING_LIMIT: Duration = Duration::from_secs(2);
+/// How long an answer is reused before the next ping.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How far the process is between its start and its end.
+/// The phase of the process between its start and its end.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    /// Why the storage is not ready yet. Once it is ready it stays so: a database that is lost later is lost for every
-    /// replica, and taking all of them out of service helps nobody.
+    /// Why the storage is not ready yet. A storage that became ready stays so: a database that fails later fails for
+    /// every replica, and taking all of them out of service helps no client.
     storage: watch::Sender<Option<String>>,
     draining: AtomicBool,
 }
@@ -37,7 +37,7 @@ impl Progress {
         self.storage.send_replace(None);
     }
 
-    /// The storage cannot be used yet. Says whether the reason is a new one.
+    /// The storage cannot be used yet. Returns whether the reason is a new one.
     pub(crate) fn set_waiting(&self, problem: String) -> bool {
         self.storage.send_if_modified(|current| {
             let is_new = current.as_ref() != Some(&problem);
@@ -47,7 +47,7 @@ impl Progress {
     }
 
     pub(crate) async fn ready(&self) {
-        // The sender is ours, so it lasts as long as this.
+        // `self` owns the sender, so it outlives this wait.
         let _ = self.storage.subscribe().wait_for(Option::is_none).await;
     }
 
@@ -56,21 +56,21 @@ impl Progress {
     }
 }
 
-/// Why the storage refuses new connections now, if it does.
+/// The reason why the storage refuses new connections now, if it does.
 pub(crate) type Refusal = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// Answers to probes.
+/// Answers probes.
 pub(crate) struct SystemProbe {
     storage: Arc<dyn Health>,
     progress: Arc<Progress>,
     refusal: Refusal,
     runtime: Handle,
-    /// When the storage was last asked, and whether it answered.
+    /// When the storage was last pinged, and whether it answered.
     latest: Arc<Mutex<Option<(Instant, bool)>>>,
 }
 
 impl SystemProbe {
-    /// Call it on the runtime of the storage.
+    /// Must be called on the runtime of the storage.
     pub(crate) fn new(storage: Arc<dyn Health>, progress: Arc<Progress>, refusal: Refusal) -> Self {
         Self { storage, progress, refusal, runtime: Handle::current(), latest: Arc::default() }
     }
@@ -80,13 +80,14 @@ impl SystemProbe {
 impl Probe for SystemProbe {
     async fn storage_is_healthy(&self) -> bool {
         let (storage, latest) = (Arc::clone(&self.storage), Arc::clone(&self.latest));
-        // Anybody may ask, however often: one ping at a time, in a task that ends even if whoever asked hangs up.
+        // Anyone may call this at any rate: there is one ping at a time, in a task that ends even if the client
+        // disconnects.
         let ping = self.runtime.spawn(async move {
             let mut latest = latest.lock().await;
             match *latest {
                 Some((at, healthy)) if at.elapsed() < FRESH => healthy,
                 _ => {
-                    let healthy = matches!(tokio::time::timeout(SIGN_OF_LIFE, storage.ping()).await, Ok(Ok(())));
+                    let healthy = matches!(tokio::time::timeout(PING_LIMIT, storage.ping()).await, Ok(Ok(())));
                     *latest = Some((Instant::now(), healthy));
                     healthy
                 }
@@ -107,7 +108,8 @@ impl Probe for SystemProbe {
 }
 
 impl SystemProbe {
-    /// Unlike a database that is lost, one that refuses to be used may be this replica's own: others may have found another.
+    /// A failed database affects all replicas, but a refusal may affect only this one: others may have found another
+    /// database.
     fn storage_problem(&self) -> Option<String> {
         self.progress.storage.borrow().clone().or_else(|| (self.refusal)())
     }

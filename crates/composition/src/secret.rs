@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::Mode;
 
-/// Secrets from tutorials, examples and other products' defaults, by their letters and digits in lower case.
+/// Secrets from tutorials, examples and defaults of other products, as their letters and digits in lower case.
 const WELL_KNOWN: [&str; 34] = [
     "secret",
     "secretkey",
@@ -42,32 +42,33 @@ const WELL_KNOWN: [&str; 34] = [
     "your256bitsecret",
     "astringsecretatleast256bitslong",
     "supersecretjwttokenwithatleast32characterslong",
-    // The one of this repository's own examples.
+    // From this repository's own examples.
     "asecretofatleastthirtytwobytes",
 ];
 
-/// The secret cannot be used, or is not fit for production. It is not repeated.
+/// The secret cannot be used, or is not fit for production. It is not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
-    /// There is none.
+    /// There is no secret.
     #[error("JWT_SECRET is not set: production mode needs one of at least {MIN_SECRET_BYTES} bytes")]
     Missing,
-    /// It is not what its signer uses: most probably a file's end of line, or the quotes of a shell, came along.
+    /// It has surrounding characters that the signer does not use: most probably the end of a line, or the quotes of a
+    /// shell.
     #[error("JWT_SECRET begins or ends with {0}: set it without, as the signer of the tokens uses it")]
     Surrounded(&'static str),
-    /// It can be guessed by trying.
+    /// It is short enough for a brute-force attack.
     #[error("JWT_SECRET has {0} bytes: production mode needs at least {MIN_SECRET_BYTES}")]
     Short(usize),
-    /// It can be guessed by reading.
+    /// It can be found in a list, or is repetitive.
     #[error("JWT_SECRET is a well-known or repetitive text: production mode needs a random one")]
     WellKnown,
 }
 
-/// The secret that signs tokens. Development makes one up where none is set.
+/// The secret that signs tokens. Development generates one if none is set.
 ///
 /// # Errors
 ///
-/// [`SecretError`] when white space or quotes surround the secret, and in production without one that is fit for it.
+/// [`SecretError`] if white space or quotes surround the secret, and in production if the secret is missing or weak.
 pub fn signing_secret(mode: Mode, configured: Option<&SecretString>) -> Result<SecretString, SecretError> {
     let configured = configured.filter(|secret| !secret.expose_secret().is_empty());
     if let Some(around) = configured.and_then(|secret| surroundings(secret.expose_secret())) {
@@ -84,7 +85,7 @@ pub fn signing_secret(mode: Mode, configured: Option<&SecretString>) -> Result<S
     }
 }
 
-/// What is around a secret that does not belong to it.
+/// The characters around a secret that do not belong to it.
 fn surroundings(secret: &str) -> Option<&'static str> {
     const QUOTES: [(char, char); 5] =
         [('"', '"'), ('\'', '\''), ('`', '`'), ('\u{201c}', '\u{201d}'), ('\u{2018}', '\u{2019}')];
@@ -108,13 +109,13 @@ fn check(secret: &str) -> Result<(), SecretError> {
     Ok(())
 }
 
-/// Whether it is one of the list, however it is spelt: `Change-Me!` is `changeme`.
+/// Whether it is in the list, in any spelling: `Change-Me!` is `changeme`.
 fn is_well_known(secret: &str) -> bool {
     let plain: String = secret.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     WELL_KNOWN.contains(&plain.as_str())
 }
 
-/// Whether it says the same at least twice, and nothing else: `aaaa`, `abcabcab`.
+/// Whether it repeats one text, and contains nothing else: `aaaa`, `abcabcab`.
 fn is_repetitive(secret: &[u8]) -> bool {
     (1..=secret.len() / 2).any(|period| secret.iter().zip(secret.iter().skip(period)).all(|(a, b)| a == b))
 }
@@ -170,7 +171,7 @@ mod tests {
             for only in [" ", "\n", "\"\"", "''"] {
                 assert!(outcome(mode, only.to_owned()).is_err(), "{only:?}");
             }
-            // Inside, or at one end only, they may be part of it.
+            // Inside, or at one end only, they may be part of the secret.
             for inside in [format!("{GOOD} x"), format!("{GOOD}\"x"), format!("\"{GOOD}"), format!("{GOOD}'")] {
                 assert!(outcome(mode, inside.clone()).is_ok(), "{inside}");
             }

@@ -1,4 +1,4 @@
-//! What an operator can set: defaults, then a TOML file, then the environment.
+//! The settings: defaults, then a TOML file, then the environment.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,15 +13,15 @@ use secrecy::SecretString;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Names the TOML file.
+/// The variable that names the TOML file.
 const FILE: &str = "IAM_CONFIG";
 /// The variable whose value is JSON.
 const ISSUERS: &str = "IAM__AUTH__ISSUERS";
-/// Begins a variable that sets any key: `IAM__SECTION__KEY`.
+/// The prefix of variables that set any key: `IAM__SECTION__KEY`.
 const PREFIX: &str = "IAM__";
-/// Stands in a text for what was not Unicode.
+/// Replaces what was not Unicode.
 const REPLACED: char = char::REPLACEMENT_CHARACTER;
-/// Variables with a name of their own. They win over their `IAM__` twins.
+/// Variables with a name of their own. They take precedence over their `IAM__` equivalents.
 const PLAIN_NAMES: [(&str, &str); 4] = [
     ("PORT", "server.port"),
     ("DATABASE_URL", "database.url"),
@@ -29,15 +29,15 @@ const PLAIN_NAMES: [(&str, &str); 4] = [
     ("JWT_SECRET", "auth.jwt_secret"),
 ];
 
-/// The environment of this process: the only place of the service that reads it. What is not Unicode is kept with
-/// replacement characters, so that a value which cannot be read does not count as not set. [`Settings::load`] refuses it.
+/// The environment of this process. No other code of the service reads it. Text that is not Unicode is kept with
+/// replacement characters, so that an unreadable value does not count as unset; [`Settings::load`] refuses it.
 #[must_use]
 pub fn environment() -> BTreeMap<String, String> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
 }
 
-/// Everything that can be set. Secrets in it are never printed.
+/// All settings. Secrets in them are never printed.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -49,9 +49,9 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// What is kept in memory, and for how long it is trusted.
     pub cache: CacheSettings,
-    /// Who may call.
+    /// Authentication.
     pub auth: AuthSettings,
-    /// How often one may call.
+    /// The rate limit.
     pub rate_limit: RateLimitSettings,
     /// What is logged.
     pub log: LogSettings,
@@ -60,10 +60,10 @@ pub struct Settings {
 /// How strict the service is about its own settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// For one's own machine: a missing secret is made up, every origin may call.
+    /// For a developer's machine: a missing secret is generated, and every origin may call.
     #[default]
     Development,
-    /// For everything else.
+    /// For every other environment.
     Production,
 }
 
@@ -73,23 +73,23 @@ pub enum Mode {
 pub struct ServerSettings {
     /// `development` or `production`.
     pub mode: Mode,
-    /// The address or name that it listens on.
+    /// The address or name to listen on.
     pub host: String,
-    /// The port that it listens on; 0 is any free one.
+    /// The port to listen on; 0 is any free one.
     #[serde(deserialize_with = "port")]
     pub port: u16,
-    /// How long requests are still taken after `/readyz` says that the process ends.
+    /// How long requests are still accepted after `/readyz` reports the shutdown.
     #[serde(deserialize_with = "duration")]
     pub drain_delay: Duration,
     /// How long a request may take.
     #[serde(deserialize_with = "duration")]
     pub request_timeout: Duration,
-    /// How long running requests may take at the end.
+    /// How long running requests may take during the shutdown.
     #[serde(deserialize_with = "duration")]
     pub shutdown_timeout: Duration,
-    /// Threads that serve requests; left out: one a core.
+    /// Threads that serve requests; left out: one per core.
     pub workers: Option<NonZeroUsize>,
-    /// The web origins that may call from browsers; `*` is every one. Left out: every one in development, none in
+    /// The web origins that may call from browsers; `*` allows every one. Left out: every one in development, none in
     /// production.
     pub cors_origins: Option<Origins>,
 }
@@ -104,9 +104,9 @@ pub struct Origins(pub Vec<String>);
 pub struct AdminSettings {
     /// Whether there is one.
     pub enabled: bool,
-    /// The address or name that it listens on.
+    /// The address or name to listen on.
     pub host: String,
-    /// The port that it listens on; 0 is any free one.
+    /// The port to listen on; 0 is any free one.
     #[serde(deserialize_with = "port")]
     pub port: u16,
 }
@@ -115,9 +115,9 @@ pub struct AdminSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseSettings {
-    /// Where PostgreSQL is.
+    /// The URL of PostgreSQL.
     pub url: Option<SecretString>,
-    /// The same database without a pooler in between: whoever listens to changes needs that. Left out: `url`.
+    /// The same database without a pooler in between, which listening for changes needs. Left out: `url`.
     pub direct_url: Option<SecretString>,
     /// `true` or `false`; see [`StorageMode`](crate::StorageMode).
     pub use_database: Option<String>,
@@ -128,19 +128,19 @@ pub struct DatabaseSettings {
     /// How long an operation waits for a connection, including the time to open one.
     #[serde(deserialize_with = "duration")]
     pub acquire_timeout: Duration,
-    /// When an unused connection is closed; 0: never.
+    /// How long until an unused connection is closed; 0: never.
     #[serde(deserialize_with = "duration")]
     pub idle_timeout: Duration,
-    /// When a connection is closed, used or not; 0: never.
+    /// How long until a connection is closed, used or not; 0: never.
     #[serde(deserialize_with = "duration")]
     pub max_lifetime: Duration,
-    /// How long a statement may run; 0: as long as it takes.
+    /// How long a statement may run; 0: no limit.
     #[serde(deserialize_with = "database_duration")]
     pub statement_timeout: Duration,
-    /// How long a statement waits for a lock; 0: as long as it takes.
+    /// How long a statement waits for a lock; 0: no limit.
     #[serde(deserialize_with = "database_duration")]
     pub lock_timeout: Duration,
-    /// How long a change may take, its commit included.
+    /// How long a change may take, including its commit.
     #[serde(deserialize_with = "database_limit")]
     pub change_timeout: Duration,
     /// How long the database waits for this process when it goes silent inside a change.
@@ -151,26 +151,26 @@ pub struct DatabaseSettings {
     pub slow_statement: Duration,
 }
 
-/// Who may call.
+/// Authentication.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthSettings {
-    /// What signs tokens with HS256.
+    /// The secret that signs HS256 tokens.
     pub jwt_secret: Option<SecretString>,
     /// The `iss` that these tokens must have.
     pub jwt_issuer: Option<String>,
-    /// Whom these tokens must be meant for: one of these.
+    /// The audiences that are accepted in these tokens.
     #[serde(deserialize_with = "list")]
     pub jwt_audience: Vec<String>,
-    /// Who else signs tokens: an array of tables in the file, JSON in the environment.
+    /// The other issuers of tokens: an array of tables in the file, JSON in the environment.
     pub issuers: Vec<IssuerSettings>,
-    /// How much clocks may differ.
+    /// The tolerated clock skew.
     #[serde(deserialize_with = "duration")]
     pub clock_skew: Duration,
     /// The greatest age of tokens since their `iat`; 0: any. Left out: any in development, a day in production.
     #[serde(deserialize_with = "optional_duration")]
     pub max_token_age: Option<Duration>,
-    /// The same of tokens that make super admins. Left out: any in development, an hour in production.
+    /// The same for tokens that make super admins. Left out: any in development, an hour in production.
     #[serde(deserialize_with = "optional_duration")]
     pub max_super_admin_token_age: Option<Duration>,
     /// How often key sets are fetched.
@@ -180,25 +180,25 @@ pub struct AuthSettings {
     pub remembered_tokens: usize,
 }
 
-/// Somebody who signs tokens with keys of its own. It names one source of keys.
+/// An issuer that signs tokens with keys of its own. It names one source of keys.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IssuerSettings {
     /// The `iss` of its tokens, exactly.
     pub issuer: String,
-    /// The URL of its key set. Not shown: until it is refused, it may have a password.
+    /// The URL of its key set. Not shown: until it is validated, it may contain a password.
     pub jwks_url: Option<SecretString>,
     /// A file with its key set.
     pub jwks_file: Option<PathBuf>,
     /// A PEM file with its public keys.
     pub public_key_file: Option<PathBuf>,
-    /// `RS256`, `ES256`, `EdDSA`; none: whatever its keys can be used with.
+    /// `RS256`, `ES256`, `EdDSA`; none: all that its keys support.
     pub algorithms: Vec<String>,
-    /// Whom its tokens must be meant for: one of these; none: anybody.
+    /// The audiences that are accepted in its tokens; none: any.
     pub audiences: Vec<String>,
-    /// The claim that says whom they are meant for, unless it is `aud`.
+    /// The claim with the audience, unless it is `aud`.
     pub audience_claim: Option<String>,
-    /// The claim that says who the user is, unless it is `sub`.
+    /// The claim with the user, unless it is `sub`.
     pub user_claim: Option<String>,
     /// The claim that makes super admins, unless it is `isSuperAdmin`.
     pub super_admin_claim: Option<String>,
@@ -208,23 +208,23 @@ pub struct IssuerSettings {
     pub super_admins: bool,
 }
 
-/// What is kept in memory, for how long it is trusted, and what is written for other programs.
+/// What is kept in memory, how long it is trusted, and what is written for other programs.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {
     /// The most users, counted in each of their companies, whose permissions are kept.
     pub max_entries: NonZeroUsize,
-    /// About the most bytes that compiled permissions take.
+    /// The approximate limit of bytes of compiled permissions.
     pub max_bytes: NonZeroUsize,
     /// The most users without a level that are remembered as such.
     pub max_non_members: usize,
-    /// The most bytes of answers that are kept for all who are told the same.
+    /// The most bytes of response bodies that are kept for subjects with the same answers.
     pub max_body_bytes: u64,
     /// How long what is kept is trusted after the last poll of the database: the bound on staleness.
     #[serde(deserialize_with = "duration")]
     pub lease: Duration,
-    /// How old what is kept may be that is still answered while the database cannot be reached; such answers say how old
-    /// they are. No longer than the lease, it changes nothing.
+    /// How old a kept entry may be that still answers while the database cannot be reached; such answers state their
+    /// age. A value up to the lease changes nothing.
     #[serde(deserialize_with = "duration")]
     pub outage_grace: Duration,
     /// How long a load may take.
@@ -235,7 +235,7 @@ pub struct CacheSettings {
     pub rows_valid_for: Duration,
     /// The most users whose rows are written every two seconds; 0: none are written.
     pub rows_users: usize,
-    /// The most of them of one company.
+    /// The most users of one company among them.
     pub rows_users_of_company: usize,
 }
 
@@ -259,7 +259,7 @@ impl Default for CacheSettings {
 }
 
 impl CacheSettings {
-    /// For a database with so many connections: loads take at most half of them.
+    /// The options of the cache for a database with so many connections: loads take at most half of them.
     pub(crate) fn options(&self, connections: u32) -> CacheOptions {
         CacheOptions {
             max_entries: self.max_entries.get(),
@@ -282,13 +282,13 @@ impl CacheSettings {
     }
 }
 
-/// How often one caller may call each replica. Off unless set.
+/// How often one caller may call each replica. Off by default.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RateLimitSettings {
     /// Requests per second in the long run.
     pub per_second: Option<NonZeroU32>,
-    /// Requests at once; left out: those of one second.
+    /// The burst of requests; left out: those of one second.
     pub burst: Option<NonZeroU32>,
 }
 
@@ -305,10 +305,10 @@ pub struct LogSettings {
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable text.
     #[default]
     Text,
-    /// For programs: one JSON object a line.
+    /// Machine-readable: one JSON object per line.
     Json,
 }
 
@@ -396,24 +396,24 @@ impl RateLimitSettings {
     }
 }
 
-/// The settings cannot be used. Messages name keys, never values: any of them may be a secret in the wrong place.
+/// The settings cannot be used. Messages name keys, never values: any of them may be a misplaced secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
-    /// There is no such file, or it may not be read.
+    /// The file does not exist, or the process may not read it.
     #[error("IAM_CONFIG: cannot read {}: {source}", .path.display())]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The file is no TOML.
+    /// The file is not TOML.
     #[error("{}: {problem}", .path.display())]
     Syntax {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Where it ends to be TOML.
+        /// Where parsing failed.
         problem: String,
     },
     /// A variable begins with `IAM__` but cannot name a setting.
@@ -422,19 +422,19 @@ pub enum SettingsError {
     /// A variable's value is not UTF-8. A secret of random bytes must be encoded, in hexadecimal digits or base64.
     #[error("{0}: must be valid UTF-8 text; encode random bytes, for example in base64")]
     NotUnicode(String),
-    /// A key does not exist, or its value does not fit.
+    /// A key does not exist, or its value is invalid.
     #[error("{key}: {problem}")]
     Invalid {
-        /// Which key: `server.port`.
+        /// The key: `server.port`.
         key: String,
-        /// What is wrong with it.
+        /// What is wrong.
         problem: String,
     },
 }
 
 impl SettingsError {
     fn invalid(key: &str, error: ConfigError) -> Self {
-        // The variable is what most operators have in front of them.
+        // Most operators know the variable rather than the key.
         let key = match PLAIN_NAMES.iter().find(|(_, plain)| *plain == key) {
             Some((name, _)) => format!("{key} ({name})"),
             None => key.to_owned(),
@@ -443,7 +443,7 @@ impl SettingsError {
     }
 }
 
-/// What is wrong, without the value that is.
+/// What is wrong, without the value.
 fn problem(error: ConfigError) -> String {
     match error {
         ConfigError::Type { expected, .. } => format!("must be {expected}"),
@@ -460,8 +460,8 @@ fn problem(error: ConfigError) -> String {
 }
 
 impl Settings {
-    /// Reads the file that `IAM_CONFIG` names, if any, and then the environment, which wins. Empty variables count as
-    /// not set.
+    /// Reads the file that `IAM_CONFIG` names, if any, and then the environment, which takes precedence. Empty
+    /// variables count as not set.
     ///
     /// # Errors
     ///
@@ -497,13 +497,13 @@ impl Settings {
     }
 }
 
-/// The file's content, once it has shown to be TOML.
+/// The file's content, if it is valid TOML.
 fn file(path: PathBuf) -> Result<Config, SettingsError> {
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(source) => return Err(SettingsError::File { path, source }),
     };
-    // The first line says where; the others repeat the file's own text, which may hold secrets.
+    // The first line has the position; the others quote the file, which may contain secrets.
     let parsed = Config::builder().add_source(File::from_str(&text, FileFormat::Toml)).build();
     parsed.map_err(|error| SettingsError::Syntax {
         path,
@@ -511,7 +511,7 @@ fn file(path: PathBuf) -> Result<Config, SettingsError> {
     })
 }
 
-/// The array that the text is in JSON. Errors say where it ends to be one, and repeat nothing.
+/// Parses a JSON array. Errors give the position of the failure, and quote nothing.
 fn json(key: &str, text: &str) -> Result<Value, SettingsError> {
     serde_json::from_str::<Vec<Value>>(text).map(Value::from).map_err(|error| SettingsError::Invalid {
         key: key.to_owned(),
@@ -540,16 +540,16 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     parse_duration(&text).ok_or_else(|| D::Error::custom("must be a duration such as 500ms, 5s, 2m or 1h"))
 }
 
-/// The longest that PostgreSQL takes: milliseconds in 31 bits.
+/// The longest duration that PostgreSQL accepts: milliseconds in 31 bits.
 const LONGEST_IN_DATABASE: Duration = Duration::from_millis(i32::MAX.unsigned_abs() as u64);
 
-/// A duration that PostgreSQL is told.
+/// A duration within PostgreSQL's range.
 fn database_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let told = duration(deserializer)?;
     if told > LONGEST_IN_DATABASE { Err(D::Error::custom("must be at most 596h")) } else { Ok(told) }
 }
 
-/// The same for one without which nothing would end.
+/// The same, but not 0, which would mean no limit.
 fn database_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let told = database_duration(deserializer)?;
     if told.is_zero() { Err(D::Error::custom("must be more than 0")) } else { Ok(told) }
@@ -564,7 +564,7 @@ fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     text.parse().map_err(|_| D::Error::custom("must be a number from 0 to 65535"))
 }
 
-/// Reads one of a few words.
+/// Deserializes one of a few words.
 macro_rules! word {
     ($type:ident: $($word:literal => $variant:ident),+; $problem:literal) => {
         impl<'de> Deserialize<'de> for $type {
@@ -624,13 +624,13 @@ mod tests {
         Settings::load(&variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect())
     }
 
-    /// The error, in all the ways in which it could be printed.
+    /// The error in all its printed forms.
     fn error(variables: &[(&str, &str)]) -> String {
         let error = load(variables).unwrap_err();
         format!("{error}\n{error:?}")
     }
 
-    /// A settings file that lasts as long as this.
+    /// A settings file that is removed on drop.
     struct TempFile(PathBuf);
 
     impl TempFile {
@@ -762,7 +762,7 @@ mod tests {
         let printed = format!("{settings:?} {settings:#?}");
         assert!(printed.contains("REDACTED") && !printed.contains("hunter2"), "{printed}");
 
-        // Neither is one in the wrong place.
+        // Nor is a value in the wrong place.
         for name in [
             "PORT",
             "IAM__SERVER__MODE",
@@ -909,7 +909,7 @@ mod tests {
         let (example, _) = example.split_once("```").unwrap();
         load(&[TempFile::new("manual", example).variable()]).unwrap();
 
-        // What is unknown is refused with the names of all that is known.
+        // Unknown keys are refused with the names of all known ones.
         let names = |variable: &str| -> Vec<String> {
             let error = load(&[(variable, "1")]).unwrap_err().to_string();
             error.split('`').skip(3).step_by(2).map(str::to_uppercase).collect()
@@ -918,7 +918,7 @@ mod tests {
         assert_eq!(sections.len(), 7);
         for section in sections {
             let keys = names(&format!("IAM__{section}__NO_SUCH"));
-            // A section of one key says "expected `key`", as one of many says "expected one of `key`".
+            // A section of one key says "expected `key`", and one of many says "expected one of `key`".
             assert!(!keys.is_empty());
             for key in keys {
                 let variable = format!("IAM__{section}__{key}");

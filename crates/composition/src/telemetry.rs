@@ -1,4 +1,4 @@
-//! What the process says about itself: logs on stderr, metrics for the admin port.
+//! Logs on stderr, and metrics for the admin port.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::{LogFormat, LogSettings};
 
-/// Upper bounds of histogram buckets, in seconds: an answer from memory up to a request that times out.
+/// Upper bounds of histogram buckets, in seconds: from an answer from memory to a request that times out.
 const BUCKETS: [f64; 15] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
-/// How often histograms give up what they hold for each single value.
+/// How often histograms aggregate their single values.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Logs or metrics could not be set up.
@@ -22,22 +22,22 @@ pub enum TelemetryError {
     /// The filter cannot be read.
     #[error("log.filter: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// Something in this process writes logs already.
+    /// This process has a logger already.
     #[error("logs are set up already")]
     Logs(#[from] tracing_subscriber::util::TryInitError),
-    /// Something in this process takes metrics already.
+    /// This process has a metrics recorder already.
     #[error("metrics are set up already")]
     Metrics(#[from] BuildError),
 }
 
-/// What the driver's pool says of attempts that it repeats.
+/// Silences the driver's pool about attempts that it repeats.
 const QUIET_POOL: &str = "sqlx_core::pool=off";
 
-/// Writes logs to stderr from now on. Once per process.
+/// Starts to write logs to stderr. Once per process.
 ///
 /// # Errors
 ///
-/// [`TelemetryError`] when the filter cannot be read, and the second time.
+/// [`TelemetryError`] if the filter cannot be parsed, and on the second call.
 pub fn log_to_stderr(settings: &LogSettings) -> Result<(), TelemetryError> {
     // The driver's pool repeats each failed attempt; the adapter says once why new connections are refused.
     let filter = EnvFilter::try_new(&settings.filter)?.add_directive(QUIET_POOL.parse()?);
@@ -54,11 +54,11 @@ pub fn log_to_stderr(settings: &LogSettings) -> Result<(), TelemetryError> {
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// Takes metrics from now on. Once per process, within a Tokio runtime, which looks after them.
+    /// Starts to record metrics. Once per process, within a Tokio runtime, which runs their upkeep.
     ///
     /// # Errors
     ///
-    /// [`TelemetryError`] the second time.
+    /// [`TelemetryError`] on the second call.
     pub fn install() -> Result<Self, TelemetryError> {
         let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
         let upkeep = handle.clone();
@@ -72,7 +72,7 @@ impl Metrics {
         Ok(Self(handle))
     }
 
-    /// All of them, in Prometheus' text format.
+    /// All metrics, in Prometheus' text format.
     #[must_use]
     pub fn render(&self) -> String {
         self.0.render()

@@ -1,4 +1,4 @@
-//! The services, wired: which storage, who watches it, and how all of it ends.
+//! Wires the services: the storage, its monitoring, and the shutdown.
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -22,52 +22,52 @@ use crate::{
     DatabaseSettings, Mode, ModeError, Settings, SettingsError, StorageMode, TelemetryError, monitor, open_files, probe,
 };
 
-/// How often the pool is looked at.
+/// The interval of pool metrics.
 const POOL_SAMPLES: Duration = Duration::from_secs(10);
 
-/// The service cannot start. One line that says why, without secrets.
+/// The service cannot start. The message is one line without secrets.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// A setting cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// It is not clear where data is kept.
+    /// The settings do not say where data is kept.
     #[error(transparent)]
     Mode(#[from] ModeError),
-    /// It is not clear whose tokens are believed.
+    /// The settings of authentication cannot be used.
     #[error(transparent)]
     Auth(#[from] AuthError),
     /// Logs or metrics cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    /// The demonstration cannot be had.
+    /// The demonstration cannot run.
     #[error(transparent)]
     Demo(#[from] DemoError),
     /// The process may not open as many files as it needs.
     #[error(transparent)]
     OpenFiles(#[from] OpenFilesError),
-    /// The in-memory storage refused its first catalog.
+    /// The in-memory storage refused its initial catalog.
     #[error("the in-memory storage cannot be filled")]
     Storage(#[from] StorageError),
 }
 
-/// A storage by its abilities, and PostgreSQL's own if it is that one.
+/// A storage by its traits, and PostgreSQL's adapter if it is that one.
 type Abilities = (Arc<dyn Storage>, Arc<dyn Health>, Option<Arc<PostgresStorage>>);
 
 /// The wired services.
 pub struct System {
     /// The use cases.
     pub application: Arc<Application>,
-    /// Who calls.
+    /// Verifies the tokens of callers.
     pub verifier: Arc<TokenVerifier>,
-    /// How the process is.
+    /// The health of the process.
     pub probe: Arc<dyn Probe>,
-    /// What signs tokens, if it is not others with keys of their own.
+    /// The secret that signs tokens, if there is one.
     pub(crate) secret: Option<SharedSecret>,
     progress: Arc<Progress>,
     database: Option<Arc<PostgresStorage>>,
-    /// What runs in the background. It ends with the system.
+    /// The background tasks. They end with the system.
     tasks: JoinSet<()>,
 }
 
@@ -83,13 +83,13 @@ impl std::fmt::Debug for System {
 
 impl System {
     /// Wires the services. PostgreSQL need not be reachable yet: until it is, and its schema is up to date, the probe
-    /// says what is missing. The schema is never changed.
+    /// reports what is missing. The schema is never changed.
     ///
-    /// Call it on the runtime that lives as long as the process: changes run there, whoever asks for them.
+    /// Call it on a runtime that lives as long as the process: changes run there, independent of their callers.
     ///
     /// # Errors
     ///
-    /// [`StartError`] says which setting is wrong.
+    /// [`StartError`] names the wrong setting.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let mode = StorageMode::try_from(&settings.database)?;
         let workers = settings.server.workers.map_or_else(available_parallelism, Ok);
@@ -144,12 +144,12 @@ impl System {
         self.progress.ready().await;
     }
 
-    /// Says through the probe that no more requests are welcome. They are answered all the same.
+    /// Makes the probe report that no more requests are wanted. Requests are still answered.
     pub fn drain(&self) {
         self.progress.drain();
     }
 
-    /// Ends: waits for the changes under way, then closes the connections. Call it when no more requests come in.
+    /// Shuts down: waits for the changes under way, then closes the connections. Call it when no more requests arrive.
     pub async fn stop(mut self) {
         self.application.finish().await;
         self.tasks.shutdown().await;
@@ -159,7 +159,7 @@ impl System {
     }
 }
 
-/// The storage of these options. Nothing is connected yet: only a URL can be wrong.
+/// Opens the storage with these options. It does not connect yet, so only the URL can be wrong.
 pub(crate) fn open(options: &PostgresOptions) -> Result<PostgresStorage, StartError> {
     PostgresStorage::connect(options).map_err(|error| {
         let (key, problem) = match error {
@@ -189,7 +189,7 @@ pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> Postgre
     }
 }
 
-/// Why the database refuses to be used, as probes say it. A session that could not be set up once may be the next time.
+/// The reason why the database refuses new connections, for probes. A session that failed once may succeed next time.
 fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::Refusal {
     Box::new(move || {
         let refusal = database.as_ref()?.refusal()?;
@@ -197,23 +197,23 @@ fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::Refusal {
     })
 }
 
-/// Looks after the keys that tokens are verified with, until it is stopped.
+/// Refreshes the keys that verify tokens, until it is cancelled.
 async fn keep_fresh(verifier: Arc<TokenVerifier>) {
     verifier.keep_fresh().await;
 }
 
-/// Polls for changes, until it is stopped.
+/// Polls for changes, until it is cancelled.
 async fn follow(permissions: Arc<Permissions>) {
     permissions.follow().await;
 }
 
-/// Looks after what is kept once the storage is ready, until it is stopped.
+/// Maintains the permissions once the storage is ready, until it is cancelled.
 async fn maintain(permissions: Arc<Permissions>, options: FillOptions, progress: Arc<Progress>) {
     progress.ready().await;
     permissions.maintain(options).await;
 }
 
-/// Tells the metrics how the pool is used, until it is stopped.
+/// Publishes the pool's usage as metrics, until it is cancelled.
 async fn sample_pool(pool: Arc<PostgresStorage>) {
     let mut ticks = tokio::time::interval(POOL_SAMPLES);
     loop {

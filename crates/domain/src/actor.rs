@@ -1,48 +1,48 @@
-//! Who acts.
+//! Actors: users, services and the command line.
 
 use crate::permission::words;
 use crate::{ApiKeyId, CompanyId, ServiceRole, UserId};
 
-/// Somebody whose credentials were verified.
+/// An authenticated caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Caller {
     /// A person, with a token.
     User {
-        /// Who.
+        /// The user.
         id: UserId,
-        /// Whether a token that may say so says that this is an administrator of the platform.
+        /// Whether the token, from an issuer that is trusted to do so, claims super admin.
         is_super_admin: bool,
     },
     /// Another service, with an API key.
     Service(Service),
 }
 
-/// What a service may do is said by its key alone: it holds no levels.
+/// A service. Its key alone defines what it may do: it holds no levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Service {
     /// Its key.
     pub key: ApiKeyId,
-    /// How much it may do.
+    /// Its role.
     pub role: ServiceRole,
-    /// The one company that the key is good for; `None` is every company, and the platform.
+    /// The one company that the key is valid for; `None` means all companies and the platform.
     pub company: Option<CompanyId>,
 }
 
 impl Caller {
-    /// A person without rights of the platform's.
+    /// A user who is not a super admin.
     #[must_use]
     pub const fn user(id: UserId) -> Self {
         Self::User { id, is_super_admin: false }
     }
 
-    /// An administrator of the platform.
+    /// A super admin.
     #[must_use]
     pub const fn super_admin(id: UserId) -> Self {
         Self::User { id, is_super_admin: true }
     }
 
-    /// Who it is in records and limits, and as the subject of questions about oneself. A service is known by its key's id,
-    /// which is no person's.
+    /// The id of the caller in audit records and rate limits, and as the subject of its own decisions. A service is
+    /// identified by its key's id, which is never a user's id.
     #[must_use]
     pub const fn id(&self) -> UserId {
         match self {
@@ -51,13 +51,13 @@ impl Caller {
         }
     }
 
-    /// Whether it is an administrator of the platform, in person.
+    /// Whether it is a super admin in person.
     #[must_use]
     pub const fn is_super_admin(&self) -> bool {
         matches!(self, Self::User { is_super_admin: true, .. })
     }
 
-    /// What kind of actor it is.
+    /// The kind of actor.
     #[must_use]
     pub const fn kind(&self) -> ActorKind {
         match self {
@@ -68,12 +68,12 @@ impl Caller {
 }
 
 words! {
-    /// What kind of actor made a change.
+    /// The kind of actor that made a change.
     ActorKind ("user, service, command_line"):
         /// A person.
         User = "user",
         /// Another service.
         Service = "service",
-        /// A command of the operator's.
+        /// A command of the operator.
         CommandLine = "command_line",
 }

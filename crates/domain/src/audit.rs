@@ -8,7 +8,7 @@ use crate::permission::words;
 use crate::{ActorKind, AuditRecordId, CompanyId, Timestamp, UserId};
 
 words! {
-    /// What a change was about.
+    /// The type of entity that a change affected.
     EntityType ("user-level, permission, assignment, view, feature, module, menu, company, api-key, user"):
         /// A user level.
         UserLevel = "user-level",
@@ -24,11 +24,11 @@ words! {
         Module = "module",
         /// A menu item or sub-item.
         Menu = "menu",
-        /// A company: what it was provisioned with, which modules it has.
+        /// A company: its provisioning and its modules.
         Company = "company",
         /// An API key.
         ApiKey = "api-key",
-        /// A user as such: since when his tokens count.
+        /// A user: the cut-off of their tokens.
         User = "user",
 }
 
@@ -39,22 +39,22 @@ words! {
 pub struct AuditRecord {
     /// Its id; ids of one commit ascend in the order of its changes.
     pub id: AuditRecordId,
-    /// The company that was changed; `null` is the platform.
+    /// The company that was changed; `null` means the platform.
     pub company_id: Option<CompanyId>,
-    /// Who did it: a user, or a service by the id of its API key; `null` for the command line.
+    /// The actor: a user, or a service by the id of its API key; `null` for the command line.
     pub user_id: Option<UserId>,
-    /// What kind of actor did it.
+    /// The kind of actor.
     pub actor_kind: ActorKind,
-    /// What was done: `user_level.created`, `permissions.views_updated`, …
+    /// The action: `user_level.created`, `permissions.views_updated`, …
     pub action: String,
-    /// What it was about.
+    /// The type of the changed entity.
     pub entity_type: EntityType,
-    /// Which one.
+    /// The id of the changed entity.
     pub entity_id: Uuid,
-    /// What differs.
+    /// The difference.
     pub changes: Option<Value>,
-    /// The circumstances: request id, use of super admin rights.
+    /// The context: request id, use of super admin rights.
     pub metadata: Option<Value>,
-    /// When, by the storage's clock.
+    /// The time of the change, by the storage's clock.
     pub timestamp: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! The catalog, common to all companies: views, modules and features; and which modules a company has.
+//! The catalog, common to all companies: views, modules and features; and the modules that a company has.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +9,13 @@ use crate::{
 };
 
 words! {
-    /// How a module or a menu item is ranked for those who sell and show it. It never changes a decision.
+    /// The commercial rank of a module or a menu item. It never affects a decision.
     Priority ("standard, optional, premium"):
         /// Part of every offer.
         Standard = "standard",
-        /// May be added.
+        /// Available as an addition.
         Optional = "optional",
-        /// Costs more.
+        /// Available at extra cost.
         Premium = "premium",
 }
 
@@ -26,22 +26,22 @@ words! {
 pub struct View {
     /// Its id.
     pub id: ViewId,
-    /// What people call it.
+    /// Its display name.
     pub name: Name,
-    /// Where it is; unique.
+    /// Its URL; unique.
     pub url: ViewUrl,
-    /// What it belongs with.
+    /// Its category.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
-    /// What it is for.
+    /// Its description.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
-    /// How it is drawn.
+    /// Its icon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
-    /// `false` makes it public: everybody may see it.
+    /// `false` makes it public: all users may see it.
     pub requires_auth: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
@@ -56,19 +56,19 @@ pub struct Module {
     pub id: ModuleId,
     /// Its natural key; unique.
     pub code: ModuleCode,
-    /// What people call it.
+    /// Its display name.
     pub name: Name,
-    /// What it is for.
+    /// Its description.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
-    /// How it is drawn.
+    /// Its icon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
     /// `false` switches it off for every company.
     pub enabled: bool,
-    /// How it is ranked.
+    /// Its priority.
     pub priority: Priority,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
@@ -84,44 +84,44 @@ pub struct Feature {
     /// Its natural key; unique.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<FeatureKey>,
-    /// What people call it.
+    /// Its display name.
     pub name: Name,
-    /// What it is for.
+    /// Its description.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
-    /// The kind of resource it is about.
+    /// The type of resource that it concerns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_type: Option<ResourceType>,
-    /// Actions of its own, beside the standard ones.
+    /// Its custom actions, besides the standard ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actions: Option<Vec<Action>>,
-    /// What it belongs with.
+    /// Its category.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
-    /// `false` denies it to everybody.
+    /// `false` denies it to all users.
     pub enabled: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
 }
 
 impl Feature {
-    /// Whether a permission may name this action for this feature: a standard one, or one of its own.
+    /// Whether a permission may name this action for this feature: a standard action, or a custom one of the feature.
     #[must_use]
     pub fn knows(&self, action: &Action) -> bool {
         action.is_standard() || self.actions.as_ref().is_some_and(|own| own.contains(action))
     }
 }
 
-/// That a company has a module.
+/// The grant of a module to a company.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CompanyModule {
-    /// Whose.
+    /// The company.
     pub company_id: CompanyId,
-    /// Which.
+    /// The module.
     pub module_id: ModuleId,
     /// `false` switches it off for this company.
     pub enabled: bool,
@@ -131,12 +131,12 @@ pub struct CompanyModule {
     pub updated_at: Timestamp,
 }
 
-/// A company's module together with the module itself.
+/// A module of a company: the grant and the module itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct GrantedModule {
-    /// That the company has it, and whether it is switched on there.
+    /// The grant, and whether the module is switched on for the company.
     #[serde(flatten)]
     pub granted: CompanyModule,
     /// The module.

@@ -1,4 +1,4 @@
-//! What lets other services in: API keys.
+//! Credentials of services: API keys.
 
 use std::fmt;
 
@@ -8,23 +8,23 @@ use crate::permission::words;
 use crate::{ApiKeyId, CompanyId, Name, TextError, Timestamp, UserId};
 
 words! {
-    /// How much a service may do. Each role may do what those before it may.
+    /// The role of a service. Each role includes the ones before it.
     ServiceRole ("check, read, administer"):
-        /// Ask what anybody may see and do.
+        /// Ask for decisions about any user.
         Check = "check",
         /// Read all of a company's IAM data.
         Read = "read",
-        /// Change it; without a restriction to one company, the platform too.
+        /// Change IAM data; also the platform, if the key is not restricted to one company.
         Administer = "administer",
 }
 
-/// The part of a key that may be seen, and that it is looked up by.
+/// The public part of a key, by which it is looked up.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ApiKeyPrefix(String);
 
 impl ApiKeyPrefix {
-    /// How many characters it has.
+    /// Its length in characters.
     pub const LENGTH: usize = 12;
 
     /// Reads a prefix: letters and digits.
@@ -60,7 +60,8 @@ impl<'de> Deserialize<'de> for ApiKeyPrefix {
     }
 }
 
-/// The SHA-256 of a whole key. Keys are random, so nobody guesses one from it. It has no `==`: compare in constant time.
+/// The SHA-256 of a whole key. Keys are random, so the digest does not reveal them. It has no `==`: compare in constant
+/// time.
 #[derive(Clone, Copy)]
 pub struct ApiKeyDigest(pub [u8; 32]);
 
@@ -70,36 +71,36 @@ impl fmt::Debug for ApiKeyDigest {
     }
 }
 
-/// An API key, without what it is proven by.
+/// An API key, without its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKey {
-    /// Its id, under which the service is found in the audit trail.
+    /// Its id, which identifies the service in the audit trail.
     pub id: ApiKeyId,
-    /// How it begins, after `iam_`.
+    /// Its first characters after `iam_`.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub prefix: ApiKeyPrefix,
-    /// What people call it.
+    /// Its display name.
     pub name: Name,
-    /// How much it may do.
+    /// Its role.
     pub role: ServiceRole,
-    /// The one company that it is good for; `null` is every company, and the platform.
+    /// The one company that it is valid for; `null` means all companies and the platform.
     pub company_id: Option<CompanyId>,
-    /// Who made it; `null` is the command line.
+    /// The user who created it; `null` means the command line.
     pub created_by: Option<UserId>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// From when on it is refused.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
-    /// Since when it is refused for good.
+    /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
-    /// When it was last seen, about.
+    /// Approximately when it was last used.
     pub last_used_at: Option<Timestamp>,
 }
 
 impl ApiKey {
-    /// Whether it is good at this time.
+    /// Whether it is valid at this time.
     #[must_use]
     pub fn is_good(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|expires| now < expires)

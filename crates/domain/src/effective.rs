@@ -1,49 +1,49 @@
-//! Effective permissions: the durable form of what was resolved, with the versions that it was resolved at.
+//! Effective permissions: the stored form of resolved permissions, with the versions at which they were resolved.
 
 use crate::{Action, CompanyId, FeatureId, Scope, Timestamp, UserId, ViewId};
 
 /// Whether a user may see a view, as resolved at `company_version` and `catalog_version`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveViewPermission {
-    /// Who.
+    /// The user.
     pub user_id: UserId,
-    /// Where.
+    /// The company.
     pub company_id: CompanyId,
-    /// What.
+    /// The view.
     pub view_id: ViewId,
     /// The decision.
     pub has_access: bool,
     /// When it was resolved.
     pub computed_at: Timestamp,
-    /// Until when it may be used.
+    /// When it expires.
     pub expires_at: Timestamp,
-    /// The company's version that it was resolved at.
+    /// The version of the company at which it was resolved.
     pub company_version: i64,
-    /// The catalog's version that it was resolved at.
+    /// The version of the catalog at which it was resolved.
     pub catalog_version: i64,
 }
 
 /// Whether a user may do an action of a feature, as resolved at `company_version` and `catalog_version`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveFeaturePermission {
-    /// Who.
+    /// The user.
     pub user_id: UserId,
-    /// Where.
+    /// The company.
     pub company_id: CompanyId,
-    /// What.
+    /// The feature.
     pub feature_id: FeatureId,
-    /// Which action.
+    /// The action.
     pub action: Action,
     /// The decision.
     pub allowed: bool,
-    /// How far it reaches.
+    /// The scope.
     pub scope: Scope,
     /// When it was resolved.
     pub computed_at: Timestamp,
-    /// Until when it may be used.
+    /// When it expires.
     pub expires_at: Timestamp,
-    /// The company's version that it was resolved at.
+    /// The version of the company at which it was resolved.
     pub company_version: i64,
-    /// The catalog's version that it was resolved at.
+    /// The version of the catalog at which it was resolved.
     pub catalog_version: i64,
 }

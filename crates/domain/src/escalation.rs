@@ -1,11 +1,11 @@
-//! What no change of levels and of who holds them may do: hand on what its maker does not hold, and leave a company that
-//! nobody manages.
+//! Escalation rules for changes of levels and assignments: callers can grant only what they hold, and a company must
+//! keep an administrator.
 //!
-//! What is handed on is found by comparing the company before and after, for each set of levels that somebody holds and
-//! for each level alone. Two things are compared: what a set *resolves* to (a deny wins), so that taking a deny away
-//! counts like a grant, and what it *grants* (as if nothing were denied), so that nothing is hidden behind a deny to come
-//! out when the deny goes. Module gates and switches are left out of both, on either side of the comparison: what is
-//! handed on behind a shut gate comes out when the gate opens, and what one holds behind a shut gate one may prepare.
+//! The grants of a change are found by comparing the company before and after, for each set of levels that a user holds
+//! and for each level alone. Two things are compared: what a set *resolves* to (a deny wins), so that removing a deny
+//! counts as a grant; and what it *allows* without its denies, so that no grant can hide behind a deny and take effect
+//! when the deny is removed. Both ignore module gates and switches, before and after: a grant behind a closed gate
+//! takes effect when the gate opens, and callers may prepare what they hold behind a closed gate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,28 +15,28 @@ use crate::{
     UserLevelId, ViewId,
 };
 
-/// What is held, or handed on.
+/// A permission that is held or granted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grant {
     /// A view.
     View(ViewId),
     /// An action of a feature.
     Action {
-        /// Of which feature.
+        /// The feature.
         feature: FeatureId,
-        /// Which.
+        /// The action.
         action: Action,
-        /// How far.
+        /// The scope.
         scope: Scope,
     },
 }
 
-/// What the change from `before` to `after` hands on that the holder of `held`, as it was before, does not hold himself, or
-/// not as far: ascending, each action once, with the widest scope. Every public view is held by everybody. What stays as
-/// it is, is not looked at, whoever holds it.
+/// Returns the grants of the change from `before` to `after` that exceed `held`, the caller's levels before the change.
+/// A wider scope exceeds a narrower one. The grants ascend, and each action occurs once, with the widest scope. All
+/// users hold every public view. Unchanged permissions are not checked.
 ///
-/// The snapshots may be of some users only, if these are all whose levels change. A level that only one of the two has is
-/// seen in the sets that it belongs to, not alone.
+/// The snapshots may contain some users only, if these are all the users whose levels change. A level that exists in
+/// only one snapshot is checked in the sets that contain it, not alone.
 #[must_use]
 pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermissions]) -> Vec<Grant> {
     let changed: BTreeSet<UserLevelId> = after
@@ -55,7 +55,7 @@ pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[Level
         .chain(alone.iter().map(|level| [level, level]))
         .collect();
 
-    // What stands in a level that neither changes, comes nor goes is as it was.
+    // Levels that are neither changed, assigned nor unassigned contribute no difference.
     let of_changed = changed
         .iter()
         .filter_map(|level| Some(differing(before.levels.get(level)?, after.levels.get(level)?)))
@@ -71,7 +71,7 @@ pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[Level
     for cell in cells {
         let held = if cell.is_public(&after.catalog) { Some(Scope::Any) } else { own.reach(cell).resolved };
         if held == Some(Scope::Any) {
-            // Nothing is wider, and there may be many sets.
+            // No scope is wider, so the sets, which may be many, need no check.
             continue;
         }
         let handed_on = sets.iter().filter_map(|[was, is]| is.reach(cell).beyond(was.reach(cell))).max();
@@ -82,7 +82,7 @@ pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[Level
     missing
 }
 
-/// A place in a matrix.
+/// A cell of a matrix.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Cell<'a> {
     View(ViewId),
@@ -115,12 +115,12 @@ fn cells(level: &LevelPermissions) -> impl Iterator<Item = Cell<'_>> {
     level.views.keys().copied().map(Cell::View).chain(actions)
 }
 
-/// Where a level says one thing and then another.
+/// The cells in which the two versions of a level differ.
 fn differing<'a>(was: &'a LevelPermissions, is: &'a LevelPermissions) -> impl Iterator<Item = Cell<'a>> {
     cells(was).chain(cells(is)).filter(|cell| cell.in_level(was) != cell.in_level(is))
 }
 
-/// Some levels, held together.
+/// A set of levels that a user holds together.
 struct Levels<'a>(Vec<&'a LevelPermissions>);
 
 impl<'a> Levels<'a> {
@@ -142,33 +142,34 @@ impl<'a> Levels<'a> {
     }
 }
 
-/// How far somebody gets in a cell; with a view, which has no scope, all the way.
+/// The scope of a set of levels in a cell; `any` for an allowed view, which has no scope.
 #[derive(Clone, Copy)]
 struct Reach {
-    /// If nothing were denied.
+    /// The scope if denies are ignored.
     granted: Option<Scope>,
-    /// As it is.
+    /// The scope with denies applied.
     resolved: Option<Scope>,
 }
 
 impl Reach {
-    /// How far it gets where the other does not.
+    /// The scope if it exceeds the other's.
     fn beyond(self, other: Self) -> Option<Scope> {
         let wider = |this: Option<Scope>, other| this.filter(|_| this > other);
         wider(self.granted, other.granted).max(wider(self.resolved, other.resolved))
     }
 }
 
-/// What a manager of a company may update.
+/// The permissions whose `Update` makes a user an administrator of a company.
 const TO_MANAGE: [IamPermission; 2] = [IamPermission::ManageLevels, IamPermission::AssignPermissions];
 
-/// The actions of features, by their keys, that a manager of a company is allowed for the whole of it.
+/// The feature keys and actions that an administrator of a company holds for the whole company.
 pub fn to_manage() -> impl Iterator<Item = (&'static str, Action)> {
     TO_MANAGE.into_iter().map(|permission| (permission.key(), IamAction::Update.action()))
 }
 
 impl Snapshot {
-    /// Whether the user manages the company: both its levels and its permissions, effectively and for the whole of it.
+    /// Whether the user administers the company: manages both its levels and its permissions, effectively and for the
+    /// whole company.
     #[must_use]
     pub fn manages(&self) -> bool {
         TO_MANAGE.into_iter().all(|permission| permission.is_held(IamAction::Update, self))
@@ -176,11 +177,11 @@ impl Snapshot {
 }
 
 impl CompanySnapshot {
-    /// The sets of levels that somebody holds who [manages](Snapshot::manages) the company, each once. None: nobody does.
+    /// The distinct sets of levels whose holders [manage](Snapshot::manages) the company. Empty if no user does.
     pub fn managing(&self) -> impl Iterator<Item = &BTreeSet<UserLevelId>> {
         let features = TO_MANAGE.into_iter().filter_map(|permission| self.catalog.feature_by_key(permission.key()));
         let features: Vec<_> = features.map(|feature| feature.id).collect();
-        // There may be many sets, of which nothing else is asked.
+        // There may be many sets, so the levels are reduced to these features.
         let about_these = |level: &LevelPermissions| LevelPermissions {
             level: level.level,
             views: BTreeMap::new(),

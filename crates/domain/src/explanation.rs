@@ -1,6 +1,6 @@
-//! Why a decision is what it is, step by step, and the smallest change that would allow.
+//! Explanations of decisions: the derivation, and the smallest change that would allow access.
 //!
-//! An explanation reads the same snapshot as the decision that it contains, so the two cannot differ.
+//! An explanation uses the same snapshot as the decision that it contains, so the two cannot differ.
 
 use serde::Serialize;
 
@@ -14,26 +14,26 @@ use crate::{
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct GatingModule {
-    /// Which.
+    /// The module.
     pub module_id: ModuleId,
-    /// Whether it is switched on for everybody.
+    /// Whether it is switched on for all companies.
     pub enabled: bool,
     /// Whether the company has it, switched on.
     pub granted: bool,
 }
 
-/// What a level says about a view or an action, from farthest to nearest to a change that allows.
+/// What a level says about a view or an action, ordered by how close it is to allowing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "says", rename_all = "camelCase")]
 pub enum Says {
     /// It has no row.
     Nothing,
-    /// It has a row that leaves it to the other levels; about views only.
+    /// It has a row that leaves the decision to the other levels; for views only.
     Inherit,
     /// It allows.
     Allow {
-        /// How far an action reaches; missing for views, which have no scope.
+        /// The scope of an action; missing for views, which have none.
         #[serde(skip_serializing_if = "Option::is_none")]
         scope: Option<Scope>,
     },
@@ -73,46 +73,46 @@ impl From<Option<FeatureRule>> for Says {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LevelSays {
-    /// Which level.
+    /// The level.
     pub user_level_id: UserLevelId,
     /// What it says.
     #[serde(flatten)]
     pub says: Says,
 }
 
-/// A step of the smallest change that would allow.
+/// A step of the smallest change that would allow access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "step", content = "id", rename_all = "camelCase")]
 pub enum Step {
-    /// Switch the feature on for everybody.
+    /// Switch the feature on for all companies.
     EnableFeature(FeatureId),
-    /// Switch the module on for everybody.
+    /// Switch the module on for all companies.
     EnableModule(ModuleId),
     /// Give the company the module, or switch it on there.
     GrantModule(ModuleId),
-    /// Give the user, who holds none, a level of the company: any that allows it, as far as is asked for.
+    /// Assign the user, who holds no level, any level of the company that allows it with the required scope.
     AssignLevel,
-    /// Take the deny from this level.
+    /// Remove the deny from this level.
     Undeny(UserLevelId),
-    /// Let this level allow it, as far as is asked for, whatever it says now.
+    /// Make this level allow it with the required scope, whatever it says now.
     Allow(UserLevelId),
 }
 
-/// A decision with its whole derivation. The rule that decided is the decision's reason.
+/// A decision with its derivation. The reason of the decision is the rule that decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     /// The decision.
     pub decision: Decision,
-    /// The modules that gate it, ascending. None: it is open to every company.
+    /// The modules that gate it, ascending. Empty if it is open to all companies.
     pub gate: Vec<GatingModule>,
     /// What each of the user's levels says, ascending by level.
     pub levels: Vec<LevelSays>,
-    /// The fewest steps that together would allow it. Empty if it is allowed, or if no step can: there is no such view,
-    /// feature, or action of this feature.
+    /// The fewest steps that together would allow it. Empty if it is allowed, or if no step can allow it because the
+    /// view, the feature, or the action of the feature does not exist.
     ///
-    /// Steps keep what protects others: none makes a view public or takes a thing out of its modules. A row that is
-    /// pinned costs as much as any other, though only super admins can change it.
+    /// No step weakens the protection of others by making a view public or removing it or a feature from modules. A
+    /// pinned row counts as one step like any other, although only super admins can change it.
     pub suggestion: Vec<Step>,
 }
 
@@ -130,7 +130,7 @@ impl Snapshot {
         Explanation { decision, gate, levels, suggestion }
     }
 
-    /// Explains whether the user may do an action of a feature, at least as far as is asked for.
+    /// Explains whether the user may do an action of a feature with at least the required scope.
     #[must_use]
     pub fn explain_feature(&self, id: FeatureId, action: &Action, least: Scope) -> Explanation {
         let decision = self.feature(id, action).reaching(least);
@@ -164,7 +164,7 @@ impl Snapshot {
     }
 }
 
-/// The fewest steps that open a gate: those of the module that needs the fewest. A gate that is open needs none.
+/// The fewest steps that open a gate: those of the module that needs the fewest. An open gate needs none.
 fn opening(gate: &[GatingModule]) -> Vec<Step> {
     let steps = |module: &GatingModule| {
         let enable = (!module.enabled).then_some(Step::EnableModule(module.module_id));
@@ -176,8 +176,8 @@ fn opening(gate: &[GatingModule]) -> Vec<Step> {
 
 /// The fewest steps after which no level denies and one allows.
 fn speaking(levels: &[LevelSays], least: Option<Scope>) -> Vec<Step> {
-    // A level that denies must change anyhow: to let it allow is no step more. Next comes one that allows, only not as
-    // far. Of equals the first is taken, so that the answer is stable.
+    // A level that denies must change anyway, so making it allow costs no extra step. The next best is a level that
+    // allows with a narrower scope. Among equals the first is taken, so that the answer is stable.
     let Some(nearest) = levels.iter().rev().max_by_key(|level| level.says) else {
         return vec![Step::AssignLevel];
     };

@@ -1,4 +1,4 @@
-//! Users whom somebody else names: the pair of an issuer and its subject.
+//! External ids of users: the pair of an issuer and its subject.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 use crate::text::check;
 use crate::{TextError, Timestamp, UserId};
 
-/// What stands between issuer and subject where both are one text.
+/// The separator of issuer and subject in the text form.
 const SEPARATOR: char = '|';
-/// What a path id begins with. What follows has no `|` and is no UUID, so that no text is read in two ways.
+/// The prefix of a path id. The rest contains no `|` and is not a UUID, so every text has one meaning only.
 const PATH_ID_PREFIX: &str = "x.";
 
 macro_rules! parts {
@@ -26,11 +26,11 @@ macro_rules! parts {
             /// The most characters.
             pub const MAX: usize = 255;
 
-            /// Reads it exactly as it is: nothing is trimmed or folded.
+            /// Parses the text as it is, without trimming or case folding.
             ///
             /// # Errors
             ///
-            /// [`TextError`] says which rule the text breaks.
+            /// [`TextError`] with the rule that the text breaks.
             pub fn parse(text: impl Into<String>) -> Result<Self, TextError> {
                 let text = text.into();
                 check(&text, Self::MAX, false, true)?;
@@ -60,13 +60,14 @@ macro_rules! parts {
 }
 
 parts! {
-    /// Who names a user: the `iss` of tokens, exactly. It has no `|`, so that an [`ExternalId`] reads in one way only.
+    /// The issuer of a user: exactly the `iss` of tokens. It contains no `|`, so that an [`ExternalId`] is unambiguous.
     Issuer: |character| character != SEPARATOR && !character.is_control();
-    /// How an issuer names a user, exactly: `auth0|5f7c…`, an e-mail address, a number, anything.
+    /// The subject by which an issuer identifies a user, exactly: `auth0|5f7c…`, an e-mail address, a number, or any
+    /// other text.
     ExternalSubject: |character| !character.is_control();
 }
 
-/// A user as an issuer names him. Two issuers never name the same user, whatever their subjects say.
+/// A user as an issuer identifies them. Ids of two issuers never mean the same user, even if the subjects are equal.
 ///
 /// ```
 /// use iam_domain::ExternalId;
@@ -80,23 +81,23 @@ parts! {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExternalId {
-    /// Who says so.
+    /// The issuer.
     pub issuer: Issuer,
-    /// What it calls the user.
+    /// The subject.
     pub subject: ExternalSubject,
 }
 
 impl ExternalId {
-    /// Reads either spelling: `issuer|subject`, where everything after the first `|` is the subject, or a
-    /// [path id](Self::path_id).
+    /// Parses either form: `issuer|subject`, where everything after the first `|` is the subject, or a [path
+    /// id](Self::path_id).
     ///
     /// # Errors
     ///
-    /// [`TextError`] when it is neither, or one of both parts breaks a rule.
+    /// [`TextError`] when it is neither form, or one of the parts breaks a rule.
     pub fn parse(text: &str) -> Result<Self, TextError> {
         match text.strip_prefix(PATH_ID_PREFIX) {
             Some(encoded) if !text.contains(SEPARATOR) => {
-                // Without padding, and with zeros in the last bits: each id has one path id.
+                // Padding and nonzero trailing bits are refused, so that each id has exactly one path id.
                 let decoded = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| TextError::Character)?;
                 Self::parse_pair(std::str::from_utf8(&decoded).map_err(|_| TextError::Character)?)
             }
@@ -104,13 +105,13 @@ impl ExternalId {
         }
     }
 
-    /// Whether a text can only be meant as an external id: neither a UUID nor any other id looks like one.
+    /// Whether a text can only mean an external id: no UUID and no other id has its form.
     #[must_use]
     pub fn may_be(text: &str) -> bool {
         text.contains(SEPARATOR) || text.starts_with(PATH_ID_PREFIX)
     }
 
-    /// The spelling that needs no escapes in URLs: `x.` and the base64url of `issuer|subject`, without padding.
+    /// The form that needs no escaping in URLs: `x.` and the base64url of `issuer|subject`, without padding.
     ///
     /// ```
     /// # use iam_domain::ExternalId;
@@ -129,8 +130,9 @@ impl ExternalId {
         Ok(Self { issuer: Issuer::parse(issuer)?, subject: ExternalSubject::parse(subject)? })
     }
 
-    /// The id that the user has here: a UUID of version 8 that follows from issuer and subject alone. So a user is known
-    /// before anything was stored about him, by every process alike, and nobody finds two users with one id (SHA-256).
+    /// The internal id of the user: a UUID of version 8, derived from issuer and subject alone. All processes derive
+    /// the same id, before anything is stored about the user. SHA-256 makes it infeasible to find two users with the
+    /// same id.
     #[must_use]
     pub fn user_id(&self) -> UserId {
         let issuer = self.issuer.as_str().as_bytes();
@@ -158,20 +160,20 @@ impl Serialize for ExternalId {
     }
 }
 
-/// A user as a path or a body names one.
+/// A user as named in a path or a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedUser {
-    /// Who.
+    /// The user.
     pub id: UserId,
-    /// What the issuer calls this person, unless that is the user id itself.
+    /// The external id, unless the issuer uses the user id itself.
     pub external_id: Option<ExternalId>,
-    /// Whether an issuer that is trusted names people like this. If not, nobody signs in as this user; or it is the bare id of
-    /// another issuer's, whom whoever knows no more than that must not learn the name of.
+    /// Whether a trusted issuer uses ids of this form, so that the user can sign in. Also `false` for the bare id of
+    /// another issuer's user: a caller that knows only this id must not learn the external id.
     pub can_sign_in: bool,
 }
 
 impl NamedUser {
-    /// A user of the native issuer's, whose tokens name user ids themselves.
+    /// A user of the native issuer, whose tokens contain user ids directly.
     #[must_use]
     pub fn native(id: UserId) -> Self {
         Self { id, external_id: None, can_sign_in: !id.is_made_here() }
@@ -181,7 +183,7 @@ impl NamedUser {
 /// A user as stored, in no company: the external id, and the time since which tokens are valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// Who.
+    /// The user.
     pub id: UserId,
     /// The user's id with an external issuer, if it is stored.
     pub external_id: Option<ExternalId>,
@@ -190,8 +192,8 @@ pub struct User {
 }
 
 impl UserId {
-    /// Whether it is of the form that [`ExternalId::user_id`] and [`ApiKeyId::generate`](crate::ApiKeyId::generate) give: such an
-    /// id is never one that a token names itself.
+    /// Whether it has the form that [`ExternalId::user_id`] and [`ApiKeyId::generate`](crate::ApiKeyId::generate)
+    /// create. No token contains such an id directly.
     #[must_use]
     pub fn is_made_here(&self) -> bool {
         self.as_uuid().get_version_num() == 8
@@ -210,7 +212,7 @@ mod tests {
     fn issuers_and_subjects_do_not_run_into_one_another() {
         assert_ne!(id("https://a|b|c"), id("https://a|b|C"));
         assert_ne!(id("https://a|x"), id("https://b|x"));
-        // The same characters, cut elsewhere.
+        // The same characters, split at another place.
         let cut = |issuer: &str, subject: &str| ExternalId {
             issuer: Issuer::parse(issuer).unwrap(),
             subject: ExternalSubject::parse(subject).unwrap(),
@@ -220,7 +222,7 @@ mod tests {
 
     #[test]
     fn derived_ids_never_change() {
-        // Assignments are stored under it: another derivation would take everybody's levels away.
+        // Assignments are stored under it: another derivation would remove all users' levels.
         assert_eq!(id("https://issuer.example|user@example.com").to_string(), "2fb44db9-9472-893a-8270-a1d013638b6e");
         assert!(id("https://issuer.example|1").is_made_here());
     }
@@ -272,7 +274,7 @@ mod tests {
         for text in others {
             assert!(ExternalId::parse(text).is_err(), "{text}");
         }
-        // The alphabet of URLs, not the other one.
+        // The URL-safe alphabet, not the standard one.
         let external = ExternalId::parse("i|\u{3f}\u{3e}\u{3f}\u{fb}").unwrap();
         let path_id = external.path_id();
         assert_ne!(path_id, path_id.replace('_', "/").replace('-', "+"));

@@ -1,8 +1,8 @@
-//! The service's own permissions: who may administer a company's levels and permissions.
+//! The service's own permissions: those that administer a company's levels and permissions.
 
 use crate::{Action, FeatureKey, Scope, Snapshot};
 
-/// Keys that begin so belong to the service itself.
+/// The prefix of feature keys that belong to the service itself.
 pub const RESERVED_PREFIX: &str = "iam.";
 
 /// Whether a feature key belongs to the service itself.
@@ -11,28 +11,28 @@ pub fn is_reserved(key: &FeatureKey) -> bool {
     key.as_str().starts_with(RESERVED_PREFIX)
 }
 
-/// A feature of the service's own.
+/// A feature of the service itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IamPermission {
-    /// `iam.manage_levels`: user levels, and who holds them.
+    /// `iam.manage_levels`: user levels and their assignments.
     ManageLevels,
-    /// `iam.assign_permissions`: what levels may see and do.
+    /// `iam.assign_permissions`: the permissions of levels.
     AssignPermissions,
 }
 
-/// What one does with a feature of the service's own.
+/// An action of a feature of the service itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IamAction {
-    /// Look at it.
+    /// Read IAM data.
     Read,
-    /// Change it.
+    /// Change IAM data.
     Update,
-    /// Go beyond what one holds oneself.
+    /// Grant permissions that the caller does not hold.
     Approve,
 }
 
 impl IamAction {
-    /// The feature's action that it stands for.
+    /// The corresponding action of the feature.
     #[must_use]
     pub fn action(self) -> Action {
         match self {
@@ -53,7 +53,7 @@ impl IamPermission {
         }
     }
 
-    /// Whether a decision about the feature lets one administer the company: allowed, and for the whole of it.
+    /// Whether a decision about the feature suffices to administer the company: allowed, and for the whole company.
     #[must_use]
     pub fn suffices(allowed: bool, scope: Option<Scope>) -> bool {
         allowed && scope >= Some(Scope::Company)

@@ -8,23 +8,24 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 
-/// The text is not an id: not a UUID, or the nil or the max UUID, which are no entity's id.
+/// The error for a text that is not an id: not a UUID, or the nil or the max UUID, which identify no entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a valid UUID")]
 pub struct InvalidId;
 
-/// How many bits the counter has that follows the milliseconds: all that lie between time and variant of a version 7 UUID.
+/// The number of bits of the counter that follows the milliseconds: all bits between time and variant of a version 7
+/// UUID.
 const COUNTER_BITS: u32 = 12;
 
-/// The last millisecond of the year 9999, so that 48 bits hold whatever follows.
+/// The last millisecond of the year 9999, so that later counter overflows still fit 48 bits.
 const LATEST_MILLIS: u64 = 253_402_300_799_999;
 
-/// The greatest tick that was given to an id of this process.
+/// The greatest tick of an id of this process.
 static LAST_TICK: AtomicU64 = AtomicU64::new(0);
 
-/// Milliseconds and counter of the next id: those of `at`, or where an id has them or later ones, what follows the last.
-/// So ids grow however many are made in one millisecond, by any number of threads, and also when `at` goes back; a
-/// counter that is full runs over into the milliseconds (RFC 9562, section 6.2).
+/// Milliseconds and counter of the next id: those of `at`, or the successor of the last id if that is not earlier. So
+/// ids grow however many are created in one millisecond, by any number of threads, and also when `at` goes back. A full
+/// counter overflows into the milliseconds (RFC 9562, section 6.2).
 fn next_tick(at: Timestamp) -> u64 {
     let first = u64::try_from(at.millis()).unwrap_or_default().min(LATEST_MILLIS) << COUNTER_BITS;
     let next = |last: u64| first.max(last.saturating_add(1));
@@ -33,22 +34,22 @@ fn next_tick(at: Timestamp) -> u64 {
     }
 }
 
-/// A version 7 UUID, greater than every other of this process so far.
+/// A version 7 UUID, greater than all earlier ones of this process.
 fn version_7(at: Timestamp) -> Uuid {
     let tick = next_tick(at);
-    // Without the bytes that carry a version 4 UUID's version and variant.
+    // The bytes with the version and the variant of the version 4 UUID are not used.
     let [a, b, c, d, e, f, _, g, _, h, ..] = Uuid::new_v4().into_bytes();
     let [.., high, low] = (tick & ((1 << COUNTER_BITS) - 1)).to_be_bytes();
     let tail = [high, low, a, b, c, d, e, f, g, h];
     uuid::Builder::from_unix_timestamp_millis(tick >> COUNTER_BITS, &tail).into_uuid()
 }
 
-/// The same as a version 8 UUID: an id that is used where a user's is, but is no person's.
+/// The same as a version 8 UUID: an id that is used in place of a user's id, but belongs to no user.
 fn version_8(at: Timestamp) -> Uuid {
     uuid::Builder::from_bytes(version_7(at).into_bytes()).with_version(uuid::Version::Custom).into_uuid()
 }
 
-/// Ids of this make.
+/// How ids of this type are generated.
 macro_rules! ids {
     ($make:ident: $($(#[doc = $doc:literal])+ $name:ident),+ $(,)?) => {$(
         $(#[doc = $doc])+
@@ -58,25 +59,26 @@ macro_rules! ids {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new id of the given time. It is greater than every id that this process made before.
+            /// Generates an id at the given time. It is greater than every id that this process generated before.
             #[must_use]
             pub fn generate(at: Timestamp) -> Self {
                 Self($make(at))
             }
 
-            /// Takes a UUID that a trusted source (the storage) gave.
+            /// Wraps a UUID from a trusted source (the storage).
             #[must_use]
             pub const fn from_uuid(id: Uuid) -> Self {
                 Self(id)
             }
 
-            /// Reads an id from text.
+            /// Parses an id.
             ///
             /// # Errors
             ///
             /// [`InvalidId`] when the text is not a hyphenated UUID, or the nil or the max UUID.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
-                // Only the common form: 36 characters. Braces, URNs and bare digits would be other spellings of one id.
+                // Only the hyphenated form of 36 characters. Braces, URNs and bare digits would be other spellings of
+                // one id.
                 if text.len() != 36 {
                     return Err(InvalidId);
                 }
@@ -110,7 +112,7 @@ macro_rules! ids {
 
 ids! {
     version_7:
-    /// A tenant. Companies are known by this id only; their names live elsewhere.
+    /// A tenant. The service knows companies by this id only; their names are kept elsewhere.
     CompanyId,
     /// A person, or a machine that acts as one. The same user may belong to several companies.
     UserId,
@@ -138,7 +140,7 @@ ids! {
 
 ids! {
     version_8:
-    /// The API key of a service. It never is a user's: see [`UserId::is_made_here`].
+    /// The API key of a service. It is never the id of a user: see [`UserId::is_made_here`].
     ApiKeyId,
 }
 
@@ -176,7 +178,7 @@ mod tests {
 
     #[test]
     fn ids_carry_their_time_unless_a_later_one_was_used() {
-        // Later than all others of this process.
+        // Later than all other ids of this process.
         let later = Timestamp::from_millis(4_000_000_000_000).unwrap();
         let id = ViewId::generate(later);
         let [a, b, c, d, e, f, ..] = id.as_uuid().into_bytes();
@@ -192,7 +194,7 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(made.iter().all(|ids| ids.is_sorted_by(|a, b| a < b)));
-        // What they differ in is not left to chance: time and counter, without the random part.
+        // They must differ in time and counter, without the random part.
         let ticks =
             made.iter().flatten().map(|id| id.as_uuid().as_u64_pair().0).collect::<std::collections::BTreeSet<_>>();
         assert_eq!(ticks.len(), 8 * 5_000);

@@ -1,9 +1,9 @@
-//! What the words of multi-tenant identity and access management mean.
+//! The domain model of multi-tenant identity and access management.
 //!
 //! A *company* is a tenant. A *user level* is a role that belongs to one company. Permissions attach to user levels,
 //! users hold levels, *modules* gate what a company has bought, *views* are screens, *features* are capabilities with
-//! *actions* and a *scope*. This crate holds the ids, the entities, the parsed inputs with their limits, and the one
-//! specification of how permissions resolve. It is pure: no async, no I/O, no database, no HTTP and no clock.
+//! *actions* and a *scope*. This crate contains the ids, the entities, the parsed inputs with their limits, and the one
+//! specification of permission resolution. It is pure: no async, no I/O, no database, no HTTP and no clock.
 //!
 //! # A decision
 //!

@@ -1,10 +1,10 @@
-//! The menu: items common to all companies or of one, and their sub-items.
+//! The menu: items common to all companies or of one company, and their sub-items.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{CompanyId, FeatureId, FeatureKey, Icon, Label, MenuItemId, Priority, SubMenuItemId, Timestamp, ViewId};
 
-/// The entries of one owner, in their order: by sort order, label, id.
+/// The entries of one owner, ordered by sort order, label, id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Menu {
     /// The items.
@@ -20,19 +20,19 @@ pub struct Menu {
 pub struct MenuItem {
     /// Its id.
     pub id: MenuItemId,
-    /// Whose it is; `null` is every company's.
+    /// The owning company; `null` means all companies.
     pub company_id: Option<CompanyId>,
-    /// What people read.
+    /// Its label.
     pub label: Label,
-    /// How it is drawn.
+    /// Its icon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
-    /// How it is ranked.
+    /// Its priority.
     pub priority: Priority,
     /// Features whose `Read` must all be allowed for it to show.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub required_permissions: Option<Vec<FeatureKey>>,
-    /// Where it stands; ties by label, then id.
+    /// Its sort order; ties are broken by label, then id.
     pub sort_order: i32,
     /// The view that it leads to and that must be allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,7 +42,7 @@ pub struct MenuItem {
     pub feature_id: Option<FeatureId>,
     /// Whether a user may land here after signing in.
     pub is_entrypoint: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
@@ -55,9 +55,9 @@ pub struct MenuItem {
 pub struct SubMenuItem {
     /// Its id.
     pub id: SubMenuItemId,
-    /// The item that it stands below.
+    /// The parent item.
     pub menu_item_id: MenuItemId,
-    /// What people read.
+    /// Its label.
     pub label: Label,
     /// The view that it leads to and that must be allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,14 +65,14 @@ pub struct SubMenuItem {
     /// The feature whose `Read` must be allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature_id: Option<FeatureId>,
-    /// How it is drawn.
+    /// Its icon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
-    /// Where it stands; ties by label, then id.
+    /// Its sort order; ties are broken by label, then id.
     pub sort_order: i32,
-    /// `false` hides it from everybody.
+    /// `false` hides it from all users.
     pub enabled: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,

@@ -1,10 +1,10 @@
-//! The values a permission can have: tri-state for views, a scope for feature actions.
+//! The values of permissions: tri-state for views, a scope for feature actions.
 
-/// The text is none of an enumeration's words.
+/// The error for a text that is not a word of the enumeration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of: {words}")]
 pub struct UnknownVariant {
-    /// The words that are known.
+    /// The valid words.
     pub words: &'static str,
 }
 
@@ -18,7 +18,7 @@ macro_rules! words {
         }
 
         impl $name {
-            /// The word that stands for it in JSON and in the database.
+            /// The word for it in JSON and in the database.
             #[must_use]
             pub const fn as_str(&self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
@@ -45,7 +45,7 @@ pub(crate) use words;
 words! {
     /// What a level says about a view.
     ViewState ("allow, deny, inherit"):
-        /// The level allows it, unless another denies.
+        /// The level allows it, unless another level denies it.
         Allow = "allow",
         /// The level denies it; a deny wins over every allow.
         Deny = "deny",

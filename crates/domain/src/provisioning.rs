@@ -1,15 +1,15 @@
-//! What a company is provisioned with: the module `core` and the levels Admin, Member and Visitor.
+//! Provisioning of a company: the module `core` and the levels Admin, Member and Visitor.
 
 use crate::{
     Action, Catalog, Description, FeatureId, FeatureRule, Name, Scope, TextError, View, ViewId, ViewState, is_reserved,
 };
 
-/// A level that provisioning makes, over the views and features of the catalog at that time.
+/// A level that provisioning creates, over the views and features of the catalog at that time.
 #[derive(Debug, Clone)]
 pub struct DefaultLevel {
     /// Its name.
     pub name: Name,
-    /// What it is for.
+    /// Its description.
     pub description: Description,
     /// Whether its holders administer the company.
     pub is_admin: bool,
@@ -19,7 +19,7 @@ pub struct DefaultLevel {
     pub features: Vec<(FeatureId, Action, FeatureRule)>,
 }
 
-/// How a default level treats the six listed actions of a feature, in their order.
+/// The rules of a default level for the six listed actions of a feature, in their order.
 type Rules = [Option<FeatureRule>; 6];
 
 const fn allow(scope: Scope) -> Option<FeatureRule> {
@@ -30,7 +30,8 @@ const DENY: Option<FeatureRule> = Some(FeatureRule { value: false, scope: Scope:
 const ALLOW_ANY: Option<FeatureRule> = allow(Scope::Any);
 const ALLOW_COMPANY: Option<FeatureRule> = allow(Scope::Company);
 
-/// A level's name, description, whether it administers, its rules for features, and those for the service's own.
+/// A default level: name, description, whether it administers, its rules for features, and those for the service's own
+/// features.
 type Template = (&'static str, &'static str, bool, Rules, Rules);
 
 const TEMPLATES: [Template; 3] = [

@@ -1,21 +1,21 @@
-//! How permissions resolve: the one specification, as pure functions over one snapshot.
+//! Permission resolution: the one specification, as pure functions over one snapshot.
 //!
-//! Everything that decides comes from a single [`Snapshot`]: levels read before a change together with rows read after
-//! it could allow what was never allowed. A deny wins over every allow; what is not allowed is denied.
+//! All input of a decision comes from a single [`Snapshot`]: levels read before a change and rows read after it could
+//! together allow what was never allowed. A deny overrides every allow, and the default is deny.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::{Action, Feature, FeatureId, Module, ModuleId, Scope, UserId, UserLevelId, View, ViewId, ViewState};
 
-/// Why a decision is what it is.
+/// The reason of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// The view needs no authentication.
     PublicView,
-    /// At least one level allows, none denies.
+    /// At least one level allows, and none denies.
     ExplicitAllow,
-    /// A caller who administers the platform, about himself.
+    /// The caller is a super admin and asks about their own access.
     SuperAdmin,
     /// At least one level denies.
     ExplicitDeny,
@@ -23,13 +23,13 @@ pub enum Reason {
     ViewModuleMissing,
     /// The feature is in modules, none of which the company has.
     FeatureModuleMissing,
-    /// The feature is switched off for everybody.
+    /// The feature is switched off for all companies.
     FeatureDisabled,
     /// The user holds no level in this company.
     NoUserLevels,
     /// No level allows or denies.
     NoExplicitAllow,
-    /// Allowed, but not as far as was asked.
+    /// Allowed, but with a narrower scope than required.
     ScopeTooNarrow,
     /// There is no such view.
     UnknownView,
@@ -38,7 +38,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The word for programs.
+    /// The code for programs.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ impl Reason {
         }
     }
 
-    /// The words for people.
+    /// The text for people.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
@@ -80,30 +80,30 @@ impl Reason {
 /// A decision about a view or a feature's action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// Yes or no.
+    /// Whether access is allowed.
     pub allowed: bool,
-    /// How far an action reaches (`own` when denied); `None` for views, which have no scope.
+    /// The scope of an action (`own` when denied); `None` for views, which have none.
     pub scope: Option<Scope>,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
     /// The levels that decided it, ascending.
     pub decided_by: Vec<UserLevelId>,
 }
 
 impl Decision {
-    /// A decision about a view that no level decided.
+    /// A decision about a view to which no level contributed.
     #[must_use]
     pub const fn of_view(allowed: bool, reason: Reason) -> Self {
         Self { allowed, scope: None, reason, decided_by: Vec::new() }
     }
 
-    /// A denied action that no level decided.
+    /// A denied action to which no level contributed.
     #[must_use]
     pub const fn denied_action(reason: Reason) -> Self {
         Self { allowed: false, scope: Some(Scope::Own), reason, decided_by: Vec::new() }
     }
 
-    /// The same decision when at least `least` is asked for: allowed only if it reaches as far.
+    /// The same decision when at least the scope `least` is required: allowed only if its scope is as wide.
     #[must_use]
     pub fn reaching(self, least: Scope) -> Self {
         match self.scope {
@@ -120,14 +120,14 @@ impl Decision {
 pub struct FeatureRule {
     /// `true` allows, `false` denies.
     pub value: bool,
-    /// How far an allowed action reaches.
+    /// The scope of an allowed action.
     pub scope: Scope,
 }
 
 /// All that one level says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelPermissions {
-    /// Which level.
+    /// The level.
     pub level: UserLevelId,
     /// What it says about views.
     pub views: BTreeMap<ViewId, ViewState>,
@@ -136,7 +136,7 @@ pub struct LevelPermissions {
 }
 
 impl LevelPermissions {
-    /// Collects a level's rows. The storage holds one row a cell; were there two, the stricter would count.
+    /// Collects the rows of a level. The storage has one row per cell; of two rows, the stricter would win.
     pub fn new(
         level: UserLevelId,
         views: impl IntoIterator<Item = (ViewId, ViewState)>,
@@ -252,22 +252,22 @@ impl Catalog {
         self.feature_modules.get(&id).into_iter().flatten().copied()
     }
 
-    /// Whether a module is switched on for everybody.
+    /// Whether a module is switched on for all companies.
     #[must_use]
     pub fn is_module_enabled(&self, id: ModuleId) -> bool {
         self.modules.get(&id).is_some_and(|module| module.enabled)
     }
 
-    /// Whether the module gate of a view lets a company in that has these modules, not switched off: the view is in no
-    /// module, or in at least one of these that is also switched on for everybody. Whether there is such a view, and
-    /// whether it is public, is not asked.
+    /// Whether the module gate of a view is open to a company that has these modules switched on: the view is in no
+    /// module, or in at least one of these that is also switched on for all companies. It does not check whether the
+    /// view exists or is public.
     #[must_use]
     pub fn is_view_open(&self, id: ViewId, company_modules: &BTreeSet<ModuleId>) -> bool {
         self.is_open(self.view_modules.get(&id), company_modules)
     }
 
-    /// Whether the module gate of a feature lets a company in that has these modules: the same rule as
-    /// [`Self::is_view_open`]. Whether the feature exists, and whether it is switched on, is not asked.
+    /// Whether the module gate of a feature is open to a company that has these modules, by the same rule as
+    /// [`Self::is_view_open`]. It does not check whether the feature exists or is switched on.
     #[must_use]
     pub fn is_feature_open(&self, id: FeatureId, company_modules: &BTreeSet<ModuleId>) -> bool {
         self.is_open(self.feature_modules.get(&id), company_modules)
@@ -280,14 +280,14 @@ impl Catalog {
     }
 }
 
-/// All that decides about one user in one company, read at one moment.
+/// All input of decisions about one user in one company, read at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The catalog.
     pub catalog: Arc<Catalog>,
     /// The modules that the company has and has not switched off.
     pub modules: BTreeSet<ModuleId>,
-    /// What the user's levels in this company say. None: the user does not belong to it.
+    /// What the user's levels in this company say. Empty for non-members.
     pub levels: Vec<LevelPermissions>,
 }
 
@@ -319,8 +319,8 @@ impl Snapshot {
         Decision::of_view(false, Reason::NoExplicitAllow)
     }
 
-    /// Whether the user may do an action of a feature, and how far it reaches: the widest scope among the levels that
-    /// allow it. The levels with that scope decided it.
+    /// Whether the user may do an action of a feature, and with which scope: the widest among the levels that allow it.
+    /// The levels with that scope decided it.
     #[must_use]
     pub fn feature(&self, id: FeatureId, action: &Action) -> Decision {
         let Some(feature) = self.catalog.feature(id) else {
@@ -351,8 +351,8 @@ impl Snapshot {
         }
     }
 
-    /// The actions of a feature that an answer about all permissions lists: the six of [`Action::LISTED`], the feature's
-    /// own, and what a row of the user's levels names.
+    /// The actions of a feature that an answer about all permissions lists: the six of [`Action::LISTED`], the
+    /// feature's custom actions, and those that rows of the user's levels name.
     #[must_use]
     pub fn actions(&self, feature: &Feature) -> BTreeSet<Action> {
         let rows = self.levels.iter().filter_map(|level| level.features.get(&feature.id)).flat_map(BTreeMap::keys);
@@ -366,7 +366,7 @@ impl Snapshot {
     }
 }
 
-/// All that decides about everybody in one company, read at one moment.
+/// All input of decisions about all users of one company, read at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CompanySnapshot {
     /// The catalog.
@@ -375,18 +375,18 @@ pub struct CompanySnapshot {
     pub modules: BTreeSet<ModuleId>,
     /// What the company's levels say.
     pub levels: BTreeMap<UserLevelId, LevelPermissions>,
-    /// Who holds which levels.
+    /// The users and the levels that they hold.
     pub holders: BTreeMap<UserId, BTreeSet<UserLevelId>>,
 }
 
 impl CompanySnapshot {
-    /// What decides about one user.
+    /// The snapshot of one user.
     #[must_use]
     pub fn of_user(&self, user: UserId) -> Snapshot {
         self.of_levels(self.holders.get(&user).into_iter().flatten())
     }
 
-    /// What decides about a user who holds these levels.
+    /// The snapshot of a user who holds these levels.
     pub(crate) fn of_levels<'a>(&self, held: impl IntoIterator<Item = &'a UserLevelId>) -> Snapshot {
         Snapshot {
             catalog: Arc::clone(&self.catalog),

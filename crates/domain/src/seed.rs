@@ -1,4 +1,4 @@
-//! The catalog that a new installation begins with. Ids are fixed, so that every installation has the same ones.
+//! The catalog of a new installation. Ids are fixed, so that every installation has the same ones.
 
 use uuid::Uuid;
 
@@ -52,7 +52,7 @@ const MODULES: [(&str, &str, &[&str]); 4] = [
     ("audit", "Audit", &["/modules/audit"]),
 ];
 
-/// 19 features: key, name, url of the view that it is shown on, module that gates it.
+/// 19 features: key, name, url of the view on which it is shown, module that gates it.
 const FEATURES: [(&str, &str, Option<&str>, Option<&str>); 19] = [
     ("general.create", "Create", Some("/companies"), None),
     ("general.read", "Read", Some("/companies"), None),
@@ -115,7 +115,7 @@ pub struct SeedCatalog {
     pub modules: Vec<Module>,
     /// 19 features.
     pub features: Vec<Feature>,
-    /// 16 mappings: which features stand on which view.
+    /// 16 mappings: which features are shown on which view.
     pub feature_views: Vec<(FeatureId, ViewId)>,
     /// 14 mappings: which module gates which views.
     pub module_views: Vec<(ModuleId, ViewId)>,
@@ -143,7 +143,7 @@ fn module_id(code: &str) -> ModuleId {
     ModuleId::from_uuid(id("module", code))
 }
 
-/// The catalog, as if made at `at`.
+/// The catalog, with `at` as the time of its creation.
 ///
 /// # Errors
 ///
@@ -234,7 +234,7 @@ fn menu_item(
         sort_order,
         view_id: view.map(view_id),
         feature_id: None,
-        // The dashboard, which stands first, is where one lands.
+        // The dashboard, which comes first, is the entrypoint.
         is_entrypoint: sort_order == 0,
         created_at: at,
         updated_at: at,

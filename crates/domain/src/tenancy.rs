@@ -1,4 +1,4 @@
-//! What belongs to one company: user levels, their permission matrices, and who holds which level.
+//! The data of one company: user levels, their permission matrices, and their assignments.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,15 +14,15 @@ use crate::{
 pub struct UserLevel {
     /// Its id.
     pub id: UserLevelId,
-    /// Whose it is.
+    /// The company it belongs to.
     pub company_id: CompanyId,
-    /// What people call it; unique in its company, case-sensitive.
+    /// Its display name; unique in its company, case-sensitive.
     pub name: Name,
-    /// What it is for; may be empty.
+    /// Its description; may be empty.
     pub description: Description,
-    /// Whether provisioning made it.
+    /// Whether provisioning created it.
     pub is_default: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
@@ -35,7 +35,7 @@ pub struct UserLevel {
 pub struct ViewPermission {
     /// Its id.
     pub id: ViewPermissionId,
-    /// Whose it is.
+    /// The company it belongs to.
     pub company_id: CompanyId,
     /// The level that it belongs to.
     pub user_level_id: UserLevelId,
@@ -45,7 +45,7 @@ pub struct ViewPermission {
     pub state: ViewState,
     /// `false` pins it: only super admins change it.
     pub modifiable: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
@@ -58,7 +58,7 @@ pub struct ViewPermission {
 pub struct FeaturePermission {
     /// Its id.
     pub id: FeaturePermissionId,
-    /// Whose it is.
+    /// The company it belongs to.
     pub company_id: CompanyId,
     /// The level that it belongs to.
     pub user_level_id: UserLevelId,
@@ -68,30 +68,30 @@ pub struct FeaturePermission {
     pub action: Action,
     /// `true` allows, `false` denies.
     pub value: bool,
-    /// How far an allowed action reaches.
+    /// The scope of an allowed action.
     pub scope: Scope,
     /// `false` pins it: only super admins change it.
     pub modifiable: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
 }
 
-/// That a user holds a level.
+/// The assignment of a level to a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Assignment {
-    /// Who.
+    /// The user.
     pub user_id: UserId,
-    /// Which level.
+    /// The level.
     pub user_level_id: UserLevelId,
-    /// In which company: the level's.
+    /// The company of the level.
     pub company_id: CompanyId,
-    /// Who gave it.
+    /// The actor that assigned it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assigned_by: Option<UserId>,
-    /// When it was given.
+    /// When it was assigned.
     pub created_at: Timestamp,
 }

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::UserId;
 
-/// Why a text was refused.
+/// The reason why a text was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// Empty, or only white space, where something must be said.
+    /// Empty or only white space, where a text is required.
     #[error("is required")]
     Blank,
     /// More characters than the limit.
@@ -24,16 +24,16 @@ pub enum TextError {
     /// A NUL character, which PostgreSQL cannot store.
     #[error("must not contain NUL characters")]
     Nul,
-    /// A character, or a form, that it cannot have.
+    /// A character or a form that is not allowed.
     #[error("has a character or a form that it must not have")]
     Character,
-    /// An invisible character at an end, or between two ASCII characters: the text looks as if it were another one.
+    /// An invisible character at an end or between two ASCII characters: the text looks like another one.
     #[error("must not begin or end with an invisible character, nor have one between letters of ASCII")]
     Invisible,
-    /// A character that changes the direction in which what follows is shown.
+    /// A character that changes the display direction of what follows.
     #[error("must not contain characters that override or isolate the direction of text")]
     Direction,
-    /// A UUID where keys and urls are looked up beside ids.
+    /// A UUID where keys or urls share a lookup with ids.
     #[error("must not be a UUID")]
     LooksLikeId,
 }
@@ -42,23 +42,23 @@ pub(crate) fn check(text: &str, max: usize, may_be_blank: bool, may_be_id: bool)
     if !may_be_blank && text.trim().is_empty() {
         return Err(TextError::Blank);
     }
-    // Bytes are never fewer than characters, so short texts are not counted.
+    // A text never has fewer bytes than characters, so the characters of short texts need no counting.
     if text.len() > max && text.chars().count() > max {
         return Err(TextError::TooLong { max });
     }
     if text.contains('\0') {
         return Err(TextError::Nul);
     }
-    // Everything that a UUID parser may read, in any spelling.
+    // Any spelling of a UUID that a parser may accept.
     if !may_be_id && (UserId::parse(text).is_ok() || uuid::Uuid::try_parse(text).is_ok()) {
         return Err(TextError::LooksLikeId);
     }
     Ok(())
 }
 
-/// Refuses a text that looks as if it were another one because of invisible characters.
+/// Refuses a text that invisible characters make look like another one.
 fn check_visibility(text: &str) -> Result<(), TextError> {
-    // All that can be wrong is beyond ASCII, or a control character.
+    // Only non-ASCII and control characters can be wrong.
     if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
         return Ok(());
     }
@@ -72,19 +72,19 @@ fn check_visibility(text: &str) -> Result<(), TextError> {
     if begins || ends || hides_in_ascii(words) { Err(TextError::Invisible) } else { Ok(()) }
 }
 
-/// Embeddings, overrides and isolates: the bidirectional controls that are no mere marks.
+/// Whether the character is an embedding, override or isolate: the bidirectional controls except the marks.
 fn overrides_direction(character: char) -> bool {
     const MARKS: [char; 3] = ['\u{61c}', '\u{200e}', '\u{200f}'];
     CodePointSetData::new::<BidiControl>().contains(character) && !MARKS.contains(&character)
 }
 
-/// Whether the character shows as nothing and is no space.
+/// Whether the character is invisible and not a space.
 fn is_invisible(character: char) -> bool {
-    /// It is a symbol by its category, of which no dot is raised.
+    /// By category it is a symbol, but it has no raised dot.
     const BLANK_BRAILLE: char = '\u{2800}';
     match GeneralCategory::for_char(character) {
         GeneralCategory::Control | GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator => true,
-        // Signs that span the digits after them.
+        // Signs that span the digits after them are visible.
         GeneralCategory::Format => !CodePointSetData::new::<PrependedConcatenationMark>().contains(character),
         _ => is_ignorable(character) || character == BLANK_BRAILLE,
     }
@@ -94,8 +94,8 @@ fn is_ignorable(character: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
 }
 
-/// Whether the invisible characters that end a text belong to what is before them: they choose the form of an emoji or of
-/// an ideograph, or name the region of a flag.
+/// Whether the invisible characters at the end of a text belong to the character before them: they select the form of
+/// an emoji or of an ideograph, or the region of a flag.
 fn is_sequence_end(visible: &str, invisible: &str) -> bool {
     const BLACK_FLAG: char = '\u{1f3f4}';
     const TAGS: std::ops::RangeInclusive<char> = '\u{e0030}'..='\u{e007a}';
@@ -114,7 +114,7 @@ fn is_sequence_end(visible: &str, invisible: &str) -> bool {
     }
 }
 
-/// Whether characters that show as nothing stand between two ASCII characters. No script that needs them is written so.
+/// Whether invisible characters are between two ASCII characters. No script needs them there.
 fn hides_in_ascii(text: &str) -> bool {
     let mut before = None;
     let mut is_hiding = false;
@@ -142,11 +142,11 @@ macro_rules! texts {
             /// The most characters.
             pub const MAX: usize = $max;
 
-            /// Reads a text that is given now, exactly as it is: nothing is trimmed or folded.
+            /// Parses a new text as it is, without trimming or case folding.
             ///
             /// # Errors
             ///
-            /// [`TextError`] says which rule the text breaks.
+            /// [`TextError`] with the rule that the text breaks.
             pub fn parse(text: impl Into<String>) -> Result<Self, TextError> {
                 let text = Self::stored(text)?;
                 if !$blank {
@@ -155,12 +155,12 @@ macro_rules! texts {
                 Ok(text)
             }
 
-            /// Reads a text that was stored before, or that names what was: earlier builds accepted what
+            /// Parses a text that was stored before, or that refers to stored data: earlier builds accepted what
             /// [`parse`](Self::parse) refuses with [`TextError::Invisible`] and [`TextError::Direction`].
             ///
             /// # Errors
             ///
-            /// [`TextError`] says which of the other rules the text breaks.
+            /// [`TextError`] with the other rule that the text breaks.
             pub fn stored(text: impl Into<String>) -> Result<Self, TextError> {
                 let text = text.into();
                 check(&text, $max, $blank, $id)?;
@@ -192,7 +192,7 @@ macro_rules! texts {
             }
         }
 
-        /// As [`stored`](Self::stored): what is serialized was parsed before.
+        /// Parses like [`stored`](Self::stored): serialized texts were parsed before.
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 Self::stored(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
@@ -225,7 +225,7 @@ texts! {
     Name: max 255, blank false, id true;
     /// The label of a menu entry or of a step of a trail.
     Label: max 255, blank false, id true;
-    /// The url of a view: its natural key, so it must not look like an id. `/companies/:id` is a text like any other.
+    /// The url of a view: its natural key, so it must not look like an id. `/companies/:id` has no special meaning.
     ViewUrl: max 500, blank false, id false;
     /// The url of a step of a navigation trail.
     Url: max 500, blank false, id true;
@@ -239,21 +239,21 @@ texts! {
     Icon: max 100, blank false, id true;
     /// The kind of resource that a feature is about.
     ResourceType: max 100, blank false, id true;
-    /// A description; may be empty. Its limit is generous: the request body ends before it does.
+    /// A description; may be empty. Its limit is generous: the limit of request bodies takes effect first.
     Description: max 1_048_576, blank true, id true;
     /// The session that a navigation trail belongs to.
     SessionId: max 255, blank false, id true;
-    /// What may be done with a feature: `Read`, `Approve`, or a word of the feature's own.
+    /// An action of a feature: `Read`, `Approve`, or a custom word of the feature.
     Action: max 50, blank false, id true;
 }
 
 impl Action {
-    /// The actions that every feature has in an answer about all permissions.
+    /// The actions that an answer about all permissions lists for every feature.
     pub const LISTED: [&'static str; 6] = ["Create", "Read", "Update", "Delete", "Export", "Approve"];
     /// The actions that a permission may name for any feature.
     pub const STANDARD: [&'static str; 7] = ["Create", "Read", "Update", "Delete", "Export", "Approve", "Publish"];
 
-    /// Whether a permission may name this action whatever the feature.
+    /// Whether a permission may name this action for any feature.
     #[must_use]
     pub fn is_standard(&self) -> bool {
         Self::STANDARD.contains(&self.as_str())
@@ -264,19 +264,19 @@ impl Action {
         Self::LISTED.into_iter().map(|name| Self(name.to_owned()))
     }
 
-    /// `Read`, which navigation asks for.
+    /// `Read`, which navigation requires.
     #[must_use]
     pub fn read() -> Self {
         Self("Read".to_owned())
     }
 
-    /// `Approve`, which handing on permissions that one does not hold asks for.
+    /// `Approve`, which is required to grant permissions that the caller does not hold.
     #[must_use]
     pub fn approve() -> Self {
         Self("Approve".to_owned())
     }
 
-    /// `Update`, which administration asks for.
+    /// `Update`, which administration requires.
     #[must_use]
     pub fn update() -> Self {
         Self("Update".to_owned())

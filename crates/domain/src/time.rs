@@ -1,4 +1,4 @@
-//! The one kind of time: UTC with microseconds, written with milliseconds and `Z`.
+//! Timestamps: UTC with microseconds, written with milliseconds and `Z`.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,26 +10,26 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(DateTime<Utc>);
 
 impl Timestamp {
-    /// Takes a time, truncating it to microseconds.
+    /// Converts a time, truncated to microseconds.
     #[must_use]
     pub fn new(time: DateTime<Utc>) -> Self {
         let micros = time.timestamp_micros();
         Self(DateTime::from_timestamp_micros(micros).unwrap_or(time))
     }
 
-    /// The instant so many milliseconds after 1970; `None` when chrono cannot express it.
+    /// The instant at a number of milliseconds since 1970; `None` when chrono cannot express it.
     #[must_use]
     pub fn from_millis(millis: i64) -> Option<Self> {
         DateTime::from_timestamp_millis(millis).map(Self)
     }
 
-    /// The instant so many microseconds after 1970; `None` when chrono cannot express it.
+    /// The instant at a number of microseconds since 1970; `None` when chrono cannot express it.
     #[must_use]
     pub fn from_micros(micros: i64) -> Option<Self> {
         DateTime::from_timestamp_micros(micros).map(Self)
     }
 
-    /// Reads RFC 3339 text (`2026-11-22T12:00:00Z`, offsets allowed).
+    /// Parses RFC 3339 text (`2026-11-22T12:00:00Z`, offsets allowed).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         DateTime::parse_from_rfc3339(text).ok().map(|time| Self::new(time.with_timezone(&Utc)))
@@ -47,7 +47,7 @@ impl Timestamp {
         self.0.timestamp_micros()
     }
 
-    /// So much later, as far as chrono can express it.
+    /// The instant later by a duration, as far as chrono can express it.
     #[must_use]
     pub fn plus(&self, duration: std::time::Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);

@@ -4,33 +4,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CompanyId, Label, SessionId, Timestamp, TrailEntryId, Url, UserId, ViewId};
 
-/// The most steps that a session keeps; the oldest go first.
+/// The most steps that a session keeps; the oldest are dropped first.
 pub const TRAIL_LIMIT: usize = 100;
-/// The most steps that a user keeps in a company, over all sessions; the oldest go first.
+/// The most steps that a user keeps in a company, over all sessions; the oldest are dropped first.
 pub const TRAIL_USER_LIMIT: usize = 1_000;
-/// How many recent places are offered.
+/// The number of recent places in an answer.
 pub const RECENT_LIMIT: usize = 10;
 
-/// One step.
+/// One step of a navigation trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrailEntry {
     /// Its id.
     pub id: TrailEntryId,
-    /// Whose step.
+    /// The user.
     pub user_id: UserId,
-    /// In which company.
+    /// The company.
     pub company_id: CompanyId,
-    /// In which session.
+    /// The session.
     pub session_id: SessionId,
-    /// The view that was shown, if it is one of the catalog.
+    /// The view that was shown, if the catalog has it.
     pub view_id: Option<ViewId>,
-    /// Where.
+    /// The URL.
     pub url: Url,
-    /// What people read.
+    /// Its label.
     pub label: Label,
     /// Its position in the session, from 0.
     pub depth: i32,
-    /// When.
+    /// When it was visited.
     pub created_at: Timestamp,
 }

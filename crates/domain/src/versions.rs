@@ -1,11 +1,13 @@
-//! Versions: which state of the catalog and of a company an answer saw, and whether that is new enough.
+//! Versions: the state of the catalog and of a company that an answer saw, and whether it is new enough.
 
 use serde::{Deserialize, Serialize};
 
-/// The versions of the catalog and of one company that an answer saw. Both grow with each committed change, in commit order.
+/// The versions of the catalog and of one company that an answer saw. Both grow with each committed change, in commit
+/// order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Versions {
-    /// The history of the database: a restored or promoted one has another epoch. Versions of two epochs do not compare.
+    /// The history of the database: a restored or promoted one has another epoch. Versions of two epochs are not
+    /// comparable.
     pub epoch: u64,
     /// The catalog's version.
     pub catalog: i64,
@@ -13,14 +15,14 @@ pub struct Versions {
     pub company: i64,
 }
 
-/// How what an answer saw relates to the least that was asked for.
+/// How the versions of an answer compare with the required ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// It saw all of that.
+    /// The answer is at least as new as required.
     Satisfied,
-    /// It is behind in the catalog, in the company, or in both.
+    /// The answer is older in the catalog, in the company, or in both.
     Older,
-    /// The two are of different epochs and do not compare.
+    /// The two have different epochs and are not comparable.
     OtherEpoch,
 }
 
@@ -28,8 +30,7 @@ impl Versions {
     /// The longest text that [`Self::parse`] can read: three numbers of 16 digits, two dots.
     const MAX_LENGTH: usize = 50;
 
-    /// Reads the text that clients got, and only that: exactly as it was written, in its one spelling. Its length is
-    /// bounded before anything else is looked at.
+    /// Parses the text that clients got, in exactly the spelling in which it was written. The length is checked first.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > Self::MAX_LENGTH {
@@ -41,11 +42,11 @@ impl Versions {
             catalog: i64::from_str_radix(parts.next()?, 16).ok()?,
             company: i64::from_str_radix(parts.next()?, 16).ok()?,
         };
-        // Signs, upper case and other zeros would be other spellings of the same numbers.
+        // Signs, upper case and leading zeros would be other spellings of the same numbers.
         (versions.to_string() == text).then_some(versions)
     }
 
-    /// Whether what was seen at these versions is at least as new as `least`, in the catalog and in the company.
+    /// Whether these versions are at least as new as `least`, in the catalog and in the company.
     #[must_use]
     pub const fn against(&self, least: Self) -> Freshness {
         if self.epoch != least.epoch {
@@ -59,7 +60,7 @@ impl Versions {
 }
 
 impl std::fmt::Display for Versions {
-    /// The opaque text that clients get and send back.
+    /// Writes the opaque text that clients get and send back.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:016x}.{:x}.{:x}", self.epoch, self.catalog, self.company)
     }

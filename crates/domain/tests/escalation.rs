@@ -1,4 +1,5 @@
-//! What may be handed on: against a naive reading of the rule, step by step, and over whole sequences of changes.
+//! Which permissions a caller can grant: compared with a naive implementation of the rule, case by case, and over whole
+//! sequences of changes.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
@@ -23,7 +24,7 @@ fn user(number: usize) -> UserId {
     UserId::from_uuid(uuid(5, number))
 }
 
-/// A company with one level for each of these, and who holds which of them.
+/// A company with one level for each level of the world, and with these holders.
 fn company(world: &World, held: &[&[usize]]) -> CompanySnapshot {
     let Snapshot { catalog, modules, levels } = world.snapshot();
     let levels: BTreeMap<_, _> = levels.into_iter().map(|level| (level.level, level)).collect();
@@ -34,7 +35,7 @@ fn company(world: &World, held: &[&[usize]]) -> CompanySnapshot {
     company
 }
 
-/// Makes these the user's levels, as far as they exist.
+/// Replaces the user's levels by these, as far as they exist.
 fn assign(company: &mut CompanySnapshot, number: usize, levels: impl IntoIterator<Item = usize>) {
     let held: BTreeSet<_> = levels.into_iter().map(level).filter(|level| company.levels.contains_key(level)).collect();
     company.holders.remove(&user(number));
@@ -43,7 +44,7 @@ fn assign(company: &mut CompanySnapshot, number: usize, levels: impl IntoIterato
     }
 }
 
-/// Makes these the rows of a level, if it exists.
+/// Replaces the rows of a level, if it exists.
 fn replace(company: &mut CompanySnapshot, rows: &Level) {
     if let Some(there) = company.levels.get_mut(&level(rows.number)) {
         *there = rows.permissions();
@@ -54,7 +55,7 @@ fn levels_of(company: &CompanySnapshot, number: usize) -> Vec<LevelPermissions> 
     company.of_user(user(number)).levels
 }
 
-/// What a change hands on that the user does not hold.
+/// The grants of a change that the user does not hold.
 fn beyond(before: &CompanySnapshot, after: &CompanySnapshot, number: usize) -> Vec<Grant> {
     not_held(before, after, &levels_of(before, number))
 }
@@ -67,9 +68,9 @@ fn of_action(number: usize, name: usize, scope: Scope) -> Grant {
     Grant::Action { feature: feature(number), action: action(name), scope }
 }
 
-// --- The naive reading ---
+// --- The naive implementation ---
 
-/// How far somebody gets: for each view, and for each action of each feature.
+/// The reach of a user: for each view, and for each action of each feature.
 type Reaches = BTreeMap<(bool, usize, usize), Option<Scope>>;
 
 /// What these levels resolve to in a catalog without gates and switches, where nothing is public.
@@ -87,7 +88,7 @@ fn resolved(levels: &[LevelPermissions]) -> Reaches {
     views.chain(actions).collect()
 }
 
-/// The same as if nothing were denied.
+/// The same if denies are ignored.
 fn granted(levels: &[LevelPermissions]) -> Reaches {
     let mut levels = levels.to_vec();
     for level in &mut levels {
@@ -97,7 +98,7 @@ fn granted(levels: &[LevelPermissions]) -> Reaches {
     resolved(&levels)
 }
 
-/// What somebody holds: what his levels resolve to, and what is public.
+/// What a user holds: what their levels resolve to, and what is public.
 fn holdings(catalog: &Catalog, levels: &[LevelPermissions]) -> Reaches {
     let mut holdings = resolved(levels);
     for number in (0..VIEWS).filter(|number| !catalog.view(view(*number)).unwrap().requires_auth) {
@@ -106,7 +107,7 @@ fn holdings(catalog: &Catalog, levels: &[LevelPermissions]) -> Reaches {
     holdings
 }
 
-/// The rule, word by word: for every user and every level alone, for every cell, in both readings.
+/// The rule, literally: for every user and every level alone, for every cell, in both readings.
 fn naive(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermissions]) -> Vec<Grant> {
     let mut pairs: Vec<_> = (0..USERS).map(|number| (levels_of(before, number), levels_of(after, number))).collect();
     pairs.extend(before.levels.iter().map(|(id, was)| (vec![was.clone()], vec![after.levels[id].clone()])));
@@ -131,7 +132,7 @@ fn naive(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermiss
 
 // --- Generated companies and changes ---
 
-/// Rows about what exists.
+/// The rows about entities that exist.
 fn existing(mut level: Level) -> Level {
     level.views.retain(|(number, _)| *number < VIEWS);
     level.features.retain(|(number, ..)| *number < FEATURES);
@@ -242,8 +243,8 @@ proptest! {
         }
     }
 
-    /// Whatever they do in whatever order: to each other, to themselves, by levels that nobody holds, by denies that are
-    /// taken away later.
+    /// Whatever they do, in any order: to each other, to themselves, through levels without holders, or through denies
+    /// that are removed later.
     #[test]
     fn a_group_never_gets_farther_than_it_was_together(
         start in companies(),
@@ -303,7 +304,7 @@ fn says_of_actions(number: usize, features: &[(usize, usize, bool, Scope)]) -> L
     Level { number, views: Vec::new(), features: features.to_vec() }
 }
 
-/// What user 0 hands on beyond what he holds, if level 1 becomes this.
+/// The grants of user 0 that exceed what user 0 holds, if level 1 gets these rows.
 fn by_matrix(levels: Vec<Level>, held: &[&[usize]], wanted: &Level) -> Vec<Grant> {
     let before = company(&World::plain(levels), held);
     let mut after = before.clone();
@@ -311,7 +312,7 @@ fn by_matrix(levels: Vec<Level>, held: &[&[usize]], wanted: &Level) -> Vec<Grant
     beyond(&before, &after, 0)
 }
 
-/// What user 0 hands on beyond what he holds, if these become the levels of user 1.
+/// The grants of user 0 that exceed what user 0 holds, if user 1 gets these levels.
 fn by_assignment(levels: Vec<Level>, held: &[&[usize]], wanted: &[usize]) -> Vec<Grant> {
     let before = company(&World::plain(levels), held);
     let mut after = before.clone();
@@ -333,7 +334,7 @@ fn what_one_does_not_hold_is_named() {
     let wanted = Level { features: vec![(1, 2, true, Scope::Own)], ..says_of_views(1, &[(0, ALLOW), (2, ALLOW)]) };
     let missing = [of_view(2), of_action(1, 2, Scope::Own)];
     assert_eq!(by_matrix(levels(), &[&[0], &[1]], &wanted), missing);
-    assert_eq!(by_matrix(levels(), &[&[0]], &wanted), missing, "a level that nobody holds yet");
+    assert_eq!(by_matrix(levels(), &[&[0]], &wanted), missing, "a level without holders");
     assert_eq!(by_matrix(levels(), &[&[0, 1]], &wanted), missing, "one's own level");
     assert_eq!(by_assignment(vec![levels().swap_remove(0), wanted], &[&[0]], &[1]), missing);
 }
@@ -387,7 +388,7 @@ fn taking_a_deny_away_is_a_grant() {
     let levels = vec![says_of_views(0, &[]), says_of_views(1, &[(0, DENY)]), says_of_views(2, &[(0, ALLOW)])];
     assert_eq!(by_matrix(levels.clone(), &[&[0], &[1, 2]], &says_of_views(1, &[])), [of_view(0)], "by a matrix");
     assert_eq!(by_assignment(levels.clone(), &[&[0], &[1, 2]], &[2]), [of_view(0)], "by an assignment");
-    // Where there is nothing behind it, nothing comes out.
+    // Without an allow behind the deny, removing the deny grants nothing.
     assert_eq!(by_matrix(levels.clone(), &[&[0], &[1]], &says_of_views(1, &[])), []);
     assert_eq!(by_assignment(levels, &[&[0], &[1, 2]], &[]), []);
 }
@@ -398,7 +399,7 @@ fn what_stays_is_not_looked_at() {
     let narrower = says_of_actions(1, &[(0, 0, true, Scope::Any), (0, 1, true, Scope::Own)]);
     let levels = vec![says_of_views(0, &[]), held, says_of_actions(2, &[(0, 0, true, Scope::Company)])];
     assert_eq!(by_matrix(levels.clone(), &[&[0], &[1]], &narrower), []);
-    // Another level that says no more than the levels that are held already.
+    // Another level that allows no more than the levels held already.
     assert_eq!(by_assignment(levels, &[&[0], &[1]], &[1, 2]), []);
 }
 
@@ -430,7 +431,7 @@ fn gates_and_switches_neither_hide_nor_take() {
         ..World::plain(levels)
     };
     let before = company(&shut(vec![own.clone(), says_of_views(1, &[])]), &[&[0], &[1]]);
-    assert!(!before.of_user(user(0)).view(view(0)).allowed, "the gate is shut");
+    assert!(!before.of_user(user(0)).view(view(0)).allowed, "the gate is closed");
     let mut after = before.clone();
     replace(&mut after, &Level { number: 1, ..own });
     assert_eq!(beyond(&before, &after, 0), [], "for a module that is not bought yet");
@@ -440,9 +441,9 @@ fn gates_and_switches_neither_hide_nor_take() {
     assert_eq!(beyond(&before, &after, 0), [of_view(1), of_action(1, 0, Scope::Own)], "waiting for the gate to open");
 }
 
-// --- Who manages ---
+// --- Administrators ---
 
-/// The seeded catalog, and a level that says these about the actions of the service's own features.
+/// The seeded catalog, and levels with these rules for the actions of the service's own features.
 fn managed(levels: &[&[(&str, bool, Scope)]], held: &[&[usize]]) -> CompanySnapshot {
     let seeded = seed::catalog(Timestamp::from_millis(0).unwrap()).unwrap();
     let id = |key: &str| {
@@ -484,5 +485,5 @@ fn what_is_denied_or_reaches_less_far_manages_nothing() {
     let deny: &[_] = &[(LEVELS_KEY, false, Scope::Own)];
     assert_eq!(managed(&[full, team, deny], &[&[1], &[0, 2]]).managing().count(), 0);
     assert_eq!(managed(&[full, team, deny], &[&[1], &[0, 1]]).managing().count(), 1);
-    assert_eq!(managed(&[full], &[]).managing().count(), 0, "a level that nobody holds manages nothing");
+    assert_eq!(managed(&[full], &[]).managing().count(), 0, "a level without holders manages nothing");
 }

@@ -1,4 +1,4 @@
-//! Explanations: they contain the decision and all that it came from, and suggest the smallest change that would allow.
+//! Explanations: they contain the decision and its derivation, and suggest the smallest change that would allow access.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
@@ -14,7 +14,7 @@ use iam_domain::{
 };
 use proptest::prelude::*;
 
-/// What is asked for: a view, or an action of a feature as far as that.
+/// The question: a view, or an action of a feature with a scope.
 #[derive(Debug, Clone, Copy)]
 enum Asked {
     View(usize),
@@ -28,7 +28,7 @@ fn asked() -> impl Strategy<Value = Asked> {
     ]
 }
 
-/// Something that is denied, and that some change could allow.
+/// A question that is denied, and that some change could allow.
 fn denied() -> impl Strategy<Value = (World, Asked)> {
     (world(), asked())
         .prop_filter("denied, and exists", |(world, asked)| asked.exists(world) && !asked.decision(world).allowed)
@@ -92,7 +92,7 @@ impl Asked {
         gates.iter().filter(|(_, gated)| *gated == number).map(|(gate, _)| *gate).collect()
     }
 
-    /// Takes all that a level says about it, and lets it allow instead if so asked.
+    /// Removes all that a level says about it, and makes it allow instead if requested.
     fn rewrite(self, level: &mut Level, allow: bool) {
         match self {
             Self::View(number) => {
@@ -149,7 +149,7 @@ impl Asked {
     }
 }
 
-/// Whether some `count` of the steps, or fewer, allow what is asked for.
+/// Whether at most `count` of the steps suffice to allow the question.
 fn can_allow(asked: Asked, world: &World, steps: &[Step], count: usize) -> bool {
     asked.decision(world).allowed
         || count > 0

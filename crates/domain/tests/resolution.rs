@@ -1,4 +1,4 @@
-//! Permission resolution: each rule in its order, and what holds whatever the data.
+//! Permission resolution: each rule in its order, and the invariants for all data.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
@@ -22,7 +22,7 @@ impl World {
         self.snapshot().feature(feature(number), &action(0))
     }
 
-    /// Whether the gates of a thing let this company in.
+    /// Whether the gates of a view or feature are open to this company.
     fn is_open(&self, gates: &[(usize, usize)], number: usize) -> bool {
         let mut modules = gates.iter().filter(|(_, gated)| *gated == number).map(|(module, _)| module).peekable();
         modules.peek().is_none()
@@ -30,7 +30,7 @@ impl World {
     }
 }
 
-/// Every decision of a snapshot: about each view and each action of each feature, also about what does not exist.
+/// Every decision of a snapshot: about each view and each action of each feature, including ones that do not exist.
 fn decisions(snapshot: &Snapshot) -> Vec<Decision> {
     let views = (0..=VIEWS).map(|number| snapshot.view(view(number)));
     let cells = (0..=FEATURES).flat_map(|number| (0..ACTIONS).map(move |name| (number, name)));
@@ -44,7 +44,7 @@ fn reordered<T: Clone>(rows: &[T], keys: &[u8]) -> Vec<T> {
     keyed.into_iter().map(|(_, row)| row.clone()).collect()
 }
 
-/// A world in which somebody holds a level.
+/// A world in which the user holds a level.
 fn held_world() -> impl Strategy<Value = World> {
     world().prop_filter("somebody holds a level", |world| !world.levels.is_empty())
 }
@@ -194,7 +194,7 @@ proptest! {
         for (number, name) in (0..=FEATURES).flat_map(|number| (0..ACTIONS).map(move |name| (number, name))) {
             let decision = snapshot.feature(feature(number), &action(name));
             let said = |scope| world.levels.iter().any(|level| level.features.contains(&(number, name, true, scope)));
-            // Never farther than somebody says, and `own` when denied.
+            // Never a wider scope than some level allows, and `own` when denied.
             let scope = decision.scope.unwrap();
             let is_said = SCOPES.into_iter().any(|farther| farther >= scope && said(farther));
             prop_assert!(is_said || !decision.allowed);
@@ -216,11 +216,11 @@ proptest! {
             prop_assert!(decision.decided_by.iter().all(|level| held.contains(level)), "{decision:?}");
             let by_levels = matches!(decision.reason, Reason::ExplicitAllow | Reason::ExplicitDeny);
             prop_assert_eq!(by_levels, !decision.decided_by.is_empty());
-            // That nobody says anything is not the doing of any level.
+            // `NoExplicitAllow` is not attributed to any level.
             if decision.reason != Reason::NoExplicitAllow {
                 prop_assert_eq!(&again(&alone(decision)), decision);
             }
-            // And each of them alone says so too.
+            // Each of them alone leads to the same reason.
             for level in &decision.decided_by {
                 let mut one = snapshot.clone();
                 one.levels.retain(|other| other.level == *level);
@@ -292,7 +292,7 @@ proptest! {
     }
 }
 
-/// Whatever is allowed after was allowed before, and at least as far.
+/// Whatever is allowed after was allowed before, with at least the same scope.
 fn allows_no_more(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> {
     for (before, after) in decisions(before).into_iter().zip(decisions(after)) {
         prop_assert!(before.allowed || !after.allowed, "{before:?} became {after:?}");
@@ -301,13 +301,13 @@ fn allows_no_more(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseErr
     Ok(())
 }
 
-/// Whatever was allowed before is allowed after, and at least as far.
+/// Whatever was allowed before is allowed after, with at least the same scope.
 fn narrows_nothing(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> {
     allows_no_more(after, before)
 }
 
-// Each rule in its order. The world of a rule holds everything that the rules after it would decide otherwise by, so a
-// rule that moved down would be found.
+// Each rule in its order. The world of a rule contains everything that would make later rules decide differently, so
+// the test detects a rule that moved down.
 
 fn allowing(number: usize) -> Level {
     Level { number, views: vec![(0, ViewState::Allow)], features: vec![(0, 0, true, Scope::Company)] }
@@ -342,7 +342,7 @@ fn view_rule_2_a_gate_lets_in_by_one_module_that_is_on_twice() {
     world.module_views = vec![(0, 0), (1, 0)];
     let missing = Decision::of_view(false, Reason::ViewModuleMissing);
     assert_eq!(world.view(0), missing, "the company has neither");
-    // Switched off for the company is the same: a snapshot lists only what is on.
+    // Switched off for the company is the same: a snapshot lists only modules that are on.
     world.company_modules = [2].into();
     assert_eq!(world.view(0), missing, "another module does not help");
     world.company_modules = [1].into();
@@ -350,9 +350,9 @@ fn view_rule_2_a_gate_lets_in_by_one_module_that_is_on_twice() {
     world.disabled_modules = [1].into();
     assert_eq!(world.view(0), missing, "it is switched off for every company");
     world.levels.clear();
-    assert_eq!(world.view(0), missing, "also for whoever holds no level");
+    assert_eq!(world.view(0), missing, "also for a user without levels");
     world.levels = vec![denying(0)];
-    assert_eq!(world.view(0), missing, "also for whom a level denies it");
+    assert_eq!(world.view(0), missing, "also for a user whom a level denies it");
 }
 
 #[test]
@@ -404,9 +404,9 @@ fn feature_rule_2_a_gate_lets_in_by_one_module_that_is_on_twice() {
     world.disabled_modules = [1].into();
     assert_eq!(world.feature(0), missing, "it is switched off for every company");
     world.levels.clear();
-    assert_eq!(world.feature(0), missing, "also for whoever holds no level");
+    assert_eq!(world.feature(0), missing, "also for a user without levels");
     world.levels = vec![denying(0)];
-    assert_eq!(world.feature(0), missing, "also for whom a level denies it");
+    assert_eq!(world.feature(0), missing, "also for a user whom a level denies it");
 }
 
 #[test]

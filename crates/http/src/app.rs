@@ -1,4 +1,4 @@
-//! The one place where the Actix application is put together.
+//! Builds the Actix application, in this one place.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::limit::Limiter;
 use crate::response_cache::ResponseCache;
 use crate::{middleware, openapi, routes};
 
-/// What the API works with.
+/// The services that the API uses.
 #[derive(Clone)]
 pub struct Services {
     /// The use cases.
     pub application: Arc<Application>,
-    /// Knows callers.
+    /// Verifies tokens of callers.
     pub verifier: Arc<TokenVerifier>,
-    /// Answers about the process.
+    /// Reports the health of the process.
     pub probe: Arc<dyn Probe>,
 }
 
@@ -34,27 +34,27 @@ impl std::fmt::Debug for Services {
     }
 }
 
-/// How often one caller may ask.
+/// The rate limit of one caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// In the long run, a second.
+    /// The sustained requests per second.
     pub per_second: NonZeroU32,
-    /// At once.
+    /// The most requests at once.
     pub burst: NonZeroU32,
 }
 
-/// How the API is served.
+/// The options of the API.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
-    /// Origins whose pages may call from a browser. None by default.
+    /// Origins whose pages may call from a browser. Empty by default.
     pub cors_origins: AllowedOrigins,
-    /// How long a request may take before it is answered with 503. A change that is under way goes on to its end.
+    /// The time after which a request is answered with 503. A running change continues to its end.
     pub request_timeout: Duration,
-    /// Limits callers; `None` does not.
+    /// The limit of requests per caller; `None` means no limit.
     pub rate_limit: Option<RateLimit>,
-    /// Limits how often one caller may have the store asked though an answer is kept.
+    /// The limit of requests per caller that force a read of the storage although an answer is cached.
     pub forced_loads: RateLimit,
-    /// The most bytes of bodies that are kept for all who are told the same.
+    /// The most bytes of cached bodies that are shared by callers with the same answer.
     pub max_body_bytes: u64,
 }
 
@@ -90,7 +90,7 @@ impl std::fmt::Debug for Api {
 }
 
 impl Api {
-    /// Puts the API together, once a process: its limits hold for all workers.
+    /// Builds the API, once per process: its limits apply across all workers.
     #[must_use]
     pub fn new(services: Services, options: HttpOptions) -> Data<Self> {
         Data::new(Self {
@@ -115,17 +115,17 @@ impl Api {
         &self.document
     }
 
-    /// The bodies that many are sent.
+    /// The cache of shared response bodies.
     pub(crate) const fn response_cache(&self) -> &ResponseCache {
         &self.response_cache
     }
 
-    /// Whether the caller may ask now.
+    /// Checks the rate limit of the caller.
     pub(crate) fn admit(&self, caller: Caller) -> Result<(), ApiError> {
         self.requests.as_ref().map_or(Ok(()), |limiter| limiter.admit(caller))
     }
 
-    /// Whether the caller may have the store asked now, if a state is asked for that only the store may have.
+    /// Checks the caller's limit of forced loads, if the required state may be in the storage only.
     pub(crate) fn admit_load(
         &self,
         caller: Caller,
@@ -136,7 +136,7 @@ impl Api {
             let permissions = self.services.application.permissions();
             company.is_some_and(|company| permissions.try_access(company, caller.into(), consistency).is_some())
         };
-        // About whom these ask is not known yet, and what they have seen they may see again.
+        // The subjects of these callers are not known yet, and a version that they have seen may be read again.
         let asks_about_others = caller.is_super_admin() || matches!(caller, Caller::Service(_));
         let has_seen = asks_about_others && matches!(consistency, Consistency::AtLeast(_));
         if consistency == Consistency::Cached || has_seen || is_kept() {
@@ -147,7 +147,7 @@ impl Api {
     }
 }
 
-/// Mounts everything into an Actix application: routes, documentation, health, and what wraps them all.
+/// Mounts everything into an Actix application: routes, documentation, health checks and middleware.
 pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
     config.app_data(Data::clone(api)).service(
         web::scope("")

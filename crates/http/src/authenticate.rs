@@ -1,4 +1,4 @@
-//! Who is calling: a person with a token, or a service with an API key.
+//! Authentication: a user with a token, or a service with an API key.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,19 +12,19 @@ use iam_identity::{Admission, AuthenticationError, Credential, PresentedKey};
 use crate::Api;
 use crate::error::ApiError;
 
-/// A caller, and what is known of how he came in.
+/// An authenticated caller, with what the credential says.
 pub(crate) struct Authenticated {
     pub(crate) caller: Caller,
-    /// When his token was made.
+    /// When the token was issued.
     pub(crate) issued_at: Option<Timestamp>,
-    /// What another issuer calls him.
+    /// The caller's external id with another issuer.
     pub(crate) external_id: Option<Arc<ExternalId>>,
-    /// His token, if it is one.
+    /// The admission of the token, if the caller sent a token.
     admission: Option<Admission>,
 }
 
 impl Authenticated {
-    /// The same caller, if he is still let in: it may be long ago that he was.
+    /// Re-checks that the caller is still admitted: the first check may be long ago.
     pub(crate) async fn look_again(self, request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
         let verifier = &api.services().verifier;
         match (&self.admission, self.caller) {
@@ -40,7 +40,7 @@ impl Authenticated {
 pub(crate) async fn authenticate(request: &HttpRequest, api: &Api) -> Result<Authenticated, ApiError> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
     let header = match (headers.next(), headers.next()) {
-        // Of two, neither is believed.
+        // Of two headers, neither is trusted.
         (Some(_), Some(_)) => Some(""),
         (Some(value), None) => Some(value.to_str().unwrap_or_default()),
         (None, _) => None,

@@ -1,4 +1,4 @@
-//! Reads parameters and bodies field by field, so that every finding names its field and all are told at once.
+//! Reads parameters and bodies field by field, so that every finding names its field and all are reported at once.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -9,12 +9,12 @@ use iam_identity::{TokenVerifier, UserNameError};
 use iam_permissions_cache::{FeatureRef, ViewRef};
 use serde_json::{Map, Value};
 
-/// What was found wrong, as far as an answer lists it.
+/// The findings of a request, as far as an answer lists them.
 #[derive(Debug, Default)]
 pub(crate) struct Findings(Vec<FieldError>);
 
 impl Findings {
-    /// Keeps a finding, unless there are enough.
+    /// Adds a finding, unless the limit is reached.
     pub(crate) fn push(&mut self, finding: FieldError) {
         if !self.is_full() {
             self.0.push(finding);
@@ -25,7 +25,7 @@ impl Findings {
         self.0.is_empty()
     }
 
-    /// Whether looking for more is of no use.
+    /// Whether further findings would not be listed.
     fn is_full(&self) -> bool {
         self.0.len() >= FINDINGS_LIMIT
     }
@@ -35,9 +35,9 @@ impl Findings {
     }
 }
 
-/// A value that a member can be read as.
+/// A type of value that a member can have.
 pub(crate) trait Field: Sized {
-    /// Reads it; `Err` says what is wrong, to follow the field's name.
+    /// Reads the value; `Err` contains the code and the text that follows the field's name.
     fn read(value: &Value) -> Result<Self, (&'static str, String)>;
 }
 
@@ -102,7 +102,7 @@ text_fields!(
     ViewUrl
 );
 
-/// A text that names what may have been stored by an earlier build.
+/// Reads a text that refers to data that an earlier build may have stored.
 fn stored<T>(value: &Value, read: fn(String) -> Result<T, TextError>) -> Result<T, (&'static str, String)> {
     read(String::read(value)?).map_err(text_error)
 }
@@ -129,12 +129,12 @@ impl Field for FeatureRef {
 
 impl Field for uuid::Uuid {
     fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-        // Whatever kind of thing it is, its id is read as all ids are.
+        // The ids of all types of entities are parsed in the same way.
         iam_domain::UserId::read(value).map(|id| id.as_uuid())
     }
 }
 
-/// The last microsecond of the year 9999: what is later has no form that all programs read.
+/// The last microsecond of the year 9999: later times have no form that all programs can read.
 const LATEST: i64 = 253_402_300_799_999_999;
 
 impl Field for Timestamp {
@@ -175,17 +175,17 @@ macro_rules! word_fields {
 
 word_fields!(Priority, Scope, ServiceRole, ViewState);
 
-/// The members of one object of a body. Each reading method answers `None` when something was wrong, and says what.
+/// The members of one object of a body. Each reading method returns `None` and adds a finding when something is wrong.
 pub(crate) struct FieldReader<'a> {
     members: &'a Map<String, Value>,
-    /// What comes before the member's name in findings: `views[2].`, or nothing.
+    /// The prefix of member names in findings: `views[2].`, or empty.
     prefix: String,
     verifier: &'a TokenVerifier,
     findings: &'a mut Findings,
 }
 
 impl<'a> FieldReader<'a> {
-    /// The members of an object, whose users are those whom the verifier knows.
+    /// The members of an object; the verifier resolves the users that they name.
     pub(crate) fn of(
         members: &'a Map<String, Value>,
         prefix: String,
@@ -197,7 +197,7 @@ impl<'a> FieldReader<'a> {
 
     fn found(&mut self, name: &str, code: &'static str, what: impl Display) {
         let field = format!("{}{name}", self.prefix);
-        // "Name is required", but "views must be an array": as clients of the original know them.
+        // "Name is required", but "views must be an array": clients of the original system know these forms.
         let finding = if code == "required" {
             FieldError { message: format!("{} {what}", capitalized(&field)), field, code }
         } else {
@@ -216,7 +216,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// A member that must be there.
+    /// A required member.
     pub(crate) fn required<T: Field>(&mut self, name: &str) -> Option<T> {
         match self.members.get(name) {
             None => {
@@ -227,7 +227,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// A member that may be left out; `null` is an error.
+    /// An optional member; `null` is an error.
     pub(crate) fn optional<T: Field>(&mut self, name: &str) -> Option<Option<T>> {
         match self.members.get(name) {
             None => Some(None),
@@ -235,7 +235,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// A user who may be left out: an id, or `issuer|subject`; `null` is an error.
+    /// An optional user: an id, or `issuer|subject`; `null` is an error.
     pub(crate) fn user(&mut self, name: &str) -> Option<Option<NamedUser>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.verifier.user_named(&text) {
@@ -244,8 +244,8 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Whom a question is about, who may be left out. Which users there can be says which issuers there are, so what is wrong with a
-    /// name is kept for those who may ask about others.
+    /// The optional subject of a question. An error about the name could reveal the configured issuers, so it is kept
+    /// for callers that may ask about others.
     pub(crate) fn asked_about(&mut self, name: &str) -> Option<Option<Result<UserId, FieldError>>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.verifier.user_named(&text) {
@@ -255,12 +255,12 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// A member that may be left out, with what it is then.
+    /// An optional member with a default.
     pub(crate) fn or<T: Field>(&mut self, name: &str, default: T) -> Option<T> {
         Some(self.optional(name)?.unwrap_or(default))
     }
 
-    /// A member that `null` empties.
+    /// A member that `null` clears.
     pub(crate) fn patch<T: Field>(&mut self, name: &str) -> Option<Patch<T>> {
         match self.members.get(name) {
             None => Some(Patch::Keep),
@@ -269,7 +269,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// A list that must be there, none of whose elements occurs twice.
+    /// A required list without duplicates.
     pub(crate) fn list<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Vec<T>> {
         let values = self.array(name)?;
         let mut elements = Vec::with_capacity(values.len());
@@ -289,12 +289,12 @@ impl<'a> FieldReader<'a> {
         (elements.len() == values.len()).then_some(elements)
     }
 
-    /// A list that may be left out; `null` is an error.
+    /// An optional list; `null` is an error.
     pub(crate) fn optional_list<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Option<Vec<T>>> {
         if self.has(name) { self.list(name).map(Some) } else { Some(None) }
     }
 
-    /// A list that may be left out; `null` empties it.
+    /// An optional list; `null` clears it.
     pub(crate) fn list_patch<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Patch<Vec<T>>> {
         match self.members.get(name) {
             None => Some(Patch::Keep),
@@ -303,7 +303,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// A list of objects that must be there, each read by `read`, which answers it with what must not occur twice.
+    /// A required list of objects. `read` reads each and returns it with a key that must not occur twice.
     pub(crate) fn objects<T, K: Ord>(
         &mut self,
         name: &str,
@@ -334,8 +334,8 @@ impl<'a> FieldReader<'a> {
         (elements.len() == values.len()).then_some(elements)
     }
 
-    /// A list of objects that must be there, at least one and at most so many, each read by `read`. What is wrong with one
-    /// is told in its place.
+    /// A required list of at least one and at most a number of objects, each read by `read`. Findings about an object
+    /// are returned in its place.
     pub(crate) fn each<T>(
         &mut self,
         name: &str,
@@ -370,18 +370,18 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Whether a member is there at all.
+    /// Whether a member is present.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.members.contains_key(name)
     }
 
-    /// Says that a member does not fit for a reason of the whole.
+    /// Adds a finding about a member that is invalid in context.
     pub(crate) fn reject<T>(&mut self, name: &str, code: &'static str, what: impl Display) -> Option<T> {
         self.found(name, code, what);
         None
     }
 
-    /// A description that is empty if left out.
+    /// An optional description; empty if omitted.
     pub(crate) fn description(&mut self, name: &str) -> Option<Description> {
         let empty = Value::String(String::new());
         let value = self.members.get(name).unwrap_or(&empty);

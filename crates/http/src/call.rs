@@ -1,8 +1,8 @@
-//! The extractor that every guarded handler has: caller, company, permission, and only then parameters and body.
+//! The extractor of every guarded handler: caller, company, permission, and only then parameters and body.
 //!
-//! Actix resolves the extractors of a handler concurrently, so a permission extractor beside a body extractor would tell
-//! non-members what is wrong with their body. This one does everything in its order: authentication (401), company (400),
-//! permission (403), parameters and body (400).
+//! Actix resolves the extractors of a handler concurrently, so separate extractors for permission and body would report
+//! errors of the body to non-members. This extractor has a fixed order: authentication (401), company (400), permission
+//! (403), parameters and body (400).
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -34,18 +34,18 @@ use crate::middleware::RequestId;
 /// The most bytes of a body.
 pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 
-/// Whether an endpoint is about a company.
+/// Whether an endpoint requires a company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CompanyRule {
-    /// It must be named.
+    /// The request must name a company.
     Required,
-    /// Super admins may leave it out; then it is about the platform.
+    /// Super admins may omit the company; the request is then about the platform.
     OptionalForSuperAdmins,
-    /// Everybody who may may leave it out.
+    /// All callers that meet the requirement may omit the company.
     Optional,
 }
 
-/// What an endpoint asks of its caller, said in the handler's type.
+/// The requirement of an endpoint, as a type parameter of its handler.
 pub(crate) trait Policy: 'static {
     const REQUIREMENT: Requirement;
     const COMPANY: CompanyRule;
@@ -64,21 +64,21 @@ macro_rules! policies {
 }
 
 policies! {
-    /// Everybody known; non-members get answers in which everything is denied.
+    /// All authenticated callers; non-members get answers in which everything is denied.
     Anyone: Known, Required;
-    /// Who holds a level.
+    /// Members of the company.
     Member: Member, Required;
     /// Readers of a company's IAM data.
     ReadIam: ReadIam, Required;
     /// Readers of the catalog: of any company's IAM data, or super admins without a company.
     ReadCatalog: ReadIam, OptionalForSuperAdmins;
-    /// Who manages levels.
+    /// Callers that manage levels.
     ManageLevels: ManageLevels, Required;
-    /// Who gives and takes levels.
+    /// Callers that assign and unassign levels.
     AssignLevels: AssignLevels, Required;
-    /// Who manages permissions.
+    /// Callers that manage permissions.
     ManagePermissions: ManagePermissions, Required;
-    /// Who reads the audit trail; super admins also that of the platform.
+    /// Callers that read the audit trail; super admins also that of the platform.
     ReadAudit: ReadAudit, OptionalForSuperAdmins;
     /// Super admins, about the platform.
     Platform: SuperAdmin, Optional;
@@ -88,13 +88,13 @@ policies! {
     ManageCredentials: ManageCredentials, Optional;
 }
 
-/// What a handler's input is read from. Each method answers `None` when something was wrong, and says what.
+/// The source of a handler's input. Each method returns `None` and adds a finding when something is wrong.
 pub(crate) struct Reading<'a> {
     request: &'a HttpRequest,
     verifier: &'a TokenVerifier,
     company: Option<CompanyId>,
     query: &'a [(String, String)],
-    /// Nothing if there is no body; else its members, or what is wrong with it as a whole.
+    /// `None` without a body; else its members, or the error of the body as a whole.
     body: &'a Option<Result<Map<String, Value>, ApiError>>,
     findings: Findings,
     fatal: Option<ApiError>,
@@ -102,13 +102,13 @@ pub(crate) struct Reading<'a> {
 
 /// A handler's input.
 pub(crate) trait Input: Sized + 'static {
-    /// Reads a body that is as it nearly always is, without detours. `None` says only that [`Self::read`] must look at it:
-    /// what is read here is never anything else than what it reads.
+    /// Fast path for bodies of the usual form. `None` means only that [`Self::read`] must read the body; any value
+    /// returned here equals the result of [`Self::read`].
     fn read_usual(_body: &[u8]) -> Option<Self> {
         None
     }
 
-    /// Reads everything, exactly.
+    /// Reads any input, with exact findings.
     fn read(reading: &mut Reading<'_>) -> Option<Self>;
 }
 
@@ -119,12 +119,13 @@ impl Input for () {
 }
 
 impl<'a> Reading<'a> {
-    /// The company that the request is about: there where the policy requires one, and else if it names one.
+    /// The company that the request is about. It is always present where the policy requires one, otherwise if the
+    /// request names one.
     pub(crate) const fn company(&self) -> Option<CompanyId> {
         self.company
     }
 
-    /// What the client saw of what it changes.
+    /// The client's `If-Match` precondition.
     pub(crate) fn if_match(&self) -> IfMatch {
         if_match(self.request.headers())
     }
@@ -135,10 +136,10 @@ impl<'a> Reading<'a> {
         self.parameter(name, text)
     }
 
-    /// A user of the path: an id, or `issuer|subject`.
+    /// A user in the path: an id, or `issuer|subject`.
     pub(crate) fn user(&mut self, name: &str) -> Option<NamedUser> {
-        // The server leaves %2F and %25 as they are, so that a path has the parts that the client meant. Of other bytes that are no
-        // text it makes U+FFFD, so that many names would be one.
+        // The server does not decode %2F and %25, so that a path keeps the parts that the client meant. It turns other
+        // bytes that are not UTF-8 into U+FFFD, so that different names would become equal.
         let text = percent_decode_str(self.request.match_info().query(name)).decode_utf8().map(Cow::into_owned);
         match text {
             Ok(text) if !text.contains(char::REPLACEMENT_CHARACTER) => self.user_named(name, &text),
@@ -151,7 +152,7 @@ impl<'a> Reading<'a> {
         self.verifier.clock_skew()
     }
 
-    /// A user of the query that may be left out.
+    /// An optional user in the query.
     pub(crate) fn query_user(&mut self, name: &str) -> Option<Option<NamedUser>> {
         match self.query::<String>(name)? {
             Some(text) => self.user_named(name, &text).map(Some),
@@ -166,7 +167,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// A parameter of the query that may be left out; an empty one counts as left out.
+    /// An optional parameter of the query; an empty one counts as omitted.
     pub(crate) fn query<T: Field>(&mut self, name: &str) -> Option<Option<T>> {
         let query = self.query;
         let mut values = query.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
@@ -180,7 +181,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// A parameter of the query that must be there.
+    /// A required parameter of the query.
     pub(crate) fn required_query<T: Field>(&mut self, name: &str) -> Option<T> {
         match self.query(name)? {
             Some(value) => Some(value),
@@ -188,7 +189,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Says what is wrong with a parameter.
+    /// Adds a finding about a parameter.
     pub(crate) fn reject<T>(&mut self, name: &str, code: &'static str, what: impl std::fmt::Display) -> Option<T> {
         self.findings.push(FieldError::new(name, code, what));
         None
@@ -214,7 +215,7 @@ impl<'a> Reading<'a> {
         None
     }
 
-    /// The same, but a request without a body is fine too.
+    /// The same, but the body is optional.
     pub(crate) fn optional_body(&mut self) -> Option<Option<FieldReader<'_>>> {
         if self.body.is_none() { Some(None) } else { self.body().map(Some) }
     }
@@ -228,17 +229,18 @@ fn is_declared_json(request: &HttpRequest) -> bool {
         })
 }
 
-/// A body as far as it was read.
+/// A body, before it is parsed.
 enum Body {
-    /// There is none, or an empty one.
+    /// There is no body, or an empty one.
     Absent,
     /// More than [`BODY_LIMIT`].
     TooLarge,
-    /// The connection broke, or lied about the body.
+    /// The connection broke, or the body did not match its headers.
     Broken,
-    /// Not declared as JSON.
+    /// The body is not declared as JSON.
     OtherType,
-    /// Declared as JSON. It is parsed only when the caller is authorized: until then it is looked into for the company.
+    /// The body is declared as JSON. It is parsed only after the caller is authorized; before, it is only searched for
+    /// the company.
     Json(Bytes),
 }
 
@@ -273,8 +275,8 @@ impl Body {
         Self::Json(whole)
     }
 
-    /// Its `companyId`, if it can be read (`Some(None)`: it is no text); whatever is wrong with the body has time until the
-    /// caller is authorized.
+    /// The `companyId` of the body, if it can be read (`Some(None)`: it is not a text). Errors of the body are reported
+    /// only after the caller is authorized.
     fn company(&self) -> Option<Option<String>> {
         match self {
             Self::Json(bytes) if json::may_have(bytes, "companyId") => json::peek(bytes, "companyId"),
@@ -282,7 +284,7 @@ impl Body {
         }
     }
 
-    /// What it asks for, if it is as it nearly always is.
+    /// The input, if the body has the usual form.
     fn usual<T: Input>(&self) -> Option<T> {
         match self {
             Self::Json(bytes) => T::read_usual(bytes),
@@ -290,7 +292,7 @@ impl Body {
         }
     }
 
-    /// The members of the object that it must be, if there is one.
+    /// The members of the body, which must be an object, if there is a body.
     fn object(&self) -> Option<Result<Map<String, Value>, ApiError>> {
         let invalid = |what: &str| ApiError::invalid(vec![FieldError::new("body", "type", what)]);
         Some(match self {
@@ -309,7 +311,7 @@ impl Body {
     }
 }
 
-/// An authorized request: who asks, for which company, and what was read.
+/// An authorized request: the caller, the company and the input.
 pub(crate) struct Guarded<P, T = ()> {
     pub(crate) caller: Caller,
     pub(crate) input: T,
@@ -326,46 +328,46 @@ impl<P: Policy, T> Guarded<P, T> {
         &self.api.services().application
     }
 
-    /// Who may see and do what.
+    /// The permissions cache.
     pub(crate) fn permissions(&self) -> &Permissions {
         self.application().permissions()
     }
 
-    /// What is shared by all requests.
+    /// The API that all requests share.
     pub(crate) fn api(&self) -> &Api {
         &self.api
     }
 
-    /// How new a state is asked for.
+    /// The required consistency.
     pub(crate) const fn consistency(&self) -> Consistency {
         self.consistency
     }
 
-    /// What a subject may see and do in the company, by a state as new as is asked for.
+    /// The access of a subject in the company, with the required consistency.
     pub(crate) async fn access(&self, subject: Subject) -> Result<Access, ApiError> {
         let access = self.permissions().access(self.company()?, subject, self.consistency).await;
         Ok(access.map_err(iam_application::Failure::from)?)
     }
 
-    /// Makes a change that is part of the input.
+    /// Executes a change that is part of the input.
     pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Made<C::Answer>, ApiError> {
         debug_assert_eq!(P::REQUIREMENT, change.requirement(), "what the endpoint asks of its caller");
         Ok(self.application().execute(self.by.clone(), change).await?)
     }
 
-    /// The company, where it may be left out.
+    /// The company, where it is optional.
     pub(crate) const fn company_if_any(&self) -> Option<CompanyId> {
         self.company
     }
 
-    /// The company, where it must be named.
+    /// The company, where it is required.
     pub(crate) fn company(&self) -> Result<CompanyId, ApiError> {
         self.company.ok_or_else(company_missing)
     }
 }
 
 impl<P: Policy, C: Change> Guarded<P, C> {
-    /// Makes the change that was asked for.
+    /// Executes the requested change.
     pub(crate) async fn execute(self) -> Result<Made<C::Answer>, ApiError> {
         debug_assert_eq!(P::REQUIREMENT, self.input.requirement(), "what the endpoint asks of its caller");
         Ok(self.api.services().application.execute(self.by, self.input).await?)
@@ -395,7 +397,7 @@ async fn guard<P: Policy, T: Input>(request: &HttpRequest, payload: &mut Payload
     let may_take_long = !matches!(payload, Payload::None);
     let body = Body::read(request, payload).await;
     if may_take_long {
-        // Whoever was put out while he sent it is out.
+        // The user may have been cut off, or the key revoked, while the body was sent.
         authenticated = authenticated.look_again(request, &api).await?;
     }
     let Authenticated { caller, issued_at, external_id, .. } = authenticated;
@@ -452,7 +454,7 @@ fn company_missing() -> ApiError {
     ApiError::new(Code::CompanyMissing, "Company ID is required")
 }
 
-/// The company of the path, the query, the body and the header; those that are there must agree.
+/// The company of the path, the query, the body and the header; all that are present must agree.
 fn find_company(request: &HttpRequest, query: &[(String, String)], body: &Body) -> Result<Option<CompanyId>, ApiError> {
     let path = request.match_info().get("companyId").map(Ok);
     let query = query.iter().filter(|(key, _)| key == "companyId").map(|(_, value)| Ok(value.as_str()));

@@ -1,8 +1,9 @@
-//! A client's connection, which ends without losing a request.
+//! Client connections that close without losing a request.
 //!
 //! A server that closes an idle connection races with the request that the client sends at that moment. While a server
-//! drains, every answer therefore says `Connection: close`, which a client sees before it can send another request. What
-//! is still idle at the end is closed by its own task, and only after the kernel said that nothing has arrived.
+//! drains, every answer therefore says `Connection: close`, which a client sees before it can send another request. A
+//! connection that is still idle at the end is closed by its own task, and only after the kernel reports that nothing
+//! has arrived.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice};
@@ -18,10 +19,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-/// How long a connection on which no request was sent yet may wait for its first one when the server closes.
+/// How long a connection without any request so far may wait for its first one when the server closes.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(2);
 
-/// Where a server is in its life.
+/// The phase of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Connections are kept.
@@ -32,7 +33,7 @@ pub(crate) enum Phase {
     Closing,
 }
 
-/// What the requests of a connection know of it.
+/// The state of a connection that its requests see.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionState(Rc<Shared>);
 
@@ -56,7 +57,7 @@ impl ConnectionState {
     }
 }
 
-/// A request whose handler runs.
+/// Guard of a request whose handler runs.
 #[derive(Debug)]
 pub(crate) struct RunningRequest(Rc<Shared>);
 
@@ -66,7 +67,7 @@ impl Drop for RunningRequest {
     }
 }
 
-/// How far the end of a connection is.
+/// How far the closing of a connection has progressed.
 enum End {
     /// The server does not close yet.
     Ahead(Pin<Box<dyn Future<Output = ()>>>),
@@ -76,18 +77,18 @@ enum End {
     Over,
 }
 
-/// What the bytes that passed say about requests.
+/// The state of requests according to the bytes that passed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Traffic {
     /// Nothing was received yet.
     New,
     /// Something was received after the last answer.
     DecisionRequest,
-    /// The last request was answered, or its answer is under way.
+    /// The last request was answered, or its answer is being sent.
     Answered,
 }
 
-/// A connection. When the server closes, an idle one reads as closed by the client, which ends it.
+/// A connection. When the server closes, an idle one reads end of stream, as if the client closed it, which ends it.
 pub(crate) struct Connection {
     stream: TcpStream,
     state: ConnectionState,
@@ -100,7 +101,7 @@ impl Connection {
         let state = ConnectionState(Rc::new(Shared { phase: phase.clone(), running: Cell::new(0) }));
         let mut phase = phase.clone();
         let closing = async move {
-            // A server that is gone closes, too.
+            // A server that no longer exists counts as closing.
             let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
         };
         Self { stream, state, traffic: Traffic::New, end: End::Ahead(Box::pin(closing)) }
@@ -111,7 +112,7 @@ impl Connection {
         extensions.insert(self.state.clone());
     }
 
-    /// Moves the end on, and has the task woken when it moves again.
+    /// Advances the closing, and registers the task to be woken at the next step.
     fn poll_end(&mut self, cx: &mut Context<'_>) {
         if let End::Ahead(closing) = &mut self.end
             && closing.as_mut().poll(cx).is_ready()
@@ -125,7 +126,7 @@ impl Connection {
         }
     }
 
-    /// Whether the server closes, and no request is under way or expected.
+    /// Whether the server closes, and no request is running or expected.
     fn is_idle_at_the_end(&self) -> bool {
         let may_end = match self.traffic {
             Traffic::New => matches!(self.end, End::Over),
@@ -135,7 +136,7 @@ impl Connection {
         may_end && self.state.0.running.get() == 0
     }
 
-    /// Whether the kernel holds nothing that the client sent. Readiness may be older than what has arrived.
+    /// Whether the kernel has no unread data from the client. The readiness state may be older than arrived data.
     fn nothing_has_arrived(&self) -> bool {
         let peeked = SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
         matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
@@ -192,7 +193,7 @@ impl AsyncWrite for Connection {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
         if this.is_idle_at_the_end() {
-            // It became idle after it was last asked for something to read.
+            // The connection became idle after the last read.
             cx.waker().wake_by_ref();
         }
         flushed

@@ -1,4 +1,4 @@
-//! How new a state a request asks for.
+//! The consistency that a request requires.
 
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use iam_application::FieldError;
@@ -7,7 +7,7 @@ use iam_permissions_cache::Consistency;
 
 use crate::error::ApiError;
 
-/// The state that an answer must not be older than, as an earlier answer named it.
+/// The header with the minimum version of an answer, as an earlier answer returned it.
 pub(crate) const MIN_VERSION: HeaderName = HeaderName::from_static("x-iam-min-version");
 
 /// Reads `Cache-Control: no-cache` and `X-IAM-Min-Version`; two of the latter are an error.
@@ -24,7 +24,7 @@ pub(crate) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> 
         (Some(_), Some(_)) => return Err(invalid()),
     };
     Ok(match (asks_the_store, least) {
-        // Nothing is newer than what the store says now.
+        // No state is newer than the current one of the storage.
         (true, _) => Consistency::Fresh,
         (false, Some(least)) => Consistency::AtLeast(least),
         (false, None) => Consistency::Cached,

@@ -1,4 +1,4 @@
-//! Which pages of other origins may call the API from a browser.
+//! CORS: the origins whose pages may call the API from a browser.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,7 +7,8 @@ use actix_cors::Cors;
 use actix_web::http::header::HeaderValue;
 use url::{Host, Url};
 
-/// The origins whose pages may call. Each is as browsers send it: scheme and host in lower case, no default port, no path.
+/// The origins whose pages may call the API, each as browsers send it: scheme and host in lower case, no default port,
+/// no path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedOrigins {
     any: bool,
@@ -34,12 +35,12 @@ impl Subdomains {
     }
 }
 
-/// An entry that is no origin, and why.
+/// The error for an entry that is not an origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginError {
-    /// The entry's place in the list, from 1, without those that are empty.
+    /// The position of the entry in the list, from 1; empty entries do not count.
     place: usize,
-    /// The entry without what may be a secret.
+    /// The entry without the part that may be a secret.
     shown: String,
     problem: Problem,
 }
@@ -78,12 +79,12 @@ impl AllowedOrigins {
         Self { any: true, ..Self::default() }
     }
 
-    /// Reads entries: `*` is every origin, `https://*.example.com` every host below a domain, everything else one origin.
-    /// Case, a default port and a final slash do not matter, and empty entries are left out.
+    /// Parses entries: `*` means every origin, `https://*.example.com` every host below a domain, any other entry one
+    /// origin. Case, a default port and a final slash do not matter; empty entries are ignored.
     ///
     /// # Errors
     ///
-    /// [`OriginError`] names the first entry that is no origin.
+    /// [`OriginError`] with the first entry that is not an origin.
     pub fn parse(entries: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, OriginError> {
         let mut allowed = Self::default();
         let entries = entries.into_iter();
@@ -95,7 +96,7 @@ impl AllowedOrigins {
             }
             place += 1;
             allowed.add(entry).map_err(|problem| {
-                // What stands before an @ may be a password.
+                // The text before an @ may contain a password.
                 let shown = entry.rsplit_once('@').map_or_else(|| entry.to_owned(), |(_, rest)| format!("…@{rest}"));
                 OriginError { place, shown, problem }
             })?;
@@ -129,7 +130,7 @@ impl AllowedOrigins {
         }
         let url = Url::parse(&format!("{scheme}://{}", domain.unwrap_or(authority))).map_err(|_| Problem::Form)?;
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(Problem::Form)?.to_ascii_lowercase();
-        // A final dot only says that the name is complete.
+        // A final dot only marks the name as complete.
         let name = host.strip_suffix('.').unwrap_or(&host);
         if name.split('.').any(str::is_empty) {
             return Err(Problem::Host);
@@ -143,7 +144,7 @@ impl AllowedOrigins {
             self.exact.insert(format!("{scheme}{host}{port}"));
             return Ok(());
         }
-        // Below a public suffix there are the hosts of everybody.
+        // Hosts below a public suffix belong to different owners.
         let is_address = !matches!(url.host(), Some(Host::Domain(_)));
         if is_address || !(name.contains('.') || name == "localhost") {
             return Err(Problem::Wildcard);
@@ -162,7 +163,7 @@ impl AllowedOrigins {
     }
 }
 
-/// What tells browsers which pages may call. No answer depends on cookies, so an origin that may call may send any header.
+/// The CORS middleware. No answer depends on cookies, so an allowed origin may send any header.
 pub(crate) fn cors(origins: &AllowedOrigins) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])

@@ -1,4 +1,4 @@
-//! How a decision is written. It is what this service writes most, so it is written without detours.
+//! Serializes decisions. They are the most frequent output of this service, so they are written directly.
 
 use iam_domain::{Scope, UserLevelId};
 use iam_permissions_cache::Verdict;
@@ -9,19 +9,19 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DecisionData {
-    /// Yes or no.
+    /// Whether access is allowed.
     allowed: bool,
-    /// How far an action reaches; `null` for views.
+    /// The scope of an action; `null` for views.
     scope: Option<Scope>,
-    /// Why, for people.
+    /// The reason, for people.
     reason: &'static str,
-    /// Why, for programs.
+    /// The reason, for programs.
     reason_code: &'static str,
     /// The levels that decided it.
     decided_by: Vec<UserLevelId>,
 }
 
-/// Writes a [`DecisionData`]. None of its texts holds what JSON would have to escape.
+/// Writes a [`DecisionData`]. None of its texts contains characters that JSON must escape.
 pub(crate) fn write(verdict: &Verdict<'_>, body: &mut Vec<u8>) {
     let outcome = verdict.outcome;
     let mut put = |text: &str| body.extend_from_slice(text.as_bytes());

@@ -1,7 +1,7 @@
-//! What decisions are asked: one question, or many.
+//! Requests for decisions: one question, or many.
 //!
-//! Nearly every body has only members that are known, each once, all of them plain texts that fit. Such a body is read in one
-//! go, without a tree of values. Whatever else a body may be is left to the exact reading, which alone says what is wrong.
+//! Nearly every body has only known members, each once, and all of them valid plain texts. A fast path reads such a
+//! body in one pass, without a tree of values. All other bodies go to the exact reader, which alone reports findings.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,18 +17,18 @@ use crate::call::{Input, Reading};
 /// The most questions of one request.
 pub(crate) const MOST_CHECKS: usize = 1000;
 
-/// A question, and about whom.
+/// A question and its subject.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct DecisionRequest {
     pub(crate) question: Question,
-    /// The caller, if nobody is named; or why nobody can be called so.
+    /// The user, or the finding that no user can have this name; `None` means the caller.
     pub(crate) user: Option<Result<UserId, FieldError>>,
 }
 
-/// One of many questions, or what is wrong with it.
+/// One of many questions, or its findings.
 pub(crate) type Item = Result<DecisionRequest, Vec<FieldError>>;
 
-/// Many questions. What is wrong with one is told in its place.
+/// Many questions. The findings of a question are in its place.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Checks(pub(crate) Vec<Item>);
 
@@ -54,7 +54,7 @@ impl Input for Checks {
 }
 
 impl DecisionRequest {
-    /// About whom, if not about the caller. What is wrong with the name is for those only who may ask about others.
+    /// The subject, if it is not the caller. Only callers that may ask about others may see the finding about the name.
     pub(crate) fn about_other_than(&self, caller: UserId) -> Option<Result<UserId, &FieldError>> {
         self.user.as_ref().map(|user| user.as_ref().copied()).filter(|user| *user != Ok(caller))
     }
@@ -84,7 +84,7 @@ impl DecisionRequest {
 impl Checks {
     fn of(members: &mut FieldReader<'_>, company: Option<CompanyId>) -> Option<Self> {
         let read = |members: &mut FieldReader<'_>| {
-            // All questions are about one company: whoever names another here must not get the answer of that one.
+            // All questions are about one company: a question that names another must not get an answer about this one.
             if members.optional("companyId")?.is_some_and(|named| Some(named) != company) {
                 return members.reject("companyId", "disagree", "is not the company of the request");
             }
@@ -94,7 +94,7 @@ impl Checks {
     }
 }
 
-/// Reads a whole body, if it is as nearly all are.
+/// Reads a whole body of the usual form.
 fn usual<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8]) -> Option<S::Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = seed.deserialize(&mut deserializer).ok()?;
@@ -106,7 +106,7 @@ fn unusual<E: Error>() -> E {
     E::custom("must be read exactly")
 }
 
-/// Reads a text that needs no unescaping into a place where none is yet.
+/// Reads a text without escapes into an empty place; a second value is an error.
 fn read_once<'de, A: MapAccess<'de>>(place: &mut Option<&'de str>, map: &mut A) -> Result<(), A::Error> {
     match place.replace(map.next_value()?) {
         None => Ok(()),
@@ -117,7 +117,8 @@ fn read_once<'de, A: MapAccess<'de>>(place: &mut Option<&'de str>, map: &mut A) 
 /// One question.
 #[derive(Clone, Copy)]
 struct UsualDecisionRequest {
-    /// A body may name the company, which was read from it before; one question of many is looked at closely if it does.
+    /// Whether this is a whole body, which may name the company that was read before. One question of many that does
+    /// goes to the exact reader.
     is_body: bool,
 }
 
@@ -245,8 +246,8 @@ mod tests {
     use crate::json;
 
     const ID: &str = r#""018f3c1e-0000-7000-8000-000000000001""#;
-    /// What a member may hold, as it is written: what is read at once, what is read exactly, and what is wrong. Nothing: the
-    /// member is not there.
+    /// Values of a member in JSON: for the fast path, for the exact reader, and invalid ones. An empty text means that
+    /// the member is absent.
     const VIEWS: [&str; 12] = [
         "",
         ID,
@@ -322,7 +323,7 @@ mod tests {
         })
     }
 
-    /// Whether nothing of it needs to be looked at closely.
+    /// Whether the fast path can read it.
     fn is_plain(body: &str) -> bool {
         !body.contains('\\') && !body.contains("nobody asked")
     }
@@ -334,7 +335,7 @@ mod tests {
             let (usual, exact) = (DecisionRequest::read_usual(body.as_bytes()), asked_exactly(body.as_bytes()));
             match usual {
                 Some(usual) => assert_eq!(Some(usual), exact, "{body}"),
-                // What the company is was read before; that it is no text is no matter here.
+                // The company was read before; its type does not matter here.
                 None => assert!(exact.is_none() || !is_plain(&body) || body.contains("companyId\":1"), "{body}"),
             }
             at_once += usize::from(DecisionRequest::read_usual(body.as_bytes()).is_some());

@@ -1,4 +1,4 @@
-//! The one table of errors: what clients see, and which status it has.
+//! The single table of errors: the codes that clients see, and their statuses.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -13,19 +13,19 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $status:ident;)+) => {
-        /// What went wrong, for programs.
+        /// The error code, for programs.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Code {
             $($(#[doc = $doc])+ $name),+
         }
 
         impl Code {
-            /// The word that clients see.
+            /// The code that clients see.
             pub(crate) const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $code),+ }
             }
 
-            /// The status that goes with it.
+            /// The HTTP status of the code.
             pub(crate) const fn status(self) -> StatusCode {
                 match self { $(Self::$name => StatusCode::$status),+ }
             }
@@ -34,45 +34,45 @@ macro_rules! codes {
 }
 
 codes! {
-    /// Nobody known is asking.
+    /// The caller is not authenticated.
     Unauthenticated = "ERR_AUTH_001", UNAUTHORIZED;
-    /// No company is named.
+    /// The request names no company.
     CompanyMissing = "ERR_AUTH_002", BAD_REQUEST;
-    /// The caller may not.
+    /// The caller lacks the permission.
     Forbidden = "ERR_AUTH_003", FORBIDDEN;
-    /// Only super admins may.
+    /// The operation is for super admins only.
     SuperAdminOnly = "ERR_AUTH_007", FORBIDDEN;
-    /// One thing does not fit.
+    /// One field is invalid.
     Invalid = "ERR_VALIDATION_001", BAD_REQUEST;
-    /// Several things do not fit.
+    /// Several fields are invalid.
     InvalidFields = "ERR_VALIDATION_003", BAD_REQUEST;
     /// The body is too large.
     TooLarge = "ERR_VALIDATION_004", PAYLOAD_TOO_LARGE;
-    /// The body is not JSON by its own words.
+    /// The body is not declared as JSON.
     NotJson = "ERR_VALIDATION_005", UNSUPPORTED_MEDIA_TYPE;
-    /// It does not exist, or not for this caller.
+    /// The entity does not exist, or is not visible to this caller.
     NotFound = "ERR_RESOURCE_001", NOT_FOUND;
-    /// A rule of the data forbids it.
+    /// A data constraint forbids it.
     Conflict = "ERR_RESOURCE_002", CONFLICT;
-    /// It is no longer what the client saw.
+    /// The content is not what the client saw.
     PreconditionFailed = "ERR_RESOURCE_003", PRECONDITION_FAILED;
-    /// There is such a path, but not with this method.
+    /// The path exists, but not with this method.
     MethodNotAllowed = "ERR_RESOURCE_004", METHOD_NOT_ALLOWED;
-    /// The caller asks too often.
+    /// The caller exceeds a rate limit.
     RateLimited = "ERR_RATE_LIMIT_001", TOO_MANY_REQUESTS;
     /// The storage cannot be reached, or it took too long.
     Unavailable = "ERR_UNAVAILABLE_001", SERVICE_UNAVAILABLE;
-    /// Anything unforeseen.
+    /// An unexpected error.
     Internal = "ERR_INTERNAL_001", INTERNAL_SERVER_ERROR;
 }
 
-/// An error as clients get it.
+/// An error in the form that clients get.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiError {
     pub(crate) code: Code,
     pub(crate) message: String,
     pub(crate) errors: Vec<FieldError>,
-    /// Seconds.
+    /// The value of `Retry-After`, in seconds.
     pub(crate) retry_after: Option<u64>,
 }
 
@@ -94,7 +94,7 @@ impl ApiError {
         Self::new(Code::NotFound, "Route not found")
     }
 
-    /// One finding is the message itself; several are listed.
+    /// A single finding becomes the message; several are listed.
     pub(crate) fn invalid(mut findings: Vec<FieldError>) -> Self {
         match findings.pop() {
             Some(only) if findings.is_empty() => Self::new(Code::Invalid, only.message),
@@ -161,7 +161,7 @@ impl std::fmt::Display for ApiError {
 pub(crate) struct Finding {
     /// Which field.
     field: String,
-    /// What is wrong with it.
+    /// What is wrong with the field.
     message: String,
     /// The same for programs.
     code: String,
@@ -179,9 +179,9 @@ impl From<&FieldError> for Finding {
 pub(crate) struct ErrorBody {
     /// Always `error`.
     status: &'static str,
-    /// What went wrong, for programs.
+    /// The error code, for programs.
     code: &'static str,
-    /// What went wrong, for people.
+    /// The error message, for people.
     message: String,
     /// The findings, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -1,4 +1,4 @@
-//! JSON, strictly: a member that occurs twice is an error, and every error says where it is.
+//! Strict JSON: a duplicate member is an error, and every error contains its position.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -11,13 +11,13 @@ use serde_json::{Map, Number, Value};
 /// The most characters of a path that an error repeats.
 const LONGEST_PATH: usize = 200;
 
-/// What a document may hold in all; see [`Strict`]. Twenty thousand cells of a matrix fit, and no body of
-/// [`BODY_LIMIT`](crate::call::BODY_LIMIT) can take more than some twenty times its size in memory.
+/// The budget of a document; see [`Strict`]. Twenty thousand cells of a matrix fit, and no body of
+/// [`BODY_LIMIT`](crate::call::BODY_LIMIT) can take more than about twenty times its size in memory.
 const BUDGET: usize = 250_000;
-/// What an object costs beside its members: its map is allocated.
+/// The cost of an object besides its members: the allocation of its map.
 const OBJECT_COST: usize = 10;
 
-/// Reads a document.
+/// Parses a document.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, FieldError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let (mut track, budget) = (serde_path_to_error::Track::new(), Cell::new(BUDGET));
@@ -39,13 +39,13 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, FieldError> {
     }
 }
 
-/// Whether a document may have a member of this name: it stands there, or is escaped.
+/// Whether a document may have a member of this name: the name occurs in it, or could be escaped.
 pub(crate) fn may_have(bytes: &[u8], member: &str) -> bool {
     memchr::memmem::find(bytes, member.as_bytes()).is_some() || memchr::memchr(b'\\', bytes).is_some()
 }
 
-/// A text member of an object, found without keeping the rest: `None` if there is no such member or no object, or not
-/// once; `Some(None)` if it is no text.
+/// Returns a text member of an object without keeping the rest. `None` if the document is not an object, or does not
+/// have the member exactly once; `Some(None)` if the member is not a text.
 pub(crate) fn peek(bytes: &[u8], member: &str) -> Option<Option<String>> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let found = deserializer.deserialize_map(Peek(member)).ok()?;
@@ -77,7 +77,7 @@ impl<'de> Visitor<'de> for Peek<'_> {
     }
 }
 
-/// A text, or something else that is not kept.
+/// A text, or any other value, which is discarded.
 struct Text;
 
 impl<'de> DeserializeSeed<'de> for Text {
@@ -130,8 +130,7 @@ impl<'de> Visitor<'de> for Text {
     }
 }
 
-/// Reads a value none of whose objects has a member twice, and which keeps within a budget: small documents can make
-/// very many values.
+/// Reads a value without duplicate members and within a budget: small documents can contain very many values.
 #[derive(Clone, Copy)]
 struct Strict<'b>(&'b Cell<usize>);
 

@@ -1,4 +1,4 @@
-//! The command `iam-http keys`, of the binary: API keys of services, in the database that the settings name.
+//! The command `iam-http keys`: API keys of services, in the database of the settings.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use clap::Subcommand;
 use iam_composition::{Operator, Settings, WantedApiKey};
 use iam_domain::{ApiKey, CompanyId, Name, ServiceRole, Timestamp};
 
-/// The longest that a key can be good for by this command: a hundred years.
+/// The longest validity of a key that this command accepts: a hundred years.
 const MOST_DAYS: u32 = 36_500;
 const MILLIS_PER_DAY: i64 = 24 * 60 * 60 * 1000;
 

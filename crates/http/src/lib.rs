@@ -1,12 +1,12 @@
 //! The HTTP contract of the IAM service on Actix.
 //!
-//! Handlers are thin: an extractor (`call::Guarded`) knows the caller, finds the company, asks whether the
-//! caller may, and only then reads parameters and body; the handler calls one use case and answers. There is one function
-//! that builds the application ([`configure`]); the server, its tests and other teams' servers use the same one.
+//! Handlers are thin. An extractor (`call::Guarded`) authenticates the caller, finds the company, authorizes the
+//! caller, and only then reads parameters and body; the handler calls one use case and returns its answer. One function
+//! builds the application ([`configure`]); the server, its tests and other teams' servers all use it.
 //!
 //! # In your own Actix app
 //!
-//! Without the default feature `server` this crate brings no storage adapter along.
+//! Without the default feature `server` this crate does not depend on a storage adapter.
 //!
 //! ```
 //! use std::sync::Arc;

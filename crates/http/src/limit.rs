@@ -1,4 +1,4 @@
-//! How often one caller may do something.
+//! Rate limits per caller.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,15 +9,15 @@ use iam_domain::{Caller, UserId};
 use crate::RateLimit;
 use crate::error::{ApiError, Code};
 
-/// How many callers a limiter may remember before it forgets those whose quota is whole again.
+/// The number of callers after which a limiter forgets those whose quota is full again.
 const REMEMBERED_CALLERS: usize = 10_000;
-/// How many requests pass before it looks again: forgetting goes through all that it remembers.
+/// The number of requests between two cleanups: a cleanup visits all remembered callers.
 const CLEAN_EVERY: u64 = 1024;
 
 /// A quota for each caller.
 pub(crate) struct Limiter {
     quotas: DefaultKeyedRateLimiter<UserId>,
-    /// Requests that asked.
+    /// The number of checked requests.
     asked: AtomicU64,
 }
 
@@ -27,7 +27,7 @@ impl Limiter {
         Self { quotas: DefaultKeyedRateLimiter::keyed(quota), asked: AtomicU64::new(0) }
     }
 
-    /// Whether the caller may now.
+    /// Checks the quota of the caller.
     pub(crate) fn admit(&self, caller: Caller) -> Result<(), ApiError> {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed);
         if asked.is_multiple_of(CLEAN_EVERY) && self.quotas.len() > REMEMBERED_CALLERS {
@@ -36,7 +36,7 @@ impl Limiter {
         self.quotas.check_key(&caller.id()).map_err(|denied| {
             let wait = denied.wait_time_from(DefaultClock::default().now());
             let error = ApiError::new(Code::RateLimited, "Too many requests");
-            // Whole seconds, rounded up: earlier would be refused again.
+            // Whole seconds, rounded up: an earlier retry would be refused again.
             ApiError { retry_after: Some(wait.as_secs() + 1), ..error }
         })
     }

@@ -36,7 +36,7 @@ enum Command {
     Keys(Keys),
 }
 
-/// A request allocates some dozens of small things.
+/// A request makes dozens of small allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
     match run(command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Not a log line: it must be seen whatever the logs are set to, also before they are set up.
+            // Not a log line: it must be visible at any log level, and before logging is set up.
             let _ = writeln!(io::stderr(), "iam-http: {failure}");
             ExitCode::FAILURE
         }
@@ -72,7 +72,7 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
     tracing::info!("listening on http://{address}");
     if let Some(demo) = demo {
         let guide = demo.prepare(&system, address).await?;
-        // Nobody may be reading.
+        // The reader of the output may be gone.
         let _ = writeln!(io::stdout(), "{guide}");
     }
 
@@ -103,7 +103,7 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
         }
     };
     let served = tokio::try_join!(serve, serve_admin, stop);
-    // Changes that are under way end in any case.
+    // Running changes end in any case.
     system.stop().await;
     served?;
     tracing::info!("stopped");
@@ -137,7 +137,7 @@ async fn admin_server(settings: &AdminSettings) -> Result<Option<AdminServer>, B
     Ok(Some(AdminServer::bind(listener, Arc::new(move || metrics.render()))?))
 }
 
-/// A listener and its real address: port 0 is any free one.
+/// A listener and its actual address: port 0 means any free port.
 async fn listen(setting: &str, host: &str, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = async {
         let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
@@ -160,7 +160,7 @@ async fn listen(setting: &str, host: &str, port: u16) -> io::Result<(TcpListener
 
 fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A server that ended a moment ago leaves connections behind that would block the port.
+    // Connections left by a server that ended a moment ago would block the port.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?.into_std()?;
@@ -179,7 +179,7 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next one, and answers with the exit code that a shell gives it.
+    /// Waits for the next signal, and returns the exit code that a shell uses for it.
     async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.terminate.recv() => 143,

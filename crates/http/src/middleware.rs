@@ -1,4 +1,4 @@
-//! What wraps every request: its id, security headers, metrics and the access log; and a bound on its time.
+//! Middleware of every request: request id, security headers, metrics, access log and a time limit.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ use crate::error::{ApiError, Code};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The request's id: the caller's, if one was sent that can be repeated safely, else a new one.
+/// The request's id: the one that the caller sent, if it is safe to repeat, else a new one.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(pub(crate) String);
 
@@ -40,7 +40,7 @@ impl RequestId {
         Self(sent.filter(safe).map_or_else(Self::made_up, str::to_owned))
     }
 
-    /// One that no other request of any process has.
+    /// A new id that no other request of any process has.
     fn made_up() -> String {
         static PROCESS: LazyLock<u64> = LazyLock::new(|| uuid::Uuid::new_v4().as_u64_pair().0);
         static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -59,12 +59,12 @@ pub(crate) async fn observe(
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
     if method == Method::HEAD {
-        // Whatever GET answers, without its body.
+        // The same answer as GET, without its body.
         request.head_mut().method = Method::GET;
     }
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
     let is_documentation = request.path() == "/docs" || request.path().starts_with("/docs/");
-    // There is none where another server mounts the API.
+    // It is absent where another server mounts the API.
     let connection = request.conn_data::<ConnectionState>().cloned();
     let _running = connection.as_ref().map(ConnectionState::request_runs);
 
@@ -113,8 +113,8 @@ fn head_of(body: &BoxBody) -> BoxBody {
     BoxBody::new(Unsent(body.size()))
 }
 
-/// Two errors are worded by others: a preflight that is refused, in plain text, and a file that the documentation does
-/// not have, in none.
+/// Rewrites two errors of other libraries into the standard form: a refused preflight, which has plain text, and a
+/// missing file of the documentation, which has no body.
 fn in_our_words(response: ServiceResponse<BoxBody>, is_documentation: bool) -> ServiceResponse<BoxBody> {
     let refusal = response.response().error().and_then(|error| error.as_error::<CorsError>()).map(ToString::to_string);
     let error = match refusal {
@@ -144,7 +144,7 @@ fn mark<B>(
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(content_policy(is_documentation)));
 }
 
-/// What is counted of the requests of one method, route and status.
+/// The metrics of the requests of one method, route and status.
 struct Series {
     method: &'static str,
     status: StatusCode,
@@ -153,7 +153,7 @@ struct Series {
 }
 
 thread_local! {
-    /// By route. Finding a series by its labels anew for each request would cost more than most requests do.
+    /// The metrics by route. Finding a series by its labels for each request would cost more than most requests do.
     static SERIES: RefCell<HashMap<String, Vec<Series>>> = RefCell::default();
 }
 
@@ -181,7 +181,7 @@ fn count(method: &'static str, route: &str, status: StatusCode, elapsed: Duratio
     });
 }
 
-/// The method as a label: clients can invent methods, but not series of metrics.
+/// The method as a label. Methods invented by clients create no new series of metrics.
 fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -195,7 +195,7 @@ fn known(method: &Method) -> &'static str {
     }
 }
 
-/// An API needs nothing; its documentation loads its own files and styles itself inline.
+/// The content security policy. The API loads nothing; its documentation loads its own files and uses inline styles.
 const fn content_policy(is_documentation: bool) -> &'static str {
     if is_documentation {
         "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
@@ -210,7 +210,7 @@ pub(crate) async fn guard(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let timeout = request.app_data::<Data<Api>>().map(|api| api.options().request_timeout);
-    // Nothing that a request leaves behind is shared but through locks that a panic cannot leave half-way.
+    // Requests share state only through locks that a panic cannot leave inconsistent.
     let answer = AssertUnwindSafe(next.call(request)).catch_unwind();
     let outcome = match timeout {
         Some(timeout) => tokio::time::timeout(timeout, answer).await,

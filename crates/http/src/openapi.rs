@@ -1,4 +1,4 @@
-//! The list of all operations: what is routed is what is described.
+//! The list of all operations: exactly the routed ones are described.
 
 use actix_web::web::ServiceConfig;
 use utoipa::OpenApi;
@@ -59,7 +59,7 @@ operations! {
 /// The prefix of all operations that need a token.
 const GUARDED: &str = "/api/iam/";
 
-/// The document: every operation with what all have in common.
+/// The OpenAPI document: every operation, with the common parameters and answers.
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Operations::openapi();
@@ -94,7 +94,7 @@ pub(crate) fn methods_of(item: &PathItem) -> Vec<HttpMethod> {
     .collect()
 }
 
-/// What stands in braces: an id each.
+/// The path parameters in braces, each an id.
 fn path_parameters(path: &str) -> Vec<Parameter> {
     path.split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
@@ -153,7 +153,7 @@ fn complete(operation: &mut Operation, path_parameters: &[Parameter], is_guarded
     operation.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
     for (status, description) in [
         ("400", "No company is named, or something does not fit"),
-        ("401", "Nobody known is asking"),
+        ("401", "The caller is not authenticated"),
         ("403", "The caller may not"),
         ("503", "The storage cannot be reached; see Retry-After"),
     ] {

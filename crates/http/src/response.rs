@@ -14,18 +14,18 @@ use crate::conditional::has_already;
 use crate::error::ApiError;
 use crate::response_cache::CachedResponse;
 
-/// What handlers answer.
+/// The result of a handler.
 pub(crate) type ApiResult = Result<HttpResponse, ApiError>;
 
-/// The state that an answer saw, opaque.
+/// The header with the versions that an answer saw; opaque.
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-iam-version");
 
-/// The envelope of every answer that is no error.
+/// The envelope of every successful answer.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Success<T: ToSchema> {
     /// Always `success`.
     status: &'static str,
-    /// What was asked for.
+    /// The requested data.
     data: T,
 }
 
@@ -35,10 +35,10 @@ impl<T: ToSchema> Success<T> {
     }
 }
 
-/// A sentence for people.
+/// The data of an answer that contains only a message.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Message {
-    /// What was done.
+    /// What the operation did.
     message: &'static str,
 }
 
@@ -48,12 +48,12 @@ pub(crate) struct ApiResponse {
 }
 
 impl ApiResponse {
-    /// What was asked for.
+    /// An answer with status 200.
     pub(crate) fn ok() -> Self {
         Self::with(StatusCode::OK)
     }
 
-    /// What was made.
+    /// An answer with status 201.
     pub(crate) fn created() -> Self {
         Self::with(StatusCode::CREATED)
     }
@@ -64,24 +64,24 @@ impl ApiResponse {
         Self { builder }
     }
 
-    /// Says which state the answer saw.
+    /// Adds the versions that the answer saw.
     pub(crate) fn version(mut self, versions: Versions) -> Self {
         self.builder.insert_header((VERSION, versions.to_string()));
         self
     }
 
-    /// Says which state the answer saw, and how old it is when nobody knows whether it is still current.
+    /// Adds the versions that the answer saw, and its age while the storage cannot confirm that it is current.
     pub(crate) fn seen(self, access: &Access) -> Self {
         self.seen_all(std::slice::from_ref(access))
     }
 
-    /// The same of an answer that several have a part in: its oldest part counts.
+    /// The same for an answer from several accesses: the oldest one counts.
     pub(crate) fn seen_all(mut self, accesses: &[Access]) -> Self {
         seen(&mut self.builder, accesses);
         self
     }
 
-    /// Gives the content that a later `If-Match` is compared with.
+    /// Adds the entity tag of the content, for a later `If-Match`.
     pub(crate) fn etag(mut self, content: &impl Serialize) -> Result<Self, ApiError> {
         self.builder.insert_header((header::ETAG, Etag::of(content)?.as_str()));
         Ok(self)
@@ -92,7 +92,7 @@ impl ApiResponse {
         Ok(self.builder.json(Success::new(data)))
     }
 
-    /// Sends what is serialized already.
+    /// Sends serialized JSON.
     pub(crate) fn json(mut self, body: Bytes) -> HttpResponse {
         self.builder.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
         self.builder.body(body)
@@ -104,7 +104,7 @@ impl ApiResponse {
     }
 }
 
-/// An answer that the client may keep and ask about again: 304 if it has it already.
+/// Builds an answer that the client may cache and revalidate: 304 if the client already has it.
 pub(crate) fn conditional(
     request: &HeaderMap,
     access: &Access,
@@ -125,7 +125,7 @@ pub(crate) fn conditional(
     response.body(body.bytes.clone())
 }
 
-/// Says which state an answer saw, and how old it is when nobody knows whether it is still current.
+/// Adds the versions that an answer saw, and its age while the storage cannot confirm that it is current.
 fn seen(response: &mut HttpResponseBuilder, accesses: &[Access]) {
     if let Some(versions) = accesses.iter().map(Access::versions).reduce(oldest) {
         response.insert_header((VERSION, versions.to_string()));
@@ -136,12 +136,12 @@ fn seen(response: &mut HttpResponseBuilder, accesses: &[Access]) {
     }
 }
 
-/// A state that neither is older than.
+/// The lower bound of two states: neither is older.
 fn oldest(a: Versions, b: Versions) -> Versions {
     if a.epoch == b.epoch {
         Versions { epoch: a.epoch, catalog: a.catalog.min(b.catalog), company: a.company.min(b.company) }
     } else {
-        // Of two databases: nothing is promised.
+        // Different epochs are not comparable: nothing is promised.
         Versions { epoch: b.epoch, catalog: 0, company: 0 }
     }
 }

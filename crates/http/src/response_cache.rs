@@ -1,4 +1,4 @@
-//! ResponseCache that many are sent: serialized once for all who are told the same.
+//! Cached responses: serialized once for all callers that get the same answer.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::error::ApiError;
 use crate::response::Success;
 
-/// What a body tells.
+/// The kind of response body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ResponseKind {
     Navigation,
@@ -47,13 +47,13 @@ impl Weighter<(AccessId, ResponseKind), Arc<CachedResponse>> for Size {
     }
 }
 
-/// The bodies that are kept. What they are found by names one state, and is never used again for another: what is out of
-/// date is not asked for any more, and goes.
+/// The cached bodies. A key identifies one state and is never reused for another: outdated bodies are no longer
+/// requested, and are evicted.
 pub(crate) struct ResponseCache(Cache<(AccessId, ResponseKind), Arc<CachedResponse>, Size>);
 
 impl ResponseCache {
     pub(crate) fn new(max_bytes: u64) -> Self {
-        // A permission body is some kilobytes.
+        // A permission body has a few kilobytes.
         let items = usize::try_from(max_bytes / 4096).unwrap_or(usize::MAX).clamp(16, 1_000_000);
         Self(Cache::with_weighter(items, max_bytes, Size))
     }

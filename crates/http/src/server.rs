@@ -1,8 +1,9 @@
-//! Serves the API, and the metrics on a port of their own.
+//! Serves the API, and the metrics on a separate port.
 //!
-//! Actix' own server drops requests that have arrived but were not read when it stops, and connections that were not
-//! accepted. This one accepts by itself, gives connections to workers that run Actix' HTTP service, and ends in order:
-//! answers close their connections ([`ServerHandle::drain`]), nothing new is let in, what had arrived is answered.
+//! When Actix' own server stops, it drops requests that arrived but were not read, and connections that were not
+//! accepted. This server accepts connections itself, passes them to workers that run Actix' HTTP service, and stops in
+//! order: answers close their connections ([`ServerHandle::drain`]), no new connections are admitted, and requests that
+//! have arrived are answered.
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -32,31 +33,32 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to close a connection that the server ends before the request was read.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long accepting rests when the process has no file descriptors left.
+/// How long accepting pauses when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// When no connection arrived for so long after new ones were shut out, none is on its way.
+/// If no connection arrives for this time after new ones were blocked, none is pending.
 const QUIET: Duration = Duration::from_millis(100);
-/// How long connections that are on their way are waited for at most.
+/// The longest wait for pending connections.
 const LAST_ACCEPTS: Duration = Duration::from_secs(1);
 
-/// A way to end a server.
+/// A handle that stops a server.
 #[derive(Debug, Clone)]
 pub struct ServerHandle(watch::Sender<Phase>);
 
 impl ServerHandle {
-    /// From now on every answer closes its connection, so that clients with open connections look for another replica.
+    /// Makes every answer close its connection from now on, so that clients with open connections move to another
+    /// replica.
     pub fn drain(&self) {
         self.0.send_replace(Phase::Draining);
     }
 
-    /// Lets nothing new in, and closes idle connections. [`Server::run`] returns when what was asked is answered, or the
-    /// shutdown timeout is over.
+    /// Admits no new connections, and closes idle ones. [`Server::run`] returns when all requests are answered, or
+    /// after the shutdown timeout.
     pub fn close(&self) {
         self.0.send_replace(Phase::Closing);
     }
 }
 
-/// The API on a listener. It does not watch signals: who runs it ends it through its handle.
+/// The API on a listener. It does not watch signals: its owner stops it through the handle.
 pub struct Server {
     listener: TcpListener,
     workers: usize,
@@ -86,7 +88,7 @@ impl Server {
         Self { listener, workers, shutdown_timeout, api, phase }
     }
 
-    /// A way to end it.
+    /// The handle that stops it.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         ServerHandle(self.phase.clone())
@@ -114,10 +116,10 @@ impl Server {
     }
 }
 
-/// A way to a worker.
+/// The channel to a worker.
 type Arrivals = mpsc::UnboundedSender<(TcpStream, SocketAddr)>;
 
-/// Gives connections to the workers in turn, until the server closes and all that are on their way have arrived.
+/// Passes connections to the workers in turn, until the server closes and all pending connections have arrived.
 async fn accept_all(
     listener: &tokio::net::TcpListener,
     workers: &[Arrivals],
@@ -147,7 +149,7 @@ async fn accept_all(
     Ok(())
 }
 
-/// Gives an accepted connection to a worker. Answers whether another one can be accepted at once.
+/// Passes an accepted connection to a worker. Returns whether another one can be accepted at once.
 fn accept(accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>, worker: Option<&Arrivals>) -> io::Result<bool> {
     match accepted {
         Ok((stream, peer)) => {
@@ -164,14 +166,13 @@ fn accept(accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>, worker: Opt
     }
 }
 
-/// Has the kernel ignore requests for new connections, so that the queue of those that are established can be emptied:
-/// closing the listener would reset them. A client whose request is ignored repeats it, and is refused or reaches a
-/// successor.
+/// Makes the kernel ignore requests for new connections, so that the queue of established ones can be emptied: closing
+/// the listener would reset them. A client whose request is ignored repeats it, and is refused or reaches a successor.
 #[cfg(target_os = "linux")]
 fn shut_out_new(listener: &tokio::net::TcpListener) -> io::Result<()> {
     use socket2::{SockFilter, SockRef};
 
-    /// Where the flags are in a TCP header.
+    /// The offset of the flags in a TCP header.
     const FLAGS: u32 = 13;
     const SYN: u32 = 0x02;
     let program = [
@@ -181,7 +182,7 @@ fn shut_out_new(listener: &tokio::net::TcpListener) -> io::Result<()> {
         SockFilter::new(0x45, 0, 1, SYN),
         // Drop the segment (BPF_RET | BPF_K).
         SockFilter::new(0x06, 0, 0, 0),
-        // Keep all of it.
+        // Accept the whole segment.
         SockFilter::new(0x06, 0, 0, u32::MAX),
     ];
     SockRef::from(listener).attach_filter(&program)
@@ -251,7 +252,7 @@ impl Worker {
     }
 }
 
-/// A way to stop the server of the metrics.
+/// A handle that stops the metrics server.
 #[derive(Debug, Clone)]
 pub struct AdminServerHandle(actix_web::dev::ServerHandle);
 
@@ -296,7 +297,7 @@ impl AdminServer {
         Ok(Self(server))
     }
 
-    /// A way to stop it.
+    /// The handle that stops it.
     #[must_use]
     pub fn handle(&self) -> AdminServerHandle {
         AdminServerHandle(self.0.handle())

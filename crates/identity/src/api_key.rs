@@ -9,38 +9,38 @@ use iam_domain::{ApiKeyDigest, ApiKeyPrefix};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
-/// What every key begins with, so that people and scanners see what it is.
+/// The prefix of every key, so that people and scanners recognise one.
 const BEGIN: &str = "iam_";
-/// How many random bytes are in it.
+/// How many random bytes a key has.
 const RANDOM_BYTES: usize = 32;
-/// How many characters these are.
+/// How many characters encode them.
 const SECRET_LENGTH: usize = 43;
 
-/// A key that was just made. Its text is shown once; only its digest is stored.
+/// A newly made key. Its text is shown once; only its digest is stored.
 #[derive(Debug)]
 pub struct NewApiKey {
     /// What it is looked up by.
     pub prefix: ApiKeyPrefix,
-    /// What proves it.
+    /// The digest of its secret.
     pub digest: ApiKeyDigest,
     /// The whole key.
     pub secret: SecretString,
 }
 
-/// The operating system gave no random bytes.
+/// The operating system provided no random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there are no random bytes to be had")]
 pub struct RandomnessError;
 
 impl NewApiKey {
-    /// Makes a key with 256 random bits of the operating system's.
+    /// Makes a key with 256 random bits from the operating system.
     ///
     /// # Errors
     ///
     /// [`RandomnessError`]: none in practice.
     pub fn generate() -> Result<Self, RandomnessError> {
         let secret = random_text::<RANDOM_BYTES>()?;
-        // Far more than needed, of which two in 64 are neither letters nor digits.
+        // Far more than needed: two of the 64 characters are neither letters nor digits, and are skipped.
         let prefix = random_text::<RANDOM_BYTES>()?;
         let prefix: String = prefix.chars().filter(char::is_ascii_alphanumeric).take(ApiKeyPrefix::LENGTH).collect();
         let prefix = ApiKeyPrefix::parse(prefix).map_err(|_| RandomnessError)?;
@@ -59,7 +59,7 @@ fn digest(text: &str) -> ApiKeyDigest {
     ApiKeyDigest(Sha256::digest(text).into())
 }
 
-/// A key as somebody shows it. It holds the digest only. Whether there is such a key is not known yet.
+/// A key that a caller presents. It holds only the digest; the key may not exist.
 pub struct PresentedKey {
     prefix: ApiKeyPrefix,
     digest: ApiKeyDigest,
@@ -76,7 +76,7 @@ impl PresentedKey {
         text.starts_with(BEGIN)
     }
 
-    /// Reads a key's text. `None` if it is not of the form that keys have.
+    /// Parses a key. `None` if the text does not have the form of a key.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (prefix, secret) = text.strip_prefix(BEGIN)?.split_once('_')?;
@@ -87,13 +87,13 @@ impl PresentedKey {
         Some(Self { prefix: ApiKeyPrefix::parse(prefix).ok()?, digest: digest(text) })
     }
 
-    /// What to look it up by.
+    /// The prefix to look it up by.
     #[must_use]
     pub const fn prefix(&self) -> &ApiKeyPrefix {
         &self.prefix
     }
 
-    /// Whether this is the key of the stored digest. It takes as long for every other.
+    /// Whether this is the key with the stored digest. Compares in constant time.
     #[must_use]
     pub fn matches(&self, stored: &ApiKeyDigest) -> bool {
         constant_time::verify_slices_are_equal(&self.digest.0, &stored.0).is_ok()

@@ -1,10 +1,10 @@
-//! Which cryptography is used: AWS-LC, which was the faster one where it was measured (`docs/authentication.md`).
+//! Selects the cryptography: AWS-LC, which was faster in the measurements of `docs/authentication.md`.
 
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 
-/// Chooses it for this process. Without it a program that depends on both back ends, perhaps through others, would panic
+/// Selects AWS-LC for this process. Otherwise a program that depends on both back ends, perhaps indirectly, would panic
 /// at its first token.
 pub(crate) fn use_aws_lc() {
-    // Chosen before, by us or by the program: then that one is used.
+    // A back end that this crate or the program has selected before stays.
     let _ = DEFAULT_PROVIDER.install_default();
 }

@@ -1,4 +1,4 @@
-//! What a token says about its bearer, by the rules of its issuer.
+//! Reads the claims of a token by the rules of its issuer.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,16 +9,16 @@ use serde_json::Value;
 use crate::AuthenticationError;
 use crate::token::Members;
 
-/// A person whose token was verified.
+/// The bearer of a verified token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// Who.
+    /// The user id.
     pub user_id: UserId,
-    /// Whether a token that may say so says that this is an administrator of the platform.
+    /// Whether the token makes its bearer a super admin, and its issuer may do that.
     pub is_super_admin: bool,
-    /// When the token was made, if it says so.
+    /// When the token was issued, if it has an `iat`.
     pub issued_at: Option<Timestamp>,
-    /// What the issuer calls this person, unless that is the user id itself.
+    /// The issuer's name for this user, unless that is the user id itself.
     pub external_id: Option<Arc<ExternalId>>,
 }
 
@@ -26,18 +26,18 @@ pub struct Verified {
 #[derive(Debug)]
 pub(crate) struct Reading {
     pub(crate) issuer: Option<Issuer>,
-    /// The first of these that is there says who.
+    /// The claims that may name the user; the first one present counts.
     pub(crate) user_claims: Vec<String>,
-    /// Says that this is a super admin, if anything does.
+    /// The claim that makes a super admin, if any does.
     pub(crate) super_admin_claim: Option<String>,
     pub(crate) audience_claim: String,
-    /// One of these must be there; none: any audience will do.
+    /// The audiences that are accepted; empty: all.
     pub(crate) audiences: Vec<String>,
-    /// Whether a UUID is a user id.
+    /// Whether UUID subjects are user ids.
     pub(crate) is_native: bool,
 }
 
-/// How much clocks may differ, and how old tokens may be.
+/// The tolerated clock skew, and the greatest ages of tokens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ages {
     pub(crate) clock_skew: Duration,
@@ -45,7 +45,7 @@ pub(crate) struct Ages {
     pub(crate) max_of_super_admins: Option<Duration>,
 }
 
-/// What a token comes to, and when that holds. It owes nothing to the token's text, so it can be remembered.
+/// The result of reading a token, and when it is valid. It borrows nothing from the token's text, so it can be cached.
 #[derive(Debug)]
 pub(crate) struct Statement {
     verified: Verified,
@@ -54,7 +54,7 @@ pub(crate) struct Statement {
 }
 
 impl Statement {
-    /// Who it is, if the token is good at this time.
+    /// The verified bearer, if the token is valid at this time.
     pub(crate) fn at(&self, now: SystemTime) -> Result<&Verified, AuthenticationError> {
         if now >= self.good_until {
             Err(AuthenticationError::Expired)
@@ -65,7 +65,7 @@ impl Statement {
         }
     }
 
-    /// Whether the token says that it was made within this time, which it may say in whole seconds.
+    /// Whether the token was issued within `age`, allowing for `iat` in whole seconds.
     pub(crate) fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
         let age = age.saturating_add(Duration::from_secs(1));
         let since = now.checked_sub(age).and_then(timestamp);
@@ -74,7 +74,7 @@ impl Statement {
 }
 
 impl Reading {
-    /// What the claims come to; `None` if they name no user, another audience, or a time that is none.
+    /// Reads the claims; `None` if they name no user, another audience, or a time out of range.
     pub(crate) fn read(&self, claims: &Members, ages: Ages) -> Option<Statement> {
         if !self.is_meant_for_us(claims.get(&self.audience_claim)) {
             return None;
@@ -91,7 +91,7 @@ impl Reading {
         }
         let max_ages = [ages.max, ages.max_of_super_admins.filter(|_| is_super_admin)];
         if let Some(max_age) = max_ages.into_iter().flatten().min() {
-            // How old it is must be known. A limit beyond all times is none.
+            // The age must be known. A limit beyond the range of times is no limit.
             good_until = issued?.checked_add(max_age).map_or(good_until, |limit| limit.min(good_until));
         }
         Some(Statement {
@@ -116,12 +116,12 @@ impl Reading {
         self.user_named(subject).map(|(id, external_id)| (id, external_id.map(Arc::new)))
     }
 
-    /// Whom the issuer means by this subject, if it can mean anybody.
+    /// The user that the issuer means by this subject, if it is a valid one.
     pub(crate) fn user_named(&self, subject: &str) -> Option<(UserId, Option<ExternalId>)> {
         if self.is_native
             && let Ok(id) = UserId::parse(subject)
         {
-            // Such an id belongs to somebody whom another issuer names, or to a service.
+            // Such an id belongs to a user of another issuer, or to a service.
             return (!id.is_made_here()).then_some((id, None));
         }
         let external_id = ExternalId { issuer: self.issuer.clone()?, subject: ExternalSubject::parse(subject).ok()? };
@@ -129,7 +129,7 @@ impl Reading {
     }
 }
 
-/// `None` if there is something, but not what it must be.
+/// `None` if the value is present but invalid.
 fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
     match value {
         None => Some(None),
@@ -141,7 +141,7 @@ fn optional_time(claim: Option<&Value>) -> Option<Option<SystemTime>> {
     optional(claim, time)
 }
 
-/// The time so many seconds after 1970.
+/// The time `claim` seconds after 1970.
 fn time(claim: &Value) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(claim.as_f64()?).ok()?)
 }

@@ -1,8 +1,8 @@
-//! What a caller shows: the value of an `Authorization` header.
+//! The credential in an `Authorization` header.
 
 use crate::{AuthenticationError, PresentedKey};
 
-/// What a caller shows. Nothing of it is believed yet.
+/// The credential that a caller presents. Nothing is verified yet.
 #[derive(Debug)]
 pub enum Credential<'a> {
     /// A person's token, for [`TokenVerifier::verify`](crate::TokenVerifier::verify).
@@ -12,12 +12,12 @@ pub enum Credential<'a> {
 }
 
 impl<'a> Credential<'a> {
-    /// Reads the value of an `Authorization` header: `Bearer`, one space or more, and a token or a key.
+    /// Parses the value of an `Authorization` header: `Bearer`, one space or more, and a token or a key.
     ///
     /// # Errors
     ///
-    /// [`AuthenticationError::Missing`] without one, [`AuthenticationError::Malformed`] if it is another, and
-    /// [`AuthenticationError::Invalid`] if it begins as a key does, but is none.
+    /// [`AuthenticationError::Missing`] without a header, [`AuthenticationError::Malformed`] if the header has another
+    /// form, and [`AuthenticationError::Invalid`] if the value begins like a key but is none.
     pub fn of(authorization: Option<&'a str>) -> Result<Self, AuthenticationError> {
         let header = authorization.ok_or(AuthenticationError::Missing)?;
         match header.split_once(' ').map(|(scheme, text)| (scheme, text.trim_start_matches(' '))) {

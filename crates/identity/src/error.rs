@@ -1,6 +1,6 @@
-//! Why a caller is not known.
+//! Why authentication fails.
 
-/// Why a caller is not known. Says nothing that helps to guess a token.
+/// Why authentication fails. Reveals nothing that helps to guess a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthenticationError {
     /// There is no header.
@@ -9,15 +9,15 @@ pub enum AuthenticationError {
     /// The header is not `Bearer <token>`.
     #[error("Invalid token format. Use: Bearer <token>")]
     Malformed,
-    /// Not a token, too long, of nobody who is trusted, wrong key, wrong algorithm, not meant for this service, not yet
-    /// valid, or no user in it.
+    /// Not a token, too long, from an issuer that is not trusted, signed by another key or algorithm, not meant for
+    /// this service, not yet valid, or without a user.
     #[error("Invalid token")]
     Invalid,
-    /// The token was good until `exp`, or until it reached the greatest age.
+    /// The token is past its `exp` or its greatest age.
     #[error("Token expired")]
     Expired,
-    /// The keys of its issuer cannot be had, or not so soon again, so that nobody knows whether the token is good. Later somebody
-    /// will.
+    /// The keys of its issuer are not available, or may not be fetched again so soon, so the token cannot be verified
+    /// now. A later attempt can succeed.
     #[error("The token cannot be judged: its issuer's keys are not available")]
     Unavailable,
 }

@@ -1,4 +1,4 @@
-//! Who is trusted to say who somebody is, and for what.
+//! The trusted issuers of tokens, and what each is trusted with.
 
 use iam_domain::Issuer;
 use secrecy::SecretString;
@@ -6,31 +6,31 @@ use secrecy::SecretString;
 use crate::source::SourceError;
 use crate::{Algorithm, KeySource};
 
-/// Somebody who signs tokens with keys of its own, and for what it is trusted.
+/// An issuer that signs tokens with keys of its own, and what it is trusted with.
 #[derive(Debug, Clone)]
 pub struct TrustedIssuer {
     /// The `iss` of its tokens, exactly.
     pub issuer: Issuer,
     /// Where its keys come from.
     pub keys: KeySource,
-    /// The algorithms that it may use; empty: all that its keys can be used with.
+    /// The algorithms that it may use; empty: all that its keys support.
     pub algorithms: Vec<Algorithm>,
-    /// Its tokens must be meant for one of these; empty: who they are meant for is not looked at.
+    /// The audiences that are accepted; empty: the audience is not checked.
     pub audiences: Vec<String>,
-    /// The claim that says who they are meant for.
+    /// The claim with the audience.
     pub audience_claim: String,
-    /// The claim that says who the user is.
+    /// The claim with the user.
     pub user_claim: String,
-    /// The claim whose JSON `true` makes a super admin, if this issuer may.
+    /// The claim whose JSON `true` makes a super admin, if the issuer may make some.
     pub super_admin_claim: String,
-    /// Whether its UUID subjects are user ids. At most one issuer's are.
+    /// Whether its UUID subjects are user ids. At most one issuer may be native.
     pub is_native: bool,
     /// Whether it may make super admins.
     pub makes_super_admins: bool,
 }
 
 impl TrustedIssuer {
-    /// With the claims of the standard, for any audience, and nothing that would be special.
+    /// An issuer with the standard claims, any audience, and no special rights.
     #[must_use]
     pub fn new(issuer: Issuer, keys: KeySource) -> Self {
         Self {
@@ -47,15 +47,15 @@ impl TrustedIssuer {
     }
 }
 
-/// A secret that a sign-in shares with the service, for HS256. Its tokens say `userId` or `sub`, which is a user id if it is a
-/// UUID, and may say `isSuperAdmin`.
+/// A secret that the sign-in service shares with this one, for HS256. Its tokens name the user in `userId` or `sub`; a
+/// UUID is a user id. They may say `isSuperAdmin`.
 #[derive(Debug, Clone)]
 pub struct SharedSecret {
     /// At least [`MIN_SECRET_BYTES`](crate::MIN_SECRET_BYTES) random bytes.
     pub secret: SecretString,
-    /// The `iss` that its tokens must have, exactly. Without, they need none, and must name a UUID.
+    /// The `iss` that its tokens must have, exactly. `None`: they need none, and must name a UUID.
     pub issuer: Option<Issuer>,
-    /// Its tokens must be meant for one of these; empty: who they are meant for is not looked at.
+    /// The audiences that are accepted; empty: the audience is not checked.
     pub audiences: Vec<String>,
 }
 
@@ -67,25 +67,25 @@ impl SharedSecret {
     }
 }
 
-/// Tokens cannot be verified in this way.
+/// The configuration of issuers cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustError {
-    /// Two with the same name: which keys would be meant?
+    /// Two issuers have the same name, so it is not clear whose keys count.
     #[error("issuer {0} is there twice")]
     Twice(Issuer),
-    /// Two whose UUIDs are user ids could name each other's users.
+    /// Two native issuers could name each other's users.
     #[error("{0} and {1} are both native: only one issuer can have its UUIDs taken as user ids")]
     TwoNatives(String, String),
     /// A file of keys cannot be used.
     #[error("issuer {issuer}: {source}")]
     Keys {
-        /// Whose.
+        /// The issuer.
         issuer: Issuer,
-        /// Why.
+        /// The cause.
         source: SourceError,
     },
-    /// URLs cannot be read at all.
+    /// The HTTP client for key sets cannot be created.
     #[error("no key set can be fetched")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

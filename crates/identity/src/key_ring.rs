@@ -1,4 +1,4 @@
-//! The keys of one issuer, and how they are kept fresh.
+//! The keys of one issuer, and how they are refreshed.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,13 +15,13 @@ use crate::KeySet;
 use crate::keys::{IgnoredEntry, Jwks};
 use crate::source::{Readable, SourceError};
 
-/// How reading ended where the set has no key that can be used: a word for metrics.
+/// The outcome of a read whose set has no usable key: a word for metrics.
 const NO_USABLE_KEY: &str = "no_usable_key";
 
 /// The keys of one issuer.
 pub(crate) struct KeyRing {
     current: ArcSwap<KeySet>,
-    /// What they are read from; those without are there for good.
+    /// Where they are read; `None` if they never change.
     source: Option<Arc<Source>>,
 }
 
@@ -31,38 +31,38 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// Where keys are read, and how that went.
+/// Where keys are read, and the outcome of past reads.
 struct Source {
     /// The issuer, for logs and metrics.
     issuer: String,
     readable: Readable,
-    /// How often it is read.
+    /// The interval of reads.
     pause: Duration,
-    /// How often unauthenticated callers can make it be read.
-    pause_for_strangers: Duration,
-    /// Where reading goes on, whoever waits for it.
+    /// The least time between two reads that unauthenticated callers cause.
+    pause_for_unknown_keys: Duration,
+    /// The runtime that reads run on, so that they outlive the requests waiting for them.
     runtime: Handle,
-    /// Held while reading, so that there is one who reads.
+    /// Held while reading, so that only one task reads.
     past: Arc<Mutex<Past>>,
-    /// Whether the last time failed, or there was none.
+    /// Whether the latest read failed, or there was none.
     is_stale: AtomicBool,
 }
 
-/// What happened so far.
+/// The outcome of past reads.
 #[derive(Default)]
 struct Past {
-    /// When reading began the last time.
+    /// When the latest read began.
     began: Option<Instant>,
-    /// When reading began the last time that an unauthenticated caller asked for it.
-    began_for_strangers: Option<Instant>,
-    /// What was wrong the last time.
+    /// When the latest read began that an unauthenticated caller caused.
+    began_for_unknown_key: Option<Instant>,
+    /// The failure of the latest read.
     failure: Option<&'static str>,
-    /// Which entries were left out the last time that the keys could be read.
+    /// The entries that were ignored in the latest successful read.
     ignored: BTreeSet<IgnoredEntry>,
 }
 
 impl Past {
-    /// Logs each entry that is left out now and was not the last time.
+    /// Logs each ignored entry that was not ignored in the previous read.
     fn tell_ignored(&mut self, issuer: &str, ignored: Vec<IgnoredEntry>) {
         let ignored = BTreeSet::from_iter(ignored);
         for IgnoredEntry { name, reason } in ignored.difference(&self.ignored) {
@@ -72,36 +72,36 @@ impl Past {
     }
 }
 
-/// What comes of looking for other keys.
+/// The outcome of looking for other keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Renewal {
-    /// There are others.
+    /// There are other keys.
     Others,
-    /// There are none, as far as they can be read.
+    /// There are no others, as far as they can be read.
     Same,
-    /// Nobody has looked: the last time was so short a while ago.
+    /// The keys were not read: the latest such read began this short a time ago.
     TooSoon(Duration),
 }
 
 impl KeyRing {
-    /// These keys, for good.
+    /// These keys, which never change.
     pub(crate) fn fixed(keys: KeySet) -> Self {
         Self { current: ArcSwap::from_pointee(keys), source: None }
     }
 
-    /// None yet. They are read on this runtime, however many wait for them and give up.
+    /// No keys yet. They are read on this runtime, and reads continue when the requests waiting for them are cancelled.
     pub(crate) fn read_from(
         readable: Readable,
         issuer: String,
         pause: Duration,
-        pause_for_strangers: Duration,
+        pause_for_unknown_keys: Duration,
         runtime: Handle,
     ) -> Self {
         let source = Source {
             issuer,
             readable,
             pause,
-            pause_for_strangers,
+            pause_for_unknown_keys,
             runtime,
             past: Arc::default(),
             is_stale: AtomicBool::new(true),
@@ -109,24 +109,24 @@ impl KeyRing {
         Self { current: ArcSwap::default(), source: Some(Arc::new(source)) }
     }
 
-    /// The keys of this moment.
+    /// The current keys.
     pub(crate) fn keys(&self) -> Arc<KeySet> {
         self.current.load_full()
     }
 
-    /// Whether there may be keys that are not known here, because reading them failed.
+    /// Whether the latest read failed, so that keys may be missing here.
     pub(crate) fn is_stale(&self) -> bool {
         self.source.as_ref().is_some_and(|source| source.is_stale.load(Ordering::Acquire))
     }
 
-    /// Reads them now.
+    /// Reads the keys now.
     pub(crate) async fn read(&self) -> Result<(), SourceError> {
         let Some(source) = &self.source else { return Ok(()) };
         let mut past = source.past.lock().await;
         self.read_once(source, &mut past).await
     }
 
-    /// Reads them again and again, until it is stopped.
+    /// Reads the keys periodically, until it is cancelled.
     pub(crate) async fn keep_fresh(&self) {
         let Some(source) = &self.source else { return };
         // `interval` panics at 0.
@@ -134,35 +134,36 @@ impl KeyRing {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            // What fails is logged, and tried again.
+            // Failures are logged, and the next tick retries.
             let _ = self.read().await;
         }
     }
 
-    /// Looks for others than `seen`, of which none fits.
+    /// Looks for keys other than `seen`, of which none fits.
     ///
-    /// However many wait here, one reads for all of them, and goes on if they give up. They cannot make it happen more often
-    /// than every so often.
+    /// All waiting requests share one read, which continues when they are cancelled. They cannot cause reads more often
+    /// than the pause allows.
     pub(crate) async fn renew(self: &Arc<Self>, seen: &Arc<KeySet>) -> Renewal {
         let Some(source) = &self.source else { return Renewal::Same };
         let is_new = || !Arc::ptr_eq(&self.current.load(), seen);
         let asked = Instant::now();
         let mut past = Arc::clone(&source.past).lock_owned().await;
         let was_read_for_me = past.began.is_some_and(|began| began >= asked);
-        let is_too_soon = past.began_for_strangers.is_some_and(|began| began.elapsed() < source.pause_for_strangers);
+        let is_too_soon =
+            past.began_for_unknown_key.is_some_and(|began| began.elapsed() < source.pause_for_unknown_keys);
         if !is_new() && !was_read_for_me {
             if let (true, Some(began)) = (is_too_soon, past.began) {
                 return Renewal::TooSoon(began.elapsed());
             }
-            past.began_for_strangers = Some(Instant::now());
-            let reading = source.runtime.spawn(Arc::clone(self).read_for_strangers(Arc::clone(source), past));
-            // If it was aborted, the runtime ends.
+            past.began_for_unknown_key = Some(Instant::now());
+            let reading = source.runtime.spawn(Arc::clone(self).read_for_unknown_key(Arc::clone(source), past));
+            // If it was aborted, the runtime is shutting down.
             let _ = reading.await;
         }
         if is_new() { Renewal::Others } else { Renewal::Same }
     }
 
-    async fn read_for_strangers(self: Arc<Self>, source: Arc<Source>, mut past: OwnedMutexGuard<Past>) {
+    async fn read_for_unknown_key(self: Arc<Self>, source: Arc<Source>, mut past: OwnedMutexGuard<Past>) {
         let _ = self.read_once(&source, &mut past).await;
     }
 
@@ -207,7 +208,7 @@ impl KeyRing {
         }
     }
 
-    /// From here on these keys are used, and no others, nor any token that only others verified.
+    /// Replaces the keys. Tokens that only the old keys verified are refused from now on.
     pub(crate) fn replace(&self, issuer: &str, keys: KeySet) {
         let old = self.current.load_full();
         let keys = keys.succeed(&old);

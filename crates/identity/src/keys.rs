@@ -1,4 +1,4 @@
-//! Keys, each with the one algorithm that it is used for.
+//! Keys, each bound to one algorithm.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::token::Token;
 /// The most keys of one issuer.
 pub const MAX_KEYS: usize = 100;
 
-/// The most keys that are tried for a token that does not say which one signed it.
+/// The most keys that are tried for a token without a `kid`.
 const MAX_TRIES: usize = 8;
 
-/// Base64url with or without padding: RFC 7515 has it without, and some issuers write it with.
+/// Base64url with or without padding: RFC 7515 forbids padding, but some issuers write it.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -33,13 +33,13 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
 /// The most characters of a key's id that are logged.
 const LOGGED_ID_CHARACTERS: usize = 64;
 
-/// What begins each block of a PEM file.
+/// The beginning of each block of a PEM file.
 const BEGIN: &str = "-----BEGIN ";
 
-/// How tokens are signed. There are no others, and `none` is not among them.
+/// The signature algorithms. There are no others, and `none` is not among them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
-    /// HMAC with SHA-256, by a secret that signer and service share.
+    /// HMAC with SHA-256, with a secret shared by signer and service.
     Hs256,
     /// RSA (PKCS #1 v1.5) with SHA-256.
     Rs256,
@@ -50,7 +50,8 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Reads its name in tokens: `RS256`. `Ed25519` is the name that RFC 9864 gives to `EdDSA` with a key of that curve.
+    /// Parses its name in tokens: `RS256`. `Ed25519` is the name that RFC 9864 gives to `EdDSA` with a key of that
+    /// curve.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         let is_named = |algorithm: &Self| algorithm.as_str() == name;
@@ -76,7 +77,7 @@ impl fmt::Debug for Algorithm {
     }
 }
 
-/// The keys that an issuer's tokens may be signed with. `Debug` tells their algorithms only.
+/// The keys that may have signed an issuer's tokens. `Debug` shows only their algorithms.
 #[derive(Clone, Default)]
 pub struct KeySet {
     keys: Vec<Arc<Key>>,
@@ -88,28 +89,28 @@ impl fmt::Debug for KeySet {
     }
 }
 
-/// The keys cannot be used. Names the block of a PEM text, and repeats nothing of the keys.
+/// The keys cannot be used. Names the block of a PEM text, and reveals nothing of the keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// There is none.
+    /// There is no PEM block.
     #[error("there is no PEM block in it")]
     Empty,
-    /// It is cut off, or its content is not Base64.
+    /// A block is truncated, or its content is not Base64.
     #[error("PEM block {block} is damaged or incomplete")]
     Damaged {
         /// Counted from 1.
         block: usize,
     },
-    /// It is a certificate, a private key, or anything else.
+    /// A block is a certificate, a private key, or anything else but a public key.
     #[error("PEM block {block} is labelled {label}, expected PUBLIC KEY")]
     NotPublic {
         /// Counted from 1.
         block: usize,
-        /// What it says that it is.
+        /// The label of the block.
         label: String,
     },
-    /// No algorithm goes with it, or it is too weak.
+    /// The key fits no algorithm, or is too weak.
     #[error("PEM block {block} is neither an RSA key of 2048 to 8192 bits, nor a P-256 key, nor an Ed25519 key")]
     Unsupported {
         /// Counted from 1.
@@ -118,10 +119,10 @@ pub enum KeyError {
     /// It is not a private key in PKCS #8 (`BEGIN PRIVATE KEY`) of a type that signs tokens.
     #[error("not an RSA, P-256 or Ed25519 private key in PKCS #8")]
     NotPrivate,
-    /// It is no JSON object with an array `keys`.
+    /// The text is not a JSON object with an array `keys`.
     #[error("it is not a JSON Web Key Set")]
     NotKeySet,
-    /// More than anybody needs.
+    /// There are more keys than any issuer needs.
     #[error("there are more than {MAX_KEYS} keys in it")]
     TooMany,
 }
@@ -137,15 +138,15 @@ impl KeySet {
         Self::of([Key::new(None, Algorithm::Hs256, Material::Secret(Box::new(key)))])
     }
 
-    /// The public keys of a PEM text, one or several blocks `BEGIN PUBLIC KEY`. The type of a key says its algorithm: RSA
-    /// (2048 to 8192 bits) RS256, P-256 ES256, Ed25519 EdDSA. HS256 is not among them, so a public key is never taken for
-    /// a secret.
+    /// Reads the public keys of a PEM text, one or several blocks `BEGIN PUBLIC KEY`. The type of a key determines its
+    /// algorithm: RSA (2048 to 8192 bits) RS256, P-256 ES256, Ed25519 EdDSA. HS256 is not among them, so a public key
+    /// is never taken for a secret.
     ///
     /// # Errors
     ///
-    /// [`KeyError`] names the first block that cannot be used: then none is.
+    /// [`KeyError`] names the first block that cannot be used; then no key is returned.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        // Cut by their beginnings, so that a block without an end is noticed.
+        // Split at the beginnings, so that a block without an end is detected.
         let begins: Vec<usize> = pem.match_indices(BEGIN).map(|(begin, _)| begin).collect();
         match begins.len() {
             0 => return Err(KeyError::Empty),
@@ -158,9 +159,9 @@ impl KeySet {
         Ok(Self::of(keys.collect::<Result<Vec<_>, _>>()?))
     }
 
-    /// The public keys of a JSON Web Key Set (RFC 7517) that verify signatures with one of the algorithms. Every other entry
-    /// is left out: secrets (`oct`), private keys, keys for encryption or another algorithm, weak keys, and whatever cannot be
-    /// read. So a set can be empty.
+    /// Reads the public keys of a JSON Web Key Set (RFC 7517) that verify signatures with one of the algorithms. Every
+    /// other entry is ignored: secrets (`oct`), private keys, keys for encryption or another algorithm, weak keys, and
+    /// unreadable ones. So a set can be empty.
     ///
     /// # Errors
     ///
@@ -174,25 +175,26 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    /// The same keys, but those that the other set has too are *that* set's. Those of it that are not among these retire.
+    /// The same keys, but sharing those that `old` has too, so that they stay valid. The other keys of `old` retire.
     pub(crate) fn succeed(self, old: &Self) -> Self {
         let kept = |key: Arc<Key>| old.keys.iter().find(|known| known.is_same(&key)).map_or(key, Arc::clone);
         Self { keys: self.keys.into_iter().map(kept).collect() }
     }
 
-    /// Whether both hold the very same keys.
+    /// Whether both hold the very same key objects.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.keys.len() == other.keys.len() && self.keys.iter().zip(&other.keys).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
-    /// Ends the use of those keys that are not in the newer set, and of every token that they signed.
+    /// Retires the keys that are not in the newer set, and with them every token that they signed.
     pub(crate) fn retire_unless_in(&self, newer: &Self) {
         for key in self.keys.iter().filter(|key| !newer.keys.iter().any(|kept| Arc::ptr_eq(kept, key))) {
             key.is_retired.store(true, Ordering::Release);
         }
     }
 
-    /// Looks for the key that signed the token. Keys without an id may be anyone's; a token without one may be of any key.
+    /// Finds the key that signed the token. Keys without an id match every token; a token without one matches every
+    /// key.
     pub(crate) fn judge(&self, token: &Token<'_>) -> Judgement {
         let named = |key: &&Arc<Key>| key.id.is_some() && key.id == token.key_id;
         let possible = |key: &&Arc<Key>| key.id.is_none() || token.key_id.is_none();
@@ -209,17 +211,17 @@ impl KeySet {
     }
 }
 
-/// What comes out of looking at a signature.
+/// The outcome of verifying a signature.
 pub(crate) enum Judgement {
     /// This key signed the token.
     Signed(Arc<Key>),
     /// The key that the token names did not sign it.
     Forged,
-    /// No key here signed it. Maybe another one did.
+    /// No key here signed it. Another one may have.
     UnknownKey,
 }
 
-/// A key with the one algorithm that it is used for, whatever a token's header says.
+/// A key with its only algorithm, regardless of a token's header.
 pub(crate) struct Key {
     id: Option<String>,
     algorithm: Algorithm,
@@ -238,7 +240,7 @@ impl Key {
         Self { id, algorithm, material, is_retired: AtomicBool::new(false) }
     }
 
-    /// Whether it left its issuer's set.
+    /// Whether it was removed from its issuer's set.
     pub(crate) fn is_retired(&self) -> bool {
         self.is_retired.load(Ordering::Acquire)
     }
@@ -266,7 +268,7 @@ fn of_pem(block: usize, text: &str) -> Result<Key, KeyError> {
         return Err(KeyError::NotPublic { block, label: pem.tag().to_owned() });
     }
     let der = pem.contents();
-    // The parsers look at the type and the curve, not only at the form.
+    // The parsers check the type and the curve as well as the form.
     let p256 = || ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, der).ok();
     let ed25519 = || ParsedPublicKey::new(&ED25519, der).ok();
     let (algorithm, key) = (rsa_of_der(der).map(|key| (Algorithm::Rs256, key)))
@@ -276,28 +278,27 @@ fn of_pem(block: usize, text: &str) -> Result<Key, KeyError> {
     Ok(Key::new(None, algorithm, Material::Public(key)))
 }
 
-/// The key, if its size is one of those allowed, and its exponent one that nobody can undo. Only this way of reading it
-/// looks at both.
+/// The key, if its size is allowed and its exponent is safe. Only this way of parsing checks both.
 fn rsa_of_der(der: &[u8]) -> Option<ParsedPublicKey> {
     PublicEncryptingKey::from_der(der).ok()?;
     ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok()
 }
 
-/// What a JSON Web Key Set comes to.
+/// The contents of a JSON Web Key Set.
 pub(crate) struct Jwks {
     pub(crate) keys: KeySet,
     pub(crate) ignored: Vec<IgnoredEntry>,
 }
 
-/// An entry of a key set that is left out.
+/// An ignored entry of a key set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct IgnoredEntry {
-    /// Its key id, quoted and cut, or its place, counted from 1.
+    /// Its key id, quoted and truncated, or its position, counted from 1.
     pub(crate) name: String,
     pub(crate) reason: IgnoredReason,
 }
 
-/// Why an entry is left out. Repeats nothing of it.
+/// Why an entry is ignored. Reveals nothing of its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub(crate) enum IgnoredReason {
     #[error("it is not a JSON Web Key")]
@@ -315,7 +316,7 @@ pub(crate) enum IgnoredReason {
 }
 
 impl Jwks {
-    /// Reads it; see [`KeySet::from_jwks`].
+    /// Parses the set; see [`KeySet::from_jwks`].
     pub(crate) fn parse(json: &[u8]) -> Result<Self, KeyError> {
         #[derive(Deserialize)]
         struct Document {
@@ -344,7 +345,7 @@ impl Jwks {
     }
 }
 
-/// What an entry of a key set says that matters here.
+/// The members of an entry that matter here.
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
@@ -357,11 +358,11 @@ struct Jwk {
     e: Option<String>,
     x: Option<String>,
     y: Option<String>,
-    /// The private part, of whatever type. It has no business here, and whoever published it has no secret any more.
+    /// The private part, of any type. It does not belong here, and publishing it has compromised the key.
     d: Option<Value>,
 }
 
-/// The key, if it is a public one that verifies signatures.
+/// The key, if it is a public key that verifies signatures.
 fn of_jwk(entry: Value) -> Result<Key, IgnoredReason> {
     let jwk: Jwk = serde_json::from_value(entry).map_err(|_| IgnoredReason::Unreadable)?;
     if jwk.d.is_some() {
@@ -386,7 +387,7 @@ fn of_jwk(entry: Value) -> Result<Key, IgnoredReason> {
 }
 
 fn rsa_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
-    // Some write a number with a leading zero.
+    // Some issuers write a number with a leading zero.
     let number = |text| member(text).map(|bytes| bytes.into_iter().skip_while(|byte| *byte == 0).collect());
     let (n, e): (Vec<u8>, Vec<u8>) = (number(&jwk.n)?, number(&jwk.e)?);
     let der: PublicKeyX509Der<'_> = RsaPublicKeyComponents { n: n.as_slice(), e: e.as_slice() }.as_der().ok()?;
@@ -403,7 +404,7 @@ fn ed25519_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
     ParsedPublicKey::new(&ED25519, point).ok()
 }
 
-/// The bytes of a member, which some issuers write in the standard alphabet.
+/// The bytes of a member. Some issuers write it in the standard alphabet.
 fn member(text: &Option<String>) -> Option<Vec<u8>> {
     BASE64URL.decode(text.as_ref()?.replace('+', "-").replace('/', "_")).ok()
 }

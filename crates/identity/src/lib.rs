@@ -1,8 +1,8 @@
-//! Who is calling.
+//! Authentication of callers.
 //!
-//! A [`Credential`] is read from an `Authorization` header. A [`TokenVerifier`] says who bears a token ([`Verified`]), or which
-//! of a few things is wrong with it ([`AuthenticationError`]); a [`PresentedKey`] says whether it is a stored one. Knows
-//! nothing of HTTP frameworks.
+//! A [`Credential`] is read from an `Authorization` header. A [`TokenVerifier`] returns the bearer of a token
+//! ([`Verified`]) or why it is refused ([`AuthenticationError`]); a [`PresentedKey`] is compared with the digest of a
+//! stored key. The crate depends on no HTTP framework.
 //!
 //! ```
 //! use iam_domain::{Timestamp, UserId};
@@ -26,17 +26,21 @@
 //!
 //! # What can be relied upon
 //!
-//! * **Whose token it is** decides with which keys it is verified: those of the [`TrustedIssuer`] that its `iss` names, and no
-//!   others. Without such an `iss` it is the [`SharedSecret`]'s, if that has no name of its own. So nobody signs for another.
-//! * **Keys** ([`KeySet`]) are one secret (HS256), or public keys (RS256, ES256, EdDSA). A key is used with one algorithm,
-//!   whatever a token's header says; `none` is not among them.
-//! * **Keys are read** ([`KeySource`]) in the background, and when a token names one that is not there: once for all who wait,
-//!   and seldom. What cannot be read, or is no key set, changes nothing. A token that cannot be judged for lack of keys is
-//!   [`Unavailable`](AuthenticationError::Unavailable), never accepted and never called invalid.
-//! * **Users** are `(iss, subject)` pairs, exactly ([`ExternalId`](iam_domain::ExternalId)). Only one issuer, the native one,
-//!   has its UUID subjects taken as user ids, and then none that stands for another issuer's user.
-//! * **Verified tokens are remembered** by their digest, so that no signature is checked twice. Their times are looked at
-//!   each time, and whether the key that signed them is still in its issuer's set. What does not verify is not remembered.
+//! * **The issuer** of a token determines the keys that verify it: those of the [`TrustedIssuer`] that its `iss` names,
+//!   and no others. A token without such an `iss` is verified with the [`SharedSecret`], if that has no name of its
+//!   own. So no issuer can sign for another.
+//! * **Keys** ([`KeySet`]) are one secret (HS256), or public keys (RS256, ES256, EdDSA). A key is used with one
+//!   algorithm, whatever a token's header says; `none` is not among them.
+//! * **Keys are read** ([`KeySource`]) in the background, and when a token names an unknown one: once for all waiting
+//!   requests, and at a limited rate. A failed read or an invalid key set changes nothing. A token that cannot be
+//!   verified for lack of keys is [`Unavailable`](AuthenticationError::Unavailable), never accepted and never called
+//!   invalid.
+//! * **Users** are identified by `(iss, subject)` pairs, exactly ([`ExternalId`](iam_domain::ExternalId)). Only one
+//!   issuer, the native one, has its UUID subjects taken as user ids, and never an id that stands for another issuer's
+//!   user.
+//! * **Verified tokens are cached** by their digest, so that no signature is checked twice. Every use checks their
+//!   times, and whether the key that signed them is still in its issuer's set. Tokens that fail verification are not
+//!   cached.
 
 mod api_key;
 mod backend;
@@ -65,5 +69,5 @@ pub use verifier::{
     Admission, DEFAULT_REMEMBERED_TOKENS, MAX_TOKEN_BYTES, TokenVerifier, UserNameError, VerifierOptions,
 };
 
-/// The fewest bytes of a secret that is fit for production: as many as HS256's digest has.
+/// The fewest bytes of a secret that is fit for production: the length of HS256's digest.
 pub const MIN_SECRET_BYTES: usize = 32;

@@ -42,7 +42,7 @@ impl TokenSigner {
         Self { header: Header::new(algorithm), key }
     }
 
-    /// The same, and its tokens name the key.
+    /// The same signer, with tokens that name the key.
     #[must_use]
     pub fn with_key_id(mut self, id: &str) -> Self {
         self.header.kid = Some(id.to_owned());
@@ -73,16 +73,16 @@ impl TokenSigner {
             .map_err(|_| KeyError::NotPrivate)
     }
 
-    /// A token that says this, whatever it is.
+    /// Signs arbitrary claims.
     ///
     /// # Errors
     ///
-    /// [`SigningError`] when the cryptography fails, or the key is of a curve or size that it does not sign with.
+    /// [`SigningError`] if the cryptography fails, or the key has a curve or size that it does not sign with.
     pub fn sign_claims(&self, claims: &impl Serialize) -> Result<String, SigningError> {
         Ok(jsonwebtoken::encode(&self.header, claims, &self.key)?)
     }
 
-    /// A token that is good from `issued_at` (seconds since 1970) for `seconds`.
+    /// Signs a token that is valid from `issued_at` (seconds since 1970) for `seconds`.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Where an issuer's keys are read: a file, or a URL.
+//! The sources of an issuer's keys: a file or a URL.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,14 +18,14 @@ use crate::{KeyError, KeySet};
 /// The longest document that is read, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
-/// Which part of the time that a fetch has its connection may take: one half.
+/// The divisor of a fetch's time limit that bounds connecting: one half of the time.
 const CONNECT_SHARE: u32 = 2;
 
-/// Where an issuer's keys come from. Files and URLs are read again and again.
+/// The source of an issuer's keys. Files and URLs are read periodically.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum KeySource {
-    /// These, for good.
+    /// These keys, which never change.
     Keys(KeySet),
     /// A file of PEM blocks `BEGIN PUBLIC KEY`.
     PemFile(PathBuf),
@@ -35,7 +35,7 @@ pub enum KeySource {
     JwksUrl(JwksUrl),
 }
 
-/// The URL of a key set: `https`, or `http` on this very machine. `Debug` does not repeat it.
+/// The URL of a key set: `https`, or `http` on this very machine. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct JwksUrl(Url);
 
@@ -51,7 +51,7 @@ impl fmt::Debug for JwksUrl {
 pub struct JwksUrlError;
 
 impl JwksUrl {
-    /// Reads it. Whoever can change what it answers decides who gets in, so the way there must be safe.
+    /// Parses the URL. An attacker who can change the response can sign any token, so the connection must be secure.
     ///
     /// # Errors
     ///
@@ -66,45 +66,45 @@ impl JwksUrl {
     }
 }
 
-/// Keys could not be read. What was read is not repeated, and neither is the URL.
+/// Keys could not be read. Shows neither what was read nor the URL.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// There is no such file, or it may not be read.
+    /// The file does not exist, or the process may not read it.
     #[error("cannot read {}: {source}", .path.display())]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// Something in the file is no key that can be used.
+    /// The file contains something that is not a usable key.
     #[error("{}: {source}", .path.display())]
     FileContent {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What.
+        /// The cause.
         source: KeyError,
     },
-    /// The server cannot be reached, or stopped in the middle.
+    /// The server cannot be reached, or closed the connection early.
     #[error("the JWKS server cannot be reached")]
     Unreachable(#[source] reqwest::Error),
-    /// The server takes too long.
+    /// The server did not answer in time.
     #[error("the JWKS server takes too long")]
     Slow,
     /// The server answers with another status than 200. Redirects are not followed.
     #[error("the JWKS server answers with status {0}")]
     Status(u16),
-    /// The server answers with something else.
+    /// The response is not a key set.
     #[error("the JWKS server answers with something else: {0}")]
     Content(KeyError),
-    /// There is more than anybody needs.
+    /// The document is longer than any key set needs.
     #[error("there are more than {MAX_DOCUMENT_BYTES} bytes")]
     TooLarge,
 }
 
 impl SourceError {
-    /// What kind of failure it is: a word for metrics.
+    /// The kind of failure: a word for metrics.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::File { .. } => "unreadable",
@@ -117,7 +117,7 @@ impl SourceError {
     }
 }
 
-/// A source that can be read again and again.
+/// A source that is read periodically.
 #[derive(Debug)]
 pub(crate) enum Readable {
     PemFile(PathBuf),
@@ -149,10 +149,10 @@ async fn read_file(path: &PathBuf) -> Result<Vec<u8>, SourceError> {
     if content.len() > MAX_DOCUMENT_BYTES { Err(SourceError::TooLarge) } else { Ok(content) }
 }
 
-/// What reads URLs. A fetch takes at most so long, from the first step to the last byte.
+/// The HTTP client for key sets. A fetch takes at most `timeout`, from the first step to the last byte.
 pub(crate) fn client(timeout: Duration) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    // Those of the machine too, for issuers with a certificate of their own company's. There may be none.
+    // The certificates of the machine too, for issuers with a private certificate authority. There may be none.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
@@ -162,12 +162,12 @@ pub(crate) fn client(timeout: Duration) -> Result<Client, Box<dyn std::error::Er
     let client = Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("iam-identity/", env!("CARGO_PKG_VERSION")))
-        // Nobody in between, least of all one whom the environment names.
+        // No proxy, in particular none that the environment names.
         .no_proxy()
         .redirect(Policy::none())
         .connect_timeout(timeout / CONNECT_SHARE)
         .timeout(timeout)
-        // The next fetch is minutes away.
+        // The next fetch is minutes away, so no connection is kept.
         .pool_max_idle_per_host(0);
     Ok(client.build()?)
 }
@@ -175,7 +175,7 @@ pub(crate) fn client(timeout: Duration) -> Result<Client, Box<dyn std::error::Er
 async fn fetch(client: &Client, url: &JwksUrl) -> Result<Vec<u8>, SourceError> {
     let failed = |error: reqwest::Error| match error.is_timeout() {
         true => SourceError::Slow,
-        // Without the URL: somebody may have put a key into it.
+        // Without the URL, which may contain a secret.
         false => SourceError::Unreachable(error.without_url()),
     };
     let request = client.get(url.0.clone()).header(ACCEPT, "application/jwk-set+json, application/json");

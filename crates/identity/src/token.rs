@@ -1,4 +1,4 @@
-//! The text of a token, taken apart. What it says is not believed yet.
+//! Parses tokens. Nothing is verified here.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use crate::Algorithm;
 
-/// A JSON object in which no name occurs twice. A name that did would mean one thing to this program, and another to the next.
+/// A JSON object without duplicate names, which other programs might read differently.
 pub(crate) struct Members(BTreeMap<String, Value>);
 
 impl Members {
-    /// What the member says, unless there is none or it is `null`.
+    /// The value of the member, unless it is absent or `null`.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
@@ -47,24 +47,25 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// A signed token in its compact form: what it claims, and what is needed to see whether that is true.
+/// A signed token in its compact form: its claims, and what is needed to verify it.
 pub(crate) struct Token<'a> {
     pub(crate) algorithm: Algorithm,
-    /// `kid`: which of its issuer's keys signed it.
+    /// `kid`: the id of the issuer's key that signed it.
     pub(crate) key_id: Option<String>,
     pub(crate) claims: Members,
-    /// What was signed.
+    /// The signed bytes.
     pub(crate) message: &'a [u8],
     pub(crate) signature: Vec<u8>,
 }
 
 impl<'a> Token<'a> {
-    /// `None` if it is no such token, or of an algorithm that is never accepted.
+    /// `None` if the text is not such a token, or its algorithm is never accepted.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let (message, signature) = text.rsplit_once('.')?;
         let (header, claims) = message.split_once('.')?;
         let header: Members = part(header)?;
-        // RFC 7515: extensions that must be understood are not. `null` is no list of them either.
+        // RFC 7515: tokens with critical extensions must be refused unless these are supported, and none is. `null` is
+        // not a list either.
         if header.0.contains_key("crit") {
             return None;
         }

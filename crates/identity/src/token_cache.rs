@@ -1,4 +1,4 @@
-//! Tokens that were verified, so that they need not be verified again.
+//! A cache of verified tokens.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -10,13 +10,13 @@ use sha2::{Digest, Sha256};
 use crate::claims::Statement;
 use crate::keys::Key;
 
-/// The SHA-256 of a whole token, its signature included. Two tokens never have the same one, and no token can be made
-/// from it.
+/// The SHA-256 of a whole token, including its signature. No two tokens have the same digest, and no token can be
+/// derived from it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TokenDigest([u8; 32]);
 
 impl Hash for TokenDigest {
-    /// Any eight bytes of a digest are as good as all of them to spread the entries; all of them are compared.
+    /// Any eight bytes of a digest spread the entries as well as all of them; equality compares all.
     fn hash<H: Hasher>(&self, state: &mut H) {
         if let Some(bytes) = self.0.first_chunk() {
             state.write_u64(u64::from_ne_bytes(*bytes));
@@ -30,14 +30,14 @@ impl TokenDigest {
     }
 }
 
-/// What a token says, and the key that signed it: once that is retired, nothing is known of the token.
+/// The claims of a token, and the key that signed it: when that key retires, the entry is void.
 pub(crate) struct VerifiedToken {
     pub(crate) statement: Statement,
     pub(crate) key: Arc<Key>,
 }
 
-/// A bounded number of verified tokens; those that are seldom used go first. Readers share their
-/// lock, so that they never wait for one another, and a hit allocates nothing.
+/// A bounded cache of verified tokens; rarely used ones are evicted first. Readers share its lock, so they never wait
+/// for one another, and a hit allocates nothing.
 pub(crate) struct TokenCache(Cache<TokenDigest, Arc<VerifiedToken>>);
 
 impl fmt::Debug for TokenCache {
@@ -47,12 +47,12 @@ impl fmt::Debug for TokenCache {
 }
 
 impl TokenCache {
-    /// At most so many; 0: none.
+    /// A cache of at most `capacity` tokens; 0 disables it.
     pub(crate) fn new(capacity: usize) -> Self {
         Self(Cache::new(capacity))
     }
 
-    /// What is remembered of the token. What a retired key signed is forgotten.
+    /// The cached token. A token that a retired key signed is removed.
     pub(crate) fn get(&self, token: &TokenDigest) -> Option<Arc<VerifiedToken>> {
         let remembered = self.0.get(token)?;
         if remembered.key.is_retired() {

@@ -1,4 +1,4 @@
-//! From a token to the person who bears it.
+//! Verifies tokens.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,36 +20,36 @@ use crate::token::Token;
 use crate::token_cache::{TokenCache, TokenDigest, VerifiedToken};
 use crate::{Algorithm, AuthenticationError, KeySet};
 
-/// The longest token that is looked at, in bytes.
+/// The longest token that is accepted, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// How many verified tokens are remembered unless somebody says otherwise.
+/// The default number of verified tokens that are cached.
 pub const DEFAULT_REMEMBERED_TOKENS: usize = 10_000;
 
-/// How often files of keys are read.
+/// The interval of reading key files.
 const FILE_PAUSE: Duration = Duration::from_secs(60);
 
-/// How often a key that is not found is looked for before it counts as unknown. More than once only if the keys change
+/// How many times a key is looked up before it counts as unknown. More than one lookup happens only if the keys change
 /// meanwhile.
 const LOOKS: usize = 3;
 
-/// What the holder of the secret is called where issuers are named.
+/// The name of the shared secret in messages that name issuers.
 const SHARED_SECRET: &str = "the shared secret";
 
-/// How tokens are verified, whoever signed them.
+/// How tokens of all issuers are verified.
 #[derive(Debug, Clone)]
 pub struct VerifierOptions {
-    /// How many verified tokens are remembered; 0: none.
+    /// How many verified tokens are cached; 0: none.
     pub remembered_tokens: usize,
-    /// How much the clocks of signers and of this machine may differ.
+    /// The tolerated difference between the clocks of signers and of this machine.
     pub clock_skew: Duration,
-    /// The greatest age since `iat`, which tokens must have then.
+    /// The greatest age since `iat`; if set, tokens need an `iat`.
     pub max_token_age: Option<Duration>,
-    /// The same of tokens that make super admins, if it is less.
+    /// The same for tokens that make super admins, if it is less.
     pub max_super_admin_token_age: Option<Duration>,
-    /// How often key sets are fetched from their URLs.
+    /// The interval of fetching key sets from their URLs.
     pub jwks_refresh: Duration,
-    /// How often, at most, the keys of an issuer are read because a token's key is not among them.
+    /// The least time between two reads of an issuer's keys because of an unknown key.
     pub unknown_key_pause: Duration,
     /// How long fetching a key set may take.
     pub jwks_timeout: Duration,
@@ -71,18 +71,18 @@ impl Default for VerifierOptions {
 
 type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// Verifies tokens, and remembers those that it verified: by their digest, until they expire, in a bounded number.
+/// Verifies tokens, and caches the verified ones: by their digest, until they expire, in a bounded number.
 pub struct TokenVerifier {
     /// By the `iss` of their tokens.
     issuers: HashMap<String, Trusted>,
-    /// Who is trusted with tokens of which none of them says that they are its own.
+    /// The issuer of tokens whose `iss` is none of `issuers`.
     others: Option<Trusted>,
     remembered: TokenCache,
     ages: Ages,
     clock: Clock,
 }
 
-/// A token that was verified, to be looked at again.
+/// A verified token, to be checked again later.
 pub struct Admission(Arc<VerifiedToken>);
 
 impl fmt::Debug for Admission {
@@ -91,7 +91,7 @@ impl fmt::Debug for Admission {
     }
 }
 
-/// Somebody who is trusted.
+/// A trusted issuer.
 #[derive(Debug)]
 struct Trusted {
     reading: Reading,
@@ -103,13 +103,13 @@ struct Trusted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UserNameError {
-    /// It is neither form.
+    /// The text has neither form.
     #[error("must be a valid UUID, or issuer|subject")]
     Form,
-    /// No token could come from there.
+    /// The text names an unknown issuer.
     #[error("names an issuer that is not known")]
     UnknownIssuer,
-    /// No token could say so.
+    /// No token of the issuer could have this subject.
     #[error("names a subject that its issuer cannot have")]
     Subject,
 }
@@ -129,7 +129,7 @@ impl fmt::Debug for TokenVerifier {
 }
 
 impl TokenVerifier {
-    /// Accepts HS256 tokens signed with the secret, and remembers [`DEFAULT_REMEMBERED_TOKENS`]. There is no leeway.
+    /// Accepts HS256 tokens signed with the secret, and caches [`DEFAULT_REMEMBERED_TOKENS`]. There is no leeway.
     #[must_use]
     pub fn hs256(secret: &SecretString) -> Self {
         let mut verifier = Self::empty(&VerifierOptions::default());
@@ -137,15 +137,15 @@ impl TokenVerifier {
         verifier
     }
 
-    /// Accepts the tokens of all of these. Files of keys are read now; URLs later, so that a server that is down does not
-    /// matter here.
+    /// Accepts the tokens of all these issuers. Key files are read now, and URLs later, so that an unavailable server
+    /// does not prevent the start.
     ///
-    /// Call it on the runtime that lives as long as the process: keys are read there, whoever asks for them. Then let
-    /// [`keep_fresh`](Self::keep_fresh) run.
+    /// Call it on a runtime that lives as long as the process: keys are read there. Then run
+    /// [`keep_fresh`](Self::keep_fresh).
     ///
     /// # Errors
     ///
-    /// [`TrustError`]: two of them contradict each other, or a file of keys cannot be used.
+    /// [`TrustError`] if issuers contradict each other, or a key file cannot be used.
     pub async fn start(
         secret: Option<SharedSecret>,
         issuers: Vec<TrustedIssuer>,
@@ -217,42 +217,44 @@ impl TokenVerifier {
         Self { clock: Box::new(clock), ..self }
     }
 
-    /// Reads all keys again and again, each source at its own pace, until it is stopped. At once if there is nothing to read.
+    /// Reads all keys periodically, each source at its own interval, until it is cancelled. Returns at once if there is
+    /// nothing to read.
     pub async fn keep_fresh(&self) {
         join_all(self.issuers.values().map(|trusted| trusted.ring.keep_fresh())).await;
     }
 
-    /// Reads all keys now. What cannot be read is logged, and stays as it was.
+    /// Reads all keys now. Failures are logged, and the old keys stay.
     pub async fn refresh(&self) {
         join_all(self.issuers.values().map(|trusted| trusted.ring.read())).await;
     }
 
-    /// How much the clocks of signers may be ahead: a token may say that it was made so much later than now.
+    /// The tolerated clock skew of signers: a token may be issued this much later than now.
     #[must_use]
     pub const fn clock_skew(&self) -> Duration {
         self.ages.clock_skew
     }
 
-    /// How many tokens are remembered, expired ones included.
+    /// How many tokens are cached, including expired ones.
     #[must_use]
     pub fn remembered(&self) -> usize {
         self.remembered.len()
     }
 
-    /// Who bears the token. It waits only if the keys of its issuer must be read first, and it does no harm to give up then.
+    /// Returns the bearer of the token. Waits only if the keys of its issuer must be read first; cancelling is safe.
     ///
     /// # Errors
     ///
-    /// [`AuthenticationError`] says which of four things is wrong: never that something is missing.
+    /// [`AuthenticationError`], except `Missing`.
     pub async fn verify(&self, token: &str) -> Result<Verified, AuthenticationError> {
         self.admit(token).await.map(|(verified, _)| verified)
     }
 
-    /// The same, for whoever takes long to say what he wants: see [`is_still_good`](Self::is_still_good).
+    /// The same, for callers that must check the token again after a long wait: see
+    /// [`is_still_good`](Self::is_still_good).
     ///
     /// # Errors
     ///
-    /// Those of [`verify`](Self::verify).
+    /// As [`verify`](Self::verify).
     pub async fn admit(&self, token: &str) -> Result<(Verified, Admission), AuthenticationError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthenticationError::Invalid);
@@ -267,15 +269,15 @@ impl TokenVerifier {
         }
     }
 
-    /// Whether the token would be admitted again. It does not read the token, and says no reason: that does
-    /// [`verify`](Self::verify).
+    /// Whether the token would be admitted again. It does not parse the token and gives no reason:
+    /// [`verify`](Self::verify) does.
     #[must_use]
     pub fn is_still_good(&self, Admission(remembered): &Admission) -> bool {
         !remembered.key.is_retired() && remembered.statement.at((self.clock)()).is_ok()
     }
 
     async fn admit_anew(&self, text: &str, digest: TokenDigest) -> Result<(Verified, Admission), AuthenticationError> {
-        // Looked at only here: what is remembered is one word.
+        // Checked only here: a cached token has no white space.
         if text.contains(char::is_whitespace) {
             return Err(AuthenticationError::Malformed);
         }
@@ -284,7 +286,7 @@ impl TokenVerifier {
         let statement = trusted.reading.read(&token.claims, self.ages).ok_or(AuthenticationError::Invalid)?;
         let key = trusted.key_of(&token, &statement, &self.clock, self.ages.clock_skew).await?;
         let verified = statement.at((self.clock)())?.clone();
-        // It may have left while this was going on.
+        // The key may have been removed meanwhile.
         if key.is_retired() {
             return Err(AuthenticationError::Invalid);
         }
@@ -293,7 +295,7 @@ impl TokenVerifier {
         Ok((verified, Admission(remembered)))
     }
 
-    /// Whose the token says that it is. That alone decides with which keys it is verified.
+    /// The issuer that the token claims. It alone determines the keys that verify the token.
     fn issuer_of(&self, token: &Token<'_>) -> Option<&Trusted> {
         let named = match token.claims.get("iss") {
             None => None,
@@ -305,8 +307,8 @@ impl TokenVerifier {
         is_allowed.then_some(trusted)
     }
 
-    /// Whom the text of a path or a body means: a user id, or `issuer|subject`, which gives the id that a token of that
-    /// issuer's would give.
+    /// The user that a text of a path or body names: a user id, or `issuer|subject`, which gives the same id as a token
+    /// of that issuer.
     ///
     /// # Errors
     ///
@@ -326,15 +328,15 @@ impl TokenVerifier {
         Ok(NamedUser { id, external_id, can_sign_in: true })
     }
 
-    /// Whether anybody's tokens name user ids themselves.
+    /// Whether any issuer's tokens contain user ids.
     fn has_natives(&self) -> bool {
         self.issuers.values().chain(&self.others).any(|trusted| trusted.reading.is_native)
     }
 }
 
 impl Trusted {
-    /// The key that signed the token. If it is none of those that are there they are read again, but not for a token that
-    /// is no good by its own words.
+    /// The key that signed the token. If none of the known keys did, they are read again, unless the token's claims
+    /// already make it invalid.
     async fn key_of(
         &self,
         token: &Token<'_>,
@@ -347,16 +349,16 @@ impl Trusted {
             let keys = self.ring.keys();
             match keys.judge(token) {
                 Judgement::Signed(key) => return Ok(key),
-                // Or the issuer has another key of the same name by now.
+                // The issuer may have another key of the same name by now.
                 Judgement::Forged if is_good() && self.ring.renew(&keys).await == Renewal::Others => {}
                 Judgement::Forged => return Err(AuthenticationError::Invalid),
-                // Keys that are read are public ones.
+                // Keys that are read are public, so they never verify HS256.
                 Judgement::UnknownKey if token.algorithm == Algorithm::Hs256 || !is_good() => {
                     return Err(AuthenticationError::Invalid);
                 }
                 Judgement::UnknownKey => match self.ring.renew(&keys).await {
                     Renewal::Others => {}
-                    // A key is published before it signs, so an older token's would have been there.
+                    // Keys are published before they sign, so the key of an older token would be known.
                     Renewal::TooSoon(since) if statement.is_younger_than(since.saturating_add(clock_skew), clock()) => {
                         return Err(AuthenticationError::Unavailable);
                     }
@@ -364,7 +366,7 @@ impl Trusted {
                 },
             }
         }
-        // Maybe the keys that are not to be had would judge otherwise.
+        // Keys that are not available might verify it.
         Err(if self.ring.is_stale() { AuthenticationError::Unavailable } else { AuthenticationError::Invalid })
     }
 }

@@ -1,4 +1,4 @@
-//! What a subject may see and do in a company, at one state: every answer is read from here.
+//! What a subject may see and do in a company at one state. Every answer is read from here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::compiled::{Cell, CompiledSet, Outcome};
 use crate::index::FeaturePlaces;
 use crate::{ActionPermission, EffectivePermissions, Question, Subject};
 
-/// What a subject may see and do in a company. Cheap to clone; all its answers are of one state, and stay so.
+/// What a subject may see and do in a company. Cheap to clone; all its answers are of one state that never changes.
 #[derive(Debug, Clone)]
 pub struct Access {
     set: Arc<CompiledSet>,
@@ -20,7 +20,7 @@ pub struct Access {
     age: Option<Duration>,
 }
 
-/// Tells one body of answers from every other: whoever shares it is told the same.
+/// Identifies a set of answers: subjects with the same identity get the same answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccessId {
     set: u64,
@@ -32,34 +32,34 @@ impl Access {
         Self { set, subject, age }
     }
 
-    /// About whom.
+    /// The subject of the answers.
     #[must_use]
     pub const fn subject(&self) -> Subject {
         self.subject
     }
 
-    /// The state that the answers are of. To whom the company is none of his business, it has no version.
+    /// The state that the answers are of. Non-members see company version 0.
     #[must_use]
     pub fn versions(&self) -> Versions {
         let versions = self.set.versions;
-        // Nothing that a non-member is told may depend on the company: not even whether it has ever changed.
+        // Nothing that a non-member sees may depend on the company, not even whether it ever changed.
         if self.is_non_member() { Versions { company: 0, ..versions } } else { versions }
     }
 
-    /// How long ago the answers were last known to be right, when nobody knows whether they still are: only while the store
-    /// cannot be asked.
+    /// How long ago the answers were last proven current, when they may be outdated: only while the store is
+    /// unavailable.
     #[must_use]
     pub const fn age(&self) -> Option<Duration> {
         self.age
     }
 
-    /// What it has in common with others who are told the same, for as long as the process lives.
+    /// The identity shared by all subjects with the same answers, for the lifetime of the process.
     #[must_use]
     pub fn id(&self) -> AccessId {
         AccessId { set: self.set.id, is_super_admin: matches!(self.subject, Subject::SuperAdmin(_)) }
     }
 
-    /// Whether the subject has no business in the company.
+    /// Whether the subject is neither a member of the company nor a super admin.
     #[must_use]
     pub fn is_non_member(&self) -> bool {
         is_non_member(&self.set, self.subject)
@@ -71,13 +71,13 @@ impl Access {
         self.set.has_levels()
     }
 
-    /// Answers a question. Costs no allocation.
+    /// Answers a question. Allocates nothing.
     #[must_use]
     pub fn decide<'a>(&'a self, question: &'a Question) -> Verdict<'a> {
         decide(&self.set, self.subject, question)
     }
 
-    /// Answers a question, in the words of the specification.
+    /// Answers a question as a decision of the specification.
     #[must_use]
     pub fn check(&self, question: &Question) -> Decision {
         let verdict = self.decide(question);
@@ -85,7 +85,7 @@ impl Access {
         Decision { allowed, scope, reason, decided_by: verdict.decided_by().collect() }
     }
 
-    /// Whether the subject holds one of the service's own permissions by what his levels say.
+    /// Whether the levels of the subject give one of the service's own permissions.
     #[must_use]
     pub fn holds(&self, permission: IamPermission, action: IamAction) -> bool {
         let action = action.action();
@@ -95,12 +95,12 @@ impl Access {
         })
     }
 
-    /// Explains an answer from the very state that it is of.
+    /// Explains a decision from the state that it is of.
     #[must_use]
     pub fn explain(&self, question: &Question) -> Explanation {
         let decision = self.check(question);
         let bare = |decision| Explanation { decision, gate: Vec::new(), levels: Vec::new(), suggestion: Vec::new() };
-        // A non-member learns nothing about the company, and a super admin is subject to none of its rules.
+        // A non-member learns nothing about the company, and no rule of the company applies to a super admin.
         if self.is_non_member() || matches!(self.subject, Subject::SuperAdmin(_)) {
             return bare(decision);
         }
@@ -134,7 +134,7 @@ impl Access {
         EffectivePermissions { views, features: features.collect() }
     }
 
-    /// Whether an existing view may be seen.
+    /// Whether the subject may see an existing view.
     pub(crate) fn sees(&self, view: ViewId) -> bool {
         match self.subject {
             Subject::SuperAdmin(_) => self.set.index.view_by_id(view).is_some(),
@@ -143,12 +143,12 @@ impl Access {
         }
     }
 
-    /// Whether an existing feature may be read.
+    /// Whether the subject may read an existing feature.
     pub(crate) fn reads(&self, feature: FeatureId) -> bool {
         self.set.index.feature_by_id(feature).is_some_and(|places| self.reads_at(places))
     }
 
-    /// The same by the feature's key. A key that no feature has is not allowed to anybody, not even to whom everything is.
+    /// The same by the feature's key. An unknown key is denied, even to a super admin.
     pub(crate) fn reads_key(&self, key: &str) -> bool {
         self.set.index.feature_by_key(key).is_some_and(|places| self.reads_at(places))
     }
@@ -178,7 +178,7 @@ fn cell<'a>(feature: &FeaturePlaces, action: &'a Action) -> Cell<'a> {
     feature.place(action.as_str()).map_or(Cell::Unlisted(feature.id, action), Cell::Action)
 }
 
-/// The cell that a question is about, or the answer when there is no such thing.
+/// The cell that a question is about, or the outcome if the view, feature or action does not exist.
 fn find<'a>(set: &CompiledSet, question: &'a Question) -> Result<Cell<'a>, Outcome> {
     match question {
         Question::View(view) => {
@@ -218,7 +218,7 @@ pub(crate) fn decide<'a>(set: &'a CompiledSet, subject: Subject, question: &'a Q
     Verdict { outcome, deciders: Deciders::Of(set, cell) }
 }
 
-/// An answer, and the levels that decided it.
+/// An outcome with the levels that decided it.
 #[derive(Debug, Clone, Copy)]
 pub struct Verdict<'a> {
     /// The answer.
@@ -228,19 +228,19 @@ pub struct Verdict<'a> {
 
 #[derive(Debug, Clone, Copy)]
 enum Deciders<'a> {
-    /// Those of a cell; found when they are asked for.
+    /// Those of a cell, looked up on demand.
     Of(&'a CompiledSet, Cell<'a>),
     Listed(&'a [UserLevelId]),
 }
 
 impl<'a> Verdict<'a> {
-    /// An answer that these levels decided, ascending.
+    /// A decision made by these levels, in ascending order.
     #[must_use]
     pub const fn of(outcome: Outcome, decided_by: &'a [UserLevelId]) -> Self {
         Self { outcome, deciders: Deciders::Listed(decided_by) }
     }
 
-    /// The levels that decided, ascending.
+    /// The levels that decided, in ascending order.
     pub fn decided_by(&self) -> impl Iterator<Item = UserLevelId> + 'a {
         let (of_cell, listed) = match self.deciders {
             Deciders::Of(set, cell) => (Some(set.decided_by(cell)), None),

@@ -1,11 +1,11 @@
-//! What is kept, and when it may be used.
+//! The kept entries, and when they may be used.
 //!
-//! Two things are kept apart. The **entries** hold an entry for each (company, user); a hit reads them without a lock. The
-//! **inner** says what is known of the store's states (see [`Tracker`]) and holds each company's levels and compiled sets.
-//! Loads, polls and evictions write it under one mutex, which a hit never takes.
+//! Two parts are kept apart. The **entries** map each (company, user) to a compiled set; a hit reads them without a
+//! lock. The **inner** part tracks the known states of the store (see [`Tracker`]) and holds each company's levels and
+//! compiled sets. Loads, polls and evictions write it under one mutex, which a hit never takes.
 //!
-//! A set answers while three things hold: it is alive (its company is not known to have changed), it is of the catalog's known
-//! version, and the lease runs (see [`Lease`]).
+//! A set answers while three conditions hold: it is alive (its company is not known to have changed), it is of the
+//! known version of the catalog, and the lease runs (see [`Lease`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
@@ -26,36 +26,37 @@ use crate::freshness::tracker::{Effects, Loaded, Tracker, Verdict};
 use crate::index::CatalogIndex;
 use crate::stats::{CacheStats, Counters};
 
-/// What an entry is found by.
+/// The key of an entry.
 pub(crate) type Key = (CompanyId, UserId);
 
-/// What an entry takes beside its set: the key twice, the map's and the queue's own room.
+/// The bytes of an entry beside its set: the key twice, and the overhead of the map and of the queue.
 const ENTRY_BYTES: usize = 160;
-/// What a company takes beside its levels and sets.
+/// The bytes of a company beside its levels and sets.
 const COMPANY_BYTES: usize = 512;
 
 /// A user's place in a map of entries.
 struct Entry {
     set: Arc<CompiledSet>,
-    /// [`USED`] and [`ACTIVE`]: whether somebody asked since an eviction, and since a fill, last looked.
+    /// [`USED`] and [`ACTIVE`]: whether the entry was asked for since the last eviction, and since the last fill,
+    /// looked at it.
     marks: AtomicU8,
 }
 
 const USED: u8 = 1;
 const ACTIVE: u8 = 2;
 
-/// What no state has as its version.
+/// A version that no state has.
 const NO_VERSION: i64 = -1;
 
 type Entries = papaya::HashMap<Key, Entry, RandomState>;
 
 /// Everything that is kept.
 pub(crate) struct Cache {
-    /// Those who hold levels, or did when they came.
+    /// Users who hold levels, or held some when they were added.
     members: Entries,
-    /// Those who never did: few are kept, so that non-members cannot push members out.
+    /// Users who never held a level: few are kept, so that non-members cannot evict members.
     non_members: Entries,
-    /// The version that a set must be of to answer; [`NO_VERSION`] while it is not known.
+    /// The version of the catalog that a set must have to answer; [`NO_VERSION`] while it is not known.
     catalog: AtomicI64,
     pub(crate) lease: Lease,
     pub(crate) credentials: CredentialCache,
@@ -69,10 +70,11 @@ pub(crate) struct Cache {
 #[derive(Default)]
 struct Inner {
     tracker: Tracker,
-    /// The index of the newest catalog that was read. It may be older than the newest that is known of.
+    /// The index of the newest catalog that was read. A newer one may be known already.
     index: Option<Arc<CatalogIndex>>,
     companies: HashMap<CompanyId, Company, RandomState>,
-    /// When the question began to which the store answered with all credentials that are here, and when that was.
+    /// When the latest question began that the store answered with all credentials that are kept: its ticket and its
+    /// time.
     credentials: Option<(Ticket, Moment)>,
     /// In the order in which evictions look at them.
     members: VecDeque<Key>,
@@ -87,18 +89,19 @@ struct Company {
     sets: HashMap<Box<[UserLevelId]>, Slot, RandomState>,
     /// How many entries there are.
     entries: usize,
-    /// How many loads are under way. The inner must not forget the company before they end: it would forget what they missed.
+    /// How many loads are under way. The inner part must keep the company until they end, or it forgets what they
+    /// missed.
     loads: usize,
 }
 
 struct Slot {
     set: Arc<CompiledSet>,
-    /// How many entries answer from it.
+    /// How many entries use it.
     entries: usize,
 }
 
 impl Company {
-    /// Nothing that is kept answers any more.
+    /// Stops everything that is kept of the company from answering.
     fn clear(&mut self) {
         for slot in self.sets.values() {
             slot.set.kill();
@@ -108,7 +111,7 @@ impl Company {
         self.modules = Arc::default();
     }
 
-    /// An entry does not answer from this set any more.
+    /// An entry stops using this set.
     fn release(&mut self, set: &CompiledSet) {
         let key: Box<[_]> = set.levels().collect();
         let Some(slot) = self.sets.get_mut(&key).filter(|slot| std::ptr::eq(Arc::as_ptr(&slot.set), set)) else {
@@ -122,13 +125,13 @@ impl Company {
         }
     }
 
-    /// The rows of a level, if they are known over this index.
+    /// The rows of a level, if they are known for this index.
     fn rows(&self, level: UserLevelId, index: &Arc<CatalogIndex>) -> Option<Arc<LevelRows>> {
         self.levels.get(&level).filter(|rows| rows.is_of(index)).cloned()
     }
 }
 
-/// A load that has begun. As long as it lives, what it might miss is written down.
+/// A load under way. While it lives, the changes that it might miss are recorded.
 pub(crate) struct Load {
     cache: Arc<Cache>,
     company: CompanyId,
@@ -153,21 +156,21 @@ impl Drop for Load {
     }
 }
 
-/// What the inner says about a user whom no hit answers.
+/// What the inner part knows of a user after a miss.
 pub(crate) enum Known {
-    /// This is current, if the lease runs or the store has just said so.
+    /// The set is current, if the lease runs or the store has just confirmed it.
     Current(Arc<CompiledSet>),
-    /// The rows are current, the catalog must be read: by a load that began after this.
+    /// The rows are current, but the catalog must be read: by a load that begins after this.
     Catalog(Ticket),
-    /// It is not proven that nothing changed since: a poll must say so.
+    /// Nothing proves that the set is still current: a poll must.
     Unproven,
-    /// Everything must be read: by a load that began after this.
+    /// Everything must be read: by a load that begins after this.
     Nothing(Ticket),
 }
 
 impl Cache {
     pub(crate) fn new(options: CacheOptions) -> Self {
-        // Writers are one at a time and may well wait for a larger table; readers should never have to look into two.
+        // Writers take turns and may wait for a larger table; readers should never have to look into two.
         let entries = || {
             papaya::HashMap::builder().hasher(RandomState::default()).resize_mode(papaya::ResizeMode::Blocking).build()
         };
@@ -185,7 +188,7 @@ impl Cache {
         }
     }
 
-    /// Answers from the entry if it may. Takes no lock, allocates nothing.
+    /// Answers from the entry if it may be used. Takes no lock, allocates nothing.
     #[inline]
     pub(crate) fn hit<R>(&self, key: &Key, answer: impl FnOnce(&Arc<CompiledSet>) -> R) -> Option<R> {
         let members = self.members.pin();
@@ -198,11 +201,11 @@ impl Cache {
 
     #[inline]
     fn answer<R>(&self, entry: &Entry, answer: impl FnOnce(&Arc<CompiledSet>) -> R) -> Option<R> {
-        // A store to a line that all readers share is made only when it says something new.
+        // All readers share this cache line, so it is written only when the value changes.
         if entry.marks.load(Ordering::Relaxed) != USED | ACTIVE {
             entry.marks.store(USED | ACTIVE, Ordering::Relaxed);
         }
-        // The lease is looked at last: a process may be stopped for long between any two of these.
+        // The lease is checked last: the process may be paused for long between any two of these.
         (self.is_current(&entry.set) && self.lease.runs()).then(|| answer(&entry.set))
     }
 
@@ -210,8 +213,8 @@ impl Cache {
         set.is_alive() && set.versions.catalog == self.catalog.load(Ordering::Acquire)
     }
 
-    /// What is known of a user, under the lease or, if it does not run, by a poll that began after `proven_after`.
-    /// Recompiles over a newer catalog when all for it is here.
+    /// What is known of a user, proven by the lease or, if it does not run, by a poll that began after `proven_after`.
+    /// Recompiles for a newer catalog if all rows are in memory.
     pub(crate) fn known(&self, key: Key, proven_after: Option<Ticket>) -> Known {
         let mut inner = self.lock();
         let tracker = &inner.tracker;
@@ -220,8 +223,8 @@ impl Cache {
         }
         let nothing = Known::Nothing(tracker.least(key.0));
         let state = tracker.company(key.0);
-        // A set over an older catalog is not among its company's any more once another took its place there: it may have
-        // missed that the company changed.
+        // A set for an older catalog leaves its company once another one replaces it there. It may then have missed a
+        // change of the company.
         let is_of_now = |set: &Arc<CompiledSet>| set.is_alive() && state == Some(set.company_state());
         let Some(set) = self.entry(&key).filter(is_of_now) else { return nothing };
         let Some(catalog) = tracker.catalog() else { return Known::Unproven };
@@ -240,7 +243,7 @@ impl Cache {
         self.recompiled(&mut inner, key, &set, &index).map_or(nothing, Known::Current)
     }
 
-    /// Whether there is something of the user to answer from, proven or not.
+    /// Whether the user has an entry to answer from, proven or not.
     pub(crate) fn keeps(&self, key: &Key) -> bool {
         self.entry(key).is_some_and(|set| set.is_alive())
     }
@@ -250,7 +253,7 @@ impl Cache {
         members.get(key).or_else(|| non_members.get(key)).map(|entry| Arc::clone(&entry.set))
     }
 
-    /// The set over a newer catalog, from rows in memory. `None` when the catalog's change may have taken rows with it.
+    /// The set for a newer catalog, from rows in memory. `None` if the change of the catalog may have removed rows.
     fn recompiled(
         &self,
         inner: &mut Inner,
@@ -292,7 +295,7 @@ impl Cache {
         Some(set)
     }
 
-    /// A load begins.
+    /// Begins a load.
     pub(crate) fn begin(self: &Arc<Self>, company: CompanyId, began: Ticket) -> Load {
         let mut inner = self.lock();
         inner.tracker.track(company);
@@ -300,7 +303,7 @@ impl Cache {
         Load { cache: Arc::clone(self), company, began, at: Moment::now() }
     }
 
-    /// Compiles what a load read, and keeps it unless it may be outdated already.
+    /// Compiles what a load read, and keeps the set unless it may be outdated already.
     pub(crate) fn keep(
         &self,
         load: &Load,
@@ -337,7 +340,7 @@ impl Cache {
         self.insert_loaded(load, (load.company, user), &set).unwrap_or(set)
     }
 
-    /// Puts a set where hits find it, unless it may be outdated already. Answers the one that is there now.
+    /// Makes a set available to hits, unless it may be outdated already. Returns the one that is available now.
     fn insert_loaded(&self, load: &Load, key: Key, set: &Arc<CompiledSet>) -> Option<Arc<CompiledSet>> {
         let mut inner = self.lock();
         let loaded = Loaded {
@@ -352,8 +355,8 @@ impl Cache {
         self.learn_index(&mut inner, &set.index);
         let company = inner.companies.get_mut(&key.0)?;
         let levels: Box<[_]> = set.levels().collect();
-        // Several loads at once may have compiled the same. All answer from the first: a set that is not among its company's
-        // would not learn that the company changes.
+        // Several concurrent loads may have compiled the same set. All use the first: a set that its company does not
+        // list would not be invalidated when the company changes.
         let set = match company.sets.get(&levels).filter(|slot| slot.set.index.state == set.index.state) {
             Some(slot) => Arc::clone(&slot.set),
             None => {
@@ -370,17 +373,17 @@ impl Cache {
         Some(set)
     }
 
-    /// Tells the tracker of a load.
+    /// Reports a load to the tracker.
     fn loaded(&self, inner: &mut Inner, loaded: &Loaded) -> Verdict {
         let (verdict, effects) = inner.tracker.on_load(loaded, self.tickets.now());
         self.apply(inner, &effects);
         verdict
     }
 
-    /// Lets an entry answer from a set of its company's.
+    /// Makes an entry use one of its company's sets.
     fn put(&self, inner: &mut Inner, key: Key, set: &Arc<CompiledSet>) {
         let (members, non_members) = (self.members.pin(), self.non_members.pin());
-        // Whoever was a member stays in that map; whoever becomes one is found there first.
+        // A former member stays in that map, and a new member is found there first.
         let is_member = set.has_levels() || members.contains_key(&key);
         let (entries, queue) =
             if is_member { (&members, &mut inner.members) } else { (&non_members, &mut inner.non_members) };
@@ -400,7 +403,7 @@ impl Cache {
         }
     }
 
-    /// Makes room: whoever was not asked about since the last look goes.
+    /// Makes room: evicts entries that were not asked for since the last look.
     fn evict(&self, inner: &mut Inner) {
         while inner.non_members.len() > self.options.max_non_members {
             self.evict_one(inner, &self.non_members, |inner| &mut inner.non_members);
@@ -419,7 +422,7 @@ impl Cache {
 
     fn evict_one(&self, inner: &mut Inner, entries: &Entries, queue: impl Fn(&mut Inner) -> &mut VecDeque<Key>) {
         let entries = entries.pin();
-        // Everybody gets a second chance once.
+        // Each entry gets a second chance once.
         for _ in 0..=queue(inner).len() {
             let Some(key) = queue(inner).pop_front() else { return };
             let Some(entry) = entries.get(&key) else { continue };
@@ -448,32 +451,32 @@ impl Cache {
         self.event(|tracker, now| tracker.on_own_change(target, versions.epoch, now));
     }
 
-    /// A change of this process ended, and whether it was committed is not known.
+    /// A change of this process ended with an unknown outcome.
     pub(crate) fn distrust(&self, target: Target) {
         self.event(|tracker, now| tracker.on_unknown_outcome(target, now));
     }
 
-    /// Whether a poll has told which states there are.
+    /// Whether a poll has reported the states.
     pub(crate) fn has_position(&self) -> bool {
         self.lock().tracker.has_position()
     }
 
-    /// The epoch of the history that the latest poll read, if nothing has called it in doubt since.
+    /// The epoch of the history that the latest poll read, unless it was called into question since.
     pub(crate) fn epoch(&self) -> Option<u64> {
         self.lock().tracker.epoch()
     }
 
-    /// Where a poll that begins now continues, and what [`Self::polled`] must be told.
+    /// Where a poll that begins now continues, and the generation to pass to [`Self::polled`].
     pub(crate) fn next_poll(&self) -> (Option<Position>, u64) {
         self.lock().tracker.next_poll()
     }
 
-    /// The epoch that the history must lose before it is polled again: versions went back within it.
+    /// The epoch that must be replaced before the next poll: versions went back within it.
     pub(crate) fn to_renew(&self) -> Option<u64> {
         self.lock().tracker.to_renew()
     }
 
-    /// The history does not have this epoch any more.
+    /// The history no longer has this epoch.
     pub(crate) fn renewed(&self, epoch: u64) {
         self.lock().tracker.on_renewed(epoch);
     }
@@ -484,7 +487,7 @@ impl Cache {
         self.event(|tracker, now| tracker.on_poll(changes, generation, began, now));
     }
 
-    /// A poll found that the server which answers is not the primary.
+    /// A poll was answered by a server that is not the primary.
     pub(crate) fn not_primary(&self, why: NotPrimary, generation: u64) {
         let effects = self.event(|tracker, now| tracker.on_not_primary(generation, now));
         if effects.everything {
@@ -494,7 +497,7 @@ impl Cache {
 
     /// The poll proves that what is kept was current when it began; hits may trust that for `lease`.
     pub(crate) fn proven(&self, generation: u64, began: Ticket, sent: Sent, lease: Option<Duration>) {
-        // Under the lock: not while a report is being applied.
+        // Under the lock, so that no report is being applied meanwhile.
         let mut inner = self.lock();
         if inner.tracker.on_proof(generation, began) {
             match lease {
@@ -514,7 +517,7 @@ impl Cache {
         }
     }
 
-    /// What a load of credentials read that was asked for everything after `since`.
+    /// Keeps the answer to a load of credentials that asked for everything after `since`.
     pub(crate) fn keep_credentials(&self, changes: CredentialChanges, since: StateId, began: Ticket, at: Moment) {
         let mut inner = self.lock();
         let now = self.tickets.now();
@@ -525,8 +528,8 @@ impl Cache {
         }
     }
 
-    /// The credentials that are here, if they are what the store had after `arrived`. The table is handed over under the lock: a new
-    /// history puts an empty one in its place.
+    /// The credentials that are kept, if they are what the store had after `arrived`. The table is cloned under the
+    /// lock, since a new history replaces it with an empty one.
     pub(crate) fn credentials_seen_after(&self, arrived: Ticket) -> Option<Arc<Table>> {
         let inner = self.lock();
         let table = self.credentials.table();
@@ -534,7 +537,7 @@ impl Cache {
         (is_seen && self.credentials.is_current(&table)).then_some(table)
     }
 
-    /// The credentials that were last known to be current, and how long ago that was; for when the store cannot be asked.
+    /// The credentials that were last proven current, and how long ago; for when the store is unavailable.
     pub(crate) fn last_known_credentials(&self) -> Option<(Arc<Table>, Duration)> {
         let inner = self.lock();
         let (_, at) = inner.credentials?;
@@ -548,7 +551,7 @@ impl Cache {
         }
     }
 
-    /// Something happened that the tracker is told of.
+    /// Passes an event to the tracker, and applies its effects.
     fn event(&self, tell: impl FnOnce(&mut Tracker, Ticket) -> Effects) -> Effects {
         let mut inner = self.lock();
         let now = self.tickets.now();
@@ -557,7 +560,7 @@ impl Cache {
         effects
     }
 
-    /// Does to what is kept what the tracker says.
+    /// Applies the tracker's effects to what is kept.
     fn apply(&self, inner: &mut Inner, effects: &Effects) {
         if effects.end_lease {
             self.lease.revoke();
@@ -582,7 +585,7 @@ impl Cache {
         }
     }
 
-    /// The history is another one than before: nothing that is kept counts.
+    /// The history is another one: drops everything that is kept.
     fn start_over(&self, inner: &mut Inner) {
         tracing::warn!("the history of the database is another one than before: everything is read anew");
         metrics::counter!("iam_cache_histories_total").increment(1);
@@ -607,13 +610,13 @@ impl Cache {
         self.credentials.start_over();
     }
 
-    /// What was last known of a user, and how long ago it was last known to be so. For when the store cannot be asked.
+    /// The last known set of a user, and how long ago it was last proven current. For when the store is unavailable.
     pub(crate) fn last_known(&self, key: Key) -> Option<(Arc<CompiledSet>, Duration)> {
         let set = self.entry(&key).filter(|set| self.is_current(set))?;
         Some((set, Moment::now().since(self.lease.confirmed())))
     }
 
-    /// The members who were asked about since they were last put to [rest](Self::rest), with their sets.
+    /// The members who were asked about since their last [rest](Self::rest), with their sets.
     pub(crate) fn active(&self) -> Vec<(Key, Arc<CompiledSet>)> {
         let members = self.members.pin();
         members
@@ -624,7 +627,7 @@ impl Cache {
             .collect()
     }
 
-    /// Nothing more is to be done for this user until somebody asks again.
+    /// Marks this user as done until the next request.
     pub(crate) fn rest(&self, key: &Key) {
         if let Some(entry) = self.members.pin().get(key) {
             entry.marks.fetch_and(!ACTIVE, Ordering::Relaxed);

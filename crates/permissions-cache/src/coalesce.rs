@@ -1,4 +1,4 @@
-//! One load for all who wait for the same thing, and never one that began too early for any of them.
+//! One load for all requests that wait for the same thing, begun after each of them arrived.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
-/// A point in the order of everything that happens to the cache: requests arrive, loads begin, changes are heard.
+/// A point in the order of all events of the cache: requests arrive, loads begin, changes are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Ticket(u64);
 
@@ -21,17 +21,17 @@ impl Ticket {
     }
 }
 
-/// Gives tickets out.
+/// Issues tickets.
 #[derive(Debug, Default)]
 pub(crate) struct Tickets(AtomicU64);
 
 impl Tickets {
-    /// Now: what begins from here on has a later ticket.
+    /// The current ticket: whatever begins after this call has a later one.
     pub(crate) fn now(&self) -> Ticket {
         Ticket(self.0.load(Ordering::SeqCst))
     }
 
-    /// A ticket later than every `now` before.
+    /// A ticket later than every earlier result of `now`.
     pub(crate) fn begin(&self) -> Ticket {
         Ticket(self.0.fetch_add(1, Ordering::SeqCst) + 1)
     }
@@ -39,21 +39,21 @@ impl Tickets {
 
 pub(crate) type Loading<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Those who wait for one thing.
+/// The requests that wait for one thing.
 struct Flight<T> {
-    /// When the load that is under way began; none: it has not yet.
+    /// When the load under way began; `None` before it begins.
     began: Option<Ticket>,
-    /// Whom the load that is under way answers.
+    /// The requests that the load under way answers.
     aboard: Vec<oneshot::Sender<T>>,
-    /// Whom the next one answers.
+    /// The requests that the next load answers.
     waiting: Vec<oneshot::Sender<T>>,
 }
 
-/// The most things that are waited for at once. Who comes after that is told at once that it is too much.
+/// The most keys that are waited for at once. Requests for further keys fail at once.
 const MOST_FLIGHTS: usize = 10_000;
 
-/// Loads things by key. For each key at most one load is under way and at most one is to follow it, however many wait. A
-/// load runs in a task of its own and goes on when those who wait for it are gone.
+/// Loads values by key. For each key at most one load is under way and at most one more is to follow, however many
+/// requests wait. A load runs in a task of its own and continues when the waiting requests are cancelled.
 pub(crate) struct Coalescer<K, T> {
     flights: Mutex<HashMap<K, Flight<T>>>,
     tickets: Arc<Tickets>,
@@ -72,7 +72,7 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     T: Clone + Send + 'static,
 {
-    /// Loads with `load`, as many at once as the gate lets through; each is told when it began.
+    /// Loads with `load`, which gets the ticket of its beginning. The gate limits how many loads run at once.
     pub(crate) fn new(
         tickets: Arc<Tickets>,
         gate: Arc<Semaphore>,
@@ -82,7 +82,7 @@ where
         Arc::new(Self { flights: Mutex::default(), tickets, gate, runtime, load: Box::new(load) })
     }
 
-    /// What a load answers that began after `since`. Cancelling this leaves the load to the others, and to itself.
+    /// The result of a load that began after `since`. Cancelling this call does not cancel the load.
     pub(crate) async fn get(self: &Arc<Self>, key: K, since: Ticket) -> Result<T, Lost> {
         let (sender, answer) = oneshot::channel();
         let is_first = {
@@ -106,7 +106,7 @@ where
         answer.await.map_err(|_| Lost)
     }
 
-    /// Loads for as long as somebody waits.
+    /// Loads as long as requests wait.
     async fn fly(self: Arc<Self>, key: K) {
         loop {
             // The gate is never closed.
@@ -114,7 +114,7 @@ where
             let began = {
                 let mut flights = self.flights();
                 let Some(flight) = flights.get_mut(&key) else { return };
-                // For whoever is gone, nothing need begin.
+                // Cancelled requests need no load.
                 flight.waiting.retain(|waiter| !waiter.is_closed());
                 if flight.waiting.is_empty() {
                     flights.remove(&key);
@@ -123,7 +123,7 @@ where
                 flight.aboard = std::mem::take(&mut flight.waiting);
                 *flight.began.insert(self.tickets.begin())
             };
-            // A task of its own: should it panic, those who wait are told, and the next load begins.
+            // A task of its own: if it panics, the waiting requests get an error, and the next load begins.
             let loaded = self.runtime.spawn((self.load)(key.clone(), began)).await;
             drop(permit);
             let (aboard, is_over) = {
@@ -139,7 +139,7 @@ where
             };
             if let Ok(value) = loaded {
                 for waiter in aboard {
-                    // Whoever is gone does not mind.
+                    // The receiver may be gone.
                     let _ = waiter.send(value.clone());
                 }
             }
@@ -162,7 +162,7 @@ mod tests {
 
     use super::*;
 
-    /// A coalescer whose loads wait to be let go one by one, and answer with their number.
+    /// A coalescer whose loads wait until they are released one by one, and answer with their number.
     struct Bench {
         coalescer: Arc<Coalescer<u8, usize>>,
         tickets: Arc<Tickets>,

@@ -1,6 +1,6 @@
 //! Compiled permissions: what one set of levels may see and do, as bits and bytes over the catalog's index.
 //!
-//! The resolution of `iam-domain` stays the specification; a property test shows that both always say the same.
+//! The resolution of `iam-domain` remains the specification; a property test shows that both give the same answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use crate::index::{CatalogIndex, FeaturePlaces, Place};
 
-/// Counts the bytes of what is alive; each part takes its own back when it goes.
+/// Counts the bytes of live values; each part subtracts its own on drop.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MemoryUsage(Arc<AtomicUsize>);
 
@@ -42,7 +42,7 @@ impl Drop for Reservation {
     }
 }
 
-/// What a level says about a place, in a byte.
+/// What a level says about a place, in one byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Row(u8);
 
@@ -50,7 +50,7 @@ impl Row {
     const NONE: Self = Self(0);
     const INHERIT: Self = Self(1);
     const DENY: Self = Self(2);
-    /// With the scope in the two lowest bits; a view's has the widest.
+    /// With the scope in the two lowest bits; views have the widest scope.
     const ALLOW: u8 = 4;
 
     const fn view(state: ViewState) -> Self {
@@ -85,7 +85,7 @@ impl Row {
     fn as_rule(self) -> Option<FeatureRule> {
         match self {
             Self::NONE | Self::INHERIT => None,
-            // A deny has no reach: whatever scope the row had decides nothing.
+            // A deny has no scope: the scope of the row decides nothing.
             Self::DENY => Some(FeatureRule { value: false, scope: Scope::Own }),
             allow => allow.allows().map(|scope| FeatureRule { value: true, scope }),
         }
@@ -102,13 +102,13 @@ const fn scope(bits: u8) -> Scope {
     }
 }
 
-/// All that one level says, as bytes. Shared by all sets that the level is in.
+/// All rows of one level, as bytes. Shared by all sets that include the level.
 #[derive(Debug)]
 pub(crate) struct LevelRows {
     level: UserLevelId,
     index: Arc<CatalogIndex>,
     rows: Box<[Row]>,
-    /// Rows about actions that the catalog does not list. There should be none; they decide all the same.
+    /// Rows about actions that the catalog does not list. There should be none, but they take part in decisions.
     unlisted: Box<[(FeatureId, Action, FeatureRule)]>,
     _reservation: Reservation,
 }
@@ -159,9 +159,9 @@ impl LevelRows {
         Arc::ptr_eq(&self.index, index)
     }
 
-    /// The same rows over a newer catalog. `None` when the catalog's own change may have taken rows with it, so that they
-    /// must be read anew: a deleted view or feature that came back under its old id, or a changed feature of which the
-    /// level says something about an action of its own.
+    /// The same rows for a newer catalog. `None` if the change of the catalog may have removed rows, so that they must
+    /// be read again: a view or feature was deleted and recreated under its old id, or a feature was changed and the
+    /// level has rows about one of its own actions.
     pub(crate) fn translated(&self, index: &Arc<CatalogIndex>, memory: &MemoryUsage) -> Option<Self> {
         if !self.unlisted.is_empty() {
             return None;
@@ -208,7 +208,7 @@ impl LevelRows {
         rules.next().map_or(Row::NONE, |(_, _, rule)| Row::rule(*rule))
     }
 
-    /// The rows as the specification takes them.
+    /// The rows in the form that the specification takes.
     fn spelled_out(&self) -> LevelPermissions {
         let views = self.index.views().filter_map(|(place, view)| Some((view.id, self.row(place).as_state()?)));
         let listed = self.index.features().flat_map(|(places, feature)| {
@@ -220,7 +220,7 @@ impl LevelRows {
     }
 }
 
-/// A decision in a byte: the reason in the four lowest bits, then the scope, then whether it is allowed.
+/// A decision in one byte: the reason in the four lowest bits, then the scope, then whether it is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Code(u8);
 
@@ -264,7 +264,7 @@ impl Code {
     }
 }
 
-/// What the levels together say, when nothing before them decides.
+/// What the levels decide together, when nothing takes precedence over them.
 fn by_levels(rows: impl Iterator<Item = Row>) -> Code {
     let mut code = Code::NO_EXPLICIT_ALLOW;
     let mut has_levels = false;
@@ -282,7 +282,7 @@ fn by_levels(rows: impl Iterator<Item = Row>) -> Code {
     if has_levels { code } else { Code::NO_USER_LEVELS }
 }
 
-/// What decides about a feature before its levels are asked.
+/// What decides about a feature before its levels do.
 fn before_levels(catalog: &Catalog, modules: &BTreeSet<ModuleId>, feature: FeatureId) -> Option<Code> {
     if catalog.feature(feature).is_none_or(|feature| !feature.enabled) {
         return Some(Code::FEATURE_DISABLED);
@@ -290,14 +290,14 @@ fn before_levels(catalog: &Catalog, modules: &BTreeSet<ModuleId>, feature: Featu
     (!catalog.is_feature_open(feature, modules)).then_some(Code::FEATURE_MODULE_MISSING)
 }
 
-/// What a question was answered with. Costs no allocation.
+/// The outcome of a question. Allocates nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// Yes or no.
+    /// Whether it is allowed.
     pub allowed: bool,
-    /// How far an action reaches (`own` when denied); `None` for views.
+    /// The scope of an action (`own` when denied); `None` for views.
     pub scope: Option<Scope>,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
 }
 
@@ -310,7 +310,7 @@ impl Outcome {
         Self { allowed: false, scope: Some(Scope::Own), reason }
     }
 
-    /// The same when at least `least` is asked for.
+    /// The same when at least the scope `least` is required.
     pub(crate) fn reaching(self, least: Scope) -> Self {
         match self.scope {
             Some(scope) if self.allowed && scope < least => {
@@ -321,7 +321,7 @@ impl Outcome {
     }
 }
 
-/// What is asked of a set, already found in its index.
+/// The view or action that a question is about, found in the index of the set.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Cell<'a> {
     View(Place),
@@ -331,33 +331,33 @@ pub(crate) enum Cell<'a> {
 
 /// What one set of levels may see and do in one company, at one state of the company and of the catalog.
 ///
-/// What a decision looks at comes first and lies together: with a hundred thousand users, nearly all of its cost is fetching
-/// memory.
+/// The fields that a decision reads come first, next to each other: with a hundred thousand users, nearly all of its
+/// cost is memory access.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct CompiledSet {
-    /// Cleared when the company changes. A hit looks at it.
+    /// Cleared when the company changes. Every hit checks it.
     is_alive: AtomicBool,
     pub(crate) index: Arc<CatalogIndex>,
     levels: Box<[Arc<LevelRows>]>,
     pub(crate) versions: Versions,
     company_stamp: i64,
     codes: SmallVec<[Code; NEAR]>,
-    /// The allowed views, a bit each.
+    /// The allowed views, one bit each.
     views: Box<[u64]>,
     modules: Arc<BTreeSet<ModuleId>>,
-    /// Unlike any other's in this process.
+    /// Unique in this process.
     pub(crate) id: u64,
     _reservation: Reservation,
 }
 
-/// How many codes lie in the set itself: those of a catalog a little larger than the seeded one.
+/// How many codes are stored inline: enough for a catalog a little larger than the seeded one.
 const NEAR: usize = 192;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 impl CompiledSet {
-    /// Compiles levels, which ascend by id and are all of the index.
+    /// Compiles levels, which must ascend by id and belong to the index.
     pub(crate) fn new(
         versions: Versions,
         company_stamp: i64,
@@ -401,7 +401,7 @@ impl CompiledSet {
         }
     }
 
-    /// The state of the company that it is of.
+    /// The state of the company that the set is of.
     pub(crate) const fn company_state(&self) -> StateId {
         StateId { version: self.versions.company, stamp: self.company_stamp }
     }
@@ -410,12 +410,12 @@ impl CompiledSet {
         self.is_alive.load(Ordering::Acquire)
     }
 
-    /// From now on it answers nobody.
+    /// Stops the set from answering.
     pub(crate) fn kill(&self) {
         self.is_alive.store(false, Ordering::Release);
     }
 
-    /// Whether whoever has these levels belongs to the company.
+    /// Whether the set has levels, so that its holders are members.
     pub(crate) const fn has_levels(&self) -> bool {
         !self.levels.is_empty()
     }
@@ -432,7 +432,7 @@ impl CompiledSet {
         &self.modules
     }
 
-    /// Whether a view may be seen: a bit.
+    /// Whether a view may be seen: one bit.
     pub(crate) fn sees(&self, view: Place) -> bool {
         self.views.get(view.get() / 64).is_some_and(|word| word >> (view.get() % 64) & 1 == 1)
     }
@@ -467,7 +467,7 @@ impl CompiledSet {
         })
     }
 
-    /// The levels that decided, ascending.
+    /// The levels that decided, in ascending order.
     pub(crate) fn decided_by(&self, cell: Cell<'_>) -> impl Iterator<Item = UserLevelId> {
         let code = self.code(cell);
         self.rows(cell)
@@ -479,7 +479,7 @@ impl CompiledSet {
             .map(|(level, _)| level)
     }
 
-    /// The actions of a feature that an answer about all permissions lists.
+    /// The actions of a feature that the effective permissions list.
     pub(crate) fn listed_actions<'a>(
         &'a self,
         places: &'a FeaturePlaces,
@@ -497,7 +497,7 @@ impl CompiledSet {
             .collect()
     }
 
-    /// The same state as the specification takes it.
+    /// The same state in the form that the specification takes.
     pub(crate) fn spelled_out(&self) -> Snapshot {
         Snapshot {
             catalog: Arc::clone(&self.index.catalog),

@@ -1,9 +1,9 @@
-//! Who was cut off, and which API keys there are: all of it is kept, and used while it is known to be current.
+//! Cut-offs of users and API keys. All of them are kept, and used while they are known to be current.
 //!
-//! The service never deletes any of it, and everything bears the version that it was last changed with. So a load reads only what
-//! was changed since the last one, and it does not matter which of two versions a reader sees while one is put in place: what it
-//! sees is never older than what is known. Where that does not account for the state (rows were edited or restored beside the
-//! service), everything is read anew.
+//! The service never deletes any of them, and each bears the version of its last change. So a load reads only what
+//! changed since the last load, and readers may see an old or a new row while it is being replaced: neither is older
+//! than what is known. Where this does not account for the state (rows were edited or restored outside the service),
+//! everything is read again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,21 +14,21 @@ use foldhash::fast::RandomState;
 use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Timestamp, UserId};
 use iam_storage::{CredentialChanges, StateId};
 
-/// How long a key's use need not be noted again, in milliseconds.
+/// How long after a noted use of a key no further use is noted, in milliseconds.
 const NOTED_FOR: i64 = 60_000;
 
-/// An API key, with what proves it.
+/// An API key and its digest.
 #[derive(Debug)]
 pub struct KnownApiKey {
     /// The key.
     pub key: ApiKey,
-    /// What proves it. Compare in constant time.
+    /// The digest of its secret. Compare in constant time.
     pub digest: ApiKeyDigest,
     /// When its use was last noted, in milliseconds since 1970.
     noted: AtomicI64,
 }
 
-/// Everything that is known of one history.
+/// All credentials of one history.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     state: AtomicState,
@@ -39,7 +39,7 @@ pub(crate) struct Table {
 /// A state that is read without a lock, or none.
 #[derive(Debug)]
 struct AtomicState {
-    /// -1: none.
+    /// -1 means none.
     version: AtomicI64,
     stamp: AtomicI64,
 }
@@ -57,7 +57,7 @@ impl AtomicState {
     }
 
     fn set(&self, state: Option<StateId>) {
-        // Between the two, readers find none.
+        // Between the two stores, readers find none.
         self.version.store(-1, Ordering::Release);
         if let Some(StateId { version, stamp }) = state {
             self.stamp.store(stamp, Ordering::Release);
@@ -67,7 +67,7 @@ impl AtomicState {
 }
 
 impl Table {
-    /// The state that it is of; that before the first change if nothing was read.
+    /// The state of the table, which is the one before the first change if nothing was read.
     pub(crate) fn state(&self) -> StateId {
         self.state.get().unwrap_or_default()
     }
@@ -80,7 +80,7 @@ impl Table {
         self.api_keys.pin().get(prefix).cloned()
     }
 
-    /// Learns what was changed since the state that it is of. Returns whether it then has all there is of the new state.
+    /// Applies the changes since the table's state. Returns whether the table is then complete for the new state.
     fn learn(&self, changes: CredentialChanges) -> bool {
         let since = self.state.get();
         let accounts = since.is_none_or(|since| changes.account_for_the_state(since.version));
@@ -100,14 +100,15 @@ impl Table {
     }
 }
 
-/// What is known, and how well. Everything but reading happens under the mutex of the cache's book.
+/// The credentials that are known, and their state. Everything but reading happens under the mutex of the cache's inner
+/// part.
 #[derive(Debug, Default)]
 pub(crate) struct CredentialCache {
-    /// Replaced when the history is another one.
+    /// Replaced by an empty one when the history changes.
     table: ArcSwap<Table>,
-    /// The state that the table must be of to answer; none while it is not known.
+    /// The state that the table must have to answer; none while it is not known.
     known: AtomicState,
-    /// Uses of keys that are not written down yet.
+    /// Uses of keys that are still to be stored.
     uses: Mutex<HashMap<ApiKeyId, Timestamp>>,
 }
 
@@ -116,19 +117,19 @@ impl CredentialCache {
         self.table.load_full()
     }
 
-    /// Whether the table is of the state that is known.
+    /// Whether the table has the known state.
     pub(crate) fn is_current(&self, table: &Table) -> bool {
         table.state.get().is_some_and(|state| self.known.get() == Some(state))
     }
 
-    /// This is the state of the credentials, as far as it is known. Answers whether one was known before.
+    /// Sets the known state of the credentials. Returns whether one was known before.
     pub(crate) fn tell(&self, state: Option<StateId>) -> bool {
         let was_known = self.known.get().is_some();
         self.known.set(state);
         was_known
     }
 
-    /// Learns what was changed since this state. Returns whether the table was still of it and has all there is now; where
+    /// Applies the changes since this state. Returns whether the table still had that state and is complete now. If
     /// something is unaccounted for, the next load reads everything.
     pub(crate) fn learn(&self, changes: CredentialChanges, since: StateId) -> bool {
         let table = self.table();
@@ -143,7 +144,7 @@ impl CredentialCache {
         is_whole
     }
 
-    /// The history is another one than before.
+    /// The history is another one.
     pub(crate) fn start_over(&self) {
         self.table.store(Arc::default());
     }
@@ -154,13 +155,13 @@ impl CredentialCache {
         if at.millis().saturating_sub(noted) < NOTED_FOR {
             return;
         }
-        // Of several at once, one notes it.
+        // Of several concurrent callers, one notes the use.
         if key.noted.compare_exchange(noted, at.millis(), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.uses.lock().unwrap_or_else(PoisonError::into_inner).insert(key.key.id, at);
         }
     }
 
-    /// The uses that are to be written down. They are forgotten here.
+    /// Takes the uses that are to be stored.
     pub(crate) fn take_uses(&self) -> Vec<(ApiKeyId, Timestamp)> {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
     }

@@ -9,9 +9,9 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ActionPermission {
-    /// Yes or no.
+    /// Whether it is allowed.
     pub allowed: bool,
-    /// How far; `own` when denied.
+    /// Its scope; `own` when denied.
     pub scope: Scope,
 }
 
@@ -22,7 +22,7 @@ pub struct EffectivePermissions {
     /// Whether each view may be seen, by view id.
     #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, bool>))]
     pub views: BTreeMap<ViewId, bool>,
-    /// What may be done with each feature, by feature id and action.
+    /// What is allowed on each feature, by feature id and action.
     #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, BTreeMap<String, ActionPermission>>))]
     pub features: BTreeMap<FeatureId, BTreeMap<Action, ActionPermission>>,
 }

@@ -1,5 +1,5 @@
-//! The durable form of effective permissions: filled for those who are active, read when a process starts, swept when
-//! expired. All of it beside the requests.
+//! The stored rows of effective permissions: written for active users, read when a process starts, deleted after they
+//! expire. All of it happens in the background.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::compiled::CompiledSet;
 use crate::freshness::clock::Moment;
 use crate::{Access, Permissions, Subject};
 
-/// How much is written beside the requests.
+/// How much is written in the background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FillOptions {
     /// How long rows are valid.
@@ -23,17 +23,17 @@ pub struct FillOptions {
     pub every: Duration,
     /// The most users whose rows are written at a time.
     pub max_users: usize,
-    /// The most of them of one company.
+    /// The most users of one company among them.
     pub max_users_of_company: usize,
-    /// The most expired rows that are dropped at a time.
+    /// The most expired rows that are deleted at a time.
     pub max_swept: u64,
     /// The most users that are loaded when the process starts.
     pub max_warmed: u64,
 }
 
 impl Default for FillOptions {
-    /// Rows valid for 15 minutes; every 2 seconds those of 40 users, at most 10 of a company, about 150 rows each; 5,000
-    /// swept at a time; 10,000 users loaded at the start.
+    /// Rows valid for 15 minutes; every 2 seconds those of 40 users, at most 10 of a company, about 150 rows each;
+    /// 5,000 deleted at a time; 10,000 users loaded at the start.
     fn default() -> Self {
         Self {
             valid_for: Duration::from_secs(15 * 60),
@@ -48,20 +48,21 @@ impl Default for FillOptions {
 
 /// How many users of a company are loaded in one statement.
 const TOGETHER: usize = 500;
-/// How often they are loaded at the start, until they are kept.
+/// How many attempts are made to load them at the start, until they are kept.
 const WARM_ATTEMPTS: usize = 2;
 
-/// Whose rows were written, of which state, and when.
+/// The users whose rows were written, of which state, and when.
 #[derive(Debug, Default)]
 pub struct Filled(HashMap<Key, (Versions, Moment)>);
 
 impl Permissions {
-    /// Loads those who were active before this process started, the latest first; answers how many of them are kept. What is
-    /// not, because a change was reported meanwhile that the load may have missed, is loaded once more.
+    /// Loads the users who were active before this process started, the latest first; returns how many of them are
+    /// kept. Those that are not, because a change was reported meanwhile that the load may have missed, are loaded once
+    /// more.
     ///
     /// # Errors
     ///
-    /// What the storage answered.
+    /// Errors of the storage.
     pub async fn warm(&self, max_users: u64) -> Result<usize> {
         let active = self.storage.effective_view_permissions().find_active(max_users).await?;
         let mut companies: BTreeMap<CompanyId, Vec<UserId>> = BTreeMap::new();
@@ -87,9 +88,9 @@ impl Permissions {
         Ok(loaded)
     }
 
-    /// Writes the rows of those who were asked about lately and whose rows are missing, outdated or about to expire;
-    /// answers of how many users. A change that comes in between wins: what was computed before it is not written. What fails
-    /// for one company is logged, and tried again.
+    /// Writes the rows of users who were asked about lately and whose rows are missing, outdated or about to expire;
+    /// returns of how many users. A concurrent change wins: rows computed before it are not written. A failure of one
+    /// company is logged and retried.
     pub async fn fill(&self, filled: &mut Filled, options: &FillOptions) -> usize {
         let now = Moment::now();
         let lasts = options.valid_for * 2 / 3;
@@ -111,7 +112,7 @@ impl Permissions {
         }
         let mut written = 0;
         for (company, users) in companies {
-            // A company may have changed between two of its users: each state is written by itself.
+            // A company may have changed between two of its users, so each state is written separately.
             let mut states: BTreeMap<(i64, i64), Vec<_>> = BTreeMap::new();
             for (user, set) in users {
                 states.entry((set.versions.catalog, set.versions.company)).or_default().push((user, set));
@@ -125,14 +126,14 @@ impl Permissions {
                             self.cache.rest(&(company, user));
                         }
                     }
-                    // They may be outdated by a change that nobody is told of.
+                    // What is kept may be outdated by a change that no poll reports.
                     Err(StorageError::Stale) => {
                         let users = users.iter().map(|(user, _)| *user).collect();
                         if let Err(error) = self.load_together(company, users).await {
                             failed(company, &error);
                         }
                     }
-                    // What one company's rows suffer from is not to be everybody's.
+                    // A failure of one company must not affect the others.
                     Err(error) => failed(company, &error),
                 }
             }
@@ -172,18 +173,19 @@ impl Permissions {
         Ok(())
     }
 
-    /// Drops expired rows, a bounded number; answers how many.
+    /// Deletes a bounded number of expired rows; returns how many.
     ///
     /// # Errors
     ///
-    /// What the storage answered.
+    /// Errors of the storage.
     pub async fn sweep(&self, max_rows: u64) -> Result<u64> {
         let views = self.storage.effective_view_permissions().delete_expired(max_rows).await?;
         let features = self.storage.effective_feature_permissions().delete_expired(max_rows).await?;
         Ok(views + features)
     }
 
-    /// Writes down when API keys were used since this was last called. What cannot be written is lost: it is about when, and there will be a next time.
+    /// Stores when API keys were used since the last call. Uses that cannot be written are lost, which is acceptable:
+    /// only the time of the last use is stored, and a later use updates it.
     pub async fn note_uses(&self) {
         let uses = self.cache.credentials.take_uses();
         if uses.is_empty() {
@@ -194,11 +196,14 @@ impl Permissions {
         }
     }
 
-    /// Warms up, then fills, sweeps and notes when API keys were used, for ever: run it in a task of its own once the storage is ready.
+    /// Warms up; then writes rows, deletes expired ones and stores the uses of API keys, forever. Run it in a task of
+    /// its own once the storage is ready.
     pub async fn maintain(&self, options: FillOptions) {
         match self.warm(options.max_warmed).await {
             Ok(users) => tracing::info!(users, "those who were active before are loaded"),
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "nobody could be loaded ahead"),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "active users could not be loaded ahead")
+            }
         }
         let mut filled = Filled::default();
         let mut ticks = interval(options.every);

@@ -1,5 +1,5 @@
-//! The catalog as numbers: one place for each view and for each action of each feature, so that what is compiled over it
-//! is a row of bytes.
+//! The catalog as numbers: one place for each view and for each action of each feature, so that a compiled set is an
+//! array of bytes.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -21,7 +21,7 @@ impl Place {
     }
 }
 
-/// Where a feature's actions are: the standard ones first, then its own.
+/// The places of a feature's actions: the standard ones first, then its own.
 #[derive(Debug)]
 pub(crate) struct FeaturePlaces {
     pub(crate) id: FeatureId,
@@ -30,7 +30,7 @@ pub(crate) struct FeaturePlaces {
 }
 
 impl FeaturePlaces {
-    /// The place of an action; none if neither every feature nor this one has it.
+    /// The place of an action; `None` if it is neither standard nor one of this feature's own.
     pub(crate) fn place(&self, action: &str) -> Option<Place> {
         let offset = match action {
             "Create" => 0,
@@ -45,7 +45,7 @@ impl FeaturePlaces {
         Some(Place(self.first + u32::try_from(offset).ok()?))
     }
 
-    /// Its actions with their places.
+    /// The feature's actions with their places.
     pub(crate) fn places(&self) -> impl Iterator<Item = (&str, Place)> {
         Action::STANDARD.into_iter().chain(self.own.iter().map(Action::as_str)).zip((self.first..).map(Place))
     }
@@ -85,7 +85,7 @@ impl CatalogIndex {
         Self { state, catalog, views, urls, features, numbers, keys, places: next as usize }
     }
 
-    /// How many places there are. The views come first.
+    /// How many places there are. Those of the views come first.
     pub(crate) const fn places(&self) -> usize {
         self.places
     }
@@ -97,7 +97,7 @@ impl CatalogIndex {
 
     /// The features.
     pub(crate) fn features(&self) -> impl Iterator<Item = (&FeaturePlaces, &Feature)> {
-        // Both ascend by id.
+        // Both are in ascending order of id.
         self.features.iter().zip(self.catalog.features())
     }
 
@@ -147,7 +147,7 @@ fn own_actions(feature: &Feature) -> impl Iterator<Item = &Action> {
         .map(|(_, action)| action)
 }
 
-/// A map in which the first of two equal keys counts, as it does in a search.
+/// A map that keeps the first of two equal keys, as a linear search does.
 fn first_of<K: Eq + Hash, V>(pairs: impl Iterator<Item = (K, V)>) -> HashMap<K, V, RandomState> {
     let mut map = HashMap::default();
     for (key, value) in pairs {

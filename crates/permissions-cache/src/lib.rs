@@ -1,9 +1,9 @@
-//! What a user may see and do: decisions, explanations, all permissions of a user, navigation; kept in memory, and right.
+//! Permission decisions from memory: checks, explanations, effective permissions and navigation of a user.
 //!
-//! [`Permissions`] answers from permissions that were compiled once per set of levels in a company, for as long as it is
-//! known that nothing changed; else it asks the store. Every answer is of one state of the store and says which. What
-//! differs from plain resolution is said here once: super admins pass checks about themselves, and whoever holds no level
-//! in a company is denied everything there.
+//! [`Permissions`] answers from compiled permissions, one set for each combination of levels in a company, as long as
+//! the set is known to be current. Otherwise it reads the store. Every answer is of one state of the store and names
+//! that state. Two rules go beyond plain resolution: super admins pass checks about themselves, and a user without a
+//! level in a company is denied everything there.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -36,18 +36,20 @@
 //!
 //! # How it stays right
 //!
-//! * A state is named by three versions, which the store raises with each commit: of the database as such (its epoch), of the
-//!   catalog, of the company. What is kept is stamped with them, and with a random stamp of the change that made it, since a
+//! * A state is named by the epoch of the database and the versions of the catalog and of the company, which the store
+//!   raises with each commit. Kept entries carry these and the random stamp of the change that made them, since a
 //!   restored database reaches the same versions again.
-//! * **Here**: a caller that makes a change calls [`Permissions::changed`] before it tells anyone.
-//! * **Elsewhere**: [`Permissions::follow`] polls for what was committed. A poll proves that every change which committed before
-//!   it began is known, and extends a *lease* from that moment; without one, a poll that begins after the request arrived
-//!   must prove what is kept before it answers, one for all that wait. Wake-ups only make the next poll come sooner.
-//! * **Another history** (a restored or replaced database, a standby, a read-only server) is noticed by each poll, load and
-//!   change of this process: nothing that was kept answers any more.
-//! * **A load** is shared by all who wait, began after whatever made it necessary, and goes on without those who began it. It
-//!   is kept only if it is of the newest state that is known. One that fails leaves nothing behind.
-//! * **A change of the catalog** makes sets be compiled anew from rows in memory, company by company, as they are asked for.
+//! * **Here**: the maker of a change calls [`Permissions::changed`] before it reports the change as made.
+//! * **Elsewhere**: [`Permissions::follow`] polls for what was committed. A poll proves that every change committed
+//!   before it began is known, and extends a *lease* from that moment. While the lease does not run, a poll that begins
+//!   after the request arrived must prove the kept entries current before they answer; all waiting requests share it.
+//!   Wake-ups only make the next poll come sooner.
+//! * **Another history** (a restored or replaced database, a standby, a read-only server) is detected by each poll,
+//!   load and change of this process. Nothing that was kept before answers any more.
+//! * **A load** is shared by all requests that wait for it, begins after the event that made it necessary, and
+//!   continues when those requests are cancelled. Its result is kept only if it is of the newest known state. A failed
+//!   load leaves nothing behind.
+//! * **A change of the catalog** recompiles sets from rows in memory, company by company, on demand.
 
 mod access;
 mod cache;

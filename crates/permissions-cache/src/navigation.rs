@@ -5,13 +5,13 @@ use serde::Serialize;
 
 use crate::Access;
 
-/// An entry below an item.
+/// An entry below a menu item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NavigationSubItem {
     /// Its id.
     pub id: SubMenuItemId,
-    /// What people read.
+    /// The displayed text.
     pub label: Label,
     /// Where it leads.
     pub url: Option<ViewUrl>,
@@ -24,29 +24,29 @@ pub struct NavigationSubItem {
 pub struct NavigationItem {
     /// Its id.
     pub id: MenuItemId,
-    /// What people read.
+    /// The displayed text.
     pub label: Label,
-    /// How it is drawn.
+    /// Its icon.
     pub icon: Option<Icon>,
     /// Where it leads.
     pub url: Option<ViewUrl>,
-    /// Whether one may land here after signing in.
+    /// Whether users may land here after signing in.
     pub is_entrypoint: bool,
-    /// What stands below it.
+    /// The entries below it.
     pub sub_items: Vec<NavigationSubItem>,
 }
 
-/// What a user sees of the menu; empty for whoever holds no level in the company.
+/// The menu that a user sees; empty for non-members.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Navigation {
     /// The visible items, in their order.
     pub menu: Vec<NavigationItem>,
-    /// Where one lands: the url of the first visible entry point that has one.
+    /// Where the user lands: the url of the first visible entry point that has one.
     pub entrypoint: Option<ViewUrl>,
 }
 
-/// What must be allowed for an entry to show.
+/// What must be allowed for an entry to be visible.
 struct Needs<'a> {
     view: Option<ViewId>,
     feature: Option<FeatureId>,
@@ -54,11 +54,11 @@ struct Needs<'a> {
 }
 
 impl Navigation {
-    /// The visible part of the menu that every company has and of the company's own.
+    /// The visible part of the menu that all companies share and of the company's own menu.
     pub(crate) fn of(access: &Access, menus: [&Menu; 2]) -> Self {
         let mut items: Vec<_> = menus.iter().flat_map(|menu| &menu.items).collect();
         items.sort_by(|a, b| (a.sort_order, a.label.as_str(), a.id).cmp(&(b.sort_order, b.label.as_str(), b.id)));
-        // The sub-items of an item are all in the menu that the item is in, in their order.
+        // The sub-items of an item are all in the menu of the item, in their order.
         let sub_items = |item: &MenuItem| {
             let id = item.id;
             menus.into_iter().flat_map(|menu| &menu.sub_items).filter(move |sub| sub.menu_item_id == id && sub.enabled)

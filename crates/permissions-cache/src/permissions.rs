@@ -1,4 +1,4 @@
-//! The service: what is asked, answered from what is kept if that may be trusted, else from the store.
+//! The service: answers from what is kept if that may be trusted, otherwise from the store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,19 +19,19 @@ use crate::credentials::{KnownApiKey, Table};
 use crate::freshness::clock::Moment;
 use crate::{Access, CacheOptions, CacheStats, Navigation, Question, Subject};
 
-/// How new the state must be that answers.
+/// How recent the state of an answer must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Consistency {
-    /// What is kept will do, while it is known to be current within the lease.
+    /// What is kept is enough, while it is known to be current within the lease.
     #[default]
     Cached,
-    /// A state not older than this one, which an earlier answer or a write named.
+    /// A state not older than this one, which an earlier answer or a write returned.
     AtLeast(Versions),
-    /// What the store says after the question was asked.
+    /// What the store has after the question was asked.
     Fresh,
 }
 
-/// Several wait for one load: its error is shared.
+/// Several requests wait for one load, so they share its error.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("a load that others wait for too failed")]
 struct Shared(#[source] Arc<StorageError>);
@@ -39,13 +39,13 @@ struct Shared(#[source] Arc<StorageError>);
 type Loaded<T> = Result<T, Arc<StorageError>>;
 type StampedMenu = Stamped<Arc<Menu>>;
 
-/// What answers; and how old it is, if that is longer than the lease.
+/// The set that answers; and its age, if that exceeds the lease.
 type Resolved = (Arc<CompiledSet>, Option<Duration>);
 
-/// Users with what they hold.
+/// Users with their sets.
 type Loads = Vec<(UserId, Arc<CompiledSet>)>;
 
-/// What a load read, and when it began to.
+/// What a load read, and when it began.
 #[derive(Clone)]
 struct Read {
     set: Arc<CompiledSet>,
@@ -56,24 +56,24 @@ struct Read {
 enum Kept {
     /// Enough to answer.
     Answers(Resolved),
-    /// Not enough: a load answers that begins after this.
+    /// Not enough: a load must answer that begins after this.
     Loads(Ticket),
 }
 
-/// The menus that were read, by owner and by the version that they are of: that never changes.
+/// The menus that were read, by owner and version. A menu of one version never changes.
 type Menus = MenuCache<(u64, Option<CompanyId>, StateId), Arc<Menu>>;
 /// How many menus are kept.
 const MENUS: usize = 2048;
-/// How often an answer is begun anew when the store changes under it.
+/// How many times an answer is attempted when the store changes meanwhile.
 const ATTEMPTS: usize = 3;
-/// How many steps it takes at most to prove what is kept: a poll, the catalog read, a poll that goes with it.
+/// The most steps to prove what is kept: a poll, a read of the catalog, a poll consistent with it.
 const STEPS: usize = 4;
 
 /// Answers what users may see and do. Share it behind an `Arc`; any task may call it, also one of another runtime.
 ///
-/// Every answer is of one state and says which. It is as new as [`Consistency`] asks for. Errors of the storage are passed
-/// on: a failure is never an allow, never looks like a denial, and is never kept. Cancelling a call leaves loads to whoever
-/// else waits for them.
+/// Every answer is of one state and names it. It is as recent as [`Consistency`] asks for. Errors of the storage are
+/// returned: a failure never allows, never looks like a denial, and is never kept. Cancelling a call does not cancel
+/// loads that others wait for.
 pub struct Permissions {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) cache: Arc<Cache>,
@@ -99,8 +99,8 @@ impl std::fmt::Debug for Permissions {
 impl Permissions {
     /// Answers from this storage. Loads run on `runtime`, which must live as long as the storage.
     ///
-    /// Unless something [follows](Self::follow) the storage's changes, each request that is answered from what is kept costs
-    /// a poll: right, but slower.
+    /// Unless [`follow`](Self::follow) runs, each request that is answered from what is kept costs a poll: right, but
+    /// slower.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, runtime: Handle, options: CacheOptions) -> Self {
         let cache = Arc::new(Cache::new(options));
@@ -143,7 +143,7 @@ impl Permissions {
         });
 
         let (store, kept) = context();
-        // Whoever is to be let in does not wait until others' permissions are loaded.
+        // Authentication does not wait until permissions of others are loaded.
         let credential_loads =
             Coalescer::new(tickets(), Arc::clone(&at_the_door), runtime.clone(), move |(), began| {
                 let (store, kept) = (Arc::clone(&store), Arc::clone(&kept));
@@ -192,7 +192,8 @@ impl Permissions {
         Some(outcome)
     }
 
-    /// What the subject may see and do, from what is kept, if that may be trusted and is as new as is asked for.
+    /// What the subject may see and do, from what is kept, if that may be trusted and is as recent as `consistency`
+    /// asks.
     #[must_use]
     pub fn try_access(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> Option<Access> {
         if consistency == Consistency::Fresh {
@@ -210,7 +211,7 @@ impl Permissions {
     ///
     /// # Errors
     ///
-    /// What the storage answered; `Unavailable` also when it took too long, or does not have the state that is asked for.
+    /// Errors of the storage; `Unavailable` also if it took too long, or lacks the state that is asked for.
     pub async fn access(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> Result<Access> {
         if let Some(access) = self.try_access(company, subject, consistency) {
             return Ok(access);
@@ -220,7 +221,8 @@ impl Permissions {
         Ok(Access::new(set, subject, age))
     }
 
-    /// What several subjects of one company may see and do, in their order. Those that are not kept are loaded together.
+    /// What several subjects of one company may see and do, in their order. Subjects that are not kept are loaded
+    /// together.
     ///
     /// # Errors
     ///
@@ -260,7 +262,7 @@ impl Permissions {
         let mut states = found.values().map(|(set, _)| set.versions);
         let first = states.next();
         if !states.all(|state| Some(state) == first) {
-            // Something was changed between two of them.
+            // Something changed between two of them.
             self.find_together(company, subjects, consistency, &mut found).await?;
         }
         let access = |subject: &Subject| {
@@ -287,7 +289,8 @@ impl Permissions {
         Ok(())
     }
 
-    /// The menu that the subject of an access sees, with the access that it is of: a newer one, if the store has moved on.
+    /// The menu that the subject of an access sees, and the access that it is of: a newer one, if the store has
+    /// changed.
     ///
     /// # Errors
     ///
@@ -309,7 +312,7 @@ impl Permissions {
         Err(unavailable("the store changes faster than a menu is read"))
     }
 
-    /// The menu of an owner at exactly this state; `None` when the store has another one by now.
+    /// The menu of an owner at exactly this state; `None` if the store has another one by now.
     async fn menu(&self, owner: Option<CompanyId>, epoch: u64, state: StateId) -> Result<Option<Arc<Menu>>> {
         if let Some(menu) = self.menus.get(&(epoch, owner, state)) {
             return Ok(Some(menu));
@@ -320,7 +323,8 @@ impl Permissions {
         Ok(((loaded.versions.epoch, read) == (epoch, state)).then_some(loaded.value))
     }
 
-    /// Since when the user's tokens count, if he was ever cut off. As current as permissions are.
+    /// The cut-off of the user: tokens issued before it are refused. `None` if there is none. As current as permissions
+    /// are.
     ///
     /// # Errors
     ///
@@ -329,7 +333,7 @@ impl Permissions {
         self.credentials(|table| table.not_before(user)).await
     }
 
-    /// The API key with this prefix, also if it was revoked or has expired. As current as permissions are.
+    /// The API key with this prefix, even if it was revoked or has expired. As current as permissions are.
     ///
     /// # Errors
     ///
@@ -338,7 +342,7 @@ impl Permissions {
         self.credentials(|table| table.api_key(prefix)).await
     }
 
-    /// Notes that a key was used. Whoever [maintains](Self::maintain) this writes it down, about once a minute.
+    /// Notes that a key was used. [`maintain`](Self::maintain) stores it, about once a minute.
     pub fn api_key_used(&self, key: &KnownApiKey, at: Timestamp) {
         self.cache.credentials.used(key, at);
     }
@@ -347,7 +351,7 @@ impl Permissions {
         let credentials = &self.cache.credentials;
         let table = credentials.table();
         let answer = read(&table);
-        // Looked at after what was read: a process may be stopped for long between any two of these.
+        // Checked after the table was read: the process may be paused for long between any two of these.
         if credentials.is_current(&table) && self.cache.lease.runs() {
             return Ok(answer);
         }
@@ -368,24 +372,24 @@ impl Permissions {
         Err(unavailable("the store changes faster than credentials are read"))
     }
 
-    /// Something was changed here: from now on, whoever asks is answered from a state that has it. Call it after each change,
-    /// before anybody is told that it was made.
+    /// Reports a change of this process: from now on, every request is answered from a state that includes it. Call it
+    /// after each change, before the change is reported as made.
     pub fn changed(&self, target: Target, versions: Versions) {
         self.cache.made(target, versions);
     }
 
-    /// A change ended, nobody knows how: nothing that was read before is used unproven.
+    /// Reports a change with an unknown outcome: nothing that was read before is used unproven.
     pub fn distrust(&self, target: Target) {
         self.cache.distrust(target);
     }
 
-    /// The cache at this moment.
+    /// The statistics of the cache at this moment.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
         self.cache.stats()
     }
 
-    /// What answers when no hit does.
+    /// The answer after a miss.
     async fn resolve(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> Result<Resolved> {
         match self.kept(company, subject, consistency, self.cache.tickets.now()).await? {
             Kept::Answers(resolved) => Ok(resolved),
@@ -393,7 +397,7 @@ impl Permissions {
         }
     }
 
-    /// What a load answers that began after `since`.
+    /// The result of a load that began after `since`.
     async fn loaded(
         &self,
         company: CompanyId,
@@ -406,8 +410,8 @@ impl Permissions {
         for attempt in 0..ATTEMPTS {
             let read = self.in_time(self.users.get(key, since)).await?;
             since = self.cache.tickets.now();
-            // What took longer than anything may be out of date, or was read while the process was stopped, is read again, once;
-            // and so is what another database answered than the one that counts.
+            // A read is repeated once if it took longer than anything may be outdated, if the process was stopped
+            // meanwhile, or if the database that answered is not the primary.
             let is_in_time = attempt > 0 || Moment::now().since(read.at) <= self.options.lease;
             if is_in_time && self.is_of_the_primary(&read.set).await? {
                 refuse_older(&read.set, subject, consistency)?;
@@ -417,7 +421,8 @@ impl Permissions {
         Err(unavailable("another database answered than the one that counts"))
     }
 
-    /// What is kept of a user, once it is proven to be as new as is asked for; or when a load must begin that answers instead.
+    /// What is kept of a user, once it is proven as recent as is asked for; or from when on a load must begin that
+    /// answers instead.
     async fn kept(
         &self,
         company: CompanyId,
@@ -432,7 +437,7 @@ impl Permissions {
             return Ok(Kept::Loads(arrived));
         }
         for _ in 0..STEPS {
-            // Looked at in each step: it may end while one waits.
+            // Checked in each step: the lease may end during a wait.
             let is_trusted = self.cache.lease.runs();
             match self.cache.known(key, (!is_trusted).then_some(arrived)) {
                 Known::Current(set) if satisfies(&set, subject, consistency) => {
@@ -443,13 +448,13 @@ impl Permissions {
                 Known::Unproven => {
                     self.cache.counters.confirmations.add(1);
                     if let Err(error) = self.in_time(self.polls.get((), arrived)).await {
-                        // As new as is asked for it may be; whether it is current, nobody knows.
+                        // It may be as recent as is asked for, but it is not known whether it is current.
                         let is_outage = matches!(error, StorageError::Unavailable { .. });
                         let last = if is_outage { self.in_outage(key, subject, consistency) } else { None };
                         return last.map(Kept::Answers).ok_or(error);
                     }
                 }
-                // Under the lease, a load is new enough that began after the change that was heard last.
+                // Under the lease, a load is recent enough that began after the latest known change.
                 Known::Nothing(heard) if is_trusted && consistency == Consistency::Cached => {
                     return Ok(Kept::Loads(heard));
                 }
@@ -464,19 +469,19 @@ impl Permissions {
         self.in_time(self.polls.get((), self.cache.tickets.now())).await
     }
 
-    /// Polls unless that has been done: nothing that is read before is kept.
+    /// Polls unless that has been done: nothing that is read before the first poll is kept.
     pub(crate) async fn be_polled(&self) -> Result<()> {
         if self.cache.has_position() { Ok(()) } else { self.poll_for_lease().await }
     }
 
-    /// Whether what was just read is of the history that counts, which the next poll says if it is not known.
+    /// Whether what was just read is of the current history; if that is not known, the next poll decides.
     async fn is_of_the_primary(&self, set: &CompiledSet) -> Result<bool> {
         self.be_sure_of_the_primary().await?;
         self.be_polled().await?;
         Ok(self.cache.epoch() == Some(set.versions.epoch))
     }
 
-    /// What was just read counts only if it was read from the primary. Where that is known by acknowledgements only, there
+    /// Returns an error unless what was just read came from the primary. Where only acknowledgements prove that, there
     /// must be one within the lease.
     async fn be_sure_of_the_primary(&self) -> Result<()> {
         let lease = &self.cache.lease;
@@ -488,7 +493,7 @@ impl Permissions {
         (age < self.options.outage_grace && satisfies(&set, subject, consistency)).then_some((set, Some(age)))
     }
 
-    /// Loads users of a company in one statement, which begins after this is called and goes on without whoever called.
+    /// Loads users of a company in one statement, which begins after this call and is not cancelled with it.
     pub(crate) async fn load_together(&self, company: CompanyId, users: Vec<UserId>) -> Result<Loads> {
         self.be_polled().await?;
         let (storage, cache) = (Arc::clone(&self.storage), Arc::clone(&self.cache));
@@ -521,13 +526,13 @@ impl Permissions {
     }
 }
 
-/// What was read, beside the states that it was read at.
+/// Separates what was read from its states.
 fn split<T>(stamped: Stamped<T>) -> (Stamped<()>, T) {
     let Stamped { versions, stamps, value } = stamped;
     (Stamped { versions, stamps, value: () }, value)
 }
 
-/// Polls once. If that proves something, the lease is extended where changes are followed.
+/// Polls once. If that proves something and changes are followed, the lease is extended.
 async fn poll(
     store: &dyn Storage,
     cache: &Arc<Cache>,
@@ -548,7 +553,7 @@ async fn poll(
         }
     };
     cache.polled(&told, generation, began);
-    // What this poll noticed is mended at once; what loads noticed, by the next poll.
+    // A regression that this poll found is repaired at once; one that loads found, by the next poll.
     renew(changes, cache, options).await?;
     if told.needs_acknowledgement {
         if !cache.lease.wants_acknowledgement(options.lease) {
@@ -562,7 +567,7 @@ async fn poll(
     Ok(())
 }
 
-/// Gives the history another epoch, if versions went back within the one that it has.
+/// Gives the history another epoch, if versions went back within the current one.
 async fn renew(changes: &dyn ChangeFeed, cache: &Cache, options: &CacheOptions) -> Loaded<()> {
     if let Some(epoch) = cache.to_renew() {
         in_limit(options.load_timeout, changes.renew(epoch)).await.map_err(Arc::new)?;
@@ -571,7 +576,7 @@ async fn renew(changes: &dyn ChangeFeed, cache: &Cache, options: &CacheOptions) 
     Ok(())
 }
 
-/// Ends a load that takes too long, and counts it.
+/// Ends a load that takes too long, and counts the load.
 async fn timed<T>(cache: &Cache, limit: Duration, load: impl Future<Output = Result<T>>) -> Loaded<T> {
     let began = Instant::now();
     let loaded = in_limit(limit, load).await;
@@ -584,7 +589,7 @@ async fn timed<T>(cache: &Cache, limit: Duration, load: impl Future<Output = Res
     })
 }
 
-/// Ends what takes too long.
+/// Ends a call that takes too long.
 async fn in_limit<T>(limit: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(unavailable("the store took too long")))
 }
@@ -593,7 +598,7 @@ fn unavailable(why: impl Into<Source>) -> StorageError {
     StorageError::Unavailable { retryable: false, source: Some(why.into()) }
 }
 
-/// The error of a load, for one of those who waited for it.
+/// The error of a load, for one of the requests that waited for it.
 fn shared(error: &Arc<StorageError>) -> StorageError {
     let source: Source = Box::new(Shared(Arc::clone(error)));
     match error.as_ref() {
@@ -602,7 +607,8 @@ fn shared(error: &Arc<StorageError>) -> StorageError {
     }
 }
 
-/// Whether what is kept is as new as is asked for. It does not say so to non_members, who would learn the company's version.
+/// Whether what is kept is as recent as is asked for. `AtLeast` is never satisfied for non-members, who would otherwise
+/// learn the company's version.
 fn satisfies(set: &CompiledSet, subject: Subject, consistency: Consistency) -> bool {
     match consistency {
         Consistency::Cached => true,
@@ -613,8 +619,8 @@ fn satisfies(set: &CompiledSet, subject: Subject, consistency: Consistency) -> b
     }
 }
 
-/// What was loaded after the request arrived is as new as can be. It is refused when the client has seen a newer state of the
-/// same database all the same: then this is not the database that is written.
+/// What was loaded after the request arrived is as recent as possible. It is still refused if the client has seen a
+/// newer state of the same database: then this database is not the primary.
 fn refuse_older(set: &CompiledSet, subject: Subject, consistency: Consistency) -> Result<()> {
     match consistency {
         Consistency::AtLeast(least)

@@ -1,25 +1,25 @@
-//! What can be asked, and about whom.
+//! Questions, and the subjects that they are about.
 
 use iam_domain::{Action, Caller, FeatureId, Scope, UserId, ViewId};
 
-/// About whom a question is.
+/// The subject of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subject {
-    /// Somebody, by what the levels say.
+    /// A user, whose levels decide.
     User(UserId),
-    /// A super admin asking about himself: everything that exists is allowed.
+    /// A super admin asking about themselves: everything that exists is allowed.
     SuperAdmin(UserId),
 }
 
 impl From<Caller> for Subject {
-    /// The caller himself.
+    /// The caller as the subject.
     fn from(caller: Caller) -> Self {
         if caller.is_super_admin() { Self::SuperAdmin(caller.id()) } else { Self::User(caller.id()) }
     }
 }
 
 impl Subject {
-    /// Who.
+    /// The user id of the subject.
     #[must_use]
     pub const fn user_id(self) -> UserId {
         match self {
@@ -38,7 +38,7 @@ pub enum ViewRef {
 }
 
 impl ViewRef {
-    /// What parses as an id is one: urls never look like ids.
+    /// Text that parses as an id is one: urls never look like ids.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         ViewId::parse(text).map_or_else(|_| Self::Url(text.to_owned()), Self::Id)
@@ -55,7 +55,7 @@ pub enum FeatureRef {
 }
 
 impl FeatureRef {
-    /// What parses as an id is one: keys never look like ids.
+    /// Text that parses as an id is one: keys never look like ids.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         FeatureId::parse(text).map_or_else(|_| Self::Key(text.to_owned()), Self::Id)
@@ -65,15 +65,15 @@ impl FeatureRef {
 /// A question that a decision answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// May this view be seen?
+    /// Whether a view may be seen.
     View(ViewRef),
-    /// May this be done?
+    /// Whether an action may be done.
     Feature {
-        /// With what.
+        /// The feature.
         feature: FeatureRef,
-        /// What.
+        /// The action.
         action: Action,
-        /// How far it must reach.
+        /// The scope that is needed at least.
         least_scope: Option<Scope>,
     },
 }

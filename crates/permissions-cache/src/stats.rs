@@ -1,4 +1,4 @@
-//! What can be observed of the cache.
+//! The statistics of the cache.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::freshness::clock::Moment;
 
-/// A counter that many threads raise without getting in each other's way.
+/// A counter that many threads increment without contention.
 #[derive(Debug, Default)]
 pub(crate) struct Counter([Stripe; 16]);
 
@@ -39,7 +39,7 @@ impl Counter {
     }
 }
 
-/// What is counted as it happens.
+/// Counts events as they happen.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) hits: Counter,
@@ -53,7 +53,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// The counts, and how old the last proof is; of the rest nothing.
+    /// The counts and the age of the last proof; the other fields stay empty.
     pub(crate) fn read(&self, confirmed: Moment) -> CacheStats {
         CacheStats {
             hits: self.hits.sum(),
@@ -73,22 +73,22 @@ impl Counters {
 /// The cache at one moment. Counts are since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CacheStats {
-    /// Requests that were answered from what is kept, without a question to the store.
+    /// Requests answered from what is kept, without a question to the store.
     pub hits: u64,
     /// Requests that had to wait for the store.
     pub misses: u64,
-    /// Requests that waited for a poll, because the lease did not run or could not prove enough. Those that wait at once share
-    /// one.
+    /// Requests that waited for a poll, because the lease did not run or could not prove enough. Concurrent ones share
+    /// a poll.
     pub confirmations: u64,
-    /// Polls of what changed, also those that no request waited for.
+    /// Polls for changes, including those that no request waited for.
     pub polls: u64,
     /// Loads of users, catalogs, menus and credentials.
     pub loads: u64,
-    /// Those that failed.
+    /// Loads that failed.
     pub failed_loads: u64,
-    /// Users who went to make room.
+    /// Users who were evicted to make room.
     pub evictions: u64,
-    /// Changes that made what was kept out of date.
+    /// Changes that made what was kept outdated.
     pub invalidations: u64,
     /// Users who are kept.
     pub members: usize,
@@ -96,16 +96,16 @@ pub struct CacheStats {
     pub non_members: usize,
     /// Companies of which something is kept.
     pub companies: usize,
-    /// Compiled sets of levels.
+    /// Compiled sets.
     pub sets: usize,
-    /// About how many bytes all of it takes.
+    /// The approximate bytes of everything that is kept.
     pub bytes: usize,
     /// How long ago it was last proven that no change was missed; `None` before the first time.
     pub age: Option<Duration>,
 }
 
 impl CacheStats {
-    /// Tells the metrics.
+    /// Publishes the values as metrics.
     pub fn publish(&self) {
         let counters = [
             ("iam_cache_hits_total", self.hits),

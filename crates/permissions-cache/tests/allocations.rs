@@ -1,4 +1,4 @@
-//! A hit allocates nothing, whoever asks, and whatever is asked.
+//! A hit allocates nothing, for every subject and question.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::hint::black_box;
@@ -37,7 +37,7 @@ async fn a_hit_allocates_nothing() {
     store.company(0, 1).await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
-    // A member, a non-member, one who is a super admin besides, and somebody in a company that nobody knows.
+    // A member, a non-member, a member who is also a super admin, and a user of an unknown company.
     let subjects = [
         (0, Subject::User(user(0))),
         (0, Subject::User(user(9))),
@@ -71,6 +71,6 @@ async fn a_hit_allocates_nothing() {
         assert_eq!(counted.count_total, 0, "{subject:?}");
     }
     assert!(answers.0 > 10 && answers.1 > 10, "{answers:?}");
-    // That allocations are counted at all.
+    // Checks that allocations are counted at all.
     assert!(allocation_counter::measure(|| drop(black_box(vec![1_u8]))).count_total > 0);
 }

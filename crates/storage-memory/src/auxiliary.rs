@@ -1,5 +1,5 @@
-//! What is written beside decisions: navigation trails, effective rows and uses of keys. No unit of work ever waits for it, and it
-//! waits for none.
+//! Writes beside decisions: navigation trails, effective rows and uses of keys. Units of work and these writes never
+//! wait for each other.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ pub(crate) struct Auxiliary {
     features: Rows<EffectiveFeaturePermission>,
 }
 
-/// The steps of each session of a user, oldest first. Their depth is that of their place in it, whatever they say.
+/// The steps of each session of a user, oldest first. Their depth is their position here, whatever the steps say.
 type Sessions = OrdMap<SessionId, Vector<TrailEntry>>;
 
 /// Effective rows of one kind, current or not.
@@ -145,7 +145,7 @@ impl EffectiveRow for EffectiveFeaturePermission {
 }
 
 impl Auxiliary {
-    /// Forgets views and features that are gone.
+    /// Forgets views and features that were removed.
     pub(crate) fn forget(&mut self, gone: &Gone) {
         if !gone.views.is_empty() {
             drop_rows::<EffectiveViewPermission>(self, usize::MAX, |row| gone.views.contains(&row.view_id));
@@ -179,7 +179,7 @@ fn drop_user<R: EffectiveRow>(auxiliary: &mut Auxiliary, company: CompanyId, use
     dropped
 }
 
-/// Drops at most `limit` of the rows that `goes` says, in every company.
+/// Drops at most `limit` of the rows for which `goes` returns true, in every company.
 fn drop_rows<R: EffectiveRow>(auxiliary: &mut Auxiliary, limit: usize, goes: impl Fn(&R) -> bool) -> u64 {
     let rows = R::rows(auxiliary).values().flat_map(OrdMap::values).flat_map(OrdMap::values);
     let going: Vec<R> = rows.filter(|row| goes(row)).take(limit).cloned().collect();
@@ -198,7 +198,7 @@ fn drop_rows<R: EffectiveRow>(auxiliary: &mut Auxiliary, limit: usize, goes: imp
 impl Inner {
     /// The current rows of a user, in their order: all of them, or the one at `place`.
     fn current_rows<R: EffectiveRow>(&self, company: CompanyId, user: UserId, place: Option<&R::Key>) -> Vec<R> {
-        // In this order: a row is answered only if its versions are current after it was read.
+        // In this order: a row is returned only if its versions are still current after it was read.
         let (auxiliary, state, now) = (self.auxiliary.load(), self.state.load(), self.clock.read());
         let Some(rows) = R::rows(&auxiliary).get(&company).and_then(|users| users.get(&user)) else {
             return Vec::new();
@@ -221,7 +221,7 @@ impl Inner {
         // Until the rows are written no change can begin that would outdate them.
         let _held_off = self.locks.hold_off(company).ok_or(StorageError::Stale)?;
         let state = self.state.load();
-        // A company that has never changed has no version that a row could be of.
+        // A company that has never changed has no version for a row.
         if versions.company == 0 || versions != state.versions(self.epoch, Some(company)) {
             return Err(StorageError::Stale);
         }
@@ -371,7 +371,7 @@ impl NavTrail for Inner {
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
         let NewTrailEntry { user_id, company_id, session_id, view_id, url, label } = entry.clone();
         self.auxiliary.try_change(|auxiliary| {
-            // Asked here, so that a view deleted after this is cleared from the step.
+            // Checked here, so that a view deleted after this is cleared from the step.
             self.state.load().catalog.know_views(view_id)?;
             let sessions = auxiliary.trails.entry((company_id, user_id)).or_default();
             make_room(sessions, &session_id);

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use iam_domain::Timestamp;
 
-/// The last time that was given out, in microseconds since 1970.
+/// The latest time that was given out, in microseconds since 1970.
 #[derive(Default)]
 pub(crate) struct Clock(AtomicI64);
 
 impl Clock {
-    /// The time now; nobody was given it before, and nobody a later one.
+    /// The time now: later than every time that was given out before.
     pub(crate) fn tick(&self) -> Timestamp {
         let now = system_time();
         let next = |last: i64| now.micros().max(last.saturating_add(1));

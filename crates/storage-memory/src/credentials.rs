@@ -1,4 +1,4 @@
-//! Users as such and API keys: kept, read and changed.
+//! Users across companies and API keys: stored, read and changed.
 
 use async_trait::async_trait;
 use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ExternalId, Timestamp, User, UserId};
@@ -13,7 +13,7 @@ use crate::reads::{Reads, Source};
 use crate::state::unique;
 use crate::unit_of_work::Unit;
 
-/// What credentials are checked against. What was changed bears the version that it was last changed with.
+/// What credentials are checked against. Each entry has the version of its last change.
 #[derive(Clone, Default)]
 pub(crate) struct CredentialsData {
     pub(crate) version: i64,
@@ -37,7 +37,7 @@ impl<S: Source> Users for Reads<S> {
     }
 }
 
-/// A key with when it was last used, which is kept beside what units of work change.
+/// A key with its last use, which is kept apart from what units of work change.
 fn with_use(key: &ApiKey, uses: &OrdMap<ApiKeyId, Timestamp>) -> ApiKey {
     ApiKey { last_used_at: key.last_used_at.max(uses.get(&key.id).copied()), ..key.clone() }
 }

@@ -1,4 +1,4 @@
-//! Tells what was committed, within the process.
+//! Reports what was committed, within the process.
 
 use std::ops::Bound;
 
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::MemoryStorage;
 
-/// Which companies changed, in the order of their latest commits. Each is listed once, so it grows with the companies only.
+/// The companies in the order of their latest commits. Each is listed once, so the list is bounded by their number.
 #[derive(Clone, Default)]
 pub(crate) struct ChangeLog {
     latest: u64,
@@ -19,7 +19,7 @@ pub(crate) struct ChangeLog {
 }
 
 impl ChangeLog {
-    /// Notes that a company changed.
+    /// Records that a company changed.
     pub(crate) fn note(&mut self, company: CompanyId) {
         self.latest += 1;
         if let Some(before) = self.places.insert(company, self.latest) {

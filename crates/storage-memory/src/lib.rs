@@ -1,8 +1,8 @@
 //! The in-memory storage adapter of the IAM service: complete, fast, and gone when the process ends.
 //!
-//! [`MemoryStorage`] implements [`iam_storage::Storage`] with the same rules as a database: unique keys, references that
-//! must exist, cascades, serial changes of one company, versions that follow commit order, audit records that commit with
-//! the change. It is the default of the server, and what tests run against.
+//! [`MemoryStorage`] implements [`iam_storage::Storage`] with the same rules as a database: unique keys, references
+//! that must exist, cascades, serial changes of one company, versions in commit order, audit records that commit with
+//! the change. It is the server's default, and what tests run against.
 //!
 //! # Example
 //!
@@ -35,15 +35,15 @@
 //!
 //! * **State** is an immutable snapshot of persistent maps. A read loads the current one and works on that: it never
 //!   waits, and never sees half a change.
-//! * **A unit of work** copies the snapshot, which costs next to nothing, and changes its copy. Its commit puts its own part
-//!   (the catalog with what cascades, or one company) in place of what is there, with one swap.
+//! * **A unit of work** copies the snapshot, which costs next to nothing, and changes its copy. Its commit puts its
+//!   own part (the catalog with what cascades, or one company) in place of what is there, with one swap.
 //! * **Locks** are those of a database: a catalog change excludes every other; changes of one company are serial;
 //!   changes of different companies go on side by side. [`MemoryOptions::lock_timeout`] bounds the wait.
 //! * **Changes** are polled from a log that is part of the state, and each commit wakes those who listen.
-//! * **Trails and effective rows** are kept apart. They wait for no unit of work; effective rows are refused while a change
-//!   is under way that would outdate them.
+//! * **Trails and effective rows** are kept apart. They wait for no unit of work; effective rows are refused while a
+//!   change is under way that would outdate them.
 //!
-//! It does not survive a restart and is not shared between processes, so that each storage is an epoch of its own.
+//! It does not survive a restart and is not shared between processes, so each storage is an epoch of its own.
 
 mod auxiliary;
 mod clock;
@@ -79,7 +79,7 @@ use crate::unit_of_work::Unit;
 /// How a [`MemoryStorage`] behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryOptions {
-    /// How long the beginning of a change waits for those under way.
+    /// How long a change waits to begin while others are under way.
     pub lock_timeout: Duration,
 }
 
@@ -97,7 +97,7 @@ struct Inner {
     state: Swapped<State>,
     auxiliary: Swapped<Auxiliary>,
     locks: Arc<Locks>,
-    /// Told of each commit.
+    /// Notified of each commit.
     commits: watch::Sender<()>,
     clock: Clock,
     epoch: u64,
@@ -111,7 +111,7 @@ impl MemoryStorage {
         Self::with_options(MemoryOptions::default())
     }
 
-    /// An empty storage that behaves as told.
+    /// An empty storage with these options.
     #[must_use]
     pub fn with_options(options: MemoryOptions) -> Self {
         let (epoch, _) = Uuid::new_v4().as_u64_pair();

@@ -1,5 +1,5 @@
-//! Who may change what: the catalog's lock, exclusive for changes of the catalog and of credentials and shared by company
-//! changes, and a lock for each company.
+//! The locks of changes: the catalog's lock, exclusive for changes of the catalog and of credentials and shared by
+//! company changes, and a lock for each company.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use iam_storage::company_locks::{CompanyLocks, Exclusive, Shared};
 use iam_storage::{Result, StorageError, Target};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// All locks. They are taken in one order, the catalog before a company, so that nothing deadlocks.
+/// All locks. They are taken in one order, the catalog before a company, so nothing deadlocks.
 #[derive(Default)]
 pub(crate) struct Locks {
     catalog: Arc<RwLock<()>>,
@@ -18,9 +18,9 @@ pub(crate) struct Locks {
 
 /// Holds the locks of a change until it is dropped.
 pub(crate) enum Held {
-    /// Nobody else changes anything.
+    /// No other change is under way.
     Catalog { _catalog: OwnedRwLockWriteGuard<()> },
-    /// Nobody else changes this company or the catalog.
+    /// No other change of this company or of the catalog is under way.
     Company { _company: Exclusive, _catalog: OwnedRwLockReadGuard<()> },
 }
 
@@ -31,11 +31,11 @@ pub(crate) struct HeldOff {
 }
 
 impl Locks {
-    /// Takes the locks of a change, waiting at most so long.
+    /// Takes the locks of a change, with a limit for the wait.
     pub(crate) async fn acquire(&self, target: Target, timeout: Duration) -> Result<Held> {
         let held = async {
             match target {
-                // Credentials change seldom, and their records are the platform's, as the catalog's are.
+                // Credentials change rarely, and their records belong to the platform, as the catalog's do.
                 Target::Catalog | Target::Credentials => {
                     Held::Catalog { _catalog: Arc::clone(&self.catalog).write_owned().await }
                 }

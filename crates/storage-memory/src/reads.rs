@@ -1,4 +1,4 @@
-//! All reads, written once: of the latest committed state, and of what a unit of work sees.
+//! All reads, written once: for the latest committed state, and for what a unit of work sees.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,14 +21,14 @@ use uuid::Uuid;
 
 use crate::state::{CatalogData, CompanyData, LevelData, State};
 
-/// Where a read finds its state. Each read asks once, so that it works on one state.
+/// Where a read finds its state. Each read loads it once, so it works on one state.
 pub(crate) trait Source: Send + Sync {
     fn state(&self) -> Arc<State>;
     fn epoch(&self) -> u64;
     fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp>;
 }
 
-/// Reads of a source. (The traits are of another crate, so that they need a type of ours.)
+/// Reads of a source. (The traits are another crate's, so they need a type of this one.)
 pub(crate) struct Reads<S>(pub(crate) S);
 
 fn by_url(views: impl Iterator<Item = View>) -> Vec<View> {

@@ -1,4 +1,4 @@
-//! What is kept: immutable snapshots of persistent maps, replaced whole.
+//! The state: immutable snapshots of persistent maps, replaced as a whole.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -17,12 +17,12 @@ use uuid::Uuid;
 use crate::credentials::CredentialsData;
 use crate::feed::ChangeLog;
 
-/// A value that readers see as a whole: they never wait, and see it as it was before a change or after it.
+/// A value that readers see as a whole: they never wait, and see it before a change or after it.
 #[derive(Default)]
 pub(crate) struct Swapped<T> {
     current: ArcSwap<T>,
-    /// One change at a time. This is a std mutex because a change never waits for anything; a panic in one leaves the
-    /// value as it was, so poison means nothing.
+    /// One change at a time. A std mutex, since a change never waits for anything; a panic in one leaves the value as
+    /// it was, so poison means nothing.
     writer: Mutex<()>,
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct CatalogData {
     pub(crate) module_features: OrdSet<(ModuleId, FeatureId)>,
     pub(crate) menu: Menu,
     pub(crate) audit: AuditTrail,
-    /// The form that decides, made when somebody first asks for it.
+    /// The form that decides, computed when it is first needed.
     compiled: OnceLock<Arc<Catalog>>,
 }
 
@@ -89,7 +89,7 @@ pub(crate) struct CompanyData {
     pub(crate) audit: AuditTrail,
 }
 
-/// A level with all that goes when it goes.
+/// A level with everything that is removed with it.
 #[derive(Clone)]
 pub(crate) struct LevelData {
     pub(crate) level: UserLevel,
@@ -122,7 +122,7 @@ pub(crate) enum Table {
     AuditLogs,
 }
 
-/// The ids that a unit of work took and gave back.
+/// The ids that a unit of work took and returned.
 #[derive(Default)]
 pub(crate) struct IdChanges {
     taken: BTreeSet<RowId>,
@@ -130,7 +130,7 @@ pub(crate) struct IdChanges {
 }
 
 impl IdChanges {
-    /// Takes an id that nobody uses in `state`, or that was given back.
+    /// Takes an id that is unused in `state`, or that was returned.
     pub(crate) fn take(&mut self, id: RowId, state: &State) -> Result<()> {
         if self.given_back.remove(&id) {
             return Ok(());
@@ -138,7 +138,7 @@ impl IdChanges {
         unique(state.ids.contains(&id) || !self.taken.insert(id), Constraint::Duplicate)
     }
 
-    /// Takes an id that was made just now, or taken before.
+    /// Takes an id that was made in this unit, or taken before.
     pub(crate) fn add(&mut self, id: RowId) {
         self.taken.insert(id);
     }
@@ -150,7 +150,7 @@ impl IdChanges {
     }
 }
 
-/// Nothing, for companies without a change.
+/// The empty data of companies without a change.
 static NO_COMPANY: LazyLock<CompanyData> = LazyLock::new(CompanyData::default);
 static NO_MENU: LazyLock<Menu> = LazyLock::new(Menu::default);
 
@@ -173,7 +173,7 @@ impl State {
         catalog
     }
 
-    /// The companies that a change of the catalog concerns; the others stay shared with older states.
+    /// The companies that a change of the catalog affects; the others stay shared with older states.
     pub(crate) fn companies_where(&self, concerned: impl Fn(&CompanyData) -> bool) -> Vec<CompanyId> {
         self.companies.iter().filter(|(_, company)| concerned(company)).map(|(id, _)| *id).collect()
     }
@@ -242,7 +242,7 @@ impl State {
         Versions { epoch, catalog: self.catalog.version, company }
     }
 
-    /// The versions that a change of the target is part of; as the company's, for credentials, theirs.
+    /// The versions that include a change of the target; for credentials the company's version is theirs.
     pub(crate) fn versions_of(&self, epoch: u64, target: Target) -> Versions {
         let versions = self.versions(epoch, target.company());
         if target == Target::Credentials {
@@ -252,15 +252,15 @@ impl State {
         }
     }
 
-    /// Puts what a unit of work for `target` may change in place of what is here.
+    /// Replaces what a unit of work for `target` may change.
     pub(crate) fn adopt(&mut self, target: Target, work: &Self) {
         match target {
-            // Everybody else waits for a catalog change, so nobody changed a company meanwhile.
+            // All other changes wait for a catalog change, so no company changed meanwhile.
             Target::Catalog => {
                 self.catalog = Arc::clone(&work.catalog);
                 self.companies = work.companies.clone();
             }
-            // They exclude catalog changes too, so that nobody else wrote the platform's records.
+            // They exclude catalog changes too, so no other change wrote the platform's records.
             Target::Credentials => {
                 self.credentials = Arc::clone(&work.credentials);
                 self.catalog = Arc::clone(&work.catalog);
@@ -272,7 +272,7 @@ impl State {
         }
     }
 
-    /// Remembers the ids of a unit of work. Another one may have taken one of them in the meantime: `Conflict`.
+    /// Records the ids of a unit of work. Another unit may have taken one of them meanwhile: `Conflict`.
     pub(crate) fn keep_ids(&mut self, changes: &IdChanges) -> Result<()> {
         for id in &changes.given_back {
             self.ids.remove(id);
@@ -382,12 +382,12 @@ impl LevelData {
     }
 }
 
-/// Refuses what is there already.
+/// Refuses an existing key.
 pub(crate) fn unique(taken: bool, constraint: Constraint) -> Result<()> {
     if taken { Err(StorageError::conflict(constraint)) } else { Ok(()) }
 }
 
-/// Refuses references to what does not exist.
+/// Refuses references to unknown things.
 pub(crate) fn none_unknown(entity: EntityType, unknown: impl Iterator<Item = Uuid>) -> Result<()> {
     let ids: BTreeSet<Uuid> = unknown.collect();
     if ids.is_empty() { Ok(()) } else { Err(StorageError::Unknown { entity, ids: ids.into_iter().collect() }) }

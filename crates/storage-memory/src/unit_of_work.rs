@@ -1,4 +1,4 @@
-//! A change under way: its own copy of the state, and how it becomes everybody's.
+//! A change under way: its own copy of the state, and how it is published.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use crate::locks::Held;
 use crate::reads::{Reads, Source};
 use crate::state::{CatalogData, IdChanges, RowId, State, Table};
 
-/// What a unit of work holds. Its changes are in [`crate::writes`].
+/// The data of a unit of work. Its changes are in [`crate::writes`].
 pub(crate) struct Unit {
     inner: Arc<Inner>,
     pub(crate) recorder: Recorder,
-    /// The state when it began, with its changes. Nobody else changes its target meanwhile, nor the catalog.
+    /// The state at the beginning, with its changes. No other change touches its target or the catalog meanwhile.
     pub(crate) work: State,
     ids: IdChanges,
     pub(crate) gone: Gone,
-    /// What external users are called of whom something was changed.
+    /// The names of external users to store.
     pub(crate) remembered: BTreeMap<UserId, ExternalId>,
     /// Last, so that everything else is dropped under the lock.
     held: Held,
 }
 
-/// What a catalog change removed that rows beside decisions may name.
+/// The views and features that a catalog change removed, and that rows beside decisions may name.
 #[derive(Default)]
 pub(crate) struct Gone {
     pub(crate) views: BTreeSet<ViewId>,
@@ -56,7 +56,7 @@ impl Unit {
         }))
     }
 
-    /// Makes a change of `target`, all of it or, by spoiling the unit, nothing.
+    /// Makes a change of `target`: all of it or, by poisoning the unit, nothing.
     pub(crate) fn change<T>(&mut self, target: Target, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.recorder.touch(target)?;
         let answer = change(self)?;
@@ -68,12 +68,12 @@ impl Unit {
         &self.work.catalog
     }
 
-    /// Takes the id of a new row, which must be nobody's.
+    /// Takes the id of a new row, which must be unused.
     pub(crate) fn take_id(&mut self, id: RowId) -> Result<()> {
         self.ids.take(id, &self.inner.state.load())
     }
 
-    /// Gives back the ids of removed rows.
+    /// Returns the ids of removed rows.
     pub(crate) fn give_back_ids(&mut self, ids: impl IntoIterator<Item = RowId>) {
         ids.into_iter().for_each(|id| self.ids.give_back(id));
     }
@@ -106,7 +106,7 @@ impl Unit {
 }
 
 impl Source for Unit {
-    /// What it wrote; elsewhere what others committed.
+    /// For its target what it wrote, otherwise what others committed.
     fn state(&self) -> Arc<State> {
         let mut state = State::clone(&self.inner.state.load());
         state.adopt(self.recorder.target(), &self.work);

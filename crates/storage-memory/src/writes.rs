@@ -21,14 +21,14 @@ use crate::state::{CatalogData, CompanyData, LevelData, RowId, Table, none_unkno
 use crate::unit_of_work::Unit;
 
 impl Unit {
-    /// Changes the companies that a change of the catalog concerns.
+    /// Changes the companies that a change of the catalog affects.
     fn cascade(&mut self, concerned: impl Fn(&CompanyData) -> bool, mut change: impl FnMut(&mut CompanyData)) {
         for company in self.work.companies_where(concerned) {
             change(self.work.company_mut(company));
         }
     }
 
-    /// Removes the cells of all matrices that `goes` says.
+    /// Removes the cells of all matrices for which `goes` returns true.
     fn drop_cells<C: MatrixCell>(&mut self, goes: impl Fn(&C) -> bool) {
         let concerned = |company: &CompanyData| company.levels.values().any(|level| C::of(level).values().any(&goes));
         let mut ids = Vec::new();
@@ -197,7 +197,7 @@ impl FeaturesMut for Reads<Unit> {
     }
 }
 
-// Sets: what is mapped to something.
+// Sets: mappings of one owner.
 
 /// A change of a set.
 #[derive(Clone, Copy)]
@@ -223,7 +223,7 @@ impl<T: Ord + Copy> SetEdit<'_, T> {
         SetDiff::new(there, wanted)
     }
 
-    /// Whether the owner of the set must exist. Nothing can be taken from one that does not, which is no error.
+    /// Whether the owner of the set must exist. Removing from an unknown owner is no error.
     const fn needs_owner(self) -> bool {
         !matches!(self, Self::Remove(_))
     }
@@ -500,7 +500,7 @@ impl Unit {
                 return Err(StorageError::Misuse("a cell is of another level"));
             }
             let Some(data) = unit.work.company(company).levels.get(&level) else {
-                // From a level that does not exist one can still remove a cell, which is not there.
+                // Removing a cell from an unknown level is no error: the cell does not exist.
                 let removes = place.is_some() && wanted.is_empty();
                 return if removes {
                     Ok(false)
@@ -667,7 +667,7 @@ impl SubMenuItemsMut for Reads<Unit> {
     }
 }
 
-// What is known of a company, and its audit trail.
+// The state of a company, and its audit trail.
 
 #[async_trait]
 impl AuditLogsMut for Reads<Unit> {

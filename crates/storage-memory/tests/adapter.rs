@@ -58,12 +58,12 @@ fn impatient() -> MemoryStorage {
     MemoryStorage::with_options(MemoryOptions { lock_timeout: Duration::from_millis(10) })
 }
 
-/// As patient as many who change one company at once need it on a busy machine.
+/// A limit that lets many concurrent changes of one company finish on a busy machine.
 fn patient() -> MemoryStorage {
     MemoryStorage::with_options(MemoryOptions { lock_timeout: Duration::from_secs(60) })
 }
 
-/// What comes of this without waiting for anything.
+/// The result if the future is ready without waiting.
 fn at_once<T>(work: impl Future<Output = T>) -> T {
     match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
@@ -265,7 +265,7 @@ async fn half_a_change_is_never_seen() {
     });
     let staff = storage.reader().user_levels().find_by_name(a, "Staff").await.unwrap().unwrap();
     for round in 0..200 {
-        // Whoever reads is there from the beginning, and keeps up.
+        // Readers start before the first change, and keep up.
         let seen = reads.load(Ordering::Acquire);
         while round % 20 == 0 && reads.load(Ordering::Acquire) == seen && !reading.is_finished() {
             tokio::task::yield_now().await;

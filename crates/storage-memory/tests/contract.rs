@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use iam_storage_memory::{MemoryOptions, MemoryStorage};
 
-/// Empty, and as patient as many who change at once need it on a busy machine.
+/// Empty, with a limit that lets many concurrent changes finish on a busy machine.
 fn storage() -> Arc<MemoryStorage> {
     Arc::new(MemoryStorage::with_options(MemoryOptions { lock_timeout: Duration::from_secs(60) }))
 }

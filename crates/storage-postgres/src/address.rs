@@ -1,4 +1,4 @@
-//! Database URLs: read by us before the driver sees them, since it logs what it does not know, values included.
+//! Database URLs: parsed here before the driver sees them, since it logs unknown parameters, values included.
 
 use std::str::FromStr;
 
@@ -26,45 +26,45 @@ const READ: [&str; 17] = [
     "password",
     "options",
 ];
-/// Parameters of other drivers that need nothing here, with the values for which that is so; none: every value.
+/// Parameters of other drivers that need no action here, with the values for which that holds; none: every value.
 const NEEDLESS: [(&str, &[&str]); 7] = [
-    // It is the setting's business, not the URL's.
+    // A setting of the service decides this, not the URL.
     ("application_name", &[]),
     ("connect_timeout", &[]),
     ("pgbouncer", &[]),
-    // Every session is refused that does not take changes.
+    // Sessions that refuse writes are refused anyway.
     ("target_session_attrs", &["any", "read-write", "primary", "prefer-standby"]),
-    // Passwords are proven by SCRAM without binding, with or without this.
+    // Passwords are proven by SCRAM without channel binding, with or without this.
     ("channel_binding", &["disable", "prefer", "require"]),
     ("gssencmode", &["disable", "prefer"]),
     ("schema", &["public"]),
 ];
-/// The longest name of a parameter that is repeated.
+/// The longest parameter name that an error repeats.
 const LONGEST_NAME: usize = 40;
 
-/// Why a database URL cannot be used. Values are never repeated: any of them may be a password, or a part of one.
+/// Why a database URL cannot be used. Errors never repeat values: any of them may be a password, or a part of one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// It is no URL.
+    /// It is not a URL.
     #[error(
         "is not a valid PostgreSQL URL (postgres://user:password@host:port/database, special characters \
         percent-encoded): {0}"
     )]
     Syntax(url::ParseError),
-    /// It is another program's.
+    /// It is the URL of another program.
     #[error("is not a PostgreSQL URL: it must begin with postgres:// or postgresql://")]
     Scheme,
     /// It has a `#`, which cuts off what follows.
     #[error("has a #, which must be written %23")]
     Fragment,
-    /// It has a parameter that does not exist.
+    /// It has an unknown parameter.
     #[error("has the unknown parameter {0}")]
     Unknown(String),
-    /// It has a parameter that does not exist, whose name may be a part of a password.
+    /// It has an unknown parameter, whose name may be a part of a password.
     #[error("has an unknown parameter; a ? in a user name or password must be written %3F")]
     Unnamed,
-    /// A parameter has a value that cannot be had.
+    /// A parameter has an unsupported value.
     #[error("has a value of {0} that cannot be used")]
     Value(String),
     /// The driver does not understand it.

@@ -1,4 +1,4 @@
-//! What is written beside decisions: one statement each, which commits by itself.
+//! Writes beside decisions: one statement each, which commits by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,8 +21,8 @@ use crate::error::{During, during, from_db, is_foreign_key_violation, is_lock_no
 use crate::repository::{CATALOG, Connected, Repository, column, convert, limit, scoped, scoped_with, statement};
 use crate::storage::Pool;
 
-/// The steps of the user $2 in the company $1 with two ranks, both from 1 for the newest: `place`, in the session, to which
-/// `ahead` is added; and `age`, among all steps whose place their session keeps.
+/// The steps of the user $2 in the company $1 with two ranks, both from 1 for the newest: `place`, in the session, to
+/// which `ahead` is added; and `age`, among all steps whose place their session keeps.
 fn ranked(ahead: &str) -> String {
     format!(
         "SELECT *, count(*) FILTER (WHERE place <= {TRAIL_LIMIT}) OVER (ORDER BY created_at DESC, id DESC) AS age
@@ -34,8 +34,8 @@ fn ranked(ahead: &str) -> String {
     )
 }
 
-/// The steps of the user $2 in the company $1 that are kept, with their positions. Steps that were added at the same moment
-/// may be more than are kept; the oldest of them no longer count.
+/// The steps of the user $2 in the company $1 that are kept, with their positions. Steps that were added at the same
+/// moment may be more than are kept; the oldest of them no longer count.
 fn steps() -> String {
     format!(
         "SELECT *, (row_number() OVER (PARTITION BY session_id ORDER BY created_at, id) - 1)::integer AS depth
@@ -66,8 +66,8 @@ impl NavTrail for Repository<Pool> {
     }
 
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
-        // The id is a version 7 UUID of the database's clock: its milliseconds over the first 48 bits of a version 4 UUID,
-        // whose version is then made 7.
+        // The id is a version 7 UUID of the database's clock: its milliseconds over the first 48 bits of a version 4
+        // UUID, whose version is then made 7.
         let before = format!(
             "at AS MATERIALIZED (SELECT clock_timestamp() AS now),
             there AS MATERIALIZED (
@@ -117,7 +117,7 @@ impl NavTrail for Repository<Pool> {
 #[async_trait]
 impl ApiKeyUses for Repository<Pool> {
     async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()> {
-        // In one order, so that two who record the same keys do not wait for each other.
+        // In one order, so that two writers of the same keys do not deadlock.
         let sql = "UPDATE api_keys AS key SET last_used_at = used.at
             FROM (
                 SELECT id FROM api_keys WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
@@ -165,10 +165,10 @@ impl Repository<Pool> {
     }
 
     /// Writes rows of one company with the statement that `insert` begins: it selects what to insert from the arrays
-    /// `values`, which come after $1 to $5, joined with `current`, which has a row only if the versions are the current ones,
-    /// and says when rows are computed and expire.
+    /// `values`, which come after $1 to $5, joined with `current`, which has a row only if the versions are the
+    /// current ones, and says when rows are computed and expire.
     ///
-    /// One statement, so all or none. Its lock does not wait: who has the row locked otherwise is changing it.
+    /// One statement, so all or none. Its lock does not wait: a session that has locked the row is changing it.
     async fn upsert_rows(
         &self,
         insert: &str,
@@ -263,7 +263,7 @@ impl EffectiveViewPermissions for Repository<Pool> {
         if rows.is_empty() {
             return Ok(0);
         }
-        // One row a place, the last one said; in one order, so that two of these do not wait for each other in a circle.
+        // One row a place, the last one given; in one order, so that two of these do not deadlock.
         let rows: BTreeMap<_, _> = rows.iter().map(|row| ((row.user_id, row.view_id), row)).collect();
         let rows: Vec<_> = rows.into_values().collect();
         let values = vec![

@@ -1,7 +1,7 @@
-//! Ends sessions of the service that keep a change waiting.
+//! Ends sessions of the service that block a change.
 //!
-//! A session is the service's when its role, its database and its application name are those of the session that waits. A
-//! program of another name, such as `psql`, is never ended, even if it uses the same role.
+//! A session is the service's when its role, its database and its application name are those of the session that
+//! waits. A program of another name, such as `psql`, is never ended, even if it uses the same role.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use sea_orm::{ConnectionTrait, DbErr};
 use crate::connections::Connections;
 use crate::repository::statement;
 
-/// How often a change that waits looks for what blocks it. What does so at two looks is ended: after a second.
+/// How often a waiting change looks for its blockers. A session that blocks at two looks is ended: after a second.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How often once a session was ended. A process that stands still may have more sessions in the queue, which block one after the
-/// other: each is ended when it has done nothing between two looks.
+/// How often it looks once a session was ended. A process that stands still may have more sessions in the queue, which
+/// block one after the other: each is ended when it has done nothing between two looks.
 const PAUSE_AFTER_ENDING: Duration = Duration::from_millis(25);
 
-/// Which blockers are ended.
+/// The blockers to end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Blockers {
-    /// Every one: what waits takes rights away.
+    /// All of them: the waiting change revokes rights.
     All,
-    /// Those whose server process has waited for its client for so long.
+    /// Those whose server process has waited for its client this long.
     Silent(Duration),
 }
 
@@ -30,11 +30,11 @@ pub(crate) enum Blockers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Blocking {
     pid: i32,
-    /// When its state changed last, in microseconds.
+    /// The time of its last state change, in microseconds.
     since: i64,
 }
 
-/// Waits for a lock on behalf of the server process `pid`, and meanwhile ends what blocks it.
+/// Waits for a lock on behalf of the server process `pid`, and ends what blocks it meanwhile.
 pub(crate) async fn unblocked<T>(
     control: &Connections,
     pid: i32,
@@ -69,8 +69,8 @@ async fn keep_ending(control: &Connections, pid: i32, which: Blockers) -> Infall
     }
 }
 
-/// Ends those of the sessions `seen` that still block a server process: if `only_idle`, those whose state is the same as then. Returns
-/// the sessions that block it and were not ended, and the process ids of those that were.
+/// Ends the sessions in `seen` that still block a server process: with `only_idle`, those whose state has not changed
+/// since. Returns the blocking sessions that were not ended, and the process ids of those that were.
 async fn end(
     control: &Connections,
     pid: i32,
@@ -78,8 +78,9 @@ async fn end(
     seen: &[Blocking],
     only_idle: bool,
 ) -> Result<(Vec<Blocking>, Vec<i32>), DbErr> {
-    // Those who wait for the gate themselves hold nothing yet: they are ahead in its queue, and go when it opens. The choice is
-    // materialized, since a function in a condition may otherwise be called for rows that another condition leaves out.
+    // Sessions that wait for the gate themselves hold nothing yet: they are ahead in its queue, and continue when it
+    // opens. The choice is materialized, since a function in a condition may otherwise be called for rows that another
+    // condition excludes.
     let sql = "WITH blocking AS MATERIALIZED (SELECT unnest(pg_blocking_pids($1)) AS pid),
         chosen AS MATERIALIZED (
             SELECT blocker.pid, (extract(epoch FROM blocker.state_change) * 1000000)::bigint AS since FROM blocking

@@ -1,8 +1,9 @@
-//! A pool whose statements end: with the server's answer, or without one when their time is over.
+//! A pool whose statements end: with the server's answer, or without one at their deadline.
 //!
-//! sqlx returns a connection to its pool after a ping that has no deadline, and the connection counts as used meanwhile. A
-//! connection that is dead but not closed would count for ever. So a connection goes back within [`RETURN_LIMIT`] or is closed,
-//! and one on which a statement was not answered is closed at once: nothing in this process waits for it.
+//! sqlx returns a connection to its pool after a ping that has no deadline, and the connection counts as used
+//! meanwhile. A connection that is dead but not closed would count forever. So a connection goes back within
+//! [`RETURN_LIMIT`] or is closed, and one with an unanswered statement is closed at once: nothing in this process
+//! waits for it.
 
 use std::io;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ impl Connections {
         Self { pool, limit, runtime, doubts, session, epochs: Arc::clone(&hooks.epochs) }
     }
 
-    /// The pool itself. What takes connections from it has no deadline but its own.
+    /// The pool itself. Code that takes connections from it has no deadline but its own.
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
@@ -66,7 +67,7 @@ impl Connections {
     pub(crate) async fn lend(&self) -> Result<Lent, DbErr> {
         let connection = at_home(&self.runtime, self.pool.acquire()).await;
         let connection = connection.map_err(|error| {
-            // The pool tries again until its time is over, and forgets why.
+            // The pool retries until its deadline, and loses the cause.
             let cause = match (error, self.session.refusal()) {
                 (sqlx::Error::PoolTimedOut, Some(refusal)) => sqlx::Error::Configuration(Box::new(refusal)),
                 (error, _) => error,
@@ -107,17 +108,17 @@ impl ConnectionTrait for Connections {
     }
 }
 
-/// A connection of a pool. Dropped, it goes back; or is closed at once, when its last statement was not answered: the future
-/// that sent it was dropped, its time was over, or the connection broke.
+/// A connection of a pool. When dropped it goes back; or it is closed at once if its last statement was not answered:
+/// the future that sent it was dropped, its deadline passed, or the connection broke.
 #[derive(Debug)]
 pub(crate) struct Lent {
     connection: Option<PoolConnection<Postgres>>,
     runtime: Handle,
     doubts: Arc<Doubts>,
-    /// Told when open connections are given up.
+    /// Notified when open connections are given up.
     given_up: watch::Receiver<()>,
     is_answered: bool,
-    /// Rolled back before the connection goes back.
+    /// Whether to roll back before the connection goes back.
     pub(crate) in_transaction: bool,
 }
 
@@ -178,7 +179,7 @@ impl Lent {
         Ok(self.answered(outcome).map_err(query_error)?.into_iter().map(Into::into).collect())
     }
 
-    /// The connection, to send a statement on: not answered from here on.
+    /// Takes the connection, to send a statement on it: it counts as unanswered from here on.
     fn asked(&mut self) -> Result<&mut PgConnection, DbErr> {
         self.is_answered = false;
         match &mut self.connection {
@@ -199,10 +200,10 @@ impl Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
-        // Whatever is dropped here may spawn.
+        // Dropping the connection may spawn a task.
         let _runtime = self.runtime.enter();
         if !self.is_answered {
-            // Closes the socket without a word: the other end may be gone. The server rolls back.
+            // Closes the socket without a message: the other end may be gone. The server rolls back.
             drop(connection.detach());
         } else if self.in_transaction {
             let mut lent = Self {
@@ -229,7 +230,7 @@ fn bound(statement: &Statement) -> Query<'_, Postgres, SqlxValues> {
     sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
 }
 
-/// Waits for an answer where the connection lives, and no longer than `limit`.
+/// Waits for an answer on the connection's runtime, at most for `limit`.
 async fn within<T>(
     runtime: &Handle,
     limit: Option<Duration>,
@@ -254,7 +255,7 @@ async fn within<T>(
     .await
 }
 
-/// Whether the server refused a statement, and goes on with the session.
+/// Whether the server refused a statement, and the session goes on.
 fn is_an_answer(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {

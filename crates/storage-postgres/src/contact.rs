@@ -1,6 +1,6 @@
-//! Why the database cannot be reached, by a connection that is made for nothing else.
+//! Finds out why the database cannot be reached, with a connection that serves nothing else.
 //!
-//! The pool cannot say it: it tries again until its time is over, and then says only that.
+//! The pool cannot report the cause: it retries until its deadline, and then reports only that.
 
 use std::io;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::session::{Refusal, Session};
 
-/// The database cannot be used. It names the server by host and port, and neither roles nor passwords; what the server said
-/// is the error's source.
+/// The database cannot be used. The error names the server by host and port, and neither roles nor passwords; the
+/// server's message is its source.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem} ({server})")]
 pub struct Unreachable {
@@ -22,7 +22,7 @@ pub struct Unreachable {
     source: Option<sqlx::Error>,
 }
 
-/// What is in the way.
+/// The obstacle.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error("the name of the database server cannot be resolved")]
@@ -86,11 +86,11 @@ async fn connect(options: &PgConnectOptions, session: &Session) -> Result<(), (P
     let outcome = session.set_up(&mut connection).await;
     session.note(&outcome);
     outcome.map_err(|error| match session.refusal() {
-        // It says everything.
+        // The refusal says everything.
         Some(refusal) if matches!(error, sqlx::Error::Configuration(_)) => (Problem::Session(refusal), None),
         _ => (of(&error), Some(error)),
     })?;
-    // The server is told, and not waited for.
+    // The server is notified, and not waited for.
     let _ = PgConnection::close(connection).await;
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Connections beside the pool, for what must get through when the pool is used up or its connections are dead.
+//! Connections beside the pool, for statements that must get through when the pool is exhausted or its connections are
+//! dead.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +11,9 @@ use crate::connections::Connections;
 use crate::options::{Hooks, PostgresOptions};
 use crate::session::Limits;
 
-/// The most connections.
+/// The maximum number of connections.
 const CONNECTIONS: u32 = 2;
-/// When a connection is closed, used or not: so soon is it noticed that the address leads to another server.
+/// The lifetime of a connection: a changed target of the address is noticed within it.
 const LIFETIME: Duration = Duration::from_secs(10);
 /// How long to wait for a connection, including the time to open one.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -20,7 +21,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
 
 impl PostgresOptions {
-    /// Few, short-lived connections with short deadlines. The first is opened when it is first needed.
+    /// Few, short-lived connections with short deadlines. The first is opened on first use.
     pub(crate) fn control(&self, main: &Hooks, connect: PgConnectOptions) -> Connections {
         let session =
             main.session.with(|limits| Limits { statement: STATEMENT_LIMIT, lock: STATEMENT_LIMIT, ..limits });

@@ -1,4 +1,4 @@
-//! Rows to the domain's entities and back. What a row says must parse; where it does not, the storage is corrupt.
+//! Rows to the domain's entities and back. A row must parse; if it does not, the storage is corrupt.
 
 use std::fmt::Display;
 use std::str::FromStr;

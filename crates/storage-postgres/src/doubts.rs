@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What a pool's connections have been through.
+/// The failures of a pool's connections.
 #[derive(Debug, Default)]
 pub(crate) struct Doubts(Mutex<Latest>);
 
@@ -16,26 +16,27 @@ struct Latest {
 /// What to do with a connection that was idle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing speaks against it.
+    /// It is used: nothing speaks against it.
     Sound,
-    /// Another one was lost while it was idle: the server has to answer on it first.
+    /// Another one was lost while idle: the server has to answer on this one first.
     Doubtful,
-    /// Another one did not answer while it was idle: it is replaced, since a wait for each would add up.
+    /// Another one did not answer while idle: this one is replaced, since a wait for each would add up.
     Dead,
 }
 
 impl Doubts {
-    /// Notes that a connection broke, or that a statement on it was not answered in time.
+    /// Records that a connection broke, or that a statement on it was not answered in time.
     pub(crate) fn lost(&self) {
         self.latest().lost = Some(Instant::now());
     }
 
-    /// Notes that a connection swallowed a ping: whatever stands between us and the server has forgotten it.
+    /// Records that a ping got no answer: whatever is between this process and the server has forgotten the
+    /// connection.
     pub(crate) fn silent(&self) {
         self.latest().silent = Some(Instant::now());
     }
 
-    /// Judges a connection that was idle for so long.
+    /// Judges a connection that was idle this long.
     pub(crate) fn of(&self, idle_for: Duration) -> Verdict {
         let latest = *self.latest();
         let since = |at: Option<Instant>| at.is_some_and(|at| idle_for > at.elapsed());
@@ -49,7 +50,7 @@ impl Doubts {
     }
 
     fn latest(&self) -> MutexGuard<'_, Latest> {
-        // Held for a look at it, and right at every moment.
+        // Held for a look-up only, and consistent at every moment.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

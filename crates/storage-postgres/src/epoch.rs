@@ -1,4 +1,4 @@
-//! Which history answered: what tells a database from another, also from itself before it was restored or a standby took over.
+//! The epoch: what tells one history from another, also of one database before a restore or a failover.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,19 +10,19 @@ use tokio::sync::watch;
 use crate::error::is_outdated;
 use crate::repository::{column, incomplete};
 
-/// The epoch of a row of `iam_installation`, which is named `installation`: its history, the server process that answers, and
-/// which database and which table it is. A restore in place makes or rewrites the table; a copy of the database is another one;
-/// a standby that was promoted is another process.
+/// The epoch of a row of `iam_installation`, which is named `installation`: its history, the server process that
+/// answers, and the identity of the database and of the table. A restore in place makes or rewrites the table; a copy
+/// of the database is another database; a promoted standby is another process.
 pub(crate) const OF_INSTALLATION: &str = "hashtextextended(concat_ws('/', installation.history,
     extract(epoch FROM pg_postmaster_start_time()), (SELECT oid FROM pg_database WHERE datname = current_database()),
     'company_states'::regclass::oid, pg_relation_filenode('company_states')), 0)";
 
-/// The epoch of the database that answers. Every read of versions says it.
+/// The epoch of the database that answers. Every read of versions returns it.
 pub(crate) fn epoch_of_now() -> String {
     format!("(SELECT {OF_INSTALLATION} FROM iam_installation AS installation)")
 }
 
-/// The epoch that a row says in its column `epoch`.
+/// The epoch in the column `epoch` of a row.
 pub(crate) fn epoch(row: &QueryResult) -> Result<u64> {
     column::<Option<i64>>(row, "epoch")?.map(i64::cast_unsigned).ok_or_else(incomplete)
 }
@@ -38,12 +38,12 @@ pub(crate) struct Epochs {
 struct Reached {
     /// The epoch that the latest poll read.
     latest: Option<u64>,
-    /// When the epoch changed, or connections were found to be outdated. Older ones are not used again.
+    /// When the epoch changed, or connections were found to be outdated. Connections from before are not used again.
     changed: Option<Instant>,
 }
 
 impl Epochs {
-    /// Notes the epoch that a poll read. Connections from before another one are not used again.
+    /// Records the epoch that a poll read. Connections from before a change of it are not used again.
     pub(crate) fn saw(&self, epoch: u64) {
         let before = self.reached().latest.replace(epoch);
         if before.is_some_and(|before| before != epoch) {
@@ -51,15 +51,15 @@ impl Epochs {
         }
     }
 
-    /// No connection that is open now is used again, and statements on them are not waited for: the server that they lead to is
-    /// not the one that counts, or does not answer.
+    /// Gives up all connections that are open now: they are not used again, and statements on them are not waited for.
+    /// Their server is not the primary, or does not answer.
     pub(crate) fn give_up(&self, why: &str) {
         log::warn!("{why}: open connections are given up");
         self.reached().changed = Some(Instant::now());
         self.given_up.send_replace(());
     }
 
-    /// Told when open connections are given up, from now on.
+    /// Notified when open connections are given up, from now on.
     pub(crate) fn given_up(&self) -> watch::Receiver<()> {
         self.given_up.subscribe()
     }
@@ -69,8 +69,8 @@ impl Epochs {
         self.reached().changed.is_some_and(|changed| age > changed.elapsed())
     }
 
-    /// Notes the failure of a statement that began at `asked`: if its connection is outdated, so are all that are open now, and
-    /// none is used again. Statements that fail together say so once.
+    /// Records the failure of a statement that began at `asked`: if its connection is outdated, all that are open now
+    /// are, and none is used again. Statements that fail together report this once.
     pub(crate) fn note(&self, error: &DbErr, asked: Instant) {
         if !is_outdated(error) {
             return;
@@ -83,7 +83,7 @@ impl Epochs {
     }
 
     fn reached(&self) -> MutexGuard<'_, Reached> {
-        // Held for a look at it, and right at every moment.
+        // Held for a look-up only, and consistent at every moment.
         self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

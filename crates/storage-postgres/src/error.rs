@@ -1,4 +1,5 @@
-//! The one mapping of database errors to [`StorageError`]: by SQLSTATE and by the *names* of constraints, never by text.
+//! The one mapping of database errors to [`StorageError`]: by SQLSTATE and by the *names* of constraints, never by
+//! text.
 
 use std::borrow::Cow;
 
@@ -11,9 +12,9 @@ use uuid::Uuid;
 /// What a named constraint means to the storage contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
-    /// Two rows say the same.
+    /// Two rows have the same key.
     Unique(Constraint),
-    /// A row refers to what is not there; or, when the other end is deleted and that is forbidden, the conflict.
+    /// A row refers to something unknown; or, when the other end is deleted and that is forbidden, the conflict.
     Reference { missing: EntityType, in_use: Option<Constraint> },
 }
 
@@ -25,7 +26,8 @@ const fn restricting(missing: EntityType, in_use: Constraint) -> Rule {
     Rule::Reference { missing, in_use: Some(in_use) }
 }
 
-/// The rule that a constraint of the schema keeps. Primary keys and the keys of cells are [`Constraint::Duplicate`].
+/// The rule that a constraint of the schema enforces. Primary keys and the keys of cells are
+/// [`Constraint::Duplicate`].
 fn rule(constraint: &str) -> Option<Rule> {
     Some(match constraint {
         "views_url_key" => Rule::Unique(Constraint::ViewUrl),
@@ -60,7 +62,7 @@ fn rule(constraint: &str) -> Option<Rule> {
     })
 }
 
-/// What the failed statement was about, where the same constraint means different things.
+/// The subject of the failed statement, where one constraint has several meanings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum During<'a> {
     /// It wrote rows which refer to these.
@@ -69,12 +71,12 @@ pub(crate) enum During<'a> {
     Delete,
 }
 
-/// Maps what a statement answered that refers to nothing.
+/// Maps the error of a statement that refers to nothing.
 pub(crate) fn from_db(error: DbErr) -> StorageError {
     during(During::Write(&[]), error)
 }
 
-/// Maps what a statement answered.
+/// Maps the error of a statement.
 pub(crate) fn during(what: During<'_>, error: DbErr) -> StorageError {
     if let Some((code, constraint)) = violation(&error)
         && let Some(rule) = constraint.and_then(rule)
@@ -97,26 +99,27 @@ pub(crate) fn during(what: During<'_>, error: DbErr) -> StorageError {
     otherwise(error)
 }
 
-/// Whether the statement did not wait for a row that somebody else has locked.
+/// Whether the statement did not wait for a row that another session has locked.
 pub(crate) fn is_lock_not_available(error: &DbErr) -> bool {
     code(error).as_deref() == Some("55P03")
 }
 
-/// Whether a row refers to what is not there.
+/// Whether a row refers to something unknown.
 pub(crate) fn is_foreign_key_violation(error: &DbErr) -> bool {
     code(error).as_deref() == Some("23503")
 }
 
-/// Whether the role may not do that.
+/// Whether the role lacks the privilege.
 pub(crate) fn is_forbidden(error: &DbErr) -> bool {
     code(error).as_deref() == Some("42501")
 }
 
-/// Whether the connection is of no use any more, though its server answers: a statement that it prepared gives other types than
-/// before the schema changed, or is another session's behind a pooler, or the server takes no changes. Nothing was committed.
+/// Whether the connection is of no use any more, though its server answers: a prepared statement returns other types
+/// since the schema changed, or is another session's behind a pooler, or the server refuses writes. Nothing was
+/// committed.
 pub(crate) fn is_outdated(error: &DbErr) -> bool {
     match code(error).as_deref() {
-        // feature_not_supported says many things. This one: cached plan must not change result type.
+        // feature_not_supported has many causes. This one: cached plan must not change result type.
         Some("0A000") => routine(error) == Some("RevalidateCachedQuery"),
         // invalid_sql_statement_name, duplicate_prepared_statement, read_only_sql_transaction
         Some("26000" | "42P05" | "25006") => true,
@@ -124,7 +127,7 @@ pub(crate) fn is_outdated(error: &DbErr) -> bool {
     }
 }
 
-/// Whether the statement, or the whole transaction that it is part of, may be tried again at once: nothing was committed.
+/// Whether the statement, or the whole transaction that it is part of, may be retried at once: nothing was committed.
 pub(crate) fn is_lost_race(error: &DbErr) -> bool {
     // serialization_failure, deadlock_detected
     matches!(code(error).as_deref(), Some("40001" | "40P01")) || is_outdated(error)
@@ -136,11 +139,12 @@ fn otherwise(error: DbErr) -> StorageError {
         _ if is_lost_race(&error) => Some(true),
         // in_failed_sql_transaction
         Some("25P02") => return StorageError::Misuse("an earlier operation failed"),
-        // lock_not_available, query_canceled, idle_in_transaction_session_timeout, and the classes connection exception, invalid
-        // authorization, no such database, no such schema, insufficient resources, operator intervention
+        // lock_not_available, query_canceled, idle_in_transaction_session_timeout, and the classes connection
+        // exception, invalid authorization, no such database, no such schema, insufficient resources, operator
+        // intervention
         Some("55P03" | "57014" | "25P03") => Some(false),
-        // insufficient_privilege, undefined_table, undefined_column, undefined_function, undefined_object: the schema or the rights
-        // are not what this program needs. A restore is under way, or an operator has work to do.
+        // insufficient_privilege, undefined_table, undefined_column, undefined_function, undefined_object: the schema
+        // or the privileges are not what this program needs. A restore is under way, or an operator has to act.
         Some("42501" | "42P01" | "42703" | "42883" | "42704") => Some(false),
         Some(code) if ["08", "28", "3D", "3F", "53", "57P"].iter().any(|class| code.starts_with(class)) => Some(false),
         _ if is_connection_error(&error) => Some(false),
@@ -198,7 +202,7 @@ pub(crate) fn is_silence(error: &DbErr) -> bool {
 /// Whether an open connection ended before it answered.
 pub(crate) fn is_lost_connection(error: &DbErr) -> bool {
     let is_broken = |error: &sqlx::Error| match error {
-        // Not one that did not answer in time: that is not waited for twice.
+        // Not one that timed out: that is not waited for twice.
         sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::TimedOut,
         sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
         _ => false,

@@ -24,36 +24,36 @@ use crate::repository::{CATALOG, CREDENTIALS, column, incomplete, scoped, statem
 use crate::session::Session;
 use crate::snapshots::parse;
 
-/// The channel of this installation: another one in the same database, or a copy of this one in another schema of it, has
-/// another.
+/// The channel of this installation. Another installation in the same database, or a copy of this one in another
+/// schema, has its own.
 const CHANNEL: &str = "(SELECT 'iam_' || md5(concat_ws('/', installation.id,
         (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = 'company_states'::regclass)))
     FROM iam_installation AS installation)";
 
-/// A listening connection that was quiet for so long is asked whether it still answers.
+/// A listening connection that was quiet this long is pinged.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// The least time between two notices: those who commit meanwhile share the next one.
+/// The minimum time between two wake-ups: commits in between share the next one.
 const LEAST_GAP: Duration = Duration::from_millis(5);
 
-/// What the cluster says of itself. Not every role may ask.
+/// The cluster's own identity. Not every role may read it.
 const IDENTITY: &str = "CASE WHEN pg_is_in_recovery() THEN 0 ELSE hashtextextended(concat_ws('/',
         (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8)), 0) END";
 
 /// How this process polls.
 #[derive(Debug, Default)]
 pub(crate) struct Polling {
-    /// Whether the role may not ask for the identity of the cluster.
+    /// Whether the role may not read the identity of the cluster.
     is_identity_hidden: AtomicBool,
-    /// This process, where it has commits acknowledged.
+    /// The id of this process for acknowledgements.
     replica: OnceLock<Uuid>,
 }
 
-/// The poll. $1 is the position of the one before, or nothing.
+/// The poll. $1 is the position of the previous one, or NULL.
 ///
-/// Whatever committed before the statement began is visible in its snapshot. Of these changes, those are reported that were not
-/// visible in the snapshot of the poll before; a row bears the transaction that changed it last. `changed_by` is compared with
-/// `xmin` for the sake of the index.
+/// Whatever committed before the statement began is visible in its snapshot. Of these changes it reports those that
+/// were not visible in the snapshot of the previous poll; a row carries the transaction that changed it last.
+/// `changed_by` is compared with `xmin` so that the index is used.
 fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statement {
     let identity = if is_identity_hidden { "0::bigint" } else { IDENTITY };
     let sql = format!(
@@ -125,9 +125,9 @@ impl PostgresStorage {
     }
 }
 
-/// Sends a statement beside the pool, and waits until the transaction that it is has ended. Sends it again when the connection was
-/// lost, as idle ones are when a server restarts: it must be one that may be repeated. When it is not answered in time, open
-/// connections are given up, those of the pool too.
+/// Sends a statement beside the pool, and waits until its transaction has ended. Sends it again when the connection
+/// was lost, as idle ones are when a server restarts: the statement must be repeatable. When it is not answered in
+/// time, open connections are given up, those of the pool too.
 async fn send(control: &Connections, epochs: &Epochs, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
     let asked = Instant::now();
     let outcome = match control.query_all_raw(statement.clone()).await {
@@ -159,7 +159,7 @@ impl ChangeFeed for PostgresStorage {
             return Ok(Polled::NotPrimary(why));
         }
         if column(&row, "is_of_the_future")? {
-            // Rows of a younger cluster: it would report them for ever.
+            // Rows of a younger cluster would be reported forever.
             self.renew(epoch(&row)?).await?;
             row = self.poll_once(None).await?;
         }
@@ -182,7 +182,7 @@ impl ChangeFeed for PostgresStorage {
     async fn renew(&self, epoch: u64) -> Result<()> {
         let epoch = epoch.cast_signed();
         log::warn!("versions went back: the history of the database gets another epoch");
-        // One transaction. Changes wait meanwhile, since all of them are to be of one history.
+        // One transaction. Changes wait meanwhile, since all of them must be of one history.
         let sql = format!(
             "SELECT set_config('iam.company', 'all', true);
             SELECT pg_advisory_xact_lock({GATE});
@@ -245,7 +245,7 @@ impl Listening {
             .connect_lazy_with(self.options.clone());
         let listen = async {
             let mut listener = PgListener::connect_with(&pool).await?;
-            // The follower is to know that wake-ups were lost.
+            // The follower must know that wake-ups were lost.
             listener.eager_reconnect(false);
             listener.listen(channel).await?;
             Ok(listener)
@@ -263,7 +263,7 @@ fn unavailable(source: impl Into<Source>) -> StorageError {
     StorageError::Unavailable { retryable: false, source: Some(source.into()) }
 }
 
-/// Passes wake-ups on, until the connection is lost. What a notice says is not looked at.
+/// Passes wake-ups on until the connection is lost. The content of a notice is ignored.
 async fn pass_on(mut listener: PgListener, woken: watch::Sender<()>) {
     loop {
         match timeout(QUIET, listener.try_recv()).await {
@@ -272,7 +272,7 @@ async fn pass_on(mut listener: PgListener, woken: watch::Sender<()>) {
             }
             Ok(Ok(None)) => return,
             Ok(Err(error)) => return log::debug!("the listening connection is lost: {error}"),
-            // Nothing was said for long: it may be dead and not closed.
+            // Nothing arrived for long: the connection may be dead and not closed.
             Err(_) => match timeout(RETURN_LIMIT, sqlx::query("SELECT 1").execute(&mut listener)).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return log::debug!("the listening connection is lost: {error}"),
@@ -295,8 +295,8 @@ impl WakeUps for Listened {
     }
 }
 
-/// Wakes the other processes after commits: beside the transactions that commit, since PostgreSQL lets only one transaction
-/// that notifies commit at a time.
+/// Wakes the other processes after commits. It does so outside the transactions that commit, since PostgreSQL lets
+/// only one transaction that notifies commit at a time.
 #[derive(Debug)]
 pub(crate) struct Waking {
     committed: Arc<Notify>,
@@ -311,14 +311,14 @@ impl Waking {
         Self { committed, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// To be told of each commit.
+    /// Reports a commit.
     pub(crate) fn committed(&self) -> &Arc<Notify> {
         &self.committed
     }
 }
 
 async fn wake(control: Arc<Connections>, epochs: Arc<Epochs>, committed: Arc<Notify>) {
-    // It claims nothing, so that it need not be durable.
+    // It claims nothing, so it need not be durable.
     let sql = format!(
         "SELECT pg_notify({CHANNEL}, '') FROM (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) AS light"
     );

@@ -1,8 +1,8 @@
 //! The PostgreSQL storage adapter of the IAM service, on SeaORM.
 //!
 //! [`PostgresStorage`] implements [`Storage`](iam_storage::Storage), [`ChangeFeed`](iam_storage::ChangeFeed),
-//! [`Health`](iam_storage::Health) and [`PoolStats`](iam_storage::PoolStats). The schema is not its business: the package `migration` makes it, and the server
-//! checks it. PostgreSQL 14 or newer.
+//! [`Health`](iam_storage::Health) and [`PoolStats`](iam_storage::PoolStats). It does not create the schema: the
+//! package `migration` does, and the server checks it. PostgreSQL 14 or newer.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -27,46 +27,48 @@
 //! # }
 //! ```
 //!
-//! # What can be relied upon
+//! # Guarantees
 //!
-//! * **A read is one statement.** What decides is read in one too, so it is of one state: at READ COMMITTED two statements
-//!   would see two. The catalog, which is the same for all companies, is left out of the answer while the one that was read
-//!   before is still current in that very state.
+//! * **A read is one statement.** The data that decides is read in one too, so it is of one state: at READ COMMITTED
+//!   two statements would see two. The catalog is the same for all companies; it is left out of the answer while the
+//!   copy from the last read is still current in that very state.
 //! * **A change** is `BEGIN`; one statement that locks the catalog (companies: shared), then the company, raises the
-//!   version and reads the clock; what the change does, in a number of statements that does not depend on the number of
-//!   rows; one statement that writes the audit records and gives notice; `COMMIT`. A change that
-//!   changed nothing is rolled back, and so is one that is dropped.
+//!   version and reads the clock; the mutations, in a number of statements that does not depend on the number of rows;
+//!   one statement that writes the audit records; `COMMIT`. A change that changed nothing is
+//!   rolled back, and so is one that is dropped.
 //! * **Waiting ends.** For a connection after [`acquire_timeout`](PostgresOptions::acquire_timeout), for a lock after
 //!   [`lock_timeout`](PostgresOptions::lock_timeout), for a statement after
-//!   [`statement_timeout`](PostgresOptions::statement_timeout) and a second more if the server does not answer, for a whole change
-//!   after [`change_timeout`](PostgresOptions::change_timeout): always with `Unavailable`. A connection on which a statement was not
-//!   answered is closed at once, and never awaited.
+//!   [`statement_timeout`](PostgresOptions::statement_timeout) and a second more if the server does not answer, for a
+//!   whole change after [`change_timeout`](PostgresOptions::change_timeout): always with `Unavailable`. A connection
+//!   on which a statement was not answered is closed at once, and never awaited.
 //! * **A silent session loses its locks.** The server ends a session whose client is silent inside a transaction for
-//!   [`silence_timeout`](PostgresOptions::silence_timeout). What takes rights (credentials, catalog) and waits for more than a second
-//!   ends the sessions of the service that block it.
-//! * **Sessions** are set up by one statement after connecting, which refuses a server in recovery, a read-only session, and a database
-//!   that is not UTF8: [`Refusal`].
-//! * **Errors** are told apart by SQLSTATE and by the names of constraints. Only what the server itself calls a lost race
-//!   (a serialization failure, a deadlock) is `retryable`; a broken connection never is, as its outcome is unknown.
+//!   [`silence_timeout`](PostgresOptions::silence_timeout). A change that revokes rights (credentials, catalog) and
+//!   waits for more than a second ends the sessions of the service that block it.
+//! * **Sessions** are set up by one statement after connecting, which refuses a server in recovery, a read-only
+//!   session, and a database that is not UTF8: [`Refusal`].
+//! * **Errors** are told apart by SQLSTATE and by the names of constraints. Only what the server itself calls a lost
+//!   race (a serialization failure, a deadlock) is `retryable`; a broken connection never is, as its outcome is
+//!   unknown.
 //! * **Changes** are polled for: a poll is one statement on a connection beside the pool, which sees every change that
-//!   committed before it began. A commit wakes the other processes of the installation through a channel of its own, outside of
-//!   the transaction that commits; what is said there is not looked at.
-//! * **Epoch.** Each read of versions says which history it is of: that of the installation, the process of the server, the
-//!   database and the table. When a poll finds another one, a standby, or a server that takes no changes, open connections are
-//!   closed before they are used again. When versions went back all the same, the history gets another epoch.
-//! * **Companies are kept apart twice**: by the condition of each statement, and by row-level security, which each statement
-//!   tells, in itself, whose rows it is about (the setting `iam.company`, until the end of its transaction).
+//!   committed before it began. A commit wakes the other processes of the installation through a channel of its own,
+//!   outside of the transaction that commits; the content of a notice is ignored.
+//! * **Epoch.** Each read of versions names its history: that of the installation, the process of the server, the
+//!   database and the table. When a poll finds another one, a standby, or a server that refuses writes, open
+//!   connections are closed before they are used again. When versions went back all the same, the history gets another
+//!   epoch.
+//! * **Companies are kept apart twice**: by the condition of each statement, and by row-level security. Each statement
+//!   itself sets whose rows it is about (the setting `iam.company`, until the end of its transaction).
 //!
 //! # PgBouncer
 //!
-//! Session mode, with its defaults: nothing is sent at the start that PgBouncer does not know. Transaction mode is not supported, since
-//! settings, prepared statements, advisory locks and `LISTEN` belong to sessions. The connection that listens may pass by the pooler:
-//! [`listener_url`](PostgresOptions::listener_url).
+//! Session mode, with its defaults: nothing is sent at the start that PgBouncer does not know. Transaction mode is not
+//! supported, since settings, prepared statements, advisory locks and `LISTEN` belong to sessions. The connection that
+//! listens may pass by the pooler: [`listener_url`](PostgresOptions::listener_url).
 //!
-//! # Against the rules of the data
+//! # Manual edits
 //!
-//! Whoever edits tables by hand must raise the version of what he edits (`company_states`; the nil id is the catalog), as
-//! every change does: what was read under a version is taken to be so for as long as the version stands.
+//! Operators who edit tables by hand must raise the version of what they edit (`company_states`; the nil id is the
+//! catalog), as every change does: data that was read under a version counts as long as the version is current.
 
 mod address;
 mod auxiliary;

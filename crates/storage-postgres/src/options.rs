@@ -14,11 +14,12 @@ use crate::epoch::Epochs;
 use crate::feed::Listening;
 use crate::session::{Limits, Session};
 
-/// The least [`PostgresOptions::acquire_timeout`]: with less, slow connects (TLS) would be given up and begun again.
+/// The minimum of [`PostgresOptions::acquire_timeout`]: with less, slow connects (TLS) would be given up and begun
+/// again.
 const LEAST_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How much later than the server we end a statement: its own answer says more.
+/// How much later than the server this process ends a statement: the server's own error says more.
 const ANSWER_TAKES: Duration = Duration::from_secs(1);
-/// A connection that idled longer is pinged before it is used: a dead one costs a ping's time, and not a statement's.
+/// A connection that was idle longer is pinged before use: a dead one costs a ping's time, and not a statement's.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
 /// How to reach the database, and how long to wait for it.
@@ -26,9 +27,9 @@ const PING_AFTER: Duration = Duration::from_secs(1);
 pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database?sslmode=…`. Never shown or logged.
     pub url: SecretString,
-    /// The same database without a pooler in between, for those who listen to changes: `None`, which is [`url`](Self::url).
+    /// The same database without a pooler in between, for listeners to changes: `None`, which is [`url`](Self::url).
     pub listener_url: Option<SecretString>,
-    /// The most connections: 16.
+    /// The maximum number of connections: 16.
     pub max_connections: u32,
     /// The connections that are kept open: 0.
     pub min_connections: u32,
@@ -40,12 +41,12 @@ pub struct PostgresOptions {
     pub max_lifetime: Option<Duration>,
     /// How long a statement may run: 3 s. Zero: as long as it takes.
     pub statement_timeout: Duration,
-    /// How long a statement waits for a lock, so also a change for another one of the same company: 2 s. Zero: for ever.
+    /// How long a statement waits for a lock, also for another change of the same company: 2 s. Zero: forever.
     pub lock_timeout: Duration,
     /// How long a change may take, from its first statement to the answer to its `COMMIT`: 10 s.
     pub change_timeout: Duration,
-    /// How long the server waits for a client that goes silent inside a transaction, or that does not take its answer: 3 s. Then
-    /// it ends the session, and what it had locked is free.
+    /// How long the server waits for a client that is silent inside a transaction, or that does not take its answer: 3
+    /// s. Then it ends the session, and releases its locks.
     pub silence_timeout: Duration,
     /// Statements that take longer are logged as warnings: 200 ms.
     pub slow_statement: Duration,
@@ -74,7 +75,7 @@ impl PostgresOptions {
         }
     }
 
-    /// How every connection is made. Nothing is sent but what poolers know; the rest is set when it is open.
+    /// How every connection is made. Only parameters that poolers know are sent; the rest is set once it is open.
     pub(crate) fn connect_options(&self, url: &SecretString) -> Result<PgConnectOptions, UrlError> {
         Ok(address::parse(url)?
             .application_name(&self.application_name)
@@ -104,7 +105,7 @@ impl PostgresOptions {
         self.acquire_timeout.max(LEAST_ACQUIRE_TIMEOUT)
     }
 
-    /// How those connect who listen to changes.
+    /// How listeners to changes connect.
     pub(crate) fn listening(&self, session: &Session) -> Result<Listening, UrlError> {
         let options = self.connect_options(self.listener_url.as_ref().unwrap_or(&self.url))?;
         let options = options.application_name(&format!("{} listener", self.application_name));
@@ -118,7 +119,7 @@ impl PostgresOptions {
         Hooks { session: self.session(), epochs: Arc::default(), doubts: Arc::default(), ping_limit }
     }
 
-    /// A pool that opens its first connection when it is first needed. Connections tell `epochs` what they have reached.
+    /// A pool that opens its first connection on first use. Connections report to `epochs` what they have reached.
     pub(crate) fn pool(&self, hooks: &Hooks, connect: PgConnectOptions) -> PgPool {
         let options = PgPoolOptions::new()
             .max_connections(self.max_connections)

@@ -1,4 +1,4 @@
-//! What all operations share: a connection, whether it is the pool's or a transaction's, and how it is asked.
+//! What all operations share: a connection, of the pool or of a transaction, and how statements are sent on it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,20 +18,20 @@ use crate::epoch::Epochs;
 use crate::error::{from_db, is_lost_race};
 use crate::snapshots::CatalogCache;
 
-/// The version of the catalog is kept in the row of this company, which is none.
+/// The id under which the version of the catalog is stored; no company has it.
 pub(crate) const CATALOG: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
 
-/// The version of the credentials is kept in the row of this company, which is none either.
+/// The id under which the version of the credentials is stored; no company has it.
 pub(crate) const CREDENTIALS: &str = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid";
 
-/// Whether an id can be a company's, and is not the place of another version.
+/// Whether an id can be a company's, and does not hold another version.
 pub(crate) fn is_company(id: Uuid) -> bool {
     !id.is_nil() && !id.is_max()
 }
 
 /// Something that statements can be sent to.
 pub(crate) trait Connected: Send + Sync + 'static {
-    /// How often a statement is tried that lost a race: a transaction can only be tried again as a whole.
+    /// How often a statement that lost a race is tried: a transaction can only be retried as a whole.
     const ATTEMPTS: u32;
 
     /// A pool or a transaction.
@@ -49,7 +49,7 @@ pub(crate) trait Connected: Send + Sync + 'static {
     /// The catalog as it was last read, if this connection sees only what is committed.
     fn catalog(&self) -> Option<&Arc<CatalogCache>>;
 
-    /// Has a statement about the rows of a company, or of all, say so, unless its transaction has said it already.
+    /// Makes a statement set whose rows it is about, a company's or all, unless its transaction has set it already.
     fn scoped(&self, company: Option<CompanyId>, statement: Statement) -> Statement;
 }
 
@@ -62,16 +62,17 @@ pub(crate) fn statement<const N: usize>(sql: impl Into<String>, values: [Value; 
     Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
 }
 
-/// Has a statement say first, in the same round trip, whose rows it is about: a company's, or those of all. Row-level
-/// security shows it no others. It must answer rows: what changes rows needs a `RETURNING`.
+/// Makes a statement first set, in the same round trip, whose rows it is about: a company's, or all. Row-level
+/// security hides all others. The statement must return rows: what changes rows needs a `RETURNING`.
 pub(crate) fn scoped(company: Option<CompanyId>, statement: Statement) -> Statement {
     scoped_with("", company, statement)
 }
 
-/// The same for a statement with sub-statements that change rows, which PostgreSQL wants in front: `name AS (…),` each.
+/// The same for a statement with sub-statements that change rows, which PostgreSQL requires in front: `name AS (…),`
+/// each.
 ///
-/// `asked` refers to `tenant` and may not be flattened into it (`OFFSET 0`), so it can only be run for a row of `tenant`:
-/// after the setting is made. Whatever ran before would not see more rows, but fail.
+/// `asked` refers to `tenant` and may not be flattened into it (`OFFSET 0`), so it can only be run for a row of
+/// `tenant`: after the setting is made. A part that ran earlier would fail; it would not see more rows.
 pub(crate) fn scoped_with(before: &str, company: Option<CompanyId>, statement: Statement) -> Statement {
     let Statement { sql, values, db_backend } = statement;
     let mut values = values.map_or_else(Vec::new, |values| values.0);
@@ -85,14 +86,15 @@ pub(crate) fn scoped_with(before: &str, company: Option<CompanyId>, statement: S
     Statement::from_sql_and_values(db_backend, sql, values)
 }
 
-/// The same for a statement that only reads, in a transaction about a company: afterwards the setting is that company again.
+/// The same for a statement that only reads, in a transaction about a company: afterwards the setting is that company
+/// again.
 pub(crate) fn scoped_within(own: CompanyId, company: Option<CompanyId>, statement: Statement) -> Statement {
     let Statement { sql, values, db_backend } = statement;
     let mut values = values.map_or_else(Vec::new, |values| values.0);
     values.push(setting(company).into());
     values.push(setting(Some(own)).into());
     let (there, back) = (values.len() - 1, values.len());
-    // What is asked is kept, the setting made again, and then what was kept is answered.
+    // The result is kept, the setting is made again, and then the result is returned.
     let sql = format!(
         "WITH tenant AS MATERIALIZED (SELECT set_config('iam.company', ${there}, true) AS company),
         asked AS MATERIALIZED ({sql})
@@ -104,17 +106,17 @@ pub(crate) fn scoped_within(own: CompanyId, company: Option<CompanyId>, statemen
     Statement::from_sql_and_values(db_backend, sql, values)
 }
 
-/// What the setting `iam.company` is for the rows of a company, or of all.
+/// The setting `iam.company` for the rows of a company, or of all.
 pub(crate) fn setting(company: Option<CompanyId>) -> String {
     company.map_or_else(|| "all".to_owned(), |company| company.as_uuid().to_string())
 }
 
-/// A number of rows as the database counts them: what it cannot express is more than it has.
+/// A number of rows as the database counts them: a number too large for it is more than it has.
 pub(crate) fn limit(limit: u64) -> u64 {
     limit.min(i64::MAX.unsigned_abs())
 }
 
-/// A row is missing that every migrated schema has: it is being restored, or was emptied.
+/// A row is missing that every migrated schema has: a restore is under way, or the table was emptied.
 pub(crate) fn incomplete() -> StorageError {
     let source = "company_states or iam_installation lacks a row that every migrated schema has".into();
     StorageError::Unavailable { retryable: false, source: Some(source) }
@@ -130,19 +132,19 @@ pub(crate) fn convert<M: FromQueryResult, D: TryFrom<M, Error = StorageError>>(r
     M::from_query_result(row, "").map_err(from_db)?.try_into()
 }
 
-/// Asks the database where its connections live. A connection belongs to the runtime that opens it, which for a request
-/// may be a worker's that ends before the process does; a change that got such a connection would break off.
+/// Sends a statement on the connections' runtime. A connection belongs to the runtime that opens it; for a request
+/// that may be a worker's, which ends before the process does, and a change on such a connection would break off.
 pub(crate) fn at_home<F: Future>(runtime: &Handle, call: F) -> TokioContext<F> {
     TokioContext::new(call, runtime.clone())
 }
 
 impl<T: Connected> Repository<T> {
-    /// Asks the database where its connections live.
+    /// Sends a statement on the connections' runtime.
     pub(crate) fn ask<F: Future>(&self, call: F) -> TokioContext<F> {
         at_home(self.0.runtime(), call)
     }
 
-    /// Asks the database where its connections live, and asks again what lost a race or met an outdated connection.
+    /// Sends a statement on the connections' runtime, and again if it lost a race or met an outdated connection.
     pub(crate) async fn attempt<A, F>(&self, call: impl Fn() -> F) -> Result<A, DbErr>
     where
         F: Future<Output = Result<A, DbErr>>,
@@ -163,7 +165,7 @@ impl<T: Connected> Repository<T> {
         }
     }
 
-    /// Has a statement about the rows of a company, or of all, say so.
+    /// Makes a statement set whose rows it is about: a company's, or all.
     pub(crate) fn of(&self, company: impl Into<Option<CompanyId>>, statement: Statement) -> Statement {
         self.0.scoped(company.into(), statement)
     }

@@ -1,4 +1,4 @@
-//! What a new session is set to, and which servers are refused.
+//! The settings of a new session, and which servers are refused.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,27 +15,27 @@ const KEEPALIVE: (u32, u32, u32) = (10, 5, 3);
 /// How long the server lets a session be busy or silent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Of a statement; zero: as long as it takes.
+    /// The limit of a statement; zero: none.
     pub(crate) statement: Duration,
-    /// Of a wait for a lock; zero: as long as it takes.
+    /// The limit of a wait for a lock; zero: none.
     pub(crate) lock: Duration,
-    /// Of a transaction.
+    /// The limit of a transaction.
     pub(crate) transaction: Duration,
-    /// Of a client, inside a transaction or with an answer that it does not take.
+    /// The limit for a silent client, inside a transaction or with an answer that it does not take.
     pub(crate) silence: Duration,
 }
 
-/// Why new connections are closed again: the server cannot be used.
+/// Why new connections are closed: the server cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// It is a standby: it has what the primary had a while ago, and takes no changes.
+    /// It is a standby: its data is older than the primary's, and it refuses writes.
     #[error("the database server is in recovery: it is a standby")]
     InRecovery,
-    /// It takes no changes.
+    /// It refuses writes.
     #[error("the database session is read-only (default_transaction_read_only)")]
     ReadOnly,
-    /// It cannot keep every text.
+    /// Its encoding cannot store every text.
     #[error("the database has the encoding {0}: it must be UTF8")]
     Encoding(String),
     /// Texts would be garbled on the way.
@@ -44,7 +44,7 @@ pub enum Refusal {
     /// Queries would fail instead of leaving out rows.
     #[error("row_security cannot be switched on")]
     RowSecurity,
-    /// The server refused what is asked first.
+    /// The server refused the first statement.
     #[error("the database session cannot be set up: {0}")]
     SetUp(String),
 }
@@ -61,16 +61,17 @@ impl Session {
         Self { limits, refusal: Arc::default() }
     }
 
-    /// The same with other limits. Both know of the same refusals.
+    /// The same with other limits. Both share what is known of refusals.
     pub(crate) fn with(&self, change: impl FnOnce(Limits) -> Limits) -> Self {
         Self { limits: change(self.limits), refusal: Arc::clone(&self.refusal) }
     }
 
-    /// Sets up a new session, in one round trip. Nothing is said when connecting, since poolers refuse what they do not know.
+    /// Sets up a new session, in one round trip. Nothing is set while connecting, since poolers refuse unknown
+    /// parameters.
     ///
     /// # Errors
     ///
-    /// [`Refusal`], in [`sqlx::Error::Configuration`]; or what the server answered.
+    /// [`Refusal`], in [`sqlx::Error::Configuration`]; or the server's error.
     pub(crate) async fn set_up(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let sql = self.sql(connection.server_version_num());
         let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await?;
@@ -94,7 +95,8 @@ impl Session {
             ("default_transaction_deferrable", "off".to_owned()),
             // Planning decides what these short statements cost.
             ("jit", "off".to_owned()),
-            // A plan is kept: made while a table was small, it would read all of it when it is large or full of dead rows.
+            // Plans are kept: one that was made for a small table would read all of it once it is large or full of
+            // dead rows.
             ("enable_seqscan", "off".to_owned()),
         ];
         if version.is_some_and(|version| version >= TRANSACTION_TIMEOUT_SINCE) {
@@ -113,7 +115,7 @@ impl Session {
         )
     }
 
-    /// Notes how it went with a new connection. Says in the log what is new.
+    /// Records the result for a new connection. Logs it if it is new.
     pub(crate) fn note(&self, outcome: &Result<(), sqlx::Error>) {
         let refusal = outcome.as_ref().err().map(|error| match error {
             sqlx::Error::Configuration(error) => refusal_in(error.as_ref()),
@@ -135,7 +137,7 @@ impl Session {
     }
 
     fn latest(&self) -> MutexGuard<'_, Option<Refusal>> {
-        // Held for a look at it, and right at every moment.
+        // Held for a look-up only, and consistent at every moment.
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -144,7 +146,7 @@ fn refusal_in(error: &(dyn Error + 'static)) -> Refusal {
     error.downcast_ref().cloned().unwrap_or_else(|| Refusal::SetUp(error.to_string()))
 }
 
-/// What speaks against the server, by its answer.
+/// The objection to the server, by its answer.
 fn check(row: &PgRow) -> Result<Option<Refusal>, sqlx::Error> {
     let text = |column: &str| row.try_get::<String, _>(column);
     let (encoding, client_encoding) = (text("encoding")?, text("client_encoding")?);

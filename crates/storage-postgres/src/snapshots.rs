@@ -1,4 +1,5 @@
-//! What decides, in one statement: at READ COMMITTED each statement has a snapshot of its own, so two would be two states.
+//! The data that decides, in one statement: at READ COMMITTED each statement has its own snapshot, so two would see
+//! two states.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,8 +19,8 @@ use crate::entities::{columns, features, menu_items, modules, sub_menu_items, vi
 use crate::epoch::{epoch, epoch_of_now};
 use crate::repository::{CATALOG, Connected, Repository, column, statement};
 
-/// The catalog as it was last read. The database is told which state is here, and leaves the catalog out of its answer
-/// when that is still the state of the very snapshot that the rest is read from.
+/// The catalog as it was last read. A statement passes the known state to the database, which leaves the catalog out
+/// of its answer when that is still the state of the very snapshot that the rest is read from.
 #[derive(Debug, Default)]
 pub(crate) struct CatalogCache(Mutex<Option<(StateId, Arc<Catalog>)>>);
 
@@ -33,8 +34,8 @@ impl CatalogCache {
     }
 }
 
-/// The catalog and its state, with `rest`, which may need more tables. $1 and $2 are the state of the catalog that is known
-/// already.
+/// The catalog and its state, with `rest`, which may need more tables. $1 and $2 are the state of the catalog that is
+/// known already.
 fn sql(rest: &str, tables: &str) -> String {
     format!(
         "SELECT {epoch} AS epoch, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
@@ -55,7 +56,7 @@ fn sql(rest: &str, tables: &str) -> String {
     )
 }
 
-/// What is the same for all who ask about the company $3.
+/// What is the same for all requests about the company $3.
 const COMPANY: &str = ",
             coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
             ARRAY(SELECT module_id FROM company2modules WHERE company_id = $3 AND enabled) AS modules";
@@ -152,8 +153,8 @@ fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanyS
 }
 
 impl<T: Connected> Repository<T> {
-    /// Sends one statement, with the values from $3 on; answers its row, and the catalog with the states that both are of,
-    /// without the company's.
+    /// Sends one statement, with the values from $3 on. Returns its row, and the catalog with the states that both are
+    /// of, without the company's.
     async fn load(
         &self,
         company: Option<CompanyId>,
@@ -183,7 +184,7 @@ impl<T: Connected> Repository<T> {
         Ok((row, Stamped { versions, stamps, value }))
     }
 
-    /// The same about a company, $3, whose `rest` the statement asks for; `read` makes of it what decides.
+    /// The same about a company, $3, whose `rest` the statement reads; `read` converts it to the data that decides.
     async fn load_of<V>(
         &self,
         company: CompanyId,

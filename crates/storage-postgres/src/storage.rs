@@ -72,12 +72,12 @@ impl Pool {
         self.change_timeout
     }
 
-    /// How long the server waits for a client that goes silent.
+    /// How long the server waits for a silent client.
     pub(crate) fn silence_timeout(&self) -> Duration {
         self.silence_timeout
     }
 
-    /// Connections beside the pool, which are there when the pool is used up or its connections are dead. A statement on them is
+    /// Connections beside the pool, for when the pool is exhausted or its connections are dead. A statement on them is
     /// answered within a few seconds, or fails.
     pub(crate) fn control(&self) -> &Connections {
         &self.control
@@ -111,9 +111,9 @@ impl Connected for Pool {
 }
 
 impl PostgresStorage {
-    /// A storage that connects when it is first used: the server may start before its database does. It neither creates
-    /// nor checks the schema. Call it within the Tokio runtime that lives as long as
-    /// the storage: connections live on it, whoever uses them.
+    /// A storage that connects on first use: the server may start before its database does. It neither creates nor
+    /// checks the schema. Call it within a Tokio runtime that lives as long as the storage: the connections live on
+    /// it, whichever task uses them.
     ///
     /// # Errors
     ///
@@ -152,12 +152,13 @@ impl PostgresStorage {
         &self.repository
     }
 
-    /// Connects once, beside the pools, and says why that fails if it does: by the server's host and port, without roles or
-    /// passwords.
+    /// Connects once, beside the pools, and returns why that failed, if it did: by the server's host and port, without
+    /// roles or passwords.
     ///
     /// # Errors
     ///
-    /// [`Unreachable`] when there is no session that takes changes within [`acquire_timeout`](PostgresOptions::acquire_timeout).
+    /// [`Unreachable`] when there is no session that takes changes within
+    /// [`acquire_timeout`](PostgresOptions::acquire_timeout).
     pub async fn contact(&self) -> Result<(), Unreachable> {
         let options = self.main_pool().connect_options();
         at_home(self.runtime(), contact::try_once(&options, &self.hooks.session, self.options.patience())).await
@@ -169,15 +170,16 @@ impl PostgresStorage {
         self.hooks.session.refusal()
     }
 
-    /// Another pool as SeaORM's connection, for what is not a storage operation: to check the schema. Its statements have no
-    /// deadline but the server's.
+    /// Another pool as SeaORM's connection, for what is not a storage operation: to check the schema. Its statements
+    /// have no deadline but the server's.
     #[must_use]
     pub fn connection(&self) -> DatabaseConnection {
         let connect = self.main_pool().connect_options().as_ref().clone();
         SqlxPostgresConnector::from_sqlx_postgres_pool(self.options.pool(&self.hooks, connect))
     }
 
-    /// Whether the schema has every table and column that this adapter knows: one statement a table, which reads no rows.
+    /// Whether the schema has every table and column that this adapter knows: one statement a table, which reads no
+    /// rows.
     ///
     /// # Errors
     ///
@@ -186,7 +188,7 @@ impl PostgresStorage {
         check(&self.repository).await
     }
 
-    /// Whether row-level security holds for the role that it connects as: not for superusers and those with `BYPASSRLS`.
+    /// Whether row-level security holds for the connecting role: not for superusers and those with `BYPASSRLS`.
     ///
     /// # Errors
     ///
@@ -196,7 +198,7 @@ impl PostgresStorage {
         column(&self.repository.single(statement(sql, [])).await?, "is_behind")
     }
 
-    /// Closes the pools: waits a little for what is under way, and refuses what comes after. Connections that do not come back
+    /// Closes the pools: waits a little for what is under way, and refuses new work. Connections that do not come back
     /// in time are left to the end of the process.
     pub async fn close(&self) {
         let Pool { connections, control, .. } = &self.repository.0;

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use crate::connections::{Connections, Lent};
 
-/// A transaction. Dropped, it is rolled back; its connection is closed at once when a statement was not answered.
+/// A transaction. When dropped it is rolled back; its connection is closed at once if a statement was not answered.
 #[derive(Debug)]
 pub(crate) struct Transaction {
     lent: Mutex<Lent>,
@@ -20,8 +20,8 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    /// Begins a transaction, and answers the row of these columns, which take no values. What the transaction is asked to do after
-    /// `limit` fails, `COMMIT` too.
+    /// Begins a transaction, and returns the row of these columns, which take no values. Statements later than `limit`
+    /// fail, `COMMIT` too.
     pub(crate) async fn begin(
         connections: &Connections,
         limit: Duration,
@@ -30,7 +30,8 @@ impl Transaction {
         let mut lent = connections.lend().await?;
         let until = Instant::now() + limit;
         let statement_limit = connections.limit();
-        // The statements of changes find rows by their keys, whatever the values are: planning each anew would cost more than they do.
+        // The statements of changes find rows by their keys, whatever the values are: planning each anew would cost
+        // more than running it.
         let begin = format!(
             "BEGIN; SELECT set_config('plan_cache_mode', 'force_generic_plan', true), pg_backend_pid() AS pid, {columns}"
         );
@@ -75,7 +76,7 @@ impl Transaction {
 fn at_most(limit: Option<Duration>, until: Instant) -> Result<Option<Duration>, DbErr> {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() {
-        // Nothing is sent, so that what follows from this is known: a rollback.
+        // Nothing is sent, so the consequence is known: a rollback.
         let late = io::Error::new(io::ErrorKind::TimedOut, "the change took too long and is rolled back");
         return Err(DbErr::Exec(RuntimeErr::SqlxError(Arc::new(sqlx::Error::Io(late)))));
     }

@@ -1,11 +1,11 @@
-//! Whose turn it is to take a connection and make a change.
+//! The queue in which changes wait for a connection.
 //!
-//! Changes of one company are serial anyway, so only one of them has a connection to wait with; and changes of companies leave a
-//! quarter of the connections to others, and at least two. So neither a company that changes without end nor many of them keep
-//! others from theirs: reads, other companies, and what takes their rights.
+//! Changes of one company are serial anyway, so only one of them gets a connection to wait with. Changes of companies
+//! leave a quarter of the connections to others, and at least two. So neither a company that changes without a pause
+//! nor many of them can starve others: reads, other companies, and changes that revoke their rights.
 //!
-//! Changes of the catalog and of the credentials are serial too. Few of them wait in the database at a time, since those of a
-//! process that stands still must be ended one after the other before another replica can revoke anything.
+//! Changes of the catalog and of the credentials are serial too. Few of them wait in the database at a time: when a
+//! process stands still its sessions must be ended one after the other before another replica can revoke anything.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::PostgresOptions;
 
-/// How many changes of the catalog, and how many of the credentials, have a connection at a time: a second one, in case the first
-/// has met a dead connection.
+/// How many changes of the catalog, and how many of the credentials, have a connection at a time: a second one, in
+/// case the first has got a dead connection.
 const AT_THE_GATE: usize = 2;
 
 /// The queues of changes.
@@ -27,7 +27,7 @@ pub(crate) struct WriteAdmission {
     connections: Arc<Semaphore>,
     catalog: Arc<Semaphore>,
     credentials: Arc<Semaphore>,
-    /// `None`: for ever.
+    /// `None`: forever.
     patience: Option<Duration>,
 }
 
@@ -51,10 +51,10 @@ impl WriteAdmission {
         }
     }
 
-    /// Waits for a turn, in the order of coming, as long as for a lock.
+    /// Waits for a turn, first come, first served, as long as for a lock.
     pub(crate) async fn wait(&self, target: Target) -> Result<WritePermit> {
         let turn = async {
-            // In this order, so that a change that waits for its company keeps no connection from others.
+            // In this order, so that a change that waits for its company holds no connection.
             let (company, connections) = match target {
                 Target::Company(company) => (Some(self.companies.exclusive(company).await), &self.connections),
                 Target::Catalog => (None, &self.catalog),

@@ -1,5 +1,5 @@
-//! What is written beside decisions and never changes one: navigation trails, effective rows, and when keys were used. Each operation commits
-//! by itself, takes no company lock, raises no version, and gives no notice.
+//! Writes beside decisions, which never change one: navigation trails, effective rows, and the last uses of keys. Each
+//! operation commits by itself, takes no company lock, raises no version, and sends no wake-up.
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ use crate::Result;
 /// A step to be added to a trail.
 #[derive(Debug, Clone)]
 pub struct NewTrailEntry {
-    /// Whose step.
+    /// The user.
     pub user_id: UserId,
-    /// In which company.
+    /// The company.
     pub company_id: CompanyId,
-    /// In which session.
+    /// The session.
     pub session_id: SessionId,
-    /// The view that was shown, if it is one of the catalog.
+    /// The view that was shown, if it is in the catalog.
     pub view_id: Option<ViewId>,
-    /// Where.
+    /// The url of the page.
     pub url: Url,
-    /// What people read.
+    /// The text that people read.
     pub label: Label,
 }
 
@@ -33,52 +33,53 @@ pub struct NewTrailEntry {
 pub trait NavTrail: Send + Sync {
     /// The steps of a session, oldest first; `depth` is the position in this list.
     async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>>;
-    /// The places where a user was last in a company, newest first: the latest step for each url.
+    /// A user's most recent places in a company, newest first: the latest step for each url.
     async fn find_recent(&self, company: CompanyId, user: UserId, limit: u64) -> Result<Vec<TrailEntry>>;
-    /// Adds a step; the session keeps its newest [`TRAIL_LIMIT`](iam_domain::TRAIL_LIMIT), and the user, of what all sessions
-    /// keep in the company, the newest [`TRAIL_USER_LIMIT`](iam_domain::TRAIL_USER_LIMIT). Unknown view: `Unknown`.
+    /// Adds a step. The session keeps its newest [`TRAIL_LIMIT`](iam_domain::TRAIL_LIMIT) steps. The user keeps the
+    /// newest [`TRAIL_USER_LIMIT`](iam_domain::TRAIL_USER_LIMIT) of all sessions in the company. Unknown view:
+    /// `Unknown`.
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry>;
-    /// Forgets a session; answers how many steps it had.
+    /// Deletes a session's steps; returns how many there were.
     async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64>;
 }
 
-/// When API keys were used.
+/// When API keys were last used.
 #[async_trait]
 pub trait ApiKeyUses: Send + Sync {
-    /// Notes that keys were used at these times. An earlier time than the noted one changes nothing, nor does an unknown key.
+    /// Records when keys were used. A time before the recorded one changes nothing, nor does an unknown key.
     async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()>;
 }
 
-/// The longest that an effective row is valid: a year.
+/// The longest validity of an effective row: a year.
 pub const LONGEST_VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Whether a user may see a view, as it was resolved.
+/// A resolved decision: whether a user may see a view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEffectiveViewPermission {
-    /// Who.
+    /// The user.
     pub user_id: UserId,
-    /// What.
+    /// The view.
     pub view_id: ViewId,
     /// The decision.
     pub has_access: bool,
 }
 
-/// Whether a user may do an action of a feature, as it was resolved.
+/// A resolved decision: whether a user may do an action of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEffectiveFeaturePermission {
-    /// Who.
+    /// The user.
     pub user_id: UserId,
-    /// What.
+    /// The feature.
     pub feature_id: FeatureId,
-    /// Which action.
+    /// The action.
     pub action: Action,
     /// The decision.
     pub allowed: bool,
-    /// How far it reaches.
+    /// The scope of the permission.
     pub scope: Scope,
 }
 
-/// Effective view permissions. Reads answer only rows that are current: not expired, of the current versions.
+/// Effective view permissions. Reads return only current rows: not expired, and of the current versions.
 /// No row means unknown, not denied.
 #[async_trait]
 pub trait EffectiveViewPermissions: Send + Sync {
@@ -86,10 +87,10 @@ pub trait EffectiveViewPermissions: Send + Sync {
     async fn find(&self, company: CompanyId, user: UserId, view: ViewId) -> Result<Option<EffectiveViewPermission>>;
     /// The current rows of a user, by view id.
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveViewPermission>>;
-    /// Writes rows of one company, resolved at these versions, all or none; by the storage's clock they are computed now
-    /// and expire after `valid_for`, or [`LONGEST_VALIDITY`]. `Stale` when the versions are not current (those of a company
-    /// that has never changed never are), or a change that would outdate them is under way. Answers how many rows were
-    /// written.
+    /// Writes rows of one company, resolved at these versions: all or none. By the storage's clock they are computed
+    /// now and expire after `valid_for`, at most [`LONGEST_VALIDITY`]. `Stale` when the versions are not current
+    /// (those of a company that has never changed never are), or a change that would outdate the rows is under way.
+    /// Returns how many rows were written.
     async fn upsert_many(
         &self,
         company: CompanyId,
@@ -99,19 +100,19 @@ pub trait EffectiveViewPermissions: Send + Sync {
     ) -> Result<u64>;
     /// Drops the rows of a user.
     async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64>;
-    /// Drops the rows of all who hold a level.
+    /// Drops the rows of all users who hold a level.
     async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64>;
     /// Drops the rows of a company.
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
     /// Drops at most `limit` expired rows. **Across companies**: for the sweep.
     async fn delete_expired(&self, limit: u64) -> Result<u64>;
-    /// At most `limit` users who have rows that have not expired, **whatever their versions**, each once; those whose rows
-    /// last longest first, which are the latest computed while all are valid equally long. **Across companies**: for the
-    /// start of a process, which did not see how versions grew.
+    /// At most `limit` users with unexpired rows, **whatever their versions**, each once. Users whose rows expire last
+    /// come first: with one validity for all, these are the latest computed. **Across companies**: for the start of a
+    /// process, which did not see how versions grew.
     async fn find_active(&self, limit: u64) -> Result<Vec<(CompanyId, UserId)>>;
 }
 
-/// Effective feature permissions. Reads answer only rows that are current: not expired, of the current versions.
+/// Effective feature permissions. Reads return only current rows: not expired, and of the current versions.
 /// No row means unknown, not denied.
 #[async_trait]
 pub trait EffectiveFeaturePermissions: Send + Sync {
@@ -125,10 +126,10 @@ pub trait EffectiveFeaturePermissions: Send + Sync {
     ) -> Result<Option<EffectiveFeaturePermission>>;
     /// The current rows of a user, by feature id, then action.
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveFeaturePermission>>;
-    /// Writes rows of one company, resolved at these versions, all or none; by the storage's clock they are computed now
-    /// and expire after `valid_for`, or [`LONGEST_VALIDITY`]. `Stale` when the versions are not current (those of a company
-    /// that has never changed never are), or a change that would outdate them is under way. Answers how many rows were
-    /// written.
+    /// Writes rows of one company, resolved at these versions: all or none. By the storage's clock they are computed
+    /// now and expire after `valid_for`, at most [`LONGEST_VALIDITY`]. `Stale` when the versions are not current
+    /// (those of a company that has never changed never are), or a change that would outdate the rows is under way.
+    /// Returns how many rows were written.
     async fn upsert_many(
         &self,
         company: CompanyId,
@@ -138,7 +139,7 @@ pub trait EffectiveFeaturePermissions: Send + Sync {
     ) -> Result<u64>;
     /// Drops the rows of a user.
     async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64>;
-    /// Drops the rows of all who hold a level.
+    /// Drops the rows of all users who hold a level.
     async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64>;
     /// Drops the rows of a company.
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;

@@ -8,18 +8,19 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 type Lock = Arc<RwLock<()>>;
 
-/// A lock for each company. Only those are kept that somebody holds or waits for.
+/// One lock for each company. A lock is kept only while it is held or waited for.
 #[derive(Debug, Default, Clone)]
 pub struct CompanyLocks {
-    /// With how many hold it or wait for it. This is a std mutex because it is held for a look-up only.
+    /// The locks, each with the number of tasks that hold it or wait for it. A std mutex, since it is held for a
+    /// look-up only.
     places: Arc<Mutex<HashMap<CompanyId, (Lock, usize)>>>,
 }
 
-/// A company's lock, held alone until this is dropped.
+/// A company's exclusive lock, held until this is dropped.
 #[derive(Debug)]
 pub struct Exclusive(#[expect(dead_code, reason = "held")] Held<OwnedRwLockWriteGuard<()>>);
 
-/// A company's lock, held beside others until this is dropped.
+/// A company's shared lock, held until this is dropped.
 #[derive(Debug)]
 pub struct Shared(#[expect(dead_code, reason = "held")] Held<OwnedRwLockReadGuard<()>>);
 
@@ -30,7 +31,7 @@ struct Held<Guard> {
     _place: Place,
 }
 
-/// A place among the locks, kept while somebody holds this one or waits for it.
+/// A place among the locks, kept while a task holds this one or waits for it.
 #[derive(Debug)]
 struct Place {
     locks: CompanyLocks,
@@ -39,14 +40,14 @@ struct Place {
 }
 
 impl CompanyLocks {
-    /// Waits until nobody holds the company's lock; whoever came first has it first. Cancelling gives up one's place.
+    /// Waits for the company's exclusive lock, first come, first served. Cancelling gives up the place in the queue.
     pub async fn exclusive(&self, company: CompanyId) -> Exclusive {
         let place = self.place(company);
         let guard = Arc::clone(&place.lock).write_owned().await;
         Exclusive(Held { _guard: guard, _place: place })
     }
 
-    /// The company's lock beside others, unless somebody holds it alone or waits to.
+    /// The company's shared lock, unless a task holds it exclusively or waits to.
     #[must_use]
     pub fn try_shared(&self, company: CompanyId) -> Option<Shared> {
         let place = self.place(company);
@@ -54,7 +55,7 @@ impl CompanyLocks {
         Some(Shared(Held { _guard: guard, _place: place }))
     }
 
-    /// How many companies' locks are held or waited for.
+    /// The number of companies whose locks are held or waited for.
     #[must_use]
     pub fn in_use(&self) -> usize {
         self.places().len()

@@ -1,4 +1,4 @@
-//! What a replace has to do, worked out once for all adapters.
+//! What a replace has to do, computed once for all adapters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ pub trait Cell: Clone {
     fn key(&self) -> Self::Key;
     /// Whether the other says the same.
     fn says_the_same(&self, other: &Self) -> bool;
-    /// This content in the row that was there: with its id and the time it was made.
+    /// This content in the existing row: with its id and its creation time.
     #[must_use]
     fn in_place_of(&self, other: &Self) -> Self;
 }
@@ -51,14 +51,14 @@ impl Cell for FeaturePermission {
     }
 }
 
-/// How to get from the cells that are there to those that are wanted.
+/// The changes from the existing cells to the wanted ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MatrixDiff<C> {
     /// Rows to remove.
     pub remove: Vec<C>,
     /// Rows to add.
     pub insert: Vec<C>,
-    /// Rows to rewrite, with the id of the row that is there.
+    /// Rows to rewrite, with the id of the existing row.
     pub update: Vec<C>,
 }
 
@@ -69,11 +69,11 @@ impl<C: Cell> MatrixDiff<C> {
         self.remove.is_empty() && self.insert.is_empty() && self.update.is_empty()
     }
 
-    /// Compares what is there with what is wanted.
+    /// Compares the existing cells with the wanted ones.
     ///
     /// # Errors
     ///
-    /// `Conflict` when two wanted cells have one place.
+    /// `Conflict` when two wanted cells are for one place.
     pub fn new(there: &[C], wanted: &[C]) -> Result<Self> {
         let mut left: BTreeMap<C::Key, &C> = there.iter().map(|cell| (cell.key(), cell)).collect();
         let mut places = BTreeSet::new();
@@ -93,7 +93,7 @@ impl<C: Cell> MatrixDiff<C> {
     }
 }
 
-/// How to get from the ids that are there to those that are wanted; both ascending.
+/// The changes from the existing ids to the wanted ones; both ascending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetDiff<T> {
     /// To add.
@@ -103,7 +103,7 @@ pub struct SetDiff<T> {
 }
 
 impl<T: Ord + Copy> SetDiff<T> {
-    /// Compares what is there with what is wanted. A wanted id that is repeated counts once.
+    /// Compares the existing ids with the wanted ones. A wanted id that is repeated counts once.
     pub fn new(there: impl IntoIterator<Item = T>, wanted: impl IntoIterator<Item = T>) -> Self {
         let there: BTreeSet<T> = there.into_iter().collect();
         let wanted: BTreeSet<T> = wanted.into_iter().collect();

@@ -1,9 +1,9 @@
-//! What can go wrong in a storage, in words that do not depend on the adapter.
+//! Errors of a storage, in terms that do not depend on the adapter.
 
 use iam_domain::EntityType;
 use uuid::Uuid;
 
-/// What storage operations answer.
+/// The result of storage operations.
 pub type Result<T, E = StorageError> = std::result::Result<T, E>;
 
 /// The cause that an adapter keeps for the log; clients never see it.
@@ -13,51 +13,51 @@ pub type Source = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
-    /// What was to be changed is not there.
+    /// The thing to change does not exist.
     #[error("not found")]
     NotFound,
     /// A rule of the data forbids it.
     #[error("conflict: {constraint:?}")]
     Conflict {
-        /// Which rule.
+        /// The rule.
         constraint: Constraint,
     },
-    /// The change refers to what does not exist (in this company).
+    /// The change refers to things that do not exist (in this company).
     #[error("unknown {entity}: {ids:?}")]
     Unknown {
-        /// What kind of thing.
+        /// The kind of thing.
         entity: EntityType,
-        /// Which ones, ascending.
+        /// The unknown ones, ascending.
         ids: Vec<Uuid>,
     },
-    /// What was to be written was computed from a state that is no longer current.
+    /// The data to write was computed from a state that is no longer current.
     #[error("computed from a state that is no longer current")]
     Stale,
     /// The unit of work cannot do this: it was begun for something else, or an earlier operation failed.
     #[error("the unit of work cannot do this: {0}")]
     Misuse(&'static str),
-    /// The storage cannot be reached, or gave up waiting.
+    /// The storage cannot be reached, or timed out.
     #[error("storage unavailable")]
     Unavailable {
-        /// The whole unit of work may be tried again at once: it lost a race and left nothing behind.
+        /// Whether the whole unit of work may be retried at once: it lost a race and left nothing behind.
         retryable: bool,
-        /// What the driver said.
+        /// The driver's error.
         #[source]
         source: Option<Source>,
     },
-    /// The storage holds something that it must not hold, or does not understand a statement.
+    /// The storage holds invalid data, or does not understand a statement.
     #[error("storage corrupt: {what}")]
     Corrupt {
-        /// What was wrong.
+        /// What is invalid.
         what: String,
-        /// What the driver said.
+        /// The driver's error.
         #[source]
         source: Option<Source>,
     },
 }
 
 impl StorageError {
-    /// Whether the whole unit of work may be tried again at once.
+    /// Whether the whole unit of work may be retried at once.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable { retryable: true, .. })
@@ -69,7 +69,7 @@ impl StorageError {
         Self::Conflict { constraint }
     }
 
-    /// The storage holds something that it must not hold.
+    /// The storage holds invalid data.
     #[must_use]
     pub fn corrupt(what: impl std::fmt::Display) -> Self {
         Self::Corrupt { what: what.to_string(), source: None }
@@ -90,10 +90,10 @@ pub enum Constraint {
     FeatureKey,
     /// A level's name is unique in its company.
     UserLevelName,
-    /// A level that somebody holds stays.
+    /// A level that a user holds cannot be removed.
     UserLevelAssigned,
-    /// A view that a menu uses stays.
+    /// A view that a menu uses cannot be removed.
     ViewInMenu,
-    /// A feature that a menu uses stays.
+    /// A feature that a menu uses cannot be removed.
     FeatureInMenu,
 }

@@ -1,4 +1,4 @@
-//! Reading what changed: how a process proves that it knows every change, and what wakes it to look.
+//! Reading what changed: how a process proves that it knows every change, and what wakes it to poll.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ use crate::Result;
 
 /// One state of the catalog, of the credentials, or of a company.
 ///
-/// The version grows with each committed change. The stamp is random, drawn anew by each change, so that two histories which
-/// reach the same version (one of them restored from a backup) are still told apart. Two states are the same only if both
-/// agree.
+/// The version grows with each committed change. The stamp is random and new with each change, so that two histories
+/// which reach the same version (one of them restored from a backup) still differ. Two states are the same only if
+/// both agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct StateId {
     /// The version; 0 before the first change.
@@ -20,31 +20,31 @@ pub struct StateId {
     pub stamp: i64,
 }
 
-/// Up to where changes were read: opaque text of the adapter that made it.
+/// The position up to which changes were read: opaque text of the adapter that made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position(String);
 
 impl Position {
-    /// A position that the adapter spells so.
+    /// A position from the adapter's text.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// How the adapter spells it.
+    /// The adapter's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// What one poll read, of one moment.
+/// The result of one poll, of one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
     /// The history that the versions are of: the epoch of every other read of the same database.
     pub epoch: u64,
-    /// What else identifies the database beside its epoch, as far as the adapter may know it. A difference proves another
-    /// history; equality proves nothing.
+    /// Further identity of the database, as far as the adapter can read it. A difference proves another history;
+    /// equality proves nothing.
     pub identity: u64,
     /// Where the next poll continues.
     pub position: Position,
@@ -56,17 +56,17 @@ pub struct Changes {
     pub credentials: StateId,
     /// The companies that changed since the previous position, each with its state now.
     pub companies: Vec<(CompanyId, StateId)>,
-    /// Whether the poll proves something only together with an [acknowledgement](ChangeFeed::acknowledge): the storage is
-    /// replicated synchronously, so that a primary which was replaced cannot acknowledge.
+    /// Whether the poll proves something only together with an [acknowledgement](ChangeFeed::acknowledge): the storage
+    /// is replicated synchronously, and a replaced primary cannot acknowledge.
     pub needs_acknowledgement: bool,
 }
 
-/// Why a storage that answers must not be believed.
+/// Why the answers of a storage do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NotPrimary {
     /// It replays the changes of another server.
     InRecovery,
-    /// It refuses to be written.
+    /// It refuses writes.
     ReadOnly,
 }
 
@@ -79,7 +79,7 @@ impl fmt::Display for NotPrimary {
     }
 }
 
-/// What a poll found.
+/// The result of a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Polled {
     /// The primary, and what changed.
@@ -88,34 +88,34 @@ pub enum Polled {
     NotPrimary(NotPrimary),
 }
 
-/// Tells what was committed.
+/// Reports what was committed.
 #[async_trait]
 pub trait ChangeFeed: Send + Sync {
-    /// Reads what changed since `since`: every change that committed before this call began is part of the state that the
-    /// position was read at, or of the answer. Without a position, only the position and the states of the catalog and of
-    /// the credentials. **Across companies**.
+    /// Reads what changed since `since`. Every change that committed before this call began is part of the state at
+    /// that position, or of the answer. Without a position, the answer has only the position and the states of the
+    /// catalog and of the credentials. **Across companies**.
     ///
     /// # Errors
     ///
     /// `Unavailable` when the storage cannot be reached in time.
     async fn poll(&self, since: Option<&Position>) -> Result<Polled>;
 
-    /// Commits something of no consequence, and answers when the storage acknowledges it as durably as a change.
+    /// Commits a write without effect, and returns once the storage acknowledges it as durably as a change.
     ///
     /// # Errors
     ///
     /// `Unavailable` when it is not acknowledged in time.
     async fn acknowledge(&self) -> Result<()>;
 
-    /// Gives the history a new epoch, unless another process has done so since `epoch` was read. Call it when versions went
-    /// back although the epoch stayed.
+    /// Gives the history a new epoch, unless another process has done so since `epoch` was read. Call it when versions
+    /// went back although the epoch stayed the same.
     ///
     /// # Errors
     ///
     /// `Unavailable` when the storage cannot be reached in time.
     async fn renew(&self, epoch: u64) -> Result<()>;
 
-    /// Listens for wake-ups, from when this answers.
+    /// Listens for wake-ups, from the moment this returns.
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ pub trait ChangeFeed: Send + Sync {
 /// A wake-up claims nothing: one that is forged costs a poll, one that is lost costs time until the next poll.
 #[async_trait]
 pub trait WakeUps: Send {
-    /// Waits for the next wake-up; several may be told as one. Cancelling this future loses none.
+    /// Waits for the next wake-up; several may arrive as one. Cancelling this future loses none.
     ///
     /// # Errors
     ///

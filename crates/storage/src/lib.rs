@@ -1,15 +1,15 @@
 //! The storage contract of the IAM service.
 //!
-//! Small object-safe traits, a pair per resource: reads ([`Views`], [`UserLevels`], …, together a [`Reader`]) and changes
-//! ([`ViewsMut`], [`UserLevelsMut`], …, together a [`Writer`]). Changes happen in a [`UnitOfWork`], which locks its
-//! [`Target`] and raises its version first, offers the same reads, and at commit derives the audit records from what it
-//! touched. What is written beside decisions (trails, effective rows, uses of keys) commits by itself. A [`ChangeFeed`] tells
-//! what was committed.
+//! Small object-safe traits, a pair per resource: reads ([`Views`], [`UserLevels`], …, together a [`Reader`]) and
+//! changes ([`ViewsMut`], [`UserLevelsMut`], …, together a [`Writer`]). Changes happen in a [`UnitOfWork`]. It locks
+//! its [`Target`] and raises its version first, offers the same reads, and at commit derives the audit records from
+//! what it touched. Writes beside decisions (trails, effective rows, uses of keys) commit by themselves. A
+//! [`ChangeFeed`] reports what was committed.
 //!
 //! # Adapters
 //!
-//! `iam-storage-memory` and `iam-storage-postgres` implement [`Storage`]. Another one is welcome: implement the traits,
-//! call the [`Recorder`] after each mutation, and run the suite of the feature `contract`, which exercises every operation:
+//! `iam-storage-memory` and `iam-storage-postgres` implement [`Storage`]. To add one, implement the traits, call the
+//! [`Recorder`] after each mutation, and run the suite of the feature `contract`, which exercises every operation:
 //!
 //! ```text
 //! iam_storage::contract_tests!(my_adapter::fresh_storage().await);

@@ -1,7 +1,7 @@
-//! Reads. They work on the latest committed state, or inside a unit of work on what it sees.
+//! Reads. They see the latest committed state, or what their unit of work sees.
 //!
 //! Lists have a stable order: text by its bytes (`COLLATE "C"`), ties by id. Every read of tenant data names the
-//! company; what belongs to another company is not found. The reads across companies say so.
+//! company; what belongs to another company is not found. Reads across companies are marked.
 
 use std::sync::Arc;
 
@@ -133,9 +133,9 @@ pub trait Assignments: Send + Sync {
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>>;
     /// The users who hold a level of a company, by id.
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>>;
-    /// A user whose levels allow each of these actions of features, named by their keys, for the whole company and deny none of
-    /// them; any one of several. Who holds the level `without` is not found. Modules and switches are left out of it, so what is
-    /// found must be resolved to be relied upon.
+    /// Returns any one user whose levels allow each of these actions of features, named by their keys, for the whole
+    /// company and deny none of them. Holders of the level `without` are not considered. Modules and switches are
+    /// ignored, so resolve the user's permissions before you rely on the result.
     async fn find_holder(
         &self,
         company: CompanyId,
@@ -157,7 +157,7 @@ pub trait Assignments: Send + Sync {
 /// A menu entry that uses a view or feature.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MenuUse {
-    /// What people read.
+    /// The text that people read.
     pub label: Label,
     /// The item, or the sub-item.
     pub id: Uuid,
@@ -176,7 +176,8 @@ pub trait MenuItems: Send + Sync {
     /// The items and sub-items that use a feature, by label, then id. **Across companies**: for the platform's own
     /// questions.
     async fn find_using_feature(&self, feature: FeatureId) -> Result<Vec<MenuUse>>;
-    /// The items that require a feature's key, by label, then id. **Across companies**: for the platform's own questions.
+    /// The items that require a feature's key, by label, then id. **Across companies**: for the platform's own
+    /// questions.
     async fn find_requiring(&self, key: &FeatureKey) -> Result<Vec<MenuUse>>;
 }
 
@@ -191,7 +192,7 @@ pub trait SubMenuItems: Send + Sync {
     async fn find_by_id(&self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<Option<SubMenuItem>>;
 }
 
-/// Which audit records are asked for. What is `None` does not matter.
+/// A filter of audit records. `None` does not filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
     /// Of this kind of entity.
@@ -209,7 +210,7 @@ pub struct AuditFilter {
 }
 
 impl AuditFilter {
-    /// Whether a record is asked for.
+    /// Whether the filter admits a record.
     #[must_use]
     pub fn matches(&self, record: &AuditRecord) -> bool {
         self.entity_type.is_none_or(|entity_type| entity_type == record.entity_type)
@@ -221,7 +222,7 @@ impl AuditFilter {
     }
 }
 
-/// A place in the audit trail: the last record of a page.
+/// A position in the audit trail: the last record of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AuditCursor {
     /// The record's time.
@@ -251,11 +252,11 @@ pub trait AuditLogs: Send + Sync {
         entity_id: Uuid,
         limit: u64,
     ) -> Result<Vec<AuditRecord>>;
-    /// The newest records of what a user did.
+    /// The newest records by a user.
     async fn list_for_user(&self, company: Option<CompanyId>, user: UserId, limit: u64) -> Result<Vec<AuditRecord>>;
 }
 
-/// What is known of a company as such.
+/// The state of a company as such.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompanyState {
     /// Its version: grows with each committed change, in commit order.
@@ -282,14 +283,14 @@ pub struct Stamps {
     pub company: i64,
 }
 
-/// What decides, read at one moment, with the versions that it was read at.
+/// The data that decides, read at one moment, with the versions that it was read at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamped<T> {
-    /// What the read saw.
+    /// The versions that the read saw.
     pub versions: Versions,
     /// The stamps of these versions.
     pub stamps: Stamps,
-    /// What was read.
+    /// The data.
     pub value: T,
 }
 
@@ -310,28 +311,28 @@ impl<T> Stamped<T> {
 /// Everything that a decision needs, from **one** state of the storage: never levels of one moment and rows of another.
 #[async_trait]
 pub trait Snapshots: Send + Sync {
-    /// What decides about one user in one company. Levels ascend by id. Unknown users and companies have no levels.
+    /// The data for one user in one company. Levels ascend by id. Unknown users and companies have no levels.
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>>;
-    /// What decides about everybody in one company.
+    /// The data for all users of one company.
     async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>>;
-    /// What decides about some users in one company: only they are holders, and only the levels that they hold are there.
+    /// The data for some users of one company: only they are holders, and only the levels that they hold are included.
     async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>>;
     /// The catalog alone; the company's version is 0.
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>>;
-    /// The menu of exactly this owner: a company's own, or with `None` the one that every company has, when the company's
+    /// The menu of exactly this owner: a company's own, or with `None` the menu of all companies, where the company's
     /// version is 0.
     async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>>;
 }
 
-/// Users as such, in no company: what external ones are called by their issuers, and since when tokens count. **Across
-/// companies**: a user is the same in all of them.
+/// Users across companies: the names that issuers give external ones, and their cut-offs. **Across companies**: a user
+/// is the same in all of them.
 #[async_trait]
 pub trait Users: Send + Sync {
-    /// What is stored of these users, by id. Those of whom nothing is stored are left out.
+    /// What is stored about these users, by id. Users about whom nothing is stored are left out.
     async fn find(&self, users: &[UserId]) -> Result<Vec<User>>;
 }
 
-/// The API keys of services. They belong to the platform, also those that are good for one company only.
+/// The API keys of services. They belong to the platform, also keys for one company only.
 #[async_trait]
 pub trait ApiKeys: Send + Sync {
     /// All keys, also revoked and expired ones, by name, then id.
@@ -340,26 +341,26 @@ pub trait ApiKeys: Send + Sync {
     async fn find_by_id(&self, id: ApiKeyId) -> Result<Option<ApiKey>>;
 }
 
-/// What credentials are checked against, as far as it was changed since a version.
+/// The changes since a version to what credentials are checked against.
 #[derive(Debug, Clone)]
 pub struct CredentialChanges {
-    /// Which database this is of.
+    /// The epoch of the database.
     pub epoch: u64,
-    /// The state that this brings one to.
+    /// The state that these changes lead to.
     pub state: StateId,
     /// Users with the time before which their tokens are refused.
     pub cutoffs: Vec<(UserId, Timestamp)>,
-    /// API keys, also revoked and expired ones, with what proves them.
+    /// API keys, also revoked and expired ones, with their digests.
     pub api_keys: Vec<(ApiKey, ApiKeyDigest)>,
-    /// The version of the latest of these changes; none if nothing was changed.
+    /// The version of the latest of these changes; `None` if nothing changed.
     pub latest: Option<i64>,
-    /// How many API keys there are in all.
+    /// The total number of API keys.
     pub api_key_count: usize,
 }
 
 impl CredentialChanges {
-    /// Whether these changes account for the state that they bring one to. They do not when rows were changed beside the
-    /// service, with the version of the state alone, or in its place.
+    /// Whether these changes account for the state that they lead to. They do not when rows were changed outside the
+    /// service: only the version of the state was raised, or only rows were changed.
     #[must_use]
     pub fn account_for_the_state(&self, since: i64) -> bool {
         self.state.version == since || self.latest == Some(self.state.version)
@@ -369,13 +370,13 @@ impl CredentialChanges {
 /// What credentials are checked against.
 #[async_trait]
 pub trait Credentials: Send + Sync {
-    /// What was changed after this version, of one moment; everything after version 0.
+    /// The changes after this version, of one moment; everything after version 0.
     async fn changes_since(&self, version: i64) -> Result<CredentialChanges>;
 }
 
 macro_rules! reader {
     ($($(#[doc = $doc:literal])+ $accessor:ident: $name:ident),+ $(,)?) => {
-        /// All reads, one accessor a resource. Whatever implements the resources is a reader.
+        /// All reads, one accessor a resource. A type that implements the resources is a reader.
         pub trait Reader: Send + Sync {
             $($(#[doc = $doc])+ fn $accessor(&self) -> &dyn $name;)+
         }
@@ -419,9 +420,9 @@ reader! {
     audit_logs: AuditLogs,
     /// The companies' versions.
     company_states: CompanyStates,
-    /// What decides, read at one moment.
+    /// The data that decides, read at one moment.
     snapshots: Snapshots,
-    /// Users as such.
+    /// Users across companies.
     users: Users,
     /// The API keys of services.
     api_keys: ApiKeys,

@@ -1,4 +1,5 @@
-//! What a unit of work touched, and what its commit derives from that. Adapters record; nobody can forget the rest.
+//! What a unit of work touched, and what its commit derives from that. Adapters record each mutation; the rest
+//! follows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,29 +14,29 @@ use uuid::Uuid;
 
 use crate::{MatrixDiff, SetDiff, StorageError, Target};
 
-/// Who makes a change, and under which circumstances.
+/// The actor and the circumstances of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeContext {
-    /// What kind of actor.
+    /// The kind of actor.
     pub actor_kind: ActorKind,
-    /// Who, if it is a person.
+    /// The user, if the actor is one.
     pub user_id: Option<UserId>,
-    /// Whether it is done by right of being a super admin.
+    /// Whether the caller acts as a super admin.
     pub super_admin: bool,
-    /// Whether it may leave a company that nobody manages.
+    /// Whether the change may leave a company without an administrator.
     pub forced: bool,
-    /// The request that it came with.
+    /// The request id.
     pub request_id: Option<String>,
 }
 
 impl ChangeContext {
-    /// A command of the operator's.
+    /// A command that an operator runs.
     #[must_use]
     pub const fn command_line() -> Self {
         Self { actor_kind: ActorKind::CommandLine, user_id: None, super_admin: false, forced: false, request_id: None }
     }
 
-    /// A person.
+    /// A user.
     #[must_use]
     pub const fn user(user_id: UserId) -> Self {
         Self {
@@ -98,13 +99,13 @@ impl Recorder {
         Self { target, context, now, entries: Vec::new(), appended: Vec::new(), failed: false }
     }
 
-    /// What the unit of work was begun for.
+    /// The target of the unit of work.
     #[must_use]
     pub const fn target(&self) -> Target {
         self.target
     }
 
-    /// The time that everything in the unit of work bears.
+    /// The time of everything in the unit of work.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
@@ -116,8 +117,8 @@ impl Recorder {
         self.entries.is_empty() && self.appended.is_empty()
     }
 
-    /// Says that a mutation is about to touch `target`. Until [`Self::done`] the unit counts as failed, so that whatever
-    /// interrupts the mutation spoils the unit.
+    /// Announces a mutation of `target`. Until [`Self::done`] the unit counts as failed, so that an interrupted
+    /// mutation poisons the unit.
     ///
     /// # Errors
     ///
@@ -131,7 +132,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Says that the mutation which [`Self::touch`] announced succeeded.
+    /// Reports that the mutation which [`Self::touch`] announced succeeded.
     pub const fn done(&mut self) {
         self.failed = false;
     }
@@ -178,7 +179,7 @@ impl Recorder {
         self.record("company.provisioned", EntityType::Company, company.as_uuid(), json!({}));
     }
 
-    /// A level was made. Nobody holds it yet, so no decision changes.
+    /// A level was made. No user holds it yet, so no decision changes.
     pub fn user_level_created(&mut self, after: &UserLevel) {
         self.record("user_level.created", EntityType::UserLevel, after.id.as_uuid(), created(after));
     }
@@ -188,7 +189,7 @@ impl Recorder {
         self.record("user_level.updated", EntityType::UserLevel, after.id.as_uuid(), updated(before, after));
     }
 
-    /// A level was removed. Nobody held it, but what is cached by level must go.
+    /// A level was removed. No user held it, but what is cached by level must go.
     pub fn user_level_deleted(&mut self, before: &UserLevel) {
         self.record("user_level.deleted", EntityType::UserLevel, before.id.as_uuid(), deleted(before));
     }
@@ -292,7 +293,7 @@ impl Recorder {
         self.record("company.module_updated", EntityType::Company, company.as_uuid(), changes);
     }
 
-    /// A feature's views changed. They are for people who administer; no decision changes.
+    /// A feature's views changed. They are for administration only; no decision changes.
     pub fn feature_views_updated(&mut self, feature: FeatureId, diff: &SetDiff<ViewId>) {
         self.set_updated("feature.views_updated", EntityType::Feature, feature.as_uuid(), diff);
     }
@@ -307,7 +308,7 @@ impl Recorder {
         self.set_updated("module.features_updated", EntityType::Module, module.as_uuid(), diff);
     }
 
-    /// An API key was made. Nobody has used it, but others must know it.
+    /// An API key was made. No caller has used it yet, but other replicas must know it.
     pub fn api_key_created(&mut self, after: &ApiKey) {
         self.record("api_key.created", EntityType::ApiKey, after.id.as_uuid(), created(after));
     }
@@ -317,7 +318,7 @@ impl Recorder {
         self.record("api_key.revoked", EntityType::ApiKey, after.id.as_uuid(), updated(before, after));
     }
 
-    /// A user's tokens count from another time on.
+    /// A user's cut-off changed.
     pub fn user_cut_off(&mut self, user: UserId, before: Option<Timestamp>, after: Timestamp) {
         if before == Some(after) {
             return;
@@ -340,7 +341,7 @@ impl Recorder {
     }
 }
 
-/// What happened to a whole thing: made, changed, removed.
+/// Records that a whole thing was made, changed or removed.
 macro_rules! life_cycle {
     ($($(#[doc = $doc:literal])+ $entity:ident ($kind:expr): $created:ident $created_word:literal, $updated:ident $updated_word:literal, $deleted:ident $deleted_word:literal;)+) => {
         impl Recorder {$(
@@ -378,7 +379,7 @@ life_cycle! {
     SubMenuItem (EntityType::Menu): sub_menu_item_created "sub_menu.created", sub_menu_item_updated "sub_menu.updated", sub_menu_item_deleted "sub_menu.deleted";
 }
 
-/// A thing as JSON. Entities always serialize; were one not to, the record would say so rather than be lost.
+/// A thing as JSON. Entities always serialize; a failure is recorded instead of losing the record.
 fn value(entity: &impl Serialize) -> Value {
     serde_json::to_value(entity).unwrap_or_else(|error| json!({ "unserializable": error.to_string() }))
 }
@@ -391,7 +392,7 @@ fn deleted(before: &impl Serialize) -> Value {
     json!({ "before": value(before) })
 }
 
-/// Only what differs, and not the time of the change, which the record itself bears.
+/// Only the members that differ, without the time of the change, which the record itself has.
 fn updated(before: &impl Serialize, after: &impl Serialize) -> Value {
     let (Value::Object(mut before), Value::Object(mut after)) = (value(before), value(after)) else {
         return Value::Null;

@@ -10,7 +10,7 @@ use crate::{
     Result, StorageError, Target, UnitOfWork,
 };
 
-/// Where everything is kept. Adapters implement it; everything else knows only this.
+/// The storage. Adapters implement it; all other code uses only this trait.
 #[async_trait]
 pub trait Storage: Send + Sync + 'static {
     /// Reads of the latest committed state.
@@ -32,17 +32,17 @@ pub trait Storage: Send + Sync + 'static {
     /// Effective feature permissions.
     fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions;
 
-    /// When API keys were used.
+    /// When API keys were last used.
     fn api_key_uses(&self) -> &dyn ApiKeyUses;
 
-    /// What was committed.
+    /// The feed of committed changes.
     fn changes(&self) -> &dyn ChangeFeed;
 }
 
 /// Optional: whether the storage can be reached.
 #[async_trait]
 pub trait Health: Send + Sync {
-    /// Asks the storage for a sign of life.
+    /// Asks the storage for an answer.
     ///
     /// # Errors
     ///
@@ -55,21 +55,21 @@ pub trait Health: Send + Sync {
 pub struct PoolUse {
     /// Connections that are open.
     pub size: u32,
-    /// Open connections that nobody uses.
+    /// Open connections that are idle.
     pub idle: u32,
-    /// The most that may be open.
+    /// The maximum.
     pub max: u32,
 }
 
 /// Optional: the connection pool.
 pub trait PoolStats: Send + Sync {
-    /// How it is used now.
+    /// The usage now.
     fn pool(&self) -> PoolUse;
 }
 
-/// An error that tells whether the whole unit of work may be tried again.
+/// An error that knows whether the whole unit of work may be retried.
 pub trait Retryable {
-    /// Whether it lost a race and left nothing behind.
+    /// Whether the unit lost a race and left nothing behind.
     fn is_retryable(&self) -> bool;
 }
 
@@ -79,15 +79,15 @@ impl Retryable for StorageError {
     }
 }
 
-/// What is done in a unit of work. It may run more than once, each time in a new one.
+/// Work that is done in a unit of work. It may run more than once, each time in a new unit.
 #[async_trait]
 pub trait Work: Send + Sync {
-    /// What it answers.
+    /// The result.
     type Output: Send;
-    /// How it fails.
+    /// The error.
     type Error: From<StorageError> + Retryable + Send;
 
-    /// Does it. An error drops the unit of work.
+    /// Does the work. An error drops the unit of work.
     async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<Self::Output, Self::Error>;
 }
 
@@ -98,12 +98,12 @@ const BACK_OFF: Duration = Duration::from_millis(5);
 
 /// Runs work in a unit of work and commits it; tries again when it lost a race (serialization failure, deadlock).
 ///
-/// Cancelling this future drops the unit of work, which rolls it back, unless the commit was already under way: then the
-/// outcome is unknown. Callers that must not be cut off run it in a task of its own.
+/// Cancelling this future drops the unit of work, which rolls it back, unless the commit was already under way: then
+/// the outcome is unknown. Callers that must not be interrupted run it in a task of its own.
 ///
 /// # Errors
 ///
-/// What the work or the storage answered; after four attempts also a lost race.
+/// The error of the work or of the storage; after four attempts also a lost race.
 pub async fn transact<W: Work + ?Sized>(
     storage: &dyn Storage,
     target: Target,

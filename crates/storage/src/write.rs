@@ -1,8 +1,8 @@
 //! Changes. They happen in a unit of work, which is all or nothing.
 //!
-//! A mutation that answered an error leaves the unit of work fit only to be dropped. Mutations record what they changed;
-//! [`UnitOfWork::commit`] derives the audit records and the notice from that. Updates and
-//! deletions answer what was there before.
+//! After a mutation that returned an error, the unit of work can only be dropped. Mutations record what they changed;
+//! [`UnitOfWork::commit`] derives the audit records and the wake-up from that. Updates and deletions return what was
+//! there before.
 
 use async_trait::async_trait;
 use iam_domain::{
@@ -15,16 +15,17 @@ use crate::{Reader, Result};
 
 /// What a unit of work may change: the catalog (and the menu of every company), one company, or credentials.
 ///
-/// There is one gate, which changes of companies share, and which changes of the catalog and of credentials have alone; then
-/// each company has a lock of its own. So changes of one company are serial, changes of different companies are not, and nothing
-/// deadlocks. The gate is fair: changes of companies without a pause keep nobody waiting who wants it alone.
+/// There is one gate: changes of companies share it, and changes of the catalog and of credentials hold it alone. Each
+/// company has a lock besides. So changes of one company are serial, changes of different companies are concurrent,
+/// and nothing deadlocks. The gate is fair: a stream of company changes cannot starve a change that needs the gate
+/// alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
     /// Views, modules, features, their mappings, and the menu items of every company.
     Catalog,
     /// The levels, matrices, assignments, modules and own menu items of one company.
     Company(CompanyId),
-    /// API keys, and since when users' tokens count.
+    /// API keys, and the cut-offs of users.
     Credentials,
 }
 
@@ -52,7 +53,7 @@ pub trait ViewsMut: Send + Sync {
     async fn create(&mut self, view: &View) -> Result<()>;
     /// Changes a view; `created_at` stays.
     async fn update(&mut self, view: &View) -> Result<View>;
-    /// Removes a view with its permissions and mappings. A view that a menu uses stays: `Conflict`.
+    /// Removes a view with its permissions and mappings. A view that a menu uses cannot be removed: `Conflict`.
     async fn delete(&mut self, id: ViewId) -> Result<View>;
 }
 
@@ -72,18 +73,18 @@ pub trait ModulesMut: Send + Sync {
 pub trait FeaturesMut: Send + Sync {
     /// Adds a feature.
     async fn create(&mut self, feature: &Feature) -> Result<()>;
-    /// Changes a feature; `created_at` stays. Permissions for actions that it no longer knows go.
+    /// Changes a feature; `created_at` stays. Permissions for actions that it no longer has are removed.
     async fn update(&mut self, feature: &Feature) -> Result<Feature>;
-    /// Removes a feature with its permissions and mappings. A feature that a menu uses stays: `Conflict`.
+    /// Removes a feature with its permissions and mappings. A feature that a menu uses cannot be removed: `Conflict`.
     async fn delete(&mut self, id: FeatureId) -> Result<Feature>;
 }
 
 /// Changes of which features stand on which view.
 #[async_trait]
 pub trait FeatureViewsMut: Send + Sync {
-    /// Adds a mapping; `false` when it was there.
+    /// Adds a mapping; `false` when it exists.
     async fn add(&mut self, feature: FeatureId, view: ViewId) -> Result<bool>;
-    /// Removes a mapping; `false` when it was not there.
+    /// Removes a mapping; `false` when it does not exist.
     async fn remove(&mut self, feature: FeatureId, view: ViewId) -> Result<bool>;
     /// Makes these the views of the feature. Unknown ids: `Unknown`.
     async fn replace_for_feature(&mut self, feature: FeatureId, views: &[ViewId]) -> Result<()>;
@@ -92,9 +93,9 @@ pub trait FeatureViewsMut: Send + Sync {
 /// Changes of which views a module gates.
 #[async_trait]
 pub trait ModuleViewsMut: Send + Sync {
-    /// Adds a mapping; `false` when it was there.
+    /// Adds a mapping; `false` when it exists.
     async fn add(&mut self, module: ModuleId, view: ViewId) -> Result<bool>;
-    /// Removes a mapping; `false` when it was not there.
+    /// Removes a mapping; `false` when it does not exist.
     async fn remove(&mut self, module: ModuleId, view: ViewId) -> Result<bool>;
     /// Makes these the views of the module. Unknown ids: `Unknown`.
     async fn replace_for_module(&mut self, module: ModuleId, views: &[ViewId]) -> Result<()>;
@@ -103,9 +104,9 @@ pub trait ModuleViewsMut: Send + Sync {
 /// Changes of which features a module gates.
 #[async_trait]
 pub trait ModuleFeaturesMut: Send + Sync {
-    /// Adds a mapping; `false` when it was there.
+    /// Adds a mapping; `false` when it exists.
     async fn add(&mut self, module: ModuleId, feature: FeatureId) -> Result<bool>;
-    /// Removes a mapping; `false` when it was not there.
+    /// Removes a mapping; `false` when it does not exist.
     async fn remove(&mut self, module: ModuleId, feature: FeatureId) -> Result<bool>;
     /// Makes these the features of the module. Unknown ids: `Unknown`.
     async fn replace_for_module(&mut self, module: ModuleId, features: &[FeatureId]) -> Result<()>;
@@ -114,11 +115,11 @@ pub trait ModuleFeaturesMut: Send + Sync {
 /// Changes of which modules a company has.
 #[async_trait]
 pub trait CompanyModulesMut: Send + Sync {
-    /// Gives a module, switched on; `false` when the company had it, switched on or off.
+    /// Adds a module, switched on; `false` when the company has it, switched on or off.
     async fn add(&mut self, company: CompanyId, module: ModuleId) -> Result<bool>;
-    /// Takes a module; `false` when the company did not have it.
+    /// Removes a module; `false` when the company does not have it.
     async fn remove(&mut self, company: CompanyId, module: ModuleId) -> Result<bool>;
-    /// Makes these the modules of the company. What it had keeps its switch. Unknown ids: `Unknown`.
+    /// Makes these the modules of the company. Those that it has keep their switch. Unknown ids: `Unknown`.
     async fn replace_for_company(&mut self, company: CompanyId, modules: &[ModuleId]) -> Result<()>;
     /// Switches a module of the company on or off. One that it does not have: `NotFound`.
     async fn set_enabled(&mut self, company: CompanyId, module: ModuleId, enabled: bool) -> Result<()>;
@@ -131,19 +132,19 @@ pub trait UserLevelsMut: Send + Sync {
     async fn create(&mut self, level: &UserLevel) -> Result<()>;
     /// Changes a level; `created_at` stays.
     async fn update(&mut self, level: &UserLevel) -> Result<UserLevel>;
-    /// Removes a level with its permissions. One that somebody holds stays: `Conflict`.
+    /// Removes a level with its permissions. A level that a user holds cannot be removed: `Conflict`.
     async fn delete(&mut self, company: CompanyId, id: UserLevelId) -> Result<UserLevel>;
 }
 
 /// Changes of view matrices.
 #[async_trait]
 pub trait ViewPermissionsMut: Send + Sync {
-    /// Writes a cell. One that was there keeps its id and `created_at`.
+    /// Writes a cell. An existing one keeps its id and `created_at`.
     async fn upsert(&mut self, permission: &ViewPermission) -> Result<()>;
-    /// Removes a cell; `false` when it was not there.
+    /// Removes a cell; `false` when it does not exist.
     async fn delete(&mut self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<bool>;
-    /// Makes these the cells of the level. Those that were there keep their id and `created_at`, and `updated_at` where
-    /// nothing differs. Unknown level or views: `Unknown`; two cells for one view: `Conflict`.
+    /// Makes these the cells of the level. Existing ones keep their id and `created_at`, and `updated_at` if nothing
+    /// differs. Unknown level or views: `Unknown`; two cells for one view: `Conflict`.
     async fn replace_for_user_level(
         &mut self,
         company: CompanyId,
@@ -155,9 +156,9 @@ pub trait ViewPermissionsMut: Send + Sync {
 /// Changes of feature matrices.
 #[async_trait]
 pub trait FeaturePermissionsMut: Send + Sync {
-    /// Writes a cell. One that was there keeps its id and `created_at`.
+    /// Writes a cell. An existing one keeps its id and `created_at`.
     async fn upsert(&mut self, permission: &FeaturePermission) -> Result<()>;
-    /// Removes a cell; `false` when it was not there.
+    /// Removes a cell; `false` when it does not exist.
     async fn delete(
         &mut self,
         company: CompanyId,
@@ -165,8 +166,8 @@ pub trait FeaturePermissionsMut: Send + Sync {
         feature: FeatureId,
         action: &Action,
     ) -> Result<bool>;
-    /// Makes these the cells of the level. Those that were there keep their id and `created_at`, and `updated_at` where
-    /// nothing differs. Unknown level or features: `Unknown`; two cells for one action: `Conflict`.
+    /// Makes these the cells of the level. Existing ones keep their id and `created_at`, and `updated_at` if nothing
+    /// differs. Unknown level or features: `Unknown`; two cells for one action: `Conflict`.
     async fn replace_for_user_level(
         &mut self,
         company: CompanyId,
@@ -178,12 +179,12 @@ pub trait FeaturePermissionsMut: Send + Sync {
 /// Changes of who holds which level.
 #[async_trait]
 pub trait AssignmentsMut: Send + Sync {
-    /// Gives a level; `false` when the user held it.
+    /// Assigns a level; `false` when the user holds it.
     async fn add(&mut self, assignment: &Assignment) -> Result<bool>;
-    /// Takes a level; `false` when the user did not hold it.
+    /// Takes a level away; `false` when the user does not hold it.
     async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool>;
-    /// Makes these the user's levels in this company, and in no other. Those that were held stay as they were given.
-    /// Unknown ids: `Unknown`.
+    /// Makes these the user's levels in this company, and in no other. Assignments that stay are unchanged. Unknown
+    /// ids: `Unknown`.
     async fn replace_for_user(
         &mut self,
         company: CompanyId,
@@ -222,21 +223,21 @@ pub trait AuditLogsMut: Send + Sync {
     async fn append(&mut self, record: &AuditRecord) -> Result<()>;
 }
 
-/// Changes of what is known of a company as such.
+/// Changes of the state of a company as such.
 #[async_trait]
 pub trait CompanyStatesMut: Send + Sync {
-    /// Remembers that the company is provisioned; `false` when it was.
+    /// Marks the company as provisioned; `false` when it is.
     async fn set_provisioned(&mut self, company: CompanyId) -> Result<bool>;
 }
 
-/// Changes of users as such.
+/// Changes of users across companies.
 #[async_trait]
 pub trait UsersMut: Send + Sync {
-    /// Remembers what an external user is called, so that the name can be given back. It goes with whatever the unit of
-    /// work changes, of any target: alone it is no change, and is not committed.
+    /// Stores the name of an external user, so that answers can return it. It is committed with any other change of
+    /// the unit of work, of any target: alone it is no change, and is not committed.
     async fn remember(&mut self, external_id: &ExternalId) -> Result<()>;
-    /// Refuses the user's tokens from before this time, from now on, and no others; answers the time of before. For
-    /// [`Target::Credentials`].
+    /// Sets the user's cut-off: tokens from before this time are refused, and no others. Returns the previous cut-off.
+    /// For [`Target::Credentials`].
     async fn cut_off(&mut self, user: UserId, not_before: Timestamp) -> Result<Option<Timestamp>>;
 }
 
@@ -245,13 +246,14 @@ pub trait UsersMut: Send + Sync {
 pub trait ApiKeysMut: Send + Sync {
     /// Adds a key.
     async fn create(&mut self, key: &ApiKey, digest: &ApiKeyDigest) -> Result<()>;
-    /// Revokes a key at the time of the unit of work; one that was revoked stays as it was. Answers the key of before.
+    /// Revokes a key at the time of the unit of work; a revoked key is unchanged. Returns the previous state of the
+    /// key.
     async fn revoke(&mut self, id: ApiKeyId) -> Result<ApiKey>;
 }
 
 macro_rules! unit_of_work {
     ($($(#[doc = $doc:literal])+ $accessor:ident: $name:ident),+ $(,)?) => {
-        /// All changes, one accessor a resource. Whatever implements the resources is a writer.
+        /// All changes, one accessor a resource. A type that implements the resources is a writer.
         pub trait Writer: Send + Sync {
             $($(#[doc = $doc])+ fn $accessor(&mut self) -> &mut dyn $name;)+
         }
@@ -293,29 +295,30 @@ unit_of_work! {
     sub_menu_items_mut: SubMenuItemsMut,
     /// Records that are not derived from a change.
     audit_logs_mut: AuditLogsMut,
-    /// Changes of what is known of a company as such.
+    /// Changes of the state of a company as such.
     company_states_mut: CompanyStatesMut,
-    /// Changes of users as such.
+    /// Changes of users across companies.
     users_mut: UsersMut,
     /// Changes of API keys.
     api_keys_mut: ApiKeysMut,
 }
 
-/// A change under way. It holds the lock of its [`Target`] from the beginning; dropped without a commit it leaves nothing.
+/// A change under way. It holds the lock of its [`Target`] from the beginning; dropped without a commit it leaves
+/// nothing.
 ///
-/// Reads through it see what it wrote. A mutation outside its target answers [`Misuse`](crate::StorageError::Misuse),
-/// and so does every mutation, and the commit, after one that failed.
+/// Reads through it see its writes. A mutation outside its target returns [`Misuse`](crate::StorageError::Misuse), and
+/// so do every mutation, and the commit, after a failed one.
 #[async_trait]
 pub trait UnitOfWork: Reader + Writer {
-    /// The storage's clock when the unit of work got its lock. Records and rows of one unit bear this time.
+    /// The storage's clock when the unit of work got its lock. Records and rows of one unit have this time.
     fn now(&self) -> Timestamp;
 
-    /// Whether nothing was changed, so that a commit would commit nothing.
+    /// Whether nothing was changed, so that a commit has no effect.
     fn is_unchanged(&self) -> bool;
 
-    /// Commits everything with its audit records. The raised version outdates effective rows, which stay until they expire. A unit
-    /// that changed nothing commits nothing: no version, no record, and no process is woken. Answers the versions that its change
-    /// is part of; as the company's, after a change of credentials, theirs.
+    /// Commits everything with its audit records. The raised version outdates effective rows, which stay until they
+    /// expire. A unit that changed nothing commits nothing: no version, no record, no wake-up. Returns the versions
+    /// that include its change; after a change of credentials the company's version is theirs.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The audit trail, compared with what was acknowledged and with what is stored.
+//! Checks the audit trail against the acknowledged changes and the stored state.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::http::{Call, Client};
 use crate::report::Broken;
 use crate::world::{Company, PATIENCE, World};
 
-/// How many users of a company have what is stored compared with their records.
+/// How many users of a company have their stored levels compared with their records.
 const COMPARED: usize = 40;
 
 /// Reads through any replica that answers.
@@ -41,8 +41,8 @@ fn ids(record: &Value, pointer: &str) -> String {
     sorted(list(record, pointer).into_iter().filter_map(Value::as_str))
 }
 
-/// Compares every trail: each acknowledged change has exactly one record, and the records of a user's levels lead from none
-/// to those that are stored.
+/// Checks every trail: each acknowledged change has exactly one record, and the records of a user's levels lead from
+/// none to the stored ones.
 pub(crate) async fn check_audit(world: &World) -> Result<()> {
     let mut client = Client::default();
     for company in world.companies.iter().map(Some).chain([None]) {
@@ -71,8 +71,8 @@ pub(crate) async fn check_audit(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Each record says what a user held before and after. Whatever their order, they must make one way from no levels to those
-/// that are stored: each state is left as often as it is entered, but for the first and the last.
+/// Each record has the levels before and after. In some order the records must form one path from no levels to the
+/// stored ones: each state is left as often as it is entered, except for the first and the last.
 async fn check_assignments(world: &World, client: &mut Client, company: &Company, records: &[Value]) -> Result<()> {
     let mut of_user: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for record in records.iter().filter(|record| record.get("entityType").and_then(Value::as_str) == Some("assignment"))

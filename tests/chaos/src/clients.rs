@@ -42,19 +42,19 @@ const SLOTS: [Kind; 12] = [
     Kind::Token,
 ];
 
-/// A register is replaced after this many changes, which bounds what is remembered.
+/// A register is replaced after this many changes, which bounds the model's memory.
 const MOST_CHANGES: usize = 60;
 
-/// How probable it is that what can only end does so when its turn comes.
+/// The probability that a register that can only end does so when its turn comes.
 const FINAL_CHANGES: f64 = 0.2;
 
-/// How many things of a company that are gone for good are still asked for.
+/// How many removed things of a company are still asked for.
 const MOST_GONE: usize = 4;
 
-/// How often a change of unknown outcome is looked at.
+/// How often a change of unknown outcome is checked.
 const LOOKS: usize = 40;
 
-/// How long a writer waits before it looks or tries again.
+/// How long a writer waits before it checks or retries.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// How long a writer waits for an answer.
@@ -77,7 +77,7 @@ fn is_going(going: &Going) -> bool {
 pub(crate) struct Writer {
     world: Arc<World>,
     company: usize,
-    /// It takes each slot whose number modulo the count of writers is its own.
+    /// It takes each slot whose number modulo the number of writers is its own.
     own: (usize, usize),
     client: Client,
     random: StdRng,
@@ -90,7 +90,7 @@ impl Writer {
         Self { world, company, own: (part, count), client: Client::default(), random }
     }
 
-    /// Changes until it is told to end.
+    /// Makes changes until the run ends.
     pub(crate) async fn run(mut self, going: Going) {
         let slots: Vec<_> = SLOTS.iter().enumerate().filter(|(slot, _)| slot % self.own.1 == self.own.0).collect();
         let mut registers: Vec<Option<Arc<Register>>> = vec![None; slots.len()];
@@ -107,7 +107,7 @@ impl Writer {
                     let begin = Instant::now();
                     if let Some(made) = self.make(**kind).await {
                         let made = self.publish(register.take(), made);
-                        // A restore that saw it neither made nor shown may have taken it back.
+                        // A restore that saw it neither made nor shown may have reverted it.
                         if self.world.is_restored_within(begin, Instant::now()) {
                             made.retire();
                         }
@@ -132,12 +132,12 @@ impl Writer {
         self.random.random_range(0..self.world.addresses.len())
     }
 
-    /// Shows a register to the readers. What it replaces is asked for some time more.
+    /// Shows a register to the readers. The register that it replaces is still asked for some time.
     fn publish(&self, before: Option<Arc<Register>>, made: Register) -> Arc<Register> {
         let made = Arc::new(made);
         if let Some(company) = self.company() {
             let mut registers = locked(&company.registers);
-            // What ended is asked for some time more: it must not come back.
+            // A register that ended is still asked for some time: it must not come back.
             let is_over = |register: &Register| register.subject.is_final() && register.current() == 0;
             let is_replaced = |register: &Arc<Register>| {
                 before.as_ref().is_some_and(|before| Arc::ptr_eq(before, register)) && !is_over(register)
@@ -153,7 +153,7 @@ impl Writer {
         made
     }
 
-    /// Sends a change that makes something; its answer, unless the outcome is not known.
+    /// Sends a change that creates something; returns the answer, or `None` if the outcome is unknown.
     async fn made(&mut self, what: &str, company: Option<&str>, call: Call) -> Option<Answer> {
         let (replica, request, begin) = (self.replica(), new_id(), Instant::now());
         let call = call.header("x-request-id", request.clone());
@@ -215,7 +215,7 @@ impl Writer {
         Some(register)
     }
 
-    /// Changes a register, and finds out what became of it.
+    /// Changes a register, and determines the outcome.
     async fn change(&mut self, register: &Arc<Register>) {
         let world = Arc::clone(&self.world);
         let Some(company) = world.companies.get(self.company) else { return };
@@ -267,7 +267,7 @@ impl Writer {
             if world.is_failing_over(seen.begin, seen.end) {
                 continue;
             }
-            // Where it has not happened it may happen later, for example when a frozen replica goes on.
+            // If it has not happened it may still happen, for example when a frozen replica goes on.
             if seen.bits != bits || world.is_restored_within(begin, Instant::now()) {
                 register.retire();
             } else {
@@ -298,7 +298,7 @@ impl Writer {
         world.must_be_audited(audited.as_deref(), format!("{what}: {}", call.line()), requests);
     }
 
-    /// What is changed, the company in whose trail it is, and the request.
+    /// The thing that changes, the company whose trail records it, and the request.
     fn call_for(&self, register: &Register, company: &Company, bits: Bits) -> (&'static str, Option<String>, Call) {
         let world = &self.world;
         let sent = match world.lie {
@@ -345,7 +345,7 @@ impl Reader {
         Self { world, client: Client::default(), random: StdRng::seed_from_u64(seed) }
     }
 
-    /// Asks until it is told to end.
+    /// Asks until the run ends.
     pub(crate) async fn run(mut self, going: Going) {
         while is_going(&going) {
             self.ask().await;
@@ -392,7 +392,7 @@ impl Reader {
     }
 }
 
-/// Compares an answer with what was acknowledged; `instead` is the kind of violation, if not that of the verdict.
+/// Compares an answer with the acknowledged changes; `instead` overrides the verdict's kind of violation.
 fn judge(
     world: &World,
     register: &Register,
@@ -437,7 +437,7 @@ fn judge(
     );
 }
 
-/// When all is calm, each replica must show the last acknowledged state of everything.
+/// At the end, each replica must show the last acknowledged state of everything.
 pub(crate) async fn check_final_states(world: &World) {
     let mut client = Client::default();
     for company in &world.companies {

@@ -1,4 +1,4 @@
-//! What goes wrong: one fault after the other, in an order that follows from the seed, and how fast all is well again.
+//! The faults: one after the other, in an order that follows from the seed, and how fast the service recovers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,20 +24,20 @@ use crate::world::{World, new_id};
 /// How fast a replica must answer after the end of a fault.
 const RECOVERY: Duration = Duration::from_secs(5);
 
-/// After this time a replica is given up, and started anew.
+/// After this time a replica is given up, and restarted.
 const GIVEN_UP: Duration = Duration::from_secs(15);
 
 /// How long the ends of stranded connections stay open.
 const STRANDED: Duration = Duration::from_secs(25);
 
-/// What becomes of the primary when the standby takes its place.
+/// The fate of the primary when the standby takes its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fence {
     /// It is stopped.
     Stopped,
     /// It goes on, read-only; connections to it stay.
     ReadOnly,
-    /// It goes on, and its commits wait for a standby that it does not have; connections to it stay.
+    /// It goes on, and its commits wait for a missing standby; connections to it stay.
     Isolated,
 }
 
@@ -48,13 +48,13 @@ enum Fault {
     Drop,
     /// Connections are refused.
     Refuse,
-    /// What passes is delayed.
+    /// Traffic is delayed.
     Delay,
     /// Messages are cut in the middle.
     Halve,
     /// Nothing passes for some time, and is delivered after it.
     Hole,
-    /// Changes arrive, and their answers do not before the end.
+    /// Changes arrive, but their answers only after the end.
     HoldAnswers,
     /// Open connections are half-open from now on; new ones work.
     Strand,
@@ -76,7 +76,7 @@ enum Fault {
     Restore { in_place: bool },
 }
 
-/// Each kind, as often as it comes before all have come.
+/// Each kind, as often as it occurs before all have occurred.
 const DECK: [Fault; 20] = [
     Fault::Drop,
     Fault::Refuse,
@@ -107,7 +107,7 @@ struct Dump {
     within: (Instant, Instant),
 }
 
-/// Everything that runs.
+/// All running processes.
 pub(crate) struct Cluster {
     pub(crate) folder: PathBuf,
     pub(crate) migration: PathBuf,
@@ -118,7 +118,7 @@ pub(crate) struct Cluster {
     pub(crate) replicas: Vec<Replica>,
 }
 
-/// Brings faults over a cluster.
+/// Injects faults into a cluster.
 pub(crate) struct Faults<'a> {
     world: Arc<World>,
     cluster: &'a mut Cluster,
@@ -150,7 +150,7 @@ impl<'a> Faults<'a> {
         Ok(Self { world, cluster, random, dump: None, dumps: 0, expansions: 0, probes })
     }
 
-    /// Brings one fault after the other until it is time.
+    /// Injects one fault after the other until the time is over.
     pub(crate) async fn run(&mut self, until: Instant) -> Result<()> {
         self.bring(Fault::Dump).await?;
         let mut deck = Vec::new();
@@ -170,7 +170,7 @@ impl<'a> Faults<'a> {
         Ok(())
     }
 
-    /// Brings what shows a lie, and no other fault.
+    /// Injects the fault that exposes a lie, and no other.
     pub(crate) async fn run_for(&mut self, lie: Lie) -> Result<()> {
         if lie == Lie::EndlessFault {
             self.bring(Fault::Refuse).await?;
@@ -274,7 +274,7 @@ impl<'a> Faults<'a> {
         world.report.event(format!("{name} ends"));
         self.recover(&name, &everybody).await?;
         if matches!(fault, Fault::Restore { .. }) {
-            // The dump of before tells nothing of what is made from now on.
+            // An earlier dump has nothing that is made from now on.
             self.take_dump().await?;
         }
         Ok(())
@@ -287,7 +287,8 @@ impl<'a> Faults<'a> {
         }
     }
 
-    /// Lets a fault go on for some time. Replicas that it does not concern must go on, too: what the others hold they lose.
+    /// Keeps a fault up for some time. Unaffected replicas must go on, too: locks that the others hold must be
+    /// released.
     async fn hold(&mut self, victims: &[usize], least: u64, most: u64) {
         let end = Instant::now() + Duration::from_millis(self.random.random_range(least..most));
         let others: Vec<usize> =
@@ -359,7 +360,7 @@ impl<'a> Faults<'a> {
             Fence::ReadOnly => {
                 self.cluster.primary.sql("ALTER SYSTEM SET default_transaction_read_only = on").await?;
                 self.cluster.primary.sql("SELECT pg_reload_conf()").await?;
-                // What was begun before may still commit, and is then on the standby, too.
+                // Work that was begun before may still commit, and is then on the standby, too.
                 sleep(Duration::from_millis(100)).await;
             }
             Fence::Isolated => {}
@@ -457,7 +458,7 @@ impl<'a> Faults<'a> {
             if result.is_ok() {
                 break;
             }
-            // A deadlock with the service took all of it back.
+            // A deadlock with the service reverted all of it.
             self.world.report.event("    the restore failed, and is tried again");
             result = self.cluster.primary.restore(&dump.file, in_place).await;
         }
@@ -467,7 +468,7 @@ impl<'a> Faults<'a> {
     }
 }
 
-/// What a replica must answer to be well: a decision, a change of a company, and one that all replicas take turns for.
+/// What a healthy replica must answer: a decision, a change of a company, and one for which all replicas queue.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Decision,

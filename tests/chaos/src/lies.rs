@@ -1,26 +1,26 @@
-//! Lies of the harness to itself. Each must be found, which shows that the checks see what they are there for.
+//! Deliberate lies of the harness. Each must be found, which shows that the checks work.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::http::Answer;
 use crate::report::Broken;
 
-/// What the harness lies about.
+/// The subject of a lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Lie {
-    /// Revocations are said to be acknowledged and are never sent.
+    /// Revocations are reported as acknowledged and are never sent.
     UnsentRevocation,
-    /// Grants are said to be acknowledged and are never sent.
+    /// Grants are reported as acknowledged and are never sent.
     UnsentGrant,
     /// Of changes to several levels only a part is sent.
     HalfChange,
-    /// An assignment is taken back in the database, behind the service.
+    /// An assignment is removed in the database, behind the service.
     LostChange,
-    /// A change is said to be made by a request that was never sent.
+    /// A change is attributed to a request that was never sent.
     InventedRecord,
-    /// Some answers are said to be 500.
+    /// Some answers are reported as 500.
     ServerError,
-    /// Faults are said to be over while they go on.
+    /// Faults are reported as over while they go on.
     EndlessFault,
 }
 

@@ -21,11 +21,11 @@ pub(crate) enum Way {
     Permissions,
     /// One question, about one bit.
     Check(usize),
-    /// What is stored, as the super admin reads it.
+    /// The stored state, as the super admin reads it.
     Stored,
 }
 
-/// What an answer showed.
+/// The content of an answer.
 #[derive(Debug)]
 pub(crate) struct Look {
     pub(crate) bits: Bits,
@@ -59,7 +59,7 @@ fn question(world: &World, register: &Register, way: Way) -> Call {
         (Subject::Matrix { token, .. }, _) => by_user(token, &world.matrix_views),
         (Subject::Level { id }, _) => stored(format!("/api/iam/user-levels/{id}")),
         (Subject::Key { secret: token, .. } | Subject::Token { token, .. }, _) => {
-            // A key asks about somebody, and a user may name the caller.
+            // A key asks about a user, and a user may name themselves.
             let path = format!("/api/iam/check?companyId={company}");
             let user = match &register.subject {
                 Subject::Token { user, .. } => user,
@@ -126,7 +126,7 @@ fn read(world: &World, register: &Register, way: Way, answer: &Answer) -> Option
     }
 }
 
-/// Asks a replica. `None`: it is not known.
+/// Asks a replica. `None`: the answer is unknown.
 pub(crate) async fn look(
     world: &World,
     client: &mut Client,

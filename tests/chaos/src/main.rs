@@ -1,7 +1,8 @@
-//! The soak: replicas of the service over a primary with a standby, faults at random, and a model of what was acknowledged.
+//! The soak: replicas of the service over a primary with a standby, random faults, and a model of the acknowledged
+//! changes.
 //!
-//! `make chaos` runs it. It ends with 0 when every promise of docs/consistency.md held, with 1 and an account when one did
-//! not, and with 2 when it could not be run.
+//! `make chaos` runs it. It exits with 0 when every promise of docs/consistency.md held, with 1 and a report when one
+//! did not, and with 2 when it could not run.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on the terminal")]
 
 mod audit;
@@ -74,7 +75,7 @@ struct Cli {
     prove: bool,
 }
 
-/// The content of a mutex, also if a task ended within.
+/// The content of a mutex, even if a task panicked while holding it.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -119,7 +120,7 @@ async fn run(cli: &Cli) -> Result<bool> {
     Ok(is_fine)
 }
 
-/// A cluster, a world in it, and what happens there.
+/// A cluster, a world in it, and the run.
 async fn round(cli: &Cli, seed: u64, folder: PathBuf, lie: Option<Lie>) -> Result<bool> {
     let mut cluster = set_up(cli, folder.clone()).await?;
     let addresses = cluster.replicas.iter().map(|replica| replica.address).collect();

@@ -1,7 +1,8 @@
-//! What was acknowledged, and whether an answer agrees with it.
+//! The acknowledged changes, and whether an answer agrees with them.
 //!
-//! A [`Register`] is one thing that changes as a whole, with one writer at a time. Its history says which states an answer
-//! may show: a state is possible until a later change was acknowledged, plus the lease where the answer comes from memory.
+//! A [`Register`] is one thing that changes as a whole, with one writer at a time. Its history says which states an
+//! answer may show: a state is possible until a later change was acknowledged, plus the lease if the answer comes from
+//! the cache.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,33 +14,33 @@ use crate::locked;
 /// A state of a register: one bit for each level, view or property.
 pub(crate) type Bits = u8;
 
-/// What a register is about.
+/// The subject of a register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Subject {
-    /// Which of the company's fixed levels the user holds.
+    /// The company's fixed levels that the user holds.
     Assignment { user: String, token: String },
-    /// Which views a level allows, asked by the one user who holds it.
+    /// The views that a level allows, asked for by its one holder.
     Matrix { level: String, token: String },
     /// Whether a level exists.
     Level { id: String },
-    /// Whether an API key is good.
+    /// Whether an API key is admitted.
     Key { id: String, secret: String },
-    /// Whether the token of a user is good.
+    /// Whether the token of a user is admitted.
     Token { user: String, token: String, not_before: String },
 }
 
 impl Subject {
-    /// Whether it is a credential, which no request header makes newer.
+    /// Whether it is a credential, for which no request header demands a newer state.
     pub(crate) fn is_credential(&self) -> bool {
         matches!(self, Self::Key { .. } | Self::Token { .. })
     }
 
-    /// Whether it only ever goes from there to gone, so that a change without an answer can be sent again.
+    /// Whether it only ever goes from present to gone, so that a change without an answer can be repeated.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, Self::Level { .. } | Self::Key { .. } | Self::Token { .. })
     }
 
-    /// What it is called in reports.
+    /// Its name in reports.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Assignment { user, .. } => format!("levels of user {user}"),
@@ -58,7 +59,7 @@ pub(crate) struct Change {
     /// The replica that answered; `None` for the initial state and for restores.
     pub(crate) replica: Option<usize>,
     pub(crate) begin: Instant,
-    /// When it was acknowledged, or seen; until then it may or may not have happened.
+    /// When it was acknowledged, or observed; until then it may or may not have happened.
     pub(crate) known: Option<Instant>,
     /// The version that the acknowledgement named.
     pub(crate) version: Option<String>,
@@ -77,23 +78,23 @@ pub(crate) struct Register {
     pub(crate) subject: Subject,
     /// The id of its company.
     pub(crate) company: String,
-    /// When its making had been acknowledged, if a dump from before that need not have it.
+    /// When its creation had been acknowledged, if an earlier dump need not have it.
     pub(crate) born: Option<Instant>,
     history: Mutex<History>,
 }
 
-/// How new an answer has to be.
+/// How new an answer must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Freshness {
-    /// At most a lease old; with what the same replica acknowledged.
+    /// At most a lease old, and not older than what the same replica acknowledged.
     Lease,
     /// Not older than this change of the register.
     NotBefore(usize),
-    /// What the database says after the request arrived.
+    /// The state of the database after the request arrived.
     Now,
 }
 
-/// What an answer showed.
+/// The content of an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
     pub(crate) bits: Bits,
@@ -103,16 +104,16 @@ pub(crate) struct Seen {
     pub(crate) freshness: Freshness,
     pub(crate) begin: Instant,
     pub(crate) end: Instant,
-    /// Whether the database failed over meanwhile, so that the lease is all that is promised.
+    /// Whether the database failed over meanwhile, so that only the lease is promised.
     pub(crate) is_relaxed: bool,
 }
 
-/// What the model thinks of an answer.
+/// The model's verdict on an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It may be so. The state had been outdated for this long when the request began.
+    /// The state is possible. It had been outdated for this long when the request began.
     Possible(Duration),
-    /// More is allowed than in any state that is possible.
+    /// It allows more than any possible state.
     AllowTooLate(Duration),
     /// It shows an outdated state, without allowing more.
     Outdated(Duration),
@@ -140,12 +141,12 @@ impl Register {
         locked(&self.history).is_live
     }
 
-    /// Gives it up: what happened to it can no longer be known.
+    /// Gives the register up: its state can no longer be known.
     pub(crate) fn retire(&self) {
         locked(&self.history).is_live = false;
     }
 
-    /// The last state that was asked for.
+    /// The last requested state.
     pub(crate) fn current(&self) -> Bits {
         locked(&self.history).changes.last().map_or(0, |change| change.bits)
     }
@@ -169,14 +170,14 @@ impl Register {
         locked(&self.history).changes.len()
     }
 
-    /// Begins a change; its place.
+    /// Begins a change; returns its place.
     pub(crate) fn begin(&self, change: Change) -> usize {
         let mut history = locked(&self.history);
         history.changes.push(change);
         history.changes.len() - 1
     }
 
-    /// The change at this place is known to have happened.
+    /// Records that the change at this place has happened.
     pub(crate) fn known(&self, place: usize, replica: Option<usize>, version: Option<String>, at: Instant) {
         if let Some(change) = locked(&self.history).changes.get_mut(place) {
             change.known = Some(at);
@@ -185,7 +186,7 @@ impl Register {
         }
     }
 
-    /// The states that a snapshot taken within this time may have.
+    /// The possible states of a snapshot taken within this time.
     pub(crate) fn possible_within(&self, from: Instant, to: Instant) -> Vec<Bits> {
         let history = locked(&self.history);
         let mut states = Vec::new();
@@ -198,8 +199,8 @@ impl Register {
         states
     }
 
-    /// A restore that began at `begin` and ended at `end` brought this state back; gives the register up if a change was under
-    /// way since it began.
+    /// Records that a restore from `begin` to `end` brought this state back; gives the register up if a change was
+    /// under way since it began.
     pub(crate) fn restored(&self, bits: Bits, begin: Instant, end: Instant) {
         let mut history = locked(&self.history);
         if history.changes.iter().any(|change| change.known.is_none_or(|at| at >= begin)) {
@@ -210,10 +211,10 @@ impl Register {
         history.changes.push(Change { bits, replica: None, begin, known: Some(end), version: None, request });
     }
 
-    /// Judges an answer. `bound` is how old what comes from memory may be.
+    /// Judges an answer. `bound` is the maximum age of cached state.
     pub(crate) fn judge(&self, seen: &Seen, bound: Duration) -> Verdict {
         let history = locked(&self.history);
-        // From when on an answer must show a change that was acknowledged at `known`.
+        // The time from which an answer must show a change that was acknowledged at `known`.
         let must_show = |place: usize, change: &Change, known: Instant| {
             let is_own = change.replica == Some(seen.replica);
             let is_asked_for = match seen.freshness {
@@ -305,7 +306,7 @@ mod tests {
         register
     }
 
-    /// What replica 1 answers to a request of this second.
+    /// The content of replica 1's answer to a request of this second.
     fn seen(start: Instant, bits: Bits, seconds: f64, freshness: Freshness) -> Seen {
         let begin = start + Duration::from_secs_f64(seconds);
         let end = begin + Duration::from_millis(10);

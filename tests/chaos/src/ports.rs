@@ -1,4 +1,5 @@
-//! Free ports below those that the system gives to outgoing connections, so that a process may end and have its port again.
+//! Free ports below those that the system gives to outgoing connections, so that a process may end and have its port
+//! again.
 
 use std::net::{SocketAddr, TcpListener};
 

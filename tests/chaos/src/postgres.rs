@@ -70,7 +70,8 @@ impl Programs {
     }
 
     fn command(&self, program: &str, folder: &Path) -> Command {
-        // A folder of links may have the server's programs and not those of clients; those are in the path or beside the server.
+        // A folder of links may have the server's programs and not those of clients; those are in the path or beside
+        // the server.
         let beside = |folder: &Path| Some(folder.join(program)).filter(|path| path.exists());
         let server = std::fs::canonicalize(self.folder.join("postgres")).ok();
         let found = beside(&self.folder).or_else(|| beside(server?.parent()?));
@@ -124,7 +125,7 @@ impl Server {
         Ok(standby)
     }
 
-    /// Waits until the standby is connected and so.
+    /// Waits until the standby is connected and in that state.
     pub(crate) async fn wait_for_standby(&self, state: &str) -> Result<()> {
         let question =
             format!("SELECT count(*) FROM pg_stat_replication WHERE application_name = 'standby' AND {state}");
@@ -157,7 +158,7 @@ impl Server {
             ] {
                 command.args(["-c", setting]);
             }
-            // A status that an earlier process left is not this one's.
+            // A status that an earlier process left does not count.
             let status = folder.join("data/postmaster.pid");
             let _ = std::fs::remove_file(&status);
             let mut process = command.spawn()?;
@@ -171,7 +172,7 @@ impl Server {
         Err(format!("PostgreSQL did not start: see {}", folder.join("server.log").display()).into())
     }
 
-    /// Ends the server.
+    /// Stops the server.
     pub(crate) async fn stop(&mut self, how: Stop) -> Result<()> {
         let signal = match how {
             Stop::Fast => "INT",

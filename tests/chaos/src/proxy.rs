@@ -1,4 +1,4 @@
-//! A TCP proxy between one replica and the database, which drops, delays, halves and swallows what passes.
+//! A TCP proxy between one replica and the database, which drops, delays, cuts and swallows traffic.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 use crate::{Result, locked};
 
-/// What the proxy does with the bytes that it carries.
+/// How the proxy treats the bytes that it carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Passes them on.
@@ -76,7 +76,7 @@ impl Proxy {
         Ok(Self { port, state })
     }
 
-    /// Changes what happens with all connections.
+    /// Sets the mode of all connections.
     pub(crate) fn set(&self, mode: Mode) {
         self.state.mode.send_replace(mode);
     }
@@ -93,7 +93,7 @@ impl Proxy {
         }
     }
 
-    /// Makes all open connections half-open: they carry nothing any more, and neither side hears that the other has
+    /// Makes all open connections half-open: they carry nothing any more, and neither side learns that the other has
     /// closed. New ones work. They are closed after `rest`.
     pub(crate) fn strand(&self, rest: Duration) {
         let below = self.state.next.load(Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! What happened: a time line, counts, maxima and violations.
+//! The result of a run: a timeline, counts, maxima and violations.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,17 +13,17 @@ use crate::{Result, locked};
 /// A kind of violation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Broken {
-    /// Something was allowed longer than the bound after its revocation was acknowledged.
+    /// A permission was allowed longer than the bound after its revocation was acknowledged.
     AllowTooLate,
     /// A change was not seen in time.
     SeenTooLate,
-    /// A state was seen that never was one.
+    /// A state was seen that never existed.
     HalfChange,
     /// An acknowledged change is gone.
     LostChange,
     /// The audit trail and the changes do not agree.
     Audit,
-    /// An answer has a status that it may not have.
+    /// An answer has a status that it must not have.
     Status,
     /// A replica did not answer again in time.
     Recovery,
@@ -65,10 +65,10 @@ pub(crate) struct Report {
     notes: Mutex<Notes>,
 }
 
-/// How many accounts of each kind are told in full.
+/// How many violations of each kind are reported in full.
 const TOLD_IN_FULL: usize = 5;
 
-/// How much of the time line is told around a violation.
+/// How much of the timeline is reported around a violation.
 const AROUND: Duration = Duration::from_secs(12);
 
 impl Report {

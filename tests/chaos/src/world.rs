@@ -1,4 +1,5 @@
-//! What all tasks of a run share: where the replicas are, what exists, and the rules by which answers are judged.
+//! The shared state of all tasks of a run: where the replicas are, what exists, and the rules by which answers are
+//! judged.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -17,7 +18,7 @@ use crate::model::{Bits, Change, Register, Subject};
 use crate::report::{Broken, Report};
 use crate::{Result, locked};
 
-/// How many levels a company's assignments choose from, and how many views its matrices do.
+/// The number of levels that a company's assignments choose from, and of views in its matrices.
 pub(crate) const WIDTH: usize = 4;
 
 /// The views that the fixed levels allow, one each.
@@ -26,16 +27,16 @@ const LEVEL_VIEWS: [&str; WIDTH] = ["/dashboard", "/home", "/companies", "/users
 /// The views that the matrices are about.
 const MATRIX_VIEWS: [&str; WIDTH] = ["/profile", "/subscription", "/subscription/plans", "/settings"];
 
-/// How old what comes from memory may be: the default of `IAM__CACHE__LEASE`.
+/// The maximum age of cached state: the default of `IAM__CACHE__LEASE`.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
 
 /// Clocks of processes on one machine may disagree by this much before a lease ends.
 ///
-/// Nothing else needs a margin: a request is judged by the moment in which it was sent, which is before the decision, and a
-/// change by the moment in which its answer had arrived, which is after the commit.
+/// Nothing else needs a margin: a request is judged by the moment at which it was sent, which is before the decision,
+/// and a change by the moment at which its answer had arrived, which is after the commit.
 pub(crate) const MARGIN: Duration = Duration::from_millis(100);
 
-/// How old what comes from memory may be, as it is judged.
+/// The maximum age of cached state, as it is judged.
 pub(crate) const BOUND: Duration = Duration::from_millis(2100);
 
 /// How long a request may take before the client gives up.
@@ -57,7 +58,7 @@ pub(crate) struct Company {
     pub(crate) id: String,
     /// The levels that assignments choose from; they exist before the first dump.
     pub(crate) levels: Vec<String>,
-    /// What changes in it. Slots stay, and registers take each other's place.
+    /// The changing registers. Slots stay, and registers replace each other in them.
     pub(crate) registers: Mutex<Vec<Arc<Register>>>,
 }
 
@@ -174,7 +175,7 @@ impl World {
         self.by_super_admin("POST", &format!("/api/iam/user-levels?companyId={company}")).json(json!({ "name": name }))
     }
 
-    /// Makes these views all that a level allows.
+    /// Makes these the only views that a level allows.
     pub(crate) fn put_matrix(&self, company: &str, level: &str, views: &[&str]) -> Call {
         let cells: Vec<_> = views.iter().map(|view| json!({ "viewId": view, "state": "allow" })).collect();
         let path = format!("/api/iam/user-levels/{level}/permissions/views?companyId={company}");
@@ -187,14 +188,14 @@ impl World {
         self.by_super_admin("PUT", &path).json(json!({ "userLevelIds": levels }))
     }
 
-    /// A new user and the user's token, which says that it was made a minute ago.
+    /// A new user and the user's token, issued a minute ago.
     pub(crate) fn new_user(&self) -> Result<(String, String)> {
         let user = Uuid::new_v4();
         let issued = unix_time().as_secs().saturating_sub(60);
         Ok((user.to_string(), self.signer.sign(UserId::from_uuid(user), false, issued, 86_400)?))
     }
 
-    /// A time that is after the making of all tokens so far, and over.
+    /// A time in the past, later than the issue of all tokens so far.
     pub(crate) fn after_all_tokens(&self) -> Result<String> {
         let millis = i64::try_from((unix_time().saturating_sub(Duration::from_secs(30))).as_millis())?;
         let time = serde_json::to_value(Timestamp::from_millis(millis).ok_or("no such time")?)?;
@@ -235,7 +236,7 @@ impl World {
         (!is_unavailable).then_some(answer)
     }
 
-    /// A status that the request may not have, unless a restore explains it.
+    /// Reports a status that the request must not get, unless a restore explains it.
     pub(crate) fn unexpected(&self, register: &Register, replica: usize, call: &Call, answer: &Answer, begin: Instant) {
         if self.is_restored_within(begin, Instant::now()) || !register.is_live() {
             return;
@@ -247,13 +248,13 @@ impl World {
         );
     }
 
-    /// Remembers that a change must be in the audit trail.
+    /// Records that a change must be in the audit trail.
     pub(crate) fn must_be_audited(&self, company: Option<&str>, what: String, requests: Vec<String>) {
         let company = company.map(str::to_owned);
         locked(&self.audited).push(Audited { company, what, requests, known: Instant::now() });
     }
 
-    /// The trails that were written to: a company's, or the platform's.
+    /// The trails with changes: a company's, or the platform's.
     pub(crate) fn check_audit(&self, company: Option<&str>, recorded: &dyn Fn(&str) -> usize) {
         for audited in locked(&self.audited).iter().filter(|audited| audited.company.as_deref() == company) {
             let records: usize = audited.requests.iter().map(|request| recorded(request)).sum();
@@ -297,7 +298,7 @@ impl World {
         self.companies.iter().flat_map(|company| locked(&company.registers).clone()).collect()
     }
 
-    /// A restore begins, of a dump that was taken within this time. Gives up what the dump does not tell.
+    /// Begins a restore of a dump that was taken within this time. Gives up what the dump does not determine.
     pub(crate) fn begin_restore(&self, dump: (Instant, Instant)) -> Restore {
         let begin = Instant::now();
         locked(&self.windows).restores.push((begin, None));
@@ -312,7 +313,7 @@ impl World {
         Restore { begin, dump, restored }
     }
 
-    /// A restore ended. What it brought back is the state from now on.
+    /// Ends a restore. What it brought back is the state from now on.
     pub(crate) fn end_restore(&self, restore: Restore) {
         let end = Instant::now();
         for (register, bits) in restore.restored {

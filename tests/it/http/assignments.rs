@@ -24,7 +24,7 @@ both_adapters! {
         assert_eq!(*level, single.data()["userLevel"]);
     }
 
-    /// A user whom nobody knows holds nothing.
+    /// A non-member holds nothing.
     async fn a_stranger_holds_nothing(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/user-levels", new_user());
@@ -32,7 +32,7 @@ both_adapters! {
         assert_eq!(data, json!({ "userLevels": [] }));
     }
 
-    /// The list is what the user holds from now on: what is left out is taken.
+    /// The list replaces what the user holds: levels that it leaves out are taken away.
     async fn an_assignment_replaces_the_one_before(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/user-levels", company.member);
@@ -88,7 +88,7 @@ both_adapters! {
         assert_eq!(each(&data["userLevels"], "name"), ["Member"]);
     }
 
-    /// The list must be one, of different UUIDs.
+    /// The body must be a list of distinct UUIDs.
     async fn the_list_must_be_one(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/user-levels", company.member);
@@ -108,7 +108,7 @@ both_adapters! {
         );
     }
 
-    /// Two replaces at once end as one of the two, never as a mix.
+    /// Two concurrent replaces end as one of the two, never as a mix.
     async fn two_replaces_at_once_end_as_one(api: TestApi) {
         let company = api.company().await;
         let user = new_user();

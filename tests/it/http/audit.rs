@@ -79,7 +79,7 @@ both_adapters! {
         assert_eq!(record["id"].as_str().unwrap().len(), 36);
     }
 
-    /// What a super admin does by right of being one is marked.
+    /// Changes that a super admin makes by virtue of that claim are marked.
     async fn a_super_admins_change_is_marked(api: TestApi) {
         let company = api.company().await;
         let request = api.post("/api/iam/user-levels").by_super_admin().json(&json!({ "name": "Auditors" }));
@@ -275,7 +275,7 @@ both_adapters! {
         assert_eq!(record["changes"]["removed"].as_array().unwrap().len(), 3);
     }
 
-    /// What is refused, and what changes nothing, leaves no record.
+    /// Refused changes and changes without an effect leave no record.
     async fn what_changes_nothing_leaves_no_record(api: TestApi) {
         let company = api.company().await;
         let (member, admin) = (api.level_id(company, "Member").await, api.level_id(company, "Admin").await);
@@ -363,7 +363,7 @@ both_adapters! {
             count(format!("from={oldest}&to={newest}&limit=200")).await,
             times.iter().filter(|time| *time != &newest).count()
         );
-        // The same moment, said from elsewhere.
+        // The same moment, in another time zone.
         let elsewhere = newest.replace('Z', "%2B00:00");
         assert_eq!(count(format!("from={elsewhere}")).await, times.iter().filter(|time| *time == &newest).count());
     }
@@ -425,7 +425,7 @@ both_adapters! {
         assert_eq!(filtered.get("totalIsLowerBound"), None);
     }
 
-    /// Page by page one sees every record once, newest first, whatever is added meanwhile.
+    /// Paging returns every record once, newest first, whatever is added meanwhile.
     async fn a_cursor_walks_through_all_records(api: TestApi) {
         let company = api.company().await;
         let all = page(&api, company, "limit=200").await;
@@ -455,7 +455,7 @@ both_adapters! {
         assert_eq!((data["logs"].as_array().unwrap().len(), &data["nextCursor"]), (1, &Value::Null));
     }
 
-    /// What is no cursor, type, id or time is named.
+    /// An invalid cursor, type, id or time is named.
     async fn what_does_not_fit_is_named(api: TestApi) {
         let company = api.company().await;
         for (query, message) in [
@@ -497,7 +497,7 @@ both_adapters! {
         assert!(platform(&api, "limit=200").await["logs"].as_array().unwrap().iter().all(|r| r["companyId"].is_null()));
     }
 
-    /// The platform's records are super admins'; a company's are for those who may change something.
+    /// The platform's records are for super admins; a company's are for users who administer something there.
     async fn records_are_for_who_may_change(api: TestApi) {
         let company = api.company().await;
         let path = "/api/iam/audit-logs";

@@ -1,4 +1,4 @@
-//! Who may administer, and from when on no longer.
+//! Who may administer, and when a lost permission stops counting.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::support::api::{
     Answer, Company, Request, TestApi, both_adapters, each, new_company, new_user, token_saying,
 };
 
-/// A storage that tells when a change is about to begin: its caller was admitted, and now waits for the lock.
+/// A storage that reports when a change is about to begin: its caller was admitted, and now waits for the lock.
 pub struct Watched {
     pub inner: Arc<dyn Storage>,
     pub begins: Arc<Notify>,
@@ -26,7 +26,8 @@ impl Storage for Watched {
         self.inner.reader()
     }
 
-    /// More patient than the storage: what the test does while it holds the lock may take long on a busy machine.
+    /// Longer than the storage's own limit: what the test does while it holds the lock may take long on a busy
+    /// machine.
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
         self.begins.notify_one();
         for _ in 0..30 {
@@ -80,7 +81,7 @@ pub async fn overtaken(
     answer
 }
 
-/// A request for each kind of right, with what is said to whom lacks it.
+/// A request for each administrative right, with the message for a caller that lacks it.
 fn administrations(api: &TestApi, level: &str) -> Vec<(&'static str, &'static str, Request)> {
     let path = |rest: &str| format!("/api/iam/{rest}");
     let user = new_user();
@@ -138,7 +139,7 @@ both_adapters! {
         }
     }
 
-    /// Administration is about the whole company: what reaches less far does not suffice.
+    /// Administration covers the whole company: a narrower scope does not suffice.
     async fn administration_needs_the_scope_of_a_company(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
@@ -160,7 +161,7 @@ both_adapters! {
         }
     }
 
-    /// A right in one company is none in another, known or not, and the words are the same.
+    /// A right in one company gives none in another, known or not, and the refusals are identical.
     async fn a_right_is_one_companys(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let target = api.level_id(other, "Member").await;
@@ -172,7 +173,7 @@ both_adapters! {
         }
     }
 
-    /// A right that was taken is gone for the next request.
+    /// A right that was taken away is gone for the next request.
     async fn a_revoked_right_is_gone_at_once(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
@@ -208,7 +209,7 @@ both_adapters! {
         assert_eq!(attempt("four").await, 403, "a visitor is denied Update");
     }
 
-    /// An admin who loses the level while his change waits for the company's lock is refused: levels.
+    /// An admin who loses the level while the change waits for the company's lock is refused: levels.
     async fn a_revocation_overtakes_a_new_level(api: TestApi) {
         let company = api.company().await;
         let answer = overtaken(&api, company, company.admin, &[], |door| {
@@ -221,12 +222,12 @@ both_adapters! {
         assert_eq!(each(&data["userLevels"], "name"), ["Admin", "Member", "Visitor"]);
     }
 
-    /// An admin who loses the level while his change waits for the company's lock is refused: assignments.
+    /// An admin who loses the level while the change waits for the company's lock is refused: assignments.
     async fn a_revocation_overtakes_an_assignment(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
         let path = format!("/api/iam/users/{}/user-levels", company.admin);
-        // He gives himself back what he is losing.
+        // The admin assigns the lost level to themselves again.
         let answer =
             overtaken(&api, company, company.admin, &[], |door| door.put(&path).json(&json!({ "userLevelIds": [admin] })))
                 .await;
@@ -236,7 +237,7 @@ both_adapters! {
         assert_eq!(data, json!({ "userLevels": [] }));
     }
 
-    /// An admin who loses the level while his change waits for the company's lock is refused: matrices.
+    /// An admin who loses the level while the change waits for the company's lock is refused: matrices.
     async fn a_revocation_overtakes_a_matrix(api: TestApi) {
         let company = api.company().await;
         let member = api.level_id(company, "Member").await;
@@ -249,7 +250,7 @@ both_adapters! {
         assert_eq!(api.matrix(company, &member, "views").await, before);
     }
 
-    /// A level that got its first holder while its removal waited for the lock stays.
+    /// A level stays if it got its first holder while its removal waited for the lock.
     async fn an_assignment_overtakes_a_removal(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -270,7 +271,7 @@ both_adapters! {
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
     }
 
-    /// A super admin administers every company, also one that nobody knows, and the platform.
+    /// A super admin administers every company, also an unknown one, and the platform.
     async fn a_super_admin_may_everything(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
@@ -284,7 +285,7 @@ both_adapters! {
         }
     }
 
-    /// What is the platform's is for super admins only, also against company admins.
+    /// The platform's operations are for super admins only; company admins are refused.
     async fn the_platform_is_for_super_admins(api: TestApi) {
         let company = api.company().await;
         let id = new_company();
@@ -309,7 +310,7 @@ both_adapters! {
         }
     }
 
-    /// Being a super admin is the reason of what is allowed; what does not exist is denied all the same.
+    /// Decisions of super admins give that as the reason; what does not exist is denied all the same.
     async fn a_super_admin_is_told_why(api: TestApi) {
         let company = api.company().await;
         let ask = async |question: Value| {
@@ -337,7 +338,7 @@ both_adapters! {
         assert_eq!(ask(json!({ "feature": "x", "action": "Read" })).await["reasonCode"], "unknown_feature");
     }
 
-    /// The claim is about its bearer: in questions about others it does not count.
+    /// The claim is about the bearer of the token: in questions about others it does not count.
     async fn the_claim_is_about_its_bearer(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "feature": "general.read", "action": "Delete", "userId": company.member });

@@ -1,4 +1,4 @@
-//! What does not fit is refused by name, and nothing of it is stored: every member of every body, every parameter.
+//! Invalid input is refused by name, and nothing of it is stored: every member of every body, every parameter.
 
 use std::collections::BTreeSet;
 
@@ -66,7 +66,7 @@ const fn field(name: &'static str, kind: Kind, presence: Presence) -> Field {
     Field { name, kind, presence }
 }
 
-/// What is said of a text that names no user.
+/// The message for a text that names no user.
 const NO_USER: &str = "must be a valid UUID, or issuer|subject";
 
 const SCOPES: &str = "own, team, company, any";
@@ -204,7 +204,7 @@ struct Case {
     expected: Expected,
 }
 
-/// What comes.
+/// The expected answer.
 #[derive(Debug, Clone)]
 enum Expected {
     /// 400 with exactly this message.
@@ -215,7 +215,7 @@ enum Expected {
     Findings(Vec<String>),
     /// Any error.
     Error(u16, &'static str, String),
-    /// 200, but the first of two questions is told exactly this in its place; the other one is answered.
+    /// 200, but the first of two checks gets exactly this error in its place; the other one is answered.
     InPlace(String),
     /// The same with findings about exactly these fields.
     InPlaceFindings(Vec<String>),
@@ -230,7 +230,7 @@ impl Expected {
         Self::Invalid(format!("{field} {what}"))
     }
 
-    /// As clients of the original know it: "Name is required".
+    /// The label that clients of the original system know: "Name is required".
     fn required(field: &str) -> Self {
         let (first, rest) = field.split_at(1);
         Self::Invalid(format!("{}{rest} is required", first.to_uppercase()))
@@ -316,7 +316,7 @@ impl Expected {
         match self {
             Self::Invalid(message) => Self::InPlace(message),
             Self::Findings(fields) => Self::InPlaceFindings(fields),
-            // What is no JSON is nothing at all.
+            // Invalid JSON is refused as a whole.
             Self::Begins(at, part) if at == "body" => Self::Begins(format!("{list}[0]"), part),
             Self::Begins(at, part) => Self::Begins(format!("{list}[0].{at}"), part),
             other => other,
@@ -723,7 +723,7 @@ fn whole_bodies(operation: Operation, valid: &str) -> Vec<Whole> {
     ]
 }
 
-/// A number that any change of anything but a trail would make another.
+/// A number that changes with every write except to trails.
 async fn changes(world: &World) -> Value {
     let last = "/api/iam/audit-logs?limit=1&includeTotal=true";
     json!([world.look(&world.platform_trail(1), None).await, world.look(last, Some(world.ours.id)).await])
@@ -734,7 +734,7 @@ fn by_header(world: &World, operation: Operation) -> Option<iam_domain::CompanyI
     (operation.names != Names::Path).then_some(world.ours.id)
 }
 
-/// Everything that could change by an operation.
+/// Everything that an operation could change.
 async fn dump(world: &World) -> (Dump, Dump) {
     (world.dump(world.ours).await, world.dump_catalog().await)
 }
@@ -774,7 +774,7 @@ pub async fn everything(world: &World) -> usize {
     bodies(world).await + wholes(world).await + paths(world).await + queries(world).await
 }
 
-/// Makes all that the table needs, so that no request after it makes anything that is to be refused.
+/// Makes all that the table needs, so that no later request makes anything.
 async fn make_everything(world: &World) {
     world.renew();
     for (name, body, _) in FORMS {
@@ -850,7 +850,7 @@ async fn send_whole(world: &World, operation: Operation, (what, headers, body, e
     send(world, operation, &format!("body {what}"), request, &expected).await;
 }
 
-/// Ids in paths that are none.
+/// Invalid ids in paths.
 async fn paths(world: &World) -> usize {
     let over_long = "a".repeat(5000);
     let no_ids = [
@@ -1115,7 +1115,7 @@ both_adapters! {
         assert_eq!(dump(&world).await, before);
     }
 
-    /// What a check cannot be asked.
+    /// Checks that are refused.
     async fn a_check_asks_one_thing(api: TestApi) {
         let world = World::new(api).await;
         for (body, message) in [
@@ -1132,7 +1132,7 @@ both_adapters! {
         }
     }
 
-    /// The sentences that clients of the original know.
+    /// The messages that clients of the original system know.
     async fn the_sentences_of_the_original_stay(api: TestApi) {
         let world = World::new(api).await;
         let level = world.fill("/api/iam/user-levels/$level").await;
@@ -1163,7 +1163,7 @@ both_adapters! {
         );
     }
 
-    /// What is no boolean never grants: the user may as little as before.
+    /// A value that is not a boolean never grants: the user's permissions stay as before.
     async fn what_is_no_boolean_grants_nothing(api: TestApi) {
         let world = World::new(api).await;
         let user = world.fill("$user").await;

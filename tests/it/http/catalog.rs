@@ -179,7 +179,7 @@ both_adapters! {
         }
     }
 
-    /// Urls, keys and codes are taken once, exactly as they are written.
+    /// Urls, codes and keys are unique, exactly as they are written.
     async fn natural_keys_are_unique(api: TestApi) {
         for (collection, key, taken, message) in [
             ("views", "url", "/home", "A view with this url already exists"),
@@ -220,7 +220,7 @@ both_adapters! {
         }
     }
 
-    /// A feature whose key a menu item requires stays too: without it nobody would see the item.
+    /// A feature whose key a menu item requires stays too: without it the item would be hidden from all users.
     async fn a_feature_that_a_menu_requires_stays(api: TestApi) {
         let feature = api.make("features", None, json!({ "name": "Tax", "key": "tax.file" })).await;
         let body = json!({ "label": "Taxes", "requiredPermissions": ["general.read", "tax.file"] });
@@ -233,7 +233,7 @@ both_adapters! {
         api.delete(&path).by_super_admin().send().await.expect(200);
     }
 
-    /// So does the key itself. What else there is to change of the feature can be changed.
+    /// The key itself stays too. Everything else of the feature can be changed.
     async fn a_key_that_a_menu_requires_stays(api: TestApi) {
         let company = api.company().await;
         let feature = api.make("features", None, json!({ "name": "Tax", "key": "tax.file" })).await;
@@ -404,7 +404,7 @@ both_adapters! {
         assert_eq!(urls("general.export").await, "");
     }
 
-    /// The service's own features cannot be made, disabled, deleted or re-keyed, also by super admins.
+    /// The service's own features cannot be made, disabled, deleted or re-keyed, not even by super admins.
     async fn reserved_features_stay(api: TestApi) {
         let reserved = "Features whose key begins with iam. belong to the service: they cannot be made, disabled, \
                         deleted, re-keyed or gated";
@@ -421,7 +421,7 @@ both_adapters! {
         ] {
             assert_eq!(answer.error(), conflict(reserved));
         }
-        // What does not decide may change.
+        // What does not affect decisions may change.
         let answer = patch(&api, &own, json!({ "name": "Levels", "enabled": true, "key": "iam.manage_levels" })).await;
         assert_eq!(answer.expect(200).data()["feature"]["name"], "Levels");
     }

@@ -16,12 +16,12 @@ async fn results(api: &TestApi, company: Company, user: UserId, checks: &Value) 
     data["results"].as_array().unwrap().clone()
 }
 
-/// What is told in the place of a question that cannot be asked.
+/// The error in place of the answer to a check that is refused.
 fn refused(code: &str, message: &str) -> Value {
     json!({ "allowed": false, "error": { "code": code, "message": message } })
 }
 
-/// Questions of every kind that a member is answered differently.
+/// Checks of every kind that a member gets different answers to.
 fn questions() -> Vec<Value> {
     vec![
         json!({ "view": "/dashboard" }),
@@ -35,7 +35,7 @@ fn questions() -> Vec<Value> {
 }
 
 both_adapters! {
-    /// Each answer is that of the single check, and stands where its question stood.
+    /// Each answer equals that of the single check, and is at the position of its check.
     async fn answers_are_those_of_single_checks_in_order(api: TestApi) {
         let company = api.company().await;
         let mut single = Vec::new();
@@ -53,7 +53,8 @@ both_adapters! {
         assert_eq!(results(&api, company, company.member, &json!(turned)).await, expected);
     }
 
-    /// What does not fit is told in its place, in the words of the single check, and spoils no other.
+    /// An invalid check gets its error in its place, worded as for the single check, and the other checks are
+    /// answered.
     async fn one_bad_question_spoils_no_other(api: TestApi) {
         let company = api.company().await;
         let fine = json!({ "view": "/dashboard" });
@@ -85,7 +86,7 @@ both_adapters! {
         }
     }
 
-    /// What is no JSON is nothing at all, and there must be some questions, but not too many.
+    /// Invalid JSON is refused as a whole; the list must not be empty, and its length is bounded.
     async fn the_list_must_be_one(api: TestApi) {
         let company = api.company().await;
         let send = |body: &str| {
@@ -116,7 +117,7 @@ both_adapters! {
         assert!(answers.len() == 1000 && answers.iter().all(|answer| answer["allowed"] == true));
     }
 
-    /// However a question is written, its answer is the same.
+    /// Different spellings of a check get the same answer.
     async fn a_question_may_be_written_in_any_way(api: TestApi) {
         let company = api.company().await;
         let plain = r#"{"feature":"general.read","action":"Read","scope":"own"}"#;
@@ -143,7 +144,7 @@ both_adapters! {
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     }
 
-    /// Whoever may not ask about others is told so where he did; what he asked about himself is answered.
+    /// Callers that may not ask about others are refused for each such check; checks about themselves are answered.
     async fn others_are_for_those_who_may_ask(api: TestApi) {
         let company = api.company().await;
         let of = |user: UserId| json!({ "view": "/dashboard", "userId": user });
@@ -164,7 +165,7 @@ both_adapters! {
         assert_eq!(answers[3]["reasonCode"], "no_user_levels");
     }
 
-    /// A super admin passes where he asks about himself, and only there.
+    /// The super admin claim counts in checks about the caller, and only there.
     async fn a_super_admin_passes_only_himself(api: TestApi) {
         let company = api.company().await;
         let (view, himself) = (json!({ "view": "/modules/risks" }), api.super_admin);
@@ -175,7 +176,7 @@ both_adapters! {
         assert_eq!(codes, ["super_admin", "super_admin", "view_module_missing"]);
     }
 
-    /// All questions are about the company of the request: one that names another is not answered about this one.
+    /// All checks are about the company of the request: one that names another company is refused.
     async fn a_question_names_no_other_company(api: TestApi) {
         let company = api.company().await;
         let of = |id| json!({ "view": "/dashboard", "companyId": id });
@@ -185,7 +186,7 @@ both_adapters! {
         assert_eq!(answers[1], refused("ERR_VALIDATION_001", message));
     }
 
-    /// The answer says which state all of it saw, as a single check does; what saw nothing says nothing.
+    /// The answer names the state that all checks saw, as a single check does; without a read it names none.
     async fn the_oldest_state_is_named(api: TestApi) {
         let company = api.company().await;
         let view = json!({ "view": "/dashboard" });
@@ -204,7 +205,7 @@ both_adapters! {
         assert_eq!(asked().header("x-iam-min-version", &later).send().await.error().0, 503);
     }
 
-    /// A change is seen by the next questions, about everybody.
+    /// The next checks see a change, whatever their subject.
     async fn the_next_questions_see_a_change(api: TestApi) {
         let company = api.company().await;
         let checks = json!([

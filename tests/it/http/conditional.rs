@@ -86,7 +86,7 @@ async fn everything_tagged(api: &TestApi, company: Company) -> Vec<Tagged> {
 }
 
 both_adapters! {
-    /// A tag that fits lets a change through; what is stale or made up does not, and nothing is stored.
+    /// A matching tag lets a change through; a stale or made-up tag does not, and nothing is stored.
     async fn a_change_needs_a_tag_that_fits(api: TestApi) {
         let company = api.company().await;
         for Tagged { path, changes } in everything_tagged(&api, company).await {
@@ -114,8 +114,8 @@ both_adapters! {
         }
     }
 
-    /// A proxy that compresses answers changes their tags. A change with such a tag goes through as long as the content is
-    /// what the client saw, and not after.
+    /// A proxy that compresses answers changes their tags. A change with such a tag goes through as long as the
+    /// content is what the client saw, and not after.
     async fn a_tag_that_a_proxy_changed_still_fits(api: TestApi) {
         let company = api.company().await;
         for Tagged { path, changes } in everything_tagged(&api, company).await {
@@ -165,7 +165,7 @@ both_adapters! {
                 assert_eq!(answer.error().1, "ERR_RESOURCE_003", "{path} {wrong}");
             }
             of(api.delete(path), company, path).header("if-match", &now).send().await.expect(200);
-            // What is gone is not found, whatever was seen of it.
+            // A deleted entity is not found, whatever tag the client sends.
             of(api.delete(path), company, path).header("if-match", "*").send().await.expect(404);
         }
     }
@@ -184,7 +184,7 @@ both_adapters! {
         assert_eq!(got.etag(), renamed.etag());
     }
 
-    /// Of two who saw the same, one changes it.
+    /// Of two clients with the same tag, one succeeds.
     async fn of_two_who_saw_the_same_one_changes_it(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/user-levels/{}", api.new_level(company, "Auditors").await);
@@ -199,7 +199,7 @@ both_adapters! {
         assert_eq!(statuses, [200, 412]);
     }
 
-    /// Who may not is told so, not that something has changed.
+    /// A caller without the permission gets a refusal, not a failed precondition.
     async fn permission_comes_before_the_tag(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/user-levels/{}", api.level_id(company, "Member").await);
@@ -242,7 +242,7 @@ both_adapters! {
         }
     }
 
-    /// Every kind of write says what it made; one that changes nothing says what there is.
+    /// Every kind of write returns the version that it made; one that changes nothing returns the current version.
     async fn every_write_says_its_version(api: TestApi) {
         let company = api.company().await;
         let mut seen = (0, 0);

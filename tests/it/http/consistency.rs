@@ -1,6 +1,7 @@
-//! How new a state a request may ask for, and what every answer says about the state that it saw.
+//! How new a state a request may demand, and what every answer says about the state that it saw.
 //!
-//! One replica writes; the other hears nothing of it, though its lease runs: only what is asked for can bring it the news.
+//! One replica writes. The other is not notified and its lease runs on: only what a request demands can bring it up to
+//! date.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ fn is_allowed(answer: Answer) -> bool {
     answer.expect(200).data()["allowed"].as_bool().unwrap()
 }
 
-/// A company with an admin who is remembered by a replica that hears nothing any more.
+/// A company with an admin who is cached by a replica that receives no more changes.
 async fn company_that_is_remembered(a: &Replica, b: &Replica) -> Company {
     let company = a.api.company().await;
     b.hears_everything().await;
@@ -39,7 +40,7 @@ async fn company_that_is_remembered(a: &Replica, b: &Replica) -> Company {
     company
 }
 
-/// Everything that decides, or is decided by the caller's levels.
+/// All requests that decide, or that the caller's levels decide.
 fn decisions(api: &TestApi, company: Company) -> [Request; 5] {
     [
         question(api),
@@ -50,14 +51,14 @@ fn decisions(api: &TestApi, company: Company) -> [Request; 5] {
     ]
 }
 
-/// Takes all levels from a user, and answers how that was answered.
+/// Takes all levels from a user, and returns the answer.
 async fn revoke(api: &TestApi, company: Company, user: UserId) -> Answer {
     let path = format!("/api/iam/users/{user}/user-levels?force=true");
     let none = json!({ "userLevelIds": [] });
     api.put(&path).by_super_admin().within(company.id).json(&none).send().await.expect(200)
 }
 
-/// What the five answer to somebody who lost his levels: denials and refusals.
+/// What the five answer to a user who lost all levels: denials and refusals.
 fn are_of_a_stranger(answers: &[Answer]) -> bool {
     let [check, permissions, navigation, of_user, levels] = answers else { panic!("five answers") };
     let views = |answer: &Answer| answer.data()["views"].as_object().unwrap().values().any(|seen| *seen == json!(true));
@@ -77,7 +78,7 @@ async fn send_all(api: &TestApi, company: Company, header: (&str, &str)) -> Vec<
 }
 
 both_adapters! {
-    /// The replica is as stale as can be, and still answers from the store whoever asks for that.
+    /// The replica is as stale as it can be, and still answers from the store for callers that demand it.
     async fn no_cache_asks_the_store(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let company = company_that_is_remembered(&a, &b).await;
@@ -90,7 +91,8 @@ both_adapters! {
         assert!(are_of_a_stranger(&learnt), "what was read is kept");
     }
 
-    /// Whoever says what he has seen is answered from nothing older, wherever he asks: the first request already.
+    /// A caller that sends the version that it has seen gets no older answer from any replica, from the first request
+    /// on.
     async fn a_version_that_was_seen_is_a_lower_bound_everywhere(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         for nth in 0..5 {
@@ -113,7 +115,7 @@ both_adapters! {
         }
     }
 
-    /// A change of the catalog is asked for in the same way.
+    /// The same for a change of the catalog.
     async fn a_version_of_the_catalog_is_a_lower_bound_too(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let company = company_that_is_remembered(&a, &b).await;
@@ -127,7 +129,7 @@ both_adapters! {
         assert!(!is_allowed(answer));
     }
 
-    /// Every decision and every write says which state it saw or made; those of a company grow.
+    /// Every decision and every write names the state that it saw or made; versions of a company grow.
     async fn answers_say_which_state_they_saw(api: TestApi) {
         let a = Replica::of(&api).await;
         let company = a.api.company().await;
@@ -150,7 +152,7 @@ both_adapters! {
         assert_eq!(version(&answer), last);
     }
 
-    /// What is no version is said to be none; two are one too many.
+    /// An invalid version is refused; so are two.
     async fn a_malformed_version_is_refused(api: TestApi) {
         let company = api.company().await;
         let good = version(&question(&api).by(company.admin).within(company.id).send().await).to_string();
@@ -164,7 +166,7 @@ both_adapters! {
         assert_eq!(twice.send().await.error().0, 400);
     }
 
-    /// Versions of another database compare with nothing: the store is asked, and the answer does not wait.
+    /// Versions of another database cannot be compared: the store is read, and the answer does not wait.
     async fn a_version_of_another_epoch_is_answered(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let company = company_that_is_remembered(&a, &b).await;
@@ -175,7 +177,7 @@ both_adapters! {
         assert!(!is_allowed(answer), "the store was asked");
     }
 
-    /// What does not exist yet is not made up: neither an older answer nor a denial.
+    /// A version that does not exist yet gets neither an older answer nor a denial.
     async fn a_version_that_does_not_exist_yet_is_unavailable(api: TestApi) {
         let a = Replica::of(&api).await;
         let company = a.api.company().await;
@@ -191,8 +193,8 @@ both_adapters! {
         assert!(is_allowed(question(&a.api).by(company.admin).within(company.id).send().await), "nothing was harmed");
     }
 
-    /// Whether a company exists, and how often it has changed, is none of a non-member's business.
-    async fn strangers_are_told_nothing_about_a_company(api: TestApi) {
+    /// Non-members learn neither whether a company exists nor how often it has changed.
+    async fn non_members_learn_nothing_about_a_company(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let (company, non_member) = (a.api.company().await, new_user());
         let here = version(&question(&a.api).by(company.admin).within(company.id).send().await);
@@ -216,7 +218,8 @@ both_adapters! {
         assert_eq!(told[0].1.company, 0);
     }
 
-    /// One caller cannot have the store asked without end; others, and answers that are kept, do not suffer from it.
+    /// One caller cannot make the replica read the store without limit; other callers and cached answers are not
+    /// affected.
     async fn forced_loads_are_bounded_for_each_caller(api: TestApi) {
         let a = Replica::of(&api).await;
         let company = a.api.company().await;

@@ -1,4 +1,4 @@
-//! Who is let in: services with API keys, users of other issuers, and nobody who was cut off.
+//! Which credentials are admitted: API keys of services, tokens of other issuers, and tokens after a cut-off.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -35,12 +35,12 @@ fn expired_token(answer: &Answer) {
     assert_eq!(answer.error(), (401, "ERR_AUTH_001".into(), "Token expired".into()));
 }
 
-/// So many seconds after 1970.
+/// The time this many seconds after 1970.
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_millis(i64::try_from(seconds).unwrap() * 1000).unwrap()
 }
 
-/// A token of the native issuer that was made so many seconds ago; `None` does not say when.
+/// A token of the native issuer, issued at this many seconds; `None` leaves the issue time out.
 fn token(user: UserId, is_super_admin: bool, seconds_ago: Option<u64>) -> String {
     let mut claims = json!({ "userId": user, "isSuperAdmin": is_super_admin, "exp": now() + 3600 });
     if let Some(seconds) = seconds_ago {
@@ -49,7 +49,7 @@ fn token(user: UserId, is_super_admin: bool, seconds_ago: Option<u64>) -> String
     TokenSigner::hs256(&secret()).sign_claims(&claims).unwrap()
 }
 
-/// Puts a key into the storage that the API would not make.
+/// Stores a key that the API would not make.
 async fn stored_key(api: &TestApi, change: impl FnOnce(&mut ApiKey)) -> (ApiKey, String) {
     let new = NewApiKey::generate().unwrap();
     let mut tx = api.storage.begin(Target::Credentials, ChangeContext::command_line()).await.unwrap();
@@ -71,18 +71,18 @@ async fn stored_key(api: &TestApi, change: impl FnOnce(&mut ApiKey)) -> (ApiKey,
     (key, new.secret.expose_secret().to_owned())
 }
 
-/// Whether somebody with this credential may read the levels of a company.
+/// Whether this credential may read the levels of a company.
 async fn reads(api: &TestApi, company: Company, credential: &str) -> Answer {
     api.get("/api/iam/user-levels").bearing(credential).within(company.id).send().await
 }
 
-/// The answer to a change by somebody with this credential.
+/// The answer to a change with this credential.
 async fn changes(api: &TestApi, company: Company, credential: &str, name: &str) -> Answer {
     let body = json!({ "name": name });
     api.post("/api/iam/user-levels").bearing(credential).within(company.id).json(&body).send().await
 }
 
-/// An issuer with a key of its own, and the way into a storage for its users and those of the native issuer.
+/// An issuer with a key of its own, and a router over a storage for its users and those of the native issuer.
 struct Issuing {
     signer: TokenSigner,
     other: TokenSigner,
@@ -108,14 +108,14 @@ impl Issuing {
         self.signer.sign_claims(&claims).unwrap()
     }
 
-    /// The second one's, for the same subject.
+    /// A token of the second issuer, for the same subject.
     fn other_token(&self, subject: &str) -> String {
         let claims = json!({ "iss": OTHER_ISSUER, "sub": subject, "iat": now(), "exp": now() + 3600 });
         self.other.sign_claims(&claims).unwrap()
     }
 }
 
-/// The way into a storage for the users of one issuer who is not native, and a token of its super admin `root`.
+/// A router over a storage for the users of one issuer that is not native, and a token of its super admin `root`.
 async fn without_natives(api: &TestApi) -> (TestApi, String) {
     let pair = Pair::ed25519();
     let keys = KeySource::Keys(KeySet::from_pem(&pair.public).unwrap());
@@ -138,7 +138,7 @@ fn named(subject: &str) -> String {
 }
 
 both_adapters! {
-    /// The whole key is in the answer that made it, and nowhere else; it lets in whoever bears it.
+    /// The whole key is only in the answer that made it; the key admits its bearer.
     async fn a_key_is_shown_once(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Billing", "role": "read", "companyId": company.id });
@@ -157,7 +157,7 @@ both_adapters! {
         changes(&api, company, key, "Never").await.expect(403);
     }
 
-    /// Nothing but the key itself will do.
+    /// Only the exact key is accepted.
     async fn a_key_that_is_nearly_right_is_refused(api: TestApi) {
         let company = api.company().await;
         let key = api.api_key("administer", None).await;
@@ -181,7 +181,7 @@ both_adapters! {
         reads(&api, company, &format!("{key} {key}")).await.expect(401);
     }
 
-    /// A credential counts in the one header that is for it, and nowhere else.
+    /// A credential counts in its own header only.
     async fn a_credential_elsewhere_is_not_looked_for(api: TestApi) {
         let company = api.company().await;
         let (person, service) = (token(company.admin, false, Some(1)), api.api_key("administer", None).await);
@@ -209,14 +209,14 @@ both_adapters! {
                 }
             }
         }
-        // Of two, neither is believed, whichever comes first.
+        // Of two credentials neither is accepted, in either order.
         for (first, second) in [(&person, &service), (&service, &person), (&service, &service)] {
             let answer = ask("").bearing(first).bearing(second).json(&question).send().await;
             assert_eq!(answer.error().2, "Invalid token format. Use: Bearer <token>");
         }
     }
 
-    /// A key is good for its company, and answers about others what it would about none.
+    /// A key is good for its company; about other companies it gets the same answers as about unknown ones.
     async fn a_key_of_one_company_opens_no_other(api: TestApi) {
         let (ours, theirs) = (api.company().await, api.company().await);
         let nobodys = Company { id: new_company(), ..ours };
@@ -230,7 +230,7 @@ both_adapters! {
                 assert_eq!(reads(&api, company, &key).await.error().2, "You do not have permission to view IAM data");
                 changes(&api, company, &key, "Never").await.expect(403);
             }
-            // Of the platform it sees nothing that people of one company do not see.
+            // Of the platform it sees only what members of one company see.
             for path in ["/api/iam/audit-logs", "/api/iam/views", "/api/iam/api-keys"] {
                 let answer = api.get(path).bearing(&key).send().await;
                 assert!([400, 403].contains(&answer.status.as_u16()), "{path} {}", answer.status);
@@ -238,9 +238,9 @@ both_adapters! {
         }
     }
 
-    /// Of the platform a key of every company sees and changes what its role says, and no keys.
+    /// A key for every company sees and changes of the platform what its role allows, but no keys.
     async fn a_key_of_every_company_is_as_good_as_its_role(api: TestApi) {
-        // Where others than the platform's must name a company, they are told so.
+        // Where a company must be named, keys of one company are refused without it.
         let roles = [("check", [400, 400], 403), ("read", [200, 400], 403), ("administer", [200, 200], 201)];
         for (role, [views, records], change) in roles {
             let key = api.api_key(role, None).await;
@@ -252,7 +252,7 @@ both_adapters! {
         }
     }
 
-    /// Expired and revoked keys are refused; which of both is said.
+    /// Expired and revoked keys are refused; the error says which it is.
     async fn a_key_ends(api: TestApi) {
         let company = api.company().await;
         let past = Timestamp::from_millis(1_700_000_000_000).unwrap();
@@ -267,7 +267,7 @@ both_adapters! {
             invalid_token(&reads(&api, company, &good).await);
         }
         assert!(api.get(&path).by_super_admin().send().await.expect(200).data()["apiKey"]["revokedAt"].is_string());
-        // It stays in the list, and so does the one that has expired.
+        // It stays in the list, and so does the expired one.
         let list = api.get("/api/iam/api-keys").by_super_admin().send().await.expect(200).data();
         let listed = list["apiKeys"].as_array().unwrap().iter();
         let mut revoked: Vec<_> = listed.map(|key| key["revokedAt"].is_string()).collect();
@@ -286,8 +286,8 @@ both_adapters! {
         assert_eq!(refused.error(), (400, "ERR_VALIDATION_001".into(), "expiresAt must be in the future".into()));
     }
 
-    /// A revocation is heard by others, as any change is; and no change is made by a key that was revoked, whatever the one
-    /// who is asked still believes.
+    /// Other replicas learn of a revocation as of any change. A revoked key makes no change, even on a replica that
+    /// has not learned of it.
     async fn a_revoked_key_is_refused_by_all(api: TestApi) {
         let company = api.company().await;
         let (a, b, deaf) = (Replica::of(&api).await, Replica::of(&api).await, Replica::of(&api).await);
@@ -307,7 +307,7 @@ both_adapters! {
         assert!(levels["userLevels"].as_array().unwrap().iter().all(|level| level["name"] != "Never"));
     }
 
-    /// What is decided here counts here at once, though nothing is heard.
+    /// Local changes count locally at once, though no change is received.
     async fn whoever_decides_it_knows_it(api: TestApi) {
         let company = api.company().await;
         let replica = Replica::of(&api).await;
@@ -328,7 +328,7 @@ both_adapters! {
         expired_token(&reads(door, company, &bearer).await);
     }
 
-    /// A key that was good when its bearer came in, and is no more when the change gets its turn, makes none.
+    /// A key that was good on arrival, and is not any more when the change gets its turn, makes no change.
     async fn a_key_that_expires_while_it_waits_changes_nothing(api: TestApi) {
         let company = api.company().await;
         for (expires_at, may) in [(now() + 3600, true), (now() - 3600, false)] {
@@ -341,7 +341,7 @@ both_adapters! {
         }
     }
 
-    /// While somebody uses a key it is revoked: from one request to the next it is refused, and never again let in.
+    /// A key is revoked while a client uses it: from one request to the next it is refused, and never admitted again.
     async fn a_key_is_revoked_in_the_middle_of_its_use(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
@@ -374,7 +374,7 @@ both_adapters! {
         sooner_or_later(async { futures_util::join!(asking, revoking) }).await;
     }
 
-    /// However long somebody takes to send his request: what counts is whether he is let in when it is there.
+    /// However long a request takes to arrive, the credential must be good when it is complete.
     async fn who_is_put_out_while_he_sends_is_refused(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
@@ -414,7 +414,7 @@ both_adapters! {
         expired_token(&create.json_after(&level, runs_out).send().await);
     }
 
-    /// A service is in the audit trail as people are, by the id of its key.
+    /// Services are recorded in the audit trail as users are, by the id of the key.
     async fn what_a_service_does_is_recorded(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |key| key.company_id = Some(company.id)).await;
@@ -423,7 +423,7 @@ both_adapters! {
         let logs = api.get(&path).by_super_admin().within(company.id).send().await.expect(200).data();
         let [log] = logs["logs"].as_array().unwrap().as_slice() else { panic!("{logs}") };
         assert_eq!((&log["action"], &log["actorKind"]), (&json!("user_level.created"), &json!("service")));
-        // And who made and revoked keys is in the platform's.
+        // The platform's trail records who made and revoked keys.
         let path = format!("/api/iam/api-keys/{}", key.id);
         api.delete(&path).by_super_admin().send().await.expect(200);
         let path = format!("/api/iam/audit-logs?entityType=api-key&entityId={}", key.id);
@@ -432,7 +432,7 @@ both_adapters! {
         assert_eq!(actions, ["api_key.revoked", "api_key.created"]);
     }
 
-    /// When a key was last used is noted, about once a minute.
+    /// The last use of a key is recorded about once a minute.
     async fn the_last_use_of_a_key_is_noted(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
@@ -450,8 +450,8 @@ both_adapters! {
         assert_eq!(last_use().await, noted);
     }
 
-    /// Whoever was cut off is refused with every token from before, here at once and elsewhere when it was heard, super admins
-    /// too; a token that was made later lets him in again.
+    /// A user who was cut off is refused with every earlier token, here at once and elsewhere once the change arrives,
+    /// super admins too. A token that was issued later is admitted.
     async fn a_user_is_cut_off(api: TestApi) {
         let company = api.company().await;
         let (a, b, deaf) = (Replica::of(&api).await, Replica::of(&api).await, Replica::of(&api).await);
@@ -471,11 +471,11 @@ both_adapters! {
                     expired_token(&reads(&replica.api, company, token).await);
                 }
             }
-            // Whoever has not heard of it yet makes no change for him all the same.
+            // A replica that has not learned of it yet makes no change for the user all the same.
             reads(&deaf.api, company, &old).await.expect(200);
             changes(&deaf.api, company, &old, "Never").await.expect(403);
             changes(&deaf.api, company, &undated, "Never").await.expect(403);
-            // A minute ago is what counts from now on: his other token is from later.
+            // From now on a minute ago counts: the other token is from later.
             let minute_ago = json!({ "notBefore": at(now() - 60) });
             a.api.put(&path).by_super_admin().json(&minute_ago).send().await.expect(200);
             let new = token(user, is_super_admin, Some(1));
@@ -487,12 +487,12 @@ both_adapters! {
             changes(&a.api, company, &new, &format!("By {user}")).await.expect(201);
             deaf.channel.set(Line::Whole);
         }
-        // Others are not concerned.
+        // Other users are not affected.
         let member = json!({ "view": "/dashboard" });
         assert_eq!(b.api.check(company, company.member, member).await["allowed"], true);
     }
 
-    /// Only what was made before the time is refused: a token of the very time comes in, and makes changes.
+    /// Only tokens from before the cut-off are refused: one issued at exactly that time is admitted, and makes changes.
     async fn a_token_of_the_very_time_counts(api: TestApi) {
         let company = api.company().await;
         let made = now() - 100;
@@ -508,7 +508,7 @@ both_adapters! {
         }
     }
 
-    /// A clock that is ahead, as far as it may be, makes no token survive: "now" is later than all of them.
+    /// A clock that is ahead by as much as is allowed makes no token survive: "now" is later than all of them.
     async fn a_token_from_a_clock_that_is_ahead_is_cut_off_too(api: TestApi) {
         let company = api.company().await;
         let clock_skew = Duration::from_secs(30);
@@ -523,7 +523,7 @@ both_adapters! {
         expired_token(&reads(&door, company, &ahead).await);
     }
 
-    /// A service may always say what it has seen: about whom it asks is kept or not, whatever it is itself.
+    /// A service may always send the version that it has seen, whether or not the subject is cached.
     async fn a_service_may_say_what_it_has_seen(api: TestApi) {
         let company = api.company().await;
         let key = api.api_key("check", Some(company.id)).await;
@@ -535,14 +535,14 @@ both_adapters! {
         }
     }
 
-    /// Only super admins cut off, in person: no service does, whatever its role.
+    /// Only super admins cut users off, in person: no service may, whatever its role.
     async fn only_super_admins_in_person_cut_off(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/not-before", company.member);
         api.put(&path).by(company.admin).within(company.id).send().await.expect(403);
         let of_company = api.api_key("administer", Some(company.id)).await;
         api.put(&path).by_key(&of_company).within(company.id).send().await.expect(403);
-        // A key that leaked must not keep out those who would revoke it, nor let in again whom they cut off.
+        // A leaked key must neither lock out those who would revoke it, nor admit again the users that they cut off.
         let platform = api.api_key("administer", None).await;
         for user in [company.member, api.super_admin] {
             for time in ["9999-12-31T00:00:00Z", "1970-01-01T00:00:00Z"] {
@@ -554,12 +554,12 @@ both_adapters! {
         let user = |request: crate::support::api::Request| request.send();
         let seen = user(api.get(&format!("/api/iam/users/{}", company.member)).by_super_admin()).await.expect(200).data();
         assert!(seen["user"]["notBefore"].is_string());
-        // What the platform decided is not told to companies.
+        // Companies do not see what the platform decided.
         let seen = api.get(&format!("/api/iam/users/{}", company.member)).by(company.admin).within(company.id);
         assert_eq!(seen.send().await.expect(200).data()["user"]["notBefore"], Value::Null);
     }
 
-    /// A user of another issuer's is known by issuer and subject wherever a user id does it.
+    /// A user of another issuer is identified by issuer and subject wherever a user id is accepted.
     async fn external_users_work_as_others_do(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -573,7 +573,7 @@ both_adapters! {
         for subject in ["auth0|5f7c8ec7", "ada@example.com", "Ünï cödé %2F/?#&", "42", "018f3c1e-0000-7000-8000-000000000001"] {
             let (bearer, name) = (issuing.token(subject), named(subject));
             let id = ExternalId::parse(&name).unwrap().user_id();
-            // Nobody yet, though he says that he is a super admin; and looking stores nothing.
+            // Not stored yet, though the token claims super admin; and reading stores nothing.
             reads(door, company, &bearer).await.expect(403);
             let permissions = door.get("/api/iam/permissions/current").bearing(&bearer).within(company.id).send().await;
             assert!(!String::from_utf8(permissions.expect(200).body).unwrap().contains("true"));
@@ -604,7 +604,8 @@ both_adapters! {
             let results = checks.expect(200).data();
             assert_eq!(results["results"][0]["allowed"], true);
             assert_eq!(results["results"][1]["error"]["message"], "userId names an issuer that is not known");
-            // Who may not ask about others is not told which issuers there are, nor whom they can name.
+            // A caller that may not ask about others learns neither which issuers there are nor which users they can
+            // name.
             for nobody in [name.as_str(), "https://nobody.example|1", &format!("{ISSUER}|{}", "x".repeat(300))] {
                 let ask = json!({ "view": "/dashboard", "userId": nobody });
                 let one = door.post("/api/iam/check").by(company.visitor).within(company.id).json(&ask).send().await;
@@ -615,7 +616,7 @@ both_adapters! {
                 assert_eq!(many.expect(200).data()["results"][0]["error"]["message"], refusal);
             }
 
-            // The name comes back, by whichever he is asked for.
+            // The answer returns the name, whichever spelling the request used.
             let path_id = ExternalId::parse(&name).unwrap().path_id();
             for about in [about, format!("/api/iam/users/{id}"), format!("/api/iam/users/{path_id}")] {
                 let user = door.get(&about).by(company.admin).within(company.id).send().await.expect(200).data();
@@ -633,7 +634,7 @@ both_adapters! {
             assert_eq!(logs["logs"][0]["externalEntityId"], json!(name));
             assert_eq!(logs["logs"][0]["entityPathId"], json!(path_id));
 
-            // The same subject of another issuer is somebody else.
+            // The same subject of another issuer is another user.
             reads(door, company, &issuing.other_token(subject)).await.expect(403);
             // So is a user whose id is the subject.
             if let Ok(user) = UserId::parse(subject) {
@@ -643,7 +644,7 @@ both_adapters! {
         }
     }
 
-    /// Wherever a user is named, the spelling without escapes is the same user as `issuer|subject`.
+    /// Wherever a user is named, the unescaped spelling is the same user as `issuer|subject`.
     async fn a_path_id_names_a_user_everywhere(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -654,7 +655,7 @@ both_adapters! {
             let external = ExternalId::parse(&name).unwrap();
             let (id, path_id) = (external.user_id(), external.path_id());
             let by_admin = |request: Request| request.by(company.admin).within(company.id);
-            // Before anything was stored.
+            // Before anything is stored.
             let about = format!("/api/iam/users/{path_id}");
             let user = door.get(&about).by_super_admin().send().await.expect(200).data();
             assert_eq!((&user["user"]["id"], &user["user"]["pathId"]), (&json!(id), &json!(path_id)));
@@ -677,7 +678,7 @@ both_adapters! {
             assert_eq!((&logs["logs"][0]["externalEntityId"], &logs["logs"][0]["entityPathId"]), (&json!(name), &json!(path_id)));
             let query = format!("/api/iam/audit-logs?userId={path_id}");
             assert_eq!(by_admin(door.get(&query)).send().await.expect(200).data()["logs"], json!([]));
-            // Who holds a level in the company is known there by id, too.
+            // A user who holds a level in the company is known there by id, too.
             let by_id = format!("/api/iam/users/{id}/user-levels");
             by_admin(door.put(&by_id)).json(&json!({ "userLevelIds": [member] })).send().await.expect(200);
             by_admin(door.put(&by_id)).json(&json!({ "userLevelIds": [] })).send().await.expect(200);
@@ -691,7 +692,7 @@ both_adapters! {
         door.post(&path).by_super_admin().json(&body).send().await.expect(201);
     }
 
-    /// What is no path id, or of an issuer that is not known, is refused as the other spelling is.
+    /// An invalid path id, and one of an unknown issuer, is refused as the other spelling is.
     async fn a_text_that_is_no_path_id_is_refused(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -713,7 +714,8 @@ both_adapters! {
         }
     }
 
-    /// The holders of a level are named as their issuers name them, and so are those who keep one from being deleted.
+    /// The holders of a level are listed as their issuers name them, and so are those who keep a level from being
+    /// deleted.
     async fn holders_are_named_by_their_issuers(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
@@ -742,16 +744,16 @@ both_adapters! {
         assert_eq!(told, expected);
     }
 
-    /// No token that names a user itself can name one of another issuer's.
+    /// A token whose subject is a user id cannot name a user of another issuer.
     async fn nobody_becomes_an_external_user_by_his_id(api: TestApi) {
         let company = api.company().await;
         let id = ExternalId::parse(&named("auth0|1")).unwrap().user_id();
         let issuing = Issuing::over(&api).await;
         let body = json!({ "userLevelIds": [api.level_id(company, "Admin").await] });
-        // Nor is he given anything by his id alone: who knows no more than that would learn his name.
+        // Nor can levels be assigned by the id alone: a caller that knows only the id would learn the name.
         let path = format!("/api/iam/users/{id}/user-levels");
         let refused = issuing.api.put(&path).by(company.admin).within(company.id).json(&body).send().await;
-        let message = "userId is nobody who can sign in; another issuer's user is named issuer|subject";
+        let message = "userId names no user who can sign in; users of external issuers are named issuer|subject";
         assert_eq!(refused.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
         let path = format!("/api/iam/users/{}/user-levels", encoded(&named("auth0|1")));
         issuing.api.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
@@ -760,8 +762,8 @@ both_adapters! {
         invalid_token(&reads(&issuing.api, company, &token(id, false, Some(1))).await);
     }
 
-    /// Levels are given to those who can sign in: not to a service, whose key's role says what it may, and not to an id that no
-    /// issuer's token can name. What such an id holds can be taken.
+    /// Levels are assigned only to users that can sign in: not to a service, whose permissions follow from its key's
+    /// role, and not to an id that no issuer's token can name. What such an id holds can be taken away.
     async fn nobody_is_given_levels_who_cannot_sign_in(api: TestApi) {
         let company = api.company().await;
         let (key, _) = stored_key(&api, |_| {}).await;
@@ -773,7 +775,7 @@ both_adapters! {
             let put = |levels: Value| door.put(&path).bearing(bearer).within(company.id).json(&levels).send();
             let member = api.level_id(company, "Member").await;
             let refused = put(json!({ "userLevelIds": [member] })).await.expect(400);
-            let message = "userId is nobody who can sign in; another issuer's user is named issuer|subject";
+            let message = "userId names no user who can sign in; users of external issuers are named issuer|subject";
             assert_eq!(refused.error().2, message);
             put(json!({ "userLevelIds": [] })).await.expect(200);
             let provision = door.post(&format!("/api/iam/companies/{}/provision", new_company())).bearing(bearer);
@@ -781,7 +783,7 @@ both_adapters! {
         }
     }
 
-    /// An external user can be made admin of a new company, and be cut off.
+    /// An external user can become admin of a new company, and can be cut off.
     async fn an_external_user_administers_and_is_cut_off(api: TestApi) {
         let issuing = Issuing::over(&api).await;
         let (door, subject) = (&issuing.api, "auth0|admin");
@@ -789,7 +791,7 @@ both_adapters! {
         let path = format!("/api/iam/companies/{}/provision", company.id);
         let unnamed = json!({ "adminUserId": ExternalId::parse(&named(subject)).unwrap().user_id() });
         let refused = door.post(&path).by_super_admin().json(&unnamed).send().await.expect(400);
-        let message = "adminUserId is nobody who can sign in; another issuer's user is named issuer|subject";
+        let message = "adminUserId names no user who can sign in; users of external issuers are named issuer|subject";
         assert_eq!(refused.error().2, message);
         let body = json!({ "adminUserId": named(subject) });
         door.post(&path).by_super_admin().json(&body).send().await.expect(201);
@@ -800,7 +802,7 @@ both_adapters! {
         let cut = door.put(&path).by_super_admin().json(&future).send().await.expect(200).data();
         assert_eq!((&cut["user"]["externalId"], &cut["user"]["notBefore"]), (&json!(named(subject)), &future["notBefore"]));
         expired_token(&reads(door, company, &bearer).await);
-        // By his id alone too: it gives him nothing. Whoever may cut anybody off may be told his name.
+        // By id alone too: it grants nothing, and callers that may cut users off may learn their names.
         let path = format!("/api/iam/users/{}/not-before", ExternalId::parse(&named(subject)).unwrap().user_id());
         let past = json!({ "notBefore": "2000-01-01T00:00:00.000Z" });
         let let_in = door.put(&path).by_super_admin().json(&past).send().await.expect(200).data();
@@ -809,7 +811,7 @@ both_adapters! {
         reads(door, company, &bearer).await.expect(200);
     }
 
-    /// What somebody is called is remembered with the first change that he makes, though nobody ever named him.
+    /// The name of a user is stored with the first change that the user makes, even if no request ever named the user.
     async fn who_makes_a_change_is_remembered(api: TestApi) {
         let (door, bearer) = without_natives(&api).await;
         let id = ExternalId::parse(&named("root")).unwrap().user_id();
@@ -826,7 +828,7 @@ both_adapters! {
         assert_ne!(logs["logs"], json!([]));
     }
 
-    /// So is whoever is named by it: with a company's first admin, with levels, with being cut off.
+    /// The name is also stored when a request names the user: as a company's first admin, for levels, for a cut-off.
     async fn who_is_named_by_a_change_is_remembered(api: TestApi) {
         let company = api.company().await;
         let door = Issuing::over(&api).await.api;
@@ -846,10 +848,10 @@ both_adapters! {
         }
     }
 
-    /// While an issuer's keys cannot be had its users are told to come again, and everybody else comes in.
+    /// While an issuer's keys are unavailable its users are asked to retry, and all others are admitted.
     async fn an_issuer_that_is_down_is_503_for_its_users_only(api: TestApi) {
         let company = api.company().await;
-        // A port that nobody listens on any more.
+        // A port that no process listens on any more.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = JwksUrl::parse(&format!("http://127.0.0.1:{port}/keys")).unwrap();
         let issuer = TrustedIssuer::new(Issuer::parse(ISSUER).unwrap(), KeySource::JwksUrl(url));
@@ -867,7 +869,7 @@ both_adapters! {
         door.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.expect(200);
         let key = door.api_key("read", None).await;
         reads(&door, company, &key).await.expect(200);
-        // By its own words it is no good, whoever signed it.
+        // The claims of the token rule it out, whatever its signature.
         let old = json!({ "iss": ISSUER, "sub": "1", "iat": now() - 7200, "exp": now() - 3600 });
         reads(&door, company, &signer.sign_claims(&old).unwrap()).await.expect(401);
     }

@@ -13,7 +13,7 @@ async fn holder_of_two(api: &TestApi, company: Company) -> (iam_domain::UserId, 
     (user, levels)
 }
 
-/// What a decision is in short: yes or no, the scope, the word for programs, who decided.
+/// A decision in short: allowed or not, the scope, the reason code, the levels that decided.
 fn short(decision: &Value) -> (bool, Option<&str>, &str, Vec<&str>) {
     let levels = decision["decidedBy"].as_array().unwrap().iter().map(|level| level.as_str().unwrap()).collect();
     let code = decision["reasonCode"].as_str().unwrap();
@@ -50,7 +50,7 @@ both_adapters! {
         );
     }
 
-    /// Whoever holds no level is denied everything, in known and in unknown companies alike.
+    /// Non-members are denied everything, in known and unknown companies alike.
     async fn a_stranger_is_denied_everything(api: TestApi) {
         let company = api.company().await;
         let non_member = new_user();
@@ -98,7 +98,7 @@ both_adapters! {
         assert_eq!(short(&action), (false, Some("own"), "no_explicit_allow", vec![]));
     }
 
-    /// Of several levels one deny outweighs every allow, for views and for actions.
+    /// One deny outweighs every allow of other levels, for views and for actions.
     async fn a_deny_wins_over_allows(api: TestApi) {
         let company = api.company().await;
         let (user, levels) = holder_of_two(&api, company).await;
@@ -129,7 +129,7 @@ both_adapters! {
         }
     }
 
-    /// The widest scope of those that allow counts, and the level that gives it decided.
+    /// The widest allowed scope counts, and the level that gives it is named.
     async fn the_widest_scope_wins(api: TestApi) {
         let company = api.company().await;
         let (user, levels) = holder_of_two(&api, company).await;
@@ -145,7 +145,7 @@ both_adapters! {
         }
     }
 
-    /// What no level allows is denied, whether it says `inherit` or nothing.
+    /// What no level allows is denied, whether the cells say `inherit` or are missing.
     async fn what_is_not_allowed_is_denied(api: TestApi) {
         let company = api.company().await;
         let view = api.view_id("/home").await;
@@ -159,7 +159,7 @@ both_adapters! {
         assert_eq!(short(&answer), (false, Some("own"), "no_explicit_allow", vec![]));
     }
 
-    /// An action may be asked for with the least scope that suffices.
+    /// A check may ask for a minimum scope.
     async fn a_least_scope_must_be_reached(api: TestApi) {
         let company = api.company().await;
         let feature = api.feature_id("general.read").await;
@@ -177,7 +177,7 @@ both_adapters! {
         }
     }
 
-    /// A feature that is switched off is denied to everybody but super admins.
+    /// A disabled feature is denied to all users but super admins.
     async fn a_disabled_feature_is_denied(api: TestApi) {
         let company = api.company().await;
         let feature = api.feature_id("general.read").await;
@@ -204,7 +204,7 @@ both_adapters! {
         assert_eq!(short(&answer), (false, None, "no_user_levels", vec![]));
     }
 
-    /// Who administers may ask about others, with Update on either of the service's own features.
+    /// Administrators may ask about others: Update on either of the service's own features suffices.
     async fn administrators_ask_about_others(api: TestApi) {
         let company = api.company().await;
         let ask = |by, about| {
@@ -214,7 +214,7 @@ both_adapters! {
         let about = ask(company.admin, company.visitor).await.expect(200).data();
         let visitor = api.level_id(company, "Visitor").await;
         assert_eq!(short(&about), (true, Some("company"), "explicit_allow", vec![visitor.as_str()]));
-        // Somebody unknown is a denial, not an error.
+        // An unknown user is denied; that is not an error.
         assert_eq!(ask(company.admin, new_user()).await.expect(200).data()["reasonCode"], "no_user_levels");
         for (key, action, status) in [
             ("iam.manage_levels", "Update", 200),
@@ -231,12 +231,12 @@ both_adapters! {
                 assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
             }
         }
-        // About oneself everybody may ask, also by one's own id.
+        // All users may ask about themselves, also by their own id.
         ask(company.visitor, company.visitor).await.expect(200);
         ask(company.visitor, company.admin).await.expect(403);
     }
 
-    /// A question is about a view, or about a feature with an action; nothing else.
+    /// A check is about a view, or about a feature with an action; nothing else.
     async fn a_question_must_be_one(api: TestApi) {
         let company = api.company().await;
         for question in [
@@ -258,7 +258,7 @@ both_adapters! {
         }
     }
 
-    /// All permissions of a user are as that user sees them.
+    /// An administrator reads a user's permissions exactly as that user does.
     async fn readers_see_what_others_may(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/permissions", company.member);
@@ -271,7 +271,7 @@ both_adapters! {
 
         let answer = api.get(&path).by(company.member).within(company.id).send().await.error();
         assert_eq!(answer, (403, "ERR_AUTH_003".into(), "You do not have permission to view IAM data".into()));
-        // Nobody knows this user: everything is denied.
+        // An unknown user: everything is denied.
         let path = format!("/api/iam/users/{}/permissions", new_user());
         let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
         assert!(data["views"].as_object().unwrap().values().all(|allowed| *allowed == false));

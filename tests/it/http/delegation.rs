@@ -1,4 +1,4 @@
-//! Nobody hands on what he does not hold, and somebody is left who manages.
+//! Callers can grant only what they hold, and a company is never left without a user who manages it.
 
 use iam_domain::{UserId, UserLevelId};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, each
 
 const LEVELS: &str = "iam.manage_levels";
 const PERMISSIONS: &str = "iam.assign_permissions";
-const LOCKED_OUT: &str = "Nobody could manage the user levels and permissions of this company any more";
+const LOCKED_OUT: &str = "The company would be left without an administrator";
 
 /// A cell of a view matrix.
 async fn view(api: &TestApi, url: &str, state: &str) -> Value {
@@ -25,7 +25,8 @@ async fn deny(api: &TestApi, key: &str, action: &str) -> Value {
     json!({ "featureId": api.feature_id(key).await, "action": action, "value": false })
 }
 
-/// Somebody who manages levels and permissions and holds what these cells say, but may hand on nothing else; and his level.
+/// A user who manages levels and permissions and holds what these cells say, but may grant nothing else; and the
+/// user's level.
 async fn delegate(api: &TestApi, company: Company, views: &[Value], features: &[Value]) -> (UserId, String) {
     let mut features = features.to_vec();
     for key in [LEVELS, PERMISSIONS] {
@@ -47,7 +48,7 @@ fn put_levels_to(api: &TestApi, company: Company, path: &str, levels: &[&str]) -
     api.put(path).within(company.id).json(&json!({ "userLevelIds": levels }))
 }
 
-/// A matrix as one sends it to change nothing.
+/// A matrix in the form in which a client sends it back unchanged.
 async fn sendable(api: &TestApi, company: Company, level: &str, matrix: &str) -> Vec<Value> {
     let mut cells = api.matrix(company, level, matrix).await;
     for cell in &mut cells {
@@ -59,7 +60,7 @@ async fn sendable(api: &TestApi, company: Company, level: &str, matrix: &str) ->
 
 #[track_caller]
 fn assert_not_held(answer: &Answer, names: &str) {
-    let message = format!("You cannot hand on what you do not hold: {names}");
+    let message = format!("You cannot grant what you do not hold: {names}");
     assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message));
 }
 
@@ -76,7 +77,7 @@ async fn held(api: &TestApi, company: Company, user: UserId) -> Vec<String> {
 }
 
 both_adapters! {
-    /// What the caller does not hold is refused, named, and nothing is stored.
+    /// Granting what the caller does not hold is refused by name, and nothing is stored.
     async fn what_one_does_not_hold_is_refused_and_named(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/dashboard", "allow").await, view(&api, "/home", "allow").await];
@@ -88,7 +89,7 @@ both_adapters! {
 
         let answer = put_matrix(&api, company, &level, "views", &views).by(user).send().await;
         assert_not_held(&answer, "/home");
-        let message = "views hand on what you do not hold: /home";
+        let message = "views would grant a permission you do not hold: /home";
         assert_eq!(answer.json()["errors"], json!([{ "field": "views", "message": message, "code": "not_held" }]));
         let answer = put_matrix(&api, company, &level, "features", &features).by(user).send().await;
         assert_not_held(&answer, "risks.approve/Approve (any)");
@@ -103,12 +104,12 @@ both_adapters! {
         assert_not_held(&answer, "/home");
         assert_eq!(answer.json()["errors"][0]["field"], "userLevelIds");
         assert!(held(&api, company, target).await.is_empty());
-        // To one who sees it anyhow it is nothing new.
+        // A user who has the view anyway gains nothing by it.
         let member = api.level_id(company, "Member").await;
         put_levels(&api, company, company.member, &[&member, &level]).by(user).send().await.expect(200);
     }
 
-    /// A feature without a key goes by its id; a message names ten, and the findings more.
+    /// A feature without a key is named by its id; a message names ten, and the findings more.
     async fn much_that_is_not_held_is_named_in_part(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
@@ -129,7 +130,7 @@ both_adapters! {
         assert_eq!(held(&api, company, company.member).await, ["Member"]);
     }
 
-    /// What the caller holds himself he may hand on, as far as he holds it.
+    /// Callers may grant what they hold themselves, with at most the scope that they hold.
     async fn what_one_holds_may_be_handed_on(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/dashboard", "allow").await];
@@ -142,11 +143,11 @@ both_adapters! {
         }
         let answer = put_matrix(&api, company, &level, "features", &features("any").await).by(user).send().await;
         assert_not_held(&answer, "general.read/Read (any)");
-        // Also his whole level.
+        // Also the whole level of the caller.
         put_levels(&api, company, new_user(), &[&own, &level]).by(user).send().await.expect(200);
     }
 
-    /// What a deny hides for now would come out with it.
+    /// What a deny hides counts as granted: removing the deny later would reveal it.
     async fn what_a_deny_hides_is_not_slipped_in(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
@@ -157,14 +158,14 @@ both_adapters! {
         let allowing = [view(&api, "/home", "allow").await];
         let answer = put_matrix(&api, company, &plain, "views", &allowing).by(user).send().await;
         assert_not_held(&answer, "/home");
-        // The same by giving such a level to one who is denied.
+        // The same by assigning such a level to a user who is denied.
         let hidden = api.new_level(company, "Hidden").await;
         api.set_matrix(company, &hidden, "views", json!(allowing)).await;
         let answer = put_levels(&api, company, target, &[&denying, &plain, &hidden]).by(user).send().await;
         assert_not_held(&answer, "/home");
     }
 
-    /// What is denied to the caller he does not hold, whatever his other levels say.
+    /// What is denied to callers they do not hold, whatever their other levels say.
     async fn what_is_denied_to_oneself_is_not_held(api: TestApi) {
         let company = api.company().await;
         let allowing = [view(&api, "/home", "allow").await];
@@ -176,7 +177,7 @@ both_adapters! {
         assert_not_held(&answer, "/home");
     }
 
-    /// Taking a deny away hands on what it denied: by its row, and by its level.
+    /// Removing a deny grants what it denied: with its row, and with its level.
     async fn taking_a_deny_away_is_a_grant(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
@@ -190,20 +191,20 @@ both_adapters! {
         assert_not_held(&answer, "general.read/Read (team)");
         let answer = put_levels(&api, company, target, &[&allowing]).by(user).send().await;
         assert_not_held(&answer, "general.read/Read (team)");
-        // Nor can the level that denies be deleted: it is held.
+        // Nor can the level that denies be deleted: a user holds it.
         let answer = api.delete(&format!("/api/iam/user-levels/{denying}")).by(user).within(company.id).send().await;
         let message = "Cannot delete user level: 1 user(s) are assigned to it";
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
         let question = json!({ "feature": "general.read", "action": "Read" });
         assert_eq!(api.check(company, target, question).await["reasonCode"], "explicit_deny");
 
-        // With what it denied, it may go; and where it denies nothing that is allowed, too.
+        // It may go together with what it denied, and where it denies nothing that is allowed.
         put_levels(&api, company, target, &[]).by(user).send().await.expect(200);
         api.assign(company, target, &[&denying]).await;
         put_matrix(&api, company, &denying, "features", &[]).by(user).send().await.expect(200);
     }
 
-    /// What stays as it is may be sent again by one who does not hold it, and be made less.
+    /// A caller may send unchanged rows again without holding what they allow, and may narrow them.
     async fn what_stays_need_not_be_held(api: TestApi) {
         let company = api.company().await;
         let own = [view(&api, "/home", "allow").await];
@@ -220,13 +221,14 @@ both_adapters! {
             put_matrix(&api, company, &level, "features", &cells).by(user).send().await.expect(200);
         }
         put_levels(&api, company, company.visitor, &[&level]).by(user).send().await.expect(200);
-        // What was once made less is not made more again.
+        // What was narrowed cannot be widened again.
         let cells = [allow(&api, "general.read", "Read", "any").await];
         let answer = put_matrix(&api, company, &level, "features", &cells).by(user).send().await;
         assert_not_held(&answer, "general.read/Read (any)");
     }
 
-    /// Levels for a module that the company has not bought are prepared by those who hold what it gates, and by nobody else.
+    /// Levels for a module that the company has not bought can be prepared only by users who hold what the module
+    /// gates.
     async fn a_module_that_is_not_bought_can_be_prepared(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/modules/risks", "allow").await];
@@ -244,7 +246,7 @@ both_adapters! {
         put_matrix(&api, company, &level, "features", &features).by(user).send().await.expect(200);
     }
 
-    /// Nobody makes more of himself: not by his own level, nor by another, nor by losing one that denies.
+    /// No user can promote themselves: not by their own level, nor by another, nor by losing one that denies.
     async fn nobody_promotes_himself(api: TestApi) {
         let company = api.company().await;
         let (user, own) = delegate(&api, company, &[], &[]).await;
@@ -269,7 +271,7 @@ both_adapters! {
         assert_not_held(&answer, "iam.assign_permissions/Update (company)");
     }
 
-    /// Whoever may approve hands on anything, if for the whole company; the seeded Admin is one.
+    /// Approve on permissions for the whole company lets a user grant anything; the seeded Admin has it.
     async fn whoever_may_approve_hands_on_anything(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "New").await;
@@ -281,7 +283,7 @@ both_adapters! {
             if may {
                 answer.expect(200);
                 api.set_matrix(company, &level, "views", json!([])).await;
-                // No longer when it is denied.
+                // Not if it is denied.
                 let denying = api.new_level(company, &format!("Denying {scope}")).await;
                 api.set_matrix(company, &denying, "features", json!([deny(&api, PERMISSIONS, "Approve").await])).await;
                 api.assign(company, user, &[&own, &denying]).await;
@@ -292,12 +294,12 @@ both_adapters! {
             }
         }
         put_matrix(&api, company, &level, "views", &cells).by(company.admin).send().await.expect(200);
-        // What nobody's level says at all.
+        // What no level mentions at all.
         let publish = [allow(&api, "risks.approve", "Publish", "any").await];
         put_matrix(&api, company, &level, "features", &publish).by(company.admin).send().await.expect(200);
     }
 
-    /// To approve replaces no other right, and frees no pinned row.
+    /// Approve replaces no other right, and frees no pinned row.
     async fn to_approve_is_no_other_right(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "New").await;
@@ -317,7 +319,7 @@ both_adapters! {
         assert!(answer.error().2.starts_with("Only super admins may change pinned permissions"), "{answer:?}");
     }
 
-    /// Holding something is no right to hand it on.
+    /// Holding a permission is no right to grant it.
     async fn to_hold_is_no_right_to_hand_on(api: TestApi) {
         let company = api.company().await;
         let member = api.level_id(company, "Member").await;
@@ -326,7 +328,7 @@ both_adapters! {
         assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
     }
 
-    /// What the caller holds counts when the lock is held: here he loses it while he waits.
+    /// What the caller holds is checked under the lock: here the caller loses it while waiting.
     async fn what_is_lost_while_waiting_is_not_handed_on(api: TestApi) {
         let company = api.company().await;
         let (user, own) = delegate(&api, company, &[], &[]).await;
@@ -340,7 +342,7 @@ both_adapters! {
         assert!(api.matrix(company, &level, "views").await.is_empty());
     }
 
-    /// The last one who manages cannot stop to, whichever way he tries; others go as they like.
+    /// The last user who manages cannot stop managing in any way; other users can leave freely.
     async fn the_last_who_manages_stays(api: TestApi) {
         let company = api.company().await;
         let (admin, visitor) = (api.level_id(company, "Admin").await, api.level_id(company, "Visitor").await);
@@ -375,18 +377,18 @@ both_adapters! {
         }
         assert_eq!(held(&api, company, company.admin).await, ["Admin", "Extra"]);
         assert_eq!(sendable(&api, company, &admin, "features").await, features);
-        // What leaves him in office passes.
+        // Changes that leave the admin managing pass.
         put_matrix(&api, company, &admin, "views", &[]).by(company.admin).send().await.expect(200);
         let narrower = changed(LEVELS, "scope", json!("company")).await;
         put_matrix(&api, company, &admin, "features", &narrower).by(company.admin).send().await.expect(200);
         put_levels(&api, company, company.admin, &[&admin]).by(company.admin).send().await.expect(200);
         put_levels(&api, company, company.member, &[]).by(company.admin).send().await.expect(200);
-        // And so does his leave when there is another.
+        // With another manager, the admin may leave.
         delegate(&api, company, &[], &[]).await;
         put_matrix(&api, company, &admin, "features", &[]).by(company.admin).send().await.expect(200);
     }
 
-    /// Also those who manage only half of it, or nothing, do not take the last one.
+    /// Nor can users who manage only half of the company, or nothing, remove the last manager.
     async fn nobody_takes_the_last_who_manages(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -400,18 +402,18 @@ both_adapters! {
         assert_locked_out(&take().by_super_admin().send().await);
         assert_locked_out(&empty().by_super_admin().send().await);
 
-        // With a second one who holds the same level, only the level must stay as it is.
+        // If a second user holds the same level, only the level must stay as it is.
         let second = new_user();
         api.assign(company, second, &[&admin]).await;
         assert_locked_out(&empty().by(permissions).send().await);
         take().by(levels).send().await.expect(200);
         assert_eq!(held(&api, company, second).await, ["Admin"]);
-        // With a third who holds another, that too may go.
+        // With a third manager, who holds another level, that level may go too.
         delegate(&api, company, &[], &[]).await;
         empty().by(permissions).send().await.expect(200);
     }
 
-    /// Where nobody manages, nothing is lost.
+    /// A company that has no manager is not blocked: there is none to lose.
     async fn a_company_that_nobody_manages_is_not_blocked(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -422,7 +424,7 @@ both_adapters! {
         put_matrix(&api, company, &admin, "features", &[]).by_super_admin().send().await.expect(200);
     }
 
-    /// A super admin who says so leaves a company without anybody, and the record says who did it, and how.
+    /// A super admin may explicitly leave a company without a manager; the record names who did it, and how.
     async fn a_super_admin_may_force(api: TestApi) {
         let (one, other) = (api.company().await, api.company().await);
         let admin = api.level_id(one, "Admin").await;
@@ -444,7 +446,7 @@ both_adapters! {
         }
     }
 
-    /// From others the word does not count; and there are two such words.
+    /// From other callers the parameter does not count; and it has two names.
     async fn others_cannot_force(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -465,14 +467,14 @@ both_adapters! {
         }
         let answer = take("?force=true&force=true").by_super_admin().send().await;
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), "force is given twice".into()));
-        // It is no way around what one holds.
+        // It does not bypass the delegation guard.
         let (user, _) = delegate(&api, company, &[], &[]).await;
         let path = format!("/api/iam/users/{}/user-levels?force=true", company.visitor);
         let answer = put_levels_to(&api, company, &path, &[&admin]).by(user).send().await;
         assert_eq!(answer.error().0, 403);
     }
 
-    /// Two who demote each other at the same moment: one of them does.
+    /// Of two managers who demote each other at the same moment, one succeeds.
     async fn two_who_demote_each_other_leave_one(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -492,7 +494,8 @@ both_adapters! {
         }
     }
 
-    /// Two who leave at the same moment: one of them does. The same when one leaves and the other empties the level.
+    /// Of two managers who leave at the same moment, one succeeds. The same when one leaves and the other empties the
+    /// level.
     async fn two_who_leave_at_once_leave_one(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -517,7 +520,7 @@ both_adapters! {
         }
     }
 
-    /// No change of the catalog, of modules or by provisioning takes those who manage.
+    /// Changes of the catalog, of modules and provisioning never remove managers.
     async fn the_catalog_locks_nobody_out(api: TestApi) {
         let company = api.company().await;
         for key in [LEVELS, PERMISSIONS] {
@@ -546,7 +549,7 @@ both_adapters! {
         put_matrix(&api, company, &level, "features", &[]).by(company.admin).send().await.expect(200);
     }
 
-    /// A service that administers hands on anything, but cannot force.
+    /// A service that administers may grant anything, but cannot force.
     async fn a_service_that_administers_cannot_force(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;

@@ -1,4 +1,5 @@
-//! Every operation of the document, a row each: whom it lets in, what it is sent, what another company's ids answer.
+//! Every operation of the document, a row each: which callers are admitted, what is sent, what another company's ids
+//! answer.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, new_company, new_user, secret};
 
-/// Whom an operation lets in.
+/// The callers that an operation admits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
     Token,
@@ -27,7 +28,7 @@ pub enum Needs {
     ManageCredentials,
 }
 
-/// Where an operation has its company from.
+/// Where an operation takes its company from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {
     /// It must be named.
@@ -40,14 +41,14 @@ pub enum Names {
     Path,
 }
 
-/// Requests by the first company about the second's things: ids, body (as usual if empty), status, and the message of the
-/// error or the data of the success ([`DENIED`]: whatever, but nothing is allowed in it).
+/// Requests by the first company about the second's things: ids, body (as usual if empty), status, and the message of
+/// the error or the data of the success ([`DENIED`]: any data that allows nothing).
 type Foreign = &'static [(&'static str, &'static str, u16, &'static str)];
 
 const DENIED: &str = "nothing is allowed";
 
-/// Method and path as in the document; what stands in the braces, and the query; a valid body, with every member that there
-/// is; the status of success. `$words` are things that [`World::word`] makes.
+/// Method and path as in the document; the values of the path parameters, and the query; a valid body, with every
+/// member that exists; the status of success. `$words` are things that [`World::word`] makes.
 type Row = (&'static str, Needs, Names, &'static str, &'static str, u16, Foreign);
 
 const LEVEL: Foreign = &[("$their-level", "", 404, "User level not found")];
@@ -220,7 +221,7 @@ pub fn documented() -> BTreeSet<String> {
 }
 
 impl Operation {
-    /// The path with ids in the place of braces, and with its query.
+    /// The path with ids for its parameters, and with its query.
     pub fn path_of(&self, ids: &str) -> String {
         let (ids, query) = ids.split_once('?').map_or((ids, None), |(ids, query)| (ids, Some(query)));
         let mut ids = ids.split(',');
@@ -233,12 +234,12 @@ impl Operation {
         query.map_or_else(|| path.clone(), |query| format!("{path}?{query}"))
     }
 
-    /// Whether there are ids in the path that are no company's.
+    /// Whether the path has ids other than a company's.
     fn has_ids(&self) -> bool {
         self.path.replace("{companyId}", "").contains('{')
     }
 
-    /// Who may use it without being more than that.
+    /// The callers that may use it with the least rights.
     pub fn user(&self) -> Who {
         let is_for_super_admins = matches!(self.needs, Needs::SuperAdmin | Needs::ManageCredentials);
         if is_for_super_admins { Who::SuperAdmin } else { Who::Admin }
@@ -257,7 +258,7 @@ impl Operation {
         }
     }
 
-    /// What they are told.
+    /// The refusal that the others get.
     fn refusal(&self) -> (u16, &'static str, &'static str) {
         let text = match self.needs {
             Needs::Token => panic!("everybody with a token may"),
@@ -282,7 +283,7 @@ impl Operation {
     }
 }
 
-/// Who asks. All but the non-member and the super admin belong to the first company.
+/// The caller. All but the non-member and the super admin belong to the first company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     Nobody,
@@ -314,7 +315,7 @@ const SERVICES: [(Who, &str); 5] = [
     (Who::PlatformKey, "administer"),
 ];
 
-/// What was asked, and what came.
+/// A request and its answer.
 #[derive(Debug, Clone)]
 pub struct Exchange {
     pub what: String,
@@ -395,7 +396,7 @@ impl World {
         }
     }
 
-    /// Makes something and answers its id.
+    /// Makes a thing and returns its id.
     pub async fn made(&self, path: &str, who: Who, company: Option<Company>, body: Value) -> String {
         let request = self.request("POST", path, who, company.map(|company| company.id));
         let data = self.send(&format!("make {path}"), request.json(&body)).await.expect(201).data();
@@ -403,13 +404,14 @@ impl World {
         thing["id"].as_str().unwrap().to_owned()
     }
 
-    /// A text that nothing else has.
+    /// A text that is used nowhere else.
     fn fresh(&self) -> String {
         self.count.set(self.count.get() + 1);
         format!("n{:05}", self.count.get())
     }
 
-    /// What a word stands for: the same until [`Self::renew`], but always another `$fresh`. `$upper-x` is `$x` in capitals.
+    /// What a word stands for: the same until [`Self::renew`], but always another `$fresh`. `$upper-x` is `$x` in
+    /// capitals.
     pub async fn word(&self, word: &str) -> String {
         if word == "fresh" {
             return self.fresh();
@@ -476,12 +478,12 @@ impl World {
         filled
     }
 
-    /// Forgets what was made: the next use of a word makes another one.
+    /// Forgets what was made: the next use of a word makes a new thing.
     pub fn renew(&self) {
         self.words.borrow_mut().clear();
     }
 
-    /// A request by somebody, in a company by header.
+    /// A request by a caller, in a company by header.
     pub fn request(&self, method: &str, path: &str, who: Who, company: Option<CompanyId>) -> Request {
         let request = self.api.request(Method::from_bytes(method.as_bytes()).unwrap(), path);
         let request = match who {
@@ -501,7 +503,7 @@ impl World {
         }
     }
 
-    /// The operation's valid request. Whoever asks about a user asks about himself.
+    /// The operation's valid request. Callers ask about themselves where a user is named.
     pub async fn valid(&self, operation: Operation, who: Who, company: Option<CompanyId>) -> Request {
         let path = self.fill(&operation.path_of(operation.ids)).await;
         let request = self.request(operation.method, &path, who, company);
@@ -519,7 +521,7 @@ impl World {
         request.json(&body)
     }
 
-    /// Sends a request, looks at what every answer must have, and writes it down.
+    /// Sends a request, checks what every answer must have, and records both.
     pub async fn send(&self, what: &str, request: Request) -> Answer {
         let answer = request.send().await;
         assert_well_formed(what, &answer);
@@ -527,7 +529,7 @@ impl World {
         answer
     }
 
-    /// What was sent so far, in order.
+    /// The requests so far, in order.
     pub fn transcript(&self) -> Vec<Exchange> {
         self.transcript.borrow().clone()
     }
@@ -628,7 +630,7 @@ fn assert_well_formed(what: &str, answer: &Answer) {
     }
 }
 
-/// Bodies that fit nothing.
+/// Bodies that fit no operation.
 const GARBAGE: [(&str, &str); 4] = [
     ("application/json", "{\"name\":"),
     ("application/json", "[]"),
@@ -636,7 +638,7 @@ const GARBAGE: [(&str, &str); 4] = [
     ("text/plain", "x"),
 ];
 
-/// No operation is in the table that is not in the document, and the other way round.
+/// The table and the document have the same operations.
 #[test]
 fn the_table_is_the_document() {
     let known: BTreeSet<String> = TABLE.iter().map(|row| row.0).chain(HEALTH).map(str::to_owned).collect();
@@ -647,7 +649,8 @@ fn the_table_is_the_document() {
     }
 }
 
-/// Every operation says which headers ask for how new a state, and which of its answers say which state they saw.
+/// The document states for every operation which headers demand how new a state, and which answers name the state that
+/// they saw.
 #[test]
 fn the_document_names_the_headers() {
     let document = serde_json::to_value(iam_http::document()).unwrap();
@@ -670,7 +673,7 @@ fn the_document_names_the_headers() {
 }
 
 both_adapters! {
-    /// Without a good token nothing else is looked at.
+    /// Without a good token a request is refused before anything else is checked.
     async fn nobody_is_told_anything(api: TestApi) {
         let world = World::new(api).await;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -708,7 +711,7 @@ both_adapters! {
         }
     }
 
-    /// Whoever may not is told so, whatever he sends; and he is told the same about every company.
+    /// Callers without permission get the same refusal for every body and every company.
     async fn who_may_not_is_told_nothing_else(api: TestApi) {
         let world = World::new(api).await;
         let too_large = "x".repeat(1024 * 1024 + 1);
@@ -734,8 +737,8 @@ both_adapters! {
         }
     }
 
-    /// Non-members may ask what they themselves may: nothing.
-    async fn strangers_are_denied_everything(api: TestApi) {
+    /// Non-members may ask about themselves: all is denied.
+    async fn non_members_are_denied_everything(api: TestApi) {
         let world = World::new(api).await;
         for operation in operations().filter(|operation| operation.needs == Needs::Token) {
             let request = world.valid(operation, Who::NonMember, Some(world.ours.id)).await;
@@ -749,7 +752,7 @@ both_adapters! {
                 assert!(matches!(answer.error().0, 400 | 415), "{body}");
             }
         }
-        // About others he may ask nothing, whether they exist or not.
+        // About others the non-member may ask nothing, whether they exist or not.
         let refusal = "You do not have permission to check other users";
         for user in [world.ours.admin, new_user()] {
             let question = json!({ "view": "/dashboard", "userId": user });
@@ -764,7 +767,7 @@ both_adapters! {
         }
     }
 
-    /// Nobody can tell a company that does not exist from one that he does not belong to.
+    /// A company that does not exist and one that the caller does not belong to cannot be told apart.
     async fn unknown_and_foreign_companies_look_alike(api: TestApi) {
         let world = World::new(api).await;
         let unknown = new_company();
@@ -806,7 +809,7 @@ both_adapters! {
         }
     }
 
-    /// A company must be named where one is needed; that is said before anything about rights or bodies.
+    /// A company must be named where one is needed; that is checked before rights and bodies.
     async fn a_company_must_be_named(api: TestApi) {
         let world = World::new(api).await;
         let missing = (400, "ERR_AUTH_002".to_owned(), "Company ID is required".to_owned());
@@ -832,7 +835,7 @@ both_adapters! {
         }
     }
 
-    /// A company that is no id, and two that differ, are refused wherever they stand, before rights are looked at.
+    /// A company that is no id, and two that differ, are refused wherever they are, before rights are checked.
     async fn a_company_is_named_once(api: TestApi) {
         let world = World::new(api).await;
         let (ours, theirs) = (world.ours.id, world.theirs.id);
@@ -890,7 +893,7 @@ both_adapters! {
         assert_eq!(world.send("two headers", two_headers).await.error().2, disagree);
     }
 
-    /// Each place is enough for the company's name, and all may say the same.
+    /// Any place suffices to name the company, and all may name the same one.
     async fn a_company_may_be_named_anywhere(api: TestApi) {
         let world = World::new(api).await;
         let ours = world.ours.id;
@@ -907,7 +910,7 @@ both_adapters! {
         }
     }
 
-    /// Another company's things are as if they did not exist, and stay as they are.
+    /// Another company's things answer as if they did not exist, and stay unchanged.
     async fn other_companies_things_do_not_exist(api: TestApi) {
         let world = World::new(api).await;
         for word in ["their-level", "their-item", "their-sub", "level", "item", "sub", "view", "feature"] {
@@ -963,14 +966,14 @@ both_adapters! {
                     assert_eq!(again.header(name), answer.header(name), "{name}");
                 }
                 assert!(again.body.is_empty());
-                // Who may not ask is told so, whatever he has kept.
+                // A caller without permission is refused, whatever tag it sends.
                 let request = world.request("GET", operation.path, Who::Nobody, Some(world.ours.id));
                 world.send(operation.name, request.header("if-none-match", "*")).await.expect(401);
             }
         }
     }
 
-    /// Where there is no route the answer is JSON too, and a wrong method is told the right ones.
+    /// Unknown paths answer in JSON too, and a wrong method gets the list of allowed ones.
     async fn wrong_paths_and_methods_are_named(api: TestApi) {
         let world = World::new(api).await;
         let nowhere = [
@@ -991,7 +994,7 @@ both_adapters! {
             methods.entry(path.to_owned()).or_default().push(method.to_owned());
         }
         for (path, mut allowed) in methods {
-            // Whatever can be got has a head.
+            // Every `GET` has a `HEAD`.
             allowed.extend(allowed.contains(&"GET".to_owned()).then(|| "HEAD".to_owned()));
             allowed.sort();
             let path = path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/");

@@ -12,10 +12,10 @@ mod postgres {
     use crate::support::api::TestApi;
     use crate::support::database::{OWNER, TestDatabase, run};
 
-    /// More than the pool has connections, so that every connection prepares what is asked.
+    /// More than the pool has connections, so that every connection prepares the statements.
     const AT_ONCE: usize = 6;
 
-    /// Sends the valid request of an operation several times at once and counts the answers that blame the server.
+    /// Sends the valid request of an operation several times at once and counts the 5xx answers.
     async fn ask(world: &World, operation: Operation, failures: &RefCell<BTreeMap<String, usize>>) {
         let mut requests = Vec::new();
         for _ in 0..AT_ONCE {
@@ -54,7 +54,7 @@ mod postgres {
         assert_eq!(*failures.borrow(), BTreeMap::new());
     }
 
-    /// What a wider type of a column is called.
+    /// The wider type of a column type.
     fn wider(kind: &str, limit: Option<i32>, round: i32) -> Option<String> {
         match (kind, limit) {
             ("varchar", Some(limit)) if round == 0 => Some(format!("varchar({}) COLLATE \"C\"", limit + 100)),
@@ -65,8 +65,8 @@ mod postgres {
         }
     }
 
-    /// Steps of the expand kind for every table: a column more, every text and number wider, an index more. The views go
-    /// before their columns change and come back after that, in the same step.
+    /// Expand steps for every table: one column more, every text and number wider, one index more. The views are
+    /// dropped before their columns change and created again after that, in the same step.
     async fn steps(database: &TestDatabase, round: i32) -> Vec<String> {
         let mut owner = PgConnection::connect(&database.url_as(OWNER)).await.unwrap();
         let may_create = format!("GRANT CREATE ON SCHEMA public TO {OWNER}");
@@ -102,7 +102,7 @@ mod postgres {
         steps
     }
 
-    /// Runs one step as the owner of the tables. A step that loses against the load is tried again, as an operator would.
+    /// Runs one step as the owner of the tables. A step that loses against the load is repeated, as an operator would.
     async fn migrate(owner: &mut PgConnection, step: &str) {
         loop {
             match run(owner, format!("BEGIN; SET LOCAL lock_timeout = '5s'; {step}; COMMIT")).await {

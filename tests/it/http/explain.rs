@@ -18,7 +18,7 @@ fn bare(decision: &Value) -> Value {
 }
 
 both_adapters! {
-    /// Gate, what each level says, and the steps that would allow; done one after another, they do.
+    /// The gate, what each level says, and the steps that would allow; after all steps the view is allowed.
     async fn the_whole_derivation_is_told(api: TestApi) {
         let company = api.company().await;
         let (view, module) = (api.view_id("/modules/risks").await, api.module_id("risks").await);
@@ -56,7 +56,7 @@ both_adapters! {
         assert_eq!((&explained["allowed"], &explained["suggestion"]), (&json!(true), &json!([])));
     }
 
-    /// Of actions it is told how far each level lets them reach, and the suggestion reaches as far as was asked.
+    /// For actions it shows how far each level's scope reaches, and the suggestion has the scope that was asked for.
     async fn a_scope_that_is_too_narrow_is_explained(api: TestApi) {
         let company = api.company().await;
         let feature = api.feature_id("general.read").await;
@@ -70,7 +70,7 @@ both_adapters! {
         assert_eq!(explained["suggestion"], json!([{ "step": "allow", "id": level }]));
     }
 
-    /// What is switched off for everybody is the first step.
+    /// If a feature is disabled for all, enabling it is the first step.
     async fn a_disabled_feature_is_explained(api: TestApi) {
         let company = api.company().await;
         let feature = api.feature_id("general.read").await;
@@ -107,7 +107,7 @@ both_adapters! {
     }
 
     /// Non-members learn nothing about the company, and super admins are subject to none of its rules.
-    async fn strangers_and_super_admins_are_told_only_the_decision(api: TestApi) {
+    async fn non_members_and_super_admins_learn_only_the_decision(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "view": "/modules/risks" });
         let non_member = new_user();
@@ -123,7 +123,7 @@ both_adapters! {
         assert_eq!((&answer["gate"], &answer["levels"], &answer["suggestion"]), (&json!([]), &json!([]), &json!([])));
     }
 
-    /// Others are explained to those who may ask about them.
+    /// Callers that may ask about other users get explanations about them.
     async fn others_are_for_those_who_may_ask(api: TestApi) {
         let company = api.company().await;
         let about = |user: UserId| json!({ "view": "/dashboard", "userId": user });
@@ -139,7 +139,7 @@ both_adapters! {
         assert_eq!(request.send().await.error().2, "view cannot be asked together with feature");
     }
 
-    /// Who holds levels in two companies is explained in each by that one's levels only.
+    /// A user with levels in two companies is explained in each by that company's levels only.
     async fn another_company_is_not_hinted_at(api: TestApi) {
         let (ours, theirs) = (api.company().await, api.company().await);
         let their_admin = api.level_id(theirs, "Admin").await;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::api::{Answer, Company, TestApi, both_adapters, each};
 
-/// The word for programs of a decision about a view.
+/// The reason code of a decision about a view.
 async fn why(api: &TestApi, company: Company, view: &str) -> String {
     let answer = api.check(company, company.admin, json!({ "view": view })).await;
     answer["reasonCode"].as_str().unwrap().to_owned()
@@ -38,7 +38,7 @@ fn conflict(opened: &str) -> (u16, String, String) {
 }
 
 both_adapters! {
-    /// What a module gates is for companies that have it.
+    /// Only companies that have the module get what it gates.
     async fn a_module_gates_views_and_features(api: TestApi) {
         let company = api.company().await;
         let view = api.check(company, company.admin, json!({ "view": "/modules/risks" })).await;
@@ -60,7 +60,7 @@ both_adapters! {
         assert_eq!(why_action(&api, company, "general.read").await, "explicit_allow", "it is in no module");
     }
 
-    /// A company's own switch, and the module's for everybody, shut a gate.
+    /// A company's own switch, and the module's switch for all, close a gate.
     async fn a_gate_is_shut_by_two_switches(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         grant(&api, company, &["core", "risks"]).await;
@@ -78,7 +78,7 @@ both_adapters! {
         }
     }
 
-    /// Of several modules one that the company has, and that is switched on, suffices.
+    /// If several modules gate a view, one that the company has and that is switched on suffices.
     async fn one_open_module_suffices(api: TestApi) {
         let company = api.company().await;
         let audit = api.module_id("audit").await;
@@ -94,7 +94,7 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/risks").await, "explicit_allow");
     }
 
-    /// Taking a view out of its last module would open it: that must be said.
+    /// Taking a view out of its last module would open it: the request must say so.
     async fn a_view_is_not_ungated_by_accident(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}/views", api.module_id("risks").await);
@@ -106,7 +106,7 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/risks").await, "explicit_allow");
     }
 
-    /// What another module gates too may be taken out.
+    /// A view that another module gates too may be taken out.
     async fn a_view_in_two_modules_may_leave_one(api: TestApi) {
         let company = api.company().await;
         let (risks, audit) = (api.module_id("risks").await, api.module_id("audit").await);
@@ -153,7 +153,7 @@ both_adapters! {
         assert_eq!(why(&api, company, "/modules/compliance").await, "view_module_missing");
     }
 
-    /// It may be said in the body.
+    /// The body may say so.
     async fn a_module_is_deleted_by_body(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/modules/{}", api.module_id("compliance").await);
@@ -164,7 +164,7 @@ both_adapters! {
         assert_eq!(gone, (404, "ERR_RESOURCE_001".into(), "Module not found".into()));
     }
 
-    /// It may be said in the query.
+    /// The query may say so.
     async fn a_module_is_deleted_by_query(api: TestApi) {
         let company = api.company().await;
         grant(&api, company, &["core", "risks"]).await;
@@ -176,14 +176,14 @@ both_adapters! {
         assert_eq!(why_action(&api, company, "risks.create").await, "explicit_allow");
     }
 
-    /// A module that gates nothing alone is deleted without further words.
+    /// A module that is the only gate of nothing is deleted without confirmation.
     async fn an_empty_module_is_deleted_as_it_is(api: TestApi) {
         let module = api.make("modules", None, json!({ "code": "empty", "name": "Empty" })).await;
         let path = format!("/api/iam/modules/{}", module["id"].as_str().unwrap());
         api.delete(&path).by_super_admin().send().await.expect(200);
     }
 
-    /// The service's own features are never gated, also not by super admins.
+    /// The service's own features are never gated, not even by super admins.
     async fn reserved_features_are_never_gated(api: TestApi) {
         let company = api.company().await;
         let (risks, own) = (api.module_id("risks").await, api.feature_id("iam.manage_levels").await);

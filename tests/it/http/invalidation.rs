@@ -1,4 +1,4 @@
-//! Every change that there is: what is read after it, where it was made and on another replica, and what it costs others.
+//! Every kind of change: what is read after it, locally and on another replica, and what it costs other entries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -13,16 +13,16 @@ use serde_json::{Value, json};
 use crate::support::api::{TestApi, both_adapters, new_company, new_user};
 use crate::support::replica::Replica;
 
-/// Whose decisions and menus a change can touch.
+/// The decisions and menus that a change can touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Of {
     /// Those of the company that it is made in.
     Company,
-    /// Everybody's.
+    /// Those of all companies.
     All,
 }
 
-/// What the user of the test sees of it.
+/// What the test's user sees of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     /// What this user sees is different.
@@ -31,8 +31,8 @@ enum Seen {
     Same,
 }
 
-/// What changes, in words; the operation as in the API's document; whose; seen; what stands in the braces; the body.
-/// `$words` are things of a [`Scene`].
+/// The change in words; the operation as in the API's document; the decisions that it touches; what the user sees; the
+/// path parameters; the body. `$words` are things of a [`Scene`].
 type Row = (&'static str, &'static str, Of, Seen, &'static str, &'static str);
 
 #[rustfmt::skip]
@@ -87,7 +87,7 @@ const TABLE: &[Row] = {
     ]
 };
 
-/// What is sent with a body and changes nothing that anybody could decide by.
+/// Requests with a body that change nothing that decides.
 const NO_CHANGES: [&str; 8] = [
     "POST /api/iam/check",
     "POST /api/iam/checks",
@@ -177,7 +177,7 @@ impl Scene {
         self.words.insert(word, made["id"].as_str().unwrap().to_owned());
     }
 
-    /// Does it, as a super admin.
+    /// Makes the change, as a super admin.
     async fn send(&self, api: &TestApi, operation: &str, of: Of, ids: &str, body: &str) {
         let (method, path) = operation.split_once(' ').unwrap();
         let mut path = path.to_owned();
@@ -224,12 +224,12 @@ impl Scene {
         Value::from(seen)
     }
 
-    /// The same, and that nobody asked the store for it.
+    /// The same, and that the store was not read for it.
     async fn seen_by_hits(&self, replica: &Replica) -> Value {
         let before = replica.stats();
         let seen = self.seen(&replica.api).await;
         let after = replica.stats();
-        assert_eq!((after.misses, after.loads), (before.misses, before.loads), "nobody asked the store");
+        assert_eq!((after.misses, after.loads), (before.misses, before.loads), "the store was not read");
         assert!(after.hits > before.hits);
         seen
     }
@@ -268,7 +268,8 @@ async fn every_operation_that_changes_something_is_in_the_table() {
 }
 
 both_adapters! {
-    /// Each change is seen at once where it was made, and elsewhere when it was heard; nobody else's entry is lost.
+    /// Each change is visible at once on its replica, and on others once they learn of it; no other company's entry is
+    /// lost.
     async fn what_is_changed_here_is_seen_here_and_there(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         // It asks the store each time.
@@ -279,7 +280,7 @@ both_adapters! {
         for (what, operation, of, sees, ids, body) in TABLE {
             let scene = Scene::new(&a.api).await;
             if ids.contains("$left") {
-                // Everybody who could administer it is gone.
+                // All users who could administer it are gone.
                 scene.send(&a.api, operation, *of, "$company", "{}").await;
             }
             let ids = ids.replace("$left", "$company");
@@ -324,7 +325,7 @@ both_adapters! {
         }
     }
 
-    /// Trails, effective rows, refused changes and changes of nothing tell nobody and cost no entry.
+    /// Trails, effective rows, refused changes and changes without an effect wake no replica and cost no entry.
     async fn what_changes_no_decision_tells_nobody(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let scene = Scene::new(&a.api).await;
@@ -346,7 +347,7 @@ both_adapters! {
         a.permissions.sweep(100).await.unwrap();
 
         let refused = [
-            // By somebody who may not, of what does not exist, of what is taken, of what makes no sense.
+            // Without permission, about an unknown thing, with a taken name, with an invalid body.
             (a.api.put(&scene.fill("/api/iam/users/$user/user-levels")).by(scene.user), r#"{"userLevelIds":[]}"#, 403),
             (a.api.delete(&format!("/api/iam/user-levels/{}", new_user())).by_super_admin(), "", 404),
             (a.api.delete(&scene.fill("/api/iam/user-levels/$level")).by_super_admin(), "", 400),

@@ -1,4 +1,4 @@
-//! What bounds requests: how often, how long; and that a change goes on to its end.
+//! The limits of requests: how often, how long; and that a change runs to its end.
 
 use std::num::NonZeroU32;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ async fn hold(api: &TestApi, company: Company) -> Box<dyn UnitOfWork> {
     api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap()
 }
 
-/// A door whose changes wait for a lock as long as they do where nobody says otherwise, which over memory they do anyway.
+/// A router whose changes wait for a lock as long as by default, which matters over memory only.
 async fn waiting_two_seconds(api: &TestApi) -> TestApi {
     let Some(database) = &api.database else { return api.clone() };
     let options = PostgresOptions { lock_timeout: Duration::from_secs(2), ..database.options() };
@@ -40,7 +40,7 @@ fn one_a_second(burst: u32) -> HttpOptions {
 }
 
 both_adapters! {
-    /// An answer does not outgrow its request: a hundred findings are listed at most, and nothing is stored.
+    /// An answer does not outgrow its request: at most a hundred findings are listed, and nothing is stored.
     async fn an_answer_lists_a_hundred_findings_at_most(api: TestApi) {
         let company = api.company().await;
         let level = api.level_id(company, "Visitor").await;
@@ -61,7 +61,7 @@ both_adapters! {
         assert!(too_many["message"].as_str().unwrap().contains("too many values"), "{too_many}");
     }
 
-    /// Who asks too often is told when to come back; nobody else notices.
+    /// A caller over the limit gets the time to retry; other callers are not affected.
     async fn who_asks_too_often_must_wait(api: TestApi) {
         let door = api.with_options(one_a_second(2)).await;
         let (eager, other) = (new_user(), new_user());
@@ -81,14 +81,14 @@ both_adapters! {
             assert_eq!(answer.header("cache-control"), Some("no-store"));
         }
         ask(other).await.expect(400);
-        // Health is not counted, nor is who is not known.
+        // Health requests are not counted, nor are requests without a valid credential.
         for _ in 0..5 {
             door.get("/health").send().await.expect(200);
             door.get("/api/iam/navigation").send().await.expect(401);
         }
     }
 
-    /// Without a limit nobody is refused.
+    /// Without a limit no caller is refused.
     async fn without_a_limit_nobody_waits(api: TestApi) {
         let eager = new_user();
         for _ in 0..200 {
@@ -96,7 +96,7 @@ both_adapters! {
         }
     }
 
-    /// A request that takes too long is answered; the change it asked for goes on to its end.
+    /// A request that takes too long is answered; its change runs to its end.
     async fn a_change_goes_on_to_its_end(api: TestApi) {
         let company = api.company().await;
         let lock = hold(&api, company).await;
@@ -139,7 +139,7 @@ both_adapters! {
         assert_eq!(names(&api, company).await, ["Abandoned", "Admin", "Member", "Visitor"]);
     }
 
-    /// A lock that cannot be had in time is an outage, never a denial; other companies go on.
+    /// A lock that is not free in time is an outage, never a denial; other companies go on.
     async fn a_lock_that_is_not_had_is_an_outage(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let lock = hold(&api, company).await;
@@ -158,7 +158,7 @@ both_adapters! {
         api.new_level(company, "New").await;
     }
 
-    /// What was rolled back leaves nothing behind.
+    /// A rolled-back change leaves nothing behind.
     async fn what_is_given_up_leaves_nothing(api: TestApi) {
         let company = api.company().await;
         let mut tx = hold(&api, company).await;

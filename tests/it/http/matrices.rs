@@ -125,7 +125,7 @@ both_adapters! {
         assert_eq!((&old["scope"], &new["scope"]), (&json!("own"), &json!("team")));
     }
 
-    /// Of a matrix with one mistake nothing is stored.
+    /// A matrix with one mistake is not stored at all.
     async fn a_replace_is_all_or_nothing(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -203,7 +203,7 @@ both_adapters! {
         }
     }
 
-    /// Only JSON booleans say yes or no: nothing else ever grants.
+    /// Only JSON booleans are accepted: no other value ever grants.
     async fn a_value_must_be_a_boolean(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -276,7 +276,7 @@ both_adapters! {
         assert_eq!(api.matrix(other, &foreign, "views").await, before);
     }
 
-    /// Pinned cells that are sent as they are, with or without `modifiable`, stand in nobody's way.
+    /// Pinned cells that are sent unchanged, with or without `modifiable`, do not block the change.
     async fn an_admin_changes_what_is_not_pinned(api: TestApi) {
         let company = api.company().await;
         let (level, view, feature) = pinned(&api, company).await;
@@ -299,7 +299,7 @@ both_adapters! {
         }
     }
 
-    /// An admin who leaves out, changes or frees a pinned view is told which.
+    /// An admin who leaves out, changes or frees a pinned view gets an error that names it.
     async fn an_admin_cannot_touch_a_pinned_view(api: TestApi) {
         let company = api.company().await;
         let (level, view, _) = pinned(&api, company).await;
@@ -318,7 +318,7 @@ both_adapters! {
         assert_eq!(api.matrix(company, &level, "views").await, before);
     }
 
-    /// An admin who leaves out, changes or frees a pinned action is told which.
+    /// An admin who leaves out, changes or frees a pinned action gets an error that names it.
     async fn an_admin_cannot_touch_a_pinned_action(api: TestApi) {
         let company = api.company().await;
         let (level, _, feature) = pinned(&api, company).await;
@@ -338,7 +338,7 @@ both_adapters! {
         assert_eq!(api.matrix(company, &level, "features").await, before);
     }
 
-    /// An admin pins nothing, neither a new cell nor one that is there.
+    /// An admin cannot pin: neither a new cell nor an existing one.
     async fn an_admin_cannot_pin(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -369,7 +369,7 @@ both_adapters! {
         assert!(api.matrix(company, &level, "features").await.is_empty());
     }
 
-    /// A level with pinned cells is for super admins to delete.
+    /// Only super admins can delete a level with pinned cells.
     async fn only_a_super_admin_deletes_a_level_with_pinned_cells(api: TestApi) {
         let company = api.company().await;
         let (level, _, _) = pinned(&api, company).await;

@@ -1,4 +1,4 @@
-//! Who may use which operation: one readable table, the same over both adapters.
+//! Which callers may use which operation: one readable table, the same over both adapters.
 
 use std::fmt::Write as _;
 
@@ -51,9 +51,9 @@ pub async fn table(world: &World) -> String {
 }
 
 both_adapters! {
-    /// `reader` holds Read on `iam.manage_levels` with scope company; `team` holds Read and Update on it, but with scope
-    /// team, which must not suffice. The last five are services: their keys' role in the company, a key that administers the
-    /// other company, and one that administers all.
+    /// `reader` holds Read on `iam.manage_levels` with scope company; `team` holds Read and Update on it, but with
+    /// scope team, which must not suffice. The last five are services: their keys' role in the company, a key that
+    /// administers the other company, and one that administers all.
     async fn who_may_do_what(api: TestApi) {
         let table = table(&World::new(api).await).await;
         insta::assert_snapshot!("who_may_do_what", table);

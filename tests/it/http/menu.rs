@@ -197,7 +197,7 @@ both_adapters! {
         assert_eq!(of(api.get(&path_of("sub-menu-items", &subs[1])), None).send().await.error(), gone);
     }
 
-    /// An item is its owner's alone: others, and the platform, neither see nor change it.
+    /// Only the owner of an item sees and changes it; others, and the platform, do not.
     async fn an_item_is_its_owners_alone(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let own = api.make("menu-items", Some(company.id), json!({ "label": "Ours" })).await;
@@ -219,7 +219,7 @@ both_adapters! {
         assert_eq!(list(&api, "sub-menu-items", Some(company.id)).await.as_array().unwrap().len(), 7);
     }
 
-    /// What every company has is seen by each, and changed by none.
+    /// All companies see the common items, and none can change them.
     async fn what_is_common_is_changed_without_a_company(api: TestApi) {
         let company = api.company().await;
         let common = api.make("menu-items", None, json!({ "label": "Ours" })).await;

@@ -1,4 +1,4 @@
-//! Names with invisible characters: which are kept, and what becomes of those that earlier builds stored.
+//! Names with invisible characters: which are accepted, and how those that earlier builds stored behave.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::support::api::{both_adapters, each};
 const LEVELS: &str = "/api/iam/user-levels";
 
 both_adapters! {
-    /// What scripts and emoji need is kept; case and look-alike letters make other names.
+    /// Characters that scripts and emoji need are accepted; case and look-alike letters make different names.
     async fn names_are_kept_exactly(api: TestApi) {
         let company = api.company().await;
         let names = [

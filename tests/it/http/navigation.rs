@@ -71,13 +71,13 @@ both_adapters! {
         );
     }
 
-    /// Who may less sees less; an item that leads nowhere is left out.
+    /// A user with fewer permissions sees fewer entries; an item that leads nowhere is left out.
     async fn everybody_sees_what_is_allowed(api: TestApi) {
         let company = api.company().await;
         let common = ["Dashboard", "Companies", "Users"];
         let admin = labels(&navigation(&api, company, company.admin).await);
         assert_eq!(admin[..3], common);
-        // The company has none of the modules, so what is below Modules does not show, nor it itself.
+        // The company has none of the modules, so neither Modules nor what is below it shows.
         assert_eq!(admin[3..], ["Administration: User Levels, Permissions", "Settings: Subscription"]);
         for user in [company.member, company.visitor] {
             let seen = labels(&navigation(&api, company, user).await);
@@ -95,7 +95,7 @@ both_adapters! {
         assert!(labels(&navigation(&api, company, company.member).await).contains(&"Modules: Audit".to_owned()));
     }
 
-    /// To a super admin all entries show.
+    /// A super admin sees all entries.
     async fn a_super_admin_sees_all(api: TestApi) {
         let company = api.company().await;
         for id in [company.id, new_company()] {
@@ -218,7 +218,7 @@ both_adapters! {
         assert_eq!(labels(&navigation(&api, company, user).await), ["parent: view, feature, off"]);
     }
 
-    /// An item whose own gates are shut hides what is below it.
+    /// An item whose own gates are closed hides what is below it.
     async fn a_hidden_item_hides_what_is_below(api: TestApi) {
         let company = api.company().await;
         clear_menu(&api).await;
@@ -229,7 +229,7 @@ both_adapters! {
         assert_eq!(navigation(&api, company, user).await, json!({ "menu": [], "entrypoint": null }));
     }
 
-    /// One lands at the first item that shows, is an entry point and has a url.
+    /// The landing page is the first item that shows, is an entry point and has a url.
     async fn one_lands_at_the_first_entry_point_with_a_url(api: TestApi) {
         let company = api.company().await;
         clear_menu(&api).await;
@@ -242,7 +242,7 @@ both_adapters! {
         sub_item(&api, json!({ "menuItemId": parent, "label": "below", "viewId": view })).await;
         item(&api, json!({ "label": "no entry point", "sortOrder": 2, "viewId": view, "isEntrypoint": false })).await;
         assert_eq!(navigation(&api, company, user).await["entrypoint"], Value::Null);
-        // An item is an entry point if nothing is said.
+        // An item is an entry point by default.
         item(&api, json!({ "label": "users", "sortOrder": 3, "viewId": users })).await;
         item(&api, json!({ "label": "later", "sortOrder": 4, "viewId": view })).await;
         assert_eq!(navigation(&api, company, user).await["entrypoint"], "/users");
@@ -262,7 +262,7 @@ both_adapters! {
         assert_eq!(labels(&navigation(&api, other, other.member).await)[0], "Dashboard");
     }
 
-    /// The menu may be shown for five minutes by who may see it, and by nobody else.
+    /// Only the caller's own browser may keep the menu, for five minutes.
     async fn the_menu_may_be_kept(api: TestApi) {
         let company = api.company().await;
         let answer = api.get(PATH).by(company.member).within(company.id).send().await.expect(200);
@@ -289,7 +289,7 @@ both_adapters! {
         }
     }
 
-    /// The tag is that of the content: it differs with it, and stays with it.
+    /// The tag is that of the content: it changes with it, and only with it.
     async fn the_tag_is_that_of_the_content(api: TestApi) {
         let company = api.company().await;
         let tag = async |user| api.get(PATH).by(user).within(company.id).send().await.expect(200).etag().to_owned();

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::every_endpoint::Exchange;
 
-/// What differs between any two runs stands for itself no more, only for its order of appearance: ids, cursors, versions,
-/// entity tags. Times may be equal in one run and differ in another, so that all are one.
+/// Replaces what differs between any two runs by its order of appearance: ids, cursors, versions, entity tags. Times
+/// may be equal in one run and differ in another, so all times become one.
 #[derive(Default)]
 pub struct Names(std::collections::HashMap<String, usize>);
 
@@ -54,8 +54,8 @@ fn random_text(text: &str, before: &str) -> Option<usize> {
     if is_prefix { letters(0, 12) } else { text.starts_with("iam_").then(|| letters(4, 56)).flatten() }
 }
 
-/// Whether the text has this form: `d` is a digit, `x` a hexadecimal one, `v` the version of an id that is made at random or by
-/// the clock.
+/// Whether the text has this form: `d` is a digit, `x` a hexadecimal one, `v` the version of an id that is made at
+/// random or by the clock.
 fn has_form(text: &str, form: &str) -> bool {
     text.len() == form.len()
         && text.bytes().zip(form.bytes()).all(|(byte, form)| match form {
@@ -83,7 +83,7 @@ fn in_order_of_names(body: &str) -> String {
     }
 }
 
-/// All that an answer says.
+/// The whole answer.
 fn normal(names: &mut Names, exchange: &Exchange) -> (String, Vec<(String, String)>, String) {
     let answer = &exchange.answer;
     let mut headers: Vec<_> =
@@ -113,7 +113,7 @@ fn normal(names: &mut Names, exchange: &Exchange) -> (String, Vec<(String, Strin
     (format!("{} {}", names.normalise(what), answer.status), headers, body)
 }
 
-/// Compares two transcripts of one script, each with the name of what answered.
+/// Compares two transcripts of one script, each with the name of its adapter.
 pub fn assert_same(one: (&str, &[Exchange]), other: (&str, &[Exchange])) {
     let (mut names, mut other_names) = (Names::default(), Names::default());
     for (index, (exchange, other_exchange)) in one.1.iter().zip(other.1).enumerate() {
@@ -163,7 +163,7 @@ mod postgres {
         world.transcript()
     }
 
-    /// What a rule of the data forbids.
+    /// Requests that break a rule of the data.
     async fn conflicts(world: &World) {
         world.renew();
         let level = world.fill("/api/iam/user-levels/$level").await;

@@ -40,7 +40,7 @@ both_adapters! {
         }
     }
 
-    /// What is listed is what a member may.
+    /// The list has exactly what a member may see and do.
     async fn what_is_listed_is_what_is_decided(api: TestApi) {
         let company = api.company().await;
         let data = current(&api, company, company.member).await.data();
@@ -57,7 +57,7 @@ both_adapters! {
         assert_eq!(data["features"][&own]["Read"], denied());
     }
 
-    /// An admin may everything that the company has.
+    /// An admin has all permissions that the company's modules allow.
     async fn an_admin_may_what_the_company_has(api: TestApi) {
         let company = api.company().await;
         let data = current(&api, company, company.admin).await.data();
@@ -90,12 +90,12 @@ both_adapters! {
         assert_eq!(features[&own]["Publish"], denied());
         assert_eq!(features[&read]["Publish"], json!({ "allowed": true, "scope": "company" }));
         assert_eq!(members(&features[&other]), LISTED);
-        // Somebody else's rows name nothing here.
+        // Rows of other users' levels name nothing here.
         let features = current(&api, company, company.member).await.data()["features"].clone();
         assert_eq!(members(&features[&read]), LISTED);
     }
 
-    /// To a non-member everything is denied, also what is public.
+    /// A non-member is denied everything, also what is public.
     async fn a_stranger_may_nothing(api: TestApi) {
         let company = api.company().await;
         let public = json!({ "name": "Imprint", "url": "/imprint", "requiresAuth": false });
@@ -109,7 +109,7 @@ both_adapters! {
         assert_eq!(actions.count(), 19 * 6);
     }
 
-    /// To a super admin everything is allowed, also what is gated, disabled and denied.
+    /// A super admin is allowed everything, also what is gated, disabled and denied.
     async fn a_super_admin_may_everything(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/features/{}", api.feature_id("general.read").await);
@@ -122,7 +122,7 @@ both_adapters! {
         assert_eq!(actions.count(), 19 * 6);
     }
 
-    /// The answer may be kept, and is asked about again each time.
+    /// The answer may be kept, and must be revalidated each time.
     async fn the_answer_may_be_kept_but_is_asked_about(api: TestApi) {
         let company = api.company().await;
         let answer = current(&api, company, company.member).await.expect(200);
@@ -144,7 +144,7 @@ both_adapters! {
         }
     }
 
-    /// What changed is another answer, for who is concerned.
+    /// A change yields another answer, for the users that it affects.
     async fn a_change_is_another_answer(api: TestApi) {
         let company = api.company().await;
         let (member, visitor) =
@@ -158,7 +158,7 @@ both_adapters! {
         request.send().await.expect(304);
     }
 
-    /// Who is not known gets no 304.
+    /// A caller without a valid credential gets no 304.
     async fn authorization_comes_before_what_is_known(api: TestApi) {
         let company = api.company().await;
         for path in [PATH, "/api/iam/navigation"] {
@@ -167,7 +167,7 @@ both_adapters! {
         }
     }
 
-    /// Who holds the same levels is sent the same bytes, under the same tag: for reading about others too.
+    /// Users with the same levels get the same bytes with the same tag, also in answers about others.
     async fn who_may_the_same_is_sent_the_same(api: TestApi) {
         let company = api.company().await;
         let other = new_user();
@@ -184,7 +184,8 @@ both_adapters! {
         assert_eq!((&one.body, one.etag()), (&two.body, two.etag()));
     }
 
-    /// The tag is another one exactly when the content is: a change that decides nothing keeps it, and so does coming back.
+    /// The tag changes exactly when the content does: a change that decides nothing keeps it, and so does a change
+    /// that is undone.
     async fn the_tag_changes_with_the_content(api: TestApi) {
         let company = api.company().await;
         let view = api.view_id("/home").await;
@@ -194,7 +195,7 @@ both_adapters! {
             let request = api.get(PATH).by(user).within(company.id).header("if-none-match", tag);
             request.send().await.status.as_u16()
         };
-        // The row says nothing, but the company has another version.
+        // The row changes no decision, but the company has another version.
         api.set_matrix(company, &level, "views", json!([{ "viewId": view, "state": "inherit" }])).await;
         let same = current(&api, company, user).await;
         assert_eq!(same.etag(), before.etag());

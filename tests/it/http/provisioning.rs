@@ -14,7 +14,7 @@ async fn provision(api: &TestApi, company: Company, admin: Option<UserId>) -> An
     }
 }
 
-/// A company that nobody has done anything with.
+/// A company that no request has named yet.
 fn unknown() -> Company {
     Company { id: new_company(), admin: new_user(), member: new_user(), visitor: new_user() }
 }
@@ -40,7 +40,7 @@ async fn held(api: &TestApi, company: Company, user: UserId) -> String {
 }
 
 both_adapters! {
-    /// The first time makes the module and the levels; after that nothing.
+    /// The first request makes the module and the levels; later ones change nothing.
     async fn a_company_is_provisioned_once(api: TestApi) {
         let company = unknown();
         assert!(modules(&api, company).await.is_empty());
@@ -53,7 +53,7 @@ both_adapters! {
         assert_eq!(again.header("x-iam-version"), answer.header("x-iam-version"));
     }
 
-    /// What the three levels may, counted.
+    /// The permissions of the three levels, counted.
     async fn the_levels_hold_what_the_plan_names(api: TestApi) {
         let company = api.company().await;
         let data = api.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.data();
@@ -108,7 +108,7 @@ both_adapters! {
         api.get("/api/iam/audit-logs").by(company.admin).within(company.id).send().await.expect(200);
     }
 
-    /// Doing it again changes nothing, whatever was renamed or deleted since.
+    /// Repeating it changes nothing, whatever was renamed or deleted since.
     async fn what_was_renamed_or_deleted_stays_so(api: TestApi) {
         let company = api.company().await;
         let (member, visitor) = (api.level_id(company, "Member").await, api.level_id(company, "Visitor").await);
@@ -135,12 +135,12 @@ both_adapters! {
         assert_eq!(api.get(&logs).by(company.admin).send().await.data()["total"], total);
     }
 
-    /// A company that nobody can administer gets an admin.
+    /// A company without an administrator gets an admin.
     async fn a_company_without_admin_gets_one(api: TestApi) {
         let company = api.company().await;
         api.assign(company, company.admin, &[]).await;
         provision(&api, company, None).await.expect(200);
-        assert_eq!(held(&api, company, company.admin).await, "", "nobody was named");
+        assert_eq!(held(&api, company, company.admin).await, "", "no user was named");
         // The visitor's own level would deny what the new one allows, so it goes.
         provision(&api, company, Some(company.visitor)).await.expect(200);
         assert_eq!(held(&api, company, company.visitor).await, "Admin");
@@ -149,7 +149,7 @@ both_adapters! {
         assert_eq!(held(&api, company, company.admin).await, "");
     }
 
-    /// Where no level can administer, that is said.
+    /// Where no level can administer, the answer says so.
     async fn a_company_without_able_level_says_so(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -159,7 +159,7 @@ both_adapters! {
         assert_eq!(message, "No user level of this company can administer it: give one the permissions first");
     }
 
-    /// Two at once provision once.
+    /// Two requests at once provision once.
     async fn two_at_once_provision_once(api: TestApi) {
         let company = unknown();
         let (one, other) = futures_util::join!(provision(&api, company, None), provision(&api, company, None));

@@ -1,4 +1,4 @@
-//! What is beside the API: health, documentation, other origins.
+//! Everything beside the API: health, documentation, CORS.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::api::{Answer, TestApi, both_adapters, is_time, members, secret};
 
-/// Every operation, as clients see it.
+/// Every operation, as clients call it.
 const OPERATIONS: [&str; 67] = [
     "DELETE /api/iam/api-keys/{id}",
     "DELETE /api/iam/features/{id}",
@@ -88,7 +88,7 @@ const OPERATIONS: [&str; 67] = [
 const HERE: &str = "https://app.example.com";
 const ELSEWHERE: &str = "https://elsewhere.example.com";
 
-/// What a browser asks before it sends a request from a page of another site.
+/// The preflight that a browser sends before a request from a page of another site.
 async fn preflight(api: &TestApi, origin: &str, method: &str, headers: &str) -> Answer {
     api.request(Method::OPTIONS, "/api/iam/user-levels/7")
         .header("origin", origin)
@@ -98,7 +98,7 @@ async fn preflight(api: &TestApi, origin: &str, method: &str, headers: &str) -> 
         .await
 }
 
-/// Nothing is as it should be.
+/// A storage that fails in every way.
 struct Broken;
 
 #[async_trait::async_trait]
@@ -114,7 +114,7 @@ impl Probe for Broken {
 }
 
 both_adapters! {
-    /// Health needs no token, and says little.
+    /// Health needs no token, and reveals little.
     async fn health_has_its_shape(api: TestApi) {
         let data = api.get("/health").send().await.expect(200).json();
         assert_eq!(members(&data), ["status", "timestamp"]);
@@ -130,7 +130,7 @@ both_adapters! {
         }
     }
 
-    /// A broken storage is told as 503, with the reasons; the process lives all the same.
+    /// A broken storage yields 503, with the reasons; the process stays alive.
     async fn what_is_broken_is_told(api: TestApi) {
         let services = Services {
             application: Arc::clone(&api.application),
@@ -176,7 +176,7 @@ both_adapters! {
         assert_eq!(operations, OPERATIONS);
     }
 
-    /// Every operation says what it answers, what it needs, and whether it needs a token.
+    /// Every operation documents its answers, its parameters, and whether it needs a token.
     async fn every_operation_is_described(api: TestApi) {
         let document = api.get("/openapi.json").send().await.expect(200).json();
         let mut ids = Vec::new();
@@ -207,7 +207,7 @@ both_adapters! {
         assert_eq!(ids.len(), count, "operation ids are unique");
     }
 
-    /// Whatever the document refers to is in it.
+    /// Every reference of the document resolves within it.
     async fn the_document_is_complete(api: TestApi) {
         fn references(value: &Value, found: &mut Vec<String>) {
             match value {
@@ -239,7 +239,7 @@ both_adapters! {
         assert!(!policy.contains("http") && !policy.contains('*') && !policy.contains("script-src"), "{policy}");
         let html = String::from_utf8(page.body.clone()).unwrap();
         assert!(html.contains("swagger-ui"), "{html}");
-        // What the policy forbids, the page must not need: inline scripts.
+        // The page must not need what the policy forbids: inline scripts.
         let mut files = Vec::new();
         for attribute in ["src=\"", "href=\""] {
             files.extend(html.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
@@ -263,7 +263,7 @@ both_adapters! {
         assert_eq!(answer.error(), (404, "ERR_RESOURCE_001".into(), "Route not found".into()));
     }
 
-    /// Pages of other sites may ask nothing unless they are configured.
+    /// Pages of other sites are refused unless they are configured.
     async fn other_origins_are_shut_out(api: TestApi) {
         for answer in [
             api.get("/health").header("origin", ELSEWHERE).send().await.expect(200),
@@ -281,12 +281,12 @@ both_adapters! {
         answer.error();
     }
 
-    /// A configured origin may ask, with what the API needs; others still may not.
+    /// A configured origin is allowed what the API needs; others are still refused.
     async fn a_configured_origin_may_ask(api: TestApi) {
         let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
         let door = api.with_options(options).await;
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
-            // Tracing, retries and SDKs bring headers of their own.
+            // Tracing, retries and SDKs add headers.
             let headers = "authorization, content-type, if-match, if-none-match, x-company-id, x-request-id, traceparent, \
                            tracestate, baggage, sentry-trace, idempotency-key, x-requested-with, pragma";
             let answer = preflight(&door, HERE, method, headers).await.expect(200);
@@ -302,7 +302,7 @@ both_adapters! {
         for header in ["age", "etag", "retry-after", "warning", "x-iam-version", "x-request-id"] {
             assert!(exposed.contains(header), "{exposed}");
         }
-        // Errors can be read there too.
+        // Pages can read errors too.
         let answer = door.get("/api/iam/views").header("origin", HERE).send().await.expect(401);
         assert_eq!(answer.header("access-control-allow-origin"), Some(HERE));
         let answer = door.get("/nowhere").header("origin", HERE).send().await.expect(404);
@@ -315,7 +315,7 @@ both_adapters! {
         }
     }
 
-    /// A wildcard lets in the pages below a domain, with any header, and no others.
+    /// A wildcard admits the pages below a domain, with any header, and no others.
     async fn a_wildcard_lets_in_the_pages_below_a_domain(api: TestApi) {
         let cors_origins = AllowedOrigins::parse(["https://*.Example.com/", HERE]).unwrap();
         let door = api.with_options(HttpOptions { cors_origins, ..HttpOptions::default() }).await;
@@ -391,7 +391,7 @@ both_adapters! {
         }
     }
 
-    /// An answer that took too long can be read there too.
+    /// Pages can read the answer to a request that took too long, too.
     async fn an_outage_can_be_read_by_a_configured_origin(api: TestApi) {
         let company = api.company().await;
         let options = HttpOptions {
@@ -408,7 +408,7 @@ both_adapters! {
         door.application.finish().await;
     }
 
-    /// What may be kept differs by origin too.
+    /// Answers that may be kept vary by origin too.
     async fn what_may_be_kept_varies_by_origin(api: TestApi) {
         let company = api.company().await;
         let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };

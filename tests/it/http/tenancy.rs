@@ -1,8 +1,8 @@
 //! Two companies, every operation, every place of an id: the second company is as if it did not exist.
 //!
-//! Where ids stand is read from the OpenAPI document, so that a new operation or a new id is asked about without being named
-//! here. Each place is filled with ids of every kind that the second company has, and once with one of nobody's: the answers
-//! must be the same, and the whole script the same again when the second company has twice as much.
+//! Where ids stand is read from the OpenAPI document, so that a new operation or a new id is asked about without being
+//! named here. Each place is filled with ids of every kind that the second company has, and once with an unknown one:
+//! the answers must be the same, and the whole script the same again when the second company has twice as much.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -22,7 +22,8 @@ const MARK: &str = "kraken";
 /// The platform's list of all keys, which for super admins is the same in every company.
 const ALL_KEYS: &str = "GET /api/iam/api-keys";
 
-/// Also the platform's, whichever company is named: whom super admins cut off has the name that is stored of him.
+/// The platform's as well, whichever company is named: the answer has the stored name of the user whom super admins
+/// cut off.
 const CUT_OFF: &str = "PUT /api/iam/users/{userId}/not-before";
 
 /// What [`Theirs`] calls a user whose name is stored.
@@ -31,7 +32,7 @@ const EXTERNAL_USER: &str = "external user";
 /// An issuer with users of its own in the second company.
 const ISSUER: &str = "https://sign-in.example.com";
 
-/// Its public key. Nobody has the private one.
+/// Its public key. The private one does not exist.
 const ISSUERS_KEY: &str = "-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEA8FPib3yyoZN9blmCHizPSETRfp3A2FNoglWqNhDP0Rg=
 -----END PUBLIC KEY-----";
@@ -60,8 +61,8 @@ impl Place {
     }
 }
 
-/// A thing of the second company, and one of the same form that nobody has. The first text is sent; the others are what
-/// answers may call it then.
+/// A thing of the second company, and an unknown one of the same form. The first text is sent; the others are the
+/// names that answers may have for it then.
 #[derive(Debug, Clone)]
 struct Thing {
     kind: &'static str,
@@ -77,7 +78,7 @@ struct Theirs {
     cursor: String,
     tags: Vec<String>,
     version: String,
-    /// What may be in no answer.
+    /// The texts that no answer may contain.
     secrets: BTreeSet<String>,
 }
 
@@ -150,7 +151,7 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-/// Who asks, which company the header names, and what stands where.
+/// The caller, the company in the header, and the values of the places.
 #[derive(Clone, Copy)]
 struct Asking<'a> {
     operation: Operation,
@@ -159,7 +160,7 @@ struct Asking<'a> {
     filled: Option<(&'a Place, &'a Value)>,
 }
 
-/// The operation's valid request but for what is said otherwise.
+/// The operation's valid request, apart from these values.
 async fn ask(world: &World, what: &str, asking: Asking<'_>) -> Answer {
     let Asking { operation, who, company, filled } = asking;
     if operation.method == "DELETE" {
@@ -225,7 +226,8 @@ fn put(body: &mut Value, pointer: &str, id: &Value) {
 
 // --- What is answered ---
 
-/// What an answer says, with what was sent replaced. Each request has its time; and what a change made, its id and name.
+/// What an answer says, with what was sent replaced. Times are removed, and so are the id and name of what a change
+/// made.
 fn said(answer: &Answer, sent: &[String], is_change: bool) -> (u16, Vec<(String, String)>, String) {
     let replaced = |text: &str| {
         let sent = sent.iter().filter(|sent| !sent.is_empty());
@@ -266,7 +268,7 @@ fn without_names(text: &str) -> String {
 }
 
 impl Theirs {
-    /// Nothing of the company's is in the answer but what was sent.
+    /// The answer contains nothing of the second company but what was sent.
     #[track_caller]
     fn assert_not_in(&self, about: &str, answer: &Answer, sent: &[String]) {
         let mut text = String::from_utf8(answer.body.clone()).unwrap();
@@ -359,9 +361,9 @@ async fn furnish(world: &World, set: usize) {
     change(world, Who::SuperAdmin, "PUT", &path, json!({ "moduleIds": ids })).await;
 }
 
-/// Furnishes the second company so many times, and looks at what it has then.
+/// Fills the second company this many times, and collects what it has then.
 async fn furnished(world: &World, sets: usize) -> Theirs {
-    // What requests make of ours in passing is to be older than all of theirs: see the cursor.
+    // What requests make in the first company in passing must be older than everything of the second: see the cursor.
     world.word("level").await;
     let nobody = uuid::Uuid::new_v4().to_string();
     for set in 0..sets {
@@ -410,7 +412,7 @@ async fn furnished(world: &World, sets: usize) -> Theirs {
     let path = format!("/api/iam/user-levels/{level}");
     let renamed = change(world, Who::Admin, "PATCH", &path, json!({ "description": format!("{MARK} last") })).await;
 
-    // Whatever the company is shown that the first is not shown as well, and that is not the catalog's.
+    // Texts that only the second company is shown, and that are not the catalog's.
     let (mut secrets, mut known) = (BTreeSet::new(), BTreeSet::new());
     ids_in(&json!(world.dump(theirs).await), &mut secrets);
     ids_in(&json!(world.dump(world.ours).await), &mut known);
@@ -437,7 +439,7 @@ async fn furnished(world: &World, sets: usize) -> Theirs {
 
 // --- The script ---
 
-/// Everybody of the first company whose rights make a difference.
+/// The callers of the first company whose rights make a difference.
 const CALLERS: [Who; 5] = [Who::Admin, Who::SuperAdmin, Who::CheckKey, Who::ReadKey, Who::AdministerKey];
 
 fn is_read(operation: &Operation) -> bool {
@@ -445,14 +447,15 @@ fn is_read(operation: &Operation) -> bool {
     operation.method == "GET" || asks
 }
 
-/// The pairs of a thing of theirs and one of nobody's for a place; all of them, or one of each sort.
+/// Pairs of a thing of the second company and an unknown one for a place; all pairs, or one of each sort.
 fn things(theirs: &Theirs, operation: &Operation, place: &Place, all: bool) -> Vec<Thing> {
     let mut things = match place.name() {
         "sessionId" => return vec![theirs.session.clone()],
-        // Nothing of ours is newer than all of theirs: beginning after that is beginning at the start.
+        // Nothing of the first company is newer than the second's things: beginning after those is beginning at the
+        // start.
         "cursor" => {
             if operation.path.ends_with("/users") {
-                // A page of holders begins after a user; no other one is next to the second company's.
+                // A page of holders begins after a user; only this one is next to the second company's.
                 let admin = theirs.ids.iter().find(|thing| thing.kind == "admin").unwrap_or(&theirs.ids[0]);
                 let admin = admin.theirs[0].clone();
                 let beside = uuid::Uuid::from_u128(admin.parse::<uuid::Uuid>().unwrap().as_u128() ^ 1).to_string();
@@ -470,7 +473,7 @@ fn things(theirs: &Theirs, operation: &Operation, place: &Place, all: bool) -> V
     things
 }
 
-/// Both answers say the same, and nothing else of theirs.
+/// Both answers say the same, and nothing else of the second company.
 fn assert_alike(theirs: &Theirs, operation: &Operation, about: &str, answers: [(&Answer, &[String]); 2]) {
     let is_change = !is_read(operation);
     let [(foreign, sent), (nobodys, nobody)] = answers;
@@ -518,7 +521,7 @@ async fn companies(world: &World, theirs: &Theirs) {
     }
 }
 
-/// Versions and tags of theirs, and such as nobody was told, in the headers.
+/// Versions and tags in the headers: the second company's, and ones that no answer ever had.
 async fn headers_of_theirs(world: &World, theirs: &Theirs) {
     let (epoch_and_catalog, of_company) = theirs.version.rsplit_once('.').unwrap();
     let versions = [theirs.version.clone(), format!("{epoch_and_catalog}.9000000")];
@@ -544,7 +547,7 @@ async fn headers_of_theirs(world: &World, theirs: &Theirs) {
     }
 }
 
-/// Ids of theirs and of nobody's in every place of these operations. Answers how many places there are.
+/// Ids of the second company and unknown ones in every place of these operations. Returns how many places there are.
 async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>) -> usize {
     let document = document();
     let mut tried = 0;
@@ -566,7 +569,7 @@ async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>
                     if of_nobody.as_ref().is_none_or(|(sent, _)| *sent != thing.nobodys) {
                         let answer = asking(&about, &json!(thing.nobodys[0])).await;
                         if is_let_in {
-                            // The place is read at all: what fits nothing is answered otherwise.
+                            // The place is read at all: a value that fits nothing gets another answer.
                             let misfit = if matches!(place, Place::Body(_)) { json!(7) } else { json!("\0") };
                             let odd = asking(&about, &misfit).await;
                             assert_ne!(
@@ -587,7 +590,7 @@ async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>
     tried
 }
 
-/// What counts, and what must be the only one, in the first company.
+/// Counts and unique names in the first company.
 async fn counts(world: &World, theirs: &Theirs) {
     world.renew();
     let level = world.fill("/api/iam/user-levels/$level").await;
@@ -621,15 +624,15 @@ async fn counts(world: &World, theirs: &Theirs) {
         let answer = world.send(&format!("{method} {path} counts"), request).await.expect(status);
         theirs.assert_not_in(path, &answer, &[]);
     }
-    // A name of theirs is free here.
+    // A name of the second company is free here.
     let request = world.request("POST", "/api/iam/user-levels", Who::Admin, Some(world.ours.id));
     world.send("a name of theirs", request.json(&json!({ "name": "wanted 0" }))).await.expect(201);
 }
 
-/// The whole script. Answers what was answered.
+/// The whole script. Returns the answers.
 async fn story(world: &World, theirs: &Theirs) -> Vec<Exchange> {
     let before = world.transcript().len();
-    // What is read at the cursor is what is read from the start only while nothing of ours is newer.
+    // Reading from the cursor equals reading from the start only while nothing of the first company is newer.
     let (mut reads, changes): (Vec<_>, Vec<_>) = operations().partition(is_read);
     reads.sort_by_key(|operation| !operation.path.ends_with("/audit-logs"));
     let mut tried = ids(world, theirs, reads.into_iter()).await;
@@ -660,7 +663,7 @@ async fn version(world: &World, company: Company) -> Option<i64> {
 }
 
 both_adapters! {
-    /// Neither read, nor changed, nor counted, nor told from what does not exist.
+    /// The second company's things are not read, changed or counted, and look like things that do not exist.
     async fn another_company_is_as_if_it_did_not_exist(api: TestApi) {
         let other_api = another(&api).await;
         let mut stories = Vec::new();
@@ -672,7 +675,7 @@ both_adapters! {
             assert_eq!((world.dump(world.theirs).await, version(&world, world.theirs).await), before);
         }
         parity::assert_same(("one set", &stories[0]), ("two sets", &stories[1]));
-        // Not even the versions know how much the other has changed.
+        // The versions do not show either how much the other company has changed.
         let versions = |story: &[Exchange]| -> Vec<_> {
             let told = story.iter().filter_map(|exchange| exchange.answer.header("x-iam-version"));
             told.map(|version| version.split_once('.').unwrap().1.to_owned()).collect()
@@ -680,7 +683,7 @@ both_adapters! {
         assert_eq!(versions(&stories[0]), versions(&stories[1]));
     }
 
-    /// Who belongs to both is in each as who belongs to it alone.
+    /// A user who belongs to both companies has in each the rights of a member of that one alone.
     async fn who_belongs_to_both_brings_nothing_across(api: TestApi) {
         let world = new_world(&api).await;
         let theirs = furnished(&world, 1).await;
@@ -711,7 +714,7 @@ both_adapters! {
                 assert_eq!(answers[0].status, 403, "{}", operation.name);
             }
         }
-        // Those who look at him see him the same: his levels, his permissions, and what is decided about him.
+        // Administrators see the user the same: levels, permissions, and decisions.
         for name in ["GET /api/iam/users/{userId}", "GET /api/iam/users/{userId}/user-levels",
             "GET /api/iam/users/{userId}/permissions", "POST /api/iam/check", "POST /api/iam/explain"] {
             let operation = operation(name);
@@ -728,7 +731,7 @@ both_adapters! {
     }
 }
 
-/// What the database looks at, row by row.
+/// The rows that the database reads, one by one.
 mod rows {
     mod postgres {
         use std::collections::BTreeSet;
@@ -750,8 +753,9 @@ mod rows {
         use crate::support::database::{Content, TestDatabase, run};
         use crate::support::proxy::Proxy;
 
-        /// Has the server warn of every row that a plan comes to and that is another company's. The policy is cheaper than any
-        /// condition, so that it is asked first about what an index or a table gives, before filters and other policies.
+        /// Has the server warn of every row that a plan comes to and that is another company's. The policy is cheaper
+        /// than any condition, so that it is asked first about what an index or a table gives, before filters and
+        /// other policies.
         async fn spy(connection: &mut PgConnection, company: CompanyId) {
             let spy = format!(
                 "CREATE FUNCTION spy(name text, company uuid, item uuid) RETURNS boolean
@@ -776,17 +780,17 @@ mod rows {
             }
         }
 
-        /// The load has every feature in a module; without these nobody would administer anything.
+        /// The load puts every feature in a module; without these no user could administer anything.
         const UNGATE: &str = "DELETE FROM module2features USING features
             WHERE feature_id = features.id AND key NOT LIKE 'loaded.%' AND key NOT LIKE 'risks.%'";
 
-        /// What may come to such rows, and why.
+        /// The statements that may reach such rows, and why.
         const NAMED: [(&str, &str); 7] = [
             ("what a non-member to a company may there is read there: nothing", "AS catalog_version"),
             ("a poll reports the companies that changed", "pg_visible_in_snapshot"),
             ("changes of the catalog look for menu items that require a feature", "WHERE required_permissions @> $1"),
-            // Menu items may belong to no company, so that their key is the id alone. The row with the very id that was sent
-            // is found by it, and dropped for its company.
+            // Menu items may belong to no company, so that their key is the id alone. The row with the very id that
+            // was sent is found by it, and dropped for its company.
             ("a menu item by its id", "FROM menu_items AS m WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2"),
             ("a sub-item by its id", "WHERE s.id = $1 AND m.company_id IS NOT DISTINCT FROM $2"),
             ("the item of a new sub-item", "WHERE id = $2 AND company_id IS NOT DISTINCT FROM $3 RETURNING id"),
@@ -813,7 +817,7 @@ mod rows {
             .await;
             let world = new_world(&api).await;
             let mut theirs = furnished(&world, 1).await;
-            // How something is looked for depends on what sort of thing it is, not on which of them.
+            // How something is looked up depends on its kind, not on the instance.
             theirs.ids.truncate(4);
             run(&mut connection, "ANALYZE".to_owned()).await.unwrap();
             spy(&mut connection, world.ours.id).await;
@@ -838,7 +842,8 @@ mod rows {
             for (why, text) in NAMED {
                 assert!(seen.iter().any(|warning| warning.contains(text)), "nothing does this any more: {why}");
             }
-            // A statement that forgets its company would have been seen, although the other policies hide what it finds.
+            // A statement that forgets its company would have been seen, although the other policies hide what it
+            // finds.
             let forgetful = format!(
                 "SELECT set_config('iam.company', '{}', true); SELECT count(*) FROM user_levels",
                 world.ours.id

@@ -1,4 +1,4 @@
-//! Whose tokens are believed, with the services wired as the server wires them.
+//! Which tokens are accepted, with the services wired as the server wires them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -77,7 +77,7 @@ fn with_file(file: &TempFile, is_native: bool) -> String {
     json!([issuer]).to_string()
 }
 
-/// With the keys in a file, and nothing but them.
+/// With the keys in a file as the only source.
 async fn start_with(keys: &TempFile) -> Result<System, StartError> {
     start(&[("IAM__AUTH__ISSUERS", &with_file(keys, true))]).await
 }
@@ -106,7 +106,7 @@ fn token_saying(signer: &TokenSigner, issuer: &str, hours_ago: u64, good_for_hou
         .unwrap()
 }
 
-/// What a server of this system answers to somebody with the token.
+/// The answer of a server of this system to a caller with the token.
 async fn answer(system: &System, token: &str) -> ServiceResponse {
     let services = Services {
         application: Arc::clone(&system.application),
@@ -143,7 +143,7 @@ async fn production_with_public_keys_needs_no_secret() {
     let system = start_with(&file).await.unwrap();
     for pair in [&ed25519, &p256] {
         let token = token(&pair.signer, 0);
-        // The second time it is remembered.
+        // The second time it is cached.
         assert_eq!(ask(&system, &token).await, accepted());
         assert_eq!(ask(&system, &token).await, accepted());
     }
@@ -165,7 +165,7 @@ async fn with_public_keys_no_secret_is_believed_not_even_the_public_key() {
         assert_eq!(ask(&system, &token(&signer, 0)).await, invalid());
     }
     assert_eq!(ask(&system, &token(&pair.signer, 0)).await, accepted());
-    // For itself the secret signs all the same, and nobody else does.
+    // The secret still signs for the native issuer, and for no other.
     let other = "https://other.example.com";
     assert_eq!(ask(&system, &token_saying(&TokenSigner::hs256(&SECRET.into()), other, 0, 1)).await, accepted());
     assert_eq!(ask(&system, &token_saying(&pair.signer, other, 0, 1)).await, invalid());
@@ -180,7 +180,7 @@ async fn in_production_a_token_has_a_greatest_age_and_a_super_admins_a_lower_one
         signer.sign_claims(&claims).unwrap()
     };
     let hours_ago = |hours: u64| json!(now() - hours * 3600);
-    // Somebody known, who must name a company.
+    // A known caller, who must name a company.
     assert_eq!(ask(&system, &token(false, hours_ago(23))).await.0, 400);
     assert_eq!(ask(&system, &token(false, hours_ago(25))).await, (401, "Token expired".to_owned()));
     assert_eq!(ask(&system, &token(true, hours_ago(0))).await, accepted());
@@ -190,7 +190,7 @@ async fn in_production_a_token_has_a_greatest_age_and_a_super_admins_a_lower_one
 
 #[actix_web::test]
 async fn a_token_that_nobody_can_judge_is_answered_503_and_others_are_not() {
-    // Nobody listens at this port.
+    // No process listens at this port.
     let issuers = json!([{ "issuer": ISSUER, "jwks_url": "http://127.0.0.1:1/jwks.json" }]).to_string();
     let system = start(&[("IAM__AUTH__ISSUERS", &issuers), ("JWT_SECRET", SECRET)]).await.unwrap();
     let unavailable = (503, "The service is temporarily unavailable".to_owned());

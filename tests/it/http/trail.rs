@@ -76,11 +76,11 @@ both_adapters! {
         assert_eq!(each(&data["recents"], "url"), expected);
     }
 
-    /// A trail is one user's.
+    /// A user sees only their own trail.
     async fn a_trail_is_ones_own(api: TestApi) {
         let company = api.company().await;
         step(&api, company, company.member, "tab", "/home").await;
-        // Naming somebody else changes nothing.
+        // Naming another user changes nothing.
         let path = format!("{PATH}?sessionId=tab&userId={}", company.member);
         let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
         assert_eq!(data, json!({ "trail": [], "recents": [] }));
@@ -91,7 +91,7 @@ both_adapters! {
         assert_eq!(each(&data["trail"], "url"), ["/home"]);
     }
 
-    /// The same user in the same session of another company is elsewhere.
+    /// The same user and session in another company have another trail.
     async fn companies_have_trails_of_their_own(api: TestApi) {
         let (one, other) = (api.company().await, api.company().await);
         let user = new_user();

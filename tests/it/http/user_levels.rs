@@ -50,7 +50,7 @@ both_adapters! {
         assert_eq!(level["description"], "");
     }
 
-    /// A client chooses neither the id nor whether a level is a default one.
+    /// A client sets neither the id nor whether a level is a default one.
     async fn id_and_is_default_are_ignored(api: TestApi) {
         let company = api.company().await;
         let id = new_company().to_string();
@@ -101,7 +101,7 @@ both_adapters! {
         api.new_level(other, "Auditors").await;
     }
 
-    /// Of two who take one name at once, one gets it.
+    /// Of two requests that take one name at once, one succeeds.
     async fn of_two_at_once_one_is_made(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Auditors" });
@@ -114,7 +114,7 @@ both_adapters! {
         assert_eq!(each(&data["userLevels"], "name").iter().filter(|name| **name == "Auditors").count(), 1);
     }
 
-    /// What a change leaves out stays.
+    /// Members that a change leaves out keep their values.
     async fn a_change_leaves_the_rest_as_it_is(api: TestApi) {
         let company = api.company().await;
         let before = api.make("user-levels", Some(company.id), json!({ "name": "A", "description": "first" })).await;
@@ -146,11 +146,11 @@ both_adapters! {
         assert_eq!(change(json!({ "name": null })).await.error().2, "name must be a string");
         let taken = change(json!({ "name": "Admin" })).await.error();
         assert_eq!(taken, (409, "ERR_RESOURCE_002".into(), "A user level with this name already exists".into()));
-        // Its own name is not taken by somebody else.
+        // A level may keep its own name.
         change(json!({ "name": "Auditors" })).await.expect(200);
     }
 
-    /// What nobody holds can be removed, with its matrices.
+    /// A level without holders can be removed, with its matrices.
     async fn a_level_that_nobody_holds_can_be_removed(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -165,7 +165,7 @@ both_adapters! {
         }
     }
 
-    /// A level that somebody holds stays; the message says how many do.
+    /// A level with holders stays; the message says how many there are.
     async fn a_level_that_is_held_stays(api: TestApi) {
         let company = api.company().await;
         let member = api.level_id(company, "Member").await;
@@ -182,7 +182,8 @@ both_adapters! {
         remove().await.expect(200);
     }
 
-    /// A caller who may read the company's data is told who keeps a level from being deleted: the first ten, and how many more.
+    /// A caller who may read the company's data learns who keeps a level from being deleted: the first ten, and how
+    /// many more.
     async fn a_refused_deletion_names_the_first_holders(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -202,7 +203,7 @@ both_adapters! {
         let refused = api.delete(&path).by_key(&read).within(company.id).send().await.expect(400);
         assert_eq!(refused.json()["errors"].as_array().unwrap().len(), 11);
 
-        // Who may delete but not read learns how many.
+        // A caller who may delete but not read learns only how many.
         let update = json!({ "featureId": api.feature_id("iam.manage_levels").await, "action": "Update", "scope": "company" });
         let (blind, _) = api.holder_of(company, json!([]), json!([update])).await;
         api.get(&format!("{path}/users")).by(blind).within(company.id).send().await.expect(403);
@@ -224,7 +225,7 @@ both_adapters! {
         for user in users.iter().rev() {
             api.assign(company, *user, &[&level]).await;
         }
-        // Somebody who holds levels in both companies.
+        // A user who holds levels in both companies.
         let theirs = api.new_level(other, "Auditors").await;
         api.assign(other, users[0], &[&theirs]).await;
         let (mut found, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
@@ -244,7 +245,7 @@ both_adapters! {
         for query in ["?limit=0", "?limit=201", "?limit=x", "?limit=-1", "?cursor=x", "?limit=1&limit=2"] {
             get(query).await.expect(400);
         }
-        // Those of another company are not found from here.
+        // Users of another company are not found here.
         let path = format!("{LEVELS}/{theirs}/users");
         for request in [api.get(&path).by(company.admin), api.get(&path).by_super_admin()] {
             let answer = request.within(company.id).send().await;

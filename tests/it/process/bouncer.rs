@@ -1,4 +1,4 @@
-//! The service behind PgBouncer in session mode, which is told nothing about it.
+//! The service behind PgBouncer in session mode, without any setting for it.
 
 mod postgres {
     use serde_json::json;

@@ -93,7 +93,7 @@ fn a_request_whose_head_was_half_sent_is_answered() {
     slow.request("GET", "/livez", "", "").unwrap();
     assert_eq!(slow.answer("GET").unwrap().status, 200);
     slow.send(b"GET /livez HTTP/1.1\r\nho").unwrap();
-    // One of the same worker's, each of which gets every second connection, shows that it was read.
+    // An answer from a connection of the same worker, which gets every second one, shows that the request was read.
     for _ in 0..4 {
         assert_eq!(server.get("/livez").status, 200);
     }
@@ -136,7 +136,7 @@ impl Balancer {
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let replica = SocketAddr::from(([127, 0, 0, 1], current.load(Ordering::SeqCst)));
-                // A client whose replica refuses is hung up on.
+                // If the replica refuses, the client's connection is closed.
                 let Ok(replica) = TcpStream::connect(replica) else { continue };
                 pass_on(&client, &replica);
                 pass_on(&replica, &client);
@@ -145,7 +145,7 @@ impl Balancer {
         Self { address, port }
     }
 
-    /// From now on new connections are this one's.
+    /// From now on new connections go to this replica.
     fn turn_to(&self, server: &ServerProcess) {
         self.port.store(server.address.port(), Ordering::SeqCst);
     }
@@ -202,7 +202,7 @@ impl Clients {
         Self { threads: threads.collect(), on, answered, lost }
     }
 
-    /// Waits until they have had so many answers more.
+    /// Waits until they have had this many more answers.
     fn are_answered(&self, more: usize) {
         let until = self.answered.load(Ordering::SeqCst) + more;
         wait_until(|| (self.answered.load(Ordering::SeqCst) >= until).then_some(()));

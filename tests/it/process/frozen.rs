@@ -1,4 +1,4 @@
-//! Processes that stand still, and connections that are dead and not closed: what others can do meanwhile, and how it ends.
+//! Processes that stand still, and dead connections that stay open: what others can do meanwhile, and how it ends.
 
 mod postgres {
     use std::time::Duration;
@@ -62,7 +62,7 @@ mod postgres {
         release(blocker).await;
         assert_eq!(cut_off(&sound), 200);
         wait_until(|| (add(&sound, &company, "Next") == 201).then_some(()));
-        // What was cut off is told as what it is, and the process goes on.
+        // The interrupted change is reported as such, and the process goes on.
         frozen.signal("CONT");
         drop(exchange);
         wait_until(|| (add(&frozen, &company, &new_user().to_string()) == 201).then_some(()));

@@ -1,4 +1,4 @@
-//! Databases that are restored, replaced, isolated or no longer written: what was read from them stops to count.
+//! Databases that are restored, replaced, isolated or no longer written: what was read from them stops counting.
 
 mod postgres {
     use std::time::{Duration, Instant};
@@ -21,13 +21,13 @@ mod postgres {
         start(&[("DATABASE_URL", &server.url()), SHORT_LEASE])
     }
 
-    /// What `/readyz` says is wrong.
+    /// The problem that `/readyz` reports.
     fn reason(server: &ServerProcess) -> Option<String> {
         let answer = server.get("/readyz");
         (answer.status == 503).then(|| String::from_utf8_lossy(&answer.body).into_owned())
     }
 
-    /// Waits until a decision is refused; from then on each is, also one that asks for the newest state.
+    /// Waits until a decision is refused; from then on each is, also one that demands the newest state.
     fn stops_answering(server: &ServerProcess, case: &Case) {
         wait_until(|| allowed(&case.ask(server)).is_none().then_some(()));
         for _ in 0..3 {
@@ -105,7 +105,7 @@ mod postgres {
 
     // --- Rows that are put back ---
 
-    /// Puts rows back to a lower version, as a restore of the data alone does that disables triggers.
+    /// Sets rows back to a lower version, as a data-only restore does that disables triggers.
     async fn put_back(connection: &mut PgConnection, changed_by: &str, rows: &str) {
         let sql = format!(
             "BEGIN; SET LOCAL session_replication_role = replica;
@@ -115,7 +115,7 @@ mod postgres {
         run(connection, sql).await.unwrap();
     }
 
-    /// The lease is so long that nothing is seen because it ends.
+    /// The lease is so long that its end plays no part.
     #[actix_web::test]
     async fn versions_that_go_back_within_an_epoch_drop_everything_wherever_they_are_noticed() {
         let api = TestApi::postgres().await;
@@ -130,7 +130,7 @@ mod postgres {
         let mut connection = database.connect().await;
         let of_company = format!("company_id = '{}'", company.id);
         let all = "true".to_owned();
-        // What a poll does not report is left to loads; what it reports, it finds.
+        // Loads detect what a poll does not report; the poll detects what it reports.
         for (changed_by, rows) in
             [("changed_by", &of_company), ("pg_current_xact_id()", &of_company), ("pg_current_xact_id()", &all)]
         {
@@ -147,7 +147,7 @@ mod postgres {
                     .is_some_and(|access| access.versions().epoch != before.epoch)
             })
             .await;
-            // The epoch is another one, so that the others drop what they keep although they have not noticed.
+            // The epoch changes, so the other replicas drop their entries although they have not noticed.
             let now: uuid::Uuid =
                 query_scalar("SELECT history FROM iam_installation").fetch_one(&mut connection).await.unwrap();
             assert_ne!(now, history, "{changed_by} {rows}");
@@ -161,7 +161,8 @@ mod postgres {
 
     // --- Credentials that are changed beside the service ---
 
-    /// With the version of the state alone, as docs/persistence.md says, or by a restore of the table that forgets a key.
+    /// By raising only the version of the state, as docs/persistence.md says, or by a restore of the table that loses
+    /// a key.
     #[actix_web::test]
     async fn keys_that_are_revoked_or_deleted_beside_the_service_admit_no_caller() {
         let api = TestApi::postgres().await;
@@ -189,7 +190,7 @@ mod postgres {
             if is_told {
                 run(&mut connection, bump.to_owned()).await.unwrap();
             } else {
-                // It is missed when the next change is read.
+                // The key is missed at the next change.
                 api.api_key("read", None).await;
             }
             for replica in &replicas {

@@ -1,4 +1,4 @@
-//! What operators are told of.
+//! The metrics for operators.
 
 use serde_json::{Value, json};
 
@@ -18,15 +18,14 @@ fn admin(server: &mut ServerProcess, method: &str, path: &str) -> HttpAnswer {
     answer
 }
 
-/// The value of a series, as the admin port says it; 0 if it was never counted.
+/// The value of a series on the admin port; 0 if it was never counted.
 fn metric(server: &mut ServerProcess, name: &str) -> u64 {
     let text = String::from_utf8(admin(server, "GET", "/metrics").body).unwrap();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.map_or(0, |value| value.parse().unwrap())
 }
 
-/// Whoever tries doors is counted, once for each try, whether it is the right to knock that he lacks or the right to what is
-/// behind.
+/// Every refused request is counted once, whether the caller lacks the permission for the operation or for its target.
 #[test]
 fn every_refusal_is_counted() {
     let mut server = start(&[]);

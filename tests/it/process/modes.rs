@@ -7,7 +7,7 @@ use crate::support::process::{ServerProcess, run, text_of, wait_until};
 const NOWHERE: &str = "postgres://iam:hunter2@127.0.0.1:1/iam";
 const LONG_SECRET: &str = "a perfectly private secret of the tests, long enough";
 
-/// Whatever is written, it is one line that says what is wrong, and never a secret.
+/// The output is one line that names the problem, and never a secret.
 #[track_caller]
 fn assert_refuses(environment: &[(&str, &str)], says: &str) {
     // What is wrong may be found after the ports are bound: they are free ones, unless the test is about a port.

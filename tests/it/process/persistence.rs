@@ -10,19 +10,19 @@ use crate::support::process::{ServerProcess, wait_until};
 
 pub(crate) const SECRET: &str = "a perfectly private secret of the tests, long enough";
 
-/// The header of a super admin, whose tokens the server of these tests believes.
+/// The header of a super admin whose token the server of these tests accepts.
 pub(crate) fn super_admin() -> String {
     authorization(new_user(), true)
 }
 
-/// The header of anybody, the same.
+/// The header of another user, the same.
 pub(crate) fn authorization(user: UserId, is_super_admin: bool) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let token = TokenSigner::hs256(&SecretString::from(SECRET)).sign(user, is_super_admin, now, 3600).unwrap();
     format!("Bearer {token}")
 }
 
-/// Starts a server that believes these tokens.
+/// Starts a server that accepts these tokens.
 pub(crate) fn start(environment: &[(&str, &str)]) -> ServerProcess {
     let mut all = vec![("JWT_SECRET", SECRET)];
     all.extend_from_slice(environment);

@@ -1,4 +1,4 @@
-//! Several server processes on one database: what one changes reaches the others, whatever happens to the connections.
+//! Several server processes on one database: changes of one reach the others, whatever happens to the connections.
 
 use iam_domain::{CompanyId, UserId};
 use serde_json::json;
@@ -7,10 +7,10 @@ use super::persistence::{authorization, start, super_admin};
 use crate::support::api::{new_company, new_user};
 use crate::support::process::{Exchange, HttpAnswer, ServerProcess, wait_until};
 
-/// So long that nothing in a test is seen because it ended: what becomes known was heard, or asked for.
+/// So long that its end plays no part in a test: news arrives by poll, wake-up or demand.
 const LONG_LEASE: (&str, &str) = ("IAM__CACHE__LEASE", "10m");
 
-/// A company whose admin is asked about.
+/// A company whose admin the questions are about.
 pub(crate) struct Case {
     company: CompanyId,
     user: UserId,
@@ -29,7 +29,7 @@ impl Case {
         let path = format!("/api/iam/companies/{company}/provision");
         let body = json!({ "adminUserId": user });
         let headers = [("authorization", case.super_admin.as_str())];
-        // A second time it is 200: an answer of 503 may have been made of a change that was made.
+        // A second time it is 200: a change may have happened although the answer was 503.
         let status = known(|| server.request("POST", &path, &headers, Some(&body))).status;
         assert!(matches!(status, 200 | 201), "{status}");
         let path = format!("/api/iam/user-levels?companyId={company}");
@@ -60,7 +60,7 @@ impl Case {
         self.open(server).finish()
     }
 
-    /// Gives the admin his level, or takes it; answers with the status.
+    /// Assigns the admin's level, or takes it away; returns the status.
     pub(crate) fn set(&self, server: &ServerProcess, is_admin: bool) -> u16 {
         let levels = if is_admin { vec![self.level.as_str()] } else { Vec::new() };
         let path = format!("/api/iam/users/{}/user-levels?force=true&companyId={}", self.user, self.company);
@@ -73,12 +73,12 @@ impl Case {
     }
 }
 
-/// An answer to a request that is repeated while it is said that there is none.
+/// The answer to a request that is repeated while it gets 503.
 fn known(ask: impl Fn() -> HttpAnswer) -> HttpAnswer {
     wait_until(|| Some(ask()).filter(|answer| answer.status != 503))
 }
 
-/// The decision, unless it is said that there is none.
+/// The decision, unless the answer is 503.
 pub(crate) fn allowed(answer: &HttpAnswer) -> Option<bool> {
     match answer.status {
         200 => Some(answer.json()["data"]["allowed"].as_bool().unwrap()),
@@ -152,7 +152,7 @@ mod postgres {
         }
     }
 
-    /// Whoever asks it first, and has asked while it was stopped, is told nothing that was outdated then.
+    /// The first question after a stop, also one sent during it, gets no answer that was outdated by then.
     #[actix_web::test]
     async fn a_process_that_was_stopped_for_longer_than_the_lease_answers_nothing_stale() {
         const LEASE: Duration = Duration::from_secs(1);
@@ -253,7 +253,7 @@ mod postgres {
         wait_for_one_of_now();
     }
 
-    /// Whoever was active before a restart is known after it, before he asks.
+    /// Users who were active before a restart are known after it, before they ask.
     #[test]
     fn a_restarted_process_knows_who_was_active() {
         let runtime = runtime();
@@ -279,7 +279,8 @@ mod postgres {
         assert_eq!(loads(), 1, "such a load is seen");
     }
 
-    /// A thousand companies are remembered, and the lease ends: the database is asked a few questions, not thousands.
+    /// After a thousand companies are cached and the lease has ended, the database gets a few statements, not
+    /// thousands.
     #[actix_web::test]
     async fn a_lease_that_ends_is_no_stampede() {
         let api = TestApi::postgres().await;
@@ -353,7 +354,8 @@ mod postgres {
         assert_eq!(replica.stats().misses, misses, "the lease runs again");
     }
 
-    /// What is kept is of one database: when another one answers, it counts for nothing, and again when the first is back.
+    /// Entries belong to one database: when another one answers they do not count, and they count again when the first
+    /// is back.
     #[actix_web::test]
     async fn another_database_drops_everything() {
         let (api, empty) = (TestApi::postgres().await, TestDatabase::new(Content::Seeded).await);

@@ -1,4 +1,4 @@
-//! How a process ends: not ready at once, listening for a while, finishing what runs.
+//! How a process ends: first not ready, then listening for a while, then finishing what runs.
 
 use serde_json::json;
 
@@ -30,7 +30,8 @@ fn while_it_drains_it_is_not_ready_but_answers() {
 
 #[test]
 fn a_request_that_runs_is_finished() {
-    // One worker takes connections in their order; what waits for another one when the server stops may never be looked at.
+    // One worker takes connections in order; a connection that waits for another worker when the server stops may never
+    // be served.
     let mut server = start(&[("IAM__SERVER__WORKERS", "1")]);
     let (token, company) = (super_admin(), new_company().to_string());
     let headers = [("authorization", token.as_str()), ("x-company-id", company.as_str())];
@@ -94,7 +95,8 @@ mod postgres {
         let ask = || server.open("POST", "/api/iam/user-levels", &headers, Some(&json!({ "name": "Auditors" })));
         let (mut exchange, mut asked) = (ask(), Instant::now());
         until(async || {
-            // It may be too late before its change begins, on a busy machine. Of two that begin after all, one is refused.
+            // It may be too late before its change begins, on a busy machine. Of two that begin after all, one is
+            // refused.
             if asked.elapsed() > Duration::from_secs(6) {
                 (exchange, asked) = (ask(), Instant::now());
             }

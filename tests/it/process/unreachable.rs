@@ -1,4 +1,4 @@
-//! What the command lines say when the database cannot be used.
+//! What the commands report when the database cannot be used.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

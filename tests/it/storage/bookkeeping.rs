@@ -168,7 +168,7 @@ mod postgres {
         }
     }
 
-    // --- What we did not make ---
+    // --- Objects of other programs ---
 
     #[tokio::test]
     async fn fresh_and_up_refuse_a_schema_with_relations_of_our_names_that_they_did_not_make() {
@@ -254,12 +254,12 @@ mod postgres {
         let before = relations(&database).await;
         assert_eq!(migration::pending(&db).await.unwrap(), Vec::<String>::new());
         assert_eq!(migration::seed(&db).await.unwrap(), migration::SeedReport::default());
-        // To ask is not to create.
+        // Reading creates nothing.
         assert_eq!(relations(&database).await, before);
 
         assert_eq!(migration::up(&db).await.unwrap(), Vec::<String>::new());
         assert_eq!(versions(&database, "iam_migrations").await, all);
-        // An old replica still finds what it looks for.
+        // An old replica still finds its table.
         assert_eq!(versions(&database, "seaql_migrations").await.len(), all.len() + 1);
         let copied = relations(&database).await;
         assert_eq!(migration::up(&db).await.unwrap(), Vec::<String>::new());
@@ -339,7 +339,7 @@ mod postgres {
 
     // --- Several installations ---
 
-    /// The real migrations, and one that stands still inside its transaction until it is told to go on, and then fails.
+    /// The real migrations, and one that waits inside its transaction for a signal, and then fails.
     struct Standing;
 
     static STANDS: Semaphore = Semaphore::const_new(0);

@@ -214,7 +214,7 @@ mod postgres {
 
         let unknown = said(&proxy.url().replace(name, "no_such_database")).await;
         assert!(unknown.contains("does not exist") && unknown.contains(place), "{unknown}");
-        // What is encrypted cannot be told apart by the proxy.
+        // The proxy cannot read encrypted messages.
         let separator = if database.url().contains('?') { '&' } else { '?' };
         let encrypted = said(&format!("{}{separator}sslmode=require", database.url())).await;
         assert!(encrypted.contains("TLS"), "{encrypted}");
@@ -288,7 +288,7 @@ mod postgres {
         asking.abort();
     }
 
-    /// The server cannot notice by itself that such a client is gone: the network has no part in it.
+    /// The server cannot notice by itself that such a client is gone: the network works.
     #[tokio::test]
     async fn over_a_unix_socket_a_session_whose_client_stands_still_gives_back_what_another_one_waits_for() {
         let server = PostgresServer::start().await;
@@ -366,7 +366,7 @@ mod postgres {
         assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), []);
     }
 
-    // --- What takes rights ends what is in its way ---
+    // --- Changes that revoke rights end the sessions that block them ---
 
     /// The service as a role that may end its own sessions.
     fn service(database: &TestDatabase) -> Arc<PostgresStorage> {
@@ -419,45 +419,38 @@ mod postgres {
         sooner_or_later(begin(&sound, Target::Credentials)).await.unwrap().commit().await.unwrap();
     }
 
-    /// Each change that waits alone, and each group between two of them that shares the gate, blocks when the one before it is ended.
+    /// Sessions of replicas that stand still block one after the other: each one that has the gate alone, and each group in
+    /// between that shares it, blocks once the one before it is ended.
     #[tokio::test]
-    async fn revocations_end_a_mixed_queue_of_processes_that_stand_still_before_they_give_up() {
-        const PROCESSES: usize = 6;
+    async fn revocations_end_a_mixed_queue_of_replicas_that_stand_still_before_they_give_up() {
+        const QUEUE: i64 = 24;
         let database = TestDatabase::new(Content::Schema).await;
+        let options: PgConnectOptions = database.url().parse().unwrap();
+        let options = options.application_name("iam");
         let mut watch = database.connect().await;
         let mut held = tokio::task::JoinSet::new();
-        let mut queued: i64 = -1;
-        for _ in 0..PROCESSES {
-            let still = connect(database.url(), |options| PostgresOptions {
-                url: database.url().into(),
-                max_connections: 12,
-                ..options
+        for place in 0..QUEUE {
+            let mut session: PgConnection = options.connect().await.unwrap();
+            let shared = if place % 2 == 0 { "_shared" } else { "" };
+            held.spawn(async move {
+                let lock = format!("BEGIN; SELECT pg_advisory_xact_lock{shared}({GATE})");
+                run(&mut session, lock).await.unwrap();
+                std::future::pending::<()>().await;
             });
-            for alone in [Target::Catalog, Target::Credentials, Target::Catalog, Target::Credentials] {
-                for target in [Target::Company(new_company()), alone] {
-                    let storage = Arc::clone(&still);
-                    held.spawn(async move {
-                        let _unit = begin(&storage, target).await;
-                        std::future::pending::<()>().await;
-                    });
-                    // The first one passes the gate.
-                    queued += 1;
-                    until(async || {
-                        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
-                            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-                        let passed = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
-                            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-                        let waiting: i64 = query_scalar(waiting).fetch_one(&mut watch).await.unwrap();
-                        let passed: i64 = query_scalar(passed).fetch_one(&mut watch).await.unwrap();
-                        waiting == queued && passed > 0
-                    })
-                    .await;
-                }
-            }
+            // The first one passes the gate.
+            until(async || {
+                let locks = "SELECT count(*) FILTER (WHERE NOT granted) FROM pg_locks WHERE locktype = 'advisory'
+                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                    HAVING count(*) FILTER (WHERE granted) > 0";
+                let waiting: Option<i64> = query_scalar(locks).fetch_optional(&mut watch).await.unwrap();
+                waiting == Some(place)
+            })
+            .await;
         }
+        // With two looks 0.1 s apart for each of them it would not do.
         let sound = connect(database.url(), |options| PostgresOptions {
             url: database.url().into(),
-            lock_timeout: Duration::from_secs(8),
+            lock_timeout: Duration::from_millis(5500),
             ..options
         });
         sooner_or_later(begin(&sound, Target::Credentials)).await.unwrap().commit().await.unwrap();
@@ -502,7 +495,7 @@ mod postgres {
         let company = new_company();
         let mut unit = begin(&first, Target::Company(company)).await.unwrap();
         let next = tokio::spawn(async move { begin(&second, Target::Company(company)).await?.commit().await });
-        // Longer than what takes rights would wait.
+        // Longer than a change that revokes rights would wait.
         for _ in 0..8 {
             tokio::time::sleep(Duration::from_millis(250)).await;
             unit.user_levels().find_all(company).await.unwrap();

@@ -1,4 +1,4 @@
-//! Effective rows: whatever happens, in whatever order, what other programs read is what a fresh resolution says.
+//! Effective rows: whatever happens, in any order, other programs read what a fresh resolution says.
 
 mod postgres {
     use std::cell::Cell;
@@ -20,7 +20,7 @@ mod postgres {
     struct Chance(u64);
 
     impl Chance {
-        /// One of the first so many, by splitmix64.
+        /// A number below the bound, by splitmix64.
         fn below(&mut self, bound: usize) -> usize {
             self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -95,7 +95,8 @@ mod postgres {
         compared
     }
 
-    /// The same, of those rows that are of the state that is resolved; answers how many there are, and how many those are.
+    /// The same for rows of the resolved state only; returns how many rows there are, and how many of them were
+    /// compared.
     async fn compare(api: &TestApi, connection: &mut PgConnection, after: &str) -> (usize, usize) {
         let (mut count, mut compared) = (0, 0);
         for ((company, user), rows) in rows(connection).await {
@@ -164,7 +165,7 @@ mod postgres {
             Self { api, places, views, features, modules }
         }
 
-        /// A change that somebody may make, some of nothing, some refused: method, path, company, body.
+        /// A change: some without effect, some refused. Method, path, company, body.
         fn change(&self, chance: &mut Chance) -> (&'static str, String, Option<CompanyId>, Value) {
             let place = chance.one_of(&self.places);
             let company = Some(place.company.id);
@@ -236,7 +237,8 @@ mod postgres {
                 request = request.within(company);
             }
             let answer = request.send().await;
-            // A cell may name an action that its feature does not have at this moment, a switch a module that is not there.
+            // A cell may name an action that its feature does not have at this moment, a switch a module that is not
+            // there.
             assert!(matches!(answer.status.as_u16(), 200 | 400 | 404), "{}", String::from_utf8_lossy(&answer.body));
             format!("{path} {body} {}", answer.status)
         }
@@ -297,7 +299,8 @@ mod postgres {
         assert!(compared > 1000, "only {compared} rows were compared");
     }
 
-    /// Everything at once, all the time: readers, two that fill and sweep, changes, and another program that reads the rows.
+    /// Everything concurrently: readers, two replicas that fill and sweep, changes, and another program that reads the
+    /// rows.
     #[actix_web::test]
     async fn no_row_differs_while_everything_changes() {
         let world = World::new().await;
@@ -337,11 +340,11 @@ mod postgres {
         assert!(compared.get() > 1000, "only {} rows were compared", compared.get());
     }
 
-    /// A company whose admin is known to two replicas; the second hears nothing any more.
+    /// A company whose admin is cached by two replicas; the second receives no more changes.
     async fn admin_known_to_two(api: &TestApi) -> (Filler, Filler, Company) {
         let (a, b) = (Filler::new(api).await, Filler::new(api).await);
         let company = api.company().await;
-        // What is heard while somebody is loaded may be of after that: then he is not kept.
+        // A change that arrives during a load may be newer than what was read: then the user is not cached.
         a.replica.hears_everything().await;
         b.replica.hears_everything().await;
         b.replica.channel.set(Line::Deaf);
@@ -360,7 +363,7 @@ mod postgres {
         let api = TestApi::postgres().await;
         let (mut a, _, company) = admin_known_to_two(&api).await;
         assert_eq!(a.fill().await, 1);
-        assert_eq!(a.fill().await, 0, "nobody has asked since");
+        assert_eq!(a.fill().await, 0, "no user has asked since");
         let mut connection = api.database.as_ref().unwrap().connect().await;
         let written = rows(&mut connection).await;
         // Seven actions of each, the own ones of the seed's features aside.
@@ -390,7 +393,7 @@ mod postgres {
         }
     }
 
-    /// While a change is under way nothing is written that it would outdate; nobody waits for it, either.
+    /// While a change is under way no row is written that it would outdate; the write does not wait for it, either.
     #[actix_web::test]
     async fn nothing_is_written_while_a_change_is_under_way() {
         let api = TestApi::postgres().await;
@@ -407,7 +410,7 @@ mod postgres {
         assert!(all_rows_are_right(&api, &mut connection, "the end of a change").await > 100);
     }
 
-    /// Rows that are there while a change is under way are of the state before it, until it commits: then they are gone.
+    /// While a change is under way rows are of the state before it; they are gone once it commits.
     #[actix_web::test]
     async fn rows_end_in_the_moment_of_the_commit() {
         let api = TestApi::postgres().await;
@@ -421,7 +424,7 @@ mod postgres {
         assert!(rows(&mut connection).await.is_empty());
     }
 
-    /// A change that nobody is told of outdates rows all the same. They come back, though nobody is told.
+    /// A change outdates rows even if no replica learns of it. They come back all the same.
     #[actix_web::test]
     async fn rows_come_back_after_a_change_that_nobody_is_told_of() {
         let api = TestApi::postgres().await;
@@ -455,7 +458,7 @@ mod postgres {
         assert_eq!(a.replica.permissions.sweep(10_000).await.unwrap(), 0);
     }
 
-    /// After a restart those who were active are loaded ahead, from who has rows: the first request costs no load.
+    /// After a restart active users are loaded ahead, from the users with rows: their first request costs no load.
     #[actix_web::test]
     async fn a_restarted_replica_knows_who_was_active() {
         let api = TestApi::postgres().await;

@@ -130,7 +130,7 @@ mod postgres {
         assert_eq!(texts(&mut connection, repeating).await, Vec::<String>::new());
     }
 
-    /// Every process reads all credentials: a row that it cannot read would keep everybody out.
+    /// Every process reads all credentials: a row that it cannot read would lock out all callers.
     #[tokio::test]
     async fn credentials_that_no_process_could_read_are_refused() {
         let database = TestDatabase::new(Content::Schema).await;
@@ -261,7 +261,7 @@ mod postgres {
         let db = database.sea_orm().await;
         let error = migration::up_with::<Failing>(&db).await.unwrap_err();
         assert!(matches!(error, MigrationError::Database(_)), "{error}");
-        // Not even the migration before it.
+        // Not even the migration before it is applied.
         assert_eq!(relations(&database).await, Vec::<String>::new());
 
         migration::up(&db).await.unwrap();
@@ -348,7 +348,7 @@ mod postgres {
         );
         let error = migration::seed(&db).await.unwrap_err();
         assert!(matches!(error, MigrationError::Behind { pending } if pending == MIGRATIONS));
-        // To ask is not to create.
+        // Reading creates nothing.
         assert_eq!(relations(&database).await, Vec::<String>::new());
     }
 

@@ -1,4 +1,5 @@
-//! The storage contract over PostgreSQL, its statements and plans, the migrations, and what happens when the database fails.
+//! The storage contract over PostgreSQL, its statements and plans, the migrations, and what happens when the database
+//! fails.
 
 mod bookkeeping;
 mod connections;

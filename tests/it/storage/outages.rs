@@ -1,4 +1,4 @@
-//! What callers see when the database is busy, gone, or in the way of others: `Unavailable`, and never a wrong answer.
+//! What callers see when the database is busy, gone, or blocked: `Unavailable`, and never a wrong answer.
 
 mod postgres {
     use std::sync::Arc;
@@ -110,7 +110,7 @@ mod postgres {
         PostgresOptions { lock_timeout: Duration::from_millis(100), ..options }
     }
 
-    /// Gives back what another program has locked: when the server has answered, it is free.
+    /// Releases what another program has locked: once the server has answered, it is free.
     async fn release(mut holder: PgConnection) {
         run(&mut holder, "ROLLBACK".to_owned()).await.unwrap();
         holder.close().await.unwrap();
@@ -138,7 +138,7 @@ mod postgres {
 
         let holder = holding(&database, &row_of(Some(one.company_id))).await;
         assert_unavailable(ending(add(storage.as_ref(), &level(one.company_id, "Late"))).await);
-        // Others do not wait with them, and nobody waits to read.
+        // Others do not wait with them, and reads never wait.
         add(storage.as_ref(), &other).await.unwrap();
         assert_eq!(levels(storage.as_ref(), one.company_id).await.unwrap(), std::slice::from_ref(&one));
         release(holder).await;
@@ -254,7 +254,7 @@ mod postgres {
             assert!(matches!(tx.commit().await, Err(StorageError::Misuse(_))), "{happens:?}");
             assert_eq!(levels(storage.as_ref(), company).await.unwrap(), [], "{happens:?}");
 
-            // Before it is committed.
+            // Before the commit.
             let mut tx = begin(storage.as_ref(), Target::Company(company)).await.unwrap();
             tx.user_levels_mut().create(&first).await.unwrap();
             happens.happen(&proxy, &database).await;
@@ -292,13 +292,13 @@ mod postgres {
 
     // --- Those who listen ---
 
-    /// Changes something, whatever it takes: what has lost a connection finds that out first.
+    /// Makes changes until one commits: a lost connection is noticed by the first use.
     async fn change(storage: &PostgresStorage) {
         while storage.ping().await.is_err() {}
         add(storage, &level(new_company(), "Level")).await.unwrap();
     }
 
-    /// Changes again and again until that wakes: a wake-up may be lost with the connection that it was to be sent on.
+    /// Repeats changes until one wakes the listener: a wake-up may be lost with the connection that carries it.
     async fn change_until_woken(storage: &PostgresStorage, listener: &mut dyn WakeUps) {
         let changing = async {
             loop {
@@ -373,7 +373,7 @@ mod postgres {
         assert_unavailable(ending(storage.poll(None)).await);
         assert_unavailable(ending(storage.acknowledge()).await);
         assert_unavailable(ending(storage.listen()).await);
-        // Nothing tells the listener either; it asks.
+        // The listener is not notified either; it asks.
         ending(async { while listener.next().await.is_ok() {} }).await;
     }
 
@@ -390,7 +390,7 @@ mod postgres {
         assert!(!proxy.texts().iter().any(|text| text.contains("LISTEN")), "not by the detour");
     }
 
-    /// What is said on the channel is not looked at; and what is said elsewhere is not heard.
+    /// The content of a notice on the channel is ignored; notices on other channels are not received.
     #[tokio::test]
     async fn anything_on_the_channel_is_a_wake_up_and_nothing_else_is() {
         let database = TestDatabase::new(Content::Schema).await;
@@ -459,14 +459,14 @@ mod postgres {
         assert_ne!(after.epoch, before.epoch);
         assert_eq!((before.company, after.company), (1, 0));
 
-        // What the old one answers is of the old epoch.
+        // Answers of the old database are of the old epoch.
         let unit = units.remove(0);
         assert_eq!(unit.company_states().versions(Some(company)).await.unwrap(), before);
         assert_eq!(unit.snapshots().load_company(company).await.unwrap().versions, before);
         assert_eq!(unit.snapshots().load_menu(None).await.unwrap().versions.epoch, before.epoch);
         assert_eq!(unit.commit().await.unwrap().epoch, before.epoch);
 
-        // And once a poll has said so and it is given back, it is not asked again.
+        // Once a poll has found that and the connection is back in the pool, it is not used again.
         let Polled::Primary(changes) = storage.poll(None).await.unwrap() else { panic!("it is a primary") };
         assert_eq!(changes.epoch, after.epoch);
         drop(units);
@@ -531,7 +531,7 @@ mod postgres {
         assert_eq!(levels(storage.as_ref(), made.company_id).await.unwrap(), [made]);
     }
 
-    /// Renames a level; the first time only when it is told to.
+    /// Renames a level; the first time only when it is signalled.
     struct Rename {
         to: UserLevel,
         attempts: AtomicU32,
@@ -597,7 +597,7 @@ mod postgres {
 
     // --- What clients see ---
 
-    /// Not an answer: whoever asks must ask again.
+    /// No answer about permissions: the caller must ask again.
     #[track_caller]
     fn assert_no_answer(answer: &Answer) {
         let (status, code, _) = answer.error();
@@ -607,7 +607,7 @@ mod postgres {
         assert_eq!(answer.json().get("data"), None);
     }
 
-    /// A request of each kind by somebody who may.
+    /// A request of each kind by a caller that may.
     fn requests(api: &TestApi, company: Company) -> Vec<Request> {
         let member = |request: Request| request.by(company.member).within(company.id);
         let admin = |request: Request| request.by(company.admin).within(company.id);
@@ -649,7 +649,7 @@ mod postgres {
         answers.iter().for_each(assert_no_answer);
 
         proxy.admit().await;
-        // A connection that broke while nobody used it costs whoever gets it first an answer.
+        // A connection that broke while idle costs its first user an answer.
         crate::support::replica::until(async || {
             for _ in 0..5 {
                 let request = api.get("/api/iam/user-levels").by(company.admin).within(company.id);

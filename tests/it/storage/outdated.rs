@@ -1,4 +1,4 @@
-//! Connections that are outdated though they are open: neither readers nor writers notice.
+//! Outdated connections that are still open: neither reads nor writes fail.
 
 mod postgres {
     use std::sync::Arc;

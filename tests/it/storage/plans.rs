@@ -1,5 +1,5 @@
-//! No statement reads a whole table of the tenants': PostgreSQL's own plans for every text that the contract suite makes
-//! the adapter send, on a database with 100,000 permissions of 1,000 companies.
+//! No statement reads a whole table of the tenants': PostgreSQL's own plans for every text that the contract suite
+//! makes the adapter send, on a database with 100,000 permissions of 1,000 companies.
 
 pub mod postgres {
     use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ pub mod postgres {
     use crate::support::database::{APPLICATION, Content, TestDatabase, run};
     use crate::support::proxy::Proxy;
 
-    /// What grows with the number of companies, users or changes.
+    /// The tables that grow with the number of companies, users or changes.
     pub const TENANT_TABLES: [&str; 12] = [
         "company2modules",
         "company_states",
@@ -33,8 +33,8 @@ pub mod postgres {
         "user_user_levels",
     ];
 
-    /// 1,000 companies with five levels of ten views and ten features each: 100,000 permissions. And what belongs to them,
-    /// in a catalog of a few hundred parts.
+    /// 1,000 companies with five levels of ten views and ten features each: 100,000 permissions. And what belongs to
+    /// them, in a catalog of a few hundred parts.
     pub const LOAD: &str = "
         CREATE TEMP TABLE company AS SELECT c AS n, md5('company' || c)::uuid AS id FROM generate_series(1, 1000) c;
         INSERT INTO company_states (company_id, version) SELECT id, 1 FROM company;
@@ -165,8 +165,8 @@ pub mod postgres {
         }
     }
 
-    /// Whatever the planner knows of the tables: nothing as they are new, nothing as they grew since, or all. A connection keeps
-    /// a plan that was made at any of these times.
+    /// The states of the planner's statistics: none for new tables, outdated after growth, or complete. A connection
+    /// keeps a plan that was made in any of these states.
     #[actix_web::test]
     async fn changes_of_one_user_or_level_read_no_whole_company() {
         let database = Rc::new(TestDatabase::new(Content::Seeded).await);
@@ -211,7 +211,7 @@ pub mod postgres {
             }
         }
 
-        // And it would have been seen.
+        // Such a scan would have been detected.
         let mut found = Vec::new();
         let all = "SELECT user_id FROM user_user_levels WHERE company_id = $1 ORDER BY user_id";
         of_whole_companies(&plan(&mut connection, all).await, &mut found);
@@ -239,7 +239,7 @@ pub mod postgres {
             assert!(!planned.unwrap().contains("one_more"), "{text}");
         }
 
-        // And they would have been seen.
+        // Such changes would have been detected.
         for text in ["SELECT * FROM views", "SELECT json_agg(views) FROM views"] {
             run(&mut connection, format!("PREPARE planned_all AS {text}")).await.unwrap();
             let plan = verbose(&mut connection, "all").await.unwrap();
@@ -300,7 +300,7 @@ pub mod postgres {
         }
     }
 
-    /// Indexes of the tables of tenants that are there for the statements: neither constraints nor for foreign keys alone.
+    /// Indexes of the tenants' tables that serve statements: neither constraints nor indexes for foreign keys alone.
     const FOR_STATEMENTS: &str = "
         SELECT index.relname::text FROM pg_index AS i
         JOIN pg_class AS index ON index.oid = i.indexrelid JOIN pg_class AS owner ON owner.oid = i.indrelid
@@ -309,8 +309,8 @@ pub mod postgres {
                 AND key.conkey = (string_to_array(i.indkey::text, ' ')::smallint[])[:cardinality(key.conkey)]
         )";
 
-    /// Which menu items require a feature, in all companies: only changes of the catalog ask. What `jsonb` contains is not
-    /// leakproof, so behind a policy no index can answer it.
+    /// Which menu items require a feature, in all companies: only changes of the catalog ask. What `jsonb` contains is
+    /// not leakproof, so behind a policy no index can answer it.
     const REQUIRING: &str = "FROM menu_items WHERE required_permissions @> $1";
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -326,7 +326,7 @@ pub mod postgres {
         }
         run(&mut connection, "SET plan_cache_mode = force_generic_plan".to_owned()).await.unwrap();
 
-        // Behind the policies of row-level security, as the adapter connects, and for who is not bound by them.
+        // Behind row-level security, as the adapter connects, and for roles that bypass it.
         let mut all = Scans::default();
         for (role, exception) in [(APPLICATION, Some(REQUIRING)), ("NONE", None)] {
             run(&mut connection, format!("SET ROLE {role}")).await.unwrap();
@@ -344,14 +344,14 @@ pub mod postgres {
             assert!(whole.is_empty(), "{role}: {whole:#?}");
         }
 
-        // What was looked at is what there is.
+        // The list of inspected tables is complete.
         assert_eq!(all.tables, TENANT_TABLES.into_iter().map(str::to_owned).collect());
         let indexes = sea_orm::sqlx::query_scalar(FOR_STATEMENTS).bind(TENANT_TABLES.map(str::to_owned).to_vec());
         let indexes: Vec<String> = indexes.fetch_all(&mut connection).await.unwrap();
         let unused: Vec<_> = indexes.iter().filter(|index| !all.indexes.contains(*index)).collect();
         assert!(unused.is_empty(), "no statement needs {unused:?}");
 
-        // And a whole table would have been seen.
+        // A scan of a whole table would have been detected.
         let mut scans = Scans::default();
         scans.add(&plan(&mut connection, "SELECT * FROM user_levels WHERE description = $1").await);
         scans.add(&plan(&mut connection, "SELECT id FROM user_levels ORDER BY id").await);

@@ -67,7 +67,7 @@ mod postgres {
             .await
         }
 
-        /// Does what an operator does, and makes sure that another seed changes nothing after that.
+        /// Does what an operator does, and checks that another seed changes nothing after that.
         async fn keeps(&mut self, sql: &str) {
             self.run(sql).await;
             let before = self.content().await;
@@ -75,7 +75,7 @@ mod postgres {
             assert_eq!(self.content().await, before, "{sql}");
         }
 
-        /// Makes seeded rows those of a release that has not been here: they are not there, and no seed has offered them.
+        /// Makes seeded rows look like those of a later release: they do not exist, and no seed has offered them.
         async fn unseed(&mut self, table: &str, condition: &str) {
             self.run(&format!(
                 "DELETE FROM iam_seeded_rows WHERE id IN (SELECT id FROM {table} WHERE {condition});

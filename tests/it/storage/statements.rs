@@ -1,4 +1,4 @@
-//! How many statements each operation and each request costs. The tables are snapshots: a count that grows is seen.
+//! How many statements each operation and each request costs. The tables are snapshots: an increase shows.
 
 mod postgres {
     use std::collections::{BTreeMap, BTreeSet};
@@ -533,7 +533,7 @@ mod postgres {
         c.of("EffectiveFeaturePermissions::delete_expired", features.delete_expired(rows)).await;
     }
 
-    /// Every operation that the traits of the contract have, read from where they are written; but what goes beside the pool.
+    /// Every operation in the traits of the contract, read from their sources, except those beside the pool.
     fn operations_of_the_contract() -> BTreeSet<String> {
         let sources = [
             include_str!("../../../crates/storage/src/read.rs"),
@@ -554,7 +554,7 @@ mod postgres {
                 operations.insert(format!("{of}::{}", rest.split('(').next().unwrap()));
             }
         }
-        // What is done in a unit of work is not the adapter's.
+        // Work inside a unit of work is not the adapter's.
         operations.remove("Work::run");
         operations
     }
@@ -625,7 +625,7 @@ mod postgres {
             let proxy = Rc::new(Proxy::to(&database).await);
             let storage = Arc::new(storage_behind(&proxy));
             let api = TestApi::over(storage, Some(Rc::new(database)), HttpOptions::default()).await;
-            // What is kept is trusted, as in production.
+            // Cached entries are trusted, as in production.
             let options = CacheOptions { lease: Duration::from_secs(3600), ..patient() };
             let replica = Replica::over(&api, Arc::clone(&api.storage), options).await;
             Self { api: replica.api.clone(), proxy, table: BTreeMap::new(), _replica: replica }
@@ -677,12 +677,12 @@ mod postgres {
             let visitor = |request: Request| request.by(company.visitor).within(company.id);
             self.ask("GET /api/iam/permissions/current", &[], visitor).await;
             let question = json!({ "feature": "general.read", "action": "Read" });
-            // Kept by now, but asked for anew.
+            // Cached by now, but demanded anew.
             let anew = |request: Request| member(request).header("cache-control", "no-cache").json(&question);
             self.ask("POST /api/iam/check", &[], anew).await;
             self.ask("POST /api/iam/explain", &[], anew).await;
             let admin = |request: Request| request.by(company.admin).within(company.id);
-            // A thousand questions about fifty users, none of whom is kept.
+            // A thousand checks about fifty users, none of whom is cached.
             let users: Vec<_> = (0..50).map(|_| new_user()).collect();
             let about = |user| json!({ "feature": "general.read", "action": "Read", "userId": user });
             let checks: Vec<_> = users.iter().cycle().take(1000).map(about).collect();
@@ -855,7 +855,7 @@ mod postgres {
     /// The statements of every operation behind a token, as the document has them.
     async fn requests() -> BTreeMap<String, usize> {
         let mut door = Door::new().await;
-        // The first round connects, and reads what is kept.
+        // The first round connects, and fills the cache.
         door.round("first").await;
         door.table.clear();
         door.round("second").await;
@@ -887,7 +887,7 @@ mod postgres {
         assert_eq!(table.into_keys().collect::<BTreeSet<_>>(), described);
     }
 
-    /// The statements of a matrix and of an assignment, each by this user or, without one, by a super admin.
+    /// The statements of a matrix and of an assignment, each by this user or, if there is none, by a super admin.
     async fn handing_on(door: &mut Door, company: Company, by: Option<UserId>, level: &str) -> [usize; 2] {
         let by = |request: Request| {
             let request = if let Some(user) = by { request.by(user) } else { request.by_super_admin() };
@@ -900,7 +900,7 @@ mod postgres {
             let cells: Vec<_> = actions.iter().map(|action| cell(action)).collect();
             by(request).json(&json!({ "features": cells }))
         };
-        // The first time connects, and reads what is kept.
+        // The first time connects, and fills the cache.
         let levels = format!("/api/iam/users/{}/user-levels", new_user());
         cells(door.api.put(&path), &["Read", "Create"]).send().await.expect(200);
         let before = door.proxy.statements();
@@ -910,7 +910,7 @@ mod postgres {
         [between - before, door.proxy.statements() - between]
     }
 
-    /// Whoever may hand on anything does not pay for the guard; for others the company is read before and after.
+    /// Callers that may grant anything do not pay for the guard; for others the company is read before and after.
     #[actix_web::test]
     async fn the_guard_costs_two_statements_where_it_is_needed() {
         let mut door = Door::new().await;
@@ -930,8 +930,9 @@ mod postgres {
         assert!(matrix <= MOST && assignment <= MOST, "{matrix} {assignment}");
         let [guarded_matrix, guarded_assignment] = handing_on(&mut door, company, Some(delegate), &level).await;
         assert_eq!([guarded_matrix, guarded_assignment], [matrix + 2, assignment + 2]);
-        // No levels of a super admin are read, neither at the door nor within. But the change could take the last manager: one is
-        // found and resolved for a matrix, and for an assignment it is the user whom it is about.
+        // No levels of a super admin are read, neither for admission nor for the guard. But the change could remove
+        // the last manager: for a matrix one manager is found and resolved, for an assignment it is the user in
+        // question.
         assert_eq!(handing_on(&mut door, company, None, &level).await, [matrix, assignment - 1]);
     }
 }

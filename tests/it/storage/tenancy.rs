@@ -1,4 +1,5 @@
-//! Two companies in the same tables: what the keys of the schema and its row-level security make impossible, in raw SQL.
+//! Two companies in the same tables: what the keys of the schema and its row-level security make impossible, in raw
+//! SQL.
 
 mod postgres {
     use iam_domain::{CompanyId, UserId, UserLevelId};
@@ -175,8 +176,8 @@ mod postgres {
         )
     }
 
-    /// A database with a row of two companies in each table, one connection that may do everything, and one that acts as
-    /// the server does.
+    /// A database with a row of two companies in each table, one connection that may do everything, and one that acts
+    /// as the server does.
     async fn two_full_companies() -> (TestDatabase, PgConnection, PgConnection) {
         let database = TestDatabase::new(Content::Seeded).await;
         let mut connection = database.connect().await;
@@ -213,7 +214,7 @@ mod postgres {
 
     /// A row-level policy, or a missing right.
     const FORBIDDEN: &str = "42501";
-    /// A setting that nobody has made, and one that is no UUID.
+    /// A missing setting, and one that is not a UUID.
     const UNSAID: [&str; 2] = ["42704", "22P02"];
 
     #[tokio::test]
@@ -257,7 +258,7 @@ mod postgres {
                 assert!(UNSAID.contains(&sqlstate(&mut application, sql).await.as_str()), "{sql}");
             }
         }
-        // A setting ends with the transaction that made it, and then is empty; neither that nor a wrong one is a company.
+        // A setting ends with its transaction, and then is empty; neither an empty nor a wrong one is a company.
         run(&mut application, format!("SELECT set_config('iam.company', {OURS}::text, true)")).await.unwrap();
         for setting in [None, Some("''"), Some("'ALL'"), Some("'*'"), Some("'all '")] {
             if let Some(setting) = setting {
@@ -290,7 +291,8 @@ mod postgres {
                 0,
                 "{table}"
             );
-            // Nor is a row put there: refused before its keys are looked at, so that nothing tells whether they are taken.
+            // Nor can a row be inserted there: it is refused before its keys are checked, so nothing reveals whether
+            // they are taken.
             let added = format!("INSERT INTO {table} SELECT * FROM jsonb_populate_record(NULL::{table}, '{as_json}')");
             assert_eq!(sqlstate(&mut application, &added).await, FORBIDDEN, "{table}");
             // A state is marked anew whenever it is touched.
@@ -336,7 +338,7 @@ mod postgres {
         assert_eq!(sqlstate(&mut application, record).await, FORBIDDEN);
     }
 
-    /// Whatever reads before the setting is made fails, with whichever plan: it never sees more.
+    /// A read before the setting is made fails, with any plan: it never sees more.
     #[tokio::test]
     async fn a_statement_that_reads_before_it_says_whose_rows_is_an_error() {
         let (database, _connection, _application) = two_full_companies().await;

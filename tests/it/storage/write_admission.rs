@@ -1,4 +1,4 @@
-//! Companies that change without end, and what is left for others.
+//! Companies that change without a pause, and the connections that others still get.
 
 mod postgres {
     use std::sync::Arc;
@@ -33,7 +33,7 @@ mod postgres {
         Arc::new(PostgresStorage::connect(&options).unwrap())
     }
 
-    /// Many who want to change something. Whoever may begin is counted, and goes on until `held` is closed.
+    /// Many tasks that want a change. Those that have begun are counted, and stay open until `held` is closed.
     async fn crowd(
         storage: &Arc<PostgresStorage>,
         held: &Arc<Semaphore>,
@@ -58,8 +58,8 @@ mod postgres {
         (crowd, begun)
     }
 
-    /// While such a crowd is there others read, and what takes the rights of all of them comes as soon as those have ended who came
-    /// before.
+    /// With such a crowd others can still read, and a change that revokes rights begins as soon as the changes before
+    /// it have ended.
     async fn others_have_connections(storage: &Arc<PostgresStorage>, target: impl Fn() -> Target) {
         let held = Arc::new(Semaphore::new(0));
         let (crowd, begun) = crowd(storage, &held, target).await;
@@ -85,7 +85,7 @@ mod postgres {
         let storage = storage(&database, LONG);
         let company = Target::Company(new_company());
         let under_way = begin(&storage, company).await.unwrap();
-        // Another company has its turn beside all who wait for this one.
+        // Another company gets its turn besides all that wait for this one.
         let waiting = crowd(&storage, &Arc::new(Semaphore::new(0)), || company).await;
         begin(&storage, Target::Company(new_company())).await.unwrap().commit().await.unwrap();
         drop((waiting, under_way));
@@ -98,8 +98,8 @@ mod postgres {
         others_have_connections(&storage(&database, LONG), || Target::Company(new_company())).await;
     }
 
-    /// The seed passes the same gate as changes, under the same name, so that companies that change without a pause cannot hold
-    /// it off.
+    /// The seed passes the same gate as changes, under the same name, so that companies that change without a pause
+    /// cannot hold it off.
     #[actix_web::test]
     async fn the_seed_has_its_turn_among_changes_of_companies() {
         let database = TestDatabase::new(Content::Schema).await;
@@ -115,7 +115,7 @@ mod postgres {
         while !waits(1).await {
             assert!(futures_util::poll!(&mut seed).is_pending(), "it waits for the change under way");
         }
-        // Who comes later waits behind it, also to share the gate.
+        // A later change waits behind it, also to share the gate.
         let mut later = Box::pin(begin(&storage, Target::Company(new_company())));
         while !waits(2).await {
             assert!(futures_util::poll!(&mut later).is_pending(), "it waits behind the seed");
@@ -125,7 +125,7 @@ mod postgres {
         later.await.unwrap().commit().await.unwrap();
     }
 
-    /// Whoever waits too long gives up, and leaves his place to the next one.
+    /// A change that waits too long gives up, and leaves its place to the next one.
     #[actix_web::test]
     async fn who_waits_too_long_gives_up_his_turn() {
         let database = TestDatabase::new(Content::Schema).await;

@@ -282,7 +282,7 @@ impl TestApi {
         Self::trusting(storage, permissions, TokenVerifier::hs256(&secret()), database, options).await
     }
 
-    /// The same, letting in whom this verifier knows.
+    /// The same, admitting the callers that this verifier accepts.
     async fn trusting(
         storage: Arc<dyn Storage>,
         permissions: Arc<Permissions>,
@@ -394,17 +394,17 @@ impl TestApi {
 
 /// Steps that many tests take.
 impl TestApi {
-    /// Another door, with other options, to the same storage.
+    /// Another router, with other options, to the same storage.
     pub async fn with_options(&self, options: HttpOptions) -> Self {
         Self::over(Arc::clone(&self.storage), self.database.clone(), options).await
     }
 
-    /// Another door to a storage that stands before this one.
+    /// Another router to a storage that wraps this one.
     pub async fn behind(&self, storage: Arc<dyn Storage>) -> Self {
         Self::over(storage, self.database.clone(), HttpOptions::default()).await
     }
 
-    /// Another door to the same storage, for whom this verifier knows.
+    /// Another router to the same storage, for the callers that this verifier accepts.
     pub async fn with_verifier(&self, verifier: TokenVerifier) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let permissions = Permissions::new(Arc::clone(&self.storage), runtime, patient());
@@ -427,8 +427,8 @@ impl TestApi {
         level["id"].as_str().unwrap().to_owned()
     }
 
-    /// Makes this one of a level's matrices (`views` or `features`), as a super admin, even if nobody can manage the company
-    /// any more.
+    /// Replaces one of a level's matrices (`views` or `features`), as a super admin, even if the company is left
+    /// without a manager.
     pub async fn set_matrix(&self, company: Company, level: &str, matrix: &str, cells: Value) {
         let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}?force=true");
         self.put(&path).by_super_admin().within(company.id).json(&json!({ matrix: cells })).send().await.expect(200);
@@ -441,7 +441,7 @@ impl TestApi {
         data["permissions"].as_array().unwrap().clone()
     }
 
-    /// Makes these the levels of a user, as a super admin, even if nobody can manage the company any more.
+    /// Replaces the levels of a user, as a super admin, even if the company is left without a manager.
     pub async fn assign(&self, company: Company, user: UserId, levels: &[&str]) {
         let path = format!("/api/iam/users/{user}/user-levels?force=true");
         let body = json!({ "userLevelIds": levels });
@@ -458,7 +458,7 @@ impl TestApi {
         (user, level)
     }
 
-    /// The answer to a question about the caller.
+    /// The decision about the caller.
     pub async fn check(&self, company: Company, user: UserId, question: Value) -> Value {
         self.post("/api/iam/check").by(user).within(company.id).json(&question).send().await.expect(200).data()
     }

@@ -167,7 +167,8 @@ impl TestDatabase {
             max_connections: 5,
             acquire_timeout: PATIENCE,
             statement_timeout: PATIENCE,
-            // Less, so that who waits for a lock hears that, and not that his statement took long.
+            // Shorter, so that a session that waits for a lock gets the lock's error, and not that of the statement
+            // timeout.
             lock_timeout: PATIENCE / 2,
             change_timeout: PATIENCE,
             silence_timeout: PATIENCE,
@@ -206,7 +207,7 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let drop = format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", self.name);
-        // A test's runtime is ending here, so another thread's does it. A server that a test stopped keeps it.
+        // A test's runtime ends here, so another thread drops it. A server that a test stopped keeps it.
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {

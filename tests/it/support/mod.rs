@@ -1,4 +1,4 @@
-//! What the tests stand on: databases of their own, the API in-process over either adapter.
+//! The fixtures of the tests: databases of their own, the API in-process over either adapter.
 
 pub mod api;
 pub mod bouncer;

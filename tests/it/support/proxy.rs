@@ -1,4 +1,4 @@
-//! A proxy between an adapter and PostgreSQL: it writes down what is asked, and it can fail.
+//! A proxy between an adapter and PostgreSQL: it records what is sent, and it can fail.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ const PROTOCOL_3_0: u32 = 3 << 16;
 /// A proxy on the loopback interface. It ends with its connections when it is dropped.
 pub struct Proxy {
     url: String,
-    /// Has the port, so that nobody else gets it while nobody listens there. It never listens itself.
+    /// Reserves the port, so that no other process gets it while the proxy does not listen. It never listens itself.
     place: TcpSocket,
     state: Arc<State>,
     accepting: Mutex<Option<JoinHandle<()>>>,
@@ -31,7 +31,7 @@ struct State {
     database: Mutex<Option<String>>,
     /// Whether nothing passes.
     silent: watch::Sender<bool>,
-    /// How often the connections of that time were forgotten.
+    /// How often the open connections were frozen.
     forgotten: watch::Sender<u64>,
     seen: Mutex<Seen>,
     /// The names of the parameters that clients began their sessions with.
@@ -110,8 +110,8 @@ impl Proxy {
         self.state.silent.send_replace(true);
     }
 
-    /// Nothing passes any more in the connections of now, and they stay open, as behind a firewall that has forgotten them. New
-    /// ones work.
+    /// From now on nothing passes in the open connections, and they stay open, as behind a firewall that has lost
+    /// their state. New ones work.
     pub fn forget(&self) {
         self.state.forgotten.send_modify(|times| *times += 1);
     }
@@ -199,13 +199,13 @@ async fn fallen_silent(silent: &mut watch::Receiver<bool>) {
     let _ = silent.wait_for(|silent| *silent).await;
 }
 
-/// Waits until connections have been forgotten since they were this often.
+/// Waits until the connections are frozen once more than this.
 async fn is_forgotten(forgotten: &mut watch::Receiver<u64>, before: u64) {
     let _ = forgotten.wait_for(|times| *times > before).await;
 }
 
-/// Passes on what the client sends, message by message, and counts it before it is passed on: whoever has the answer
-/// finds the question counted.
+/// Passes on what the client sends, message by message, and counts it first: a client that has the answer finds the
+/// statement counted.
 async fn watch(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, state: &State) -> std::io::Result<()> {
     // The first messages have no type.
     let mut is_counted = true;
@@ -264,7 +264,8 @@ fn names_itself_beside(startup: &[u8]) -> bool {
     startup.split(|byte| *byte == 0).any(|text| text.ends_with(b" control") || text.ends_with(b" listener"))
 }
 
-/// The start-up message with another database: after the version come names and values, each ended by a zero, and a zero.
+/// The start-up message with another database: after the version come names and values, each ended by a zero, and a
+/// zero.
 fn asking_for(database: &str, startup: &[u8]) -> Vec<u8> {
     let (version, parameters) = startup.split_at(size_of_val(&PROTOCOL_3_0));
     let mut texts: Vec<_> = parameters.split(|byte| *byte == 0).collect();

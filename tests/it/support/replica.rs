@@ -1,4 +1,4 @@
-//! Replicas: doors to one storage that keep permissions of their own and learn of each other's changes.
+//! Replicas: routers to one storage with caches of their own that learn of each other's changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ pub async fn sooner_or_later<T>(what: impl Future<Output = T>) -> T {
     timeout(PATIENCE, what).await.expect("waited too long")
 }
 
-/// Asks again and again until it is so.
+/// Repeats the condition until it holds.
 pub async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     sooner_or_later(async {
         while !is_so().await {
@@ -35,18 +35,18 @@ pub async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     .await;
 }
 
-/// How the way to the changes is.
+/// The state of the replica's connection to the change feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
     /// Everything is reported.
     Whole,
-    /// Polls are not answered. A lease that was long runs on, so that nothing but what is tested brings the news.
+    /// Polls are not answered. A long lease runs on, so that only what is tested brings the news.
     Deaf,
-    /// Polls fail, and nothing can be listened to.
+    /// Polls fail, and listening is impossible.
     Broken,
 }
 
-/// The way on which a replica learns of changes. Everything else goes straight to the storage.
+/// The channel on which a replica learns of changes. Everything else goes straight to the storage.
 pub struct Channel {
     storage: Arc<dyn Storage>,
     line: watch::Sender<Line>,
@@ -56,7 +56,7 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Makes it so.
+    /// Sets the state.
     pub fn set(&self, line: Line) {
         self.line.send_replace(line);
     }
@@ -70,8 +70,18 @@ fn broken() -> StorageError {
 impl ChangeFeed for Channel {
     async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
         self.polls.fetch_add(1, Ordering::SeqCst);
-        let line = *self.line.subscribe().wait_for(|line| *line != Line::Deaf).await.unwrap();
-        if line == Line::Broken { Err(broken()) } else { self.storage.changes().poll(since).await }
+        let mut lines = self.line.subscribe();
+        loop {
+            let line = *lines.wait_for(|line| *line != Line::Deaf).await.unwrap();
+            if line == Line::Broken {
+                return Err(broken());
+            }
+            let polled = self.storage.changes().poll(since).await;
+            // A poll that was under way may have read what the replica is not to learn.
+            if *lines.borrow() != Line::Deaf {
+                return polled;
+            }
+        }
     }
 
     async fn acknowledge(&self) -> Result<()> {
@@ -154,7 +164,8 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Another one of this storage. Its lease is so long that no test sees it end: what becomes new was heard.
+    /// Another replica of this storage. Its lease is so long that no test sees it end: news arrives by poll or
+    /// wake-up.
     pub async fn of(api: &TestApi) -> Self {
         Self::with_options(api, CacheOptions { lease: PATIENCE * 10, ..patient() }).await
     }
@@ -168,7 +179,7 @@ impl Replica {
         Self::over(api, storage, options).await
     }
 
-    /// Another one, of this storage; it follows when this answers.
+    /// Another replica of this storage; it follows changes when this returns.
     pub async fn over(api: &TestApi, storage: Arc<dyn Storage>, options: CacheOptions) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let channel = Arc::new(Channel {
@@ -189,7 +200,7 @@ impl Replica {
         replica
     }
 
-    /// What it keeps.
+    /// Its cache.
     pub fn stats(&self) -> CacheStats {
         self.permissions.stats()
     }

@@ -18,15 +18,16 @@ pub struct PostgresServer {
     process: Child,
 }
 
-/// A user that may run servers, which root may not, and a folder of that user's. The folder ends with this value.
+/// An operating-system user that may run servers, which root may not, and a folder of that user's. The folder is
+/// removed with this value.
 pub struct Tenant {
     folder: PathBuf,
-    /// Not root: another one, or the user that runs the tests.
+    /// Never root: another user, or the one that runs the tests.
     user: Option<u32>,
 }
 
 impl Tenant {
-    /// With a new folder, whose name begins like this.
+    /// Creates a folder whose name begins like this.
     pub fn new(name: &str) -> Self {
         let is_root = ask("id", &["-u"]).unwrap() == "0";
         let lent = || ["postgres", "nobody"].into_iter().find_map(|name| ask("id", &["-u", name]));
@@ -110,8 +111,8 @@ impl PostgresServer {
         launched.expect("a server that starts")
     }
 
-    /// Starts the program and waits until it answers, which is when it writes so; `None` if it ends instead, as it does if
-    /// somebody has the port.
+    /// Starts the program and waits until it answers, which is when it writes so; `None` if it ends instead, as it
+    /// does if the port is taken.
     fn launch(programs: &Path, tenant: &Tenant, port: u16) -> Option<Child> {
         let mut postgres = tenant.command(programs.join("postgres"));
         postgres.args(["-D", "data", "-p", &port.to_string()]);
@@ -129,8 +130,7 @@ impl PostgresServer {
         .then_some(process)
     }
 
-    /// A second server, with what this one has, that replays what is changed here. This one is stopped for it, and started
-    /// again.
+    /// A standby that replays this server's changes. This server is stopped to copy it, and started again.
     pub async fn standby(&mut self) -> Self {
         let tenant = Tenant::new("iam-standby");
         self.stop();
@@ -156,7 +156,7 @@ impl PostgresServer {
         self.until("SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')").await;
     }
 
-    /// Makes a standby take changes, of which the server that it followed hears nothing.
+    /// Promotes a standby; the server that it followed is not notified.
     pub async fn promote(&self) {
         self.run("SELECT pg_promote()").await;
         self.until("SELECT NOT pg_is_in_recovery()").await;
@@ -169,7 +169,7 @@ impl PostgresServer {
         connection.close().await.unwrap();
     }
 
-    /// Waits until a question is answered with true.
+    /// Waits until a query returns true.
     async fn until(&self, question: &'static str) {
         let mut connection = PgConnection::connect(&self.url()).await.unwrap();
         until(async || query_scalar(question).fetch_one(&mut connection).await.unwrap()).await;
@@ -191,7 +191,7 @@ impl PostgresServer {
         format!("postgres://iam_test@localhost/postgres?host={}&port={}", self.tenant.folder.display(), self.port)
     }
 
-    /// Ends it, as an operator does who does not wait for clients.
+    /// Stops it, as an operator does without waiting for clients.
     pub fn stop(&mut self) {
         let interrupted = Command::new("kill").arg("-INT").arg(self.process.id().to_string()).status().unwrap();
         assert!(interrupted.success());

@@ -1,7 +1,7 @@
 //! Generated worlds.
 //!
-//! They are small (four views, three features, three modules, four levels), so that rules meet often. Rows may
-//! contradict each other within one level, and may be about things that the catalog does not have.
+//! They are small (four views, three features, three modules, four levels), so that rules often interact. Rows may
+//! contradict each other within one level, and may refer to entities that the catalog does not have.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -46,7 +46,8 @@ pub(crate) fn action(number: usize) -> Action {
 
 pub(crate) const ACTIONS: usize = 3;
 
-/// What a level says: about which view, and what; about which feature and action, whether and how far.
+/// The rows of a level: for views, the view and the state; for features, the feature, the action, the value and the
+/// scope.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Level {
     pub(crate) number: usize,
@@ -66,7 +67,7 @@ impl Level {
     }
 }
 
-/// Everything that decides, as plain rows.
+/// All input of decisions, as plain rows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct World {
     pub(crate) public_views: BTreeSet<usize>,
@@ -79,7 +80,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// No module gates anything, nothing is public or disabled, and nobody says anything.
+    /// A world with these levels in which no module gates anything and nothing is public or disabled.
     pub(crate) fn plain(levels: Vec<Level>) -> Self {
         Self {
             public_views: BTreeSet::new(),
@@ -111,7 +112,7 @@ impl World {
             name: Name::parse(format!("Feature {number}")).unwrap(),
             description: None,
             resource_type: None,
-            // One has an action of its own.
+            // One feature has a custom action.
             actions: (number == 2).then(|| vec![action(2)]),
             category: None,
             enabled: !self.disabled_features.contains(&number),

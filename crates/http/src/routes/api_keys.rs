@@ -18,7 +18,7 @@ data! {
     ApiKeyData { api_key as "apiKey": ApiKey }
 }
 
-/// All keys, also revoked and expired ones, by name.
+/// All keys, including revoked and expired ones, by name.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeysData>)))]
 #[get("/api/iam/api-keys")]
 pub(crate) async fn list_api_keys(call: Guarded<ManageCredentials>) -> ApiResult {
@@ -34,28 +34,28 @@ impl Input for OneApiKey {
     }
 }
 
-/// A key, without what proves it.
+/// A key, without its digest.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeyData>), (status = 404)))]
 #[get("/api/iam/api-keys/{id}")]
 pub(crate) async fn get_api_key(call: Guarded<ManageCredentials, OneApiKey>) -> ApiResult {
     ApiResponse::ok().data(ApiKeyData { api_key: call.application().api_key(call.input.0).await? })
 }
 
-/// A new key. It is good for the company of the request alone, named in any of the usual ways (also as `companyId` here); without
-/// one for every company, and the platform.
+/// A new key. It is valid only for the company of the request, named in any of the usual ways (also as `companyId`
+/// here); without a company, for all companies and the platform.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct NewKey {
-    /// What people call it.
+    /// Its display name.
     name: iam_domain::Name,
-    /// How much it may do.
+    /// Its role.
     role: ServiceRole,
-    /// From when on it is refused; left out, never.
+    /// When it expires; if omitted, never.
     expires_at: Option<Timestamp>,
 }
 
-/// A change that is made with a new key.
+/// The input: a change that creates a key, and the key.
 pub(crate) struct Creation {
     change: CreateApiKey,
     secret: SecretString,
@@ -78,16 +78,16 @@ impl Input for Creation {
     }
 }
 
-/// A key that was just made.
+/// A key that was just created.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreatedKeyData {
     api_key: ApiKey,
-    /// The whole key, to be sent as `Authorization: Bearer iam_…`. It is shown this once.
+    /// The whole key, to be sent as `Authorization: Bearer iam_…`. It is shown only once.
     key: String,
 }
 
-/// Makes a key. It is shown in this answer, and never again.
+/// Creates a key. The answer shows it, and it is never shown again.
 #[utoipa::path(
     tag = "API keys",
     request_body = NewKey,
@@ -107,7 +107,7 @@ impl Input for RevokeApiKey {
     }
 }
 
-/// Revokes a key, for good: every replica refuses it within its lease.
+/// Revokes a key permanently: every replica refuses it within its lease.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<Message>), (status = 404)))]
 #[delete("/api/iam/api-keys/{id}")]
 pub(crate) async fn revoke_api_key(call: Guarded<ManageCredentials, RevokeApiKey>) -> ApiResult {

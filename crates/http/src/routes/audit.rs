@@ -12,24 +12,24 @@ use super::{page_size, word};
 use crate::call::{Guarded, Input, ReadAudit, Reading};
 use crate::response::{ApiResponse, ApiResult, Success};
 
-/// A record, with what other issuers call the users that it names.
+/// A record, with the external ids of the users that it names.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuditEntry {
     #[serde(flatten)]
     record: AuditRecord,
-    /// Who did it, as `issuer|subject`, if it is another issuer's user.
+    /// The actor as `issuer|subject`, if it is a user of another issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     external_user_id: Option<ExternalId>,
-    /// The same in a spelling that needs no escapes in URLs.
+    /// The same id in a form that needs no escaping in URLs.
     #[serde(skip_serializing_if = "Option::is_none")]
     user_path_id: Option<String>,
-    /// The same of the user whom the record is about.
+    /// The same for the user that the record is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     external_entity_id: Option<ExternalId>,
-    /// The same in a spelling that needs no escapes in URLs.
+    /// The same id in a form that needs no escaping in URLs.
     #[serde(skip_serializing_if = "Option::is_none")]
     entity_path_id: Option<String>,
 }
@@ -39,18 +39,18 @@ pub(crate) struct AuditEntry {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuditData {
     logs: Vec<AuditEntry>,
-    /// Where the next page begins; `null` at the end.
+    /// The cursor of the next page; `null` on the last page.
     next_cursor: Option<String>,
-    /// How many records there are in all, if it was asked, counted up to 10,000.
+    /// The total number of records, if requested, counted up to 10,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
-    /// `true` if there are more than `total`; else left out.
+    /// `true` if there are more than `total`; omitted otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     total_is_lower_bound: bool,
 }
 
-/// Which page of which records.
+/// The filter and the page.
 pub(crate) struct AuditQuery {
     filter: AuditFilter,
     cursor: Option<AuditCursor>,
@@ -82,7 +82,7 @@ impl Input for AuditQuery {
     }
 }
 
-/// An id of anything; of a user also an external id.
+/// The id of an entity of any type; for a user also an external id.
 fn entity(reading: &mut Reading<'_>) -> Option<Option<uuid::Uuid>> {
     if reading.query::<String>("entityId")?.is_some_and(|text| ExternalId::may_be(&text)) {
         return Some(reading.query_user("entityId")?.map(|user| user.id.as_uuid()));
@@ -126,12 +126,12 @@ fn encode(cursor: AuditCursor) -> String {
 fn decode(text: &str) -> Option<AuditCursor> {
     let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
     let (micros, id) = plain.split_once('/')?;
-    // No record is older than 1970; what is far older, databases cannot even compare with.
+    // No record is older than 1970, and databases cannot compare with much older times.
     let micros = micros.parse().ok().filter(|micros| *micros >= 0)?;
     Some(AuditCursor { timestamp: Timestamp::from_micros(micros)?, id: AuditRecordId::parse(id).ok()? })
 }
 
-/// The records of the company; of the platform, if a super admin names none.
+/// The records of the company, or of the platform if a super admin names no company.
 #[utoipa::path(
     tag = "Audit",
     params(

@@ -1,4 +1,4 @@
-//! Companies as such: their modules, and provisioning. For super admins.
+//! Companies: their modules, and provisioning. For super admins.
 
 use actix_web::http::StatusCode;
 use actix_web::{get, patch, post, put};
@@ -28,7 +28,7 @@ pub(crate) async fn get_company_modules(call: Guarded<PlatformCompany>) -> ApiRe
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct ModuleIds {
-    /// All of them, each once.
+    /// The complete list, without duplicates.
     module_ids: Vec<ModuleId>,
 }
 
@@ -40,7 +40,7 @@ impl Input for SetCompanyModules {
     }
 }
 
-/// Makes these the modules of a company; those that it had keep their switch.
+/// Replaces the modules of a company; modules that it already had stay on or off as they were.
 #[utoipa::path(
     tag = "Companies",
     request_body = ModuleIds,
@@ -52,7 +52,7 @@ pub(crate) async fn set_company_modules(call: Guarded<PlatformCompany, SetCompan
     ApiResponse::ok().version(done.versions).message("Company modules updated successfully")
 }
 
-/// A switch.
+/// Whether a module is on.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct Switch {
@@ -80,12 +80,13 @@ pub(crate) async fn switch_company_module(call: Guarded<PlatformCompany, SwitchC
     ApiResponse::ok().version(done.versions).data(GrantedModuleData { module: done.value })
 }
 
-/// Who becomes admin.
+/// The options of provisioning.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct Provision {
-    /// On a company that is provisioned, it counts only if nobody can administer it.
+    /// The user who becomes admin. On a provisioned company, it takes effect only if no user can administer the
+    /// company.
     admin_user_id: Option<UserId>,
 }
 

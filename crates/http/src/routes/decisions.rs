@@ -19,7 +19,7 @@ use crate::error::{ApiError, Finding};
 use crate::response::{ApiResponse, ApiResult, Success, conditional};
 use crate::response_cache::{CachedResponse, ResponseKind};
 
-/// The caller's menu. May be kept for five minutes: it is for display only.
+/// The caller's menu. Clients may cache it for five minutes: it is for display only.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<Navigation>), (status = 304)))]
 #[get("/api/iam/navigation")]
 pub(crate) async fn navigation(request: HttpRequest, call: Guarded<Anyone>) -> ApiResult {
@@ -37,7 +37,7 @@ pub(crate) async fn navigation(request: HttpRequest, call: Guarded<Anyone>) -> A
     Ok(conditional(request.headers(), &access, &body, "private, max-age=300"))
 }
 
-/// Everything that the caller may see and do.
+/// All permissions of the caller.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>), (status = 304)))]
 #[get("/api/iam/permissions/current")]
 pub(crate) async fn current_permissions(request: HttpRequest, call: Guarded<Anyone>) -> ApiResult {
@@ -46,7 +46,7 @@ pub(crate) async fn current_permissions(request: HttpRequest, call: Guarded<Anyo
     Ok(conditional(request.headers(), &access, &body, "private, no-cache"))
 }
 
-/// Everything that a user may see and do.
+/// All permissions of a user.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>)))]
 #[get("/api/iam/users/{userId}/permissions")]
 pub(crate) async fn permissions_of_user(call: Guarded<ReadIam, OneUser>) -> ApiResult {
@@ -74,13 +74,13 @@ pub(crate) struct CheckRequest {
     /// The action, with a feature.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 50)]
     action: Option<iam_domain::Action>,
-    /// The least scope, with a feature.
+    /// The required scope, with a feature.
     scope: Option<Scope>,
-    /// About whom; the caller if left out.
+    /// The subject; the caller if omitted.
     user_id: Option<UserId>,
 }
 
-/// Whom a question is about: the caller, or somebody else if the caller may ask about others.
+/// The subject of a question: the caller, or another user if the caller may ask about others.
 pub(super) async fn subject<P: Policy>(call: &Guarded<P, DecisionRequest>) -> Result<Subject, ApiError> {
     match call.input.about_other_than(call.caller.id()) {
         Some(other) => {
@@ -96,7 +96,7 @@ async fn may_ask_about_others<P: Policy, T>(call: &Guarded<P, T>) -> Result<(), 
     call.application().authorize(call.caller, company, Requirement::CheckOthers, call.consistency()).await
 }
 
-/// Decides one question, about the caller or, for those who administer, about somebody else.
+/// Decides one question, about the caller or, for administrators, about another user.
 #[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<DecisionData>)))]
 #[post("/api/iam/check")]
 pub(crate) async fn check(call: Guarded<Anyone, DecisionRequest>) -> ApiResult {
@@ -108,20 +108,20 @@ pub(crate) async fn check(call: Guarded<Anyone, DecisionRequest>) -> ApiResult {
     Ok(ApiResponse::ok().seen(&access).json(body.into()))
 }
 
-/// Questions, each as for one check.
+/// Questions, each with the same members as a single check.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes the body; the questions are read from its members")]
 pub(crate) struct ChecksRequest {
-    /// All about the company of the request.
+    /// The questions, all about the company of the request.
     #[schema(min_items = 1, max_items = 1000)]
     checks: Vec<CheckRequest>,
 }
 
-/// The answers.
+/// The answers to many questions.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the answer; the results are written one by one")]
 pub(crate) struct ChecksData {
-    /// In the order of the questions.
+    /// The answers, in the order of the questions.
     results: Vec<CheckResult>,
 }
 
@@ -141,16 +141,16 @@ enum CheckResult {
 struct RefusedCheck {
     /// Always `false`.
     allowed: bool,
-    /// Why not.
+    /// The error.
     error: Refusal,
 }
 
-/// What is wrong with a question.
+/// The error of a question.
 #[derive(Serialize, ToSchema)]
 struct Refusal {
-    /// For programs.
+    /// The code, for programs.
     code: &'static str,
-    /// For people.
+    /// The message, for people.
     message: String,
     /// The findings, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -165,12 +165,12 @@ impl RefusedCheck {
     }
 }
 
-/// The answers: decided as they are written.
+/// The answers, each decided while it is written.
 struct Results<'a> {
     items: &'a [Item],
     caller: UserId,
     own: Option<Access>,
-    /// Of others, ascending by user; or why nothing is told about others.
+    /// The accesses of other users, ascending by user; or why questions about others are refused.
     others: Result<Vec<Access>, ApiError>,
 }
 
@@ -201,17 +201,18 @@ impl Results<'_> {
             }
             (Some(_), Err(refusal)) => return RefusedCheck::write(refusal, body),
         };
-        // Better no answer than one that looks like a denial.
+        // An internal error, rather than an answer that looks like a denial.
         let access = access.ok_or_else(ApiError::internal)?;
         decision::write(&access.decide(&asked.question), body);
         Ok(())
     }
 }
 
-/// About how many bytes an answer to one of many questions takes.
+/// The approximate size of one answer of many, in bytes.
 const RESULT_BYTES: usize = 256;
 
-/// Decides up to 1,000 questions in their order. One that does not fit is answered in its place, and spoils no other.
+/// Decides up to 1,000 questions in their order. An invalid question gets an error in its place and does not affect the
+/// others.
 #[utoipa::path(tag = "Decisions", request_body = ChecksRequest, responses((status = 200, body = Success<ChecksData>)))]
 #[post("/api/iam/checks")]
 pub(crate) async fn checks(call: Guarded<Anyone, Checks>) -> ApiResult {

@@ -1,4 +1,4 @@
-//! Why a decision is what it is, and what would change it.
+//! Explanations of decisions, and what would change them.
 
 use actix_web::post;
 use iam_domain::{Explanation, GatingModule, LevelSays, Scope, Step, UserLevelId};
@@ -14,21 +14,22 @@ use crate::response::{ApiResponse, ApiResult, Success};
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ExplanationData {
-    /// Yes or no.
+    /// Whether access is allowed.
     allowed: bool,
-    /// How far an action reaches; `null` for views.
+    /// The scope of an action; `null` for views.
     scope: Option<Scope>,
     /// The rule that decided, for people.
     reason: &'static str,
-    /// The same for programs.
+    /// The rule that decided, for programs.
     reason_code: &'static str,
     /// The levels that decided it.
     decided_by: Vec<UserLevelId>,
-    /// The modules that it is in: one that is both enabled and granted opens it. None: it is open to every company.
+    /// The modules that gate it: one that is both enabled and granted opens the gate. Empty if it is open to all
+    /// companies.
     gate: Vec<GatingModule>,
     /// What each of the user's levels says.
     levels: Vec<LevelSays>,
-    /// The fewest steps that together would allow it; none if it is allowed, or if no step can.
+    /// The fewest steps that together would allow it; empty if it is allowed, or if no step can allow it.
     suggestion: Vec<Step>,
 }
 
@@ -48,7 +49,7 @@ impl From<Explanation> for ExplanationData {
     }
 }
 
-/// Explains the decision of one question, about the caller or, for those who administer, about somebody else.
+/// Explains the decision of one question, about the caller or, for administrators, about another user.
 #[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<ExplanationData>)))]
 #[post("/api/iam/explain")]
 pub(crate) async fn explain(call: Guarded<Anyone, DecisionRequest>) -> ApiResult {

@@ -1,4 +1,4 @@
-//! Features of the catalog, and the views that they stand on.
+//! Features of the catalog, and the views on which they are shown.
 
 use actix_web::{delete, get, patch, post, put};
 use iam_application::{CreateFeature, DeleteFeature, SetFeatureViews, UpdateFeature};
@@ -50,10 +50,10 @@ pub(crate) struct NewFeature {
     name: Name,
     description: Option<Description>,
     resource_type: Option<ResourceType>,
-    /// Actions of its own, beside the standard ones.
+    /// Its custom actions, besides the standard ones.
     actions: Option<Vec<Action>>,
     category: Option<Category>,
-    /// `true` if left out.
+    /// Defaults to `true`.
     #[schema(required = false)]
     enabled: bool,
 }
@@ -89,7 +89,7 @@ pub(crate) async fn create_feature(call: Guarded<Platform, CreateFeature>) -> Ap
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(FeatureData { feature: done.value })
 }
 
-/// What to change of a feature; what is left out stays, `null` empties what is optional.
+/// The changes of a feature. Omitted members stay unchanged; `null` clears an optional member.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its members")]
@@ -98,7 +98,7 @@ pub(crate) struct FeaturePatch {
     name: Option<Name>,
     description: Option<Description>,
     resource_type: Option<ResourceType>,
-    /// Permissions for actions that go, go with them.
+    /// Permissions for removed actions are deleted.
     actions: Option<Vec<Action>>,
     category: Option<Category>,
     enabled: Option<bool>,
@@ -127,7 +127,7 @@ impl Input for UpdateFeature {
     }
 }
 
-/// Changes a feature.
+/// Updates a feature.
 #[utoipa::path(
     tag = "Catalog",
     request_body = FeaturePatch,
@@ -145,7 +145,7 @@ impl Input for DeleteFeature {
     }
 }
 
-/// Removes a feature that no menu uses, with its permissions and mappings.
+/// Deletes a feature that no menu uses, with its permissions and mappings.
 #[utoipa::path(
     tag = "Catalog",
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
@@ -156,7 +156,7 @@ pub(crate) async fn delete_feature(call: Guarded<Platform, DeleteFeature>) -> Ap
     ApiResponse::ok().version(done.versions).message("Feature deleted successfully")
 }
 
-/// The views that a feature stands on, by url.
+/// The views on which a feature is shown, by url.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>), (status = 404)))]
 #[get("/api/iam/features/{id}/views")]
 pub(crate) async fn get_feature_views(call: Guarded<ReadCatalog, OneFeature>) -> ApiResult {
@@ -169,7 +169,7 @@ pub(crate) async fn get_feature_views(call: Guarded<ReadCatalog, OneFeature>) ->
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct FeatureViewIds {
-    /// All of them, each once.
+    /// The complete list, without duplicates.
     view_ids: Vec<ViewId>,
 }
 
@@ -181,7 +181,7 @@ impl Input for SetFeatureViews {
     }
 }
 
-/// Makes these the views that a feature stands on.
+/// Replaces the views on which a feature is shown.
 #[utoipa::path(
     tag = "Catalog",
     request_body = FeatureViewIds,

@@ -1,4 +1,4 @@
-//! Health, the way to the documentation, and what is answered where there is no route.
+//! Health checks, the redirect to the documentation, and answers for unknown routes.
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Data;
@@ -12,12 +12,12 @@ use crate::Api;
 use crate::error::{ApiError, Code};
 use crate::openapi::methods_of;
 
-/// That the process answers.
+/// The answer of a live process.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Health {
     /// Always `ok`.
     status: &'static str,
-    /// Now.
+    /// The current time.
     #[schema(value_type = String, format = DateTime)]
     timestamp: iam_domain::Timestamp,
 }
@@ -35,7 +35,7 @@ pub(crate) async fn health() -> Result<HttpResponse, ApiError> {
 /// Whether the storage answers.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DatabaseHealth {
-    /// Yes or no.
+    /// Whether the storage answers.
     healthy: bool,
 }
 
@@ -48,36 +48,36 @@ pub(crate) async fn database_health(api: Data<Api>) -> HttpResponse {
     uncached(response.json(DatabaseHealth { healthy }))
 }
 
-/// One thing that was looked at.
+/// One condition of readiness.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CheckBody {
     /// Its name.
     name: &'static str,
-    /// Whether it is so.
+    /// Whether it holds.
     ok: bool,
-    /// Why not.
+    /// Why it does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
 
-/// Whether the process lives, or whether requests are welcome.
+/// The answer of a liveness or readiness check.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ProbeBody {
     /// `ok` or `unavailable`.
     status: &'static str,
-    /// What was looked at, if `?verbose` was asked.
+    /// The conditions that were checked, with `?verbose`.
     #[serde(skip_serializing_if = "Option::is_none")]
     checks: Option<Vec<CheckBody>>,
 }
 
-/// Whether the process lives: its event loop turns. Never asks the storage.
+/// Liveness: the event loop of the process runs. Never reads the storage.
 #[utoipa::path(tag = "Health", params(("verbose" = Option<bool>, Query)), responses((status = 200, body = ProbeBody)))]
 #[get("/livez")]
 pub(crate) async fn live(request: HttpRequest) -> HttpResponse {
     probe(&Readiness::default(), &request)
 }
 
-/// Whether requests are welcome: the storage was reached, its schema fits, the process is not about to end.
+/// Readiness: the storage was reached, its schema matches, and the process is not shutting down.
 #[utoipa::path(
     tag = "Health",
     params(("verbose" = Option<bool>, Query)),
@@ -91,12 +91,12 @@ pub(crate) async fn ready(api: Data<Api>, request: HttpRequest) -> HttpResponse 
 fn probe(readiness: &Readiness, request: &HttpRequest) -> HttpResponse {
     let is_ready = readiness.is_ready();
     let mut response = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    // A probe never fails for what else stands in its query.
+    // Other parameters of the query never make a probe fail.
     let is_verbose = request.query_string().split('&').any(|part| {
         let (name, word) = part.split_once('=').unwrap_or((part, ""));
         name == "verbose" && word != "false"
     });
-    // Operators want the reason also when they did not ask for it.
+    // Operators need the reason even without `?verbose`.
     let checks = (is_verbose || !is_ready).then(|| {
         readiness
             .checks
@@ -112,12 +112,13 @@ fn uncached(mut response: HttpResponse) -> HttpResponse {
     response
 }
 
-/// `/docs` without its slash.
+/// Redirects `/docs` to `/docs/`.
 pub(crate) async fn docs() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
 }
 
-/// No route: 405 with `Allow` if the path exists with other methods, else 404. A path that has GET has HEAD, too.
+/// The answer for unknown routes: 405 with `Allow` if the path exists with other methods, else 404. A path that has GET
+/// also has HEAD.
 pub(crate) async fn no_such_route(request: HttpRequest, api: Data<Api>) -> HttpResponse {
     let path = request.path();
     let item = api.document().paths.paths.iter().find(|(pattern, _)| matches_pattern(pattern, path));

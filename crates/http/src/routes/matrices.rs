@@ -30,9 +30,9 @@ pub(crate) async fn get_view_permissions(call: Guarded<ReadIam, OneLevel>) -> Ap
 #[expect(dead_code, reason = "describes the body; the cells are read from its members")]
 pub(crate) struct ViewCellBody {
     view_id: ViewId,
-    /// `inherit` if left out.
+    /// Defaults to `inherit`.
     state: Option<ViewState>,
-    /// `true` if left out and new; unchanged if left out and there.
+    /// If omitted, `true` for a new cell and unchanged for an existing one.
     modifiable: Option<bool>,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct ViewCellBody {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the cells are read from its members")]
 pub(crate) struct ViewMatrix {
-    /// All cells, one a view.
+    /// All cells, one per view.
     views: Vec<ViewCellBody>,
 }
 
@@ -62,13 +62,13 @@ impl Input for ReplaceViewPermissions {
     }
 }
 
-/// Makes this the view matrix of a level.
+/// Replaces the view matrix of a level.
 #[utoipa::path(
     tag = "Permissions",
     request_body = ViewMatrix,
     responses(
         (status = 200, body = Success<Message>),
-        (status = 403, body = ErrorBody, description = "The caller may not, or hands on what he does not hold: see errors"),
+        (status = 403, body = ErrorBody, description = "The caller lacks the permission, or would grant one that the caller does not hold: see errors"),
         (status = 404),
         (status = 412),
     ),
@@ -95,11 +95,11 @@ pub(crate) struct FeatureCellBody {
     feature_id: FeatureId,
     #[schema(value_type = String, min_length = 1, max_length = 50)]
     action: Action,
-    /// `true` if left out.
+    /// Defaults to `true`.
     value: Option<bool>,
-    /// `any` if left out.
+    /// Defaults to `any`.
     scope: Option<Scope>,
-    /// `true` if left out and new; unchanged if left out and there.
+    /// If omitted, `true` for a new cell and unchanged for an existing one.
     modifiable: Option<bool>,
 }
 
@@ -107,7 +107,7 @@ pub(crate) struct FeatureCellBody {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the cells are read from its members")]
 pub(crate) struct FeatureMatrix {
-    /// All cells, one an action.
+    /// All cells, one per action.
     features: Vec<FeatureCellBody>,
 }
 
@@ -136,16 +136,16 @@ impl Input for ReplaceFeaturePermissions {
     }
 }
 
-/// Makes this the feature matrix of a level.
+/// Replaces the feature matrix of a level.
 #[utoipa::path(
     tag = "Permissions",
-    params(("force" = Option<bool>, Query, description = "From super admins: nobody need be left who manages the company")),
+    params(("force" = Option<bool>, Query, description = "Super admins only: allow leaving the company without an administrator")),
     request_body = FeatureMatrix,
     responses(
         (status = 200, body = Success<Message>),
-        (status = 403, body = ErrorBody, description = "The caller may not, or hands on what he does not hold: see errors"),
+        (status = 403, body = ErrorBody, description = "The caller lacks the permission, or would grant one that the caller does not hold: see errors"),
         (status = 404),
-        (status = 409, body = ErrorBody, description = "Nobody could manage the company any more"),
+        (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),
         (status = 412),
     ),
 )]

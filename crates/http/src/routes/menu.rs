@@ -1,4 +1,4 @@
-//! The menu. The company that a request names owns the item; without one, every company does.
+//! The menu. The company that a request names owns the item; without one, the item is common to all companies.
 
 use actix_web::{delete, get, patch, post};
 use iam_application::{
@@ -38,7 +38,7 @@ impl Input for OneSubMenuItem {
     }
 }
 
-/// The items of every company and of the one that is named; by sort order, label, id.
+/// The items common to all companies and those of the named one, by sort order, label, id.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<MenuItemsData>)))]
 #[get("/api/iam/menu-items")]
 pub(crate) async fn list_menu_items(call: Guarded<ReadCatalog>) -> ApiResult {
@@ -46,7 +46,7 @@ pub(crate) async fn list_menu_items(call: Guarded<ReadCatalog>) -> ApiResult {
     ApiResponse::ok().data(MenuItemsData { menu_items })
 }
 
-/// An item of every company or of the one that is named.
+/// An item common to all companies, or of the named one.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<MenuItemData>), (status = 404)))]
 #[get("/api/iam/menu-items/{id}")]
 pub(crate) async fn get_menu_item(call: Guarded<ReadCatalog, OneMenuItem>) -> ApiResult {
@@ -61,17 +61,17 @@ pub(crate) async fn get_menu_item(call: Guarded<ReadCatalog, OneMenuItem>) -> Ap
 pub(crate) struct NewMenuItem {
     label: Label,
     icon: Option<Icon>,
-    /// `standard` if left out.
+    /// Defaults to `standard`.
     #[schema(required = false)]
     priority: Priority,
     /// Keys of features whose `Read` must all be allowed.
     required_permissions: Option<Vec<FeatureKey>>,
-    /// 0 if left out.
+    /// Defaults to 0.
     #[schema(required = false)]
     sort_order: i32,
     view_id: Option<ViewId>,
     feature_id: Option<FeatureId>,
-    /// `true` if left out.
+    /// Defaults to `true`.
     #[schema(required = false)]
     is_entrypoint: bool,
 }
@@ -108,7 +108,7 @@ pub(crate) async fn create_menu_item(call: Guarded<Platform, CreateMenuItem>) ->
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
 }
 
-/// What to change of an item; what is left out stays, `null` empties what is optional.
+/// The changes of an item. Omitted members stay unchanged; `null` clears an optional member.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its members")]
@@ -151,7 +151,7 @@ impl Input for UpdateMenuItem {
     }
 }
 
-/// Changes an item.
+/// Updates an item.
 #[utoipa::path(
     tag = "Menu",
     request_body = MenuItemPatch,
@@ -169,7 +169,7 @@ impl Input for DeleteMenuItem {
     }
 }
 
-/// Removes an item with its sub-items.
+/// Deletes an item with its sub-items.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<Message>), (status = 404), (status = 412)))]
 #[delete("/api/iam/menu-items/{id}")]
 pub(crate) async fn delete_menu_item(call: Guarded<Platform, DeleteMenuItem>) -> ApiResult {
@@ -177,7 +177,7 @@ pub(crate) async fn delete_menu_item(call: Guarded<Platform, DeleteMenuItem>) ->
     ApiResponse::ok().version(done.versions).message("Menu item deleted successfully")
 }
 
-/// The sub-items of the menu of every company and of the one that is named; by sort order, label, id.
+/// The sub-items common to all companies and those of the named one, by sort order, label, id.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<SubMenuItemsData>)))]
 #[get("/api/iam/sub-menu-items")]
 pub(crate) async fn list_sub_menu_items(call: Guarded<ReadCatalog>) -> ApiResult {
@@ -185,7 +185,7 @@ pub(crate) async fn list_sub_menu_items(call: Guarded<ReadCatalog>) -> ApiResult
     ApiResponse::ok().data(SubMenuItemsData { sub_menu_items })
 }
 
-/// A sub-item of the menu of every company or of the one that is named.
+/// A sub-item common to all companies, or of the named one.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<SubMenuItemData>), (status = 404)))]
 #[get("/api/iam/sub-menu-items/{id}")]
 pub(crate) async fn get_sub_menu_item(call: Guarded<ReadCatalog, OneSubMenuItem>) -> ApiResult {
@@ -203,10 +203,10 @@ pub(crate) struct NewSubMenuItem {
     view_id: Option<ViewId>,
     feature_id: Option<FeatureId>,
     icon: Option<Icon>,
-    /// 0 if left out.
+    /// Defaults to 0.
     #[schema(required = false)]
     sort_order: i32,
-    /// `true` if left out.
+    /// Defaults to `true`.
     #[schema(required = false)]
     enabled: bool,
 }
@@ -244,7 +244,7 @@ pub(crate) async fn create_sub_menu_item(call: Guarded<Platform, CreateSubMenuIt
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
 }
 
-/// What to change of a sub-item; what is left out stays, `null` empties what is optional.
+/// The changes of a sub-item. Omitted members stay unchanged; `null` clears an optional member.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its members")]
@@ -283,7 +283,7 @@ impl Input for UpdateSubMenuItem {
     }
 }
 
-/// Changes a sub-item.
+/// Updates a sub-item.
 #[utoipa::path(
     tag = "Menu",
     request_body = SubMenuItemPatch,
@@ -301,7 +301,7 @@ impl Input for DeleteSubMenuItem {
     }
 }
 
-/// Removes a sub-item.
+/// Deletes a sub-item.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<Message>), (status = 404), (status = 412)))]
 #[delete("/api/iam/sub-menu-items/{id}")]
 pub(crate) async fn delete_sub_menu_item(call: Guarded<Platform, DeleteSubMenuItem>) -> ApiResult {

@@ -19,10 +19,10 @@ use crate::call::Reading;
 
 /// The most elements of a page.
 const MAX_LIMIT: u64 = 200;
-/// The elements of a page if nothing is said.
+/// The default number of elements of a page.
 const DEFAULT_LIMIT: u64 = 50;
 
-/// How many elements a page is to have: `limit` of the query.
+/// The page size: `limit` of the query.
 fn page_size(reading: &mut Reading<'_>) -> Option<u64> {
     match word::<u64>(reading, "limit")? {
         None => Some(DEFAULT_LIMIT),
@@ -31,7 +31,7 @@ fn page_size(reading: &mut Reading<'_>) -> Option<u64> {
     }
 }
 
-/// A parameter of the query that is a word or a number.
+/// An optional parameter of the query that is a word or a number.
 fn word<T: std::str::FromStr<Err: std::fmt::Display>>(reading: &mut Reading<'_>, name: &str) -> Option<Option<T>> {
     match reading.query::<String>(name)? {
         None => Some(None),

@@ -1,4 +1,4 @@
-//! Modules of the catalog, and what they gate.
+//! Modules of the catalog, and the views and features that they gate.
 
 use actix_web::{delete, get, patch, post, put};
 use iam_application::{CreateModule, DeleteModule, SetModuleFeatures, SetModuleViews, UpdateModule};
@@ -50,10 +50,10 @@ pub(crate) struct NewModule {
     name: Name,
     description: Option<Description>,
     icon: Option<Icon>,
-    /// `true` if left out.
+    /// Defaults to `true`.
     #[schema(required = false)]
     enabled: bool,
-    /// `standard` if left out.
+    /// Defaults to `standard`.
     #[schema(required = false)]
     priority: Priority,
 }
@@ -87,7 +87,7 @@ pub(crate) async fn create_module(call: Guarded<Platform, CreateModule>) -> ApiR
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
-/// What to change of a module; what is left out stays, `null` empties an optional text.
+/// The changes of a module. Omitted members stay unchanged; `null` clears an optional text.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct ModulePatch {
@@ -120,7 +120,7 @@ impl Input for UpdateModule {
     }
 }
 
-/// Changes a module.
+/// Updates a module.
 #[utoipa::path(
     tag = "Catalog",
     request_body = ModulePatch,
@@ -132,11 +132,11 @@ pub(crate) async fn update_module(call: Guarded<Platform, UpdateModule>) -> ApiR
     ApiResponse::ok().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
-/// Whether what a module alone gates may open to every company.
+/// The confirmation that what a module alone gates may open to all companies.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct Ungate {
-    /// `false` if left out.
+    /// Defaults to `false`.
     #[schema(required = false)]
     ungate: bool,
 }
@@ -157,7 +157,7 @@ impl Input for DeleteModule {
     }
 }
 
-/// Removes a module with its mappings, also those to companies.
+/// Deletes a module with its mappings, including those to companies.
 #[utoipa::path(
     tag = "Catalog",
     params(("ungate" = Option<bool>, Query, description = "The same as in the body")),
@@ -183,9 +183,9 @@ pub(crate) async fn get_module_views(call: Guarded<ReadCatalog, OneModule>) -> A
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct ModuleViewIds {
-    /// All of them, each once.
+    /// The complete list, without duplicates.
     view_ids: Vec<ViewId>,
-    /// Whether what it alone gated may open to every company.
+    /// Confirms that what it alone gated may open to all companies.
     #[schema(required = false)]
     ungate: bool,
 }
@@ -199,7 +199,7 @@ impl Input for SetModuleViews {
     }
 }
 
-/// Makes these the views of a module.
+/// Replaces the views of a module.
 #[utoipa::path(
     tag = "Catalog",
     request_body = ModuleViewIds,
@@ -224,9 +224,9 @@ pub(crate) async fn get_module_features(call: Guarded<ReadCatalog, OneModule>) -
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct ModuleFeatureIds {
-    /// All of them, each once.
+    /// The complete list, without duplicates.
     feature_ids: Vec<FeatureId>,
-    /// Whether what it alone gated may open to every company.
+    /// Confirms that what it alone gated may open to all companies.
     #[schema(required = false)]
     ungate: bool,
 }
@@ -240,7 +240,7 @@ impl Input for SetModuleFeatures {
     }
 }
 
-/// Makes these the features of a module.
+/// Replaces the features of a module.
 #[utoipa::path(
     tag = "Catalog",
     request_body = ModuleFeatureIds,

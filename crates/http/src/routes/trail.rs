@@ -18,17 +18,17 @@ pub(crate) struct Step {
     url: Url,
 }
 
-/// A place where the caller was.
+/// A place that the caller visited.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Recent {
     label: Label,
     url: Url,
-    /// The latest visit.
+    /// The time of the latest visit.
     visited_at: Timestamp,
 }
 
-/// Where the caller has been.
+/// The navigation history of the caller.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TrailData {
     /// The steps of the session, oldest first, at most 100.
@@ -74,7 +74,7 @@ impl Input for NewStep {
     }
 }
 
-/// Adds a step to a session of the caller's.
+/// Adds a step to a session of the caller.
 #[utoipa::path(tag = "Navigation trail", request_body = NewStep, responses((status = 201, body = Success<StepData>)))]
 #[post("/api/iam/nav-trail")]
 pub(crate) async fn track(call: Guarded<Member, NewStep>) -> ApiResult {
@@ -99,7 +99,7 @@ impl Input for OneSession {
     }
 }
 
-/// The trail of a session of the caller's, and where else the caller was.
+/// The trail of a session of the caller, and the recent places of all sessions.
 #[utoipa::path(
     tag = "Navigation trail",
     params(("sessionId" = String, Query)),
@@ -114,7 +114,7 @@ pub(crate) async fn get_trail(call: Guarded<Member, OneSession>) -> ApiResult {
     })
 }
 
-/// Forgets a session of the caller's.
+/// Deletes the trail of a session of the caller.
 #[utoipa::path(
     tag = "Navigation trail",
     params(("sessionId" = String, Query)),

@@ -1,4 +1,4 @@
-//! User levels, and who holds them.
+//! User levels and their assignments.
 
 use actix_web::{delete, get, patch, post, put};
 use iam_application::{AssignUserLevels, CreateUserLevel, DeleteUserLevel, Patch, UpdateUserLevel};
@@ -40,7 +40,7 @@ pub(crate) async fn list_user_levels(call: Guarded<ReadIam>) -> ApiResult {
 pub(crate) struct NewUserLevel {
     /// Its name; unique in the company.
     name: Name,
-    /// What it is for.
+    /// Its description.
     #[schema(required = false)]
     description: Description,
 }
@@ -77,13 +77,13 @@ pub(crate) async fn get_user_level(call: Guarded<ReadIam, OneLevel>) -> ApiResul
     ApiResponse::ok().etag(&user_level)?.data(UserLevelData { user_level })
 }
 
-/// What to change of a level; what is left out stays.
+/// The changes of a level. Omitted members stay unchanged.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct UserLevelPatch {
     /// Its new name.
     name: Option<Name>,
-    /// What it is for; `null` empties it.
+    /// Its description; `null` clears it.
     description: Option<Description>,
 }
 
@@ -102,7 +102,7 @@ impl Input for UpdateUserLevel {
     }
 }
 
-/// Changes a level.
+/// Updates a level.
 #[utoipa::path(
     tag = "User levels",
     request_body = UserLevelPatch,
@@ -120,12 +120,12 @@ impl Input for DeleteUserLevel {
     }
 }
 
-/// Removes a level that nobody holds.
+/// Deletes a level without holders.
 #[utoipa::path(
     tag = "User levels",
     responses(
         (status = 200, body = Success<Message>),
-        (status = 400, body = ErrorBody, description = "Somebody holds it: errors name the first ten, for callers who may read them"),
+        (status = 400, body = ErrorBody, description = "Users hold the level: errors name the first ten, for callers that may read them"),
         (status = 404),
         (status = 412),
     ),
@@ -149,10 +149,10 @@ pub(crate) async fn get_levels_of_user(call: Guarded<ReadIam, OneUser>) -> ApiRe
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Holder {
     id: UserId,
-    /// `issuer|subject`; `null` for users of the native issuer, and where it is not known.
+    /// `issuer|subject`; `null` for users of the native issuer, and where it is unknown.
     #[schema(value_type = Option<String>)]
     external_id: Option<ExternalId>,
-    /// The same in a spelling that needs no escapes in URLs.
+    /// The same id in a form that needs no escaping in URLs.
     path_id: Option<String>,
 }
 
@@ -161,11 +161,11 @@ pub(crate) struct Holder {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HoldersData {
     users: Vec<Holder>,
-    /// Where the next page begins; `null` at the end.
+    /// The cursor of the next page; `null` on the last page.
     next_cursor: Option<UserId>,
 }
 
-/// Which page of the holders of which level.
+/// The level and the page of its holders.
 pub(crate) struct HoldersQuery {
     level: UserLevelId,
     cursor: Option<UserId>,
@@ -200,7 +200,7 @@ pub(crate) async fn list_holders(call: Guarded<ReadIam, HoldersQuery>) -> ApiRes
     ApiResponse::ok().data(HoldersData { users: page.users.into_iter().map(holder).collect(), next_cursor })
 }
 
-/// Whether the request says that nobody need be left who manages the company.
+/// Whether the request allows leaving the company without an administrator.
 pub(crate) fn force(reading: &mut Reading<'_>) -> Option<bool> {
     match reading.query::<String>("force")?.as_deref() {
         None | Some("false") => Some(false),
@@ -214,7 +214,7 @@ pub(crate) fn force(reading: &mut Reading<'_>) -> Option<bool> {
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct UserLevelIds {
-    /// All of them, each once.
+    /// The complete list, without duplicates.
     user_level_ids: Vec<UserLevelId>,
 }
 
@@ -228,15 +228,15 @@ impl Input for AssignUserLevels {
     }
 }
 
-/// Makes these the user's levels in this company only.
+/// Replaces the user's levels in this company only.
 #[utoipa::path(
     tag = "User levels",
-    params(("force" = Option<bool>, Query, description = "From super admins: nobody need be left who manages the company")),
+    params(("force" = Option<bool>, Query, description = "Super admins only: allow leaving the company without an administrator")),
     request_body = UserLevelIds,
     responses(
         (status = 200, body = Success<Message>),
-        (status = 403, body = ErrorBody, description = "The caller may not, or hands on what he does not hold: see errors"),
-        (status = 409, body = ErrorBody, description = "Nobody could manage the company any more"),
+        (status = 403, body = ErrorBody, description = "The caller lacks the permission, or would grant one that the caller does not hold: see errors"),
+        (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),
         (status = 412),
     ),
 )]

@@ -1,4 +1,4 @@
-//! Users as such: what other issuers call them, and since when their tokens count.
+//! Users: their external ids, and their cut-offs.
 
 use actix_web::{get, put};
 use iam_application::CutOffUser;
@@ -19,24 +19,24 @@ impl Input for OneUser {
     }
 }
 
-/// A user as clients see one.
+/// A user in the form that clients see.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UserView {
     id: UserId,
-    /// `issuer|subject`, as paths and bodies name the user; `null` for users of the native issuer, and for those of whom
-    /// nothing was stored.
+    /// `issuer|subject`, as used in paths and bodies; `null` for users of the native issuer, and for users of whom
+    /// nothing is stored.
     #[schema(value_type = Option<String>)]
     external_id: Option<ExternalId>,
-    /// The same in a spelling that needs no escapes in URLs.
+    /// The same id in a form that needs no escaping in URLs.
     path_id: Option<String>,
-    /// Who says so.
+    /// The issuer.
     #[schema(value_type = Option<String>)]
     issuer: Option<String>,
-    /// What it calls the user.
+    /// The subject.
     #[schema(value_type = Option<String>)]
     subject: Option<String>,
-    /// Tokens from before are refused. Told to super admins who name no company.
+    /// Tokens issued before it are refused. Visible only to super admins whose request names no company.
     not_before: Option<Timestamp>,
 }
 
@@ -52,7 +52,7 @@ impl From<User> for UserData {
     }
 }
 
-/// A user who holds a level in the company; without a company, for super admins, any.
+/// A user who holds a level in the company; without a company, for super admins, any user.
 #[utoipa::path(tag = "Users", responses((status = 200, body = Success<UserData>), (status = 404)))]
 #[get("/api/iam/users/{userId}")]
 pub(crate) async fn get_user(call: Guarded<ReadCatalog, OneUser>) -> ApiResult {
@@ -64,13 +64,13 @@ pub(crate) async fn get_user(call: Guarded<ReadCatalog, OneUser>) -> ApiResult {
     ApiResponse::ok().data(UserData::from(user))
 }
 
-/// When tokens begin to count.
+/// The cut-off of a user.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its members")]
 pub(crate) struct NotBefore {
-    /// Tokens that were made before it are refused; if left out, all that were made until now, also by a clock that is ahead
-    /// as far as it may be.
+    /// Tokens issued before it are refused. If omitted, all tokens issued until now are refused, including those issued
+    /// by a clock that is ahead by the allowed skew.
     not_before: Option<Timestamp>,
 }
 
@@ -85,7 +85,7 @@ impl Input for CutOffUser {
     }
 }
 
-/// Cuts a user off: all tokens that were made before are refused, by every replica within its lease.
+/// Cuts a user off: every replica refuses all tokens issued before, within its lease.
 #[utoipa::path(tag = "Users", request_body = Option<NotBefore>, responses((status = 200, body = Success<UserData>)))]
 #[put("/api/iam/users/{userId}/not-before")]
 pub(crate) async fn cut_off_user(call: Guarded<ManageCredentials, CutOffUser>) -> ApiResult {

@@ -50,7 +50,7 @@ pub(crate) struct NewView {
     category: Option<Category>,
     description: Option<Description>,
     icon: Option<Icon>,
-    /// `true` if left out; `false` makes the view public.
+    /// Defaults to `true`; `false` makes the view public.
     #[schema(required = false)]
     requires_auth: bool,
 }
@@ -84,7 +84,7 @@ pub(crate) async fn create_view(call: Guarded<Platform, CreateView>) -> ApiResul
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(ViewData { view: done.value })
 }
 
-/// What to change of a view; what is left out stays, `null` empties an optional text.
+/// The changes of a view. Omitted members stay unchanged; `null` clears an optional text.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its members")]
@@ -118,7 +118,7 @@ impl Input for UpdateView {
     }
 }
 
-/// Changes a view.
+/// Updates a view.
 #[utoipa::path(
     tag = "Catalog",
     request_body = ViewPatch,
@@ -136,7 +136,7 @@ impl Input for DeleteView {
     }
 }
 
-/// Removes a view that no menu uses, with its permissions and mappings.
+/// Deletes a view that no menu uses, with its permissions and mappings.
 #[utoipa::path(
     tag = "Catalog",
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),

@@ -1,4 +1,4 @@
-//! API keys: what they look like, and what proves them.
+//! API keys: their form, and their verification.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What a token must say, and the header around it.
+//! The required claims of a token, and the header that carries it.
 
 use std::time::Duration;
 
@@ -100,11 +100,11 @@ fn the_header_must_be_bearer_and_one_word() {
     for scheme in ["Bearer", "bearer", "BEARER"] {
         assert!(outcome(Some(&format!("{scheme} {token}"))).is_ok());
     }
-    // Also now that it is remembered.
+    // Also now that the token is cached.
     assert_eq!(outcome(Some(&format!("Bearer {token} "))), Err(AuthenticationError::Malformed));
 }
 
-/// A token of these texts, signed with the secret.
+/// A token with this header and these claims, signed with the secret.
 fn token_of(header: &str, claims: &str) -> String {
     let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret().expose_secret().as_bytes());
@@ -118,7 +118,7 @@ fn nothing_in_a_token_may_be_said_twice() {
     let outcome = |header: &str, claims: &str| verify(&verifier(), &token_of(header, claims)).map(drop);
     assert_eq!(outcome(HEADER, &claims), Ok(()));
     for twice in ["sub", "iss", "aud", "exp", "iat", "isSuperAdmin", "userId", "custom", "other"] {
-        // The same value, so that only its being there twice is wrong.
+        // The same value, so that only the duplicate is wrong.
         let value = serde_json::from_str::<Value>(&claims).unwrap()[twice].clone();
         let once = claims.replacen('{', &format!("{{\"x{twice}\":{value},\"y{twice}\":{value},"), 1);
         assert_eq!(outcome(HEADER, &once), Ok(()), "{once}");
@@ -172,7 +172,7 @@ fn times_of_the_wrong_type_and_beyond_all_times_are_invalid() {
             assert_eq!(outcome(name, &value), Err(AuthenticationError::Invalid), "{name}: {value}");
         }
     }
-    // Thirty million years are far, but a time.
+    // Thirty million years are far away, but still a valid time.
     assert_eq!(outcome("exp", &json!(1e15)), Ok(()));
     assert_eq!(outcome("nbf", &json!(1e15)), Err(AuthenticationError::Invalid));
 }
@@ -226,9 +226,9 @@ fn a_token_may_be_so_old_and_a_super_admins_less() {
     assert_eq!(outcome(false, json!({ "iat": NOW - 24 * HOUR })), expired);
     assert_eq!(outcome(true, json!({ "iat": NOW - HOUR + 1 })), Ok(()));
     assert_eq!(outcome(true, json!({ "iat": NOW - HOUR })), expired);
-    // However long it says that it is good itself.
+    // Even if its `exp` allows more.
     assert_eq!(outcome(false, json!({ "iat": NOW - 24 * HOUR, "exp": 1e15 })), expired);
-    // How old it is must be known.
+    // The age must be known.
     assert_eq!(outcome(false, json!({ "iat": null })), Err(AuthenticationError::Invalid));
     let only_super_admins =
         VerifierOptions { max_super_admin_token_age: Some(Duration::MAX), ..VerifierOptions::default() };

@@ -1,4 +1,4 @@
-//! A real server of key sets on a free port of this machine, which can be told to behave badly.
+//! A real server of key sets on a free local port, which can be made to misbehave.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,22 +10,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-/// What the server does with a request.
+/// The server's response to a request.
 #[derive(Clone)]
 pub(crate) enum Answer {
     /// 200 with these keys.
     Keys(Vec<Value>),
     /// 200 with this body.
     Text(String),
-    /// This, byte for byte.
+    /// These bytes, unchanged.
     Raw(String),
-    /// These keys, once the gate is opened.
+    /// These keys, once the gate opens.
     Gated(Arc<Semaphore>, Vec<Value>),
-    /// Nothing, and the connection stays open.
+    /// No response, and the connection stays open.
     Silence,
     /// The connection is closed.
     Close,
-    /// A body of 200 that never ends.
+    /// A 200 whose body never ends.
     Endless,
 }
 
@@ -61,7 +61,7 @@ impl JwksServer {
         *self.answer.lock().unwrap() = answer;
     }
 
-    /// How often it was asked.
+    /// How many requests it has received.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }

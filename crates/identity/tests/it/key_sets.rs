@@ -1,4 +1,4 @@
-//! JSON Web Key Sets: what is taken from them, and what is left out.
+//! JSON Web Key Sets: which keys are used, and which entries are ignored.
 
 use iam_identity::{Algorithm, AuthenticationError, JwksUrl, KeyError, KeySet, KeySource, MAX_KEYS, TrustedIssuer};
 use iam_identity::{TokenVerifier, VerifierOptions};
@@ -107,7 +107,7 @@ fn a_number_may_have_leading_zeros() {
     }
 }
 
-/// Base64 as careless issuers write it: padded, in the alphabet of `+` and `/`, or both.
+/// Base64 from lenient issuers: padded, in the alphabet of `+` and `/`, or both.
 #[test]
 fn members_may_be_padded_and_in_either_alphabet() {
     use base64::Engine;

@@ -1,4 +1,4 @@
-//! Tokens through the crate's public door.
+//! Tests of the crate's public API.
 
 // `cfg(test)` always holds here; it tells clippy that these modules are tests, which may unwrap.
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Keys that are read from servers and files: rotation, outages, lies, and how seldom anybody is asked.
+//! Keys from servers and files: rotation, outages, invalid responses, and the rate of reads.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -24,12 +24,12 @@ fn patient() -> VerifierOptions {
     VerifierOptions { jwks_timeout: Duration::from_secs(60), ..VerifierOptions::default() }
 }
 
-/// Whatever an unauthenticated caller says is looked up at once.
+/// Every unknown key of an unauthenticated caller is looked up at once.
 fn at_once() -> VerifierOptions {
     VerifierOptions { unknown_key_pause: Duration::ZERO, ..patient() }
 }
 
-/// After the first unauthenticated caller, only those who ask to refresh make it look.
+/// After the first unauthenticated caller, only explicit refreshes read the keys.
 fn seldom() -> VerifierOptions {
     VerifierOptions { unknown_key_pause: Duration::MAX, ..patient() }
 }
@@ -39,7 +39,7 @@ async fn reading(source: KeySource, options: &VerifierOptions) -> Arc<TokenVerif
     Arc::new(TokenVerifier::start(None, vec![issuer], options).await.unwrap().with_clock(|| at(NOW)))
 }
 
-/// A token of the pair's, which names this key.
+/// A token of the pair that names this key.
 fn token(pair: usize, id: &str) -> String {
     signed_by(&PAIRS[pair].signer().with_key_id(id))
 }
@@ -63,7 +63,7 @@ async fn keys_are_fetched_for_the_first_token_and_not_again_while_they_suffice()
         }
     }
     assert_eq!(server.requests(), 1);
-    // The key that it names did not sign it: perhaps there is another one by that name.
+    // The key that it names did not sign it, but there may be a newer one of that name.
     assert_eq!(outcome(&verifier, &token(1, "a")).await, Err(INVALID));
     assert_eq!(server.requests(), 2);
 }
@@ -80,7 +80,7 @@ async fn a_new_key_is_good_at_once_and_an_old_one_until_it_leaves() {
     assert_eq!(outcome(&verifier, &old).await, Ok(()));
 
     server.answers(keys(&[(5, "new")]));
-    assert_eq!(outcome(&verifier, &old).await, Ok(()), "nobody has looked yet");
+    assert_eq!(outcome(&verifier, &old).await, Ok(()), "the keys were not read yet");
     verifier.refresh().await;
     assert_eq!(outcome(&verifier, &old).await, Err(INVALID));
     assert_eq!(outcome(&verifier, &new).await, Ok(()));
@@ -93,7 +93,7 @@ async fn another_key_by_an_old_name_is_another_key() {
     let (old, new) = (token(4, "a"), token(5, "a"));
     assert_eq!(outcome(&verifier, &old).await, Ok(()));
     server.answers(keys(&[(5, "a")]));
-    // Nobody has said that there is another one: its first token has the set read.
+    // The key set is read because of the first token that names the new key.
     assert_eq!(outcome(&verifier, &new).await, Ok(()));
     assert_eq!(outcome(&verifier, &old).await, Err(INVALID));
 }
@@ -124,7 +124,7 @@ async fn a_thousand_who_wait_while_keys_rotate_make_one_fetch() {
         while server.requests() < 2 {
             tokio::task::yield_now().await;
         }
-        // Whoever needs no new key waits for nobody.
+        // A token with a known key does not wait.
         assert_eq!(outcome(&verifier, &token(4, "old")).await, Ok(()));
         gate.add_permits(1000);
     };
@@ -161,7 +161,7 @@ async fn whoever_comes_while_keys_are_read_has_the_use_of_them() {
         while server.requests() < 1 {
             tokio::task::yield_now().await;
         }
-        // It is polled first, and waits.
+        // The outcome is polled first, and waits.
         tokio::join!(biased; outcome(&verifier, &to_come), async { gate.add_permits(1000) }).0
     };
     let ((), outcome) = tokio::join!(verifier.refresh(), coming);
@@ -170,9 +170,9 @@ async fn whoever_comes_while_keys_are_read_has_the_use_of_them() {
 }
 
 #[tokio::test]
-async fn strangers_cannot_make_it_fetch_again_and_again() {
+async fn unknown_keys_cannot_make_it_fetch_again_and_again() {
     let server = JwksServer::start(keys(&[(4, "a")])).await;
-    // A pause that ends in no run of this test, however long it takes.
+    // A pause that outlasts the test, however long the test takes.
     let options = VerifierOptions { unknown_key_pause: Duration::from_secs(3600), ..patient() };
     let verifier = reading(server.source(), &options).await;
     verifier.refresh().await;
@@ -185,7 +185,7 @@ async fn strangers_cannot_make_it_fetch_again_and_again() {
 }
 
 #[tokio::test]
-async fn strangers_do_not_make_a_new_key_an_invalid_one() {
+async fn unknown_keys_do_not_make_a_new_key_an_invalid_one() {
     let server = JwksServer::start(keys(&[(4, "old")])).await;
     let options = VerifierOptions { clock_skew: Duration::from_secs(30), ..seldom() };
     let verifier = reading(server.source(), &options).await;
@@ -246,7 +246,7 @@ async fn those_who_give_up_do_not_end_the_fetch() {
     waiting.abort();
     assert!(waiting.await.unwrap_err().is_cancelled());
     gate.add_permits(1000);
-    // Nobody may ask again, so that this is what the first one asked for.
+    // No further read is allowed, so these are the keys that the first request asked for.
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
     assert_eq!(server.requests(), 1);
 }
@@ -259,7 +259,7 @@ async fn a_server_that_is_down_at_the_start_is_waited_for() {
     server.answers(keys(&[(4, "a")]));
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
 
-    // Nobody listens at all.
+    // No server listens at all.
     let url = server.url.clone();
     drop(server);
     let nobody = reading(KeySource::JwksUrl(JwksUrl::parse(&url).unwrap()), &at_once()).await;
@@ -307,7 +307,7 @@ async fn lies_change_nothing() {
         ("a redirect", raw(&format!("302 Found\r\nLocation: {}", redirect.url))),
         ("a redirect for good", raw(&format!("308 Permanent Redirect\r\nLocation: {}", redirect.url))),
         ("no HTTP", Answer::Raw("hello\r\n".to_owned())),
-        ("nobody", Answer::Close),
+        ("a closed connection", Answer::Close),
     ];
     let server = JwksServer::start(keys(&[(4, "a")])).await;
     let verifier = reading(server.source(), &at_once()).await;
@@ -328,7 +328,7 @@ async fn a_server_that_is_slow_is_given_up() {
     let server = JwksServer::start(keys(&[(4, "a")])).await;
     let options = VerifierOptions { jwks_timeout: Duration::from_millis(300), ..at_once() };
     let verifier = reading(server.source(), &options).await;
-    // On a busy machine a good answer may come too late as well.
+    // On a busy machine a valid response may come too late as well.
     let first = async {
         loop {
             match outcome(&verifier, &token(4, "a")).await {
@@ -363,7 +363,7 @@ async fn keys_are_fetched_in_the_background() {
     let server = JwksServer::start(keys(&[(4, "old")])).await;
     let options = VerifierOptions { jwks_refresh: Duration::from_millis(20), ..seldom() };
     let verifier = reading(server.source(), &options).await;
-    // Spends what an unauthenticated caller may make it fetch.
+    // Uses up the read that unauthenticated callers may cause.
     assert_eq!(outcome(&verifier, &token(5, "new")).await, Err(INVALID));
     let background = Arc::clone(&verifier);
     let task = tokio::spawn(async move { background.keep_fresh().await });
@@ -397,7 +397,7 @@ async fn files_are_looked_at_every_minute_and_one_that_goes_bad_changes_nothing(
         assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
         for (content, good, other) in [(bad.as_str(), 4, 5), (&new, 5, 4), ("", 5, 4)] {
             file.write(content);
-            // The clock stands still but for this, and waits for files that are being read.
+            // Time advances only here, and waits for files that are being read.
             tokio::time::sleep(Duration::from_secs(60)).await;
             tokio::time::sleep(Duration::from_millis(1)).await;
             assert_eq!(outcome(&verifier, &token(good, "a")).await, Ok(()), "{content}");
@@ -492,12 +492,12 @@ fn a_set_without_a_usable_key_is_counted_as_such() {
 }
 
 thread_local! {
-    /// What this thread logs, while a test looks at it.
+    /// The log lines of this thread, while a test captures them.
     static LINES: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// What is logged while work is done, by this thread. All tests share one subscriber: one that comes and goes with a test would
-/// change what other threads log.
+/// The log lines of this thread during `work`. All tests share one subscriber: one for each test would change what
+/// other threads log.
 fn logged_by(work: impl Future<Output = ()>) -> Vec<String> {
     static SUBSCRIBER: Once = Once::new();
     SUBSCRIBER.call_once(|| {
@@ -511,7 +511,7 @@ fn logged_by(work: impl Future<Output = ()>) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// Writes to the lines of the thread that logs.
+/// Appends to the lines of the thread that logs.
 struct OwnLines;
 
 impl Write for OwnLines {
@@ -543,7 +543,7 @@ fn each_ignored_entry_is_logged_once_with_its_reason_and_never_with_its_content(
         let verifier = reading(server.source(), &at_once()).await;
         verifier.refresh().await;
         verifier.refresh().await;
-        // Another order, another key: nothing new to say of the others.
+        // Another order and another key: nothing new to log about the others.
         server.answers(all(&[PAIRS[3].jwk("other"), PAIRS[5].jwk("good")]));
         verifier.refresh().await;
     });

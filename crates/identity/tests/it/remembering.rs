@@ -1,4 +1,4 @@
-//! Tokens are remembered: until they expire, in a bounded number, and for the keys that verified them only.
+//! Verified tokens are cached: until they expire, in a bounded number, and only for the keys that verified them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,14 +15,14 @@ use crate::support::{
     ISSUER, NOW, PAIRS, Pair, TempFile, at, issuer, secret, signed_by, user, verify, with_keys, with_secret,
 };
 
-/// The verifier with another clock, and that clock's hands.
+/// The verifier with another clock, and the time that it shows.
 fn clocked(verifier: TokenVerifier) -> (TokenVerifier, Arc<AtomicU64>) {
     let now = Arc::new(AtomicU64::new(NOW));
     let hands = Arc::clone(&now);
     (verifier.with_clock(move || at(hands.load(Ordering::Relaxed))), now)
 }
 
-/// Remembers at most so many.
+/// Caches at most so many tokens.
 fn remembering(remembered_tokens: usize) -> VerifierOptions {
     VerifierOptions { remembered_tokens, ..VerifierOptions::default() }
 }
@@ -116,13 +116,13 @@ fn with_zero_nothing_is_remembered() {
     }
 }
 
-/// Believes the keys in the file.
+/// Trusts the keys in the file.
 async fn of_file(file: &TempFile) -> TokenVerifier {
     let issuer = TrustedIssuer { is_native: true, ..issuer(ISSUER, KeySource::PemFile(file.path())) };
-    // Only told to does it read the file again.
+    // It reads the file again only on an explicit refresh.
     let options = VerifierOptions { unknown_key_pause: Duration::MAX, ..remembering(10) };
     let verifier = TokenVerifier::start(None, vec![issuer], &options).await.unwrap().with_clock(|| at(NOW));
-    // Spends what an unauthenticated caller may make it read.
+    // Uses up the read that unauthenticated callers may cause.
     assert_eq!(verifier.verify(&signed_by(&Pair::ed25519().signer())).await, Err(AuthenticationError::Invalid));
     verifier
 }
@@ -136,7 +136,7 @@ async fn what_a_key_verified_is_forgotten_when_it_leaves_and_what_others_did_is_
     assert!(verifier.verify(&old_token).await.is_ok());
     assert_eq!(verifier.verify(&new_token).await, Err(AuthenticationError::Invalid));
 
-    // Both, while the signers change over.
+    // Both keys, during the rotation.
     file.write(&format!("{}{}", new.public, old.public));
     verifier.refresh().await;
     assert_eq!(verifier.remembered(), 1);
@@ -148,15 +148,15 @@ async fn what_a_key_verified_is_forgotten_when_it_leaves_and_what_others_did_is_
     assert_eq!(verifier.remembered(), 1, "the other one still is");
     assert!(verifier.verify(&new_token).await.is_ok());
 
-    // It comes back, and so do its tokens.
+    // The key returns, and its tokens are valid again.
     file.write(&old.public);
     verifier.refresh().await;
     assert!(verifier.verify(&old_token).await.is_ok());
     assert_eq!(verifier.verify(&new_token).await, Err(AuthenticationError::Invalid));
 }
 
-/// A token of the old key, and what comes of its verification if these keys are read meanwhile. The clock is asked when the
-/// signature is known to be good and nothing is remembered yet: there the keys change.
+/// A token of the old key, and the outcome of its verification if these keys are read meanwhile. The keys change when
+/// the clock is read: after the signature was verified, and before the token is cached.
 async fn verified_while_keys_become(content: String) -> (Arc<TokenVerifier>, String, bool) {
     let file = TempFile::new(&PAIRS[4].public);
     let this = Arc::new(OnceLock::<Arc<TokenVerifier>>::new());

@@ -1,4 +1,4 @@
-//! Keys made for the occasion, users, times, and verifiers.
+//! Generated keys, users, times and verifiers.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -24,7 +24,7 @@ use pem::Pem;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-/// When the tests take place, in seconds since 1970.
+/// The current time of the tests, in seconds since 1970.
 pub(crate) const NOW: u64 = 1_800_000_000;
 
 pub(crate) fn at(seconds: u64) -> SystemTime {
@@ -103,7 +103,7 @@ impl Pair {
         self.jwk_with(&json!({ "kid": id, "use": "sig" }))
     }
 
-    /// The same with these members.
+    /// The same entry with these members.
     pub(crate) fn jwk_with(&self, members: &Value) -> Value {
         let mut jwk = self.jwk.clone();
         jwk.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
@@ -111,29 +111,29 @@ impl Pair {
     }
 }
 
-/// Two of each type, in the order RSA, P-256, Ed25519. Made once: RSA keys take their time.
+/// Two pairs of each type, in the order RSA, P-256, Ed25519. Generated once, since RSA keys are slow to generate.
 pub(crate) static PAIRS: LazyLock<[Pair; 6]> =
     LazyLock::new(|| [Pair::rsa(), Pair::rsa(), Pair::p256(), Pair::p256(), Pair::ed25519(), Pair::ed25519()]);
 
-/// Who signs, where nobody else is named.
+/// The default issuer.
 pub(crate) const ISSUER: &str = "https://issuer.example/";
 
 pub(crate) fn issuer(name: &str, keys: KeySource) -> TrustedIssuer {
     TrustedIssuer::new(Issuer::parse(name).unwrap(), keys)
 }
 
-/// Believes [`ISSUER`], natively, with these keys.
+/// Trusts [`ISSUER`] as the native issuer with these keys.
 pub(crate) fn with_keys(keys: KeySet, options: &VerifierOptions) -> TokenVerifier {
     let issuer = TrustedIssuer { is_native: true, ..issuer(ISSUER, KeySource::Keys(keys)) };
     trusting(None, vec![issuer], options)
 }
 
-/// Believes whoever has the secret.
+/// Trusts the tokens signed with the secret.
 pub(crate) fn with_secret(secret: &SecretString, options: &VerifierOptions) -> TokenVerifier {
     trusting(Some(SharedSecret::new(secret.clone())), Vec::new(), options)
 }
 
-/// Believes all of these, whose keys are at hand.
+/// Trusts all of these issuers, whose keys are in memory.
 pub(crate) fn trusting(
     secret: Option<SharedSecret>,
     issuers: Vec<TrustedIssuer>,
@@ -143,12 +143,12 @@ pub(crate) fn trusting(
     started.expect("nothing to wait for").unwrap().with_clock(|| at(NOW))
 }
 
-/// What a token of [`user`] says that is good for an hour from [`NOW`] on.
+/// The claims of a token of [`user`] that is valid for an hour from [`NOW`].
 pub(crate) fn claims() -> Value {
     json!({ "iss": ISSUER, "sub": user(), "iat": NOW - 60, "exp": NOW + 3600 })
 }
 
-/// The same, with others added or in their place.
+/// The same claims, with others added or replaced.
 pub(crate) fn claims_with(others: &Value) -> Value {
     let mut claims = claims();
     claims.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
@@ -159,7 +159,7 @@ pub(crate) fn signed_by(signer: &TokenSigner) -> String {
     signer.sign_claims(&claims()).unwrap()
 }
 
-/// The same, signed with Ed25519, and with this `alg`.
+/// The same claims, signed with Ed25519, and with this `alg`.
 pub(crate) fn signed_as(alg: &str, pair: &Pair) -> String {
     let private = pem::parse(pair.private.expose_secret()).unwrap();
     let key = Ed25519KeyPair::from_pkcs8(private.contents()).unwrap();
@@ -169,12 +169,12 @@ pub(crate) fn signed_as(alg: &str, pair: &Pair) -> String {
     format!("{message}.{}", base64url(signature.as_ref()))
 }
 
-/// Who bears the token, by keys that are at hand: nothing is waited for.
+/// Verifies the token with keys in memory, so nothing waits.
 pub(crate) fn verify(verifier: &TokenVerifier, token: &str) -> Result<Verified, AuthenticationError> {
     verifier.verify(token).now_or_never().expect("nothing to wait for")
 }
 
-/// A file that lasts as long as this.
+/// A file that is removed on drop.
 pub(crate) struct TempFile(PathBuf);
 
 impl TempFile {

@@ -1,4 +1,4 @@
-//! Following the changes that other processes make.
+//! Follows the changes that other processes make.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -11,18 +11,18 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::Permissions;
 
-/// How many polls there are in the time of a lease without any wake-up.
+/// How many polls a lease gets without any wake-up.
 const POLLS: u32 = 4;
-/// The least time between two polls, however often they are woken.
+/// The least time between two polls, however frequent the wake-ups.
 const LEAST_GAP: Duration = Duration::from_millis(5);
 /// How long to wait before the second attempt to listen for wake-ups.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest wait.
+/// The longest such wait.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Permissions {
-    /// Polls for what is changed elsewhere, for ever: run it in a task of its own. While its polls are answered, what is kept
-    /// is trusted. Wake-ups make it poll at once; without any it polls four times in the time of a lease.
+    /// Polls for changes of other processes, forever: run it in a task of its own. While its polls are answered, what
+    /// is kept is trusted. Wake-ups make it poll at once; without any it polls four times in the time of a lease.
     pub async fn follow(&self) {
         self.is_followed.store(true, Ordering::Release);
         let woken = Notify::new();
@@ -56,7 +56,7 @@ impl Permissions {
         }
     }
 
-    /// Listens, ever less often while it fails.
+    /// Listens for wake-ups, and retries with growing pauses while that fails.
     async fn listen_again_and_again(&self, woken: &Notify) -> Infallible {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -72,12 +72,12 @@ impl Permissions {
         }
     }
 
-    /// Passes wake-ups on until there are no more.
+    /// Forwards wake-ups until there are no more.
     async fn listen(&self, woken: &Notify) -> Result<Infallible> {
         let mut wake_ups = self.storage.changes().listen().await?;
         tracing::debug!("wake-ups are listened for");
         loop {
-            // Also for those that were lost before.
+            // Also for wake-ups that were lost before.
             woken.notify_one();
             wake_ups.next().await?;
         }

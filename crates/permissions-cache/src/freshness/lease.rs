@@ -1,14 +1,14 @@
-//! How long what is kept may be trusted without asking.
+//! How long what is kept may be trusted without a question to the store.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::freshness::clock::Moment;
 
-/// Runs while polls prove that no change was missed. A poll sees every change that committed before it began: hits are trusted
-/// for a while from the moment when it *began*.
+/// Runs while polls prove that no change was missed. A poll sees every change that committed before it began, so hits
+/// are trusted for a while from the moment when it *began*.
 ///
-/// It needs no timer: a process that was stopped finds it run out when it goes on.
+/// It needs no timer: a process that was stopped finds it expired when it continues.
 #[derive(Debug, Default)]
 pub(crate) struct Lease {
     until: AtomicU64,
@@ -16,10 +16,10 @@ pub(crate) struct Lease {
     confirmed: AtomicU64,
     /// When the storage last began to acknowledge a commit.
     acknowledged: AtomicU64,
-    /// Whether a poll proves nothing without an acknowledgement.
+    /// Whether a poll proves nothing without an acknowledged commit.
     is_fenced: AtomicBool,
-    /// How often it was revoked: polls that began before the last time prove nothing. It is no moment, since two things may
-    /// happen in one.
+    /// How often the lease was revoked: polls that began before the last revocation prove nothing. It is a counter,
+    /// since two events may happen in the same moment.
     term: AtomicU64,
 }
 
@@ -46,7 +46,7 @@ impl Lease {
         Sent { term: self.term.load(Ordering::Acquire), at: Moment::now() }
     }
 
-    /// The poll proved something. Not at once with [`Self::revoke`].
+    /// The poll proved something. Must not run concurrently with [`Self::revoke`].
     pub(crate) fn confirm(&self, sent: Sent) -> bool {
         let counts = sent.term == self.term.load(Ordering::Acquire);
         if counts {
@@ -55,26 +55,26 @@ impl Lease {
         counts
     }
 
-    /// The same, and hits are trusted for so long from when it began.
+    /// The same, and hits are trusted for `length` from when the poll began.
     pub(crate) fn extend(&self, sent: Sent, length: Duration) {
         if self.confirm(sent) {
             self.until.store(sent.at.plus(length).as_millis(), Ordering::Release);
         }
     }
 
-    /// Ends it, until a poll answers that begins after this.
+    /// Ends the lease, until a poll is answered that begins after this.
     pub(crate) fn revoke(&self) {
         self.term.fetch_add(1, Ordering::AcqRel);
         self.until.store(0, Ordering::Release);
     }
 
-    /// A poll said whether it proves nothing without an acknowledgement.
+    /// Sets whether a poll proves nothing without an acknowledgement, as a poll reported.
     pub(crate) fn fence(&self, is_fenced: bool) {
         self.is_fenced.store(is_fenced, Ordering::Release);
     }
 
-    /// Whether nothing that was read counts while the lease does not run: a primary that was replaced cannot be told from one
-    /// that was not, other than by its acknowledgements.
+    /// Whether nothing that was read counts while the lease does not run: only acknowledgements distinguish a primary
+    /// that was replaced from one that was not.
     pub(crate) fn is_fenced(&self) -> bool {
         self.is_fenced.load(Ordering::Acquire)
     }
@@ -84,7 +84,7 @@ impl Lease {
         self.acknowledged.store(at.as_millis(), Ordering::Release);
     }
 
-    /// Whether a poll that begins now should end with an acknowledgement, to keep a lease of this length running.
+    /// Whether a poll that begins now should end with an acknowledgement to keep a lease of this length running.
     pub(crate) fn wants_acknowledgement(&self, length: Duration) -> bool {
         let last = Moment::from_millis(self.acknowledged.load(Ordering::Acquire));
         !self.runs() || Moment::now().since(last) >= length / 2

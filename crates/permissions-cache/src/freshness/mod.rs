@@ -1,4 +1,4 @@
-//! Whether what is kept is still what the store has: what is known of its states, and for how long that may be trusted.
+//! What is known of the store's states, and how long that may be trusted: whether what is kept is current.
 
 pub(crate) mod clock;
 mod follow;

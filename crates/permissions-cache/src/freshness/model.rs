@@ -1,4 +1,4 @@
-//! The tracker against a naive model of the store that remembers every state that there ever was.
+//! Tests the tracker against a naive model of the store that remembers every state.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::coalesce::{Ticket, Tickets};
 
 const COMPANIES: usize = 3;
 
-/// What has a state: a company by its number, the catalog, or the credentials.
+/// A part with a state: a company by its number, the catalog, or the credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Company(usize),
@@ -37,14 +37,14 @@ fn target(part: Part) -> Target {
     }
 }
 
-/// Every state that each part ever had, with when it began. Time is the number of commits and restores.
+/// Every state that each part ever had, and when it began. Time is the number of commits and restores.
 #[derive(Debug)]
 struct Store {
     now: usize,
     epoch: u64,
     stamps: i64,
     states: BTreeMap<Part, Vec<(usize, StateId)>>,
-    /// When the history began that is current: positions from before are of another cluster.
+    /// When the current history began: positions from before are of another cluster.
     born: usize,
 }
 
@@ -75,7 +75,7 @@ impl Store {
         self.write(part, version);
     }
 
-    /// Everything is as it was at a moment, written anew; in the same epoch, or as another cluster.
+    /// Restores the states of an earlier time, written anew: in the same epoch, or as another cluster.
     fn restore(&mut self, time: usize, is_other: bool) {
         let versions: Vec<_> = parts().map(|part| (part, self.at(part, time).version)).collect();
         self.now += 1;
@@ -131,11 +131,11 @@ struct World {
     tracker: Tracker,
     poll: Option<Polling>,
     loads: Vec<Loading>,
-    /// Changes of this replica that were committed, and when, before it was told.
+    /// Committed changes of this replica that the tracker does not know yet, and when they were committed.
     untold: Vec<(Part, usize)>,
-    /// The moment that the latest applied poll read; none before the first of a history.
+    /// The time that the latest applied poll read; none before the first poll of a history.
     polled: Option<usize>,
-    /// The moments that what is kept must not be older than, because this replica made a change.
+    /// The times that what is kept must not be older than, because of this replica's own changes.
     own: BTreeMap<Part, usize>,
 }
 
@@ -277,7 +277,7 @@ impl World {
         self.tracker.on_proof(poll.generation, poll.began);
     }
 
-    /// Everything that is known was so at one moment that is not before the latest poll, nor before an own change.
+    /// Everything that is known was true at one time, not before the latest poll nor before an own change.
     fn check(&self) {
         let Some(polled) = self.polled else {
             for part in parts() {
@@ -312,7 +312,7 @@ impl World {
         }
     }
 
-    /// When nothing disturbs, everything becomes known and is kept.
+    /// Without disturbances, everything becomes known and is kept.
     fn settle(&mut self) {
         self.poll = None;
         self.loads.clear();
@@ -337,7 +337,7 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 100_000,
-        // The same histories in each run, so that no landing depends on chance. Take another seed to look for more.
+        // The same histories in each run, so that CI does not depend on chance. Use another seed to explore more.
         rng_seed: RngSeed::Fixed(1),
         failure_persistence: None,
         ..ProptestConfig::default()

@@ -1,14 +1,14 @@
 //! What is known of the store's states: a pure state machine, without a lock, a clock or I/O.
 //!
-//! Events go in, [`Effects`] come out. The order of events is given by [`Ticket`]s: a read that began after something was
-//! learned sees a state that has it, and one that began before may or may not. Three rules keep it right:
+//! Events go in, [`Effects`] come out. [`Ticket`]s give the order of events: a read that began after a state was
+//! learned sees that state, and one that began before may or may not. Three rules keep it right:
 //!
-//! * Nothing is known before the first poll. From then on each poll continues where the last one ended, so that no change
-//!   is left out, however long polls fail in between.
-//! * What a poll reports outdates what is known, and every load that began before the report arrived, unless both are of the
-//!   very state that is reported.
-//! * A read that began after a state was learned, and sees an older one or another one of the same version, proves that the
-//!   history is another one: the database was restored. Then nothing that was known counts.
+//! * Nothing is known before the first poll. From then on each poll continues where the last one ended, so that no
+//!   change is missed, however long polls fail in between.
+//! * What a poll reports outdates what is known, and every load that began before the report arrived, unless both are
+//!   of exactly the reported state.
+//! * A read that began after a state was learned, and sees an older state or a different one of the same version,
+//!   proves that the history is another one: the database was restored. Then nothing that was known counts.
 
 use std::collections::HashMap;
 
@@ -22,26 +22,26 @@ use crate::coalesce::Ticket;
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
     history: Option<History>,
-    /// What began before this is of a history that is over.
+    /// Reads that began before this are of a history that is over.
     since: Ticket,
-    /// Grows with each new history: a poll that began in an earlier one continues from a position of that one.
+    /// Grows with each new history: a poll that began in an earlier one continues from a position of that history.
     generation: u64,
-    /// Versions went back within this epoch, and the history does not have another one yet.
+    /// Versions went back within this epoch, and the history has no other epoch yet.
     to_renew: Option<u64>,
-    /// Where the next poll continues; none before the first one of a history.
+    /// Where the next poll continues; none before the first poll of a history.
     position: Option<Position>,
     /// When the newest poll began that proved something.
     proven: Ticket,
     catalog: Known,
-    /// Whether a poll said that the catalog's state goes with all that is known of companies.
+    /// Whether a poll reported that the catalog's state is consistent with all that is known of companies.
     is_catalog_polled: bool,
     credentials: Known,
     companies: HashMap<CompanyId, Known, RandomState>,
-    /// What began before this may miss the latest change of a company that is not tracked any more.
+    /// Reads that began before this may miss the latest change of a company that is no longer tracked.
     forgotten: Ticket,
 }
 
-/// Which history the states are of.
+/// The history that the states are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct History {
     epoch: u64,
@@ -51,24 +51,24 @@ struct History {
 /// What is known of the catalog, of the credentials, or of a company.
 #[derive(Debug, Default)]
 struct Known {
-    /// The newest state that was read; none when something may have changed since.
+    /// The newest state that was read; none if something may have changed since.
     state: Option<StateId>,
-    /// What begins after this sees that state, or a later one.
+    /// Reads that begin after this see that state or a later one.
     learned: Ticket,
-    /// What began before this may miss the latest change.
+    /// Reads that began before this may miss the latest change.
     outdated: Ticket,
 }
 
 /// What a read says about a state, given what is known.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
-    /// It is the state that is known.
+    /// The known state.
     Same,
-    /// It is newer than what is known.
+    /// A newer state than the known one.
     Newer,
-    /// It began too early to say anything.
+    /// The read began too early to say anything.
     Outdated,
-    /// It contradicts what is known.
+    /// The state contradicts what is known.
     WentBack,
 }
 
@@ -78,7 +78,7 @@ impl Known {
             None if began > self.outdated => Seen::Newer,
             None => Seen::Outdated,
             Some(known) if known == state => Seen::Same,
-            // One that began before the latest change was learned may be of a history that a restore has ended.
+            // A read that began before the latest change was learned may be of a history that a restore has ended.
             Some(known) if state.version > known.version && began > self.outdated => Seen::Newer,
             Some(known) if state.version > known.version => Seen::Outdated,
             Some(_) if began > self.learned => Seen::WentBack,
@@ -91,13 +91,13 @@ impl Known {
         self.learned = now;
     }
 
-    /// Something changed, or may have: what began before now may miss it.
+    /// Something changed, or may have changed: reads that began before now may miss it.
     fn outdate(&mut self, now: Ticket) {
         self.state = None;
         self.outdated = now;
     }
 
-    /// A poll reports this state. Answers whether it changes what is known, or contradicts it.
+    /// A poll reports this state. Returns how it relates to what is known.
     fn report(&mut self, state: StateId, began: Ticket, now: Ticket) -> Seen {
         let seen = self.sees(state, began);
         match seen {
@@ -105,7 +105,7 @@ impl Known {
                 self.outdated = now;
                 self.learn(state, now);
             }
-            // What is reported now is not reported again, and which of the two states is the later one is not known.
+            // What is reported now is not reported again, and it is not known which of the two states is later.
             Seen::Outdated => self.outdate(now),
             Seen::Same | Seen::WentBack => {}
         }
@@ -113,31 +113,31 @@ impl Known {
     }
 }
 
-/// What an event does to what is kept.
+/// What an event does to kept entries.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Effects {
-    /// Of these companies nothing that is kept answers any more.
+    /// Nothing that is kept of these companies answers any more.
     pub(crate) outdated: Vec<CompanyId>,
-    /// The catalog is another one, or may be.
+    /// The catalog changed, or may have changed.
     pub(crate) catalog: bool,
-    /// The credentials are others, or may be.
+    /// The credentials changed, or may have changed.
     pub(crate) credentials: bool,
-    /// Nothing that is kept answers any more, and everything is read anew.
+    /// Nothing that is kept answers any more, and everything is read again.
     pub(crate) everything: bool,
     /// Nothing answers before a poll that begins after this.
     pub(crate) end_lease: bool,
 }
 
-/// What becomes of what a load read.
+/// What happens with the result of a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It is the newest state that is known.
+    /// It is the newest known state.
     Keep,
-    /// It may be outdated: it answers those who asked before it began, and is not kept.
+    /// It may be outdated: it answers the requests that came before it began, and is not kept.
     Drop,
 }
 
-/// What a load read: which states, and when it began.
+/// What a load read, of which states, and when it began.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Loaded {
     pub(crate) epoch: u64,
@@ -148,27 +148,27 @@ pub(crate) struct Loaded {
 }
 
 impl Tracker {
-    /// Where a poll that begins now continues, and what [`Self::on_poll`] must be told.
+    /// Where a poll that begins now continues, and the generation to pass to [`Self::on_poll`].
     pub(crate) fn next_poll(&self) -> (Option<Position>, u64) {
         (self.position.clone(), self.generation)
     }
 
-    /// Whether a poll has told which states there are.
+    /// Whether a poll has reported the states.
     pub(crate) const fn has_position(&self) -> bool {
         self.position.is_some()
     }
 
-    /// The epoch of the history, if a poll has told it.
+    /// The epoch of the history, if a poll has reported it.
     pub(crate) fn epoch(&self) -> Option<u64> {
         self.history.filter(|_| self.has_position()).map(|history| history.epoch)
     }
 
-    /// The epoch within which versions went back: the history is to get another one before it is polled again.
+    /// The epoch within which versions went back: the history must get another one before the next poll.
     pub(crate) const fn to_renew(&self) -> Option<u64> {
         self.to_renew
     }
 
-    /// The history does not have this epoch any more.
+    /// The history no longer has this epoch.
     pub(crate) fn on_renewed(&mut self, epoch: u64) {
         self.to_renew = self.to_renew.filter(|waiting| *waiting != epoch);
     }
@@ -193,36 +193,36 @@ impl Tracker {
         self.companies.get(&id)?.state
     }
 
-    /// Whether the catalog's state and that of every company that is known were those of the store at one moment.
+    /// Whether the catalog's state and those of all known companies were the store's at one moment.
     pub(crate) const fn is_catalog_polled(&self) -> bool {
         self.is_catalog_polled
     }
 
-    /// A load of the catalog sees its latest known change if it begins after this.
+    /// A load of the catalog sees its latest known change if it begins after this ticket.
     pub(crate) fn least_for_catalog(&self) -> Ticket {
         self.catalog.outdated.max(self.since)
     }
 
-    /// A load of a company sees the latest known changes if it begins after this.
+    /// A load of a company sees the latest known changes if it begins after this ticket.
     pub(crate) fn least(&self, company: CompanyId) -> Ticket {
         let company = self.companies.get(&company).map_or(self.forgotten, |known| known.outdated);
         company.max(self.least_for_catalog())
     }
 
-    /// From now on this company is tracked.
+    /// Starts to track this company.
     pub(crate) fn track(&mut self, company: CompanyId) {
         let outdated = self.forgotten;
         self.companies.entry(company).or_insert_with(|| Known { outdated, ..Known::default() });
     }
 
-    /// Nothing is kept of this company any more, and no load of it is under way.
+    /// Stops to track a company of which nothing is kept and no load is under way.
     pub(crate) fn forget(&mut self, company: CompanyId) {
         if let Some(known) = self.companies.remove(&company) {
             self.forgotten = self.forgotten.max(known.outdated);
         }
     }
 
-    /// A poll answered that began at `began` in this generation. It proves nothing before [`Self::on_proof`].
+    /// A poll of this generation that began at `began` was answered. It proves nothing before [`Self::on_proof`].
     pub(crate) fn on_poll(&mut self, changes: &Changes, generation: u64, began: Ticket, now: Ticket) -> Effects {
         let mut effects = Effects::default();
         if generation != self.generation {
@@ -234,13 +234,13 @@ impl Tracker {
         if is_other || !(is_first || changes.is_continuous) {
             self.start_over(&mut effects, now);
         } else if is_first {
-            // What began before may miss what was committed before this poll.
+            // Reads that began before may miss what was committed before this poll.
             self.since = now;
             self.forgotten = now;
         }
         self.history = Some(history);
         self.position = Some(changes.position.clone());
-        // What the other history makes outdated as of now, this very poll has seen.
+        // This very poll has seen what the other history makes outdated as of now.
         let began = if effects.everything { now.after() } else { began };
 
         let mut went_back = false;
@@ -274,7 +274,7 @@ impl Tracker {
         effects
     }
 
-    /// What the poll of this generation said was so when it began, or later: it was the primary that answered.
+    /// What the poll of this generation reported was true when it began, or later: the primary answered.
     pub(crate) fn on_proof(&mut self, generation: u64, began: Ticket) -> bool {
         let counts = generation == self.generation && self.position.is_some();
         if counts {
@@ -283,14 +283,14 @@ impl Tracker {
         counts
     }
 
-    /// A load answered.
+    /// A load was answered.
     pub(crate) fn on_load(&mut self, loaded: &Loaded, now: Ticket) -> (Verdict, Effects) {
         let mut effects = Effects::default();
         if loaded.began <= self.since {
             return (Verdict::Drop, effects);
         }
         if self.history.is_some_and(|known| known.epoch != loaded.epoch) {
-            // Which of the two databases counts, the next poll says.
+            // The next poll decides which of the two databases counts.
             self.start_over(&mut effects, now);
         }
         if self.position.is_none() {
@@ -333,7 +333,7 @@ impl Tracker {
         }
     }
 
-    /// A load of credentials answered.
+    /// A load of credentials was answered.
     pub(crate) fn on_credentials(
         &mut self,
         epoch: u64,
@@ -377,14 +377,14 @@ impl Tracker {
         effects
     }
 
-    /// A change of this process ended, and whether it was committed is not known.
+    /// A change of this process ended with an unknown outcome.
     pub(crate) fn on_unknown_outcome(&mut self, target: Target, now: Ticket) -> Effects {
         let mut effects = Effects { end_lease: true, ..Effects::default() };
         self.outdate(target, &mut effects, now);
         effects
     }
 
-    /// The database that answers is not the one that counts.
+    /// The database that answers is not the primary.
     pub(crate) fn on_not_primary(&mut self, generation: u64, now: Ticket) -> Effects {
         let mut effects = Effects::default();
         if generation == self.generation && self.position.is_some() {
@@ -400,7 +400,7 @@ impl Tracker {
                     known.outdate(now);
                     effects.outdated.push(id);
                 } else {
-                    // It may be tracked before a poll ends that began before this.
+                    // It may be tracked again before a poll ends that began before this.
                     self.forgotten = now;
                 }
             }
@@ -416,7 +416,7 @@ impl Tracker {
         }
     }
 
-    /// Versions went back although the epoch stayed.
+    /// Versions went back although the epoch stayed the same.
     fn go_back(&mut self, effects: &mut Effects, now: Ticket) {
         self.to_renew = self.history.map(|history| history.epoch);
         self.start_over(effects, now);

@@ -1,4 +1,4 @@
-//! Memory is bounded, whoever asks for whatever, and nothing of what is gone stays.
+//! Memory is bounded for all requests, and nothing remains of what was removed.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use iam_storage::Target;
 use crate::store::{Replica, Store, patient};
 use crate::world::{company, hit, sees};
 
-/// So many companies, each with so many users.
+/// Creates `companies` companies, each with `users` users.
 async fn store_with(companies: usize, users: usize) -> Arc<Store> {
     let store = Store::with_catalog().await;
     for of in 0..companies {
@@ -18,7 +18,7 @@ async fn store_with(companies: usize, users: usize) -> Arc<Store> {
     store
 }
 
-/// Numbers that look random and are the same in each run.
+/// Pseudo-random numbers, the same in each run.
 fn churn() -> impl Iterator<Item = usize> {
     std::iter::successors(Some(88_172_645_463_325_252_u64), |x| {
         let x = x ^ (x << 13);
@@ -76,7 +76,7 @@ async fn nothing_is_kept_where_nothing_may_be_and_the_book_is_empty() {
         let stats = permissions.stats();
         assert_eq!((stats.members, stats.non_members, stats.companies, stats.sets), (0, 0, 0, 0), "{stats:?}");
     }
-    // What the map has not yet taken apart is little, and does not grow.
+    // The memory that the map has not freed yet is small and does not grow.
     assert!(permissions.stats().bytes < 64 * 1024, "{:?}", permissions.stats());
 }
 

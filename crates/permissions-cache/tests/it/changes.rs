@@ -1,4 +1,4 @@
-//! Whatever is changed, in whatever order: what is read after it is what the store says.
+//! After any sequence of changes, reads return what the store says.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const LEVELS: usize = 3;
 const USERS: usize = 4;
 const ACTIONS: [&str; 4] = ["Read", "Publish", "Sign", "Stamp"];
 
-/// A change. What the store refuses is left out.
+/// A change. Changes that the store refuses are skipped.
 #[derive(Debug, Clone)]
 enum Change {
     CreateView(usize, bool),
@@ -40,7 +40,7 @@ enum Change {
     RecreateModule(usize),
     GateView(usize, usize, bool),
     GateFeature(usize, usize, bool),
-    /// Takes a module from a company, gives it, or switches it.
+    /// Takes a module from a company, gives it to the company, or switches it.
     CompanyModule(usize, usize, Option<bool>),
     ViewCell(usize, usize, usize, Option<ViewState>),
     FeatureCell(usize, usize, usize, usize, Option<(bool, Scope)>),
@@ -154,7 +154,7 @@ impl Change {
     }
 }
 
-/// What happens: something is changed, some users of a company ask, or are asked about all together.
+/// An event: a change, questions of some users of a company, or a question about all of them.
 #[derive(Debug, Clone)]
 enum Step {
     Change(Change),
@@ -220,7 +220,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A catalog and two companies in which everybody holds something.
+/// A catalog and two companies in which every user holds something.
 async fn begin(store: &Store) {
     store
         .change(Target::Catalog, async |tx: &mut dyn UnitOfWork| {
@@ -257,7 +257,7 @@ async fn begin(store: &Store) {
                         }
                     }
                 }
-                // Some hold the same.
+                // Some hold the same levels.
                 for (who, number) in [(0, 0), (1, 0), (2, 1), (2, 0)] {
                     tx.assignments_mut().add(&holding(of, who, number, now)).await?;
                 }
@@ -267,14 +267,14 @@ async fn begin(store: &Store) {
     }
 }
 
-/// Whether a user's answers, kept or not, are those of the store.
+/// Checks a user's answers, kept or not, against the store.
 async fn check(permissions: &Permissions, store: &Store, of: usize, who: usize) -> std::result::Result<(), String> {
     let snapshot = store.snapshot(company(of), user(who)).await.value;
     for subject in [Subject::User(user(who)), Subject::SuperAdmin(user(who))] {
         let access = permissions.access(company(of), subject, Consistency::Cached).await.unwrap();
         compare(&access, &snapshot)?;
     }
-    // Now it is kept, and a hit says the same.
+    // The user is kept now, and a hit gives the same answers.
     let access = permissions.try_access(company(of), Subject::User(user(who)), Consistency::Cached);
     compare(&access.ok_or_else(|| format!("user {who} of company {of} is not kept"))?, &snapshot)
 }
@@ -362,7 +362,7 @@ async fn users_who_share_a_set_all_learn_of_a_change_that_comes_after_one_of_the
     // Only one of them asks before the company changes.
     assert!(sees(permissions, 0, 0).await);
     permissions.changed(Target::Company(company(0)), store.say(0, ViewState::Deny).await);
-    assert!(!sees(permissions, 0, 1).await, "whoever did not ask in between");
+    assert!(!sees(permissions, 0, 1).await, "also without a request in between");
     assert!(!sees(permissions, 0, 0).await);
 }
 
@@ -425,7 +425,7 @@ async fn a_change_of_the_catalog_costs_one_read_of_it_however_many_companies_are
     assert_eq!(permissions.stats().confirmations, confirmations, "what a poll reported needs no other one");
 }
 
-/// What was switched off until a change of the catalog is never allowed to whoever lost it before that.
+/// A user never gains what was switched off until a change of the catalog, if the user lost it before that change.
 #[tokio::test]
 async fn a_catalog_is_never_combined_with_rows_that_were_gone_before_it() {
     let store = Store::with_catalog().await;
@@ -444,7 +444,7 @@ async fn a_catalog_is_never_combined_with_rows_that_were_gone_before_it() {
         (access.versions(), compare(&access, &snapshot.value), snapshot.versions)
     };
     reads().await.1.unwrap();
-    // Elsewhere the user loses all levels, and no poll may have said so yet. Then the feature is switched on here.
+    // Elsewhere the user loses all levels, perhaps before a poll reports it. Then the feature is switched on here.
     store
         .change_company(0, async |tx: &mut dyn UnitOfWork| {
             tx.assignments_mut().replace_for_user(company(0), user(0), &[], None).await
@@ -471,7 +471,7 @@ async fn a_change_whose_outcome_nobody_knows_makes_everything_be_read_anew() {
     let replica = Replica::new(&store, CacheOptions { lease: Duration::from_secs(2), ..patient() }).await;
     let permissions = &replica.permissions;
     assert!(sees(permissions, 0, 0).await);
-    // It was made, but its maker was cut off, and no poll is answered.
+    // The change was made, but its response was lost, and no poll is answered.
     replica.radio.silence();
     store.say(0, ViewState::Deny).await;
     permissions.distrust(Target::Company(company(0)));

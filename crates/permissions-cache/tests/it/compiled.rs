@@ -1,4 +1,4 @@
-//! Compiled permissions say what the specification says.
+//! Compiled permissions give the same answers as the specification.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn some_of(count: usize) -> impl Strategy<Value = BTreeSet<usize>> {
     prop::collection::btree_set(0..count, 0..=count)
 }
 
-/// Rows may be about what the catalog does not have, and may contradict each other.
+/// Rows may refer to things that the catalog lacks, and may contradict each other.
 fn a_levels_rows() -> impl Strategy<Value = (Vec<ViewRow>, Vec<FeatureRow>)> {
     let states = vec![ViewState::Allow, ViewState::Allow, ViewState::Inherit, ViewState::Deny];
     let views = (0..=VIEWS, prop::sample::select(states)).prop_map(|(number, state)| (view(number), state));
@@ -51,7 +51,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
             let at = Timestamp::from_millis(0).unwrap();
             let views = (0..VIEWS).map(|number| a_view(number, !public.contains(&number), at));
             let features = (0..FEATURES).map(|number| {
-                // One has actions of its own, one of them twice and one standard; one has no key.
+                // One has actions of its own, of which one is listed twice and one is standard; one has no key.
                 let own: &[&str] = if number == 2 { &["Sign", "Read", "Sign"] } else { &[] };
                 let feature = a_feature(number, !disabled.contains(&number), own, at);
                 Feature { key: feature.key.clone().filter(|_| number != 1), ..feature }

@@ -1,4 +1,4 @@
-//! Who was cut off and which API keys there are is known as currently as permissions are.
+//! Cut-offs and API keys are as current as permissions are.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,12 +71,12 @@ async fn under_the_lease_everything_is_read_once_and_then_only_what_changed() {
         not_before(permissions, number).await;
     }
     assert_eq!(store.asked(Asked::Credentials), 1);
-    // Elsewhere: heard.
+    // A change made elsewhere is reported.
     store.cut_off(1, at(2)).await;
     replica.radio.heard_all().await;
     assert_eq!((not_before(permissions, 1).await, not_before(permissions, 0).await), (Some(at(2)), Some(at(1))));
     assert_eq!(store.asked(Asked::Credentials), 2);
-    // Of a company's change nothing is read anew.
+    // A change of a company does not make credentials be read again.
     store.company(0, 1).await;
     not_before(permissions, 0).await;
     assert_eq!(store.asked(Asked::Credentials), 2);
@@ -115,7 +115,7 @@ async fn what_was_missed_while_the_channel_was_lost_is_found() {
     store.cut_off(0, at(1)).await;
     replica.radio.open();
     replica.radio.heard_all().await;
-    // What is kept is trusted again, so nobody asks on his own.
+    // What is kept is trusted again, so no request polls on its own.
     eventually("what is kept is trusted", || hit(&replica.permissions, 0, 0).is_some()).await;
     assert_eq!(not_before(&replica.permissions, 0).await, Some(at(1)));
 }
@@ -137,7 +137,8 @@ async fn a_load_that_read_before_a_change_answers_nobody_who_came_after_it() {
     let_others_go_first().await;
     store.let_go(Asked::Credentials);
     assert_eq!(late.await.unwrap(), Some(at(1)));
-    // Whoever came before it may be told either; it is heard of before the answer, so he is told the new.
+    // A request from before the change may get either answer; the change is reported before this answer, so it is the
+    // new one.
     assert_eq!(early.await.unwrap(), Some(at(1)));
 }
 
@@ -196,7 +197,7 @@ async fn a_store_that_fails_is_an_error_and_within_the_grace_what_was_known() {
         assert!(matches!(permissions.not_before(user(0)).await, Err(StorageError::Unavailable { .. })));
     }
     assert_eq!(not_before(&lenient, 0).await, Some(at(1)));
-    // But not when it is known that something is missing, or not known whether it is.
+    // But not when something is known to be missing, or may be missing.
     lenient.distrust(Target::Credentials);
     assert!(matches!(lenient.not_before(user(0)).await, Err(StorageError::Unavailable { .. })));
 }
@@ -275,7 +276,7 @@ async fn keys_are_found_by_their_prefix_until_they_are_revoked_and_their_use_is_
         permissions.note_uses().await;
     }
     assert_eq!(store.last_use(key.id).await, Some(at(160)));
-    // Whoever reads the key anew reads when its use was noted last.
+    // A replica that reads the key afresh also reads when its use was last noted.
     let other = alone(&store, patient());
     let known = other.api_key(&key.prefix).await.unwrap().unwrap();
     other.api_key_used(&known, at(219));

@@ -1,4 +1,4 @@
-//! The durable rows never say anything but what a fresh resolution says.
+//! The stored rows always equal a fresh resolution.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use iam_storage::{EffectiveViewPermissions, Storage, Target};
 use crate::store::{Asked, Does, Replica, Store, alone, patient};
 use crate::world::{company, expected_effective, sees, user};
 
-/// How many rows about views a user has; each row is what the store resolves to.
+/// How many rows about views a user has, after checking each row against a fresh resolution.
 async fn rows(store: &Store, of: usize, who: usize) -> usize {
     let snapshot = store.snapshot(company(of), user(who)).await.value;
     let effective = expected_effective(&snapshot, Subject::User(user(who)));

@@ -12,7 +12,7 @@ use tokio::task::yield_now;
 use crate::store::{Asked, Does, Replica, Store, alone, eventually, let_others_go_first, patient};
 use crate::world::{a_level, company, hit, holding, see, sees, user};
 
-/// A lease that a test can wait for to run out.
+/// A lease so short that a test can wait for its end.
 fn brief() -> CacheOptions {
     CacheOptions { lease: Duration::from_millis(100), ..patient() }
 }
@@ -34,7 +34,7 @@ async fn without_a_follower_each_request_costs_a_poll_and_no_load() {
         assert!(sees(&permissions, 0, 0).await);
         assert_eq!((store.asked(Asked::Poll), store.user_loads()), (polls + number, loads), "request {number}");
     }
-    // A change that nothing tells of is found so.
+    // Finds a change that no wake-up announces.
     store.say(0, ViewState::Deny).await;
     assert!(!sees(&permissions, 0, 0).await);
 }
@@ -68,7 +68,7 @@ async fn a_thousand_who_wait_for_proof_share_a_poll() {
     assert_eq!((store.asked(Asked::Poll), store.user_loads()), (polls + 2, loads));
 }
 
-/// A caller whose poll fails is not answered by what the failed poll left behind.
+/// A failed poll leaves nothing behind that could answer a caller.
 #[tokio::test]
 async fn no_change_is_lost_with_a_poll_that_failed() {
     let store = one_company().await;
@@ -82,7 +82,7 @@ async fn no_change_is_lost_with_a_poll_that_failed() {
             see(&permissions, 0, 0, Consistency::Cached).await
         })
     };
-    // Wherever the second arrives between the beginning of the first one's poll and its end.
+    // The second request arrives at any point of the first one's poll.
     for turns in 0..12 {
         permissions.changed(Target::Company(company(0)), store.say(0, ViewState::Allow).await);
         assert!(sees(&permissions, 0, 0).await);
@@ -119,7 +119,7 @@ async fn polls_that_fail_lose_no_change_however_long_they_fail() {
     let loads = store.user_loads();
     replica.radio.cut();
     eventually("it is noticed", || hit(permissions, 0, 0).is_none()).await;
-    // It changes while nothing can be asked, and no request arrives.
+    // The company changes while the store is unavailable and no request arrives.
     store.say(0, ViewState::Deny).await;
     replica.radio.open();
     eventually("what did not change is trusted again", || hit(permissions, 1, 0) == Some(true)).await;
@@ -207,8 +207,8 @@ async fn with_grace_an_outage_is_bridged_and_answers_say_how_old_they_are() {
     let newer = Versions { company: known.versions().company + 1, ..known.versions() };
     assert!(access(Consistency::AtLeast(newer)).await.is_err());
     assert!(access(Consistency::Fresh).await.is_err());
-    assert!(see(&permissions, 0, 7, Consistency::Cached).await.is_err(), "nothing is known of him");
-    // What was heard to have changed is not answered, whatever the grace.
+    assert!(see(&permissions, 0, 7, Consistency::Cached).await.is_err(), "nothing is known of this user");
+    // What is known to have changed is not answered, whatever the grace.
     permissions.changed(Target::Company(company(0)), newer);
     assert!(access(Consistency::Cached).await.is_err());
 }
@@ -264,17 +264,17 @@ async fn another_database_makes_everything_be_read_anew() {
     assert!(sees(permissions, 0, 0).await && sees(permissions, 1, 0).await);
     let of_old = permissions.access(company(0), Subject::User(user(0)), Consistency::Cached).await.unwrap().versions();
     store.restore(another_database().await);
-    // The first that is read from it tells.
+    // The first read from it reveals the change.
     assert!(!see(permissions, 0, 0, Consistency::Fresh).await.unwrap());
     for of in [0, 1] {
         assert_eq!(hit(permissions, of, 0), None);
         assert!(!sees(permissions, of, 0).await);
     }
-    // Whoever saw the old one gets an answer of the new one, at once.
+    // A caller that saw the old state gets an answer of the new one at once.
     assert!(!see(permissions, 0, 0, Consistency::AtLeast(of_old)).await.unwrap());
 }
 
-/// Rows were put back to what they were, below all that polls look at.
+/// Rows were restored below everything that polls read.
 #[tokio::test]
 async fn versions_that_a_load_finds_lower_end_the_lease_and_renew_the_epoch_once() {
     let store = one_company().await;

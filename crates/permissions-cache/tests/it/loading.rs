@@ -1,4 +1,4 @@
-//! A load answers everybody who may be answered by it, nobody else, and leaves nothing behind when it fails.
+//! A load answers exactly the requests that came before it began, and leaves nothing behind when it fails.
 
 use std::sync::Arc;
 
@@ -16,13 +16,13 @@ async fn one_company() -> Arc<Store> {
     store
 }
 
-/// Somebody asks in a task of his own.
+/// Asks in a task of its own.
 fn ask(permissions: &Arc<Permissions>, who: usize, consistency: Consistency) -> JoinHandle<Result<bool>> {
     let permissions = Arc::clone(permissions);
     tokio::spawn(async move { see(&permissions, 0, who, consistency).await })
 }
 
-/// Waits until so many have asked whom no hit answered.
+/// Waits until so many requests had a miss.
 async fn waiting(permissions: &Permissions, count: u64) {
     eventually("they wait", || permissions.stats().misses == count).await;
     for _ in 0..10 {
@@ -52,7 +52,7 @@ async fn who_asks_for_what_the_store_says_is_not_answered_by_a_load_that_had_beg
     store.next(Asked::User, Does::ReadThenHold);
     let early = ask(&replica.permissions, 0, Consistency::Fresh);
     store.held(Asked::User, 1).await;
-    // It has read. Now the company changes elsewhere, and nobody has heard of it yet.
+    // The load has read. Now the company changes elsewhere, and this replica does not know yet.
     replica.radio.silence();
     store.say(0, ViewState::Deny).await;
     let late: Vec<_> = (0..100).map(|_| ask(&replica.permissions, 0, Consistency::Fresh)).collect();
@@ -84,7 +84,7 @@ async fn a_load_that_missed_a_change_is_not_kept_and_answers_nobody_who_came_aft
             let late = ask(permissions, 0, consistency);
             waiting(permissions, 2).await;
             store.let_go(Asked::User);
-            assert!(early.await.unwrap().unwrap(), "he asked before it changed");
+            assert!(early.await.unwrap().unwrap(), "it was asked before the change");
             assert!(!late.await.unwrap().unwrap());
             assert!(!sees(permissions, 0, 0).await);
             assert_eq!(store.user_loads(), 2);
@@ -129,7 +129,7 @@ async fn a_load_that_began_before_an_unknown_outcome_is_not_kept() {
     assert_eq!(hit(permissions, 0, 0), Some(false));
 }
 
-/// Nothing else of the company is kept, so that nothing but the poll tells that the load may have missed something.
+/// Nothing else of the company is kept, so only the poll reveals that the load may have missed something.
 #[tokio::test]
 async fn a_load_from_before_polls_failed_is_not_kept_and_answers_no_later_caller() {
     let store = one_company().await;
@@ -163,12 +163,12 @@ async fn what_a_load_missed_is_remembered_when_its_company_is_forgotten() {
     let (store, asking) = (Arc::clone(&store), Arc::clone(permissions));
     let late = tokio::spawn(async move {
         store.let_go(Asked::User);
-        // The load ends and is forgotten; those who waited for it have not been told yet.
+        // The load ends and is forgotten; the waiting requests have not been answered yet.
         let_others_go_first().await;
         sees(&asking, 0, 0).await
     });
     assert!(!late.await.unwrap());
-    assert!(early.await.unwrap().unwrap(), "he asked before it changed");
+    assert!(early.await.unwrap().unwrap(), "it was asked before the change");
 }
 
 #[tokio::test]
@@ -187,7 +187,7 @@ async fn a_load_goes_on_without_whoever_began_it() {
     assert!(second.await.unwrap().unwrap());
     assert_eq!((store.user_loads(), hit(permissions, 0, 0)), (1, Some(true)));
 
-    // Also when nobody is left.
+    // Also when no request is left.
     store.next(Asked::User, Does::HoldThenRead);
     let only = ask(permissions, 1, Consistency::Cached);
     store.held(Asked::User, 1).await;
@@ -197,7 +197,7 @@ async fn a_load_goes_on_without_whoever_began_it() {
     eventually("it is kept all the same", || hit(permissions, 0, 1) == Some(true)).await;
 }
 
-/// Time stands still while anything runs: a load is late only when it hangs.
+/// Time stands still while any task runs, so a load is late only if it hangs.
 #[tokio::test(start_paused = true)]
 async fn whatever_becomes_of_a_load_is_no_answer_and_the_next_one_begins_anew() {
     for does in [Does::Fail, Does::Hang, Does::Panic] {
@@ -219,7 +219,7 @@ async fn whatever_becomes_of_a_load_is_no_answer_and_the_next_one_begins_anew() 
     }
 }
 
-/// Time stands still while anything runs: a load is late only when it hangs.
+/// Time stands still while any task runs, so a load is late only if it hangs.
 #[tokio::test(start_paused = true)]
 async fn failures_of_other_reads_are_no_answers_either() {
     for does in [Does::Fail, Does::Hang, Does::Panic] {

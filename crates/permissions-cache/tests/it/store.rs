@@ -1,4 +1,4 @@
-//! A storage, and polls of its changes, whose answers can be held up, refused and counted.
+//! A storage and a change feed whose answers can be delayed, refused and counted.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -26,7 +26,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
 
-/// Waits until something holds; fails when it never does.
+/// Waits until a condition holds; fails if it never does.
 pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let done = async {
         while !holds() {
@@ -36,7 +36,7 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     assert!(timeout(Duration::from_secs(30), done).await.is_ok(), "it never happened: {what}");
 }
 
-/// What is asked of the store.
+/// The kinds of questions to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Asked {
     Poll,
@@ -49,13 +49,13 @@ pub(crate) enum Asked {
     Renew,
 }
 
-/// How the store takes a question.
+/// How the store handles a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Does {
     Answer,
-    /// Waits to be let go, then reads.
+    /// Waits until it is released, then reads.
     HoldThenRead,
-    /// Reads, and answers when it is let go.
+    /// Reads, and answers once it is released.
     ReadThenHold,
     Fail,
     Hang,
@@ -77,13 +77,13 @@ impl Default for Door {
     }
 }
 
-/// A storage in memory behind doors.
+/// A storage in memory whose questions pass through doors.
 pub(crate) struct Store {
     /// Where changes are made.
     pub(crate) memory: Arc<MemoryStorage>,
-    /// What answers what is loaded: the same, until another one is restored in its place.
+    /// The storage that answers loads: the same one, until another one is restored in its place.
     answers: Mutex<Arc<MemoryStorage>>,
-    /// What is loaded of everybody, instead of what is stored.
+    /// The snapshot that every load of a user returns, instead of the stored one.
     script: Mutex<Option<Stamped<Snapshot>>>,
     doors: Mutex<HashMap<Asked, Door>>,
 }
@@ -99,24 +99,24 @@ impl Store {
         })
     }
 
-    /// The next question of this kind is taken so; the ones after it as before.
+    /// Handles the next question of this kind so; later ones as before.
     pub(crate) fn next(&self, asked: Asked, does: Does) {
         self.doors().entry(asked).or_default().next.push_back(does);
     }
 
-    /// From now on questions of this kind are taken so.
+    /// From now on, handles questions of this kind so.
     pub(crate) fn always(&self, asked: Asked, does: Does) {
         self.doors().entry(asked).or_default().always = does;
     }
 
-    /// Everything fails, or is answered again.
+    /// Makes all questions fail, or be answered again.
     pub(crate) fn all(&self, does: Does) {
         for asked in [Asked::Poll, Asked::User, Asked::Users, Asked::Catalog, Asked::Menu, Asked::Credentials] {
             self.always(asked, does);
         }
     }
 
-    /// Lets one go that is held.
+    /// Releases one that is held.
     pub(crate) fn let_go(&self, asked: Asked) {
         self.doors().entry(asked).or_default().go.add_permits(1);
     }
@@ -126,7 +126,7 @@ impl Store {
         self.doors().entry(asked).or_default().asked
     }
 
-    /// How many questions of all kinds that load users have been asked.
+    /// How many questions that load users have been asked, of all kinds.
     pub(crate) fn user_loads(&self) -> usize {
         self.asked(Asked::User) + self.asked(Asked::Users)
     }
@@ -137,12 +137,12 @@ impl Store {
             .await;
     }
 
-    /// What is loaded of everybody from now on, if it is not what is stored.
+    /// Sets the snapshot that every load of a user returns; `None` returns the stored one again.
     pub(crate) fn script(&self, stamped: impl Into<Option<Stamped<Snapshot>>>) {
         *self.script.lock().unwrap() = stamped.into();
     }
 
-    /// Puts another database in the place of what is loaded from.
+    /// Replaces the database that loads read.
     pub(crate) fn restore(&self, memory: Arc<MemoryStorage>) {
         *self.answers.lock().unwrap() = memory;
     }
@@ -210,7 +210,7 @@ impl Store {
         self.try_change(target, work).await.unwrap()
     }
 
-    /// What the store says now, asked behind the doors.
+    /// What the store has now, read without passing the doors.
     pub(crate) async fn snapshot(&self, company: CompanyId, user: UserId) -> Stamped<Snapshot> {
         self.memory.reader().snapshots().load_user(company, user).await.unwrap()
     }
@@ -399,17 +399,17 @@ impl ChangeFeed for Store {
     }
 }
 
-/// Whether a replica reaches its store to poll.
+/// Whether a replica can poll its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Air {
     Open,
-    /// Polls wait, until it is open again.
+    /// Polls wait until it is open again.
     Silent,
     /// Polls and listening fail.
     Cut,
 }
 
-/// The way of one replica to the changes of a store, which can be disturbed. Everything else goes straight to the store.
+/// A replica's change feed, which can be disturbed. Everything else goes straight to the store.
 pub(crate) struct Radio {
     store: Arc<Store>,
     air: watch::Sender<Air>,
@@ -428,25 +428,25 @@ impl Radio {
         })
     }
 
-    /// Polls are not answered any more, and nothing wakes.
+    /// Stops answers to polls, and wake-ups.
     pub(crate) fn silence(&self) {
         self.air.send_replace(Air::Silent);
     }
 
-    /// Polls fail, and so does listening.
+    /// Makes polls and listening fail.
     pub(crate) fn cut(&self) {
         self.air.send_replace(Air::Cut);
     }
 
-    /// All is well again.
+    /// Restores normal operation.
     pub(crate) fn open(&self) {
         self.air.send_replace(Air::Open);
     }
 
-    /// Waits until a poll was applied that began after this.
+    /// Waits until a poll was applied that began after this call.
     pub(crate) async fn heard_all(&self) {
         let before = self.polls.load(Ordering::SeqCst);
-        // One may be under way; when the second after it begins, the first has been applied.
+        // One may be under way; when the second one begins, the first has been applied.
         eventually("it polls twice", || {
             self.nudge.notify_one();
             self.polls.load(Ordering::SeqCst) >= before + 2
@@ -481,7 +481,7 @@ impl ChangeFeed for Radio {
     }
 }
 
-/// Wakes for each commit while the air is open, and when the test nudges.
+/// Wakes after each commit while the radio is open, and when the test nudges.
 struct Tuned {
     air: watch::Receiver<Air>,
     nudge: Arc<Notify>,
@@ -550,14 +550,14 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    /// One that hears, and is trusted.
+    /// A replica that follows changes and holds a lease.
     pub(crate) async fn new(store: &Arc<Store>, options: CacheOptions) -> Self {
         let replica = Self::starting(store, options);
         eventually("what is kept is trusted", || replica.permissions.stats().age.is_some()).await;
         replica
     }
 
-    /// One that is about to listen.
+    /// A replica that is about to listen.
     pub(crate) fn starting(store: &Arc<Store>, options: CacheOptions) -> Self {
         let radio = Radio::new(store);
         let seen = Arc::new(Seen { store: Arc::clone(store), radio: Arc::clone(&radio) });
@@ -576,19 +576,19 @@ impl Drop for Replica {
     }
 }
 
-/// A service that hears of nothing.
+/// A service that follows no changes.
 pub(crate) fn alone(store: &Arc<Store>, options: CacheOptions) -> Arc<Permissions> {
     let storage: Arc<dyn Storage> = Arc::<Store>::clone(store);
     Arc::new(Permissions::new(storage, Handle::current(), options))
 }
 
-/// A lease that no test outlasts.
+/// A lease that outlasts every test.
 pub(crate) fn patient() -> CacheOptions {
     let minute = Duration::from_secs(60);
     CacheOptions { lease: minute, load_timeout: minute, ..CacheOptions::default() }
 }
 
-/// Goes to the end of the queue of those who are ready to run.
+/// Yields until the other ready tasks have run.
 pub(crate) async fn let_others_go_first() {
     let mut went = false;
     poll_fn(|context| {

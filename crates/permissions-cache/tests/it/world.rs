@@ -1,4 +1,4 @@
-//! A small catalog with fixed ids, companies in it, and what the specification says about both.
+//! A small catalog with fixed ids, companies, and the answers of the specification about both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub(crate) fn user(number: usize) -> UserId {
     UserId::from_uuid(uuid(6, number))
 }
 
-/// The levels of the companies do not meet.
+/// Companies share no level.
 pub(crate) fn level(company: usize, number: usize) -> UserLevelId {
     UserLevelId::from_uuid(uuid(1000 + company as u64, number))
 }
@@ -150,7 +150,7 @@ pub(crate) fn holding(of: usize, who: usize, number: usize, at: Timestamp) -> As
     }
 }
 
-/// Puts things into the store that several tests begin with.
+/// Creates data that several tests start from.
 impl Store {
     /// Three views, two features, no module.
     pub(crate) async fn with_catalog() -> Arc<Self> {
@@ -173,7 +173,7 @@ impl Store {
         .await
     }
 
-    /// A company with one level, which sees view 0 and reads feature 0, and so many users who hold it.
+    /// A company with one level that allows view 0 and reading feature 0, and `users` users who hold it.
     pub(crate) async fn company(&self, of: usize, users: usize) -> Versions {
         self.change_company(of, async |tx: &mut dyn UnitOfWork| {
             let now = tx.now();
@@ -197,7 +197,7 @@ impl Store {
         self.change(Target::Company(company(of)), work).await
     }
 
-    /// What the level of a company says about view 0.
+    /// Sets the row of a company's level about view 0.
     pub(crate) async fn say(&self, of: usize, state: ViewState) -> Versions {
         self.change_company(of, async |tx: &mut dyn UnitOfWork| {
             let now = tx.now();
@@ -206,7 +206,7 @@ impl Store {
         .await
     }
 
-    /// Renames view 2, which nobody asks about.
+    /// Renames view 2, which no question is about.
     pub(crate) async fn rename_a_view(&self) -> Versions {
         self.change(Target::Catalog, async |tx: &mut dyn UnitOfWork| {
             let now = tx.now();
@@ -217,12 +217,12 @@ impl Store {
     }
 }
 
-/// May view 0 be seen?
+/// The question whether view 0 may be seen.
 pub(crate) fn sees_view_0() -> Question {
     Question::View(ViewRef::Id(view(0)))
 }
 
-/// Whether view 0 may be seen, as new as may be kept.
+/// Whether view 0 may be seen, answered with `Consistency::Cached`.
 pub(crate) async fn sees(permissions: &Permissions, of: usize, who: usize) -> bool {
     see(permissions, of, who, Consistency::Cached).await.unwrap()
 }
@@ -233,13 +233,13 @@ pub(crate) async fn see(permissions: &Permissions, of: usize, who: usize, consis
     Ok(access.decide(&sees_view_0()).outcome.allowed)
 }
 
-/// Whether a hit answers that view 0 may be seen, if one does.
+/// The answer of a hit whether view 0 may be seen; `None` after a miss.
 pub(crate) fn hit(permissions: &Permissions, of: usize, who: usize) -> Option<bool> {
     let outcome = permissions.try_check(company(of), Subject::User(user(who)), &sees_view_0())?;
     Some(outcome.allowed)
 }
 
-/// What the specification says, with what is said of super admins and non-members.
+/// The decision of the specification, with the rules for super admins and non-members.
 pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Question) -> Decision {
     let catalog = &snapshot.catalog;
     let is_super_admin = matches!(subject, Subject::SuperAdmin(_));
@@ -280,7 +280,7 @@ pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Questio
     }
 }
 
-/// Everything that can be asked of a catalog, and some that cannot.
+/// Every question about a catalog, and some about things that it lacks.
 pub(crate) fn questions(snapshot: &Snapshot) -> Vec<Question> {
     let catalog = &snapshot.catalog;
     let ids = catalog.views().map(|view| view.id).chain([view(98)]).map(ViewRef::Id);
@@ -306,7 +306,7 @@ pub(crate) fn questions(snapshot: &Snapshot) -> Vec<Question> {
     questions
 }
 
-/// All permissions by the specification.
+/// The effective permissions by the specification.
 pub(crate) fn expected_effective(snapshot: &Snapshot, subject: Subject) -> EffectivePermissions {
     let decide = |question: &Question| expected(snapshot, subject, question);
     let views = snapshot.catalog.views();
@@ -322,7 +322,7 @@ pub(crate) fn expected_effective(snapshot: &Snapshot, subject: Subject) -> Effec
     EffectivePermissions { views: views.collect(), features: features.collect() }
 }
 
-/// Whether all answers are those of the specification; else which one is not.
+/// Checks all answers against the specification; the error names the first difference.
 pub(crate) fn compare(access: &Access, snapshot: &Snapshot) -> std::result::Result<(), String> {
     for question in questions(snapshot) {
         let (answer, naive) = (access.check(&question), expected(snapshot, access.subject(), &question));

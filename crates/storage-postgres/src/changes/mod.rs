@@ -1,5 +1,5 @@
-//! Changes: a transaction that locks its target and raises its version before it reads anything, and whose last statement
-//! writes everything that follows from the change.
+//! Changes: a transaction that locks its target and raises its version before it reads anything, and whose last
+//! statement writes the audit records.
 
 mod catalog;
 mod company;
@@ -46,12 +46,12 @@ pub(crate) struct Unit {
     recorder: Recorder,
     /// The records that were written when they were appended.
     written: BTreeSet<AuditRecordId>,
-    /// The versions that the change is part of once it is committed.
+    /// The versions that include the change once it is committed.
     versions: Versions,
-    /// Told when the change has ended.
+    /// Notified when the change has ended.
     waking: Arc<Notify>,
-    /// The catalog as reads know it. A change of the catalog has none: it sees its own half-done work under the version that
-    /// it will have.
+    /// The catalog as reads know it. A change of the catalog has none: it sees its own uncommitted work under the
+    /// version that it will have.
     catalog: Option<Arc<CatalogCache>>,
     /// Held until the transaction has ended: fields drop in order.
     _permit: WritePermit,
@@ -79,7 +79,8 @@ impl Connected for Unit {
     }
 
     fn scoped(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
-        // The statement that took the locks said it for the whole transaction: all for the catalog, else the company.
+        // The statement that took the locks set it for the whole transaction: all rows for the catalog, else the
+        // company's.
         match self.recorder.target().company() {
             Some(own) if company != Some(own) => scoped_within(own, company, statement),
             _ => statement,
@@ -87,28 +88,28 @@ impl Connected for Unit {
     }
 }
 
-/// The key of the advisory lock that changes pass: that of this installation among all in the database. The seed of `migration`
-/// passes the same lock. Changes of companies share it, so that each goes on beside the others; those of the catalog and of the
-/// credentials have it alone. So a caller who is let in when a change looks is let in until it is committed.
+/// The key of the advisory lock that changes pass: that of this installation among all in the database. The seed of
+/// `migration` passes the same lock. Changes of companies share it and run concurrently; those of the catalog and of
+/// the credentials hold it alone. So a caller that is admitted under the lock stays admitted until the commit.
 ///
-/// Unlike the locks of rows it is fair: companies that change without a pause keep no cut-off waiting.
+/// Unlike row locks it is fair: a stream of company changes cannot delay a cut-off.
 pub(crate) const GATE: &str = "'company_states'::regclass::oid::int4, 1";
 
-/// The function that waits for the gate: alone, or beside the other changes of companies. With `try_` in its name it does not
-/// wait, and fails if somebody does.
+/// The function that waits for the gate: alone, or shared with other changes of companies. With `try_` in its name it
+/// does not wait, and fails if it would have to.
 fn gate(target: Target, tries: &str) -> String {
     let shared = if target.company().is_some() { "_shared" } else { "" };
     format!("pg_{tries}advisory_xact_lock{shared}({GATE})")
 }
 
-/// What a change's transaction begins with: it says whose rows it is about, and passes the gate if it is open.
+/// The start of a change's transaction: it sets whose rows it is about, and passes the gate if it is open.
 fn opening(target: Target) -> String {
     let setting = setting(target.company());
     format!("set_config('iam.company', '{setting}', true), {} AS is_passed", gate(target, "try_"))
 }
 
-/// Raises the version of the target. It comes after the gate, or two changes could wait for each other; as a statement of its own,
-/// so that it sees what was committed meanwhile. A company before its first change has no row yet.
+/// Raises the version of the target. It comes after the gate, or two changes could deadlock. It is a statement of its
+/// own, so that it sees what was committed meanwhile. A company before its first change has no row yet.
 fn raise(target: Target) -> Statement {
     let row = match target {
         Target::Company(_) => "$1",
@@ -152,14 +153,14 @@ async fn lock(tx: &Transaction, target: Target, is_passed: bool) -> Result<Optio
 
 /// Begins a change.
 pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -> Result<Repository<Unit>> {
-    // The rows of the catalog and of the credentials, whose versions must not be raised as a company's.
+    // The ids that hold the versions of the catalog and of the credentials; they must not be raised as a company's.
     if target.company().is_some_and(|company| !is_company(company.as_uuid())) {
         return Err(StorageError::Misuse("the nil and the max id are no company's"));
     }
     let permit = pool.write_admission.wait(target).await?;
     let asked = Instant::now();
     let blockers = match target {
-        // A turn ends by itself, unless it is a process's that stands still.
+        // A turn ends by itself, unless its process stands still.
         Target::Company(_) => Blockers::Silent(pool.silence_timeout()),
         Target::Catalog | Target::Credentials => Blockers::All,
     };
@@ -183,12 +184,12 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
 }
 
 impl Repository<Unit> {
-    /// Says that a mutation begins.
+    /// Announces a mutation.
     fn touch(&mut self, target: Target) -> Result<()> {
         self.0.recorder.touch(target)
     }
 
-    /// Says that the mutation succeeded.
+    /// Reports that the mutation succeeded.
     fn done<T>(&mut self, answer: T) -> Result<T> {
         self.0.recorder.done();
         Ok(answer)
@@ -199,7 +200,7 @@ impl Repository<Unit> {
         self.0.recorder.now().as_datetime().into()
     }
 
-    /// Inserts a row that refers to these.
+    /// Inserts a row that refers to these ids.
     async fn insert<M>(&self, row: M, references: &[(EntityType, Option<Uuid>)]) -> Result<()>
     where
         M: IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel> + sea_orm::ModelTrait,
@@ -212,7 +213,7 @@ impl Repository<Unit> {
             .map(drop)
     }
 
-    /// The row that a statement answers which changes one row; none is `NotFound`.
+    /// The row returned by a statement that changes one row; none is `NotFound`.
     async fn changed<M, D>(&self, statement: Statement, what: During<'_>) -> Result<D>
     where
         M: sea_orm::FromQueryResult,
@@ -226,7 +227,7 @@ impl Repository<Unit> {
         self.attempt(|| self.0.tx.query_one_raw(statement.clone())).await.map_err(|error| during(what, error))
     }
 
-    /// The error that names those of the ids that `known`, a query of the column `id`, does not answer.
+    /// The error that names the ids that `known`, a query of the column `id`, does not return.
     async fn unknown(&self, entity: EntityType, ids: &[Uuid], known: Statement) -> StorageError {
         match self.column::<Uuid>(known, "id").await {
             Err(error) => error,
@@ -283,7 +284,7 @@ impl UnitOfWork for Repository<Unit> {
     }
 
     async fn commit(self: Box<Self>) -> Result<Versions> {
-        // What fails before the end drops the transaction, which rolls it back.
+        // A failure before the end drops the transaction, which rolls it back.
         self.0.recorder.check()?;
         let target = self.0.recorder.target();
         let epochs = Arc::clone(&self.0.epochs);
@@ -304,7 +305,7 @@ impl UnitOfWork for Repository<Unit> {
         let written = tx.execute_raw(statement).await;
         written.inspect_err(|error| epochs.note(error, asked)).map_err(from_db)?;
         let committed = tx.commit().await;
-        // Also when the outcome is not known.
+        // Also when the outcome is unknown.
         waking.notify_one();
         committed.map_err(from_db)?;
         Ok(versions)
@@ -315,7 +316,7 @@ impl UnitOfWork for Repository<Unit> {
 impl AuditLogsMut for Repository<Unit> {
     async fn append(&mut self, record: &AuditRecord) -> Result<()> {
         self.touch(Target::of_menu(record.company_id))?;
-        // At once: a record whose id is taken is refused here, and not by the commit.
+        // Written at once: a record whose id is taken is refused here, and not by the commit.
         self.execute(statement(INSERT_RECORDS, [rows(std::slice::from_ref(record)).into()])).await?;
         self.0.written.insert(record.id);
         self.0.recorder.appended(record.clone());

@@ -121,14 +121,14 @@ impl Repository<Unit> {
         Ok(diff)
     }
 
-    /// Names those of the ids that the catalog does not have.
+    /// The error that names the ids that the catalog does not have.
     async fn unknown_in(&self, end: &End, ids: &[Uuid]) -> StorageError {
         let sql = format!("SELECT id FROM {} WHERE id = ANY($1)", end.table);
         self.unknown(end.entity, ids, statement(sql, [ids.to_vec().into()])).await
     }
 
-    /// Gives a user levels, those that are not held yet, and takes others: `None` takes all that are not given. Answers what was
-    /// held before.
+    /// Assigns levels to a user, those that are not held yet, and takes others away: `None` takes all that are not
+    /// assigned. Returns what was held before.
     async fn reassign(
         &self,
         (company, user): (CompanyId, UserId),
@@ -136,7 +136,7 @@ impl Repository<Unit> {
         taken: Option<&[UserLevelId]>,
         (assigned_by, at): (Option<UserId>, sea_orm::Value),
     ) -> Result<Vec<UserLevelId>> {
-        // Every part sees what was there before the statement.
+        // Every part of the statement sees the rows from before it.
         let sql = "WITH held AS MATERIALIZED (
                 SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $1 AND user_id = $2
             ),

@@ -31,8 +31,8 @@ use sea_orm::{ColumnTrait, DbBackend, EntityTrait, IdenStatic, Iterable, QuerySe
 
 use crate::repository::{Connected, Repository};
 
-/// The columns of an entity, as a statement answers them that calls its table `table`. Each is named and is of the type that
-/// the entity has for it, so the answer is the same when the table gets more columns, or wider ones.
+/// The select list for an entity's columns, in a statement that calls its table `table`. Each is named and cast to the
+/// entity's type, so the answer stays the same when the table gets more columns, or wider ones.
 pub(crate) fn columns<E: EntityTrait>(table: &str) -> String {
     let column = |column: E::Column| {
         let (name, definition) = (column.as_str(), column.def());

@@ -1,4 +1,4 @@
-//! Since when users' tokens count.
+//! Cut-offs of users.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What external users are called by their issuers.
+//! The names of external users at their issuers.
 
 use sea_orm::entity::prelude::*;
 

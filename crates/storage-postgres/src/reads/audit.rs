@@ -11,7 +11,7 @@ use super::is_unstorable;
 use crate::entities::iam_audit_logs::{self as logs, Column};
 use crate::repository::{Connected, Repository, column, limit};
 
-/// The records of a company that are asked for; `None` when no record can be.
+/// The records of a company that match a filter; `None` when no record can.
 fn matching(company: Option<CompanyId>, filter: &AuditFilter) -> Option<Select<logs::Entity>> {
     let of_company = company.map_or_else(|| Column::CompanyId.is_null(), |id| Column::CompanyId.eq(id.as_uuid()));
     let mut select = logs::Entity::find().filter(of_company);

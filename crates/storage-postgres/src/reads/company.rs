@@ -190,8 +190,8 @@ impl<T: Connected> Assignments for Repository<T> {
         actions: &[(&str, Action)],
         without: Option<UserLevelId>,
     ) -> Result<Option<UserId>> {
-        // From the levels that allow the first action to their holders, one by one, until one holds all. Nothing here may be
-        // joined in another way (`OFFSET 0`), which would read all who hold anything.
+        // From the levels that allow the first action to their holders, one by one, until one holds all. Nothing here
+        // may be joined in another way (`OFFSET 0`), which would read all who hold anything.
         let sql = "WITH asked AS MATERIALIZED (
                 SELECT place, feature.id AS feature_id, action
                 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS asked (key, action, place)

@@ -1,4 +1,4 @@
-//! Users as such, API keys, and what credentials are checked against.
+//! Users across companies, API keys, and what credentials are checked against.
 
 use async_trait::async_trait;
 use iam_domain::{ApiKey, ApiKeyId, Timestamp, User, UserId};
@@ -13,7 +13,7 @@ use crate::epoch::{epoch, epoch_of_now};
 use crate::repository::{CREDENTIALS, Connected, Repository, column, statement};
 use crate::snapshots::parse;
 
-/// What is stored of a user, in two tables.
+/// What is stored about a user, in two tables.
 #[derive(FromQueryResult)]
 pub(crate) struct UserRow {
     pub(crate) id: Uuid,

@@ -6,7 +6,7 @@ mod company;
 pub(crate) mod credentials;
 mod menu;
 
-/// Text that PostgreSQL cannot hold, so that nothing in it is equal.
+/// Text that PostgreSQL cannot store, so no stored text equals it.
 fn is_unstorable(text: &str) -> bool {
     text.contains('\0')
 }

@@ -10,7 +10,7 @@ use super::fixtures::{
 };
 use crate::Storage;
 
-/// A user's levels come by the bytes of their names, and a level's users by id.
+/// A user's levels are sorted by the bytes of their names, and a level's users by id.
 pub async fn levels_held_come_by_name_and_holders_by_id(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let levels = ["a", "ä", "B"].map(|text| level(company, text));
@@ -25,8 +25,8 @@ pub async fn levels_held_come_by_name_and_holders_by_id(storage: Arc<dyn Storage
     assert_eq!(storage.reader().assignments().get_users(company, admin.id).await.unwrap(), users);
 }
 
-/// A holder is found by what the levels say together: each action allowed for the whole company, none denied, and not by the
-/// level that is left out.
+/// A holder is found by all levels together: each action is allowed for the whole company, none is denied, and the
+/// excluded level does not count.
 pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>) {
     let company = some_company();
     let features = [(); 2].map(|()| unique("key")).map(feature_with_key);
@@ -81,7 +81,7 @@ pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>)
     assert_eq!(storage.reader().assignments().find_holder(company, &unknown, None).await.unwrap(), None);
 }
 
-/// The holders of a level come page by page, by id, each once; those of other companies do not come.
+/// The holders of a level are listed page by page, by id, each once; those of other companies are not listed.
 pub async fn holders_come_page_by_page(storage: Arc<dyn Storage>) {
     let (company, users) = (some_company(), ascending!(UserId, 5));
     let (admin, member) = (level(company, "Admin"), level(company, "Member"));
@@ -99,21 +99,21 @@ pub async fn holders_come_page_by_page(storage: Arc<dyn Storage>) {
     assert_eq!(page(company, admin.id, Some(users[4]), 2).await, []);
     assert_eq!(page(company, admin.id, None, u64::MAX).await, users);
     assert_eq!(page(company, member.id, None, 9).await, users[3..4]);
-    // Where a page begins need not be a holder.
+    // A page may begin after a user who is not a holder.
     assert_eq!(page(company, member.id, Some(users[2]), 9).await, users[3..4]);
     assert_eq!(page(company, foreign.id, None, 9).await, []);
     assert_eq!(page(foreign.company_id, foreign.id, None, 9).await, users[..1]);
     assert_eq!(page(foreign.company_id, admin.id, None, 9).await, []);
 }
 
-/// Users and levels that nobody knows hold and are held by nobody.
+/// Unknown users hold no levels, and unknown levels have no holders.
 pub async fn unknown_users_hold_nothing(storage: Arc<dyn Storage>) {
     let assignments = storage.reader().assignments();
     assert_eq!(assignments.get_user_levels(some_company(), some_user()).await.unwrap(), []);
     assert_eq!(assignments.get_users(some_company(), UserLevelId::generate(at(0))).await.unwrap(), []);
 }
 
-/// A user who belongs to two companies holds in each only what that one gave, and each changes only its own.
+/// A user who belongs to two companies holds in each only what that one assigned, and each changes only its own.
 pub async fn one_user_in_two_companies_stays_apart(storage: Arc<dyn Storage>) {
     let (mine, theirs, user) = (some_company(), some_company(), some_user());
     let (my_admin, my_member) = (level(mine, "Admin"), level(mine, "Member"));
@@ -134,7 +134,7 @@ pub async fn one_user_in_two_companies_stays_apart(storage: Arc<dyn Storage>) {
     assert_eq!((held(mine).await, held(theirs).await), (vec![], vec![their_admin.id]));
 }
 
-/// A company neither sees nor gives another's levels.
+/// A company neither sees nor assigns another's levels.
 pub async fn levels_of_another_company_cannot_be_given(storage: Arc<dyn Storage>) {
     let (mine, theirs, user, holder) = (some_company(), some_company(), some_user(), some_user());
     let foreign = level(theirs, "Admin");
@@ -148,7 +148,7 @@ pub async fn levels_of_another_company_cannot_be_given(storage: Arc<dyn Storage>
     assert_eq!(storage.reader().assignments().get_users(theirs, foreign.id).await.unwrap(), [holder]);
 }
 
-/// Levels that were held stay as they were given, whoever replaces them: that is no change.
+/// Levels that a replace keeps are unchanged: that is no change.
 pub async fn levels_that_were_held_stay_as_they_were_given(storage: Arc<dyn Storage>) {
     let (company, user, giver) = (some_company(), some_user(), some_user());
     let admin = level(company, "Admin");

@@ -17,7 +17,7 @@ use super::fixtures::{
 };
 use crate::{AuditCursor, AuditFilter, ChangeContext, Constraint, Result, Storage, Target, UnitOfWork};
 
-/// A record of nothing in particular.
+/// A minimal record.
 pub(super) fn record(company: Option<CompanyId>, timestamp: Timestamp) -> AuditRecord {
     AuditRecord {
         id: AuditRecordId::generate(timestamp),
@@ -311,7 +311,7 @@ pub async fn changes_of_mappings_are_recorded(storage: Arc<dyn Storage>) {
     of_catalog("module.features_updated", EntityType::Module, m, json!({ "added": [], "removed": [feature.id] })).await;
 }
 
-/// Records name who did it, with the request, the use of a super admin's rights, and that it was forced.
+/// Records name the actor, with the request, the use of a super admin's rights, and whether the change was forced.
 pub async fn records_name_who_did_it(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let contexts = [
@@ -405,7 +405,7 @@ pub async fn an_appended_record_is_found_as_it_was(storage: Arc<dyn Storage>) {
     assert_eq!(listed(&storage, Some(company), &AuditFilter::default()).await.len(), 3);
 }
 
-/// A record of another company, or of the platform, cannot be appended to a company's unit, nor the other way round.
+/// A record of another company, or of the platform, cannot be appended to a company's unit, nor the reverse.
 pub async fn a_record_belongs_to_its_unit(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (some_company(), some_company());
     for (target, company) in
@@ -437,7 +437,7 @@ pub async fn records_of_companies_and_platform_stay_apart(storage: Arc<dyn Stora
     assert_eq!(listed(&storage, Some(some_company()), &about).await, []);
 }
 
-/// Each filter asks for its own, alone and together with the others; `from` is included, `to` is not.
+/// Each filter narrows the list, alone and together with the others; `from` is included, `to` is not.
 pub async fn records_are_filtered(storage: Arc<dyn Storage>) {
     let company = Some(some_company());
     let (user, entity_id) = (some_user(), Uuid::new_v4());
@@ -494,7 +494,7 @@ pub async fn pages_walk_through_all_records_once(storage: Arc<dyn Storage>) {
         let Some(last) = page.last() else { break };
         cursor = Some(AuditCursor { timestamp: last.timestamp, id: last.id });
         walked.extend(page);
-        // What is appended while one walks is newer than all that is still to come.
+        // What is appended while a client pages is newer than all that is still to come.
         append(&storage, &[record(company, at(1000 + sizes.len() as i64))]).await;
     }
     assert_eq!(sizes, [10, 10, 5, 0]);
@@ -505,7 +505,7 @@ pub async fn pages_walk_through_all_records_once(storage: Arc<dyn Storage>) {
     assert_eq!(logs.list_for_company(company, &filter, None, 0).await.unwrap(), []);
 }
 
-/// The newest records about an entity, and of what a user did, are limited and newest first.
+/// The newest records about an entity, and by a user, are limited and newest first.
 pub async fn the_newest_records_come_first_and_limited(storage: Arc<dyn Storage>) {
     let (company, user, entity_id) = (Some(some_company()), some_user(), Uuid::new_v4());
     let records: Vec<_> =

@@ -155,7 +155,7 @@ pub async fn catalog_parts_are_found_as_they_were_made(storage: Arc<dyn Storage>
     each_part!(check, storage);
 }
 
-/// What is not there is not found; look-ups are exact, in case and in every character.
+/// Unknown parts are not found; look-ups are exact, in case and in every character.
 pub async fn catalog_look_ups_are_exact(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         let (there, missing) = (P::bare(), P::bare());
@@ -193,7 +193,7 @@ pub async fn catalog_parts_are_updated_but_for_their_birth(storage: Arc<dyn Stor
     each_part!(check, storage);
 }
 
-/// A deletion answers what was there; then it is not.
+/// A deletion returns the part that was there; afterwards it is gone.
 pub async fn catalog_parts_are_deleted(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         let (gone, stays) = (P::full(), P::full());
@@ -206,7 +206,7 @@ pub async fn catalog_parts_are_deleted(storage: Arc<dyn Storage>) {
     each_part!(check, storage);
 }
 
-/// Changing or deleting what is not there is an error and leaves nothing.
+/// Changing or deleting an unknown part is an error and leaves nothing.
 pub async fn catalog_parts_that_are_not_there_cannot_be_changed(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         let missing = P::bare();
@@ -302,7 +302,7 @@ pub async fn features_come_by_key_and_those_without_one_last(storage: Arc<dyn St
     assert_eq!(only(listed, &ids, |feature| feature.id), [3, 5, 0, 1, 2, 4].map(|id| ids[id]));
 }
 
-/// Nothing is different from an empty list of a feature's own actions; both are kept, and so is the order.
+/// A missing list of a feature's own actions differs from an empty one; both are kept, and so is the order.
 pub async fn own_actions_are_kept_as_they_are(storage: Arc<dyn Storage>) {
     for own in [None, Some(vec![]), Some(vec!["Zip", "Archive", "ä\"\\'%_"])] {
         let actions = own.map(|own| own.into_iter().map(action).collect());

@@ -1,4 +1,4 @@
-//! Users as such, API keys, and what credentials are checked against.
+//! Users across companies, API keys, and what credentials are checked against.
 
 use std::sync::Arc;
 
@@ -112,7 +112,7 @@ pub async fn a_key_is_revoked_once(storage: Arc<dyn Storage>) {
     assert!(!format!("{records:?}").contains("digest"), "what proves a key is in no record");
 }
 
-/// When keys were used is noted beside changes; the latest time counts.
+/// The last uses of keys are recorded beside changes; the latest time counts.
 pub async fn uses_of_keys_are_no_changes(storage: Arc<dyn Storage>) {
     let (one, other) = (key("One"), key("Other"));
     create(&storage, &[&one, &other]).await;
@@ -129,7 +129,7 @@ pub async fn uses_of_keys_are_no_changes(storage: Arc<dyn Storage>) {
     assert_eq!(keys.find_by_id(one.id).await.unwrap().unwrap().last_used_at, Some(at(5)), "revoking keeps it");
 }
 
-/// A user is cut off from a time on, and from another one when that is said.
+/// A user is cut off from a time on, and a later change may set another time.
 pub async fn a_user_is_cut_off_from_a_time_on(storage: Arc<dyn Storage>) {
     let (user, other) = (some_user(), some_user());
     assert_eq!(cut_off(&storage, user, at(1)).await, None);
@@ -147,7 +147,7 @@ pub async fn a_user_is_cut_off_from_a_time_on(storage: Arc<dyn Storage>) {
     assert_eq!((records[2].action.as_str(), records[2].changes.as_ref()), ("user.cut_off", Some(&changes)));
 }
 
-/// What an external user is called is remembered with a change of anything, once, and never without one.
+/// The name of an external user is stored with any change, once, and never without one.
 pub async fn external_users_are_remembered_with_a_change(storage: Arc<dyn Storage>) {
     let (company, remembered, forgotten) = (some_company(), external("user|1"), external("user|2"));
     let mut tx = begin(&storage, company).await;
@@ -168,7 +168,7 @@ pub async fn external_users_are_remembered_with_a_change(storage: Arc<dyn Storag
     assert_eq!(stored(&storage, &ids).await, [expected]);
 }
 
-/// Two units that remember the same user at once both succeed.
+/// Two units that store the same user at once both succeed.
 pub async fn an_external_user_is_remembered_by_two_at_once(storage: Arc<dyn Storage>) {
     let external = external("user");
     let remember = |storage: Arc<dyn Storage>, external: ExternalId| async move {
@@ -183,7 +183,7 @@ pub async fn an_external_user_is_remembered_by_two_at_once(storage: Arc<dyn Stor
     assert_eq!(stored(&storage, &[external.user_id()]).await[0].external_id, Some(external));
 }
 
-/// What was changed since a version is all that was, with the version that it brings one to.
+/// The changes since a version are complete, and come with the version that they lead to.
 pub async fn credentials_are_read_since_a_version(storage: Arc<dyn Storage>) {
     let (user, other, one) = (some_user(), some_user(), key("One"));
     let credentials = storage.reader().credentials();
@@ -218,7 +218,7 @@ pub async fn credentials_are_read_since_a_version(storage: Arc<dyn Storage>) {
     assert!(nothing.latest.is_none() && nothing.account_for_the_state(last.state.version));
 }
 
-/// A unit changes credentials only if it was begun for them, and then nothing else; no company is taken for them.
+/// A unit changes credentials only if it was begun for them, and then nothing else; it takes no company's lock.
 pub async fn a_unit_of_credentials_changes_nothing_else(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     for target in [Target::Catalog, Target::Company(company)] {

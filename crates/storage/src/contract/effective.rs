@@ -1,4 +1,4 @@
-//! Effective rows: what was resolved, for as long as it is right.
+//! Effective rows: resolved decisions, for as long as they are right.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -24,12 +24,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// When a row was computed and when it expires.
 type Times = (Timestamp, Timestamp);
 
-/// What effective rows of views and of features have in common. A row is about the nth thing of a case; as it is found, it
-/// is of the company and the versions that are current.
+/// What effective rows of views and of features have in common. A row is about the nth thing of a case; a row that is
+/// read back has the current company and versions.
 #[async_trait]
 trait Row: Clone + PartialEq + Debug + Send + Sync + Sized {
     fn new(desk: &Desk, user: UserId, nth: usize) -> Self;
-    /// The same row, deciding otherwise.
+    /// The same row with the opposite decision.
     fn decided_otherwise(self) -> Self;
     async fn find(&self, storage: &Arc<dyn Storage>, company: CompanyId) -> Option<Self>;
     async fn of_user(storage: &Arc<dyn Storage>, company: CompanyId, user: UserId) -> Vec<(Self, Times)>;
@@ -214,8 +214,8 @@ pub async fn effective_rows_are_found_as_they_were_written(storage: Arc<dyn Stor
     both_rows!(check, storage);
 }
 
-/// Rows are computed now by the storage's clock, whatever the caller's says, and expire as long after as they are said to be
-/// valid, at most a year; writing them again renews both.
+/// Rows are computed now by the storage's clock, not the caller's, and expire after their validity, at most a year;
+/// writing them again renews both.
 pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let desk = Desk::new(storage).await;
@@ -237,7 +237,7 @@ pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// What nobody resolved is unknown.
+/// What was never resolved is unknown.
 pub async fn no_effective_row_means_unknown(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let desk = Desk::new(storage).await;
@@ -251,7 +251,7 @@ pub async fn no_effective_row_means_unknown(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// Rows are dropped by user, by level and by company; each answers how many, and takes no others.
+/// Rows are dropped by user, by level and by company; each call returns how many, and drops no others.
 pub async fn effective_rows_are_dropped_by_user_level_and_company(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let desk = Desk::new(storage).await;
@@ -325,7 +325,7 @@ pub async fn expired_rows_are_not_found(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// The sweep drops at most as many expired rows as it was told, of all companies, and no others.
+/// The sweep drops at most `limit` expired rows, of all companies, and no others.
 pub async fn expired_rows_are_swept_in_bounds(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let desk = Desk::new(storage).await;
@@ -347,7 +347,7 @@ pub async fn expired_rows_are_swept_in_bounds(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// A company that has never changed has no version that a row could be of.
+/// A company that has never changed has no version for a row.
 pub async fn rows_of_a_company_without_changes_are_stale(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let unchanged = Desk { company: some_company(), ..Desk::new(storage).await };
@@ -405,7 +405,7 @@ pub async fn a_change_outdates_the_rows_from_before(storage: Arc<dyn Storage>) {
         let (then, before) = (desk.now().await, desk.stored::<R>(user).await);
         change!(*storage, company, tx => tx.company_modules_mut().add(company, module.id)).unwrap();
         outdated(then, before).await;
-        // Also what changes no decision raises the version, and rows are found only while theirs is current.
+        // Changes that affect no decision raise the version too, and rows are found only while theirs is current.
         let (then, before) = (desk.now().await, desk.stored::<R>(user).await);
         given(storage, &[&menu_item(Some(company), "Item")]).await;
         outdated(then, before).await;
@@ -502,13 +502,13 @@ pub async fn effective_actions_are_exact(storage: Arc<dyn Storage>) {
     assert_eq!(wrong.find(&storage, desk.company).await, None);
 }
 
-/// Who has rows that have not expired is found once, of whatever versions the rows are, the latest first, in bounds.
+/// Users with unexpired rows are found once each, whatever the versions of the rows, the latest first, with a limit.
 pub async fn active_users_come_latest_first(storage: Arc<dyn Storage>) {
     let one = Desk::new(&storage).await;
     let other = one.neighbour().await;
     let users = [(); 4].map(|()| some_user());
     let (one, other) = (&one, &other);
-    // Among those whom others have left.
+    // Among those that other cases left.
     let active = async || {
         let found = storage.effective_view_permissions().find_active(u64::MAX).await.unwrap();
         found.into_iter().filter(|(company, _)| [one.company, other.company].contains(company)).collect::<Vec<_>>()
@@ -529,7 +529,7 @@ pub async fn active_users_come_latest_first(storage: Arc<dyn Storage>) {
     ];
     assert_eq!(active().await, expected);
 
-    // Rows that are no longer current tell all the same who was active.
+    // Rows that are no longer current still show who was active.
     given(&storage, &[&some_view()]).await;
     assert_eq!(one.found::<NewEffectiveViewPermission>(users[0]).await, []);
     assert_eq!(active().await, expected);

@@ -18,7 +18,7 @@ use crate::{
     StateId, Storage, Target,
 };
 
-/// How long what must happen may take.
+/// The deadline for what must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn poll(storage: &Arc<dyn Storage>, since: Option<&Position>) -> Changes {
@@ -63,7 +63,7 @@ pub async fn the_first_poll_says_what_is_current(storage: Arc<dyn Storage>) {
     assert_eq!((next.epoch, next.identity), (first.epoch, first.identity));
 }
 
-/// A change is reported once, with the state that loads read, when it is committed and not before.
+/// A change is reported once, with the state that loads read: once it is committed, and not before.
 pub async fn a_change_is_reported_once_when_it_is_committed(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let admin = level(company, "Admin");
@@ -83,7 +83,7 @@ pub async fn a_change_is_reported_once_when_it_is_committed(storage: Arc<dyn Sto
     assert_eq!(between(&not_yet, &then), BTreeMap::from([(Some(company), new)]));
     let after = poll(&storage, Some(&then.position)).await;
     assert_eq!(between(&then, &after), BTreeMap::new(), "once");
-    // A reader that polled before the change began is told too, as often as it asks.
+    // A reader that polled before the change began gets it too, as often as it asks.
     for _ in 0..2 {
         let again = poll(&storage, Some(&before.position)).await;
         assert_eq!(between(&before, &again), BTreeMap::from([(Some(company), new)]));
@@ -173,7 +173,7 @@ pub async fn every_kind_of_change_is_reported(storage: Arc<dyn Storage>) {
     }
 }
 
-/// What came to nothing is not reported, nor what is written beside decisions, nor reads.
+/// Changes without an effect, writes beside decisions and reads are not reported.
 pub async fn what_changed_nothing_is_not_reported(storage: Arc<dyn Storage>) {
     let (company, user, view, feature) = (some_company(), some_user(), some_view(), some_feature());
     let admin = level(company, "Admin");
@@ -232,7 +232,7 @@ pub async fn what_changed_nothing_is_not_reported(storage: Arc<dyn Storage>) {
     assert_eq!(between(&after, &then).keys().collect::<Vec<_>>(), [&Some(company)]);
 }
 
-/// What is known to be committed before a poll begins is reported by it or was by one before; also while others go on.
+/// A change that was committed before a poll begins is reported by it or by an earlier one, also while others go on.
 pub async fn a_poll_sees_what_committed_before_it_began(storage: Arc<dyn Storage>) {
     const CHANGES: usize = 40;
     let companies = [(); 4].map(|()| some_company());
@@ -282,7 +282,7 @@ pub async fn a_poll_sees_what_committed_before_it_began(storage: Arc<dyn Storage
     }
 }
 
-/// A commit wakes all who listen, and after that they find it. Those who have left are not missed.
+/// A commit wakes all listeners, and they find the change. Dropped listeners do not matter.
 pub async fn a_commit_wakes_those_who_listen(storage: Arc<dyn Storage>) {
     let admin = level(some_company(), "Admin");
     given(&storage, &[&admin]).await;
@@ -313,7 +313,7 @@ pub async fn a_commit_wakes_those_who_listen(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A caller that stops waiting, and waits again, has missed nothing.
+/// A caller that stops waiting, and waits again, misses nothing.
 pub async fn waiting_for_a_wake_up_may_be_given_up(storage: Arc<dyn Storage>) {
     let admin = level(some_company(), "Admin");
     given(&storage, &[&admin]).await;

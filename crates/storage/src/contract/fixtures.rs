@@ -1,4 +1,4 @@
-//! Small builders, and the rules that every change must keep whatever it is about.
+//! Small builders, and the rules that every change must keep.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -30,12 +30,12 @@ pub(super) fn unique(word: &str) -> String {
     format!("{word}-{}", Uuid::new_v4().simple())
 }
 
-/// A company that nobody knows yet.
+/// A new company.
 pub(super) fn some_company() -> CompanyId {
     CompanyId::generate(at(0))
 }
 
-/// A user whom nobody knows yet.
+/// A new user.
 pub(super) fn some_user() -> UserId {
     UserId::generate(at(0))
 }
@@ -140,7 +140,7 @@ pub(super) fn level(company: CompanyId, text: impl Into<String>) -> UserLevel {
     }
 }
 
-/// What a level says about a view.
+/// A view cell of a level.
 pub(super) fn view_cell(level: &UserLevel, view: ViewId, state: ViewState) -> ViewPermission {
     ViewPermission {
         id: ViewPermissionId::generate(at(0)),
@@ -154,7 +154,7 @@ pub(super) fn view_cell(level: &UserLevel, view: ViewId, state: ViewState) -> Vi
     }
 }
 
-/// That a level allows an action in the whole company.
+/// A feature cell: the level allows an action in the whole company.
 pub(super) fn feature_cell(level: &UserLevel, feature: FeatureId, text: impl Into<String>) -> FeaturePermission {
     FeaturePermission {
         id: FeaturePermissionId::generate(at(0)),
@@ -170,7 +170,7 @@ pub(super) fn feature_cell(level: &UserLevel, feature: FeatureId, text: impl Int
     }
 }
 
-/// That a user holds a level.
+/// The assignment of a level to a user.
 pub(super) fn holding(user: UserId, level: &UserLevel) -> Assignment {
     Assignment {
         user_id: user,
@@ -215,12 +215,12 @@ pub(super) fn sub_item(item: &MenuItem, label: impl Into<String>) -> SubMenuItem
     }
 }
 
-// What is there before a case begins
+// What exists before a case begins
 
-/// Something that a case takes for granted.
+/// A precondition of a case.
 #[async_trait]
 pub(super) trait Given: Sync {
-    /// What a unit of work must be begun for.
+    /// The target for the unit of work that stores it.
     fn target(&self) -> Target;
     /// Stores it.
     async fn store(&self, tx: &mut dyn UnitOfWork) -> Result<()>;
@@ -286,7 +286,7 @@ pub(super) async fn given_all<G: Given>(storage: &Arc<dyn Storage>, things: &[G]
 
 // Changes
 
-/// What a change can be about.
+/// The subject of a change.
 pub(super) trait About {
     /// The target.
     fn target(self) -> Target;
@@ -304,12 +304,12 @@ impl About for CompanyId {
     }
 }
 
-/// Begins a unit of work, however long others hold its locks.
+/// Begins a unit of work; waits for its locks as long as it takes.
 pub(super) async fn begin(storage: &Arc<dyn Storage>, about: impl About) -> Box<dyn UnitOfWork> {
     begin_as(storage, about, ChangeContext::command_line()).await
 }
 
-/// Begins a unit of work in a context, however long others hold its locks.
+/// Begins a unit of work in a context; waits for its locks as long as it takes.
 pub(super) async fn begin_as(
     storage: &Arc<dyn Storage>,
     about: impl About,
@@ -325,7 +325,7 @@ pub(super) async fn begin_as(
     }
 }
 
-/// A unit of work during which nobody else changes anything, so that its traces can be checked.
+/// A unit of work without concurrent changes, so that its traces can be checked.
 pub(super) struct Change {
     storage: Arc<dyn Storage>,
     target: Target,
@@ -344,7 +344,7 @@ impl Change {
         self.tx.as_mut()
     }
 
-    /// Commits when all went well. Otherwise checks that the unit is spoilt and has left nothing.
+    /// Commits if the work succeeded. Otherwise checks that the unit is poisoned and has left nothing.
     pub(super) async fn end<T>(mut self, outcome: Result<T>) -> Result<T> {
         if outcome.is_err() {
             assert_spoilt(self.target, self.tx.as_mut()).await;
@@ -353,7 +353,7 @@ impl Change {
             return outcome;
         }
         let versions =
-            self.tx.commit().await.expect("what succeeded can be committed when nobody else changes anything");
+            self.tx.commit().await.expect("without concurrent changes, work that succeeded can be committed");
         let (after, records) = traces(&self.storage, self.target).await;
         assert_eq!(after, versions, "the commit answers the versions that its change is part of");
         let raised = raised(self.target, self.before.0);
@@ -401,7 +401,7 @@ pub(super) async fn assert_spoilt(target: Target, tx: &mut dyn UnitOfWork) {
     }
 }
 
-/// Does one thing in a unit of work of its own and commits it; checks what must hold for every change.
+/// Does one thing in a unit of work of its own and commits it; checks the rules of every change.
 macro_rules! change {
     ($storage:expr, $about:expr, $tx:ident => $work:expr) => {{
         let mut change = $crate::contract::fixtures::Change::begin(&$storage, $about).await;
@@ -424,7 +424,7 @@ macro_rules! insist {
                 let $tx = unit.as_mut();
                 ($work).await
             };
-            // Whoever could get in between gets the chance.
+            // Gives concurrent tasks the chance to interfere.
             for _ in 0..3 {
                 tokio::task::yield_now().await;
             }
@@ -453,14 +453,14 @@ pub(super) async fn records_about(
     records
 }
 
-// What came of it
+// Outcomes
 
-/// It was not there.
+/// The change failed because the thing does not exist.
 pub(super) fn assert_not_found<T: Debug>(outcome: Result<T>) {
     assert!(matches!(outcome, Err(StorageError::NotFound)), "expected not found, got {outcome:?}");
 }
 
-/// A rule forbids it.
+/// A rule forbids the change.
 pub(super) fn assert_conflict<T: Debug>(outcome: Result<T>, rule: Constraint) {
     match outcome {
         Err(StorageError::Conflict { constraint }) => assert_eq!(constraint, rule),
@@ -468,7 +468,7 @@ pub(super) fn assert_conflict<T: Debug>(outcome: Result<T>, rule: Constraint) {
     }
 }
 
-/// It refers to exactly these unknown things, named ascending.
+/// The change refers to exactly these unknown things, named ascending.
 pub(super) fn assert_unknown<T: Debug>(outcome: Result<T>, kind: EntityType, unknown: impl IntoIterator<Item = Uuid>) {
     let unknown: Vec<Uuid> = unknown.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
     match outcome {
@@ -477,12 +477,12 @@ pub(super) fn assert_unknown<T: Debug>(outcome: Result<T>, kind: EntityType, unk
     }
 }
 
-/// The unit of work cannot do it.
+/// The unit of work refuses the change.
 pub(super) fn assert_misuse<T: Debug>(outcome: Result<T>) {
     assert!(matches!(outcome, Err(StorageError::Misuse(_))), "expected misuse, got {outcome:?}");
 }
 
-/// It was computed from an old state.
+/// The change was computed from an old state.
 pub(super) fn assert_stale<T: Debug>(outcome: Result<T>) {
     assert!(matches!(outcome, Err(StorageError::Stale)), "expected stale, got {outcome:?}");
 }
@@ -497,12 +497,13 @@ pub(super) fn keys<T, K>(list: &[T], key: impl Fn(&T) -> K) -> Vec<K> {
     list.iter().map(key).collect()
 }
 
-// Things that happen at once
+// Concurrency
 
 /// How many readers look on while something is written.
 const READERS: usize = 3;
 
-/// Runs `write` while readers repeat `read`; ends when `write` does. Every reader has read before the writing begins.
+/// Runs `write` while readers repeat `read`; ends when `write` does. Every reader has read once before the write
+/// begins.
 pub(super) async fn while_reading<R: Future<Output = ()> + Send>(
     write: impl Future<Output = ()> + Send + 'static,
     read: impl Fn() -> R + Clone + Send + 'static,
@@ -530,7 +531,7 @@ pub(super) async fn while_reading<R: Future<Output = ()> + Send>(
     writer.await.unwrap();
 }
 
-/// Waits for tasks; the first panic is the case's.
+/// Waits for tasks; the first panic becomes the case's.
 pub(super) async fn all<T>(tasks: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
     let mut outcomes = Vec::new();
     for task in tasks {
@@ -539,7 +540,7 @@ pub(super) async fn all<T>(tasks: impl IntoIterator<Item = JoinHandle<T>>) -> Ve
     outcomes
 }
 
-/// Runs two things at once, begun together.
+/// Starts two things together and runs both.
 pub(super) async fn at_once<A: Send + 'static, B: Send + 'static>(
     one: impl Future<Output = A> + Send + 'static,
     other: impl Future<Output = B> + Send + 'static,

@@ -26,7 +26,7 @@ pub async fn a_level_is_found_as_it_was_made(storage: Arc<dyn Storage>) {
     assert_eq!(levels.find_all(company).await.unwrap(), [made]);
 }
 
-/// What is not there is not found, and a company without levels has an empty list.
+/// An unknown level is not found, and a company without levels has an empty list.
 pub async fn an_unknown_level_is_not_found(storage: Arc<dyn Storage>) {
     let company = some_company();
     let levels = storage.reader().user_levels();
@@ -58,7 +58,7 @@ pub async fn a_level_is_updated_but_for_its_birth(storage: Arc<dyn Storage>) {
     assert_eq!(levels.find_by_name(company, "Old").await.unwrap(), None);
 }
 
-/// A deletion answers what was there; then it is not.
+/// A deletion returns the level that was there; afterwards it is gone.
 pub async fn a_level_is_deleted(storage: Arc<dyn Storage>) {
     let company = some_company();
     let gone = level(company, "Gone");
@@ -70,7 +70,7 @@ pub async fn a_level_is_deleted(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), []);
 }
 
-/// Changing or deleting what is not there is an error and leaves nothing.
+/// Changing or deleting an unknown level is an error and leaves nothing.
 pub async fn a_level_that_is_not_there_cannot_be_changed(storage: Arc<dyn Storage>) {
     let company = some_company();
     let missing = level(company, "Missing");
@@ -79,7 +79,7 @@ pub async fn a_level_that_is_not_there_cannot_be_changed(storage: Arc<dyn Storag
     assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), []);
 }
 
-/// Levels come by the bytes of their names, whatever the order in which they were made.
+/// Levels are sorted by the bytes of their names, whatever the order in which they were made.
 pub async fn levels_come_by_name(storage: Arc<dyn Storage>) {
     let company = some_company();
     let names = ["a", "ä", "B", "Z", "aa", "A", "z"];
@@ -123,7 +123,7 @@ pub async fn a_level_name_is_its_own_and_free_again(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().user_levels().find_by_name(company, "Admin").await.unwrap(), Some(again));
 }
 
-/// Names are free, and may be exchanged, within one unit of work.
+/// Within one unit of work a name can be freed and used again, and names can be swapped.
 pub async fn level_names_may_be_exchanged_in_one_unit(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (one, other) = (level(company, "One"), level(company, "Other"));
@@ -159,7 +159,7 @@ pub async fn a_level_id_is_unique(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().user_levels().find_by_id(other, first.id).await.unwrap(), None);
 }
 
-/// A level that somebody holds stays until nobody does.
+/// A level cannot be removed while a user holds it.
 pub async fn a_level_that_somebody_holds_stays(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let held = level(company, "Held");

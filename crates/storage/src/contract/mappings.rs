@@ -1,4 +1,4 @@
-//! Which things belong together: adding, removing, and the order of the lists.
+//! Mappings: adding, removing, and the order of the lists.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::fixtures::{
 use super::sets::scenes;
 use crate::{Storage, Target};
 
-/// What is added is there; adding it again, and removing what is not there, answers `false` and changes nothing.
+/// An added pair is there. Adding it again, and removing an absent one, returns `false` and changes nothing.
 pub async fn a_member_is_added_and_removed_once(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let (set, member) = (&scene.set, scene.members[0]);
@@ -36,7 +36,7 @@ pub async fn a_member_is_added_and_removed_once(storage: Arc<dyn Storage>) {
     }
 }
 
-/// What is not there cannot be added, nor can anything be added to what is not there; the error names it.
+/// An unknown thing cannot be added, and nothing can be added to an unknown owner; the error names it.
 pub async fn an_unknown_member_or_owner_is_named(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let unknown = Uuid::new_v4();
@@ -161,7 +161,7 @@ pub async fn the_companies_of_a_module_come_by_id(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().company_modules().get_modules_by_company(without).await.unwrap(), []);
 }
 
-/// A company's module bears the time of the unit of work that gave it, and later of the one that switched it.
+/// A company's module has the time of the unit of work that added it, and later of the one that switched it.
 pub async fn a_module_is_switched_off_and_on_for_one_company(storage: Arc<dyn Storage>) {
     let (mine, theirs, module) = (some_company(), some_company(), some_module());
     given(&storage, &[&module]).await;
@@ -211,7 +211,7 @@ pub async fn a_module_that_was_had_keeps_its_switch(storage: Arc<dyn Storage>) {
     assert_eq!(switches().await, [(off.id, false), (on.id, true)].into());
 }
 
-/// Switching a module as it is already changes nothing; one that the company does not have cannot be switched.
+/// Switching a module to its present state changes nothing; one that the company does not have cannot be switched.
 pub async fn a_module_is_switched_only_when_that_says_something(storage: Arc<dyn Storage>) {
     let (company, other, module) = (some_company(), some_company(), some_module());
     given(&storage, &[&module]).await;

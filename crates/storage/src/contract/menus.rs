@@ -233,7 +233,8 @@ pub async fn menu_entries_come_by_order_label_id(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&of_item, |item| item.id), [2, 4, 6, 0].map(|n| sub_ids[n]));
 }
 
-/// A company sees its own items and the common ones, and no other company's; nobody finds by the wrong owner.
+/// A company sees its own items and the common ones, and no other company's; a look-up with the wrong owner finds
+/// nothing.
 pub async fn menus_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (Some(some_company()), Some(some_company()));
     let owners = [None, mine, theirs];
@@ -261,7 +262,7 @@ pub async fn menus_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Nobody changes or deletes another owner's entries, puts sub-items below them, or moves sub-items there.
+/// A company cannot change or delete another owner's entries, add sub-items below them, or move sub-items there.
 pub async fn menu_entries_of_another_owner_cannot_be_changed(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (Some(some_company()), Some(some_company()));
     for (owner, other) in [(mine, theirs), (mine, None), (None, mine)] {
@@ -315,7 +316,7 @@ pub async fn the_uses_of_a_view_or_feature_are_found_across_companies(storage: A
     assert_eq!(menu.find_using_feature(FeatureId::generate(at(0))).await.unwrap(), []);
 }
 
-/// The items that require a key come by label, then id, from all companies: those that hold exactly this key among theirs.
+/// The items that require exactly this key are listed by label, then id, from all companies.
 pub async fn the_items_that_require_a_key_are_found_across_companies(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (Some(some_company()), Some(some_company()));
     let feature = some_feature();

@@ -2,7 +2,7 @@
 //!
 //! Each case gets a storage whose catalog holds none of the case's things, and panics when the contract is broken.
 //! Cases use companies, urls, keys, codes and names of their own, so that one storage can serve them all, one after
-//! another; while a case runs, nobody else may write.
+//! another; while a case runs, no other program may write.
 //!
 //! ```text
 //! iam_storage::contract_tests!(my_adapter::fresh_storage().await);
@@ -25,10 +25,10 @@ use crate::Storage;
 mod fixtures;
 mod sets;
 
-/// A case as a value.
+/// A case.
 pub type Case<T = Arc<dyn Storage>> = fn(T) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What a case runs on. Whatever must outlive the case (a temporary database) lives in the implementing value.
+/// The fixture of a case. Whatever must outlive the case (a temporary database) lives in the implementing value.
 pub trait Fresh {
     /// The storage.
     fn storage(&self) -> Arc<dyn Storage>;
@@ -57,7 +57,8 @@ macro_rules! cases {
             vec![$($((stringify!($case), |given| Box::pin($case(given)))),+),+]
         }
 
-        /// One test per case of the [suite](mod@crate::contract). The argument makes what a case runs on, and may `.await`:
+        /// One test per case of the [suite](mod@crate::contract). The argument makes the fixture of a case, and may
+        /// `.await`:
         #[doc = concat!("anything that is [`", stringify!($fresh), "`](crate::contract::", stringify!($fresh), ").")]
         #[macro_export]
         macro_rules! $tests {

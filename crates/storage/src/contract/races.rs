@@ -1,4 +1,4 @@
-//! Things that happen at once. Nothing here depends on who wins; what must never happen, never does.
+//! Concurrent operations. No case depends on who wins; each checks what must never happen.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,8 +16,8 @@ use super::fixtures::{
 };
 use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
 
-/// Holds one unit of work open while another is asked for; the other must not begin before the first is committed,
-/// and sees then what the first wrote.
+/// Holds one unit of work open while another is begun. The other must not begin before the first is committed, and
+/// must see what the first wrote.
 async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
     async fn write(tx: &mut dyn UnitOfWork, target: Target) -> Uuid {
         match target {
@@ -47,7 +47,7 @@ async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
             Target::Credentials => !tx.users().find(&[UserId::from_uuid(id)]).await.unwrap().is_empty(),
         }
     }
-    // Connections that have to be opened are open by then, so that the second one has nothing else to wait for.
+    // Connections are open by then, so that the second unit has nothing else to wait for.
     let (one, other) = (some_company(), some_company());
     let (one, other) = (begin(storage, Target::Company(one)).await, begin(storage, Target::Company(other)).await);
     one.commit().await.unwrap();
@@ -55,7 +55,7 @@ async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
     let mut tx = begin(storage, first).await;
     let mut waiting = Box::pin(begin(storage, second));
     let id = write(tx.as_mut(), first).await;
-    // Asked again after each of many reads, it has had all the time that it needs if nothing keeps it from beginning.
+    // Polled after each of many reads, it has had enough time to begin if nothing stops it.
     for _ in 0..30 {
         assert!(poll!(&mut waiting).is_pending(), "{second:?} began while {first:?} was under way");
         assert!(sees(&*tx, first, id).await);
@@ -88,7 +88,8 @@ pub async fn catalog_and_company_changes_wait_for_each_other(storage: Arc<dyn St
     waits_for(&storage, Target::Company(some_company()), Target::Catalog).await;
 }
 
-/// Whoever is let in when a change looks is let in until it is committed: credentials change before it or after it.
+/// A caller that is admitted under the lock stays admitted until the commit: credentials change before or after the
+/// change.
 pub async fn changes_of_credentials_and_others_wait_for_each_other(storage: Arc<dyn Storage>) {
     for other in [Target::Catalog, Target::Company(some_company())] {
         waits_for(&storage, Target::Credentials, other).await;
@@ -96,8 +97,8 @@ pub async fn changes_of_credentials_and_others_wait_for_each_other(storage: Arc<
     }
 }
 
-/// However many change companies without a pause, the catalog and the credentials are changed in between: nobody keeps off what
-/// takes his rights. They are more than an adapter has connections.
+/// However many tasks change companies without a pause, changes of the catalog and the credentials get their turn: no
+/// caller can hold off a revocation. The tasks outnumber an adapter's connections.
 pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>) {
     const WRITERS: usize = 16;
     const MOST: usize = 150;
@@ -130,7 +131,7 @@ pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>
         while begun.load(Ordering::Relaxed) < WRITERS {
             tokio::task::yield_now().await;
         }
-        // Only those rounds count that begin between its asking and its coming, however the threads run.
+        // Only rounds count that begin between its request and its turn, however the threads run.
         let mut change = Box::pin(begin(&storage, target));
         let at_once = poll!(&mut change);
         asked.store(true, Ordering::Relaxed);
@@ -144,7 +145,7 @@ pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>
     }
 }
 
-/// Two who make a level of one name at once: one does, the other hears of the conflict.
+/// Two units create a level of one name at once: one succeeds, the other gets the conflict.
 pub async fn two_levels_of_one_name_at_once(storage: Arc<dyn Storage>) {
     for _ in 0..5 {
         let company = some_company();
@@ -154,7 +155,7 @@ pub async fn two_levels_of_one_name_at_once(storage: Arc<dyn Storage>) {
         };
         match at_once(create(), create()).await {
             (Ok(_), lost) | (lost, Ok(_)) => assert_conflict(lost, Constraint::UserLevelName),
-            neither => panic!("nobody made the level: {neither:?}"),
+            neither => panic!("neither made the level: {neither:?}"),
         }
         assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap().len(), 1);
     }
@@ -170,12 +171,12 @@ pub async fn two_views_of_one_url_at_once(storage: Arc<dyn Storage>) {
         };
         match at_once(create(), create()).await {
             (Ok(_), lost) | (lost, Ok(_)) => assert_conflict(lost, Constraint::ViewUrl),
-            neither => panic!("nobody made the view: {neither:?}"),
+            neither => panic!("neither made the view: {neither:?}"),
         }
     }
 }
 
-/// A level deleted while it is given: it is gone and nobody holds it, or it is held and stays.
+/// A level is deleted while it is assigned: it is gone without holders, or it is held and stays.
 pub async fn a_level_deleted_while_it_is_given(storage: Arc<dyn Storage>) {
     for round in 0..8 {
         let (company, user) = (some_company(), some_user());
@@ -204,7 +205,7 @@ pub async fn a_level_deleted_while_it_is_given(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A view deleted while a menu item begins to use it: it is gone and unused, or used and stays.
+/// A view is deleted while a menu item begins to use it: it is gone and unused, or used and stays.
 pub async fn a_view_deleted_while_a_menu_begins_to_use_it(storage: Arc<dyn Storage>) {
     for _ in 0..4 {
         let (company, view) = (some_company(), some_view());
@@ -230,7 +231,7 @@ pub async fn a_view_deleted_while_a_menu_begins_to_use_it(storage: Arc<dyn Stora
     }
 }
 
-/// Twenty who change one company at once get its next twenty versions, one each; whoever has read a version finds at
+/// Twenty tasks that change one company at once get its next twenty versions, one each. A reader of a version finds at
 /// least the changes that it counts.
 pub async fn versions_follow_the_order_of_commits(storage: Arc<dyn Storage>) {
     const WRITERS: i64 = 20;
@@ -244,7 +245,7 @@ pub async fn versions_follow_the_order_of_commits(storage: Arc<dyn Storage>) {
                 tokio::spawn(async move {
                     let (_, committed) = insist!(storage, company, tx => tx.user_levels_mut().create(&made)).unwrap();
                     let found = storage.reader().user_levels().find_by_id(company, made.id).await.unwrap();
-                    assert_eq!(found, Some(made), "whoever committed sees it");
+                    assert_eq!(found, Some(made), "the one that committed sees it");
                     committed.company
                 })
             })
@@ -290,7 +291,7 @@ impl Work for Errand {
     }
 }
 
-/// Changes of the catalog and of companies, interleaved, all come to their end.
+/// Interleaved changes of the catalog and of companies all finish.
 pub async fn catalog_and_company_changes_do_not_deadlock(storage: Arc<dyn Storage>) {
     const ROUNDS: i64 = 6;
     let companies = [some_company(), some_company()];

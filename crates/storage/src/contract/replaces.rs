@@ -1,4 +1,4 @@
-//! Replacing a whole set: all or nothing, for whoever looks on and whoever replaces too.
+//! Replacing a whole set: all or nothing, for concurrent readers and concurrent replaces.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub async fn a_replaced_set_is_exactly_what_was_wanted(storage: Arc<dyn Storage>
     }
 }
 
-/// Replacing a set by itself changes nothing: no version, no record.
+/// Replacing a set with itself changes nothing: no version, no record.
 pub async fn a_set_replaced_by_itself_is_not_changed(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let members = &scene.members[..3];
@@ -73,7 +73,7 @@ pub async fn a_replace_names_all_that_is_unknown(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The set of what is not there cannot be replaced, not even by nothing.
+/// The set of an unknown owner cannot be replaced, not even with nothing.
 pub async fn a_replace_names_an_unknown_owner(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let Some((of_nobody, kind, owner)) = scene.set.of_nobody() else { continue };
@@ -100,7 +100,7 @@ pub async fn a_replace_that_repeats_itself(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A replace and what was done before it in the same unit go together.
+/// A replace and the earlier changes of the same unit are rolled back together.
 pub async fn a_replace_sees_its_own_unit(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let kept = &scene.set;
@@ -117,7 +117,7 @@ pub async fn a_replace_sees_its_own_unit(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Readers look on while a set is replaced again and again: they see the one or the other, never a mix, never nothing.
+/// Concurrent readers see the old set or the new one, never a mix, never nothing.
 async fn is_atomic(storage: Arc<dyn Storage>, kind: usize) {
     let Scene { set: kept, members, .. } = scenes(&storage).await[kind].clone();
     let (one, other) = (members[..3].to_vec(), members[2..].to_vec());
@@ -142,42 +142,42 @@ async fn is_atomic(storage: Arc<dyn Storage>, kind: usize) {
     .await;
 }
 
-/// The views of a feature are replaced at one moment.
+/// The views of a feature are replaced atomically.
 pub async fn the_views_of_a_feature_are_replaced_atomically(storage: Arc<dyn Storage>) {
     is_atomic(storage, 0).await;
 }
 
-/// The views of a module are replaced at one moment.
+/// The views of a module are replaced atomically.
 pub async fn the_views_of_a_module_are_replaced_atomically(storage: Arc<dyn Storage>) {
     is_atomic(storage, 1).await;
 }
 
-/// The features of a module are replaced at one moment.
+/// The features of a module are replaced atomically.
 pub async fn the_features_of_a_module_are_replaced_atomically(storage: Arc<dyn Storage>) {
     is_atomic(storage, 2).await;
 }
 
-/// The modules of a company are replaced at one moment.
+/// The modules of a company are replaced atomically.
 pub async fn the_modules_of_a_company_are_replaced_atomically(storage: Arc<dyn Storage>) {
     is_atomic(storage, 3).await;
 }
 
-/// The levels of a user are replaced at one moment.
+/// The levels of a user are replaced atomically.
 pub async fn the_levels_of_a_user_are_replaced_atomically(storage: Arc<dyn Storage>) {
     is_atomic(storage, 4).await;
 }
 
-/// The view matrix of a level is replaced at one moment.
+/// The view matrix of a level is replaced atomically.
 pub async fn a_view_matrix_is_replaced_atomically(storage: Arc<dyn Storage>) {
     is_atomic(storage, 5).await;
 }
 
-/// The feature matrix of a level is replaced at one moment.
+/// The feature matrix of a level is replaced atomically.
 pub async fn a_feature_matrix_is_replaced_atomically(storage: Arc<dyn Storage>) {
     is_atomic(storage, 6).await;
 }
 
-/// Two who replace one set at once end with what the one or the other wanted, whole.
+/// Two concurrent replaces of one set end with one of the two, whole.
 pub async fn two_replaces_at_once_end_as_one_of_them(storage: Arc<dyn Storage>) {
     for Scene { set: kept, members, .. } in scenes(&storage).await {
         let (one, other) = (members[..3].to_vec(), members[2..].to_vec());

@@ -1,4 +1,4 @@
-//! What all operations that keep a set of things have in common: mappings, matrices, assignments.
+//! What all operations on sets have in common: mappings, matrices, assignments.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::fixtures::{
 };
 use crate::{Reader, Result, Storage, Target, UnitOfWork};
 
-/// A set that belongs to somebody.
+/// A set with its owner.
 #[derive(Debug, Clone)]
 pub(super) enum Members {
     ViewsOfFeature(FeatureId),
@@ -36,7 +36,7 @@ impl Members {
         }
     }
 
-    /// What its members are.
+    /// The members of a set.
     pub(super) const fn kind(&self) -> EntityType {
         match self {
             Self::ViewsOfFeature(_) | Self::ViewsOfModule(_) | Self::ViewCells(_) => EntityType::View,
@@ -46,7 +46,7 @@ impl Members {
         }
     }
 
-    /// Whether it is a matrix, which cannot name one place twice.
+    /// Whether it is a matrix, which cannot have one cell twice.
     pub(super) const fn is_matrix(&self) -> bool {
         matches!(self, Self::ViewCells(_) | Self::FeatureCells(_))
     }

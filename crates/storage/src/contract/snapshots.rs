@@ -1,4 +1,4 @@
-//! What decides, read at one moment.
+//! The data that decides, read at one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub async fn a_user_snapshot_holds_the_users_levels(storage: Arc<dyn Storage>) {
     assert_eq!(value.catalog.view_by_url(views[0].url.as_str()), Some(&views[0]));
 }
 
-/// Users and companies that nobody knows have no levels, holders or modules, but they have the catalog.
+/// Unknown users and companies have no levels, holders or modules, but they have the catalog.
 pub async fn unknown_users_and_companies_have_empty_snapshots(storage: Arc<dyn Storage>) {
     let (known, view) = (some_company(), some_view());
     given(&storage, &[&view, &level(known, "Admin")]).await;
@@ -105,8 +105,8 @@ pub async fn a_company_snapshot_holds_all_users(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The gates of modules are in the snapshot: what is in no module is open; what is in some opens with one of them that
-/// is switched on, for the company and altogether.
+/// The gates of modules are in the snapshot. What is in no module is open; what is in some is open if one of them is
+/// switched on, for the company and for all.
 pub async fn gates_open_with_a_module_that_is_switched_on(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let admin = level(company, "Admin");
@@ -212,7 +212,7 @@ impl Trap {
         trap
     }
 
-    /// Brings about the first state or the second.
+    /// Establishes the first state or the second.
     async fn turn(&self, storage: &Arc<dyn Storage>, state: usize) {
         let Self { company, user, levels, views, module } = self;
         let (held, other) = (&levels[state], &levels[1 - state]);
@@ -312,7 +312,7 @@ pub async fn a_snapshot_of_some_users_never_mixes_two_states(storage: Arc<dyn St
     .await;
 }
 
-/// A menu is that of its owner alone, in the order of its lists, and bears the versions that it is of.
+/// A menu is that of its owner alone, in the order of its lists, and carries the versions that it was read at.
 pub async fn a_menu_is_loaded_with_its_versions(storage: Arc<dyn Storage>) {
     let (company, view, feature) = (some_company(), some_view(), some_feature());
     let ordered = |owner, label: &str, sort_order| MenuItem { sort_order, ..menu_item(owner, label) };
@@ -403,7 +403,7 @@ pub async fn a_company_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>
     .await;
 }
 
-/// A snapshot is of exactly the versions that it bears: each change of the company or the catalog comes with its own.
+/// A snapshot has exactly the versions that it carries: each change of the company or the catalog comes with its own.
 pub async fn a_snapshot_is_of_the_versions_that_it_bears(storage: Arc<dyn Storage>) {
     let company = some_company();
     given(&storage, &[&level(company, "First")]).await;

@@ -1,4 +1,4 @@
-//! What is known of a company as such.
+//! The state of a company as such.
 
 use std::sync::Arc;
 

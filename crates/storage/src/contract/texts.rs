@@ -17,7 +17,7 @@ use super::fixtures::{
 };
 use crate::{NewEffectiveFeaturePermission, NewTrailEntry, Storage};
 
-/// So many characters of four bytes, without a pattern that an index could compress.
+/// This many characters of four bytes, without a pattern that an index could compress.
 fn longest(characters: usize) -> String {
     let mut state = Uuid::new_v4().as_u128() as u64 | 1;
     let scramble = |_| {
@@ -29,7 +29,7 @@ fn longest(characters: usize) -> String {
     (0..characters).map(scramble).collect()
 }
 
-/// Texts that somebody may take for something else.
+/// Texts that look like something else.
 const ODD: [&str; 13] = [
     "'; DROP TABLE views; --",
     "\"quoted\" and 'quoted'",
@@ -58,7 +58,7 @@ macro_rules! text {
     };
 }
 
-/// A description is kept at a length that nobody writes by hand.
+/// A very long description is kept.
 fn description(odd: Option<&str>) -> Description {
     Description::stored(odd.map_or_else(|| longest(100_000), str::to_owned)).unwrap()
 }

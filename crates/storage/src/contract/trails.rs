@@ -9,7 +9,7 @@ use super::fixtures::{
 };
 use crate::{NewTrailEntry, Storage, Target};
 
-/// Somebody's session.
+/// A session of a user.
 #[derive(Debug, Clone)]
 struct Visit {
     company: CompanyId,
@@ -151,7 +151,7 @@ pub async fn recent_places_are_distinct_and_newest_first(storage: Arc<dyn Storag
     assert_eq!(latest[1].session_id, tuesday.session, "the latest step for the url");
 }
 
-/// A session is forgotten once, and no other with it.
+/// Forgetting a session deletes its steps once, and no other session's.
 pub async fn a_session_is_forgotten_once(storage: Arc<dyn Storage>) {
     let visit = somebody();
     let other = Visit::new(visit.company, visit.user);

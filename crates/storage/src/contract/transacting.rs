@@ -9,7 +9,7 @@ use iam_domain::{UserLevel, Versions};
 use super::fixtures::{assert_conflict, given, level, some_company, traces, versions};
 use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
 
-/// Creates a level, after failing so many times in this way, after having created it.
+/// Creates a level, and fails this many times in this way after creating it.
 struct Create {
     level: UserLevel,
     failures: u32,
@@ -43,7 +43,7 @@ impl Work for Create {
     }
 }
 
-/// Work is run once, committed, and answers its output with the versions of the commit.
+/// Work is run once, committed, and returns its output with the versions of the commit.
 pub async fn work_is_run_and_committed(storage: Arc<dyn Storage>) {
     let company = some_company();
     let work = Create::failing(level(company, "Admin"), 0, false);

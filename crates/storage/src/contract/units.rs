@@ -1,4 +1,4 @@
-//! Units of work: all or nothing, in one target, seen by nobody before they are committed.
+//! Units of work: all or nothing, in one target, invisible to others before the commit.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub async fn a_unit_commits_all_that_it_wrote(storage: Arc<dyn Storage>) {
     assert!(records.iter().all(|record| record.timestamp == now));
 }
 
-/// A unit that is dropped leaves nothing: no thing, no version, no record; and it gives its locks back.
+/// A dropped unit leaves nothing: no thing, no version, no record; and it releases its locks.
 pub async fn a_dropped_unit_leaves_nothing(storage: Arc<dyn Storage>) {
     let (company, other, view) = (some_company(), some_company(), some_view());
     let there = level(company, "There");
@@ -146,7 +146,7 @@ pub async fn a_failure_takes_the_whole_catalog_unit_with_it(storage: Arc<dyn Sto
     assert_eq!(storage.reader().views().find_by_id(view.id).await.unwrap(), None);
 }
 
-/// One of each thing that a mutation can be about, there already.
+/// One existing thing of each kind that a mutation can be about.
 struct There {
     company: CompanyId,
     user: UserId,
@@ -342,7 +342,7 @@ pub async fn the_time_of_units_does_not_run_backwards(storage: Arc<dyn Storage>)
     }
 }
 
-/// Moving a thing and moving it back in one unit is as good as never having moved it.
+/// Moving a thing and moving it back in one unit equals never moving it.
 pub async fn a_unit_may_undo_itself(storage: Arc<dyn Storage>) {
     let company = some_company();
     let fleeting = level(company, "Fleeting");
@@ -362,7 +362,7 @@ pub async fn a_unit_may_undo_itself(storage: Arc<dyn Storage>) {
     assert_eq!(actions, ["user_level.created", "user_level.updated", "user_level.deleted"]);
 }
 
-/// A unit of work can be handed to another task, and dropped there.
+/// A unit of work can be sent to another task, and dropped there.
 pub async fn a_unit_can_move_between_tasks(storage: Arc<dyn Storage>) {
     async fn create(mut tx: Box<dyn UnitOfWork>, level: UserLevel) -> Result<Versions> {
         tx.user_levels_mut().create(&level).await?;
