@@ -486,6 +486,8 @@ both_adapters! {
             }
             changes(&a.api, company, &new, &format!("By {user}")).await.expect(201);
             deaf.channel.set(Line::Whole);
+            // A change that it learns of later would make it read the next cut-off too.
+            deaf.hears_everything().await;
         }
         // Other users are not affected.
         let member = json!({ "view": "/dashboard" });
