@@ -4,7 +4,7 @@
 //! waits. A program of another name, such as `psql`, is never ended, even if it uses the same role.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, DbErr};
 
@@ -14,7 +14,7 @@ use crate::repository::statement;
 /// How often a waiting change looks for its blockers. A session that blocks at two looks is ended: after a second.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How often it looks once a session was ended. A process that stands still may have more sessions in the queue, which
-/// block one after the other: each is ended when it has done nothing between two looks.
+/// block one after the other: each is ended when it has done nothing between two looks, or has blocked for [`PAUSE`].
 const PAUSE_AFTER_ENDING: Duration = Duration::from_millis(25);
 
 /// The blockers to end.
@@ -27,11 +27,13 @@ pub(crate) enum Blockers {
 }
 
 /// A session that blocks, at one look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Blocking {
     pid: i32,
-    /// The time of its last state change, in microseconds.
+    /// When its state changed last, in microseconds.
     since: i64,
+    /// When it was seen to block for the first time.
+    first_seen: Instant,
 }
 
 /// Waits for a lock on behalf of the server process `pid`, and ends what blocks it meanwhile.
@@ -53,7 +55,7 @@ async fn keep_ending(control: &Connections, pid: i32, which: Blockers) -> Infall
     let mut has_ended = false;
     loop {
         tokio::time::sleep(if has_ended { PAUSE_AFTER_ENDING } else { PAUSE }).await;
-        match end(control, pid, which, &seen, has_ended).await {
+        match end(control, pid, which, &seen).await {
             Ok((blocking, ended)) => {
                 if !ended.is_empty() {
                     log::warn!("ended the sessions {ended:?} of the service, which kept a change waiting");
@@ -69,14 +71,13 @@ async fn keep_ending(control: &Connections, pid: i32, which: Blockers) -> Infall
     }
 }
 
-/// Ends the sessions in `seen` that still block a server process: with `only_idle`, those whose state has not changed
-/// since. Returns the blocking sessions that were not ended, and the process ids of those that were.
+/// Ends those of the sessions `seen` that still block a server process, and have done nothing since that look or have blocked for
+/// [`PAUSE`]. Returns the blocking sessions that were not ended, and the process ids of those that were.
 async fn end(
     control: &Connections,
     pid: i32,
     which: Blockers,
     seen: &[Blocking],
-    only_idle: bool,
 ) -> Result<(Vec<Blocking>, Vec<i32>), DbErr> {
     // Sessions that wait for the gate themselves hold nothing yet: they are ahead in its queue, and continue when it
     // opens. The choice is materialized, since a function in a condition may otherwise be called for rows that another
@@ -93,19 +94,23 @@ async fn end(
                     AND blocker.state_change < clock_timestamp() - make_interval(secs => $2))
         )
         SELECT pid, since, CASE WHEN EXISTS (
-            SELECT FROM unnest($3::integer[], $4::bigint[]) AS seen (pid, since)
-            WHERE seen.pid = chosen.pid AND (seen.since = chosen.since OR NOT $5)
+            SELECT FROM unnest($3::integer[], $4::bigint[], $5::boolean[]) AS seen (pid, since, is_overdue)
+            WHERE seen.pid = chosen.pid AND (seen.is_overdue OR seen.since = chosen.since)
         ) THEN pg_terminate_backend(pid) ELSE false END AS is_ended FROM chosen";
     let silent_for = match which {
         Blockers::All => None,
         Blockers::Silent(silence) => Some(silence.as_secs_f64()),
     };
     let (pids, times): (Vec<_>, Vec<_>) = seen.iter().map(|session| (session.pid, session.since)).unzip();
-    let values = [pid.into(), silent_for.into(), pids.into(), times.into(), only_idle.into()];
+    let overdue: Vec<_> = seen.iter().map(|session| session.first_seen.elapsed() >= PAUSE).collect();
+    let values = [pid.into(), silent_for.into(), pids.into(), times.into(), overdue.into()];
     let rows = control.query_all_raw(statement(sql, values)).await?;
     let (mut blocking, mut ended) = (Vec::new(), Vec::new());
     for row in &rows {
-        let session = Blocking { pid: row.try_get("", "pid")?, since: row.try_get("", "since")? };
+        let (pid, since) = (row.try_get("", "pid")?, row.try_get("", "since")?);
+        let before = seen.iter().find(|session| session.pid == pid);
+        let first_seen = before.map_or_else(Instant::now, |session| session.first_seen);
+        let session = Blocking { pid, since, first_seen };
         if row.try_get("", "is_ended")? {
             ended.push(session.pid);
         } else {
