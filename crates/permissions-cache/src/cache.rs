@@ -18,12 +18,12 @@ use iam_storage::{Changes, CredentialChanges, NotPrimary, Position, Stamped, Sta
 
 use crate::CacheOptions;
 use crate::coalesce::{Ticket, Tickets};
-use crate::compiled::{CompiledSet, LevelRows, MemoryUsage};
 use crate::credentials::{CredentialCache, Table};
+use crate::engine::compiled::{CompiledSet, LevelRows, MemoryUsage};
+use crate::engine::index::CatalogIndex;
 use crate::freshness::clock::Moment;
 use crate::freshness::lease::{Lease, Sent};
 use crate::freshness::tracker::{Effects, Loaded, Tracker, Verdict};
-use crate::index::CatalogIndex;
 use crate::stats::{CacheStats, Counters};
 
 /// The key of an entry.

@@ -10,7 +10,7 @@ use iam_storage::{NewEffectiveFeaturePermission, NewEffectiveViewPermission, Res
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::cache::Key;
-use crate::compiled::CompiledSet;
+use crate::engine::compiled::CompiledSet;
 use crate::freshness::clock::Moment;
 use crate::{Access, Permissions, Subject};
 

@@ -51,29 +51,24 @@
 //!   load leaves nothing behind.
 //! * **A change of the catalog** recompiles sets from rows in memory, company by company, on demand.
 
-mod access;
 mod cache;
 mod coalesce;
-mod compiled;
 mod credentials;
-mod effective;
+mod engine;
 mod fill;
 mod freshness;
-mod index;
-mod navigation;
 mod options;
 mod permissions;
-mod question;
 mod stats;
 
-pub use access::{Access, AccessId, Verdict};
-pub use compiled::Outcome;
 pub use credentials::KnownApiKey;
-pub use effective::{ActionPermission, EffectivePermissions};
+pub use engine::access::{Access, AccessId, Verdict};
+pub use engine::compiled::Outcome;
+pub use engine::effective::{ActionPermission, EffectivePermissions};
+pub use engine::navigation::{Navigation, NavigationItem, NavigationSubItem};
+pub use engine::question::{FeatureRef, Question, Subject, ViewRef};
 pub use fill::{FillOptions, Filled};
 pub use iam_storage::Stamped;
-pub use navigation::{Navigation, NavigationItem, NavigationSubItem};
 pub use options::CacheOptions;
 pub use permissions::{Consistency, Permissions};
-pub use question::{FeatureRef, Question, Subject, ViewRef};
 pub use stats::CacheStats;

@@ -11,11 +11,11 @@ use quick_cache::sync::Cache as MenuCache;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::access::{decide, is_non_member};
 use crate::cache::{Cache, Key, Known};
 use crate::coalesce::{Coalescer, Lost, Ticket};
-use crate::compiled::{CompiledSet, Outcome};
 use crate::credentials::{KnownApiKey, Table};
+use crate::engine::access::{decide, is_non_member};
+use crate::engine::compiled::{CompiledSet, Outcome};
 use crate::freshness::clock::Moment;
 use crate::{Access, CacheOptions, CacheStats, Navigation, Question, Subject};
 

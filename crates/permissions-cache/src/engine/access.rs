@@ -8,8 +8,8 @@ use iam_domain::{
     Action, Decision, Explanation, FeatureId, IamAction, IamPermission, Reason, Scope, UserLevelId, Versions, ViewId,
 };
 
-use crate::compiled::{Cell, CompiledSet, Outcome};
-use crate::index::FeaturePlaces;
+use crate::engine::compiled::{Cell, CompiledSet, Outcome};
+use crate::engine::index::FeaturePlaces;
 use crate::{ActionPermission, EffectivePermissions, Question, Subject};
 
 /// What a subject may see and do in a company. Cheap to clone; all its answers are of one state that never changes.

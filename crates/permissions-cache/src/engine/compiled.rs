@@ -13,7 +13,7 @@ use iam_domain::{
 use iam_storage::StateId;
 use smallvec::SmallVec;
 
-use crate::index::{CatalogIndex, FeaturePlaces, Place};
+use crate::engine::index::{CatalogIndex, FeaturePlaces, Place};
 
 /// Counts the bytes of live values; each part subtracts its own on drop.
 #[derive(Debug, Clone, Default)]

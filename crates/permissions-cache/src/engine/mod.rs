@@ -1,0 +1,8 @@
+//! The engine: compiles a state of the store, and answers questions from it. No lock, clock or I/O.
+
+pub(crate) mod access;
+pub(crate) mod compiled;
+pub(crate) mod effective;
+pub(crate) mod index;
+pub(crate) mod navigation;
+pub(crate) mod question;
