@@ -19,8 +19,10 @@ use iam_storage::{Changes, CredentialChanges, NotPrimary, Position, Stamped, Sta
 use crate::CacheOptions;
 use crate::coalesce::{Ticket, Tickets};
 use crate::credentials::{CredentialCache, Table};
-use crate::engine::compiled::{CompiledSet, LevelRows, MemoryUsage};
+use crate::engine::compiled::CompiledSet;
 use crate::engine::index::CatalogIndex;
+use crate::engine::level_rules::LevelRules;
+use crate::engine::memory_usage::MemoryUsage;
 use crate::freshness::clock::Moment;
 use crate::freshness::lease::{Lease, Sent};
 use crate::freshness::tracker::{Effects, Loaded, Tracker, Verdict};
@@ -85,7 +87,7 @@ struct Inner {
 #[derive(Default)]
 struct Company {
     modules: Arc<BTreeSet<ModuleId>>,
-    levels: BTreeMap<UserLevelId, Arc<LevelRows>>,
+    levels: BTreeMap<UserLevelId, Arc<LevelRules>>,
     sets: HashMap<Box<[UserLevelId]>, Slot, RandomState>,
     /// How many entries there are.
     entries: usize,
@@ -125,9 +127,9 @@ impl Company {
         }
     }
 
-    /// The rows of a level, if they are known for this index.
-    fn rows(&self, level: UserLevelId, index: &Arc<CatalogIndex>) -> Option<Arc<LevelRows>> {
-        self.levels.get(&level).filter(|rows| rows.is_of(index)).cloned()
+    /// The rules of a level, if they are known for this index.
+    fn rules(&self, level: UserLevelId, index: &Arc<CatalogIndex>) -> Option<Arc<LevelRules>> {
+        self.levels.get(&level).filter(|rules| rules.is_of(index)).cloned()
     }
 }
 
@@ -160,7 +162,7 @@ impl Drop for Load {
 pub(crate) enum Known {
     /// The set is current, if the lease runs or the store has just confirmed it.
     Current(Arc<CompiledSet>),
-    /// The rows are current, but the catalog must be read: by a load that begins after this.
+    /// The rules are current, but the catalog must be read: by a load that begins after this.
     Catalog(Ticket),
     /// Nothing proves that the set is still current: a poll must.
     Unproven,
@@ -214,7 +216,7 @@ impl Cache {
     }
 
     /// What is known of a user, proven by the lease or, if it does not run, by a poll that began after `proven_after`.
-    /// Recompiles for a newer catalog if all rows are in memory.
+    /// Recompiles for a newer catalog if all rules are in memory.
     pub(crate) fn known(&self, key: Key, proven_after: Option<Ticket>) -> Known {
         let mut inner = self.lock();
         let tracker = &inner.tracker;
@@ -253,7 +255,7 @@ impl Cache {
         members.get(key).or_else(|| non_members.get(key)).map(|entry| Arc::clone(&entry.set))
     }
 
-    /// The set for a newer catalog, from rows in memory. `None` if the change of the catalog may have removed rows.
+    /// The set for a newer catalog, from rules in memory. `None` if the change of the catalog may have removed rules.
     fn recompiled(
         &self,
         inner: &mut Inner,
@@ -273,19 +275,19 @@ impl Cache {
                 if !set.modules().iter().all(same) {
                     return None;
                 }
-                let mut rows = Vec::with_capacity(levels.len());
-                for old in set.level_rows() {
+                let mut rules = Vec::with_capacity(levels.len());
+                for old in set.level_rules() {
                     let id = old.level();
-                    let translated = match company.rows(id, index) {
-                        Some(rows) => rows,
+                    let translated = match company.rules(id, index) {
+                        Some(rules) => rules,
                         None => Arc::new(old.translated(index, &self.memory)?),
                     };
                     company.levels.insert(id, Arc::clone(&translated));
-                    rows.push(translated);
+                    rules.push(translated);
                 }
                 let versions = Versions { catalog: index.state.version, ..set.versions };
                 let modules = Arc::clone(set.modules());
-                let new = CompiledSet::new(versions, set.company_state().stamp, index, &modules, rows, &self.memory);
+                let new = CompiledSet::new(versions, set.company_state().stamp, index, &modules, rules, &self.memory);
                 let new = Arc::new(new);
                 company.sets.insert(levels, Slot { set: Arc::clone(&new), entries: 0 });
                 new
@@ -320,22 +322,22 @@ impl Cache {
             let known = index.as_ref().filter(|_| is_of_now).and_then(|index| {
                 let company = inner.companies.get(&load.company)?;
                 let set = company.sets.get(&levels).filter(|slot| slot.set.index.state == index.state);
-                let rows = levels.iter().map(|level| company.rows(*level, index)).collect::<Vec<_>>();
-                Some((set.map(|slot| Arc::clone(&slot.set)), rows, Arc::clone(&company.modules)))
+                let rules = levels.iter().map(|level| company.rules(*level, index)).collect::<Vec<_>>();
+                Some((set.map(|slot| Arc::clone(&slot.set)), rules, Arc::clone(&company.modules)))
             });
             (index, known)
         };
         // Compiling needs no lock.
         let index = index.unwrap_or_else(|| Arc::new(CatalogIndex::new(catalog, Arc::clone(&snapshot.catalog))));
-        let (set, rows, modules) = known.unwrap_or_default();
+        let (set, rules, modules) = known.unwrap_or_default();
         let set = set.unwrap_or_else(|| {
-            let compile = |(level, known): (&LevelPermissions, Option<Arc<LevelRows>>)| {
-                known.unwrap_or_else(|| Arc::new(LevelRows::new(&index, level, &self.memory)))
+            let compile = |(level, known): (&LevelPermissions, Option<Arc<LevelRules>>)| {
+                known.unwrap_or_else(|| Arc::new(LevelRules::new(&index, level, &self.memory)))
             };
-            let rows =
-                snapshot.levels.iter().zip(rows.into_iter().chain(std::iter::repeat(None))).map(compile).collect();
+            let rules =
+                snapshot.levels.iter().zip(rules.into_iter().chain(std::iter::repeat(None))).map(compile).collect();
             let modules = if *modules == snapshot.modules { modules } else { Arc::new(snapshot.modules.clone()) };
-            Arc::new(CompiledSet::new(stamped.versions, company.stamp, &index, &modules, rows, &self.memory))
+            Arc::new(CompiledSet::new(stamped.versions, company.stamp, &index, &modules, rules, &self.memory))
         });
         self.insert_loaded(load, (load.company, user), &set).unwrap_or(set)
     }
@@ -361,8 +363,8 @@ impl Cache {
             Some(slot) => Arc::clone(&slot.set),
             None => {
                 company.modules = Arc::clone(set.modules());
-                for rows in set.level_rows() {
-                    company.levels.insert(rows.level(), Arc::clone(rows));
+                for rules in set.level_rules() {
+                    company.levels.insert(rules.level(), Arc::clone(rules));
                 }
                 company.sets.insert(levels, Slot { set: Arc::clone(set), entries: 0 });
                 Arc::clone(set)

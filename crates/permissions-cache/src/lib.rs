@@ -63,9 +63,9 @@ mod stats;
 
 pub use credentials::KnownApiKey;
 pub use engine::access::{Access, AccessId, Verdict};
-pub use engine::compiled::Outcome;
 pub use engine::effective::{ActionPermission, EffectivePermissions};
 pub use engine::navigation::{Navigation, NavigationItem, NavigationSubItem};
+pub use engine::outcome::Outcome;
 pub use engine::question::{FeatureRef, Question, Subject, ViewRef};
 pub use fill::{FillOptions, Filled};
 pub use iam_storage::Stamped;

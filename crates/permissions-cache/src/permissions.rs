@@ -15,7 +15,8 @@ use crate::cache::{Cache, Key, Known};
 use crate::coalesce::{Coalescer, Lost, Ticket};
 use crate::credentials::{KnownApiKey, Table};
 use crate::engine::access::{decide, is_non_member};
-use crate::engine::compiled::{CompiledSet, Outcome};
+use crate::engine::compiled::CompiledSet;
+use crate::engine::outcome::Outcome;
 use crate::freshness::clock::Moment;
 use crate::{Access, CacheOptions, CacheStats, Navigation, Question, Subject};
 

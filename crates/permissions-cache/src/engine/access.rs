@@ -8,8 +8,9 @@ use iam_domain::{
     Action, Decision, Explanation, FeatureId, IamAction, IamPermission, Reason, Scope, UserLevelId, Versions, ViewId,
 };
 
-use crate::engine::compiled::{Cell, CompiledSet, Outcome};
-use crate::engine::index::FeaturePlaces;
+use crate::engine::compiled::{CellRef, CompiledSet};
+use crate::engine::index::FeatureColumns;
+use crate::engine::outcome::Outcome;
 use crate::{ActionPermission, EffectivePermissions, Question, Subject};
 
 /// What a subject may see and do in a company. Cheap to clone; all its answers are of one state that never changes.
@@ -107,11 +108,11 @@ impl Access {
         let snapshot = self.set.spelled_out();
         match question {
             Question::View(view) => {
-                let id = self.set.index.view(view).and_then(|place| self.set.index.view_at(place));
+                let id = self.set.index.view(view).and_then(|column| self.set.index.view_in(column));
                 id.map_or_else(|| bare(decision), |id| snapshot.explain_view(id))
             }
             Question::Feature { feature, action, least_scope } => {
-                let id = self.set.index.feature(feature).map(|places| places.id);
+                let id = self.set.index.feature(feature).map(|columns| columns.id);
                 let least = least_scope.unwrap_or(Scope::Own);
                 id.map_or_else(|| bare(decision), |id| snapshot.explain_feature(id, action, least))
             }
@@ -123,8 +124,8 @@ impl Access {
     pub fn effective(&self) -> EffectivePermissions {
         let index = &self.set.index;
         let views = index.views().map(|(_, view)| (view.id, self.sees(view.id))).collect();
-        let features = index.features().map(|(places, feature)| {
-            let actions = self.set.listed_actions(places, feature).into_iter().filter_map(|(name, cell)| {
+        let features = index.features().map(|(columns, feature)| {
+            let actions = self.set.listed_actions(columns, feature).into_iter().filter_map(|(name, cell)| {
                 let outcome = self.act(cell);
                 let scope = outcome.scope.unwrap_or(Scope::Own);
                 Some((Action::stored(name).ok()?, ActionPermission { allowed: outcome.allowed, scope }))
@@ -139,25 +140,25 @@ impl Access {
         match self.subject {
             Subject::SuperAdmin(_) => self.set.index.view_by_id(view).is_some(),
             Subject::User(_) if !self.set.has_levels() => false,
-            Subject::User(_) => self.set.index.view_by_id(view).is_some_and(|place| self.set.sees(place)),
+            Subject::User(_) => self.set.index.view_by_id(view).is_some_and(|column| self.set.sees(column)),
         }
     }
 
     /// Whether the subject may read an existing feature.
     pub(crate) fn reads(&self, feature: FeatureId) -> bool {
-        self.set.index.feature_by_id(feature).is_some_and(|places| self.reads_at(places))
+        self.set.index.feature_by_id(feature).is_some_and(|columns| self.reads_in(columns))
     }
 
     /// The same by the feature's key. An unknown key is denied, even to a super admin.
     pub(crate) fn reads_key(&self, key: &str) -> bool {
-        self.set.index.feature_by_key(key).is_some_and(|places| self.reads_at(places))
+        self.set.index.feature_by_key(key).is_some_and(|columns| self.reads_in(columns))
     }
 
-    fn reads_at(&self, places: &FeaturePlaces) -> bool {
-        places.place("Read").is_some_and(|place| self.act(Cell::Action(place)).allowed)
+    fn reads_in(&self, columns: &FeatureColumns) -> bool {
+        columns.column("Read").is_some_and(|column| self.act(CellRef::Action(column)).allowed)
     }
 
-    fn act(&self, cell: Cell<'_>) -> Outcome {
+    fn act(&self, cell: CellRef<'_>) -> Outcome {
         match self.subject {
             Subject::SuperAdmin(_) => Outcome { allowed: true, scope: Some(Scope::Any), reason: Reason::SuperAdmin },
             Subject::User(_) if !self.set.has_levels() => Outcome::denied_action(Reason::NoUserLevels),
@@ -174,15 +175,15 @@ pub(crate) const fn is_non_member(set: &CompiledSet, subject: Subject) -> bool {
     matches!(subject, Subject::User(_)) && !set.has_levels()
 }
 
-fn cell<'a>(feature: &FeaturePlaces, action: &'a Action) -> Cell<'a> {
-    feature.place(action.as_str()).map_or(Cell::Unlisted(feature.id, action), Cell::Action)
+fn cell<'a>(feature: &FeatureColumns, action: &'a Action) -> CellRef<'a> {
+    feature.column(action.as_str()).map_or(CellRef::Unlisted(feature.id, action), CellRef::Action)
 }
 
 /// The cell that a question is about, or the outcome if the view, feature or action does not exist.
-fn find<'a>(set: &CompiledSet, question: &'a Question) -> Result<Cell<'a>, Outcome> {
+fn find<'a>(set: &CompiledSet, question: &'a Question) -> Result<CellRef<'a>, Outcome> {
     match question {
         Question::View(view) => {
-            set.index.view(view).map(Cell::View).ok_or(Outcome::of_view(false, Reason::UnknownView))
+            set.index.view(view).map(CellRef::View).ok_or(Outcome::of_view(false, Reason::UnknownView))
         }
         Question::Feature { feature, action, .. } => match set.index.feature(feature) {
             Some(feature) => Ok(cell(feature, action)),
@@ -229,7 +230,7 @@ pub struct Verdict<'a> {
 #[derive(Debug, Clone, Copy)]
 enum Deciders<'a> {
     /// Those of a cell, looked up on demand.
-    Of(&'a CompiledSet, Cell<'a>),
+    Of(&'a CompiledSet, CellRef<'a>),
     Listed(&'a [UserLevelId]),
 }
 

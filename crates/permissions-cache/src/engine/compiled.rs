@@ -4,276 +4,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use iam_domain::{
-    Action, Catalog, FeatureId, FeatureRule, LevelPermissions, ModuleId, Reason, Scope, Snapshot, UserLevelId,
-    Versions, ViewState,
-};
+use iam_domain::{Action, Catalog, Feature, FeatureId, ModuleId, Reason, Snapshot, UserLevelId, Versions};
 use iam_storage::StateId;
 use smallvec::SmallVec;
 
-use crate::engine::index::{CatalogIndex, FeaturePlaces, Place};
-
-/// Counts the bytes of live values; each part subtracts its own on drop.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct MemoryUsage(Arc<AtomicUsize>);
-
-impl MemoryUsage {
-    pub(crate) fn bytes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn reserve(&self, bytes: usize) -> Reservation {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
-        Reservation { memory: self.clone(), bytes }
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    memory: MemoryUsage,
-    bytes: usize,
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.memory.0.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-/// What a level says about a place, in one byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Row(u8);
-
-impl Row {
-    const NONE: Self = Self(0);
-    const INHERIT: Self = Self(1);
-    const DENY: Self = Self(2);
-    /// With the scope in the two lowest bits; views have the widest scope.
-    const ALLOW: u8 = 4;
-
-    const fn view(state: ViewState) -> Self {
-        match state {
-            ViewState::Allow => Self(Self::ALLOW | Scope::Any as u8),
-            ViewState::Deny => Self::DENY,
-            ViewState::Inherit => Self::INHERIT,
-        }
-    }
-
-    const fn rule(rule: FeatureRule) -> Self {
-        if rule.value { Self(Self::ALLOW | rule.scope as u8) } else { Self::DENY }
-    }
-
-    fn is_deny(self) -> bool {
-        self == Self::DENY
-    }
-
-    const fn allows(self) -> Option<Scope> {
-        if self.0 & Self::ALLOW == 0 { None } else { Some(scope(self.0)) }
-    }
-
-    fn as_state(self) -> Option<ViewState> {
-        match self {
-            Self::NONE => None,
-            Self::INHERIT => Some(ViewState::Inherit),
-            Self::DENY => Some(ViewState::Deny),
-            _ => Some(ViewState::Allow),
-        }
-    }
-
-    fn as_rule(self) -> Option<FeatureRule> {
-        match self {
-            Self::NONE | Self::INHERIT => None,
-            // A deny has no scope: the scope of the row decides nothing.
-            Self::DENY => Some(FeatureRule { value: false, scope: Scope::Own }),
-            allow => allow.allows().map(|scope| FeatureRule { value: true, scope }),
-        }
-    }
-}
-
-/// The scope in the two lowest bits.
-const fn scope(bits: u8) -> Scope {
-    match bits & 3 {
-        0 => Scope::Own,
-        1 => Scope::Team,
-        2 => Scope::Company,
-        _ => Scope::Any,
-    }
-}
-
-/// All rows of one level, as bytes. Shared by all sets that include the level.
-#[derive(Debug)]
-pub(crate) struct LevelRows {
-    level: UserLevelId,
-    index: Arc<CatalogIndex>,
-    rows: Box<[Row]>,
-    /// Rows about actions that the catalog does not list. There should be none, but they take part in decisions.
-    unlisted: Box<[(FeatureId, Action, FeatureRule)]>,
-    _reservation: Reservation,
-}
-
-impl LevelRows {
-    pub(crate) fn new(index: &Arc<CatalogIndex>, level: &LevelPermissions, memory: &MemoryUsage) -> Self {
-        let mut rows = vec![Row::NONE; index.places()];
-        let mut put = |place: Place, row| {
-            if let Some(slot) = rows.get_mut(place.get()) {
-                *slot = row;
-            }
-        };
-        for (view, state) in &level.views {
-            if let Some(place) = index.view_by_id(*view) {
-                put(place, Row::view(*state));
-            }
-        }
-        let mut unlisted = Vec::new();
-        for (feature, rules) in &level.features {
-            let Some(places) = index.feature_by_id(*feature) else { continue };
-            for (action, rule) in rules {
-                match places.place(action.as_str()) {
-                    Some(place) => put(place, Row::rule(*rule)),
-                    None => unlisted.push((*feature, action.clone(), *rule)),
-                }
-            }
-        }
-        Self::reserved(level.level, Arc::clone(index), rows, unlisted, memory)
-    }
-
-    fn reserved(
-        level: UserLevelId,
-        index: Arc<CatalogIndex>,
-        rows: Vec<Row>,
-        unlisted: Vec<(FeatureId, Action, FeatureRule)>,
-        memory: &MemoryUsage,
-    ) -> Self {
-        let bytes =
-            size_of::<Self>() + rows.len() + unlisted.len() * (size_of::<(FeatureId, Action, FeatureRule)>() + 16);
-        Self { level, index, rows: rows.into(), unlisted: unlisted.into(), _reservation: memory.reserve(bytes) }
-    }
-
-    pub(crate) const fn level(&self) -> UserLevelId {
-        self.level
-    }
-
-    pub(crate) fn is_of(&self, index: &Arc<CatalogIndex>) -> bool {
-        Arc::ptr_eq(&self.index, index)
-    }
-
-    /// The same rows for a newer catalog. `None` if the change of the catalog may have removed rows, so that they must
-    /// be read again: a view or feature was deleted and recreated under its old id, or a feature was changed and the
-    /// level has rows about one of its own actions.
-    pub(crate) fn translated(&self, index: &Arc<CatalogIndex>, memory: &MemoryUsage) -> Option<Self> {
-        if !self.unlisted.is_empty() {
-            return None;
-        }
-        let mut rows = vec![Row::NONE; index.places()];
-        let mut carry = |from: Place, to: Place| {
-            let row = self.row(from);
-            if let Some(slot) = rows.get_mut(to.get()) {
-                *slot = row;
-            }
-        };
-        for (place, view) in index.views() {
-            let Some(old) = self.index.view_by_id(view.id) else { continue };
-            if self.index.catalog.view(view.id)?.created_at != view.created_at {
-                return None;
-            }
-            carry(old, place);
-        }
-        for (places, feature) in index.features() {
-            let Some(old_places) = self.index.feature_by_id(feature.id) else { continue };
-            let old = self.index.catalog.feature(feature.id)?;
-            if old.created_at != feature.created_at {
-                return None;
-            }
-            for (action, place) in old_places.places() {
-                let is_standard = Action::STANDARD.contains(&action);
-                if !is_standard && self.row(place) != Row::NONE && old.updated_at != feature.updated_at {
-                    return None;
-                }
-                if let Some(new) = places.place(action) {
-                    carry(place, new);
-                }
-            }
-        }
-        Some(Self::reserved(self.level, Arc::clone(index), rows, Vec::new(), memory))
-    }
-
-    fn row(&self, place: Place) -> Row {
-        self.rows.get(place.get()).copied().unwrap_or(Row::NONE)
-    }
-
-    fn unlisted(&self, feature: FeatureId, action: &Action) -> Row {
-        let mut rules = self.unlisted.iter().filter(|(of, named, _)| *of == feature && named == action);
-        rules.next().map_or(Row::NONE, |(_, _, rule)| Row::rule(*rule))
-    }
-
-    /// The rows in the form that the specification takes.
-    fn spelled_out(&self) -> LevelPermissions {
-        let views = self.index.views().filter_map(|(place, view)| Some((view.id, self.row(place).as_state()?)));
-        let listed = self.index.features().flat_map(|(places, feature)| {
-            places.places().filter_map(|(action, place)| {
-                Some((feature.id, Action::stored(action).ok()?, self.row(place).as_rule()?))
-            })
-        });
-        LevelPermissions::new(self.level, views, listed.chain(self.unlisted.iter().cloned()))
-    }
-}
-
-/// A decision in one byte: the reason in the four lowest bits, then the scope, then whether it is allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Code(u8);
-
-/// The reasons that a compiled decision can have, by their number.
-const REASONS: [Reason; 8] = [
-    Reason::NoExplicitAllow,
-    Reason::ExplicitDeny,
-    Reason::ExplicitAllow,
-    Reason::PublicView,
-    Reason::ViewModuleMissing,
-    Reason::FeatureModuleMissing,
-    Reason::FeatureDisabled,
-    Reason::NoUserLevels,
-];
-
-impl Code {
-    const ALLOWED: u8 = 64;
-    const NO_EXPLICIT_ALLOW: Self = Self(0);
-    const EXPLICIT_DENY: Self = Self(1);
-    const EXPLICIT_ALLOW: Self = Self(2);
-    const PUBLIC_VIEW: Self = Self(3 | Self::ALLOWED);
-    const VIEW_MODULE_MISSING: Self = Self(4);
-    const FEATURE_MODULE_MISSING: Self = Self(5);
-    const FEATURE_DISABLED: Self = Self(6);
-    const NO_USER_LEVELS: Self = Self(7);
-
-    const fn allow(scope: Scope) -> Self {
-        Self(Self::EXPLICIT_ALLOW.0 | (scope as u8) << 4 | Self::ALLOWED)
-    }
-
-    const fn is_allowed(self) -> bool {
-        self.0 & Self::ALLOWED != 0
-    }
-
-    const fn scope(self) -> Scope {
-        scope(self.0 >> 4)
-    }
-
-    fn reason(self) -> Reason {
-        REASONS.get(usize::from(self.0 & 15)).copied().unwrap_or(Reason::NoExplicitAllow)
-    }
-}
+use crate::engine::index::{CatalogIndex, Column, FeatureColumns};
+use crate::engine::level_rules::{LevelRules, Rule};
+use crate::engine::memory_usage::{MemoryUsage, Reservation};
+use crate::engine::outcome::{Code, Outcome};
 
 /// What the levels decide together, when nothing takes precedence over them.
-fn by_levels(rows: impl Iterator<Item = Row>) -> Code {
+fn by_levels(rules: impl Iterator<Item = Rule>) -> Code {
     let mut code = Code::NO_EXPLICIT_ALLOW;
     let mut has_levels = false;
-    for row in rows {
+    for rule in rules {
         has_levels = true;
-        if row.is_deny() {
+        if rule.is_deny() {
             return Code::EXPLICIT_DENY;
         }
-        if let Some(scope) = row.allows()
+        if let Some(scope) = rule.allows()
             && (!code.is_allowed() || scope > code.scope())
         {
             code = Code::allow(scope);
@@ -290,42 +41,11 @@ fn before_levels(catalog: &Catalog, modules: &BTreeSet<ModuleId>, feature: Featu
     (!catalog.is_feature_open(feature, modules)).then_some(Code::FEATURE_MODULE_MISSING)
 }
 
-/// The outcome of a question. Allocates nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    /// Whether it is allowed.
-    pub allowed: bool,
-    /// The scope of an action (`own` when denied); `None` for views.
-    pub scope: Option<Scope>,
-    /// The reason.
-    pub reason: Reason,
-}
-
-impl Outcome {
-    pub(crate) const fn of_view(allowed: bool, reason: Reason) -> Self {
-        Self { allowed, scope: None, reason }
-    }
-
-    pub(crate) const fn denied_action(reason: Reason) -> Self {
-        Self { allowed: false, scope: Some(Scope::Own), reason }
-    }
-
-    /// The same when at least the scope `least` is required.
-    pub(crate) fn reaching(self, least: Scope) -> Self {
-        match self.scope {
-            Some(scope) if self.allowed && scope < least => {
-                Self { allowed: false, reason: Reason::ScopeTooNarrow, ..self }
-            }
-            _ => self,
-        }
-    }
-}
-
-/// The view or action that a question is about, found in the index of the set.
+/// The view or action of a question, looked up in the index of the set.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Cell<'a> {
-    View(Place),
-    Action(Place),
+pub(crate) enum CellRef<'a> {
+    View(Column),
+    Action(Column),
     Unlisted(FeatureId, &'a Action),
 }
 
@@ -339,7 +59,7 @@ pub(crate) struct CompiledSet {
     /// Cleared when the company changes. Every hit checks it.
     is_alive: AtomicBool,
     pub(crate) index: Arc<CatalogIndex>,
-    levels: Box<[Arc<LevelRows>]>,
+    levels: Box<[Arc<LevelRules>]>,
     pub(crate) versions: Versions,
     company_stamp: i64,
     codes: SmallVec<[Code; NEAR]>,
@@ -363,16 +83,16 @@ impl CompiledSet {
         company_stamp: i64,
         index: &Arc<CatalogIndex>,
         modules: &Arc<BTreeSet<ModuleId>>,
-        levels: Vec<Arc<LevelRows>>,
+        levels: Vec<Arc<LevelRules>>,
         memory: &MemoryUsage,
     ) -> Self {
-        let rows = |place: Place| levels.iter().map(move |level| level.row(place));
-        let mut codes = SmallVec::<[Code; NEAR]>::with_capacity(index.places());
-        for (place, view) in index.views() {
+        let rules = |column: Column| levels.iter().map(move |level| level.rule(column));
+        let mut codes = SmallVec::<[Code; NEAR]>::with_capacity(index.columns());
+        for (column, view) in index.views() {
             codes.push(if !view.requires_auth {
                 Code::PUBLIC_VIEW
             } else if index.catalog.is_view_open(view.id, modules) {
-                by_levels(rows(place))
+                by_levels(rules(column))
             } else {
                 Code::VIEW_MODULE_MISSING
             });
@@ -381,9 +101,9 @@ impl CompiledSet {
         for (word, codes) in views.iter_mut().zip(codes.chunks(64)) {
             *word = codes.iter().enumerate().map(|(bit, code)| u64::from(code.is_allowed()) << bit).sum();
         }
-        for (places, feature) in index.features() {
+        for (columns, feature) in index.features() {
             let gate = before_levels(&index.catalog, modules, feature.id);
-            codes.extend(places.places().map(|(_, place)| gate.unwrap_or_else(|| by_levels(rows(place)))));
+            codes.extend(columns.columns().map(|(_, column)| gate.unwrap_or_else(|| by_levels(rules(column)))));
         }
         let far = if codes.spilled() { codes.len() } else { 0 };
         let bytes = size_of::<Self>() + 16 + far + views.len() * 8 + levels.len() * size_of::<usize>();
@@ -421,10 +141,10 @@ impl CompiledSet {
     }
 
     pub(crate) fn levels(&self) -> impl Iterator<Item = UserLevelId> {
-        self.levels.iter().map(|level| level.level)
+        self.levels.iter().map(|level| level.level())
     }
 
-    pub(crate) fn level_rows(&self) -> &[Arc<LevelRows>] {
+    pub(crate) fn level_rules(&self) -> &[Arc<LevelRules>] {
         &self.levels
     }
 
@@ -433,47 +153,47 @@ impl CompiledSet {
     }
 
     /// Whether a view may be seen: one bit.
-    pub(crate) fn sees(&self, view: Place) -> bool {
+    pub(crate) fn sees(&self, view: Column) -> bool {
         self.views.get(view.get() / 64).is_some_and(|word| word >> (view.get() % 64) & 1 == 1)
     }
 
-    pub(crate) fn outcome(&self, cell: Cell<'_>) -> Outcome {
+    pub(crate) fn outcome(&self, cell: CellRef<'_>) -> Outcome {
         let code = self.code(cell);
         match cell {
-            Cell::View(_) => Outcome::of_view(code.is_allowed(), code.reason()),
-            Cell::Action(_) | Cell::Unlisted(..) => {
+            CellRef::View(_) => Outcome::of_view(code.is_allowed(), code.reason()),
+            CellRef::Action(_) | CellRef::Unlisted(..) => {
                 Outcome { allowed: code.is_allowed(), scope: Some(code.scope()), reason: code.reason() }
             }
         }
     }
 
-    fn code(&self, cell: Cell<'_>) -> Code {
+    fn code(&self, cell: CellRef<'_>) -> Code {
         match cell {
-            Cell::View(place) | Cell::Action(place) => {
-                self.codes.get(place.get()).copied().unwrap_or(Code::NO_EXPLICIT_ALLOW)
+            CellRef::View(column) | CellRef::Action(column) => {
+                self.codes.get(column.get()).copied().unwrap_or(Code::NO_EXPLICIT_ALLOW)
             }
-            Cell::Unlisted(feature, _) => before_levels(&self.index.catalog, &self.modules, feature)
-                .unwrap_or_else(|| by_levels(self.rows(cell).map(|(_, row)| row))),
+            CellRef::Unlisted(feature, _) => before_levels(&self.index.catalog, &self.modules, feature)
+                .unwrap_or_else(|| by_levels(self.rules(cell).map(|(_, rule)| rule))),
         }
     }
 
-    fn rows(&self, cell: Cell<'_>) -> impl Iterator<Item = (UserLevelId, Row)> {
+    fn rules(&self, cell: CellRef<'_>) -> impl Iterator<Item = (UserLevelId, Rule)> {
         self.levels.iter().map(move |level| {
-            let row = match cell {
-                Cell::View(place) | Cell::Action(place) => level.row(place),
-                Cell::Unlisted(feature, action) => level.unlisted(feature, action),
+            let rule = match cell {
+                CellRef::View(column) | CellRef::Action(column) => level.rule(column),
+                CellRef::Unlisted(feature, action) => level.unlisted(feature, action),
             };
-            (level.level, row)
+            (level.level(), rule)
         })
     }
 
     /// The levels that decided, in ascending order.
-    pub(crate) fn decided_by(&self, cell: Cell<'_>) -> impl Iterator<Item = UserLevelId> {
+    pub(crate) fn decided_by(&self, cell: CellRef<'_>) -> impl Iterator<Item = UserLevelId> {
         let code = self.code(cell);
-        self.rows(cell)
-            .filter(move |(_, row)| match code {
-                Code::EXPLICIT_DENY => row.is_deny(),
-                code if code.reason() == Reason::ExplicitAllow => row.allows() == Some(code.scope()),
+        self.rules(cell)
+            .filter(move |(_, rule)| match code {
+                Code::EXPLICIT_DENY => rule.is_deny(),
+                code if code.reason() == Reason::ExplicitAllow => rule.allows() == Some(code.scope()),
                 _ => false,
             })
             .map(|(level, _)| level)
@@ -482,18 +202,18 @@ impl CompiledSet {
     /// The actions of a feature that the effective permissions list.
     pub(crate) fn listed_actions<'a>(
         &'a self,
-        places: &'a FeaturePlaces,
-        feature: &'a iam_domain::Feature,
-    ) -> BTreeMap<&'a str, Cell<'a>> {
-        let is_named = move |place| self.rows(Cell::Action(place)).any(|(_, row)| row != Row::NONE);
+        columns: &'a FeatureColumns,
+        feature: &'a Feature,
+    ) -> BTreeMap<&'a str, CellRef<'a>> {
+        let is_named = move |column| self.rules(CellRef::Action(column)).any(|(_, rule)| rule != Rule::NONE);
         let own = feature.actions.as_deref().unwrap_or_default();
-        let listed = places.places().filter(move |(action, place)| {
-            Action::LISTED.contains(action) || own.iter().any(|own| own.as_str() == *action) || is_named(*place)
+        let listed = columns.columns().filter(move |(action, column)| {
+            Action::LISTED.contains(action) || own.iter().any(|own| own.as_str() == *action) || is_named(*column)
         });
-        let unlisted = self.levels.iter().flat_map(|level| &level.unlisted).filter(|(of, ..)| *of == feature.id);
+        let unlisted = self.levels.iter().flat_map(|level| level.all_unlisted()).filter(|(of, ..)| *of == feature.id);
         listed
-            .map(|(action, place)| (action, Cell::Action(place)))
-            .chain(unlisted.map(|(of, action, _)| (action.as_str(), Cell::Unlisted(*of, action))))
+            .map(|(action, column)| (action, CellRef::Action(column)))
+            .chain(unlisted.map(|(of, action, _)| (action.as_str(), CellRef::Unlisted(*of, action))))
             .collect()
     }
 

@@ -1,4 +1,4 @@
-//! The catalog as numbers: one place for each view and for each action of each feature, so that a compiled set is an
+//! The catalog as numbers: one column for each view and for each action of each feature, so that a compiled set is an
 //! array of bytes.
 
 use std::collections::HashMap;
@@ -11,27 +11,27 @@ use iam_storage::StateId;
 
 use crate::{FeatureRef, ViewRef};
 
-/// A place in what is compiled over an index.
+/// A column in what is compiled over an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place(u32);
+pub(crate) struct Column(u32);
 
-impl Place {
+impl Column {
     pub(crate) const fn get(self) -> usize {
         self.0 as usize
     }
 }
 
-/// The places of a feature's actions: the standard ones first, then its own.
+/// The columns of a feature's actions: the standard ones first, then its own.
 #[derive(Debug)]
-pub(crate) struct FeaturePlaces {
+pub(crate) struct FeatureColumns {
     pub(crate) id: FeatureId,
     first: u32,
     own: Box<[Action]>,
 }
 
-impl FeaturePlaces {
-    /// The place of an action; `None` if it is neither standard nor one of this feature's own.
-    pub(crate) fn place(&self, action: &str) -> Option<Place> {
+impl FeatureColumns {
+    /// The column of an action; `None` if it is neither standard nor one of this feature's own.
+    pub(crate) fn column(&self, action: &str) -> Option<Column> {
         let offset = match action {
             "Create" => 0,
             "Read" => 1,
@@ -42,12 +42,12 @@ impl FeaturePlaces {
             "Publish" => 6,
             _ => Action::STANDARD.len() + self.own.iter().position(|own| own.as_str() == action)?,
         };
-        Some(Place(self.first + u32::try_from(offset).ok()?))
+        Some(Column(self.first + u32::try_from(offset).ok()?))
     }
 
-    /// The feature's actions with their places.
-    pub(crate) fn places(&self) -> impl Iterator<Item = (&str, Place)> {
-        Action::STANDARD.into_iter().chain(self.own.iter().map(Action::as_str)).zip((self.first..).map(Place))
+    /// The feature's actions with their columns.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = (&str, Column)> {
+        Action::STANDARD.into_iter().chain(self.own.iter().map(Action::as_str)).zip((self.first..).map(Column))
     }
 }
 
@@ -56,83 +56,83 @@ impl FeaturePlaces {
 pub(crate) struct CatalogIndex {
     pub(crate) state: StateId,
     pub(crate) catalog: Arc<Catalog>,
-    views: HashMap<ViewId, Place, RandomState>,
-    urls: HashMap<Box<str>, Place, RandomState>,
-    features: Box<[FeaturePlaces]>,
+    views: HashMap<ViewId, Column, RandomState>,
+    urls: HashMap<Box<str>, Column, RandomState>,
+    features: Box<[FeatureColumns]>,
     numbers: HashMap<FeatureId, u32, RandomState>,
     keys: HashMap<Box<str>, u32, RandomState>,
-    places: usize,
+    columns: usize,
 }
 
 impl CatalogIndex {
     pub(crate) fn new(state: StateId, catalog: Arc<Catalog>) -> Self {
-        let views = first_of((0..).map(Place).zip(catalog.views()).map(|(place, view)| (view.id, place)));
+        let views = first_of((0..).map(Column).zip(catalog.views()).map(|(column, view)| (view.id, column)));
         let urls =
-            first_of((0..).map(Place).zip(catalog.views()).map(|(place, view)| (view.url.as_str().into(), place)));
+            first_of((0..).map(Column).zip(catalog.views()).map(|(column, view)| (view.url.as_str().into(), column)));
         let mut next = u32::try_from(views.len()).unwrap_or(u32::MAX);
         let features: Box<[_]> = catalog
             .features()
             .map(|feature| {
                 let own: Box<[_]> = own_actions(feature).cloned().collect();
-                let places = FeaturePlaces { id: feature.id, first: next, own };
-                next = next.saturating_add(u32::try_from(places.places().count()).unwrap_or(u32::MAX));
-                places
+                let columns = FeatureColumns { id: feature.id, first: next, own };
+                next = next.saturating_add(u32::try_from(columns.columns().count()).unwrap_or(u32::MAX));
+                columns
             })
             .collect();
         let numbers = first_of((0..).zip(&features).map(|(number, feature)| (feature.id, number)));
         let keyed = (0..).zip(catalog.features()).filter_map(|(number, feature)| Some((feature.key.as_ref()?, number)));
         let keys = first_of(keyed.map(|(key, number)| (key.as_str().into(), number)));
-        Self { state, catalog, views, urls, features, numbers, keys, places: next as usize }
+        Self { state, catalog, views, urls, features, numbers, keys, columns: next as usize }
     }
 
-    /// How many places there are. Those of the views come first.
-    pub(crate) const fn places(&self) -> usize {
-        self.places
+    /// How many columns there are. Those of the views come first.
+    pub(crate) const fn columns(&self) -> usize {
+        self.columns
     }
 
-    /// The views, in the order of their places.
-    pub(crate) fn views(&self) -> impl Iterator<Item = (Place, &View)> {
-        (0..).map(Place).zip(self.catalog.views())
+    /// The views, in the order of their columns.
+    pub(crate) fn views(&self) -> impl Iterator<Item = (Column, &View)> {
+        (0..).map(Column).zip(self.catalog.views())
     }
 
     /// The features.
-    pub(crate) fn features(&self) -> impl Iterator<Item = (&FeaturePlaces, &Feature)> {
+    pub(crate) fn features(&self) -> impl Iterator<Item = (&FeatureColumns, &Feature)> {
         // Both are in ascending order of id.
         self.features.iter().zip(self.catalog.features())
     }
 
-    pub(crate) fn view(&self, view: &ViewRef) -> Option<Place> {
+    pub(crate) fn view(&self, view: &ViewRef) -> Option<Column> {
         match view {
             ViewRef::Id(id) => self.view_by_id(*id),
             ViewRef::Url(url) => self.urls.get(url.as_str()).copied(),
         }
     }
 
-    pub(crate) fn view_by_id(&self, id: ViewId) -> Option<Place> {
+    pub(crate) fn view_by_id(&self, id: ViewId) -> Option<Column> {
         self.views.get(&id).copied()
     }
 
-    /// The view at a place.
-    pub(crate) fn view_at(&self, place: Place) -> Option<ViewId> {
-        self.catalog.views().nth(place.get()).map(|view| view.id)
+    /// The view at a column.
+    pub(crate) fn view_in(&self, column: Column) -> Option<ViewId> {
+        self.catalog.views().nth(column.get()).map(|view| view.id)
     }
 
-    pub(crate) fn feature(&self, feature: &FeatureRef) -> Option<&FeaturePlaces> {
+    pub(crate) fn feature(&self, feature: &FeatureRef) -> Option<&FeatureColumns> {
         match feature {
             FeatureRef::Id(id) => self.feature_by_id(*id),
             FeatureRef::Key(key) => self.feature_by_key(key),
         }
     }
 
-    pub(crate) fn feature_by_id(&self, id: FeatureId) -> Option<&FeaturePlaces> {
+    pub(crate) fn feature_by_id(&self, id: FeatureId) -> Option<&FeatureColumns> {
         self.numbered(*self.numbers.get(&id)?)
     }
 
-    pub(crate) fn feature_by_key(&self, key: &str) -> Option<&FeaturePlaces> {
+    pub(crate) fn feature_by_key(&self, key: &str) -> Option<&FeatureColumns> {
         self.numbered(*self.keys.get(key)?)
     }
 
-    fn numbered(&self, number: u32) -> Option<&FeaturePlaces> {
+    fn numbered(&self, number: u32) -> Option<&FeatureColumns> {
         self.features.get(number as usize)
     }
 }

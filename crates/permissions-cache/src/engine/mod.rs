@@ -4,5 +4,8 @@ pub(crate) mod access;
 pub(crate) mod compiled;
 pub(crate) mod effective;
 pub(crate) mod index;
+pub(crate) mod level_rules;
+pub(crate) mod memory_usage;
 pub(crate) mod navigation;
+pub(crate) mod outcome;
 pub(crate) mod question;

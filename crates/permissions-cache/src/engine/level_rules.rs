@@ -1,0 +1,182 @@
+//! What one level says about every view and action, one byte each.
+
+use std::sync::Arc;
+
+use iam_domain::{Action, FeatureId, FeatureRule, LevelPermissions, Scope, UserLevelId, ViewState};
+
+use crate::engine::index::{CatalogIndex, Column};
+use crate::engine::memory_usage::{MemoryUsage, Reservation};
+use crate::engine::outcome::scope;
+
+/// The rule of a level for one column, in one byte: none, inherit, deny, or allow with a scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rule(u8);
+
+impl Rule {
+    pub(crate) const NONE: Self = Self(0);
+    const INHERIT: Self = Self(1);
+    const DENY: Self = Self(2);
+    /// The bit of an allow, with the scope in the two lowest bits; views have the widest scope.
+    const ALLOW: u8 = 4;
+
+    const fn view(state: ViewState) -> Self {
+        match state {
+            ViewState::Allow => Self(Self::ALLOW | Scope::Any as u8),
+            ViewState::Deny => Self::DENY,
+            ViewState::Inherit => Self::INHERIT,
+        }
+    }
+
+    const fn feature(rule: FeatureRule) -> Self {
+        if rule.value { Self(Self::ALLOW | rule.scope as u8) } else { Self::DENY }
+    }
+
+    pub(crate) fn is_deny(self) -> bool {
+        self == Self::DENY
+    }
+
+    pub(crate) const fn allows(self) -> Option<Scope> {
+        if self.0 & Self::ALLOW == 0 { None } else { Some(scope(self.0)) }
+    }
+
+    fn as_view_state(self) -> Option<ViewState> {
+        match self {
+            Self::NONE => None,
+            Self::INHERIT => Some(ViewState::Inherit),
+            Self::DENY => Some(ViewState::Deny),
+            _ => Some(ViewState::Allow),
+        }
+    }
+
+    fn as_feature_rule(self) -> Option<FeatureRule> {
+        match self {
+            Self::NONE | Self::INHERIT => None,
+            // A deny has no scope: the scope of the rule decides nothing.
+            Self::DENY => Some(FeatureRule { value: false, scope: Scope::Own }),
+            allow => allow.allows().map(|scope| FeatureRule { value: true, scope }),
+        }
+    }
+}
+
+/// The rules of one level for all columns of a catalog. Shared by all sets that include the level.
+#[derive(Debug)]
+pub(crate) struct LevelRules {
+    level: UserLevelId,
+    index: Arc<CatalogIndex>,
+    rules: Box<[Rule]>,
+    /// Rows about actions that the catalog does not list. There should be none, but they take part in decisions.
+    unlisted: Box<[(FeatureId, Action, FeatureRule)]>,
+    _reservation: Reservation,
+}
+
+impl LevelRules {
+    pub(crate) fn new(index: &Arc<CatalogIndex>, level: &LevelPermissions, memory: &MemoryUsage) -> Self {
+        let mut rules = vec![Rule::NONE; index.columns()];
+        let mut put = |column: Column, rule| {
+            if let Some(slot) = rules.get_mut(column.get()) {
+                *slot = rule;
+            }
+        };
+        for (view, state) in &level.views {
+            if let Some(column) = index.view_by_id(*view) {
+                put(column, Rule::view(*state));
+            }
+        }
+        let mut unlisted = Vec::new();
+        for (feature, rules) in &level.features {
+            let Some(columns) = index.feature_by_id(*feature) else { continue };
+            for (action, rule) in rules {
+                match columns.column(action.as_str()) {
+                    Some(column) => put(column, Rule::feature(*rule)),
+                    None => unlisted.push((*feature, action.clone(), *rule)),
+                }
+            }
+        }
+        Self::reserved(level.level, Arc::clone(index), rules, unlisted, memory)
+    }
+
+    fn reserved(
+        level: UserLevelId,
+        index: Arc<CatalogIndex>,
+        rules: Vec<Rule>,
+        unlisted: Vec<(FeatureId, Action, FeatureRule)>,
+        memory: &MemoryUsage,
+    ) -> Self {
+        let bytes =
+            size_of::<Self>() + rules.len() + unlisted.len() * (size_of::<(FeatureId, Action, FeatureRule)>() + 16);
+        Self { level, index, rules: rules.into(), unlisted: unlisted.into(), _reservation: memory.reserve(bytes) }
+    }
+
+    pub(crate) const fn level(&self) -> UserLevelId {
+        self.level
+    }
+
+    pub(crate) fn is_of(&self, index: &Arc<CatalogIndex>) -> bool {
+        Arc::ptr_eq(&self.index, index)
+    }
+
+    /// The same rules for a newer catalog. `None` if the change of the catalog may have removed rules, so that they must
+    /// be read again: a view or feature was deleted and recreated under its old id, or a feature was changed and the
+    /// level has rules about one of its own actions.
+    pub(crate) fn translated(&self, index: &Arc<CatalogIndex>, memory: &MemoryUsage) -> Option<Self> {
+        if !self.unlisted.is_empty() {
+            return None;
+        }
+        let mut rules = vec![Rule::NONE; index.columns()];
+        let mut carry = |from: Column, to: Column| {
+            let rule = self.rule(from);
+            if let Some(slot) = rules.get_mut(to.get()) {
+                *slot = rule;
+            }
+        };
+        for (column, view) in index.views() {
+            let Some(old) = self.index.view_by_id(view.id) else { continue };
+            if self.index.catalog.view(view.id)?.created_at != view.created_at {
+                return None;
+            }
+            carry(old, column);
+        }
+        for (columns, feature) in index.features() {
+            let Some(old_columns) = self.index.feature_by_id(feature.id) else { continue };
+            let old = self.index.catalog.feature(feature.id)?;
+            if old.created_at != feature.created_at {
+                return None;
+            }
+            for (action, column) in old_columns.columns() {
+                let is_standard = Action::STANDARD.contains(&action);
+                if !is_standard && self.rule(column) != Rule::NONE && old.updated_at != feature.updated_at {
+                    return None;
+                }
+                if let Some(new) = columns.column(action) {
+                    carry(column, new);
+                }
+            }
+        }
+        Some(Self::reserved(self.level, Arc::clone(index), rules, Vec::new(), memory))
+    }
+
+    pub(crate) fn rule(&self, column: Column) -> Rule {
+        self.rules.get(column.get()).copied().unwrap_or(Rule::NONE)
+    }
+
+    /// The rules about actions that the catalog does not list.
+    pub(crate) fn all_unlisted(&self) -> &[(FeatureId, Action, FeatureRule)] {
+        &self.unlisted
+    }
+
+    pub(crate) fn unlisted(&self, feature: FeatureId, action: &Action) -> Rule {
+        let mut rules = self.unlisted.iter().filter(|(of, named, _)| *of == feature && named == action);
+        rules.next().map_or(Rule::NONE, |(_, _, rule)| Rule::feature(*rule))
+    }
+
+    /// The rules in the form that the specification takes.
+    pub(crate) fn spelled_out(&self) -> LevelPermissions {
+        let views = self.index.views().filter_map(|(column, view)| Some((view.id, self.rule(column).as_view_state()?)));
+        let listed = self.index.features().flat_map(|(columns, feature)| {
+            columns.columns().filter_map(|(action, column)| {
+                Some((feature.id, Action::stored(action).ok()?, self.rule(column).as_feature_rule()?))
+            })
+        });
+        LevelPermissions::new(self.level, views, listed.chain(self.unlisted.iter().cloned()))
+    }
+}

@@ -1,0 +1,32 @@
+//! The bytes that the cache holds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Counts the bytes of live values; each part subtracts its own on drop.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MemoryUsage(Arc<AtomicUsize>);
+
+impl MemoryUsage {
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn reserve(&self, bytes: usize) -> Reservation {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        Reservation { memory: self.clone(), bytes }
+    }
+}
+
+/// Bytes that count as used until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    memory: MemoryUsage,
+    bytes: usize,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.memory.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}

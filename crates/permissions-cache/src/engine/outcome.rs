@@ -1,0 +1,88 @@
+//! The outcome of a question, and its form in one byte.
+
+use iam_domain::{Reason, Scope};
+
+/// The outcome of a question. Allocates nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether it is allowed.
+    pub allowed: bool,
+    /// The scope of an action (`own` when denied); `None` for views.
+    pub scope: Option<Scope>,
+    /// The reason.
+    pub reason: Reason,
+}
+
+impl Outcome {
+    pub(crate) const fn of_view(allowed: bool, reason: Reason) -> Self {
+        Self { allowed, scope: None, reason }
+    }
+
+    pub(crate) const fn denied_action(reason: Reason) -> Self {
+        Self { allowed: false, scope: Some(Scope::Own), reason }
+    }
+
+    /// The same when at least the scope `least` is required.
+    pub(crate) fn reaching(self, least: Scope) -> Self {
+        match self.scope {
+            Some(scope) if self.allowed && scope < least => {
+                Self { allowed: false, reason: Reason::ScopeTooNarrow, ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
+/// A decision in one byte: the reason in the four lowest bits, then the scope, then whether it is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Code(u8);
+
+/// The reasons that a compiled decision can have, by their number.
+const REASONS: [Reason; 8] = [
+    Reason::NoExplicitAllow,
+    Reason::ExplicitDeny,
+    Reason::ExplicitAllow,
+    Reason::PublicView,
+    Reason::ViewModuleMissing,
+    Reason::FeatureModuleMissing,
+    Reason::FeatureDisabled,
+    Reason::NoUserLevels,
+];
+
+impl Code {
+    const ALLOWED: u8 = 64;
+    pub(crate) const NO_EXPLICIT_ALLOW: Self = Self(0);
+    pub(crate) const EXPLICIT_DENY: Self = Self(1);
+    pub(crate) const EXPLICIT_ALLOW: Self = Self(2);
+    pub(crate) const PUBLIC_VIEW: Self = Self(3 | Self::ALLOWED);
+    pub(crate) const VIEW_MODULE_MISSING: Self = Self(4);
+    pub(crate) const FEATURE_MODULE_MISSING: Self = Self(5);
+    pub(crate) const FEATURE_DISABLED: Self = Self(6);
+    pub(crate) const NO_USER_LEVELS: Self = Self(7);
+
+    pub(crate) const fn allow(scope: Scope) -> Self {
+        Self(Self::EXPLICIT_ALLOW.0 | (scope as u8) << 4 | Self::ALLOWED)
+    }
+
+    pub(crate) const fn is_allowed(self) -> bool {
+        self.0 & Self::ALLOWED != 0
+    }
+
+    pub(crate) const fn scope(self) -> Scope {
+        scope(self.0 >> 4)
+    }
+
+    pub(crate) fn reason(self) -> Reason {
+        REASONS.get(usize::from(self.0 & 15)).copied().unwrap_or(Reason::NoExplicitAllow)
+    }
+}
+
+/// The scope in the two lowest bits.
+pub(crate) const fn scope(bits: u8) -> Scope {
+    match bits & 3 {
+        0 => Scope::Own,
+        1 => Scope::Team,
+        2 => Scope::Company,
+        _ => Scope::Any,
+    }
+}
