@@ -17,7 +17,6 @@ use iam_domain::{Catalog, CompanyId, LevelPermissions, ModuleId, Snapshot, UserI
 use iam_storage::{Changes, CredentialChanges, NotPrimary, Position, Stamped, StateId, Target};
 
 use crate::CacheOptions;
-use crate::coalesce::{Ticket, Tickets};
 use crate::credentials::{CredentialCache, Table};
 use crate::engine::compiled::CompiledSet;
 use crate::engine::index::CatalogIndex;
@@ -25,6 +24,7 @@ use crate::engine::level_rules::LevelRules;
 use crate::engine::memory_usage::MemoryUsage;
 use crate::freshness::clock::Moment;
 use crate::freshness::lease::{Lease, Sent};
+use crate::freshness::ticket::{Ticket, Tickets};
 use crate::freshness::tracker::{Effects, Loaded, Tracker, Verdict};
 use crate::stats::{CacheStats, Counters};
 

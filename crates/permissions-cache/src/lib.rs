@@ -52,11 +52,11 @@
 //! * **A change of the catalog** recompiles sets from rows in memory, company by company, on demand.
 
 mod cache;
-mod coalesce;
 mod credentials;
 mod engine;
 mod fill;
 mod freshness;
+mod loading;
 mod options;
 mod permissions;
 mod stats;

@@ -12,12 +12,13 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::cache::{Cache, Key, Known};
-use crate::coalesce::{Coalescer, Lost, Ticket};
 use crate::credentials::{KnownApiKey, Table};
 use crate::engine::access::{decide, is_non_member};
 use crate::engine::compiled::CompiledSet;
 use crate::engine::outcome::Outcome;
 use crate::freshness::clock::Moment;
+use crate::freshness::ticket::Ticket;
+use crate::loading::coalescer::{Coalescer, Lost};
 use crate::{Access, CacheOptions, CacheStats, Navigation, Question, Subject};
 
 /// How recent the state of an answer must be.

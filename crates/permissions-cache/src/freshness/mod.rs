@@ -5,4 +5,5 @@ mod follow;
 pub(crate) mod lease;
 #[cfg(test)]
 mod model;
+pub(crate) mod ticket;
 pub(crate) mod tracker;

@@ -9,7 +9,7 @@ use proptest::test_runner::RngSeed;
 use uuid::Uuid;
 
 use super::tracker::{Effects, Loaded, Tracker, Verdict};
-use crate::coalesce::{Ticket, Tickets};
+use crate::freshness::ticket::{Ticket, Tickets};
 
 const COMPANIES: usize = 3;
 

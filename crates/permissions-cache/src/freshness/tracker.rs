@@ -16,7 +16,7 @@ use foldhash::fast::RandomState;
 use iam_domain::CompanyId;
 use iam_storage::{Changes, Position, StateId, Target};
 
-use crate::coalesce::Ticket;
+use crate::freshness::ticket::Ticket;
 
 /// What is known of the store's states.
 #[derive(Debug, Default)]

@@ -4,58 +4,32 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
-/// A point in the order of all events of the cache: requests arrive, loads begin, changes are reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Ticket(u64);
-
-impl Ticket {
-    /// A ticket just later than this one.
-    pub(crate) const fn after(self) -> Self {
-        Self(self.0 + 1)
-    }
-}
-
-/// Issues tickets.
-#[derive(Debug, Default)]
-pub(crate) struct Tickets(AtomicU64);
-
-impl Tickets {
-    /// The current ticket: whatever begins after this call has a later one.
-    pub(crate) fn now(&self) -> Ticket {
-        Ticket(self.0.load(Ordering::SeqCst))
-    }
-
-    /// A ticket later than every earlier result of `now`.
-    pub(crate) fn begin(&self) -> Ticket {
-        Ticket(self.0.fetch_add(1, Ordering::SeqCst) + 1)
-    }
-}
+use crate::freshness::ticket::{Ticket, Tickets};
 
 pub(crate) type Loading<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// The requests that wait for one thing.
-struct Flight<T> {
+/// The requests that wait for one key.
+struct Waiters<T> {
     /// When the load under way began; `None` before it begins.
     began: Option<Ticket>,
     /// The requests that the load under way answers.
-    aboard: Vec<oneshot::Sender<T>>,
+    current: Vec<oneshot::Sender<T>>,
     /// The requests that the next load answers.
-    waiting: Vec<oneshot::Sender<T>>,
+    next: Vec<oneshot::Sender<T>>,
 }
 
 /// The most keys that are waited for at once. Requests for further keys fail at once.
-const MOST_FLIGHTS: usize = 10_000;
+const MAX_KEYS: usize = 10_000;
 
 /// Loads values by key. For each key at most one load is under way and at most one more is to follow, however many
 /// requests wait. A load runs in a task of its own and continues when the waiting requests are cancelled.
 pub(crate) struct Coalescer<K, T> {
-    flights: Mutex<HashMap<K, Flight<T>>>,
+    keys: Mutex<HashMap<K, Waiters<T>>>,
     tickets: Arc<Tickets>,
     gate: Arc<Semaphore>,
     runtime: Handle,
@@ -79,66 +53,66 @@ where
         runtime: Handle,
         load: impl Fn(K, Ticket) -> Loading<T> + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { flights: Mutex::default(), tickets, gate, runtime, load: Box::new(load) })
+        Arc::new(Self { keys: Mutex::default(), tickets, gate, runtime, load: Box::new(load) })
     }
 
     /// The result of a load that began after `since`. Cancelling this call does not cancel the load.
     pub(crate) async fn get(self: &Arc<Self>, key: K, since: Ticket) -> Result<T, Lost> {
         let (sender, answer) = oneshot::channel();
         let is_first = {
-            let mut flights = self.flights();
-            let is_first = !flights.contains_key(&key);
-            if is_first && flights.len() >= MOST_FLIGHTS {
+            let mut keys = self.keys();
+            let is_first = !keys.contains_key(&key);
+            if is_first && keys.len() >= MAX_KEYS {
                 return Err(Lost);
             }
-            let flight =
-                flights.entry(key.clone()).or_insert(Flight { began: None, aboard: Vec::new(), waiting: Vec::new() });
-            if flight.began.is_some_and(|began| began > since) {
-                flight.aboard.push(sender);
+            let waiters =
+                keys.entry(key.clone()).or_insert(Waiters { began: None, current: Vec::new(), next: Vec::new() });
+            if waiters.began.is_some_and(|began| began > since) {
+                waiters.current.push(sender);
             } else {
-                flight.waiting.push(sender);
+                waiters.next.push(sender);
             }
             is_first
         };
         if is_first {
-            self.runtime.spawn(Arc::clone(self).fly(key));
+            self.runtime.spawn(Arc::clone(self).load_while_awaited(key));
         }
         answer.await.map_err(|_| Lost)
     }
 
     /// Loads as long as requests wait.
-    async fn fly(self: Arc<Self>, key: K) {
+    async fn load_while_awaited(self: Arc<Self>, key: K) {
         loop {
             // The gate is never closed.
             let permit = Arc::clone(&self.gate).acquire_owned().await;
             let began = {
-                let mut flights = self.flights();
-                let Some(flight) = flights.get_mut(&key) else { return };
+                let mut keys = self.keys();
+                let Some(waiters) = keys.get_mut(&key) else { return };
                 // Cancelled requests need no load.
-                flight.waiting.retain(|waiter| !waiter.is_closed());
-                if flight.waiting.is_empty() {
-                    flights.remove(&key);
+                waiters.next.retain(|waiter| !waiter.is_closed());
+                if waiters.next.is_empty() {
+                    keys.remove(&key);
                     return;
                 }
-                flight.aboard = std::mem::take(&mut flight.waiting);
-                *flight.began.insert(self.tickets.begin())
+                waiters.current = std::mem::take(&mut waiters.next);
+                *waiters.began.insert(self.tickets.begin())
             };
             // A task of its own: if it panics, the waiting requests get an error, and the next load begins.
             let loaded = self.runtime.spawn((self.load)(key.clone(), began)).await;
             drop(permit);
-            let (aboard, is_over) = {
-                let mut flights = self.flights();
-                let Some(flight) = flights.get_mut(&key) else { return };
-                flight.began = None;
-                let aboard = std::mem::take(&mut flight.aboard);
-                let is_over = flight.waiting.is_empty();
+            let (current, is_over) = {
+                let mut keys = self.keys();
+                let Some(waiters) = keys.get_mut(&key) else { return };
+                waiters.began = None;
+                let current = std::mem::take(&mut waiters.current);
+                let is_over = waiters.next.is_empty();
                 if is_over {
-                    flights.remove(&key);
+                    keys.remove(&key);
                 }
-                (aboard, is_over)
+                (current, is_over)
             };
             if let Ok(value) = loaded {
-                for waiter in aboard {
+                for waiter in current {
                     // The receiver may be gone.
                     let _ = waiter.send(value.clone());
                 }
@@ -149,14 +123,14 @@ where
         }
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<K, Flight<T>>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    fn keys(&self) -> MutexGuard<'_, HashMap<K, Waiters<T>>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::sync::Notify;
 
@@ -198,11 +172,7 @@ mod tests {
         }
 
         async fn waiting(&self, count: usize) {
-            while self
-                .coalescer
-                .flights()
-                .get(&0)
-                .is_none_or(|flight| flight.aboard.len() + flight.waiting.len() < count)
+            while self.coalescer.keys().get(&0).is_none_or(|waiters| waiters.current.len() + waiters.next.len() < count)
             {
                 tokio::task::yield_now().await;
             }
@@ -210,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_thousand_who_wait_make_one_load() {
+    async fn a_thousand_waiting_requests_share_one_load() {
         let bench = bench();
         let since = bench.tickets.now();
         let waiters: Vec<_> = (0..1000).map(|_| bench.ask(since)).collect();
@@ -223,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_arrives_after_a_load_began_is_answered_by_the_next_one() {
+    async fn a_request_that_arrives_after_a_load_began_is_answered_by_the_next_one() {
         let bench = bench();
         let early = bench.ask(bench.tickets.now());
         bench.began.notified().await;
@@ -237,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_does_not_mind_joins_the_load_under_way() {
+    async fn a_request_that_accepts_an_earlier_state_joins_the_load_under_way() {
         let bench = bench();
         let before = bench.tickets.now();
         let first = bench.ask(before);
@@ -249,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_load_survives_whoever_began_it() {
+    async fn a_load_survives_the_request_that_began_it() {
         let bench = bench();
         let before = bench.tickets.now();
         let first = bench.ask(before);
@@ -263,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_load_that_panics_answers_nobody_and_blocks_nobody() {
+    async fn a_load_that_panics_fails_its_requests_and_blocks_none() {
         let bench = bench();
         bench.begun.store(12, Ordering::SeqCst);
         bench.go.add_permits(2);

@@ -1,0 +1,3 @@
+//! Loads from the store, shared by the requests that wait for them.
+
+pub(crate) mod coalescer;
