@@ -123,7 +123,7 @@ impl CredentialCache {
     }
 
     /// Sets the known state of the credentials. Returns whether one was known before.
-    pub(crate) fn tell(&self, state: Option<StateId>) -> bool {
+    pub(crate) fn set_known(&self, state: Option<StateId>) -> bool {
         let was_known = self.known.get().is_some();
         self.known.set(state);
         was_known

@@ -9,8 +9,8 @@ use iam_domain::{CompanyId, UserId, Versions};
 use iam_storage::{NewEffectiveFeaturePermission, NewEffectiveViewPermission, Result, StorageError};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::cache::Key;
 use crate::engine::compiled::CompiledSet;
+use crate::entries::Key;
 use crate::freshness::clock::Moment;
 use crate::{Access, Permissions, Subject};
 
@@ -101,7 +101,7 @@ impl Permissions {
         let mut count = 0;
         for (key, set) in active {
             if filled.0.get(&key).is_some_and(|(versions, _)| *versions == set.versions) {
-                self.cache.rest(&key);
+                self.cache.entries.rest(&key);
                 continue;
             }
             let users = companies.entry(key.0).or_default();
@@ -123,7 +123,7 @@ impl Permissions {
                         written += users.len();
                         for (user, set) in users {
                             filled.0.insert((company, user), (set.versions, now));
-                            self.cache.rest(&(company, user));
+                            self.cache.entries.rest(&(company, user));
                         }
                     }
                     // What is kept may be outdated by a change that no poll reports.

@@ -52,11 +52,14 @@
 //! * **A change of the catalog** recompiles sets from rows in memory, company by company, on demand.
 
 mod cache;
+mod companies;
 mod credentials;
 mod engine;
+mod entries;
 mod fill;
 mod freshness;
 mod loading;
+mod lookup;
 mod options;
 mod permissions;
 mod stats;

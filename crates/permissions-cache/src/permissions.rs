@@ -11,14 +11,16 @@ use quick_cache::sync::Cache as MenuCache;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::cache::{Cache, Key, Known};
+use crate::cache::Cache;
 use crate::credentials::{KnownApiKey, Table};
 use crate::engine::access::{decide, is_non_member};
 use crate::engine::compiled::CompiledSet;
 use crate::engine::outcome::Outcome;
+use crate::entries::Key;
 use crate::freshness::clock::Moment;
 use crate::freshness::ticket::Ticket;
 use crate::loading::coalescer::{Coalescer, Lost};
+use crate::lookup::Lookup;
 use crate::{Access, CacheOptions, CacheStats, Navigation, Question, Subject};
 
 /// How recent the state of an answer must be.
@@ -441,13 +443,13 @@ impl Permissions {
         for _ in 0..STEPS {
             // Checked in each step: the lease may end during a wait.
             let is_trusted = self.cache.lease.runs();
-            match self.cache.known(key, (!is_trusted).then_some(arrived)) {
-                Known::Current(set) if satisfies(&set, subject, consistency) => {
+            match self.cache.look_up(key, (!is_trusted).then_some(arrived)) {
+                Lookup::Current(set) if satisfies(&set, subject, consistency) => {
                     return Ok(Kept::Answers((set, None)));
                 }
-                Known::Current(_) => break,
-                Known::Catalog(since) => self.in_time(self.catalogs.get((), since)).await?,
-                Known::Unproven => {
+                Lookup::Current(_) => break,
+                Lookup::NeedsCatalog(since) => self.in_time(self.catalogs.get((), since)).await?,
+                Lookup::Unproven => {
                     self.cache.counters.confirmations.add(1);
                     if let Err(error) = self.in_time(self.polls.get((), arrived)).await {
                         // It may be as recent as is asked for, but it is not known whether it is current.
@@ -457,10 +459,10 @@ impl Permissions {
                     }
                 }
                 // Under the lease, a load is recent enough that began after the latest known change.
-                Known::Nothing(heard) if is_trusted && consistency == Consistency::Cached => {
+                Lookup::Missing(heard) if is_trusted && consistency == Consistency::Cached => {
                     return Ok(Kept::Loads(heard));
                 }
-                Known::Nothing(_) => break,
+                Lookup::Missing(_) => break,
             }
         }
         Ok(Kept::Loads(arrived))

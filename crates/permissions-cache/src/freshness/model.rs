@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use uuid::Uuid;
 
-use super::tracker::{Effects, Loaded, Tracker, Verdict};
+use super::tracker::{Effects, Loaded, Retention, Tracker};
 use crate::freshness::ticket::{Ticket, Tickets};
 
 const COMPANIES: usize = 3;
@@ -231,14 +231,14 @@ impl World {
         load.read = Some((store.now, loaded));
     }
 
-    fn end_load(&mut self, which: u8) -> Option<Verdict> {
+    fn end_load(&mut self, which: u8) -> Option<Retention> {
         let count = self.loads.len().max(1);
         let index = which as usize % count;
         self.loads.get(index).filter(|load| load.read.is_some())?;
         let (_, loaded) = self.loads.remove(index).read?;
         let (verdict, effects) = self.tracker.on_load(&loaded, self.tickets.now());
         self.note(&effects);
-        if verdict == Verdict::Keep {
+        if verdict == Retention::Keep {
             let (id, state) = loaded.company.unwrap();
             assert_eq!(self.tracker.company(id), Some(state), "what is kept is what is known");
             assert_eq!(self.tracker.catalog(), Some(loaded.catalog));
@@ -326,7 +326,7 @@ impl World {
         for number in 0..COMPANIES {
             self.begin_load(number);
             self.read_load(0);
-            assert_eq!(self.end_load(0), Some(Verdict::Keep));
+            assert_eq!(self.end_load(0), Some(Retention::Keep));
             assert_eq!(self.known(Part::Company(number)), Some(self.store.current(Part::Company(number))));
             self.check();
         }

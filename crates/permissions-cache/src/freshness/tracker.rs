@@ -128,13 +128,13 @@ pub(crate) struct Effects {
     pub(crate) end_lease: bool,
 }
 
-/// What happens with the result of a load.
+/// Whether the result of a load is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Retention {
     /// It is the newest known state.
     Keep,
     /// It may be outdated: it answers the requests that came before it began, and is not kept.
-    Drop,
+    Discard,
 }
 
 /// What a load read, of which states, and when it began.
@@ -284,17 +284,17 @@ impl Tracker {
     }
 
     /// A load was answered.
-    pub(crate) fn on_load(&mut self, loaded: &Loaded, now: Ticket) -> (Verdict, Effects) {
+    pub(crate) fn on_load(&mut self, loaded: &Loaded, now: Ticket) -> (Retention, Effects) {
         let mut effects = Effects::default();
         if loaded.began <= self.since {
-            return (Verdict::Drop, effects);
+            return (Retention::Discard, effects);
         }
         if self.history.is_some_and(|known| known.epoch != loaded.epoch) {
             // The next poll decides which of the two databases counts.
             self.start_over(&mut effects, now);
         }
         if self.position.is_none() {
-            return (Verdict::Drop, effects);
+            return (Retention::Discard, effects);
         }
         let catalog = self.catalog.sees(loaded.catalog, loaded.began);
         let company = loaded.company.and_then(|(id, state)| {
@@ -303,7 +303,7 @@ impl Tracker {
         });
         if catalog == Seen::WentBack || company.as_ref().is_some_and(|(_, _, seen)| *seen == Seen::WentBack) {
             self.go_back(&mut effects, now);
-            return (Verdict::Drop, effects);
+            return (Retention::Discard, effects);
         }
         match catalog {
             Seen::Newer => {
@@ -312,7 +312,7 @@ impl Tracker {
                 self.is_catalog_polled = false;
                 effects.catalog = true;
             }
-            Seen::Outdated => return (Verdict::Drop, effects),
+            Seen::Outdated => return (Retention::Discard, effects),
             Seen::Same | Seen::WentBack => {}
         }
         match company {
@@ -323,13 +323,13 @@ impl Tracker {
                     }
                     known.learn(state, now);
                 }
-                (Verdict::Keep, effects)
+                (Retention::Keep, effects)
             }
-            Some((_, _, Seen::Same)) => (Verdict::Keep, effects),
-            Some((_, _, Seen::Outdated | Seen::WentBack)) => (Verdict::Drop, effects),
+            Some((_, _, Seen::Same)) => (Retention::Keep, effects),
+            Some((_, _, Seen::Outdated | Seen::WentBack)) => (Retention::Discard, effects),
             // The catalog alone, or a company that was forgotten meanwhile.
-            None if loaded.company.is_none() => (Verdict::Keep, effects),
-            None => (Verdict::Drop, effects),
+            None if loaded.company.is_none() => (Retention::Keep, effects),
+            None => (Retention::Discard, effects),
         }
     }
 
@@ -340,28 +340,28 @@ impl Tracker {
         state: StateId,
         began: Ticket,
         now: Ticket,
-    ) -> (Verdict, Effects) {
+    ) -> (Retention, Effects) {
         let mut effects = Effects::default();
         if began <= self.since {
-            return (Verdict::Drop, effects);
+            return (Retention::Discard, effects);
         }
         if self.history.is_some_and(|known| known.epoch != epoch) {
             self.start_over(&mut effects, now);
         }
         if self.position.is_none() {
-            return (Verdict::Drop, effects);
+            return (Retention::Discard, effects);
         }
         match self.credentials.sees(state, began) {
-            Seen::Same => (Verdict::Keep, effects),
+            Seen::Same => (Retention::Keep, effects),
             Seen::Newer => {
                 self.credentials.learn(state, now);
                 effects.credentials = true;
-                (Verdict::Keep, effects)
+                (Retention::Keep, effects)
             }
-            Seen::Outdated => (Verdict::Drop, effects),
+            Seen::Outdated => (Retention::Discard, effects),
             Seen::WentBack => {
                 self.go_back(&mut effects, now);
-                (Verdict::Drop, effects)
+                (Retention::Discard, effects)
             }
         }
     }

@@ -1,0 +1,196 @@
+//! The entries: one compiled set for each user in a company, read without a lock.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use foldhash::fast::RandomState;
+use iam_domain::{CompanyId, UserId};
+
+use crate::CacheOptions;
+use crate::engine::compiled::CompiledSet;
+
+/// The key of an entry.
+pub(crate) type Key = (CompanyId, UserId);
+
+/// The bytes of an entry beside its set: the key twice, and the overhead of the map and of the queue.
+const ENTRY_BYTES: usize = 160;
+
+struct Entry {
+    set: Arc<CompiledSet>,
+    /// [`USED`] and [`ACTIVE`].
+    marks: AtomicU8,
+}
+
+/// The entry was asked for since the last eviction looked at it.
+const USED: u8 = 1;
+/// The entry was asked for since it was last marked as done by [`Entries::rest`].
+const ACTIVE: u8 = 2;
+
+type Map = papaya::HashMap<Key, Entry, RandomState>;
+
+/// Whether the user of an entry holds levels. Few entries of non-members are kept, so that requests about invented
+/// users cannot evict members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The user holds levels, or held some when the entry was added.
+    Member,
+    /// The user never held a level.
+    NonMember,
+}
+
+/// All entries.
+pub(crate) struct Entries {
+    members: Map,
+    non_members: Map,
+}
+
+/// The order in which evictions look at the entries. The cache's mutex guards it, and with it all writes to the
+/// entries.
+#[derive(Debug, Default)]
+pub(crate) struct EvictionOrder {
+    members: VecDeque<Key>,
+    non_members: VecDeque<Key>,
+}
+
+impl EvictionOrder {
+    pub(crate) fn len(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Member => self.members.len(),
+            Kind::NonMember => self.non_members.len(),
+        }
+    }
+
+    /// The approximate bytes of the entries beside their sets.
+    pub(crate) fn bytes(&self) -> usize {
+        (self.members.len() + self.non_members.len()) * ENTRY_BYTES
+    }
+
+    /// The kind of entry to evict next, given the bytes of everything that is kept; `None` within the limits.
+    pub(crate) fn excess(&self, options: &CacheOptions, bytes: usize) -> Option<Kind> {
+        if self.non_members.len() > options.max_non_members {
+            return Some(Kind::NonMember);
+        }
+        let members_fit = self.members.len() <= options.max_entries;
+        if members_fit && bytes <= options.max_bytes {
+            None
+        } else if members_fit && !self.non_members.is_empty() {
+            Some(Kind::NonMember)
+        } else {
+            (!self.members.is_empty()).then_some(Kind::Member)
+        }
+    }
+
+    fn queue(&mut self, kind: Kind) -> &mut VecDeque<Key> {
+        match kind {
+            Kind::Member => &mut self.members,
+            Kind::NonMember => &mut self.non_members,
+        }
+    }
+}
+
+impl Default for Entries {
+    fn default() -> Self {
+        // Writers take turns and may wait for a larger table; readers should never have to look into two.
+        let map = || {
+            papaya::HashMap::builder().hasher(RandomState::default()).resize_mode(papaya::ResizeMode::Blocking).build()
+        };
+        Self { members: map(), non_members: map() }
+    }
+}
+
+impl Entries {
+    /// Marks the entry as used, and passes its set to `answer`. Takes no lock, allocates nothing.
+    #[inline]
+    pub(crate) fn hit<R>(&self, key: &Key, answer: impl FnOnce(&Arc<CompiledSet>) -> Option<R>) -> Option<R> {
+        let members = self.members.pin();
+        if let Some(entry) = members.get(key) {
+            return entry.hit(answer);
+        }
+        let non_members = self.non_members.pin();
+        non_members.get(key)?.hit(answer)
+    }
+
+    /// The set of a user, whether or not it is current.
+    pub(crate) fn set(&self, key: &Key) -> Option<Arc<CompiledSet>> {
+        let (members, non_members) = (self.members.pin(), self.non_members.pin());
+        members.get(key).or_else(|| non_members.get(key)).map(|entry| Arc::clone(&entry.set))
+    }
+
+    /// Makes the entry of a user use this set. Returns the set that it replaced.
+    pub(crate) fn insert(
+        &self,
+        order: &mut EvictionOrder,
+        key: Key,
+        set: &Arc<CompiledSet>,
+    ) -> Option<Arc<CompiledSet>> {
+        let (members, non_members) = (self.members.pin(), self.non_members.pin());
+        // A former member stays in that map, and a new member is found there first.
+        let is_member = set.has_levels() || members.contains_key(&key);
+        let (map, kind) = if is_member { (&members, Kind::Member) } else { (&non_members, Kind::NonMember) };
+        let entry = Entry { set: Arc::clone(set), marks: AtomicU8::new(ACTIVE) };
+        let replaced = map.insert(key, entry).map(|replaced| Arc::clone(&replaced.set));
+        if replaced.is_none() {
+            order.queue(kind).push_back(key);
+        }
+        replaced
+    }
+
+    /// Removes the first entry of this kind that was not used since the last eviction looked at it. Returns its key and
+    /// its set.
+    pub(crate) fn evict(&self, order: &mut EvictionOrder, kind: Kind) -> Option<(Key, Arc<CompiledSet>)> {
+        let map = match kind {
+            Kind::Member => self.members.pin(),
+            Kind::NonMember => self.non_members.pin(),
+        };
+        let queue = order.queue(kind);
+        // Each entry gets a second chance once.
+        for _ in 0..=queue.len() {
+            let key = queue.pop_front()?;
+            let Some(entry) = map.get(&key) else { continue };
+            if entry.marks.fetch_and(!USED, Ordering::Relaxed) & USED != 0 {
+                queue.push_back(key);
+                continue;
+            }
+            let set = Arc::clone(&entry.set);
+            map.remove(&key);
+            return Some((key, set));
+        }
+        None
+    }
+
+    /// The entries of members that were asked for since their last [rest](Self::rest), with their sets.
+    pub(crate) fn active(&self) -> Vec<(Key, Arc<CompiledSet>)> {
+        let members = self.members.pin();
+        members
+            .iter()
+            .filter(|(_, entry)| entry.marks.load(Ordering::Relaxed) & ACTIVE != 0 && entry.set.has_levels())
+            .map(|(key, entry)| (*key, Arc::clone(&entry.set)))
+            .collect()
+    }
+
+    /// Marks the entry of a member as done until the next request.
+    pub(crate) fn rest(&self, key: &Key) {
+        if let Some(entry) = self.members.pin().get(key) {
+            entry.marks.fetch_and(!ACTIVE, Ordering::Relaxed);
+        }
+    }
+
+    /// Removes all entries.
+    pub(crate) fn clear(&self, order: &mut EvictionOrder) {
+        self.members.pin().clear();
+        self.non_members.pin().clear();
+        *order = EvictionOrder::default();
+    }
+}
+
+impl Entry {
+    #[inline]
+    fn hit<R>(&self, answer: impl FnOnce(&Arc<CompiledSet>) -> Option<R>) -> Option<R> {
+        // All readers share this cache line, so it is written only when the value changes.
+        if self.marks.load(Ordering::Relaxed) != USED | ACTIVE {
+            self.marks.store(USED | ACTIVE, Ordering::Relaxed);
+        }
+        answer(&self.set)
+    }
+}

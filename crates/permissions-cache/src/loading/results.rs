@@ -1,0 +1,142 @@
+//! The results of loads: what becomes of them in the cache.
+
+use std::sync::Arc;
+
+use iam_domain::{Catalog, CompanyId, LevelPermissions, Snapshot, UserId};
+use iam_storage::{CredentialChanges, Stamped, StateId};
+
+use crate::cache::{Cache, State};
+use crate::companies::KnownParts;
+use crate::engine::compiled::CompiledSet;
+use crate::engine::index::CatalogIndex;
+use crate::engine::level_rules::LevelRules;
+use crate::entries::Key;
+use crate::freshness::clock::Moment;
+use crate::freshness::ticket::Ticket;
+use crate::freshness::tracker::{Loaded, Retention};
+
+/// A load of one company under way. While it lives, the changes that it might miss are recorded.
+pub(crate) struct Load {
+    cache: Arc<Cache>,
+    company: CompanyId,
+    began: Ticket,
+    at: Moment,
+}
+
+impl Load {
+    /// When it began.
+    pub(crate) const fn began_at(&self) -> Moment {
+        self.at
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let mut state = self.cache.lock();
+        if let Some(company) = state.companies.get_mut(&self.company) {
+            company.end_load();
+        }
+        state.forget_if_unused(self.company);
+    }
+}
+
+impl Cache {
+    /// Begins a load.
+    pub(crate) fn begin(self: &Arc<Self>, company: CompanyId, began: Ticket) -> Load {
+        let mut state = self.lock();
+        state.tracker.track(company);
+        state.companies.entry(company).or_default().begin_load();
+        Load { cache: Arc::clone(self), company, began, at: Moment::now() }
+    }
+
+    /// Compiles what a load read, and keeps the set unless it may be outdated already.
+    pub(crate) fn keep(
+        &self,
+        load: &Load,
+        user: UserId,
+        stamped: &Stamped<()>,
+        snapshot: &Snapshot,
+    ) -> Arc<CompiledSet> {
+        let levels: Box<[_]> = snapshot.levels.iter().map(|level| level.level).collect();
+        let (catalog, company) = (stamped.catalog_state(), stamped.company_state());
+        let (index, known) = {
+            let state = self.lock();
+            let index = state.index.clone().filter(|index| index.state == catalog);
+            let is_of_now = state.tracker.company(load.company) == Some(company);
+            let known = index.as_ref().filter(|_| is_of_now).and_then(|index| {
+                let company = state.companies.get(&load.company)?;
+                Some(company.known_parts(&levels, index))
+            });
+            (index, known)
+        };
+        // Compiling needs no lock.
+        let index = index.unwrap_or_else(|| Arc::new(CatalogIndex::new(catalog, Arc::clone(&snapshot.catalog))));
+        let KnownParts { set, rules, modules } = known.unwrap_or_default();
+        let set = set.unwrap_or_else(|| {
+            let compile = |(level, known): (&LevelPermissions, Option<Arc<LevelRules>>)| {
+                known.unwrap_or_else(|| Arc::new(LevelRules::new(&index, level, &self.memory)))
+            };
+            let rules =
+                snapshot.levels.iter().zip(rules.into_iter().chain(std::iter::repeat(None))).map(compile).collect();
+            let modules = if *modules == snapshot.modules { modules } else { Arc::new(snapshot.modules.clone()) };
+            Arc::new(CompiledSet::new(stamped.versions, company.stamp, &index, &modules, rules, &self.memory))
+        });
+        self.keep_set(load, (load.company, user), &set).unwrap_or(set)
+    }
+
+    /// Makes a set available to hits, unless it may be outdated already. Returns the one that is available now.
+    fn keep_set(&self, load: &Load, key: Key, set: &Arc<CompiledSet>) -> Option<Arc<CompiledSet>> {
+        let mut state = self.lock();
+        let loaded = Loaded {
+            epoch: set.versions.epoch,
+            catalog: set.index.state,
+            company: Some((key.0, set.company_state())),
+            began: load.began,
+        };
+        if self.report_load(&mut state, &loaded) == Retention::Discard {
+            return None;
+        }
+        state.learn_index(&set.index);
+        let set = state.companies.get_mut(&key.0)?.adopt(set);
+        self.put(&mut state, key, &set);
+        self.evict(&mut state);
+        Some(set)
+    }
+
+    /// Keeps a catalog that a load read.
+    pub(crate) fn keep_catalog(&self, stamped: Stamped<Arc<Catalog>>, began: Ticket) {
+        let (epoch, catalog) = (stamped.versions.epoch, stamped.catalog_state());
+        let index = Arc::new(CatalogIndex::new(catalog, stamped.value));
+        let mut state = self.lock();
+        let loaded = Loaded { epoch, catalog, company: None, began };
+        if self.report_load(&mut state, &loaded) == Retention::Keep {
+            state.learn_index(&index);
+        }
+    }
+
+    /// Keeps the answer to a load of credentials that asked for everything after `since`.
+    pub(crate) fn keep_credentials(&self, changes: CredentialChanges, since: StateId, began: Ticket, at: Moment) {
+        let mut state = self.lock();
+        let now = self.tickets.now();
+        let (retention, effects) = state.tracker.on_credentials(changes.epoch, changes.state, began, now);
+        self.apply(&mut state, &effects);
+        if retention == Retention::Keep && self.credentials.learn(changes, since) {
+            state.credentials = state.credentials.max(Some((began, at)));
+        }
+    }
+
+    /// Reports a load to the tracker.
+    fn report_load(&self, state: &mut State, loaded: &Loaded) -> Retention {
+        let (retention, effects) = state.tracker.on_load(loaded, self.tickets.now());
+        self.apply(state, &effects);
+        retention
+    }
+}
+
+impl State {
+    fn learn_index(&mut self, index: &Arc<CatalogIndex>) {
+        if self.tracker.catalog() == Some(index.state) {
+            self.index = Some(Arc::clone(index));
+        }
+    }
+}
