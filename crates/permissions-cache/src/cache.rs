@@ -18,7 +18,7 @@ use iam_storage::{Changes, NotPrimary, Position, Target};
 
 use crate::CacheOptions;
 use crate::companies::{COMPANY_BYTES, Company};
-use crate::credentials::{CredentialCache, Table};
+use crate::credentials::table::{CredentialCache, Table};
 use crate::engine::compiled::CompiledSet;
 use crate::engine::index::CatalogIndex;
 use crate::engine::memory_usage::MemoryUsage;

@@ -53,25 +53,29 @@
 
 mod cache;
 mod companies;
+mod consistency;
 mod credentials;
 mod engine;
 mod entries;
-mod fill;
 mod freshness;
 mod loading;
 mod lookup;
+mod maintenance;
 mod options;
-mod permissions;
+mod service;
 mod stats;
 
-pub use credentials::KnownApiKey;
+pub use consistency::Consistency;
+pub use credentials::service::Credentials;
+pub use credentials::table::KnownApiKey;
 pub use engine::access::{Access, AccessId, Verdict};
 pub use engine::effective::{ActionPermission, EffectivePermissions};
 pub use engine::navigation::{Navigation, NavigationItem, NavigationSubItem};
 pub use engine::outcome::Outcome;
 pub use engine::question::{FeatureRef, Question, Subject, ViewRef};
-pub use fill::{FillOptions, Filled};
 pub use iam_storage::Stamped;
+pub use maintenance::FillOptions;
+pub use maintenance::effective_rows::Filled;
 pub use options::CacheOptions;
-pub use permissions::{Consistency, Permissions};
+pub use service::Permissions;
 pub use stats::CacheStats;

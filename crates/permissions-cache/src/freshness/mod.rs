@@ -1,7 +1,6 @@
 //! What is known of the store's states, and how long that may be trusted: whether what is kept is current.
 
 pub(crate) mod clock;
-mod follow;
 pub(crate) mod lease;
 #[cfg(test)]
 mod model;

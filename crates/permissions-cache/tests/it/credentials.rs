@@ -57,7 +57,7 @@ impl Store {
 }
 
 async fn not_before(permissions: &Permissions, number: usize) -> Option<Timestamp> {
-    permissions.not_before(user(number)).await.unwrap()
+    permissions.credentials().not_before(user(number)).await.unwrap()
 }
 
 #[tokio::test]
@@ -194,12 +194,12 @@ async fn a_store_that_fails_is_an_error_and_within_the_grace_what_was_known() {
     let never_asked = alone(&store, CacheOptions { outage_grace: std::time::Duration::from_secs(3600), ..patient() });
     store.all(Does::Fail);
     for permissions in [&strict, &never_asked] {
-        assert!(matches!(permissions.not_before(user(0)).await, Err(StorageError::Unavailable { .. })));
+        assert!(matches!(permissions.credentials().not_before(user(0)).await, Err(StorageError::Unavailable { .. })));
     }
     assert_eq!(not_before(&lenient, 0).await, Some(at(1)));
     // But not when something is known to be missing, or may be missing.
     lenient.distrust(Target::Credentials);
-    assert!(matches!(lenient.not_before(user(0)).await, Err(StorageError::Unavailable { .. })));
+    assert!(matches!(lenient.credentials().not_before(user(0)).await, Err(StorageError::Unavailable { .. })));
 }
 
 #[tokio::test]
@@ -241,7 +241,7 @@ async fn the_grace_ends() {
     assert_eq!(not_before(&permissions, 0).await, Some(at(1)));
     store.all(Does::Fail);
     let ends = async {
-        while permissions.not_before(user(0)).await.is_ok() {
+        while permissions.credentials().not_before(user(0)).await.is_ok() {
             yield_now().await;
         }
     };
@@ -268,18 +268,18 @@ async fn keys_are_found_by_their_prefix_until_they_are_revoked_and_their_use_is_
     let store = Store::with_catalog().await;
     let key = store.key().await;
     let permissions = alone(&store, patient());
-    let known = permissions.api_key(&key.prefix).await.unwrap().unwrap();
+    let known = permissions.credentials().api_key(&key.prefix).await.unwrap().unwrap();
     assert_eq!((&known.key, known.digest.0), (&key, DIGEST.0));
-    assert!(permissions.api_key(&ApiKeyPrefix::parse("000000000000").unwrap()).await.unwrap().is_none());
+    assert!(permissions.credentials().api_key(&ApiKeyPrefix::parse("000000000000").unwrap()).await.unwrap().is_none());
     for second in [100, 101, 159, 160, 161] {
-        permissions.api_key_used(&known, at(second));
+        permissions.credentials().note_use(&known, at(second));
         permissions.note_uses().await;
     }
     assert_eq!(store.last_use(key.id).await, Some(at(160)));
     // A replica that reads the key afresh also reads when its use was last noted.
     let other = alone(&store, patient());
-    let known = other.api_key(&key.prefix).await.unwrap().unwrap();
-    other.api_key_used(&known, at(219));
+    let known = other.credentials().api_key(&key.prefix).await.unwrap().unwrap();
+    other.credentials().note_use(&known, at(219));
     other.note_uses().await;
     assert_eq!(store.last_use(key.id).await, Some(at(160)));
     store
@@ -288,7 +288,7 @@ async fn keys_are_found_by_their_prefix_until_they_are_revoked_and_their_use_is_
             Ok(())
         })
         .await;
-    let known = permissions.api_key(&key.prefix).await.unwrap().unwrap();
+    let known = permissions.credentials().api_key(&key.prefix).await.unwrap().unwrap();
     assert!(!known.key.is_good(at(0)));
 }
 
@@ -297,8 +297,8 @@ async fn whoever_maintains_what_is_kept_notes_when_keys_were_used() {
     let store = Store::with_catalog().await;
     let key = store.key().await;
     let permissions = alone(&store, patient());
-    let known = permissions.api_key(&key.prefix).await.unwrap().unwrap();
-    permissions.api_key_used(&known, at(100));
+    let known = permissions.credentials().api_key(&key.prefix).await.unwrap().unwrap();
+    permissions.credentials().note_use(&known, at(100));
     let noted = async {
         while store.last_use(key.id).await != Some(at(100)) {
             yield_now().await;

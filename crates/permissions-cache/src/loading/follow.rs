@@ -2,14 +2,13 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use iam_storage::Result;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use crate::Permissions;
+use crate::loading::polls::Polls;
 
 /// How many polls a lease gets without any wake-up.
 const POLLS: u32 = 4;
@@ -20,17 +19,17 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest such wait.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-impl Permissions {
+impl Polls {
     /// Polls for changes of other processes, forever: run it in a task of its own. While its polls are answered, what
     /// is kept is trusted. Wake-ups make it poll at once; without any it polls four times in the time of a lease.
-    pub async fn follow(&self) {
-        self.is_followed.store(true, Ordering::Release);
+    pub(crate) async fn follow(&self) {
+        self.begin_to_follow();
         let woken = Notify::new();
-        tokio::join!(self.poll_again_and_again(&woken), self.listen_again_and_again(&woken));
+        tokio::join!(self.poll_forever(&woken), self.listen_forever(&woken));
     }
 
-    async fn poll_again_and_again(&self, woken: &Notify) -> Infallible {
-        let mut ticks = interval((self.options.lease / POLLS).max(Duration::from_millis(1)));
+    async fn poll_forever(&self, woken: &Notify) -> Infallible {
+        let mut ticks = interval((self.context.options.lease / POLLS).max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;
         loop {
@@ -57,14 +56,14 @@ impl Permissions {
     }
 
     /// Listens for wake-ups, and retries with growing pauses while that fails.
-    async fn listen_again_and_again(&self, woken: &Notify) -> Infallible {
+    async fn listen_forever(&self, woken: &Notify) -> Infallible {
         let mut pause = FIRST_PAUSE;
         loop {
             let began = Instant::now();
             let Err(error) = self.listen(woken).await;
             tracing::warn!(error = &error as &dyn Error, "wake-ups are lost: changes are polled for at intervals");
             metrics::counter!("iam_cache_channel_lost_total").increment(1);
-            if began.elapsed() > self.options.lease * 2 {
+            if began.elapsed() > self.context.options.lease * 2 {
                 pause = FIRST_PAUSE;
             }
             sleep(pause).await;
@@ -74,7 +73,7 @@ impl Permissions {
 
     /// Forwards wake-ups until there are no more.
     async fn listen(&self, woken: &Notify) -> Result<Infallible> {
-        let mut wake_ups = self.storage.changes().listen().await?;
+        let mut wake_ups = self.context.storage.changes().listen().await?;
         tracing::debug!("wake-ups are listened for");
         loop {
             // Also for wake-ups that were lost before.

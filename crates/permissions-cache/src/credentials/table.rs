@@ -150,7 +150,7 @@ impl CredentialCache {
     }
 
     /// A key was used.
-    pub(crate) fn used(&self, key: &KnownApiKey, at: Timestamp) {
+    pub(crate) fn note_use(&self, key: &KnownApiKey, at: Timestamp) {
         let noted = key.noted.load(Ordering::Relaxed);
         if at.millis().saturating_sub(noted) < NOTED_FOR {
             return;

@@ -1,0 +1,97 @@
+//! Answers about credentials.
+
+use std::sync::Arc;
+
+use iam_domain::{ApiKeyPrefix, Timestamp, UserId};
+use iam_storage::{Result, StorageError};
+use tokio::sync::Semaphore;
+
+use crate::credentials::table::{KnownApiKey, Table};
+use crate::freshness::clock::Moment;
+use crate::loading::coalescer::Coalescer;
+use crate::loading::context::Context;
+use crate::loading::error::{Loaded, unavailable};
+use crate::loading::polls::Polls;
+use crate::loading::resolver::STEPS;
+
+/// API keys and cut-offs of users. Answers are as current as permissions are.
+pub struct Credentials {
+    context: Context,
+    polls: Arc<Polls>,
+    loads: Arc<Coalescer<(), Loaded<()>>>,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").finish_non_exhaustive()
+    }
+}
+
+impl Credentials {
+    pub(crate) fn new(context: &Context, polls: Arc<Polls>) -> Self {
+        // Authentication does not wait until permissions of others are loaded.
+        let gate = Arc::new(Semaphore::new(1));
+        let loading = context.clone();
+        let tickets = Arc::clone(&context.cache.tickets);
+        let loads = Coalescer::new(tickets, gate, context.runtime.clone(), move |(), began| {
+            let context = loading.clone();
+            Box::pin(async move {
+                let Context { storage, cache, .. } = &context;
+                let (since, at) = (cache.credentials.table().state(), Moment::now());
+                let changes = context.timed(storage.reader().credentials().changes_since(since.version)).await?;
+                cache.keep_credentials(changes, since, began, at);
+                Ok(())
+            })
+        });
+        Self { context: context.clone(), polls, loads }
+    }
+
+    /// The cut-off of the user: tokens issued before it are refused. `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the storage; `Unavailable` also if it took too long.
+    pub async fn not_before(&self, user: UserId) -> Result<Option<Timestamp>> {
+        self.read(|table| table.not_before(user)).await
+    }
+
+    /// The API key with this prefix, even if it was revoked or has expired.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::not_before`].
+    pub async fn api_key(&self, prefix: &ApiKeyPrefix) -> Result<Option<Arc<KnownApiKey>>> {
+        self.read(|table| table.api_key(prefix)).await
+    }
+
+    /// Notes that a key was used. [`Permissions::maintain`](crate::Permissions::maintain) stores it, about once a
+    /// minute.
+    pub fn note_use(&self, key: &KnownApiKey, at: Timestamp) {
+        self.context.cache.credentials.note_use(key, at);
+    }
+
+    async fn read<R>(&self, read: impl Fn(&Table) -> R) -> Result<R> {
+        let cache = &self.context.cache;
+        let table = cache.credentials.table();
+        let answer = read(&table);
+        // Checked after the table was read: the process may be paused for long between any two of these.
+        if cache.credentials.is_current(&table) && cache.lease.runs() {
+            return Ok(answer);
+        }
+        let arrived = cache.tickets.now();
+        for _ in 0..STEPS {
+            if let Err(error) = self.context.in_time(self.loads.get((), arrived)).await {
+                let is_outage = matches!(error, StorageError::Unavailable { .. });
+                let last = cache.last_known_credentials();
+                let last = last.filter(|(_, age)| is_outage && *age < self.context.options.outage_grace);
+                return last.map(|(table, _)| read(&table)).ok_or(error);
+            }
+            if let Some(table) = cache.credentials_seen_after(arrived) {
+                self.polls.ensure_primary().await?;
+                return Ok(read(&table));
+            }
+            self.polls.ensure_polled().await?;
+        }
+        Err(unavailable("the store changes faster than credentials are read"))
+    }
+}

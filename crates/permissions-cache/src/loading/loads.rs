@@ -1,0 +1,108 @@
+//! Loads of permissions: of one user, of several users of a company, and of the catalog.
+
+use std::sync::Arc;
+
+use iam_domain::{CompanyId, UserId};
+use iam_storage::{Result, Stamped};
+use tokio::sync::Semaphore;
+
+use crate::engine::compiled::CompiledSet;
+use crate::entries::Key;
+use crate::freshness::clock::Moment;
+use crate::freshness::ticket::Ticket;
+use crate::loading::coalescer::Coalescer;
+use crate::loading::context::Context;
+use crate::loading::error::{Loaded, shared, unavailable};
+use crate::loading::polls::Polls;
+
+/// What a load of one user read, and when it began.
+#[derive(Clone)]
+pub(crate) struct LoadedUser {
+    pub(crate) set: Arc<CompiledSet>,
+    pub(crate) at: Moment,
+}
+
+/// Loads of permissions, shared by all requests that wait for the same one.
+pub(crate) struct Loads {
+    context: Context,
+    polls: Arc<Polls>,
+    gate: Arc<Semaphore>,
+    users: Arc<Coalescer<Key, Loaded<LoadedUser>>>,
+    catalogs: Arc<Coalescer<(), Loaded<()>>>,
+}
+
+impl Loads {
+    /// At most as many loads run at once as the gate has permits.
+    pub(crate) fn new(context: &Context, polls: Arc<Polls>, gate: Arc<Semaphore>) -> Self {
+        let tickets = || Arc::clone(&context.cache.tickets);
+        let loading = context.clone();
+        let users = Coalescer::new(
+            tickets(),
+            Arc::clone(&gate),
+            context.runtime.clone(),
+            move |(company, user): Key, began| {
+                let context = loading.clone();
+                Box::pin(async move {
+                    let load = context.cache.begin(company, began);
+                    let reader = context.storage.reader().snapshots();
+                    let (stamped, snapshot) = split(context.timed(reader.load_user(company, user)).await?);
+                    Ok(LoadedUser { set: context.cache.keep(&load, user, &stamped, &snapshot), at: load.began_at() })
+                })
+            },
+        );
+        let loading = context.clone();
+        let catalogs = Coalescer::new(tickets(), Arc::clone(&gate), context.runtime.clone(), move |(), began| {
+            let context = loading.clone();
+            Box::pin(async move {
+                let stamped = context.timed(context.storage.reader().snapshots().load_catalog()).await?;
+                context.cache.keep_catalog(stamped, began);
+                Ok(())
+            })
+        });
+        Self { context: context.clone(), polls, gate, users, catalogs }
+    }
+
+    /// The result of a load of one user that began after `since`.
+    pub(crate) async fn user(&self, key: Key, since: Ticket) -> Result<LoadedUser> {
+        self.context.in_time(self.users.get(key, since)).await
+    }
+
+    /// Waits for a load of the catalog that began after `since`.
+    pub(crate) async fn catalog(&self, since: Ticket) -> Result<()> {
+        self.context.in_time(self.catalogs.get((), since)).await
+    }
+
+    /// Loads users of a company in one statement, which begins after this call and is not cancelled with it. Returns
+    /// their sets, in the order of the users.
+    pub(crate) async fn users_together(
+        &self,
+        company: CompanyId,
+        users: Vec<UserId>,
+    ) -> Result<Vec<(UserId, Arc<CompiledSet>)>> {
+        self.polls.ensure_polled().await?;
+        let (context, gate) = (self.context.clone(), Arc::clone(&self.gate));
+        let load = async move {
+            let Context { storage, cache, options, .. } = &context;
+            let permit = tokio::time::timeout(options.load_timeout, gate.acquire());
+            let _permit = permit.await.map_err(|_| unavailable("too many loads are under way"))?;
+            let load = cache.begin(company, cache.tickets.begin());
+            let stamped = context.timed(storage.reader().snapshots().load_users(company, &users)).await;
+            let (stamped, snapshot) = split(stamped.map_err(|error| shared(&error))?);
+            let keep = |user: &UserId| (*user, cache.keep(&load, *user, &stamped, &snapshot.of_user(*user)));
+            Ok(users.iter().map(keep).collect())
+        };
+        let loaded: Vec<(UserId, Arc<CompiledSet>)> = self.context.runtime.spawn(load).await.map_err(unavailable)??;
+        for (_, set) in &loaded {
+            if !self.polls.is_of_the_primary(set).await? {
+                return Err(unavailable("another database answered than the one that counts"));
+            }
+        }
+        Ok(loaded)
+    }
+}
+
+/// Separates what was read from its states.
+fn split<T>(stamped: Stamped<T>) -> (Stamped<()>, T) {
+    let Stamped { versions, stamps, value } = stamped;
+    (Stamped { versions, stamps, value: () }, value)
+}

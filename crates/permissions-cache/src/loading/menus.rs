@@ -1,0 +1,50 @@
+//! The menus of companies, and the one that all companies share.
+
+use std::sync::Arc;
+
+use iam_domain::{CompanyId, Menu};
+use iam_storage::{Result, Stamped, StateId};
+use quick_cache::sync::Cache;
+use tokio::sync::Semaphore;
+
+use crate::loading::coalescer::Coalescer;
+use crate::loading::context::Context;
+use crate::loading::error::Loaded;
+
+/// How many menus are kept.
+const MAX_MENUS: usize = 2048;
+
+/// The menus that were read, by epoch, owner and state. A menu of one state never changes.
+pub(crate) struct Menus {
+    context: Context,
+    loads: Arc<Coalescer<Option<CompanyId>, Loaded<Stamped<Arc<Menu>>>>>,
+    kept: Cache<(u64, Option<CompanyId>, StateId), Arc<Menu>>,
+}
+
+impl Menus {
+    /// At most as many loads run at once as the gate has permits.
+    pub(crate) fn new(context: &Context, gate: Arc<Semaphore>) -> Self {
+        let loading = context.clone();
+        let tickets = Arc::clone(&context.cache.tickets);
+        let loads = Coalescer::new(tickets, gate, context.runtime.clone(), move |owner, _| {
+            let context = loading.clone();
+            Box::pin(async move {
+                let Stamped { versions, stamps, value } =
+                    context.timed(context.storage.reader().snapshots().load_menu(owner)).await?;
+                Ok(Stamped { versions, stamps, value: Arc::new(value) })
+            })
+        });
+        Self { context: context.clone(), loads, kept: Cache::new(MAX_MENUS) }
+    }
+
+    /// The menu of an owner at exactly this state; `None` if the store has another one by now.
+    pub(crate) async fn menu(&self, owner: Option<CompanyId>, epoch: u64, state: StateId) -> Result<Option<Arc<Menu>>> {
+        if let Some(menu) = self.kept.get(&(epoch, owner, state)) {
+            return Ok(Some(menu));
+        }
+        let loaded = self.context.in_time(self.loads.get(owner, self.context.cache.tickets.now())).await?;
+        let read = if owner.is_some() { loaded.company_state() } else { loaded.catalog_state() };
+        self.kept.insert((loaded.versions.epoch, owner, read), Arc::clone(&loaded.value));
+        Ok(((loaded.versions.epoch, read) == (epoch, state)).then_some(loaded.value))
+    }
+}

@@ -1,0 +1,108 @@
+//! Polls of the primary: what changed, and the proof that nothing was missed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use iam_storage::{Polled, Result};
+use tokio::sync::Semaphore;
+
+use crate::engine::compiled::CompiledSet;
+use crate::freshness::clock::Moment;
+use crate::freshness::ticket::Ticket;
+use crate::loading::coalescer::Coalescer;
+use crate::loading::context::Context;
+use crate::loading::error::{Loaded, in_limit, unavailable};
+
+/// Polls, shared by all requests that wait for one.
+pub(crate) struct Polls {
+    pub(crate) context: Context,
+    coalescer: Arc<Coalescer<(), Loaded<()>>>,
+    is_followed: Arc<AtomicBool>,
+}
+
+impl Polls {
+    pub(crate) fn new(context: &Context) -> Self {
+        let is_followed = Arc::<AtomicBool>::default();
+        let (tickets, alone) = (Arc::clone(&context.cache.tickets), Arc::new(Semaphore::new(1)));
+        let (polling, followed) = (context.clone(), Arc::clone(&is_followed));
+        let coalescer = Coalescer::new(tickets, alone, context.runtime.clone(), move |(), began| {
+            let (context, is_followed) = (polling.clone(), followed.load(Ordering::Acquire));
+            Box::pin(async move { poll(&context, is_followed, began).await })
+        });
+        Self { context: context.clone(), coalescer, is_followed }
+    }
+
+    /// From now on, polls extend the lease.
+    pub(crate) fn begin_to_follow(&self) {
+        self.is_followed.store(true, Ordering::Release);
+    }
+
+    /// The result of a poll that began after `since`.
+    pub(crate) async fn poll_after(&self, since: Ticket) -> Result<()> {
+        self.context.in_time(self.coalescer.get((), since)).await
+    }
+
+    /// Polls, and extends the lease if that proves something.
+    pub(crate) async fn poll_for_lease(&self) -> Result<()> {
+        self.poll_after(self.context.cache.tickets.now()).await
+    }
+
+    /// Polls unless that has been done: nothing that is read before the first poll is kept.
+    pub(crate) async fn ensure_polled(&self) -> Result<()> {
+        if self.context.cache.has_position() { Ok(()) } else { self.poll_for_lease().await }
+    }
+
+    /// Returns an error unless what was just read came from the primary. Where only acknowledgements prove that, there
+    /// must be one within the lease.
+    pub(crate) async fn ensure_primary(&self) -> Result<()> {
+        let lease = &self.context.cache.lease;
+        if lease.is_fenced() && !lease.runs() { self.poll_for_lease().await } else { Ok(()) }
+    }
+
+    /// Whether what was just read is of the current history; if that is not known, the next poll decides.
+    pub(crate) async fn is_of_the_primary(&self, set: &CompiledSet) -> Result<bool> {
+        self.ensure_primary().await?;
+        self.ensure_polled().await?;
+        Ok(self.context.cache.epoch() == Some(set.versions.epoch))
+    }
+}
+
+/// Polls once. If that proves something and changes are followed, the lease is extended.
+async fn poll(context: &Context, is_followed: bool, began: Ticket) -> Loaded<()> {
+    let Context { storage, cache, options, .. } = context;
+    let feed = storage.changes();
+    renew(context).await?;
+    let sent = cache.lease.sending();
+    let (since, generation) = cache.next_poll();
+    cache.counters.polls.add(1);
+    let changes = match in_limit(options.load_timeout, feed.poll(since.as_ref())).await.map_err(Arc::new)? {
+        Polled::Primary(changes) => changes,
+        Polled::NotPrimary(why) => {
+            cache.not_primary(why, generation);
+            return Err(Arc::new(unavailable(why.to_string())));
+        }
+    };
+    cache.polled(&changes, generation, began);
+    // A regression that this poll found is repaired at once; one that loads found, by the next poll.
+    renew(context).await?;
+    if changes.needs_acknowledgement {
+        if !cache.lease.wants_acknowledgement(options.lease) {
+            return Ok(());
+        }
+        let at = Moment::now();
+        in_limit(options.load_timeout, feed.acknowledge()).await.map_err(Arc::new)?;
+        cache.lease.acknowledged(at);
+    }
+    cache.proven(generation, began, sent, is_followed.then_some(options.lease));
+    Ok(())
+}
+
+/// Gives the history another epoch, if versions went back within the current one.
+async fn renew(context: &Context) -> Loaded<()> {
+    let Context { storage, cache, options, .. } = context;
+    if let Some(epoch) = cache.to_renew() {
+        in_limit(options.load_timeout, storage.changes().renew(epoch)).await.map_err(Arc::new)?;
+        cache.renewed(epoch);
+    }
+    Ok(())
+}

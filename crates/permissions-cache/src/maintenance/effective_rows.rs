@@ -1,0 +1,124 @@
+//! The stored rows of effective permissions: written for active users, deleted after they expire.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use iam_domain::{CompanyId, UserId, Versions};
+use iam_storage::{NewEffectiveFeaturePermission, NewEffectiveViewPermission, Result, StorageError};
+
+use crate::engine::compiled::CompiledSet;
+use crate::entries::Key;
+use crate::freshness::clock::Moment;
+use crate::maintenance::{FillOptions, log_failure};
+use crate::{Access, Permissions, Subject};
+
+/// The users whose rows were written, of which state, and when.
+#[derive(Debug, Default)]
+pub struct Filled(HashMap<Key, (Versions, Moment)>);
+
+impl Permissions {
+    /// Writes the rows of users who were asked about lately and whose rows are missing, outdated or about to expire;
+    /// returns of how many users. A concurrent change wins: rows computed before it are not written. A failure of one
+    /// company is logged and retried.
+    pub async fn fill(&self, filled: &mut Filled, options: &FillOptions) -> usize {
+        let now = Moment::now();
+        let lasts = options.valid_for * 2 / 3;
+        let active = self.context.cache.active();
+        filled.0.retain(|_, (_, at)| now.since(*at) < lasts);
+
+        let mut companies: BTreeMap<CompanyId, Vec<(UserId, Arc<CompiledSet>)>> = BTreeMap::new();
+        let mut count = 0;
+        for (key, set) in active {
+            if filled.0.get(&key).is_some_and(|(versions, _)| *versions == set.versions) {
+                self.context.cache.entries.rest(&key);
+                continue;
+            }
+            let users = companies.entry(key.0).or_default();
+            if count < options.max_users && users.len() < options.max_users_of_company {
+                users.push((key.1, set));
+                count += 1;
+            }
+        }
+        let mut written = 0;
+        for (company, users) in companies {
+            // A company may have changed between two of its users, so each state is written separately.
+            let mut states: BTreeMap<(i64, i64), Vec<_>> = BTreeMap::new();
+            for (user, set) in users {
+                states.entry((set.versions.catalog, set.versions.company)).or_default().push((user, set));
+            }
+            for users in states.into_values() {
+                match self.write_rows(company, &users, options.valid_for).await {
+                    Ok(()) => {
+                        written += users.len();
+                        for (user, set) in users {
+                            filled.0.insert((company, user), (set.versions, now));
+                            self.context.cache.entries.rest(&(company, user));
+                        }
+                    }
+                    // What is kept may be outdated by a change that no poll reports.
+                    Err(StorageError::Stale) => {
+                        let users = users.iter().map(|(user, _)| *user).collect();
+                        if let Err(error) = self.loads.users_together(company, users).await {
+                            log_failure(company, &error);
+                        }
+                    }
+                    // A failure of one company must not affect the others.
+                    Err(error) => log_failure(company, &error),
+                }
+            }
+        }
+        metrics::counter!("iam_effective_users_filled_total").increment(written as u64);
+        written
+    }
+
+    async fn write_rows(
+        &self,
+        company: CompanyId,
+        users: &[(UserId, Arc<CompiledSet>)],
+        valid_for: Duration,
+    ) -> Result<()> {
+        let Some((_, first)) = users.first() else { return Ok(()) };
+        let (mut views, mut features) = (Vec::new(), Vec::new());
+        for (user_id, set) in users {
+            let access = Access::new(Arc::clone(set), Subject::User(*user_id), None);
+            let effective = access.effective();
+            views.extend(effective.views.into_iter().map(|(view_id, has_access)| NewEffectiveViewPermission {
+                user_id: *user_id,
+                view_id,
+                has_access,
+            }));
+            for (feature_id, actions) in effective.features {
+                features.extend(actions.into_iter().map(|(action, permission)| NewEffectiveFeaturePermission {
+                    user_id: *user_id,
+                    feature_id,
+                    action,
+                    allowed: permission.allowed,
+                    scope: permission.scope,
+                }));
+            }
+        }
+        self.context
+            .storage
+            .effective_view_permissions()
+            .upsert_many(company, first.versions, valid_for, &views)
+            .await?;
+        self.context
+            .storage
+            .effective_feature_permissions()
+            .upsert_many(company, first.versions, valid_for, &features)
+            .await?;
+        Ok(())
+    }
+
+    /// Deletes a bounded number of expired rows; returns how many.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the storage.
+    pub async fn sweep(&self, max_rows: u64) -> Result<u64> {
+        let views = self.context.storage.effective_view_permissions().delete_expired(max_rows).await?;
+        let features = self.context.storage.effective_feature_permissions().delete_expired(max_rows).await?;
+        Ok(views + features)
+    }
+}
