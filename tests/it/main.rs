@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod arrows;
 #[cfg(test)]
+mod circles;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod process;

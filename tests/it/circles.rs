@@ -1,0 +1,227 @@
+//! No circles of files within a crate: no two files need each other, directly or through others.
+//!
+//! A file needs another one if it names something that the other one defines; re-exports (`pub use`) are followed to
+//! the definition. What only tests of a file name does not count.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use syn::visit::{self, Visit};
+use syn::{Attribute, Item, ItemUse, UseTree, Visibility};
+
+/// The path of a module within its crate; empty for the root.
+type ModulePath = Vec<String>;
+
+/// A `use` declaration of one name; a glob has the name `*`.
+struct Import {
+    path: Vec<String>,
+    name: String,
+    is_reexport: bool,
+}
+
+/// What the file of a module defines, imports and names.
+#[derive(Default)]
+struct Module {
+    file: PathBuf,
+    definitions: BTreeSet<String>,
+    imports: Vec<Import>,
+    /// All paths of several segments outside of imports.
+    paths: BTreeSet<Vec<String>>,
+}
+
+/// The modules of one crate.
+#[derive(Default)]
+struct Modules(BTreeMap<ModulePath, Module>);
+
+fn is_for_tests(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("cfg")
+            && attribute.parse_args::<syn::Path>().is_ok_and(|condition| condition.is_ident("test"))
+    })
+}
+
+/// Adds each name that a tree of imports declares.
+fn add_imports(tree: &UseTree, prefix: &[String], is_reexport: bool, imports: &mut Vec<Import>) {
+    let with = |segment: &syn::Ident| [prefix, &[segment.to_string()]].concat();
+    let mut add = |path: Vec<String>, name: String| imports.push(Import { path, name, is_reexport });
+    match tree {
+        UseTree::Path(path) => add_imports(&path.tree, &with(&path.ident), is_reexport, imports),
+        UseTree::Group(group) => {
+            for tree in &group.items {
+                add_imports(tree, prefix, is_reexport, imports);
+            }
+        }
+        UseTree::Name(name) if name.ident == "self" => {
+            add(prefix.to_vec(), prefix.last().cloned().unwrap_or_default());
+        }
+        UseTree::Name(name) => add(with(&name.ident), name.ident.to_string()),
+        UseTree::Rename(rename) => add(with(&rename.ident), rename.rename.to_string()),
+        UseTree::Glob(_) => add(prefix.to_vec(), "*".to_owned()),
+    }
+}
+
+impl<'ast> Visit<'ast> for Module {
+    fn visit_item(&mut self, item: &'ast Item) {
+        let name = match item {
+            Item::Const(item) => Some(&item.ident),
+            Item::Enum(item) => Some(&item.ident),
+            Item::Fn(item) => Some(&item.sig.ident),
+            Item::Macro(item) => item.ident.as_ref(),
+            Item::Static(item) => Some(&item.ident),
+            Item::Struct(item) => Some(&item.ident),
+            Item::Trait(item) => Some(&item.ident),
+            Item::Type(item) => Some(&item.ident),
+            Item::Union(item) => Some(&item.ident),
+            Item::Mod(item) if is_for_tests(&item.attrs) => return,
+            _ => None,
+        };
+        self.definitions.extend(name.map(ToString::to_string));
+        visit::visit_item(self, item);
+    }
+
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        let is_reexport = !matches!(item.vis, Visibility::Inherited);
+        add_imports(&item.tree, &[], is_reexport, &mut self.imports);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        if path.segments.len() > 1 && path.leading_colon.is_none() {
+            self.paths.insert(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+        }
+        visit::visit_path(self, path);
+    }
+}
+
+impl Modules {
+    /// Reads a module and those that its file declares.
+    fn read(&mut self, path: ModulePath, file: PathBuf) {
+        let source = std::fs::read_to_string(&file).expect("a readable file");
+        let syntax = syn::parse_file(&source).expect("a source file");
+        // The modules that a file declares lie beside a `mod.rs`, `lib.rs` or `main.rs`, else in a folder of its name.
+        let is_folder = file.file_stem().is_some_and(|stem| ["mod", "lib", "main"].iter().any(|name| stem == *name));
+        let folder = if is_folder { file.parent().expect("a folder").to_owned() } else { file.with_extension("") };
+        for item in &syntax.items {
+            let Item::Mod(declared) = item else { continue };
+            if declared.content.is_some() || is_for_tests(&declared.attrs) {
+                continue;
+            }
+            let name = declared.ident.to_string();
+            let alone = folder.join(format!("{name}.rs"));
+            let file = if alone.exists() { alone } else { folder.join(&name).join("mod.rs") };
+            self.read([path.as_slice(), &[name]].concat(), file);
+        }
+        let mut module = Module { file, ..Module::default() };
+        module.visit_file(&syntax);
+        self.0.insert(path, module);
+    }
+
+    /// A path as seen from a module, from the root of the crate; `None` if it leads to another crate.
+    fn absolute(&self, from: &[String], path: &[String]) -> Option<Vec<String>> {
+        let (first, rest) = path.split_first()?;
+        match first.as_str() {
+            "crate" => return Some(rest.to_vec()),
+            "self" => return Some([from, rest].concat()),
+            "super" => {
+                let (_, parent) = from.split_last()?;
+                let up = path.iter().take_while(|segment| *segment == "super").count();
+                let parent = &parent[..(parent.len() + 1).saturating_sub(up)];
+                return Some([parent, &path[up..]].concat());
+            }
+            _ => {}
+        }
+        if self.0.contains_key([from, std::slice::from_ref(first)].concat().as_slice()) {
+            return Some([from, path].concat());
+        }
+        let imports = &self.0.get(from)?.imports;
+        let import = imports.iter().find(|import| import.name == *first && import.path != path)?;
+        let module = self.absolute(from, &import.path)?;
+        self.0.contains_key(module.as_slice()).then(|| [module.as_slice(), rest].concat())
+    }
+
+    /// The module whose file defines what a path from the root names; `None` for a module as a whole.
+    fn defining(&self, path: &[String], seen: &mut BTreeSet<Vec<String>>) -> Option<ModulePath> {
+        if !seen.insert(path.to_vec()) {
+            return None;
+        }
+        let depth = (0..=path.len()).rev().find(|depth| self.0.contains_key(&path[..*depth]))?;
+        let (at, rest) = path.split_at(depth);
+        let (name, deeper) = rest.split_first()?;
+        let module = &self.0[at];
+        if module.definitions.contains(name) {
+            return Some(at.to_vec());
+        }
+        let named = module.imports.iter().filter(|import| import.name == *name).map(|import| (import, deeper));
+        let globs = module.imports.iter().filter(|import| import.name == "*").map(|import| (import, rest));
+        named.chain(globs).find_map(|(import, rest)| {
+            let imported = self.absolute(at, &import.path)?;
+            self.defining(&[imported.as_slice(), rest].concat(), seen)
+        })
+    }
+
+    /// The modules whose files define what the file of a module names, itself not among them.
+    fn needs(&self, path: &[String]) -> BTreeSet<ModulePath> {
+        let module = &self.0[path];
+        let imported = module.imports.iter().filter(|import| !import.is_reexport).map(|import| &import.path);
+        imported
+            .chain(&module.paths)
+            .filter_map(|named| self.defining(&self.absolute(path, named)?, &mut BTreeSet::new()))
+            .filter(|defining| defining != path)
+            .collect()
+    }
+
+    /// The files that need themselves through others.
+    fn in_circles(&self) -> Vec<PathBuf> {
+        let needs: BTreeMap<_, _> = self.0.keys().map(|path| (path, self.needs(path))).collect();
+        let needs_itself = |path: &&ModulePath| {
+            let mut reached = BTreeSet::new();
+            let mut open: Vec<_> = needs[path].iter().collect();
+            while let Some(next) = open.pop() {
+                if reached.insert(next) {
+                    open.extend(&needs[next]);
+                }
+            }
+            reached.contains(path)
+        };
+        self.0.keys().filter(needs_itself).map(|path| self.0[path].file.clone()).collect()
+    }
+}
+
+fn read(root: &Path) -> Modules {
+    let mut modules = Modules::default();
+    modules.read(Vec::new(), root.to_owned());
+    modules
+}
+
+/// The root files of the crates that ship, and of the soak.
+fn roots() -> Vec<PathBuf> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace");
+    let crates = std::fs::read_dir(workspace.join("crates")).expect("a folder").map(|entry| entry.unwrap().path());
+    let folders = crates.chain([workspace.join("migration"), workspace.join("tests/chaos")]);
+    let roots = folders.map(|folder| folder.join("src"));
+    roots.flat_map(|src| [src.join("lib.rs"), src.join("main.rs")]).filter(|root| root.exists()).collect()
+}
+
+#[test]
+fn no_file_needs_itself_through_others() {
+    let roots = roots();
+    assert!(roots.len() > 10, "only {} crates found", roots.len());
+    let circles: Vec<_> = roots.iter().flat_map(|root| read(root).in_circles()).collect();
+    assert!(circles.is_empty(), "files of circles: {circles:#?}");
+}
+
+#[test]
+fn a_circle_through_a_re_export_is_found() {
+    let folder = std::env::temp_dir().join(format!("iam-circles-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("b")).unwrap();
+    let write = |file: &str, source: &str| std::fs::write(folder.join(file), source).unwrap();
+    write("lib.rs", "mod a; mod b; mod c; mod d; pub use a::A;");
+    write("a.rs", "use crate::b; pub struct A(b::inner::Inner);");
+    write("b/mod.rs", "pub mod inner;");
+    write("b/inner.rs", "use super::super::A; pub struct Inner(Box<A>);");
+    // Only the tests of `c` need `d`, which needs `c`; and `c` needs what is in the circle.
+    write("c.rs", "pub fn c(a: crate::A) {} #[cfg(test)] mod tests { use crate::d::d; }");
+    write("d.rs", "use crate::c::c; pub fn d() { c() }");
+    let found: BTreeSet<_> = read(&folder.join("lib.rs")).in_circles().into_iter().collect();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(found, BTreeSet::from([folder.join("a.rs"), folder.join("b/inner.rs")]));
+}
