@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
 use iam_domain::{
-    Action, Catalog, Category, Description, EntityType, Feature, FeatureId, FeatureKey, Icon, Module, ModuleCode,
-    ModuleId, Name, Priority, ResourceType, View, ViewId, ViewUrl, is_reserved,
+    Action, Caller, Catalog, Category, Description, EntityType, Feature, FeatureId, FeatureKey, Icon, Module,
+    ModuleCode, ModuleId, Name, Priority, ResourceType, View, ViewId, ViewUrl, is_reserved,
 };
-use iam_storage::{MenuUse, Target};
+use iam_storage::{MenuUse, Target, UnitOfWork};
 
-use crate::execute::change;
 use crate::failure::unknown_at;
-use crate::{Failure, IfMatch, Patch};
+use crate::{Change, Failure, IfMatch, Patch, Requirement};
 
 pub(crate) const VIEW: &str = "View";
 pub(crate) const FEATURE: &str = "Feature";
@@ -33,22 +33,33 @@ pub struct CreateView {
     pub requires_auth: bool,
 }
 
-change!(CreateView -> View, needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
-    let now = tx.now();
-    let view = View {
-        id: ViewId::generate(now),
-        name: this.name.clone(),
-        url: this.url.clone(),
-        category: this.category.clone(),
-        description: this.description.clone(),
-        icon: this.icon.clone(),
-        requires_auth: this.requires_auth,
-        created_at: now,
-        updated_at: now,
-    };
-    tx.views_mut().create(&view).await?;
-    Ok(view)
-});
+#[async_trait]
+impl Change for CreateView {
+    type Answer = View;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let now = tx.now();
+        let view = View {
+            id: ViewId::generate(now),
+            name: self.name.clone(),
+            url: self.url.clone(),
+            category: self.category.clone(),
+            description: self.description.clone(),
+            icon: self.icon.clone(),
+            requires_auth: self.requires_auth,
+            created_at: now,
+            updated_at: now,
+        };
+        tx.views_mut().create(&view).await?;
+        Ok(view)
+    }
+}
 
 /// Updates a view. Omitted members stay unchanged.
 #[derive(Debug, Clone)]
@@ -71,22 +82,33 @@ pub struct UpdateView {
     pub if_match: IfMatch,
 }
 
-change!(UpdateView -> View, needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
-    let before = tx.views().find_by_id(this.id).await?.ok_or(Failure::NotFound(VIEW))?;
-    this.if_match.check(&before)?;
-    let mut view = before.clone();
-    view.name = this.name.clone().unwrap_or(view.name);
-    view.url = this.url.clone().unwrap_or(view.url);
-    this.category.apply(&mut view.category);
-    this.description.apply(&mut view.description);
-    this.icon.apply(&mut view.icon);
-    view.requires_auth = this.requires_auth.unwrap_or(view.requires_auth);
-    if view != before {
-        view.updated_at = tx.now();
-        tx.views_mut().update(&view).await?;
+#[async_trait]
+impl Change for UpdateView {
+    type Answer = View;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
     }
-    Ok(view)
-});
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let before = tx.views().find_by_id(self.id).await?.ok_or(Failure::NotFound(VIEW))?;
+        self.if_match.check(&before)?;
+        let mut view = before.clone();
+        view.name = self.name.clone().unwrap_or(view.name);
+        view.url = self.url.clone().unwrap_or(view.url);
+        self.category.apply(&mut view.category);
+        self.description.apply(&mut view.description);
+        self.icon.apply(&mut view.icon);
+        view.requires_auth = self.requires_auth.unwrap_or(view.requires_auth);
+        if view != before {
+            view.updated_at = tx.now();
+            tx.views_mut().update(&view).await?;
+        }
+        Ok(view)
+    }
+}
 
 /// Deletes a view that no menu uses.
 #[derive(Debug, Clone)]
@@ -97,13 +119,24 @@ pub struct DeleteView {
     pub if_match: IfMatch,
 }
 
-change!(DeleteView -> (), needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
-    let view = tx.views().find_by_id(this.id).await?.ok_or(Failure::NotFound(VIEW))?;
-    this.if_match.check(&view)?;
-    refuse_if_used(VIEW, &tx.menu_items().find_using_view(this.id).await?)?;
-    tx.views_mut().delete(this.id).await?;
-    Ok(())
-});
+#[async_trait]
+impl Change for DeleteView {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let view = tx.views().find_by_id(self.id).await?.ok_or(Failure::NotFound(VIEW))?;
+        self.if_match.check(&view)?;
+        refuse_if_used(VIEW, &tx.menu_items().find_using_view(self.id).await?)?;
+        tx.views_mut().delete(self.id).await?;
+        Ok(())
+    }
+}
 
 /// Adds a feature.
 #[derive(Debug, Clone)]
@@ -124,26 +157,37 @@ pub struct CreateFeature {
     pub enabled: bool,
 }
 
-change!(CreateFeature -> Feature, needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
-    if this.key.as_ref().is_some_and(is_reserved) {
-        return Err(reserved());
+#[async_trait]
+impl Change for CreateFeature {
+    type Answer = Feature;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
     }
-    let now = tx.now();
-    let feature = Feature {
-        id: FeatureId::generate(now),
-        key: this.key.clone(),
-        name: this.name.clone(),
-        description: this.description.clone(),
-        resource_type: this.resource_type.clone(),
-        actions: this.actions.clone(),
-        category: this.category.clone(),
-        enabled: this.enabled,
-        created_at: now,
-        updated_at: now,
-    };
-    tx.features_mut().create(&feature).await?;
-    Ok(feature)
-});
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        if self.key.as_ref().is_some_and(is_reserved) {
+            return Err(reserved());
+        }
+        let now = tx.now();
+        let feature = Feature {
+            id: FeatureId::generate(now),
+            key: self.key.clone(),
+            name: self.name.clone(),
+            description: self.description.clone(),
+            resource_type: self.resource_type.clone(),
+            actions: self.actions.clone(),
+            category: self.category.clone(),
+            enabled: self.enabled,
+            created_at: now,
+            updated_at: now,
+        };
+        tx.features_mut().create(&feature).await?;
+        Ok(feature)
+    }
+}
 
 /// Updates a feature. Omitted members stay unchanged; a key that a menu requires cannot change.
 #[derive(Debug, Clone)]
@@ -168,30 +212,41 @@ pub struct UpdateFeature {
     pub if_match: IfMatch,
 }
 
-change!(UpdateFeature -> Feature, needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
-    let before = tx.features().find_by_id(this.id).await?.ok_or(Failure::NotFound(FEATURE))?;
-    this.if_match.check(&before)?;
-    let mut feature = before.clone();
-    this.key.apply(&mut feature.key);
-    feature.name = this.name.clone().unwrap_or(feature.name);
-    this.description.apply(&mut feature.description);
-    this.resource_type.apply(&mut feature.resource_type);
-    this.actions.apply(&mut feature.actions);
-    this.category.apply(&mut feature.category);
-    feature.enabled = this.enabled.unwrap_or(feature.enabled);
-    let is_or_was_reserved = [&before.key, &feature.key].into_iter().flatten().any(is_reserved);
-    if is_or_was_reserved && (feature.key != before.key || (before.enabled && !feature.enabled)) {
-        return Err(reserved());
+#[async_trait]
+impl Change for UpdateFeature {
+    type Answer = Feature;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
     }
-    if let Some(key) = before.key.as_ref().filter(|_| feature.key != before.key) {
-        refuse_if_used(FEATURE, &tx.menu_items().find_requiring(key).await?)?;
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let before = tx.features().find_by_id(self.id).await?.ok_or(Failure::NotFound(FEATURE))?;
+        self.if_match.check(&before)?;
+        let mut feature = before.clone();
+        self.key.apply(&mut feature.key);
+        feature.name = self.name.clone().unwrap_or(feature.name);
+        self.description.apply(&mut feature.description);
+        self.resource_type.apply(&mut feature.resource_type);
+        self.actions.apply(&mut feature.actions);
+        self.category.apply(&mut feature.category);
+        feature.enabled = self.enabled.unwrap_or(feature.enabled);
+        let is_or_was_reserved = [&before.key, &feature.key].into_iter().flatten().any(is_reserved);
+        if is_or_was_reserved && (feature.key != before.key || (before.enabled && !feature.enabled)) {
+            return Err(reserved());
+        }
+        if let Some(key) = before.key.as_ref().filter(|_| feature.key != before.key) {
+            refuse_if_used(FEATURE, &tx.menu_items().find_requiring(key).await?)?;
+        }
+        if feature != before {
+            feature.updated_at = tx.now();
+            tx.features_mut().update(&feature).await?;
+        }
+        Ok(feature)
     }
-    if feature != before {
-        feature.updated_at = tx.now();
-        tx.features_mut().update(&feature).await?;
-    }
-    Ok(feature)
-});
+}
 
 /// Deletes a feature that no menu uses.
 #[derive(Debug, Clone)]
@@ -202,23 +257,34 @@ pub struct DeleteFeature {
     pub if_match: IfMatch,
 }
 
-change!(DeleteFeature -> (), needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
-    let feature = tx.features().find_by_id(this.id).await?.ok_or(Failure::NotFound(FEATURE))?;
-    this.if_match.check(&feature)?;
-    if feature.key.as_ref().is_some_and(is_reserved) {
-        return Err(reserved());
+#[async_trait]
+impl Change for DeleteFeature {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
     }
-    let mut uses = tx.menu_items().find_using_feature(this.id).await?;
-    if let Some(key) = &feature.key {
-        uses.extend(tx.menu_items().find_requiring(key).await?);
-        // An item may both lead to the feature and require its key.
-        uses.sort();
-        uses.dedup();
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let feature = tx.features().find_by_id(self.id).await?.ok_or(Failure::NotFound(FEATURE))?;
+        self.if_match.check(&feature)?;
+        if feature.key.as_ref().is_some_and(is_reserved) {
+            return Err(reserved());
+        }
+        let mut uses = tx.menu_items().find_using_feature(self.id).await?;
+        if let Some(key) = &feature.key {
+            uses.extend(tx.menu_items().find_requiring(key).await?);
+            // An item may both lead to the feature and require its key.
+            uses.sort();
+            uses.dedup();
+        }
+        refuse_if_used(FEATURE, &uses)?;
+        tx.features_mut().delete(self.id).await?;
+        Ok(())
     }
-    refuse_if_used(FEATURE, &uses)?;
-    tx.features_mut().delete(this.id).await?;
-    Ok(())
-});
+}
 
 /// Adds a module.
 #[derive(Debug, Clone)]
@@ -237,22 +303,33 @@ pub struct CreateModule {
     pub priority: Priority,
 }
 
-change!(CreateModule -> Module, needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
-    let now = tx.now();
-    let module = Module {
-        id: ModuleId::generate(now),
-        code: this.code.clone(),
-        name: this.name.clone(),
-        description: this.description.clone(),
-        icon: this.icon.clone(),
-        enabled: this.enabled,
-        priority: this.priority,
-        created_at: now,
-        updated_at: now,
-    };
-    tx.modules_mut().create(&module).await?;
-    Ok(module)
-});
+#[async_trait]
+impl Change for CreateModule {
+    type Answer = Module;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let now = tx.now();
+        let module = Module {
+            id: ModuleId::generate(now),
+            code: self.code.clone(),
+            name: self.name.clone(),
+            description: self.description.clone(),
+            icon: self.icon.clone(),
+            enabled: self.enabled,
+            priority: self.priority,
+            created_at: now,
+            updated_at: now,
+        };
+        tx.modules_mut().create(&module).await?;
+        Ok(module)
+    }
+}
 
 /// Updates a module. Omitted members stay unchanged.
 #[derive(Debug, Clone)]
@@ -275,22 +352,33 @@ pub struct UpdateModule {
     pub if_match: IfMatch,
 }
 
-change!(UpdateModule -> Module, needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
-    let before = tx.modules().find_by_id(this.id).await?.ok_or(Failure::NotFound(MODULE))?;
-    this.if_match.check(&before)?;
-    let mut module = before.clone();
-    module.code = this.code.clone().unwrap_or(module.code);
-    module.name = this.name.clone().unwrap_or(module.name);
-    this.description.apply(&mut module.description);
-    this.icon.apply(&mut module.icon);
-    module.enabled = this.enabled.unwrap_or(module.enabled);
-    module.priority = this.priority.unwrap_or(module.priority);
-    if module != before {
-        module.updated_at = tx.now();
-        tx.modules_mut().update(&module).await?;
+#[async_trait]
+impl Change for UpdateModule {
+    type Answer = Module;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
     }
-    Ok(module)
-});
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let before = tx.modules().find_by_id(self.id).await?.ok_or(Failure::NotFound(MODULE))?;
+        self.if_match.check(&before)?;
+        let mut module = before.clone();
+        module.code = self.code.clone().unwrap_or(module.code);
+        module.name = self.name.clone().unwrap_or(module.name);
+        self.description.apply(&mut module.description);
+        self.icon.apply(&mut module.icon);
+        module.enabled = self.enabled.unwrap_or(module.enabled);
+        module.priority = self.priority.unwrap_or(module.priority);
+        if module != before {
+            module.updated_at = tx.now();
+            tx.modules_mut().update(&module).await?;
+        }
+        Ok(module)
+    }
+}
 
 /// Deletes a module. What it alone gates would open to all companies, so the caller must confirm that.
 #[derive(Debug, Clone)]
@@ -303,18 +391,29 @@ pub struct DeleteModule {
     pub if_match: IfMatch,
 }
 
-change!(DeleteModule -> (), needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
-    let module = tx.modules().find_by_id(this.id).await?.ok_or(Failure::NotFound(MODULE))?;
-    this.if_match.check(&module)?;
-    if !this.ungate {
-        let catalog = tx.snapshots().load_catalog().await?.value;
-        let mut opened = views_only_in(&catalog, this.id, None);
-        opened.extend(features_only_in(&catalog, this.id, None));
-        refuse_to_open(&opened)?;
+#[async_trait]
+impl Change for DeleteModule {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
     }
-    tx.modules_mut().delete(this.id).await?;
-    Ok(())
-});
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let module = tx.modules().find_by_id(self.id).await?.ok_or(Failure::NotFound(MODULE))?;
+        self.if_match.check(&module)?;
+        if !self.ungate {
+            let catalog = tx.snapshots().load_catalog().await?.value;
+            let mut opened = views_only_in(&catalog, self.id, None);
+            opened.extend(features_only_in(&catalog, self.id, None));
+            refuse_to_open(&opened)?;
+        }
+        tx.modules_mut().delete(self.id).await?;
+        Ok(())
+    }
+}
 
 /// Replaces the views of a module.
 #[derive(Debug, Clone)]
@@ -329,21 +428,32 @@ pub struct SetModuleViews {
     pub if_match: IfMatch,
 }
 
-change!(SetModuleViews -> (), needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
-    tx.modules().find_by_id(this.module).await?.ok_or(Failure::NotFound(MODULE))?;
-    if this.if_match.needs_content() {
-        this.if_match.check(&tx.module_views().get_views_by_module(this.module).await?)?;
+#[async_trait]
+impl Change for SetModuleViews {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
     }
-    if !this.ungate {
-        let catalog = tx.snapshots().load_catalog().await?.value;
-        let kept = this.views.iter().copied().collect();
-        refuse_to_open(&views_only_in(&catalog, this.module, Some(&kept)))?;
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        tx.modules().find_by_id(self.module).await?.ok_or(Failure::NotFound(MODULE))?;
+        if self.if_match.needs_content() {
+            self.if_match.check(&tx.module_views().get_views_by_module(self.module).await?)?;
+        }
+        if !self.ungate {
+            let catalog = tx.snapshots().load_catalog().await?.value;
+            let kept = self.views.iter().copied().collect();
+            refuse_to_open(&views_only_in(&catalog, self.module, Some(&kept)))?;
+        }
+        tx.module_views_mut().replace_for_module(self.module, &self.views).await.map_err(|error| {
+            let sent = self.views.iter().map(ViewId::as_uuid);
+            unknown_at(error, EntityType::View, sent, |index| format!("viewIds[{index}]"))
+        })
     }
-    tx.module_views_mut().replace_for_module(this.module, &this.views).await.map_err(|error| {
-        let sent = this.views.iter().map(ViewId::as_uuid);
-        unknown_at(error, EntityType::View, sent, |index| format!("viewIds[{index}]"))
-    })
-});
+}
 
 /// Replaces the features of a module.
 #[derive(Debug, Clone)]
@@ -358,29 +468,36 @@ pub struct SetModuleFeatures {
     pub if_match: IfMatch,
 }
 
-change!(SetModuleFeatures -> (), needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
-    tx.modules().find_by_id(this.module).await?.ok_or(Failure::NotFound(MODULE))?;
-    if this.if_match.needs_content() {
-        this.if_match.check(&tx.module_features().get_features_by_module(this.module).await?)?;
+#[async_trait]
+impl Change for SetModuleFeatures {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
     }
-    let catalog = tx.snapshots().load_catalog().await?.value;
-    let gates_reserved = this
-        .features
-        .iter()
-        .filter_map(|id| catalog.feature(*id)?.key.as_ref())
-        .any(is_reserved);
-    if gates_reserved {
-        return Err(reserved());
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        tx.modules().find_by_id(self.module).await?.ok_or(Failure::NotFound(MODULE))?;
+        if self.if_match.needs_content() {
+            self.if_match.check(&tx.module_features().get_features_by_module(self.module).await?)?;
+        }
+        let catalog = tx.snapshots().load_catalog().await?.value;
+        let gates_reserved = self.features.iter().filter_map(|id| catalog.feature(*id)?.key.as_ref()).any(is_reserved);
+        if gates_reserved {
+            return Err(reserved());
+        }
+        if !self.ungate {
+            let kept = self.features.iter().copied().collect();
+            refuse_to_open(&features_only_in(&catalog, self.module, Some(&kept)))?;
+        }
+        tx.module_features_mut().replace_for_module(self.module, &self.features).await.map_err(|error| {
+            let sent = self.features.iter().map(FeatureId::as_uuid);
+            unknown_at(error, EntityType::Feature, sent, |index| format!("featureIds[{index}]"))
+        })
     }
-    if !this.ungate {
-        let kept = this.features.iter().copied().collect();
-        refuse_to_open(&features_only_in(&catalog, this.module, Some(&kept)))?;
-    }
-    tx.module_features_mut().replace_for_module(this.module, &this.features).await.map_err(|error| {
-        let sent = this.features.iter().map(FeatureId::as_uuid);
-        unknown_at(error, EntityType::Feature, sent, |index| format!("featureIds[{index}]"))
-    })
-});
+}
 
 /// Replaces the views on which a feature is shown.
 #[derive(Debug, Clone)]
@@ -393,16 +510,27 @@ pub struct SetFeatureViews {
     pub if_match: IfMatch,
 }
 
-change!(SetFeatureViews -> (), needs SuperAdmin, locks |_catalog| Target::Catalog, |this, tx, _| {
-    tx.features().find_by_id(this.feature).await?.ok_or(Failure::NotFound(FEATURE))?;
-    if this.if_match.needs_content() {
-        this.if_match.check(&tx.feature_views().get_views_by_feature(this.feature).await?)?;
+#[async_trait]
+impl Change for SetFeatureViews {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
     }
-    tx.feature_views_mut().replace_for_feature(this.feature, &this.views).await.map_err(|error| {
-        let sent = this.views.iter().map(ViewId::as_uuid);
-        unknown_at(error, EntityType::View, sent, |index| format!("viewIds[{index}]"))
-    })
-});
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        tx.features().find_by_id(self.feature).await?.ok_or(Failure::NotFound(FEATURE))?;
+        if self.if_match.needs_content() {
+            self.if_match.check(&tx.feature_views().get_views_by_feature(self.feature).await?)?;
+        }
+        tx.feature_views_mut().replace_for_feature(self.feature, &self.views).await.map_err(|error| {
+            let sent = self.views.iter().map(ViewId::as_uuid);
+            unknown_at(error, EntityType::View, sent, |index| format!("viewIds[{index}]"))
+        })
+    }
+}
 
 fn reserved() -> Failure {
     Failure::Conflict(

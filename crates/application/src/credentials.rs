@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use iam_domain::{
-    ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, CompanyId, ExternalId, Name, NamedUser, ServiceRole, Timestamp, User,
-    UserId,
+    ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Caller, CompanyId, ExternalId, Name, NamedUser, ServiceRole,
+    Timestamp, User, UserId,
 };
-use iam_storage::Target;
+use iam_storage::{Target, UnitOfWork};
 
-use crate::Failure;
-use crate::execute::change;
+use crate::{Change, Failure, Requirement};
 
 pub(crate) const API_KEY: &str = "API key";
 
@@ -30,15 +30,26 @@ pub struct CreateApiKey {
     pub expires_at: Option<Timestamp>,
 }
 
-change!(CreateApiKey -> ApiKey, needs ManageCredentials, locks |_this| Target::Credentials, |this, tx, caller| {
-    let now = tx.now();
-    if this.expires_at.is_some_and(|expires_at| expires_at <= now) {
-        return Err(Failure::invalid("expiresAt", "must be in the future"));
+#[async_trait]
+impl Change for CreateApiKey {
+    type Answer = ApiKey;
+
+    const REQUIREMENT: Requirement = Requirement::ManageCredentials;
+
+    fn target(&self) -> Target {
+        Target::Credentials
     }
-    let key = this.key(Some(caller.id()), now);
-    tx.api_keys_mut().create(&key, &this.digest).await?;
-    Ok(key)
-});
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
+        let now = tx.now();
+        if self.expires_at.is_some_and(|expires_at| expires_at <= now) {
+            return Err(Failure::invalid("expiresAt", "must be in the future"));
+        }
+        let key = self.key(Some(caller.id()), now);
+        tx.api_keys_mut().create(&key, &self.digest).await?;
+        Ok(key)
+    }
+}
 
 impl CreateApiKey {
     /// The key that it creates.
@@ -66,12 +77,23 @@ pub struct RevokeApiKey {
     pub id: ApiKeyId,
 }
 
-change!(RevokeApiKey -> (), needs ManageCredentials, locks |_this| Target::Credentials, |this, tx, _| {
-    tx.api_keys_mut().revoke(this.id).await.map(drop).map_err(|error| match Failure::from(error) {
-        Failure::NotFound(_) => Failure::NotFound(API_KEY),
-        other => other,
-    })
-});
+#[async_trait]
+impl Change for RevokeApiKey {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::ManageCredentials;
+
+    fn target(&self) -> Target {
+        Target::Credentials
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        tx.api_keys_mut().revoke(self.id).await.map(drop).map_err(|error| match Failure::from(error) {
+            Failure::NotFound(_) => Failure::NotFound(API_KEY),
+            other => other,
+        })
+    }
+}
 
 /// Cuts a user off: from now on, exactly the tokens issued before the given time are refused.
 #[derive(Debug, Clone)]
@@ -85,12 +107,26 @@ pub struct CutOffUser {
     pub clock_skew: Duration,
 }
 
-change!(CutOffUser -> User, needs ManageCredentials, locks |_this| Target::Credentials, external_id |this| this.user.external_id.as_ref(),
-|this, tx, _| {
-    let id = this.user.id;
-    let not_before = this.not_before.unwrap_or_else(|| tx.now().plus(this.clock_skew));
-    tx.users_mut().cut_off(id, not_before).await?;
-    let stored = tx.users().find(&[id]).await?.pop().and_then(|user| user.external_id);
-    let external_id: Option<ExternalId> = this.user.external_id.clone().or(stored);
-    Ok(User { id, external_id, not_before: Some(not_before) })
-});
+#[async_trait]
+impl Change for CutOffUser {
+    type Answer = User;
+
+    const REQUIREMENT: Requirement = Requirement::ManageCredentials;
+
+    fn target(&self) -> Target {
+        Target::Credentials
+    }
+
+    fn external_id(&self) -> Option<&ExternalId> {
+        self.user.external_id.as_ref()
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let id = self.user.id;
+        let not_before = self.not_before.unwrap_or_else(|| tx.now().plus(self.clock_skew));
+        tx.users_mut().cut_off(id, not_before).await?;
+        let stored = tx.users().find(&[id]).await?.pop().and_then(|user| user.external_id);
+        let external_id: Option<ExternalId> = self.user.external_id.clone().or(stored);
+        Ok(User { id, external_id, not_before: Some(not_before) })
+    }
+}

@@ -77,7 +77,7 @@ pub trait Change: Send + Sync + 'static {
     type Answer: Send + 'static;
 
     /// The requirement that the caller must meet. It is checked under the lock, whatever was checked before.
-    fn requirement(&self) -> Requirement;
+    const REQUIREMENT: Requirement;
 
     /// The target that it locks.
     fn target(&self) -> Target;
@@ -101,54 +101,6 @@ pub trait Change: Send + Sync + 'static {
     /// Applies the change. It may be called again, in a new unit of work, after losing a race.
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure>;
 }
-
-/// Implements [`Change`] for a type: its requirement, its target, the permissions it affects, and what it does.
-macro_rules! change {
-    (
-        $change:ident -> $answer:ty, needs $requirement:ident, locks |$locker:ident| $target:expr,
-        $(affects $affects:expr,)? $(forced $forced:expr,)? $(external_id |$namer:ident| $names:expr,)?
-        |$this:ident, $tx:ident, $caller:pat_param| $body:expr
-    ) => {
-        #[async_trait::async_trait]
-        impl $crate::Change for $change {
-            type Answer = $answer;
-
-            fn requirement(&self) -> $crate::Requirement {
-                $crate::Requirement::$requirement
-            }
-
-            fn target(&self) -> iam_storage::Target {
-                let $locker = self;
-                $target
-            }
-
-            $(fn affects(&self) -> $crate::Affects {
-                let $locker = self;
-                $affects
-            })?
-
-            $(fn is_forced(&self) -> bool {
-                let $locker = self;
-                $forced
-            })?
-
-            $(fn external_id(&self) -> Option<&iam_domain::ExternalId> {
-                let $namer = self;
-                $names
-            })?
-
-            async fn apply(
-                &self,
-                $tx: &mut dyn iam_storage::UnitOfWork,
-                $caller: iam_domain::Caller,
-            ) -> Result<$answer, $crate::Failure> {
-                let $this = self;
-                $body
-            }
-        }
-    };
-}
-pub(crate) use change;
 
 /// The use cases over one storage. Cheap to share behind an `Arc`.
 pub struct Application {
@@ -282,11 +234,10 @@ impl<C: Change> Work for Authorized<C> {
 
     async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<Self::Output, Failure> {
         let (company, caller) = (self.change.target().company(), self.by.caller);
-        let requirement = self.change.requirement();
         if !self.by.recheck_credentials(tx).await? {
-            return Err(Failure::Forbidden(requirement));
+            return Err(Failure::Forbidden(C::REQUIREMENT));
         }
-        let own = Application::authorize_within(tx, caller, company, requirement).await?;
+        let own = Application::authorize_within(tx, caller, company, C::REQUIREMENT).await?;
         let guard = match (company, self.change.affects()) {
             (None, _) | (_, Affects::None) => None,
             (Some(company), _) => Some(EscalationGuard::before(tx, company, caller, own, &self.change).await?),

@@ -1,12 +1,13 @@
 //! Changes of the menu. For super admins; items belong to one company or to all.
 
+use async_trait::async_trait;
 use iam_domain::{
-    CompanyId, FeatureId, FeatureKey, Icon, Label, MenuItem, MenuItemId, Priority, SubMenuItem, SubMenuItemId, ViewId,
+    Caller, CompanyId, FeatureId, FeatureKey, Icon, Label, MenuItem, MenuItemId, Priority, SubMenuItem, SubMenuItemId,
+    ViewId,
 };
 use iam_storage::{Target, UnitOfWork};
 
-use crate::execute::change;
-use crate::{Failure, FieldError, IfMatch, Patch};
+use crate::{Change, Failure, FieldError, IfMatch, Patch, Requirement};
 
 pub(crate) const MENU_ITEM: &str = "Menu item";
 pub(crate) const SUB_MENU_ITEM: &str = "Sub menu item";
@@ -34,26 +35,37 @@ pub struct CreateMenuItem {
     pub is_entrypoint: bool,
 }
 
-change!(CreateMenuItem -> MenuItem, needs SuperAdmin, locks |this| Target::of_menu(this.owner), |this, tx, _| {
-    check_keys(tx, this.required_permissions.as_deref()).await?;
-    let now = tx.now();
-    let item = MenuItem {
-        id: MenuItemId::generate(now),
-        company_id: this.owner,
-        label: this.label.clone(),
-        icon: this.icon.clone(),
-        priority: this.priority,
-        required_permissions: this.required_permissions.clone(),
-        sort_order: this.sort_order,
-        view_id: this.view_id,
-        feature_id: this.feature_id,
-        is_entrypoint: this.is_entrypoint,
-        created_at: now,
-        updated_at: now,
-    };
-    tx.menu_items_mut().create(&item).await?;
-    Ok(item)
-});
+#[async_trait]
+impl Change for CreateMenuItem {
+    type Answer = MenuItem;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::of_menu(self.owner)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        check_keys(tx, self.required_permissions.as_deref()).await?;
+        let now = tx.now();
+        let item = MenuItem {
+            id: MenuItemId::generate(now),
+            company_id: self.owner,
+            label: self.label.clone(),
+            icon: self.icon.clone(),
+            priority: self.priority,
+            required_permissions: self.required_permissions.clone(),
+            sort_order: self.sort_order,
+            view_id: self.view_id,
+            feature_id: self.feature_id,
+            is_entrypoint: self.is_entrypoint,
+            created_at: now,
+            updated_at: now,
+        };
+        tx.menu_items_mut().create(&item).await?;
+        Ok(item)
+    }
+}
 
 /// Updates an item. Omitted members stay unchanged.
 #[derive(Debug, Clone)]
@@ -82,27 +94,38 @@ pub struct UpdateMenuItem {
     pub if_match: IfMatch,
 }
 
-change!(UpdateMenuItem -> MenuItem, needs SuperAdmin, locks |this| Target::of_menu(this.owner), |this, tx, _| {
-    let before = tx.menu_items().find_by_id(this.owner, this.id).await?.ok_or(Failure::NotFound(MENU_ITEM))?;
-    this.if_match.check(&before)?;
-    if let Patch::Set(keys) = &this.required_permissions {
-        check_keys(tx, Some(keys)).await?;
+#[async_trait]
+impl Change for UpdateMenuItem {
+    type Answer = MenuItem;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::of_menu(self.owner)
     }
-    let mut item = before.clone();
-    item.label = this.label.clone().unwrap_or(item.label);
-    this.icon.apply(&mut item.icon);
-    item.priority = this.priority.unwrap_or(item.priority);
-    this.required_permissions.apply(&mut item.required_permissions);
-    item.sort_order = this.sort_order.unwrap_or(item.sort_order);
-    this.view_id.apply(&mut item.view_id);
-    this.feature_id.apply(&mut item.feature_id);
-    item.is_entrypoint = this.is_entrypoint.unwrap_or(item.is_entrypoint);
-    if item != before {
-        item.updated_at = tx.now();
-        tx.menu_items_mut().update(&item).await?;
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let before = tx.menu_items().find_by_id(self.owner, self.id).await?.ok_or(Failure::NotFound(MENU_ITEM))?;
+        self.if_match.check(&before)?;
+        if let Patch::Set(keys) = &self.required_permissions {
+            check_keys(tx, Some(keys)).await?;
+        }
+        let mut item = before.clone();
+        item.label = self.label.clone().unwrap_or(item.label);
+        self.icon.apply(&mut item.icon);
+        item.priority = self.priority.unwrap_or(item.priority);
+        self.required_permissions.apply(&mut item.required_permissions);
+        item.sort_order = self.sort_order.unwrap_or(item.sort_order);
+        self.view_id.apply(&mut item.view_id);
+        self.feature_id.apply(&mut item.feature_id);
+        item.is_entrypoint = self.is_entrypoint.unwrap_or(item.is_entrypoint);
+        if item != before {
+            item.updated_at = tx.now();
+            tx.menu_items_mut().update(&item).await?;
+        }
+        Ok(item)
     }
-    Ok(item)
-});
+}
 
 /// Deletes an item with its sub-items.
 #[derive(Debug, Clone)]
@@ -115,12 +138,23 @@ pub struct DeleteMenuItem {
     pub if_match: IfMatch,
 }
 
-change!(DeleteMenuItem -> (), needs SuperAdmin, locks |this| Target::of_menu(this.owner), |this, tx, _| {
-    let item = tx.menu_items().find_by_id(this.owner, this.id).await?.ok_or(Failure::NotFound(MENU_ITEM))?;
-    this.if_match.check(&item)?;
-    tx.menu_items_mut().delete(this.owner, this.id).await?;
-    Ok(())
-});
+#[async_trait]
+impl Change for DeleteMenuItem {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::of_menu(self.owner)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let item = tx.menu_items().find_by_id(self.owner, self.id).await?.ok_or(Failure::NotFound(MENU_ITEM))?;
+        self.if_match.check(&item)?;
+        tx.menu_items_mut().delete(self.owner, self.id).await?;
+        Ok(())
+    }
+}
 
 /// Adds a sub-item.
 #[derive(Debug, Clone)]
@@ -143,23 +177,34 @@ pub struct CreateSubMenuItem {
     pub enabled: bool,
 }
 
-change!(CreateSubMenuItem -> SubMenuItem, needs SuperAdmin, locks |this| Target::of_menu(this.owner), |this, tx, _| {
-    let now = tx.now();
-    let item = SubMenuItem {
-        id: SubMenuItemId::generate(now),
-        menu_item_id: this.menu_item_id,
-        label: this.label.clone(),
-        view_id: this.view_id,
-        feature_id: this.feature_id,
-        icon: this.icon.clone(),
-        sort_order: this.sort_order,
-        enabled: this.enabled,
-        created_at: now,
-        updated_at: now,
-    };
-    tx.sub_menu_items_mut().create(this.owner, &item).await?;
-    Ok(item)
-});
+#[async_trait]
+impl Change for CreateSubMenuItem {
+    type Answer = SubMenuItem;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::of_menu(self.owner)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let now = tx.now();
+        let item = SubMenuItem {
+            id: SubMenuItemId::generate(now),
+            menu_item_id: self.menu_item_id,
+            label: self.label.clone(),
+            view_id: self.view_id,
+            feature_id: self.feature_id,
+            icon: self.icon.clone(),
+            sort_order: self.sort_order,
+            enabled: self.enabled,
+            created_at: now,
+            updated_at: now,
+        };
+        tx.sub_menu_items_mut().create(self.owner, &item).await?;
+        Ok(item)
+    }
+}
 
 /// Updates a sub-item. Omitted members stay unchanged.
 #[derive(Debug, Clone)]
@@ -186,23 +231,35 @@ pub struct UpdateSubMenuItem {
     pub if_match: IfMatch,
 }
 
-change!(UpdateSubMenuItem -> SubMenuItem, needs SuperAdmin, locks |this| Target::of_menu(this.owner), |this, tx, _| {
-    let before = tx.sub_menu_items().find_by_id(this.owner, this.id).await?.ok_or(Failure::NotFound(SUB_MENU_ITEM))?;
-    this.if_match.check(&before)?;
-    let mut item = before.clone();
-    item.menu_item_id = this.menu_item_id.unwrap_or(item.menu_item_id);
-    item.label = this.label.clone().unwrap_or(item.label);
-    this.view_id.apply(&mut item.view_id);
-    this.feature_id.apply(&mut item.feature_id);
-    this.icon.apply(&mut item.icon);
-    item.sort_order = this.sort_order.unwrap_or(item.sort_order);
-    item.enabled = this.enabled.unwrap_or(item.enabled);
-    if item != before {
-        item.updated_at = tx.now();
-        tx.sub_menu_items_mut().update(this.owner, &item).await?;
+#[async_trait]
+impl Change for UpdateSubMenuItem {
+    type Answer = SubMenuItem;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::of_menu(self.owner)
     }
-    Ok(item)
-});
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let before =
+            tx.sub_menu_items().find_by_id(self.owner, self.id).await?.ok_or(Failure::NotFound(SUB_MENU_ITEM))?;
+        self.if_match.check(&before)?;
+        let mut item = before.clone();
+        item.menu_item_id = self.menu_item_id.unwrap_or(item.menu_item_id);
+        item.label = self.label.clone().unwrap_or(item.label);
+        self.view_id.apply(&mut item.view_id);
+        self.feature_id.apply(&mut item.feature_id);
+        self.icon.apply(&mut item.icon);
+        item.sort_order = self.sort_order.unwrap_or(item.sort_order);
+        item.enabled = self.enabled.unwrap_or(item.enabled);
+        if item != before {
+            item.updated_at = tx.now();
+            tx.sub_menu_items_mut().update(self.owner, &item).await?;
+        }
+        Ok(item)
+    }
+}
 
 /// Deletes a sub-item.
 #[derive(Debug, Clone)]
@@ -215,12 +272,24 @@ pub struct DeleteSubMenuItem {
     pub if_match: IfMatch,
 }
 
-change!(DeleteSubMenuItem -> (), needs SuperAdmin, locks |this| Target::of_menu(this.owner), |this, tx, _| {
-    let item = tx.sub_menu_items().find_by_id(this.owner, this.id).await?.ok_or(Failure::NotFound(SUB_MENU_ITEM))?;
-    this.if_match.check(&item)?;
-    tx.sub_menu_items_mut().delete(this.owner, this.id).await?;
-    Ok(())
-});
+#[async_trait]
+impl Change for DeleteSubMenuItem {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::of_menu(self.owner)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let item =
+            tx.sub_menu_items().find_by_id(self.owner, self.id).await?.ok_or(Failure::NotFound(SUB_MENU_ITEM))?;
+        self.if_match.check(&item)?;
+        tx.sub_menu_items_mut().delete(self.owner, self.id).await?;
+        Ok(())
+    }
+}
 
 /// Checks that all keys exist: an unknown key, such as a typing error, would hide the item from all users.
 async fn check_keys(tx: &mut dyn UnitOfWork, keys: Option<&[FeatureKey]>) -> Result<(), Failure> {

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
 use iam_domain::{
-    Action, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, FeaturePermissionId, Scope, UserLevelId,
-    ViewId, ViewPermission, ViewPermissionId, ViewState,
+    Action, Caller, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, FeaturePermissionId, Scope,
+    UserLevelId, ViewId, ViewPermission, ViewPermissionId, ViewState,
 };
-use iam_storage::{Cell, Target};
+use iam_storage::{Cell, Target, UnitOfWork};
 
-use crate::execute::change;
 use crate::failure::{first_of, unknown_at, unknown_field};
 use crate::user_levels::find;
-use crate::{Affects, Failure, FieldError, IfMatch};
+use crate::{Affects, Change, Failure, FieldError, IfMatch, Requirement};
 
 /// A wanted cell of a view matrix.
 #[derive(Debug, Clone)]
@@ -67,81 +67,111 @@ pub struct ReplaceFeaturePermissions {
     pub if_match: IfMatch,
 }
 
-change!(ReplaceViewPermissions -> (), needs ManagePermissions, locks |this| Target::Company(this.company),
-affects Affects::Views(this.level),
-|this, tx, caller| {
-    let there = tx.view_permissions().find_by_user_level(this.company, this.level).await?;
-    if there.is_empty() {
-        find(tx, this.company, this.level).await?;
-    }
-    this.if_match.check(&there)?;
-    let pins: BTreeMap<_, _> = there.iter().map(|cell| (cell.view_id, cell.modifiable)).collect();
-    let now = tx.now();
-    let wanted: Vec<_> = this
-        .cells
-        .iter()
-        .map(|cell| ViewPermission {
-            id: ViewPermissionId::generate(now),
-            company_id: this.company,
-            user_level_id: this.level,
-            view_id: cell.view_id,
-            state: cell.state,
-            modifiable: cell.modifiable.or(pins.get(&cell.view_id).copied()).unwrap_or(true),
-            created_at: now,
-            updated_at: now,
-        })
-        .collect();
-    if !caller.is_super_admin() {
-        keep_pins(&there, &wanted, "views", |cell| cell.modifiable, |cell| cell.view_id.to_string())?;
-    }
-    tx.view_permissions_mut().replace_for_user_level(this.company, this.level, &wanted).await.map_err(|error| {
-        let sent = this.cells.iter().map(|cell| cell.view_id.as_uuid());
-        unknown_at(error, EntityType::View, sent, |index| format!("views[{index}].viewId"))
-    })
-});
+#[async_trait]
+impl Change for ReplaceViewPermissions {
+    type Answer = ();
 
-change!(ReplaceFeaturePermissions -> (), needs ManagePermissions, locks |this| Target::Company(this.company),
-affects Affects::Features(this.level), forced this.force,
-|this, tx, caller| {
-    let there = tx.feature_permissions().find_by_user_level(this.company, this.level).await?;
-    if there.is_empty() {
-        find(tx, this.company, this.level).await?;
+    const REQUIREMENT: Requirement = Requirement::ManagePermissions;
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
     }
-    // Every feature has the standard actions, and the storage reports features that do not exist.
-    if this.cells.iter().any(|cell| !cell.action.is_standard()) {
-        this.check_actions(&tx.features().find_all().await?)?;
+
+    fn affects(&self) -> Affects {
+        Affects::Views(self.level)
     }
-    this.if_match.check(&there)?;
-    let pins: BTreeMap<_, _> = there.iter().map(|cell| (cell.key(), cell.modifiable)).collect();
-    let now = tx.now();
-    let wanted: Vec<_> = this
-        .cells
-        .iter()
-        .map(|cell| FeaturePermission {
-            id: FeaturePermissionId::generate(now),
-            company_id: this.company,
-            user_level_id: this.level,
-            feature_id: cell.feature_id,
-            action: cell.action.clone(),
-            value: cell.value,
-            scope: cell.scope,
-            modifiable: cell
-                .modifiable
-                .or(pins.get(&(cell.feature_id, cell.action.clone())).copied())
-                .unwrap_or(true),
-            created_at: now,
-            updated_at: now,
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
+        let there = tx.view_permissions().find_by_user_level(self.company, self.level).await?;
+        if there.is_empty() {
+            find(tx, self.company, self.level).await?;
+        }
+        self.if_match.check(&there)?;
+        let pins: BTreeMap<_, _> = there.iter().map(|cell| (cell.view_id, cell.modifiable)).collect();
+        let now = tx.now();
+        let wanted: Vec<_> = self
+            .cells
+            .iter()
+            .map(|cell| ViewPermission {
+                id: ViewPermissionId::generate(now),
+                company_id: self.company,
+                user_level_id: self.level,
+                view_id: cell.view_id,
+                state: cell.state,
+                modifiable: cell.modifiable.or(pins.get(&cell.view_id).copied()).unwrap_or(true),
+                created_at: now,
+                updated_at: now,
+            })
+            .collect();
+        if !caller.is_super_admin() {
+            keep_pins(&there, &wanted, "views", |cell| cell.modifiable, |cell| cell.view_id.to_string())?;
+        }
+        tx.view_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(|error| {
+            let sent = self.cells.iter().map(|cell| cell.view_id.as_uuid());
+            unknown_at(error, EntityType::View, sent, |index| format!("views[{index}].viewId"))
         })
-        .collect();
-    if !caller.is_super_admin() {
-        let name = |cell: &FeaturePermission| format!("{}/{}", cell.feature_id, cell.action);
-        keep_pins(&there, &wanted, "features", |cell| cell.modifiable, name)?;
     }
-    tx.feature_permissions_mut().replace_for_user_level(this.company, this.level, &wanted).await.map_err(|error| {
-        let sent = this.cells.iter().map(|cell| cell.feature_id.as_uuid());
-        unknown_at(error, EntityType::Feature, sent, |index| format!("features[{index}].featureId"))
-    })
-});
+}
+
+#[async_trait]
+impl Change for ReplaceFeaturePermissions {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::ManagePermissions;
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
+    }
+
+    fn affects(&self) -> Affects {
+        Affects::Features(self.level)
+    }
+
+    fn is_forced(&self) -> bool {
+        self.force
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
+        let there = tx.feature_permissions().find_by_user_level(self.company, self.level).await?;
+        if there.is_empty() {
+            find(tx, self.company, self.level).await?;
+        }
+        // Every feature has the standard actions, and the storage reports features that do not exist.
+        if self.cells.iter().any(|cell| !cell.action.is_standard()) {
+            self.check_actions(&tx.features().find_all().await?)?;
+        }
+        self.if_match.check(&there)?;
+        let pins: BTreeMap<_, _> = there.iter().map(|cell| (cell.key(), cell.modifiable)).collect();
+        let now = tx.now();
+        let wanted: Vec<_> = self
+            .cells
+            .iter()
+            .map(|cell| FeaturePermission {
+                id: FeaturePermissionId::generate(now),
+                company_id: self.company,
+                user_level_id: self.level,
+                feature_id: cell.feature_id,
+                action: cell.action.clone(),
+                value: cell.value,
+                scope: cell.scope,
+                modifiable: cell
+                    .modifiable
+                    .or(pins.get(&(cell.feature_id, cell.action.clone())).copied())
+                    .unwrap_or(true),
+                created_at: now,
+                updated_at: now,
+            })
+            .collect();
+        if !caller.is_super_admin() {
+            let name = |cell: &FeaturePermission| format!("{}/{}", cell.feature_id, cell.action);
+            keep_pins(&there, &wanted, "features", |cell| cell.modifiable, name)?;
+        }
+        tx.feature_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(|error| {
+            let sent = self.cells.iter().map(|cell| cell.feature_id.as_uuid());
+            unknown_at(error, EntityType::Feature, sent, |index| format!("features[{index}].featureId"))
+        })
+    }
+}
 
 impl ReplaceFeaturePermissions {
     /// Checks that every feature exists and has the action.

@@ -1,12 +1,14 @@
 //! Changes of user levels and of their assignments.
 
-use iam_domain::{Caller, CompanyId, Description, EntityType, Name, NamedUser, UserId, UserLevel, UserLevelId};
+use async_trait::async_trait;
+use iam_domain::{
+    Caller, CompanyId, Description, EntityType, ExternalId, Name, NamedUser, UserId, UserLevel, UserLevelId,
+};
 use iam_storage::{Target, UnitOfWork};
 
-use crate::execute::change;
 use crate::failure::unknown_at;
 use crate::reads::external_ids;
-use crate::{Affects, Application, Failure, FieldError, IfMatch, Requirement};
+use crate::{Affects, Application, Change, Failure, FieldError, IfMatch, Requirement};
 
 pub(crate) const USER_LEVEL: &str = "User level";
 
@@ -21,20 +23,31 @@ pub struct CreateUserLevel {
     pub description: Description,
 }
 
-change!(CreateUserLevel -> UserLevel, needs ManageLevels, locks |this| Target::Company(this.company), |this, tx, _| {
-    let now = tx.now();
-    let level = UserLevel {
-        id: UserLevelId::generate(now),
-        company_id: this.company,
-        name: this.name.clone(),
-        description: this.description.clone(),
-        is_default: false,
-        created_at: now,
-        updated_at: now,
-    };
-    tx.user_levels_mut().create(&level).await?;
-    Ok(level)
-});
+#[async_trait]
+impl Change for CreateUserLevel {
+    type Answer = UserLevel;
+
+    const REQUIREMENT: Requirement = Requirement::ManageLevels;
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let now = tx.now();
+        let level = UserLevel {
+            id: UserLevelId::generate(now),
+            company_id: self.company,
+            name: self.name.clone(),
+            description: self.description.clone(),
+            is_default: false,
+            created_at: now,
+            updated_at: now,
+        };
+        tx.user_levels_mut().create(&level).await?;
+        Ok(level)
+    }
+}
 
 /// Updates a level. `None` leaves a member unchanged.
 #[derive(Debug, Clone)]
@@ -51,22 +64,33 @@ pub struct UpdateUserLevel {
     pub if_match: IfMatch,
 }
 
-change!(UpdateUserLevel -> UserLevel, needs ManageLevels, locks |this| Target::Company(this.company), |this, tx, _| {
-    let before = find(tx, this.company, this.id).await?;
-    this.if_match.check(&before)?;
-    let mut level = before.clone();
-    if let Some(name) = &this.name {
-        level.name.clone_from(name);
+#[async_trait]
+impl Change for UpdateUserLevel {
+    type Answer = UserLevel;
+
+    const REQUIREMENT: Requirement = Requirement::ManageLevels;
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
     }
-    if let Some(description) = &this.description {
-        level.description.clone_from(description);
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let before = find(tx, self.company, self.id).await?;
+        self.if_match.check(&before)?;
+        let mut level = before.clone();
+        if let Some(name) = &self.name {
+            level.name.clone_from(name);
+        }
+        if let Some(description) = &self.description {
+            level.description.clone_from(description);
+        }
+        if level != before {
+            level.updated_at = tx.now();
+            tx.user_levels_mut().update(&level).await?;
+        }
+        Ok(level)
     }
-    if level != before {
-        level.updated_at = tx.now();
-        tx.user_levels_mut().update(&level).await?;
-    }
-    Ok(level)
-});
+}
 
 /// Deletes a level that has no holders, so that no user loses a permission or a deny.
 #[derive(Debug, Clone)]
@@ -79,29 +103,40 @@ pub struct DeleteUserLevel {
     pub if_match: IfMatch,
 }
 
-change!(DeleteUserLevel -> (), needs ManageLevels, locks |this| Target::Company(this.company), |this, tx, caller| {
-    if this.if_match.needs_content() {
-        this.if_match.check(&find(tx, this.company, this.id).await?)?;
+#[async_trait]
+impl Change for DeleteUserLevel {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::ManageLevels;
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
     }
-    let holders = tx.assignments().get_users(this.company, this.id).await?;
-    if !holders.is_empty() {
-        return Err(is_held(tx, this.company, caller, &holders).await?);
-    }
-    if !caller.is_super_admin() {
-        let pinned = tx.user_levels().count_pinned(this.company, this.id).await?;
-        if pinned > 0 {
-            return Err(Failure::Refused {
-                message: format!("Only super admins may delete a user level with pinned permissions ({pinned})"),
-                errors: Vec::new(),
-            });
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
+        if self.if_match.needs_content() {
+            self.if_match.check(&find(tx, self.company, self.id).await?)?;
         }
+        let holders = tx.assignments().get_users(self.company, self.id).await?;
+        if !holders.is_empty() {
+            return Err(is_held(tx, self.company, caller, &holders).await?);
+        }
+        if !caller.is_super_admin() {
+            let pinned = tx.user_levels().count_pinned(self.company, self.id).await?;
+            if pinned > 0 {
+                return Err(Failure::Refused {
+                    message: format!("Only super admins may delete a user level with pinned permissions ({pinned})"),
+                    errors: Vec::new(),
+                });
+            }
+        }
+        tx.user_levels_mut().delete(self.company, self.id).await.map_err(|error| match Failure::from(error) {
+            Failure::NotFound(_) => Failure::NotFound(USER_LEVEL),
+            other => other,
+        })?;
+        Ok(())
     }
-    tx.user_levels_mut().delete(this.company, this.id).await.map_err(|error| match Failure::from(error) {
-        Failure::NotFound(_) => Failure::NotFound(USER_LEVEL),
-        other => other,
-    })?;
-    Ok(())
-});
+}
 
 /// How many holders a refusal names.
 const NAMED_HOLDERS: usize = 10;
@@ -163,23 +198,44 @@ async fn is_known_here(tx: &mut dyn UnitOfWork, company: CompanyId, user: UserId
     Ok(user.is_made_here() && !tx.assignments().get_user_levels(company, user).await?.is_empty())
 }
 
-change!(AssignUserLevels -> (), needs AssignLevels, locks |this| Target::Company(this.company),
-affects Affects::LevelsOf(this.user.id), forced this.force, external_id |this| this.user.external_id.as_ref(),
-|this, tx, caller| {
-    if !this.levels.is_empty() && !is_known_here(tx, this.company, this.user.id).await? {
-        check_can_sign_in(&this.user, "userId")?;
+#[async_trait]
+impl Change for AssignUserLevels {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::AssignLevels;
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
     }
-    if this.if_match.needs_content() {
-        this.if_match.check(&tx.assignments().get_user_levels(this.company, this.user.id).await?)?;
+
+    fn affects(&self) -> Affects {
+        Affects::LevelsOf(self.user.id)
     }
-    tx.assignments_mut()
-        .replace_for_user(this.company, this.user.id, &this.levels, Some(caller.id()))
-        .await
-        .map_err(|error| {
-            let sent = this.levels.iter().map(UserLevelId::as_uuid);
-            unknown_at(error, EntityType::UserLevel, sent, |index| format!("userLevelIds[{index}]"))
-        })
-});
+
+    fn external_id(&self) -> Option<&ExternalId> {
+        self.user.external_id.as_ref()
+    }
+
+    fn is_forced(&self) -> bool {
+        self.force
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
+        if !self.levels.is_empty() && !is_known_here(tx, self.company, self.user.id).await? {
+            check_can_sign_in(&self.user, "userId")?;
+        }
+        if self.if_match.needs_content() {
+            self.if_match.check(&tx.assignments().get_user_levels(self.company, self.user.id).await?)?;
+        }
+        tx.assignments_mut()
+            .replace_for_user(self.company, self.user.id, &self.levels, Some(caller.id()))
+            .await
+            .map_err(|error| {
+                let sent = self.levels.iter().map(UserLevelId::as_uuid);
+                unknown_at(error, EntityType::UserLevel, sent, |index| format!("userLevelIds[{index}]"))
+            })
+    }
+}
 
 pub(crate) async fn find(tx: &mut dyn UnitOfWork, company: CompanyId, id: UserLevelId) -> Result<UserLevel, Failure> {
     tx.user_levels().find_by_id(company, id).await?.ok_or(Failure::NotFound(USER_LEVEL))

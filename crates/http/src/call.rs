@@ -351,7 +351,7 @@ impl<P: Policy, T> Guarded<P, T> {
 
     /// Executes a change that is part of the input.
     pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Made<C::Answer>, ApiError> {
-        debug_assert_eq!(P::REQUIREMENT, change.requirement(), "what the endpoint asks of its caller");
+        debug_assert_eq!(P::REQUIREMENT, C::REQUIREMENT, "what the endpoint asks of its caller");
         Ok(self.application().execute(self.by.clone(), change).await?)
     }
 
@@ -369,7 +369,7 @@ impl<P: Policy, T> Guarded<P, T> {
 impl<P: Policy, C: Change> Guarded<P, C> {
     /// Executes the requested change.
     pub(crate) async fn execute(self) -> Result<Made<C::Answer>, ApiError> {
-        debug_assert_eq!(P::REQUIREMENT, self.input.requirement(), "what the endpoint asks of its caller");
+        debug_assert_eq!(P::REQUIREMENT, C::REQUIREMENT, "what the endpoint asks of its caller");
         Ok(self.api.services().application.execute(self.by, self.input).await?)
     }
 }
