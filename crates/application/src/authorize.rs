@@ -33,6 +33,12 @@ pub enum Requirement {
 }
 
 impl Requirement {
+    /// Whether both are the same requirement, also at compile time.
+    #[must_use]
+    pub const fn is(self, other: Self) -> bool {
+        self as u8 == other as u8
+    }
+
     /// The message for callers that do not meet it. It is the same for unknown companies and for companies that the
     /// caller does not belong to.
     #[must_use]

@@ -351,8 +351,7 @@ impl<P: Policy, T> Guarded<P, T> {
 
     /// Executes a change that is part of the input.
     pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Made<C::Answer>, ApiError> {
-        debug_assert_eq!(P::REQUIREMENT, C::REQUIREMENT, "what the endpoint asks of its caller");
-        Ok(self.application().execute(self.by.clone(), change).await?)
+        execute::<P, C>(&self.api, self.by.clone(), change).await
     }
 
     /// The company, where it is optional.
@@ -369,9 +368,14 @@ impl<P: Policy, T> Guarded<P, T> {
 impl<P: Policy, C: Change> Guarded<P, C> {
     /// Executes the requested change.
     pub(crate) async fn execute(self) -> Result<Made<C::Answer>, ApiError> {
-        debug_assert_eq!(P::REQUIREMENT, C::REQUIREMENT, "what the endpoint asks of its caller");
-        Ok(self.api.services().application.execute(self.by, self.input).await?)
+        execute::<P, C>(&self.api, self.by, self.input).await
     }
+}
+
+/// Executes a change. A policy with another requirement than the change does not compile.
+async fn execute<P: Policy, C: Change>(api: &Api, by: RequestContext, change: C) -> Result<Made<C::Answer>, ApiError> {
+    const { assert!(P::REQUIREMENT.is(C::REQUIREMENT), "the policy and the change have one requirement") };
+    Ok(api.services().application.execute(by, change).await?)
 }
 
 impl<P: Policy, T: Input> FromRequest for Guarded<P, T> {
