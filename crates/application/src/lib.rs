@@ -28,8 +28,8 @@ mod delegation;
 mod etag;
 mod execute;
 mod failure;
+mod matrices;
 mod menu;
-mod permissions;
 mod probe;
 mod reads;
 mod trail;
@@ -47,10 +47,10 @@ pub use etag::{Etag, IfMatch};
 pub use execute::{Application, Change, Made, Patch, RequestContext};
 pub use failure::{FINDINGS_LIMIT, Failure, FieldError};
 pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry};
+pub use matrices::{FeatureCell, ReplaceFeaturePermissions, ReplaceViewPermissions, ViewCell};
 pub use menu::{
     CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, UpdateMenuItem, UpdateSubMenuItem,
 };
-pub use permissions::{FeatureCell, ReplaceFeaturePermissions, ReplaceViewPermissions, ViewCell};
 pub use probe::{Check, Probe, Readiness};
 pub use reads::{AuditPage, COUNTED, HoldersPage, Total};
 pub use trail::Trail;
