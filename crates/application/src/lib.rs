@@ -21,37 +21,28 @@
 //! ```
 
 mod authorize;
-mod catalog;
-mod companies;
-mod credentials;
+mod changes;
 mod delegation;
 mod etag;
 mod execute;
 mod failure;
-mod matrices;
-mod menu;
 mod probe;
 mod reads;
 mod trail;
-mod user_levels;
 
 pub use authorize::Requirement;
-pub use catalog::{
-    CreateFeature, CreateModule, CreateView, DeleteFeature, DeleteModule, DeleteView, SetFeatureViews,
-    SetModuleFeatures, SetModuleViews, UpdateFeature, UpdateModule, UpdateView,
+pub use changes::{
+    AssignUserLevels, CreateApiKey, CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem, CreateUserLevel,
+    CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem, DeleteUserLevel,
+    DeleteView, FeatureCell, ProvisionCompany, ReplaceFeaturePermissions, ReplaceViewPermissions, RevokeApiKey,
+    SetCompanyModules, SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule, UpdateFeature,
+    UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView, ViewCell,
 };
-pub use companies::{ProvisionCompany, SetCompanyModules, SwitchCompanyModule};
-pub use credentials::{CreateApiKey, CutOffUser, RevokeApiKey};
 pub use delegation::Affects;
 pub use etag::{Etag, IfMatch};
 pub use execute::{Application, Change, Made, Patch, RequestContext};
 pub use failure::{FINDINGS_LIMIT, Failure, FieldError};
 pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry};
-pub use matrices::{FeatureCell, ReplaceFeaturePermissions, ReplaceViewPermissions, ViewCell};
-pub use menu::{
-    CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, UpdateMenuItem, UpdateSubMenuItem,
-};
 pub use probe::{Check, Probe, Readiness};
 pub use reads::{AuditPage, COUNTED, HoldersPage, Total};
 pub use trail::Trail;
-pub use user_levels::{AssignUserLevels, CreateUserLevel, DeleteUserLevel, UpdateUserLevel};

@@ -9,10 +9,10 @@ use iam_domain::{
 };
 use iam_storage::{AuditCursor, AuditFilter, Users};
 
-use crate::catalog::{FEATURE, MODULE, VIEW};
-use crate::credentials::API_KEY;
-use crate::menu::{MENU_ITEM, SUB_MENU_ITEM};
-use crate::user_levels::USER_LEVEL;
+use crate::changes::catalog::{FEATURE, MODULE, VIEW};
+use crate::changes::credentials::API_KEY;
+use crate::changes::menu::{MENU_ITEM, SUB_MENU_ITEM};
+use crate::changes::user_levels::USER_LEVEL;
 use crate::{Application, Failure};
 
 /// The most records of the audit trail that are counted.

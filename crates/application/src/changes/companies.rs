@@ -10,8 +10,8 @@ use iam_domain::{
 };
 use iam_storage::{Target, UnitOfWork};
 
+use super::user_levels::check_can_sign_in;
 use crate::failure::unknown_at;
-use crate::user_levels::check_can_sign_in;
 use crate::{Change, Failure, IfMatch, Requirement};
 
 const COMPANY_MODULE: &str = "Company module";

@@ -9,8 +9,8 @@ use iam_domain::{
 };
 use iam_storage::{Cell, Target, UnitOfWork};
 
+use super::user_levels::find;
 use crate::failure::{first_of, unknown_at, unknown_field};
-use crate::user_levels::find;
 use crate::{Affects, Change, Failure, FieldError, IfMatch, Requirement};
 
 /// A wanted cell of a view matrix.
