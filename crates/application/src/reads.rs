@@ -9,10 +9,12 @@ use iam_domain::{
 };
 use iam_storage::{AuditCursor, AuditFilter, Users};
 
-use crate::changes::catalog::{FEATURE, MODULE, VIEW};
 use crate::changes::credentials::API_KEY;
+use crate::changes::features::FEATURE;
 use crate::changes::menu::{MENU_ITEM, SUB_MENU_ITEM};
+use crate::changes::modules::MODULE;
 use crate::changes::user_levels::USER_LEVEL;
+use crate::changes::views::VIEW;
 use crate::{Application, Failure};
 
 /// The most records of the audit trail that are counted.

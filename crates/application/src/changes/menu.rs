@@ -5,7 +5,7 @@ use iam_domain::{
     Caller, CompanyId, FeatureId, FeatureKey, Icon, Label, MenuItem, MenuItemId, Priority, SubMenuItem, SubMenuItemId,
     ViewId,
 };
-use iam_storage::{Target, UnitOfWork};
+use iam_storage::{MenuUse, Target, UnitOfWork};
 
 use crate::{Change, Failure, FieldError, IfMatch, Patch, Requirement};
 
@@ -308,4 +308,13 @@ async fn check_keys(tx: &mut dyn UnitOfWork, keys: Option<&[FeatureKey]>) -> Res
         })
         .collect();
     if errors.is_empty() { Ok(()) } else { Err(Failure::Invalid(errors)) }
+}
+
+/// Checks that no menu item uses an entity.
+pub(super) fn refuse_if_used(what: &str, uses: &[MenuUse]) -> Result<(), Failure> {
+    if uses.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = uses.iter().map(|item| format!("{} ({})", item.label, item.id)).collect();
+    Err(Failure::Conflict(format!("{what} is used by menu items: {}", names.join(", "))))
 }

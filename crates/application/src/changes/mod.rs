@@ -1,20 +1,21 @@
 //! The changes, by resource.
 
-pub(crate) mod catalog;
 mod companies;
 pub(crate) mod credentials;
+pub(crate) mod features;
 mod matrices;
 pub(crate) mod menu;
+pub(crate) mod modules;
 pub(crate) mod user_levels;
+pub(crate) mod views;
 
-pub use catalog::{
-    CreateFeature, CreateModule, CreateView, DeleteFeature, DeleteModule, DeleteView, SetFeatureViews,
-    SetModuleFeatures, SetModuleViews, UpdateFeature, UpdateModule, UpdateView,
-};
 pub use companies::{ProvisionCompany, SetCompanyModules, SwitchCompanyModule};
 pub use credentials::{CreateApiKey, CutOffUser, RevokeApiKey};
+pub use features::{CreateFeature, DeleteFeature, SetFeatureViews, UpdateFeature};
 pub use matrices::{FeatureCell, ReplaceFeaturePermissions, ReplaceViewPermissions, ViewCell};
 pub use menu::{
     CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, UpdateMenuItem, UpdateSubMenuItem,
 };
+pub use modules::{CreateModule, DeleteModule, SetModuleFeatures, SetModuleViews, UpdateModule};
 pub use user_levels::{AssignUserLevels, CreateUserLevel, DeleteUserLevel, UpdateUserLevel};
+pub use views::{CreateView, DeleteView, UpdateView};
