@@ -25,6 +25,7 @@ mod changes;
 mod delegation;
 mod etag;
 mod execute;
+mod external_ids;
 mod failure;
 mod probe;
 mod reads;

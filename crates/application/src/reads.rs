@@ -1,13 +1,13 @@
 //! Reads: lists, single entities, the audit trail. Callers are authorized before they get here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use iam_domain::{
     ApiKey, ApiKeyId, AuditRecord, CompanyId, EntityType, ExternalId, Feature, FeatureId, FeaturePermission,
     GrantedModule, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, User, UserId, UserLevel,
     UserLevelId, View, ViewId, ViewPermission,
 };
-use iam_storage::{AuditCursor, AuditFilter, Users};
+use iam_storage::{AuditCursor, AuditFilter};
 
 use crate::changes::credentials::API_KEY;
 use crate::changes::features::FEATURE;
@@ -15,6 +15,7 @@ use crate::changes::menu::{MENU_ITEM, SUB_MENU_ITEM};
 use crate::changes::modules::MODULE;
 use crate::changes::user_levels::USER_LEVEL;
 use crate::changes::views::VIEW;
+use crate::external_ids::external_ids;
 use crate::{Application, Failure};
 
 /// The most records of the audit trail that are counted.
@@ -58,19 +59,6 @@ fn named_users(record: &AuditRecord) -> impl Iterator<Item = UserId> {
     let is_about_user = matches!(record.entity_type, EntityType::Assignment | EntityType::User);
     let about = is_about_user.then(|| UserId::from_uuid(record.entity_id));
     record.user_id.into_iter().chain(about)
-}
-
-/// The stored external ids of these users. Users of the native issuer are not looked up.
-pub(crate) async fn external_ids(
-    stored: &dyn Users,
-    users: impl Iterator<Item = UserId>,
-) -> Result<BTreeMap<UserId, ExternalId>, Failure> {
-    let users: BTreeSet<_> = users.filter(UserId::is_made_here).collect();
-    if users.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let stored = stored.find(&users.into_iter().collect::<Vec<_>>()).await?;
-    Ok(stored.into_iter().filter_map(|user| Some((user.id, user.external_id?))).collect())
 }
 
 /// Every read returns `Unavailable` when the storage cannot be reached; a read of one entity may return `NotFound`.

@@ -6,8 +6,8 @@ use iam_domain::{
 };
 use iam_storage::{Target, UnitOfWork};
 
+use crate::external_ids::external_ids;
 use crate::failure::unknown_at;
-use crate::reads::external_ids;
 use crate::{Affects, Application, Change, Failure, FieldError, IfMatch, Requirement};
 
 pub(crate) const USER_LEVEL: &str = "User level";
