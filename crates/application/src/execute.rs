@@ -10,8 +10,7 @@ use iam_storage::{ChangeContext, Reader, Storage, Target, UnitOfWork, Work, tran
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use crate::authorize::note_refusal;
-use crate::delegation::{EscalationGuard, forces};
+use crate::authorization::{EscalationGuard, forces, note_refusal};
 use crate::{Affects, Failure, Requirement};
 
 /// The caller of a change, and the request it came with.

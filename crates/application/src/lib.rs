@@ -20,9 +20,8 @@
 //! }
 //! ```
 
-mod authorize;
+mod authorization;
 mod changes;
-mod delegation;
 mod etag;
 mod execute;
 mod external_ids;
@@ -31,7 +30,7 @@ mod probe;
 mod reads;
 mod trail;
 
-pub use authorize::Requirement;
+pub use authorization::{Affects, Requirement};
 pub use changes::{
     AssignUserLevels, CreateApiKey, CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem, CreateUserLevel,
     CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem, DeleteUserLevel,
@@ -39,7 +38,6 @@ pub use changes::{
     SetCompanyModules, SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule, UpdateFeature,
     UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView, ViewCell,
 };
-pub use delegation::Affects;
 pub use etag::{Etag, IfMatch};
 pub use execute::{Application, Change, Made, Patch, RequestContext};
 pub use failure::{FINDINGS_LIMIT, Failure, FieldError};
