@@ -1,135 +1,11 @@
-//! Requirements of use cases, and whether a caller meets them.
+//! Checks that a caller meets a requirement: before a request is answered, and again inside a unit of work.
 
-use iam_domain::{Caller, CompanyId, IamAction, IamPermission, Service, ServiceRole, Snapshot};
-use iam_permissions_cache::{Access, Consistency, Subject};
+use iam_domain::{Caller, CompanyId, Snapshot};
+use iam_permissions_cache::{Consistency, Subject};
+use iam_storage::UnitOfWork;
 
+use super::requirement::Requirement;
 use crate::{Application, Failure};
-
-/// What a caller must be allowed to do. Super admins meet every requirement; a
-/// service meets those that its key's role stands for, in the companies that its key is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Requirement {
-    /// Be authenticated. Non-members of a company get answers in which everything is denied.
-    Known,
-    /// Hold a level in the company.
-    Member,
-    /// Read on `iam.manage_levels` or `iam.assign_permissions`.
-    ReadIam,
-    /// Update on `iam.manage_levels`, to change levels.
-    ManageLevels,
-    /// Update on `iam.manage_levels`, to assign and unassign levels.
-    AssignLevels,
-    /// Update on `iam.assign_permissions`.
-    ManagePermissions,
-    /// Update on either, to ask about others.
-    CheckOthers,
-    /// Update on either, to read the audit trail.
-    ReadAudit,
-    /// Be a super admin.
-    SuperAdmin,
-    /// Be a super admin in person, to manage the API keys of services and the cut-offs of users. Otherwise a leaked key
-    /// could lock out the super admins who would revoke it.
-    ManageCredentials,
-}
-
-impl Requirement {
-    /// Whether both are the same requirement, also at compile time.
-    #[must_use]
-    pub const fn is(self, other: Self) -> bool {
-        self as u8 == other as u8
-    }
-
-    /// The message for callers that do not meet it. It is the same for unknown companies and for companies that the
-    /// caller does not belong to.
-    #[must_use]
-    pub const fn refusal(self) -> &'static str {
-        match self {
-            Self::Known | Self::Member => "You do not belong to this company",
-            Self::ReadIam => "You do not have permission to view IAM data",
-            Self::ManageLevels => "You do not have permission to manage user levels",
-            Self::AssignLevels => "You do not have permission to assign user levels",
-            Self::ManagePermissions => "You do not have permission to manage permissions",
-            Self::CheckOthers => "You do not have permission to check other users",
-            Self::ReadAudit => "You do not have permission to view audit logs",
-            Self::SuperAdmin | Self::ManageCredentials => "Superadmin access required",
-        }
-    }
-
-    /// Whether the caller meets it regardless of levels; `None` if the caller's levels decide.
-    fn is_met_without_levels(self, caller: Caller, company: Option<CompanyId>) -> Option<bool> {
-        match (caller, self) {
-            (_, Self::Known) | (Caller::User { is_super_admin: true, .. }, _) => Some(true),
-            (Caller::User { .. }, Self::SuperAdmin | Self::ManageCredentials) => Some(false),
-            (Caller::User { .. }, _) => company.is_none().then_some(false),
-            (Caller::Service(service), _) => Some(self.is_met_by_service(service, company)),
-        }
-    }
-
-    /// Whether the caller meets it when the request names no company.
-    #[must_use]
-    pub fn is_met_without_company(self, caller: Caller) -> bool {
-        self.is_met_without_levels(caller, None) == Some(true)
-    }
-
-    /// Whether a service meets it: the key's role must suffice, and a key of one company works for that company only.
-    fn is_met_by_service(self, service: Service, company: Option<CompanyId>) -> bool {
-        let role = match self {
-            Self::Known => return true,
-            // A service holds no level and cannot manage credentials.
-            Self::Member | Self::ManageCredentials => return false,
-            Self::CheckOthers => ServiceRole::Check,
-            // The audit trail of the platform is not the data of a company.
-            Self::ReadAudit if company.is_none() => ServiceRole::Administer,
-            Self::ReadIam | Self::ReadAudit => ServiceRole::Read,
-            Self::ManageLevels | Self::AssignLevels | Self::ManagePermissions => ServiceRole::Administer,
-            // The platform concerns all companies.
-            Self::SuperAdmin => return service.role == ServiceRole::Administer && service.company.is_none(),
-        };
-        service.role >= role && (service.company.is_none() || service.company == company)
-    }
-
-    /// Whether a user with these rights, who is not a super admin, meets it.
-    fn is_met_by(self, rights: &impl Rights) -> bool {
-        let holds = |permission, action| rights.holds(permission, action);
-        let either =
-            |action| holds(IamPermission::ManageLevels, action) || holds(IamPermission::AssignPermissions, action);
-        match self {
-            Self::Known => true,
-            Self::Member => rights.is_member(),
-            Self::ReadIam => either(IamAction::Read),
-            Self::ManageLevels | Self::AssignLevels => holds(IamPermission::ManageLevels, IamAction::Update),
-            Self::ManagePermissions => holds(IamPermission::AssignPermissions, IamAction::Update),
-            Self::CheckOthers | Self::ReadAudit => either(IamAction::Update),
-            Self::SuperAdmin | Self::ManageCredentials => false,
-        }
-    }
-}
-
-/// The administrative rights that a user's levels in a company give.
-trait Rights {
-    fn is_member(&self) -> bool;
-    fn holds(&self, permission: IamPermission, action: IamAction) -> bool;
-}
-
-impl Rights for Access {
-    fn is_member(&self) -> bool {
-        Self::is_member(self)
-    }
-
-    fn holds(&self, permission: IamPermission, action: IamAction) -> bool {
-        Self::holds(self, permission, action)
-    }
-}
-
-impl Rights for Snapshot {
-    fn is_member(&self) -> bool {
-        !self.levels.is_empty()
-    }
-
-    fn holds(&self, permission: IamPermission, action: IamAction) -> bool {
-        permission.is_held(action, self)
-    }
-}
 
 impl Application {
     /// Checks that the caller meets the requirement in the company, on a state that satisfies `consistency`. Without a
@@ -160,7 +36,7 @@ impl Application {
     /// The same check inside a unit of work, where no rights can change until it ends. Returns the caller's snapshot if
     /// the check had to read it.
     pub(crate) async fn authorize_within(
-        tx: &mut dyn iam_storage::UnitOfWork,
+        tx: &mut dyn UnitOfWork,
         caller: Caller,
         company: Option<CompanyId>,
         requirement: Requirement,

@@ -2,8 +2,9 @@
 
 mod authorize;
 mod escalation;
+mod requirement;
 
-pub use authorize::Requirement;
 pub(crate) use authorize::note_refusal;
 pub use escalation::Affects;
 pub(crate) use escalation::{EscalationGuard, forces};
+pub use requirement::Requirement;
