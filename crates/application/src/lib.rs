@@ -26,6 +26,7 @@ mod etag;
 mod execute;
 mod external_ids;
 mod failure;
+mod patch;
 mod probe;
 mod reads;
 mod trail;
@@ -39,9 +40,10 @@ pub use changes::{
     UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView, ViewCell,
 };
 pub use etag::{Etag, IfMatch};
-pub use execute::{Application, Change, Made, Patch, RequestContext};
+pub use execute::{Application, Change, Made, RequestContext};
 pub use failure::{FINDINGS_LIMIT, Failure, FieldError};
 pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry};
+pub use patch::Patch;
 pub use probe::{Check, Probe, Readiness};
 pub use reads::{AuditPage, COUNTED, HoldersPage, Total};
 pub use trail::Trail;
