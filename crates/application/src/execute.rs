@@ -4,33 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{Caller, ExternalId, Timestamp, Versions, is_token_valid};
+use iam_domain::{Caller, Versions, is_token_valid};
 use iam_permissions_cache::Permissions;
 use iam_storage::{ChangeContext, Reader, Storage, Target, UnitOfWork, Work, transact};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use crate::authorization::{EscalationGuard, forces, note_refusal};
-use crate::{Affects, Failure, Requirement};
-
-/// The caller of a change, and the request it came with.
-#[derive(Debug, Clone)]
-pub struct RequestContext {
-    /// The caller.
-    pub caller: Caller,
-    /// The request's id, for the audit record.
-    pub request_id: Option<String>,
-    /// When the caller's token was issued: a later cut-off invalidates it. `None`: any cut-off invalidates it.
-    pub issued_at: Option<Timestamp>,
-    /// The caller's external id with another issuer, stored with the change.
-    pub external_id: Option<Arc<ExternalId>>,
-}
-
-impl From<Caller> for RequestContext {
-    fn from(caller: Caller) -> Self {
-        Self { caller, request_id: None, issued_at: None, external_id: None }
-    }
-}
+use crate::{Affects, Change, Failure, RequestContext};
 
 impl RequestContext {
     /// Re-checks the caller's credentials under the lock; caches may lag behind a revocation or a cut-off.
@@ -45,38 +26,6 @@ impl RequestContext {
             }
         })
     }
-}
-
-/// A use case that changes something.
-#[async_trait]
-pub trait Change: Send + Sync + 'static {
-    /// The answer of the change.
-    type Answer: Send + 'static;
-
-    /// The requirement that the caller must meet. It is checked under the lock, whatever was checked before.
-    const REQUIREMENT: Requirement;
-
-    /// The target that it locks.
-    fn target(&self) -> Target;
-
-    /// The permissions that it affects. Callers can grant only what they hold, and the company must keep an
-    /// administrator; see [`Affects`].
-    fn affects(&self) -> Affects {
-        Affects::None
-    }
-
-    /// The user of another issuer that it is about. The external id is stored with the change.
-    fn external_id(&self) -> Option<&ExternalId> {
-        None
-    }
-
-    /// Whether the change may leave the company without an administrator. Only super admins can force it.
-    fn is_forced(&self) -> bool {
-        false
-    }
-
-    /// Applies the change. It may be called again, in a new unit of work, after losing a race.
-    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure>;
 }
 
 /// The use cases over one storage. Cheap to share behind an `Arc`.

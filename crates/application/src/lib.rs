@@ -21,6 +21,7 @@
 //! ```
 
 mod authorization;
+mod change;
 mod changes;
 mod etag;
 mod execute;
@@ -31,7 +32,8 @@ mod probe;
 mod reads;
 mod trail;
 
-pub use authorization::{Affects, Requirement};
+pub use authorization::Requirement;
+pub use change::{Affects, Change, RequestContext};
 pub use changes::{
     AssignUserLevels, CreateApiKey, CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem, CreateUserLevel,
     CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem, DeleteUserLevel,
@@ -40,7 +42,7 @@ pub use changes::{
     UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView, ViewCell,
 };
 pub use etag::{Etag, IfMatch};
-pub use execute::{Application, Change, Made, RequestContext};
+pub use execute::{Application, Made};
 pub use failure::{FINDINGS_LIMIT, Failure, FieldError};
 pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry};
 pub use patch::Patch;

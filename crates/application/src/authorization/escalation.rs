@@ -4,25 +4,12 @@
 
 use iam_domain::escalation::{Grant, not_held, to_manage};
 use iam_domain::{
-    Caller, Catalog, CompanyId, CompanySnapshot, FeatureId, IamAction, IamPermission, Snapshot, UserId, UserLevelId,
+    Caller, Catalog, CompanyId, CompanySnapshot, FeatureId, IamAction, IamPermission, Snapshot, UserLevelId,
 };
 use iam_storage::UnitOfWork;
 
 use crate::failure::first_of;
-use crate::{Change, Failure, FieldError};
-
-/// The permissions that a change affects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Affects {
-    /// No user's.
-    None,
-    /// The view matrix of a level, and so the permissions of its holders.
-    Views(UserLevelId),
-    /// The feature matrix of a level, and so the permissions of its holders.
-    Features(UserLevelId),
-    /// A user's levels.
-    LevelsOf(UserId),
-}
+use crate::{Affects, Change, Failure, FieldError};
 
 impl Affects {
     /// The field of the request that contains the grants.

@@ -5,6 +5,5 @@ mod escalation;
 mod requirement;
 
 pub(crate) use authorize::note_refusal;
-pub use escalation::Affects;
 pub(crate) use escalation::{EscalationGuard, forces};
 pub use requirement::Requirement;
