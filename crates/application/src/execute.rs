@@ -1,4 +1,4 @@
-//! The application, and how it runs changes.
+//! How the application runs changes: each in a task of its own and in one unit of work.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,12 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::{Caller, Versions, is_token_valid};
 use iam_permissions_cache::Permissions;
-use iam_storage::{ChangeContext, Reader, Storage, Target, UnitOfWork, Work, transact};
-use tokio::runtime::Handle;
-use tokio_util::task::TaskTracker;
+use iam_storage::{ChangeContext, Target, UnitOfWork, Work, transact};
 
 use crate::authorization::{EscalationGuard, forces, note_refusal};
-use crate::{Affects, Change, Failure, RequestContext};
+use crate::{Affects, Application, Change, Failure, RequestContext};
 
 impl RequestContext {
     /// Re-checks the caller's credentials under the lock; caches may lag behind a revocation or a cut-off.
@@ -28,42 +26,7 @@ impl RequestContext {
     }
 }
 
-/// The use cases over one storage. Cheap to share behind an `Arc`.
-pub struct Application {
-    storage: Arc<dyn Storage>,
-    permissions: Arc<Permissions>,
-    changes: TaskTracker,
-    runtime: Handle,
-}
-
-impl std::fmt::Debug for Application {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Application").field("changes_under_way", &self.changes.len()).finish_non_exhaustive()
-    }
-}
-
 impl Application {
-    /// Creates the use cases over a storage. Changes run on `runtime`, which must outlive the runtimes of callers: a
-    /// worker of the server may end, with its runtime, before a change that it started.
-    #[must_use]
-    pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
-        Self { storage, permissions, changes: TaskTracker::new(), runtime }
-    }
-
-    /// The permissions cache.
-    #[must_use]
-    pub fn permissions(&self) -> &Permissions {
-        &self.permissions
-    }
-
-    pub(crate) fn storage(&self) -> &dyn Storage {
-        self.storage.as_ref()
-    }
-
-    pub(crate) fn reader(&self) -> &dyn Reader {
-        self.storage.reader()
-    }
-
     /// Runs a change and returns its answer with the versions that contain it. The change runs in a task of its own:
     /// cancelling this future does not stop it.
     ///
@@ -95,12 +58,6 @@ impl Application {
         let task = self.changes.spawn_on(change, &self.runtime);
         let ((value, _), versions) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;
         Ok(Made { versions, value })
-    }
-
-    /// Waits until all running changes have ended. Call it when no more requests come in.
-    pub async fn finish(&self) {
-        self.changes.close();
-        self.changes.wait().await;
     }
 }
 

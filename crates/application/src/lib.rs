@@ -20,6 +20,7 @@
 //! }
 //! ```
 
+mod application;
 mod authorization;
 mod change;
 mod changes;
@@ -32,6 +33,7 @@ mod probe;
 mod reads;
 mod trail;
 
+pub use application::Application;
 pub use authorization::Requirement;
 pub use change::{Affects, Change, RequestContext};
 pub use changes::{
@@ -42,7 +44,7 @@ pub use changes::{
     UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView, ViewCell,
 };
 pub use etag::{Etag, IfMatch};
-pub use execute::{Application, Made};
+pub use execute::Made;
 pub use failure::{FINDINGS_LIMIT, Failure, FieldError};
 pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry};
 pub use patch::Patch;
