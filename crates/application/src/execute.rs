@@ -4,27 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{Caller, Versions, is_token_valid};
+use iam_domain::Versions;
 use iam_permissions_cache::Permissions;
 use iam_storage::{ChangeContext, Target, UnitOfWork, Work, transact};
 
-use crate::authorization::{EscalationGuard, forces, note_refusal};
+use crate::authorization::{EscalationGuard, authorize_within, forces, note_refusal, recheck_credentials};
 use crate::{Affects, Application, Change, Failure, RequestContext};
-
-impl RequestContext {
-    /// Re-checks the caller's credentials under the lock; caches may lag behind a revocation or a cut-off.
-    async fn recheck_credentials(&self, tx: &mut dyn UnitOfWork) -> Result<bool, Failure> {
-        Ok(match self.caller {
-            Caller::User { id, .. } => {
-                let not_before = tx.users().find(&[id]).await?.pop().and_then(|user| user.not_before);
-                is_token_valid(self.issued_at, not_before)
-            }
-            Caller::Service(service) => {
-                tx.api_keys().find_by_id(service.key).await?.is_some_and(|key| key.is_good(tx.now()))
-            }
-        })
-    }
-}
 
 impl Application {
     /// Runs a change and returns its answer with the versions that contain it. The change runs in a task of its own:
@@ -117,10 +102,10 @@ impl<C: Change> Work for Authorized<C> {
 
     async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<Self::Output, Failure> {
         let (company, caller) = (self.change.target().company(), self.by.caller);
-        if !self.by.recheck_credentials(tx).await? {
+        if !recheck_credentials(tx, &self.by).await? {
             return Err(Failure::Forbidden(C::REQUIREMENT));
         }
-        let own = Application::authorize_within(tx, caller, company, C::REQUIREMENT).await?;
+        let own = authorize_within(tx, caller, company, C::REQUIREMENT).await?;
         let guard = match (company, self.change.affects()) {
             (None, _) | (_, Affects::None) => None,
             (Some(company), _) => Some(EscalationGuard::before(tx, company, caller, own, &self.change).await?),

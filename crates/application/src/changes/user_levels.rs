@@ -6,9 +6,10 @@ use iam_domain::{
 };
 use iam_storage::{Target, UnitOfWork};
 
+use crate::authorization::authorize_within;
 use crate::external_ids::external_ids;
 use crate::failure::unknown_at;
-use crate::{Affects, Application, Change, Failure, FieldError, IfMatch, Requirement};
+use crate::{Affects, Change, Failure, FieldError, IfMatch, Requirement};
 
 pub(crate) const USER_LEVEL: &str = "User level";
 
@@ -150,7 +151,7 @@ async fn is_held(
 ) -> Result<Failure, Failure> {
     let count = holders.len();
     let message = format!("Cannot delete user level: {count} user(s) are assigned to it");
-    match Application::authorize_within(tx, caller, Some(company), Requirement::ReadIam).await {
+    match authorize_within(tx, caller, Some(company), Requirement::ReadIam).await {
         Ok(_) => {}
         Err(Failure::Forbidden(_)) => return Ok(Failure::InUse { message, errors: Vec::new() }),
         Err(failure) => return Err(failure),
