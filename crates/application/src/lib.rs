@@ -21,6 +21,7 @@
 //! ```
 
 mod application;
+mod authentication;
 mod authorization;
 mod change;
 mod changes;
@@ -34,6 +35,7 @@ mod reads;
 mod trail;
 
 pub use application::Application;
+pub use authentication::ServiceAdmission;
 pub use authorization::Requirement;
 pub use change::{Affects, Change, RequestContext};
 pub use changes::{
