@@ -25,6 +25,7 @@ mod authentication;
 mod authorization;
 mod change;
 mod changes;
+mod decisions;
 mod etag;
 mod execute;
 mod external_ids;
@@ -45,6 +46,7 @@ pub use changes::{
     SetCompanyModules, SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule, UpdateFeature,
     UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView, ViewCell,
 };
+pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};
 pub use execute::Made;
 pub use failure::{FINDINGS_LIMIT, Failure, FieldError};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
-use iam_application::{Application, Probe};
+use iam_application::{Application, DecisionContext, Probe};
 use iam_domain::{Caller, CompanyId};
 use iam_identity::TokenVerifier;
 use iam_permissions_cache::Consistency;
@@ -133,8 +133,8 @@ impl Api {
         consistency: Consistency,
     ) -> Result<(), ApiError> {
         let is_kept = || {
-            let permissions = self.services.application.permissions();
-            company.is_some_and(|company| permissions.try_access(company, caller.into(), consistency).is_some())
+            let context = company.map(|company| DecisionContext { caller, company, consistency });
+            context.is_some_and(|context| self.services.application.has_cached_access(&context))
         };
         // The subjects of these callers are not known yet, and a version that they have seen may be read again.
         let asks_about_others = caller.is_super_admin() || matches!(caller, Caller::Service(_));

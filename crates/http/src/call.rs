@@ -15,10 +15,10 @@ use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, BytesMut, Data, Query};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
-use iam_application::{Application, Change, FieldError, IfMatch, Made, RequestContext, Requirement};
+use iam_application::{Application, Change, DecisionContext, FieldError, IfMatch, Made, RequestContext, Requirement};
 use iam_domain::{Caller, CompanyId, NamedUser};
 use iam_identity::{TokenVerifier, UserNameError};
-use iam_permissions_cache::{Access, Consistency, Permissions, Subject};
+use iam_permissions_cache::Consistency;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
@@ -328,25 +328,14 @@ impl<P: Policy, T> Guarded<P, T> {
         &self.api.services().application
     }
 
-    /// The permissions cache.
-    pub(crate) fn permissions(&self) -> &Permissions {
-        self.application().permissions()
-    }
-
     /// The API that all requests share.
     pub(crate) fn api(&self) -> &Api {
         &self.api
     }
 
-    /// The required consistency.
-    pub(crate) const fn consistency(&self) -> Consistency {
-        self.consistency
-    }
-
-    /// The access of a subject in the company, with the required consistency.
-    pub(crate) async fn access(&self, subject: Subject) -> Result<Access, ApiError> {
-        let access = self.permissions().access(self.company()?, subject, self.consistency).await;
-        Ok(access.map_err(iam_application::Failure::from)?)
+    /// Who asks for decisions, in which company, and how recent their state must be.
+    pub(crate) fn decision_context(&self) -> Result<DecisionContext, ApiError> {
+        Ok(DecisionContext { caller: self.caller, company: self.company()?, consistency: self.consistency })
     }
 
     /// Executes a change that is part of the input.
