@@ -29,12 +29,6 @@ impl Application {
         Self { storage, permissions, changes: TaskTracker::new(), runtime }
     }
 
-    /// The permissions cache.
-    #[must_use]
-    pub fn permissions(&self) -> &Permissions {
-        &self.permissions
-    }
-
     pub(crate) fn reader(&self) -> &dyn Reader {
         self.storage.reader()
     }

@@ -238,6 +238,7 @@ pub struct TestApi {
     call: Call,
     pub storage: Arc<dyn Storage>,
     pub application: Arc<Application>,
+    pub permissions: Arc<Permissions>,
     pub super_admin: UserId,
     pub database: Option<Rc<TestDatabase>>,
 }
@@ -291,7 +292,7 @@ impl TestApi {
         options: HttpOptions,
     ) -> Self {
         let runtime = tokio::runtime::Handle::current();
-        let application = Arc::new(Application::new(Arc::clone(&storage), permissions, runtime));
+        let application = Arc::new(Application::new(Arc::clone(&storage), Arc::clone(&permissions), runtime));
         let services =
             Services { application: Arc::clone(&application), verifier: Arc::new(verifier), probe: Arc::new(Fine) };
         let api = Api::new(services, options);
@@ -313,7 +314,7 @@ impl TestApi {
                 Answer { status, headers, body: to_bytes(response.into_body()).await.unwrap().to_vec() }
             })
         });
-        Self { call, storage, application, super_admin: new_user(), database }
+        Self { call, storage, application, permissions, super_admin: new_user(), database }
     }
 
     /// A request.

@@ -26,7 +26,7 @@ impl Application {
             (Some(is_met), _) => is_met,
             (None, None) => false,
             (None, Some(company)) => {
-                let access = self.permissions().access(company, Subject::from(caller), consistency).await?;
+                let access = self.permissions.access(company, Subject::from(caller), consistency).await?;
                 requirement.is_met_by(&access)
             }
         };
