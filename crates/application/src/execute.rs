@@ -19,7 +19,7 @@ impl Application {
     ///
     /// The failure of the change; `Forbidden` when the caller lacks the permission (or lost it); `Unavailable` when the
     /// storage cannot be reached or a lock times out.
-    pub async fn execute<C: Change>(&self, by: RequestContext, change: C) -> Result<Made<C::Answer>, Failure> {
+    pub async fn execute<C: Change>(&self, by: RequestContext, change: C) -> Result<Committed<C::Answer>, Failure> {
         let storage = Arc::clone(&self.storage);
         let permissions = Arc::clone(&self.permissions);
         let change = async move {
@@ -42,13 +42,13 @@ impl Application {
         };
         let task = self.changes.spawn_on(change, &self.runtime);
         let ((value, _), versions) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;
-        Ok(Made { versions, value })
+        Ok(Committed { versions, value })
     }
 }
 
 /// The result of a committed change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made<T> {
+pub struct Committed<T> {
     /// The versions that contain the change.
     pub versions: Versions,
     /// The answer.

@@ -48,7 +48,7 @@ pub use changes::{
 };
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};
-pub use execute::Made;
+pub use execute::Committed;
 pub use failure::{FINDINGS_LIMIT, Failure, FieldError};
 pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry};
 pub use patch::Patch;

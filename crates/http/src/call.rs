@@ -15,7 +15,9 @@ use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, BytesMut, Data, Query};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
-use iam_application::{Application, Change, DecisionContext, FieldError, IfMatch, Made, RequestContext, Requirement};
+use iam_application::{
+    Application, Change, Committed, DecisionContext, FieldError, IfMatch, RequestContext, Requirement,
+};
 use iam_domain::{Caller, CompanyId, NamedUser};
 use iam_identity::{TokenVerifier, UserNameError};
 use iam_permissions_cache::Consistency;
@@ -339,7 +341,7 @@ impl<P: Policy, T> Guarded<P, T> {
     }
 
     /// Executes a change that is part of the input.
-    pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Made<C::Answer>, ApiError> {
+    pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Committed<C::Answer>, ApiError> {
         execute::<P, C>(&self.api, self.by.clone(), change).await
     }
 
@@ -356,13 +358,17 @@ impl<P: Policy, T> Guarded<P, T> {
 
 impl<P: Policy, C: Change> Guarded<P, C> {
     /// Executes the requested change.
-    pub(crate) async fn execute(self) -> Result<Made<C::Answer>, ApiError> {
+    pub(crate) async fn execute(self) -> Result<Committed<C::Answer>, ApiError> {
         execute::<P, C>(&self.api, self.by, self.input).await
     }
 }
 
 /// Executes a change. A policy with another requirement than the change does not compile.
-async fn execute<P: Policy, C: Change>(api: &Api, by: RequestContext, change: C) -> Result<Made<C::Answer>, ApiError> {
+async fn execute<P: Policy, C: Change>(
+    api: &Api,
+    by: RequestContext,
+    change: C,
+) -> Result<Committed<C::Answer>, ApiError> {
     const { assert!(P::REQUIREMENT.is(C::REQUIREMENT), "the policy and the change have one requirement") };
     Ok(api.services().application.execute(by, change).await?)
 }
