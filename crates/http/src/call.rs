@@ -67,7 +67,7 @@ macro_rules! policies {
 
 policies! {
     /// All authenticated callers; non-members get answers in which everything is denied.
-    Anyone: Known, Required;
+    Anyone: Authenticated, Required;
     /// Members of the company.
     Member: Member, Required;
     /// Readers of a company's IAM data.

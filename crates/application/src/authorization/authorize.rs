@@ -10,7 +10,7 @@ use crate::{Application, Failure, RequestContext};
 impl Application {
     /// Checks that the caller meets the requirement in the company, on a state that satisfies `consistency`. Without a
     /// company, only super admins and services with a key for all companies pass; every authenticated caller meets
-    /// [`Requirement::Known`].
+    /// [`Requirement::Authenticated`].
     ///
     /// # Errors
     ///

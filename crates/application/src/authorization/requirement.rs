@@ -8,7 +8,7 @@ use iam_permissions_cache::Access;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Requirement {
     /// Be authenticated. Non-members of a company get answers in which everything is denied.
-    Known,
+    Authenticated,
     /// Hold a level in the company.
     Member,
     /// Read on `iam.manage_levels` or `iam.assign_permissions`.
@@ -42,7 +42,7 @@ impl Requirement {
     #[must_use]
     pub const fn refusal(self) -> &'static str {
         match self {
-            Self::Known | Self::Member => "You do not belong to this company",
+            Self::Authenticated | Self::Member => "You do not belong to this company",
             Self::ReadIam => "You do not have permission to view IAM data",
             Self::ManageLevels => "You do not have permission to manage user levels",
             Self::AssignLevels => "You do not have permission to assign user levels",
@@ -56,7 +56,7 @@ impl Requirement {
     /// Whether the caller meets it regardless of levels; `None` if the caller's levels decide.
     pub(super) fn is_met_without_levels(self, caller: Caller, company: Option<CompanyId>) -> Option<bool> {
         match (caller, self) {
-            (_, Self::Known) | (Caller::User { is_super_admin: true, .. }, _) => Some(true),
+            (_, Self::Authenticated) | (Caller::User { is_super_admin: true, .. }, _) => Some(true),
             (Caller::User { .. }, Self::SuperAdmin | Self::ManageCredentials) => Some(false),
             (Caller::User { .. }, _) => company.is_none().then_some(false),
             (Caller::Service(service), _) => Some(self.is_met_by_service(service, company)),
@@ -72,7 +72,7 @@ impl Requirement {
     /// Whether a service meets it: the key's role must suffice, and a key of one company works for that company only.
     fn is_met_by_service(self, service: Service, company: Option<CompanyId>) -> bool {
         let role = match self {
-            Self::Known => return true,
+            Self::Authenticated => return true,
             // A service holds no level and cannot manage credentials.
             Self::Member | Self::ManageCredentials => return false,
             Self::CheckOthers => ServiceRole::Check,
@@ -92,7 +92,7 @@ impl Requirement {
         let either =
             |action| holds(IamPermission::ManageLevels, action) || holds(IamPermission::AssignPermissions, action);
         match self {
-            Self::Known => true,
+            Self::Authenticated => true,
             Self::Member => rights.is_member(),
             Self::ReadIam => either(IamAction::Read),
             Self::ManageLevels | Self::AssignLevels => holds(IamPermission::ManageLevels, IamAction::Update),
