@@ -8,7 +8,7 @@ use iam_domain::Versions;
 use iam_permissions_cache::Permissions;
 use iam_storage::{ChangeContext, Target, UnitOfWork, Work, transact};
 
-use crate::authorization::{EscalationGuard, authorize_within, forces, note_refusal, recheck_credentials};
+use crate::authorization::{EscalationGuard, authorize_within, forces, recheck_credentials, record_denial};
 use crate::{Affects, Application, Change, Failure, RequestContext};
 
 impl Application {
@@ -38,7 +38,7 @@ impl Application {
             let authorized = Authorized { by, change };
             let caller = authorized.by.caller;
             let made = transact(storage.as_ref(), target, &context, &authorized).await;
-            outcome.tell(made.inspect_err(|failure| note_refusal(caller, target.company(), failure)))
+            outcome.tell(made.inspect_err(|failure| record_denial(caller, target.company(), failure)))
         };
         let task = self.changes.spawn_on(change, &self.runtime);
         let ((value, _), versions) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;

@@ -115,7 +115,7 @@ impl From<Failure> for ApiError {
                     Requirement::SuperAdmin | Requirement::ManageCredentials => Code::SuperAdminOnly,
                     _ => Code::Forbidden,
                 };
-                Self::new(code, requirement.refusal())
+                Self::new(code, requirement.denial_message())
             }
             Failure::Refused { message, errors } => Self { errors, ..Self::new(Code::Forbidden, message) },
             Failure::InUse { message, errors } => Self { errors, ..Self::new(Code::Invalid, message) },

@@ -30,7 +30,7 @@ impl Application {
                 requirement.is_met_by(&access)
             }
         };
-        admit(requirement, is_met).inspect_err(|failure| note_refusal(caller, company, failure))
+        admit(requirement, is_met).inspect_err(|failure| record_denial(caller, company, failure))
     }
 }
 
@@ -72,7 +72,7 @@ fn admit(requirement: Requirement, is_met: bool) -> Result<(), Failure> {
 }
 
 /// Counts and logs a failure caused by missing permissions: a caller may be probing for access.
-pub(crate) fn note_refusal(caller: Caller, company: Option<CompanyId>, failure: &Failure) {
+pub(crate) fn record_denial(caller: Caller, company: Option<CompanyId>, failure: &Failure) {
     if matches!(failure, Failure::Forbidden(_) | Failure::Refused { .. }) {
         metrics::counter!("iam_refused_total").increment(1);
         tracing::info!(user = %caller.id(), kind = %caller.kind(), ?company, %failure, "refused");

@@ -4,6 +4,6 @@ mod authorize;
 mod escalation;
 mod requirement;
 
-pub(crate) use authorize::{authorize_within, note_refusal, recheck_credentials};
+pub(crate) use authorize::{authorize_within, recheck_credentials, record_denial};
 pub(crate) use escalation::{EscalationGuard, forces};
 pub use requirement::Requirement;

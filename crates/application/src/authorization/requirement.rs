@@ -40,7 +40,7 @@ impl Requirement {
     /// The message for callers that do not meet it. It is the same for unknown companies and for companies that the
     /// caller does not belong to.
     #[must_use]
-    pub const fn refusal(self) -> &'static str {
+    pub const fn denial_message(self) -> &'static str {
         match self {
             Self::Authenticated | Self::Member => "You do not belong to this company",
             Self::ReadIam => "You do not have permission to view IAM data",
