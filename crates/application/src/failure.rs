@@ -56,7 +56,7 @@ pub enum Failure {
     Forbidden(Requirement),
     /// The caller meets the requirement, but may not make this particular change.
     #[error("forbidden: {message}")]
-    Refused {
+    ForbiddenChange {
         /// Why.
         message: String,
         /// The refused rows.

@@ -73,7 +73,7 @@ fn admit(requirement: Requirement, is_met: bool) -> Result<(), Failure> {
 
 /// Counts and logs a failure caused by missing permissions: a caller may be probing for access.
 pub(crate) fn record_denial(caller: Caller, company: Option<CompanyId>, failure: &Failure) {
-    if matches!(failure, Failure::Forbidden(_) | Failure::Refused { .. }) {
+    if matches!(failure, Failure::Forbidden(_) | Failure::ForbiddenChange { .. }) {
         metrics::counter!("iam_refused_total").increment(1);
         tracing::info!(user = %caller.id(), kind = %caller.kind(), ?company, %failure, "refused");
     }

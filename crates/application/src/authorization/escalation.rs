@@ -53,7 +53,7 @@ impl Affects {
         let findings = names.iter().map(|name| {
             FieldError::new(self.field(), "not_held", format_args!("would grant a permission you do not hold: {name}"))
         });
-        Failure::Refused {
+        Failure::ForbiddenChange {
             errors: FieldError::bounded(findings),
             message: format!("You cannot grant what you do not hold: {}", first_of(&names)),
         }

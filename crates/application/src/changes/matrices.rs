@@ -220,7 +220,7 @@ fn keep_pins<C: Cell>(
     }
     let findings = names.iter().map(|name| FieldError::new(field, "pinned", format_args!("pins {name}")));
     let errors = FieldError::bounded(findings);
-    Err(Failure::Refused {
+    Err(Failure::ForbiddenChange {
         message: format!("Only super admins may change pinned permissions: {}", first_of(&names)),
         errors,
     })

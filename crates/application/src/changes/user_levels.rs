@@ -125,7 +125,7 @@ impl Change for DeleteUserLevel {
         if !caller.is_super_admin() {
             let pinned = tx.user_levels().count_pinned(self.company, self.id).await?;
             if pinned > 0 {
-                return Err(Failure::Refused {
+                return Err(Failure::ForbiddenChange {
                     message: format!("Only super admins may delete a user level with pinned permissions ({pinned})"),
                     errors: Vec::new(),
                 });
