@@ -53,5 +53,5 @@ pub use failure::{FINDINGS_LIMIT, Failure, FieldError};
 pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry};
 pub use patch::Patch;
 pub use probe::{Check, Probe, Readiness};
-pub use reads::{AuditPage, COUNTED, HoldersPage, Total};
+pub use reads::{AuditPage, HoldersPage, Total};
 pub use trail::Trail;

@@ -19,7 +19,7 @@ use crate::external_ids::external_ids;
 use crate::{Application, Failure};
 
 /// The most records of the audit trail that are counted.
-pub const COUNTED: u64 = 10_000;
+const COUNT_LIMIT: u64 = 10_000;
 
 /// The total number of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -314,8 +314,8 @@ impl Application {
             .map(|record| AuditCursor { timestamp: record.timestamp, id: record.id });
         let total = match include_total {
             false => None,
-            true => Some(match logs.count_for_company(company, filter, COUNTED + 1).await? {
-                count if count > COUNTED => Total::MoreThan(COUNTED),
+            true => Some(match logs.count_for_company(company, filter, COUNT_LIMIT + 1).await? {
+                count if count > COUNT_LIMIT => Total::MoreThan(COUNT_LIMIT),
                 count => Total::Exactly(count),
             }),
         };
