@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
-use iam_application::{Application, DecisionContext, Probe};
+use iam_application::{Application, DecisionContext, HealthProbe};
 use iam_domain::{Caller, CompanyId};
 use iam_identity::TokenVerifier;
 use iam_permissions_cache::Consistency;
@@ -25,7 +25,7 @@ pub struct Services {
     /// Verifies tokens of callers.
     pub verifier: Arc<TokenVerifier>,
     /// Reports the health of the process.
-    pub probe: Arc<dyn Probe>,
+    pub probe: Arc<dyn HealthProbe>,
 }
 
 impl std::fmt::Debug for Services {

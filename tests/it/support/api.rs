@@ -14,7 +14,7 @@ use actix_web::{App, test};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, LocalBoxStream};
-use iam_application::{Application, Probe, Readiness};
+use iam_application::{Application, HealthProbe, Readiness};
 use iam_domain::{CompanyId, Timestamp, UserId};
 use iam_http::{Api, HttpOptions, Services};
 use iam_identity::{TokenSigner, TokenVerifier};
@@ -86,7 +86,7 @@ pub fn patient() -> CacheOptions {
 struct Fine;
 
 #[async_trait::async_trait]
-impl Probe for Fine {
+impl HealthProbe for Fine {
     async fn storage_is_healthy(&self) -> bool {
         true
     }
