@@ -42,9 +42,9 @@ pub use change::{Affects, Change, RequestContext};
 pub use changes::{
     AssignUserLevels, CreateApiKey, CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem, CreateUserLevel,
     CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem, DeleteUserLevel,
-    DeleteView, FeatureCell, ProvisionCompany, ReplaceFeaturePermissions, ReplaceViewPermissions, RevokeApiKey,
-    SetCompanyModules, SetFeatureViews, SetModuleFeatures, SetModuleViews, SwitchCompanyModule, UpdateFeature,
-    UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView, ViewCell,
+    DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany, ReplaceFeaturePermissions,
+    ReplaceViewPermissions, RevokeApiKey, SetCompanyModules, SetFeatureViews, SetModuleFeatures, SetModuleViews,
+    SwitchCompanyModule, UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
 };
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};

@@ -13,20 +13,20 @@ use super::user_levels::find;
 use crate::failure::{first_of, unknown_at, unknown_field};
 use crate::{Affects, Change, Failure, FieldError, IfMatch, Requirement};
 
-/// A wanted cell of a view matrix.
+/// A wanted permission of a view matrix.
 #[derive(Debug, Clone)]
-pub struct ViewCell {
+pub struct NewViewPermission {
     /// The view.
     pub view_id: ViewId,
     /// The state that the level sets for it.
     pub state: ViewState,
-    /// Whether company admins may change it. If omitted, an existing cell keeps its value and a new one gets `true`.
+    /// Whether company admins may change it. If omitted, an existing permission keeps its value and a new one gets `true`.
     pub modifiable: Option<bool>,
 }
 
-/// A wanted cell of a feature matrix.
+/// A wanted permission of a feature matrix.
 #[derive(Debug, Clone)]
-pub struct FeatureCell {
+pub struct NewFeaturePermission {
     /// The feature.
     pub feature_id: FeatureId,
     /// The action.
@@ -35,7 +35,7 @@ pub struct FeatureCell {
     pub value: bool,
     /// The scope of an allowed action.
     pub scope: Scope,
-    /// Whether company admins may change it. If omitted, an existing cell keeps its value and a new one gets `true`.
+    /// Whether company admins may change it. If omitted, an existing permission keeps its value and a new one gets `true`.
     pub modifiable: Option<bool>,
 }
 
@@ -46,8 +46,8 @@ pub struct ReplaceViewPermissions {
     pub company: CompanyId,
     /// The level.
     pub level: UserLevelId,
-    /// The cells, one per view.
-    pub cells: Vec<ViewCell>,
+    /// The permissions, one per view.
+    pub permissions: Vec<NewViewPermission>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
 }
@@ -59,8 +59,8 @@ pub struct ReplaceFeaturePermissions {
     pub company: CompanyId,
     /// The level.
     pub level: UserLevelId,
-    /// The cells, one per action.
-    pub cells: Vec<FeatureCell>,
+    /// The permissions, one per action.
+    pub permissions: Vec<NewFeaturePermission>,
     /// Whether the change may leave the company without an administrator. Only super admins can force it.
     pub force: bool,
     /// The client's `If-Match` precondition.
@@ -82,32 +82,39 @@ impl Change for ReplaceViewPermissions {
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
-        let there = tx.view_permissions().find_by_user_level(self.company, self.level).await?;
-        if there.is_empty() {
+        let stored = tx.view_permissions().find_by_user_level(self.company, self.level).await?;
+        if stored.is_empty() {
             find(tx, self.company, self.level).await?;
         }
-        self.if_match.check(&there)?;
-        let pins: BTreeMap<_, _> = there.iter().map(|cell| (cell.view_id, cell.modifiable)).collect();
+        self.if_match.check(&stored)?;
+        let pins: BTreeMap<_, _> =
+            stored.iter().map(|permission| (permission.view_id, permission.modifiable)).collect();
         let now = tx.now();
         let wanted: Vec<_> = self
-            .cells
+            .permissions
             .iter()
-            .map(|cell| ViewPermission {
+            .map(|permission| ViewPermission {
                 id: ViewPermissionId::generate(now),
                 company_id: self.company,
                 user_level_id: self.level,
-                view_id: cell.view_id,
-                state: cell.state,
-                modifiable: cell.modifiable.or(pins.get(&cell.view_id).copied()).unwrap_or(true),
+                view_id: permission.view_id,
+                state: permission.state,
+                modifiable: permission.modifiable.or(pins.get(&permission.view_id).copied()).unwrap_or(true),
                 created_at: now,
                 updated_at: now,
             })
             .collect();
         if !caller.is_super_admin() {
-            keep_pins(&there, &wanted, "views", |cell| cell.modifiable, |cell| cell.view_id.to_string())?;
+            keep_pins(
+                &stored,
+                &wanted,
+                "views",
+                |permission| permission.modifiable,
+                |permission| permission.view_id.to_string(),
+            )?;
         }
         tx.view_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(|error| {
-            let sent = self.cells.iter().map(|cell| cell.view_id.as_uuid());
+            let sent = self.permissions.iter().map(|permission| permission.view_id.as_uuid());
             unknown_at(error, EntityType::View, sent, |index| format!("views[{index}].viewId"))
         })
     }
@@ -132,42 +139,42 @@ impl Change for ReplaceFeaturePermissions {
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
-        let there = tx.feature_permissions().find_by_user_level(self.company, self.level).await?;
-        if there.is_empty() {
+        let stored = tx.feature_permissions().find_by_user_level(self.company, self.level).await?;
+        if stored.is_empty() {
             find(tx, self.company, self.level).await?;
         }
         // Every feature has the standard actions, and the storage reports features that do not exist.
-        if self.cells.iter().any(|cell| !cell.action.is_standard()) {
+        if self.permissions.iter().any(|permission| !permission.action.is_standard()) {
             self.check_actions(&tx.features().find_all().await?)?;
         }
-        self.if_match.check(&there)?;
-        let pins: BTreeMap<_, _> = there.iter().map(|cell| (cell.key(), cell.modifiable)).collect();
+        self.if_match.check(&stored)?;
+        let pins: BTreeMap<_, _> = stored.iter().map(|permission| (permission.key(), permission.modifiable)).collect();
         let now = tx.now();
         let wanted: Vec<_> = self
-            .cells
+            .permissions
             .iter()
-            .map(|cell| FeaturePermission {
+            .map(|permission| FeaturePermission {
                 id: FeaturePermissionId::generate(now),
                 company_id: self.company,
                 user_level_id: self.level,
-                feature_id: cell.feature_id,
-                action: cell.action.clone(),
-                value: cell.value,
-                scope: cell.scope,
-                modifiable: cell
+                feature_id: permission.feature_id,
+                action: permission.action.clone(),
+                value: permission.value,
+                scope: permission.scope,
+                modifiable: permission
                     .modifiable
-                    .or(pins.get(&(cell.feature_id, cell.action.clone())).copied())
+                    .or(pins.get(&(permission.feature_id, permission.action.clone())).copied())
                     .unwrap_or(true),
                 created_at: now,
                 updated_at: now,
             })
             .collect();
         if !caller.is_super_admin() {
-            let name = |cell: &FeaturePermission| format!("{}/{}", cell.feature_id, cell.action);
-            keep_pins(&there, &wanted, "features", |cell| cell.modifiable, name)?;
+            let name = |permission: &FeaturePermission| format!("{}/{}", permission.feature_id, permission.action);
+            keep_pins(&stored, &wanted, "features", |permission| permission.modifiable, name)?;
         }
         tx.feature_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(|error| {
-            let sent = self.cells.iter().map(|cell| cell.feature_id.as_uuid());
+            let sent = self.permissions.iter().map(|permission| permission.feature_id.as_uuid());
             unknown_at(error, EntityType::Feature, sent, |index| format!("features[{index}].featureId"))
         })
     }
@@ -178,19 +185,19 @@ impl ReplaceFeaturePermissions {
     fn check_actions(&self, features: &[Feature]) -> Result<(), Failure> {
         let features: BTreeMap<_, _> = features.iter().map(|feature| (feature.id, feature)).collect();
         let errors: Vec<_> = self
-            .cells
+            .permissions
             .iter()
             .enumerate()
-            .filter_map(|(index, cell)| match features.get(&cell.feature_id) {
+            .filter_map(|(index, permission)| match features.get(&permission.feature_id) {
                 None => Some(unknown_field(
                     format!("features[{index}].featureId"),
                     EntityType::Feature,
-                    cell.feature_id.as_uuid(),
+                    permission.feature_id.as_uuid(),
                 )),
-                Some(feature) if !feature.knows(&cell.action) => Some(FieldError::new(
+                Some(feature) if !feature.knows(&permission.action) => Some(FieldError::new(
                     format!("features[{index}].action"),
                     "unknown",
-                    format_args!("names an unknown action: {}", cell.action),
+                    format_args!("names an unknown action: {}", permission.action),
                 )),
                 Some(_) => None,
             })
@@ -199,21 +206,20 @@ impl ReplaceFeaturePermissions {
     }
 }
 
-/// Only super admins can change or pin cells: other callers must send each pinned cell unchanged.
+/// Only super admins can change or pin permissions: other callers must send each pinned permission unchanged.
 fn keep_pins<C: Cell>(
-    there: &[C],
+    stored: &[C],
     wanted: &[C],
     field: &str,
     is_modifiable: impl Fn(&C) -> bool,
     name: impl Fn(&C) -> String,
 ) -> Result<(), Failure> {
-    let wanted_by_place: BTreeMap<_, _> = wanted.iter().map(|cell| (cell.key(), cell)).collect();
-    let broken = there
-        .iter()
-        .filter(|cell| !is_modifiable(cell))
-        .filter(|cell| wanted_by_place.get(&cell.key()).is_none_or(|wanted| !wanted.says_the_same(cell)));
-    let pinned: BTreeSet<_> = there.iter().filter(|cell| !is_modifiable(cell)).map(Cell::key).collect();
-    let added = wanted.iter().filter(|cell| !is_modifiable(cell) && !pinned.contains(&cell.key()));
+    let wanted_by_key: BTreeMap<_, _> = wanted.iter().map(|permission| (permission.key(), permission)).collect();
+    let broken = stored.iter().filter(|permission| !is_modifiable(permission)).filter(|permission| {
+        wanted_by_key.get(&permission.key()).is_none_or(|wanted| !wanted.says_the_same(permission))
+    });
+    let pinned: BTreeSet<_> = stored.iter().filter(|permission| !is_modifiable(permission)).map(Cell::key).collect();
+    let added = wanted.iter().filter(|permission| !is_modifiable(permission) && !pinned.contains(&permission.key()));
     let names: Vec<_> = broken.chain(added).map(name).collect();
     if names.is_empty() {
         return Ok(());

@@ -12,7 +12,7 @@ pub(crate) mod views;
 pub use companies::{ProvisionCompany, SetCompanyModules, SwitchCompanyModule};
 pub use credentials::{CreateApiKey, CutOffUser, RevokeApiKey};
 pub use features::{CreateFeature, DeleteFeature, SetFeatureViews, UpdateFeature};
-pub use matrices::{FeatureCell, ReplaceFeaturePermissions, ReplaceViewPermissions, ViewCell};
+pub use matrices::{NewFeaturePermission, NewViewPermission, ReplaceFeaturePermissions, ReplaceViewPermissions};
 pub use menu::{
     CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, UpdateMenuItem, UpdateSubMenuItem,
 };
