@@ -8,7 +8,7 @@ use iam_domain::Versions;
 use iam_permissions_cache::Permissions;
 use iam_storage::{ChangeContext, Target, UnitOfWork, Work, transact};
 
-use crate::authorization::{EscalationGuard, authorize_within, forces, recheck_credentials, record_denial};
+use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, recheck_credentials, record_denial};
 use crate::{Affects, Application, Change, Failure, RequestContext};
 
 impl Application {
@@ -19,28 +19,32 @@ impl Application {
     ///
     /// The failure of the change; `Forbidden` when the caller lacks the permission (or lost it); `Unavailable` when the
     /// storage cannot be reached or a lock times out.
-    pub async fn execute<C: Change>(&self, by: RequestContext, change: C) -> Result<Committed<C::Answer>, Failure> {
+    pub async fn execute<C: Change>(
+        &self,
+        context: RequestContext,
+        change: C,
+    ) -> Result<Committed<C::Answer>, Failure> {
         let storage = Arc::clone(&self.storage);
         let permissions = Arc::clone(&self.permissions);
-        let change = async move {
-            let target = change.target();
-            let outcome = Outcome { permissions, target, is_known: false };
-            let context = ChangeContext {
-                actor_kind: by.caller.kind(),
-                user_id: Some(by.caller.id()),
-                super_admin: by.caller.is_super_admin(),
-                forced: forces(by.caller, &change),
-                request_id: by.request_id.clone(),
+        let task = async move {
+            let (caller, target) = (context.caller, change.target());
+            let invalidation = PendingInvalidation { permissions, target, is_settled: false };
+            let audited = ChangeContext {
+                actor_kind: caller.kind(),
+                user_id: Some(caller.id()),
+                super_admin: caller.is_super_admin(),
+                forced: is_forced_by(caller, &change),
+                request_id: context.request_id.clone(),
             };
-            if by.caller.is_super_admin() {
-                tracing::info!(user = %by.caller.id(), ?target, "a super admin makes a change");
+            if caller.is_super_admin() {
+                tracing::info!(user = %caller.id(), ?target, "a super admin makes a change");
             }
-            let authorized = Authorized { by, change };
-            let caller = authorized.by.caller;
-            let made = transact(storage.as_ref(), target, &context, &authorized).await;
-            outcome.tell(made.inspect_err(|failure| record_denial(caller, target.company(), failure)))
+            let work = ChangeWork { context, change };
+            let outcome = transact(storage.as_ref(), target, &audited, &work).await;
+            invalidation.settle(&outcome);
+            outcome.inspect_err(|failure| record_denial(caller, target.company(), failure))
         };
-        let task = self.changes.spawn_on(change, &self.runtime);
+        let task = self.changes.spawn_on(task, &self.runtime);
         let ((value, _), versions) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;
         Ok(Committed { versions, value })
     }
@@ -58,51 +62,52 @@ pub struct Committed<T> {
 /// The answer of a change, whether it changed nothing, and the versions that contain it.
 type Applied<T> = ((T, bool), Versions);
 
-/// Reports the outcome of a change to the permissions cache before the caller gets the answer.
-struct Outcome {
+/// The invalidation of what a change makes outdated in the permissions cache. Settle it before the caller gets the
+/// answer. If it is dropped before, the outcome of the change is unknown.
+struct PendingInvalidation {
     permissions: Arc<Permissions>,
     target: Target,
-    is_known: bool,
+    is_settled: bool,
 }
 
-impl Outcome {
-    fn tell<T>(mut self, outcome: Result<Applied<T>, Failure>) -> Result<Applied<T>, Failure> {
-        match &outcome {
+impl PendingInvalidation {
+    /// Invalidates what the outcome of the change requires.
+    fn settle<T>(mut self, outcome: &Result<Applied<T>, Failure>) {
+        match outcome {
             Ok(((_, is_unchanged), versions)) => {
                 if !is_unchanged {
                     self.permissions.changed(self.target, *versions);
                 }
-                self.is_known = true;
+                self.is_settled = true;
             }
-            // The change was not committed: a commit fails only with these two.
-            Err(failure) => self.is_known = !matches!(failure, Failure::Unavailable(_) | Failure::Internal(_)),
+            // Only these two can be failures of the commit, whose outcome is unknown then.
+            Err(failure) => self.is_settled = !matches!(failure, Failure::Unavailable(_) | Failure::Internal(_)),
         }
-        outcome
     }
 }
 
-impl Drop for Outcome {
+impl Drop for PendingInvalidation {
     fn drop(&mut self) {
-        if !self.is_known {
+        if !self.is_settled {
             self.permissions.distrust(self.target);
         }
     }
 }
 
-/// A change with its caller.
-struct Authorized<C> {
-    by: RequestContext,
+/// The work of a change in its unit of work.
+struct ChangeWork<C> {
+    context: RequestContext,
     change: C,
 }
 
 #[async_trait]
-impl<C: Change> Work for Authorized<C> {
+impl<C: Change> Work for ChangeWork<C> {
     type Output = (C::Answer, bool);
     type Error = Failure;
 
     async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<Self::Output, Failure> {
-        let (company, caller) = (self.change.target().company(), self.by.caller);
-        if !recheck_credentials(tx, &self.by).await? {
+        let (company, caller) = (self.change.target().company(), self.context.caller);
+        if !recheck_credentials(tx, &self.context).await? {
             return Err(Failure::Forbidden(C::REQUIREMENT));
         }
         let own = authorize_within(tx, caller, company, C::REQUIREMENT).await?;
@@ -112,7 +117,8 @@ impl<C: Change> Work for Authorized<C> {
         };
         let answer = self.change.apply(tx, caller).await?;
         // A fixed order avoids a deadlock of two changes that name each other's users.
-        let named: BTreeSet<_> = self.by.external_id.as_deref().into_iter().chain(self.change.external_id()).collect();
+        let named: BTreeSet<_> =
+            self.context.external_id.as_deref().into_iter().chain(self.change.external_id()).collect();
         for external_id in named {
             tx.users_mut().remember(external_id).await?;
         }

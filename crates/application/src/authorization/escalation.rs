@@ -90,7 +90,7 @@ impl Affects {
 }
 
 /// Whether the change may leave the company without an administrator: only super admins can force it.
-pub(crate) fn forces<C: Change>(caller: Caller, change: &C) -> bool {
+pub(crate) fn is_forced_by<C: Change>(caller: Caller, change: &C) -> bool {
     caller.is_super_admin() && change.is_forced()
 }
 
@@ -123,7 +123,7 @@ impl EscalationGuard {
         if is_limited {
             before = Some(affects.load(tx, company).await?);
         }
-        let is_at_risk = if !affects.may_demote() || forces(caller, change) {
+        let is_at_risk = if !affects.may_demote() || is_forced_by(caller, change) {
             false
         } else if own.manages() {
             affects.includes(caller, &own)

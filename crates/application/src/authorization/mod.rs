@@ -5,5 +5,5 @@ mod escalation;
 mod requirement;
 
 pub(crate) use authorize::{authorize_within, recheck_credentials, record_denial};
-pub(crate) use escalation::{EscalationGuard, forces};
+pub(crate) use escalation::{EscalationGuard, is_forced_by};
 pub use requirement::Requirement;
