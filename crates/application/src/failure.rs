@@ -130,7 +130,7 @@ pub(crate) fn unknown_field(field: String, entity: EntityType, id: Uuid) -> Fiel
     FieldError::new(field, "unknown", format_args!("names an unknown {entity}: {id}"))
 }
 
-/// The name of the member that refers to an entity of this type.
+/// The name of the field that refers to an entity of this type.
 const fn reference_to(entity: EntityType) -> &'static str {
     match entity {
         EntityType::View => "viewId",

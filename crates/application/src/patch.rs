@@ -1,6 +1,6 @@
-//! The change of one optional field.
+//! Partial updates.
 
-/// A change of one member: keep it, clear it, or set it.
+/// The change of one optional field: keep it, clear it, or set it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Patch<T> {
     /// It was omitted.
@@ -13,11 +13,11 @@ pub enum Patch<T> {
 }
 
 impl<T: Clone> Patch<T> {
-    pub(crate) fn apply(&self, member: &mut Option<T>) {
+    pub(crate) fn apply(&self, field: &mut Option<T>) {
         match self {
             Self::Keep => {}
-            Self::Clear => *member = None,
-            Self::Set(value) => *member = Some(value.clone()),
+            Self::Clear => *field = None,
+            Self::Set(value) => *field = Some(value.clone()),
         }
     }
 }

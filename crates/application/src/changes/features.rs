@@ -64,7 +64,7 @@ impl Change for CreateFeature {
     }
 }
 
-/// Updates a feature. Omitted members stay unchanged; a key that a menu requires cannot change.
+/// Updates a feature. Omitted fields stay unchanged; a key that a menu requires cannot change.
 #[derive(Debug, Clone)]
 pub struct UpdateFeature {
     /// The feature.

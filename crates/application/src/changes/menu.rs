@@ -67,7 +67,7 @@ impl Change for CreateMenuItem {
     }
 }
 
-/// Updates an item. Omitted members stay unchanged.
+/// Updates an item. Omitted fields stay unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateMenuItem {
     /// The owner; `None` means all companies.
@@ -206,7 +206,7 @@ impl Change for CreateSubMenuItem {
     }
 }
 
-/// Updates a sub-item. Omitted members stay unchanged.
+/// Updates a sub-item. Omitted fields stay unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateSubMenuItem {
     /// The owner; `None` means all companies.

@@ -60,7 +60,7 @@ impl Change for CreateModule {
     }
 }
 
-/// Updates a module. Omitted members stay unchanged.
+/// Updates a module. Omitted fields stay unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateModule {
     /// The module.

@@ -50,7 +50,7 @@ impl Change for CreateUserLevel {
     }
 }
 
-/// Updates a level. `None` leaves a member unchanged.
+/// Updates a level. `None` leaves a field unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateUserLevel {
     /// The company.

@@ -54,7 +54,7 @@ impl Change for CreateView {
     }
 }
 
-/// Updates a view. Omitted members stay unchanged.
+/// Updates a view. Omitted fields stay unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateView {
     /// The view.
