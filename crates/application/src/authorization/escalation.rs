@@ -37,7 +37,7 @@ impl Affects {
     }
 
     /// Whether the company has administrators and the change could demote all of them.
-    fn includes_all_managers(self, before: &CompanySnapshot) -> bool {
+    fn includes_all_administrators(self, before: &CompanySnapshot) -> bool {
         let mut sets = before.managing().peekable();
         sets.peek().is_some()
             && match self {
@@ -48,8 +48,8 @@ impl Affects {
     }
 
     /// The refusal that names each grant that the caller does not hold.
-    fn refuse(self, catalog: &Catalog, missing: &[Grant]) -> Failure {
-        let names: Vec<_> = missing.iter().map(|grant| name(catalog, grant)).collect();
+    fn forbidden_grants(self, catalog: &Catalog, missing: &[Grant]) -> Failure {
+        let names: Vec<_> = missing.iter().map(|grant| grant_name(catalog, grant)).collect();
         let findings = names.iter().map(|name| {
             FieldError::new(self.field(), "not_held", format_args!("would grant a permission you do not hold: {name}"))
         });
@@ -59,23 +59,23 @@ impl Affects {
         }
     }
 
-    /// The same as [`Self::includes_all_managers`], with fewer reads: it skips the holders of all levels if it finds an
+    /// The same as [`Self::includes_all_administrators`], with fewer reads: it skips the holders of all levels if it finds an
     /// administrator, and the matrices of a user who is not one. A user it finds counts only after resolution.
-    async fn could_demote_all_managers(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<bool, Failure> {
+    async fn could_demote_all_administrators(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<bool, Failure> {
         if let Self::LevelsOf(user) = self
             && !tx.assignments().is_holder(company, user, &to_manage().collect::<Vec<_>>()).await?
         {
             return Ok(false);
         }
         if let Self::Features(level) = self {
-            if has_manager(tx, company, Some(level)).await? {
+            if has_administrator(tx, company, Some(level)).await? {
                 return Ok(false);
             }
-            if has_manager(tx, company, None).await? {
+            if has_administrator(tx, company, None).await? {
                 return Ok(true);
             }
         }
-        Ok(self.includes_all_managers(&self.load(tx, company).await?))
+        Ok(self.includes_all_administrators(&self.load(tx, company).await?))
     }
 
     /// Loads all that the change can affect in the company. For the levels of a user, this is only that user, who may
@@ -128,9 +128,9 @@ impl EscalationGuard {
         } else if own.manages() {
             affects.includes(caller, &own)
         } else if let Some(before) = &before {
-            affects.includes_all_managers(before)
+            affects.includes_all_administrators(before)
         } else {
-            affects.could_demote_all_managers(tx, company).await?
+            affects.could_demote_all_administrators(tx, company).await?
         };
         let limits = before.filter(|_| is_limited).map(|before| (own, before));
         Ok(Self { company, caller, affects, limits, is_at_risk })
@@ -146,16 +146,16 @@ impl EscalationGuard {
             let after = self.affects.load(tx, self.company).await?;
             let missing = not_held(before, &after, &own.levels);
             if !missing.is_empty() {
-                return Err(self.affects.refuse(&after.catalog, &missing));
+                return Err(self.affects.forbidden_grants(&after.catalog, &missing));
             }
         }
-        if self.is_at_risk && !self.is_managed(tx).await? {
+        if self.is_at_risk && !self.is_administered(tx).await? {
             return Err(Failure::Conflict("The company would be left without an administrator".to_owned()));
         }
         Ok(())
     }
 
-    async fn is_managed(&self, tx: &dyn UnitOfWork) -> Result<bool, Failure> {
+    async fn is_administered(&self, tx: &dyn UnitOfWork) -> Result<bool, Failure> {
         // In most cases the user who could be the last administrator remains one.
         let likely = match (self.affects, self.caller) {
             (Affects::LevelsOf(user), _) => Some(user),
@@ -167,7 +167,7 @@ impl EscalationGuard {
         {
             return Ok(true);
         }
-        if has_manager(tx, self.company, None).await? {
+        if has_administrator(tx, self.company, None).await? {
             return Ok(true);
         }
         Ok(tx.snapshots().load_company(self.company).await?.value.managing().next().is_some())
@@ -175,14 +175,18 @@ impl EscalationGuard {
 }
 
 /// Whether the search finds an administrator of the company who does not hold the level `without`. It may miss one.
-async fn has_manager(tx: &dyn UnitOfWork, company: CompanyId, without: Option<UserLevelId>) -> Result<bool, Failure> {
+async fn has_administrator(
+    tx: &dyn UnitOfWork,
+    company: CompanyId,
+    without: Option<UserLevelId>,
+) -> Result<bool, Failure> {
     let actions: Vec<_> = to_manage().collect();
     let Some(user) = tx.assignments().find_holder(company, &actions, without).await? else { return Ok(false) };
     Ok(tx.snapshots().load_user(company, user).await?.value.manages())
 }
 
 /// The name of a permission for people: the URL of a view, or the key of a feature with action and scope.
-fn name(catalog: &Catalog, grant: &Grant) -> String {
+fn grant_name(catalog: &Catalog, grant: &Grant) -> String {
     match grant {
         Grant::View(view) => catalog.view(*view).map_or_else(|| view.to_string(), |view| view.url.to_string()),
         Grant::Action { feature, action, scope } => {
