@@ -101,7 +101,7 @@ impl Failure {
 const NAMES_LIMIT: usize = 10;
 
 /// The first names, for a message.
-pub(crate) fn first_of(names: &[String]) -> String {
+pub(crate) fn list_names(names: &[String]) -> String {
     let more = if names.len() > NAMES_LIMIT { ", …" } else { "" };
     let shown: Vec<_> = names.iter().take(NAMES_LIMIT).map(String::as_str).collect();
     format!("{}{more}", shown.join(", "))
@@ -109,7 +109,7 @@ pub(crate) fn first_of(names: &[String]) -> String {
 
 /// Converts an error of an operation on several ids: each unknown id is reported at its place in the request
 /// (`views[2].viewId`).
-pub(crate) fn unknown_at(
+pub(crate) fn unknown_ids(
     error: StorageError,
     entity: EntityType,
     sent: impl IntoIterator<Item = Uuid>,

@@ -30,7 +30,7 @@ impl Application {
                 requirement.is_met_by(&access)
             }
         };
-        admit(requirement, is_met).inspect_err(|failure| record_denial(caller, company, failure))
+        require(requirement, is_met).inspect_err(|failure| record_denial(caller, company, failure))
     }
 }
 
@@ -63,11 +63,11 @@ pub(crate) async fn authorize_within(
             (requirement.is_met_by(&own), Some(own))
         }
     };
-    admit(requirement, is_met)?;
+    require(requirement, is_met)?;
     Ok(own)
 }
 
-fn admit(requirement: Requirement, is_met: bool) -> Result<(), Failure> {
+fn require(requirement: Requirement, is_met: bool) -> Result<(), Failure> {
     if is_met { Ok(()) } else { Err(Failure::Forbidden(requirement)) }
 }
 

@@ -8,7 +8,7 @@ use iam_domain::{
 };
 use iam_storage::UnitOfWork;
 
-use crate::failure::first_of;
+use crate::failure::list_names;
 use crate::{Affects, Change, Failure, FieldError};
 
 impl Affects {
@@ -55,7 +55,7 @@ impl Affects {
         });
         Failure::ForbiddenChange {
             errors: FieldError::bounded(findings),
-            message: format!("You cannot grant what you do not hold: {}", first_of(&names)),
+            message: format!("You cannot grant what you do not hold: {}", list_names(&names)),
         }
     }
 

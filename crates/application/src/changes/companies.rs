@@ -11,7 +11,7 @@ use iam_domain::{
 use iam_storage::{Target, UnitOfWork};
 
 use super::user_levels::check_can_sign_in;
-use crate::failure::unknown_at;
+use crate::failure::unknown_ids;
 use crate::{Change, Failure, IfMatch, Requirement};
 
 const COMPANY_MODULE: &str = "Company module";
@@ -43,7 +43,7 @@ impl Change for SetCompanyModules {
         }
         tx.company_modules_mut().replace_for_company(self.company, &self.modules).await.map_err(|error| {
             let sent = self.modules.iter().map(ModuleId::as_uuid);
-            unknown_at(error, EntityType::Module, sent, |index| format!("moduleIds[{index}]"))
+            unknown_ids(error, EntityType::Module, sent, |index| format!("moduleIds[{index}]"))
         })
     }
 }
@@ -118,7 +118,7 @@ impl Change for ProvisionCompany {
         }
         if tx.company_states().read(self.company).await?.is_some_and(|state| state.provisioned_at.is_some()) {
             if let Some(admin) = &self.admin {
-                self.rescue(tx, admin.id, caller).await?;
+                self.appoint(tx, admin.id, caller).await?;
             }
             return Ok(false);
         }
@@ -193,7 +193,7 @@ impl ProvisionCompany {
 
     /// Makes a user admin of a company that no user can administer, with a level that administers when held alone. The
     /// user loses other levels only if they deny what that level allows.
-    async fn rescue(&self, tx: &mut dyn UnitOfWork, admin: UserId, caller: Caller) -> Result<(), Failure> {
+    async fn appoint(&self, tx: &mut dyn UnitOfWork, admin: UserId, caller: Caller) -> Result<(), Failure> {
         let mut snapshot = tx.snapshots().load_company(self.company).await?.value;
         if snapshot.managing().next().is_some() {
             return Ok(());

@@ -7,8 +7,8 @@ use iam_domain::{
 };
 use iam_storage::{Target, UnitOfWork};
 
-use super::menu::refuse_if_used;
-use crate::failure::unknown_at;
+use super::menu::check_unused;
+use crate::failure::unknown_ids;
 use crate::{Change, Failure, IfMatch, Patch, Requirement};
 
 pub(crate) const FEATURE: &str = "Feature";
@@ -44,7 +44,7 @@ impl Change for CreateFeature {
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
         if self.key.as_ref().is_some_and(is_reserved) {
-            return Err(reserved());
+            return Err(reserved_feature());
         }
         let now = tx.now();
         let feature = Feature {
@@ -110,10 +110,10 @@ impl Change for UpdateFeature {
         feature.enabled = self.enabled.unwrap_or(feature.enabled);
         let is_or_was_reserved = [&before.key, &feature.key].into_iter().flatten().any(is_reserved);
         if is_or_was_reserved && (feature.key != before.key || (before.enabled && !feature.enabled)) {
-            return Err(reserved());
+            return Err(reserved_feature());
         }
         if let Some(key) = before.key.as_ref().filter(|_| feature.key != before.key) {
-            refuse_if_used(FEATURE, &tx.menu_items().find_requiring(key).await?)?;
+            check_unused(FEATURE, &tx.menu_items().find_requiring(key).await?)?;
         }
         if feature != before {
             feature.updated_at = tx.now();
@@ -146,7 +146,7 @@ impl Change for DeleteFeature {
         let feature = tx.features().find_by_id(self.id).await?.ok_or(Failure::NotFound(FEATURE))?;
         self.if_match.check(&feature)?;
         if feature.key.as_ref().is_some_and(is_reserved) {
-            return Err(reserved());
+            return Err(reserved_feature());
         }
         let mut uses = tx.menu_items().find_using_feature(self.id).await?;
         if let Some(key) = &feature.key {
@@ -155,7 +155,7 @@ impl Change for DeleteFeature {
             uses.sort();
             uses.dedup();
         }
-        refuse_if_used(FEATURE, &uses)?;
+        check_unused(FEATURE, &uses)?;
         tx.features_mut().delete(self.id).await?;
         Ok(())
     }
@@ -189,13 +189,13 @@ impl Change for SetFeatureViews {
         }
         tx.feature_views_mut().replace_for_feature(self.feature, &self.views).await.map_err(|error| {
             let sent = self.views.iter().map(ViewId::as_uuid);
-            unknown_at(error, EntityType::View, sent, |index| format!("viewIds[{index}]"))
+            unknown_ids(error, EntityType::View, sent, |index| format!("viewIds[{index}]"))
         })
     }
 }
 
 /// The refusal to change a feature of the service itself.
-pub(super) fn reserved() -> Failure {
+pub(super) fn reserved_feature() -> Failure {
     Failure::Conflict(
         "Features whose key begins with iam. belong to the service: they cannot be made, disabled, deleted, re-keyed \
          or gated"

@@ -9,8 +9,8 @@ use iam_domain::{
 };
 use iam_storage::{Cell, Target, UnitOfWork};
 
-use super::user_levels::find;
-use crate::failure::{first_of, unknown_at, unknown_field};
+use super::user_levels::find_user_level;
+use crate::failure::{list_names, unknown_field, unknown_ids};
 use crate::{Affects, Change, Failure, FieldError, IfMatch, Requirement};
 
 /// A wanted permission of a view matrix.
@@ -84,7 +84,7 @@ impl Change for ReplaceViewPermissions {
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
         let stored = tx.view_permissions().find_by_user_level(self.company, self.level).await?;
         if stored.is_empty() {
-            find(tx, self.company, self.level).await?;
+            find_user_level(tx, self.company, self.level).await?;
         }
         self.if_match.check(&stored)?;
         let pins: BTreeMap<_, _> =
@@ -115,7 +115,7 @@ impl Change for ReplaceViewPermissions {
         }
         tx.view_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(|error| {
             let sent = self.permissions.iter().map(|permission| permission.view_id.as_uuid());
-            unknown_at(error, EntityType::View, sent, |index| format!("views[{index}].viewId"))
+            unknown_ids(error, EntityType::View, sent, |index| format!("views[{index}].viewId"))
         })
     }
 }
@@ -141,7 +141,7 @@ impl Change for ReplaceFeaturePermissions {
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
         let stored = tx.feature_permissions().find_by_user_level(self.company, self.level).await?;
         if stored.is_empty() {
-            find(tx, self.company, self.level).await?;
+            find_user_level(tx, self.company, self.level).await?;
         }
         // Every feature has the standard actions, and the storage reports features that do not exist.
         if self.permissions.iter().any(|permission| !permission.action.is_standard()) {
@@ -175,7 +175,7 @@ impl Change for ReplaceFeaturePermissions {
         }
         tx.feature_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(|error| {
             let sent = self.permissions.iter().map(|permission| permission.feature_id.as_uuid());
-            unknown_at(error, EntityType::Feature, sent, |index| format!("features[{index}].featureId"))
+            unknown_ids(error, EntityType::Feature, sent, |index| format!("features[{index}].featureId"))
         })
     }
 }
@@ -227,7 +227,7 @@ fn keep_pins<C: Cell>(
     let findings = names.iter().map(|name| FieldError::new(field, "pinned", format_args!("pins {name}")));
     let errors = FieldError::bounded(findings);
     Err(Failure::ForbiddenChange {
-        message: format!("Only super admins may change pinned permissions: {}", first_of(&names)),
+        message: format!("Only super admins may change pinned permissions: {}", list_names(&names)),
         errors,
     })
 }

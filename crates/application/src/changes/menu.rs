@@ -311,7 +311,7 @@ async fn check_keys(tx: &mut dyn UnitOfWork, keys: Option<&[FeatureKey]>) -> Res
 }
 
 /// Checks that no menu item uses an entity.
-pub(super) fn refuse_if_used(what: &str, uses: &[MenuUse]) -> Result<(), Failure> {
+pub(super) fn check_unused(what: &str, uses: &[MenuUse]) -> Result<(), Failure> {
     if uses.is_empty() {
         return Ok(());
     }

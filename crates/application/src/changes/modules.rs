@@ -9,8 +9,8 @@ use iam_domain::{
 };
 use iam_storage::{Target, UnitOfWork};
 
-use super::features::reserved;
-use crate::failure::unknown_at;
+use super::features::reserved_feature;
+use crate::failure::unknown_ids;
 use crate::{Change, Failure, IfMatch, Patch, Requirement};
 
 pub(crate) const MODULE: &str = "Module";
@@ -137,7 +137,7 @@ impl Change for DeleteModule {
             let catalog = tx.snapshots().load_catalog().await?.value;
             let mut opened = views_only_in(&catalog, self.id, None);
             opened.extend(features_only_in(&catalog, self.id, None));
-            refuse_to_open(&opened)?;
+            check_gates_kept(&opened)?;
         }
         tx.modules_mut().delete(self.id).await?;
         Ok(())
@@ -175,11 +175,11 @@ impl Change for SetModuleViews {
         if !self.ungate {
             let catalog = tx.snapshots().load_catalog().await?.value;
             let kept = self.views.iter().copied().collect();
-            refuse_to_open(&views_only_in(&catalog, self.module, Some(&kept)))?;
+            check_gates_kept(&views_only_in(&catalog, self.module, Some(&kept)))?;
         }
         tx.module_views_mut().replace_for_module(self.module, &self.views).await.map_err(|error| {
             let sent = self.views.iter().map(ViewId::as_uuid);
-            unknown_at(error, EntityType::View, sent, |index| format!("viewIds[{index}]"))
+            unknown_ids(error, EntityType::View, sent, |index| format!("viewIds[{index}]"))
         })
     }
 }
@@ -215,21 +215,21 @@ impl Change for SetModuleFeatures {
         let catalog = tx.snapshots().load_catalog().await?.value;
         let gates_reserved = self.features.iter().filter_map(|id| catalog.feature(*id)?.key.as_ref()).any(is_reserved);
         if gates_reserved {
-            return Err(reserved());
+            return Err(reserved_feature());
         }
         if !self.ungate {
             let kept = self.features.iter().copied().collect();
-            refuse_to_open(&features_only_in(&catalog, self.module, Some(&kept)))?;
+            check_gates_kept(&features_only_in(&catalog, self.module, Some(&kept)))?;
         }
         tx.module_features_mut().replace_for_module(self.module, &self.features).await.map_err(|error| {
             let sent = self.features.iter().map(FeatureId::as_uuid);
-            unknown_at(error, EntityType::Feature, sent, |index| format!("featureIds[{index}]"))
+            unknown_ids(error, EntityType::Feature, sent, |index| format!("featureIds[{index}]"))
         })
     }
 }
 
 /// Refuses to open gates unless the caller confirms it.
-fn refuse_to_open(opened: &[String]) -> Result<(), Failure> {
+fn check_gates_kept(opened: &[String]) -> Result<(), Failure> {
     if opened.is_empty() {
         return Ok(());
     }

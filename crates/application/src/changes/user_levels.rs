@@ -8,7 +8,7 @@ use iam_storage::{Target, UnitOfWork};
 
 use crate::authorization::authorize_within;
 use crate::external_ids::external_ids;
-use crate::failure::unknown_at;
+use crate::failure::unknown_ids;
 use crate::{Affects, Change, Failure, FieldError, IfMatch, Requirement};
 
 pub(crate) const USER_LEVEL: &str = "User level";
@@ -76,7 +76,7 @@ impl Change for UpdateUserLevel {
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
-        let before = find(tx, self.company, self.id).await?;
+        let before = find_user_level(tx, self.company, self.id).await?;
         self.if_match.check(&before)?;
         let mut level = before.clone();
         if let Some(name) = &self.name {
@@ -116,11 +116,11 @@ impl Change for DeleteUserLevel {
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
         if self.if_match.needs_content() {
-            self.if_match.check(&find(tx, self.company, self.id).await?)?;
+            self.if_match.check(&find_user_level(tx, self.company, self.id).await?)?;
         }
         let holders = tx.assignments().get_users(self.company, self.id).await?;
         if !holders.is_empty() {
-            return Err(is_held(tx, self.company, caller, &holders).await?);
+            return Err(in_use(tx, self.company, caller, &holders).await?);
         }
         if !caller.is_super_admin() {
             let pinned = tx.user_levels().count_pinned(self.company, self.id).await?;
@@ -140,10 +140,10 @@ impl Change for DeleteUserLevel {
 }
 
 /// How many holders a refusal names.
-const NAMED_HOLDERS: usize = 10;
+const LISTED_HOLDERS: usize = 10;
 
 /// The refusal to delete a level that has holders: their number and, for callers that may read it, the first of them.
-async fn is_held(
+async fn in_use(
     tx: &mut dyn UnitOfWork,
     company: CompanyId,
     caller: Caller,
@@ -156,14 +156,14 @@ async fn is_held(
         Err(Failure::Forbidden(_)) => return Ok(Failure::InUse { message, errors: Vec::new() }),
         Err(failure) => return Err(failure),
     }
-    let named = || holders.iter().copied().take(NAMED_HOLDERS);
+    let named = || holders.iter().copied().take(LISTED_HOLDERS);
     let external_ids = external_ids(tx.users(), named()).await?;
     let holder = |user: UserId| {
         let name = external_ids.get(&user).map_or_else(|| user.to_string(), ToString::to_string);
         FieldError { field: "id".to_owned(), message: format!("is held by {name}"), code: "assigned" }
     };
     let mut errors: Vec<_> = named().map(holder).collect();
-    let more = count.saturating_sub(NAMED_HOLDERS);
+    let more = count.saturating_sub(LISTED_HOLDERS);
     if more > 0 {
         errors.push(FieldError { field: "id".to_owned(), message: format!("is held by {more} more"), code: "more" });
     }
@@ -195,7 +195,7 @@ pub(crate) fn check_can_sign_in(user: &NamedUser, field: &'static str) -> Result
 
 /// Whether the id belongs to a user of another issuer who holds a level in the company: its admins know the id from
 /// there.
-async fn is_known_here(tx: &mut dyn UnitOfWork, company: CompanyId, user: UserId) -> Result<bool, Failure> {
+async fn is_external_holder(tx: &mut dyn UnitOfWork, company: CompanyId, user: UserId) -> Result<bool, Failure> {
     Ok(user.is_made_here() && !tx.assignments().get_user_levels(company, user).await?.is_empty())
 }
 
@@ -222,7 +222,7 @@ impl Change for AssignUserLevels {
     }
 
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
-        if !self.levels.is_empty() && !is_known_here(tx, self.company, self.user.id).await? {
+        if !self.levels.is_empty() && !is_external_holder(tx, self.company, self.user.id).await? {
             check_can_sign_in(&self.user, "userId")?;
         }
         if self.if_match.needs_content() {
@@ -233,11 +233,15 @@ impl Change for AssignUserLevels {
             .await
             .map_err(|error| {
                 let sent = self.levels.iter().map(UserLevelId::as_uuid);
-                unknown_at(error, EntityType::UserLevel, sent, |index| format!("userLevelIds[{index}]"))
+                unknown_ids(error, EntityType::UserLevel, sent, |index| format!("userLevelIds[{index}]"))
             })
     }
 }
 
-pub(crate) async fn find(tx: &mut dyn UnitOfWork, company: CompanyId, id: UserLevelId) -> Result<UserLevel, Failure> {
+pub(crate) async fn find_user_level(
+    tx: &mut dyn UnitOfWork,
+    company: CompanyId,
+    id: UserLevelId,
+) -> Result<UserLevel, Failure> {
     tx.user_levels().find_by_id(company, id).await?.ok_or(Failure::NotFound(USER_LEVEL))
 }

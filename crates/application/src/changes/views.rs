@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use iam_domain::{Caller, Category, Description, Icon, Name, View, ViewId, ViewUrl};
 use iam_storage::{Target, UnitOfWork};
 
-use super::menu::refuse_if_used;
+use super::menu::check_unused;
 use crate::{Change, Failure, IfMatch, Patch, Requirement};
 
 pub(crate) const VIEW: &str = "View";
@@ -125,7 +125,7 @@ impl Change for DeleteView {
     async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
         let view = tx.views().find_by_id(self.id).await?.ok_or(Failure::NotFound(VIEW))?;
         self.if_match.check(&view)?;
-        refuse_if_used(VIEW, &tx.menu_items().find_using_view(self.id).await?)?;
+        check_unused(VIEW, &tx.menu_items().find_using_view(self.id).await?)?;
         tx.views_mut().delete(self.id).await?;
         Ok(())
     }
