@@ -139,10 +139,10 @@ impl Change for DeleteUserLevel {
     }
 }
 
-/// How many holders a refusal names.
+/// The most holders that a failure lists.
 const LISTED_HOLDERS: usize = 10;
 
-/// The refusal to delete a level that has holders: their number and, for callers that may read it, the first of them.
+/// The failure to delete a level that has holders: their number and, for callers that may read it, the first of them.
 async fn in_use(
     tx: &mut dyn UnitOfWork,
     company: CompanyId,
@@ -185,20 +185,6 @@ pub struct AssignUserLevels {
     pub if_match: IfMatch,
 }
 
-/// Checks that the named user can sign in: only such users get levels.
-pub(crate) fn check_can_sign_in(user: &NamedUser, field: &'static str) -> Result<(), Failure> {
-    if user.can_sign_in {
-        return Ok(());
-    }
-    Err(Failure::invalid(field, "names no user who can sign in; users of external issuers are named issuer|subject"))
-}
-
-/// Whether the id belongs to a user of another issuer who holds a level in the company: its admins know the id from
-/// there.
-async fn is_external_holder(tx: &mut dyn UnitOfWork, company: CompanyId, user: UserId) -> Result<bool, Failure> {
-    Ok(user.is_made_here() && !tx.assignments().get_user_levels(company, user).await?.is_empty())
-}
-
 #[async_trait]
 impl Change for AssignUserLevels {
     type Answer = ();
@@ -238,6 +224,21 @@ impl Change for AssignUserLevels {
     }
 }
 
+/// Checks that the named user can sign in: only such users get levels.
+pub(crate) fn check_can_sign_in(user: &NamedUser, field: &'static str) -> Result<(), Failure> {
+    if user.can_sign_in {
+        return Ok(());
+    }
+    Err(Failure::invalid(field, "names no user who can sign in; users of external issuers are named issuer|subject"))
+}
+
+/// Whether the id belongs to a user of another issuer who holds a level in the company: its admins know the id from
+/// there.
+async fn is_external_holder(tx: &mut dyn UnitOfWork, company: CompanyId, user: UserId) -> Result<bool, Failure> {
+    Ok(user.is_made_here() && !tx.assignments().get_user_levels(company, user).await?.is_empty())
+}
+
+/// Reads a level of the company.
 pub(crate) async fn find_user_level(
     tx: &mut dyn UnitOfWork,
     company: CompanyId,
