@@ -8,7 +8,7 @@ use iam_storage::{Target, UnitOfWork};
 
 use crate::{Failure, Requirement};
 
-/// The caller of a change, and the request it came with.
+/// The caller of a change, and the request that the change came with.
 #[derive(Debug, Clone)]
 pub struct RequestContext {
     /// The caller.
@@ -30,13 +30,13 @@ impl From<Caller> for RequestContext {
 /// The permissions that a change affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Affects {
-    /// No user's.
+    /// No permissions.
     None,
     /// The view matrix of a level, and so the permissions of its holders.
     Views(UserLevelId),
     /// The feature matrix of a level, and so the permissions of its holders.
     Features(UserLevelId),
-    /// A user's levels.
+    /// The levels of a user.
     LevelsOf(UserId),
 }
 
@@ -49,16 +49,16 @@ pub trait Change: Send + Sync + 'static {
     /// The requirement that the caller must meet. It is checked under the lock, whatever was checked before.
     const REQUIREMENT: Requirement;
 
-    /// The target that it locks.
+    /// The target that the change locks.
     fn target(&self) -> Target;
 
-    /// The permissions that it affects. Callers can grant only what they hold, and the company must keep an
+    /// The permissions that the change affects. Callers can grant only what they hold, and the company must keep an
     /// administrator; see [`Affects`].
     fn affects(&self) -> Affects {
         Affects::None
     }
 
-    /// The user of another issuer that it is about. The external id is stored with the change.
+    /// The external id of the user whom the change is about, stored with the change.
     fn external_id(&self) -> Option<&ExternalId> {
         None
     }
@@ -68,6 +68,10 @@ pub trait Change: Send + Sync + 'static {
         false
     }
 
-    /// Applies the change. It may be called again, in a new unit of work, after losing a race.
+    /// Applies the change. After losing a race, the executor calls it again in a new unit of work.
+    ///
+    /// # Errors
+    ///
+    /// Any failure; nothing is committed then.
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure>;
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::Requirement;
 
-/// What is wrong with one field.
+/// A finding: what is wrong with one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
     /// The field: `name`, `views[2].viewId`.
@@ -57,9 +57,9 @@ pub enum Failure {
     /// The caller meets the requirement, but may not make this particular change.
     #[error("forbidden: {message}")]
     ForbiddenChange {
-        /// Why.
+        /// The reason, for people.
         message: String,
-        /// The refused rows.
+        /// What the caller may not do, one by one.
         errors: Vec<FieldError>,
     },
     /// The entity does not exist, or is not visible to this caller.
@@ -107,19 +107,19 @@ pub(crate) fn list_names(names: &[String]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-/// Converts an error of an operation on several ids: each unknown id is reported at its place in the request
-/// (`views[2].viewId`).
+/// Converts an error of an operation on several ids: each unknown id is reported by its field of the request
+/// (`views[2].viewId`), which `field` returns for an index.
 pub(crate) fn unknown_ids(
     error: StorageError,
     entity: EntityType,
     sent: impl IntoIterator<Item = Uuid>,
-    place: impl Fn(usize) -> String,
+    field: impl Fn(usize) -> String,
 ) -> Failure {
     match error {
         StorageError::Unknown { entity: unknown, ids } if unknown == entity => {
             // The storage reports them in ascending order.
             let unknown = sent.into_iter().enumerate().filter(|(_, id)| ids.binary_search(id).is_ok());
-            Failure::Invalid(FieldError::bounded(unknown.map(|(index, id)| unknown_field(place(index), entity, id))))
+            Failure::Invalid(FieldError::bounded(unknown.map(|(index, id)| unknown_field(field(index), entity, id))))
         }
         other => other.into(),
     }

@@ -1,4 +1,4 @@
-//! Health checks of the process. The composition root implements them.
+//! The health of the process, as probes ask for it. The composition root implements it.
 
 use async_trait::async_trait;
 

@@ -1,21 +1,21 @@
-//! Use cases of the IAM service: authorize, one unit of work, answer.
+//! The use cases of the IAM service.
 //!
-//! Reads are methods of [`Application`]. Changes are values that implement [`Change`]: each declares its requirement
-//! and the target that it locks. [`Application::execute`] runs all of them in the same way: in a task of its own (a
-//! change runs to its end even if the client is gone) and in one unit of work. It takes the lock, authorizes the caller
-//! again, applies the change, checks its grants and that an administrator is left, and commits with the audit record.
-//! It tries again after losing a race.
+//! Reads and decisions are methods of [`Application`]. Changes are values that implement [`Change`]: each declares its
+//! [`Requirement`] and the target that it locks. [`Application::execute`] runs all of them in the same way: in a task
+//! of its own (a change runs to its end even if the client is gone) and in one unit of work. It takes the lock,
+//! authorizes the caller again, applies the change, checks its grants and that an administrator is left, and commits
+//! with the audit record. It tries again after losing a race.
 //!
 //! ```
-//! use iam_application::{Application, RequestContext, CreateUserLevel, Failure};
+//! use iam_application::{Application, CreateUserLevel, Failure, RequestContext};
 //! use iam_domain::{Caller, CompanyId, Description, Name, UserId};
 //!
 //! async fn add_auditors(application: &Application, company: CompanyId, user_id: UserId) -> Result<(), Failure> {
-//!     let by = RequestContext::from(Caller::user(user_id));
+//!     let context = RequestContext::from(Caller::user(user_id));
 //!     let name = Name::parse("Auditors").map_err(|error| Failure::invalid("name", error))?;
 //!     let description = Description::parse("").map_err(|error| Failure::invalid("description", error))?;
-//!     let done = application.execute(by, CreateUserLevel { company, name, description }).await?;
-//!     println!("{} at {}", done.value.id, done.versions);
+//!     let committed = application.execute(context, CreateUserLevel { company, name, description }).await?;
+//!     println!("{} at {}", committed.value.id, committed.versions);
 //!     Ok(())
 //! }
 //! ```

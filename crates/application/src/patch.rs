@@ -1,6 +1,6 @@
 //! Partial updates.
 
-/// The change of one optional field: keep it, clear it, or set it.
+/// The change of an optional field: keep it, clear it, or set it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Patch<T> {
     /// It was omitted.

@@ -34,7 +34,8 @@ impl Application {
     }
 }
 
-/// Re-checks the caller's credentials under the lock; caches may lag behind a revocation or a cut-off.
+/// Re-checks the caller's credentials under the lock, since caches may lag behind a revocation or a cut-off. Returns
+/// whether they are still valid.
 pub(crate) async fn recheck_credentials(tx: &mut dyn UnitOfWork, context: &RequestContext) -> Result<bool, Failure> {
     Ok(match context.caller {
         Caller::User { id, .. } => {
@@ -47,8 +48,8 @@ pub(crate) async fn recheck_credentials(tx: &mut dyn UnitOfWork, context: &Reque
     })
 }
 
-/// The same check inside a unit of work, where no rights can change until it ends. Returns the caller's snapshot if
-/// the check had to read it.
+/// Checks that the caller meets the requirement inside a unit of work, where no rights can change until it ends.
+/// Returns the caller's snapshot if the check had to read it.
 pub(crate) async fn authorize_within(
     tx: &mut dyn UnitOfWork,
     caller: Caller,

@@ -27,7 +27,7 @@ impl Affects {
         matches!(self, Self::Features(_) | Self::LevelsOf(_))
     }
 
-    /// Whether it affects the caller too.
+    /// Whether the change affects the caller too.
     fn includes(self, caller: Caller, own: &Snapshot) -> bool {
         match self {
             Self::None => false,
@@ -47,7 +47,7 @@ impl Affects {
             }
     }
 
-    /// The refusal that names each grant that the caller does not hold.
+    /// The failure that names each grant that the caller does not hold.
     fn forbidden_grants(self, catalog: &Catalog, missing: &[Grant]) -> Failure {
         let names: Vec<_> = missing.iter().map(|grant| grant_name(catalog, grant)).collect();
         let findings = names.iter().map(|name| {
@@ -59,8 +59,9 @@ impl Affects {
         }
     }
 
-    /// The same as [`Self::includes_all_administrators`], with fewer reads: it skips the holders of all levels if it finds an
-    /// administrator, and the matrices of a user who is not one. A user it finds counts only after resolution.
+    /// The same as [`Self::includes_all_administrators`], with fewer reads: it skips the holders of all levels if it
+    /// finds an administrator, and the matrices of a user who is not one. A user whom it finds counts only after
+    /// resolution.
     async fn could_demote_all_administrators(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<bool, Failure> {
         if let Self::LevelsOf(user) = self
             && !tx.assignments().is_holder(company, user, &to_manage().collect::<Vec<_>>()).await?
@@ -89,7 +90,7 @@ impl Affects {
     }
 }
 
-/// Whether the change may leave the company without an administrator: only super admins can force it.
+/// Whether the change may leave the company without an administrator. Only super admins can force it.
 pub(crate) fn is_forced_by<C: Change>(caller: Caller, change: &C) -> bool {
     caller.is_super_admin() && change.is_forced()
 }
@@ -155,6 +156,7 @@ impl EscalationGuard {
         Ok(())
     }
 
+    /// Whether the company has an administrator after the change.
     async fn is_administered(&self, tx: &dyn UnitOfWork) -> Result<bool, Failure> {
         // In most cases the user who could be the last administrator remains one.
         let likely = match (self.affects, self.caller) {

@@ -3,8 +3,8 @@
 use iam_domain::{Caller, CompanyId, IamAction, IamPermission, Service, ServiceRole, Snapshot};
 use iam_permissions_cache::Access;
 
-/// What a caller must be allowed to do. Super admins meet every requirement; a
-/// service meets those that its key's role stands for, in the companies that its key is good for.
+/// What a caller must be allowed to do. Super admins meet every requirement. A service meets those that the role of its
+/// key covers, in the companies that the key is valid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Requirement {
     /// Be authenticated. Non-members of a company get answers in which everything is denied.
@@ -19,9 +19,9 @@ pub enum Requirement {
     AssignLevels,
     /// Update on `iam.assign_permissions`.
     ManagePermissions,
-    /// Update on either, to ask about others.
+    /// Update on `iam.manage_levels` or `iam.assign_permissions`, to ask about other users.
     CheckOthers,
-    /// Update on either, to read the audit trail.
+    /// Update on `iam.manage_levels` or `iam.assign_permissions`, to read the audit trail.
     ReadAudit,
     /// Be a super admin.
     SuperAdmin,

@@ -20,7 +20,8 @@ pub struct NewViewPermission {
     pub view_id: ViewId,
     /// The state that the level sets for it.
     pub state: ViewState,
-    /// Whether company admins may change it. If omitted, an existing permission keeps its value and a new one gets `true`.
+    /// Whether company admins may change it. If omitted, a stored permission keeps its value and a new
+    /// one gets `true`.
     pub modifiable: Option<bool>,
 }
 
@@ -35,7 +36,8 @@ pub struct NewFeaturePermission {
     pub value: bool,
     /// The scope of an allowed action.
     pub scope: Scope,
-    /// Whether company admins may change it. If omitted, an existing permission keeps its value and a new one gets `true`.
+    /// Whether company admins may change it. If omitted, a stored permission keeps its value and a new
+    /// one gets `true`.
     pub modifiable: Option<bool>,
 }
 
