@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use iam_application::{Application, CreateUserLevel, FeatureCell, IfMatch, ReplaceFeaturePermissions};
+use iam_application::{Application, CreateUserLevel, IfMatch, NewFeaturePermission, ReplaceFeaturePermissions};
 use iam_domain::{Action, CompanyId, Description, Name, Scope, UserId, UserLevelId};
 use iam_storage::Storage;
 use iam_storage_memory::MemoryStorage;
@@ -112,14 +112,15 @@ async fn create(application: &Application, user: UserId, company: CompanyId, nam
 
 fn replacement(data: &Data, company: CompanyId, level: UserLevelId, way: bool) -> Result<ReplaceFeaturePermissions> {
     let features = data.catalog.features().take(REPLACED);
-    let cells = features.map(|feature| FeatureCell {
+    let permissions = features.map(|feature| NewFeaturePermission {
         feature_id: feature.id,
         action: Action::read(),
         value: way,
         scope: Scope::Any,
         modifiable: None,
     });
-    Ok(ReplaceFeaturePermissions { company, level, cells: cells.collect(), force: false, if_match: IfMatch::default() })
+    let permissions = permissions.collect();
+    Ok(ReplaceFeaturePermissions { company, level, permissions, force: false, if_match: IfMatch::default() })
 }
 
 /// The median of batches about users who are cached.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use iam_application::{RequestContext, FeatureCell, IfMatch, ReplaceFeaturePermissions};
+use iam_application::{IfMatch, NewFeaturePermission, ReplaceFeaturePermissions, RequestContext};
 use iam_domain::{Action, Caller, CompanyId, FeatureId, FeaturePermission, FeatureRule, Scope, UserId, UserLevelId};
 use iam_storage::{ChangeContext, Storage, StorageError, Target as Locked, UnitOfWork, Work, transact};
 use iam_storage_postgres::{PostgresOptions, PostgresStorage};
@@ -198,13 +198,13 @@ pub async fn cold(server: &str) -> Result<Vec<Row>> {
 }
 
 /// 19 features × the seven standard actions, in one of two ways that differ in every cell.
-fn matrix(data: &Data, way: bool) -> Result<Vec<FeatureCell>> {
+fn matrix(data: &Data, way: bool) -> Result<Vec<NewFeaturePermission>> {
     let mut cells = Vec::new();
     for feature in data.catalog.features() {
         for action in Action::STANDARD {
             let scope = if way { Scope::Any } else { Scope::Team };
             let (feature_id, action) = (feature.id, Action::parse(action)?);
-            cells.push(FeatureCell { feature_id, action, value: way, scope, modifiable: Some(true) });
+            cells.push(NewFeaturePermission { feature_id, action, value: way, scope, modifiable: Some(true) });
         }
     }
     Ok(cells)
@@ -214,7 +214,7 @@ fn matrix(data: &Data, way: bool) -> Result<Vec<FeatureCell>> {
 struct Replace {
     company: CompanyId,
     level: UserLevelId,
-    cells: Vec<FeatureCell>,
+    cells: Vec<NewFeaturePermission>,
 }
 
 #[async_trait]
@@ -224,7 +224,7 @@ impl Work for Replace {
 
     async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<(), StorageError> {
         let now = tx.now();
-        let row = |cell: &FeatureCell| -> FeaturePermission {
+        let row = |cell: &NewFeaturePermission| -> FeaturePermission {
             let rule = FeatureRule { value: cell.value, scope: cell.scope };
             feature_row(self.company, self.level, cell.feature_id, &cell.action, rule, now)
         };
@@ -324,7 +324,7 @@ pub async fn replace(server: &str) -> Result<Vec<Row>> {
             let change = ReplaceFeaturePermissions {
                 company: by_use_case.id,
                 level: level(by_use_case),
-                cells: cells.clone(),
+                permissions: cells.clone(),
                 force: false,
                 if_match: IfMatch::default(),
             };

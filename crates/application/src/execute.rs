@@ -1,191 +1,17 @@
-//! The application, and how it runs changes.
+//! How the application runs changes: each in a task of its own and in one unit of work.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{Caller, ExternalId, Timestamp, Versions, is_token_valid};
+use iam_domain::Versions;
 use iam_permissions_cache::Permissions;
-use iam_storage::{ChangeContext, Reader, Storage, Target, UnitOfWork, Work, transact};
-use tokio::runtime::Handle;
-use tokio_util::task::TaskTracker;
+use iam_storage::{ChangeContext, Target, UnitOfWork, Work, transact};
 
-use crate::authorize::note_refusal;
-use crate::delegation::{EscalationGuard, forces};
-use crate::{Affects, Failure, Requirement};
-
-/// The caller of a change, and the request it came with.
-#[derive(Debug, Clone)]
-pub struct RequestContext {
-    /// The caller.
-    pub caller: Caller,
-    /// The request's id, for the audit record.
-    pub request_id: Option<String>,
-    /// When the caller's token was issued: a later cut-off invalidates it. `None`: any cut-off invalidates it.
-    pub issued_at: Option<Timestamp>,
-    /// The caller's external id with another issuer, stored with the change.
-    pub external_id: Option<Arc<ExternalId>>,
-}
-
-impl From<Caller> for RequestContext {
-    fn from(caller: Caller) -> Self {
-        Self { caller, request_id: None, issued_at: None, external_id: None }
-    }
-}
-
-impl RequestContext {
-    /// Re-checks the caller's credentials under the lock; caches may lag behind a revocation or a cut-off.
-    async fn recheck_credentials(&self, tx: &mut dyn UnitOfWork) -> Result<bool, Failure> {
-        Ok(match self.caller {
-            Caller::User { id, .. } => {
-                let not_before = tx.users().find(&[id]).await?.pop().and_then(|user| user.not_before);
-                is_token_valid(self.issued_at, not_before)
-            }
-            Caller::Service(service) => {
-                tx.api_keys().find_by_id(service.key).await?.is_some_and(|key| key.is_good(tx.now()))
-            }
-        })
-    }
-}
-
-/// A change of one member: keep it, clear it, or set it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Patch<T> {
-    /// It was omitted.
-    #[default]
-    Keep,
-    /// It was `null`.
-    Clear,
-    /// It has a new value.
-    Set(T),
-}
-
-impl<T: Clone> Patch<T> {
-    pub(crate) fn apply(&self, member: &mut Option<T>) {
-        match self {
-            Self::Keep => {}
-            Self::Clear => *member = None,
-            Self::Set(value) => *member = Some(value.clone()),
-        }
-    }
-}
-
-/// A use case that changes something.
-#[async_trait]
-pub trait Change: Send + Sync + 'static {
-    /// The answer of the change.
-    type Answer: Send + 'static;
-
-    /// The requirement that the caller must meet. It is checked under the lock, whatever was checked before.
-    fn requirement(&self) -> Requirement;
-
-    /// The target that it locks.
-    fn target(&self) -> Target;
-
-    /// The permissions that it affects. Callers can grant only what they hold, and the company must keep an
-    /// administrator; see [`Affects`].
-    fn affects(&self) -> Affects {
-        Affects::None
-    }
-
-    /// The user of another issuer that it is about. The external id is stored with the change.
-    fn external_id(&self) -> Option<&ExternalId> {
-        None
-    }
-
-    /// Whether the change may leave the company without an administrator. Only super admins can force it.
-    fn is_forced(&self) -> bool {
-        false
-    }
-
-    /// Applies the change. It may be called again, in a new unit of work, after losing a race.
-    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure>;
-}
-
-/// Implements [`Change`] for a type: its requirement, its target, the permissions it affects, and what it does.
-macro_rules! change {
-    (
-        $change:ident -> $answer:ty, needs $requirement:ident, locks |$locker:ident| $target:expr,
-        $(affects $affects:expr,)? $(forced $forced:expr,)? $(external_id |$namer:ident| $names:expr,)?
-        |$this:ident, $tx:ident, $caller:pat_param| $body:expr
-    ) => {
-        #[async_trait::async_trait]
-        impl $crate::Change for $change {
-            type Answer = $answer;
-
-            fn requirement(&self) -> $crate::Requirement {
-                $crate::Requirement::$requirement
-            }
-
-            fn target(&self) -> iam_storage::Target {
-                let $locker = self;
-                $target
-            }
-
-            $(fn affects(&self) -> $crate::Affects {
-                let $locker = self;
-                $affects
-            })?
-
-            $(fn is_forced(&self) -> bool {
-                let $locker = self;
-                $forced
-            })?
-
-            $(fn external_id(&self) -> Option<&iam_domain::ExternalId> {
-                let $namer = self;
-                $names
-            })?
-
-            async fn apply(
-                &self,
-                $tx: &mut dyn iam_storage::UnitOfWork,
-                $caller: iam_domain::Caller,
-            ) -> Result<$answer, $crate::Failure> {
-                let $this = self;
-                $body
-            }
-        }
-    };
-}
-pub(crate) use change;
-
-/// The use cases over one storage. Cheap to share behind an `Arc`.
-pub struct Application {
-    storage: Arc<dyn Storage>,
-    permissions: Arc<Permissions>,
-    changes: TaskTracker,
-    runtime: Handle,
-}
-
-impl std::fmt::Debug for Application {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Application").field("changes_under_way", &self.changes.len()).finish_non_exhaustive()
-    }
-}
+use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, recheck_credentials, record_denial};
+use crate::{Affects, Application, Change, Failure, RequestContext};
 
 impl Application {
-    /// Creates the use cases over a storage. Changes run on `runtime`, which must outlive the runtimes of callers: a
-    /// worker of the server may end, with its runtime, before a change that it started.
-    #[must_use]
-    pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
-        Self { storage, permissions, changes: TaskTracker::new(), runtime }
-    }
-
-    /// The permissions cache.
-    #[must_use]
-    pub fn permissions(&self) -> &Permissions {
-        &self.permissions
-    }
-
-    pub(crate) fn storage(&self) -> &dyn Storage {
-        self.storage.as_ref()
-    }
-
-    pub(crate) fn reader(&self) -> &dyn Reader {
-        self.storage.reader()
-    }
-
     /// Runs a change and returns its answer with the versions that contain it. The change runs in a task of its own:
     /// cancelling this future does not stop it.
     ///
@@ -193,42 +19,40 @@ impl Application {
     ///
     /// The failure of the change; `Forbidden` when the caller lacks the permission (or lost it); `Unavailable` when the
     /// storage cannot be reached or a lock times out.
-    pub async fn execute<C: Change>(&self, by: RequestContext, change: C) -> Result<Made<C::Answer>, Failure> {
+    pub async fn execute<C: Change>(
+        &self,
+        context: RequestContext,
+        change: C,
+    ) -> Result<Committed<C::Answer>, Failure> {
         let storage = Arc::clone(&self.storage);
         let permissions = Arc::clone(&self.permissions);
-        let change = async move {
-            let target = change.target();
-            let outcome = Outcome { permissions, target, is_known: false };
-            let context = ChangeContext {
-                actor_kind: by.caller.kind(),
-                user_id: Some(by.caller.id()),
-                super_admin: by.caller.is_super_admin(),
-                forced: forces(by.caller, &change),
-                request_id: by.request_id.clone(),
+        let task = async move {
+            let (caller, target) = (context.caller, change.target());
+            let invalidation = PendingInvalidation { permissions, target, is_settled: false };
+            let audited = ChangeContext {
+                actor_kind: caller.kind(),
+                user_id: Some(caller.id()),
+                super_admin: caller.is_super_admin(),
+                forced: is_forced_by(caller, &change),
+                request_id: context.request_id.clone(),
             };
-            if by.caller.is_super_admin() {
-                tracing::info!(user = %by.caller.id(), ?target, "a super admin makes a change");
+            if caller.is_super_admin() {
+                tracing::info!(user = %caller.id(), ?target, "a super admin makes a change");
             }
-            let authorized = Authorized { by, change };
-            let caller = authorized.by.caller;
-            let made = transact(storage.as_ref(), target, &context, &authorized).await;
-            outcome.tell(made.inspect_err(|failure| note_refusal(caller, target.company(), failure)))
+            let work = ChangeWork { context, change };
+            let outcome = transact(storage.as_ref(), target, &audited, &work).await;
+            invalidation.settle(&outcome);
+            outcome.inspect_err(|failure| record_denial(caller, target.company(), failure))
         };
-        let task = self.changes.spawn_on(change, &self.runtime);
+        let task = self.changes.spawn_on(task, &self.runtime);
         let ((value, _), versions) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;
-        Ok(Made { versions, value })
-    }
-
-    /// Waits until all running changes have ended. Call it when no more requests come in.
-    pub async fn finish(&self) {
-        self.changes.close();
-        self.changes.wait().await;
+        Ok(Committed { versions, value })
     }
 }
 
 /// The result of a committed change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made<T> {
+pub struct Committed<T> {
     /// The versions that contain the change.
     pub versions: Versions,
     /// The answer.
@@ -238,62 +62,63 @@ pub struct Made<T> {
 /// The answer of a change, whether it changed nothing, and the versions that contain it.
 type Applied<T> = ((T, bool), Versions);
 
-/// Reports the outcome of a change to the permissions cache before the caller gets the answer.
-struct Outcome {
+/// The invalidation of what a change makes outdated in the permissions cache. Settle it before the caller gets the
+/// answer. If it is dropped before, the outcome of the change is unknown.
+struct PendingInvalidation {
     permissions: Arc<Permissions>,
     target: Target,
-    is_known: bool,
+    is_settled: bool,
 }
 
-impl Outcome {
-    fn tell<T>(mut self, outcome: Result<Applied<T>, Failure>) -> Result<Applied<T>, Failure> {
-        match &outcome {
+impl PendingInvalidation {
+    /// Invalidates what the outcome of the change requires.
+    fn settle<T>(mut self, outcome: &Result<Applied<T>, Failure>) {
+        match outcome {
             Ok(((_, is_unchanged), versions)) => {
                 if !is_unchanged {
                     self.permissions.changed(self.target, *versions);
                 }
-                self.is_known = true;
+                self.is_settled = true;
             }
-            // The change was not committed: a commit fails only with these two.
-            Err(failure) => self.is_known = !matches!(failure, Failure::Unavailable(_) | Failure::Internal(_)),
+            // Only these two can be failures of the commit, whose outcome is unknown then.
+            Err(failure) => self.is_settled = !matches!(failure, Failure::Unavailable(_) | Failure::Internal(_)),
         }
-        outcome
     }
 }
 
-impl Drop for Outcome {
+impl Drop for PendingInvalidation {
     fn drop(&mut self) {
-        if !self.is_known {
+        if !self.is_settled {
             self.permissions.distrust(self.target);
         }
     }
 }
 
-/// A change with its caller.
-struct Authorized<C> {
-    by: RequestContext,
+/// The work of a change in its unit of work.
+struct ChangeWork<C> {
+    context: RequestContext,
     change: C,
 }
 
 #[async_trait]
-impl<C: Change> Work for Authorized<C> {
+impl<C: Change> Work for ChangeWork<C> {
     type Output = (C::Answer, bool);
     type Error = Failure;
 
     async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<Self::Output, Failure> {
-        let (company, caller) = (self.change.target().company(), self.by.caller);
-        let requirement = self.change.requirement();
-        if !self.by.recheck_credentials(tx).await? {
-            return Err(Failure::Forbidden(requirement));
+        let (company, caller) = (self.change.target().company(), self.context.caller);
+        if !recheck_credentials(tx, &self.context).await? {
+            return Err(Failure::Forbidden(C::REQUIREMENT));
         }
-        let own = Application::authorize_within(tx, caller, company, requirement).await?;
+        let own = authorize_within(tx, caller, company, C::REQUIREMENT).await?;
         let guard = match (company, self.change.affects()) {
             (None, _) | (_, Affects::None) => None,
             (Some(company), _) => Some(EscalationGuard::before(tx, company, caller, own, &self.change).await?),
         };
         let answer = self.change.apply(tx, caller).await?;
         // A fixed order avoids a deadlock of two changes that name each other's users.
-        let named: BTreeSet<_> = self.by.external_id.as_deref().into_iter().chain(self.change.external_id()).collect();
+        let named: BTreeSet<_> =
+            self.context.external_id.as_deref().into_iter().chain(self.change.external_id()).collect();
         for external_id in named {
             tx.users_mut().remember(external_id).await?;
         }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::Requirement;
 
-/// What is wrong with one field.
+/// A finding: what is wrong with one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
     /// The field: `name`, `views[2].viewId`.
@@ -56,10 +56,10 @@ pub enum Failure {
     Forbidden(Requirement),
     /// The caller meets the requirement, but may not make this particular change.
     #[error("forbidden: {message}")]
-    Refused {
-        /// Why.
+    ForbiddenChange {
+        /// The reason, for people.
         message: String,
-        /// The refused rows.
+        /// What the caller may not do, one by one.
         errors: Vec<FieldError>,
     },
     /// The entity does not exist, or is not visible to this caller.
@@ -101,25 +101,25 @@ impl Failure {
 const NAMES_LIMIT: usize = 10;
 
 /// The first names, for a message.
-pub(crate) fn first_of(names: &[String]) -> String {
+pub(crate) fn list_names(names: &[String]) -> String {
     let more = if names.len() > NAMES_LIMIT { ", …" } else { "" };
     let shown: Vec<_> = names.iter().take(NAMES_LIMIT).map(String::as_str).collect();
     format!("{}{more}", shown.join(", "))
 }
 
-/// Converts an error of an operation on several ids: each unknown id is reported at its place in the request
-/// (`views[2].viewId`).
-pub(crate) fn unknown_at(
+/// Converts an error of an operation on several ids: each unknown id is reported by its field of the request
+/// (`views[2].viewId`), which `field` returns for an index.
+pub(crate) fn unknown_ids(
     error: StorageError,
     entity: EntityType,
     sent: impl IntoIterator<Item = Uuid>,
-    place: impl Fn(usize) -> String,
+    field: impl Fn(usize) -> String,
 ) -> Failure {
     match error {
         StorageError::Unknown { entity: unknown, ids } if unknown == entity => {
             // The storage reports them in ascending order.
             let unknown = sent.into_iter().enumerate().filter(|(_, id)| ids.binary_search(id).is_ok());
-            Failure::Invalid(FieldError::bounded(unknown.map(|(index, id)| unknown_field(place(index), entity, id))))
+            Failure::Invalid(FieldError::bounded(unknown.map(|(index, id)| unknown_field(field(index), entity, id))))
         }
         other => other.into(),
     }
@@ -130,7 +130,7 @@ pub(crate) fn unknown_field(field: String, entity: EntityType, id: Uuid) -> Fiel
     FieldError::new(field, "unknown", format_args!("names an unknown {entity}: {id}"))
 }
 
-/// The name of the member that refers to an entity of this type.
+/// The name of the field that refers to an entity of this type.
 const fn reference_to(entity: EntityType) -> &'static str {
     match entity {
         EntityType::View => "viewId",

@@ -1,57 +1,57 @@
-//! Use cases of the IAM service: authorize, one unit of work, answer.
+//! The use cases of the IAM service.
 //!
-//! Reads are methods of [`Application`]. Changes are values that implement [`Change`]: each declares its requirement
-//! and the target that it locks. [`Application::execute`] runs all of them in the same way: in a task of its own (a
-//! change runs to its end even if the client is gone) and in one unit of work. It takes the lock, authorizes the caller
-//! again, applies the change, checks its grants and that an administrator is left, and commits with the audit record.
-//! It tries again after losing a race.
+//! Reads and decisions are methods of [`Application`]. Changes are values that implement [`Change`]: each declares its
+//! [`Requirement`] and the target that it locks. [`Application::execute`] runs all of them in the same way: in a task
+//! of its own (a change runs to its end even if the client is gone) and in one unit of work. It takes the lock,
+//! authorizes the caller again, applies the change, checks its grants and that an administrator is left, and commits
+//! with the audit record. It tries again after losing a race.
 //!
 //! ```
-//! use iam_application::{Application, RequestContext, CreateUserLevel, Failure};
+//! use iam_application::{Application, CreateUserLevel, Failure, RequestContext};
 //! use iam_domain::{Caller, CompanyId, Description, Name, UserId};
 //!
 //! async fn add_auditors(application: &Application, company: CompanyId, user_id: UserId) -> Result<(), Failure> {
-//!     let by = RequestContext::from(Caller::user(user_id));
+//!     let context = RequestContext::from(Caller::user(user_id));
 //!     let name = Name::parse("Auditors").map_err(|error| Failure::invalid("name", error))?;
 //!     let description = Description::parse("").map_err(|error| Failure::invalid("description", error))?;
-//!     let done = application.execute(by, CreateUserLevel { company, name, description }).await?;
-//!     println!("{} at {}", done.value.id, done.versions);
+//!     let committed = application.execute(context, CreateUserLevel { company, name, description }).await?;
+//!     println!("{} at {}", committed.value.id, committed.versions);
 //!     Ok(())
 //! }
 //! ```
 
-mod authorize;
-mod catalog;
-mod companies;
-mod credentials;
-mod delegation;
+mod application;
+mod authentication;
+mod authorization;
+mod change;
+mod changes;
+mod decisions;
 mod etag;
 mod execute;
+mod external_ids;
 mod failure;
-mod menu;
-mod permissions;
-mod probe;
+mod health;
+mod patch;
 mod reads;
 mod trail;
-mod user_levels;
 
-pub use authorize::Requirement;
-pub use catalog::{
-    CreateFeature, CreateModule, CreateView, DeleteFeature, DeleteModule, DeleteView, SetFeatureViews,
-    SetModuleFeatures, SetModuleViews, UpdateFeature, UpdateModule, UpdateView,
+pub use application::Application;
+pub use authentication::ServiceAdmission;
+pub use authorization::Requirement;
+pub use change::{Affects, Change, RequestContext};
+pub use changes::{
+    AssignUserLevels, CreateApiKey, CreateFeature, CreateMenuItem, CreateModule, CreateSubMenuItem, CreateUserLevel,
+    CreateView, CutOffUser, DeleteFeature, DeleteMenuItem, DeleteModule, DeleteSubMenuItem, DeleteUserLevel,
+    DeleteView, NewFeaturePermission, NewViewPermission, ProvisionCompany, ReplaceFeaturePermissions,
+    ReplaceViewPermissions, RevokeApiKey, SetCompanyModules, SetFeatureViews, SetModuleFeatures, SetModuleViews,
+    SwitchCompanyModule, UpdateFeature, UpdateMenuItem, UpdateModule, UpdateSubMenuItem, UpdateUserLevel, UpdateView,
 };
-pub use companies::{ProvisionCompany, SetCompanyModules, SwitchCompanyModule};
-pub use credentials::{CreateApiKey, CutOffUser, RevokeApiKey};
-pub use delegation::Affects;
+pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};
-pub use execute::{Application, Change, Made, Patch, RequestContext};
+pub use execute::Committed;
 pub use failure::{FINDINGS_LIMIT, Failure, FieldError};
+pub use health::{HealthProbe, Readiness, ReadinessCheck};
 pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry};
-pub use menu::{
-    CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, UpdateMenuItem, UpdateSubMenuItem,
-};
-pub use permissions::{FeatureCell, ReplaceFeaturePermissions, ReplaceViewPermissions, ViewCell};
-pub use probe::{Check, Probe, Readiness};
-pub use reads::{AuditPage, COUNTED, HoldersPage, Total};
+pub use patch::Patch;
+pub use reads::{AuditPage, HoldersPage, Total};
 pub use trail::Trail;
-pub use user_levels::{AssignUserLevels, CreateUserLevel, DeleteUserLevel, UpdateUserLevel};

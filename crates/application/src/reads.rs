@@ -1,22 +1,25 @@
 //! Reads: lists, single entities, the audit trail. Callers are authorized before they get here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use iam_domain::{
     ApiKey, ApiKeyId, AuditRecord, CompanyId, EntityType, ExternalId, Feature, FeatureId, FeaturePermission,
     GrantedModule, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, User, UserId, UserLevel,
     UserLevelId, View, ViewId, ViewPermission,
 };
-use iam_storage::{AuditCursor, AuditFilter, Users};
+use iam_storage::{AuditCursor, AuditFilter};
 
-use crate::catalog::{FEATURE, MODULE, VIEW};
-use crate::credentials::API_KEY;
-use crate::menu::{MENU_ITEM, SUB_MENU_ITEM};
-use crate::user_levels::USER_LEVEL;
+use crate::changes::credentials::API_KEY;
+use crate::changes::features::FEATURE;
+use crate::changes::menu::{MENU_ITEM, SUB_MENU_ITEM};
+use crate::changes::modules::MODULE;
+use crate::changes::user_levels::USER_LEVEL;
+use crate::changes::views::VIEW;
+use crate::external_ids::external_ids;
 use crate::{Application, Failure};
 
 /// The most records of the audit trail that are counted.
-pub const COUNTED: u64 = 10_000;
+const COUNT_LIMIT: u64 = 10_000;
 
 /// The total number of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,141 +61,234 @@ fn named_users(record: &AuditRecord) -> impl Iterator<Item = UserId> {
     record.user_id.into_iter().chain(about)
 }
 
-/// The stored external ids of these users. Users of the native issuer are not looked up.
-pub(crate) async fn external_ids(
-    stored: &dyn Users,
-    users: impl Iterator<Item = UserId>,
-) -> Result<BTreeMap<UserId, ExternalId>, Failure> {
-    let users: BTreeSet<_> = users.filter(UserId::is_made_here).collect();
-    if users.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let stored = stored.find(&users.into_iter().collect::<Vec<_>>()).await?;
-    Ok(stored.into_iter().filter_map(|user| Some((user.id, user.external_id?))).collect())
-}
-
-/// Every read returns `Unavailable` when the storage cannot be reached; a read of one entity may return `NotFound`.
-macro_rules! reads {
-    ($($(#[doc = $doc:literal])+ $name:ident($($arg:ident: $type:ty),*) -> $answer:ty = |$this:ident, $reader:ident| $body:expr;)+) => {
-        impl Application {$(
-            $(#[doc = $doc])+
-            ///
-            /// # Errors
-            ///
-            /// `Unavailable`; `NotFound` for a read of one entity.
-            pub async fn $name(&self, $($arg: $type),*) -> Result<$answer, Failure> {
-                let $this = self;
-                let $reader = $this.reader();
-                Ok($body)
-            }
-        )+}
-    };
-}
-
-reads! {
-    /// The levels of a company.
-    user_levels(company: CompanyId) -> Vec<UserLevel> = |this, reader| reader.user_levels().find_all(company).await?;
-    /// A level of a company.
-    user_level(company: CompanyId, id: UserLevelId) -> UserLevel = |this, reader| {
-        reader.user_levels().find_by_id(company, id).await?.ok_or(Failure::NotFound(USER_LEVEL))?
-    };
-    /// The levels that a user holds in a company.
-    levels_of_user(company: CompanyId, user: UserId) -> Vec<UserLevel> = |this, reader| {
-        reader.assignments().get_user_levels(company, user).await?
-    };
-    /// The view matrix of a level.
-    view_permissions(company: CompanyId, level: UserLevelId) -> Vec<ViewPermission> = |this, reader| {
-        let cells = reader.view_permissions().find_by_user_level(company, level).await?;
-        if cells.is_empty() {
-            this.user_level(company, level).await?;
-        }
-        cells
-    };
-    /// The feature matrix of a level.
-    feature_permissions(company: CompanyId, level: UserLevelId) -> Vec<FeaturePermission> = |this, reader| {
-        let cells = reader.feature_permissions().find_by_user_level(company, level).await?;
-        if cells.is_empty() {
-            this.user_level(company, level).await?;
-        }
-        cells
-    };
-    /// All views.
-    views() -> Vec<View> = |this, reader| reader.views().find_all().await?;
-    /// A view.
-    view(id: ViewId) -> View = |this, reader| reader.views().find_by_id(id).await?.ok_or(Failure::NotFound(VIEW))?;
-    /// All features.
-    features() -> Vec<Feature> = |this, reader| reader.features().find_all().await?;
-    /// A feature.
-    feature(id: FeatureId) -> Feature = |this, reader| {
-        reader.features().find_by_id(id).await?.ok_or(Failure::NotFound(FEATURE))?
-    };
-    /// The views on which a feature is shown.
-    feature_views(id: FeatureId) -> Vec<View> = |this, reader| {
-        let views = reader.feature_views().get_views_by_feature(id).await?;
-        if views.is_empty() {
-            this.feature(id).await?;
-        }
-        views
-    };
-    /// All modules.
-    modules() -> Vec<Module> = |this, reader| reader.modules().find_all().await?;
-    /// A module.
-    module(id: ModuleId) -> Module = |this, reader| {
-        reader.modules().find_by_id(id).await?.ok_or(Failure::NotFound(MODULE))?
-    };
-    /// The views of a module.
-    module_views(id: ModuleId) -> Vec<View> = |this, reader| {
-        let views = reader.module_views().get_views_by_module(id).await?;
-        if views.is_empty() {
-            this.module(id).await?;
-        }
-        views
-    };
-    /// The features of a module.
-    module_features(id: ModuleId) -> Vec<Feature> = |this, reader| {
-        let features = reader.module_features().get_features_by_module(id).await?;
-        if features.is_empty() {
-            this.module(id).await?;
-        }
-        features
-    };
-    /// The modules of a company.
-    company_modules(company: CompanyId) -> Vec<GrantedModule> = |this, reader| {
-        reader.company_modules().get_modules_by_company(company).await?
-    };
-    /// All API keys, including revoked and expired ones.
-    api_keys() -> Vec<ApiKey> = |this, reader| reader.api_keys().find_all().await?;
-    /// An API key.
-    api_key(id: ApiKeyId) -> ApiKey = |this, reader| {
-        reader.api_keys().find_by_id(id).await?.ok_or(Failure::NotFound(API_KEY))?
-    };
-    /// The menu items common to all companies and those of this one.
-    menu_items(company: Option<CompanyId>) -> Vec<MenuItem> = |this, reader| reader.menu_items().find_all(company).await?;
-    /// A menu item common to all companies, or of this one.
-    menu_item(company: Option<CompanyId>, id: MenuItemId) -> MenuItem = |this, reader| {
-        let items = reader.menu_items();
-        match (items.find_by_id(company, id).await?, company) {
-            (Some(item), _) => item,
-            (None, Some(_)) => items.find_by_id(None, id).await?.ok_or(Failure::NotFound(MENU_ITEM))?,
-            (None, None) => Err(Failure::NotFound(MENU_ITEM))?,
-        }
-    };
-    /// The menu sub-items common to all companies and those of this one.
-    sub_menu_items(company: Option<CompanyId>) -> Vec<SubMenuItem> = |this, reader| {
-        reader.sub_menu_items().find_all(company).await?
-    };
-    /// A menu sub-item common to all companies, or of this one.
-    sub_menu_item(company: Option<CompanyId>, id: SubMenuItemId) -> SubMenuItem = |this, reader| {
-        let items = reader.sub_menu_items();
-        match (items.find_by_id(company, id).await?, company) {
-            (Some(item), _) => item,
-            (None, Some(_)) => items.find_by_id(None, id).await?.ok_or(Failure::NotFound(SUB_MENU_ITEM))?,
-            (None, None) => Err(Failure::NotFound(SUB_MENU_ITEM))?,
-        }
-    };
-}
-
 impl Application {
+    /// The levels of a company.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    pub async fn user_levels(&self, company: CompanyId) -> Result<Vec<UserLevel>, Failure> {
+        Ok(self.reader().user_levels().find_all(company).await?)
+    }
+
+    /// A level of a company.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Unavailable`.
+    pub async fn user_level(&self, company: CompanyId, id: UserLevelId) -> Result<UserLevel, Failure> {
+        self.reader().user_levels().find_by_id(company, id).await?.ok_or(Failure::NotFound(USER_LEVEL))
+    }
+
+    /// The levels that a user holds in a company.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    pub async fn levels_of_user(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>, Failure> {
+        Ok(self.reader().assignments().get_user_levels(company, user).await?)
+    }
+
+    /// The view matrix of a level.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Unavailable`.
+    pub async fn view_permissions(
+        &self,
+        company: CompanyId,
+        level: UserLevelId,
+    ) -> Result<Vec<ViewPermission>, Failure> {
+        let permissions = self.reader().view_permissions().find_by_user_level(company, level).await?;
+        if permissions.is_empty() {
+            self.user_level(company, level).await?;
+        }
+        Ok(permissions)
+    }
+
+    /// The feature matrix of a level.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Unavailable`.
+    pub async fn feature_permissions(
+        &self,
+        company: CompanyId,
+        level: UserLevelId,
+    ) -> Result<Vec<FeaturePermission>, Failure> {
+        let permissions = self.reader().feature_permissions().find_by_user_level(company, level).await?;
+        if permissions.is_empty() {
+            self.user_level(company, level).await?;
+        }
+        Ok(permissions)
+    }
+
+    /// All views.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    pub async fn views(&self) -> Result<Vec<View>, Failure> {
+        Ok(self.reader().views().find_all().await?)
+    }
+
+    /// A view.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Unavailable`.
+    pub async fn view(&self, id: ViewId) -> Result<View, Failure> {
+        self.reader().views().find_by_id(id).await?.ok_or(Failure::NotFound(VIEW))
+    }
+
+    /// All features.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    pub async fn features(&self) -> Result<Vec<Feature>, Failure> {
+        Ok(self.reader().features().find_all().await?)
+    }
+
+    /// A feature.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Unavailable`.
+    pub async fn feature(&self, id: FeatureId) -> Result<Feature, Failure> {
+        self.reader().features().find_by_id(id).await?.ok_or(Failure::NotFound(FEATURE))
+    }
+
+    /// The views on which a feature is shown.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Unavailable`.
+    pub async fn feature_views(&self, id: FeatureId) -> Result<Vec<View>, Failure> {
+        let views = self.reader().feature_views().get_views_by_feature(id).await?;
+        if views.is_empty() {
+            self.feature(id).await?;
+        }
+        Ok(views)
+    }
+
+    /// All modules.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    pub async fn modules(&self) -> Result<Vec<Module>, Failure> {
+        Ok(self.reader().modules().find_all().await?)
+    }
+
+    /// A module.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Unavailable`.
+    pub async fn module(&self, id: ModuleId) -> Result<Module, Failure> {
+        self.reader().modules().find_by_id(id).await?.ok_or(Failure::NotFound(MODULE))
+    }
+
+    /// The views of a module.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Unavailable`.
+    pub async fn module_views(&self, id: ModuleId) -> Result<Vec<View>, Failure> {
+        let views = self.reader().module_views().get_views_by_module(id).await?;
+        if views.is_empty() {
+            self.module(id).await?;
+        }
+        Ok(views)
+    }
+
+    /// The features of a module.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Unavailable`.
+    pub async fn module_features(&self, id: ModuleId) -> Result<Vec<Feature>, Failure> {
+        let features = self.reader().module_features().get_features_by_module(id).await?;
+        if features.is_empty() {
+            self.module(id).await?;
+        }
+        Ok(features)
+    }
+
+    /// The modules of a company.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    pub async fn company_modules(&self, company: CompanyId) -> Result<Vec<GrantedModule>, Failure> {
+        Ok(self.reader().company_modules().get_modules_by_company(company).await?)
+    }
+
+    /// All API keys, including revoked and expired ones.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    pub async fn api_keys(&self) -> Result<Vec<ApiKey>, Failure> {
+        Ok(self.reader().api_keys().find_all().await?)
+    }
+
+    /// An API key.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Unavailable`.
+    pub async fn api_key(&self, id: ApiKeyId) -> Result<ApiKey, Failure> {
+        self.reader().api_keys().find_by_id(id).await?.ok_or(Failure::NotFound(API_KEY))
+    }
+
+    /// The menu items common to all companies and those of this one.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    pub async fn menu_items(&self, company: Option<CompanyId>) -> Result<Vec<MenuItem>, Failure> {
+        Ok(self.reader().menu_items().find_all(company).await?)
+    }
+
+    /// A menu item common to all companies, or of this one.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Unavailable`.
+    pub async fn menu_item(&self, company: Option<CompanyId>, id: MenuItemId) -> Result<MenuItem, Failure> {
+        let items = self.reader().menu_items();
+        let mut found = items.find_by_id(company, id).await?;
+        if found.is_none() && company.is_some() {
+            found = items.find_by_id(None, id).await?;
+        }
+        found.ok_or(Failure::NotFound(MENU_ITEM))
+    }
+
+    /// The menu sub-items common to all companies and those of this one.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    pub async fn sub_menu_items(&self, company: Option<CompanyId>) -> Result<Vec<SubMenuItem>, Failure> {
+        Ok(self.reader().sub_menu_items().find_all(company).await?)
+    }
+
+    /// A menu sub-item common to all companies, or of this one.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Unavailable`.
+    pub async fn sub_menu_item(&self, company: Option<CompanyId>, id: SubMenuItemId) -> Result<SubMenuItem, Failure> {
+        let items = self.reader().sub_menu_items();
+        let mut found = items.find_by_id(company, id).await?;
+        if found.is_none() && company.is_some() {
+            found = items.find_by_id(None, id).await?;
+        }
+        found.ok_or(Failure::NotFound(SUB_MENU_ITEM))
+    }
+
     /// A page of the audit trail of a company, or of the platform.
     ///
     /// # Errors
@@ -218,8 +314,8 @@ impl Application {
             .map(|record| AuditCursor { timestamp: record.timestamp, id: record.id });
         let total = match include_total {
             false => None,
-            true => Some(match logs.count_for_company(company, filter, COUNTED + 1).await? {
-                count if count > COUNTED => Total::MoreThan(COUNTED),
+            true => Some(match logs.count_for_company(company, filter, COUNT_LIMIT + 1).await? {
+                count if count > COUNT_LIMIT => Total::MoreThan(COUNT_LIMIT),
                 count => Total::Exactly(count),
             }),
         };

@@ -21,7 +21,7 @@ impl Application {
     ///
     /// `Invalid` when the view does not exist; `Unavailable`.
     pub async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry, Failure> {
-        Ok(self.storage().nav_trail().track(entry).await?)
+        Ok(self.storage.nav_trail().track(entry).await?)
     }
 
     /// The trail of a session, and the recent places.
@@ -30,7 +30,7 @@ impl Application {
     ///
     /// `Unavailable`.
     pub async fn trail(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Trail, Failure> {
-        let trail = self.storage().nav_trail();
+        let trail = self.storage.nav_trail();
         let limit = u64::try_from(RECENT_LIMIT).unwrap_or(u64::MAX);
         Ok(Trail {
             steps: trail.find_by_session(company, user, session).await?,
@@ -44,7 +44,7 @@ impl Application {
     ///
     /// `Unavailable`.
     pub async fn clear_trail(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<(), Failure> {
-        self.storage().nav_trail().clear(company, user, session).await?;
+        self.storage.nav_trail().clear(company, user, session).await?;
         Ok(())
     }
 }

@@ -200,8 +200,9 @@ impl fmt::Display for DemoGuide {
 mod tests {
     use std::collections::BTreeMap;
 
+    use iam_application::DecisionContext;
     use iam_domain::{Action, Reason};
-    use iam_permissions_cache::{Consistency, FeatureRef, Question, Subject};
+    use iam_permissions_cache::{Consistency, FeatureRef, Question};
 
     use super::*;
 
@@ -244,9 +245,9 @@ mod tests {
             let feature = FeatureRef::parse(feature);
             let action = Action::parse(action).unwrap();
             let question = Question::Feature { feature, action, least_scope: None };
-            let permissions = system.application.permissions();
-            let subject = Subject::User(guide.admin.id);
-            permissions.access(guide.company, subject, Consistency::Cached).await.unwrap().check(&question)
+            let caller = Caller::user(guide.admin.id);
+            let context = DecisionContext { caller, company: guide.company, consistency: Consistency::Cached };
+            system.application.own_access(&context).await.unwrap().check(&question)
         };
         assert!(check("general.read", "Read").await.allowed);
         assert_eq!(check("risks.create", "Create").await.reason, Reason::FeatureModuleMissing);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use iam_application::{Check, Probe, Readiness};
+use iam_application::{HealthProbe, Readiness, ReadinessCheck};
 use iam_storage::Health;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
@@ -77,7 +77,7 @@ impl SystemProbe {
 }
 
 #[async_trait]
-impl Probe for SystemProbe {
+impl HealthProbe for SystemProbe {
     async fn storage_is_healthy(&self) -> bool {
         let (storage, latest) = (Arc::clone(&self.storage), Arc::clone(&self.latest));
         // Anyone may call this at any rate: there is one ping at a time, in a task that ends even if the client
@@ -100,8 +100,8 @@ impl Probe for SystemProbe {
         let draining = self.progress.draining.load(Ordering::Acquire);
         Readiness {
             checks: vec![
-                Check { name: "storage", problem: self.storage_problem() },
-                Check { name: "shutdown", problem: draining.then(|| "draining".to_owned()) },
+                ReadinessCheck { name: "storage", problem: self.storage_problem() },
+                ReadinessCheck { name: "shutdown", problem: draining.then(|| "draining".to_owned()) },
             ],
         }
     }
@@ -130,7 +130,7 @@ mod tests {
         }
     }
 
-    fn problems(probe: &dyn Probe) -> Vec<String> {
+    fn problems(probe: &dyn HealthProbe) -> Vec<String> {
         probe.readiness().checks.into_iter().filter_map(|check| check.problem).collect()
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use iam_application::{Application, Probe};
+use iam_application::{Application, HealthProbe};
 use iam_identity::{SharedSecret, TokenVerifier};
 use iam_permissions_cache::{FillOptions, Permissions};
 use iam_storage::{Health, PoolStats, Storage, StorageError};
@@ -62,7 +62,7 @@ pub struct System {
     /// Verifies the tokens of callers.
     pub verifier: Arc<TokenVerifier>,
     /// The health of the process.
-    pub probe: Arc<dyn Probe>,
+    pub probe: Arc<dyn HealthProbe>,
     /// The secret that signs tokens, if there is one.
     pub(crate) secret: Option<SharedSecret>,
     progress: Arc<Progress>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
-use iam_application::{Application, Probe};
+use iam_application::{Application, DecisionContext, HealthProbe};
 use iam_domain::{Caller, CompanyId};
 use iam_identity::TokenVerifier;
 use iam_permissions_cache::Consistency;
@@ -25,7 +25,7 @@ pub struct Services {
     /// Verifies tokens of callers.
     pub verifier: Arc<TokenVerifier>,
     /// Reports the health of the process.
-    pub probe: Arc<dyn Probe>,
+    pub probe: Arc<dyn HealthProbe>,
 }
 
 impl std::fmt::Debug for Services {
@@ -133,8 +133,8 @@ impl Api {
         consistency: Consistency,
     ) -> Result<(), ApiError> {
         let is_kept = || {
-            let permissions = self.services.application.permissions();
-            company.is_some_and(|company| permissions.try_access(company, caller.into(), consistency).is_some())
+            let context = company.map(|company| DecisionContext { caller, company, consistency });
+            context.is_some_and(|context| self.services.application.has_cached_access(&context))
         };
         // The subjects of these callers are not known yet, and a version that they have seen may be read again.
         let asks_about_others = caller.is_super_admin() || matches!(caller, Caller::Service(_));

@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
-use iam_application::Failure;
-use iam_domain::{Caller, ExternalId, Service, Timestamp, UserId, is_token_valid};
+use iam_application::ServiceAdmission;
+use iam_domain::{Caller, ExternalId, Timestamp, UserId};
 use iam_identity::{Admission, AuthenticationError, Credential, PresentedKey};
 
 use crate::Api;
@@ -63,25 +63,22 @@ async fn person(token: &str, api: &Api) -> Result<Authenticated, ApiError> {
 }
 
 async fn check_cut_off(user: UserId, issued_at: Option<Timestamp>, api: &Api) -> Result<(), ApiError> {
-    let not_before = api.services().application.permissions().not_before(user).await.map_err(Failure::from)?;
-    if is_token_valid(issued_at, not_before) { Ok(()) } else { Err(AuthenticationError::Expired.into()) }
+    if api.services().application.is_cut_off(user, issued_at).await? {
+        return Err(AuthenticationError::Expired.into());
+    }
+    Ok(())
 }
 
 async fn service(presented: &PresentedKey, api: &Api) -> Result<Authenticated, ApiError> {
-    let permissions = api.services().application.permissions();
-    let known = permissions.api_key(presented.prefix()).await.map_err(Failure::from)?;
-    let known = known.filter(|known| presented.matches(&known.digest)).ok_or(AuthenticationError::Invalid)?;
     let now = now().ok_or_else(ApiError::internal)?;
-    let key = &known.key;
-    if key.revoked_at.is_some() {
-        return Err(AuthenticationError::Invalid.into());
+    let application = &api.services().application;
+    match application.admit_service(presented.prefix(), |digest| presented.matches(digest), now).await? {
+        ServiceAdmission::Admitted(service) => {
+            Ok(Authenticated { caller: Caller::Service(service), issued_at: None, external_id: None, admission: None })
+        }
+        ServiceAdmission::Invalid => Err(AuthenticationError::Invalid.into()),
+        ServiceAdmission::Expired => Err(AuthenticationError::Expired.into()),
     }
-    if !key.is_good(now) {
-        return Err(AuthenticationError::Expired.into());
-    }
-    permissions.api_key_used(&known, now);
-    let service = Service { key: key.id, role: key.role, company: key.company_id };
-    Ok(Authenticated { caller: Caller::Service(service), issued_at: None, external_id: None, admission: None })
 }
 
 fn now() -> Option<Timestamp> {

@@ -15,10 +15,12 @@ use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, BytesMut, Data, Query};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
-use iam_application::{Application, Change, FieldError, IfMatch, Made, RequestContext, Requirement};
+use iam_application::{
+    Application, Change, Committed, DecisionContext, FieldError, IfMatch, RequestContext, Requirement,
+};
 use iam_domain::{Caller, CompanyId, NamedUser};
 use iam_identity::{TokenVerifier, UserNameError};
-use iam_permissions_cache::{Access, Consistency, Permissions, Subject};
+use iam_permissions_cache::Consistency;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
@@ -65,7 +67,7 @@ macro_rules! policies {
 
 policies! {
     /// All authenticated callers; non-members get answers in which everything is denied.
-    Anyone: Known, Required;
+    Anyone: Authenticated, Required;
     /// Members of the company.
     Member: Member, Required;
     /// Readers of a company's IAM data.
@@ -328,31 +330,19 @@ impl<P: Policy, T> Guarded<P, T> {
         &self.api.services().application
     }
 
-    /// The permissions cache.
-    pub(crate) fn permissions(&self) -> &Permissions {
-        self.application().permissions()
-    }
-
     /// The API that all requests share.
     pub(crate) fn api(&self) -> &Api {
         &self.api
     }
 
-    /// The required consistency.
-    pub(crate) const fn consistency(&self) -> Consistency {
-        self.consistency
-    }
-
-    /// The access of a subject in the company, with the required consistency.
-    pub(crate) async fn access(&self, subject: Subject) -> Result<Access, ApiError> {
-        let access = self.permissions().access(self.company()?, subject, self.consistency).await;
-        Ok(access.map_err(iam_application::Failure::from)?)
+    /// Who asks for decisions, in which company, and how recent their state must be.
+    pub(crate) fn decision_context(&self) -> Result<DecisionContext, ApiError> {
+        Ok(DecisionContext { caller: self.caller, company: self.company()?, consistency: self.consistency })
     }
 
     /// Executes a change that is part of the input.
-    pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Made<C::Answer>, ApiError> {
-        debug_assert_eq!(P::REQUIREMENT, change.requirement(), "what the endpoint asks of its caller");
-        Ok(self.application().execute(self.by.clone(), change).await?)
+    pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Committed<C::Answer>, ApiError> {
+        execute::<P, C>(&self.api, self.by.clone(), change).await
     }
 
     /// The company, where it is optional.
@@ -368,10 +358,19 @@ impl<P: Policy, T> Guarded<P, T> {
 
 impl<P: Policy, C: Change> Guarded<P, C> {
     /// Executes the requested change.
-    pub(crate) async fn execute(self) -> Result<Made<C::Answer>, ApiError> {
-        debug_assert_eq!(P::REQUIREMENT, self.input.requirement(), "what the endpoint asks of its caller");
-        Ok(self.api.services().application.execute(self.by, self.input).await?)
+    pub(crate) async fn execute(self) -> Result<Committed<C::Answer>, ApiError> {
+        execute::<P, C>(&self.api, self.by, self.input).await
     }
+}
+
+/// Executes a change. A policy with another requirement than the change does not compile.
+async fn execute<P: Policy, C: Change>(
+    api: &Api,
+    by: RequestContext,
+    change: C,
+) -> Result<Committed<C::Answer>, ApiError> {
+    const { assert!(P::REQUIREMENT.is(C::REQUIREMENT), "the policy and the change have one requirement") };
+    Ok(api.services().application.execute(by, change).await?)
 }
 
 impl<P: Policy, T: Input> FromRequest for Guarded<P, T> {

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use iam_application::FieldError;
+use iam_application::{FieldError, NamedSubject};
 use iam_domain::{Action, CompanyId, FeatureId, FeatureKey, Scope, UserId, ViewId, ViewUrl};
 use iam_permissions_cache::{FeatureRef, Question, ViewRef};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -21,8 +21,7 @@ pub(crate) const MOST_CHECKS: usize = 1000;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct DecisionRequest {
     pub(crate) question: Question,
-    /// The user, or the finding that no user can have this name; `None` means the caller.
-    pub(crate) user: Option<Result<UserId, FieldError>>,
+    pub(crate) subject: NamedSubject,
 }
 
 /// One of many questions, or its findings.
@@ -54,11 +53,6 @@ impl Input for Checks {
 }
 
 impl DecisionRequest {
-    /// The subject, if it is not the caller. Only callers that may ask about others may see the finding about the name.
-    pub(crate) fn about_other_than(&self, caller: UserId) -> Option<Result<UserId, &FieldError>> {
-        self.user.as_ref().map(|user| user.as_ref().copied()).filter(|user| *user != Ok(caller))
-    }
-
     fn of(members: &mut FieldReader<'_>) -> Option<Self> {
         let user = members.asked_about("userId");
         let question = match (members.has("view"), members.has("feature")) {
@@ -77,7 +71,7 @@ impl DecisionRequest {
             (false, false) => members.reject("view", "required", "or feature is required"),
             (true, true) => members.reject("view", "alone", "cannot be asked together with feature"),
         };
-        Some(Self { question: question?, user: user? })
+        Some(Self { question: question?, subject: user? })
     }
 }
 
@@ -158,7 +152,7 @@ impl<'de> Visitor<'de> for UsualDecisionRequest {
             _ => None,
         };
         let user = user.map(UserId::parse).transpose().map_err(|_| unusual())?;
-        Ok(DecisionRequest { question: question.ok_or_else(unusual)?, user: user.map(Ok) })
+        Ok(DecisionRequest { question: question.ok_or_else(unusual)?, subject: user.map(Ok) })
     }
 }
 

@@ -115,9 +115,9 @@ impl From<Failure> for ApiError {
                     Requirement::SuperAdmin | Requirement::ManageCredentials => Code::SuperAdminOnly,
                     _ => Code::Forbidden,
                 };
-                Self::new(code, requirement.refusal())
+                Self::new(code, requirement.denial_message())
             }
-            Failure::Refused { message, errors } => Self { errors, ..Self::new(Code::Forbidden, message) },
+            Failure::ForbiddenChange { message, errors } => Self { errors, ..Self::new(Code::Forbidden, message) },
             Failure::InUse { message, errors } => Self { errors, ..Self::new(Code::Invalid, message) },
             Failure::NotFound(what) => Self::new(Code::NotFound, format!("{what} not found")),
             Failure::Conflict(message) => Self::new(Code::Conflict, message),

@@ -11,11 +11,11 @@
 //! ```
 //! use std::sync::Arc;
 //! use actix_web::App;
-//! use iam_application::{Application, Probe};
+//! use iam_application::{Application, HealthProbe};
 //! use iam_http::{HttpOptions, Services};
 //! use iam_identity::TokenVerifier;
 //!
-//! fn mount(application: Arc<Application>, verifier: Arc<TokenVerifier>, probe: Arc<dyn Probe>) {
+//! fn mount(application: Arc<Application>, verifier: Arc<TokenVerifier>, probe: Arc<dyn HealthProbe>) {
 //!     let api = iam_http::Api::new(Services { application, verifier, probe }, HttpOptions::default());
 //!     let _app = App::new().configure(|config| iam_http::configure(config, &api));
 //! }

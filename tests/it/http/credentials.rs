@@ -442,11 +442,11 @@ both_adapters! {
         for _ in 0..3 {
             reads(&api, company, &text).await.expect(200);
         }
-        api.application.permissions().note_uses().await;
+        api.permissions.note_uses().await;
         let noted = last_use().await;
         assert!(noted.is_string());
         reads(&api, company, &text).await.expect(200);
-        api.application.permissions().note_uses().await;
+        api.permissions.note_uses().await;
         assert_eq!(last_use().await, noted);
     }
 

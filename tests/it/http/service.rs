@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::http::Method;
 use actix_web::{App, test};
-use iam_application::{Check, Probe, Readiness};
+use iam_application::{HealthProbe, Readiness, ReadinessCheck};
 use iam_http::{AllowedOrigins, Api, HttpOptions, Services};
 use iam_identity::TokenVerifier;
 use iam_storage::{ChangeContext, Target};
@@ -102,13 +102,13 @@ async fn preflight(api: &TestApi, origin: &str, method: &str, headers: &str) -> 
 struct Broken;
 
 #[async_trait::async_trait]
-impl Probe for Broken {
+impl HealthProbe for Broken {
     async fn storage_is_healthy(&self) -> bool {
         false
     }
 
     fn readiness(&self) -> Readiness {
-        let check = |name, problem: Option<&str>| Check { name, problem: problem.map(str::to_owned) };
+        let check = |name, problem: Option<&str>| ReadinessCheck { name, problem: problem.map(str::to_owned) };
         Readiness { checks: vec![check("storage", Some("not reached yet")), check("schema", None)] }
     }
 }

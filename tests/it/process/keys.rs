@@ -71,7 +71,7 @@ mod postgres {
         assert!(list.contains(prefix) && list.contains("Nightly job") && list.contains(&id), "{list}");
         assert!(!list.contains(secret));
         assert!(list.contains("good until") && list.contains("never used"), "{list}");
-        api.application.permissions().note_uses().await;
+        api.permissions.note_uses().await;
         assert!(keys(&["list"]).0.contains("last used"));
         keys(&["revoke", prefix]);
         levels().await.expect(401);

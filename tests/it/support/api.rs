@@ -14,7 +14,7 @@ use actix_web::{App, test};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, LocalBoxStream};
-use iam_application::{Application, Probe, Readiness};
+use iam_application::{Application, HealthProbe, Readiness};
 use iam_domain::{CompanyId, Timestamp, UserId};
 use iam_http::{Api, HttpOptions, Services};
 use iam_identity::{TokenSigner, TokenVerifier};
@@ -86,7 +86,7 @@ pub fn patient() -> CacheOptions {
 struct Fine;
 
 #[async_trait::async_trait]
-impl Probe for Fine {
+impl HealthProbe for Fine {
     async fn storage_is_healthy(&self) -> bool {
         true
     }
@@ -238,6 +238,7 @@ pub struct TestApi {
     call: Call,
     pub storage: Arc<dyn Storage>,
     pub application: Arc<Application>,
+    pub permissions: Arc<Permissions>,
     pub super_admin: UserId,
     pub database: Option<Rc<TestDatabase>>,
 }
@@ -291,7 +292,7 @@ impl TestApi {
         options: HttpOptions,
     ) -> Self {
         let runtime = tokio::runtime::Handle::current();
-        let application = Arc::new(Application::new(Arc::clone(&storage), permissions, runtime));
+        let application = Arc::new(Application::new(Arc::clone(&storage), Arc::clone(&permissions), runtime));
         let services =
             Services { application: Arc::clone(&application), verifier: Arc::new(verifier), probe: Arc::new(Fine) };
         let api = Api::new(services, options);
@@ -313,7 +314,7 @@ impl TestApi {
                 Answer { status, headers, body: to_bytes(response.into_body()).await.unwrap().to_vec() }
             })
         });
-        Self { call, storage, application, super_admin: new_user(), database }
+        Self { call, storage, application, permissions, super_admin: new_user(), database }
     }
 
     /// A request.

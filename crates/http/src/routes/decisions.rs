@@ -1,18 +1,17 @@
 //! Decisions: navigation, all permissions of a user, checks.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, get, post};
-use iam_application::{Failure, Requirement};
+use iam_application::{Failure, SubjectAccesses};
 use iam_domain::{Scope, UserId};
-use iam_permissions_cache::{Access, EffectivePermissions, Navigation, Subject};
+use iam_permissions_cache::{Access, EffectivePermissions, Navigation};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::users::OneUser;
 use crate::Api;
-use crate::call::{Anyone, Guarded, Policy, ReadIam};
+use crate::call::{Anyone, Guarded, ReadIam};
 use crate::decision::{self, DecisionData};
 use crate::decision_request::{Checks, DecisionRequest, Item};
 use crate::error::{ApiError, Finding};
@@ -23,13 +22,12 @@ use crate::response_cache::{CachedResponse, ResponseKind};
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<Navigation>), (status = 304)))]
 #[get("/api/iam/navigation")]
 pub(crate) async fn navigation(request: HttpRequest, call: Guarded<Anyone>) -> ApiResult {
-    let access = call.access(call.caller.into()).await?;
+    let access = call.application().own_access(&call.decision_context()?).await?;
     let cache = call.api().response_cache();
     let (access, body) = match cache.get(access.id(), ResponseKind::Navigation) {
         Some(body) => (access, body),
         None => {
-            let navigation = call.permissions().navigation(call.company()?, access).await;
-            let (access, navigation) = navigation.map_err(Failure::from)?;
+            let (access, navigation) = call.application().navigation(call.company()?, access).await?;
             let body = cache.keep(access.id(), ResponseKind::Navigation, navigation)?;
             (access, body)
         }
@@ -41,7 +39,7 @@ pub(crate) async fn navigation(request: HttpRequest, call: Guarded<Anyone>) -> A
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>), (status = 304)))]
 #[get("/api/iam/permissions/current")]
 pub(crate) async fn current_permissions(request: HttpRequest, call: Guarded<Anyone>) -> ApiResult {
-    let access = call.access(call.caller.into()).await?;
+    let access = call.application().own_access(&call.decision_context()?).await?;
     let body = permissions_body(call.api(), &access)?;
     Ok(conditional(request.headers(), &access, &body, "private, no-cache"))
 }
@@ -50,7 +48,7 @@ pub(crate) async fn current_permissions(request: HttpRequest, call: Guarded<Anyo
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>)))]
 #[get("/api/iam/users/{userId}/permissions")]
 pub(crate) async fn permissions_of_user(call: Guarded<ReadIam, OneUser>) -> ApiResult {
-    let access = call.access(Subject::User(call.input.0.id)).await?;
+    let access = call.application().access_of_user(&call.decision_context()?, call.input.0.id).await?;
     let body = permissions_body(call.api(), &access)?;
     Ok(ApiResponse::ok().seen(&access).json(body.bytes.clone()))
 }
@@ -80,27 +78,11 @@ pub(crate) struct CheckRequest {
     user_id: Option<UserId>,
 }
 
-/// The subject of a question: the caller, or another user if the caller may ask about others.
-pub(super) async fn subject<P: Policy>(call: &Guarded<P, DecisionRequest>) -> Result<Subject, ApiError> {
-    match call.input.about_other_than(call.caller.id()) {
-        Some(other) => {
-            may_ask_about_others(call).await?;
-            other.map(Subject::User).map_err(|finding| ApiError::invalid(vec![finding.clone()]))
-        }
-        None => Ok(Subject::from(call.caller)),
-    }
-}
-
-async fn may_ask_about_others<P: Policy, T>(call: &Guarded<P, T>) -> Result<(), Failure> {
-    let company = call.company_if_any();
-    call.application().authorize(call.caller, company, Requirement::CheckOthers, call.consistency()).await
-}
-
 /// Decides one question, about the caller or, for administrators, about another user.
 #[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<DecisionData>)))]
 #[post("/api/iam/check")]
 pub(crate) async fn check(call: Guarded<Anyone, DecisionRequest>) -> ApiResult {
-    let access = call.access(subject(&call).await?).await?;
+    let access = call.application().access_of_subject(&call.decision_context()?, &call.input.subject).await?;
     let mut body = Vec::with_capacity(RESULT_BYTES);
     body.extend_from_slice(br#"{"status":"success","data":"#);
     decision::write(&access.decide(&call.input.question), &mut body);
@@ -165,47 +147,19 @@ impl RefusedCheck {
     }
 }
 
-/// The answers, each decided while it is written.
-struct Results<'a> {
-    items: &'a [Item],
-    caller: UserId,
-    own: Option<Access>,
-    /// The accesses of other users, ascending by user; or why questions about others are refused.
-    others: Result<Vec<Access>, ApiError>,
-}
-
-impl Results<'_> {
-    fn write(&self, body: &mut Vec<u8>) -> Result<(), ApiError> {
-        for (nth, item) in self.items.iter().enumerate() {
-            if nth > 0 {
-                body.push(b',');
-            }
-            self.write_one(item, body)?;
-        }
-        Ok(())
-    }
-
-    fn write_one(&self, item: &Item, body: &mut Vec<u8>) -> Result<(), ApiError> {
-        let asked = match item {
-            Ok(asked) => asked,
-            Err(findings) => return RefusedCheck::write(&ApiError::invalid(findings.clone()), body),
-        };
-        let access = match (asked.about_other_than(self.caller), &self.others) {
-            (None, _) => self.own.as_ref(),
-            (Some(Err(finding)), Ok(_)) => {
-                return RefusedCheck::write(&ApiError::invalid(vec![finding.clone()]), body);
-            }
-            (Some(Ok(user)), Ok(others)) => {
-                let place = others.binary_search_by_key(&user, |access| access.subject().user_id());
-                place.ok().and_then(|place| others.get(place))
-            }
-            (Some(_), Err(refusal)) => return RefusedCheck::write(refusal, body),
-        };
+/// Writes the answer of one of many questions.
+fn write_result(item: &Item, accesses: &SubjectAccesses, body: &mut Vec<u8>) -> Result<(), ApiError> {
+    let asked = match item {
+        Ok(asked) => asked,
+        Err(findings) => return RefusedCheck::write(&ApiError::invalid(findings.clone()), body),
+    };
+    match accesses.of(&asked.subject) {
+        Ok(access) => decision::write(&access.decide(&asked.question), body),
+        Err(failure @ (Failure::Forbidden(_) | Failure::Invalid(_))) => RefusedCheck::write(&failure.into(), body)?,
         // An internal error, rather than an answer that looks like a denial.
-        let access = access.ok_or_else(ApiError::internal)?;
-        decision::write(&access.decide(&asked.question), body);
-        Ok(())
+        Err(failure) => return Err(failure.into()),
     }
+    Ok(())
 }
 
 /// The approximate size of one answer of many, in bytes.
@@ -216,28 +170,17 @@ const RESULT_BYTES: usize = 256;
 #[utoipa::path(tag = "Decisions", request_body = ChecksRequest, responses((status = 200, body = Success<ChecksData>)))]
 #[post("/api/iam/checks")]
 pub(crate) async fn checks(call: Guarded<Anyone, Checks>) -> ApiResult {
-    let (caller, Checks(items)) = (call.caller.id(), &call.input);
-    let fitting = || items.iter().flatten();
-    let about_others = || fitting().filter_map(|asked| asked.about_other_than(caller));
-    let may_ask = if about_others().next().is_none() { Ok(()) } else { may_ask_about_others(&call).await };
-    let refusal = match may_ask {
-        Ok(()) => None,
-        Err(refusal @ Failure::Forbidden(_)) => Some(refusal.into()),
-        Err(failure) => return Err(failure.into()),
-    };
-    let others: BTreeSet<_> = about_others().flatten().filter(|_| refusal.is_none()).collect();
-    let mut subjects: Vec<_> = others.into_iter().map(Subject::User).collect();
-    let is_about_caller = fitting().any(|asked| asked.about_other_than(caller).is_none());
-    subjects.extend(is_about_caller.then(|| Subject::from(call.caller)));
-
-    let accesses = call.permissions().accesses(call.company()?, &subjects, call.consistency()).await;
-    let mut accesses = accesses.map_err(Failure::from)?;
-    let reply = ApiResponse::ok().seen_all(&accesses);
-    let own = if is_about_caller { accesses.pop() } else { None };
-    let results = Results { items, caller, own, others: refusal.map_or(Ok(accesses), Err) };
+    let Checks(items) = &call.input;
+    let subjects = items.iter().flatten().map(|asked| &asked.subject);
+    let accesses = call.application().accesses_of_subjects(call.decision_context()?, subjects).await?;
     let mut body = Vec::with_capacity(items.len() * RESULT_BYTES);
     body.extend_from_slice(br#"{"status":"success","data":{"results":["#);
-    results.write(&mut body)?;
+    for (nth, item) in items.iter().enumerate() {
+        if nth > 0 {
+            body.push(b',');
+        }
+        write_result(item, &accesses, &mut body)?;
+    }
     body.extend_from_slice(b"]}}");
-    Ok(reply.json(body.into()))
+    Ok(ApiResponse::ok().seen_all(accesses.all()).json(body.into()))
 }

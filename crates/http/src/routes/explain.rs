@@ -5,7 +5,7 @@ use iam_domain::{Explanation, GatingModule, LevelSays, Scope, Step, UserLevelId}
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::decisions::{CheckRequest, subject};
+use super::decisions::CheckRequest;
 use crate::call::{Anyone, Guarded};
 use crate::decision_request::DecisionRequest;
 use crate::response::{ApiResponse, ApiResult, Success};
@@ -53,6 +53,6 @@ impl From<Explanation> for ExplanationData {
 #[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<ExplanationData>)))]
 #[post("/api/iam/explain")]
 pub(crate) async fn explain(call: Guarded<Anyone, DecisionRequest>) -> ApiResult {
-    let access = call.access(subject(&call).await?).await?;
+    let access = call.application().access_of_subject(&call.decision_context()?, &call.input.subject).await?;
     ApiResponse::ok().seen(&access).data(ExplanationData::from(access.explain(&call.input.question)))
 }

@@ -1,7 +1,7 @@
 //! Permission matrices of user levels.
 
 use actix_web::{get, put};
-use iam_application::{FeatureCell, ReplaceFeaturePermissions, ReplaceViewPermissions, ViewCell};
+use iam_application::{NewFeaturePermission, NewViewPermission, ReplaceFeaturePermissions, ReplaceViewPermissions};
 use iam_domain::{Action, FeatureId, FeaturePermission, Scope, ViewId, ViewPermission, ViewState};
 use utoipa::ToSchema;
 
@@ -53,12 +53,12 @@ impl Input for ReplaceViewPermissions {
             |cell| {
                 let view_id = cell.required("viewId");
                 let (state, modifiable) = (cell.or("state", ViewState::Inherit), cell.optional("modifiable"));
-                Some(ViewCell { view_id: view_id?, state: state?, modifiable: modifiable? })
+                Some(NewViewPermission { view_id: view_id?, state: state?, modifiable: modifiable? })
             },
             |cell| cell.view_id,
             "viewId",
         );
-        Some(Self { company: company?, level: level?, cells: cells?, if_match })
+        Some(Self { company: company?, level: level?, permissions: cells?, if_match })
     }
 }
 
@@ -121,7 +121,7 @@ impl Input for ReplaceFeaturePermissions {
                 let (feature_id, action) = (cell.required("featureId"), cell.required("action"));
                 let (value, scope) = (cell.or("value", true), cell.or("scope", Scope::Any));
                 let modifiable = cell.optional("modifiable");
-                Some(FeatureCell {
+                Some(NewFeaturePermission {
                     feature_id: feature_id?,
                     action: action?,
                     value: value?,
@@ -132,7 +132,7 @@ impl Input for ReplaceFeaturePermissions {
             |cell| (cell.feature_id, cell.action.clone()),
             "action",
         );
-        Some(Self { company: company?, level: level?, cells: cells?, force: force?, if_match })
+        Some(Self { company: company?, level: level?, permissions: cells?, force: force?, if_match })
     }
 }
 

@@ -1,10 +1,10 @@
-//! Health checks of the process. The composition root implements them.
+//! The health of the process, as probes ask for it. The composition root implements it.
 
 use async_trait::async_trait;
 
 /// One condition of readiness.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
+pub struct ReadinessCheck {
     /// Its name.
     pub name: &'static str,
     /// Why it fails, for operators; `None` when it holds.
@@ -15,7 +15,7 @@ pub struct Check {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Readiness {
     /// All conditions that were checked.
-    pub checks: Vec<Check>,
+    pub checks: Vec<ReadinessCheck>,
 }
 
 impl Readiness {
@@ -28,7 +28,7 @@ impl Readiness {
 
 /// Reports the health of the process.
 #[async_trait]
-pub trait Probe: Send + Sync {
+pub trait HealthProbe: Send + Sync {
     /// Whether the storage answers a heartbeat now.
     async fn storage_is_healthy(&self) -> bool;
     /// Whether the process is ready for requests. Uses no connection of the pool.

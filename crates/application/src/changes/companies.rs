@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
 use iam_domain::{
-    Assignment, Caller, CompanyId, CompanySnapshot, EntityType, FeaturePermission, FeaturePermissionId, GrantedModule,
-    ModuleId, NamedUser, UserId, UserLevel, UserLevelId, ViewPermission, ViewPermissionId, provisioning, seed,
+    Assignment, Caller, CompanyId, CompanySnapshot, EntityType, ExternalId, FeaturePermission, FeaturePermissionId,
+    GrantedModule, ModuleId, NamedUser, UserId, UserLevel, UserLevelId, ViewPermission, ViewPermissionId, provisioning,
+    seed,
 };
 use iam_storage::{Target, UnitOfWork};
 
-use crate::execute::change;
-use crate::failure::unknown_at;
-use crate::user_levels::check_can_sign_in;
-use crate::{Failure, IfMatch};
+use super::user_levels::check_can_sign_in;
+use crate::failure::unknown_ids;
+use crate::{Change, Failure, IfMatch, Requirement};
 
 const COMPANY_MODULE: &str = "Company module";
 
@@ -26,15 +27,26 @@ pub struct SetCompanyModules {
     pub if_match: IfMatch,
 }
 
-change!(SetCompanyModules -> (), needs SuperAdmin, locks |this| Target::Company(this.company), |this, tx, _| {
-    if this.if_match.needs_content() {
-        this.if_match.check(&tx.company_modules().get_modules_by_company(this.company).await?)?;
+#[async_trait]
+impl Change for SetCompanyModules {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
     }
-    tx.company_modules_mut().replace_for_company(this.company, &this.modules).await.map_err(|error| {
-        let sent = this.modules.iter().map(ModuleId::as_uuid);
-        unknown_at(error, EntityType::Module, sent, |index| format!("moduleIds[{index}]"))
-    })
-});
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        if self.if_match.needs_content() {
+            self.if_match.check(&tx.company_modules().get_modules_by_company(self.company).await?)?;
+        }
+        tx.company_modules_mut().replace_for_company(self.company, &self.modules).await.map_err(|error| {
+            let sent = self.modules.iter().map(ModuleId::as_uuid);
+            unknown_ids(error, EntityType::Module, sent, |index| format!("moduleIds[{index}]"))
+        })
+    }
+}
 
 /// Switches a module of a company on or off.
 #[derive(Debug, Clone)]
@@ -49,21 +61,31 @@ pub struct SwitchCompanyModule {
     pub if_match: IfMatch,
 }
 
-change!(SwitchCompanyModule -> GrantedModule, needs SuperAdmin, locks |this| Target::Company(this.company),
-|this, tx, _| {
-    if this.if_match.needs_content() {
-        this.if_match.check(&tx.company_modules().get_modules_by_company(this.company).await?)?;
+#[async_trait]
+impl Change for SwitchCompanyModule {
+    type Answer = GrantedModule;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
     }
-    tx.company_modules_mut().set_enabled(this.company, this.module, this.enabled).await.map_err(|error| {
-        match Failure::from(error) {
-            Failure::NotFound(_) => Failure::NotFound(COMPANY_MODULE),
-            other => other,
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        if self.if_match.needs_content() {
+            self.if_match.check(&tx.company_modules().get_modules_by_company(self.company).await?)?;
         }
-    })?;
-    let modules = tx.company_modules().get_modules_by_company(this.company).await?;
-    let switched = modules.into_iter().find(|granted| granted.granted.module_id == this.module);
-    switched.ok_or(Failure::NotFound(COMPANY_MODULE))
-});
+        tx.company_modules_mut().set_enabled(self.company, self.module, self.enabled).await.map_err(|error| {
+            match Failure::from(error) {
+                Failure::NotFound(_) => Failure::NotFound(COMPANY_MODULE),
+                other => other,
+            }
+        })?;
+        let modules = tx.company_modules().get_modules_by_company(self.company).await?;
+        let switched = modules.into_iter().find(|granted| granted.granted.module_id == self.module);
+        switched.ok_or(Failure::NotFound(COMPANY_MODULE))
+    }
+}
 
 /// Gives a company the module `core` and the levels Admin, Member and Visitor, once. Repeating it changes nothing,
 /// whatever was renamed or deleted since.
@@ -76,27 +98,41 @@ pub struct ProvisionCompany {
     pub admin: Option<NamedUser>,
 }
 
-change!(ProvisionCompany -> bool, needs SuperAdmin, locks |this| Target::Company(this.company),
-external_id |this| this.admin.as_ref()?.external_id.as_ref(), |this, tx, caller| {
-    if let Some(admin) = &this.admin {
-        check_can_sign_in(admin, "adminUserId")?;
+#[async_trait]
+impl Change for ProvisionCompany {
+    type Answer = bool;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
     }
-    if tx.company_states().read(this.company).await?.is_some_and(|state| state.provisioned_at.is_some()) {
-        if let Some(admin) = &this.admin {
-            this.rescue(tx, admin.id, caller).await?;
+
+    fn external_id(&self) -> Option<&ExternalId> {
+        self.admin.as_ref()?.external_id.as_ref()
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
+        if let Some(admin) = &self.admin {
+            check_can_sign_in(admin, "adminUserId")?;
         }
-        return Ok(false);
+        if tx.company_states().read(self.company).await?.is_some_and(|state| state.provisioned_at.is_some()) {
+            if let Some(admin) = &self.admin {
+                self.appoint(tx, admin.id, caller).await?;
+            }
+            return Ok(false);
+        }
+        tx.company_states_mut().set_provisioned(self.company).await?;
+        let core = tx.modules().find_by_code(seed::CORE_MODULE).await?;
+        let core = core.ok_or_else(|| Failure::Conflict("The catalog has no module core: seed it first".to_owned()))?;
+        tx.company_modules_mut().add(self.company, core.id).await?;
+        let admin_level = self.create_levels(tx).await?;
+        if let (Some(admin), Some(level)) = (&self.admin, admin_level) {
+            self.assign(tx, admin.id, level, caller).await?;
+        }
+        Ok(true)
     }
-    tx.company_states_mut().set_provisioned(this.company).await?;
-    let core = tx.modules().find_by_code(seed::CORE_MODULE).await?;
-    let core = core.ok_or_else(|| Failure::Conflict("The catalog has no module core: seed it first".to_owned()))?;
-    tx.company_modules_mut().add(this.company, core.id).await?;
-    let admin_level = this.create_levels(tx).await?;
-    if let (Some(admin), Some(level)) = (&this.admin, admin_level) {
-        this.assign(tx, admin.id, level, caller).await?;
-    }
-    Ok(true)
-});
+}
 
 impl ProvisionCompany {
     /// Creates the default levels and returns the one that administers.
@@ -157,7 +193,7 @@ impl ProvisionCompany {
 
     /// Makes a user admin of a company that no user can administer, with a level that administers when held alone. The
     /// user loses other levels only if they deny what that level allows.
-    async fn rescue(&self, tx: &mut dyn UnitOfWork, admin: UserId, caller: Caller) -> Result<(), Failure> {
+    async fn appoint(&self, tx: &mut dyn UnitOfWork, admin: UserId, caller: Caller) -> Result<(), Failure> {
         let mut snapshot = tx.snapshots().load_company(self.company).await?.value;
         if snapshot.managing().next().is_some() {
             return Ok(());

@@ -1,16 +1,14 @@
-//! Requirements of use cases, and whether a caller meets them.
+//! The requirements of use cases, and which callers meet them.
 
 use iam_domain::{Caller, CompanyId, IamAction, IamPermission, Service, ServiceRole, Snapshot};
-use iam_permissions_cache::{Access, Consistency, Subject};
+use iam_permissions_cache::Access;
 
-use crate::{Application, Failure};
-
-/// What a caller must be allowed to do. Super admins meet every requirement; a
-/// service meets those that its key's role stands for, in the companies that its key is good for.
+/// What a caller must be allowed to do. Super admins meet every requirement. A service meets those that the role of its
+/// key covers, in the companies that the key is valid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Requirement {
     /// Be authenticated. Non-members of a company get answers in which everything is denied.
-    Known,
+    Authenticated,
     /// Hold a level in the company.
     Member,
     /// Read on `iam.manage_levels` or `iam.assign_permissions`.
@@ -21,9 +19,9 @@ pub enum Requirement {
     AssignLevels,
     /// Update on `iam.assign_permissions`.
     ManagePermissions,
-    /// Update on either, to ask about others.
+    /// Update on `iam.manage_levels` or `iam.assign_permissions`, to ask about other users.
     CheckOthers,
-    /// Update on either, to read the audit trail.
+    /// Update on `iam.manage_levels` or `iam.assign_permissions`, to read the audit trail.
     ReadAudit,
     /// Be a super admin.
     SuperAdmin,
@@ -33,12 +31,18 @@ pub enum Requirement {
 }
 
 impl Requirement {
+    /// Whether both are the same requirement, also at compile time.
+    #[must_use]
+    pub const fn is(self, other: Self) -> bool {
+        self as u8 == other as u8
+    }
+
     /// The message for callers that do not meet it. It is the same for unknown companies and for companies that the
     /// caller does not belong to.
     #[must_use]
-    pub const fn refusal(self) -> &'static str {
+    pub const fn denial_message(self) -> &'static str {
         match self {
-            Self::Known | Self::Member => "You do not belong to this company",
+            Self::Authenticated | Self::Member => "You do not belong to this company",
             Self::ReadIam => "You do not have permission to view IAM data",
             Self::ManageLevels => "You do not have permission to manage user levels",
             Self::AssignLevels => "You do not have permission to assign user levels",
@@ -50,9 +54,9 @@ impl Requirement {
     }
 
     /// Whether the caller meets it regardless of levels; `None` if the caller's levels decide.
-    fn is_met_without_levels(self, caller: Caller, company: Option<CompanyId>) -> Option<bool> {
+    pub(super) fn is_met_without_levels(self, caller: Caller, company: Option<CompanyId>) -> Option<bool> {
         match (caller, self) {
-            (_, Self::Known) | (Caller::User { is_super_admin: true, .. }, _) => Some(true),
+            (_, Self::Authenticated) | (Caller::User { is_super_admin: true, .. }, _) => Some(true),
             (Caller::User { .. }, Self::SuperAdmin | Self::ManageCredentials) => Some(false),
             (Caller::User { .. }, _) => company.is_none().then_some(false),
             (Caller::Service(service), _) => Some(self.is_met_by_service(service, company)),
@@ -68,7 +72,7 @@ impl Requirement {
     /// Whether a service meets it: the key's role must suffice, and a key of one company works for that company only.
     fn is_met_by_service(self, service: Service, company: Option<CompanyId>) -> bool {
         let role = match self {
-            Self::Known => return true,
+            Self::Authenticated => return true,
             // A service holds no level and cannot manage credentials.
             Self::Member | Self::ManageCredentials => return false,
             Self::CheckOthers => ServiceRole::Check,
@@ -83,12 +87,12 @@ impl Requirement {
     }
 
     /// Whether a user with these rights, who is not a super admin, meets it.
-    fn is_met_by(self, rights: &impl Rights) -> bool {
+    pub(super) fn is_met_by(self, rights: &impl Rights) -> bool {
         let holds = |permission, action| rights.holds(permission, action);
         let either =
             |action| holds(IamPermission::ManageLevels, action) || holds(IamPermission::AssignPermissions, action);
         match self {
-            Self::Known => true,
+            Self::Authenticated => true,
             Self::Member => rights.is_member(),
             Self::ReadIam => either(IamAction::Read),
             Self::ManageLevels | Self::AssignLevels => holds(IamPermission::ManageLevels, IamAction::Update),
@@ -100,7 +104,7 @@ impl Requirement {
 }
 
 /// The administrative rights that a user's levels in a company give.
-trait Rights {
+pub(super) trait Rights {
     fn is_member(&self) -> bool;
     fn holds(&self, permission: IamPermission, action: IamAction) -> bool;
 }
@@ -122,64 +126,5 @@ impl Rights for Snapshot {
 
     fn holds(&self, permission: IamPermission, action: IamAction) -> bool {
         permission.is_held(action, self)
-    }
-}
-
-impl Application {
-    /// Checks that the caller meets the requirement in the company, on a state that satisfies `consistency`. Without a
-    /// company, only super admins and services with a key for all companies pass; every authenticated caller meets
-    /// [`Requirement::Known`].
-    ///
-    /// # Errors
-    ///
-    /// `Forbidden`; `Unavailable` when the storage cannot be read.
-    pub async fn authorize(
-        &self,
-        caller: Caller,
-        company: Option<CompanyId>,
-        requirement: Requirement,
-        consistency: Consistency,
-    ) -> Result<(), Failure> {
-        let is_met = match (requirement.is_met_without_levels(caller, company), company) {
-            (Some(is_met), _) => is_met,
-            (None, None) => false,
-            (None, Some(company)) => {
-                let access = self.permissions().access(company, Subject::from(caller), consistency).await?;
-                requirement.is_met_by(&access)
-            }
-        };
-        admit(requirement, is_met).inspect_err(|failure| note_refusal(caller, company, failure))
-    }
-
-    /// The same check inside a unit of work, where no rights can change until it ends. Returns the caller's snapshot if
-    /// the check had to read it.
-    pub(crate) async fn authorize_within(
-        tx: &mut dyn iam_storage::UnitOfWork,
-        caller: Caller,
-        company: Option<CompanyId>,
-        requirement: Requirement,
-    ) -> Result<Option<Snapshot>, Failure> {
-        let (is_met, own) = match (requirement.is_met_without_levels(caller, company), company) {
-            (Some(is_met), _) => (is_met, None),
-            (None, None) => (false, None),
-            (None, Some(company)) => {
-                let own = tx.snapshots().load_user(company, caller.id()).await?.value;
-                (requirement.is_met_by(&own), Some(own))
-            }
-        };
-        admit(requirement, is_met)?;
-        Ok(own)
-    }
-}
-
-fn admit(requirement: Requirement, is_met: bool) -> Result<(), Failure> {
-    if is_met { Ok(()) } else { Err(Failure::Forbidden(requirement)) }
-}
-
-/// Counts and logs a failure caused by missing permissions: a caller may be probing for access.
-pub(crate) fn note_refusal(caller: Caller, company: Option<CompanyId>, failure: &Failure) {
-    if matches!(failure, Failure::Forbidden(_) | Failure::Refused { .. }) {
-        metrics::counter!("iam_refused_total").increment(1);
-        tracing::info!(user = %caller.id(), kind = %caller.kind(), ?company, %failure, "refused");
     }
 }

@@ -4,25 +4,12 @@
 
 use iam_domain::escalation::{Grant, not_held, to_manage};
 use iam_domain::{
-    Caller, Catalog, CompanyId, CompanySnapshot, FeatureId, IamAction, IamPermission, Snapshot, UserId, UserLevelId,
+    Caller, Catalog, CompanyId, CompanySnapshot, FeatureId, IamAction, IamPermission, Snapshot, UserLevelId,
 };
 use iam_storage::UnitOfWork;
 
-use crate::failure::first_of;
-use crate::{Change, Failure, FieldError};
-
-/// The permissions that a change affects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Affects {
-    /// No user's.
-    None,
-    /// The view matrix of a level, and so the permissions of its holders.
-    Views(UserLevelId),
-    /// The feature matrix of a level, and so the permissions of its holders.
-    Features(UserLevelId),
-    /// A user's levels.
-    LevelsOf(UserId),
-}
+use crate::failure::list_names;
+use crate::{Affects, Change, Failure, FieldError};
 
 impl Affects {
     /// The field of the request that contains the grants.
@@ -40,7 +27,7 @@ impl Affects {
         matches!(self, Self::Features(_) | Self::LevelsOf(_))
     }
 
-    /// Whether it affects the caller too.
+    /// Whether the change affects the caller too.
     fn includes(self, caller: Caller, own: &Snapshot) -> bool {
         match self {
             Self::None => false,
@@ -50,7 +37,7 @@ impl Affects {
     }
 
     /// Whether the company has administrators and the change could demote all of them.
-    fn includes_all_managers(self, before: &CompanySnapshot) -> bool {
+    fn includes_all_administrators(self, before: &CompanySnapshot) -> bool {
         let mut sets = before.managing().peekable();
         sets.peek().is_some()
             && match self {
@@ -60,35 +47,36 @@ impl Affects {
             }
     }
 
-    /// The refusal that names each grant that the caller does not hold.
-    fn refuse(self, catalog: &Catalog, missing: &[Grant]) -> Failure {
-        let names: Vec<_> = missing.iter().map(|grant| name(catalog, grant)).collect();
+    /// The failure that names each grant that the caller does not hold.
+    fn forbidden_grants(self, catalog: &Catalog, missing: &[Grant]) -> Failure {
+        let names: Vec<_> = missing.iter().map(|grant| grant_name(catalog, grant)).collect();
         let findings = names.iter().map(|name| {
             FieldError::new(self.field(), "not_held", format_args!("would grant a permission you do not hold: {name}"))
         });
-        Failure::Refused {
+        Failure::ForbiddenChange {
             errors: FieldError::bounded(findings),
-            message: format!("You cannot grant what you do not hold: {}", first_of(&names)),
+            message: format!("You cannot grant what you do not hold: {}", list_names(&names)),
         }
     }
 
-    /// The same as [`Self::includes_all_managers`], with fewer reads: it skips the holders of all levels if it finds an
-    /// administrator, and the matrices of a user who is not one. A user it finds counts only after resolution.
-    async fn could_demote_all_managers(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<bool, Failure> {
+    /// The same as [`Self::includes_all_administrators`], with fewer reads: it skips the holders of all levels if it
+    /// finds an administrator, and the matrices of a user who is not one. A user whom it finds counts only after
+    /// resolution.
+    async fn could_demote_all_administrators(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<bool, Failure> {
         if let Self::LevelsOf(user) = self
             && !tx.assignments().is_holder(company, user, &to_manage().collect::<Vec<_>>()).await?
         {
             return Ok(false);
         }
         if let Self::Features(level) = self {
-            if has_manager(tx, company, Some(level)).await? {
+            if has_administrator(tx, company, Some(level)).await? {
                 return Ok(false);
             }
-            if has_manager(tx, company, None).await? {
+            if has_administrator(tx, company, None).await? {
                 return Ok(true);
             }
         }
-        Ok(self.includes_all_managers(&self.load(tx, company).await?))
+        Ok(self.includes_all_administrators(&self.load(tx, company).await?))
     }
 
     /// Loads all that the change can affect in the company. For the levels of a user, this is only that user, who may
@@ -102,8 +90,8 @@ impl Affects {
     }
 }
 
-/// Whether the change may leave the company without an administrator: only super admins can force it.
-pub(crate) fn forces<C: Change>(caller: Caller, change: &C) -> bool {
+/// Whether the change may leave the company without an administrator. Only super admins can force it.
+pub(crate) fn is_forced_by<C: Change>(caller: Caller, change: &C) -> bool {
     caller.is_super_admin() && change.is_forced()
 }
 
@@ -136,14 +124,14 @@ impl EscalationGuard {
         if is_limited {
             before = Some(affects.load(tx, company).await?);
         }
-        let is_at_risk = if !affects.may_demote() || forces(caller, change) {
+        let is_at_risk = if !affects.may_demote() || is_forced_by(caller, change) {
             false
         } else if own.manages() {
             affects.includes(caller, &own)
         } else if let Some(before) = &before {
-            affects.includes_all_managers(before)
+            affects.includes_all_administrators(before)
         } else {
-            affects.could_demote_all_managers(tx, company).await?
+            affects.could_demote_all_administrators(tx, company).await?
         };
         let limits = before.filter(|_| is_limited).map(|before| (own, before));
         Ok(Self { company, caller, affects, limits, is_at_risk })
@@ -159,16 +147,17 @@ impl EscalationGuard {
             let after = self.affects.load(tx, self.company).await?;
             let missing = not_held(before, &after, &own.levels);
             if !missing.is_empty() {
-                return Err(self.affects.refuse(&after.catalog, &missing));
+                return Err(self.affects.forbidden_grants(&after.catalog, &missing));
             }
         }
-        if self.is_at_risk && !self.is_managed(tx).await? {
+        if self.is_at_risk && !self.is_administered(tx).await? {
             return Err(Failure::Conflict("The company would be left without an administrator".to_owned()));
         }
         Ok(())
     }
 
-    async fn is_managed(&self, tx: &dyn UnitOfWork) -> Result<bool, Failure> {
+    /// Whether the company has an administrator after the change.
+    async fn is_administered(&self, tx: &dyn UnitOfWork) -> Result<bool, Failure> {
         // In most cases the user who could be the last administrator remains one.
         let likely = match (self.affects, self.caller) {
             (Affects::LevelsOf(user), _) => Some(user),
@@ -180,7 +169,7 @@ impl EscalationGuard {
         {
             return Ok(true);
         }
-        if has_manager(tx, self.company, None).await? {
+        if has_administrator(tx, self.company, None).await? {
             return Ok(true);
         }
         Ok(tx.snapshots().load_company(self.company).await?.value.managing().next().is_some())
@@ -188,14 +177,18 @@ impl EscalationGuard {
 }
 
 /// Whether the search finds an administrator of the company who does not hold the level `without`. It may miss one.
-async fn has_manager(tx: &dyn UnitOfWork, company: CompanyId, without: Option<UserLevelId>) -> Result<bool, Failure> {
+async fn has_administrator(
+    tx: &dyn UnitOfWork,
+    company: CompanyId,
+    without: Option<UserLevelId>,
+) -> Result<bool, Failure> {
     let actions: Vec<_> = to_manage().collect();
     let Some(user) = tx.assignments().find_holder(company, &actions, without).await? else { return Ok(false) };
     Ok(tx.snapshots().load_user(company, user).await?.value.manages())
 }
 
 /// The name of a permission for people: the URL of a view, or the key of a feature with action and scope.
-fn name(catalog: &Catalog, grant: &Grant) -> String {
+fn grant_name(catalog: &Catalog, grant: &Grant) -> String {
     match grant {
         Grant::View(view) => catalog.view(*view).map_or_else(|| view.to_string(), |view| view.url.to_string()),
         Grant::Action { feature, action, scope } => {

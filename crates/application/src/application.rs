@@ -1,0 +1,41 @@
+//! The application: what all use cases share.
+
+use std::sync::Arc;
+
+use iam_permissions_cache::Permissions;
+use iam_storage::{Reader, Storage};
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+/// The use cases over one storage. Cheap to share behind an `Arc`.
+pub struct Application {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) permissions: Arc<Permissions>,
+    pub(crate) changes: TaskTracker,
+    pub(crate) runtime: Handle,
+}
+
+impl std::fmt::Debug for Application {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Application").field("changes_under_way", &self.changes.len()).finish_non_exhaustive()
+    }
+}
+
+impl Application {
+    /// Creates the use cases over a storage. Changes run on `runtime`, which must outlive the runtimes of callers: a
+    /// worker of the server may end, with its runtime, before a change that it started.
+    #[must_use]
+    pub fn new(storage: Arc<dyn Storage>, permissions: Arc<Permissions>, runtime: Handle) -> Self {
+        Self { storage, permissions, changes: TaskTracker::new(), runtime }
+    }
+
+    pub(crate) fn reader(&self) -> &dyn Reader {
+        self.storage.reader()
+    }
+
+    /// Waits until all running changes have ended. Call it when no more requests come in.
+    pub async fn finish(&self) {
+        self.changes.close();
+        self.changes.wait().await;
+    }
+}

@@ -1,0 +1,52 @@
+//! Authentication: whether tokens and API keys are still accepted. Signatures and secrets are verified elsewhere.
+
+use iam_domain::{ApiKeyDigest, ApiKeyPrefix, Service, Timestamp, UserId, is_token_valid};
+
+use crate::{Application, Failure};
+
+/// The outcome of presenting an API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceAdmission {
+    /// The key is valid, and this service presented it.
+    Admitted(Service),
+    /// The key is unknown, has another secret, or was revoked.
+    Invalid,
+    /// The key has expired.
+    Expired,
+}
+
+impl Application {
+    /// Whether a token of the user that was issued then is refused because of a cut-off. As current as permissions are.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` when the cut-offs cannot be read.
+    #[inline]
+    pub async fn is_cut_off(&self, user: UserId, issued_at: Option<Timestamp>) -> Result<bool, Failure> {
+        Ok(!is_token_valid(issued_at, self.permissions.not_before(user).await?))
+    }
+
+    /// Looks up the API key that a service presents, and records that it was used. `has_digest` compares the presented
+    /// key with the digest of the stored one. As current as permissions are.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` when the keys cannot be read.
+    pub async fn admit_service(
+        &self,
+        prefix: &ApiKeyPrefix,
+        has_digest: impl FnOnce(&ApiKeyDigest) -> bool,
+        now: Timestamp,
+    ) -> Result<ServiceAdmission, Failure> {
+        let known = self.permissions.api_key(prefix).await?;
+        let Some(known) = known.filter(|known| has_digest(&known.digest) && known.key.revoked_at.is_none()) else {
+            return Ok(ServiceAdmission::Invalid);
+        };
+        let key = &known.key;
+        if !key.is_good(now) {
+            return Ok(ServiceAdmission::Expired);
+        }
+        self.permissions.api_key_used(&known, now);
+        Ok(ServiceAdmission::Admitted(Service { key: key.id, role: key.role, company: key.company_id }))
+    }
+}

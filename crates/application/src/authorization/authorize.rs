@@ -1,0 +1,81 @@
+//! Checks that a caller meets a requirement: before a request is answered, and again inside a unit of work.
+
+use iam_domain::{Caller, CompanyId, Snapshot, is_token_valid};
+use iam_permissions_cache::{Consistency, Subject};
+use iam_storage::UnitOfWork;
+
+use super::requirement::Requirement;
+use crate::{Application, Failure, RequestContext};
+
+impl Application {
+    /// Checks that the caller meets the requirement in the company, on a state that satisfies `consistency`. Without a
+    /// company, only super admins and services with a key for all companies pass; every authenticated caller meets
+    /// [`Requirement::Authenticated`].
+    ///
+    /// # Errors
+    ///
+    /// `Forbidden`; `Unavailable` when the storage cannot be read.
+    pub async fn authorize(
+        &self,
+        caller: Caller,
+        company: Option<CompanyId>,
+        requirement: Requirement,
+        consistency: Consistency,
+    ) -> Result<(), Failure> {
+        let is_met = match (requirement.is_met_without_levels(caller, company), company) {
+            (Some(is_met), _) => is_met,
+            (None, None) => false,
+            (None, Some(company)) => {
+                let access = self.permissions.access(company, Subject::from(caller), consistency).await?;
+                requirement.is_met_by(&access)
+            }
+        };
+        require(requirement, is_met).inspect_err(|failure| record_denial(caller, company, failure))
+    }
+}
+
+/// Re-checks the caller's credentials under the lock, since caches may lag behind a revocation or a cut-off. Returns
+/// whether they are still valid.
+pub(crate) async fn recheck_credentials(tx: &mut dyn UnitOfWork, context: &RequestContext) -> Result<bool, Failure> {
+    Ok(match context.caller {
+        Caller::User { id, .. } => {
+            let not_before = tx.users().find(&[id]).await?.pop().and_then(|user| user.not_before);
+            is_token_valid(context.issued_at, not_before)
+        }
+        Caller::Service(service) => {
+            tx.api_keys().find_by_id(service.key).await?.is_some_and(|key| key.is_good(tx.now()))
+        }
+    })
+}
+
+/// Checks that the caller meets the requirement inside a unit of work, where no rights can change until it ends.
+/// Returns the caller's snapshot if the check had to read it.
+pub(crate) async fn authorize_within(
+    tx: &mut dyn UnitOfWork,
+    caller: Caller,
+    company: Option<CompanyId>,
+    requirement: Requirement,
+) -> Result<Option<Snapshot>, Failure> {
+    let (is_met, own) = match (requirement.is_met_without_levels(caller, company), company) {
+        (Some(is_met), _) => (is_met, None),
+        (None, None) => (false, None),
+        (None, Some(company)) => {
+            let own = tx.snapshots().load_user(company, caller.id()).await?.value;
+            (requirement.is_met_by(&own), Some(own))
+        }
+    };
+    require(requirement, is_met)?;
+    Ok(own)
+}
+
+fn require(requirement: Requirement, is_met: bool) -> Result<(), Failure> {
+    if is_met { Ok(()) } else { Err(Failure::Forbidden(requirement)) }
+}
+
+/// Counts and logs a failure caused by missing permissions: a caller may be probing for access.
+pub(crate) fn record_denial(caller: Caller, company: Option<CompanyId>, failure: &Failure) {
+    if matches!(failure, Failure::Forbidden(_) | Failure::ForbiddenChange { .. }) {
+        metrics::counter!("iam_refused_total").increment(1);
+        tracing::info!(user = %caller.id(), kind = %caller.kind(), ?company, %failure, "refused");
+    }
+}

@@ -1,0 +1,9 @@
+//! Whether a caller may do something: requirements, and what a change may grant or take away.
+
+mod authorize;
+mod escalation;
+mod requirement;
+
+pub(crate) use authorize::{authorize_within, recheck_credentials, record_denial};
+pub(crate) use escalation::{EscalationGuard, is_forced_by};
+pub use requirement::Requirement;

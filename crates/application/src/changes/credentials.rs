@@ -1,0 +1,132 @@
+//! Changes of credentials: API keys, and cut-offs of users.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use iam_domain::{
+    ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Caller, CompanyId, ExternalId, Name, NamedUser, ServiceRole,
+    Timestamp, User, UserId,
+};
+use iam_storage::{Target, UnitOfWork};
+
+use crate::{Change, Failure, Requirement};
+
+pub(crate) const API_KEY: &str = "API key";
+
+/// Adds an API key. Only super admins in person can: no service creates keys for others.
+#[derive(Debug, Clone)]
+pub struct CreateApiKey {
+    /// The prefix by which the key is looked up.
+    pub prefix: ApiKeyPrefix,
+    /// The digest of the whole key.
+    pub digest: ApiKeyDigest,
+    /// Its display name.
+    pub name: Name,
+    /// Its role.
+    pub role: ServiceRole,
+    /// The one company that it is valid for; `None` means all companies and the platform.
+    pub company: Option<CompanyId>,
+    /// When it expires.
+    pub expires_at: Option<Timestamp>,
+}
+
+#[async_trait]
+impl Change for CreateApiKey {
+    type Answer = ApiKey;
+
+    const REQUIREMENT: Requirement = Requirement::ManageCredentials;
+
+    fn target(&self) -> Target {
+        Target::Credentials
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
+        let now = tx.now();
+        if self.expires_at.is_some_and(|expires_at| expires_at <= now) {
+            return Err(Failure::invalid("expiresAt", "must be in the future"));
+        }
+        let key = self.key(Some(caller.id()), now);
+        tx.api_keys_mut().create(&key, &self.digest).await?;
+        Ok(key)
+    }
+}
+
+impl CreateApiKey {
+    /// The key that it creates.
+    #[must_use]
+    pub fn key(&self, created_by: Option<UserId>, now: Timestamp) -> ApiKey {
+        ApiKey {
+            id: ApiKeyId::generate(now),
+            prefix: self.prefix.clone(),
+            name: self.name.clone(),
+            role: self.role,
+            company_id: self.company,
+            created_by,
+            created_at: now,
+            expires_at: self.expires_at,
+            revoked_at: None,
+            last_used_at: None,
+        }
+    }
+}
+
+/// Revokes an API key permanently. Repeating it changes nothing.
+#[derive(Debug, Clone)]
+pub struct RevokeApiKey {
+    /// The key.
+    pub id: ApiKeyId,
+}
+
+#[async_trait]
+impl Change for RevokeApiKey {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::ManageCredentials;
+
+    fn target(&self) -> Target {
+        Target::Credentials
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        tx.api_keys_mut().revoke(self.id).await.map(drop).map_err(|error| match Failure::from(error) {
+            Failure::NotFound(_) => Failure::NotFound(API_KEY),
+            other => other,
+        })
+    }
+}
+
+/// Cuts a user off: from now on, exactly the tokens issued before the given time are refused.
+#[derive(Debug, Clone)]
+pub struct CutOffUser {
+    /// The user.
+    pub user: NamedUser,
+    /// The cut-off; `None` means now.
+    pub not_before: Option<Timestamp>,
+    /// How much the clocks of issuers may be ahead. "Now" is later by as much, so that it covers tokens issued by a
+    /// clock that is ahead.
+    pub clock_skew: Duration,
+}
+
+#[async_trait]
+impl Change for CutOffUser {
+    type Answer = User;
+
+    const REQUIREMENT: Requirement = Requirement::ManageCredentials;
+
+    fn target(&self) -> Target {
+        Target::Credentials
+    }
+
+    fn external_id(&self) -> Option<&ExternalId> {
+        self.user.external_id.as_ref()
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let id = self.user.id;
+        let not_before = self.not_before.unwrap_or_else(|| tx.now().plus(self.clock_skew));
+        tx.users_mut().cut_off(id, not_before).await?;
+        let stored = tx.users().find(&[id]).await?.pop().and_then(|user| user.external_id);
+        let external_id: Option<ExternalId> = self.user.external_id.clone().or(stored);
+        Ok(User { id, external_id, not_before: Some(not_before) })
+    }
+}

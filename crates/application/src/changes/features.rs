@@ -1,0 +1,204 @@
+//! Changes of features, and of the views on which they are shown. For super admins.
+
+use async_trait::async_trait;
+use iam_domain::{
+    Action, Caller, Category, Description, EntityType, Feature, FeatureId, FeatureKey, Name, ResourceType, ViewId,
+    is_reserved,
+};
+use iam_storage::{Target, UnitOfWork};
+
+use super::menu::check_unused;
+use crate::failure::unknown_ids;
+use crate::{Change, Failure, IfMatch, Patch, Requirement};
+
+pub(crate) const FEATURE: &str = "Feature";
+
+/// Adds a feature.
+#[derive(Debug, Clone)]
+pub struct CreateFeature {
+    /// Its natural key.
+    pub key: Option<FeatureKey>,
+    /// Its display name.
+    pub name: Name,
+    /// Its description.
+    pub description: Option<Description>,
+    /// The type of resource that it concerns.
+    pub resource_type: Option<ResourceType>,
+    /// Its custom actions.
+    pub actions: Option<Vec<Action>>,
+    /// Its category.
+    pub category: Option<Category>,
+    /// `false` denies it to all users.
+    pub enabled: bool,
+}
+
+#[async_trait]
+impl Change for CreateFeature {
+    type Answer = Feature;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        if self.key.as_ref().is_some_and(is_reserved) {
+            return Err(reserved_feature());
+        }
+        let now = tx.now();
+        let feature = Feature {
+            id: FeatureId::generate(now),
+            key: self.key.clone(),
+            name: self.name.clone(),
+            description: self.description.clone(),
+            resource_type: self.resource_type.clone(),
+            actions: self.actions.clone(),
+            category: self.category.clone(),
+            enabled: self.enabled,
+            created_at: now,
+            updated_at: now,
+        };
+        tx.features_mut().create(&feature).await?;
+        Ok(feature)
+    }
+}
+
+/// Updates a feature. Omitted fields stay unchanged; a key that a menu requires cannot change.
+#[derive(Debug, Clone)]
+pub struct UpdateFeature {
+    /// The feature.
+    pub id: FeatureId,
+    /// Its natural key.
+    pub key: Patch<FeatureKey>,
+    /// Its display name.
+    pub name: Option<Name>,
+    /// Its description.
+    pub description: Patch<Description>,
+    /// The type of resource that it concerns.
+    pub resource_type: Patch<ResourceType>,
+    /// Its custom actions. Permissions for removed actions are deleted.
+    pub actions: Patch<Vec<Action>>,
+    /// Its category.
+    pub category: Patch<Category>,
+    /// `false` denies it to all users.
+    pub enabled: Option<bool>,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for UpdateFeature {
+    type Answer = Feature;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let before = tx.features().find_by_id(self.id).await?.ok_or(Failure::NotFound(FEATURE))?;
+        self.if_match.check(&before)?;
+        let mut feature = before.clone();
+        self.key.apply(&mut feature.key);
+        feature.name = self.name.clone().unwrap_or(feature.name);
+        self.description.apply(&mut feature.description);
+        self.resource_type.apply(&mut feature.resource_type);
+        self.actions.apply(&mut feature.actions);
+        self.category.apply(&mut feature.category);
+        feature.enabled = self.enabled.unwrap_or(feature.enabled);
+        let is_or_was_reserved = [&before.key, &feature.key].into_iter().flatten().any(is_reserved);
+        if is_or_was_reserved && (feature.key != before.key || (before.enabled && !feature.enabled)) {
+            return Err(reserved_feature());
+        }
+        if let Some(key) = before.key.as_ref().filter(|_| feature.key != before.key) {
+            check_unused(FEATURE, &tx.menu_items().find_requiring(key).await?)?;
+        }
+        if feature != before {
+            feature.updated_at = tx.now();
+            tx.features_mut().update(&feature).await?;
+        }
+        Ok(feature)
+    }
+}
+
+/// Deletes a feature that no menu uses.
+#[derive(Debug, Clone)]
+pub struct DeleteFeature {
+    /// The feature.
+    pub id: FeatureId,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for DeleteFeature {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let feature = tx.features().find_by_id(self.id).await?.ok_or(Failure::NotFound(FEATURE))?;
+        self.if_match.check(&feature)?;
+        if feature.key.as_ref().is_some_and(is_reserved) {
+            return Err(reserved_feature());
+        }
+        let mut uses = tx.menu_items().find_using_feature(self.id).await?;
+        if let Some(key) = &feature.key {
+            uses.extend(tx.menu_items().find_requiring(key).await?);
+            // An item may both lead to the feature and require its key.
+            uses.sort();
+            uses.dedup();
+        }
+        check_unused(FEATURE, &uses)?;
+        tx.features_mut().delete(self.id).await?;
+        Ok(())
+    }
+}
+
+/// Replaces the views on which a feature is shown.
+#[derive(Debug, Clone)]
+pub struct SetFeatureViews {
+    /// The feature.
+    pub feature: FeatureId,
+    /// Its views, without duplicates.
+    pub views: Vec<ViewId>,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for SetFeatureViews {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        tx.features().find_by_id(self.feature).await?.ok_or(Failure::NotFound(FEATURE))?;
+        if self.if_match.needs_content() {
+            self.if_match.check(&tx.feature_views().get_views_by_feature(self.feature).await?)?;
+        }
+        tx.feature_views_mut().replace_for_feature(self.feature, &self.views).await.map_err(|error| {
+            let sent = self.views.iter().map(ViewId::as_uuid);
+            unknown_ids(error, EntityType::View, sent, |index| format!("viewIds[{index}]"))
+        })
+    }
+}
+
+/// The refusal to change a feature of the service itself.
+pub(super) fn reserved_feature() -> Failure {
+    Failure::Conflict(
+        "Features whose key begins with iam. belong to the service: they cannot be made, disabled, deleted, re-keyed \
+         or gated"
+            .to_owned(),
+    )
+}

@@ -1,0 +1,235 @@
+//! Changes of permission matrices.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use iam_domain::{
+    Action, Caller, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, FeaturePermissionId, Scope,
+    UserLevelId, ViewId, ViewPermission, ViewPermissionId, ViewState,
+};
+use iam_storage::{Cell, Target, UnitOfWork};
+
+use super::user_levels::find_user_level;
+use crate::failure::{list_names, unknown_field, unknown_ids};
+use crate::{Affects, Change, Failure, FieldError, IfMatch, Requirement};
+
+/// A wanted permission of a view matrix.
+#[derive(Debug, Clone)]
+pub struct NewViewPermission {
+    /// The view.
+    pub view_id: ViewId,
+    /// The state that the level sets for it.
+    pub state: ViewState,
+    /// Whether company admins may change it. If omitted, a stored permission keeps its value and a new
+    /// one gets `true`.
+    pub modifiable: Option<bool>,
+}
+
+/// A wanted permission of a feature matrix.
+#[derive(Debug, Clone)]
+pub struct NewFeaturePermission {
+    /// The feature.
+    pub feature_id: FeatureId,
+    /// The action.
+    pub action: Action,
+    /// `true` allows, `false` denies.
+    pub value: bool,
+    /// The scope of an allowed action.
+    pub scope: Scope,
+    /// Whether company admins may change it. If omitted, a stored permission keeps its value and a new
+    /// one gets `true`.
+    pub modifiable: Option<bool>,
+}
+
+/// Replaces the view matrix of a level.
+#[derive(Debug, Clone)]
+pub struct ReplaceViewPermissions {
+    /// The company.
+    pub company: CompanyId,
+    /// The level.
+    pub level: UserLevelId,
+    /// The permissions, one per view.
+    pub permissions: Vec<NewViewPermission>,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+/// Replaces the feature matrix of a level.
+#[derive(Debug, Clone)]
+pub struct ReplaceFeaturePermissions {
+    /// The company.
+    pub company: CompanyId,
+    /// The level.
+    pub level: UserLevelId,
+    /// The permissions, one per action.
+    pub permissions: Vec<NewFeaturePermission>,
+    /// Whether the change may leave the company without an administrator. Only super admins can force it.
+    pub force: bool,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for ReplaceViewPermissions {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::ManagePermissions;
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
+    }
+
+    fn affects(&self) -> Affects {
+        Affects::Views(self.level)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
+        let stored = tx.view_permissions().find_by_user_level(self.company, self.level).await?;
+        if stored.is_empty() {
+            find_user_level(tx, self.company, self.level).await?;
+        }
+        self.if_match.check(&stored)?;
+        let pins: BTreeMap<_, _> =
+            stored.iter().map(|permission| (permission.view_id, permission.modifiable)).collect();
+        let now = tx.now();
+        let wanted: Vec<_> = self
+            .permissions
+            .iter()
+            .map(|permission| ViewPermission {
+                id: ViewPermissionId::generate(now),
+                company_id: self.company,
+                user_level_id: self.level,
+                view_id: permission.view_id,
+                state: permission.state,
+                modifiable: permission.modifiable.or(pins.get(&permission.view_id).copied()).unwrap_or(true),
+                created_at: now,
+                updated_at: now,
+            })
+            .collect();
+        if !caller.is_super_admin() {
+            keep_pins(
+                &stored,
+                &wanted,
+                "views",
+                |permission| permission.modifiable,
+                |permission| permission.view_id.to_string(),
+            )?;
+        }
+        tx.view_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(|error| {
+            let sent = self.permissions.iter().map(|permission| permission.view_id.as_uuid());
+            unknown_ids(error, EntityType::View, sent, |index| format!("views[{index}].viewId"))
+        })
+    }
+}
+
+#[async_trait]
+impl Change for ReplaceFeaturePermissions {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::ManagePermissions;
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
+    }
+
+    fn affects(&self) -> Affects {
+        Affects::Features(self.level)
+    }
+
+    fn is_forced(&self) -> bool {
+        self.force
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
+        let stored = tx.feature_permissions().find_by_user_level(self.company, self.level).await?;
+        if stored.is_empty() {
+            find_user_level(tx, self.company, self.level).await?;
+        }
+        // Every feature has the standard actions, and the storage reports features that do not exist.
+        if self.permissions.iter().any(|permission| !permission.action.is_standard()) {
+            self.check_actions(&tx.features().find_all().await?)?;
+        }
+        self.if_match.check(&stored)?;
+        let pins: BTreeMap<_, _> = stored.iter().map(|permission| (permission.key(), permission.modifiable)).collect();
+        let now = tx.now();
+        let wanted: Vec<_> = self
+            .permissions
+            .iter()
+            .map(|permission| FeaturePermission {
+                id: FeaturePermissionId::generate(now),
+                company_id: self.company,
+                user_level_id: self.level,
+                feature_id: permission.feature_id,
+                action: permission.action.clone(),
+                value: permission.value,
+                scope: permission.scope,
+                modifiable: permission
+                    .modifiable
+                    .or(pins.get(&(permission.feature_id, permission.action.clone())).copied())
+                    .unwrap_or(true),
+                created_at: now,
+                updated_at: now,
+            })
+            .collect();
+        if !caller.is_super_admin() {
+            let name = |permission: &FeaturePermission| format!("{}/{}", permission.feature_id, permission.action);
+            keep_pins(&stored, &wanted, "features", |permission| permission.modifiable, name)?;
+        }
+        tx.feature_permissions_mut().replace_for_user_level(self.company, self.level, &wanted).await.map_err(|error| {
+            let sent = self.permissions.iter().map(|permission| permission.feature_id.as_uuid());
+            unknown_ids(error, EntityType::Feature, sent, |index| format!("features[{index}].featureId"))
+        })
+    }
+}
+
+impl ReplaceFeaturePermissions {
+    /// Checks that every feature exists and has the action.
+    fn check_actions(&self, features: &[Feature]) -> Result<(), Failure> {
+        let features: BTreeMap<_, _> = features.iter().map(|feature| (feature.id, feature)).collect();
+        let errors: Vec<_> = self
+            .permissions
+            .iter()
+            .enumerate()
+            .filter_map(|(index, permission)| match features.get(&permission.feature_id) {
+                None => Some(unknown_field(
+                    format!("features[{index}].featureId"),
+                    EntityType::Feature,
+                    permission.feature_id.as_uuid(),
+                )),
+                Some(feature) if !feature.knows(&permission.action) => Some(FieldError::new(
+                    format!("features[{index}].action"),
+                    "unknown",
+                    format_args!("names an unknown action: {}", permission.action),
+                )),
+                Some(_) => None,
+            })
+            .collect();
+        if errors.is_empty() { Ok(()) } else { Err(Failure::Invalid(FieldError::bounded(errors))) }
+    }
+}
+
+/// Only super admins can change or pin permissions: other callers must send each pinned permission unchanged.
+fn keep_pins<C: Cell>(
+    stored: &[C],
+    wanted: &[C],
+    field: &str,
+    is_modifiable: impl Fn(&C) -> bool,
+    name: impl Fn(&C) -> String,
+) -> Result<(), Failure> {
+    let wanted_by_key: BTreeMap<_, _> = wanted.iter().map(|permission| (permission.key(), permission)).collect();
+    let broken = stored.iter().filter(|permission| !is_modifiable(permission)).filter(|permission| {
+        wanted_by_key.get(&permission.key()).is_none_or(|wanted| !wanted.says_the_same(permission))
+    });
+    let pinned: BTreeSet<_> = stored.iter().filter(|permission| !is_modifiable(permission)).map(Cell::key).collect();
+    let added = wanted.iter().filter(|permission| !is_modifiable(permission) && !pinned.contains(&permission.key()));
+    let names: Vec<_> = broken.chain(added).map(name).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let findings = names.iter().map(|name| FieldError::new(field, "pinned", format_args!("pins {name}")));
+    let errors = FieldError::bounded(findings);
+    Err(Failure::ForbiddenChange {
+        message: format!("Only super admins may change pinned permissions: {}", list_names(&names)),
+        errors,
+    })
+}

@@ -1,0 +1,320 @@
+//! Changes of the menu. For super admins; items belong to one company or to all.
+
+use async_trait::async_trait;
+use iam_domain::{
+    Caller, CompanyId, FeatureId, FeatureKey, Icon, Label, MenuItem, MenuItemId, Priority, SubMenuItem, SubMenuItemId,
+    ViewId,
+};
+use iam_storage::{MenuUse, Target, UnitOfWork};
+
+use crate::{Change, Failure, FieldError, IfMatch, Patch, Requirement};
+
+pub(crate) const MENU_ITEM: &str = "Menu item";
+pub(crate) const SUB_MENU_ITEM: &str = "Sub menu item";
+
+/// Adds an item.
+#[derive(Debug, Clone)]
+pub struct CreateMenuItem {
+    /// The owner; `None` means all companies.
+    pub owner: Option<CompanyId>,
+    /// Its label.
+    pub label: Label,
+    /// Its icon.
+    pub icon: Option<Icon>,
+    /// Its priority.
+    pub priority: Priority,
+    /// Features whose `Read` must all be allowed.
+    pub required_permissions: Option<Vec<FeatureKey>>,
+    /// Its sort order.
+    pub sort_order: i32,
+    /// The view that it leads to.
+    pub view_id: Option<ViewId>,
+    /// The feature whose `Read` must be allowed.
+    pub feature_id: Option<FeatureId>,
+    /// Whether users may land here after signing in.
+    pub is_entrypoint: bool,
+}
+
+#[async_trait]
+impl Change for CreateMenuItem {
+    type Answer = MenuItem;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::of_menu(self.owner)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        check_keys(tx, self.required_permissions.as_deref()).await?;
+        let now = tx.now();
+        let item = MenuItem {
+            id: MenuItemId::generate(now),
+            company_id: self.owner,
+            label: self.label.clone(),
+            icon: self.icon.clone(),
+            priority: self.priority,
+            required_permissions: self.required_permissions.clone(),
+            sort_order: self.sort_order,
+            view_id: self.view_id,
+            feature_id: self.feature_id,
+            is_entrypoint: self.is_entrypoint,
+            created_at: now,
+            updated_at: now,
+        };
+        tx.menu_items_mut().create(&item).await?;
+        Ok(item)
+    }
+}
+
+/// Updates an item. Omitted fields stay unchanged.
+#[derive(Debug, Clone)]
+pub struct UpdateMenuItem {
+    /// The owner; `None` means all companies.
+    pub owner: Option<CompanyId>,
+    /// The item.
+    pub id: MenuItemId,
+    /// Its label.
+    pub label: Option<Label>,
+    /// Its icon.
+    pub icon: Patch<Icon>,
+    /// Its priority.
+    pub priority: Option<Priority>,
+    /// Features whose `Read` must all be allowed.
+    pub required_permissions: Patch<Vec<FeatureKey>>,
+    /// Its sort order.
+    pub sort_order: Option<i32>,
+    /// The view that it leads to.
+    pub view_id: Patch<ViewId>,
+    /// The feature whose `Read` must be allowed.
+    pub feature_id: Patch<FeatureId>,
+    /// Whether users may land here after signing in.
+    pub is_entrypoint: Option<bool>,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for UpdateMenuItem {
+    type Answer = MenuItem;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::of_menu(self.owner)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let before = tx.menu_items().find_by_id(self.owner, self.id).await?.ok_or(Failure::NotFound(MENU_ITEM))?;
+        self.if_match.check(&before)?;
+        if let Patch::Set(keys) = &self.required_permissions {
+            check_keys(tx, Some(keys)).await?;
+        }
+        let mut item = before.clone();
+        item.label = self.label.clone().unwrap_or(item.label);
+        self.icon.apply(&mut item.icon);
+        item.priority = self.priority.unwrap_or(item.priority);
+        self.required_permissions.apply(&mut item.required_permissions);
+        item.sort_order = self.sort_order.unwrap_or(item.sort_order);
+        self.view_id.apply(&mut item.view_id);
+        self.feature_id.apply(&mut item.feature_id);
+        item.is_entrypoint = self.is_entrypoint.unwrap_or(item.is_entrypoint);
+        if item != before {
+            item.updated_at = tx.now();
+            tx.menu_items_mut().update(&item).await?;
+        }
+        Ok(item)
+    }
+}
+
+/// Deletes an item with its sub-items.
+#[derive(Debug, Clone)]
+pub struct DeleteMenuItem {
+    /// The owner; `None` means all companies.
+    pub owner: Option<CompanyId>,
+    /// The item.
+    pub id: MenuItemId,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for DeleteMenuItem {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::of_menu(self.owner)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let item = tx.menu_items().find_by_id(self.owner, self.id).await?.ok_or(Failure::NotFound(MENU_ITEM))?;
+        self.if_match.check(&item)?;
+        tx.menu_items_mut().delete(self.owner, self.id).await?;
+        Ok(())
+    }
+}
+
+/// Adds a sub-item.
+#[derive(Debug, Clone)]
+pub struct CreateSubMenuItem {
+    /// The owner; `None` means all companies.
+    pub owner: Option<CompanyId>,
+    /// The parent item.
+    pub menu_item_id: MenuItemId,
+    /// Its label.
+    pub label: Label,
+    /// The view that it leads to.
+    pub view_id: Option<ViewId>,
+    /// The feature whose `Read` must be allowed.
+    pub feature_id: Option<FeatureId>,
+    /// Its icon.
+    pub icon: Option<Icon>,
+    /// Its sort order.
+    pub sort_order: i32,
+    /// `false` hides it.
+    pub enabled: bool,
+}
+
+#[async_trait]
+impl Change for CreateSubMenuItem {
+    type Answer = SubMenuItem;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::of_menu(self.owner)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let now = tx.now();
+        let item = SubMenuItem {
+            id: SubMenuItemId::generate(now),
+            menu_item_id: self.menu_item_id,
+            label: self.label.clone(),
+            view_id: self.view_id,
+            feature_id: self.feature_id,
+            icon: self.icon.clone(),
+            sort_order: self.sort_order,
+            enabled: self.enabled,
+            created_at: now,
+            updated_at: now,
+        };
+        tx.sub_menu_items_mut().create(self.owner, &item).await?;
+        Ok(item)
+    }
+}
+
+/// Updates a sub-item. Omitted fields stay unchanged.
+#[derive(Debug, Clone)]
+pub struct UpdateSubMenuItem {
+    /// The owner; `None` means all companies.
+    pub owner: Option<CompanyId>,
+    /// The sub-item.
+    pub id: SubMenuItemId,
+    /// The parent item.
+    pub menu_item_id: Option<MenuItemId>,
+    /// Its label.
+    pub label: Option<Label>,
+    /// The view that it leads to.
+    pub view_id: Patch<ViewId>,
+    /// The feature whose `Read` must be allowed.
+    pub feature_id: Patch<FeatureId>,
+    /// Its icon.
+    pub icon: Patch<Icon>,
+    /// Its sort order.
+    pub sort_order: Option<i32>,
+    /// `false` hides it.
+    pub enabled: Option<bool>,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for UpdateSubMenuItem {
+    type Answer = SubMenuItem;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::of_menu(self.owner)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let before =
+            tx.sub_menu_items().find_by_id(self.owner, self.id).await?.ok_or(Failure::NotFound(SUB_MENU_ITEM))?;
+        self.if_match.check(&before)?;
+        let mut item = before.clone();
+        item.menu_item_id = self.menu_item_id.unwrap_or(item.menu_item_id);
+        item.label = self.label.clone().unwrap_or(item.label);
+        self.view_id.apply(&mut item.view_id);
+        self.feature_id.apply(&mut item.feature_id);
+        self.icon.apply(&mut item.icon);
+        item.sort_order = self.sort_order.unwrap_or(item.sort_order);
+        item.enabled = self.enabled.unwrap_or(item.enabled);
+        if item != before {
+            item.updated_at = tx.now();
+            tx.sub_menu_items_mut().update(self.owner, &item).await?;
+        }
+        Ok(item)
+    }
+}
+
+/// Deletes a sub-item.
+#[derive(Debug, Clone)]
+pub struct DeleteSubMenuItem {
+    /// The owner; `None` means all companies.
+    pub owner: Option<CompanyId>,
+    /// The sub-item.
+    pub id: SubMenuItemId,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for DeleteSubMenuItem {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::of_menu(self.owner)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let item =
+            tx.sub_menu_items().find_by_id(self.owner, self.id).await?.ok_or(Failure::NotFound(SUB_MENU_ITEM))?;
+        self.if_match.check(&item)?;
+        tx.sub_menu_items_mut().delete(self.owner, self.id).await?;
+        Ok(())
+    }
+}
+
+/// Checks that all keys exist: an unknown key, such as a typing error, would hide the item from all users.
+async fn check_keys(tx: &mut dyn UnitOfWork, keys: Option<&[FeatureKey]>) -> Result<(), Failure> {
+    let Some(keys) = keys.filter(|keys| !keys.is_empty()) else {
+        return Ok(());
+    };
+    let features = tx.features().find_all().await?;
+    let known = |key: &FeatureKey| features.iter().any(|feature| feature.key.as_ref() == Some(key));
+    let errors: Vec<_> = keys
+        .iter()
+        .enumerate()
+        .filter(|(_, key)| !known(key))
+        .map(|(index, key)| {
+            let field = format!("requiredPermissions[{index}]");
+            FieldError::new(field, "unknown", format_args!("names an unknown feature: {key}"))
+        })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(Failure::Invalid(errors)) }
+}
+
+/// Checks that no menu item uses an entity.
+pub(super) fn check_unused(what: &str, uses: &[MenuUse]) -> Result<(), Failure> {
+    if uses.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = uses.iter().map(|item| format!("{} ({})", item.label, item.id)).collect();
+    Err(Failure::Conflict(format!("{what} is used by menu items: {}", names.join(", "))))
+}

@@ -1,0 +1,21 @@
+//! The changes, by resource.
+
+mod companies;
+pub(crate) mod credentials;
+pub(crate) mod features;
+mod matrices;
+pub(crate) mod menu;
+pub(crate) mod modules;
+pub(crate) mod user_levels;
+pub(crate) mod views;
+
+pub use companies::{ProvisionCompany, SetCompanyModules, SwitchCompanyModule};
+pub use credentials::{CreateApiKey, CutOffUser, RevokeApiKey};
+pub use features::{CreateFeature, DeleteFeature, SetFeatureViews, UpdateFeature};
+pub use matrices::{NewFeaturePermission, NewViewPermission, ReplaceFeaturePermissions, ReplaceViewPermissions};
+pub use menu::{
+    CreateMenuItem, CreateSubMenuItem, DeleteMenuItem, DeleteSubMenuItem, UpdateMenuItem, UpdateSubMenuItem,
+};
+pub use modules::{CreateModule, DeleteModule, SetModuleFeatures, SetModuleViews, UpdateModule};
+pub use user_levels::{AssignUserLevels, CreateUserLevel, DeleteUserLevel, UpdateUserLevel};
+pub use views::{CreateView, DeleteView, UpdateView};

@@ -1,0 +1,262 @@
+//! Changes of modules, and of the views and features that they gate. For super admins.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use iam_domain::{
+    Caller, Catalog, Description, EntityType, FeatureId, FeatureKey, Icon, Module, ModuleCode, ModuleId, Name,
+    Priority, ViewId, is_reserved,
+};
+use iam_storage::{Target, UnitOfWork};
+
+use super::features::reserved_feature;
+use crate::failure::unknown_ids;
+use crate::{Change, Failure, IfMatch, Patch, Requirement};
+
+pub(crate) const MODULE: &str = "Module";
+
+/// Adds a module.
+#[derive(Debug, Clone)]
+pub struct CreateModule {
+    /// Its natural key.
+    pub code: ModuleCode,
+    /// Its display name.
+    pub name: Name,
+    /// Its description.
+    pub description: Option<Description>,
+    /// Its icon.
+    pub icon: Option<Icon>,
+    /// `false` switches it off for every company.
+    pub enabled: bool,
+    /// Its priority.
+    pub priority: Priority,
+}
+
+#[async_trait]
+impl Change for CreateModule {
+    type Answer = Module;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let now = tx.now();
+        let module = Module {
+            id: ModuleId::generate(now),
+            code: self.code.clone(),
+            name: self.name.clone(),
+            description: self.description.clone(),
+            icon: self.icon.clone(),
+            enabled: self.enabled,
+            priority: self.priority,
+            created_at: now,
+            updated_at: now,
+        };
+        tx.modules_mut().create(&module).await?;
+        Ok(module)
+    }
+}
+
+/// Updates a module. Omitted fields stay unchanged.
+#[derive(Debug, Clone)]
+pub struct UpdateModule {
+    /// The module.
+    pub id: ModuleId,
+    /// Its natural key.
+    pub code: Option<ModuleCode>,
+    /// Its display name.
+    pub name: Option<Name>,
+    /// Its description.
+    pub description: Patch<Description>,
+    /// Its icon.
+    pub icon: Patch<Icon>,
+    /// `false` switches it off for every company.
+    pub enabled: Option<bool>,
+    /// Its priority.
+    pub priority: Option<Priority>,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for UpdateModule {
+    type Answer = Module;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let before = tx.modules().find_by_id(self.id).await?.ok_or(Failure::NotFound(MODULE))?;
+        self.if_match.check(&before)?;
+        let mut module = before.clone();
+        module.code = self.code.clone().unwrap_or(module.code);
+        module.name = self.name.clone().unwrap_or(module.name);
+        self.description.apply(&mut module.description);
+        self.icon.apply(&mut module.icon);
+        module.enabled = self.enabled.unwrap_or(module.enabled);
+        module.priority = self.priority.unwrap_or(module.priority);
+        if module != before {
+            module.updated_at = tx.now();
+            tx.modules_mut().update(&module).await?;
+        }
+        Ok(module)
+    }
+}
+
+/// Deletes a module. What it alone gates would open to all companies, so the caller must confirm that.
+#[derive(Debug, Clone)]
+pub struct DeleteModule {
+    /// The module.
+    pub id: ModuleId,
+    /// Confirms that what it alone gates may open to all companies.
+    pub ungate: bool,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for DeleteModule {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let module = tx.modules().find_by_id(self.id).await?.ok_or(Failure::NotFound(MODULE))?;
+        self.if_match.check(&module)?;
+        if !self.ungate {
+            let catalog = tx.snapshots().load_catalog().await?.value;
+            let mut opened = views_only_in(&catalog, self.id, None);
+            opened.extend(features_only_in(&catalog, self.id, None));
+            check_gates_kept(&opened)?;
+        }
+        tx.modules_mut().delete(self.id).await?;
+        Ok(())
+    }
+}
+
+/// Replaces the views of a module.
+#[derive(Debug, Clone)]
+pub struct SetModuleViews {
+    /// The module.
+    pub module: ModuleId,
+    /// Its views, without duplicates.
+    pub views: Vec<ViewId>,
+    /// Confirms that what it alone gated may open to all companies.
+    pub ungate: bool,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for SetModuleViews {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        tx.modules().find_by_id(self.module).await?.ok_or(Failure::NotFound(MODULE))?;
+        if self.if_match.needs_content() {
+            self.if_match.check(&tx.module_views().get_views_by_module(self.module).await?)?;
+        }
+        if !self.ungate {
+            let catalog = tx.snapshots().load_catalog().await?.value;
+            let kept = self.views.iter().copied().collect();
+            check_gates_kept(&views_only_in(&catalog, self.module, Some(&kept)))?;
+        }
+        tx.module_views_mut().replace_for_module(self.module, &self.views).await.map_err(|error| {
+            let sent = self.views.iter().map(ViewId::as_uuid);
+            unknown_ids(error, EntityType::View, sent, |index| format!("viewIds[{index}]"))
+        })
+    }
+}
+
+/// Replaces the features of a module.
+#[derive(Debug, Clone)]
+pub struct SetModuleFeatures {
+    /// The module.
+    pub module: ModuleId,
+    /// Its features, without duplicates.
+    pub features: Vec<FeatureId>,
+    /// Confirms that what it alone gated may open to all companies.
+    pub ungate: bool,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for SetModuleFeatures {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        tx.modules().find_by_id(self.module).await?.ok_or(Failure::NotFound(MODULE))?;
+        if self.if_match.needs_content() {
+            self.if_match.check(&tx.module_features().get_features_by_module(self.module).await?)?;
+        }
+        let catalog = tx.snapshots().load_catalog().await?.value;
+        let gates_reserved = self.features.iter().filter_map(|id| catalog.feature(*id)?.key.as_ref()).any(is_reserved);
+        if gates_reserved {
+            return Err(reserved_feature());
+        }
+        if !self.ungate {
+            let kept = self.features.iter().copied().collect();
+            check_gates_kept(&features_only_in(&catalog, self.module, Some(&kept)))?;
+        }
+        tx.module_features_mut().replace_for_module(self.module, &self.features).await.map_err(|error| {
+            let sent = self.features.iter().map(FeatureId::as_uuid);
+            unknown_ids(error, EntityType::Feature, sent, |index| format!("featureIds[{index}]"))
+        })
+    }
+}
+
+/// Refuses to open gates unless the caller confirms it.
+fn check_gates_kept(opened: &[String]) -> Result<(), Failure> {
+    if opened.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Conflict(format!(
+        "This would open to every company: {}. Say \"ungate\": true to do so; to switch off, use enabled",
+        opened.join(", ")
+    )))
+}
+
+/// The views that this module alone gates and that are not kept in it.
+fn views_only_in(catalog: &Catalog, module: ModuleId, kept: Option<&BTreeSet<ViewId>>) -> Vec<String> {
+    catalog
+        .views()
+        .filter(|view| {
+            catalog.modules_of_view(view.id).eq([module]) && !kept.is_some_and(|kept| kept.contains(&view.id))
+        })
+        .map(|view| view.url.to_string())
+        .collect()
+}
+
+/// The features that this module alone gates and that are not kept in it.
+fn features_only_in(catalog: &Catalog, module: ModuleId, kept: Option<&BTreeSet<FeatureId>>) -> Vec<String> {
+    catalog
+        .features()
+        .filter(|feature| {
+            catalog.modules_of_feature(feature.id).eq([module]) && !kept.is_some_and(|kept| kept.contains(&feature.id))
+        })
+        .map(|feature| feature.key.as_ref().map_or(feature.name.to_string(), FeatureKey::to_string))
+        .collect()
+}

@@ -1,0 +1,248 @@
+//! Changes of user levels and of their assignments.
+
+use async_trait::async_trait;
+use iam_domain::{
+    Caller, CompanyId, Description, EntityType, ExternalId, Name, NamedUser, UserId, UserLevel, UserLevelId,
+};
+use iam_storage::{Target, UnitOfWork};
+
+use crate::authorization::authorize_within;
+use crate::external_ids::external_ids;
+use crate::failure::unknown_ids;
+use crate::{Affects, Change, Failure, FieldError, IfMatch, Requirement};
+
+pub(crate) const USER_LEVEL: &str = "User level";
+
+/// Adds a level.
+#[derive(Debug, Clone)]
+pub struct CreateUserLevel {
+    /// The company.
+    pub company: CompanyId,
+    /// Its name.
+    pub name: Name,
+    /// Its description.
+    pub description: Description,
+}
+
+#[async_trait]
+impl Change for CreateUserLevel {
+    type Answer = UserLevel;
+
+    const REQUIREMENT: Requirement = Requirement::ManageLevels;
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let now = tx.now();
+        let level = UserLevel {
+            id: UserLevelId::generate(now),
+            company_id: self.company,
+            name: self.name.clone(),
+            description: self.description.clone(),
+            is_default: false,
+            created_at: now,
+            updated_at: now,
+        };
+        tx.user_levels_mut().create(&level).await?;
+        Ok(level)
+    }
+}
+
+/// Updates a level. `None` leaves a field unchanged.
+#[derive(Debug, Clone)]
+pub struct UpdateUserLevel {
+    /// The company.
+    pub company: CompanyId,
+    /// The level.
+    pub id: UserLevelId,
+    /// Its new name.
+    pub name: Option<Name>,
+    /// Its new description.
+    pub description: Option<Description>,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for UpdateUserLevel {
+    type Answer = UserLevel;
+
+    const REQUIREMENT: Requirement = Requirement::ManageLevels;
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let before = find_user_level(tx, self.company, self.id).await?;
+        self.if_match.check(&before)?;
+        let mut level = before.clone();
+        if let Some(name) = &self.name {
+            level.name.clone_from(name);
+        }
+        if let Some(description) = &self.description {
+            level.description.clone_from(description);
+        }
+        if level != before {
+            level.updated_at = tx.now();
+            tx.user_levels_mut().update(&level).await?;
+        }
+        Ok(level)
+    }
+}
+
+/// Deletes a level that has no holders, so that no user loses a permission or a deny.
+#[derive(Debug, Clone)]
+pub struct DeleteUserLevel {
+    /// The company.
+    pub company: CompanyId,
+    /// The level.
+    pub id: UserLevelId,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for DeleteUserLevel {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::ManageLevels;
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
+        if self.if_match.needs_content() {
+            self.if_match.check(&find_user_level(tx, self.company, self.id).await?)?;
+        }
+        let holders = tx.assignments().get_users(self.company, self.id).await?;
+        if !holders.is_empty() {
+            return Err(in_use(tx, self.company, caller, &holders).await?);
+        }
+        if !caller.is_super_admin() {
+            let pinned = tx.user_levels().count_pinned(self.company, self.id).await?;
+            if pinned > 0 {
+                return Err(Failure::ForbiddenChange {
+                    message: format!("Only super admins may delete a user level with pinned permissions ({pinned})"),
+                    errors: Vec::new(),
+                });
+            }
+        }
+        tx.user_levels_mut().delete(self.company, self.id).await.map_err(|error| match Failure::from(error) {
+            Failure::NotFound(_) => Failure::NotFound(USER_LEVEL),
+            other => other,
+        })?;
+        Ok(())
+    }
+}
+
+/// The most holders that a failure lists.
+const LISTED_HOLDERS: usize = 10;
+
+/// The failure to delete a level that has holders: their number and, for callers that may read it, the first of them.
+async fn in_use(
+    tx: &mut dyn UnitOfWork,
+    company: CompanyId,
+    caller: Caller,
+    holders: &[UserId],
+) -> Result<Failure, Failure> {
+    let count = holders.len();
+    let message = format!("Cannot delete user level: {count} user(s) are assigned to it");
+    match authorize_within(tx, caller, Some(company), Requirement::ReadIam).await {
+        Ok(_) => {}
+        Err(Failure::Forbidden(_)) => return Ok(Failure::InUse { message, errors: Vec::new() }),
+        Err(failure) => return Err(failure),
+    }
+    let named = || holders.iter().copied().take(LISTED_HOLDERS);
+    let external_ids = external_ids(tx.users(), named()).await?;
+    let holder = |user: UserId| {
+        let name = external_ids.get(&user).map_or_else(|| user.to_string(), ToString::to_string);
+        FieldError { field: "id".to_owned(), message: format!("is held by {name}"), code: "assigned" }
+    };
+    let mut errors: Vec<_> = named().map(holder).collect();
+    let more = count.saturating_sub(LISTED_HOLDERS);
+    if more > 0 {
+        errors.push(FieldError { field: "id".to_owned(), message: format!("is held by {more} more"), code: "more" });
+    }
+    Ok(Failure::InUse { message, errors })
+}
+
+/// Replaces the user's levels in this company, and in no other.
+#[derive(Debug, Clone)]
+pub struct AssignUserLevels {
+    /// The company.
+    pub company: CompanyId,
+    /// The user.
+    pub user: NamedUser,
+    /// The levels, without duplicates.
+    pub levels: Vec<UserLevelId>,
+    /// Whether the change may leave the company without an administrator. Only super admins can force it.
+    pub force: bool,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for AssignUserLevels {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::AssignLevels;
+
+    fn target(&self) -> Target {
+        Target::Company(self.company)
+    }
+
+    fn affects(&self) -> Affects {
+        Affects::LevelsOf(self.user.id)
+    }
+
+    fn external_id(&self) -> Option<&ExternalId> {
+        self.user.external_id.as_ref()
+    }
+
+    fn is_forced(&self) -> bool {
+        self.force
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure> {
+        if !self.levels.is_empty() && !is_external_holder(tx, self.company, self.user.id).await? {
+            check_can_sign_in(&self.user, "userId")?;
+        }
+        if self.if_match.needs_content() {
+            self.if_match.check(&tx.assignments().get_user_levels(self.company, self.user.id).await?)?;
+        }
+        tx.assignments_mut()
+            .replace_for_user(self.company, self.user.id, &self.levels, Some(caller.id()))
+            .await
+            .map_err(|error| {
+                let sent = self.levels.iter().map(UserLevelId::as_uuid);
+                unknown_ids(error, EntityType::UserLevel, sent, |index| format!("userLevelIds[{index}]"))
+            })
+    }
+}
+
+/// Checks that the named user can sign in: only such users get levels.
+pub(crate) fn check_can_sign_in(user: &NamedUser, field: &'static str) -> Result<(), Failure> {
+    if user.can_sign_in {
+        return Ok(());
+    }
+    Err(Failure::invalid(field, "names no user who can sign in; users of external issuers are named issuer|subject"))
+}
+
+/// Whether the id belongs to a user of another issuer who holds a level in the company: its admins know the id from
+/// there.
+async fn is_external_holder(tx: &mut dyn UnitOfWork, company: CompanyId, user: UserId) -> Result<bool, Failure> {
+    Ok(user.is_made_here() && !tx.assignments().get_user_levels(company, user).await?.is_empty())
+}
+
+/// Reads a level of the company.
+pub(crate) async fn find_user_level(
+    tx: &mut dyn UnitOfWork,
+    company: CompanyId,
+    id: UserLevelId,
+) -> Result<UserLevel, Failure> {
+    tx.user_levels().find_by_id(company, id).await?.ok_or(Failure::NotFound(USER_LEVEL))
+}

@@ -1,0 +1,132 @@
+//! Changes of views. For super admins.
+
+use async_trait::async_trait;
+use iam_domain::{Caller, Category, Description, Icon, Name, View, ViewId, ViewUrl};
+use iam_storage::{Target, UnitOfWork};
+
+use super::menu::check_unused;
+use crate::{Change, Failure, IfMatch, Patch, Requirement};
+
+pub(crate) const VIEW: &str = "View";
+
+/// Adds a view.
+#[derive(Debug, Clone)]
+pub struct CreateView {
+    /// Its display name.
+    pub name: Name,
+    /// Its URL.
+    pub url: ViewUrl,
+    /// Its category.
+    pub category: Option<Category>,
+    /// Its description.
+    pub description: Option<Description>,
+    /// Its icon.
+    pub icon: Option<Icon>,
+    /// `false` makes it public.
+    pub requires_auth: bool,
+}
+
+#[async_trait]
+impl Change for CreateView {
+    type Answer = View;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let now = tx.now();
+        let view = View {
+            id: ViewId::generate(now),
+            name: self.name.clone(),
+            url: self.url.clone(),
+            category: self.category.clone(),
+            description: self.description.clone(),
+            icon: self.icon.clone(),
+            requires_auth: self.requires_auth,
+            created_at: now,
+            updated_at: now,
+        };
+        tx.views_mut().create(&view).await?;
+        Ok(view)
+    }
+}
+
+/// Updates a view. Omitted fields stay unchanged.
+#[derive(Debug, Clone)]
+pub struct UpdateView {
+    /// The view.
+    pub id: ViewId,
+    /// Its display name.
+    pub name: Option<Name>,
+    /// Its URL.
+    pub url: Option<ViewUrl>,
+    /// Its category.
+    pub category: Patch<Category>,
+    /// Its description.
+    pub description: Patch<Description>,
+    /// Its icon.
+    pub icon: Patch<Icon>,
+    /// `false` makes it public.
+    pub requires_auth: Option<bool>,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for UpdateView {
+    type Answer = View;
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let before = tx.views().find_by_id(self.id).await?.ok_or(Failure::NotFound(VIEW))?;
+        self.if_match.check(&before)?;
+        let mut view = before.clone();
+        view.name = self.name.clone().unwrap_or(view.name);
+        view.url = self.url.clone().unwrap_or(view.url);
+        self.category.apply(&mut view.category);
+        self.description.apply(&mut view.description);
+        self.icon.apply(&mut view.icon);
+        view.requires_auth = self.requires_auth.unwrap_or(view.requires_auth);
+        if view != before {
+            view.updated_at = tx.now();
+            tx.views_mut().update(&view).await?;
+        }
+        Ok(view)
+    }
+}
+
+/// Deletes a view that no menu uses.
+#[derive(Debug, Clone)]
+pub struct DeleteView {
+    /// The view.
+    pub id: ViewId,
+    /// The client's `If-Match` precondition.
+    pub if_match: IfMatch,
+}
+
+#[async_trait]
+impl Change for DeleteView {
+    type Answer = ();
+
+    const REQUIREMENT: Requirement = Requirement::SuperAdmin;
+
+    fn target(&self) -> Target {
+        Target::Catalog
+    }
+
+    async fn apply(&self, tx: &mut dyn UnitOfWork, _: Caller) -> Result<Self::Answer, Failure> {
+        let view = tx.views().find_by_id(self.id).await?.ok_or(Failure::NotFound(VIEW))?;
+        self.if_match.check(&view)?;
+        check_unused(VIEW, &tx.menu_items().find_using_view(self.id).await?)?;
+        tx.views_mut().delete(self.id).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! Decisions: what subjects may see and do in a company, and about which subjects a caller may ask.
+
+use std::collections::BTreeMap;
+
+use iam_domain::{Caller, CompanyId, UserId};
+use iam_permissions_cache::{Access, Consistency, Navigation, Subject};
+
+use crate::{Application, Failure, FieldError, Requirement};
+
+/// Who asks for decisions, in which company, and how recent their state must be.
+#[derive(Debug, Clone, Copy)]
+pub struct DecisionContext {
+    /// The caller.
+    pub caller: Caller,
+    /// The company.
+    pub company: CompanyId,
+    /// The required consistency.
+    pub consistency: Consistency,
+}
+
+/// The subject as a question names it: a user, or the finding that no user can have this name. `None` means the caller.
+pub type NamedSubject = Option<Result<UserId, FieldError>>;
+
+impl DecisionContext {
+    /// The named user, if it is not the caller.
+    fn other<'a>(&self, named: &'a NamedSubject) -> Option<Result<UserId, &'a FieldError>> {
+        let caller = self.caller.id();
+        named.as_ref().map(|user| user.as_ref().copied()).filter(|user| *user != Ok(caller))
+    }
+}
+
+impl Application {
+    /// The access of the caller.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` when the storage cannot be read, took too long, or lacks the required state.
+    #[inline]
+    pub async fn own_access(&self, context: &DecisionContext) -> Result<Access, Failure> {
+        self.access(context, Subject::from(context.caller)).await
+    }
+
+    /// The access that the levels of a user give. As for all reads, the caller is authorized before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::own_access`].
+    pub async fn access_of_user(&self, context: &DecisionContext, user: UserId) -> Result<Access, Failure> {
+        self.access(context, Subject::User(user)).await
+    }
+
+    /// The access of the subject of a question. The caller must meet [`Requirement::CheckOthers`] to ask about another
+    /// user, and only then learns what is wrong with the name.
+    ///
+    /// # Errors
+    ///
+    /// `Forbidden`; `Invalid` when no user can have the name; and as [`Self::own_access`].
+    #[inline]
+    pub async fn access_of_subject(&self, context: &DecisionContext, named: &NamedSubject) -> Result<Access, Failure> {
+        let subject = match context.other(named) {
+            None => Subject::from(context.caller),
+            Some(other) => {
+                self.authorize_questions_about_others(context).await?;
+                Subject::User(other.map_err(|finding| Failure::Invalid(vec![finding.clone()]))?)
+            }
+        };
+        self.access(context, subject).await
+    }
+
+    /// The accesses of the subjects of several questions, all of one state. Without [`Requirement::CheckOthers`], only
+    /// questions about the caller can be answered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::own_access`].
+    pub async fn accesses_of_subjects<'a>(
+        &self,
+        context: DecisionContext,
+        named: impl Iterator<Item = &'a NamedSubject> + Clone,
+    ) -> Result<SubjectAccesses, Failure> {
+        let others = || named.clone().filter_map(|named| context.other(named));
+        let may_ask = match others().next() {
+            None => Ok(()),
+            Some(_) => self.authorize_questions_about_others(&context).await,
+        };
+        let unmet = match may_ask {
+            Ok(()) => None,
+            Err(Failure::Forbidden(requirement)) => Some(requirement),
+            Err(failure) => return Err(failure),
+        };
+        let mut subjects: BTreeMap<_, _> = match unmet {
+            None => others().flatten().map(|user| (user, Subject::User(user))).collect(),
+            Some(_) => BTreeMap::new(),
+        };
+        if named.clone().any(|named| context.other(named).is_none()) {
+            subjects.insert(context.caller.id(), Subject::from(context.caller));
+        }
+        let subjects: Vec<_> = subjects.into_values().collect();
+        let accesses = self.permissions.accesses(context.company, &subjects, context.consistency).await?;
+        Ok(SubjectAccesses { context, accesses, unmet })
+    }
+
+    /// The menu that the subject of an access sees. If the state of the access is gone by now, both are of a newer one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::own_access`].
+    pub async fn navigation(&self, company: CompanyId, access: Access) -> Result<(Access, Navigation), Failure> {
+        Ok(self.permissions.navigation(company, access).await?)
+    }
+
+    /// Whether the access of the caller is cached and as recent as required, so that it needs no read of the storage.
+    #[must_use]
+    pub fn has_cached_access(&self, context: &DecisionContext) -> bool {
+        let subject = Subject::from(context.caller);
+        self.permissions.try_access(context.company, subject, context.consistency).is_some()
+    }
+
+    #[inline]
+    async fn access(&self, context: &DecisionContext, subject: Subject) -> Result<Access, Failure> {
+        Ok(self.permissions.access(context.company, subject, context.consistency).await?)
+    }
+
+    async fn authorize_questions_about_others(&self, context: &DecisionContext) -> Result<(), Failure> {
+        let DecisionContext { caller, company, consistency } = *context;
+        self.authorize(caller, Some(company), Requirement::CheckOthers, consistency).await
+    }
+}
+
+/// The accesses of the subjects of several questions.
+#[derive(Debug)]
+pub struct SubjectAccesses {
+    context: DecisionContext,
+    /// Ascending by user.
+    accesses: Vec<Access>,
+    /// The requirement that the caller does not meet, if questions about others are forbidden.
+    unmet: Option<Requirement>,
+}
+
+impl SubjectAccesses {
+    /// All accesses.
+    #[must_use]
+    pub fn all(&self) -> &[Access] {
+        &self.accesses
+    }
+
+    /// The access of the subject of one of the questions.
+    ///
+    /// # Errors
+    ///
+    /// `Forbidden`; `Invalid` when no user can have the name; `Internal` when it is none of the questions.
+    pub fn of(&self, named: &NamedSubject) -> Result<&Access, Failure> {
+        let user = match (self.context.other(named), self.unmet) {
+            (None, _) => self.context.caller.id(),
+            (Some(_), Some(requirement)) => return Err(Failure::Forbidden(requirement)),
+            (Some(other), None) => other.map_err(|finding| Failure::Invalid(vec![finding.clone()]))?,
+        };
+        let place = self.accesses.binary_search_by_key(&user, |access| access.subject().user_id());
+        place.ok().and_then(|place| self.accesses.get(place)).ok_or_else(|| Failure::Internal("no such subject".into()))
+    }
+}
