@@ -23,7 +23,7 @@ impl Application {
     /// `Unavailable` when the cut-offs cannot be read.
     #[inline]
     pub async fn is_cut_off(&self, user: UserId, issued_at: Option<Timestamp>) -> Result<bool, Failure> {
-        Ok(!is_token_valid(issued_at, self.permissions.not_before(user).await?))
+        Ok(!is_token_valid(issued_at, self.permissions.credentials().not_before(user).await?))
     }
 
     /// Looks up the API key that a service presents, and records that it was used. `has_digest` compares the presented
@@ -38,7 +38,7 @@ impl Application {
         has_digest: impl FnOnce(&ApiKeyDigest) -> bool,
         now: Timestamp,
     ) -> Result<ServiceAdmission, Failure> {
-        let known = self.permissions.api_key(prefix).await?;
+        let known = self.permissions.credentials().api_key(prefix).await?;
         let Some(known) = known.filter(|known| has_digest(&known.digest) && known.key.revoked_at.is_none()) else {
             return Ok(ServiceAdmission::Invalid);
         };
@@ -46,7 +46,7 @@ impl Application {
         if !key.is_good(now) {
             return Ok(ServiceAdmission::Expired);
         }
-        self.permissions.api_key_used(&known, now);
+        self.permissions.credentials().note_use(&known, now);
         Ok(ServiceAdmission::Admitted(Service { key: key.id, role: key.role, company: key.company_id }))
     }
 }
