@@ -11,8 +11,8 @@ use iam_domain::{Action, CompanyId, FeatureId, FeatureKey, Scope, UserId, ViewId
 use iam_permissions_cache::{FeatureRef, Question, ViewRef};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use crate::body_reader::FieldReader;
-use crate::call::{Input, Reading};
+use crate::extract::body_reader::FieldReader;
+use crate::extract::{Input, Reading};
 
 /// The most questions of one request.
 pub(crate) const MOST_CHECKS: usize = 1000;
@@ -242,8 +242,8 @@ mod tests {
     use serde_json::{Map, Value};
 
     use super::*;
-    use crate::body_reader::Findings;
-    use crate::json;
+    use crate::extract::body_reader::Findings;
+    use crate::extract::json;
 
     const ID: &str = r#""018f3c1e-0000-7000-8000-000000000001""#;
     /// Values of a member in JSON: for the fast path, for the exact reader, and invalid ones. An empty text means that

@@ -1,6 +1,6 @@
 //! The HTTP contract of the IAM service on Actix.
 //!
-//! Handlers are thin. An extractor (`call::Guarded`) authenticates the caller, finds the company, authorizes the
+//! Handlers are thin. An extractor (`extract::Guarded`) authenticates the caller, finds the company, authorizes the
 //! caller, and only then reads parameters and body; the handler calls one use case and returns its answer. One function
 //! builds the application ([`configure`]); the server, its tests and other teams' servers all use it.
 //!
@@ -22,17 +22,12 @@
 //! ```
 
 mod app;
-mod authenticate;
-mod body_reader;
-mod call;
-mod conditional;
 mod connection;
-mod consistency;
 mod cors;
 mod decision;
 mod decision_request;
 mod error;
-mod json;
+mod extract;
 mod limit;
 mod middleware;
 mod openapi;

@@ -10,8 +10,8 @@ use iam_permissions_cache::Access;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::conditional::has_already;
 use crate::error::ApiError;
+use crate::extract::has_already;
 use crate::response_cache::CachedResponse;
 
 /// The result of a handler.

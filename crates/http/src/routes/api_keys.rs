@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::data;
-use crate::call::{Guarded, Input, ManageCredentials, Reading};
+use crate::extract::{Guarded, Input, ManageCredentials, Reading};
 use crate::response::{ApiResponse, ApiResult, Message, Success};
 
 data! {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{page_size, word};
-use crate::call::{Guarded, Input, ReadAudit, Reading};
+use crate::extract::{Guarded, Input, ReadAudit, Reading};
 use crate::response::{ApiResponse, ApiResult, Success};
 
 /// A record, with the external ids of the users that it names.

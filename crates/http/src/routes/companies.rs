@@ -7,7 +7,7 @@ use iam_domain::{GrantedModule, ModuleId, UserId};
 use utoipa::ToSchema;
 
 use super::data;
-use crate::call::{Guarded, Input, PlatformCompany, Reading};
+use crate::extract::{Guarded, Input, PlatformCompany, Reading};
 use crate::response::{ApiResponse, ApiResult, Message, Success};
 
 data! {

@@ -12,10 +12,10 @@ use utoipa::ToSchema;
 
 use super::users::OneUser;
 use crate::Api;
-use crate::call::{Anyone, Guarded, Policy, ReadIam};
 use crate::decision::{self, DecisionData};
 use crate::decision_request::{Checks, DecisionRequest, Item};
 use crate::error::{ApiError, Finding};
+use crate::extract::{Anyone, Guarded, Policy, ReadIam};
 use crate::response::{ApiResponse, ApiResult, Success, conditional};
 use crate::response_cache::{CachedResponse, ResponseKind};
 

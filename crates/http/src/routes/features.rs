@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::data;
 use super::views::ViewsData;
-use crate::call::{Guarded, Input, Platform, ReadCatalog, Reading};
+use crate::extract::{Guarded, Input, Platform, ReadCatalog, Reading};
 use crate::response::{ApiResponse, ApiResult, Message, Success};
 
 data! {

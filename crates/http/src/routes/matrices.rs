@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use super::data;
 use super::user_levels::{OneLevel, force};
-use crate::call::{Guarded, Input, ManagePermissions, ReadIam, Reading};
 use crate::error::ErrorBody;
+use crate::extract::{Guarded, Input, ManagePermissions, ReadIam, Reading};
 use crate::response::{ApiResponse, ApiResult, Message, Success};
 
 data! {

@@ -10,7 +10,7 @@ use iam_domain::{
 use utoipa::ToSchema;
 
 use super::data;
-use crate::call::{Guarded, Input, Platform, ReadCatalog, Reading};
+use crate::extract::{Guarded, Input, Platform, ReadCatalog, Reading};
 use crate::response::{ApiResponse, ApiResult, Message, Success};
 
 data! {

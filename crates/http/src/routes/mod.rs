@@ -15,7 +15,7 @@ pub(crate) mod user_levels;
 pub(crate) mod users;
 pub(crate) mod views;
 
-use crate::call::Reading;
+use crate::extract::Reading;
 
 /// The most elements of a page.
 const MAX_LIMIT: u64 = 200;

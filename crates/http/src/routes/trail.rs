@@ -6,7 +6,7 @@ use iam_domain::{Label, SessionId, Timestamp, TrailEntry, Url, ViewId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::call::{Guarded, Input, Member, Reading};
+use crate::extract::{Guarded, Input, Member, Reading};
 use crate::response::{ApiResponse, ApiResult, Message, Success};
 
 /// A step of a session.

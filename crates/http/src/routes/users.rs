@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::data;
-use crate::call::{Guarded, Input, ManageCredentials, ReadCatalog, Reading};
+use crate::extract::{Guarded, Input, ManageCredentials, ReadCatalog, Reading};
 use crate::response::{ApiResponse, ApiResult, Success};
 
 /// A user of the path.

@@ -6,7 +6,7 @@ use iam_domain::{Category, Description, Icon, Name, View, ViewId, ViewUrl};
 use utoipa::ToSchema;
 
 use super::data;
-use crate::call::{Guarded, Input, Platform, ReadCatalog, Reading};
+use crate::extract::{Guarded, Input, Platform, ReadCatalog, Reading};
 use crate::response::{ApiResponse, ApiResult, Message, Success};
 
 data! {

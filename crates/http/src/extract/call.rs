@@ -22,13 +22,13 @@ use iam_permissions_cache::{Access, Consistency, Permissions, Subject};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
+use super::authenticate::{Authenticated, authenticate};
+use super::body_reader::{Field, FieldReader, Findings};
+use super::conditional::if_match;
+use super::consistency::consistency;
+use super::json;
 use crate::Api;
-use crate::authenticate::{Authenticated, authenticate};
-use crate::body_reader::{Field, FieldReader, Findings};
-use crate::conditional::if_match;
-use crate::consistency::consistency;
 use crate::error::{ApiError, Code};
-use crate::json;
 use crate::middleware::RequestId;
 
 /// The most bytes of a body.

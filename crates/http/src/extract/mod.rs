@@ -1,0 +1,14 @@
+//! What a handler takes out of a request: the caller, the company, and the parsed parameters and body.
+
+mod authenticate;
+pub(crate) mod body_reader;
+mod call;
+mod conditional;
+mod consistency;
+pub(crate) mod json;
+
+pub(crate) use call::{
+    Anyone, AssignLevels, Guarded, Input, ManageCredentials, ManageLevels, ManagePermissions, Member, Platform,
+    PlatformCompany, Policy, ReadAudit, ReadCatalog, ReadIam, Reading,
+};
+pub(crate) use conditional::has_already;
