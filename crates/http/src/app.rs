@@ -12,9 +12,8 @@ use iam_identity::TokenVerifier;
 use iam_permissions_cache::Consistency;
 
 use crate::cors::{AllowedOrigins, cors};
-use crate::error::ApiError;
 use crate::limit::Limiter;
-use crate::response_cache::ResponseCache;
+use crate::respond::{ApiError, ResponseCache};
 use crate::{middleware, openapi, routes};
 
 /// The services that the API uses.

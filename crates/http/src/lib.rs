@@ -26,13 +26,11 @@ mod connection;
 mod cors;
 mod decision;
 mod decision_request;
-mod error;
 mod extract;
 mod limit;
 mod middleware;
 mod openapi;
-mod response;
-mod response_cache;
+mod respond;
 mod routes;
 mod server;
 

@@ -7,7 +7,7 @@ use governor::{DefaultKeyedRateLimiter, Quota};
 use iam_domain::{Caller, UserId};
 
 use crate::RateLimit;
-use crate::error::{ApiError, Code};
+use crate::respond::{ApiError, Code};
 
 /// The number of callers after which a limiter forgets those whose quota is full again.
 const REMEMBERED_CALLERS: usize = 10_000;

@@ -23,7 +23,7 @@ use futures_util::FutureExt;
 
 use crate::Api;
 use crate::connection::ConnectionState;
-use crate::error::{ApiError, Code};
+use crate::respond::{ApiError, Code};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -7,7 +7,7 @@ use utoipa::openapi::path::{HttpMethod, Operation, Parameter, ParameterBuilder, 
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
 
-use crate::error::ErrorBody;
+use crate::respond::ErrorBody;
 use crate::routes;
 
 macro_rules! operations {

@@ -10,7 +10,7 @@ use iam_domain::{Caller, ExternalId, Service, Timestamp, UserId, is_token_valid}
 use iam_identity::{Admission, AuthenticationError, Credential, PresentedKey};
 
 use crate::Api;
-use crate::error::ApiError;
+use crate::respond::ApiError;
 
 /// An authenticated caller, with what the credential says.
 pub(crate) struct Authenticated {

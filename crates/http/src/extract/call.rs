@@ -28,8 +28,8 @@ use super::conditional::if_match;
 use super::consistency::consistency;
 use super::json;
 use crate::Api;
-use crate::error::{ApiError, Code};
 use crate::middleware::RequestId;
+use crate::respond::{ApiError, Code};
 
 /// The most bytes of a body.
 pub(crate) const BODY_LIMIT: usize = 1024 * 1024;

@@ -5,7 +5,7 @@ use iam_application::FieldError;
 use iam_domain::Versions;
 use iam_permissions_cache::Consistency;
 
-use crate::error::ApiError;
+use crate::respond::ApiError;
 
 /// The header with the minimum version of an answer, as an earlier answer returned it.
 pub(crate) const MIN_VERSION: HeaderName = HeaderName::from_static("x-iam-min-version");

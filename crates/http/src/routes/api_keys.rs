@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::data;
 use crate::extract::{Guarded, Input, ManageCredentials, Reading};
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     ApiKeysData { api_keys as "apiKeys": Vec<ApiKey> }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{page_size, word};
 use crate::extract::{Guarded, Input, ReadAudit, Reading};
-use crate::response::{ApiResponse, ApiResult, Success};
+use crate::respond::{ApiResponse, ApiResult, Success};
 
 /// A record, with the external ids of the users that it names.
 #[derive(Serialize, ToSchema)]

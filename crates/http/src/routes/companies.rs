@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::data;
 use crate::extract::{Guarded, Input, PlatformCompany, Reading};
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     GrantedModulesData { modules as "modules": Vec<GrantedModule> }

@@ -14,10 +14,8 @@ use super::users::OneUser;
 use crate::Api;
 use crate::decision::{self, DecisionData};
 use crate::decision_request::{Checks, DecisionRequest, Item};
-use crate::error::{ApiError, Finding};
 use crate::extract::{Anyone, Guarded, Policy, ReadIam};
-use crate::response::{ApiResponse, ApiResult, Success, conditional};
-use crate::response_cache::{CachedResponse, ResponseKind};
+use crate::respond::{ApiError, ApiResponse, ApiResult, CachedResponse, Finding, ResponseKind, Success, conditional};
 
 /// The caller's menu. Clients may cache it for five minutes: it is for display only.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<Navigation>), (status = 304)))]

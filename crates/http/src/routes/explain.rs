@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::decisions::{CheckRequest, subject};
 use crate::decision_request::DecisionRequest;
 use crate::extract::{Anyone, Guarded};
-use crate::response::{ApiResponse, ApiResult, Success};
+use crate::respond::{ApiResponse, ApiResult, Success};
 
 /// A decision with its derivation.
 #[derive(Serialize, ToSchema)]

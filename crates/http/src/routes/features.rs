@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::data;
 use super::views::ViewsData;
 use crate::extract::{Guarded, Input, Platform, ReadCatalog, Reading};
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     FeaturesData { features as "features": Vec<Feature> }

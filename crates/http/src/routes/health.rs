@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 use utoipa::openapi::path::HttpMethod;
 
 use crate::Api;
-use crate::error::{ApiError, Code};
 use crate::openapi::methods_of;
+use crate::respond::{ApiError, Code};
 
 /// The answer of a live process.
 #[derive(Serialize, ToSchema)]

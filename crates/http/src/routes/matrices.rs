@@ -7,9 +7,8 @@ use utoipa::ToSchema;
 
 use super::data;
 use super::user_levels::{OneLevel, force};
-use crate::error::ErrorBody;
 use crate::extract::{Guarded, Input, ManagePermissions, ReadIam, Reading};
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
 
 data! {
     ViewPermissionsData { permissions as "permissions": Vec<ViewPermission> }

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::data;
 use crate::extract::{Guarded, Input, Platform, ReadCatalog, Reading};
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     MenuItemsData { menu_items as "menuItems": Vec<MenuItem> }

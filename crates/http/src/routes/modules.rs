@@ -9,7 +9,7 @@ use super::data;
 use super::features::FeaturesData;
 use super::views::ViewsData;
 use crate::extract::{Guarded, Input, Platform, ReadCatalog, Reading};
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     ModulesData { modules as "modules": Vec<Module> }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::extract::{Guarded, Input, Member, Reading};
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 /// A step of a session.
 #[derive(Serialize, ToSchema)]

@@ -8,9 +8,8 @@ use utoipa::ToSchema;
 
 use super::users::OneUser;
 use super::{data, page_size};
-use crate::error::ErrorBody;
 use crate::extract::{AssignLevels, Guarded, Input, ManageLevels, ReadIam, Reading};
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
 
 data! {
     UserLevelsData { user_levels as "userLevels": Vec<UserLevel> }

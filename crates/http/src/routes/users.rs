@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::data;
 use crate::extract::{Guarded, Input, ManageCredentials, ReadCatalog, Reading};
-use crate::response::{ApiResponse, ApiResult, Success};
+use crate::respond::{ApiResponse, ApiResult, Success};
 
 /// A user of the path.
 pub(crate) struct OneUser(pub(crate) NamedUser);

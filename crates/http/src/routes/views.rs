@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::data;
 use crate::extract::{Guarded, Input, Platform, ReadCatalog, Reading};
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     ViewsData { views as "views": Vec<View> }

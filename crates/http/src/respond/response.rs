@@ -10,9 +10,9 @@ use iam_permissions_cache::Access;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::error::ApiError;
+use super::error::ApiError;
+use super::response_cache::CachedResponse;
 use crate::extract::has_already;
-use crate::response_cache::CachedResponse;
 
 /// The result of a handler.
 pub(crate) type ApiResult = Result<HttpResponse, ApiError>;
