@@ -11,10 +11,9 @@ use iam_domain::{Caller, CompanyId};
 use iam_identity::TokenVerifier;
 use iam_permissions_cache::Consistency;
 
-use crate::cors::{AllowedOrigins, cors};
-use crate::limit::Limiter;
+use crate::middleware::{self, AllowedOrigins, Limiter, cors};
 use crate::respond::{ApiError, ResponseCache};
-use crate::{middleware, openapi, routes};
+use crate::{openapi, routes};
 
 /// The services that the API uses.
 #[derive(Clone)]

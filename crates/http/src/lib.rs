@@ -22,12 +22,9 @@
 //! ```
 
 mod app;
-mod connection;
-mod cors;
 mod decision;
 mod decision_request;
 mod extract;
-mod limit;
 mod middleware;
 mod openapi;
 mod respond;
@@ -35,6 +32,6 @@ mod routes;
 mod server;
 
 pub use app::{Api, HttpOptions, RateLimit, Services, configure};
-pub use cors::{AllowedOrigins, OriginError};
+pub use middleware::{AllowedOrigins, OriginError};
 pub use openapi::document;
 pub use server::{AdminServer, AdminServerHandle, Server, ServerHandle};

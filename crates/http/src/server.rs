@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::connection::{Connection, Phase};
+use crate::middleware::connection::{Connection, Phase};
 use crate::{Api, HttpOptions, Services, configure};
 
 /// How long an idle connection is kept.

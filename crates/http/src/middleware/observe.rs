@@ -21,8 +21,8 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
 use futures_util::FutureExt;
 
+use super::connection::ConnectionState;
 use crate::Api;
-use crate::connection::ConnectionState;
 use crate::respond::{ApiError, Code};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -1,0 +1,11 @@
+//! What holds for every request, whatever its route: one file for each concern.
+
+pub(crate) mod connection;
+mod cors;
+mod limit;
+mod observe;
+
+pub(crate) use cors::cors;
+pub use cors::{AllowedOrigins, OriginError};
+pub(crate) use limit::Limiter;
+pub(crate) use observe::{RequestId, guard, observe};
