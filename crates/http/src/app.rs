@@ -11,7 +11,7 @@ use iam_domain::{Caller, CompanyId};
 use iam_identity::TokenVerifier;
 use iam_permissions_cache::Consistency;
 
-use crate::middleware::{self, AllowedOrigins, Limiter, cors};
+use crate::middleware::{self, AllowedOrigins, Limiter, RateLimit, cors};
 use crate::respond::{ApiError, ResponseCache};
 use crate::{openapi, routes};
 
@@ -30,15 +30,6 @@ impl std::fmt::Debug for Services {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Services").finish_non_exhaustive()
     }
-}
-
-/// The rate limit of one caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateLimit {
-    /// The sustained requests per second.
-    pub per_second: NonZeroU32,
-    /// The most requests at once.
-    pub burst: NonZeroU32,
 }
 
 /// The options of the API.

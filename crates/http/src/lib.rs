@@ -31,7 +31,7 @@ mod respond;
 mod routes;
 mod server;
 
-pub use app::{Api, HttpOptions, RateLimit, Services, configure};
-pub use middleware::{AllowedOrigins, OriginError};
+pub use app::{Api, HttpOptions, Services, configure};
+pub use middleware::{AllowedOrigins, OriginError, RateLimit};
 pub use openapi::document;
 pub use server::{AdminServer, AdminServerHandle, Server, ServerHandle};

@@ -1,18 +1,27 @@
 //! Rate limits per caller.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
 use iam_domain::{Caller, UserId};
 
-use crate::RateLimit;
 use crate::respond::{ApiError, Code};
 
 /// The number of callers after which a limiter forgets those whose quota is full again.
 const REMEMBERED_CALLERS: usize = 10_000;
 /// The number of requests between two cleanups: a cleanup visits all remembered callers.
 const CLEAN_EVERY: u64 = 1024;
+
+/// The rate limit of one caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// The sustained requests per second.
+    pub per_second: NonZeroU32,
+    /// The most requests at once.
+    pub burst: NonZeroU32,
+}
 
 /// A quota for each caller.
 pub(crate) struct Limiter {

@@ -8,4 +8,5 @@ mod observe;
 pub(crate) use cors::cors;
 pub use cors::{AllowedOrigins, OriginError};
 pub(crate) use limit::Limiter;
+pub use limit::RateLimit;
 pub(crate) use observe::{RequestId, guard, observe};
