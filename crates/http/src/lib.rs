@@ -22,9 +22,8 @@
 //! ```
 
 mod app;
-mod decision;
-mod decision_request;
 mod extract;
+mod fast_path;
 mod middleware;
 mod openapi;
 mod respond;

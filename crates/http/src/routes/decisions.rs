@@ -12,9 +12,8 @@ use utoipa::ToSchema;
 
 use super::users::OneUser;
 use crate::Api;
-use crate::decision::{self, DecisionData};
-use crate::decision_request::{Checks, DecisionRequest, Item};
 use crate::extract::{Anyone, Guarded, Policy, ReadIam};
+use crate::fast_path::{self, Checks, DecisionData, DecisionRequest, Item};
 use crate::respond::{ApiError, ApiResponse, ApiResult, CachedResponse, Finding, ResponseKind, Success, conditional};
 
 /// The caller's menu. Clients may cache it for five minutes: it is for display only.
@@ -101,7 +100,7 @@ pub(crate) async fn check(call: Guarded<Anyone, DecisionRequest>) -> ApiResult {
     let access = call.access(subject(&call).await?).await?;
     let mut body = Vec::with_capacity(RESULT_BYTES);
     body.extend_from_slice(br#"{"status":"success","data":"#);
-    decision::write(&access.decide(&call.input.question), &mut body);
+    fast_path::write(&access.decide(&call.input.question), &mut body);
     body.push(b'}');
     Ok(ApiResponse::ok().seen(&access).json(body.into()))
 }
@@ -201,7 +200,7 @@ impl Results<'_> {
         };
         // An internal error, rather than an answer that looks like a denial.
         let access = access.ok_or_else(ApiError::internal)?;
-        decision::write(&access.decide(&asked.question), body);
+        fast_path::write(&access.decide(&asked.question), body);
         Ok(())
     }
 }

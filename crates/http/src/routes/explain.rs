@@ -6,8 +6,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::decisions::{CheckRequest, subject};
-use crate::decision_request::DecisionRequest;
 use crate::extract::{Anyone, Guarded};
+use crate::fast_path::DecisionRequest;
 use crate::respond::{ApiResponse, ApiResult, Success};
 
 /// A decision with its derivation.
