@@ -13,7 +13,7 @@ use iam_permissions_cache::Consistency;
 
 use crate::middleware::{self, AllowedOrigins, Limiter, RateLimit, cors};
 use crate::respond::{ApiError, ResponseCache};
-use crate::{openapi, routes};
+use crate::routes::{self, openapi};
 
 /// The services that the API uses.
 #[derive(Clone)]

@@ -25,12 +25,11 @@ mod app;
 mod extract;
 mod fast_path;
 mod middleware;
-mod openapi;
 mod respond;
 mod routes;
 mod server;
 
 pub use app::{Api, HttpOptions, Services, configure};
 pub use middleware::{AllowedOrigins, OriginError, RateLimit};
-pub use openapi::document;
+pub use routes::openapi::document;
 pub use server::{AdminServer, AdminServerHandle, Server, ServerHandle};

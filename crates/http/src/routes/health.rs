@@ -8,8 +8,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::path::HttpMethod;
 
+use super::openapi::methods_of;
 use crate::Api;
-use crate::openapi::methods_of;
 use crate::respond::{ApiError, Code};
 
 /// The answer of a live process.

@@ -10,6 +10,7 @@ pub(crate) mod health;
 pub(crate) mod matrices;
 pub(crate) mod menu;
 pub(crate) mod modules;
+pub(crate) mod openapi;
 pub(crate) mod trail;
 pub(crate) mod user_levels;
 pub(crate) mod users;
