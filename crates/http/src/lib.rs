@@ -21,15 +21,17 @@
 //! }
 //! ```
 
-mod app;
+mod api;
 mod extract;
 mod fast_path;
 mod middleware;
+mod mount;
 mod respond;
 mod routes;
 mod server;
 
-pub use app::{Api, HttpOptions, Services, configure};
+pub use api::{Api, HttpOptions, Services};
 pub use middleware::{AllowedOrigins, OriginError, RateLimit};
+pub use mount::configure;
 pub use routes::openapi::document;
 pub use server::{AdminServer, AdminServerHandle, Server, ServerHandle};

@@ -1,19 +1,18 @@
-//! Builds the Actix application, in this one place.
+//! The API that all workers share: its services, options, limits and caches.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::middleware::from_fn;
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::web::Data;
 use iam_application::{Application, Probe};
 use iam_domain::{Caller, CompanyId};
 use iam_identity::TokenVerifier;
 use iam_permissions_cache::Consistency;
 
-use crate::middleware::{self, AllowedOrigins, Limiter, RateLimit, cors};
+use crate::middleware::{AllowedOrigins, Limiter, RateLimit};
 use crate::respond::{ApiError, ResponseCache};
-use crate::routes::{self, openapi};
+use crate::routes::openapi;
 
 /// The services that the API uses.
 #[derive(Clone)]
@@ -134,18 +133,4 @@ impl Api {
             self.forced_loads.admit(caller)
         }
     }
-}
-
-/// Mounts everything into an Actix application: routes, documentation, health checks and middleware.
-pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
-    config.app_data(Data::clone(api)).service(
-        web::scope("")
-            .wrap(from_fn(middleware::guard))
-            .wrap(cors(&api.options().cors_origins))
-            .wrap(from_fn(middleware::observe))
-            .configure(openapi::register)
-            .service(utoipa_swagger_ui::SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", api.document().clone()))
-            .route("/docs", web::get().to(routes::health::docs))
-            .default_service(web::route().to(routes::health::no_such_route)),
-    );
 }

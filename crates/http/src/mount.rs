@@ -1,0 +1,22 @@
+//! Mounts the API into an Actix application, in this one place.
+
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, ServiceConfig};
+
+use crate::Api;
+use crate::middleware::{self, cors};
+use crate::routes::{self, openapi};
+
+/// Mounts everything into an Actix application: routes, documentation, health checks and middleware.
+pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
+    config.app_data(Data::clone(api)).service(
+        web::scope("")
+            .wrap(from_fn(middleware::guard))
+            .wrap(cors(&api.options().cors_origins))
+            .wrap(from_fn(middleware::observe))
+            .configure(openapi::register)
+            .service(utoipa_swagger_ui::SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", api.document().clone()))
+            .route("/docs", web::get().to(routes::health::docs))
+            .default_service(web::route().to(routes::health::no_such_route)),
+    );
+}
