@@ -12,7 +12,6 @@ use iam_permissions_cache::Consistency;
 
 use crate::middleware::{AllowedOrigins, Limiter, RateLimit};
 use crate::respond::{ApiError, ResponseCache};
-use crate::routes::openapi;
 
 /// The services that the API uses.
 #[derive(Clone)]
@@ -68,7 +67,6 @@ pub struct Api {
     requests: Option<Limiter>,
     forced_loads: Limiter,
     response_cache: ResponseCache,
-    document: utoipa::openapi::OpenApi,
 }
 
 impl std::fmt::Debug for Api {
@@ -87,7 +85,6 @@ impl Api {
             forced_loads: Limiter::new(options.forced_loads),
             response_cache: ResponseCache::new(options.max_body_bytes),
             options,
-            document: openapi::document(),
         })
     }
 
@@ -97,10 +94,6 @@ impl Api {
 
     pub(crate) const fn options(&self) -> &HttpOptions {
         &self.options
-    }
-
-    pub(crate) const fn document(&self) -> &utoipa::openapi::OpenApi {
-        &self.document
     }
 
     /// The cache of shared response bodies.

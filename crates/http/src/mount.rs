@@ -5,7 +5,8 @@ use actix_web::web::{self, Data, ServiceConfig};
 
 use crate::Api;
 use crate::middleware::{self, cors};
-use crate::routes::{self, openapi};
+use crate::routes::fallback;
+use crate::routes::openapi::{self, DOCUMENT};
 
 /// Mounts everything into an Actix application: routes, documentation, health checks and middleware.
 pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
@@ -15,8 +16,8 @@ pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
             .wrap(cors(&api.options().cors_origins))
             .wrap(from_fn(middleware::observe))
             .configure(openapi::register)
-            .service(utoipa_swagger_ui::SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", api.document().clone()))
-            .route("/docs", web::get().to(routes::health::docs))
-            .default_service(web::route().to(routes::health::no_such_route)),
+            .service(utoipa_swagger_ui::SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", DOCUMENT.clone()))
+            .route("/docs", web::get().to(fallback::docs))
+            .default_service(web::route().to(fallback::no_such_route)),
     );
 }

@@ -1,16 +1,14 @@
-//! Health checks, the redirect to the documentation, and answers for unknown routes.
+//! Health checks: of the process, of its storage, and of its readiness to serve.
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse, ResponseError, get};
+use actix_web::{HttpRequest, HttpResponse, get};
 use iam_application::Readiness;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa::openapi::path::HttpMethod;
 
-use super::openapi::methods_of;
 use crate::Api;
-use crate::respond::{ApiError, Code};
+use crate::respond::ApiError;
 
 /// The answer of a live process.
 #[derive(Serialize, ToSchema)]
@@ -110,53 +108,4 @@ fn probe(readiness: &Readiness, request: &HttpRequest) -> HttpResponse {
 fn uncached(mut response: HttpResponse) -> HttpResponse {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// Redirects `/docs` to `/docs/`.
-pub(crate) async fn docs() -> HttpResponse {
-    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
-}
-
-/// The answer for unknown routes: 405 with `Allow` if the path exists with other methods, else 404. A path that has GET
-/// also has HEAD.
-pub(crate) async fn no_such_route(request: HttpRequest, api: Data<Api>) -> HttpResponse {
-    let path = request.path();
-    let item = api.document().paths.paths.iter().find(|(pattern, _)| matches_pattern(pattern, path));
-    let Some((_, item)) = item else {
-        return ApiError::no_such_route().error_response();
-    };
-    let mut allowed: Vec<_> = methods_of(item).iter().map(method_name).collect();
-    if allowed.contains(&"GET") {
-        allowed.insert(1, "HEAD");
-    }
-    let message = format!("Method {} is not allowed here", request.method());
-    let mut response = ApiError::new(Code::MethodNotAllowed, message).error_response();
-    if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {
-        response.headers_mut().insert(header::ALLOW, allowed);
-    }
-    response
-}
-
-fn matches_pattern(pattern: &str, path: &str) -> bool {
-    let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
-    loop {
-        match (pattern.next(), path.next()) {
-            (None, None) => return true,
-            (Some(expected), Some(part)) if expected == part || (expected.starts_with('{') && !part.is_empty()) => {}
-            _ => return false,
-        }
-    }
-}
-
-const fn method_name(method: &HttpMethod) -> &'static str {
-    match method {
-        HttpMethod::Get => "GET",
-        HttpMethod::Post => "POST",
-        HttpMethod::Put => "PUT",
-        HttpMethod::Delete => "DELETE",
-        HttpMethod::Patch => "PATCH",
-        HttpMethod::Options => "OPTIONS",
-        HttpMethod::Head => "HEAD",
-        HttpMethod::Trace => "TRACE",
-    }
 }

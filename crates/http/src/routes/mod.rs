@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod companies;
 pub(crate) mod decisions;
 pub(crate) mod explain;
+pub(crate) mod fallback;
 pub(crate) mod features;
 pub(crate) mod health;
 pub(crate) mod matrices;

@@ -1,9 +1,11 @@
 //! The list of all operations: exactly the routed ones are described.
 
+use std::sync::LazyLock;
+
 use actix_web::web::ServiceConfig;
 use utoipa::OpenApi;
 use utoipa::openapi::header::{Header, HeaderBuilder};
-use utoipa::openapi::path::{HttpMethod, Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
 
@@ -59,6 +61,9 @@ operations! {
 /// The prefix of all operations that need a token.
 const GUARDED: &str = "/api/iam/";
 
+/// [`document`], built once for the process.
+pub(crate) static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(document);
+
 /// The OpenAPI document: every operation, with the common parameters and answers.
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
@@ -77,21 +82,6 @@ pub fn document() -> utoipa::openapi::OpenApi {
         }
     }
     document
-}
-
-/// The methods that a path has.
-pub(crate) fn methods_of(item: &PathItem) -> Vec<HttpMethod> {
-    [
-        (HttpMethod::Get, &item.get),
-        (HttpMethod::Post, &item.post),
-        (HttpMethod::Put, &item.put),
-        (HttpMethod::Patch, &item.patch),
-        (HttpMethod::Delete, &item.delete),
-    ]
-    .into_iter()
-    .filter(|(_, operation)| operation.is_some())
-    .map(|(method, _)| method)
-    .collect()
 }
 
 /// The path parameters in braces, each an id.
