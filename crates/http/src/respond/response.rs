@@ -1,4 +1,4 @@
-//! Answers: the envelope, entity tags, versions.
+//! Builds answers: status, headers of versions and entity tags, and the body.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -10,6 +10,7 @@ use iam_permissions_cache::Access;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::envelope::{Message, Success};
 use super::error::ApiError;
 use super::response_cache::CachedResponse;
 use crate::extract::has_already;
@@ -19,28 +20,6 @@ pub(crate) type ApiResult = Result<HttpResponse, ApiError>;
 
 /// The header with the versions that an answer saw; opaque.
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-iam-version");
-
-/// The envelope of every successful answer.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Success<T: ToSchema> {
-    /// Always `success`.
-    status: &'static str,
-    /// The requested data.
-    data: T,
-}
-
-impl<T: ToSchema> Success<T> {
-    pub(crate) const fn new(data: T) -> Self {
-        Self { status: "success", data }
-    }
-}
-
-/// The data of an answer that contains only a message.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Message {
-    /// What the operation did.
-    message: &'static str,
-}
 
 /// An answer with a body.
 pub(crate) struct ApiResponse {
@@ -100,7 +79,7 @@ impl ApiResponse {
 
     /// Sends a sentence.
     pub(crate) fn message(self, message: &'static str) -> ApiResult {
-        self.data(Message { message })
+        self.data(Message::new(message))
     }
 }
 

@@ -11,8 +11,8 @@ use quick_cache::sync::Cache;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::envelope::Success;
 use super::error::ApiError;
-use super::response::Success;
 
 /// The kind of response body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
