@@ -1,6 +1,6 @@
 //! The HTTP contract of the IAM service on Actix.
 //!
-//! Handlers are thin. An extractor (`extract::Guarded`) authenticates the caller, finds the company, authorizes the
+//! Handlers are thin. An extractor (`extract::Authorized`) authenticates the caller, finds the company, authorizes the
 //! caller, and only then reads parameters and body; the handler calls one use case and returns its answer. One function
 //! builds the application ([`configure`]); the server, its tests and other teams' servers all use it.
 //!

@@ -312,7 +312,7 @@ impl Body {
 }
 
 /// An authorized request: the caller, the company and the input.
-pub(crate) struct Guarded<P, T = ()> {
+pub(crate) struct Authorized<P, T = ()> {
     pub(crate) caller: Caller,
     pub(crate) input: T,
     api: Data<Api>,
@@ -322,7 +322,7 @@ pub(crate) struct Guarded<P, T = ()> {
     policy: PhantomData<P>,
 }
 
-impl<P: Policy, T> Guarded<P, T> {
+impl<P: Policy, T> Authorized<P, T> {
     /// The use cases.
     pub(crate) fn application(&self) -> &Application {
         &self.api.services().application
@@ -366,7 +366,7 @@ impl<P: Policy, T> Guarded<P, T> {
     }
 }
 
-impl<P: Policy, C: Change> Guarded<P, C> {
+impl<P: Policy, C: Change> Authorized<P, C> {
     /// Executes the requested change.
     pub(crate) async fn execute(self) -> Result<Made<C::Answer>, ApiError> {
         debug_assert_eq!(P::REQUIREMENT, self.input.requirement(), "what the endpoint asks of its caller");
@@ -374,18 +374,21 @@ impl<P: Policy, C: Change> Guarded<P, C> {
     }
 }
 
-impl<P: Policy, T: Input> FromRequest for Guarded<P, T> {
+impl<P: Policy, T: Input> FromRequest for Authorized<P, T> {
     type Error = ApiError;
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let request = request.clone();
         let mut payload = payload.take();
-        Box::pin(async move { guard(&request, &mut payload).await })
+        Box::pin(async move { authorize_then_parse(&request, &mut payload).await })
     }
 }
 
-async fn guard<P: Policy, T: Input>(request: &HttpRequest, payload: &mut Payload) -> Result<Guarded<P, T>, ApiError> {
+async fn authorize_then_parse<P: Policy, T: Input>(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> Result<Authorized<P, T>, ApiError> {
     let api = request.app_data::<Data<Api>>().ok_or_else(ApiError::internal)?.clone();
     let mut authenticated = authenticate(request, &api).await?;
     api.admit(authenticated.caller)?;
@@ -420,7 +423,7 @@ async fn guard<P: Policy, T: Input>(request: &HttpRequest, payload: &mut Payload
         None => read_exactly(request, &api, company, &query, &body)?,
     };
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
-    Ok(Guarded {
+    Ok(Authorized {
         caller,
         by: RequestContext { caller, request_id, issued_at, external_id },
         input,

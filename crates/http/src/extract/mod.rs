@@ -8,7 +8,7 @@ mod consistency;
 pub(crate) mod json;
 
 pub(crate) use call::{
-    Anyone, AssignLevels, Guarded, Input, ManageCredentials, ManageLevels, ManagePermissions, Member, Platform,
+    Anyone, AssignLevels, Authorized, Input, ManageCredentials, ManageLevels, ManagePermissions, Member, Platform,
     PlatformCompany, Policy, ReadAudit, ReadCatalog, ReadIam, Reading,
 };
 pub(crate) use conditional::has_already;

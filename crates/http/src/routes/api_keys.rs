@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::data;
-use crate::extract::{Guarded, Input, ManageCredentials, Reading};
+use crate::extract::{Authorized, Input, ManageCredentials, Reading};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
@@ -21,7 +21,7 @@ data! {
 /// All keys, including revoked and expired ones, by name.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeysData>)))]
 #[get("/api/iam/api-keys")]
-pub(crate) async fn list_api_keys(call: Guarded<ManageCredentials>) -> ApiResult {
+pub(crate) async fn list_api_keys(call: Authorized<ManageCredentials>) -> ApiResult {
     ApiResponse::ok().data(ApiKeysData { api_keys: call.application().api_keys().await? })
 }
 
@@ -37,7 +37,7 @@ impl Input for OneApiKey {
 /// A key, without its digest.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeyData>), (status = 404)))]
 #[get("/api/iam/api-keys/{id}")]
-pub(crate) async fn get_api_key(call: Guarded<ManageCredentials, OneApiKey>) -> ApiResult {
+pub(crate) async fn get_api_key(call: Authorized<ManageCredentials, OneApiKey>) -> ApiResult {
     ApiResponse::ok().data(ApiKeyData { api_key: call.application().api_key(call.input.0).await? })
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct CreatedKeyData {
     responses((status = 201, body = Success<CreatedKeyData>)),
 )]
 #[post("/api/iam/api-keys")]
-pub(crate) async fn create_api_key(call: Guarded<ManageCredentials, Creation>) -> ApiResult {
+pub(crate) async fn create_api_key(call: Authorized<ManageCredentials, Creation>) -> ApiResult {
     let Creation { change, secret } = &call.input;
     let done = call.make(change.clone()).await?;
     let key = secret.expose_secret().to_owned();
@@ -110,7 +110,7 @@ impl Input for RevokeApiKey {
 /// Revokes a key permanently: every replica refuses it within its lease.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<Message>), (status = 404)))]
 #[delete("/api/iam/api-keys/{id}")]
-pub(crate) async fn revoke_api_key(call: Guarded<ManageCredentials, RevokeApiKey>) -> ApiResult {
+pub(crate) async fn revoke_api_key(call: Authorized<ManageCredentials, RevokeApiKey>) -> ApiResult {
     call.execute().await?;
     ApiResponse::ok().message("API key revoked successfully")
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{page_size, word};
-use crate::extract::{Guarded, Input, ReadAudit, Reading};
+use crate::extract::{Authorized, Input, ReadAudit, Reading};
 use crate::respond::{ApiResponse, ApiResult, Success};
 
 /// A record, with the external ids of the users that it names.
@@ -148,7 +148,7 @@ fn decode(text: &str) -> Option<AuditCursor> {
     responses((status = 200, body = Success<AuditData>)),
 )]
 #[get("/api/iam/audit-logs")]
-pub(crate) async fn list_audit_logs(call: Guarded<ReadAudit, AuditQuery>) -> ApiResult {
+pub(crate) async fn list_audit_logs(call: Authorized<ReadAudit, AuditQuery>) -> ApiResult {
     let AuditQuery { filter, cursor, limit, include_total } = &call.input;
     let page = call.application().audit_logs(call.company_if_any(), filter, *cursor, *limit, *include_total).await?;
     let external = |user: UserId| page.external_ids.get(&user).cloned();

@@ -7,7 +7,7 @@ use iam_domain::{GrantedModule, ModuleId, UserId};
 use utoipa::ToSchema;
 
 use super::data;
-use crate::extract::{Guarded, Input, PlatformCompany, Reading};
+use crate::extract::{Authorized, Input, PlatformCompany, Reading};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
@@ -18,7 +18,7 @@ data! {
 /// The modules of a company, switched on or off, by name.
 #[utoipa::path(tag = "Companies", responses((status = 200, body = Success<GrantedModulesData>)))]
 #[get("/api/iam/companies/{companyId}/modules")]
-pub(crate) async fn get_company_modules(call: Guarded<PlatformCompany>) -> ApiResult {
+pub(crate) async fn get_company_modules(call: Authorized<PlatformCompany>) -> ApiResult {
     let modules = call.application().company_modules(call.company()?).await?;
     ApiResponse::ok().etag(&modules)?.data(GrantedModulesData { modules })
 }
@@ -47,7 +47,7 @@ impl Input for SetCompanyModules {
     responses((status = 200, body = Success<Message>), (status = 412)),
 )]
 #[put("/api/iam/companies/{companyId}/modules")]
-pub(crate) async fn set_company_modules(call: Guarded<PlatformCompany, SetCompanyModules>) -> ApiResult {
+pub(crate) async fn set_company_modules(call: Authorized<PlatformCompany, SetCompanyModules>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Company modules updated successfully")
 }
@@ -75,7 +75,7 @@ impl Input for SwitchCompanyModule {
     responses((status = 200, body = Success<GrantedModuleData>), (status = 404), (status = 412)),
 )]
 #[patch("/api/iam/companies/{companyId}/modules/{moduleId}")]
-pub(crate) async fn switch_company_module(call: Guarded<PlatformCompany, SwitchCompanyModule>) -> ApiResult {
+pub(crate) async fn switch_company_module(call: Authorized<PlatformCompany, SwitchCompanyModule>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).data(GrantedModuleData { module: done.value })
 }
@@ -111,7 +111,7 @@ impl Input for ProvisionCompany {
     ),
 )]
 #[post("/api/iam/companies/{companyId}/provision")]
-pub(crate) async fn provision_company(call: Guarded<PlatformCompany, ProvisionCompany>) -> ApiResult {
+pub(crate) async fn provision_company(call: Authorized<PlatformCompany, ProvisionCompany>) -> ApiResult {
     let done = call.execute().await?;
     let (status, message) = if done.value {
         (StatusCode::CREATED, "Company provisioned successfully")

@@ -12,14 +12,14 @@ use utoipa::ToSchema;
 
 use super::users::OneUser;
 use crate::Api;
-use crate::extract::{Anyone, Guarded, Policy, ReadIam};
+use crate::extract::{Anyone, Authorized, Policy, ReadIam};
 use crate::fast_path::{self, Checks, DecisionData, DecisionRequest, Item};
 use crate::respond::{ApiError, ApiResponse, ApiResult, CachedResponse, Finding, ResponseKind, Success, conditional};
 
 /// The caller's menu. Clients may cache it for five minutes: it is for display only.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<Navigation>), (status = 304)))]
 #[get("/api/iam/navigation")]
-pub(crate) async fn navigation(request: HttpRequest, call: Guarded<Anyone>) -> ApiResult {
+pub(crate) async fn navigation(request: HttpRequest, call: Authorized<Anyone>) -> ApiResult {
     let access = call.access(call.caller.into()).await?;
     let cache = call.api().response_cache();
     let (access, body) = match cache.get(access.id(), ResponseKind::Navigation) {
@@ -37,7 +37,7 @@ pub(crate) async fn navigation(request: HttpRequest, call: Guarded<Anyone>) -> A
 /// All permissions of the caller.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>), (status = 304)))]
 #[get("/api/iam/permissions/current")]
-pub(crate) async fn current_permissions(request: HttpRequest, call: Guarded<Anyone>) -> ApiResult {
+pub(crate) async fn current_permissions(request: HttpRequest, call: Authorized<Anyone>) -> ApiResult {
     let access = call.access(call.caller.into()).await?;
     let body = permissions_body(call.api(), &access)?;
     Ok(conditional(request.headers(), &access, &body, "private, no-cache"))
@@ -46,7 +46,7 @@ pub(crate) async fn current_permissions(request: HttpRequest, call: Guarded<Anyo
 /// All permissions of a user.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>)))]
 #[get("/api/iam/users/{userId}/permissions")]
-pub(crate) async fn permissions_of_user(call: Guarded<ReadIam, OneUser>) -> ApiResult {
+pub(crate) async fn permissions_of_user(call: Authorized<ReadIam, OneUser>) -> ApiResult {
     let access = call.access(Subject::User(call.input.0.id)).await?;
     let body = permissions_body(call.api(), &access)?;
     Ok(ApiResponse::ok().seen(&access).json(body.bytes.clone()))
@@ -78,7 +78,7 @@ pub(crate) struct CheckRequest {
 }
 
 /// The subject of a question: the caller, or another user if the caller may ask about others.
-pub(super) async fn subject<P: Policy>(call: &Guarded<P, DecisionRequest>) -> Result<Subject, ApiError> {
+pub(super) async fn subject<P: Policy>(call: &Authorized<P, DecisionRequest>) -> Result<Subject, ApiError> {
     match call.input.about_other_than(call.caller.id()) {
         Some(other) => {
             may_ask_about_others(call).await?;
@@ -88,7 +88,7 @@ pub(super) async fn subject<P: Policy>(call: &Guarded<P, DecisionRequest>) -> Re
     }
 }
 
-async fn may_ask_about_others<P: Policy, T>(call: &Guarded<P, T>) -> Result<(), Failure> {
+async fn may_ask_about_others<P: Policy, T>(call: &Authorized<P, T>) -> Result<(), Failure> {
     let company = call.company_if_any();
     call.application().authorize(call.caller, company, Requirement::CheckOthers, call.consistency()).await
 }
@@ -96,7 +96,7 @@ async fn may_ask_about_others<P: Policy, T>(call: &Guarded<P, T>) -> Result<(), 
 /// Decides one question, about the caller or, for administrators, about another user.
 #[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<DecisionData>)))]
 #[post("/api/iam/check")]
-pub(crate) async fn check(call: Guarded<Anyone, DecisionRequest>) -> ApiResult {
+pub(crate) async fn check(call: Authorized<Anyone, DecisionRequest>) -> ApiResult {
     let access = call.access(subject(&call).await?).await?;
     let mut body = Vec::with_capacity(RESULT_BYTES);
     body.extend_from_slice(br#"{"status":"success","data":"#);
@@ -212,7 +212,7 @@ const RESULT_BYTES: usize = 256;
 /// others.
 #[utoipa::path(tag = "Decisions", request_body = ChecksRequest, responses((status = 200, body = Success<ChecksData>)))]
 #[post("/api/iam/checks")]
-pub(crate) async fn checks(call: Guarded<Anyone, Checks>) -> ApiResult {
+pub(crate) async fn checks(call: Authorized<Anyone, Checks>) -> ApiResult {
     let (caller, Checks(items)) = (call.caller.id(), &call.input);
     let fitting = || items.iter().flatten();
     let about_others = || fitting().filter_map(|asked| asked.about_other_than(caller));

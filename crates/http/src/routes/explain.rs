@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::decisions::{CheckRequest, subject};
-use crate::extract::{Anyone, Guarded};
+use crate::extract::{Anyone, Authorized};
 use crate::fast_path::DecisionRequest;
 use crate::respond::{ApiResponse, ApiResult, Success};
 
@@ -52,7 +52,7 @@ impl From<Explanation> for ExplanationData {
 /// Explains the decision of one question, about the caller or, for administrators, about another user.
 #[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<ExplanationData>)))]
 #[post("/api/iam/explain")]
-pub(crate) async fn explain(call: Guarded<Anyone, DecisionRequest>) -> ApiResult {
+pub(crate) async fn explain(call: Authorized<Anyone, DecisionRequest>) -> ApiResult {
     let access = call.access(subject(&call).await?).await?;
     ApiResponse::ok().seen(&access).data(ExplanationData::from(access.explain(&call.input.question)))
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::data;
 use super::views::ViewsData;
-use crate::extract::{Guarded, Input, Platform, ReadCatalog, Reading};
+use crate::extract::{Authorized, Input, Platform, ReadCatalog, Reading};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
@@ -27,7 +27,7 @@ impl Input for OneFeature {
 /// All features, by key, those without one last.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeaturesData>)))]
 #[get("/api/iam/features")]
-pub(crate) async fn list_features(call: Guarded<ReadCatalog>) -> ApiResult {
+pub(crate) async fn list_features(call: Authorized<ReadCatalog>) -> ApiResult {
     let features = call.application().features().await?;
     ApiResponse::ok().data(FeaturesData { features })
 }
@@ -35,7 +35,7 @@ pub(crate) async fn list_features(call: Guarded<ReadCatalog>) -> ApiResult {
 /// A feature.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeatureData>), (status = 404)))]
 #[get("/api/iam/features/{id}")]
-pub(crate) async fn get_feature(call: Guarded<ReadCatalog, OneFeature>) -> ApiResult {
+pub(crate) async fn get_feature(call: Authorized<ReadCatalog, OneFeature>) -> ApiResult {
     let feature = call.application().feature(call.input.0).await?;
     ApiResponse::ok().etag(&feature)?.data(FeatureData { feature })
 }
@@ -84,7 +84,7 @@ impl Input for CreateFeature {
     responses((status = 201, body = Success<FeatureData>), (status = 409, description = "The key is taken or reserved")),
 )]
 #[post("/api/iam/features")]
-pub(crate) async fn create_feature(call: Guarded<Platform, CreateFeature>) -> ApiResult {
+pub(crate) async fn create_feature(call: Authorized<Platform, CreateFeature>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(FeatureData { feature: done.value })
 }
@@ -134,7 +134,7 @@ impl Input for UpdateFeature {
     responses((status = 200, body = Success<FeatureData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[patch("/api/iam/features/{id}")]
-pub(crate) async fn update_feature(call: Guarded<Platform, UpdateFeature>) -> ApiResult {
+pub(crate) async fn update_feature(call: Authorized<Platform, UpdateFeature>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).etag(&done.value)?.data(FeatureData { feature: done.value })
 }
@@ -151,7 +151,7 @@ impl Input for DeleteFeature {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[delete("/api/iam/features/{id}")]
-pub(crate) async fn delete_feature(call: Guarded<Platform, DeleteFeature>) -> ApiResult {
+pub(crate) async fn delete_feature(call: Authorized<Platform, DeleteFeature>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Feature deleted successfully")
 }
@@ -159,7 +159,7 @@ pub(crate) async fn delete_feature(call: Guarded<Platform, DeleteFeature>) -> Ap
 /// The views on which a feature is shown, by url.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>), (status = 404)))]
 #[get("/api/iam/features/{id}/views")]
-pub(crate) async fn get_feature_views(call: Guarded<ReadCatalog, OneFeature>) -> ApiResult {
+pub(crate) async fn get_feature_views(call: Authorized<ReadCatalog, OneFeature>) -> ApiResult {
     let views = call.application().feature_views(call.input.0).await?;
     ApiResponse::ok().etag(&views)?.data(ViewsData { views })
 }
@@ -188,7 +188,7 @@ impl Input for SetFeatureViews {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 412)),
 )]
 #[put("/api/iam/features/{id}/views")]
-pub(crate) async fn set_feature_views(call: Guarded<Platform, SetFeatureViews>) -> ApiResult {
+pub(crate) async fn set_feature_views(call: Authorized<Platform, SetFeatureViews>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Feature views updated successfully")
 }

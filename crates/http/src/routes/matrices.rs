@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::data;
 use super::user_levels::{OneLevel, force};
-use crate::extract::{Guarded, Input, ManagePermissions, ReadIam, Reading};
+use crate::extract::{Authorized, Input, ManagePermissions, ReadIam, Reading};
 use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
 
 data! {
@@ -18,7 +18,7 @@ data! {
 /// The view matrix of a level.
 #[utoipa::path(tag = "Permissions", responses((status = 200, body = Success<ViewPermissionsData>), (status = 404)))]
 #[get("/api/iam/user-levels/{id}/permissions/views")]
-pub(crate) async fn get_view_permissions(call: Guarded<ReadIam, OneLevel>) -> ApiResult {
+pub(crate) async fn get_view_permissions(call: Authorized<ReadIam, OneLevel>) -> ApiResult {
     let permissions = call.application().view_permissions(call.company()?, call.input.0).await?;
     ApiResponse::ok().etag(&permissions)?.data(ViewPermissionsData { permissions })
 }
@@ -73,7 +73,7 @@ impl Input for ReplaceViewPermissions {
     ),
 )]
 #[put("/api/iam/user-levels/{id}/permissions/views")]
-pub(crate) async fn replace_view_permissions(call: Guarded<ManagePermissions, ReplaceViewPermissions>) -> ApiResult {
+pub(crate) async fn replace_view_permissions(call: Authorized<ManagePermissions, ReplaceViewPermissions>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("View permissions updated successfully")
 }
@@ -81,7 +81,7 @@ pub(crate) async fn replace_view_permissions(call: Guarded<ManagePermissions, Re
 /// The feature matrix of a level.
 #[utoipa::path(tag = "Permissions", responses((status = 200, body = Success<FeaturePermissionsData>), (status = 404)))]
 #[get("/api/iam/user-levels/{id}/permissions/features")]
-pub(crate) async fn get_feature_permissions(call: Guarded<ReadIam, OneLevel>) -> ApiResult {
+pub(crate) async fn get_feature_permissions(call: Authorized<ReadIam, OneLevel>) -> ApiResult {
     let permissions = call.application().feature_permissions(call.company()?, call.input.0).await?;
     ApiResponse::ok().etag(&permissions)?.data(FeaturePermissionsData { permissions })
 }
@@ -150,7 +150,7 @@ impl Input for ReplaceFeaturePermissions {
 )]
 #[put("/api/iam/user-levels/{id}/permissions/features")]
 pub(crate) async fn replace_feature_permissions(
-    call: Guarded<ManagePermissions, ReplaceFeaturePermissions>,
+    call: Authorized<ManagePermissions, ReplaceFeaturePermissions>,
 ) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Feature permissions updated successfully")

@@ -10,7 +10,7 @@ use iam_domain::{
 use utoipa::ToSchema;
 
 use super::data;
-use crate::extract::{Guarded, Input, Platform, ReadCatalog, Reading};
+use crate::extract::{Authorized, Input, Platform, ReadCatalog, Reading};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
@@ -41,7 +41,7 @@ impl Input for OneSubMenuItem {
 /// The items common to all companies and those of the named one, by sort order, label, id.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<MenuItemsData>)))]
 #[get("/api/iam/menu-items")]
-pub(crate) async fn list_menu_items(call: Guarded<ReadCatalog>) -> ApiResult {
+pub(crate) async fn list_menu_items(call: Authorized<ReadCatalog>) -> ApiResult {
     let menu_items = call.application().menu_items(call.company_if_any()).await?;
     ApiResponse::ok().data(MenuItemsData { menu_items })
 }
@@ -49,7 +49,7 @@ pub(crate) async fn list_menu_items(call: Guarded<ReadCatalog>) -> ApiResult {
 /// An item common to all companies, or of the named one.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<MenuItemData>), (status = 404)))]
 #[get("/api/iam/menu-items/{id}")]
-pub(crate) async fn get_menu_item(call: Guarded<ReadCatalog, OneMenuItem>) -> ApiResult {
+pub(crate) async fn get_menu_item(call: Authorized<ReadCatalog, OneMenuItem>) -> ApiResult {
     let menu_item = call.application().menu_item(call.company_if_any(), call.input.0).await?;
     ApiResponse::ok().etag(&menu_item)?.data(MenuItemData { menu_item })
 }
@@ -103,7 +103,7 @@ impl Input for CreateMenuItem {
 /// Adds an item.
 #[utoipa::path(tag = "Menu", request_body = NewMenuItem, responses((status = 201, body = Success<MenuItemData>)))]
 #[post("/api/iam/menu-items")]
-pub(crate) async fn create_menu_item(call: Guarded<Platform, CreateMenuItem>) -> ApiResult {
+pub(crate) async fn create_menu_item(call: Authorized<Platform, CreateMenuItem>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
 }
@@ -158,7 +158,7 @@ impl Input for UpdateMenuItem {
     responses((status = 200, body = Success<MenuItemData>), (status = 404), (status = 412)),
 )]
 #[patch("/api/iam/menu-items/{id}")]
-pub(crate) async fn update_menu_item(call: Guarded<Platform, UpdateMenuItem>) -> ApiResult {
+pub(crate) async fn update_menu_item(call: Authorized<Platform, UpdateMenuItem>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
 }
@@ -172,7 +172,7 @@ impl Input for DeleteMenuItem {
 /// Deletes an item with its sub-items.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<Message>), (status = 404), (status = 412)))]
 #[delete("/api/iam/menu-items/{id}")]
-pub(crate) async fn delete_menu_item(call: Guarded<Platform, DeleteMenuItem>) -> ApiResult {
+pub(crate) async fn delete_menu_item(call: Authorized<Platform, DeleteMenuItem>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Menu item deleted successfully")
 }
@@ -180,7 +180,7 @@ pub(crate) async fn delete_menu_item(call: Guarded<Platform, DeleteMenuItem>) ->
 /// The sub-items common to all companies and those of the named one, by sort order, label, id.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<SubMenuItemsData>)))]
 #[get("/api/iam/sub-menu-items")]
-pub(crate) async fn list_sub_menu_items(call: Guarded<ReadCatalog>) -> ApiResult {
+pub(crate) async fn list_sub_menu_items(call: Authorized<ReadCatalog>) -> ApiResult {
     let sub_menu_items = call.application().sub_menu_items(call.company_if_any()).await?;
     ApiResponse::ok().data(SubMenuItemsData { sub_menu_items })
 }
@@ -188,7 +188,7 @@ pub(crate) async fn list_sub_menu_items(call: Guarded<ReadCatalog>) -> ApiResult
 /// A sub-item common to all companies, or of the named one.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<SubMenuItemData>), (status = 404)))]
 #[get("/api/iam/sub-menu-items/{id}")]
-pub(crate) async fn get_sub_menu_item(call: Guarded<ReadCatalog, OneSubMenuItem>) -> ApiResult {
+pub(crate) async fn get_sub_menu_item(call: Authorized<ReadCatalog, OneSubMenuItem>) -> ApiResult {
     let sub_menu_item = call.application().sub_menu_item(call.company_if_any(), call.input.0).await?;
     ApiResponse::ok().etag(&sub_menu_item)?.data(SubMenuItemData { sub_menu_item })
 }
@@ -239,7 +239,7 @@ impl Input for CreateSubMenuItem {
     responses((status = 201, body = Success<SubMenuItemData>)),
 )]
 #[post("/api/iam/sub-menu-items")]
-pub(crate) async fn create_sub_menu_item(call: Guarded<Platform, CreateSubMenuItem>) -> ApiResult {
+pub(crate) async fn create_sub_menu_item(call: Authorized<Platform, CreateSubMenuItem>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
 }
@@ -290,7 +290,7 @@ impl Input for UpdateSubMenuItem {
     responses((status = 200, body = Success<SubMenuItemData>), (status = 404), (status = 412)),
 )]
 #[patch("/api/iam/sub-menu-items/{id}")]
-pub(crate) async fn update_sub_menu_item(call: Guarded<Platform, UpdateSubMenuItem>) -> ApiResult {
+pub(crate) async fn update_sub_menu_item(call: Authorized<Platform, UpdateSubMenuItem>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
 }
@@ -304,7 +304,7 @@ impl Input for DeleteSubMenuItem {
 /// Deletes a sub-item.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<Message>), (status = 404), (status = 412)))]
 #[delete("/api/iam/sub-menu-items/{id}")]
-pub(crate) async fn delete_sub_menu_item(call: Guarded<Platform, DeleteSubMenuItem>) -> ApiResult {
+pub(crate) async fn delete_sub_menu_item(call: Authorized<Platform, DeleteSubMenuItem>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Sub menu item deleted successfully")
 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::data;
 use super::features::FeaturesData;
 use super::views::ViewsData;
-use crate::extract::{Guarded, Input, Platform, ReadCatalog, Reading};
+use crate::extract::{Authorized, Input, Platform, ReadCatalog, Reading};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
@@ -28,7 +28,7 @@ impl Input for OneModule {
 /// All modules, by name.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ModulesData>)))]
 #[get("/api/iam/modules")]
-pub(crate) async fn list_modules(call: Guarded<ReadCatalog>) -> ApiResult {
+pub(crate) async fn list_modules(call: Authorized<ReadCatalog>) -> ApiResult {
     let modules = call.application().modules().await?;
     ApiResponse::ok().data(ModulesData { modules })
 }
@@ -36,7 +36,7 @@ pub(crate) async fn list_modules(call: Guarded<ReadCatalog>) -> ApiResult {
 /// A module.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ModuleData>), (status = 404)))]
 #[get("/api/iam/modules/{id}")]
-pub(crate) async fn get_module(call: Guarded<ReadCatalog, OneModule>) -> ApiResult {
+pub(crate) async fn get_module(call: Authorized<ReadCatalog, OneModule>) -> ApiResult {
     let module = call.application().module(call.input.0).await?;
     ApiResponse::ok().etag(&module)?.data(ModuleData { module })
 }
@@ -82,7 +82,7 @@ impl Input for CreateModule {
     responses((status = 201, body = Success<ModuleData>), (status = 409, description = "The code is taken")),
 )]
 #[post("/api/iam/modules")]
-pub(crate) async fn create_module(call: Guarded<Platform, CreateModule>) -> ApiResult {
+pub(crate) async fn create_module(call: Authorized<Platform, CreateModule>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
 }
@@ -127,7 +127,7 @@ impl Input for UpdateModule {
     responses((status = 200, body = Success<ModuleData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[patch("/api/iam/modules/{id}")]
-pub(crate) async fn update_module(call: Guarded<Platform, UpdateModule>) -> ApiResult {
+pub(crate) async fn update_module(call: Authorized<Platform, UpdateModule>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
 }
@@ -165,7 +165,7 @@ impl Input for DeleteModule {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[delete("/api/iam/modules/{id}")]
-pub(crate) async fn delete_module(call: Guarded<Platform, DeleteModule>) -> ApiResult {
+pub(crate) async fn delete_module(call: Authorized<Platform, DeleteModule>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Module deleted successfully")
 }
@@ -173,7 +173,7 @@ pub(crate) async fn delete_module(call: Guarded<Platform, DeleteModule>) -> ApiR
 /// The views of a module, by url.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>), (status = 404)))]
 #[get("/api/iam/modules/{id}/views")]
-pub(crate) async fn get_module_views(call: Guarded<ReadCatalog, OneModule>) -> ApiResult {
+pub(crate) async fn get_module_views(call: Authorized<ReadCatalog, OneModule>) -> ApiResult {
     let views = call.application().module_views(call.input.0).await?;
     ApiResponse::ok().etag(&views)?.data(ViewsData { views })
 }
@@ -206,7 +206,7 @@ impl Input for SetModuleViews {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[put("/api/iam/modules/{id}/views")]
-pub(crate) async fn set_module_views(call: Guarded<Platform, SetModuleViews>) -> ApiResult {
+pub(crate) async fn set_module_views(call: Authorized<Platform, SetModuleViews>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Module views updated successfully")
 }
@@ -214,7 +214,7 @@ pub(crate) async fn set_module_views(call: Guarded<Platform, SetModuleViews>) ->
 /// The features of a module, by key, those without one last.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeaturesData>), (status = 404)))]
 #[get("/api/iam/modules/{id}/features")]
-pub(crate) async fn get_module_features(call: Guarded<ReadCatalog, OneModule>) -> ApiResult {
+pub(crate) async fn get_module_features(call: Authorized<ReadCatalog, OneModule>) -> ApiResult {
     let features = call.application().module_features(call.input.0).await?;
     ApiResponse::ok().etag(&features)?.data(FeaturesData { features })
 }
@@ -247,7 +247,7 @@ impl Input for SetModuleFeatures {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[put("/api/iam/modules/{id}/features")]
-pub(crate) async fn set_module_features(call: Guarded<Platform, SetModuleFeatures>) -> ApiResult {
+pub(crate) async fn set_module_features(call: Authorized<Platform, SetModuleFeatures>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Module features updated successfully")
 }

@@ -6,7 +6,7 @@ use iam_domain::{Label, SessionId, Timestamp, TrailEntry, Url, ViewId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::extract::{Guarded, Input, Member, Reading};
+use crate::extract::{Authorized, Input, Member, Reading};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 /// A step of a session.
@@ -77,7 +77,7 @@ impl Input for NewStep {
 /// Adds a step to a session of the caller.
 #[utoipa::path(tag = "Navigation trail", request_body = NewStep, responses((status = 201, body = Success<StepData>)))]
 #[post("/api/iam/nav-trail")]
-pub(crate) async fn track(call: Guarded<Member, NewStep>) -> ApiResult {
+pub(crate) async fn track(call: Authorized<Member, NewStep>) -> ApiResult {
     let entry = NewTrailEntry {
         user_id: call.caller.id(),
         company_id: call.company()?,
@@ -106,7 +106,7 @@ impl Input for OneSession {
     responses((status = 200, body = Success<TrailData>)),
 )]
 #[get("/api/iam/nav-trail")]
-pub(crate) async fn get_trail(call: Guarded<Member, OneSession>) -> ApiResult {
+pub(crate) async fn get_trail(call: Authorized<Member, OneSession>) -> ApiResult {
     let trail = call.application().trail(call.company()?, call.caller.id(), &call.input.0).await?;
     ApiResponse::ok().data(TrailData {
         trail: trail.steps.into_iter().map(Step::from).collect(),
@@ -121,7 +121,7 @@ pub(crate) async fn get_trail(call: Guarded<Member, OneSession>) -> ApiResult {
     responses((status = 200, body = Success<Message>)),
 )]
 #[delete("/api/iam/nav-trail")]
-pub(crate) async fn clear_trail(call: Guarded<Member, OneSession>) -> ApiResult {
+pub(crate) async fn clear_trail(call: Authorized<Member, OneSession>) -> ApiResult {
     call.application().clear_trail(call.company()?, call.caller.id(), &call.input.0).await?;
     ApiResponse::ok().message("Navigation trail cleared successfully")
 }

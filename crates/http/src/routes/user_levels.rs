@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::users::OneUser;
 use super::{data, page_size};
-use crate::extract::{AssignLevels, Guarded, Input, ManageLevels, ReadIam, Reading};
+use crate::extract::{AssignLevels, Authorized, Input, ManageLevels, ReadIam, Reading};
 use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
 
 data! {
@@ -28,7 +28,7 @@ impl Input for OneLevel {
 /// The levels of the company, by name.
 #[utoipa::path(tag = "User levels", responses((status = 200, body = Success<UserLevelsData>)))]
 #[get("/api/iam/user-levels")]
-pub(crate) async fn list_user_levels(call: Guarded<ReadIam>) -> ApiResult {
+pub(crate) async fn list_user_levels(call: Authorized<ReadIam>) -> ApiResult {
     let user_levels = call.application().user_levels(call.company()?).await?;
     ApiResponse::ok().data(UserLevelsData { user_levels })
 }
@@ -60,7 +60,7 @@ impl Input for CreateUserLevel {
     responses((status = 201, body = Success<UserLevelData>), (status = 409, description = "The name is taken")),
 )]
 #[post("/api/iam/user-levels")]
-pub(crate) async fn create_user_level(call: Guarded<ManageLevels, CreateUserLevel>) -> ApiResult {
+pub(crate) async fn create_user_level(call: Authorized<ManageLevels, CreateUserLevel>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(UserLevelData { user_level: done.value })
 }
@@ -71,7 +71,7 @@ pub(crate) async fn create_user_level(call: Guarded<ManageLevels, CreateUserLeve
     responses((status = 200, body = Success<UserLevelData>), (status = 404, description = "There is none")),
 )]
 #[get("/api/iam/user-levels/{id}")]
-pub(crate) async fn get_user_level(call: Guarded<ReadIam, OneLevel>) -> ApiResult {
+pub(crate) async fn get_user_level(call: Authorized<ReadIam, OneLevel>) -> ApiResult {
     let user_level = call.application().user_level(call.company()?, call.input.0).await?;
     ApiResponse::ok().etag(&user_level)?.data(UserLevelData { user_level })
 }
@@ -108,7 +108,7 @@ impl Input for UpdateUserLevel {
     responses((status = 200, body = Success<UserLevelData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[patch("/api/iam/user-levels/{id}")]
-pub(crate) async fn update_user_level(call: Guarded<ManageLevels, UpdateUserLevel>) -> ApiResult {
+pub(crate) async fn update_user_level(call: Authorized<ManageLevels, UpdateUserLevel>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).etag(&done.value)?.data(UserLevelData { user_level: done.value })
 }
@@ -130,7 +130,7 @@ impl Input for DeleteUserLevel {
     ),
 )]
 #[delete("/api/iam/user-levels/{id}")]
-pub(crate) async fn delete_user_level(call: Guarded<ManageLevels, DeleteUserLevel>) -> ApiResult {
+pub(crate) async fn delete_user_level(call: Authorized<ManageLevels, DeleteUserLevel>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("User level deleted successfully")
 }
@@ -138,7 +138,7 @@ pub(crate) async fn delete_user_level(call: Guarded<ManageLevels, DeleteUserLeve
 /// The levels that a user holds in this company.
 #[utoipa::path(tag = "User levels", responses((status = 200, body = Success<UserLevelsData>)))]
 #[get("/api/iam/users/{userId}/user-levels")]
-pub(crate) async fn get_levels_of_user(call: Guarded<ReadIam, OneUser>) -> ApiResult {
+pub(crate) async fn get_levels_of_user(call: Authorized<ReadIam, OneUser>) -> ApiResult {
     let user_levels = call.application().levels_of_user(call.company()?, call.input.0.id).await?;
     ApiResponse::ok().etag(&user_levels)?.data(UserLevelsData { user_levels })
 }
@@ -188,7 +188,7 @@ impl Input for HoldersQuery {
     responses((status = 200, body = Success<HoldersData>), (status = 404, description = "There is no such level")),
 )]
 #[get("/api/iam/user-levels/{id}/users")]
-pub(crate) async fn list_holders(call: Guarded<ReadIam, HoldersQuery>) -> ApiResult {
+pub(crate) async fn list_holders(call: Authorized<ReadIam, HoldersQuery>) -> ApiResult {
     let HoldersQuery { level, cursor, limit } = call.input;
     let page = call.application().holders(call.company()?, level, cursor, limit).await?;
     let next_cursor = page.users.last().copied().filter(|_| page.has_next);
@@ -240,7 +240,7 @@ impl Input for AssignUserLevels {
     ),
 )]
 #[put("/api/iam/users/{userId}/user-levels")]
-pub(crate) async fn assign_user_levels(call: Guarded<AssignLevels, AssignUserLevels>) -> ApiResult {
+pub(crate) async fn assign_user_levels(call: Authorized<AssignLevels, AssignUserLevels>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("User levels updated successfully")
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::data;
-use crate::extract::{Guarded, Input, ManageCredentials, ReadCatalog, Reading};
+use crate::extract::{Authorized, Input, ManageCredentials, ReadCatalog, Reading};
 use crate::respond::{ApiResponse, ApiResult, Success};
 
 /// A user of the path.
@@ -55,7 +55,7 @@ impl From<User> for UserData {
 /// A user who holds a level in the company; without a company, for super admins, any user.
 #[utoipa::path(tag = "Users", responses((status = 200, body = Success<UserData>), (status = 404)))]
 #[get("/api/iam/users/{userId}")]
-pub(crate) async fn get_user(call: Guarded<ReadCatalog, OneUser>) -> ApiResult {
+pub(crate) async fn get_user(call: Authorized<ReadCatalog, OneUser>) -> ApiResult {
     let OneUser(named) = &call.input;
     let mut user = call.application().user(call.company_if_any(), named.id).await?;
     if user.external_id.is_none() {
@@ -88,7 +88,7 @@ impl Input for CutOffUser {
 /// Cuts a user off: every replica refuses all tokens issued before, within its lease.
 #[utoipa::path(tag = "Users", request_body = Option<NotBefore>, responses((status = 200, body = Success<UserData>)))]
 #[put("/api/iam/users/{userId}/not-before")]
-pub(crate) async fn cut_off_user(call: Guarded<ManageCredentials, CutOffUser>) -> ApiResult {
+pub(crate) async fn cut_off_user(call: Authorized<ManageCredentials, CutOffUser>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().data(UserData::from(done.value))
 }

@@ -6,7 +6,7 @@ use iam_domain::{Category, Description, Icon, Name, View, ViewId, ViewUrl};
 use utoipa::ToSchema;
 
 use super::data;
-use crate::extract::{Guarded, Input, Platform, ReadCatalog, Reading};
+use crate::extract::{Authorized, Input, Platform, ReadCatalog, Reading};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
@@ -26,7 +26,7 @@ impl Input for OneView {
 /// All views, by url.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>)))]
 #[get("/api/iam/views")]
-pub(crate) async fn list_views(call: Guarded<ReadCatalog>) -> ApiResult {
+pub(crate) async fn list_views(call: Authorized<ReadCatalog>) -> ApiResult {
     let views = call.application().views().await?;
     ApiResponse::ok().data(ViewsData { views })
 }
@@ -34,7 +34,7 @@ pub(crate) async fn list_views(call: Guarded<ReadCatalog>) -> ApiResult {
 /// A view.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewData>), (status = 404)))]
 #[get("/api/iam/views/{id}")]
-pub(crate) async fn get_view(call: Guarded<ReadCatalog, OneView>) -> ApiResult {
+pub(crate) async fn get_view(call: Authorized<ReadCatalog, OneView>) -> ApiResult {
     let view = call.application().view(call.input.0).await?;
     ApiResponse::ok().etag(&view)?.data(ViewData { view })
 }
@@ -79,7 +79,7 @@ impl Input for CreateView {
     responses((status = 201, body = Success<ViewData>), (status = 409, description = "The url is taken")),
 )]
 #[post("/api/iam/views")]
-pub(crate) async fn create_view(call: Guarded<Platform, CreateView>) -> ApiResult {
+pub(crate) async fn create_view(call: Authorized<Platform, CreateView>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(ViewData { view: done.value })
 }
@@ -125,7 +125,7 @@ impl Input for UpdateView {
     responses((status = 200, body = Success<ViewData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[patch("/api/iam/views/{id}")]
-pub(crate) async fn update_view(call: Guarded<Platform, UpdateView>) -> ApiResult {
+pub(crate) async fn update_view(call: Authorized<Platform, UpdateView>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).etag(&done.value)?.data(ViewData { view: done.value })
 }
@@ -142,7 +142,7 @@ impl Input for DeleteView {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[delete("/api/iam/views/{id}")]
-pub(crate) async fn delete_view(call: Guarded<Platform, DeleteView>) -> ApiResult {
+pub(crate) async fn delete_view(call: Authorized<Platform, DeleteView>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("View deleted successfully")
 }
