@@ -12,7 +12,7 @@ use crate::routes::openapi::{self, DOCUMENT};
 pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
     config.app_data(Data::clone(api)).service(
         web::scope("")
-            .wrap(from_fn(middleware::guard))
+            .wrap(from_fn(middleware::timeout_and_panic))
             .wrap(cors(&api.options().cors_origins))
             .wrap(from_fn(middleware::observe))
             .configure(openapi::register)

@@ -4,9 +4,11 @@ pub(crate) mod connection;
 mod cors;
 mod limit;
 mod observe;
+mod timeout_and_panic;
 
 pub(crate) use cors::cors;
 pub use cors::{AllowedOrigins, OriginError};
 pub(crate) use limit::Limiter;
 pub use limit::RateLimit;
-pub(crate) use observe::{RequestId, guard, observe};
+pub(crate) use observe::{RequestId, observe};
+pub(crate) use timeout_and_panic::timeout_and_panic;

@@ -1,9 +1,8 @@
-//! Middleware of every request: request id, security headers, metrics, access log and a time limit.
+//! Observes every request: request id, security headers, metrics and access log.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,12 +16,10 @@ use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::web::{Bytes, Data};
+use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
-use futures_util::FutureExt;
 
 use super::connection::ConnectionState;
-use crate::Api;
 use crate::respond::{ApiError, Code};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -202,30 +199,4 @@ const fn content_policy(is_documentation: bool) -> &'static str {
     } else {
         "default-src 'none'; frame-ancestors 'none'"
     }
-}
-
-/// Innermost: a request that takes too long is answered with 503, one that panics with 500.
-pub(crate) async fn guard(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let timeout = request.app_data::<Data<Api>>().map(|api| api.options().request_timeout);
-    // Requests share state only through locks that a panic cannot leave inconsistent.
-    let answer = AssertUnwindSafe(next.call(request)).catch_unwind();
-    let outcome = match timeout {
-        Some(timeout) => tokio::time::timeout(timeout, answer).await,
-        None => Ok(answer.await),
-    };
-    let failure = match outcome {
-        Ok(Ok(answer)) => return answer.map(ServiceResponse::map_into_boxed_body),
-        Ok(Err(_panic)) => {
-            tracing::error!("a request panicked");
-            ApiError::internal()
-        }
-        Err(_elapsed) => {
-            tracing::warn!(?timeout, "a request took too long");
-            ApiError::unavailable()
-        }
-    };
-    Err(failure.into())
 }
