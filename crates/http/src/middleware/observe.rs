@@ -1,49 +1,24 @@
 //! Observes every request: request id, security headers, metrics and access log.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix_cors::CorsError;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
 
 use super::connection::ConnectionState;
+use super::request_id::{REQUEST_ID, RequestId};
+use super::request_metrics::count;
 use crate::respond::{ApiError, Code};
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The request's id: the one that the caller sent, if it is safe to repeat, else a new one.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestId(pub(crate) String);
-
-impl RequestId {
-    const LONGEST: usize = 128;
-
-    fn of(request: &ServiceRequest) -> Self {
-        let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
-        let safe = |id: &&str| !id.is_empty() && id.len() <= Self::LONGEST && id.bytes().all(|b| b.is_ascii_graphic());
-        Self(sent.filter(safe).map_or_else(Self::made_up, str::to_owned))
-    }
-
-    /// A new id that no other request of any process has.
-    fn made_up() -> String {
-        static PROCESS: LazyLock<u64> = LazyLock::new(|| uuid::Uuid::new_v4().as_u64_pair().0);
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        uuid::Uuid::from_u64_pair(*PROCESS, COUNT.fetch_add(1, Ordering::Relaxed)).to_string()
-    }
-}
 
 /// Outermost: request id, security headers, metrics, access log (at debug level, without query and headers, which may
 /// hold secrets).
@@ -86,7 +61,7 @@ pub(crate) async fn observe(
     };
 
     let elapsed = started.elapsed();
-    count(known(&method), &route, status, elapsed);
+    count(&method, &route, status, elapsed);
     tracing::debug!(request_id = id.0, %method, route, status = status.as_u16(), ?elapsed, "request");
     answer
 }
@@ -139,57 +114,6 @@ fn mark<B>(
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(content_policy(is_documentation)));
-}
-
-/// The metrics of the requests of one method, route and status.
-struct Series {
-    method: &'static str,
-    status: StatusCode,
-    requests: metrics::Counter,
-    durations: metrics::Histogram,
-}
-
-thread_local! {
-    /// The metrics by route. Finding a series by its labels for each request would cost more than most requests do.
-    static SERIES: RefCell<HashMap<String, Vec<Series>>> = RefCell::default();
-}
-
-fn count(method: &'static str, route: &str, status: StatusCode, elapsed: Duration) {
-    SERIES.with_borrow_mut(|routes| {
-        let of_route = match routes.get_mut(route) {
-            Some(of_route) => of_route,
-            None => routes.entry(route.to_owned()).or_default(),
-        };
-        let known = of_route.iter().position(|series| series.method == method && series.status == status);
-        if known.is_none() {
-            let labels =
-                [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.as_str().to_owned())];
-            of_route.push(Series {
-                method,
-                status,
-                requests: metrics::counter!("iam_http_requests_total", &labels),
-                durations: metrics::histogram!("iam_http_request_duration_seconds", &labels),
-            });
-        }
-        if let Some(series) = known.map_or(of_route.last(), |known| of_route.get(known)) {
-            series.requests.increment(1);
-            series.durations.record(elapsed.as_secs_f64());
-        }
-    });
-}
-
-/// The method as a label. Methods invented by clients create no new series of metrics.
-fn known(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
-    }
 }
 
 /// The content security policy. The API loads nothing; its documentation loads its own files and uses inline styles.
