@@ -139,7 +139,7 @@ async fn accept_all(
             }
         }
     }
-    if let Err(error) = shut_out_new(listener) {
+    if let Err(error) = ignore_new_connections(listener) {
         tracing::debug!(%error, "connections that arrive while the listener closes may be reset");
     }
     let latest = Instant::now() + LAST_ACCEPTS;
@@ -169,7 +169,7 @@ fn accept(accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>, worker: Opt
 /// Makes the kernel ignore requests for new connections, so that the queue of established ones can be emptied: closing
 /// the listener would reset them. A client whose request is ignored repeats it, and is refused or reaches a successor.
 #[cfg(target_os = "linux")]
-fn shut_out_new(listener: &tokio::net::TcpListener) -> io::Result<()> {
+fn ignore_new_connections(listener: &tokio::net::TcpListener) -> io::Result<()> {
     use socket2::{SockFilter, SockRef};
 
     /// The offset of the flags in a TCP header.
@@ -189,7 +189,7 @@ fn shut_out_new(listener: &tokio::net::TcpListener) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn shut_out_new(_: &tokio::net::TcpListener) -> io::Result<()> {
+fn ignore_new_connections(_: &tokio::net::TcpListener) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
@@ -221,7 +221,7 @@ impl Worker {
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEADERS_TIMEOUT)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-            .on_connect_ext(|connection: &Connection, extensions| connection.tell(extensions))
+            .on_connect_ext(|connection: &Connection, extensions| connection.attach_state(extensions))
             .h1(map_config(app, |()| AppConfig::default()));
         let Ok(service) = factory.new_service(()).await else {
             tracing::error!("a worker of the HTTP server cannot start");

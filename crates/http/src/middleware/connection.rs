@@ -83,7 +83,7 @@ enum Traffic {
     /// Nothing was received yet.
     New,
     /// Something was received after the last answer.
-    DecisionRequest,
+    Received,
     /// The last request was answered, or its answer is being sent.
     Answered,
 }
@@ -108,7 +108,7 @@ impl Connection {
     }
 
     /// Gives requests the state of their connection.
-    pub(crate) fn tell(&self, extensions: &mut Extensions) {
+    pub(crate) fn attach_state(&self, extensions: &mut Extensions) {
         extensions.insert(self.state.clone());
     }
 
@@ -130,7 +130,7 @@ impl Connection {
     fn is_idle_at_the_end(&self) -> bool {
         let may_end = match self.traffic {
             Traffic::New => matches!(self.end, End::Over),
-            Traffic::DecisionRequest => false,
+            Traffic::Received => false,
             Traffic::Answered => !matches!(self.end, End::Ahead(_)),
         };
         may_end && self.state.0.running.get() == 0
@@ -156,7 +156,7 @@ impl AsyncRead for Connection {
         let filled = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
         if buffer.filled().len() > filled {
-            this.traffic = Traffic::DecisionRequest;
+            this.traffic = Traffic::Received;
         }
         match read {
             // The end of the stream.
