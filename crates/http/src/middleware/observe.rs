@@ -43,11 +43,11 @@ pub(crate) async fn observe(
     let answer = next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     let (status, answer) = match answer {
         Ok(response) => {
-            let mut response = in_our_words(response, is_documentation);
+            let mut response = in_standard_form(response, is_documentation);
             if method == Method::HEAD {
                 response = response.map_body(|_, body| head_of(&body));
             }
-            mark(response.response_mut(), &id, is_documentation, connection.as_ref());
+            add_headers(response.response_mut(), &id, is_documentation, connection.as_ref());
             (response.status(), Ok(response))
         }
         Err(error) => {
@@ -55,7 +55,7 @@ pub(crate) async fn observe(
             if method == Method::HEAD {
                 response = response.map_body(|_, body| head_of(&body));
             }
-            mark(&mut response, &id, is_documentation, connection.as_ref());
+            add_headers(&mut response, &id, is_documentation, connection.as_ref());
             (response.status(), Err(InternalError::from_response(error, response).into()))
         }
     };
@@ -87,7 +87,7 @@ fn head_of(body: &BoxBody) -> BoxBody {
 
 /// Rewrites two errors of other libraries into the standard form: a refused preflight, which has plain text, and a
 /// missing file of the documentation, which has no body.
-fn in_our_words(response: ServiceResponse<BoxBody>, is_documentation: bool) -> ServiceResponse<BoxBody> {
+fn in_standard_form(response: ServiceResponse<BoxBody>, is_documentation: bool) -> ServiceResponse<BoxBody> {
     let refusal = response.response().error().and_then(|error| error.as_error::<CorsError>()).map(ToString::to_string);
     let error = match refusal {
         Some(refusal) => ApiError::new(Code::Invalid, refusal),
@@ -97,7 +97,7 @@ fn in_our_words(response: ServiceResponse<BoxBody>, is_documentation: bool) -> S
     response.into_response(error.error_response())
 }
 
-fn mark<B>(
+fn add_headers<B>(
     response: &mut HttpResponse<B>,
     id: &RequestId,
     is_documentation: bool,

@@ -19,11 +19,11 @@ impl RequestId {
     pub(super) fn of(request: &ServiceRequest) -> Self {
         let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
         let safe = |id: &&str| !id.is_empty() && id.len() <= Self::LONGEST && id.bytes().all(|b| b.is_ascii_graphic());
-        Self(sent.filter(safe).map_or_else(Self::made_up, str::to_owned))
+        Self(sent.filter(safe).map_or_else(Self::generate, str::to_owned))
     }
 
     /// A new id that no other request of any process has.
-    fn made_up() -> String {
+    fn generate() -> String {
         static PROCESS: LazyLock<u64> = LazyLock::new(|| uuid::Uuid::new_v4().as_u64_pair().0);
         static COUNT: AtomicU64 = AtomicU64::new(0);
         uuid::Uuid::from_u64_pair(*PROCESS, COUNT.fetch_add(1, Ordering::Relaxed)).to_string()

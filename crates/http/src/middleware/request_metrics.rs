@@ -21,7 +21,7 @@ thread_local! {
 
 /// Counts an answered request and records its duration.
 pub(super) fn count(method: &Method, route: &str, status: StatusCode, elapsed: Duration) {
-    let method = known(method);
+    let method = method_label(method);
     SERIES.with_borrow_mut(|routes| {
         let of_route = match routes.get_mut(route) {
             Some(of_route) => of_route,
@@ -46,7 +46,7 @@ pub(super) fn count(method: &Method, route: &str, status: StatusCode, elapsed: D
 }
 
 /// The method as a label. Methods invented by clients create no new series of metrics.
-fn known(method: &Method) -> &'static str {
+fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
