@@ -25,7 +25,7 @@ pub(crate) struct Authenticated {
 
 impl Authenticated {
     /// Re-checks that the caller is still admitted: the first check may be long ago.
-    pub(crate) async fn look_again(self, request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
+    pub(crate) async fn recheck(self, request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
         let verifier = &api.services().verifier;
         match (&self.admission, self.caller) {
             (Some(admission), Caller::User { id, .. }) if verifier.is_still_good(admission) => {

@@ -318,7 +318,7 @@ pub(crate) struct Authorized<P, T = ()> {
     api: Data<Api>,
     company: Option<CompanyId>,
     consistency: Consistency,
-    by: RequestContext,
+    context: RequestContext,
     policy: PhantomData<P>,
 }
 
@@ -352,7 +352,7 @@ impl<P: Policy, T> Authorized<P, T> {
     /// Executes a change that is part of the input.
     pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Made<C::Answer>, ApiError> {
         debug_assert_eq!(P::REQUIREMENT, change.requirement(), "what the endpoint asks of its caller");
-        Ok(self.application().execute(self.by.clone(), change).await?)
+        Ok(self.application().execute(self.context.clone(), change).await?)
     }
 
     /// The company, where it is optional.
@@ -370,7 +370,7 @@ impl<P: Policy, C: Change> Authorized<P, C> {
     /// Executes the requested change.
     pub(crate) async fn execute(self) -> Result<Made<C::Answer>, ApiError> {
         debug_assert_eq!(P::REQUIREMENT, self.input.requirement(), "what the endpoint asks of its caller");
-        Ok(self.api.services().application.execute(self.by, self.input).await?)
+        Ok(self.api.services().application.execute(self.context, self.input).await?)
     }
 }
 
@@ -401,7 +401,7 @@ async fn authorize_then_parse<P: Policy, T: Input>(
     let body = Body::read(request, payload).await;
     if may_take_long {
         // The user may have been cut off, or the key revoked, while the body was sent.
-        authenticated = authenticated.look_again(request, &api).await?;
+        authenticated = authenticated.recheck(request, &api).await?;
     }
     let Authenticated { caller, issued_at, external_id, .. } = authenticated;
     let company = find_company(request, &query, &body)?;
@@ -425,7 +425,7 @@ async fn authorize_then_parse<P: Policy, T: Input>(
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
     Ok(Authorized {
         caller,
-        by: RequestContext { caller, request_id, issued_at, external_id },
+        context: RequestContext { caller, request_id, issued_at, external_id },
         input,
         company,
         consistency,
