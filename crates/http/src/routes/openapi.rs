@@ -59,7 +59,7 @@ operations! {
 }
 
 /// The prefix of all operations that need a token.
-const GUARDED: &str = "/api/iam/";
+const AUTHENTICATED: &str = "/api/iam/";
 
 /// [`document`], built once for the process.
 pub(crate) static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(document);
@@ -72,12 +72,12 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.components.get_or_insert_default().add_security_scheme("token", scheme);
     for (path, item) in &mut document.paths.paths {
         let parameters = path_parameters(path);
-        let is_guarded = path.starts_with(GUARDED);
+        let needs_token = path.starts_with(AUTHENTICATED);
         let changes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         let operations = changes.into_iter().map(|change| (change, true)).chain([(&mut item.get, false)]);
         for (operation, is_change) in operations {
             if let Some(operation) = operation {
-                complete(operation, &parameters, is_guarded, is_change);
+                complete(operation, &parameters, needs_token, is_change);
             }
         }
     }
@@ -103,10 +103,10 @@ fn path_parameters(path: &str) -> Vec<Parameter> {
         .collect()
 }
 
-fn complete(operation: &mut Operation, path_parameters: &[Parameter], is_guarded: bool, is_change: bool) {
+fn complete(operation: &mut Operation, path_parameters: &[Parameter], needs_token: bool, is_change: bool) {
     let parameters = operation.parameters.get_or_insert_default();
     parameters.extend(path_parameters.iter().cloned().map(RefOr::T));
-    if !is_guarded {
+    if !needs_token {
         return;
     }
     let names_company = path_parameters.iter().any(|parameter| parameter.name == "companyId");
