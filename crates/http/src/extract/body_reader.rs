@@ -35,7 +35,7 @@ impl Findings {
     }
 }
 
-/// A type of value that a member can have.
+/// A type of value that a field can have.
 pub(crate) trait Field: Sized {
     /// Reads the value; `Err` contains the code and the text that follows the field's name.
     fn read(value: &Value) -> Result<Self, (&'static str, String)>;
@@ -175,24 +175,24 @@ macro_rules! word_fields {
 
 word_fields!(Priority, Scope, ServiceRole, ViewState);
 
-/// The members of one object of a body. Each reading method returns `None` and adds a finding when something is wrong.
+/// The fields of one object of a body. Each reading method returns `None` and adds a finding when something is wrong.
 pub(crate) struct FieldReader<'a> {
-    members: &'a Map<String, Value>,
-    /// The prefix of member names in findings: `views[2].`, or empty.
+    fields: &'a Map<String, Value>,
+    /// The prefix of field names in findings: `views[2].`, or empty.
     prefix: String,
     verifier: &'a TokenVerifier,
     findings: &'a mut Findings,
 }
 
 impl<'a> FieldReader<'a> {
-    /// The members of an object; the verifier resolves the users that they name.
+    /// The fields of an object; the verifier resolves the users that they name.
     pub(crate) fn of(
-        members: &'a Map<String, Value>,
+        fields: &'a Map<String, Value>,
         prefix: String,
         verifier: &'a TokenVerifier,
         findings: &'a mut Findings,
     ) -> Self {
-        Self { members, prefix, verifier, findings }
+        Self { fields, prefix, verifier, findings }
     }
 
     fn found(&mut self, name: &str, code: &'static str, what: impl Display) {
@@ -216,9 +216,9 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// A required member.
+    /// A required field.
     pub(crate) fn required<T: Field>(&mut self, name: &str) -> Option<T> {
-        match self.members.get(name) {
+        match self.fields.get(name) {
             None => {
                 self.found(name, "required", "is required");
                 None
@@ -227,9 +227,9 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// An optional member; `null` is an error.
+    /// An optional field; `null` is an error.
     pub(crate) fn optional<T: Field>(&mut self, name: &str) -> Option<Option<T>> {
-        match self.members.get(name) {
+        match self.fields.get(name) {
             None => Some(None),
             Some(value) => self.read(name, value).map(Some),
         }
@@ -255,14 +255,14 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// An optional member with a default.
+    /// An optional field with a default.
     pub(crate) fn or<T: Field>(&mut self, name: &str, default: T) -> Option<T> {
         Some(self.optional(name)?.unwrap_or(default))
     }
 
-    /// A member that `null` clears.
+    /// A field that `null` clears.
     pub(crate) fn patch<T: Field>(&mut self, name: &str) -> Option<Patch<T>> {
-        match self.members.get(name) {
+        match self.fields.get(name) {
             None => Some(Patch::Keep),
             Some(Value::Null) => Some(Patch::Clear),
             Some(value) => self.read(name, value).map(Patch::Set),
@@ -296,7 +296,7 @@ impl<'a> FieldReader<'a> {
 
     /// An optional list; `null` clears it.
     pub(crate) fn list_patch<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Patch<Vec<T>>> {
-        match self.members.get(name) {
+        match self.fields.get(name) {
             None => Some(Patch::Keep),
             Some(Value::Null) => Some(Patch::Clear),
             Some(_) => self.list(name).map(Patch::Set),
@@ -319,11 +319,11 @@ impl<'a> FieldReader<'a> {
                 return None;
             }
             let place = format!("{name}[{index}]");
-            let Value::Object(members) = value else {
+            let Value::Object(fields) = value else {
                 self.found(&place, "type", "must be an object");
                 continue;
             };
-            let mut inner = FieldReader::of(members, format!("{}{place}.", self.prefix), self.verifier, self.findings);
+            let mut inner = FieldReader::of(fields, format!("{}{place}.", self.prefix), self.verifier, self.findings);
             if let Some(element) = read(&mut inner) {
                 if !seen.insert(key(&element)) {
                     self.found(&format!("{place}.{key_name}"), "duplicate", "occurs twice");
@@ -348,11 +348,11 @@ impl<'a> FieldReader<'a> {
         }
         let verifier = self.verifier;
         let read_one = |value: &Value| {
-            let Value::Object(members) = value else {
+            let Value::Object(fields) = value else {
                 return Err(vec![FieldError::new("check", "type", "must be an object")]);
             };
             let mut findings = Findings::default();
-            match read(&mut FieldReader::of(members, String::new(), verifier, &mut findings)) {
+            match read(&mut FieldReader::of(fields, String::new(), verifier, &mut findings)) {
                 Some(element) if findings.is_empty() => Ok(element),
                 _ => Err(findings.into_vec()),
             }
@@ -361,7 +361,7 @@ impl<'a> FieldReader<'a> {
     }
 
     fn array(&mut self, name: &str) -> Option<&'a Vec<Value>> {
-        match self.members.get(name) {
+        match self.fields.get(name) {
             Some(Value::Array(values)) => Some(values),
             _ => {
                 self.found(name, "type", "must be an array");
@@ -370,12 +370,12 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Whether a member is present.
+    /// Whether a field is present.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.members.contains_key(name)
+        self.fields.contains_key(name)
     }
 
-    /// Adds a finding about a member that is invalid in context.
+    /// Adds a finding about a field that is invalid in context.
     pub(crate) fn reject<T>(&mut self, name: &str, code: &'static str, what: impl Display) -> Option<T> {
         self.found(name, code, what);
         None
@@ -384,7 +384,7 @@ impl<'a> FieldReader<'a> {
     /// An optional description; empty if omitted.
     pub(crate) fn description(&mut self, name: &str) -> Option<Description> {
         let empty = Value::String(String::new());
-        let value = self.members.get(name).unwrap_or(&empty);
+        let value = self.fields.get(name).unwrap_or(&empty);
         self.read(name, value)
     }
 }

@@ -94,7 +94,7 @@ pub(crate) struct Reading<'a> {
     verifier: &'a TokenVerifier,
     company: Option<CompanyId>,
     query: &'a [(String, String)],
-    /// `None` without a body; else its members, or the error of the body as a whole.
+    /// `None` without a body; else its fields, or the error of the body as a whole.
     body: &'a Option<Result<Map<String, Value>, ApiError>>,
     findings: Findings,
     fatal: Option<ApiError>,
@@ -202,12 +202,12 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The members of the body, which must be a JSON object.
+    /// The fields of the body, which must be a JSON object.
     pub(crate) fn body(&mut self) -> Option<FieldReader<'_>> {
         let body: &'a _ = self.body;
         match body {
-            Some(Ok(members)) => {
-                return Some(FieldReader::of(members, String::new(), self.verifier, &mut self.findings));
+            Some(Ok(fields)) => {
+                return Some(FieldReader::of(fields, String::new(), self.verifier, &mut self.findings));
             }
             Some(Err(error)) => self.fatal = Some(error.clone()),
             None => return self.reject("body", "type", "is required: a JSON object"),
@@ -292,12 +292,12 @@ impl Body {
         }
     }
 
-    /// The members of the body, which must be an object, if there is a body.
+    /// The fields of the body, which must be an object, if there is a body.
     fn object(&self) -> Option<Result<Map<String, Value>, ApiError>> {
         let invalid = |what: &str| ApiError::invalid(vec![FieldError::new("body", "type", what)]);
         Some(match self {
             Self::Json(bytes) => match json::parse(bytes) {
-                Ok(Value::Object(members)) => Ok(members),
+                Ok(Value::Object(fields)) => Ok(fields),
                 Ok(_) => Err(invalid("must be a JSON object")),
                 Err(finding) => Err(ApiError::invalid(vec![finding])),
             },

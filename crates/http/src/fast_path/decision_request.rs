@@ -1,6 +1,6 @@
 //! Requests for decisions: one question, or many.
 //!
-//! Nearly every body has only known members, each once, and all of them valid plain texts. A fast path reads such a
+//! Nearly every body has only known fields, each once, and all of them valid plain texts. A fast path reads such a
 //! body in one pass, without a tree of values. All other bodies go to the exact reader, which alone reports findings.
 
 use std::fmt;
@@ -59,38 +59,38 @@ impl DecisionRequest {
         self.user.as_ref().map(|user| user.as_ref().copied()).filter(|user| *user != Ok(caller))
     }
 
-    fn of(members: &mut FieldReader<'_>) -> Option<Self> {
-        let user = members.asked_about("userId");
-        let question = match (members.has("view"), members.has("feature")) {
+    fn of(fields: &mut FieldReader<'_>) -> Option<Self> {
+        let user = fields.asked_about("userId");
+        let question = match (fields.has("view"), fields.has("feature")) {
             (true, false) => {
-                if members.has("action") || members.has("scope") {
-                    return members.reject("view", "alone", "takes neither action nor scope");
+                if fields.has("action") || fields.has("scope") {
+                    return fields.reject("view", "alone", "takes neither action nor scope");
                 }
-                members.required("view").map(Question::View)
+                fields.required("view").map(Question::View)
             }
             (false, true) => {
-                let feature = members.required("feature");
-                let action = members.required("action");
-                let least_scope = members.optional("scope");
+                let feature = fields.required("feature");
+                let action = fields.required("action");
+                let least_scope = fields.optional("scope");
                 Some(Question::Feature { feature: feature?, action: action?, least_scope: least_scope? })
             }
-            (false, false) => members.reject("view", "required", "or feature is required"),
-            (true, true) => members.reject("view", "alone", "cannot be asked together with feature"),
+            (false, false) => fields.reject("view", "required", "or feature is required"),
+            (true, true) => fields.reject("view", "alone", "cannot be asked together with feature"),
         };
         Some(Self { question: question?, user: user? })
     }
 }
 
 impl Checks {
-    fn of(members: &mut FieldReader<'_>, company: Option<CompanyId>) -> Option<Self> {
-        let read = |members: &mut FieldReader<'_>| {
+    fn of(fields: &mut FieldReader<'_>, company: Option<CompanyId>) -> Option<Self> {
+        let read = |fields: &mut FieldReader<'_>| {
             // All questions are about one company: a question that names another must not get an answer about this one.
-            if members.optional("companyId")?.is_some_and(|named| Some(named) != company) {
-                return members.reject("companyId", "disagree", "is not the company of the request");
+            if fields.optional("companyId")?.is_some_and(|named| Some(named) != company) {
+                return fields.reject("companyId", "disagree", "is not the company of the request");
             }
-            DecisionRequest::of(members)
+            DecisionRequest::of(fields)
         };
-        members.each("checks", MOST_CHECKS, read).map(Self)
+        fields.each("checks", MOST_CHECKS, read).map(Self)
     }
 }
 
@@ -246,8 +246,8 @@ mod tests {
     use crate::extract::json;
 
     const ID: &str = r#""018f3c1e-0000-7000-8000-000000000001""#;
-    /// Values of a member in JSON: for the fast path, for the exact reader, and invalid ones. An empty text means that
-    /// the member is absent.
+    /// Values of a field in JSON: for the fast path, for the exact reader, and invalid ones. An empty text means that
+    /// the field is absent.
     const VIEWS: [&str; 12] = [
         "",
         ID,
@@ -279,14 +279,14 @@ mod tests {
         CompanyId::parse(ID.trim_matches('"')).unwrap()
     }
 
-    fn members(body: &[u8]) -> Option<Map<String, Value>> {
+    fn fields(body: &[u8]) -> Option<Map<String, Value>> {
         json::parse(body).ok()?.as_object().cloned()
     }
 
     fn exactly<T>(body: &[u8], read: impl Fn(&mut FieldReader<'_>) -> Option<T>) -> Option<T> {
         let mut findings = Findings::default();
         let verifier = TokenVerifier::hs256(&"secret".into());
-        let value = read(&mut FieldReader::of(&members(body)?, String::new(), &verifier, &mut findings));
+        let value = read(&mut FieldReader::of(&fields(body)?, String::new(), &verifier, &mut findings));
         value.filter(|_| findings.is_empty())
     }
 
@@ -295,10 +295,10 @@ mod tests {
     }
 
     fn checks_exactly(body: &[u8]) -> Option<Checks> {
-        exactly(body, |members| Checks::of(members, Some(company())))
+        exactly(body, |fields| Checks::of(fields, Some(company())))
     }
 
-    /// Every combination of members.
+    /// Every combination of fields.
     fn questions() -> impl Iterator<Item = String> {
         let written = |name: &str, value: &str| {
             if value.is_empty() { String::new() } else { format!(r#""{name}":{value}"#) }

@@ -45,7 +45,7 @@ pub(crate) async fn get_api_key(call: Authorized<ManageCredentials, OneApiKey>) 
 /// here); without a company, for all companies and the platform.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewKey {
     /// Its display name.
     name: iam_domain::Name,

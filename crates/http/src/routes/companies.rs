@@ -26,7 +26,7 @@ pub(crate) async fn get_company_modules(call: Authorized<PlatformCompany>) -> Ap
 /// The modules of a company.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModuleIds {
     /// The complete list, without duplicates.
     module_ids: Vec<ModuleId>,
@@ -54,7 +54,7 @@ pub(crate) async fn set_company_modules(call: Authorized<PlatformCompany, SetCom
 
 /// Whether a module is on.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Switch {
     enabled: bool,
 }
@@ -83,7 +83,7 @@ pub(crate) async fn switch_company_module(call: Authorized<PlatformCompany, Swit
 /// The options of provisioning.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Provision {
     /// The user who becomes admin. On a provisioned company, it takes effect only if no user can administer the
     /// company.

@@ -62,7 +62,7 @@ fn permissions_body(api: &Api, access: &Access) -> Result<Arc<CachedResponse>, A
 /// A question: a view, or a feature with an action.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the question is read from its members")]
+#[expect(dead_code, reason = "describes the body; the question is read from its fields")]
 pub(crate) struct CheckRequest {
     /// A view's url or id.
     view: Option<String>,
@@ -105,9 +105,9 @@ pub(crate) async fn check(call: Authorized<Anyone, DecisionRequest>) -> ApiResul
     Ok(ApiResponse::ok().seen(&access).json(body.into()))
 }
 
-/// Questions, each with the same members as a single check.
+/// Questions, each with the same fields as a single check.
 #[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes the body; the questions are read from its members")]
+#[expect(dead_code, reason = "describes the body; the questions are read from its fields")]
 pub(crate) struct ChecksRequest {
     /// The questions, all about the company of the request.
     #[schema(min_items = 1, max_items = 1000)]

@@ -43,7 +43,7 @@ pub(crate) async fn get_feature(call: Authorized<ReadCatalog, OneFeature>) -> Ap
 /// A new feature.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewFeature {
     /// Unique; never a UUID.
     key: Option<FeatureKey>,
@@ -89,10 +89,10 @@ pub(crate) async fn create_feature(call: Authorized<Platform, CreateFeature>) ->
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(FeatureData { feature: done.value })
 }
 
-/// The changes of a feature. Omitted members stay unchanged; `null` clears an optional member.
+/// The changes of a feature. Omitted fields stay unchanged; `null` clears an optional field.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct FeaturePatch {
     key: Option<FeatureKey>,
     name: Option<Name>,
@@ -167,7 +167,7 @@ pub(crate) async fn get_feature_views(call: Authorized<ReadCatalog, OneFeature>)
 /// The views of a feature.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct FeatureViewIds {
     /// The complete list, without duplicates.
     view_ids: Vec<ViewId>,

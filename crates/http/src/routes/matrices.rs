@@ -26,7 +26,7 @@ pub(crate) async fn get_view_permissions(call: Authorized<ReadIam, OneLevel>) ->
 /// A wanted cell of a view matrix.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the cells are read from its members")]
+#[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
 pub(crate) struct ViewCellBody {
     view_id: ViewId,
     /// Defaults to `inherit`.
@@ -37,7 +37,7 @@ pub(crate) struct ViewCellBody {
 
 /// A wanted view matrix.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the cells are read from its members")]
+#[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
 pub(crate) struct ViewMatrix {
     /// All cells, one per view.
     views: Vec<ViewCellBody>,
@@ -89,7 +89,7 @@ pub(crate) async fn get_feature_permissions(call: Authorized<ReadIam, OneLevel>)
 /// A wanted cell of a feature matrix.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the cells are read from its members")]
+#[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
 pub(crate) struct FeatureCellBody {
     feature_id: FeatureId,
     #[schema(value_type = String, min_length = 1, max_length = 50)]
@@ -104,7 +104,7 @@ pub(crate) struct FeatureCellBody {
 
 /// A wanted feature matrix.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the cells are read from its members")]
+#[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
 pub(crate) struct FeatureMatrix {
     /// All cells, one per action.
     features: Vec<FeatureCellBody>,

@@ -57,7 +57,7 @@ pub(crate) async fn get_menu_item(call: Authorized<ReadCatalog, OneMenuItem>) ->
 /// A new item.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewMenuItem {
     label: Label,
     icon: Option<Icon>,
@@ -108,10 +108,10 @@ pub(crate) async fn create_menu_item(call: Authorized<Platform, CreateMenuItem>)
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
 }
 
-/// The changes of an item. Omitted members stay unchanged; `null` clears an optional member.
+/// The changes of an item. Omitted fields stay unchanged; `null` clears an optional field.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct MenuItemPatch {
     label: Option<Label>,
     icon: Option<Icon>,
@@ -196,7 +196,7 @@ pub(crate) async fn get_sub_menu_item(call: Authorized<ReadCatalog, OneSubMenuIt
 /// A new sub-item.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewSubMenuItem {
     menu_item_id: MenuItemId,
     label: Label,
@@ -244,10 +244,10 @@ pub(crate) async fn create_sub_menu_item(call: Authorized<Platform, CreateSubMen
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
 }
 
-/// The changes of a sub-item. Omitted members stay unchanged; `null` clears an optional member.
+/// The changes of a sub-item. Omitted fields stay unchanged; `null` clears an optional field.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct SubMenuItemPatch {
     menu_item_id: Option<MenuItemId>,
     label: Option<Label>,

@@ -44,14 +44,14 @@ fn word<T: std::str::FromStr<Err: std::fmt::Display>>(reading: &mut Reading<'_>,
     }
 }
 
-/// The data of an answer: one member, named in the singular or the plural of what it holds.
+/// The data of an answer: one field, named in the singular or the plural of what it holds.
 macro_rules! data {
-    ($($name:ident { $member:ident as $wire:literal: $type:ty })+) => {$(
+    ($($name:ident { $field:ident as $wire:literal: $type:ty })+) => {$(
         #[doc = concat!("`{\"", $wire, "\": …}`")]
         #[derive(serde::Serialize, utoipa::ToSchema)]
         pub(crate) struct $name {
             #[serde(rename = $wire)]
-            pub(crate) $member: $type,
+            pub(crate) $field: $type,
         }
     )+};
 }

@@ -43,7 +43,7 @@ pub(crate) async fn get_module(call: Authorized<ReadCatalog, OneModule>) -> ApiR
 
 /// A new module.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewModule {
     /// Unique.
     code: ModuleCode,
@@ -87,9 +87,9 @@ pub(crate) async fn create_module(call: Authorized<Platform, CreateModule>) -> A
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
-/// The changes of a module. Omitted members stay unchanged; `null` clears an optional text.
+/// The changes of a module. Omitted fields stay unchanged; `null` clears an optional text.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModulePatch {
     code: Option<ModuleCode>,
     name: Option<Name>,
@@ -134,7 +134,7 @@ pub(crate) async fn update_module(call: Authorized<Platform, UpdateModule>) -> A
 
 /// The confirmation that what a module alone gates may open to all companies.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Ungate {
     /// Defaults to `false`.
     #[schema(required = false)]
@@ -181,7 +181,7 @@ pub(crate) async fn get_module_views(call: Authorized<ReadCatalog, OneModule>) -
 /// The views of a module.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModuleViewIds {
     /// The complete list, without duplicates.
     view_ids: Vec<ViewId>,
@@ -222,7 +222,7 @@ pub(crate) async fn get_module_features(call: Authorized<ReadCatalog, OneModule>
 /// The features of a module.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModuleFeatureIds {
     /// The complete list, without duplicates.
     feature_ids: Vec<FeatureId>,

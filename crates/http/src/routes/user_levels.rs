@@ -35,7 +35,7 @@ pub(crate) async fn list_user_levels(call: Authorized<ReadIam>) -> ApiResult {
 
 /// A new level.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewUserLevel {
     /// Its name; unique in the company.
     name: Name,
@@ -76,9 +76,9 @@ pub(crate) async fn get_user_level(call: Authorized<ReadIam, OneLevel>) -> ApiRe
     ApiResponse::ok().etag(&user_level)?.data(UserLevelData { user_level })
 }
 
-/// The changes of a level. Omitted members stay unchanged.
+/// The changes of a level. Omitted fields stay unchanged.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct UserLevelPatch {
     /// Its new name.
     name: Option<Name>,
@@ -211,7 +211,7 @@ pub(crate) fn force(reading: &mut Reading<'_>) -> Option<bool> {
 /// A user's levels.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct UserLevelIds {
     /// The complete list, without duplicates.
     user_level_ids: Vec<UserLevelId>,

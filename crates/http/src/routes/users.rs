@@ -67,7 +67,7 @@ pub(crate) async fn get_user(call: Authorized<ReadCatalog, OneUser>) -> ApiResul
 /// The cut-off of a user.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NotBefore {
     /// Tokens issued before it are refused. If omitted, all tokens issued until now are refused, including those issued
     /// by a clock that is ahead by the allowed skew.

@@ -42,7 +42,7 @@ pub(crate) async fn get_view(call: Authorized<ReadCatalog, OneView>) -> ApiResul
 /// A new view.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewView {
     name: Name,
     /// Unique; never a UUID.
@@ -84,10 +84,10 @@ pub(crate) async fn create_view(call: Authorized<Platform, CreateView>) -> ApiRe
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(ViewData { view: done.value })
 }
 
-/// The changes of a view. Omitted members stay unchanged; `null` clears an optional text.
+/// The changes of a view. Omitted fields stay unchanged; `null` clears an optional text.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ViewPatch {
     name: Option<Name>,
     url: Option<ViewUrl>,
