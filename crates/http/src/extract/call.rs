@@ -89,7 +89,7 @@ policies! {
 }
 
 /// The source of a handler's input. Each method returns `None` and adds a finding when something is wrong.
-pub(crate) struct Reading<'a> {
+pub(crate) struct RequestReader<'a> {
     request: &'a HttpRequest,
     verifier: &'a TokenVerifier,
     company: Option<CompanyId>,
@@ -109,16 +109,16 @@ pub(crate) trait Input: Sized + 'static {
     }
 
     /// Reads any input, with exact findings.
-    fn read(reading: &mut Reading<'_>) -> Option<Self>;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self>;
 }
 
 impl Input for () {
-    fn read(_: &mut Reading<'_>) -> Option<Self> {
+    fn read(_: &mut RequestReader<'_>) -> Option<Self> {
         Some(())
     }
 }
 
-impl<'a> Reading<'a> {
+impl<'a> RequestReader<'a> {
     /// The company that the request is about. It is always present where the policy requires one, otherwise if the
     /// request names one.
     pub(crate) const fn company(&self) -> Option<CompanyId> {
@@ -443,9 +443,9 @@ fn read_exactly<T: Input>(
 ) -> Result<T, ApiError> {
     let (body, verifier) = (body.object(), api.services().verifier.as_ref());
     let mut reading =
-        Reading { request, verifier, company, query, body: &body, findings: Findings::default(), fatal: None };
+        RequestReader { request, verifier, company, query, body: &body, findings: Findings::default(), fatal: None };
     let input = T::read(&mut reading);
-    let Reading { findings, fatal, .. } = reading;
+    let RequestReader { findings, fatal, .. } = reading;
     match (input, fatal) {
         (_, Some(error)) => Err(error),
         (Some(input), None) if findings.is_empty() => Ok(input),

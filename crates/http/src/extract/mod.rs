@@ -9,6 +9,6 @@ pub(crate) mod json;
 
 pub(crate) use call::{
     Anyone, AssignLevels, Authorized, Input, ManageCredentials, ManageLevels, ManagePermissions, Member, Platform,
-    PlatformCompany, Policy, ReadAudit, ReadCatalog, ReadIam, Reading,
+    PlatformCompany, Policy, ReadAudit, ReadCatalog, ReadIam, RequestReader,
 };
 pub(crate) use conditional::has_already;

@@ -12,7 +12,7 @@ use iam_permissions_cache::{FeatureRef, Question, ViewRef};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::extract::body_reader::FieldReader;
-use crate::extract::{Input, Reading};
+use crate::extract::{Input, RequestReader};
 
 /// The most questions of one request.
 pub(crate) const MOST_CHECKS: usize = 1000;
@@ -37,8 +37,8 @@ impl Input for DecisionRequest {
         usual(UsualDecisionRequest { is_body: true }, body)
     }
 
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        Self::of(&mut reading.body()?)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        Self::of(&mut request.body()?)
     }
 }
 
@@ -47,9 +47,9 @@ impl Input for Checks {
         usual(UsualChecks, body)
     }
 
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let company = reading.company();
-        Self::of(&mut reading.body()?, company)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let company = request.company();
+        Self::of(&mut request.body()?, company)
     }
 }
 

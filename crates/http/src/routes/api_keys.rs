@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::data;
-use crate::extract::{Authorized, Input, ManageCredentials, Reading};
+use crate::extract::{Authorized, Input, ManageCredentials, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
@@ -29,8 +29,8 @@ pub(crate) async fn list_api_keys(call: Authorized<ManageCredentials>) -> ApiRes
 pub(crate) struct OneApiKey(ApiKeyId);
 
 impl Input for OneApiKey {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.path("id").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.path("id").map(Self)
     }
 }
 
@@ -62,10 +62,10 @@ pub(crate) struct Creation {
 }
 
 impl Input for Creation {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
         // The company of the request, whether the body or a header names it.
-        let company = reading.company();
-        let mut body = reading.body()?;
+        let company = request.company();
+        let mut body = request.body()?;
         let (name, role) = (body.required("name"), body.required("role"));
         let expires_at = body.optional("expiresAt");
         let (name, role, expires_at) = (name?, role?, expires_at?);
@@ -102,8 +102,8 @@ pub(crate) async fn create_api_key(call: Authorized<ManageCredentials, Creation>
 }
 
 impl Input for RevokeApiKey {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        Some(Self { id: reading.path("id")? })
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        Some(Self { id: request.path("id")? })
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{page_size, word};
-use crate::extract::{Authorized, Input, ReadAudit, Reading};
+use crate::extract::{Authorized, Input, ReadAudit, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Success};
 
 /// A record, with the external ids of the users that it names.
@@ -59,13 +59,13 @@ pub(crate) struct AuditQuery {
 }
 
 impl Input for AuditQuery {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let entity_type = word::<EntityType>(reading, "entityType");
-        let entity_id = entity(reading);
-        let (action, user_id) = (action(reading), reading.query_user("userId"));
-        let (from, to) = (time(reading, "from"), time(reading, "to"));
-        let (cursor, limit) = (cursor(reading), page_size(reading));
-        let include_total = word::<bool>(reading, "includeTotal");
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let entity_type = word::<EntityType>(request, "entityType");
+        let entity_id = entity(request);
+        let (action, user_id) = (action(request), request.query_user("userId"));
+        let (from, to) = (time(request, "from"), time(request, "to"));
+        let (cursor, limit) = (cursor(request), page_size(request));
+        let include_total = word::<bool>(request, "includeTotal");
         Some(Self {
             filter: AuditFilter {
                 entity_type: entity_type?,
@@ -83,37 +83,37 @@ impl Input for AuditQuery {
 }
 
 /// The id of an entity of any type; for a user also an external id.
-fn entity(reading: &mut Reading<'_>) -> Option<Option<uuid::Uuid>> {
-    if reading.query::<String>("entityId")?.is_some_and(|text| ExternalId::may_be(&text)) {
-        return Some(reading.query_user("entityId")?.map(|user| user.id.as_uuid()));
+fn entity(request: &mut RequestReader<'_>) -> Option<Option<uuid::Uuid>> {
+    if request.query::<String>("entityId")?.is_some_and(|text| ExternalId::may_be(&text)) {
+        return Some(request.query_user("entityId")?.map(|user| user.id.as_uuid()));
     }
-    reading.query::<uuid::Uuid>("entityId")
+    request.query::<uuid::Uuid>("entityId")
 }
 
-fn action(reading: &mut Reading<'_>) -> Option<Option<String>> {
-    let action = reading.query::<String>("action")?;
+fn action(request: &mut RequestReader<'_>) -> Option<Option<String>> {
+    let action = request.query::<String>("action")?;
     if action.as_ref().is_some_and(|action| action.contains('\0')) {
-        return reading.reject("action", "nul", "must not contain NUL characters");
+        return request.reject("action", "nul", "must not contain NUL characters");
     }
     Some(action)
 }
 
-fn time(reading: &mut Reading<'_>, name: &str) -> Option<Option<Timestamp>> {
-    match reading.query::<String>(name)? {
+fn time(request: &mut RequestReader<'_>, name: &str) -> Option<Option<Timestamp>> {
+    match request.query::<String>(name)? {
         None => Some(None),
         Some(text) => match Timestamp::parse(&text) {
             Some(time) => Some(Some(time)),
-            None => reading.reject(name, "time", "must be an RFC 3339 time"),
+            None => request.reject(name, "time", "must be an RFC 3339 time"),
         },
     }
 }
 
-fn cursor(reading: &mut Reading<'_>) -> Option<Option<AuditCursor>> {
-    match reading.query::<String>("cursor")? {
+fn cursor(request: &mut RequestReader<'_>) -> Option<Option<AuditCursor>> {
+    match request.query::<String>("cursor")? {
         None => Some(None),
         Some(text) => match decode(&text) {
             Some(cursor) => Some(Some(cursor)),
-            None => reading.reject("cursor", "invalid", "is not one that this service gave"),
+            None => request.reject("cursor", "invalid", "is not one that this service gave"),
         },
     }
 }

@@ -7,7 +7,7 @@ use iam_domain::{GrantedModule, ModuleId, UserId};
 use utoipa::ToSchema;
 
 use super::data;
-use crate::extract::{Authorized, Input, PlatformCompany, Reading};
+use crate::extract::{Authorized, Input, PlatformCompany, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
@@ -33,9 +33,9 @@ pub(crate) struct ModuleIds {
 }
 
 impl Input for SetCompanyModules {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (company, if_match) = (reading.company(), reading.if_match());
-        let modules = reading.body()?.list("moduleIds");
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (company, if_match) = (request.company(), request.if_match());
+        let modules = request.body()?.list("moduleIds");
         Some(Self { company: company?, modules: modules?, if_match })
     }
 }
@@ -60,10 +60,10 @@ pub(crate) struct Switch {
 }
 
 impl Input for SwitchCompanyModule {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (company, if_match) = (reading.company(), reading.if_match());
-        let module = reading.path("moduleId");
-        let enabled = reading.body()?.required("enabled");
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (company, if_match) = (request.company(), request.if_match());
+        let module = request.path("moduleId");
+        let enabled = request.body()?.required("enabled");
         Some(Self { company: company?, module: module?, enabled: enabled?, if_match })
     }
 }
@@ -91,9 +91,9 @@ pub(crate) struct Provision {
 }
 
 impl Input for ProvisionCompany {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let company = reading.company();
-        let admin = match reading.optional_body()? {
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let company = request.company();
+        let admin = match request.optional_body()? {
             Some(mut body) => body.user("adminUserId")?,
             None => None,
         };

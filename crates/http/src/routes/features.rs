@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::data;
 use super::views::ViewsData;
-use crate::extract::{Authorized, Input, Platform, ReadCatalog, Reading};
+use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
@@ -19,8 +19,8 @@ data! {
 pub(crate) struct OneFeature(FeatureId);
 
 impl Input for OneFeature {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.path("id").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.path("id").map(Self)
     }
 }
 
@@ -59,8 +59,8 @@ pub(crate) struct NewFeature {
 }
 
 impl Input for CreateFeature {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let mut body = request.body()?;
         let (key, name) = (body.optional("key"), body.required("name"));
         let (description, resource_type) = (body.optional("description"), body.optional("resourceType"));
         let (actions, category) = (body.optional_list("actions"), body.optional("category"));
@@ -105,10 +105,10 @@ pub(crate) struct FeaturePatch {
 }
 
 impl Input for UpdateFeature {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let id = reading.path("id");
-        let if_match = reading.if_match();
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let id = request.path("id");
+        let if_match = request.if_match();
+        let mut body = request.body()?;
         let (key, name) = (body.patch("key"), body.optional("name"));
         let (description, resource_type) = (body.patch("description"), body.patch("resourceType"));
         let (actions, category) = (body.list_patch("actions"), body.patch("category"));
@@ -140,8 +140,8 @@ pub(crate) async fn update_feature(call: Authorized<Platform, UpdateFeature>) ->
 }
 
 impl Input for DeleteFeature {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        Some(Self { id: reading.path("id")?, if_match: reading.if_match() })
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        Some(Self { id: request.path("id")?, if_match: request.if_match() })
     }
 }
 
@@ -174,9 +174,9 @@ pub(crate) struct FeatureViewIds {
 }
 
 impl Input for SetFeatureViews {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (feature, if_match) = (reading.path("id"), reading.if_match());
-        let views = reading.body()?.list("viewIds");
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (feature, if_match) = (request.path("id"), request.if_match());
+        let views = request.body()?.list("viewIds");
         Some(Self { feature: feature?, views: views?, if_match })
     }
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::data;
 use super::user_levels::{OneLevel, force};
-use crate::extract::{Authorized, Input, ManagePermissions, ReadIam, Reading};
+use crate::extract::{Authorized, Input, ManagePermissions, ReadIam, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
 
 data! {
@@ -44,10 +44,10 @@ pub(crate) struct ViewMatrix {
 }
 
 impl Input for ReplaceViewPermissions {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (company, if_match) = (reading.company(), reading.if_match());
-        let level = reading.path("id");
-        let cells = reading.body()?.objects(
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (company, if_match) = (request.company(), request.if_match());
+        let level = request.path("id");
+        let cells = request.body()?.objects(
             "views",
             |cell| {
                 let view_id = cell.required("viewId");
@@ -111,10 +111,10 @@ pub(crate) struct FeatureMatrix {
 }
 
 impl Input for ReplaceFeaturePermissions {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (company, if_match) = (reading.company(), reading.if_match());
-        let (level, force) = (reading.path("id"), force(reading));
-        let cells = reading.body()?.objects(
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (company, if_match) = (request.company(), request.if_match());
+        let (level, force) = (request.path("id"), force(request));
+        let cells = request.body()?.objects(
             "features",
             |cell| {
                 let (feature_id, action) = (cell.required("featureId"), cell.required("action"));

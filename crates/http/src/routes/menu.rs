@@ -10,7 +10,7 @@ use iam_domain::{
 use utoipa::ToSchema;
 
 use super::data;
-use crate::extract::{Authorized, Input, Platform, ReadCatalog, Reading};
+use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
@@ -24,8 +24,8 @@ data! {
 pub(crate) struct OneMenuItem(MenuItemId);
 
 impl Input for OneMenuItem {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.path("id").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.path("id").map(Self)
     }
 }
 
@@ -33,8 +33,8 @@ impl Input for OneMenuItem {
 pub(crate) struct OneSubMenuItem(SubMenuItemId);
 
 impl Input for OneSubMenuItem {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.path("id").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.path("id").map(Self)
     }
 }
 
@@ -77,9 +77,9 @@ pub(crate) struct NewMenuItem {
 }
 
 impl Input for CreateMenuItem {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let owner = reading.company();
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let owner = request.company();
+        let mut body = request.body()?;
         let (label, icon) = (body.required("label"), body.optional("icon"));
         let priority = body.or("priority", Priority::Standard);
         let required_permissions = body.optional_list("requiredPermissions");
@@ -124,11 +124,11 @@ pub(crate) struct MenuItemPatch {
 }
 
 impl Input for UpdateMenuItem {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let id = reading.path("id");
-        let if_match = reading.if_match();
-        let owner = reading.company();
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let id = request.path("id");
+        let if_match = request.if_match();
+        let owner = request.company();
+        let mut body = request.body()?;
         let (label, icon) = (body.optional("label"), body.patch("icon"));
         let priority = body.optional("priority");
         let required_permissions = body.list_patch("requiredPermissions");
@@ -164,8 +164,8 @@ pub(crate) async fn update_menu_item(call: Authorized<Platform, UpdateMenuItem>)
 }
 
 impl Input for DeleteMenuItem {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        Some(Self { owner: reading.company(), id: reading.path("id")?, if_match: reading.if_match() })
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        Some(Self { owner: request.company(), id: request.path("id")?, if_match: request.if_match() })
     }
 }
 
@@ -212,9 +212,9 @@ pub(crate) struct NewSubMenuItem {
 }
 
 impl Input for CreateSubMenuItem {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let owner = reading.company();
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let owner = request.company();
+        let mut body = request.body()?;
         let (menu_item_id, label) = (body.required("menuItemId"), body.required("label"));
         let (view_id, feature_id) = (body.optional("viewId"), body.optional("featureId"));
         let (icon, sort_order) = (body.optional("icon"), body.or("sortOrder", 0));
@@ -259,11 +259,11 @@ pub(crate) struct SubMenuItemPatch {
 }
 
 impl Input for UpdateSubMenuItem {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let id = reading.path("id");
-        let if_match = reading.if_match();
-        let owner = reading.company();
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let id = request.path("id");
+        let if_match = request.if_match();
+        let owner = request.company();
+        let mut body = request.body()?;
         let (menu_item_id, label) = (body.optional("menuItemId"), body.optional("label"));
         let (view_id, feature_id) = (body.patch("viewId"), body.patch("featureId"));
         let (icon, sort_order) = (body.patch("icon"), body.optional("sortOrder"));
@@ -296,8 +296,8 @@ pub(crate) async fn update_sub_menu_item(call: Authorized<Platform, UpdateSubMen
 }
 
 impl Input for DeleteSubMenuItem {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        Some(Self { owner: reading.company(), id: reading.path("id")?, if_match: reading.if_match() })
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        Some(Self { owner: request.company(), id: request.path("id")?, if_match: request.if_match() })
     }
 }
 

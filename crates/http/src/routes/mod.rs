@@ -17,7 +17,7 @@ pub(crate) mod user_levels;
 pub(crate) mod users;
 pub(crate) mod views;
 
-use crate::extract::Reading;
+use crate::extract::RequestReader;
 
 /// The most elements of a page.
 const MAX_LIMIT: u64 = 200;
@@ -25,21 +25,24 @@ const MAX_LIMIT: u64 = 200;
 const DEFAULT_LIMIT: u64 = 50;
 
 /// The page size: `limit` of the query.
-fn page_size(reading: &mut Reading<'_>) -> Option<u64> {
-    match word::<u64>(reading, "limit")? {
+fn page_size(request: &mut RequestReader<'_>) -> Option<u64> {
+    match word::<u64>(request, "limit")? {
         None => Some(DEFAULT_LIMIT),
         Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Some(limit),
-        Some(_) => reading.reject("limit", "range", format_args!("must be between 1 and {MAX_LIMIT}")),
+        Some(_) => request.reject("limit", "range", format_args!("must be between 1 and {MAX_LIMIT}")),
     }
 }
 
 /// An optional parameter of the query that is a word or a number.
-fn word<T: std::str::FromStr<Err: std::fmt::Display>>(reading: &mut Reading<'_>, name: &str) -> Option<Option<T>> {
-    match reading.query::<String>(name)? {
+fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
+    request: &mut RequestReader<'_>,
+    name: &str,
+) -> Option<Option<T>> {
+    match request.query::<String>(name)? {
         None => Some(None),
         Some(text) => match text.parse() {
             Ok(word) => Some(Some(word)),
-            Err(error) => reading.reject(name, "invalid", format_args!("is not valid: {error}")),
+            Err(error) => request.reject(name, "invalid", format_args!("is not valid: {error}")),
         },
     }
 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::data;
 use super::features::FeaturesData;
 use super::views::ViewsData;
-use crate::extract::{Authorized, Input, Platform, ReadCatalog, Reading};
+use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
@@ -20,8 +20,8 @@ data! {
 pub(crate) struct OneModule(ModuleId);
 
 impl Input for OneModule {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.path("id").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.path("id").map(Self)
     }
 }
 
@@ -59,8 +59,8 @@ pub(crate) struct NewModule {
 }
 
 impl Input for CreateModule {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let mut body = request.body()?;
         let (code, name) = (body.required("code"), body.required("name"));
         let (description, icon) = (body.optional("description"), body.optional("icon"));
         let (enabled, priority) = (body.or("enabled", true), body.or("priority", Priority::Standard));
@@ -100,10 +100,10 @@ pub(crate) struct ModulePatch {
 }
 
 impl Input for UpdateModule {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let id = reading.path("id");
-        let if_match = reading.if_match();
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let id = request.path("id");
+        let if_match = request.if_match();
+        let mut body = request.body()?;
         let (code, name) = (body.optional("code"), body.optional("name"));
         let (description, icon) = (body.patch("description"), body.patch("icon"));
         let (enabled, priority) = (body.optional("enabled"), body.optional("priority"));
@@ -142,18 +142,18 @@ pub(crate) struct Ungate {
 }
 
 impl Input for DeleteModule {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let id = reading.path("id");
-        let in_query = match reading.query::<String>("ungate")?.as_deref() {
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let id = request.path("id");
+        let in_query = match request.query::<String>("ungate")?.as_deref() {
             None | Some("false") => false,
             Some("true") => true,
-            Some(_) => return reading.reject("ungate", "type", "must be true or false"),
+            Some(_) => return request.reject("ungate", "type", "must be true or false"),
         };
-        let in_body = match reading.optional_body()? {
+        let in_body = match request.optional_body()? {
             Some(mut body) => body.or("ungate", false)?,
             None => false,
         };
-        Some(Self { id: id?, ungate: in_query || in_body, if_match: reading.if_match() })
+        Some(Self { id: id?, ungate: in_query || in_body, if_match: request.if_match() })
     }
 }
 
@@ -191,9 +191,9 @@ pub(crate) struct ModuleViewIds {
 }
 
 impl Input for SetModuleViews {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (module, if_match) = (reading.path("id"), reading.if_match());
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (module, if_match) = (request.path("id"), request.if_match());
+        let mut body = request.body()?;
         let (views, ungate) = (body.list("viewIds"), body.or("ungate", false));
         Some(Self { module: module?, views: views?, ungate: ungate?, if_match })
     }
@@ -232,9 +232,9 @@ pub(crate) struct ModuleFeatureIds {
 }
 
 impl Input for SetModuleFeatures {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (module, if_match) = (reading.path("id"), reading.if_match());
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (module, if_match) = (request.path("id"), request.if_match());
+        let mut body = request.body()?;
         let (features, ungate) = (body.list("featureIds"), body.or("ungate", false));
         Some(Self { module: module?, features: features?, ungate: ungate?, if_match })
     }

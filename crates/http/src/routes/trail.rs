@@ -6,7 +6,7 @@ use iam_domain::{Label, SessionId, Timestamp, TrailEntry, Url, ViewId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::extract::{Authorized, Input, Member, Reading};
+use crate::extract::{Authorized, Input, Member, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 /// A step of a session.
@@ -66,8 +66,8 @@ pub(crate) struct NewStep {
 }
 
 impl Input for NewStep {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let mut body = request.body()?;
         let (view_id, url) = (body.optional("viewId"), body.required("url"));
         let (label, session_id) = (body.required("label"), body.required("sessionId"));
         Some(Self { view_id: view_id?, url: url?, label: label?, session_id: session_id? })
@@ -94,8 +94,8 @@ pub(crate) async fn track(call: Authorized<Member, NewStep>) -> ApiResult {
 pub(crate) struct OneSession(SessionId);
 
 impl Input for OneSession {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.required_query("sessionId").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.required_query("sessionId").map(Self)
     }
 }
 

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::users::OneUser;
 use super::{data, page_size};
-use crate::extract::{AssignLevels, Authorized, Input, ManageLevels, ReadIam, Reading};
+use crate::extract::{AssignLevels, Authorized, Input, ManageLevels, ReadIam, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
 
 data! {
@@ -20,8 +20,8 @@ data! {
 pub(crate) struct OneLevel(pub(crate) UserLevelId);
 
 impl Input for OneLevel {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.path("id").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.path("id").map(Self)
     }
 }
 
@@ -45,9 +45,9 @@ pub(crate) struct NewUserLevel {
 }
 
 impl Input for CreateUserLevel {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let company = reading.company();
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let company = request.company();
+        let mut body = request.body()?;
         let (name, description) = (body.required("name"), body.description("description"));
         Some(Self { company: company?, name: name?, description: description? })
     }
@@ -87,10 +87,10 @@ pub(crate) struct UserLevelPatch {
 }
 
 impl Input for UpdateUserLevel {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (company, if_match) = (reading.company(), reading.if_match());
-        let id = reading.path("id");
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (company, if_match) = (request.company(), request.if_match());
+        let id = request.path("id");
+        let mut body = request.body()?;
         let (name, description) = (body.optional("name"), body.patch::<Description>("description"));
         let description = match description? {
             Patch::Keep => None,
@@ -114,8 +114,8 @@ pub(crate) async fn update_user_level(call: Authorized<ManageLevels, UpdateUserL
 }
 
 impl Input for DeleteUserLevel {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        Some(Self { company: reading.company()?, id: reading.path("id")?, if_match: reading.if_match() })
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        Some(Self { company: request.company()?, id: request.path("id")?, if_match: request.if_match() })
     }
 }
 
@@ -172,8 +172,8 @@ pub(crate) struct HoldersQuery {
 }
 
 impl Input for HoldersQuery {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (level, cursor, limit) = (reading.path("id"), reading.query("cursor"), page_size(reading));
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (level, cursor, limit) = (request.path("id"), request.query("cursor"), page_size(request));
         Some(Self { level: level?, cursor: cursor?, limit: limit? })
     }
 }
@@ -200,11 +200,11 @@ pub(crate) async fn list_holders(call: Authorized<ReadIam, HoldersQuery>) -> Api
 }
 
 /// Whether the request allows leaving the company without an administrator.
-pub(crate) fn force(reading: &mut Reading<'_>) -> Option<bool> {
-    match reading.query::<String>("force")?.as_deref() {
+pub(crate) fn force(request: &mut RequestReader<'_>) -> Option<bool> {
+    match request.query::<String>("force")?.as_deref() {
         None | Some("false") => Some(false),
         Some("true") => Some(true),
-        Some(_) => reading.reject("force", "type", "must be true or false"),
+        Some(_) => request.reject("force", "type", "must be true or false"),
     }
 }
 
@@ -218,11 +218,11 @@ pub(crate) struct UserLevelIds {
 }
 
 impl Input for AssignUserLevels {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (company, if_match) = (reading.company(), reading.if_match());
-        let user = reading.user("userId");
-        let force = force(reading);
-        let levels = reading.body()?.list("userLevelIds");
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (company, if_match) = (request.company(), request.if_match());
+        let user = request.user("userId");
+        let force = force(request);
+        let levels = request.body()?.list("userLevelIds");
         Some(Self { company: company?, user: user?, levels: levels?, force: force?, if_match })
     }
 }

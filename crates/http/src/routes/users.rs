@@ -7,15 +7,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::data;
-use crate::extract::{Authorized, Input, ManageCredentials, ReadCatalog, Reading};
+use crate::extract::{Authorized, Input, ManageCredentials, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Success};
 
 /// A user of the path.
 pub(crate) struct OneUser(pub(crate) NamedUser);
 
 impl Input for OneUser {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.user("userId").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.user("userId").map(Self)
     }
 }
 
@@ -75,13 +75,13 @@ pub(crate) struct NotBefore {
 }
 
 impl Input for CutOffUser {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let user = reading.user("userId");
-        let not_before = match reading.optional_body()? {
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let user = request.user("userId");
+        let not_before = match request.optional_body()? {
             Some(mut body) => body.optional("notBefore")?,
             None => None,
         };
-        Some(Self { user: user?, not_before, clock_skew: reading.clock_skew() })
+        Some(Self { user: user?, not_before, clock_skew: request.clock_skew() })
     }
 }
 

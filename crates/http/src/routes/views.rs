@@ -6,7 +6,7 @@ use iam_domain::{Category, Description, Icon, Name, View, ViewId, ViewUrl};
 use utoipa::ToSchema;
 
 use super::data;
-use crate::extract::{Authorized, Input, Platform, ReadCatalog, Reading};
+use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
@@ -18,8 +18,8 @@ data! {
 pub(crate) struct OneView(ViewId);
 
 impl Input for OneView {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.path("id").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.path("id").map(Self)
     }
 }
 
@@ -56,8 +56,8 @@ pub(crate) struct NewView {
 }
 
 impl Input for CreateView {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let mut body = request.body()?;
         let (name, url) = (body.required("name"), body.required("url"));
         let (category, description) = (body.optional("category"), body.optional("description"));
         let (icon, requires_auth) = (body.optional("icon"), body.or("requiresAuth", true));
@@ -98,10 +98,10 @@ pub(crate) struct ViewPatch {
 }
 
 impl Input for UpdateView {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let id = reading.path("id");
-        let if_match = reading.if_match();
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let id = request.path("id");
+        let if_match = request.if_match();
+        let mut body = request.body()?;
         let (name, url) = (body.optional("name"), body.optional("url"));
         let (category, description) = (body.patch("category"), body.patch("description"));
         let (icon, requires_auth) = (body.patch("icon"), body.optional("requiresAuth"));
@@ -131,8 +131,8 @@ pub(crate) async fn update_view(call: Authorized<Platform, UpdateView>) -> ApiRe
 }
 
 impl Input for DeleteView {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        Some(Self { id: reading.path("id")?, if_match: reading.if_match() })
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        Some(Self { id: request.path("id")?, if_match: request.if_match() })
     }
 }
 
