@@ -1,13 +1,14 @@
 //! What a handler takes out of a request: the caller, the company, and the parsed parameters and body.
 
 mod authenticate;
+mod authorized;
 pub(crate) mod body_reader;
-mod call;
+
 mod conditional;
 mod consistency;
 pub(crate) mod json;
 
-pub(crate) use call::{
+pub(crate) use authorized::{
     Anyone, AssignLevels, Authorized, Input, ManageCredentials, ManageLevels, ManagePermissions, Member, Platform,
     PlatformCompany, Policy, ReadAudit, ReadCatalog, ReadIam, RequestReader,
 };
