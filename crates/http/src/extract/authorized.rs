@@ -15,7 +15,7 @@ use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, BytesMut, Data, Query};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::StreamExt;
-use iam_application::{Application, Change, FieldError, IfMatch, Made, RequestContext, Requirement};
+use iam_application::{Application, Change, FieldError, IfMatch, Made, RequestContext};
 use iam_domain::{Caller, CompanyId, NamedUser};
 use iam_identity::{TokenVerifier, UserNameError};
 use iam_permissions_cache::{Access, Consistency, Permissions, Subject};
@@ -27,66 +27,13 @@ use super::body_reader::{Field, FieldReader, Findings};
 use super::conditional::if_match;
 use super::consistency::consistency;
 use super::json;
+use super::policy::{CompanyRule, Policy};
 use crate::Api;
 use crate::middleware::RequestId;
 use crate::respond::{ApiError, Code};
 
 /// The most bytes of a body.
 pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
-
-/// Whether an endpoint requires a company.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CompanyRule {
-    /// The request must name a company.
-    Required,
-    /// Super admins may omit the company; the request is then about the platform.
-    OptionalForSuperAdmins,
-    /// All callers that meet the requirement may omit the company.
-    Optional,
-}
-
-/// The requirement of an endpoint, as a type parameter of its handler.
-pub(crate) trait Policy: 'static {
-    const REQUIREMENT: Requirement;
-    const COMPANY: CompanyRule;
-}
-
-macro_rules! policies {
-    ($($(#[doc = $doc:literal])+ $name:ident: $requirement:ident, $company:ident;)+) => {$(
-        $(#[doc = $doc])+
-        pub(crate) struct $name;
-
-        impl Policy for $name {
-            const REQUIREMENT: Requirement = Requirement::$requirement;
-            const COMPANY: CompanyRule = CompanyRule::$company;
-        }
-    )+};
-}
-
-policies! {
-    /// All authenticated callers; non-members get answers in which everything is denied.
-    Anyone: Known, Required;
-    /// Members of the company.
-    Member: Member, Required;
-    /// Readers of a company's IAM data.
-    ReadIam: ReadIam, Required;
-    /// Readers of the catalog: of any company's IAM data, or super admins without a company.
-    ReadCatalog: ReadIam, OptionalForSuperAdmins;
-    /// Callers that manage levels.
-    ManageLevels: ManageLevels, Required;
-    /// Callers that assign and unassign levels.
-    AssignLevels: AssignLevels, Required;
-    /// Callers that manage permissions.
-    ManagePermissions: ManagePermissions, Required;
-    /// Callers that read the audit trail; super admins also that of the platform.
-    ReadAudit: ReadAudit, OptionalForSuperAdmins;
-    /// Super admins, about the platform.
-    Platform: SuperAdmin, Optional;
-    /// Super admins, about a company.
-    PlatformCompany: SuperAdmin, Required;
-    /// Super admins in person, about credentials.
-    ManageCredentials: ManageCredentials, Optional;
-}
 
 /// The source of a handler's input. Each method returns `None` and adds a finding when something is wrong.
 pub(crate) struct RequestReader<'a> {

@@ -3,13 +3,14 @@
 mod authenticate;
 mod authorized;
 pub(crate) mod body_reader;
-
 mod conditional;
 mod consistency;
 pub(crate) mod json;
+mod policy;
 
-pub(crate) use authorized::{
-    Anyone, AssignLevels, Authorized, Input, ManageCredentials, ManageLevels, ManagePermissions, Member, Platform,
-    PlatformCompany, Policy, ReadAudit, ReadCatalog, ReadIam, RequestReader,
-};
+pub(crate) use authorized::{Authorized, Input, RequestReader};
 pub(crate) use conditional::has_already;
+pub(crate) use policy::{
+    Anyone, AssignLevels, ManageCredentials, ManageLevels, ManagePermissions, Member, Platform, PlatformCompany,
+    Policy, ReadAudit, ReadCatalog, ReadIam,
+};
