@@ -11,10 +11,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::{Method, header};
-use actix_web::web::{Bytes, BytesMut, Data, Query};
+use actix_web::web::{Data, Query};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
-use futures_util::StreamExt;
 use iam_application::{Application, Change, FieldError, IfMatch, Made, RequestContext};
 use iam_domain::{Caller, CompanyId, NamedUser};
 use iam_identity::{TokenVerifier, UserNameError};
@@ -23,17 +21,14 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::authenticate::{Authenticated, authenticate};
+use super::body::Body;
 use super::body_reader::{Field, FieldReader, Findings};
 use super::conditional::if_match;
 use super::consistency::consistency;
-use super::json;
 use super::policy::{CompanyRule, Policy};
 use crate::Api;
 use crate::middleware::RequestId;
 use crate::respond::{ApiError, Code};
-
-/// The most bytes of a body.
-pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 
 /// The source of a handler's input. Each method returns `None` and adds a finding when something is wrong.
 pub(crate) struct RequestReader<'a> {
@@ -168,96 +163,6 @@ impl<'a> RequestReader<'a> {
     }
 }
 
-fn is_declared_json(request: &HttpRequest) -> bool {
-    let is_plain_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");
-    is_plain_json
-        || request.mime_type().ok().flatten().is_some_and(|mime| {
-            mime.type_() == "application" && (mime.subtype() == "json" || mime.suffix().is_some_and(|s| s == "json"))
-        })
-}
-
-/// A body, before it is parsed.
-enum Body {
-    /// There is no body, or an empty one.
-    Absent,
-    /// More than [`BODY_LIMIT`].
-    TooLarge,
-    /// The connection broke, or the body did not match its headers.
-    Broken,
-    /// The body is not declared as JSON.
-    OtherType,
-    /// The body is declared as JSON. It is parsed only after the caller is authorized; before, it is only searched for
-    /// the company.
-    Json(Bytes),
-}
-
-impl Body {
-    async fn read(request: &HttpRequest, payload: &mut Payload) -> Self {
-        if matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Self::Absent;
-        }
-        let mut whole = Bytes::new();
-        while let Some(chunk) = payload.next().await {
-            let Ok(chunk) = chunk else { return Self::Broken };
-            if whole.len() + chunk.len() > BODY_LIMIT {
-                return Self::TooLarge;
-            }
-            // Nearly every body comes in one piece, which need not be copied.
-            whole = if whole.is_empty() {
-                chunk
-            } else {
-                let mut joined = whole.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
-                joined.extend_from_slice(&chunk);
-                joined.freeze()
-            };
-        }
-        if whole.is_empty() {
-            return Self::Absent;
-        }
-        let is_json = is_declared_json(request);
-        let is_plain = request.headers().get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
-        if !is_json || !is_plain {
-            return Self::OtherType;
-        }
-        Self::Json(whole)
-    }
-
-    /// The `companyId` of the body, if it can be read (`Some(None)`: it is not a text). Errors of the body are reported
-    /// only after the caller is authorized.
-    fn company(&self) -> Option<Option<String>> {
-        match self {
-            Self::Json(bytes) if json::may_have(bytes, "companyId") => json::peek(bytes, "companyId"),
-            _ => None,
-        }
-    }
-
-    /// The input, if the body has the usual form.
-    fn usual<T: Input>(&self) -> Option<T> {
-        match self {
-            Self::Json(bytes) => T::read_usual(bytes),
-            _ => None,
-        }
-    }
-
-    /// The fields of the body, which must be an object, if there is a body.
-    fn object(&self) -> Option<Result<Map<String, Value>, ApiError>> {
-        let invalid = |what: &str| ApiError::invalid(vec![FieldError::new("body", "type", what)]);
-        Some(match self {
-            Self::Json(bytes) => match json::parse(bytes) {
-                Ok(Value::Object(fields)) => Ok(fields),
-                Ok(_) => Err(invalid("must be a JSON object")),
-                Err(finding) => Err(ApiError::invalid(vec![finding])),
-            },
-            Self::Absent => return None,
-            Self::Broken => Err(invalid("could not be read")),
-            Self::TooLarge => Err(ApiError::new(Code::TooLarge, format!("body must be at most {BODY_LIMIT} bytes"))),
-            Self::OtherType => {
-                Err(ApiError::new(Code::NotJson, "body must be JSON: Content-Type: application/json, not encoded"))
-            }
-        })
-    }
-}
-
 /// An authorized request: the caller, the company and the input.
 pub(crate) struct Authorized<P, T = ()> {
     pub(crate) caller: Caller,
@@ -365,7 +270,7 @@ async fn authorize_then_parse<P: Policy, T: Input>(
     api.admit_load(caller, company, consistency)?;
     api.services().application.authorize(caller, company, P::REQUIREMENT, consistency).await?;
 
-    let input = match body.usual() {
+    let input = match body.json().and_then(T::read_usual) {
         Some(input) => input,
         None => read_exactly(request, &api, company, &query, &body)?,
     };

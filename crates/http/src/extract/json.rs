@@ -12,7 +12,7 @@ use serde_json::{Map, Number, Value};
 const LONGEST_PATH: usize = 200;
 
 /// The budget of a document; see [`Strict`]. Twenty thousand cells of a matrix fit, and no body of
-/// [`BODY_LIMIT`](super::authorized::BODY_LIMIT) can take more than about twenty times its size in memory.
+/// [`BODY_LIMIT`](super::body::BODY_LIMIT) can take more than about twenty times its size in memory.
 const BUDGET: usize = 250_000;
 /// The cost of an object besides its fields: the allocation of its map.
 const OBJECT_COST: usize = 10;

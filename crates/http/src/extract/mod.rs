@@ -2,6 +2,7 @@
 
 mod authenticate;
 mod authorized;
+mod body;
 pub(crate) mod body_reader;
 mod conditional;
 mod consistency;
