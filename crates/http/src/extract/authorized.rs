@@ -23,12 +23,13 @@ use serde_json::{Map, Value};
 use super::authenticate::{Authenticated, authenticate};
 use super::body::Body;
 use super::body_reader::{Field, FieldReader, Findings};
+use super::company::{company_missing, find_company};
 use super::conditional::if_match;
 use super::consistency::consistency;
 use super::policy::{CompanyRule, Policy};
 use crate::Api;
 use crate::middleware::RequestId;
-use crate::respond::{ApiError, Code};
+use crate::respond::ApiError;
 
 /// The source of a handler's input. Each method returns `None` and adds a finding when something is wrong.
 pub(crate) struct RequestReader<'a> {
@@ -303,32 +304,4 @@ fn read_exactly<T: Input>(
         (Some(input), None) if findings.is_empty() => Ok(input),
         _ => Err(ApiError::invalid(findings.into_vec())),
     }
-}
-
-fn company_missing() -> ApiError {
-    ApiError::new(Code::CompanyMissing, "Company ID is required")
-}
-
-/// The company of the path, the query, the body and the header; all that are present must agree.
-fn find_company(request: &HttpRequest, query: &[(String, String)], body: &Body) -> Result<Option<CompanyId>, ApiError> {
-    let path = request.match_info().get("companyId").map(Ok);
-    let query = query.iter().filter(|(key, _)| key == "companyId").map(|(_, value)| Ok(value.as_str()));
-    let body = body.company();
-    let body = body.as_ref().map(|named| named.as_deref().ok_or(()));
-    let header = request.headers().get_all("x-company-id").map(|value| Ok(value.to_str().unwrap_or_default()));
-    let (mut found, mut agree) = (None, true);
-    for named in path.into_iter().chain(query).chain(body).chain(header) {
-        let company = match named {
-            Ok(text) => CompanyId::parse(text).map_err(|error| ("uuid", error.to_string())),
-            Err(()) => Err(("type", "must be a string".to_owned())),
-        };
-        let company =
-            company.map_err(|(code, what)| ApiError::invalid(vec![FieldError::new("companyId", code, what)]))?;
-        agree &= *found.get_or_insert(company) == company;
-    }
-    if !agree {
-        let finding = FieldError::new("companyId", "disagree", "is named twice, with different companies");
-        return Err(ApiError::invalid(vec![finding]));
-    }
-    Ok(found)
 }

@@ -12,7 +12,7 @@ use super::json;
 use crate::respond::{ApiError, Code};
 
 /// The most bytes of a body.
-const BODY_LIMIT: usize = 1024 * 1024;
+pub(super) const BODY_LIMIT: usize = 1024 * 1024;
 
 /// A body, before it is parsed.
 pub(super) enum Body {

@@ -4,6 +4,7 @@ mod authenticate;
 mod authorized;
 mod body;
 pub(crate) mod body_reader;
+mod company;
 mod conditional;
 mod consistency;
 pub(crate) mod json;
