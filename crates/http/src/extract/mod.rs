@@ -9,10 +9,12 @@ mod conditional;
 mod consistency;
 pub(crate) mod json;
 mod policy;
+mod request_reader;
 
-pub(crate) use authorized::{Authorized, Input, RequestReader};
+pub(crate) use authorized::Authorized;
 pub(crate) use conditional::has_already;
 pub(crate) use policy::{
     Anyone, AssignLevels, ManageCredentials, ManageLevels, ManagePermissions, Member, Platform, PlatformCompany,
     Policy, ReadAudit, ReadCatalog, ReadIam,
 };
+pub(crate) use request_reader::{Input, RequestReader};
