@@ -7,6 +7,7 @@ pub(crate) mod body_reader;
 mod company;
 mod conditional;
 mod consistency;
+pub(crate) mod decision_request;
 pub(crate) mod json;
 mod policy;
 mod request_reader;

@@ -1,36 +1,17 @@
-//! Requests for decisions: one question, or many.
+//! Parses requests for decisions of the usual form in one pass, without a tree of values.
 //!
-//! Nearly every body has only known fields, each once, and all of them valid plain texts. A fast path reads such a
-//! body in one pass, without a tree of values. All other bodies go to the exact reader, which alone reports findings.
+//! Nearly every body has only known fields, each once, and all of them valid plain texts. All other bodies go to the
+//! exact reader, which alone reports findings. The tests compare both.
 
 use std::fmt;
 use std::str::FromStr;
 
-use iam_application::FieldError;
-use iam_domain::{Action, CompanyId, FeatureId, FeatureKey, Scope, UserId, ViewId, ViewUrl};
+use iam_domain::{Action, FeatureId, FeatureKey, Scope, UserId, ViewId, ViewUrl};
 use iam_permissions_cache::{FeatureRef, Question, ViewRef};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use crate::extract::body_reader::FieldReader;
+use crate::extract::decision_request::{Checks, DecisionRequest, Item, MOST_CHECKS};
 use crate::extract::{Input, RequestReader};
-
-/// The most questions of one request.
-pub(crate) const MOST_CHECKS: usize = 1000;
-
-/// A question and its subject.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct DecisionRequest {
-    pub(crate) question: Question,
-    /// The user, or the finding that no user can have this name; `None` means the caller.
-    pub(crate) user: Option<Result<UserId, FieldError>>,
-}
-
-/// One of many questions, or its findings.
-pub(crate) type Item = Result<DecisionRequest, Vec<FieldError>>;
-
-/// Many questions. The findings of a question are in its place.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Checks(pub(crate) Vec<Item>);
 
 impl Input for DecisionRequest {
     fn read_usual(body: &[u8]) -> Option<Self> {
@@ -50,47 +31,6 @@ impl Input for Checks {
     fn read(request: &mut RequestReader<'_>) -> Option<Self> {
         let company = request.company();
         Self::of(&mut request.body()?, company)
-    }
-}
-
-impl DecisionRequest {
-    /// The subject, if it is not the caller. Only callers that may ask about others may see the finding about the name.
-    pub(crate) fn about_other_than(&self, caller: UserId) -> Option<Result<UserId, &FieldError>> {
-        self.user.as_ref().map(|user| user.as_ref().copied()).filter(|user| *user != Ok(caller))
-    }
-
-    fn of(fields: &mut FieldReader<'_>) -> Option<Self> {
-        let user = fields.asked_about("userId");
-        let question = match (fields.has("view"), fields.has("feature")) {
-            (true, false) => {
-                if fields.has("action") || fields.has("scope") {
-                    return fields.reject("view", "alone", "takes neither action nor scope");
-                }
-                fields.required("view").map(Question::View)
-            }
-            (false, true) => {
-                let feature = fields.required("feature");
-                let action = fields.required("action");
-                let least_scope = fields.optional("scope");
-                Some(Question::Feature { feature: feature?, action: action?, least_scope: least_scope? })
-            }
-            (false, false) => fields.reject("view", "required", "or feature is required"),
-            (true, true) => fields.reject("view", "alone", "cannot be asked together with feature"),
-        };
-        Some(Self { question: question?, user: user? })
-    }
-}
-
-impl Checks {
-    fn of(fields: &mut FieldReader<'_>, company: Option<CompanyId>) -> Option<Self> {
-        let read = |fields: &mut FieldReader<'_>| {
-            // All questions are about one company: a question that names another must not get an answer about this one.
-            if fields.optional("companyId")?.is_some_and(|named| Some(named) != company) {
-                return fields.reject("companyId", "disagree", "is not the company of the request");
-            }
-            DecisionRequest::of(fields)
-        };
-        fields.each("checks", MOST_CHECKS, read).map(Self)
     }
 }
 
@@ -238,11 +178,12 @@ impl<'de> Visitor<'de> for UsualList {
 
 #[cfg(test)]
 mod tests {
+    use iam_domain::CompanyId;
     use iam_identity::TokenVerifier;
     use serde_json::{Map, Value};
 
     use super::*;
-    use crate::extract::body_reader::Findings;
+    use crate::extract::body_reader::{FieldReader, Findings};
     use crate::extract::json;
 
     const ID: &str = r#""018f3c1e-0000-7000-8000-000000000001""#;
@@ -403,26 +344,5 @@ mod tests {
             assert_eq!(Checks::read_usual(body.as_bytes()).is_some(), fits, "{count}");
             assert_eq!(checks_exactly(body.as_bytes()).is_some(), fits, "{count}");
         }
-    }
-
-    #[test]
-    fn what_is_wrong_with_one_is_told_in_its_place() {
-        let body = format!(
-            r#"{{"checks":[{{"view":"/"}},{{}},7,{{"view":"/","companyId":"{}"}},{{"view":"/","companyId":{ID}}}]}}"#,
-            "018f3c1e-0000-7000-8000-000000000002"
-        );
-        let Checks(items) = checks_exactly(body.as_bytes()).unwrap();
-        let told: Vec<_> =
-            items.iter().map(|item| item.as_ref().map_or_else(|e| e[0].message.as_str(), |_| "")).collect();
-        assert_eq!(
-            told,
-            [
-                "",
-                "View or feature is required",
-                "check must be an object",
-                "companyId is not the company of the request",
-                ""
-            ]
-        );
     }
 }

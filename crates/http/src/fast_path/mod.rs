@@ -4,4 +4,3 @@ mod decision;
 mod decision_request;
 
 pub(crate) use decision::{DecisionData, write};
-pub(crate) use decision_request::{Checks, DecisionRequest, Item};

@@ -12,8 +12,9 @@ use utoipa::ToSchema;
 
 use super::users::OneUser;
 use crate::Api;
+use crate::extract::decision_request::{Checks, DecisionRequest, Item};
 use crate::extract::{Anyone, Authorized, Policy, ReadIam};
-use crate::fast_path::{self, Checks, DecisionData, DecisionRequest, Item};
+use crate::fast_path::{self, DecisionData};
 use crate::respond::{ApiError, ApiResponse, ApiResult, CachedResponse, Finding, ResponseKind, Success, conditional};
 
 /// The caller's menu. Clients may cache it for five minutes: it is for display only.

@@ -6,8 +6,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::decisions::{CheckRequest, subject};
+use crate::extract::decision_request::DecisionRequest;
 use crate::extract::{Anyone, Authorized};
-use crate::fast_path::DecisionRequest;
 use crate::respond::{ApiResponse, ApiResult, Success};
 
 /// A decision with its derivation.
