@@ -7,15 +7,17 @@ use actix_web::{HttpRequest, get, post};
 use iam_application::{Failure, Requirement};
 use iam_domain::{Scope, UserId};
 use iam_permissions_cache::{Access, EffectivePermissions, Navigation, Subject};
-use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::users::OneUser;
 use crate::Api;
 use crate::extract::decision_request::{Checks, DecisionRequest, Item};
 use crate::extract::{Anyone, Authorized, Policy, ReadIam};
-use crate::fast_path::{self, DecisionData};
-use crate::respond::{ApiError, ApiResponse, ApiResult, CachedResponse, Finding, ResponseKind, Success, conditional};
+use crate::fast_path;
+use crate::respond::{
+    ApiError, ApiResponse, ApiResult, CachedResponse, ChecksData, DecisionData, RefusedCheck, ResponseKind, Success,
+    conditional,
+};
 
 /// The caller's menu. Clients may cache it for five minutes: it is for display only.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<Navigation>), (status = 304)))]
@@ -113,54 +115,6 @@ pub(crate) struct ChecksRequest {
     /// The questions, all about the company of the request.
     #[schema(min_items = 1, max_items = 1000)]
     checks: Vec<CheckRequest>,
-}
-
-/// The answers to many questions.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the answer; the results are written one by one")]
-pub(crate) struct ChecksData {
-    /// The answers, in the order of the questions.
-    results: Vec<CheckResult>,
-}
-
-/// One of many answers.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "describes the answer; the results are written one by one")]
-enum CheckResult {
-    /// The question was decided.
-    Decided(DecisionData),
-    /// The question could not be asked, or not by this caller.
-    Refused(RefusedCheck),
-}
-
-/// A question that could not be asked, or not by this caller.
-#[derive(Serialize, ToSchema)]
-struct RefusedCheck {
-    /// Always `false`.
-    allowed: bool,
-    /// The error.
-    error: Refusal,
-}
-
-/// The error of a question.
-#[derive(Serialize, ToSchema)]
-struct Refusal {
-    /// The code, for programs.
-    code: &'static str,
-    /// The message, for people.
-    message: String,
-    /// The findings, if there are several.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Finding>,
-}
-
-impl RefusedCheck {
-    fn write(error: &ApiError, body: &mut Vec<u8>) -> Result<(), ApiError> {
-        let errors = error.errors.iter().map(Finding::from).collect();
-        let error = Refusal { code: error.code.as_str(), message: error.message.clone(), errors };
-        serde_json::to_writer(body, &Self { allowed: false, error }).map_err(|_| ApiError::internal())
-    }
 }
 
 /// The answers, each decided while it is written.
