@@ -8,6 +8,7 @@ mod company;
 mod conditional;
 mod consistency;
 pub(crate) mod decision_request;
+mod field;
 pub(crate) mod json;
 mod policy;
 mod request_reader;

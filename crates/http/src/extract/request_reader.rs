@@ -10,8 +10,9 @@ use iam_identity::{TokenVerifier, UserNameError};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use super::body_reader::{Field, FieldReader, Findings};
+use super::body_reader::{FieldReader, Findings};
 use super::conditional::if_match;
+use super::field::Field;
 use crate::respond::ApiError;
 
 /// The source of a handler's input. Each method returns `None` and adds a finding when something is wrong.
