@@ -18,9 +18,9 @@ use crate::respond::{ApiError, ResponseCache};
 pub struct Services {
     /// The use cases.
     pub application: Arc<Application>,
-    /// Verifies tokens of callers.
+    /// Verifies the tokens of callers.
     pub verifier: Arc<TokenVerifier>,
-    /// Reports the health of the process.
+    /// Reports the health and the readiness of the process.
     pub probe: Arc<dyn Probe>,
 }
 
@@ -33,15 +33,16 @@ impl std::fmt::Debug for Services {
 /// The options of the API.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
-    /// Origins whose pages may call from a browser. Empty by default.
+    /// The origins whose pages may call from a browser. Default: none.
     pub cors_origins: AllowedOrigins,
-    /// The time after which a request is answered with 503. A running change continues to its end.
+    /// The time after which a request is answered with 503. A running change continues to its end. Default: 30 s.
     pub request_timeout: Duration,
-    /// The limit of requests per caller; `None` means no limit.
+    /// The rate limit of each caller; `None` means no limit. Default: `None`.
     pub rate_limit: Option<RateLimit>,
-    /// The limit of requests per caller that force a read of the storage although an answer is cached.
+    /// The rate limit of each caller for requests that force a read of the storage although a decision is cached.
+    /// Default: 20 per second, bursts of 100.
     pub forced_loads: RateLimit,
-    /// The most bytes of cached bodies that are shared by callers with the same answer.
+    /// The most bytes of cached response bodies, which callers with the same response share. Default: 64 MiB.
     pub max_body_bytes: u64,
 }
 
@@ -76,7 +77,7 @@ impl std::fmt::Debug for Api {
 }
 
 impl Api {
-    /// Builds the API, once per process: its limits apply across all workers.
+    /// Builds the API. A process needs one: its limits and caches span all workers.
     #[must_use]
     pub fn new(services: Services, options: HttpOptions) -> Data<Self> {
         Data::new(Self {
@@ -101,12 +102,13 @@ impl Api {
         &self.response_cache
     }
 
-    /// Checks the rate limit of the caller.
+    /// Checks the rate limit of the caller; 429 if it is exceeded.
     pub(crate) fn admit(&self, caller: Caller) -> Result<(), ApiError> {
         self.requests.as_ref().map_or(Ok(()), |limiter| limiter.admit(caller))
     }
 
-    /// Checks the caller's limit of forced loads, if the required state may be in the storage only.
+    /// Checks the caller's limit of forced loads, unless memory can answer with the required consistency; 429 if it is
+    /// exceeded.
     pub(crate) fn admit_load(
         &self,
         caller: Caller,

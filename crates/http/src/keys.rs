@@ -24,7 +24,7 @@ pub(crate) enum Keys {
         /// Sets the role of the key: check, read or administer.
         ///
         /// With check, the key asks for decisions about any user. With read, it also reads all IAM data. With
-        /// administer, it also changes user levels, permissions and assignments.
+        /// administer, it also changes IAM data, within the limits that docs/services.md states.
         #[arg(long)]
         role: ServiceRole,
         /// Restricts the key to the company with this UUID.

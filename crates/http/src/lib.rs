@@ -1,8 +1,8 @@
 //! The HTTP contract of the IAM service on Actix.
 //!
-//! Handlers are thin. An extractor (`extract::Authorized`) authenticates the caller, finds the company, authorizes the
-//! caller, and only then reads parameters and body; the handler calls one use case and returns its answer. One function
-//! builds the application ([`configure`]); the server, its tests and other teams' servers all use it.
+//! A request passes `middleware`, then `extract::Authorized`, which authenticates the caller, finds the company,
+//! authorizes the caller, and only then parses parameters and body. The handler in `routes` calls one use case, and
+//! `respond` builds the response. [`configure`] mounts all of it; the server, its tests and other servers use it.
 //!
 //! # In your own Actix app
 //!

@@ -8,7 +8,7 @@ use crate::middleware::{self, cors};
 use crate::routes::fallback;
 use crate::routes::openapi::{self, DOCUMENT};
 
-/// Mounts everything into an Actix application: routes, documentation, health checks and middleware.
+/// Mounts the API into an Actix application: operations, documentation, health checks and middleware.
 pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
     config.app_data(Data::clone(api)).service(
         web::scope("")

@@ -1,4 +1,4 @@
-//! The extractor of every guarded handler: caller, company, permission, and only then parameters and body.
+//! The extractor of every handler that needs a caller. It authorizes the caller before it parses the request.
 //!
 //! Actix resolves the extractors of a handler concurrently, so separate extractors for permission and body would report
 //! errors of the body to non-members. This extractor has a fixed order: authentication (401), company (400), permission
@@ -25,7 +25,7 @@ use crate::Api;
 use crate::middleware::RequestId;
 use crate::respond::ApiError;
 
-/// An authorized request: the caller, the company and the input.
+/// An authorized and parsed request of one caller. `P` is the policy that the caller meets, `T` the parsed input.
 pub(crate) struct Authorized<P, T = ()> {
     pub(crate) caller: Caller,
     pub(crate) input: T,
@@ -37,27 +37,27 @@ pub(crate) struct Authorized<P, T = ()> {
 }
 
 impl<P: Policy, T> Authorized<P, T> {
-    /// The use cases.
+    /// Returns the use cases.
     pub(crate) fn application(&self) -> &Application {
         &self.api.services().application
     }
 
-    /// The permissions cache.
+    /// Returns the permissions cache.
     pub(crate) fn permissions(&self) -> &Permissions {
         self.application().permissions()
     }
 
-    /// The API that all requests share.
+    /// Returns the API that all requests share.
     pub(crate) fn api(&self) -> &Api {
         &self.api
     }
 
-    /// The required consistency.
+    /// Returns the consistency that the request requires.
     pub(crate) const fn consistency(&self) -> Consistency {
         self.consistency
     }
 
-    /// The access of a subject in the company, with the required consistency.
+    /// Loads the access of a subject in the company with the required consistency.
     pub(crate) async fn access(&self, subject: Subject) -> Result<Access, ApiError> {
         let access = self.permissions().access(self.company()?, subject, self.consistency).await;
         Ok(access.map_err(iam_application::Failure::from)?)
@@ -69,12 +69,12 @@ impl<P: Policy, T> Authorized<P, T> {
         Ok(self.application().execute(self.context.clone(), change).await?)
     }
 
-    /// The company, where it is optional.
+    /// Returns the company if the request names one.
     pub(crate) const fn company_if_any(&self) -> Option<CompanyId> {
         self.company
     }
 
-    /// The company, where it is required.
+    /// Returns the company of an endpoint whose policy requires one.
     pub(crate) fn company(&self) -> Result<CompanyId, ApiError> {
         self.company.ok_or_else(company_missing)
     }
@@ -99,6 +99,7 @@ impl<P: Policy, T: Input> FromRequest for Authorized<P, T> {
     }
 }
 
+/// Authenticates the caller, finds the company, authorizes the caller, and then parses the input.
 async fn authorize_then_parse<P: Policy, T: Input>(
     request: &HttpRequest,
     payload: &mut Payload,

@@ -1,4 +1,4 @@
-//! Reads the bytes of a body within its limit, before the caller is authorized and the body is parsed.
+//! Reads the bytes of a body within a limit, before the caller is authorized and the body is parsed.
 
 use actix_web::dev::Payload;
 use actix_web::http::{Method, header};
@@ -14,18 +14,17 @@ use crate::respond::{ApiError, Code};
 /// The most bytes of a body.
 pub(super) const BODY_LIMIT: usize = 1024 * 1024;
 
-/// A body, before it is parsed.
+/// A body that is read but not parsed.
 pub(super) enum Body {
     /// There is no body, or an empty one.
     Absent,
-    /// More than [`BODY_LIMIT`].
+    /// The body is larger than [`BODY_LIMIT`].
     TooLarge,
-    /// The connection broke, or the body did not match its headers.
+    /// The connection broke, or the body does not match its headers.
     Broken,
     /// The body is not declared as JSON.
     OtherType,
-    /// The body is declared as JSON. It is parsed only after the caller is authorized; before, it is only searched for
-    /// the company.
+    /// The body is declared as JSON. Until the caller is authorized, it is only searched for the company.
     Json(Bytes),
 }
 
@@ -41,7 +40,7 @@ impl Body {
             if whole.len() + chunk.len() > BODY_LIMIT {
                 return Self::TooLarge;
             }
-            // Nearly every body comes in one piece, which need not be copied.
+            // Nearly every body arrives as one chunk, which is not copied.
             whole = if whole.is_empty() {
                 chunk
             } else {
@@ -61,8 +60,8 @@ impl Body {
         Self::Json(whole)
     }
 
-    /// The `companyId` of the body, if it can be read (`Some(None)`: it is not a text). Errors of the body are reported
-    /// only after the caller is authorized.
+    /// Returns the `companyId` of the body, or `Some(None)` if it is not a string. Returns `None` for an invalid body:
+    /// its errors are reported only after the caller is authorized.
     pub(super) fn company(&self) -> Option<Option<String>> {
         match self {
             Self::Json(bytes) if json::may_have(bytes, "companyId") => json::peek(bytes, "companyId"),
@@ -70,7 +69,7 @@ impl Body {
         }
     }
 
-    /// The bytes of a body that is declared as JSON.
+    /// Returns the bytes of a body that is declared as JSON.
     pub(super) fn json(&self) -> Option<&[u8]> {
         match self {
             Self::Json(bytes) => Some(bytes),
@@ -78,7 +77,7 @@ impl Body {
         }
     }
 
-    /// The fields of the body, which must be an object, if there is a body.
+    /// Parses the body, which must be a JSON object, if there is a body.
     pub(super) fn object(&self) -> Option<Result<Map<String, Value>, ApiError>> {
         let invalid = |what: &str| ApiError::invalid(vec![FieldError::new("body", "type", what)]);
         Some(match self {

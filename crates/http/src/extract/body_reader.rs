@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::field::Field;
 
-/// The findings of a request, as far as an answer lists them.
+/// The findings about a request, up to the number that a response lists.
 #[derive(Debug, Default)]
 pub(crate) struct Findings(Vec<FieldError>);
 
@@ -26,7 +26,7 @@ impl Findings {
         self.0.is_empty()
     }
 
-    /// Whether further findings would not be listed.
+    /// Returns whether the limit is reached.
     fn is_full(&self) -> bool {
         self.0.len() >= FINDINGS_LIMIT
     }
@@ -36,17 +36,17 @@ impl Findings {
     }
 }
 
-/// The fields of one object of a body. Each reading method returns `None` and adds a finding when something is wrong.
+/// Reads the fields of one JSON object. Each method returns `None` and adds a finding if a field is invalid.
 pub(crate) struct FieldReader<'a> {
     fields: &'a Map<String, Value>,
-    /// The prefix of field names in findings: `views[2].`, or empty.
+    /// The prefix of field names in findings, as `views[2].`; empty for the body itself.
     prefix: String,
     verifier: &'a TokenVerifier,
     findings: &'a mut Findings,
 }
 
 impl<'a> FieldReader<'a> {
-    /// The fields of an object; the verifier resolves the users that they name.
+    /// Creates a reader of an object. The verifier resolves the users that its fields name.
     pub(crate) fn of(
         fields: &'a Map<String, Value>,
         prefix: String,
@@ -58,7 +58,7 @@ impl<'a> FieldReader<'a> {
 
     fn found(&mut self, name: &str, code: &'static str, what: impl Display) {
         let field = format!("{}{name}", self.prefix);
-        // "Name is required", but "views must be an array": clients of the original system know these forms.
+        // "Name is required", but "views must be an array": clients of the original system match on these forms.
         let finding = if code == "required" {
             FieldError { message: format!("{} {what}", capitalized(&field)), field, code }
         } else {
@@ -77,7 +77,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// A required field.
+    /// Reads a required field.
     pub(crate) fn required<T: Field>(&mut self, name: &str) -> Option<T> {
         match self.fields.get(name) {
             None => {
@@ -88,7 +88,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// An optional field; `null` is an error.
+    /// Reads an optional field; `null` is an error.
     pub(crate) fn optional<T: Field>(&mut self, name: &str) -> Option<Option<T>> {
         match self.fields.get(name) {
             None => Some(None),
@@ -96,7 +96,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// An optional user: an id, or `issuer|subject`; `null` is an error.
+    /// Reads an optional user: an id, or `issuer|subject`; `null` is an error.
     pub(crate) fn user(&mut self, name: &str) -> Option<Option<NamedUser>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.verifier.user_named(&text) {
@@ -105,8 +105,8 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// The optional subject of a question. An error about the name could reveal the configured issuers, so it is kept
-    /// for callers that may ask about others.
+    /// Reads the optional subject of a question. An error about the name could reveal the configured issuers, so it is
+    /// returned in place of the user, for callers that may ask about others.
     pub(crate) fn asked_about(&mut self, name: &str) -> Option<Option<Result<UserId, FieldError>>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.verifier.user_named(&text) {
@@ -116,12 +116,12 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// An optional field with a default.
+    /// Reads an optional field with a default.
     pub(crate) fn or<T: Field>(&mut self, name: &str, default: T) -> Option<T> {
         Some(self.optional(name)?.unwrap_or(default))
     }
 
-    /// A field that `null` clears.
+    /// Reads a field of a patch; `null` clears it.
     pub(crate) fn patch<T: Field>(&mut self, name: &str) -> Option<Patch<T>> {
         match self.fields.get(name) {
             None => Some(Patch::Keep),
@@ -130,7 +130,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// A required list without duplicates.
+    /// Reads a required list without duplicates.
     pub(crate) fn list<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Vec<T>> {
         let values = self.array(name)?;
         let mut elements = Vec::with_capacity(values.len());
@@ -150,12 +150,12 @@ impl<'a> FieldReader<'a> {
         (elements.len() == values.len()).then_some(elements)
     }
 
-    /// An optional list; `null` is an error.
+    /// Reads an optional list; `null` is an error.
     pub(crate) fn optional_list<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Option<Vec<T>>> {
         if self.has(name) { self.list(name).map(Some) } else { Some(None) }
     }
 
-    /// An optional list; `null` clears it.
+    /// Reads a list of a patch; `null` clears it.
     pub(crate) fn list_patch<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Patch<Vec<T>>> {
         match self.fields.get(name) {
             None => Some(Patch::Keep),
@@ -164,7 +164,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// A required list of objects. `read` reads each and returns it with a key that must not occur twice.
+    /// Reads a required list of objects, each by `read`. No two elements may have the same `key`.
     pub(crate) fn objects<T, K: Ord>(
         &mut self,
         name: &str,
@@ -195,8 +195,8 @@ impl<'a> FieldReader<'a> {
         (elements.len() == values.len()).then_some(elements)
     }
 
-    /// A required list of at least one and at most a number of objects, each read by `read`. Findings about an object
-    /// are returned in its place.
+    /// Reads a required list of 1 to `most` objects, each by `read`. Findings about an object are returned in its
+    /// place.
     pub(crate) fn each<T>(
         &mut self,
         name: &str,
@@ -231,18 +231,18 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Whether a field is present.
+    /// Returns whether a field is present.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.fields.contains_key(name)
     }
 
-    /// Adds a finding about a field that is invalid in context.
+    /// Adds a finding about a field, and returns `None`.
     pub(crate) fn reject<T>(&mut self, name: &str, code: &'static str, what: impl Display) -> Option<T> {
         self.found(name, code, what);
         None
     }
 
-    /// An optional description; empty if omitted.
+    /// Reads an optional description; empty if omitted.
     pub(crate) fn description(&mut self, name: &str) -> Option<Description> {
         let empty = Value::String(String::new());
         let value = self.fields.get(name).unwrap_or(&empty);

@@ -12,7 +12,7 @@ pub(super) fn company_missing() -> ApiError {
     ApiError::new(Code::CompanyMissing, "Company ID is required")
 }
 
-/// The company of the path, the query, the body and the header; all that are present must agree.
+/// Returns the company that path, query, body and header name, if any. All that name one must agree: else 400.
 pub(super) fn find_company(
     request: &HttpRequest,
     query: &[(String, String)],

@@ -1,4 +1,4 @@
-//! Requests for decisions, one question or many, and how they are read with exact findings.
+//! Requests for decisions: one question or many, read with exact findings.
 
 use iam_application::FieldError;
 use iam_domain::{CompanyId, UserId};
@@ -13,24 +13,25 @@ pub(crate) const MOST_CHECKS: usize = 1000;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct DecisionRequest {
     pub(crate) question: Question,
-    /// The user, or the finding that no user can have this name; `None` means the caller.
+    /// The subject, or the finding that no user can have this name; `None` means the caller.
     pub(crate) user: Option<Result<UserId, FieldError>>,
 }
 
-/// One of many questions, or its findings.
+/// One of many questions, or the findings about it.
 pub(crate) type Item = Result<DecisionRequest, Vec<FieldError>>;
 
-/// Many questions. The findings of a question are in its place.
+/// Many questions. Findings about an invalid question stand in its place.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Checks(pub(crate) Vec<Item>);
 
 impl DecisionRequest {
-    /// The subject, if it is not the caller. Only callers that may ask about others may see the finding about the name.
+    /// Returns the subject if it is not the caller. Only callers that may ask about others may see the finding about
+    /// its name.
     pub(crate) fn about_other_than(&self, caller: UserId) -> Option<Result<UserId, &FieldError>> {
         self.user.as_ref().map(|user| user.as_ref().copied()).filter(|user| *user != Ok(caller))
     }
 
-    /// Reads the question of an object.
+    /// Reads one question from its object.
     pub(crate) fn of(fields: &mut FieldReader<'_>) -> Option<Self> {
         let user = fields.asked_about("userId");
         let question = match (fields.has("view"), fields.has("feature")) {
@@ -54,7 +55,7 @@ impl DecisionRequest {
 }
 
 impl Checks {
-    /// Reads the questions of a body about a company.
+    /// Reads many questions, all about `company`.
     pub(crate) fn of(fields: &mut FieldReader<'_>, company: Option<CompanyId>) -> Option<Self> {
         let read = |fields: &mut FieldReader<'_>| {
             // All questions are about one company: a question that names another must not get an answer about this one.

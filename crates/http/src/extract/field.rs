@@ -6,7 +6,7 @@ use iam_domain::{TextError, Timestamp};
 use iam_permissions_cache::{FeatureRef, ViewRef};
 use serde_json::Value;
 
-/// A type of value that a field can have.
+/// A type that is read from a JSON value of a field or parameter.
 pub(crate) trait Field: Sized {
     /// Reads the value; `Err` contains the code and the text that follows the field's name.
     fn read(value: &Value) -> Result<Self, (&'static str, String)>;
@@ -73,7 +73,7 @@ text_fields!(
     ViewUrl
 );
 
-/// Reads a text that refers to data that an earlier build may have stored.
+/// Reads a reference to stored data. An earlier build may have stored texts that new data must not have.
 fn stored<T>(value: &Value, read: fn(String) -> Result<T, TextError>) -> Result<T, (&'static str, String)> {
     read(String::read(value)?).map_err(text_error)
 }
@@ -100,12 +100,12 @@ impl Field for FeatureRef {
 
 impl Field for uuid::Uuid {
     fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-        // The ids of all types of entities are parsed in the same way.
+        // The ids of all entity types are parsed in the same way.
         iam_domain::UserId::read(value).map(|id| id.as_uuid())
     }
 }
 
-/// The last microsecond of the year 9999: later times have no form that all programs can read.
+/// The last microsecond of the year 9999. Not all programs can read later times.
 const LATEST: i64 = 253_402_300_799_999_999;
 
 impl Field for Timestamp {

@@ -1,4 +1,4 @@
-//! What a handler takes out of a request: the caller, the company, and the parsed parameters and body.
+//! Extracts from a request what its handler needs: the authorized caller, the company, and parsed parameters and body.
 
 mod authenticate;
 mod authorized;

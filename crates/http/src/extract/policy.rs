@@ -1,8 +1,8 @@
-//! What each endpoint requires of its caller: a permission, and whether the request must name a company.
+//! The policies of endpoints: the permission that the caller needs, and whether the request must name a company.
 
 use iam_application::Requirement;
 
-/// Whether an endpoint requires a company.
+/// Whether the requests of an endpoint must name a company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CompanyRule {
     /// The request must name a company.
@@ -13,7 +13,7 @@ pub(crate) enum CompanyRule {
     Optional,
 }
 
-/// The requirement of an endpoint, as a type parameter of its handler.
+/// The policy of an endpoint, as a type parameter of its handler's extractor.
 pub(crate) trait Policy: 'static {
     const REQUIREMENT: Requirement;
     const COMPANY: CompanyRule;

@@ -15,7 +15,8 @@ use super::conditional::if_match;
 use super::field::Field;
 use crate::respond::ApiError;
 
-/// The source of a handler's input. Each method returns `None` and adds a finding when something is wrong.
+/// Reads the parameters, headers and body of a request. Each method returns `None` and adds a finding if its part is
+/// invalid.
 pub(crate) struct RequestReader<'a> {
     request: &'a HttpRequest,
     verifier: &'a TokenVerifier,
@@ -27,15 +28,15 @@ pub(crate) struct RequestReader<'a> {
     fatal: Option<ApiError>,
 }
 
-/// A handler's input.
+/// The input of a handler, read from a request.
 pub(crate) trait Input: Sized + 'static {
-    /// Fast path for bodies of the usual form. `None` means only that [`Self::read`] must read the body; any value
-    /// returned here equals the result of [`Self::read`].
+    /// Reads bodies of the usual form on a fast path. `None` means only that [`Self::read`] must read the body; a value
+    /// equals the result of [`Self::read`].
     fn read_usual(_body: &[u8]) -> Option<Self> {
         None
     }
 
-    /// Reads any input, with exact findings.
+    /// Reads the input, with a finding for each invalid part.
     fn read(request: &mut RequestReader<'_>) -> Option<Self>;
 }
 
@@ -45,7 +46,8 @@ impl Input for () {
     }
 }
 
-/// Reads any input from a request: the whole error of its body, or all findings of its fields and parameters.
+/// Reads the input of a request. The error is that of the body as a whole, or lists the findings about parameters and
+/// fields.
 pub(super) fn read<T: Input>(
     request: &HttpRequest,
     verifier: &TokenVerifier,
@@ -65,27 +67,26 @@ pub(super) fn read<T: Input>(
 }
 
 impl<'a> RequestReader<'a> {
-    /// The company that the request is about. It is always present where the policy requires one, otherwise if the
-    /// request names one.
+    /// Returns the company of the request. It is present if the policy requires one or the request names one.
     pub(crate) const fn company(&self) -> Option<CompanyId> {
         self.company
     }
 
-    /// The client's `If-Match` precondition.
+    /// Returns the `If-Match` precondition.
     pub(crate) fn if_match(&self) -> IfMatch {
         if_match(self.request.headers())
     }
 
-    /// A parameter of the path.
+    /// Reads a parameter of the path.
     pub(crate) fn path<T: Field>(&mut self, name: &str) -> Option<T> {
         let text = self.request.match_info().query(name).to_owned();
         self.parameter(name, text)
     }
 
-    /// A user in the path: an id, or `issuer|subject`.
+    /// Reads a user from the path: an id, or `issuer|subject`.
     pub(crate) fn user(&mut self, name: &str) -> Option<NamedUser> {
-        // The server does not decode %2F and %25, so that a path keeps the parts that the client meant. It turns other
-        // bytes that are not UTF-8 into U+FFFD, so that different names would become equal.
+        // Actix does not decode %2F and %25, so that the segments of a path stay separate. It replaces invalid UTF-8 by
+        // U+FFFD, which would make different names equal.
         let text = percent_decode_str(self.request.match_info().query(name)).decode_utf8().map(Cow::into_owned);
         match text {
             Ok(text) if !text.contains(char::REPLACEMENT_CHARACTER) => self.user_named(name, &text),
@@ -93,12 +94,12 @@ impl<'a> RequestReader<'a> {
         }
     }
 
-    /// How much the clocks of issuers may be ahead.
+    /// Returns how far the clocks of issuers may be ahead.
     pub(crate) fn clock_skew(&self) -> Duration {
         self.verifier.clock_skew()
     }
 
-    /// An optional user in the query.
+    /// Reads an optional user from the query: an id, or `issuer|subject`.
     pub(crate) fn query_user(&mut self, name: &str) -> Option<Option<NamedUser>> {
         match self.query::<String>(name)? {
             Some(text) => self.user_named(name, &text).map(Some),
@@ -113,7 +114,7 @@ impl<'a> RequestReader<'a> {
         }
     }
 
-    /// An optional parameter of the query; an empty one counts as omitted.
+    /// Reads an optional parameter of the query; an empty one counts as omitted.
     pub(crate) fn query<T: Field>(&mut self, name: &str) -> Option<Option<T>> {
         let query = self.query;
         let mut values = query.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
@@ -127,7 +128,7 @@ impl<'a> RequestReader<'a> {
         }
     }
 
-    /// A required parameter of the query.
+    /// Reads a required parameter of the query.
     pub(crate) fn required_query<T: Field>(&mut self, name: &str) -> Option<T> {
         match self.query(name)? {
             Some(value) => Some(value),
@@ -135,7 +136,7 @@ impl<'a> RequestReader<'a> {
         }
     }
 
-    /// Adds a finding about a parameter.
+    /// Adds a finding about a parameter, and returns `None`.
     pub(crate) fn reject<T>(&mut self, name: &str, code: &'static str, what: impl std::fmt::Display) -> Option<T> {
         self.findings.push(FieldError::new(name, code, what));
         None
@@ -148,7 +149,7 @@ impl<'a> RequestReader<'a> {
         }
     }
 
-    /// The fields of the body, which must be a JSON object.
+    /// Returns a reader of the required body, which must be a JSON object.
     pub(crate) fn body(&mut self) -> Option<FieldReader<'_>> {
         let body: &'a _ = self.body;
         match body {
@@ -161,7 +162,7 @@ impl<'a> RequestReader<'a> {
         None
     }
 
-    /// The same, but the body is optional.
+    /// Returns a reader of the optional body, which must be a JSON object.
     pub(crate) fn optional_body(&mut self) -> Option<Option<FieldReader<'_>>> {
         if self.body.is_none() { Some(None) } else { self.body().map(Some) }
     }

@@ -1,4 +1,4 @@
-//! Writes decisions as JSON without a serializer.
+//! Writes decisions as JSON without a serializer: they are the most frequent output of this service.
 
 use iam_domain::Scope;
 use iam_permissions_cache::Verdict;

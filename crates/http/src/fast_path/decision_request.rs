@@ -34,7 +34,7 @@ impl Input for Checks {
     }
 }
 
-/// Reads a whole body of the usual form.
+/// Parses a whole body; `None` if it has not the usual form.
 fn usual<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8]) -> Option<S::Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = seed.deserialize(&mut deserializer).ok()?;
@@ -42,11 +42,12 @@ fn usual<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8]) -> Option<S::Va
     Some(value)
 }
 
+/// The error of a body that the exact reader must read. It is never shown.
 fn unusual<E: Error>() -> E {
     E::custom("must be read exactly")
 }
 
-/// Reads a text without escapes into an empty place; a second value is an error.
+/// Reads a string without escapes into an empty place; a second value is an error.
 fn read_once<'de, A: MapAccess<'de>>(place: &mut Option<&'de str>, map: &mut A) -> Result<(), A::Error> {
     match place.replace(map.next_value()?) {
         None => Ok(()),
@@ -54,11 +55,11 @@ fn read_once<'de, A: MapAccess<'de>>(place: &mut Option<&'de str>, map: &mut A) 
     }
 }
 
-/// One question.
+/// Parses one question.
 #[derive(Clone, Copy)]
 struct UsualDecisionRequest {
-    /// Whether this is a whole body, which may name the company that was read before. One question of many that does
-    /// goes to the exact reader.
+    /// Whether the object is a whole body, whose company was read before. A question of many that names a company needs
+    /// the exact reader.
     is_body: bool,
 }
 
@@ -118,7 +119,7 @@ fn feature_question(feature: &str, action: &str, scope: Option<&str>) -> Option<
     Some(Question::Feature { feature, action: Action::parse(action).ok()?, least_scope })
 }
 
-/// Many questions.
+/// Parses a body of many questions.
 struct UsualChecks;
 
 impl<'de> DeserializeSeed<'de> for UsualChecks {
@@ -149,7 +150,7 @@ impl<'de> Visitor<'de> for UsualChecks {
     }
 }
 
-/// The questions themselves.
+/// Parses the list of many questions.
 struct UsualList;
 
 impl<'de> DeserializeSeed<'de> for UsualList {

@@ -1,4 +1,4 @@
-//! What holds for every request, whatever its route: one file for each concern.
+//! Handles what concerns every request, whatever its route. Each concern has a file of its own.
 
 pub(crate) mod connection;
 mod cors;

@@ -1,4 +1,4 @@
-//! The metrics of answered requests: how many, and how long they took.
+//! Records the number and the duration of answered requests.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ struct Series {
 }
 
 thread_local! {
-    /// The metrics by route. Finding a series by its labels for each request would cost more than most requests do.
+    /// The metrics of this thread by route. Looking up a series by its labels costs more than most requests do.
     static SERIES: RefCell<HashMap<String, Vec<Series>>> = RefCell::default();
 }
 
@@ -45,7 +45,7 @@ pub(super) fn count(method: &Method, route: &str, status: StatusCode, elapsed: D
     });
 }
 
-/// The method as a label. Methods invented by clients create no new series of metrics.
+/// Returns the method as a label. Unknown methods share one label, so that clients cannot create series.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,4 +1,4 @@
-//! Bounds the time of every request, and turns panics into errors.
+//! Bounds the time of every request, and answers a panic with an error.
 
 use std::panic::AssertUnwindSafe;
 

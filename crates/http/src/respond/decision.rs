@@ -1,4 +1,4 @@
-//! The answers to questions: decisions, and refusals of single questions.
+//! The response bodies of decisions, and of questions that were not decided.
 
 use iam_domain::{Scope, UserLevelId};
 use serde::Serialize;
@@ -24,7 +24,7 @@ pub(crate) struct DecisionData {
 
 /// The answers to many questions.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the answer; the results are written one by one")]
+#[expect(dead_code, reason = "describes the response; the results are written one by one")]
 pub(crate) struct ChecksData {
     /// The answers, in the order of the questions.
     results: Vec<CheckResult>,
@@ -33,7 +33,7 @@ pub(crate) struct ChecksData {
 /// One of many answers.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "describes the answer; the results are written one by one")]
+#[expect(dead_code, reason = "describes the response; the results are written one by one")]
 enum CheckResult {
     /// The question was decided.
     Decided(DecisionData),
@@ -63,7 +63,7 @@ struct Refusal {
 }
 
 impl RefusedCheck {
-    /// Writes the refusal of one question.
+    /// Writes the error of one question as JSON.
     pub(crate) fn write(error: &ApiError, body: &mut Vec<u8>) -> Result<(), ApiError> {
         let errors = error.errors.iter().map(Finding::from).collect();
         let error = Refusal { code: error.code.as_str(), message: error.message.clone(), errors };

@@ -1,9 +1,9 @@
-//! The JSON envelope of successful answers.
+//! The JSON envelope of successful responses.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The envelope of every successful answer.
+/// The envelope of every successful response.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Success<T: ToSchema> {
     /// Always `success`.
@@ -18,7 +18,7 @@ impl<T: ToSchema> Success<T> {
     }
 }
 
-/// The data of an answer that contains only a message.
+/// The data of a response that contains only a message.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Message {
     /// What the operation did.

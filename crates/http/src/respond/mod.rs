@@ -1,4 +1,4 @@
-//! What a handler answers: envelopes, headers, cached bodies, and the table of errors.
+//! Builds responses: the envelope, headers, cached bodies, and the table of errors.
 
 mod decision;
 mod envelope;
