@@ -1,4 +1,4 @@
-//! The API keys of services. For super admins.
+//! Lists, creates and revokes the API keys of services, for super admins.
 
 use actix_web::http::StatusCode;
 use actix_web::{delete, get, post};
@@ -18,14 +18,14 @@ data! {
     ApiKeyData { api_key as "apiKey": ApiKey }
 }
 
-/// All keys, including revoked and expired ones, by name.
+/// Lists all keys by name, including revoked and expired keys.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeysData>)))]
 #[get("/api/iam/api-keys")]
 pub(crate) async fn list_api_keys(call: Authorized<ManageCredentials>) -> ApiResult {
     ApiResponse::ok().data(ApiKeysData { api_keys: call.application().api_keys().await? })
 }
 
-/// A key's id in the path.
+/// The key that the path names.
 pub(crate) struct OneApiKey(ApiKeyId);
 
 impl Input for OneApiKey {
@@ -34,7 +34,7 @@ impl Input for OneApiKey {
     }
 }
 
-/// A key, without its digest.
+/// Returns a key without its digest.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeyData>), (status = 404)))]
 #[get("/api/iam/api-keys/{id}")]
 pub(crate) async fn get_api_key(call: Authorized<ManageCredentials, OneApiKey>) -> ApiResult {
@@ -47,15 +47,15 @@ pub(crate) async fn get_api_key(call: Authorized<ManageCredentials, OneApiKey>) 
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewKey {
-    /// Its display name.
+    /// The display name.
     name: iam_domain::Name,
-    /// Its role.
+    /// The role.
     role: ServiceRole,
-    /// When it expires; if omitted, never.
+    /// The time at which the key expires; if omitted, it does not expire.
     expires_at: Option<Timestamp>,
 }
 
-/// The input: a change that creates a key, and the key.
+/// The input of a creation: the change that stores the key, and the key itself.
 pub(crate) struct Creation {
     change: CreateApiKey,
     secret: SecretString,
@@ -87,7 +87,7 @@ pub(crate) struct CreatedKeyData {
     key: String,
 }
 
-/// Creates a key. The answer shows it, and it is never shown again.
+/// Creates a key. Only this response shows it.
 #[utoipa::path(
     tag = "API keys",
     request_body = NewKey,

@@ -1,4 +1,4 @@
-//! The audit trail.
+//! Lists the audit trail.
 
 use actix_web::get;
 use base64::Engine;
@@ -25,7 +25,7 @@ pub(crate) struct AuditEntry {
     /// The same id in a form that needs no escaping in URLs.
     #[serde(skip_serializing_if = "Option::is_none")]
     user_path_id: Option<String>,
-    /// The same for the user that the record is about.
+    /// The user that the record is about as `issuer|subject`, if it is a user of another issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     external_entity_id: Option<ExternalId>,
@@ -50,7 +50,7 @@ pub(crate) struct AuditData {
     total_is_lower_bound: bool,
 }
 
-/// The filter and the page.
+/// The filter and the page of a request.
 pub(crate) struct AuditQuery {
     filter: AuditFilter,
     cursor: Option<AuditCursor>,
@@ -82,7 +82,7 @@ impl Input for AuditQuery {
     }
 }
 
-/// The id of an entity of any type; for a user also an external id.
+/// Reads the id of an entity of any type; for a user, also an external id.
 fn entity(request: &mut RequestReader<'_>) -> Option<Option<uuid::Uuid>> {
     if request.query::<String>("entityId")?.is_some_and(|text| ExternalId::may_be(&text)) {
         return Some(request.query_user("entityId")?.map(|user| user.id.as_uuid()));
@@ -118,7 +118,7 @@ fn cursor(request: &mut RequestReader<'_>) -> Option<Option<AuditCursor>> {
     }
 }
 
-/// A cursor as opaque text.
+/// Encodes a cursor as opaque text.
 fn encode(cursor: AuditCursor) -> String {
     URL_SAFE_NO_PAD.encode(format!("{}/{}", cursor.timestamp.micros(), cursor.id))
 }
@@ -131,14 +131,14 @@ fn decode(text: &str) -> Option<AuditCursor> {
     Some(AuditCursor { timestamp: Timestamp::from_micros(micros)?, id: AuditRecordId::parse(id).ok()? })
 }
 
-/// The records of the company, or of the platform if a super admin names no company.
+/// Lists the records of the company, or of the platform if a super admin names no company.
 #[utoipa::path(
     tag = "Audit",
     params(
         ("entityType" = Option<EntityType>, Query),
         ("entityId" = Option<String>, Query, description = "An id; of a user also a pathId, or issuer|subject"),
-        ("action" = Option<String>, Query, description = "Exactly this, as user_level.created"),
-        ("userId" = Option<String>, Query, description = "Who did it: an id, a pathId, or issuer|subject"),
+        ("action" = Option<String>, Query, description = "Exactly this action, as user_level.created"),
+        ("userId" = Option<String>, Query, description = "The actor: an id, a pathId, or issuer|subject"),
         ("from" = Option<Timestamp>, Query, description = "Not before"),
         ("to" = Option<Timestamp>, Query, description = "Before"),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200),

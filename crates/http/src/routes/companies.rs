@@ -1,4 +1,4 @@
-//! Companies: their modules, and provisioning. For super admins.
+//! Manages the modules of companies and provisions companies, for super admins.
 
 use actix_web::http::StatusCode;
 use actix_web::{get, patch, post, put};
@@ -15,7 +15,7 @@ data! {
     GrantedModuleData { module as "module": GrantedModule }
 }
 
-/// The modules of a company, switched on or off, by name.
+/// Lists the modules of a company by name, and whether each is switched on.
 #[utoipa::path(tag = "Companies", responses((status = 200, body = Success<GrantedModulesData>)))]
 #[get("/api/iam/companies/{companyId}/modules")]
 pub(crate) async fn get_company_modules(call: Authorized<PlatformCompany>) -> ApiResult {
@@ -52,7 +52,7 @@ pub(crate) async fn set_company_modules(call: Authorized<PlatformCompany, SetCom
     ApiResponse::ok().version(done.versions).message("Company modules updated successfully")
 }
 
-/// Whether a module is on.
+/// The requested state of a module.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Switch {
@@ -85,8 +85,8 @@ pub(crate) async fn switch_company_module(call: Authorized<PlatformCompany, Swit
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Provision {
-    /// The user who becomes admin. On a provisioned company, it takes effect only if no user can administer the
-    /// company.
+    /// The user who becomes an administrator. On a provisioned company, it takes effect only if no user can administer
+    /// the company.
     admin_user_id: Option<UserId>,
 }
 

@@ -1,4 +1,4 @@
-//! Decisions: navigation, all permissions of a user, checks.
+//! Answers questions about permissions: single checks, many checks, all permissions of a user, and navigation.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::respond::{
     conditional,
 };
 
-/// The caller's menu. Clients may cache it for five minutes: it is for display only.
+/// Returns the caller's menu. Clients may cache it for five minutes: it is for display only.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<Navigation>), (status = 304)))]
 #[get("/api/iam/navigation")]
 pub(crate) async fn navigation(request: HttpRequest, call: Authorized<Anyone>) -> ApiResult {
@@ -37,7 +37,7 @@ pub(crate) async fn navigation(request: HttpRequest, call: Authorized<Anyone>) -
     Ok(conditional(request.headers(), &access, &body, "private, max-age=300"))
 }
 
-/// All permissions of the caller.
+/// Returns all permissions of the caller.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>), (status = 304)))]
 #[get("/api/iam/permissions/current")]
 pub(crate) async fn current_permissions(request: HttpRequest, call: Authorized<Anyone>) -> ApiResult {
@@ -46,7 +46,7 @@ pub(crate) async fn current_permissions(request: HttpRequest, call: Authorized<A
     Ok(conditional(request.headers(), &access, &body, "private, no-cache"))
 }
 
-/// All permissions of a user.
+/// Returns all permissions of a user.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>)))]
 #[get("/api/iam/users/{userId}/permissions")]
 pub(crate) async fn permissions_of_user(call: Authorized<ReadIam, OneUser>) -> ApiResult {
@@ -80,7 +80,7 @@ pub(crate) struct CheckRequest {
     user_id: Option<UserId>,
 }
 
-/// The subject of a question: the caller, or another user if the caller may ask about others.
+/// Returns the subject of a question: the caller, or another user if the caller may ask about others.
 pub(super) async fn subject<P: Policy>(call: &Authorized<P, DecisionRequest>) -> Result<Subject, ApiError> {
     match call.input.about_other_than(call.caller.id()) {
         Some(other) => {
@@ -117,12 +117,12 @@ pub(crate) struct ChecksRequest {
     checks: Vec<CheckRequest>,
 }
 
-/// The answers, each decided while it is written.
+/// The results of many questions, each decided while it is written.
 struct Results<'a> {
     items: &'a [Item],
     caller: UserId,
     own: Option<Access>,
-    /// The accesses of other users, ascending by user; or why questions about others are refused.
+    /// The accesses of other users in ascending order, or the error of all questions about others.
     others: Result<Vec<Access>, ApiError>,
 }
 
@@ -160,7 +160,7 @@ impl Results<'_> {
     }
 }
 
-/// The approximate size of one answer of many, in bytes.
+/// The approximate size of one decision, in bytes.
 const RESULT_BYTES: usize = 256;
 
 /// Decides up to 1,000 questions in their order. An invalid question gets an error in its place and does not affect the

@@ -1,4 +1,4 @@
-//! Answers for requests that no operation handles: the redirect to the documentation, and unknown routes.
+//! Answers requests that no operation handles: the redirect to the documentation, and unknown routes.
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
@@ -27,6 +27,7 @@ pub(crate) async fn no_such_route(request: HttpRequest) -> HttpResponse {
     response
 }
 
+/// Returns whether a path has the form of a pattern, in which `{…}` stands for a segment that is not empty.
 fn matches_pattern(pattern: &str, path: &str) -> bool {
     let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
     loop {
@@ -38,7 +39,7 @@ fn matches_pattern(pattern: &str, path: &str) -> bool {
     }
 }
 
-/// The methods of a path as the value of `Allow`. A path that has GET also has HEAD.
+/// Returns the methods of a path as the value of `Allow`. A path that has GET also has HEAD.
 fn allowed_methods(item: &PathItem) -> String {
     let methods = [
         ("GET", &item.get),

@@ -1,4 +1,4 @@
-//! Features of the catalog, and the views on which they are shown.
+//! Manages the features of the catalog, and the views on which they are shown.
 
 use actix_web::{delete, get, patch, post, put};
 use iam_application::{CreateFeature, DeleteFeature, SetFeatureViews, UpdateFeature};
@@ -15,7 +15,7 @@ data! {
     FeatureData { feature as "feature": Feature }
 }
 
-/// A feature of the path.
+/// The feature that the path names.
 pub(crate) struct OneFeature(FeatureId);
 
 impl Input for OneFeature {
@@ -24,7 +24,7 @@ impl Input for OneFeature {
     }
 }
 
-/// All features, by key, those without one last.
+/// Lists all features by key; features without a key come last.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeaturesData>)))]
 #[get("/api/iam/features")]
 pub(crate) async fn list_features(call: Authorized<ReadCatalog>) -> ApiResult {
@@ -32,7 +32,7 @@ pub(crate) async fn list_features(call: Authorized<ReadCatalog>) -> ApiResult {
     ApiResponse::ok().data(FeaturesData { features })
 }
 
-/// A feature.
+/// Returns a feature.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeatureData>), (status = 404)))]
 #[get("/api/iam/features/{id}")]
 pub(crate) async fn get_feature(call: Authorized<ReadCatalog, OneFeature>) -> ApiResult {
@@ -45,12 +45,12 @@ pub(crate) async fn get_feature(call: Authorized<ReadCatalog, OneFeature>) -> Ap
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewFeature {
-    /// Unique; never a UUID.
+    /// Unique; must not have the form of a UUID.
     key: Option<FeatureKey>,
     name: Name,
     description: Option<Description>,
     resource_type: Option<ResourceType>,
-    /// Its custom actions, besides the standard ones.
+    /// The custom actions, besides the standard ones.
     actions: Option<Vec<Action>>,
     category: Option<Category>,
     /// Defaults to `true`.
@@ -81,7 +81,10 @@ impl Input for CreateFeature {
 #[utoipa::path(
     tag = "Catalog",
     request_body = NewFeature,
-    responses((status = 201, body = Success<FeatureData>), (status = 409, description = "The key is taken or reserved")),
+    responses(
+        (status = 201, body = Success<FeatureData>),
+        (status = 409, description = "The key is taken or reserved"),
+    ),
 )]
 #[post("/api/iam/features")]
 pub(crate) async fn create_feature(call: Authorized<Platform, CreateFeature>) -> ApiResult {
@@ -156,7 +159,7 @@ pub(crate) async fn delete_feature(call: Authorized<Platform, DeleteFeature>) ->
     ApiResponse::ok().version(done.versions).message("Feature deleted successfully")
 }
 
-/// The views on which a feature is shown, by url.
+/// Lists the views on which a feature is shown, by URL.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>), (status = 404)))]
 #[get("/api/iam/features/{id}/views")]
 pub(crate) async fn get_feature_views(call: Authorized<ReadCatalog, OneFeature>) -> ApiResult {
@@ -164,7 +167,7 @@ pub(crate) async fn get_feature_views(call: Authorized<ReadCatalog, OneFeature>)
     ApiResponse::ok().etag(&views)?.data(ViewsData { views })
 }
 
-/// The views of a feature.
+/// The requested views of a feature.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]

@@ -1,4 +1,4 @@
-//! Health checks: of the process, of its storage, and of its readiness to serve.
+//! Reports the health of the process and of its storage, and whether it is ready to serve.
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Data;
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::Api;
 use crate::respond::ApiError;
 
-/// The answer of a live process.
+/// The response of a live process.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Health {
     /// Always `ok`.
@@ -20,7 +20,7 @@ pub(crate) struct Health {
     timestamp: iam_domain::Timestamp,
 }
 
-/// Whether the process answers.
+/// Answers while the process lives.
 #[utoipa::path(tag = "Health", responses((status = 200, body = Health)))]
 #[get("/health")]
 pub(crate) async fn health() -> Result<HttpResponse, ApiError> {
@@ -30,14 +30,14 @@ pub(crate) async fn health() -> Result<HttpResponse, ApiError> {
     Ok(uncached(HttpResponse::Ok().json(Health { status: "ok", timestamp })))
 }
 
-/// Whether the storage answers.
+/// The health of the storage.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DatabaseHealth {
     /// Whether the storage answers.
     healthy: bool,
 }
 
-/// Whether the storage answers.
+/// Checks whether the storage answers.
 #[utoipa::path(tag = "Health", responses((status = 200, body = DatabaseHealth), (status = 503, body = DatabaseHealth)))]
 #[get("/health/db")]
 pub(crate) async fn database_health(api: Data<Api>) -> HttpResponse {
@@ -49,16 +49,16 @@ pub(crate) async fn database_health(api: Data<Api>) -> HttpResponse {
 /// One condition of readiness.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CheckBody {
-    /// Its name.
+    /// The name of the condition.
     name: &'static str,
-    /// Whether it holds.
+    /// Whether the condition holds.
     ok: bool,
-    /// Why it does not hold.
+    /// Why the condition does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
 
-/// The answer of a liveness or readiness check.
+/// The response to a liveness or readiness check.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ProbeBody {
     /// `ok` or `unavailable`.
@@ -86,6 +86,7 @@ pub(crate) async fn ready(api: Data<Api>, request: HttpRequest) -> HttpResponse 
     probe(&api.services().probe.readiness(), &request)
 }
 
+/// Builds the response to a liveness or readiness check.
 fn probe(readiness: &Readiness, request: &HttpRequest) -> HttpResponse {
     let is_ready = readiness.is_ready();
     let mut response = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
@@ -105,6 +106,7 @@ fn probe(readiness: &Readiness, request: &HttpRequest) -> HttpResponse {
     uncached(response.json(ProbeBody { status: if is_ready { "ok" } else { "unavailable" }, checks }))
 }
 
+/// Forbids caches to store a response.
 fn uncached(mut response: HttpResponse) -> HttpResponse {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

@@ -1,4 +1,4 @@
-//! Permission matrices of user levels.
+//! Reads and replaces the permission matrices of user levels.
 
 use actix_web::{get, put};
 use iam_application::{FeatureCell, ReplaceFeaturePermissions, ReplaceViewPermissions, ViewCell};
@@ -15,7 +15,7 @@ data! {
     FeaturePermissionsData { permissions as "permissions": Vec<FeaturePermission> }
 }
 
-/// The view matrix of a level.
+/// Returns the view matrix of a level.
 #[utoipa::path(tag = "Permissions", responses((status = 200, body = Success<ViewPermissionsData>), (status = 404)))]
 #[get("/api/iam/user-levels/{id}/permissions/views")]
 pub(crate) async fn get_view_permissions(call: Authorized<ReadIam, OneLevel>) -> ApiResult {
@@ -23,7 +23,7 @@ pub(crate) async fn get_view_permissions(call: Authorized<ReadIam, OneLevel>) ->
     ApiResponse::ok().etag(&permissions)?.data(ViewPermissionsData { permissions })
 }
 
-/// A wanted cell of a view matrix.
+/// A requested cell of a view matrix.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
@@ -35,7 +35,7 @@ pub(crate) struct ViewCellBody {
     modifiable: Option<bool>,
 }
 
-/// A wanted view matrix.
+/// A requested view matrix.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
 pub(crate) struct ViewMatrix {
@@ -67,7 +67,11 @@ impl Input for ReplaceViewPermissions {
     request_body = ViewMatrix,
     responses(
         (status = 200, body = Success<Message>),
-        (status = 403, body = ErrorBody, description = "The caller lacks the permission, or would grant one that the caller does not hold: see errors"),
+        (
+            status = 403,
+            body = ErrorBody,
+            description = "The caller lacks the permission, or would grant one that it does not hold: see errors",
+        ),
         (status = 404),
         (status = 412),
     ),
@@ -78,7 +82,7 @@ pub(crate) async fn replace_view_permissions(call: Authorized<ManagePermissions,
     ApiResponse::ok().version(done.versions).message("View permissions updated successfully")
 }
 
-/// The feature matrix of a level.
+/// Returns the feature matrix of a level.
 #[utoipa::path(tag = "Permissions", responses((status = 200, body = Success<FeaturePermissionsData>), (status = 404)))]
 #[get("/api/iam/user-levels/{id}/permissions/features")]
 pub(crate) async fn get_feature_permissions(call: Authorized<ReadIam, OneLevel>) -> ApiResult {
@@ -86,7 +90,7 @@ pub(crate) async fn get_feature_permissions(call: Authorized<ReadIam, OneLevel>)
     ApiResponse::ok().etag(&permissions)?.data(FeaturePermissionsData { permissions })
 }
 
-/// A wanted cell of a feature matrix.
+/// A requested cell of a feature matrix.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
@@ -102,7 +106,7 @@ pub(crate) struct FeatureCellBody {
     modifiable: Option<bool>,
 }
 
-/// A wanted feature matrix.
+/// A requested feature matrix.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
 pub(crate) struct FeatureMatrix {
@@ -138,11 +142,15 @@ impl Input for ReplaceFeaturePermissions {
 /// Replaces the feature matrix of a level.
 #[utoipa::path(
     tag = "Permissions",
-    params(("force" = Option<bool>, Query, description = "Super admins only: allow leaving the company without an administrator")),
+    params(("force" = Option<bool>, Query, description = "Super admins: may leave a company without an administrator")),
     request_body = FeatureMatrix,
     responses(
         (status = 200, body = Success<Message>),
-        (status = 403, body = ErrorBody, description = "The caller lacks the permission, or would grant one that the caller does not hold: see errors"),
+        (
+            status = 403,
+            body = ErrorBody,
+            description = "The caller lacks the permission, or would grant one that it does not hold: see errors",
+        ),
         (status = 404),
         (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),
         (status = 412),

@@ -1,4 +1,4 @@
-//! The menu. The company that a request names owns the item; without one, the item is common to all companies.
+//! Manages the menu. The company that a request names owns the item; without one, all companies share the item.
 
 use actix_web::{delete, get, patch, post};
 use iam_application::{
@@ -20,7 +20,7 @@ data! {
     SubMenuItemData { sub_menu_item as "subMenuItem": SubMenuItem }
 }
 
-/// An item of the path.
+/// The item that the path names.
 pub(crate) struct OneMenuItem(MenuItemId);
 
 impl Input for OneMenuItem {
@@ -29,7 +29,7 @@ impl Input for OneMenuItem {
     }
 }
 
-/// A sub-item of the path.
+/// The sub-item that the path names.
 pub(crate) struct OneSubMenuItem(SubMenuItemId);
 
 impl Input for OneSubMenuItem {
@@ -38,7 +38,7 @@ impl Input for OneSubMenuItem {
     }
 }
 
-/// The items common to all companies and those of the named one, by sort order, label, id.
+/// Lists the items that all companies share and those of the named company, by sort order, label and id.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<MenuItemsData>)))]
 #[get("/api/iam/menu-items")]
 pub(crate) async fn list_menu_items(call: Authorized<ReadCatalog>) -> ApiResult {
@@ -46,7 +46,7 @@ pub(crate) async fn list_menu_items(call: Authorized<ReadCatalog>) -> ApiResult 
     ApiResponse::ok().data(MenuItemsData { menu_items })
 }
 
-/// An item common to all companies, or of the named one.
+/// Returns an item that all companies share, or one of the named company.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<MenuItemData>), (status = 404)))]
 #[get("/api/iam/menu-items/{id}")]
 pub(crate) async fn get_menu_item(call: Authorized<ReadCatalog, OneMenuItem>) -> ApiResult {
@@ -64,7 +64,7 @@ pub(crate) struct NewMenuItem {
     /// Defaults to `standard`.
     #[schema(required = false)]
     priority: Priority,
-    /// Keys of features whose `Read` must all be allowed.
+    /// The keys of features whose `Read` must all be allowed for the item to be shown.
     required_permissions: Option<Vec<FeatureKey>>,
     /// Defaults to 0.
     #[schema(required = false)]
@@ -177,7 +177,7 @@ pub(crate) async fn delete_menu_item(call: Authorized<Platform, DeleteMenuItem>)
     ApiResponse::ok().version(done.versions).message("Menu item deleted successfully")
 }
 
-/// The sub-items common to all companies and those of the named one, by sort order, label, id.
+/// Lists the sub-items that all companies share and those of the named company, by sort order, label and id.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<SubMenuItemsData>)))]
 #[get("/api/iam/sub-menu-items")]
 pub(crate) async fn list_sub_menu_items(call: Authorized<ReadCatalog>) -> ApiResult {
@@ -185,7 +185,7 @@ pub(crate) async fn list_sub_menu_items(call: Authorized<ReadCatalog>) -> ApiRes
     ApiResponse::ok().data(SubMenuItemsData { sub_menu_items })
 }
 
-/// A sub-item common to all companies, or of the named one.
+/// Returns a sub-item that all companies share, or one of the named company.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<SubMenuItemData>), (status = 404)))]
 #[get("/api/iam/sub-menu-items/{id}")]
 pub(crate) async fn get_sub_menu_item(call: Authorized<ReadCatalog, OneSubMenuItem>) -> ApiResult {

@@ -1,4 +1,4 @@
-//! The handlers, by resource.
+//! The handlers of all operations, by resource.
 
 pub(crate) mod api_keys;
 pub(crate) mod audit;
@@ -24,7 +24,7 @@ const MAX_LIMIT: u64 = 200;
 /// The default number of elements of a page.
 const DEFAULT_LIMIT: u64 = 50;
 
-/// The page size: `limit` of the query.
+/// Reads the page size, `limit` of the query.
 fn page_size(request: &mut RequestReader<'_>) -> Option<u64> {
     match word::<u64>(request, "limit")? {
         None => Some(DEFAULT_LIMIT),
@@ -33,7 +33,7 @@ fn page_size(request: &mut RequestReader<'_>) -> Option<u64> {
     }
 }
 
-/// An optional parameter of the query that is a word or a number.
+/// Reads an optional parameter of the query that is a word or a number.
 fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
     request: &mut RequestReader<'_>,
     name: &str,
@@ -47,7 +47,7 @@ fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
     }
 }
 
-/// The data of an answer: one field, named in the singular or the plural of what it holds.
+/// Defines the data of responses with one field, named after its content in the singular or the plural.
 macro_rules! data {
     ($($name:ident { $field:ident as $wire:literal: $type:ty })+) => {$(
         #[doc = concat!("`{\"", $wire, "\": …}`")]

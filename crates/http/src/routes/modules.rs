@@ -1,4 +1,4 @@
-//! Modules of the catalog, and the views and features that they gate.
+//! Manages the modules of the catalog, and the views and features that they gate.
 
 use actix_web::{delete, get, patch, post, put};
 use iam_application::{CreateModule, DeleteModule, SetModuleFeatures, SetModuleViews, UpdateModule};
@@ -16,7 +16,7 @@ data! {
     ModuleData { module as "module": Module }
 }
 
-/// A module of the path.
+/// The module that the path names.
 pub(crate) struct OneModule(ModuleId);
 
 impl Input for OneModule {
@@ -25,7 +25,7 @@ impl Input for OneModule {
     }
 }
 
-/// All modules, by name.
+/// Lists all modules by name.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ModulesData>)))]
 #[get("/api/iam/modules")]
 pub(crate) async fn list_modules(call: Authorized<ReadCatalog>) -> ApiResult {
@@ -33,7 +33,7 @@ pub(crate) async fn list_modules(call: Authorized<ReadCatalog>) -> ApiResult {
     ApiResponse::ok().data(ModulesData { modules })
 }
 
-/// A module.
+/// Returns a module.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ModuleData>), (status = 404)))]
 #[get("/api/iam/modules/{id}")]
 pub(crate) async fn get_module(call: Authorized<ReadCatalog, OneModule>) -> ApiResult {
@@ -132,7 +132,7 @@ pub(crate) async fn update_module(call: Authorized<Platform, UpdateModule>) -> A
     ApiResponse::ok().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
-/// The confirmation that what a module alone gates may open to all companies.
+/// The confirmation that what only this module gates may open to all companies.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Ungate {
@@ -170,7 +170,7 @@ pub(crate) async fn delete_module(call: Authorized<Platform, DeleteModule>) -> A
     ApiResponse::ok().version(done.versions).message("Module deleted successfully")
 }
 
-/// The views of a module, by url.
+/// Lists the views of a module by URL.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>), (status = 404)))]
 #[get("/api/iam/modules/{id}/views")]
 pub(crate) async fn get_module_views(call: Authorized<ReadCatalog, OneModule>) -> ApiResult {
@@ -178,14 +178,14 @@ pub(crate) async fn get_module_views(call: Authorized<ReadCatalog, OneModule>) -
     ApiResponse::ok().etag(&views)?.data(ViewsData { views })
 }
 
-/// The views of a module.
+/// The requested views of a module.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModuleViewIds {
     /// The complete list, without duplicates.
     view_ids: Vec<ViewId>,
-    /// Confirms that what it alone gated may open to all companies.
+    /// Confirms that what only this module gated may open to all companies.
     #[schema(required = false)]
     ungate: bool,
 }
@@ -211,7 +211,7 @@ pub(crate) async fn set_module_views(call: Authorized<Platform, SetModuleViews>)
     ApiResponse::ok().version(done.versions).message("Module views updated successfully")
 }
 
-/// The features of a module, by key, those without one last.
+/// Lists the features of a module by key; features without a key come last.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeaturesData>), (status = 404)))]
 #[get("/api/iam/modules/{id}/features")]
 pub(crate) async fn get_module_features(call: Authorized<ReadCatalog, OneModule>) -> ApiResult {
@@ -219,14 +219,14 @@ pub(crate) async fn get_module_features(call: Authorized<ReadCatalog, OneModule>
     ApiResponse::ok().etag(&features)?.data(FeaturesData { features })
 }
 
-/// The features of a module.
+/// The requested features of a module.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModuleFeatureIds {
     /// The complete list, without duplicates.
     feature_ids: Vec<FeatureId>,
-    /// Confirms that what it alone gated may open to all companies.
+    /// Confirms that what only this module gated may open to all companies.
     #[schema(required = false)]
     ungate: bool,
 }

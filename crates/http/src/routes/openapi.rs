@@ -1,4 +1,4 @@
-//! The list of all operations: exactly the routed ones are described.
+//! The one list of operations, which routes each and describes it in the OpenAPI document.
 
 use std::sync::LazyLock;
 
@@ -18,7 +18,7 @@ macro_rules! operations {
         #[openapi(
             paths($($(routes::$module::$handler),+),+),
             components(schemas(ErrorBody)),
-            info(title = "IAM", description = "What each user of each company may see and do, and why."),
+            info(title = "IAM", description = "Decides what each user of each company may see and do, and says why."),
         )]
         struct Operations;
 
@@ -61,10 +61,10 @@ operations! {
 /// The prefix of all operations that need a token.
 const AUTHENTICATED: &str = "/api/iam/";
 
-/// [`document`], built once for the process.
+/// The OpenAPI document, built once for the process.
 pub(crate) static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(document);
 
-/// The OpenAPI document: every operation, with the common parameters and answers.
+/// Builds the OpenAPI document: every operation, with the common parameters and responses.
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Operations::openapi();
@@ -84,7 +84,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// The path parameters in braces, each an id.
+/// Describes the path parameters, which stand in braces; each is an id.
 fn path_parameters(path: &str) -> Vec<Parameter> {
     path.split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
@@ -103,6 +103,7 @@ fn path_parameters(path: &str) -> Vec<Parameter> {
         .collect()
 }
 
+/// Adds the parameters, headers and errors that an operation shares with others.
 fn complete(operation: &mut Operation, path_parameters: &[Parameter], needs_token: bool, is_change: bool) {
     let parameters = operation.parameters.get_or_insert_default();
     parameters.extend(path_parameters.iter().cloned().map(RefOr::T));
@@ -115,8 +116,11 @@ fn complete(operation: &mut Operation, path_parameters: &[Parameter], needs_toke
         parameters.push(RefOr::T(text_header("X-Company-Id", description)));
     }
     for (name, description) in [
-        ("X-IAM-Min-Version", "An X-IAM-Version that an earlier answer named: nothing older answers."),
-        ("Cache-Control", "`no-cache` has the store asked; how often, is limited for each caller."),
+        ("X-IAM-Min-Version", "The minimum version of the response: an X-IAM-Version of an earlier response."),
+        (
+            "Cache-Control",
+            "`no-cache` forces a read of the storage; the rate of such requests is limited for each caller.",
+        ),
     ] {
         parameters.push(RefOr::T(text_header(name, description)));
     }
@@ -128,31 +132,31 @@ fn complete(operation: &mut Operation, path_parameters: &[Parameter], needs_toke
         if !matches!(status.as_str(), "200" | "201" | "304") {
             continue;
         }
-        let mut say = |name: &str, description| response.headers.insert(name.to_owned(), RefOr::T(text(description)));
+        let mut add = |name: &str, description| response.headers.insert(name.to_owned(), RefOr::T(text(description)));
         if is_decision || (is_change && !changes_no_decision) {
-            say("X-IAM-Version", "The state that the answer saw or made; opaque.");
+            add("X-IAM-Version", "The version of the state that the response reflects; opaque.");
         }
         if is_decision {
-            say(
+            add(
                 "Age",
-                "Only while the storage cannot be asked: how many seconds ago the answer was known to be right.",
+                "Only while the storage is unavailable: the seconds since the response was known to be current.",
             );
-            say("Warning", "The same in words.");
+            add("Warning", "Only while the storage is unavailable: that the response may be stale.");
         }
     }
     operation.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
     for (status, description) in [
-        ("400", "No company is named, or something does not fit"),
+        ("400", "The request names no company, or is invalid"),
         ("401", "The caller is not authenticated"),
-        ("403", "The caller may not"),
-        ("503", "The storage cannot be reached; see Retry-After"),
+        ("403", "The caller lacks the permission"),
+        ("503", "The storage is unavailable; see Retry-After"),
     ] {
         let response = operation.responses.responses.entry(status.to_owned());
         response.or_insert_with(|| RefOr::T(error_response(description)));
     }
 }
 
-/// A header of a request.
+/// Describes a request header with a text value.
 fn text_header(name: &str, description: &str) -> Parameter {
     ParameterBuilder::new()
         .name(name)
@@ -162,7 +166,7 @@ fn text_header(name: &str, description: &str) -> Parameter {
         .build()
 }
 
-/// A header of an answer.
+/// Describes a response header with a text value.
 fn text(description: &str) -> Header {
     HeaderBuilder::new()
         .description(Some(description))
@@ -170,6 +174,7 @@ fn text(description: &str) -> Header {
         .build()
 }
 
+/// Describes an error response.
 fn error_response(description: &str) -> Response {
     ResponseBuilder::new()
         .description(description)

@@ -1,4 +1,4 @@
-//! The caller's own navigation trail.
+//! Records and returns the caller's own navigation trail.
 
 use actix_web::{delete, get, post};
 use iam_application::NewTrailEntry;
@@ -12,7 +12,7 @@ use crate::respond::{ApiResponse, ApiResult, Message, Success};
 /// A step of a session.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Step {
-    /// Its position in the session, from 0.
+    /// The position of the step in the session, from 0.
     depth: i32,
     label: Label,
     url: Url,
@@ -90,7 +90,7 @@ pub(crate) async fn track(call: Authorized<Member, NewStep>) -> ApiResult {
     ApiResponse::created().data(StepData { entry: entry.into() })
 }
 
-/// A session of the query.
+/// The session that the query names.
 pub(crate) struct OneSession(SessionId);
 
 impl Input for OneSession {
@@ -99,7 +99,7 @@ impl Input for OneSession {
     }
 }
 
-/// The trail of a session of the caller, and the recent places of all sessions.
+/// Returns the trail of a session of the caller, and the recent places of all sessions.
 #[utoipa::path(
     tag = "Navigation trail",
     params(("sessionId" = String, Query)),

@@ -1,4 +1,4 @@
-//! User levels and their assignments.
+//! Manages user levels and their assignments to users.
 
 use actix_web::{delete, get, patch, post, put};
 use iam_application::{AssignUserLevels, CreateUserLevel, DeleteUserLevel, Patch, UpdateUserLevel};
@@ -16,7 +16,7 @@ data! {
     UserLevelData { user_level as "userLevel": UserLevel }
 }
 
-/// A level of the path.
+/// The level that the path names.
 pub(crate) struct OneLevel(pub(crate) UserLevelId);
 
 impl Input for OneLevel {
@@ -25,7 +25,7 @@ impl Input for OneLevel {
     }
 }
 
-/// The levels of the company, by name.
+/// Lists the levels of the company by name.
 #[utoipa::path(tag = "User levels", responses((status = 200, body = Success<UserLevelsData>)))]
 #[get("/api/iam/user-levels")]
 pub(crate) async fn list_user_levels(call: Authorized<ReadIam>) -> ApiResult {
@@ -37,9 +37,9 @@ pub(crate) async fn list_user_levels(call: Authorized<ReadIam>) -> ApiResult {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewUserLevel {
-    /// Its name; unique in the company.
+    /// The name; unique in the company.
     name: Name,
-    /// Its description.
+    /// The description.
     #[schema(required = false)]
     description: Description,
 }
@@ -65,7 +65,7 @@ pub(crate) async fn create_user_level(call: Authorized<ManageLevels, CreateUserL
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(UserLevelData { user_level: done.value })
 }
 
-/// A level.
+/// Returns a level.
 #[utoipa::path(
     tag = "User levels",
     responses((status = 200, body = Success<UserLevelData>), (status = 404, description = "There is none")),
@@ -80,9 +80,9 @@ pub(crate) async fn get_user_level(call: Authorized<ReadIam, OneLevel>) -> ApiRe
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct UserLevelPatch {
-    /// Its new name.
+    /// The new name.
     name: Option<Name>,
-    /// Its description; `null` clears it.
+    /// The description; `null` clears it.
     description: Option<Description>,
 }
 
@@ -124,7 +124,11 @@ impl Input for DeleteUserLevel {
     tag = "User levels",
     responses(
         (status = 200, body = Success<Message>),
-        (status = 400, body = ErrorBody, description = "Users hold the level: errors name the first ten, for callers that may read them"),
+        (
+            status = 400,
+            body = ErrorBody,
+            description = "Users hold the level: errors name the first ten, for callers that may read them",
+        ),
         (status = 404),
         (status = 412),
     ),
@@ -135,7 +139,7 @@ pub(crate) async fn delete_user_level(call: Authorized<ManageLevels, DeleteUserL
     ApiResponse::ok().version(done.versions).message("User level deleted successfully")
 }
 
-/// The levels that a user holds in this company.
+/// Lists the levels that a user holds in the company.
 #[utoipa::path(tag = "User levels", responses((status = 200, body = Success<UserLevelsData>)))]
 #[get("/api/iam/users/{userId}/user-levels")]
 pub(crate) async fn get_levels_of_user(call: Authorized<ReadIam, OneUser>) -> ApiResult {
@@ -178,7 +182,7 @@ impl Input for HoldersQuery {
     }
 }
 
-/// The users who hold a level.
+/// Lists the users who hold a level.
 #[utoipa::path(
     tag = "User levels",
     params(
@@ -199,7 +203,7 @@ pub(crate) async fn list_holders(call: Authorized<ReadIam, HoldersQuery>) -> Api
     ApiResponse::ok().data(HoldersData { users: page.users.into_iter().map(holder).collect(), next_cursor })
 }
 
-/// Whether the request allows leaving the company without an administrator.
+/// Reads whether the change may leave the company without an administrator: `force` of the query.
 pub(crate) fn force(request: &mut RequestReader<'_>) -> Option<bool> {
     match request.query::<String>("force")?.as_deref() {
         None | Some("false") => Some(false),
@@ -208,7 +212,7 @@ pub(crate) fn force(request: &mut RequestReader<'_>) -> Option<bool> {
     }
 }
 
-/// A user's levels.
+/// The requested levels of a user.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
@@ -227,14 +231,18 @@ impl Input for AssignUserLevels {
     }
 }
 
-/// Replaces the user's levels in this company only.
+/// Replaces the levels that a user holds in the company.
 #[utoipa::path(
     tag = "User levels",
-    params(("force" = Option<bool>, Query, description = "Super admins only: allow leaving the company without an administrator")),
+    params(("force" = Option<bool>, Query, description = "Super admins: may leave a company without an administrator")),
     request_body = UserLevelIds,
     responses(
         (status = 200, body = Success<Message>),
-        (status = 403, body = ErrorBody, description = "The caller lacks the permission, or would grant one that the caller does not hold: see errors"),
+        (
+            status = 403,
+            body = ErrorBody,
+            description = "The caller lacks the permission, or would grant one that it does not hold: see errors",
+        ),
         (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),
         (status = 412),
     ),

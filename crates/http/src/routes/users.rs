@@ -1,4 +1,4 @@
-//! Users: their external ids, and their cut-offs.
+//! Returns the external ids of users, and sets their cut-offs.
 
 use actix_web::{get, put};
 use iam_application::CutOffUser;
@@ -10,7 +10,7 @@ use super::data;
 use crate::extract::{Authorized, Input, ManageCredentials, ReadCatalog, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Success};
 
-/// A user of the path.
+/// The user that the path names.
 pub(crate) struct OneUser(pub(crate) NamedUser);
 
 impl Input for OneUser {
@@ -19,7 +19,7 @@ impl Input for OneUser {
     }
 }
 
-/// A user in the form that clients see.
+/// A user as clients see it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UserView {
@@ -52,7 +52,7 @@ impl From<User> for UserData {
     }
 }
 
-/// A user who holds a level in the company; without a company, for super admins, any user.
+/// Returns a user who holds a level in the company; without a company, for super admins, any user.
 #[utoipa::path(tag = "Users", responses((status = 200, body = Success<UserData>), (status = 404)))]
 #[get("/api/iam/users/{userId}")]
 pub(crate) async fn get_user(call: Authorized<ReadCatalog, OneUser>) -> ApiResult {

@@ -1,4 +1,4 @@
-//! Views of the catalog.
+//! Manages the views of the catalog.
 
 use actix_web::{delete, get, patch, post};
 use iam_application::{CreateView, DeleteView, UpdateView};
@@ -14,7 +14,7 @@ data! {
     ViewData { view as "view": View }
 }
 
-/// A view of the path.
+/// The view that the path names.
 pub(crate) struct OneView(ViewId);
 
 impl Input for OneView {
@@ -23,7 +23,7 @@ impl Input for OneView {
     }
 }
 
-/// All views, by url.
+/// Lists all views by URL.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>)))]
 #[get("/api/iam/views")]
 pub(crate) async fn list_views(call: Authorized<ReadCatalog>) -> ApiResult {
@@ -31,7 +31,7 @@ pub(crate) async fn list_views(call: Authorized<ReadCatalog>) -> ApiResult {
     ApiResponse::ok().data(ViewsData { views })
 }
 
-/// A view.
+/// Returns a view.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewData>), (status = 404)))]
 #[get("/api/iam/views/{id}")]
 pub(crate) async fn get_view(call: Authorized<ReadCatalog, OneView>) -> ApiResult {
@@ -45,7 +45,7 @@ pub(crate) async fn get_view(call: Authorized<ReadCatalog, OneView>) -> ApiResul
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewView {
     name: Name,
-    /// Unique; never a UUID.
+    /// Unique; must not have the form of a UUID.
     url: ViewUrl,
     category: Option<Category>,
     description: Option<Description>,
