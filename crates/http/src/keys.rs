@@ -1,4 +1,4 @@
-//! The command `iam-http keys`: API keys of services, in the database of the settings.
+//! The command `iam-http keys`: creates, lists and revokes API keys in the configured database.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -8,37 +8,47 @@ use clap::Subcommand;
 use iam_composition::{Operator, Settings, WantedApiKey};
 use iam_domain::{ApiKey, CompanyId, Name, ServiceRole, Timestamp};
 
-/// The longest validity of a key that this command accepts: a hundred years.
+/// The longest accepted validity of a key, in days: a hundred years.
 const MOST_DAYS: u32 = 36_500;
 const MILLIS_PER_DAY: i64 = 24 * 60 * 60 * 1000;
 
 #[derive(Subcommand)]
 pub(crate) enum Keys {
-    /// Makes a key and prints it on the standard output, this once
+    /// Creates an API key and prints it to standard output.
+    ///
+    /// The key cannot be shown again: the database stores only its hash.
     Create {
-        /// What people call it
+        /// Sets the display name of the key.
         #[arg(long, value_parser = |text: &str| Name::parse(text))]
         name: Name,
-        /// check (ask what anybody may do), read (all IAM data) or administer (change it)
+        /// Sets the role of the key: check, read or administer.
+        ///
+        /// With check, the key asks for decisions about any user. With read, it also reads all IAM data. With
+        /// administer, it also changes IAM data, within the limits that docs/services.md states.
         #[arg(long)]
         role: ServiceRole,
-        /// The one company that it is good for; every company, and the platform, if left out
+        /// Restricts the key to the company with this UUID.
+        ///
+        /// Without this option, the key is valid for every company and for the platform.
         #[arg(long, value_parser = CompanyId::parse)]
         company: Option<CompanyId>,
-        /// After how many days it expires; never if left out
+        /// Sets the number of days after which the key expires, from 1 to 36500.
+        ///
+        /// Without this option, the key does not expire.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_DAYS)))]
         expires_in_days: Option<u32>,
     },
-    /// Lists all keys, also revoked and expired ones
+    /// Lists all API keys, including revoked and expired keys.
     List,
-    /// Revokes a key, for good
+    /// Revokes an API key permanently.
     Revoke {
-        /// Its id, or its prefix: the twelve characters after iam_
+        /// Selects the key by its id, or by its prefix: the twelve characters that follow iam_.
         key: String,
     },
 }
 
 impl Keys {
+    /// Runs the subcommand in the configured database.
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Box<dyn Error>> {
         let operator = Operator::open(settings).await?;
         let now = now().ok_or("the clock of this machine is wrong")?;
@@ -71,7 +81,7 @@ impl Keys {
     }
 }
 
-/// One line about a key.
+/// Describes a key in one line: id, prefix, name, role, company, validity and last use.
 fn described(key: &ApiKey, now: Timestamp) -> String {
     let company = key.company_id.map_or_else(|| "every company".to_owned(), |company| format!("company {company}"));
     let state = match (key.revoked_at, key.expires_at) {

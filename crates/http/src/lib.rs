@@ -1,8 +1,8 @@
 //! The HTTP contract of the IAM service on Actix.
 //!
-//! Handlers are thin. An extractor (`call::Guarded`) authenticates the caller, finds the company, authorizes the
-//! caller, and only then reads parameters and body; the handler calls one use case and returns its answer. One function
-//! builds the application ([`configure`]); the server, its tests and other teams' servers all use it.
+//! A request passes `middleware`, then `extract::Authorized`, which authenticates the caller, finds the company,
+//! authorizes the caller, and only then parses parameters and body. The handler in `routes` calls one use case, and
+//! `respond` builds the response. [`configure`] mounts all of it; the server, its tests and other servers use it.
 //!
 //! # In your own Actix app
 //!
@@ -21,27 +21,17 @@
 //! }
 //! ```
 
-mod app;
-mod authenticate;
-mod body_reader;
-mod call;
-mod conditional;
-mod connection;
-mod consistency;
-mod cors;
-mod decision;
-mod decision_request;
-mod error;
-mod json;
-mod limit;
+mod api;
+mod extract;
+mod fast_path;
 mod middleware;
-mod openapi;
-mod response;
-mod response_cache;
+mod mount;
+mod respond;
 mod routes;
 mod server;
 
-pub use app::{Api, HttpOptions, RateLimit, Services, configure};
-pub use cors::{AllowedOrigins, OriginError};
-pub use openapi::document;
+pub use api::{Api, HttpOptions, Services};
+pub use middleware::{AllowedOrigins, OriginError, RateLimit};
+pub use mount::configure;
+pub use routes::openapi::document;
 pub use server::{AdminServer, AdminServerHandle, Server, ServerHandle};

@@ -1,4 +1,4 @@
-//! The server binary: settings, services, listeners, signals.
+//! The server binary: loads the settings, starts the services and listeners, and stops them on a signal.
 
 mod keys;
 
@@ -15,11 +15,13 @@ use iam_http::{AdminServer, AllowedOrigins, HttpOptions, RateLimit, Server, Serv
 use keys::Keys;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Connections that may wait to be accepted.
+/// The most connections that wait in the kernel to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// The IAM service. Without a command it serves; settings come from the environment and the file that IAM_CONFIG names
-/// (docs/settings.md).
+/// Decides what the users of many companies may see and do. Without a command, it serves the HTTP API.
+///
+/// Settings are read from environment variables and from the configuration file that IAM_CONFIG names. See
+/// docs/settings.md for all settings and their defaults.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -29,14 +31,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serves in memory, with a company, users, and lines to paste
+    /// Serves the API from memory with a demo company, and prints curl commands with valid tokens.
     Demo,
-    /// API keys of services, in the database that the settings name
+    /// Manages the API keys of services in the configured database.
     #[command(subcommand)]
     Keys(Keys),
 }
 
-/// A request makes dozens of small allocations.
+/// mimalloc, since each request makes dozens of small allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -72,7 +74,7 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
     tracing::info!("listening on http://{address}");
     if let Some(demo) = demo {
         let guide = demo.prepare(&system, address).await?;
-        // The reader of the output may be gone.
+        // Standard output may be closed already.
         let _ = writeln!(io::stdout(), "{guide}");
     }
 
@@ -103,7 +105,7 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
         }
     };
     let served = tokio::try_join!(serve, serve_admin, stop);
-    // Running changes end in any case.
+    // Waits for running changes, also after an error.
     system.stop().await;
     served?;
     tracing::info!("stopped");
@@ -137,7 +139,7 @@ async fn admin_server(settings: &AdminSettings) -> Result<Option<AdminServer>, B
     Ok(Some(AdminServer::bind(listener, Arc::new(move || metrics.render()))?))
 }
 
-/// A listener and its actual address: port 0 means any free port.
+/// Binds a listener, and returns it with its actual address. Port 0 selects any free port.
 async fn listen(setting: &str, host: &str, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = async {
         let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
@@ -168,7 +170,7 @@ fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// The signals that end the process.
+/// The signals that stop the process: SIGTERM and SIGINT.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -179,7 +181,7 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next signal, and returns the exit code that a shell uses for it.
+    /// Waits for the next signal, and returns the exit code that shells use for it.
     async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.terminate.recv() => 143,

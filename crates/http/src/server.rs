@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::connection::{Connection, Phase};
+use crate::middleware::connection::{Connection, Phase};
 use crate::{Api, HttpOptions, Services, configure};
 
 /// How long an idle connection is kept.
@@ -33,7 +33,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to close a connection that the server ends before the request was read.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long accepting pauses when the process has no file descriptors left.
+/// How long accepting pauses after an error, as when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// If no connection arrives for this time after new ones were blocked, none is pending.
 const QUIET: Duration = Duration::from_millis(100);
@@ -58,7 +58,7 @@ impl ServerHandle {
     }
 }
 
-/// The API on a listener. It does not watch signals: its owner stops it through the handle.
+/// The API, served on a listener. It does not handle signals: its owner stops it through the handle.
 pub struct Server {
     listener: TcpListener,
     workers: usize,
@@ -74,7 +74,7 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Prepares to serve; nothing is accepted before [`Self::run`]. By default there are as many workers as processors.
+    /// Prepares to serve; connections are accepted only by [`Self::run`]. Default: one worker per processor.
     #[must_use]
     pub fn new(
         listener: TcpListener,
@@ -88,17 +88,17 @@ impl Server {
         Self { listener, workers, shutdown_timeout, api, phase }
     }
 
-    /// The handle that stops it.
+    /// Returns a handle that stops the server.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         ServerHandle(self.phase.clone())
     }
 
-    /// Serves until it is closed.
+    /// Serves until the handle closes the server.
     ///
     /// # Errors
     ///
-    /// When a worker cannot be started, or the listener cannot be used.
+    /// If a worker cannot be started, or the listener cannot be used.
     pub async fn run(self) -> io::Result<()> {
         let Self { listener, workers, shutdown_timeout, api, phase } = self;
         listener.set_nonblocking(true)?;
@@ -139,7 +139,7 @@ async fn accept_all(
             }
         }
     }
-    if let Err(error) = shut_out_new(listener) {
+    if let Err(error) = ignore_new_connections(listener) {
         tracing::debug!(%error, "connections that arrive while the listener closes may be reset");
     }
     let latest = Instant::now() + LAST_ACCEPTS;
@@ -157,7 +157,7 @@ fn accept(accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>, worker: Opt
             worker.ok_or_else(gone)?.send((stream.into_std()?, peer)).map_err(|_| gone())?;
             Ok(true)
         }
-        // The client gave up before it was accepted.
+        // The client closed the connection before it was accepted.
         Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => Ok(true),
         Err(error) => {
             tracing::error!(%error, "a connection cannot be accepted");
@@ -169,7 +169,7 @@ fn accept(accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>, worker: Opt
 /// Makes the kernel ignore requests for new connections, so that the queue of established ones can be emptied: closing
 /// the listener would reset them. A client whose request is ignored repeats it, and is refused or reaches a successor.
 #[cfg(target_os = "linux")]
-fn shut_out_new(listener: &tokio::net::TcpListener) -> io::Result<()> {
+fn ignore_new_connections(listener: &tokio::net::TcpListener) -> io::Result<()> {
     use socket2::{SockFilter, SockRef};
 
     /// The offset of the flags in a TCP header.
@@ -189,7 +189,7 @@ fn shut_out_new(listener: &tokio::net::TcpListener) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn shut_out_new(_: &tokio::net::TcpListener) -> io::Result<()> {
+fn ignore_new_connections(_: &tokio::net::TcpListener) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
@@ -201,7 +201,7 @@ struct Worker {
 }
 
 impl Worker {
-    /// Starts it. It ends when its sender is dropped and its connections have ended.
+    /// Starts the worker. It ends when its sender is dropped and its connections have ended.
     fn start(self, number: usize, running: &mpsc::Sender<()>) -> io::Result<Arrivals> {
         let (arrivals, arrived) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -221,7 +221,7 @@ impl Worker {
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEADERS_TIMEOUT)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-            .on_connect_ext(|connection: &Connection, extensions| connection.tell(extensions))
+            .on_connect_ext(|connection: &Connection, extensions| connection.attach_state(extensions))
             .h1(map_config(app, |()| AppConfig::default()));
         let Ok(service) = factory.new_service(()).await else {
             tracing::error!("a worker of the HTTP server cannot start");
@@ -257,13 +257,13 @@ impl Worker {
 pub struct AdminServerHandle(actix_web::dev::ServerHandle);
 
 impl AdminServerHandle {
-    /// Stops it at once.
+    /// Stops the metrics server at once.
     pub async fn stop(&self) {
         self.0.stop(false).await;
     }
 }
 
-/// The metrics on a listener.
+/// The metrics, served on a listener of their own.
 pub struct AdminServer(actix_web::dev::Server);
 
 impl std::fmt::Debug for AdminServer {
@@ -272,15 +272,15 @@ impl std::fmt::Debug for AdminServer {
     }
 }
 
-/// Writes the metrics in Prometheus' text format.
+/// A function that renders the metrics in the Prometheus text format.
 type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
 impl AdminServer {
-    /// Prepares to serve what `render` writes at `/metrics`.
+    /// Prepares to serve the output of `render` at `/metrics`.
     ///
     /// # Errors
     ///
-    /// When the listener cannot be used.
+    /// If the listener cannot be used.
     pub fn bind(listener: TcpListener, render: Render) -> io::Result<Self> {
         let render = Data::new(render);
         let resource = || {
@@ -297,13 +297,13 @@ impl AdminServer {
         Ok(Self(server))
     }
 
-    /// The handle that stops it.
+    /// Returns a handle that stops the metrics server.
     #[must_use]
     pub fn handle(&self) -> AdminServerHandle {
         AdminServerHandle(self.0.handle())
     }
 
-    /// Serves until it is stopped.
+    /// Serves until the handle stops the metrics server.
     pub fn run(self) -> impl Future<Output = io::Result<()>> {
         self.0
     }

@@ -1,4 +1,4 @@
-//! The API keys of services. For super admins.
+//! Lists, creates and revokes the API keys of services, for super admins.
 
 use actix_web::http::StatusCode;
 use actix_web::{delete, get, post};
@@ -10,34 +10,34 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::data;
-use crate::call::{Guarded, Input, ManageCredentials, Reading};
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::extract::{Authorized, Input, ManageCredentials, RequestReader};
+use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     ApiKeysData { api_keys as "apiKeys": Vec<ApiKey> }
     ApiKeyData { api_key as "apiKey": ApiKey }
 }
 
-/// All keys, including revoked and expired ones, by name.
+/// Lists all keys by name, including revoked and expired keys.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeysData>)))]
 #[get("/api/iam/api-keys")]
-pub(crate) async fn list_api_keys(call: Guarded<ManageCredentials>) -> ApiResult {
+pub(crate) async fn list_api_keys(call: Authorized<ManageCredentials>) -> ApiResult {
     ApiResponse::ok().data(ApiKeysData { api_keys: call.application().api_keys().await? })
 }
 
-/// A key's id in the path.
+/// The key that the path names.
 pub(crate) struct OneApiKey(ApiKeyId);
 
 impl Input for OneApiKey {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.path("id").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.path("id").map(Self)
     }
 }
 
-/// A key, without its digest.
+/// Returns a key without its digest.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeyData>), (status = 404)))]
 #[get("/api/iam/api-keys/{id}")]
-pub(crate) async fn get_api_key(call: Guarded<ManageCredentials, OneApiKey>) -> ApiResult {
+pub(crate) async fn get_api_key(call: Authorized<ManageCredentials, OneApiKey>) -> ApiResult {
     ApiResponse::ok().data(ApiKeyData { api_key: call.application().api_key(call.input.0).await? })
 }
 
@@ -45,27 +45,27 @@ pub(crate) async fn get_api_key(call: Guarded<ManageCredentials, OneApiKey>) -> 
 /// here); without a company, for all companies and the platform.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewKey {
-    /// Its display name.
+    /// The display name.
     name: iam_domain::Name,
-    /// Its role.
+    /// The role.
     role: ServiceRole,
-    /// When it expires; if omitted, never.
+    /// The time at which the key expires; if omitted, it does not expire.
     expires_at: Option<Timestamp>,
 }
 
-/// The input: a change that creates a key, and the key.
+/// The input of a creation: the change that stores the key, and the key itself.
 pub(crate) struct Creation {
     change: CreateApiKey,
     secret: SecretString,
 }
 
 impl Input for Creation {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
         // The company of the request, whether the body or a header names it.
-        let company = reading.company();
-        let mut body = reading.body()?;
+        let company = request.company();
+        let mut body = request.body()?;
         let (name, role) = (body.required("name"), body.required("role"));
         let expires_at = body.optional("expiresAt");
         let (name, role, expires_at) = (name?, role?, expires_at?);
@@ -87,14 +87,14 @@ pub(crate) struct CreatedKeyData {
     key: String,
 }
 
-/// Creates a key. The answer shows it, and it is never shown again.
+/// Creates a key. Only this response shows it.
 #[utoipa::path(
     tag = "API keys",
     request_body = NewKey,
     responses((status = 201, body = Success<CreatedKeyData>)),
 )]
 #[post("/api/iam/api-keys")]
-pub(crate) async fn create_api_key(call: Guarded<ManageCredentials, Creation>) -> ApiResult {
+pub(crate) async fn create_api_key(call: Authorized<ManageCredentials, Creation>) -> ApiResult {
     let Creation { change, secret } = &call.input;
     let done = call.make(change.clone()).await?;
     let key = secret.expose_secret().to_owned();
@@ -102,15 +102,15 @@ pub(crate) async fn create_api_key(call: Guarded<ManageCredentials, Creation>) -
 }
 
 impl Input for RevokeApiKey {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        Some(Self { id: reading.path("id")? })
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        Some(Self { id: request.path("id")? })
     }
 }
 
 /// Revokes a key permanently: every replica refuses it within its lease.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<Message>), (status = 404)))]
 #[delete("/api/iam/api-keys/{id}")]
-pub(crate) async fn revoke_api_key(call: Guarded<ManageCredentials, RevokeApiKey>) -> ApiResult {
+pub(crate) async fn revoke_api_key(call: Authorized<ManageCredentials, RevokeApiKey>) -> ApiResult {
     call.execute().await?;
     ApiResponse::ok().message("API key revoked successfully")
 }

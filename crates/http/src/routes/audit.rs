@@ -1,4 +1,4 @@
-//! The audit trail.
+//! Lists the audit trail.
 
 use actix_web::get;
 use base64::Engine;
@@ -9,8 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{page_size, word};
-use crate::call::{Guarded, Input, ReadAudit, Reading};
-use crate::response::{ApiResponse, ApiResult, Success};
+use crate::extract::{Authorized, Input, ReadAudit, RequestReader};
+use crate::respond::{ApiResponse, ApiResult, Success};
 
 /// A record, with the external ids of the users that it names.
 #[derive(Serialize, ToSchema)]
@@ -25,7 +25,7 @@ pub(crate) struct AuditEntry {
     /// The same id in a form that needs no escaping in URLs.
     #[serde(skip_serializing_if = "Option::is_none")]
     user_path_id: Option<String>,
-    /// The same for the user that the record is about.
+    /// The user that the record is about as `issuer|subject`, if it is a user of another issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     external_entity_id: Option<ExternalId>,
@@ -50,7 +50,7 @@ pub(crate) struct AuditData {
     total_is_lower_bound: bool,
 }
 
-/// The filter and the page.
+/// The filter and the page of a request.
 pub(crate) struct AuditQuery {
     filter: AuditFilter,
     cursor: Option<AuditCursor>,
@@ -59,13 +59,13 @@ pub(crate) struct AuditQuery {
 }
 
 impl Input for AuditQuery {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let entity_type = word::<EntityType>(reading, "entityType");
-        let entity_id = entity(reading);
-        let (action, user_id) = (action(reading), reading.query_user("userId"));
-        let (from, to) = (time(reading, "from"), time(reading, "to"));
-        let (cursor, limit) = (cursor(reading), page_size(reading));
-        let include_total = word::<bool>(reading, "includeTotal");
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let entity_type = word::<EntityType>(request, "entityType");
+        let entity_id = entity(request);
+        let (action, user_id) = (action(request), request.query_user("userId"));
+        let (from, to) = (time(request, "from"), time(request, "to"));
+        let (cursor, limit) = (cursor(request), page_size(request));
+        let include_total = word::<bool>(request, "includeTotal");
         Some(Self {
             filter: AuditFilter {
                 entity_type: entity_type?,
@@ -82,43 +82,43 @@ impl Input for AuditQuery {
     }
 }
 
-/// The id of an entity of any type; for a user also an external id.
-fn entity(reading: &mut Reading<'_>) -> Option<Option<uuid::Uuid>> {
-    if reading.query::<String>("entityId")?.is_some_and(|text| ExternalId::may_be(&text)) {
-        return Some(reading.query_user("entityId")?.map(|user| user.id.as_uuid()));
+/// Reads the id of an entity of any type; for a user, also an external id.
+fn entity(request: &mut RequestReader<'_>) -> Option<Option<uuid::Uuid>> {
+    if request.query::<String>("entityId")?.is_some_and(|text| ExternalId::may_be(&text)) {
+        return Some(request.query_user("entityId")?.map(|user| user.id.as_uuid()));
     }
-    reading.query::<uuid::Uuid>("entityId")
+    request.query::<uuid::Uuid>("entityId")
 }
 
-fn action(reading: &mut Reading<'_>) -> Option<Option<String>> {
-    let action = reading.query::<String>("action")?;
+fn action(request: &mut RequestReader<'_>) -> Option<Option<String>> {
+    let action = request.query::<String>("action")?;
     if action.as_ref().is_some_and(|action| action.contains('\0')) {
-        return reading.reject("action", "nul", "must not contain NUL characters");
+        return request.reject("action", "nul", "must not contain NUL characters");
     }
     Some(action)
 }
 
-fn time(reading: &mut Reading<'_>, name: &str) -> Option<Option<Timestamp>> {
-    match reading.query::<String>(name)? {
+fn time(request: &mut RequestReader<'_>, name: &str) -> Option<Option<Timestamp>> {
+    match request.query::<String>(name)? {
         None => Some(None),
         Some(text) => match Timestamp::parse(&text) {
             Some(time) => Some(Some(time)),
-            None => reading.reject(name, "time", "must be an RFC 3339 time"),
+            None => request.reject(name, "time", "must be an RFC 3339 time"),
         },
     }
 }
 
-fn cursor(reading: &mut Reading<'_>) -> Option<Option<AuditCursor>> {
-    match reading.query::<String>("cursor")? {
+fn cursor(request: &mut RequestReader<'_>) -> Option<Option<AuditCursor>> {
+    match request.query::<String>("cursor")? {
         None => Some(None),
         Some(text) => match decode(&text) {
             Some(cursor) => Some(Some(cursor)),
-            None => reading.reject("cursor", "invalid", "is not one that this service gave"),
+            None => request.reject("cursor", "invalid", "is not one that this service gave"),
         },
     }
 }
 
-/// A cursor as opaque text.
+/// Encodes a cursor as opaque text.
 fn encode(cursor: AuditCursor) -> String {
     URL_SAFE_NO_PAD.encode(format!("{}/{}", cursor.timestamp.micros(), cursor.id))
 }
@@ -131,14 +131,14 @@ fn decode(text: &str) -> Option<AuditCursor> {
     Some(AuditCursor { timestamp: Timestamp::from_micros(micros)?, id: AuditRecordId::parse(id).ok()? })
 }
 
-/// The records of the company, or of the platform if a super admin names no company.
+/// Lists the records of the company, or of the platform if a super admin names no company.
 #[utoipa::path(
     tag = "Audit",
     params(
         ("entityType" = Option<EntityType>, Query),
         ("entityId" = Option<String>, Query, description = "An id; of a user also a pathId, or issuer|subject"),
-        ("action" = Option<String>, Query, description = "Exactly this, as user_level.created"),
-        ("userId" = Option<String>, Query, description = "Who did it: an id, a pathId, or issuer|subject"),
+        ("action" = Option<String>, Query, description = "Exactly this action, as user_level.created"),
+        ("userId" = Option<String>, Query, description = "The actor: an id, a pathId, or issuer|subject"),
         ("from" = Option<Timestamp>, Query, description = "Not before"),
         ("to" = Option<Timestamp>, Query, description = "Before"),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200),
@@ -148,7 +148,7 @@ fn decode(text: &str) -> Option<AuditCursor> {
     responses((status = 200, body = Success<AuditData>)),
 )]
 #[get("/api/iam/audit-logs")]
-pub(crate) async fn list_audit_logs(call: Guarded<ReadAudit, AuditQuery>) -> ApiResult {
+pub(crate) async fn list_audit_logs(call: Authorized<ReadAudit, AuditQuery>) -> ApiResult {
     let AuditQuery { filter, cursor, limit, include_total } = &call.input;
     let page = call.application().audit_logs(call.company_if_any(), filter, *cursor, *limit, *include_total).await?;
     let external = |user: UserId| page.external_ids.get(&user).cloned();

@@ -1,4 +1,4 @@
-//! Companies: their modules, and provisioning. For super admins.
+//! Manages the modules of companies and provisions companies, for super admins.
 
 use actix_web::http::StatusCode;
 use actix_web::{get, patch, post, put};
@@ -7,18 +7,18 @@ use iam_domain::{GrantedModule, ModuleId, UserId};
 use utoipa::ToSchema;
 
 use super::data;
-use crate::call::{Guarded, Input, PlatformCompany, Reading};
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::extract::{Authorized, Input, PlatformCompany, RequestReader};
+use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     GrantedModulesData { modules as "modules": Vec<GrantedModule> }
     GrantedModuleData { module as "module": GrantedModule }
 }
 
-/// The modules of a company, switched on or off, by name.
+/// Lists the modules of a company by name, and whether each is switched on.
 #[utoipa::path(tag = "Companies", responses((status = 200, body = Success<GrantedModulesData>)))]
 #[get("/api/iam/companies/{companyId}/modules")]
-pub(crate) async fn get_company_modules(call: Guarded<PlatformCompany>) -> ApiResult {
+pub(crate) async fn get_company_modules(call: Authorized<PlatformCompany>) -> ApiResult {
     let modules = call.application().company_modules(call.company()?).await?;
     ApiResponse::ok().etag(&modules)?.data(GrantedModulesData { modules })
 }
@@ -26,16 +26,16 @@ pub(crate) async fn get_company_modules(call: Guarded<PlatformCompany>) -> ApiRe
 /// The modules of a company.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModuleIds {
     /// The complete list, without duplicates.
     module_ids: Vec<ModuleId>,
 }
 
 impl Input for SetCompanyModules {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (company, if_match) = (reading.company(), reading.if_match());
-        let modules = reading.body()?.list("moduleIds");
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (company, if_match) = (request.company(), request.if_match());
+        let modules = request.body()?.list("moduleIds");
         Some(Self { company: company?, modules: modules?, if_match })
     }
 }
@@ -47,23 +47,23 @@ impl Input for SetCompanyModules {
     responses((status = 200, body = Success<Message>), (status = 412)),
 )]
 #[put("/api/iam/companies/{companyId}/modules")]
-pub(crate) async fn set_company_modules(call: Guarded<PlatformCompany, SetCompanyModules>) -> ApiResult {
+pub(crate) async fn set_company_modules(call: Authorized<PlatformCompany, SetCompanyModules>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Company modules updated successfully")
 }
 
-/// Whether a module is on.
+/// The requested state of a module.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Switch {
     enabled: bool,
 }
 
 impl Input for SwitchCompanyModule {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (company, if_match) = (reading.company(), reading.if_match());
-        let module = reading.path("moduleId");
-        let enabled = reading.body()?.required("enabled");
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (company, if_match) = (request.company(), request.if_match());
+        let module = request.path("moduleId");
+        let enabled = request.body()?.required("enabled");
         Some(Self { company: company?, module: module?, enabled: enabled?, if_match })
     }
 }
@@ -75,7 +75,7 @@ impl Input for SwitchCompanyModule {
     responses((status = 200, body = Success<GrantedModuleData>), (status = 404), (status = 412)),
 )]
 #[patch("/api/iam/companies/{companyId}/modules/{moduleId}")]
-pub(crate) async fn switch_company_module(call: Guarded<PlatformCompany, SwitchCompanyModule>) -> ApiResult {
+pub(crate) async fn switch_company_module(call: Authorized<PlatformCompany, SwitchCompanyModule>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).data(GrantedModuleData { module: done.value })
 }
@@ -83,17 +83,17 @@ pub(crate) async fn switch_company_module(call: Guarded<PlatformCompany, SwitchC
 /// The options of provisioning.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Provision {
-    /// The user who becomes admin. On a provisioned company, it takes effect only if no user can administer the
-    /// company.
+    /// The user who becomes an administrator. On a provisioned company, it takes effect only if no user can administer
+    /// the company.
     admin_user_id: Option<UserId>,
 }
 
 impl Input for ProvisionCompany {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let company = reading.company();
-        let admin = match reading.optional_body()? {
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let company = request.company();
+        let admin = match request.optional_body()? {
             Some(mut body) => body.user("adminUserId")?,
             None => None,
         };
@@ -111,7 +111,7 @@ impl Input for ProvisionCompany {
     ),
 )]
 #[post("/api/iam/companies/{companyId}/provision")]
-pub(crate) async fn provision_company(call: Guarded<PlatformCompany, ProvisionCompany>) -> ApiResult {
+pub(crate) async fn provision_company(call: Authorized<PlatformCompany, ProvisionCompany>) -> ApiResult {
     let done = call.execute().await?;
     let (status, message) = if done.value {
         (StatusCode::CREATED, "Company provisioned successfully")

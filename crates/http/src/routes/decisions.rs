@@ -1,4 +1,4 @@
-//! Decisions: navigation, all permissions of a user, checks.
+//! Answers questions about permissions: single checks, many checks, all permissions of a user, and navigation.
 
 use std::sync::Arc;
 
@@ -6,22 +6,22 @@ use actix_web::{HttpRequest, get, post};
 use iam_application::{Failure, SubjectAccesses};
 use iam_domain::{Scope, UserId};
 use iam_permissions_cache::{Access, EffectivePermissions, Navigation};
-use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::users::OneUser;
 use crate::Api;
-use crate::call::{Anyone, Guarded, ReadIam};
-use crate::decision::{self, DecisionData};
-use crate::decision_request::{Checks, DecisionRequest, Item};
-use crate::error::{ApiError, Finding};
-use crate::response::{ApiResponse, ApiResult, Success, conditional};
-use crate::response_cache::{CachedResponse, ResponseKind};
+use crate::extract::decision_request::{Checks, DecisionRequest, Item};
+use crate::extract::{Anyone, Authorized, ReadIam};
+use crate::fast_path;
+use crate::respond::{
+    ApiError, ApiResponse, ApiResult, CachedResponse, ChecksData, DecisionData, RefusedCheck, ResponseKind, Success,
+    conditional,
+};
 
-/// The caller's menu. Clients may cache it for five minutes: it is for display only.
+/// Returns the caller's menu. Clients may cache it for five minutes: it is for display only.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<Navigation>), (status = 304)))]
 #[get("/api/iam/navigation")]
-pub(crate) async fn navigation(request: HttpRequest, call: Guarded<Anyone>) -> ApiResult {
+pub(crate) async fn navigation(request: HttpRequest, call: Authorized<Anyone>) -> ApiResult {
     let access = call.application().own_access(&call.decision_context()?).await?;
     let cache = call.api().response_cache();
     let (access, body) = match cache.get(access.id(), ResponseKind::Navigation) {
@@ -35,19 +35,19 @@ pub(crate) async fn navigation(request: HttpRequest, call: Guarded<Anyone>) -> A
     Ok(conditional(request.headers(), &access, &body, "private, max-age=300"))
 }
 
-/// All permissions of the caller.
+/// Returns all permissions of the caller.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>), (status = 304)))]
 #[get("/api/iam/permissions/current")]
-pub(crate) async fn current_permissions(request: HttpRequest, call: Guarded<Anyone>) -> ApiResult {
+pub(crate) async fn current_permissions(request: HttpRequest, call: Authorized<Anyone>) -> ApiResult {
     let access = call.application().own_access(&call.decision_context()?).await?;
     let body = permissions_body(call.api(), &access)?;
     Ok(conditional(request.headers(), &access, &body, "private, no-cache"))
 }
 
-/// All permissions of a user.
+/// Returns all permissions of a user.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<EffectivePermissions>)))]
 #[get("/api/iam/users/{userId}/permissions")]
-pub(crate) async fn permissions_of_user(call: Guarded<ReadIam, OneUser>) -> ApiResult {
+pub(crate) async fn permissions_of_user(call: Authorized<ReadIam, OneUser>) -> ApiResult {
     let access = call.application().access_of_user(&call.decision_context()?, call.input.0.id).await?;
     let body = permissions_body(call.api(), &access)?;
     Ok(ApiResponse::ok().seen(&access).json(body.bytes.clone()))
@@ -63,7 +63,7 @@ fn permissions_body(api: &Api, access: &Access) -> Result<Arc<CachedResponse>, A
 /// A question: a view, or a feature with an action.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the question is read from its members")]
+#[expect(dead_code, reason = "describes the body; the question is read from its fields")]
 pub(crate) struct CheckRequest {
     /// A view's url or id.
     view: Option<String>,
@@ -81,70 +81,22 @@ pub(crate) struct CheckRequest {
 /// Decides one question, about the caller or, for administrators, about another user.
 #[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<DecisionData>)))]
 #[post("/api/iam/check")]
-pub(crate) async fn check(call: Guarded<Anyone, DecisionRequest>) -> ApiResult {
+pub(crate) async fn check(call: Authorized<Anyone, DecisionRequest>) -> ApiResult {
     let access = call.application().access_of_subject(&call.decision_context()?, &call.input.subject).await?;
     let mut body = Vec::with_capacity(RESULT_BYTES);
     body.extend_from_slice(br#"{"status":"success","data":"#);
-    decision::write(&access.decide(&call.input.question), &mut body);
+    fast_path::write(&access.decide(&call.input.question), &mut body);
     body.push(b'}');
     Ok(ApiResponse::ok().seen(&access).json(body.into()))
 }
 
-/// Questions, each with the same members as a single check.
+/// Questions, each with the same fields as a single check.
 #[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes the body; the questions are read from its members")]
+#[expect(dead_code, reason = "describes the body; the questions are read from its fields")]
 pub(crate) struct ChecksRequest {
     /// The questions, all about the company of the request.
     #[schema(min_items = 1, max_items = 1000)]
     checks: Vec<CheckRequest>,
-}
-
-/// The answers to many questions.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the answer; the results are written one by one")]
-pub(crate) struct ChecksData {
-    /// The answers, in the order of the questions.
-    results: Vec<CheckResult>,
-}
-
-/// One of many answers.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "describes the answer; the results are written one by one")]
-enum CheckResult {
-    /// The question was decided.
-    Decided(DecisionData),
-    /// The question could not be asked, or not by this caller.
-    Refused(RefusedCheck),
-}
-
-/// A question that could not be asked, or not by this caller.
-#[derive(Serialize, ToSchema)]
-struct RefusedCheck {
-    /// Always `false`.
-    allowed: bool,
-    /// The error.
-    error: Refusal,
-}
-
-/// The error of a question.
-#[derive(Serialize, ToSchema)]
-struct Refusal {
-    /// The code, for programs.
-    code: &'static str,
-    /// The message, for people.
-    message: String,
-    /// The findings, if there are several.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Finding>,
-}
-
-impl RefusedCheck {
-    fn write(error: &ApiError, body: &mut Vec<u8>) -> Result<(), ApiError> {
-        let errors = error.errors.iter().map(Finding::from).collect();
-        let error = Refusal { code: error.code.as_str(), message: error.message.clone(), errors };
-        serde_json::to_writer(body, &Self { allowed: false, error }).map_err(|_| ApiError::internal())
-    }
 }
 
 /// Writes the answer of one of many questions.
@@ -154,7 +106,7 @@ fn write_result(item: &Item, accesses: &SubjectAccesses, body: &mut Vec<u8>) -> 
         Err(findings) => return RefusedCheck::write(&ApiError::invalid(findings.clone()), body),
     };
     match accesses.of(&asked.subject) {
-        Ok(access) => decision::write(&access.decide(&asked.question), body),
+        Ok(access) => fast_path::write(&access.decide(&asked.question), body),
         Err(failure @ (Failure::Forbidden(_) | Failure::Invalid(_))) => RefusedCheck::write(&failure.into(), body)?,
         // An internal error, rather than an answer that looks like a denial.
         Err(failure) => return Err(failure.into()),
@@ -162,14 +114,14 @@ fn write_result(item: &Item, accesses: &SubjectAccesses, body: &mut Vec<u8>) -> 
     Ok(())
 }
 
-/// The approximate size of one answer of many, in bytes.
+/// The approximate size of one decision, in bytes.
 const RESULT_BYTES: usize = 256;
 
 /// Decides up to 1,000 questions in their order. An invalid question gets an error in its place and does not affect the
 /// others.
 #[utoipa::path(tag = "Decisions", request_body = ChecksRequest, responses((status = 200, body = Success<ChecksData>)))]
 #[post("/api/iam/checks")]
-pub(crate) async fn checks(call: Guarded<Anyone, Checks>) -> ApiResult {
+pub(crate) async fn checks(call: Authorized<Anyone, Checks>) -> ApiResult {
     let Checks(items) = &call.input;
     let subjects = items.iter().flatten().map(|asked| &asked.subject);
     let accesses = call.application().accesses_of_subjects(call.decision_context()?, subjects).await?;

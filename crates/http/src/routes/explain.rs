@@ -1,4 +1,4 @@
-//! Explanations of decisions, and what would change them.
+//! Explains decisions, and suggests the smallest change that would allow a denied question.
 
 use actix_web::post;
 use iam_domain::{Explanation, GatingModule, LevelSays, Scope, Step, UserLevelId};
@@ -6,9 +6,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::decisions::CheckRequest;
-use crate::call::{Anyone, Guarded};
-use crate::decision_request::DecisionRequest;
-use crate::response::{ApiResponse, ApiResult, Success};
+use crate::extract::decision_request::DecisionRequest;
+use crate::extract::{Anyone, Authorized};
+use crate::respond::{ApiResponse, ApiResult, Success};
 
 /// A decision with its derivation.
 #[derive(Serialize, ToSchema)]
@@ -24,10 +24,10 @@ pub(crate) struct ExplanationData {
     reason_code: &'static str,
     /// The levels that decided it.
     decided_by: Vec<UserLevelId>,
-    /// The modules that gate it: one that is both enabled and granted opens the gate. Empty if it is open to all
-    /// companies.
+    /// The modules that gate the view or feature: one that is both enabled and granted opens the gate. Empty if it is
+    /// open to all companies.
     gate: Vec<GatingModule>,
-    /// What each of the user's levels says.
+    /// The permission that each of the user's levels has.
     levels: Vec<LevelSays>,
     /// The fewest steps that together would allow it; empty if it is allowed, or if no step can allow it.
     suggestion: Vec<Step>,
@@ -50,9 +50,13 @@ impl From<Explanation> for ExplanationData {
 }
 
 /// Explains the decision of one question, about the caller or, for administrators, about another user.
-#[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<ExplanationData>)))]
+#[utoipa::path(
+    tag = "Decisions",
+    request_body = CheckRequest,
+    responses((status = 200, body = Success<ExplanationData>)),
+)]
 #[post("/api/iam/explain")]
-pub(crate) async fn explain(call: Guarded<Anyone, DecisionRequest>) -> ApiResult {
+pub(crate) async fn explain(call: Authorized<Anyone, DecisionRequest>) -> ApiResult {
     let access = call.application().access_of_subject(&call.decision_context()?, &call.input.subject).await?;
     ApiResponse::ok().seen(&access).data(ExplanationData::from(access.explain(&call.input.question)))
 }

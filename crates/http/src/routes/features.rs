@@ -1,4 +1,4 @@
-//! Features of the catalog, and the views on which they are shown.
+//! Manages the features of the catalog, and the views on which they are shown.
 
 use actix_web::{delete, get, patch, post, put};
 use iam_application::{CreateFeature, DeleteFeature, SetFeatureViews, UpdateFeature};
@@ -7,35 +7,35 @@ use utoipa::ToSchema;
 
 use super::data;
 use super::views::ViewsData;
-use crate::call::{Guarded, Input, Platform, ReadCatalog, Reading};
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
+use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     FeaturesData { features as "features": Vec<Feature> }
     FeatureData { feature as "feature": Feature }
 }
 
-/// A feature of the path.
+/// The feature that the path names.
 pub(crate) struct OneFeature(FeatureId);
 
 impl Input for OneFeature {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.path("id").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.path("id").map(Self)
     }
 }
 
-/// All features, by key, those without one last.
+/// Lists all features by key; features without a key come last.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeaturesData>)))]
 #[get("/api/iam/features")]
-pub(crate) async fn list_features(call: Guarded<ReadCatalog>) -> ApiResult {
+pub(crate) async fn list_features(call: Authorized<ReadCatalog>) -> ApiResult {
     let features = call.application().features().await?;
     ApiResponse::ok().data(FeaturesData { features })
 }
 
-/// A feature.
+/// Returns a feature.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeatureData>), (status = 404)))]
 #[get("/api/iam/features/{id}")]
-pub(crate) async fn get_feature(call: Guarded<ReadCatalog, OneFeature>) -> ApiResult {
+pub(crate) async fn get_feature(call: Authorized<ReadCatalog, OneFeature>) -> ApiResult {
     let feature = call.application().feature(call.input.0).await?;
     ApiResponse::ok().etag(&feature)?.data(FeatureData { feature })
 }
@@ -43,14 +43,14 @@ pub(crate) async fn get_feature(call: Guarded<ReadCatalog, OneFeature>) -> ApiRe
 /// A new feature.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewFeature {
-    /// Unique; never a UUID.
+    /// Unique; must not have the form of a UUID.
     key: Option<FeatureKey>,
     name: Name,
     description: Option<Description>,
     resource_type: Option<ResourceType>,
-    /// Its custom actions, besides the standard ones.
+    /// The custom actions, besides the standard ones.
     actions: Option<Vec<Action>>,
     category: Option<Category>,
     /// Defaults to `true`.
@@ -59,8 +59,8 @@ pub(crate) struct NewFeature {
 }
 
 impl Input for CreateFeature {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let mut body = request.body()?;
         let (key, name) = (body.optional("key"), body.required("name"));
         let (description, resource_type) = (body.optional("description"), body.optional("resourceType"));
         let (actions, category) = (body.optional_list("actions"), body.optional("category"));
@@ -81,18 +81,21 @@ impl Input for CreateFeature {
 #[utoipa::path(
     tag = "Catalog",
     request_body = NewFeature,
-    responses((status = 201, body = Success<FeatureData>), (status = 409, description = "The key is taken or reserved")),
+    responses(
+        (status = 201, body = Success<FeatureData>),
+        (status = 409, description = "The key is taken or reserved"),
+    ),
 )]
 #[post("/api/iam/features")]
-pub(crate) async fn create_feature(call: Guarded<Platform, CreateFeature>) -> ApiResult {
+pub(crate) async fn create_feature(call: Authorized<Platform, CreateFeature>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(FeatureData { feature: done.value })
 }
 
-/// The changes of a feature. Omitted members stay unchanged; `null` clears an optional member.
+/// The changes of a feature. Omitted fields stay unchanged; `null` clears an optional field.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct FeaturePatch {
     key: Option<FeatureKey>,
     name: Option<Name>,
@@ -105,10 +108,10 @@ pub(crate) struct FeaturePatch {
 }
 
 impl Input for UpdateFeature {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let id = reading.path("id");
-        let if_match = reading.if_match();
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let id = request.path("id");
+        let if_match = request.if_match();
+        let mut body = request.body()?;
         let (key, name) = (body.patch("key"), body.optional("name"));
         let (description, resource_type) = (body.patch("description"), body.patch("resourceType"));
         let (actions, category) = (body.list_patch("actions"), body.patch("category"));
@@ -134,14 +137,14 @@ impl Input for UpdateFeature {
     responses((status = 200, body = Success<FeatureData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[patch("/api/iam/features/{id}")]
-pub(crate) async fn update_feature(call: Guarded<Platform, UpdateFeature>) -> ApiResult {
+pub(crate) async fn update_feature(call: Authorized<Platform, UpdateFeature>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).etag(&done.value)?.data(FeatureData { feature: done.value })
 }
 
 impl Input for DeleteFeature {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        Some(Self { id: reading.path("id")?, if_match: reading.if_match() })
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        Some(Self { id: request.path("id")?, if_match: request.if_match() })
     }
 }
 
@@ -151,32 +154,32 @@ impl Input for DeleteFeature {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[delete("/api/iam/features/{id}")]
-pub(crate) async fn delete_feature(call: Guarded<Platform, DeleteFeature>) -> ApiResult {
+pub(crate) async fn delete_feature(call: Authorized<Platform, DeleteFeature>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Feature deleted successfully")
 }
 
-/// The views on which a feature is shown, by url.
+/// Lists the views on which a feature is shown, by URL.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>), (status = 404)))]
 #[get("/api/iam/features/{id}/views")]
-pub(crate) async fn get_feature_views(call: Guarded<ReadCatalog, OneFeature>) -> ApiResult {
+pub(crate) async fn get_feature_views(call: Authorized<ReadCatalog, OneFeature>) -> ApiResult {
     let views = call.application().feature_views(call.input.0).await?;
     ApiResponse::ok().etag(&views)?.data(ViewsData { views })
 }
 
-/// The views of a feature.
+/// The requested views of a feature.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct FeatureViewIds {
     /// The complete list, without duplicates.
     view_ids: Vec<ViewId>,
 }
 
 impl Input for SetFeatureViews {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (feature, if_match) = (reading.path("id"), reading.if_match());
-        let views = reading.body()?.list("viewIds");
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (feature, if_match) = (request.path("id"), request.if_match());
+        let views = request.body()?.list("viewIds");
         Some(Self { feature: feature?, views: views?, if_match })
     }
 }
@@ -188,7 +191,7 @@ impl Input for SetFeatureViews {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 412)),
 )]
 #[put("/api/iam/features/{id}/views")]
-pub(crate) async fn set_feature_views(call: Guarded<Platform, SetFeatureViews>) -> ApiResult {
+pub(crate) async fn set_feature_views(call: Authorized<Platform, SetFeatureViews>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Feature views updated successfully")
 }

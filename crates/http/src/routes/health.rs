@@ -1,18 +1,16 @@
-//! Health checks, the redirect to the documentation, and answers for unknown routes.
+//! Reports the health of the process and of its storage, and whether it is ready to serve.
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse, ResponseError, get};
+use actix_web::{HttpRequest, HttpResponse, get};
 use iam_application::Readiness;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa::openapi::path::HttpMethod;
 
 use crate::Api;
-use crate::error::{ApiError, Code};
-use crate::openapi::methods_of;
+use crate::respond::ApiError;
 
-/// The answer of a live process.
+/// The response of a live process.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Health {
     /// Always `ok`.
@@ -22,7 +20,7 @@ pub(crate) struct Health {
     timestamp: iam_domain::Timestamp,
 }
 
-/// Whether the process answers.
+/// Answers while the process lives.
 #[utoipa::path(tag = "Health", responses((status = 200, body = Health)))]
 #[get("/health")]
 pub(crate) async fn health() -> Result<HttpResponse, ApiError> {
@@ -32,14 +30,14 @@ pub(crate) async fn health() -> Result<HttpResponse, ApiError> {
     Ok(uncached(HttpResponse::Ok().json(Health { status: "ok", timestamp })))
 }
 
-/// Whether the storage answers.
+/// The health of the storage.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DatabaseHealth {
     /// Whether the storage answers.
     healthy: bool,
 }
 
-/// Whether the storage answers.
+/// Checks whether the storage answers.
 #[utoipa::path(tag = "Health", responses((status = 200, body = DatabaseHealth), (status = 503, body = DatabaseHealth)))]
 #[get("/health/db")]
 pub(crate) async fn database_health(api: Data<Api>) -> HttpResponse {
@@ -51,16 +49,16 @@ pub(crate) async fn database_health(api: Data<Api>) -> HttpResponse {
 /// One condition of readiness.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CheckBody {
-    /// Its name.
+    /// The name of the condition.
     name: &'static str,
-    /// Whether it holds.
+    /// Whether the condition holds.
     ok: bool,
-    /// Why it does not hold.
+    /// Why the condition does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
 
-/// The answer of a liveness or readiness check.
+/// The response to a liveness or readiness check.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ProbeBody {
     /// `ok` or `unavailable`.
@@ -88,6 +86,7 @@ pub(crate) async fn ready(api: Data<Api>, request: HttpRequest) -> HttpResponse 
     probe(&api.services().probe.readiness(), &request)
 }
 
+/// Builds the response to a liveness or readiness check.
 fn probe(readiness: &Readiness, request: &HttpRequest) -> HttpResponse {
     let is_ready = readiness.is_ready();
     let mut response = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
@@ -107,56 +106,8 @@ fn probe(readiness: &Readiness, request: &HttpRequest) -> HttpResponse {
     uncached(response.json(ProbeBody { status: if is_ready { "ok" } else { "unavailable" }, checks }))
 }
 
+/// Forbids caches to store a response.
 fn uncached(mut response: HttpResponse) -> HttpResponse {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// Redirects `/docs` to `/docs/`.
-pub(crate) async fn docs() -> HttpResponse {
-    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
-}
-
-/// The answer for unknown routes: 405 with `Allow` if the path exists with other methods, else 404. A path that has GET
-/// also has HEAD.
-pub(crate) async fn no_such_route(request: HttpRequest, api: Data<Api>) -> HttpResponse {
-    let path = request.path();
-    let item = api.document().paths.paths.iter().find(|(pattern, _)| matches_pattern(pattern, path));
-    let Some((_, item)) = item else {
-        return ApiError::no_such_route().error_response();
-    };
-    let mut allowed: Vec<_> = methods_of(item).iter().map(method_name).collect();
-    if allowed.contains(&"GET") {
-        allowed.insert(1, "HEAD");
-    }
-    let message = format!("Method {} is not allowed here", request.method());
-    let mut response = ApiError::new(Code::MethodNotAllowed, message).error_response();
-    if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {
-        response.headers_mut().insert(header::ALLOW, allowed);
-    }
-    response
-}
-
-fn matches_pattern(pattern: &str, path: &str) -> bool {
-    let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
-    loop {
-        match (pattern.next(), path.next()) {
-            (None, None) => return true,
-            (Some(expected), Some(part)) if expected == part || (expected.starts_with('{') && !part.is_empty()) => {}
-            _ => return false,
-        }
-    }
-}
-
-const fn method_name(method: &HttpMethod) -> &'static str {
-    match method {
-        HttpMethod::Get => "GET",
-        HttpMethod::Post => "POST",
-        HttpMethod::Put => "PUT",
-        HttpMethod::Delete => "DELETE",
-        HttpMethod::Patch => "PATCH",
-        HttpMethod::Options => "OPTIONS",
-        HttpMethod::Head => "HEAD",
-        HttpMethod::Trace => "TRACE",
-    }
 }

@@ -1,4 +1,4 @@
-//! Permission matrices of user levels.
+//! Reads and replaces the permission matrices of user levels.
 
 use actix_web::{get, put};
 use iam_application::{NewFeaturePermission, NewViewPermission, ReplaceFeaturePermissions, ReplaceViewPermissions};
@@ -7,27 +7,26 @@ use utoipa::ToSchema;
 
 use super::data;
 use super::user_levels::{OneLevel, force};
-use crate::call::{Guarded, Input, ManagePermissions, ReadIam, Reading};
-use crate::error::ErrorBody;
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::extract::{Authorized, Input, ManagePermissions, ReadIam, RequestReader};
+use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
 
 data! {
     ViewPermissionsData { permissions as "permissions": Vec<ViewPermission> }
     FeaturePermissionsData { permissions as "permissions": Vec<FeaturePermission> }
 }
 
-/// The view matrix of a level.
+/// Returns the view matrix of a level.
 #[utoipa::path(tag = "Permissions", responses((status = 200, body = Success<ViewPermissionsData>), (status = 404)))]
 #[get("/api/iam/user-levels/{id}/permissions/views")]
-pub(crate) async fn get_view_permissions(call: Guarded<ReadIam, OneLevel>) -> ApiResult {
+pub(crate) async fn get_view_permissions(call: Authorized<ReadIam, OneLevel>) -> ApiResult {
     let permissions = call.application().view_permissions(call.company()?, call.input.0).await?;
     ApiResponse::ok().etag(&permissions)?.data(ViewPermissionsData { permissions })
 }
 
-/// A wanted cell of a view matrix.
+/// A requested cell of a view matrix.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the cells are read from its members")]
+#[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
 pub(crate) struct ViewCellBody {
     view_id: ViewId,
     /// Defaults to `inherit`.
@@ -36,19 +35,19 @@ pub(crate) struct ViewCellBody {
     modifiable: Option<bool>,
 }
 
-/// A wanted view matrix.
+/// A requested view matrix.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the cells are read from its members")]
+#[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
 pub(crate) struct ViewMatrix {
     /// All cells, one per view.
     views: Vec<ViewCellBody>,
 }
 
 impl Input for ReplaceViewPermissions {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (company, if_match) = (reading.company(), reading.if_match());
-        let level = reading.path("id");
-        let cells = reading.body()?.objects(
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (company, if_match) = (request.company(), request.if_match());
+        let level = request.path("id");
+        let cells = request.body()?.objects(
             "views",
             |cell| {
                 let view_id = cell.required("viewId");
@@ -68,29 +67,33 @@ impl Input for ReplaceViewPermissions {
     request_body = ViewMatrix,
     responses(
         (status = 200, body = Success<Message>),
-        (status = 403, body = ErrorBody, description = "The caller lacks the permission, or would grant one that the caller does not hold: see errors"),
+        (
+            status = 403,
+            body = ErrorBody,
+            description = "The caller lacks the permission, or would grant one that it does not hold: see errors",
+        ),
         (status = 404),
         (status = 412),
     ),
 )]
 #[put("/api/iam/user-levels/{id}/permissions/views")]
-pub(crate) async fn replace_view_permissions(call: Guarded<ManagePermissions, ReplaceViewPermissions>) -> ApiResult {
+pub(crate) async fn replace_view_permissions(call: Authorized<ManagePermissions, ReplaceViewPermissions>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("View permissions updated successfully")
 }
 
-/// The feature matrix of a level.
+/// Returns the feature matrix of a level.
 #[utoipa::path(tag = "Permissions", responses((status = 200, body = Success<FeaturePermissionsData>), (status = 404)))]
 #[get("/api/iam/user-levels/{id}/permissions/features")]
-pub(crate) async fn get_feature_permissions(call: Guarded<ReadIam, OneLevel>) -> ApiResult {
+pub(crate) async fn get_feature_permissions(call: Authorized<ReadIam, OneLevel>) -> ApiResult {
     let permissions = call.application().feature_permissions(call.company()?, call.input.0).await?;
     ApiResponse::ok().etag(&permissions)?.data(FeaturePermissionsData { permissions })
 }
 
-/// A wanted cell of a feature matrix.
+/// A requested cell of a feature matrix.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the cells are read from its members")]
+#[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
 pub(crate) struct FeatureCellBody {
     feature_id: FeatureId,
     #[schema(value_type = String, min_length = 1, max_length = 50)]
@@ -103,19 +106,19 @@ pub(crate) struct FeatureCellBody {
     modifiable: Option<bool>,
 }
 
-/// A wanted feature matrix.
+/// A requested feature matrix.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the cells are read from its members")]
+#[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
 pub(crate) struct FeatureMatrix {
     /// All cells, one per action.
     features: Vec<FeatureCellBody>,
 }
 
 impl Input for ReplaceFeaturePermissions {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (company, if_match) = (reading.company(), reading.if_match());
-        let (level, force) = (reading.path("id"), force(reading));
-        let cells = reading.body()?.objects(
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (company, if_match) = (request.company(), request.if_match());
+        let (level, force) = (request.path("id"), force(request));
+        let cells = request.body()?.objects(
             "features",
             |cell| {
                 let (feature_id, action) = (cell.required("featureId"), cell.required("action"));
@@ -139,11 +142,15 @@ impl Input for ReplaceFeaturePermissions {
 /// Replaces the feature matrix of a level.
 #[utoipa::path(
     tag = "Permissions",
-    params(("force" = Option<bool>, Query, description = "Super admins only: allow leaving the company without an administrator")),
+    params(("force" = Option<bool>, Query, description = "Super admins: may leave a company without an administrator")),
     request_body = FeatureMatrix,
     responses(
         (status = 200, body = Success<Message>),
-        (status = 403, body = ErrorBody, description = "The caller lacks the permission, or would grant one that the caller does not hold: see errors"),
+        (
+            status = 403,
+            body = ErrorBody,
+            description = "The caller lacks the permission, or would grant one that it does not hold: see errors",
+        ),
         (status = 404),
         (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),
         (status = 412),
@@ -151,7 +158,7 @@ impl Input for ReplaceFeaturePermissions {
 )]
 #[put("/api/iam/user-levels/{id}/permissions/features")]
 pub(crate) async fn replace_feature_permissions(
-    call: Guarded<ManagePermissions, ReplaceFeaturePermissions>,
+    call: Authorized<ManagePermissions, ReplaceFeaturePermissions>,
 ) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Feature permissions updated successfully")

@@ -1,4 +1,4 @@
-//! The menu. The company that a request names owns the item; without one, the item is common to all companies.
+//! Manages the menu. The company that a request names owns the item; without one, all companies share the item.
 
 use actix_web::{delete, get, patch, post};
 use iam_application::{
@@ -10,8 +10,8 @@ use iam_domain::{
 use utoipa::ToSchema;
 
 use super::data;
-use crate::call::{Guarded, Input, Platform, ReadCatalog, Reading};
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
+use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     MenuItemsData { menu_items as "menuItems": Vec<MenuItem> }
@@ -20,36 +20,36 @@ data! {
     SubMenuItemData { sub_menu_item as "subMenuItem": SubMenuItem }
 }
 
-/// An item of the path.
+/// The item that the path names.
 pub(crate) struct OneMenuItem(MenuItemId);
 
 impl Input for OneMenuItem {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.path("id").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.path("id").map(Self)
     }
 }
 
-/// A sub-item of the path.
+/// The sub-item that the path names.
 pub(crate) struct OneSubMenuItem(SubMenuItemId);
 
 impl Input for OneSubMenuItem {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.path("id").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.path("id").map(Self)
     }
 }
 
-/// The items common to all companies and those of the named one, by sort order, label, id.
+/// Lists the items that all companies share and those of the named company, by sort order, label and id.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<MenuItemsData>)))]
 #[get("/api/iam/menu-items")]
-pub(crate) async fn list_menu_items(call: Guarded<ReadCatalog>) -> ApiResult {
+pub(crate) async fn list_menu_items(call: Authorized<ReadCatalog>) -> ApiResult {
     let menu_items = call.application().menu_items(call.company_if_any()).await?;
     ApiResponse::ok().data(MenuItemsData { menu_items })
 }
 
-/// An item common to all companies, or of the named one.
+/// Returns an item that all companies share, or one of the named company.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<MenuItemData>), (status = 404)))]
 #[get("/api/iam/menu-items/{id}")]
-pub(crate) async fn get_menu_item(call: Guarded<ReadCatalog, OneMenuItem>) -> ApiResult {
+pub(crate) async fn get_menu_item(call: Authorized<ReadCatalog, OneMenuItem>) -> ApiResult {
     let menu_item = call.application().menu_item(call.company_if_any(), call.input.0).await?;
     ApiResponse::ok().etag(&menu_item)?.data(MenuItemData { menu_item })
 }
@@ -57,14 +57,14 @@ pub(crate) async fn get_menu_item(call: Guarded<ReadCatalog, OneMenuItem>) -> Ap
 /// A new item.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewMenuItem {
     label: Label,
     icon: Option<Icon>,
     /// Defaults to `standard`.
     #[schema(required = false)]
     priority: Priority,
-    /// Keys of features whose `Read` must all be allowed.
+    /// The keys of features whose `Read` must all be allowed for the item to be shown.
     required_permissions: Option<Vec<FeatureKey>>,
     /// Defaults to 0.
     #[schema(required = false)]
@@ -77,9 +77,9 @@ pub(crate) struct NewMenuItem {
 }
 
 impl Input for CreateMenuItem {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let owner = reading.company();
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let owner = request.company();
+        let mut body = request.body()?;
         let (label, icon) = (body.required("label"), body.optional("icon"));
         let priority = body.or("priority", Priority::Standard);
         let required_permissions = body.optional_list("requiredPermissions");
@@ -103,15 +103,15 @@ impl Input for CreateMenuItem {
 /// Adds an item.
 #[utoipa::path(tag = "Menu", request_body = NewMenuItem, responses((status = 201, body = Success<MenuItemData>)))]
 #[post("/api/iam/menu-items")]
-pub(crate) async fn create_menu_item(call: Guarded<Platform, CreateMenuItem>) -> ApiResult {
+pub(crate) async fn create_menu_item(call: Authorized<Platform, CreateMenuItem>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
 }
 
-/// The changes of an item. Omitted members stay unchanged; `null` clears an optional member.
+/// The changes of an item. Omitted fields stay unchanged; `null` clears an optional field.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct MenuItemPatch {
     label: Option<Label>,
     icon: Option<Icon>,
@@ -124,11 +124,11 @@ pub(crate) struct MenuItemPatch {
 }
 
 impl Input for UpdateMenuItem {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let id = reading.path("id");
-        let if_match = reading.if_match();
-        let owner = reading.company();
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let id = request.path("id");
+        let if_match = request.if_match();
+        let owner = request.company();
+        let mut body = request.body()?;
         let (label, icon) = (body.optional("label"), body.patch("icon"));
         let priority = body.optional("priority");
         let required_permissions = body.list_patch("requiredPermissions");
@@ -158,37 +158,37 @@ impl Input for UpdateMenuItem {
     responses((status = 200, body = Success<MenuItemData>), (status = 404), (status = 412)),
 )]
 #[patch("/api/iam/menu-items/{id}")]
-pub(crate) async fn update_menu_item(call: Guarded<Platform, UpdateMenuItem>) -> ApiResult {
+pub(crate) async fn update_menu_item(call: Authorized<Platform, UpdateMenuItem>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
 }
 
 impl Input for DeleteMenuItem {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        Some(Self { owner: reading.company(), id: reading.path("id")?, if_match: reading.if_match() })
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        Some(Self { owner: request.company(), id: request.path("id")?, if_match: request.if_match() })
     }
 }
 
 /// Deletes an item with its sub-items.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<Message>), (status = 404), (status = 412)))]
 #[delete("/api/iam/menu-items/{id}")]
-pub(crate) async fn delete_menu_item(call: Guarded<Platform, DeleteMenuItem>) -> ApiResult {
+pub(crate) async fn delete_menu_item(call: Authorized<Platform, DeleteMenuItem>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Menu item deleted successfully")
 }
 
-/// The sub-items common to all companies and those of the named one, by sort order, label, id.
+/// Lists the sub-items that all companies share and those of the named company, by sort order, label and id.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<SubMenuItemsData>)))]
 #[get("/api/iam/sub-menu-items")]
-pub(crate) async fn list_sub_menu_items(call: Guarded<ReadCatalog>) -> ApiResult {
+pub(crate) async fn list_sub_menu_items(call: Authorized<ReadCatalog>) -> ApiResult {
     let sub_menu_items = call.application().sub_menu_items(call.company_if_any()).await?;
     ApiResponse::ok().data(SubMenuItemsData { sub_menu_items })
 }
 
-/// A sub-item common to all companies, or of the named one.
+/// Returns a sub-item that all companies share, or one of the named company.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<SubMenuItemData>), (status = 404)))]
 #[get("/api/iam/sub-menu-items/{id}")]
-pub(crate) async fn get_sub_menu_item(call: Guarded<ReadCatalog, OneSubMenuItem>) -> ApiResult {
+pub(crate) async fn get_sub_menu_item(call: Authorized<ReadCatalog, OneSubMenuItem>) -> ApiResult {
     let sub_menu_item = call.application().sub_menu_item(call.company_if_any(), call.input.0).await?;
     ApiResponse::ok().etag(&sub_menu_item)?.data(SubMenuItemData { sub_menu_item })
 }
@@ -196,7 +196,7 @@ pub(crate) async fn get_sub_menu_item(call: Guarded<ReadCatalog, OneSubMenuItem>
 /// A new sub-item.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewSubMenuItem {
     menu_item_id: MenuItemId,
     label: Label,
@@ -212,9 +212,9 @@ pub(crate) struct NewSubMenuItem {
 }
 
 impl Input for CreateSubMenuItem {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let owner = reading.company();
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let owner = request.company();
+        let mut body = request.body()?;
         let (menu_item_id, label) = (body.required("menuItemId"), body.required("label"));
         let (view_id, feature_id) = (body.optional("viewId"), body.optional("featureId"));
         let (icon, sort_order) = (body.optional("icon"), body.or("sortOrder", 0));
@@ -239,15 +239,15 @@ impl Input for CreateSubMenuItem {
     responses((status = 201, body = Success<SubMenuItemData>)),
 )]
 #[post("/api/iam/sub-menu-items")]
-pub(crate) async fn create_sub_menu_item(call: Guarded<Platform, CreateSubMenuItem>) -> ApiResult {
+pub(crate) async fn create_sub_menu_item(call: Authorized<Platform, CreateSubMenuItem>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
 }
 
-/// The changes of a sub-item. Omitted members stay unchanged; `null` clears an optional member.
+/// The changes of a sub-item. Omitted fields stay unchanged; `null` clears an optional field.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct SubMenuItemPatch {
     menu_item_id: Option<MenuItemId>,
     label: Option<Label>,
@@ -259,11 +259,11 @@ pub(crate) struct SubMenuItemPatch {
 }
 
 impl Input for UpdateSubMenuItem {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let id = reading.path("id");
-        let if_match = reading.if_match();
-        let owner = reading.company();
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let id = request.path("id");
+        let if_match = request.if_match();
+        let owner = request.company();
+        let mut body = request.body()?;
         let (menu_item_id, label) = (body.optional("menuItemId"), body.optional("label"));
         let (view_id, feature_id) = (body.patch("viewId"), body.patch("featureId"));
         let (icon, sort_order) = (body.patch("icon"), body.optional("sortOrder"));
@@ -290,21 +290,21 @@ impl Input for UpdateSubMenuItem {
     responses((status = 200, body = Success<SubMenuItemData>), (status = 404), (status = 412)),
 )]
 #[patch("/api/iam/sub-menu-items/{id}")]
-pub(crate) async fn update_sub_menu_item(call: Guarded<Platform, UpdateSubMenuItem>) -> ApiResult {
+pub(crate) async fn update_sub_menu_item(call: Authorized<Platform, UpdateSubMenuItem>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
 }
 
 impl Input for DeleteSubMenuItem {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        Some(Self { owner: reading.company(), id: reading.path("id")?, if_match: reading.if_match() })
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        Some(Self { owner: request.company(), id: request.path("id")?, if_match: request.if_match() })
     }
 }
 
 /// Deletes a sub-item.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<Message>), (status = 404), (status = 412)))]
 #[delete("/api/iam/sub-menu-items/{id}")]
-pub(crate) async fn delete_sub_menu_item(call: Guarded<Platform, DeleteSubMenuItem>) -> ApiResult {
+pub(crate) async fn delete_sub_menu_item(call: Authorized<Platform, DeleteSubMenuItem>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Sub menu item deleted successfully")
 }

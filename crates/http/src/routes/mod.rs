@@ -1,55 +1,60 @@
-//! The handlers, by resource.
+//! The handlers of all operations, by resource.
 
 pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod companies;
 pub(crate) mod decisions;
 pub(crate) mod explain;
+pub(crate) mod fallback;
 pub(crate) mod features;
 pub(crate) mod health;
 pub(crate) mod matrices;
 pub(crate) mod menu;
 pub(crate) mod modules;
+pub(crate) mod openapi;
 pub(crate) mod trail;
 pub(crate) mod user_levels;
 pub(crate) mod users;
 pub(crate) mod views;
 
-use crate::call::Reading;
+use crate::extract::RequestReader;
 
 /// The most elements of a page.
 const MAX_LIMIT: u64 = 200;
 /// The default number of elements of a page.
 const DEFAULT_LIMIT: u64 = 50;
 
-/// The page size: `limit` of the query.
-fn page_size(reading: &mut Reading<'_>) -> Option<u64> {
-    match word::<u64>(reading, "limit")? {
+/// Reads the page size, `limit` of the query.
+fn page_size(request: &mut RequestReader<'_>) -> Option<u64> {
+    match word::<u64>(request, "limit")? {
         None => Some(DEFAULT_LIMIT),
         Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Some(limit),
-        Some(_) => reading.reject("limit", "range", format_args!("must be between 1 and {MAX_LIMIT}")),
+        Some(_) => request.reject("limit", "range", format_args!("must be between 1 and {MAX_LIMIT}")),
     }
 }
 
-/// An optional parameter of the query that is a word or a number.
-fn word<T: std::str::FromStr<Err: std::fmt::Display>>(reading: &mut Reading<'_>, name: &str) -> Option<Option<T>> {
-    match reading.query::<String>(name)? {
+/// Reads an optional parameter of the query that is a word or a number.
+fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
+    request: &mut RequestReader<'_>,
+    name: &str,
+) -> Option<Option<T>> {
+    match request.query::<String>(name)? {
         None => Some(None),
         Some(text) => match text.parse() {
             Ok(word) => Some(Some(word)),
-            Err(error) => reading.reject(name, "invalid", format_args!("is not valid: {error}")),
+            Err(error) => request.reject(name, "invalid", format_args!("is not valid: {error}")),
         },
     }
 }
 
-/// The data of an answer: one member, named in the singular or the plural of what it holds.
+/// Defines the data of responses with one field, named after its content in the singular or the plural.
 macro_rules! data {
-    ($($name:ident { $member:ident as $wire:literal: $type:ty })+) => {$(
+    ($($name:ident { $field:ident as $wire:literal: $type:ty })+) => {$(
         #[doc = concat!("`{\"", $wire, "\": …}`")]
         #[derive(serde::Serialize, utoipa::ToSchema)]
         pub(crate) struct $name {
             #[serde(rename = $wire)]
-            pub(crate) $member: $type,
+            pub(crate) $field: $type,
         }
     )+};
 }

@@ -1,4 +1,4 @@
-//! Modules of the catalog, and the views and features that they gate.
+//! Manages the modules of the catalog, and the views and features that they gate.
 
 use actix_web::{delete, get, patch, post, put};
 use iam_application::{CreateModule, DeleteModule, SetModuleFeatures, SetModuleViews, UpdateModule};
@@ -8,42 +8,42 @@ use utoipa::ToSchema;
 use super::data;
 use super::features::FeaturesData;
 use super::views::ViewsData;
-use crate::call::{Guarded, Input, Platform, ReadCatalog, Reading};
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
+use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     ModulesData { modules as "modules": Vec<Module> }
     ModuleData { module as "module": Module }
 }
 
-/// A module of the path.
+/// The module that the path names.
 pub(crate) struct OneModule(ModuleId);
 
 impl Input for OneModule {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.path("id").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.path("id").map(Self)
     }
 }
 
-/// All modules, by name.
+/// Lists all modules by name.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ModulesData>)))]
 #[get("/api/iam/modules")]
-pub(crate) async fn list_modules(call: Guarded<ReadCatalog>) -> ApiResult {
+pub(crate) async fn list_modules(call: Authorized<ReadCatalog>) -> ApiResult {
     let modules = call.application().modules().await?;
     ApiResponse::ok().data(ModulesData { modules })
 }
 
-/// A module.
+/// Returns a module.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ModuleData>), (status = 404)))]
 #[get("/api/iam/modules/{id}")]
-pub(crate) async fn get_module(call: Guarded<ReadCatalog, OneModule>) -> ApiResult {
+pub(crate) async fn get_module(call: Authorized<ReadCatalog, OneModule>) -> ApiResult {
     let module = call.application().module(call.input.0).await?;
     ApiResponse::ok().etag(&module)?.data(ModuleData { module })
 }
 
 /// A new module.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewModule {
     /// Unique.
     code: ModuleCode,
@@ -59,8 +59,8 @@ pub(crate) struct NewModule {
 }
 
 impl Input for CreateModule {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let mut body = request.body()?;
         let (code, name) = (body.required("code"), body.required("name"));
         let (description, icon) = (body.optional("description"), body.optional("icon"));
         let (enabled, priority) = (body.or("enabled", true), body.or("priority", Priority::Standard));
@@ -82,14 +82,14 @@ impl Input for CreateModule {
     responses((status = 201, body = Success<ModuleData>), (status = 409, description = "The code is taken")),
 )]
 #[post("/api/iam/modules")]
-pub(crate) async fn create_module(call: Guarded<Platform, CreateModule>) -> ApiResult {
+pub(crate) async fn create_module(call: Authorized<Platform, CreateModule>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
-/// The changes of a module. Omitted members stay unchanged; `null` clears an optional text.
+/// The changes of a module. Omitted fields stay unchanged; `null` clears an optional text.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModulePatch {
     code: Option<ModuleCode>,
     name: Option<Name>,
@@ -100,10 +100,10 @@ pub(crate) struct ModulePatch {
 }
 
 impl Input for UpdateModule {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let id = reading.path("id");
-        let if_match = reading.if_match();
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let id = request.path("id");
+        let if_match = request.if_match();
+        let mut body = request.body()?;
         let (code, name) = (body.optional("code"), body.optional("name"));
         let (description, icon) = (body.patch("description"), body.patch("icon"));
         let (enabled, priority) = (body.optional("enabled"), body.optional("priority"));
@@ -127,14 +127,14 @@ impl Input for UpdateModule {
     responses((status = 200, body = Success<ModuleData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[patch("/api/iam/modules/{id}")]
-pub(crate) async fn update_module(call: Guarded<Platform, UpdateModule>) -> ApiResult {
+pub(crate) async fn update_module(call: Authorized<Platform, UpdateModule>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
-/// The confirmation that what a module alone gates may open to all companies.
+/// The confirmation that what only this module gates may open to all companies.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Ungate {
     /// Defaults to `false`.
     #[schema(required = false)]
@@ -142,18 +142,18 @@ pub(crate) struct Ungate {
 }
 
 impl Input for DeleteModule {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let id = reading.path("id");
-        let in_query = match reading.query::<String>("ungate")?.as_deref() {
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let id = request.path("id");
+        let in_query = match request.query::<String>("ungate")?.as_deref() {
             None | Some("false") => false,
             Some("true") => true,
-            Some(_) => return reading.reject("ungate", "type", "must be true or false"),
+            Some(_) => return request.reject("ungate", "type", "must be true or false"),
         };
-        let in_body = match reading.optional_body()? {
+        let in_body = match request.optional_body()? {
             Some(mut body) => body.or("ungate", false)?,
             None => false,
         };
-        Some(Self { id: id?, ungate: in_query || in_body, if_match: reading.if_match() })
+        Some(Self { id: id?, ungate: in_query || in_body, if_match: request.if_match() })
     }
 }
 
@@ -165,35 +165,35 @@ impl Input for DeleteModule {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[delete("/api/iam/modules/{id}")]
-pub(crate) async fn delete_module(call: Guarded<Platform, DeleteModule>) -> ApiResult {
+pub(crate) async fn delete_module(call: Authorized<Platform, DeleteModule>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Module deleted successfully")
 }
 
-/// The views of a module, by url.
+/// Lists the views of a module by URL.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>), (status = 404)))]
 #[get("/api/iam/modules/{id}/views")]
-pub(crate) async fn get_module_views(call: Guarded<ReadCatalog, OneModule>) -> ApiResult {
+pub(crate) async fn get_module_views(call: Authorized<ReadCatalog, OneModule>) -> ApiResult {
     let views = call.application().module_views(call.input.0).await?;
     ApiResponse::ok().etag(&views)?.data(ViewsData { views })
 }
 
-/// The views of a module.
+/// The requested views of a module.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModuleViewIds {
     /// The complete list, without duplicates.
     view_ids: Vec<ViewId>,
-    /// Confirms that what it alone gated may open to all companies.
+    /// Confirms that what only this module gated may open to all companies.
     #[schema(required = false)]
     ungate: bool,
 }
 
 impl Input for SetModuleViews {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (module, if_match) = (reading.path("id"), reading.if_match());
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (module, if_match) = (request.path("id"), request.if_match());
+        let mut body = request.body()?;
         let (views, ungate) = (body.list("viewIds"), body.or("ungate", false));
         Some(Self { module: module?, views: views?, ungate: ungate?, if_match })
     }
@@ -206,35 +206,35 @@ impl Input for SetModuleViews {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[put("/api/iam/modules/{id}/views")]
-pub(crate) async fn set_module_views(call: Guarded<Platform, SetModuleViews>) -> ApiResult {
+pub(crate) async fn set_module_views(call: Authorized<Platform, SetModuleViews>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Module views updated successfully")
 }
 
-/// The features of a module, by key, those without one last.
+/// Lists the features of a module by key; features without a key come last.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeaturesData>), (status = 404)))]
 #[get("/api/iam/modules/{id}/features")]
-pub(crate) async fn get_module_features(call: Guarded<ReadCatalog, OneModule>) -> ApiResult {
+pub(crate) async fn get_module_features(call: Authorized<ReadCatalog, OneModule>) -> ApiResult {
     let features = call.application().module_features(call.input.0).await?;
     ApiResponse::ok().etag(&features)?.data(FeaturesData { features })
 }
 
-/// The features of a module.
+/// The requested features of a module.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModuleFeatureIds {
     /// The complete list, without duplicates.
     feature_ids: Vec<FeatureId>,
-    /// Confirms that what it alone gated may open to all companies.
+    /// Confirms that what only this module gated may open to all companies.
     #[schema(required = false)]
     ungate: bool,
 }
 
 impl Input for SetModuleFeatures {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (module, if_match) = (reading.path("id"), reading.if_match());
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (module, if_match) = (request.path("id"), request.if_match());
+        let mut body = request.body()?;
         let (features, ungate) = (body.list("featureIds"), body.or("ungate", false));
         Some(Self { module: module?, features: features?, ungate: ungate?, if_match })
     }
@@ -247,7 +247,7 @@ impl Input for SetModuleFeatures {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[put("/api/iam/modules/{id}/features")]
-pub(crate) async fn set_module_features(call: Guarded<Platform, SetModuleFeatures>) -> ApiResult {
+pub(crate) async fn set_module_features(call: Authorized<Platform, SetModuleFeatures>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("Module features updated successfully")
 }

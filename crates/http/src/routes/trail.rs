@@ -1,4 +1,4 @@
-//! The caller's own navigation trail.
+//! Records and returns the caller's own navigation trail.
 
 use actix_web::{delete, get, post};
 use iam_application::NewTrailEntry;
@@ -6,13 +6,13 @@ use iam_domain::{Label, SessionId, Timestamp, TrailEntry, Url, ViewId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::call::{Guarded, Input, Member, Reading};
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::extract::{Authorized, Input, Member, RequestReader};
+use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 /// A step of a session.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Step {
-    /// Its position in the session, from 0.
+    /// The position of the step in the session, from 0.
     depth: i32,
     label: Label,
     url: Url,
@@ -66,8 +66,8 @@ pub(crate) struct NewStep {
 }
 
 impl Input for NewStep {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let mut body = request.body()?;
         let (view_id, url) = (body.optional("viewId"), body.required("url"));
         let (label, session_id) = (body.required("label"), body.required("sessionId"));
         Some(Self { view_id: view_id?, url: url?, label: label?, session_id: session_id? })
@@ -77,7 +77,7 @@ impl Input for NewStep {
 /// Adds a step to a session of the caller.
 #[utoipa::path(tag = "Navigation trail", request_body = NewStep, responses((status = 201, body = Success<StepData>)))]
 #[post("/api/iam/nav-trail")]
-pub(crate) async fn track(call: Guarded<Member, NewStep>) -> ApiResult {
+pub(crate) async fn track(call: Authorized<Member, NewStep>) -> ApiResult {
     let entry = NewTrailEntry {
         user_id: call.caller.id(),
         company_id: call.company()?,
@@ -90,23 +90,23 @@ pub(crate) async fn track(call: Guarded<Member, NewStep>) -> ApiResult {
     ApiResponse::created().data(StepData { entry: entry.into() })
 }
 
-/// A session of the query.
+/// The session that the query names.
 pub(crate) struct OneSession(SessionId);
 
 impl Input for OneSession {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.required_query("sessionId").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.required_query("sessionId").map(Self)
     }
 }
 
-/// The trail of a session of the caller, and the recent places of all sessions.
+/// Returns the trail of a session of the caller, and the recent places of all sessions.
 #[utoipa::path(
     tag = "Navigation trail",
     params(("sessionId" = String, Query)),
     responses((status = 200, body = Success<TrailData>)),
 )]
 #[get("/api/iam/nav-trail")]
-pub(crate) async fn get_trail(call: Guarded<Member, OneSession>) -> ApiResult {
+pub(crate) async fn get_trail(call: Authorized<Member, OneSession>) -> ApiResult {
     let trail = call.application().trail(call.company()?, call.caller.id(), &call.input.0).await?;
     ApiResponse::ok().data(TrailData {
         trail: trail.steps.into_iter().map(Step::from).collect(),
@@ -121,7 +121,7 @@ pub(crate) async fn get_trail(call: Guarded<Member, OneSession>) -> ApiResult {
     responses((status = 200, body = Success<Message>)),
 )]
 #[delete("/api/iam/nav-trail")]
-pub(crate) async fn clear_trail(call: Guarded<Member, OneSession>) -> ApiResult {
+pub(crate) async fn clear_trail(call: Authorized<Member, OneSession>) -> ApiResult {
     call.application().clear_trail(call.company()?, call.caller.id(), &call.input.0).await?;
     ApiResponse::ok().message("Navigation trail cleared successfully")
 }

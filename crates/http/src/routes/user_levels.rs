@@ -1,4 +1,4 @@
-//! User levels and their assignments.
+//! Manages user levels and their assignments to users.
 
 use actix_web::{delete, get, patch, post, put};
 use iam_application::{AssignUserLevels, CreateUserLevel, DeleteUserLevel, Patch, UpdateUserLevel};
@@ -8,47 +8,46 @@ use utoipa::ToSchema;
 
 use super::users::OneUser;
 use super::{data, page_size};
-use crate::call::{AssignLevels, Guarded, Input, ManageLevels, ReadIam, Reading};
-use crate::error::ErrorBody;
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::extract::{AssignLevels, Authorized, Input, ManageLevels, ReadIam, RequestReader};
+use crate::respond::{ApiResponse, ApiResult, ErrorBody, Message, Success};
 
 data! {
     UserLevelsData { user_levels as "userLevels": Vec<UserLevel> }
     UserLevelData { user_level as "userLevel": UserLevel }
 }
 
-/// A level of the path.
+/// The level that the path names.
 pub(crate) struct OneLevel(pub(crate) UserLevelId);
 
 impl Input for OneLevel {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.path("id").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.path("id").map(Self)
     }
 }
 
-/// The levels of the company, by name.
+/// Lists the levels of the company by name.
 #[utoipa::path(tag = "User levels", responses((status = 200, body = Success<UserLevelsData>)))]
 #[get("/api/iam/user-levels")]
-pub(crate) async fn list_user_levels(call: Guarded<ReadIam>) -> ApiResult {
+pub(crate) async fn list_user_levels(call: Authorized<ReadIam>) -> ApiResult {
     let user_levels = call.application().user_levels(call.company()?).await?;
     ApiResponse::ok().data(UserLevelsData { user_levels })
 }
 
 /// A new level.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewUserLevel {
-    /// Its name; unique in the company.
+    /// The name; unique in the company.
     name: Name,
-    /// Its description.
+    /// The description.
     #[schema(required = false)]
     description: Description,
 }
 
 impl Input for CreateUserLevel {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let company = reading.company();
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let company = request.company();
+        let mut body = request.body()?;
         let (name, description) = (body.required("name"), body.description("description"));
         Some(Self { company: company?, name: name?, description: description? })
     }
@@ -61,37 +60,37 @@ impl Input for CreateUserLevel {
     responses((status = 201, body = Success<UserLevelData>), (status = 409, description = "The name is taken")),
 )]
 #[post("/api/iam/user-levels")]
-pub(crate) async fn create_user_level(call: Guarded<ManageLevels, CreateUserLevel>) -> ApiResult {
+pub(crate) async fn create_user_level(call: Authorized<ManageLevels, CreateUserLevel>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(UserLevelData { user_level: done.value })
 }
 
-/// A level.
+/// Returns a level.
 #[utoipa::path(
     tag = "User levels",
     responses((status = 200, body = Success<UserLevelData>), (status = 404, description = "There is none")),
 )]
 #[get("/api/iam/user-levels/{id}")]
-pub(crate) async fn get_user_level(call: Guarded<ReadIam, OneLevel>) -> ApiResult {
+pub(crate) async fn get_user_level(call: Authorized<ReadIam, OneLevel>) -> ApiResult {
     let user_level = call.application().user_level(call.company()?, call.input.0).await?;
     ApiResponse::ok().etag(&user_level)?.data(UserLevelData { user_level })
 }
 
-/// The changes of a level. Omitted members stay unchanged.
+/// The changes of a level. Omitted fields stay unchanged.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct UserLevelPatch {
-    /// Its new name.
+    /// The new name.
     name: Option<Name>,
-    /// Its description; `null` clears it.
+    /// The description; `null` clears it.
     description: Option<Description>,
 }
 
 impl Input for UpdateUserLevel {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (company, if_match) = (reading.company(), reading.if_match());
-        let id = reading.path("id");
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (company, if_match) = (request.company(), request.if_match());
+        let id = request.path("id");
+        let mut body = request.body()?;
         let (name, description) = (body.optional("name"), body.patch::<Description>("description"));
         let description = match description? {
             Patch::Keep => None,
@@ -109,14 +108,14 @@ impl Input for UpdateUserLevel {
     responses((status = 200, body = Success<UserLevelData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[patch("/api/iam/user-levels/{id}")]
-pub(crate) async fn update_user_level(call: Guarded<ManageLevels, UpdateUserLevel>) -> ApiResult {
+pub(crate) async fn update_user_level(call: Authorized<ManageLevels, UpdateUserLevel>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).etag(&done.value)?.data(UserLevelData { user_level: done.value })
 }
 
 impl Input for DeleteUserLevel {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        Some(Self { company: reading.company()?, id: reading.path("id")?, if_match: reading.if_match() })
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        Some(Self { company: request.company()?, id: request.path("id")?, if_match: request.if_match() })
     }
 }
 
@@ -125,21 +124,25 @@ impl Input for DeleteUserLevel {
     tag = "User levels",
     responses(
         (status = 200, body = Success<Message>),
-        (status = 400, body = ErrorBody, description = "Users hold the level: errors name the first ten, for callers that may read them"),
+        (
+            status = 400,
+            body = ErrorBody,
+            description = "Users hold the level: errors name the first ten, for callers that may read them",
+        ),
         (status = 404),
         (status = 412),
     ),
 )]
 #[delete("/api/iam/user-levels/{id}")]
-pub(crate) async fn delete_user_level(call: Guarded<ManageLevels, DeleteUserLevel>) -> ApiResult {
+pub(crate) async fn delete_user_level(call: Authorized<ManageLevels, DeleteUserLevel>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("User level deleted successfully")
 }
 
-/// The levels that a user holds in this company.
+/// Lists the levels that a user holds in the company.
 #[utoipa::path(tag = "User levels", responses((status = 200, body = Success<UserLevelsData>)))]
 #[get("/api/iam/users/{userId}/user-levels")]
-pub(crate) async fn get_levels_of_user(call: Guarded<ReadIam, OneUser>) -> ApiResult {
+pub(crate) async fn get_levels_of_user(call: Authorized<ReadIam, OneUser>) -> ApiResult {
     let user_levels = call.application().levels_of_user(call.company()?, call.input.0.id).await?;
     ApiResponse::ok().etag(&user_levels)?.data(UserLevelsData { user_levels })
 }
@@ -173,13 +176,13 @@ pub(crate) struct HoldersQuery {
 }
 
 impl Input for HoldersQuery {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (level, cursor, limit) = (reading.path("id"), reading.query("cursor"), page_size(reading));
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (level, cursor, limit) = (request.path("id"), request.query("cursor"), page_size(request));
         Some(Self { level: level?, cursor: cursor?, limit: limit? })
     }
 }
 
-/// The users who hold a level.
+/// Lists the users who hold a level.
 #[utoipa::path(
     tag = "User levels",
     params(
@@ -189,7 +192,7 @@ impl Input for HoldersQuery {
     responses((status = 200, body = Success<HoldersData>), (status = 404, description = "There is no such level")),
 )]
 #[get("/api/iam/user-levels/{id}/users")]
-pub(crate) async fn list_holders(call: Guarded<ReadIam, HoldersQuery>) -> ApiResult {
+pub(crate) async fn list_holders(call: Authorized<ReadIam, HoldersQuery>) -> ApiResult {
     let HoldersQuery { level, cursor, limit } = call.input;
     let page = call.application().holders(call.company()?, level, cursor, limit).await?;
     let next_cursor = page.users.last().copied().filter(|_| page.has_next);
@@ -200,48 +203,52 @@ pub(crate) async fn list_holders(call: Guarded<ReadIam, HoldersQuery>) -> ApiRes
     ApiResponse::ok().data(HoldersData { users: page.users.into_iter().map(holder).collect(), next_cursor })
 }
 
-/// Whether the request allows leaving the company without an administrator.
-pub(crate) fn force(reading: &mut Reading<'_>) -> Option<bool> {
-    match reading.query::<String>("force")?.as_deref() {
+/// Reads whether the change may leave the company without an administrator: `force` of the query.
+pub(crate) fn force(request: &mut RequestReader<'_>) -> Option<bool> {
+    match request.query::<String>("force")?.as_deref() {
         None | Some("false") => Some(false),
         Some("true") => Some(true),
-        Some(_) => reading.reject("force", "type", "must be true or false"),
+        Some(_) => request.reject("force", "type", "must be true or false"),
     }
 }
 
-/// A user's levels.
+/// The requested levels of a user.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct UserLevelIds {
     /// The complete list, without duplicates.
     user_level_ids: Vec<UserLevelId>,
 }
 
 impl Input for AssignUserLevels {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let (company, if_match) = (reading.company(), reading.if_match());
-        let user = reading.user("userId");
-        let force = force(reading);
-        let levels = reading.body()?.list("userLevelIds");
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let (company, if_match) = (request.company(), request.if_match());
+        let user = request.user("userId");
+        let force = force(request);
+        let levels = request.body()?.list("userLevelIds");
         Some(Self { company: company?, user: user?, levels: levels?, force: force?, if_match })
     }
 }
 
-/// Replaces the user's levels in this company only.
+/// Replaces the levels that a user holds in the company.
 #[utoipa::path(
     tag = "User levels",
-    params(("force" = Option<bool>, Query, description = "Super admins only: allow leaving the company without an administrator")),
+    params(("force" = Option<bool>, Query, description = "Super admins: may leave a company without an administrator")),
     request_body = UserLevelIds,
     responses(
         (status = 200, body = Success<Message>),
-        (status = 403, body = ErrorBody, description = "The caller lacks the permission, or would grant one that the caller does not hold: see errors"),
+        (
+            status = 403,
+            body = ErrorBody,
+            description = "The caller lacks the permission, or would grant one that it does not hold: see errors",
+        ),
         (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),
         (status = 412),
     ),
 )]
 #[put("/api/iam/users/{userId}/user-levels")]
-pub(crate) async fn assign_user_levels(call: Guarded<AssignLevels, AssignUserLevels>) -> ApiResult {
+pub(crate) async fn assign_user_levels(call: Authorized<AssignLevels, AssignUserLevels>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("User levels updated successfully")
 }

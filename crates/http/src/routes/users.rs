@@ -1,4 +1,4 @@
-//! Users: their external ids, and their cut-offs.
+//! Returns the external ids of users, and sets their cut-offs.
 
 use actix_web::{get, put};
 use iam_application::CutOffUser;
@@ -7,19 +7,19 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::data;
-use crate::call::{Guarded, Input, ManageCredentials, ReadCatalog, Reading};
-use crate::response::{ApiResponse, ApiResult, Success};
+use crate::extract::{Authorized, Input, ManageCredentials, ReadCatalog, RequestReader};
+use crate::respond::{ApiResponse, ApiResult, Success};
 
-/// A user of the path.
+/// The user that the path names.
 pub(crate) struct OneUser(pub(crate) NamedUser);
 
 impl Input for OneUser {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.user("userId").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.user("userId").map(Self)
     }
 }
 
-/// A user in the form that clients see.
+/// A user as clients see it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UserView {
@@ -52,10 +52,10 @@ impl From<User> for UserData {
     }
 }
 
-/// A user who holds a level in the company; without a company, for super admins, any user.
+/// Returns a user who holds a level in the company; without a company, for super admins, any user.
 #[utoipa::path(tag = "Users", responses((status = 200, body = Success<UserData>), (status = 404)))]
 #[get("/api/iam/users/{userId}")]
-pub(crate) async fn get_user(call: Guarded<ReadCatalog, OneUser>) -> ApiResult {
+pub(crate) async fn get_user(call: Authorized<ReadCatalog, OneUser>) -> ApiResult {
     let OneUser(named) = &call.input;
     let mut user = call.application().user(call.company_if_any(), named.id).await?;
     if user.external_id.is_none() {
@@ -67,7 +67,7 @@ pub(crate) async fn get_user(call: Guarded<ReadCatalog, OneUser>) -> ApiResult {
 /// The cut-off of a user.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NotBefore {
     /// Tokens issued before it are refused. If omitted, all tokens issued until now are refused, including those issued
     /// by a clock that is ahead by the allowed skew.
@@ -75,20 +75,20 @@ pub(crate) struct NotBefore {
 }
 
 impl Input for CutOffUser {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let user = reading.user("userId");
-        let not_before = match reading.optional_body()? {
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let user = request.user("userId");
+        let not_before = match request.optional_body()? {
             Some(mut body) => body.optional("notBefore")?,
             None => None,
         };
-        Some(Self { user: user?, not_before, clock_skew: reading.clock_skew() })
+        Some(Self { user: user?, not_before, clock_skew: request.clock_skew() })
     }
 }
 
 /// Cuts a user off: every replica refuses all tokens issued before, within its lease.
 #[utoipa::path(tag = "Users", request_body = Option<NotBefore>, responses((status = 200, body = Success<UserData>)))]
 #[put("/api/iam/users/{userId}/not-before")]
-pub(crate) async fn cut_off_user(call: Guarded<ManageCredentials, CutOffUser>) -> ApiResult {
+pub(crate) async fn cut_off_user(call: Authorized<ManageCredentials, CutOffUser>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().data(UserData::from(done.value))
 }

@@ -1,4 +1,4 @@
-//! Views of the catalog.
+//! Manages the views of the catalog.
 
 use actix_web::{delete, get, patch, post};
 use iam_application::{CreateView, DeleteView, UpdateView};
@@ -6,35 +6,35 @@ use iam_domain::{Category, Description, Icon, Name, View, ViewId, ViewUrl};
 use utoipa::ToSchema;
 
 use super::data;
-use crate::call::{Guarded, Input, Platform, ReadCatalog, Reading};
-use crate::response::{ApiResponse, ApiResult, Message, Success};
+use crate::extract::{Authorized, Input, Platform, ReadCatalog, RequestReader};
+use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
 data! {
     ViewsData { views as "views": Vec<View> }
     ViewData { view as "view": View }
 }
 
-/// A view of the path.
+/// The view that the path names.
 pub(crate) struct OneView(ViewId);
 
 impl Input for OneView {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        reading.path("id").map(Self)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        request.path("id").map(Self)
     }
 }
 
-/// All views, by url.
+/// Lists all views by URL.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>)))]
 #[get("/api/iam/views")]
-pub(crate) async fn list_views(call: Guarded<ReadCatalog>) -> ApiResult {
+pub(crate) async fn list_views(call: Authorized<ReadCatalog>) -> ApiResult {
     let views = call.application().views().await?;
     ApiResponse::ok().data(ViewsData { views })
 }
 
-/// A view.
+/// Returns a view.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewData>), (status = 404)))]
 #[get("/api/iam/views/{id}")]
-pub(crate) async fn get_view(call: Guarded<ReadCatalog, OneView>) -> ApiResult {
+pub(crate) async fn get_view(call: Authorized<ReadCatalog, OneView>) -> ApiResult {
     let view = call.application().view(call.input.0).await?;
     ApiResponse::ok().etag(&view)?.data(ViewData { view })
 }
@@ -42,10 +42,10 @@ pub(crate) async fn get_view(call: Guarded<ReadCatalog, OneView>) -> ApiResult {
 /// A new view.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewView {
     name: Name,
-    /// Unique; never a UUID.
+    /// Unique; must not have the form of a UUID.
     url: ViewUrl,
     category: Option<Category>,
     description: Option<Description>,
@@ -56,8 +56,8 @@ pub(crate) struct NewView {
 }
 
 impl Input for CreateView {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let mut body = request.body()?;
         let (name, url) = (body.required("name"), body.required("url"));
         let (category, description) = (body.optional("category"), body.optional("description"));
         let (icon, requires_auth) = (body.optional("icon"), body.or("requiresAuth", true));
@@ -79,15 +79,15 @@ impl Input for CreateView {
     responses((status = 201, body = Success<ViewData>), (status = 409, description = "The url is taken")),
 )]
 #[post("/api/iam/views")]
-pub(crate) async fn create_view(call: Guarded<Platform, CreateView>) -> ApiResult {
+pub(crate) async fn create_view(call: Authorized<Platform, CreateView>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::created().version(done.versions).etag(&done.value)?.data(ViewData { view: done.value })
 }
 
-/// The changes of a view. Omitted members stay unchanged; `null` clears an optional text.
+/// The changes of a view. Omitted fields stay unchanged; `null` clears an optional text.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; the change is read from its members")]
+#[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ViewPatch {
     name: Option<Name>,
     url: Option<ViewUrl>,
@@ -98,10 +98,10 @@ pub(crate) struct ViewPatch {
 }
 
 impl Input for UpdateView {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let id = reading.path("id");
-        let if_match = reading.if_match();
-        let mut body = reading.body()?;
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let id = request.path("id");
+        let if_match = request.if_match();
+        let mut body = request.body()?;
         let (name, url) = (body.optional("name"), body.optional("url"));
         let (category, description) = (body.patch("category"), body.patch("description"));
         let (icon, requires_auth) = (body.patch("icon"), body.optional("requiresAuth"));
@@ -125,14 +125,14 @@ impl Input for UpdateView {
     responses((status = 200, body = Success<ViewData>), (status = 404), (status = 409), (status = 412)),
 )]
 #[patch("/api/iam/views/{id}")]
-pub(crate) async fn update_view(call: Guarded<Platform, UpdateView>) -> ApiResult {
+pub(crate) async fn update_view(call: Authorized<Platform, UpdateView>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).etag(&done.value)?.data(ViewData { view: done.value })
 }
 
 impl Input for DeleteView {
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        Some(Self { id: reading.path("id")?, if_match: reading.if_match() })
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        Some(Self { id: request.path("id")?, if_match: request.if_match() })
     }
 }
 
@@ -142,7 +142,7 @@ impl Input for DeleteView {
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
 #[delete("/api/iam/views/{id}")]
-pub(crate) async fn delete_view(call: Guarded<Platform, DeleteView>) -> ApiResult {
+pub(crate) async fn delete_view(call: Authorized<Platform, DeleteView>) -> ApiResult {
     let done = call.execute().await?;
     ApiResponse::ok().version(done.versions).message("View deleted successfully")
 }

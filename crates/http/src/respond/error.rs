@@ -1,4 +1,4 @@
-//! The single table of errors: the codes that clients see, and their statuses.
+//! The one table of errors: the codes that clients see, and their HTTP statuses.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -8,7 +8,7 @@ use iam_identity::AuthenticationError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// How long clients should wait before they ask an unavailable service again, in seconds.
+/// The `Retry-After` of an unavailable service, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
 macro_rules! codes {
@@ -54,7 +54,7 @@ codes! {
     NotFound = "ERR_RESOURCE_001", NOT_FOUND;
     /// A data constraint forbids it.
     Conflict = "ERR_RESOURCE_002", CONFLICT;
-    /// The content is not what the client saw.
+    /// The resource has changed since the client read it.
     PreconditionFailed = "ERR_RESOURCE_003", PRECONDITION_FAILED;
     /// The path exists, but not with this method.
     MethodNotAllowed = "ERR_RESOURCE_004", METHOD_NOT_ALLOWED;
@@ -66,7 +66,7 @@ codes! {
     Internal = "ERR_INTERNAL_001", INTERNAL_SERVER_ERROR;
 }
 
-/// An error in the form that clients get.
+/// An error as clients receive it.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiError {
     pub(crate) code: Code,
@@ -77,24 +77,28 @@ pub(crate) struct ApiError {
 }
 
 impl ApiError {
+    /// Creates an error without findings.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), errors: Vec::new(), retry_after: None }
     }
 
+    /// The error of a storage that cannot be reached, or of a request that took too long.
     pub(crate) fn unavailable() -> Self {
         let error = Self::new(Code::Unavailable, "The service is temporarily unavailable");
         Self { retry_after: Some(RETRY_AFTER_SECONDS), ..error }
     }
 
+    /// The error of an unexpected failure, without details.
     pub(crate) fn internal() -> Self {
         Self::new(Code::Internal, "Internal server error")
     }
 
+    /// The error of a path that no operation has.
     pub(crate) fn no_such_route() -> Self {
         Self::new(Code::NotFound, "Route not found")
     }
 
-    /// A single finding becomes the message; several are listed.
+    /// The error of an invalid request: a single finding becomes the message, several are listed.
     pub(crate) fn invalid(mut findings: Vec<FieldError>) -> Self {
         match findings.pop() {
             Some(only) if findings.is_empty() => Self::new(Code::Invalid, only.message),

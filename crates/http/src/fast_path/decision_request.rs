@@ -1,43 +1,25 @@
-//! Requests for decisions: one question, or many.
+//! Parses requests for decisions of the usual form in one pass, without a tree of values.
 //!
-//! Nearly every body has only known members, each once, and all of them valid plain texts. A fast path reads such a
-//! body in one pass, without a tree of values. All other bodies go to the exact reader, which alone reports findings.
+//! Nearly every body has only known fields, each once, and all of them valid plain texts. All other bodies go to the
+//! exact reader, which alone reports findings. The tests compare both.
 
 use std::fmt;
 use std::str::FromStr;
 
-use iam_application::{FieldError, NamedSubject};
-use iam_domain::{Action, CompanyId, FeatureId, FeatureKey, Scope, UserId, ViewId, ViewUrl};
+use iam_domain::{Action, FeatureId, FeatureKey, Scope, UserId, ViewId, ViewUrl};
 use iam_permissions_cache::{FeatureRef, Question, ViewRef};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use crate::body_reader::FieldReader;
-use crate::call::{Input, Reading};
-
-/// The most questions of one request.
-pub(crate) const MOST_CHECKS: usize = 1000;
-
-/// A question and its subject.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct DecisionRequest {
-    pub(crate) question: Question,
-    pub(crate) subject: NamedSubject,
-}
-
-/// One of many questions, or its findings.
-pub(crate) type Item = Result<DecisionRequest, Vec<FieldError>>;
-
-/// Many questions. The findings of a question are in its place.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Checks(pub(crate) Vec<Item>);
+use crate::extract::decision_request::{Checks, DecisionRequest, Item, MOST_CHECKS};
+use crate::extract::{Input, RequestReader};
 
 impl Input for DecisionRequest {
     fn read_usual(body: &[u8]) -> Option<Self> {
         usual(UsualDecisionRequest { is_body: true }, body)
     }
 
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        Self::of(&mut reading.body()?)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        Self::of(&mut request.body()?)
     }
 }
 
@@ -46,49 +28,13 @@ impl Input for Checks {
         usual(UsualChecks, body)
     }
 
-    fn read(reading: &mut Reading<'_>) -> Option<Self> {
-        let company = reading.company();
-        Self::of(&mut reading.body()?, company)
+    fn read(request: &mut RequestReader<'_>) -> Option<Self> {
+        let company = request.company();
+        Self::of(&mut request.body()?, company)
     }
 }
 
-impl DecisionRequest {
-    fn of(members: &mut FieldReader<'_>) -> Option<Self> {
-        let user = members.asked_about("userId");
-        let question = match (members.has("view"), members.has("feature")) {
-            (true, false) => {
-                if members.has("action") || members.has("scope") {
-                    return members.reject("view", "alone", "takes neither action nor scope");
-                }
-                members.required("view").map(Question::View)
-            }
-            (false, true) => {
-                let feature = members.required("feature");
-                let action = members.required("action");
-                let least_scope = members.optional("scope");
-                Some(Question::Feature { feature: feature?, action: action?, least_scope: least_scope? })
-            }
-            (false, false) => members.reject("view", "required", "or feature is required"),
-            (true, true) => members.reject("view", "alone", "cannot be asked together with feature"),
-        };
-        Some(Self { question: question?, subject: user? })
-    }
-}
-
-impl Checks {
-    fn of(members: &mut FieldReader<'_>, company: Option<CompanyId>) -> Option<Self> {
-        let read = |members: &mut FieldReader<'_>| {
-            // All questions are about one company: a question that names another must not get an answer about this one.
-            if members.optional("companyId")?.is_some_and(|named| Some(named) != company) {
-                return members.reject("companyId", "disagree", "is not the company of the request");
-            }
-            DecisionRequest::of(members)
-        };
-        members.each("checks", MOST_CHECKS, read).map(Self)
-    }
-}
-
-/// Reads a whole body of the usual form.
+/// Parses a whole body; `None` if it has not the usual form.
 fn usual<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8]) -> Option<S::Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = seed.deserialize(&mut deserializer).ok()?;
@@ -96,11 +42,12 @@ fn usual<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8]) -> Option<S::Va
     Some(value)
 }
 
+/// The error of a body that the exact reader must read. It is never shown.
 fn unusual<E: Error>() -> E {
     E::custom("must be read exactly")
 }
 
-/// Reads a text without escapes into an empty place; a second value is an error.
+/// Reads a string without escapes into an empty place; a second value is an error.
 fn read_once<'de, A: MapAccess<'de>>(place: &mut Option<&'de str>, map: &mut A) -> Result<(), A::Error> {
     match place.replace(map.next_value()?) {
         None => Ok(()),
@@ -108,11 +55,11 @@ fn read_once<'de, A: MapAccess<'de>>(place: &mut Option<&'de str>, map: &mut A) 
     }
 }
 
-/// One question.
+/// Parses one question.
 #[derive(Clone, Copy)]
 struct UsualDecisionRequest {
-    /// Whether this is a whole body, which may name the company that was read before. One question of many that does
-    /// goes to the exact reader.
+    /// Whether the object is a whole body, whose company was read before. A question of many that names a company needs
+    /// the exact reader.
     is_body: bool,
 }
 
@@ -172,7 +119,7 @@ fn feature_question(feature: &str, action: &str, scope: Option<&str>) -> Option<
     Some(Question::Feature { feature, action: Action::parse(action).ok()?, least_scope })
 }
 
-/// Many questions.
+/// Parses a body of many questions.
 struct UsualChecks;
 
 impl<'de> DeserializeSeed<'de> for UsualChecks {
@@ -203,7 +150,7 @@ impl<'de> Visitor<'de> for UsualChecks {
     }
 }
 
-/// The questions themselves.
+/// Parses the list of many questions.
 struct UsualList;
 
 impl<'de> DeserializeSeed<'de> for UsualList {
@@ -232,16 +179,17 @@ impl<'de> Visitor<'de> for UsualList {
 
 #[cfg(test)]
 mod tests {
+    use iam_domain::CompanyId;
     use iam_identity::TokenVerifier;
     use serde_json::{Map, Value};
 
     use super::*;
-    use crate::body_reader::Findings;
-    use crate::json;
+    use crate::extract::body_reader::{FieldReader, Findings};
+    use crate::extract::json;
 
     const ID: &str = r#""018f3c1e-0000-7000-8000-000000000001""#;
-    /// Values of a member in JSON: for the fast path, for the exact reader, and invalid ones. An empty text means that
-    /// the member is absent.
+    /// Values of a field in JSON: for the fast path, for the exact reader, and invalid ones. An empty text means that
+    /// the field is absent.
     const VIEWS: [&str; 12] = [
         "",
         ID,
@@ -273,14 +221,14 @@ mod tests {
         CompanyId::parse(ID.trim_matches('"')).unwrap()
     }
 
-    fn members(body: &[u8]) -> Option<Map<String, Value>> {
+    fn fields(body: &[u8]) -> Option<Map<String, Value>> {
         json::parse(body).ok()?.as_object().cloned()
     }
 
     fn exactly<T>(body: &[u8], read: impl Fn(&mut FieldReader<'_>) -> Option<T>) -> Option<T> {
         let mut findings = Findings::default();
         let verifier = TokenVerifier::hs256(&"secret".into());
-        let value = read(&mut FieldReader::of(&members(body)?, String::new(), &verifier, &mut findings));
+        let value = read(&mut FieldReader::of(&fields(body)?, String::new(), &verifier, &mut findings));
         value.filter(|_| findings.is_empty())
     }
 
@@ -289,10 +237,10 @@ mod tests {
     }
 
     fn checks_exactly(body: &[u8]) -> Option<Checks> {
-        exactly(body, |members| Checks::of(members, Some(company())))
+        exactly(body, |fields| Checks::of(fields, Some(company())))
     }
 
-    /// Every combination of members.
+    /// Every combination of fields.
     fn questions() -> impl Iterator<Item = String> {
         let written = |name: &str, value: &str| {
             if value.is_empty() { String::new() } else { format!(r#""{name}":{value}"#) }
@@ -397,26 +345,5 @@ mod tests {
             assert_eq!(Checks::read_usual(body.as_bytes()).is_some(), fits, "{count}");
             assert_eq!(checks_exactly(body.as_bytes()).is_some(), fits, "{count}");
         }
-    }
-
-    #[test]
-    fn what_is_wrong_with_one_is_told_in_its_place() {
-        let body = format!(
-            r#"{{"checks":[{{"view":"/"}},{{}},7,{{"view":"/","companyId":"{}"}},{{"view":"/","companyId":{ID}}}]}}"#,
-            "018f3c1e-0000-7000-8000-000000000002"
-        );
-        let Checks(items) = checks_exactly(body.as_bytes()).unwrap();
-        let told: Vec<_> =
-            items.iter().map(|item| item.as_ref().map_or_else(|e| e[0].message.as_str(), |_| "")).collect();
-        assert_eq!(
-            told,
-            [
-                "",
-                "View or feature is required",
-                "check must be an object",
-                "companyId is not the company of the request",
-                ""
-            ]
-        );
     }
 }

@@ -1,13 +1,15 @@
-//! The list of all operations: exactly the routed ones are described.
+//! The one list of operations, which routes each and describes it in the OpenAPI document.
+
+use std::sync::LazyLock;
 
 use actix_web::web::ServiceConfig;
 use utoipa::OpenApi;
 use utoipa::openapi::header::{Header, HeaderBuilder};
-use utoipa::openapi::path::{HttpMethod, Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
 
-use crate::error::ErrorBody;
+use crate::respond::ErrorBody;
 use crate::routes;
 
 macro_rules! operations {
@@ -16,7 +18,7 @@ macro_rules! operations {
         #[openapi(
             paths($($(routes::$module::$handler),+),+),
             components(schemas(ErrorBody)),
-            info(title = "IAM", description = "What each user of each company may see and do, and why."),
+            info(title = "IAM", description = "Decides what each user of each company may see and do, and says why."),
         )]
         struct Operations;
 
@@ -57,9 +59,12 @@ operations! {
 }
 
 /// The prefix of all operations that need a token.
-const GUARDED: &str = "/api/iam/";
+const AUTHENTICATED: &str = "/api/iam/";
 
-/// The OpenAPI document: every operation, with the common parameters and answers.
+/// The OpenAPI document, built once for the process.
+pub(crate) static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(document);
+
+/// Builds the OpenAPI document: every operation, with the common parameters and responses.
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Operations::openapi();
@@ -67,34 +72,19 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.components.get_or_insert_default().add_security_scheme("token", scheme);
     for (path, item) in &mut document.paths.paths {
         let parameters = path_parameters(path);
-        let is_guarded = path.starts_with(GUARDED);
+        let needs_token = path.starts_with(AUTHENTICATED);
         let changes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         let operations = changes.into_iter().map(|change| (change, true)).chain([(&mut item.get, false)]);
         for (operation, is_change) in operations {
             if let Some(operation) = operation {
-                complete(operation, &parameters, is_guarded, is_change);
+                complete(operation, &parameters, needs_token, is_change);
             }
         }
     }
     document
 }
 
-/// The methods that a path has.
-pub(crate) fn methods_of(item: &PathItem) -> Vec<HttpMethod> {
-    [
-        (HttpMethod::Get, &item.get),
-        (HttpMethod::Post, &item.post),
-        (HttpMethod::Put, &item.put),
-        (HttpMethod::Patch, &item.patch),
-        (HttpMethod::Delete, &item.delete),
-    ]
-    .into_iter()
-    .filter(|(_, operation)| operation.is_some())
-    .map(|(method, _)| method)
-    .collect()
-}
-
-/// The path parameters in braces, each an id.
+/// Describes the path parameters, which stand in braces; each is an id.
 fn path_parameters(path: &str) -> Vec<Parameter> {
     path.split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
@@ -113,10 +103,11 @@ fn path_parameters(path: &str) -> Vec<Parameter> {
         .collect()
 }
 
-fn complete(operation: &mut Operation, path_parameters: &[Parameter], is_guarded: bool, is_change: bool) {
+/// Adds the parameters, headers and errors that an operation shares with others.
+fn complete(operation: &mut Operation, path_parameters: &[Parameter], needs_token: bool, is_change: bool) {
     let parameters = operation.parameters.get_or_insert_default();
     parameters.extend(path_parameters.iter().cloned().map(RefOr::T));
-    if !is_guarded {
+    if !needs_token {
         return;
     }
     let names_company = path_parameters.iter().any(|parameter| parameter.name == "companyId");
@@ -125,8 +116,11 @@ fn complete(operation: &mut Operation, path_parameters: &[Parameter], is_guarded
         parameters.push(RefOr::T(text_header("X-Company-Id", description)));
     }
     for (name, description) in [
-        ("X-IAM-Min-Version", "An X-IAM-Version that an earlier answer named: nothing older answers."),
-        ("Cache-Control", "`no-cache` has the store asked; how often, is limited for each caller."),
+        ("X-IAM-Min-Version", "The minimum version of the response: an X-IAM-Version of an earlier response."),
+        (
+            "Cache-Control",
+            "`no-cache` forces a read of the storage; the rate of such requests is limited for each caller.",
+        ),
     ] {
         parameters.push(RefOr::T(text_header(name, description)));
     }
@@ -138,31 +132,31 @@ fn complete(operation: &mut Operation, path_parameters: &[Parameter], is_guarded
         if !matches!(status.as_str(), "200" | "201" | "304") {
             continue;
         }
-        let mut say = |name: &str, description| response.headers.insert(name.to_owned(), RefOr::T(text(description)));
+        let mut add = |name: &str, description| response.headers.insert(name.to_owned(), RefOr::T(text(description)));
         if is_decision || (is_change && !changes_no_decision) {
-            say("X-IAM-Version", "The state that the answer saw or made; opaque.");
+            add("X-IAM-Version", "The version of the state that the response reflects; opaque.");
         }
         if is_decision {
-            say(
+            add(
                 "Age",
-                "Only while the storage cannot be asked: how many seconds ago the answer was known to be right.",
+                "Only while the storage is unavailable: the seconds since the response was known to be current.",
             );
-            say("Warning", "The same in words.");
+            add("Warning", "Only while the storage is unavailable: that the response may be stale.");
         }
     }
     operation.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
     for (status, description) in [
-        ("400", "No company is named, or something does not fit"),
+        ("400", "The request names no company, or is invalid"),
         ("401", "The caller is not authenticated"),
-        ("403", "The caller may not"),
-        ("503", "The storage cannot be reached; see Retry-After"),
+        ("403", "The caller lacks the permission"),
+        ("503", "The storage is unavailable; see Retry-After"),
     ] {
         let response = operation.responses.responses.entry(status.to_owned());
         response.or_insert_with(|| RefOr::T(error_response(description)));
     }
 }
 
-/// A header of a request.
+/// Describes a request header with a text value.
 fn text_header(name: &str, description: &str) -> Parameter {
     ParameterBuilder::new()
         .name(name)
@@ -172,7 +166,7 @@ fn text_header(name: &str, description: &str) -> Parameter {
         .build()
 }
 
-/// A header of an answer.
+/// Describes a response header with a text value.
 fn text(description: &str) -> Header {
     HeaderBuilder::new()
         .description(Some(description))
@@ -180,6 +174,7 @@ fn text(description: &str) -> Header {
         .build()
 }
 
+/// Describes an error response.
 fn error_response(description: &str) -> Response {
     ResponseBuilder::new()
         .description(description)

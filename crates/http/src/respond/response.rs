@@ -1,4 +1,4 @@
-//! Answers: the envelope, entity tags, versions.
+//! Builds successful responses: status, version and entity tag headers, and body.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -10,72 +10,52 @@ use iam_permissions_cache::Access;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::conditional::has_already;
-use crate::error::ApiError;
-use crate::response_cache::CachedResponse;
+use super::envelope::{Message, Success};
+use super::error::ApiError;
+use super::response_cache::CachedResponse;
+use crate::extract::has_already;
 
 /// The result of a handler.
 pub(crate) type ApiResult = Result<HttpResponse, ApiError>;
 
-/// The header with the versions that an answer saw; opaque.
+/// The header with the versions of the state that a response reflects, as opaque text.
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-iam-version");
 
-/// The envelope of every successful answer.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Success<T: ToSchema> {
-    /// Always `success`.
-    status: &'static str,
-    /// The requested data.
-    data: T,
-}
-
-impl<T: ToSchema> Success<T> {
-    pub(crate) const fn new(data: T) -> Self {
-        Self { status: "success", data }
-    }
-}
-
-/// The data of an answer that contains only a message.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Message {
-    /// What the operation did.
-    message: &'static str,
-}
-
-/// An answer with a body.
+/// A builder of a response with a body.
 pub(crate) struct ApiResponse {
     builder: HttpResponseBuilder,
 }
 
 impl ApiResponse {
-    /// An answer with status 200.
+    /// Starts a response with status 200.
     pub(crate) fn ok() -> Self {
         Self::with(StatusCode::OK)
     }
 
-    /// An answer with status 201.
+    /// Starts a response with status 201.
     pub(crate) fn created() -> Self {
         Self::with(StatusCode::CREATED)
     }
 
+    /// Starts a response that no cache may store.
     pub(crate) fn with(status: StatusCode) -> Self {
         let mut builder = HttpResponse::build(status);
         builder.insert_header((header::CACHE_CONTROL, "no-store"));
         Self { builder }
     }
 
-    /// Adds the versions that the answer saw.
+    /// Adds the versions of the state that the response reflects.
     pub(crate) fn version(mut self, versions: Versions) -> Self {
         self.builder.insert_header((VERSION, versions.to_string()));
         self
     }
 
-    /// Adds the versions that the answer saw, and its age while the storage cannot confirm that it is current.
+    /// Adds the versions of an access, and its age while the storage cannot confirm that it is current.
     pub(crate) fn seen(self, access: &Access) -> Self {
         self.seen_all(std::slice::from_ref(access))
     }
 
-    /// The same for an answer from several accesses: the oldest one counts.
+    /// Adds the oldest versions and the highest age of several accesses.
     pub(crate) fn seen_all(mut self, accesses: &[Access]) -> Self {
         seen(&mut self.builder, accesses);
         self
@@ -87,24 +67,24 @@ impl ApiResponse {
         Ok(self)
     }
 
-    /// Sends it.
+    /// Finishes the response with data in the envelope.
     pub(crate) fn data<T: Serialize + ToSchema>(mut self, data: T) -> ApiResult {
         Ok(self.builder.json(Success::new(data)))
     }
 
-    /// Sends serialized JSON.
+    /// Finishes the response with serialized JSON.
     pub(crate) fn json(mut self, body: Bytes) -> HttpResponse {
         self.builder.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
         self.builder.body(body)
     }
 
-    /// Sends a sentence.
+    /// Finishes the response with a message in the envelope.
     pub(crate) fn message(self, message: &'static str) -> ApiResult {
-        self.data(Message { message })
+        self.data(Message::new(message))
     }
 }
 
-/// Builds an answer that the client may cache and revalidate: 304 if the client already has it.
+/// Builds a response that the client may cache and revalidate: 304 if the client already has the body.
 pub(crate) fn conditional(
     request: &HeaderMap,
     access: &Access,
@@ -125,7 +105,7 @@ pub(crate) fn conditional(
     response.body(body.bytes.clone())
 }
 
-/// Adds the versions that an answer saw, and its age while the storage cannot confirm that it is current.
+/// Adds the oldest versions and the highest age of the accesses that a response reflects.
 fn seen(response: &mut HttpResponseBuilder, accesses: &[Access]) {
     if let Some(versions) = accesses.iter().map(Access::versions).reduce(oldest) {
         response.insert_header((VERSION, versions.to_string()));
@@ -136,12 +116,12 @@ fn seen(response: &mut HttpResponseBuilder, accesses: &[Access]) {
     }
 }
 
-/// The lower bound of two states: neither is older.
+/// Returns the lower bound of two versions: neither is older.
 fn oldest(a: Versions, b: Versions) -> Versions {
     if a.epoch == b.epoch {
         Versions { epoch: a.epoch, catalog: a.catalog.min(b.catalog), company: a.company.min(b.company) }
     } else {
-        // Different epochs are not comparable: nothing is promised.
+        // Versions of different epochs are not comparable, so the result promises nothing.
         Versions { epoch: b.epoch, catalog: 0, company: 0 }
     }
 }

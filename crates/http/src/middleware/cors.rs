@@ -1,4 +1,4 @@
-//! CORS: the origins whose pages may call the API from a browser.
+//! Allows pages of configured origins to call the API from a browser (CORS).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,12 +16,12 @@ pub struct AllowedOrigins {
     subdomains: Vec<Subdomains>,
 }
 
-/// `https://*.example.com`: every host below a domain, at any depth, but not the domain itself.
+/// All hosts below a domain, as `https://*.example.com`: at any depth, but not the domain itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Subdomains {
-    /// `https://`
+    /// The scheme with its separator, as `https://`.
     scheme: String,
-    /// `.example.com`, with the port if it is not the default one.
+    /// The end of the origin, as `.example.com`, with the port if it is not the default one.
     rest: String,
 }
 
@@ -38,7 +38,7 @@ impl Subdomains {
 /// The error for an entry that is not an origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginError {
-    /// The position of the entry in the list, from 1; empty entries do not count.
+    /// The position of the entry in the list, from 1, without empty entries.
     place: usize,
     /// The entry without the part that may be a secret.
     shown: String,
@@ -73,7 +73,7 @@ impl fmt::Display for OriginError {
 impl std::error::Error for OriginError {}
 
 impl AllowedOrigins {
-    /// Every origin.
+    /// Allows every origin.
     #[must_use]
     pub fn any() -> Self {
         Self { any: true, ..Self::default() }
@@ -163,7 +163,7 @@ impl AllowedOrigins {
     }
 }
 
-/// The CORS middleware. No answer depends on cookies, so an allowed origin may send any header.
+/// Builds the CORS middleware. No response depends on cookies, so an allowed origin may send any header.
 pub(crate) fn cors(origins: &AllowedOrigins) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])

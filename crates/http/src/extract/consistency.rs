@@ -1,16 +1,16 @@
-//! The consistency that a request requires.
+//! Reads the consistency that a request requires from its headers.
 
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use iam_application::FieldError;
 use iam_domain::Versions;
 use iam_permissions_cache::Consistency;
 
-use crate::error::ApiError;
+use crate::respond::ApiError;
 
-/// The header with the minimum version of an answer, as an earlier answer returned it.
+/// The header with the minimum version of the response: an `X-IAM-Version` of an earlier response.
 pub(crate) const MIN_VERSION: HeaderName = HeaderName::from_static("x-iam-min-version");
 
-/// Reads `Cache-Control: no-cache` and `X-IAM-Min-Version`; two of the latter are an error.
+/// Reads `Cache-Control: no-cache` and `X-IAM-Min-Version`; 400 if the latter occurs twice or is not a version.
 pub(crate) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> {
     let asks_the_store = headers
         .get_all(header::CACHE_CONTROL)

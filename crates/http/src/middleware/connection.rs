@@ -1,7 +1,7 @@
-//! Client connections that close without losing a request.
+//! Closes client connections without losing a request.
 //!
 //! A server that closes an idle connection races with the request that the client sends at that moment. While a server
-//! drains, every answer therefore says `Connection: close`, which a client sees before it can send another request. A
+//! drains, every response therefore has `Connection: close`, which a client sees before it can send another request. A
 //! connection that is still idle at the end is closed by its own task, and only after the kernel reports that nothing
 //! has arrived.
 
@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-/// How long a connection without any request so far may wait for its first one when the server closes.
+/// The time that a connection without requests has for its first one when the server closes.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(2);
 
 /// The phase of a server.
@@ -27,13 +27,13 @@ const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(2);
 pub(crate) enum Phase {
     /// Connections are kept.
     Serving,
-    /// Every answer closes its connection.
+    /// Every response closes its connection.
     Draining,
-    /// Idle connections are closed, too.
+    /// Idle connections are closed as well.
     Closing,
 }
 
-/// The state of a connection that its requests see.
+/// The state of a connection, shared with its requests.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionState(Rc<Shared>);
 
@@ -45,19 +45,19 @@ struct Shared {
 }
 
 impl ConnectionState {
-    /// Whether answers must close the connection.
+    /// Returns whether responses must close the connection.
     pub(crate) fn is_ending(&self) -> bool {
         *self.0.phase.borrow() != Phase::Serving
     }
 
-    /// Counts a request as running until the guard is dropped.
+    /// Counts a request as running until the result is dropped.
     pub(crate) fn request_runs(&self) -> RunningRequest {
         self.0.running.set(self.0.running.get() + 1);
         RunningRequest(Rc::clone(&self.0))
     }
 }
 
-/// Guard of a request whose handler runs.
+/// Counts a request as running until it is dropped.
 #[derive(Debug)]
 pub(crate) struct RunningRequest(Rc<Shared>);
 
@@ -69,7 +69,7 @@ impl Drop for RunningRequest {
 
 /// How far the closing of a connection has progressed.
 enum End {
-    /// The server does not close yet.
+    /// The server does not close yet; the future completes when it does.
     Ahead(Pin<Box<dyn Future<Output = ()>>>),
     /// The server closes; a first request may still come.
     Grace(Pin<Box<tokio::time::Sleep>>),
@@ -77,18 +77,19 @@ enum End {
     Over,
 }
 
-/// The state of requests according to the bytes that passed.
+/// The state of requests, derived from the bytes that passed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Traffic {
-    /// Nothing was received yet.
+    /// Nothing has been received yet.
     New,
-    /// Something was received after the last answer.
-    DecisionRequest,
-    /// The last request was answered, or its answer is being sent.
+    /// Something has been received after the last response.
+    Received,
+    /// The last request has been answered, or its response is being sent.
     Answered,
 }
 
-/// A connection. When the server closes, an idle one reads end of stream, as if the client closed it, which ends it.
+/// A client connection. When the server closes, an idle connection reads the end of the stream, as if the client had
+/// closed it.
 pub(crate) struct Connection {
     stream: TcpStream,
     state: ConnectionState,
@@ -107,8 +108,8 @@ impl Connection {
         Self { stream, state, traffic: Traffic::New, end: End::Ahead(Box::pin(closing)) }
     }
 
-    /// Gives requests the state of their connection.
-    pub(crate) fn tell(&self, extensions: &mut Extensions) {
+    /// Adds the state of the connection to the extensions, where its requests find it.
+    pub(crate) fn attach_state(&self, extensions: &mut Extensions) {
         extensions.insert(self.state.clone());
     }
 
@@ -126,17 +127,17 @@ impl Connection {
         }
     }
 
-    /// Whether the server closes, and no request is running or expected.
+    /// Returns whether the server closes and no request is running or expected.
     fn is_idle_at_the_end(&self) -> bool {
         let may_end = match self.traffic {
             Traffic::New => matches!(self.end, End::Over),
-            Traffic::DecisionRequest => false,
+            Traffic::Received => false,
             Traffic::Answered => !matches!(self.end, End::Ahead(_)),
         };
         may_end && self.state.0.running.get() == 0
     }
 
-    /// Whether the kernel has no unread data from the client. The readiness state may be older than arrived data.
+    /// Returns whether the kernel has no unread data from the client. Tokio's readiness may lag behind arrived data.
     fn nothing_has_arrived(&self) -> bool {
         let peeked = SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
         matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
@@ -156,7 +157,7 @@ impl AsyncRead for Connection {
         let filled = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
         if buffer.filled().len() > filled {
-            this.traffic = Traffic::DecisionRequest;
+            this.traffic = Traffic::Received;
         }
         match read {
             // The end of the stream.

@@ -1,4 +1,4 @@
-//! Cached responses: serialized once for all callers that get the same answer.
+//! Caches response bodies: each is serialized once for all callers that get the same one.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use quick_cache::sync::Cache;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::error::ApiError;
-use crate::response::Success;
+use super::envelope::Success;
+use super::error::ApiError;
 
-/// The kind of response body.
+/// The kind of a cached body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ResponseKind {
     Navigation,
     Permissions,
 }
 
-/// A body with its entity tag.
+/// A serialized body with its entity tag.
 #[derive(Debug)]
 pub(crate) struct CachedResponse {
     pub(crate) bytes: Bytes,
@@ -38,6 +38,7 @@ impl CachedResponse {
     }
 }
 
+/// Weighs a body by its bytes, plus about 200 for its entry.
 #[derive(Clone)]
 struct Size;
 
@@ -47,21 +48,24 @@ impl Weighter<(AccessId, ResponseKind), Arc<CachedResponse>> for Size {
     }
 }
 
-/// The cached bodies. A key identifies one state and is never reused for another: outdated bodies are no longer
+/// The cache of bodies. A key identifies one state and is never reused for another: outdated bodies are no longer
 /// requested, and are evicted.
 pub(crate) struct ResponseCache(Cache<(AccessId, ResponseKind), Arc<CachedResponse>, Size>);
 
 impl ResponseCache {
+    /// Creates a cache of at most `max_bytes`.
     pub(crate) fn new(max_bytes: u64) -> Self {
         // A permission body has a few kilobytes.
         let items = usize::try_from(max_bytes / 4096).unwrap_or(usize::MAX).clamp(16, 1_000_000);
         Self(Cache::with_weighter(items, max_bytes, Size))
     }
 
+    /// Returns a cached body.
     pub(crate) fn get(&self, id: AccessId, kind: ResponseKind) -> Option<Arc<CachedResponse>> {
         self.0.get(&(id, kind))
     }
 
+    /// Serializes data and caches the body.
     pub(crate) fn keep(
         &self,
         id: AccessId,

@@ -1,9 +1,9 @@
-//! Conditional requests: `If-Match` for changes, `If-None-Match` for cacheable answers.
+//! Reads the preconditions of a request: `If-Match` of changes, and `If-None-Match` of cacheable responses.
 
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use iam_application::{Etag, IfMatch};
 
-/// The tags of a header, also if it occurs several times; weak tags keep their `W/`.
+/// Returns the tags of all occurrences of a header. Weak tags keep their `W/`.
 fn tags(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
     headers
         .get_all(name)
@@ -15,7 +15,7 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
         .collect()
 }
 
-/// The precondition of `If-Match`.
+/// Returns the precondition of `If-Match`.
 pub(crate) fn if_match(headers: &HeaderMap) -> IfMatch {
     if !headers.contains_key(header::IF_MATCH) {
         return IfMatch::Absent;
@@ -24,7 +24,7 @@ pub(crate) fn if_match(headers: &HeaderMap) -> IfMatch {
     if tags.iter().any(|tag| tag == "*") { IfMatch::Any } else { IfMatch::OneOf(tags) }
 }
 
-/// Whether the client already has this content.
+/// Returns whether `If-None-Match` says that the client already has this content.
 pub(crate) fn has_already(headers: &HeaderMap, etag: &Etag) -> bool {
     headers.contains_key(header::IF_NONE_MATCH)
         && tags(headers, &header::IF_NONE_MATCH).iter().any(|tag| tag == "*" || etag.is_named_by(tag))

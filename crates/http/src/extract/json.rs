@@ -1,4 +1,4 @@
-//! Strict JSON: a duplicate member is an error, and every error contains its position.
+//! Parses strict JSON: a duplicate field is an error, and every error names its path.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -8,16 +8,16 @@ use iam_application::FieldError;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// The most characters of a path that an error repeats.
+/// The most characters of a path that an error contains.
 const LONGEST_PATH: usize = 200;
 
-/// The budget of a document; see [`Strict`]. Twenty thousand cells of a matrix fit, and no body of
-/// [`BODY_LIMIT`](crate::call::BODY_LIMIT) can take more than about twenty times its size in memory.
+/// The most values of a document, as [`Strict`] counts them. Twenty thousand cells of a matrix fit, and no body of
+/// [`BODY_LIMIT`](super::body::BODY_LIMIT) can take more than about twenty times its size in memory.
 const BUDGET: usize = 250_000;
-/// The cost of an object besides its members: the allocation of its map.
+/// The cost of an object besides its fields: the allocation of its map.
 const OBJECT_COST: usize = 10;
 
-/// Parses a document.
+/// Parses a document; the error names the field at fault, or `body`.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, FieldError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let (mut track, budget) = (serde_path_to_error::Track::new(), Cell::new(BUDGET));
@@ -39,20 +39,21 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, FieldError> {
     }
 }
 
-/// Whether a document may have a member of this name: the name occurs in it, or could be escaped.
-pub(crate) fn may_have(bytes: &[u8], member: &str) -> bool {
-    memchr::memmem::find(bytes, member.as_bytes()).is_some() || memchr::memchr(b'\\', bytes).is_some()
+/// Returns whether a document may have a field of this name: the name occurs in it, or could be escaped.
+pub(crate) fn may_have(bytes: &[u8], field: &str) -> bool {
+    memchr::memmem::find(bytes, field.as_bytes()).is_some() || memchr::memchr(b'\\', bytes).is_some()
 }
 
-/// Returns a text member of an object without keeping the rest. `None` if the document is not an object, or does not
-/// have the member exactly once; `Some(None)` if the member is not a text.
-pub(crate) fn peek(bytes: &[u8], member: &str) -> Option<Option<String>> {
+/// Returns a string field of an object without building the rest. Returns `None` if the document is not an object or
+/// does not have the field exactly once, and `Some(None)` if the field is not a string.
+pub(crate) fn peek(bytes: &[u8], field: &str) -> Option<Option<String>> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let found = deserializer.deserialize_map(Peek(member)).ok()?;
+    let found = deserializer.deserialize_map(Peek(field)).ok()?;
     deserializer.end().ok()?;
     found
 }
 
+/// Finds one field of an object, and discards all others.
 struct Peek<'m>(&'m str);
 
 impl<'de> Visitor<'de> for Peek<'_> {
@@ -77,7 +78,7 @@ impl<'de> Visitor<'de> for Peek<'_> {
     }
 }
 
-/// A text, or any other value, which is discarded.
+/// Reads a string, and discards any other value.
 struct Text;
 
 impl<'de> DeserializeSeed<'de> for Text {
@@ -130,7 +131,7 @@ impl<'de> Visitor<'de> for Text {
     }
 }
 
-/// Reads a value without duplicate members and within a budget: small documents can contain very many values.
+/// Reads a value without duplicate fields and within a budget, since a small document can contain very many values.
 #[derive(Clone, Copy)]
 struct Strict<'b>(&'b Cell<usize>);
 
@@ -198,15 +199,15 @@ impl<'de> Visitor<'de> for Strict<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         self.spend(OBJECT_COST)?;
-        let mut members = Map::new();
+        let mut fields = Map::new();
         while let Some(name) = map.next_key::<String>()? {
             let value = map.next_value_seed(self)?;
-            if members.contains_key(&name) {
+            if fields.contains_key(&name) {
                 return Err(A::Error::custom(format_args!("member {name:?} occurs twice")));
             }
-            members.insert(name, value);
+            fields.insert(name, value);
         }
-        Ok(Value::Object(members))
+        Ok(Value::Object(fields))
     }
 }
 
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_is_found_without_reading_the_rest() {
+    fn a_field_is_found_without_reading_the_rest() {
         let company = |text: &str| peek(text.as_bytes(), "companyId");
         assert_eq!(company(r#"{"a":[{}],"companyId":"x","b":1}"#), Some(Some("x".to_owned())));
         for other in ["null", "1", "-1", "1.5", "true", "[1]", r#"{"companyId":"y"}"#] {

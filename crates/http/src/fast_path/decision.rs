@@ -1,27 +1,10 @@
-//! Serializes decisions. They are the most frequent output of this service, so they are written directly.
+//! Writes decisions as JSON without a serializer: they are the most frequent output of this service.
 
-use iam_domain::{Scope, UserLevelId};
+use iam_domain::Scope;
 use iam_permissions_cache::Verdict;
-use serde::Serialize;
-use utoipa::ToSchema;
 
-/// A decision.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct DecisionData {
-    /// Whether access is allowed.
-    allowed: bool,
-    /// The scope of an action; `null` for views.
-    scope: Option<Scope>,
-    /// The reason, for people.
-    reason: &'static str,
-    /// The reason, for programs.
-    reason_code: &'static str,
-    /// The levels that decided it.
-    decided_by: Vec<UserLevelId>,
-}
-
-/// Writes a [`DecisionData`]. None of its texts contains characters that JSON must escape.
+/// Writes a [`DecisionData`](crate::respond::DecisionData). None of its texts contains characters that JSON must
+/// escape.
 pub(crate) fn write(verdict: &Verdict<'_>, body: &mut Vec<u8>) {
     let outcome = verdict.outcome;
     let mut put = |text: &str| body.extend_from_slice(text.as_bytes());
@@ -50,10 +33,11 @@ pub(crate) fn write(verdict: &Verdict<'_>, body: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use iam_domain::Reason;
+    use iam_domain::{Reason, UserLevelId};
     use iam_permissions_cache::Outcome;
 
     use super::*;
+    use crate::respond::DecisionData;
 
     const REASONS: [Reason; 12] = [
         Reason::PublicView,

@@ -1,15 +1,16 @@
-//! Reads parameters and bodies field by field, so that every finding names its field and all are reported at once.
+//! Reads the objects of a body field by field, so that every finding names its field and all are reported at once.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use iam_application::{FINDINGS_LIMIT, FieldError, Patch};
-use iam_domain::{Description, NamedUser, TextError, Timestamp, UserId};
+use iam_domain::{Description, NamedUser, UserId};
 use iam_identity::{TokenVerifier, UserNameError};
-use iam_permissions_cache::{FeatureRef, ViewRef};
 use serde_json::{Map, Value};
 
-/// The findings of a request, as far as an answer lists them.
+use super::field::Field;
+
+/// The findings about a request, up to the number that a response lists.
 #[derive(Debug, Default)]
 pub(crate) struct Findings(Vec<FieldError>);
 
@@ -25,7 +26,7 @@ impl Findings {
         self.0.is_empty()
     }
 
-    /// Whether further findings would not be listed.
+    /// Returns whether the limit is reached.
     fn is_full(&self) -> bool {
         self.0.len() >= FINDINGS_LIMIT
     }
@@ -35,169 +36,29 @@ impl Findings {
     }
 }
 
-/// A type of value that a member can have.
-pub(crate) trait Field: Sized {
-    /// Reads the value; `Err` contains the code and the text that follows the field's name.
-    fn read(value: &Value) -> Result<Self, (&'static str, String)>;
-}
-
-fn wrong(code: &'static str, what: impl Display) -> (&'static str, String) {
-    (code, what.to_string())
-}
-
-impl Field for bool {
-    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-        value.as_bool().ok_or_else(|| wrong("type", "must be a boolean"))
-    }
-}
-
-impl Field for i32 {
-    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-        let number = value.as_i64().ok_or_else(|| wrong("type", "must be an integer"))?;
-        Self::try_from(number).map_err(|_| wrong("range", "must be between -2147483648 and 2147483647"))
-    }
-}
-
-impl Field for String {
-    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-        value.as_str().map(str::to_owned).ok_or_else(|| wrong("type", "must be a string"))
-    }
-}
-
-fn text_error(error: TextError) -> (&'static str, String) {
-    let code = match error {
-        TextError::Blank => "required",
-        TextError::TooLong { .. } => "too_long",
-        TextError::Nul => "nul",
-        TextError::Character => "character",
-        TextError::Invisible => "invisible",
-        TextError::Direction => "direction",
-        TextError::LooksLikeId => "looks_like_id",
-    };
-    wrong(code, error)
-}
-
-macro_rules! text_fields {
-    ($($name:ident),+) => {$(
-        impl Field for iam_domain::$name {
-            fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-                Self::parse(String::read(value)?).map_err(text_error)
-            }
-        }
-    )+};
-}
-
-text_fields!(
-    Action,
-    Category,
-    Description,
-    FeatureKey,
-    Icon,
-    Label,
-    ModuleCode,
-    Name,
-    ResourceType,
-    SessionId,
-    Url,
-    ViewUrl
-);
-
-/// Reads a text that refers to data that an earlier build may have stored.
-fn stored<T>(value: &Value, read: fn(String) -> Result<T, TextError>) -> Result<T, (&'static str, String)> {
-    read(String::read(value)?).map_err(text_error)
-}
-
-impl Field for ViewRef {
-    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-        let id = value.as_str().and_then(|text| iam_domain::ViewId::parse(text).ok());
-        id.map_or_else(
-            || stored(value, iam_domain::ViewUrl::stored).map(|url| Self::Url(url.into_string())),
-            |id| Ok(Self::Id(id)),
-        )
-    }
-}
-
-impl Field for FeatureRef {
-    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-        let id = value.as_str().and_then(|text| iam_domain::FeatureId::parse(text).ok());
-        id.map_or_else(
-            || stored(value, iam_domain::FeatureKey::stored).map(|key| Self::Key(key.into_string())),
-            |id| Ok(Self::Id(id)),
-        )
-    }
-}
-
-impl Field for uuid::Uuid {
-    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-        // The ids of all types of entities are parsed in the same way.
-        iam_domain::UserId::read(value).map(|id| id.as_uuid())
-    }
-}
-
-/// The last microsecond of the year 9999: later times have no form that all programs can read.
-const LATEST: i64 = 253_402_300_799_999_999;
-
-impl Field for Timestamp {
-    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-        let text = value.as_str().ok_or_else(|| wrong("type", "must be a string"))?;
-        let time = Self::parse(text).ok_or_else(|| wrong("time", "must be an RFC 3339 time"))?;
-        if (0..=LATEST).contains(&time.micros()) {
-            Ok(time)
-        } else {
-            Err(wrong("range", "must be in the years 1970 to 9999"))
-        }
-    }
-}
-
-macro_rules! id_fields {
-    ($($name:ident),+) => {$(
-        impl Field for iam_domain::$name {
-            fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-                let text = value.as_str().ok_or_else(|| wrong("type", "must be a string"))?;
-                Self::parse(text).map_err(|error| wrong("uuid", error))
-            }
-        }
-    )+};
-}
-
-id_fields!(ApiKeyId, CompanyId, FeatureId, MenuItemId, ModuleId, SubMenuItemId, UserId, UserLevelId, ViewId);
-
-macro_rules! word_fields {
-    ($($name:ident),+) => {$(
-        impl Field for iam_domain::$name {
-            fn read(value: &Value) -> Result<Self, (&'static str, String)> {
-                let text = value.as_str().ok_or_else(|| wrong("type", "must be a string"))?;
-                text.parse().map_err(|error| wrong("unknown", error))
-            }
-        }
-    )+};
-}
-
-word_fields!(Priority, Scope, ServiceRole, ViewState);
-
-/// The members of one object of a body. Each reading method returns `None` and adds a finding when something is wrong.
+/// Reads the fields of one JSON object. Each method returns `None` and adds a finding if a field is invalid.
 pub(crate) struct FieldReader<'a> {
-    members: &'a Map<String, Value>,
-    /// The prefix of member names in findings: `views[2].`, or empty.
+    fields: &'a Map<String, Value>,
+    /// The prefix of field names in findings, as `views[2].`; empty for the body itself.
     prefix: String,
     verifier: &'a TokenVerifier,
     findings: &'a mut Findings,
 }
 
 impl<'a> FieldReader<'a> {
-    /// The members of an object; the verifier resolves the users that they name.
+    /// Creates a reader of an object. The verifier resolves the users that its fields name.
     pub(crate) fn of(
-        members: &'a Map<String, Value>,
+        fields: &'a Map<String, Value>,
         prefix: String,
         verifier: &'a TokenVerifier,
         findings: &'a mut Findings,
     ) -> Self {
-        Self { members, prefix, verifier, findings }
+        Self { fields, prefix, verifier, findings }
     }
 
     fn found(&mut self, name: &str, code: &'static str, what: impl Display) {
         let field = format!("{}{name}", self.prefix);
-        // "Name is required", but "views must be an array": clients of the original system know these forms.
+        // "Name is required", but "views must be an array": clients of the original system match on these forms.
         let finding = if code == "required" {
             FieldError { message: format!("{} {what}", capitalized(&field)), field, code }
         } else {
@@ -216,9 +77,9 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// A required member.
+    /// Reads a required field.
     pub(crate) fn required<T: Field>(&mut self, name: &str) -> Option<T> {
-        match self.members.get(name) {
+        match self.fields.get(name) {
             None => {
                 self.found(name, "required", "is required");
                 None
@@ -227,15 +88,15 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// An optional member; `null` is an error.
+    /// Reads an optional field; `null` is an error.
     pub(crate) fn optional<T: Field>(&mut self, name: &str) -> Option<Option<T>> {
-        match self.members.get(name) {
+        match self.fields.get(name) {
             None => Some(None),
             Some(value) => self.read(name, value).map(Some),
         }
     }
 
-    /// An optional user: an id, or `issuer|subject`; `null` is an error.
+    /// Reads an optional user: an id, or `issuer|subject`; `null` is an error.
     pub(crate) fn user(&mut self, name: &str) -> Option<Option<NamedUser>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.verifier.user_named(&text) {
@@ -244,8 +105,8 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// The optional subject of a question. An error about the name could reveal the configured issuers, so it is kept
-    /// for callers that may ask about others.
+    /// Reads the optional subject of a question. An error about the name could reveal the configured issuers, so it is
+    /// returned in place of the user, for callers that may ask about others.
     pub(crate) fn asked_about(&mut self, name: &str) -> Option<Option<Result<UserId, FieldError>>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.verifier.user_named(&text) {
@@ -255,21 +116,21 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// An optional member with a default.
+    /// Reads an optional field with a default.
     pub(crate) fn or<T: Field>(&mut self, name: &str, default: T) -> Option<T> {
         Some(self.optional(name)?.unwrap_or(default))
     }
 
-    /// A member that `null` clears.
+    /// Reads a field of a patch; `null` clears it.
     pub(crate) fn patch<T: Field>(&mut self, name: &str) -> Option<Patch<T>> {
-        match self.members.get(name) {
+        match self.fields.get(name) {
             None => Some(Patch::Keep),
             Some(Value::Null) => Some(Patch::Clear),
             Some(value) => self.read(name, value).map(Patch::Set),
         }
     }
 
-    /// A required list without duplicates.
+    /// Reads a required list without duplicates.
     pub(crate) fn list<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Vec<T>> {
         let values = self.array(name)?;
         let mut elements = Vec::with_capacity(values.len());
@@ -289,21 +150,21 @@ impl<'a> FieldReader<'a> {
         (elements.len() == values.len()).then_some(elements)
     }
 
-    /// An optional list; `null` is an error.
+    /// Reads an optional list; `null` is an error.
     pub(crate) fn optional_list<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Option<Vec<T>>> {
         if self.has(name) { self.list(name).map(Some) } else { Some(None) }
     }
 
-    /// An optional list; `null` clears it.
+    /// Reads a list of a patch; `null` clears it.
     pub(crate) fn list_patch<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Patch<Vec<T>>> {
-        match self.members.get(name) {
+        match self.fields.get(name) {
             None => Some(Patch::Keep),
             Some(Value::Null) => Some(Patch::Clear),
             Some(_) => self.list(name).map(Patch::Set),
         }
     }
 
-    /// A required list of objects. `read` reads each and returns it with a key that must not occur twice.
+    /// Reads a required list of objects, each by `read`. No two elements may have the same `key`.
     pub(crate) fn objects<T, K: Ord>(
         &mut self,
         name: &str,
@@ -319,11 +180,11 @@ impl<'a> FieldReader<'a> {
                 return None;
             }
             let place = format!("{name}[{index}]");
-            let Value::Object(members) = value else {
+            let Value::Object(fields) = value else {
                 self.found(&place, "type", "must be an object");
                 continue;
             };
-            let mut inner = FieldReader::of(members, format!("{}{place}.", self.prefix), self.verifier, self.findings);
+            let mut inner = FieldReader::of(fields, format!("{}{place}.", self.prefix), self.verifier, self.findings);
             if let Some(element) = read(&mut inner) {
                 if !seen.insert(key(&element)) {
                     self.found(&format!("{place}.{key_name}"), "duplicate", "occurs twice");
@@ -334,8 +195,8 @@ impl<'a> FieldReader<'a> {
         (elements.len() == values.len()).then_some(elements)
     }
 
-    /// A required list of at least one and at most a number of objects, each read by `read`. Findings about an object
-    /// are returned in its place.
+    /// Reads a required list of 1 to `most` objects, each by `read`. Findings about an object are returned in its
+    /// place.
     pub(crate) fn each<T>(
         &mut self,
         name: &str,
@@ -348,11 +209,11 @@ impl<'a> FieldReader<'a> {
         }
         let verifier = self.verifier;
         let read_one = |value: &Value| {
-            let Value::Object(members) = value else {
+            let Value::Object(fields) = value else {
                 return Err(vec![FieldError::new("check", "type", "must be an object")]);
             };
             let mut findings = Findings::default();
-            match read(&mut FieldReader::of(members, String::new(), verifier, &mut findings)) {
+            match read(&mut FieldReader::of(fields, String::new(), verifier, &mut findings)) {
                 Some(element) if findings.is_empty() => Ok(element),
                 _ => Err(findings.into_vec()),
             }
@@ -361,7 +222,7 @@ impl<'a> FieldReader<'a> {
     }
 
     fn array(&mut self, name: &str) -> Option<&'a Vec<Value>> {
-        match self.members.get(name) {
+        match self.fields.get(name) {
             Some(Value::Array(values)) => Some(values),
             _ => {
                 self.found(name, "type", "must be an array");
@@ -370,21 +231,21 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Whether a member is present.
+    /// Returns whether a field is present.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.members.contains_key(name)
+        self.fields.contains_key(name)
     }
 
-    /// Adds a finding about a member that is invalid in context.
+    /// Adds a finding about a field, and returns `None`.
     pub(crate) fn reject<T>(&mut self, name: &str, code: &'static str, what: impl Display) -> Option<T> {
         self.found(name, code, what);
         None
     }
 
-    /// An optional description; empty if omitted.
+    /// Reads an optional description; empty if omitted.
     pub(crate) fn description(&mut self, name: &str) -> Option<Description> {
         let empty = Value::String(String::new());
-        let value = self.members.get(name).unwrap_or(&empty);
+        let value = self.fields.get(name).unwrap_or(&empty);
         self.read(name, value)
     }
 }

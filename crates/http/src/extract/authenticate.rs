@@ -1,4 +1,4 @@
-//! Authentication: a user with a token, or a service with an API key.
+//! Authenticates the caller: a user by a token, or a service by an API key.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,22 +10,22 @@ use iam_domain::{Caller, ExternalId, Timestamp, UserId};
 use iam_identity::{Admission, AuthenticationError, Credential, PresentedKey};
 
 use crate::Api;
-use crate::error::ApiError;
+use crate::respond::ApiError;
 
-/// An authenticated caller, with what the credential says.
+/// An authenticated caller, with the claims of its credential.
 pub(crate) struct Authenticated {
     pub(crate) caller: Caller,
-    /// When the token was issued.
+    /// The time at which the token was issued, if the caller sent a token that states it.
     pub(crate) issued_at: Option<Timestamp>,
-    /// The caller's external id with another issuer.
+    /// The caller's external id, if another issuer issued the token.
     pub(crate) external_id: Option<Arc<ExternalId>>,
     /// The admission of the token, if the caller sent a token.
     admission: Option<Admission>,
 }
 
 impl Authenticated {
-    /// Re-checks that the caller is still admitted: the first check may be long ago.
-    pub(crate) async fn look_again(self, request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
+    /// Rechecks that the credential is still valid. A slow body can delay the request after the first check.
+    pub(crate) async fn recheck(self, request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
         let verifier = &api.services().verifier;
         match (&self.admission, self.caller) {
             (Some(admission), Caller::User { id, .. }) if verifier.is_still_good(admission) => {
@@ -37,10 +37,11 @@ impl Authenticated {
     }
 }
 
+/// Authenticates the caller by the `Authorization` header; 401 without a valid credential.
 pub(crate) async fn authenticate(request: &HttpRequest, api: &Api) -> Result<Authenticated, ApiError> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
     let header = match (headers.next(), headers.next()) {
-        // Of two headers, neither is trusted.
+        // Two headers are ambiguous: neither is accepted.
         (Some(_), Some(_)) => Some(""),
         (Some(value), None) => Some(value.to_str().unwrap_or_default()),
         (None, _) => None,

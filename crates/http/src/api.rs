@@ -1,30 +1,26 @@
-//! Builds the Actix application, in this one place.
+//! The API that all workers share: its services, options, limits and caches.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::middleware::from_fn;
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::web::Data;
 use iam_application::{Application, DecisionContext, HealthProbe};
 use iam_domain::{Caller, CompanyId};
 use iam_identity::TokenVerifier;
 use iam_permissions_cache::Consistency;
 
-use crate::cors::{AllowedOrigins, cors};
-use crate::error::ApiError;
-use crate::limit::Limiter;
-use crate::response_cache::ResponseCache;
-use crate::{middleware, openapi, routes};
+use crate::middleware::{AllowedOrigins, Limiter, RateLimit};
+use crate::respond::{ApiError, ResponseCache};
 
 /// The services that the API uses.
 #[derive(Clone)]
 pub struct Services {
     /// The use cases.
     pub application: Arc<Application>,
-    /// Verifies tokens of callers.
+    /// Verifies the tokens of callers.
     pub verifier: Arc<TokenVerifier>,
-    /// Reports the health of the process.
+    /// Reports the health and the readiness of the process.
     pub probe: Arc<dyn HealthProbe>,
 }
 
@@ -34,27 +30,19 @@ impl std::fmt::Debug for Services {
     }
 }
 
-/// The rate limit of one caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateLimit {
-    /// The sustained requests per second.
-    pub per_second: NonZeroU32,
-    /// The most requests at once.
-    pub burst: NonZeroU32,
-}
-
 /// The options of the API.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
-    /// Origins whose pages may call from a browser. Empty by default.
+    /// The origins whose pages may call from a browser. Default: none.
     pub cors_origins: AllowedOrigins,
-    /// The time after which a request is answered with 503. A running change continues to its end.
+    /// The time after which a request is answered with 503. A running change continues to its end. Default: 30 s.
     pub request_timeout: Duration,
-    /// The limit of requests per caller; `None` means no limit.
+    /// The rate limit of each caller; `None` means no limit. Default: `None`.
     pub rate_limit: Option<RateLimit>,
-    /// The limit of requests per caller that force a read of the storage although an answer is cached.
+    /// The rate limit of each caller for requests that force a read of the storage although a decision is cached.
+    /// Default: 20 per second, bursts of 100.
     pub forced_loads: RateLimit,
-    /// The most bytes of cached bodies that are shared by callers with the same answer.
+    /// The most bytes of cached response bodies, which callers with the same response share. Default: 64 MiB.
     pub max_body_bytes: u64,
 }
 
@@ -80,7 +68,6 @@ pub struct Api {
     requests: Option<Limiter>,
     forced_loads: Limiter,
     response_cache: ResponseCache,
-    document: utoipa::openapi::OpenApi,
 }
 
 impl std::fmt::Debug for Api {
@@ -90,7 +77,7 @@ impl std::fmt::Debug for Api {
 }
 
 impl Api {
-    /// Builds the API, once per process: its limits apply across all workers.
+    /// Builds the API. A process needs one: its limits and caches span all workers.
     #[must_use]
     pub fn new(services: Services, options: HttpOptions) -> Data<Self> {
         Data::new(Self {
@@ -99,7 +86,6 @@ impl Api {
             forced_loads: Limiter::new(options.forced_loads),
             response_cache: ResponseCache::new(options.max_body_bytes),
             options,
-            document: openapi::document(),
         })
     }
 
@@ -111,21 +97,18 @@ impl Api {
         &self.options
     }
 
-    pub(crate) const fn document(&self) -> &utoipa::openapi::OpenApi {
-        &self.document
-    }
-
     /// The cache of shared response bodies.
     pub(crate) const fn response_cache(&self) -> &ResponseCache {
         &self.response_cache
     }
 
-    /// Checks the rate limit of the caller.
+    /// Checks the rate limit of the caller; 429 if it is exceeded.
     pub(crate) fn admit(&self, caller: Caller) -> Result<(), ApiError> {
         self.requests.as_ref().map_or(Ok(()), |limiter| limiter.admit(caller))
     }
 
-    /// Checks the caller's limit of forced loads, if the required state may be in the storage only.
+    /// Checks the caller's limit of forced loads, unless memory can answer with the required consistency; 429 if it is
+    /// exceeded.
     pub(crate) fn admit_load(
         &self,
         caller: Caller,
@@ -145,18 +128,4 @@ impl Api {
             self.forced_loads.admit(caller)
         }
     }
-}
-
-/// Mounts everything into an Actix application: routes, documentation, health checks and middleware.
-pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
-    config.app_data(Data::clone(api)).service(
-        web::scope("")
-            .wrap(from_fn(middleware::guard))
-            .wrap(cors(&api.options().cors_origins))
-            .wrap(from_fn(middleware::observe))
-            .configure(openapi::register)
-            .service(utoipa_swagger_ui::SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", api.document().clone()))
-            .route("/docs", web::get().to(routes::health::docs))
-            .default_service(web::route().to(routes::health::no_such_route)),
-    );
 }

@@ -1,0 +1,147 @@
+//! The extractor of every handler that needs a caller. It authorizes the caller before it parses the request.
+//!
+//! Actix resolves the extractors of a handler concurrently, so separate extractors for permission and body would report
+//! errors of the body to non-members. This extractor has a fixed order: authentication (401), company (400), permission
+//! (403), parameters and body (400).
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::web::{Data, Query};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use iam_application::{Application, Change, Committed, DecisionContext, RequestContext};
+use iam_domain::{Caller, CompanyId};
+use iam_permissions_cache::Consistency;
+
+use super::authenticate::{Authenticated, authenticate};
+use super::body::Body;
+use super::company::{company_missing, find_company};
+use super::consistency::consistency;
+use super::policy::{CompanyRule, Policy};
+use super::request_reader::{Input, read};
+use crate::Api;
+use crate::middleware::RequestId;
+use crate::respond::ApiError;
+
+/// An authorized and parsed request of one caller. `P` is the policy that the caller meets, `T` the parsed input.
+pub(crate) struct Authorized<P, T = ()> {
+    pub(crate) caller: Caller,
+    pub(crate) input: T,
+    api: Data<Api>,
+    company: Option<CompanyId>,
+    consistency: Consistency,
+    context: RequestContext,
+    policy: PhantomData<P>,
+}
+
+impl<P: Policy, T> Authorized<P, T> {
+    /// Returns the use cases.
+    pub(crate) fn application(&self) -> &Application {
+        &self.api.services().application
+    }
+
+    /// Returns the API that all requests share.
+    pub(crate) fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// Returns the context of questions: their caller, their company, and how recent their state must be.
+    pub(crate) fn decision_context(&self) -> Result<DecisionContext, ApiError> {
+        Ok(DecisionContext { caller: self.caller, company: self.company()?, consistency: self.consistency })
+    }
+
+    /// Executes a change that is part of the input.
+    pub(crate) async fn make<C: Change>(&self, change: C) -> Result<Committed<C::Answer>, ApiError> {
+        execute::<P, C>(&self.api, self.context.clone(), change).await
+    }
+
+    /// Returns the company if the request names one.
+    pub(crate) const fn company_if_any(&self) -> Option<CompanyId> {
+        self.company
+    }
+
+    /// Returns the company of an endpoint whose policy requires one.
+    pub(crate) fn company(&self) -> Result<CompanyId, ApiError> {
+        self.company.ok_or_else(company_missing)
+    }
+}
+
+impl<P: Policy, C: Change> Authorized<P, C> {
+    /// Executes the requested change.
+    pub(crate) async fn execute(self) -> Result<Committed<C::Answer>, ApiError> {
+        execute::<P, C>(&self.api, self.context, self.input).await
+    }
+}
+
+/// Executes a change. A policy with another requirement than the change does not compile.
+async fn execute<P: Policy, C: Change>(
+    api: &Api,
+    context: RequestContext,
+    change: C,
+) -> Result<Committed<C::Answer>, ApiError> {
+    const { assert!(P::REQUIREMENT.is(C::REQUIREMENT), "the policy and the change have one requirement") };
+    Ok(api.services().application.execute(context, change).await?)
+}
+
+impl<P: Policy, T: Input> FromRequest for Authorized<P, T> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let mut payload = payload.take();
+        Box::pin(async move { authorize_then_parse(&request, &mut payload).await })
+    }
+}
+
+/// Authenticates the caller, finds the company, authorizes the caller, and then parses the input.
+async fn authorize_then_parse<P: Policy, T: Input>(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> Result<Authorized<P, T>, ApiError> {
+    let api = request.app_data::<Data<Api>>().ok_or_else(ApiError::internal)?.clone();
+    let mut authenticated = authenticate(request, &api).await?;
+    api.admit(authenticated.caller)?;
+
+    let query = match request.query_string() {
+        "" => Vec::new(),
+        text => Query::<Vec<(String, String)>>::from_query(text).map(Query::into_inner).unwrap_or_default(),
+    };
+    let may_take_long = !matches!(payload, Payload::None);
+    let body = Body::read(request, payload).await;
+    if may_take_long {
+        // The user may have been cut off, or the key revoked, while the body was sent.
+        authenticated = authenticated.recheck(request, &api).await?;
+    }
+    let Authenticated { caller, issued_at, external_id, .. } = authenticated;
+    let company = find_company(request, &query, &body)?;
+    let may_be_left_out = match P::COMPANY {
+        CompanyRule::Required => false,
+        CompanyRule::OptionalForSuperAdmins => P::REQUIREMENT.is_met_without_company(caller),
+        CompanyRule::Optional => true,
+    };
+    if company.is_none() && !may_be_left_out {
+        return Err(company_missing());
+    }
+
+    let consistency = consistency(request.headers())?;
+    api.admit_load(caller, company, consistency)?;
+    api.services().application.authorize(caller, company, P::REQUIREMENT, consistency).await?;
+
+    let input = match body.json().and_then(T::read_usual) {
+        Some(input) => input,
+        None => read(request, &api.services().verifier, company, &query, &body.object())?,
+    };
+    let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+    Ok(Authorized {
+        caller,
+        context: RequestContext { caller, request_id, issued_at, external_id },
+        input,
+        company,
+        consistency,
+        api,
+        policy: PhantomData,
+    })
+}

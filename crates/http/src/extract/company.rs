@@ -1,0 +1,41 @@
+//! Finds the company that a request names, in its path, query, body and header.
+
+use actix_web::HttpRequest;
+use iam_application::FieldError;
+use iam_domain::CompanyId;
+
+use super::body::Body;
+use crate::respond::{ApiError, Code};
+
+/// The error of a request that must name a company and names none.
+pub(super) fn company_missing() -> ApiError {
+    ApiError::new(Code::CompanyMissing, "Company ID is required")
+}
+
+/// Returns the company that path, query, body and header name, if any. All that name one must agree: else 400.
+pub(super) fn find_company(
+    request: &HttpRequest,
+    query: &[(String, String)],
+    body: &Body,
+) -> Result<Option<CompanyId>, ApiError> {
+    let path = request.match_info().get("companyId").map(Ok);
+    let query = query.iter().filter(|(key, _)| key == "companyId").map(|(_, value)| Ok(value.as_str()));
+    let body = body.company();
+    let body = body.as_ref().map(|named| named.as_deref().ok_or(()));
+    let header = request.headers().get_all("x-company-id").map(|value| Ok(value.to_str().unwrap_or_default()));
+    let (mut found, mut agree) = (None, true);
+    for named in path.into_iter().chain(query).chain(body).chain(header) {
+        let company = match named {
+            Ok(text) => CompanyId::parse(text).map_err(|error| ("uuid", error.to_string())),
+            Err(()) => Err(("type", "must be a string".to_owned())),
+        };
+        let company =
+            company.map_err(|(code, what)| ApiError::invalid(vec![FieldError::new("companyId", code, what)]))?;
+        agree &= *found.get_or_insert(company) == company;
+    }
+    if !agree {
+        let finding = FieldError::new("companyId", "disagree", "is named twice, with different companies");
+        return Err(ApiError::invalid(vec![finding]));
+    }
+    Ok(found)
+}

@@ -1,0 +1,97 @@
+//! Requests for decisions: one question or many, read with exact findings.
+
+use iam_application::{FieldError, NamedSubject};
+use iam_domain::CompanyId;
+use iam_permissions_cache::Question;
+
+use super::body_reader::FieldReader;
+
+/// The most questions of one request.
+pub(crate) const MOST_CHECKS: usize = 1000;
+
+/// A question and its subject.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct DecisionRequest {
+    pub(crate) question: Question,
+    pub(crate) subject: NamedSubject,
+}
+
+/// One of many questions, or the findings about it.
+pub(crate) type Item = Result<DecisionRequest, Vec<FieldError>>;
+
+/// Many questions. Findings about an invalid question stand in its place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Checks(pub(crate) Vec<Item>);
+
+impl DecisionRequest {
+    /// Reads one question from its object.
+    pub(crate) fn of(fields: &mut FieldReader<'_>) -> Option<Self> {
+        let subject = fields.asked_about("userId");
+        let question = match (fields.has("view"), fields.has("feature")) {
+            (true, false) => {
+                if fields.has("action") || fields.has("scope") {
+                    return fields.reject("view", "alone", "takes neither action nor scope");
+                }
+                fields.required("view").map(Question::View)
+            }
+            (false, true) => {
+                let feature = fields.required("feature");
+                let action = fields.required("action");
+                let least_scope = fields.optional("scope");
+                Some(Question::Feature { feature: feature?, action: action?, least_scope: least_scope? })
+            }
+            (false, false) => fields.reject("view", "required", "or feature is required"),
+            (true, true) => fields.reject("view", "alone", "cannot be asked together with feature"),
+        };
+        Some(Self { question: question?, subject: subject? })
+    }
+}
+
+impl Checks {
+    /// Reads many questions, all about `company`.
+    pub(crate) fn of(fields: &mut FieldReader<'_>, company: Option<CompanyId>) -> Option<Self> {
+        let read = |fields: &mut FieldReader<'_>| {
+            // All questions are about one company: a question that names another must not get an answer about this one.
+            if fields.optional("companyId")?.is_some_and(|named| Some(named) != company) {
+                return fields.reject("companyId", "disagree", "is not the company of the request");
+            }
+            DecisionRequest::of(fields)
+        };
+        fields.each("checks", MOST_CHECKS, read).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use iam_identity::TokenVerifier;
+
+    use super::*;
+    use crate::extract::body_reader::Findings;
+
+    const ID: &str = "018f3c1e-0000-7000-8000-000000000001";
+
+    #[test]
+    fn what_is_wrong_with_one_is_told_in_its_place() {
+        let body = format!(
+            r#"{{"checks":[{{"view":"/"}},{{}},7,{{"view":"/","companyId":"{}"}},{{"view":"/","companyId":"{ID}"}}]}}"#,
+            "018f3c1e-0000-7000-8000-000000000002"
+        );
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let (verifier, mut findings) = (TokenVerifier::hs256(&"secret".into()), Findings::default());
+        let mut fields = FieldReader::of(body.as_object().unwrap(), String::new(), &verifier, &mut findings);
+        let Checks(items) = Checks::of(&mut fields, Some(CompanyId::parse(ID).unwrap())).unwrap();
+        assert!(findings.is_empty());
+        let told: Vec<_> =
+            items.iter().map(|item| item.as_ref().map_or_else(|e| e[0].message.as_str(), |_| "")).collect();
+        assert_eq!(
+            told,
+            [
+                "",
+                "View or feature is required",
+                "check must be an object",
+                "companyId is not the company of the request",
+                ""
+            ]
+        );
+    }
+}

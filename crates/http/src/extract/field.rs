@@ -1,0 +1,147 @@
+//! The types of values that parameters and fields of a body can have.
+
+use std::fmt::Display;
+
+use iam_domain::{TextError, Timestamp};
+use iam_permissions_cache::{FeatureRef, ViewRef};
+use serde_json::Value;
+
+/// A type that is read from a JSON value of a field or parameter.
+pub(crate) trait Field: Sized {
+    /// Reads the value; `Err` contains the code and the text that follows the field's name.
+    fn read(value: &Value) -> Result<Self, (&'static str, String)>;
+}
+
+fn wrong(code: &'static str, what: impl Display) -> (&'static str, String) {
+    (code, what.to_string())
+}
+
+impl Field for bool {
+    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+        value.as_bool().ok_or_else(|| wrong("type", "must be a boolean"))
+    }
+}
+
+impl Field for i32 {
+    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+        let number = value.as_i64().ok_or_else(|| wrong("type", "must be an integer"))?;
+        Self::try_from(number).map_err(|_| wrong("range", "must be between -2147483648 and 2147483647"))
+    }
+}
+
+impl Field for String {
+    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+        value.as_str().map(str::to_owned).ok_or_else(|| wrong("type", "must be a string"))
+    }
+}
+
+fn text_error(error: TextError) -> (&'static str, String) {
+    let code = match error {
+        TextError::Blank => "required",
+        TextError::TooLong { .. } => "too_long",
+        TextError::Nul => "nul",
+        TextError::Character => "character",
+        TextError::Invisible => "invisible",
+        TextError::Direction => "direction",
+        TextError::LooksLikeId => "looks_like_id",
+    };
+    wrong(code, error)
+}
+
+macro_rules! text_fields {
+    ($($name:ident),+) => {$(
+        impl Field for iam_domain::$name {
+            fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+                Self::parse(String::read(value)?).map_err(text_error)
+            }
+        }
+    )+};
+}
+
+text_fields!(
+    Action,
+    Category,
+    Description,
+    FeatureKey,
+    Icon,
+    Label,
+    ModuleCode,
+    Name,
+    ResourceType,
+    SessionId,
+    Url,
+    ViewUrl
+);
+
+/// Reads a reference to stored data. An earlier build may have stored texts that new data must not have.
+fn stored<T>(value: &Value, read: fn(String) -> Result<T, TextError>) -> Result<T, (&'static str, String)> {
+    read(String::read(value)?).map_err(text_error)
+}
+
+impl Field for ViewRef {
+    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+        let id = value.as_str().and_then(|text| iam_domain::ViewId::parse(text).ok());
+        id.map_or_else(
+            || stored(value, iam_domain::ViewUrl::stored).map(|url| Self::Url(url.into_string())),
+            |id| Ok(Self::Id(id)),
+        )
+    }
+}
+
+impl Field for FeatureRef {
+    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+        let id = value.as_str().and_then(|text| iam_domain::FeatureId::parse(text).ok());
+        id.map_or_else(
+            || stored(value, iam_domain::FeatureKey::stored).map(|key| Self::Key(key.into_string())),
+            |id| Ok(Self::Id(id)),
+        )
+    }
+}
+
+impl Field for uuid::Uuid {
+    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+        // The ids of all entity types are parsed in the same way.
+        iam_domain::UserId::read(value).map(|id| id.as_uuid())
+    }
+}
+
+/// The last microsecond of the year 9999. Not all programs can read later times.
+const LATEST: i64 = 253_402_300_799_999_999;
+
+impl Field for Timestamp {
+    fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+        let text = value.as_str().ok_or_else(|| wrong("type", "must be a string"))?;
+        let time = Self::parse(text).ok_or_else(|| wrong("time", "must be an RFC 3339 time"))?;
+        if (0..=LATEST).contains(&time.micros()) {
+            Ok(time)
+        } else {
+            Err(wrong("range", "must be in the years 1970 to 9999"))
+        }
+    }
+}
+
+macro_rules! id_fields {
+    ($($name:ident),+) => {$(
+        impl Field for iam_domain::$name {
+            fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+                let text = value.as_str().ok_or_else(|| wrong("type", "must be a string"))?;
+                Self::parse(text).map_err(|error| wrong("uuid", error))
+            }
+        }
+    )+};
+}
+
+id_fields!(ApiKeyId, CompanyId, FeatureId, MenuItemId, ModuleId, SubMenuItemId, UserId, UserLevelId, ViewId);
+
+macro_rules! word_fields {
+    ($($name:ident),+) => {$(
+        impl Field for iam_domain::$name {
+            fn read(value: &Value) -> Result<Self, (&'static str, String)> {
+                let text = value.as_str().ok_or_else(|| wrong("type", "must be a string"))?;
+                text.parse().map_err(|error| wrong("unknown", error))
+            }
+        }
+    )+};
+}
+
+word_fields!(Priority, Scope, ServiceRole, ViewState);

@@ -1,0 +1,22 @@
+//! Extracts from a request what its handler needs: the authorized caller, the company, and parsed parameters and body.
+
+mod authenticate;
+mod authorized;
+mod body;
+pub(crate) mod body_reader;
+mod company;
+mod conditional;
+mod consistency;
+pub(crate) mod decision_request;
+mod field;
+pub(crate) mod json;
+mod policy;
+mod request_reader;
+
+pub(crate) use authorized::Authorized;
+pub(crate) use conditional::has_already;
+pub(crate) use policy::{
+    Anyone, AssignLevels, ManageCredentials, ManageLevels, ManagePermissions, Member, Platform, PlatformCompany,
+    ReadAudit, ReadCatalog, ReadIam,
+};
+pub(crate) use request_reader::{Input, RequestReader};

@@ -1,0 +1,169 @@
+//! Reads the input of a handler from the path, the query, the headers and the body of a request.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use iam_application::{FieldError, IfMatch};
+use iam_domain::{CompanyId, NamedUser};
+use iam_identity::{TokenVerifier, UserNameError};
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value};
+
+use super::body_reader::{FieldReader, Findings};
+use super::conditional::if_match;
+use super::field::Field;
+use crate::respond::ApiError;
+
+/// Reads the parameters, headers and body of a request. Each method returns `None` and adds a finding if its part is
+/// invalid.
+pub(crate) struct RequestReader<'a> {
+    request: &'a HttpRequest,
+    verifier: &'a TokenVerifier,
+    company: Option<CompanyId>,
+    query: &'a [(String, String)],
+    /// `None` without a body; else its fields, or the error of the body as a whole.
+    body: &'a Option<Result<Map<String, Value>, ApiError>>,
+    findings: Findings,
+    fatal: Option<ApiError>,
+}
+
+/// The input of a handler, read from a request.
+pub(crate) trait Input: Sized + 'static {
+    /// Reads bodies of the usual form on a fast path. `None` means only that [`Self::read`] must read the body; a value
+    /// equals the result of [`Self::read`].
+    fn read_usual(_body: &[u8]) -> Option<Self> {
+        None
+    }
+
+    /// Reads the input, with a finding for each invalid part.
+    fn read(request: &mut RequestReader<'_>) -> Option<Self>;
+}
+
+impl Input for () {
+    fn read(_: &mut RequestReader<'_>) -> Option<Self> {
+        Some(())
+    }
+}
+
+/// Reads the input of a request. The error is that of the body as a whole, or lists the findings about parameters and
+/// fields.
+pub(super) fn read<T: Input>(
+    request: &HttpRequest,
+    verifier: &TokenVerifier,
+    company: Option<CompanyId>,
+    query: &[(String, String)],
+    body: &Option<Result<Map<String, Value>, ApiError>>,
+) -> Result<T, ApiError> {
+    let mut reader =
+        RequestReader { request, verifier, company, query, body, findings: Findings::default(), fatal: None };
+    let input = T::read(&mut reader);
+    let RequestReader { findings, fatal, .. } = reader;
+    match (input, fatal) {
+        (_, Some(error)) => Err(error),
+        (Some(input), None) if findings.is_empty() => Ok(input),
+        _ => Err(ApiError::invalid(findings.into_vec())),
+    }
+}
+
+impl<'a> RequestReader<'a> {
+    /// Returns the company of the request. It is present if the policy requires one or the request names one.
+    pub(crate) const fn company(&self) -> Option<CompanyId> {
+        self.company
+    }
+
+    /// Returns the `If-Match` precondition.
+    pub(crate) fn if_match(&self) -> IfMatch {
+        if_match(self.request.headers())
+    }
+
+    /// Reads a parameter of the path.
+    pub(crate) fn path<T: Field>(&mut self, name: &str) -> Option<T> {
+        let text = self.request.match_info().query(name).to_owned();
+        self.parameter(name, text)
+    }
+
+    /// Reads a user from the path: an id, or `issuer|subject`.
+    pub(crate) fn user(&mut self, name: &str) -> Option<NamedUser> {
+        // Actix does not decode %2F and %25, so that the segments of a path stay separate. It replaces invalid UTF-8 by
+        // U+FFFD, which would make different names equal.
+        let text = percent_decode_str(self.request.match_info().query(name)).decode_utf8().map(Cow::into_owned);
+        match text {
+            Ok(text) if !text.contains(char::REPLACEMENT_CHARACTER) => self.user_named(name, &text),
+            _ => self.reject(name, "user", UserNameError::Form),
+        }
+    }
+
+    /// Returns how far the clocks of issuers may be ahead.
+    pub(crate) fn clock_skew(&self) -> Duration {
+        self.verifier.clock_skew()
+    }
+
+    /// Reads an optional user from the query: an id, or `issuer|subject`.
+    pub(crate) fn query_user(&mut self, name: &str) -> Option<Option<NamedUser>> {
+        match self.query::<String>(name)? {
+            Some(text) => self.user_named(name, &text).map(Some),
+            None => Some(None),
+        }
+    }
+
+    fn user_named(&mut self, name: &str, text: &str) -> Option<NamedUser> {
+        match self.verifier.user_named(text) {
+            Ok(user) => Some(user),
+            Err(error) => self.reject(name, "user", error),
+        }
+    }
+
+    /// Reads an optional parameter of the query; an empty one counts as omitted.
+    pub(crate) fn query<T: Field>(&mut self, name: &str) -> Option<Option<T>> {
+        let query = self.query;
+        let mut values = query.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
+        match (values.next(), values.next()) {
+            (_, Some(_)) => {
+                self.findings.push(FieldError::new(name, "duplicate", "is given twice"));
+                None
+            }
+            (Some(text), None) if !text.is_empty() => self.parameter(name, text.clone()).map(Some),
+            _ => Some(None),
+        }
+    }
+
+    /// Reads a required parameter of the query.
+    pub(crate) fn required_query<T: Field>(&mut self, name: &str) -> Option<T> {
+        match self.query(name)? {
+            Some(value) => Some(value),
+            None => self.reject(name, "required", "is required"),
+        }
+    }
+
+    /// Adds a finding about a parameter, and returns `None`.
+    pub(crate) fn reject<T>(&mut self, name: &str, code: &'static str, what: impl std::fmt::Display) -> Option<T> {
+        self.findings.push(FieldError::new(name, code, what));
+        None
+    }
+
+    fn parameter<T: Field>(&mut self, name: &str, text: String) -> Option<T> {
+        match T::read(&Value::String(text)) {
+            Ok(value) => Some(value),
+            Err((code, what)) => self.reject(name, code, what),
+        }
+    }
+
+    /// Returns a reader of the required body, which must be a JSON object.
+    pub(crate) fn body(&mut self) -> Option<FieldReader<'_>> {
+        let body: &'a _ = self.body;
+        match body {
+            Some(Ok(fields)) => {
+                return Some(FieldReader::of(fields, String::new(), self.verifier, &mut self.findings));
+            }
+            Some(Err(error)) => self.fatal = Some(error.clone()),
+            None => return self.reject("body", "type", "is required: a JSON object"),
+        }
+        None
+    }
+
+    /// Returns a reader of the optional body, which must be a JSON object.
+    pub(crate) fn optional_body(&mut self) -> Option<Option<FieldReader<'_>>> {
+        if self.body.is_none() { Some(None) } else { self.body().map(Some) }
+    }
+}

@@ -1,0 +1,17 @@
+//! Handles what concerns every request, whatever its route. Each concern has a file of its own.
+
+pub(crate) mod connection;
+mod cors;
+mod limit;
+mod observe;
+mod request_id;
+mod request_metrics;
+mod timeout_and_panic;
+
+pub(crate) use cors::cors;
+pub use cors::{AllowedOrigins, OriginError};
+pub(crate) use limit::Limiter;
+pub use limit::RateLimit;
+pub(crate) use observe::observe;
+pub(crate) use request_id::RequestId;
+pub(crate) use timeout_and_panic::timeout_and_panic;

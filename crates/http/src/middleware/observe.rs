@@ -1,0 +1,129 @@
+//! Observes every request: assigns its id, adds common headers to the response, and records metrics and access log.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use actix_cors::CorsError;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{ConnectionType, Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::web::Bytes;
+use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
+
+use super::connection::ConnectionState;
+use super::request_id::{REQUEST_ID, RequestId};
+use super::request_metrics::count;
+use crate::respond::{ApiError, Code};
+
+/// The outermost middleware: assigns the request id, answers HEAD as GET, adds common headers, and records metrics and
+/// the access log. The log is at debug level, without query and headers, which may contain secrets.
+pub(crate) async fn observe(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
+    let id = RequestId::of(&request);
+    request.extensions_mut().insert(id.clone());
+    let method = request.method().clone();
+    if method == Method::HEAD {
+        // HEAD has the response of GET, without its body.
+        request.head_mut().method = Method::GET;
+    }
+    let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
+    let is_documentation = request.path() == "/docs" || request.path().starts_with("/docs/");
+    // Absent if another server mounts the API.
+    let connection = request.conn_data::<ConnectionState>().cloned();
+    let _running = connection.as_ref().map(ConnectionState::request_runs);
+
+    let answer = next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+    let (status, answer) = match answer {
+        Ok(response) => {
+            let mut response = in_standard_form(response, is_documentation);
+            if method == Method::HEAD {
+                response = response.map_body(|_, body| head_of(&body));
+            }
+            add_headers(response.response_mut(), &id, is_documentation, connection.as_ref());
+            (response.status(), Ok(response))
+        }
+        Err(error) => {
+            let mut response = error.error_response();
+            if method == Method::HEAD {
+                response = response.map_body(|_, body| head_of(&body));
+            }
+            add_headers(&mut response, &id, is_documentation, connection.as_ref());
+            (response.status(), Err(InternalError::from_response(error, response).into()))
+        }
+    };
+
+    let elapsed = started.elapsed();
+    count(&method, &route, status, elapsed);
+    tracing::debug!(request_id = id.0, %method, route, status = status.as_u16(), ?elapsed, "request");
+    answer
+}
+
+/// A body that is announced by its size but not sent.
+struct Unsent(BodySize);
+
+impl MessageBody for Unsent {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        self.0
+    }
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+        Poll::Ready(None)
+    }
+}
+
+/// Returns the body of a response to HEAD.
+fn head_of(body: &BoxBody) -> BoxBody {
+    BoxBody::new(Unsent(body.size()))
+}
+
+/// Converts two errors of other libraries into [`ApiError`]: a refused preflight, which has plain text, and a missing
+/// file of the documentation, which has no body.
+fn in_standard_form(response: ServiceResponse<BoxBody>, is_documentation: bool) -> ServiceResponse<BoxBody> {
+    let refusal = response.response().error().and_then(|error| error.as_error::<CorsError>()).map(ToString::to_string);
+    let error = match refusal {
+        Some(refusal) => ApiError::new(Code::Invalid, refusal),
+        None if is_documentation && response.status() == StatusCode::NOT_FOUND => ApiError::no_such_route(),
+        None => return response,
+    };
+    response.into_response(error.error_response())
+}
+
+/// Adds the request id and the security headers, and closes the connection if the server drains.
+fn add_headers<B>(
+    response: &mut HttpResponse<B>,
+    id: &RequestId,
+    is_documentation: bool,
+    connection: Option<&ConnectionState>,
+) {
+    if connection.is_some_and(ConnectionState::is_ending) {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id.0) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(content_policy(is_documentation)));
+}
+
+/// Returns the content security policy. The API loads nothing; its documentation loads its own files and uses inline
+/// styles.
+const fn content_policy(is_documentation: bool) -> &'static str {
+    if is_documentation {
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+    } else {
+        "default-src 'none'; frame-ancestors 'none'"
+    }
+}

@@ -1,0 +1,33 @@
+//! Identifies a request in logs, audit records and responses.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix_web::dev::ServiceRequest;
+use actix_web::http::header::HeaderName;
+
+/// The header of the request id, in requests and answers.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of a request: the one that the client sent if it is safe to repeat, else a new one.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) String);
+
+impl RequestId {
+    /// The longest accepted id, in bytes.
+    const LONGEST: usize = 128;
+
+    /// Returns the id of a request.
+    pub(super) fn of(request: &ServiceRequest) -> Self {
+        let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+        let safe = |id: &&str| !id.is_empty() && id.len() <= Self::LONGEST && id.bytes().all(|b| b.is_ascii_graphic());
+        Self(sent.filter(safe).map_or_else(Self::generate, str::to_owned))
+    }
+
+    /// Generates an id that is unique across processes.
+    fn generate() -> String {
+        static PROCESS: LazyLock<u64> = LazyLock::new(|| uuid::Uuid::new_v4().as_u64_pair().0);
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        uuid::Uuid::from_u64_pair(*PROCESS, COUNT.fetch_add(1, Ordering::Relaxed)).to_string()
+    }
+}

@@ -1,0 +1,39 @@
+//! Bounds the time of every request, and answers a panic with an error.
+
+use std::panic::AssertUnwindSafe;
+
+use actix_web::Error;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use futures_util::FutureExt;
+
+use crate::Api;
+use crate::respond::ApiError;
+
+/// The innermost middleware: answers 503 when a request exceeds the time limit, and 500 when it panics.
+pub(crate) async fn timeout_and_panic(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let timeout = request.app_data::<Data<Api>>().map(|api| api.options().request_timeout);
+    // Requests share state only through locks that a panic cannot leave inconsistent.
+    let answer = AssertUnwindSafe(next.call(request)).catch_unwind();
+    let outcome = match timeout {
+        Some(timeout) => tokio::time::timeout(timeout, answer).await,
+        None => Ok(answer.await),
+    };
+    let failure = match outcome {
+        Ok(Ok(answer)) => return answer.map(ServiceResponse::map_into_boxed_body),
+        Ok(Err(_panic)) => {
+            tracing::error!("a request panicked");
+            ApiError::internal()
+        }
+        Err(_elapsed) => {
+            tracing::warn!(?timeout, "a request took too long");
+            ApiError::unavailable()
+        }
+    };
+    Err(failure.into())
+}

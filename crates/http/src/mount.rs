@@ -1,0 +1,23 @@
+//! Mounts the API into an Actix application, in this one place.
+
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, ServiceConfig};
+
+use crate::Api;
+use crate::middleware::{self, cors};
+use crate::routes::fallback;
+use crate::routes::openapi::{self, DOCUMENT};
+
+/// Mounts the API into an Actix application: operations, documentation, health checks and middleware.
+pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
+    config.app_data(Data::clone(api)).service(
+        web::scope("")
+            .wrap(from_fn(middleware::timeout_and_panic))
+            .wrap(cors(&api.options().cors_origins))
+            .wrap(from_fn(middleware::observe))
+            .configure(openapi::register)
+            .service(utoipa_swagger_ui::SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", DOCUMENT.clone()))
+            .route("/docs", web::get().to(fallback::docs))
+            .default_service(web::route().to(fallback::no_such_route)),
+    );
+}

@@ -1,0 +1,32 @@
+//! The JSON envelope of successful responses.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The envelope of every successful response.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Success<T: ToSchema> {
+    /// Always `success`.
+    status: &'static str,
+    /// The requested data.
+    data: T,
+}
+
+impl<T: ToSchema> Success<T> {
+    pub(crate) const fn new(data: T) -> Self {
+        Self { status: "success", data }
+    }
+}
+
+/// The data of a response that contains only a message.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Message {
+    /// What the operation did.
+    message: &'static str,
+}
+
+impl Message {
+    pub(crate) const fn new(message: &'static str) -> Self {
+        Self { message }
+    }
+}

@@ -1,0 +1,13 @@
+//! Builds responses: the envelope, headers, cached bodies, and the table of errors.
+
+mod decision;
+mod envelope;
+mod error;
+mod response;
+mod response_cache;
+
+pub(crate) use decision::{ChecksData, DecisionData, RefusedCheck};
+pub(crate) use envelope::{Message, Success};
+pub(crate) use error::{ApiError, Code, ErrorBody};
+pub(crate) use response::{ApiResponse, ApiResult, conditional};
+pub(crate) use response_cache::{CachedResponse, ResponseCache, ResponseKind};
