@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::connections::Connections;
-use crate::repository::statement;
+use crate::statement::statement;
 
 /// How often a waiting change looks for its blockers. A session that blocks at two looks is ended: after a second.
 const PAUSE: Duration = Duration::from_millis(500);

@@ -8,7 +8,7 @@ use sea_orm::{DbErr, QueryResult};
 use tokio::sync::watch;
 
 use crate::error::is_outdated;
-use crate::repository::{column, incomplete};
+use crate::statement::{column, incomplete};
 
 /// The epoch of a row of `iam_installation`, which is named `installation`: its history, the server process that
 /// answers, and the identity of the database and of the table. A restore in place makes or rewrites the table; a copy

@@ -20,9 +20,9 @@ use crate::changes::GATE;
 use crate::connections::{Connections, RETURN_LIMIT};
 use crate::epoch::{Epochs, OF_INSTALLATION, epoch, epoch_of_now};
 use crate::error::{from_db, is_forbidden, is_lost_connection, is_silence};
-use crate::repository::{CATALOG, CREDENTIALS, column, incomplete, scoped, statement};
+use crate::repository::{CATALOG, CREDENTIALS, scoped};
 use crate::session::Session;
-use crate::snapshots::parse;
+use crate::statement::{column, incomplete, parse, statement};
 
 /// The channel of this installation. Another installation in the same database, or a copy of this one in another
 /// schema, has its own.

@@ -88,6 +88,7 @@ mod reads;
 mod repository;
 mod session;
 mod snapshots;
+mod statement;
 mod storage;
 mod transaction;
 mod write_admission;

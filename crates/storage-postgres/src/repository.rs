@@ -7,9 +7,8 @@ use iam_domain::CompanyId;
 use iam_storage::{Result, StorageError};
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryResult, QueryTrait, Select, Statement,
-    TryGetable, Value,
+    TryGetable,
 };
-
 use tokio::runtime::Handle;
 use tokio_util::context::TokioContext;
 use uuid::Uuid;
@@ -17,6 +16,7 @@ use uuid::Uuid;
 use crate::epoch::Epochs;
 use crate::error::{from_db, is_lost_race};
 use crate::snapshots::CatalogCache;
+use crate::statement::{column, convert, incomplete};
 
 /// The id under which the version of the catalog is stored; no company has it.
 pub(crate) const CATALOG: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
@@ -56,11 +56,6 @@ pub(crate) trait Connected: Send + Sync + 'static {
 /// The reads, the same for the pool and for a transaction; and whatever else one of them can do.
 #[derive(Debug)]
 pub(crate) struct Repository<T>(pub(crate) T);
-
-/// A statement with its values.
-pub(crate) fn statement<const N: usize>(sql: impl Into<String>, values: [Value; N]) -> Statement {
-    Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
-}
 
 /// Makes a statement first set, in the same round trip, whose rows it is about: a company's, or all. Row-level
 /// security hides all others. The statement must return rows: what changes rows needs a `RETURNING`.
@@ -109,27 +104,6 @@ pub(crate) fn scoped_within(own: CompanyId, company: Option<CompanyId>, statemen
 /// The setting `iam.company` for the rows of a company, or of all.
 pub(crate) fn setting(company: Option<CompanyId>) -> String {
     company.map_or_else(|| "all".to_owned(), |company| company.as_uuid().to_string())
-}
-
-/// A number of rows as the database counts them: a number too large for it is more than it has.
-pub(crate) fn limit(limit: u64) -> u64 {
-    limit.min(i64::MAX.unsigned_abs())
-}
-
-/// A row is missing that every migrated schema has: a restore is under way, or the table was emptied.
-pub(crate) fn incomplete() -> StorageError {
-    let source = "company_states or iam_installation lacks a row that every migrated schema has".into();
-    StorageError::Unavailable { retryable: false, source: Some(source) }
-}
-
-/// A column of an answer.
-pub(crate) fn column<T: TryGetable>(row: &QueryResult, name: &str) -> Result<T> {
-    row.try_get("", name).map_err(from_db)
-}
-
-/// A row as an entity of the domain.
-pub(crate) fn convert<M: FromQueryResult, D: TryFrom<M, Error = StorageError>>(row: &QueryResult) -> Result<D> {
-    M::from_query_result(row, "").map_err(from_db)?.try_into()
 }
 
 /// Sends a statement on the connections' runtime. A connection belongs to the runtime that opens it; for a request

@@ -12,12 +12,12 @@ use iam_domain::{
 use iam_storage::{Result, Snapshots, Stamped, Stamps, StateId, StorageError};
 use sea_orm::{DbBackend, QueryResult, Statement, Value};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
 use crate::epoch::{epoch, epoch_of_now};
-use crate::repository::{CATALOG, Connected, Repository, column, statement};
+use crate::repository::{CATALOG, Connected, Repository};
+use crate::statement::{column, parse, statement};
 
 /// The catalog as it was last read. A statement passes the known state to the database, which leaves the catalog out
 /// of its answer when that is still the state of the very snapshot that the rest is read from.
@@ -118,13 +118,6 @@ impl CatalogRows {
 
 /// A level's id, its view matrix and its feature matrix.
 type LevelRow = (Uuid, Vec<(Uuid, ViewState)>, Vec<(Uuid, Action, bool, Scope)>);
-
-pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| StorageError::Corrupt {
-        what: "a row of a snapshot does not parse".to_owned(),
-        source: Some(Box::new(error)),
-    })
-}
 
 fn level_permissions(row: &QueryResult) -> Result<impl Iterator<Item = LevelPermissions>> {
     let levels: Vec<LevelRow> = parse(&column::<String>(row, "levels")?)?;

@@ -21,9 +21,10 @@ use crate::entities::check;
 use crate::epoch::Epochs;
 use crate::feed::{Listening, Polling, Waking};
 use crate::options::{Hooks, PostgresOptions};
-use crate::repository::{Connected, Repository, at_home, column, scoped, statement};
+use crate::repository::{Connected, Repository, at_home, scoped};
 use crate::session::Refusal;
 use crate::snapshots::CatalogCache;
+use crate::statement::{column, statement};
 use crate::write_admission::WriteAdmission;
 
 /// The storage in PostgreSQL. Share it in an [`Arc`].

@@ -7,7 +7,8 @@ use iam_storage::{FeaturesMut, ModulesMut, Result, Target, ViewsMut};
 use super::Unit;
 use crate::entities::{columns, features, modules, views};
 use crate::error::During;
-use crate::repository::{Repository, statement};
+use crate::repository::Repository;
+use crate::statement::statement;
 
 #[async_trait]
 impl ViewsMut for Repository<Unit> {

@@ -7,7 +7,8 @@ use iam_storage::{CompanyStatesMut, Result, Target, UserLevelsMut};
 use super::Unit;
 use crate::entities::{columns, user_levels};
 use crate::error::During;
-use crate::repository::{Repository, statement};
+use crate::repository::Repository;
+use crate::statement::statement;
 
 #[async_trait]
 impl UserLevelsMut for Repository<Unit> {

@@ -9,7 +9,8 @@ use super::Unit;
 use crate::convert::api_key_row;
 use crate::entities::{api_keys, columns};
 use crate::error::During;
-use crate::repository::{Repository, column, statement};
+use crate::repository::Repository;
+use crate::statement::{column, statement};
 
 #[async_trait]
 impl UsersMut for Repository<Unit> {

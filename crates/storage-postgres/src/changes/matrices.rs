@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::Unit;
 use crate::entities::{columns, user_level_feature_permissions, user_level_view_permissions};
 use crate::error::from_db;
-use crate::repository::{Repository, column, statement};
+use crate::repository::Repository;
+use crate::statement::{column, statement};
 
 /// A cell with its table. In the statements $1 is the company and $2 the level.
 trait Stored: Cell + Send + Sync + TryFrom<Self::Row, Error = StorageError> {

@@ -10,7 +10,8 @@ use super::Unit;
 use crate::convert::texts;
 use crate::entities::{columns, menu_items, sub_menu_items};
 use crate::error::{During, from_db};
-use crate::repository::{Repository, statement};
+use crate::repository::Repository;
+use crate::statement::statement;
 
 /// What an entry refers to.
 type References = [(EntityType, Option<Uuid>); 2];

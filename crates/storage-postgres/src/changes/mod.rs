@@ -28,11 +28,9 @@ use uuid::Uuid;
 use crate::blockers::{Blockers, unblocked};
 use crate::epoch::{Epochs, epoch, epoch_of_now};
 use crate::error::{During, during, from_db};
-use crate::repository::{
-    CATALOG, CREDENTIALS, Connected, Repository, at_home, column, convert, incomplete, is_company, scoped_within,
-    setting, statement,
-};
+use crate::repository::{CATALOG, CREDENTIALS, Connected, Repository, at_home, is_company, scoped_within, setting};
 use crate::snapshots::CatalogCache;
+use crate::statement::{column, convert, incomplete, statement};
 use crate::storage::Pool;
 use crate::transaction::Transaction;
 use crate::write_admission::WritePermit;

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::Unit;
 use crate::error::During;
-use crate::repository::{Repository, column, statement};
+use crate::repository::Repository;
+use crate::statement::{column, statement};
 
 /// One end of a mapping.
 struct End {

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::is_unstorable;
 use crate::entities::iam_audit_logs::{self as logs, Column};
-use crate::repository::{Connected, Repository, column, limit};
+use crate::repository::{Connected, Repository};
+use crate::statement::{column, limit};
 
 /// The records of a company that match a filter; `None` when no record can.
 fn matching(company: Option<CompanyId>, filter: &AuditFilter) -> Option<Select<logs::Entity>> {

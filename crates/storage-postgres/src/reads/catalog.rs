@@ -7,7 +7,8 @@ use sea_orm::{EntityTrait, QueryOrder};
 
 use super::is_unstorable;
 use crate::entities::{columns, features, modules, views};
-use crate::repository::{Connected, Repository, statement};
+use crate::repository::{Connected, Repository};
+use crate::statement::statement;
 
 #[async_trait]
 impl<T: Connected> Views for Repository<T> {

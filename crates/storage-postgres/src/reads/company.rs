@@ -18,7 +18,8 @@ use crate::entities::{
 };
 use crate::epoch::{epoch, epoch_of_now};
 use crate::error::from_db;
-use crate::repository::{CATALOG, Connected, Repository, column, is_company, statement};
+use crate::repository::{CATALOG, Connected, Repository, is_company};
+use crate::statement::{column, statement};
 
 #[async_trait]
 impl<T: Connected> CompanyModules for Repository<T> {

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::convert::digest;
 use crate::entities::api_keys;
 use crate::epoch::{epoch, epoch_of_now};
-use crate::repository::{CREDENTIALS, Connected, Repository, column, statement};
-use crate::snapshots::parse;
+use crate::repository::{CREDENTIALS, Connected, Repository};
+use crate::statement::{column, parse, statement};
 
 /// What is stored about a user, in two tables.
 #[derive(FromQueryResult)]

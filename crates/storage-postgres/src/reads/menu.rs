@@ -6,7 +6,8 @@ use iam_storage::{MenuItems, MenuUse, Result, StorageError, SubMenuItems};
 use sea_orm::Statement;
 
 use crate::entities::{columns, menu_items, sub_menu_items};
-use crate::repository::{Connected, Repository, column, statement};
+use crate::repository::{Connected, Repository};
+use crate::statement::{column, statement};
 
 impl<T: Connected> Repository<T> {
     /// What uses something, in the menus of all companies.
