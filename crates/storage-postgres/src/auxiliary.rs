@@ -18,7 +18,8 @@ use uuid::Uuid;
 use crate::entities::{columns, effective_feature_permissions, effective_view_permissions, nav_trail};
 use crate::epoch::epoch_of_now;
 use crate::error::{During, during, from_db, is_foreign_key_violation, is_lock_not_available};
-use crate::repository::{CATALOG, Connected, Repository, scoped, scoped_with};
+use crate::repository::{CATALOG, Connected, Repository};
+use crate::row_security::{scoped, scoped_with};
 use crate::statement::{column, convert, limit, statement};
 use crate::storage::Pool;
 

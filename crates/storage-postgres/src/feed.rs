@@ -20,7 +20,8 @@ use crate::changes::GATE;
 use crate::connections::{Connections, RETURN_LIMIT};
 use crate::epoch::{Epochs, OF_INSTALLATION, epoch, epoch_of_now};
 use crate::error::{from_db, is_forbidden, is_lost_connection, is_silence};
-use crate::repository::{CATALOG, CREDENTIALS, scoped};
+use crate::repository::{CATALOG, CREDENTIALS};
+use crate::row_security::scoped;
 use crate::session::Session;
 use crate::statement::{column, incomplete, parse, statement};
 

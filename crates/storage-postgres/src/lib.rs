@@ -86,6 +86,7 @@ mod feed;
 mod options;
 mod reads;
 mod repository;
+mod row_security;
 mod session;
 mod snapshots;
 mod statement;
