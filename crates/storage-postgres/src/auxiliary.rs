@@ -15,10 +15,11 @@ use iam_storage::{
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use uuid::Uuid;
 
+use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, effective_feature_permissions, effective_view_permissions, nav_trail};
 use crate::epoch::epoch_of_now;
 use crate::error::{During, during, from_db, is_foreign_key_violation, is_lock_not_available};
-use crate::repository::{CATALOG, Connected, Repository};
+use crate::repository::{Connected, Repository};
 use crate::row_security::{scoped, scoped_with};
 use crate::statement::{column, convert, limit, statement};
 use crate::storage::Pool;

@@ -11,23 +11,11 @@ use sea_orm::{
 };
 use tokio::runtime::Handle;
 use tokio_util::context::TokioContext;
-use uuid::Uuid;
 
 use crate::epoch::Epochs;
 use crate::error::{from_db, is_lost_race};
 use crate::snapshots::CatalogCache;
 use crate::statement::{column, convert, incomplete};
-
-/// The id under which the version of the catalog is stored; no company has it.
-pub(crate) const CATALOG: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
-
-/// The id under which the version of the credentials is stored; no company has it.
-pub(crate) const CREDENTIALS: &str = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid";
-
-/// Whether an id can be a company's, and does not hold another version.
-pub(crate) fn is_company(id: Uuid) -> bool {
-    !id.is_nil() && !id.is_max()
-}
 
 /// Something that statements can be sent to.
 pub(crate) trait Connected: Send + Sync + 'static {

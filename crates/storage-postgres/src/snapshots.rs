@@ -14,9 +14,10 @@ use sea_orm::{DbBackend, QueryResult, Statement, Value};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
 use crate::epoch::{epoch, epoch_of_now};
-use crate::repository::{CATALOG, Connected, Repository};
+use crate::repository::{Connected, Repository};
 use crate::statement::{column, parse, statement};
 
 /// The catalog as it was last read. A statement passes the known state to the database, which leaves the catalog out

@@ -26,9 +26,10 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::blockers::{Blockers, unblocked};
+use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
 use crate::epoch::{Epochs, epoch, epoch_of_now};
 use crate::error::{During, during, from_db};
-use crate::repository::{CATALOG, CREDENTIALS, Connected, Repository, at_home, is_company};
+use crate::repository::{Connected, Repository, at_home};
 use crate::row_security::{scoped_within, setting};
 use crate::snapshots::CatalogCache;
 use crate::statement::{column, convert, incomplete, statement};

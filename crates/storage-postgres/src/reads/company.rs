@@ -12,13 +12,14 @@ use sea_orm::{DbBackend, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, 
 use uuid::Uuid;
 
 use super::is_unstorable;
+use crate::entities::company_states::{CATALOG, is_company};
 use crate::entities::{
     columns, company_states, company2modules, modules, user_level_feature_permissions, user_level_view_permissions,
     user_levels,
 };
 use crate::epoch::{epoch, epoch_of_now};
 use crate::error::from_db;
-use crate::repository::{CATALOG, Connected, Repository, is_company};
+use crate::repository::{Connected, Repository};
 use crate::statement::{column, statement};
 
 #[async_trait]

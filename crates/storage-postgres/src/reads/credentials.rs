@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use crate::convert::digest;
 use crate::entities::api_keys;
+use crate::entities::company_states::CREDENTIALS;
 use crate::epoch::{epoch, epoch_of_now};
-use crate::repository::{CREDENTIALS, Connected, Repository};
+use crate::repository::{Connected, Repository};
 use crate::statement::{column, parse, statement};
 
 /// What is stored about a user, in two tables.
