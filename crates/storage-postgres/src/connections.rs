@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use crate::doubts::Doubts;
 use crate::epoch::Epochs;
 use crate::options::Hooks;
-use crate::repository::at_home;
+use crate::runtime::at_home;
 use crate::session::Session;
 
 /// How long a connection may take to roll back, and then to go back to its pool.

@@ -87,6 +87,7 @@ mod options;
 mod reads;
 mod repository;
 mod row_security;
+mod runtime;
 mod session;
 mod snapshots;
 mod statement;

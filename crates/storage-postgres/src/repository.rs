@@ -14,6 +14,7 @@ use tokio_util::context::TokioContext;
 
 use crate::epoch::Epochs;
 use crate::error::{from_db, is_lost_race};
+use crate::runtime::at_home;
 use crate::snapshots::CatalogCache;
 use crate::statement::{column, convert, incomplete};
 
@@ -44,12 +45,6 @@ pub(crate) trait Connected: Send + Sync + 'static {
 /// The reads, the same for the pool and for a transaction; and whatever else one of them can do.
 #[derive(Debug)]
 pub(crate) struct Repository<T>(pub(crate) T);
-
-/// Sends a statement on the connections' runtime. A connection belongs to the runtime that opens it; for a request
-/// that may be a worker's, which ends before the process does, and a change on such a connection would break off.
-pub(crate) fn at_home<F: Future>(runtime: &Handle, call: F) -> TokioContext<F> {
-    TokioContext::new(call, runtime.clone())
-}
 
 impl<T: Connected> Repository<T> {
     /// Sends a statement on the connections' runtime.
