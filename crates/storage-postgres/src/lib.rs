@@ -73,6 +73,7 @@
 mod address;
 mod auxiliary;
 mod blockers;
+mod catalog_cache;
 mod changes;
 mod connections;
 mod contact;

@@ -12,10 +12,10 @@ use sea_orm::{
 use tokio::runtime::Handle;
 use tokio_util::context::TokioContext;
 
+use crate::catalog_cache::CatalogCache;
 use crate::epoch::Epochs;
 use crate::error::{from_db, is_lost_race};
 use crate::runtime::at_home;
-use crate::snapshots::CatalogCache;
 use crate::statement::{column, convert, incomplete};
 
 /// Something that statements can be sent to.

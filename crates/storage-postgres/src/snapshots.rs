@@ -2,7 +2,7 @@
 //! two states.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{
@@ -19,21 +19,6 @@ use crate::entities::{columns, features, menu_items, modules, sub_menu_items, vi
 use crate::epoch::{epoch, epoch_of_now};
 use crate::repository::{Connected, Repository};
 use crate::statement::{column, parse, statement};
-
-/// The catalog as it was last read. A statement passes the known state to the database, which leaves the catalog out
-/// of its answer when that is still the state of the very snapshot that the rest is read from.
-#[derive(Debug, Default)]
-pub(crate) struct CatalogCache(Mutex<Option<(StateId, Arc<Catalog>)>>);
-
-impl CatalogCache {
-    fn get(&self) -> Option<(StateId, Arc<Catalog>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, state: StateId, catalog: &Arc<Catalog>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((state, Arc::clone(catalog)));
-    }
-}
 
 /// The catalog and its state, with `rest`, which may need more tables. $1 and $2 are the state of the catalog that is
 /// known already.

@@ -14,6 +14,7 @@ use sea_orm::{DatabaseConnection, SqlxPostgresConnector, Statement};
 use tokio::runtime::Handle;
 
 use crate::address::UrlError;
+use crate::catalog_cache::CatalogCache;
 use crate::changes::begin;
 use crate::connections::Connections;
 use crate::contact::{self, Unreachable};
@@ -25,7 +26,6 @@ use crate::repository::{Connected, Repository};
 use crate::row_security::scoped;
 use crate::runtime::at_home;
 use crate::session::Refusal;
-use crate::snapshots::CatalogCache;
 use crate::statement::{column, statement};
 use crate::write_admission::WriteAdmission;
 

@@ -26,13 +26,13 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::blockers::{Blockers, unblocked};
+use crate::catalog_cache::CatalogCache;
 use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
 use crate::epoch::{Epochs, epoch, epoch_of_now};
 use crate::error::{During, during, from_db};
 use crate::repository::{Connected, Repository};
 use crate::row_security::{scoped_within, setting};
 use crate::runtime::at_home;
-use crate::snapshots::CatalogCache;
 use crate::statement::{column, convert, incomplete, statement};
 use crate::storage::Pool;
 use crate::transaction::Transaction;

@@ -1,0 +1,21 @@
+//! The catalog as it was last read.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use iam_domain::Catalog;
+use iam_storage::StateId;
+
+/// The catalog as it was last read. A statement passes the known state to the database, which leaves the catalog out
+/// of its answer when that is still the state of the very snapshot that the rest is read from.
+#[derive(Debug, Default)]
+pub(crate) struct CatalogCache(Mutex<Option<(StateId, Arc<Catalog>)>>);
+
+impl CatalogCache {
+    pub(crate) fn get(&self) -> Option<(StateId, Arc<Catalog>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set(&self, state: StateId, catalog: &Arc<Catalog>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((state, Arc::clone(catalog)));
+    }
+}
