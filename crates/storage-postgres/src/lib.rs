@@ -85,6 +85,7 @@ mod epoch;
 mod error;
 mod feed;
 mod options;
+mod outdated;
 mod reads;
 mod repository;
 mod row_security;

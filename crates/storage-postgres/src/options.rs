@@ -10,8 +10,8 @@ use secrecy::SecretString;
 
 use crate::address::{self, UrlError};
 use crate::doubts::{Doubts, Verdict};
-use crate::epoch::Epochs;
 use crate::feed::Listening;
+use crate::outdated::Epochs;
 use crate::session::{Limits, Session};
 
 /// The minimum of [`PostgresOptions::acquire_timeout`]: with less, slow connects (TLS) would be given up and begun

@@ -13,8 +13,8 @@ use tokio::runtime::Handle;
 use tokio_util::context::TokioContext;
 
 use crate::catalog_cache::CatalogCache;
-use crate::epoch::Epochs;
 use crate::error::{from_db, is_lost_race};
+use crate::outdated::Epochs;
 use crate::runtime::at_home;
 use crate::statement::{column, convert, incomplete};
 
