@@ -21,8 +21,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::doubts::Doubts;
-use crate::options::Hooks;
 use crate::outdated::Epochs;
+use crate::pool_hooks::Hooks;
 use crate::runtime::at_home;
 use crate::session::Session;
 

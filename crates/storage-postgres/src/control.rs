@@ -8,7 +8,8 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::runtime::Handle;
 
 use crate::connections::Connections;
-use crate::options::{Hooks, PostgresOptions};
+use crate::options::PostgresOptions;
+use crate::pool_hooks::Hooks;
 use crate::session::Limits;
 
 /// The maximum number of connections.

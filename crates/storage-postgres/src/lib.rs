@@ -86,6 +86,7 @@ mod error;
 mod feed;
 mod options;
 mod outdated;
+mod pool_hooks;
 mod reads;
 mod repository;
 mod row_security;

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::LevelFilter;
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sea_orm::sqlx::{self, ConnectOptions, Connection, PgPool};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::{ConnectOptions, PgPool};
 use secrecy::SecretString;
 
 use crate::address::{self, UrlError};
-use crate::doubts::{Doubts, Verdict};
 use crate::feed::Listening;
-use crate::outdated::Epochs;
+use crate::pool_hooks::Hooks;
 use crate::session::{Limits, Session};
 
 /// The minimum of [`PostgresOptions::acquire_timeout`]: with less, slow connects (TLS) would be given up and begun
@@ -19,8 +18,6 @@ use crate::session::{Limits, Session};
 const LEAST_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How much later than the server this process ends a statement: the server's own error says more.
 const ANSWER_TAKES: Duration = Duration::from_secs(1);
-/// A connection that was idle longer is pinged before use: a dead one costs a ping's time, and not a statement's.
-const PING_AFTER: Duration = Duration::from_secs(1);
 
 /// How to reach the database, and how long to wait for it.
 #[derive(Debug, Clone)]
@@ -128,58 +125,6 @@ impl PostgresOptions {
             .idle_timeout(self.idle_timeout)
             .max_lifetime(self.max_lifetime);
         hooks.on(options).connect_lazy_with(connect)
-    }
-}
-
-/// What a pool does when it has opened a connection, and before it lends one that was idle.
-#[derive(Debug, Clone)]
-pub(crate) struct Hooks {
-    pub(crate) session: Session,
-    pub(crate) epochs: Arc<Epochs>,
-    pub(crate) doubts: Arc<Doubts>,
-    /// How long a connection that was idle may take to answer a ping.
-    pub(crate) ping_limit: Duration,
-}
-
-impl Hooks {
-    pub(crate) fn on(&self, pool: PgPoolOptions) -> PgPoolOptions {
-        let (opened, idle) = (self.clone(), self.clone());
-        pool.test_before_acquire(false)
-            .after_connect(move |connection, _| {
-                let hooks = opened.clone();
-                Box::pin(async move {
-                    let outcome = hooks.greet(connection).await;
-                    hooks.session.note(&outcome);
-                    outcome
-                })
-            })
-            .before_acquire(move |connection, used| {
-                let hooks = idle.clone();
-                // `false` and errors close the connection, and another one is taken.
-                Box::pin(async move { hooks.is_usable(connection, used.age, used.idle_for).await })
-            })
-    }
-
-    async fn greet(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        self.session.set_up(connection).await
-    }
-
-    async fn is_usable(&self, connection: &mut PgConnection, age: Duration, idle_for: Duration) -> sqlx::Result<bool> {
-        if self.epochs.is_past(age) {
-            return Ok(false);
-        }
-        match self.doubts.of(idle_for) {
-            Verdict::Dead => return Ok(false),
-            Verdict::Sound if idle_for <= PING_AFTER => return Ok(true),
-            Verdict::Sound | Verdict::Doubtful => {}
-        }
-        match tokio::time::timeout(self.ping_limit, connection.ping()).await {
-            Ok(answer) => answer.map(|()| true),
-            Err(_) => {
-                self.doubts.silent();
-                Ok(false)
-            }
-        }
     }
 }
 
