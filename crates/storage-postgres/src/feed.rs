@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use iam_domain::CompanyId;
-use iam_storage::{ChangeFeed, Changes, NotPrimary, Polled, Position, Result, Source, StateId, StorageError, WakeUps};
+use iam_storage::{
+    ChangeFeed, Changes, NotPrimary, Polled, Position, Result, Source, StateId, StorageError, Target, WakeUps,
+};
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, RuntimeErr, Statement, sqlx};
 use tokio::runtime::Handle;
@@ -16,11 +18,11 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::PostgresStorage;
-use crate::changes::GATE;
 use crate::connections::{Connections, RETURN_LIMIT};
 use crate::entities::company_states::{CATALOG, CREDENTIALS};
 use crate::epoch::{OF_INSTALLATION, epoch, epoch_of_now};
 use crate::error::{from_db, is_forbidden, is_lost_connection, is_silence};
+use crate::gate::pass;
 use crate::outdated::Epochs;
 use crate::row_security::scoped;
 use crate::session::Session;
@@ -187,10 +189,11 @@ impl ChangeFeed for PostgresStorage {
         // One transaction. Changes wait meanwhile, since all of them must be of one history.
         let sql = format!(
             "SELECT set_config('iam.company', 'all', true);
-            SELECT pg_advisory_xact_lock({GATE});
+            SELECT {pass_gate};
             UPDATE iam_installation AS installation SET history = gen_random_uuid() WHERE {OF_INSTALLATION} = {epoch};
             UPDATE company_states SET version = version
-                WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot())"
+                WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot())",
+            pass_gate = pass(Target::Catalog),
         );
         let control = self.repository().0.control();
         control.execute_unprepared(&sql).await.map(drop).map_err(from_db)

@@ -84,6 +84,7 @@ mod entities;
 mod epoch;
 mod error;
 mod feed;
+mod gate;
 mod options;
 mod outdated;
 mod pool_hooks;

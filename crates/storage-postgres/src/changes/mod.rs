@@ -30,6 +30,7 @@ use crate::catalog_cache::CatalogCache;
 use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
 use crate::epoch::{epoch, epoch_of_now};
 use crate::error::{During, during, from_db};
+use crate::gate::{pass, try_pass};
 use crate::outdated::Epochs;
 use crate::repository::{Connected, Repository};
 use crate::row_security::{scoped_within, setting};
@@ -90,24 +91,10 @@ impl Connected for Unit {
     }
 }
 
-/// The key of the advisory lock that changes pass: that of this installation among all in the database. The seed of
-/// `migration` passes the same lock. Changes of companies share it and run concurrently; those of the catalog and of
-/// the credentials hold it alone. So a caller that is admitted under the lock stays admitted until the commit.
-///
-/// Unlike row locks it is fair: a stream of company changes cannot delay a cut-off.
-pub(crate) const GATE: &str = "'company_states'::regclass::oid::int4, 1";
-
-/// The function that waits for the gate: alone, or shared with other changes of companies. With `try_` in its name it
-/// does not wait, and fails if it would have to.
-fn gate(target: Target, tries: &str) -> String {
-    let shared = if target.company().is_some() { "_shared" } else { "" };
-    format!("pg_{tries}advisory_xact_lock{shared}({GATE})")
-}
-
 /// The start of a change's transaction: it sets whose rows it is about, and passes the gate if it is open.
 fn opening(target: Target) -> String {
     let setting = setting(target.company());
-    format!("set_config('iam.company', '{setting}', true), {} AS is_passed", gate(target, "try_"))
+    format!("set_config('iam.company', '{setting}', true), {} AS is_passed", try_pass(target))
 }
 
 /// Raises the version of the target. It comes after the gate, or two changes could deadlock. It is a statement of its
@@ -141,7 +128,7 @@ fn add_state(company: CompanyId) -> Statement {
 /// Waits for the gate, if it was not open, and raises the version.
 async fn lock(tx: &Transaction, target: Target, is_passed: bool) -> Result<Option<QueryResult>, DbErr> {
     if !is_passed {
-        tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", gate(target, "")), [])).await?;
+        tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", pass(target)), [])).await?;
     }
     let row = tx.query_one_raw(raise(target)).await?;
     match target {
