@@ -19,10 +19,10 @@ use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, effective_feature_permissions, effective_view_permissions, nav_trail};
 use crate::epoch::epoch_of_now;
 use crate::error::{During, during, from_db, is_foreign_key_violation, is_lock_not_available};
+use crate::pool::Pool;
 use crate::repository::{Connected, Repository};
 use crate::row_security::{scoped, scoped_with};
 use crate::statement::{column, convert, limit, statement};
-use crate::storage::Pool;
 
 /// The steps of the user $2 in the company $1 with two ranks, both from 1 for the newest: `place`, in the session, to
 /// which `ahead` is added; and `age`, among all steps whose place their session keeps.

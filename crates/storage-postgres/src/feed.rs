@@ -108,7 +108,7 @@ fn changes(row: &QueryResult) -> Result<Changes> {
 impl PostgresStorage {
     async fn control(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let pool = &self.repository().0;
-        send(pool.control(), &pool.epochs, statement).await
+        send(&pool.control, &pool.epochs, statement).await
     }
 
     async fn poll_once(&self, since: Option<&Position>) -> Result<QueryResult> {
@@ -195,7 +195,7 @@ impl ChangeFeed for PostgresStorage {
                 WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot())",
             pass_gate = pass(Target::Catalog),
         );
-        let control = self.repository().0.control();
+        let control = &self.repository().0.control;
         control.execute_unprepared(&sql).await.map(drop).map_err(from_db)
     }
 

@@ -87,6 +87,7 @@ mod feed;
 mod gate;
 mod options;
 mod outdated;
+mod pool;
 mod pool_hooks;
 mod reads;
 mod repository;

@@ -1,36 +1,28 @@
 //! The storage as a whole.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use async_trait::async_trait;
-use iam_domain::CompanyId;
 use iam_storage::{
     ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail,
     PoolStats, PoolUse, Reader, Result, Storage, Target, UnitOfWork,
 };
 use sea_orm::sqlx::PgPool;
-use sea_orm::{DatabaseConnection, SqlxPostgresConnector, Statement};
+use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use tokio::runtime::Handle;
 
 use crate::address::UrlError;
-use crate::catalog_cache::CatalogCache;
 use crate::changes::begin;
-use crate::connections::Connections;
 use crate::contact::{self, Unreachable};
 use crate::entities::probes;
-use crate::feed::{Listening, Polling, Waking};
+use crate::feed::Listening;
 use crate::options::PostgresOptions;
-use crate::outdated::Epochs;
+use crate::pool::Pool;
 use crate::pool_hooks::Hooks;
 use crate::repository::{Connected, Repository};
-use crate::row_security::scoped;
 use crate::runtime::at_home;
 use crate::session::Refusal;
 use crate::statement::{column, statement};
-use crate::write_admission::WriteAdmission;
 
-/// The storage in PostgreSQL. Share it in an [`Arc`].
+/// The storage in PostgreSQL. Share it in an [`Arc`](std::sync::Arc).
 pub struct PostgresStorage {
     options: PostgresOptions,
     hooks: Hooks,
@@ -56,64 +48,6 @@ pub enum OptionsError {
     ListenerUrl(#[source] UrlError),
 }
 
-/// The pool, as reads and side writes use it.
-#[derive(Debug)]
-pub(crate) struct Pool {
-    connections: Connections,
-    pub(crate) epochs: Arc<Epochs>,
-    catalog: Arc<CatalogCache>,
-    pub(crate) write_admission: WriteAdmission,
-    control: Arc<Connections>,
-    pub(crate) waking: Waking,
-    pub(crate) polling: Polling,
-    change_timeout: Duration,
-    silence_timeout: Duration,
-}
-
-impl Pool {
-    /// How long a change may take.
-    pub(crate) fn change_timeout(&self) -> Duration {
-        self.change_timeout
-    }
-
-    /// How long the server waits for a silent client.
-    pub(crate) fn silence_timeout(&self) -> Duration {
-        self.silence_timeout
-    }
-
-    /// Connections beside the pool, for when the pool is exhausted or its connections are dead. A statement on them is
-    /// answered within a few seconds, or fails.
-    pub(crate) fn control(&self) -> &Connections {
-        &self.control
-    }
-}
-
-impl Connected for Pool {
-    const ATTEMPTS: u32 = 4;
-
-    type C = Connections;
-
-    fn connection(&self) -> &Connections {
-        &self.connections
-    }
-
-    fn runtime(&self) -> &Handle {
-        self.connections.runtime()
-    }
-
-    fn epochs(&self) -> &Epochs {
-        &self.epochs
-    }
-
-    fn catalog(&self) -> Option<&Arc<CatalogCache>> {
-        Some(&self.catalog)
-    }
-
-    fn scoped(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
-        scoped(company, statement)
-    }
-}
-
 impl PostgresStorage {
     /// A storage that connects on first use: the server may start before its database does. It neither creates nor
     /// checks the schema. Call it within a Tokio runtime that lives as long as the storage: the connections live on
@@ -125,22 +59,8 @@ impl PostgresStorage {
     pub fn connect(options: &PostgresOptions) -> Result<Self, OptionsError> {
         let hooks = options.hooks();
         let connect = options.connect_options(&options.url).map_err(OptionsError::Url)?;
-        let pool = options.pool(&hooks, connect.clone());
-        let control = Arc::new(options.control(&hooks, connect));
         let listening = options.listening(&hooks.session).map_err(OptionsError::ListenerUrl)?;
-        let connections = Connections::new(pool, options.statement_limit(), Handle::current(), &hooks);
-        let waking = Waking::new(Arc::clone(&control), Arc::clone(&hooks.epochs), connections.runtime());
-        let repository = Repository(Pool {
-            connections,
-            epochs: Arc::clone(&hooks.epochs),
-            catalog: Arc::default(),
-            write_admission: WriteAdmission::new(options),
-            control,
-            waking,
-            polling: Polling::default(),
-            change_timeout: options.change_timeout,
-            silence_timeout: options.silence_timeout,
-        });
+        let repository = Repository(Pool::new(options, &hooks, connect));
         Ok(Self { options: options.clone(), hooks, listening, repository })
     }
 

@@ -32,11 +32,11 @@ use crate::epoch::{epoch, epoch_of_now};
 use crate::error::{During, during, from_db};
 use crate::gate::{pass, try_pass};
 use crate::outdated::Epochs;
+use crate::pool::Pool;
 use crate::repository::{Connected, Repository};
 use crate::row_security::{scoped_within, setting};
 use crate::runtime::at_home;
 use crate::statement::{column, convert, incomplete, statement};
-use crate::storage::Pool;
 use crate::transaction::Transaction;
 use crate::write_admission::WritePermit;
 
@@ -150,13 +150,13 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     let asked = Instant::now();
     let blockers = match target {
         // A turn ends by itself, unless its process stands still.
-        Target::Company(_) => Blockers::Silent(pool.silence_timeout()),
+        Target::Company(_) => Blockers::Silent(pool.silence_timeout),
         Target::Catalog | Target::Credentials => Blockers::All,
     };
     let locked = async {
-        let (tx, opened) = Transaction::begin(pool.connection(), pool.change_timeout(), &opening(target)).await?;
+        let (tx, opened) = Transaction::begin(pool.connection(), pool.change_timeout, &opening(target)).await?;
         let lock = lock(&tx, target, opened.try_get("", "is_passed")?);
-        let row = unblocked(pool.control(), tx.pid(), blockers, lock).await?;
+        let row = unblocked(&pool.control, tx.pid(), blockers, lock).await?;
         Ok((tx, row))
     };
     let locked = at_home(pool.runtime(), locked).await;

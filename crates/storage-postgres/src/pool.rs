@@ -1,0 +1,84 @@
+//! The pool of a storage, with what its reads and changes share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use iam_domain::CompanyId;
+use sea_orm::Statement;
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use tokio::runtime::Handle;
+
+use crate::catalog_cache::CatalogCache;
+use crate::connections::Connections;
+use crate::feed::{Polling, Waking};
+use crate::options::PostgresOptions;
+use crate::outdated::Epochs;
+use crate::pool_hooks::Hooks;
+use crate::repository::Connected;
+use crate::row_security::scoped;
+use crate::write_admission::WriteAdmission;
+
+/// What reads, changes and auxiliary writes share in one storage.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) connections: Connections,
+    pub(crate) epochs: Arc<Epochs>,
+    catalog: Arc<CatalogCache>,
+    pub(crate) write_admission: WriteAdmission,
+    /// Connections beside the pool, for when the pool is exhausted or its connections are dead. A statement on them is
+    /// answered within a few seconds, or fails.
+    pub(crate) control: Arc<Connections>,
+    pub(crate) waking: Waking,
+    pub(crate) polling: Polling,
+    /// How long a change may take.
+    pub(crate) change_timeout: Duration,
+    /// How long the server waits for a silent client.
+    pub(crate) silence_timeout: Duration,
+}
+
+impl Pool {
+    /// A pool that opens its first connection on first use. Its connections live on the current runtime.
+    pub(crate) fn new(options: &PostgresOptions, hooks: &Hooks, connect: PgConnectOptions) -> Self {
+        let pool = options.pool(hooks, connect.clone());
+        let control = Arc::new(options.control(hooks, connect));
+        let connections = Connections::new(pool, options.statement_limit(), Handle::current(), hooks);
+        let waking = Waking::new(Arc::clone(&control), Arc::clone(&hooks.epochs), connections.runtime());
+        Self {
+            connections,
+            epochs: Arc::clone(&hooks.epochs),
+            catalog: Arc::default(),
+            write_admission: WriteAdmission::new(options),
+            control,
+            waking,
+            polling: Polling::default(),
+            change_timeout: options.change_timeout,
+            silence_timeout: options.silence_timeout,
+        }
+    }
+}
+
+impl Connected for Pool {
+    const ATTEMPTS: u32 = 4;
+
+    type C = Connections;
+
+    fn connection(&self) -> &Connections {
+        &self.connections
+    }
+
+    fn runtime(&self) -> &Handle {
+        self.connections.runtime()
+    }
+
+    fn epochs(&self) -> &Epochs {
+        &self.epochs
+    }
+
+    fn catalog(&self) -> Option<&Arc<CatalogCache>> {
+        Some(&self.catalog)
+    }
+
+    fn scoped(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
+        scoped(company, statement)
+    }
+}
