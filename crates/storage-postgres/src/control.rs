@@ -2,13 +2,16 @@
 //! dead.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
 use tokio::runtime::Handle;
 
 use crate::connections::Connections;
+use crate::error::{is_lost_connection, is_silence};
 use crate::options::PostgresOptions;
+use crate::outdated::Epochs;
 use crate::pool_hooks::Hooks;
 use crate::session::Limits;
 
@@ -37,4 +40,25 @@ impl PostgresOptions {
         let pool = hooks.on(options).connect_lazy_with(connect);
         Connections::new(pool, Some(STATEMENT_LIMIT), Handle::current(), &hooks)
     }
+}
+
+/// Sends a statement beside the pool, and waits until its transaction has ended. Sends it again when the connection
+/// was lost, as idle ones are when a server restarts: the statement must be repeatable. When it is not answered in
+/// time, open connections are given up, those of the pool too.
+pub(crate) async fn send(
+    control: &Connections,
+    epochs: &Epochs,
+    statement: Statement,
+) -> Result<Vec<QueryResult>, DbErr> {
+    let asked = Instant::now();
+    let outcome = match control.query_all_raw(statement.clone()).await {
+        Err(error) if is_lost_connection(&error) => control.query_all_raw(statement).await,
+        outcome => outcome,
+    };
+    outcome.inspect_err(|error| {
+        epochs.note(error, asked);
+        if is_silence(error) {
+            epochs.give_up("the database does not answer");
+        }
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_domain::CompanyId;
@@ -19,9 +19,10 @@ use uuid::Uuid;
 
 use crate::PostgresStorage;
 use crate::connections::{Connections, RETURN_LIMIT};
+use crate::control::send;
 use crate::entities::company_states::{CATALOG, CREDENTIALS};
 use crate::epoch::{OF_INSTALLATION, epoch, epoch_of_now};
-use crate::error::{from_db, is_forbidden, is_lost_connection, is_silence};
+use crate::error::{from_db, is_forbidden};
 use crate::gate::pass;
 use crate::outdated::Epochs;
 use crate::row_security::scoped;
@@ -127,23 +128,6 @@ impl PostgresStorage {
         let rows = rows.map_err(from_db)?;
         rows.into_iter().next().ok_or_else(incomplete)
     }
-}
-
-/// Sends a statement beside the pool, and waits until its transaction has ended. Sends it again when the connection
-/// was lost, as idle ones are when a server restarts: the statement must be repeatable. When it is not answered in
-/// time, open connections are given up, those of the pool too.
-async fn send(control: &Connections, epochs: &Epochs, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-    let asked = Instant::now();
-    let outcome = match control.query_all_raw(statement.clone()).await {
-        Err(error) if is_lost_connection(&error) => control.query_all_raw(statement).await,
-        outcome => outcome,
-    };
-    outcome.inspect_err(|error| {
-        epochs.note(error, asked);
-        if is_silence(error) {
-            epochs.give_up("the database does not answer");
-        }
-    })
 }
 
 #[async_trait]
