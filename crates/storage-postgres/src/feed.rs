@@ -6,19 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_domain::CompanyId;
-use iam_storage::{
-    ChangeFeed, Changes, NotPrimary, Polled, Position, Result, Source, StateId, StorageError, Target, WakeUps,
-};
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, RuntimeErr, Statement, sqlx};
+use iam_storage::{ChangeFeed, Changes, NotPrimary, Polled, Position, Result, StateId, Target, WakeUps};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::timeout;
+use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::PostgresStorage;
-use crate::connections::{Connections, RETURN_LIMIT};
+use crate::connections::Connections;
 use crate::control::send;
 use crate::entities::company_states::{CATALOG, CREDENTIALS};
 use crate::epoch::{OF_INSTALLATION, epoch, epoch_of_now};
@@ -26,7 +22,6 @@ use crate::error::{from_db, is_forbidden};
 use crate::gate::pass;
 use crate::outdated::Epochs;
 use crate::row_security::scoped;
-use crate::session::Session;
 use crate::statement::{column, incomplete, parse, statement};
 
 /// The channel of this installation. Another installation in the same database, or a copy of this one in another
@@ -34,9 +29,6 @@ use crate::statement::{column, incomplete, parse, statement};
 const CHANNEL: &str = "(SELECT 'iam_' || md5(concat_ws('/', installation.id,
         (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = 'company_states'::regclass)))
     FROM iam_installation AS installation)";
-
-/// A listening connection that was quiet this long is pinged.
-const QUIET: Duration = Duration::from_secs(10);
 
 /// The minimum time between two wake-ups: commits in between share the next one.
 const LEAST_GAP: Duration = Duration::from_millis(5);
@@ -187,100 +179,7 @@ impl ChangeFeed for PostgresStorage {
         let row = self.control(statement(format!("SELECT {CHANNEL} AS channel"), [])).await.map_err(from_db)?;
         let channel: Option<String> = row.first().map(|row| column(row, "channel")).transpose()?.flatten();
         let channel = channel.ok_or_else(incomplete)?;
-        let listening = self.listening().clone();
-        let (woken, wakes) = watch::channel(());
-        let (listens, is_listening) = oneshot::channel();
-        // The connection lives and ends on the runtime that lives as long as the storage.
-        let task = self.runtime().spawn(async move {
-            match listening.listen(&channel).await {
-                Ok(listener) => {
-                    // The receiver ends this task when it is dropped.
-                    let _ = listens.send(Ok(()));
-                    pass_on(listener, woken).await;
-                }
-                Err(error) => {
-                    let _ = listens.send(Err(error));
-                }
-            }
-        });
-        let wakes = Listened { wakes, _task: AbortOnDropHandle::new(task) };
-        is_listening.await.map_err(unavailable)??;
-        Ok(Box::new(wakes))
-    }
-}
-
-/// How a listener connects.
-#[derive(Debug, Clone)]
-pub(crate) struct Listening {
-    pub(crate) options: PgConnectOptions,
-    pub(crate) timeout: Duration,
-    pub(crate) session: Session,
-}
-
-impl Listening {
-    /// A connection that listens.
-    async fn listen(&self, channel: &str) -> Result<PgListener> {
-        // A pool of one is the way to give options to the listener.
-        let session = self.session.clone();
-        let pool = PgPoolOptions::new()
-            .after_connect(move |connection, _| {
-                let session = session.clone();
-                Box::pin(async move { session.set_up(connection).await })
-            })
-            .max_connections(1)
-            .acquire_timeout(self.timeout)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_lazy_with(self.options.clone());
-        let listen = async {
-            let mut listener = PgListener::connect_with(&pool).await?;
-            // The follower must know that wake-ups were lost.
-            listener.eager_reconnect(false);
-            listener.listen(channel).await?;
-            Ok(listener)
-        };
-        match timeout(self.timeout, listen).await {
-            Ok(outcome) => {
-                outcome.map_err(|error: sqlx::Error| from_db(DbErr::Conn(RuntimeErr::SqlxError(error.into()))))
-            }
-            Err(timed_out) => Err(unavailable(timed_out)),
-        }
-    }
-}
-
-fn unavailable(source: impl Into<Source>) -> StorageError {
-    StorageError::Unavailable { retryable: false, source: Some(source.into()) }
-}
-
-/// Passes wake-ups on until the connection is lost. The content of a notice is ignored.
-async fn pass_on(mut listener: PgListener, woken: watch::Sender<()>) {
-    loop {
-        match timeout(QUIET, listener.try_recv()).await {
-            Ok(Ok(Some(_))) => {
-                woken.send_replace(());
-            }
-            Ok(Ok(None)) => return,
-            Ok(Err(error)) => return log::debug!("the listening connection is lost: {error}"),
-            // Nothing arrived for long: the connection may be dead and not closed.
-            Err(_) => match timeout(RETURN_LIMIT, sqlx::query("SELECT 1").execute(&mut listener)).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => return log::debug!("the listening connection is lost: {error}"),
-                Err(_) => return log::debug!("the listening connection does not answer"),
-            },
-        }
-    }
-}
-
-/// Where wake-ups arrive: the other end goes when the connection does.
-struct Listened {
-    wakes: watch::Receiver<()>,
-    _task: AbortOnDropHandle<()>,
-}
-
-#[async_trait]
-impl WakeUps for Listened {
-    async fn next(&mut self) -> Result<()> {
-        self.wakes.changed().await.map_err(unavailable)
+        Ok(Box::new(self.listening().clone().start(channel, self.runtime()).await?))
     }
 }
 

@@ -85,6 +85,7 @@ mod epoch;
 mod error;
 mod feed;
 mod gate;
+mod listener;
 mod options;
 mod outdated;
 mod pool;

@@ -9,7 +9,7 @@ use sea_orm::sqlx::{ConnectOptions, PgPool};
 use secrecy::SecretString;
 
 use crate::address::{self, UrlError};
-use crate::feed::Listening;
+use crate::listener::Listening;
 use crate::pool_hooks::Hooks;
 use crate::session::{Limits, Session};
 

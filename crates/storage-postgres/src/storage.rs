@@ -13,7 +13,7 @@ use crate::address::UrlError;
 use crate::changes::begin;
 use crate::contact::{self, Unreachable};
 use crate::entities::probes;
-use crate::feed::Listening;
+use crate::listener::Listening;
 use crate::options::PostgresOptions;
 use crate::pool::Pool;
 use crate::pool_hooks::Hooks;
