@@ -1,37 +1,23 @@
 //! Polls for what was committed, and the wake-ups between the processes of an installation.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_domain::CompanyId;
 use iam_storage::{ChangeFeed, Changes, NotPrimary, Polled, Position, Result, StateId, Target, WakeUps};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
-use tokio::runtime::Handle;
-use tokio::sync::Notify;
-use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::PostgresStorage;
-use crate::connections::Connections;
 use crate::control::send;
 use crate::entities::company_states::{CATALOG, CREDENTIALS};
 use crate::epoch::{OF_INSTALLATION, epoch, epoch_of_now};
 use crate::error::{from_db, is_forbidden};
 use crate::gate::pass;
-use crate::outdated::Epochs;
+use crate::notifier::CHANNEL;
 use crate::row_security::scoped;
 use crate::statement::{column, incomplete, parse, statement};
-
-/// The channel of this installation. Another installation in the same database, or a copy of this one in another
-/// schema, has its own.
-const CHANNEL: &str = "(SELECT 'iam_' || md5(concat_ws('/', installation.id,
-        (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = 'company_states'::regclass)))
-    FROM iam_installation AS installation)";
-
-/// The minimum time between two wake-ups: commits in between share the next one.
-const LEAST_GAP: Duration = Duration::from_millis(5);
 
 /// The cluster's own identity. Not every role may read it.
 const IDENTITY: &str = "CASE WHEN pg_is_in_recovery() THEN 0 ELSE hashtextextended(concat_ws('/',
@@ -180,41 +166,5 @@ impl ChangeFeed for PostgresStorage {
         let channel: Option<String> = row.first().map(|row| column(row, "channel")).transpose()?.flatten();
         let channel = channel.ok_or_else(incomplete)?;
         Ok(Box::new(self.listening().clone().start(channel, self.runtime()).await?))
-    }
-}
-
-/// Wakes the other processes after commits. It does so outside the transactions that commit, since PostgreSQL lets
-/// only one transaction that notifies commit at a time.
-#[derive(Debug)]
-pub(crate) struct Waking {
-    committed: Arc<Notify>,
-    _task: AbortOnDropHandle<()>,
-}
-
-impl Waking {
-    /// Wakes through these connections for as long as this lives.
-    pub(crate) fn new(control: Arc<Connections>, epochs: Arc<Epochs>, runtime: &Handle) -> Self {
-        let committed = Arc::<Notify>::default();
-        let task = runtime.spawn(wake(control, epochs, Arc::clone(&committed)));
-        Self { committed, _task: AbortOnDropHandle::new(task) }
-    }
-
-    /// Reports a commit.
-    pub(crate) fn committed(&self) -> &Arc<Notify> {
-        &self.committed
-    }
-}
-
-async fn wake(control: Arc<Connections>, epochs: Arc<Epochs>, committed: Arc<Notify>) {
-    // It claims nothing, so it need not be durable.
-    let sql = format!(
-        "SELECT pg_notify({CHANNEL}, '') FROM (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) AS light"
-    );
-    loop {
-        committed.notified().await;
-        if let Err(error) = send(&control, &epochs, statement(sql.as_str(), [])).await {
-            log::debug!("the other processes could not be woken, and poll later: {error}");
-        }
-        tokio::time::sleep(LEAST_GAP).await;
     }
 }

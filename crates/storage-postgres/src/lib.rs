@@ -86,6 +86,7 @@ mod error;
 mod feed;
 mod gate;
 mod listener;
+mod notifier;
 mod options;
 mod outdated;
 mod pool;

@@ -10,7 +10,8 @@ use tokio::runtime::Handle;
 
 use crate::catalog_cache::CatalogCache;
 use crate::connections::Connections;
-use crate::feed::{Polling, Waking};
+use crate::feed::Polling;
+use crate::notifier::Waking;
 use crate::options::PostgresOptions;
 use crate::outdated::Epochs;
 use crate::pool_hooks::Hooks;

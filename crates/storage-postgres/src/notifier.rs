@@ -1,0 +1,58 @@
+//! Wakes the other processes of an installation after commits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::connections::Connections;
+use crate::control::send;
+use crate::outdated::Epochs;
+use crate::statement::statement;
+
+/// The channel of this installation. Another installation in the same database, or a copy of this one in another
+/// schema, has its own.
+pub(crate) const CHANNEL: &str = "(SELECT 'iam_' || md5(concat_ws('/', installation.id,
+        (SELECT relnamespace::regnamespace FROM pg_class WHERE oid = 'company_states'::regclass)))
+    FROM iam_installation AS installation)";
+
+/// The minimum time between two wake-ups: commits in between share the next one.
+const LEAST_GAP: Duration = Duration::from_millis(5);
+
+/// Wakes the other processes after commits. It does so outside the transactions that commit, since PostgreSQL lets
+/// only one transaction that notifies commit at a time.
+#[derive(Debug)]
+pub(crate) struct Waking {
+    committed: Arc<Notify>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Waking {
+    /// Wakes through these connections for as long as this lives.
+    pub(crate) fn new(control: Arc<Connections>, epochs: Arc<Epochs>, runtime: &Handle) -> Self {
+        let committed = Arc::<Notify>::default();
+        let task = runtime.spawn(wake(control, epochs, Arc::clone(&committed)));
+        Self { committed, _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// Reports a commit.
+    pub(crate) fn committed(&self) -> &Arc<Notify> {
+        &self.committed
+    }
+}
+
+async fn wake(control: Arc<Connections>, epochs: Arc<Epochs>, committed: Arc<Notify>) {
+    // It claims nothing, so it need not be durable.
+    let sql = format!(
+        "SELECT pg_notify({CHANNEL}, '') FROM (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) AS light"
+    );
+    loop {
+        committed.notified().await;
+        if let Err(error) = send(&control, &epochs, statement(sql.as_str(), [])).await {
+            log::debug!("the other processes could not be woken, and poll later: {error}");
+        }
+        tokio::time::sleep(LEAST_GAP).await;
+    }
+}
