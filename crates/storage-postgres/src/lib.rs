@@ -89,6 +89,7 @@ mod listener;
 mod notifier;
 mod options;
 mod outdated;
+mod poll;
 mod pool;
 mod pool_hooks;
 mod reads;

@@ -10,10 +10,10 @@ use tokio::runtime::Handle;
 
 use crate::catalog_cache::CatalogCache;
 use crate::connections::Connections;
-use crate::feed::Polling;
 use crate::notifier::Waking;
 use crate::options::PostgresOptions;
 use crate::outdated::Epochs;
+use crate::poll::Polling;
 use crate::pool_hooks::Hooks;
 use crate::repository::Connected;
 use crate::row_security::scoped;
