@@ -3,8 +3,6 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use iam_domain::{
     Action, ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, AuditRecord, AuditRecordId, Category, CompanyId,
     CompanyModule, Description, EffectiveFeaturePermission, EffectiveViewPermission, ExternalId, ExternalSubject,
@@ -14,16 +12,16 @@ use iam_domain::{
     ViewPermissionId, ViewUrl,
 };
 use iam_storage::{Result, StorageError};
+use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
+use uuid::Uuid;
 
 use crate::entities::{
     api_keys, company2modules, effective_feature_permissions, effective_view_permissions, features, iam_audit_logs,
     menu_items, modules, nav_trail, sub_menu_items, user_level_feature_permissions, user_level_view_permissions,
     user_levels, views,
 };
-use crate::reads::credentials::UserRow;
 
 fn corrupt(column: &str, error: impl Display) -> StorageError {
     StorageError::corrupt(format_args!("{column}: {error}"))
@@ -72,11 +70,6 @@ impl AsText for FeatureKey {
     }
 }
 
-/// Bytes that JSON has as Base64.
-pub(crate) fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-    STANDARD.decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-}
-
 /// The digest of a key.
 pub(crate) fn digest(bytes: &[u8]) -> Result<ApiKeyDigest> {
     Ok(ApiKeyDigest(bytes.try_into().map_err(|error| corrupt("api_keys.digest", error))?))
@@ -118,6 +111,15 @@ pub(crate) fn api_key_row(key: &ApiKey, digest: &ApiKeyDigest, version: i64) -> 
         last_used_at: key.last_used_at.map(datetime),
         version,
     }
+}
+
+/// What is stored about a user, in two tables.
+#[derive(FromQueryResult)]
+pub(crate) struct UserRow {
+    id: Uuid,
+    issuer: Option<String>,
+    subject: Option<String>,
+    not_before: Option<DateTimeUtc>,
 }
 
 impl TryFrom<UserRow> for User {

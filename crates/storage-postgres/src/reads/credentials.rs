@@ -4,24 +4,15 @@ use async_trait::async_trait;
 use iam_domain::{ApiKey, ApiKeyId, Timestamp, User, UserId};
 use iam_storage::{ApiKeys, CredentialChanges, Credentials, Result, StateId, Users};
 use sea_orm::entity::prelude::DateTimeUtc;
-use sea_orm::{EntityTrait, FromQueryResult, QueryOrder};
+use sea_orm::{EntityTrait, QueryOrder};
 use uuid::Uuid;
 
-use crate::convert::digest;
+use crate::convert::{UserRow, digest};
 use crate::entities::api_keys;
 use crate::entities::company_states::CREDENTIALS;
 use crate::epoch::{epoch, epoch_of_now};
 use crate::repository::{Connected, Repository};
 use crate::statement::{column, parse, statement};
-
-/// What is stored about a user, in two tables.
-#[derive(FromQueryResult)]
-pub(crate) struct UserRow {
-    pub(crate) id: Uuid,
-    pub(crate) issuer: Option<String>,
-    pub(crate) subject: Option<String>,
-    pub(crate) not_before: Option<DateTimeUtc>,
-}
 
 #[async_trait]
 impl<T: Connected> Users for Repository<T> {

@@ -3,7 +3,7 @@
 mod audit;
 mod catalog;
 mod company;
-pub(crate) mod credentials;
+mod credentials;
 mod menu;
 
 /// Text that PostgreSQL cannot store, so no stored text equals it.
