@@ -7,7 +7,8 @@ use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::{MigratorTrait, seaql_migrations};
 
-use crate::{MigrationError, statement};
+use crate::error::MigrationError;
+use crate::statement;
 
 /// The table that earlier builds shared with all programs that use SeaORM.
 const SHARED_TABLE: &str = "seaql_migrations";

@@ -43,6 +43,7 @@
 //! `docs/schema-changes.md` in the repository for that, and for how to write any other.
 
 mod bookkeeping;
+mod error;
 mod m20261122_000001_create_iam_schema;
 mod m20261122_000002_add_credentials;
 mod m20261122_000003_row_level_security;
@@ -51,13 +52,14 @@ mod m20261125_000005_indexes_without_rivals;
 mod m20261126_000006_seeded_rows;
 mod seed;
 
+use bookkeeping::Bookkeeping;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, DynIden, IsolationLevel, RuntimeErr,
     Statement, TransactionTrait,
 };
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-use bookkeeping::Bookkeeping;
+pub use error::MigrationError;
 pub use seed::{SeedReport, restore_seed, seed};
 
 /// Every table of the current schema, apart from the migrator's own `iam_migrations`.
@@ -116,54 +118,6 @@ const FIND_RELATIONS: &str = r#"
     SELECT relname::text AS name, current_schema()::text AS schema FROM pg_class
     WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relname = ANY($1)
     ORDER BY relname COLLATE "C""#;
-
-/// Why the schema could not be changed or read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MigrationError {
-    /// The database has migrations that this program does not know: a newer release has been here.
-    #[error("the database has migrations of a newer release: {}", .unknown.join(", "))]
-    Ahead {
-        /// The names of the migrations that are applied but unknown.
-        unknown: Vec<String>,
-        /// The names of the known migrations that are not applied. None, unless two releases grew apart.
-        pending: Vec<String>,
-    },
-    /// The schema is too old for the operation.
-    #[error("the schema is not up to date, apply first: {}", .pending.join(", "))]
-    Behind {
-        /// The names of the migrations that are not applied.
-        pending: Vec<String>,
-    },
-    /// The search path names no schema that exists and that the role may use.
-    #[error("search_path names no schema that exists and that this role may use")]
-    NoSchema,
-    /// Relations have our names, and by the bookkeeping of the schema no migration made them.
-    #[error("the schema {schema} has relations that no IAM migration made: {}; use a schema of its own", .names.join(", "))]
-    NotOurs {
-        /// The schema.
-        schema: String,
-        /// The names of the relations.
-        names: Vec<String>,
-    },
-    /// An object has the name that a pending migration creates.
-    #[error("the schema has an object that no IAM migration made ({object}); use a schema of its own")]
-    InTheWay {
-        /// The object, in the server's words.
-        object: String,
-        /// The server's answer.
-        source: DbErr,
-    },
-    /// The session is read-only.
-    #[error("the database session is read-only: the server is a standby, or default_transaction_read_only is on")]
-    ReadOnly,
-    /// The database's encoding cannot store every text, and the service refuses it.
-    #[error("the database has the encoding {0}: it must be UTF8")]
-    Encoding(String),
-    /// The database refused, or was not reachable.
-    #[error(transparent)]
-    Database(#[from] DbErr),
-}
 
 /// The migrations in the order in which they apply.
 #[derive(Debug, Clone, Copy)]

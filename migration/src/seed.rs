@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use iam_domain::seed::catalog;
 use iam_domain::{
     ActorKind, AuditRecord, AuditRecordId, EntityType, FeatureId, MenuItem, SubMenuItem, Timestamp, ViewId,
-    seed::catalog,
 };
 use sea_orm::prelude::DateTimeUtc;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::bookkeeping::Bookkeeping;
-use crate::{MigrationError, Migrator, begin, compare, names, statement};
+use crate::error::MigrationError;
+use crate::{Migrator, begin, compare, names, statement};
 
 /// How many rows [`seed`] inserted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
