@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::{MigratorTrait, seaql_migrations};
 
 use crate::error::MigrationError;
-use crate::statement;
+use crate::session::statement;
 
 /// The table that earlier builds shared with all programs that use SeaORM.
 const SHARED_TABLE: &str = "seaql_migrations";

@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use crate::bookkeeping::Bookkeeping;
 use crate::error::MigrationError;
-use crate::{Migrator, begin, compare, names, statement};
+use crate::session::{begin, statement};
+use crate::{Migrator, compare, names};
 
 /// How many rows [`seed`] inserted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
