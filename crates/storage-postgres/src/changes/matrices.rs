@@ -223,7 +223,7 @@ impl Repository<Unit> {
     }
 
     /// Applies a diff and records it.
-    async fn change<C: Stored>(
+    async fn apply_and_record<C: Stored>(
         &mut self,
         company: CompanyId,
         level: UserLevelId,
@@ -236,41 +236,47 @@ impl Repository<Unit> {
     }
 
     async fn replace_cells<C: Stored>(&mut self, company: CompanyId, level: UserLevelId, cells: &[C]) -> Result<()> {
-        self.touch(Target::Company(company))?;
-        if cells.iter().any(|cell| cell.place() != (company, level)) {
-            return Err(StorageError::Misuse("a cell of another level"));
-        }
-        let there = self.known_matrix(company, level).await?;
-        let diff = MatrixDiff::new(&there, cells)?;
-        self.change(company, level, &there, &diff).await?;
-        self.done(())
+        self.change(Target::Company(company), async |unit| {
+            if cells.iter().any(|cell| cell.place() != (company, level)) {
+                return Err(StorageError::Misuse("a cell of another level"));
+            }
+            let there = unit.known_matrix(company, level).await?;
+            let diff = MatrixDiff::new(&there, cells)?;
+            unit.apply_and_record(company, level, &there, &diff).await?;
+            Ok(())
+        })
+        .await
     }
 
     async fn upsert_cell<C: Stored>(&mut self, cell: &C) -> Result<()> {
         let (company, level) = cell.place();
-        self.touch(Target::Company(company))?;
-        let there: Vec<C> = self.known_matrix(company, level).await?;
-        let mut diff = MatrixDiff { remove: Vec::new(), insert: Vec::new(), update: Vec::new() };
-        match there.iter().find(|old| old.key() == cell.key()) {
-            None => diff.insert.push(cell.clone()),
-            Some(old) if cell.says_the_same(old) => {}
-            Some(old) => diff.update.push(cell.in_place_of(old)),
-        }
-        self.change(company, level, &there, &diff).await?;
-        self.done(())
+        self.change(Target::Company(company), async |unit| {
+            let there: Vec<C> = unit.known_matrix(company, level).await?;
+            let mut diff = MatrixDiff { remove: Vec::new(), insert: Vec::new(), update: Vec::new() };
+            match there.iter().find(|old| old.key() == cell.key()) {
+                None => diff.insert.push(cell.clone()),
+                Some(old) if cell.says_the_same(old) => {}
+                Some(old) => diff.update.push(cell.in_place_of(old)),
+            }
+            unit.apply_and_record(company, level, &there, &diff).await?;
+            Ok(())
+        })
+        .await
     }
 
     async fn delete_cell<C: Stored>(&mut self, company: CompanyId, level: UserLevelId, key: &C::Key) -> Result<bool>
     where
         C::Key: Sync,
     {
-        self.touch(Target::Company(company))?;
-        let there = self.matrix::<C>(company, level).await?.unwrap_or_default();
-        let remove: Vec<C> = there.iter().filter(|cell| cell.key() == *key).cloned().collect();
-        let removed = !remove.is_empty();
-        let diff = MatrixDiff { remove, insert: Vec::new(), update: Vec::new() };
-        self.change(company, level, &there, &diff).await?;
-        self.done(removed)
+        self.change(Target::Company(company), async |unit| {
+            let there = unit.matrix::<C>(company, level).await?.unwrap_or_default();
+            let remove: Vec<C> = there.iter().filter(|cell| cell.key() == *key).cloned().collect();
+            let removed = !remove.is_empty();
+            let diff = MatrixDiff { remove, insert: Vec::new(), update: Vec::new() };
+            unit.apply_and_record(company, level, &there, &diff).await?;
+            Ok(removed)
+        })
+        .await
     }
 }
 

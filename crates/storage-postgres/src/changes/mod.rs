@@ -173,15 +173,13 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
 }
 
 impl Repository<Unit> {
-    /// Announces a mutation.
-    fn touch(&mut self, target: Target) -> Result<()> {
-        self.0.recorder.touch(target)
-    }
-
-    /// Reports that the mutation succeeded.
-    fn done<T>(&mut self, answer: T) -> Result<T> {
+    /// Makes a change of `target`: all of it or, by poisoning the unit, nothing. A change that is dropped before its end
+    /// poisons the unit too.
+    async fn change<T>(&mut self, target: Target, change: impl AsyncFnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.0.recorder.touch(target)?;
+        let value = change(self).await?;
         self.0.recorder.done();
-        Ok(answer)
+        Ok(value)
     }
 
     /// The time of everything in this unit.
@@ -304,11 +302,13 @@ impl UnitOfWork for Repository<Unit> {
 #[async_trait]
 impl AuditLogsMut for Repository<Unit> {
     async fn append(&mut self, record: &AuditRecord) -> Result<()> {
-        self.touch(Target::of_menu(record.company_id))?;
-        // Written at once: a record whose id is taken is refused here, and not by the commit.
-        self.execute(statement(INSERT_RECORDS, [rows(std::slice::from_ref(record)).into()])).await?;
-        self.0.written.insert(record.id);
-        self.0.recorder.appended(record.clone());
-        self.done(())
+        self.change(Target::of_menu(record.company_id), async |unit| {
+            // Written at once: a record whose id is taken is refused here, and not by the commit.
+            unit.execute(statement(INSERT_RECORDS, [rows(std::slice::from_ref(record)).into()])).await?;
+            unit.0.written.insert(record.id);
+            unit.0.recorder.appended(record.clone());
+            Ok(())
+        })
+        .await
     }
 }

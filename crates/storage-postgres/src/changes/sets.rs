@@ -177,154 +177,182 @@ impl Repository<Unit> {
 #[async_trait]
 impl FeatureViewsMut for Repository<Unit> {
     async fn add(&mut self, feature: FeatureId, view: ViewId) -> Result<bool> {
-        self.touch(Target::Catalog)?;
-        let added = self.add_pair(&FEATURE_VIEWS, feature.as_uuid(), view.as_uuid()).await?;
-        if added {
-            self.0.recorder.feature_views_updated(feature, &adding(view));
-        }
-        self.done(added)
+        self.change(Target::Catalog, async |unit| {
+            let added = unit.add_pair(&FEATURE_VIEWS, feature.as_uuid(), view.as_uuid()).await?;
+            if added {
+                unit.0.recorder.feature_views_updated(feature, &adding(view));
+            }
+            Ok(added)
+        })
+        .await
     }
 
     async fn remove(&mut self, feature: FeatureId, view: ViewId) -> Result<bool> {
-        self.touch(Target::Catalog)?;
-        let removed = self.remove_pair(&FEATURE_VIEWS, feature.as_uuid(), view.as_uuid()).await?;
-        if removed {
-            self.0.recorder.feature_views_updated(feature, &removing(view));
-        }
-        self.done(removed)
+        self.change(Target::Catalog, async |unit| {
+            let removed = unit.remove_pair(&FEATURE_VIEWS, feature.as_uuid(), view.as_uuid()).await?;
+            if removed {
+                unit.0.recorder.feature_views_updated(feature, &removing(view));
+            }
+            Ok(removed)
+        })
+        .await
     }
 
     async fn replace_for_feature(&mut self, feature: FeatureId, views: &[ViewId]) -> Result<()> {
-        self.touch(Target::Catalog)?;
-        let diff = self.replace_pairs(&FEATURE_VIEWS, feature.as_uuid(), bare(views, ViewId::as_uuid)).await?;
-        self.0.recorder.feature_views_updated(feature, &typed(diff, ViewId::from_uuid));
-        self.done(())
+        self.change(Target::Catalog, async |unit| {
+            let diff = unit.replace_pairs(&FEATURE_VIEWS, feature.as_uuid(), bare(views, ViewId::as_uuid)).await?;
+            unit.0.recorder.feature_views_updated(feature, &typed(diff, ViewId::from_uuid));
+            Ok(())
+        })
+        .await
     }
 }
 
 #[async_trait]
 impl ModuleViewsMut for Repository<Unit> {
     async fn add(&mut self, module: ModuleId, view: ViewId) -> Result<bool> {
-        self.touch(Target::Catalog)?;
-        let added = self.add_pair(&MODULE_VIEWS, module.as_uuid(), view.as_uuid()).await?;
-        if added {
-            self.0.recorder.module_views_updated(module, &adding(view));
-        }
-        self.done(added)
+        self.change(Target::Catalog, async |unit| {
+            let added = unit.add_pair(&MODULE_VIEWS, module.as_uuid(), view.as_uuid()).await?;
+            if added {
+                unit.0.recorder.module_views_updated(module, &adding(view));
+            }
+            Ok(added)
+        })
+        .await
     }
 
     async fn remove(&mut self, module: ModuleId, view: ViewId) -> Result<bool> {
-        self.touch(Target::Catalog)?;
-        let removed = self.remove_pair(&MODULE_VIEWS, module.as_uuid(), view.as_uuid()).await?;
-        if removed {
-            self.0.recorder.module_views_updated(module, &removing(view));
-        }
-        self.done(removed)
+        self.change(Target::Catalog, async |unit| {
+            let removed = unit.remove_pair(&MODULE_VIEWS, module.as_uuid(), view.as_uuid()).await?;
+            if removed {
+                unit.0.recorder.module_views_updated(module, &removing(view));
+            }
+            Ok(removed)
+        })
+        .await
     }
 
     async fn replace_for_module(&mut self, module: ModuleId, views: &[ViewId]) -> Result<()> {
-        self.touch(Target::Catalog)?;
-        let diff = self.replace_pairs(&MODULE_VIEWS, module.as_uuid(), bare(views, ViewId::as_uuid)).await?;
-        self.0.recorder.module_views_updated(module, &typed(diff, ViewId::from_uuid));
-        self.done(())
+        self.change(Target::Catalog, async |unit| {
+            let diff = unit.replace_pairs(&MODULE_VIEWS, module.as_uuid(), bare(views, ViewId::as_uuid)).await?;
+            unit.0.recorder.module_views_updated(module, &typed(diff, ViewId::from_uuid));
+            Ok(())
+        })
+        .await
     }
 }
 
 #[async_trait]
 impl ModuleFeaturesMut for Repository<Unit> {
     async fn add(&mut self, module: ModuleId, feature: FeatureId) -> Result<bool> {
-        self.touch(Target::Catalog)?;
-        let added = self.add_pair(&MODULE_FEATURES, module.as_uuid(), feature.as_uuid()).await?;
-        if added {
-            self.0.recorder.module_features_updated(module, &adding(feature));
-        }
-        self.done(added)
+        self.change(Target::Catalog, async |unit| {
+            let added = unit.add_pair(&MODULE_FEATURES, module.as_uuid(), feature.as_uuid()).await?;
+            if added {
+                unit.0.recorder.module_features_updated(module, &adding(feature));
+            }
+            Ok(added)
+        })
+        .await
     }
 
     async fn remove(&mut self, module: ModuleId, feature: FeatureId) -> Result<bool> {
-        self.touch(Target::Catalog)?;
-        let removed = self.remove_pair(&MODULE_FEATURES, module.as_uuid(), feature.as_uuid()).await?;
-        if removed {
-            self.0.recorder.module_features_updated(module, &removing(feature));
-        }
-        self.done(removed)
+        self.change(Target::Catalog, async |unit| {
+            let removed = unit.remove_pair(&MODULE_FEATURES, module.as_uuid(), feature.as_uuid()).await?;
+            if removed {
+                unit.0.recorder.module_features_updated(module, &removing(feature));
+            }
+            Ok(removed)
+        })
+        .await
     }
 
     async fn replace_for_module(&mut self, module: ModuleId, features: &[FeatureId]) -> Result<()> {
-        self.touch(Target::Catalog)?;
-        let diff = self.replace_pairs(&MODULE_FEATURES, module.as_uuid(), bare(features, FeatureId::as_uuid)).await?;
-        self.0.recorder.module_features_updated(module, &typed(diff, FeatureId::from_uuid));
-        self.done(())
+        self.change(Target::Catalog, async |unit| {
+            let diff =
+                unit.replace_pairs(&MODULE_FEATURES, module.as_uuid(), bare(features, FeatureId::as_uuid)).await?;
+            unit.0.recorder.module_features_updated(module, &typed(diff, FeatureId::from_uuid));
+            Ok(())
+        })
+        .await
     }
 }
 
 #[async_trait]
 impl CompanyModulesMut for Repository<Unit> {
     async fn add(&mut self, company: CompanyId, module: ModuleId) -> Result<bool> {
-        self.touch(Target::Company(company))?;
-        let sql = "WITH module AS (SELECT id FROM modules WHERE id = $2),
-            added AS (
-                INSERT INTO company2modules (company_id, module_id, enabled, created_at, updated_at)
-                SELECT $1, id, true, $3, $3 FROM module ON CONFLICT DO NOTHING RETURNING 1
-            )
-            SELECT EXISTS (SELECT FROM module) AS known, EXISTS (SELECT FROM added) AS added";
-        let values = [company.as_uuid().into(), module.as_uuid().into(), self.at()];
-        let row = self.single(statement(sql, values)).await?;
-        if !column::<bool>(&row, "known")? {
-            return Err(unknown(EntityType::Module, module.as_uuid()));
-        }
-        let added = column(&row, "added")?;
-        if added {
-            self.0.recorder.company_modules_updated(company, &adding(module));
-        }
-        self.done(added)
+        self.change(Target::Company(company), async |unit| {
+            let sql = "WITH module AS (SELECT id FROM modules WHERE id = $2),
+                added AS (
+                    INSERT INTO company2modules (company_id, module_id, enabled, created_at, updated_at)
+                    SELECT $1, id, true, $3, $3 FROM module ON CONFLICT DO NOTHING RETURNING 1
+                )
+                SELECT EXISTS (SELECT FROM module) AS known, EXISTS (SELECT FROM added) AS added";
+            let values = [company.as_uuid().into(), module.as_uuid().into(), unit.at()];
+            let row = unit.single(statement(sql, values)).await?;
+            if !column::<bool>(&row, "known")? {
+                return Err(unknown(EntityType::Module, module.as_uuid()));
+            }
+            let added = column(&row, "added")?;
+            if added {
+                unit.0.recorder.company_modules_updated(company, &adding(module));
+            }
+            Ok(added)
+        })
+        .await
     }
 
     async fn remove(&mut self, company: CompanyId, module: ModuleId) -> Result<bool> {
-        self.touch(Target::Company(company))?;
-        let sql = "DELETE FROM company2modules WHERE company_id = $1 AND module_id = $2";
-        let values = [company.as_uuid().into(), module.as_uuid().into()];
-        let removed = self.execute(statement(sql, values)).await? > 0;
-        if removed {
-            self.0.recorder.company_modules_updated(company, &removing(module));
-        }
-        self.done(removed)
+        self.change(Target::Company(company), async |unit| {
+            let sql = "DELETE FROM company2modules WHERE company_id = $1 AND module_id = $2";
+            let values = [company.as_uuid().into(), module.as_uuid().into()];
+            let removed = unit.execute(statement(sql, values)).await? > 0;
+            if removed {
+                unit.0.recorder.company_modules_updated(company, &removing(module));
+            }
+            Ok(removed)
+        })
+        .await
     }
 
     async fn replace_for_company(&mut self, company: CompanyId, modules: &[ModuleId]) -> Result<()> {
-        self.touch(Target::Company(company))?;
-        let owner = company.as_uuid();
-        let sql = "SELECT module_id AS id FROM company2modules WHERE company_id = $1";
-        let there: Vec<Uuid> = self.column(statement(sql, [owner.into()]), "id").await?;
-        let diff = SetDiff::new(there, bare(modules, ModuleId::as_uuid));
-        if !diff.removed.is_empty() {
-            let sql = "DELETE FROM company2modules WHERE company_id = $1 AND module_id = ANY($2)";
-            self.execute(statement(sql, [owner.into(), diff.removed.clone().into()])).await?;
-        }
-        if !diff.added.is_empty() {
-            let sql = "INSERT INTO company2modules (company_id, module_id, enabled, created_at, updated_at)
-                SELECT $1, id, true, $3, $3 FROM modules WHERE id = ANY($2)";
-            let added = self.execute(statement(sql, [owner.into(), diff.added.clone().into(), self.at()])).await?;
-            if !all(added, &diff.added) {
-                return Err(self.unknown_in(&MODULE, &diff.added).await);
+        self.change(Target::Company(company), async |unit| {
+            let owner = company.as_uuid();
+            let sql = "SELECT module_id AS id FROM company2modules WHERE company_id = $1";
+            let there: Vec<Uuid> = unit.column(statement(sql, [owner.into()]), "id").await?;
+            let diff = SetDiff::new(there, bare(modules, ModuleId::as_uuid));
+            if !diff.removed.is_empty() {
+                let sql = "DELETE FROM company2modules WHERE company_id = $1 AND module_id = ANY($2)";
+                unit.execute(statement(sql, [owner.into(), diff.removed.clone().into()])).await?;
             }
-        }
-        self.0.recorder.company_modules_updated(company, &typed(diff, ModuleId::from_uuid));
-        self.done(())
+            if !diff.added.is_empty() {
+                let sql = "INSERT INTO company2modules (company_id, module_id, enabled, created_at, updated_at)
+                    SELECT $1, id, true, $3, $3 FROM modules WHERE id = ANY($2)";
+                let added = unit.execute(statement(sql, [owner.into(), diff.added.clone().into(), unit.at()])).await?;
+                if !all(added, &diff.added) {
+                    return Err(unit.unknown_in(&MODULE, &diff.added).await);
+                }
+            }
+            unit.0.recorder.company_modules_updated(company, &typed(diff, ModuleId::from_uuid));
+            Ok(())
+        })
+        .await
     }
 
     async fn set_enabled(&mut self, company: CompanyId, module: ModuleId, enabled: bool) -> Result<()> {
-        self.touch(Target::Company(company))?;
-        let sql = "WITH old AS (SELECT enabled FROM company2modules WHERE company_id = $1 AND module_id = $2),
-            switched AS (
-                UPDATE company2modules SET enabled = $3, updated_at = $4
-                WHERE company_id = $1 AND module_id = $2 AND enabled <> $3
-            )
-            SELECT enabled FROM old";
-        let values = [company.as_uuid().into(), module.as_uuid().into(), enabled.into(), self.at()];
-        let row = self.row_during(statement(sql, values), During::Write(&[])).await?.ok_or(StorageError::NotFound)?;
-        self.0.recorder.company_module_switched(company, module, column(&row, "enabled")?, enabled);
-        self.done(())
+        self.change(Target::Company(company), async |unit| {
+            let sql = "WITH old AS (SELECT enabled FROM company2modules WHERE company_id = $1 AND module_id = $2),
+                switched AS (
+                    UPDATE company2modules SET enabled = $3, updated_at = $4
+                    WHERE company_id = $1 AND module_id = $2 AND enabled <> $3
+                )
+                SELECT enabled FROM old";
+            let values = [company.as_uuid().into(), module.as_uuid().into(), enabled.into(), unit.at()];
+            let row =
+                unit.row_during(statement(sql, values), During::Write(&[])).await?.ok_or(StorageError::NotFound)?;
+            unit.0.recorder.company_module_switched(company, module, column(&row, "enabled")?, enabled);
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -332,24 +360,28 @@ impl CompanyModulesMut for Repository<Unit> {
 impl AssignmentsMut for Repository<Unit> {
     async fn add(&mut self, assignment: &Assignment) -> Result<bool> {
         let Assignment { user_id, user_level_id, company_id, assigned_by, created_at } = *assignment;
-        self.touch(Target::Company(company_id))?;
-        let by = (assigned_by, created_at.as_datetime().into());
-        let held = self.reassign((company_id, user_id), &[user_level_id], Some(&[]), by).await?;
-        let is_new = !held.contains(&user_level_id);
-        if is_new {
-            self.0.recorder.assignments_updated(user_id, &held, &adding(user_level_id));
-        }
-        self.done(is_new)
+        self.change(Target::Company(company_id), async |unit| {
+            let by = (assigned_by, created_at.as_datetime().into());
+            let held = unit.reassign((company_id, user_id), &[user_level_id], Some(&[]), by).await?;
+            let is_new = !held.contains(&user_level_id);
+            if is_new {
+                unit.0.recorder.assignments_updated(user_id, &held, &adding(user_level_id));
+            }
+            Ok(is_new)
+        })
+        .await
     }
 
     async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool> {
-        self.touch(Target::Company(company))?;
-        let held = self.reassign((company, user), &[], Some(&[level]), (None, self.at())).await?;
-        let was_held = held.contains(&level);
-        if was_held {
-            self.0.recorder.assignments_updated(user, &held, &removing(level));
-        }
-        self.done(was_held)
+        self.change(Target::Company(company), async |unit| {
+            let held = unit.reassign((company, user), &[], Some(&[level]), (None, unit.at())).await?;
+            let was_held = held.contains(&level);
+            if was_held {
+                unit.0.recorder.assignments_updated(user, &held, &removing(level));
+            }
+            Ok(was_held)
+        })
+        .await
     }
 
     async fn replace_for_user(
@@ -359,10 +391,12 @@ impl AssignmentsMut for Repository<Unit> {
         levels: &[UserLevelId],
         assigned_by: Option<UserId>,
     ) -> Result<()> {
-        self.touch(Target::Company(company))?;
-        let held = self.reassign((company, user), levels, None, (assigned_by, self.at())).await?;
-        let diff = SetDiff::new(held.iter().copied(), levels.iter().copied());
-        self.0.recorder.assignments_updated(user, &held, &diff);
-        self.done(())
+        self.change(Target::Company(company), async |unit| {
+            let held = unit.reassign((company, user), levels, None, (assigned_by, unit.at())).await?;
+            let diff = SetDiff::new(held.iter().copied(), levels.iter().copied());
+            unit.0.recorder.assignments_updated(user, &held, &diff);
+            Ok(())
+        })
+        .await
     }
 }
