@@ -99,7 +99,7 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
             if !values.is_empty() && !values.contains(&value.as_ref()) {
                 return Err(UrlError::Value(name.into_owned()));
             }
-            log::debug!("the parameter {name} of the database url has no effect");
+            tracing::debug!(parameter = %name, "this parameter of the database url has no effect");
         } else if is_name(&name) {
             return Err(UrlError::Unknown(name.into_owned()));
         } else {

@@ -58,13 +58,13 @@ async fn keep_ending(control: &Connections, pid: i32, which: Blockers) -> Infall
         match end(control, pid, which, &seen).await {
             Ok((blocking, ended)) => {
                 if !ended.is_empty() {
-                    log::warn!("ended the sessions {ended:?} of the service, which kept a change waiting");
+                    tracing::warn!(pids = ?ended, "ended sessions of the service that kept a change waiting");
                     has_ended = true;
                 }
                 seen = blocking;
             }
             Err(error) => {
-                log::warn!("cannot end the sessions that keep a change waiting: {error}");
+                tracing::warn!(%error, "cannot end the sessions that keep a change waiting");
                 seen = Vec::new();
             }
         }

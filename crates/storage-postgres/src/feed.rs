@@ -27,8 +27,8 @@ impl PostgresStorage {
         let is_hidden = polling.is_identity_hidden.load(Ordering::Relaxed);
         let rows = match self.control(poll(is_hidden, since)).await {
             Err(error) if !is_hidden && is_forbidden(&error) => {
-                log::info!(
-                    "the role may not ask for the identity of the cluster: other signs of another history remain"
+                tracing::info!(
+                    "the role may not read the identity of the cluster: other signs of another history remain"
                 );
                 polling.is_identity_hidden.store(true, Ordering::Relaxed);
                 self.control(poll(true, since)).await
@@ -79,7 +79,7 @@ impl ChangeFeed for PostgresStorage {
 
     async fn renew(&self, epoch: u64) -> Result<()> {
         let epoch = epoch.cast_signed();
-        log::warn!("versions went back: the history of the database gets another epoch");
+        tracing::warn!("versions went back: the history of the database gets another epoch");
         // One transaction. Changes wait meanwhile, since all of them must be of one history.
         let sql = format!(
             "SELECT set_config('iam.company', 'all', true);

@@ -91,12 +91,12 @@ async fn pass_on(mut listener: PgListener, woken: watch::Sender<()>) {
                 woken.send_replace(());
             }
             Ok(Ok(None)) => return,
-            Ok(Err(error)) => return log::debug!("the listening connection is lost: {error}"),
+            Ok(Err(error)) => return tracing::debug!(%error, "the listening connection is lost"),
             // Nothing arrived for long: the connection may be dead and not closed.
             Err(_) => match timeout(RETURN_LIMIT, sqlx::query("SELECT 1").execute(&mut listener)).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => return log::debug!("the listening connection is lost: {error}"),
-                Err(_) => return log::debug!("the listening connection does not answer"),
+                Ok(Err(error)) => return tracing::debug!(%error, "the listening connection is lost"),
+                Err(_) => return tracing::debug!("the listening connection does not answer"),
             },
         }
     }

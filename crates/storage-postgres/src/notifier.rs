@@ -51,7 +51,7 @@ async fn wake(control: Arc<Connections>, epochs: Arc<Epochs>, committed: Arc<Not
     loop {
         committed.notified().await;
         if let Err(error) = send(&control, &epochs, statement(sql.as_str(), [])).await {
-            log::debug!("the other processes could not be woken, and poll later: {error}");
+            tracing::debug!(%error, "the other processes could not be woken, and poll later");
         }
         tokio::time::sleep(LEAST_GAP).await;
     }

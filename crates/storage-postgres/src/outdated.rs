@@ -35,7 +35,7 @@ impl Epochs {
     /// Gives up all connections that are open now: they are not used again, and statements on them are not waited for.
     /// Their server is not the primary, or does not answer.
     pub(crate) fn give_up(&self, why: &str) {
-        log::warn!("{why}: open connections are given up");
+        tracing::warn!(reason = why, "open connections are given up");
         self.reached().changed = Some(Instant::now());
         self.given_up.send_replace(());
     }
@@ -58,7 +58,7 @@ impl Epochs {
         }
         let mut reached = self.reached();
         if reached.changed.is_none_or(|changed| changed < asked) {
-            log::warn!("a connection is outdated, and with it all that are open now: {error}");
+            tracing::warn!(%error, "a connection is outdated, and with it all that are open now");
             reached.changed = Some(Instant::now());
         }
     }

@@ -124,8 +124,8 @@ impl Session {
         let mut latest = self.latest();
         if *latest != refusal {
             match &refusal {
-                Some(refusal) => log::warn!("new database connections are refused: {refusal}"),
-                None => log::info!("new database connections are accepted again"),
+                Some(refusal) => tracing::warn!(%refusal, "new database connections are refused"),
+                None => tracing::info!("new database connections are accepted again"),
             }
             *latest = refusal;
         }

@@ -132,7 +132,10 @@ impl PostgresStorage {
         let close = async { tokio::join!(connections.pool().close(), control.pool().close()) };
         let limit = self.options.statement_limit().unwrap_or(self.options.change_timeout);
         if tokio::time::timeout(limit, close).await.is_err() {
-            log::warn!("some database connections did not end in time: they are left to the end of the process");
+            tracing::warn!(
+                ?limit,
+                "some database connections did not end in time: they are left to the end of the process"
+            );
         }
     }
 
