@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use crate::doubts::Doubts;
 use crate::outdated::Epochs;
 use crate::pool_hooks::Hooks;
-use crate::runtime::at_home;
+use crate::runtime::on_runtime;
 use crate::session::Session;
 
 /// How long a connection may take to roll back, and then to go back to its pool.
@@ -65,7 +65,7 @@ impl Connections {
 
     /// A connection, for several statements.
     pub(crate) async fn lend(&self) -> Result<Lent, DbErr> {
-        let connection = at_home(&self.runtime, self.pool.acquire()).await;
+        let connection = on_runtime(&self.runtime, self.pool.acquire()).await;
         let connection = connection.map_err(|error| {
             // The pool retries until its deadline, and loses the cause.
             let cause = match (error, self.session.refusal()) {
@@ -244,7 +244,7 @@ async fn within<T>(
         }
     };
     let failed = |kind, why: &str| Err(io::Error::new(kind, why).into());
-    at_home(runtime, async {
+    on_runtime(runtime, async {
         tokio::select! {
             biased;
             outcome = call => outcome,

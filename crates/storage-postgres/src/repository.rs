@@ -10,12 +10,11 @@ use sea_orm::{
     TryGetable,
 };
 use tokio::runtime::Handle;
-use tokio_util::context::TokioContext;
 
 use crate::catalog_cache::CatalogCache;
 use crate::error::{from_db, is_lost_race};
 use crate::outdated::Epochs;
-use crate::runtime::at_home;
+use crate::runtime::on_runtime;
 use crate::statement::{column, convert, incomplete};
 
 /// Something that statements can be sent to.
@@ -47,11 +46,6 @@ pub(crate) trait Connected: Send + Sync + 'static {
 pub(crate) struct Repository<T>(pub(crate) T);
 
 impl<T: Connected> Repository<T> {
-    /// Sends a statement on the connections' runtime.
-    pub(crate) fn ask<F: Future>(&self, call: F) -> TokioContext<F> {
-        at_home(self.0.runtime(), call)
-    }
-
     /// Sends a statement on the connections' runtime, and again if it lost a race or met an outdated connection.
     pub(crate) async fn attempt<A, F>(&self, call: impl Fn() -> F) -> Result<A, DbErr>
     where
@@ -60,7 +54,7 @@ impl<T: Connected> Repository<T> {
         let mut attempt = 1;
         loop {
             let asked = Instant::now();
-            match self.ask(call()).await {
+            match on_runtime(self.0.runtime(), call()).await {
                 Err(error) => {
                     self.0.epochs().note(&error, asked);
                     if attempt == T::ATTEMPTS || !is_lost_race(&error) {

@@ -18,7 +18,7 @@ use crate::options::PostgresOptions;
 use crate::pool::Pool;
 use crate::pool_hooks::Hooks;
 use crate::repository::{Connected, Repository};
-use crate::runtime::at_home;
+use crate::runtime::on_runtime;
 use crate::session::Refusal;
 use crate::statement::{column, statement};
 
@@ -85,7 +85,7 @@ impl PostgresStorage {
     /// [`acquire_timeout`](PostgresOptions::acquire_timeout).
     pub async fn contact(&self) -> Result<(), Unreachable> {
         let options = self.main_pool().connect_options();
-        at_home(self.runtime(), contact::try_once(&options, &self.hooks.session, self.options.patience())).await
+        on_runtime(self.runtime(), contact::try_once(&options, &self.hooks.session, self.options.patience())).await
     }
 
     /// Why the latest connection was refused, if it was: until one is accepted, the database cannot be used.

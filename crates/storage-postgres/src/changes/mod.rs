@@ -35,7 +35,7 @@ use crate::outdated::Epochs;
 use crate::pool::Pool;
 use crate::repository::{Connected, Repository};
 use crate::row_security::{scoped_within, setting};
-use crate::runtime::at_home;
+use crate::runtime::on_runtime;
 use crate::statement::{column, convert, incomplete, statement};
 use crate::transaction::Transaction;
 use crate::write_admission::WritePermit;
@@ -159,7 +159,7 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
         let row = unblocked(&pool.control, tx.pid(), blockers, lock).await?;
         Ok((tx, row))
     };
-    let locked = at_home(pool.runtime(), locked).await;
+    let locked = on_runtime(pool.runtime(), locked).await;
     let (tx, row) = locked.inspect_err(|error| pool.epochs.note(error, asked)).map_err(from_db)?;
     let row = row.ok_or_else(incomplete)?;
     let versions =
