@@ -64,7 +64,7 @@ impl Connections {
     }
 
     /// A connection, for several statements.
-    pub(crate) async fn lend(&self) -> Result<Lent, DbErr> {
+    pub(crate) async fn acquire(&self) -> Result<PooledConnection, DbErr> {
         let connection = on_runtime(&self.runtime, self.pool.acquire()).await;
         let connection = connection.map_err(|error| {
             // The pool retries until its deadline, and loses the cause.
@@ -74,7 +74,7 @@ impl Connections {
             };
             DbErr::Conn(RuntimeErr::SqlxError(Arc::new(cause)))
         })?;
-        Ok(Lent {
+        Ok(PooledConnection {
             connection: Some(connection),
             runtime: self.runtime.clone(),
             doubts: Arc::clone(&self.doubts),
@@ -92,26 +92,26 @@ impl ConnectionTrait for Connections {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.lend().await?.execute(&statement, self.limit).await
+        self.acquire().await?.execute(&statement, self.limit).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.lend().await?.execute_unprepared(sql, self.limit).await
+        self.acquire().await?.execute_unprepared(sql, self.limit).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.lend().await?.query_one(&statement, self.limit).await
+        self.acquire().await?.query_one(&statement, self.limit).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.lend().await?.query_all(&statement, self.limit).await
+        self.acquire().await?.query_all(&statement, self.limit).await
     }
 }
 
 /// A connection of a pool. When dropped it goes back; or it is closed at once if its last statement was not answered:
 /// the future that sent it was dropped, its deadline passed, or the connection broke.
 #[derive(Debug)]
-pub(crate) struct Lent {
+pub(crate) struct PooledConnection {
     connection: Option<PoolConnection<Postgres>>,
     runtime: Handle,
     doubts: Arc<Doubts>,
@@ -122,7 +122,7 @@ pub(crate) struct Lent {
     pub(crate) in_transaction: bool,
 }
 
-impl Lent {
+impl PooledConnection {
     /// Sends a statement; answers how many rows it changed.
     pub(crate) async fn execute(
         &mut self,
@@ -197,7 +197,7 @@ impl Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
         // Dropping the connection may spawn a task.
@@ -206,7 +206,7 @@ impl Drop for Lent {
             // Closes the socket without a message: the other end may be gone. The server rolls back.
             drop(connection.detach());
         } else if self.in_transaction {
-            let mut lent = Self {
+            let mut returning = Self {
                 connection: Some(connection),
                 runtime: self.runtime.clone(),
                 doubts: Arc::clone(&self.doubts),
@@ -214,7 +214,8 @@ impl Drop for Lent {
                 is_answered: true,
                 in_transaction: false,
             };
-            self.runtime.spawn(async move { lent.execute_unprepared("ROLLBACK", Some(RETURN_LIMIT)).await.map(drop) });
+            self.runtime
+                .spawn(async move { returning.execute_unprepared("ROLLBACK", Some(RETURN_LIMIT)).await.map(drop) });
         } else {
             let back = connection.return_to_pool();
             drop(connection);
