@@ -108,8 +108,8 @@ impl ConnectionTrait for Connections {
     }
 }
 
-/// A connection of a pool. When dropped it goes back; or it is closed at once if its last statement was not answered:
-/// the future that sent it was dropped, its deadline passed, or the connection broke.
+/// A connection of a pool. When dropped it goes back to the pool; or it is closed at once if its last statement was not
+/// answered: the future that sent it was dropped, its deadline passed, or the connection broke.
 #[derive(Debug)]
 pub(crate) struct PooledConnection {
     connection: Option<PoolConnection<Postgres>>,
@@ -123,64 +123,64 @@ pub(crate) struct PooledConnection {
 }
 
 impl PooledConnection {
-    /// Sends a statement; answers how many rows it changed.
+    /// Sends a statement, and returns how many rows it changed.
     pub(crate) async fn execute(
         &mut self,
         statement: &Statement,
         limit: Option<Duration>,
     ) -> Result<ExecResult, DbErr> {
         let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
-        let call = bound(statement).execute(self.asked()?);
+        let call = bound(statement).execute(self.start()?);
         let outcome: sqlx::Result<PgQueryResult> = within(&runtime, limit, given_up, call).await;
-        self.answered(outcome).map(Into::into).map_err(exec_error)
+        self.finish(outcome).map(Into::into).map_err(exec_error)
     }
 
     /// Sends SQL without values.
     pub(crate) async fn execute_unprepared(&mut self, sql: &str, limit: Option<Duration>) -> Result<ExecResult, DbErr> {
         let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
-        let call = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(self.asked()?);
+        let call = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(self.start()?);
         let outcome: sqlx::Result<PgQueryResult> = within(&runtime, limit, given_up, call).await;
-        self.answered(outcome).map(Into::into).map_err(exec_error)
+        self.finish(outcome).map(Into::into).map_err(exec_error)
     }
 
-    /// Sends a statement that answers at most one row.
+    /// Sends a statement that returns at most one row.
     pub(crate) async fn query_one(
         &mut self,
         statement: &Statement,
         limit: Option<Duration>,
     ) -> Result<Option<QueryResult>, DbErr> {
         let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
-        let call = bound(statement).fetch_optional(self.asked()?);
+        let call = bound(statement).fetch_optional(self.start()?);
         let outcome: sqlx::Result<Option<PgRow>> = within(&runtime, limit, given_up, call).await;
-        Ok(self.answered(outcome).map_err(query_error)?.map(Into::into))
+        Ok(self.finish(outcome).map_err(query_error)?.map(Into::into))
     }
 
-    /// Sends SQL without values that answers at most one row.
+    /// Sends SQL without values that returns at most one row.
     pub(crate) async fn query_one_unprepared(
         &mut self,
         sql: &str,
         limit: Option<Duration>,
     ) -> Result<Option<QueryResult>, DbErr> {
         let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
-        let call = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_optional(self.asked()?);
+        let call = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_optional(self.start()?);
         let outcome: sqlx::Result<Option<PgRow>> = within(&runtime, limit, given_up, call).await;
-        Ok(self.answered(outcome).map_err(query_error)?.map(Into::into))
+        Ok(self.finish(outcome).map_err(query_error)?.map(Into::into))
     }
 
-    /// Sends a statement; answers its rows.
+    /// Sends a statement, and returns its rows.
     pub(crate) async fn query_all(
         &mut self,
         statement: &Statement,
         limit: Option<Duration>,
     ) -> Result<Vec<QueryResult>, DbErr> {
         let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
-        let call = bound(statement).fetch_all(self.asked()?);
+        let call = bound(statement).fetch_all(self.start()?);
         let outcome: sqlx::Result<Vec<PgRow>> = within(&runtime, limit, given_up, call).await;
-        Ok(self.answered(outcome).map_err(query_error)?.into_iter().map(Into::into).collect())
+        Ok(self.finish(outcome).map_err(query_error)?.into_iter().map(Into::into).collect())
     }
 
-    /// Takes the connection, to send a statement on it: it counts as unanswered from here on.
-    fn asked(&mut self) -> Result<&mut PgConnection, DbErr> {
+    /// Returns the connection, to send a statement on it. It counts as unanswered until [`Self::finish`].
+    fn start(&mut self) -> Result<&mut PgConnection, DbErr> {
         self.is_answered = false;
         match &mut self.connection {
             Some(connection) => Ok(connection),
@@ -188,7 +188,8 @@ impl PooledConnection {
         }
     }
 
-    fn answered<T>(&mut self, outcome: sqlx::Result<T>) -> sqlx::Result<T> {
+    /// Records the outcome of the statement that [`Self::start`] began.
+    fn finish<T>(&mut self, outcome: sqlx::Result<T>) -> sqlx::Result<T> {
         self.is_answered = outcome.as_ref().err().is_none_or(is_an_answer);
         if !self.is_answered {
             self.doubts.lost();

@@ -50,13 +50,13 @@ pub(crate) async fn send(
     epochs: &Epochs,
     statement: Statement,
 ) -> Result<Vec<QueryResult>, DbErr> {
-    let asked = Instant::now();
+    let sent_at = Instant::now();
     let outcome = match control.query_all_raw(statement.clone()).await {
         Err(error) if is_lost_connection(&error) => control.query_all_raw(statement).await,
         outcome => outcome,
     };
     outcome.inspect_err(|error| {
-        epochs.note(error, asked);
+        epochs.note(error, sent_at);
         if is_silence(error) {
             epochs.give_up("the database does not answer");
         }

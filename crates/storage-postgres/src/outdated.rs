@@ -50,14 +50,14 @@ impl Epochs {
         self.reached().changed.is_some_and(|changed| age > changed.elapsed())
     }
 
-    /// Records the failure of a statement that began at `asked`: if its connection is outdated, all that are open now
+    /// Records the failure of a statement that began at `sent_at`: if its connection is outdated, all that are open now
     /// are, and none is used again. Statements that fail together report this once.
-    pub(crate) fn note(&self, error: &DbErr, asked: Instant) {
+    pub(crate) fn note(&self, error: &DbErr, sent_at: Instant) {
         if !is_outdated(error) {
             return;
         }
         let mut reached = self.reached();
-        if reached.changed.is_none_or(|changed| changed < asked) {
+        if reached.changed.is_none_or(|changed| changed < sent_at) {
             tracing::warn!(%error, "a connection is outdated, and with it all that are open now");
             reached.changed = Some(Instant::now());
         }

@@ -53,10 +53,10 @@ impl<T: Connected> Repository<T> {
     {
         let mut attempt = 1;
         loop {
-            let asked = Instant::now();
+            let sent_at = Instant::now();
             match on_runtime(self.0.runtime(), call()).await {
                 Err(error) => {
-                    self.0.epochs().note(&error, asked);
+                    self.0.epochs().note(&error, sent_at);
                     if attempt == T::ATTEMPTS || !is_lost_race(&error) {
                         return Err(error);
                     }

@@ -147,7 +147,7 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
         return Err(StorageError::Misuse("the nil and the max id are no company's"));
     }
     let permit = pool.write_admission.wait(target).await?;
-    let asked = Instant::now();
+    let sent_at = Instant::now();
     let blockers = match target {
         // A turn ends by itself, unless its process stands still.
         Target::Company(_) => Blockers::Silent(pool.silence_timeout),
@@ -160,7 +160,7 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
         Ok((tx, row))
     };
     let locked = on_runtime(pool.runtime(), locked).await;
-    let (tx, row) = locked.inspect_err(|error| pool.epochs.note(error, asked)).map_err(from_db)?;
+    let (tx, row) = locked.inspect_err(|error| pool.epochs.note(error, sent_at)).map_err(from_db)?;
     let row = row.ok_or_else(incomplete)?;
     let versions =
         Versions { epoch: epoch(&row)?, catalog: column(&row, "catalog")?, company: column(&row, "company")? };
@@ -288,9 +288,9 @@ impl UnitOfWork for Repository<Unit> {
         let mut derivation = recorder.finish();
         derivation.records.retain(|record| !written.contains(&record.id));
         let statement = derived(&derivation);
-        let asked = Instant::now();
+        let sent_at = Instant::now();
         let written = tx.execute_raw(statement).await;
-        written.inspect_err(|error| epochs.note(error, asked)).map_err(from_db)?;
+        written.inspect_err(|error| epochs.note(error, sent_at)).map_err(from_db)?;
         let committed = tx.commit().await;
         // Also when the outcome is unknown.
         waking.notify_one();
