@@ -20,7 +20,7 @@ use crate::entities::{columns, effective_feature_permissions, effective_view_per
 use crate::epoch::epoch_of_now;
 use crate::error::{During, during, from_db, is_foreign_key_violation, is_lock_not_available};
 use crate::pool::Pool;
-use crate::repository::{Connected, Repository};
+use crate::repository::{Executor, Repository};
 use crate::row_security::{scoped, scoped_with};
 use crate::statement::{column, convert, limit, statement};
 

@@ -15,7 +15,7 @@ use crate::options::PostgresOptions;
 use crate::outdated::Epochs;
 use crate::poll::Polling;
 use crate::pool_hooks::Hooks;
-use crate::repository::Connected;
+use crate::repository::Executor;
 use crate::row_security::scoped;
 use crate::write_admission::WriteAdmission;
 
@@ -58,10 +58,10 @@ impl Pool {
     }
 }
 
-impl Connected for Pool {
+impl Executor for Pool {
     const ATTEMPTS: u32 = 4;
 
-    type C = Connections;
+    type Connection = Connections;
 
     fn connection(&self) -> &Connections {
         &self.connections

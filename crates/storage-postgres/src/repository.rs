@@ -17,16 +17,16 @@ use crate::outdated::Epochs;
 use crate::runtime::on_runtime;
 use crate::statement::{column, convert, incomplete};
 
-/// Something that statements can be sent to.
-pub(crate) trait Connected: Send + Sync + 'static {
+/// What a repository sends its statements to: the pool, or the transaction of a unit of work.
+pub(crate) trait Executor: Send + Sync + 'static {
     /// How often a statement that lost a race is tried: a transaction can only be retried as a whole.
     const ATTEMPTS: u32;
 
-    /// A pool or a transaction.
-    type C: ConnectionTrait + Send + Sync;
+    /// The connection: a pool or a transaction.
+    type Connection: ConnectionTrait + Send + Sync;
 
     /// Where to send statements.
-    fn connection(&self) -> &Self::C;
+    fn connection(&self) -> &Self::Connection;
 
     /// The runtime that connections live on.
     fn runtime(&self) -> &Handle;
@@ -45,7 +45,7 @@ pub(crate) trait Connected: Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct Repository<T>(pub(crate) T);
 
-impl<T: Connected> Repository<T> {
+impl<T: Executor> Repository<T> {
     /// Sends a statement on the connections' runtime, and again if it lost a race or met an outdated connection.
     pub(crate) async fn attempt<A, F>(&self, call: impl Fn() -> F) -> Result<A, DbErr>
     where

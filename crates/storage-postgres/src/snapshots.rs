@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
 use crate::epoch::{epoch, epoch_of_now};
-use crate::repository::{Connected, Repository};
+use crate::repository::{Executor, Repository};
 use crate::statement::{column, parse, statement};
 
 /// The catalog and its state, with `rest`, which may need more tables. $1 and $2 are the state of the catalog that is
@@ -131,7 +131,7 @@ fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanyS
     Ok(CompanySnapshot { catalog, modules: module_ids(row)?, levels, holders })
 }
 
-impl<T: Connected> Repository<T> {
+impl<T: Executor> Repository<T> {
     /// Sends one statement, with the values from $3 on. Returns its row, and the catalog with the states that both are
     /// of, without the company's.
     async fn load(
@@ -183,7 +183,7 @@ impl<T: Connected> Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> Snapshots for Repository<T> {
+impl<T: Executor> Snapshots for Repository<T> {
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>> {
         let held = "(SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $3 AND user_id = $4) AS level";
         let read = |row: &QueryResult, catalog| {

@@ -17,7 +17,7 @@ use crate::listener::Listening;
 use crate::options::PostgresOptions;
 use crate::pool::Pool;
 use crate::pool_hooks::Hooks;
-use crate::repository::{Connected, Repository};
+use crate::repository::{Executor, Repository};
 use crate::runtime::on_runtime;
 use crate::session::Refusal;
 use crate::statement::{column, statement};

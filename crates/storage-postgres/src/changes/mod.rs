@@ -33,7 +33,7 @@ use crate::error::{During, during, from_db};
 use crate::gate::{pass, try_pass};
 use crate::outdated::Epochs;
 use crate::pool::Pool;
-use crate::repository::{Connected, Repository};
+use crate::repository::{Executor, Repository};
 use crate::row_security::{scoped_within, setting};
 use crate::runtime::on_runtime;
 use crate::statement::{column, convert, incomplete, statement};
@@ -60,10 +60,10 @@ pub(crate) struct Unit {
     _permit: WritePermit,
 }
 
-impl Connected for Unit {
+impl Executor for Unit {
     const ATTEMPTS: u32 = 1;
 
-    type C = Transaction;
+    type Connection = Transaction;
 
     fn connection(&self) -> &Transaction {
         &self.tx

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::is_unstorable;
 use crate::entities::iam_audit_logs::{self as logs, Column};
-use crate::repository::{Connected, Repository};
+use crate::repository::{Executor, Repository};
 use crate::statement::{column, limit};
 
 /// The records of a company that match a filter; `None` when no record can.
@@ -41,7 +41,7 @@ fn matching(company: Option<CompanyId>, filter: &AuditFilter) -> Option<Select<l
 }
 
 #[async_trait]
-impl<T: Connected> AuditLogs for Repository<T> {
+impl<T: Executor> AuditLogs for Repository<T> {
     async fn list_for_company(
         &self,
         company: Option<CompanyId>,

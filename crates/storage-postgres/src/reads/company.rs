@@ -19,11 +19,11 @@ use crate::entities::{
 };
 use crate::epoch::{epoch, epoch_of_now};
 use crate::error::from_db;
-use crate::repository::{Connected, Repository};
+use crate::repository::{Executor, Repository};
 use crate::statement::{column, statement};
 
 #[async_trait]
-impl<T: Connected> CompanyModules for Repository<T> {
+impl<T: Executor> CompanyModules for Repository<T> {
     async fn get_modules_by_company(&self, company: CompanyId) -> Result<Vec<GrantedModule>> {
         let sql = format!(
             "SELECT {}, m.company_id, m.module_id, m.enabled AS m_enabled, m.created_at AS m_created_at,
@@ -57,7 +57,7 @@ impl<T: Connected> CompanyModules for Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> UserLevels for Repository<T> {
+impl<T: Executor> UserLevels for Repository<T> {
     async fn find_all(&self, company: CompanyId) -> Result<Vec<UserLevel>> {
         let levels = user_levels::Entity::find().filter(user_levels::COLUMN.company_id.eq(company.as_uuid()));
         let levels = levels.order_by_asc(user_levels::COLUMN.name).order_by_asc(user_levels::COLUMN.id);
@@ -94,7 +94,7 @@ impl<T: Connected> UserLevels for Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> ViewPermissions for Repository<T> {
+impl<T: Executor> ViewPermissions for Repository<T> {
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<ViewPermission>> {
         let sql = format!(
             "SELECT {} FROM user_level_view_permissions AS cell WHERE company_id = $1 AND user_level_id = $2
@@ -126,7 +126,7 @@ impl<T: Connected> ViewPermissions for Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> FeaturePermissions for Repository<T> {
+impl<T: Executor> FeaturePermissions for Repository<T> {
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<FeaturePermission>> {
         let sql = format!(
             "SELECT {} FROM user_level_feature_permissions AS cell WHERE company_id = $1 AND user_level_id = $2
@@ -165,7 +165,7 @@ impl<T: Connected> FeaturePermissions for Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> Assignments for Repository<T> {
+impl<T: Executor> Assignments for Repository<T> {
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>> {
         let sql = format!(
             "SELECT {} FROM user_user_levels h
@@ -270,7 +270,7 @@ impl<T: Connected> Assignments for Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> CompanyStates for Repository<T> {
+impl<T: Executor> CompanyStates for Repository<T> {
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>> {
         // A company without a version is one before its first change.
         if !is_company(company.as_uuid()) {

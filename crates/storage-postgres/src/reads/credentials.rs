@@ -11,11 +11,11 @@ use crate::convert::{UserRow, digest};
 use crate::entities::api_keys;
 use crate::entities::company_states::CREDENTIALS;
 use crate::epoch::{epoch, epoch_of_now};
-use crate::repository::{Connected, Repository};
+use crate::repository::{Executor, Repository};
 use crate::statement::{column, parse, statement};
 
 #[async_trait]
-impl<T: Connected> Users for Repository<T> {
+impl<T: Executor> Users for Repository<T> {
     async fn find(&self, users: &[UserId]) -> Result<Vec<User>> {
         let sql = "SELECT asked.id, i.issuer, i.subject, c.not_before
             FROM (SELECT DISTINCT unnest($1::uuid[]) AS id) AS asked
@@ -28,7 +28,7 @@ impl<T: Connected> Users for Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> ApiKeys for Repository<T> {
+impl<T: Executor> ApiKeys for Repository<T> {
     async fn find_all(&self) -> Result<Vec<ApiKey>> {
         let keys = api_keys::Entity::find();
         self.select(keys.order_by_asc(api_keys::COLUMN.name).order_by_asc(api_keys::COLUMN.id)).await
@@ -40,7 +40,7 @@ impl<T: Connected> ApiKeys for Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> Credentials for Repository<T> {
+impl<T: Executor> Credentials for Repository<T> {
     async fn changes_since(&self, version: i64) -> Result<CredentialChanges> {
         let sql = format!(
             "SELECT {} AS epoch, version, stamp,

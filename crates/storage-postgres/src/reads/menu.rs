@@ -6,10 +6,10 @@ use iam_storage::{MenuItems, MenuUse, Result, StorageError, SubMenuItems};
 use sea_orm::Statement;
 
 use crate::entities::{columns, menu_items, sub_menu_items};
-use crate::repository::{Connected, Repository};
+use crate::repository::{Executor, Repository};
 use crate::statement::{column, statement};
 
-impl<T: Connected> Repository<T> {
+impl<T: Executor> Repository<T> {
     /// What uses something, in the menus of all companies.
     async fn uses(&self, statement: Statement) -> Result<Vec<MenuUse>> {
         let rows = self.rows(self.of(None, statement)).await?;
@@ -23,7 +23,7 @@ impl<T: Connected> Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> MenuItems for Repository<T> {
+impl<T: Executor> MenuItems for Repository<T> {
     async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<MenuItem>> {
         let sql = format!(
             "SELECT {} FROM menu_items AS m WHERE company_id IS NULL OR company_id = $1
@@ -62,7 +62,7 @@ impl<T: Connected> MenuItems for Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> SubMenuItems for Repository<T> {
+impl<T: Executor> SubMenuItems for Repository<T> {
     async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<SubMenuItem>> {
         let sql = format!(
             "SELECT {} FROM menu_items m JOIN sub_menu_items s ON s.menu_item_id = m.id
