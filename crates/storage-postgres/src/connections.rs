@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::doubts::Doubts;
-use crate::outdated::Epochs;
+use crate::outdated::OutdatedConnections;
 use crate::pool_hooks::Hooks;
 use crate::runtime::on_runtime;
 use crate::session::Session;
@@ -38,14 +38,14 @@ pub(crate) struct Connections {
     runtime: Handle,
     doubts: Arc<Doubts>,
     session: Session,
-    epochs: Arc<Epochs>,
+    outdated: Arc<OutdatedConnections>,
 }
 
 impl Connections {
     /// A pool with these hooks, whose connections live on `runtime`.
     pub(crate) fn new(pool: PgPool, limit: Option<Duration>, runtime: Handle, hooks: &Hooks) -> Self {
         let (doubts, session) = (Arc::clone(&hooks.doubts), hooks.session.clone());
-        Self { pool, limit, runtime, doubts, session, epochs: Arc::clone(&hooks.epochs) }
+        Self { pool, limit, runtime, doubts, session, outdated: Arc::clone(&hooks.outdated) }
     }
 
     /// The pool itself. Code that takes connections from it has no deadline but its own.
@@ -78,7 +78,7 @@ impl Connections {
             connection: Some(connection),
             runtime: self.runtime.clone(),
             doubts: Arc::clone(&self.doubts),
-            given_up: self.epochs.given_up(),
+            discarded: self.outdated.discarded(),
             is_answered: true,
             in_transaction: false,
         })
@@ -115,8 +115,8 @@ pub(crate) struct PooledConnection {
     connection: Option<PoolConnection<Postgres>>,
     runtime: Handle,
     doubts: Arc<Doubts>,
-    /// Notified when open connections are given up.
-    given_up: watch::Receiver<()>,
+    /// Notified when open connections are discarded.
+    discarded: watch::Receiver<()>,
     is_answered: bool,
     /// Whether to roll back before the connection goes back.
     pub(crate) in_transaction: bool,
@@ -129,17 +129,17 @@ impl PooledConnection {
         statement: &Statement,
         limit: Option<Duration>,
     ) -> Result<ExecResult, DbErr> {
-        let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
+        let (runtime, discarded) = (self.runtime.clone(), self.discarded.clone());
         let call = bound(statement).execute(self.start()?);
-        let outcome: sqlx::Result<PgQueryResult> = within(&runtime, limit, given_up, call).await;
+        let outcome: sqlx::Result<PgQueryResult> = within(&runtime, limit, discarded, call).await;
         self.finish(outcome).map(Into::into).map_err(exec_error)
     }
 
     /// Sends SQL without values.
     pub(crate) async fn execute_unprepared(&mut self, sql: &str, limit: Option<Duration>) -> Result<ExecResult, DbErr> {
-        let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
+        let (runtime, discarded) = (self.runtime.clone(), self.discarded.clone());
         let call = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(self.start()?);
-        let outcome: sqlx::Result<PgQueryResult> = within(&runtime, limit, given_up, call).await;
+        let outcome: sqlx::Result<PgQueryResult> = within(&runtime, limit, discarded, call).await;
         self.finish(outcome).map(Into::into).map_err(exec_error)
     }
 
@@ -149,9 +149,9 @@ impl PooledConnection {
         statement: &Statement,
         limit: Option<Duration>,
     ) -> Result<Option<QueryResult>, DbErr> {
-        let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
+        let (runtime, discarded) = (self.runtime.clone(), self.discarded.clone());
         let call = bound(statement).fetch_optional(self.start()?);
-        let outcome: sqlx::Result<Option<PgRow>> = within(&runtime, limit, given_up, call).await;
+        let outcome: sqlx::Result<Option<PgRow>> = within(&runtime, limit, discarded, call).await;
         Ok(self.finish(outcome).map_err(query_error)?.map(Into::into))
     }
 
@@ -161,9 +161,9 @@ impl PooledConnection {
         sql: &str,
         limit: Option<Duration>,
     ) -> Result<Option<QueryResult>, DbErr> {
-        let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
+        let (runtime, discarded) = (self.runtime.clone(), self.discarded.clone());
         let call = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_optional(self.start()?);
-        let outcome: sqlx::Result<Option<PgRow>> = within(&runtime, limit, given_up, call).await;
+        let outcome: sqlx::Result<Option<PgRow>> = within(&runtime, limit, discarded, call).await;
         Ok(self.finish(outcome).map_err(query_error)?.map(Into::into))
     }
 
@@ -173,9 +173,9 @@ impl PooledConnection {
         statement: &Statement,
         limit: Option<Duration>,
     ) -> Result<Vec<QueryResult>, DbErr> {
-        let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
+        let (runtime, discarded) = (self.runtime.clone(), self.discarded.clone());
         let call = bound(statement).fetch_all(self.start()?);
-        let outcome: sqlx::Result<Vec<PgRow>> = within(&runtime, limit, given_up, call).await;
+        let outcome: sqlx::Result<Vec<PgRow>> = within(&runtime, limit, discarded, call).await;
         Ok(self.finish(outcome).map_err(query_error)?.into_iter().map(Into::into).collect())
     }
 
@@ -211,7 +211,7 @@ impl Drop for PooledConnection {
                 connection: Some(connection),
                 runtime: self.runtime.clone(),
                 doubts: Arc::clone(&self.doubts),
-                given_up: self.given_up.clone(),
+                discarded: self.discarded.clone(),
                 is_answered: true,
                 in_transaction: false,
             };
@@ -236,7 +236,7 @@ fn bound(statement: &Statement) -> Query<'_, Postgres, SqlxValues> {
 async fn within<T>(
     runtime: &Handle,
     limit: Option<Duration>,
-    mut given_up: watch::Receiver<()>,
+    mut discarded: watch::Receiver<()>,
     call: impl Future<Output = sqlx::Result<T>>,
 ) -> sqlx::Result<T> {
     let ends = async {
@@ -250,7 +250,7 @@ async fn within<T>(
         tokio::select! {
             biased;
             outcome = call => outcome,
-            Ok(()) = given_up.changed() => failed(io::ErrorKind::ConnectionAborted, "open connections are given up"),
+            Ok(()) = discarded.changed() => failed(io::ErrorKind::ConnectionAborted, "open connections are discarded"),
             () = ends => failed(io::ErrorKind::TimedOut, "the database did not answer in time"),
         }
     })

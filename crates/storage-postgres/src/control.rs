@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use crate::connections::Connections;
 use crate::error::{is_lost_connection, is_silence};
 use crate::options::PostgresOptions;
-use crate::outdated::Epochs;
+use crate::outdated::OutdatedConnections;
 use crate::pool_hooks::Hooks;
 use crate::session::Limits;
 
@@ -29,8 +29,8 @@ impl PostgresOptions {
     pub(crate) fn control(&self, main: &Hooks, connect: PgConnectOptions) -> Connections {
         let session =
             main.session.with(|limits| Limits { statement: STATEMENT_LIMIT, lock: STATEMENT_LIMIT, ..limits });
-        let (epochs, doubts) = (Arc::clone(&main.epochs), Arc::default());
-        let hooks = Hooks { session, epochs, doubts, ping_limit: ACQUIRE_TIMEOUT / 2 };
+        let (outdated, doubts) = (Arc::clone(&main.outdated), Arc::default());
+        let hooks = Hooks { session, outdated, doubts, ping_limit: ACQUIRE_TIMEOUT / 2 };
         let options = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -44,10 +44,10 @@ impl PostgresOptions {
 
 /// Sends a statement beside the pool, and waits until its transaction has ended. Sends it again when the connection
 /// was lost, as idle ones are when a server restarts: the statement must be repeatable. When it is not answered in
-/// time, open connections are given up, those of the pool too.
+/// time, open connections are discarded, those of the pool too.
 pub(crate) async fn send(
     control: &Connections,
-    epochs: &Epochs,
+    outdated: &OutdatedConnections,
     statement: Statement,
 ) -> Result<Vec<QueryResult>, DbErr> {
     let sent_at = Instant::now();
@@ -56,9 +56,9 @@ pub(crate) async fn send(
         outcome => outcome,
     };
     outcome.inspect_err(|error| {
-        epochs.note(error, sent_at);
+        outdated.record_error(error, sent_at);
         if is_silence(error) {
-            epochs.give_up("the database does not answer");
+            outdated.discard_open("the database does not answer");
         }
     })
 }

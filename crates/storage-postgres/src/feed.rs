@@ -19,7 +19,7 @@ use crate::statement::{column, incomplete, statement};
 impl PostgresStorage {
     async fn control(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let pool = &self.repository().0;
-        send(&pool.control, &pool.epochs, statement).await
+        send(&pool.control, &pool.outdated, statement).await
     }
 
     async fn poll_once(&self, since: Option<&Position>) -> Result<QueryResult> {
@@ -44,7 +44,7 @@ impl PostgresStorage {
 impl ChangeFeed for PostgresStorage {
     async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
         let mut row = self.poll_once(since).await?;
-        let epochs = &self.repository().0.epochs;
+        let outdated = &self.repository().0.outdated;
         let why = if column(&row, "in_recovery")? {
             Some(NotPrimary::InRecovery)
         } else if column(&row, "read_only")? {
@@ -53,7 +53,7 @@ impl ChangeFeed for PostgresStorage {
             None
         };
         if let Some(why) = why {
-            epochs.give_up(&why.to_string());
+            outdated.discard_open(&why.to_string());
             return Ok(Polled::NotPrimary(why));
         }
         if column(&row, "is_of_the_future")? {
@@ -63,7 +63,7 @@ impl ChangeFeed for PostgresStorage {
         }
         metrics::gauge!("iam_database_running_transactions").set(column::<i64>(&row, "running")? as f64);
         let changes = changes(&row)?;
-        epochs.saw(changes.epoch);
+        outdated.observe_epoch(changes.epoch);
         Ok(Polled::Primary(changes))
     }
 

@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::connections::Connections;
 use crate::control::send;
-use crate::outdated::Epochs;
+use crate::outdated::OutdatedConnections;
 use crate::statement::statement;
 
 /// The channel of this installation. Another installation in the same database, or a copy of this one in another
@@ -31,9 +31,9 @@ pub(crate) struct Waking {
 
 impl Waking {
     /// Wakes through these connections for as long as this lives.
-    pub(crate) fn new(control: Arc<Connections>, epochs: Arc<Epochs>, runtime: &Handle) -> Self {
+    pub(crate) fn new(control: Arc<Connections>, outdated: Arc<OutdatedConnections>, runtime: &Handle) -> Self {
         let committed = Arc::<Notify>::default();
-        let task = runtime.spawn(wake(control, epochs, Arc::clone(&committed)));
+        let task = runtime.spawn(wake(control, outdated, Arc::clone(&committed)));
         Self { committed, _task: AbortOnDropHandle::new(task) }
     }
 
@@ -43,14 +43,14 @@ impl Waking {
     }
 }
 
-async fn wake(control: Arc<Connections>, epochs: Arc<Epochs>, committed: Arc<Notify>) {
+async fn wake(control: Arc<Connections>, outdated: Arc<OutdatedConnections>, committed: Arc<Notify>) {
     // It claims nothing, so it need not be durable.
     let sql = format!(
         "SELECT pg_notify({CHANNEL}, '') FROM (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) AS light"
     );
     loop {
         committed.notified().await;
-        if let Err(error) = send(&control, &epochs, statement(sql.as_str(), [])).await {
+        if let Err(error) = send(&control, &outdated, statement(sql.as_str(), [])).await {
             tracing::debug!(%error, "the other processes could not be woken, and poll later");
         }
         tokio::time::sleep(LEAST_GAP).await;

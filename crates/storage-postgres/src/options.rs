@@ -113,10 +113,10 @@ impl PostgresOptions {
     pub(crate) fn hooks(&self) -> Hooks {
         // Half of the wait, so that there is time to open another one.
         let ping_limit = self.patience() / 2;
-        Hooks { session: self.session(), epochs: Arc::default(), doubts: Arc::default(), ping_limit }
+        Hooks { session: self.session(), outdated: Arc::default(), doubts: Arc::default(), ping_limit }
     }
 
-    /// A pool that opens its first connection on first use. Connections report to `epochs` what they have reached.
+    /// A pool that opens its first connection on first use.
     pub(crate) fn pool(&self, hooks: &Hooks, connect: PgConnectOptions) -> PgPool {
         let options = PgPoolOptions::new()
             .max_connections(self.max_connections)

@@ -1,4 +1,4 @@
-//! Which open connections are outdated, whatever pool they are of.
+//! Which open connections are outdated, across all pools of a storage.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,65 +6,65 @@ use std::time::{Duration, Instant};
 use sea_orm::DbErr;
 use tokio::sync::watch;
 
-use crate::error::is_outdated;
+use crate::error;
 
-/// Which connections are outdated, whatever pool they are of.
+/// The record of which connections are outdated: those to another history of the database, to a server that is not the
+/// primary, or to one that does not answer.
 #[derive(Debug, Default)]
-pub(crate) struct Epochs {
-    reached: Mutex<Reached>,
-    given_up: watch::Sender<()>,
+pub(crate) struct OutdatedConnections {
+    state: Mutex<State>,
+    discarded: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
-struct Reached {
+struct State {
     /// The epoch that the latest poll read.
     latest: Option<u64>,
     /// When the epoch changed, or connections were found to be outdated. Connections from before are not used again.
     changed: Option<Instant>,
 }
 
-impl Epochs {
+impl OutdatedConnections {
     /// Records the epoch that a poll read. Connections from before a change of it are not used again.
-    pub(crate) fn saw(&self, epoch: u64) {
-        let before = self.reached().latest.replace(epoch);
+    pub(crate) fn observe_epoch(&self, epoch: u64) {
+        let before = self.state().latest.replace(epoch);
         if before.is_some_and(|before| before != epoch) {
-            self.give_up("the history of the database is another one than before");
+            self.discard_open("the history of the database is another one than before");
         }
     }
 
-    /// Gives up all connections that are open now: they are not used again, and statements on them are not waited for.
-    /// Their server is not the primary, or does not answer.
-    pub(crate) fn give_up(&self, why: &str) {
-        tracing::warn!(reason = why, "open connections are given up");
-        self.reached().changed = Some(Instant::now());
-        self.given_up.send_replace(());
+    /// Discards all connections that are open now: they are not used again, and statements on them are not waited for.
+    pub(crate) fn discard_open(&self, why: &str) {
+        tracing::warn!(reason = why, "open connections are discarded");
+        self.state().changed = Some(Instant::now());
+        self.discarded.send_replace(());
     }
 
-    /// Notified when open connections are given up, from now on.
-    pub(crate) fn given_up(&self) -> watch::Receiver<()> {
-        self.given_up.subscribe()
+    /// Returns a receiver that is notified when open connections are discarded, from now on.
+    pub(crate) fn discarded(&self) -> watch::Receiver<()> {
+        self.discarded.subscribe()
     }
 
     /// Whether a connection of this age is outdated.
-    pub(crate) fn is_past(&self, age: Duration) -> bool {
-        self.reached().changed.is_some_and(|changed| age > changed.elapsed())
+    pub(crate) fn is_outdated(&self, age: Duration) -> bool {
+        self.state().changed.is_some_and(|changed| age > changed.elapsed())
     }
 
     /// Records the failure of a statement that began at `sent_at`: if its connection is outdated, all that are open now
     /// are, and none is used again. Statements that fail together report this once.
-    pub(crate) fn note(&self, error: &DbErr, sent_at: Instant) {
-        if !is_outdated(error) {
+    pub(crate) fn record_error(&self, error: &DbErr, sent_at: Instant) {
+        if !error::is_outdated(error) {
             return;
         }
-        let mut reached = self.reached();
-        if reached.changed.is_none_or(|changed| changed < sent_at) {
+        let mut state = self.state();
+        if state.changed.is_none_or(|changed| changed < sent_at) {
             tracing::warn!(%error, "a connection is outdated, and with it all that are open now");
-            reached.changed = Some(Instant::now());
+            state.changed = Some(Instant::now());
         }
     }
 
-    fn reached(&self) -> MutexGuard<'_, Reached> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // Held for a look-up only, and consistent at every moment.
-        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,7 +12,7 @@ use crate::catalog_cache::CatalogCache;
 use crate::connections::Connections;
 use crate::notifier::Waking;
 use crate::options::PostgresOptions;
-use crate::outdated::Epochs;
+use crate::outdated::OutdatedConnections;
 use crate::poll::Polling;
 use crate::pool_hooks::Hooks;
 use crate::repository::Executor;
@@ -23,7 +23,7 @@ use crate::write_admission::WriteAdmission;
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(crate) connections: Connections,
-    pub(crate) epochs: Arc<Epochs>,
+    pub(crate) outdated: Arc<OutdatedConnections>,
     catalog: Arc<CatalogCache>,
     pub(crate) write_admission: WriteAdmission,
     /// Connections beside the pool, for when the pool is exhausted or its connections are dead. A statement on them is
@@ -43,10 +43,10 @@ impl Pool {
         let pool = options.pool(hooks, connect.clone());
         let control = Arc::new(options.control(hooks, connect));
         let connections = Connections::new(pool, options.statement_limit(), Handle::current(), hooks);
-        let waking = Waking::new(Arc::clone(&control), Arc::clone(&hooks.epochs), connections.runtime());
+        let waking = Waking::new(Arc::clone(&control), Arc::clone(&hooks.outdated), connections.runtime());
         Self {
             connections,
-            epochs: Arc::clone(&hooks.epochs),
+            outdated: Arc::clone(&hooks.outdated),
             catalog: Arc::default(),
             write_admission: WriteAdmission::new(options),
             control,
@@ -71,8 +71,8 @@ impl Executor for Pool {
         self.connections.runtime()
     }
 
-    fn epochs(&self) -> &Epochs {
-        &self.epochs
+    fn outdated(&self) -> &OutdatedConnections {
+        &self.outdated
     }
 
     fn catalog(&self) -> Option<&Arc<CatalogCache>> {

@@ -7,7 +7,7 @@ use sea_orm::sqlx::postgres::{PgConnection, PgPoolOptions};
 use sea_orm::sqlx::{self, Connection};
 
 use crate::doubts::{Doubts, Verdict};
-use crate::outdated::Epochs;
+use crate::outdated::OutdatedConnections;
 use crate::session::Session;
 
 /// A connection that was idle longer is pinged before use: a dead one costs a ping's time, and not a statement's.
@@ -17,7 +17,7 @@ const PING_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(crate) struct Hooks {
     pub(crate) session: Session,
-    pub(crate) epochs: Arc<Epochs>,
+    pub(crate) outdated: Arc<OutdatedConnections>,
     pub(crate) doubts: Arc<Doubts>,
     /// How long a connection that was idle may take to answer a ping.
     pub(crate) ping_limit: Duration,
@@ -47,7 +47,7 @@ impl Hooks {
     }
 
     async fn is_usable(&self, connection: &mut PgConnection, age: Duration, idle_for: Duration) -> sqlx::Result<bool> {
-        if self.epochs.is_past(age) {
+        if self.outdated.is_outdated(age) {
             return Ok(false);
         }
         match self.doubts.of(idle_for) {

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::catalog_cache::CatalogCache;
 use crate::error::{from_db, is_lost_race};
-use crate::outdated::Epochs;
+use crate::outdated::OutdatedConnections;
 use crate::runtime::on_runtime;
 use crate::statement::{column, convert, incomplete};
 
@@ -31,8 +31,8 @@ pub(crate) trait Executor: Send + Sync + 'static {
     /// The runtime that connections live on.
     fn runtime(&self) -> &Handle;
 
-    /// What the connections of the pool have reached.
-    fn epochs(&self) -> &Epochs;
+    /// Which connections are outdated.
+    fn outdated(&self) -> &OutdatedConnections;
 
     /// The catalog as it was last read, if this connection sees only what is committed.
     fn catalog(&self) -> Option<&Arc<CatalogCache>>;
@@ -56,7 +56,7 @@ impl<T: Executor> Repository<T> {
             let sent_at = Instant::now();
             match on_runtime(self.0.runtime(), call()).await {
                 Err(error) => {
-                    self.0.epochs().note(&error, sent_at);
+                    self.0.outdated().record_error(&error, sent_at);
                     if attempt == T::ATTEMPTS || !is_lost_race(&error) {
                         return Err(error);
                     }

@@ -31,7 +31,7 @@ use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
 use crate::epoch::{epoch, epoch_of_now};
 use crate::error::{During, during, from_db};
 use crate::gate::{pass, try_pass};
-use crate::outdated::Epochs;
+use crate::outdated::OutdatedConnections;
 use crate::pool::Pool;
 use crate::repository::{Executor, Repository};
 use crate::row_security::{scoped_within, setting};
@@ -45,7 +45,7 @@ use crate::write_admission::WritePermit;
 pub(crate) struct Unit {
     tx: Transaction,
     runtime: Handle,
-    epochs: Arc<Epochs>,
+    outdated: Arc<OutdatedConnections>,
     recorder: Recorder,
     /// The records that were written when they were appended.
     written: BTreeSet<AuditRecordId>,
@@ -73,8 +73,8 @@ impl Executor for Unit {
         &self.runtime
     }
 
-    fn epochs(&self) -> &Epochs {
-        &self.epochs
+    fn outdated(&self) -> &OutdatedConnections {
+        &self.outdated
     }
 
     fn catalog(&self) -> Option<&Arc<CatalogCache>> {
@@ -160,16 +160,16 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
         Ok((tx, row))
     };
     let locked = on_runtime(pool.runtime(), locked).await;
-    let (tx, row) = locked.inspect_err(|error| pool.epochs.note(error, sent_at)).map_err(from_db)?;
+    let (tx, row) = locked.inspect_err(|error| pool.outdated.record_error(error, sent_at)).map_err(from_db)?;
     let row = row.ok_or_else(incomplete)?;
     let versions =
         Versions { epoch: epoch(&row)?, catalog: column(&row, "catalog")?, company: column(&row, "company")? };
     let now = Timestamp::new(column::<DateTimeUtc>(&row, "now")?);
-    let (runtime, epochs) = (pool.runtime().clone(), Arc::clone(&pool.epochs));
+    let (runtime, outdated) = (pool.runtime().clone(), Arc::clone(&pool.outdated));
     let recorder = Recorder::new(target, context, now);
     let catalog = pool.catalog().filter(|_| target != Target::Catalog).cloned();
     let (written, waking) = (BTreeSet::new(), Arc::clone(pool.waking.committed()));
-    Ok(Repository(Unit { tx, runtime, epochs, recorder, written, versions, waking, catalog, _permit: permit }))
+    Ok(Repository(Unit { tx, runtime, outdated, recorder, written, versions, waking, catalog, _permit: permit }))
 }
 
 impl Repository<Unit> {
@@ -274,7 +274,7 @@ impl UnitOfWork for Repository<Unit> {
         // A failure before the end drops the transaction, which rolls it back.
         self.0.recorder.check()?;
         let target = self.0.recorder.target();
-        let epochs = Arc::clone(&self.0.epochs);
+        let outdated = Arc::clone(&self.0.outdated);
         let Unit { tx, recorder, written, mut versions, waking, .. } = self.0;
         let version = match target {
             Target::Catalog => &mut versions.catalog,
@@ -290,7 +290,7 @@ impl UnitOfWork for Repository<Unit> {
         let statement = derived(&derivation);
         let sent_at = Instant::now();
         let written = tx.execute_raw(statement).await;
-        written.inspect_err(|error| epochs.note(error, sent_at)).map_err(from_db)?;
+        written.inspect_err(|error| outdated.record_error(error, sent_at)).map_err(from_db)?;
         let committed = tx.commit().await;
         // Also when the outcome is unknown.
         waking.notify_one();
