@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::doubts::Doubts;
+use crate::connection_failures::ConnectionFailures;
 use crate::outdated::OutdatedConnections;
 use crate::pool_hooks::Hooks;
 use crate::runtime::on_runtime;
@@ -36,7 +36,7 @@ pub(crate) struct Connections {
     /// `None`: as long as it takes.
     limit: Option<Duration>,
     runtime: Handle,
-    doubts: Arc<Doubts>,
+    failures: Arc<ConnectionFailures>,
     session: Session,
     outdated: Arc<OutdatedConnections>,
 }
@@ -44,8 +44,8 @@ pub(crate) struct Connections {
 impl Connections {
     /// A pool with these hooks, whose connections live on `runtime`.
     pub(crate) fn new(pool: PgPool, limit: Option<Duration>, runtime: Handle, hooks: &Hooks) -> Self {
-        let (doubts, session) = (Arc::clone(&hooks.doubts), hooks.session.clone());
-        Self { pool, limit, runtime, doubts, session, outdated: Arc::clone(&hooks.outdated) }
+        let (failures, session) = (Arc::clone(&hooks.failures), hooks.session.clone());
+        Self { pool, limit, runtime, failures, session, outdated: Arc::clone(&hooks.outdated) }
     }
 
     /// The pool itself. Code that takes connections from it has no deadline but its own.
@@ -77,7 +77,7 @@ impl Connections {
         Ok(PooledConnection {
             connection: Some(connection),
             runtime: self.runtime.clone(),
-            doubts: Arc::clone(&self.doubts),
+            failures: Arc::clone(&self.failures),
             discarded: self.outdated.discarded(),
             is_answered: true,
             in_transaction: false,
@@ -114,7 +114,7 @@ impl ConnectionTrait for Connections {
 pub(crate) struct PooledConnection {
     connection: Option<PoolConnection<Postgres>>,
     runtime: Handle,
-    doubts: Arc<Doubts>,
+    failures: Arc<ConnectionFailures>,
     /// Notified when open connections are discarded.
     discarded: watch::Receiver<()>,
     is_answered: bool,
@@ -192,7 +192,7 @@ impl PooledConnection {
     fn finish<T>(&mut self, outcome: sqlx::Result<T>) -> sqlx::Result<T> {
         self.is_answered = outcome.as_ref().err().is_none_or(is_an_answer);
         if !self.is_answered {
-            self.doubts.lost();
+            self.failures.record_loss();
         }
         outcome
     }
@@ -210,7 +210,7 @@ impl Drop for PooledConnection {
             let mut returning = Self {
                 connection: Some(connection),
                 runtime: self.runtime.clone(),
-                doubts: Arc::clone(&self.doubts),
+                failures: Arc::clone(&self.failures),
                 discarded: self.discarded.clone(),
                 is_answered: true,
                 in_transaction: false,

@@ -29,8 +29,8 @@ impl PostgresOptions {
     pub(crate) fn control(&self, main: &Hooks, connect: PgConnectOptions) -> Connections {
         let session =
             main.session.with(|limits| Limits { statement: STATEMENT_LIMIT, lock: STATEMENT_LIMIT, ..limits });
-        let (outdated, doubts) = (Arc::clone(&main.outdated), Arc::default());
-        let hooks = Hooks { session, outdated, doubts, ping_limit: ACQUIRE_TIMEOUT / 2 };
+        let (outdated, failures) = (Arc::clone(&main.outdated), Arc::default());
+        let hooks = Hooks { session, outdated, failures, ping_limit: ACQUIRE_TIMEOUT / 2 };
         let options = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)

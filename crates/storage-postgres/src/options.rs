@@ -113,7 +113,7 @@ impl PostgresOptions {
     pub(crate) fn hooks(&self) -> Hooks {
         // Half of the wait, so that there is time to open another one.
         let ping_limit = self.patience() / 2;
-        Hooks { session: self.session(), outdated: Arc::default(), doubts: Arc::default(), ping_limit }
+        Hooks { session: self.session(), outdated: Arc::default(), failures: Arc::default(), ping_limit }
     }
 
     /// A pool that opens its first connection on first use.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sea_orm::sqlx::postgres::{PgConnection, PgPoolOptions};
 use sea_orm::sqlx::{self, Connection};
 
-use crate::doubts::{Doubts, Verdict};
+use crate::connection_failures::{ConnectionFailures, IdleCheck};
 use crate::outdated::OutdatedConnections;
 use crate::session::Session;
 
@@ -18,7 +18,7 @@ const PING_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct Hooks {
     pub(crate) session: Session,
     pub(crate) outdated: Arc<OutdatedConnections>,
-    pub(crate) doubts: Arc<Doubts>,
+    pub(crate) failures: Arc<ConnectionFailures>,
     /// How long a connection that was idle may take to answer a ping.
     pub(crate) ping_limit: Duration,
 }
@@ -50,15 +50,15 @@ impl Hooks {
         if self.outdated.is_outdated(age) {
             return Ok(false);
         }
-        match self.doubts.of(idle_for) {
-            Verdict::Dead => return Ok(false),
-            Verdict::Sound if idle_for <= PING_AFTER => return Ok(true),
-            Verdict::Sound | Verdict::Doubtful => {}
+        match self.failures.check(idle_for) {
+            IdleCheck::Close => return Ok(false),
+            IdleCheck::Use if idle_for <= PING_AFTER => return Ok(true),
+            IdleCheck::Use | IdleCheck::Ping => {}
         }
         match tokio::time::timeout(self.ping_limit, connection.ping()).await {
             Ok(answer) => answer.map(|()| true),
             Err(_) => {
-                self.doubts.silent();
+                self.failures.record_silence();
                 Ok(false)
             }
         }
