@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use crate::connection_failures::ConnectionFailures;
 use crate::outdated::OutdatedConnections;
-use crate::pool_hooks::Hooks;
+use crate::pool_hooks::PoolHooks;
 use crate::runtime::on_runtime;
 use crate::session::Session;
 
@@ -43,7 +43,7 @@ pub(crate) struct Connections {
 
 impl Connections {
     /// A pool with these hooks, whose connections live on `runtime`.
-    pub(crate) fn new(pool: PgPool, limit: Option<Duration>, runtime: Handle, hooks: &Hooks) -> Self {
+    pub(crate) fn new(pool: PgPool, limit: Option<Duration>, runtime: Handle, hooks: &PoolHooks) -> Self {
         let (failures, session) = (Arc::clone(&hooks.failures), hooks.session.clone());
         Self { pool, limit, runtime, failures, session, outdated: Arc::clone(&hooks.outdated) }
     }

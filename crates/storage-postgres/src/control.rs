@@ -12,7 +12,7 @@ use crate::connections::Connections;
 use crate::error::{is_lost_connection, is_silence};
 use crate::options::PostgresOptions;
 use crate::outdated::OutdatedConnections;
-use crate::pool_hooks::Hooks;
+use crate::pool_hooks::PoolHooks;
 use crate::session::Limits;
 
 /// The maximum number of connections.
@@ -26,18 +26,18 @@ const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
 
 impl PostgresOptions {
     /// Few, short-lived connections with short deadlines. The first is opened on first use.
-    pub(crate) fn control(&self, main: &Hooks, connect: PgConnectOptions) -> Connections {
+    pub(crate) fn control(&self, main: &PoolHooks, connect: PgConnectOptions) -> Connections {
         let session =
             main.session.with(|limits| Limits { statement: STATEMENT_LIMIT, lock: STATEMENT_LIMIT, ..limits });
         let (outdated, failures) = (Arc::clone(&main.outdated), Arc::default());
-        let hooks = Hooks { session, outdated, failures, ping_limit: ACQUIRE_TIMEOUT / 2 };
+        let hooks = PoolHooks { session, outdated, failures, ping_limit: ACQUIRE_TIMEOUT / 2 };
         let options = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(None)
             .max_lifetime(LIFETIME);
         let connect = connect.application_name(&format!("{} control", self.application_name));
-        let pool = hooks.on(options).connect_lazy_with(connect);
+        let pool = hooks.install(options).connect_lazy_with(connect);
         Connections::new(pool, Some(STATEMENT_LIMIT), Handle::current(), &hooks)
     }
 }

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use crate::address::{self, UrlError};
 use crate::listener::Listening;
-use crate::pool_hooks::Hooks;
+use crate::pool_hooks::PoolHooks;
 use crate::session::{Limits, Session};
 
 /// The minimum of [`PostgresOptions::acquire_timeout`]: with less, slow connects (TLS) would be given up and begun
@@ -109,22 +109,22 @@ impl PostgresOptions {
         Ok(Listening { options, timeout: self.patience(), session: session.clone() })
     }
 
-    /// What pools do beside lending connections.
-    pub(crate) fn hooks(&self) -> Hooks {
+    /// The hooks of the pool.
+    pub(crate) fn hooks(&self) -> PoolHooks {
         // Half of the wait, so that there is time to open another one.
         let ping_limit = self.patience() / 2;
-        Hooks { session: self.session(), outdated: Arc::default(), failures: Arc::default(), ping_limit }
+        PoolHooks { session: self.session(), outdated: Arc::default(), failures: Arc::default(), ping_limit }
     }
 
     /// A pool that opens its first connection on first use.
-    pub(crate) fn pool(&self, hooks: &Hooks, connect: PgConnectOptions) -> PgPool {
+    pub(crate) fn pool(&self, hooks: &PoolHooks, connect: PgConnectOptions) -> PgPool {
         let options = PgPoolOptions::new()
             .max_connections(self.max_connections)
             .min_connections(self.min_connections)
             .acquire_timeout(self.patience())
             .idle_timeout(self.idle_timeout)
             .max_lifetime(self.max_lifetime);
-        hooks.on(options).connect_lazy_with(connect)
+        hooks.install(options).connect_lazy_with(connect)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::notifier::Waking;
 use crate::options::PostgresOptions;
 use crate::outdated::OutdatedConnections;
 use crate::poll::Polling;
-use crate::pool_hooks::Hooks;
+use crate::pool_hooks::PoolHooks;
 use crate::repository::Executor;
 use crate::row_security::scoped;
 use crate::write_admission::WriteAdmission;
@@ -39,7 +39,7 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// A pool that opens its first connection on first use. Its connections live on the current runtime.
-    pub(crate) fn new(options: &PostgresOptions, hooks: &Hooks, connect: PgConnectOptions) -> Self {
+    pub(crate) fn new(options: &PostgresOptions, hooks: &PoolHooks, connect: PgConnectOptions) -> Self {
         let pool = options.pool(hooks, connect.clone());
         let control = Arc::new(options.control(hooks, connect));
         let connections = Connections::new(pool, options.statement_limit(), Handle::current(), hooks);

@@ -13,9 +13,9 @@ use crate::session::Session;
 /// A connection that was idle longer is pinged before use: a dead one costs a ping's time, and not a statement's.
 const PING_AFTER: Duration = Duration::from_secs(1);
 
-/// What a pool does when it has opened a connection, and before it lends one that was idle.
+/// What a pool does when it has opened a connection, and before one that was idle is used.
 #[derive(Debug, Clone)]
-pub(crate) struct Hooks {
+pub(crate) struct PoolHooks {
     pub(crate) session: Session,
     pub(crate) outdated: Arc<OutdatedConnections>,
     pub(crate) failures: Arc<ConnectionFailures>,
@@ -23,14 +23,15 @@ pub(crate) struct Hooks {
     pub(crate) ping_limit: Duration,
 }
 
-impl Hooks {
-    pub(crate) fn on(&self, pool: PgPoolOptions) -> PgPoolOptions {
+impl PoolHooks {
+    /// Installs the hooks in the options of a pool.
+    pub(crate) fn install(&self, pool: PgPoolOptions) -> PgPoolOptions {
         let (opened, idle) = (self.clone(), self.clone());
         pool.test_before_acquire(false)
             .after_connect(move |connection, _| {
                 let hooks = opened.clone();
                 Box::pin(async move {
-                    let outcome = hooks.greet(connection).await;
+                    let outcome = hooks.session.set_up(connection).await;
                     hooks.session.note(&outcome);
                     outcome
                 })
@@ -42,10 +43,7 @@ impl Hooks {
             })
     }
 
-    async fn greet(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        self.session.set_up(connection).await
-    }
-
+    /// Whether a connection that was idle can be used.
     async fn is_usable(&self, connection: &mut PgConnection, age: Duration, idle_for: Duration) -> sqlx::Result<bool> {
         if self.outdated.is_outdated(age) {
             return Ok(false);

@@ -16,7 +16,7 @@ use crate::entities::probes;
 use crate::listener::Listening;
 use crate::options::PostgresOptions;
 use crate::pool::Pool;
-use crate::pool_hooks::Hooks;
+use crate::pool_hooks::PoolHooks;
 use crate::repository::{Executor, Repository};
 use crate::runtime::on_runtime;
 use crate::session::Refusal;
@@ -25,7 +25,7 @@ use crate::statement::{column, statement};
 /// The storage in PostgreSQL. Share it in an [`Arc`](std::sync::Arc).
 pub struct PostgresStorage {
     options: PostgresOptions,
-    hooks: Hooks,
+    hooks: PoolHooks,
     listening: Listening,
     repository: Repository<Pool>,
 }
