@@ -23,14 +23,14 @@ impl PostgresStorage {
     }
 
     async fn poll_once(&self, since: Option<&Position>) -> Result<QueryResult> {
-        let polling = &self.repository().0.polling;
-        let is_hidden = polling.is_identity_hidden.load(Ordering::Relaxed);
+        let poll_state = &self.repository().0.poll_state;
+        let is_hidden = poll_state.is_identity_hidden.load(Ordering::Relaxed);
         let rows = match self.control(poll(is_hidden, since)).await {
             Err(error) if !is_hidden && is_forbidden(&error) => {
                 tracing::info!(
                     "the role may not read the identity of the cluster: other signs of another history remain"
                 );
-                polling.is_identity_hidden.store(true, Ordering::Relaxed);
+                poll_state.is_identity_hidden.store(true, Ordering::Relaxed);
                 self.control(poll(true, since)).await
             }
             outcome => outcome,
@@ -73,7 +73,7 @@ impl ChangeFeed for PostgresStorage {
             INSERT INTO iam_heartbeats AS own (replica, beat_at)
             SELECT $1, now() FROM (SELECT set_config('synchronous_commit', 'on', true)) AS durable
             ON CONFLICT (replica) DO UPDATE SET beat_at = excluded.beat_at RETURNING 1 AS beat";
-        let replica = *self.repository().0.polling.replica.get_or_init(Uuid::new_v4);
+        let replica = *self.repository().0.poll_state.replica.get_or_init(Uuid::new_v4);
         self.control(statement(sql, [replica.into()])).await.map(drop).map_err(from_db)
     }
 
@@ -97,6 +97,6 @@ impl ChangeFeed for PostgresStorage {
         let row = self.control(statement(format!("SELECT {CHANNEL} AS channel"), [])).await.map_err(from_db)?;
         let channel: Option<String> = row.first().map(|row| column(row, "channel")).transpose()?.flatten();
         let channel = channel.ok_or_else(incomplete)?;
-        Ok(Box::new(self.listening().clone().start(channel, self.runtime()).await?))
+        Ok(Box::new(self.listener_options().clone().start(channel, self.runtime()).await?))
     }
 }

@@ -1,4 +1,4 @@
-//! A connection that listens to the wake-ups of other processes.
+//! The connection that listens to the notifications of other processes.
 
 use std::time::Duration;
 
@@ -16,20 +16,20 @@ use crate::error::from_db;
 use crate::session::Session;
 
 /// A listening connection that was quiet this long is pinged.
-const QUIET: Duration = Duration::from_secs(10);
+const PING_AFTER_QUIET: Duration = Duration::from_secs(10);
 
 /// How a listener connects.
 #[derive(Debug, Clone)]
-pub(crate) struct Listening {
+pub(crate) struct ListenerOptions {
     pub(crate) options: PgConnectOptions,
     pub(crate) timeout: Duration,
     pub(crate) session: Session,
 }
 
-impl Listening {
+impl ListenerOptions {
     /// Listens to `channel` until the result is dropped. The connection lives on `runtime`, which lives as long as the
     /// storage.
-    pub(crate) async fn start(self, channel: String, runtime: &Handle) -> Result<Listened> {
+    pub(crate) async fn start(self, channel: String, runtime: &Handle) -> Result<Listener> {
         let (woken, wakes) = watch::channel(());
         let (listens, is_listening) = oneshot::channel();
         let task = runtime.spawn(async move {
@@ -37,14 +37,14 @@ impl Listening {
                 Ok(listener) => {
                     // The receiver ends this task when it is dropped.
                     let _ = listens.send(Ok(()));
-                    pass_on(listener, woken).await;
+                    forward(listener, woken).await;
                 }
                 Err(error) => {
                     let _ = listens.send(Err(error));
                 }
             }
         });
-        let wakes = Listened { wakes, _task: AbortOnDropHandle::new(task) };
+        let wakes = Listener { wakes, _task: AbortOnDropHandle::new(task) };
         is_listening.await.map_err(unavailable)??;
         Ok(wakes)
     }
@@ -83,10 +83,10 @@ fn unavailable(source: impl Into<Source>) -> StorageError {
     StorageError::Unavailable { retryable: false, source: Some(source.into()) }
 }
 
-/// Passes wake-ups on until the connection is lost. The content of a notice is ignored.
-async fn pass_on(mut listener: PgListener, woken: watch::Sender<()>) {
+/// Forwards notifications until the connection is lost. Their content is ignored.
+async fn forward(mut listener: PgListener, woken: watch::Sender<()>) {
     loop {
-        match timeout(QUIET, listener.try_recv()).await {
+        match timeout(PING_AFTER_QUIET, listener.try_recv()).await {
             Ok(Ok(Some(_))) => {
                 woken.send_replace(());
             }
@@ -102,14 +102,14 @@ async fn pass_on(mut listener: PgListener, woken: watch::Sender<()>) {
     }
 }
 
-/// Where wake-ups arrive: the other end goes when the connection does.
-pub(crate) struct Listened {
+/// A stream of wake-ups. It ends when the connection does.
+pub(crate) struct Listener {
     wakes: watch::Receiver<()>,
     _task: AbortOnDropHandle<()>,
 }
 
 #[async_trait]
-impl WakeUps for Listened {
+impl WakeUps for Listener {
     async fn next(&mut self) -> Result<()> {
         self.wakes.changed().await.map_err(unavailable)
     }

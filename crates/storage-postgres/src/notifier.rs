@@ -1,4 +1,4 @@
-//! Wakes the other processes of an installation after commits.
+//! Notifies the other processes of an installation after commits, on the channel that they listen to.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,31 +19,32 @@ pub(crate) const CHANNEL: &str = "(SELECT 'iam_' || md5(concat_ws('/', installat
     FROM iam_installation AS installation)";
 
 /// The minimum time between two wake-ups: commits in between share the next one.
-const LEAST_GAP: Duration = Duration::from_millis(5);
+const MIN_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Wakes the other processes after commits. It does so outside the transactions that commit, since PostgreSQL lets
+/// Notifies the other processes after commits. It does so outside the transactions that commit, since PostgreSQL lets
 /// only one transaction that notifies commit at a time.
 #[derive(Debug)]
-pub(crate) struct Waking {
+pub(crate) struct Notifier {
     committed: Arc<Notify>,
     _task: AbortOnDropHandle<()>,
 }
 
-impl Waking {
-    /// Wakes through these connections for as long as this lives.
+impl Notifier {
+    /// Starts a task that notifies through `control` until this is dropped.
     pub(crate) fn new(control: Arc<Connections>, outdated: Arc<OutdatedConnections>, runtime: &Handle) -> Self {
         let committed = Arc::<Notify>::default();
-        let task = runtime.spawn(wake(control, outdated, Arc::clone(&committed)));
+        let task = runtime.spawn(notify(control, outdated, Arc::clone(&committed)));
         Self { committed, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// Reports a commit.
+    /// What a unit of work notifies when it is committed.
     pub(crate) fn committed(&self) -> &Arc<Notify> {
         &self.committed
     }
 }
 
-async fn wake(control: Arc<Connections>, outdated: Arc<OutdatedConnections>, committed: Arc<Notify>) {
+/// Sends one notification for all commits since the previous one.
+async fn notify(control: Arc<Connections>, outdated: Arc<OutdatedConnections>, committed: Arc<Notify>) {
     // It claims nothing, so it need not be durable.
     let sql = format!(
         "SELECT pg_notify({CHANNEL}, '') FROM (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) AS light"
@@ -53,6 +54,6 @@ async fn wake(control: Arc<Connections>, outdated: Arc<OutdatedConnections>, com
         if let Err(error) = send(&control, &outdated, statement(sql.as_str(), [])).await {
             tracing::debug!(%error, "the other processes could not be woken, and poll later");
         }
-        tokio::time::sleep(LEAST_GAP).await;
+        tokio::time::sleep(MIN_INTERVAL).await;
     }
 }

@@ -9,7 +9,7 @@ use sea_orm::sqlx::{ConnectOptions, PgPool};
 use secrecy::SecretString;
 
 use crate::address::{self, UrlError};
-use crate::listener::Listening;
+use crate::listener::ListenerOptions;
 use crate::pool_hooks::PoolHooks;
 use crate::session::{Limits, Session};
 
@@ -103,10 +103,10 @@ impl PostgresOptions {
     }
 
     /// How listeners to changes connect.
-    pub(crate) fn listening(&self, session: &Session) -> Result<Listening, UrlError> {
+    pub(crate) fn listener_options(&self, session: &Session) -> Result<ListenerOptions, UrlError> {
         let options = self.connect_options(self.listener_url.as_ref().unwrap_or(&self.url))?;
         let options = options.application_name(&format!("{} listener", self.application_name));
-        Ok(Listening { options, timeout: self.patience(), session: session.clone() })
+        Ok(ListenerOptions { options, timeout: self.patience(), session: session.clone() })
     }
 
     /// The hooks of the pool.

@@ -19,7 +19,7 @@ const IDENTITY: &str = "CASE WHEN pg_is_in_recovery() THEN 0 ELSE hashtextextend
 
 /// How this process polls.
 #[derive(Debug, Default)]
-pub(crate) struct Polling {
+pub(crate) struct PollState {
     /// Whether the role may not read the identity of the cluster.
     pub(crate) is_identity_hidden: AtomicBool,
     /// The id of this process for acknowledgements.

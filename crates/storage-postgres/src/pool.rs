@@ -10,10 +10,10 @@ use tokio::runtime::Handle;
 
 use crate::catalog_cache::CatalogCache;
 use crate::connections::Connections;
-use crate::notifier::Waking;
+use crate::notifier::Notifier;
 use crate::options::PostgresOptions;
 use crate::outdated::OutdatedConnections;
-use crate::poll::Polling;
+use crate::poll::PollState;
 use crate::pool_hooks::PoolHooks;
 use crate::repository::Executor;
 use crate::row_security::scoped;
@@ -29,8 +29,8 @@ pub(crate) struct Pool {
     /// Connections beside the pool, for when the pool is exhausted or its connections are dead. A statement on them is
     /// answered within a few seconds, or fails.
     pub(crate) control: Arc<Connections>,
-    pub(crate) waking: Waking,
-    pub(crate) polling: Polling,
+    pub(crate) notifier: Notifier,
+    pub(crate) poll_state: PollState,
     /// How long a change may take.
     pub(crate) change_timeout: Duration,
     /// How long the server waits for a silent client.
@@ -43,15 +43,15 @@ impl Pool {
         let pool = options.pool(hooks, connect.clone());
         let control = Arc::new(options.control(hooks, connect));
         let connections = Connections::new(pool, options.statement_limit(), Handle::current(), hooks);
-        let waking = Waking::new(Arc::clone(&control), Arc::clone(&hooks.outdated), connections.runtime());
+        let notifier = Notifier::new(Arc::clone(&control), Arc::clone(&hooks.outdated), connections.runtime());
         Self {
             connections,
             outdated: Arc::clone(&hooks.outdated),
             catalog: Arc::default(),
             write_admission: WriteAdmission::new(options),
             control,
-            waking,
-            polling: Polling::default(),
+            notifier,
+            poll_state: PollState::default(),
             change_timeout: options.change_timeout,
             silence_timeout: options.silence_timeout,
         }

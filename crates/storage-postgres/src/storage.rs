@@ -13,7 +13,7 @@ use crate::address::UrlError;
 use crate::changes::begin;
 use crate::contact::{self, Unreachable};
 use crate::entities::probes;
-use crate::listener::Listening;
+use crate::listener::ListenerOptions;
 use crate::options::PostgresOptions;
 use crate::pool::Pool;
 use crate::pool_hooks::PoolHooks;
@@ -26,7 +26,7 @@ use crate::statement::{column, statement};
 pub struct PostgresStorage {
     options: PostgresOptions,
     hooks: PoolHooks,
-    listening: Listening,
+    listener_options: ListenerOptions,
     repository: Repository<Pool>,
 }
 
@@ -59,13 +59,13 @@ impl PostgresStorage {
     pub fn connect(options: &PostgresOptions) -> Result<Self, OptionsError> {
         let hooks = options.hooks();
         let connect = options.connect_options(&options.url).map_err(OptionsError::Url)?;
-        let listening = options.listening(&hooks.session).map_err(OptionsError::ListenerUrl)?;
+        let listener_options = options.listener_options(&hooks.session).map_err(OptionsError::ListenerUrl)?;
         let repository = Repository(Pool::new(options, &hooks, connect));
-        Ok(Self { options: options.clone(), hooks, listening, repository })
+        Ok(Self { options: options.clone(), hooks, listener_options, repository })
     }
 
-    pub(crate) fn listening(&self) -> &Listening {
-        &self.listening
+    pub(crate) fn listener_options(&self) -> &ListenerOptions {
+        &self.listener_options
     }
 
     pub(crate) fn runtime(&self) -> &Handle {

@@ -51,8 +51,8 @@ pub(crate) struct Unit {
     written: BTreeSet<AuditRecordId>,
     /// The versions that include the change once it is committed.
     versions: Versions,
-    /// Notified when the change has ended.
-    waking: Arc<Notify>,
+    /// Notified when the change is committed.
+    committed: Arc<Notify>,
     /// The catalog as reads know it. A change of the catalog has none: it sees its own uncommitted work under the
     /// version that it will have.
     catalog: Option<Arc<CatalogCache>>,
@@ -168,8 +168,8 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     let (runtime, outdated) = (pool.runtime().clone(), Arc::clone(&pool.outdated));
     let recorder = Recorder::new(target, context, now);
     let catalog = pool.catalog().filter(|_| target != Target::Catalog).cloned();
-    let (written, waking) = (BTreeSet::new(), Arc::clone(pool.waking.committed()));
-    Ok(Repository(Unit { tx, runtime, outdated, recorder, written, versions, waking, catalog, _permit: permit }))
+    let (written, committed) = (BTreeSet::new(), Arc::clone(pool.notifier.committed()));
+    Ok(Repository(Unit { tx, runtime, outdated, recorder, written, versions, committed, catalog, _permit: permit }))
 }
 
 impl Repository<Unit> {
@@ -275,7 +275,7 @@ impl UnitOfWork for Repository<Unit> {
         self.0.recorder.check()?;
         let target = self.0.recorder.target();
         let outdated = Arc::clone(&self.0.outdated);
-        let Unit { tx, recorder, written, mut versions, waking, .. } = self.0;
+        let Unit { tx, recorder, written, mut versions, committed, .. } = self.0;
         let version = match target {
             Target::Catalog => &mut versions.catalog,
             Target::Company(_) | Target::Credentials => &mut versions.company,
@@ -291,10 +291,10 @@ impl UnitOfWork for Repository<Unit> {
         let sent_at = Instant::now();
         let written = tx.execute_raw(statement).await;
         written.inspect_err(|error| outdated.record_error(error, sent_at)).map_err(from_db)?;
-        let committed = tx.commit().await;
+        let outcome = tx.commit().await;
         // Also when the outcome is unknown.
-        waking.notify_one();
-        committed.map_err(from_db)?;
+        committed.notify_one();
+        outcome.map_err(from_db)?;
         Ok(versions)
     }
 }
