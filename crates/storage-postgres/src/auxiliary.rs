@@ -21,7 +21,7 @@ use crate::epoch::epoch_of_now;
 use crate::error::{During, during, from_db, is_foreign_key_violation, is_lock_not_available};
 use crate::pool::Pool;
 use crate::repository::{Executor, Repository};
-use crate::row_security::{scoped, scoped_with};
+use crate::row_security::{for_company, for_company_with};
 use crate::statement::{column, convert, limit, statement};
 
 /// The steps of the user $2 in the company $1 with two ranks, both from 1 for the newest: `place`, in the session, to
@@ -53,7 +53,7 @@ impl NavTrail for Repository<Pool> {
         let columns = columns::<nav_trail::Entity>("step");
         let sql = format!("SELECT {columns} FROM ({}) AS step WHERE session_id = $3 ORDER BY step.depth", steps());
         let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
-        self.query::<nav_trail::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<nav_trail::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn find_recent(&self, company: CompanyId, user: UserId, at_most: u64) -> Result<Vec<TrailEntry>> {
@@ -65,7 +65,7 @@ impl NavTrail for Repository<Pool> {
             steps()
         );
         let values = [company.as_uuid().into(), user.as_uuid().into(), limit(at_most).cast_signed().into()];
-        self.query::<nav_trail::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<nav_trail::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
@@ -99,7 +99,7 @@ impl NavTrail for Repository<Pool> {
             entry.url.as_str().into(),
             entry.label.as_str().into(),
         ];
-        let insert = scoped_with(&before, Some(entry.company_id), statement(sql, values));
+        let insert = for_company_with(&before, Some(entry.company_id), statement(sql, values));
         let connection = self.0.connection();
         let row = self
             .attempt(|| connection.query_one_raw(insert.clone()))
@@ -113,7 +113,7 @@ impl NavTrail for Repository<Pool> {
         let sql = "DELETE FROM nav_trail WHERE company_id = $1 AND user_id = $2 AND session_id = $3
             RETURNING 1";
         let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
-        self.execute(self.of(company, statement(sql, values))).await
+        self.execute(self.for_company(company, statement(sql, values))).await
     }
 }
 
@@ -141,7 +141,7 @@ const FEATURE_ROWS: &str = "effective_feature_permissions";
 impl Repository<Pool> {
     async fn drop_of_user(&self, table: &str, company: CompanyId, user: UserId) -> Result<u64> {
         let sql = format!("DELETE FROM {table} WHERE company_id = $1 AND user_id = $2 RETURNING 1");
-        self.execute(self.of(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()]))).await
+        self.execute(self.for_company(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()]))).await
     }
 
     async fn drop_of_user_level(&self, table: &str, company: CompanyId, level: UserLevelId) -> Result<u64> {
@@ -150,12 +150,13 @@ impl Repository<Pool> {
             WHERE h.company_id = $1 AND h.user_level_id = $2 AND e.company_id = $1 AND e.user_id = h.user_id
             RETURNING 1"
         );
-        self.execute(self.of(company, statement(sql, [company.as_uuid().into(), level.as_uuid().into()]))).await
+        self.execute(self.for_company(company, statement(sql, [company.as_uuid().into(), level.as_uuid().into()])))
+            .await
     }
 
     async fn drop_of_company(&self, table: &str, company: CompanyId) -> Result<u64> {
         let sql = format!("DELETE FROM {table} WHERE company_id = $1 RETURNING 1");
-        self.execute(self.of(company, statement(sql, [company.as_uuid().into()]))).await
+        self.execute(self.for_company(company, statement(sql, [company.as_uuid().into()]))).await
     }
 
     async fn drop_expired(&self, table: &str, at_most: u64) -> Result<u64> {
@@ -164,7 +165,7 @@ impl Repository<Pool> {
                 SELECT ctid FROM {table} WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
             )) RETURNING 1"
         );
-        self.execute(self.of(None, statement(sql, [limit(at_most).cast_signed().into()]))).await
+        self.execute(self.for_company(None, statement(sql, [limit(at_most).cast_signed().into()]))).await
     }
 
     /// Writes rows of one company with the statement that `insert` begins: it selects what to insert from the arrays
@@ -207,7 +208,7 @@ impl Repository<Pool> {
             valid_for.into(),
         ];
         let upsert = Statement::from_sql_and_values(DbBackend::Postgres, sql, place.into_iter().chain(values));
-        let (upsert, connection) = (scoped(Some(company), upsert), self.0.connection());
+        let (upsert, connection) = (for_company(Some(company), upsert), self.0.connection());
         match self.attempt(|| connection.execute_raw(upsert.clone())).await {
             Ok(result) if result.rows_affected() == 0 => Err(StorageError::Stale),
             Ok(result) => Ok(result.rows_affected()),
@@ -243,7 +244,7 @@ impl EffectiveViewPermissions for Repository<Pool> {
             columns::<effective_view_permissions::Entity>("row")
         );
         let values = [company.as_uuid().into(), user.as_uuid().into(), view.as_uuid().into()];
-        self.query_one::<effective_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query_one::<effective_view_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveViewPermission>> {
@@ -253,7 +254,7 @@ impl EffectiveViewPermissions for Repository<Pool> {
             columns::<effective_view_permissions::Entity>("row")
         );
         let values = [company.as_uuid().into(), user.as_uuid().into()];
-        self.query::<effective_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<effective_view_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn upsert_many(
@@ -322,7 +323,7 @@ impl EffectiveViewPermissions for Repository<Pool> {
                     WHERE row.company_id = step.company_id AND row.user_id = step.user_id
                 ) LIMIT $1
             ) AS active ORDER BY expires_at DESC, company_id DESC, user_id DESC";
-        let rows = self.rows(self.of(None, statement(sql, [limit(at_most).cast_signed().into()]))).await?;
+        let rows = self.rows(self.for_company(None, statement(sql, [limit(at_most).cast_signed().into()]))).await?;
         rows.iter()
             .map(|row| {
                 let (company, user) = (column(row, "company_id")?, column(row, "user_id")?);
@@ -348,7 +349,8 @@ impl EffectiveFeaturePermissions for Repository<Pool> {
         );
         let values =
             [company.as_uuid().into(), user.as_uuid().into(), feature.as_uuid().into(), action.as_str().into()];
-        self.query_one::<effective_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query_one::<effective_feature_permissions::Model, _>(self.for_company(company, statement(sql, values)))
+            .await
     }
 
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveFeaturePermission>> {
@@ -358,7 +360,7 @@ impl EffectiveFeaturePermissions for Repository<Pool> {
             columns::<effective_feature_permissions::Entity>("row")
         );
         let values = [company.as_uuid().into(), user.as_uuid().into()];
-        self.query::<effective_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<effective_feature_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn upsert_many(

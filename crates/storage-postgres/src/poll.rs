@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::entities::company_states::{CATALOG, CREDENTIALS};
 use crate::epoch::{epoch, epoch_of_now};
-use crate::row_security::scoped;
+use crate::row_security::for_company;
 use crate::statement::{column, parse, statement};
 
 /// The cluster's own identity. Not every role may read it.
@@ -54,7 +54,7 @@ pub(crate) fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statem
         WHERE catalog.company_id = {CATALOG} AND credentials.company_id = {CREDENTIALS}",
         epoch = epoch_of_now(),
     );
-    scoped(None, statement(sql, [since.map(|position| position.as_str().to_owned()).into()]))
+    for_company(None, statement(sql, [since.map(|position| position.as_str().to_owned()).into()]))
 }
 
 /// The state of the catalog or of the credentials.

@@ -16,7 +16,7 @@ use crate::outdated::OutdatedConnections;
 use crate::poll::PollState;
 use crate::pool_hooks::PoolHooks;
 use crate::repository::Executor;
-use crate::row_security::scoped;
+use crate::row_security::for_company;
 use crate::write_admission::WriteAdmission;
 
 /// What reads, changes and auxiliary writes share in one storage.
@@ -79,7 +79,7 @@ impl Executor for Pool {
         Some(&self.catalog)
     }
 
-    fn scoped(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
-        scoped(company, statement)
+    fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
+        for_company(company, statement)
     }
 }

@@ -37,8 +37,8 @@ pub(crate) trait Executor: Send + Sync + 'static {
     /// The catalog as it was last read, if this connection sees only what is committed.
     fn catalog(&self) -> Option<&Arc<CatalogCache>>;
 
-    /// Makes a statement set whose rows it is about, a company's or all, unless its transaction has set it already.
-    fn scoped(&self, company: Option<CompanyId>, statement: Statement) -> Statement;
+    /// Makes a statement see the rows of this company only (`None`: of all), unless its transaction does so already.
+    fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement;
 }
 
 /// The reads, the same for the pool and for a transaction; and whatever else one of them can do.
@@ -67,9 +67,9 @@ impl<T: Executor> Repository<T> {
         }
     }
 
-    /// Makes a statement set whose rows it is about: a company's, or all.
-    pub(crate) fn of(&self, company: impl Into<Option<CompanyId>>, statement: Statement) -> Statement {
-        self.0.scoped(company.into(), statement)
+    /// Makes a statement see the rows of this company only; `None`: of all companies.
+    pub(crate) fn for_company(&self, company: impl Into<Option<CompanyId>>, statement: Statement) -> Statement {
+        self.0.for_company(company.into(), statement)
     }
 
     /// The rows of a query, as the domain's entities.

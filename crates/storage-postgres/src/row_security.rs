@@ -3,18 +3,18 @@
 use iam_domain::CompanyId;
 use sea_orm::Statement;
 
-/// Makes a statement first set, in the same round trip, whose rows it is about: a company's, or all. Row-level
-/// security hides all others. The statement must return rows: what changes rows needs a `RETURNING`.
-pub(crate) fn scoped(company: Option<CompanyId>, statement: Statement) -> Statement {
-    scoped_with("", company, statement)
+/// Makes a statement set, in the same round trip, the company whose rows it may see; `None`: all companies. Row-level
+/// security hides the rows of others. The statement must return rows: what changes rows needs a `RETURNING`.
+pub(crate) fn for_company(company: Option<CompanyId>, statement: Statement) -> Statement {
+    for_company_with("", company, statement)
 }
 
-/// The same for a statement with sub-statements that change rows, which PostgreSQL requires in front: `name AS (…),`
-/// each.
+/// As [`for_company`], for a statement with sub-statements that change rows. PostgreSQL requires them in front: `before`
+/// has the form `name AS (…),` for each.
 ///
 /// `asked` refers to `tenant` and may not be flattened into it (`OFFSET 0`), so it can only be run for a row of
 /// `tenant`: after the setting is made. A part that ran earlier would fail; it would not see more rows.
-pub(crate) fn scoped_with(before: &str, company: Option<CompanyId>, statement: Statement) -> Statement {
+pub(crate) fn for_company_with(before: &str, company: Option<CompanyId>, statement: Statement) -> Statement {
     let Statement { sql, values, db_backend } = statement;
     let mut values = values.map_or_else(Vec::new, |values| values.0);
     values.push(setting(company).into());
@@ -27,9 +27,9 @@ pub(crate) fn scoped_with(before: &str, company: Option<CompanyId>, statement: S
     Statement::from_sql_and_values(db_backend, sql, values)
 }
 
-/// The same for a statement that only reads, in a transaction about a company: afterwards the setting is that company
-/// again.
-pub(crate) fn scoped_within(own: CompanyId, company: Option<CompanyId>, statement: Statement) -> Statement {
+/// As [`for_company`], for a statement that only reads, in a transaction of the company `own`: afterwards the setting is
+/// that company again.
+pub(crate) fn for_company_within(own: CompanyId, company: Option<CompanyId>, statement: Statement) -> Statement {
     let Statement { sql, values, db_backend } = statement;
     let mut values = values.map_or_else(Vec::new, |values| values.0);
     values.push(setting(company).into());
@@ -47,7 +47,7 @@ pub(crate) fn scoped_within(own: CompanyId, company: Option<CompanyId>, statemen
     Statement::from_sql_and_values(db_backend, sql, values)
 }
 
-/// The setting `iam.company` for the rows of a company, or of all.
+/// The value of the setting `iam.company`: a company, or all of them.
 pub(crate) fn setting(company: Option<CompanyId>) -> String {
     company.map_or_else(|| "all".to_owned(), |company| company.as_uuid().to_string())
 }

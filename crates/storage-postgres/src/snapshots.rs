@@ -145,7 +145,7 @@ impl<T: Executor> Repository<T> {
         let known_state = [state.map(|state| state.version).into(), state.map(|state| state.stamp).into()];
         let values = known_state.into_iter().chain(rest);
         let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
-        let row = self.single(self.of(company, statement)).await?;
+        let row = self.single(self.for_company(company, statement)).await?;
         let state = StateId { version: column(&row, "catalog_version")?, stamp: column(&row, "catalog_stamp")? };
         let value = match (column::<Option<String>>(&row, "catalog")?, known) {
             (Some(text), _) => {
@@ -228,7 +228,7 @@ impl<T: Executor> Snapshots for Repository<T> {
             items = columns::<menu_items::Entity>("m"),
             sub_items = columns::<sub_menu_items::Entity>("s"),
         );
-        let row = self.single(self.of(owner, statement(sql, [owner.map(|id| id.as_uuid()).into()]))).await?;
+        let row = self.single(self.for_company(owner, statement(sql, [owner.map(|id| id.as_uuid()).into()]))).await?;
         let versions = Versions {
             epoch: epoch(&row)?,
             catalog: column(&row, "catalog_version")?,

@@ -34,7 +34,7 @@ use crate::gate::{pass, try_pass};
 use crate::outdated::OutdatedConnections;
 use crate::pool::Pool;
 use crate::repository::{Executor, Repository};
-use crate::row_security::{scoped_within, setting};
+use crate::row_security::{for_company_within, setting};
 use crate::runtime::on_runtime;
 use crate::statement::{column, convert, incomplete, statement};
 use crate::transaction::Transaction;
@@ -81,11 +81,11 @@ impl Executor for Unit {
         self.catalog.as_ref()
     }
 
-    fn scoped(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
+    fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
         // The statement that took the locks set it for the whole transaction: all rows for the catalog, else the
         // company's.
         match self.recorder.target().company() {
-            Some(own) if company != Some(own) => scoped_within(own, company, statement),
+            Some(own) if company != Some(own) => for_company_within(own, company, statement),
             _ => statement,
         }
     }

@@ -59,7 +59,7 @@ impl<T: Executor> AuditLogs for Repository<T> {
         }
         let newest_first = select.order_by_desc(Column::Timestamp).order_by_desc(Column::Id);
         let page = newest_first.limit(limit(at_most)).build(DbBackend::Postgres);
-        self.query::<logs::Model, _>(self.of(company, page)).await
+        self.query::<logs::Model, _>(self.for_company(company, page)).await
     }
 
     async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter, at_most: u64) -> Result<u64> {
@@ -70,7 +70,7 @@ impl<T: Executor> AuditLogs for Repository<T> {
         // Not as a value: the planner would take it for a tenth of the rows.
         let at_most = limit(at_most);
         counted.sql = format!("SELECT count(*) AS count FROM ({} LIMIT {at_most}) AS counted", counted.sql);
-        let row = self.row(self.of(company, counted)).await?;
+        let row = self.row(self.for_company(company, counted)).await?;
         Ok(row.map(|row| column::<i64>(&row, "count")).transpose()?.unwrap_or_default().unsigned_abs())
     }
 

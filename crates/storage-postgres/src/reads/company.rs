@@ -32,7 +32,7 @@ impl<T: Executor> CompanyModules for Repository<T> {
             ORDER BY o.name, o.id",
             columns::<modules::Entity>("o")
         );
-        let rows = self.rows(self.of(company, statement(sql, [company.as_uuid().into()]))).await?;
+        let rows = self.rows(self.for_company(company, statement(sql, [company.as_uuid().into()]))).await?;
         rows.iter()
             .map(|row| {
                 let granted = company2modules::Model {
@@ -51,7 +51,7 @@ impl<T: Executor> CompanyModules for Repository<T> {
     async fn get_companies_by_module(&self, module: ModuleId) -> Result<Vec<CompanyId>> {
         let sql = "SELECT company_id FROM company2modules WHERE module_id = $1 ORDER BY company_id";
         let ids: Vec<Uuid> =
-            self.column(self.of(None, statement(sql, [module.as_uuid().into()])), "company_id").await?;
+            self.column(self.for_company(None, statement(sql, [module.as_uuid().into()])), "company_id").await?;
         Ok(ids.into_iter().map(CompanyId::from_uuid).collect())
     }
 }
@@ -61,13 +61,13 @@ impl<T: Executor> UserLevels for Repository<T> {
     async fn find_all(&self, company: CompanyId) -> Result<Vec<UserLevel>> {
         let levels = user_levels::Entity::find().filter(user_levels::COLUMN.company_id.eq(company.as_uuid()));
         let levels = levels.order_by_asc(user_levels::COLUMN.name).order_by_asc(user_levels::COLUMN.id);
-        self.query::<user_levels::Model, _>(self.of(company, levels.build(DbBackend::Postgres))).await
+        self.query::<user_levels::Model, _>(self.for_company(company, levels.build(DbBackend::Postgres))).await
     }
 
     async fn find_by_id(&self, company: CompanyId, id: UserLevelId) -> Result<Option<UserLevel>> {
         let level = user_levels::Entity::find_by_id(id.as_uuid());
         let level = level.filter(user_levels::COLUMN.company_id.eq(company.as_uuid())).build(DbBackend::Postgres);
-        self.query_one::<user_levels::Model, _>(self.of(company, level)).await
+        self.query_one::<user_levels::Model, _>(self.for_company(company, level)).await
     }
 
     async fn find_by_name(&self, company: CompanyId, name: &str) -> Result<Option<UserLevel>> {
@@ -77,7 +77,7 @@ impl<T: Executor> UserLevels for Repository<T> {
         let columns = columns::<user_levels::Entity>("l");
         let sql = format!("SELECT {columns} FROM user_levels AS l WHERE company_id = $1 AND name = $2");
         self.query_one::<user_levels::Model, _>(
-            self.of(company, statement(sql, [company.as_uuid().into(), name.into()])),
+            self.for_company(company, statement(sql, [company.as_uuid().into(), name.into()])),
         )
         .await
     }
@@ -88,7 +88,9 @@ impl<T: Executor> UserLevels for Repository<T> {
                 WHERE company_id = $1 AND user_level_id = $2 AND NOT modifiable)
             + (SELECT count(*) FROM user_level_feature_permissions
                 WHERE company_id = $1 AND user_level_id = $2 AND NOT modifiable) AS pinned";
-        let row = self.row(self.of(company, statement(sql, [company.as_uuid().into(), id.as_uuid().into()]))).await?;
+        let row = self
+            .row(self.for_company(company, statement(sql, [company.as_uuid().into(), id.as_uuid().into()])))
+            .await?;
         Ok(row.map(|row| column::<i64>(&row, "pinned")).transpose()?.unwrap_or_default().unsigned_abs())
     }
 }
@@ -102,7 +104,7 @@ impl<T: Executor> ViewPermissions for Repository<T> {
             columns::<user_level_view_permissions::Entity>("cell")
         );
         let values = [company.as_uuid().into(), level.as_uuid().into()];
-        self.query::<user_level_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<user_level_view_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn find_by_view(&self, company: CompanyId, view: ViewId) -> Result<Vec<ViewPermission>> {
@@ -112,7 +114,7 @@ impl<T: Executor> ViewPermissions for Repository<T> {
             columns::<user_level_view_permissions::Entity>("cell")
         );
         let values = [company.as_uuid().into(), view.as_uuid().into()];
-        self.query::<user_level_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<user_level_view_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn find(&self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<Option<ViewPermission>> {
@@ -121,7 +123,7 @@ impl<T: Executor> ViewPermissions for Repository<T> {
             columns::<user_level_view_permissions::Entity>("cell")
         );
         let values = [company.as_uuid().into(), level.as_uuid().into(), view.as_uuid().into()];
-        self.query_one::<user_level_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query_one::<user_level_view_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 }
 
@@ -134,7 +136,7 @@ impl<T: Executor> FeaturePermissions for Repository<T> {
             columns::<user_level_feature_permissions::Entity>("cell")
         );
         let values = [company.as_uuid().into(), level.as_uuid().into()];
-        self.query::<user_level_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<user_level_feature_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn find_by_feature(&self, company: CompanyId, feature: FeatureId) -> Result<Vec<FeaturePermission>> {
@@ -144,7 +146,7 @@ impl<T: Executor> FeaturePermissions for Repository<T> {
             columns::<user_level_feature_permissions::Entity>("cell")
         );
         let values = [company.as_uuid().into(), feature.as_uuid().into()];
-        self.query::<user_level_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<user_level_feature_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn find(
@@ -160,7 +162,8 @@ impl<T: Executor> FeaturePermissions for Repository<T> {
         );
         let values =
             [company.as_uuid().into(), level.as_uuid().into(), feature.as_uuid().into(), action.as_str().into()];
-        self.query_one::<user_level_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query_one::<user_level_feature_permissions::Model, _>(self.for_company(company, statement(sql, values)))
+            .await
     }
 }
 
@@ -174,7 +177,7 @@ impl<T: Executor> Assignments for Repository<T> {
             columns::<user_levels::Entity>("l")
         );
         self.query::<user_levels::Model, _>(
-            self.of(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()])),
+            self.for_company(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()])),
         )
         .await
     }
@@ -182,7 +185,7 @@ impl<T: Executor> Assignments for Repository<T> {
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>> {
         let sql = "SELECT user_id FROM user_user_levels WHERE company_id = $1 AND user_level_id = $2 ORDER BY user_id";
         let values = [company.as_uuid().into(), level.as_uuid().into()];
-        let ids: Vec<Uuid> = self.column(self.of(company, statement(sql, values)), "user_id").await?;
+        let ids: Vec<Uuid> = self.column(self.for_company(company, statement(sql, values)), "user_id").await?;
         Ok(ids.into_iter().map(UserId::from_uuid).collect())
     }
 
@@ -225,7 +228,7 @@ impl<T: Executor> Assignments for Repository<T> {
             actions.iter().map(|(key, action)| ((*key).to_owned(), action.to_string())).unzip();
         let values =
             [company.as_uuid().into(), keys.into(), actions.into(), without.map(|level| level.as_uuid()).into()];
-        let row = self.row(self.of(company, statement(sql, values))).await?;
+        let row = self.row(self.for_company(company, statement(sql, values))).await?;
         Ok(row.map(|row| column(&row, "user_id")).transpose()?.map(UserId::from_uuid))
     }
 
@@ -248,7 +251,7 @@ impl<T: Executor> Assignments for Repository<T> {
         let (keys, actions): (Vec<_>, Vec<_>) =
             actions.iter().map(|(key, action)| ((*key).to_owned(), action.to_string())).unzip();
         let values = [company.as_uuid().into(), user.as_uuid().into(), keys.into(), actions.into()];
-        column(&self.single(self.of(company, statement(sql, values))).await?, "is_holder")
+        column(&self.single(self.for_company(company, statement(sql, values))).await?, "is_holder")
     }
 
     async fn list_users(
@@ -264,7 +267,7 @@ impl<T: Executor> Assignments for Repository<T> {
         let after = after.map_or_else(Uuid::nil, |user| user.as_uuid());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let values = [company.as_uuid().into(), level.as_uuid().into(), after.into(), limit.into()];
-        let ids: Vec<Uuid> = self.column(self.of(company, statement(sql, values)), "user_id").await?;
+        let ids: Vec<Uuid> = self.column(self.for_company(company, statement(sql, values)), "user_id").await?;
         Ok(ids.into_iter().map(UserId::from_uuid).collect())
     }
 }
@@ -277,7 +280,9 @@ impl<T: Executor> CompanyStates for Repository<T> {
             return Ok(None);
         }
         let state = company_states::Entity::find_by_id(company.as_uuid()).filter(company_states::COLUMN.version.gt(0));
-        let Some(row) = self.row(self.of(company, state.build(DbBackend::Postgres))).await? else { return Ok(None) };
+        let Some(row) = self.row(self.for_company(company, state.build(DbBackend::Postgres))).await? else {
+            return Ok(None);
+        };
         let row = company_states::Model::from_query_result(&row, "").map_err(from_db)?;
         Ok(Some(CompanyState { version: row.version, provisioned_at: row.provisioned_at.map(Timestamp::new) }))
     }
@@ -289,7 +294,8 @@ impl<T: Executor> CompanyStates for Repository<T> {
             WHERE catalog.company_id = {CATALOG}",
             epoch_of_now()
         );
-        let row = self.single(self.of(company, statement(sql, [company.map(|id| id.as_uuid()).into()]))).await?;
+        let row =
+            self.single(self.for_company(company, statement(sql, [company.map(|id| id.as_uuid()).into()]))).await?;
         Ok(Versions { epoch: epoch(&row)?, catalog: column(&row, "catalog")?, company: column(&row, "company")? })
     }
 }

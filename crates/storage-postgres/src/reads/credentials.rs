@@ -57,7 +57,7 @@ impl<T: Executor> Credentials for Repository<T> {
             FROM company_states WHERE company_id = {CREDENTIALS}",
             epoch_of_now()
         );
-        let row = self.single(self.of(None, statement(sql, [version.into()]))).await?;
+        let row = self.single(self.for_company(None, statement(sql, [version.into()]))).await?;
         let cutoffs = parse::<Vec<(Uuid, DateTimeUtc)>>(&column::<String>(&row, "cutoffs")?)?;
         let api_keys = parse::<Vec<api_keys::Model>>(&column::<String>(&row, "api_keys")?)?;
         let with_digest = |row: api_keys::Model| {

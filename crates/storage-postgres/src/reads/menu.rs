@@ -12,7 +12,7 @@ use crate::statement::{column, statement};
 impl<T: Executor> Repository<T> {
     /// What uses something, in the menus of all companies.
     async fn uses(&self, statement: Statement) -> Result<Vec<MenuUse>> {
-        let rows = self.rows(self.of(None, statement)).await?;
+        let rows = self.rows(self.for_company(None, statement)).await?;
         rows.iter()
             .map(|row| {
                 let label = Label::stored(column::<String>(row, "label")?).map_err(StorageError::corrupt)?;
@@ -31,7 +31,7 @@ impl<T: Executor> MenuItems for Repository<T> {
             columns::<menu_items::Entity>("m")
         );
         let values = [company.map(|id| id.as_uuid()).into()];
-        self.query::<menu_items::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<menu_items::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn find_by_id(&self, owner: Option<CompanyId>, id: MenuItemId) -> Result<Option<MenuItem>> {
@@ -40,7 +40,7 @@ impl<T: Executor> MenuItems for Repository<T> {
             columns::<menu_items::Entity>("m")
         );
         let values = [id.as_uuid().into(), owner.map(|id| id.as_uuid()).into()];
-        self.query_one::<menu_items::Model, _>(self.of(owner, statement(sql, values))).await
+        self.query_one::<menu_items::Model, _>(self.for_company(owner, statement(sql, values))).await
     }
 
     async fn find_using_view(&self, view: ViewId) -> Result<Vec<MenuUse>> {
@@ -70,7 +70,7 @@ impl<T: Executor> SubMenuItems for Repository<T> {
             columns::<sub_menu_items::Entity>("s")
         );
         let values = [company.map(|id| id.as_uuid()).into()];
-        self.query::<sub_menu_items::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<sub_menu_items::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn find_by_menu_id(&self, owner: Option<CompanyId>, item: MenuItemId) -> Result<Vec<SubMenuItem>> {
@@ -80,7 +80,7 @@ impl<T: Executor> SubMenuItems for Repository<T> {
             columns::<sub_menu_items::Entity>("s")
         );
         let values = [item.as_uuid().into(), owner.map(|id| id.as_uuid()).into()];
-        self.query::<sub_menu_items::Model, _>(self.of(owner, statement(sql, values))).await
+        self.query::<sub_menu_items::Model, _>(self.for_company(owner, statement(sql, values))).await
     }
 
     async fn find_by_id(&self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<Option<SubMenuItem>> {
@@ -90,6 +90,6 @@ impl<T: Executor> SubMenuItems for Repository<T> {
             columns::<sub_menu_items::Entity>("s")
         );
         let values = [id.as_uuid().into(), owner.map(|id| id.as_uuid()).into()];
-        self.query_one::<sub_menu_items::Model, _>(self.of(owner, statement(sql, values))).await
+        self.query_one::<sub_menu_items::Model, _>(self.for_company(owner, statement(sql, values))).await
     }
 }
