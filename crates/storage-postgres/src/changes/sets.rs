@@ -15,27 +15,27 @@ use crate::error::During;
 use crate::repository::Repository;
 use crate::statement::{column, statement};
 
-/// One end of a mapping.
-struct End {
+/// One side of a mapping.
+struct Side {
     table: &'static str,
     column: &'static str,
     entity: EntityType,
 }
 
-const FEATURE: End = End { table: "features", column: "feature_id", entity: EntityType::Feature };
-const MODULE: End = End { table: "modules", column: "module_id", entity: EntityType::Module };
-const VIEW: End = End { table: "views", column: "view_id", entity: EntityType::View };
+const FEATURE: Side = Side { table: "features", column: "feature_id", entity: EntityType::Feature };
+const MODULE: Side = Side { table: "modules", column: "module_id", entity: EntityType::Module };
+const VIEW: Side = Side { table: "views", column: "view_id", entity: EntityType::View };
 
-/// A mapping of the catalog: which members an owner has.
+/// A mapping of the catalog: the rows of the right side that belong to a row of the left side.
 struct Mapping {
     table: &'static str,
-    owner: End,
-    member: End,
+    left: Side,
+    right: Side,
 }
 
-const FEATURE_VIEWS: Mapping = Mapping { table: "feature2views", owner: FEATURE, member: VIEW };
-const MODULE_VIEWS: Mapping = Mapping { table: "module2views", owner: MODULE, member: VIEW };
-const MODULE_FEATURES: Mapping = Mapping { table: "module2features", owner: MODULE, member: FEATURE };
+const FEATURE_VIEWS: Mapping = Mapping { table: "feature2views", left: FEATURE, right: VIEW };
+const MODULE_VIEWS: Mapping = Mapping { table: "module2views", left: MODULE, right: VIEW };
+const MODULE_FEATURES: Mapping = Mapping { table: "module2features", left: MODULE, right: FEATURE };
 
 fn unknown(entity: EntityType, id: Uuid) -> StorageError {
     StorageError::Unknown { entity, ids: vec![id] }
@@ -63,9 +63,9 @@ fn all(changed: u64, ids: &[Uuid]) -> bool {
 }
 
 impl Repository<Unit> {
-    /// Adds a pair unless it is there.
-    async fn add_pair(&self, mapping: &Mapping, owner: Uuid, member: Uuid) -> Result<bool> {
-        let Mapping { table, owner: left, member: right } = mapping;
+    /// Adds a pair unless it exists, and returns whether it was added.
+    async fn add_pair(&self, mapping: &Mapping, left_id: Uuid, right_id: Uuid) -> Result<bool> {
+        let Mapping { table, left, right } = mapping;
         let sql = format!(
             "WITH owner AS (SELECT id FROM {} WHERE id = $1), member AS (SELECT id FROM {} WHERE id = $2),
             added AS (
@@ -76,45 +76,45 @@ impl Repository<Unit> {
                 EXISTS (SELECT FROM added) AS added",
             left.table, right.table, left.column, right.column
         );
-        let row = self.single(statement(sql, [owner.into(), member.into(), self.at()])).await?;
+        let row = self.single(statement(sql, [left_id.into(), right_id.into(), self.at()])).await?;
         if !column::<bool>(&row, "owner")? {
-            return Err(unknown(left.entity, owner));
+            return Err(unknown(left.entity, left_id));
         }
         if !column::<bool>(&row, "member")? {
-            return Err(unknown(right.entity, member));
+            return Err(unknown(right.entity, right_id));
         }
         column(&row, "added")
     }
 
-    /// Removes a pair.
-    async fn remove_pair(&self, mapping: &Mapping, owner: Uuid, member: Uuid) -> Result<bool> {
-        let Mapping { table, owner: left, member: right } = mapping;
+    /// Removes a pair, and returns whether it existed.
+    async fn remove_pair(&self, mapping: &Mapping, left_id: Uuid, right_id: Uuid) -> Result<bool> {
+        let Mapping { table, left, right } = mapping;
         let sql = format!("DELETE FROM {table} WHERE {} = $1 AND {} = $2", left.column, right.column);
-        Ok(self.execute(statement(sql, [owner.into(), member.into()])).await? > 0)
+        Ok(self.execute(statement(sql, [left_id.into(), right_id.into()])).await? > 0)
     }
 
-    /// Makes these the members of the owner.
-    async fn replace_pairs(&self, mapping: &Mapping, owner: Uuid, members: Vec<Uuid>) -> Result<SetDiff<Uuid>> {
-        let Mapping { table, owner: left, member: right } = mapping;
+    /// Replaces the pairs of a row of the left side, and returns the difference.
+    async fn replace_pairs(&self, mapping: &Mapping, left_id: Uuid, right_ids: Vec<Uuid>) -> Result<SetDiff<Uuid>> {
+        let Mapping { table, left, right } = mapping;
         let sql = format!(
             "SELECT m.{1} AS id FROM {2} AS o LEFT JOIN {table} AS m ON m.{0} = o.id WHERE o.id = $1",
             left.column, right.column, left.table
         );
-        let there: Vec<Option<Uuid>> = self.column(statement(sql, [owner.into()]), "id").await?;
-        if there.is_empty() {
-            return Err(unknown(left.entity, owner));
+        let current: Vec<Option<Uuid>> = self.column(statement(sql, [left_id.into()]), "id").await?;
+        if current.is_empty() {
+            return Err(unknown(left.entity, left_id));
         }
-        let diff = SetDiff::new(there.into_iter().flatten(), members);
+        let diff = SetDiff::new(current.into_iter().flatten(), right_ids);
         if !diff.removed.is_empty() {
             let sql = format!("DELETE FROM {table} WHERE {} = $1 AND {} = ANY($2)", left.column, right.column);
-            self.execute(statement(sql, [owner.into(), diff.removed.clone().into()])).await?;
+            self.execute(statement(sql, [left_id.into(), diff.removed.clone().into()])).await?;
         }
         if !diff.added.is_empty() {
             let sql = format!(
                 "INSERT INTO {table} ({}, {}, created_at) SELECT $1, id, $3 FROM {} WHERE id = ANY($2)",
                 left.column, right.column, right.table
             );
-            let added = self.execute(statement(sql, [owner.into(), diff.added.clone().into(), self.at()])).await?;
+            let added = self.execute(statement(sql, [left_id.into(), diff.added.clone().into(), self.at()])).await?;
             if !all(added, &diff.added) {
                 return Err(self.unknown_in(right, &diff.added).await);
             }
@@ -123,9 +123,9 @@ impl Repository<Unit> {
     }
 
     /// The error that names the ids that the catalog does not have.
-    async fn unknown_in(&self, end: &End, ids: &[Uuid]) -> StorageError {
-        let sql = format!("SELECT id FROM {} WHERE id = ANY($1)", end.table);
-        self.unknown(end.entity, ids, statement(sql, [ids.to_vec().into()])).await
+    async fn unknown_in(&self, side: &Side, ids: &[Uuid]) -> StorageError {
+        let sql = format!("SELECT id FROM {} WHERE id = ANY($1)", side.table);
+        self.unknown(side.entity, ids, statement(sql, [ids.to_vec().into()])).await
     }
 
     /// Assigns levels to a user, those that are not held yet, and takes others away: `None` takes all that are not
@@ -318,8 +318,8 @@ impl CompanyModulesMut for Repository<Unit> {
         self.change(Target::Company(company), async |unit| {
             let owner = company.as_uuid();
             let sql = "SELECT module_id AS id FROM company2modules WHERE company_id = $1";
-            let there: Vec<Uuid> = unit.column(statement(sql, [owner.into()]), "id").await?;
-            let diff = SetDiff::new(there, bare(modules, ModuleId::as_uuid));
+            let current: Vec<Uuid> = unit.column(statement(sql, [owner.into()]), "id").await?;
+            let diff = SetDiff::new(current, bare(modules, ModuleId::as_uuid));
             if !diff.removed.is_empty() {
                 let sql = "DELETE FROM company2modules WHERE company_id = $1 AND module_id = ANY($2)";
                 unit.execute(statement(sql, [owner.into(), diff.removed.clone().into()])).await?;
