@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use iam_storage::{ChangeFeed, NotPrimary, Polled, Position, Result, Target, WakeUps};
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, QueryResult};
 use uuid::Uuid;
 
 use crate::PostgresStorage;
-use crate::control::send;
+use crate::control::ControlPool;
 use crate::epoch::{OF_INSTALLATION, epoch};
 use crate::error::{from_db, is_forbidden};
 use crate::gate::pass;
@@ -17,21 +17,20 @@ use crate::poll::{changes, poll};
 use crate::statement::{column, incomplete, statement};
 
 impl PostgresStorage {
-    async fn control(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let pool = &self.repository().0;
-        send(&pool.control, &pool.outdated, statement).await
+    fn control(&self) -> &ControlPool {
+        &self.repository().0.control
     }
 
     async fn poll_once(&self, since: Option<&Position>) -> Result<QueryResult> {
         let poll_state = &self.repository().0.poll_state;
         let is_hidden = poll_state.is_identity_hidden.load(Ordering::Relaxed);
-        let rows = match self.control(poll(is_hidden, since)).await {
+        let rows = match self.control().query_repeatable(poll(is_hidden, since)).await {
             Err(error) if !is_hidden && is_forbidden(&error) => {
                 tracing::info!(
                     "the role may not read the identity of the cluster: other signs of another history remain"
                 );
                 poll_state.is_identity_hidden.store(true, Ordering::Relaxed);
-                self.control(poll(true, since)).await
+                self.control().query_repeatable(poll(true, since)).await
             }
             outcome => outcome,
         };
@@ -74,7 +73,7 @@ impl ChangeFeed for PostgresStorage {
             SELECT $1, now() FROM (SELECT set_config('synchronous_commit', 'on', true)) AS durable
             ON CONFLICT (replica) DO UPDATE SET beat_at = excluded.beat_at RETURNING 1 AS beat";
         let replica = *self.repository().0.poll_state.replica.get_or_init(Uuid::new_v4);
-        self.control(statement(sql, [replica.into()])).await.map(drop).map_err(from_db)
+        self.control().query_repeatable(statement(sql, [replica.into()])).await.map(drop).map_err(from_db)
     }
 
     async fn renew(&self, epoch: u64) -> Result<()> {
@@ -89,12 +88,12 @@ impl ChangeFeed for PostgresStorage {
                 WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot())",
             pass_gate = pass(Target::Catalog),
         );
-        let control = &self.repository().0.control;
-        control.execute_unprepared(&sql).await.map(drop).map_err(from_db)
+        self.control().connections().execute_unprepared(&sql).await.map(drop).map_err(from_db)
     }
 
     async fn listen(&self) -> Result<Box<dyn WakeUps>> {
-        let row = self.control(statement(format!("SELECT {CHANNEL} AS channel"), [])).await.map_err(from_db)?;
+        let row = self.control().query_repeatable(statement(format!("SELECT {CHANNEL} AS channel"), [])).await;
+        let row = row.map_err(from_db)?;
         let channel: Option<String> = row.first().map(|row| column(row, "channel")).transpose()?.flatten();
         let channel = channel.ok_or_else(incomplete)?;
         Ok(Box::new(self.listener_options().clone().start(channel, self.runtime()).await?))

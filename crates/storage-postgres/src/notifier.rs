@@ -7,9 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::connections::Connections;
-use crate::control::send;
-use crate::outdated::OutdatedConnections;
+use crate::control::ControlPool;
 use crate::statement::statement;
 
 /// The channel of this installation. Another installation in the same database, or a copy of this one in another
@@ -31,9 +29,9 @@ pub(crate) struct Notifier {
 
 impl Notifier {
     /// Starts a task that notifies through `control` until this is dropped.
-    pub(crate) fn new(control: Arc<Connections>, outdated: Arc<OutdatedConnections>, runtime: &Handle) -> Self {
+    pub(crate) fn new(control: Arc<ControlPool>, runtime: &Handle) -> Self {
         let committed = Arc::<Notify>::default();
-        let task = runtime.spawn(notify(control, outdated, Arc::clone(&committed)));
+        let task = runtime.spawn(notify(control, Arc::clone(&committed)));
         Self { committed, _task: AbortOnDropHandle::new(task) }
     }
 
@@ -44,14 +42,14 @@ impl Notifier {
 }
 
 /// Sends one notification for all commits since the previous one.
-async fn notify(control: Arc<Connections>, outdated: Arc<OutdatedConnections>, committed: Arc<Notify>) {
+async fn notify(control: Arc<ControlPool>, committed: Arc<Notify>) {
     // It claims nothing, so it need not be durable.
     let sql = format!(
         "SELECT pg_notify({CHANNEL}, '') FROM (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) AS light"
     );
     loop {
         committed.notified().await;
-        if let Err(error) = send(&control, &outdated, statement(sql.as_str(), [])).await {
+        if let Err(error) = control.query_repeatable(statement(sql.as_str(), [])).await {
             tracing::debug!(%error, "the other processes could not be woken, and poll later");
         }
         tokio::time::sleep(MIN_INTERVAL).await;

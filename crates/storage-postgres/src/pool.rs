@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use crate::catalog_cache::CatalogCache;
 use crate::connections::Connections;
+use crate::control::ControlPool;
 use crate::notifier::Notifier;
 use crate::options::PostgresOptions;
 use crate::outdated::OutdatedConnections;
@@ -26,9 +27,8 @@ pub(crate) struct Pool {
     pub(crate) outdated: Arc<OutdatedConnections>,
     catalog: Arc<CatalogCache>,
     pub(crate) write_admission: WriteAdmission,
-    /// Connections beside the pool, for when the pool is exhausted or its connections are dead. A statement on them is
-    /// answered within a few seconds, or fails.
-    pub(crate) control: Arc<Connections>,
+    /// Connections for when the pool is exhausted, or its connections are dead.
+    pub(crate) control: Arc<ControlPool>,
     pub(crate) notifier: Notifier,
     pub(crate) poll_state: PollState,
     /// How long a change may take.
@@ -41,9 +41,9 @@ impl Pool {
     /// A pool that opens its first connection on first use. Its connections live on the current runtime.
     pub(crate) fn new(options: &PostgresOptions, hooks: &PoolHooks, connect: PgConnectOptions) -> Self {
         let pool = options.pool(hooks, connect.clone());
-        let control = Arc::new(options.control(hooks, connect));
+        let control = Arc::new(ControlPool::new(options, hooks, connect));
         let connections = Connections::new(pool, options.statement_limit(), Handle::current(), hooks);
-        let notifier = Notifier::new(Arc::clone(&control), Arc::clone(&hooks.outdated), connections.runtime());
+        let notifier = Notifier::new(Arc::clone(&control), connections.runtime());
         Self {
             connections,
             outdated: Arc::clone(&hooks.outdated),

@@ -129,7 +129,7 @@ impl PostgresStorage {
     /// in time are left to the end of the process.
     pub async fn close(&self) {
         let Pool { connections, control, .. } = &self.repository.0;
-        let close = async { tokio::join!(connections.pool().close(), control.pool().close()) };
+        let close = async { tokio::join!(connections.pool().close(), control.connections().pool().close()) };
         let limit = self.options.statement_limit().unwrap_or(self.options.change_timeout);
         if tokio::time::timeout(limit, close).await.is_err() {
             tracing::warn!(
