@@ -15,9 +15,9 @@ use crate::session::{Limits, Session};
 
 /// The minimum of [`PostgresOptions::acquire_timeout`]: with less, slow connects (TLS) would be given up and begun
 /// again.
-const LEAST_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+const MIN_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How much later than the server this process ends a statement: the server's own error says more.
-const ANSWER_TAKES: Duration = Duration::from_secs(1);
+const ANSWER_GRACE: Duration = Duration::from_secs(1);
 
 /// How to reach the database, and how long to wait for it.
 #[derive(Debug, Clone)]
@@ -95,24 +95,25 @@ impl PostgresOptions {
 
     /// How long to wait for the answer to a statement that the server itself ends in time. `None`: as long as it takes.
     pub(crate) fn statement_limit(&self) -> Option<Duration> {
-        Some(self.statement_timeout).filter(|timeout| !timeout.is_zero()).map(|timeout| timeout + ANSWER_TAKES)
+        Some(self.statement_timeout).filter(|timeout| !timeout.is_zero()).map(|timeout| timeout + ANSWER_GRACE)
     }
 
-    pub(crate) fn patience(&self) -> Duration {
-        self.acquire_timeout.max(LEAST_ACQUIRE_TIMEOUT)
+    /// How long an operation waits for a connection.
+    pub(crate) fn acquire_limit(&self) -> Duration {
+        self.acquire_timeout.max(MIN_ACQUIRE_TIMEOUT)
     }
 
     /// How listeners to changes connect.
     pub(crate) fn listener_options(&self, session: &Session) -> Result<ListenerOptions, UrlError> {
         let options = self.connect_options(self.listener_url.as_ref().unwrap_or(&self.url))?;
         let options = options.application_name(&format!("{} listener", self.application_name));
-        Ok(ListenerOptions { options, timeout: self.patience(), session: session.clone() })
+        Ok(ListenerOptions { options, timeout: self.acquire_limit(), session: session.clone() })
     }
 
     /// The hooks of the pool.
     pub(crate) fn hooks(&self) -> PoolHooks {
         // Half of the wait, so that there is time to open another one.
-        let ping_limit = self.patience() / 2;
+        let ping_limit = self.acquire_limit() / 2;
         PoolHooks { session: self.session(), outdated: Arc::default(), failures: Arc::default(), ping_limit }
     }
 
@@ -121,7 +122,7 @@ impl PostgresOptions {
         let options = PgPoolOptions::new()
             .max_connections(self.max_connections)
             .min_connections(self.min_connections)
-            .acquire_timeout(self.patience())
+            .acquire_timeout(self.acquire_limit())
             .idle_timeout(self.idle_timeout)
             .max_lifetime(self.max_lifetime);
         hooks.install(options).connect_lazy_with(connect)

@@ -85,7 +85,7 @@ impl PostgresStorage {
     /// [`acquire_timeout`](PostgresOptions::acquire_timeout).
     pub async fn contact(&self) -> Result<(), Unreachable> {
         let options = self.main_pool().connect_options();
-        on_runtime(self.runtime(), contact::try_once(&options, &self.hooks.session, self.options.patience())).await
+        on_runtime(self.runtime(), contact::try_once(&options, &self.hooks.session, self.options.acquire_limit())).await
     }
 
     /// Why the latest connection was refused, if it was: until one is accepted, the database cannot be used.

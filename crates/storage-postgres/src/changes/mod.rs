@@ -146,10 +146,10 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     if target.company().is_some_and(|company| !is_company(company.as_uuid())) {
         return Err(StorageError::Misuse("the nil and the max id are no company's"));
     }
-    let permit = pool.write_admission.wait(target).await?;
+    let permit = pool.write_admission.acquire(target).await?;
     let sent_at = Instant::now();
     let blockers = match target {
-        // A turn ends by itself, unless its process stands still.
+        // Another change of the company ends by itself, unless its process stands still.
         Target::Company(_) => Blockers::Silent(pool.silence_timeout),
         Target::Catalog | Target::Credentials => Blockers::All,
     };
