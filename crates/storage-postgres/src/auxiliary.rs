@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, effective_feature_permissions, effective_view_permissions, nav_trail};
-use crate::epoch::epoch_of_now;
+use crate::epoch::current_epoch;
 use crate::error::{During, during, from_db, is_foreign_key_violation, is_lock_not_available};
 use crate::pool::Pool;
 use crate::repository::{Executor, Repository};
@@ -196,7 +196,7 @@ impl Repository<Pool> {
                     AND {} = $4
             )
             {insert} RETURNING 1",
-            epoch_of_now()
+            current_epoch()
         );
         #[expect(clippy::cast_precision_loss, reason = "microseconds of a year are exact")]
         let valid_for = valid_for.min(LONGEST_VALIDITY).as_micros() as f64;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::PostgresStorage;
 use crate::control::ControlPool;
-use crate::epoch::{OF_INSTALLATION, epoch};
+use crate::epoch::{EPOCH_OF_INSTALLATION, epoch};
 use crate::error::{from_db, is_forbidden};
 use crate::gate::pass;
 use crate::notifier::CHANNEL;
@@ -83,7 +83,7 @@ impl ChangeFeed for PostgresStorage {
         let sql = format!(
             "SELECT set_config('iam.company', 'all', true);
             SELECT {pass_gate};
-            UPDATE iam_installation AS installation SET history = gen_random_uuid() WHERE {OF_INSTALLATION} = {epoch};
+            UPDATE iam_installation AS installation SET history = gen_random_uuid() WHERE {EPOCH_OF_INSTALLATION} = {epoch};
             UPDATE company_states SET version = version
                 WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot())",
             pass_gate = pass(Target::Catalog),

@@ -9,7 +9,7 @@ use sea_orm::{QueryResult, Statement};
 use uuid::Uuid;
 
 use crate::entities::company_states::{CATALOG, CREDENTIALS};
-use crate::epoch::{epoch, epoch_of_now};
+use crate::epoch::{current_epoch, epoch};
 use crate::row_security::for_company;
 use crate::statement::{column, parse, statement};
 
@@ -52,7 +52,7 @@ pub(crate) fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statem
                     AND company_id NOT IN ({CATALOG}, {CREDENTIALS}))::text AS companies
         FROM company_states AS catalog, company_states AS credentials
         WHERE catalog.company_id = {CATALOG} AND credentials.company_id = {CREDENTIALS}",
-        epoch = epoch_of_now(),
+        epoch = current_epoch(),
     );
     for_company(None, statement(sql, [since.map(|position| position.as_str().to_owned()).into()]))
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
-use crate::epoch::{epoch, epoch_of_now};
+use crate::epoch::{current_epoch, epoch};
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, parse, statement};
 
@@ -35,7 +35,7 @@ fn sql(rest: &str, tables: &str) -> String {
                     (SELECT coalesce(json_agg(json_build_array(module_id, feature_id)), '[]') FROM module2features)
             ) END::text AS catalog{rest}
         FROM company_states AS catalog{tables} WHERE catalog.company_id = {CATALOG}",
-        epoch = epoch_of_now(),
+        epoch = current_epoch(),
         views = columns::<views::Entity>("views"),
         features = columns::<features::Entity>("features"),
         modules = columns::<modules::Entity>("modules"),
@@ -224,7 +224,7 @@ impl<T: Executor> Snapshots for Repository<T> {
                     WHERE {owned}) AS row)::text AS sub_items
             FROM company_states AS catalog LEFT JOIN company_states AS company ON company.company_id = $1
             WHERE catalog.company_id = {CATALOG}",
-            epoch = epoch_of_now(),
+            epoch = current_epoch(),
             items = columns::<menu_items::Entity>("m"),
             sub_items = columns::<sub_menu_items::Entity>("s"),
         );

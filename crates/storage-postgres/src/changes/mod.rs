@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::blockers::{Blockers, unblocked};
 use crate::catalog_cache::CatalogCache;
 use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
-use crate::epoch::{epoch, epoch_of_now};
+use crate::epoch::{current_epoch, epoch};
 use crate::error::{During, during, from_db};
 use crate::gate::{pass, try_pass};
 use crate::outdated::OutdatedConnections;
@@ -114,7 +114,7 @@ fn raise(target: Target) -> Statement {
         "UPDATE company_states AS state SET version = state.version + 1, updated_at = clock_timestamp()
         WHERE state.company_id = {row}
         RETURNING {catalog} AS catalog, {company} AS company, {} AS epoch, clock_timestamp() AS now",
-        epoch_of_now()
+        current_epoch()
     );
     Statement::from_sql_and_values(DbBackend::Postgres, sql, target.company().map(|company| company.as_uuid().into()))
 }

@@ -17,7 +17,7 @@ use crate::entities::{
     columns, company_states, company2modules, modules, user_level_feature_permissions, user_level_view_permissions,
     user_levels,
 };
-use crate::epoch::{epoch, epoch_of_now};
+use crate::epoch::{current_epoch, epoch};
 use crate::error::from_db;
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, statement};
@@ -292,7 +292,7 @@ impl<T: Executor> CompanyStates for Repository<T> {
             "SELECT {} AS epoch, catalog.version AS catalog, coalesce(company.version, 0) AS company
             FROM company_states AS catalog LEFT JOIN company_states AS company ON company.company_id = $1
             WHERE catalog.company_id = {CATALOG}",
-            epoch_of_now()
+            current_epoch()
         );
         let row =
             self.single(self.for_company(company, statement(sql, [company.map(|id| id.as_uuid()).into()]))).await?;

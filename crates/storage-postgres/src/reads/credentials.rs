@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::convert::{UserRow, digest};
 use crate::entities::api_keys;
 use crate::entities::company_states::CREDENTIALS;
-use crate::epoch::{epoch, epoch_of_now};
+use crate::epoch::{current_epoch, epoch};
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, parse, statement};
 
@@ -55,7 +55,7 @@ impl<T: Executor> Credentials for Repository<T> {
                     (SELECT max(version) FROM api_keys WHERE version > $1)) AS latest,
                 (SELECT count(*) FROM api_keys) AS api_key_count
             FROM company_states WHERE company_id = {CREDENTIALS}",
-            epoch_of_now()
+            current_epoch()
         );
         let row = self.single(self.for_company(None, statement(sql, [version.into()]))).await?;
         let cutoffs = parse::<Vec<(Uuid, DateTimeUtc)>>(&column::<String>(&row, "cutoffs")?)?;
