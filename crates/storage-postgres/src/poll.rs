@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::entities::company_states::{CATALOG, CREDENTIALS};
 use crate::epoch::{current_epoch, epoch};
 use crate::row_security::for_company;
-use crate::statement::{column, parse, statement};
+use crate::statement::{column, json_column, statement};
 
 /// The cluster's own identity. Not every role may read it.
 const IDENTITY: &str = "CASE WHEN pg_is_in_recovery() THEN 0 ELSE hashtextextended(concat_ws('/',
@@ -64,7 +64,7 @@ fn state(row: &QueryResult, of: &str) -> Result<StateId> {
 
 /// The answer of a primary.
 pub(crate) fn changes(row: &QueryResult) -> Result<Changes> {
-    let companies: Vec<(Uuid, i64, i64)> = parse(&column::<String>(row, "companies")?)?;
+    let companies: Vec<(Uuid, i64, i64)> = json_column(row, "companies")?;
     Ok(Changes {
         epoch: epoch(row)?,
         identity: column::<i64>(row, "identity")?.cast_unsigned(),

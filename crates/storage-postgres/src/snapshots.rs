@@ -18,7 +18,7 @@ use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
 use crate::epoch::{current_epoch, epoch};
 use crate::repository::{Executor, Repository};
-use crate::statement::{column, parse, statement};
+use crate::statement::{column, from_json, json_column, statement};
 
 /// The catalog and its state, with `rest`, which may need more tables. $1 and $2 are the state of the catalog that is
 /// known already.
@@ -106,7 +106,7 @@ impl CatalogRows {
 type LevelRow = (Uuid, Vec<(Uuid, ViewState)>, Vec<(Uuid, Action, bool, Scope)>);
 
 fn level_permissions(row: &QueryResult) -> Result<impl Iterator<Item = LevelPermissions>> {
-    let levels: Vec<LevelRow> = parse(&column::<String>(row, "levels")?)?;
+    let levels: Vec<LevelRow> = json_column(row, "levels")?;
     Ok(levels.into_iter().map(|(level, views, features)| {
         LevelPermissions::new(
             UserLevelId::from_uuid(level),
@@ -124,7 +124,7 @@ fn module_ids(row: &QueryResult) -> Result<BTreeSet<ModuleId>> {
 
 fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanySnapshot> {
     let mut holders: BTreeMap<UserId, BTreeSet<UserLevelId>> = BTreeMap::new();
-    for (user, level) in parse::<Vec<(Uuid, Uuid)>>(&column::<String>(row, "holders")?)? {
+    for (user, level) in json_column::<Vec<(Uuid, Uuid)>>(row, "holders")? {
         holders.entry(UserId::from_uuid(user)).or_default().insert(UserLevelId::from_uuid(level));
     }
     let levels = level_permissions(row)?.map(|permissions| (permissions.level, permissions)).collect();
@@ -149,7 +149,7 @@ impl<T: Executor> Repository<T> {
         let state = StateId { version: column(&row, "catalog_version")?, stamp: column(&row, "catalog_stamp")? };
         let value = match (column::<Option<String>>(&row, "catalog")?, known) {
             (Some(text), _) => {
-                let catalog = Arc::new(parse::<CatalogRows>(&text)?.index()?);
+                let catalog = Arc::new(from_json::<CatalogRows>(&text)?.index()?);
                 if let Some(cache) = self.0.catalog() {
                     cache.set(state, &catalog);
                 }
@@ -235,8 +235,8 @@ impl<T: Executor> Snapshots for Repository<T> {
             company: column(&row, "company_version")?,
         };
         let stamps = Stamps { catalog: column(&row, "catalog_stamp")?, company: column(&row, "company_stamp")? };
-        let items = parse::<Vec<menu_items::Model>>(&column::<String>(&row, "items")?)?;
-        let sub_items = parse::<Vec<sub_menu_items::Model>>(&column::<String>(&row, "sub_items")?)?;
+        let items = json_column::<Vec<menu_items::Model>>(&row, "items")?;
+        let sub_items = json_column::<Vec<sub_menu_items::Model>>(&row, "sub_items")?;
         Ok(Stamped { versions, stamps, value: Menu { items: all(items)?, sub_items: all(sub_items)? } })
     }
 }

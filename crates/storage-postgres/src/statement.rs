@@ -11,12 +11,12 @@ pub(crate) fn statement<const N: usize>(sql: impl Into<String>, values: [Value; 
     Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
 }
 
-/// A number of rows as the database counts them: a number too large for it is more than it has.
+/// A number of rows for `LIMIT`, cut to what the database can count: it never has more rows.
 pub(crate) fn limit(limit: u64) -> u64 {
     limit.min(i64::MAX.unsigned_abs())
 }
 
-/// A column of an answer.
+/// A column of a row.
 pub(crate) fn column<T: TryGetable>(row: &QueryResult, name: &str) -> Result<T> {
     row.try_get("", name).map_err(from_db)
 }
@@ -26,13 +26,19 @@ pub(crate) fn convert<M: FromQueryResult, D: TryFrom<M, Error = StorageError>>(r
     M::from_query_result(row, "").map_err(from_db)?.try_into()
 }
 
-/// A row is missing that every migrated schema has: a restore is under way, or the table was emptied.
+/// The error for a missing row that every migrated schema has: a restore is under way, or the table was emptied.
 pub(crate) fn incomplete() -> StorageError {
     let source = "company_states or iam_installation lacks a row that every migrated schema has".into();
     StorageError::Unavailable { retryable: false, source: Some(source) }
 }
 
-pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+/// A column of JSON text.
+pub(crate) fn json_column<T: DeserializeOwned>(row: &QueryResult, name: &str) -> Result<T> {
+    from_json(&column::<String>(row, name)?)
+}
+
+/// The value of a JSON text that a row contains.
+pub(crate) fn from_json<T: DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| StorageError::Corrupt {
         what: "a row of a snapshot does not parse".to_owned(),
         source: Some(Box::new(error)),

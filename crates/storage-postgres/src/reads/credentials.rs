@@ -12,7 +12,7 @@ use crate::entities::api_keys;
 use crate::entities::company_states::CREDENTIALS;
 use crate::epoch::{current_epoch, epoch};
 use crate::repository::{Executor, Repository};
-use crate::statement::{column, parse, statement};
+use crate::statement::{column, json_column, statement};
 
 #[async_trait]
 impl<T: Executor> Users for Repository<T> {
@@ -58,8 +58,8 @@ impl<T: Executor> Credentials for Repository<T> {
             current_epoch()
         );
         let row = self.single(self.for_company(None, statement(sql, [version.into()]))).await?;
-        let cutoffs = parse::<Vec<(Uuid, DateTimeUtc)>>(&column::<String>(&row, "cutoffs")?)?;
-        let api_keys = parse::<Vec<api_keys::Model>>(&column::<String>(&row, "api_keys")?)?;
+        let cutoffs = json_column::<Vec<(Uuid, DateTimeUtc)>>(&row, "cutoffs")?;
+        let api_keys = json_column::<Vec<api_keys::Model>>(&row, "api_keys")?;
         let with_digest = |row: api_keys::Model| {
             let digest = digest(&row.digest)?;
             Ok((row.try_into()?, digest))
