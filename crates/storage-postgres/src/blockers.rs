@@ -37,7 +37,7 @@ struct Blocking {
 }
 
 /// Waits for a lock on behalf of the server process `pid`, and ends what blocks it meanwhile.
-pub(crate) async fn unblocked<T>(
+pub(crate) async fn ending_blockers<T>(
     control: &Connections,
     pid: i32,
     which: Blockers,

@@ -25,7 +25,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::blockers::{Blockers, unblocked};
+use crate::blockers::{Blockers, ending_blockers};
 use crate::catalog_cache::CatalogCache;
 use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
 use crate::epoch::{current_epoch, epoch};
@@ -156,7 +156,7 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     let locked = async {
         let (tx, opened) = Transaction::begin(pool.connection(), pool.change_timeout, &opening(target)).await?;
         let lock = lock(&tx, target, opened.try_get("", "is_passed")?);
-        let row = unblocked(pool.control.connections(), tx.pid(), blockers, lock).await?;
+        let row = ending_blockers(pool.control.connections(), tx.pid(), blockers, lock).await?;
         Ok((tx, row))
     };
     let locked = on_runtime(pool.runtime(), locked).await;
