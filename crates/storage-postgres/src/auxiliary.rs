@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, effective_feature_permissions, effective_view_permissions, nav_trail};
 use crate::epoch::current_epoch;
-use crate::error::{During, during, from_db, is_foreign_key_violation, is_lock_not_available};
+use crate::error::{Operation, from_db, is_foreign_key_violation, is_lock_not_available, operation_error};
 use crate::pool::Pool;
 use crate::repository::{Executor, Repository};
 use crate::row_security::{for_company, for_company_with};
@@ -104,7 +104,7 @@ impl NavTrail for Repository<Pool> {
         let row = self
             .attempt(|| connection.query_one_raw(insert.clone()))
             .await
-            .map_err(|error| during(During::Write(&[(EntityType::View, view)]), error))?
+            .map_err(|error| operation_error(Operation::Write(&[(EntityType::View, view)]), error))?
             .ok_or_else(|| StorageError::corrupt("nav_trail did not answer the step that was added"))?;
         convert::<nav_trail::Model, _>(&row)
     }

@@ -62,31 +62,32 @@ fn rule(constraint: &str) -> Option<Rule> {
     })
 }
 
-/// The subject of the failed statement, where one constraint has several meanings.
+/// The operation of a failed statement: a constraint means something else when rows are written than when they are
+/// deleted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum During<'a> {
-    /// It wrote rows which refer to these.
+pub(crate) enum Operation<'a> {
+    /// Writes rows that refer to these.
     Write(&'a [(EntityType, Option<Uuid>)]),
-    /// It deleted something.
+    /// Deletes rows.
     Delete,
 }
 
 /// Maps the error of a statement that refers to nothing.
 pub(crate) fn from_db(error: DbErr) -> StorageError {
-    during(During::Write(&[]), error)
+    operation_error(Operation::Write(&[]), error)
 }
 
-/// Maps the error of a statement.
-pub(crate) fn during(what: During<'_>, error: DbErr) -> StorageError {
+/// Maps the error of an operation.
+pub(crate) fn operation_error(operation: Operation<'_>, error: DbErr) -> StorageError {
     if let Some((code, constraint)) = violation(&error)
         && let Some(rule) = constraint.and_then(rule)
     {
-        match (rule, code, what) {
+        match (rule, code, operation) {
             (Rule::Unique(constraint), "23505", _)
-            | (Rule::Reference { in_use: Some(constraint), .. }, "23503" | "23001", During::Delete) => {
+            | (Rule::Reference { in_use: Some(constraint), .. }, "23503" | "23001", Operation::Delete) => {
                 return StorageError::conflict(constraint);
             }
-            (Rule::Reference { missing, .. }, "23503", During::Write(references)) => {
+            (Rule::Reference { missing, .. }, "23503", Operation::Write(references)) => {
                 let mut ids: Vec<Uuid> =
                     references.iter().filter(|(entity, _)| *entity == missing).filter_map(|(_, id)| *id).collect();
                 ids.sort_unstable();
@@ -316,10 +317,10 @@ mod tests {
         let id = Uuid::from_u128(7);
         let error = || answer("23503", Some("menu_items_view_id_fkey"));
         let references = [(EntityType::Feature, Some(Uuid::nil())), (EntityType::View, Some(id))];
-        let mapped = during(During::Write(&references), error());
+        let mapped = operation_error(Operation::Write(&references), error());
         assert!(matches!(mapped, StorageError::Unknown { entity: EntityType::View, ids } if ids == [id]));
         for code in ["23503", "23001"] {
-            let mapped = during(During::Delete, answer(code, Some("menu_items_view_id_fkey")));
+            let mapped = operation_error(Operation::Delete, answer(code, Some("menu_items_view_id_fkey")));
             assert!(matches!(mapped, StorageError::Conflict { constraint: Constraint::ViewInMenu }));
         }
     }

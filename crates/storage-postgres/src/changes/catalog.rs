@@ -6,7 +6,7 @@ use iam_storage::{FeaturesMut, ModulesMut, Result, Target, ViewsMut};
 
 use super::Unit;
 use crate::entities::{columns, features, modules, views};
-use crate::error::During;
+use crate::error::Operation;
 use crate::repository::Repository;
 use crate::statement::statement;
 
@@ -40,7 +40,7 @@ impl ViewsMut for Repository<Unit> {
                 row.requires_auth.into(),
                 row.updated_at.into(),
             ];
-            let before: View = unit.changed::<views::Model, _>(statement(sql, values), During::Write(&[])).await?;
+            let before: View = unit.changed::<views::Model, _>(statement(sql, values), Operation::Write(&[])).await?;
             unit.0.recorder.view_updated(&before, &View { created_at: before.created_at, ..view.clone() });
             Ok(before)
         })
@@ -53,7 +53,7 @@ impl ViewsMut for Repository<Unit> {
                 format!("DELETE FROM views AS gone WHERE id = $1 RETURNING {}", columns::<views::Entity>("gone")),
                 [id.as_uuid().into()],
             );
-            let before = unit.changed::<views::Model, _>(delete, During::Delete).await?;
+            let before = unit.changed::<views::Model, _>(delete, Operation::Delete).await?;
             unit.0.recorder.view_deleted(&before);
             Ok(before)
         })
@@ -91,7 +91,8 @@ impl ModulesMut for Repository<Unit> {
                 row.priority.into(),
                 row.updated_at.into(),
             ];
-            let before: Module = unit.changed::<modules::Model, _>(statement(sql, values), During::Write(&[])).await?;
+            let before: Module =
+                unit.changed::<modules::Model, _>(statement(sql, values), Operation::Write(&[])).await?;
             unit.0.recorder.module_updated(&before, &Module { created_at: before.created_at, ..module.clone() });
             Ok(before)
         })
@@ -104,7 +105,7 @@ impl ModulesMut for Repository<Unit> {
                 format!("DELETE FROM modules AS gone WHERE id = $1 RETURNING {}", columns::<modules::Entity>("gone")),
                 [id.as_uuid().into()],
             );
-            let before = unit.changed::<modules::Model, _>(delete, During::Delete).await?;
+            let before = unit.changed::<modules::Model, _>(delete, Operation::Delete).await?;
             unit.0.recorder.module_deleted(&before);
             Ok(before)
         })
@@ -153,7 +154,7 @@ impl FeaturesMut for Repository<Unit> {
                 known.into(),
             ];
             let before: Feature =
-                unit.changed::<features::Model, _>(statement(sql, values), During::Write(&[])).await?;
+                unit.changed::<features::Model, _>(statement(sql, values), Operation::Write(&[])).await?;
             unit.0.recorder.feature_updated(&before, &Feature { created_at: before.created_at, ..feature.clone() });
             Ok(before)
         })
@@ -166,7 +167,7 @@ impl FeaturesMut for Repository<Unit> {
                 format!("DELETE FROM features AS gone WHERE id = $1 RETURNING {}", columns::<features::Entity>("gone")),
                 [id.as_uuid().into()],
             );
-            let before = unit.changed::<features::Model, _>(delete, During::Delete).await?;
+            let before = unit.changed::<features::Model, _>(delete, Operation::Delete).await?;
             unit.0.recorder.feature_deleted(&before);
             Ok(before)
         })

@@ -6,7 +6,7 @@ use iam_storage::{CompanyStatesMut, Result, Target, UserLevelsMut};
 
 use super::Unit;
 use crate::entities::{columns, user_levels};
-use crate::error::During;
+use crate::error::Operation;
 use crate::repository::Repository;
 use crate::statement::statement;
 
@@ -38,7 +38,7 @@ impl UserLevelsMut for Repository<Unit> {
                 row.updated_at.into(),
             ];
             let before: UserLevel =
-                unit.changed::<user_levels::Model, _>(statement(sql, values), During::Write(&[])).await?;
+                unit.changed::<user_levels::Model, _>(statement(sql, values), Operation::Write(&[])).await?;
             unit.0.recorder.user_level_updated(&before, &UserLevel { created_at: before.created_at, ..level.clone() });
             Ok(before)
         })
@@ -50,7 +50,7 @@ impl UserLevelsMut for Repository<Unit> {
             let columns = columns::<user_levels::Entity>("gone");
             let sql = format!("DELETE FROM user_levels AS gone WHERE company_id = $1 AND id = $2 RETURNING {columns}");
             let delete = statement(sql, [company.as_uuid().into(), id.as_uuid().into()]);
-            let before = unit.changed::<user_levels::Model, _>(delete, During::Delete).await?;
+            let before = unit.changed::<user_levels::Model, _>(delete, Operation::Delete).await?;
             unit.0.recorder.user_level_deleted(&before);
             Ok(before)
         })

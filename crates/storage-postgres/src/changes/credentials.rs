@@ -8,7 +8,7 @@ use sea_orm::entity::prelude::DateTimeUtc;
 use super::Unit;
 use crate::convert::api_key_row;
 use crate::entities::{api_keys, columns};
-use crate::error::During;
+use crate::error::Operation;
 use crate::repository::Repository;
 use crate::statement::{column, statement};
 
@@ -66,7 +66,8 @@ impl ApiKeysMut for Repository<Unit> {
                 columns::<api_keys::Entity>("old")
             );
             let values = [id.as_uuid().into(), unit.at(), unit.0.versions.company.into()];
-            let before: ApiKey = unit.changed::<api_keys::Model, _>(statement(sql, values), During::Write(&[])).await?;
+            let before: ApiKey =
+                unit.changed::<api_keys::Model, _>(statement(sql, values), Operation::Write(&[])).await?;
             if before.revoked_at.is_none() {
                 let after = ApiKey { revoked_at: Some(unit.0.recorder.now()), ..before.clone() };
                 unit.0.recorder.api_key_revoked(&before, &after);

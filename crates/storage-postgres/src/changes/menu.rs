@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::Unit;
 use crate::convert::texts;
 use crate::entities::{columns, menu_items, sub_menu_items};
-use crate::error::{During, from_db};
+use crate::error::{Operation, from_db};
 use crate::repository::Repository;
 use crate::statement::statement;
 
@@ -54,7 +54,7 @@ impl MenuItemsMut for Repository<Unit> {
                 row.updated_at.into(),
             ];
             let update = statement(sql, values);
-            let before: MenuItem = unit.changed::<menu_items::Model, _>(update, During::Write(&references)).await?;
+            let before: MenuItem = unit.changed::<menu_items::Model, _>(update, Operation::Write(&references)).await?;
             unit.0.recorder.menu_item_updated(&before, &MenuItem { created_at: before.created_at, ..item.clone() });
             Ok(before)
         })
@@ -68,7 +68,7 @@ impl MenuItemsMut for Repository<Unit> {
                 "DELETE FROM menu_items AS gone WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2 RETURNING {columns}"
             );
             let delete = statement(sql, [id.as_uuid().into(), owner.map(|id| id.as_uuid()).into()]);
-            let before = unit.changed::<menu_items::Model, _>(delete, During::Delete).await?;
+            let before = unit.changed::<menu_items::Model, _>(delete, Operation::Delete).await?;
             unit.0.recorder.menu_item_deleted(&before);
             Ok(before)
         })
@@ -109,7 +109,7 @@ impl SubMenuItemsMut for Repository<Unit> {
                 item.created_at.as_datetime().into(),
                 item.updated_at.as_datetime().into(),
             ];
-            let created = unit.row_during(statement(sql, values), During::Write(&references(item))).await?;
+            let created = unit.operation_row(statement(sql, values), Operation::Write(&references(item))).await?;
             if created.is_none() {
                 return Err(unknown_item(item.menu_item_id));
             }
@@ -143,7 +143,8 @@ impl SubMenuItemsMut for Repository<Unit> {
                 item.enabled.into(),
                 item.updated_at.as_datetime().into(),
             ];
-            let Some(row) = unit.row_during(statement(sql, values), During::Write(&references(item))).await? else {
+            let Some(row) = unit.operation_row(statement(sql, values), Operation::Write(&references(item))).await?
+            else {
                 let there = SubMenuItems::find_by_id(unit, owner, item.id).await?;
                 return Err(there.map_or(StorageError::NotFound, |_| unknown_item(item.menu_item_id)));
             };
@@ -165,7 +166,7 @@ impl SubMenuItemsMut for Repository<Unit> {
                 columns::<sub_menu_items::Entity>("s")
             );
             let delete = statement(sql, [id.as_uuid().into(), owner.map(|id| id.as_uuid()).into()]);
-            let before = unit.changed::<sub_menu_items::Model, _>(delete, During::Delete).await?;
+            let before = unit.changed::<sub_menu_items::Model, _>(delete, Operation::Delete).await?;
             unit.0.recorder.sub_menu_item_deleted(&before);
             Ok(before)
         })

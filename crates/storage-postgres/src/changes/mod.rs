@@ -29,7 +29,7 @@ use crate::blockers::{Blockers, ending_blockers};
 use crate::catalog_cache::CatalogCache;
 use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
 use crate::epoch::{current_epoch, epoch};
-use crate::error::{During, during, from_db};
+use crate::error::{Operation, from_db, operation_error};
 use crate::gate::{pass, try_pass};
 use crate::outdated::OutdatedConnections;
 use crate::pool::Pool;
@@ -196,22 +196,24 @@ impl Repository<Unit> {
         let insert = M::Entity::insert(row.into_active_model().reset_all()).build(DbBackend::Postgres);
         self.attempt(|| self.0.tx.execute_raw(insert.clone()))
             .await
-            .map_err(|error| during(During::Write(references), error))
+            .map_err(|error| operation_error(Operation::Write(references), error))
             .map(drop)
     }
 
     /// The row returned by a statement that changes one row; none is `NotFound`.
-    async fn changed<M, D>(&self, statement: Statement, what: During<'_>) -> Result<D>
+    async fn changed<M, D>(&self, statement: Statement, operation: Operation<'_>) -> Result<D>
     where
         M: sea_orm::FromQueryResult,
         D: TryFrom<M, Error = StorageError>,
     {
-        convert::<M, D>(&self.row_during(statement, what).await?.ok_or(StorageError::NotFound)?)
+        convert::<M, D>(&self.operation_row(statement, operation).await?.ok_or(StorageError::NotFound)?)
     }
 
-    /// The row of a statement that may break a rule.
-    async fn row_during(&self, statement: Statement, what: During<'_>) -> Result<Option<QueryResult>> {
-        self.attempt(|| self.0.tx.query_one_raw(statement.clone())).await.map_err(|error| during(what, error))
+    /// The row of a statement that may violate a constraint.
+    async fn operation_row(&self, statement: Statement, operation: Operation<'_>) -> Result<Option<QueryResult>> {
+        self.attempt(|| self.0.tx.query_one_raw(statement.clone()))
+            .await
+            .map_err(|error| operation_error(operation, error))
     }
 
     /// The error that names the ids that `known`, a query of the column `id`, does not return.

@@ -11,7 +11,7 @@ use iam_storage::{
 use uuid::Uuid;
 
 use super::Unit;
-use crate::error::During;
+use crate::error::Operation;
 use crate::repository::Repository;
 use crate::statement::{column, statement};
 
@@ -347,8 +347,10 @@ impl CompanyModulesMut for Repository<Unit> {
                 )
                 SELECT enabled FROM old";
             let values = [company.as_uuid().into(), module.as_uuid().into(), enabled.into(), unit.at()];
-            let row =
-                unit.row_during(statement(sql, values), During::Write(&[])).await?.ok_or(StorageError::NotFound)?;
+            let row = unit
+                .operation_row(statement(sql, values), Operation::Write(&[]))
+                .await?
+                .ok_or(StorageError::NotFound)?;
             unit.0.recorder.company_module_switched(company, module, column(&row, "enabled")?, enabled);
             Ok(())
         })
