@@ -7,7 +7,7 @@ use sea_orm::FromQueryResult;
 use uuid::Uuid;
 
 use super::Unit;
-use crate::convert::texts;
+use crate::convert::text_array;
 use crate::entities::{columns, menu_items, sub_menu_items};
 use crate::error::{Operation, from_db};
 use crate::repository::Repository;
@@ -46,7 +46,7 @@ impl MenuItemsMut for Repository<Unit> {
                 row.label.into(),
                 row.icon.into(),
                 row.priority.into(),
-                texts(item.required_permissions.as_ref()).into(),
+                text_array(item.required_permissions.as_ref()).into(),
                 row.sort_order.into(),
                 row.view_id.into(),
                 row.feature_id.into(),
