@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use iam_domain::{AuditRecord, AuditRecordId, CompanyId, EntityType, Timestamp, Versions};
-use iam_storage::{AuditLogsMut, ChangeContext, Derived, Recorder, Result, StorageError, Target, UnitOfWork};
+use iam_storage::{AuditLogsMut, ChangeContext, Recorder, Result, StorageError, Target, UnitOfWork};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryResult, QueryTrait,
@@ -231,8 +231,13 @@ impl Repository<Unit> {
     }
 }
 
-/// Records as `jsonb_to_recordset` reads them. Their own JSON has times of milliseconds only.
-fn rows(records: &[AuditRecord]) -> Json {
+/// The statement that inserts audit records.
+fn insert_records(records: &[AuditRecord]) -> Statement {
+    statement(INSERT_RECORDS, [json_rows(records).into()])
+}
+
+/// Audit records as `jsonb_to_recordset` reads them. Their own JSON has times of milliseconds only.
+fn json_rows(records: &[AuditRecord]) -> Json {
     let row = |record: &AuditRecord| {
         json!({
             "id": record.id,
@@ -250,17 +255,12 @@ fn rows(records: &[AuditRecord]) -> Json {
     records.iter().map(row).collect()
 }
 
-/// Inserts the records that [`rows`] makes JSON of, in $1.
+/// Inserts the records of [`json_rows`], $1.
 const INSERT_RECORDS: &str = r#"INSERT INTO iam_audit_logs (id, company_id, user_id, actor_kind, action, entity_type,
         entity_id, changes, metadata, "timestamp")
     SELECT id, company_id, user_id, actor_kind, action, entity_type, entity_id, changes, metadata, "timestamp"
     FROM jsonb_to_recordset($1::jsonb) AS record (id uuid, company_id uuid, user_id uuid, actor_kind text,
         action text, entity_type text, entity_id uuid, changes jsonb, metadata jsonb, "timestamp" timestamptz)"#;
-
-/// The statement that writes what follows from a change: the records.
-fn derived(derived: &Derived) -> Statement {
-    statement(INSERT_RECORDS, [rows(&derived.records).into()])
-}
 
 #[async_trait]
 impl UnitOfWork for Repository<Unit> {
@@ -287,12 +287,11 @@ impl UnitOfWork for Repository<Unit> {
             tx.rollback().await.map_err(from_db)?;
             return Ok(versions);
         }
-        let mut derivation = recorder.finish();
-        derivation.records.retain(|record| !written.contains(&record.id));
-        let statement = derived(&derivation);
+        let mut records = recorder.finish().records;
+        records.retain(|record| !written.contains(&record.id));
         let sent_at = Instant::now();
-        let written = tx.execute_raw(statement).await;
-        written.inspect_err(|error| outdated.record_error(error, sent_at)).map_err(from_db)?;
+        let inserted = tx.execute_raw(insert_records(&records)).await;
+        inserted.inspect_err(|error| outdated.record_error(error, sent_at)).map_err(from_db)?;
         let outcome = tx.commit().await;
         // Also when the outcome is unknown.
         committed.notify_one();
@@ -306,7 +305,7 @@ impl AuditLogsMut for Repository<Unit> {
     async fn append(&mut self, record: &AuditRecord) -> Result<()> {
         self.change(Target::of_menu(record.company_id), async |unit| {
             // Written at once: a record whose id is taken is refused here, and not by the commit.
-            unit.execute(statement(INSERT_RECORDS, [rows(std::slice::from_ref(record)).into()])).await?;
+            unit.execute(insert_records(std::slice::from_ref(record))).await?;
             unit.0.written.insert(record.id);
             unit.0.recorder.appended(record.clone());
             Ok(())
