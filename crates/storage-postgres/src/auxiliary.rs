@@ -1,4 +1,4 @@
-//! Writes beside decisions: one statement each, which commits by itself.
+//! Navigation trails, effective rows and the uses of API keys: written outside units of work, by one statement each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -120,7 +120,7 @@ impl NavTrail for Repository<Pool> {
 #[async_trait]
 impl ApiKeyUses for Repository<Pool> {
     async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()> {
-        // In one order, so that two writers of the same keys do not deadlock.
+        // Always in the same order, so that two writers of the same keys do not deadlock.
         let sql = "UPDATE api_keys AS key SET last_used_at = used.at
             FROM (
                 SELECT id FROM api_keys WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
@@ -137,7 +137,7 @@ impl ApiKeyUses for Repository<Pool> {
 const VIEW_ROWS: &str = "effective_view_permissions";
 const FEATURE_ROWS: &str = "effective_feature_permissions";
 
-/// What the two tables of effective rows have in common.
+/// Statements that are the same for both tables of effective rows.
 impl Repository<Pool> {
     async fn drop_of_user(&self, table: &str, company: CompanyId, user: UserId) -> Result<u64> {
         let sql = format!("DELETE FROM {table} WHERE company_id = $1 AND user_id = $2 RETURNING 1");
@@ -182,8 +182,8 @@ impl Repository<Pool> {
         values: Vec<Value>,
         (about, ids, table): (EntityType, Vec<Uuid>, &str),
     ) -> Result<u64> {
-        // A row that was updated since the statement began is locked, and answered, as it is now. A company before its
-        // first change has no row, and its rows could not be current: the views join it.
+        // A row that was updated since the statement began is locked and returned as it is now. A company before its
+        // first change has no row, and its effective rows could not be current: the views join it.
         let sql = format!(
             "WITH locked AS MATERIALIZED (
                 SELECT company_id, version FROM company_states WHERE company_id IN ({CATALOG}, $1) FOR SHARE NOWAIT
@@ -267,7 +267,7 @@ impl EffectiveViewPermissions for Repository<Pool> {
         if rows.is_empty() {
             return Ok(0);
         }
-        // One row a place, the last one given; in one order, so that two of these do not deadlock.
+        // The last row of each key, always in the same order, so that two writers do not deadlock.
         let rows: BTreeMap<_, _> = rows.iter().map(|row| ((row.user_id, row.view_id), row)).collect();
         let rows: Vec<_> = rows.into_values().collect();
         let values = vec![
@@ -276,8 +276,8 @@ impl EffectiveViewPermissions for Repository<Pool> {
             array(&rows, |row| row.has_access),
         ];
         let insert = "
-            INSERT INTO effective_view_permissions (company_id, company_version, catalog_version, computed_at, expires_at,
-                user_id, view_id, has_access)
+            INSERT INTO effective_view_permissions (company_id, company_version, catalog_version, computed_at,
+                expires_at, user_id, view_id, has_access)
             SELECT $1, $3, $2, current.computed_at, current.expires_at, new.user_id, new.view_id, new.has_access
             FROM unnest($6::uuid[], $7::uuid[], $8::boolean[]) AS new (user_id, view_id, has_access), current
             ON CONFLICT (company_id, user_id, view_id) DO UPDATE SET has_access = excluded.has_access,
@@ -304,8 +304,8 @@ impl EffectiveViewPermissions for Repository<Pool> {
     }
 
     async fn find_active(&self, at_most: u64) -> Result<Vec<(CompanyId, UserId)>> {
-        // One step along the index for each user, however many rows the user has; a user whose rows do not all expire
-        // together counts where the last of them does.
+        // One step along the index for each user, however many rows the user has. Rows of a user may expire at
+        // different times: the last one counts.
         let sql = "WITH RECURSIVE step AS (
                 (SELECT expires_at, company_id, user_id FROM effective_view_permissions WHERE expires_at > now()
                 ORDER BY expires_at DESC, company_id DESC, user_id DESC LIMIT 1)

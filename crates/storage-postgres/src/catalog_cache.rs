@@ -1,12 +1,12 @@
-//! The catalog as it was last read.
+//! The cached catalog of a process.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use iam_domain::Catalog;
 use iam_storage::StateId;
 
-/// The catalog as it was last read. A statement passes the known state to the database, which leaves the catalog out
-/// of its answer when that is still the state of the very snapshot that the rest is read from.
+/// The catalog as it was last read, with its state. A statement passes the state to the database, which leaves the
+/// catalog out of the row while its snapshot still has that state.
 #[derive(Debug, Default)]
 pub(crate) struct CatalogCache(Mutex<Option<(StateId, Arc<Catalog>)>>);
 

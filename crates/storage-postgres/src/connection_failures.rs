@@ -50,7 +50,7 @@ impl ConnectionFailures {
     }
 
     fn latest(&self) -> MutexGuard<'_, Latest> {
-        // Held for a look-up only, and consistent at every moment.
+        // Held for a look-up only, and consistent at every moment, so a poisoned lock is usable.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

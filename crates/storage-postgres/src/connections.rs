@@ -1,4 +1,4 @@
-//! A pool whose statements end: with the server's answer, or without one at their deadline.
+//! A pool whose statements end at a deadline, also if the server does not answer.
 //!
 //! sqlx returns a connection to its pool after a ping that has no deadline, and the connection counts as used
 //! meanwhile. A connection that is dead but not closed would count forever. So a connection goes back within
@@ -29,11 +29,11 @@ use crate::session::Session;
 /// How long a connection may take to roll back, and then to go back to its pool.
 pub(crate) const RETURN_LIMIT: Duration = Duration::from_secs(3);
 
-/// A pool, and how long a statement on it may take.
+/// A pool, with the deadline of its statements.
 #[derive(Debug)]
 pub(crate) struct Connections {
     pool: PgPool,
-    /// `None`: as long as it takes.
+    /// The deadline of a statement. `None`: none.
     limit: Option<Duration>,
     runtime: Handle,
     failures: Arc<ConnectionFailures>,
@@ -63,7 +63,7 @@ impl Connections {
         self.limit
     }
 
-    /// A connection, for several statements.
+    /// Takes a connection from the pool, for several statements.
     pub(crate) async fn acquire(&self) -> Result<PooledConnection, DbErr> {
         let connection = on_runtime(&self.runtime, self.pool.acquire()).await;
         let connection = connection.map_err(|error| {
@@ -257,7 +257,7 @@ async fn within<T>(
     .await
 }
 
-/// Whether the server refused a statement, and the session goes on.
+/// Whether an error is the server's answer to the statement, after which the session goes on.
 fn is_an_answer(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {

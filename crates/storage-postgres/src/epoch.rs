@@ -1,4 +1,4 @@
-//! The epoch: what tells one history from another, also of one database before a restore or a failover.
+//! The epoch: a number that differs between two histories of the database, also after a restore or a failover.
 
 use iam_storage::Result;
 use sea_orm::QueryResult;

@@ -56,7 +56,7 @@ impl ChangeFeed for PostgresStorage {
             return Ok(Polled::NotPrimary(why));
         }
         if column(&row, "is_of_the_future")? {
-            // Rows of a younger cluster would be reported forever.
+            // Rows from a cluster that was ahead of this one would be reported by every poll.
             self.renew(epoch(&row)?).await?;
             row = self.poll_once(None).await?;
         }
@@ -67,7 +67,7 @@ impl ChangeFeed for PostgresStorage {
     }
 
     async fn acknowledge(&self) -> Result<()> {
-        // Whatever the role's default: as durable as the strictest change.
+        // As durable as the strictest change, whatever the role's default is.
         let sql = "WITH gone AS (DELETE FROM iam_heartbeats WHERE beat_at < now() - interval '1 day')
             INSERT INTO iam_heartbeats AS own (replica, beat_at)
             SELECT $1, now() FROM (SELECT set_config('synchronous_commit', 'on', true)) AS durable
@@ -79,11 +79,12 @@ impl ChangeFeed for PostgresStorage {
     async fn renew(&self, epoch: u64) -> Result<()> {
         let epoch = epoch.cast_signed();
         tracing::warn!("versions went back: the history of the database gets another epoch");
-        // One transaction. Changes wait meanwhile, since all of them must be of one history.
+        // One transaction, with the gate: each change belongs to one history.
         let sql = format!(
             "SELECT set_config('iam.company', 'all', true);
             SELECT {pass_gate};
-            UPDATE iam_installation AS installation SET history = gen_random_uuid() WHERE {EPOCH_OF_INSTALLATION} = {epoch};
+            UPDATE iam_installation AS installation SET history = gen_random_uuid()
+                WHERE {EPOCH_OF_INSTALLATION} = {epoch};
             UPDATE company_states SET version = version
                 WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot())",
             pass_gate = pass(Target::Catalog),

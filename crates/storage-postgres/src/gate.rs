@@ -1,11 +1,11 @@
-//! The gate: the advisory lock that changes of companies share, and that changes of the catalog and of the credentials hold
-//! alone.
+//! The gate: the advisory lock that changes of companies share, and that changes of the catalog and of the credentials
+//! hold alone.
 
 use iam_storage::Target;
 
-/// The key of the advisory lock that changes pass: that of this installation among all in the database. The seed of
-/// `migration` passes the same lock. Changes of companies share it and run concurrently; those of the catalog and of
-/// the credentials hold it alone. So a caller that is admitted under the lock stays admitted until the commit.
+/// The key of the advisory lock. Each installation in a database has its own. The seed of `migration` takes the same
+/// lock. Changes of companies share it and run concurrently; those of the catalog and of the credentials hold it alone.
+/// So a caller that is admitted under the lock stays admitted until the commit.
 ///
 /// Unlike row locks it is fair: a stream of company changes cannot delay a cut-off.
 const GATE: &str = "'company_states'::regclass::oid::int4, 1";

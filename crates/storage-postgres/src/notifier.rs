@@ -43,7 +43,7 @@ impl Notifier {
 
 /// Sends one notification for all commits since the previous one.
 async fn notify(control: Arc<ControlPool>, committed: Arc<Notify>) {
-    // It claims nothing, so it need not be durable.
+    // A notification carries no data, so it need not be durable.
     let sql = format!(
         "SELECT pg_notify({CHANNEL}, '') FROM (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) AS light"
     );

@@ -1,4 +1,4 @@
-//! How to reach the database.
+//! The options of the adapter: how to reach the database, and every timeout.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::listener::ListenerOptions;
 use crate::pool_hooks::PoolHooks;
 use crate::session::{Limits, Session};
 
-/// The minimum of [`PostgresOptions::acquire_timeout`]: with less, slow connects (TLS) would be given up and begun
+/// The minimum of [`PostgresOptions::acquire_timeout`]. With less, a slow connect (TLS) would be aborted and begun
 /// again.
 const MIN_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How much later than the server this process ends a statement: the server's own error says more.
+/// How much later than the server this process ends a statement, since the server's own error is more precise.
 const ANSWER_GRACE: Duration = Duration::from_secs(1);
 
 /// How to reach the database, and how long to wait for it.
@@ -47,7 +47,7 @@ pub struct PostgresOptions {
     pub silence_timeout: Duration,
     /// Statements that take longer are logged as warnings: 200 ms.
     pub slow_statement: Duration,
-    /// The name that the database shows for our connections.
+    /// The application name of the connections, as the database shows it.
     pub application_name: String,
 }
 
@@ -72,17 +72,17 @@ impl PostgresOptions {
         }
     }
 
-    /// How every connection is made. Only parameters that poolers know are sent; the rest is set once it is open.
+    /// The options of each connection. Only parameters that poolers know are sent; the rest is set once it is open.
     pub(crate) fn connect_options(&self, url: &SecretString) -> Result<PgConnectOptions, UrlError> {
         Ok(address::parse(url)?
             .application_name(&self.application_name)
             .extra_float_digits(None)
-            // Bind values are in neither log.
+            // Neither log contains bind values.
             .log_statements(LevelFilter::Debug)
             .log_slow_statements(LevelFilter::Warn, self.slow_statement))
     }
 
-    /// How sessions are set up. They share what is known of refusals.
+    /// The settings of sessions.
     fn session(&self) -> Session {
         let limits = Limits {
             statement: self.statement_timeout,
@@ -103,7 +103,7 @@ impl PostgresOptions {
         self.acquire_timeout.max(MIN_ACQUIRE_TIMEOUT)
     }
 
-    /// How listeners to changes connect.
+    /// The options of listeners to changes.
     pub(crate) fn listener_options(&self, session: &Session) -> Result<ListenerOptions, UrlError> {
         let options = self.connect_options(self.listener_url.as_ref().unwrap_or(&self.url))?;
         let options = options.application_name(&format!("{} listener", self.application_name));

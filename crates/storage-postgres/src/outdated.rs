@@ -50,8 +50,8 @@ impl OutdatedConnections {
         self.state().changed.is_some_and(|changed| age > changed.elapsed())
     }
 
-    /// Records the failure of a statement that began at `sent_at`: if its connection is outdated, all that are open now
-    /// are, and none is used again. Statements that fail together report this once.
+    /// Records the error of a statement that was sent at `sent_at`. If it shows an outdated connection, all connections
+    /// that are open now count as outdated, and none is used again. Statements that fail together log this once.
     pub(crate) fn record_error(&self, error: &DbErr, sent_at: Instant) {
         if !error::is_outdated(error) {
             return;
@@ -64,7 +64,7 @@ impl OutdatedConnections {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Held for a look-up only, and consistent at every moment.
+        // Held for a look-up only, and consistent at every moment, so a poisoned lock is usable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

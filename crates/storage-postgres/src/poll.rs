@@ -1,4 +1,4 @@
-//! The poll: the statement that reads what was committed since the previous one, and its answer.
+//! The poll: the statement that reads what was committed since the previous poll, and the parsing of its row.
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
@@ -13,11 +13,11 @@ use crate::epoch::{current_epoch, epoch};
 use crate::row_security::for_company;
 use crate::statement::{column, json_column, statement};
 
-/// The cluster's own identity. Not every role may read it.
+/// The identity of the cluster. Not every role may read it.
 const IDENTITY: &str = "CASE WHEN pg_is_in_recovery() THEN 0 ELSE hashtextextended(concat_ws('/',
         (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8)), 0) END";
 
-/// How this process polls.
+/// What this process remembers between polls.
 #[derive(Debug, Default)]
 pub(crate) struct PollState {
     /// Whether the role may not read the identity of the cluster.
@@ -26,7 +26,7 @@ pub(crate) struct PollState {
     pub(crate) replica: OnceLock<Uuid>,
 }
 
-/// The poll. $1 is the position of the previous one, or NULL.
+/// The statement of a poll. $1 is the position of the previous one, or NULL.
 ///
 /// Whatever committed before the statement began is visible in its snapshot. Of these changes it reports those that
 /// were not visible in the snapshot of the previous poll; a row carries the transaction that changed it last.
@@ -62,7 +62,7 @@ fn state(row: &QueryResult, of: &str) -> Result<StateId> {
     Ok(StateId { version: column(row, &format!("{of}_version"))?, stamp: column(row, &format!("{of}_stamp"))? })
 }
 
-/// The answer of a primary.
+/// The changes in the row of a poll.
 pub(crate) fn changes(row: &QueryResult) -> Result<Changes> {
     let companies: Vec<(Uuid, i64, i64)> = json_column(row, "companies")?;
     Ok(Changes {

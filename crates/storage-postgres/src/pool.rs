@@ -1,4 +1,4 @@
-//! The pool of a storage, with what its reads and changes share.
+//! The executor of reads and auxiliary writes: the pool, with all that units of work need to begin.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::repository::Executor;
 use crate::row_security::for_company;
 use crate::write_admission::WriteAdmission;
 
-/// What reads, changes and auxiliary writes share in one storage.
+/// The pool of a storage, with all that reads and units of work share.
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(crate) connections: Connections,

@@ -1,4 +1,4 @@
-//! What a pool does with a connection that it has opened, and with one that was idle.
+//! The hooks of a pool: the set-up of a new connection, and the check of one that was idle.
 
 use std::sync::Arc;
 use std::time::Duration;

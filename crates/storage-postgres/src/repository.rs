@@ -1,4 +1,4 @@
-//! What all operations share: a connection, of the pool or of a transaction, and how statements are sent on it.
+//! The repository: sends statements on a pool or in a transaction, and converts their rows.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +19,7 @@ use crate::statement::{column, convert, incomplete};
 
 /// What a repository sends its statements to: the pool, or the transaction of a unit of work.
 pub(crate) trait Executor: Send + Sync + 'static {
-    /// How often a statement that lost a race is tried: a transaction can only be retried as a whole.
+    /// How many times a statement that lost a race is sent. In a transaction once: it can only be retried as a whole.
     const ATTEMPTS: u32;
 
     /// The connection: a pool or a transaction.
@@ -41,7 +41,7 @@ pub(crate) trait Executor: Send + Sync + 'static {
     fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement;
 }
 
-/// The reads, the same for the pool and for a transaction; and whatever else one of them can do.
+/// The operations of the storage. Reads are the same on the pool and in a transaction.
 #[derive(Debug)]
 pub(crate) struct Repository<T>(pub(crate) T);
 
@@ -62,7 +62,7 @@ impl<T: Executor> Repository<T> {
                     }
                     attempt += 1;
                 }
-                answer => return answer,
+                outcome => return outcome,
             }
         }
     }
@@ -114,18 +114,18 @@ impl<T: Executor> Repository<T> {
         self.attempt(|| connection.query_all_raw(statement.clone())).await.map_err(from_db)
     }
 
-    /// The row of a statement that answers at most one.
+    /// The row of a statement that returns at most one.
     pub(crate) async fn row(&self, statement: Statement) -> Result<Option<QueryResult>> {
         let connection = self.0.connection();
         self.attempt(|| connection.query_one_raw(statement.clone())).await.map_err(from_db)
     }
 
-    /// The row of a statement that always answers one.
+    /// The row of a statement that always returns one.
     pub(crate) async fn single(&self, statement: Statement) -> Result<QueryResult> {
         self.row(statement).await?.ok_or_else(incomplete)
     }
 
-    /// How many rows a statement changed.
+    /// Sends a statement, and returns how many rows it changed.
     pub(crate) async fn execute(&self, statement: Statement) -> Result<u64> {
         let connection = self.0.connection();
         let result = self.attempt(|| connection.execute_raw(statement.clone())).await.map_err(from_db)?;

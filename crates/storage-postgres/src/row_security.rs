@@ -9,11 +9,11 @@ pub(crate) fn for_company(company: Option<CompanyId>, statement: Statement) -> S
     for_company_with("", company, statement)
 }
 
-/// As [`for_company`], for a statement with sub-statements that change rows. PostgreSQL requires them in front: `before`
-/// has the form `name AS (…),` for each.
+/// As [`for_company`], for a statement with sub-statements that change rows. PostgreSQL requires them in front:
+/// `before` has the form `name AS (…),` for each.
 ///
-/// `asked` refers to `tenant` and may not be flattened into it (`OFFSET 0`), so it can only be run for a row of
-/// `tenant`: after the setting is made. A part that ran earlier would fail; it would not see more rows.
+/// `asked` refers to `tenant` and cannot be flattened into it (`OFFSET 0`), so it runs only for a row of `tenant`,
+/// after the setting is made. A part that ran earlier would fail; it would not see more rows.
 pub(crate) fn for_company_with(before: &str, company: Option<CompanyId>, statement: Statement) -> Statement {
     let Statement { sql, values, db_backend } = statement;
     let mut values = values.map_or_else(Vec::new, |values| values.0);
@@ -27,8 +27,8 @@ pub(crate) fn for_company_with(before: &str, company: Option<CompanyId>, stateme
     Statement::from_sql_and_values(db_backend, sql, values)
 }
 
-/// As [`for_company`], for a statement that only reads, in a transaction of the company `own`: afterwards the setting is
-/// that company again.
+/// As [`for_company`], for a statement that only reads, in a transaction of the company `own`. Afterwards the setting
+/// is that company again.
 pub(crate) fn for_company_within(own: CompanyId, company: Option<CompanyId>, statement: Statement) -> Statement {
     let Statement { sql, values, db_backend } = statement;
     let mut values = values.map_or_else(Vec::new, |values| values.0);

@@ -1,5 +1,5 @@
-//! The data that decides, in one statement: at READ COMMITTED each statement has its own snapshot, so two would see
-//! two states.
+//! Snapshots: the data that decisions need, read by one statement. At READ COMMITTED each statement has its own
+//! snapshot of the database, so two statements would read two states.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::epoch::{current_epoch, epoch};
 use crate::repository::{Executor, Repository};
 use crate::statement::{column, from_json, json_column, statement};
 
-/// The catalog and its state, with `rest`, which may need more tables. $1 and $2 are the state of the catalog that is
-/// known already.
+/// The statement that reads the catalog and its state, with the columns `rest` from more `tables`. $1 and $2 are the
+/// state of the cached catalog.
 fn sql(rest: &str, tables: &str) -> String {
     format!(
         "SELECT {epoch} AS epoch, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
@@ -42,15 +42,15 @@ fn sql(rest: &str, tables: &str) -> String {
     )
 }
 
-/// What is the same for all requests about the company $3.
+/// The columns that every snapshot of the company $3 has.
 const COMPANY: &str = ",
             coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
             ARRAY(SELECT module_id FROM company2modules WHERE company_id = $3 AND enabled) AS modules";
 
-/// Where the state of the company $3 is, if it has one.
+/// Joins the state of the company $3, if it has one.
 const COMPANY_STATE: &str = " LEFT JOIN company_states AS company ON company.company_id = $3";
 
-/// The levels, ascending, that `from` names `level`.
+/// The column of the levels, in the order of their ids. `from` selects them as `level`.
 fn levels(from: &str) -> String {
     format!(
         ", (SELECT coalesce(json_agg(json_build_array(
@@ -63,14 +63,14 @@ fn levels(from: &str) -> String {
     )
 }
 
-/// Who holds which levels, of those that `from` names.
+/// The column of the assignments that `from` selects.
 fn holders(from: &str) -> String {
     format!(
         ", (SELECT coalesce(json_agg(json_build_array(user_id, user_level_id)), '[]') FROM {from})::text AS holders"
     )
 }
 
-/// The levels of the users $4. Each user is looked up by an index, whatever the planner thinks of the table.
+/// The assignments of the users $4. `OFFSET 0` makes the planner look up each user by an index.
 const HELD: &str = "unnest($4::uuid[]) AS asked (id), LATERAL (
     SELECT user_id, user_level_id FROM user_user_levels WHERE company_id = $3 AND user_id = asked.id OFFSET 0
 ) AS held";
@@ -132,8 +132,8 @@ fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanyS
 }
 
 impl<T: Executor> Repository<T> {
-    /// Sends one statement, with the values from $3 on. Returns its row, and the catalog with the states that both are
-    /// of, without the company's.
+    /// Sends one statement, with the values from $3 on. Returns its row, and the catalog with the versions of both; the
+    /// company's version is 0.
     async fn load(
         &self,
         company: Option<CompanyId>,
@@ -163,7 +163,7 @@ impl<T: Executor> Repository<T> {
         Ok((row, Stamped { versions, stamps, value }))
     }
 
-    /// The same about a company, $3, whose `rest` the statement reads; `read` converts it to the data that decides.
+    /// As [`Self::load`], for a company, $3. The statement also reads the columns `rest`, and `read` converts the row.
     async fn load_of<V>(
         &self,
         company: CompanyId,
@@ -209,7 +209,7 @@ impl<T: Executor> Snapshots for Repository<T> {
     }
 
     async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>> {
-        // Not `IS NOT DISTINCT FROM`, which no index serves.
+        // No index serves `IS NOT DISTINCT FROM`.
         let owned = match owner {
             None => "m.company_id IS NULL AND $1::uuid IS NULL",
             Some(_) => "m.company_id = $1",

@@ -1,4 +1,4 @@
-//! The storage as a whole.
+//! The storage in PostgreSQL: opens the pools, and hands out its repositories, units of work and health.
 
 use async_trait::async_trait;
 use iam_storage::{
@@ -76,8 +76,8 @@ impl PostgresStorage {
         &self.repository
     }
 
-    /// Connects once, beside the pools, and returns why that failed, if it did: by the server's host and port, without
-    /// roles or passwords.
+    /// Connects once, beside the pools, to find out whether the database can be used. An error names the server by host
+    /// and port, without roles or passwords.
     ///
     /// # Errors
     ///
@@ -94,8 +94,8 @@ impl PostgresStorage {
         self.hooks.session.refusal()
     }
 
-    /// Another pool as SeaORM's connection, for what is not a storage operation: to check the schema. Its statements
-    /// have no deadline but the server's.
+    /// A SeaORM connection with a pool of its own, for statements that are no storage operations, such as those that
+    /// compare migrations. Its statements have only the server's timeouts.
     #[must_use]
     pub fn connection(&self) -> DatabaseConnection {
         let connect = self.main_pool().connect_options().as_ref().clone();
@@ -125,8 +125,8 @@ impl PostgresStorage {
         column(&self.repository.single(statement(sql, [])).await?, "is_behind")
     }
 
-    /// Closes the pools: waits a little for what is under way, and refuses new work. Connections that do not come back
-    /// in time are left to the end of the process.
+    /// Closes the pools. Refuses new statements, and waits for those under way, at most for a statement's limit.
+    /// Connections that are still in use then stay open until the process ends.
     pub async fn close(&self) {
         let Pool { connections, control, .. } = &self.repository.0;
         let close = async { tokio::join!(connections.pool().close(), control.connections().pool().close()) };

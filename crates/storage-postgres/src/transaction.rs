@@ -1,4 +1,4 @@
-//! A transaction whose whole work has a deadline.
+//! A transaction with a deadline for all of its statements together.
 
 use std::io;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    /// Begins a transaction, and returns the row of these columns, which take no values. Statements later than `limit`
-    /// fail, `COMMIT` too.
+    /// Begins a transaction, and returns the row of these columns, which take no values. After `limit` each statement
+    /// fails, also `COMMIT`.
     pub(crate) async fn begin(
         connections: &Connections,
         limit: Duration,
@@ -33,18 +33,19 @@ impl Transaction {
         // The statements of changes find rows by their keys, whatever the values are: planning each anew would cost
         // more than running it.
         let begin = format!(
-            "BEGIN; SELECT set_config('plan_cache_mode', 'force_generic_plan', true), pg_backend_pid() AS pid, {columns}"
+            "BEGIN;
+            SELECT set_config('plan_cache_mode', 'force_generic_plan', true), pg_backend_pid() AS pid, {columns}"
         );
-        // The query may fail where BEGIN did not.
+        // BEGIN may succeed where the query fails.
         connection.in_transaction = true;
         let row = connection.query_one_unprepared(&begin, at_most(statement_limit, until)?).await?;
         let row =
-            row.ok_or_else(|| DbErr::RecordNotFound("the beginning of a transaction answered no row".to_owned()))?;
+            row.ok_or_else(|| DbErr::RecordNotFound("the beginning of a transaction returned no row".to_owned()))?;
         let pid = row.try_get("", "pid")?;
         Ok((Self { connection: Mutex::new(connection), pid, statement_limit, until }, row))
     }
 
-    /// The process of the server that runs it.
+    /// The process id of its session at the server.
     pub(crate) fn pid(&self) -> i32 {
         self.pid
     }

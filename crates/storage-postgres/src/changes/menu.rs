@@ -13,7 +13,7 @@ use crate::error::{Operation, from_db};
 use crate::repository::Repository;
 use crate::statement::statement;
 
-/// What an entry refers to.
+/// The view and the feature that a menu entry refers to.
 type References = [(EntityType, Option<Uuid>); 2];
 
 #[async_trait]
@@ -65,7 +65,8 @@ impl MenuItemsMut for Repository<Unit> {
         self.change(Target::of_menu(owner), async |unit| {
             let columns = columns::<menu_items::Entity>("gone");
             let sql = format!(
-                "DELETE FROM menu_items AS gone WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2 RETURNING {columns}"
+                "DELETE FROM menu_items AS gone WHERE id = $1 AND company_id IS NOT DISTINCT FROM $2
+                RETURNING {columns}"
             );
             let delete = statement(sql, [id.as_uuid().into(), owner.map(|id| id.as_uuid()).into()]);
             let before = unit.changed::<menu_items::Model, _>(delete, Operation::Delete).await?;

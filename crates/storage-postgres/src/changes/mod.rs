@@ -1,5 +1,5 @@
-//! Changes: a transaction that locks its target and raises its version before it reads anything, and whose last
-//! statement writes the audit records.
+//! The unit of work: a transaction that locks its target and raises the target's version before it reads anything. Its
+//! last statement writes the audit records.
 
 mod catalog;
 mod company;
@@ -40,7 +40,7 @@ use crate::statement::{column, convert, incomplete, statement};
 use crate::transaction::Transaction;
 use crate::write_admission::WritePermit;
 
-/// A change under way.
+/// A unit of work under way.
 #[derive(Debug)]
 pub(crate) struct Unit {
     tx: Transaction,
@@ -53,8 +53,8 @@ pub(crate) struct Unit {
     versions: Versions,
     /// Notified when the change is committed.
     committed: Arc<Notify>,
-    /// The catalog as reads know it. A change of the catalog has none: it sees its own uncommitted work under the
-    /// version that it will have.
+    /// The cached catalog. A change of the catalog has none: it reads its own uncommitted work under the version that
+    /// it will have.
     catalog: Option<Arc<CatalogCache>>,
     /// Held until the transaction has ended: fields drop in order.
     _permit: WritePermit,
@@ -82,8 +82,7 @@ impl Executor for Unit {
     }
 
     fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
-        // The statement that took the locks set it for the whole transaction: all rows for the catalog, else the
-        // company's.
+        // The first statement has set it for the whole transaction: the company, or all of them for other targets.
         match self.recorder.target().company() {
             Some(own) if company != Some(own) => for_company_within(own, company, statement),
             _ => statement,
@@ -91,14 +90,16 @@ impl Executor for Unit {
     }
 }
 
-/// The start of a change's transaction: it sets whose rows it is about, and passes the gate if it is open.
+/// The columns of a unit's first statement: it sets the company whose rows the unit sees, and passes the gate if it is
+/// open.
 fn opening(target: Target) -> String {
     let setting = setting(target.company());
     format!("set_config('iam.company', '{setting}', true), {} AS is_passed", try_pass(target))
 }
 
-/// Raises the version of the target. It comes after the gate, or two changes could deadlock. It is a statement of its
-/// own, so that it sees what was committed meanwhile. A company before its first change has no row yet.
+/// The statement that locks the target and raises its version. It comes after the gate, or two changes could deadlock.
+/// It is a statement of its own, so that it sees what was committed during the wait for the gate. It returns no row for
+/// a company before its first change.
 fn raise(target: Target) -> Statement {
     let row = match target {
         Target::Company(_) => "$1",
@@ -119,13 +120,13 @@ fn raise(target: Target) -> Statement {
     Statement::from_sql_and_values(DbBackend::Postgres, sql, target.company().map(|company| company.as_uuid().into()))
 }
 
-/// Adds the row of a company, unless another change has added it.
+/// The statement that adds the state of a company, unless another change has added it.
 fn add_state(company: CompanyId) -> Statement {
     let sql = "INSERT INTO company_states (company_id) VALUES ($1) ON CONFLICT DO NOTHING";
     statement(sql, [company.as_uuid().into()])
 }
 
-/// Waits for the gate, if it was not open, and raises the version.
+/// Waits for the gate if it is not passed yet, and raises the version of the target.
 async fn lock(tx: &Transaction, target: Target, is_passed: bool) -> Result<Option<QueryResult>, DbErr> {
     if !is_passed {
         tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", pass(target)), [])).await?;
@@ -140,16 +141,16 @@ async fn lock(tx: &Transaction, target: Target, is_passed: bool) -> Result<Optio
     }
 }
 
-/// Begins a change.
+/// Begins a unit of work, and waits for its locks.
 pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -> Result<Repository<Unit>> {
-    // The ids that hold the versions of the catalog and of the credentials; they must not be raised as a company's.
+    // These ids hold the versions of the catalog and of the credentials, which must not be raised as a company's.
     if target.company().is_some_and(|company| !is_company(company.as_uuid())) {
         return Err(StorageError::Misuse("the nil and the max id are no company's"));
     }
     let permit = pool.write_admission.acquire(target).await?;
     let sent_at = Instant::now();
     let blockers = match target {
-        // Another change of the company ends by itself, unless its process stands still.
+        // Another change of the company ends by itself, unless its process is stopped.
         Target::Company(_) => Blockers::Silent(pool.silence_timeout),
         Target::Catalog | Target::Credentials => Blockers::All,
     };
@@ -173,8 +174,8 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
 }
 
 impl Repository<Unit> {
-    /// Makes a change of `target`: all of it or, by poisoning the unit, nothing. A change that is dropped before its end
-    /// poisons the unit too.
+    /// Makes a change of `target`: all of it or, by poisoning the unit, nothing. A change that is dropped before its
+    /// end poisons the unit too.
     async fn change<T>(&mut self, target: Target, change: impl AsyncFnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.0.recorder.touch(target)?;
         let value = change(self).await?;
@@ -200,7 +201,7 @@ impl Repository<Unit> {
             .map(drop)
     }
 
-    /// The row returned by a statement that changes one row; none is `NotFound`.
+    /// The row that a statement changed; `NotFound` if there was none.
     async fn changed<M, D>(&self, statement: Statement, operation: Operation<'_>) -> Result<D>
     where
         M: sea_orm::FromQueryResult,
@@ -293,7 +294,7 @@ impl UnitOfWork for Repository<Unit> {
         let inserted = tx.execute_raw(insert_records(&records)).await;
         inserted.inspect_err(|error| outdated.record_error(error, sent_at)).map_err(from_db)?;
         let outcome = tx.commit().await;
-        // Also when the outcome is unknown.
+        // Also when the outcome is not known.
         committed.notify_one();
         outcome.map_err(from_db)?;
         Ok(versions)
@@ -304,7 +305,7 @@ impl UnitOfWork for Repository<Unit> {
 impl AuditLogsMut for Repository<Unit> {
     async fn append(&mut self, record: &AuditRecord) -> Result<()> {
         self.change(Target::of_menu(record.company_id), async |unit| {
-            // Written at once: a record whose id is taken is refused here, and not by the commit.
+            // Written at once, so that a duplicate id fails here and not in the commit.
             unit.execute(insert_records(std::slice::from_ref(record))).await?;
             unit.0.written.insert(record.id);
             unit.0.recorder.appended(record.clone());

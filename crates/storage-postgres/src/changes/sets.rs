@@ -128,8 +128,8 @@ impl Repository<Unit> {
         self.unknown(side.entity, ids, statement(sql, [ids.to_vec().into()])).await
     }
 
-    /// Assigns levels to a user, those that are not held yet, and takes others away: `None` takes all that are not
-    /// assigned. Returns what was held before.
+    /// Assigns the levels `given` to a user, and takes away the levels `taken`; `None`: all but `given`. Returns the
+    /// levels that the user held before.
     async fn reassign(
         &self,
         (company, user): (CompanyId, UserId),
@@ -137,7 +137,7 @@ impl Repository<Unit> {
         taken: Option<&[UserLevelId]>,
         (assigned_by, at): (Option<UserId>, sea_orm::Value),
     ) -> Result<Vec<UserLevelId>> {
-        // Every part of the statement sees the rows from before it.
+        // Every part of the statement reads the state before the statement.
         let sql = "WITH held AS MATERIALIZED (
                 SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $1 AND user_id = $2
             ),

@@ -1,5 +1,4 @@
-//! SeaORM's picture of the tables: bare UUIDs, texts and times. Only this crate sees it; `convert` turns it into the
-//! domain's entities.
+//! The SeaORM entities of the tables, with plain UUIDs, texts and times. `convert` maps them to the domain's entities.
 
 #![expect(unreachable_pub, reason = "SeaORM's macros make everything of an entity public")]
 
@@ -29,7 +28,7 @@ use sea_orm::sea_query::ColumnType;
 use sea_orm::{ColumnTrait, DbBackend, EntityTrait, IdenStatic, Iterable, QuerySelect, QueryTrait, Statement};
 
 /// The select list for an entity's columns, in a statement that calls its table `table`. Each is named and cast to the
-/// entity's type, so the answer stays the same when the table gets more columns, or wider ones.
+/// entity's type, so the result stays the same when the table gets more columns, or wider ones.
 pub(crate) fn columns<E: EntityTrait>(table: &str) -> String {
     let column = |column: E::Column| {
         let (name, definition) = (column.as_str(), column.def());

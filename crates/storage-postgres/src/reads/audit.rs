@@ -1,4 +1,4 @@
-//! The audit trail, read by pages that begin after a record.
+//! Reads of the audit trail, page by page after a cursor.
 
 use async_trait::async_trait;
 use iam_domain::{AuditRecord, CompanyId, EntityType, UserId};
@@ -67,7 +67,7 @@ impl<T: Executor> AuditLogs for Repository<T> {
             return Ok(0);
         };
         let mut counted = select.select_only().column(Column::Id).build(DbBackend::Postgres);
-        // Not as a value: the planner would take it for a tenth of the rows.
+        // Not a parameter: for one the planner would assume a tenth of the rows.
         let at_most = limit(at_most);
         counted.sql = format!("SELECT count(*) AS count FROM ({} LIMIT {at_most}) AS counted", counted.sql);
         let row = self.row(self.for_company(company, counted)).await?;

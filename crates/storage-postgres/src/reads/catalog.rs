@@ -1,4 +1,4 @@
-//! Views, modules and features, and their mappings.
+//! Reads of views, modules, features and their mappings.
 
 use async_trait::async_trait;
 use iam_domain::{Feature, FeatureId, Module, ModuleId, View, ViewId};
@@ -54,7 +54,7 @@ impl<T: Executor> Modules for Repository<T> {
     }
 }
 
-// NULL sorts last, as features without a key shall.
+// Features without a key come last, as NULL sorts last.
 
 #[async_trait]
 impl<T: Executor> Features for Repository<T> {

@@ -1,4 +1,4 @@
-//! What belongs to one company: its modules, levels, matrices, assignments and version.
+//! Reads of one company: its modules, levels, matrices, assignments and version.
 
 use async_trait::async_trait;
 use iam_domain::{
@@ -119,7 +119,8 @@ impl<T: Executor> ViewPermissions for Repository<T> {
 
     async fn find(&self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<Option<ViewPermission>> {
         let sql = format!(
-            "SELECT {} FROM user_level_view_permissions AS cell WHERE company_id = $1 AND user_level_id = $2 AND view_id = $3",
+            "SELECT {} FROM user_level_view_permissions AS cell
+            WHERE company_id = $1 AND user_level_id = $2 AND view_id = $3",
             columns::<user_level_view_permissions::Entity>("cell")
         );
         let values = [company.as_uuid().into(), level.as_uuid().into(), view.as_uuid().into()];
@@ -157,7 +158,8 @@ impl<T: Executor> FeaturePermissions for Repository<T> {
         action: &Action,
     ) -> Result<Option<FeaturePermission>> {
         let sql = format!(
-            "SELECT {} FROM user_level_feature_permissions AS cell WHERE company_id = $1 AND user_level_id = $2 AND feature_id = $3 AND action = $4",
+            "SELECT {} FROM user_level_feature_permissions AS cell
+            WHERE company_id = $1 AND user_level_id = $2 AND feature_id = $3 AND action = $4",
             columns::<user_level_feature_permissions::Entity>("cell")
         );
         let values =
@@ -195,8 +197,8 @@ impl<T: Executor> Assignments for Repository<T> {
         actions: &[(&str, Action)],
         without: Option<UserLevelId>,
     ) -> Result<Option<UserId>> {
-        // From the levels that allow the first action to their holders, one by one, until one holds all. Nothing here
-        // may be joined in another way (`OFFSET 0`), which would read all who hold anything.
+        // From the levels that allow the first action to their holders, one by one, until one holds all actions.
+        // `OFFSET 0` keeps the planner from another join, which would read all holders of any level.
         let sql = "WITH asked AS MATERIALIZED (
                 SELECT place, feature.id AS feature_id, action
                 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS asked (key, action, place)
@@ -233,7 +235,7 @@ impl<T: Executor> Assignments for Repository<T> {
     }
 
     async fn is_holder(&self, company: CompanyId, user: UserId, actions: &[(&str, Action)]) -> Result<bool> {
-        // From each action to the user's levels to their cells (`OFFSET 0`), whatever statistics there are.
+        // From each action to the user's levels to their cells: `OFFSET 0` fixes this order, whatever the statistics.
         let sql = "SELECT NOT EXISTS (
                 SELECT FROM unnest($3::text[], $4::text[]) AS asked (key, action)
                 WHERE NOT coalesce((
@@ -275,7 +277,7 @@ impl<T: Executor> Assignments for Repository<T> {
 #[async_trait]
 impl<T: Executor> CompanyStates for Repository<T> {
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>> {
-        // A company without a version is one before its first change.
+        // A company before its first change has no version.
         if !is_company(company.as_uuid()) {
             return Ok(None);
         }

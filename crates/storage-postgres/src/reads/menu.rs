@@ -1,4 +1,4 @@
-//! The menu.
+//! Reads of the menu.
 
 use async_trait::async_trait;
 use iam_domain::{CompanyId, FeatureId, FeatureKey, Label, MenuItem, MenuItemId, SubMenuItem, SubMenuItemId, ViewId};
@@ -10,7 +10,7 @@ use crate::repository::{Executor, Repository};
 use crate::statement::{column, statement};
 
 impl<T: Executor> Repository<T> {
-    /// What uses something, in the menus of all companies.
+    /// The menu entries of all companies that a statement finds.
     async fn uses(&self, statement: Statement) -> Result<Vec<MenuUse>> {
         let rows = self.rows(self.for_company(None, statement)).await?;
         rows.iter()

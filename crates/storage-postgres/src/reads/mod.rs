@@ -6,7 +6,7 @@ mod company;
 mod credentials;
 mod menu;
 
-/// Text that PostgreSQL cannot store, so no stored text equals it.
+/// Whether PostgreSQL cannot store a text, so that no stored text equals it.
 fn is_unstorable(text: &str) -> bool {
     text.contains('\0')
 }
