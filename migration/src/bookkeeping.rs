@@ -68,7 +68,8 @@ impl Bookkeeping {
         }
         M::install(tx).await?;
         let copy = format!(
-            "INSERT INTO {} (version, applied_at) SELECT version, applied_at FROM {SHARED_TABLE} WHERE version = ANY($1)",
+            "INSERT INTO {} (version, applied_at)
+            SELECT version, applied_at FROM {SHARED_TABLE} WHERE version = ANY($1)",
             M::migration_table_name()
         );
         tx.execute_raw(statement(&copy, [Vec::from_iter(missing).into()])).await.map(drop)

@@ -1,4 +1,4 @@
-//! Why the schema could not be changed or read.
+//! The error of every function that changes or reads the schema.
 
 use sea_orm::DbErr;
 
@@ -11,7 +11,7 @@ pub enum MigrationError {
     Ahead {
         /// The names of the migrations that are applied but unknown.
         unknown: Vec<String>,
-        /// The names of the known migrations that are not applied. None, unless two releases grew apart.
+        /// The names of the known migrations that are not applied. Empty, unless the releases come from two branches.
         pending: Vec<String>,
     },
     /// The schema is too old for the operation.
@@ -24,7 +24,10 @@ pub enum MigrationError {
     #[error("search_path names no schema that exists and that this role may use")]
     NoSchema,
     /// Relations have our names, and by the bookkeeping of the schema no migration made them.
-    #[error("the schema {schema} has relations that no IAM migration made: {}; use a schema of its own", .names.join(", "))]
+    #[error(
+        "the schema {schema} has relations that no IAM migration made: {}; use a schema of its own",
+        .names.join(", ")
+    )]
     NotOurs {
         /// The schema.
         schema: String,

@@ -1,4 +1,4 @@
-//! The transaction of a change, and how statements are sent in it.
+//! The transaction in which migrations and the seed run: its settings, its schema and its lock.
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, Statement,
@@ -7,28 +7,29 @@ use sea_orm::{
 
 use crate::error::MigrationError;
 
-/// Lifts, until the transaction ends, the limits that the session begins with and that this server knows, opens all
-/// rows, and returns the objections to the session. Migrations and the seed are about no single company, and the
-/// policies bind the owner of the tables too.
+/// Sets, until the transaction ends, that timeouts are lifted and that the rows of all companies are visible, since the
+/// policies bind the owner of the tables too. Returns what may make the session unusable.
 const SET_UP: &str = "
     SELECT (
             SELECT count(set_config(name, '0', true)) FROM pg_settings
             WHERE name IN ('lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
         ),
         set_config('row_security', 'on', true), set_config('iam.company', 'all', true),
-        current_setting('transaction_read_only') = 'on' AS is_read_only, current_setting('server_encoding') AS encoding";
+        current_setting('transaction_read_only') = 'on' AS is_read_only,
+        current_setting('server_encoding') AS encoding";
 
-/// Makes the schema of our objects the only one of the search path until the transaction ends, so that no name is ever
-/// found in another one, and takes the advisory lock of its migrators: "IAMm" and the schema's OID.
+/// Makes the current schema the only one of the search path until the transaction ends, so that names are never found
+/// in another one, and takes the advisory lock of its migrators: "IAMm" and the schema's OID.
 const ENTER_SCHEMA: &str = "
-    SELECT set_config('search_path', quote_ident(nspname), true), pg_advisory_xact_lock(x'49414d6d00000000'::bigint | oid::bigint)
+    SELECT set_config('search_path', quote_ident(nspname), true),
+        pg_advisory_xact_lock(x'49414d6d00000000'::bigint | oid::bigint)
     FROM pg_namespace WHERE nspname = current_schema()";
 
-/// Begins the transaction of a change, confines it to our schema, and waits in it for other migrators.
+/// Begins the transaction, confines it to the current schema, and waits in it for other migrators.
 pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, MigrationError> {
     // READ COMMITTED whatever the role's default: after waiting we must see what the others committed.
     let tx = db.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
-    // However long other migrators take, and however long our statements take …
+    // Neither the wait for other migrators nor a statement is limited …
     tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
     let session = tx.query_one_raw(statement(SET_UP, [])).await?;
     let session = session.ok_or_else(|| DbErr::RecordNotFound("the session has no settings".to_owned()))?;
@@ -40,7 +41,7 @@ pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction
         return Err(MigrationError::Encoding(encoding));
     }
     tx.query_one_raw(statement(ENTER_SCHEMA, [])).await?.ok_or(MigrationError::NoSchema)?;
-    // … but never wait in front of a busy table with all other sessions queueing behind us.
+    // … but a wait for a busy table is, since all other sessions would queue behind it.
     tx.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
     Ok(tx)
 }
