@@ -68,16 +68,15 @@
 //! Operators who edit tables by hand must raise the version of what they edit (`company_states`; the nil id is the
 //! catalog), as every change does: replicas keep data that they have read until its version is raised.
 
-mod address;
 mod auxiliary;
 mod blockers;
 mod catalog_cache;
 mod changes;
 mod connection_failures;
 mod connections;
-mod contact;
 mod control;
 mod convert;
+mod database_url;
 mod entities;
 mod epoch;
 mod error;
@@ -90,6 +89,7 @@ mod outdated;
 mod poll;
 mod pool;
 mod pool_hooks;
+mod reachability;
 mod reads;
 mod repository;
 mod row_security;
@@ -101,8 +101,8 @@ mod storage;
 mod transaction;
 mod write_admission;
 
-pub use address::UrlError;
-pub use contact::Unreachable;
+pub use database_url::UrlError;
 pub use options::PostgresOptions;
+pub use reachability::Unreachable;
 pub use session::Refusal;
 pub use storage::{OptionsError, PostgresStorage};

@@ -8,7 +8,7 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::{ConnectOptions, PgPool};
 use secrecy::SecretString;
 
-use crate::address::{self, UrlError};
+use crate::database_url::{self, UrlError};
 use crate::listener::ListenerOptions;
 use crate::pool_hooks::PoolHooks;
 use crate::session::{Limits, Session};
@@ -74,7 +74,7 @@ impl PostgresOptions {
 
     /// The options of each connection. Only parameters that poolers know are sent; the rest is set once it is open.
     pub(crate) fn connect_options(&self, url: &SecretString) -> Result<PgConnectOptions, UrlError> {
-        Ok(address::parse(url)?
+        Ok(database_url::parse(url)?
             .application_name(&self.application_name)
             .extra_float_digits(None)
             // Neither log contains bind values.

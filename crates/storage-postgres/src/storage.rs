@@ -9,14 +9,14 @@ use sea_orm::sqlx::PgPool;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use tokio::runtime::Handle;
 
-use crate::address::UrlError;
 use crate::changes::begin;
-use crate::contact::{self, Unreachable};
+use crate::database_url::UrlError;
 use crate::entities::probes;
 use crate::listener::ListenerOptions;
 use crate::options::PostgresOptions;
 use crate::pool::Pool;
 use crate::pool_hooks::PoolHooks;
+use crate::reachability::{self, Unreachable};
 use crate::repository::{Executor, Repository};
 use crate::runtime::on_runtime;
 use crate::session::Refusal;
@@ -85,7 +85,11 @@ impl PostgresStorage {
     /// [`acquire_timeout`](PostgresOptions::acquire_timeout).
     pub async fn contact(&self) -> Result<(), Unreachable> {
         let options = self.main_pool().connect_options();
-        on_runtime(self.runtime(), contact::try_once(&options, &self.hooks.session, self.options.acquire_limit())).await
+        on_runtime(
+            self.runtime(),
+            reachability::connect_once(&options, &self.hooks.session, self.options.acquire_limit()),
+        )
+        .await
     }
 
     /// Why the latest connection was refused, if it was: until one is accepted, the database cannot be used.

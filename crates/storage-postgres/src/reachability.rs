@@ -62,7 +62,7 @@ pub(crate) fn server(options: &PgConnectOptions) -> String {
 }
 
 /// Connects once, sets the session up, and disconnects; all of it within `limit`.
-pub(crate) async fn try_once(
+pub(crate) async fn connect_once(
     options: &PgConnectOptions,
     session: &Session,
     limit: Duration,
