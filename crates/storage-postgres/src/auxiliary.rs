@@ -1,6 +1,6 @@
 //! Navigation trails, effective rows and the uses of API keys: written outside units of work, by one statement each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -215,12 +215,7 @@ impl Repository<Pool> {
             Err(error) if is_lock_not_available(&error) => Err(StorageError::Stale),
             Err(error) if is_foreign_key_violation(&error) => {
                 let sql = format!("SELECT id FROM {table} WHERE id = ANY($1)");
-                let known: Vec<Uuid> = self.column(statement(sql, [ids.clone().into()]), "id").await?;
-                let mut unknown: BTreeSet<Uuid> = ids.into_iter().collect();
-                for id in known {
-                    unknown.remove(&id);
-                }
-                Err(StorageError::Unknown { entity: about, ids: unknown.into_iter().collect() })
+                Err(self.unknown(about, &ids, statement(sql, [ids.clone().into()])).await)
             }
             Err(error) => Err(from_db(error)),
         }

@@ -1,15 +1,17 @@
 //! The repository: sends statements on a pool or in a transaction, and converts their rows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use iam_domain::CompanyId;
+use iam_domain::{CompanyId, EntityType};
 use iam_storage::{Result, StorageError};
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryResult, QueryTrait, Select, Statement,
     TryGetable,
 };
 use tokio::runtime::Handle;
+use uuid::Uuid;
 
 use crate::catalog_cache::CatalogCache;
 use crate::error::{from_db, is_lost_race};
@@ -135,5 +137,19 @@ impl<T: Executor> Repository<T> {
     /// One column of the rows of a statement.
     pub(crate) async fn column<V: TryGetable>(&self, statement: Statement, name: &str) -> Result<Vec<V>> {
         self.rows(statement).await?.iter().map(|row| column(row, name)).collect()
+    }
+
+    /// The error that names the ids that `known`, a query of the column `id`, does not return.
+    pub(crate) async fn unknown(&self, entity: EntityType, ids: &[Uuid], known: Statement) -> StorageError {
+        match self.column::<Uuid>(known, "id").await {
+            Err(error) => error,
+            Ok(known) => {
+                let mut unknown: BTreeSet<Uuid> = ids.iter().copied().collect();
+                for id in known {
+                    unknown.remove(&id);
+                }
+                StorageError::Unknown { entity, ids: unknown.into_iter().collect() }
+            }
+        }
     }
 }

@@ -216,20 +216,6 @@ impl Repository<Unit> {
             .await
             .map_err(|error| operation_error(operation, error))
     }
-
-    /// The error that names the ids that `known`, a query of the column `id`, does not return.
-    async fn unknown(&self, entity: EntityType, ids: &[Uuid], known: Statement) -> StorageError {
-        match self.column::<Uuid>(known, "id").await {
-            Err(error) => error,
-            Ok(known) => {
-                let mut unknown: BTreeSet<Uuid> = ids.iter().copied().collect();
-                for id in known {
-                    unknown.remove(&id);
-                }
-                StorageError::Unknown { entity, ids: unknown.into_iter().collect() }
-            }
-        }
-    }
 }
 
 /// The statement that inserts audit records.
