@@ -10,9 +10,8 @@ use uuid::Uuid;
 
 use super::Unit;
 use crate::entities::{columns, user_level_feature_permissions, user_level_view_permissions};
-use crate::error::from_db;
 use crate::repository::Repository;
-use crate::statement::{column, statement};
+use crate::statement::{column, convert, statement};
 
 /// A cell of a matrix, with its table. In the statements $1 is the company and $2 the level.
 trait StoredCell: Cell + Send + Sync + TryFrom<Self::Row, Error = StorageError> {
@@ -194,7 +193,7 @@ impl Repository<Unit> {
         for row in &rows {
             // A level without cells returns one row of NULLs.
             if column::<Option<Uuid>>(row, "id")?.is_some() {
-                cells.push(C::try_from(C::Row::from_query_result(row, "").map_err(from_db)?)?);
+                cells.push(convert::<C::Row, C>(row)?);
             }
         }
         Ok(Some(cells))

@@ -3,15 +3,14 @@
 use async_trait::async_trait;
 use iam_domain::{CompanyId, EntityType, MenuItem, MenuItemId, SubMenuItem, SubMenuItemId};
 use iam_storage::{MenuItemsMut, Result, StorageError, SubMenuItems, SubMenuItemsMut, Target};
-use sea_orm::FromQueryResult;
 use uuid::Uuid;
 
 use super::Unit;
 use crate::convert::text_array;
 use crate::entities::{columns, menu_items, sub_menu_items};
-use crate::error::{Operation, from_db};
+use crate::error::Operation;
 use crate::repository::Repository;
-use crate::statement::statement;
+use crate::statement::{convert, statement};
 
 /// The view and the feature that a menu entry refers to.
 type References = [(EntityType, Option<Uuid>); 2];
@@ -149,8 +148,7 @@ impl SubMenuItemsMut for Repository<Unit> {
                 let there = SubMenuItems::find_by_id(unit, owner, item.id).await?;
                 return Err(there.map_or(StorageError::NotFound, |_| unknown_item(item.menu_item_id)));
             };
-            let before: SubMenuItem =
-                sub_menu_items::Model::from_query_result(&row, "").map_err(from_db)?.try_into()?;
+            let before: SubMenuItem = convert::<sub_menu_items::Model, _>(&row)?;
             unit.0
                 .recorder
                 .sub_menu_item_updated(&before, &SubMenuItem { created_at: before.created_at, ..item.clone() });
