@@ -22,7 +22,7 @@ use crate::statement::{column, from_json, json_column, statement};
 
 /// The statement that reads the catalog and its state, with the columns `rest` from more `tables`. $1 and $2 are the
 /// state of the cached catalog.
-fn sql(rest: &str, tables: &str) -> String {
+fn snapshot_sql(rest: &str, tables: &str) -> String {
     format!(
         "SELECT {epoch} AS epoch, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
             CASE WHEN catalog.version = $1 AND catalog.stamp = $2 THEN NULL ELSE json_build_object(
@@ -84,16 +84,16 @@ struct CatalogRows {
     module_features: Vec<(Uuid, Uuid)>,
 }
 
-fn all<M, D: TryFrom<M, Error = StorageError>>(rows: Vec<M>) -> Result<Vec<D>> {
+fn convert_all<M, D: TryFrom<M, Error = StorageError>>(rows: Vec<M>) -> Result<Vec<D>> {
     rows.into_iter().map(D::try_from).collect()
 }
 
 impl CatalogRows {
-    fn index(self) -> Result<Catalog> {
+    fn into_catalog(self) -> Result<Catalog> {
         Ok(Catalog::new(
-            all::<_, iam_domain::View>(self.views)?,
-            all::<_, iam_domain::Feature>(self.features)?,
-            all::<_, iam_domain::Module>(self.modules)?,
+            convert_all::<_, iam_domain::View>(self.views)?,
+            convert_all::<_, iam_domain::Feature>(self.features)?,
+            convert_all::<_, iam_domain::Module>(self.modules)?,
             self.module_views.into_iter().map(|(module, view)| (ModuleId::from_uuid(module), ViewId::from_uuid(view))),
             self.module_features
                 .into_iter()
@@ -149,7 +149,7 @@ impl<T: Executor> Repository<T> {
         let state = StateId { version: column(&row, "catalog_version")?, stamp: column(&row, "catalog_stamp")? };
         let value = match (column::<Option<String>>(&row, "catalog")?, known) {
             (Some(text), _) => {
-                let catalog = Arc::new(from_json::<CatalogRows>(&text)?.index()?);
+                let catalog = Arc::new(from_json::<CatalogRows>(&text)?.into_catalog()?);
                 if let Some(cache) = self.0.catalog() {
                     cache.set(state, &catalog);
                 }
@@ -172,7 +172,7 @@ impl<T: Executor> Repository<T> {
         read: impl FnOnce(&QueryResult, Arc<Catalog>) -> Result<V>,
     ) -> Result<Stamped<V>> {
         let values = std::iter::once(company.as_uuid().into()).chain(values);
-        let sql = sql(&format!("{COMPANY}{rest}"), COMPANY_STATE);
+        let sql = snapshot_sql(&format!("{COMPANY}{rest}"), COMPANY_STATE);
         let (row, Stamped { versions, stamps, value }) = self.load(Some(company), sql, values).await?;
         Ok(Stamped {
             versions: Versions { company: column(&row, "company_version")?, ..versions },
@@ -205,7 +205,7 @@ impl<T: Executor> Snapshots for Repository<T> {
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
-        Ok(self.load(None, sql("", ""), None).await?.1)
+        Ok(self.load(None, snapshot_sql("", ""), None).await?.1)
     }
 
     async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>> {
@@ -237,6 +237,6 @@ impl<T: Executor> Snapshots for Repository<T> {
         let stamps = Stamps { catalog: column(&row, "catalog_stamp")?, company: column(&row, "company_stamp")? };
         let items = json_column::<Vec<menu_items::Model>>(&row, "items")?;
         let sub_items = json_column::<Vec<sub_menu_items::Model>>(&row, "sub_items")?;
-        Ok(Stamped { versions, stamps, value: Menu { items: all(items)?, sub_items: all(sub_items)? } })
+        Ok(Stamped { versions, stamps, value: Menu { items: convert_all(items)?, sub_items: convert_all(sub_items)? } })
     }
 }

@@ -53,12 +53,12 @@ fn removing<T>(id: T) -> SetDiff<T> {
     SetDiff { added: Vec::new(), removed: vec![id] }
 }
 
-fn bare<T: Copy>(ids: &[T], bare: fn(&T) -> Uuid) -> Vec<Uuid> {
-    ids.iter().map(bare).collect()
+fn uuids<T: Copy>(ids: &[T], uuid: fn(&T) -> Uuid) -> Vec<Uuid> {
+    ids.iter().map(uuid).collect()
 }
 
-/// Whether a statement changed as many rows as there were ids.
-fn all(changed: u64, ids: &[Uuid]) -> bool {
+/// Whether a number of changed rows is that of the ids.
+fn is_number_of(changed: u64, ids: &[Uuid]) -> bool {
     usize::try_from(changed).is_ok_and(|changed| changed == ids.len())
 }
 
@@ -115,7 +115,7 @@ impl Repository<Unit> {
                 left.column, right.column, right.table
             );
             let added = self.execute(statement(sql, [left_id.into(), diff.added.clone().into(), self.at()])).await?;
-            if !all(added, &diff.added) {
+            if !is_number_of(added, &diff.added) {
                 return Err(self.unknown_in(right, &diff.added).await);
             }
         }
@@ -154,12 +154,12 @@ impl Repository<Unit> {
                 RETURNING user_level_id AS id
             )
             SELECT ARRAY(SELECT id FROM held ORDER BY id) AS held, ARRAY(SELECT id FROM given) AS given";
-        let wanted = bare(given, UserLevelId::as_uuid);
+        let wanted = uuids(given, UserLevelId::as_uuid);
         let values = [
             company.as_uuid().into(),
             user.as_uuid().into(),
             wanted.clone().into(),
-            taken.map(|taken| bare(taken, UserLevelId::as_uuid)).into(),
+            taken.map(|taken| uuids(taken, UserLevelId::as_uuid)).into(),
             assigned_by.map(|id| id.as_uuid()).into(),
             at,
         ];
@@ -200,7 +200,7 @@ impl FeatureViewsMut for Repository<Unit> {
 
     async fn replace_for_feature(&mut self, feature: FeatureId, views: &[ViewId]) -> Result<()> {
         self.change(Target::Catalog, async |unit| {
-            let diff = unit.replace_pairs(&FEATURE_VIEWS, feature.as_uuid(), bare(views, ViewId::as_uuid)).await?;
+            let diff = unit.replace_pairs(&FEATURE_VIEWS, feature.as_uuid(), uuids(views, ViewId::as_uuid)).await?;
             unit.0.recorder.feature_views_updated(feature, &typed(diff, ViewId::from_uuid));
             Ok(())
         })
@@ -234,7 +234,7 @@ impl ModuleViewsMut for Repository<Unit> {
 
     async fn replace_for_module(&mut self, module: ModuleId, views: &[ViewId]) -> Result<()> {
         self.change(Target::Catalog, async |unit| {
-            let diff = unit.replace_pairs(&MODULE_VIEWS, module.as_uuid(), bare(views, ViewId::as_uuid)).await?;
+            let diff = unit.replace_pairs(&MODULE_VIEWS, module.as_uuid(), uuids(views, ViewId::as_uuid)).await?;
             unit.0.recorder.module_views_updated(module, &typed(diff, ViewId::from_uuid));
             Ok(())
         })
@@ -269,7 +269,7 @@ impl ModuleFeaturesMut for Repository<Unit> {
     async fn replace_for_module(&mut self, module: ModuleId, features: &[FeatureId]) -> Result<()> {
         self.change(Target::Catalog, async |unit| {
             let diff =
-                unit.replace_pairs(&MODULE_FEATURES, module.as_uuid(), bare(features, FeatureId::as_uuid)).await?;
+                unit.replace_pairs(&MODULE_FEATURES, module.as_uuid(), uuids(features, FeatureId::as_uuid)).await?;
             unit.0.recorder.module_features_updated(module, &typed(diff, FeatureId::from_uuid));
             Ok(())
         })
@@ -319,7 +319,7 @@ impl CompanyModulesMut for Repository<Unit> {
             let owner = company.as_uuid();
             let sql = "SELECT module_id AS id FROM company2modules WHERE company_id = $1";
             let current: Vec<Uuid> = unit.column(statement(sql, [owner.into()]), "id").await?;
-            let diff = SetDiff::new(current, bare(modules, ModuleId::as_uuid));
+            let diff = SetDiff::new(current, uuids(modules, ModuleId::as_uuid));
             if !diff.removed.is_empty() {
                 let sql = "DELETE FROM company2modules WHERE company_id = $1 AND module_id = ANY($2)";
                 unit.execute(statement(sql, [owner.into(), diff.removed.clone().into()])).await?;
@@ -328,7 +328,7 @@ impl CompanyModulesMut for Repository<Unit> {
                 let sql = "INSERT INTO company2modules (company_id, module_id, enabled, created_at, updated_at)
                     SELECT $1, id, true, $3, $3 FROM modules WHERE id = ANY($2)";
                 let added = unit.execute(statement(sql, [owner.into(), diff.added.clone().into(), unit.at()])).await?;
-                if !all(added, &diff.added) {
+                if !is_number_of(added, &diff.added) {
                     return Err(unit.unknown_in(&MODULE, &diff.added).await);
                 }
             }
