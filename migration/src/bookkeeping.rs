@@ -7,7 +7,8 @@ use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::{MigratorTrait, seaql_migrations};
 
-use crate::{MigrationError, statement};
+use crate::error::MigrationError;
+use crate::session::statement;
 
 /// The table that earlier builds shared with all programs that use SeaORM.
 const SHARED_TABLE: &str = "seaql_migrations";
@@ -67,7 +68,8 @@ impl Bookkeeping {
         }
         M::install(tx).await?;
         let copy = format!(
-            "INSERT INTO {} (version, applied_at) SELECT version, applied_at FROM {SHARED_TABLE} WHERE version = ANY($1)",
+            "INSERT INTO {} (version, applied_at)
+            SELECT version, applied_at FROM {SHARED_TABLE} WHERE version = ANY($1)",
             M::migration_table_name()
         );
         tx.execute_raw(statement(&copy, [Vec::from_iter(missing).into()])).await.map(drop)

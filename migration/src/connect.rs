@@ -19,8 +19,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 const SET_UP: &str = "
     SET statement_timeout = 0;
     SELECT set_config(name, value, false) FROM pg_settings JOIN (
-        VALUES ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'), ('transaction_timeout', '0'),
-            ('row_security', 'on'), ('default_transaction_isolation', 'read committed')
+        VALUES ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'),
+            ('transaction_timeout', '0'), ('row_security', 'on'), ('default_transaction_isolation', 'read committed')
     ) AS wanted (name, value) USING (name)";
 
 /// Why there is no connection. The text ends with the cause and repeats no password.
@@ -41,7 +41,7 @@ pub(crate) enum ConnectError {
     },
 }
 
-/// The obstacle.
+/// Why the database cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
     #[error("the name of the database server cannot be resolved")]
@@ -141,7 +141,7 @@ fn words(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
-/// The server as people name it.
+/// The name of a server for people: host and port, or the socket.
 fn server(options: &PgConnectOptions) -> String {
     let port = options.get_port();
     match options.get_socket() {

@@ -43,6 +43,7 @@
 //! `docs/schema-changes.md` in the repository for that, and for how to write any other.
 
 mod bookkeeping;
+mod error;
 mod m20261122_000001_create_iam_schema;
 mod m20261122_000002_add_credentials;
 mod m20261122_000003_row_level_security;
@@ -50,14 +51,15 @@ mod m20261125_000004_states_and_histories;
 mod m20261125_000005_indexes_without_rivals;
 mod m20261126_000006_seeded_rows;
 mod seed;
+mod session;
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, DynIden, IsolationLevel, RuntimeErr,
-    Statement, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, DynIden, RuntimeErr};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-use bookkeeping::Bookkeeping;
+use crate::bookkeeping::Bookkeeping;
+use crate::session::{begin, statement};
+
+pub use error::MigrationError;
 pub use seed::{SeedReport, restore_seed, seed};
 
 /// Every table of the current schema, apart from the migrator's own `iam_migrations`.
@@ -94,76 +96,11 @@ pub const VIEWS: [&str; 2] = ["current_effective_feature_permissions", "current_
 /// Every function of the current schema.
 const FUNCTIONS: [&str; 1] = ["iam_mark_state()"];
 
-/// Lifts, until the transaction ends, the limits that the session begins with and that this server knows, opens all
-/// rows, and returns the objections to the session. Migrations and the seed are about no single company, and the
-/// policies bind the owner of the tables too.
-const SET_UP: &str = "
-    SELECT (
-            SELECT count(set_config(name, '0', true)) FROM pg_settings
-            WHERE name IN ('lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
-        ),
-        set_config('row_security', 'on', true), set_config('iam.company', 'all', true),
-        current_setting('transaction_read_only') = 'on' AS is_read_only, current_setting('server_encoding') AS encoding";
-
-/// Makes the schema of our objects the only one of the search path until the transaction ends, so that no name is ever
-/// found in another one, and takes the advisory lock of its migrators: "IAMm" and the schema's OID.
-const ENTER_SCHEMA: &str = "
-    SELECT set_config('search_path', quote_ident(nspname), true), pg_advisory_xact_lock(x'49414d6d00000000'::bigint | oid::bigint)
-    FROM pg_namespace WHERE nspname = current_schema()";
-
 /// Finds relations of given names in that schema.
 const FIND_RELATIONS: &str = r#"
     SELECT relname::text AS name, current_schema()::text AS schema FROM pg_class
     WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relname = ANY($1)
     ORDER BY relname COLLATE "C""#;
-
-/// Why the schema could not be changed or read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MigrationError {
-    /// The database has migrations that this program does not know: a newer release has been here.
-    #[error("the database has migrations of a newer release: {}", .unknown.join(", "))]
-    Ahead {
-        /// The names of the migrations that are applied but unknown.
-        unknown: Vec<String>,
-        /// The names of the known migrations that are not applied. None, unless two releases grew apart.
-        pending: Vec<String>,
-    },
-    /// The schema is too old for the operation.
-    #[error("the schema is not up to date, apply first: {}", .pending.join(", "))]
-    Behind {
-        /// The names of the migrations that are not applied.
-        pending: Vec<String>,
-    },
-    /// The search path names no schema that exists and that the role may use.
-    #[error("search_path names no schema that exists and that this role may use")]
-    NoSchema,
-    /// Relations have our names, and by the bookkeeping of the schema no migration made them.
-    #[error("the schema {schema} has relations that no IAM migration made: {}; use a schema of its own", .names.join(", "))]
-    NotOurs {
-        /// The schema.
-        schema: String,
-        /// The names of the relations.
-        names: Vec<String>,
-    },
-    /// An object has the name that a pending migration creates.
-    #[error("the schema has an object that no IAM migration made ({object}); use a schema of its own")]
-    InTheWay {
-        /// The object, in the server's words.
-        object: String,
-        /// The server's answer.
-        source: DbErr,
-    },
-    /// The session is read-only.
-    #[error("the database session is read-only: the server is a standby, or default_transaction_read_only is on")]
-    ReadOnly,
-    /// The database's encoding cannot store every text, and the service refuses it.
-    #[error("the database has the encoding {0}: it must be UTF8")]
-    Encoding(String),
-    /// The database refused, or was not reachable.
-    #[error(transparent)]
-    Database(#[from] DbErr),
-}
 
 /// The migrations in the order in which they apply.
 #[derive(Debug, Clone, Copy)]
@@ -299,27 +236,6 @@ pub async fn pending(db: &DatabaseConnection) -> Result<Vec<String>, MigrationEr
     Ok(names(status(db).await?, false))
 }
 
-/// Begins the transaction of a change, confines it to our schema, and waits in it for other migrators.
-async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, MigrationError> {
-    // READ COMMITTED whatever the role's default: after waiting we must see what the others committed.
-    let tx = db.begin_with_config(Some(IsolationLevel::ReadCommitted), None).await?;
-    // However long other migrators take, and however long our statements take …
-    tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
-    let session = tx.query_one_raw(statement(SET_UP, [])).await?;
-    let session = session.ok_or_else(|| DbErr::RecordNotFound("the session has no settings".to_owned()))?;
-    if session.try_get("", "is_read_only")? {
-        return Err(MigrationError::ReadOnly);
-    }
-    let encoding: String = session.try_get("", "encoding")?;
-    if encoding != "UTF8" {
-        return Err(MigrationError::Encoding(encoding));
-    }
-    tx.query_one_raw(statement(ENTER_SCHEMA, [])).await?.ok_or(MigrationError::NoSchema)?;
-    // … but never wait in front of a busy table with all other sessions queueing behind us.
-    tx.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
-    Ok(tx)
-}
-
 /// Refuses to go on where no migration is applied and yet relations have our names: those belong to another product.
 async fn refuse_foreign(tx: &DatabaseTransaction, bookkeeping: &Bookkeeping) -> Result<(), MigrationError> {
     if !bookkeeping.applied().is_empty() {
@@ -380,11 +296,6 @@ fn compare<M: MigratorTrait>(bookkeeping: &Bookkeeping) -> Result<Vec<MigrationS
 /// The names of the applied migrations, or of the pending ones.
 fn names(statuses: Vec<MigrationStatus>, applied: bool) -> Vec<String> {
     statuses.into_iter().filter(|status| status.applied == applied).map(|status| status.name).collect()
-}
-
-/// A statement with its values, in PostgreSQL's dialect.
-fn statement<const N: usize>(sql: &str, values: [sea_orm::Value; N]) -> Statement {
-    Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Seeding: adds the catalog that a new installation begins with to what is there.
+//! The seed: inserts the catalog of a new installation, beside what the database has already.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use iam_domain::seed::catalog;
 use iam_domain::{
     ActorKind, AuditRecord, AuditRecordId, EntityType, FeatureId, MenuItem, SubMenuItem, Timestamp, ViewId,
-    seed::catalog,
 };
 use sea_orm::prelude::DateTimeUtc;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::bookkeeping::Bookkeeping;
-use crate::{MigrationError, Migrator, begin, compare, names, statement};
+use crate::error::MigrationError;
+use crate::session::{begin, statement};
+use crate::{Migrator, compare, names};
 
 /// How many rows [`seed`] inserted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -117,8 +119,8 @@ const INSERT_SUB_MENU_ITEMS: &str = r#"
 const REMEMBER: &str = "
     INSERT INTO iam_seeded_rows (id) SELECT * FROM unnest($1) ON CONFLICT DO NOTHING RETURNING id";
 
-// The row that stands for each seeded one: the row with its natural key, else ours under another key. A seeded row
-// without such a row was deleted.
+// Find the row of the catalog for each row of the seed: the one with the natural key, else the one with the seed's id.
+// A row of the seed without one was deleted.
 
 const FIND_VIEWS: &str = "
     SELECT seed.id AS seeded, coalesce(named.id, own.id) AS id FROM jsonb_to_recordset($1) AS seed (id uuid, url text)
@@ -167,8 +169,8 @@ const FEATURE_VIEWS: Mapping = (EntityType::Feature, "feature.views_updated", MA
 const MODULE_VIEWS: Mapping = (EntityType::Module, "module.views_updated", MAP_MODULES_TO_VIEWS);
 const MODULE_FEATURES: Mapping = (EntityType::Module, "module.features_updated", MAP_MODULES_TO_FEATURES);
 
-// The gate that all changes pass (`GATE` of the PostgreSQL adapter). It is fair: a stream of company changes shares
-// it, and none of them passes before us once we wait.
+// Takes the gate alone: the advisory lock of all changes (`gate.rs` of the PostgreSQL adapter). It is fair: changes of
+// companies that come later wait.
 const PASS_GATE: &str = "SELECT pg_advisory_xact_lock('company_states'::regclass::oid::int4, 1)";
 
 // The row with the catalog's version.
@@ -248,11 +250,11 @@ struct Run<'a> {
     records: Vec<AuditRecord>,
 }
 
-/// The result for the seeded rows of one catalog table.
+/// The rows of one catalog table after seeding.
 struct Seeded {
     /// The ids that this run inserted.
     inserted: HashSet<Uuid>,
-    /// The id of the row that stands for each, by the id in the seed. Deleted rows are left out.
+    /// The ids of the catalog's rows by the ids in the seed, without the deleted ones.
     ids: HashMap<Uuid, Uuid>,
 }
 
@@ -315,8 +317,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Inserts the entries that lead to something new, and returns how many items and sub-items there were. Entries
-    /// that lead to a deleted row are left out, and so are sub-items without their item.
+    /// Inserts the entries that refer to a new row, and returns how many items and sub-items it inserted. It leaves out
+    /// entries that refer to a deleted row, and sub-items without their item.
     async fn insert_menu(
         &mut self,
         items: Vec<MenuItem>,
@@ -324,7 +326,7 @@ impl<'a> Run<'a> {
         views: &Seeded,
         features: &Seeded,
     ) -> Result<(usize, usize), DbErr> {
-        // The ids of the rows that an entry leads to; `None` for an entry that leads to a deleted one.
+        // The ids of the view and the feature that an entry refers to; `None` if one of them was deleted.
         let find = |view: Option<ViewId>, feature: Option<FeatureId>| {
             let view_id = match view {
                 Some(id) => Some(ViewId::from_uuid(views.id(id.as_uuid())?)),
@@ -374,7 +376,7 @@ impl<'a> Run<'a> {
         unknown.iter().map(|row| row.try_get("", "id")).collect()
     }
 
-    /// Inserts the offered rows of one catalog table, and finds the row that stands for each.
+    /// Inserts the offered rows of one catalog table, and finds the catalog's row for each row of the seed.
     async fn add<T: Serialize>(
         &mut self,
         (creation, insert, find): Table,

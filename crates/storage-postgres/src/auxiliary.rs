@@ -1,6 +1,6 @@
-//! Writes beside decisions: one statement each, which commits by itself.
+//! Navigation trails, effective rows and the uses of API keys: written outside units of work, by one statement each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,11 +15,14 @@ use iam_storage::{
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use uuid::Uuid;
 
+use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, effective_feature_permissions, effective_view_permissions, nav_trail};
-use crate::epoch::epoch_of_now;
-use crate::error::{During, during, from_db, is_foreign_key_violation, is_lock_not_available};
-use crate::repository::{CATALOG, Connected, Repository, column, convert, limit, scoped, scoped_with, statement};
-use crate::storage::Pool;
+use crate::epoch::current_epoch;
+use crate::error::{Operation, from_db, is_foreign_key_violation, is_lock_not_available, operation_error};
+use crate::pool::Pool;
+use crate::repository::{Executor, Repository};
+use crate::row_security::{for_company, for_company_with};
+use crate::statement::{column, convert, limit, statement};
 
 /// The steps of the user $2 in the company $1 with two ranks, both from 1 for the newest: `place`, in the session, to
 /// which `ahead` is added; and `age`, among all steps whose place their session keeps.
@@ -50,7 +53,7 @@ impl NavTrail for Repository<Pool> {
         let columns = columns::<nav_trail::Entity>("step");
         let sql = format!("SELECT {columns} FROM ({}) AS step WHERE session_id = $3 ORDER BY step.depth", steps());
         let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
-        self.query::<nav_trail::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<nav_trail::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn find_recent(&self, company: CompanyId, user: UserId, at_most: u64) -> Result<Vec<TrailEntry>> {
@@ -62,7 +65,7 @@ impl NavTrail for Repository<Pool> {
             steps()
         );
         let values = [company.as_uuid().into(), user.as_uuid().into(), limit(at_most).cast_signed().into()];
-        self.query::<nav_trail::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<nav_trail::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
@@ -96,12 +99,12 @@ impl NavTrail for Repository<Pool> {
             entry.url.as_str().into(),
             entry.label.as_str().into(),
         ];
-        let insert = scoped_with(&before, Some(entry.company_id), statement(sql, values));
+        let insert = for_company_with(&before, Some(entry.company_id), statement(sql, values));
         let connection = self.0.connection();
         let row = self
             .attempt(|| connection.query_one_raw(insert.clone()))
             .await
-            .map_err(|error| during(During::Write(&[(EntityType::View, view)]), error))?
+            .map_err(|error| operation_error(Operation::Write(&[(EntityType::View, view)]), error))?
             .ok_or_else(|| StorageError::corrupt("nav_trail did not answer the step that was added"))?;
         convert::<nav_trail::Model, _>(&row)
     }
@@ -110,14 +113,14 @@ impl NavTrail for Repository<Pool> {
         let sql = "DELETE FROM nav_trail WHERE company_id = $1 AND user_id = $2 AND session_id = $3
             RETURNING 1";
         let values = [company.as_uuid().into(), user.as_uuid().into(), session.as_str().into()];
-        self.execute(self.of(company, statement(sql, values))).await
+        self.execute(self.for_company(company, statement(sql, values))).await
     }
 }
 
 #[async_trait]
 impl ApiKeyUses for Repository<Pool> {
     async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()> {
-        // In one order, so that two writers of the same keys do not deadlock.
+        // Always in the same order, so that two writers of the same keys do not deadlock.
         let sql = "UPDATE api_keys AS key SET last_used_at = used.at
             FROM (
                 SELECT id FROM api_keys WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
@@ -134,11 +137,11 @@ impl ApiKeyUses for Repository<Pool> {
 const VIEW_ROWS: &str = "effective_view_permissions";
 const FEATURE_ROWS: &str = "effective_feature_permissions";
 
-/// What the two tables of effective rows have in common.
+/// Statements that are the same for both tables of effective rows.
 impl Repository<Pool> {
     async fn drop_of_user(&self, table: &str, company: CompanyId, user: UserId) -> Result<u64> {
         let sql = format!("DELETE FROM {table} WHERE company_id = $1 AND user_id = $2 RETURNING 1");
-        self.execute(self.of(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()]))).await
+        self.execute(self.for_company(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()]))).await
     }
 
     async fn drop_of_user_level(&self, table: &str, company: CompanyId, level: UserLevelId) -> Result<u64> {
@@ -147,12 +150,13 @@ impl Repository<Pool> {
             WHERE h.company_id = $1 AND h.user_level_id = $2 AND e.company_id = $1 AND e.user_id = h.user_id
             RETURNING 1"
         );
-        self.execute(self.of(company, statement(sql, [company.as_uuid().into(), level.as_uuid().into()]))).await
+        self.execute(self.for_company(company, statement(sql, [company.as_uuid().into(), level.as_uuid().into()])))
+            .await
     }
 
     async fn drop_of_company(&self, table: &str, company: CompanyId) -> Result<u64> {
         let sql = format!("DELETE FROM {table} WHERE company_id = $1 RETURNING 1");
-        self.execute(self.of(company, statement(sql, [company.as_uuid().into()]))).await
+        self.execute(self.for_company(company, statement(sql, [company.as_uuid().into()]))).await
     }
 
     async fn drop_expired(&self, table: &str, at_most: u64) -> Result<u64> {
@@ -161,7 +165,7 @@ impl Repository<Pool> {
                 SELECT ctid FROM {table} WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
             )) RETURNING 1"
         );
-        self.execute(self.of(None, statement(sql, [limit(at_most).cast_signed().into()]))).await
+        self.execute(self.for_company(None, statement(sql, [limit(at_most).cast_signed().into()]))).await
     }
 
     /// Writes rows of one company with the statement that `insert` begins: it selects what to insert from the arrays
@@ -178,8 +182,8 @@ impl Repository<Pool> {
         values: Vec<Value>,
         (about, ids, table): (EntityType, Vec<Uuid>, &str),
     ) -> Result<u64> {
-        // A row that was updated since the statement began is locked, and answered, as it is now. A company before its
-        // first change has no row, and its rows could not be current: the views join it.
+        // A row that was updated since the statement began is locked and returned as it is now. A company before its
+        // first change has no row, and its effective rows could not be current: the views join it.
         let sql = format!(
             "WITH locked AS MATERIALIZED (
                 SELECT company_id, version FROM company_states WHERE company_id IN ({CATALOG}, $1) FOR SHARE NOWAIT
@@ -192,7 +196,7 @@ impl Repository<Pool> {
                     AND {} = $4
             )
             {insert} RETURNING 1",
-            epoch_of_now()
+            current_epoch()
         );
         #[expect(clippy::cast_precision_loss, reason = "microseconds of a year are exact")]
         let valid_for = valid_for.min(LONGEST_VALIDITY).as_micros() as f64;
@@ -204,19 +208,14 @@ impl Repository<Pool> {
             valid_for.into(),
         ];
         let upsert = Statement::from_sql_and_values(DbBackend::Postgres, sql, place.into_iter().chain(values));
-        let (upsert, connection) = (scoped(Some(company), upsert), self.0.connection());
+        let (upsert, connection) = (for_company(Some(company), upsert), self.0.connection());
         match self.attempt(|| connection.execute_raw(upsert.clone())).await {
             Ok(result) if result.rows_affected() == 0 => Err(StorageError::Stale),
             Ok(result) => Ok(result.rows_affected()),
             Err(error) if is_lock_not_available(&error) => Err(StorageError::Stale),
             Err(error) if is_foreign_key_violation(&error) => {
                 let sql = format!("SELECT id FROM {table} WHERE id = ANY($1)");
-                let known: Vec<Uuid> = self.column(statement(sql, [ids.clone().into()]), "id").await?;
-                let mut unknown: BTreeSet<Uuid> = ids.into_iter().collect();
-                for id in known {
-                    unknown.remove(&id);
-                }
-                Err(StorageError::Unknown { entity: about, ids: unknown.into_iter().collect() })
+                Err(self.unknown(about, &ids, statement(sql, [ids.clone().into()])).await)
             }
             Err(error) => Err(from_db(error)),
         }
@@ -240,7 +239,7 @@ impl EffectiveViewPermissions for Repository<Pool> {
             columns::<effective_view_permissions::Entity>("row")
         );
         let values = [company.as_uuid().into(), user.as_uuid().into(), view.as_uuid().into()];
-        self.query_one::<effective_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query_one::<effective_view_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveViewPermission>> {
@@ -250,7 +249,7 @@ impl EffectiveViewPermissions for Repository<Pool> {
             columns::<effective_view_permissions::Entity>("row")
         );
         let values = [company.as_uuid().into(), user.as_uuid().into()];
-        self.query::<effective_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<effective_view_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn upsert_many(
@@ -263,7 +262,7 @@ impl EffectiveViewPermissions for Repository<Pool> {
         if rows.is_empty() {
             return Ok(0);
         }
-        // One row a place, the last one given; in one order, so that two of these do not deadlock.
+        // The last row of each key, always in the same order, so that two writers do not deadlock.
         let rows: BTreeMap<_, _> = rows.iter().map(|row| ((row.user_id, row.view_id), row)).collect();
         let rows: Vec<_> = rows.into_values().collect();
         let values = vec![
@@ -272,8 +271,8 @@ impl EffectiveViewPermissions for Repository<Pool> {
             array(&rows, |row| row.has_access),
         ];
         let insert = "
-            INSERT INTO effective_view_permissions (company_id, company_version, catalog_version, computed_at, expires_at,
-                user_id, view_id, has_access)
+            INSERT INTO effective_view_permissions (company_id, company_version, catalog_version, computed_at,
+                expires_at, user_id, view_id, has_access)
             SELECT $1, $3, $2, current.computed_at, current.expires_at, new.user_id, new.view_id, new.has_access
             FROM unnest($6::uuid[], $7::uuid[], $8::boolean[]) AS new (user_id, view_id, has_access), current
             ON CONFLICT (company_id, user_id, view_id) DO UPDATE SET has_access = excluded.has_access,
@@ -300,8 +299,8 @@ impl EffectiveViewPermissions for Repository<Pool> {
     }
 
     async fn find_active(&self, at_most: u64) -> Result<Vec<(CompanyId, UserId)>> {
-        // One step along the index for each user, however many rows the user has; a user whose rows do not all expire
-        // together counts where the last of them does.
+        // One step along the index for each user, however many rows the user has. Rows of a user may expire at
+        // different times: the last one counts.
         let sql = "WITH RECURSIVE step AS (
                 (SELECT expires_at, company_id, user_id FROM effective_view_permissions WHERE expires_at > now()
                 ORDER BY expires_at DESC, company_id DESC, user_id DESC LIMIT 1)
@@ -319,7 +318,7 @@ impl EffectiveViewPermissions for Repository<Pool> {
                     WHERE row.company_id = step.company_id AND row.user_id = step.user_id
                 ) LIMIT $1
             ) AS active ORDER BY expires_at DESC, company_id DESC, user_id DESC";
-        let rows = self.rows(self.of(None, statement(sql, [limit(at_most).cast_signed().into()]))).await?;
+        let rows = self.rows(self.for_company(None, statement(sql, [limit(at_most).cast_signed().into()]))).await?;
         rows.iter()
             .map(|row| {
                 let (company, user) = (column(row, "company_id")?, column(row, "user_id")?);
@@ -345,7 +344,8 @@ impl EffectiveFeaturePermissions for Repository<Pool> {
         );
         let values =
             [company.as_uuid().into(), user.as_uuid().into(), feature.as_uuid().into(), action.as_str().into()];
-        self.query_one::<effective_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query_one::<effective_feature_permissions::Model, _>(self.for_company(company, statement(sql, values)))
+            .await
     }
 
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveFeaturePermission>> {
@@ -355,7 +355,7 @@ impl EffectiveFeaturePermissions for Repository<Pool> {
             columns::<effective_feature_permissions::Entity>("row")
         );
         let values = [company.as_uuid().into(), user.as_uuid().into()];
-        self.query::<effective_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<effective_feature_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn upsert_many(

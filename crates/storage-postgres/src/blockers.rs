@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::connections::Connections;
-use crate::repository::statement;
+use crate::statement::statement;
 
 /// How often a waiting change looks for its blockers. A session that blocks at two looks is ended: after a second.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How often it looks once a session was ended. A process that stands still may have more sessions in the queue, which
-/// block one after the other: each is ended when it has done nothing between two looks, or has blocked for [`PAUSE`].
+/// How often it looks once a session was ended. A stopped process may have more sessions in the queue, which block one
+/// after the other: each is ended when it has done nothing between two looks, or has blocked for [`PAUSE`].
 const PAUSE_AFTER_ENDING: Duration = Duration::from_millis(25);
 
 /// The blockers to end.
@@ -26,7 +26,7 @@ pub(crate) enum Blockers {
     Silent(Duration),
 }
 
-/// A session that blocks, at one look.
+/// A session that blocked at one look.
 #[derive(Debug, Clone, Copy)]
 struct Blocking {
     pid: i32,
@@ -37,7 +37,7 @@ struct Blocking {
 }
 
 /// Waits for a lock on behalf of the server process `pid`, and ends what blocks it meanwhile.
-pub(crate) async fn unblocked<T>(
+pub(crate) async fn ending_blockers<T>(
     control: &Connections,
     pid: i32,
     which: Blockers,
@@ -50,6 +50,7 @@ pub(crate) async fn unblocked<T>(
     }
 }
 
+/// Looks for blockers and ends them, forever.
 async fn keep_ending(control: &Connections, pid: i32, which: Blockers) -> Infallible {
     let mut seen = Vec::new();
     let mut has_ended = false;
@@ -58,21 +59,21 @@ async fn keep_ending(control: &Connections, pid: i32, which: Blockers) -> Infall
         match end(control, pid, which, &seen).await {
             Ok((blocking, ended)) => {
                 if !ended.is_empty() {
-                    log::warn!("ended the sessions {ended:?} of the service, which kept a change waiting");
+                    tracing::warn!(pids = ?ended, "ended sessions of the service that kept a change waiting");
                     has_ended = true;
                 }
                 seen = blocking;
             }
             Err(error) => {
-                log::warn!("cannot end the sessions that keep a change waiting: {error}");
+                tracing::warn!(%error, "cannot end the sessions that keep a change waiting");
                 seen = Vec::new();
             }
         }
     }
 }
 
-/// Ends those of the sessions `seen` that still block a server process, and have done nothing since that look or have blocked for
-/// [`PAUSE`]. Returns the blocking sessions that were not ended, and the process ids of those that were.
+/// Ends those of the sessions `seen` that still block a server process, and have done nothing since that look or have
+/// blocked for [`PAUSE`]. Returns the blocking sessions that were not ended, and the process ids of those that were.
 async fn end(
     control: &Connections,
     pid: i32,

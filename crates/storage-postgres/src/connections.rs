@@ -1,4 +1,4 @@
-//! A pool whose statements end: with the server's answer, or without one at their deadline.
+//! A pool whose statements end at a deadline, also if the server does not answer.
 //!
 //! sqlx returns a connection to its pool after a ping that has no deadline, and the connection counts as used
 //! meanwhile. A connection that is dead but not closed would count forever. So a connection goes back within
@@ -20,32 +20,32 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::doubts::Doubts;
-use crate::epoch::Epochs;
-use crate::options::Hooks;
-use crate::repository::at_home;
+use crate::connection_failures::ConnectionFailures;
+use crate::outdated::OutdatedConnections;
+use crate::pool_hooks::PoolHooks;
+use crate::runtime::on_runtime;
 use crate::session::Session;
 
 /// How long a connection may take to roll back, and then to go back to its pool.
 pub(crate) const RETURN_LIMIT: Duration = Duration::from_secs(3);
 
-/// A pool, and how long a statement on it may take.
+/// A pool, with the deadline of its statements.
 #[derive(Debug)]
 pub(crate) struct Connections {
     pool: PgPool,
-    /// `None`: as long as it takes.
+    /// The deadline of a statement. `None`: none.
     limit: Option<Duration>,
     runtime: Handle,
-    doubts: Arc<Doubts>,
+    failures: Arc<ConnectionFailures>,
     session: Session,
-    epochs: Arc<Epochs>,
+    outdated: Arc<OutdatedConnections>,
 }
 
 impl Connections {
     /// A pool with these hooks, whose connections live on `runtime`.
-    pub(crate) fn new(pool: PgPool, limit: Option<Duration>, runtime: Handle, hooks: &Hooks) -> Self {
-        let (doubts, session) = (Arc::clone(&hooks.doubts), hooks.session.clone());
-        Self { pool, limit, runtime, doubts, session, epochs: Arc::clone(&hooks.epochs) }
+    pub(crate) fn new(pool: PgPool, limit: Option<Duration>, runtime: Handle, hooks: &PoolHooks) -> Self {
+        let (failures, session) = (Arc::clone(&hooks.failures), hooks.session.clone());
+        Self { pool, limit, runtime, failures, session, outdated: Arc::clone(&hooks.outdated) }
     }
 
     /// The pool itself. Code that takes connections from it has no deadline but its own.
@@ -63,9 +63,9 @@ impl Connections {
         self.limit
     }
 
-    /// A connection, for several statements.
-    pub(crate) async fn lend(&self) -> Result<Lent, DbErr> {
-        let connection = at_home(&self.runtime, self.pool.acquire()).await;
+    /// Takes a connection from the pool, for several statements.
+    pub(crate) async fn acquire(&self) -> Result<PooledConnection, DbErr> {
+        let connection = on_runtime(&self.runtime, self.pool.acquire()).await;
         let connection = connection.map_err(|error| {
             // The pool retries until its deadline, and loses the cause.
             let cause = match (error, self.session.refusal()) {
@@ -74,11 +74,11 @@ impl Connections {
             };
             DbErr::Conn(RuntimeErr::SqlxError(Arc::new(cause)))
         })?;
-        Ok(Lent {
+        Ok(PooledConnection {
             connection: Some(connection),
             runtime: self.runtime.clone(),
-            doubts: Arc::clone(&self.doubts),
-            given_up: self.epochs.given_up(),
+            failures: Arc::clone(&self.failures),
+            discarded: self.outdated.discarded(),
             is_answered: true,
             in_transaction: false,
         })
@@ -92,95 +92,95 @@ impl ConnectionTrait for Connections {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.lend().await?.execute(&statement, self.limit).await
+        self.acquire().await?.execute(&statement, self.limit).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.lend().await?.execute_unprepared(sql, self.limit).await
+        self.acquire().await?.execute_unprepared(sql, self.limit).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.lend().await?.query_one(&statement, self.limit).await
+        self.acquire().await?.query_one(&statement, self.limit).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.lend().await?.query_all(&statement, self.limit).await
+        self.acquire().await?.query_all(&statement, self.limit).await
     }
 }
 
-/// A connection of a pool. When dropped it goes back; or it is closed at once if its last statement was not answered:
-/// the future that sent it was dropped, its deadline passed, or the connection broke.
+/// A connection of a pool. When dropped it goes back to the pool; or it is closed at once if its last statement was not
+/// answered: the future that sent it was dropped, its deadline passed, or the connection broke.
 #[derive(Debug)]
-pub(crate) struct Lent {
+pub(crate) struct PooledConnection {
     connection: Option<PoolConnection<Postgres>>,
     runtime: Handle,
-    doubts: Arc<Doubts>,
-    /// Notified when open connections are given up.
-    given_up: watch::Receiver<()>,
+    failures: Arc<ConnectionFailures>,
+    /// Notified when open connections are discarded.
+    discarded: watch::Receiver<()>,
     is_answered: bool,
     /// Whether to roll back before the connection goes back.
     pub(crate) in_transaction: bool,
 }
 
-impl Lent {
-    /// Sends a statement; answers how many rows it changed.
+impl PooledConnection {
+    /// Sends a statement, and returns how many rows it changed.
     pub(crate) async fn execute(
         &mut self,
         statement: &Statement,
         limit: Option<Duration>,
     ) -> Result<ExecResult, DbErr> {
-        let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
-        let call = bound(statement).execute(self.asked()?);
-        let outcome: sqlx::Result<PgQueryResult> = within(&runtime, limit, given_up, call).await;
-        self.answered(outcome).map(Into::into).map_err(exec_error)
+        let (runtime, discarded) = (self.runtime.clone(), self.discarded.clone());
+        let call = bound(statement).execute(self.start()?);
+        let outcome: sqlx::Result<PgQueryResult> = within(&runtime, limit, discarded, call).await;
+        self.finish(outcome).map(Into::into).map_err(exec_error)
     }
 
     /// Sends SQL without values.
     pub(crate) async fn execute_unprepared(&mut self, sql: &str, limit: Option<Duration>) -> Result<ExecResult, DbErr> {
-        let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
-        let call = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(self.asked()?);
-        let outcome: sqlx::Result<PgQueryResult> = within(&runtime, limit, given_up, call).await;
-        self.answered(outcome).map(Into::into).map_err(exec_error)
+        let (runtime, discarded) = (self.runtime.clone(), self.discarded.clone());
+        let call = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(self.start()?);
+        let outcome: sqlx::Result<PgQueryResult> = within(&runtime, limit, discarded, call).await;
+        self.finish(outcome).map(Into::into).map_err(exec_error)
     }
 
-    /// Sends a statement that answers at most one row.
+    /// Sends a statement that returns at most one row.
     pub(crate) async fn query_one(
         &mut self,
         statement: &Statement,
         limit: Option<Duration>,
     ) -> Result<Option<QueryResult>, DbErr> {
-        let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
-        let call = bound(statement).fetch_optional(self.asked()?);
-        let outcome: sqlx::Result<Option<PgRow>> = within(&runtime, limit, given_up, call).await;
-        Ok(self.answered(outcome).map_err(query_error)?.map(Into::into))
+        let (runtime, discarded) = (self.runtime.clone(), self.discarded.clone());
+        let call = bound(statement).fetch_optional(self.start()?);
+        let outcome: sqlx::Result<Option<PgRow>> = within(&runtime, limit, discarded, call).await;
+        Ok(self.finish(outcome).map_err(query_error)?.map(Into::into))
     }
 
-    /// Sends SQL without values that answers at most one row.
+    /// Sends SQL without values that returns at most one row.
     pub(crate) async fn query_one_unprepared(
         &mut self,
         sql: &str,
         limit: Option<Duration>,
     ) -> Result<Option<QueryResult>, DbErr> {
-        let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
-        let call = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_optional(self.asked()?);
-        let outcome: sqlx::Result<Option<PgRow>> = within(&runtime, limit, given_up, call).await;
-        Ok(self.answered(outcome).map_err(query_error)?.map(Into::into))
+        let (runtime, discarded) = (self.runtime.clone(), self.discarded.clone());
+        let call = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_optional(self.start()?);
+        let outcome: sqlx::Result<Option<PgRow>> = within(&runtime, limit, discarded, call).await;
+        Ok(self.finish(outcome).map_err(query_error)?.map(Into::into))
     }
 
-    /// Sends a statement; answers its rows.
+    /// Sends a statement, and returns its rows.
     pub(crate) async fn query_all(
         &mut self,
         statement: &Statement,
         limit: Option<Duration>,
     ) -> Result<Vec<QueryResult>, DbErr> {
-        let (runtime, given_up) = (self.runtime.clone(), self.given_up.clone());
-        let call = bound(statement).fetch_all(self.asked()?);
-        let outcome: sqlx::Result<Vec<PgRow>> = within(&runtime, limit, given_up, call).await;
-        Ok(self.answered(outcome).map_err(query_error)?.into_iter().map(Into::into).collect())
+        let (runtime, discarded) = (self.runtime.clone(), self.discarded.clone());
+        let call = bound(statement).fetch_all(self.start()?);
+        let outcome: sqlx::Result<Vec<PgRow>> = within(&runtime, limit, discarded, call).await;
+        Ok(self.finish(outcome).map_err(query_error)?.into_iter().map(Into::into).collect())
     }
 
-    /// Takes the connection, to send a statement on it: it counts as unanswered from here on.
-    fn asked(&mut self) -> Result<&mut PgConnection, DbErr> {
+    /// Returns the connection, to send a statement on it. It counts as unanswered until [`Self::finish`].
+    fn start(&mut self) -> Result<&mut PgConnection, DbErr> {
         self.is_answered = false;
         match &mut self.connection {
             Some(connection) => Ok(connection),
@@ -188,16 +188,17 @@ impl Lent {
         }
     }
 
-    fn answered<T>(&mut self, outcome: sqlx::Result<T>) -> sqlx::Result<T> {
+    /// Records the outcome of the statement that [`Self::start`] began.
+    fn finish<T>(&mut self, outcome: sqlx::Result<T>) -> sqlx::Result<T> {
         self.is_answered = outcome.as_ref().err().is_none_or(is_an_answer);
         if !self.is_answered {
-            self.doubts.lost();
+            self.failures.record_loss();
         }
         outcome
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
         // Dropping the connection may spawn a task.
@@ -206,15 +207,16 @@ impl Drop for Lent {
             // Closes the socket without a message: the other end may be gone. The server rolls back.
             drop(connection.detach());
         } else if self.in_transaction {
-            let mut lent = Self {
+            let mut returning = Self {
                 connection: Some(connection),
                 runtime: self.runtime.clone(),
-                doubts: Arc::clone(&self.doubts),
-                given_up: self.given_up.clone(),
+                failures: Arc::clone(&self.failures),
+                discarded: self.discarded.clone(),
                 is_answered: true,
                 in_transaction: false,
             };
-            self.runtime.spawn(async move { lent.execute_unprepared("ROLLBACK", Some(RETURN_LIMIT)).await.map(drop) });
+            self.runtime
+                .spawn(async move { returning.execute_unprepared("ROLLBACK", Some(RETURN_LIMIT)).await.map(drop) });
         } else {
             let back = connection.return_to_pool();
             drop(connection);
@@ -234,7 +236,7 @@ fn bound(statement: &Statement) -> Query<'_, Postgres, SqlxValues> {
 async fn within<T>(
     runtime: &Handle,
     limit: Option<Duration>,
-    mut given_up: watch::Receiver<()>,
+    mut discarded: watch::Receiver<()>,
     call: impl Future<Output = sqlx::Result<T>>,
 ) -> sqlx::Result<T> {
     let ends = async {
@@ -244,18 +246,18 @@ async fn within<T>(
         }
     };
     let failed = |kind, why: &str| Err(io::Error::new(kind, why).into());
-    at_home(runtime, async {
+    on_runtime(runtime, async {
         tokio::select! {
             biased;
             outcome = call => outcome,
-            Ok(()) = given_up.changed() => failed(io::ErrorKind::ConnectionAborted, "open connections are given up"),
+            Ok(()) = discarded.changed() => failed(io::ErrorKind::ConnectionAborted, "open connections are discarded"),
             () = ends => failed(io::ErrorKind::TimedOut, "the database did not answer in time"),
         }
     })
     .await
 }
 
-/// Whether the server refused a statement, and the session goes on.
+/// Whether an error is the server's answer to the statement, after which the session goes on.
 fn is_an_answer(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {

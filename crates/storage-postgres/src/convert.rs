@@ -1,10 +1,8 @@
-//! Rows to the domain's entities and back. A row must parse; if it does not, the storage is corrupt.
+//! Conversions of rows to the domain's entities and back. A row that does not parse is `Corrupt`.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use iam_domain::{
     Action, ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, AuditRecord, AuditRecordId, Category, CompanyId,
     CompanyModule, Description, EffectiveFeaturePermission, EffectiveViewPermission, ExternalId, ExternalSubject,
@@ -14,30 +12,38 @@ use iam_domain::{
     ViewPermissionId, ViewUrl,
 };
 use iam_storage::{Result, StorageError};
+use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
+use uuid::Uuid;
 
 use crate::entities::{
     api_keys, company2modules, effective_feature_permissions, effective_view_permissions, features, iam_audit_logs,
     menu_items, modules, nav_trail, sub_menu_items, user_level_feature_permissions, user_level_view_permissions,
     user_levels, views,
 };
-use crate::reads::credentials::UserRow;
 
+/// The error for a column that does not parse.
 fn corrupt(column: &str, error: impl Display) -> StorageError {
     StorageError::corrupt(format_args!("{column}: {error}"))
 }
 
+/// A text with limits.
 fn text<T>(column: &str, text: String, parse: fn(String) -> Result<T, TextError>) -> Result<T> {
     parse(text).map_err(|error| corrupt(column, error))
 }
 
-fn optional<T>(column: &str, text: Option<String>, parse: fn(String) -> Result<T, TextError>) -> Result<Option<T>> {
+/// A text with limits that may be missing.
+fn optional_text<T>(
+    column: &str,
+    text: Option<String>,
+    parse: fn(String) -> Result<T, TextError>,
+) -> Result<Option<T>> {
     text.map(parse).transpose().map_err(|error| corrupt(column, error))
 }
 
-fn word<T: FromStr<Err: Display>>(column: &str, text: &str) -> Result<T> {
+/// A word of an enumeration.
+fn parsed<T: FromStr<Err: Display>>(column: &str, text: &str) -> Result<T> {
     text.parse().map_err(|error| corrupt(column, error))
 }
 
@@ -49,8 +55,8 @@ fn time(time: DateTimeUtc) -> Timestamp {
     Timestamp::new(time)
 }
 
-/// Texts as the JSON that a column keeps.
-pub(crate) fn texts<T: AsText>(texts: Option<&Vec<T>>) -> Option<Json> {
+/// Texts as a JSON array.
+pub(crate) fn text_array<T: AsText>(texts: Option<&Vec<T>>) -> Option<Json> {
     texts.map(|texts| texts.iter().map(|text| Json::from(text.as_text())).collect())
 }
 
@@ -72,11 +78,6 @@ impl AsText for FeatureKey {
     }
 }
 
-/// Bytes that JSON has as Base64.
-pub(crate) fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-    STANDARD.decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-}
-
 /// The digest of a key.
 pub(crate) fn digest(bytes: &[u8]) -> Result<ApiKeyDigest> {
     Ok(ApiKeyDigest(bytes.try_into().map_err(|error| corrupt("api_keys.digest", error))?))
@@ -90,7 +91,7 @@ impl TryFrom<api_keys::Model> for ApiKey {
             id: ApiKeyId::from_uuid(row.id),
             prefix: text("api_keys.prefix", row.prefix, ApiKeyPrefix::parse)?,
             name: text("api_keys.name", row.name, Name::stored)?,
-            role: word("api_keys.role", &row.role)?,
+            role: parsed("api_keys.role", &row.role)?,
             company_id: row.company_id.map(CompanyId::from_uuid),
             created_by: row.created_by.map(UserId::from_uuid),
             created_at: time(row.created_at),
@@ -120,6 +121,15 @@ pub(crate) fn api_key_row(key: &ApiKey, digest: &ApiKeyDigest, version: i64) -> 
     }
 }
 
+/// What is stored about a user, in two tables.
+#[derive(FromQueryResult)]
+pub(crate) struct UserRow {
+    id: Uuid,
+    issuer: Option<String>,
+    subject: Option<String>,
+    not_before: Option<DateTimeUtc>,
+}
+
 impl TryFrom<UserRow> for User {
     type Error = StorageError;
 
@@ -143,9 +153,9 @@ impl TryFrom<views::Model> for View {
             id: ViewId::from_uuid(row.id),
             name: text("views.name", row.name, Name::stored)?,
             url: text("views.url", row.url, ViewUrl::stored)?,
-            category: optional("views.category", row.category, Category::stored)?,
-            description: optional("views.description", row.description, Description::stored)?,
-            icon: optional("views.icon", row.icon, Icon::stored)?,
+            category: optional_text("views.category", row.category, Category::stored)?,
+            description: optional_text("views.description", row.description, Description::stored)?,
+            icon: optional_text("views.icon", row.icon, Icon::stored)?,
             requires_auth: row.requires_auth,
             created_at: time(row.created_at),
             updated_at: time(row.updated_at),
@@ -177,10 +187,10 @@ impl TryFrom<modules::Model> for Module {
             id: ModuleId::from_uuid(row.id),
             code: text("modules.code", row.code, ModuleCode::stored)?,
             name: text("modules.name", row.name, Name::stored)?,
-            description: optional("modules.description", row.description, Description::stored)?,
-            icon: optional("modules.icon", row.icon, Icon::stored)?,
+            description: optional_text("modules.description", row.description, Description::stored)?,
+            icon: optional_text("modules.icon", row.icon, Icon::stored)?,
             enabled: row.enabled,
-            priority: word("modules.priority", &row.priority)?,
+            priority: parsed("modules.priority", &row.priority)?,
             created_at: time(row.created_at),
             updated_at: time(row.updated_at),
         })
@@ -209,12 +219,12 @@ impl TryFrom<features::Model> for Feature {
     fn try_from(row: features::Model) -> Result<Self> {
         Ok(Self {
             id: FeatureId::from_uuid(row.id),
-            key: optional("features.key", row.key, FeatureKey::stored)?,
+            key: optional_text("features.key", row.key, FeatureKey::stored)?,
             name: text("features.name", row.name, Name::stored)?,
-            description: optional("features.description", row.description, Description::stored)?,
-            resource_type: optional("features.resource_type", row.resource_type, ResourceType::stored)?,
+            description: optional_text("features.description", row.description, Description::stored)?,
+            resource_type: optional_text("features.resource_type", row.resource_type, ResourceType::stored)?,
             actions: json("features.actions", row.actions)?,
-            category: optional("features.category", row.category, Category::stored)?,
+            category: optional_text("features.category", row.category, Category::stored)?,
             enabled: row.enabled,
             created_at: time(row.created_at),
             updated_at: time(row.updated_at),
@@ -230,7 +240,7 @@ impl From<&Feature> for features::Model {
             name: feature.name.to_string(),
             description: feature.description.as_ref().map(ToString::to_string),
             resource_type: feature.resource_type.as_ref().map(ToString::to_string),
-            actions: texts(feature.actions.as_ref()),
+            actions: text_array(feature.actions.as_ref()),
             category: feature.category.as_ref().map(ToString::to_string),
             enabled: feature.enabled,
             created_at: feature.created_at.as_datetime(),
@@ -290,7 +300,7 @@ impl TryFrom<user_level_view_permissions::Model> for ViewPermission {
             company_id: CompanyId::from_uuid(row.company_id),
             user_level_id: UserLevelId::from_uuid(row.user_level_id),
             view_id: ViewId::from_uuid(row.view_id),
-            state: word("user_level_view_permissions.state", &row.state)?,
+            state: parsed("user_level_view_permissions.state", &row.state)?,
             modifiable: row.modifiable,
             created_at: time(row.created_at),
             updated_at: time(row.updated_at),
@@ -309,7 +319,7 @@ impl TryFrom<user_level_feature_permissions::Model> for FeaturePermission {
             feature_id: FeatureId::from_uuid(row.feature_id),
             action: text("user_level_feature_permissions.action", row.action, Action::stored)?,
             value: row.value,
-            scope: word("user_level_feature_permissions.scope", &row.scope)?,
+            scope: parsed("user_level_feature_permissions.scope", &row.scope)?,
             modifiable: row.modifiable,
             created_at: time(row.created_at),
             updated_at: time(row.updated_at),
@@ -325,8 +335,8 @@ impl TryFrom<menu_items::Model> for MenuItem {
             id: MenuItemId::from_uuid(row.id),
             company_id: row.company_id.map(CompanyId::from_uuid),
             label: text("menu_items.label", row.label, Label::stored)?,
-            icon: optional("menu_items.icon", row.icon, Icon::stored)?,
-            priority: word("menu_items.priority", &row.priority)?,
+            icon: optional_text("menu_items.icon", row.icon, Icon::stored)?,
+            priority: parsed("menu_items.priority", &row.priority)?,
             required_permissions: json("menu_items.required_permissions", row.required_permissions)?,
             sort_order: row.sort_order,
             view_id: row.view_id.map(ViewId::from_uuid),
@@ -346,7 +356,7 @@ impl From<&MenuItem> for menu_items::Model {
             label: item.label.to_string(),
             icon: item.icon.as_ref().map(ToString::to_string),
             priority: item.priority.to_string(),
-            required_permissions: texts(item.required_permissions.as_ref()),
+            required_permissions: text_array(item.required_permissions.as_ref()),
             sort_order: item.sort_order,
             view_id: item.view_id.map(|id| id.as_uuid()),
             feature_id: item.feature_id.map(|id| id.as_uuid()),
@@ -367,7 +377,7 @@ impl TryFrom<sub_menu_items::Model> for SubMenuItem {
             label: text("sub_menu_items.label", row.label, Label::stored)?,
             view_id: row.view_id.map(ViewId::from_uuid),
             feature_id: row.feature_id.map(FeatureId::from_uuid),
-            icon: optional("sub_menu_items.icon", row.icon, Icon::stored)?,
+            icon: optional_text("sub_menu_items.icon", row.icon, Icon::stored)?,
             sort_order: row.sort_order,
             enabled: row.enabled,
             created_at: time(row.created_at),
@@ -421,7 +431,7 @@ impl TryFrom<effective_feature_permissions::Model> for EffectiveFeaturePermissio
             feature_id: FeatureId::from_uuid(row.feature_id),
             action: text("effective_feature_permissions.action", row.action, Action::stored)?,
             allowed: row.allowed,
-            scope: word("effective_feature_permissions.scope", &row.scope)?,
+            scope: parsed("effective_feature_permissions.scope", &row.scope)?,
             computed_at: time(row.computed_at),
             expires_at: time(row.expires_at),
             company_version: row.company_version,
@@ -438,9 +448,9 @@ impl TryFrom<iam_audit_logs::Model> for AuditRecord {
             id: AuditRecordId::from_uuid(row.id),
             company_id: row.company_id.map(CompanyId::from_uuid),
             user_id: row.user_id.map(UserId::from_uuid),
-            actor_kind: word("iam_audit_logs.actor_kind", &row.actor_kind)?,
+            actor_kind: parsed("iam_audit_logs.actor_kind", &row.actor_kind)?,
             action: row.action,
-            entity_type: word("iam_audit_logs.entity_type", &row.entity_type)?,
+            entity_type: parsed("iam_audit_logs.entity_type", &row.entity_type)?,
             entity_id: row.entity_id,
             changes: row.changes,
             metadata: row.metadata,

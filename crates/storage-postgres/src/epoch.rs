@@ -1,89 +1,23 @@
-//! The epoch: what tells one history from another, also of one database before a restore or a failover.
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+//! The epoch: a number that differs between two histories of the database, also after a restore or a failover.
 
 use iam_storage::Result;
-use sea_orm::{DbErr, QueryResult};
-use tokio::sync::watch;
+use sea_orm::QueryResult;
 
-use crate::error::is_outdated;
-use crate::repository::{column, incomplete};
+use crate::statement::{column, incomplete};
 
 /// The epoch of a row of `iam_installation`, which is named `installation`: its history, the server process that
 /// answers, and the identity of the database and of the table. A restore in place makes or rewrites the table; a copy
 /// of the database is another database; a promoted standby is another process.
-pub(crate) const OF_INSTALLATION: &str = "hashtextextended(concat_ws('/', installation.history,
+pub(crate) const EPOCH_OF_INSTALLATION: &str = "hashtextextended(concat_ws('/', installation.history,
     extract(epoch FROM pg_postmaster_start_time()), (SELECT oid FROM pg_database WHERE datname = current_database()),
     'company_states'::regclass::oid, pg_relation_filenode('company_states')), 0)";
 
 /// The epoch of the database that answers. Every read of versions returns it.
-pub(crate) fn epoch_of_now() -> String {
-    format!("(SELECT {OF_INSTALLATION} FROM iam_installation AS installation)")
+pub(crate) fn current_epoch() -> String {
+    format!("(SELECT {EPOCH_OF_INSTALLATION} FROM iam_installation AS installation)")
 }
 
 /// The epoch in the column `epoch` of a row.
 pub(crate) fn epoch(row: &QueryResult) -> Result<u64> {
     column::<Option<i64>>(row, "epoch")?.map(i64::cast_unsigned).ok_or_else(incomplete)
-}
-
-/// Which connections are outdated, whatever pool they are of.
-#[derive(Debug, Default)]
-pub(crate) struct Epochs {
-    reached: Mutex<Reached>,
-    given_up: watch::Sender<()>,
-}
-
-#[derive(Debug, Default)]
-struct Reached {
-    /// The epoch that the latest poll read.
-    latest: Option<u64>,
-    /// When the epoch changed, or connections were found to be outdated. Connections from before are not used again.
-    changed: Option<Instant>,
-}
-
-impl Epochs {
-    /// Records the epoch that a poll read. Connections from before a change of it are not used again.
-    pub(crate) fn saw(&self, epoch: u64) {
-        let before = self.reached().latest.replace(epoch);
-        if before.is_some_and(|before| before != epoch) {
-            self.give_up("the history of the database is another one than before");
-        }
-    }
-
-    /// Gives up all connections that are open now: they are not used again, and statements on them are not waited for.
-    /// Their server is not the primary, or does not answer.
-    pub(crate) fn give_up(&self, why: &str) {
-        log::warn!("{why}: open connections are given up");
-        self.reached().changed = Some(Instant::now());
-        self.given_up.send_replace(());
-    }
-
-    /// Notified when open connections are given up, from now on.
-    pub(crate) fn given_up(&self) -> watch::Receiver<()> {
-        self.given_up.subscribe()
-    }
-
-    /// Whether a connection of this age is outdated.
-    pub(crate) fn is_past(&self, age: Duration) -> bool {
-        self.reached().changed.is_some_and(|changed| age > changed.elapsed())
-    }
-
-    /// Records the failure of a statement that began at `asked`: if its connection is outdated, all that are open now
-    /// are, and none is used again. Statements that fail together report this once.
-    pub(crate) fn note(&self, error: &DbErr, asked: Instant) {
-        if !is_outdated(error) {
-            return;
-        }
-        let mut reached = self.reached();
-        if reached.changed.is_none_or(|changed| changed < asked) {
-            log::warn!("a connection is outdated, and with it all that are open now: {error}");
-            reached.changed = Some(Instant::now());
-        }
-    }
-
-    fn reached(&self) -> MutexGuard<'_, Reached> {
-        // Held for a look-up only, and consistent at every moment.
-        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

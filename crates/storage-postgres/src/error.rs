@@ -1,5 +1,5 @@
 //! The one mapping of database errors to [`StorageError`]: by SQLSTATE and by the *names* of constraints, never by
-//! text.
+//! message text.
 
 use std::borrow::Cow;
 
@@ -9,12 +9,13 @@ use sea_orm::sqlx::postgres::PgDatabaseError;
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 use uuid::Uuid;
 
-/// What a named constraint means to the storage contract.
+/// The meaning of a named constraint in the storage contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
     /// Two rows have the same key.
     Unique(Constraint),
-    /// A row refers to something unknown; or, when the other end is deleted and that is forbidden, the conflict.
+    /// A row refers to an unknown row of type `missing`, or a row that is referred to is deleted: `in_use`, if that is
+    /// a conflict.
     Reference { missing: EntityType, in_use: Option<Constraint> },
 }
 
@@ -62,31 +63,32 @@ fn rule(constraint: &str) -> Option<Rule> {
     })
 }
 
-/// The subject of the failed statement, where one constraint has several meanings.
+/// The operation of a failed statement: a constraint means something else when rows are written than when they are
+/// deleted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum During<'a> {
-    /// It wrote rows which refer to these.
+pub(crate) enum Operation<'a> {
+    /// Writes rows that refer to these.
     Write(&'a [(EntityType, Option<Uuid>)]),
-    /// It deleted something.
+    /// Deletes rows.
     Delete,
 }
 
 /// Maps the error of a statement that refers to nothing.
 pub(crate) fn from_db(error: DbErr) -> StorageError {
-    during(During::Write(&[]), error)
+    operation_error(Operation::Write(&[]), error)
 }
 
-/// Maps the error of a statement.
-pub(crate) fn during(what: During<'_>, error: DbErr) -> StorageError {
+/// Maps the error of an operation.
+pub(crate) fn operation_error(operation: Operation<'_>, error: DbErr) -> StorageError {
     if let Some((code, constraint)) = violation(&error)
         && let Some(rule) = constraint.and_then(rule)
     {
-        match (rule, code, what) {
+        match (rule, code, operation) {
             (Rule::Unique(constraint), "23505", _)
-            | (Rule::Reference { in_use: Some(constraint), .. }, "23503" | "23001", During::Delete) => {
+            | (Rule::Reference { in_use: Some(constraint), .. }, "23503" | "23001", Operation::Delete) => {
                 return StorageError::conflict(constraint);
             }
-            (Rule::Reference { missing, .. }, "23503", During::Write(references)) => {
+            (Rule::Reference { missing, .. }, "23503", Operation::Write(references)) => {
                 let mut ids: Vec<Uuid> =
                     references.iter().filter(|(entity, _)| *entity == missing).filter_map(|(_, id)| *id).collect();
                 ids.sort_unstable();
@@ -96,15 +98,15 @@ pub(crate) fn during(what: During<'_>, error: DbErr) -> StorageError {
             _ => {}
         }
     }
-    otherwise(error)
+    by_sqlstate(error)
 }
 
-/// Whether the statement did not wait for a row that another session has locked.
+/// Whether the statement failed since another session has locked the row, and it was not to wait.
 pub(crate) fn is_lock_not_available(error: &DbErr) -> bool {
     code(error).as_deref() == Some("55P03")
 }
 
-/// Whether a row refers to something unknown.
+/// Whether a row refers to a row that does not exist.
 pub(crate) fn is_foreign_key_violation(error: &DbErr) -> bool {
     code(error).as_deref() == Some("23503")
 }
@@ -114,9 +116,8 @@ pub(crate) fn is_forbidden(error: &DbErr) -> bool {
     code(error).as_deref() == Some("42501")
 }
 
-/// Whether the connection is of no use any more, though its server answers: a prepared statement returns other types
-/// since the schema changed, or is another session's behind a pooler, or the server refuses writes. Nothing was
-/// committed.
+/// Whether the connection is outdated, though its server answers: a prepared statement returns other types since the
+/// schema changed, or belongs to another session behind a pooler, or the server refuses writes. Nothing was committed.
 pub(crate) fn is_outdated(error: &DbErr) -> bool {
     match code(error).as_deref() {
         // feature_not_supported has many causes. This one: cached plan must not change result type.
@@ -133,8 +134,8 @@ pub(crate) fn is_lost_race(error: &DbErr) -> bool {
     matches!(code(error).as_deref(), Some("40001" | "40P01")) || is_outdated(error)
 }
 
-/// Errors that no constraint explains.
-fn otherwise(error: DbErr) -> StorageError {
+/// Maps an error by its SQLSTATE, where no constraint explains it.
+fn by_sqlstate(error: DbErr) -> StorageError {
     let retryable = match code(&error).as_deref() {
         _ if is_lost_race(&error) => Some(true),
         // in_failed_sql_transaction
@@ -176,12 +177,12 @@ fn code(error: &DbErr) -> Option<Cow<'_, str>> {
     driver(error)?.as_database_error()?.code()
 }
 
-/// The routine of the server that refused.
+/// The routine of the server that reported the error.
 fn routine(error: &DbErr) -> Option<&str> {
     driver(error)?.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?.routine()
 }
 
-/// The SQLSTATE and the constraint, of what the server refused.
+/// The SQLSTATE and the violated constraint of an error of the server.
 fn violation(error: &DbErr) -> Option<(&str, Option<&str>)> {
     let error = driver(error)?.as_database_error()?;
     match error.code()? {
@@ -202,7 +203,7 @@ pub(crate) fn is_silence(error: &DbErr) -> bool {
 /// Whether an open connection ended before it answered.
 pub(crate) fn is_lost_connection(error: &DbErr) -> bool {
     let is_broken = |error: &sqlx::Error| match error {
-        // Not one that timed out: that is not waited for twice.
+        // A timeout is not retried, since the wait would double.
         sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::TimedOut,
         sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
         _ => false,
@@ -240,7 +241,7 @@ mod tests {
 
     use super::*;
 
-    /// What a server would answer.
+    /// An error of a server.
     #[derive(Debug)]
     struct Answer {
         code: &'static str,
@@ -316,10 +317,10 @@ mod tests {
         let id = Uuid::from_u128(7);
         let error = || answer("23503", Some("menu_items_view_id_fkey"));
         let references = [(EntityType::Feature, Some(Uuid::nil())), (EntityType::View, Some(id))];
-        let mapped = during(During::Write(&references), error());
+        let mapped = operation_error(Operation::Write(&references), error());
         assert!(matches!(mapped, StorageError::Unknown { entity: EntityType::View, ids } if ids == [id]));
         for code in ["23503", "23001"] {
-            let mapped = during(During::Delete, answer(code, Some("menu_items_view_id_fkey")));
+            let mapped = operation_error(Operation::Delete, answer(code, Some("menu_items_view_id_fkey")));
             assert!(matches!(mapped, StorageError::Conflict { constraint: Constraint::ViewInMenu }));
         }
     }

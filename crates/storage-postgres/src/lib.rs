@@ -29,13 +29,13 @@
 //!
 //! # Guarantees
 //!
-//! * **A read is one statement.** The data that decides is read in one too, so it is of one state: at READ COMMITTED
-//!   two statements would see two. The catalog is the same for all companies; it is left out of the answer while the
-//!   copy from the last read is still current in that very state.
+//! * **A read is one statement.** So is a snapshot, the data that decisions need: at READ COMMITTED two statements would
+//!   read two states. The catalog is the same for all companies; the statement leaves it out while the cached one is
+//!   still current.
 //! * **A change** is `BEGIN`; one statement that locks the catalog (companies: shared), then the company, raises the
 //!   version and reads the clock; the mutations, in a number of statements that does not depend on the number of rows;
-//!   one statement that writes the audit records; `COMMIT`. A change that changed nothing is
-//!   rolled back, and so is one that is dropped.
+//!   one statement that writes the audit records; `COMMIT`. A change that changed nothing is rolled back, and so is one
+//!   that is dropped.
 //! * **Waiting ends.** For a connection after [`acquire_timeout`](PostgresOptions::acquire_timeout), for a lock after
 //!   [`lock_timeout`](PostgresOptions::lock_timeout), for a statement after
 //!   [`statement_timeout`](PostgresOptions::statement_timeout) and a second more if the server does not answer, for a
@@ -46,18 +46,16 @@
 //!   waits for more than a second ends the sessions of the service that block it.
 //! * **Sessions** are set up by one statement after connecting, which refuses a server in recovery, a read-only
 //!   session, and a database that is not UTF8: [`Refusal`].
-//! * **Errors** are told apart by SQLSTATE and by the names of constraints. Only what the server itself calls a lost
-//!   race (a serialization failure, a deadlock) is `retryable`; a broken connection never is, as its outcome is
-//!   unknown.
-//! * **Changes** are polled for: a poll is one statement on a connection beside the pool, which sees every change that
+//! * **Errors** are mapped by SQLSTATE and by the names of constraints. Only a lost race (a serialization failure, a
+//!   deadlock) is `retryable`. A broken connection never is, as its outcome is unknown.
+//! * **The change feed** polls: a poll is one statement on a connection beside the pool, which sees every change that
 //!   committed before it began. A commit wakes the other processes of the installation through a channel of its own,
 //!   outside of the transaction that commits; the content of a notice is ignored.
 //! * **Epoch.** Each read of versions names its history: that of the installation, the process of the server, the
 //!   database and the table. When a poll finds another one, a standby, or a server that refuses writes, open
-//!   connections are closed before they are used again. When versions went back all the same, the history gets another
-//!   epoch.
-//! * **Companies are kept apart twice**: by the condition of each statement, and by row-level security. Each statement
-//!   itself sets whose rows it is about (the setting `iam.company`, until the end of its transaction).
+//!   connections are discarded. When versions went back within an epoch, the history gets another one.
+//! * **Companies are isolated twice**: by the condition of each statement, and by row-level security. Each statement
+//!   names the company whose rows it may see (the setting `iam.company`, until the end of its transaction).
 //!
 //! # PgBouncer
 //!
@@ -68,32 +66,43 @@
 //! # Manual edits
 //!
 //! Operators who edit tables by hand must raise the version of what they edit (`company_states`; the nil id is the
-//! catalog), as every change does: data that was read under a version counts as long as the version is current.
+//! catalog), as every change does: replicas keep data that they have read until its version is raised.
 
-mod address;
 mod auxiliary;
 mod blockers;
+mod catalog_cache;
 mod changes;
+mod connection_failures;
 mod connections;
-mod contact;
 mod control;
 mod convert;
-mod doubts;
+mod database_url;
 mod entities;
 mod epoch;
 mod error;
 mod feed;
+mod gate;
+mod listener;
+mod notifier;
 mod options;
+mod outdated;
+mod poll;
+mod pool;
+mod pool_hooks;
+mod reachability;
 mod reads;
 mod repository;
+mod row_security;
+mod runtime;
 mod session;
 mod snapshots;
+mod statement;
 mod storage;
 mod transaction;
 mod write_admission;
 
-pub use address::UrlError;
-pub use contact::Unreachable;
+pub use database_url::UrlError;
 pub use options::PostgresOptions;
+pub use reachability::Unreachable;
 pub use session::Refusal;
 pub use storage::{OptionsError, PostgresStorage};

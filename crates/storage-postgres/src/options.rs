@@ -1,26 +1,23 @@
-//! How to reach the database.
+//! The options of the adapter: how to reach the database, and every timeout.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use log::LevelFilter;
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sea_orm::sqlx::{self, ConnectOptions, Connection, PgPool};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::{ConnectOptions, PgPool};
 use secrecy::SecretString;
 
-use crate::address::{self, UrlError};
-use crate::doubts::{Doubts, Verdict};
-use crate::epoch::Epochs;
-use crate::feed::Listening;
+use crate::database_url::{self, UrlError};
+use crate::listener::ListenerOptions;
+use crate::pool_hooks::PoolHooks;
 use crate::session::{Limits, Session};
 
-/// The minimum of [`PostgresOptions::acquire_timeout`]: with less, slow connects (TLS) would be given up and begun
+/// The minimum of [`PostgresOptions::acquire_timeout`]. With less, a slow connect (TLS) would be aborted and begun
 /// again.
-const LEAST_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How much later than the server this process ends a statement: the server's own error says more.
-const ANSWER_TAKES: Duration = Duration::from_secs(1);
-/// A connection that was idle longer is pinged before use: a dead one costs a ping's time, and not a statement's.
-const PING_AFTER: Duration = Duration::from_secs(1);
+const MIN_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How much later than the server this process ends a statement, since the server's own error is more precise.
+const ANSWER_GRACE: Duration = Duration::from_secs(1);
 
 /// How to reach the database, and how long to wait for it.
 #[derive(Debug, Clone)]
@@ -50,7 +47,7 @@ pub struct PostgresOptions {
     pub silence_timeout: Duration,
     /// Statements that take longer are logged as warnings: 200 ms.
     pub slow_statement: Duration,
-    /// The name that the database shows for our connections.
+    /// The application name of the connections, as the database shows it.
     pub application_name: String,
 }
 
@@ -75,17 +72,17 @@ impl PostgresOptions {
         }
     }
 
-    /// How every connection is made. Only parameters that poolers know are sent; the rest is set once it is open.
+    /// The options of each connection. Only parameters that poolers know are sent; the rest is set once it is open.
     pub(crate) fn connect_options(&self, url: &SecretString) -> Result<PgConnectOptions, UrlError> {
-        Ok(address::parse(url)?
+        Ok(database_url::parse(url)?
             .application_name(&self.application_name)
             .extra_float_digits(None)
-            // Bind values are in neither log.
+            // Neither log contains bind values.
             .log_statements(LevelFilter::Debug)
             .log_slow_statements(LevelFilter::Warn, self.slow_statement))
     }
 
-    /// How sessions are set up. They share what is known of refusals.
+    /// The settings of sessions.
     fn session(&self) -> Session {
         let limits = Limits {
             statement: self.statement_timeout,
@@ -98,88 +95,37 @@ impl PostgresOptions {
 
     /// How long to wait for the answer to a statement that the server itself ends in time. `None`: as long as it takes.
     pub(crate) fn statement_limit(&self) -> Option<Duration> {
-        Some(self.statement_timeout).filter(|timeout| !timeout.is_zero()).map(|timeout| timeout + ANSWER_TAKES)
+        Some(self.statement_timeout).filter(|timeout| !timeout.is_zero()).map(|timeout| timeout + ANSWER_GRACE)
     }
 
-    pub(crate) fn patience(&self) -> Duration {
-        self.acquire_timeout.max(LEAST_ACQUIRE_TIMEOUT)
+    /// How long an operation waits for a connection.
+    pub(crate) fn acquire_limit(&self) -> Duration {
+        self.acquire_timeout.max(MIN_ACQUIRE_TIMEOUT)
     }
 
-    /// How listeners to changes connect.
-    pub(crate) fn listening(&self, session: &Session) -> Result<Listening, UrlError> {
+    /// The options of listeners to changes.
+    pub(crate) fn listener_options(&self, session: &Session) -> Result<ListenerOptions, UrlError> {
         let options = self.connect_options(self.listener_url.as_ref().unwrap_or(&self.url))?;
         let options = options.application_name(&format!("{} listener", self.application_name));
-        Ok(Listening { options, timeout: self.patience(), session: session.clone() })
+        Ok(ListenerOptions { options, timeout: self.acquire_limit(), session: session.clone() })
     }
 
-    /// What pools do beside lending connections.
-    pub(crate) fn hooks(&self) -> Hooks {
+    /// The hooks of the pool.
+    pub(crate) fn hooks(&self) -> PoolHooks {
         // Half of the wait, so that there is time to open another one.
-        let ping_limit = self.patience() / 2;
-        Hooks { session: self.session(), epochs: Arc::default(), doubts: Arc::default(), ping_limit }
+        let ping_limit = self.acquire_limit() / 2;
+        PoolHooks { session: self.session(), outdated: Arc::default(), failures: Arc::default(), ping_limit }
     }
 
-    /// A pool that opens its first connection on first use. Connections report to `epochs` what they have reached.
-    pub(crate) fn pool(&self, hooks: &Hooks, connect: PgConnectOptions) -> PgPool {
+    /// A pool that opens its first connection on first use.
+    pub(crate) fn pool(&self, hooks: &PoolHooks, connect: PgConnectOptions) -> PgPool {
         let options = PgPoolOptions::new()
             .max_connections(self.max_connections)
             .min_connections(self.min_connections)
-            .acquire_timeout(self.patience())
+            .acquire_timeout(self.acquire_limit())
             .idle_timeout(self.idle_timeout)
             .max_lifetime(self.max_lifetime);
-        hooks.on(options).connect_lazy_with(connect)
-    }
-}
-
-/// What a pool does when it has opened a connection, and before it lends one that was idle.
-#[derive(Debug, Clone)]
-pub(crate) struct Hooks {
-    pub(crate) session: Session,
-    pub(crate) epochs: Arc<Epochs>,
-    pub(crate) doubts: Arc<Doubts>,
-    /// How long a connection that was idle may take to answer a ping.
-    pub(crate) ping_limit: Duration,
-}
-
-impl Hooks {
-    pub(crate) fn on(&self, pool: PgPoolOptions) -> PgPoolOptions {
-        let (opened, idle) = (self.clone(), self.clone());
-        pool.test_before_acquire(false)
-            .after_connect(move |connection, _| {
-                let hooks = opened.clone();
-                Box::pin(async move {
-                    let outcome = hooks.greet(connection).await;
-                    hooks.session.note(&outcome);
-                    outcome
-                })
-            })
-            .before_acquire(move |connection, used| {
-                let hooks = idle.clone();
-                // `false` and errors close the connection, and another one is taken.
-                Box::pin(async move { hooks.is_usable(connection, used.age, used.idle_for).await })
-            })
-    }
-
-    async fn greet(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        self.session.set_up(connection).await
-    }
-
-    async fn is_usable(&self, connection: &mut PgConnection, age: Duration, idle_for: Duration) -> sqlx::Result<bool> {
-        if self.epochs.is_past(age) {
-            return Ok(false);
-        }
-        match self.doubts.of(idle_for) {
-            Verdict::Dead => return Ok(false),
-            Verdict::Sound if idle_for <= PING_AFTER => return Ok(true),
-            Verdict::Sound | Verdict::Doubtful => {}
-        }
-        match tokio::time::timeout(self.ping_limit, connection.ping()).await {
-            Ok(answer) => answer.map(|()| true),
-            Err(_) => {
-                self.doubts.silent();
-                Ok(false)
-            }
-        }
+        hooks.install(options).connect_lazy_with(connect)
     }
 }
 

@@ -1,149 +1,53 @@
-//! What all operations share: a connection, of the pool or of a transaction, and how statements are sent on it.
+//! The repository: sends statements on a pool or in a transaction, and converts their rows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use iam_domain::CompanyId;
+use iam_domain::{CompanyId, EntityType};
 use iam_storage::{Result, StorageError};
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryResult, QueryTrait, Select, Statement,
-    TryGetable, Value,
+    TryGetable,
 };
-
 use tokio::runtime::Handle;
-use tokio_util::context::TokioContext;
 use uuid::Uuid;
 
-use crate::epoch::Epochs;
+use crate::catalog_cache::CatalogCache;
 use crate::error::{from_db, is_lost_race};
-use crate::snapshots::CatalogCache;
+use crate::outdated::OutdatedConnections;
+use crate::runtime::on_runtime;
+use crate::statement::{column, convert, incomplete};
 
-/// The id under which the version of the catalog is stored; no company has it.
-pub(crate) const CATALOG: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
-
-/// The id under which the version of the credentials is stored; no company has it.
-pub(crate) const CREDENTIALS: &str = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid";
-
-/// Whether an id can be a company's, and does not hold another version.
-pub(crate) fn is_company(id: Uuid) -> bool {
-    !id.is_nil() && !id.is_max()
-}
-
-/// Something that statements can be sent to.
-pub(crate) trait Connected: Send + Sync + 'static {
-    /// How often a statement that lost a race is tried: a transaction can only be retried as a whole.
+/// What a repository sends its statements to: the pool, or the transaction of a unit of work.
+pub(crate) trait Executor: Send + Sync + 'static {
+    /// How many times a statement that lost a race is sent. In a transaction once: it can only be retried as a whole.
     const ATTEMPTS: u32;
 
-    /// A pool or a transaction.
-    type C: ConnectionTrait + Send + Sync;
+    /// The connection: a pool or a transaction.
+    type Connection: ConnectionTrait + Send + Sync;
 
     /// Where to send statements.
-    fn connection(&self) -> &Self::C;
+    fn connection(&self) -> &Self::Connection;
 
     /// The runtime that connections live on.
     fn runtime(&self) -> &Handle;
 
-    /// What the connections of the pool have reached.
-    fn epochs(&self) -> &Epochs;
+    /// Which connections are outdated.
+    fn outdated(&self) -> &OutdatedConnections;
 
     /// The catalog as it was last read, if this connection sees only what is committed.
     fn catalog(&self) -> Option<&Arc<CatalogCache>>;
 
-    /// Makes a statement set whose rows it is about, a company's or all, unless its transaction has set it already.
-    fn scoped(&self, company: Option<CompanyId>, statement: Statement) -> Statement;
+    /// Makes a statement see the rows of this company only (`None`: of all), unless its transaction does so already.
+    fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement;
 }
 
-/// The reads, the same for the pool and for a transaction; and whatever else one of them can do.
+/// The operations of the storage. Reads are the same on the pool and in a transaction.
 #[derive(Debug)]
 pub(crate) struct Repository<T>(pub(crate) T);
 
-/// A statement with its values.
-pub(crate) fn statement<const N: usize>(sql: impl Into<String>, values: [Value; N]) -> Statement {
-    Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
-}
-
-/// Makes a statement first set, in the same round trip, whose rows it is about: a company's, or all. Row-level
-/// security hides all others. The statement must return rows: what changes rows needs a `RETURNING`.
-pub(crate) fn scoped(company: Option<CompanyId>, statement: Statement) -> Statement {
-    scoped_with("", company, statement)
-}
-
-/// The same for a statement with sub-statements that change rows, which PostgreSQL requires in front: `name AS (…),`
-/// each.
-///
-/// `asked` refers to `tenant` and may not be flattened into it (`OFFSET 0`), so it can only be run for a row of
-/// `tenant`: after the setting is made. A part that ran earlier would fail; it would not see more rows.
-pub(crate) fn scoped_with(before: &str, company: Option<CompanyId>, statement: Statement) -> Statement {
-    let Statement { sql, values, db_backend } = statement;
-    let mut values = values.map_or_else(Vec::new, |values| values.0);
-    values.push(setting(company).into());
-    let sql = format!(
-        "WITH tenant AS MATERIALIZED (SELECT set_config('iam.company', ${}, true) AS company),
-        {before}asked AS ({sql})
-        SELECT asked.* FROM tenant, LATERAL (SELECT * FROM asked WHERE tenant.company <> '' OFFSET 0) AS asked",
-        values.len()
-    );
-    Statement::from_sql_and_values(db_backend, sql, values)
-}
-
-/// The same for a statement that only reads, in a transaction about a company: afterwards the setting is that company
-/// again.
-pub(crate) fn scoped_within(own: CompanyId, company: Option<CompanyId>, statement: Statement) -> Statement {
-    let Statement { sql, values, db_backend } = statement;
-    let mut values = values.map_or_else(Vec::new, |values| values.0);
-    values.push(setting(company).into());
-    values.push(setting(Some(own)).into());
-    let (there, back) = (values.len() - 1, values.len());
-    // The result is kept, the setting is made again, and then the result is returned.
-    let sql = format!(
-        "WITH tenant AS MATERIALIZED (SELECT set_config('iam.company', ${there}, true) AS company),
-        asked AS MATERIALIZED ({sql})
-        SELECT asked.* FROM tenant,
-            LATERAL (SELECT count(*) AS rows FROM asked WHERE tenant.company <> '') AS kept,
-            LATERAL (SELECT set_config('iam.company', ${back}, true) AS company WHERE kept.rows >= 0 OFFSET 0) AS own,
-            LATERAL (SELECT * FROM asked WHERE own.company <> '' OFFSET 0) AS asked"
-    );
-    Statement::from_sql_and_values(db_backend, sql, values)
-}
-
-/// The setting `iam.company` for the rows of a company, or of all.
-pub(crate) fn setting(company: Option<CompanyId>) -> String {
-    company.map_or_else(|| "all".to_owned(), |company| company.as_uuid().to_string())
-}
-
-/// A number of rows as the database counts them: a number too large for it is more than it has.
-pub(crate) fn limit(limit: u64) -> u64 {
-    limit.min(i64::MAX.unsigned_abs())
-}
-
-/// A row is missing that every migrated schema has: a restore is under way, or the table was emptied.
-pub(crate) fn incomplete() -> StorageError {
-    let source = "company_states or iam_installation lacks a row that every migrated schema has".into();
-    StorageError::Unavailable { retryable: false, source: Some(source) }
-}
-
-/// A column of an answer.
-pub(crate) fn column<T: TryGetable>(row: &QueryResult, name: &str) -> Result<T> {
-    row.try_get("", name).map_err(from_db)
-}
-
-/// A row as an entity of the domain.
-pub(crate) fn convert<M: FromQueryResult, D: TryFrom<M, Error = StorageError>>(row: &QueryResult) -> Result<D> {
-    M::from_query_result(row, "").map_err(from_db)?.try_into()
-}
-
-/// Sends a statement on the connections' runtime. A connection belongs to the runtime that opens it; for a request
-/// that may be a worker's, which ends before the process does, and a change on such a connection would break off.
-pub(crate) fn at_home<F: Future>(runtime: &Handle, call: F) -> TokioContext<F> {
-    TokioContext::new(call, runtime.clone())
-}
-
-impl<T: Connected> Repository<T> {
-    /// Sends a statement on the connections' runtime.
-    pub(crate) fn ask<F: Future>(&self, call: F) -> TokioContext<F> {
-        at_home(self.0.runtime(), call)
-    }
-
+impl<T: Executor> Repository<T> {
     /// Sends a statement on the connections' runtime, and again if it lost a race or met an outdated connection.
     pub(crate) async fn attempt<A, F>(&self, call: impl Fn() -> F) -> Result<A, DbErr>
     where
@@ -151,23 +55,23 @@ impl<T: Connected> Repository<T> {
     {
         let mut attempt = 1;
         loop {
-            let asked = Instant::now();
-            match self.ask(call()).await {
+            let sent_at = Instant::now();
+            match on_runtime(self.0.runtime(), call()).await {
                 Err(error) => {
-                    self.0.epochs().note(&error, asked);
+                    self.0.outdated().record_error(&error, sent_at);
                     if attempt == T::ATTEMPTS || !is_lost_race(&error) {
                         return Err(error);
                     }
                     attempt += 1;
                 }
-                answer => return answer,
+                outcome => return outcome,
             }
         }
     }
 
-    /// Makes a statement set whose rows it is about: a company's, or all.
-    pub(crate) fn of(&self, company: impl Into<Option<CompanyId>>, statement: Statement) -> Statement {
-        self.0.scoped(company.into(), statement)
+    /// Makes a statement see the rows of this company only; `None`: of all companies.
+    pub(crate) fn for_company(&self, company: impl Into<Option<CompanyId>>, statement: Statement) -> Statement {
+        self.0.for_company(company.into(), statement)
     }
 
     /// The rows of a query, as the domain's entities.
@@ -212,18 +116,18 @@ impl<T: Connected> Repository<T> {
         self.attempt(|| connection.query_all_raw(statement.clone())).await.map_err(from_db)
     }
 
-    /// The row of a statement that answers at most one.
+    /// The row of a statement that returns at most one.
     pub(crate) async fn row(&self, statement: Statement) -> Result<Option<QueryResult>> {
         let connection = self.0.connection();
         self.attempt(|| connection.query_one_raw(statement.clone())).await.map_err(from_db)
     }
 
-    /// The row of a statement that always answers one.
+    /// The row of a statement that always returns one.
     pub(crate) async fn single(&self, statement: Statement) -> Result<QueryResult> {
         self.row(statement).await?.ok_or_else(incomplete)
     }
 
-    /// How many rows a statement changed.
+    /// Sends a statement, and returns how many rows it changed.
     pub(crate) async fn execute(&self, statement: Statement) -> Result<u64> {
         let connection = self.0.connection();
         let result = self.attempt(|| connection.execute_raw(statement.clone())).await.map_err(from_db)?;
@@ -233,5 +137,19 @@ impl<T: Connected> Repository<T> {
     /// One column of the rows of a statement.
     pub(crate) async fn column<V: TryGetable>(&self, statement: Statement, name: &str) -> Result<Vec<V>> {
         self.rows(statement).await?.iter().map(|row| column(row, name)).collect()
+    }
+
+    /// The error that names the ids that `known`, a query of the column `id`, does not return.
+    pub(crate) async fn unknown(&self, entity: EntityType, ids: &[Uuid], known: Statement) -> StorageError {
+        match self.column::<Uuid>(known, "id").await {
+            Err(error) => error,
+            Ok(known) => {
+                let mut unknown: BTreeSet<Uuid> = ids.iter().copied().collect();
+                for id in known {
+                    unknown.remove(&id);
+                }
+                StorageError::Unknown { entity, ids: unknown.into_iter().collect() }
+            }
+        }
     }
 }

@@ -9,10 +9,10 @@ use sea_orm::sqlx::{self, AssertSqlSafe, Row};
 
 /// `transaction_timeout` came with this version of PostgreSQL.
 const TRANSACTION_TIMEOUT_SINCE: u32 = 170_000;
-/// After how many seconds without traffic the server asks whether the client is still there, and how often.
+/// TCP keepalive of the server: idle seconds before the first probe, seconds between probes, and their number.
 const KEEPALIVE: (u32, u32, u32) = (10, 5, 3);
 
-/// How long the server lets a session be busy or silent.
+/// The timeouts of a session, which the server enforces.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// The limit of a statement; zero: none.
@@ -49,7 +49,7 @@ pub enum Refusal {
     SetUp(String),
 }
 
-/// How sessions are set up, and why the latest could not be.
+/// The settings of sessions, and why the latest one was refused.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     limits: Limits,
@@ -61,7 +61,7 @@ impl Session {
         Self { limits, refusal: Arc::default() }
     }
 
-    /// The same with other limits. Both share what is known of refusals.
+    /// The same settings with other limits. Both share the latest refusal.
     pub(crate) fn with(&self, change: impl FnOnce(Limits) -> Limits) -> Self {
         Self { limits: change(self.limits), refusal: Arc::clone(&self.refusal) }
     }
@@ -93,10 +93,9 @@ impl Session {
             ("tcp_keepalives_count", count.to_string()),
             ("default_transaction_isolation", "read committed".to_owned()),
             ("default_transaction_deferrable", "off".to_owned()),
-            // Planning decides what these short statements cost.
+            // These statements are so short that compiling would cost more than running them.
             ("jit", "off".to_owned()),
-            // Plans are kept: one that was made for a small table would read all of it once it is large or full of
-            // dead rows.
+            // Plans are kept. A plan for a small table would scan all of it once it is large or full of dead rows.
             ("enable_seqscan", "off".to_owned()),
         ];
         if version.is_some_and(|version| version >= TRANSACTION_TIMEOUT_SINCE) {
@@ -104,7 +103,7 @@ impl Session {
         }
         let set = |(name, value): &(&str, String)| format!("set_config('{name}', '{value}', false)");
         let settings: Vec<_> = settings.iter().map(set).collect();
-        // A statement of its own, since the role's own timeout holds until it has run.
+        // A statement of its own: the role's own timeout applies to it, and no longer to the next one.
         format!(
             "SET statement_timeout = {};
             SELECT {}, set_config('row_security', 'on', false) AS row_security, pg_is_in_recovery() AS in_recovery,
@@ -115,7 +114,7 @@ impl Session {
         )
     }
 
-    /// Records the result for a new connection. Logs it if it is new.
+    /// Records the result for a new connection, and logs it if it differs from the previous one.
     pub(crate) fn note(&self, outcome: &Result<(), sqlx::Error>) {
         let refusal = outcome.as_ref().err().map(|error| match error {
             sqlx::Error::Configuration(error) => refusal_in(error.as_ref()),
@@ -124,8 +123,8 @@ impl Session {
         let mut latest = self.latest();
         if *latest != refusal {
             match &refusal {
-                Some(refusal) => log::warn!("new database connections are refused: {refusal}"),
-                None => log::info!("new database connections are accepted again"),
+                Some(refusal) => tracing::warn!(%refusal, "new database connections are refused"),
+                None => tracing::info!("new database connections are accepted again"),
             }
             *latest = refusal;
         }
@@ -137,7 +136,7 @@ impl Session {
     }
 
     fn latest(&self) -> MutexGuard<'_, Option<Refusal>> {
-        // Held for a look-up only, and consistent at every moment.
+        // Held for a look-up only, and consistent at every moment, so a poisoned lock is usable.
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -146,7 +145,7 @@ fn refusal_in(error: &(dyn Error + 'static)) -> Refusal {
     error.downcast_ref().cloned().unwrap_or_else(|| Refusal::SetUp(error.to_string()))
 }
 
-/// The objection to the server, by its answer.
+/// The refusal that the settings of the server require, if any.
 fn check(row: &PgRow) -> Result<Option<Refusal>, sqlx::Error> {
     let text = |column: &str| row.try_get::<String, _>(column);
     let (encoding, client_encoding) = (text("encoding")?, text("client_encoding")?);

@@ -1,8 +1,8 @@
-//! The data that decides, in one statement: at READ COMMITTED each statement has its own snapshot, so two would see
-//! two states.
+//! Snapshots: the data that decisions need, read by one statement. At READ COMMITTED each statement has its own
+//! snapshot of the database, so two statements would read two states.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{
@@ -12,31 +12,17 @@ use iam_domain::{
 use iam_storage::{Result, Snapshots, Stamped, Stamps, StateId, StorageError};
 use sea_orm::{DbBackend, QueryResult, Statement, Value};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use crate::entities::company_states::CATALOG;
 use crate::entities::{columns, features, menu_items, modules, sub_menu_items, views};
-use crate::epoch::{epoch, epoch_of_now};
-use crate::repository::{CATALOG, Connected, Repository, column, statement};
+use crate::epoch::{current_epoch, epoch};
+use crate::repository::{Executor, Repository};
+use crate::statement::{column, from_json, json_column, statement};
 
-/// The catalog as it was last read. A statement passes the known state to the database, which leaves the catalog out
-/// of its answer when that is still the state of the very snapshot that the rest is read from.
-#[derive(Debug, Default)]
-pub(crate) struct CatalogCache(Mutex<Option<(StateId, Arc<Catalog>)>>);
-
-impl CatalogCache {
-    fn get(&self) -> Option<(StateId, Arc<Catalog>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, state: StateId, catalog: &Arc<Catalog>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((state, Arc::clone(catalog)));
-    }
-}
-
-/// The catalog and its state, with `rest`, which may need more tables. $1 and $2 are the state of the catalog that is
-/// known already.
-fn sql(rest: &str, tables: &str) -> String {
+/// The statement that reads the catalog and its state, with the columns `rest` from more `tables`. $1 and $2 are the
+/// state of the cached catalog.
+fn snapshot_sql(rest: &str, tables: &str) -> String {
     format!(
         "SELECT {epoch} AS epoch, catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
             CASE WHEN catalog.version = $1 AND catalog.stamp = $2 THEN NULL ELSE json_build_object(
@@ -49,22 +35,22 @@ fn sql(rest: &str, tables: &str) -> String {
                     (SELECT coalesce(json_agg(json_build_array(module_id, feature_id)), '[]') FROM module2features)
             ) END::text AS catalog{rest}
         FROM company_states AS catalog{tables} WHERE catalog.company_id = {CATALOG}",
-        epoch = epoch_of_now(),
+        epoch = current_epoch(),
         views = columns::<views::Entity>("views"),
         features = columns::<features::Entity>("features"),
         modules = columns::<modules::Entity>("modules"),
     )
 }
 
-/// What is the same for all requests about the company $3.
+/// The columns that every snapshot of the company $3 has.
 const COMPANY: &str = ",
             coalesce(company.version, 0) AS company_version, coalesce(company.stamp, 0) AS company_stamp,
             ARRAY(SELECT module_id FROM company2modules WHERE company_id = $3 AND enabled) AS modules";
 
-/// Where the state of the company $3 is, if it has one.
+/// Joins the state of the company $3, if it has one.
 const COMPANY_STATE: &str = " LEFT JOIN company_states AS company ON company.company_id = $3";
 
-/// The levels, ascending, that `from` names `level`.
+/// The column of the levels, in the order of their ids. `from` selects them as `level`.
 fn levels(from: &str) -> String {
     format!(
         ", (SELECT coalesce(json_agg(json_build_array(
@@ -77,14 +63,14 @@ fn levels(from: &str) -> String {
     )
 }
 
-/// Who holds which levels, of those that `from` names.
+/// The column of the assignments that `from` selects.
 fn holders(from: &str) -> String {
     format!(
         ", (SELECT coalesce(json_agg(json_build_array(user_id, user_level_id)), '[]') FROM {from})::text AS holders"
     )
 }
 
-/// The levels of the users $4. Each user is looked up by an index, whatever the planner thinks of the table.
+/// The assignments of the users $4. `OFFSET 0` makes the planner look up each user by an index.
 const HELD: &str = "unnest($4::uuid[]) AS asked (id), LATERAL (
     SELECT user_id, user_level_id FROM user_user_levels WHERE company_id = $3 AND user_id = asked.id OFFSET 0
 ) AS held";
@@ -98,16 +84,16 @@ struct CatalogRows {
     module_features: Vec<(Uuid, Uuid)>,
 }
 
-fn all<M, D: TryFrom<M, Error = StorageError>>(rows: Vec<M>) -> Result<Vec<D>> {
+fn convert_all<M, D: TryFrom<M, Error = StorageError>>(rows: Vec<M>) -> Result<Vec<D>> {
     rows.into_iter().map(D::try_from).collect()
 }
 
 impl CatalogRows {
-    fn index(self) -> Result<Catalog> {
+    fn into_catalog(self) -> Result<Catalog> {
         Ok(Catalog::new(
-            all::<_, iam_domain::View>(self.views)?,
-            all::<_, iam_domain::Feature>(self.features)?,
-            all::<_, iam_domain::Module>(self.modules)?,
+            convert_all::<_, iam_domain::View>(self.views)?,
+            convert_all::<_, iam_domain::Feature>(self.features)?,
+            convert_all::<_, iam_domain::Module>(self.modules)?,
             self.module_views.into_iter().map(|(module, view)| (ModuleId::from_uuid(module), ViewId::from_uuid(view))),
             self.module_features
                 .into_iter()
@@ -119,15 +105,8 @@ impl CatalogRows {
 /// A level's id, its view matrix and its feature matrix.
 type LevelRow = (Uuid, Vec<(Uuid, ViewState)>, Vec<(Uuid, Action, bool, Scope)>);
 
-pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| StorageError::Corrupt {
-        what: "a row of a snapshot does not parse".to_owned(),
-        source: Some(Box::new(error)),
-    })
-}
-
 fn level_permissions(row: &QueryResult) -> Result<impl Iterator<Item = LevelPermissions>> {
-    let levels: Vec<LevelRow> = parse(&column::<String>(row, "levels")?)?;
+    let levels: Vec<LevelRow> = json_column(row, "levels")?;
     Ok(levels.into_iter().map(|(level, views, features)| {
         LevelPermissions::new(
             UserLevelId::from_uuid(level),
@@ -145,16 +124,16 @@ fn module_ids(row: &QueryResult) -> Result<BTreeSet<ModuleId>> {
 
 fn company_snapshot(row: &QueryResult, catalog: Arc<Catalog>) -> Result<CompanySnapshot> {
     let mut holders: BTreeMap<UserId, BTreeSet<UserLevelId>> = BTreeMap::new();
-    for (user, level) in parse::<Vec<(Uuid, Uuid)>>(&column::<String>(row, "holders")?)? {
+    for (user, level) in json_column::<Vec<(Uuid, Uuid)>>(row, "holders")? {
         holders.entry(UserId::from_uuid(user)).or_default().insert(UserLevelId::from_uuid(level));
     }
     let levels = level_permissions(row)?.map(|permissions| (permissions.level, permissions)).collect();
     Ok(CompanySnapshot { catalog, modules: module_ids(row)?, levels, holders })
 }
 
-impl<T: Connected> Repository<T> {
-    /// Sends one statement, with the values from $3 on. Returns its row, and the catalog with the states that both are
-    /// of, without the company's.
+impl<T: Executor> Repository<T> {
+    /// Sends one statement, with the values from $3 on. Returns its row, and the catalog with the versions of both; the
+    /// company's version is 0.
     async fn load(
         &self,
         company: Option<CompanyId>,
@@ -166,11 +145,11 @@ impl<T: Connected> Repository<T> {
         let known_state = [state.map(|state| state.version).into(), state.map(|state| state.stamp).into()];
         let values = known_state.into_iter().chain(rest);
         let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
-        let row = self.single(self.of(company, statement)).await?;
+        let row = self.single(self.for_company(company, statement)).await?;
         let state = StateId { version: column(&row, "catalog_version")?, stamp: column(&row, "catalog_stamp")? };
         let value = match (column::<Option<String>>(&row, "catalog")?, known) {
             (Some(text), _) => {
-                let catalog = Arc::new(parse::<CatalogRows>(&text)?.index()?);
+                let catalog = Arc::new(from_json::<CatalogRows>(&text)?.into_catalog()?);
                 if let Some(cache) = self.0.catalog() {
                     cache.set(state, &catalog);
                 }
@@ -184,7 +163,7 @@ impl<T: Connected> Repository<T> {
         Ok((row, Stamped { versions, stamps, value }))
     }
 
-    /// The same about a company, $3, whose `rest` the statement reads; `read` converts it to the data that decides.
+    /// As [`Self::load`], for a company, $3. The statement also reads the columns `rest`, and `read` converts the row.
     async fn load_of<V>(
         &self,
         company: CompanyId,
@@ -193,7 +172,7 @@ impl<T: Connected> Repository<T> {
         read: impl FnOnce(&QueryResult, Arc<Catalog>) -> Result<V>,
     ) -> Result<Stamped<V>> {
         let values = std::iter::once(company.as_uuid().into()).chain(values);
-        let sql = sql(&format!("{COMPANY}{rest}"), COMPANY_STATE);
+        let sql = snapshot_sql(&format!("{COMPANY}{rest}"), COMPANY_STATE);
         let (row, Stamped { versions, stamps, value }) = self.load(Some(company), sql, values).await?;
         Ok(Stamped {
             versions: Versions { company: column(&row, "company_version")?, ..versions },
@@ -204,7 +183,7 @@ impl<T: Connected> Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> Snapshots for Repository<T> {
+impl<T: Executor> Snapshots for Repository<T> {
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>> {
         let held = "(SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $3 AND user_id = $4) AS level";
         let read = |row: &QueryResult, catalog| {
@@ -226,11 +205,11 @@ impl<T: Connected> Snapshots for Repository<T> {
     }
 
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
-        Ok(self.load(None, sql("", ""), None).await?.1)
+        Ok(self.load(None, snapshot_sql("", ""), None).await?.1)
     }
 
     async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>> {
-        // Not `IS NOT DISTINCT FROM`, which no index serves.
+        // No index serves `IS NOT DISTINCT FROM`.
         let owned = match owner {
             None => "m.company_id IS NULL AND $1::uuid IS NULL",
             Some(_) => "m.company_id = $1",
@@ -245,19 +224,19 @@ impl<T: Connected> Snapshots for Repository<T> {
                     WHERE {owned}) AS row)::text AS sub_items
             FROM company_states AS catalog LEFT JOIN company_states AS company ON company.company_id = $1
             WHERE catalog.company_id = {CATALOG}",
-            epoch = epoch_of_now(),
+            epoch = current_epoch(),
             items = columns::<menu_items::Entity>("m"),
             sub_items = columns::<sub_menu_items::Entity>("s"),
         );
-        let row = self.single(self.of(owner, statement(sql, [owner.map(|id| id.as_uuid()).into()]))).await?;
+        let row = self.single(self.for_company(owner, statement(sql, [owner.map(|id| id.as_uuid()).into()]))).await?;
         let versions = Versions {
             epoch: epoch(&row)?,
             catalog: column(&row, "catalog_version")?,
             company: column(&row, "company_version")?,
         };
         let stamps = Stamps { catalog: column(&row, "catalog_stamp")?, company: column(&row, "company_stamp")? };
-        let items = parse::<Vec<menu_items::Model>>(&column::<String>(&row, "items")?)?;
-        let sub_items = parse::<Vec<sub_menu_items::Model>>(&column::<String>(&row, "sub_items")?)?;
-        Ok(Stamped { versions, stamps, value: Menu { items: all(items)?, sub_items: all(sub_items)? } })
+        let items = json_column::<Vec<menu_items::Model>>(&row, "items")?;
+        let sub_items = json_column::<Vec<sub_menu_items::Model>>(&row, "sub_items")?;
+        Ok(Stamped { versions, stamps, value: Menu { items: convert_all(items)?, sub_items: convert_all(sub_items)? } })
     }
 }

@@ -1,36 +1,32 @@
-//! The storage as a whole.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! The storage in PostgreSQL: opens the pools, and hands out its repositories, units of work and health.
 
 use async_trait::async_trait;
-use iam_domain::CompanyId;
 use iam_storage::{
     ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail,
     PoolStats, PoolUse, Reader, Result, Storage, Target, UnitOfWork,
 };
 use sea_orm::sqlx::PgPool;
-use sea_orm::{DatabaseConnection, SqlxPostgresConnector, Statement};
+use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use tokio::runtime::Handle;
 
-use crate::address::UrlError;
 use crate::changes::begin;
-use crate::connections::Connections;
-use crate::contact::{self, Unreachable};
-use crate::entities::check;
-use crate::epoch::Epochs;
-use crate::feed::{Listening, Polling, Waking};
-use crate::options::{Hooks, PostgresOptions};
-use crate::repository::{Connected, Repository, at_home, column, scoped, statement};
+use crate::database_url::UrlError;
+use crate::entities::probes;
+use crate::listener::ListenerOptions;
+use crate::options::PostgresOptions;
+use crate::pool::Pool;
+use crate::pool_hooks::PoolHooks;
+use crate::reachability::{self, Unreachable};
+use crate::repository::{Executor, Repository};
+use crate::runtime::on_runtime;
 use crate::session::Refusal;
-use crate::snapshots::CatalogCache;
-use crate::write_admission::WriteAdmission;
+use crate::statement::{column, statement};
 
-/// The storage in PostgreSQL. Share it in an [`Arc`].
+/// The storage in PostgreSQL. Share it in an [`Arc`](std::sync::Arc).
 pub struct PostgresStorage {
     options: PostgresOptions,
-    hooks: Hooks,
-    listening: Listening,
+    hooks: PoolHooks,
+    listener_options: ListenerOptions,
     repository: Repository<Pool>,
 }
 
@@ -52,64 +48,6 @@ pub enum OptionsError {
     ListenerUrl(#[source] UrlError),
 }
 
-/// The pool, as reads and side writes use it.
-#[derive(Debug)]
-pub(crate) struct Pool {
-    connections: Connections,
-    pub(crate) epochs: Arc<Epochs>,
-    catalog: Arc<CatalogCache>,
-    pub(crate) write_admission: WriteAdmission,
-    control: Arc<Connections>,
-    pub(crate) waking: Waking,
-    pub(crate) polling: Polling,
-    change_timeout: Duration,
-    silence_timeout: Duration,
-}
-
-impl Pool {
-    /// How long a change may take.
-    pub(crate) fn change_timeout(&self) -> Duration {
-        self.change_timeout
-    }
-
-    /// How long the server waits for a silent client.
-    pub(crate) fn silence_timeout(&self) -> Duration {
-        self.silence_timeout
-    }
-
-    /// Connections beside the pool, for when the pool is exhausted or its connections are dead. A statement on them is
-    /// answered within a few seconds, or fails.
-    pub(crate) fn control(&self) -> &Connections {
-        &self.control
-    }
-}
-
-impl Connected for Pool {
-    const ATTEMPTS: u32 = 4;
-
-    type C = Connections;
-
-    fn connection(&self) -> &Connections {
-        &self.connections
-    }
-
-    fn runtime(&self) -> &Handle {
-        self.connections.runtime()
-    }
-
-    fn epochs(&self) -> &Epochs {
-        &self.epochs
-    }
-
-    fn catalog(&self) -> Option<&Arc<CatalogCache>> {
-        Some(&self.catalog)
-    }
-
-    fn scoped(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
-        scoped(company, statement)
-    }
-}
-
 impl PostgresStorage {
     /// A storage that connects on first use: the server may start before its database does. It neither creates nor
     /// checks the schema. Call it within a Tokio runtime that lives as long as the storage: the connections live on
@@ -121,27 +59,13 @@ impl PostgresStorage {
     pub fn connect(options: &PostgresOptions) -> Result<Self, OptionsError> {
         let hooks = options.hooks();
         let connect = options.connect_options(&options.url).map_err(OptionsError::Url)?;
-        let pool = options.pool(&hooks, connect.clone());
-        let control = Arc::new(options.control(&hooks, connect));
-        let listening = options.listening(&hooks.session).map_err(OptionsError::ListenerUrl)?;
-        let connections = Connections::new(pool, options.statement_limit(), Handle::current(), &hooks);
-        let waking = Waking::new(Arc::clone(&control), Arc::clone(&hooks.epochs), connections.runtime());
-        let repository = Repository(Pool {
-            connections,
-            epochs: Arc::clone(&hooks.epochs),
-            catalog: Arc::default(),
-            write_admission: WriteAdmission::new(options),
-            control,
-            waking,
-            polling: Polling::default(),
-            change_timeout: options.change_timeout,
-            silence_timeout: options.silence_timeout,
-        });
-        Ok(Self { options: options.clone(), hooks, listening, repository })
+        let listener_options = options.listener_options(&hooks.session).map_err(OptionsError::ListenerUrl)?;
+        let repository = Repository(Pool::new(options, &hooks, connect));
+        Ok(Self { options: options.clone(), hooks, listener_options, repository })
     }
 
-    pub(crate) fn listening(&self) -> &Listening {
-        &self.listening
+    pub(crate) fn listener_options(&self) -> &ListenerOptions {
+        &self.listener_options
     }
 
     pub(crate) fn runtime(&self) -> &Handle {
@@ -152,8 +76,8 @@ impl PostgresStorage {
         &self.repository
     }
 
-    /// Connects once, beside the pools, and returns why that failed, if it did: by the server's host and port, without
-    /// roles or passwords.
+    /// Connects once, beside the pools, to find out whether the database can be used. An error names the server by host
+    /// and port, without roles or passwords.
     ///
     /// # Errors
     ///
@@ -161,7 +85,11 @@ impl PostgresStorage {
     /// [`acquire_timeout`](PostgresOptions::acquire_timeout).
     pub async fn contact(&self) -> Result<(), Unreachable> {
         let options = self.main_pool().connect_options();
-        at_home(self.runtime(), contact::try_once(&options, &self.hooks.session, self.options.patience())).await
+        on_runtime(
+            self.runtime(),
+            reachability::connect_once(&options, &self.hooks.session, self.options.acquire_limit()),
+        )
+        .await
     }
 
     /// Why the latest connection was refused, if it was: until one is accepted, the database cannot be used.
@@ -170,8 +98,8 @@ impl PostgresStorage {
         self.hooks.session.refusal()
     }
 
-    /// Another pool as SeaORM's connection, for what is not a storage operation: to check the schema. Its statements
-    /// have no deadline but the server's.
+    /// A SeaORM connection with a pool of its own, for statements that are no storage operations, such as those that
+    /// compare migrations. Its statements have only the server's timeouts.
     #[must_use]
     pub fn connection(&self) -> DatabaseConnection {
         let connect = self.main_pool().connect_options().as_ref().clone();
@@ -185,7 +113,10 @@ impl PostgresStorage {
     ///
     /// [`Unavailable`](iam_storage::StorageError::Unavailable) when something is missing.
     pub async fn check_schema(&self) -> Result<()> {
-        check(&self.repository).await
+        for probe in probes() {
+            self.repository.rows(probe).await?;
+        }
+        Ok(())
     }
 
     /// Whether row-level security holds for the connecting role: not for superusers and those with `BYPASSRLS`.
@@ -198,14 +129,17 @@ impl PostgresStorage {
         column(&self.repository.single(statement(sql, [])).await?, "is_behind")
     }
 
-    /// Closes the pools: waits a little for what is under way, and refuses new work. Connections that do not come back
-    /// in time are left to the end of the process.
+    /// Closes the pools. Refuses new statements, and waits for those under way, at most for a statement's limit.
+    /// Connections that are still in use then stay open until the process ends.
     pub async fn close(&self) {
         let Pool { connections, control, .. } = &self.repository.0;
-        let close = async { tokio::join!(connections.pool().close(), control.pool().close()) };
+        let close = async { tokio::join!(connections.pool().close(), control.connections().pool().close()) };
         let limit = self.options.statement_limit().unwrap_or(self.options.change_timeout);
         if tokio::time::timeout(limit, close).await.is_err() {
-            log::warn!("some database connections did not end in time: they are left to the end of the process");
+            tracing::warn!(
+                ?limit,
+                "some database connections did not end in time: they are left to the end of the process"
+            );
         }
     }
 

@@ -1,4 +1,4 @@
-//! A transaction whose whole work has a deadline.
+//! A transaction with a deadline for all of its statements together.
 
 use std::io;
 use std::sync::Arc;
@@ -8,43 +8,44 @@ use async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, sqlx};
 use tokio::sync::Mutex;
 
-use crate::connections::{Connections, Lent};
+use crate::connections::{Connections, PooledConnection};
 
 /// A transaction. When dropped it is rolled back; its connection is closed at once if a statement was not answered.
 #[derive(Debug)]
 pub(crate) struct Transaction {
-    lent: Mutex<Lent>,
+    connection: Mutex<PooledConnection>,
     pid: i32,
     statement_limit: Option<Duration>,
     until: Instant,
 }
 
 impl Transaction {
-    /// Begins a transaction, and returns the row of these columns, which take no values. Statements later than `limit`
-    /// fail, `COMMIT` too.
+    /// Begins a transaction, and returns the row of these columns, which take no values. After `limit` each statement
+    /// fails, also `COMMIT`.
     pub(crate) async fn begin(
         connections: &Connections,
         limit: Duration,
         columns: &str,
     ) -> Result<(Self, QueryResult), DbErr> {
-        let mut lent = connections.lend().await?;
+        let mut connection = connections.acquire().await?;
         let until = Instant::now() + limit;
         let statement_limit = connections.limit();
         // The statements of changes find rows by their keys, whatever the values are: planning each anew would cost
         // more than running it.
         let begin = format!(
-            "BEGIN; SELECT set_config('plan_cache_mode', 'force_generic_plan', true), pg_backend_pid() AS pid, {columns}"
+            "BEGIN;
+            SELECT set_config('plan_cache_mode', 'force_generic_plan', true), pg_backend_pid() AS pid, {columns}"
         );
-        // The query may fail where BEGIN did not.
-        lent.in_transaction = true;
-        let row = lent.query_one_unprepared(&begin, at_most(statement_limit, until)?).await?;
+        // BEGIN may succeed where the query fails.
+        connection.in_transaction = true;
+        let row = connection.query_one_unprepared(&begin, at_most(statement_limit, until)?).await?;
         let row =
-            row.ok_or_else(|| DbErr::RecordNotFound("the beginning of a transaction answered no row".to_owned()))?;
+            row.ok_or_else(|| DbErr::RecordNotFound("the beginning of a transaction returned no row".to_owned()))?;
         let pid = row.try_get("", "pid")?;
-        Ok((Self { lent: Mutex::new(lent), pid, statement_limit, until }, row))
+        Ok((Self { connection: Mutex::new(connection), pid, statement_limit, until }, row))
     }
 
-    /// The process of the server that runs it.
+    /// The process id of its session at the server.
     pub(crate) fn pid(&self) -> i32 {
         self.pid
     }
@@ -59,10 +60,10 @@ impl Transaction {
 
     async fn end(self, how: &str) -> Result<(), DbErr> {
         let limit = self.limit()?;
-        let mut lent = self.lent.into_inner();
-        let outcome = lent.execute_unprepared(how, limit).await;
+        let mut connection = self.connection.into_inner();
+        let outcome = connection.execute_unprepared(how, limit).await;
         // Whatever the server answered, the transaction is over; without an answer the connection is closed.
-        lent.in_transaction = false;
+        connection.in_transaction = false;
         outcome.map(drop)
     }
 
@@ -90,18 +91,18 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.lent.lock().await.execute(&statement, self.limit()?).await
+        self.connection.lock().await.execute(&statement, self.limit()?).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.lent.lock().await.execute_unprepared(sql, self.limit()?).await
+        self.connection.lock().await.execute_unprepared(sql, self.limit()?).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.lent.lock().await.query_one(&statement, self.limit()?).await
+        self.connection.lock().await.query_one(&statement, self.limit()?).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.lent.lock().await.query_all(&statement, self.limit()?).await
+        self.connection.lock().await.query_all(&statement, self.limit()?).await
     }
 }

@@ -18,7 +18,7 @@ use crate::PostgresOptions;
 
 /// How many changes of the catalog, and how many of the credentials, have a connection at a time: a second one, in
 /// case the first has got a dead connection.
-const AT_THE_GATE: usize = 2;
+const EXCLUSIVE_PERMITS: usize = 2;
 
 /// The queues of changes.
 #[derive(Debug)]
@@ -27,11 +27,11 @@ pub(crate) struct WriteAdmission {
     connections: Arc<Semaphore>,
     catalog: Arc<Semaphore>,
     credentials: Arc<Semaphore>,
-    /// `None`: forever.
-    patience: Option<Duration>,
+    /// How long a change waits. `None`: forever.
+    timeout: Option<Duration>,
 }
 
-/// A turn, until it is dropped.
+/// The permission of one change to take a connection, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct WritePermit {
     _connection: OwnedSemaphorePermit,
@@ -40,20 +40,20 @@ pub(crate) struct WritePermit {
 
 impl WriteAdmission {
     pub(crate) fn new(options: &PostgresOptions) -> Self {
-        let share = options.max_connections.saturating_sub((options.max_connections / 4).max(2));
-        let share = usize::try_from(share).unwrap_or(usize::MAX);
+        let permits = options.max_connections.saturating_sub((options.max_connections / 4).max(2));
+        let permits = usize::try_from(permits).unwrap_or(usize::MAX);
         Self {
             companies: CompanyLocks::default(),
-            connections: Arc::new(Semaphore::new(share.clamp(1, Semaphore::MAX_PERMITS))),
-            catalog: Arc::new(Semaphore::new(AT_THE_GATE)),
-            credentials: Arc::new(Semaphore::new(AT_THE_GATE)),
-            patience: Some(options.lock_timeout).filter(|patience| !patience.is_zero()),
+            connections: Arc::new(Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS))),
+            catalog: Arc::new(Semaphore::new(EXCLUSIVE_PERMITS)),
+            credentials: Arc::new(Semaphore::new(EXCLUSIVE_PERMITS)),
+            timeout: Some(options.lock_timeout).filter(|timeout| !timeout.is_zero()),
         }
     }
 
-    /// Waits for a turn, first come, first served, as long as for a lock.
-    pub(crate) async fn wait(&self, target: Target) -> Result<WritePermit> {
-        let turn = async {
+    /// Waits for a permit, first come, first served, for at most the lock timeout.
+    pub(crate) async fn acquire(&self, target: Target) -> Result<WritePermit> {
+        let permit = async {
             // In this order, so that a change that waits for its company holds no connection.
             let (company, connections) = match target {
                 Target::Company(company) => (Some(self.companies.exclusive(company).await), &self.connections),
@@ -65,9 +65,9 @@ impl WriteAdmission {
                 .map_err(|closed| StorageError::Unavailable { retryable: false, source: Some(Box::new(closed)) })?;
             Ok(WritePermit { _connection: connection, _company: company })
         };
-        match self.patience {
-            None => turn.await,
-            Some(patience) => tokio::time::timeout(patience, turn).await.unwrap_or_else(|late| {
+        match self.timeout {
+            None => permit.await,
+            Some(timeout) => tokio::time::timeout(timeout, permit).await.unwrap_or_else(|late| {
                 Err(StorageError::Unavailable { retryable: false, source: Some(Box::new(late)) })
             }),
         }

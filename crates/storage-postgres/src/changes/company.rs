@@ -1,4 +1,4 @@
-//! Changes of user levels, and of the state of a company as such.
+//! Changes of user levels and of the state of a company.
 
 use async_trait::async_trait;
 use iam_domain::{CompanyId, UserLevel, UserLevelId};
@@ -6,60 +6,69 @@ use iam_storage::{CompanyStatesMut, Result, Target, UserLevelsMut};
 
 use super::Unit;
 use crate::entities::{columns, user_levels};
-use crate::error::During;
-use crate::repository::{Repository, statement};
+use crate::error::Operation;
+use crate::repository::Repository;
+use crate::statement::statement;
 
 #[async_trait]
 impl UserLevelsMut for Repository<Unit> {
     async fn create(&mut self, level: &UserLevel) -> Result<()> {
-        self.touch(Target::Company(level.company_id))?;
-        self.insert(user_levels::Model::from(level), &[]).await?;
-        self.0.recorder.user_level_created(level);
-        self.done(())
+        self.change(Target::Company(level.company_id), async |unit| {
+            unit.insert(user_levels::Model::from(level), &[]).await?;
+            unit.0.recorder.user_level_created(level);
+            Ok(())
+        })
+        .await
     }
 
     async fn update(&mut self, level: &UserLevel) -> Result<UserLevel> {
-        self.touch(Target::Company(level.company_id))?;
-        let row = user_levels::Model::from(level);
-        let sql = format!(
-            "UPDATE user_levels AS l SET name = $3, description = $4, is_default = $5, updated_at = $6
-            FROM user_levels AS old WHERE l.company_id = $1 AND l.id = $2 AND old.id = l.id RETURNING {}",
-            columns::<user_levels::Entity>("old")
-        );
-        let values = [
-            row.company_id.into(),
-            row.id.into(),
-            row.name.into(),
-            row.description.into(),
-            row.is_default.into(),
-            row.updated_at.into(),
-        ];
-        let before: UserLevel =
-            self.changed::<user_levels::Model, _>(statement(sql, values), During::Write(&[])).await?;
-        self.0.recorder.user_level_updated(&before, &UserLevel { created_at: before.created_at, ..level.clone() });
-        self.done(before)
+        self.change(Target::Company(level.company_id), async |unit| {
+            let row = user_levels::Model::from(level);
+            let sql = format!(
+                "UPDATE user_levels AS l SET name = $3, description = $4, is_default = $5, updated_at = $6
+                FROM user_levels AS old WHERE l.company_id = $1 AND l.id = $2 AND old.id = l.id RETURNING {}",
+                columns::<user_levels::Entity>("old")
+            );
+            let values = [
+                row.company_id.into(),
+                row.id.into(),
+                row.name.into(),
+                row.description.into(),
+                row.is_default.into(),
+                row.updated_at.into(),
+            ];
+            let before: UserLevel =
+                unit.changed::<user_levels::Model, _>(statement(sql, values), Operation::Write(&[])).await?;
+            unit.0.recorder.user_level_updated(&before, &UserLevel { created_at: before.created_at, ..level.clone() });
+            Ok(before)
+        })
+        .await
     }
 
     async fn delete(&mut self, company: CompanyId, id: UserLevelId) -> Result<UserLevel> {
-        self.touch(Target::Company(company))?;
-        let columns = columns::<user_levels::Entity>("gone");
-        let sql = format!("DELETE FROM user_levels AS gone WHERE company_id = $1 AND id = $2 RETURNING {columns}");
-        let delete = statement(sql, [company.as_uuid().into(), id.as_uuid().into()]);
-        let before = self.changed::<user_levels::Model, _>(delete, During::Delete).await?;
-        self.0.recorder.user_level_deleted(&before);
-        self.done(before)
+        self.change(Target::Company(company), async |unit| {
+            let columns = columns::<user_levels::Entity>("gone");
+            let sql = format!("DELETE FROM user_levels AS gone WHERE company_id = $1 AND id = $2 RETURNING {columns}");
+            let delete = statement(sql, [company.as_uuid().into(), id.as_uuid().into()]);
+            let before = unit.changed::<user_levels::Model, _>(delete, Operation::Delete).await?;
+            unit.0.recorder.user_level_deleted(&before);
+            Ok(before)
+        })
+        .await
     }
 }
 
 #[async_trait]
 impl CompanyStatesMut for Repository<Unit> {
     async fn set_provisioned(&mut self, company: CompanyId) -> Result<bool> {
-        self.touch(Target::Company(company))?;
-        let sql = "UPDATE company_states SET provisioned_at = $2 WHERE company_id = $1 AND provisioned_at IS NULL";
-        let set = self.execute(statement(sql, [company.as_uuid().into(), self.at()])).await? > 0;
-        if set {
-            self.0.recorder.provisioned(company);
-        }
-        self.done(set)
+        self.change(Target::Company(company), async |unit| {
+            let sql = "UPDATE company_states SET provisioned_at = $2 WHERE company_id = $1 AND provisioned_at IS NULL";
+            let set = unit.execute(statement(sql, [company.as_uuid().into(), unit.at()])).await? > 0;
+            if set {
+                unit.0.recorder.provisioned(company);
+            }
+            Ok(set)
+        })
+        .await
     }
 }

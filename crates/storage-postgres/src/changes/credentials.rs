@@ -8,62 +8,72 @@ use sea_orm::entity::prelude::DateTimeUtc;
 use super::Unit;
 use crate::convert::api_key_row;
 use crate::entities::{api_keys, columns};
-use crate::error::During;
-use crate::repository::{Repository, column, statement};
+use crate::error::Operation;
+use crate::repository::Repository;
+use crate::statement::{column, statement};
 
 #[async_trait]
 impl UsersMut for Repository<Unit> {
     async fn remember(&mut self, external_id: &ExternalId) -> Result<()> {
-        self.touch(self.0.recorder.target())?;
-        let sql = "INSERT INTO user_identities (user_id, issuer, subject, created_at) VALUES ($1, $2, $3, $4)
-            ON CONFLICT DO NOTHING";
-        let values = [
-            external_id.user_id().as_uuid().into(),
-            external_id.issuer.as_str().into(),
-            external_id.subject.as_str().into(),
-            self.at(),
-        ];
-        self.execute(statement(sql, values)).await?;
-        self.done(())
+        self.change(self.0.recorder.target(), async |unit| {
+            let sql = "INSERT INTO user_identities (user_id, issuer, subject, created_at) VALUES ($1, $2, $3, $4)
+                ON CONFLICT DO NOTHING";
+            let values = [
+                external_id.user_id().as_uuid().into(),
+                external_id.issuer.as_str().into(),
+                external_id.subject.as_str().into(),
+                unit.at(),
+            ];
+            unit.execute(statement(sql, values)).await?;
+            Ok(())
+        })
+        .await
     }
 
     async fn cut_off(&mut self, user: UserId, not_before: Timestamp) -> Result<Option<Timestamp>> {
-        self.touch(Target::Credentials)?;
-        let sql = "WITH before AS (SELECT not_before FROM user_cutoffs WHERE user_id = $1)
-            INSERT INTO user_cutoffs (user_id, not_before, version) VALUES ($1, $2, $3)
-            ON CONFLICT (user_id) DO UPDATE SET not_before = excluded.not_before, version = excluded.version
-            RETURNING (SELECT not_before FROM before) AS before";
-        let values = [user.as_uuid().into(), not_before.as_datetime().into(), self.0.versions.company.into()];
-        let row = self.single(statement(sql, values)).await?;
-        let before = column::<Option<DateTimeUtc>>(&row, "before")?.map(Timestamp::new);
-        self.0.recorder.user_cut_off(user, before, not_before);
-        self.done(before)
+        self.change(Target::Credentials, async |unit| {
+            let sql = "WITH before AS (SELECT not_before FROM user_cutoffs WHERE user_id = $1)
+                INSERT INTO user_cutoffs (user_id, not_before, version) VALUES ($1, $2, $3)
+                ON CONFLICT (user_id) DO UPDATE SET not_before = excluded.not_before, version = excluded.version
+                RETURNING (SELECT not_before FROM before) AS before";
+            let values = [user.as_uuid().into(), not_before.as_datetime().into(), unit.0.versions.company.into()];
+            let row = unit.single(statement(sql, values)).await?;
+            let before = column::<Option<DateTimeUtc>>(&row, "before")?.map(Timestamp::new);
+            unit.0.recorder.user_cut_off(user, before, not_before);
+            Ok(before)
+        })
+        .await
     }
 }
 
 #[async_trait]
 impl ApiKeysMut for Repository<Unit> {
     async fn create(&mut self, key: &ApiKey, digest: &ApiKeyDigest) -> Result<()> {
-        self.touch(Target::Credentials)?;
-        self.insert(api_key_row(key, digest, self.0.versions.company), &[]).await?;
-        self.0.recorder.api_key_created(key);
-        self.done(())
+        self.change(Target::Credentials, async |unit| {
+            unit.insert(api_key_row(key, digest, unit.0.versions.company), &[]).await?;
+            unit.0.recorder.api_key_created(key);
+            Ok(())
+        })
+        .await
     }
 
     async fn revoke(&mut self, id: ApiKeyId) -> Result<ApiKey> {
-        self.touch(Target::Credentials)?;
-        let sql = format!(
-            "UPDATE api_keys AS key SET revoked_at = coalesce(key.revoked_at, $2),
-                version = CASE WHEN key.revoked_at IS NULL THEN $3 ELSE key.version END
-            FROM api_keys AS old WHERE key.id = $1 AND old.id = key.id RETURNING {}",
-            columns::<api_keys::Entity>("old")
-        );
-        let values = [id.as_uuid().into(), self.at(), self.0.versions.company.into()];
-        let before: ApiKey = self.changed::<api_keys::Model, _>(statement(sql, values), During::Write(&[])).await?;
-        if before.revoked_at.is_none() {
-            let after = ApiKey { revoked_at: Some(self.0.recorder.now()), ..before.clone() };
-            self.0.recorder.api_key_revoked(&before, &after);
-        }
-        self.done(before)
+        self.change(Target::Credentials, async |unit| {
+            let sql = format!(
+                "UPDATE api_keys AS key SET revoked_at = coalesce(key.revoked_at, $2),
+                    version = CASE WHEN key.revoked_at IS NULL THEN $3 ELSE key.version END
+                FROM api_keys AS old WHERE key.id = $1 AND old.id = key.id RETURNING {}",
+                columns::<api_keys::Entity>("old")
+            );
+            let values = [id.as_uuid().into(), unit.at(), unit.0.versions.company.into()];
+            let before: ApiKey =
+                unit.changed::<api_keys::Model, _>(statement(sql, values), Operation::Write(&[])).await?;
+            if before.revoked_at.is_none() {
+                let after = ApiKey { revoked_at: Some(unit.0.recorder.now()), ..before.clone() };
+                unit.0.recorder.api_key_revoked(&before, &after);
+            }
+            Ok(before)
+        })
+        .await
     }
 }

@@ -10,28 +10,28 @@ use uuid::Uuid;
 
 use super::Unit;
 use crate::entities::{columns, user_level_feature_permissions, user_level_view_permissions};
-use crate::error::from_db;
-use crate::repository::{Repository, column, statement};
+use crate::repository::Repository;
+use crate::statement::{column, convert, statement};
 
-/// A cell with its table. In the statements $1 is the company and $2 the level.
-trait Stored: Cell + Send + Sync + TryFrom<Self::Row, Error = StorageError> {
+/// A cell of a matrix, with its table. In the statements $1 is the company and $2 the level.
+trait StoredCell: Cell + Send + Sync + TryFrom<Self::Row, Error = StorageError> {
     type Row: FromQueryResult;
     type Rows: EntityTrait<Model = Self::Row>;
 
-    /// What a cell is about.
-    const ABOUT: EntityType;
-    /// The ids of what cells can be about, of those in $1.
-    const KNOWN: &'static str;
-    /// Removes the cells with the ids in $3, rewrites those that [`Self::updating`] makes arrays of, and inserts those
-    /// that [`Self::inserting`] does, apart from those about nothing. The three never meet in one place.
+    /// The type of what a cell allows: a view or a feature.
+    const ENTITY: EntityType;
+    /// Selects the ids in $1 that exist in the catalog.
+    const EXISTING: &'static str;
+    /// Deletes the cells with the ids in $3, updates those of [`Self::updating`], and inserts those of
+    /// [`Self::inserting`] whose view or feature exists. No two of the three concern the same cell.
     const WRITE: &'static str;
 
     fn id(&self) -> Uuid;
-    fn about(&self) -> Uuid;
-    fn place(&self) -> (CompanyId, UserLevelId);
+    fn entity_id(&self) -> Uuid;
+    fn level(&self) -> (CompanyId, UserLevelId);
     fn inserting(cells: &[Self]) -> Vec<Value>;
     fn updating(cells: &[Self]) -> Vec<Value>;
-    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], diff: &MatrixDiff<Self>);
+    fn record(recorder: &mut Recorder, level: UserLevelId, current: &[Self], diff: &MatrixDiff<Self>);
 }
 
 /// One column of the cells, as an array.
@@ -42,12 +42,12 @@ where
     cells.iter().map(column).collect::<Vec<T>>().into()
 }
 
-impl Stored for ViewPermission {
+impl StoredCell for ViewPermission {
     type Row = user_level_view_permissions::Model;
     type Rows = user_level_view_permissions::Entity;
 
-    const ABOUT: EntityType = EntityType::View;
-    const KNOWN: &'static str = "SELECT id FROM views WHERE id = ANY($1)";
+    const ENTITY: EntityType = EntityType::View;
+    const EXISTING: &'static str = "SELECT id FROM views WHERE id = ANY($1)";
     const WRITE: &'static str = "
         WITH gone AS (
             DELETE FROM user_level_view_permissions WHERE company_id = $1 AND user_level_id = $2 AND id = ANY($3)
@@ -70,18 +70,18 @@ impl Stored for ViewPermission {
         self.id.as_uuid()
     }
 
-    fn about(&self) -> Uuid {
+    fn entity_id(&self) -> Uuid {
         self.view_id.as_uuid()
     }
 
-    fn place(&self) -> (CompanyId, UserLevelId) {
+    fn level(&self) -> (CompanyId, UserLevelId) {
         (self.company_id, self.user_level_id)
     }
 
     fn inserting(cells: &[Self]) -> Vec<Value> {
         vec![
             array(cells, Self::id),
-            array(cells, Self::about),
+            array(cells, Self::entity_id),
             array(cells, |cell| cell.state.to_string()),
             array(cells, |cell| cell.modifiable),
             array(cells, |cell| cell.created_at.as_datetime()),
@@ -98,17 +98,17 @@ impl Stored for ViewPermission {
         ]
     }
 
-    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], diff: &MatrixDiff<Self>) {
-        recorder.view_permissions_updated(level, there, diff);
+    fn record(recorder: &mut Recorder, level: UserLevelId, current: &[Self], diff: &MatrixDiff<Self>) {
+        recorder.view_permissions_updated(level, current, diff);
     }
 }
 
-impl Stored for FeaturePermission {
+impl StoredCell for FeaturePermission {
     type Row = user_level_feature_permissions::Model;
     type Rows = user_level_feature_permissions::Entity;
 
-    const ABOUT: EntityType = EntityType::Feature;
-    const KNOWN: &'static str = "SELECT id FROM features WHERE id = ANY($1)";
+    const ENTITY: EntityType = EntityType::Feature;
+    const EXISTING: &'static str = "SELECT id FROM features WHERE id = ANY($1)";
     const WRITE: &'static str = "
         WITH gone AS (
             DELETE FROM user_level_feature_permissions WHERE company_id = $1 AND user_level_id = $2 AND id = ANY($3)
@@ -133,18 +133,18 @@ impl Stored for FeaturePermission {
         self.id.as_uuid()
     }
 
-    fn about(&self) -> Uuid {
+    fn entity_id(&self) -> Uuid {
         self.feature_id.as_uuid()
     }
 
-    fn place(&self) -> (CompanyId, UserLevelId) {
+    fn level(&self) -> (CompanyId, UserLevelId) {
         (self.company_id, self.user_level_id)
     }
 
     fn inserting(cells: &[Self]) -> Vec<Value> {
         vec![
             array(cells, Self::id),
-            array(cells, Self::about),
+            array(cells, Self::entity_id),
             array(cells, |cell| cell.action.to_string()),
             array(cells, |cell| cell.value),
             array(cells, |cell| cell.scope.to_string()),
@@ -164,20 +164,20 @@ impl Stored for FeaturePermission {
         ]
     }
 
-    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], diff: &MatrixDiff<Self>) {
-        recorder.feature_permissions_updated(level, there, diff);
+    fn record(recorder: &mut Recorder, level: UserLevelId, current: &[Self], diff: &MatrixDiff<Self>) {
+        recorder.feature_permissions_updated(level, current, diff);
     }
 }
 
 /// The statement with the company, the level, and what else it needs.
 fn at_level(sql: impl Into<String>, company: CompanyId, level: UserLevelId, values: Vec<Value>) -> Statement {
-    let place: [Value; 2] = [company.as_uuid().into(), level.as_uuid().into()];
-    Statement::from_sql_and_values(DbBackend::Postgres, sql, place.into_iter().chain(values))
+    let level: [Value; 2] = [company.as_uuid().into(), level.as_uuid().into()];
+    Statement::from_sql_and_values(DbBackend::Postgres, sql, level.into_iter().chain(values))
 }
 
 impl Repository<Unit> {
     /// The cells of a level; `None` when the company has no such level.
-    async fn matrix<C: Stored>(&self, company: CompanyId, level: UserLevelId) -> Result<Option<Vec<C>>> {
+    async fn matrix<C: StoredCell>(&self, company: CompanyId, level: UserLevelId) -> Result<Option<Vec<C>>> {
         let sql = format!(
             "SELECT {} FROM user_levels AS level
             LEFT JOIN {} AS cell ON cell.company_id = level.company_id AND cell.user_level_id = level.id
@@ -191,22 +191,22 @@ impl Repository<Unit> {
         }
         let mut cells = Vec::with_capacity(rows.len());
         for row in &rows {
-            // A level without cells answers one row of nothing.
+            // A level without cells returns one row of NULLs.
             if column::<Option<Uuid>>(row, "id")?.is_some() {
-                cells.push(C::try_from(C::Row::from_query_result(row, "").map_err(from_db)?)?);
+                cells.push(convert::<C::Row, C>(row)?);
             }
         }
         Ok(Some(cells))
     }
 
-    /// As [`Self::matrix`], for a level that must be there.
-    async fn known_matrix<C: Stored>(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<C>> {
+    /// As [`Self::matrix`], for a level that must exist.
+    async fn known_matrix<C: StoredCell>(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<C>> {
         let unknown = || StorageError::Unknown { entity: EntityType::UserLevel, ids: vec![level.as_uuid()] };
         self.matrix(company, level).await?.ok_or_else(unknown)
     }
 
-    /// Does what the diff says, in one statement, or in none if there is nothing to do.
-    async fn apply<C: Stored>(&self, company: CompanyId, level: UserLevelId, diff: &MatrixDiff<C>) -> Result<()> {
+    /// Applies a diff in one statement, or in none if it is empty.
+    async fn apply<C: StoredCell>(&self, company: CompanyId, level: UserLevelId, diff: &MatrixDiff<C>) -> Result<()> {
         if diff.is_empty() {
             return Ok(());
         }
@@ -215,61 +215,70 @@ impl Repository<Unit> {
         values.extend(C::inserting(&diff.insert));
         let inserted = self.execute(at_level(C::WRITE, company, level, values)).await?;
         if usize::try_from(inserted).is_ok_and(|inserted| inserted < diff.insert.len()) {
-            let ids: Vec<Uuid> = diff.insert.iter().map(C::about).collect();
-            return Err(self.unknown(C::ABOUT, &ids, statement(C::KNOWN, [ids.clone().into()])).await);
+            let ids: Vec<Uuid> = diff.insert.iter().map(C::entity_id).collect();
+            return Err(self.unknown(C::ENTITY, &ids, statement(C::EXISTING, [ids.clone().into()])).await);
         }
         Ok(())
     }
 
     /// Applies a diff and records it.
-    async fn change<C: Stored>(
+    async fn apply_and_record<C: StoredCell>(
         &mut self,
         company: CompanyId,
         level: UserLevelId,
-        there: &[C],
+        current: &[C],
         diff: &MatrixDiff<C>,
     ) -> Result<()> {
         self.apply(company, level, diff).await?;
-        C::record(&mut self.0.recorder, level, there, diff);
+        C::record(&mut self.0.recorder, level, current, diff);
         Ok(())
     }
 
-    async fn replace_cells<C: Stored>(&mut self, company: CompanyId, level: UserLevelId, cells: &[C]) -> Result<()> {
-        self.touch(Target::Company(company))?;
-        if cells.iter().any(|cell| cell.place() != (company, level)) {
-            return Err(StorageError::Misuse("a cell of another level"));
-        }
-        let there = self.known_matrix(company, level).await?;
-        let diff = MatrixDiff::new(&there, cells)?;
-        self.change(company, level, &there, &diff).await?;
-        self.done(())
+    async fn replace_cells<C: StoredCell>(
+        &mut self,
+        company: CompanyId,
+        level: UserLevelId,
+        cells: &[C],
+    ) -> Result<()> {
+        self.change(Target::Company(company), async |unit| {
+            if cells.iter().any(|cell| cell.level() != (company, level)) {
+                return Err(StorageError::Misuse("a cell of another level"));
+            }
+            let current = unit.known_matrix(company, level).await?;
+            let diff = MatrixDiff::new(&current, cells)?;
+            unit.apply_and_record(company, level, &current, &diff).await
+        })
+        .await
     }
 
-    async fn upsert_cell<C: Stored>(&mut self, cell: &C) -> Result<()> {
-        let (company, level) = cell.place();
-        self.touch(Target::Company(company))?;
-        let there: Vec<C> = self.known_matrix(company, level).await?;
-        let mut diff = MatrixDiff { remove: Vec::new(), insert: Vec::new(), update: Vec::new() };
-        match there.iter().find(|old| old.key() == cell.key()) {
-            None => diff.insert.push(cell.clone()),
-            Some(old) if cell.says_the_same(old) => {}
-            Some(old) => diff.update.push(cell.in_place_of(old)),
-        }
-        self.change(company, level, &there, &diff).await?;
-        self.done(())
+    async fn upsert_cell<C: StoredCell>(&mut self, cell: &C) -> Result<()> {
+        let (company, level) = cell.level();
+        self.change(Target::Company(company), async |unit| {
+            let current: Vec<C> = unit.known_matrix(company, level).await?;
+            let mut diff = MatrixDiff { remove: Vec::new(), insert: Vec::new(), update: Vec::new() };
+            match current.iter().find(|old| old.key() == cell.key()) {
+                None => diff.insert.push(cell.clone()),
+                Some(old) if cell.says_the_same(old) => {}
+                Some(old) => diff.update.push(cell.in_place_of(old)),
+            }
+            unit.apply_and_record(company, level, &current, &diff).await
+        })
+        .await
     }
 
-    async fn delete_cell<C: Stored>(&mut self, company: CompanyId, level: UserLevelId, key: &C::Key) -> Result<bool>
+    async fn delete_cell<C: StoredCell>(&mut self, company: CompanyId, level: UserLevelId, key: &C::Key) -> Result<bool>
     where
         C::Key: Sync,
     {
-        self.touch(Target::Company(company))?;
-        let there = self.matrix::<C>(company, level).await?.unwrap_or_default();
-        let remove: Vec<C> = there.iter().filter(|cell| cell.key() == *key).cloned().collect();
-        let removed = !remove.is_empty();
-        let diff = MatrixDiff { remove, insert: Vec::new(), update: Vec::new() };
-        self.change(company, level, &there, &diff).await?;
-        self.done(removed)
+        self.change(Target::Company(company), async |unit| {
+            let current = unit.matrix::<C>(company, level).await?.unwrap_or_default();
+            let remove: Vec<C> = current.iter().filter(|cell| cell.key() == *key).cloned().collect();
+            let removed = !remove.is_empty();
+            let diff = MatrixDiff { remove, insert: Vec::new(), update: Vec::new() };
+            unit.apply_and_record(company, level, &current, &diff).await?;
+            Ok(removed)
+        })
+        .await
     }
 }
 

@@ -1,5 +1,5 @@
-//! Changes: a transaction that locks its target and raises its version before it reads anything, and whose last
-//! statement writes the audit records.
+//! The unit of work: a transaction that locks its target and raises the target's version before it reads anything. Its
+//! last statement writes the audit records.
 
 mod catalog;
 mod company;
@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use iam_domain::{AuditRecord, AuditRecordId, CompanyId, EntityType, Timestamp, Versions};
-use iam_storage::{AuditLogsMut, ChangeContext, Derived, Recorder, Result, StorageError, Target, UnitOfWork};
+use iam_storage::{AuditLogsMut, ChangeContext, Recorder, Result, StorageError, Target, UnitOfWork};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryResult, QueryTrait,
@@ -25,42 +25,45 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::blockers::{Blockers, unblocked};
-use crate::epoch::{Epochs, epoch, epoch_of_now};
-use crate::error::{During, during, from_db};
-use crate::repository::{
-    CATALOG, CREDENTIALS, Connected, Repository, at_home, column, convert, incomplete, is_company, scoped_within,
-    setting, statement,
-};
-use crate::snapshots::CatalogCache;
-use crate::storage::Pool;
+use crate::blockers::{Blockers, ending_blockers};
+use crate::catalog_cache::CatalogCache;
+use crate::entities::company_states::{CATALOG, CREDENTIALS, is_company};
+use crate::epoch::{current_epoch, epoch};
+use crate::error::{Operation, from_db, operation_error};
+use crate::gate::{pass, try_pass};
+use crate::outdated::OutdatedConnections;
+use crate::pool::Pool;
+use crate::repository::{Executor, Repository};
+use crate::row_security::{for_company_within, setting};
+use crate::runtime::on_runtime;
+use crate::statement::{column, convert, incomplete, statement};
 use crate::transaction::Transaction;
 use crate::write_admission::WritePermit;
 
-/// A change under way.
+/// A unit of work under way.
 #[derive(Debug)]
 pub(crate) struct Unit {
     tx: Transaction,
     runtime: Handle,
-    epochs: Arc<Epochs>,
+    outdated: Arc<OutdatedConnections>,
     recorder: Recorder,
     /// The records that were written when they were appended.
     written: BTreeSet<AuditRecordId>,
     /// The versions that include the change once it is committed.
     versions: Versions,
-    /// Notified when the change has ended.
-    waking: Arc<Notify>,
-    /// The catalog as reads know it. A change of the catalog has none: it sees its own uncommitted work under the
-    /// version that it will have.
+    /// Notified when the change is committed.
+    committed: Arc<Notify>,
+    /// The cached catalog. A change of the catalog has none: it reads its own uncommitted work under the version that
+    /// it will have.
     catalog: Option<Arc<CatalogCache>>,
     /// Held until the transaction has ended: fields drop in order.
     _permit: WritePermit,
 }
 
-impl Connected for Unit {
+impl Executor for Unit {
     const ATTEMPTS: u32 = 1;
 
-    type C = Transaction;
+    type Connection = Transaction;
 
     fn connection(&self) -> &Transaction {
         &self.tx
@@ -70,46 +73,33 @@ impl Connected for Unit {
         &self.runtime
     }
 
-    fn epochs(&self) -> &Epochs {
-        &self.epochs
+    fn outdated(&self) -> &OutdatedConnections {
+        &self.outdated
     }
 
     fn catalog(&self) -> Option<&Arc<CatalogCache>> {
         self.catalog.as_ref()
     }
 
-    fn scoped(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
-        // The statement that took the locks set it for the whole transaction: all rows for the catalog, else the
-        // company's.
+    fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
+        // The first statement has set it for the whole transaction: the company, or all of them for other targets.
         match self.recorder.target().company() {
-            Some(own) if company != Some(own) => scoped_within(own, company, statement),
+            Some(own) if company != Some(own) => for_company_within(own, company, statement),
             _ => statement,
         }
     }
 }
 
-/// The key of the advisory lock that changes pass: that of this installation among all in the database. The seed of
-/// `migration` passes the same lock. Changes of companies share it and run concurrently; those of the catalog and of
-/// the credentials hold it alone. So a caller that is admitted under the lock stays admitted until the commit.
-///
-/// Unlike row locks it is fair: a stream of company changes cannot delay a cut-off.
-pub(crate) const GATE: &str = "'company_states'::regclass::oid::int4, 1";
-
-/// The function that waits for the gate: alone, or shared with other changes of companies. With `try_` in its name it
-/// does not wait, and fails if it would have to.
-fn gate(target: Target, tries: &str) -> String {
-    let shared = if target.company().is_some() { "_shared" } else { "" };
-    format!("pg_{tries}advisory_xact_lock{shared}({GATE})")
-}
-
-/// The start of a change's transaction: it sets whose rows it is about, and passes the gate if it is open.
+/// The columns of a unit's first statement: it sets the company whose rows the unit sees, and passes the gate if it is
+/// open.
 fn opening(target: Target) -> String {
     let setting = setting(target.company());
-    format!("set_config('iam.company', '{setting}', true), {} AS is_passed", gate(target, "try_"))
+    format!("set_config('iam.company', '{setting}', true), {} AS is_passed", try_pass(target))
 }
 
-/// Raises the version of the target. It comes after the gate, or two changes could deadlock. It is a statement of its
-/// own, so that it sees what was committed meanwhile. A company before its first change has no row yet.
+/// The statement that locks the target and raises its version. It comes after the gate, or two changes could deadlock.
+/// It is a statement of its own, so that it sees what was committed during the wait for the gate. It returns no row for
+/// a company before its first change.
 fn raise(target: Target) -> Statement {
     let row = match target {
         Target::Company(_) => "$1",
@@ -125,21 +115,21 @@ fn raise(target: Target) -> Statement {
         "UPDATE company_states AS state SET version = state.version + 1, updated_at = clock_timestamp()
         WHERE state.company_id = {row}
         RETURNING {catalog} AS catalog, {company} AS company, {} AS epoch, clock_timestamp() AS now",
-        epoch_of_now()
+        current_epoch()
     );
     Statement::from_sql_and_values(DbBackend::Postgres, sql, target.company().map(|company| company.as_uuid().into()))
 }
 
-/// Adds the row of a company, unless another change has added it.
+/// The statement that adds the state of a company, unless another change has added it.
 fn add_state(company: CompanyId) -> Statement {
     let sql = "INSERT INTO company_states (company_id) VALUES ($1) ON CONFLICT DO NOTHING";
     statement(sql, [company.as_uuid().into()])
 }
 
-/// Waits for the gate, if it was not open, and raises the version.
+/// Waits for the gate if it is not passed yet, and raises the version of the target.
 async fn lock(tx: &Transaction, target: Target, is_passed: bool) -> Result<Option<QueryResult>, DbErr> {
     if !is_passed {
-        tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", gate(target, "")), [])).await?;
+        tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", pass(target)), [])).await?;
     }
     let row = tx.query_one_raw(raise(target)).await?;
     match target {
@@ -151,48 +141,46 @@ async fn lock(tx: &Transaction, target: Target, is_passed: bool) -> Result<Optio
     }
 }
 
-/// Begins a change.
+/// Begins a unit of work, and waits for its locks.
 pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -> Result<Repository<Unit>> {
-    // The ids that hold the versions of the catalog and of the credentials; they must not be raised as a company's.
+    // These ids hold the versions of the catalog and of the credentials, which must not be raised as a company's.
     if target.company().is_some_and(|company| !is_company(company.as_uuid())) {
         return Err(StorageError::Misuse("the nil and the max id are no company's"));
     }
-    let permit = pool.write_admission.wait(target).await?;
-    let asked = Instant::now();
+    let permit = pool.write_admission.acquire(target).await?;
+    let sent_at = Instant::now();
     let blockers = match target {
-        // A turn ends by itself, unless its process stands still.
-        Target::Company(_) => Blockers::Silent(pool.silence_timeout()),
+        // Another change of the company ends by itself, unless its process is stopped.
+        Target::Company(_) => Blockers::Silent(pool.silence_timeout),
         Target::Catalog | Target::Credentials => Blockers::All,
     };
     let locked = async {
-        let (tx, opened) = Transaction::begin(pool.connection(), pool.change_timeout(), &opening(target)).await?;
+        let (tx, opened) = Transaction::begin(pool.connection(), pool.change_timeout, &opening(target)).await?;
         let lock = lock(&tx, target, opened.try_get("", "is_passed")?);
-        let row = unblocked(pool.control(), tx.pid(), blockers, lock).await?;
+        let row = ending_blockers(pool.control.connections(), tx.pid(), blockers, lock).await?;
         Ok((tx, row))
     };
-    let locked = at_home(pool.runtime(), locked).await;
-    let (tx, row) = locked.inspect_err(|error| pool.epochs.note(error, asked)).map_err(from_db)?;
+    let locked = on_runtime(pool.runtime(), locked).await;
+    let (tx, row) = locked.inspect_err(|error| pool.outdated.record_error(error, sent_at)).map_err(from_db)?;
     let row = row.ok_or_else(incomplete)?;
     let versions =
         Versions { epoch: epoch(&row)?, catalog: column(&row, "catalog")?, company: column(&row, "company")? };
     let now = Timestamp::new(column::<DateTimeUtc>(&row, "now")?);
-    let (runtime, epochs) = (pool.runtime().clone(), Arc::clone(&pool.epochs));
+    let (runtime, outdated) = (pool.runtime().clone(), Arc::clone(&pool.outdated));
     let recorder = Recorder::new(target, context, now);
     let catalog = pool.catalog().filter(|_| target != Target::Catalog).cloned();
-    let (written, waking) = (BTreeSet::new(), Arc::clone(pool.waking.committed()));
-    Ok(Repository(Unit { tx, runtime, epochs, recorder, written, versions, waking, catalog, _permit: permit }))
+    let (written, committed) = (BTreeSet::new(), Arc::clone(pool.notifier.committed()));
+    Ok(Repository(Unit { tx, runtime, outdated, recorder, written, versions, committed, catalog, _permit: permit }))
 }
 
 impl Repository<Unit> {
-    /// Announces a mutation.
-    fn touch(&mut self, target: Target) -> Result<()> {
-        self.0.recorder.touch(target)
-    }
-
-    /// Reports that the mutation succeeded.
-    fn done<T>(&mut self, answer: T) -> Result<T> {
+    /// Makes a change of `target`: all of it or, by poisoning the unit, nothing. A change that is dropped before its
+    /// end poisons the unit too.
+    async fn change<T>(&mut self, target: Target, change: impl AsyncFnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.0.recorder.touch(target)?;
+        let value = change(self).await?;
         self.0.recorder.done();
-        Ok(answer)
+        Ok(value)
     }
 
     /// The time of everything in this unit.
@@ -209,41 +197,34 @@ impl Repository<Unit> {
         let insert = M::Entity::insert(row.into_active_model().reset_all()).build(DbBackend::Postgres);
         self.attempt(|| self.0.tx.execute_raw(insert.clone()))
             .await
-            .map_err(|error| during(During::Write(references), error))
+            .map_err(|error| operation_error(Operation::Write(references), error))
             .map(drop)
     }
 
-    /// The row returned by a statement that changes one row; none is `NotFound`.
-    async fn changed<M, D>(&self, statement: Statement, what: During<'_>) -> Result<D>
+    /// The row that a statement changed; `NotFound` if there was none.
+    async fn changed<M, D>(&self, statement: Statement, operation: Operation<'_>) -> Result<D>
     where
         M: sea_orm::FromQueryResult,
         D: TryFrom<M, Error = StorageError>,
     {
-        convert::<M, D>(&self.row_during(statement, what).await?.ok_or(StorageError::NotFound)?)
+        convert::<M, D>(&self.operation_row(statement, operation).await?.ok_or(StorageError::NotFound)?)
     }
 
-    /// The row of a statement that may break a rule.
-    async fn row_during(&self, statement: Statement, what: During<'_>) -> Result<Option<QueryResult>> {
-        self.attempt(|| self.0.tx.query_one_raw(statement.clone())).await.map_err(|error| during(what, error))
-    }
-
-    /// The error that names the ids that `known`, a query of the column `id`, does not return.
-    async fn unknown(&self, entity: EntityType, ids: &[Uuid], known: Statement) -> StorageError {
-        match self.column::<Uuid>(known, "id").await {
-            Err(error) => error,
-            Ok(known) => {
-                let mut unknown: BTreeSet<Uuid> = ids.iter().copied().collect();
-                for id in known {
-                    unknown.remove(&id);
-                }
-                StorageError::Unknown { entity, ids: unknown.into_iter().collect() }
-            }
-        }
+    /// The row of a statement that may violate a constraint.
+    async fn operation_row(&self, statement: Statement, operation: Operation<'_>) -> Result<Option<QueryResult>> {
+        self.attempt(|| self.0.tx.query_one_raw(statement.clone()))
+            .await
+            .map_err(|error| operation_error(operation, error))
     }
 }
 
-/// Records as `jsonb_to_recordset` reads them. Their own JSON has times of milliseconds only.
-fn rows(records: &[AuditRecord]) -> Json {
+/// The statement that inserts audit records.
+fn insert_records(records: &[AuditRecord]) -> Statement {
+    statement(INSERT_RECORDS, [json_rows(records).into()])
+}
+
+/// Audit records as `jsonb_to_recordset` reads them. Their own JSON has times of milliseconds only.
+fn json_rows(records: &[AuditRecord]) -> Json {
     let row = |record: &AuditRecord| {
         json!({
             "id": record.id,
@@ -261,17 +242,12 @@ fn rows(records: &[AuditRecord]) -> Json {
     records.iter().map(row).collect()
 }
 
-/// Inserts the records that [`rows`] makes JSON of, in $1.
+/// Inserts the records of [`json_rows`], $1.
 const INSERT_RECORDS: &str = r#"INSERT INTO iam_audit_logs (id, company_id, user_id, actor_kind, action, entity_type,
         entity_id, changes, metadata, "timestamp")
     SELECT id, company_id, user_id, actor_kind, action, entity_type, entity_id, changes, metadata, "timestamp"
     FROM jsonb_to_recordset($1::jsonb) AS record (id uuid, company_id uuid, user_id uuid, actor_kind text,
         action text, entity_type text, entity_id uuid, changes jsonb, metadata jsonb, "timestamp" timestamptz)"#;
-
-/// The statement that writes what follows from a change: the records.
-fn derived(derived: &Derived) -> Statement {
-    statement(INSERT_RECORDS, [rows(&derived.records).into()])
-}
 
 #[async_trait]
 impl UnitOfWork for Repository<Unit> {
@@ -287,8 +263,8 @@ impl UnitOfWork for Repository<Unit> {
         // A failure before the end drops the transaction, which rolls it back.
         self.0.recorder.check()?;
         let target = self.0.recorder.target();
-        let epochs = Arc::clone(&self.0.epochs);
-        let Unit { tx, recorder, written, mut versions, waking, .. } = self.0;
+        let outdated = Arc::clone(&self.0.outdated);
+        let Unit { tx, recorder, written, mut versions, committed, .. } = self.0;
         let version = match target {
             Target::Catalog => &mut versions.catalog,
             Target::Company(_) | Target::Credentials => &mut versions.company,
@@ -298,16 +274,15 @@ impl UnitOfWork for Repository<Unit> {
             tx.rollback().await.map_err(from_db)?;
             return Ok(versions);
         }
-        let mut derivation = recorder.finish();
-        derivation.records.retain(|record| !written.contains(&record.id));
-        let statement = derived(&derivation);
-        let asked = Instant::now();
-        let written = tx.execute_raw(statement).await;
-        written.inspect_err(|error| epochs.note(error, asked)).map_err(from_db)?;
-        let committed = tx.commit().await;
-        // Also when the outcome is unknown.
-        waking.notify_one();
-        committed.map_err(from_db)?;
+        let mut records = recorder.finish().records;
+        records.retain(|record| !written.contains(&record.id));
+        let sent_at = Instant::now();
+        let inserted = tx.execute_raw(insert_records(&records)).await;
+        inserted.inspect_err(|error| outdated.record_error(error, sent_at)).map_err(from_db)?;
+        let outcome = tx.commit().await;
+        // Also when the outcome is not known.
+        committed.notify_one();
+        outcome.map_err(from_db)?;
         Ok(versions)
     }
 }
@@ -315,11 +290,13 @@ impl UnitOfWork for Repository<Unit> {
 #[async_trait]
 impl AuditLogsMut for Repository<Unit> {
     async fn append(&mut self, record: &AuditRecord) -> Result<()> {
-        self.touch(Target::of_menu(record.company_id))?;
-        // Written at once: a record whose id is taken is refused here, and not by the commit.
-        self.execute(statement(INSERT_RECORDS, [rows(std::slice::from_ref(record)).into()])).await?;
-        self.0.written.insert(record.id);
-        self.0.recorder.appended(record.clone());
-        self.done(())
+        self.change(Target::of_menu(record.company_id), async |unit| {
+            // Written at once, so that a duplicate id fails here and not in the commit.
+            unit.execute(insert_records(std::slice::from_ref(record))).await?;
+            unit.0.written.insert(record.id);
+            unit.0.recorder.appended(record.clone());
+            Ok(())
+        })
+        .await
     }
 }

@@ -11,30 +11,31 @@ use iam_storage::{
 use uuid::Uuid;
 
 use super::Unit;
-use crate::error::During;
-use crate::repository::{Repository, column, statement};
+use crate::error::Operation;
+use crate::repository::Repository;
+use crate::statement::{column, statement};
 
-/// One end of a mapping.
-struct End {
+/// One side of a mapping.
+struct Side {
     table: &'static str,
     column: &'static str,
     entity: EntityType,
 }
 
-const FEATURE: End = End { table: "features", column: "feature_id", entity: EntityType::Feature };
-const MODULE: End = End { table: "modules", column: "module_id", entity: EntityType::Module };
-const VIEW: End = End { table: "views", column: "view_id", entity: EntityType::View };
+const FEATURE: Side = Side { table: "features", column: "feature_id", entity: EntityType::Feature };
+const MODULE: Side = Side { table: "modules", column: "module_id", entity: EntityType::Module };
+const VIEW: Side = Side { table: "views", column: "view_id", entity: EntityType::View };
 
-/// A mapping of the catalog: which members an owner has.
+/// A mapping of the catalog: the rows of the right side that belong to a row of the left side.
 struct Mapping {
     table: &'static str,
-    owner: End,
-    member: End,
+    left: Side,
+    right: Side,
 }
 
-const FEATURE_VIEWS: Mapping = Mapping { table: "feature2views", owner: FEATURE, member: VIEW };
-const MODULE_VIEWS: Mapping = Mapping { table: "module2views", owner: MODULE, member: VIEW };
-const MODULE_FEATURES: Mapping = Mapping { table: "module2features", owner: MODULE, member: FEATURE };
+const FEATURE_VIEWS: Mapping = Mapping { table: "feature2views", left: FEATURE, right: VIEW };
+const MODULE_VIEWS: Mapping = Mapping { table: "module2views", left: MODULE, right: VIEW };
+const MODULE_FEATURES: Mapping = Mapping { table: "module2features", left: MODULE, right: FEATURE };
 
 fn unknown(entity: EntityType, id: Uuid) -> StorageError {
     StorageError::Unknown { entity, ids: vec![id] }
@@ -52,19 +53,19 @@ fn removing<T>(id: T) -> SetDiff<T> {
     SetDiff { added: Vec::new(), removed: vec![id] }
 }
 
-fn bare<T: Copy>(ids: &[T], bare: fn(&T) -> Uuid) -> Vec<Uuid> {
-    ids.iter().map(bare).collect()
+fn uuids<T: Copy>(ids: &[T], uuid: fn(&T) -> Uuid) -> Vec<Uuid> {
+    ids.iter().map(uuid).collect()
 }
 
-/// Whether a statement changed as many rows as there were ids.
-fn all(changed: u64, ids: &[Uuid]) -> bool {
+/// Whether a number of changed rows is that of the ids.
+fn is_number_of(changed: u64, ids: &[Uuid]) -> bool {
     usize::try_from(changed).is_ok_and(|changed| changed == ids.len())
 }
 
 impl Repository<Unit> {
-    /// Adds a pair unless it is there.
-    async fn add_pair(&self, mapping: &Mapping, owner: Uuid, member: Uuid) -> Result<bool> {
-        let Mapping { table, owner: left, member: right } = mapping;
+    /// Adds a pair unless it exists, and returns whether it was added.
+    async fn add_pair(&self, mapping: &Mapping, left_id: Uuid, right_id: Uuid) -> Result<bool> {
+        let Mapping { table, left, right } = mapping;
         let sql = format!(
             "WITH owner AS (SELECT id FROM {} WHERE id = $1), member AS (SELECT id FROM {} WHERE id = $2),
             added AS (
@@ -75,46 +76,46 @@ impl Repository<Unit> {
                 EXISTS (SELECT FROM added) AS added",
             left.table, right.table, left.column, right.column
         );
-        let row = self.single(statement(sql, [owner.into(), member.into(), self.at()])).await?;
+        let row = self.single(statement(sql, [left_id.into(), right_id.into(), self.at()])).await?;
         if !column::<bool>(&row, "owner")? {
-            return Err(unknown(left.entity, owner));
+            return Err(unknown(left.entity, left_id));
         }
         if !column::<bool>(&row, "member")? {
-            return Err(unknown(right.entity, member));
+            return Err(unknown(right.entity, right_id));
         }
         column(&row, "added")
     }
 
-    /// Removes a pair.
-    async fn remove_pair(&self, mapping: &Mapping, owner: Uuid, member: Uuid) -> Result<bool> {
-        let Mapping { table, owner: left, member: right } = mapping;
+    /// Removes a pair, and returns whether it existed.
+    async fn remove_pair(&self, mapping: &Mapping, left_id: Uuid, right_id: Uuid) -> Result<bool> {
+        let Mapping { table, left, right } = mapping;
         let sql = format!("DELETE FROM {table} WHERE {} = $1 AND {} = $2", left.column, right.column);
-        Ok(self.execute(statement(sql, [owner.into(), member.into()])).await? > 0)
+        Ok(self.execute(statement(sql, [left_id.into(), right_id.into()])).await? > 0)
     }
 
-    /// Makes these the members of the owner.
-    async fn replace_pairs(&self, mapping: &Mapping, owner: Uuid, members: Vec<Uuid>) -> Result<SetDiff<Uuid>> {
-        let Mapping { table, owner: left, member: right } = mapping;
+    /// Replaces the pairs of a row of the left side, and returns the difference.
+    async fn replace_pairs(&self, mapping: &Mapping, left_id: Uuid, right_ids: Vec<Uuid>) -> Result<SetDiff<Uuid>> {
+        let Mapping { table, left, right } = mapping;
         let sql = format!(
             "SELECT m.{1} AS id FROM {2} AS o LEFT JOIN {table} AS m ON m.{0} = o.id WHERE o.id = $1",
             left.column, right.column, left.table
         );
-        let there: Vec<Option<Uuid>> = self.column(statement(sql, [owner.into()]), "id").await?;
-        if there.is_empty() {
-            return Err(unknown(left.entity, owner));
+        let current: Vec<Option<Uuid>> = self.column(statement(sql, [left_id.into()]), "id").await?;
+        if current.is_empty() {
+            return Err(unknown(left.entity, left_id));
         }
-        let diff = SetDiff::new(there.into_iter().flatten(), members);
+        let diff = SetDiff::new(current.into_iter().flatten(), right_ids);
         if !diff.removed.is_empty() {
             let sql = format!("DELETE FROM {table} WHERE {} = $1 AND {} = ANY($2)", left.column, right.column);
-            self.execute(statement(sql, [owner.into(), diff.removed.clone().into()])).await?;
+            self.execute(statement(sql, [left_id.into(), diff.removed.clone().into()])).await?;
         }
         if !diff.added.is_empty() {
             let sql = format!(
                 "INSERT INTO {table} ({}, {}, created_at) SELECT $1, id, $3 FROM {} WHERE id = ANY($2)",
                 left.column, right.column, right.table
             );
-            let added = self.execute(statement(sql, [owner.into(), diff.added.clone().into(), self.at()])).await?;
-            if !all(added, &diff.added) {
+            let added = self.execute(statement(sql, [left_id.into(), diff.added.clone().into(), self.at()])).await?;
+            if !is_number_of(added, &diff.added) {
                 return Err(self.unknown_in(right, &diff.added).await);
             }
         }
@@ -122,13 +123,13 @@ impl Repository<Unit> {
     }
 
     /// The error that names the ids that the catalog does not have.
-    async fn unknown_in(&self, end: &End, ids: &[Uuid]) -> StorageError {
-        let sql = format!("SELECT id FROM {} WHERE id = ANY($1)", end.table);
-        self.unknown(end.entity, ids, statement(sql, [ids.to_vec().into()])).await
+    async fn unknown_in(&self, side: &Side, ids: &[Uuid]) -> StorageError {
+        let sql = format!("SELECT id FROM {} WHERE id = ANY($1)", side.table);
+        self.unknown(side.entity, ids, statement(sql, [ids.to_vec().into()])).await
     }
 
-    /// Assigns levels to a user, those that are not held yet, and takes others away: `None` takes all that are not
-    /// assigned. Returns what was held before.
+    /// Assigns the levels `given` to a user, and takes away the levels `taken`; `None`: all but `given`. Returns the
+    /// levels that the user held before.
     async fn reassign(
         &self,
         (company, user): (CompanyId, UserId),
@@ -136,7 +137,7 @@ impl Repository<Unit> {
         taken: Option<&[UserLevelId]>,
         (assigned_by, at): (Option<UserId>, sea_orm::Value),
     ) -> Result<Vec<UserLevelId>> {
-        // Every part of the statement sees the rows from before it.
+        // Every part of the statement reads the state before the statement.
         let sql = "WITH held AS MATERIALIZED (
                 SELECT user_level_id AS id FROM user_user_levels WHERE company_id = $1 AND user_id = $2
             ),
@@ -153,12 +154,12 @@ impl Repository<Unit> {
                 RETURNING user_level_id AS id
             )
             SELECT ARRAY(SELECT id FROM held ORDER BY id) AS held, ARRAY(SELECT id FROM given) AS given";
-        let wanted = bare(given, UserLevelId::as_uuid);
+        let wanted = uuids(given, UserLevelId::as_uuid);
         let values = [
             company.as_uuid().into(),
             user.as_uuid().into(),
             wanted.clone().into(),
-            taken.map(|taken| bare(taken, UserLevelId::as_uuid)).into(),
+            taken.map(|taken| uuids(taken, UserLevelId::as_uuid)).into(),
             assigned_by.map(|id| id.as_uuid()).into(),
             at,
         ];
@@ -176,154 +177,184 @@ impl Repository<Unit> {
 #[async_trait]
 impl FeatureViewsMut for Repository<Unit> {
     async fn add(&mut self, feature: FeatureId, view: ViewId) -> Result<bool> {
-        self.touch(Target::Catalog)?;
-        let added = self.add_pair(&FEATURE_VIEWS, feature.as_uuid(), view.as_uuid()).await?;
-        if added {
-            self.0.recorder.feature_views_updated(feature, &adding(view));
-        }
-        self.done(added)
+        self.change(Target::Catalog, async |unit| {
+            let added = unit.add_pair(&FEATURE_VIEWS, feature.as_uuid(), view.as_uuid()).await?;
+            if added {
+                unit.0.recorder.feature_views_updated(feature, &adding(view));
+            }
+            Ok(added)
+        })
+        .await
     }
 
     async fn remove(&mut self, feature: FeatureId, view: ViewId) -> Result<bool> {
-        self.touch(Target::Catalog)?;
-        let removed = self.remove_pair(&FEATURE_VIEWS, feature.as_uuid(), view.as_uuid()).await?;
-        if removed {
-            self.0.recorder.feature_views_updated(feature, &removing(view));
-        }
-        self.done(removed)
+        self.change(Target::Catalog, async |unit| {
+            let removed = unit.remove_pair(&FEATURE_VIEWS, feature.as_uuid(), view.as_uuid()).await?;
+            if removed {
+                unit.0.recorder.feature_views_updated(feature, &removing(view));
+            }
+            Ok(removed)
+        })
+        .await
     }
 
     async fn replace_for_feature(&mut self, feature: FeatureId, views: &[ViewId]) -> Result<()> {
-        self.touch(Target::Catalog)?;
-        let diff = self.replace_pairs(&FEATURE_VIEWS, feature.as_uuid(), bare(views, ViewId::as_uuid)).await?;
-        self.0.recorder.feature_views_updated(feature, &typed(diff, ViewId::from_uuid));
-        self.done(())
+        self.change(Target::Catalog, async |unit| {
+            let diff = unit.replace_pairs(&FEATURE_VIEWS, feature.as_uuid(), uuids(views, ViewId::as_uuid)).await?;
+            unit.0.recorder.feature_views_updated(feature, &typed(diff, ViewId::from_uuid));
+            Ok(())
+        })
+        .await
     }
 }
 
 #[async_trait]
 impl ModuleViewsMut for Repository<Unit> {
     async fn add(&mut self, module: ModuleId, view: ViewId) -> Result<bool> {
-        self.touch(Target::Catalog)?;
-        let added = self.add_pair(&MODULE_VIEWS, module.as_uuid(), view.as_uuid()).await?;
-        if added {
-            self.0.recorder.module_views_updated(module, &adding(view));
-        }
-        self.done(added)
+        self.change(Target::Catalog, async |unit| {
+            let added = unit.add_pair(&MODULE_VIEWS, module.as_uuid(), view.as_uuid()).await?;
+            if added {
+                unit.0.recorder.module_views_updated(module, &adding(view));
+            }
+            Ok(added)
+        })
+        .await
     }
 
     async fn remove(&mut self, module: ModuleId, view: ViewId) -> Result<bool> {
-        self.touch(Target::Catalog)?;
-        let removed = self.remove_pair(&MODULE_VIEWS, module.as_uuid(), view.as_uuid()).await?;
-        if removed {
-            self.0.recorder.module_views_updated(module, &removing(view));
-        }
-        self.done(removed)
+        self.change(Target::Catalog, async |unit| {
+            let removed = unit.remove_pair(&MODULE_VIEWS, module.as_uuid(), view.as_uuid()).await?;
+            if removed {
+                unit.0.recorder.module_views_updated(module, &removing(view));
+            }
+            Ok(removed)
+        })
+        .await
     }
 
     async fn replace_for_module(&mut self, module: ModuleId, views: &[ViewId]) -> Result<()> {
-        self.touch(Target::Catalog)?;
-        let diff = self.replace_pairs(&MODULE_VIEWS, module.as_uuid(), bare(views, ViewId::as_uuid)).await?;
-        self.0.recorder.module_views_updated(module, &typed(diff, ViewId::from_uuid));
-        self.done(())
+        self.change(Target::Catalog, async |unit| {
+            let diff = unit.replace_pairs(&MODULE_VIEWS, module.as_uuid(), uuids(views, ViewId::as_uuid)).await?;
+            unit.0.recorder.module_views_updated(module, &typed(diff, ViewId::from_uuid));
+            Ok(())
+        })
+        .await
     }
 }
 
 #[async_trait]
 impl ModuleFeaturesMut for Repository<Unit> {
     async fn add(&mut self, module: ModuleId, feature: FeatureId) -> Result<bool> {
-        self.touch(Target::Catalog)?;
-        let added = self.add_pair(&MODULE_FEATURES, module.as_uuid(), feature.as_uuid()).await?;
-        if added {
-            self.0.recorder.module_features_updated(module, &adding(feature));
-        }
-        self.done(added)
+        self.change(Target::Catalog, async |unit| {
+            let added = unit.add_pair(&MODULE_FEATURES, module.as_uuid(), feature.as_uuid()).await?;
+            if added {
+                unit.0.recorder.module_features_updated(module, &adding(feature));
+            }
+            Ok(added)
+        })
+        .await
     }
 
     async fn remove(&mut self, module: ModuleId, feature: FeatureId) -> Result<bool> {
-        self.touch(Target::Catalog)?;
-        let removed = self.remove_pair(&MODULE_FEATURES, module.as_uuid(), feature.as_uuid()).await?;
-        if removed {
-            self.0.recorder.module_features_updated(module, &removing(feature));
-        }
-        self.done(removed)
+        self.change(Target::Catalog, async |unit| {
+            let removed = unit.remove_pair(&MODULE_FEATURES, module.as_uuid(), feature.as_uuid()).await?;
+            if removed {
+                unit.0.recorder.module_features_updated(module, &removing(feature));
+            }
+            Ok(removed)
+        })
+        .await
     }
 
     async fn replace_for_module(&mut self, module: ModuleId, features: &[FeatureId]) -> Result<()> {
-        self.touch(Target::Catalog)?;
-        let diff = self.replace_pairs(&MODULE_FEATURES, module.as_uuid(), bare(features, FeatureId::as_uuid)).await?;
-        self.0.recorder.module_features_updated(module, &typed(diff, FeatureId::from_uuid));
-        self.done(())
+        self.change(Target::Catalog, async |unit| {
+            let diff =
+                unit.replace_pairs(&MODULE_FEATURES, module.as_uuid(), uuids(features, FeatureId::as_uuid)).await?;
+            unit.0.recorder.module_features_updated(module, &typed(diff, FeatureId::from_uuid));
+            Ok(())
+        })
+        .await
     }
 }
 
 #[async_trait]
 impl CompanyModulesMut for Repository<Unit> {
     async fn add(&mut self, company: CompanyId, module: ModuleId) -> Result<bool> {
-        self.touch(Target::Company(company))?;
-        let sql = "WITH module AS (SELECT id FROM modules WHERE id = $2),
-            added AS (
-                INSERT INTO company2modules (company_id, module_id, enabled, created_at, updated_at)
-                SELECT $1, id, true, $3, $3 FROM module ON CONFLICT DO NOTHING RETURNING 1
-            )
-            SELECT EXISTS (SELECT FROM module) AS known, EXISTS (SELECT FROM added) AS added";
-        let values = [company.as_uuid().into(), module.as_uuid().into(), self.at()];
-        let row = self.single(statement(sql, values)).await?;
-        if !column::<bool>(&row, "known")? {
-            return Err(unknown(EntityType::Module, module.as_uuid()));
-        }
-        let added = column(&row, "added")?;
-        if added {
-            self.0.recorder.company_modules_updated(company, &adding(module));
-        }
-        self.done(added)
+        self.change(Target::Company(company), async |unit| {
+            let sql = "WITH module AS (SELECT id FROM modules WHERE id = $2),
+                added AS (
+                    INSERT INTO company2modules (company_id, module_id, enabled, created_at, updated_at)
+                    SELECT $1, id, true, $3, $3 FROM module ON CONFLICT DO NOTHING RETURNING 1
+                )
+                SELECT EXISTS (SELECT FROM module) AS known, EXISTS (SELECT FROM added) AS added";
+            let values = [company.as_uuid().into(), module.as_uuid().into(), unit.at()];
+            let row = unit.single(statement(sql, values)).await?;
+            if !column::<bool>(&row, "known")? {
+                return Err(unknown(EntityType::Module, module.as_uuid()));
+            }
+            let added = column(&row, "added")?;
+            if added {
+                unit.0.recorder.company_modules_updated(company, &adding(module));
+            }
+            Ok(added)
+        })
+        .await
     }
 
     async fn remove(&mut self, company: CompanyId, module: ModuleId) -> Result<bool> {
-        self.touch(Target::Company(company))?;
-        let sql = "DELETE FROM company2modules WHERE company_id = $1 AND module_id = $2";
-        let values = [company.as_uuid().into(), module.as_uuid().into()];
-        let removed = self.execute(statement(sql, values)).await? > 0;
-        if removed {
-            self.0.recorder.company_modules_updated(company, &removing(module));
-        }
-        self.done(removed)
+        self.change(Target::Company(company), async |unit| {
+            let sql = "DELETE FROM company2modules WHERE company_id = $1 AND module_id = $2";
+            let values = [company.as_uuid().into(), module.as_uuid().into()];
+            let removed = unit.execute(statement(sql, values)).await? > 0;
+            if removed {
+                unit.0.recorder.company_modules_updated(company, &removing(module));
+            }
+            Ok(removed)
+        })
+        .await
     }
 
     async fn replace_for_company(&mut self, company: CompanyId, modules: &[ModuleId]) -> Result<()> {
-        self.touch(Target::Company(company))?;
-        let owner = company.as_uuid();
-        let sql = "SELECT module_id AS id FROM company2modules WHERE company_id = $1";
-        let there: Vec<Uuid> = self.column(statement(sql, [owner.into()]), "id").await?;
-        let diff = SetDiff::new(there, bare(modules, ModuleId::as_uuid));
-        if !diff.removed.is_empty() {
-            let sql = "DELETE FROM company2modules WHERE company_id = $1 AND module_id = ANY($2)";
-            self.execute(statement(sql, [owner.into(), diff.removed.clone().into()])).await?;
-        }
-        if !diff.added.is_empty() {
-            let sql = "INSERT INTO company2modules (company_id, module_id, enabled, created_at, updated_at)
-                SELECT $1, id, true, $3, $3 FROM modules WHERE id = ANY($2)";
-            let added = self.execute(statement(sql, [owner.into(), diff.added.clone().into(), self.at()])).await?;
-            if !all(added, &diff.added) {
-                return Err(self.unknown_in(&MODULE, &diff.added).await);
+        self.change(Target::Company(company), async |unit| {
+            let owner = company.as_uuid();
+            let sql = "SELECT module_id AS id FROM company2modules WHERE company_id = $1";
+            let current: Vec<Uuid> = unit.column(statement(sql, [owner.into()]), "id").await?;
+            let diff = SetDiff::new(current, uuids(modules, ModuleId::as_uuid));
+            if !diff.removed.is_empty() {
+                let sql = "DELETE FROM company2modules WHERE company_id = $1 AND module_id = ANY($2)";
+                unit.execute(statement(sql, [owner.into(), diff.removed.clone().into()])).await?;
             }
-        }
-        self.0.recorder.company_modules_updated(company, &typed(diff, ModuleId::from_uuid));
-        self.done(())
+            if !diff.added.is_empty() {
+                let sql = "INSERT INTO company2modules (company_id, module_id, enabled, created_at, updated_at)
+                    SELECT $1, id, true, $3, $3 FROM modules WHERE id = ANY($2)";
+                let added = unit.execute(statement(sql, [owner.into(), diff.added.clone().into(), unit.at()])).await?;
+                if !is_number_of(added, &diff.added) {
+                    return Err(unit.unknown_in(&MODULE, &diff.added).await);
+                }
+            }
+            unit.0.recorder.company_modules_updated(company, &typed(diff, ModuleId::from_uuid));
+            Ok(())
+        })
+        .await
     }
 
     async fn set_enabled(&mut self, company: CompanyId, module: ModuleId, enabled: bool) -> Result<()> {
-        self.touch(Target::Company(company))?;
-        let sql = "WITH old AS (SELECT enabled FROM company2modules WHERE company_id = $1 AND module_id = $2),
-            switched AS (
-                UPDATE company2modules SET enabled = $3, updated_at = $4
-                WHERE company_id = $1 AND module_id = $2 AND enabled <> $3
-            )
-            SELECT enabled FROM old";
-        let values = [company.as_uuid().into(), module.as_uuid().into(), enabled.into(), self.at()];
-        let row = self.row_during(statement(sql, values), During::Write(&[])).await?.ok_or(StorageError::NotFound)?;
-        self.0.recorder.company_module_switched(company, module, column(&row, "enabled")?, enabled);
-        self.done(())
+        self.change(Target::Company(company), async |unit| {
+            let sql = "WITH old AS (SELECT enabled FROM company2modules WHERE company_id = $1 AND module_id = $2),
+                switched AS (
+                    UPDATE company2modules SET enabled = $3, updated_at = $4
+                    WHERE company_id = $1 AND module_id = $2 AND enabled <> $3
+                )
+                SELECT enabled FROM old";
+            let values = [company.as_uuid().into(), module.as_uuid().into(), enabled.into(), unit.at()];
+            let row = unit
+                .operation_row(statement(sql, values), Operation::Write(&[]))
+                .await?
+                .ok_or(StorageError::NotFound)?;
+            unit.0.recorder.company_module_switched(company, module, column(&row, "enabled")?, enabled);
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -331,24 +362,28 @@ impl CompanyModulesMut for Repository<Unit> {
 impl AssignmentsMut for Repository<Unit> {
     async fn add(&mut self, assignment: &Assignment) -> Result<bool> {
         let Assignment { user_id, user_level_id, company_id, assigned_by, created_at } = *assignment;
-        self.touch(Target::Company(company_id))?;
-        let by = (assigned_by, created_at.as_datetime().into());
-        let held = self.reassign((company_id, user_id), &[user_level_id], Some(&[]), by).await?;
-        let is_new = !held.contains(&user_level_id);
-        if is_new {
-            self.0.recorder.assignments_updated(user_id, &held, &adding(user_level_id));
-        }
-        self.done(is_new)
+        self.change(Target::Company(company_id), async |unit| {
+            let by = (assigned_by, created_at.as_datetime().into());
+            let held = unit.reassign((company_id, user_id), &[user_level_id], Some(&[]), by).await?;
+            let is_new = !held.contains(&user_level_id);
+            if is_new {
+                unit.0.recorder.assignments_updated(user_id, &held, &adding(user_level_id));
+            }
+            Ok(is_new)
+        })
+        .await
     }
 
     async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool> {
-        self.touch(Target::Company(company))?;
-        let held = self.reassign((company, user), &[], Some(&[level]), (None, self.at())).await?;
-        let was_held = held.contains(&level);
-        if was_held {
-            self.0.recorder.assignments_updated(user, &held, &removing(level));
-        }
-        self.done(was_held)
+        self.change(Target::Company(company), async |unit| {
+            let held = unit.reassign((company, user), &[], Some(&[level]), (None, unit.at())).await?;
+            let was_held = held.contains(&level);
+            if was_held {
+                unit.0.recorder.assignments_updated(user, &held, &removing(level));
+            }
+            Ok(was_held)
+        })
+        .await
     }
 
     async fn replace_for_user(
@@ -358,10 +393,12 @@ impl AssignmentsMut for Repository<Unit> {
         levels: &[UserLevelId],
         assigned_by: Option<UserId>,
     ) -> Result<()> {
-        self.touch(Target::Company(company))?;
-        let held = self.reassign((company, user), levels, None, (assigned_by, self.at())).await?;
-        let diff = SetDiff::new(held.iter().copied(), levels.iter().copied());
-        self.0.recorder.assignments_updated(user, &held, &diff);
-        self.done(())
+        self.change(Target::Company(company), async |unit| {
+            let held = unit.reassign((company, user), levels, None, (assigned_by, unit.at())).await?;
+            let diff = SetDiff::new(held.iter().copied(), levels.iter().copied());
+            unit.0.recorder.assignments_updated(user, &held, &diff);
+            Ok(())
+        })
+        .await
     }
 }

@@ -1,16 +1,19 @@
 //! API keys of services.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sea_orm::entity::prelude::*;
+use serde::{Deserialize, Deserializer};
 
 #[sea_orm::model]
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Deserialize)]
 #[sea_orm(table_name = "api_keys")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     pub prefix: String,
     /// In JSON it is Base64.
-    #[serde(deserialize_with = "crate::convert::base64")]
+    #[serde(deserialize_with = "base64")]
     pub digest: Vec<u8>,
     pub name: String,
     pub role: String,
@@ -24,3 +27,8 @@ pub struct Model {
 }
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// Deserializes bytes from Base64.
+fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    STANDARD.decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}

@@ -1,6 +1,17 @@
-//! Versions, of companies and (under the nil id) of the catalog.
+//! The versions of companies, and, under ids that no company has, those of the catalog and of the credentials.
 
 use sea_orm::entity::prelude::*;
+
+/// The id under which the version of the catalog is stored; no company has it.
+pub(crate) const CATALOG: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
+
+/// The id under which the version of the credentials is stored; no company has it.
+pub(crate) const CREDENTIALS: &str = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid";
+
+/// Whether an id can be a company's, and does not hold another version.
+pub(crate) fn is_company(id: Uuid) -> bool {
+    !id.is_nil() && !id.is_max()
+}
 
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

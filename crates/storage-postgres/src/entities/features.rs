@@ -1,4 +1,4 @@
-//! Features: capabilities.
+//! Features, the capabilities of the product.
 
 use sea_orm::entity::prelude::*;
 

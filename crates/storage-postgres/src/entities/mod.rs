@@ -1,5 +1,4 @@
-//! SeaORM's picture of the tables: bare UUIDs, texts and times. Only this crate sees it; `convert` turns it into the
-//! domain's entities.
+//! The SeaORM entities of the tables, with plain UUIDs, texts and times. `convert` maps them to the domain's entities.
 
 #![expect(unreachable_pub, reason = "SeaORM's macros make everything of an entity public")]
 
@@ -25,14 +24,11 @@ pub(crate) mod user_levels;
 pub(crate) mod user_user_levels;
 pub(crate) mod views;
 
-use iam_storage::Result;
 use sea_orm::sea_query::ColumnType;
-use sea_orm::{ColumnTrait, DbBackend, EntityTrait, IdenStatic, Iterable, QuerySelect, QueryTrait};
-
-use crate::repository::{Connected, Repository};
+use sea_orm::{ColumnTrait, DbBackend, EntityTrait, IdenStatic, Iterable, QuerySelect, QueryTrait, Statement};
 
 /// The select list for an entity's columns, in a statement that calls its table `table`. Each is named and cast to the
-/// entity's type, so the answer stays the same when the table gets more columns, or wider ones.
+/// entity's type, so the result stays the same when the table gets more columns, or wider ones.
 pub(crate) fn columns<E: EntityTrait>(table: &str) -> String {
     let column = |column: E::Column| {
         let (name, definition) = (column.as_str(), column.def());
@@ -46,33 +42,34 @@ pub(crate) fn columns<E: EntityTrait>(table: &str) -> String {
     E::Column::iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
-/// Asks for every column of an entity, and for no row.
-async fn ask<E: EntityTrait, T: Connected>(repository: &Repository<T>) -> Result<()> {
-    repository.rows(E::find().limit(0).build(DbBackend::Postgres)).await.map(drop)
+/// The statement that selects every column of an entity, and no row.
+fn probe<E: EntityTrait>() -> Statement {
+    E::find().limit(0).build(DbBackend::Postgres)
 }
 
-/// Whether the database has all tables and columns that are described here.
-pub(crate) async fn check<T: Connected>(repository: &Repository<T>) -> Result<()> {
-    ask::<api_keys::Entity, T>(repository).await?;
-    ask::<company2modules::Entity, T>(repository).await?;
-    ask::<company_states::Entity, T>(repository).await?;
-    ask::<effective_feature_permissions::Entity, T>(repository).await?;
-    ask::<effective_view_permissions::Entity, T>(repository).await?;
-    ask::<feature2views::Entity, T>(repository).await?;
-    ask::<features::Entity, T>(repository).await?;
-    ask::<iam_audit_logs::Entity, T>(repository).await?;
-    ask::<menu_items::Entity, T>(repository).await?;
-    ask::<module2features::Entity, T>(repository).await?;
-    ask::<module2views::Entity, T>(repository).await?;
-    ask::<modules::Entity, T>(repository).await?;
-    ask::<nav_trail::Entity, T>(repository).await?;
-    ask::<sub_menu_items::Entity, T>(repository).await?;
-    ask::<user_cutoffs::Entity, T>(repository).await?;
-    ask::<user_identities::Entity, T>(repository).await?;
-    ask::<user_level_feature_permissions::Entity, T>(repository).await?;
-    ask::<user_level_view_permissions::Entity, T>(repository).await?;
-    ask::<user_levels::Entity, T>(repository).await?;
-    ask::<user_user_levels::Entity, T>(repository).await?;
-    ask::<views::Entity, T>(repository).await?;
-    Ok(())
+/// A statement for each entity, which fails if the database lacks its table or one of its columns.
+pub(crate) fn probes() -> [Statement; 21] {
+    [
+        probe::<api_keys::Entity>(),
+        probe::<company2modules::Entity>(),
+        probe::<company_states::Entity>(),
+        probe::<effective_feature_permissions::Entity>(),
+        probe::<effective_view_permissions::Entity>(),
+        probe::<feature2views::Entity>(),
+        probe::<features::Entity>(),
+        probe::<iam_audit_logs::Entity>(),
+        probe::<menu_items::Entity>(),
+        probe::<module2features::Entity>(),
+        probe::<module2views::Entity>(),
+        probe::<modules::Entity>(),
+        probe::<nav_trail::Entity>(),
+        probe::<sub_menu_items::Entity>(),
+        probe::<user_cutoffs::Entity>(),
+        probe::<user_identities::Entity>(),
+        probe::<user_level_feature_permissions::Entity>(),
+        probe::<user_level_view_permissions::Entity>(),
+        probe::<user_levels::Entity>(),
+        probe::<user_user_levels::Entity>(),
+        probe::<views::Entity>(),
+    ]
 }

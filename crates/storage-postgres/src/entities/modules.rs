@@ -1,4 +1,4 @@
-//! Modules: what a company buys.
+//! Modules, the parts of the product that companies buy.
 
 use sea_orm::entity::prelude::*;
 

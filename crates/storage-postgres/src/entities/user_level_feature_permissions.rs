@@ -1,4 +1,4 @@
-//! Cells of feature matrices.
+//! The cells of feature matrices.
 
 use sea_orm::entity::prelude::*;
 

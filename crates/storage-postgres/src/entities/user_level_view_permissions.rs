@@ -1,4 +1,4 @@
-//! Cells of view matrices.
+//! The cells of view matrices.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Who holds which level.
+//! Assignments: which user holds which level.
 
 use sea_orm::entity::prelude::*;
 

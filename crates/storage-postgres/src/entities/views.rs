@@ -1,4 +1,4 @@
-//! Views: screens.
+//! Views, the screens of the product.
 
 use sea_orm::entity::prelude::*;
 

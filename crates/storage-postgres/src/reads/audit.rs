@@ -1,4 +1,4 @@
-//! The audit trail, read by pages that begin after a record.
+//! Reads of the audit trail, page by page after a cursor.
 
 use async_trait::async_trait;
 use iam_domain::{AuditRecord, CompanyId, EntityType, UserId};
@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::is_unstorable;
 use crate::entities::iam_audit_logs::{self as logs, Column};
-use crate::repository::{Connected, Repository, column, limit};
+use crate::repository::{Executor, Repository};
+use crate::statement::{column, limit};
 
 /// The records of a company that match a filter; `None` when no record can.
 fn matching(company: Option<CompanyId>, filter: &AuditFilter) -> Option<Select<logs::Entity>> {
@@ -40,7 +41,7 @@ fn matching(company: Option<CompanyId>, filter: &AuditFilter) -> Option<Select<l
 }
 
 #[async_trait]
-impl<T: Connected> AuditLogs for Repository<T> {
+impl<T: Executor> AuditLogs for Repository<T> {
     async fn list_for_company(
         &self,
         company: Option<CompanyId>,
@@ -58,7 +59,7 @@ impl<T: Connected> AuditLogs for Repository<T> {
         }
         let newest_first = select.order_by_desc(Column::Timestamp).order_by_desc(Column::Id);
         let page = newest_first.limit(limit(at_most)).build(DbBackend::Postgres);
-        self.query::<logs::Model, _>(self.of(company, page)).await
+        self.query::<logs::Model, _>(self.for_company(company, page)).await
     }
 
     async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter, at_most: u64) -> Result<u64> {
@@ -66,10 +67,10 @@ impl<T: Connected> AuditLogs for Repository<T> {
             return Ok(0);
         };
         let mut counted = select.select_only().column(Column::Id).build(DbBackend::Postgres);
-        // Not as a value: the planner would take it for a tenth of the rows.
+        // Not a parameter: for one the planner would assume a tenth of the rows.
         let at_most = limit(at_most);
         counted.sql = format!("SELECT count(*) AS count FROM ({} LIMIT {at_most}) AS counted", counted.sql);
-        let row = self.row(self.of(company, counted)).await?;
+        let row = self.row(self.for_company(company, counted)).await?;
         Ok(row.map(|row| column::<i64>(&row, "count")).transpose()?.unwrap_or_default().unsigned_abs())
     }
 

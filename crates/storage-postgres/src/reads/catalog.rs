@@ -1,4 +1,4 @@
-//! Views, modules and features, and their mappings.
+//! Reads of views, modules, features and their mappings.
 
 use async_trait::async_trait;
 use iam_domain::{Feature, FeatureId, Module, ModuleId, View, ViewId};
@@ -7,10 +7,11 @@ use sea_orm::{EntityTrait, QueryOrder};
 
 use super::is_unstorable;
 use crate::entities::{columns, features, modules, views};
-use crate::repository::{Connected, Repository, statement};
+use crate::repository::{Executor, Repository};
+use crate::statement::statement;
 
 #[async_trait]
-impl<T: Connected> Views for Repository<T> {
+impl<T: Executor> Views for Repository<T> {
     async fn find_all(&self) -> Result<Vec<View>> {
         self.select(views::Entity::find().order_by_asc(views::COLUMN.url).order_by_asc(views::COLUMN.id)).await
     }
@@ -32,7 +33,7 @@ impl<T: Connected> Views for Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> Modules for Repository<T> {
+impl<T: Executor> Modules for Repository<T> {
     async fn find_all(&self) -> Result<Vec<Module>> {
         self.select(modules::Entity::find().order_by_asc(modules::COLUMN.name).order_by_asc(modules::COLUMN.id)).await
     }
@@ -53,10 +54,10 @@ impl<T: Connected> Modules for Repository<T> {
     }
 }
 
-// NULL sorts last, as features without a key shall.
+// Features without a key come last, as NULL sorts last.
 
 #[async_trait]
-impl<T: Connected> Features for Repository<T> {
+impl<T: Executor> Features for Repository<T> {
     async fn find_all(&self) -> Result<Vec<Feature>> {
         self.select(features::Entity::find().order_by_asc(features::COLUMN.key).order_by_asc(features::COLUMN.id)).await
     }
@@ -78,7 +79,7 @@ impl<T: Connected> Features for Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> FeatureViews for Repository<T> {
+impl<T: Executor> FeatureViews for Repository<T> {
     async fn get_views_by_feature(&self, feature: FeatureId) -> Result<Vec<View>> {
         let sql = format!(
             "SELECT {} FROM feature2views m JOIN views v ON v.id = m.view_id WHERE m.feature_id = $1
@@ -99,7 +100,7 @@ impl<T: Connected> FeatureViews for Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> ModuleViews for Repository<T> {
+impl<T: Executor> ModuleViews for Repository<T> {
     async fn get_views_by_module(&self, module: ModuleId) -> Result<Vec<View>> {
         let sql = format!(
             "SELECT {} FROM module2views m JOIN views v ON v.id = m.view_id WHERE m.module_id = $1
@@ -120,7 +121,7 @@ impl<T: Connected> ModuleViews for Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> ModuleFeatures for Repository<T> {
+impl<T: Executor> ModuleFeatures for Repository<T> {
     async fn get_features_by_module(&self, module: ModuleId) -> Result<Vec<Feature>> {
         let sql = format!(
             "SELECT {} FROM module2features m JOIN features f ON f.id = m.feature_id WHERE m.module_id = $1

@@ -1,4 +1,4 @@
-//! What belongs to one company: its modules, levels, matrices, assignments and version.
+//! Reads of one company: its modules, levels, matrices, assignments and version.
 
 use async_trait::async_trait;
 use iam_domain::{
@@ -12,16 +12,18 @@ use sea_orm::{DbBackend, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, 
 use uuid::Uuid;
 
 use super::is_unstorable;
+use crate::entities::company_states::{CATALOG, is_company};
 use crate::entities::{
     columns, company_states, company2modules, modules, user_level_feature_permissions, user_level_view_permissions,
     user_levels,
 };
-use crate::epoch::{epoch, epoch_of_now};
+use crate::epoch::{current_epoch, epoch};
 use crate::error::from_db;
-use crate::repository::{CATALOG, Connected, Repository, column, is_company, statement};
+use crate::repository::{Executor, Repository};
+use crate::statement::{column, statement};
 
 #[async_trait]
-impl<T: Connected> CompanyModules for Repository<T> {
+impl<T: Executor> CompanyModules for Repository<T> {
     async fn get_modules_by_company(&self, company: CompanyId) -> Result<Vec<GrantedModule>> {
         let sql = format!(
             "SELECT {}, m.company_id, m.module_id, m.enabled AS m_enabled, m.created_at AS m_created_at,
@@ -30,7 +32,7 @@ impl<T: Connected> CompanyModules for Repository<T> {
             ORDER BY o.name, o.id",
             columns::<modules::Entity>("o")
         );
-        let rows = self.rows(self.of(company, statement(sql, [company.as_uuid().into()]))).await?;
+        let rows = self.rows(self.for_company(company, statement(sql, [company.as_uuid().into()]))).await?;
         rows.iter()
             .map(|row| {
                 let granted = company2modules::Model {
@@ -49,23 +51,23 @@ impl<T: Connected> CompanyModules for Repository<T> {
     async fn get_companies_by_module(&self, module: ModuleId) -> Result<Vec<CompanyId>> {
         let sql = "SELECT company_id FROM company2modules WHERE module_id = $1 ORDER BY company_id";
         let ids: Vec<Uuid> =
-            self.column(self.of(None, statement(sql, [module.as_uuid().into()])), "company_id").await?;
+            self.column(self.for_company(None, statement(sql, [module.as_uuid().into()])), "company_id").await?;
         Ok(ids.into_iter().map(CompanyId::from_uuid).collect())
     }
 }
 
 #[async_trait]
-impl<T: Connected> UserLevels for Repository<T> {
+impl<T: Executor> UserLevels for Repository<T> {
     async fn find_all(&self, company: CompanyId) -> Result<Vec<UserLevel>> {
         let levels = user_levels::Entity::find().filter(user_levels::COLUMN.company_id.eq(company.as_uuid()));
         let levels = levels.order_by_asc(user_levels::COLUMN.name).order_by_asc(user_levels::COLUMN.id);
-        self.query::<user_levels::Model, _>(self.of(company, levels.build(DbBackend::Postgres))).await
+        self.query::<user_levels::Model, _>(self.for_company(company, levels.build(DbBackend::Postgres))).await
     }
 
     async fn find_by_id(&self, company: CompanyId, id: UserLevelId) -> Result<Option<UserLevel>> {
         let level = user_levels::Entity::find_by_id(id.as_uuid());
         let level = level.filter(user_levels::COLUMN.company_id.eq(company.as_uuid())).build(DbBackend::Postgres);
-        self.query_one::<user_levels::Model, _>(self.of(company, level)).await
+        self.query_one::<user_levels::Model, _>(self.for_company(company, level)).await
     }
 
     async fn find_by_name(&self, company: CompanyId, name: &str) -> Result<Option<UserLevel>> {
@@ -75,7 +77,7 @@ impl<T: Connected> UserLevels for Repository<T> {
         let columns = columns::<user_levels::Entity>("l");
         let sql = format!("SELECT {columns} FROM user_levels AS l WHERE company_id = $1 AND name = $2");
         self.query_one::<user_levels::Model, _>(
-            self.of(company, statement(sql, [company.as_uuid().into(), name.into()])),
+            self.for_company(company, statement(sql, [company.as_uuid().into(), name.into()])),
         )
         .await
     }
@@ -86,13 +88,15 @@ impl<T: Connected> UserLevels for Repository<T> {
                 WHERE company_id = $1 AND user_level_id = $2 AND NOT modifiable)
             + (SELECT count(*) FROM user_level_feature_permissions
                 WHERE company_id = $1 AND user_level_id = $2 AND NOT modifiable) AS pinned";
-        let row = self.row(self.of(company, statement(sql, [company.as_uuid().into(), id.as_uuid().into()]))).await?;
+        let row = self
+            .row(self.for_company(company, statement(sql, [company.as_uuid().into(), id.as_uuid().into()])))
+            .await?;
         Ok(row.map(|row| column::<i64>(&row, "pinned")).transpose()?.unwrap_or_default().unsigned_abs())
     }
 }
 
 #[async_trait]
-impl<T: Connected> ViewPermissions for Repository<T> {
+impl<T: Executor> ViewPermissions for Repository<T> {
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<ViewPermission>> {
         let sql = format!(
             "SELECT {} FROM user_level_view_permissions AS cell WHERE company_id = $1 AND user_level_id = $2
@@ -100,7 +104,7 @@ impl<T: Connected> ViewPermissions for Repository<T> {
             columns::<user_level_view_permissions::Entity>("cell")
         );
         let values = [company.as_uuid().into(), level.as_uuid().into()];
-        self.query::<user_level_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<user_level_view_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn find_by_view(&self, company: CompanyId, view: ViewId) -> Result<Vec<ViewPermission>> {
@@ -110,21 +114,22 @@ impl<T: Connected> ViewPermissions for Repository<T> {
             columns::<user_level_view_permissions::Entity>("cell")
         );
         let values = [company.as_uuid().into(), view.as_uuid().into()];
-        self.query::<user_level_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<user_level_view_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn find(&self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<Option<ViewPermission>> {
         let sql = format!(
-            "SELECT {} FROM user_level_view_permissions AS cell WHERE company_id = $1 AND user_level_id = $2 AND view_id = $3",
+            "SELECT {} FROM user_level_view_permissions AS cell
+            WHERE company_id = $1 AND user_level_id = $2 AND view_id = $3",
             columns::<user_level_view_permissions::Entity>("cell")
         );
         let values = [company.as_uuid().into(), level.as_uuid().into(), view.as_uuid().into()];
-        self.query_one::<user_level_view_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query_one::<user_level_view_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 }
 
 #[async_trait]
-impl<T: Connected> FeaturePermissions for Repository<T> {
+impl<T: Executor> FeaturePermissions for Repository<T> {
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<FeaturePermission>> {
         let sql = format!(
             "SELECT {} FROM user_level_feature_permissions AS cell WHERE company_id = $1 AND user_level_id = $2
@@ -132,7 +137,7 @@ impl<T: Connected> FeaturePermissions for Repository<T> {
             columns::<user_level_feature_permissions::Entity>("cell")
         );
         let values = [company.as_uuid().into(), level.as_uuid().into()];
-        self.query::<user_level_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<user_level_feature_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn find_by_feature(&self, company: CompanyId, feature: FeatureId) -> Result<Vec<FeaturePermission>> {
@@ -142,7 +147,7 @@ impl<T: Connected> FeaturePermissions for Repository<T> {
             columns::<user_level_feature_permissions::Entity>("cell")
         );
         let values = [company.as_uuid().into(), feature.as_uuid().into()];
-        self.query::<user_level_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<user_level_feature_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn find(
@@ -153,17 +158,19 @@ impl<T: Connected> FeaturePermissions for Repository<T> {
         action: &Action,
     ) -> Result<Option<FeaturePermission>> {
         let sql = format!(
-            "SELECT {} FROM user_level_feature_permissions AS cell WHERE company_id = $1 AND user_level_id = $2 AND feature_id = $3 AND action = $4",
+            "SELECT {} FROM user_level_feature_permissions AS cell
+            WHERE company_id = $1 AND user_level_id = $2 AND feature_id = $3 AND action = $4",
             columns::<user_level_feature_permissions::Entity>("cell")
         );
         let values =
             [company.as_uuid().into(), level.as_uuid().into(), feature.as_uuid().into(), action.as_str().into()];
-        self.query_one::<user_level_feature_permissions::Model, _>(self.of(company, statement(sql, values))).await
+        self.query_one::<user_level_feature_permissions::Model, _>(self.for_company(company, statement(sql, values)))
+            .await
     }
 }
 
 #[async_trait]
-impl<T: Connected> Assignments for Repository<T> {
+impl<T: Executor> Assignments for Repository<T> {
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>> {
         let sql = format!(
             "SELECT {} FROM user_user_levels h
@@ -172,7 +179,7 @@ impl<T: Connected> Assignments for Repository<T> {
             columns::<user_levels::Entity>("l")
         );
         self.query::<user_levels::Model, _>(
-            self.of(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()])),
+            self.for_company(company, statement(sql, [company.as_uuid().into(), user.as_uuid().into()])),
         )
         .await
     }
@@ -180,7 +187,7 @@ impl<T: Connected> Assignments for Repository<T> {
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>> {
         let sql = "SELECT user_id FROM user_user_levels WHERE company_id = $1 AND user_level_id = $2 ORDER BY user_id";
         let values = [company.as_uuid().into(), level.as_uuid().into()];
-        let ids: Vec<Uuid> = self.column(self.of(company, statement(sql, values)), "user_id").await?;
+        let ids: Vec<Uuid> = self.column(self.for_company(company, statement(sql, values)), "user_id").await?;
         Ok(ids.into_iter().map(UserId::from_uuid).collect())
     }
 
@@ -190,8 +197,8 @@ impl<T: Connected> Assignments for Repository<T> {
         actions: &[(&str, Action)],
         without: Option<UserLevelId>,
     ) -> Result<Option<UserId>> {
-        // From the levels that allow the first action to their holders, one by one, until one holds all. Nothing here
-        // may be joined in another way (`OFFSET 0`), which would read all who hold anything.
+        // From the levels that allow the first action to their holders, one by one, until one holds all actions.
+        // `OFFSET 0` keeps the planner from another join, which would read all holders of any level.
         let sql = "WITH asked AS MATERIALIZED (
                 SELECT place, feature.id AS feature_id, action
                 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS asked (key, action, place)
@@ -223,12 +230,12 @@ impl<T: Connected> Assignments for Repository<T> {
             actions.iter().map(|(key, action)| ((*key).to_owned(), action.to_string())).unzip();
         let values =
             [company.as_uuid().into(), keys.into(), actions.into(), without.map(|level| level.as_uuid()).into()];
-        let row = self.row(self.of(company, statement(sql, values))).await?;
+        let row = self.row(self.for_company(company, statement(sql, values))).await?;
         Ok(row.map(|row| column(&row, "user_id")).transpose()?.map(UserId::from_uuid))
     }
 
     async fn is_holder(&self, company: CompanyId, user: UserId, actions: &[(&str, Action)]) -> Result<bool> {
-        // From each action to the user's levels to their cells (`OFFSET 0`), whatever statistics there are.
+        // From each action to the user's levels to their cells: `OFFSET 0` fixes this order, whatever the statistics.
         let sql = "SELECT NOT EXISTS (
                 SELECT FROM unnest($3::text[], $4::text[]) AS asked (key, action)
                 WHERE NOT coalesce((
@@ -246,7 +253,7 @@ impl<T: Connected> Assignments for Repository<T> {
         let (keys, actions): (Vec<_>, Vec<_>) =
             actions.iter().map(|(key, action)| ((*key).to_owned(), action.to_string())).unzip();
         let values = [company.as_uuid().into(), user.as_uuid().into(), keys.into(), actions.into()];
-        column(&self.single(self.of(company, statement(sql, values))).await?, "is_holder")
+        column(&self.single(self.for_company(company, statement(sql, values))).await?, "is_holder")
     }
 
     async fn list_users(
@@ -262,20 +269,22 @@ impl<T: Connected> Assignments for Repository<T> {
         let after = after.map_or_else(Uuid::nil, |user| user.as_uuid());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let values = [company.as_uuid().into(), level.as_uuid().into(), after.into(), limit.into()];
-        let ids: Vec<Uuid> = self.column(self.of(company, statement(sql, values)), "user_id").await?;
+        let ids: Vec<Uuid> = self.column(self.for_company(company, statement(sql, values)), "user_id").await?;
         Ok(ids.into_iter().map(UserId::from_uuid).collect())
     }
 }
 
 #[async_trait]
-impl<T: Connected> CompanyStates for Repository<T> {
+impl<T: Executor> CompanyStates for Repository<T> {
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>> {
-        // A company without a version is one before its first change.
+        // A company before its first change has no version.
         if !is_company(company.as_uuid()) {
             return Ok(None);
         }
         let state = company_states::Entity::find_by_id(company.as_uuid()).filter(company_states::COLUMN.version.gt(0));
-        let Some(row) = self.row(self.of(company, state.build(DbBackend::Postgres))).await? else { return Ok(None) };
+        let Some(row) = self.row(self.for_company(company, state.build(DbBackend::Postgres))).await? else {
+            return Ok(None);
+        };
         let row = company_states::Model::from_query_result(&row, "").map_err(from_db)?;
         Ok(Some(CompanyState { version: row.version, provisioned_at: row.provisioned_at.map(Timestamp::new) }))
     }
@@ -285,9 +294,10 @@ impl<T: Connected> CompanyStates for Repository<T> {
             "SELECT {} AS epoch, catalog.version AS catalog, coalesce(company.version, 0) AS company
             FROM company_states AS catalog LEFT JOIN company_states AS company ON company.company_id = $1
             WHERE catalog.company_id = {CATALOG}",
-            epoch_of_now()
+            current_epoch()
         );
-        let row = self.single(self.of(company, statement(sql, [company.map(|id| id.as_uuid()).into()]))).await?;
+        let row =
+            self.single(self.for_company(company, statement(sql, [company.map(|id| id.as_uuid()).into()]))).await?;
         Ok(Versions { epoch: epoch(&row)?, catalog: column(&row, "catalog")?, company: column(&row, "company")? })
     }
 }

@@ -1,29 +1,21 @@
-//! Users across companies, API keys, and what credentials are checked against.
+//! Reads of users across companies, of API keys, and of the changes of credentials.
 
 use async_trait::async_trait;
 use iam_domain::{ApiKey, ApiKeyId, Timestamp, User, UserId};
 use iam_storage::{ApiKeys, CredentialChanges, Credentials, Result, StateId, Users};
 use sea_orm::entity::prelude::DateTimeUtc;
-use sea_orm::{EntityTrait, FromQueryResult, QueryOrder};
+use sea_orm::{EntityTrait, QueryOrder};
 use uuid::Uuid;
 
-use crate::convert::digest;
+use crate::convert::{UserRow, digest};
 use crate::entities::api_keys;
-use crate::epoch::{epoch, epoch_of_now};
-use crate::repository::{CREDENTIALS, Connected, Repository, column, statement};
-use crate::snapshots::parse;
-
-/// What is stored about a user, in two tables.
-#[derive(FromQueryResult)]
-pub(crate) struct UserRow {
-    pub(crate) id: Uuid,
-    pub(crate) issuer: Option<String>,
-    pub(crate) subject: Option<String>,
-    pub(crate) not_before: Option<DateTimeUtc>,
-}
+use crate::entities::company_states::CREDENTIALS;
+use crate::epoch::{current_epoch, epoch};
+use crate::repository::{Executor, Repository};
+use crate::statement::{column, json_column, statement};
 
 #[async_trait]
-impl<T: Connected> Users for Repository<T> {
+impl<T: Executor> Users for Repository<T> {
     async fn find(&self, users: &[UserId]) -> Result<Vec<User>> {
         let sql = "SELECT asked.id, i.issuer, i.subject, c.not_before
             FROM (SELECT DISTINCT unnest($1::uuid[]) AS id) AS asked
@@ -36,7 +28,7 @@ impl<T: Connected> Users for Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> ApiKeys for Repository<T> {
+impl<T: Executor> ApiKeys for Repository<T> {
     async fn find_all(&self) -> Result<Vec<ApiKey>> {
         let keys = api_keys::Entity::find();
         self.select(keys.order_by_asc(api_keys::COLUMN.name).order_by_asc(api_keys::COLUMN.id)).await
@@ -48,7 +40,7 @@ impl<T: Connected> ApiKeys for Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> Credentials for Repository<T> {
+impl<T: Executor> Credentials for Repository<T> {
     async fn changes_since(&self, version: i64) -> Result<CredentialChanges> {
         let sql = format!(
             "SELECT {} AS epoch, version, stamp,
@@ -63,11 +55,11 @@ impl<T: Connected> Credentials for Repository<T> {
                     (SELECT max(version) FROM api_keys WHERE version > $1)) AS latest,
                 (SELECT count(*) FROM api_keys) AS api_key_count
             FROM company_states WHERE company_id = {CREDENTIALS}",
-            epoch_of_now()
+            current_epoch()
         );
-        let row = self.single(self.of(None, statement(sql, [version.into()]))).await?;
-        let cutoffs = parse::<Vec<(Uuid, DateTimeUtc)>>(&column::<String>(&row, "cutoffs")?)?;
-        let api_keys = parse::<Vec<api_keys::Model>>(&column::<String>(&row, "api_keys")?)?;
+        let row = self.single(self.for_company(None, statement(sql, [version.into()]))).await?;
+        let cutoffs = json_column::<Vec<(Uuid, DateTimeUtc)>>(&row, "cutoffs")?;
+        let api_keys = json_column::<Vec<api_keys::Model>>(&row, "api_keys")?;
         let with_digest = |row: api_keys::Model| {
             let digest = digest(&row.digest)?;
             Ok((row.try_into()?, digest))

@@ -1,4 +1,4 @@
-//! The menu.
+//! Reads of the menu.
 
 use async_trait::async_trait;
 use iam_domain::{CompanyId, FeatureId, FeatureKey, Label, MenuItem, MenuItemId, SubMenuItem, SubMenuItemId, ViewId};
@@ -6,12 +6,13 @@ use iam_storage::{MenuItems, MenuUse, Result, StorageError, SubMenuItems};
 use sea_orm::Statement;
 
 use crate::entities::{columns, menu_items, sub_menu_items};
-use crate::repository::{Connected, Repository, column, statement};
+use crate::repository::{Executor, Repository};
+use crate::statement::{column, statement};
 
-impl<T: Connected> Repository<T> {
-    /// What uses something, in the menus of all companies.
+impl<T: Executor> Repository<T> {
+    /// The menu entries of all companies that a statement finds.
     async fn uses(&self, statement: Statement) -> Result<Vec<MenuUse>> {
-        let rows = self.rows(self.of(None, statement)).await?;
+        let rows = self.rows(self.for_company(None, statement)).await?;
         rows.iter()
             .map(|row| {
                 let label = Label::stored(column::<String>(row, "label")?).map_err(StorageError::corrupt)?;
@@ -22,7 +23,7 @@ impl<T: Connected> Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> MenuItems for Repository<T> {
+impl<T: Executor> MenuItems for Repository<T> {
     async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<MenuItem>> {
         let sql = format!(
             "SELECT {} FROM menu_items AS m WHERE company_id IS NULL OR company_id = $1
@@ -30,7 +31,7 @@ impl<T: Connected> MenuItems for Repository<T> {
             columns::<menu_items::Entity>("m")
         );
         let values = [company.map(|id| id.as_uuid()).into()];
-        self.query::<menu_items::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<menu_items::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn find_by_id(&self, owner: Option<CompanyId>, id: MenuItemId) -> Result<Option<MenuItem>> {
@@ -39,7 +40,7 @@ impl<T: Connected> MenuItems for Repository<T> {
             columns::<menu_items::Entity>("m")
         );
         let values = [id.as_uuid().into(), owner.map(|id| id.as_uuid()).into()];
-        self.query_one::<menu_items::Model, _>(self.of(owner, statement(sql, values))).await
+        self.query_one::<menu_items::Model, _>(self.for_company(owner, statement(sql, values))).await
     }
 
     async fn find_using_view(&self, view: ViewId) -> Result<Vec<MenuUse>> {
@@ -61,7 +62,7 @@ impl<T: Connected> MenuItems for Repository<T> {
 }
 
 #[async_trait]
-impl<T: Connected> SubMenuItems for Repository<T> {
+impl<T: Executor> SubMenuItems for Repository<T> {
     async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<SubMenuItem>> {
         let sql = format!(
             "SELECT {} FROM menu_items m JOIN sub_menu_items s ON s.menu_item_id = m.id
@@ -69,7 +70,7 @@ impl<T: Connected> SubMenuItems for Repository<T> {
             columns::<sub_menu_items::Entity>("s")
         );
         let values = [company.map(|id| id.as_uuid()).into()];
-        self.query::<sub_menu_items::Model, _>(self.of(company, statement(sql, values))).await
+        self.query::<sub_menu_items::Model, _>(self.for_company(company, statement(sql, values))).await
     }
 
     async fn find_by_menu_id(&self, owner: Option<CompanyId>, item: MenuItemId) -> Result<Vec<SubMenuItem>> {
@@ -79,7 +80,7 @@ impl<T: Connected> SubMenuItems for Repository<T> {
             columns::<sub_menu_items::Entity>("s")
         );
         let values = [item.as_uuid().into(), owner.map(|id| id.as_uuid()).into()];
-        self.query::<sub_menu_items::Model, _>(self.of(owner, statement(sql, values))).await
+        self.query::<sub_menu_items::Model, _>(self.for_company(owner, statement(sql, values))).await
     }
 
     async fn find_by_id(&self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<Option<SubMenuItem>> {
@@ -89,6 +90,6 @@ impl<T: Connected> SubMenuItems for Repository<T> {
             columns::<sub_menu_items::Entity>("s")
         );
         let values = [id.as_uuid().into(), owner.map(|id| id.as_uuid()).into()];
-        self.query_one::<sub_menu_items::Model, _>(self.of(owner, statement(sql, values))).await
+        self.query_one::<sub_menu_items::Model, _>(self.for_company(owner, statement(sql, values))).await
     }
 }

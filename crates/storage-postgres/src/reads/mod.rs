@@ -3,10 +3,10 @@
 mod audit;
 mod catalog;
 mod company;
-pub(crate) mod credentials;
+mod credentials;
 mod menu;
 
-/// Text that PostgreSQL cannot store, so no stored text equals it.
+/// Whether PostgreSQL cannot store a text, so that no stored text equals it.
 fn is_unstorable(text: &str) -> bool {
     text.contains('\0')
 }

@@ -1,4 +1,4 @@
-//! Database URLs: parsed here before the driver sees them, since it logs unknown parameters, values included.
+//! The parser of database URLs. It runs before the driver's own, which logs unknown parameters with their values.
 
 use std::str::FromStr;
 
@@ -26,7 +26,8 @@ const READ: [&str; 17] = [
     "password",
     "options",
 ];
-/// Parameters of other drivers that need no action here, with the values for which that holds; none: every value.
+/// Parameters of other drivers that have no effect here, with the values for which that holds; an empty list: every
+/// value.
 const NEEDLESS: [(&str, &[&str]); 7] = [
     // A setting of the service decides this, not the URL.
     ("application_name", &[]),
@@ -72,12 +73,12 @@ pub enum UrlError {
     Driver,
 }
 
-/// How to reach the database of a URL.
+/// The connection options of a database URL.
 pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
     let text = url.expose_secret();
     let mut url = Url::parse(text)
         .or_else(|error| match error {
-            // A user without a host, which a parameter gives, or which is this one.
+            // A user without a host: a parameter names the host, or it is this one.
             url::ParseError::EmptyHost => Url::parse(&text.replacen("@/", "@localhost/", 1)),
             error => Err(error),
         })
@@ -99,7 +100,7 @@ pub(crate) fn parse(url: &SecretString) -> Result<PgConnectOptions, UrlError> {
             if !values.is_empty() && !values.contains(&value.as_ref()) {
                 return Err(UrlError::Value(name.into_owned()));
             }
-            log::debug!("the parameter {name} of the database url has no effect");
+            tracing::debug!(parameter = %name, "this parameter of the database url has no effect");
         } else if is_name(&name) {
             return Err(UrlError::Unknown(name.into_owned()));
         } else {
@@ -127,7 +128,7 @@ fn is_usable(name: &str, value: &str) -> bool {
         }
         "port" => value.parse::<u16>().is_ok(),
         "hostaddr" => value.parse::<std::net::IpAddr>().is_ok(),
-        // With 0 the driver leaves every statement prepared.
+        // With 0 the driver never closes a prepared statement.
         "statement-cache-capacity" => value.parse::<usize>().is_ok(),
         _ => true,
     }

@@ -1,6 +1,6 @@
 //! Finds out why the database cannot be reached, with a connection that serves nothing else.
 //!
-//! The pool cannot report the cause: it retries until its deadline, and then reports only that.
+//! The pool cannot report the cause: it retries until its deadline, and then reports a timeout.
 
 use std::io;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct Unreachable {
     source: Option<sqlx::Error>,
 }
 
-/// The obstacle.
+/// Why the database cannot be reached.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error("the name of the database server cannot be resolved")]
@@ -51,7 +51,7 @@ enum Problem {
     Other,
 }
 
-/// The server of a connection, as people name it.
+/// The name of a server for people: host and port, or the socket.
 pub(crate) fn server(options: &PgConnectOptions) -> String {
     let port = options.get_port();
     match options.get_socket() {
@@ -62,7 +62,7 @@ pub(crate) fn server(options: &PgConnectOptions) -> String {
 }
 
 /// Connects once, sets the session up, and disconnects; all of it within `limit`.
-pub(crate) async fn try_once(
+pub(crate) async fn connect_once(
     options: &PgConnectOptions,
     session: &Session,
     limit: Duration,
@@ -86,7 +86,7 @@ async fn connect(options: &PgConnectOptions, session: &Session) -> Result<(), (P
     let outcome = session.set_up(&mut connection).await;
     session.note(&outcome);
     outcome.map_err(|error| match session.refusal() {
-        // The refusal says everything.
+        // The refusal names the cause.
         Some(refusal) if matches!(error, sqlx::Error::Configuration(_)) => (Problem::Session(refusal), None),
         _ => (of(&error), Some(error)),
     })?;

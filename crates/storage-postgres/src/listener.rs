@@ -1,0 +1,116 @@
+//! The connection that listens to the notifications of other processes.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use iam_storage::{Result, Source, StorageError, WakeUps};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sea_orm::{DbErr, RuntimeErr, sqlx};
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::connections::RETURN_LIMIT;
+use crate::error::from_db;
+use crate::session::Session;
+
+/// A listening connection that was quiet this long is pinged.
+const PING_AFTER_QUIET: Duration = Duration::from_secs(10);
+
+/// How a listener connects.
+#[derive(Debug, Clone)]
+pub(crate) struct ListenerOptions {
+    pub(crate) options: PgConnectOptions,
+    pub(crate) timeout: Duration,
+    pub(crate) session: Session,
+}
+
+impl ListenerOptions {
+    /// Listens to `channel` until the result is dropped. The connection lives on `runtime`, which lives as long as the
+    /// storage.
+    pub(crate) async fn start(self, channel: String, runtime: &Handle) -> Result<Listener> {
+        let (woken, wakes) = watch::channel(());
+        let (listens, is_listening) = oneshot::channel();
+        let task = runtime.spawn(async move {
+            match self.listen(&channel).await {
+                Ok(listener) => {
+                    // The receiver ends this task when it is dropped.
+                    let _ = listens.send(Ok(()));
+                    forward(listener, woken).await;
+                }
+                Err(error) => {
+                    let _ = listens.send(Err(error));
+                }
+            }
+        });
+        let wakes = Listener { wakes, _task: AbortOnDropHandle::new(task) };
+        is_listening.await.map_err(unavailable)??;
+        Ok(wakes)
+    }
+
+    /// A connection that listens.
+    async fn listen(&self, channel: &str) -> Result<PgListener> {
+        // A pool of one is the way to give options to the listener.
+        let session = self.session.clone();
+        let pool = PgPoolOptions::new()
+            .after_connect(move |connection, _| {
+                let session = session.clone();
+                Box::pin(async move { session.set_up(connection).await })
+            })
+            .max_connections(1)
+            .acquire_timeout(self.timeout)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(self.options.clone());
+        let listen = async {
+            let mut listener = PgListener::connect_with(&pool).await?;
+            // The follower must know that wake-ups were lost.
+            listener.eager_reconnect(false);
+            listener.listen(channel).await?;
+            Ok(listener)
+        };
+        match timeout(self.timeout, listen).await {
+            Ok(outcome) => {
+                outcome.map_err(|error: sqlx::Error| from_db(DbErr::Conn(RuntimeErr::SqlxError(error.into()))))
+            }
+            Err(timed_out) => Err(unavailable(timed_out)),
+        }
+    }
+}
+
+fn unavailable(source: impl Into<Source>) -> StorageError {
+    StorageError::Unavailable { retryable: false, source: Some(source.into()) }
+}
+
+/// Forwards notifications until the connection is lost. Their content is ignored.
+async fn forward(mut listener: PgListener, woken: watch::Sender<()>) {
+    loop {
+        match timeout(PING_AFTER_QUIET, listener.try_recv()).await {
+            Ok(Ok(Some(_))) => {
+                woken.send_replace(());
+            }
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => return tracing::debug!(%error, "the listening connection is lost"),
+            // Nothing arrived for long: the connection may be dead and not closed.
+            Err(_) => match timeout(RETURN_LIMIT, sqlx::query("SELECT 1").execute(&mut listener)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return tracing::debug!(%error, "the listening connection is lost"),
+                Err(_) => return tracing::debug!("the listening connection does not answer"),
+            },
+        }
+    }
+}
+
+/// A stream of wake-ups. It ends when the connection does.
+pub(crate) struct Listener {
+    wakes: watch::Receiver<()>,
+    _task: AbortOnDropHandle<()>,
+}
+
+#[async_trait]
+impl WakeUps for Listener {
+    async fn next(&mut self) -> Result<()> {
+        self.wakes.changed().await.map_err(unavailable)
+    }
+}

@@ -1,0 +1,81 @@
+//! The poll: the statement that reads what was committed since the previous poll, and the parsing of its row.
+
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+
+use iam_domain::CompanyId;
+use iam_storage::{Changes, Position, Result, StateId};
+use sea_orm::{QueryResult, Statement};
+use uuid::Uuid;
+
+use crate::entities::company_states::{CATALOG, CREDENTIALS};
+use crate::epoch::{current_epoch, epoch};
+use crate::row_security::for_company;
+use crate::statement::{column, json_column, statement};
+
+/// The identity of the cluster. Not every role may read it.
+const IDENTITY: &str = "CASE WHEN pg_is_in_recovery() THEN 0 ELSE hashtextextended(concat_ws('/',
+        (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8)), 0) END";
+
+/// What this process remembers between polls.
+#[derive(Debug, Default)]
+pub(crate) struct PollState {
+    /// Whether the role may not read the identity of the cluster.
+    pub(crate) is_identity_hidden: AtomicBool,
+    /// The id of this process for acknowledgements.
+    pub(crate) replica: OnceLock<Uuid>,
+}
+
+/// The statement of a poll. $1 is the position of the previous one, or NULL.
+///
+/// Whatever committed before the statement began is visible in its snapshot. Of these changes it reports those that
+/// were not visible in the snapshot of the previous poll; a row carries the transaction that changed it last.
+/// `changed_by` is compared with `xmin` so that the index is used.
+pub(crate) fn poll(is_identity_hidden: bool, since: Option<&Position>) -> Statement {
+    let identity = if is_identity_hidden { "0::bigint" } else { IDENTITY };
+    let sql = format!(
+        "SELECT {epoch} AS epoch, {identity} AS identity, pg_is_in_recovery() AS in_recovery,
+            current_setting('transaction_read_only') = 'on' AS read_only,
+            current_setting('synchronous_standby_names') <> '' AS needs_acknowledgement,
+            pg_current_snapshot()::text AS position,
+            pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+                - pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS running,
+            coalesce(pg_snapshot_xmax($1::text::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()), false)
+                AS is_continuous,
+            EXISTS (SELECT FROM company_states WHERE changed_by >= pg_snapshot_xmax(pg_current_snapshot()))
+                AS is_of_the_future,
+            catalog.version AS catalog_version, catalog.stamp AS catalog_stamp,
+            credentials.version AS credentials_version, credentials.stamp AS credentials_stamp,
+            (SELECT coalesce(json_agg(json_build_array(company_id, version, stamp)), '[]') FROM company_states
+                WHERE changed_by >= pg_snapshot_xmin($1::text::pg_snapshot)
+                    AND NOT pg_visible_in_snapshot(changed_by, $1::text::pg_snapshot)
+                    AND company_id NOT IN ({CATALOG}, {CREDENTIALS}))::text AS companies
+        FROM company_states AS catalog, company_states AS credentials
+        WHERE catalog.company_id = {CATALOG} AND credentials.company_id = {CREDENTIALS}",
+        epoch = current_epoch(),
+    );
+    for_company(None, statement(sql, [since.map(|position| position.as_str().to_owned()).into()]))
+}
+
+/// The state of the catalog or of the credentials.
+fn state(row: &QueryResult, of: &str) -> Result<StateId> {
+    Ok(StateId { version: column(row, &format!("{of}_version"))?, stamp: column(row, &format!("{of}_stamp"))? })
+}
+
+/// The changes in the row of a poll.
+pub(crate) fn changes(row: &QueryResult) -> Result<Changes> {
+    let companies: Vec<(Uuid, i64, i64)> = json_column(row, "companies")?;
+    Ok(Changes {
+        epoch: epoch(row)?,
+        identity: column::<i64>(row, "identity")?.cast_unsigned(),
+        position: Position::new(column::<String>(row, "position")?),
+        is_continuous: column(row, "is_continuous")?,
+        catalog: state(row, "catalog")?,
+        credentials: state(row, "credentials")?,
+        companies: companies
+            .into_iter()
+            .map(|(id, version, stamp)| (CompanyId::from_uuid(id), StateId { version, stamp }))
+            .collect(),
+        needs_acknowledgement: column(row, "needs_acknowledgement")?,
+    })
+}

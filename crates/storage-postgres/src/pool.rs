@@ -1,0 +1,85 @@
+//! The executor of reads and auxiliary writes: the pool, with all that units of work need to begin.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use iam_domain::CompanyId;
+use sea_orm::Statement;
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use tokio::runtime::Handle;
+
+use crate::catalog_cache::CatalogCache;
+use crate::connections::Connections;
+use crate::control::ControlPool;
+use crate::notifier::Notifier;
+use crate::options::PostgresOptions;
+use crate::outdated::OutdatedConnections;
+use crate::poll::PollState;
+use crate::pool_hooks::PoolHooks;
+use crate::repository::Executor;
+use crate::row_security::for_company;
+use crate::write_admission::WriteAdmission;
+
+/// The pool of a storage, with all that reads and units of work share.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) connections: Connections,
+    pub(crate) outdated: Arc<OutdatedConnections>,
+    catalog: Arc<CatalogCache>,
+    pub(crate) write_admission: WriteAdmission,
+    /// Connections for when the pool is exhausted, or its connections are dead.
+    pub(crate) control: Arc<ControlPool>,
+    pub(crate) notifier: Notifier,
+    pub(crate) poll_state: PollState,
+    /// How long a change may take.
+    pub(crate) change_timeout: Duration,
+    /// How long the server waits for a silent client.
+    pub(crate) silence_timeout: Duration,
+}
+
+impl Pool {
+    /// A pool that opens its first connection on first use. Its connections live on the current runtime.
+    pub(crate) fn new(options: &PostgresOptions, hooks: &PoolHooks, connect: PgConnectOptions) -> Self {
+        let pool = options.pool(hooks, connect.clone());
+        let control = Arc::new(ControlPool::new(options, hooks, connect));
+        let connections = Connections::new(pool, options.statement_limit(), Handle::current(), hooks);
+        let notifier = Notifier::new(Arc::clone(&control), connections.runtime());
+        Self {
+            connections,
+            outdated: Arc::clone(&hooks.outdated),
+            catalog: Arc::default(),
+            write_admission: WriteAdmission::new(options),
+            control,
+            notifier,
+            poll_state: PollState::default(),
+            change_timeout: options.change_timeout,
+            silence_timeout: options.silence_timeout,
+        }
+    }
+}
+
+impl Executor for Pool {
+    const ATTEMPTS: u32 = 4;
+
+    type Connection = Connections;
+
+    fn connection(&self) -> &Connections {
+        &self.connections
+    }
+
+    fn runtime(&self) -> &Handle {
+        self.connections.runtime()
+    }
+
+    fn outdated(&self) -> &OutdatedConnections {
+        &self.outdated
+    }
+
+    fn catalog(&self) -> Option<&Arc<CatalogCache>> {
+        Some(&self.catalog)
+    }
+
+    fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
+        for_company(company, statement)
+    }
+}

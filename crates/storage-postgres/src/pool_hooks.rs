@@ -1,0 +1,64 @@
+//! The hooks of a pool: the set-up of a new connection, and the check of one that was idle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::{PgConnection, PgPoolOptions};
+use sea_orm::sqlx::{self, Connection};
+
+use crate::connection_failures::{ConnectionFailures, IdleCheck};
+use crate::outdated::OutdatedConnections;
+use crate::session::Session;
+
+/// A connection that was idle longer is pinged before use: a dead one costs a ping's time, and not a statement's.
+const PING_AFTER: Duration = Duration::from_secs(1);
+
+/// What a pool does when it has opened a connection, and before one that was idle is used.
+#[derive(Debug, Clone)]
+pub(crate) struct PoolHooks {
+    pub(crate) session: Session,
+    pub(crate) outdated: Arc<OutdatedConnections>,
+    pub(crate) failures: Arc<ConnectionFailures>,
+    /// How long a connection that was idle may take to answer a ping.
+    pub(crate) ping_limit: Duration,
+}
+
+impl PoolHooks {
+    /// Installs the hooks in the options of a pool.
+    pub(crate) fn install(&self, pool: PgPoolOptions) -> PgPoolOptions {
+        let (opened, idle) = (self.clone(), self.clone());
+        pool.test_before_acquire(false)
+            .after_connect(move |connection, _| {
+                let hooks = opened.clone();
+                Box::pin(async move {
+                    let outcome = hooks.session.set_up(connection).await;
+                    hooks.session.note(&outcome);
+                    outcome
+                })
+            })
+            .before_acquire(move |connection, used| {
+                let hooks = idle.clone();
+                // `false` and errors close the connection, and another one is taken.
+                Box::pin(async move { hooks.is_usable(connection, used.age, used.idle_for).await })
+            })
+    }
+
+    /// Whether a connection that was idle can be used.
+    async fn is_usable(&self, connection: &mut PgConnection, age: Duration, idle_for: Duration) -> sqlx::Result<bool> {
+        if self.outdated.is_outdated(age) {
+            return Ok(false);
+        }
+        match self.failures.check(idle_for) {
+            IdleCheck::Close => return Ok(false),
+            IdleCheck::Use if idle_for <= PING_AFTER => return Ok(true),
+            IdleCheck::Use | IdleCheck::Ping => {}
+        }
+        match tokio::time::timeout(self.ping_limit, connection.ping()).await {
+            Ok(answer) => answer.map(|()| true),
+            Err(_) => {
+                self.failures.record_silence();
+                Ok(false)
+            }
+        }
+    }
+}
