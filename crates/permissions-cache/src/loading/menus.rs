@@ -14,10 +14,12 @@ use crate::loading::error::Loaded;
 /// How many menus are kept.
 const MAX_MENUS: usize = 2048;
 
+type StampedMenu = Stamped<Arc<Menu>>;
+
 /// The menus that were read, by epoch, owner and state. A menu of one state never changes.
 pub(crate) struct Menus {
     context: Context,
-    loads: Arc<Coalescer<Option<CompanyId>, Loaded<Stamped<Arc<Menu>>>>>,
+    loads: Arc<Coalescer<Option<CompanyId>, Loaded<StampedMenu>>>,
     kept: Cache<(u64, Option<CompanyId>, StateId), Arc<Menu>>,
 }
 
