@@ -60,7 +60,7 @@ fn a_token_is_good_from_nbf_on_and_before_exp() {
 }
 
 #[test]
-fn a_token_that_does_not_say_who_and_until_when_is_invalid() {
+fn a_token_without_a_valid_subject_and_valid_times_is_invalid() {
     for claims in [
         json!({ "userId": user() }),
         json!({ "userId": user(), "exp": null }),

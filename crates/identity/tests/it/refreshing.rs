@@ -109,7 +109,7 @@ async fn an_empty_set_is_a_set() {
 }
 
 #[tokio::test]
-async fn a_thousand_who_wait_while_keys_rotate_make_one_fetch() {
+async fn a_thousand_requests_that_wait_while_keys_rotate_make_one_fetch() {
     let server = JwksServer::start(keys(&[(4, "old")])).await;
     let verifier = reading(server.source(), &at_once()).await;
     assert_eq!(outcome(&verifier, &token(4, "old")).await, Ok(()));
@@ -134,7 +134,7 @@ async fn a_thousand_who_wait_while_keys_rotate_make_one_fetch() {
 }
 
 #[tokio::test]
-async fn a_thousand_who_wait_for_nothing_make_one_fetch_too() {
+async fn a_thousand_requests_with_an_unknown_key_make_one_fetch_too() {
     let gate = Arc::new(Semaphore::new(0));
     let server = JwksServer::start(Answer::Gated(Arc::clone(&gate), Vec::new())).await;
     let verifier = reading(server.source(), &at_once()).await;
@@ -152,7 +152,7 @@ async fn a_thousand_who_wait_for_nothing_make_one_fetch_too() {
 }
 
 #[tokio::test]
-async fn whoever_comes_while_keys_are_read_has_the_use_of_them() {
+async fn a_request_that_arrives_during_a_fetch_uses_its_keys() {
     let gate = Arc::new(Semaphore::new(0));
     let server = JwksServer::start(Answer::Gated(Arc::clone(&gate), vec![PAIRS[4].jwk("a")])).await;
     let verifier = reading(server.source(), &at_once()).await;
@@ -232,7 +232,7 @@ async fn a_token_that_is_no_good_anyway_is_not_worth_a_fetch() {
 }
 
 #[tokio::test]
-async fn those_who_give_up_do_not_end_the_fetch() {
+async fn requests_that_give_up_do_not_end_the_fetch() {
     let gate = Arc::new(Semaphore::new(0));
     let server = JwksServer::start(Answer::Gated(Arc::clone(&gate), vec![PAIRS[4].jwk("a")])).await;
     let verifier = reading(server.source(), &seldom()).await;
@@ -284,7 +284,7 @@ async fn while_the_server_is_down_known_keys_serve_and_unknown_ones_are_not_judg
 }
 
 #[tokio::test]
-async fn lies_change_nothing() {
+async fn unusable_responses_change_nothing() {
     let redirect = JwksServer::start(keys(&[(5, "b")])).await;
     let raw = |head: &str| Answer::Raw(format!("HTTP/1.1 {head}\r\nConnection: close\r\n\r\n"));
     let good = json!({ "keys": [PAIRS[5].jwk("b")] }).to_string();
