@@ -66,7 +66,7 @@ async fn bytes_stay_within_their_bound_and_are_given_back() {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_where_nothing_may_be_and_the_book_is_empty() {
+async fn with_bounds_of_zero_nothing_is_kept_or_counted() {
     let store = store_with(20, 2).await;
     let options = CacheOptions { max_entries: 0, max_non_members: 0, ..patient() };
     let replica = Replica::new(&store, options).await;
@@ -81,7 +81,7 @@ async fn nothing_is_kept_where_nothing_may_be_and_the_book_is_empty() {
 }
 
 #[tokio::test]
-async fn whoever_is_asked_about_stays() {
+async fn users_in_use_are_not_evicted() {
     let store = store_with(1, 200).await;
     let replica = Replica::new(&store, CacheOptions { max_entries: 10, ..patient() }).await;
     let permissions = &replica.permissions;

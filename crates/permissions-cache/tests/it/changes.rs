@@ -465,7 +465,7 @@ async fn a_catalog_is_never_combined_with_rows_that_were_gone_before_it() {
 }
 
 #[tokio::test]
-async fn a_change_whose_outcome_nobody_knows_makes_everything_be_read_anew() {
+async fn a_change_of_unknown_outcome_makes_everything_be_read_anew() {
     let store = Store::with_catalog().await;
     store.company(0, 1).await;
     let replica = Replica::new(&store, CacheOptions { lease: Duration::from_secs(2), ..patient() }).await;

@@ -30,7 +30,7 @@ async fn filled_by(permissions: &Permissions, filled: &mut Filled, options: &Fil
 }
 
 #[tokio::test]
-async fn rows_are_written_once_within_the_bounds_and_who_was_active_is_warmed() {
+async fn rows_are_written_once_within_the_bounds_and_active_users_are_warmed() {
     let store = Store::with_catalog().await;
     let options = FillOptions { max_users: 5, max_users_of_company: 2, ..FillOptions::default() };
     for of in 0..4 {

@@ -31,7 +31,7 @@ async fn waiting(permissions: &Permissions, count: u64) {
 }
 
 #[tokio::test]
-async fn a_thousand_who_wait_make_one_load() {
+async fn a_thousand_waiting_requests_make_one_load() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     store.next(Asked::User, Does::HoldThenRead);
@@ -46,7 +46,7 @@ async fn a_thousand_who_wait_make_one_load() {
 }
 
 #[tokio::test]
-async fn who_asks_for_what_the_store_says_is_not_answered_by_a_load_that_had_begun() {
+async fn a_request_for_the_current_state_is_not_answered_by_a_load_that_had_begun() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     store.next(Asked::User, Does::ReadThenHold);
@@ -66,7 +66,7 @@ async fn who_asks_for_what_the_store_says_is_not_answered_by_a_load_that_had_beg
 }
 
 #[tokio::test]
-async fn a_load_that_missed_a_change_is_not_kept_and_answers_nobody_who_came_after_it() {
+async fn a_load_that_missed_a_change_is_not_kept_and_answers_no_request_that_came_after_it() {
     for consistency in [Consistency::Cached, Consistency::Fresh] {
         for here in [true, false] {
             let store = one_company().await;
@@ -172,7 +172,7 @@ async fn what_a_load_missed_is_remembered_when_its_company_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_load_goes_on_without_whoever_began_it() {
+async fn a_load_outlives_the_request_that_began_it() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
