@@ -312,7 +312,7 @@ pub async fn changes_of_mappings_are_recorded(storage: Arc<dyn Storage>) {
 }
 
 /// Records name the actor, with the request, the use of a super admin's rights, and whether the change was forced.
-pub async fn records_name_who_did_it(storage: Arc<dyn Storage>) {
+pub async fn records_name_the_actor(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let contexts = [
         (ChangeContext::user(user), None),

@@ -283,7 +283,7 @@ pub async fn a_poll_sees_what_committed_before_it_began(storage: Arc<dyn Storage
 }
 
 /// A commit wakes all listeners, and they find the change. Dropped listeners do not matter.
-pub async fn a_commit_wakes_those_who_listen(storage: Arc<dyn Storage>) {
+pub async fn a_commit_wakes_the_listeners(storage: Arc<dyn Storage>) {
     let admin = level(some_company(), "Admin");
     given(&storage, &[&admin]).await;
     let company = admin.company_id;

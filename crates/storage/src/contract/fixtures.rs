@@ -347,7 +347,7 @@ impl Change {
     /// Commits if the work succeeded. Otherwise checks that the unit is poisoned and has left nothing.
     pub(super) async fn end<T>(mut self, outcome: Result<T>) -> Result<T> {
         if outcome.is_err() {
-            assert_spoilt(self.target, self.tx.as_mut()).await;
+            assert_poisoned(self.target, self.tx.as_mut()).await;
             assert_misuse(self.tx.commit().await);
             assert_eq!(traces(&self.storage, self.target).await, self.before, "a change that failed left traces");
             return outcome;
@@ -393,7 +393,7 @@ pub(super) async fn versions(storage: &Arc<dyn Storage>, company: Option<Company
 }
 
 /// After a mutation that failed, every further one is refused, whatever it is about.
-pub(super) async fn assert_spoilt(target: Target, tx: &mut dyn UnitOfWork) {
+pub(super) async fn assert_poisoned(target: Target, tx: &mut dyn UnitOfWork) {
     match target {
         Target::Catalog => assert_misuse(tx.views_mut().create(&some_view()).await),
         Target::Company(company) => assert_misuse(tx.user_levels_mut().create(&level(company, unique("Level"))).await),

@@ -42,10 +42,10 @@ pub async fn an_unknown_member_or_owner_is_named(storage: Arc<dyn Storage>) {
         let unknown = Uuid::new_v4();
         let outcome = change!(storage, scene.set.target(), tx => scene.set.add(tx, unknown));
         assert_unknown(outcome, scene.set.kind(), [unknown]);
-        if let Some((of_nobody, kind, owner)) = scene.set.of_nobody() {
-            let outcome = change!(storage, scene.set.target(), tx => of_nobody.add(tx, scene.members[0]));
+        if let Some((with_unknown_owner, kind, owner)) = scene.set.with_unknown_owner() {
+            let outcome = change!(storage, scene.set.target(), tx => with_unknown_owner.add(tx, scene.members[0]));
             assert_unknown(outcome, kind, [owner]);
-            let removed = change!(storage, scene.set.target(), tx => of_nobody.remove(tx, scene.members[0]));
+            let removed = change!(storage, scene.set.target(), tx => with_unknown_owner.remove(tx, scene.members[0]));
             assert!(!removed.unwrap(), "{:?}", scene.set);
         }
         assert_eq!(scene.set.read(storage.reader()).await, BTreeSet::new());
@@ -55,8 +55,8 @@ pub async fn an_unknown_member_or_owner_is_named(storage: Arc<dyn Storage>) {
 /// Unknown owners have empty sets.
 pub async fn what_is_not_there_has_no_members(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
-        if let Some((of_nobody, ..)) = scene.set.of_nobody() {
-            assert_eq!(of_nobody.read(storage.reader()).await, BTreeSet::new(), "{of_nobody:?}");
+        if let Some((with_unknown_owner, ..)) = scene.set.with_unknown_owner() {
+            assert_eq!(with_unknown_owner.read(storage.reader()).await, BTreeSet::new(), "{with_unknown_owner:?}");
         }
     }
     let reader = storage.reader();

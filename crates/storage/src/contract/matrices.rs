@@ -247,7 +247,7 @@ pub async fn cells_of_another_company_cannot_be_changed(storage: Arc<dyn Storage
 }
 
 /// Cells that a replace smuggles in for another company or level are never stored there.
-pub async fn a_replace_cannot_smuggle_cells_elsewhere(storage: Arc<dyn Storage>) {
+pub async fn a_replace_cannot_write_cells_of_another_company_or_level(storage: Arc<dyn Storage>) {
     let Two { mine, theirs, my_level, their_level, .. } = two(&storage).await;
     let (view, feature) = (some_view(), some_feature());
     let neighbour = level(mine, "Neighbour");

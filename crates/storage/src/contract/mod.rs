@@ -134,7 +134,7 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         feature_cells_come_by_id_then_action,
         cells_of_another_company_are_not_found,
         cells_of_another_company_cannot_be_changed,
-        a_replace_cannot_smuggle_cells_elsewhere,
+        a_replace_cannot_write_cells_of_another_company_or_level,
         cells_about_other_views_stay;
     assignments:
         a_holder_is_found_by_what_the_levels_say,
@@ -220,7 +220,7 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         changes_of_a_feature_matrix_are_recorded,
         changes_of_assignments_are_recorded,
         changes_of_mappings_are_recorded,
-        records_name_who_did_it,
+        records_name_the_actor,
         records_of_one_unit_ascend_in_its_order,
         what_is_not_committed_is_not_recorded,
         an_appended_record_is_found_as_it_was,
@@ -303,6 +303,6 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         every_kind_of_change_is_reported,
         what_changed_nothing_is_not_reported,
         a_poll_sees_what_committed_before_it_began,
-        a_commit_wakes_those_who_listen,
+        a_commit_wakes_the_listeners,
         waiting_for_a_wake_up_may_be_given_up;
 }

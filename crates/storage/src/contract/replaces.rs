@@ -76,9 +76,9 @@ pub async fn a_replace_names_all_that_is_unknown(storage: Arc<dyn Storage>) {
 /// The set of an unknown owner cannot be replaced, not even with nothing.
 pub async fn a_replace_names_an_unknown_owner(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
-        let Some((of_nobody, kind, owner)) = scene.set.of_nobody() else { continue };
+        let Some((with_unknown_owner, kind, owner)) = scene.set.with_unknown_owner() else { continue };
         for wanted in [&scene.members[..1], &[]] {
-            let outcome = change!(storage, of_nobody.target(), tx => of_nobody.replace(tx, wanted));
+            let outcome = change!(storage, with_unknown_owner.target(), tx => with_unknown_owner.replace(tx, wanted));
             assert_unknown(outcome, kind, [owner]);
         }
     }

@@ -52,7 +52,7 @@ impl Members {
     }
 
     /// A set of the same kind whose owner does not exist, and that owner. Companies and users always exist.
-    pub(super) fn of_nobody(&self) -> Option<(Self, EntityType, Uuid)> {
+    pub(super) fn with_unknown_owner(&self) -> Option<(Self, EntityType, Uuid)> {
         let (feature, module) = (FeatureId::generate(at(0)), ModuleId::generate(at(0)));
         match self {
             Self::ViewsOfFeature(_) => Some((Self::ViewsOfFeature(feature), EntityType::Feature, feature.as_uuid())),
