@@ -25,7 +25,7 @@ both_adapters! {
     }
 
     /// A non-member holds nothing.
-    async fn a_stranger_holds_nothing(api: TestApi) {
+    async fn a_non_member_holds_nothing(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/user-levels", new_user());
         let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();

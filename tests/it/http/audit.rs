@@ -498,7 +498,7 @@ both_adapters! {
     }
 
     /// The platform's records are for super admins; a company's are for users who administer something there.
-    async fn records_are_for_who_may_change(api: TestApi) {
+    async fn records_are_for_administrators(api: TestApi) {
         let company = api.company().await;
         let path = "/api/iam/audit-logs";
         let answer = api.get(path).by(company.admin).send().await.error();

@@ -311,7 +311,7 @@ both_adapters! {
     }
 
     /// Decisions of super admins give that as the reason; what does not exist is denied all the same.
-    async fn a_super_admin_is_told_why(api: TestApi) {
+    async fn decisions_about_super_admins_give_the_reason(api: TestApi) {
         let company = api.company().await;
         let ask = async |question: Value| {
             let request = api.post("/api/iam/check").by_super_admin().within(company.id).json(&question);

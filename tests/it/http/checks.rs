@@ -55,7 +55,7 @@ both_adapters! {
 
     /// An invalid check gets its error in its place, worded as for the single check, and the other checks are
     /// answered.
-    async fn one_bad_question_spoils_no_other(api: TestApi) {
+    async fn an_invalid_check_does_not_affect_the_others(api: TestApi) {
         let company = api.company().await;
         let fine = json!({ "view": "/dashboard" });
         for bad in [
@@ -145,7 +145,7 @@ both_adapters! {
     }
 
     /// Callers that may not ask about others are refused for each such check; checks about themselves are answered.
-    async fn others_are_for_those_who_may_ask(api: TestApi) {
+    async fn only_permitted_callers_ask_about_others(api: TestApi) {
         let company = api.company().await;
         let of = |user: UserId| json!({ "view": "/dashboard", "userId": user });
         let checks = json!([of(company.visitor), of(company.member), { "view": "/dashboard" }, of(new_user())]);
@@ -166,7 +166,7 @@ both_adapters! {
     }
 
     /// The super admin claim counts in checks about the caller, and only there.
-    async fn a_super_admin_passes_only_himself(api: TestApi) {
+    async fn the_super_admin_claim_counts_only_for_the_caller(api: TestApi) {
         let company = api.company().await;
         let (view, himself) = (json!({ "view": "/modules/risks" }), api.super_admin);
         let checks = json!([view, { "view": "/modules/risks", "userId": himself }, { "view": "/modules/risks", "userId": company.admin }]);

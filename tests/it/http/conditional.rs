@@ -185,7 +185,7 @@ both_adapters! {
     }
 
     /// Of two clients with the same tag, one succeeds.
-    async fn of_two_who_saw_the_same_one_changes_it(api: TestApi) {
+    async fn of_two_clients_with_the_same_tag_one_succeeds(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/user-levels/{}", api.new_level(company, "Auditors").await);
         let tag = api.get(&path).by(company.admin).within(company.id).send().await.etag().to_owned();

@@ -59,7 +59,7 @@ async fn revoke(api: &TestApi, company: Company, user: UserId) -> Answer {
 }
 
 /// What the five answer to a user who lost all levels: denials and refusals.
-fn are_of_a_stranger(answers: &[Answer]) -> bool {
+fn are_of_a_non_member(answers: &[Answer]) -> bool {
     let [check, permissions, navigation, of_user, levels] = answers else { panic!("five answers") };
     let views = |answer: &Answer| answer.data()["views"].as_object().unwrap().values().any(|seen| *seen == json!(true));
     !is_allowed(check.clone())
@@ -86,9 +86,9 @@ both_adapters! {
         let kept = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
         assert!(kept.iter().all(|answer| answer.status == 200), "it has not heard");
         let asked = send_all(&b.api, company, ("cache-control", "no-cache")).await;
-        assert!(are_of_a_stranger(&asked), "{asked:?}");
+        assert!(are_of_a_non_member(&asked), "{asked:?}");
         let learnt = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
-        assert!(are_of_a_stranger(&learnt), "what was read is kept");
+        assert!(are_of_a_non_member(&learnt), "what was read is kept");
     }
 
     /// A caller that sends the version that it has seen gets no older answer from any replica, from the first request

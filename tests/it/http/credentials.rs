@@ -308,7 +308,7 @@ both_adapters! {
     }
 
     /// Local changes count locally at once, though no change is received.
-    async fn whoever_decides_it_knows_it(api: TestApi) {
+    async fn a_local_change_counts_locally_at_once(api: TestApi) {
         let company = api.company().await;
         let replica = Replica::of(&api).await;
         let door = &replica.api;
@@ -375,7 +375,7 @@ both_adapters! {
     }
 
     /// However long a request takes to arrive, the credential must be good when it is complete.
-    async fn who_is_put_out_while_he_sends_is_refused(api: TestApi) {
+    async fn a_caller_revoked_while_sending_is_refused(api: TestApi) {
         let company = api.company().await;
         let (key, text) = stored_key(&api, |_| {}).await;
         let revoked = {
@@ -538,7 +538,7 @@ both_adapters! {
     }
 
     /// Only super admins cut users off, in person: no service may, whatever its role.
-    async fn only_super_admins_in_person_cut_off(api: TestApi) {
+    async fn only_super_admins_with_a_token_cut_users_off(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/not-before", company.member);
         api.put(&path).by(company.admin).within(company.id).send().await.expect(403);
@@ -747,7 +747,7 @@ both_adapters! {
     }
 
     /// A token whose subject is a user id cannot name a user of another issuer.
-    async fn nobody_becomes_an_external_user_by_his_id(api: TestApi) {
+    async fn a_user_id_as_subject_names_no_external_user(api: TestApi) {
         let company = api.company().await;
         let id = ExternalId::parse(&named("auth0|1")).unwrap().user_id();
         let issuing = Issuing::over(&api).await;
@@ -766,7 +766,7 @@ both_adapters! {
 
     /// Levels are assigned only to users that can sign in: not to a service, whose permissions follow from its key's
     /// role, and not to an id that no issuer's token can name. What such an id holds can be taken away.
-    async fn nobody_is_given_levels_who_cannot_sign_in(api: TestApi) {
+    async fn levels_are_assigned_only_to_users_who_can_sign_in(api: TestApi) {
         let company = api.company().await;
         let (key, _) = stored_key(&api, |_| {}).await;
         let (without_natives, external) = without_natives(&api).await;
@@ -814,7 +814,7 @@ both_adapters! {
     }
 
     /// The name of a user is stored with the first change that the user makes, even if no request ever named the user.
-    async fn who_makes_a_change_is_remembered(api: TestApi) {
+    async fn the_caller_of_a_change_is_remembered(api: TestApi) {
         let (door, bearer) = without_natives(&api).await;
         let id = ExternalId::parse(&named("root")).unwrap().user_id();
         let company = new_company();
@@ -831,7 +831,7 @@ both_adapters! {
     }
 
     /// The name is also stored when a request names the user: as a company's first admin, for levels, for a cut-off.
-    async fn who_is_named_by_a_change_is_remembered(api: TestApi) {
+    async fn a_user_named_by_a_change_is_remembered(api: TestApi) {
         let company = api.company().await;
         let door = Issuing::over(&api).await.api;
         let admin = json!({ "adminUserId": named("admin") });

@@ -51,7 +51,7 @@ both_adapters! {
     }
 
     /// Non-members are denied everything, in known and unknown companies alike.
-    async fn a_stranger_is_denied_everything(api: TestApi) {
+    async fn a_non_member_is_denied_everything(api: TestApi) {
         let company = api.company().await;
         let non_member = new_user();
         for id in [company.id, new_company()] {

@@ -78,7 +78,7 @@ async fn held(api: &TestApi, company: Company, user: UserId) -> Vec<String> {
 
 both_adapters! {
     /// Granting what the caller does not hold is refused by name, and nothing is stored.
-    async fn what_one_does_not_hold_is_refused_and_named(api: TestApi) {
+    async fn permissions_that_the_caller_does_not_hold_are_refused_and_named(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/dashboard", "allow").await, view(&api, "/home", "allow").await];
         let features = [
@@ -110,7 +110,7 @@ both_adapters! {
     }
 
     /// A feature without a key is named by its id; a message names ten, and the findings more.
-    async fn much_that_is_not_held_is_named_in_part(api: TestApi) {
+    async fn a_long_list_of_permissions_not_held_is_truncated(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
         let level = api.new_level(company, "New").await;
@@ -131,7 +131,7 @@ both_adapters! {
     }
 
     /// Callers may grant what they hold themselves, with at most the scope that they hold.
-    async fn what_one_holds_may_be_handed_on(api: TestApi) {
+    async fn what_the_caller_holds_may_be_granted(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/dashboard", "allow").await];
         let features = async |scope: &str| [allow(&api, "general.read", "Read", scope).await];
@@ -148,7 +148,7 @@ both_adapters! {
     }
 
     /// What a deny hides counts as granted: removing the deny later would reveal it.
-    async fn what_a_deny_hides_is_not_slipped_in(api: TestApi) {
+    async fn an_allow_hidden_by_a_deny_counts_as_granted(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
         let (denying, plain) = (api.new_level(company, "Denying").await, api.new_level(company, "Plain").await);
@@ -166,7 +166,7 @@ both_adapters! {
     }
 
     /// What is denied to callers they do not hold, whatever their other levels say.
-    async fn what_is_denied_to_oneself_is_not_held(api: TestApi) {
+    async fn callers_do_not_hold_what_they_are_denied(api: TestApi) {
         let company = api.company().await;
         let allowing = [view(&api, "/home", "allow").await];
         let (user, own) = delegate(&api, company, &allowing, &[]).await;
@@ -247,7 +247,7 @@ both_adapters! {
     }
 
     /// No user can promote themselves: not by their own level, nor by another, nor by losing one that denies.
-    async fn nobody_promotes_himself(api: TestApi) {
+    async fn users_cannot_promote_themselves(api: TestApi) {
         let company = api.company().await;
         let (user, own) = delegate(&api, company, &[], &[]).await;
         let mut cells = sendable(&api, company, &own, "features").await;
@@ -272,7 +272,7 @@ both_adapters! {
     }
 
     /// Approve on permissions for the whole company lets a user grant anything; the seeded Admin has it.
-    async fn whoever_may_approve_hands_on_anything(api: TestApi) {
+    async fn a_user_with_approve_can_grant_anything(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "New").await;
         let cells = [view(&api, "/home", "allow").await];
@@ -300,7 +300,7 @@ both_adapters! {
     }
 
     /// Approve replaces no other right, and frees no pinned row.
-    async fn to_approve_is_no_other_right(api: TestApi) {
+    async fn approve_includes_no_other_right(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "New").await;
         let approve = allow(&api, PERMISSIONS, "Approve", "any").await;
@@ -320,7 +320,7 @@ both_adapters! {
     }
 
     /// Holding a permission is no right to grant it.
-    async fn to_hold_is_no_right_to_hand_on(api: TestApi) {
+    async fn holding_a_permission_is_no_right_to_grant_it(api: TestApi) {
         let company = api.company().await;
         let member = api.level_id(company, "Member").await;
         let answer = put_levels(&api, company, new_user(), &[&member]).by(company.member).send().await;
@@ -329,7 +329,7 @@ both_adapters! {
     }
 
     /// What the caller holds is checked under the lock: here the caller loses it while waiting.
-    async fn what_is_lost_while_waiting_is_not_handed_on(api: TestApi) {
+    async fn a_permission_lost_while_waiting_is_not_granted(api: TestApi) {
         let company = api.company().await;
         let (user, own) = delegate(&api, company, &[], &[]).await;
         let (more, level) = (api.new_level(company, "More").await, api.new_level(company, "New").await);
@@ -343,7 +343,7 @@ both_adapters! {
     }
 
     /// The last user who manages cannot stop managing in any way; other users can leave freely.
-    async fn the_last_who_manages_stays(api: TestApi) {
+    async fn the_last_administrator_stays(api: TestApi) {
         let company = api.company().await;
         let (admin, visitor) = (api.level_id(company, "Admin").await, api.level_id(company, "Visitor").await);
         let extra = api.new_level(company, "Extra").await;
@@ -389,7 +389,7 @@ both_adapters! {
     }
 
     /// Nor can users who manage only half of the company, or nothing, remove the last manager.
-    async fn nobody_takes_the_last_who_manages(api: TestApi) {
+    async fn the_last_administrator_cannot_be_removed_by_others(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
         let (levels, _) = api.holder_of(company, json!([]), json!([allow(&api, LEVELS, "Update", "any").await])).await;
@@ -414,7 +414,7 @@ both_adapters! {
     }
 
     /// A company that has no manager is not blocked: there is none to lose.
-    async fn a_company_that_nobody_manages_is_not_blocked(api: TestApi) {
+    async fn a_company_without_an_administrator_is_not_blocked(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
         api.assign(company, company.admin, &[]).await;
@@ -475,7 +475,7 @@ both_adapters! {
     }
 
     /// Of two managers who demote each other at the same moment, one succeeds.
-    async fn two_who_demote_each_other_leave_one(api: TestApi) {
+    async fn two_administrators_who_demote_each_other_leave_one(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
         let second = new_user();
@@ -496,7 +496,7 @@ both_adapters! {
 
     /// Of two managers who leave at the same moment, one succeeds. The same when one leaves and the other empties the
     /// level.
-    async fn two_who_leave_at_once_leave_one(api: TestApi) {
+    async fn two_administrators_who_leave_at_once_leave_one(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
         let cells = sendable(&api, company, &admin, "features").await;
@@ -521,7 +521,7 @@ both_adapters! {
     }
 
     /// Changes of the catalog, of modules and provisioning never remove managers.
-    async fn the_catalog_locks_nobody_out(api: TestApi) {
+    async fn catalog_changes_lock_no_administrator_out(api: TestApi) {
         let company = api.company().await;
         for key in [LEVELS, PERMISSIONS] {
             let path = format!("/api/iam/features/{}", api.feature_id(key).await);

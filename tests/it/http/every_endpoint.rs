@@ -674,7 +674,7 @@ fn the_document_names_the_headers() {
 
 both_adapters! {
     /// Without a good token a request is refused before anything else is checked.
-    async fn nobody_is_told_anything(api: TestApi) {
+    async fn a_request_without_a_valid_token_is_refused_before_anything_else(api: TestApi) {
         let world = World::new(api).await;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let signed = |key: &SecretString, at| TokenSigner::hs256(key).sign(world.ours.admin, true, at, 3600).unwrap();
@@ -712,7 +712,7 @@ both_adapters! {
     }
 
     /// Callers without permission get the same refusal for every body and every company.
-    async fn who_may_not_is_told_nothing_else(api: TestApi) {
+    async fn callers_without_permission_get_only_the_refusal(api: TestApi) {
         let world = World::new(api).await;
         let too_large = "x".repeat(1024 * 1024 + 1);
         for operation in operations().filter(|operation| operation.needs != Needs::Token) {

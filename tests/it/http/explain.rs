@@ -19,7 +19,7 @@ fn bare(decision: &Value) -> Value {
 
 both_adapters! {
     /// The gate, what each level says, and the steps that would allow; after all steps the view is allowed.
-    async fn the_whole_derivation_is_told(api: TestApi) {
+    async fn an_explanation_lists_the_whole_derivation(api: TestApi) {
         let company = api.company().await;
         let (view, module) = (api.view_id("/modules/risks").await, api.module_id("risks").await);
         let user = new_user();
@@ -124,7 +124,7 @@ both_adapters! {
     }
 
     /// Callers that may ask about other users get explanations about them.
-    async fn others_are_for_those_who_may_ask(api: TestApi) {
+    async fn only_permitted_callers_ask_about_others(api: TestApi) {
         let company = api.company().await;
         let about = |user: UserId| json!({ "view": "/dashboard", "userId": user });
         let explained = explain(&api, company, company.admin, &about(company.visitor)).await;

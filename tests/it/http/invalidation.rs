@@ -326,7 +326,7 @@ both_adapters! {
     }
 
     /// Trails, effective rows, refused changes and changes without an effect wake no replica and cost no entry.
-    async fn what_changes_no_decision_tells_nobody(api: TestApi) {
+    async fn changes_without_effect_on_decisions_wake_no_replica(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let scene = Scene::new(&a.api).await;
         a.hears_everything().await;

@@ -62,7 +62,7 @@ both_adapters! {
     }
 
     /// A caller over the limit gets the time to retry; other callers are not affected.
-    async fn who_asks_too_often_must_wait(api: TestApi) {
+    async fn a_caller_over_the_limit_must_wait(api: TestApi) {
         let door = api.with_options(one_a_second(2)).await;
         let (eager, other) = (new_user(), new_user());
         // Without a company an answer costs next to nothing, so these come faster than one a second.
@@ -89,7 +89,7 @@ both_adapters! {
     }
 
     /// Without a limit no caller is refused.
-    async fn without_a_limit_nobody_waits(api: TestApi) {
+    async fn without_a_limit_no_caller_waits(api: TestApi) {
         let eager = new_user();
         for _ in 0..200 {
             api.get("/api/iam/navigation").by(eager).send().await.expect(400);

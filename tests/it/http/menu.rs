@@ -198,7 +198,7 @@ both_adapters! {
     }
 
     /// Only the owner of an item sees and changes it; others, and the platform, do not.
-    async fn an_item_is_its_owners_alone(api: TestApi) {
+    async fn only_the_owner_of_an_item_sees_and_changes_it(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let own = api.make("menu-items", Some(company.id), json!({ "label": "Ours" })).await;
         let below = json!({ "menuItemId": own["id"], "label": "Below" });

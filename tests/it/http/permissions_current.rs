@@ -96,7 +96,7 @@ both_adapters! {
     }
 
     /// A non-member is denied everything, also what is public.
-    async fn a_stranger_may_nothing(api: TestApi) {
+    async fn a_non_member_has_no_permission(api: TestApi) {
         let company = api.company().await;
         let public = json!({ "name": "Imprint", "url": "/imprint", "requiresAuth": false });
         let public = api.make("views", None, public).await["id"].as_str().unwrap().to_owned();
@@ -168,7 +168,7 @@ both_adapters! {
     }
 
     /// Users with the same levels get the same bytes with the same tag, also in answers about others.
-    async fn who_may_the_same_is_sent_the_same(api: TestApi) {
+    async fn users_with_the_same_levels_get_the_same_bytes(api: TestApi) {
         let company = api.company().await;
         let other = new_user();
         let member = api.level_id(company, "Member").await;

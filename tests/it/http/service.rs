@@ -131,7 +131,7 @@ both_adapters! {
     }
 
     /// A broken storage yields 503, with the reasons; the process stays alive.
-    async fn what_is_broken_is_told(api: TestApi) {
+    async fn a_broken_storage_is_reported(api: TestApi) {
         let services = Services {
             application: Arc::clone(&api.application),
             verifier: Arc::new(TokenVerifier::hs256(&secret())),
@@ -264,7 +264,7 @@ both_adapters! {
     }
 
     /// Pages of other sites are refused unless they are configured.
-    async fn other_origins_are_shut_out(api: TestApi) {
+    async fn other_origins_are_refused(api: TestApi) {
         for answer in [
             api.get("/health").header("origin", ELSEWHERE).send().await.expect(200),
             preflight(&api, ELSEWHERE, "GET", "authorization").await,
@@ -316,7 +316,7 @@ both_adapters! {
     }
 
     /// A wildcard admits the pages below a domain, with any header, and no others.
-    async fn a_wildcard_lets_in_the_pages_below_a_domain(api: TestApi) {
+    async fn a_wildcard_admits_the_pages_below_a_domain(api: TestApi) {
         let cors_origins = AllowedOrigins::parse(["https://*.Example.com/", HERE]).unwrap();
         let door = api.with_options(HttpOptions { cors_origins, ..HttpOptions::default() }).await;
         for (origin, is_in) in [

@@ -684,7 +684,7 @@ both_adapters! {
     }
 
     /// A user who belongs to both companies has in each the rights of a member of that one alone.
-    async fn who_belongs_to_both_brings_nothing_across(api: TestApi) {
+    async fn a_member_of_both_companies_gains_nothing_across_them(api: TestApi) {
         let world = new_world(&api).await;
         let theirs = furnished(&world, 1).await;
         let (both, one) = (new_user(), new_user());

@@ -77,7 +77,7 @@ both_adapters! {
     }
 
     /// A user sees only their own trail.
-    async fn a_trail_is_ones_own(api: TestApi) {
+    async fn a_trail_is_visible_to_its_user_only(api: TestApi) {
         let company = api.company().await;
         step(&api, company, company.member, "tab", "/home").await;
         // Naming another user changes nothing.

@@ -151,7 +151,7 @@ both_adapters! {
     }
 
     /// A level without holders can be removed, with its matrices.
-    async fn a_level_that_nobody_holds_can_be_removed(api: TestApi) {
+    async fn a_level_without_holders_can_be_removed(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
         let view = api.view_id("/dashboard").await;
