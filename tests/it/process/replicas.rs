@@ -255,7 +255,7 @@ mod postgres {
 
     /// Users who were active before a restart are known after it, before they ask.
     #[test]
-    fn a_restarted_process_knows_who_was_active() {
+    fn a_restarted_process_knows_the_active_users() {
         let runtime = runtime();
         let database = runtime.block_on(TestDatabase::new(Content::Seeded));
         let server = start(&[("DATABASE_URL", database.url())]);
@@ -282,7 +282,7 @@ mod postgres {
     /// After a thousand companies are cached and the lease has ended, the database gets a few statements, not
     /// thousands.
     #[actix_web::test]
-    async fn a_lease_that_ends_is_no_stampede() {
+    async fn the_end_of_a_lease_causes_no_stampede() {
         let api = TestApi::postgres().await;
         let database = api.database.clone().unwrap();
         let user = new_user();

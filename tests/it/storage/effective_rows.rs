@@ -426,7 +426,7 @@ mod postgres {
 
     /// A change outdates rows even if no replica learns of it. They come back all the same.
     #[actix_web::test]
-    async fn rows_come_back_after_a_change_that_nobody_is_told_of() {
+    async fn rows_come_back_after_a_change_without_a_notice() {
         let api = TestApi::postgres().await;
         let (mut a, _b, company) = admin_known_to_two(&api).await;
         assert_eq!(a.fill().await, 1);
@@ -460,7 +460,7 @@ mod postgres {
 
     /// After a restart active users are loaded ahead, from the users with rows: their first request costs no load.
     #[actix_web::test]
-    async fn a_restarted_replica_knows_who_was_active() {
+    async fn a_restarted_replica_knows_the_active_users() {
         let api = TestApi::postgres().await;
         let (mut a, _b, company) = admin_known_to_two(&api).await;
         assert_eq!(a.fill().await, 1);

@@ -327,7 +327,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_read_only_session_is_told_from_other_failures() {
+    async fn a_read_only_session_is_distinguished_from_other_failures() {
         let database = TestDatabase::new(Content::Nothing).await;
         let sql = format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name());
         run(&mut database.connect().await, sql).await.unwrap();

@@ -93,7 +93,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn whoever_finds_all_connections_taken_gives_up() {
+    async fn a_caller_that_finds_all_connections_taken_gives_up() {
         let database = TestDatabase::new(Content::Schema).await;
         let storage = storage_with(database.url(), one_connection);
         let (taking, other) = (new_company(), level(new_company(), "Other"));
@@ -130,7 +130,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn whoever_finds_the_lock_taken_gives_up() {
+    async fn a_caller_that_finds_the_lock_taken_gives_up() {
         let database = TestDatabase::new(Content::Schema).await;
         let storage = storage_with(database.url(), impatient);
         let (one, other) = (level(new_company(), "One"), level(new_company(), "Other"));
@@ -378,7 +378,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn those_who_listen_connect_directly() {
+    async fn listeners_connect_directly() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage = storage_with(proxy.url(), |options| PostgresOptions {
