@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::every_endpoint::{Dump, Names, Needs, Operation, Who, World, operation, operations};
+use super::every_endpoint::{CompanyParameter, Dump, Needs, Operation, Who, World, operation, operations};
 use crate::support::api::{Answer, Request, both_adapters};
 
 /// The most bytes of a body.
@@ -731,7 +731,7 @@ async fn changes(world: &World) -> Value {
 
 /// A company that an operation of the table works in, if it is named by header.
 fn by_header(world: &World, operation: Operation) -> Option<iam_domain::CompanyId> {
-    (operation.names != Names::Path).then_some(world.ours.id)
+    (operation.company != CompanyParameter::InPath).then_some(world.ours.id)
 }
 
 /// Everything that an operation could change.

@@ -28,17 +28,13 @@ pub enum Needs {
     ManageCredentials,
 }
 
-/// Where an operation takes its company from.
+/// How a request to an operation names its company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Names {
-    /// It must be named.
-    Must,
-    /// Super admins may leave it out.
-    Most,
-    /// It may be left out.
-    May,
-    /// It stands in the path.
-    Path,
+pub enum CompanyParameter {
+    Required,
+    OptionalForSuperAdmins,
+    Optional,
+    InPath,
 }
 
 /// Requests by the first company about the second's things: ids, body (as usual if empty), status, and the message of
@@ -49,7 +45,7 @@ const DENIED: &str = "nothing is allowed";
 
 /// Method and path as in the document; the values of the path parameters, and the query; a valid body, with every
 /// member that exists; the status of success. `$words` are things that [`World::word`] makes.
-type Row = (&'static str, Needs, Names, &'static str, &'static str, u16, Foreign);
+type Row = (&'static str, Needs, CompanyParameter, &'static str, &'static str, u16, Foreign);
 
 const LEVEL: Foreign = &[("$their-level", "", 404, "User level not found")];
 const ITEM: Foreign = &[("$their-item", "", 404, "Menu item not found")];
@@ -57,121 +53,121 @@ const SUB_ITEM: Foreign = &[("$their-sub", "", 404, "Sub menu item not found")];
 
 #[rustfmt::skip]
 const TABLE: &[Row] = {
-    use Names::*;
+    use CompanyParameter::*;
     use Needs::*;
     &[
-    ("GET /api/iam/navigation", Token, Must, "", "", 200, &[]),
-    ("GET /api/iam/permissions/current", Token, Must, "", "", 200, &[]),
-    ("POST /api/iam/check", Token, Must, "", r#"{"view":"/dashboard","userId":"$caller"}"#, 200, &[
+    ("GET /api/iam/navigation", Token, Required, "", "", 200, &[]),
+    ("GET /api/iam/permissions/current", Token, Required, "", "", 200, &[]),
+    ("POST /api/iam/check", Token, Required, "", r#"{"view":"/dashboard","userId":"$caller"}"#, 200, &[
         ("", r#"{"view":"/dashboard","userId":"$their-member"}"#, 200,
             r#"{"allowed":false,"scope":null,"reason":"User has no assigned user levels","reasonCode":"no_user_levels","decidedBy":[]}"#),
     ]),
-    ("POST /api/iam/checks", Token, Must, "",
+    ("POST /api/iam/checks", Token, Required, "",
         r#"{"checks":[{"view":"/dashboard","userId":"$caller"},{"feature":"general.read","action":"Read","scope":"own"}]}"#, 200, &[
         ("", r#"{"checks":[{"view":"/dashboard","userId":"$their-member"}]}"#, 200,
             r#"{"results":[{"allowed":false,"scope":null,"reason":"User has no assigned user levels","reasonCode":"no_user_levels","decidedBy":[]}]}"#),
         ("", r#"{"checks":[{"view":"/dashboard","companyId":"$their-company"}]}"#, 200,
             r#"{"results":[{"allowed":false,"error":{"code":"ERR_VALIDATION_001","message":"companyId is not the company of the request"}}]}"#),
     ]),
-    ("POST /api/iam/explain", Token, Must, "", r#"{"view":"/dashboard","userId":"$caller"}"#, 200, &[
+    ("POST /api/iam/explain", Token, Required, "", r#"{"view":"/dashboard","userId":"$caller"}"#, 200, &[
         ("", r#"{"view":"/dashboard","userId":"$their-member"}"#, 200,
             r#"{"allowed":false,"scope":null,"reason":"User has no assigned user levels","reasonCode":"no_user_levels","decidedBy":[],"gate":[],"levels":[],"suggestion":[]}"#),
     ]),
-    ("GET /api/iam/users/{userId}/permissions", ReadIam, Must, "$member", "", 200, &[("$their-member", "", 200, DENIED)]),
+    ("GET /api/iam/users/{userId}/permissions", ReadIam, Required, "$member", "", 200, &[("$their-member", "", 200, DENIED)]),
 
-    ("GET /api/iam/user-levels", ReadIam, Must, "", "", 200, &[]),
-    ("POST /api/iam/user-levels", ManageLevels, Must, "", r#"{"name":"$fresh","description":"of the walk"}"#, 201, &[]),
-    ("GET /api/iam/user-levels/{id}", ReadIam, Must, "$level", "", 200, LEVEL),
-    ("PATCH /api/iam/user-levels/{id}", ManageLevels, Must, "$level", r#"{"name":"$fresh","description":"of the walk"}"#, 200, LEVEL),
-    ("DELETE /api/iam/user-levels/{id}", ManageLevels, Must, "$level", "", 200, LEVEL),
-    ("GET /api/iam/user-levels/{id}/users", ReadIam, Must, "$level", "", 200, LEVEL),
-    ("GET /api/iam/users/{userId}/user-levels", ReadIam, Must, "$member", "", 200, &[
+    ("GET /api/iam/user-levels", ReadIam, Required, "", "", 200, &[]),
+    ("POST /api/iam/user-levels", ManageLevels, Required, "", r#"{"name":"$fresh","description":"of the walk"}"#, 201, &[]),
+    ("GET /api/iam/user-levels/{id}", ReadIam, Required, "$level", "", 200, LEVEL),
+    ("PATCH /api/iam/user-levels/{id}", ManageLevels, Required, "$level", r#"{"name":"$fresh","description":"of the walk"}"#, 200, LEVEL),
+    ("DELETE /api/iam/user-levels/{id}", ManageLevels, Required, "$level", "", 200, LEVEL),
+    ("GET /api/iam/user-levels/{id}/users", ReadIam, Required, "$level", "", 200, LEVEL),
+    ("GET /api/iam/users/{userId}/user-levels", ReadIam, Required, "$member", "", 200, &[
         ("$their-member", "", 200, r#"{"userLevels":[]}"#),
     ]),
-    ("PUT /api/iam/users/{userId}/user-levels", AssignLevels, Must, "$user", r#"{"userLevelIds":["$level"]}"#, 200, &[
+    ("PUT /api/iam/users/{userId}/user-levels", AssignLevels, Required, "$user", r#"{"userLevelIds":["$level"]}"#, 200, &[
         ("$user", r#"{"userLevelIds":["$level","$their-level"]}"#, 400,
             "userLevelIds[1] names an unknown user-level: $their-level"),
         ("$their-member", r#"{"userLevelIds":[]}"#, 200, r#"{"message":"User levels updated successfully"}"#),
     ]),
 
-    ("GET /api/iam/users/{userId}", ReadIam, Most, "$member", "", 200, &[("$their-member", "", 404, "User not found")]),
-    ("PUT /api/iam/users/{userId}/not-before", ManageCredentials, May, "$user", r#"{"notBefore":"2026-01-01T00:00:00.000Z"}"#, 200, &[]),
+    ("GET /api/iam/users/{userId}", ReadIam, OptionalForSuperAdmins, "$member", "", 200, &[("$their-member", "", 404, "User not found")]),
+    ("PUT /api/iam/users/{userId}/not-before", ManageCredentials, Optional, "$user", r#"{"notBefore":"2026-01-01T00:00:00.000Z"}"#, 200, &[]),
 
-    ("GET /api/iam/api-keys", ManageCredentials, May, "", "", 200, &[]),
-    ("POST /api/iam/api-keys", ManageCredentials, May, "",
+    ("GET /api/iam/api-keys", ManageCredentials, Optional, "", "", 200, &[]),
+    ("POST /api/iam/api-keys", ManageCredentials, Optional, "",
         r#"{"name":"$fresh","role":"check","expiresAt":"2999-01-01T00:00:00.000Z"}"#, 201, &[]),
-    ("GET /api/iam/api-keys/{id}", ManageCredentials, May, "$key", "", 200, &[]),
-    ("DELETE /api/iam/api-keys/{id}", ManageCredentials, May, "$key", "", 200, &[]),
+    ("GET /api/iam/api-keys/{id}", ManageCredentials, Optional, "$key", "", 200, &[]),
+    ("DELETE /api/iam/api-keys/{id}", ManageCredentials, Optional, "$key", "", 200, &[]),
 
-    ("GET /api/iam/user-levels/{id}/permissions/views", ReadIam, Must, "$level", "", 200, LEVEL),
-    ("PUT /api/iam/user-levels/{id}/permissions/views", ManagePermissions, Must, "$level",
+    ("GET /api/iam/user-levels/{id}/permissions/views", ReadIam, Required, "$level", "", 200, LEVEL),
+    ("PUT /api/iam/user-levels/{id}/permissions/views", ManagePermissions, Required, "$level",
         r#"{"views":[{"viewId":"$view","state":"allow","modifiable":true}]}"#, 200, LEVEL),
-    ("GET /api/iam/user-levels/{id}/permissions/features", ReadIam, Must, "$level", "", 200, LEVEL),
-    ("PUT /api/iam/user-levels/{id}/permissions/features", ManagePermissions, Must, "$level",
+    ("GET /api/iam/user-levels/{id}/permissions/features", ReadIam, Required, "$level", "", 200, LEVEL),
+    ("PUT /api/iam/user-levels/{id}/permissions/features", ManagePermissions, Required, "$level",
         r#"{"features":[{"featureId":"$feature","action":"Read","value":true,"scope":"team","modifiable":true}]}"#, 200, LEVEL),
 
-    ("GET /api/iam/views", ReadIam, Most, "", "", 200, &[]),
-    ("POST /api/iam/views", SuperAdmin, May, "",
+    ("GET /api/iam/views", ReadIam, OptionalForSuperAdmins, "", "", 200, &[]),
+    ("POST /api/iam/views", SuperAdmin, Optional, "",
         r#"{"name":"V","url":"/$fresh","category":"c","description":"d","icon":"i","requiresAuth":true}"#, 201, &[]),
-    ("GET /api/iam/views/{id}", ReadIam, Most, "$view", "", 200, &[]),
-    ("PATCH /api/iam/views/{id}", SuperAdmin, May, "$view",
+    ("GET /api/iam/views/{id}", ReadIam, OptionalForSuperAdmins, "$view", "", 200, &[]),
+    ("PATCH /api/iam/views/{id}", SuperAdmin, Optional, "$view",
         r#"{"name":"V","url":"/$fresh","category":"c","description":"d","icon":"i","requiresAuth":true}"#, 200, &[]),
-    ("DELETE /api/iam/views/{id}", SuperAdmin, May, "$view", "", 200, &[]),
+    ("DELETE /api/iam/views/{id}", SuperAdmin, Optional, "$view", "", 200, &[]),
 
-    ("GET /api/iam/features", ReadIam, Most, "", "", 200, &[]),
-    ("POST /api/iam/features", SuperAdmin, May, "",
+    ("GET /api/iam/features", ReadIam, OptionalForSuperAdmins, "", "", 200, &[]),
+    ("POST /api/iam/features", SuperAdmin, Optional, "",
         r#"{"key":"$fresh","name":"F","description":"d","resourceType":"r","actions":["Fly"],"category":"c","enabled":true}"#, 201, &[]),
-    ("GET /api/iam/features/{id}", ReadIam, Most, "$feature", "", 200, &[]),
-    ("PATCH /api/iam/features/{id}", SuperAdmin, May, "$feature",
+    ("GET /api/iam/features/{id}", ReadIam, OptionalForSuperAdmins, "$feature", "", 200, &[]),
+    ("PATCH /api/iam/features/{id}", SuperAdmin, Optional, "$feature",
         r#"{"key":"$fresh","name":"F","description":"d","resourceType":"r","actions":["Fly"],"category":"c","enabled":true}"#, 200, &[]),
-    ("DELETE /api/iam/features/{id}", SuperAdmin, May, "$feature", "", 200, &[]),
-    ("GET /api/iam/features/{id}/views", ReadIam, Most, "$feature", "", 200, &[]),
-    ("PUT /api/iam/features/{id}/views", SuperAdmin, May, "$feature", r#"{"viewIds":["$view"]}"#, 200, &[]),
+    ("DELETE /api/iam/features/{id}", SuperAdmin, Optional, "$feature", "", 200, &[]),
+    ("GET /api/iam/features/{id}/views", ReadIam, OptionalForSuperAdmins, "$feature", "", 200, &[]),
+    ("PUT /api/iam/features/{id}/views", SuperAdmin, Optional, "$feature", r#"{"viewIds":["$view"]}"#, 200, &[]),
 
-    ("GET /api/iam/modules", ReadIam, Most, "", "", 200, &[]),
-    ("POST /api/iam/modules", SuperAdmin, May, "",
+    ("GET /api/iam/modules", ReadIam, OptionalForSuperAdmins, "", "", 200, &[]),
+    ("POST /api/iam/modules", SuperAdmin, Optional, "",
         r#"{"code":"$fresh","name":"$fresh","description":"d","icon":"i","enabled":true,"priority":"premium"}"#, 201, &[]),
-    ("GET /api/iam/modules/{id}", ReadIam, Most, "$module", "", 200, &[]),
-    ("PATCH /api/iam/modules/{id}", SuperAdmin, May, "$module",
+    ("GET /api/iam/modules/{id}", ReadIam, OptionalForSuperAdmins, "$module", "", 200, &[]),
+    ("PATCH /api/iam/modules/{id}", SuperAdmin, Optional, "$module",
         r#"{"code":"$fresh","name":"$fresh","description":"d","icon":"i","enabled":true,"priority":"premium"}"#, 200, &[]),
-    ("DELETE /api/iam/modules/{id}", SuperAdmin, May, "$module", r#"{"ungate":true}"#, 200, &[]),
-    ("GET /api/iam/modules/{id}/views", ReadIam, Most, "$module", "", 200, &[]),
-    ("PUT /api/iam/modules/{id}/views", SuperAdmin, May, "$module", r#"{"viewIds":["$view"],"ungate":true}"#, 200, &[]),
-    ("GET /api/iam/modules/{id}/features", ReadIam, Most, "$module", "", 200, &[]),
-    ("PUT /api/iam/modules/{id}/features", SuperAdmin, May, "$module", r#"{"featureIds":["$feature"],"ungate":true}"#, 200, &[]),
+    ("DELETE /api/iam/modules/{id}", SuperAdmin, Optional, "$module", r#"{"ungate":true}"#, 200, &[]),
+    ("GET /api/iam/modules/{id}/views", ReadIam, OptionalForSuperAdmins, "$module", "", 200, &[]),
+    ("PUT /api/iam/modules/{id}/views", SuperAdmin, Optional, "$module", r#"{"viewIds":["$view"],"ungate":true}"#, 200, &[]),
+    ("GET /api/iam/modules/{id}/features", ReadIam, OptionalForSuperAdmins, "$module", "", 200, &[]),
+    ("PUT /api/iam/modules/{id}/features", SuperAdmin, Optional, "$module", r#"{"featureIds":["$feature"],"ungate":true}"#, 200, &[]),
 
-    ("GET /api/iam/menu-items", ReadIam, Most, "", "", 200, &[]),
-    ("POST /api/iam/menu-items", SuperAdmin, May, "",
+    ("GET /api/iam/menu-items", ReadIam, OptionalForSuperAdmins, "", "", 200, &[]),
+    ("POST /api/iam/menu-items", SuperAdmin, Optional, "",
         r#"{"label":"$fresh","icon":"i","priority":"optional","requiredPermissions":["general.read"],"sortOrder":7,
             "viewId":"$view","featureId":"$feature","isEntrypoint":false}"#, 201, &[]),
-    ("GET /api/iam/menu-items/{id}", ReadIam, Most, "$item", "", 200, ITEM),
-    ("PATCH /api/iam/menu-items/{id}", SuperAdmin, May, "$item",
+    ("GET /api/iam/menu-items/{id}", ReadIam, OptionalForSuperAdmins, "$item", "", 200, ITEM),
+    ("PATCH /api/iam/menu-items/{id}", SuperAdmin, Optional, "$item",
         r#"{"label":"$fresh","icon":"i","priority":"optional","requiredPermissions":["general.read"],"sortOrder":7,
             "viewId":"$view","featureId":"$feature","isEntrypoint":false}"#, 200, ITEM),
-    ("DELETE /api/iam/menu-items/{id}", SuperAdmin, May, "$item", "", 200, ITEM),
-    ("GET /api/iam/sub-menu-items", ReadIam, Most, "", "", 200, &[]),
-    ("POST /api/iam/sub-menu-items", SuperAdmin, May, "",
+    ("DELETE /api/iam/menu-items/{id}", SuperAdmin, Optional, "$item", "", 200, ITEM),
+    ("GET /api/iam/sub-menu-items", ReadIam, OptionalForSuperAdmins, "", "", 200, &[]),
+    ("POST /api/iam/sub-menu-items", SuperAdmin, Optional, "",
         r#"{"menuItemId":"$item","label":"$fresh","viewId":"$view","featureId":"$feature","icon":"i","sortOrder":7,"enabled":true}"#, 201, &[
         ("", r#"{"menuItemId":"$their-item","label":"$fresh"}"#, 400, "menuItemId names an unknown menu: $their-item"),
     ]),
-    ("GET /api/iam/sub-menu-items/{id}", ReadIam, Most, "$sub", "", 200, SUB_ITEM),
-    ("PATCH /api/iam/sub-menu-items/{id}", SuperAdmin, May, "$sub",
+    ("GET /api/iam/sub-menu-items/{id}", ReadIam, OptionalForSuperAdmins, "$sub", "", 200, SUB_ITEM),
+    ("PATCH /api/iam/sub-menu-items/{id}", SuperAdmin, Optional, "$sub",
         r#"{"menuItemId":"$item","label":"$fresh","viewId":"$view","featureId":"$feature","icon":"i","sortOrder":7,"enabled":true}"#, 200, &[
         ("$their-sub", "", 404, "Sub menu item not found"),
         ("$sub", r#"{"menuItemId":"$their-item"}"#, 400, "menuItemId names an unknown menu: $their-item"),
     ]),
-    ("DELETE /api/iam/sub-menu-items/{id}", SuperAdmin, May, "$sub", "", 200, SUB_ITEM),
+    ("DELETE /api/iam/sub-menu-items/{id}", SuperAdmin, Optional, "$sub", "", 200, SUB_ITEM),
 
-    ("GET /api/iam/companies/{companyId}/modules", SuperAdmin, Path, "$company", "", 200, &[]),
-    ("PUT /api/iam/companies/{companyId}/modules", SuperAdmin, Path, "$company", r#"{"moduleIds":["$core"]}"#, 200, &[]),
-    ("PATCH /api/iam/companies/{companyId}/modules/{moduleId}", SuperAdmin, Path, "$company,$core", r#"{"enabled":true}"#, 200, &[]),
-    ("POST /api/iam/companies/{companyId}/provision", SuperAdmin, Path, "$company", r#"{"adminUserId":"$user"}"#, 200, &[]),
+    ("GET /api/iam/companies/{companyId}/modules", SuperAdmin, InPath, "$company", "", 200, &[]),
+    ("PUT /api/iam/companies/{companyId}/modules", SuperAdmin, InPath, "$company", r#"{"moduleIds":["$core"]}"#, 200, &[]),
+    ("PATCH /api/iam/companies/{companyId}/modules/{moduleId}", SuperAdmin, InPath, "$company,$core", r#"{"enabled":true}"#, 200, &[]),
+    ("POST /api/iam/companies/{companyId}/provision", SuperAdmin, InPath, "$company", r#"{"adminUserId":"$user"}"#, 200, &[]),
 
-    ("POST /api/iam/nav-trail", Level, Must, "",
+    ("POST /api/iam/nav-trail", Level, Required, "",
         r#"{"viewId":"$dashboard","url":"/dashboard","label":"Dashboard","sessionId":"s"}"#, 201, &[]),
-    ("GET /api/iam/nav-trail", Level, Must, "?sessionId=s", "", 200, &[("?sessionId=s", "", 200, r#"{"trail":[],"recents":[]}"#)]),
-    ("DELETE /api/iam/nav-trail", Level, Must, "?sessionId=s", "", 200, &[("?sessionId=s", "", 200, "")]),
-    ("GET /api/iam/audit-logs", ReadAudit, Most, "", "", 200, &[
+    ("GET /api/iam/nav-trail", Level, Required, "?sessionId=s", "", 200, &[("?sessionId=s", "", 200, r#"{"trail":[],"recents":[]}"#)]),
+    ("DELETE /api/iam/nav-trail", Level, Required, "?sessionId=s", "", 200, &[("?sessionId=s", "", 200, "")]),
+    ("GET /api/iam/audit-logs", ReadAudit, OptionalForSuperAdmins, "", "", 200, &[
         ("?entityId=$their-level", "", 200, r#"{"logs":[],"nextCursor":null}"#),
         ("?userId=$their-admin", "", 200, r#"{"logs":[],"nextCursor":null}"#),
     ]),
@@ -189,7 +185,7 @@ pub struct Operation {
     pub method: &'static str,
     pub path: &'static str,
     pub needs: Needs,
-    pub names: Names,
+    pub company: CompanyParameter,
     pub ids: &'static str,
     pub body: &'static str,
     pub status: u16,
@@ -198,9 +194,9 @@ pub struct Operation {
 
 /// All rows.
 pub fn operations() -> impl Iterator<Item = Operation> {
-    TABLE.iter().map(|&(name, needs, names, ids, body, status, foreign)| {
+    TABLE.iter().map(|&(name, needs, company, ids, body, status, foreign)| {
         let (method, path) = name.split_once(' ').unwrap();
-        Operation { name, method, path, needs, names, ids, body, status, foreign }
+        Operation { name, method, path, needs, company, ids, body, status, foreign }
     })
 }
 
@@ -286,7 +282,7 @@ impl Operation {
 /// The caller. All but the non-member and the super admin belong to the first company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
-    Nobody,
+    Anonymous,
     NonMember,
     Visitor,
     Member,
@@ -487,7 +483,7 @@ impl World {
     pub fn request(&self, method: &str, path: &str, who: Who, company: Option<CompanyId>) -> Request {
         let request = self.api.request(Method::from_bytes(method.as_bytes()).unwrap(), path);
         let request = match who {
-            Who::Nobody => request,
+            Who::Anonymous => request,
             Who::NonMember => request.by(self.non_member),
             Who::Visitor => request.by(self.ours.visitor),
             Who::Member => request.by(self.ours.member),
@@ -645,7 +641,12 @@ fn the_table_is_the_document() {
     assert_eq!(documented(), known);
     assert_eq!(TABLE.len() + HEALTH.len(), known.len(), "an operation is in the table twice");
     for operation in operations() {
-        assert_eq!(operation.names == Names::Path, operation.path.contains("{companyId}"), "{}", operation.name);
+        assert_eq!(
+            operation.company == CompanyParameter::InPath,
+            operation.path.contains("{companyId}"),
+            "{}",
+            operation.name
+        );
     }
 }
 
@@ -694,7 +695,7 @@ both_adapters! {
             let odd = operation.path_of("not-an-id,not-an-id?sessionId=&limit=x&companyId=x");
             for (headers, message) in &tokens {
                 for (path, (content_type, body)) in [&path, &odd].into_iter().zip(GARBAGE.into_iter().cycle()) {
-                    let mut request = world.request(operation.method, path, Who::Nobody, None).bytes(content_type, body);
+                    let mut request = world.request(operation.method, path, Who::Anonymous, None).bytes(content_type, body);
                     for value in headers {
                         request = request.header("authorization", value);
                     }
@@ -706,7 +707,7 @@ both_adapters! {
             }
         }
         for name in HEALTH {
-            let request = world.request("GET", name.strip_prefix("GET ").unwrap(), Who::Nobody, None);
+            let request = world.request("GET", name.strip_prefix("GET ").unwrap(), Who::Anonymous, None);
             world.send(name, request).await.expect(200);
         }
     }
@@ -813,15 +814,15 @@ both_adapters! {
     async fn a_company_must_be_named(api: TestApi) {
         let world = World::new(api).await;
         let missing = (400, "ERR_AUTH_002".to_owned(), "Company ID is required".to_owned());
-        for operation in operations().filter(|operation| operation.names != Names::Path) {
+        for operation in operations().filter(|operation| operation.company != CompanyParameter::InPath) {
             let path = world.fill(&operation.path_of(operation.ids)).await;
             for who in [Who::NonMember, Who::Visitor, Who::Admin, Who::SuperAdmin] {
                 let request = world.request(operation.method, &path, who, None).bytes("application/json", GARBAGE[0].1);
                 let answer = world.send(operation.name, request).await;
-                let needed = match operation.names {
-                    Names::Must => true,
-                    Names::Most => who != Who::SuperAdmin,
-                    Names::May | Names::Path => false,
+                let needed = match operation.company {
+                    CompanyParameter::Required => true,
+                    CompanyParameter::OptionalForSuperAdmins => who != Who::SuperAdmin,
+                    CompanyParameter::Optional | CompanyParameter::InPath => false,
                 };
                 let about = format!("{} {who:?}", operation.name);
                 if needed {
@@ -843,7 +844,7 @@ both_adapters! {
         let no_id = "companyId must be a valid UUID";
         for operation in operations() {
             let has_body = operation.method != "GET";
-            let in_path = operation.names == Names::Path;
+            let in_path = operation.company == CompanyParameter::InPath;
             let path = world.fill(&operation.path_of(operation.ids)).await;
             let and = if path.contains('?') { '&' } else { '?' };
             let in_query = |id: &dyn std::fmt::Display| format!("{path}{and}companyId={id}");
@@ -967,7 +968,7 @@ both_adapters! {
                 }
                 assert!(again.body.is_empty());
                 // A caller without permission is refused, whatever tag it sends.
-                let request = world.request("GET", operation.path, Who::Nobody, Some(world.ours.id));
+                let request = world.request("GET", operation.path, Who::Anonymous, Some(world.ours.id));
                 world.send(operation.name, request.header("if-none-match", "*")).await.expect(401);
             }
         }
@@ -983,7 +984,7 @@ both_adapters! {
         ];
         for path in nowhere {
             for method in ["GET", "POST", "DELETE"] {
-                let answer = world.send(path, world.request(method, path, Who::Nobody, None)).await;
+                let answer = world.send(path, world.request(method, path, Who::Anonymous, None)).await;
                 let expected = (404, "ERR_RESOURCE_001".to_owned(), "Route not found".to_owned());
                 assert_eq!(answer.error(), expected, "{method} {path}");
             }
@@ -1000,7 +1001,7 @@ both_adapters! {
             let path = path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/");
             let all = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"];
             for method in all.into_iter().filter(|method| !allowed.iter().any(|allowed| allowed == method)) {
-                let request = world.request(method, &path, Who::Nobody, None);
+                let request = world.request(method, &path, Who::Anonymous, None);
                 let answer = if method == "HEAD" { request.send().await } else { world.send(&path, request).await };
                 if method == "HEAD" {
                     assert_eq!((answer.status.as_u16(), answer.body.len()), (405, 0), "{path}");

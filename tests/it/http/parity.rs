@@ -7,9 +7,9 @@ use super::every_endpoint::Exchange;
 /// Replaces what differs between any two runs by its order of appearance: ids, cursors, versions, entity tags. Times
 /// may be equal in one run and differ in another, so all times become one.
 #[derive(Default)]
-pub struct Names(std::collections::HashMap<String, usize>);
+pub struct Placeholders(std::collections::HashMap<String, usize>);
 
-impl Names {
+impl Placeholders {
     fn of(&mut self, kind: &str, text: &str) -> String {
         let next = self.0.len();
         let number = self.0.entry(text.to_lowercase()).or_insert(next);
@@ -84,7 +84,7 @@ fn in_order_of_names(body: &str) -> String {
 }
 
 /// The whole answer.
-fn normal(names: &mut Names, exchange: &Exchange) -> (String, Vec<(String, String)>, String) {
+fn normal(names: &mut Placeholders, exchange: &Exchange) -> (String, Vec<(String, String)>, String) {
     let answer = &exchange.answer;
     let mut headers: Vec<_> =
         answer.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
@@ -115,7 +115,7 @@ fn normal(names: &mut Names, exchange: &Exchange) -> (String, Vec<(String, Strin
 
 /// Compares two transcripts of one script, each with the name of its adapter.
 pub fn assert_same(one: (&str, &[Exchange]), other: (&str, &[Exchange])) {
-    let (mut names, mut other_names) = (Names::default(), Names::default());
+    let (mut names, mut other_names) = (Placeholders::default(), Placeholders::default());
     for (index, (exchange, other_exchange)) in one.1.iter().zip(other.1).enumerate() {
         let (normal, other_normal) = (normal(&mut names, exchange), normal(&mut other_names, other_exchange));
         if normal != other_normal {
@@ -131,7 +131,7 @@ pub fn assert_same(one: (&str, &[Exchange]), other: (&str, &[Exchange])) {
 
 #[test]
 fn only_what_differs_is_replaced() {
-    let mut names = Names::default();
+    let mut names = Placeholders::default();
     let (seven, four) = ("018f3c1e-0000-7000-8000-000000000001", "6f2c9d1e-5b7a-4c38-9e21-d04f7a86b3c5");
     let seeded = "3215edfd-0443-587a-8007-466732f47f9f";
     let text = format!("a{seeded} {four}/{seven},{seven} 2026-11-22T12:00:00.000Z 🐀");

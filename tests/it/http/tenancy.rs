@@ -12,8 +12,8 @@ use iam_domain::{CompanyId, ExternalId, Issuer};
 use iam_identity::{KeySet, KeySource, SharedSecret, TokenVerifier, TrustedIssuer, VerifierOptions};
 use serde_json::{Value, json};
 
-use super::every_endpoint::{Exchange, Names, Needs, Operation, Who, World, operation, operations};
-use super::parity::{self, Names as Normal};
+use super::every_endpoint::{CompanyParameter, Exchange, Needs, Operation, Who, World, operation, operations};
+use super::parity::{self, Placeholders};
 use crate::support::api::{Answer, Company, TestApi, both_adapters, new_company, new_user, secret};
 
 /// All texts of the second company have this in them.
@@ -236,7 +236,7 @@ fn said(answer: &Answer, sent: &[String], is_change: bool) -> (u16, Vec<(String,
     let body = String::from_utf8(answer.body.clone()).unwrap();
     let said = replaced(&body);
     let names_it = said != body;
-    let said = without_names(&Normal::default().normalise(&said));
+    let said = without_names(&Placeholders::default().normalise(&said));
     let differs = |name: &str| match name {
         "etag" => names_it || is_change,
         "x-iam-version" => is_change,
@@ -494,7 +494,7 @@ async fn companies(world: &World, theirs: &Theirs) {
         if operation.path.ends_with("/checks") {
             places.push(Place::Body("/checks/0/companyId".to_owned()));
         }
-        if operation.names == Names::Path {
+        if operation.company == CompanyParameter::InPath {
             places.push(Place::Path("companyId".to_owned()));
         }
         for place in places {
@@ -555,7 +555,7 @@ async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>
         for place in places(&document, &operation) {
             tried += 1;
             for who in CALLERS {
-                let company = (operation.names != Names::Path).then_some(world.ours.id);
+                let company = (operation.company != CompanyParameter::InPath).then_some(world.ours.id);
                 let asking = async |about: &str, id: &Value| {
                     ask(world, about, Asking { operation, who, company, filled: Some((&place, id)) }).await
                 };
@@ -701,7 +701,7 @@ both_adapters! {
             let mut answers = Vec::new();
             for user in [both, one] {
                 let path = world.fill(&operation.path_of(operation.ids)).await;
-                let mut request = world.request(operation.method, &path, Who::Nobody, Some(world.ours.id)).by(user);
+                let mut request = world.request(operation.method, &path, Who::Anonymous, Some(world.ours.id)).by(user);
                 if !operation.body.is_empty() {
                     let body = world.fill(operation.body).await.replace(&world.ours.admin.to_string(), &user.to_string());
                     request = request.bytes("application/json", body);
