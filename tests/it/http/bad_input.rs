@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::every_endpoint::{CompanyParameter, Dump, Needs, Operation, Who, World, operation, operations};
+use super::every_endpoint::{Dump, World};
+use super::operation::{CompanyParameter, Needs, Operation, Thing, Who};
+use super::operations::{operation, operations};
 use crate::support::api::{Answer, Request, both_adapters};
 
 /// The most bytes of a body.
@@ -21,8 +23,7 @@ enum Kind {
     KnownAction,
     /// Any text: of unlimited length, perhaps empty.
     Prose,
-    /// Any text, which may name nothing.
-    /// What may also be an id: the most characters otherwise.
+    /// Any text of at most so many characters, or an id. It may name nothing.
     Question(usize),
     Flag,
     Integer,
@@ -84,105 +85,142 @@ const ACTION: &[Field] = &[
     field("userId", Kind::User, Optional),
 ];
 
-/// The members of every body; the bodies themselves are the walk's, or stand here if an operation takes two forms.
+/// The body of an operation, which may take several forms.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    operation: &'static str,
+    /// A valid body; the operation's own if there is none.
+    body: Option<fn() -> Value>,
+    fields: &'static [Field],
+}
+
+impl Form {
+    fn valid(&self) -> Value {
+        self.body.unwrap_or(operation(self.operation).body)()
+    }
+}
+
+fn view_question() -> Value {
+    json!({ "view": "/dashboard", "userId": Thing::Caller })
+}
+
+fn action_question() -> Value {
+    json!({ "feature": "general.read", "action": "Read", "scope": "own", "userId": Thing::Caller })
+}
+
+/// Every form of every body.
 #[rustfmt::skip]
-const FORMS: &[(&str, &str, &[Field])] = {
+const FORMS: &[Form] = {
     use Kind::*;
     &[
-    ("POST /api/iam/check", "", VIEW),
-    ("POST /api/iam/check", r#"{"feature":"general.read","action":"Read","scope":"own","userId":"$caller"}"#, ACTION),
-    ("POST /api/iam/explain", "", VIEW),
-    ("POST /api/iam/explain", r#"{"feature":"general.read","action":"Read","scope":"own","userId":"$caller"}"#, ACTION),
-    ("POST /api/iam/checks", r#"{"checks":[{"view":"/dashboard","userId":"$caller"}]}"#, &[
+    Form { operation: "POST /api/iam/check", body: None, fields: VIEW },
+    Form { operation: "POST /api/iam/check", body: Some(action_question), fields: ACTION },
+    Form { operation: "POST /api/iam/explain", body: None, fields: VIEW },
+    Form { operation: "POST /api/iam/explain", body: Some(action_question), fields: ACTION },
+    Form { operation: "POST /api/iam/checks", body: Some(|| json!({ "checks": [view_question()] })), fields: &[
         field("checks", Apart(VIEW, 1000), Required),
-    ]),
-    ("POST /api/iam/checks", r#"{"checks":[{"feature":"general.read","action":"Read","scope":"own","userId":"$caller"}]}"#, &[
+    ] },
+    Form { operation: "POST /api/iam/checks", body: Some(|| json!({ "checks": [action_question()] })), fields: &[
         field("checks", Apart(ACTION, 1000), Required),
-    ]),
-    ("POST /api/iam/user-levels", "", &[
+    ] },
+    Form { operation: "POST /api/iam/user-levels", body: None, fields: &[
         field("name", Text(255), Required), field("description", Prose, Optional),
-    ]),
-    ("PATCH /api/iam/user-levels/{id}", "", &[
+    ] },
+    Form { operation: "PATCH /api/iam/user-levels/{id}", body: None, fields: &[
         field("name", Text(255), Optional), field("description", Prose, Clears),
-    ]),
-    ("PUT /api/iam/users/{userId}/user-levels", "", &[field("userLevelIds", Ids("user-level"), Required)]),
-    ("PUT /api/iam/user-levels/{id}/permissions/views", "", &[
+    ] },
+    Form { operation: "PUT /api/iam/users/{userId}/user-levels", body: None, fields: &[
+        field("userLevelIds", Ids("user-level"), Required),
+    ] },
+    Form { operation: "PUT /api/iam/user-levels/{id}/permissions/views", body: None, fields: &[
         field("views", Objects(&[
             field("viewId", Id(Some("view")), Required), field("state", Word(STATES), Optional),
             field("modifiable", Flag, Optional),
         ], "viewId"), Required),
-    ]),
-    ("PUT /api/iam/user-levels/{id}/permissions/features", "", &[
+    ] },
+    Form { operation: "PUT /api/iam/user-levels/{id}/permissions/features", body: None, fields: &[
         field("features", Objects(&[
             field("featureId", Id(Some("feature")), Required), field("action", KnownAction, Required),
             field("value", Flag, Optional), field("scope", Word(SCOPES), Optional), field("modifiable", Flag, Optional),
         ], "action"), Required),
-    ]),
-    ("POST /api/iam/views", "", &[
+    ] },
+    Form { operation: "POST /api/iam/views", body: None, fields: &[
         field("name", Text(255), Required), field("url", Key(500), Required), field("category", Text(100), Optional),
         field("description", Prose, Optional), field("icon", Text(100), Optional), field("requiresAuth", Flag, Optional),
-    ]),
-    ("PATCH /api/iam/views/{id}", "", &[
+    ] },
+    Form { operation: "PATCH /api/iam/views/{id}", body: None, fields: &[
         field("name", Text(255), Optional), field("url", Key(500), Optional), field("category", Text(100), Clears),
         field("description", Prose, Clears), field("icon", Text(100), Clears), field("requiresAuth", Flag, Optional),
-    ]),
-    ("POST /api/iam/features", "", &[
+    ] },
+    Form { operation: "POST /api/iam/features", body: None, fields: &[
         field("key", Key(255), Optional), field("name", Text(255), Required), field("description", Prose, Optional),
         field("resourceType", Text(100), Optional), field("actions", Texts(50, false), Optional),
         field("category", Text(100), Optional), field("enabled", Flag, Optional),
-    ]),
-    ("PATCH /api/iam/features/{id}", "", &[
+    ] },
+    Form { operation: "PATCH /api/iam/features/{id}", body: None, fields: &[
         field("key", Key(255), Clears), field("name", Text(255), Optional), field("description", Prose, Clears),
         field("resourceType", Text(100), Clears), field("actions", Texts(50, false), Clears),
         field("category", Text(100), Clears), field("enabled", Flag, Optional),
-    ]),
-    ("PUT /api/iam/features/{id}/views", "", &[field("viewIds", Ids("view"), Required)]),
-    ("POST /api/iam/modules", "", &[
+    ] },
+    Form { operation: "PUT /api/iam/features/{id}/views", body: None, fields: &[
+        field("viewIds", Ids("view"), Required),
+    ] },
+    Form { operation: "POST /api/iam/modules", body: None, fields: &[
         field("code", Text(100), Required), field("name", Text(255), Required), field("description", Prose, Optional),
         field("icon", Text(100), Optional), field("enabled", Flag, Optional), field("priority", Word(PRIORITIES), Optional),
-    ]),
-    ("PATCH /api/iam/modules/{id}", "", &[
+    ] },
+    Form { operation: "PATCH /api/iam/modules/{id}", body: None, fields: &[
         field("code", Text(100), Optional), field("name", Text(255), Optional), field("description", Prose, Clears),
         field("icon", Text(100), Clears), field("enabled", Flag, Optional), field("priority", Word(PRIORITIES), Optional),
-    ]),
-    ("DELETE /api/iam/modules/{id}", "", &[field("ungate", Flag, Optional)]),
-    ("PUT /api/iam/modules/{id}/views", "", &[field("viewIds", Ids("view"), Required), field("ungate", Flag, Optional)]),
-    ("PUT /api/iam/modules/{id}/features", "", &[
+    ] },
+    Form { operation: "DELETE /api/iam/modules/{id}", body: None, fields: &[field("ungate", Flag, Optional)] },
+    Form { operation: "PUT /api/iam/modules/{id}/views", body: None, fields: &[
+        field("viewIds", Ids("view"), Required), field("ungate", Flag, Optional),
+    ] },
+    Form { operation: "PUT /api/iam/modules/{id}/features", body: None, fields: &[
         field("featureIds", Ids("feature"), Required), field("ungate", Flag, Optional),
-    ]),
-    ("POST /api/iam/menu-items", "", &[
+    ] },
+    Form { operation: "POST /api/iam/menu-items", body: None, fields: &[
         field("label", Text(255), Required), field("icon", Text(100), Optional),
         field("priority", Word(PRIORITIES), Optional), field("requiredPermissions", Texts(255, true), Optional),
         field("sortOrder", Integer, Optional), field("viewId", Id(Some("view")), Optional),
         field("featureId", Id(Some("feature")), Optional), field("isEntrypoint", Flag, Optional),
-    ]),
-    ("PATCH /api/iam/menu-items/{id}", "", &[
+    ] },
+    Form { operation: "PATCH /api/iam/menu-items/{id}", body: None, fields: &[
         field("label", Text(255), Optional), field("icon", Text(100), Clears),
         field("priority", Word(PRIORITIES), Optional), field("requiredPermissions", Texts(255, true), Clears),
         field("sortOrder", Integer, Optional), field("viewId", Id(Some("view")), Clears),
         field("featureId", Id(Some("feature")), Clears), field("isEntrypoint", Flag, Optional),
-    ]),
-    ("POST /api/iam/sub-menu-items", "", &[
+    ] },
+    Form { operation: "POST /api/iam/sub-menu-items", body: None, fields: &[
         field("menuItemId", Id(Some("menu")), Required), field("label", Text(255), Required),
         field("viewId", Id(Some("view")), Optional), field("featureId", Id(Some("feature")), Optional),
         field("icon", Text(100), Optional), field("sortOrder", Integer, Optional), field("enabled", Flag, Optional),
-    ]),
-    ("PATCH /api/iam/sub-menu-items/{id}", "", &[
+    ] },
+    Form { operation: "PATCH /api/iam/sub-menu-items/{id}", body: None, fields: &[
         field("menuItemId", Id(Some("menu")), Optional), field("label", Text(255), Optional),
         field("viewId", Id(Some("view")), Clears), field("featureId", Id(Some("feature")), Clears),
         field("icon", Text(100), Clears), field("sortOrder", Integer, Optional), field("enabled", Flag, Optional),
-    ]),
-    ("PUT /api/iam/companies/{companyId}/modules", "", &[field("moduleIds", Ids("module"), Required)]),
-    ("PATCH /api/iam/companies/{companyId}/modules/{moduleId}", "", &[field("enabled", Flag, Required)]),
-    ("POST /api/iam/companies/{companyId}/provision", "", &[field("adminUserId", User, Optional)]),
-    ("PUT /api/iam/users/{userId}/not-before", "", &[field("notBefore", Time, Optional)]),
-    ("POST /api/iam/api-keys", "", &[
+    ] },
+    Form { operation: "PUT /api/iam/companies/{companyId}/modules", body: None, fields: &[
+        field("moduleIds", Ids("module"), Required),
+    ] },
+    Form { operation: "PATCH /api/iam/companies/{companyId}/modules/{moduleId}", body: None, fields: &[
+        field("enabled", Flag, Required),
+    ] },
+    Form { operation: "POST /api/iam/companies/{companyId}/provision", body: None, fields: &[
+        field("adminUserId", User, Optional),
+    ] },
+    Form { operation: "PUT /api/iam/users/{userId}/not-before", body: None, fields: &[
+        field("notBefore", Time, Optional),
+    ] },
+    Form { operation: "POST /api/iam/api-keys", body: None, fields: &[
         field("name", Text(255), Required), field("role", Word(ROLES), Required), field("expiresAt", Time, Optional),
-    ]),
-    ("POST /api/iam/nav-trail", "", &[
+    ] },
+    Form { operation: "POST /api/iam/nav-trail", body: None, fields: &[
         field("viewId", Id(Some("view")), Optional), field("url", Text(500), Required), field("label", Text(255), Required),
         field("sessionId", Text(255), Required),
-    ]),
+    ] },
     ]
 };
 
@@ -196,7 +234,7 @@ const NEEDS_NO_BODY: [&str; 3] = [
 /// Stands in a body for bytes that no JSON value has.
 const SPLICE: &str = "\"@@\"";
 
-/// One thing to send: a body with `$words`, and what stands in it for [`SPLICE`].
+/// One thing to send: a body with placeholders, and what stands in it for [`SPLICE`].
 struct Case {
     what: String,
     body: String,
@@ -488,12 +526,12 @@ impl Cases<'_> {
             Kind::Id(names) => {
                 self.id(pointer, name, names);
                 if names.is_none() {
-                    self.set(pointer, json!("$gone"), Expected::Accepted);
+                    self.set(pointer, json!(Thing::Gone), Expected::Accepted);
                 }
             }
             Kind::User => {
                 self.id(pointer, name, None);
-                self.set(pointer, json!("$gone"), Expected::Accepted);
+                self.set(pointer, json!(Thing::Gone), Expected::Accepted);
                 for unknown in ["issuer|subject", "https://a.example|auth0|1"] {
                     self.set(pointer, json!(unknown), Expected::invalid(name, "names an issuer that is not known"));
                 }
@@ -552,18 +590,18 @@ impl Cases<'_> {
             "018f3c1e000070008000000000000001",
             "{018f3c1e-0000-7000-8000-000000000001}",
             "018f3c1e-0000-7000-8000-00000000000g",
-            "$gone ",
+            &format!("{} ", Thing::Gone),
         ] {
             self.set(pointer, json!(text), Expected::invalid(name, no_id));
         }
         self.set(pointer, json!(self.letters(36)), Expected::invalid(name, no_id));
         if let Some(what) = names {
-            let unknown = |id: &str| Expected::invalid(name, &format!("names an unknown {what}: {id}"));
-            self.set(pointer, json!("$gone"), unknown("$gone"));
+            let unknown = |id: Thing| Expected::invalid(name, &format!("names an unknown {what}: {id}"));
+            self.set(pointer, json!(Thing::Gone), unknown(Thing::Gone));
             let theirs = match what {
-                "menu" => "$their-item",
-                "user-level" => "$their-level",
-                _ => "$company",
+                "menu" => Thing::TheirItem,
+                "user-level" => Thing::TheirLevel,
+                _ => Thing::Company,
             };
             self.set(pointer, json!(theirs), unknown(theirs));
         }
@@ -576,10 +614,10 @@ impl Cases<'_> {
         self.elements(pointer, name, &[&first, &place], "must be a string");
         let second = format!("{name}[1]");
         self.set(pointer, json!([valid, valid]), Expected::invalid(&second, "occurs twice"));
-        let capitals = valid.replace('$', "$upper-");
+        let capitals = valid.to_uppercase();
         self.set(pointer, json!([valid, capitals]), Expected::invalid(&second, "occurs twice"));
-        let unknown = Expected::invalid(&second, &format!("names an unknown {what}: $gone"));
-        self.set(pointer, json!([valid, "$gone"]), unknown);
+        let unknown = Expected::invalid(&second, &format!("names an unknown {what}: {}", Thing::Gone));
+        self.set(pointer, json!([valid, Thing::Gone]), unknown);
         self.set(pointer, json!([]), Expected::Accepted);
         self.set(pointer, json!([capitals]), Expected::Accepted);
     }
@@ -663,7 +701,7 @@ fn cases_of(valid: &Value, letter: char, fields: &[Field]) -> Vec<Case> {
         all.push(Case { what: "all wrong".to_owned(), body, splice: None, expected: Expected::Findings(names) });
     }
     let mut more = valid.clone();
-    more["id"] = json!("$gone");
+    more["id"] = json!(Thing::Gone);
     more["nobody asked for this"] = json!({ "isDefault": [null] });
     all.push(Case {
         what: "more members".to_owned(),
@@ -751,7 +789,7 @@ async fn send(world: &World, operation: Operation, about: &str, request: Request
 
 /// A case of a body.
 async fn send_case(world: &World, operation: Operation, case: &Case) {
-    let path = world.fill(&operation.path_of(operation.ids)).await;
+    let path = world.fill(&operation.valid_path()).await;
     let body = world.fill(&case.body).await;
     let body = match &case.splice {
         None => body.into_bytes(),
@@ -765,7 +803,7 @@ async fn send_case(world: &World, operation: Operation, case: &Case) {
         Expected::InPlace(message) => Expected::InPlace(world.fill(message).await),
         other => other.clone(),
     };
-    let request = world.request(operation.method, &path, operation.user(), by_header(world, operation));
+    let request = world.request(operation.method(), &path, operation.user(), by_header(world, operation));
     send(world, operation, &case.what, request.bytes("application/json", body), &expected).await;
 }
 
@@ -777,12 +815,11 @@ pub async fn everything(world: &World) -> usize {
 /// Makes all that the table needs, so that no later request makes anything.
 async fn make_everything(world: &World) {
     world.renew();
-    for (name, body, _) in FORMS {
-        let operation = operation(name);
-        world.fill(&format!("{} {} {body} $their-item $their-level", operation.ids, operation.body)).await;
+    for form in FORMS {
+        world.fill(&form.valid().to_string()).await;
     }
-    for operation in operations() {
-        world.fill(operation.ids).await;
+    for thing in operations().flat_map(|operation| operation.ids).chain(&[Thing::TheirItem, Thing::TheirLevel]) {
+        world.thing(*thing).await;
     }
 }
 
@@ -792,13 +829,11 @@ async fn bodies(world: &World) -> usize {
     let mut sent = 0;
     make_everything(world).await;
     let before = dump(world).await;
-    for (index, (name, body, fields)) in FORMS.iter().enumerate() {
-        let operation = operation(name);
-        let body = if body.is_empty() { operation.body } else { body };
-        let valid: Value = serde_json::from_str(body).unwrap();
+    for (index, form) in FORMS.iter().enumerate() {
+        let (operation, valid) = (operation(form.operation), form.valid());
         let letter = char::from_u32(0x1f400 + u32::try_from(index).unwrap()).unwrap();
         let changes_before = changes(world).await;
-        for case in cases_of(&valid, letter, fields) {
+        for case in cases_of(&valid, letter, form.fields) {
             sent += 1;
             if case.expected.is_accepted() {
                 accepted.push((operation, case));
@@ -806,7 +841,7 @@ async fn bodies(world: &World) -> usize {
                 send_case(world, operation, &case).await;
             }
         }
-        assert_eq!(changes(world).await, changes_before, "{name} stored something that it refused");
+        assert_eq!(changes(world).await, changes_before, "{} stored something that it refused", operation.name);
     }
     assert_eq!(dump(world).await, before, "something was stored that was refused");
     for (operation, case) in accepted {
@@ -822,8 +857,9 @@ async fn wholes(world: &World) -> usize {
     let mut accepted = Vec::new();
     make_everything(world).await;
     let before = dump(world).await;
-    for operation in FORMS.iter().map(|form| operation(form.0)).filter(|operation| seen.insert(operation.name)) {
-        let valid = world.fill(operation.body).await;
+    for operation in FORMS.iter().map(|form| operation(form.operation)).filter(|operation| seen.insert(operation.name))
+    {
+        let valid = world.fill(&operation.valid_body()).await;
         let changes_before = changes(world).await;
         for (index, whole) in whole_bodies(operation, &valid).into_iter().enumerate() {
             sent += 1;
@@ -837,15 +873,15 @@ async fn wholes(world: &World) -> usize {
     }
     assert_eq!(dump(world).await, before, "something was stored that was refused");
     for (operation, index) in accepted {
-        let valid = world.fill(operation.body).await;
+        let valid = world.fill(&operation.valid_body()).await;
         send_whole(world, operation, whole_bodies(operation, &valid).swap_remove(index)).await;
     }
     sent
 }
 
 async fn send_whole(world: &World, operation: Operation, (what, headers, body, expected): Whole) {
-    let path = world.fill(&operation.path_of(operation.ids)).await;
-    let request = world.request(operation.method, &path, operation.user(), by_header(world, operation)).payload(body);
+    let path = world.fill(&operation.valid_path()).await;
+    let request = world.request(operation.method(), &path, operation.user(), by_header(world, operation)).payload(body);
     let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
     send(world, operation, &format!("body {what}"), request, &expected).await;
 }
@@ -878,21 +914,19 @@ async fn paths(world: &World) -> usize {
     make_everything(world).await;
     let before = changes(world).await;
     for operation in operations() {
-        let parameters: Vec<_> =
-            operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
-        for (index, parameter) in parameters.iter().enumerate() {
+        for (index, parameter) in operation.parameters().enumerate() {
             for no_id in no_ids {
-                let mut ids: Vec<_> = operation.ids.split(',').collect();
-                ids[index] = no_id;
-                let path = world.fill(&operation.path_of(&ids.join(","))).await;
-                let body = world.fill(operation.body).await;
+                let mut ids: Vec<_> = operation.ids.iter().map(Thing::to_string).collect();
+                ids[index] = no_id.to_owned();
+                let path = world.fill(&operation.path_with(&ids, operation.query)).await;
+                let body = world.fill(&operation.valid_body()).await;
                 let company = by_header(world, operation);
-                let mut request = world.request(operation.method, &path, operation.user(), company);
+                let mut request = world.request(operation.method(), &path, operation.user(), company);
                 if !body.is_empty() {
                     request = request.bytes("application/json", body);
                 }
                 let about = format!("{parameter} {}", no_id.chars().take(60).collect::<String>());
-                let no_id = if *parameter == "userId" { NO_USER } else { "must be a valid UUID" };
+                let no_id = if parameter == "userId" { NO_USER } else { "must be a valid UUID" };
                 let expected = Expected::invalid(parameter, no_id);
                 send(world, operation, &about, request, &expected).await;
                 sent += 1;
@@ -1032,8 +1066,8 @@ async fn queries(world: &World) -> usize {
     let sent = cases.len();
     for (name, query, expected) in cases {
         let operation = operation(name);
-        let path = format!("{}?{query}", operation.path);
-        let request = world.request(operation.method, &path, operation.user(), by_header(world, operation));
+        let path = format!("{}?{query}", operation.path());
+        let request = world.request(operation.method(), &path, operation.user(), by_header(world, operation));
         let about: String = query.chars().take(60).collect();
         send(world, operation, &about, request, &expected).await;
     }
@@ -1067,17 +1101,17 @@ fn the_table_has_every_member() {
     }
     let document = serde_json::to_value(iam_http::document()).unwrap();
     for operation in operations() {
-        let described = &document["paths"][operation.path][operation.method.to_lowercase()]["requestBody"];
+        let described = &document["paths"][operation.path()][operation.method().to_lowercase()]["requestBody"];
         let mut expected = BTreeSet::new();
         members(&document, &described["content"]["application/json"]["schema"], "", &mut expected);
         let mut known = BTreeSet::new();
-        for (_, _, fields) in FORMS.iter().filter(|form| form.0 == operation.name) {
-            names(fields, "", &mut known);
+        for form in FORMS.iter().filter(|form| form.operation == operation.name) {
+            names(form.fields, "", &mut known);
         }
         assert_eq!(known, expected, "{}", operation.name);
         assert_eq!(described.is_null(), expected.is_empty(), "{}", operation.name);
         assert!(
-            operation.body.is_empty() == expected.is_empty() || operation.needs == Needs::Token,
+            (operation.body)().is_null() == expected.is_empty() || operation.needs == Needs::Token,
             "{}",
             operation.name
         );
@@ -1135,8 +1169,8 @@ both_adapters! {
     /// The messages that clients of the original system know.
     async fn the_sentences_of_the_original_stay(api: TestApi) {
         let world = World::new(api).await;
-        let level = world.fill("/api/iam/user-levels/$level").await;
-        let user = world.fill("/api/iam/users/$user/user-levels").await;
+        let level = format!("/api/iam/user-levels/{}", world.thing(Thing::Level).await);
+        let user = format!("/api/iam/users/{}/user-levels", world.thing(Thing::User).await);
         let (views, features) = (format!("{level}/permissions/views"), format!("{level}/permissions/features"));
         for (method, path, body, message) in [
             ("POST", "/api/iam/user-levels", json!({}), "Name is required"),
@@ -1166,9 +1200,9 @@ both_adapters! {
     /// A value that is not a boolean never grants: the user's permissions stay as before.
     async fn what_is_no_boolean_grants_nothing(api: TestApi) {
         let world = World::new(api).await;
-        let user = world.fill("$user").await;
-        let level = world.fill("$level").await;
-        let feature = world.fill("$feature").await;
+        let user = world.thing(Thing::User).await;
+        let level = world.thing(Thing::Level).await;
+        let feature = world.thing(Thing::Feature).await;
         let path = format!("/api/iam/users/{user}/user-levels");
         let request = world.request("PUT", &path, Who::Admin, Some(world.ours.id)).json(&json!({ "userLevelIds": [level] }));
         world.send(&path, request).await.expect(200);

@@ -1,5 +1,5 @@
-//! Every operation of the document, a row each: which callers are admitted, what is sent, what another company's ids
-//! answer.
+//! What holds for every operation: which callers are admitted, how the company is named, and what another company's
+//! ids are answered with.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,305 +11,9 @@ use iam_identity::TokenSigner;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+use super::operation::{CompanyParameter, ForeignAnswer, Needs, Operation, SERVICES, Thing, Who};
+use super::operations::{HEALTH, documented, operations};
 use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, new_company, new_user, secret};
-
-/// The callers that an operation admits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
-    Token,
-    Level,
-    ReadIam,
-    ManageLevels,
-    AssignLevels,
-    ManagePermissions,
-    ReadAudit,
-    SuperAdmin,
-    /// A super admin in person.
-    ManageCredentials,
-}
-
-/// How a request to an operation names its company.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CompanyParameter {
-    Required,
-    OptionalForSuperAdmins,
-    Optional,
-    InPath,
-}
-
-/// Requests by the first company about the second's things: ids, body (as usual if empty), status, and the message of
-/// the error or the data of the success ([`DENIED`]: any data that allows nothing).
-type Foreign = &'static [(&'static str, &'static str, u16, &'static str)];
-
-const DENIED: &str = "nothing is allowed";
-
-/// Method and path as in the document; the values of the path parameters, and the query; a valid body, with every
-/// member that exists; the status of success. `$words` are things that [`World::word`] makes.
-type Row = (&'static str, Needs, CompanyParameter, &'static str, &'static str, u16, Foreign);
-
-const LEVEL: Foreign = &[("$their-level", "", 404, "User level not found")];
-const ITEM: Foreign = &[("$their-item", "", 404, "Menu item not found")];
-const SUB_ITEM: Foreign = &[("$their-sub", "", 404, "Sub menu item not found")];
-
-#[rustfmt::skip]
-const TABLE: &[Row] = {
-    use CompanyParameter::*;
-    use Needs::*;
-    &[
-    ("GET /api/iam/navigation", Token, Required, "", "", 200, &[]),
-    ("GET /api/iam/permissions/current", Token, Required, "", "", 200, &[]),
-    ("POST /api/iam/check", Token, Required, "", r#"{"view":"/dashboard","userId":"$caller"}"#, 200, &[
-        ("", r#"{"view":"/dashboard","userId":"$their-member"}"#, 200,
-            r#"{"allowed":false,"scope":null,"reason":"User has no assigned user levels","reasonCode":"no_user_levels","decidedBy":[]}"#),
-    ]),
-    ("POST /api/iam/checks", Token, Required, "",
-        r#"{"checks":[{"view":"/dashboard","userId":"$caller"},{"feature":"general.read","action":"Read","scope":"own"}]}"#, 200, &[
-        ("", r#"{"checks":[{"view":"/dashboard","userId":"$their-member"}]}"#, 200,
-            r#"{"results":[{"allowed":false,"scope":null,"reason":"User has no assigned user levels","reasonCode":"no_user_levels","decidedBy":[]}]}"#),
-        ("", r#"{"checks":[{"view":"/dashboard","companyId":"$their-company"}]}"#, 200,
-            r#"{"results":[{"allowed":false,"error":{"code":"ERR_VALIDATION_001","message":"companyId is not the company of the request"}}]}"#),
-    ]),
-    ("POST /api/iam/explain", Token, Required, "", r#"{"view":"/dashboard","userId":"$caller"}"#, 200, &[
-        ("", r#"{"view":"/dashboard","userId":"$their-member"}"#, 200,
-            r#"{"allowed":false,"scope":null,"reason":"User has no assigned user levels","reasonCode":"no_user_levels","decidedBy":[],"gate":[],"levels":[],"suggestion":[]}"#),
-    ]),
-    ("GET /api/iam/users/{userId}/permissions", ReadIam, Required, "$member", "", 200, &[("$their-member", "", 200, DENIED)]),
-
-    ("GET /api/iam/user-levels", ReadIam, Required, "", "", 200, &[]),
-    ("POST /api/iam/user-levels", ManageLevels, Required, "", r#"{"name":"$fresh","description":"of the walk"}"#, 201, &[]),
-    ("GET /api/iam/user-levels/{id}", ReadIam, Required, "$level", "", 200, LEVEL),
-    ("PATCH /api/iam/user-levels/{id}", ManageLevels, Required, "$level", r#"{"name":"$fresh","description":"of the walk"}"#, 200, LEVEL),
-    ("DELETE /api/iam/user-levels/{id}", ManageLevels, Required, "$level", "", 200, LEVEL),
-    ("GET /api/iam/user-levels/{id}/users", ReadIam, Required, "$level", "", 200, LEVEL),
-    ("GET /api/iam/users/{userId}/user-levels", ReadIam, Required, "$member", "", 200, &[
-        ("$their-member", "", 200, r#"{"userLevels":[]}"#),
-    ]),
-    ("PUT /api/iam/users/{userId}/user-levels", AssignLevels, Required, "$user", r#"{"userLevelIds":["$level"]}"#, 200, &[
-        ("$user", r#"{"userLevelIds":["$level","$their-level"]}"#, 400,
-            "userLevelIds[1] names an unknown user-level: $their-level"),
-        ("$their-member", r#"{"userLevelIds":[]}"#, 200, r#"{"message":"User levels updated successfully"}"#),
-    ]),
-
-    ("GET /api/iam/users/{userId}", ReadIam, OptionalForSuperAdmins, "$member", "", 200, &[("$their-member", "", 404, "User not found")]),
-    ("PUT /api/iam/users/{userId}/not-before", ManageCredentials, Optional, "$user", r#"{"notBefore":"2026-01-01T00:00:00.000Z"}"#, 200, &[]),
-
-    ("GET /api/iam/api-keys", ManageCredentials, Optional, "", "", 200, &[]),
-    ("POST /api/iam/api-keys", ManageCredentials, Optional, "",
-        r#"{"name":"$fresh","role":"check","expiresAt":"2999-01-01T00:00:00.000Z"}"#, 201, &[]),
-    ("GET /api/iam/api-keys/{id}", ManageCredentials, Optional, "$key", "", 200, &[]),
-    ("DELETE /api/iam/api-keys/{id}", ManageCredentials, Optional, "$key", "", 200, &[]),
-
-    ("GET /api/iam/user-levels/{id}/permissions/views", ReadIam, Required, "$level", "", 200, LEVEL),
-    ("PUT /api/iam/user-levels/{id}/permissions/views", ManagePermissions, Required, "$level",
-        r#"{"views":[{"viewId":"$view","state":"allow","modifiable":true}]}"#, 200, LEVEL),
-    ("GET /api/iam/user-levels/{id}/permissions/features", ReadIam, Required, "$level", "", 200, LEVEL),
-    ("PUT /api/iam/user-levels/{id}/permissions/features", ManagePermissions, Required, "$level",
-        r#"{"features":[{"featureId":"$feature","action":"Read","value":true,"scope":"team","modifiable":true}]}"#, 200, LEVEL),
-
-    ("GET /api/iam/views", ReadIam, OptionalForSuperAdmins, "", "", 200, &[]),
-    ("POST /api/iam/views", SuperAdmin, Optional, "",
-        r#"{"name":"V","url":"/$fresh","category":"c","description":"d","icon":"i","requiresAuth":true}"#, 201, &[]),
-    ("GET /api/iam/views/{id}", ReadIam, OptionalForSuperAdmins, "$view", "", 200, &[]),
-    ("PATCH /api/iam/views/{id}", SuperAdmin, Optional, "$view",
-        r#"{"name":"V","url":"/$fresh","category":"c","description":"d","icon":"i","requiresAuth":true}"#, 200, &[]),
-    ("DELETE /api/iam/views/{id}", SuperAdmin, Optional, "$view", "", 200, &[]),
-
-    ("GET /api/iam/features", ReadIam, OptionalForSuperAdmins, "", "", 200, &[]),
-    ("POST /api/iam/features", SuperAdmin, Optional, "",
-        r#"{"key":"$fresh","name":"F","description":"d","resourceType":"r","actions":["Fly"],"category":"c","enabled":true}"#, 201, &[]),
-    ("GET /api/iam/features/{id}", ReadIam, OptionalForSuperAdmins, "$feature", "", 200, &[]),
-    ("PATCH /api/iam/features/{id}", SuperAdmin, Optional, "$feature",
-        r#"{"key":"$fresh","name":"F","description":"d","resourceType":"r","actions":["Fly"],"category":"c","enabled":true}"#, 200, &[]),
-    ("DELETE /api/iam/features/{id}", SuperAdmin, Optional, "$feature", "", 200, &[]),
-    ("GET /api/iam/features/{id}/views", ReadIam, OptionalForSuperAdmins, "$feature", "", 200, &[]),
-    ("PUT /api/iam/features/{id}/views", SuperAdmin, Optional, "$feature", r#"{"viewIds":["$view"]}"#, 200, &[]),
-
-    ("GET /api/iam/modules", ReadIam, OptionalForSuperAdmins, "", "", 200, &[]),
-    ("POST /api/iam/modules", SuperAdmin, Optional, "",
-        r#"{"code":"$fresh","name":"$fresh","description":"d","icon":"i","enabled":true,"priority":"premium"}"#, 201, &[]),
-    ("GET /api/iam/modules/{id}", ReadIam, OptionalForSuperAdmins, "$module", "", 200, &[]),
-    ("PATCH /api/iam/modules/{id}", SuperAdmin, Optional, "$module",
-        r#"{"code":"$fresh","name":"$fresh","description":"d","icon":"i","enabled":true,"priority":"premium"}"#, 200, &[]),
-    ("DELETE /api/iam/modules/{id}", SuperAdmin, Optional, "$module", r#"{"ungate":true}"#, 200, &[]),
-    ("GET /api/iam/modules/{id}/views", ReadIam, OptionalForSuperAdmins, "$module", "", 200, &[]),
-    ("PUT /api/iam/modules/{id}/views", SuperAdmin, Optional, "$module", r#"{"viewIds":["$view"],"ungate":true}"#, 200, &[]),
-    ("GET /api/iam/modules/{id}/features", ReadIam, OptionalForSuperAdmins, "$module", "", 200, &[]),
-    ("PUT /api/iam/modules/{id}/features", SuperAdmin, Optional, "$module", r#"{"featureIds":["$feature"],"ungate":true}"#, 200, &[]),
-
-    ("GET /api/iam/menu-items", ReadIam, OptionalForSuperAdmins, "", "", 200, &[]),
-    ("POST /api/iam/menu-items", SuperAdmin, Optional, "",
-        r#"{"label":"$fresh","icon":"i","priority":"optional","requiredPermissions":["general.read"],"sortOrder":7,
-            "viewId":"$view","featureId":"$feature","isEntrypoint":false}"#, 201, &[]),
-    ("GET /api/iam/menu-items/{id}", ReadIam, OptionalForSuperAdmins, "$item", "", 200, ITEM),
-    ("PATCH /api/iam/menu-items/{id}", SuperAdmin, Optional, "$item",
-        r#"{"label":"$fresh","icon":"i","priority":"optional","requiredPermissions":["general.read"],"sortOrder":7,
-            "viewId":"$view","featureId":"$feature","isEntrypoint":false}"#, 200, ITEM),
-    ("DELETE /api/iam/menu-items/{id}", SuperAdmin, Optional, "$item", "", 200, ITEM),
-    ("GET /api/iam/sub-menu-items", ReadIam, OptionalForSuperAdmins, "", "", 200, &[]),
-    ("POST /api/iam/sub-menu-items", SuperAdmin, Optional, "",
-        r#"{"menuItemId":"$item","label":"$fresh","viewId":"$view","featureId":"$feature","icon":"i","sortOrder":7,"enabled":true}"#, 201, &[
-        ("", r#"{"menuItemId":"$their-item","label":"$fresh"}"#, 400, "menuItemId names an unknown menu: $their-item"),
-    ]),
-    ("GET /api/iam/sub-menu-items/{id}", ReadIam, OptionalForSuperAdmins, "$sub", "", 200, SUB_ITEM),
-    ("PATCH /api/iam/sub-menu-items/{id}", SuperAdmin, Optional, "$sub",
-        r#"{"menuItemId":"$item","label":"$fresh","viewId":"$view","featureId":"$feature","icon":"i","sortOrder":7,"enabled":true}"#, 200, &[
-        ("$their-sub", "", 404, "Sub menu item not found"),
-        ("$sub", r#"{"menuItemId":"$their-item"}"#, 400, "menuItemId names an unknown menu: $their-item"),
-    ]),
-    ("DELETE /api/iam/sub-menu-items/{id}", SuperAdmin, Optional, "$sub", "", 200, SUB_ITEM),
-
-    ("GET /api/iam/companies/{companyId}/modules", SuperAdmin, InPath, "$company", "", 200, &[]),
-    ("PUT /api/iam/companies/{companyId}/modules", SuperAdmin, InPath, "$company", r#"{"moduleIds":["$core"]}"#, 200, &[]),
-    ("PATCH /api/iam/companies/{companyId}/modules/{moduleId}", SuperAdmin, InPath, "$company,$core", r#"{"enabled":true}"#, 200, &[]),
-    ("POST /api/iam/companies/{companyId}/provision", SuperAdmin, InPath, "$company", r#"{"adminUserId":"$user"}"#, 200, &[]),
-
-    ("POST /api/iam/nav-trail", Level, Required, "",
-        r#"{"viewId":"$dashboard","url":"/dashboard","label":"Dashboard","sessionId":"s"}"#, 201, &[]),
-    ("GET /api/iam/nav-trail", Level, Required, "?sessionId=s", "", 200, &[("?sessionId=s", "", 200, r#"{"trail":[],"recents":[]}"#)]),
-    ("DELETE /api/iam/nav-trail", Level, Required, "?sessionId=s", "", 200, &[("?sessionId=s", "", 200, "")]),
-    ("GET /api/iam/audit-logs", ReadAudit, OptionalForSuperAdmins, "", "", 200, &[
-        ("?entityId=$their-level", "", 200, r#"{"logs":[],"nextCursor":null}"#),
-        ("?userId=$their-admin", "", 200, r#"{"logs":[],"nextCursor":null}"#),
-    ]),
-    ]
-};
-
-/// Operations that need no token.
-pub const HEALTH: [&str; 4] = ["GET /health", "GET /health/db", "GET /livez", "GET /readyz"];
-
-/// A row of the table.
-#[derive(Debug, Clone, Copy)]
-pub struct Operation {
-    /// Method and path, as in the document.
-    pub name: &'static str,
-    pub method: &'static str,
-    pub path: &'static str,
-    pub needs: Needs,
-    pub company: CompanyParameter,
-    pub ids: &'static str,
-    pub body: &'static str,
-    pub status: u16,
-    foreign: Foreign,
-}
-
-/// All rows.
-pub fn operations() -> impl Iterator<Item = Operation> {
-    TABLE.iter().map(|&(name, needs, company, ids, body, status, foreign)| {
-        let (method, path) = name.split_once(' ').unwrap();
-        Operation { name, method, path, needs, company, ids, body, status, foreign }
-    })
-}
-
-/// The row of one operation.
-pub fn operation(name: &str) -> Operation {
-    operations().find(|operation| operation.name == name).unwrap_or_else(|| panic!("no row {name}"))
-}
-
-/// All operations of the document.
-pub fn documented() -> BTreeSet<String> {
-    let document = serde_json::to_value(iam_http::document()).unwrap();
-    let paths = document["paths"].as_object().unwrap();
-    let methods = |item: &Value| -> Vec<String> {
-        let methods = ["get", "post", "put", "patch", "delete", "head", "options", "trace"];
-        methods.into_iter().filter(|method| item.get(method).is_some()).map(str::to_uppercase).collect()
-    };
-    paths.iter().flat_map(|(path, item)| methods(item).into_iter().map(move |m| format!("{m} {path}"))).collect()
-}
-
-impl Operation {
-    /// The path with ids for its parameters, and with its query.
-    pub fn path_of(&self, ids: &str) -> String {
-        let (ids, query) = ids.split_once('?').map_or((ids, None), |(ids, query)| (ids, Some(query)));
-        let mut ids = ids.split(',');
-        let parts: Vec<_> = self
-            .path
-            .split('/')
-            .map(|part| if part.starts_with('{') { ids.next().expect("an id for each brace") } else { part })
-            .collect();
-        let path = parts.join("/");
-        query.map_or_else(|| path.clone(), |query| format!("{path}?{query}"))
-    }
-
-    /// Whether the path has ids other than a company's.
-    fn has_ids(&self) -> bool {
-        self.path.replace("{companyId}", "").contains('{')
-    }
-
-    /// The callers that may use it with the least rights.
-    pub fn user(&self) -> Who {
-        let is_for_super_admins = matches!(self.needs, Needs::SuperAdmin | Needs::ManageCredentials);
-        if is_for_super_admins { Who::SuperAdmin } else { Who::Admin }
-    }
-
-    /// The people of the first company, and a non-member, who is not admitted.
-    fn refused(&self) -> &'static [Who] {
-        match self.needs {
-            Needs::Token => &[],
-            Needs::Level => &[Who::NonMember],
-            Needs::ReadIam => &[Who::NonMember, Who::Visitor, Who::Member, Who::TeamManager],
-            Needs::SuperAdmin | Needs::ManageCredentials => {
-                &[Who::NonMember, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager, Who::Admin]
-            }
-            _ => &[Who::NonMember, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager],
-        }
-    }
-
-    /// The refusal that the others get.
-    fn refusal(&self) -> (u16, &'static str, &'static str) {
-        let text = match self.needs {
-            Needs::Token => panic!("everybody with a token may"),
-            Needs::Level => "You do not belong to this company",
-            Needs::ReadIam => "You do not have permission to view IAM data",
-            Needs::ManageLevels => "You do not have permission to manage user levels",
-            Needs::AssignLevels => "You do not have permission to assign user levels",
-            Needs::ManagePermissions => "You do not have permission to manage permissions",
-            Needs::ReadAudit => "You do not have permission to view audit logs",
-            Needs::SuperAdmin | Needs::ManageCredentials => return (403, "ERR_AUTH_007", "Superadmin access required"),
-        };
-        (403, "ERR_AUTH_003", text)
-    }
-
-    /// Whether its answer says which state it saw or made: decisions, and changes that can change them.
-    fn is_stamped(&self) -> bool {
-        let decisions = ["/navigation", "/permissions/current", "/check", "/permissions"];
-        let is_decision = decisions.iter().any(|end| self.path.ends_with(end));
-        let is_beside_decisions =
-            ["/nav-trail", "/not-before"].iter().any(|end| self.path.ends_with(end)) || self.path.contains("/api-keys");
-        is_decision || (self.method != "GET" && !is_beside_decisions)
-    }
-}
-
-/// The caller. All but the non-member and the super admin belong to the first company.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
-    Anonymous,
-    NonMember,
-    Visitor,
-    Member,
-    Admin,
-    /// Holds Read on `iam.manage_levels`, scope company, and nothing else.
-    Reader,
-    /// Holds Read and Update on `iam.manage_levels`, but scope team.
-    TeamManager,
-    SuperAdmin,
-    /// Services, with a key for the first company.
-    CheckKey,
-    ReadKey,
-    AdministerKey,
-    /// A service that administers the second company.
-    TheirKey,
-    /// A service that administers every company, and the platform.
-    PlatformKey,
-}
-
-/// The services, with the roles of their keys.
-const SERVICES: [(Who, &str); 5] = [
-    (Who::CheckKey, "check"),
-    (Who::ReadKey, "read"),
-    (Who::AdministerKey, "administer"),
-    (Who::TheirKey, "administer"),
-    (Who::PlatformKey, "administer"),
-];
 
 /// A request and its answer.
 #[derive(Debug, Clone)]
@@ -327,26 +31,13 @@ pub struct World {
     reader: UserId,
     team_manager: UserId,
     keys: BTreeMap<&'static str, String>,
-    words: RefCell<BTreeMap<String, String>>,
+    things: RefCell<BTreeMap<Thing, String>>,
     count: Cell<usize>,
     transcript: RefCell<Vec<Exchange>>,
 }
 
 /// What a company or the catalog looks like through the API.
 pub type Dump = Vec<(String, Value)>;
-
-impl Who {
-    fn name(self) -> &'static str {
-        match self {
-            Self::CheckKey => "check",
-            Self::ReadKey => "read",
-            Self::AdministerKey => "administer",
-            Self::TheirKey => "theirs",
-            Self::PlatformKey => "platform",
-            _ => "a person",
-        }
-    }
-}
 
 impl World {
     pub async fn new(api: TestApi) -> Self {
@@ -367,7 +58,7 @@ impl World {
             reader: new_user(),
             team_manager: new_user(),
             keys,
-            words: RefCell::default(),
+            things: RefCell::default(),
             count: Cell::default(),
             transcript: RefCell::default(),
             api,
@@ -406,77 +97,82 @@ impl World {
         format!("n{:05}", self.count.get())
     }
 
-    /// What a word stands for: the same until [`Self::renew`], but always another `$fresh`. `$upper-x` is `$x` in
-    /// capitals.
-    pub async fn word(&self, word: &str) -> String {
-        if word == "fresh" {
-            return self.fresh();
-        }
-        if let Some(known) = self.words.borrow().get(word) {
+    /// The id of a thing, which is made at its first use; the same until [`Self::renew`].
+    pub async fn thing(&self, thing: Thing) -> String {
+        if let Some(known) = self.things.borrow().get(&thing) {
             return known.clone();
         }
         let (ours, theirs) = (Some(self.ours), Some(self.theirs));
         let (all, name) = (Who::SuperAdmin, json!({ "name": self.fresh() }));
         let label = json!({ "label": self.fresh() });
-        let made = match word {
-            "caller" | "admin" => self.ours.admin.to_string(),
-            "company" => self.ours.id.to_string(),
-            "member" => self.ours.member.to_string(),
-            "their-company" => self.theirs.id.to_string(),
-            "their-admin" => self.theirs.admin.to_string(),
-            "their-member" => self.theirs.member.to_string(),
-            "user" => new_user().to_string(),
-            "gone" => uuid::Uuid::new_v4().to_string(),
-            "dashboard" => self.api.view_id("/dashboard").await,
-            "core" => self.api.module_id("core").await,
-            "level" => self.made("/api/iam/user-levels", all, ours, name).await,
-            "their-level" => self.made("/api/iam/user-levels", all, theirs, name).await,
-            "view" => {
+        let id = match thing {
+            Thing::Fresh => return self.fresh(),
+            Thing::Gone => uuid::Uuid::new_v4().to_string(),
+            Thing::User => new_user().to_string(),
+            Thing::Caller => self.ours.admin.to_string(),
+            Thing::Member => self.ours.member.to_string(),
+            Thing::Company => self.ours.id.to_string(),
+            Thing::Level => self.made("/api/iam/user-levels", all, ours, name).await,
+            Thing::Item => self.made("/api/iam/menu-items", all, ours, label).await,
+            Thing::Sub => self.made_sub_item(ours).await,
+            Thing::Key => {
+                self.made("/api/iam/api-keys", all, None, json!({ "name": self.fresh(), "role": "check" })).await
+            }
+            Thing::View => {
                 let view = json!({ "name": "V", "url": format!("/{}", self.fresh()) });
                 self.made("/api/iam/views", all, None, view).await
             }
-            "key" => self.made("/api/iam/api-keys", all, None, json!({ "name": self.fresh(), "role": "check" })).await,
-            "feature" => self.made("/api/iam/features", all, None, json!({ "name": "F", "key": self.fresh() })).await,
-            "module" => {
+            Thing::Feature => {
+                self.made("/api/iam/features", all, None, json!({ "name": "F", "key": self.fresh() })).await
+            }
+            Thing::Module => {
                 // Lists are sorted by name: of two modules of one name the first may be the one that was made later.
                 let module = json!({ "name": self.fresh(), "code": self.fresh() });
                 self.made("/api/iam/modules", all, None, module).await
             }
-            "item" => self.made("/api/iam/menu-items", all, ours, label).await,
-            "their-item" => self.made("/api/iam/menu-items", all, theirs, label).await,
-            "sub" | "their-sub" => {
-                let company = if word == "sub" { ours } else { theirs };
-                let item = self.made("/api/iam/menu-items", all, company, label).await;
-                let sub = json!({ "label": self.fresh(), "menuItemId": item });
-                self.made("/api/iam/sub-menu-items", all, company, sub).await
-            }
-            unknown => panic!("nothing is called ${unknown}"),
+            Thing::Dashboard => self.api.view_id("/dashboard").await,
+            Thing::Core => self.api.module_id("core").await,
+            Thing::TheirCompany => self.theirs.id.to_string(),
+            Thing::TheirAdmin => self.theirs.admin.to_string(),
+            Thing::TheirMember => self.theirs.member.to_string(),
+            Thing::TheirLevel => self.made("/api/iam/user-levels", all, theirs, name).await,
+            Thing::TheirItem => self.made("/api/iam/menu-items", all, theirs, label).await,
+            Thing::TheirSub => self.made_sub_item(theirs).await,
         };
-        self.words.borrow_mut().insert(word.to_owned(), made.clone());
-        made
+        self.things.borrow_mut().insert(thing, id.clone());
+        id
     }
 
-    /// The text with what its words stand for.
+    /// Makes a sub-item under a new item of a company's menu.
+    async fn made_sub_item(&self, company: Option<Company>) -> String {
+        let item = json!({ "label": self.fresh() });
+        let item = self.made("/api/iam/menu-items", Who::SuperAdmin, company, item).await;
+        let sub = json!({ "label": self.fresh(), "menuItemId": item });
+        self.made("/api/iam/sub-menu-items", Who::SuperAdmin, company, sub).await
+    }
+
+    /// The text with ids for its placeholders; for one in capitals the id in capitals.
     pub async fn fill(&self, text: &str) -> String {
-        let mut filled = String::new();
-        let mut parts = text.split('$');
-        filled.push_str(parts.next().unwrap());
-        for part in parts {
-            let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(part.len());
-            let (word, rest) = part.split_at(end);
-            let meaning = match word.strip_prefix("upper-") {
-                Some(word) => self.word(word).await.to_uppercase(),
-                None => self.word(word).await,
-            };
-            filled.push_str(&meaning);
-            filled.push_str(rest);
+        let mut text = text.to_owned();
+        for thing in Thing::ALL {
+            let placeholder = thing.to_string();
+            let in_capitals = placeholder.to_uppercase();
+            while text.contains(&placeholder) {
+                let id = self.thing(thing).await;
+                // Each use of `Fresh` is another text.
+                let count = if thing == Thing::Fresh { 1 } else { usize::MAX };
+                text = text.replacen(&placeholder, &id, count);
+            }
+            if text.contains(&in_capitals) {
+                text = text.replace(&in_capitals, &self.thing(thing).await.to_uppercase());
+            }
         }
-        filled
+        text
     }
 
-    /// Forgets what was made: the next use of a word makes a new thing.
+    /// Forgets what was made: the next use of a thing makes another one.
     pub fn renew(&self) {
-        self.words.borrow_mut().clear();
+        self.things.borrow_mut().clear();
     }
 
     /// A request by a caller, in a company by header.
@@ -501,20 +197,24 @@ impl World {
 
     /// The operation's valid request. Callers ask about themselves where a user is named.
     pub async fn valid(&self, operation: Operation, who: Who, company: Option<CompanyId>) -> Request {
-        let path = self.fill(&operation.path_of(operation.ids)).await;
-        let request = self.request(operation.method, &path, who, company);
-        if operation.body.is_empty() {
+        self.valid_at(operation, &operation.valid_path(), who, company).await
+    }
+
+    /// The same with another path, which may have placeholders.
+    pub async fn valid_at(&self, operation: Operation, path: &str, who: Who, company: Option<CompanyId>) -> Request {
+        let path = self.fill(path).await;
+        let request = self.request(operation.method(), &path, who, company);
+        let mut body = (operation.body)();
+        if body.is_null() {
             return request;
         }
-        let body = self.fill(operation.body).await;
-        let mut body: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
         if operation.needs == Needs::Token {
             body.as_object_mut().unwrap().remove("userId");
             for check in body.get_mut("checks").and_then(Value::as_array_mut).into_iter().flatten() {
                 check.as_object_mut().unwrap().remove("userId");
             }
         }
-        request.json(&body)
+        request.bytes("application/json", self.fill(&body.to_string()).await)
     }
 
     /// Sends a request, checks what every answer must have, and records both.
@@ -637,13 +337,13 @@ const GARBAGE: [(&str, &str); 4] = [
 /// The table and the document have the same operations.
 #[test]
 fn the_table_is_the_document() {
-    let known: BTreeSet<String> = TABLE.iter().map(|row| row.0).chain(HEALTH).map(str::to_owned).collect();
+    let known: BTreeSet<String> = operations().map(|row| row.name).chain(HEALTH).map(str::to_owned).collect();
     assert_eq!(documented(), known);
-    assert_eq!(TABLE.len() + HEALTH.len(), known.len(), "an operation is in the table twice");
+    assert_eq!(operations().count() + HEALTH.len(), known.len(), "an operation is in the table twice");
     for operation in operations() {
         assert_eq!(
             operation.company == CompanyParameter::InPath,
-            operation.path.contains("{companyId}"),
+            operation.path().contains("{companyId}"),
             "{}",
             operation.name
         );
@@ -656,7 +356,7 @@ fn the_table_is_the_document() {
 fn the_document_names_the_headers() {
     let document = serde_json::to_value(iam_http::document()).unwrap();
     for operation in operations() {
-        let described = &document["paths"][operation.path][operation.method.to_lowercase()];
+        let described = &document["paths"][operation.path()][operation.method().to_lowercase()];
         let in_header = |parameter: &&Value| parameter["in"] == "header";
         let asked = described["parameters"].as_array().unwrap().iter().filter(in_header);
         let mut asked: Vec<_> = asked.map(|parameter| parameter["name"].as_str().unwrap()).collect();
@@ -691,11 +391,11 @@ both_adapters! {
             (vec![format!("Bearer {good}"), format!("Bearer {good}")], "Invalid token format. Use: Bearer <token>"),
         ];
         for operation in operations() {
-            let path = world.fill(&operation.path_of(operation.ids)).await;
-            let odd = operation.path_of("not-an-id,not-an-id?sessionId=&limit=x&companyId=x");
+            let path = world.fill(&operation.valid_path()).await;
+            let odd = operation.path_with(&["not-an-id"; 2], "sessionId=&limit=x&companyId=x");
             for (headers, message) in &tokens {
                 for (path, (content_type, body)) in [&path, &odd].into_iter().zip(GARBAGE.into_iter().cycle()) {
-                    let mut request = world.request(operation.method, path, Who::Anonymous, None).bytes(content_type, body);
+                    let mut request = world.request(operation.method(), path, Who::Anonymous, None).bytes(content_type, body);
                     for value in headers {
                         request = request.header("authorization", value);
                     }
@@ -719,19 +419,19 @@ both_adapters! {
         for operation in operations().filter(|operation| operation.needs != Needs::Token) {
             let (status, code, message) = operation.refusal();
             let expected = (status, code.to_owned(), message.to_owned());
-            let path = world.fill(&operation.path_of(operation.ids)).await;
+            let path = world.fill(&operation.valid_path()).await;
             for &who in operation.refused() {
                 let request = world.valid(operation, who, Some(world.ours.id)).await;
                 assert_eq!(world.send(operation.name, request).await.error(), expected, "{} {who:?}", operation.name);
                 for (content_type, body) in GARBAGE.into_iter().chain([("application/json", too_large.as_str())]) {
-                    let request = world.request(operation.method, &path, who, Some(world.ours.id));
+                    let request = world.request(operation.method(), &path, who, Some(world.ours.id));
                     let answer = world.send(operation.name, request.bytes(content_type, body)).await;
                     assert_eq!(answer.error(), expected, "{} {who:?}", operation.name);
                 }
                 if operation.has_ids() {
-                    let odd = operation.path_of("not-an-id,not-an-id").replace("companies/not-an-id", "companies/$company");
+                    let odd = operation.path_with(&["not-an-id"; 2], "").replace("companies/not-an-id", &format!("companies/{}", Thing::Company));
                     let odd = format!("{}?sessionId=&limit=x", world.fill(&odd).await);
-                    let answer = world.send(operation.name, world.request(operation.method, &odd, who, Some(world.ours.id))).await;
+                    let answer = world.send(operation.name, world.request(operation.method(), &odd, who, Some(world.ours.id))).await;
                     assert_eq!(answer.error(), expected, "{} {who:?}", operation.name);
                 }
             }
@@ -774,16 +474,15 @@ both_adapters! {
         let unknown = new_company();
         for operation in operations() {
             for who in [Who::NonMember, Who::Admin, Who::Reader] {
-                let has_body = operation.method != "GET";
+                let has_body = operation.method() != "GET";
                 for garbage in [None, Some(GARBAGE[0]).filter(|_| has_body)] {
                     let mut answers = Vec::new();
                     for company in [world.theirs.id, unknown] {
-                        let ids = operation.ids.replace("$company", &company.to_string());
-                        let operation = Operation { ids: ids.leak(), ..operation };
-                        let mut request = world.valid(operation, who, Some(company)).await;
+                        let path = operation.valid_path().replace(&Thing::Company.to_string(), &company.to_string());
+                        let mut request = world.valid_at(operation, &path, who, Some(company)).await;
                         if let Some((_, body)) = garbage {
-                            let path = world.fill(&operation.path_of(operation.ids)).await;
-                            request = world.request(operation.method, &path, who, Some(company)).bytes("application/json", body);
+                            let path = world.fill(&path).await;
+                            request = world.request(operation.method(), &path, who, Some(company)).bytes("application/json", body);
                         }
                         answers.push(world.send(operation.name, request).await);
                     }
@@ -815,9 +514,9 @@ both_adapters! {
         let world = World::new(api).await;
         let missing = (400, "ERR_AUTH_002".to_owned(), "Company ID is required".to_owned());
         for operation in operations().filter(|operation| operation.company != CompanyParameter::InPath) {
-            let path = world.fill(&operation.path_of(operation.ids)).await;
+            let path = world.fill(&operation.valid_path()).await;
             for who in [Who::NonMember, Who::Visitor, Who::Admin, Who::SuperAdmin] {
-                let request = world.request(operation.method, &path, who, None).bytes("application/json", GARBAGE[0].1);
+                let request = world.request(operation.method(), &path, who, None).bytes("application/json", GARBAGE[0].1);
                 let answer = world.send(operation.name, request).await;
                 let needed = match operation.company {
                     CompanyParameter::Required => true,
@@ -843,9 +542,9 @@ both_adapters! {
         let disagree = "companyId is named twice, with different companies";
         let no_id = "companyId must be a valid UUID";
         for operation in operations() {
-            let has_body = operation.method != "GET";
+            let has_body = operation.method() != "GET";
             let in_path = operation.company == CompanyParameter::InPath;
-            let path = world.fill(&operation.path_of(operation.ids)).await;
+            let path = world.fill(&operation.valid_path()).await;
             let and = if path.contains('?') { '&' } else { '?' };
             let in_query = |id: &dyn std::fmt::Display| format!("{path}{and}companyId={id}");
             // Header, query and body; each may be left out.
@@ -877,7 +576,7 @@ both_adapters! {
                 }
                 for who in [Who::NonMember, operation.user()] {
                     let path = query.as_ref().map_or_else(|| path.clone(), |id| in_query(id));
-                    let mut request = world.request(operation.method, &path, who, None);
+                    let mut request = world.request(operation.method(), &path, who, None);
                     if let Some(header) = &header {
                         request = request.header("x-company-id", header);
                     }
@@ -914,8 +613,9 @@ both_adapters! {
     /// Another company's things answer as if they did not exist, and stay unchanged.
     async fn other_companies_things_do_not_exist(api: TestApi) {
         let world = World::new(api).await;
-        for word in ["their-level", "their-item", "their-sub", "level", "item", "sub", "view", "feature"] {
-            world.word(word).await;
+        for thing in [Thing::TheirLevel, Thing::TheirItem, Thing::TheirSub, Thing::Level, Thing::Item, Thing::Sub,
+            Thing::View, Thing::Feature] {
+            world.thing(thing).await;
         }
         let step = json!({ "url": "/theirs", "label": "Theirs", "sessionId": "s" });
         let request = world.api.post("/api/iam/nav-trail").by(world.theirs.member).within(world.theirs.id);
@@ -923,24 +623,26 @@ both_adapters! {
         let before = world.dump(world.theirs).await;
         let mut asked = 0;
         for operation in operations() {
-            for &(ids, body, status, expected) in operation.foreign {
+            for foreign in operation.foreign {
                 asked += 1;
-                let path = world.fill(&operation.path_of(ids)).await;
-                let mut request = world.request(operation.method, &path, operation.user(), Some(world.ours.id));
-                let body = world.fill(if body.is_empty() { operation.body } else { body }).await;
+                let mut query: Vec<_> = foreign.query.iter().map(|(name, thing)| format!("{name}={thing}")).collect();
+                query.extend(Some(operation.query.to_owned()).filter(|own| !own.is_empty()));
+                let path = world.fill(&operation.path_with(foreign.ids, &query.join("&"))).await;
+                let mut request = world.request(operation.method(), &path, operation.user(), Some(world.ours.id));
+                let body = world.fill(&foreign.body.map_or_else(|| operation.valid_body(), |body| body().to_string())).await;
                 if !body.is_empty() {
                     request = request.bytes("application/json", body);
                 }
-                let answer = world.send(operation.name, request).await.expect(status);
-                let expected = world.fill(expected).await;
-                match status {
-                    200 if expected == DENIED => assert_nothing_is_allowed(&answer),
-                    200 if expected.is_empty() => {}
-                    200 => {
-                        let expected: Value = serde_json::from_str(&expected).unwrap();
-                        assert_eq!(answer.data(), expected, "{}", operation.name);
+                let answer = world.send(operation.name, request).await;
+                match foreign.answer {
+                    ForeignAnswer::NotFound(message) => assert_eq!(answer.expect(404).error().2, message, "{}", operation.name),
+                    ForeignAnswer::Unknown(message, thing) => {
+                        let message = format!("{message}: {}", world.thing(thing).await);
+                        assert_eq!(answer.expect(400).error().2, message, "{}", operation.name);
                     }
-                    _ => assert_eq!(answer.error().2, expected, "{}", operation.name),
+                    ForeignAnswer::Data(data) => assert_eq!(answer.expect(200).data(), data(), "{}", operation.name),
+                    ForeignAnswer::NothingAllowed => assert_nothing_is_allowed(&answer.expect(200)),
+                    ForeignAnswer::Success => drop(answer.expect(200)),
                 }
             }
         }
@@ -968,7 +670,7 @@ both_adapters! {
                 }
                 assert!(again.body.is_empty());
                 // A caller without permission is refused, whatever tag it sends.
-                let request = world.request("GET", operation.path, Who::Anonymous, Some(world.ours.id));
+                let request = world.request("GET", operation.path(), Who::Anonymous, Some(world.ours.id));
                 world.send(operation.name, request.header("if-none-match", "*")).await.expect(401);
             }
         }

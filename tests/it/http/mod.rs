@@ -22,6 +22,8 @@ mod matrix;
 mod menu;
 mod names;
 mod navigation;
+mod operation;
+mod operations;
 mod parity;
 mod permissions_current;
 mod provisioning;

@@ -141,10 +141,11 @@ fn only_what_differs_is_replaced() {
 
 /// Needs a database, so that `make test-memory` leaves it out.
 mod postgres {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::assert_same;
-    use crate::http::every_endpoint::{Exchange, Who, World};
+    use crate::http::every_endpoint::{Exchange, World};
+    use crate::http::operation::{Thing, Who};
     use crate::http::{bad_input, matrix};
     use crate::support::api::TestApi;
 
@@ -166,17 +167,17 @@ mod postgres {
     /// Requests that break a rule of the data.
     async fn conflicts(world: &World) {
         world.renew();
-        let level = world.fill("/api/iam/user-levels/$level").await;
+        let level = format!("/api/iam/user-levels/{}", world.thing(Thing::Level).await);
         let admin = format!("/api/iam/user-levels/{}", world.api.level_id(world.ours, "Admin").await);
         let general = format!("/api/iam/features/{}", world.api.feature_id("general.read").await);
         let reserved = format!("/api/iam/features/{}", world.api.feature_id("iam.manage_levels").await);
         let core = format!("/api/iam/modules/{}", world.api.module_id("core").await);
         let view = format!("/api/iam/views/{}", world.api.view_id("/dashboard").await);
-        let module = world.fill("/api/iam/companies/$company/modules/$module").await;
-        let missing = world.fill("/api/iam/user-levels/$gone").await;
-        let user = world.fill("/api/iam/users/$user/user-levels").await;
-        let pinned = world.fill(r#"{"views":[{"viewId":"$dashboard","state":"deny","modifiable":false}]}"#).await;
-        let pinned: Value = serde_json::from_str(&pinned).unwrap();
+        let module = format!("/api/iam/companies/{}/modules/{}", world.ours.id, world.thing(Thing::Module).await);
+        let missing = format!("/api/iam/user-levels/{}", world.thing(Thing::Gone).await);
+        let user = format!("/api/iam/users/{}/user-levels", world.thing(Thing::User).await);
+        let dashboard = world.api.view_id("/dashboard").await;
+        let pinned = json!({ "views": [{ "viewId": dashboard, "state": "deny", "modifiable": false }] });
         let views = format!("{level}/permissions/views");
         let iam = json!({ "featureIds": [world.api.feature_id("iam.manage_levels").await] });
         let (ours, all) = (Some(world.ours.id), Who::SuperAdmin);

@@ -12,7 +12,9 @@ use iam_domain::{CompanyId, ExternalId, Issuer};
 use iam_identity::{KeySet, KeySource, SharedSecret, TokenVerifier, TrustedIssuer, VerifierOptions};
 use serde_json::{Value, json};
 
-use super::every_endpoint::{CompanyParameter, Exchange, Needs, Operation, Who, World, operation, operations};
+use super::every_endpoint::{Exchange, World};
+use super::operation::{CompanyParameter, Needs, Operation, Thing, Who};
+use super::operations::{operation, operations};
 use super::parity::{self, Placeholders};
 use crate::support::api::{Answer, Company, TestApi, both_adapters, new_company, new_user, secret};
 
@@ -64,7 +66,7 @@ impl Place {
 /// A thing of the second company, and an unknown one of the same form. The first text is sent; the others are the
 /// names that answers may have for it then.
 #[derive(Debug, Clone)]
-struct Thing {
+struct Probe {
     kind: &'static str,
     theirs: Vec<String>,
     nobodys: Vec<String>,
@@ -72,9 +74,9 @@ struct Thing {
 
 /// What the second company has.
 struct Theirs {
-    ids: Vec<Thing>,
-    user_name: Thing,
-    session: Thing,
+    ids: Vec<Probe>,
+    user_name: Probe,
+    session: Probe,
     cursor: String,
     tags: Vec<String>,
     version: String,
@@ -121,7 +123,7 @@ fn ids_of_body(document: &Value, schema: &Value, pointer: &str, found: &mut Vec<
 
 /// Where an operation's ids stand, but for the company's.
 fn places(document: &Value, operation: &Operation) -> Vec<Place> {
-    let described = &document["paths"][operation.path][operation.method.to_lowercase()];
+    let described = &document["paths"][operation.path()][operation.method().to_lowercase()];
     let mut found = Vec::new();
     for parameter in described["parameters"].as_array().into_iter().flatten() {
         let name = parameter["name"].as_str().unwrap();
@@ -163,15 +165,14 @@ struct Asking<'a> {
 /// The operation's valid request, apart from these values.
 async fn ask(world: &World, what: &str, asking: Asking<'_>) -> Answer {
     let Asking { operation, who, company, filled } = asking;
-    if operation.method == "DELETE" {
+    if operation.method() == "DELETE" {
         // What an earlier request deleted is made anew.
         world.renew();
     }
-    let (ids, query) = operation.ids.split_once('?').unwrap_or((operation.ids, ""));
-    let mut ids = ids.split(',');
-    let mut query: Vec<_> = query.split('&').filter(|pair| !pair.is_empty()).map(str::to_owned).collect();
+    let mut ids = operation.ids.iter();
+    let mut query: Vec<_> = operation.query.split('&').filter(|pair| !pair.is_empty()).map(str::to_owned).collect();
     let mut parts = Vec::new();
-    for part in operation.path.split('/') {
+    for part in operation.path().split('/') {
         let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) else {
             parts.push(part.to_owned());
             continue;
@@ -179,7 +180,7 @@ async fn ask(world: &World, what: &str, asking: Asking<'_>) -> Answer {
         let own = ids.next().unwrap();
         parts.push(match filled {
             Some((Place::Path(place), id)) if place == name => encoded(id.as_str().unwrap()),
-            _ => world.fill(own).await,
+            _ => world.thing(*own).await,
         });
     }
     if let Some((Place::Query(name), id)) = filled {
@@ -187,7 +188,7 @@ async fn ask(world: &World, what: &str, asking: Asking<'_>) -> Answer {
         query.push(format!("{name}={}", encoded(id.as_str().unwrap())));
     }
     let path = format!("{}?{}", parts.join("/"), query.join("&"));
-    let mut request = world.request(operation.method, &path, who, company);
+    let mut request = world.request(operation.method(), &path, who, company);
     if let Some((Place::Header(name), value)) = filled {
         request = request.header(name, value.as_str().unwrap());
     }
@@ -195,11 +196,14 @@ async fn ask(world: &World, what: &str, asking: Asking<'_>) -> Answer {
         Some((Place::Body(pointer), id)) => Some((pointer, id)),
         _ => None,
     };
-    if !operation.body.is_empty() || in_body.is_some() {
+    let mut body = (operation.body)();
+    if !body.is_null() || in_body.is_some() {
         // Each step is the first of its session.
-        let template = operation.body.replace(r#""sessionId":"s""#, r#""sessionId":"$fresh""#);
-        let body = world.fill(if template.is_empty() { "{}" } else { &template }).await;
-        let mut body: Value = serde_json::from_str(&body).unwrap();
+        if let Some(session) = body.get_mut("sessionId") {
+            *session = json!(Thing::Fresh);
+        }
+        let text = if body.is_null() { "{}".to_owned() } else { world.fill(&body.to_string()).await };
+        let mut body: Value = serde_json::from_str(&text).unwrap();
         if let Some((pointer, id)) = in_body {
             put(&mut body, pointer, id);
         }
@@ -364,7 +368,7 @@ async fn furnish(world: &World, set: usize) {
 /// Fills the second company this many times, and collects what it has then.
 async fn furnished(world: &World, sets: usize) -> Theirs {
     // What requests make in the first company in passing must be older than everything of the second: see the cursor.
-    world.word("level").await;
+    world.thing(Thing::Level).await;
     let nobody = uuid::Uuid::new_v4().to_string();
     for set in 0..sets {
         furnish(world, set).await;
@@ -392,11 +396,11 @@ async fn furnished(world: &World, sets: usize) -> Theirs {
     }
     let records = look("audit-logs?limit=1").await;
     ids.push(("record", text(&records["logs"][0]["id"])));
-    let thing = |kind, id: String| Thing { kind, theirs: vec![id], nobodys: vec![nobody.clone()] };
+    let thing = |kind, id: String| Probe { kind, theirs: vec![id], nobodys: vec![nobody.clone()] };
     let mut ids: Vec<_> = ids.into_iter().map(|(kind, id)| thing(kind, id)).collect();
     let (user, nobodys) = (external(&format!("{MARK}@example.com-0")), external("nobody@example.com-0"));
-    ids.push(Thing { kind: EXTERNAL_USER, theirs: vec![user[1].clone()], nobodys: vec![nobodys[1].clone()] });
-    let user_name = Thing { kind: "name of an external user", theirs: user, nobodys };
+    ids.push(Probe { kind: EXTERNAL_USER, theirs: vec![user[1].clone()], nobodys: vec![nobodys[1].clone()] });
+    let user_name = Probe { kind: "name of an external user", theirs: user, nobodys };
 
     // Tags of what only the company has.
     let mut tags = Vec::new();
@@ -425,7 +429,7 @@ async fn furnished(world: &World, sets: usize) -> Theirs {
     Theirs {
         ids,
         user_name,
-        session: Thing {
+        session: Probe {
             kind: "session",
             theirs: vec![format!("{MARK} session 0")],
             nobodys: vec!["nobodys session".to_owned()],
@@ -443,26 +447,26 @@ async fn furnished(world: &World, sets: usize) -> Theirs {
 const CALLERS: [Who; 5] = [Who::Admin, Who::SuperAdmin, Who::CheckKey, Who::ReadKey, Who::AdministerKey];
 
 fn is_read(operation: &Operation) -> bool {
-    let asks = ["/check", "/checks", "/explain"].iter().any(|end| operation.path.ends_with(end));
-    operation.method == "GET" || asks
+    let asks = ["/check", "/checks", "/explain"].iter().any(|end| operation.path().ends_with(end));
+    operation.method() == "GET" || asks
 }
 
 /// Pairs of a thing of the second company and an unknown one for a place; all pairs, or one of each sort.
-fn things(theirs: &Theirs, operation: &Operation, place: &Place, all: bool) -> Vec<Thing> {
+fn things(theirs: &Theirs, operation: &Operation, place: &Place, all: bool) -> Vec<Probe> {
     let mut things = match place.name() {
         "sessionId" => return vec![theirs.session.clone()],
         // Nothing of the first company is newer than the second's things: beginning after those is beginning at the
         // start.
         "cursor" => {
-            if operation.path.ends_with("/users") {
+            if operation.path().ends_with("/users") {
                 // A page of holders begins after a user; only this one is next to the second company's.
                 let admin = theirs.ids.iter().find(|thing| thing.kind == "admin").unwrap_or(&theirs.ids[0]);
                 let admin = admin.theirs[0].clone();
                 let beside = uuid::Uuid::from_u128(admin.parse::<uuid::Uuid>().unwrap().as_u128() ^ 1).to_string();
-                return vec![Thing { kind: "cursor", theirs: vec![admin], nobodys: vec![beside] }];
+                return vec![Probe { kind: "cursor", theirs: vec![admin], nobodys: vec![beside] }];
             }
             let (theirs, nobodys) = (vec![theirs.cursor.clone()], vec![String::new()]);
-            return vec![Thing { kind: "cursor", theirs, nobodys }];
+            return vec![Probe { kind: "cursor", theirs, nobodys }];
         }
         _ if all => theirs.ids.clone(),
         _ => theirs.ids[..3].to_vec(),
@@ -488,10 +492,10 @@ async fn companies(world: &World, theirs: &Theirs) {
     let unknown = new_company();
     for operation in operations() {
         let mut places = vec![Place::Header("x-company-id"), Place::Query("companyId".to_owned())];
-        if operation.method != "GET" {
+        if operation.method() != "GET" {
             places.push(Place::Body("/companyId".to_owned()));
         }
-        if operation.path.ends_with("/checks") {
+        if operation.path().ends_with("/checks") {
             places.push(Place::Body("/checks/0/companyId".to_owned()));
         }
         if operation.company == CompanyParameter::InPath {
@@ -561,7 +565,7 @@ async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>
                 };
                 let is_let_in = who == operation.user();
                 let mut of_nobody: Option<(Vec<String>, Answer)> = None;
-                let tells_name = |thing: &Thing| operation.name == CUT_OFF && thing.kind == EXTERNAL_USER;
+                let tells_name = |thing: &Probe| operation.name == CUT_OFF && thing.kind == EXTERNAL_USER;
                 for thing in
                     things(theirs, &operation, &place, is_let_in).into_iter().filter(|thing| !tells_name(thing))
                 {
@@ -593,11 +597,11 @@ async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>
 /// Counts and unique names in the first company.
 async fn counts(world: &World, theirs: &Theirs) {
     world.renew();
-    let level = world.fill("/api/iam/user-levels/$level").await;
+    let level = format!("/api/iam/user-levels/{}", world.thing(Thing::Level).await);
     let admin = format!("/api/iam/user-levels/{}", world.api.level_id(world.ours, "Admin").await);
     let of_admin = format!("/api/iam/users/{}/user-levels", world.ours.admin);
     let of_member = format!("/api/iam/users/{}/user-levels", world.ours.member);
-    let module = world.fill("/api/iam/companies/$company/modules").await;
+    let module = format!("/api/iam/companies/{}/modules", world.ours.id);
     let view = world.api.view_id("/dashboard").await;
     let pinned = json!({ "views": [{ "viewId": view, "state": "deny", "modifiable": false }] });
     let views = format!("{level}/permissions/views");
@@ -634,7 +638,7 @@ async fn story(world: &World, theirs: &Theirs) -> Vec<Exchange> {
     let before = world.transcript().len();
     // Reading from the cursor equals reading from the start only while nothing of the first company is newer.
     let (mut reads, changes): (Vec<_>, Vec<_>) = operations().partition(is_read);
-    reads.sort_by_key(|operation| !operation.path.ends_with("/audit-logs"));
+    reads.sort_by_key(|operation| !operation.path().ends_with("/audit-logs"));
     let mut tried = ids(world, theirs, reads.into_iter()).await;
     counts(world, theirs).await;
     headers_of_theirs(world, theirs).await;
@@ -700,17 +704,18 @@ both_adapters! {
         for operation in operations() {
             let mut answers = Vec::new();
             for user in [both, one] {
-                let path = world.fill(&operation.path_of(operation.ids)).await;
-                let mut request = world.request(operation.method, &path, Who::Anonymous, Some(world.ours.id)).by(user);
-                if !operation.body.is_empty() {
-                    let body = world.fill(operation.body).await.replace(&world.ours.admin.to_string(), &user.to_string());
+                let path = world.fill(&operation.valid_path()).await;
+                let mut request = world.request(operation.method(), &path, Who::Anonymous, Some(world.ours.id)).by(user);
+                let body = world.fill(&operation.valid_body()).await;
+                if !body.is_empty() {
+                    let body = body.replace(&world.ours.admin.to_string(), &user.to_string());
                     request = request.bytes("application/json", body);
                 }
                 answers.push(world.send(operation.name, request).await);
             }
             let sent = [both, one].map(|user| vec![user.to_string()]);
             assert_alike(&theirs, &operation, operation.name, [(&answers[0], &sent[0]), (&answers[1], &sent[1])]);
-            if operation.needs != Needs::Token && operation.needs != Needs::Level {
+            if operation.needs != Needs::Token && operation.needs != Needs::Membership {
                 assert_eq!(answers[0].status, 403, "{}", operation.name);
             }
         }
@@ -718,7 +723,7 @@ both_adapters! {
         for name in ["GET /api/iam/users/{userId}", "GET /api/iam/users/{userId}/user-levels",
             "GET /api/iam/users/{userId}/permissions", "POST /api/iam/check", "POST /api/iam/explain"] {
             let operation = operation(name);
-            let place = if operation.method == "GET" { Place::Path("userId".to_owned()) } else { Place::Body("/userId".to_owned()) };
+            let place = if operation.method() == "GET" { Place::Path("userId".to_owned()) } else { Place::Body("/userId".to_owned()) };
             let mut answers = Vec::new();
             for user in [both, one] {
                 let id = json!(user);
@@ -747,7 +752,8 @@ mod rows {
         use sea_orm::sqlx::PgConnection;
 
         use super::super::{counts, furnished, ids, is_read, new_world};
-        use crate::http::every_endpoint::{Who, operation, operations};
+        use crate::http::operation::Who;
+        use crate::http::operations::{operation, operations};
         use crate::storage::plans::postgres::{LOAD, TENANT_TABLES};
         use crate::support::api::TestApi;
         use crate::support::database::{Content, TestDatabase, run};
