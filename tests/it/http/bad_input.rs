@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::every_endpoint::{Dump, World};
 use super::operation::{CompanyParameter, Needs, Operation, Thing, Who};
 use super::operations::{operation, operations};
+use super::world::{Dump, World};
 use crate::support::api::{Answer, Request, both_adapters};
 
 /// The most bytes of a body.

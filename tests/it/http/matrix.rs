@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::every_endpoint::World;
 use super::operation::{CompanyParameter, Who};
 use super::operations::{HEALTH, operations};
+use super::world::World;
 use crate::support::api::both_adapters;
 
 const COLUMNS: [(&str, Who); 13] = [

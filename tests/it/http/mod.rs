@@ -32,3 +32,4 @@ mod tenancy;
 mod tokens;
 mod trail;
 mod user_levels;
+mod world;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::every_endpoint::Exchange;
+use super::world::Exchange;
 
 /// Replaces what differs between any two runs by its order of appearance: ids, cursors, versions, entity tags. Times
 /// may be equal in one run and differ in another, so all times become one.
@@ -144,8 +144,8 @@ mod postgres {
     use serde_json::json;
 
     use super::assert_same;
-    use crate::http::every_endpoint::{Exchange, World};
     use crate::http::operation::{Thing, Who};
+    use crate::http::world::{Exchange, World};
     use crate::http::{bad_input, matrix};
     use crate::support::api::TestApi;
 

@@ -12,10 +12,10 @@ use iam_domain::{CompanyId, ExternalId, Issuer};
 use iam_identity::{KeySet, KeySource, SharedSecret, TokenVerifier, TrustedIssuer, VerifierOptions};
 use serde_json::{Value, json};
 
-use super::every_endpoint::{Exchange, World};
 use super::operation::{CompanyParameter, Needs, Operation, Thing, Who};
 use super::operations::{operation, operations};
 use super::parity::{self, Placeholders};
+use super::world::{Exchange, World};
 use crate::support::api::{Answer, Company, TestApi, both_adapters, new_company, new_user, secret};
 
 /// All texts of the second company have this in them.
