@@ -1,7 +1,7 @@
-//! Two companies, every operation, every place of an id: the second company is as if it did not exist.
+//! Two companies, every operation, every parameter that takes an id: the second company is as if it did not exist.
 //!
 //! Where ids stand is read from the OpenAPI document, so that a new operation or a new id is asked about without being
-//! named here. Each place is filled with ids of every kind that the second company has, and once with an unknown one:
+//! named here. Each parameter takes ids of every kind that the second company has, and an unknown one:
 //! the answers must be the same, and the whole script the same again when the second company has twice as much.
 
 use std::collections::BTreeSet;
@@ -39,9 +39,9 @@ const ISSUERS_KEY: &str = "-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEA8FPib3yyoZN9blmCHizPSETRfp3A2FNoglWqNhDP0Rg=
 -----END PUBLIC KEY-----";
 
-/// Where an id stands.
+/// A parameter of an operation that takes an id or another value of a company.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+enum Parameter {
     Path(String),
     Query(String),
     /// A JSON pointer into the body; of a list its first element.
@@ -49,7 +49,7 @@ enum Place {
     Header(&'static str),
 }
 
-impl Place {
+impl Parameter {
     /// What the id is called.
     fn name(&self) -> &str {
         match self {
@@ -69,7 +69,7 @@ impl Place {
 struct Probe {
     kind: &'static str,
     theirs: Vec<String>,
-    nobodys: Vec<String>,
+    unknown: Vec<String>,
 }
 
 /// What the second company has.
@@ -97,7 +97,7 @@ fn is_id(name: &str, schema: &Value) -> bool {
 }
 
 /// The ids in what a schema describes.
-fn ids_of_body(document: &Value, schema: &Value, pointer: &str, found: &mut Vec<Place>) {
+fn ids_of_body(document: &Value, schema: &Value, pointer: &str, found: &mut Vec<Parameter>) {
     if let Some(reference) = schema["$ref"].as_str() {
         return ids_of_body(document, document.pointer(&reference[1..]).unwrap(), pointer, found);
     }
@@ -112,24 +112,24 @@ fn ids_of_body(document: &Value, schema: &Value, pointer: &str, found: &mut Vec<
     if schema.get("items").is_some() {
         ids_of_body(document, &schema["items"], &format!("{pointer}/0"), found);
     }
-    let place = Place::Body(pointer.to_owned());
+    let parameter = Parameter::Body(pointer.to_owned());
     let is_leaf = schema.get("properties").is_none() && schema.get("items").is_none();
-    // The company is tried in all its places at once.
-    let is_asked = is_leaf && !pointer.is_empty() && is_id(place.name(), schema) && place.name() != "companyId";
-    if is_asked && !found.contains(&place) {
-        found.push(place);
+    // The company is tried in all its parameters at once.
+    let is_asked = is_leaf && !pointer.is_empty() && is_id(parameter.name(), schema) && parameter.name() != "companyId";
+    if is_asked && !found.contains(&parameter) {
+        found.push(parameter);
     }
 }
 
 /// Where an operation's ids stand, but for the company's.
-fn places(document: &Value, operation: &Operation) -> Vec<Place> {
+fn parameters(document: &Value, operation: &Operation) -> Vec<Parameter> {
     let described = &document["paths"][operation.path()][operation.method().to_lowercase()];
     let mut found = Vec::new();
     for parameter in described["parameters"].as_array().into_iter().flatten() {
         let name = parameter["name"].as_str().unwrap();
         match parameter["in"].as_str().unwrap() {
-            "path" if name != "companyId" => found.push(Place::Path(name.to_owned())),
-            "query" if is_id(name, &parameter["schema"]) => found.push(Place::Query(name.to_owned())),
+            "path" if name != "companyId" => found.push(Parameter::Path(name.to_owned())),
+            "query" if is_id(name, &parameter["schema"]) => found.push(Parameter::Query(name.to_owned())),
             _ => {}
         }
     }
@@ -153,18 +153,18 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-/// The caller, the company in the header, and the values of the places.
+/// A valid request, apart from the value of one parameter.
 #[derive(Clone, Copy)]
-struct Asking<'a> {
+struct Attempt<'a> {
     operation: Operation,
     who: Who,
     company: Option<CompanyId>,
-    filled: Option<(&'a Place, &'a Value)>,
+    filled: Option<(&'a Parameter, &'a Value)>,
 }
 
 /// The operation's valid request, apart from these values.
-async fn ask(world: &World, what: &str, asking: Asking<'_>) -> Answer {
-    let Asking { operation, who, company, filled } = asking;
+async fn ask(world: &World, what: &str, attempt: Attempt<'_>) -> Answer {
+    let Attempt { operation, who, company, filled } = attempt;
     if operation.method() == "DELETE" {
         // What an earlier request deleted is made anew.
         world.renew();
@@ -179,21 +179,21 @@ async fn ask(world: &World, what: &str, asking: Asking<'_>) -> Answer {
         };
         let own = ids.next().unwrap();
         parts.push(match filled {
-            Some((Place::Path(place), id)) if place == name => encoded(id.as_str().unwrap()),
+            Some((Parameter::Path(filled), id)) if filled == name => encoded(id.as_str().unwrap()),
             _ => world.thing(*own).await,
         });
     }
-    if let Some((Place::Query(name), id)) = filled {
+    if let Some((Parameter::Query(name), id)) = filled {
         query.retain(|pair| !pair.starts_with(&format!("{name}=")));
         query.push(format!("{name}={}", encoded(id.as_str().unwrap())));
     }
     let path = format!("{}?{}", parts.join("/"), query.join("&"));
     let mut request = world.request(operation.method(), &path, who, company);
-    if let Some((Place::Header(name), value)) = filled {
+    if let Some((Parameter::Header(name), value)) = filled {
         request = request.header(name, value.as_str().unwrap());
     }
     let in_body = match filled {
-        Some((Place::Body(pointer), id)) => Some((pointer, id)),
+        Some((Parameter::Body(pointer), id)) => Some((pointer, id)),
         _ => None,
     };
     let mut body = (operation.body)();
@@ -223,8 +223,7 @@ fn put(body: &mut Value, pointer: &str, id: &Value) {
         }
         members.insert(name.to_owned(), id.clone());
     } else {
-        let place = body.pointer_mut(pointer).unwrap_or_else(|| panic!("no valid body has {pointer}"));
-        *place = id.clone();
+        *body.pointer_mut(pointer).unwrap_or_else(|| panic!("no valid body has {pointer}")) = id.clone();
     }
 }
 
@@ -369,7 +368,7 @@ async fn furnish(world: &World, set: usize) {
 async fn furnished(world: &World, sets: usize) -> Theirs {
     // What requests make in the first company in passing must be older than everything of the second: see the cursor.
     world.thing(Thing::Level).await;
-    let nobody = uuid::Uuid::new_v4().to_string();
+    let unknown = uuid::Uuid::new_v4().to_string();
     for set in 0..sets {
         furnish(world, set).await;
     }
@@ -396,11 +395,11 @@ async fn furnished(world: &World, sets: usize) -> Theirs {
     }
     let records = look("audit-logs?limit=1").await;
     ids.push(("record", text(&records["logs"][0]["id"])));
-    let thing = |kind, id: String| Probe { kind, theirs: vec![id], nobodys: vec![nobody.clone()] };
+    let thing = |kind, id: String| Probe { kind, theirs: vec![id], unknown: vec![unknown.clone()] };
     let mut ids: Vec<_> = ids.into_iter().map(|(kind, id)| thing(kind, id)).collect();
-    let (user, nobodys) = (external(&format!("{MARK}@example.com-0")), external("nobody@example.com-0"));
-    ids.push(Probe { kind: EXTERNAL_USER, theirs: vec![user[1].clone()], nobodys: vec![nobodys[1].clone()] });
-    let user_name = Probe { kind: "name of an external user", theirs: user, nobodys };
+    let (user, unknown) = (external(&format!("{MARK}@example.com-0")), external("absent@example.com-0"));
+    ids.push(Probe { kind: EXTERNAL_USER, theirs: vec![user[1].clone()], unknown: vec![unknown[1].clone()] });
+    let user_name = Probe { kind: "name of an external user", theirs: user, unknown };
 
     // Tags of what only the company has.
     let mut tags = Vec::new();
@@ -432,7 +431,7 @@ async fn furnished(world: &World, sets: usize) -> Theirs {
         session: Probe {
             kind: "session",
             theirs: vec![format!("{MARK} session 0")],
-            nobodys: vec!["nobodys session".to_owned()],
+            unknown: vec!["absent session".to_owned()],
         },
         cursor: text(&records["nextCursor"]),
         tags,
@@ -451,9 +450,9 @@ fn is_read(operation: &Operation) -> bool {
     operation.method() == "GET" || asks
 }
 
-/// Pairs of a thing of the second company and an unknown one for a place; all pairs, or one of each sort.
-fn things(theirs: &Theirs, operation: &Operation, place: &Place, all: bool) -> Vec<Probe> {
-    let mut things = match place.name() {
+/// Pairs of a thing of the second company and an unknown one for a parameter; all pairs, or one of each sort.
+fn probes(theirs: &Theirs, operation: &Operation, parameter: &Parameter, all: bool) -> Vec<Probe> {
+    let mut probes = match parameter.name() {
         "sessionId" => return vec![theirs.session.clone()],
         // Nothing of the first company is newer than the second's things: beginning after those is beginning at the
         // start.
@@ -463,62 +462,63 @@ fn things(theirs: &Theirs, operation: &Operation, place: &Place, all: bool) -> V
                 let admin = theirs.ids.iter().find(|thing| thing.kind == "admin").unwrap_or(&theirs.ids[0]);
                 let admin = admin.theirs[0].clone();
                 let beside = uuid::Uuid::from_u128(admin.parse::<uuid::Uuid>().unwrap().as_u128() ^ 1).to_string();
-                return vec![Probe { kind: "cursor", theirs: vec![admin], nobodys: vec![beside] }];
+                return vec![Probe { kind: "cursor", theirs: vec![admin], unknown: vec![beside] }];
             }
-            let (theirs, nobodys) = (vec![theirs.cursor.clone()], vec![String::new()]);
-            return vec![Probe { kind: "cursor", theirs, nobodys }];
+            let (theirs, unknown) = (vec![theirs.cursor.clone()], vec![String::new()]);
+            return vec![Probe { kind: "cursor", theirs, unknown }];
         }
         _ if all => theirs.ids.clone(),
         _ => theirs.ids[..3].to_vec(),
     };
-    if place.name() == "userId" || place.name().ends_with("UserId") {
-        things.push(theirs.user_name.clone());
+    if parameter.name() == "userId" || parameter.name().ends_with("UserId") {
+        probes.push(theirs.user_name.clone());
     }
-    things
+    probes
 }
 
 /// Both answers say the same, and nothing else of the second company.
 fn assert_alike(theirs: &Theirs, operation: &Operation, about: &str, answers: [(&Answer, &[String]); 2]) {
     let is_change = !is_read(operation);
-    let [(foreign, sent), (nobodys, nobody)] = answers;
-    assert_eq!(said(foreign, sent, is_change), said(nobodys, nobody, is_change), "{about}");
+    let [(foreign, sent), (unknown, sent_unknown)] = answers;
+    assert_eq!(said(foreign, sent, is_change), said(unknown, sent_unknown, is_change), "{about}");
     theirs.assert_not_in(about, foreign, sent);
-    theirs.assert_not_in(about, nobodys, &[]);
+    theirs.assert_not_in(about, unknown, &[]);
 }
 
-/// Companies, in each of their places, alone and beside the first company.
+/// Companies, in each parameter that names one, alone and beside the first company.
 async fn companies(world: &World, theirs: &Theirs) {
     let ours = Some(world.ours.id);
     let unknown = new_company();
     for operation in operations() {
-        let mut places = vec![Place::Header("x-company-id"), Place::Query("companyId".to_owned())];
+        let mut parameters = vec![Parameter::Header("x-company-id"), Parameter::Query("companyId".to_owned())];
         if operation.method() != "GET" {
-            places.push(Place::Body("/companyId".to_owned()));
+            parameters.push(Parameter::Body("/companyId".to_owned()));
         }
         if operation.path().ends_with("/checks") {
-            places.push(Place::Body("/checks/0/companyId".to_owned()));
+            parameters.push(Parameter::Body("/checks/0/companyId".to_owned()));
         }
         if operation.company == CompanyParameter::InPath {
-            places.push(Place::Path("companyId".to_owned()));
+            parameters.push(Parameter::Path("companyId".to_owned()));
         }
-        for place in places {
+        for parameter in parameters {
             for who in CALLERS {
                 for beside in [true, false] {
                     // Super admins belong to every company.
                     if who == Who::SuperAdmin && !beside {
                         continue;
                     }
-                    let about = format!("{} {place:?} {who:?} {beside}", operation.name);
-                    let company = ours.filter(|_| beside || place == Place::Body("/checks/0/companyId".to_owned()));
+                    let about = format!("{} {parameter:?} {who:?} {beside}", operation.name);
+                    let company =
+                        ours.filter(|_| beside || parameter == Parameter::Body("/checks/0/companyId".to_owned()));
                     let mut answers = Vec::new();
                     for id in [world.theirs.id, unknown] {
                         let id = json!(id);
-                        let asking = Asking { operation, who, company, filled: Some((&place, &id)) };
-                        let answer = ask(world, &about, asking).await;
+                        let attempt = Attempt { operation, who, company, filled: Some((&parameter, &id)) };
+                        let answer = ask(world, &about, attempt).await;
                         answers.push((answer, vec![id.as_str().unwrap().to_owned()]));
                     }
-                    let [foreign, nobodys] = [&answers[0], &answers[1]].map(|(answer, sent)| (answer, sent.as_slice()));
-                    assert_alike(theirs, &operation, &about, [foreign, nobodys]);
+                    let [foreign, unknown] = [&answers[0], &answers[1]].map(|(answer, sent)| (answer, sent.as_slice()));
+                    assert_alike(theirs, &operation, &about, [foreign, unknown]);
                 }
             }
         }
@@ -531,17 +531,18 @@ async fn headers_of_theirs(world: &World, theirs: &Theirs) {
     let versions = [theirs.version.clone(), format!("{epoch_and_catalog}.9000000")];
     let mut values = vec![("x-iam-min-version", versions)];
     for name in ["if-match", "if-none-match"] {
-        values.extend(theirs.tags.iter().map(|tag| (name, [tag.clone(), "\"nobodys\"".to_owned()])));
+        values.extend(theirs.tags.iter().map(|tag| (name, [tag.clone(), "\"unknown\"".to_owned()])));
     }
     for (name, values) in values {
         for operation in operations().filter(|operation| operation.name != ALL_KEYS) {
-            let (place, who) = (Place::Header(name), operation.user());
-            let about = format!("{} {place:?} {who:?}", operation.name);
+            let (parameter, who) = (Parameter::Header(name), operation.user());
+            let about = format!("{} {parameter:?} {who:?}", operation.name);
             let mut answers = Vec::new();
             for value in &values {
                 let filled = json!(value);
-                let asking = Asking { operation, who, company: Some(world.ours.id), filled: Some((&place, &filled)) };
-                answers.push(ask(world, &about, asking).await);
+                let attempt =
+                    Attempt { operation, who, company: Some(world.ours.id), filled: Some((&parameter, &filled)) };
+                answers.push(ask(world, &about, attempt).await);
             }
             assert_alike(theirs, &operation, &about, [(&answers[0], &[]), (&answers[1], &[])]);
             let known = version(world, world.ours).await.unwrap();
@@ -551,42 +552,43 @@ async fn headers_of_theirs(world: &World, theirs: &Theirs) {
     }
 }
 
-/// Ids of the second company and unknown ones in every place of these operations. Returns how many places there are.
+/// Ids of the second company and unknown ones in every parameter of these operations. Returns the number of
+/// parameters.
 async fn ids(world: &World, theirs: &Theirs, of: impl Iterator<Item = Operation>) -> usize {
     let document = document();
     let mut tried = 0;
     for operation in of {
-        for place in places(&document, &operation) {
+        for parameter in parameters(&document, &operation) {
             tried += 1;
             for who in CALLERS {
                 let company = (operation.company != CompanyParameter::InPath).then_some(world.ours.id);
-                let asking = async |about: &str, id: &Value| {
-                    ask(world, about, Asking { operation, who, company, filled: Some((&place, id)) }).await
+                let attempt = async |about: &str, id: &Value| {
+                    ask(world, about, Attempt { operation, who, company, filled: Some((&parameter, id)) }).await
                 };
-                let is_let_in = who == operation.user();
-                let mut of_nobody: Option<(Vec<String>, Answer)> = None;
+                let is_admitted = who == operation.user();
+                let mut of_unknown: Option<(Vec<String>, Answer)> = None;
                 let tells_name = |thing: &Probe| operation.name == CUT_OFF && thing.kind == EXTERNAL_USER;
                 for thing in
-                    things(theirs, &operation, &place, is_let_in).into_iter().filter(|thing| !tells_name(thing))
+                    probes(theirs, &operation, &parameter, is_admitted).into_iter().filter(|thing| !tells_name(thing))
                 {
-                    let about = format!("{} {place:?} {} {who:?}", operation.name, thing.kind);
-                    if of_nobody.as_ref().is_none_or(|(sent, _)| *sent != thing.nobodys) {
-                        let answer = asking(&about, &json!(thing.nobodys[0])).await;
-                        if is_let_in {
-                            // The place is read at all: a value that fits nothing gets another answer.
-                            let misfit = if matches!(place, Place::Body(_)) { json!(7) } else { json!("\0") };
-                            let odd = asking(&about, &misfit).await;
+                    let about = format!("{} {parameter:?} {} {who:?}", operation.name, thing.kind);
+                    if of_unknown.as_ref().is_none_or(|(sent, _)| *sent != thing.unknown) {
+                        let answer = attempt(&about, &json!(thing.unknown[0])).await;
+                        if is_admitted {
+                            // The parameter is read at all: a value that fits nothing gets another answer.
+                            let misfit = if matches!(parameter, Parameter::Body(_)) { json!(7) } else { json!("\0") };
+                            let odd = attempt(&about, &misfit).await;
                             assert_ne!(
                                 said(&odd, &[], true),
-                                said(&answer, &thing.nobodys, true),
+                                said(&answer, &thing.unknown, true),
                                 "{about} is not read"
                             );
                         }
-                        of_nobody = Some((thing.nobodys.clone(), answer));
+                        of_unknown = Some((thing.unknown.clone(), answer));
                     }
-                    let (nobody, nobodys) = of_nobody.as_ref().unwrap();
-                    let foreign = asking(&about, &json!(thing.theirs[0])).await;
-                    assert_alike(theirs, &operation, &about, [(&foreign, &thing.theirs), (nobodys, nobody)]);
+                    let (sent, unknown) = of_unknown.as_ref().unwrap();
+                    let foreign = attempt(&about, &json!(thing.theirs[0])).await;
+                    assert_alike(theirs, &operation, &about, [(&foreign, &thing.theirs), (unknown, sent)]);
                 }
             }
         }
@@ -723,12 +725,12 @@ both_adapters! {
         for name in ["GET /api/iam/users/{userId}", "GET /api/iam/users/{userId}/user-levels",
             "GET /api/iam/users/{userId}/permissions", "POST /api/iam/check", "POST /api/iam/explain"] {
             let operation = operation(name);
-            let place = if operation.method() == "GET" { Place::Path("userId".to_owned()) } else { Place::Body("/userId".to_owned()) };
+            let parameter = if operation.method() == "GET" { Parameter::Path("userId".to_owned()) } else { Parameter::Body("/userId".to_owned()) };
             let mut answers = Vec::new();
             for user in [both, one] {
                 let id = json!(user);
-                let asking = Asking { operation, who: Who::Admin, company: Some(world.ours.id), filled: Some((&place, &id)) };
-                answers.push((ask(&world, name, asking).await.expect(200), vec![user.to_string()]));
+                let attempt = Attempt { operation, who: Who::Admin, company: Some(world.ours.id), filled: Some((&parameter, &id)) };
+                answers.push((ask(&world, name, attempt).await.expect(200), vec![user.to_string()]));
             }
             let [seen, alone] = [&answers[0], &answers[1]].map(|(answer, sent)| (answer, sent.as_slice()));
             assert_alike(&theirs, &operation, name, [seen, alone]);
