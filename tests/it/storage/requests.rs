@@ -24,14 +24,14 @@ mod postgres {
     const PROVISION: &str = "POST /api/iam/companies/{companyId}/provision";
 
     /// Sends requests and counts the statements of each.
-    struct Door {
+    struct CountingClient {
         api: TestApi,
         proxy: Rc<Proxy>,
         table: BTreeMap<String, usize>,
         _replica: Replica,
     }
 
-    impl Door {
+    impl CountingClient {
         async fn new() -> Self {
             let database = TestDatabase::new(Content::Seeded).await;
             let proxy = Rc::new(Proxy::to(&database).await);
@@ -266,12 +266,12 @@ mod postgres {
 
     /// The statements of every operation behind a token, as the document has them.
     async fn requests() -> BTreeMap<String, usize> {
-        let mut door = Door::new().await;
+        let mut client = CountingClient::new().await;
         // The first round connects, and fills the cache.
-        door.round("first").await;
-        door.table.clear();
-        door.round("second").await;
-        door.table
+        client.round("first").await;
+        client.table.clear();
+        client.round("second").await;
+        client.table
     }
 
     #[actix_web::test]
@@ -300,12 +300,17 @@ mod postgres {
     }
 
     /// The statements of a matrix and of an assignment, each by this user or, if there is none, by a super admin.
-    async fn handing_on(door: &mut Door, company: Company, by: Option<UserId>, level: &str) -> [usize; 2] {
+    async fn statements_of_grants(
+        client: &mut CountingClient,
+        company: Company,
+        by: Option<UserId>,
+        level: &str,
+    ) -> [usize; 2] {
         let by = |request: Request| {
             let request = if let Some(user) = by { request.by(user) } else { request.by_super_admin() };
             request.within(company.id)
         };
-        let feature = door.api.feature_id("general.read").await;
+        let feature = client.api.feature_id("general.read").await;
         let cell = |action: &str| json!({ "featureId": feature, "action": action, "scope": "company" });
         let path = format!("/api/iam/user-levels/{level}/permissions/features");
         let cells = |request: Request, actions: &[&str]| {
@@ -314,37 +319,38 @@ mod postgres {
         };
         // The first time connects, and fills the cache.
         let levels = format!("/api/iam/users/{}/user-levels", new_user());
-        cells(door.api.put(&path), &["Read", "Create"]).send().await.expect(200);
-        let before = door.proxy.statements();
-        cells(door.api.put(&path), &["Read", "Update"]).send().await.expect(200);
-        let between = door.proxy.statements();
-        by(door.api.put(&levels)).json(&json!({ "userLevelIds": [level] })).send().await.expect(200);
-        [between - before, door.proxy.statements() - between]
+        cells(client.api.put(&path), &["Read", "Create"]).send().await.expect(200);
+        let before = client.proxy.statements();
+        cells(client.api.put(&path), &["Read", "Update"]).send().await.expect(200);
+        let between = client.proxy.statements();
+        by(client.api.put(&levels)).json(&json!({ "userLevelIds": [level] })).send().await.expect(200);
+        [between - before, client.proxy.statements() - between]
     }
 
     /// Callers that may grant anything do not pay for the guard; for others the company is read before and after.
     #[actix_web::test]
     async fn the_guard_costs_two_statements_where_it_is_needed() {
-        let mut door = Door::new().await;
-        let company = door.api.company().await;
-        let level = door.api.new_level(company, "New").await;
+        let mut client = CountingClient::new().await;
+        let company = client.api.company().await;
+        let level = client.api.new_level(company, "New").await;
         let mut cells = Vec::new();
         for (key, actions) in [
             ("general.read", &["Create", "Read", "Update"][..]),
             ("iam.manage_levels", &["Update"]),
             ("iam.assign_permissions", &["Update"]),
         ] {
-            let id = door.api.feature_id(key).await;
+            let id = client.api.feature_id(key).await;
             cells.extend(actions.iter().map(|action| json!({ "featureId": id, "action": action })));
         }
-        let (delegate, _) = door.api.holder_of(company, json!([]), json!(cells)).await;
-        let [matrix, assignment] = handing_on(&mut door, company, Some(company.admin), &level).await;
+        let (delegate, _) = client.api.holder_of(company, json!([]), json!(cells)).await;
+        let [matrix, assignment] = statements_of_grants(&mut client, company, Some(company.admin), &level).await;
         assert!(matrix <= MOST && assignment <= MOST, "{matrix} {assignment}");
-        let [guarded_matrix, guarded_assignment] = handing_on(&mut door, company, Some(delegate), &level).await;
+        let [guarded_matrix, guarded_assignment] =
+            statements_of_grants(&mut client, company, Some(delegate), &level).await;
         assert_eq!([guarded_matrix, guarded_assignment], [matrix + 2, assignment + 2]);
         // No levels of a super admin are read, neither for admission nor for the guard. But the change could remove
         // the last manager: for a matrix one manager is found and resolved, for an assignment it is the user in
         // question.
-        assert_eq!(handing_on(&mut door, company, None, &level).await, [matrix, assignment - 1]);
+        assert_eq!(statements_of_grants(&mut client, company, None, &level).await, [matrix, assignment - 1]);
     }
 }
