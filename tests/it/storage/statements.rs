@@ -1,120 +1,34 @@
 //! How many statements each storage operation costs. The table is a snapshot: an increase shows.
 
 pub mod postgres {
+    mod changes;
+    mod rows;
+
     use std::collections::{BTreeMap, BTreeSet};
     use std::fmt::Write as _;
     use std::sync::Arc;
     use std::time::Duration;
 
     use iam_domain::{
-        Action, ActorKind, ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Assignment, AuditRecord, AuditRecordId,
-        CompanyId, Description, EntityType, ExternalId, Feature, FeatureId, FeatureKey, FeaturePermission,
-        FeaturePermissionId, Label, MenuItem, MenuItemId, Module, ModuleCode, ModuleId, Name, Priority, Scope,
-        ServiceRole, SessionId, SubMenuItem, SubMenuItemId, Timestamp, Url, UserId, UserLevel, UserLevelId, Versions,
-        View, ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
+        Action, EntityType, FeatureKey, Label, MenuItemId, Scope, SessionId, SubMenuItemId, Url, UserId, Versions,
     };
     use iam_storage::{
         AuditFilter, ChangeContext, Health, NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,
         Reader, Result, Storage, Target, UnitOfWork,
     };
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
-    use uuid::Uuid;
 
-    use crate::support::database::{Content, TestDatabase, run};
+    use self::changes::{changes_of_a_company, changes_of_credentials, changes_of_the_catalog};
+    use self::rows::{
+        LEVEL, MENU, SUB_MENU, USER, api_key, company, feature, fill, id, ids, level, module, user, view,
+    };
+    use crate::support::database::{Content, TestDatabase};
     use crate::support::proxy::Proxy;
 
     /// The adapter through a proxy, with one connection, so that connecting costs its statement once.
     pub fn storage_behind(proxy: &Proxy) -> PostgresStorage {
         let options = PostgresOptions { max_connections: 1, ..TestDatabase::options_for(proxy.url()) };
         PostgresStorage::connect(&options).unwrap()
-    }
-
-    // Ids of the rows that SQL makes: the kind, and a number from 1.
-    const VIEW: u64 = 1;
-    const FEATURE: u64 = 2;
-    const MODULE: u64 = 3;
-    const LEVEL: u64 = 4;
-    const USER: u64 = 5;
-    const COMPANY: u64 = 6;
-    const MENU: u64 = 7;
-    const SUB_MENU: u64 = 8;
-    const ROW: u64 = 9;
-
-    fn id(kind: u64, n: u64) -> Uuid {
-        Uuid::from_u64_pair(kind, n)
-    }
-
-    fn ids<T>(kind: u64, numbers: std::ops::RangeInclusive<u64>, new: fn(Uuid) -> T) -> Vec<T> {
-        numbers.map(|n| new(id(kind, n))).collect()
-    }
-
-    fn view(n: u64) -> ViewId {
-        ViewId::from_uuid(id(VIEW, n))
-    }
-
-    fn feature(n: u64) -> FeatureId {
-        FeatureId::from_uuid(id(FEATURE, n))
-    }
-
-    fn module(n: u64) -> ModuleId {
-        ModuleId::from_uuid(id(MODULE, n))
-    }
-
-    fn level(n: u64) -> UserLevelId {
-        UserLevelId::from_uuid(id(LEVEL, n))
-    }
-
-    fn user() -> UserId {
-        UserId::from_uuid(id(USER, 1))
-    }
-
-    fn company() -> CompanyId {
-        CompanyId::from_uuid(id(COMPANY, 1))
-    }
-
-    fn at() -> Timestamp {
-        Timestamp::from_millis(1_700_000_000_000).unwrap()
-    }
-
-    /// `rows` of everything: as many views of a feature, levels of a user, cells of a level, and so on.
-    async fn fill(database: &TestDatabase, rows: u64) {
-        let sql = format!(
-            "CREATE FUNCTION id(kind integer, n bigint) RETURNS uuid IMMUTABLE LANGUAGE sql AS
-                $$ SELECT (lpad(to_hex(kind), 16, '0') || lpad(to_hex(n), 16, '0'))::uuid $$;
-            INSERT INTO company_states (company_id, version) VALUES (id({COMPANY}, 1), 1);
-            INSERT INTO views (id, name, url) SELECT id({VIEW}, n), 'View', '/' || n FROM generate_series(1, 3 * {rows}) n;
-            INSERT INTO features (id, name) SELECT id({FEATURE}, n), 'Feature' FROM generate_series(1, 3 * {rows}) n;
-            INSERT INTO modules (id, code, name) SELECT id({MODULE}, n), n, 'Module' FROM generate_series(1, 2 * {rows}) n;
-            INSERT INTO feature2views (feature_id, view_id)
-                SELECT id({FEATURE}, 1), id({VIEW}, n) FROM generate_series(1, {rows}) n
-                UNION SELECT id({FEATURE}, n), id({VIEW}, 1) FROM generate_series(1, {rows}) n;
-            INSERT INTO module2views (module_id, view_id)
-                SELECT id({MODULE}, 1), id({VIEW}, n) FROM generate_series(1, {rows}) n
-                UNION SELECT id({MODULE}, n), id({VIEW}, 1) FROM generate_series(1, {rows}) n;
-            INSERT INTO module2features (module_id, feature_id)
-                SELECT id({MODULE}, 1), id({FEATURE}, n) FROM generate_series(1, {rows}) n
-                UNION SELECT id({MODULE}, n), id({FEATURE}, 1) FROM generate_series(1, {rows}) n;
-            INSERT INTO company2modules (company_id, module_id)
-                SELECT id({COMPANY}, 1), id({MODULE}, n) FROM generate_series(1, {rows}) n
-                UNION SELECT id({COMPANY}, n), id({MODULE}, 1) FROM generate_series(1, {rows}) n;
-            INSERT INTO user_levels (id, company_id, name)
-                SELECT id({LEVEL}, n), id({COMPANY}, 1), n FROM generate_series(1, 2 * {rows}) n;
-            INSERT INTO user_level_view_permissions (id, company_id, user_level_id, view_id, state)
-                SELECT id({ROW}, n), id({COMPANY}, 1), id({LEVEL}, 1), id({VIEW}, n), 'deny'
-                FROM generate_series(1, 2 * {rows}) n;
-            INSERT INTO user_level_feature_permissions
-                    (id, company_id, user_level_id, feature_id, action, value, scope)
-                SELECT id({ROW}, n), id({COMPANY}, 1), id({LEVEL}, 1), id({FEATURE}, n), 'Read', false, 'own'
-                FROM generate_series(1, 2 * {rows}) n;
-            INSERT INTO user_user_levels (user_id, user_level_id, company_id)
-                SELECT id({USER}, 1), id({LEVEL}, n), id({COMPANY}, 1) FROM generate_series(1, {rows}) n
-                UNION SELECT id({USER}, n), id({LEVEL}, 1), id({COMPANY}, 1) FROM generate_series(1, {rows}) n;
-            INSERT INTO menu_items (id, company_id, label)
-                SELECT id({MENU}, n), id({COMPANY}, 1), 'Item' FROM generate_series(1, {rows}) n;
-            INSERT INTO sub_menu_items (id, menu_item_id, label)
-                SELECT id({SUB_MENU}, n), id({MENU}, 1), 'Item' FROM generate_series(1, {rows}) n;"
-        );
-        run(&mut database.connect().await, sql).await.unwrap();
     }
 
     /// Counts of statements by operation.
@@ -227,236 +141,6 @@ pub mod postgres {
         c.of("ApiKeys::find_all", reader.api_keys().find_all()).await;
         c.of("ApiKeys::find_by_id", reader.api_keys().find_by_id(api_key(1).id)).await;
         c.of("Credentials::changes_since", reader.credentials().changes_since(0)).await;
-    }
-
-    async fn changes_of_a_company(counts: &mut Counts<'_>, storage: &PostgresStorage, rows: u64) {
-        let (company, user) = (company(), user());
-        let name = |text: &str| Name::parse(text).unwrap();
-        let c = counts;
-        let mut unit = c.of("Storage::begin (company)", begin(storage, Target::Company(company))).await;
-        let tx = unit.as_mut();
-
-        let made = UserLevel {
-            id: level(0),
-            company_id: company,
-            name: name("Made"),
-            description: Description::parse("").unwrap(),
-            is_default: false,
-            created_at: at(),
-            updated_at: at(),
-        };
-        c.of("UserLevelsMut::create", tx.user_levels_mut().create(&made)).await;
-        let renamed = UserLevel { name: name("Renamed"), ..made };
-        c.of("UserLevelsMut::update", tx.user_levels_mut().update(&renamed)).await;
-        c.of("UserLevelsMut::delete", tx.user_levels_mut().delete(company, level(0))).await;
-
-        let cell = |n| ViewPermission {
-            id: ViewPermissionId::generate(at()),
-            company_id: company,
-            user_level_id: level(1),
-            view_id: view(n),
-            state: ViewState::Allow,
-            modifiable: true,
-            created_at: at(),
-            updated_at: at(),
-        };
-        // As many cells change as go and as come.
-        let cells: Vec<_> = (1..=rows).chain(2 * rows + 1..=3 * rows).map(cell).collect();
-        let views = tx.view_permissions_mut();
-        c.of("ViewPermissionsMut::replace_for_user_level", views.replace_for_user_level(company, level(1), &cells))
-            .await;
-        c.of("ViewPermissionsMut::upsert", views.upsert(&ViewPermission { state: ViewState::Deny, ..cell(1) })).await;
-        c.of("ViewPermissionsMut::delete", views.delete(company, level(1), view(1))).await;
-
-        let cell = |n| FeaturePermission {
-            id: FeaturePermissionId::generate(at()),
-            company_id: company,
-            user_level_id: level(1),
-            feature_id: feature(n),
-            action: Action::read(),
-            value: true,
-            scope: Scope::Any,
-            modifiable: true,
-            created_at: at(),
-            updated_at: at(),
-        };
-        let cells: Vec<_> = (1..=rows).chain(2 * rows + 1..=3 * rows).map(cell).collect();
-        let features = tx.feature_permissions_mut();
-        let replace = features.replace_for_user_level(company, level(1), &cells);
-        c.of("FeaturePermissionsMut::replace_for_user_level", replace).await;
-        c.of("FeaturePermissionsMut::upsert", features.upsert(&FeaturePermission { value: false, ..cell(1) })).await;
-        let read = Action::read();
-        let delete = features.delete(company, level(1), feature(1), &read);
-        c.of("FeaturePermissionsMut::delete", delete).await;
-
-        let held = Assignment {
-            user_id: user,
-            user_level_id: level(2 * rows),
-            company_id: company,
-            assigned_by: None,
-            created_at: at(),
-        };
-        c.of("AssignmentsMut::add", tx.assignments_mut().add(&held)).await;
-        c.of("AssignmentsMut::remove", tx.assignments_mut().remove(company, user, level(2 * rows))).await;
-        let wanted = ids(LEVEL, rows + 1..=2 * rows, UserLevelId::from_uuid);
-        let replace = tx.assignments_mut().replace_for_user(company, user, &wanted, None);
-        c.of("AssignmentsMut::replace_for_user", replace).await;
-
-        let modules = tx.company_modules_mut();
-        c.of("CompanyModulesMut::add", modules.add(company, module(2 * rows))).await;
-        c.of("CompanyModulesMut::remove", modules.remove(company, module(2 * rows))).await;
-        c.of("CompanyModulesMut::set_enabled", modules.set_enabled(company, module(1), false)).await;
-        let wanted = ids(MODULE, rows + 1..=2 * rows, ModuleId::from_uuid);
-        c.of("CompanyModulesMut::replace_for_company", modules.replace_for_company(company, &wanted)).await;
-
-        let owner = Some(company);
-        let item = MenuItem {
-            id: MenuItemId::from_uuid(id(MENU, 0)),
-            company_id: owner,
-            label: Label::parse("Item").unwrap(),
-            icon: None,
-            priority: Priority::Standard,
-            required_permissions: None,
-            sort_order: 0,
-            view_id: Some(view(1)),
-            feature_id: Some(feature(1)),
-            is_entrypoint: true,
-            created_at: at(),
-            updated_at: at(),
-        };
-        c.of("MenuItemsMut::create", tx.menu_items_mut().create(&item)).await;
-        c.of("MenuItemsMut::update", tx.menu_items_mut().update(&MenuItem { sort_order: 1, ..item.clone() })).await;
-        let sub_item = SubMenuItem {
-            id: SubMenuItemId::from_uuid(id(SUB_MENU, 0)),
-            menu_item_id: item.id,
-            label: Label::parse("Item").unwrap(),
-            view_id: Some(view(1)),
-            feature_id: None,
-            icon: None,
-            sort_order: 0,
-            enabled: true,
-            created_at: at(),
-            updated_at: at(),
-        };
-        let sub_items = tx.sub_menu_items_mut();
-        c.of("SubMenuItemsMut::create", sub_items.create(owner, &sub_item)).await;
-        let moved = SubMenuItem { menu_item_id: MenuItemId::from_uuid(id(MENU, 1)), ..sub_item };
-        c.of("SubMenuItemsMut::update", sub_items.update(owner, &moved)).await;
-        c.of("SubMenuItemsMut::delete", sub_items.delete(owner, moved.id)).await;
-        // With all the sub-items that were there.
-        c.of("MenuItemsMut::delete", tx.menu_items_mut().delete(owner, moved.menu_item_id)).await;
-
-        let record = AuditRecord {
-            id: AuditRecordId::generate(at()),
-            company_id: owner,
-            user_id: Some(user),
-            actor_kind: ActorKind::User,
-            action: "test.done".to_owned(),
-            entity_type: EntityType::Company,
-            entity_id: company.as_uuid(),
-            changes: None,
-            metadata: None,
-            timestamp: at(),
-        };
-        c.of("AuditLogsMut::append", tx.audit_logs_mut().append(&record)).await;
-        c.of("CompanyStatesMut::set_provisioned", tx.company_states_mut().set_provisioned(company)).await;
-        c.of("UnitOfWork::commit (company)", unit.commit()).await;
-    }
-
-    async fn changes_of_the_catalog(counts: &mut Counts<'_>, storage: &PostgresStorage, rows: u64) {
-        let c = counts;
-        let mut unit = c.of("Storage::begin (catalog)", begin(storage, Target::Catalog)).await;
-        let tx = unit.as_mut();
-        let (gone, wanted) = (2 * rows, rows + 1..=2 * rows);
-        let views = ids(VIEW, wanted.clone(), ViewId::from_uuid);
-        let features = ids(FEATURE, wanted, FeatureId::from_uuid);
-
-        let mapping = tx.feature_views_mut();
-        c.of("FeatureViewsMut::add", mapping.add(feature(1), view(gone))).await;
-        c.of("FeatureViewsMut::remove", mapping.remove(feature(1), view(gone))).await;
-        c.of("FeatureViewsMut::replace_for_feature", mapping.replace_for_feature(feature(1), &views)).await;
-        let mapping = tx.module_views_mut();
-        c.of("ModuleViewsMut::add", mapping.add(module(1), view(gone))).await;
-        c.of("ModuleViewsMut::remove", mapping.remove(module(1), view(gone))).await;
-        c.of("ModuleViewsMut::replace_for_module", mapping.replace_for_module(module(1), &views)).await;
-        let mapping = tx.module_features_mut();
-        c.of("ModuleFeaturesMut::add", mapping.add(module(1), feature(gone))).await;
-        c.of("ModuleFeaturesMut::remove", mapping.remove(module(1), feature(gone))).await;
-        c.of("ModuleFeaturesMut::replace_for_module", mapping.replace_for_module(module(1), &features)).await;
-
-        let made = View {
-            id: view(0),
-            name: Name::parse("Made").unwrap(),
-            url: ViewUrl::parse("/made").unwrap(),
-            category: None,
-            description: None,
-            icon: None,
-            requires_auth: true,
-            created_at: at(),
-            updated_at: at(),
-        };
-        c.of("ViewsMut::create", tx.views_mut().create(&made)).await;
-        c.of("ViewsMut::update", tx.views_mut().update(&View { requires_auth: false, ..made })).await;
-        // With all that is mapped to it.
-        c.of("ViewsMut::delete", tx.views_mut().delete(view(rows + 1))).await;
-        let made = Feature {
-            id: feature(0),
-            key: Some(FeatureKey::parse("made").unwrap()),
-            name: Name::parse("Made").unwrap(),
-            description: None,
-            resource_type: None,
-            actions: Some(vec![Action::parse("Sign").unwrap()]),
-            category: None,
-            enabled: true,
-            created_at: at(),
-            updated_at: at(),
-        };
-        c.of("FeaturesMut::create", tx.features_mut().create(&made)).await;
-        c.of("FeaturesMut::update", tx.features_mut().update(&Feature { actions: None, ..made })).await;
-        c.of("FeaturesMut::delete", tx.features_mut().delete(feature(rows + 1))).await;
-        let made = Module {
-            id: module(0),
-            code: ModuleCode::parse("made").unwrap(),
-            name: Name::parse("Made").unwrap(),
-            description: None,
-            icon: None,
-            enabled: true,
-            priority: Priority::Premium,
-            created_at: at(),
-            updated_at: at(),
-        };
-        c.of("ModulesMut::create", tx.modules_mut().create(&made)).await;
-        c.of("ModulesMut::update", tx.modules_mut().update(&Module { enabled: false, ..made })).await;
-        c.of("ModulesMut::delete", tx.modules_mut().delete(module(1))).await;
-        c.of("UnitOfWork::commit (catalog)", unit.commit()).await;
-    }
-
-    fn api_key(n: u64) -> ApiKey {
-        ApiKey {
-            id: ApiKeyId::from_uuid(id(ROW, n)),
-            prefix: ApiKeyPrefix::parse(format!("{n:012}")).unwrap(),
-            name: Name::parse("Key").unwrap(),
-            role: ServiceRole::Check,
-            company_id: None,
-            created_by: None,
-            created_at: at(),
-            expires_at: None,
-            revoked_at: None,
-            last_used_at: None,
-        }
-    }
-
-    async fn changes_of_credentials(counts: &mut Counts<'_>, storage: &PostgresStorage, rows: u64) {
-        let c = counts;
-        let mut unit = c.of("Storage::begin (credentials)", begin(storage, Target::Credentials)).await;
-        let tx = unit.as_mut();
-        c.of("ApiKeysMut::create", tx.api_keys_mut().create(&api_key(1), &ApiKeyDigest([1; 32]))).await;
-        c.of("ApiKeysMut::revoke", tx.api_keys_mut().revoke(api_key(1).id)).await;
-        c.of("UsersMut::cut_off", tx.users_mut().cut_off(user(), at())).await;
-        c.of("UsersMut::remember", tx.users_mut().remember(&ExternalId::parse("issuer|user").unwrap())).await;
-        c.of("UnitOfWork::commit (credentials)", unit.commit()).await;
-        let uses: Vec<_> = (1..=rows).map(|n| (api_key(n).id, at())).collect();
-        c.of("ApiKeyUses::record", storage.api_key_uses().record(&uses)).await;
     }
 
     async fn beside_decisions(counts: &mut Counts<'_>, storage: &PostgresStorage, rows: u64) {
