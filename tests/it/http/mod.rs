@@ -17,6 +17,7 @@ mod explain;
 mod gates;
 mod invalidation;
 mod limits;
+mod lockout;
 mod matrices;
 mod matrix;
 mod menu;
