@@ -228,9 +228,10 @@ both_adapters! {
         let admin = api.level_id(company, "Admin").await;
         let path = format!("/api/iam/users/{}/user-levels", company.admin);
         // The admin assigns the lost level to themselves again.
-        let answer =
-            overtaken(&api, company, company.admin, &[], |door| door.put(&path).json(&json!({ "userLevelIds": [admin] })))
-                .await;
+        let answer = overtaken(&api, company, company.admin, &[], |door| {
+            door.put(&path).json(&json!({ "userLevelIds": [admin] }))
+        })
+        .await;
         let message = "You do not have permission to assign user levels";
         assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
         let data = api.get(&path).by_super_admin().within(company.id).send().await.data();

@@ -376,18 +376,24 @@ both_adapters! {
         let level = world.thing(Thing::Level).await;
         let feature = world.thing(Thing::Feature).await;
         let path = format!("/api/iam/users/{user}/user-levels");
-        let request = world.request("PUT", &path, Who::Admin, Some(world.ours.id)).json(&json!({ "userLevelIds": [level] }));
+        let request =
+            world.request("PUT", &path, Who::Admin, Some(world.ours.id)).json(&json!({ "userLevelIds": [level] }));
         world.send(&path, request).await.expect(200);
         let path = format!("/api/iam/user-levels/{level}/permissions/features");
         for value in [json!("false"), json!("true"), json!(0), json!(1), json!(null), json!([true]), json!({})] {
             let cell = json!({ "featureId": feature, "action": "Read", "value": value });
-            let request = world.request("PUT", &path, Who::Admin, Some(world.ours.id)).json(&json!({ "features": [cell] }));
+            let request =
+                world.request("PUT", &path, Who::Admin, Some(world.ours.id)).json(&json!({ "features": [cell] }));
             let answer = world.send(&path, request).await;
             Expected::invalid("features[0].value", "must be a boolean").check(&value.to_string(), 200, &answer);
             let question = json!({ "feature": feature, "action": "Read", "userId": user });
             let request = world.request("POST", "/api/iam/check", Who::Admin, Some(world.ours.id)).json(&question);
             let decision = world.send("/api/iam/check", request).await.expect(200).data();
-            assert_eq!((&decision["allowed"], &decision["reasonCode"]), (&json!(false), &json!("no_explicit_allow")), "{value}");
+            assert_eq!(
+                (&decision["allowed"], &decision["reasonCode"]),
+                (&json!(false), &json!("no_explicit_allow")),
+                "{value}"
+            );
         }
     }
 }

@@ -137,7 +137,8 @@ both_adapters! {
             }
         }
         for path in ["/api/iam/navigation", "/api/iam/permissions/current"] {
-            let get = |tag: &str| api.get(path).by(company.member).within(company.id).header("if-none-match", tag).send();
+            let get =
+                |tag: &str| api.get(path).by(company.member).within(company.id).header("if-none-match", tag).send();
             let tag = get("\"x\"").await.expect(200).etag().to_owned();
             for form in [tag.replace('"', "").as_str(), "w/\"x\"", "W/\"x-gzip\""] {
                 get(form).await.expect(200);

@@ -85,7 +85,9 @@ both_adapters! {
         assert!(key.starts_with(&format!("iam_{prefix}_")) && key.len() == 60, "{}", key.len());
         assert_eq!(made["apiKey"]["createdBy"], json!(api.super_admin));
         let secret = key.rsplit_once(prefix).unwrap().1;
-        for path in ["/api/iam/api-keys".to_owned(), format!("/api/iam/api-keys/{id}"), "/api/iam/audit-logs".to_owned()] {
+        for path in
+            ["/api/iam/api-keys".to_owned(), format!("/api/iam/api-keys/{id}"), "/api/iam/audit-logs".to_owned()]
+        {
             let answer = api.get(&path).by_super_admin().send().await.expect(200);
             let text = String::from_utf8(answer.body).unwrap();
             assert!(text.contains(prefix) && !text.contains(secret), "{path}");
@@ -160,10 +162,14 @@ both_adapters! {
         for role in ["check", "read", "administer"] {
             let key = api.api_key(role, Some(ours.id)).await;
             let question = json!({ "view": "/dashboard", "userId": ours.member });
-            let ask = |company: Company| api.post("/api/iam/check").bearing(&key).within(company.id).json(&question).send();
+            let ask =
+                |company: Company| api.post("/api/iam/check").bearing(&key).within(company.id).json(&question).send();
             assert_eq!(ask(ours).await.expect(200).data()["allowed"], true);
             for company in [theirs, nobodys] {
-                assert_eq!(ask(company).await.error(), (403, "ERR_AUTH_003".into(), "You do not have permission to check other users".into()));
+                assert_eq!(
+                    ask(company).await.error(),
+                    (403, "ERR_AUTH_003".into(), "You do not have permission to check other users".into())
+                );
                 assert_eq!(reads(&api, company, &key).await.error().2, "You do not have permission to view IAM data");
                 changes(&api, company, &key, "Never").await.expect(403);
             }

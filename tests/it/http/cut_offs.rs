@@ -103,7 +103,8 @@ both_adapters! {
         }
         api.put(&path).by_super_admin().send().await.expect(200);
         let user = |request: crate::support::api::Request| request.send();
-        let seen = user(api.get(&format!("/api/iam/users/{}", company.member)).by_super_admin()).await.expect(200).data();
+        let seen =
+            user(api.get(&format!("/api/iam/users/{}", company.member)).by_super_admin()).await.expect(200).data();
         assert!(seen["user"]["notBefore"].is_string());
         // Companies do not see what the platform decided.
         let seen = api.get(&format!("/api/iam/users/{}", company.member)).by(company.admin).within(company.id);

@@ -56,7 +56,8 @@ both_adapters! {
         let non_member = new_user();
         for id in [company.id, new_company()] {
             let view = json!({ "view": "/dashboard" });
-            let answer = api.post("/api/iam/check").by(non_member).within(id).json(&view).send().await.expect(200).data();
+            let answer =
+                api.post("/api/iam/check").by(non_member).within(id).json(&view).send().await.expect(200).data();
             assert_eq!(answer["reason"], "User has no assigned user levels");
             let navigation = api.get("/api/iam/navigation").by(non_member).within(id).send().await.expect(200).data();
             assert_eq!(navigation, json!({ "menu": [], "entrypoint": null }));

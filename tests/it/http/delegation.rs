@@ -76,7 +76,8 @@ both_adapters! {
         let company = api.company().await;
         let views = [view(&api, "/dashboard", "allow").await, view(&api, "/home", "allow").await];
         let features = [
-            allow(&api, "general.read", "Read", "company").await, allow(&api, "risks.approve", "Approve", "any").await,
+            allow(&api, "general.read", "Read", "company").await,
+            allow(&api, "risks.approve", "Approve", "any").await,
         ];
         let (user, _) = delegate(&api, company, &views[..1], &features[..1]).await;
         let level = api.new_level(company, "New").await;
@@ -176,7 +177,8 @@ both_adapters! {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
         let (allowing, denying) = (api.new_level(company, "Allowing").await, api.new_level(company, "Denying").await);
-        api.set_matrix(company, &allowing, "features", json!([allow(&api, "general.read", "Read", "team").await])).await;
+        api.set_matrix(company, &allowing, "features", json!([allow(&api, "general.read", "Read", "team").await]))
+            .await;
         api.set_matrix(company, &denying, "features", json!([deny(&api, "general.read", "Read").await])).await;
         let target = new_user();
         api.assign(company, target, &[&allowing, &denying]).await;
@@ -248,7 +250,14 @@ both_adapters! {
         cells.push(allow(&api, PERMISSIONS, "Approve", "company").await);
         let answer = put_matrix(&api, company, &own, "features", &cells).by(user).send().await;
         assert_not_held(&answer, "iam.assign_permissions/Approve (company)");
-        let wider: Vec<_> = cells[..2].iter().cloned().map(|mut cell| { cell["scope"] = json!("any"); cell }).collect();
+        let wider: Vec<_> = cells[..2]
+            .iter()
+            .cloned()
+            .map(|mut cell| {
+                cell["scope"] = json!("any");
+                cell
+            })
+            .collect();
         let answer = put_matrix(&api, company, &own, "features", &wider).by(user).send().await;
         assert!(answer.error().2.contains("iam.manage_levels/Update (any)"), "{answer:?}");
         for level in ["Admin", "Member"] {
@@ -331,7 +340,8 @@ both_adapters! {
         api.set_matrix(company, &more, "views", json!(cells)).await;
         api.assign(company, user, &[&own, &more]).await;
         let left = [UserLevelId::parse(&own).unwrap()];
-        let answer = overtaken(&api, company, user, &left, |door| put_matrix(door, company, &level, "views", &cells)).await;
+        let answer =
+            overtaken(&api, company, user, &left, |door| put_matrix(door, company, &level, "views", &cells)).await;
         assert_not_held(&answer, "/home");
         assert!(api.matrix(company, &level, "views").await.is_empty());
     }

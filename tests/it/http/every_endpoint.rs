@@ -82,7 +82,8 @@ both_adapters! {
             let odd = operation.path_with(&["not-an-id"; 2], "sessionId=&limit=x&companyId=x");
             for (headers, message) in &tokens {
                 for (path, (content_type, body)) in [&path, &odd].into_iter().zip(GARBAGE.into_iter().cycle()) {
-                    let mut request = world.request(operation.method(), path, Who::Anonymous, None).bytes(content_type, body);
+                    let mut request =
+                        world.request(operation.method(), path, Who::Anonymous, None).bytes(content_type, body);
                     for value in headers {
                         request = request.header("authorization", value);
                     }
@@ -116,9 +117,13 @@ both_adapters! {
                     assert_eq!(answer.error(), expected, "{} {who:?}", operation.name);
                 }
                 if operation.has_ids() {
-                    let odd = operation.path_with(&["not-an-id"; 2], "").replace("companies/not-an-id", &format!("companies/{}", Thing::Company));
+                    let odd = operation
+                        .path_with(&["not-an-id"; 2], "")
+                        .replace("companies/not-an-id", &format!("companies/{}", Thing::Company));
                     let odd = format!("{}?sessionId=&limit=x", world.fill(&odd).await);
-                    let answer = world.send(operation.name, world.request(operation.method(), &odd, who, Some(world.ours.id))).await;
+                    let answer = world
+                        .send(operation.name, world.request(operation.method(), &odd, who, Some(world.ours.id)))
+                        .await;
                     assert_eq!(answer.error(), expected, "{} {who:?}", operation.name);
                 }
             }
@@ -169,7 +174,9 @@ both_adapters! {
                         let mut request = world.valid_at(operation, &path, who, Some(company)).await;
                         if let Some((_, body)) = garbage {
                             let path = world.fill(&path).await;
-                            request = world.request(operation.method(), &path, who, Some(company)).bytes("application/json", body);
+                            request = world
+                                .request(operation.method(), &path, who, Some(company))
+                                .bytes("application/json", body);
                         }
                         answers.push(world.send(operation.name, request).await);
                     }
@@ -180,8 +187,9 @@ both_adapters! {
                     let headers = |answer: &Answer| -> Vec<_> {
                         let shown = |name: &str| name != "x-request-id";
                         let headers = answer.headers.iter().filter(|(name, _)| shown(name.as_str()));
-                        let mut headers: Vec<_> =
-                            headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+                        let mut headers: Vec<_> = headers
+                            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+                            .collect();
                         headers.sort();
                         headers
                     };
@@ -203,7 +211,8 @@ both_adapters! {
         for operation in operations().filter(|operation| operation.company != CompanyParameter::InPath) {
             let path = world.fill(&operation.valid_path()).await;
             for who in [Who::NonMember, Who::Visitor, Who::Admin, Who::SuperAdmin] {
-                let request = world.request(operation.method(), &path, who, None).bytes("application/json", GARBAGE[0].1);
+                let request =
+                    world.request(operation.method(), &path, who, None).bytes("application/json", GARBAGE[0].1);
                 let answer = world.send(operation.name, request).await;
                 let needed = match operation.company {
                     CompanyParameter::Required => true,
@@ -239,7 +248,9 @@ both_adapters! {
                 (Some(ours.to_string()), Some(theirs.to_string()), None, disagree),
                 (None, Some(format!("{ours}&companyId={theirs}")), None, disagree),
             ];
-            for bad in ["x", "", "00000000-0000-0000-0000-000000000000", "urn:uuid:018f3c1e-0000-7000-8000-000000000001"] {
+            for bad in
+                ["x", "", "00000000-0000-0000-0000-000000000000", "urn:uuid:018f3c1e-0000-7000-8000-000000000001"]
+            {
                 cases.push((Some(bad.to_owned()), None, None, no_id));
                 cases.push((Some(ours.to_string()), Some(bad.to_owned()), None, no_id));
                 if has_body {
@@ -291,7 +302,10 @@ both_adapters! {
             (world.request("GET", list, Who::Admin, Some(ours)), 200),
             (world.request("POST", list, Who::Admin, None).json(&create("By body")), 201),
             (world.request("POST", &in_query, Who::Admin, Some(ours)).json(&create("By all")), 201),
-            (world.request("GET", list, Who::Admin, None).header("x-company-id", &ours.to_string().to_uppercase()), 200),
+            (
+                world.request("GET", list, Who::Admin, None).header("x-company-id", &ours.to_string().to_uppercase()),
+                200,
+            ),
         ] {
             world.send("a company somewhere", request).await.expect(status);
         }
@@ -300,8 +314,16 @@ both_adapters! {
     /// Another company's things answer as if they did not exist, and stay unchanged.
     async fn other_companies_things_do_not_exist(api: TestApi) {
         let world = World::new(api).await;
-        for thing in [Thing::TheirLevel, Thing::TheirItem, Thing::TheirSub, Thing::Level, Thing::Item, Thing::Sub,
-            Thing::View, Thing::Feature] {
+        for thing in [
+            Thing::TheirLevel,
+            Thing::TheirItem,
+            Thing::TheirSub,
+            Thing::Level,
+            Thing::Item,
+            Thing::Sub,
+            Thing::View,
+            Thing::Feature,
+        ] {
             world.thing(thing).await;
         }
         let step = json!({ "url": "/theirs", "label": "Theirs", "sessionId": "s" });
@@ -316,13 +338,16 @@ both_adapters! {
                 query.extend(Some(operation.query.to_owned()).filter(|own| !own.is_empty()));
                 let path = world.fill(&operation.path_with(foreign.ids, &query.join("&"))).await;
                 let mut request = world.request(operation.method(), &path, operation.user(), Some(world.ours.id));
-                let body = world.fill(&foreign.body.map_or_else(|| operation.valid_body(), |body| body().to_string())).await;
+                let body =
+                    world.fill(&foreign.body.map_or_else(|| operation.valid_body(), |body| body().to_string())).await;
                 if !body.is_empty() {
                     request = request.bytes("application/json", body);
                 }
                 let answer = world.send(operation.name, request).await;
                 match foreign.answer {
-                    ForeignAnswer::NotFound(message) => assert_eq!(answer.expect(404).error().2, message, "{}", operation.name),
+                    ForeignAnswer::NotFound(message) => {
+                        assert_eq!(answer.expect(404).error().2, message, "{}", operation.name)
+                    }
                     ForeignAnswer::Unknown(message, thing) => {
                         let message = format!("{message}: {}", world.thing(thing).await);
                         assert_eq!(answer.expect(400).error().2, message, "{}", operation.name);
@@ -367,9 +392,21 @@ both_adapters! {
     async fn wrong_paths_and_methods_are_named(api: TestApi) {
         let world = World::new(api).await;
         let nowhere = [
-            "/", "/api", "/api/iam", "/api/iam/", "/api/iam/nope", "/api/iam/user-levels/", "/api/iam//navigation",
-            "/API/IAM/navigation", "/api/iam/user-levels/x/permissions", "/api/iam/user-levels/x/permissions/views/y",
-            "/api/iam/companies/x", "/health/", "/metrics", "/api/iam/%00", "/api/iam/navigation%2f",
+            "/",
+            "/api",
+            "/api/iam",
+            "/api/iam/",
+            "/api/iam/nope",
+            "/api/iam/user-levels/",
+            "/api/iam//navigation",
+            "/API/IAM/navigation",
+            "/api/iam/user-levels/x/permissions",
+            "/api/iam/user-levels/x/permissions/views/y",
+            "/api/iam/companies/x",
+            "/health/",
+            "/metrics",
+            "/api/iam/%00",
+            "/api/iam/navigation%2f",
         ];
         for path in nowhere {
             for method in ["GET", "POST", "DELETE"] {
@@ -387,7 +424,11 @@ both_adapters! {
             // Every `GET` has a `HEAD`.
             allowed.extend(allowed.contains(&"GET".to_owned()).then(|| "HEAD".to_owned()));
             allowed.sort();
-            let path = path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/");
+            let path = path
+                .split('/')
+                .map(|part| if part.starts_with('{') { "x" } else { part })
+                .collect::<Vec<_>>()
+                .join("/");
             let all = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"];
             for method in all.into_iter().filter(|method| !allowed.iter().any(|allowed| allowed == method)) {
                 let request = world.request(method, &path, Who::Anonymous, None);

@@ -145,10 +145,8 @@ both_adapters! {
         let their_admin = api.level_id(theirs, "Admin").await;
         api.assign(theirs, ours.member, &[&their_admin]).await;
         let question = json!({ "view": "/admin/permissions" });
-        let (here, there) = (
-            explain(&api, ours, ours.member, &question).await,
-            explain(&api, theirs, ours.member, &question).await,
-        );
+        let (here, there) =
+            (explain(&api, ours, ours.member, &question).await, explain(&api, theirs, ours.member, &question).await);
         let member = api.level_id(ours, "Member").await;
         assert_eq!(here["levels"], json!([{ "userLevelId": member, "says": "deny" }]));
         assert_eq!(there["levels"], json!([{ "userLevelId": their_admin, "says": "allow" }]));

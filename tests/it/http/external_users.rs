@@ -80,7 +80,9 @@ both_adapters! {
             let put = door.put(&path).by(company.admin).within(company.id).json(&json!({ "userLevelIds": [admin] }));
             assert_eq!(put.send().await.expect(400).error().2, "userId must be a valid UUID, or issuer|subject");
         }
-        for subject in ["auth0|5f7c8ec7", "ada@example.com", "Ünï cödé %2F/?#&", "42", "018f3c1e-0000-7000-8000-000000000001"] {
+        for subject in
+            ["auth0|5f7c8ec7", "ada@example.com", "Ünï cödé %2F/?#&", "42", "018f3c1e-0000-7000-8000-000000000001"]
+        {
             let (bearer, name) = (issuing.token(subject), named(subject));
             let id = ExternalId::parse(&name).unwrap().user_id();
             // Not stored yet, though the token claims super admin; and reading stores nothing.
@@ -131,7 +133,8 @@ both_adapters! {
             for about in [about, format!("/api/iam/users/{id}"), format!("/api/iam/users/{path_id}")] {
                 let user = door.get(&about).by(company.admin).within(company.id).send().await.expect(200).data();
                 let expected = json!({
-                    "id": id, "externalId": name, "pathId": path_id, "issuer": ISSUER, "subject": subject, "notBefore": null,
+                    "id": id, "externalId": name, "pathId": path_id, "issuer": ISSUER, "subject": subject,
+                    "notBefore": null,
                 });
                 assert_eq!(user["user"], expected);
             }
@@ -173,19 +176,30 @@ both_adapters! {
 
             let levels = format!("{about}/user-levels");
             by_admin(door.put(&levels)).json(&json!({ "userLevelIds": [member] })).send().await.expect(200);
-            let own = door.get("/api/iam/permissions/current").bearing(&issuing.token(subject)).within(company.id).send().await;
+            let own = door
+                .get("/api/iam/permissions/current")
+                .bearing(&issuing.token(subject))
+                .within(company.id)
+                .send()
+                .await;
             assert!(own.expect(200).data().to_string().contains("true"));
             let held = by_admin(door.get(&levels)).send().await.expect(200).data();
             assert_eq!(held["userLevels"][0]["id"], json!(member));
             by_admin(door.get(&format!("{about}/permissions"))).send().await.expect(200);
             let ask = json!({ "view": "/dashboard", "userId": path_id });
-            for (path, body) in [("check", ask.clone()), ("explain", ask.clone()), ("checks", json!({ "checks": [ask] }))] {
-                let answer = by_admin(door.post(&format!("/api/iam/{path}"))).json(&body).send().await.expect(200).data();
+            for (path, body) in
+                [("check", ask.clone()), ("explain", ask.clone()), ("checks", json!({ "checks": [ask] }))]
+            {
+                let answer =
+                    by_admin(door.post(&format!("/api/iam/{path}"))).json(&body).send().await.expect(200).data();
                 assert!(answer.to_string().contains("\"allowed\":true"), "{path} {answer}");
             }
             let query = format!("/api/iam/audit-logs?entityType=assignment&entityId={path_id}");
             let logs = by_admin(door.get(&query)).send().await.expect(200).data();
-            assert_eq!((&logs["logs"][0]["externalEntityId"], &logs["logs"][0]["entityPathId"]), (&json!(name), &json!(path_id)));
+            assert_eq!(
+                (&logs["logs"][0]["externalEntityId"], &logs["logs"][0]["entityPathId"]),
+                (&json!(name), &json!(path_id))
+            );
             let query = format!("/api/iam/audit-logs?userId={path_id}");
             assert_eq!(by_admin(door.get(&query)).send().await.expect(200).data()["logs"], json!([]));
             // A user who holds a level in the company is known there by id, too.
@@ -239,7 +253,8 @@ both_adapters! {
             door.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
         }
         let path = format!("/api/iam/user-levels/{level}");
-        let data = door.get(&format!("{path}/users")).by(company.admin).within(company.id).send().await.expect(200).data();
+        let data =
+            door.get(&format!("{path}/users")).by(company.admin).within(company.id).send().await.expect(200).data();
         let mut expected = [
             json!({ "id": external.user_id(), "externalId": external, "pathId": external.path_id() }),
             json!({ "id": native, "externalId": null, "pathId": null }),
@@ -310,7 +325,10 @@ both_adapters! {
         let path = format!("/api/iam/users/{}/not-before", encoded(&named(subject)));
         let future = json!({ "notBefore": "2999-01-01T00:00:00.000Z" });
         let cut = door.put(&path).by_super_admin().json(&future).send().await.expect(200).data();
-        assert_eq!((&cut["user"]["externalId"], &cut["user"]["notBefore"]), (&json!(named(subject)), &future["notBefore"]));
+        assert_eq!(
+            (&cut["user"]["externalId"], &cut["user"]["notBefore"]),
+            (&json!(named(subject)), &future["notBefore"])
+        );
         expired_token(&reads(door, company, &bearer).await);
         // By id alone too: it grants nothing, and callers that may cut users off may learn their names.
         let path = format!("/api/iam/users/{}/not-before", ExternalId::parse(&named(subject)).unwrap().user_id());

@@ -373,7 +373,9 @@ both_adapters! {
             scene.send(&a.api, operation, of, ids, body).await;
         }
 
-        let Polled::Primary(after) = api.storage.changes().poll(Some(&before.position)).await.unwrap() else { panic!() };
+        let Polled::Primary(after) = api.storage.changes().poll(Some(&before.position)).await.unwrap() else {
+            panic!()
+        };
         assert_eq!(after.companies, [], "nothing is reported");
         assert_eq!((after.catalog, after.credentials), (before.catalog, before.credentials));
         b.hears_everything().await;

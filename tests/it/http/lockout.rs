@@ -116,7 +116,10 @@ both_adapters! {
             let request = api.get("/api/iam/audit-logs?limit=1").by_super_admin().within(company.id);
             let record = request.send().await.expect(200).data()["logs"][0].clone();
             assert_eq!(record["userId"], api.super_admin.to_string());
-            assert_eq!((&record["metadata"]["superAdmin"], &record["metadata"]["forced"]), (&json!(true), &json!(true)));
+            assert_eq!(
+                (&record["metadata"]["superAdmin"], &record["metadata"]["forced"]),
+                (&json!(true), &json!(true))
+            );
         }
     }
 
@@ -126,9 +129,8 @@ both_adapters! {
         let admin = api.level_id(company, "Admin").await;
         let matrix = format!("/api/iam/user-levels/{admin}/permissions/features");
         let levels = format!("/api/iam/users/{}/user-levels", company.admin);
-        let empty = |query: &str| {
-            api.put(&format!("{matrix}{query}")).within(company.id).json(&json!({ "features": [] }))
-        };
+        let empty =
+            |query: &str| api.put(&format!("{matrix}{query}")).within(company.id).json(&json!({ "features": [] }));
         let take = |query: &str| put_levels_to(&api, company, &format!("{levels}{query}"), &[]);
         assert_locked_out(&empty("?force=true").by(company.admin).send().await);
         assert_locked_out(&take("?force=true").by(company.admin).send().await);

@@ -11,8 +11,17 @@ both_adapters! {
     async fn names_are_kept_exactly(api: TestApi) {
         let company = api.company().await;
         let names = [
-            "می\u{200c}خواهم", "🏳\u{fe0f}", "👩\u{200d}👧", "葛\u{e0100}", "line\nbreak", " Admin", "Admin ", "ADMIN",
-            "\u{410}dmin", "Cafe\u{301}", "Café",
+            "می\u{200c}خواهم",
+            "🏳\u{fe0f}",
+            "👩\u{200d}👧",
+            "葛\u{e0100}",
+            "line\nbreak",
+            " Admin",
+            "Admin ",
+            "ADMIN",
+            "\u{410}dmin",
+            "Cafe\u{301}",
+            "Café",
         ];
         for name in names {
             api.new_level(company, name).await;

@@ -75,7 +75,8 @@ const TABLE: &[Operation] = {
                                 {
                                     "allowed": false,
                                     "error": {
-                                        "code": "ERR_VALIDATION_001", "message": "companyId is not the company of the request",
+                                        "code": "ERR_VALIDATION_001",
+                                        "message": "companyId is not the company of the request",
                                     },
                                 },
                             ],
@@ -358,7 +359,8 @@ fn level_body() -> Value {
 
 fn view_body() -> Value {
     json!({
-        "name": "V", "url": format!("/{}", Thing::Fresh), "category": "c", "description": "d", "icon": "i", "requiresAuth": true,
+        "name": "V", "url": format!("/{}", Thing::Fresh), "category": "c", "description": "d", "icon": "i",
+        "requiresAuth": true,
     })
 }
 
@@ -371,21 +373,22 @@ fn feature_body() -> Value {
 
 fn module_body() -> Value {
     json!({
-        "code": Thing::Fresh, "name": Thing::Fresh, "description": "d", "icon": "i", "enabled": true, "priority": "premium",
+        "code": Thing::Fresh, "name": Thing::Fresh, "description": "d", "icon": "i", "enabled": true,
+        "priority": "premium",
     })
 }
 
 fn menu_item_body() -> Value {
     json!({
-        "label": Thing::Fresh, "icon": "i", "priority": "optional", "requiredPermissions": ["general.read"], "sortOrder": 7,
-        "viewId": Thing::View, "featureId": Thing::Feature, "isEntrypoint": false,
+        "label": Thing::Fresh, "icon": "i", "priority": "optional", "requiredPermissions": ["general.read"],
+        "sortOrder": 7, "viewId": Thing::View, "featureId": Thing::Feature, "isEntrypoint": false,
     })
 }
 
 fn sub_menu_item_body() -> Value {
     json!({
-        "menuItemId": Thing::Item, "label": Thing::Fresh, "viewId": Thing::View, "featureId": Thing::Feature, "icon": "i", "sortOrder": 7,
-        "enabled": true,
+        "menuItemId": Thing::Item, "label": Thing::Fresh, "viewId": Thing::View, "featureId": Thing::Feature, "icon": "i",
+        "sortOrder": 7, "enabled": true,
     })
 }
 

@@ -287,8 +287,8 @@ both_adapters! {
         let door = api.with_options(options).await;
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
             // Tracing, retries and SDKs add headers.
-            let headers = "authorization, content-type, if-match, if-none-match, x-company-id, x-request-id, traceparent, \
-                           tracestate, baggage, sentry-trace, idempotency-key, x-requested-with, pragma";
+            let headers = "authorization, content-type, if-match, if-none-match, x-company-id, x-request-id, \
+                           traceparent, tracestate, baggage, sentry-trace, idempotency-key, x-requested-with, pragma";
             let answer = preflight(&door, HERE, method, headers).await.expect(200);
             assert_eq!(answer.header("access-control-allow-origin"), Some(HERE));
             let allowed = answer.header("access-control-allow-methods").unwrap();
@@ -343,9 +343,11 @@ both_adapters! {
         let company = api.company().await;
         let level = api.level_id(company, "Member").await;
         let document = api.get("/openapi.json").send().await.expect(200).json();
-        let mut paths = vec!["/docs".to_owned(), "/docs/".to_owned(), "/openapi.json".to_owned(), "/nowhere".to_owned()];
+        let mut paths =
+            vec!["/docs".to_owned(), "/docs/".to_owned(), "/openapi.json".to_owned(), "/nowhere".to_owned()];
         for (path, item) in document["paths"].as_object().unwrap() {
-            let path = path.replace("{userId}", &company.member.to_string()).replace("{companyId}", &company.id.to_string());
+            let path =
+                path.replace("{userId}", &company.member.to_string()).replace("{companyId}", &company.id.to_string());
             paths.extend(item.get("get").map(|_| path.replace("{id}", &level)));
         }
         assert!(paths.len() > 30);

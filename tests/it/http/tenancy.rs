@@ -1,8 +1,8 @@
 //! Two companies, every operation, every parameter that takes an id: the second company is as if it did not exist.
 //!
 //! The parameters are read from the OpenAPI document, so that a new operation or a new id is tested without being named
-//! here. Each parameter takes ids of every kind that the second company has, and an unknown one: the answers must be the
-//! same, and the whole script the same again when the second company has twice as much.
+//! here. Each parameter takes ids of every kind that the second company has, and an unknown one: the answers must be
+//! the same, and the whole script the same again when the second company has twice as much.
 
 mod parameters;
 mod rows;
@@ -338,7 +338,8 @@ both_adapters! {
             let mut answers = Vec::new();
             for user in [both, one] {
                 let path = world.fill(&operation.valid_path()).await;
-                let mut request = world.request(operation.method(), &path, Who::Anonymous, Some(world.ours.id)).by(user);
+                let mut request =
+                    world.request(operation.method(), &path, Who::Anonymous, Some(world.ours.id)).by(user);
                 let body = world.fill(&operation.valid_body()).await;
                 if !body.is_empty() {
                     let body = body.replace(&world.ours.admin.to_string(), &user.to_string());
@@ -353,14 +354,28 @@ both_adapters! {
             }
         }
         // Administrators see the user the same: levels, permissions, and decisions.
-        for name in ["GET /api/iam/users/{userId}", "GET /api/iam/users/{userId}/user-levels",
-            "GET /api/iam/users/{userId}/permissions", "POST /api/iam/check", "POST /api/iam/explain"] {
+        for name in [
+            "GET /api/iam/users/{userId}",
+            "GET /api/iam/users/{userId}/user-levels",
+            "GET /api/iam/users/{userId}/permissions",
+            "POST /api/iam/check",
+            "POST /api/iam/explain",
+        ] {
             let operation = operation(name);
-            let parameter = if operation.method() == "GET" { Parameter::Path("userId".to_owned()) } else { Parameter::Body("/userId".to_owned()) };
+            let parameter = if operation.method() == "GET" {
+                Parameter::Path("userId".to_owned())
+            } else {
+                Parameter::Body("/userId".to_owned())
+            };
             let mut answers = Vec::new();
             for user in [both, one] {
                 let id = json!(user);
-                let attempt = Attempt { operation, who: Who::Admin, company: Some(world.ours.id), filled: Some((&parameter, &id)) };
+                let attempt = Attempt {
+                    operation,
+                    who: Who::Admin,
+                    company: Some(world.ours.id),
+                    filled: Some((&parameter, &id)),
+                };
                 answers.push((ask(&world, name, attempt).await.expect(200), vec![user.to_string()]));
             }
             let [seen, alone] = [&answers[0], &answers[1]].map(|(answer, sent)| (answer, sent.as_slice()));

@@ -73,7 +73,9 @@ const ISSUER: &str = "https://sign-in.example.com";
 
 /// The setting of an issuer that has its keys in the file.
 fn with_file(file: &TempFile, is_native: bool) -> String {
-    let issuer = json!({ "issuer": ISSUER, "public_key_file": file.0, "native": is_native, "super_admins": true, "audiences": ["iam"] });
+    let issuer = json!({
+        "issuer": ISSUER, "public_key_file": file.0, "native": is_native, "super_admins": true, "audiences": ["iam"],
+    });
     json!([issuer]).to_string()
 }
 

@@ -204,7 +204,8 @@ both_adapters! {
         assert_eq!(refused.json()["errors"].as_array().unwrap().len(), 11);
 
         // A caller who may delete but not read learns only how many.
-        let update = json!({ "featureId": api.feature_id("iam.manage_levels").await, "action": "Update", "scope": "company" });
+        let update =
+            json!({ "featureId": api.feature_id("iam.manage_levels").await, "action": "Update", "scope": "company" });
         let (blind, _) = api.holder_of(company, json!([]), json!([update])).await;
         api.get(&format!("{path}/users")).by(blind).within(company.id).send().await.expect(403);
         let refused = api.delete(&path).by(blind).within(company.id).send().await.expect(400);

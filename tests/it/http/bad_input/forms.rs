@@ -139,7 +139,8 @@ pub const FORMS: &[Form] = {
     ] },
     Form { operation: "POST /api/iam/views", body: None, fields: &[
         field("name", Text(255), Required), field("url", Key(500), Required), field("category", Text(100), Optional),
-        field("description", Prose, Optional), field("icon", Text(100), Optional), field("requiresAuth", Flag, Optional),
+        field("description", Prose, Optional), field("icon", Text(100), Optional),
+        field("requiresAuth", Flag, Optional),
     ] },
     Form { operation: "PATCH /api/iam/views/{id}", body: None, fields: &[
         field("name", Text(255), Optional), field("url", Key(500), Optional), field("category", Text(100), Clears),
@@ -160,11 +161,13 @@ pub const FORMS: &[Form] = {
     ] },
     Form { operation: "POST /api/iam/modules", body: None, fields: &[
         field("code", Text(100), Required), field("name", Text(255), Required), field("description", Prose, Optional),
-        field("icon", Text(100), Optional), field("enabled", Flag, Optional), field("priority", Word(PRIORITIES), Optional),
+        field("icon", Text(100), Optional), field("enabled", Flag, Optional),
+        field("priority", Word(PRIORITIES), Optional),
     ] },
     Form { operation: "PATCH /api/iam/modules/{id}", body: None, fields: &[
         field("code", Text(100), Optional), field("name", Text(255), Optional), field("description", Prose, Clears),
-        field("icon", Text(100), Clears), field("enabled", Flag, Optional), field("priority", Word(PRIORITIES), Optional),
+        field("icon", Text(100), Clears), field("enabled", Flag, Optional),
+        field("priority", Word(PRIORITIES), Optional),
     ] },
     Form { operation: "DELETE /api/iam/modules/{id}", body: None, fields: &[field("ungate", Flag, Optional)] },
     Form { operation: "PUT /api/iam/modules/{id}/views", body: None, fields: &[
@@ -211,8 +214,8 @@ pub const FORMS: &[Form] = {
         field("name", Text(255), Required), field("role", Word(ROLES), Required), field("expiresAt", Time, Optional),
     ] },
     Form { operation: "POST /api/iam/nav-trail", body: None, fields: &[
-        field("viewId", Id(Some("view")), Optional), field("url", Text(500), Required), field("label", Text(255), Required),
-        field("sessionId", Text(255), Required),
+        field("viewId", Id(Some("view")), Optional), field("url", Text(500), Required),
+        field("label", Text(255), Required), field("sessionId", Text(255), Required),
     ] },
     ]
 };
