@@ -5,8 +5,8 @@ use std::sync::Arc;
 use iam_domain::{Assignment, EntityType, FeaturePermission, Scope, UserLevel, UserLevelId};
 
 use super::fixtures::{
-    action, ascending, assert_unknown, at, change, feature_cell, feature_with_key, given, given_all, holding, keys, level,
-    some_company, some_user, unique, versions,
+    action, ascending, assert_unknown, at, change, feature_cell, feature_with_key, given, given_all, holding, keys,
+    level, some_company, some_user, unique, versions,
 };
 use crate::Storage;
 
@@ -37,8 +37,7 @@ pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>)
         let without = without.map(|level| level.id);
         storage.reader().assignments().find_holder(company, &asked, without).await.unwrap()
     };
-    let is_holder =
-        async |user| storage.reader().assignments().is_holder(company, user, &asked).await.unwrap();
+    let is_holder = async |user| storage.reader().assignments().is_holder(company, user, &asked).await.unwrap();
     let says = |level: &UserLevel, feature: usize, value, scope| FeaturePermission {
         value,
         scope,
@@ -47,14 +46,17 @@ pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>)
     let levels = ["first", "second", "narrow", "deny", "all"].map(|text| level(company, text));
     let [first, second, narrow, deny, all] = &levels;
     given_all(&storage, &levels).await;
-    given_all(&storage, &[
-        says(first, 0, true, Scope::Company),
-        says(second, 1, true, Scope::Any),
-        says(narrow, 1, true, Scope::Team),
-        says(deny, 0, false, Scope::Own),
-        says(all, 0, true, Scope::Any),
-        says(all, 1, true, Scope::Company),
-    ])
+    given_all(
+        &storage,
+        &[
+            says(first, 0, true, Scope::Company),
+            says(second, 1, true, Scope::Any),
+            says(narrow, 1, true, Scope::Team),
+            says(deny, 0, false, Scope::Own),
+            says(all, 0, true, Scope::Any),
+            says(all, 1, true, Scope::Company),
+        ],
+    )
     .await;
     assert_eq!(find(None).await, None);
     // One action; the other not for the whole company; both, but one is denied.

@@ -63,7 +63,8 @@ async fn stored(storage: &Arc<dyn Storage>, users: &[UserId]) -> Vec<User> {
 /// A key is found as it was made, also with nothing optional, and lists come by name, then id.
 pub async fn a_key_is_found_as_it_was_made(storage: Arc<dyn Storage>) {
     let (later, first) = (key("B"), ApiKey { name: name("A"), ..key("A") });
-    let bare = ApiKey { company_id: None, created_by: None, expires_at: None, role: ServiceRole::Administer, ..key("A") };
+    let bare =
+        ApiKey { company_id: None, created_by: None, expires_at: None, role: ServiceRole::Administer, ..key("A") };
     create(&storage, &[&later, &first, &bare]).await;
     let keys = storage.reader().api_keys();
     for key in [&later, &first, &bare] {

@@ -15,9 +15,7 @@ use super::fixtures::{
     action, ascending, assert_stale, begin, change, given, given_all, holding, level, menu_item, some_company,
     some_feature, some_module, some_user, some_view, traces, versions, view_cell,
 };
-use crate::{
-    LONGEST_VALIDITY, NewEffectiveFeaturePermission, NewEffectiveViewPermission, Result, Storage, Target,
-};
+use crate::{LONGEST_VALIDITY, NewEffectiveFeaturePermission, NewEffectiveViewPermission, Result, Storage, Target};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -521,12 +519,8 @@ pub async fn active_users_come_latest_first(storage: Arc<dyn Storage>) {
     // Only one of three rows is renewed.
     one.upsert(&rows(one, users[0])[1..2]).await.unwrap();
     one.expired(&rows(one, users[3])).await;
-    let expected = [
-        (one.company, users[0]),
-        (one.company, users[2]),
-        (other.company, users[1]),
-        (other.company, users[0]),
-    ];
+    let expected =
+        [(one.company, users[0]), (one.company, users[2]), (other.company, users[1]), (other.company, users[0])];
     assert_eq!(active().await, expected);
 
     // Rows that are no longer current still show who was active.

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iam_domain::{
-    Action, CompanyId, CompanySnapshot, Feature, FeaturePermission, FeatureRule, Icon, LevelPermissions, Menu, MenuItem,
-    Module, ModuleId, Priority, Reason, Scope, Snapshot, SubMenuItem, UserId, UserLevel, View, ViewId, ViewState,
+    Action, CompanyId, CompanySnapshot, Feature, FeaturePermission, FeatureRule, Icon, LevelPermissions, Menu,
+    MenuItem, Module, ModuleId, Priority, Reason, Scope, Snapshot, SubMenuItem, UserId, UserLevel, View, ViewId,
+    ViewState,
 };
 
 use super::fixtures::{
     Below, Given, action, ascending, begin, change, feature_cell, given, given_all, holding, insist, level, menu_item,
-    only, some_company, some_feature, some_module, some_user, some_view, sub_item, unique, versions, view_cell, while_reading,
+    only, some_company, some_feature, some_module, some_user, some_view, sub_item, unique, versions, view_cell,
+    while_reading,
 };
 use crate::{Stamped, Storage, Target};
 
@@ -326,7 +328,8 @@ pub async fn a_menu_is_loaded_with_its_versions(storage: Arc<dyn Storage>) {
         is_entrypoint: false,
         ..ordered(Some(company), "Full", 3)
     };
-    let own = [ordered(Some(company), "B", 2), ordered(Some(company), "A", 2), full.clone(), ordered(Some(company), "Z", 1)];
+    let own =
+        [ordered(Some(company), "B", 2), ordered(Some(company), "A", 2), full.clone(), ordered(Some(company), "Z", 1)];
     let common = [ordered(None, "Common", -1), ordered(None, "Common too", -2)];
     given(&storage, &[&view, &feature]).await;
     given_all(&storage, &own).await;

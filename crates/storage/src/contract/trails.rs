@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use iam_domain::{CompanyId, EntityType, Label, SessionId, TRAIL_LIMIT, TRAIL_USER_LIMIT, TrailEntry, Url, UserId, View, ViewId};
+use iam_domain::{
+    CompanyId, EntityType, Label, SessionId, TRAIL_LIMIT, TRAIL_USER_LIMIT, TrailEntry, Url, UserId, View, ViewId,
+};
 
 use super::fixtures::{
     all, assert_unknown, at, change, given, keys, some_company, some_user, some_view, traces, unique,
