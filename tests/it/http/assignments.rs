@@ -1,4 +1,4 @@
-//! Who holds which level, through the door.
+//! Which levels users hold, through the API.
 
 use serde_json::json;
 

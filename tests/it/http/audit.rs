@@ -1,4 +1,4 @@
-//! The audit trail through the door.
+//! The audit trail through the API.
 
 use iam_domain::{ActorKind, AuditRecord, AuditRecordId, EntityType};
 use iam_storage::{ChangeContext, Target};

@@ -1,4 +1,4 @@
-//! Views, features, modules and their mappings, through the door.
+//! Views, features, modules and their mappings, through the API.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Many questions in one request, through the door.
+//! Many questions in one request, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};

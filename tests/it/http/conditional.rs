@@ -1,4 +1,4 @@
-//! `If-Match`, versions, request ids and the headers that every answer has, through the door.
+//! `If-Match`, versions, request ids and the headers that every answer has, through the API.
 
 use serde_json::{Value, json};
 

@@ -227,9 +227,10 @@ both_adapters! {
         let options = HttpOptions { forced_loads: RateLimit { per_second, burst }, ..HttpOptions::default() };
         let permissions = Arc::clone(&a.permissions);
         let storage = Arc::clone(&a.api.storage);
-        let door = TestApi::answering(storage, permissions, api.database.clone(), options).await;
-        let seen = version(&question(&door).by(company.admin).within(company.id).send().await.expect(200)).to_string();
-        let fresh = |user| question(&door).by(user).within(company.id).header("cache-control", "no-cache").send();
+        let router = TestApi::answering(storage, permissions, api.database.clone(), options).await;
+        let seen =
+            version(&question(&router).by(company.admin).within(company.id).send().await.expect(200)).to_string();
+        let fresh = |user| question(&router).by(user).within(company.id).header("cache-control", "no-cache").send();
         let mut limited = None;
         // On a slow machine the quota grows a little while it is used.
         for _ in 0..1000 {
@@ -244,9 +245,9 @@ both_adapters! {
         assert!(limited.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
         fresh(company.member).await.expect(200);
         for _ in 0..5 {
-            let kept = question(&door).by(company.admin).within(company.id);
+            let kept = question(&router).by(company.admin).within(company.id);
             kept.header(LEAST, &seen).send().await.expect(200);
-            question(&door).by(company.admin).within(company.id).send().await.expect(200);
+            question(&router).by(company.admin).within(company.id).send().await.expect(200);
         }
     }
 }

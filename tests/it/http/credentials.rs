@@ -254,21 +254,21 @@ both_adapters! {
     async fn a_local_change_counts_locally_at_once(api: TestApi) {
         let company = api.company().await;
         let replica = Replica::of(&api).await;
-        let door = &replica.api;
+        let router = &replica.api;
         let bearer = token(company.admin, false, Some(100));
-        reads(door, company, &bearer).await.expect(200);
+        reads(router, company, &bearer).await.expect(200);
         replica.channel.set(Line::Deaf);
         let body = json!({ "name": "New", "role": "read" });
-        let made = door.post("/api/iam/api-keys").by_super_admin().json(&body).send().await.expect(201).data();
+        let made = router.post("/api/iam/api-keys").by_super_admin().json(&body).send().await.expect(201).data();
         let key = made["key"].as_str().unwrap();
-        reads(door, company, key).await.expect(200);
+        reads(router, company, key).await.expect(200);
         let path = format!("/api/iam/api-keys/{}", made["apiKey"]["id"].as_str().unwrap());
-        door.delete(&path).by_super_admin().send().await.expect(200);
-        invalid_token(&reads(door, company, key).await);
-        reads(door, company, &bearer).await.expect(200);
+        router.delete(&path).by_super_admin().send().await.expect(200);
+        invalid_token(&reads(router, company, key).await);
+        reads(router, company, &bearer).await.expect(200);
         let path = format!("/api/iam/users/{}/not-before", company.admin);
-        door.put(&path).by_super_admin().send().await.expect(200);
-        expired_token(&reads(door, company, &bearer).await);
+        router.put(&path).by_super_admin().send().await.expect(200);
+        expired_token(&reads(router, company, &bearer).await);
     }
 
     /// A key that was good on arrival, and is not any more when the change gets its turn, makes no change.
@@ -348,12 +348,12 @@ both_adapters! {
         let time = Arc::new(AtomicU64::new(now()));
         let (clock, later) = (Arc::clone(&time), Arc::clone(&time));
         let clock = move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed));
-        let door = api.with_verifier(TokenVerifier::hs256(&secret()).with_clock(clock)).await;
+        let router = api.with_verifier(TokenVerifier::hs256(&secret()).with_clock(clock)).await;
         let runs_out = async move {
             later.fetch_add(3600, Ordering::Relaxed);
         };
         let level = json!({ "name": "Late" });
-        let create = door.post("/api/iam/user-levels").bearing(&expiring).within(company.id);
+        let create = router.post("/api/iam/user-levels").bearing(&expiring).within(company.id);
         expired_token(&create.json_after(&level, runs_out).send().await);
     }
 

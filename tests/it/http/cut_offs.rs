@@ -77,13 +77,13 @@ both_adapters! {
         let clock_skew = Duration::from_secs(30);
         let options = VerifierOptions { clock_skew, ..VerifierOptions::default() };
         let native = Some(SharedSecret::new(secret()));
-        let door = api.with_verifier(TokenVerifier::start(native, Vec::new(), &options).await.unwrap()).await;
+        let router = api.with_verifier(TokenVerifier::start(native, Vec::new(), &options).await.unwrap()).await;
         let claims = json!({ "userId": company.admin, "iat": now() + 25, "exp": now() + 3600 });
         let ahead = TokenSigner::hs256(&secret()).sign_claims(&claims).unwrap();
-        reads(&door, company, &ahead).await.expect(200);
+        reads(&router, company, &ahead).await.expect(200);
         let path = format!("/api/iam/users/{}/not-before", company.admin);
-        door.put(&path).by_super_admin().send().await.expect(200);
-        expired_token(&reads(&door, company, &ahead).await);
+        router.put(&path).by_super_admin().send().await.expect(200);
+        expired_token(&reads(&router, company, &ahead).await);
     }
 
     /// Only super admins cut users off, in person: no service may, whatever its role.

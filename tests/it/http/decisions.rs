@@ -1,4 +1,4 @@
-//! Decisions through the door.
+//! Decisions through the API.
 
 use serde_json::{Value, json};
 

@@ -341,7 +341,7 @@ both_adapters! {
         api.assign(company, user, &[&own, &more]).await;
         let left = [UserLevelId::parse(&own).unwrap()];
         let answer =
-            overtaken(&api, company, user, &left, |door| put_matrix(door, company, &level, "views", &cells)).await;
+            overtaken(&api, company, user, &left, |router| put_matrix(router, company, &level, "views", &cells)).await;
         assert_not_held(&answer, "/home");
         assert!(api.matrix(company, &level, "views").await.is_empty());
     }

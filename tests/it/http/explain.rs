@@ -1,4 +1,4 @@
-//! Explanations through the door.
+//! Explanations through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};

@@ -73,11 +73,11 @@ both_adapters! {
     async fn external_users_work_as_others_do(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
-        let door = &issuing.api;
-        let admin = door.level_id(company, "Admin").await;
+        let router = &issuing.api;
+        let admin = router.level_id(company, "Admin").await;
         for bytes in ["%FF", "%C3"] {
             let path = format!("/api/iam/users/{}{bytes}/user-levels", encoded(&named("a")));
-            let put = door.put(&path).by(company.admin).within(company.id).json(&json!({ "userLevelIds": [admin] }));
+            let put = router.put(&path).by(company.admin).within(company.id).json(&json!({ "userLevelIds": [admin] }));
             assert_eq!(put.send().await.expect(400).error().2, "userId must be a valid UUID, or issuer|subject");
         }
         for subject in
@@ -86,33 +86,34 @@ both_adapters! {
             let (bearer, name) = (issuing.token(subject), named(subject));
             let id = ExternalId::parse(&name).unwrap().user_id();
             // Not stored yet, though the token claims super admin; and reading stores nothing.
-            reads(door, company, &bearer).await.expect(403);
-            let permissions = door.get("/api/iam/permissions/current").bearing(&bearer).within(company.id).send().await;
+            reads(router, company, &bearer).await.expect(403);
+            let permissions =
+                router.get("/api/iam/permissions/current").bearing(&bearer).within(company.id).send().await;
             assert!(!String::from_utf8(permissions.expect(200).body).unwrap().contains("true"));
             let about = format!("/api/iam/users/{}", encoded(&name));
-            let told = door.get(&about).by_super_admin().send().await.expect(200).data();
+            let told = router.get(&about).by_super_admin().send().await.expect(200).data();
             assert_eq!((&told["user"]["id"], &told["user"]["externalId"]), (&json!(id), &json!(name)));
             let audit = format!("/api/iam/audit-logs?userId={}", encoded(&name));
             for path in [&format!("{about}/user-levels"), &format!("{about}/permissions"), &audit] {
-                door.get(path).by(company.admin).within(company.id).send().await.expect(200);
+                router.get(path).by(company.admin).within(company.id).send().await.expect(200);
             }
             assert_eq!(api.storage.reader().users().find(&[id]).await.unwrap(), []);
-            door.get(&about).by(company.admin).within(company.id).send().await.expect(404);
+            router.get(&about).by(company.admin).within(company.id).send().await.expect(404);
 
-            let admin = door.level_id(company, "Admin").await;
+            let admin = router.level_id(company, "Admin").await;
             let body = json!({ "userLevelIds": [admin] });
             let path = format!("/api/iam/users/{}/user-levels", encoded(&name));
-            door.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
-            reads(door, company, &bearer).await.expect(200);
-            let held = door.get(&path).bearing(&bearer).within(company.id).send().await.expect(200).data();
+            router.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
+            reads(router, company, &bearer).await.expect(200);
+            let held = router.get(&path).bearing(&bearer).within(company.id).send().await.expect(200).data();
             assert_eq!(held["userLevels"][0]["id"], json!(admin));
             let permissions = format!("{about}/permissions");
-            door.get(&permissions).by(company.admin).within(company.id).send().await.expect(200);
+            router.get(&permissions).by(company.admin).within(company.id).send().await.expect(200);
             let ask = json!({ "view": "/dashboard", "userId": name });
-            let check = door.post("/api/iam/check").by(company.admin).within(company.id).json(&ask).send().await;
+            let check = router.post("/api/iam/check").by(company.admin).within(company.id).json(&ask).send().await;
             assert_eq!(check.expect(200).data()["allowed"], true);
             let asks = json!({ "checks": [ask, { "view": "/dashboard", "userId": "https://nobody.example|1" }] });
-            let checks = door.post("/api/iam/checks").by(company.admin).within(company.id).json(&asks).send().await;
+            let checks = router.post("/api/iam/checks").by(company.admin).within(company.id).json(&asks).send().await;
             let results = checks.expect(200).data();
             assert_eq!(results["results"][0]["allowed"], true);
             assert_eq!(results["results"][1]["error"]["message"], "userId names an issuer that is not known");
@@ -120,9 +121,10 @@ both_adapters! {
             // name.
             for nobody in [name.as_str(), "https://nobody.example|1", &format!("{ISSUER}|{}", "x".repeat(300))] {
                 let ask = json!({ "view": "/dashboard", "userId": nobody });
-                let one = door.post("/api/iam/check").by(company.visitor).within(company.id).json(&ask).send().await;
+                let one = router.post("/api/iam/check").by(company.visitor).within(company.id).json(&ask).send().await;
                 let asks = json!({ "checks": [ask] });
-                let many = door.post("/api/iam/checks").by(company.visitor).within(company.id).json(&asks).send().await;
+                let many =
+                    router.post("/api/iam/checks").by(company.visitor).within(company.id).json(&asks).send().await;
                 let refusal = "You do not have permission to check other users";
                 assert_eq!(one.expect(403).error().2, refusal);
                 assert_eq!(many.expect(200).data()["results"][0]["error"]["message"], refusal);
@@ -131,28 +133,28 @@ both_adapters! {
             // The answer returns the name, whichever spelling the request used.
             let path_id = ExternalId::parse(&name).unwrap().path_id();
             for about in [about, format!("/api/iam/users/{id}"), format!("/api/iam/users/{path_id}")] {
-                let user = door.get(&about).by(company.admin).within(company.id).send().await.expect(200).data();
+                let user = router.get(&about).by(company.admin).within(company.id).send().await.expect(200).data();
                 let expected = json!({
                     "id": id, "externalId": name, "pathId": path_id, "issuer": ISSUER, "subject": subject,
                     "notBefore": null,
                 });
                 assert_eq!(user["user"], expected);
             }
-            changes(door, company, &bearer, &format!("By {id}")).await.expect(201);
+            changes(router, company, &bearer, &format!("By {id}")).await.expect(201);
             let path = format!("/api/iam/audit-logs?userId={}", encoded(&name));
-            let logs = door.get(&path).bearing(&bearer).within(company.id).send().await.expect(200).data();
+            let logs = router.get(&path).bearing(&bearer).within(company.id).send().await.expect(200).data();
             assert_eq!((&logs["logs"][0]["userId"], &logs["logs"][0]["externalUserId"]), (&json!(id), &json!(name)));
             let path = format!("/api/iam/audit-logs?entityType=assignment&entityId={id}");
-            let logs = door.get(&path).bearing(&bearer).within(company.id).send().await.expect(200).data();
+            let logs = router.get(&path).bearing(&bearer).within(company.id).send().await.expect(200).data();
             assert_eq!(logs["logs"][0]["externalEntityId"], json!(name));
             assert_eq!(logs["logs"][0]["entityPathId"], json!(path_id));
 
             // The same subject of another issuer is another user.
-            reads(door, company, &issuing.other_token(subject)).await.expect(403);
+            reads(router, company, &issuing.other_token(subject)).await.expect(403);
             // So is a user whose id is the subject.
             if let Ok(user) = UserId::parse(subject) {
                 assert_ne!(user, id);
-                door.get("/api/iam/user-levels").by(user).within(company.id).send().await.expect(403);
+                router.get("/api/iam/user-levels").by(user).within(company.id).send().await.expect(403);
             }
         }
     }
@@ -161,8 +163,8 @@ both_adapters! {
     async fn a_path_id_names_a_user_everywhere(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
-        let door = &issuing.api;
-        let member = door.level_id(company, "Member").await;
+        let router = &issuing.api;
+        let member = router.level_id(company, "Member").await;
         for subject in ["auth0|5f7c8ec7", "a/b//c%2F?#", "\u{dc}n\u{ef}", "x.YXxi"] {
             let name = named(subject);
             let external = ExternalId::parse(&name).unwrap();
@@ -170,50 +172,50 @@ both_adapters! {
             let by_admin = |request: Request| request.by(company.admin).within(company.id);
             // Before anything is stored.
             let about = format!("/api/iam/users/{path_id}");
-            let user = door.get(&about).by_super_admin().send().await.expect(200).data();
+            let user = router.get(&about).by_super_admin().send().await.expect(200).data();
             assert_eq!((&user["user"]["id"], &user["user"]["pathId"]), (&json!(id), &json!(path_id)));
-            by_admin(door.get(&about)).send().await.expect(404);
+            by_admin(router.get(&about)).send().await.expect(404);
 
             let levels = format!("{about}/user-levels");
-            by_admin(door.put(&levels)).json(&json!({ "userLevelIds": [member] })).send().await.expect(200);
-            let own = door
+            by_admin(router.put(&levels)).json(&json!({ "userLevelIds": [member] })).send().await.expect(200);
+            let own = router
                 .get("/api/iam/permissions/current")
                 .bearing(&issuing.token(subject))
                 .within(company.id)
                 .send()
                 .await;
             assert!(own.expect(200).data().to_string().contains("true"));
-            let held = by_admin(door.get(&levels)).send().await.expect(200).data();
+            let held = by_admin(router.get(&levels)).send().await.expect(200).data();
             assert_eq!(held["userLevels"][0]["id"], json!(member));
-            by_admin(door.get(&format!("{about}/permissions"))).send().await.expect(200);
+            by_admin(router.get(&format!("{about}/permissions"))).send().await.expect(200);
             let ask = json!({ "view": "/dashboard", "userId": path_id });
             for (path, body) in
                 [("check", ask.clone()), ("explain", ask.clone()), ("checks", json!({ "checks": [ask] }))]
             {
                 let answer =
-                    by_admin(door.post(&format!("/api/iam/{path}"))).json(&body).send().await.expect(200).data();
+                    by_admin(router.post(&format!("/api/iam/{path}"))).json(&body).send().await.expect(200).data();
                 assert!(answer.to_string().contains("\"allowed\":true"), "{path} {answer}");
             }
             let query = format!("/api/iam/audit-logs?entityType=assignment&entityId={path_id}");
-            let logs = by_admin(door.get(&query)).send().await.expect(200).data();
+            let logs = by_admin(router.get(&query)).send().await.expect(200).data();
             assert_eq!(
                 (&logs["logs"][0]["externalEntityId"], &logs["logs"][0]["entityPathId"]),
                 (&json!(name), &json!(path_id))
             );
             let query = format!("/api/iam/audit-logs?userId={path_id}");
-            assert_eq!(by_admin(door.get(&query)).send().await.expect(200).data()["logs"], json!([]));
+            assert_eq!(by_admin(router.get(&query)).send().await.expect(200).data()["logs"], json!([]));
             // A user who holds a level in the company is known there by id, too.
             let by_id = format!("/api/iam/users/{id}/user-levels");
-            by_admin(door.put(&by_id)).json(&json!({ "userLevelIds": [member] })).send().await.expect(200);
-            by_admin(door.put(&by_id)).json(&json!({ "userLevelIds": [] })).send().await.expect(200);
-            by_admin(door.put(&by_id)).json(&json!({ "userLevelIds": [member] })).send().await.expect(400);
-            let cut = door.put(&format!("{about}/not-before")).by_super_admin().send().await.expect(200).data();
+            by_admin(router.put(&by_id)).json(&json!({ "userLevelIds": [member] })).send().await.expect(200);
+            by_admin(router.put(&by_id)).json(&json!({ "userLevelIds": [] })).send().await.expect(200);
+            by_admin(router.put(&by_id)).json(&json!({ "userLevelIds": [member] })).send().await.expect(400);
+            let cut = router.put(&format!("{about}/not-before")).by_super_admin().send().await.expect(200).data();
             assert_eq!(cut["user"]["externalId"], json!(name));
         }
         let admin = ExternalId::parse(&named("auth0|admin")).unwrap();
         let path = format!("/api/iam/companies/{}/provision", new_company());
         let body = json!({ "adminUserId": admin.path_id() });
-        door.post(&path).by_super_admin().json(&body).send().await.expect(201);
+        router.post(&path).by_super_admin().json(&body).send().await.expect(201);
     }
 
     /// An invalid path id, and one of an unknown issuer, is refused as the other spelling is.
@@ -243,25 +245,25 @@ both_adapters! {
     async fn holders_are_named_by_their_issuers(api: TestApi) {
         let company = api.company().await;
         let issuing = Issuing::over(&api).await;
-        let door = &issuing.api;
-        let level = door.new_level(company, "Auditors").await;
+        let router = &issuing.api;
+        let level = router.new_level(company, "Auditors").await;
         let external = ExternalId::parse(&named("auth0|1")).unwrap();
         let native = company.visitor;
         for user in [external.path_id(), native.to_string()] {
             let path = format!("/api/iam/users/{user}/user-levels");
             let body = json!({ "userLevelIds": [level] });
-            door.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
+            router.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
         }
         let path = format!("/api/iam/user-levels/{level}");
         let data =
-            door.get(&format!("{path}/users")).by(company.admin).within(company.id).send().await.expect(200).data();
+            router.get(&format!("{path}/users")).by(company.admin).within(company.id).send().await.expect(200).data();
         let mut expected = [
             json!({ "id": external.user_id(), "externalId": external, "pathId": external.path_id() }),
             json!({ "id": native, "externalId": null, "pathId": null }),
         ];
         expected.sort_by_key(|user| user["id"].as_str().unwrap().to_owned());
         assert_eq!(data, json!({ "users": expected, "nextCursor": null }));
-        let refused = door.delete(&path).by(company.admin).within(company.id).send().await.expect(400).json();
+        let refused = router.delete(&path).by(company.admin).within(company.id).send().await.expect(400).json();
         let mut told = each(&refused["errors"], "message");
         told.sort_unstable();
         let mut expected = [format!("is held by {external}"), format!("is held by {native}")];
@@ -295,15 +297,15 @@ both_adapters! {
         let (without_natives, external) = without_natives(&api).await;
         let native = token(api.super_admin, true, Some(1));
         let id = key.id.to_string();
-        for (door, bearer, user) in [(&api, &native, id), (&without_natives, &external, company.member.to_string())] {
+        for (router, bearer, user) in [(&api, &native, id), (&without_natives, &external, company.member.to_string())] {
             let path = format!("/api/iam/users/{user}/user-levels");
-            let put = |levels: Value| door.put(&path).bearing(bearer).within(company.id).json(&levels).send();
+            let put = |levels: Value| router.put(&path).bearing(bearer).within(company.id).json(&levels).send();
             let member = api.level_id(company, "Member").await;
             let refused = put(json!({ "userLevelIds": [member] })).await.expect(400);
             let message = "userId names no user who can sign in; users of external issuers are named issuer|subject";
             assert_eq!(refused.error().2, message);
             put(json!({ "userLevelIds": [] })).await.expect(200);
-            let provision = door.post(&format!("/api/iam/companies/{}/provision", new_company())).bearing(bearer);
+            let provision = router.post(&format!("/api/iam/companies/{}/provision", new_company())).bearing(bearer);
             provision.json(&json!({ "adminUserId": user })).send().await.expect(400);
         }
     }
@@ -311,45 +313,45 @@ both_adapters! {
     /// An external user can become admin of a new company, and can be cut off.
     async fn an_external_user_administers_and_is_cut_off(api: TestApi) {
         let issuing = Issuing::over(&api).await;
-        let (door, subject) = (&issuing.api, "auth0|admin");
+        let (router, subject) = (&issuing.api, "auth0|admin");
         let company = Company { id: new_company(), admin: new_user(), member: new_user(), visitor: new_user() };
         let path = format!("/api/iam/companies/{}/provision", company.id);
         let unnamed = json!({ "adminUserId": ExternalId::parse(&named(subject)).unwrap().user_id() });
-        let refused = door.post(&path).by_super_admin().json(&unnamed).send().await.expect(400);
+        let refused = router.post(&path).by_super_admin().json(&unnamed).send().await.expect(400);
         let message = "adminUserId names no user who can sign in; users of external issuers are named issuer|subject";
         assert_eq!(refused.error().2, message);
         let body = json!({ "adminUserId": named(subject) });
-        door.post(&path).by_super_admin().json(&body).send().await.expect(201);
+        router.post(&path).by_super_admin().json(&body).send().await.expect(201);
         let bearer = issuing.token(subject);
-        changes(door, company, &bearer, "By the admin").await.expect(201);
+        changes(router, company, &bearer, "By the admin").await.expect(201);
         let path = format!("/api/iam/users/{}/not-before", encoded(&named(subject)));
         let future = json!({ "notBefore": "2999-01-01T00:00:00.000Z" });
-        let cut = door.put(&path).by_super_admin().json(&future).send().await.expect(200).data();
+        let cut = router.put(&path).by_super_admin().json(&future).send().await.expect(200).data();
         assert_eq!(
             (&cut["user"]["externalId"], &cut["user"]["notBefore"]),
             (&json!(named(subject)), &future["notBefore"])
         );
-        expired_token(&reads(door, company, &bearer).await);
+        expired_token(&reads(router, company, &bearer).await);
         // By id alone too: it grants nothing, and callers that may cut users off may learn their names.
         let path = format!("/api/iam/users/{}/not-before", ExternalId::parse(&named(subject)).unwrap().user_id());
         let past = json!({ "notBefore": "2000-01-01T00:00:00.000Z" });
-        let let_in = door.put(&path).by_super_admin().json(&past).send().await.expect(200).data();
+        let let_in = router.put(&path).by_super_admin().json(&past).send().await.expect(200).data();
         let user = &let_in["user"];
         assert_eq!((&user["externalId"], &user["notBefore"]), (&json!(named(subject)), &past["notBefore"]));
-        reads(door, company, &bearer).await.expect(200);
+        reads(router, company, &bearer).await.expect(200);
     }
 
     /// The name of a user is stored with the first change that the user makes, even if no request ever named the user.
     async fn the_caller_of_a_change_is_remembered(api: TestApi) {
-        let (door, bearer) = without_natives(&api).await;
+        let (router, bearer) = without_natives(&api).await;
         let id = ExternalId::parse(&named("root")).unwrap().user_id();
         let company = new_company();
-        let levels = || door.get("/api/iam/user-levels").bearing(&bearer).within(company).send();
+        let levels = || router.get("/api/iam/user-levels").bearing(&bearer).within(company).send();
         levels().await.expect(200);
         assert_eq!(api.storage.reader().users().find(&[id]).await.unwrap(), []);
         let path = format!("/api/iam/companies/{company}/provision");
-        door.post(&path).bearing(&bearer).send().await.expect(201);
-        let logs = door.get("/api/iam/audit-logs").bearing(&bearer).within(company).send().await.expect(200).data();
+        router.post(&path).bearing(&bearer).send().await.expect(201);
+        let logs = router.get("/api/iam/audit-logs").bearing(&bearer).within(company).send().await.expect(200).data();
         for log in logs["logs"].as_array().unwrap() {
             assert_eq!((&log["userId"], &log["externalUserId"]), (&json!(id), &json!(named("root"))));
         }
@@ -359,19 +361,19 @@ both_adapters! {
     /// The name is also stored when a request names the user: as a company's first admin, for levels, for a cut-off.
     async fn a_user_named_by_a_change_is_remembered(api: TestApi) {
         let company = api.company().await;
-        let door = Issuing::over(&api).await.api;
+        let router = Issuing::over(&api).await.api;
         let admin = json!({ "adminUserId": named("admin") });
-        let levels = json!({ "userLevelIds": [door.level_id(company, "Member").await] });
+        let levels = json!({ "userLevelIds": [router.level_id(company, "Member").await] });
         let about = |subject: &str, what: &str| format!("/api/iam/users/{}/{what}", encoded(&named(subject)));
         let changes = [
-            ("admin", door.post(&format!("/api/iam/companies/{}/provision", new_company())).json(&admin), 201),
-            ("member", door.put(&about("member", "user-levels")).within(company.id).json(&levels), 200),
-            ("non-member", door.put(&about("non-member", "not-before")), 200),
+            ("admin", router.post(&format!("/api/iam/companies/{}/provision", new_company())).json(&admin), 201),
+            ("member", router.put(&about("member", "user-levels")).within(company.id).json(&levels), 200),
+            ("non-member", router.put(&about("non-member", "not-before")), 200),
         ];
         for (subject, change, status) in changes {
             change.by_super_admin().send().await.expect(status);
             let id = ExternalId::parse(&named(subject)).unwrap().user_id();
-            let told = door.get(&format!("/api/iam/users/{id}")).by_super_admin().send().await.expect(200).data();
+            let told = router.get(&format!("/api/iam/users/{id}")).by_super_admin().send().await.expect(200).data();
             assert_eq!(told["user"]["externalId"], json!(named(subject)));
         }
     }
@@ -385,20 +387,20 @@ both_adapters! {
         let issuer = TrustedIssuer::new(Issuer::parse(ISSUER).unwrap(), KeySource::JwksUrl(url));
         let native = Some(SharedSecret::new(secret()));
         let verifier = TokenVerifier::start(native, vec![issuer], &VerifierOptions::default()).await.unwrap();
-        let door = api.with_verifier(verifier).await;
+        let router = api.with_verifier(verifier).await;
         let signer = Pair::ed25519().signer;
         let claims = json!({ "iss": ISSUER, "sub": "1", "iat": now(), "exp": now() + 3600 });
         let bearer = signer.sign_claims(&claims).unwrap();
         for _ in 0..3 {
-            let answer = reads(&door, company, &bearer).await;
+            let answer = reads(&router, company, &bearer).await;
             assert_eq!((answer.error().0, answer.error().1.as_str()), (503, "ERR_UNAVAILABLE_001"));
             assert!(answer.header("retry-after").is_some());
         }
-        door.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.expect(200);
-        let key = door.api_key("read", None).await;
-        reads(&door, company, &key).await.expect(200);
+        router.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.expect(200);
+        let key = router.api_key("read", None).await;
+        reads(&router, company, &key).await.expect(200);
         // The claims of the token rule it out, whatever its signature.
         let old = json!({ "iss": ISSUER, "sub": "1", "iat": now() - 7200, "exp": now() - 3600 });
-        reads(&door, company, &signer.sign_claims(&old).unwrap()).await.expect(401);
+        reads(&router, company, &signer.sign_claims(&old).unwrap()).await.expect(401);
     }
 }

@@ -107,7 +107,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Made through a door, with names that no other scene has.
+    /// Made through the API, with names that no other scene has.
     async fn new(api: &TestApi) -> Self {
         let (company, user) = (new_company(), new_user());
         let mut scene = Self { words: BTreeMap::new(), company, user };

@@ -1,4 +1,4 @@
-//! Permission matrices through the door.
+//! Permission matrices through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Menu items and sub-items, through the door.
+//! Menu items and sub-items, through the API.
 
 use iam_domain::CompanyId;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Tests through the HTTP door.
+//! Tests of the HTTP API, over each storage adapter.
 
 mod assignments;
 mod audit;

@@ -1,4 +1,4 @@
-//! The menu that the caller sees, through the door.
+//! The menu that the caller sees, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Everything that the caller may see and do, through the door.
+//! Everything that the caller may see and do, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};

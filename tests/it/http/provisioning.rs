@@ -1,4 +1,4 @@
-//! Provisioning a company, and its modules, through the door.
+//! Provisioning a company, and its modules, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};

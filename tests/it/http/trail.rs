@@ -1,4 +1,4 @@
-//! One's own navigation trail, through the door.
+//! The navigation trail of the caller, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};

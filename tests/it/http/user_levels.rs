@@ -1,4 +1,4 @@
-//! User levels through the door.
+//! User levels through the API.
 
 use serde_json::{Value, json};
 

@@ -266,8 +266,8 @@ mod postgres {
                     5 => {
                         a.read(company, user).await;
                         b.read(company, user).await;
-                        let door = b.replica.api.clone();
-                        format!("at once {:?}", tokio::join!(self.send(&door, change), a.fill(), b.fill()))
+                        let router = b.replica.api.clone();
+                        format!("at once {:?}", tokio::join!(self.send(&router, change), a.fill(), b.fill()))
                     }
                     6 => {
                         let expire = format!(
