@@ -125,13 +125,13 @@ mod postgres {
     }
 
     /// A company with levels and users that change all the time.
-    struct Place {
+    struct Tenant {
         company: Company,
         levels: Vec<String>,
         users: Vec<UserId>,
     }
 
-    impl Place {
+    impl Tenant {
         async fn new(api: &TestApi) -> Self {
             let company = api.company().await;
             let levels = vec![api.new_level(company, "One").await, api.new_level(company, "Two").await];
@@ -142,7 +142,7 @@ mod postgres {
     /// Everything that a history is about.
     struct World {
         api: TestApi,
-        places: Vec<Place>,
+        tenants: Vec<Tenant>,
         views: Vec<String>,
         features: Vec<String>,
         modules: Vec<String>,
@@ -151,7 +151,7 @@ mod postgres {
     impl World {
         async fn new() -> Self {
             let api = TestApi::postgres().await;
-            let places = vec![Place::new(&api).await, Place::new(&api).await];
+            let tenants = vec![Tenant::new(&api).await, Tenant::new(&api).await];
             let (mut views, mut features, mut modules) = (Vec::new(), Vec::new(), Vec::new());
             for url in ["/dashboard", "/users", "/modules/risks", "/modules/audit"] {
                 views.push(api.view_id(url).await);
@@ -162,14 +162,14 @@ mod postgres {
             for code in ["core", "risks", "audit"] {
                 modules.push(api.module_id(code).await);
             }
-            Self { api, places, views, features, modules }
+            Self { api, tenants, views, features, modules }
         }
 
         /// A change: some without effect, some refused. Method, path, company, body.
         fn change(&self, chance: &mut Chance) -> (&'static str, String, Option<CompanyId>, Value) {
-            let place = chance.one_of(&self.places);
-            let company = Some(place.company.id);
-            let (level, user) = (chance.one_of(&place.levels), chance.one_of(&place.users));
+            let tenant = chance.one_of(&self.tenants);
+            let company = Some(tenant.company.id);
+            let (level, user) = (chance.one_of(&tenant.levels), chance.one_of(&tenant.users));
             let (view, feature) = (chance.one_of(&self.views), chance.one_of(&self.features));
             let module = chance.one_of(&self.modules);
             let yes = chance.below(2) == 0;
@@ -200,16 +200,16 @@ mod postgres {
                     )
                 }
                 4..=6 => {
-                    let levels = chance.some_of(&place.levels);
+                    let levels = chance.some_of(&tenant.levels);
                     ("PUT", format!("/users/{user}/user-levels?force=true"), company, json!({ "userLevelIds": levels }))
                 }
                 7 => {
                     let modules = chance.some_of(&self.modules);
-                    let path = format!("/companies/{}/modules", place.company.id);
+                    let path = format!("/companies/{}/modules", tenant.company.id);
                     ("PUT", path, None, json!({ "moduleIds": modules }))
                 }
                 8 => {
-                    let path = format!("/companies/{}/modules/{module}", place.company.id);
+                    let path = format!("/companies/{}/modules/{module}", tenant.company.id);
                     ("PATCH", path, None, json!({ "enabled": yes }))
                 }
                 9 => (
@@ -250,12 +250,12 @@ mod postgres {
             let mut connection = self.api.database.as_ref().unwrap().connect().await;
             let mut rows = 0;
             for step in 0..60 {
-                let (place, change) = (chance.one_of(&self.places), self.change(&mut chance));
-                let (company, user) = (place.company.id, *chance.one_of(&place.users));
+                let (tenant, change) = (chance.one_of(&self.tenants), self.change(&mut chance));
+                let (company, user) = (tenant.company.id, *chance.one_of(&tenant.users));
                 let done = match chance.below(8) {
                     0 | 1 => self.send(&a.replica.api, change).await,
                     2 | 3 => {
-                        let all = place
+                        let all = tenant
                             .users
                             .iter()
                             .map(|user| async { tokio::join!(a.read(company, *user), b.read(company, *user)) });
@@ -305,15 +305,18 @@ mod postgres {
     async fn no_row_differs_while_everything_changes() {
         let world = World::new().await;
         let (mut a, mut b) = (Filler::new(&world.api).await, Filler::new(&world.api).await);
-        let (door_a, door_b) = (a.replica.api.clone(), b.replica.api.clone());
-        let everybody: Vec<_> =
-            world.places.iter().flat_map(|place| place.users.iter().map(|user| (place.company.id, *user))).collect();
+        let (router_a, router_b) = (a.replica.api.clone(), b.replica.api.clone());
+        let all_users: Vec<_> = world
+            .tenants
+            .iter()
+            .flat_map(|tenant| tenant.users.iter().map(|user| (tenant.company.id, *user)))
+            .collect();
         let (is_over, compared) = (Cell::new(false), Cell::new(0));
         let changes = async {
             let mut chance = Chance(5);
             for round in 0..60 {
                 let (one, other) = (world.change(&mut chance), world.change(&mut chance));
-                tokio::join!(world.send(&door_a, one), world.send(&door_b, other));
+                tokio::join!(world.send(&router_a, one), world.send(&router_b, other));
                 // Now and then there is time for rows to be written and read, however long that takes.
                 if round % 4 == 3 {
                     let before = compared.get();
@@ -324,7 +327,7 @@ mod postgres {
         };
         let fills = async |filler: &mut Filler| {
             while !is_over.get() {
-                join_all(everybody.iter().map(|(company, user)| filler.read(*company, *user))).await;
+                join_all(all_users.iter().map(|(company, user)| filler.read(*company, *user))).await;
                 filler.fill().await;
                 filler.replica.permissions.sweep(100).await.unwrap();
             }
