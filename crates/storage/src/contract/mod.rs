@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use crate::Storage;
 
+mod effective_rows;
 mod fixtures;
 mod sets;
 
