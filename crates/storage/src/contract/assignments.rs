@@ -5,9 +5,10 @@ use std::sync::Arc;
 use iam_domain::{Assignment, EntityType, FeaturePermission, Scope, UserLevel, UserLevelId};
 
 use super::fixtures::{
-    action, ascending, assert_unknown, at, change, feature_cell, feature_with_key, given, given_all, holding, keys,
-    level, some_company, some_user, unique, versions,
+    action, ascending, at, change, feature_cell, feature_with_key, given, given_all, holding, keys, level,
+    some_company, some_user, unique, versions,
 };
+use super::outcomes::assert_unknown;
 use crate::Storage;
 
 /// A user's levels are sorted by the bytes of their names, and a level's users by id.

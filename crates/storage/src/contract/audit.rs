@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::fixtures::{
-    Below, Given, assert_conflict, assert_misuse, at, begin, begin_as, change, feature_cell, given, given_all, holding,
-    keys, level, menu_item, name, records_about, some_company, some_feature, some_module, some_user, some_view,
-    sub_item, unique, view_cell,
+    Below, Given, at, begin, begin_as, change, feature_cell, given, given_all, holding, keys, level, menu_item, name,
+    records_about, some_company, some_feature, some_module, some_user, some_view, sub_item, unique, view_cell,
 };
+use super::outcomes::{assert_conflict, assert_misuse};
 use crate::{AuditCursor, AuditFilter, ChangeContext, Constraint, Result, Storage, Target, UnitOfWork};
 
 /// A minimal record.

@@ -10,10 +10,11 @@ use iam_domain::{
 };
 
 use super::fixtures::{
-    Below, Given, action, ascending, assert_conflict, assert_not_found, at, begin, change, feature_cell,
-    feature_with_key, feature_without_key, given, given_all, keys, level, menu_item, module_named, name, only,
-    some_company, some_feature, some_module, some_view, sub_item, unique, view_at, view_cell,
+    Below, Given, action, ascending, at, begin, change, feature_cell, feature_with_key, feature_without_key, given,
+    given_all, keys, level, menu_item, module_named, name, only, some_company, some_feature, some_module, some_view,
+    sub_item, unique, view_at, view_cell,
 };
+use super::outcomes::{assert_conflict, assert_not_found};
 use crate::{Constraint, Reader, Result, Storage, Target, UnitOfWork};
 
 /// What views, modules and features have in common.

@@ -8,10 +8,11 @@ use iam_domain::{
 use serde_json::json;
 use uuid::Uuid;
 
+use super::concurrency::at_once;
 use super::fixtures::{
-    assert_conflict, assert_misuse, assert_not_found, at, at_once, begin, change, given, level, name, records_about,
-    some_company, some_user, unique, versions,
+    at, begin, change, given, level, name, records_about, some_company, some_user, unique, versions,
 };
+use super::outcomes::{assert_conflict, assert_misuse, assert_not_found};
 use crate::{Constraint, Storage, Target};
 
 fn prefix() -> ApiKeyPrefix {

@@ -8,9 +8,10 @@ use iam_domain::{Scope, UserId, Versions, ViewState};
 
 use super::effective_rows::{HOUR, Row, Tenant, Times, both_rows};
 use super::fixtures::{
-    action, assert_stale, begin, change, given, holding, menu_item, some_company, some_module, some_user, some_view,
-    traces, view_cell,
+    action, begin, change, given, holding, menu_item, some_company, some_module, some_user, some_view, traces,
+    view_cell,
 };
+use super::outcomes::assert_stale;
 use crate::{LONGEST_VALIDITY, NewEffectiveFeaturePermission, NewEffectiveViewPermission, Storage, Target};
 
 /// Rows are found as they were written, alone and in order; writing them again replaces what they decide.

@@ -9,10 +9,10 @@ use iam_domain::{CompanyId, Feature, Label, MenuItem, Module, Scope, SessionId, 
 use super::audit::record;
 use super::credentials::{create, cut_off, key};
 use super::fixtures::{
-    About, Given, action, assert_conflict, at, begin, change, feature_cell, given, given_all, holding, level,
-    menu_item, name, some_company, some_feature, some_module, some_user, some_view, sub_item, unique, versions,
-    view_cell,
+    About, Given, action, at, begin, change, feature_cell, given, given_all, holding, level, menu_item, name,
+    some_company, some_feature, some_module, some_user, some_view, sub_item, unique, versions, view_cell,
 };
+use super::outcomes::assert_conflict;
 use crate::{
     Changes, Constraint, NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, Polled, Position,
     StateId, Storage, Target,

@@ -7,9 +7,10 @@ use iam_domain::{CompanyId, Feature, GrantedModule, Module, ModuleId};
 use uuid::Uuid;
 
 use super::fixtures::{
-    ascending, assert_not_found, assert_unknown, at, begin, change, feature_with_key, feature_without_key, given,
-    given_all, keys, module_named, some_company, some_feature, some_module, some_view, unique, versions, view_at,
+    ascending, at, begin, change, feature_with_key, feature_without_key, given, given_all, keys, module_named,
+    some_company, some_feature, some_module, some_view, unique, versions, view_at,
 };
+use super::outcomes::{assert_not_found, assert_unknown};
 use super::sets::scenes;
 use crate::{Storage, Target};
 

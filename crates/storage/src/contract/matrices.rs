@@ -7,9 +7,10 @@ use iam_domain::{
 };
 
 use super::fixtures::{
-    action, ascending, assert_conflict, assert_unknown, at, change, feature_cell, given, given_all, keys, level,
-    some_company, some_feature, some_view, view_cell,
+    action, ascending, at, change, feature_cell, given, given_all, keys, level, some_company, some_feature, some_view,
+    view_cell,
 };
+use super::outcomes::{assert_conflict, assert_unknown};
 use crate::{Constraint, Storage, Target};
 
 /// A view cell is found as it was written: alone, by its level, and by its view.

@@ -22,8 +22,10 @@ use std::sync::Arc;
 
 use crate::Storage;
 
+mod concurrency;
 mod effective_rows;
 mod fixtures;
+mod outcomes;
 mod sets;
 
 /// A case.

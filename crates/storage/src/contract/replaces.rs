@@ -6,10 +6,12 @@ use std::sync::Arc;
 use iam_domain::{Feature, FeaturePermission, Scope, ViewPermission, ViewState};
 use uuid::Uuid;
 
+use super::concurrency::{at_once, while_reading};
 use super::fixtures::{
-    action, assert_conflict, assert_unknown, at, at_once, change, feature_cell, given, given_all, insist, keys, level,
-    some_company, some_feature, some_view, versions, view_cell, while_reading,
+    action, at, change, feature_cell, given, given_all, insist, keys, level, some_company, some_feature, some_view,
+    versions, view_cell,
 };
+use super::outcomes::{assert_conflict, assert_unknown};
 use super::sets::{Scene, scenes};
 use crate::{Constraint, Storage};
 

@@ -9,10 +9,10 @@ use iam_domain::{
     ViewState,
 };
 
+use super::concurrency::while_reading;
 use super::fixtures::{
     Below, Given, action, ascending, begin, change, feature_cell, given, given_all, holding, insist, level, menu_item,
     only, some_company, some_feature, some_module, some_user, some_view, sub_item, unique, versions, view_cell,
-    while_reading,
 };
 use crate::{Stamped, Storage, Target};
 

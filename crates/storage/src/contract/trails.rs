@@ -6,9 +6,9 @@ use iam_domain::{
     CompanyId, EntityType, Label, SessionId, TRAIL_LIMIT, TRAIL_USER_LIMIT, TrailEntry, Url, UserId, View, ViewId,
 };
 
-use super::fixtures::{
-    all, assert_unknown, at, change, given, keys, some_company, some_user, some_view, traces, unique,
-};
+use super::concurrency::all;
+use super::fixtures::{at, change, given, keys, some_company, some_user, some_view, traces, unique};
+use super::outcomes::assert_unknown;
 use crate::{NewTrailEntry, Storage, Target};
 
 /// A session of a user.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use iam_domain::{Action, CompanyId, EntityType, Feature, Module, UserId, UserLevel, Versions, View, ViewState};
 
 use super::fixtures::{
-    Below, Given, assert_conflict, assert_misuse, assert_not_found, assert_poisoned, at, begin, change, feature_cell,
-    given, holding, level, menu_item, name, raised, records_about, some_company, some_feature, some_module, some_user,
-    some_view, sub_item, traces, unique, versions, view_cell,
+    Below, Given, assert_poisoned, at, begin, change, feature_cell, given, holding, level, menu_item, name, raised,
+    records_about, some_company, some_feature, some_module, some_user, some_view, sub_item, traces, unique, versions,
+    view_cell,
 };
+use super::outcomes::{assert_conflict, assert_misuse, assert_not_found};
 use crate::{AuditFilter, Constraint, Reader, Result, Storage, Target, UnitOfWork};
 
 /// What a unit wrote is there once it is committed, with records that bear its time.
