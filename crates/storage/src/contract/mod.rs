@@ -225,7 +225,8 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         changes_of_mappings_are_recorded,
         records_name_the_actor,
         records_of_one_unit_ascend_in_its_order,
-        what_is_not_committed_is_not_recorded,
+        what_is_not_committed_is_not_recorded;
+    records:
         an_appended_record_is_found_as_it_was,
         a_record_belongs_to_its_unit,
         records_of_companies_and_platform_stay_apart,
