@@ -6,7 +6,8 @@ use iam_domain::ViewState;
 use iam_permissions_cache::CacheOptions;
 use iam_storage::Target;
 
-use crate::store::{Replica, Store, patient};
+use crate::replica::{Replica, patient};
+use crate::store::Store;
 use crate::world::{company, hit, sees};
 
 /// Creates `companies` companies, each with `users` users.

@@ -9,7 +9,8 @@ use iam_permissions_cache::{CacheOptions, Consistency, Permissions, Subject};
 use iam_storage::{Result, Target, UnitOfWork};
 use proptest::prelude::*;
 
-use crate::store::{Asked, Does, Replica, Store, eventually, patient};
+use crate::replica::{Replica, patient};
+use crate::store::{Asked, Does, Store, eventually};
 use crate::world::{
     SCOPES, a_feature, a_level, a_module, a_view, action, company, compare, feature, feature_cell, hit, holding, level,
     module, sees, user, view, view_cell,

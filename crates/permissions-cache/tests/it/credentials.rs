@@ -10,7 +10,8 @@ use iam_storage_memory::MemoryStorage;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use crate::store::{Asked, Does, Replica, Store, alone, eventually, let_others_go_first, patient};
+use crate::replica::{Replica, alone, patient};
+use crate::store::{Asked, Does, Store, eventually, let_others_go_first};
 use crate::world::{hit, sees, user};
 
 fn at(seconds: i64) -> Timestamp {

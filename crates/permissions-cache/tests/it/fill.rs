@@ -6,7 +6,8 @@ use iam_domain::ViewState;
 use iam_permissions_cache::{FillOptions, Filled, Permissions, Subject};
 use iam_storage::{EffectiveViewPermissions, Storage, Target};
 
-use crate::store::{Asked, Does, Replica, Store, alone, patient};
+use crate::replica::{Replica, alone, patient};
+use crate::store::{Asked, Does, Store};
 use crate::world::{company, expected_effective, sees, user};
 
 /// How many rows about views a user has, after checking each row against a fresh resolution.

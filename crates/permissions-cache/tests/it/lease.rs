@@ -9,7 +9,8 @@ use iam_storage::{Stamped, Storage, StorageError, Target, UnitOfWork};
 use iam_storage_memory::MemoryStorage;
 use tokio::task::yield_now;
 
-use crate::store::{Asked, Does, Replica, Store, alone, eventually, let_others_go_first, patient};
+use crate::replica::{Replica, alone, patient};
+use crate::store::{Asked, Does, Store, eventually, let_others_go_first};
 use crate::world::{a_level, company, hit, holding, see, sees, user};
 
 /// A lease so short that a test can wait for its end.

@@ -7,7 +7,8 @@ use iam_permissions_cache::{CacheOptions, Consistency, Permissions, Subject};
 use iam_storage::{Result, StorageError, Target};
 use tokio::task::{JoinHandle, yield_now};
 
-use crate::store::{Asked, Does, Replica, Store, alone, eventually, let_others_go_first, patient};
+use crate::replica::{Replica, alone, patient};
+use crate::store::{Asked, Does, Store, eventually, let_others_go_first};
 use crate::world::{company, hit, see, sees, user};
 
 async fn one_company() -> Arc<Store> {
