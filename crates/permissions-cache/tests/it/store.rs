@@ -58,8 +58,8 @@ pub(crate) enum Does {
     Panic,
 }
 
-/// The questions of one kind.
-struct Door {
+/// How the questions of one kind are answered, and how many there were.
+struct Control {
     always: Does,
     next: VecDeque<Does>,
     asked: usize,
@@ -67,13 +67,13 @@ struct Door {
     go: Arc<Semaphore>,
 }
 
-impl Default for Door {
+impl Default for Control {
     fn default() -> Self {
         Self { always: Does::Answer, next: VecDeque::new(), asked: 0, held: 0, go: Arc::new(Semaphore::new(0)) }
     }
 }
 
-/// A storage in memory whose questions pass through doors.
+/// A storage in memory whose answers a test controls.
 pub(crate) struct Store {
     /// Where changes are made.
     pub(crate) memory: Arc<MemoryStorage>,
@@ -81,7 +81,7 @@ pub(crate) struct Store {
     answers: Mutex<Arc<MemoryStorage>>,
     /// The snapshot that every load of a user returns, instead of the stored one.
     script: Mutex<Option<Stamped<Snapshot>>>,
-    doors: Mutex<HashMap<Asked, Door>>,
+    controls: Mutex<HashMap<Asked, Control>>,
 }
 
 impl Store {
@@ -91,18 +91,18 @@ impl Store {
             answers: Mutex::new(Arc::clone(&memory)),
             memory,
             script: Mutex::default(),
-            doors: Mutex::default(),
+            controls: Mutex::default(),
         })
     }
 
     /// Handles the next question of this kind so; later ones as before.
     pub(crate) fn next(&self, asked: Asked, does: Does) {
-        self.doors().entry(asked).or_default().next.push_back(does);
+        self.controls().entry(asked).or_default().next.push_back(does);
     }
 
     /// From now on, handles questions of this kind so.
     pub(crate) fn always(&self, asked: Asked, does: Does) {
-        self.doors().entry(asked).or_default().always = does;
+        self.controls().entry(asked).or_default().always = does;
     }
 
     /// Makes all questions fail, or be answered again.
@@ -114,12 +114,12 @@ impl Store {
 
     /// Releases one that is held.
     pub(crate) fn let_go(&self, asked: Asked) {
-        self.doors().entry(asked).or_default().go.add_permits(1);
+        self.controls().entry(asked).or_default().go.add_permits(1);
     }
 
     /// How many questions of this kind have been asked.
     pub(crate) fn asked(&self, asked: Asked) -> usize {
-        self.doors().entry(asked).or_default().asked
+        self.controls().entry(asked).or_default().asked
     }
 
     /// How many questions that load users have been asked, of all kinds.
@@ -129,7 +129,7 @@ impl Store {
 
     /// Waits until so many are held.
     pub(crate) async fn held(&self, asked: Asked, count: usize) {
-        eventually(&format!("{count} held of {asked:?}"), || self.doors().entry(asked).or_default().held == count)
+        eventually(&format!("{count} held of {asked:?}"), || self.controls().entry(asked).or_default().held == count)
             .await;
     }
 
@@ -147,16 +147,16 @@ impl Store {
         Arc::clone(&self.answers.lock().unwrap())
     }
 
-    fn doors(&self) -> MutexGuard<'_, HashMap<Asked, Door>> {
-        self.doors.lock().unwrap()
+    fn controls(&self) -> MutexGuard<'_, HashMap<Asked, Control>> {
+        self.controls.lock().unwrap()
     }
 
     async fn pass<T>(&self, asked: Asked, read: impl Future<Output = Result<T>>) -> Result<T> {
         let does = {
-            let mut doors = self.doors();
-            let door = doors.entry(asked).or_default();
-            door.asked += 1;
-            door.next.pop_front().unwrap_or(door.always)
+            let mut controls = self.controls();
+            let control = controls.entry(asked).or_default();
+            control.asked += 1;
+            control.next.pop_front().unwrap_or(control.always)
         };
         match does {
             Does::Answer => read.await,
@@ -177,13 +177,13 @@ impl Store {
 
     async fn hold(&self, asked: Asked) {
         let go = {
-            let mut doors = self.doors();
-            let door = doors.entry(asked).or_default();
-            door.held += 1;
-            Arc::clone(&door.go)
+            let mut controls = self.controls();
+            let control = controls.entry(asked).or_default();
+            control.held += 1;
+            Arc::clone(&control.go)
         };
         go.acquire().await.unwrap().forget();
-        self.doors().entry(asked).or_default().held -= 1;
+        self.controls().entry(asked).or_default().held -= 1;
     }
 
     /// Makes a change; `None` if the store refuses it.
@@ -206,7 +206,7 @@ impl Store {
         self.try_change(target, work).await.unwrap()
     }
 
-    /// What the store has now, read without passing the doors.
+    /// What the store has now, read without delay or refusal.
     pub(crate) async fn snapshot(&self, company: CompanyId, user: UserId) -> Stamped<Snapshot> {
         self.memory.reader().snapshots().load_user(company, user).await.unwrap()
     }
