@@ -335,7 +335,7 @@ fn permissions_that_the_caller_does_not_hold_are_named() {
     let missing = [of_view(2), of_action(1, 2, Scope::Own)];
     assert_eq!(by_matrix(levels(), &[&[0], &[1]], &wanted), missing);
     assert_eq!(by_matrix(levels(), &[&[0]], &wanted), missing, "a level without holders");
-    assert_eq!(by_matrix(levels(), &[&[0, 1]], &wanted), missing, "one's own level");
+    assert_eq!(by_matrix(levels(), &[&[0, 1]], &wanted), missing, "the caller's own level");
     assert_eq!(by_assignment(vec![levels().swap_remove(0), wanted], &[&[0]], &[1]), missing);
 }
 

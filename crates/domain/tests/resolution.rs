@@ -46,7 +46,7 @@ fn reordered<T: Clone>(rows: &[T], keys: &[u8]) -> Vec<T> {
 
 /// A world in which the user holds a level.
 fn held_world() -> impl Strategy<Value = World> {
-    world().prop_filter("somebody holds a level", |world| !world.levels.is_empty())
+    world().prop_filter("a user holds a level", |world| !world.levels.is_empty())
 }
 
 proptest! {

@@ -142,7 +142,7 @@ both_adapters! {
             r#" { "scope" : "own" , "action" : "Read" , "feature" : "general.read" } "#,
             r#"{"feature":"general.re\u0061d","action":"Read","scope":"own"}"#,
             r#"{"feature":"general.read","\u0061ction":"Read","scope":"own"}"#,
-            r#"{"feature":"general.read","action":"Read","scope":"own","nobody":{"asked":[null]}}"#,
+            r#"{"feature":"general.read","action":"Read","scope":"own","unknown":{"field":[null]}}"#,
         ] {
             for (path, body) in [
                 ("/api/iam/check", question.to_owned()),

@@ -144,7 +144,7 @@ both_adapters! {
             let made = version(&request.send().await.expect(201));
             assert!((made.epoch, made.catalog) == (last.epoch, last.catalog) && made.company > last.company);
             let seen = version(&question(&a.api).by(company.admin).within(company.id).send().await);
-            assert_eq!(seen, made, "one's own writes are read");
+            assert_eq!(seen, made, "a caller reads its own writes");
             last = made;
         }
         let not_modified = a.api.get("/api/iam/navigation").by(company.admin).within(company.id);

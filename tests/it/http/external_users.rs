@@ -119,8 +119,8 @@ both_adapters! {
             assert_eq!(results["results"][1]["error"]["message"], "userId names an issuer that is not known");
             // A caller that may not ask about others learns neither which issuers there are nor which users they can
             // name.
-            for nobody in [name.as_str(), "https://nobody.example|1", &format!("{ISSUER}|{}", "x".repeat(300))] {
-                let ask = json!({ "view": "/dashboard", "userId": nobody });
+            for unknown in [name.as_str(), "https://nobody.example|1", &format!("{ISSUER}|{}", "x".repeat(300))] {
+                let ask = json!({ "view": "/dashboard", "userId": unknown });
                 let one = router.post("/api/iam/check").by(company.visitor).within(company.id).json(&ask).send().await;
                 let asks = json!({ "checks": [ask] });
                 let many =

@@ -254,7 +254,7 @@ impl Operation {
     /// The refusal that the others get.
     pub fn refusal(&self) -> (u16, &'static str, &'static str) {
         let text = match self.needs {
-            Needs::Token => panic!("everybody with a token may"),
+            Needs::Token => panic!("every caller with a token may"),
             Needs::Membership => "You do not belong to this company",
             Needs::ReadIam => "You do not have permission to view IAM data",
             Needs::ManageLevels => "You do not have permission to manage user levels",

@@ -357,7 +357,7 @@ pub fn cases_of(valid: &Value, letter: char, fields: &[Field]) -> Vec<Case> {
     }
     let mut more = valid.clone();
     more["id"] = json!(Thing::Gone);
-    more["nobody asked for this"] = json!({ "isDefault": [null] });
+    more["an unknown field"] = json!({ "isDefault": [null] });
     all.push(Case {
         what: "more members".to_owned(),
         body: more.to_string(),

@@ -105,7 +105,7 @@ pub async fn queries(world: &World) -> usize {
         "from=0000-01-01T00:00:00%2B23:59",
         "from=2026-11-22T12:00:00%2B01:00",
         "action=%F0%9F%90%84",
-        "nobody=knows",
+        "unknown=parameter",
         "limit",
         &format!("action={}", "x".repeat(3000)),
         &format!("cursor={}", cursor(&format!("8000000000000000000/{id}"))),
