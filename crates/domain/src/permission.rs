@@ -43,13 +43,13 @@ macro_rules! words {
 pub(crate) use words;
 
 words! {
-    /// What a level says about a view.
+    /// A level's rule for a view.
     ViewState ("allow, deny, inherit"):
         /// The level allows it, unless another level denies it.
         Allow = "allow",
         /// The level denies it; a deny wins over every allow.
         Deny = "deny",
-        /// The level says nothing.
+        /// The level has no rule.
         Inherit = "inherit",
 }
 

@@ -248,7 +248,7 @@ texts! {
 }
 
 impl Action {
-    /// The actions that an answer about all permissions lists for every feature.
+    /// The actions that a list of all permissions contains for every feature.
     pub const LISTED: [&'static str; 6] = ["Create", "Read", "Update", "Delete", "Export", "Approve"];
     /// The actions that a permission may name for any feature.
     pub const STANDARD: [&'static str; 7] = ["Create", "Read", "Update", "Delete", "Export", "Approve", "Publish"];
