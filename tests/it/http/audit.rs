@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::api::{
-    Answer, Company, Request, TestApi, both_adapters, each, is_time, members, new_company, new_user,
+    Answer, Company, Request, TestApi, both_adapters, each, fields, is_time, new_company, new_user,
 };
 
 /// A page of the company's records, as its admin sees it.
@@ -47,7 +47,7 @@ fn about(record: &Value) -> (&str, &str, &str) {
 }
 
 both_adapters! {
-    /// Every member of a record is there: who did what to what, and what differs.
+    /// Every field of a record is there: who did what to what, and what differs.
     async fn a_record_has_its_shape(api: TestApi) {
         let company = api.company().await;
         let request = api.post("/api/iam/user-levels").by(company.admin).json(&json!({ "name": "Auditors" }));
@@ -64,7 +64,7 @@ both_adapters! {
             "timestamp",
             "userId",
         ];
-        assert_eq!(members(&record), names);
+        assert_eq!(fields(&record), names);
         let level = &answer.data()["userLevel"];
         assert_eq!(about(&record), ("user_level.created", "user-level", level["id"].as_str().unwrap()));
         assert_eq!(record["companyId"], company.id.to_string());

@@ -5,7 +5,7 @@ use iam_storage::{ChangeContext, Target};
 use serde_json::{Value, json};
 
 use super::audit::{page, platform, total};
-use crate::support::api::{both_adapters, each, members, new_company, new_user};
+use crate::support::api::{both_adapters, each, fields, new_company, new_user};
 
 both_adapters! {
     /// Each filter narrows the list, and so do several.
@@ -82,7 +82,7 @@ both_adapters! {
     async fn the_total_is_counted_up_to_a_bound(api: TestApi) {
         let company = api.company().await;
         let exact = page(&api, company, "limit=1&includeTotal=true").await;
-        assert_eq!(members(&exact), ["logs", "nextCursor", "total"]);
+        assert_eq!(fields(&exact), ["logs", "nextCursor", "total"]);
         let missing = 10_000 - exact["total"].as_u64().unwrap();
         let append = async |count: u64| {
             let target = Target::Company(company.id);
@@ -204,6 +204,6 @@ both_adapters! {
         }
         let answer = api.get(path).by_super_admin().within(company.id).send().await.expect(200);
         assert_eq!(answer.header("cache-control"), Some("no-store"));
-        assert_eq!(members(&answer.data()), ["logs", "nextCursor"]);
+        assert_eq!(fields(&answer.data()), ["logs", "nextCursor"]);
     }
 }

@@ -132,7 +132,7 @@ async fn make_everything(world: &World) {
     }
 }
 
-/// Every member of every body.
+/// Every field of every body.
 async fn bodies(world: &World) -> usize {
     let mut accepted = Vec::new();
     let mut sent = 0;
@@ -246,23 +246,23 @@ async fn paths(world: &World) -> usize {
     sent
 }
 
-/// The members of a schema of the document, also those in lists of objects.
-fn members(document: &Value, schema: &Value, prefix: &str, found: &mut BTreeSet<String>) {
+/// The fields of a schema of the document, also those in lists of objects.
+fn fields_of(document: &Value, schema: &Value, prefix: &str, found: &mut BTreeSet<String>) {
     if let Some(name) = schema["$ref"].as_str() {
-        return members(document, document.pointer(name.trim_start_matches('#')).unwrap(), prefix, found);
+        return fields_of(document, document.pointer(name.trim_start_matches('#')).unwrap(), prefix, found);
     }
     for one in schema["oneOf"].as_array().into_iter().flatten() {
-        members(document, one, prefix, found);
+        fields_of(document, one, prefix, found);
     }
     for (name, member) in schema["properties"].as_object().into_iter().flatten() {
         found.insert(format!("{prefix}{name}"));
-        members(document, &member["items"], &format!("{prefix}{name}[]."), found);
+        fields_of(document, &member["items"], &format!("{prefix}{name}[]."), found);
     }
 }
 
-/// Every member of every body of the document is in the table, and no other.
+/// Every field of every body of the document is in the table, and no other.
 #[test]
-fn the_table_has_every_member() {
+fn the_table_has_every_field() {
     fn names(fields: &[Field], prefix: &str, found: &mut BTreeSet<String>) {
         for field in fields {
             found.insert(format!("{prefix}{}", field.name));
@@ -275,7 +275,7 @@ fn the_table_has_every_member() {
     for operation in operations() {
         let described = &document["paths"][operation.path()][operation.method().to_lowercase()]["requestBody"];
         let mut expected = BTreeSet::new();
-        members(&document, &described["content"]["application/json"]["schema"], "", &mut expected);
+        fields_of(&document, &described["content"]["application/json"]["schema"], "", &mut expected);
         let mut known = BTreeSet::new();
         for form in FORMS.iter().filter(|form| form.operation == operation.name) {
             names(form.fields, "", &mut known);
@@ -291,8 +291,8 @@ fn the_table_has_every_member() {
 }
 
 both_adapters! {
-    /// Every member of every body, with all that may be wrong with it, and at its limits.
-    async fn members_that_do_not_fit_are_named(api: TestApi) {
+    /// Every field of every body, with all that may be wrong with it, and at its limits.
+    async fn fields_that_do_not_fit_are_named(api: TestApi) {
         let world = World::new(api).await;
         let sent = bodies(&world).await;
         assert!(sent > 2_000, "{sent}");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::api::{Company, TestApi, both_adapters, members, new_company, new_user};
+use crate::support::api::{Company, TestApi, both_adapters, fields, new_company, new_user};
 
 /// The ids of two new levels of a company and a new user who holds both, ascending as decisions name them.
 async fn holder_of_two(api: &TestApi, company: Company) -> (iam_domain::UserId, Vec<String>) {
@@ -266,7 +266,7 @@ both_adapters! {
         let answer = api.get(&path).by(company.admin).within(company.id).send().await.expect(200);
         assert!(answer.header("x-iam-version").is_some());
         assert_eq!(answer.header("cache-control"), Some("no-store"));
-        assert_eq!(members(&answer.data()), ["features", "views"]);
+        assert_eq!(fields(&answer.data()), ["features", "views"]);
         let own = api.get("/api/iam/permissions/current").by(company.member).within(company.id).send().await;
         assert_eq!(answer.data(), own.data());
 

@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Company, TestApi, both_adapters, members, new_company, new_user};
+use crate::support::api::{Company, TestApi, both_adapters, fields, new_company, new_user};
 
 async fn explain(api: &TestApi, company: Company, user: UserId, question: &Value) -> Value {
     api.post("/api/iam/explain").by(user).within(company.id).json(question).send().await.expect(200).data()
@@ -97,7 +97,7 @@ both_adapters! {
             ] {
                 let mut explained = explain(&api, company, user, &question).await;
                 let names = ["allowed", "decidedBy", "gate", "levels", "reason", "reasonCode", "scope", "suggestion"];
-                assert_eq!(members(&explained), names);
+                assert_eq!(fields(&explained), names);
                 for part in ["gate", "levels", "suggestion"] {
                     explained.as_object_mut().unwrap().remove(part);
                 }

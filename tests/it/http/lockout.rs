@@ -23,11 +23,11 @@ both_adapters! {
         let extra = api.new_level(company, "Extra").await;
         api.assign(company, company.admin, &[&admin, &extra]).await;
         let features = sendable(&api, company, &admin, "features").await;
-        let changed = async |key: &str, member: &str, value: Value| {
+        let changed = async |key: &str, field: &str, value: Value| {
             let id = api.feature_id(key).await;
             let is_it = |cell: &Value| cell["featureId"] == id.as_str() && cell["action"] == "Update";
             let mut features = features.clone();
-            features.iter_mut().find(|cell| is_it(cell)).unwrap()[member] = value;
+            features.iter_mut().find(|cell| is_it(cell)).unwrap()[field] = value;
             features
         };
         let attempts = [

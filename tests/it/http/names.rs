@@ -92,7 +92,7 @@ mod stored {
             let feature = check(json!({ "feature": "general.read\u{200b}", "action": "Read" })).await;
             assert_ne!(feature["reasonCode"], "feature_not_found", "{feature}");
 
-            // Other members can be changed; a new text must keep the rules.
+            // Other fields can be changed; a new text must keep the rules.
             let view = views["views"]
                 .as_array()
                 .unwrap()

@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Company, TestApi, both_adapters, each, members, new_company, new_user};
+use crate::support::api::{Company, TestApi, both_adapters, each, fields, new_company, new_user};
 
 const PATH: &str = "/api/iam/navigation";
 
@@ -39,11 +39,11 @@ async fn sub_item(api: &TestApi, body: Value) -> String {
 }
 
 both_adapters! {
-    /// Every member of an entry is there; what is empty is `null` or an empty list.
+    /// Every field of an entry is there; what is empty is `null` or an empty list.
     async fn an_entry_has_its_shape(api: TestApi) {
         let company = api.company().await;
         let data = navigation(&api, company, company.admin).await;
-        assert_eq!(members(&data), ["entrypoint", "menu"]);
+        assert_eq!(fields(&data), ["entrypoint", "menu"]);
         assert_eq!(data["entrypoint"], "/dashboard");
         let listed = api.get("/api/iam/menu-items").by_super_admin().send().await.data();
         let subs = api.get("/api/iam/sub-menu-items").by_super_admin().send().await.data();

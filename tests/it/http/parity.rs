@@ -44,7 +44,7 @@ impl Placeholders {
     }
 }
 
-/// How much of an API key, or of its prefix after the member's name, the text begins with.
+/// How much of an API key, or of its prefix after the field's name, the text begins with.
 fn random_text(text: &str, before: &str) -> Option<usize> {
     let letters = |from: usize, count: usize| {
         let part = text.get(from..from + count)?;
@@ -75,7 +75,7 @@ fn is_new_id(text: &str) -> bool {
     has_form(text, "xxxxxxxx-xxxx-vxxx-xxxx-xxxxxxxxxxxx")
 }
 
-/// Sorts the members of objects that are named by ids: an id that is made later may be the smaller one.
+/// Sorts the fields of objects that are named by ids: an id that is made later may be the smaller one.
 fn in_order_of_names(body: &str) -> String {
     match serde_json::from_str::<Value>(body) {
         Ok(json) => json.to_string(),

@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Company, TestApi, both_adapters, members, new_user};
+use crate::support::api::{Answer, Company, TestApi, both_adapters, fields, new_user};
 
 const PATH: &str = "/api/iam/permissions/current";
 const LISTED: [&str; 6] = ["Approve", "Create", "Delete", "Export", "Read", "Update"];
@@ -21,7 +21,7 @@ both_adapters! {
     async fn everything_is_listed(api: TestApi) {
         let company = api.company().await;
         let data = current(&api, company, company.member).await.expect(200).data();
-        assert_eq!(members(&data), ["features", "views"]);
+        assert_eq!(fields(&data), ["features", "views"]);
         let catalog = async |kind: &str| {
             let data = api.get(&format!("/api/iam/{kind}")).by_super_admin().send().await.expect(200).data();
             let mut ids: Vec<_> =
@@ -29,13 +29,13 @@ both_adapters! {
             ids.sort_unstable();
             ids
         };
-        assert_eq!(members(&data["views"]), catalog("views").await);
-        assert_eq!(members(&data["features"]), catalog("features").await);
+        assert_eq!(fields(&data["views"]), catalog("views").await);
+        assert_eq!(fields(&data["features"]), catalog("features").await);
         assert!(data["views"].as_object().unwrap().values().all(Value::is_boolean));
         for feature in data["features"].as_object().unwrap().values() {
-            assert_eq!(members(feature), LISTED);
+            assert_eq!(fields(feature), LISTED);
             for permission in feature.as_object().unwrap().values() {
-                assert_eq!(members(permission), ["allowed", "scope"]);
+                assert_eq!(fields(permission), ["allowed", "scope"]);
             }
         }
     }
@@ -83,16 +83,16 @@ both_adapters! {
         let (user, _) = api.holder_of(company, json!([]), cells).await;
         let features = current(&api, company, user).await.data()["features"].clone();
         assert_eq!(
-            members(&features[&own]),
+            fields(&features[&own]),
             ["Approve", "Create", "Delete", "Export", "Publish", "Read", "Sign", "Update"]
         );
         assert_eq!(features[&own]["Sign"], json!({ "allowed": true, "scope": "team" }));
         assert_eq!(features[&own]["Publish"], denied());
         assert_eq!(features[&read]["Publish"], json!({ "allowed": true, "scope": "company" }));
-        assert_eq!(members(&features[&other]), LISTED);
+        assert_eq!(fields(&features[&other]), LISTED);
         // Rows of other users' levels name nothing here.
         let features = current(&api, company, company.member).await.data()["features"].clone();
-        assert_eq!(members(&features[&read]), LISTED);
+        assert_eq!(fields(&features[&read]), LISTED);
     }
 
     /// A non-member is denied everything, also what is public.

@@ -12,7 +12,7 @@ use iam_identity::TokenVerifier;
 use iam_storage::{ChangeContext, Target};
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, TestApi, both_adapters, is_time, members, secret};
+use crate::support::api::{Answer, TestApi, both_adapters, fields, is_time, secret};
 
 /// Every operation, as clients call it.
 const OPERATIONS: [&str; 67] = [
@@ -117,7 +117,7 @@ both_adapters! {
     /// Health needs no token, and reveals little.
     async fn health_has_its_shape(api: TestApi) {
         let data = api.get("/health").send().await.expect(200).json();
-        assert_eq!(members(&data), ["status", "timestamp"]);
+        assert_eq!(fields(&data), ["status", "timestamp"]);
         assert_eq!(data["status"], "ok");
         assert!(is_time(&data["timestamp"]));
         assert_eq!(api.get("/health/db").send().await.expect(200).json(), json!({ "healthy": true }));
@@ -169,7 +169,7 @@ both_adapters! {
             .unwrap()
             .iter()
             .flat_map(|(path, item)| {
-                members(item).into_iter().map(move |method| format!("{} {path}", method.to_uppercase()))
+                fields(item).into_iter().map(move |method| format!("{} {path}", method.to_uppercase()))
             })
             .collect();
         operations.sort_unstable();

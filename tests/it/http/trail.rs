@@ -3,7 +3,7 @@
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Company, TestApi, both_adapters, each, is_time, members, new_company, new_user};
+use crate::support::api::{Company, TestApi, both_adapters, each, fields, is_time, new_company, new_user};
 
 const PATH: &str = "/api/iam/nav-trail";
 
@@ -32,7 +32,7 @@ both_adapters! {
         assert_eq!(entry, json!({ "entry": { "depth": 1, "label": "At /users", "url": "/users" } }));
 
         let data = trail(&api, company, company.member, "tab").await;
-        assert_eq!(members(&data), ["recents", "trail"]);
+        assert_eq!(fields(&data), ["recents", "trail"]);
         assert_eq!(
             data["trail"],
             json!([
@@ -42,7 +42,7 @@ both_adapters! {
         );
         assert_eq!(each(&data["recents"], "url"), ["/users", "/home?q=1"]);
         for place in data["recents"].as_array().unwrap() {
-            assert_eq!(members(place), ["label", "url", "visitedAt"]);
+            assert_eq!(fields(place), ["label", "url", "visitedAt"]);
             assert!(is_time(&place["visitedAt"]));
         }
     }

@@ -443,16 +443,16 @@ impl TestApi {
     }
 }
 
-/// The names of an object's members, ascending.
-pub fn members(value: &Value) -> Vec<&str> {
+/// The names of an object's fields, ascending.
+pub fn fields(value: &Value) -> Vec<&str> {
     let mut names: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
     names.sort_unstable();
     names
 }
 
-/// One member of each element of a list.
-pub fn each<'a>(list: &'a Value, member: &str) -> Vec<&'a str> {
-    list.as_array().unwrap().iter().map(|element| element[member].as_str().unwrap()).collect()
+/// One field of each element of a list.
+pub fn each<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
+    list.as_array().unwrap().iter().map(|element| element[field].as_str().unwrap()).collect()
 }
 
 /// Whether a value is a time as all answers write it: `2026-11-22T12:00:00.000Z`.

@@ -115,9 +115,9 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         what_a_menu_uses_stays,
         mapped_parts_are_found_whole;
     mappings:
-        a_member_is_added_and_removed_once,
-        an_unknown_member_or_owner_is_named,
-        what_is_not_there_has_no_members,
+        an_element_is_added_and_removed_once,
+        an_unknown_element_or_owner_is_named,
+        an_unknown_owner_has_no_elements,
         mapped_views_come_by_url,
         mapped_features_come_by_key,
         mapped_modules_come_by_name_then_id,

@@ -17,17 +17,17 @@ pub struct Case {
     pub expected: Expected,
 }
 
-/// The valid body with something else at one place; `None` takes the member away.
+/// The valid body with something else at one place; `None` removes the field.
 fn with(body: &Value, pointer: &str, value: Option<Value>) -> String {
     let mut body = body.clone();
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     let parent = body.pointer_mut(parent).unwrap_or_else(|| panic!("no {pointer} in the valid body"));
     match (parent, value) {
-        (Value::Object(members), Some(value)) => {
-            members.insert(name.to_owned(), value);
+        (Value::Object(object), Some(value)) => {
+            object.insert(name.to_owned(), value);
         }
-        (Value::Object(members), None) => {
-            members.remove(name);
+        (Value::Object(object), None) => {
+            object.remove(name);
         }
         (Value::Array(elements), Some(value)) => elements[name.parse::<usize>().unwrap()] = value,
         (parent, _) => panic!("{pointer} is in {parent}"),
@@ -35,7 +35,7 @@ fn with(body: &Value, pointer: &str, value: Option<Value>) -> String {
     body.to_string()
 }
 
-/// The cases of one member, at a place of the valid body.
+/// The cases of one field, at a place of the valid body.
 struct Cases<'a> {
     valid: &'a Value,
     /// Four bytes, and another one for each form, so that texts at the limit never meet.
@@ -54,7 +54,7 @@ impl Cases<'_> {
         self.add(pointer, what, Some(value), expected);
     }
 
-    /// Everything that is wrong with a member, and its limits.
+    /// Everything that is wrong with a field, and its limits.
     fn field(&mut self, parent: &str, prefix: &str, field: Field) {
         let (pointer, name) = (format!("{parent}/{}", field.name), format!("{prefix}{}", field.name));
         self.raw(parent, prefix, &pointer, &name, field.name);
@@ -63,9 +63,9 @@ impl Cases<'_> {
     }
 
     /// What no JSON value is.
-    fn raw(&mut self, parent: &str, prefix: &str, pointer: &str, name: &str, member: &str) {
+    fn raw(&mut self, parent: &str, prefix: &str, pointer: &str, name: &str, field: &str) {
         let within = if parent.is_empty() { "body".to_owned() } else { prefix.trim_end_matches('.').to_owned() };
-        let twice = format!("null,\"{member}\":null");
+        let twice = format!("null,\"{field}\":null");
         let nested = [b"[".repeat(1000), b"]".repeat(1000)].concat();
         for (what, bytes, at, part) in [
             ("lone surrogate", br#""\ud800""#.to_vec(), name, "is not valid JSON"),
@@ -342,7 +342,7 @@ fn wrong_type(name: &str, kind: Kind) -> Expected {
     Expected::invalid(name, what)
 }
 
-/// All cases of a form: its members, several wrong at once, and more members than there are.
+/// All cases of a form: its fields, several wrong at once, and more fields than there are.
 pub fn cases_of(valid: &Value, letter: char, fields: &[Field]) -> Vec<Case> {
     let mut cases = Cases { valid, letter, all: Vec::new() };
     for field in fields {
@@ -359,7 +359,7 @@ pub fn cases_of(valid: &Value, letter: char, fields: &[Field]) -> Vec<Case> {
     more["id"] = json!(Thing::Gone);
     more["an unknown field"] = json!({ "isDefault": [null] });
     all.push(Case {
-        what: "more members".to_owned(),
+        what: "more fields".to_owned(),
         body: more.to_string(),
         splice: None,
         expected: Expected::Accepted,

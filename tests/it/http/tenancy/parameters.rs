@@ -157,16 +157,16 @@ pub async fn ask(world: &World, what: &str, attempt: Attempt<'_>) -> Answer {
     world.send(what, request).await
 }
 
-/// Puts something into a body, where the valid body has something, or where one of its members may stand instead.
+/// Puts something into a body, where the valid body has something, or where one of its fields may stand instead.
 fn put(body: &mut Value, pointer: &str, id: &Value) {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
-    if let Some(members) = body.pointer_mut(parent).and_then(Value::as_object_mut) {
+    if let Some(object) = body.pointer_mut(parent).and_then(Value::as_object_mut) {
         if name == "feature" {
             // One question is about a view or about a feature.
-            members.remove("view");
-            members.insert("action".to_owned(), json!("Read"));
+            object.remove("view");
+            object.insert("action".to_owned(), json!("Read"));
         }
-        members.insert(name.to_owned(), id.clone());
+        object.insert(name.to_owned(), id.clone());
     } else {
         *body.pointer_mut(pointer).unwrap_or_else(|| panic!("no valid body has {pointer}")) = id.clone();
     }

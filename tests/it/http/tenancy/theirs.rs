@@ -64,7 +64,7 @@ fn ids_in(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::String(text) if uuid::Uuid::try_parse(text).is_ok() => drop(found.insert(text.clone())),
         Value::Array(values) => values.iter().for_each(|value| ids_in(value, found)),
-        Value::Object(members) => members.iter().for_each(|(name, value)| {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
             ids_in(&json!(name), found);
             ids_in(value, found);
         }),
@@ -148,8 +148,8 @@ pub async fn furnished(world: &World, sets: usize) -> Theirs {
     let theirs = world.theirs;
     let look = async |path: &str| world.look(&format!("/api/iam/{path}"), Some(theirs.id)).await;
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let named = |list: &Value, of: &str, member: &str| {
-        let is_it = |thing: &&Value| thing[member] == format!("{MARK} {of} 0");
+    let named = |list: &Value, of: &str, field: &str| {
+        let is_it = |thing: &&Value| thing[field] == format!("{MARK} {of} 0");
         text(&list.as_array().unwrap().iter().find(is_it).unwrap()["id"])
     };
     let level = named(&look("user-levels").await["userLevels"], "level", "name");
