@@ -146,7 +146,7 @@ both_adapters! {
     }
 
     /// An invalid cursor, type, id or time is named.
-    async fn what_does_not_fit_is_named(api: TestApi) {
+    async fn invalid_parameters_are_named(api: TestApi) {
         let company = api.company().await;
         for (query, message) in [
             ("cursor=x", "cursor is not one that this service gave"),

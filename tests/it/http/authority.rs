@@ -274,7 +274,7 @@ both_adapters! {
     }
 
     /// A super admin administers every company, also an unknown one, and the platform.
-    async fn a_super_admin_may_everything(api: TestApi) {
+    async fn a_super_admin_has_every_permission(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
         for (_, _, request) in administrations(&api, &target) {
@@ -341,7 +341,7 @@ both_adapters! {
     }
 
     /// The claim is about the bearer of the token: in questions about others it does not count.
-    async fn the_claim_is_about_its_bearer(api: TestApi) {
+    async fn the_super_admin_claim_counts_only_for_its_bearer(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "feature": "general.read", "action": "Delete", "userId": company.member });
         let request = api.post("/api/iam/check").by_super_admin().within(company.id).json(&question);

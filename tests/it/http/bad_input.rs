@@ -292,28 +292,28 @@ fn the_table_has_every_field() {
 
 both_adapters! {
     /// Every field of every body, with all that may be wrong with it, and at its limits.
-    async fn fields_that_do_not_fit_are_named(api: TestApi) {
+    async fn invalid_fields_are_named(api: TestApi) {
         let world = World::new(api).await;
         let sent = bodies(&world).await;
         assert!(sent > 2_000, "{sent}");
     }
 
     /// Bodies that are no JSON object, too large, or declared as something else.
-    async fn bodies_that_do_not_fit_are_refused(api: TestApi) {
+    async fn invalid_bodies_are_refused(api: TestApi) {
         let world = World::new(api).await;
         let sent = wholes(&world).await;
         assert!(sent > 500, "{sent}");
     }
 
     /// Ids in paths.
-    async fn paths_that_do_not_fit_are_refused(api: TestApi) {
+    async fn invalid_paths_are_refused(api: TestApi) {
         let world = World::new(api).await;
         let sent = paths(&world).await;
         assert!(sent > 500, "{sent}");
     }
 
     /// Parameters of queries.
-    async fn parameters_that_do_not_fit_are_named(api: TestApi) {
+    async fn invalid_query_parameters_are_named(api: TestApi) {
         let world = World::new(api).await;
         let before = dump(&world).await;
         let sent = queries(&world).await;
@@ -370,7 +370,7 @@ both_adapters! {
     }
 
     /// A value that is not a boolean never grants: the user's permissions stay as before.
-    async fn what_is_no_boolean_grants_nothing(api: TestApi) {
+    async fn a_value_that_is_no_boolean_grants_nothing(api: TestApi) {
         let world = World::new(api).await;
         let user = world.thing(Thing::User).await;
         let level = world.thing(Thing::Level).await;

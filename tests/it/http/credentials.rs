@@ -182,7 +182,7 @@ both_adapters! {
     }
 
     /// A key for every company sees and changes of the platform what its role allows, but no keys.
-    async fn a_key_of_every_company_is_as_good_as_its_role(api: TestApi) {
+    async fn a_key_for_every_company_allows_what_its_role_allows(api: TestApi) {
         // Where a company must be named, keys of one company are refused without it.
         let roles = [("check", [400, 400], 403), ("read", [200, 400], 403), ("administer", [200, 200], 201)];
         for (role, [views, records], change) in roles {

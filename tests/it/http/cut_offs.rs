@@ -56,7 +56,7 @@ both_adapters! {
     }
 
     /// Only tokens from before the cut-off are refused: one issued at exactly that time is admitted, and makes changes.
-    async fn a_token_of_the_very_time_counts(api: TestApi) {
+    async fn a_token_issued_at_the_cut_off_is_admitted(api: TestApi) {
         let company = api.company().await;
         let made = now() - 100;
         let claims = json!({ "userId": company.admin, "iat": made, "exp": now() + 3600 });

@@ -18,7 +18,7 @@ fn denied() -> Value {
 
 both_adapters! {
     /// Every view and every feature of the catalog is there, each feature with the six actions.
-    async fn everything_is_listed(api: TestApi) {
+    async fn every_permission_is_listed(api: TestApi) {
         let company = api.company().await;
         let data = current(&api, company, company.member).await.expect(200).data();
         assert_eq!(fields(&data), ["features", "views"]);
@@ -58,7 +58,7 @@ both_adapters! {
     }
 
     /// An admin has all permissions that the company's modules allow.
-    async fn an_admin_may_what_the_company_has(api: TestApi) {
+    async fn an_admin_has_every_permission_of_the_companys_modules(api: TestApi) {
         let company = api.company().await;
         let data = current(&api, company, company.admin).await.data();
         let allowed = |values: &Value, of: fn(&Value) -> bool| {
@@ -110,7 +110,7 @@ both_adapters! {
     }
 
     /// A super admin is allowed everything, also what is gated, disabled and denied.
-    async fn a_super_admin_may_everything(api: TestApi) {
+    async fn a_super_admin_has_every_permission(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/features/{}", api.feature_id("general.read").await);
         api.patch(&path).by_super_admin().json(&json!({ "enabled": false })).send().await.expect(200);

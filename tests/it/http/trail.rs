@@ -149,7 +149,7 @@ both_adapters! {
     }
 
     /// What is missing, too long or unknown is named.
-    async fn what_does_not_fit_is_named(api: TestApi) {
+    async fn invalid_parameters_are_named(api: TestApi) {
         let company = api.company().await;
         let unknown = new_company();
         for (body, message) in [

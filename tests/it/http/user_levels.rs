@@ -258,7 +258,7 @@ both_adapters! {
     }
 
     /// A level that does not exist, or is another company's, is not found.
-    async fn what_is_elsewhere_is_not_found(api: TestApi) {
+    async fn a_level_of_another_company_is_not_found(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let foreign = api.level_id(other, "Visitor").await;
         let unknown = new_company().to_string();

@@ -253,7 +253,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_change_whose_connection_dies_inside_gives_back_what_it_has_locked() {
+    async fn a_change_whose_connection_dies_releases_its_locks() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage = connect(proxy.url(), short);
@@ -273,7 +273,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_session_whose_client_does_not_take_its_answer_gives_back_what_it_has_locked() {
+    async fn a_session_whose_client_does_not_read_its_response_releases_its_locks() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage =
@@ -292,7 +292,7 @@ mod postgres {
 
     /// The server cannot notice by itself that such a client is gone: the network works.
     #[tokio::test]
-    async fn over_a_unix_socket_a_session_whose_client_stands_still_gives_back_what_another_one_waits_for() {
+    async fn over_a_unix_socket_a_session_of_a_frozen_client_releases_what_another_one_waits_for() {
         let server = PostgresServer::start().await;
         let url = server.url_of_socket();
         let options = PostgresOptions { silence_timeout: Duration::from_secs(1), ..PostgresOptions::new(url.as_str()) };
@@ -321,7 +321,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn one_lost_connection_makes_the_others_be_looked_at_first() {
+    async fn after_a_lost_connection_the_others_are_checked_before_use() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage = connect(proxy.url(), |options| PostgresOptions { max_connections: 5, ..short(options) });
@@ -340,7 +340,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn closing_ends_whatever_the_connections_do() {
+    async fn closing_ends_whatever_state_the_connections_are_in() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage = connect(proxy.url(), short);

@@ -203,7 +203,7 @@ async fn unknown_keys_do_not_make_a_new_key_an_invalid_one() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_no_good_anyway_is_not_worth_a_fetch() {
+async fn a_token_that_is_invalid_with_any_key_causes_no_fetch() {
     let server = JwksServer::start(Answer::Close).await;
     let source = server.source();
     let issuer = TrustedIssuer { audiences: vec!["us".to_owned()], ..issuer(ISSUER, source) };
@@ -341,7 +341,7 @@ async fn a_server_that_is_slow_is_given_up() {
 }
 
 #[tokio::test]
-async fn one_issuers_server_is_no_other_issuers_concern() {
+async fn a_silent_server_of_one_issuer_does_not_delay_another() {
     const OTHER: &str = "https://other.example/";
     let (good, bad) = (JwksServer::start(keys(&[(4, "a")])).await, JwksServer::start(Answer::Silence).await);
     let issuers = vec![issuer(ISSUER, good.source()), issuer(OTHER, bad.source())];

@@ -93,7 +93,7 @@ fn what_does_not_verify_is_not_remembered() {
 }
 
 #[test]
-fn their_number_is_bounded() {
+fn the_number_of_remembered_tokens_is_bounded() {
     for bound in [1, 10, 100, 1000] {
         let verifier = of_secret(bound);
         let tokens: Vec<String> =

@@ -95,7 +95,7 @@ async fn users_in_use_are_not_evicted() {
 }
 
 #[tokio::test]
-async fn non_members_push_no_member_out() {
+async fn non_members_evict_no_member() {
     let store = store_with(1, 10).await;
     let options = CacheOptions { max_entries: 10, max_non_members: 5, ..patient() };
     let replica = Replica::new(&store, options).await;
@@ -112,7 +112,7 @@ async fn non_members_push_no_member_out() {
 }
 
 #[tokio::test]
-async fn a_change_of_one_company_costs_no_other_anything() {
+async fn a_change_of_one_company_costs_no_other_company_an_entry() {
     let store = store_with(50, 4).await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;

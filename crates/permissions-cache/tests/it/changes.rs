@@ -344,7 +344,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_read_after_a_change_is_what_the_store_says(steps in prop::collection::vec(step(), 1..40)) {
+    fn reads_after_a_change_agree_with_the_store(steps in prop::collection::vec(step(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let outcome = runtime.block_on(run(&steps));
         prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());

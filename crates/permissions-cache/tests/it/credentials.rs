@@ -250,7 +250,7 @@ async fn the_grace_ends() {
 }
 
 #[tokio::test]
-async fn of_another_database_nothing_is_mixed_with_the_first() {
+async fn answers_of_another_database_are_not_mixed_with_the_first() {
     let store = Store::with_catalog().await;
     store.cut_off(0, at(1)).await;
     store.cut_off(1, at(1)).await;

@@ -200,7 +200,7 @@ async fn a_load_outlives_the_request_that_began_it() {
 
 /// Time stands still while any task runs, so a load is late only if it hangs.
 #[tokio::test(start_paused = true)]
-async fn whatever_becomes_of_a_load_is_no_answer_and_the_next_one_begins_anew() {
+async fn a_load_without_an_answer_is_followed_by_a_new_one() {
     for does in [Does::Fail, Does::Hang, Does::Panic] {
         let store = one_company().await;
         let replica = Replica::new(&store, patient()).await;

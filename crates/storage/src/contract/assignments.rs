@@ -152,7 +152,7 @@ pub async fn levels_of_another_company_cannot_be_given(storage: Arc<dyn Storage>
 }
 
 /// Levels that a replace keeps are unchanged: that is no change.
-pub async fn levels_that_were_held_stay_as_they_were_given(storage: Arc<dyn Storage>) {
+pub async fn levels_that_stay_held_keep_their_assignment(storage: Arc<dyn Storage>) {
     let (company, user, giver) = (some_company(), some_user(), some_user());
     let admin = level(company, "Admin");
     let assignment = Assignment { assigned_by: Some(giver), ..holding(user, &admin) };

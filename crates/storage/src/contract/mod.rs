@@ -146,7 +146,7 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         unknown_users_hold_nothing,
         one_user_in_two_companies_stays_apart,
         levels_of_another_company_cannot_be_given,
-        levels_that_were_held_stay_as_they_were_given,
+        levels_that_stay_held_keep_their_assignment,
         holders_of_one_level_stay_apart;
     replaces:
         a_replaced_set_is_exactly_what_was_wanted,

@@ -19,7 +19,7 @@ fn service(database: &TestDatabase) -> Arc<PostgresStorage> {
 }
 
 #[tokio::test]
-async fn what_takes_rights_ends_a_change_of_the_service_that_is_in_its_way() {
+async fn a_revocation_ends_a_change_of_the_service_that_blocks_it() {
     let database = TestDatabase::new(Content::Schema).await;
     let (slow, sound) = (service(&database), service(&database));
     for target in [Target::Credentials, Target::Catalog] {
@@ -35,7 +35,7 @@ async fn what_takes_rights_ends_a_change_of_the_service_that_is_in_its_way() {
 
 /// Each of them passes the gate when the one before it is ended, and keeps it.
 #[tokio::test]
-async fn what_takes_rights_ends_all_that_processes_which_stand_still_have_in_the_queue() {
+async fn a_revocation_ends_all_queued_sessions_of_frozen_processes() {
     const PROCESSES: usize = 5;
     let database = TestDatabase::new(Content::Schema).await;
     let still: Vec<_> = (0..PROCESSES).map(|_| service(&database)).collect();
@@ -67,7 +67,7 @@ async fn what_takes_rights_ends_all_that_processes_which_stand_still_have_in_the
 /// Sessions of replicas that stand still block one after the other: each one that has the gate alone, and each group in
 /// between that shares it, blocks once the one before it is ended.
 #[tokio::test]
-async fn revocations_end_a_mixed_queue_of_replicas_that_stand_still_before_they_give_up() {
+async fn revocations_end_a_mixed_queue_of_frozen_replicas_before_they_give_up() {
     const QUEUE: i64 = 24;
     let database = TestDatabase::new(Content::Schema).await;
     let options: PgConnectOptions = database.url().parse().unwrap();
@@ -102,7 +102,7 @@ async fn revocations_end_a_mixed_queue_of_replicas_that_stand_still_before_they_
 }
 
 #[tokio::test]
-async fn what_takes_rights_lets_those_in_front_of_it_go_first() {
+async fn a_revocation_waits_for_the_working_sessions_before_it() {
     let database = TestDatabase::new(Content::Schema).await;
     let (slow, sound) = (service(&database), service(&database));
     let unit = begin(&slow, Target::Company(new_company())).await.unwrap();

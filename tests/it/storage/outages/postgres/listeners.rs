@@ -82,7 +82,7 @@ async fn a_caller_that_cannot_poll_or_listen_gives_up() {
 }
 
 #[tokio::test]
-async fn no_poll_waits_for_ever_on_a_network_that_swallows_everything() {
+async fn no_poll_waits_forever_on_a_network_that_drops_everything() {
     let database = TestDatabase::new(Content::Schema).await;
     let proxy = Proxy::to(&database).await;
     let storage = storage_with(proxy.url(), impatient_to_connect);
