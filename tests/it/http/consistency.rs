@@ -199,7 +199,7 @@ both_adapters! {
         let (company, non_member) = (a.api.company().await, new_user());
         let here = version(&question(&a.api).by(company.admin).within(company.id).send().await);
         let nowhere = new_company();
-        let mut told = Vec::new();
+        let mut answers = Vec::new();
         for id in [company.id, nowhere] {
             for least in [None, Some(here), Some(Versions { company: i64::MAX, ..here })] {
                 for api in [&api, &a.api, &b.api] {
@@ -209,13 +209,13 @@ both_adapters! {
                         None => request,
                     };
                     let answer = request.send().await;
-                    told.push((answer.status, version(&answer), answer.body));
+                    answers.push((answer.status, version(&answer), answer.body));
                 }
             }
         }
-        told.dedup();
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert_eq!(told[0].1.company, 0);
+        answers.dedup();
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        assert_eq!(answers[0].1.company, 0);
     }
 
     /// One caller cannot make the replica read the store without limit; other callers and cached answers are not

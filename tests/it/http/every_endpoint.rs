@@ -50,12 +50,12 @@ fn the_document_names_the_headers() {
         asked.retain(|name| *name != "X-Company-Id");
         assert_eq!(asked, ["X-IAM-Min-Version", "Cache-Control"], "{}", operation.name);
         for (status, response) in described["responses"].as_object().unwrap() {
-            let told = |name: &str| response["headers"].get(name).is_some();
+            let describes = |name: &str| response["headers"].get(name).is_some();
             let is_stamped = operation.is_stamped() && ["200", "201", "304"].contains(&status.as_str());
-            assert_eq!(told("X-IAM-Version"), is_stamped, "{} {status}", operation.name);
+            assert_eq!(describes("X-IAM-Version"), is_stamped, "{} {status}", operation.name);
             let is_decision = described["tags"][0] == "Decisions";
             let has_age = is_decision && is_stamped;
-            assert_eq!((told("Age"), told("Warning")), (has_age, has_age), "{} {status}", operation.name);
+            assert_eq!((describes("Age"), describes("Warning")), (has_age, has_age), "{} {status}", operation.name);
         }
     }
 }
@@ -155,12 +155,12 @@ both_adapters! {
             }
             let path = "/api/iam/checks";
             let answer = world.send(path, ask(path).json(&json!({ "checks": [question] }))).await.expect(200).data();
-            let told = json!({ "allowed": false, "error": { "code": "ERR_AUTH_003", "message": refusal } });
-            assert_eq!(answer, json!({ "results": [told] }));
+            let refused = json!({ "allowed": false, "error": { "code": "ERR_AUTH_003", "message": refusal } });
+            assert_eq!(answer, json!({ "results": [refused] }));
         }
     }
 
-    /// A company that does not exist and one that the caller does not belong to cannot be told apart.
+    /// A company that does not exist and one that the caller does not belong to cannot be distinguished.
     async fn unknown_and_foreign_companies_look_alike(api: TestApi) {
         let world = World::new(api).await;
         let unknown = new_company();
@@ -439,9 +439,9 @@ both_adapters! {
                     let message = format!("Method {method} is not allowed here");
                     assert_eq!(answer.error(), (405, "ERR_RESOURCE_004".to_owned(), message), "{path}");
                 }
-                let mut told: Vec<_> = answer.header("allow").unwrap().split(", ").collect();
-                told.sort_unstable();
-                assert_eq!(told, allowed, "{method} {path}");
+                let mut listed: Vec<_> = answer.header("allow").unwrap().split(", ").collect();
+                listed.sort_unstable();
+                assert_eq!(listed, allowed, "{method} {path}");
             }
         }
     }

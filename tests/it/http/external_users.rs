@@ -91,8 +91,8 @@ both_adapters! {
                 router.get("/api/iam/permissions/current").bearing(&bearer).within(company.id).send().await;
             assert!(!String::from_utf8(permissions.expect(200).body).unwrap().contains("true"));
             let about = format!("/api/iam/users/{}", encoded(&name));
-            let told = router.get(&about).by_super_admin().send().await.expect(200).data();
-            assert_eq!((&told["user"]["id"], &told["user"]["externalId"]), (&json!(id), &json!(name)));
+            let stored = router.get(&about).by_super_admin().send().await.expect(200).data();
+            assert_eq!((&stored["user"]["id"], &stored["user"]["externalId"]), (&json!(id), &json!(name)));
             let audit = format!("/api/iam/audit-logs?userId={}", encoded(&name));
             for path in [&format!("{about}/user-levels"), &format!("{about}/permissions"), &audit] {
                 router.get(path).by(company.admin).within(company.id).send().await.expect(200);
@@ -264,11 +264,11 @@ both_adapters! {
         expected.sort_by_key(|user| user["id"].as_str().unwrap().to_owned());
         assert_eq!(data, json!({ "users": expected, "nextCursor": null }));
         let refused = router.delete(&path).by(company.admin).within(company.id).send().await.expect(400).json();
-        let mut told = each(&refused["errors"], "message");
-        told.sort_unstable();
+        let mut messages = each(&refused["errors"], "message");
+        messages.sort_unstable();
         let mut expected = [format!("is held by {external}"), format!("is held by {native}")];
         expected.sort_unstable();
-        assert_eq!(told, expected);
+        assert_eq!(messages, expected);
     }
 
     /// A token whose subject is a user id cannot name a user of another issuer.
@@ -373,8 +373,8 @@ both_adapters! {
         for (subject, change, status) in changes {
             change.by_super_admin().send().await.expect(status);
             let id = ExternalId::parse(&named(subject)).unwrap().user_id();
-            let told = router.get(&format!("/api/iam/users/{id}")).by_super_admin().send().await.expect(200).data();
-            assert_eq!(told["user"]["externalId"], json!(named(subject)));
+            let stored = router.get(&format!("/api/iam/users/{id}")).by_super_admin().send().await.expect(200).data();
+            assert_eq!(stored["user"]["externalId"], json!(named(subject)));
         }
     }
 

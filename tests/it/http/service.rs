@@ -329,12 +329,12 @@ both_adapters! {
             ("http://tenant.example.com", false),
             ("null", false),
         ] {
-            let told = is_in.then_some(origin);
+            let expected = is_in.then_some(origin);
             let preflight = preflight(&router, origin, "POST", "authorization, traceparent").await;
             assert_eq!(preflight.status.is_success(), is_in, "{origin}");
-            assert_eq!(preflight.header("access-control-allow-origin"), told, "{origin}");
+            assert_eq!(preflight.header("access-control-allow-origin"), expected, "{origin}");
             let answer = router.get("/health").header("origin", origin).send().await.expect(200);
-            assert_eq!(answer.header("access-control-allow-origin"), told, "{origin}");
+            assert_eq!(answer.header("access-control-allow-origin"), expected, "{origin}");
         }
     }
 

@@ -314,8 +314,8 @@ both_adapters! {
         parity::assert_same(("one set", &stories[0]), ("two sets", &stories[1]));
         // The versions do not show either how much the other company has changed.
         let versions = |story: &[Exchange]| -> Vec<_> {
-            let told = story.iter().filter_map(|exchange| exchange.answer.header("x-iam-version"));
-            told.map(|version| version.split_once('.').unwrap().1.to_owned()).collect()
+            let stamped = story.iter().filter_map(|exchange| exchange.answer.header("x-iam-version"));
+            stamped.map(|version| version.split_once('.').unwrap().1.to_owned()).collect()
         };
         assert_eq!(versions(&stories[0]), versions(&stories[1]));
     }

@@ -95,16 +95,16 @@ impl Expected {
     fn check_in_place(&self, about: &str, answer: &Answer) {
         assert_eq!(answer.status, 200, "{about}: {}", String::from_utf8_lossy(&answer.body));
         let results = answer.data()["results"].as_array().unwrap().clone();
-        let [told, other] = <[Value; 2]>::try_from(results).unwrap();
+        let [refused, other] = <[Value; 2]>::try_from(results).unwrap();
         assert_eq!(other["allowed"], true, "{about}: {other}");
-        assert_eq!(told["allowed"], false, "{about}: {told}");
-        let error = &told["error"];
+        assert_eq!(refused["allowed"], false, "{about}: {refused}");
+        let error = &refused["error"];
         match self {
             Self::InPlace(message) => {
                 assert_eq!(error, &json!({ "code": "ERR_VALIDATION_001", "message": message }), "{about}");
             }
             Self::InPlaceFindings(fields) => {
-                assert_eq!(error["code"], "ERR_VALIDATION_003", "{about}: {told}");
+                assert_eq!(error["code"], "ERR_VALIDATION_003", "{about}: {refused}");
                 let found: BTreeSet<_> =
                     error["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect();
                 assert_eq!(found, fields.iter().map(String::as_str).collect(), "{about}");
