@@ -24,7 +24,7 @@ const BODY_LIMIT: usize = 1024 * 1024;
 /// A whole body: what it is, its headers, and what comes.
 type Whole = (&'static str, Vec<(&'static str, &'static str)>, Vec<u8>, Expected);
 
-/// What does not fit as a whole, by content type and coding; and what does.
+/// Bodies that are invalid as a whole, by content type and coding; and valid ones.
 fn whole_bodies(operation: Operation, valid: &str) -> Vec<Whole> {
     let plain = || vec![("content-type", "application/json")];
     let not_json = || Expected::Begins("body".to_owned(), "is not valid JSON");
@@ -116,12 +116,12 @@ async fn send_case(world: &World, operation: Operation, case: &Case) {
     send(world, operation, &case.what, request.bytes("application/json", body), &expected).await;
 }
 
-/// Everything that must be refused. Answers how many requests that were.
+/// Sends everything that must be refused. Returns the number of requests.
 pub async fn everything(world: &World) -> usize {
     bodies(world).await + wholes(world).await + paths(world).await + queries(world).await
 }
 
-/// Makes all that the table needs, so that no later request makes anything.
+/// Creates everything that the table names, so that no later request creates anything.
 async fn make_everything(world: &World) {
     world.renew();
     for form in FORMS {
@@ -132,7 +132,7 @@ async fn make_everything(world: &World) {
     }
 }
 
-/// Every field of every body.
+/// Sends every case of every field of every body. Returns their number.
 async fn bodies(world: &World) -> usize {
     let mut accepted = Vec::new();
     let mut sent = 0;
@@ -159,7 +159,7 @@ async fn bodies(world: &World) -> usize {
     sent
 }
 
-/// Bodies that do not fit as a whole.
+/// Sends the bodies that are invalid as a whole. Returns their number.
 async fn wholes(world: &World) -> usize {
     let mut sent = 0;
     let mut seen = BTreeSet::new();
@@ -195,7 +195,7 @@ async fn send_whole(world: &World, operation: Operation, (what, headers, body, e
     send(world, operation, &format!("body {what}"), request, &expected).await;
 }
 
-/// Invalid ids in paths.
+/// Sends invalid ids in paths. Returns their number.
 async fn paths(world: &World) -> usize {
     let over_long = "a".repeat(5000);
     let no_ids = [

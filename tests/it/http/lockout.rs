@@ -16,7 +16,7 @@ fn assert_locked_out(answer: &Answer) {
 }
 
 both_adapters! {
-    /// The last user who manages cannot stop managing in any way; other users can leave freely.
+    /// The last administrator cannot give up the role in any way; other users can leave freely.
     async fn the_last_administrator_stays(api: TestApi) {
         let company = api.company().await;
         let (admin, visitor) = (api.level_id(company, "Admin").await, api.level_id(company, "Visitor").await);
@@ -57,12 +57,12 @@ both_adapters! {
         put_matrix(&api, company, &admin, "features", &narrower).by(company.admin).send().await.expect(200);
         put_levels(&api, company, company.admin, &[&admin]).by(company.admin).send().await.expect(200);
         put_levels(&api, company, company.member, &[]).by(company.admin).send().await.expect(200);
-        // With another manager, the admin may leave.
+        // With another administrator, the admin may leave.
         delegate(&api, company, &[], &[]).await;
         put_matrix(&api, company, &admin, "features", &[]).by(company.admin).send().await.expect(200);
     }
 
-    /// Nor can users who manage only half of the company, or nothing, remove the last manager.
+    /// Users who may update only levels, only permissions, or neither cannot remove the last administrator.
     async fn the_last_administrator_cannot_be_removed_by_others(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -82,12 +82,12 @@ both_adapters! {
         assert_locked_out(&empty().by(permissions).send().await);
         take().by(levels).send().await.expect(200);
         assert_eq!(held(&api, company, second).await, ["Admin"]);
-        // With a third manager, who holds another level, that level may go too.
+        // With a third administrator, who holds another level, that level may go too.
         delegate(&api, company, &[], &[]).await;
         empty().by(permissions).send().await.expect(200);
     }
 
-    /// A company that has no manager is not blocked: there is none to lose.
+    /// A company without an administrator can be changed: there is none to lose.
     async fn a_company_without_an_administrator_is_not_blocked(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -98,7 +98,8 @@ both_adapters! {
         put_matrix(&api, company, &admin, "features", &[]).by_super_admin().send().await.expect(200);
     }
 
-    /// A super admin may explicitly leave a company without a manager; the record names who did it, and how.
+    /// A super admin may explicitly leave a company without an administrator; the record names the caller and says that
+    /// the change was forced.
     async fn a_super_admin_may_force(api: TestApi) {
         let (one, other) = (api.company().await, api.company().await);
         let admin = api.level_id(one, "Admin").await;
@@ -123,7 +124,7 @@ both_adapters! {
         }
     }
 
-    /// From other callers the parameter does not count; and it has two names.
+    /// The parameter, which has two names, has no effect for other callers.
     async fn others_cannot_force(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -150,7 +151,7 @@ both_adapters! {
         assert_eq!(answer.error().0, 403);
     }
 
-    /// Of two managers who demote each other at the same moment, one succeeds.
+    /// Of two administrators who demote each other at the same moment, one succeeds.
     async fn two_administrators_who_demote_each_other_leave_one(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -170,8 +171,8 @@ both_adapters! {
         }
     }
 
-    /// Of two managers who leave at the same moment, one succeeds. The same when one leaves and the other empties the
-    /// level.
+    /// Of two administrators who leave at the same moment, one succeeds. The same when one leaves and the other empties
+    /// the level.
     async fn two_administrators_who_leave_at_once_leave_one(api: TestApi) {
         let company = api.company().await;
         let admin = api.level_id(company, "Admin").await;
@@ -196,7 +197,7 @@ both_adapters! {
         }
     }
 
-    /// Changes of the catalog, of modules and provisioning never remove managers.
+    /// Changes of the catalog, of modules and provisioning never remove administrators.
     async fn catalog_changes_lock_no_administrator_out(api: TestApi) {
         let company = api.company().await;
         for key in [LEVELS, PERMISSIONS] {

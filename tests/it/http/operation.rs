@@ -238,7 +238,7 @@ impl Operation {
         if is_for_super_admins { Who::SuperAdmin } else { Who::Admin }
     }
 
-    /// The people of the first company, and a non-member, who is not admitted.
+    /// The callers, of the first company or a non-member, that it refuses.
     pub fn refused(&self) -> &'static [Who] {
         match self.needs {
             Needs::Token => &[],

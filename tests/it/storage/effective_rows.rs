@@ -66,7 +66,7 @@ mod postgres {
         found
     }
 
-    /// Compares every row with a resolution of what the database holds now; answers how many there are.
+    /// Compares every row with a resolution of what the database holds now; returns how many there are.
     async fn all_rows_are_right(api: &TestApi, connection: &mut PgConnection, after: &str) -> usize {
         let (rows, compared) = compare(api, connection, after).await;
         assert_eq!(compared, rows, "{after}: nothing changes meanwhile, so all are of the state that is resolved");

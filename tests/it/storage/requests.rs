@@ -349,8 +349,8 @@ mod postgres {
             statements_of_grants(&mut client, company, Some(delegate), &level).await;
         assert_eq!([guarded_matrix, guarded_assignment], [matrix + 2, assignment + 2]);
         // No levels of a super admin are read, neither for admission nor for the guard. But the change could remove
-        // the last manager: for a matrix one manager is found and resolved, for an assignment it is the user in
-        // question.
+        // the last administrator: for a matrix one administrator is found and resolved, for an assignment it is the
+        // user in question.
         assert_eq!(statements_of_grants(&mut client, company, None, &level).await, [matrix, assignment - 1]);
     }
 }

@@ -407,7 +407,7 @@ impl TestApi {
     }
 
     /// Replaces one of a level's matrices (`views` or `features`), as a super admin, even if the company is left
-    /// without a manager.
+    /// without an administrator.
     pub async fn set_matrix(&self, company: Company, level: &str, matrix: &str, cells: Value) {
         let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}?force=true");
         self.put(&path).by_super_admin().within(company.id).json(&json!({ matrix: cells })).send().await.expect(200);
@@ -420,7 +420,8 @@ impl TestApi {
         data["permissions"].as_array().unwrap().clone()
     }
 
-    /// Replaces the levels of a user, as a super admin, even if the company is left without a manager.
+    /// Replaces the levels of a user, as a super admin, even if the company is left without an
+    /// administrator.
     pub async fn assign(&self, company: Company, user: UserId, levels: &[&str]) {
         let path = format!("/api/iam/users/{user}/user-levels?force=true");
         let body = json!({ "userLevelIds": levels });

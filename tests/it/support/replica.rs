@@ -155,7 +155,7 @@ impl Storage for Reached {
     }
 }
 
-/// One of several processes, as far as they can tell.
+/// A replica of the service inside the test's process.
 pub struct Replica {
     pub api: TestApi,
     pub permissions: Arc<Permissions>,

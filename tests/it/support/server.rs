@@ -102,7 +102,7 @@ impl PostgresServer {
         server
     }
 
-    /// Starts the program at a free port, and answers which.
+    /// Starts the program at a free port, and returns the port.
     fn launch_anywhere(programs: &Path, tenant: &Tenant) -> (u16, Child) {
         let launched = (0..20).find_map(|_| {
             // Below the ports that systems give to programs that ask for any, so that it is still free after a stop.
