@@ -378,7 +378,7 @@ pub(super) async fn traces(storage: &Arc<dyn Storage>, about: impl About) -> (Ve
     let records = logs.count_for_company(company, &AuditFilter::default(), u64::MAX).await.unwrap();
     let mut versions = versions(storage, company).await;
     if target == Target::Credentials {
-        versions.company = super::credentials::version(storage).await;
+        versions.company = credentials_version(storage).await;
     }
     (versions, records)
 }
@@ -386,6 +386,11 @@ pub(super) async fn traces(storage: &Arc<dyn Storage>, about: impl About) -> (Ve
 /// The current versions.
 pub(super) async fn versions(storage: &Arc<dyn Storage>, company: Option<CompanyId>) -> Versions {
     storage.reader().company_states().versions(company).await.unwrap()
+}
+
+/// The current version of the credentials.
+pub(super) async fn credentials_version(storage: &Arc<dyn Storage>) -> i64 {
+    storage.reader().credentials().changes_since(i64::MAX).await.unwrap().state.version
 }
 
 /// After a mutation that failed, every further one is refused, whatever it is about.
