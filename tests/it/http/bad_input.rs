@@ -4,6 +4,7 @@ mod cases;
 mod expected;
 mod forms;
 mod queries;
+mod sending;
 
 use std::collections::BTreeSet;
 
@@ -13,10 +14,11 @@ use self::cases::{Case, SPLICE, cases_of};
 use self::expected::Expected;
 use self::forms::{FORMS, Field, Kind, NEEDS_NO_BODY, NO_USER};
 use self::queries::queries;
-use super::operation::{CompanyParameter, Needs, Operation, Thing, Who};
+use self::sending::{by_header, send};
+use super::operation::{Needs, Operation, Thing, Who};
 use super::operations::{operation, operations};
 use super::world::{Dump, World};
-use crate::support::api::{Request, both_adapters};
+use crate::support::api::both_adapters;
 
 /// The most bytes of a body.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -76,24 +78,9 @@ async fn changes(world: &World) -> Value {
     json!([world.look(&world.platform_trail(1), None).await, world.look(last, Some(world.ours.id)).await])
 }
 
-/// A company that an operation of the table works in, if it is named by header.
-fn by_header(world: &World, operation: Operation) -> Option<iam_domain::CompanyId> {
-    (operation.company != CompanyParameter::InPath).then_some(world.ours.id)
-}
-
 /// Everything that an operation could change.
 async fn dump(world: &World) -> (Dump, Dump) {
     (world.dump(world.ours).await, world.dump_catalog().await)
-}
-
-/// Sends a request and looks at the answer.
-async fn send(world: &World, operation: Operation, about: &str, request: Request, expected: &Expected) {
-    let about = format!("{}: {about}", operation.name);
-    expected.check(&about, operation.status, &world.send(&about, request).await);
-    if expected.is_accepted() {
-        // Others may find what was made changed or gone.
-        world.renew();
-    }
 }
 
 /// A case of a body.

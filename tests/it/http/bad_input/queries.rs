@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::expected::Expected;
 use super::forms::NO_USER;
-use super::{by_header, send};
+use super::sending::{by_header, send};
 use crate::http::operations::operation;
 use crate::http::world::World;
 
