@@ -2,6 +2,7 @@
 
 pub mod postgres {
     mod changes;
+    mod counts;
     mod rows;
 
     use std::collections::{BTreeMap, BTreeSet};
@@ -13,12 +14,13 @@ pub mod postgres {
         Action, EntityType, FeatureKey, Label, MenuItemId, Scope, SessionId, SubMenuItemId, Url, UserId, Versions,
     };
     use iam_storage::{
-        AuditFilter, ChangeContext, Health, NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,
-        Reader, Result, Storage, Target, UnitOfWork,
+        AuditFilter, Health, NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, Reader, Storage,
+        Target,
     };
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
 
     use self::changes::{changes_of_a_company, changes_of_credentials, changes_of_the_catalog};
+    use self::counts::{Counts, begin};
     use self::rows::{
         LEVEL, MENU, SUB_MENU, USER, api_key, company, feature, fill, id, ids, level, module, user, view,
     };
@@ -29,23 +31,6 @@ pub mod postgres {
     pub fn storage_behind(proxy: &Proxy) -> PostgresStorage {
         let options = PostgresOptions { max_connections: 1, ..TestDatabase::options_for(proxy.url()) };
         PostgresStorage::connect(&options).unwrap()
-    }
-
-    /// Counts of statements by operation.
-    struct Counts<'a> {
-        proxy: &'a Proxy,
-        table: BTreeMap<&'static str, usize>,
-    }
-
-    impl Counts<'_> {
-        /// Does something that counts as one operation.
-        async fn of<T>(&mut self, operation: &'static str, work: impl Future<Output = Result<T>>) -> T {
-            let before = self.proxy.statements();
-            let answer = work.await.unwrap_or_else(|error| panic!("{operation}: {error:?}"));
-            let counted = self.table.insert(operation, self.proxy.statements() - before);
-            assert_eq!(counted, None, "{operation} is counted twice");
-            answer
-        }
     }
 
     /// The statements of every operation, where each is about `rows` rows.
@@ -65,10 +50,6 @@ pub mod postgres {
         let nothing = counts.of("Storage::begin (nothing)", begin(&storage, Target::Catalog)).await;
         counts.of("UnitOfWork::commit (nothing)", nothing.commit()).await;
         counts.table
-    }
-
-    async fn begin(storage: &PostgresStorage, target: Target) -> Result<Box<dyn UnitOfWork>> {
-        storage.begin(target, ChangeContext::command_line()).await
     }
 
     async fn reads(counts: &mut Counts<'_>, reader: &dyn Reader, rows: u64) {

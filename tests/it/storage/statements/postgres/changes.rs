@@ -9,10 +9,10 @@ use iam_domain::{
 use iam_storage::{Storage, Target};
 use iam_storage_postgres::PostgresStorage;
 
+use super::counts::{Counts, begin};
 use super::rows::{
     FEATURE, LEVEL, MENU, MODULE, SUB_MENU, VIEW, api_key, at, company, feature, id, ids, level, module, user, view,
 };
-use super::{Counts, begin};
 
 pub async fn changes_of_a_company(counts: &mut Counts<'_>, storage: &PostgresStorage, rows: u64) {
     let (company, user) = (company(), user());
