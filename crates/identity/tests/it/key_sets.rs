@@ -119,9 +119,9 @@ fn fields_may_be_padded_and_in_either_alphabet() {
                 let bytes = URL_SAFE_NO_PAD.decode(jwk[*name].as_str().unwrap()).unwrap();
                 ((*name).to_owned(), Value::from(engine.encode(bytes)))
             };
-            let members = Value::Object(names.iter().map(rewritten).collect());
-            let verifier = verifier(&[PAIRS[pair].jwk_with(&members)]);
-            assert!(verify(&verifier, &signed_by(&PAIRS[pair].signer())).is_ok(), "{members}");
+            let fields = Value::Object(names.iter().map(rewritten).collect());
+            let verifier = verifier(&[PAIRS[pair].jwk_with(&fields)]);
+            assert!(verify(&verifier, &signed_by(&PAIRS[pair].signer())).is_ok(), "{fields}");
         }
     }
     for wrong in ["====", "A", "AQAB=", "AQ A", "AQAB\n", "AQ==AQ=="] {
