@@ -9,7 +9,8 @@ pub struct UnknownVariant {
 }
 
 macro_rules! words {
-    ($(#[doc = $doc:literal])+ $name:ident ($words:literal): $($(#[doc = $vdoc:literal])+ $variant:ident = $word:literal),+ $(,)?) => {
+    ($(#[doc = $doc:literal])+ $name:ident ($words:literal):
+        $($(#[doc = $vdoc:literal])+ $variant:ident = $word:literal),+ $(,)?) => {
         $(#[doc = $doc])+
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

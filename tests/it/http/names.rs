@@ -57,7 +57,8 @@ mod stored {
 
         /// Texts as builds before these rules accepted them.
         const EARLIER: &str = r#"
-        UPDATE views SET name = U&'\200BDashboard\202E', url = U&'/dash\202Eboard\200B', category = U&'\3164', icon = U&'x\0001'
+        UPDATE views SET name = U&'\200BDashboard\202E', url = U&'/dash\202Eboard\200B',
+            category = U&'\3164', icon = U&'x\0001'
             WHERE url = '/dashboard';
         UPDATE features SET key = U&'general.read\200B', name = U&'\2800', resource_type = U&'\00AD',
             actions = '["Read", "Sign\u200b"]' WHERE key = 'general.read';

@@ -387,8 +387,8 @@ fn menu_item_body() -> Value {
 
 fn sub_menu_item_body() -> Value {
     json!({
-        "menuItemId": Thing::Item, "label": Thing::Fresh, "viewId": Thing::View, "featureId": Thing::Feature, "icon": "i",
-        "sortOrder": 7, "enabled": true,
+        "menuItemId": Thing::Item, "label": Thing::Fresh, "viewId": Thing::View, "featureId": Thing::Feature,
+        "icon": "i", "sortOrder": 7, "enabled": true,
     })
 }
 

@@ -288,12 +288,15 @@ mod postgres {
         let user = new_user();
         let mut connection = database.connect().await;
         for sql in [
-            "INSERT INTO company_states (company_id, version) SELECT gen_random_uuid(), 1 FROM generate_series(1, 1000)",
+            "INSERT INTO company_states (company_id, version)
+                SELECT gen_random_uuid(), 1 FROM generate_series(1, 1000)",
             "INSERT INTO user_levels (id, company_id, name) SELECT gen_random_uuid(), company_id, 'Held'
                 FROM company_states
-                WHERE company_id NOT IN ('00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff')",
+                WHERE company_id NOT IN ('00000000-0000-0000-0000-000000000000',
+                    'ffffffff-ffff-ffff-ffff-ffffffffffff')",
             &format!(
-                "INSERT INTO user_user_levels (user_id, user_level_id, company_id) SELECT '{user}', id, company_id FROM user_levels"
+                "INSERT INTO user_user_levels (user_id, user_level_id, company_id)
+                    SELECT '{user}', id, company_id FROM user_levels"
             ),
         ] {
             run(&mut connection, sql.to_owned()).await.unwrap();

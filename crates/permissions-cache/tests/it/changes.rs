@@ -184,7 +184,8 @@ fn change() -> impl Strategy<Value = Change> {
     let (of, lev) = (0..COMPANIES, 0..LEVELS);
     let catalog = prop_oneof![
         1 => (0..VIEWS, any::<bool>()).prop_map(|(n, auth)| CreateView(n, auth)),
-        1 => (0..VIEWS, prop::bool::weighted(0.8), any::<bool>()).prop_map(|(n, auth, moves)| UpdateView(n, auth, moves)),
+        1 => (0..VIEWS, prop::bool::weighted(0.8), any::<bool>())
+            .prop_map(|(n, auth, moves)| UpdateView(n, auth, moves)),
         1 => (0..VIEWS).prop_map(DeleteView),
         1 => (0..VIEWS).prop_map(RecreateView),
         1 => (0..FEATURES, prop::bool::weighted(0.8), own_actions()).prop_map(|(n, on, own)| CreateFeature(n, on, own)),

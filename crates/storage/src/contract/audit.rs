@@ -183,7 +183,8 @@ pub async fn changes_of_a_view_matrix_are_recorded(storage: Arc<dyn Storage>) {
 
     given(&storage, &[&cell(a, ViewState::Allow)]).await;
     recorded(json!({
-        "counts": { "allow": 1, "deny": 0, "inherit": 0 }, "before": {}, "after": { a.to_string(): says("allow", true) },
+        "counts": { "allow": 1, "deny": 0, "inherit": 0 },
+        "before": {}, "after": { a.to_string(): says("allow", true) },
     }))
     .await;
 

@@ -41,7 +41,8 @@ trait Part: Given + Clone + PartialEq + Debug + Send + Sized {
 }
 
 macro_rules! part {
-    ($part:ty, $key:ident: $rule:ident, $read:ident.$by_key:ident, $write:ident, as_text $as_text:expr, full $full:expr, bare $bare:expr) => {
+    ($part:ty, $key:ident: $rule:ident, $read:ident.$by_key:ident, $write:ident,
+        as_text $as_text:expr, full $full:expr, bare $bare:expr) => {
         #[async_trait]
         impl Part for $part {
             const KEY: Constraint = Constraint::$rule;

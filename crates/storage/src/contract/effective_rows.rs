@@ -43,7 +43,8 @@ pub(super) trait Row: Clone + PartialEq + Debug + Send + Sync + Sized {
 }
 
 macro_rules! row {
-    ($row:ident, $accessor:ident, new |$tenant:ident, $nth:ident| { $($field:ident: $value:expr),+ }, otherwise $otherwise:ident, find_by $($key:ident)+) => {
+    ($row:ident, $accessor:ident, new |$tenant:ident, $nth:ident| { $($field:ident: $value:expr),+ },
+        otherwise $otherwise:ident, find_by $($key:ident)+) => {
         #[async_trait]
         impl Row for $row {
             fn new($tenant: &Tenant, user_id: UserId, $nth: usize) -> Self {
@@ -63,7 +64,8 @@ macro_rules! row {
                 let now = versions(storage, Some(company)).await;
                 let found = storage.$accessor().find_all_for_user(company, user).await.unwrap();
                 let check = found.into_iter().map(|row| {
-                    assert_eq!((row.company_id, row.company_version, row.catalog_version), (company, now.company, now.catalog));
+                    let current = (company, now.company, now.catalog);
+                    assert_eq!((row.company_id, row.company_version, row.catalog_version), current);
                     (Self { user_id: row.user_id, $($field: row.$field,)+ }, (row.computed_at, row.expires_at))
                 });
                 check.collect()
@@ -104,7 +106,9 @@ row!(NewEffectiveViewPermission, effective_view_permissions,
     new |tenant, nth| { view_id: tenant.views[nth], has_access: true },
     otherwise has_access, find_by view_id);
 row!(NewEffectiveFeaturePermission, effective_feature_permissions,
-    new |tenant, nth| { feature_id: tenant.actions[nth].0, action: tenant.actions[nth].1.clone(), allowed: true, scope: Scope::Team },
+    new |tenant, nth| {
+        feature_id: tenant.actions[nth].0, action: tenant.actions[nth].1.clone(), allowed: true, scope: Scope::Team
+    },
     otherwise allowed, find_by feature_id action);
 
 /// A company with a level that a user holds, three views, and three actions of two features, all ascending.

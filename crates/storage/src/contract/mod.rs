@@ -50,7 +50,8 @@ impl Fresh for Arc<dyn Storage> {
 }
 
 macro_rules! cases {
-    (($d:tt) $tests:ident, $cases:ident of $on:ty: $fresh:ident::$given:ident; $($module:ident: $($case:ident),+;)+) => {
+    (($d:tt) $tests:ident, $cases:ident of $on:ty: $fresh:ident::$given:ident;
+        $($module:ident: $($case:ident),+;)+) => {
         $(mod $module;)+
         $(pub use $module::{$($case),+};)+
 
