@@ -10,7 +10,7 @@ use crate::{ApiKeyId, CompanyId, Name, TextError, Timestamp, UserId};
 words! {
     /// The role of a service. Each role includes the ones before it.
     ServiceRole ("check, read, administer"):
-        /// Ask for decisions about any user.
+        /// Request decisions about any user.
         Check = "check",
         /// Read all of a company's IAM data.
         Read = "read",

@@ -62,34 +62,34 @@ pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[Level
         .flatten();
     let moved: BTreeSet<_> = sets.iter().flat_map(|[was, is]| was.symmetric_difference(is)).collect();
     let of_moved =
-        moved.into_iter().flat_map(|level| before.levels.get(level).or(after.levels.get(level))).flat_map(cells);
-    let cells: BTreeSet<_> = of_changed.chain(of_moved).collect();
+        moved.into_iter().flat_map(|level| before.levels.get(level).or(after.levels.get(level))).flat_map(grantables);
+    let grantables: BTreeSet<_> = of_changed.chain(of_moved).collect();
 
     let sets: Vec<_> = sets.into_iter().map(|[was, is]| [Levels::of(before, was), Levels::of(after, is)]).collect();
     let own = Levels(held.iter().collect());
     let mut missing = Vec::new();
-    for cell in cells {
-        let held = if cell.is_public(&after.catalog) { Some(Scope::Any) } else { own.reach(cell).resolved };
+    for grantable in grantables {
+        let held = if grantable.is_public(&after.catalog) { Some(Scope::Any) } else { own.reach(grantable).resolved };
         if held == Some(Scope::Any) {
             // No scope is wider, so the sets, which may be many, need no check.
             continue;
         }
-        let handed_on = sets.iter().filter_map(|[was, is]| is.reach(cell).beyond(was.reach(cell))).max();
-        if let Some(scope) = handed_on.filter(|scope| Some(*scope) > held) {
-            missing.push(cell.grant(scope));
+        let granted_scope = sets.iter().filter_map(|[was, is]| is.reach(grantable).beyond(was.reach(grantable))).max();
+        if let Some(scope) = granted_scope.filter(|scope| Some(*scope) > held) {
+            missing.push(grantable.grant(scope));
         }
     }
     missing
 }
 
-/// A cell of a matrix.
+/// A permission that a level can allow or deny: a view, or an action of a feature.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Cell<'a> {
+enum Grantable<'a> {
     View(ViewId),
     Action(FeatureId, &'a Action),
 }
 
-impl Cell<'_> {
+impl Grantable<'_> {
     fn in_level(self, level: &LevelPermissions) -> Says {
         match self {
             Self::View(view) => level.views.get(&view).copied().into(),
@@ -109,15 +109,15 @@ impl Cell<'_> {
     }
 }
 
-fn cells(level: &LevelPermissions) -> impl Iterator<Item = Cell<'_>> {
+fn grantables(level: &LevelPermissions) -> impl Iterator<Item = Grantable<'_>> {
     let actions = level.features.iter();
-    let actions = actions.flat_map(|(feature, rules)| rules.keys().map(|action| Cell::Action(*feature, action)));
-    level.views.keys().copied().map(Cell::View).chain(actions)
+    let actions = actions.flat_map(|(feature, rules)| rules.keys().map(|action| Grantable::Action(*feature, action)));
+    level.views.keys().copied().map(Grantable::View).chain(actions)
 }
 
-/// The cells in which the two versions of a level differ.
-fn differing<'a>(was: &'a LevelPermissions, is: &'a LevelPermissions) -> impl Iterator<Item = Cell<'a>> {
-    cells(was).chain(cells(is)).filter(|cell| cell.in_level(was) != cell.in_level(is))
+/// The permissions in which the two versions of a level differ.
+fn differing<'a>(was: &'a LevelPermissions, is: &'a LevelPermissions) -> impl Iterator<Item = Grantable<'a>> {
+    grantables(was).chain(grantables(is)).filter(|grantable| grantable.in_level(was) != grantable.in_level(is))
 }
 
 /// A set of levels that a user holds together.
@@ -128,11 +128,11 @@ impl<'a> Levels<'a> {
         Self(ids.iter().filter_map(|id| snapshot.levels.get(id)).collect())
     }
 
-    fn reach(&self, cell: Cell<'_>) -> Reach {
+    fn reach(&self, grantable: Grantable<'_>) -> Reach {
         let mut granted = None;
         let mut is_denied = false;
         for level in &self.0 {
-            match cell.in_level(level) {
+            match grantable.in_level(level) {
                 Says::Allow { scope } => granted = granted.max(Some(scope.unwrap_or(Scope::Any))),
                 Says::Deny => is_denied = true,
                 Says::Nothing | Says::Inherit => {}
@@ -142,7 +142,7 @@ impl<'a> Levels<'a> {
     }
 }
 
-/// The scope of a set of levels in a cell; `any` for an allowed view, which has no scope.
+/// The scope that a set of levels has for a permission; `any` for an allowed view, which has no scope.
 #[derive(Clone, Copy)]
 struct Reach {
     /// The scope if denies are ignored.

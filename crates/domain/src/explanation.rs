@@ -22,7 +22,7 @@ pub struct GatingModule {
     pub granted: bool,
 }
 
-/// What a level says about a view or an action, ordered by how close it is to allowing.
+/// A level's rule for a view or an action, ordered by how close it is to allowing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "says", rename_all = "camelCase")]
@@ -37,7 +37,7 @@ pub enum Says {
         #[serde(skip_serializing_if = "Option::is_none")]
         scope: Option<Scope>,
     },
-    /// It denies, whatever the others say.
+    /// It denies; a deny wins over every allow.
     Deny,
 }
 
@@ -68,14 +68,14 @@ impl From<Option<FeatureRule>> for Says {
     }
 }
 
-/// One of the user's levels and what it says.
+/// One of the user's levels and its rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LevelSays {
     /// The level.
     pub user_level_id: UserLevelId,
-    /// What it says.
+    /// Its rule.
     #[serde(flatten)]
     pub says: Says,
 }
@@ -95,7 +95,7 @@ pub enum Step {
     AssignLevel,
     /// Remove the deny from this level.
     Undeny(UserLevelId),
-    /// Make this level allow it with the required scope, whatever it says now.
+    /// Make this level allow it with the required scope.
     Allow(UserLevelId),
 }
 
@@ -106,7 +106,7 @@ pub struct Explanation {
     pub decision: Decision,
     /// The modules that gate it, ascending. Empty if it is open to all companies.
     pub gate: Vec<GatingModule>,
-    /// What each of the user's levels says, ascending by level.
+    /// The rule of each of the user's levels, ascending by level.
     pub levels: Vec<LevelSays>,
     /// The fewest steps that together would allow it. Empty if it is allowed, or if no step can allow it because the
     /// view, the feature, or the action of the feature does not exist.
@@ -177,7 +177,7 @@ fn opening(gate: &[GatingModule]) -> Vec<Step> {
 /// The fewest steps after which no level denies and one allows.
 fn speaking(levels: &[LevelSays], least: Option<Scope>) -> Vec<Step> {
     // A level that denies must change anyway, so making it allow costs no extra step. The next best is a level that
-    // allows with a narrower scope. Among equals the first is taken, so that the answer is stable.
+    // allows with a narrower scope. Among equals the first is taken, so that the suggestion is stable.
     let Some(nearest) = levels.iter().rev().max_by_key(|level| level.says) else {
         return vec![Step::AssignLevel];
     };

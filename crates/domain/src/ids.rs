@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_key_is_nobody() {
+    fn an_api_key_is_no_user() {
         let id = ApiKeyId::generate(at());
         assert!(UserId::from_uuid(id.as_uuid()).is_made_here());
         assert!(!UserId::generate(at()).is_made_here());

@@ -9,7 +9,8 @@ pub struct UnknownVariant {
 }
 
 macro_rules! words {
-    ($(#[doc = $doc:literal])+ $name:ident ($words:literal): $($(#[doc = $vdoc:literal])+ $variant:ident = $word:literal),+ $(,)?) => {
+    ($(#[doc = $doc:literal])+ $name:ident ($words:literal):
+        $($(#[doc = $vdoc:literal])+ $variant:ident = $word:literal),+ $(,)?) => {
         $(#[doc = $doc])+
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -43,13 +44,13 @@ macro_rules! words {
 pub(crate) use words;
 
 words! {
-    /// What a level says about a view.
+    /// A level's rule for a view.
     ViewState ("allow, deny, inherit"):
         /// The level allows it, unless another level denies it.
         Allow = "allow",
         /// The level denies it; a deny wins over every allow.
         Deny = "deny",
-        /// The level says nothing.
+        /// The level has no rule.
         Inherit = "inherit",
 }
 

@@ -15,7 +15,7 @@ pub enum Reason {
     PublicView,
     /// At least one level allows, and none denies.
     ExplicitAllow,
-    /// The caller is a super admin and asks about their own access.
+    /// The caller is a super admin and the decision is about the caller.
     SuperAdmin,
     /// At least one level denies.
     ExplicitDeny,
@@ -115,7 +115,7 @@ impl Decision {
     }
 }
 
-/// What a level says about an action.
+/// A level's rule for an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeatureRule {
     /// `true` allows, `false` denies.
@@ -124,14 +124,14 @@ pub struct FeatureRule {
     pub scope: Scope,
 }
 
-/// All that one level says.
+/// All rules of one level.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelPermissions {
     /// The level.
     pub level: UserLevelId,
-    /// What it says about views.
+    /// Its rules for views.
     pub views: BTreeMap<ViewId, ViewState>,
-    /// What it says about actions.
+    /// Its rules for actions.
     pub features: BTreeMap<FeatureId, BTreeMap<Action, FeatureRule>>,
 }
 
@@ -154,7 +154,7 @@ impl LevelPermissions {
         collected
     }
 
-    /// What it says about an action of a feature.
+    /// Its rule for an action of a feature.
     pub(crate) fn rule(&self, feature: FeatureId, action: &Action) -> Option<FeatureRule> {
         self.features.get(&feature)?.get(action).copied()
     }
@@ -287,7 +287,7 @@ pub struct Snapshot {
     pub catalog: Arc<Catalog>,
     /// The modules that the company has and has not switched off.
     pub modules: BTreeSet<ModuleId>,
-    /// What the user's levels in this company say. Empty for non-members.
+    /// The rules of the user's levels in this company. Empty for non-members.
     pub levels: Vec<LevelPermissions>,
 }
 
@@ -351,7 +351,7 @@ impl Snapshot {
         }
     }
 
-    /// The actions of a feature that an answer about all permissions lists: the six of [`Action::LISTED`], the
+    /// The actions of a feature that a list of all permissions contains: the six of [`Action::LISTED`], the
     /// feature's custom actions, and those that rows of the user's levels name.
     #[must_use]
     pub fn actions(&self, feature: &Feature) -> BTreeSet<Action> {
@@ -373,7 +373,7 @@ pub struct CompanySnapshot {
     pub catalog: Arc<Catalog>,
     /// The modules that the company has and has not switched off.
     pub modules: BTreeSet<ModuleId>,
-    /// What the company's levels say.
+    /// The rules of the company's levels.
     pub levels: BTreeMap<UserLevelId, LevelPermissions>,
     /// The users and the levels that they hold.
     pub holders: BTreeMap<UserId, BTreeSet<UserLevelId>>,

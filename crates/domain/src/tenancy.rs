@@ -41,7 +41,7 @@ pub struct ViewPermission {
     pub user_level_id: UserLevelId,
     /// The view that it is about.
     pub view_id: ViewId,
-    /// What the level says about the view.
+    /// The level's rule for the view.
     pub state: ViewState,
     /// `false` pins it: only super admins change it.
     pub modifiable: bool,

@@ -248,7 +248,7 @@ texts! {
 }
 
 impl Action {
-    /// The actions that an answer about all permissions lists for every feature.
+    /// The actions that a list of all permissions contains for every feature.
     pub const LISTED: [&'static str; 6] = ["Create", "Read", "Update", "Delete", "Export", "Approve"];
     /// The actions that a permission may name for any feature.
     pub const STANDARD: [&'static str; 7] = ["Create", "Read", "Update", "Delete", "Export", "Approve", "Publish"];
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_sees_is_refused_alone_and_at_the_ends() {
+    fn invisible_characters_are_refused_alone_and_at_the_ends() {
         for invisible in [
             '\u{1}',
             '\u{7f}',
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_sees_is_refused_between_ascii_and_kept_where_scripts_need_it() {
+    fn invisible_characters_are_refused_between_ascii_and_kept_where_scripts_need_them() {
         for hidden in
             ["Ad\u{200d}min", "iam\u{200b}.manage_levels", "a\u{2060}\u{200b}b", "Kran\u{ad}ken", "1\u{fe0f}2"]
         {
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn what_overrides_the_direction_is_refused_anywhere() {
+    fn direction_overrides_are_refused_anywhere() {
         for control in ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}') {
             for text in
                 [format!("{control}"), format!("Ad{control}min"), format!("Admin{control}"), format!("עב{control}רית")]

@@ -8,7 +8,7 @@ use crate::{CompanyId, Label, SessionId, Timestamp, TrailEntryId, Url, UserId, V
 pub const TRAIL_LIMIT: usize = 100;
 /// The most steps that a user keeps in a company, over all sessions; the oldest are dropped first.
 pub const TRAIL_USER_LIMIT: usize = 1_000;
-/// The number of recent places in an answer.
+/// The number of recent places in a response.
 pub const RECENT_LIMIT: usize = 10;
 
 /// One step of a navigation trail.

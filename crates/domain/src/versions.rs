@@ -1,9 +1,9 @@
-//! Versions: the state of the catalog and of a company that an answer saw, and whether it is new enough.
+//! Versions: the state of the catalog and of a company that a response is based on, and whether it is new enough.
 
 use serde::{Deserialize, Serialize};
 
-/// The versions of the catalog and of one company that an answer saw. Both grow with each committed change, in commit
-/// order.
+/// The versions of the catalog and of one company that a response is based on. Both grow with each committed change,
+/// in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Versions {
     /// The history of the database: a restored or promoted one has another epoch. Versions of two epochs are not
@@ -15,12 +15,12 @@ pub struct Versions {
     pub company: i64,
 }
 
-/// How the versions of an answer compare with the required ones.
+/// How the versions of a response compare with the required ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// The answer is at least as new as required.
+    /// The response is at least as new as required.
     Satisfied,
-    /// The answer is older in the catalog, in the company, or in both.
+    /// The response is older in the catalog, in the company, or in both.
     Older,
     /// The two have different epochs and are not comparable.
     OtherEpoch,

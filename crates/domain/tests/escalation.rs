@@ -208,7 +208,7 @@ proptest! {
     }
 
     #[test]
-    fn of_some_users_the_same_is_told_as_of_all(
+    fn a_snapshot_of_the_affected_user_suffices(
         before in companies(),
         number in 0..USERS,
         levels in some_of(LEVELS),
@@ -227,7 +227,7 @@ proptest! {
     }
 
     #[test]
-    fn a_change_that_passes_lets_nobody_farther_than_its_maker(
+    fn an_accepted_change_gives_no_user_more_than_the_caller_holds(
         before in companies(),
         change in changes(),
         caller in 0..USERS,
@@ -246,7 +246,7 @@ proptest! {
     /// Whatever they do, in any order: to each other, to themselves, through levels without holders, or through denies
     /// that are removed later.
     #[test]
-    fn a_group_never_gets_farther_than_it_was_together(
+    fn a_group_never_holds_more_than_its_members_held_together(
         start in companies(),
         group in 1..USERS,
         steps in prop::collection::vec((0..USERS, changes()), 1..40),
@@ -279,7 +279,7 @@ proptest! {
     }
 
     #[test]
-    fn whoever_holds_everything_may_everything(before in companies(), change in changes()) {
+    fn a_caller_who_holds_everything_can_grant_everything(before in companies(), change in changes()) {
         let everything = Level {
             number: LEVELS,
             views: (0..VIEWS).map(|number| (number, ViewState::Allow)).collect(),
@@ -321,7 +321,7 @@ fn by_assignment(levels: Vec<Level>, held: &[&[usize]], wanted: &[usize]) -> Vec
 }
 
 #[test]
-fn what_one_holds_one_may_hand_on() {
+fn callers_can_grant_what_they_hold() {
     let own = Level { features: vec![(0, 0, true, Scope::Team)], ..says_of_views(0, &[(0, ALLOW)]) };
     let same = Level { number: 1, ..own.clone() };
     assert_eq!(by_matrix(vec![own.clone(), says_of_views(1, &[])], &[&[0], &[1]], &same), []);
@@ -329,13 +329,13 @@ fn what_one_holds_one_may_hand_on() {
 }
 
 #[test]
-fn what_one_does_not_hold_is_named() {
+fn permissions_that_the_caller_does_not_hold_are_named() {
     let levels = || vec![says_of_views(0, &[(0, ALLOW)]), says_of_views(1, &[])];
     let wanted = Level { features: vec![(1, 2, true, Scope::Own)], ..says_of_views(1, &[(0, ALLOW), (2, ALLOW)]) };
     let missing = [of_view(2), of_action(1, 2, Scope::Own)];
     assert_eq!(by_matrix(levels(), &[&[0], &[1]], &wanted), missing);
     assert_eq!(by_matrix(levels(), &[&[0]], &wanted), missing, "a level without holders");
-    assert_eq!(by_matrix(levels(), &[&[0, 1]], &wanted), missing, "one's own level");
+    assert_eq!(by_matrix(levels(), &[&[0, 1]], &wanted), missing, "the caller's own level");
     assert_eq!(by_assignment(vec![levels().swap_remove(0), wanted], &[&[0]], &[1]), missing);
 }
 
@@ -368,7 +368,7 @@ fn each_is_named_once_with_the_widest_scope() {
 }
 
 #[test]
-fn what_a_deny_hides_is_handed_on_all_the_same() {
+fn an_allow_hidden_by_a_deny_is_still_a_grant() {
     let levels = vec![says_of_views(0, &[]), says_of_views(1, &[]), says_of_views(2, &[(0, DENY)])];
     let wanted = says_of_views(1, &[(0, ALLOW)]);
     assert_eq!(by_matrix(levels.clone(), &[&[0], &[1, 2]], &wanted), [of_view(0)]);
@@ -377,7 +377,7 @@ fn what_a_deny_hides_is_handed_on_all_the_same() {
 }
 
 #[test]
-fn what_is_denied_to_oneself_one_does_not_hold() {
+fn callers_do_not_hold_what_is_denied_to_them() {
     let levels = vec![says_of_views(0, &[(0, ALLOW)]), says_of_views(1, &[]), says_of_views(2, &[(0, DENY)])];
     let missing = by_matrix(levels, &[&[0, 2], &[1]], &says_of_views(1, &[(0, ALLOW)]));
     assert_eq!(missing, [of_view(0)]);
@@ -394,7 +394,7 @@ fn taking_a_deny_away_is_a_grant() {
 }
 
 #[test]
-fn what_stays_is_not_looked_at() {
+fn unchanged_permissions_are_not_checked() {
     let held = says_of_actions(1, &[(0, 0, true, Scope::Any), (0, 1, true, Scope::Any)]);
     let narrower = says_of_actions(1, &[(0, 0, true, Scope::Any), (0, 1, true, Scope::Own)]);
     let levels = vec![says_of_views(0, &[]), held, says_of_actions(2, &[(0, 0, true, Scope::Company)])];
@@ -404,7 +404,7 @@ fn what_stays_is_not_looked_at() {
 }
 
 #[test]
-fn one_who_is_denied_does_not_take_his_own_deny() {
+fn a_caller_cannot_remove_their_own_deny() {
     let levels = vec![says_of_views(0, &[(0, DENY)]), says_of_views(1, &[(0, ALLOW)])];
     let before = company(&World::plain(levels), &[&[0, 1]]);
     let mut after = before.clone();
@@ -413,7 +413,7 @@ fn one_who_is_denied_does_not_take_his_own_deny() {
 }
 
 #[test]
-fn public_views_are_held_by_everybody() {
+fn public_views_are_held_by_every_user() {
     let world = World { public_views: [0].into(), ..World::plain(vec![says_of_views(0, &[]), says_of_views(1, &[])]) };
     let before = company(&world, &[&[0], &[1]]);
     let mut after = before.clone();
@@ -422,7 +422,7 @@ fn public_views_are_held_by_everybody() {
 }
 
 #[test]
-fn gates_and_switches_neither_hide_nor_take() {
+fn gates_and_switches_neither_hide_nor_remove_permissions() {
     let own = Level { features: vec![(0, 0, true, Scope::Own)], ..says_of_views(0, &[(0, ALLOW)]) };
     let shut = |levels| World {
         disabled_features: [1].into(),
@@ -469,7 +469,7 @@ const LEVELS_KEY: &str = "iam.manage_levels";
 const PERMISSIONS_KEY: &str = "iam.assign_permissions";
 
 #[test]
-fn whoever_may_update_both_manages() {
+fn a_user_who_can_update_levels_and_permissions_is_an_administrator() {
     let (yes, no) = ([(LEVELS_KEY, true, Scope::Company)], [(PERMISSIONS_KEY, true, Scope::Any)]);
     let company = managed(&[&yes, &no], &[&[0], &[1], &[0, 1], &[0, 1]]);
     let both = BTreeSet::from([level(0), level(1)]);
@@ -479,7 +479,7 @@ fn whoever_may_update_both_manages() {
 }
 
 #[test]
-fn what_is_denied_or_reaches_less_far_manages_nothing() {
+fn a_deny_or_a_narrower_scope_makes_no_administrator() {
     let full: &[_] = &[(LEVELS_KEY, true, Scope::Any), (PERMISSIONS_KEY, true, Scope::Any)];
     let team: &[_] = &[(LEVELS_KEY, true, Scope::Team), (PERMISSIONS_KEY, true, Scope::Any)];
     let deny: &[_] = &[(LEVELS_KEY, false, Scope::Own)];

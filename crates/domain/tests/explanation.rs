@@ -192,7 +192,7 @@ proptest! {
     }
 
     #[test]
-    fn what_it_suggests_allows_and_nothing_smaller_does((world, asked) in denied()) {
+    fn the_suggestion_allows_and_no_part_of_it_does((world, asked) in denied()) {
         let suggestion = asked.explained(&world).suggestion;
         prop_assert!(asked.decision(&asked.after_all(&world, &suggestion)).allowed, "{suggestion:?}");
         let steps = asked.steps(&world);
@@ -225,7 +225,7 @@ fn silent(number: usize) -> Level {
 }
 
 #[test]
-fn who_holds_no_level_needs_one() {
+fn a_user_without_a_level_needs_one() {
     let world = World::plain(Vec::new());
     assert_eq!(VIEW.explained(&world).suggestion, [Step::AssignLevel]);
     assert_eq!(FAR.explained(&world).suggestion, [Step::AssignLevel]);
@@ -269,7 +269,7 @@ fn of_several_modules_the_nearest_is_opened() {
 }
 
 #[test]
-fn all_that_is_in_the_way_is_named_at_once() {
+fn every_obstacle_is_named_at_once() {
     let mut world = World::plain(vec![denying(0)]);
     world.disabled_features = [0].into();
     world.module_features = vec![(0, 0)];

@@ -46,7 +46,7 @@ fn reordered<T: Clone>(rows: &[T], keys: &[u8]) -> Vec<T> {
 
 /// A world in which the user holds a level.
 fn held_world() -> impl Strategy<Value = World> {
-    world().prop_filter("somebody holds a level", |world| !world.levels.is_empty())
+    world().prop_filter("a user holds a level", |world| !world.levels.is_empty())
 }
 
 proptest! {
@@ -148,7 +148,7 @@ proptest! {
     }
 
     #[test]
-    fn the_catalog_says_whom_its_gates_let_in(world in world()) {
+    fn the_catalog_knows_which_gates_a_companys_modules_open(world in world()) {
         let snapshot = world.snapshot();
         let (catalog, modules) = (&snapshot.catalog, &snapshot.modules);
         for number in 0..=VIEWS {
@@ -203,7 +203,7 @@ proptest! {
     }
 
     #[test]
-    fn who_decided_explains_the_decision(world in world()) {
+    fn the_deciding_levels_explain_the_decision(world in world()) {
         let snapshot = world.snapshot();
         let held: BTreeSet<_> = snapshot.levels.iter().map(|level| level.level).collect();
         let alone = |decision: &Decision| {
@@ -239,7 +239,7 @@ proptest! {
     }
 
     #[test]
-    fn what_reaches_far_reaches_near(world in world(), near in scope(), far in scope()) {
+    fn a_wide_scope_includes_the_narrower_ones(world in world(), near in scope(), far in scope()) {
         let (near, far) = (near.min(far), near.max(far));
         for decision in decisions(&world.snapshot()) {
             let reaching = |least| decision.clone().reaching(least);
@@ -254,7 +254,7 @@ proptest! {
     }
 
     #[test]
-    fn a_disabled_feature_is_denied_to_everybody(mut world in world(), number in 0..FEATURES, name in 0..ACTIONS) {
+    fn a_disabled_feature_is_denied_to_every_user(mut world in world(), number in 0..FEATURES, name in 0..ACTIONS) {
         world.disabled_features.insert(number);
         let decision = world.snapshot().feature(feature(number), &action(name));
         prop_assert_eq!(decision, Decision::denied_action(Reason::FeatureDisabled));
@@ -273,7 +273,7 @@ proptest! {
     }
 
     #[test]
-    fn a_user_of_a_company_is_decided_by_exactly_the_levels_that_he_holds(world in world(), held in some_of(LEVELS)) {
+    fn a_user_is_decided_by_exactly_the_levels_that_the_user_holds(world in world(), held in some_of(LEVELS)) {
         let snapshot = world.snapshot();
         let (user, other) = (UserId::from_uuid(uuid(5, 0)), UserId::from_uuid(uuid(5, 1)));
         let all: BTreeSet<_> = snapshot.levels.iter().map(|level| level.level).collect();
@@ -327,7 +327,7 @@ fn denied_by(reason: Reason, levels: &[usize]) -> Decision {
 }
 
 #[test]
-fn view_rule_1_a_public_view_is_allowed_to_everybody() {
+fn view_rule_1_a_public_view_is_allowed_to_every_user() {
     let mut world = World::plain(vec![denying(0)]);
     world.public_views = [0].into();
     world.module_views = vec![(0, 0)];
@@ -337,7 +337,7 @@ fn view_rule_1_a_public_view_is_allowed_to_everybody() {
 }
 
 #[test]
-fn view_rule_2_a_gate_lets_in_by_one_module_that_is_on_twice() {
+fn view_rule_2_one_module_enabled_by_both_switches_opens_a_gate() {
     let mut world = World::plain(vec![allowing(0)]);
     world.module_views = vec![(0, 0), (1, 0)];
     let missing = Decision::of_view(false, Reason::ViewModuleMissing);
@@ -356,7 +356,7 @@ fn view_rule_2_a_gate_lets_in_by_one_module_that_is_on_twice() {
 }
 
 #[test]
-fn view_rule_3_who_holds_no_level_is_denied() {
+fn view_rule_3_a_user_without_a_level_is_denied() {
     assert_eq!(World::plain(Vec::new()).view(0), Decision::of_view(false, Reason::NoUserLevels));
 }
 
@@ -375,7 +375,7 @@ fn view_rule_5_one_allow_suffices() {
 }
 
 #[test]
-fn view_rule_6_what_nobody_allows_is_denied() {
+fn view_rule_6_a_view_that_no_level_allows_is_denied() {
     let inheriting = Level { number: 1, views: vec![(0, ViewState::Inherit)], features: Vec::new() };
     assert_eq!(World::plain(vec![inheriting]).view(0), denied_by(Reason::NoExplicitAllow, &[]));
     assert_eq!(World::plain(vec![silent(0)]).view(0), denied_by(Reason::NoExplicitAllow, &[]));
@@ -392,7 +392,7 @@ fn feature_rule_1_a_disabled_feature_is_denied_before_anything_else() {
 }
 
 #[test]
-fn feature_rule_2_a_gate_lets_in_by_one_module_that_is_on_twice() {
+fn feature_rule_2_one_module_enabled_by_both_switches_opens_a_gate() {
     let mut world = World::plain(vec![allowing(0)]);
     world.module_features = vec![(0, 0), (1, 0)];
     let missing = Decision::denied_action(Reason::FeatureModuleMissing);
@@ -410,7 +410,7 @@ fn feature_rule_2_a_gate_lets_in_by_one_module_that_is_on_twice() {
 }
 
 #[test]
-fn feature_rule_3_who_holds_no_level_is_denied() {
+fn feature_rule_3_a_user_without_a_level_is_denied() {
     assert_eq!(World::plain(Vec::new()).feature(0), Decision::denied_action(Reason::NoUserLevels));
 }
 
@@ -422,7 +422,7 @@ fn feature_rule_4_one_deny_wins_over_every_allow() {
 }
 
 #[test]
-fn feature_rule_5_the_widest_allow_counts_and_whoever_says_it_decided() {
+fn feature_rule_5_the_widest_allow_counts_and_the_levels_that_have_it_decided() {
     let reaching = |number, scope| Level { number, features: vec![(0, 0, true, scope)], ..Level::default() };
     let allowed = |scope, levels: &[usize]| Decision {
         allowed: true,
@@ -438,7 +438,7 @@ fn feature_rule_5_the_widest_allow_counts_and_whoever_says_it_decided() {
 }
 
 #[test]
-fn feature_rule_6_what_nobody_allows_is_denied() {
+fn feature_rule_6_an_action_that_no_level_allows_is_denied() {
     assert_eq!(World::plain(vec![silent(0)]).feature(0), Decision::denied_action(Reason::NoExplicitAllow));
 }
 

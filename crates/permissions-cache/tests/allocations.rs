@@ -6,9 +6,13 @@ use std::hint::black_box;
 use iam_domain::Action;
 use iam_permissions_cache::{Consistency, FeatureRef, Question, Subject, ViewRef};
 
-use crate::store::{Replica, Store, patient};
+use crate::replica::{Replica, patient};
+use crate::store::Store;
 use crate::world::{SCOPES, company, feature, user, view};
 
+#[expect(dead_code, reason = "the other tests use the rest")]
+#[path = "it/replica.rs"]
+mod replica;
 #[expect(dead_code, reason = "the other tests use the rest")]
 #[path = "it/store.rs"]
 mod store;

@@ -213,8 +213,8 @@ async fn the_log_of_changes_grows_with_the_companies_and_not_with_their_changes(
         tx.user_levels_mut().create(&level(company, &format!("Level {version}"))).await.unwrap();
         assert_eq!(tx.commit().await.unwrap().company, version);
     }
-    let told = poll(Some(&first.position)).await;
-    assert_eq!(told.companies.iter().map(|(id, state)| (*id, state.version)).collect::<Vec<_>>(), [(company, 2000)]);
+    let polled = poll(Some(&first.position)).await;
+    assert_eq!(polled.companies.iter().map(|(id, state)| (*id, state.version)).collect::<Vec<_>>(), [(company, 2000)]);
 }
 
 #[tokio::test]

@@ -95,13 +95,13 @@ async fn check_assignments(world: &World, client: &mut Client, company: &Company
         *balance.entry(held.clone()).or_default() -= 1;
         world.report.count("users whose levels were compared with their audit records");
         if balance.values().any(|count| *count != 0) {
-            let told: Vec<_> = records.iter().map(ToString::to_string).collect();
+            let listed: Vec<_> = records.iter().map(ToString::to_string).collect();
             world.report.violation(
                 Broken::Audit,
                 format!(
                     "the records of user {user} in company {} do not lead to the levels that are stored, {held:?}, newest first:\n    {}",
                     company.id,
-                    told.join("\n    ")
+                    listed.join("\n    ")
                 ),
             );
         }

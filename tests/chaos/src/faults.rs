@@ -7,22 +7,18 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
-use serde_json::json;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::Result;
-use crate::http::{Call, Client};
 use crate::lies::Lie;
 use crate::postgres::{Server, Stop};
+use crate::probe::{Probe, RECOVERY, probe_one};
 use crate::processes::Replica;
 use crate::proxy::{Mode, Proxy};
 use crate::report::Broken;
-use crate::world::{World, new_id};
-
-/// How fast a replica must answer after the end of a fault.
-const RECOVERY: Duration = Duration::from_secs(5);
+use crate::world::World;
 
 /// After this time a replica is given up, and restarted.
 const GIVEN_UP: Duration = Duration::from_secs(15);
@@ -130,14 +126,6 @@ pub(crate) struct Faults<'a> {
     probes: Vec<Probe>,
 }
 
-/// A user whose levels one replica changes, to show that it works.
-#[derive(Debug, Clone)]
-struct Probe {
-    replica: usize,
-    user: String,
-    token: String,
-}
-
 impl<'a> Faults<'a> {
     /// Faults in an order that follows from the seed.
     pub(crate) fn new(world: Arc<World>, cluster: &'a mut Cluster, seed: u64) -> Result<Self> {
@@ -196,7 +184,7 @@ impl<'a> Faults<'a> {
         self.world.report.count(format!("event: {name}"));
         let world = Arc::clone(&self.world);
         world.report.event(format!("{name} begins"));
-        let everybody: Vec<usize> = (0..self.cluster.replicas.len()).collect();
+        let all: Vec<usize> = (0..self.cluster.replicas.len()).collect();
         match fault {
             Fault::Drop => {
                 let victims = self.victims();
@@ -213,7 +201,7 @@ impl<'a> Faults<'a> {
                 });
                 self.hold(&victims, 200, 4000).await;
                 if world.lie == Some(Lie::EndlessFault) {
-                    self.recover(&name, &everybody).await?;
+                    self.recover(&name, &all).await?;
                 }
                 self.each_proxy(&victims, |proxy| proxy.set(Mode::Pass));
             }
@@ -272,7 +260,7 @@ impl<'a> Faults<'a> {
             Fault::Restore { in_place } => self.restore(in_place).await?,
         }
         world.report.event(format!("{name} ends"));
-        self.recover(&name, &everybody).await?;
+        self.recover(&name, &all).await?;
         if matches!(fault, Fault::Restore { .. }) {
             // An earlier dump has nothing that is made from now on.
             self.take_dump().await?;
@@ -369,19 +357,19 @@ impl<'a> Faults<'a> {
         world.report.event("    the standby is promoted");
         std::mem::swap(&mut self.cluster.primary, &mut self.cluster.standby);
         let port = self.cluster.primary.port;
-        let everybody: Vec<usize> = (0..self.cluster.replicas.len()).collect();
-        self.each_proxy(&everybody, |proxy| proxy.lead_to(port));
+        let all: Vec<usize> = (0..self.cluster.replicas.len()).collect();
+        self.each_proxy(&all, |proxy| proxy.lead_to(port));
         if fence == Fence::Stopped {
-            self.each_proxy(&everybody, Proxy::cut);
+            self.each_proxy(&all, Proxy::cut);
         }
         world.end_failover();
         world.report.event(format!("{name} ends: new connections lead to the new primary"));
-        self.recover(name, &everybody).await?;
+        self.recover(name, &all).await?;
         if fence != Fence::Stopped {
             self.wait(0, 5000).await;
             self.cluster.standby.stop(Stop::Immediate).await?;
             world.report.event("    the old primary is stopped");
-            self.recover("the end of the old primary", &everybody).await?;
+            self.recover("the end of the old primary", &all).await?;
         }
         self.cluster.servers += 1;
         let folder = self.cluster.folder.join(format!("postgres-{}", self.cluster.servers));
@@ -466,42 +454,4 @@ impl<'a> Faults<'a> {
         self.world.end_restore(restore);
         Ok(())
     }
-}
-
-/// What a healthy replica must answer: a decision, a change of a company, and one for which all replicas queue.
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    Decision,
-    Change,
-    CutOff,
-}
-
-/// How long it takes until the replica answers a decision and changes.
-async fn probe_one(world: &World, probe: &Probe, patience: Duration) -> Option<Duration> {
-    let company = world.companies.first()?;
-    let begin = Instant::now();
-    let mut client = Client::default();
-    let check = format!("/api/iam/check?companyId={}", company.id);
-    let check = Call::new("POST", check, &probe.token).json(json!({ "view": "/dashboard" }));
-    let mut turn = 0;
-    let mut steps = [Step::Decision, Step::Change, Step::CutOff].into_iter().peekable();
-    while begin.elapsed() < patience {
-        let Some(step) = steps.peek() else { return Some(begin.elapsed()) };
-        let call = match step {
-            Step::Decision => check.clone(),
-            Step::Change => {
-                turn += 1;
-                world.put_levels(&company.id, &probe.user, &[company.levels.get(turn % company.levels.len())?])
-            }
-            Step::CutOff => world.by_super_admin("PUT", &format!("/api/iam/users/{}/not-before", new_id())),
-        };
-        let left = patience.saturating_sub(begin.elapsed()).min(RECOVERY);
-        let answer = world.send(&mut client, probe.replica, &call, left).await;
-        if answer.is_some_and(|answer| answer.status == 200) {
-            steps.next();
-            continue;
-        }
-        sleep(Duration::from_millis(30)).await;
-    }
-    None
 }

@@ -14,6 +14,7 @@ mod look;
 mod model;
 mod ports;
 mod postgres;
+mod probe;
 mod processes;
 mod proxy;
 mod report;

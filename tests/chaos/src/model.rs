@@ -388,12 +388,12 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let changes = [(0b11, 1.0, Some(2.0)), (0b01, 10.0, Some(11.0))];
-        let told = register(start, &changes);
-        assert_eq!(told.possible_within(at(5), at(6)), [0b11]);
-        told.restored(0b11, at(20), at(21));
-        assert!(told.is_live());
-        assert!(is_possible(told.judge(&seen(start, 0b11, 30.0, Freshness::Now), BOUND)));
-        assert!(!is_possible(told.judge(&seen(start, 0b01, 30.0, Freshness::Now), BOUND)));
+        let known = register(start, &changes);
+        assert_eq!(known.possible_within(at(5), at(6)), [0b11]);
+        known.restored(0b11, at(20), at(21));
+        assert!(known.is_live());
+        assert!(is_possible(known.judge(&seen(start, 0b11, 30.0, Freshness::Now), BOUND)));
+        assert!(!is_possible(known.judge(&seen(start, 0b01, 30.0, Freshness::Now), BOUND)));
         let changed_meanwhile = register(start, &[(0b11, 1.0, Some(2.0)), (0b01, 20.5, Some(20.8))]);
         changed_meanwhile.restored(0b11, at(20), at(21));
         assert!(!changed_meanwhile.is_live());

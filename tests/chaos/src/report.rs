@@ -132,10 +132,10 @@ impl Report {
     /// The violations, each with the time line around it.
     pub(crate) fn violations(&self) -> String {
         let notes = locked(&self.notes);
-        let mut told: BTreeMap<Broken, usize> = BTreeMap::new();
+        let mut counts: BTreeMap<Broken, usize> = BTreeMap::new();
         let mut text = String::new();
         for violation in &notes.violations {
-            let count = told.entry(violation.broken).or_default();
+            let count = counts.entry(violation.broken).or_default();
             *count += 1;
             if *count > TOLD_IN_FULL {
                 continue;
@@ -153,7 +153,7 @@ impl Report {
                 let _ = writeln!(text, "    | {:.3} s: {event}", self.seconds(*at));
             }
         }
-        for (broken, count) in told {
+        for (broken, count) in counts {
             let _ = writeln!(text, "{count} violations of the kind: {}", broken.name());
         }
         text

@@ -1,8 +1,8 @@
-//! Who holds which level, through the door.
+//! Which levels users hold, through the API.
 
 use serde_json::json;
 
-use crate::support::api::{both_adapters, each, members, new_company, new_user};
+use crate::support::api::{both_adapters, each, fields, new_company, new_user};
 
 both_adapters! {
     /// A user's levels are whole levels, by name.
@@ -16,7 +16,7 @@ both_adapters! {
         assert_eq!(answer.data(), json!({ "message": "User levels updated successfully" }));
 
         let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
-        assert_eq!(members(&data), ["userLevels"]);
+        assert_eq!(fields(&data), ["userLevels"]);
         assert_eq!(each(&data["userLevels"], "name"), ["Member", "Visitor"]);
         let level = &data["userLevels"][0];
         let single =
@@ -25,7 +25,7 @@ both_adapters! {
     }
 
     /// A non-member holds nothing.
-    async fn a_stranger_holds_nothing(api: TestApi) {
+    async fn a_non_member_holds_nothing(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/users/{}/user-levels", new_user());
         let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();

@@ -70,14 +70,14 @@ pub async fn overtaken(
 ) -> Answer {
     let begins = Arc::new(Notify::new());
     let watched = Watched { inner: Arc::clone(&api.storage), begins: Arc::clone(&begins) };
-    let door = api.behind(Arc::new(watched)).await;
+    let router = api.behind(Arc::new(watched)).await;
     let mut tx = api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap();
     tx.assignments_mut().replace_for_user(company.id, user, left, None).await.unwrap();
     let revoke = async {
         begins.notified().await;
         tx.commit().await.unwrap();
     };
-    let (answer, ()) = futures_util::join!(request(&door).by(user).within(company.id).send(), revoke);
+    let (answer, ()) = futures_util::join!(request(&router).by(user).within(company.id).send(), revoke);
     answer
 }
 
@@ -212,8 +212,8 @@ both_adapters! {
     /// An admin who loses the level while the change waits for the company's lock is refused: levels.
     async fn a_revocation_overtakes_a_new_level(api: TestApi) {
         let company = api.company().await;
-        let answer = overtaken(&api, company, company.admin, &[], |door| {
-            door.post("/api/iam/user-levels").json(&json!({ "name": "Late" }))
+        let answer = overtaken(&api, company, company.admin, &[], |router| {
+            router.post("/api/iam/user-levels").json(&json!({ "name": "Late" }))
         })
         .await;
         let message = "You do not have permission to manage user levels";
@@ -228,9 +228,10 @@ both_adapters! {
         let admin = api.level_id(company, "Admin").await;
         let path = format!("/api/iam/users/{}/user-levels", company.admin);
         // The admin assigns the lost level to themselves again.
-        let answer =
-            overtaken(&api, company, company.admin, &[], |door| door.put(&path).json(&json!({ "userLevelIds": [admin] })))
-                .await;
+        let answer = overtaken(&api, company, company.admin, &[], |router| {
+            router.put(&path).json(&json!({ "userLevelIds": [admin] }))
+        })
+        .await;
         let message = "You do not have permission to assign user levels";
         assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
         let data = api.get(&path).by_super_admin().within(company.id).send().await.data();
@@ -244,7 +245,8 @@ both_adapters! {
         let before = api.matrix(company, &member, "views").await;
         let path = format!("/api/iam/user-levels/{member}/permissions/views");
         let answer =
-            overtaken(&api, company, company.admin, &[], |door| door.put(&path).json(&json!({ "views": [] }))).await;
+            overtaken(&api, company, company.admin, &[], |router| router.put(&path).json(&json!({ "views": [] })))
+                .await;
         let message = "You do not have permission to manage permissions";
         assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message.into()));
         assert_eq!(api.matrix(company, &member, "views").await, before);
@@ -256,7 +258,7 @@ both_adapters! {
         let level = api.new_level(company, "Auditors").await;
         let begins = Arc::new(Notify::new());
         let watched = Watched { inner: Arc::clone(&api.storage), begins: Arc::clone(&begins) };
-        let door = api.behind(Arc::new(watched)).await;
+        let router = api.behind(Arc::new(watched)).await;
         let mut tx = api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap();
         let id = UserLevelId::parse(&level).unwrap();
         tx.assignments_mut().replace_for_user(company.id, new_user(), &[id], None).await.unwrap();
@@ -265,14 +267,14 @@ both_adapters! {
             tx.commit().await.unwrap();
         };
         let path = format!("/api/iam/user-levels/{level}");
-        let remove = door.delete(&path).by(company.admin).within(company.id).send();
+        let remove = router.delete(&path).by(company.admin).within(company.id).send();
         let (answer, ()) = futures_util::join!(remove, assign);
         let message = "Cannot delete user level: 1 user(s) are assigned to it";
         assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
     }
 
     /// A super admin administers every company, also an unknown one, and the platform.
-    async fn a_super_admin_may_everything(api: TestApi) {
+    async fn a_super_admin_has_every_permission(api: TestApi) {
         let company = api.company().await;
         let target = api.new_level(company, "Target").await;
         for (_, _, request) in administrations(&api, &target) {
@@ -311,7 +313,7 @@ both_adapters! {
     }
 
     /// Decisions of super admins give that as the reason; what does not exist is denied all the same.
-    async fn a_super_admin_is_told_why(api: TestApi) {
+    async fn decisions_about_super_admins_give_the_reason(api: TestApi) {
         let company = api.company().await;
         let ask = async |question: Value| {
             let request = api.post("/api/iam/check").by_super_admin().within(company.id).json(&question);
@@ -339,7 +341,7 @@ both_adapters! {
     }
 
     /// The claim is about the bearer of the token: in questions about others it does not count.
-    async fn the_claim_is_about_its_bearer(api: TestApi) {
+    async fn the_super_admin_claim_counts_only_for_its_bearer(api: TestApi) {
         let company = api.company().await;
         let question = json!({ "feature": "general.read", "action": "Delete", "userId": company.member });
         let request = api.post("/api/iam/check").by_super_admin().within(company.id).json(&question);

@@ -1,8 +1,8 @@
-//! Views, features, modules and their mappings, through the door.
+//! Views, features, modules and their mappings, through the API.
 
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, TestApi, both_adapters, each, is_time, members, new_company};
+use crate::support::api::{Answer, TestApi, both_adapters, each, fields, is_time, new_company};
 
 async fn patch(api: &TestApi, path: &str, body: Value) -> Answer {
     api.patch(path).by_super_admin().json(&body).send().await
@@ -33,11 +33,11 @@ fn content(mut made: Value) -> Value {
 }
 
 both_adapters! {
-    /// Every member of a view is there; optional ones are left out where there is nothing to say.
+    /// Every field of a view is there; optional ones are left out where there is nothing to say.
     async fn a_view_has_its_shape(api: TestApi) {
         let least = json!({ "name": "Reports", "url": "/reports" });
         let answer = api.post("/api/iam/views").by_super_admin().json(&least).send().await.expect(201);
-        assert_eq!(members(&answer.data()), ["view"]);
+        assert_eq!(fields(&answer.data()), ["view"]);
         let made = answer.data()["view"].clone();
         assert_eq!(content(made.clone()), json!({ "name": "Reports", "url": "/reports", "requiresAuth": true }));
         let most = json!({
@@ -52,11 +52,11 @@ both_adapters! {
         }
     }
 
-    /// Every member of a feature is there; optional ones are left out where there is nothing to say.
+    /// Every field of a feature is there; optional ones are left out where there is nothing to say.
     async fn a_feature_has_its_shape(api: TestApi) {
         let least = json!({ "name": "Reports" });
         let answer = api.post("/api/iam/features").by_super_admin().json(&least).send().await.expect(201);
-        assert_eq!(members(&answer.data()), ["feature"]);
+        assert_eq!(fields(&answer.data()), ["feature"]);
         let made = answer.data()["feature"].clone();
         assert_eq!(content(made.clone()), json!({ "name": "Reports", "enabled": true }));
         let most = json!({
@@ -71,11 +71,11 @@ both_adapters! {
         }
     }
 
-    /// Every member of a module is there; optional ones are left out where there is nothing to say.
+    /// Every field of a module is there; optional ones are left out where there is nothing to say.
     async fn a_module_has_its_shape(api: TestApi) {
         let least = json!({ "code": "reports", "name": "Reports" });
         let answer = api.post("/api/iam/modules").by_super_admin().json(&least).send().await.expect(201);
-        assert_eq!(members(&answer.data()), ["module"]);
+        assert_eq!(fields(&answer.data()), ["module"]);
         let made = answer.data()["module"].clone();
         let expected = json!({ "code": "reports", "name": "Reports", "enabled": true, "priority": "standard" });
         assert_eq!(content(made.clone()), expected);
@@ -102,7 +102,7 @@ both_adapters! {
         let list = async |kind: &str| {
             let path = format!("/api/iam/{kind}");
             let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
-            assert_eq!(members(&data), [kind]);
+            assert_eq!(fields(&data), [kind]);
             data[kind].clone()
         };
         let views = list("views").await;
@@ -131,8 +131,8 @@ both_adapters! {
         let changed = patch(&api, &path, rest).await.expect(200).data();
         assert_eq!(content(changed["view"].clone()), json!({ "name": "B", "url": "/b", "requiresAuth": false }));
         assert_eq!(api.get(&path).by_super_admin().send().await.data(), changed);
-        for member in ["name", "url", "requiresAuth"] {
-            assert_eq!(patch(&api, &path, json!({ member: null })).await.status, 400, "{member}");
+        for field in ["name", "url", "requiresAuth"] {
+            assert_eq!(patch(&api, &path, json!({ field: null })).await.status, 400, "{field}");
         }
     }
 
@@ -154,8 +154,8 @@ both_adapters! {
             json!({ "key": null, "description": null, "resourceType": null, "actions": null, "category": null });
         let changed = patch(&api, &path, nothing).await.expect(200).data();
         assert_eq!(content(changed["feature"].clone()), json!({ "name": "B", "enabled": false }));
-        for member in ["name", "enabled"] {
-            assert_eq!(patch(&api, &path, json!({ member: null })).await.status, 400, "{member}");
+        for field in ["name", "enabled"] {
+            assert_eq!(patch(&api, &path, json!({ field: null })).await.status, 400, "{field}");
         }
     }
 
@@ -174,8 +174,8 @@ both_adapters! {
             content(changed["module"].clone()),
             json!({ "code": "b", "name": "B", "enabled": false, "priority": "premium" })
         );
-        for member in ["code", "name", "enabled", "priority"] {
-            assert_eq!(patch(&api, &path, json!({ member: null })).await.status, 400, "{member}");
+        for field in ["code", "name", "enabled", "priority"] {
+            assert_eq!(patch(&api, &path, json!({ field: null })).await.status, 400, "{field}");
         }
     }
 
@@ -314,12 +314,12 @@ both_adapters! {
                 assert_eq!(request.by_super_admin().send().await.error(), not_found(what));
             }
         }
-        for (mapping, member, what) in
+        for (owner, mapped, what) in
             [("modules", "views", "Module"), ("modules", "features", "Module"), ("features", "views", "Feature")]
         {
-            let path = format!("/api/iam/{mapping}/{id}/{member}");
+            let path = format!("/api/iam/{owner}/{id}/{mapped}");
             assert_eq!(api.get(&path).by_super_admin().send().await.error(), not_found(what));
-            let ids = if member == "views" { "viewIds" } else { "featureIds" };
+            let ids = if mapped == "views" { "viewIds" } else { "featureIds" };
             let answer = api.put(&path).by_super_admin().json(&json!({ ids: [] })).send().await;
             assert_eq!(answer.error(), not_found(what));
         }
@@ -365,7 +365,7 @@ both_adapters! {
             };
             let held = async || {
                 let data = api.get(&path).by_super_admin().send().await.expect(200).data();
-                assert_eq!(members(&data), [list]);
+                assert_eq!(fields(&data), [list]);
                 each(&data[list], key).into_iter().map(str::to_owned).collect::<Vec<_>>()
             };
             assert!(held().await.is_empty());

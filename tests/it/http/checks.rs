@@ -1,4 +1,4 @@
-//! Many questions in one request, through the door.
+//! Many questions in one request, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
@@ -43,10 +43,18 @@ both_adapters! {
             single.push(api.check(company, company.member, question).await);
         }
         let codes: Vec<_> = single.iter().map(|answer| answer["reasonCode"].as_str().unwrap()).collect();
-        assert_eq!(codes, [
-            "explicit_allow", "view_module_missing", "unknown_view", "explicit_allow", "scope_too_narrow",
-            "explicit_deny", "unknown_feature",
-        ]);
+        assert_eq!(
+            codes,
+            [
+                "explicit_allow",
+                "view_module_missing",
+                "unknown_view",
+                "explicit_allow",
+                "scope_too_narrow",
+                "explicit_deny",
+                "unknown_feature",
+            ]
+        );
         assert_eq!(results(&api, company, company.member, &json!(questions())).await, single);
         let (turned, mut expected) = (questions().into_iter().rev().collect::<Vec<_>>(), single);
         expected.reverse();
@@ -55,7 +63,7 @@ both_adapters! {
 
     /// An invalid check gets its error in its place, worded as for the single check, and the other checks are
     /// answered.
-    async fn one_bad_question_spoils_no_other(api: TestApi) {
+    async fn an_invalid_check_does_not_affect_the_others(api: TestApi) {
         let company = api.company().await;
         let fine = json!({ "view": "/dashboard" });
         for bad in [
@@ -69,8 +77,15 @@ both_adapters! {
             json!({ "feature": 1, "action": null, "scope": "world", "userId": "somebody" }),
             json!({ "view": "/home", "userId": null }),
         ] {
-            let single =
-                api.post("/api/iam/check").by(company.member).within(company.id).json(&bad).send().await.expect(400).json();
+            let single = api
+                .post("/api/iam/check")
+                .by(company.member)
+                .within(company.id)
+                .json(&bad)
+                .send()
+                .await
+                .expect(400)
+                .json();
             let mut error = single.clone();
             error.as_object_mut().unwrap().remove("status");
             let answers = results(&api, company, company.member, &json!([fine, bad, fine])).await;
@@ -127,7 +142,7 @@ both_adapters! {
             r#" { "scope" : "own" , "action" : "Read" , "feature" : "general.read" } "#,
             r#"{"feature":"general.re\u0061d","action":"Read","scope":"own"}"#,
             r#"{"feature":"general.read","\u0061ction":"Read","scope":"own"}"#,
-            r#"{"feature":"general.read","action":"Read","scope":"own","nobody":{"asked":[null]}}"#,
+            r#"{"feature":"general.read","action":"Read","scope":"own","unknown":{"field":[null]}}"#,
         ] {
             for (path, body) in [
                 ("/api/iam/check", question.to_owned()),
@@ -145,7 +160,7 @@ both_adapters! {
     }
 
     /// Callers that may not ask about others are refused for each such check; checks about themselves are answered.
-    async fn others_are_for_those_who_may_ask(api: TestApi) {
+    async fn only_permitted_callers_ask_about_others(api: TestApi) {
         let company = api.company().await;
         let of = |user: UserId| json!({ "view": "/dashboard", "userId": user });
         let checks = json!([of(company.visitor), of(company.member), { "view": "/dashboard" }, of(new_user())]);
@@ -166,11 +181,16 @@ both_adapters! {
     }
 
     /// The super admin claim counts in checks about the caller, and only there.
-    async fn a_super_admin_passes_only_himself(api: TestApi) {
+    async fn the_super_admin_claim_counts_only_for_the_caller(api: TestApi) {
         let company = api.company().await;
-        let (view, himself) = (json!({ "view": "/modules/risks" }), api.super_admin);
-        let checks = json!([view, { "view": "/modules/risks", "userId": himself }, { "view": "/modules/risks", "userId": company.admin }]);
-        let request = api.post("/api/iam/checks").by_super_admin().within(company.id).json(&json!({ "checks": checks }));
+        let (view, caller) = (json!({ "view": "/modules/risks" }), api.super_admin);
+        let checks = json!([
+            view,
+            { "view": "/modules/risks", "userId": caller },
+            { "view": "/modules/risks", "userId": company.admin },
+        ]);
+        let request =
+            api.post("/api/iam/checks").by_super_admin().within(company.id).json(&json!({ "checks": checks }));
         let data = request.send().await.expect(200).data();
         let codes: Vec<_> = (0..3).map(|place| data["results"][place]["reasonCode"].as_str().unwrap()).collect();
         assert_eq!(codes, ["super_admin", "super_admin", "view_module_missing"]);
@@ -198,7 +218,8 @@ both_adapters! {
         let nothing = ask(&api, company, company.admin, &json!([{}])).await.expect(200);
         assert_eq!(nothing.header("x-iam-version"), None);
 
-        let asked = || api.post("/api/iam/checks").by(company.admin).within(company.id).json(&json!({ "checks": [view] }));
+        let asked =
+            || api.post("/api/iam/checks").by(company.admin).within(company.id).json(&json!({ "checks": [view] }));
         let version = both.header("x-iam-version").unwrap();
         asked().header("x-iam-min-version", version).send().await.expect(200);
         let later = version.rsplit_once('.').unwrap().0.to_owned() + ".ffff";
@@ -213,7 +234,11 @@ both_adapters! {
             { "view": "/dashboard" },
         ]);
         let allowed = async || -> Vec<_> {
-            results(&api, company, company.admin, &checks).await.iter().map(|answer| answer["allowed"] == true).collect()
+            results(&api, company, company.admin, &checks)
+                .await
+                .iter()
+                .map(|answer| answer["allowed"] == true)
+                .collect()
         };
         assert_eq!(allowed().await, [true, true, true]);
         api.assign(company, company.member, &[]).await;

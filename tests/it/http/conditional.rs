@@ -1,4 +1,4 @@
-//! `If-Match`, versions, request ids and the headers that every answer has, through the door.
+//! `If-Match`, versions, request ids and the headers that every answer has, through the API.
 
 use serde_json::{Value, json};
 
@@ -137,7 +137,8 @@ both_adapters! {
             }
         }
         for path in ["/api/iam/navigation", "/api/iam/permissions/current"] {
-            let get = |tag: &str| api.get(path).by(company.member).within(company.id).header("if-none-match", tag).send();
+            let get =
+                |tag: &str| api.get(path).by(company.member).within(company.id).header("if-none-match", tag).send();
             let tag = get("\"x\"").await.expect(200).etag().to_owned();
             for form in [tag.replace('"', "").as_str(), "w/\"x\"", "W/\"x-gzip\""] {
                 get(form).await.expect(200);
@@ -185,7 +186,7 @@ both_adapters! {
     }
 
     /// Of two clients with the same tag, one succeeds.
-    async fn of_two_who_saw_the_same_one_changes_it(api: TestApi) {
+    async fn of_two_clients_with_the_same_tag_one_succeeds(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/user-levels/{}", api.new_level(company, "Auditors").await);
         let tag = api.get(&path).by(company.admin).within(company.id).send().await.etag().to_owned();

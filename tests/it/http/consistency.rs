@@ -59,7 +59,7 @@ async fn revoke(api: &TestApi, company: Company, user: UserId) -> Answer {
 }
 
 /// What the five answer to a user who lost all levels: denials and refusals.
-fn are_of_a_stranger(answers: &[Answer]) -> bool {
+fn are_of_a_non_member(answers: &[Answer]) -> bool {
     let [check, permissions, navigation, of_user, levels] = answers else { panic!("five answers") };
     let views = |answer: &Answer| answer.data()["views"].as_object().unwrap().values().any(|seen| *seen == json!(true));
     !is_allowed(check.clone())
@@ -86,9 +86,9 @@ both_adapters! {
         let kept = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
         assert!(kept.iter().all(|answer| answer.status == 200), "it has not heard");
         let asked = send_all(&b.api, company, ("cache-control", "no-cache")).await;
-        assert!(are_of_a_stranger(&asked), "{asked:?}");
+        assert!(are_of_a_non_member(&asked), "{asked:?}");
         let learnt = send_all(&b.api, company, ("cache-control", "max-age=0")).await;
-        assert!(are_of_a_stranger(&learnt), "what was read is kept");
+        assert!(are_of_a_non_member(&learnt), "what was read is kept");
     }
 
     /// A caller that sends the version that it has seen gets no older answer from any replica, from the first request
@@ -144,7 +144,7 @@ both_adapters! {
             let made = version(&request.send().await.expect(201));
             assert!((made.epoch, made.catalog) == (last.epoch, last.catalog) && made.company > last.company);
             let seen = version(&question(&a.api).by(company.admin).within(company.id).send().await);
-            assert_eq!(seen, made, "one's own writes are read");
+            assert_eq!(seen, made, "a caller reads its own writes");
             last = made;
         }
         let not_modified = a.api.get("/api/iam/navigation").by(company.admin).within(company.id);
@@ -199,7 +199,7 @@ both_adapters! {
         let (company, non_member) = (a.api.company().await, new_user());
         let here = version(&question(&a.api).by(company.admin).within(company.id).send().await);
         let nowhere = new_company();
-        let mut told = Vec::new();
+        let mut answers = Vec::new();
         for id in [company.id, nowhere] {
             for least in [None, Some(here), Some(Versions { company: i64::MAX, ..here })] {
                 for api in [&api, &a.api, &b.api] {
@@ -209,13 +209,13 @@ both_adapters! {
                         None => request,
                     };
                     let answer = request.send().await;
-                    told.push((answer.status, version(&answer), answer.body));
+                    answers.push((answer.status, version(&answer), answer.body));
                 }
             }
         }
-        told.dedup();
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert_eq!(told[0].1.company, 0);
+        answers.dedup();
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        assert_eq!(answers[0].1.company, 0);
     }
 
     /// One caller cannot make the replica read the store without limit; other callers and cached answers are not
@@ -227,9 +227,10 @@ both_adapters! {
         let options = HttpOptions { forced_loads: RateLimit { per_second, burst }, ..HttpOptions::default() };
         let permissions = Arc::clone(&a.permissions);
         let storage = Arc::clone(&a.api.storage);
-        let door = TestApi::answering(storage, permissions, api.database.clone(), options).await;
-        let seen = version(&question(&door).by(company.admin).within(company.id).send().await.expect(200)).to_string();
-        let fresh = |user| question(&door).by(user).within(company.id).header("cache-control", "no-cache").send();
+        let router = TestApi::answering(storage, permissions, api.database.clone(), options).await;
+        let seen =
+            version(&question(&router).by(company.admin).within(company.id).send().await.expect(200)).to_string();
+        let fresh = |user| question(&router).by(user).within(company.id).header("cache-control", "no-cache").send();
         let mut limited = None;
         // On a slow machine the quota grows a little while it is used.
         for _ in 0..1000 {
@@ -244,9 +245,9 @@ both_adapters! {
         assert!(limited.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
         fresh(company.member).await.expect(200);
         for _ in 0..5 {
-            let kept = question(&door).by(company.admin).within(company.id);
+            let kept = question(&router).by(company.admin).within(company.id);
             kept.header(LEAST, &seen).send().await.expect(200);
-            question(&door).by(company.admin).within(company.id).send().await.expect(200);
+            question(&router).by(company.admin).within(company.id).send().await.expect(200);
         }
     }
 }

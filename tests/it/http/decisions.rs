@@ -1,8 +1,8 @@
-//! Decisions through the door.
+//! Decisions through the API.
 
 use serde_json::{Value, json};
 
-use crate::support::api::{Company, TestApi, both_adapters, members, new_company, new_user};
+use crate::support::api::{Company, TestApi, both_adapters, fields, new_company, new_user};
 
 /// The ids of two new levels of a company and a new user who holds both, ascending as decisions name them.
 async fn holder_of_two(api: &TestApi, company: Company) -> (iam_domain::UserId, Vec<String>) {
@@ -51,12 +51,13 @@ both_adapters! {
     }
 
     /// Non-members are denied everything, in known and unknown companies alike.
-    async fn a_stranger_is_denied_everything(api: TestApi) {
+    async fn a_non_member_is_denied_everything(api: TestApi) {
         let company = api.company().await;
         let non_member = new_user();
         for id in [company.id, new_company()] {
             let view = json!({ "view": "/dashboard" });
-            let answer = api.post("/api/iam/check").by(non_member).within(id).json(&view).send().await.expect(200).data();
+            let answer =
+                api.post("/api/iam/check").by(non_member).within(id).json(&view).send().await.expect(200).data();
             assert_eq!(answer["reason"], "User has no assigned user levels");
             let navigation = api.get("/api/iam/navigation").by(non_member).within(id).send().await.expect(200).data();
             assert_eq!(navigation, json!({ "menu": [], "entrypoint": null }));
@@ -265,7 +266,7 @@ both_adapters! {
         let answer = api.get(&path).by(company.admin).within(company.id).send().await.expect(200);
         assert!(answer.header("x-iam-version").is_some());
         assert_eq!(answer.header("cache-control"), Some("no-store"));
-        assert_eq!(members(&answer.data()), ["features", "views"]);
+        assert_eq!(fields(&answer.data()), ["features", "views"]);
         let own = api.get("/api/iam/permissions/current").by(company.member).within(company.id).send().await;
         assert_eq!(answer.data(), own.data());
 

@@ -1,4 +1,4 @@
-//! Callers can grant only what they hold, and a company is never left without a user who manages it.
+//! Callers can grant only what they hold, unless they hold the permission to grant more.
 
 use iam_domain::{UserId, UserLevelId};
 use serde_json::{Value, json};
@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 use super::authority::overtaken;
 use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, each, new_user};
 
-const LEVELS: &str = "iam.manage_levels";
-const PERMISSIONS: &str = "iam.assign_permissions";
-const LOCKED_OUT: &str = "The company would be left without an administrator";
+pub const LEVELS: &str = "iam.manage_levels";
+pub const PERMISSIONS: &str = "iam.assign_permissions";
 
 /// A cell of a view matrix.
 async fn view(api: &TestApi, url: &str, state: &str) -> Value {
@@ -16,18 +15,18 @@ async fn view(api: &TestApi, url: &str, state: &str) -> Value {
 }
 
 /// A cell of a feature matrix that allows.
-async fn allow(api: &TestApi, key: &str, action: &str, scope: &str) -> Value {
+pub async fn allow(api: &TestApi, key: &str, action: &str, scope: &str) -> Value {
     json!({ "featureId": api.feature_id(key).await, "action": action, "scope": scope })
 }
 
 /// One that denies.
-async fn deny(api: &TestApi, key: &str, action: &str) -> Value {
+pub async fn deny(api: &TestApi, key: &str, action: &str) -> Value {
     json!({ "featureId": api.feature_id(key).await, "action": action, "value": false })
 }
 
 /// A user who manages levels and permissions and holds what these cells say, but may grant nothing else; and the
 /// user's level.
-async fn delegate(api: &TestApi, company: Company, views: &[Value], features: &[Value]) -> (UserId, String) {
+pub async fn delegate(api: &TestApi, company: Company, views: &[Value], features: &[Value]) -> (UserId, String) {
     let mut features = features.to_vec();
     for key in [LEVELS, PERMISSIONS] {
         features.push(allow(api, key, "Update", "company").await);
@@ -35,21 +34,21 @@ async fn delegate(api: &TestApi, company: Company, views: &[Value], features: &[
     api.holder_of(company, json!(views), json!(features)).await
 }
 
-fn put_matrix(api: &TestApi, company: Company, level: &str, matrix: &str, cells: &[Value]) -> Request {
+pub fn put_matrix(api: &TestApi, company: Company, level: &str, matrix: &str, cells: &[Value]) -> Request {
     let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}");
     api.put(&path).within(company.id).json(&json!({ matrix: cells }))
 }
 
-fn put_levels(api: &TestApi, company: Company, user: UserId, levels: &[&str]) -> Request {
+pub fn put_levels(api: &TestApi, company: Company, user: UserId, levels: &[&str]) -> Request {
     put_levels_to(api, company, &format!("/api/iam/users/{user}/user-levels"), levels)
 }
 
-fn put_levels_to(api: &TestApi, company: Company, path: &str, levels: &[&str]) -> Request {
+pub fn put_levels_to(api: &TestApi, company: Company, path: &str, levels: &[&str]) -> Request {
     api.put(path).within(company.id).json(&json!({ "userLevelIds": levels }))
 }
 
 /// A matrix in the form in which a client sends it back unchanged.
-async fn sendable(api: &TestApi, company: Company, level: &str, matrix: &str) -> Vec<Value> {
+pub async fn sendable(api: &TestApi, company: Company, level: &str, matrix: &str) -> Vec<Value> {
     let mut cells = api.matrix(company, level, matrix).await;
     for cell in &mut cells {
         let noise = ["id", "companyId", "userLevelId", "createdAt", "updatedAt", "modifiable"];
@@ -64,13 +63,8 @@ fn assert_not_held(answer: &Answer, names: &str) {
     assert_eq!(answer.error(), (403, "ERR_AUTH_003".into(), message));
 }
 
-#[track_caller]
-fn assert_locked_out(answer: &Answer) {
-    assert_eq!(answer.error(), (409, "ERR_RESOURCE_002".into(), LOCKED_OUT.into()));
-}
-
 /// The names of the levels that a user holds.
-async fn held(api: &TestApi, company: Company, user: UserId) -> Vec<String> {
+pub async fn held(api: &TestApi, company: Company, user: UserId) -> Vec<String> {
     let path = format!("/api/iam/users/{user}/user-levels");
     let data = api.get(&path).by_super_admin().within(company.id).send().await.expect(200).data();
     each(&data["userLevels"], "name").into_iter().map(str::to_owned).collect()
@@ -78,11 +72,12 @@ async fn held(api: &TestApi, company: Company, user: UserId) -> Vec<String> {
 
 both_adapters! {
     /// Granting what the caller does not hold is refused by name, and nothing is stored.
-    async fn what_one_does_not_hold_is_refused_and_named(api: TestApi) {
+    async fn permissions_that_the_caller_does_not_hold_are_refused_and_named(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/dashboard", "allow").await, view(&api, "/home", "allow").await];
         let features = [
-            allow(&api, "general.read", "Read", "company").await, allow(&api, "risks.approve", "Approve", "any").await,
+            allow(&api, "general.read", "Read", "company").await,
+            allow(&api, "risks.approve", "Approve", "any").await,
         ];
         let (user, _) = delegate(&api, company, &views[..1], &features[..1]).await;
         let level = api.new_level(company, "New").await;
@@ -110,7 +105,7 @@ both_adapters! {
     }
 
     /// A feature without a key is named by its id; a message names ten, and the findings more.
-    async fn much_that_is_not_held_is_named_in_part(api: TestApi) {
+    async fn a_long_list_of_permissions_not_held_is_truncated(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
         let level = api.new_level(company, "New").await;
@@ -131,7 +126,7 @@ both_adapters! {
     }
 
     /// Callers may grant what they hold themselves, with at most the scope that they hold.
-    async fn what_one_holds_may_be_handed_on(api: TestApi) {
+    async fn what_the_caller_holds_may_be_granted(api: TestApi) {
         let company = api.company().await;
         let views = [view(&api, "/dashboard", "allow").await];
         let features = async |scope: &str| [allow(&api, "general.read", "Read", scope).await];
@@ -148,7 +143,7 @@ both_adapters! {
     }
 
     /// What a deny hides counts as granted: removing the deny later would reveal it.
-    async fn what_a_deny_hides_is_not_slipped_in(api: TestApi) {
+    async fn an_allow_hidden_by_a_deny_counts_as_granted(api: TestApi) {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
         let (denying, plain) = (api.new_level(company, "Denying").await, api.new_level(company, "Plain").await);
@@ -166,7 +161,7 @@ both_adapters! {
     }
 
     /// What is denied to callers they do not hold, whatever their other levels say.
-    async fn what_is_denied_to_oneself_is_not_held(api: TestApi) {
+    async fn callers_do_not_hold_what_they_are_denied(api: TestApi) {
         let company = api.company().await;
         let allowing = [view(&api, "/home", "allow").await];
         let (user, own) = delegate(&api, company, &allowing, &[]).await;
@@ -182,7 +177,8 @@ both_adapters! {
         let company = api.company().await;
         let (user, _) = delegate(&api, company, &[], &[]).await;
         let (allowing, denying) = (api.new_level(company, "Allowing").await, api.new_level(company, "Denying").await);
-        api.set_matrix(company, &allowing, "features", json!([allow(&api, "general.read", "Read", "team").await])).await;
+        api.set_matrix(company, &allowing, "features", json!([allow(&api, "general.read", "Read", "team").await]))
+            .await;
         api.set_matrix(company, &denying, "features", json!([deny(&api, "general.read", "Read").await])).await;
         let target = new_user();
         api.assign(company, target, &[&allowing, &denying]).await;
@@ -247,14 +243,21 @@ both_adapters! {
     }
 
     /// No user can promote themselves: not by their own level, nor by another, nor by losing one that denies.
-    async fn nobody_promotes_himself(api: TestApi) {
+    async fn users_cannot_promote_themselves(api: TestApi) {
         let company = api.company().await;
         let (user, own) = delegate(&api, company, &[], &[]).await;
         let mut cells = sendable(&api, company, &own, "features").await;
         cells.push(allow(&api, PERMISSIONS, "Approve", "company").await);
         let answer = put_matrix(&api, company, &own, "features", &cells).by(user).send().await;
         assert_not_held(&answer, "iam.assign_permissions/Approve (company)");
-        let wider: Vec<_> = cells[..2].iter().cloned().map(|mut cell| { cell["scope"] = json!("any"); cell }).collect();
+        let wider: Vec<_> = cells[..2]
+            .iter()
+            .cloned()
+            .map(|mut cell| {
+                cell["scope"] = json!("any");
+                cell
+            })
+            .collect();
         let answer = put_matrix(&api, company, &own, "features", &wider).by(user).send().await;
         assert!(answer.error().2.contains("iam.manage_levels/Update (any)"), "{answer:?}");
         for level in ["Admin", "Member"] {
@@ -272,7 +275,7 @@ both_adapters! {
     }
 
     /// Approve on permissions for the whole company lets a user grant anything; the seeded Admin has it.
-    async fn whoever_may_approve_hands_on_anything(api: TestApi) {
+    async fn a_user_with_approve_can_grant_anything(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "New").await;
         let cells = [view(&api, "/home", "allow").await];
@@ -300,7 +303,7 @@ both_adapters! {
     }
 
     /// Approve replaces no other right, and frees no pinned row.
-    async fn to_approve_is_no_other_right(api: TestApi) {
+    async fn approve_includes_no_other_right(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "New").await;
         let approve = allow(&api, PERMISSIONS, "Approve", "any").await;
@@ -320,7 +323,7 @@ both_adapters! {
     }
 
     /// Holding a permission is no right to grant it.
-    async fn to_hold_is_no_right_to_hand_on(api: TestApi) {
+    async fn holding_a_permission_is_no_right_to_grant_it(api: TestApi) {
         let company = api.company().await;
         let member = api.level_id(company, "Member").await;
         let answer = put_levels(&api, company, new_user(), &[&member]).by(company.member).send().await;
@@ -329,7 +332,7 @@ both_adapters! {
     }
 
     /// What the caller holds is checked under the lock: here the caller loses it while waiting.
-    async fn what_is_lost_while_waiting_is_not_handed_on(api: TestApi) {
+    async fn a_permission_lost_while_waiting_is_not_granted(api: TestApi) {
         let company = api.company().await;
         let (user, own) = delegate(&api, company, &[], &[]).await;
         let (more, level) = (api.new_level(company, "More").await, api.new_level(company, "New").await);
@@ -337,245 +340,9 @@ both_adapters! {
         api.set_matrix(company, &more, "views", json!(cells)).await;
         api.assign(company, user, &[&own, &more]).await;
         let left = [UserLevelId::parse(&own).unwrap()];
-        let answer = overtaken(&api, company, user, &left, |door| put_matrix(door, company, &level, "views", &cells)).await;
+        let answer =
+            overtaken(&api, company, user, &left, |router| put_matrix(router, company, &level, "views", &cells)).await;
         assert_not_held(&answer, "/home");
         assert!(api.matrix(company, &level, "views").await.is_empty());
-    }
-
-    /// The last user who manages cannot stop managing in any way; other users can leave freely.
-    async fn the_last_who_manages_stays(api: TestApi) {
-        let company = api.company().await;
-        let (admin, visitor) = (api.level_id(company, "Admin").await, api.level_id(company, "Visitor").await);
-        let extra = api.new_level(company, "Extra").await;
-        api.assign(company, company.admin, &[&admin, &extra]).await;
-        let features = sendable(&api, company, &admin, "features").await;
-        let changed = async |key: &str, member: &str, value: Value| {
-            let id = api.feature_id(key).await;
-            let is_it = |cell: &Value| cell["featureId"] == id.as_str() && cell["action"] == "Update";
-            let mut features = features.clone();
-            features.iter_mut().find(|cell| is_it(cell)).unwrap()[member] = value;
-            features
-        };
-        let attempts = [
-            ("all levels taken", put_levels(&api, company, company.admin, &[])),
-            ("another level instead", put_levels(&api, company, company.admin, &[&visitor])),
-            ("a level that denies", put_levels(&api, company, company.admin, &[&admin, &visitor])),
-            ("no rows", put_matrix(&api, company, &admin, "features", &[])),
-            ("a denied row", {
-                put_matrix(&api, company, &admin, "features", &changed(LEVELS, "value", json!(false)).await)
-            }),
-            ("a narrower row", {
-                put_matrix(&api, company, &admin, "features", &changed(PERMISSIONS, "scope", json!("team")).await)
-            }),
-            ("denied by another level", {
-                put_matrix(&api, company, &extra, "features", &[deny(&api, PERMISSIONS, "Update").await])
-            }),
-        ];
-        for (way, request) in attempts {
-            let answer = request.by(company.admin).send().await;
-            assert_eq!(answer.error(), (409, "ERR_RESOURCE_002".into(), LOCKED_OUT.into()), "{way}");
-        }
-        assert_eq!(held(&api, company, company.admin).await, ["Admin", "Extra"]);
-        assert_eq!(sendable(&api, company, &admin, "features").await, features);
-        // Changes that leave the admin managing pass.
-        put_matrix(&api, company, &admin, "views", &[]).by(company.admin).send().await.expect(200);
-        let narrower = changed(LEVELS, "scope", json!("company")).await;
-        put_matrix(&api, company, &admin, "features", &narrower).by(company.admin).send().await.expect(200);
-        put_levels(&api, company, company.admin, &[&admin]).by(company.admin).send().await.expect(200);
-        put_levels(&api, company, company.member, &[]).by(company.admin).send().await.expect(200);
-        // With another manager, the admin may leave.
-        delegate(&api, company, &[], &[]).await;
-        put_matrix(&api, company, &admin, "features", &[]).by(company.admin).send().await.expect(200);
-    }
-
-    /// Nor can users who manage only half of the company, or nothing, remove the last manager.
-    async fn nobody_takes_the_last_who_manages(api: TestApi) {
-        let company = api.company().await;
-        let admin = api.level_id(company, "Admin").await;
-        let (levels, _) = api.holder_of(company, json!([]), json!([allow(&api, LEVELS, "Update", "any").await])).await;
-        let half = [allow(&api, PERMISSIONS, "Update", "any").await];
-        let (permissions, _) = api.holder_of(company, json!([]), json!(half)).await;
-        let take = || put_levels(&api, company, company.admin, &[]);
-        let empty = || put_matrix(&api, company, &admin, "features", &[]);
-        assert_locked_out(&take().by(levels).send().await);
-        assert_locked_out(&empty().by(permissions).send().await);
-        assert_locked_out(&take().by_super_admin().send().await);
-        assert_locked_out(&empty().by_super_admin().send().await);
-
-        // If a second user holds the same level, only the level must stay as it is.
-        let second = new_user();
-        api.assign(company, second, &[&admin]).await;
-        assert_locked_out(&empty().by(permissions).send().await);
-        take().by(levels).send().await.expect(200);
-        assert_eq!(held(&api, company, second).await, ["Admin"]);
-        // With a third manager, who holds another level, that level may go too.
-        delegate(&api, company, &[], &[]).await;
-        empty().by(permissions).send().await.expect(200);
-    }
-
-    /// A company that has no manager is not blocked: there is none to lose.
-    async fn a_company_that_nobody_manages_is_not_blocked(api: TestApi) {
-        let company = api.company().await;
-        let admin = api.level_id(company, "Admin").await;
-        api.assign(company, company.admin, &[]).await;
-        let (levels, _) = api.holder_of(company, json!([]), json!([allow(&api, LEVELS, "Update", "any").await])).await;
-        put_levels(&api, company, company.member, &[]).by(levels).send().await.expect(200);
-        put_levels(&api, company, company.visitor, &[]).by_super_admin().send().await.expect(200);
-        put_matrix(&api, company, &admin, "features", &[]).by_super_admin().send().await.expect(200);
-    }
-
-    /// A super admin may explicitly leave a company without a manager; the record names who did it, and how.
-    async fn a_super_admin_may_force(api: TestApi) {
-        let (one, other) = (api.company().await, api.company().await);
-        let admin = api.level_id(one, "Admin").await;
-        let matrix = format!("/api/iam/user-levels/{admin}/permissions/features");
-        let levels = format!("/api/iam/users/{}/user-levels", other.admin);
-        let empty = |path: &str| api.put(path).within(one.id).json(&json!({ "features": [] }));
-        let take = |path: &str| put_levels_to(&api, other, path, &[]);
-        for query in ["", "?force=false", "?force="] {
-            assert_locked_out(&empty(&format!("{matrix}{query}")).by_super_admin().send().await);
-            assert_locked_out(&take(&format!("{levels}{query}")).by_super_admin().send().await);
-        }
-        empty(&format!("{matrix}?force=true")).by_super_admin().send().await.expect(200);
-        take(&format!("{levels}?force=true")).by_super_admin().send().await.expect(200);
-        for company in [one, other] {
-            let request = api.get("/api/iam/audit-logs?limit=1").by_super_admin().within(company.id);
-            let record = request.send().await.expect(200).data()["logs"][0].clone();
-            assert_eq!(record["userId"], api.super_admin.to_string());
-            assert_eq!((&record["metadata"]["superAdmin"], &record["metadata"]["forced"]), (&json!(true), &json!(true)));
-        }
-    }
-
-    /// From other callers the parameter does not count; and it has two names.
-    async fn others_cannot_force(api: TestApi) {
-        let company = api.company().await;
-        let admin = api.level_id(company, "Admin").await;
-        let matrix = format!("/api/iam/user-levels/{admin}/permissions/features");
-        let levels = format!("/api/iam/users/{}/user-levels", company.admin);
-        let empty = |query: &str| {
-            api.put(&format!("{matrix}{query}")).within(company.id).json(&json!({ "features": [] }))
-        };
-        let take = |query: &str| put_levels_to(&api, company, &format!("{levels}{query}"), &[]);
-        assert_locked_out(&empty("?force=true").by(company.admin).send().await);
-        assert_locked_out(&take("?force=true").by(company.admin).send().await);
-        for query in ["?force=1", "?force=TRUE", "?force=yes", "?force=%00", "?force=true%20"] {
-            for request in [empty(query), take(query)] {
-                let answer = request.by_super_admin().send().await;
-                let message = "force must be true or false";
-                assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()), "{query}");
-            }
-        }
-        let answer = take("?force=true&force=true").by_super_admin().send().await;
-        assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), "force is given twice".into()));
-        // It does not bypass the delegation guard.
-        let (user, _) = delegate(&api, company, &[], &[]).await;
-        let path = format!("/api/iam/users/{}/user-levels?force=true", company.visitor);
-        let answer = put_levels_to(&api, company, &path, &[&admin]).by(user).send().await;
-        assert_eq!(answer.error().0, 403);
-    }
-
-    /// Of two managers who demote each other at the same moment, one succeeds.
-    async fn two_who_demote_each_other_leave_one(api: TestApi) {
-        let company = api.company().await;
-        let admin = api.level_id(company, "Admin").await;
-        let second = new_user();
-        for _ in 0..8 {
-            api.assign(company, company.admin, &[&admin]).await;
-            api.assign(company, second, &[&admin]).await;
-            let (one, other) = futures_util::join!(
-                put_levels(&api, company, second, &[]).by(company.admin).send(),
-                put_levels(&api, company, company.admin, &[]).by(second).send(),
-            );
-            let mut statuses = [one.status.as_u16(), other.status.as_u16()];
-            statuses.sort_unstable();
-            assert!(matches!(statuses, [200, 403 | 409]), "{statuses:?}");
-            let left = [held(&api, company, company.admin).await, held(&api, company, second).await].concat();
-            assert_eq!(left, ["Admin"]);
-        }
-    }
-
-    /// Of two managers who leave at the same moment, one succeeds. The same when one leaves and the other empties the
-    /// level.
-    async fn two_who_leave_at_once_leave_one(api: TestApi) {
-        let company = api.company().await;
-        let admin = api.level_id(company, "Admin").await;
-        let cells = sendable(&api, company, &admin, "features").await;
-        let (second, own) = delegate(&api, company, &[], &[]).await;
-        for round in 0..8 {
-            api.set_matrix(company, &admin, "features", json!(cells)).await;
-            api.assign(company, company.admin, &[&admin]).await;
-            api.assign(company, second, &[&own]).await;
-            let first = if round % 2 == 0 {
-                put_levels(&api, company, company.admin, &[])
-            } else {
-                put_matrix(&api, company, &admin, "features", &[])
-            };
-            let (one, other) = futures_util::join!(
-                first.by(company.admin).send(),
-                put_levels(&api, company, second, &[]).by(second).send(),
-            );
-            let mut statuses = [one.status.as_u16(), other.status.as_u16()];
-            statuses.sort_unstable();
-            assert_eq!(statuses, [200, 409]);
-        }
-    }
-
-    /// Changes of the catalog, of modules and provisioning never remove managers.
-    async fn the_catalog_locks_nobody_out(api: TestApi) {
-        let company = api.company().await;
-        for key in [LEVELS, PERMISSIONS] {
-            let path = format!("/api/iam/features/{}", api.feature_id(key).await);
-            for (change, status) in [
-                (json!({ "actions": [] }), 200),
-                (json!({ "actions": ["Sign"] }), 200),
-                (json!({ "actions": null }), 200),
-                (json!({ "enabled": false }), 409),
-                (json!({ "key": null }), 409),
-            ] {
-                api.patch(&path).by_super_admin().json(&change).send().await.expect(status);
-            }
-            api.delete(&path).by_super_admin().send().await.expect(409);
-        }
-        let body = json!({ "featureIds": [api.feature_id(LEVELS).await] });
-        let path = format!("/api/iam/modules/{}/features", api.module_id("risks").await);
-        api.put(&path).by_super_admin().json(&body).send().await.expect(409);
-        let path = format!("/api/iam/companies/{}", company.id);
-        let none = json!({ "moduleIds": [] });
-        api.put(&format!("{path}/modules")).by_super_admin().json(&none).send().await.expect(200);
-        let body = json!({ "adminUserId": new_user() });
-        api.post(&format!("{path}/provision")).by_super_admin().json(&body).send().await.expect(200);
-        put_levels(&api, company, company.member, &[]).by(company.admin).send().await.expect(200);
-        let level = api.new_level(company, "New").await;
-        put_matrix(&api, company, &level, "features", &[]).by(company.admin).send().await.expect(200);
-    }
-
-    /// A service that administers may grant anything, but cannot force.
-    async fn a_service_that_administers_cannot_force(api: TestApi) {
-        let company = api.company().await;
-        let admin = api.level_id(company, "Admin").await;
-        let assign = |user: UserId, levels: Value| {
-            let path = format!("/api/iam/users/{user}/user-levels?force=true");
-            api.put(&path).within(company.id).json(&json!({ "userLevelIds": levels }))
-        };
-        let replace = |cells: Value| {
-            let path = format!("/api/iam/user-levels/{admin}/permissions/features?force=true");
-            api.put(&path).within(company.id).json(&json!({ "features": cells }))
-        };
-        for only in [None, Some(company.id)] {
-            let key = api.api_key("administer", only).await;
-            for refused in [assign(company.admin, json!([])), replace(json!([]))] {
-                let answer = refused.by_key(&key).send().await;
-                assert_eq!(answer.error(), (409, "ERR_RESOURCE_002".into(), LOCKED_OUT.into()));
-            }
-        }
-        let key = api.api_key("administer", Some(company.id)).await;
-        assign(new_user(), json!([admin])).by_key(&key).send().await.expect(200);
-        let reader = api.api_key("read", None).await;
-        assign(new_user(), json!([admin])).by_key(&reader).send().await.expect(403);
-        let mut cells = Vec::new();
-        for feature in [LEVELS, PERMISSIONS] {
-            cells.push(json!({ "featureId": api.feature_id(feature).await, "action": "Update", "scope": "any" }));
-        }
-        replace(json!(cells)).by_key(&key).send().await.expect(200);
     }
 }

@@ -1,634 +1,17 @@
-//! Every operation of the document, a row each: which callers are admitted, what is sent, what another company's ids
-//! answer.
+//! What holds for every operation: which callers are admitted, how the company is named, and what another company's
+//! ids are answered with.
 
-use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use actix_web::http::Method;
-use iam_domain::{CompanyId, UserId};
 use iam_identity::TokenSigner;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, new_company, new_user, secret};
-
-/// The callers that an operation admits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
-    Token,
-    Level,
-    ReadIam,
-    ManageLevels,
-    AssignLevels,
-    ManagePermissions,
-    ReadAudit,
-    SuperAdmin,
-    /// A super admin in person.
-    ManageCredentials,
-}
-
-/// Where an operation takes its company from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Names {
-    /// It must be named.
-    Must,
-    /// Super admins may leave it out.
-    Most,
-    /// It may be left out.
-    May,
-    /// It stands in the path.
-    Path,
-}
-
-/// Requests by the first company about the second's things: ids, body (as usual if empty), status, and the message of
-/// the error or the data of the success ([`DENIED`]: any data that allows nothing).
-type Foreign = &'static [(&'static str, &'static str, u16, &'static str)];
-
-const DENIED: &str = "nothing is allowed";
-
-/// Method and path as in the document; the values of the path parameters, and the query; a valid body, with every
-/// member that exists; the status of success. `$words` are things that [`World::word`] makes.
-type Row = (&'static str, Needs, Names, &'static str, &'static str, u16, Foreign);
-
-const LEVEL: Foreign = &[("$their-level", "", 404, "User level not found")];
-const ITEM: Foreign = &[("$their-item", "", 404, "Menu item not found")];
-const SUB_ITEM: Foreign = &[("$their-sub", "", 404, "Sub menu item not found")];
-
-#[rustfmt::skip]
-const TABLE: &[Row] = {
-    use Names::*;
-    use Needs::*;
-    &[
-    ("GET /api/iam/navigation", Token, Must, "", "", 200, &[]),
-    ("GET /api/iam/permissions/current", Token, Must, "", "", 200, &[]),
-    ("POST /api/iam/check", Token, Must, "", r#"{"view":"/dashboard","userId":"$caller"}"#, 200, &[
-        ("", r#"{"view":"/dashboard","userId":"$their-member"}"#, 200,
-            r#"{"allowed":false,"scope":null,"reason":"User has no assigned user levels","reasonCode":"no_user_levels","decidedBy":[]}"#),
-    ]),
-    ("POST /api/iam/checks", Token, Must, "",
-        r#"{"checks":[{"view":"/dashboard","userId":"$caller"},{"feature":"general.read","action":"Read","scope":"own"}]}"#, 200, &[
-        ("", r#"{"checks":[{"view":"/dashboard","userId":"$their-member"}]}"#, 200,
-            r#"{"results":[{"allowed":false,"scope":null,"reason":"User has no assigned user levels","reasonCode":"no_user_levels","decidedBy":[]}]}"#),
-        ("", r#"{"checks":[{"view":"/dashboard","companyId":"$their-company"}]}"#, 200,
-            r#"{"results":[{"allowed":false,"error":{"code":"ERR_VALIDATION_001","message":"companyId is not the company of the request"}}]}"#),
-    ]),
-    ("POST /api/iam/explain", Token, Must, "", r#"{"view":"/dashboard","userId":"$caller"}"#, 200, &[
-        ("", r#"{"view":"/dashboard","userId":"$their-member"}"#, 200,
-            r#"{"allowed":false,"scope":null,"reason":"User has no assigned user levels","reasonCode":"no_user_levels","decidedBy":[],"gate":[],"levels":[],"suggestion":[]}"#),
-    ]),
-    ("GET /api/iam/users/{userId}/permissions", ReadIam, Must, "$member", "", 200, &[("$their-member", "", 200, DENIED)]),
-
-    ("GET /api/iam/user-levels", ReadIam, Must, "", "", 200, &[]),
-    ("POST /api/iam/user-levels", ManageLevels, Must, "", r#"{"name":"$fresh","description":"of the walk"}"#, 201, &[]),
-    ("GET /api/iam/user-levels/{id}", ReadIam, Must, "$level", "", 200, LEVEL),
-    ("PATCH /api/iam/user-levels/{id}", ManageLevels, Must, "$level", r#"{"name":"$fresh","description":"of the walk"}"#, 200, LEVEL),
-    ("DELETE /api/iam/user-levels/{id}", ManageLevels, Must, "$level", "", 200, LEVEL),
-    ("GET /api/iam/user-levels/{id}/users", ReadIam, Must, "$level", "", 200, LEVEL),
-    ("GET /api/iam/users/{userId}/user-levels", ReadIam, Must, "$member", "", 200, &[
-        ("$their-member", "", 200, r#"{"userLevels":[]}"#),
-    ]),
-    ("PUT /api/iam/users/{userId}/user-levels", AssignLevels, Must, "$user", r#"{"userLevelIds":["$level"]}"#, 200, &[
-        ("$user", r#"{"userLevelIds":["$level","$their-level"]}"#, 400,
-            "userLevelIds[1] names an unknown user-level: $their-level"),
-        ("$their-member", r#"{"userLevelIds":[]}"#, 200, r#"{"message":"User levels updated successfully"}"#),
-    ]),
-
-    ("GET /api/iam/users/{userId}", ReadIam, Most, "$member", "", 200, &[("$their-member", "", 404, "User not found")]),
-    ("PUT /api/iam/users/{userId}/not-before", ManageCredentials, May, "$user", r#"{"notBefore":"2026-01-01T00:00:00.000Z"}"#, 200, &[]),
-
-    ("GET /api/iam/api-keys", ManageCredentials, May, "", "", 200, &[]),
-    ("POST /api/iam/api-keys", ManageCredentials, May, "",
-        r#"{"name":"$fresh","role":"check","expiresAt":"2999-01-01T00:00:00.000Z"}"#, 201, &[]),
-    ("GET /api/iam/api-keys/{id}", ManageCredentials, May, "$key", "", 200, &[]),
-    ("DELETE /api/iam/api-keys/{id}", ManageCredentials, May, "$key", "", 200, &[]),
-
-    ("GET /api/iam/user-levels/{id}/permissions/views", ReadIam, Must, "$level", "", 200, LEVEL),
-    ("PUT /api/iam/user-levels/{id}/permissions/views", ManagePermissions, Must, "$level",
-        r#"{"views":[{"viewId":"$view","state":"allow","modifiable":true}]}"#, 200, LEVEL),
-    ("GET /api/iam/user-levels/{id}/permissions/features", ReadIam, Must, "$level", "", 200, LEVEL),
-    ("PUT /api/iam/user-levels/{id}/permissions/features", ManagePermissions, Must, "$level",
-        r#"{"features":[{"featureId":"$feature","action":"Read","value":true,"scope":"team","modifiable":true}]}"#, 200, LEVEL),
-
-    ("GET /api/iam/views", ReadIam, Most, "", "", 200, &[]),
-    ("POST /api/iam/views", SuperAdmin, May, "",
-        r#"{"name":"V","url":"/$fresh","category":"c","description":"d","icon":"i","requiresAuth":true}"#, 201, &[]),
-    ("GET /api/iam/views/{id}", ReadIam, Most, "$view", "", 200, &[]),
-    ("PATCH /api/iam/views/{id}", SuperAdmin, May, "$view",
-        r#"{"name":"V","url":"/$fresh","category":"c","description":"d","icon":"i","requiresAuth":true}"#, 200, &[]),
-    ("DELETE /api/iam/views/{id}", SuperAdmin, May, "$view", "", 200, &[]),
-
-    ("GET /api/iam/features", ReadIam, Most, "", "", 200, &[]),
-    ("POST /api/iam/features", SuperAdmin, May, "",
-        r#"{"key":"$fresh","name":"F","description":"d","resourceType":"r","actions":["Fly"],"category":"c","enabled":true}"#, 201, &[]),
-    ("GET /api/iam/features/{id}", ReadIam, Most, "$feature", "", 200, &[]),
-    ("PATCH /api/iam/features/{id}", SuperAdmin, May, "$feature",
-        r#"{"key":"$fresh","name":"F","description":"d","resourceType":"r","actions":["Fly"],"category":"c","enabled":true}"#, 200, &[]),
-    ("DELETE /api/iam/features/{id}", SuperAdmin, May, "$feature", "", 200, &[]),
-    ("GET /api/iam/features/{id}/views", ReadIam, Most, "$feature", "", 200, &[]),
-    ("PUT /api/iam/features/{id}/views", SuperAdmin, May, "$feature", r#"{"viewIds":["$view"]}"#, 200, &[]),
-
-    ("GET /api/iam/modules", ReadIam, Most, "", "", 200, &[]),
-    ("POST /api/iam/modules", SuperAdmin, May, "",
-        r#"{"code":"$fresh","name":"$fresh","description":"d","icon":"i","enabled":true,"priority":"premium"}"#, 201, &[]),
-    ("GET /api/iam/modules/{id}", ReadIam, Most, "$module", "", 200, &[]),
-    ("PATCH /api/iam/modules/{id}", SuperAdmin, May, "$module",
-        r#"{"code":"$fresh","name":"$fresh","description":"d","icon":"i","enabled":true,"priority":"premium"}"#, 200, &[]),
-    ("DELETE /api/iam/modules/{id}", SuperAdmin, May, "$module", r#"{"ungate":true}"#, 200, &[]),
-    ("GET /api/iam/modules/{id}/views", ReadIam, Most, "$module", "", 200, &[]),
-    ("PUT /api/iam/modules/{id}/views", SuperAdmin, May, "$module", r#"{"viewIds":["$view"],"ungate":true}"#, 200, &[]),
-    ("GET /api/iam/modules/{id}/features", ReadIam, Most, "$module", "", 200, &[]),
-    ("PUT /api/iam/modules/{id}/features", SuperAdmin, May, "$module", r#"{"featureIds":["$feature"],"ungate":true}"#, 200, &[]),
-
-    ("GET /api/iam/menu-items", ReadIam, Most, "", "", 200, &[]),
-    ("POST /api/iam/menu-items", SuperAdmin, May, "",
-        r#"{"label":"$fresh","icon":"i","priority":"optional","requiredPermissions":["general.read"],"sortOrder":7,
-            "viewId":"$view","featureId":"$feature","isEntrypoint":false}"#, 201, &[]),
-    ("GET /api/iam/menu-items/{id}", ReadIam, Most, "$item", "", 200, ITEM),
-    ("PATCH /api/iam/menu-items/{id}", SuperAdmin, May, "$item",
-        r#"{"label":"$fresh","icon":"i","priority":"optional","requiredPermissions":["general.read"],"sortOrder":7,
-            "viewId":"$view","featureId":"$feature","isEntrypoint":false}"#, 200, ITEM),
-    ("DELETE /api/iam/menu-items/{id}", SuperAdmin, May, "$item", "", 200, ITEM),
-    ("GET /api/iam/sub-menu-items", ReadIam, Most, "", "", 200, &[]),
-    ("POST /api/iam/sub-menu-items", SuperAdmin, May, "",
-        r#"{"menuItemId":"$item","label":"$fresh","viewId":"$view","featureId":"$feature","icon":"i","sortOrder":7,"enabled":true}"#, 201, &[
-        ("", r#"{"menuItemId":"$their-item","label":"$fresh"}"#, 400, "menuItemId names an unknown menu: $their-item"),
-    ]),
-    ("GET /api/iam/sub-menu-items/{id}", ReadIam, Most, "$sub", "", 200, SUB_ITEM),
-    ("PATCH /api/iam/sub-menu-items/{id}", SuperAdmin, May, "$sub",
-        r#"{"menuItemId":"$item","label":"$fresh","viewId":"$view","featureId":"$feature","icon":"i","sortOrder":7,"enabled":true}"#, 200, &[
-        ("$their-sub", "", 404, "Sub menu item not found"),
-        ("$sub", r#"{"menuItemId":"$their-item"}"#, 400, "menuItemId names an unknown menu: $their-item"),
-    ]),
-    ("DELETE /api/iam/sub-menu-items/{id}", SuperAdmin, May, "$sub", "", 200, SUB_ITEM),
-
-    ("GET /api/iam/companies/{companyId}/modules", SuperAdmin, Path, "$company", "", 200, &[]),
-    ("PUT /api/iam/companies/{companyId}/modules", SuperAdmin, Path, "$company", r#"{"moduleIds":["$core"]}"#, 200, &[]),
-    ("PATCH /api/iam/companies/{companyId}/modules/{moduleId}", SuperAdmin, Path, "$company,$core", r#"{"enabled":true}"#, 200, &[]),
-    ("POST /api/iam/companies/{companyId}/provision", SuperAdmin, Path, "$company", r#"{"adminUserId":"$user"}"#, 200, &[]),
-
-    ("POST /api/iam/nav-trail", Level, Must, "",
-        r#"{"viewId":"$dashboard","url":"/dashboard","label":"Dashboard","sessionId":"s"}"#, 201, &[]),
-    ("GET /api/iam/nav-trail", Level, Must, "?sessionId=s", "", 200, &[("?sessionId=s", "", 200, r#"{"trail":[],"recents":[]}"#)]),
-    ("DELETE /api/iam/nav-trail", Level, Must, "?sessionId=s", "", 200, &[("?sessionId=s", "", 200, "")]),
-    ("GET /api/iam/audit-logs", ReadAudit, Most, "", "", 200, &[
-        ("?entityId=$their-level", "", 200, r#"{"logs":[],"nextCursor":null}"#),
-        ("?userId=$their-admin", "", 200, r#"{"logs":[],"nextCursor":null}"#),
-    ]),
-    ]
-};
-
-/// Operations that need no token.
-pub const HEALTH: [&str; 4] = ["GET /health", "GET /health/db", "GET /livez", "GET /readyz"];
-
-/// A row of the table.
-#[derive(Debug, Clone, Copy)]
-pub struct Operation {
-    /// Method and path, as in the document.
-    pub name: &'static str,
-    pub method: &'static str,
-    pub path: &'static str,
-    pub needs: Needs,
-    pub names: Names,
-    pub ids: &'static str,
-    pub body: &'static str,
-    pub status: u16,
-    foreign: Foreign,
-}
-
-/// All rows.
-pub fn operations() -> impl Iterator<Item = Operation> {
-    TABLE.iter().map(|&(name, needs, names, ids, body, status, foreign)| {
-        let (method, path) = name.split_once(' ').unwrap();
-        Operation { name, method, path, needs, names, ids, body, status, foreign }
-    })
-}
-
-/// The row of one operation.
-pub fn operation(name: &str) -> Operation {
-    operations().find(|operation| operation.name == name).unwrap_or_else(|| panic!("no row {name}"))
-}
-
-/// All operations of the document.
-pub fn documented() -> BTreeSet<String> {
-    let document = serde_json::to_value(iam_http::document()).unwrap();
-    let paths = document["paths"].as_object().unwrap();
-    let methods = |item: &Value| -> Vec<String> {
-        let methods = ["get", "post", "put", "patch", "delete", "head", "options", "trace"];
-        methods.into_iter().filter(|method| item.get(method).is_some()).map(str::to_uppercase).collect()
-    };
-    paths.iter().flat_map(|(path, item)| methods(item).into_iter().map(move |m| format!("{m} {path}"))).collect()
-}
-
-impl Operation {
-    /// The path with ids for its parameters, and with its query.
-    pub fn path_of(&self, ids: &str) -> String {
-        let (ids, query) = ids.split_once('?').map_or((ids, None), |(ids, query)| (ids, Some(query)));
-        let mut ids = ids.split(',');
-        let parts: Vec<_> = self
-            .path
-            .split('/')
-            .map(|part| if part.starts_with('{') { ids.next().expect("an id for each brace") } else { part })
-            .collect();
-        let path = parts.join("/");
-        query.map_or_else(|| path.clone(), |query| format!("{path}?{query}"))
-    }
-
-    /// Whether the path has ids other than a company's.
-    fn has_ids(&self) -> bool {
-        self.path.replace("{companyId}", "").contains('{')
-    }
-
-    /// The callers that may use it with the least rights.
-    pub fn user(&self) -> Who {
-        let is_for_super_admins = matches!(self.needs, Needs::SuperAdmin | Needs::ManageCredentials);
-        if is_for_super_admins { Who::SuperAdmin } else { Who::Admin }
-    }
-
-    /// The people of the first company, and a non-member, who is not admitted.
-    fn refused(&self) -> &'static [Who] {
-        match self.needs {
-            Needs::Token => &[],
-            Needs::Level => &[Who::NonMember],
-            Needs::ReadIam => &[Who::NonMember, Who::Visitor, Who::Member, Who::TeamManager],
-            Needs::SuperAdmin | Needs::ManageCredentials => {
-                &[Who::NonMember, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager, Who::Admin]
-            }
-            _ => &[Who::NonMember, Who::Visitor, Who::Member, Who::Reader, Who::TeamManager],
-        }
-    }
-
-    /// The refusal that the others get.
-    fn refusal(&self) -> (u16, &'static str, &'static str) {
-        let text = match self.needs {
-            Needs::Token => panic!("everybody with a token may"),
-            Needs::Level => "You do not belong to this company",
-            Needs::ReadIam => "You do not have permission to view IAM data",
-            Needs::ManageLevels => "You do not have permission to manage user levels",
-            Needs::AssignLevels => "You do not have permission to assign user levels",
-            Needs::ManagePermissions => "You do not have permission to manage permissions",
-            Needs::ReadAudit => "You do not have permission to view audit logs",
-            Needs::SuperAdmin | Needs::ManageCredentials => return (403, "ERR_AUTH_007", "Superadmin access required"),
-        };
-        (403, "ERR_AUTH_003", text)
-    }
-
-    /// Whether its answer says which state it saw or made: decisions, and changes that can change them.
-    fn is_stamped(&self) -> bool {
-        let decisions = ["/navigation", "/permissions/current", "/check", "/permissions"];
-        let is_decision = decisions.iter().any(|end| self.path.ends_with(end));
-        let is_beside_decisions =
-            ["/nav-trail", "/not-before"].iter().any(|end| self.path.ends_with(end)) || self.path.contains("/api-keys");
-        is_decision || (self.method != "GET" && !is_beside_decisions)
-    }
-}
-
-/// The caller. All but the non-member and the super admin belong to the first company.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
-    Nobody,
-    NonMember,
-    Visitor,
-    Member,
-    Admin,
-    /// Holds Read on `iam.manage_levels`, scope company, and nothing else.
-    Reader,
-    /// Holds Read and Update on `iam.manage_levels`, but scope team.
-    TeamManager,
-    SuperAdmin,
-    /// Services, with a key for the first company.
-    CheckKey,
-    ReadKey,
-    AdministerKey,
-    /// A service that administers the second company.
-    TheirKey,
-    /// A service that administers every company, and the platform.
-    PlatformKey,
-}
-
-/// The services, with the roles of their keys.
-const SERVICES: [(Who, &str); 5] = [
-    (Who::CheckKey, "check"),
-    (Who::ReadKey, "read"),
-    (Who::AdministerKey, "administer"),
-    (Who::TheirKey, "administer"),
-    (Who::PlatformKey, "administer"),
-];
-
-/// A request and its answer.
-#[derive(Debug, Clone)]
-pub struct Exchange {
-    pub what: String,
-    pub answer: Answer,
-}
-
-/// Two companies, people, and things made on demand. Every request goes through [`World::send`].
-pub struct World {
-    pub api: TestApi,
-    pub ours: Company,
-    pub theirs: Company,
-    non_member: UserId,
-    reader: UserId,
-    team_manager: UserId,
-    keys: BTreeMap<&'static str, String>,
-    words: RefCell<BTreeMap<String, String>>,
-    count: Cell<usize>,
-    transcript: RefCell<Vec<Exchange>>,
-}
-
-/// What a company or the catalog looks like through the API.
-pub type Dump = Vec<(String, Value)>;
-
-impl Who {
-    fn name(self) -> &'static str {
-        match self {
-            Self::CheckKey => "check",
-            Self::ReadKey => "read",
-            Self::AdministerKey => "administer",
-            Self::TheirKey => "theirs",
-            Self::PlatformKey => "platform",
-            _ => "a person",
-        }
-    }
-}
-
-impl World {
-    pub async fn new(api: TestApi) -> Self {
-        let (ours, theirs) = (api.company().await, api.company().await);
-        let mut keys = BTreeMap::new();
-        for (who, role) in SERVICES {
-            let company = match who {
-                Who::TheirKey => Some(theirs.id),
-                Who::PlatformKey => None,
-                _ => Some(ours.id),
-            };
-            keys.insert(who.name(), api.api_key(role, company).await);
-        }
-        let world = Self {
-            ours,
-            theirs,
-            non_member: new_user(),
-            reader: new_user(),
-            team_manager: new_user(),
-            keys,
-            words: RefCell::default(),
-            count: Cell::default(),
-            transcript: RefCell::default(),
-            api,
-        };
-        world.give(world.reader, &[("Read", "company")]).await;
-        world.give(world.team_manager, &[("Read", "team"), ("Update", "team")]).await;
-        world
-    }
-
-    /// Gives a user of the first company a level that says this about `iam.manage_levels`.
-    async fn give(&self, user: UserId, actions: &[(&str, &str)]) {
-        let level =
-            self.made("/api/iam/user-levels", Who::Admin, Some(self.ours), json!({ "name": self.fresh() })).await;
-        let feature = self.api.feature_id("iam.manage_levels").await;
-        let cell = |(action, scope)| json!({ "featureId": feature, "action": action, "scope": scope });
-        let cells: Vec<_> = actions.iter().copied().map(cell).collect();
-        for (path, body) in [
-            (format!("/api/iam/user-levels/{level}/permissions/features"), json!({ "features": cells })),
-            (format!("/api/iam/users/{user}/user-levels"), json!({ "userLevelIds": [level] })),
-        ] {
-            self.send(&path, self.request("PUT", &path, Who::Admin, Some(self.ours.id)).json(&body)).await.expect(200);
-        }
-    }
-
-    /// Makes a thing and returns its id.
-    pub async fn made(&self, path: &str, who: Who, company: Option<Company>, body: Value) -> String {
-        let request = self.request("POST", path, who, company.map(|company| company.id));
-        let data = self.send(&format!("make {path}"), request.json(&body)).await.expect(201).data();
-        let (_, thing) = data.as_object().unwrap().iter().next().unwrap();
-        thing["id"].as_str().unwrap().to_owned()
-    }
-
-    /// A text that is used nowhere else.
-    fn fresh(&self) -> String {
-        self.count.set(self.count.get() + 1);
-        format!("n{:05}", self.count.get())
-    }
-
-    /// What a word stands for: the same until [`Self::renew`], but always another `$fresh`. `$upper-x` is `$x` in
-    /// capitals.
-    pub async fn word(&self, word: &str) -> String {
-        if word == "fresh" {
-            return self.fresh();
-        }
-        if let Some(known) = self.words.borrow().get(word) {
-            return known.clone();
-        }
-        let (ours, theirs) = (Some(self.ours), Some(self.theirs));
-        let (all, name) = (Who::SuperAdmin, json!({ "name": self.fresh() }));
-        let label = json!({ "label": self.fresh() });
-        let made = match word {
-            "caller" | "admin" => self.ours.admin.to_string(),
-            "company" => self.ours.id.to_string(),
-            "member" => self.ours.member.to_string(),
-            "their-company" => self.theirs.id.to_string(),
-            "their-admin" => self.theirs.admin.to_string(),
-            "their-member" => self.theirs.member.to_string(),
-            "user" => new_user().to_string(),
-            "gone" => uuid::Uuid::new_v4().to_string(),
-            "dashboard" => self.api.view_id("/dashboard").await,
-            "core" => self.api.module_id("core").await,
-            "level" => self.made("/api/iam/user-levels", all, ours, name).await,
-            "their-level" => self.made("/api/iam/user-levels", all, theirs, name).await,
-            "view" => {
-                let view = json!({ "name": "V", "url": format!("/{}", self.fresh()) });
-                self.made("/api/iam/views", all, None, view).await
-            }
-            "key" => self.made("/api/iam/api-keys", all, None, json!({ "name": self.fresh(), "role": "check" })).await,
-            "feature" => self.made("/api/iam/features", all, None, json!({ "name": "F", "key": self.fresh() })).await,
-            "module" => {
-                // Lists are sorted by name: of two modules of one name the first may be the one that was made later.
-                let module = json!({ "name": self.fresh(), "code": self.fresh() });
-                self.made("/api/iam/modules", all, None, module).await
-            }
-            "item" => self.made("/api/iam/menu-items", all, ours, label).await,
-            "their-item" => self.made("/api/iam/menu-items", all, theirs, label).await,
-            "sub" | "their-sub" => {
-                let company = if word == "sub" { ours } else { theirs };
-                let item = self.made("/api/iam/menu-items", all, company, label).await;
-                let sub = json!({ "label": self.fresh(), "menuItemId": item });
-                self.made("/api/iam/sub-menu-items", all, company, sub).await
-            }
-            unknown => panic!("nothing is called ${unknown}"),
-        };
-        self.words.borrow_mut().insert(word.to_owned(), made.clone());
-        made
-    }
-
-    /// The text with what its words stand for.
-    pub async fn fill(&self, text: &str) -> String {
-        let mut filled = String::new();
-        let mut parts = text.split('$');
-        filled.push_str(parts.next().unwrap());
-        for part in parts {
-            let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(part.len());
-            let (word, rest) = part.split_at(end);
-            let meaning = match word.strip_prefix("upper-") {
-                Some(word) => self.word(word).await.to_uppercase(),
-                None => self.word(word).await,
-            };
-            filled.push_str(&meaning);
-            filled.push_str(rest);
-        }
-        filled
-    }
-
-    /// Forgets what was made: the next use of a word makes a new thing.
-    pub fn renew(&self) {
-        self.words.borrow_mut().clear();
-    }
-
-    /// A request by a caller, in a company by header.
-    pub fn request(&self, method: &str, path: &str, who: Who, company: Option<CompanyId>) -> Request {
-        let request = self.api.request(Method::from_bytes(method.as_bytes()).unwrap(), path);
-        let request = match who {
-            Who::Nobody => request,
-            Who::NonMember => request.by(self.non_member),
-            Who::Visitor => request.by(self.ours.visitor),
-            Who::Member => request.by(self.ours.member),
-            Who::Admin => request.by(self.ours.admin),
-            Who::Reader => request.by(self.reader),
-            Who::TeamManager => request.by(self.team_manager),
-            Who::SuperAdmin => request.by_super_admin(),
-            service => request.by_key(&self.keys[service.name()]),
-        };
-        match company {
-            Some(company) => request.within(company),
-            None => request,
-        }
-    }
-
-    /// The operation's valid request. Callers ask about themselves where a user is named.
-    pub async fn valid(&self, operation: Operation, who: Who, company: Option<CompanyId>) -> Request {
-        let path = self.fill(&operation.path_of(operation.ids)).await;
-        let request = self.request(operation.method, &path, who, company);
-        if operation.body.is_empty() {
-            return request;
-        }
-        let body = self.fill(operation.body).await;
-        let mut body: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
-        if operation.needs == Needs::Token {
-            body.as_object_mut().unwrap().remove("userId");
-            for check in body.get_mut("checks").and_then(Value::as_array_mut).into_iter().flatten() {
-                check.as_object_mut().unwrap().remove("userId");
-            }
-        }
-        request.json(&body)
-    }
-
-    /// Sends a request, checks what every answer must have, and records both.
-    pub async fn send(&self, what: &str, request: Request) -> Answer {
-        let answer = request.send().await;
-        assert_well_formed(what, &answer);
-        self.transcript.borrow_mut().push(Exchange { what: what.to_owned(), answer: answer.clone() });
-        answer
-    }
-
-    /// The requests so far, in order.
-    pub fn transcript(&self) -> Vec<Exchange> {
-        self.transcript.borrow().clone()
-    }
-
-    /// Reads as a super admin.
-    pub async fn look(&self, path: &str, company: Option<CompanyId>) -> Value {
-        self.send(path, self.request("GET", path, Who::SuperAdmin, company)).await.expect(200).data()
-    }
-
-    /// All of a company, its trail of changes included.
-    pub async fn dump(&self, company: Company) -> Dump {
-        let mut paths: Vec<_> =
-            ["user-levels", "menu-items", "sub-menu-items", "audit-logs?limit=200&includeTotal=true"]
-                .map(|list| format!("/api/iam/{list}"))
-                .into();
-        paths.push(format!("/api/iam/companies/{}/modules", company.id));
-        for user in [company.admin, company.member, company.visitor] {
-            paths.push(format!("/api/iam/users/{user}/user-levels"));
-        }
-        let levels = self.look("/api/iam/user-levels", Some(company.id)).await;
-        for level in levels["userLevels"].as_array().unwrap() {
-            let id = level["id"].as_str().unwrap();
-            paths.extend(["views", "features"].map(|of| format!("/api/iam/user-levels/{id}/permissions/{of}")));
-        }
-        let mut dump = Dump::new();
-        for path in paths {
-            let found = self.look(&path, Some(company.id)).await;
-            dump.push((path, found));
-        }
-        for user in [company.admin, company.member] {
-            let path = "/api/iam/nav-trail?sessionId=s";
-            let request = self.api.get(path).by(user).within(company.id);
-            dump.push((format!("{path} of {user}"), self.send(path, request).await.expect(200).data()));
-        }
-        dump
-    }
-
-    /// The platform's trail of changes, without those that seeded it.
-    pub fn platform_trail(&self, limit: usize) -> String {
-        format!("/api/iam/audit-logs?limit={limit}&includeTotal=true&userId={}", self.api.super_admin)
-    }
-
-    /// All of the catalog and of the menu that every company has.
-    pub async fn dump_catalog(&self) -> Dump {
-        let mut paths: Vec<_> = ["views", "features", "modules", "menu-items", "sub-menu-items"]
-            .map(|list| format!("/api/iam/{list}"))
-            .into();
-        paths.push(self.platform_trail(1));
-        for (list, of) in [("features", "views"), ("modules", "views"), ("modules", "features")] {
-            let found = self.look(&format!("/api/iam/{list}"), None).await;
-            let ids = found[list].as_array().unwrap().iter().map(|thing| thing["id"].as_str().unwrap());
-            paths.extend(ids.map(|id| format!("/api/iam/{list}/{id}/{of}")));
-        }
-        let mut dump = Dump::new();
-        for path in paths {
-            let found = self.look(&path, None).await;
-            dump.push((path, found));
-        }
-        dump
-    }
-}
-
-/// The envelope, and the headers that every answer has.
-fn assert_well_formed(what: &str, answer: &Answer) {
-    let is_known = answer.status == 304;
-    assert_ne!(answer.status, 500, "{what}: {}", String::from_utf8_lossy(&answer.body));
-    if !is_known {
-        assert_eq!(answer.header("content-type"), Some("application/json"), "{what}");
-        let json = answer.json();
-        if answer.status.is_success() {
-            assert!(json["status"] == "success" || !what.contains("/api/iam"), "{what}: {json}");
-        } else {
-            assert_eq!(json["status"], "error", "{what}: {json}");
-            assert!(json["code"].is_string() && json["message"].is_string(), "{what}: {json}");
-        }
-    }
-    for (name, value) in [
-        ("x-content-type-options", "nosniff"),
-        ("x-frame-options", "DENY"),
-        ("referrer-policy", "no-referrer"),
-        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-    ] {
-        assert_eq!(answer.header(name), Some(value), "{what}: {name}");
-    }
-    assert!(answer.header("x-request-id").is_some_and(|id| !id.is_empty()), "{what}: no request id");
-    let cache_control = answer.header("cache-control");
-    if answer.status.is_success() || is_known {
-        let kept = matches!(cache_control, Some("private, max-age=300" | "private, no-cache"));
-        assert!(kept || cache_control == Some("no-store"), "{what}: {cache_control:?}");
-        let vary: Vec<_> = answer.headers.get_all("vary").map(|value| value.to_str().unwrap()).collect();
-        let vary = vary.join(", ").to_lowercase();
-        let varies =
-            ["authorization", "x-company-id"].into_iter().all(|name| vary.split(", ").any(|part| part == name));
-        assert_eq!(kept, varies, "{what}: {vary}");
-        assert!(!kept || answer.header("etag").is_some_and(|tag| tag.starts_with('"')), "{what}");
-    } else {
-        assert_eq!(cache_control, Some("no-store"), "{what}");
-    }
-}
+use super::operation::{CompanyParameter, ForeignAnswer, Needs, Thing, Who};
+use super::operations::{HEALTH, documented, operations};
+use super::world::World;
+use crate::support::api::{Answer, both_adapters, new_company, new_user, secret};
 
 /// Bodies that fit no operation.
 const GARBAGE: [(&str, &str); 4] = [
@@ -641,11 +24,16 @@ const GARBAGE: [(&str, &str); 4] = [
 /// The table and the document have the same operations.
 #[test]
 fn the_table_is_the_document() {
-    let known: BTreeSet<String> = TABLE.iter().map(|row| row.0).chain(HEALTH).map(str::to_owned).collect();
+    let known: BTreeSet<String> = operations().map(|row| row.name).chain(HEALTH).map(str::to_owned).collect();
     assert_eq!(documented(), known);
-    assert_eq!(TABLE.len() + HEALTH.len(), known.len(), "an operation is in the table twice");
+    assert_eq!(operations().count() + HEALTH.len(), known.len(), "an operation is in the table twice");
     for operation in operations() {
-        assert_eq!(operation.names == Names::Path, operation.path.contains("{companyId}"), "{}", operation.name);
+        assert_eq!(
+            operation.company == CompanyParameter::InPath,
+            operation.path().contains("{companyId}"),
+            "{}",
+            operation.name
+        );
     }
 }
 
@@ -655,26 +43,26 @@ fn the_table_is_the_document() {
 fn the_document_names_the_headers() {
     let document = serde_json::to_value(iam_http::document()).unwrap();
     for operation in operations() {
-        let described = &document["paths"][operation.path][operation.method.to_lowercase()];
+        let described = &document["paths"][operation.path()][operation.method().to_lowercase()];
         let in_header = |parameter: &&Value| parameter["in"] == "header";
         let asked = described["parameters"].as_array().unwrap().iter().filter(in_header);
         let mut asked: Vec<_> = asked.map(|parameter| parameter["name"].as_str().unwrap()).collect();
         asked.retain(|name| *name != "X-Company-Id");
         assert_eq!(asked, ["X-IAM-Min-Version", "Cache-Control"], "{}", operation.name);
         for (status, response) in described["responses"].as_object().unwrap() {
-            let told = |name: &str| response["headers"].get(name).is_some();
+            let describes = |name: &str| response["headers"].get(name).is_some();
             let is_stamped = operation.is_stamped() && ["200", "201", "304"].contains(&status.as_str());
-            assert_eq!(told("X-IAM-Version"), is_stamped, "{} {status}", operation.name);
+            assert_eq!(describes("X-IAM-Version"), is_stamped, "{} {status}", operation.name);
             let is_decision = described["tags"][0] == "Decisions";
             let has_age = is_decision && is_stamped;
-            assert_eq!((told("Age"), told("Warning")), (has_age, has_age), "{} {status}", operation.name);
+            assert_eq!((describes("Age"), describes("Warning")), (has_age, has_age), "{} {status}", operation.name);
         }
     }
 }
 
 both_adapters! {
     /// Without a good token a request is refused before anything else is checked.
-    async fn nobody_is_told_anything(api: TestApi) {
+    async fn a_request_without_a_valid_token_is_refused_before_anything_else(api: TestApi) {
         let world = World::new(api).await;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let signed = |key: &SecretString, at| TokenSigner::hs256(key).sign(world.ours.admin, true, at, 3600).unwrap();
@@ -690,11 +78,12 @@ both_adapters! {
             (vec![format!("Bearer {good}"), format!("Bearer {good}")], "Invalid token format. Use: Bearer <token>"),
         ];
         for operation in operations() {
-            let path = world.fill(&operation.path_of(operation.ids)).await;
-            let odd = operation.path_of("not-an-id,not-an-id?sessionId=&limit=x&companyId=x");
+            let path = world.fill(&operation.valid_path()).await;
+            let odd = operation.path_with(&["not-an-id"; 2], "sessionId=&limit=x&companyId=x");
             for (headers, message) in &tokens {
                 for (path, (content_type, body)) in [&path, &odd].into_iter().zip(GARBAGE.into_iter().cycle()) {
-                    let mut request = world.request(operation.method, path, Who::Nobody, None).bytes(content_type, body);
+                    let mut request =
+                        world.request(operation.method(), path, Who::Anonymous, None).bytes(content_type, body);
                     for value in headers {
                         request = request.header("authorization", value);
                     }
@@ -706,31 +95,35 @@ both_adapters! {
             }
         }
         for name in HEALTH {
-            let request = world.request("GET", name.strip_prefix("GET ").unwrap(), Who::Nobody, None);
+            let request = world.request("GET", name.strip_prefix("GET ").unwrap(), Who::Anonymous, None);
             world.send(name, request).await.expect(200);
         }
     }
 
     /// Callers without permission get the same refusal for every body and every company.
-    async fn who_may_not_is_told_nothing_else(api: TestApi) {
+    async fn callers_without_permission_get_only_the_refusal(api: TestApi) {
         let world = World::new(api).await;
         let too_large = "x".repeat(1024 * 1024 + 1);
         for operation in operations().filter(|operation| operation.needs != Needs::Token) {
             let (status, code, message) = operation.refusal();
             let expected = (status, code.to_owned(), message.to_owned());
-            let path = world.fill(&operation.path_of(operation.ids)).await;
+            let path = world.fill(&operation.valid_path()).await;
             for &who in operation.refused() {
                 let request = world.valid(operation, who, Some(world.ours.id)).await;
                 assert_eq!(world.send(operation.name, request).await.error(), expected, "{} {who:?}", operation.name);
                 for (content_type, body) in GARBAGE.into_iter().chain([("application/json", too_large.as_str())]) {
-                    let request = world.request(operation.method, &path, who, Some(world.ours.id));
+                    let request = world.request(operation.method(), &path, who, Some(world.ours.id));
                     let answer = world.send(operation.name, request.bytes(content_type, body)).await;
                     assert_eq!(answer.error(), expected, "{} {who:?}", operation.name);
                 }
                 if operation.has_ids() {
-                    let odd = operation.path_of("not-an-id,not-an-id").replace("companies/not-an-id", "companies/$company");
+                    let odd = operation
+                        .path_with(&["not-an-id"; 2], "")
+                        .replace("companies/not-an-id", &format!("companies/{}", Thing::Company));
                     let odd = format!("{}?sessionId=&limit=x", world.fill(&odd).await);
-                    let answer = world.send(operation.name, world.request(operation.method, &odd, who, Some(world.ours.id))).await;
+                    let answer = world
+                        .send(operation.name, world.request(operation.method(), &odd, who, Some(world.ours.id)))
+                        .await;
                     assert_eq!(answer.error(), expected, "{} {who:?}", operation.name);
                 }
             }
@@ -762,27 +155,28 @@ both_adapters! {
             }
             let path = "/api/iam/checks";
             let answer = world.send(path, ask(path).json(&json!({ "checks": [question] }))).await.expect(200).data();
-            let told = json!({ "allowed": false, "error": { "code": "ERR_AUTH_003", "message": refusal } });
-            assert_eq!(answer, json!({ "results": [told] }));
+            let refused = json!({ "allowed": false, "error": { "code": "ERR_AUTH_003", "message": refusal } });
+            assert_eq!(answer, json!({ "results": [refused] }));
         }
     }
 
-    /// A company that does not exist and one that the caller does not belong to cannot be told apart.
+    /// A company that does not exist and one that the caller does not belong to cannot be distinguished.
     async fn unknown_and_foreign_companies_look_alike(api: TestApi) {
         let world = World::new(api).await;
         let unknown = new_company();
         for operation in operations() {
             for who in [Who::NonMember, Who::Admin, Who::Reader] {
-                let has_body = operation.method != "GET";
+                let has_body = operation.method() != "GET";
                 for garbage in [None, Some(GARBAGE[0]).filter(|_| has_body)] {
                     let mut answers = Vec::new();
                     for company in [world.theirs.id, unknown] {
-                        let ids = operation.ids.replace("$company", &company.to_string());
-                        let operation = Operation { ids: ids.leak(), ..operation };
-                        let mut request = world.valid(operation, who, Some(company)).await;
+                        let path = operation.valid_path().replace(&Thing::Company.to_string(), &company.to_string());
+                        let mut request = world.valid_at(operation, &path, who, Some(company)).await;
                         if let Some((_, body)) = garbage {
-                            let path = world.fill(&operation.path_of(operation.ids)).await;
-                            request = world.request(operation.method, &path, who, Some(company)).bytes("application/json", body);
+                            let path = world.fill(&path).await;
+                            request = world
+                                .request(operation.method(), &path, who, Some(company))
+                                .bytes("application/json", body);
                         }
                         answers.push(world.send(operation.name, request).await);
                     }
@@ -793,8 +187,9 @@ both_adapters! {
                     let headers = |answer: &Answer| -> Vec<_> {
                         let shown = |name: &str| name != "x-request-id";
                         let headers = answer.headers.iter().filter(|(name, _)| shown(name.as_str()));
-                        let mut headers: Vec<_> =
-                            headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+                        let mut headers: Vec<_> = headers
+                            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+                            .collect();
                         headers.sort();
                         headers
                     };
@@ -813,15 +208,16 @@ both_adapters! {
     async fn a_company_must_be_named(api: TestApi) {
         let world = World::new(api).await;
         let missing = (400, "ERR_AUTH_002".to_owned(), "Company ID is required".to_owned());
-        for operation in operations().filter(|operation| operation.names != Names::Path) {
-            let path = world.fill(&operation.path_of(operation.ids)).await;
+        for operation in operations().filter(|operation| operation.company != CompanyParameter::InPath) {
+            let path = world.fill(&operation.valid_path()).await;
             for who in [Who::NonMember, Who::Visitor, Who::Admin, Who::SuperAdmin] {
-                let request = world.request(operation.method, &path, who, None).bytes("application/json", GARBAGE[0].1);
+                let request =
+                    world.request(operation.method(), &path, who, None).bytes("application/json", GARBAGE[0].1);
                 let answer = world.send(operation.name, request).await;
-                let needed = match operation.names {
-                    Names::Must => true,
-                    Names::Most => who != Who::SuperAdmin,
-                    Names::May | Names::Path => false,
+                let needed = match operation.company {
+                    CompanyParameter::Required => true,
+                    CompanyParameter::OptionalForSuperAdmins => who != Who::SuperAdmin,
+                    CompanyParameter::Optional | CompanyParameter::InPath => false,
                 };
                 let about = format!("{} {who:?}", operation.name);
                 if needed {
@@ -842,9 +238,9 @@ both_adapters! {
         let disagree = "companyId is named twice, with different companies";
         let no_id = "companyId must be a valid UUID";
         for operation in operations() {
-            let has_body = operation.method != "GET";
-            let in_path = operation.names == Names::Path;
-            let path = world.fill(&operation.path_of(operation.ids)).await;
+            let has_body = operation.method() != "GET";
+            let in_path = operation.company == CompanyParameter::InPath;
+            let path = world.fill(&operation.valid_path()).await;
             let and = if path.contains('?') { '&' } else { '?' };
             let in_query = |id: &dyn std::fmt::Display| format!("{path}{and}companyId={id}");
             // Header, query and body; each may be left out.
@@ -852,7 +248,9 @@ both_adapters! {
                 (Some(ours.to_string()), Some(theirs.to_string()), None, disagree),
                 (None, Some(format!("{ours}&companyId={theirs}")), None, disagree),
             ];
-            for bad in ["x", "", "00000000-0000-0000-0000-000000000000", "urn:uuid:018f3c1e-0000-7000-8000-000000000001"] {
+            for bad in
+                ["x", "", "00000000-0000-0000-0000-000000000000", "urn:uuid:018f3c1e-0000-7000-8000-000000000001"]
+            {
                 cases.push((Some(bad.to_owned()), None, None, no_id));
                 cases.push((Some(ours.to_string()), Some(bad.to_owned()), None, no_id));
                 if has_body {
@@ -876,7 +274,7 @@ both_adapters! {
                 }
                 for who in [Who::NonMember, operation.user()] {
                     let path = query.as_ref().map_or_else(|| path.clone(), |id| in_query(id));
-                    let mut request = world.request(operation.method, &path, who, None);
+                    let mut request = world.request(operation.method(), &path, who, None);
                     if let Some(header) = &header {
                         request = request.header("x-company-id", header);
                     }
@@ -904,7 +302,10 @@ both_adapters! {
             (world.request("GET", list, Who::Admin, Some(ours)), 200),
             (world.request("POST", list, Who::Admin, None).json(&create("By body")), 201),
             (world.request("POST", &in_query, Who::Admin, Some(ours)).json(&create("By all")), 201),
-            (world.request("GET", list, Who::Admin, None).header("x-company-id", &ours.to_string().to_uppercase()), 200),
+            (
+                world.request("GET", list, Who::Admin, None).header("x-company-id", &ours.to_string().to_uppercase()),
+                200,
+            ),
         ] {
             world.send("a company somewhere", request).await.expect(status);
         }
@@ -913,8 +314,17 @@ both_adapters! {
     /// Another company's things answer as if they did not exist, and stay unchanged.
     async fn other_companies_things_do_not_exist(api: TestApi) {
         let world = World::new(api).await;
-        for word in ["their-level", "their-item", "their-sub", "level", "item", "sub", "view", "feature"] {
-            world.word(word).await;
+        for thing in [
+            Thing::TheirLevel,
+            Thing::TheirItem,
+            Thing::TheirSub,
+            Thing::Level,
+            Thing::Item,
+            Thing::Sub,
+            Thing::View,
+            Thing::Feature,
+        ] {
+            world.thing(thing).await;
         }
         let step = json!({ "url": "/theirs", "label": "Theirs", "sessionId": "s" });
         let request = world.api.post("/api/iam/nav-trail").by(world.theirs.member).within(world.theirs.id);
@@ -922,24 +332,29 @@ both_adapters! {
         let before = world.dump(world.theirs).await;
         let mut asked = 0;
         for operation in operations() {
-            for &(ids, body, status, expected) in operation.foreign {
+            for foreign in operation.foreign {
                 asked += 1;
-                let path = world.fill(&operation.path_of(ids)).await;
-                let mut request = world.request(operation.method, &path, operation.user(), Some(world.ours.id));
-                let body = world.fill(if body.is_empty() { operation.body } else { body }).await;
+                let mut query: Vec<_> = foreign.query.iter().map(|(name, thing)| format!("{name}={thing}")).collect();
+                query.extend(Some(operation.query.to_owned()).filter(|own| !own.is_empty()));
+                let path = world.fill(&operation.path_with(foreign.ids, &query.join("&"))).await;
+                let mut request = world.request(operation.method(), &path, operation.user(), Some(world.ours.id));
+                let body =
+                    world.fill(&foreign.body.map_or_else(|| operation.valid_body(), |body| body().to_string())).await;
                 if !body.is_empty() {
                     request = request.bytes("application/json", body);
                 }
-                let answer = world.send(operation.name, request).await.expect(status);
-                let expected = world.fill(expected).await;
-                match status {
-                    200 if expected == DENIED => assert_nothing_is_allowed(&answer),
-                    200 if expected.is_empty() => {}
-                    200 => {
-                        let expected: Value = serde_json::from_str(&expected).unwrap();
-                        assert_eq!(answer.data(), expected, "{}", operation.name);
+                let answer = world.send(operation.name, request).await;
+                match foreign.answer {
+                    ForeignAnswer::NotFound(message) => {
+                        assert_eq!(answer.expect(404).error().2, message, "{}", operation.name)
                     }
-                    _ => assert_eq!(answer.error().2, expected, "{}", operation.name),
+                    ForeignAnswer::Unknown(message, thing) => {
+                        let message = format!("{message}: {}", world.thing(thing).await);
+                        assert_eq!(answer.expect(400).error().2, message, "{}", operation.name);
+                    }
+                    ForeignAnswer::Data(data) => assert_eq!(answer.expect(200).data(), data(), "{}", operation.name),
+                    ForeignAnswer::NothingAllowed => assert_nothing_is_allowed(&answer.expect(200)),
+                    ForeignAnswer::Success => drop(answer.expect(200)),
                 }
             }
         }
@@ -967,7 +382,7 @@ both_adapters! {
                 }
                 assert!(again.body.is_empty());
                 // A caller without permission is refused, whatever tag it sends.
-                let request = world.request("GET", operation.path, Who::Nobody, Some(world.ours.id));
+                let request = world.request("GET", operation.path(), Who::Anonymous, Some(world.ours.id));
                 world.send(operation.name, request.header("if-none-match", "*")).await.expect(401);
             }
         }
@@ -977,13 +392,25 @@ both_adapters! {
     async fn wrong_paths_and_methods_are_named(api: TestApi) {
         let world = World::new(api).await;
         let nowhere = [
-            "/", "/api", "/api/iam", "/api/iam/", "/api/iam/nope", "/api/iam/user-levels/", "/api/iam//navigation",
-            "/API/IAM/navigation", "/api/iam/user-levels/x/permissions", "/api/iam/user-levels/x/permissions/views/y",
-            "/api/iam/companies/x", "/health/", "/metrics", "/api/iam/%00", "/api/iam/navigation%2f",
+            "/",
+            "/api",
+            "/api/iam",
+            "/api/iam/",
+            "/api/iam/nope",
+            "/api/iam/user-levels/",
+            "/api/iam//navigation",
+            "/API/IAM/navigation",
+            "/api/iam/user-levels/x/permissions",
+            "/api/iam/user-levels/x/permissions/views/y",
+            "/api/iam/companies/x",
+            "/health/",
+            "/metrics",
+            "/api/iam/%00",
+            "/api/iam/navigation%2f",
         ];
         for path in nowhere {
             for method in ["GET", "POST", "DELETE"] {
-                let answer = world.send(path, world.request(method, path, Who::Nobody, None)).await;
+                let answer = world.send(path, world.request(method, path, Who::Anonymous, None)).await;
                 let expected = (404, "ERR_RESOURCE_001".to_owned(), "Route not found".to_owned());
                 assert_eq!(answer.error(), expected, "{method} {path}");
             }
@@ -997,10 +424,14 @@ both_adapters! {
             // Every `GET` has a `HEAD`.
             allowed.extend(allowed.contains(&"GET".to_owned()).then(|| "HEAD".to_owned()));
             allowed.sort();
-            let path = path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>().join("/");
+            let path = path
+                .split('/')
+                .map(|part| if part.starts_with('{') { "x" } else { part })
+                .collect::<Vec<_>>()
+                .join("/");
             let all = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"];
             for method in all.into_iter().filter(|method| !allowed.iter().any(|allowed| allowed == method)) {
-                let request = world.request(method, &path, Who::Nobody, None);
+                let request = world.request(method, &path, Who::Anonymous, None);
                 let answer = if method == "HEAD" { request.send().await } else { world.send(&path, request).await };
                 if method == "HEAD" {
                     assert_eq!((answer.status.as_u16(), answer.body.len()), (405, 0), "{path}");
@@ -1008,9 +439,9 @@ both_adapters! {
                     let message = format!("Method {method} is not allowed here");
                     assert_eq!(answer.error(), (405, "ERR_RESOURCE_004".to_owned(), message), "{path}");
                 }
-                let mut told: Vec<_> = answer.header("allow").unwrap().split(", ").collect();
-                told.sort_unstable();
-                assert_eq!(told, allowed, "{method} {path}");
+                let mut listed: Vec<_> = answer.header("allow").unwrap().split(", ").collect();
+                listed.sort_unstable();
+                assert_eq!(listed, allowed, "{method} {path}");
             }
         }
     }

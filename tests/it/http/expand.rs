@@ -8,7 +8,9 @@ mod postgres {
     use migration::{TABLES, VIEWS};
     use sea_orm::sqlx::{self, Connection, PgConnection, Row};
 
-    use crate::http::every_endpoint::{Operation, World, operations};
+    use crate::http::operation::Operation;
+    use crate::http::operations::operations;
+    use crate::http::world::World;
     use crate::support::api::TestApi;
     use crate::support::database::{OWNER, TestDatabase, run};
 

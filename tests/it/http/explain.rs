@@ -1,9 +1,9 @@
-//! Explanations through the door.
+//! Explanations through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Company, TestApi, both_adapters, members, new_company, new_user};
+use crate::support::api::{Company, TestApi, both_adapters, fields, new_company, new_user};
 
 async fn explain(api: &TestApi, company: Company, user: UserId, question: &Value) -> Value {
     api.post("/api/iam/explain").by(user).within(company.id).json(question).send().await.expect(200).data()
@@ -19,7 +19,7 @@ fn bare(decision: &Value) -> Value {
 
 both_adapters! {
     /// The gate, what each level says, and the steps that would allow; after all steps the view is allowed.
-    async fn the_whole_derivation_is_told(api: TestApi) {
+    async fn an_explanation_lists_the_whole_derivation(api: TestApi) {
         let company = api.company().await;
         let (view, module) = (api.view_id("/modules/risks").await, api.module_id("risks").await);
         let user = new_user();
@@ -97,7 +97,7 @@ both_adapters! {
             ] {
                 let mut explained = explain(&api, company, user, &question).await;
                 let names = ["allowed", "decidedBy", "gate", "levels", "reason", "reasonCode", "scope", "suggestion"];
-                assert_eq!(members(&explained), names);
+                assert_eq!(fields(&explained), names);
                 for part in ["gate", "levels", "suggestion"] {
                     explained.as_object_mut().unwrap().remove(part);
                 }
@@ -124,7 +124,7 @@ both_adapters! {
     }
 
     /// Callers that may ask about other users get explanations about them.
-    async fn others_are_for_those_who_may_ask(api: TestApi) {
+    async fn only_permitted_callers_ask_about_others(api: TestApi) {
         let company = api.company().await;
         let about = |user: UserId| json!({ "view": "/dashboard", "userId": user });
         let explained = explain(&api, company, company.admin, &about(company.visitor)).await;
@@ -145,10 +145,8 @@ both_adapters! {
         let their_admin = api.level_id(theirs, "Admin").await;
         api.assign(theirs, ours.member, &[&their_admin]).await;
         let question = json!({ "view": "/admin/permissions" });
-        let (here, there) = (
-            explain(&api, ours, ours.member, &question).await,
-            explain(&api, theirs, ours.member, &question).await,
-        );
+        let (here, there) =
+            (explain(&api, ours, ours.member, &question).await, explain(&api, theirs, ours.member, &question).await);
         let member = api.level_id(ours, "Member").await;
         assert_eq!(here["levels"], json!([{ "userLevelId": member, "says": "deny" }]));
         assert_eq!(there["levels"], json!([{ "userLevelId": their_admin, "says": "allow" }]));

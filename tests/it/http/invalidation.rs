@@ -1,5 +1,7 @@
 //! Every kind of change: what is read after it, locally and on another replica, and what it costs other entries.
 
+mod changes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
@@ -10,82 +12,9 @@ use iam_permissions_cache::{FillOptions, Filled};
 use iam_storage::Polled;
 use serde_json::{Value, json};
 
+use self::changes::{Change, Of, Seen, TABLE};
 use crate::support::api::{TestApi, both_adapters, new_company, new_user};
 use crate::support::replica::Replica;
-
-/// The decisions and menus that a change can touch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Of {
-    /// Those of the company that it is made in.
-    Company,
-    /// Those of all companies.
-    All,
-}
-
-/// What the test's user sees of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    /// What this user sees is different.
-    Differs,
-    /// This user does not see it.
-    Same,
-}
-
-/// The change in words; the operation as in the API's document; the decisions that it touches; what the user sees; the
-/// path parameters; the body. `$words` are things of a [`Scene`].
-type Row = (&'static str, &'static str, Of, Seen, &'static str, &'static str);
-
-#[rustfmt::skip]
-const TABLE: &[Row] = {
-    use Of::*;
-    use Seen::*;
-    &[
-    ("a level is made", "POST /api/iam/user-levels", Company, Same, "", r#"{"name":"New"}"#),
-    ("a level is renamed", "PATCH /api/iam/user-levels/{id}", Company, Same, "$level", r#"{"name":"Renamed"}"#),
-    ("a level is deleted", "DELETE /api/iam/user-levels/{id}", Company, Same, "$free", ""),
-    ("a level's view matrix", "PUT /api/iam/user-levels/{id}/permissions/views", Company, Differs, "$level",
-        r#"{"views":[{"viewId":"$view","state":"deny"}]}"#),
-    ("a level's feature matrix", "PUT /api/iam/user-levels/{id}/permissions/features", Company, Differs, "$level",
-        r#"{"features":[{"featureId":"$feature","action":"Read","value":true,"scope":"own"}]}"#),
-    ("who holds which levels", "PUT /api/iam/users/{userId}/user-levels", Company, Differs, "$user", r#"{"userLevelIds":["$free"]}"#),
-    ("a user's last level is taken", "PUT /api/iam/users/{userId}/user-levels", Company, Differs, "$user", r#"{"userLevelIds":[]}"#),
-    ("a company is provisioned", "POST /api/iam/companies/{companyId}/provision", Company, Differs, "$company", "{}"),
-    ("a company gets an admin again", "POST /api/iam/companies/{companyId}/provision", Company, Differs, "$left", r#"{"adminUserId":"$user"}"#),
-    ("a company's modules", "PUT /api/iam/companies/{companyId}/modules", Company, Differs, "$company", r#"{"moduleIds":["$module","$shut-module"]}"#),
-    ("a module is switched in a company", "PATCH /api/iam/companies/{companyId}/modules/{moduleId}", Company, Differs, "$company $module",
-        r#"{"enabled":false}"#),
-    ("a company's menu item is made", "POST /api/iam/menu-items", Company, Differs, "", r#"{"label":"New","viewId":"$view"}"#),
-    ("a company's menu item is changed", "PATCH /api/iam/menu-items/{id}", Company, Differs, "$own-item", r#"{"label":"Changed"}"#),
-    ("a company's menu item is deleted", "DELETE /api/iam/menu-items/{id}", Company, Differs, "$own-item", ""),
-    ("a company's sub-item is made", "POST /api/iam/sub-menu-items", Company, Differs, "",
-        r#"{"menuItemId":"$own-item","label":"New","viewId":"$view"}"#),
-    ("a company's sub-item is changed", "PATCH /api/iam/sub-menu-items/{id}", Company, Differs, "$own-sub", r#"{"enabled":false}"#),
-    ("a company's sub-item is deleted", "DELETE /api/iam/sub-menu-items/{id}", Company, Differs, "$own-sub", ""),
-
-    ("a view is made", "POST /api/iam/views", All, Differs, "", r#"{"name":"New","url":"/$company","requiresAuth":false}"#),
-    ("a view's url", "PATCH /api/iam/views/{id}", All, Differs, "$view", r#"{"url":"/moved/$company"}"#),
-    ("a view becomes public", "PATCH /api/iam/views/{id}", All, Differs, "$shut-view", r#"{"requiresAuth":false}"#),
-    ("a view is deleted", "DELETE /api/iam/views/{id}", All, Differs, "$spare-view", ""),
-    ("a feature is made", "POST /api/iam/features", All, Differs, "", r#"{"name":"New","key":"new.$company"}"#),
-    ("a feature's key", "PATCH /api/iam/features/{id}", All, Differs, "$feature", r#"{"key":"moved.$company"}"#),
-    ("a feature is switched off", "PATCH /api/iam/features/{id}", All, Differs, "$feature", r#"{"enabled":false}"#),
-    ("an action is dropped from a feature", "PATCH /api/iam/features/{id}", All, Differs, "$feature", r#"{"actions":["Sign"]}"#),
-    ("a feature is deleted", "DELETE /api/iam/features/{id}", All, Differs, "$spare-feature", ""),
-    ("the views that a feature stands on", "PUT /api/iam/features/{id}/views", All, Same, "$feature", r#"{"viewIds":["$view"]}"#),
-    ("a module is made", "POST /api/iam/modules", All, Same, "", r#"{"code":"new.$company","name":"New"}"#),
-    ("a module is switched off", "PATCH /api/iam/modules/{id}", All, Differs, "$module", r#"{"enabled":false}"#),
-    ("a module is deleted", "DELETE /api/iam/modules/{id}", All, Differs, "$shut-module", r#"{"ungate":true}"#),
-    ("a module's views", "PUT /api/iam/modules/{id}/views", All, Differs, "$shut-module", r#"{"viewIds":["$view"],"ungate":true}"#),
-    ("a module's features", "PUT /api/iam/modules/{id}/features", All, Differs, "$shut-module", r#"{"featureIds":["$feature"],"ungate":true}"#),
-    ("everybody's menu item is made", "POST /api/iam/menu-items", All, Differs, "", r#"{"label":"New","viewId":"$view"}"#),
-    ("everybody's menu item is changed", "PATCH /api/iam/menu-items/{id}", All, Differs, "$item", r#"{"label":"Changed"}"#),
-    ("everybody's menu item is deleted", "DELETE /api/iam/menu-items/{id}", All, Differs, "$item", ""),
-    ("everybody's sub-item is made", "POST /api/iam/sub-menu-items", All, Differs, "",
-        r#"{"menuItemId":"$item","label":"New","viewId":"$view"}"#),
-    ("everybody's sub-item is changed", "PATCH /api/iam/sub-menu-items/{id}", All, Differs, "$sub", r#"{"enabled":false}"#),
-    ("everybody's sub-item is deleted", "DELETE /api/iam/sub-menu-items/{id}", All, Differs, "$sub", ""),
-    ]
-};
 
 /// Requests with a body that change nothing that decides.
 const NO_CHANGES: [&str; 8] = [
@@ -107,7 +36,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Made through a door, with names that no other scene has.
+    /// Made through the API, with names that no other scene has.
     async fn new(api: &TestApi) -> Self {
         let (company, user) = (new_company(), new_user());
         let mut scene = Self { words: BTreeMap::new(), company, user };
@@ -246,7 +175,7 @@ fn documented() -> Vec<String> {
 fn the_documentation_has_the_same_table() {
     let table: Vec<_> = TABLE
         .iter()
-        .map(|(what, operation, of, ..)| {
+        .map(|Change { what, operation, of, .. }| {
             let whose = if *of == Of::Company { "its company's" } else { "everybody's" };
             format!("| {what} | `{operation}` | {whose} |")
         })
@@ -263,7 +192,7 @@ async fn every_operation_that_changes_something_is_in_the_table() {
         operations.extend(methods.filter(|method| method != "GET").map(|method| format!("{method} {path}")));
     }
     operations.retain(|operation| !NO_CHANGES.contains(&operation.as_str()));
-    let here = TABLE.iter().map(|(_, operation, ..)| (*operation).to_owned());
+    let here = TABLE.iter().map(|change| change.operation.to_owned());
     assert_eq!(here.collect::<BTreeSet<_>>(), operations);
 }
 
@@ -277,7 +206,7 @@ both_adapters! {
         let options = HttpOptions { forced_loads: RateLimit { per_second, burst }, ..HttpOptions::default() };
         let store = api.with_options(options).await;
         let other = Scene::new(&a.api).await;
-        for (what, operation, of, sees, ids, body) in TABLE {
+        for Change { what, operation, of, seen: sees, ids, body } in TABLE {
             let scene = Scene::new(&a.api).await;
             if ids.contains("$left") {
                 // All users who could administer it are gone.
@@ -326,7 +255,7 @@ both_adapters! {
     }
 
     /// Trails, effective rows, refused changes and changes without an effect wake no replica and cost no entry.
-    async fn what_changes_no_decision_tells_nobody(api: TestApi) {
+    async fn changes_without_effect_on_decisions_wake_no_replica(api: TestApi) {
         let (a, b) = (Replica::of(&api).await, Replica::of(&api).await);
         let scene = Scene::new(&a.api).await;
         a.hears_everything().await;
@@ -373,7 +302,9 @@ both_adapters! {
             scene.send(&a.api, operation, of, ids, body).await;
         }
 
-        let Polled::Primary(after) = api.storage.changes().poll(Some(&before.position)).await.unwrap() else { panic!() };
+        let Polled::Primary(after) = api.storage.changes().poll(Some(&before.position)).await.unwrap() else {
+            panic!()
+        };
         assert_eq!(after.companies, [], "nothing is reported");
         assert_eq!((after.catalog, after.credentials), (before.catalog, before.credentials));
         b.hears_everything().await;

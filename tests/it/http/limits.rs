@@ -62,11 +62,11 @@ both_adapters! {
     }
 
     /// A caller over the limit gets the time to retry; other callers are not affected.
-    async fn who_asks_too_often_must_wait(api: TestApi) {
-        let door = api.with_options(one_a_second(2)).await;
+    async fn a_caller_over_the_limit_must_wait(api: TestApi) {
+        let router = api.with_options(one_a_second(2)).await;
         let (eager, other) = (new_user(), new_user());
         // Without a company an answer costs next to nothing, so these come faster than one a second.
-        let ask = |user| door.get("/api/iam/navigation").by(user).send();
+        let ask = |user| router.get("/api/iam/navigation").by(user).send();
         let mut answers = Vec::new();
         for _ in 0..20 {
             answers.push(ask(eager).await);
@@ -83,13 +83,13 @@ both_adapters! {
         ask(other).await.expect(400);
         // Health requests are not counted, nor are requests without a valid credential.
         for _ in 0..5 {
-            door.get("/health").send().await.expect(200);
-            door.get("/api/iam/navigation").send().await.expect(401);
+            router.get("/health").send().await.expect(200);
+            router.get("/api/iam/navigation").send().await.expect(401);
         }
     }
 
     /// Without a limit no caller is refused.
-    async fn without_a_limit_nobody_waits(api: TestApi) {
+    async fn without_a_limit_no_caller_waits(api: TestApi) {
         let eager = new_user();
         for _ in 0..200 {
             api.get("/api/iam/navigation").by(eager).send().await.expect(400);
@@ -103,10 +103,10 @@ both_adapters! {
         let begins = Arc::new(Notify::new());
         let watched = Arc::new(Watched { inner: Arc::clone(&api.storage), begins: Arc::clone(&begins) });
         let options = HttpOptions { request_timeout: Duration::from_millis(50), ..HttpOptions::default() };
-        let door = TestApi::over(watched, api.database.clone(), options).await;
+        let router = TestApi::over(watched, api.database.clone(), options).await;
         // It may be too late before the change begins, on a busy machine: such a request leaves nothing.
         until(async || {
-            let request = door.post("/api/iam/user-levels").by_super_admin().within(company.id);
+            let request = router.post("/api/iam/user-levels").by_super_admin().within(company.id);
             let answer = request.json(&json!({ "name": "Slow" })).send().await;
             let message = "The service is temporarily unavailable";
             assert_eq!(answer.error(), (503, "ERR_UNAVAILABLE_001".into(), message.into()));
@@ -118,7 +118,7 @@ both_adapters! {
         .await;
         assert_eq!(names(&api, company).await, ["Admin", "Member", "Visitor"]);
         lock.commit().await.unwrap();
-        door.application.finish().await;
+        router.application.finish().await;
         assert_eq!(names(&api, company).await, ["Admin", "Member", "Slow", "Visitor"]);
     }
 
@@ -127,15 +127,16 @@ both_adapters! {
         let company = api.company().await;
         let lock = hold(&api, company).await;
         let begins = Arc::new(Notify::new());
-        let door = api.behind(Arc::new(Watched { inner: Arc::clone(&api.storage), begins: Arc::clone(&begins) })).await;
+        let router =
+            api.behind(Arc::new(Watched { inner: Arc::clone(&api.storage), begins: Arc::clone(&begins) })).await;
         let body = json!({ "name": "Abandoned" });
-        let request = door.post("/api/iam/user-levels").by_super_admin().within(company.id).json(&body);
+        let request = router.post("/api/iam/user-levels").by_super_admin().within(company.id).json(&body);
         tokio::select! {
             answer = request.send() => panic!("answered while the lock is held: {answer:?}"),
             () = begins.notified() => {}
         }
         lock.commit().await.unwrap();
-        door.application.finish().await;
+        router.application.finish().await;
         assert_eq!(names(&api, company).await, ["Abandoned", "Admin", "Member", "Visitor"]);
     }
 
@@ -144,8 +145,8 @@ both_adapters! {
         let (company, other) = (api.company().await, api.company().await);
         let lock = hold(&api, company).await;
         let body = json!({ "name": "New" });
-        let door = waiting_two_seconds(&api).await;
-        let request = door.post("/api/iam/user-levels").by(company.admin).within(company.id).json(&body);
+        let router = waiting_two_seconds(&api).await;
+        let request = router.post("/api/iam/user-levels").by(company.admin).within(company.id).json(&body);
         let answer = request.send().await;
         let message = "The service is temporarily unavailable";
         assert_eq!(answer.error(), (503, "ERR_UNAVAILABLE_001".into(), message.into()));

@@ -1,9 +1,9 @@
-//! Permission matrices through the door.
+//! Permission matrices through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Company, TestApi, both_adapters, each, is_time, members, new_company};
+use crate::support::api::{Answer, Company, TestApi, both_adapters, each, fields, is_time, new_company};
 
 async fn put(api: &TestApi, company: Company, by: UserId, level: &str, matrix: &str, cells: Value) -> Answer {
     let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}");
@@ -21,7 +21,7 @@ async fn pinned(api: &TestApi, company: Company) -> (String, String, String) {
 }
 
 both_adapters! {
-    /// Every member of a view cell is there; what is left out is `inherit` and modifiable.
+    /// Every field of a view cell is there; what is left out is `inherit` and modifiable.
     async fn a_view_cell_has_its_shape_and_defaults(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -31,10 +31,10 @@ both_adapters! {
 
         let path = format!("/api/iam/user-levels/{level}/permissions/views");
         let data = api.get(&path).by(company.admin).within(company.id).send().await.expect(200).data();
-        assert_eq!(members(&data), ["permissions"]);
+        assert_eq!(fields(&data), ["permissions"]);
         let cell = &data["permissions"][0];
         let names = ["companyId", "createdAt", "id", "modifiable", "state", "updatedAt", "userLevelId", "viewId"];
-        assert_eq!(members(cell), names);
+        assert_eq!(fields(cell), names);
         assert_eq!(cell["companyId"], company.id.to_string());
         assert_eq!(cell["userLevelId"], level.as_str());
         assert_eq!(cell["viewId"], view.as_str());
@@ -43,7 +43,7 @@ both_adapters! {
         assert!(is_time(&cell["createdAt"]) && is_time(&cell["updatedAt"]));
     }
 
-    /// Every member of a feature cell is there; what is left out is `true`, `any` and modifiable.
+    /// Every field of a feature cell is there; what is left out is `true`, `any` and modifiable.
     async fn a_feature_cell_has_its_shape_and_defaults(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
@@ -65,7 +65,7 @@ both_adapters! {
             "userLevelId",
             "value",
         ];
-        assert_eq!(members(cell), names);
+        assert_eq!(fields(cell), names);
         assert_eq!(cell["companyId"], company.id.to_string());
         assert_eq!(cell["userLevelId"], level.as_str());
         assert_eq!(cell["featureId"], feature.as_str());

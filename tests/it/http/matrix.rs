@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::every_endpoint::{HEALTH, Names, Who, World, operations};
+use super::operation::{CompanyParameter, Who};
+use super::operations::{HEALTH, operations};
+use super::world::World;
 use crate::support::api::both_adapters;
 
 const COLUMNS: [(&str, Who); 13] = [
-    ("no token", Who::Nobody),
+    ("no token", Who::Anonymous),
     ("nonmember", Who::NonMember),
     ("Visitor", Who::Visitor),
     ("Member", Who::Member),
@@ -32,7 +34,7 @@ pub async fn table(world: &World) -> String {
         write!(text, "{:<62}", operation.name).unwrap();
         for (_, who) in COLUMNS {
             world.renew();
-            let company = (operation.names != Names::Path).then_some(world.ours.id);
+            let company = (operation.company != CompanyParameter::InPath).then_some(world.ours.id);
             let request = world.valid(operation, who, company).await;
             let what = format!("{} as {who:?}", operation.name);
             write!(text, "{:>10}", world.send(&what, request).await.status.as_u16()).unwrap();

@@ -1,9 +1,9 @@
-//! Menu items and sub-items, through the door.
+//! Menu items and sub-items, through the API.
 
 use iam_domain::CompanyId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Request, TestApi, both_adapters, each, is_time, members, new_company};
+use crate::support::api::{Request, TestApi, both_adapters, each, fields, is_time, new_company};
 
 /// A request in the name of a company, or of none.
 fn of(request: Request, owner: Option<CompanyId>) -> Request {
@@ -21,12 +21,12 @@ async fn list(api: &TestApi, collection: &str, owner: Option<CompanyId>) -> Valu
 }
 
 both_adapters! {
-    /// Every member of an item is there; `companyId` is `null` for what every company has.
+    /// Every field of an item is there; `companyId` is `null` for what every company has.
     async fn an_item_has_its_shape(api: TestApi) {
         let company = api.company().await;
         let least = api.make("menu-items", None, json!({ "label": "Reports" })).await;
         let names = ["companyId", "createdAt", "id", "isEntrypoint", "label", "priority", "sortOrder", "updatedAt"];
-        assert_eq!(members(&least), names);
+        assert_eq!(fields(&least), names);
         assert_eq!(least["companyId"], Value::Null);
         assert_eq!((&least["priority"], &least["sortOrder"]), (&json!("standard"), &json!(0)));
         assert_eq!(least["isEntrypoint"], true);
@@ -38,9 +38,9 @@ both_adapters! {
             "isEntrypoint": false,
         });
         let answer = of(api.post("/api/iam/menu-items"), Some(company.id)).json(&body).send().await.expect(201);
-        assert_eq!(members(&answer.data()), ["menuItem"]);
+        assert_eq!(fields(&answer.data()), ["menuItem"]);
         let most = answer.data()["menuItem"].clone();
-        assert_eq!(members(&most).len(), 12);
+        assert_eq!(fields(&most).len(), 12);
         assert_eq!(most["companyId"], company.id.to_string());
         for (name, value) in body.as_object().unwrap() {
             assert_eq!(most[name], *value, "{name}");
@@ -49,12 +49,12 @@ both_adapters! {
         assert_eq!(got.data(), json!({ "menuItem": most }));
     }
 
-    /// Every member of a sub-item is there.
+    /// Every field of a sub-item is there.
     async fn a_sub_item_has_its_shape(api: TestApi) {
         let item = api.make("menu-items", None, json!({ "label": "Reports" })).await;
         let body = json!({ "menuItemId": item["id"], "label": "Below" });
         let least = api.make("sub-menu-items", None, body).await;
-        assert_eq!(members(&least), ["createdAt", "enabled", "id", "label", "menuItemId", "sortOrder", "updatedAt"]);
+        assert_eq!(fields(&least), ["createdAt", "enabled", "id", "label", "menuItemId", "sortOrder", "updatedAt"]);
         assert_eq!((&least["enabled"], &least["sortOrder"]), (&json!(true), &json!(0)));
 
         let body = json!({
@@ -62,9 +62,9 @@ both_adapters! {
             "featureId": api.feature_id("general.read").await, "icon": "list", "sortOrder": 3, "enabled": false,
         });
         let answer = of(api.post("/api/iam/sub-menu-items"), None).json(&body).send().await.expect(201);
-        assert_eq!(members(&answer.data()), ["subMenuItem"]);
+        assert_eq!(fields(&answer.data()), ["subMenuItem"]);
         let most = answer.data()["subMenuItem"].clone();
-        assert_eq!(members(&most).len(), 10);
+        assert_eq!(fields(&most).len(), 10);
         for (name, value) in body.as_object().unwrap() {
             assert_eq!(most[name], *value, "{name}");
         }
@@ -82,7 +82,7 @@ both_adapters! {
         }
         let path = "/api/iam/menu-items";
         let data = of(api.get(path), None).send().await.expect(200).data();
-        assert_eq!(members(&data), ["menuItems"]);
+        assert_eq!(fields(&data), ["menuItems"]);
         let common = ["Dashboard", "Companies", "Users", "Modules", "Administration", "Settings"];
         for owner in [None, Some(other.id)] {
             assert_eq!(each(&list(&api, "menu-items", owner).await, "label"), common);
@@ -126,8 +126,8 @@ both_adapters! {
         let changed = change(rest).await.expect(200).data()["menuItem"].clone();
         assert_eq!((&changed["isEntrypoint"], &changed["priority"]), (&json!(true), &json!("premium")));
         assert_eq!(changed["requiredPermissions"], json!([]));
-        for member in ["label", "sortOrder", "priority", "isEntrypoint"] {
-            assert_eq!(change(json!({ member: null })).await.status, 400, "{member}");
+        for field in ["label", "sortOrder", "priority", "isEntrypoint"] {
+            assert_eq!(change(json!({ field: null })).await.status, 400, "{field}");
         }
     }
 
@@ -153,8 +153,8 @@ both_adapters! {
         let unknown = new_company();
         let error = change(json!({ "menuItemId": unknown })).await.error();
         assert_eq!(error, (400, "ERR_VALIDATION_001".into(), format!("menuItemId names an unknown menu: {unknown}")));
-        for member in ["menuItemId", "label", "sortOrder", "enabled"] {
-            assert_eq!(change(json!({ member: null })).await.status, 400, "{member}");
+        for field in ["menuItemId", "label", "sortOrder", "enabled"] {
+            assert_eq!(change(json!({ field: null })).await.status, 400, "{field}");
         }
     }
 
@@ -198,7 +198,7 @@ both_adapters! {
     }
 
     /// Only the owner of an item sees and changes it; others, and the platform, do not.
-    async fn an_item_is_its_owners_alone(api: TestApi) {
+    async fn only_the_owner_of_an_item_sees_and_changes_it(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let own = api.make("menu-items", Some(company.id), json!({ "label": "Ours" })).await;
         let below = json!({ "menuItemId": own["id"], "label": "Below" });

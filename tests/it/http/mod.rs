@@ -1,7 +1,8 @@
-//! Tests through the HTTP door.
+//! Tests of the HTTP API, over each storage adapter.
 
 mod assignments;
 mod audit;
+mod audit_queries;
 mod authority;
 mod bad_input;
 mod catalog;
@@ -9,19 +10,24 @@ mod checks;
 mod conditional;
 mod consistency;
 mod credentials;
+mod cut_offs;
 mod decisions;
 mod delegation;
 mod every_endpoint;
 mod expand;
 mod explain;
+mod external_users;
 mod gates;
 mod invalidation;
 mod limits;
+mod lockout;
 mod matrices;
 mod matrix;
 mod menu;
 mod names;
 mod navigation;
+mod operation;
+mod operations;
 mod parity;
 mod permissions_current;
 mod provisioning;
@@ -30,3 +36,4 @@ mod tenancy;
 mod tokens;
 mod trail;
 mod user_levels;
+mod world;

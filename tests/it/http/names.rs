@@ -11,8 +11,17 @@ both_adapters! {
     async fn names_are_kept_exactly(api: TestApi) {
         let company = api.company().await;
         let names = [
-            "می\u{200c}خواهم", "🏳\u{fe0f}", "👩\u{200d}👧", "葛\u{e0100}", "line\nbreak", " Admin", "Admin ", "ADMIN",
-            "\u{410}dmin", "Cafe\u{301}", "Café",
+            "می\u{200c}خواهم",
+            "🏳\u{fe0f}",
+            "👩\u{200d}👧",
+            "葛\u{e0100}",
+            "line\nbreak",
+            " Admin",
+            "Admin ",
+            "ADMIN",
+            "\u{410}dmin",
+            "Cafe\u{301}",
+            "Café",
         ];
         for name in names {
             api.new_level(company, name).await;
@@ -48,7 +57,8 @@ mod stored {
 
         /// Texts as builds before these rules accepted them.
         const EARLIER: &str = r#"
-        UPDATE views SET name = U&'\200BDashboard\202E', url = U&'/dash\202Eboard\200B', category = U&'\3164', icon = U&'x\0001'
+        UPDATE views SET name = U&'\200BDashboard\202E', url = U&'/dash\202Eboard\200B',
+            category = U&'\3164', icon = U&'x\0001'
             WHERE url = '/dashboard';
         UPDATE features SET key = U&'general.read\200B', name = U&'\2800', resource_type = U&'\00AD',
             actions = '["Read", "Sign\u200b"]' WHERE key = 'general.read';
@@ -83,7 +93,7 @@ mod stored {
             let feature = check(json!({ "feature": "general.read\u{200b}", "action": "Read" })).await;
             assert_ne!(feature["reasonCode"], "feature_not_found", "{feature}");
 
-            // Other members can be changed; a new text must keep the rules.
+            // Other fields can be changed; a new text must keep the rules.
             let view = views["views"]
                 .as_array()
                 .unwrap()

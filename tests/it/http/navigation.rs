@@ -1,9 +1,9 @@
-//! The menu that the caller sees, through the door.
+//! The menu that the caller sees, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Company, TestApi, both_adapters, each, members, new_company, new_user};
+use crate::support::api::{Company, TestApi, both_adapters, each, fields, new_company, new_user};
 
 const PATH: &str = "/api/iam/navigation";
 
@@ -39,11 +39,11 @@ async fn sub_item(api: &TestApi, body: Value) -> String {
 }
 
 both_adapters! {
-    /// Every member of an entry is there; what is empty is `null` or an empty list.
+    /// Every field of an entry is there; what is empty is `null` or an empty list.
     async fn an_entry_has_its_shape(api: TestApi) {
         let company = api.company().await;
         let data = navigation(&api, company, company.admin).await;
-        assert_eq!(members(&data), ["entrypoint", "menu"]);
+        assert_eq!(fields(&data), ["entrypoint", "menu"]);
         assert_eq!(data["entrypoint"], "/dashboard");
         let listed = api.get("/api/iam/menu-items").by_super_admin().send().await.data();
         let subs = api.get("/api/iam/sub-menu-items").by_super_admin().send().await.data();
@@ -72,7 +72,7 @@ both_adapters! {
     }
 
     /// A user with fewer permissions sees fewer entries; an item that leads nowhere is left out.
-    async fn everybody_sees_what_is_allowed(api: TestApi) {
+    async fn every_user_sees_what_is_allowed(api: TestApi) {
         let company = api.company().await;
         let common = ["Dashboard", "Companies", "Users"];
         let admin = labels(&navigation(&api, company, company.admin).await);
@@ -115,7 +115,7 @@ both_adapters! {
     }
 
     /// A non-member sees nothing, not even what has no gates.
-    async fn a_stranger_sees_nothing(api: TestApi) {
+    async fn a_non_member_sees_nothing(api: TestApi) {
         let company = api.company().await;
         let view = json!({ "name": "Imprint", "url": "/imprint", "requiresAuth": false });
         let view = api.make("views", None, view).await;
@@ -230,7 +230,7 @@ both_adapters! {
     }
 
     /// The landing page is the first item that shows, is an entry point and has a url.
-    async fn one_lands_at_the_first_entry_point_with_a_url(api: TestApi) {
+    async fn the_landing_page_is_the_first_entry_point_with_a_url(api: TestApi) {
         let company = api.company().await;
         clear_menu(&api).await;
         let (view, hidden) = (api.view_id("/dashboard").await, api.view_id("/home").await);

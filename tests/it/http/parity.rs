@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::every_endpoint::Exchange;
+use super::world::Exchange;
 
 /// Replaces what differs between any two runs by its order of appearance: ids, cursors, versions, entity tags. Times
 /// may be equal in one run and differ in another, so all times become one.
 #[derive(Default)]
-pub struct Names(std::collections::HashMap<String, usize>);
+pub struct Placeholders(std::collections::HashMap<String, usize>);
 
-impl Names {
+impl Placeholders {
     fn of(&mut self, kind: &str, text: &str) -> String {
         let next = self.0.len();
         let number = self.0.entry(text.to_lowercase()).or_insert(next);
@@ -44,7 +44,7 @@ impl Names {
     }
 }
 
-/// How much of an API key, or of its prefix after the member's name, the text begins with.
+/// How much of an API key, or of its prefix after the field's name, the text begins with.
 fn random_text(text: &str, before: &str) -> Option<usize> {
     let letters = |from: usize, count: usize| {
         let part = text.get(from..from + count)?;
@@ -75,7 +75,7 @@ fn is_new_id(text: &str) -> bool {
     has_form(text, "xxxxxxxx-xxxx-vxxx-xxxx-xxxxxxxxxxxx")
 }
 
-/// Sorts the members of objects that are named by ids: an id that is made later may be the smaller one.
+/// Sorts the fields of objects that are named by ids: an id that is made later may be the smaller one.
 fn in_order_of_names(body: &str) -> String {
     match serde_json::from_str::<Value>(body) {
         Ok(json) => json.to_string(),
@@ -84,7 +84,7 @@ fn in_order_of_names(body: &str) -> String {
 }
 
 /// The whole answer.
-fn normal(names: &mut Names, exchange: &Exchange) -> (String, Vec<(String, String)>, String) {
+fn normal(names: &mut Placeholders, exchange: &Exchange) -> (String, Vec<(String, String)>, String) {
     let answer = &exchange.answer;
     let mut headers: Vec<_> =
         answer.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
@@ -115,7 +115,7 @@ fn normal(names: &mut Names, exchange: &Exchange) -> (String, Vec<(String, Strin
 
 /// Compares two transcripts of one script, each with the name of its adapter.
 pub fn assert_same(one: (&str, &[Exchange]), other: (&str, &[Exchange])) {
-    let (mut names, mut other_names) = (Names::default(), Names::default());
+    let (mut names, mut other_names) = (Placeholders::default(), Placeholders::default());
     for (index, (exchange, other_exchange)) in one.1.iter().zip(other.1).enumerate() {
         let (normal, other_normal) = (normal(&mut names, exchange), normal(&mut other_names, other_exchange));
         if normal != other_normal {
@@ -131,7 +131,7 @@ pub fn assert_same(one: (&str, &[Exchange]), other: (&str, &[Exchange])) {
 
 #[test]
 fn only_what_differs_is_replaced() {
-    let mut names = Names::default();
+    let mut names = Placeholders::default();
     let (seven, four) = ("018f3c1e-0000-7000-8000-000000000001", "6f2c9d1e-5b7a-4c38-9e21-d04f7a86b3c5");
     let seeded = "3215edfd-0443-587a-8007-466732f47f9f";
     let text = format!("a{seeded} {four}/{seven},{seven} 2026-11-22T12:00:00.000Z 🐀");
@@ -141,10 +141,11 @@ fn only_what_differs_is_replaced() {
 
 /// Needs a database, so that `make test-memory` leaves it out.
 mod postgres {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::assert_same;
-    use crate::http::every_endpoint::{Exchange, Who, World};
+    use crate::http::operation::{Thing, Who};
+    use crate::http::world::{Exchange, World};
     use crate::http::{bad_input, matrix};
     use crate::support::api::TestApi;
 
@@ -166,17 +167,17 @@ mod postgres {
     /// Requests that break a rule of the data.
     async fn conflicts(world: &World) {
         world.renew();
-        let level = world.fill("/api/iam/user-levels/$level").await;
+        let level = format!("/api/iam/user-levels/{}", world.thing(Thing::Level).await);
         let admin = format!("/api/iam/user-levels/{}", world.api.level_id(world.ours, "Admin").await);
         let general = format!("/api/iam/features/{}", world.api.feature_id("general.read").await);
         let reserved = format!("/api/iam/features/{}", world.api.feature_id("iam.manage_levels").await);
         let core = format!("/api/iam/modules/{}", world.api.module_id("core").await);
         let view = format!("/api/iam/views/{}", world.api.view_id("/dashboard").await);
-        let module = world.fill("/api/iam/companies/$company/modules/$module").await;
-        let missing = world.fill("/api/iam/user-levels/$gone").await;
-        let user = world.fill("/api/iam/users/$user/user-levels").await;
-        let pinned = world.fill(r#"{"views":[{"viewId":"$dashboard","state":"deny","modifiable":false}]}"#).await;
-        let pinned: Value = serde_json::from_str(&pinned).unwrap();
+        let module = format!("/api/iam/companies/{}/modules/{}", world.ours.id, world.thing(Thing::Module).await);
+        let missing = format!("/api/iam/user-levels/{}", world.thing(Thing::Gone).await);
+        let user = format!("/api/iam/users/{}/user-levels", world.thing(Thing::User).await);
+        let dashboard = world.api.view_id("/dashboard").await;
+        let pinned = json!({ "views": [{ "viewId": dashboard, "state": "deny", "modifiable": false }] });
         let views = format!("{level}/permissions/views");
         let iam = json!({ "featureIds": [world.api.feature_id("iam.manage_levels").await] });
         let (ours, all) = (Some(world.ours.id), Who::SuperAdmin);

@@ -1,9 +1,9 @@
-//! Everything that the caller may see and do, through the door.
+//! Everything that the caller may see and do, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Company, TestApi, both_adapters, members, new_user};
+use crate::support::api::{Answer, Company, TestApi, both_adapters, fields, new_user};
 
 const PATH: &str = "/api/iam/permissions/current";
 const LISTED: [&str; 6] = ["Approve", "Create", "Delete", "Export", "Read", "Update"];
@@ -18,10 +18,10 @@ fn denied() -> Value {
 
 both_adapters! {
     /// Every view and every feature of the catalog is there, each feature with the six actions.
-    async fn everything_is_listed(api: TestApi) {
+    async fn every_permission_is_listed(api: TestApi) {
         let company = api.company().await;
         let data = current(&api, company, company.member).await.expect(200).data();
-        assert_eq!(members(&data), ["features", "views"]);
+        assert_eq!(fields(&data), ["features", "views"]);
         let catalog = async |kind: &str| {
             let data = api.get(&format!("/api/iam/{kind}")).by_super_admin().send().await.expect(200).data();
             let mut ids: Vec<_> =
@@ -29,13 +29,13 @@ both_adapters! {
             ids.sort_unstable();
             ids
         };
-        assert_eq!(members(&data["views"]), catalog("views").await);
-        assert_eq!(members(&data["features"]), catalog("features").await);
+        assert_eq!(fields(&data["views"]), catalog("views").await);
+        assert_eq!(fields(&data["features"]), catalog("features").await);
         assert!(data["views"].as_object().unwrap().values().all(Value::is_boolean));
         for feature in data["features"].as_object().unwrap().values() {
-            assert_eq!(members(feature), LISTED);
+            assert_eq!(fields(feature), LISTED);
             for permission in feature.as_object().unwrap().values() {
-                assert_eq!(members(permission), ["allowed", "scope"]);
+                assert_eq!(fields(permission), ["allowed", "scope"]);
             }
         }
     }
@@ -58,7 +58,7 @@ both_adapters! {
     }
 
     /// An admin has all permissions that the company's modules allow.
-    async fn an_admin_may_what_the_company_has(api: TestApi) {
+    async fn an_admin_has_every_permission_of_the_companys_modules(api: TestApi) {
         let company = api.company().await;
         let data = current(&api, company, company.admin).await.data();
         let allowed = |values: &Value, of: fn(&Value) -> bool| {
@@ -83,20 +83,20 @@ both_adapters! {
         let (user, _) = api.holder_of(company, json!([]), cells).await;
         let features = current(&api, company, user).await.data()["features"].clone();
         assert_eq!(
-            members(&features[&own]),
+            fields(&features[&own]),
             ["Approve", "Create", "Delete", "Export", "Publish", "Read", "Sign", "Update"]
         );
         assert_eq!(features[&own]["Sign"], json!({ "allowed": true, "scope": "team" }));
         assert_eq!(features[&own]["Publish"], denied());
         assert_eq!(features[&read]["Publish"], json!({ "allowed": true, "scope": "company" }));
-        assert_eq!(members(&features[&other]), LISTED);
+        assert_eq!(fields(&features[&other]), LISTED);
         // Rows of other users' levels name nothing here.
         let features = current(&api, company, company.member).await.data()["features"].clone();
-        assert_eq!(members(&features[&read]), LISTED);
+        assert_eq!(fields(&features[&read]), LISTED);
     }
 
     /// A non-member is denied everything, also what is public.
-    async fn a_stranger_may_nothing(api: TestApi) {
+    async fn a_non_member_has_no_permission(api: TestApi) {
         let company = api.company().await;
         let public = json!({ "name": "Imprint", "url": "/imprint", "requiresAuth": false });
         let public = api.make("views", None, public).await["id"].as_str().unwrap().to_owned();
@@ -110,7 +110,7 @@ both_adapters! {
     }
 
     /// A super admin is allowed everything, also what is gated, disabled and denied.
-    async fn a_super_admin_may_everything(api: TestApi) {
+    async fn a_super_admin_has_every_permission(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/features/{}", api.feature_id("general.read").await);
         api.patch(&path).by_super_admin().json(&json!({ "enabled": false })).send().await.expect(200);
@@ -168,7 +168,7 @@ both_adapters! {
     }
 
     /// Users with the same levels get the same bytes with the same tag, also in answers about others.
-    async fn who_may_the_same_is_sent_the_same(api: TestApi) {
+    async fn users_with_the_same_levels_get_the_same_bytes(api: TestApi) {
         let company = api.company().await;
         let other = new_user();
         let member = api.level_id(company, "Member").await;

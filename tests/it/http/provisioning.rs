@@ -1,9 +1,9 @@
-//! Provisioning a company, and its modules, through the door.
+//! Provisioning a company, and its modules, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Company, TestApi, both_adapters, each, is_time, members, new_company, new_user};
+use crate::support::api::{Answer, Company, TestApi, both_adapters, each, fields, is_time, new_company, new_user};
 
 async fn provision(api: &TestApi, company: Company, admin: Option<UserId>) -> Answer {
     let path = format!("/api/iam/companies/{}/provision", company.id);
@@ -59,7 +59,7 @@ both_adapters! {
         let data = api.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.data();
         assert!(data["userLevels"].as_array().unwrap().iter().all(|level| level["isDefault"] == true));
         let count = |cells: &[Value], test: &dyn Fn(&Value) -> bool| cells.iter().filter(|cell| test(cell)).count();
-        let is = |member: &'static str, value: Value| move |cell: &Value| cell[member] == value;
+        let is = |field: &'static str, value: Value| move |cell: &Value| cell[field] == value;
         let reserved = [api.feature_id("iam.manage_levels").await, api.feature_id("iam.assign_permissions").await];
         // Views allowed and denied; actions in all, allowed, of scope any, of scope company, of the service's own.
         for (name, expected) in [
@@ -131,7 +131,7 @@ both_adapters! {
         provision(&api, company, Some(company.member)).await.expect(200);
         assert_eq!(levels(&api, company).await, ["Admin", "Staff"]);
         assert!(modules(&api, company).await.is_empty());
-        assert_eq!(held(&api, company, company.member).await, "Staff", "somebody administers already");
+        assert_eq!(held(&api, company, company.member).await, "Staff", "it has an administrator already");
         assert_eq!(api.get(&logs).by(company.admin).send().await.data()["total"], total);
     }
 
@@ -169,14 +169,14 @@ both_adapters! {
         assert_eq!(levels(&api, company).await, ["Admin", "Member", "Visitor"]);
     }
 
-    /// Every member of a company's module is there, with the module.
+    /// Every field of a company's module is there, with the module.
     async fn a_companys_module_has_its_shape(api: TestApi) {
         let company = api.company().await;
         let path = format!("/api/iam/companies/{}/modules", company.id);
         let data = api.get(&path).by_super_admin().send().await.expect(200).data();
-        assert_eq!(members(&data), ["modules"]);
+        assert_eq!(fields(&data), ["modules"]);
         let granted = &data["modules"][0];
-        assert_eq!(members(granted), ["companyId", "createdAt", "enabled", "module", "moduleId", "updatedAt"]);
+        assert_eq!(fields(granted), ["companyId", "createdAt", "enabled", "module", "moduleId", "updatedAt"]);
         assert_eq!(granted["companyId"], company.id.to_string());
         assert_eq!(granted["enabled"], true);
         assert!(is_time(&granted["createdAt"]) && is_time(&granted["updatedAt"]));
@@ -192,7 +192,7 @@ both_adapters! {
         let answer =
             api.patch(&format!("{path}/{core}")).by_super_admin().json(&json!({ "enabled": false })).send().await;
         let data = answer.expect(200).data();
-        assert_eq!(members(&data), ["module"]);
+        assert_eq!(fields(&data), ["module"]);
         assert_eq!((&data["module"]["enabled"], &data["module"]["module"]["code"]), (&json!(false), &json!("core")));
         assert_eq!(data["module"]["module"]["enabled"], true, "it is the company's switch only");
 

@@ -12,7 +12,7 @@ use iam_identity::TokenVerifier;
 use iam_storage::{ChangeContext, Target};
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, TestApi, both_adapters, is_time, members, secret};
+use crate::support::api::{Answer, TestApi, both_adapters, fields, is_time, secret};
 
 /// Every operation, as clients call it.
 const OPERATIONS: [&str; 67] = [
@@ -117,7 +117,7 @@ both_adapters! {
     /// Health needs no token, and reveals little.
     async fn health_has_its_shape(api: TestApi) {
         let data = api.get("/health").send().await.expect(200).json();
-        assert_eq!(members(&data), ["status", "timestamp"]);
+        assert_eq!(fields(&data), ["status", "timestamp"]);
         assert_eq!(data["status"], "ok");
         assert!(is_time(&data["timestamp"]));
         assert_eq!(api.get("/health/db").send().await.expect(200).json(), json!({ "healthy": true }));
@@ -131,7 +131,7 @@ both_adapters! {
     }
 
     /// A broken storage yields 503, with the reasons; the process stays alive.
-    async fn what_is_broken_is_told(api: TestApi) {
+    async fn a_broken_storage_is_reported(api: TestApi) {
         let services = Services {
             application: Arc::clone(&api.application),
             verifier: Arc::new(TokenVerifier::hs256(&secret())),
@@ -169,7 +169,7 @@ both_adapters! {
             .unwrap()
             .iter()
             .flat_map(|(path, item)| {
-                members(item).into_iter().map(move |method| format!("{} {path}", method.to_uppercase()))
+                fields(item).into_iter().map(move |method| format!("{} {path}", method.to_uppercase()))
             })
             .collect();
         operations.sort_unstable();
@@ -264,7 +264,7 @@ both_adapters! {
     }
 
     /// Pages of other sites are refused unless they are configured.
-    async fn other_origins_are_shut_out(api: TestApi) {
+    async fn other_origins_are_refused(api: TestApi) {
         for answer in [
             api.get("/health").header("origin", ELSEWHERE).send().await.expect(200),
             preflight(&api, ELSEWHERE, "GET", "authorization").await,
@@ -284,41 +284,41 @@ both_adapters! {
     /// A configured origin is allowed what the API needs; others are still refused.
     async fn a_configured_origin_may_ask(api: TestApi) {
         let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
-        let door = api.with_options(options).await;
+        let router = api.with_options(options).await;
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
             // Tracing, retries and SDKs add headers.
-            let headers = "authorization, content-type, if-match, if-none-match, x-company-id, x-request-id, traceparent, \
-                           tracestate, baggage, sentry-trace, idempotency-key, x-requested-with, pragma";
-            let answer = preflight(&door, HERE, method, headers).await.expect(200);
+            let headers = "authorization, content-type, if-match, if-none-match, x-company-id, x-request-id, \
+                           traceparent, tracestate, baggage, sentry-trace, idempotency-key, x-requested-with, pragma";
+            let answer = preflight(&router, HERE, method, headers).await.expect(200);
             assert_eq!(answer.header("access-control-allow-origin"), Some(HERE));
             let allowed = answer.header("access-control-allow-methods").unwrap();
             assert!(allowed.contains(method), "{allowed}");
             let allowed = answer.header("access-control-allow-headers").unwrap().to_lowercase();
             assert!(headers.split(", ").all(|header| allowed.contains(header)), "{allowed}");
         }
-        let answer = door.get("/api/iam/views").header("origin", HERE).by_super_admin().send().await.expect(200);
+        let answer = router.get("/api/iam/views").header("origin", HERE).by_super_admin().send().await.expect(200);
         assert_eq!(answer.header("access-control-allow-origin"), Some(HERE));
         let exposed = answer.header("access-control-expose-headers").unwrap().to_lowercase();
         for header in ["age", "etag", "retry-after", "warning", "x-iam-version", "x-request-id"] {
             assert!(exposed.contains(header), "{exposed}");
         }
         // Pages can read errors too.
-        let answer = door.get("/api/iam/views").header("origin", HERE).send().await.expect(401);
+        let answer = router.get("/api/iam/views").header("origin", HERE).send().await.expect(401);
         assert_eq!(answer.header("access-control-allow-origin"), Some(HERE));
-        let answer = door.get("/nowhere").header("origin", HERE).send().await.expect(404);
+        let answer = router.get("/nowhere").header("origin", HERE).send().await.expect(404);
         assert_eq!(answer.header("access-control-allow-origin"), Some(HERE));
         for answer in [
-            door.get("/health").header("origin", ELSEWHERE).send().await,
-            preflight(&door, ELSEWHERE, "GET", "authorization").await,
+            router.get("/health").header("origin", ELSEWHERE).send().await,
+            preflight(&router, ELSEWHERE, "GET", "authorization").await,
         ] {
             assert_eq!(answer.header("access-control-allow-origin"), None);
         }
     }
 
     /// A wildcard admits the pages below a domain, with any header, and no others.
-    async fn a_wildcard_lets_in_the_pages_below_a_domain(api: TestApi) {
+    async fn a_wildcard_admits_the_pages_below_a_domain(api: TestApi) {
         let cors_origins = AllowedOrigins::parse(["https://*.Example.com/", HERE]).unwrap();
-        let door = api.with_options(HttpOptions { cors_origins, ..HttpOptions::default() }).await;
+        let router = api.with_options(HttpOptions { cors_origins, ..HttpOptions::default() }).await;
         for (origin, is_in) in [
             ("https://tenant.example.com", true),
             ("https://a.tenant.example.com", true),
@@ -329,12 +329,12 @@ both_adapters! {
             ("http://tenant.example.com", false),
             ("null", false),
         ] {
-            let told = is_in.then_some(origin);
-            let preflight = preflight(&door, origin, "POST", "authorization, traceparent").await;
+            let expected = is_in.then_some(origin);
+            let preflight = preflight(&router, origin, "POST", "authorization, traceparent").await;
             assert_eq!(preflight.status.is_success(), is_in, "{origin}");
-            assert_eq!(preflight.header("access-control-allow-origin"), told, "{origin}");
-            let answer = door.get("/health").header("origin", origin).send().await.expect(200);
-            assert_eq!(answer.header("access-control-allow-origin"), told, "{origin}");
+            assert_eq!(preflight.header("access-control-allow-origin"), expected, "{origin}");
+            let answer = router.get("/health").header("origin", origin).send().await.expect(200);
+            assert_eq!(answer.header("access-control-allow-origin"), expected, "{origin}");
         }
     }
 
@@ -343,9 +343,11 @@ both_adapters! {
         let company = api.company().await;
         let level = api.level_id(company, "Member").await;
         let document = api.get("/openapi.json").send().await.expect(200).json();
-        let mut paths = vec!["/docs".to_owned(), "/docs/".to_owned(), "/openapi.json".to_owned(), "/nowhere".to_owned()];
+        let mut paths =
+            vec!["/docs".to_owned(), "/docs/".to_owned(), "/openapi.json".to_owned(), "/nowhere".to_owned()];
         for (path, item) in document["paths"].as_object().unwrap() {
-            let path = path.replace("{userId}", &company.member.to_string()).replace("{companyId}", &company.id.to_string());
+            let path =
+                path.replace("{userId}", &company.member.to_string()).replace("{companyId}", &company.id.to_string());
             paths.extend(item.get("get").map(|_| path.replace("{id}", &level)));
         }
         assert!(paths.len() > 30);
@@ -399,22 +401,22 @@ both_adapters! {
             request_timeout: Duration::from_millis(50),
             ..HttpOptions::default()
         };
-        let door = api.with_options(options).await;
+        let router = api.with_options(options).await;
         let lock = api.storage.begin(Target::Company(company.id), ChangeContext::command_line()).await.unwrap();
-        let request = door.post("/api/iam/user-levels").by_super_admin().within(company.id).header("origin", HERE);
+        let request = router.post("/api/iam/user-levels").by_super_admin().within(company.id).header("origin", HERE);
         let answer = request.json(&json!({ "name": "Slow" })).send().await.expect(503);
         assert_eq!(answer.header("access-control-allow-origin"), Some(HERE));
         drop(lock);
-        door.application.finish().await;
+        router.application.finish().await;
     }
 
     /// Answers that may be kept vary by origin too.
     async fn what_may_be_kept_varies_by_origin(api: TestApi) {
         let company = api.company().await;
         let options = HttpOptions { cors_origins: AllowedOrigins::parse([HERE]).unwrap(), ..HttpOptions::default() };
-        let door = api.with_options(options).await;
+        let router = api.with_options(options).await;
         for path in ["navigation", "permissions/current"] {
-            let request = door.get(&format!("/api/iam/{path}")).by(company.member).within(company.id);
+            let request = router.get(&format!("/api/iam/{path}")).by(company.member).within(company.id);
             let answer = request.header("origin", HERE).send().await.expect(200);
             let vary: Vec<_> = answer.headers.get_all("vary").map(|value| value.to_str().unwrap()).collect();
             let vary = vary.join(", ").to_lowercase();

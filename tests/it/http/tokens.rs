@@ -73,7 +73,9 @@ const ISSUER: &str = "https://sign-in.example.com";
 
 /// The setting of an issuer that has its keys in the file.
 fn with_file(file: &TempFile, is_native: bool) -> String {
-    let issuer = json!({ "issuer": ISSUER, "public_key_file": file.0, "native": is_native, "super_admins": true, "audiences": ["iam"] });
+    let issuer = json!({
+        "issuer": ISSUER, "public_key_file": file.0, "native": is_native, "super_admins": true, "audiences": ["iam"],
+    });
     json!([issuer]).to_string()
 }
 
@@ -189,7 +191,7 @@ async fn in_production_a_token_has_a_greatest_age_and_a_super_admins_a_lower_one
 }
 
 #[actix_web::test]
-async fn a_token_that_nobody_can_judge_is_answered_503_and_others_are_not() {
+async fn a_token_that_cannot_be_verified_is_answered_503_and_others_are_not() {
     // No process listens at this port.
     let issuers = json!([{ "issuer": ISSUER, "jwks_url": "http://127.0.0.1:1/jwks.json" }]).to_string();
     let system = start(&[("IAM__AUTH__ISSUERS", &issuers), ("JWT_SECRET", SECRET)]).await.unwrap();

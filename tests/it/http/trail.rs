@@ -1,9 +1,9 @@
-//! One's own navigation trail, through the door.
+//! The navigation trail of the caller, through the API.
 
 use iam_domain::UserId;
 use serde_json::{Value, json};
 
-use crate::support::api::{Company, TestApi, both_adapters, each, is_time, members, new_company, new_user};
+use crate::support::api::{Company, TestApi, both_adapters, each, fields, is_time, new_company, new_user};
 
 const PATH: &str = "/api/iam/nav-trail";
 
@@ -32,7 +32,7 @@ both_adapters! {
         assert_eq!(entry, json!({ "entry": { "depth": 1, "label": "At /users", "url": "/users" } }));
 
         let data = trail(&api, company, company.member, "tab").await;
-        assert_eq!(members(&data), ["recents", "trail"]);
+        assert_eq!(fields(&data), ["recents", "trail"]);
         assert_eq!(
             data["trail"],
             json!([
@@ -42,7 +42,7 @@ both_adapters! {
         );
         assert_eq!(each(&data["recents"], "url"), ["/users", "/home?q=1"]);
         for place in data["recents"].as_array().unwrap() {
-            assert_eq!(members(place), ["label", "url", "visitedAt"]);
+            assert_eq!(fields(place), ["label", "url", "visitedAt"]);
             assert!(is_time(&place["visitedAt"]));
         }
     }
@@ -77,7 +77,7 @@ both_adapters! {
     }
 
     /// A user sees only their own trail.
-    async fn a_trail_is_ones_own(api: TestApi) {
+    async fn a_trail_is_visible_to_its_user_only(api: TestApi) {
         let company = api.company().await;
         step(&api, company, company.member, "tab", "/home").await;
         // Naming another user changes nothing.
@@ -149,7 +149,7 @@ both_adapters! {
     }
 
     /// What is missing, too long or unknown is named.
-    async fn what_does_not_fit_is_named(api: TestApi) {
+    async fn invalid_parameters_are_named(api: TestApi) {
         let company = api.company().await;
         let unknown = new_company();
         for (body, message) in [

@@ -1,21 +1,21 @@
-//! User levels through the door.
+//! User levels through the API.
 
 use serde_json::{Value, json};
 
-use crate::support::api::{both_adapters, each, is_time, members, new_company, new_user};
+use crate::support::api::{both_adapters, each, fields, is_time, new_company, new_user};
 
 const LEVELS: &str = "/api/iam/user-levels";
-const MEMBERS: [&str; 7] = ["companyId", "createdAt", "description", "id", "isDefault", "name", "updatedAt"];
+const FIELDS: [&str; 7] = ["companyId", "createdAt", "description", "id", "isDefault", "name", "updatedAt"];
 
 both_adapters! {
-    /// Every member is there, of its type.
+    /// Every field is there, of its type.
     async fn a_level_has_its_shape(api: TestApi) {
         let company = api.company().await;
         let body = json!({ "name": "Auditors", "description": "Look, but change nothing" });
         let made = api.post(LEVELS).by(company.admin).within(company.id).json(&body).send().await.expect(201);
-        assert_eq!(members(&made.data()), ["userLevel"]);
+        assert_eq!(fields(&made.data()), ["userLevel"]);
         let level = made.data()["userLevel"].clone();
-        assert_eq!(members(&level), MEMBERS);
+        assert_eq!(fields(&level), FIELDS);
         assert_eq!(level["companyId"], company.id.to_string());
         assert_eq!(level["name"], "Auditors");
         assert_eq!(level["description"], "Look, but change nothing");
@@ -35,11 +35,11 @@ both_adapters! {
             api.new_level(company, name).await;
         }
         let data = api.get(LEVELS).by(company.admin).within(company.id).send().await.expect(200).data();
-        assert_eq!(members(&data), ["userLevels"]);
+        assert_eq!(fields(&data), ["userLevels"]);
         let names = each(&data["userLevels"], "name");
         assert_eq!(names, ["1st", "Admin", "Member", "Visitor", "Zebra", "apple", "Äpfel"]);
         for level in data["userLevels"].as_array().unwrap() {
-            assert_eq!(members(level), MEMBERS);
+            assert_eq!(fields(level), FIELDS);
         }
     }
 
@@ -125,8 +125,8 @@ both_adapters! {
         assert_eq!((&renamed["name"], &renamed["description"]), (&json!("B"), &json!("first")));
         let described = change(json!({ "description": "second" })).await.expect(200).data()["userLevel"].clone();
         assert_eq!((&described["name"], &described["description"]), (&json!("B"), &json!("second")));
-        for member in ["id", "companyId", "isDefault", "createdAt"] {
-            assert_eq!(described[member], before[member]);
+        for field in ["id", "companyId", "isDefault", "createdAt"] {
+            assert_eq!(described[field], before[field]);
         }
         let emptied = change(json!({ "description": "" })).await.expect(200).data();
         assert_eq!(emptied["userLevel"]["description"], "");
@@ -151,7 +151,7 @@ both_adapters! {
     }
 
     /// A level without holders can be removed, with its matrices.
-    async fn a_level_that_nobody_holds_can_be_removed(api: TestApi) {
+    async fn a_level_without_holders_can_be_removed(api: TestApi) {
         let company = api.company().await;
         let level = api.new_level(company, "Auditors").await;
         let view = api.view_id("/dashboard").await;
@@ -204,7 +204,8 @@ both_adapters! {
         assert_eq!(refused.json()["errors"].as_array().unwrap().len(), 11);
 
         // A caller who may delete but not read learns only how many.
-        let update = json!({ "featureId": api.feature_id("iam.manage_levels").await, "action": "Update", "scope": "company" });
+        let update =
+            json!({ "featureId": api.feature_id("iam.manage_levels").await, "action": "Update", "scope": "company" });
         let (blind, _) = api.holder_of(company, json!([]), json!([update])).await;
         api.get(&format!("{path}/users")).by(blind).within(company.id).send().await.expect(403);
         let refused = api.delete(&path).by(blind).within(company.id).send().await.expect(400);
@@ -257,7 +258,7 @@ both_adapters! {
     }
 
     /// A level that does not exist, or is another company's, is not found.
-    async fn what_is_elsewhere_is_not_found(api: TestApi) {
+    async fn a_level_of_another_company_is_not_found(api: TestApi) {
         let (company, other) = (api.company().await, api.company().await);
         let foreign = api.level_id(other, "Visitor").await;
         let unknown = new_company().to_string();

@@ -51,7 +51,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn a_process_that_stands_still_inside_a_change_keeps_nobody_from_cutting_users_off() {
+    async fn a_process_frozen_inside_a_change_does_not_block_a_cut_off() {
         let database = TestDatabase::new(Content::Seeded).await;
         let patient = ("IAM__DATABASE__STATEMENT_TIMEOUT", "60s");
         let environment = [("DATABASE_URL", database.url()), patient, ("IAM__DATABASE__LOCK_TIMEOUT", "30s")];
@@ -70,7 +70,7 @@ mod postgres {
     }
 
     #[test]
-    fn a_process_whose_connections_died_ends_when_it_is_told_to() {
+    fn a_process_whose_connections_died_ends_on_a_signal() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let database = runtime.block_on(TestDatabase::new(Content::Seeded));
         let proxy = runtime.block_on(Proxy::to(&database));

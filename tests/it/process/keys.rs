@@ -84,8 +84,9 @@ mod postgres {
         assert_eq!((good_for + DAY / 2) / DAY, 90);
         let id = stored[0].id.as_uuid();
         let records = api.storage.reader().audit_logs().list_for_entity(None, EntityType::ApiKey, id, 9).await.unwrap();
-        let told: Vec<_> = records.iter().map(|record| (record.action.as_str(), record.actor_kind.as_str())).collect();
-        assert_eq!(told, [("api_key.revoked", "command_line"), ("api_key.created", "command_line")]);
+        let recorded: Vec<_> =
+            records.iter().map(|record| (record.action.as_str(), record.actor_kind.as_str())).collect();
+        assert_eq!(recorded, [("api_key.revoked", "command_line"), ("api_key.created", "command_line")]);
 
         // By its id too, and no other one.
         let made = ["One", "Other"].map(|name| keys(&["create", "--name", name, "--role", "administer"]).0);

@@ -255,7 +255,7 @@ mod postgres {
 
     /// Users who were active before a restart are known after it, before they ask.
     #[test]
-    fn a_restarted_process_knows_who_was_active() {
+    fn a_restarted_process_knows_the_active_users() {
         let runtime = runtime();
         let database = runtime.block_on(TestDatabase::new(Content::Seeded));
         let server = start(&[("DATABASE_URL", database.url())]);
@@ -282,18 +282,21 @@ mod postgres {
     /// After a thousand companies are cached and the lease has ended, the database gets a few statements, not
     /// thousands.
     #[actix_web::test]
-    async fn a_lease_that_ends_is_no_stampede() {
+    async fn the_end_of_a_lease_causes_no_stampede() {
         let api = TestApi::postgres().await;
         let database = api.database.clone().unwrap();
         let user = new_user();
         let mut connection = database.connect().await;
         for sql in [
-            "INSERT INTO company_states (company_id, version) SELECT gen_random_uuid(), 1 FROM generate_series(1, 1000)",
+            "INSERT INTO company_states (company_id, version)
+                SELECT gen_random_uuid(), 1 FROM generate_series(1, 1000)",
             "INSERT INTO user_levels (id, company_id, name) SELECT gen_random_uuid(), company_id, 'Held'
                 FROM company_states
-                WHERE company_id NOT IN ('00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff')",
+                WHERE company_id NOT IN ('00000000-0000-0000-0000-000000000000',
+                    'ffffffff-ffff-ffff-ffff-ffffffffffff')",
             &format!(
-                "INSERT INTO user_user_levels (user_id, user_level_id, company_id) SELECT '{user}', id, company_id FROM user_levels"
+                "INSERT INTO user_user_levels (user_id, user_level_id, company_id)
+                    SELECT '{user}', id, company_id FROM user_levels"
             ),
         ] {
             run(&mut connection, sql.to_owned()).await.unwrap();

@@ -66,7 +66,7 @@ mod postgres {
     }
 
     #[actix_web::test]
-    async fn a_write_goes_on_to_its_end_though_its_client_hung_up_and_the_process_is_told_to_end() {
+    async fn a_write_completes_though_its_client_hung_up_and_the_process_is_terminated() {
         let database = TestDatabase::new(Content::Seeded).await;
         let mut server = start(&[
             ("DATABASE_URL", database.url()),

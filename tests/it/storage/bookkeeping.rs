@@ -104,7 +104,8 @@ mod postgres {
             let database = TestDatabase::new(Content::Nothing).await;
             let mut connection = database.connect().await;
             execute(&mut connection, OTHERS).await;
-            let theirs = "CREATE TABLE features (id int); CREATE TABLE views (id int); CREATE VIEW user_levels AS SELECT 1 AS id";
+            let theirs = "CREATE TABLE features (id int); CREATE TABLE views (id int);
+                CREATE VIEW user_levels AS SELECT 1 AS id";
             execute(&mut connection, theirs).await;
             execute(&mut connection, &format!("CREATE SCHEMA {schema}")).await;
             let before = relations(&database).await;

@@ -1,6 +1,8 @@
 //! Connections that die without being closed, sessions that stand still, and servers that are refused.
 
 mod postgres {
+    mod revocations;
+
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -251,7 +253,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_change_whose_connection_dies_inside_gives_back_what_it_has_locked() {
+    async fn a_change_whose_connection_dies_releases_its_locks() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage = connect(proxy.url(), short);
@@ -271,7 +273,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_session_whose_client_does_not_take_its_answer_gives_back_what_it_has_locked() {
+    async fn a_session_whose_client_does_not_read_its_response_releases_its_locks() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage =
@@ -290,7 +292,7 @@ mod postgres {
 
     /// The server cannot notice by itself that such a client is gone: the network works.
     #[tokio::test]
-    async fn over_a_unix_socket_a_session_whose_client_stands_still_gives_back_what_another_one_waits_for() {
+    async fn over_a_unix_socket_a_session_of_a_frozen_client_releases_what_another_one_waits_for() {
         let server = PostgresServer::start().await;
         let url = server.url_of_socket();
         let options = PostgresOptions { silence_timeout: Duration::from_secs(1), ..PostgresOptions::new(url.as_str()) };
@@ -319,7 +321,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn one_lost_connection_makes_the_others_be_looked_at_first() {
+    async fn after_a_lost_connection_the_others_are_checked_before_use() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage = connect(proxy.url(), |options| PostgresOptions { max_connections: 5, ..short(options) });
@@ -338,7 +340,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn closing_ends_whatever_the_connections_do() {
+    async fn closing_ends_whatever_state_the_connections_are_in() {
         let database = TestDatabase::new(Content::Schema).await;
         let proxy = Proxy::to(&database).await;
         let storage = connect(proxy.url(), short);
@@ -364,145 +366,5 @@ mod postgres {
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_unavailable(unit.commit().await);
         assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), []);
-    }
-
-    // --- Changes that revoke rights end the sessions that block them ---
-
-    /// The service as a role that may end its own sessions.
-    fn service(database: &TestDatabase) -> Arc<PostgresStorage> {
-        connect(database.url(), |options| PostgresOptions { url: database.url().into(), ..options })
-    }
-
-    #[tokio::test]
-    async fn what_takes_rights_ends_a_change_of_the_service_that_is_in_its_way() {
-        let database = TestDatabase::new(Content::Schema).await;
-        let (slow, sound) = (service(&database), service(&database));
-        for target in [Target::Credentials, Target::Catalog] {
-            let company = new_company();
-            let mut unit = begin(&slow, Target::Company(company)).await.unwrap();
-            sooner_or_later(begin(&sound, target)).await.unwrap().commit().await.unwrap();
-            let level = level(company);
-            assert_unavailable(unit.user_levels_mut().create(&level).await);
-            assert!(unit.commit().await.is_err());
-            read(&slow, company).await.unwrap();
-        }
-    }
-
-    /// Each of them passes the gate when the one before it is ended, and keeps it.
-    #[tokio::test]
-    async fn what_takes_rights_ends_all_that_processes_which_stand_still_have_in_the_queue() {
-        const PROCESSES: usize = 5;
-        let database = TestDatabase::new(Content::Schema).await;
-        let still: Vec<_> = (0..PROCESSES).map(|_| service(&database)).collect();
-        let mut held = tokio::task::JoinSet::new();
-        for storage in &still {
-            for _ in 0..4 {
-                let storage = Arc::clone(storage);
-                held.spawn(async move {
-                    let _unit = begin(&storage, Target::Catalog).await;
-                    std::future::pending::<()>().await;
-                });
-            }
-        }
-        let mut watch = database.connect().await;
-        until(async || {
-            let waiting = "SELECT count(*) >= 9 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
-                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-            query_scalar(waiting).fetch_one(&mut watch).await.unwrap()
-        })
-        .await;
-        let sound = connect(database.url(), |options| PostgresOptions {
-            url: database.url().into(),
-            lock_timeout: Duration::from_secs(8),
-            ..options
-        });
-        sooner_or_later(begin(&sound, Target::Credentials)).await.unwrap().commit().await.unwrap();
-    }
-
-    /// Sessions of replicas that stand still block one after the other: each one that has the gate alone, and each group in
-    /// between that shares it, blocks once the one before it is ended.
-    #[tokio::test]
-    async fn revocations_end_a_mixed_queue_of_replicas_that_stand_still_before_they_give_up() {
-        const QUEUE: i64 = 24;
-        let database = TestDatabase::new(Content::Schema).await;
-        let options: PgConnectOptions = database.url().parse().unwrap();
-        let options = options.application_name("iam");
-        let mut watch = database.connect().await;
-        let mut held = tokio::task::JoinSet::new();
-        for place in 0..QUEUE {
-            let mut session: PgConnection = options.connect().await.unwrap();
-            let shared = if place % 2 == 0 { "_shared" } else { "" };
-            held.spawn(async move {
-                let lock = format!("BEGIN; SELECT pg_advisory_xact_lock{shared}({GATE})");
-                run(&mut session, lock).await.unwrap();
-                std::future::pending::<()>().await;
-            });
-            // The first one passes the gate.
-            until(async || {
-                let locks = "SELECT count(*) FILTER (WHERE NOT granted) FROM pg_locks WHERE locktype = 'advisory'
-                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                    HAVING count(*) FILTER (WHERE granted) > 0";
-                let waiting: Option<i64> = query_scalar(locks).fetch_optional(&mut watch).await.unwrap();
-                waiting == Some(place)
-            })
-            .await;
-        }
-        // With two looks 0.1 s apart for each of them it would not do.
-        let sound = connect(database.url(), |options| PostgresOptions {
-            url: database.url().into(),
-            lock_timeout: Duration::from_millis(5500),
-            ..options
-        });
-        sooner_or_later(begin(&sound, Target::Credentials)).await.unwrap().commit().await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn what_takes_rights_lets_those_in_front_of_it_go_first() {
-        let database = TestDatabase::new(Content::Schema).await;
-        let (slow, sound) = (service(&database), service(&database));
-        let unit = begin(&slow, Target::Company(new_company())).await.unwrap();
-        let waiting = (0..4).map(|_| async {
-            let unit = begin(&sound, Target::Credentials).await?;
-            unit.commit().await
-        });
-        let outcomes = sooner_or_later(futures_util::future::join_all(waiting)).await;
-        for outcome in outcomes {
-            outcome.unwrap();
-        }
-        drop(unit);
-    }
-
-    #[tokio::test]
-    async fn a_session_of_another_program_is_not_ended() {
-        let database = TestDatabase::new(Content::Schema).await;
-        let sound = connect(database.url(), |options| PostgresOptions {
-            url: database.url().into(),
-            lock_timeout: Duration::from_secs(3),
-            ..options
-        });
-        let mut other = database.connect().await;
-        let hold = format!("BEGIN; SELECT pg_advisory_xact_lock_shared({GATE})");
-        run(&mut other, hold).await.unwrap();
-        assert_unavailable(sooner_or_later(begin(&sound, Target::Credentials)).await);
-        run(&mut other, "COMMIT".to_owned()).await.unwrap();
-        begin(&sound, Target::Credentials).await.unwrap().commit().await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_change_of_a_company_waits_for_another_one_that_works() {
-        let database = TestDatabase::new(Content::Schema).await;
-        let (first, second) = (service(&database), service(&database));
-        let company = new_company();
-        let mut unit = begin(&first, Target::Company(company)).await.unwrap();
-        let next = tokio::spawn(async move { begin(&second, Target::Company(company)).await?.commit().await });
-        // Longer than a change that revokes rights would wait.
-        for _ in 0..8 {
-            tokio::time::sleep(Duration::from_millis(250)).await;
-            unit.user_levels().find_all(company).await.unwrap();
-        }
-        let level = level(company);
-        unit.user_levels_mut().create(&level).await.unwrap();
-        unit.commit().await.unwrap();
-        sooner_or_later(next).await.unwrap().unwrap();
     }
 }

@@ -1,42 +1,20 @@
 //! Effective rows: whatever happens, in any order, other programs read what a fresh resolution says.
 
 mod postgres {
-    use std::cell::Cell;
+    mod histories;
+
     use std::collections::BTreeMap;
 
-    use futures_util::future::join_all;
     use iam_domain::{Action, CompanyId, FeatureId, Snapshot, UserId, ViewId};
     use iam_permissions_cache::{Consistency, FillOptions, Filled, Subject};
     use iam_storage::{ChangeContext, Target};
     use sea_orm::sqlx::{self, AssertSqlSafe, PgConnection, Row};
-    use serde_json::{Value, json};
+    use serde_json::json;
     use uuid::Uuid;
 
-    use crate::support::api::{Company, TestApi, new_user};
+    use crate::support::api::{Company, TestApi};
     use crate::support::database::run;
     use crate::support::replica::{Line, Replica, until};
-
-    /// Numbers that are the same at each run.
-    struct Chance(u64);
-
-    impl Chance {
-        /// A number below the bound, by splitmix64.
-        fn below(&mut self, bound: usize) -> usize {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
-        }
-
-        fn one_of<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-            &from[self.below(from.len())]
-        }
-
-        /// Some of them, also none or all.
-        fn some_of<T: Clone>(&mut self, from: &[T]) -> Vec<T> {
-            from.iter().filter(|_| self.below(2) == 0).cloned().collect()
-        }
-    }
 
     /// A replica, and what it wrote.
     struct Filler {
@@ -88,7 +66,7 @@ mod postgres {
         found
     }
 
-    /// Compares every row with a resolution of what the database holds now; answers how many there are.
+    /// Compares every row with a resolution of what the database holds now; returns how many there are.
     async fn all_rows_are_right(api: &TestApi, connection: &mut PgConnection, after: &str) -> usize {
         let (rows, compared) = compare(api, connection, after).await;
         assert_eq!(compared, rows, "{after}: nothing changes meanwhile, so all are of the state that is resolved");
@@ -122,222 +100,6 @@ mod postgres {
         let decision = snapshot.feature(FeatureId::parse(thing).unwrap(), &Action::parse(action).unwrap());
         let scope = json!(decision.scope.unwrap()).as_str().unwrap().to_owned();
         (decision.allowed, scope)
-    }
-
-    /// A company with levels and users that change all the time.
-    struct Place {
-        company: Company,
-        levels: Vec<String>,
-        users: Vec<UserId>,
-    }
-
-    impl Place {
-        async fn new(api: &TestApi) -> Self {
-            let company = api.company().await;
-            let levels = vec![api.new_level(company, "One").await, api.new_level(company, "Two").await];
-            Self { company, levels, users: vec![company.admin, company.member, new_user()] }
-        }
-    }
-
-    /// Everything that a history is about.
-    struct World {
-        api: TestApi,
-        places: Vec<Place>,
-        views: Vec<String>,
-        features: Vec<String>,
-        modules: Vec<String>,
-    }
-
-    impl World {
-        async fn new() -> Self {
-            let api = TestApi::postgres().await;
-            let places = vec![Place::new(&api).await, Place::new(&api).await];
-            let (mut views, mut features, mut modules) = (Vec::new(), Vec::new(), Vec::new());
-            for url in ["/dashboard", "/users", "/modules/risks", "/modules/audit"] {
-                views.push(api.view_id(url).await);
-            }
-            for key in ["general.read", "risks.create", "risks.edit"] {
-                features.push(api.feature_id(key).await);
-            }
-            for code in ["core", "risks", "audit"] {
-                modules.push(api.module_id(code).await);
-            }
-            Self { api, places, views, features, modules }
-        }
-
-        /// A change: some without effect, some refused. Method, path, company, body.
-        fn change(&self, chance: &mut Chance) -> (&'static str, String, Option<CompanyId>, Value) {
-            let place = chance.one_of(&self.places);
-            let company = Some(place.company.id);
-            let (level, user) = (chance.one_of(&place.levels), chance.one_of(&place.users));
-            let (view, feature) = (chance.one_of(&self.views), chance.one_of(&self.features));
-            let module = chance.one_of(&self.modules);
-            let yes = chance.below(2) == 0;
-            match chance.below(15) {
-                0 | 1 => {
-                    let mut cells = Vec::new();
-                    for view in chance.some_of(&self.views) {
-                        let state = chance.one_of(&["allow", "allow", "deny", "inherit"]);
-                        cells.push(json!({ "viewId": view, "state": state }));
-                    }
-                    ("PUT", format!("/user-levels/{level}/permissions/views"), company, json!({ "views": cells }))
-                }
-                2 | 3 => {
-                    let mut cells = Vec::new();
-                    for feature in chance.some_of(&self.features) {
-                        for action in ["Read", "Publish", "Seal"] {
-                            let (value, scope) = (chance.below(4) > 0, chance.one_of(&["own", "team", "any"]));
-                            cells.push(
-                                json!({ "featureId": feature, "action": action, "value": value, "scope": scope }),
-                            );
-                        }
-                    }
-                    (
-                        "PUT",
-                        format!("/user-levels/{level}/permissions/features?force=true"),
-                        company,
-                        json!({ "features": cells }),
-                    )
-                }
-                4..=6 => {
-                    let levels = chance.some_of(&place.levels);
-                    ("PUT", format!("/users/{user}/user-levels?force=true"), company, json!({ "userLevelIds": levels }))
-                }
-                7 => {
-                    let modules = chance.some_of(&self.modules);
-                    let path = format!("/companies/{}/modules", place.company.id);
-                    ("PUT", path, None, json!({ "moduleIds": modules }))
-                }
-                8 => {
-                    let path = format!("/companies/{}/modules/{module}", place.company.id);
-                    ("PATCH", path, None, json!({ "enabled": yes }))
-                }
-                9 => (
-                    "PATCH",
-                    format!("/user-levels/{level}"),
-                    company,
-                    json!({ "name": format!("Level {}", new_user()) }),
-                ),
-                10 => ("PATCH", format!("/modules/{module}"), None, json!({ "enabled": yes })),
-                11 => ("PATCH", format!("/features/{feature}"), None, json!({ "enabled": yes })),
-                12 => {
-                    let actions: &[&str] = if yes { &["Seal"] } else { &[] };
-                    ("PATCH", format!("/features/{feature}"), None, json!({ "actions": actions }))
-                }
-                13 => ("PATCH", format!("/views/{view}"), None, json!({ "requiresAuth": yes })),
-                _ => ("PUT", format!("/modules/{module}/views"), None, json!({ "viewIds": [view], "ungate": true })),
-            }
-        }
-
-        async fn send(&self, api: &TestApi, change: (&'static str, String, Option<CompanyId>, Value)) -> String {
-            let (method, path, company, body) = change;
-            let method = method.parse().unwrap();
-            let mut request = api.request(method, &format!("/api/iam{path}")).by_super_admin().json(&body);
-            if let Some(company) = company {
-                request = request.within(company);
-            }
-            let answer = request.send().await;
-            // A cell may name an action that its feature does not have at this moment, a switch a module that is not
-            // there.
-            assert!(matches!(answer.status.as_u16(), 200 | 400 | 404), "{}", String::from_utf8_lossy(&answer.body));
-            format!("{path} {body} {}", answer.status)
-        }
-
-        /// One history of reads, changes, fills, expiry and sweeps, by two replicas one after the other and at once.
-        async fn live(&self, seed: u64) -> usize {
-            let mut chance = Chance(seed);
-            let (mut a, mut b) = (Filler::new(&self.api).await, Filler::new(&self.api).await);
-            let mut connection = self.api.database.as_ref().unwrap().connect().await;
-            let mut rows = 0;
-            for step in 0..60 {
-                let (place, change) = (chance.one_of(&self.places), self.change(&mut chance));
-                let (company, user) = (place.company.id, *chance.one_of(&place.users));
-                let done = match chance.below(8) {
-                    0 | 1 => self.send(&a.replica.api, change).await,
-                    2 | 3 => {
-                        let all = place
-                            .users
-                            .iter()
-                            .map(|user| async { tokio::join!(a.read(company, *user), b.read(company, *user)) });
-                        join_all(all).await;
-                        "reads".to_owned()
-                    }
-                    4 => format!("written {:?}", tokio::join!(a.fill(), b.fill())),
-                    5 => {
-                        a.read(company, user).await;
-                        b.read(company, user).await;
-                        let door = b.replica.api.clone();
-                        format!("at once {:?}", tokio::join!(self.send(&door, change), a.fill(), b.fill()))
-                    }
-                    6 => {
-                        let expire = format!(
-                            "UPDATE effective_view_permissions SET expires_at = now() WHERE user_id = '{user}'"
-                        );
-                        run(&mut connection, expire).await.unwrap();
-                        "expiry".to_owned()
-                    }
-                    _ => format!(
-                        "swept {:?}",
-                        tokio::join!(a.replica.permissions.sweep(50), b.replica.permissions.sweep(50))
-                    ),
-                };
-                rows +=
-                    all_rows_are_right(&self.api, &mut connection, &format!("seed {seed}, step {step}, {done}")).await;
-            }
-            rows
-        }
-    }
-
-    /// Random histories, the same ones each time.
-    #[actix_web::test]
-    async fn no_row_ever_differs_from_a_fresh_resolution() {
-        let world = World::new().await;
-        let mut compared = 0;
-        for seed in 1..=4 {
-            compared += world.live(seed).await;
-        }
-        assert!(compared > 1000, "only {compared} rows were compared");
-    }
-
-    /// Everything concurrently: readers, two replicas that fill and sweep, changes, and another program that reads the
-    /// rows.
-    #[actix_web::test]
-    async fn no_row_differs_while_everything_changes() {
-        let world = World::new().await;
-        let (mut a, mut b) = (Filler::new(&world.api).await, Filler::new(&world.api).await);
-        let (door_a, door_b) = (a.replica.api.clone(), b.replica.api.clone());
-        let everybody: Vec<_> =
-            world.places.iter().flat_map(|place| place.users.iter().map(|user| (place.company.id, *user))).collect();
-        let (is_over, compared) = (Cell::new(false), Cell::new(0));
-        let changes = async {
-            let mut chance = Chance(5);
-            for round in 0..60 {
-                let (one, other) = (world.change(&mut chance), world.change(&mut chance));
-                tokio::join!(world.send(&door_a, one), world.send(&door_b, other));
-                // Now and then there is time for rows to be written and read, however long that takes.
-                if round % 4 == 3 {
-                    let before = compared.get();
-                    until(async || compared.get() >= before + 100).await;
-                }
-            }
-            is_over.set(true);
-        };
-        let fills = async |filler: &mut Filler| {
-            while !is_over.get() {
-                join_all(everybody.iter().map(|(company, user)| filler.read(*company, *user))).await;
-                filler.fill().await;
-                filler.replica.permissions.sweep(100).await.unwrap();
-            }
-        };
-        let compares = async {
-            let mut connection = world.api.database.as_ref().unwrap().connect().await;
-            while !is_over.get() {
-                let equal = compare(&world.api, &mut connection, "while everything changes").await.1;
-                compared.set(compared.get() + equal);
-            }
-        };
-        tokio::join!(changes, fills(&mut a), fills(&mut b), compares);
-        assert!(compared.get() > 1000, "only {} rows were compared", compared.get());
     }
 
     /// A company whose admin is cached by two replicas; the second receives no more changes.
@@ -426,7 +188,7 @@ mod postgres {
 
     /// A change outdates rows even if no replica learns of it. They come back all the same.
     #[actix_web::test]
-    async fn rows_come_back_after_a_change_that_nobody_is_told_of() {
+    async fn rows_come_back_after_a_change_without_a_notice() {
         let api = TestApi::postgres().await;
         let (mut a, _b, company) = admin_known_to_two(&api).await;
         assert_eq!(a.fill().await, 1);
@@ -460,7 +222,7 @@ mod postgres {
 
     /// After a restart active users are loaded ahead, from the users with rows: their first request costs no load.
     #[actix_web::test]
-    async fn a_restarted_replica_knows_who_was_active() {
+    async fn a_restarted_replica_knows_the_active_users() {
         let api = TestApi::postgres().await;
         let (mut a, _b, company) = admin_known_to_two(&api).await;
         assert_eq!(a.fill().await, 1);

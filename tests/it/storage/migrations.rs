@@ -138,7 +138,8 @@ mod postgres {
         let key = |prefix: &str, digest: usize, role: &str, expires_at: &str| {
             format!(
                 "INSERT INTO api_keys (id, prefix, digest, name, role, expires_at, version) VALUES
-                    (gen_random_uuid(), '{prefix}', decode(repeat('00', {digest}), 'hex'), 'N', '{role}', {expires_at}, 1)"
+                    (gen_random_uuid(), '{prefix}', decode(repeat('00', {digest}), 'hex'),
+                        'N', '{role}', {expires_at}, 1)"
             )
         };
         let cut_off = |not_before: &str| {
@@ -171,7 +172,8 @@ mod postgres {
         // The company is at version 7, the catalog at the version that the seed gave it.
         run(
             &mut connection,
-            "CREATE TEMP TABLE catalog AS SELECT version FROM company_states WHERE company_id = '00000000-0000-0000-0000-000000000000';
+            "CREATE TEMP TABLE catalog AS SELECT version FROM company_states
+                WHERE company_id = '00000000-0000-0000-0000-000000000000';
             INSERT INTO company_states (company_id, version) VALUES (md5('company')::uuid, 7);
             CREATE TEMP TABLE row AS SELECT * FROM (VALUES
                 ('current', 'company', 0, 7, '1 minute'),
@@ -186,7 +188,8 @@ mod postgres {
                 SELECT md5(company)::uuid, md5(user_name)::uuid, views.id, true, now() + expires_in::interval,
                     company_version, catalog.version + catalog_offset
                 FROM row, catalog, views WHERE url = '/home';
-            INSERT INTO effective_feature_permissions (company_id, user_id, feature_id, action, allowed, scope, expires_at,
+            INSERT INTO effective_feature_permissions (company_id, user_id, feature_id, action, allowed, scope,
+                expires_at,
                     company_version, catalog_version)
                 SELECT md5(company)::uuid, md5(user_name)::uuid, features.id, 'Read', true, 'any',
                     now() + expires_in::interval, company_version, catalog.version + catalog_offset
@@ -327,7 +330,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn a_read_only_session_is_told_from_other_failures() {
+    async fn a_read_only_session_is_distinguished_from_other_failures() {
         let database = TestDatabase::new(Content::Nothing).await;
         let sql = format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name());
         run(&mut database.connect().await, sql).await.unwrap();

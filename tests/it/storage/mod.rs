@@ -9,6 +9,7 @@ mod migrations;
 mod outages;
 mod outdated;
 pub mod plans;
+mod requests;
 mod seeding;
 mod statements;
 mod tenancy;

@@ -1,25 +1,25 @@
 //! What callers see when the database is busy, gone, or blocked: `Unavailable`, and never a wrong answer.
 
 mod postgres {
+    mod clients;
+    mod listeners;
+    mod lost_races;
+
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
     use async_trait::async_trait;
     use futures_util::future::{join_all, try_join_all};
     use iam_domain::{AuditRecord, CompanyId, Description, Name, Timestamp, UserId, UserLevel, UserLevelId, ViewId};
-    use iam_http::HttpOptions;
     use iam_storage::{
         AuditFilter, ChangeContext, ChangeFeed, Health, NewEffectiveViewPermission, Polled, PoolStats, Result, Storage,
-        StorageError, Target, UnitOfWork, WakeUps, Work, transact,
+        StorageError, Target, UnitOfWork, Work, transact,
     };
     use iam_storage_postgres::{PostgresOptions, PostgresStorage};
-    use sea_orm::sqlx::{AssertSqlSafe, Connection, PgConnection, query_scalar};
-    use serde_json::json;
+    use sea_orm::sqlx::{Connection, PgConnection, query_scalar};
     use tokio::net::TcpListener;
-    use tokio::sync::Notify;
 
-    use crate::support::api::{Answer, Company, Request, TestApi, new_company};
+    use crate::support::api::new_company;
     use crate::support::database::{Content, TestDatabase, run};
     use crate::support::proxy::Proxy;
 
@@ -93,7 +93,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn whoever_finds_all_connections_taken_gives_up() {
+    async fn a_caller_that_finds_all_connections_taken_gives_up() {
         let database = TestDatabase::new(Content::Schema).await;
         let storage = storage_with(database.url(), one_connection);
         let (taking, other) = (new_company(), level(new_company(), "Other"));
@@ -130,7 +130,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn whoever_finds_the_lock_taken_gives_up() {
+    async fn a_caller_that_finds_the_lock_taken_gives_up() {
         let database = TestDatabase::new(Content::Schema).await;
         let storage = storage_with(database.url(), impatient);
         let (one, other) = (level(new_company(), "One"), level(new_company(), "Other"));
@@ -290,148 +290,6 @@ mod postgres {
         }
     }
 
-    // --- Those who listen ---
-
-    /// Makes changes until one commits: a lost connection is noticed by the first use.
-    async fn change(storage: &PostgresStorage) {
-        while storage.ping().await.is_err() {}
-        add(storage, &level(new_company(), "Level")).await.unwrap();
-    }
-
-    /// Repeats changes until one wakes the listener: a wake-up may be lost with the connection that carries it.
-    async fn change_until_woken(storage: &PostgresStorage, listener: &mut dyn WakeUps) {
-        let changing = async {
-            loop {
-                change(storage).await;
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::select! {
-            () = changing => {}
-            woken = ending(listener.next()) => woken.unwrap(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_listener_whose_connection_breaks_says_so_and_another_one_is_woken() {
-        let database = TestDatabase::new(Content::Schema).await;
-        let proxy = Proxy::to(&database).await;
-        let storage = storage_with(proxy.url(), |options| options);
-        for happens in [Break::Cut, Break::Terminate] {
-            let mut listener = storage.listen().await.unwrap();
-            change_until_woken(&storage, listener.as_mut()).await;
-            happens.happen(&proxy, &database).await;
-            let ends = async { while listener.next().await.is_ok() {} };
-            ending(ends).await;
-            change(&storage).await;
-            assert_unavailable(ending(listener.next()).await);
-            let listens = async {
-                loop {
-                    if let Ok(listener) = storage.listen().await {
-                        return listener;
-                    }
-                }
-            };
-            let mut another = ending(listens).await;
-            change_until_woken(&storage, another.as_mut()).await;
-        }
-    }
-
-    fn impatient_to_connect(options: PostgresOptions) -> PostgresOptions {
-        PostgresOptions { acquire_timeout: Duration::from_secs(2), ..options }
-    }
-
-    #[tokio::test]
-    async fn a_caller_that_cannot_poll_or_listen_gives_up() {
-        // It listens, and never accepts.
-        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("postgres://nobody@{}/nothing", silent.local_addr().unwrap());
-        assert_unavailable(ending(storage_with(&url, impatient_to_connect).listen()).await);
-
-        let database = TestDatabase::new(Content::Schema).await;
-        let proxy = Proxy::to(&database).await;
-        let storage = storage_with(proxy.url(), impatient_to_connect);
-        proxy.refuse().await;
-        assert_unavailable(ending(storage.listen()).await);
-        assert_unavailable(ending(storage.poll(None)).await);
-        assert_unavailable(ending(storage.acknowledge()).await);
-        proxy.admit().await;
-        let mut listener = storage.listen().await.unwrap();
-        storage.poll(None).await.unwrap();
-        change_until_woken(&storage, listener.as_mut()).await;
-    }
-
-    #[tokio::test]
-    async fn no_poll_waits_for_ever_on_a_network_that_swallows_everything() {
-        let database = TestDatabase::new(Content::Schema).await;
-        let proxy = Proxy::to(&database).await;
-        let storage = storage_with(proxy.url(), impatient_to_connect);
-        let mut listener = storage.listen().await.unwrap();
-        storage.poll(None).await.unwrap();
-        proxy.fall_silent();
-        // The connection that is open looks well, and new ones are accepted.
-        assert_unavailable(ending(storage.poll(None)).await);
-        assert_unavailable(ending(storage.acknowledge()).await);
-        assert_unavailable(ending(storage.listen()).await);
-        // The listener is not notified either; it asks.
-        ending(async { while listener.next().await.is_ok() {} }).await;
-    }
-
-    #[tokio::test]
-    async fn those_who_listen_connect_directly() {
-        let database = TestDatabase::new(Content::Schema).await;
-        let proxy = Proxy::to(&database).await;
-        let storage = storage_with(proxy.url(), |options| PostgresOptions {
-            listener_url: Some(database.url().into()),
-            ..impatient_to_connect(options)
-        });
-        let mut listener = storage.listen().await.unwrap();
-        change_until_woken(&storage, listener.as_mut()).await;
-        assert!(!proxy.texts().iter().any(|text| text.contains("LISTEN")), "not by the detour");
-    }
-
-    /// The content of a notice on the channel is ignored; notices on other channels are not received.
-    #[tokio::test]
-    async fn anything_on_the_channel_is_a_wake_up_and_nothing_else_is() {
-        let database = TestDatabase::new(Content::Schema).await;
-        let storage = storage_with(database.url(), |options| options);
-        let mut listener = storage.listen().await.unwrap();
-        let mut other = database.connect().await;
-        let channel = "SELECT 'iam_' || md5(id || '/public') FROM iam_installation";
-        let channel: String = query_scalar(channel).fetch_one(&mut other).await.unwrap();
-        for said in ["", "hello", r#"{"company":null,"version":9223372036854775807}"#] {
-            run(&mut other, format!("NOTIFY {channel}, '{said}'")).await.unwrap();
-            ending(listener.next()).await.unwrap();
-        }
-        for elsewhere in ["iam_changes", "iam", "iam_d41d8cd98f00b204e9800998ecf8427e"] {
-            run(&mut other, format!("NOTIFY {elsewhere}, 'hello'")).await.unwrap();
-        }
-        run(&mut other, format!("NOTIFY {channel}")).await.unwrap();
-        ending(listener.next()).await.unwrap();
-        let more = tokio::time::timeout(Duration::from_millis(1), listener.next()).await;
-        assert!(more.is_err(), "one wake-up");
-    }
-
-    #[tokio::test]
-    async fn a_listener_that_is_dropped_closes_its_connection() {
-        let database = TestDatabase::new(Content::Schema).await;
-        let storage = storage_with(database.url(), |options| options);
-        let mut watch = database.connect().await;
-        let others = "SELECT count(*) FROM pg_stat_activity
-            WHERE datname = current_database() AND application_name LIKE '% listener'";
-        let (first, second) = (storage.listen().await.unwrap(), storage.listen().await.unwrap());
-        assert_eq!(query_scalar::<_, i64>(others).fetch_one(&mut watch).await.unwrap(), 2);
-        // Also where there is no runtime.
-        std::thread::spawn(move || drop(first)).join().unwrap();
-        drop(second);
-        let closed = async {
-            while query_scalar::<_, i64>(others).fetch_one(&mut watch).await.unwrap() > 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        ending(closed).await;
-    }
-
     // --- Another database ---
 
     #[tokio::test]
@@ -492,208 +350,5 @@ mod postgres {
     fn some_row() -> NewEffectiveViewPermission {
         let user_id = UserId::from_uuid(uuid::Uuid::from_u128(1));
         NewEffectiveViewPermission { user_id, view_id: ViewId::from_uuid(uuid::Uuid::from_u128(2)), has_access: true }
-    }
-
-    // --- Lost races ---
-
-    #[tokio::test]
-    async fn a_change_that_the_server_calls_lost_is_made_again() {
-        let database = TestDatabase::new(Content::Schema).await;
-        let storage = storage_with(database.url(), |options| options);
-        let mut connection = database.connect().await;
-        // Sequences are not rolled back, so they count the attempts.
-        run(
-            &mut connection,
-            "CREATE SEQUENCE attempts; GRANT USAGE ON SEQUENCE attempts TO PUBLIC;
-            CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                IF nextval('attempts') < 3 OR NEW.name = 'Never' THEN RAISE 'lost' USING ERRCODE = '40001'; END IF;
-                RETURN NEW;
-            END $$;
-            CREATE TRIGGER lose BEFORE INSERT ON user_levels FOR EACH ROW EXECUTE FUNCTION lose()"
-                .to_owned(),
-        )
-        .await
-        .unwrap();
-        let attempts = "SELECT last_value FROM attempts";
-
-        let made = level(new_company(), "Made");
-        add(storage.as_ref(), &made).await.unwrap();
-        assert_eq!(query_scalar::<_, i64>(attempts).fetch_one(&mut connection).await.unwrap(), 3);
-        assert_eq!(levels(storage.as_ref(), made.company_id).await.unwrap(), std::slice::from_ref(&made));
-        assert_eq!(records(storage.as_ref(), made.company_id).await.len(), 1);
-        let state = storage.reader().company_states().read(made.company_id).await.unwrap();
-        assert_eq!(state.map(|state| state.version), Some(1));
-
-        let never = level(made.company_id, "Never");
-        let outcome = add(storage.as_ref(), &never).await;
-        assert!(matches!(outcome, Err(StorageError::Unavailable { retryable: true, .. })), "{outcome:?}");
-        assert_eq!(query_scalar::<_, i64>(attempts).fetch_one(&mut connection).await.unwrap(), 7);
-        assert_eq!(levels(storage.as_ref(), made.company_id).await.unwrap(), [made]);
-    }
-
-    /// Renames a level; the first time only when it is signalled.
-    struct Rename {
-        to: UserLevel,
-        attempts: AtomicU32,
-        begun: Notify,
-        go: Notify,
-    }
-
-    #[async_trait]
-    impl Work for Rename {
-        type Output = ();
-        type Error = StorageError;
-
-        async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<()> {
-            if self.attempts.fetch_add(1, Ordering::SeqCst) == 0 {
-                self.begun.notify_one();
-                self.go.notified().await;
-            }
-            tx.user_levels_mut().update(&self.to).await.map(drop)
-        }
-    }
-
-    #[tokio::test]
-    async fn a_change_that_loses_a_deadlock_is_made_again() {
-        let database = TestDatabase::new(Content::Schema).await;
-        let storage = storage_with(database.url(), |options| PostgresOptions {
-            lock_timeout: Duration::from_secs(30),
-            statement_timeout: Duration::from_secs(30),
-            ..options
-        });
-        let before = level(new_company(), "Before");
-        let (id, company) = (before.id, before.company_id);
-        add(storage.as_ref(), &before).await.unwrap();
-
-        let after = UserLevel { name: Name::parse("After").unwrap(), ..before };
-        let rename = Rename { to: after.clone(), attempts: AtomicU32::new(0), begun: Notify::new(), go: Notify::new() };
-        let context = ChangeContext::command_line();
-        let change = transact(storage.as_ref(), Target::Company(company), &context, &rename);
-        let in_the_way = async {
-            rename.begun.notified().await;
-            // Another program has the level and waits for the company, which the change has; it would wait long.
-            let mut other = database.connect().await;
-            let lock =
-                format!("SET deadlock_timeout = '60s'; BEGIN; SELECT FROM user_levels WHERE id = '{id}' FOR UPDATE");
-            run(&mut other, lock).await.unwrap();
-            let wait = format!("UPDATE company_states SET updated_at = now() WHERE company_id = '{company}'; COMMIT");
-            let other = tokio::spawn(async move { run(&mut other, wait).await });
-            let mut watch = database.connect().await;
-            let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
-                WHERE datname = current_database() AND wait_event_type = 'Lock')";
-            while !query_scalar::<_, bool>(AssertSqlSafe(waiting)).fetch_one(&mut watch).await.unwrap() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            // Now the change wants the level, and the circle is closed.
-            rename.go.notify_one();
-            other.await.unwrap().unwrap();
-        };
-        let (changed, ()) = ending(async { futures_util::join!(change, in_the_way) }).await;
-        assert_eq!(changed.unwrap().1.company, 2);
-        assert_eq!(rename.attempts.load(Ordering::SeqCst), 2);
-        assert_eq!(levels(storage.as_ref(), company).await.unwrap(), [after]);
-        assert_eq!(records(storage.as_ref(), company).await.len(), 2);
-    }
-
-    // --- What clients see ---
-
-    /// No answer about permissions: the caller must ask again.
-    #[track_caller]
-    fn assert_no_answer(answer: &Answer) {
-        let (status, code, _) = answer.error();
-        assert_eq!((status, code.as_str()), (503, "ERR_UNAVAILABLE_001"));
-        assert!(answer.header("retry-after").is_some_and(|wait| wait.parse::<u64>().is_ok_and(|wait| wait > 0)));
-        assert_eq!(answer.header("cache-control"), Some("no-store"));
-        assert_eq!(answer.json().get("data"), None);
-    }
-
-    /// A request of each kind by a caller that may.
-    fn requests(api: &TestApi, company: Company) -> Vec<Request> {
-        let member = |request: Request| request.by(company.member).within(company.id);
-        let admin = |request: Request| request.by(company.admin).within(company.id);
-        vec![
-            member(api.get("/api/iam/navigation")),
-            member(api.get("/api/iam/permissions/current")),
-            member(api.post("/api/iam/check")).json(&json!({ "view": "/dashboard" })),
-            member(api.post("/api/iam/check")).json(&json!({ "feature": "general.read", "action": "Read" })),
-            api.get("/api/iam/permissions/current").by_super_admin().within(company.id),
-            api.post("/api/iam/check").by_super_admin().within(company.id).json(&json!({ "view": "/dashboard" })),
-            member(api.get("/api/iam/nav-trail?sessionId=session")),
-            admin(api.get("/api/iam/user-levels")),
-            admin(api.get("/api/iam/audit-logs")),
-            admin(api.post("/api/iam/user-levels")).json(&json!({ "name": "Auditors" })),
-            admin(api.put(&format!("/api/iam/users/{}/user-levels", company.member)))
-                .json(&json!({ "userLevelIds": [] })),
-            api.get("/api/iam/views").by_super_admin(),
-            api.post("/api/iam/modules").by_super_admin().json(&json!({ "name": "Module", "code": "module" })),
-        ]
-    }
-
-    async fn api_over(storage: Arc<PostgresStorage>) -> TestApi {
-        TestApi::over(storage, None, HttpOptions::default()).await
-    }
-
-    #[actix_web::test]
-    async fn without_a_database_every_request_is_503() {
-        let database = TestDatabase::new(Content::Seeded).await;
-        let proxy = Proxy::to(&database).await;
-        let api = api_over(storage_with(proxy.url(), |options| PostgresOptions {
-            acquire_timeout: Duration::from_secs(2),
-            ..options
-        }))
-        .await;
-        let company = api.company().await;
-        proxy.refuse().await;
-        proxy.cut();
-        let answers = ending(join_all(requests(&api, company).into_iter().map(Request::send))).await;
-        answers.iter().for_each(assert_no_answer);
-
-        proxy.admit().await;
-        // A connection that broke while idle costs its first user an answer.
-        crate::support::replica::until(async || {
-            for _ in 0..5 {
-                let request = api.get("/api/iam/user-levels").by(company.admin).within(company.id);
-                if !request.send().await.status.is_success() {
-                    return false;
-                }
-            }
-            true
-        })
-        .await;
-        for request in requests(&api, company) {
-            let answer = request.send().await;
-            assert!(answer.status.is_success(), "{}", String::from_utf8_lossy(&answer.body));
-        }
-    }
-
-    #[actix_web::test]
-    async fn without_a_free_connection_every_request_is_503() {
-        let database = TestDatabase::new(Content::Seeded).await;
-        let storage = storage_with(database.url(), one_connection);
-        let api = api_over(Arc::clone(&storage)).await;
-        let company = api.company().await;
-        let tx = begin(storage.as_ref(), Target::Company(new_company())).await.unwrap();
-        let answers = ending(join_all(requests(&api, company).into_iter().map(Request::send))).await;
-        answers.iter().for_each(assert_no_answer);
-        drop(tx);
-        api.get("/api/iam/permissions/current").by(company.member).within(company.id).send().await.expect(200);
-    }
-
-    #[actix_web::test]
-    async fn a_change_that_does_not_get_its_lock_is_503_and_reads_go_on() {
-        let database = TestDatabase::new(Content::Seeded).await;
-        let api = api_over(storage_with(database.url(), impatient)).await;
-        let (company, other) = (api.company().await, api.company().await);
-        let add = |company: Company| {
-            api.post("/api/iam/user-levels").by(company.admin).within(company.id).json(&json!({ "name": "Auditors" }))
-        };
-        let holder = holding(&database, &row_of(Some(company.id))).await;
-        assert_no_answer(&ending(add(company).send()).await);
-        add(other).send().await.expect(201);
-        let view = json!({ "view": "/dashboard" });
-        let check = api.post("/api/iam/check").by(company.member).within(company.id).json(&view);
-        assert_eq!(check.send().await.expect(200).data()["allowed"], true);
-        release(holder).await;
-        add(company).send().await.expect(201);
     }
 }

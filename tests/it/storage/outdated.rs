@@ -80,7 +80,8 @@ mod postgres {
         async fn on_all(&self, sql: &str) {
             let mut connection = self.database.connect().await;
             let set = format!(
-                "CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE '{sql}'; RETURN NULL; END $$;
+                "CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+                    BEGIN EXECUTE '{sql}'; RETURN NULL; END $$;
                 CREATE CONSTRAINT TRIGGER at_commit AFTER UPDATE ON company_states DEFERRABLE INITIALLY DEFERRED
                     FOR EACH ROW EXECUTE FUNCTION at_commit()"
             );

@@ -70,7 +70,8 @@ pub mod postgres {
             SELECT gen_random_uuid(), level.company_id, level.id, feature.id, 'Read', true, 'company'
             FROM level, generate_series(0, 9) k JOIN feature ON true WHERE feature.n = (level.n + 19 * k) % 200;
         INSERT INTO user_user_levels (user_id, user_level_id, company_id)
-            SELECT md5('user' || company.n || '/' || u)::uuid, md5('level' || company.n || '/' || 1 + (u + k) % 5)::uuid,
+            SELECT md5('user' || company.n || '/' || u)::uuid,
+                md5('level' || company.n || '/' || 1 + (u + k) % 5)::uuid,
                 company.id
             FROM company, generate_series(1, 15) u, generate_series(1, 2) k;
 

@@ -296,7 +296,8 @@ mod postgres {
         let mut catalog = Catalog::new(Content::Seeded).await;
         catalog
             .keeps(
-                "DELETE FROM sub_menu_items WHERE label IN ('Audit', 'Risks'); DELETE FROM views WHERE url = '/modules/audit';
+                "DELETE FROM sub_menu_items WHERE label IN ('Audit', 'Risks');
+                    DELETE FROM views WHERE url = '/modules/audit';
                 DELETE FROM feature2views WHERE view_id = (SELECT id FROM views WHERE url = '/companies');
                 DELETE FROM menu_items WHERE label = 'Users'",
             )

@@ -111,7 +111,8 @@ mod postgres {
             run(&mut connection, own).await.unwrap();
             assert_eq!(refused(&mut connection, moved).await, constraint);
             let swapped = format!(
-                "UPDATE user_levels SET id = md5(id::text)::uuid, company_id = {THEIRS}, name = 'Moved' WHERE id = {OURS}"
+                "UPDATE user_levels SET id = md5(id::text)::uuid, company_id = {THEIRS}, name = 'Moved'
+                    WHERE id = {OURS}"
             );
             assert_eq!(refused(&mut connection, swapped).await, constraint);
         }
@@ -121,7 +122,8 @@ mod postgres {
     async fn a_level_that_is_held_goes_with_neither_its_company_nor_its_id() {
         let (_database, mut connection) = two_companies().await;
         let held = format!(
-            "INSERT INTO user_user_levels (company_id, user_level_id, user_id) VALUES ({OURS}, {OURS}, gen_random_uuid())"
+            "INSERT INTO user_user_levels (company_id, user_level_id, user_id)
+                VALUES ({OURS}, {OURS}, gen_random_uuid())"
         );
         run(&mut connection, held).await.unwrap();
         let deleted = refused(&mut connection, format!("DELETE FROM user_levels WHERE id = {OURS}")).await;
@@ -158,7 +160,8 @@ mod postgres {
             INSERT INTO user_level_view_permissions (id, company_id, user_level_id, view_id, state)
                 SELECT {company}, {company}, {company}, id, 'allow' FROM views WHERE url = '/home';
             INSERT INTO user_level_feature_permissions (id, company_id, user_level_id, feature_id, action, value, scope)
-                SELECT {company}, {company}, {company}, id, 'Read', true, 'any' FROM features WHERE key = 'general.read';
+                SELECT {company}, {company}, {company}, id, 'Read', true, 'any' FROM features
+                    WHERE key = 'general.read';
             INSERT INTO user_user_levels (user_id, user_level_id, company_id) VALUES ({company}, {company}, {company});
             INSERT INTO menu_items (id, company_id, label) VALUES ({company}, {company}, 'Item');
             INSERT INTO sub_menu_items (id, menu_item_id, label) VALUES ({company}, {company}, 'Item');
@@ -168,7 +171,8 @@ mod postgres {
                     (company_id, user_id, view_id, has_access, expires_at, company_version, catalog_version)
                 SELECT {company}, {company}, id, true, now() + interval '1 hour', 1, 1 FROM views WHERE url = '/home';
             INSERT INTO effective_feature_permissions
-                    (company_id, user_id, feature_id, action, allowed, scope, expires_at, company_version, catalog_version)
+                    (company_id, user_id, feature_id, action, allowed, scope, expires_at,
+                        company_version, catalog_version)
                 SELECT {company}, {company}, id, 'Read', true, 'any', now() + interval '1 hour', 1, 1
                 FROM features WHERE key = 'general.read';
             INSERT INTO iam_audit_logs (id, company_id, actor_kind, action, entity_type, entity_id, \"timestamp\")
@@ -317,7 +321,8 @@ mod postgres {
         say(&mut application, &format!("{OURS}::text")).await;
         let shared = "SELECT count(*) FROM menu_items WHERE company_id IS NULL";
         assert_eq!(number(&mut application, shared).await, 6);
-        let shared = "SELECT count(*) FROM sub_menu_items AS s JOIN menu_items AS m ON m.id = menu_item_id WHERE company_id IS NULL";
+        let shared = "SELECT count(*) FROM sub_menu_items AS s JOIN menu_items AS m ON m.id = menu_item_id
+            WHERE company_id IS NULL";
         assert_eq!(number(&mut application, shared).await, 6);
         for table in ["sub_menu_items", "menu_items"] {
             assert_eq!(changes(&mut application, format!("UPDATE {table} SET label = 'Ours'")).await, 1, "{table}");

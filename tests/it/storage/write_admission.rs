@@ -127,7 +127,7 @@ mod postgres {
 
     /// A change that waits too long gives up, and leaves its place to the next one.
     #[actix_web::test]
-    async fn who_waits_too_long_gives_up_his_turn() {
+    async fn a_change_that_waits_too_long_gives_up_its_turn() {
         let database = TestDatabase::new(Content::Schema).await;
         let storage = storage(&database, Duration::from_millis(100));
         let company = Target::Company(new_company());

@@ -21,9 +21,8 @@ use iam_identity::{TokenSigner, TokenVerifier};
 use iam_permissions_cache::{CacheOptions, Permissions};
 use iam_storage::Storage;
 use iam_storage_memory::MemoryStorage;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::database::{Content, TestDatabase};
 
@@ -40,27 +39,7 @@ pub fn token(user: UserId, is_super_admin: bool) -> String {
 
 /// A token with any claims, signed as [`token`] signs.
 pub fn token_saying(claims: &Value) -> String {
-    let part = |json: &Value| base64url(json.to_string().as_bytes());
-    let message = format!("{}.{}", part(&json!({ "alg": "HS256", "typ": "JWT" })), part(claims));
-    // HMAC-SHA256 by its definition; the secret is shorter than a block.
-    let mut key = [0; 64];
-    let secret = secret();
-    key[..secret.expose_secret().len()].copy_from_slice(secret.expose_secret().as_bytes());
-    let inner = Sha256::new().chain_update(key.map(|byte| byte ^ 0x36)).chain_update(&message).finalize();
-    let outer = Sha256::new().chain_update(key.map(|byte| byte ^ 0x5c)).chain_update(inner).finalize();
-    format!("{message}.{}", base64url(&outer))
-}
-
-fn base64url(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for place in 0..=chunk.len() {
-            text.push(char::from(LETTERS[(bits >> (18 - 6 * place)) as usize & 63]));
-        }
-    }
-    text
+    TokenSigner::hs256(&secret()).sign_claims(claims).unwrap()
 }
 
 /// A new id for a user.
@@ -429,7 +408,7 @@ impl TestApi {
     }
 
     /// Replaces one of a level's matrices (`views` or `features`), as a super admin, even if the company is left
-    /// without a manager.
+    /// without an administrator.
     pub async fn set_matrix(&self, company: Company, level: &str, matrix: &str, cells: Value) {
         let path = format!("/api/iam/user-levels/{level}/permissions/{matrix}?force=true");
         self.put(&path).by_super_admin().within(company.id).json(&json!({ matrix: cells })).send().await.expect(200);
@@ -442,7 +421,8 @@ impl TestApi {
         data["permissions"].as_array().unwrap().clone()
     }
 
-    /// Replaces the levels of a user, as a super admin, even if the company is left without a manager.
+    /// Replaces the levels of a user, as a super admin, even if the company is left without an
+    /// administrator.
     pub async fn assign(&self, company: Company, user: UserId, levels: &[&str]) {
         let path = format!("/api/iam/users/{user}/user-levels?force=true");
         let body = json!({ "userLevelIds": levels });
@@ -465,16 +445,16 @@ impl TestApi {
     }
 }
 
-/// The names of an object's members, ascending.
-pub fn members(value: &Value) -> Vec<&str> {
+/// The names of an object's fields, ascending.
+pub fn fields(value: &Value) -> Vec<&str> {
     let mut names: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
     names.sort_unstable();
     names
 }
 
-/// One member of each element of a list.
-pub fn each<'a>(list: &'a Value, member: &str) -> Vec<&'a str> {
-    list.as_array().unwrap().iter().map(|element| element[member].as_str().unwrap()).collect()
+/// One field of each element of a list.
+pub fn each<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
+    list.as_array().unwrap().iter().map(|element| element[field].as_str().unwrap()).collect()
 }
 
 /// Whether a value is a time as all answers write it: `2026-11-22T12:00:00.000Z`.

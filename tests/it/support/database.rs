@@ -41,7 +41,7 @@ pub struct TestDatabase {
 }
 
 fn server_url() -> String {
-    #[expect(clippy::disallowed_methods, reason = "the test harness is told its server by the environment")]
+    #[expect(clippy::disallowed_methods, reason = "the environment names the server of the test harness")]
     std::env::var("TEST_DATABASE_URL")
         .expect("TEST_DATABASE_URL is not set: run `make test`, or `tests/with-postgres.sh cargo test`")
 }

@@ -81,7 +81,7 @@ impl KeptConnection {
         Ok(answer)
     }
 
-    /// Waits until the server closes; answers what it sent before.
+    /// Waits until the server closes the connection; returns what it sent before.
     pub fn rest(&mut self) -> io::Result<Vec<u8>> {
         let mut rest = Vec::new();
         self.reader.read_to_end(&mut rest).map(|_| rest)

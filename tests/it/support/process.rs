@@ -106,7 +106,7 @@ impl ServerProcess {
         assert_eq!(status.code(), Some(0), "{}", self.log());
     }
 
-    /// Ends it, and answers with everything that it wrote.
+    /// Ends it, and returns everything that it wrote.
     pub fn log_to_its_end(&mut self) -> String {
         self.signal("TERM");
         assert_eq!(self.wait().code(), Some(0), "{}", self.log());

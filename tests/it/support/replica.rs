@@ -155,7 +155,7 @@ impl Storage for Reached {
     }
 }
 
-/// One of several processes, as far as they can tell.
+/// A replica of the service inside the test's process.
 pub struct Replica {
     pub api: TestApi,
     pub permissions: Arc<Permissions>,
@@ -194,8 +194,8 @@ impl Replica {
         let following = Arc::clone(&permissions);
         follower.spawn(async move { following.follow().await });
         let shared = Arc::clone(&permissions);
-        let door = TestApi::answering(storage, shared, api.database.clone(), HttpOptions::default()).await;
-        let replica = Self { api: door, permissions, channel, _follower: follower };
+        let router = TestApi::answering(storage, shared, api.database.clone(), HttpOptions::default()).await;
+        let replica = Self { api: router, permissions, channel, _follower: follower };
         until(async || replica.stats().age.is_some()).await;
         replica
     }

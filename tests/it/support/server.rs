@@ -77,8 +77,9 @@ fn ask(program: &str, arguments: &[&str]) -> Option<String> {
 
 fn programs() -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "tests/with-postgres.sh says where the programs are")]
-    let told = std::env::var("IAM_PG_BINDIR").ok();
-    let found = told.or_else(|| ask("pg_config", &["--bindir"])).expect("IAM_PG_BINDIR, or pg_config in the path");
+    let configured = std::env::var("IAM_PG_BINDIR").ok();
+    let found =
+        configured.or_else(|| ask("pg_config", &["--bindir"])).expect("IAM_PG_BINDIR, or pg_config in the path");
     PathBuf::from(found)
 }
 
@@ -101,7 +102,7 @@ impl PostgresServer {
         server
     }
 
-    /// Starts the program at a free port, and answers which.
+    /// Starts the program at a free port, and returns the port.
     fn launch_anywhere(programs: &Path, tenant: &Tenant) -> (u16, Child) {
         let launched = (0..20).find_map(|_| {
             // Below the ports that systems give to programs that ask for any, so that it is still free after a stop.

@@ -60,7 +60,7 @@ fn a_token_is_good_from_nbf_on_and_before_exp() {
 }
 
 #[test]
-fn a_token_that_does_not_say_who_and_until_when_is_invalid() {
+fn a_token_without_a_valid_subject_and_valid_times_is_invalid() {
     for claims in [
         json!({ "userId": user() }),
         json!({ "userId": user(), "exp": null }),
@@ -196,7 +196,7 @@ fn with(options: VerifierOptions, claims: &Value) -> Result<(), AuthenticationEr
 }
 
 #[test]
-fn clocks_may_differ_by_so_much_and_no_more() {
+fn clocks_may_differ_by_the_allowed_skew() {
     let outcome = |claims: Value| {
         let options = VerifierOptions { clock_skew: Duration::from_secs(30), ..VerifierOptions::default() };
         with(options, &claims_with(&claims))
@@ -212,7 +212,7 @@ fn clocks_may_differ_by_so_much_and_no_more() {
 }
 
 #[test]
-fn a_token_may_be_so_old_and_a_super_admins_less() {
+fn a_token_has_a_greatest_age_and_a_super_admins_a_lower_one() {
     let outcome = |is_super_admin: bool, claims: Value| {
         let mut claims = claims_with(&claims);
         claims["isSuperAdmin"] = json!(is_super_admin);

@@ -41,7 +41,7 @@ fn external(issuer: &str, subject: &str) -> ExternalId {
 }
 
 #[test]
-fn nobody_signs_for_another() {
+fn no_issuer_signs_for_another() {
     let verifier = believing(vec![of(FIRST, 2), of(SECOND, 3)]);
     for (pair, name, is_good) in [(2, FIRST, true), (3, SECOND, true), (2, SECOND, false), (3, FIRST, false)] {
         let outcome = bearer(&verifier, pair, &json!({ "iss": name }));
@@ -54,7 +54,7 @@ fn nobody_signs_for_another() {
 }
 
 #[test]
-fn a_token_of_nobody_known_is_invalid() {
+fn a_token_of_an_unknown_issuer_is_invalid() {
     let verifier = believing(vec![of(FIRST, 2)]);
     for name in [json!(null), json!(SECOND), json!(""), json!(1), json!([FIRST]), json!("https://first.example")] {
         assert_eq!(bearer(&verifier, 2, &json!({ "iss": name })), Err(AuthenticationError::Invalid), "{name}");
@@ -62,7 +62,7 @@ fn a_token_of_nobody_known_is_invalid() {
 }
 
 #[test]
-fn the_secret_signs_for_nobody_who_has_keys() {
+fn the_secret_signs_for_no_issuer_that_has_keys() {
     let signer = TokenSigner::hs256(&secret());
     let unnamed = with_secret_and(vec![of(FIRST, 2)], None);
     let named = with_secret_and(vec![of(FIRST, 2)], Some(SECOND));

@@ -39,7 +39,7 @@ fn without_an_id_on_either_side_every_key_may_have_signed() {
 }
 
 #[test]
-fn so_many_keys_are_tried_and_no_more() {
+fn a_bounded_number_of_keys_is_tried() {
     let others: Vec<Value> = (0..8).map(|_| Pair::ed25519().jwk("other")).collect();
     let place_of_ours = |place: usize| {
         let mut keys = others.clone();
@@ -109,7 +109,7 @@ fn a_number_may_have_leading_zeros() {
 
 /// Base64 from lenient issuers: padded, in the alphabet of `+` and `/`, or both.
 #[test]
-fn members_may_be_padded_and_in_either_alphabet() {
+fn fields_may_be_padded_and_in_either_alphabet() {
     use base64::Engine;
     use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
     for (pair, names) in [(0, ["n", "e"].as_slice()), (2, &["x", "y"]), (4, &["x"])] {
@@ -119,9 +119,9 @@ fn members_may_be_padded_and_in_either_alphabet() {
                 let bytes = URL_SAFE_NO_PAD.decode(jwk[*name].as_str().unwrap()).unwrap();
                 ((*name).to_owned(), Value::from(engine.encode(bytes)))
             };
-            let members = Value::Object(names.iter().map(rewritten).collect());
-            let verifier = verifier(&[PAIRS[pair].jwk_with(&members)]);
-            assert!(verify(&verifier, &signed_by(&PAIRS[pair].signer())).is_ok(), "{members}");
+            let fields = Value::Object(names.iter().map(rewritten).collect());
+            let verifier = verifier(&[PAIRS[pair].jwk_with(&fields)]);
+            assert!(verify(&verifier, &signed_by(&PAIRS[pair].signer())).is_ok(), "{fields}");
         }
     }
     for wrong in ["====", "A", "AQAB=", "AQ A", "AQAB\n", "AQ==AQ=="] {

@@ -14,6 +14,8 @@ mod key_sets;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod refresh_reports;
+#[cfg(test)]
 mod refreshing;
 #[cfg(test)]
 mod remembering;

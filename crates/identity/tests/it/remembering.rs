@@ -93,7 +93,7 @@ fn what_does_not_verify_is_not_remembered() {
 }
 
 #[test]
-fn their_number_is_bounded() {
+fn the_number_of_remembered_tokens_is_bounded() {
     for bound in [1, 10, 100, 1000] {
         let verifier = of_secret(bound);
         let tokens: Vec<String> =
@@ -198,7 +198,7 @@ async fn a_verification_under_way_while_its_key_stays_goes_on() {
 }
 
 #[tokio::test]
-async fn whoever_takes_long_is_judged_by_the_time_and_the_keys_of_the_end() {
+async fn a_slow_verification_is_judged_by_the_time_and_the_keys_at_its_end() {
     let (old, new) = (&PAIRS[4], &PAIRS[5]);
     let file = TempFile::new(&old.public);
     let (verifier, now) = clocked(of_file(&file).await);

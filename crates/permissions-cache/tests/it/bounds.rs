@@ -6,7 +6,8 @@ use iam_domain::ViewState;
 use iam_permissions_cache::CacheOptions;
 use iam_storage::Target;
 
-use crate::store::{Replica, Store, patient};
+use crate::replica::{Replica, patient};
+use crate::store::Store;
 use crate::world::{company, hit, sees};
 
 /// Creates `companies` companies, each with `users` users.
@@ -66,7 +67,7 @@ async fn bytes_stay_within_their_bound_and_are_given_back() {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_where_nothing_may_be_and_the_book_is_empty() {
+async fn with_bounds_of_zero_nothing_is_kept_or_counted() {
     let store = store_with(20, 2).await;
     let options = CacheOptions { max_entries: 0, max_non_members: 0, ..patient() };
     let replica = Replica::new(&store, options).await;
@@ -81,7 +82,7 @@ async fn nothing_is_kept_where_nothing_may_be_and_the_book_is_empty() {
 }
 
 #[tokio::test]
-async fn whoever_is_asked_about_stays() {
+async fn users_in_use_are_not_evicted() {
     let store = store_with(1, 200).await;
     let replica = Replica::new(&store, CacheOptions { max_entries: 10, ..patient() }).await;
     let permissions = &replica.permissions;
@@ -94,7 +95,7 @@ async fn whoever_is_asked_about_stays() {
 }
 
 #[tokio::test]
-async fn non_members_push_no_member_out() {
+async fn non_members_evict_no_member() {
     let store = store_with(1, 10).await;
     let options = CacheOptions { max_entries: 10, max_non_members: 5, ..patient() };
     let replica = Replica::new(&store, options).await;
@@ -111,7 +112,7 @@ async fn non_members_push_no_member_out() {
 }
 
 #[tokio::test]
-async fn a_change_of_one_company_costs_no_other_anything() {
+async fn a_change_of_one_company_costs_no_other_company_an_entry() {
     let store = store_with(50, 4).await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;

@@ -9,7 +9,8 @@ use iam_permissions_cache::{CacheOptions, Consistency, Permissions, Subject};
 use iam_storage::{Result, Target, UnitOfWork};
 use proptest::prelude::*;
 
-use crate::store::{Asked, Does, Replica, Store, eventually, patient};
+use crate::replica::{Replica, patient};
+use crate::store::{Asked, Does, Store, eventually};
 use crate::world::{
     SCOPES, a_feature, a_level, a_module, a_view, action, company, compare, feature, feature_cell, hit, holding, level,
     module, sees, user, view, view_cell,
@@ -183,7 +184,8 @@ fn change() -> impl Strategy<Value = Change> {
     let (of, lev) = (0..COMPANIES, 0..LEVELS);
     let catalog = prop_oneof![
         1 => (0..VIEWS, any::<bool>()).prop_map(|(n, auth)| CreateView(n, auth)),
-        1 => (0..VIEWS, prop::bool::weighted(0.8), any::<bool>()).prop_map(|(n, auth, moves)| UpdateView(n, auth, moves)),
+        1 => (0..VIEWS, prop::bool::weighted(0.8), any::<bool>())
+            .prop_map(|(n, auth, moves)| UpdateView(n, auth, moves)),
         1 => (0..VIEWS).prop_map(DeleteView),
         1 => (0..VIEWS).prop_map(RecreateView),
         1 => (0..FEATURES, prop::bool::weighted(0.8), own_actions()).prop_map(|(n, on, own)| CreateFeature(n, on, own)),
@@ -343,7 +345,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_read_after_a_change_is_what_the_store_says(steps in prop::collection::vec(step(), 1..40)) {
+    fn reads_after_a_change_agree_with_the_store(steps in prop::collection::vec(step(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let outcome = runtime.block_on(run(&steps));
         prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
@@ -465,7 +467,7 @@ async fn a_catalog_is_never_combined_with_rows_that_were_gone_before_it() {
 }
 
 #[tokio::test]
-async fn a_change_whose_outcome_nobody_knows_makes_everything_be_read_anew() {
+async fn a_change_of_unknown_outcome_makes_everything_be_read_anew() {
     let store = Store::with_catalog().await;
     store.company(0, 1).await;
     let replica = Replica::new(&store, CacheOptions { lease: Duration::from_secs(2), ..patient() }).await;

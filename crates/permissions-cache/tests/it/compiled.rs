@@ -11,7 +11,8 @@ use iam_permissions_cache::{Consistency, Subject};
 use iam_storage::{Stamped, Stamps};
 use proptest::prelude::*;
 
-use crate::store::{Store, alone, patient};
+use crate::replica::{alone, patient};
+use crate::store::Store;
 use crate::world::{
     SCOPES, a_feature, a_module, a_view, action, company, compare, expected, feature, level, module, questions, user,
     view,

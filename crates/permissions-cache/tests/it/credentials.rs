@@ -10,7 +10,8 @@ use iam_storage_memory::MemoryStorage;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use crate::store::{Asked, Does, Replica, Store, alone, eventually, let_others_go_first, patient};
+use crate::replica::{Replica, alone, patient};
+use crate::store::{Asked, Does, Store, eventually, let_others_go_first};
 use crate::world::{hit, sees, user};
 
 fn at(seconds: i64) -> Timestamp {
@@ -83,7 +84,7 @@ async fn under_the_lease_everything_is_read_once_and_then_only_what_changed() {
 }
 
 #[tokio::test]
-async fn who_makes_a_change_is_answered_from_it() {
+async fn a_change_is_visible_to_the_replica_that_made_it() {
     let store = Store::with_catalog().await;
     let replica = Replica::new(&store, patient()).await;
     replica.radio.silence();
@@ -95,7 +96,7 @@ async fn who_makes_a_change_is_answered_from_it() {
 }
 
 #[tokio::test]
-async fn nobody_follows_so_each_request_asks() {
+async fn without_a_follower_each_request_polls() {
     let store = Store::with_catalog().await;
     let permissions = alone(&store, patient());
     for second in 1..5 {
@@ -121,7 +122,7 @@ async fn what_was_missed_while_the_channel_was_lost_is_found() {
 }
 
 #[tokio::test]
-async fn a_load_that_read_before_a_change_answers_nobody_who_came_after_it() {
+async fn a_load_that_read_before_a_change_answers_no_request_that_came_after_it() {
     let store = Store::with_catalog().await;
     let permissions = alone(&store, patient());
     store.next(Asked::Credentials, Does::ReadThenHold);
@@ -143,7 +144,7 @@ async fn a_load_that_read_before_a_change_answers_nobody_who_came_after_it() {
 }
 
 #[tokio::test]
-async fn a_thousand_who_wait_ask_once() {
+async fn a_thousand_waiting_requests_share_a_load() {
     let store = Store::with_catalog().await;
     let permissions = alone(&store, patient());
     store.next(Asked::Credentials, Does::HoldThenRead);
@@ -164,7 +165,7 @@ async fn a_thousand_who_wait_ask_once() {
 }
 
 #[tokio::test]
-async fn who_is_to_be_let_in_does_not_wait_for_loads_of_users() {
+async fn authentication_does_not_wait_for_loads_of_users() {
     let store = Store::with_catalog().await;
     store.company(0, 1).await;
     store.cut_off(0, at(1)).await;
@@ -203,7 +204,7 @@ async fn a_store_that_fails_is_an_error_and_within_the_grace_what_was_known() {
 }
 
 #[tokio::test]
-async fn a_change_of_unknown_outcome_makes_everybody_ask() {
+async fn a_change_of_unknown_outcome_makes_every_request_read_anew() {
     let store = Store::with_catalog().await;
     let replica = Replica::new(&store, patient()).await;
     replica.radio.silence();
@@ -249,7 +250,7 @@ async fn the_grace_ends() {
 }
 
 #[tokio::test]
-async fn of_another_database_nothing_is_mixed_with_the_first() {
+async fn answers_of_another_database_are_not_mixed_with_the_first() {
     let store = Store::with_catalog().await;
     store.cut_off(0, at(1)).await;
     store.cut_off(1, at(1)).await;
@@ -293,7 +294,7 @@ async fn keys_are_found_by_their_prefix_until_they_are_revoked_and_their_use_is_
 }
 
 #[tokio::test]
-async fn whoever_maintains_what_is_kept_notes_when_keys_were_used() {
+async fn maintenance_records_when_keys_were_used() {
     let store = Store::with_catalog().await;
     let key = store.key().await;
     let permissions = alone(&store, patient());

@@ -6,7 +6,8 @@ use iam_domain::ViewState;
 use iam_permissions_cache::{FillOptions, Filled, Permissions, Subject};
 use iam_storage::{EffectiveViewPermissions, Storage, Target};
 
-use crate::store::{Asked, Does, Replica, Store, alone, patient};
+use crate::replica::{Replica, alone, patient};
+use crate::store::{Asked, Does, Store};
 use crate::world::{company, expected_effective, sees, user};
 
 /// How many rows about views a user has, after checking each row against a fresh resolution.
@@ -30,7 +31,7 @@ async fn filled_by(permissions: &Permissions, filled: &mut Filled, options: &Fil
 }
 
 #[tokio::test]
-async fn rows_are_written_once_within_the_bounds_and_who_was_active_is_warmed() {
+async fn rows_are_written_once_within_the_bounds_and_active_users_are_warmed() {
     let store = Store::with_catalog().await;
     let options = FillOptions { max_users: 5, max_users_of_company: 2, ..FillOptions::default() };
     for of in 0..4 {

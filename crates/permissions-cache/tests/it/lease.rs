@@ -9,7 +9,8 @@ use iam_storage::{Stamped, Storage, StorageError, Target, UnitOfWork};
 use iam_storage_memory::MemoryStorage;
 use tokio::task::yield_now;
 
-use crate::store::{Asked, Does, Replica, Store, alone, eventually, let_others_go_first, patient};
+use crate::replica::{Replica, alone, patient};
+use crate::store::{Asked, Does, Store, eventually, let_others_go_first};
 use crate::world::{a_level, company, hit, holding, see, sees, user};
 
 /// A lease so short that a test can wait for its end.
@@ -40,7 +41,7 @@ async fn without_a_follower_each_request_costs_a_poll_and_no_load() {
 }
 
 #[tokio::test]
-async fn a_thousand_who_wait_for_proof_share_a_poll() {
+async fn a_thousand_requests_that_wait_for_proof_share_a_poll() {
     const MANY: usize = 1000;
     let store = Store::with_catalog().await;
     for of in 0..MANY {
@@ -315,7 +316,7 @@ async fn versions_of_another_database_are_answered_by_a_load_that_begins_after()
 }
 
 #[tokio::test]
-async fn a_state_that_the_store_does_not_have_is_not_waited_for_and_non_members_are_not_told() {
+async fn a_state_that_the_store_does_not_have_is_not_waited_for_and_not_disclosed_to_non_members() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;

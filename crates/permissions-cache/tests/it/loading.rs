@@ -7,7 +7,8 @@ use iam_permissions_cache::{CacheOptions, Consistency, Permissions, Subject};
 use iam_storage::{Result, StorageError, Target};
 use tokio::task::{JoinHandle, yield_now};
 
-use crate::store::{Asked, Does, Replica, Store, alone, eventually, let_others_go_first, patient};
+use crate::replica::{Replica, alone, patient};
+use crate::store::{Asked, Does, Store, eventually, let_others_go_first};
 use crate::world::{company, hit, see, sees, user};
 
 async fn one_company() -> Arc<Store> {
@@ -31,7 +32,7 @@ async fn waiting(permissions: &Permissions, count: u64) {
 }
 
 #[tokio::test]
-async fn a_thousand_who_wait_make_one_load() {
+async fn a_thousand_waiting_requests_make_one_load() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     store.next(Asked::User, Does::HoldThenRead);
@@ -46,7 +47,7 @@ async fn a_thousand_who_wait_make_one_load() {
 }
 
 #[tokio::test]
-async fn who_asks_for_what_the_store_says_is_not_answered_by_a_load_that_had_begun() {
+async fn a_request_for_the_current_state_is_not_answered_by_a_load_that_had_begun() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     store.next(Asked::User, Does::ReadThenHold);
@@ -66,7 +67,7 @@ async fn who_asks_for_what_the_store_says_is_not_answered_by_a_load_that_had_beg
 }
 
 #[tokio::test]
-async fn a_load_that_missed_a_change_is_not_kept_and_answers_nobody_who_came_after_it() {
+async fn a_load_that_missed_a_change_is_not_kept_and_answers_no_request_that_came_after_it() {
     for consistency in [Consistency::Cached, Consistency::Fresh] {
         for here in [true, false] {
             let store = one_company().await;
@@ -172,7 +173,7 @@ async fn what_a_load_missed_is_remembered_when_its_company_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_load_goes_on_without_whoever_began_it() {
+async fn a_load_outlives_the_request_that_began_it() {
     let store = one_company().await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
@@ -199,7 +200,7 @@ async fn a_load_goes_on_without_whoever_began_it() {
 
 /// Time stands still while any task runs, so a load is late only if it hangs.
 #[tokio::test(start_paused = true)]
-async fn whatever_becomes_of_a_load_is_no_answer_and_the_next_one_begins_anew() {
+async fn a_load_without_an_answer_is_followed_by_a_new_one() {
     for does in [Does::Fail, Does::Hang, Does::Panic] {
         let store = one_company().await;
         let replica = Replica::new(&store, patient()).await;

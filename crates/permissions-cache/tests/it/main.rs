@@ -8,5 +8,6 @@ mod credentials;
 mod fill;
 mod lease;
 mod loading;
+mod replica;
 mod store;
 mod world;

@@ -1,9 +1,7 @@
-//! A storage and a change feed whose answers can be delayed, refused and counted.
+//! A storage whose answers can be delayed, refused and counted.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::poll_fn;
-use std::future::{Future, pending};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::future::{Future, pending, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Duration;
@@ -12,7 +10,6 @@ use async_trait::async_trait;
 use iam_domain::{
     Catalog, CompanyId, CompanySnapshot, EffectiveViewPermission, Menu, Snapshot, UserId, UserLevelId, Versions, ViewId,
 };
-use iam_permissions_cache::{CacheOptions, Permissions};
 use iam_storage::{
     ApiKeyUses, ApiKeys, Assignments, AuditLogs, ChangeContext, ChangeFeed, CompanyModules, CompanyState,
     CompanyStates, CredentialChanges, Credentials, EffectiveFeaturePermissions, EffectiveViewPermissions,
@@ -21,9 +18,8 @@ use iam_storage::{
     SubMenuItems, Target, UnitOfWork, UserLevels, Users, ViewPermissions, Views, WakeUps,
 };
 use iam_storage_memory::MemoryStorage;
-use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore, watch};
-use tokio::task::{JoinHandle, yield_now};
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 /// Waits until a condition holds; fails if it never does.
@@ -62,8 +58,8 @@ pub(crate) enum Does {
     Panic,
 }
 
-/// The questions of one kind.
-struct Door {
+/// How the questions of one kind are answered, and how many there were.
+struct Control {
     always: Does,
     next: VecDeque<Does>,
     asked: usize,
@@ -71,13 +67,13 @@ struct Door {
     go: Arc<Semaphore>,
 }
 
-impl Default for Door {
+impl Default for Control {
     fn default() -> Self {
         Self { always: Does::Answer, next: VecDeque::new(), asked: 0, held: 0, go: Arc::new(Semaphore::new(0)) }
     }
 }
 
-/// A storage in memory whose questions pass through doors.
+/// A storage in memory whose answers a test controls.
 pub(crate) struct Store {
     /// Where changes are made.
     pub(crate) memory: Arc<MemoryStorage>,
@@ -85,7 +81,7 @@ pub(crate) struct Store {
     answers: Mutex<Arc<MemoryStorage>>,
     /// The snapshot that every load of a user returns, instead of the stored one.
     script: Mutex<Option<Stamped<Snapshot>>>,
-    doors: Mutex<HashMap<Asked, Door>>,
+    controls: Mutex<HashMap<Asked, Control>>,
 }
 
 impl Store {
@@ -95,18 +91,18 @@ impl Store {
             answers: Mutex::new(Arc::clone(&memory)),
             memory,
             script: Mutex::default(),
-            doors: Mutex::default(),
+            controls: Mutex::default(),
         })
     }
 
     /// Handles the next question of this kind so; later ones as before.
     pub(crate) fn next(&self, asked: Asked, does: Does) {
-        self.doors().entry(asked).or_default().next.push_back(does);
+        self.controls().entry(asked).or_default().next.push_back(does);
     }
 
     /// From now on, handles questions of this kind so.
     pub(crate) fn always(&self, asked: Asked, does: Does) {
-        self.doors().entry(asked).or_default().always = does;
+        self.controls().entry(asked).or_default().always = does;
     }
 
     /// Makes all questions fail, or be answered again.
@@ -118,12 +114,12 @@ impl Store {
 
     /// Releases one that is held.
     pub(crate) fn let_go(&self, asked: Asked) {
-        self.doors().entry(asked).or_default().go.add_permits(1);
+        self.controls().entry(asked).or_default().go.add_permits(1);
     }
 
     /// How many questions of this kind have been asked.
     pub(crate) fn asked(&self, asked: Asked) -> usize {
-        self.doors().entry(asked).or_default().asked
+        self.controls().entry(asked).or_default().asked
     }
 
     /// How many questions that load users have been asked, of all kinds.
@@ -133,7 +129,7 @@ impl Store {
 
     /// Waits until so many are held.
     pub(crate) async fn held(&self, asked: Asked, count: usize) {
-        eventually(&format!("{count} held of {asked:?}"), || self.doors().entry(asked).or_default().held == count)
+        eventually(&format!("{count} held of {asked:?}"), || self.controls().entry(asked).or_default().held == count)
             .await;
     }
 
@@ -151,16 +147,16 @@ impl Store {
         Arc::clone(&self.answers.lock().unwrap())
     }
 
-    fn doors(&self) -> MutexGuard<'_, HashMap<Asked, Door>> {
-        self.doors.lock().unwrap()
+    fn controls(&self) -> MutexGuard<'_, HashMap<Asked, Control>> {
+        self.controls.lock().unwrap()
     }
 
     async fn pass<T>(&self, asked: Asked, read: impl Future<Output = Result<T>>) -> Result<T> {
         let does = {
-            let mut doors = self.doors();
-            let door = doors.entry(asked).or_default();
-            door.asked += 1;
-            door.next.pop_front().unwrap_or(door.always)
+            let mut controls = self.controls();
+            let control = controls.entry(asked).or_default();
+            control.asked += 1;
+            control.next.pop_front().unwrap_or(control.always)
         };
         match does {
             Does::Answer => read.await,
@@ -181,13 +177,13 @@ impl Store {
 
     async fn hold(&self, asked: Asked) {
         let go = {
-            let mut doors = self.doors();
-            let door = doors.entry(asked).or_default();
-            door.held += 1;
-            Arc::clone(&door.go)
+            let mut controls = self.controls();
+            let control = controls.entry(asked).or_default();
+            control.held += 1;
+            Arc::clone(&control.go)
         };
         go.acquire().await.unwrap().forget();
-        self.doors().entry(asked).or_default().held -= 1;
+        self.controls().entry(asked).or_default().held -= 1;
     }
 
     /// Makes a change; `None` if the store refuses it.
@@ -210,7 +206,7 @@ impl Store {
         self.try_change(target, work).await.unwrap()
     }
 
-    /// What the store has now, read without passing the doors.
+    /// What the store has now, read without delay or refusal.
     pub(crate) async fn snapshot(&self, company: CompanyId, user: UserId) -> Stamped<Snapshot> {
         self.memory.reader().snapshots().load_user(company, user).await.unwrap()
     }
@@ -397,195 +393,6 @@ impl ChangeFeed for Store {
     async fn listen(&self) -> Result<Box<dyn WakeUps>> {
         self.memory.listen().await
     }
-}
-
-/// Whether a replica can poll its store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Air {
-    Open,
-    /// Polls wait until it is open again.
-    Silent,
-    /// Polls and listening fail.
-    Cut,
-}
-
-/// A replica's change feed, which can be disturbed. Everything else goes straight to the store.
-pub(crate) struct Radio {
-    store: Arc<Store>,
-    air: watch::Sender<Air>,
-    nudge: Arc<Notify>,
-    /// How many polls have begun.
-    polls: AtomicUsize,
-}
-
-impl Radio {
-    fn new(store: &Arc<Store>) -> Arc<Self> {
-        Arc::new(Self {
-            store: Arc::clone(store),
-            air: watch::Sender::new(Air::Open),
-            nudge: Arc::default(),
-            polls: AtomicUsize::new(0),
-        })
-    }
-
-    /// Stops answers to polls, and wake-ups.
-    pub(crate) fn silence(&self) {
-        self.air.send_replace(Air::Silent);
-    }
-
-    /// Makes polls and listening fail.
-    pub(crate) fn cut(&self) {
-        self.air.send_replace(Air::Cut);
-    }
-
-    /// Restores normal operation.
-    pub(crate) fn open(&self) {
-        self.air.send_replace(Air::Open);
-    }
-
-    /// Waits until a poll was applied that began after this call.
-    pub(crate) async fn heard_all(&self) {
-        let before = self.polls.load(Ordering::SeqCst);
-        // One may be under way; when the second one begins, the first has been applied.
-        eventually("it polls twice", || {
-            self.nudge.notify_one();
-            self.polls.load(Ordering::SeqCst) >= before + 2
-        })
-        .await;
-    }
-}
-
-#[async_trait]
-impl ChangeFeed for Radio {
-    async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
-        let mut air = self.air.subscribe();
-        let now = *air.wait_for(|air| *air != Air::Silent).await.unwrap();
-        if now == Air::Cut {
-            return Err(StorageError::Unavailable { retryable: false, source: Some("cut".into()) });
-        }
-        self.polls.fetch_add(1, Ordering::SeqCst);
-        self.store.poll(since).await
-    }
-
-    async fn acknowledge(&self) -> Result<()> {
-        self.store.acknowledge().await
-    }
-
-    async fn renew(&self, epoch: u64) -> Result<()> {
-        self.store.renew(epoch).await
-    }
-
-    async fn listen(&self) -> Result<Box<dyn WakeUps>> {
-        let (air, nudge) = (self.air.subscribe(), Arc::clone(&self.nudge));
-        Ok(Box::new(Tuned { air, nudge, commits: self.store.listen().await? }))
-    }
-}
-
-/// Wakes after each commit while the radio is open, and when the test nudges.
-struct Tuned {
-    air: watch::Receiver<Air>,
-    nudge: Arc<Notify>,
-    commits: Box<dyn WakeUps>,
-}
-
-#[async_trait]
-impl WakeUps for Tuned {
-    async fn next(&mut self) -> Result<()> {
-        loop {
-            tokio::select! {
-                () = self.nudge.notified() => return Ok(()),
-                woken = self.commits.next() => {
-                    woken?;
-                    if *self.air.borrow() == Air::Open {
-                        return Ok(());
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A store as one replica sees it.
-struct Seen {
-    store: Arc<Store>,
-    radio: Arc<Radio>,
-}
-
-#[async_trait]
-impl Storage for Seen {
-    fn reader(&self) -> &dyn Reader {
-        self.store.as_ref()
-    }
-
-    async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
-        self.store.begin(target, context).await
-    }
-
-    fn nav_trail(&self) -> &dyn NavTrail {
-        self.store.nav_trail()
-    }
-
-    fn effective_view_permissions(&self) -> &dyn EffectiveViewPermissions {
-        self.store.effective_view_permissions()
-    }
-
-    fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions {
-        self.store.effective_feature_permissions()
-    }
-
-    fn api_key_uses(&self) -> &dyn ApiKeyUses {
-        self.store.api_key_uses()
-    }
-
-    fn changes(&self) -> &dyn ChangeFeed {
-        self.radio.as_ref()
-    }
-}
-
-/// A service that follows the changes of a store.
-pub(crate) struct Replica {
-    pub(crate) permissions: Arc<Permissions>,
-    pub(crate) radio: Arc<Radio>,
-    follower: JoinHandle<()>,
-}
-
-impl Replica {
-    /// A replica that follows changes and holds a lease.
-    pub(crate) async fn new(store: &Arc<Store>, options: CacheOptions) -> Self {
-        let replica = Self::starting(store, options);
-        eventually("what is kept is trusted", || replica.permissions.stats().age.is_some()).await;
-        replica
-    }
-
-    /// A replica that is about to listen.
-    pub(crate) fn starting(store: &Arc<Store>, options: CacheOptions) -> Self {
-        let radio = Radio::new(store);
-        let seen = Arc::new(Seen { store: Arc::clone(store), radio: Arc::clone(&radio) });
-        let permissions = Arc::new(Permissions::new(seen, Handle::current(), options));
-        let follower = tokio::spawn({
-            let permissions = Arc::clone(&permissions);
-            async move { permissions.follow().await }
-        });
-        Self { permissions, radio, follower }
-    }
-}
-
-impl Drop for Replica {
-    fn drop(&mut self) {
-        self.follower.abort();
-    }
-}
-
-/// A service that follows no changes.
-pub(crate) fn alone(store: &Arc<Store>, options: CacheOptions) -> Arc<Permissions> {
-    let storage: Arc<dyn Storage> = Arc::<Store>::clone(store);
-    Arc::new(Permissions::new(storage, Handle::current(), options))
-}
-
-/// A lease that outlasts every test.
-pub(crate) fn patient() -> CacheOptions {
-    let minute = Duration::from_secs(60);
-    CacheOptions { lease: minute, load_timeout: minute, ..CacheOptions::default() }
 }
 
 /// Yields until the other ready tasks have run.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use iam_domain::{Assignment, EntityType, FeaturePermission, Scope, UserLevel, UserLevelId};
 
 use super::fixtures::{
-    action, ascending, assert_unknown, at, change, feature_cell, feature_with_key, given, given_all, holding, keys, level,
+    action, ascending, at, change, feature_cell, feature_with_key, given, given_all, holding, keys, level,
     some_company, some_user, unique, versions,
 };
+use super::outcomes::assert_unknown;
 use crate::Storage;
 
 /// A user's levels are sorted by the bytes of their names, and a level's users by id.
@@ -37,8 +38,7 @@ pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>)
         let without = without.map(|level| level.id);
         storage.reader().assignments().find_holder(company, &asked, without).await.unwrap()
     };
-    let is_holder =
-        async |user| storage.reader().assignments().is_holder(company, user, &asked).await.unwrap();
+    let is_holder = async |user| storage.reader().assignments().is_holder(company, user, &asked).await.unwrap();
     let says = |level: &UserLevel, feature: usize, value, scope| FeaturePermission {
         value,
         scope,
@@ -47,14 +47,17 @@ pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>)
     let levels = ["first", "second", "narrow", "deny", "all"].map(|text| level(company, text));
     let [first, second, narrow, deny, all] = &levels;
     given_all(&storage, &levels).await;
-    given_all(&storage, &[
-        says(first, 0, true, Scope::Company),
-        says(second, 1, true, Scope::Any),
-        says(narrow, 1, true, Scope::Team),
-        says(deny, 0, false, Scope::Own),
-        says(all, 0, true, Scope::Any),
-        says(all, 1, true, Scope::Company),
-    ])
+    given_all(
+        &storage,
+        &[
+            says(first, 0, true, Scope::Company),
+            says(second, 1, true, Scope::Any),
+            says(narrow, 1, true, Scope::Team),
+            says(deny, 0, false, Scope::Own),
+            says(all, 0, true, Scope::Any),
+            says(all, 1, true, Scope::Company),
+        ],
+    )
     .await;
     assert_eq!(find(None).await, None);
     // One action; the other not for the whole company; both, but one is denied.
@@ -149,7 +152,7 @@ pub async fn levels_of_another_company_cannot_be_given(storage: Arc<dyn Storage>
 }
 
 /// Levels that a replace keeps are unchanged: that is no change.
-pub async fn levels_that_were_held_stay_as_they_were_given(storage: Arc<dyn Storage>) {
+pub async fn levels_that_stay_held_keep_their_assignment(storage: Arc<dyn Storage>) {
     let (company, user, giver) = (some_company(), some_user(), some_user());
     let admin = level(company, "Admin");
     let assignment = Assignment { assigned_by: Some(giver), ..holding(user, &admin) };

@@ -1,6 +1,5 @@
-//! The audit trail: a record with each change, and how records are found.
+//! The audit trail: the record of each change, and who made it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use iam_domain::{
@@ -11,11 +10,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::fixtures::{
-    Below, Given, assert_conflict, assert_misuse, at, begin, begin_as, change, feature_cell, given, given_all, holding,
-    keys, level, menu_item, name, records_about, some_company, some_feature, some_module, some_user, some_view,
-    sub_item, unique, view_cell,
+    Below, Given, at, begin, begin_as, change, feature_cell, given, given_all, holding, keys, level, menu_item, name,
+    records_about, some_company, some_feature, some_module, some_user, some_view, sub_item, unique, view_cell,
 };
-use crate::{AuditCursor, AuditFilter, ChangeContext, Constraint, Result, Storage, Target, UnitOfWork};
+use super::outcomes::{assert_conflict, assert_misuse};
+use crate::{AuditFilter, ChangeContext, Constraint, Result, Storage, Target, UnitOfWork};
 
 /// A minimal record.
 pub(super) fn record(company: Option<CompanyId>, timestamp: Timestamp) -> AuditRecord {
@@ -34,7 +33,7 @@ pub(super) fn record(company: Option<CompanyId>, timestamp: Timestamp) -> AuditR
 }
 
 /// Appends records in this order, in one unit.
-async fn append(storage: &Arc<dyn Storage>, records: &[AuditRecord]) {
+pub(super) async fn append(storage: &Arc<dyn Storage>, records: &[AuditRecord]) {
     let mut tx = begin(storage, Target::of_menu(records[0].company_id)).await;
     for record in records {
         tx.audit_logs_mut().append(record).await.unwrap();
@@ -43,7 +42,11 @@ async fn append(storage: &Arc<dyn Storage>, records: &[AuditRecord]) {
 }
 
 /// All records of a company that a filter asks for.
-async fn listed(storage: &Arc<dyn Storage>, company: Option<CompanyId>, filter: &AuditFilter) -> Vec<AuditRecord> {
+pub(super) async fn listed(
+    storage: &Arc<dyn Storage>,
+    company: Option<CompanyId>,
+    filter: &AuditFilter,
+) -> Vec<AuditRecord> {
     let logs = storage.reader().audit_logs();
     let records = logs.list_for_company(company, filter, None, 1000).await.unwrap();
     assert_eq!(logs.count_for_company(company, filter, 1000).await.unwrap(), records.len() as u64);
@@ -180,7 +183,8 @@ pub async fn changes_of_a_view_matrix_are_recorded(storage: Arc<dyn Storage>) {
 
     given(&storage, &[&cell(a, ViewState::Allow)]).await;
     recorded(json!({
-        "counts": { "allow": 1, "deny": 0, "inherit": 0 }, "before": {}, "after": { a.to_string(): says("allow", true) },
+        "counts": { "allow": 1, "deny": 0, "inherit": 0 },
+        "before": {}, "after": { a.to_string(): says("allow", true) },
     }))
     .await;
 
@@ -312,7 +316,7 @@ pub async fn changes_of_mappings_are_recorded(storage: Arc<dyn Storage>) {
 }
 
 /// Records name the actor, with the request, the use of a super admin's rights, and whether the change was forced.
-pub async fn records_name_who_did_it(storage: Arc<dyn Storage>) {
+pub async fn records_name_the_actor(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let contexts = [
         (ChangeContext::user(user), None),
@@ -378,189 +382,4 @@ pub async fn what_is_not_committed_is_not_recorded(storage: Arc<dyn Storage>) {
     assert_conflict(write(failed.as_mut(), company).await, Constraint::UserLevelName);
     assert_misuse(failed.commit().await);
     assert_eq!(listed(&storage, Some(company), &AuditFilter::default()).await, []);
-}
-
-/// An appended record is found as it was appended, with the change that it came with.
-pub async fn an_appended_record_is_found_as_it_was(storage: Arc<dyn Storage>) {
-    let (company, user) = (some_company(), some_user());
-    let mut tx = begin(&storage, company).await;
-    let now = tx.now();
-    let full = AuditRecord {
-        user_id: Some(user),
-        actor_kind: ActorKind::Service,
-        changes: Some(json!({ "text": "ä\"\\'%_𝕏", "nested": [1, 2.5, null, true, { "": [] }] })),
-        metadata: Some(json!({ "requestId": "r" })),
-        ..record(Some(company), now)
-    };
-    let bare = record(Some(company), now);
-    tx.audit_logs_mut().append(&full).await.unwrap();
-    tx.audit_logs_mut().append(&bare).await.unwrap();
-    level(company, "Level").store(tx.as_mut()).await.unwrap();
-    tx.commit().await.unwrap();
-
-    for appended in [full, bare] {
-        let found = records_about(&storage, Some(company), appended.entity_type, appended.entity_id).await;
-        assert_eq!(found, [appended]);
-    }
-    assert_eq!(listed(&storage, Some(company), &AuditFilter::default()).await.len(), 3);
-}
-
-/// A record of another company, or of the platform, cannot be appended to a company's unit, nor the reverse.
-pub async fn a_record_belongs_to_its_unit(storage: Arc<dyn Storage>) {
-    let (mine, theirs) = (some_company(), some_company());
-    for (target, company) in
-        [(Target::Company(mine), Some(theirs)), (Target::Company(mine), None), (Target::Catalog, Some(mine))]
-    {
-        let foreign = record(company, at(0));
-        assert_misuse(change!(storage, target, tx => tx.audit_logs_mut().append(&foreign)));
-        assert_eq!(records_about(&storage, company, foreign.entity_type, foreign.entity_id).await, []);
-    }
-}
-
-/// The platform's records are apart from the companies', and each company's from the others'.
-pub async fn records_of_companies_and_platform_stay_apart(storage: Arc<dyn Storage>) {
-    let (mine, theirs, user) = (Some(some_company()), Some(some_company()), some_user());
-    let entity_id = Uuid::new_v4();
-    let owners = [mine, theirs, None];
-    let records = owners.map(|owner| AuditRecord { user_id: Some(user), entity_id, ..record(owner, at(0)) });
-    for record in &records {
-        append(&storage, std::slice::from_ref(record)).await;
-    }
-    let logs = storage.reader().audit_logs();
-    let about = AuditFilter { entity_id: Some(entity_id), ..AuditFilter::default() };
-    for (owner, own) in owners.into_iter().zip(records) {
-        let own = [own];
-        assert_eq!(listed(&storage, owner, &about).await, own);
-        assert_eq!(logs.list_for_user(owner, user, 10).await.unwrap(), own);
-        assert_eq!(logs.list_for_entity(owner, own[0].entity_type, entity_id, 10).await.unwrap(), own);
-    }
-    assert_eq!(listed(&storage, Some(some_company()), &about).await, []);
-}
-
-/// Each filter narrows the list, alone and together with the others; `from` is included, `to` is not.
-pub async fn records_are_filtered(storage: Arc<dyn Storage>) {
-    let company = Some(some_company());
-    let (user, entity_id) = (some_user(), Uuid::new_v4());
-    let base = record(company, at(100));
-    let mine = || AuditRecord { id: AuditRecordId::generate(at(0)), ..base.clone() };
-    let records = [
-        AuditRecord { entity_type: EntityType::Menu, ..mine() },
-        AuditRecord { entity_id, ..mine() },
-        AuditRecord { action: "test.Recorded".to_owned(), ..mine() },
-        AuditRecord { user_id: Some(user), ..mine() },
-        AuditRecord { timestamp: at(99), ..mine() },
-        AuditRecord { timestamp: at(101), entity_id, user_id: Some(user), ..mine() },
-        mine(),
-    ];
-    append(&storage, &records).await;
-    let any = AuditFilter::default;
-    let cases: [(AuditFilter, &[usize]); 11] = [
-        (any(), &[5, 6, 3, 2, 1, 0, 4]),
-        (AuditFilter { entity_type: Some(EntityType::Menu), ..any() }, &[0]),
-        (AuditFilter { entity_id: Some(entity_id), ..any() }, &[5, 1]),
-        (AuditFilter { action: Some("test.Recorded".to_owned()), ..any() }, &[2]),
-        (AuditFilter { action: Some("test.%".to_owned()), ..any() }, &[]),
-        (AuditFilter { user_id: Some(user), ..any() }, &[5, 3]),
-        (AuditFilter { from: Some(at(100)), ..any() }, &[5, 6, 3, 2, 1, 0]),
-        (AuditFilter { to: Some(at(100)), ..any() }, &[4]),
-        (AuditFilter { from: Some(at(101)), to: Some(at(102)), ..any() }, &[5]),
-        (AuditFilter { from: Some(at(100)), to: Some(at(100)), ..any() }, &[]),
-        (AuditFilter { user_id: Some(user), entity_id: Some(entity_id), from: Some(at(100)), ..any() }, &[5]),
-    ];
-    for (filter, expected) in cases {
-        let found = keys(&listed(&storage, company, &filter).await, |record| record.id);
-        assert_eq!(found, expected.iter().map(|n| records[*n].id).collect::<Vec<_>>(), "{filter:?}");
-    }
-}
-
-/// Pages of ten walk through twenty-five records: each once, newest first, ties by id descending.
-pub async fn pages_walk_through_all_records_once(storage: Arc<dyn Storage>) {
-    let company = Some(some_company());
-    let mut records: Vec<_> = (0..25)
-        .map(|n| AuditRecord { id: AuditRecordId::generate(at(0)), ..record(company, at(i64::from(n) / 7)) })
-        .collect();
-    let mut shuffled = records.clone();
-    shuffled.sort_by_key(|record| record.entity_id);
-    append(&storage, &shuffled).await;
-    records.reverse();
-
-    let filter = AuditFilter { action: Some("test.recorded".to_owned()), ..AuditFilter::default() };
-    let logs = storage.reader().audit_logs();
-    let (mut walked, mut sizes, mut cursor) = (Vec::new(), Vec::new(), None);
-    loop {
-        let page = logs.list_for_company(company, &filter, cursor, 10).await.unwrap();
-        sizes.push(page.len());
-        assert!(sizes.len() <= 4, "the walk does not end: pages of {sizes:?}");
-        let Some(last) = page.last() else { break };
-        cursor = Some(AuditCursor { timestamp: last.timestamp, id: last.id });
-        walked.extend(page);
-        // What is appended while a client pages is newer than all that is still to come.
-        append(&storage, &[record(company, at(1000 + sizes.len() as i64))]).await;
-    }
-    assert_eq!(sizes, [10, 10, 5, 0]);
-    assert_eq!(keys(&walked, |record| record.id), keys(&records, |record| record.id));
-    assert_eq!(logs.count_for_company(company, &filter, 28).await.unwrap(), 28);
-    assert_eq!(logs.count_for_company(company, &filter, 27).await.unwrap(), 27);
-    assert_eq!(logs.count_for_company(company, &filter, 0).await.unwrap(), 0);
-    assert_eq!(logs.list_for_company(company, &filter, None, 0).await.unwrap(), []);
-}
-
-/// The newest records about an entity, and by a user, are limited and newest first.
-pub async fn the_newest_records_come_first_and_limited(storage: Arc<dyn Storage>) {
-    let (company, user, entity_id) = (Some(some_company()), some_user(), Uuid::new_v4());
-    let records: Vec<_> =
-        (0..5).map(|n| AuditRecord { user_id: Some(user), entity_id, ..record(company, at(n)) }).collect();
-    let others = [
-        AuditRecord { entity_id, entity_type: EntityType::View, ..record(company, at(50)) },
-        AuditRecord { user_id: Some(some_user()), ..record(company, at(51)) },
-    ];
-    append(&storage, &records).await;
-    append(&storage, &others).await;
-    let newest: Vec<_> = records.iter().rev().take(3).cloned().collect();
-    let logs = storage.reader().audit_logs();
-    assert_eq!(logs.list_for_entity(company, EntityType::UserLevel, entity_id, 3).await.unwrap(), newest);
-    assert_eq!(logs.list_for_user(company, user, 3).await.unwrap(), newest);
-    assert_eq!(logs.list_for_user(company, user, 100).await.unwrap().len(), 5);
-    assert_eq!(logs.list_for_entity(company, EntityType::UserLevel, Uuid::new_v4(), 3).await.unwrap(), []);
-}
-
-/// Two records cannot have one id.
-pub async fn a_record_is_appended_once(storage: Arc<dyn Storage>) {
-    let company = some_company();
-    let once = record(Some(company), at(0));
-    append(&storage, std::slice::from_ref(&once)).await;
-    let again = AuditRecord { action: "test.again".to_owned(), ..once.clone() };
-    let outcome = change!(storage, company, tx => tx.audit_logs_mut().append(&again));
-    assert_conflict(outcome, Constraint::Duplicate);
-    assert_eq!(listed(&storage, Some(company), &AuditFilter::default()).await, [once]);
-}
-
-/// Every kind of thing and of actor is kept.
-pub async fn every_kind_of_record_is_kept(storage: Arc<dyn Storage>) {
-    let company = Some(some_company());
-    let kinds = [
-        EntityType::UserLevel,
-        EntityType::Permission,
-        EntityType::Assignment,
-        EntityType::View,
-        EntityType::Feature,
-        EntityType::Module,
-        EntityType::Menu,
-        EntityType::Company,
-        EntityType::ApiKey,
-        EntityType::User,
-    ];
-    let actors = [ActorKind::User, ActorKind::Service, ActorKind::CommandLine];
-    let records: Vec<_> = kinds
-        .iter()
-        .zip(actors.iter().cycle())
-        .map(|(kind, actor)| AuditRecord { entity_type: *kind, actor_kind: *actor, ..record(company, at(0)) })
-        .collect();
-    append(&storage, &records).await;
-    let found: BTreeSet<_> = listed(&storage, company, &AuditFilter::default())
-        .await
-        .iter()
-        .map(|r| (r.entity_type, r.actor_kind))
-        .collect();
-    assert_eq!(found, records.iter().map(|record| (record.entity_type, record.actor_kind)).collect());
 }

@@ -10,10 +10,11 @@ use iam_domain::{
 };
 
 use super::fixtures::{
-    Below, Given, action, ascending, assert_conflict, assert_not_found, at, begin, change, feature_cell,
-    feature_with_key, feature_without_key, given, given_all, keys, level, menu_item, module_named, name, only,
-    some_company, some_feature, some_module, some_view, sub_item, unique, view_at, view_cell,
+    Below, Given, action, ascending, at, begin, change, feature_cell, feature_with_key, feature_without_key, given,
+    given_all, keys, level, menu_item, module_named, name, only, some_company, some_feature, some_module, some_view,
+    sub_item, unique, view_at, view_cell,
 };
+use super::outcomes::{assert_conflict, assert_not_found};
 use crate::{Constraint, Reader, Result, Storage, Target, UnitOfWork};
 
 /// What views, modules and features have in common.
@@ -40,7 +41,8 @@ trait Part: Given + Clone + PartialEq + Debug + Send + Sized {
 }
 
 macro_rules! part {
-    ($part:ty, $key:ident: $rule:ident, $read:ident.$by_key:ident, $write:ident, as_text $as_text:expr, full $full:expr, bare $bare:expr) => {
+    ($part:ty, $key:ident: $rule:ident, $read:ident.$by_key:ident, $write:ident,
+        as_text $as_text:expr, full $full:expr, bare $bare:expr) => {
         #[async_trait]
         impl Part for $part {
             const KEY: Constraint = Constraint::$rule;

@@ -8,10 +8,12 @@ use iam_domain::{
 use serde_json::json;
 use uuid::Uuid;
 
+use super::concurrency::at_once;
 use super::fixtures::{
-    assert_conflict, assert_misuse, assert_not_found, at, at_once, begin, change, given, level, name, records_about,
-    some_company, some_user, unique, versions,
+    at, begin, change, credentials_version, given, level, name, records_about, some_company, some_user, unique,
+    versions,
 };
+use super::outcomes::{assert_conflict, assert_misuse, assert_not_found};
 use crate::{Constraint, Storage, Target};
 
 fn prefix() -> ApiKeyPrefix {
@@ -52,10 +54,6 @@ pub(super) async fn cut_off(storage: &Arc<dyn Storage>, user: UserId, not_before
     change!(storage, Target::Credentials, tx => tx.users_mut().cut_off(user, not_before)).unwrap()
 }
 
-pub(super) async fn version(storage: &Arc<dyn Storage>) -> i64 {
-    storage.reader().credentials().changes_since(i64::MAX).await.unwrap().state.version
-}
-
 async fn stored(storage: &Arc<dyn Storage>, users: &[UserId]) -> Vec<User> {
     storage.reader().users().find(users).await.unwrap()
 }
@@ -63,7 +61,8 @@ async fn stored(storage: &Arc<dyn Storage>, users: &[UserId]) -> Vec<User> {
 /// A key is found as it was made, also with nothing optional, and lists come by name, then id.
 pub async fn a_key_is_found_as_it_was_made(storage: Arc<dyn Storage>) {
     let (later, first) = (key("B"), ApiKey { name: name("A"), ..key("A") });
-    let bare = ApiKey { company_id: None, created_by: None, expires_at: None, role: ServiceRole::Administer, ..key("A") };
+    let bare =
+        ApiKey { company_id: None, created_by: None, expires_at: None, role: ServiceRole::Administer, ..key("A") };
     create(&storage, &[&later, &first, &bare]).await;
     let keys = storage.reader().api_keys();
     for key in [&later, &first, &bare] {
@@ -99,9 +98,9 @@ pub async fn a_key_is_revoked_once(storage: Arc<dyn Storage>) {
     assert_eq!(tx.api_keys().find_by_id(one.id).await.unwrap().as_ref(), Some(&revoked), "seen inside");
     assert_eq!(storage.reader().api_keys().find_by_id(one.id).await.unwrap().as_ref(), Some(&one), "and not outside");
     tx.commit().await.unwrap();
-    let before = version(&storage).await;
+    let before = credentials_version(&storage).await;
     assert_eq!(change!(storage, Target::Credentials, tx => tx.api_keys_mut().revoke(one.id)).unwrap(), revoked);
-    assert_eq!(version(&storage).await, before);
+    assert_eq!(credentials_version(&storage).await, before);
     assert_eq!(storage.reader().api_keys().find_by_id(one.id).await.unwrap(), Some(revoked));
     let unknown = ApiKeyId::generate(at(0));
     assert_not_found(change!(storage, Target::Credentials, tx => tx.api_keys_mut().revoke(unknown)));
@@ -116,7 +115,7 @@ pub async fn a_key_is_revoked_once(storage: Arc<dyn Storage>) {
 pub async fn uses_of_keys_are_no_changes(storage: Arc<dyn Storage>) {
     let (one, other) = (key("One"), key("Other"));
     create(&storage, &[&one, &other]).await;
-    let before = version(&storage).await;
+    let before = credentials_version(&storage).await;
     let uses = storage.api_key_uses();
     uses.record(&[]).await.unwrap();
     uses.record(&[(one.id, at(5)), (ApiKeyId::generate(at(0)), at(9)), (one.id, at(4))]).await.unwrap();
@@ -124,7 +123,7 @@ pub async fn uses_of_keys_are_no_changes(storage: Arc<dyn Storage>) {
     let keys = storage.reader().api_keys();
     assert_eq!(keys.find_by_id(one.id).await.unwrap().unwrap().last_used_at, Some(at(5)));
     assert_eq!(keys.find_by_id(other.id).await.unwrap().unwrap().last_used_at, Some(at(3)));
-    assert_eq!(version(&storage).await, before);
+    assert_eq!(credentials_version(&storage).await, before);
     change!(storage, Target::Credentials, tx => tx.api_keys_mut().revoke(one.id)).unwrap();
     assert_eq!(keys.find_by_id(one.id).await.unwrap().unwrap().last_used_at, Some(at(5)), "revoking keeps it");
 }
@@ -134,9 +133,9 @@ pub async fn a_user_is_cut_off_from_a_time_on(storage: Arc<dyn Storage>) {
     let (user, other) = (some_user(), some_user());
     assert_eq!(cut_off(&storage, user, at(1)).await, None);
     assert_eq!(cut_off(&storage, user, at(3)).await, Some(at(1)));
-    let before = version(&storage).await;
+    let before = credentials_version(&storage).await;
     assert_eq!(cut_off(&storage, user, at(3)).await, Some(at(3)));
-    assert_eq!(version(&storage).await, before, "the same again is no change");
+    assert_eq!(credentials_version(&storage).await, before, "the same again is no change");
     assert_eq!(cut_off(&storage, user, at(2)).await, Some(at(3)));
     let expected = User { id: user, external_id: None, not_before: Some(at(2)) };
     assert_eq!(stored(&storage, &[other, user, user]).await, [expected]);
@@ -187,11 +186,14 @@ pub async fn an_external_user_is_remembered_by_two_at_once(storage: Arc<dyn Stor
 pub async fn credentials_are_read_since_a_version(storage: Arc<dyn Storage>) {
     let (user, other, one) = (some_user(), some_user(), key("One"));
     let credentials = storage.reader().credentials();
-    let start = version(&storage).await;
+    let start = credentials_version(&storage).await;
     cut_off(&storage, user, at(1)).await;
     create(&storage, &[&one]).await;
     let all = credentials.changes_since(0).await.unwrap();
-    assert_eq!((all.state.version, all.epoch), (version(&storage).await, versions(&storage, None).await.epoch));
+    assert_eq!(
+        (all.state.version, all.epoch),
+        (credentials_version(&storage).await, versions(&storage, None).await.epoch)
+    );
     assert!(all.state.version > start);
     assert!(all.cutoffs.contains(&(user, at(1))));
     let (found, digest) = all.api_keys.iter().find(|(key, _)| key.id == one.id).unwrap();

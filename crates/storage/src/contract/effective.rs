@@ -1,215 +1,36 @@
 //! Effective rows: resolved decisions, for as long as they are right.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use iam_domain::{
-    Action, CompanyId, Feature, FeatureId, Scope, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId,
-    ViewState,
-};
+use iam_domain::{Scope, UserId, Versions, ViewState};
 
+use super::effective_rows::{HOUR, Row, Tenant, Times, both_rows};
 use super::fixtures::{
-    action, ascending, assert_stale, begin, change, given, given_all, holding, level, menu_item, some_company,
-    some_feature, some_module, some_user, some_view, traces, versions, view_cell,
+    action, begin, change, given, holding, menu_item, some_company, some_module, some_user, some_view, traces,
+    view_cell,
 };
-use crate::{
-    LONGEST_VALIDITY, NewEffectiveFeaturePermission, NewEffectiveViewPermission, Result, Storage, Target,
-};
-
-const HOUR: Duration = Duration::from_secs(3600);
-
-/// When a row was computed and when it expires.
-type Times = (Timestamp, Timestamp);
-
-/// What effective rows of views and of features have in common. A row is about the nth thing of a case; a row that is
-/// read back has the current company and versions.
-#[async_trait]
-trait Row: Clone + PartialEq + Debug + Send + Sync + Sized {
-    fn new(desk: &Desk, user: UserId, nth: usize) -> Self;
-    /// The same row with the opposite decision.
-    fn decided_otherwise(self) -> Self;
-    async fn find(&self, storage: &Arc<dyn Storage>, company: CompanyId) -> Option<Self>;
-    async fn of_user(storage: &Arc<dyn Storage>, company: CompanyId, user: UserId) -> Vec<(Self, Times)>;
-    async fn upsert(
-        storage: &Arc<dyn Storage>,
-        company: CompanyId,
-        versions: Versions,
-        valid_for: Duration,
-        rows: &[Self],
-    ) -> Result<u64>;
-    async fn delete_user(storage: &Arc<dyn Storage>, company: CompanyId, user: UserId) -> u64;
-    async fn delete_level(storage: &Arc<dyn Storage>, company: CompanyId, level: UserLevelId) -> u64;
-    async fn delete_company(storage: &Arc<dyn Storage>, company: CompanyId) -> u64;
-    async fn delete_expired(storage: &Arc<dyn Storage>, limit: u64) -> u64;
-}
-
-macro_rules! row {
-    ($row:ident, $accessor:ident, new |$desk:ident, $nth:ident| { $($field:ident: $value:expr),+ }, otherwise $otherwise:ident, find_by $($key:ident)+) => {
-        #[async_trait]
-        impl Row for $row {
-            fn new($desk: &Desk, user_id: UserId, $nth: usize) -> Self {
-                Self { user_id, $($field: $value,)+ }
-            }
-
-            fn decided_otherwise(self) -> Self {
-                Self { $otherwise: !self.$otherwise, ..self }
-            }
-
-            async fn find(&self, storage: &Arc<dyn Storage>, company: CompanyId) -> Option<Self> {
-                let found = storage.$accessor().find(company, self.user_id, $(row!(@key self $key)),+).await.unwrap()?;
-                Some(Self { user_id: found.user_id, $($field: found.$field,)+ })
-            }
-
-            async fn of_user(storage: &Arc<dyn Storage>, company: CompanyId, user: UserId) -> Vec<(Self, Times)> {
-                let now = versions(storage, Some(company)).await;
-                let found = storage.$accessor().find_all_for_user(company, user).await.unwrap();
-                let check = found.into_iter().map(|row| {
-                    assert_eq!((row.company_id, row.company_version, row.catalog_version), (company, now.company, now.catalog));
-                    (Self { user_id: row.user_id, $($field: row.$field,)+ }, (row.computed_at, row.expires_at))
-                });
-                check.collect()
-            }
-
-            async fn upsert(
-                storage: &Arc<dyn Storage>,
-                company: CompanyId,
-                versions: Versions,
-                valid_for: Duration,
-                rows: &[Self],
-            ) -> Result<u64> {
-                storage.$accessor().upsert_many(company, versions, valid_for, rows).await
-            }
-
-            async fn delete_user(storage: &Arc<dyn Storage>, company: CompanyId, user: UserId) -> u64 {
-                storage.$accessor().delete_for_user(company, user).await.unwrap()
-            }
-
-            async fn delete_level(storage: &Arc<dyn Storage>, company: CompanyId, level: UserLevelId) -> u64 {
-                storage.$accessor().delete_for_user_level(company, level).await.unwrap()
-            }
-
-            async fn delete_company(storage: &Arc<dyn Storage>, company: CompanyId) -> u64 {
-                storage.$accessor().delete_for_company(company).await.unwrap()
-            }
-
-            async fn delete_expired(storage: &Arc<dyn Storage>, limit: u64) -> u64 {
-                storage.$accessor().delete_expired(limit).await.unwrap()
-            }
-        }
-    };
-    (@key $row:ident action) => { &$row.action };
-    (@key $row:ident $key:ident) => { $row.$key };
-}
-
-row!(NewEffectiveViewPermission, effective_view_permissions,
-    new |desk, nth| { view_id: desk.views[nth], has_access: true },
-    otherwise has_access, find_by view_id);
-row!(NewEffectiveFeaturePermission, effective_feature_permissions,
-    new |desk, nth| { feature_id: desk.places[nth].0, action: desk.places[nth].1.clone(), allowed: true, scope: Scope::Team },
-    otherwise allowed, find_by feature_id action);
-
-/// A company with a level that a user holds, three views, and three actions of two features, all ascending.
-struct Desk {
-    storage: Arc<dyn Storage>,
-    company: CompanyId,
-    user: UserId,
-    level: UserLevel,
-    views: Vec<ViewId>,
-    places: Vec<(FeatureId, Action)>,
-}
-
-impl Desk {
-    async fn new(storage: &Arc<dyn Storage>) -> Self {
-        let views = ascending!(ViewId, 3);
-        let features = ascending!(FeatureId, 2);
-        given_all(storage, &[0, 1, 2].map(|n| View { id: views[n], ..some_view() })).await;
-        given_all(storage, &[0, 1].map(|n| Feature { id: features[n], ..some_feature() })).await;
-        let places =
-            vec![(features[0], action("Read")), (features[0], action("Update")), (features[1], action("Create"))];
-        Self::in_catalog(storage, views, places).await
-    }
-
-    async fn in_catalog(storage: &Arc<dyn Storage>, views: Vec<ViewId>, places: Vec<(FeatureId, Action)>) -> Self {
-        let (company, user) = (some_company(), some_user());
-        let level = level(company, "Held");
-        given(storage, &[&level, &holding(user, &level)]).await;
-        Self { storage: Arc::clone(storage), company, user, level, views, places }
-    }
-
-    /// Another company with the same views and features.
-    async fn neighbour(&self) -> Self {
-        Self::in_catalog(&self.storage, self.views.clone(), self.places.clone()).await
-    }
-
-    async fn now(&self) -> Versions {
-        versions(&self.storage, Some(self.company)).await
-    }
-
-    /// Rows about the first, second and third thing.
-    fn rows<R: Row>(&self, user: UserId) -> Vec<R> {
-        (0..3).map(|nth| R::new(self, user, nth)).collect()
-    }
-
-    /// Writes rows of the current versions, with an hour to live.
-    async fn upsert<R: Row>(&self, rows: &[R]) -> Result<u64> {
-        self.upsert_at(self.now().await, rows).await
-    }
-
-    async fn upsert_at<R: Row>(&self, versions: Versions, rows: &[R]) -> Result<u64> {
-        R::upsert(&self.storage, self.company, versions, HOUR, rows).await
-    }
-
-    /// Writes rows that expire at once.
-    async fn expired<R: Row>(&self, rows: &[R]) {
-        let now = self.now().await;
-        let written = R::upsert(&self.storage, self.company, now, Duration::ZERO, rows).await.unwrap();
-        assert_eq!(written, rows.len() as u64);
-    }
-
-    /// The storage's time.
-    async fn clock(&self) -> Timestamp {
-        begin(&self.storage, some_company()).await.now()
-    }
-
-    async fn stored<R: Row>(&self, user: UserId) -> Vec<R> {
-        let rows = self.rows(user);
-        assert_eq!(self.upsert(&rows).await.unwrap(), rows.len() as u64);
-        rows
-    }
-
-    async fn found<R: Row>(&self, user: UserId) -> Vec<R> {
-        R::of_user(&self.storage, self.company, user).await.into_iter().map(|(row, _)| row).collect()
-    }
-}
-
-/// Runs a check for both kinds of rows.
-macro_rules! both_rows {
-    ($check:ident, $storage:expr) => {
-        $check::<NewEffectiveViewPermission>(&$storage).await;
-        $check::<NewEffectiveFeaturePermission>(&$storage).await;
-    };
-}
+use super::outcomes::assert_stale;
+use crate::{LONGEST_VALIDITY, NewEffectiveFeaturePermission, NewEffectiveViewPermission, Storage, Target};
 
 /// Rows are found as they were written, alone and in order; writing them again replaces what they decide.
 pub async fn effective_rows_are_found_as_they_were_written(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
-        let desk = Desk::new(storage).await;
-        assert_eq!(desk.found::<R>(desk.user).await, []);
-        let rows: Vec<R> = desk.rows(desk.user);
+        let tenant = Tenant::new(storage).await;
+        assert_eq!(tenant.found::<R>(tenant.user).await, []);
+        let rows: Vec<R> = tenant.rows(tenant.user);
         let shuffled = [rows[1].clone(), rows[2].clone(), rows[0].clone()];
-        assert_eq!(desk.upsert(&shuffled).await.unwrap(), 3);
-        assert_eq!(desk.found::<R>(desk.user).await, rows);
+        assert_eq!(tenant.upsert(&shuffled).await.unwrap(), 3);
+        assert_eq!(tenant.found::<R>(tenant.user).await, rows);
         for row in &rows {
-            assert_eq!(row.find(storage, desk.company).await.as_ref(), Some(row));
+            assert_eq!(row.find(storage, tenant.company).await.as_ref(), Some(row));
         }
 
         let otherwise = rows[1].clone().decided_otherwise();
-        assert_eq!(desk.upsert(std::slice::from_ref(&otherwise)).await.unwrap(), 1);
-        assert_eq!(desk.found::<R>(desk.user).await, [rows[0].clone(), otherwise, rows[2].clone()]);
-        assert_eq!(desk.upsert::<R>(&[]).await.unwrap(), 0);
+        assert_eq!(tenant.upsert(std::slice::from_ref(&otherwise)).await.unwrap(), 1);
+        assert_eq!(tenant.found::<R>(tenant.user).await, [rows[0].clone(), otherwise, rows[2].clone()]);
+        assert_eq!(tenant.upsert::<R>(&[]).await.unwrap(), 0);
     }
     both_rows!(check, storage);
 }
@@ -218,14 +39,14 @@ pub async fn effective_rows_are_found_as_they_were_written(storage: Arc<dyn Stor
 /// writing them again renews both.
 pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
-        let desk = Desk::new(storage).await;
-        let mut earliest = desk.clock().await;
+        let tenant = Tenant::new(storage).await;
+        let mut earliest = tenant.clock().await;
         for (valid_for, lives) in [(HOUR, HOUR), (2 * HOUR, 2 * HOUR), (Duration::MAX, LONGEST_VALIDITY)] {
-            let rows: Vec<R> = desk.rows(desk.user);
-            R::upsert(storage, desk.company, desk.now().await, valid_for, &rows).await.unwrap();
-            let latest = desk.clock().await;
+            let rows: Vec<R> = tenant.rows(tenant.user);
+            R::upsert(storage, tenant.company, tenant.now().await, valid_for, &rows).await.unwrap();
+            let latest = tenant.clock().await;
             let times: BTreeSet<Times> =
-                R::of_user(storage, desk.company, desk.user).await.into_iter().map(|(_, times)| times).collect();
+                R::of_user(storage, tenant.company, tenant.user).await.into_iter().map(|(_, times)| times).collect();
             assert_eq!(times.len(), 1, "rows that are written together have one time");
             for (computed_at, expires_at) in times {
                 assert!((earliest..=latest).contains(&computed_at), "{earliest} {computed_at} {latest}");
@@ -240,13 +61,13 @@ pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
 /// What was never resolved is unknown.
 pub async fn no_effective_row_means_unknown(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
-        let desk = Desk::new(storage).await;
+        let tenant = Tenant::new(storage).await;
         let non_member = some_user();
-        desk.stored::<R>(desk.user).await;
-        for row in desk.rows::<R>(non_member) {
-            assert_eq!(row.find(storage, desk.company).await, None);
+        tenant.stored::<R>(tenant.user).await;
+        for row in tenant.rows::<R>(non_member) {
+            assert_eq!(row.find(storage, tenant.company).await, None);
         }
-        assert_eq!(desk.found::<R>(non_member).await, []);
+        assert_eq!(tenant.found::<R>(non_member).await, []);
     }
     both_rows!(check, storage);
 }
@@ -254,36 +75,36 @@ pub async fn no_effective_row_means_unknown(storage: Arc<dyn Storage>) {
 /// Rows are dropped by user, by level and by company; each call returns how many, and drops no others.
 pub async fn effective_rows_are_dropped_by_user_level_and_company(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
-        let desk = Desk::new(storage).await;
-        let theirs = desk.neighbour().await;
+        let tenant = Tenant::new(storage).await;
+        let theirs = tenant.neighbour().await;
         let (holder, loner) = (some_user(), some_user());
-        given(storage, &[&holding(holder, &desk.level)]).await;
-        for user in [desk.user, holder, loner] {
-            desk.stored::<R>(user).await;
+        given(storage, &[&holding(holder, &tenant.level)]).await;
+        for user in [tenant.user, holder, loner] {
+            tenant.stored::<R>(user).await;
             theirs.stored::<R>(user).await;
         }
         let left = async || {
             let mut left = Vec::new();
-            for desk in [&desk, &theirs] {
-                for user in [desk.user, holder, loner] {
-                    left.push(desk.found::<R>(user).await.len());
+            for tenant in [&tenant, &theirs] {
+                for user in [tenant.user, holder, loner] {
+                    left.push(tenant.found::<R>(user).await.len());
                 }
             }
             left
         };
         theirs.stored::<R>(theirs.user).await;
         assert_eq!(left().await, [3, 3, 3, 3, 3, 3]);
-        assert_eq!(R::delete_user(storage, desk.company, loner).await, 3);
+        assert_eq!(R::delete_user(storage, tenant.company, loner).await, 3);
         assert_eq!(left().await, [3, 3, 0, 3, 3, 3]);
-        assert_eq!(R::delete_user(storage, desk.company, loner).await, 0);
-        desk.stored::<R>(loner).await;
-        assert_eq!(R::delete_level(storage, theirs.company, desk.level.id).await, 0, "another company's level");
-        assert_eq!(R::delete_level(storage, desk.company, desk.level.id).await, 6);
+        assert_eq!(R::delete_user(storage, tenant.company, loner).await, 0);
+        tenant.stored::<R>(loner).await;
+        assert_eq!(R::delete_level(storage, theirs.company, tenant.level.id).await, 0, "another company's level");
+        assert_eq!(R::delete_level(storage, tenant.company, tenant.level.id).await, 6);
         assert_eq!(left().await, [0, 0, 3, 3, 3, 3]);
-        desk.stored::<R>(holder).await;
-        assert_eq!(R::delete_company(storage, desk.company).await, 6);
+        tenant.stored::<R>(holder).await;
+        assert_eq!(R::delete_company(storage, tenant.company).await, 6);
         assert_eq!(left().await, [0, 0, 0, 3, 3, 3]);
-        assert_eq!(R::delete_company(storage, desk.company).await, 0);
+        assert_eq!(R::delete_company(storage, tenant.company).await, 0);
     }
     both_rows!(check, storage);
 }
@@ -291,7 +112,7 @@ pub async fn effective_rows_are_dropped_by_user_level_and_company(storage: Arc<d
 /// One user's rows in two companies are apart.
 pub async fn effective_rows_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
-        let mine = Desk::new(storage).await;
+        let mine = Tenant::new(storage).await;
         let theirs = mine.neighbour().await;
         let rows = mine.stored::<R>(mine.user).await;
         assert_eq!(theirs.found::<R>(mine.user).await, []);
@@ -309,18 +130,18 @@ pub async fn effective_rows_of_two_companies_stay_apart(storage: Arc<dyn Storage
 /// What has expired is never found, though it is of the current versions.
 pub async fn expired_rows_are_not_found(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
-        let desk = Desk::new(storage).await;
-        let rows: Vec<R> = desk.rows(desk.user);
+        let tenant = Tenant::new(storage).await;
+        let rows: Vec<R> = tenant.rows(tenant.user);
         let (expired, current) = (&rows[..1], &rows[1..2]);
-        desk.expired(expired).await;
-        desk.upsert(current).await.unwrap();
-        assert_eq!(expired[0].find(storage, desk.company).await, None);
-        assert_eq!(desk.found::<R>(desk.user).await, current);
+        tenant.expired(expired).await;
+        tenant.upsert(current).await.unwrap();
+        assert_eq!(expired[0].find(storage, tenant.company).await, None);
+        assert_eq!(tenant.found::<R>(tenant.user).await, current);
 
-        desk.upsert(expired).await.unwrap();
-        assert_eq!(desk.found::<R>(desk.user).await, &rows[..2], "renewed");
-        desk.expired(current).await;
-        assert_eq!(desk.found::<R>(desk.user).await, expired);
+        tenant.upsert(expired).await.unwrap();
+        assert_eq!(tenant.found::<R>(tenant.user).await, &rows[..2], "renewed");
+        tenant.expired(current).await;
+        assert_eq!(tenant.found::<R>(tenant.user).await, expired);
     }
     both_rows!(check, storage);
 }
@@ -328,21 +149,21 @@ pub async fn expired_rows_are_not_found(storage: Arc<dyn Storage>) {
 /// The sweep drops at most `limit` expired rows, of all companies, and no others.
 pub async fn expired_rows_are_swept_in_bounds(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
-        let desk = Desk::new(storage).await;
-        let theirs = desk.neighbour().await;
-        let kept = desk.stored::<R>(desk.user).await;
+        let tenant = Tenant::new(storage).await;
+        let theirs = tenant.neighbour().await;
+        let kept = tenant.stored::<R>(tenant.user).await;
         while R::delete_expired(storage, 1000).await > 0 {}
-        for (desk, nths) in [(&desk, 0..3), (&theirs, 0..2)] {
+        for (tenant, nths) in [(&tenant, 0..3), (&theirs, 0..2)] {
             let user = some_user();
-            let expired: Vec<R> = nths.map(|nth| R::new(desk, user, nth)).collect();
-            desk.expired(&expired).await;
+            let expired: Vec<R> = nths.map(|nth| R::new(tenant, user, nth)).collect();
+            tenant.expired(&expired).await;
         }
         let mut swept = Vec::new();
         for _ in 0..4 {
             swept.push(R::delete_expired(storage, 2).await);
         }
         assert_eq!(swept, [2, 2, 1, 0]);
-        assert_eq!(desk.found::<R>(desk.user).await, kept);
+        assert_eq!(tenant.found::<R>(tenant.user).await, kept);
     }
     both_rows!(check, storage);
 }
@@ -350,7 +171,7 @@ pub async fn expired_rows_are_swept_in_bounds(storage: Arc<dyn Storage>) {
 /// A company that has never changed has no version for a row.
 pub async fn rows_of_a_company_without_changes_are_stale(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
-        let unchanged = Desk { company: some_company(), ..Desk::new(storage).await };
+        let unchanged = Tenant { company: some_company(), ..Tenant::new(storage).await };
         assert_eq!(unchanged.now().await.company, 0);
         assert_stale(unchanged.upsert(&unchanged.rows::<R>(unchanged.user)).await);
         assert_eq!(unchanged.found::<R>(unchanged.user).await, []);
@@ -361,8 +182,8 @@ pub async fn rows_of_a_company_without_changes_are_stale(storage: Arc<dyn Storag
 /// Rows of any but the current versions are refused, and so are those of another epoch.
 pub async fn rows_of_other_versions_are_stale(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
-        let desk = Desk::new(storage).await;
-        let now = desk.now().await;
+        let tenant = Tenant::new(storage).await;
+        let now = tenant.now().await;
         for wrong in [
             Versions { company: now.company - 1, ..now },
             Versions { company: now.company + 1, ..now },
@@ -370,8 +191,8 @@ pub async fn rows_of_other_versions_are_stale(storage: Arc<dyn Storage>) {
             Versions { catalog: now.catalog + 1, ..now },
             Versions { epoch: now.epoch ^ 1, ..now },
         ] {
-            assert_stale(desk.upsert_at(wrong, &desk.rows::<R>(desk.user)).await);
-            assert_eq!(desk.found::<R>(desk.user).await, [], "{wrong:?}");
+            assert_stale(tenant.upsert_at(wrong, &tenant.rows::<R>(tenant.user)).await);
+            assert_eq!(tenant.found::<R>(tenant.user).await, [], "{wrong:?}");
         }
     }
     both_rows!(check, storage);
@@ -380,33 +201,33 @@ pub async fn rows_of_other_versions_are_stale(storage: Arc<dyn Storage>) {
 /// After a change that affects a user, the rows from before are neither found nor can they be written again.
 pub async fn a_change_outdates_the_rows_from_before(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
-        let desk = Desk::new(storage).await;
-        let Desk { company, user, level, .. } = &desk;
+        let tenant = Tenant::new(storage).await;
+        let Tenant { company, user, level, .. } = &tenant;
         let (company, user) = (*company, *user);
-        let (theirs, module) = (desk.neighbour().await, some_module());
+        let (theirs, module) = (tenant.neighbour().await, some_module());
         given(storage, &[&module]).await;
         let kept = theirs.stored::<R>(user).await;
         let outdated = async |versions: Versions, before: Vec<R>| {
-            assert_eq!(desk.found::<R>(user).await, []);
+            assert_eq!(tenant.found::<R>(user).await, []);
             for row in &before {
                 assert_eq!(row.find(storage, company).await, None);
             }
-            assert_stale(desk.upsert_at(versions, &before).await);
-            assert_eq!(desk.found::<R>(user).await, []);
+            assert_stale(tenant.upsert_at(versions, &before).await);
+            assert_eq!(tenant.found::<R>(user).await, []);
             assert_eq!(theirs.found::<R>(user).await, kept, "another company's");
         };
 
-        let (then, before) = (desk.now().await, desk.stored::<R>(user).await);
-        given(storage, &[&view_cell(level, desk.views[0], ViewState::Deny)]).await;
+        let (then, before) = (tenant.now().await, tenant.stored::<R>(user).await);
+        given(storage, &[&view_cell(level, tenant.views[0], ViewState::Deny)]).await;
         outdated(then, before).await;
-        let (then, before) = (desk.now().await, desk.stored::<R>(user).await);
+        let (then, before) = (tenant.now().await, tenant.stored::<R>(user).await);
         change!(*storage, company, tx => tx.assignments_mut().remove(company, user, level.id)).unwrap();
         outdated(then, before).await;
-        let (then, before) = (desk.now().await, desk.stored::<R>(user).await);
+        let (then, before) = (tenant.now().await, tenant.stored::<R>(user).await);
         change!(*storage, company, tx => tx.company_modules_mut().add(company, module.id)).unwrap();
         outdated(then, before).await;
         // Changes that affect no decision raise the version too, and rows are found only while theirs is current.
-        let (then, before) = (desk.now().await, desk.stored::<R>(user).await);
+        let (then, before) = (tenant.now().await, tenant.stored::<R>(user).await);
         given(storage, &[&menu_item(Some(company), "Item")]).await;
         outdated(then, before).await;
     }
@@ -416,16 +237,16 @@ pub async fn a_change_outdates_the_rows_from_before(storage: Arc<dyn Storage>) {
 /// A change of the catalog outdates the rows of all companies.
 pub async fn a_catalog_change_outdates_all_rows(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
-        let desk = Desk::new(storage).await;
-        let theirs = desk.neighbour().await;
-        let (then, mine) = (desk.now().await, desk.stored::<R>(desk.user).await);
+        let tenant = Tenant::new(storage).await;
+        let theirs = tenant.neighbour().await;
+        let (then, mine) = (tenant.now().await, tenant.stored::<R>(tenant.user).await);
         let (their_then, other) = (theirs.now().await, theirs.stored::<R>(theirs.user).await);
         given(storage, &[&some_view()]).await;
-        assert_eq!(desk.found::<R>(desk.user).await, []);
+        assert_eq!(tenant.found::<R>(tenant.user).await, []);
         assert_eq!(theirs.found::<R>(theirs.user).await, []);
-        assert_stale(desk.upsert_at(then, &mine).await);
+        assert_stale(tenant.upsert_at(then, &mine).await);
         assert_stale(theirs.upsert_at(their_then, &other).await);
-        assert_eq!(desk.stored::<R>(desk.user).await, desk.found::<R>(desk.user).await);
+        assert_eq!(tenant.stored::<R>(tenant.user).await, tenant.found::<R>(tenant.user).await);
     }
     both_rows!(check, storage);
 }
@@ -434,21 +255,21 @@ pub async fn a_catalog_change_outdates_all_rows(storage: Arc<dyn Storage>) {
 /// company are not; a change of the catalog refuses all.
 pub async fn rows_are_stale_while_a_change_is_under_way(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
-        let desk = Desk::new(storage).await;
-        let theirs = desk.neighbour().await;
-        let (mine, other) = (desk.rows::<R>(desk.user), theirs.rows::<R>(theirs.user));
+        let tenant = Tenant::new(storage).await;
+        let theirs = tenant.neighbour().await;
+        let (mine, other) = (tenant.rows::<R>(tenant.user), theirs.rows::<R>(theirs.user));
 
-        let change = begin(storage, desk.company).await;
-        assert_stale(desk.upsert(&mine).await);
+        let change = begin(storage, tenant.company).await;
+        assert_stale(tenant.upsert(&mine).await);
         assert_eq!(theirs.upsert(&other).await.unwrap(), 3);
         change.commit().await.unwrap();
-        assert_eq!(desk.upsert(&mine).await.unwrap(), 3, "the change came to nothing");
+        assert_eq!(tenant.upsert(&mine).await.unwrap(), 3, "the change came to nothing");
 
         let change = begin(storage, Target::Catalog).await;
-        assert_stale(desk.upsert(&mine).await);
+        assert_stale(tenant.upsert(&mine).await);
         assert_stale(theirs.upsert(&other).await);
         change.commit().await.unwrap();
-        assert_eq!(desk.found::<R>(desk.user).await, mine);
+        assert_eq!(tenant.found::<R>(tenant.user).await, mine);
     }
     both_rows!(check, storage);
 }
@@ -456,14 +277,14 @@ pub async fn rows_are_stale_while_a_change_is_under_way(storage: Arc<dyn Storage
 /// Rows that a unit of work outdates are found by others until it is committed.
 pub async fn rows_are_right_until_the_commit(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
-        let desk = Desk::new(storage).await;
-        let Desk { company, user, level, .. } = &desk;
-        let rows = desk.stored::<R>(*user).await;
+        let tenant = Tenant::new(storage).await;
+        let Tenant { company, user, level, .. } = &tenant;
+        let rows = tenant.stored::<R>(*user).await;
         let mut tx = begin(storage, *company).await;
         tx.assignments_mut().remove(*company, *user, level.id).await.unwrap();
-        assert_eq!(desk.found::<R>(*user).await, rows);
+        assert_eq!(tenant.found::<R>(*user).await, rows);
         tx.commit().await.unwrap();
-        assert_eq!(desk.found::<R>(*user).await, []);
+        assert_eq!(tenant.found::<R>(*user).await, []);
     }
     both_rows!(check, storage);
 }
@@ -471,19 +292,19 @@ pub async fn rows_are_right_until_the_commit(storage: Arc<dyn Storage>) {
 /// Writing and dropping rows raises no version and records nothing.
 pub async fn effective_rows_are_no_changes(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
-        let desk = Desk::new(storage).await;
-        let before = traces(storage, desk.company).await;
-        desk.stored::<R>(desk.user).await;
-        R::delete_company(storage, desk.company).await;
-        assert_eq!(traces(storage, desk.company).await, before);
+        let tenant = Tenant::new(storage).await;
+        let before = traces(storage, tenant.company).await;
+        tenant.stored::<R>(tenant.user).await;
+        R::delete_company(storage, tenant.company).await;
+        assert_eq!(traces(storage, tenant.company).await, before);
     }
     both_rows!(check, storage);
 }
 
 /// Every scope and both decisions are kept, and actions are exact.
 pub async fn effective_actions_are_exact(storage: Arc<dyn Storage>) {
-    let desk = Desk::new(&storage).await;
-    let row = NewEffectiveFeaturePermission::new(&desk, desk.user, 0);
+    let tenant = Tenant::new(&storage).await;
+    let row = NewEffectiveFeaturePermission::new(&tenant, tenant.user, 0);
     let scopes = [Scope::Own, Scope::Team, Scope::Company, Scope::Any];
     let rows: Vec<_> = ["Any", "Read", "any", "read"]
         .into_iter()
@@ -496,15 +317,15 @@ pub async fn effective_actions_are_exact(storage: Arc<dyn Storage>) {
             ..row.clone()
         })
         .collect();
-    desk.upsert(&rows).await.unwrap();
-    assert_eq!(desk.found::<NewEffectiveFeaturePermission>(desk.user).await, rows);
+    tenant.upsert(&rows).await.unwrap();
+    assert_eq!(tenant.found::<NewEffectiveFeaturePermission>(tenant.user).await, rows);
     let wrong = NewEffectiveFeaturePermission { action: action("READ"), ..row };
-    assert_eq!(wrong.find(&storage, desk.company).await, None);
+    assert_eq!(wrong.find(&storage, tenant.company).await, None);
 }
 
 /// Users with unexpired rows are found once each, whatever the versions of the rows, the latest first, with a limit.
 pub async fn active_users_come_latest_first(storage: Arc<dyn Storage>) {
-    let one = Desk::new(&storage).await;
+    let one = Tenant::new(&storage).await;
     let other = one.neighbour().await;
     let users = [(); 4].map(|()| some_user());
     let (one, other) = (&one, &other);
@@ -513,20 +334,16 @@ pub async fn active_users_come_latest_first(storage: Arc<dyn Storage>) {
         let found = storage.effective_view_permissions().find_active(u64::MAX).await.unwrap();
         found.into_iter().filter(|(company, _)| [one.company, other.company].contains(company)).collect::<Vec<_>>()
     };
-    let rows = |desk: &Desk, user: UserId| desk.rows::<NewEffectiveViewPermission>(user);
+    let rows = |tenant: &Tenant, user: UserId| tenant.rows::<NewEffectiveViewPermission>(user);
 
-    for (desk, user) in [(one, users[0]), (other, users[0]), (other, users[1]), (one, users[2])] {
-        desk.upsert(&rows(desk, user)).await.unwrap();
+    for (tenant, user) in [(one, users[0]), (other, users[0]), (other, users[1]), (one, users[2])] {
+        tenant.upsert(&rows(tenant, user)).await.unwrap();
     }
     // Only one of three rows is renewed.
     one.upsert(&rows(one, users[0])[1..2]).await.unwrap();
     one.expired(&rows(one, users[3])).await;
-    let expected = [
-        (one.company, users[0]),
-        (one.company, users[2]),
-        (other.company, users[1]),
-        (other.company, users[0]),
-    ];
+    let expected =
+        [(one.company, users[0]), (one.company, users[2]), (other.company, users[1]), (other.company, users[0])];
     assert_eq!(active().await, expected);
 
     // Rows that are no longer current still show who was active.

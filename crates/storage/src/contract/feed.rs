@@ -9,10 +9,10 @@ use iam_domain::{CompanyId, Feature, Label, MenuItem, Module, Scope, SessionId, 
 use super::audit::record;
 use super::credentials::{create, cut_off, key};
 use super::fixtures::{
-    Given, About, action, assert_conflict, at, begin, change, feature_cell, given, given_all, holding, level,
-    menu_item, name, some_company, some_feature, some_module, some_user, some_view, sub_item, unique, versions,
-    view_cell,
+    About, Given, action, at, begin, change, feature_cell, given, given_all, holding, level, menu_item, name,
+    some_company, some_feature, some_module, some_user, some_view, sub_item, unique, versions, view_cell,
 };
+use super::outcomes::assert_conflict;
 use crate::{
     Changes, Constraint, NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, Polled, Position,
     StateId, Storage, Target,
@@ -259,17 +259,21 @@ pub async fn a_poll_sees_what_committed_before_it_began(storage: Arc<dyn Storage
         for company in companies {
             seen.push((company, versions(&storage, Some(company)).await));
         }
-        let told = poll(&storage, Some(&position)).await;
-        for (company, state) in told.companies {
+        let polled = poll(&storage, Some(&position)).await;
+        for (company, state) in polled.companies {
             let before = known.insert(company, state.version);
             assert!(before.is_some_and(|before| before < state.version), "{company}: {before:?}, then {state:?}");
         }
-        catalog = catalog.max(told.catalog.version);
+        catalog = catalog.max(polled.catalog.version);
         for (company, seen) in seen {
-            assert!(known[&company] >= seen.company, "{company}: saw {seen}, and was told {}", known[&company]);
+            assert!(
+                known[&company] >= seen.company,
+                "{company}: saw {seen}, but polls had reported {}",
+                known[&company]
+            );
             assert!(catalog >= seen.catalog);
         }
-        position = told.position;
+        position = polled.position;
         if is_over {
             break;
         }
@@ -283,7 +287,7 @@ pub async fn a_poll_sees_what_committed_before_it_began(storage: Arc<dyn Storage
 }
 
 /// A commit wakes all listeners, and they find the change. Dropped listeners do not matter.
-pub async fn a_commit_wakes_those_who_listen(storage: Arc<dyn Storage>) {
+pub async fn a_commit_wakes_the_listeners(storage: Arc<dyn Storage>) {
     let admin = level(some_company(), "Admin");
     given(&storage, &[&admin]).await;
     let company = admin.company_id;
@@ -301,8 +305,8 @@ pub async fn a_commit_wakes_those_who_listen(storage: Arc<dyn Storage>) {
             let found = async {
                 loop {
                     listener.next().await.unwrap();
-                    let told = poll(&storage, Some(&last.position)).await;
-                    if between(&last, &told).get(&Some(company)) == Some(&expected) {
+                    let polled = poll(&storage, Some(&last.position)).await;
+                    if between(&last, &polled).get(&Some(company)) == Some(&expected) {
                         return;
                     }
                 }

@@ -1,8 +1,5 @@
 //! Small builders, and the rules that every change must keep.
 
-use std::collections::BTreeSet;
-use std::fmt::Debug;
-use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,11 +9,10 @@ use iam_domain::{
     Scope, SubMenuItem, SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId,
     ViewPermission, ViewPermissionId, ViewState, ViewUrl,
 };
-use tokio::sync::Barrier;
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::{AuditFilter, ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork};
+use super::outcomes::assert_misuse;
+use crate::{AuditFilter, ChangeContext, Result, Storage, StorageError, Target, UnitOfWork};
 
 // Texts, times and ids
 
@@ -347,7 +343,7 @@ impl Change {
     /// Commits if the work succeeded. Otherwise checks that the unit is poisoned and has left nothing.
     pub(super) async fn end<T>(mut self, outcome: Result<T>) -> Result<T> {
         if outcome.is_err() {
-            assert_spoilt(self.target, self.tx.as_mut()).await;
+            assert_poisoned(self.target, self.tx.as_mut()).await;
             assert_misuse(self.tx.commit().await);
             assert_eq!(traces(&self.storage, self.target).await, self.before, "a change that failed left traces");
             return outcome;
@@ -382,7 +378,7 @@ pub(super) async fn traces(storage: &Arc<dyn Storage>, about: impl About) -> (Ve
     let records = logs.count_for_company(company, &AuditFilter::default(), u64::MAX).await.unwrap();
     let mut versions = versions(storage, company).await;
     if target == Target::Credentials {
-        versions.company = super::credentials::version(storage).await;
+        versions.company = credentials_version(storage).await;
     }
     (versions, records)
 }
@@ -392,8 +388,13 @@ pub(super) async fn versions(storage: &Arc<dyn Storage>, company: Option<Company
     storage.reader().company_states().versions(company).await.unwrap()
 }
 
+/// The current version of the credentials.
+pub(super) async fn credentials_version(storage: &Arc<dyn Storage>) -> i64 {
+    storage.reader().credentials().changes_since(i64::MAX).await.unwrap().state.version
+}
+
 /// After a mutation that failed, every further one is refused, whatever it is about.
-pub(super) async fn assert_spoilt(target: Target, tx: &mut dyn UnitOfWork) {
+pub(super) async fn assert_poisoned(target: Target, tx: &mut dyn UnitOfWork) {
     match target {
         Target::Catalog => assert_misuse(tx.views_mut().create(&some_view()).await),
         Target::Company(company) => assert_misuse(tx.user_levels_mut().create(&level(company, unique("Level"))).await),
@@ -453,39 +454,7 @@ pub(super) async fn records_about(
     records
 }
 
-// Outcomes
-
-/// The change failed because the thing does not exist.
-pub(super) fn assert_not_found<T: Debug>(outcome: Result<T>) {
-    assert!(matches!(outcome, Err(StorageError::NotFound)), "expected not found, got {outcome:?}");
-}
-
-/// A rule forbids the change.
-pub(super) fn assert_conflict<T: Debug>(outcome: Result<T>, rule: Constraint) {
-    match outcome {
-        Err(StorageError::Conflict { constraint }) => assert_eq!(constraint, rule),
-        other => panic!("expected a conflict with {rule:?}, got {other:?}"),
-    }
-}
-
-/// The change refers to exactly these unknown things, named ascending.
-pub(super) fn assert_unknown<T: Debug>(outcome: Result<T>, kind: EntityType, unknown: impl IntoIterator<Item = Uuid>) {
-    let unknown: Vec<Uuid> = unknown.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-    match outcome {
-        Err(StorageError::Unknown { entity, ids }) => assert_eq!((entity, ids), (kind, unknown)),
-        other => panic!("expected unknown {kind} {unknown:?}, got {other:?}"),
-    }
-}
-
-/// The unit of work refuses the change.
-pub(super) fn assert_misuse<T: Debug>(outcome: Result<T>) {
-    assert!(matches!(outcome, Err(StorageError::Misuse(_))), "expected misuse, got {outcome:?}");
-}
-
-/// The change was computed from an old state.
-pub(super) fn assert_stale<T: Debug>(outcome: Result<T>) {
-    assert!(matches!(outcome, Err(StorageError::Stale)), "expected stale, got {outcome:?}");
-}
+// Lists
 
 /// Those of a list that the case made, in the order of the list.
 pub(super) fn only<T, K: PartialEq>(list: Vec<T>, mine: &[K], key: impl Fn(&T) -> K) -> Vec<K> {
@@ -495,65 +464,4 @@ pub(super) fn only<T, K: PartialEq>(list: Vec<T>, mine: &[K], key: impl Fn(&T) -
 /// The keys of a list, in its order.
 pub(super) fn keys<T, K>(list: &[T], key: impl Fn(&T) -> K) -> Vec<K> {
     list.iter().map(key).collect()
-}
-
-// Concurrency
-
-/// How many readers look on while something is written.
-const READERS: usize = 3;
-
-/// Runs `write` while readers repeat `read`; ends when `write` does. Every reader has read once before the write
-/// begins.
-pub(super) async fn while_reading<R: Future<Output = ()> + Send>(
-    write: impl Future<Output = ()> + Send + 'static,
-    read: impl Fn() -> R + Clone + Send + 'static,
-) {
-    let ready = Arc::new(Barrier::new(READERS + 1));
-    let begun = Arc::clone(&ready);
-    let writer = tokio::spawn(async move {
-        begun.wait().await;
-        write.await;
-    });
-    let readers: Vec<_> = (0..READERS)
-        .map(|_| {
-            let (read, ready, writer) = (read.clone(), Arc::clone(&ready), writer.abort_handle());
-            tokio::spawn(async move {
-                read().await;
-                ready.wait().await;
-                while !writer.is_finished() {
-                    read().await;
-                    tokio::task::yield_now().await;
-                }
-            })
-        })
-        .collect();
-    all(readers).await;
-    writer.await.unwrap();
-}
-
-/// Waits for tasks; the first panic becomes the case's.
-pub(super) async fn all<T>(tasks: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
-    let mut outcomes = Vec::new();
-    for task in tasks {
-        outcomes.push(task.await.unwrap());
-    }
-    outcomes
-}
-
-/// Starts two things together and runs both.
-pub(super) async fn at_once<A: Send + 'static, B: Send + 'static>(
-    one: impl Future<Output = A> + Send + 'static,
-    other: impl Future<Output = B> + Send + 'static,
-) -> (A, B) {
-    let together = Arc::new(Barrier::new(2));
-    let (first, second) = (Arc::clone(&together), together);
-    let one = tokio::spawn(async move {
-        first.wait().await;
-        one.await
-    });
-    let other = tokio::spawn(async move {
-        second.wait().await;
-        other.await
-    });
-    (one.await.unwrap(), other.await.unwrap())
 }

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use iam_domain::{Description, UserLevel, UserLevelId};
 
-use super::fixtures::{
-    assert_conflict, assert_not_found, at, change, given, given_all, holding, keys, level, name, some_company,
-    some_user,
-};
+use super::fixtures::{at, change, given, given_all, holding, keys, level, name, some_company, some_user};
+use super::outcomes::{assert_conflict, assert_not_found};
 use crate::{Constraint, Storage};
 
 /// A level that was made is found by its id, by its name, and in the list.

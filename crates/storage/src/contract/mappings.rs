@@ -7,45 +7,46 @@ use iam_domain::{CompanyId, Feature, GrantedModule, Module, ModuleId};
 use uuid::Uuid;
 
 use super::fixtures::{
-    ascending, assert_not_found, assert_unknown, at, begin, change, feature_with_key, feature_without_key, given,
-    given_all, keys, module_named, some_company, some_feature, some_module, some_view, unique, versions, view_at,
+    ascending, at, begin, change, feature_with_key, feature_without_key, given, given_all, keys, module_named,
+    some_company, some_feature, some_module, some_view, unique, versions, view_at,
 };
+use super::outcomes::{assert_not_found, assert_unknown};
 use super::sets::scenes;
 use crate::{Storage, Target};
 
 /// An added pair is there. Adding it again, and removing an absent one, returns `false` and changes nothing.
-pub async fn a_member_is_added_and_removed_once(storage: Arc<dyn Storage>) {
+pub async fn an_element_is_added_and_removed_once(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
-        let (set, member) = (&scene.set, scene.members[0]);
+        let (set, element) = (&scene.set, scene.elements[0]);
         let there = async || set.read(storage.reader()).await;
-        assert!(!change!(storage, set.target(), tx => set.remove(tx, member)).unwrap(), "{set:?}");
-        assert!(change!(storage, set.target(), tx => set.add(tx, member)).unwrap(), "{set:?}");
-        assert_eq!(there().await, BTreeSet::from([member]), "{set:?}");
+        assert!(!change!(storage, set.target(), tx => set.remove(tx, element)).unwrap(), "{set:?}");
+        assert!(change!(storage, set.target(), tx => set.add(tx, element)).unwrap(), "{set:?}");
+        assert_eq!(there().await, BTreeSet::from([element]), "{set:?}");
 
         if !set.is_matrix() {
             let before = versions(&storage, set.target().company()).await;
-            assert!(!change!(storage, set.target(), tx => set.add(tx, member)).unwrap(), "{set:?}");
+            assert!(!change!(storage, set.target(), tx => set.add(tx, element)).unwrap(), "{set:?}");
             assert_eq!(versions(&storage, set.target().company()).await, before, "{set:?}");
         }
-        assert_eq!(there().await, BTreeSet::from([member]), "{set:?}");
+        assert_eq!(there().await, BTreeSet::from([element]), "{set:?}");
         assert_eq!(scene.neighbour.read(storage.reader()).await, BTreeSet::new(), "{set:?}");
 
-        assert!(change!(storage, set.target(), tx => set.remove(tx, member)).unwrap(), "{set:?}");
+        assert!(change!(storage, set.target(), tx => set.remove(tx, element)).unwrap(), "{set:?}");
         assert_eq!(there().await, BTreeSet::new(), "{set:?}");
-        assert!(!change!(storage, set.target(), tx => set.remove(tx, member)).unwrap(), "{set:?}");
+        assert!(!change!(storage, set.target(), tx => set.remove(tx, element)).unwrap(), "{set:?}");
     }
 }
 
 /// An unknown thing cannot be added, and nothing can be added to an unknown owner; the error names it.
-pub async fn an_unknown_member_or_owner_is_named(storage: Arc<dyn Storage>) {
+pub async fn an_unknown_element_or_owner_is_named(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let unknown = Uuid::new_v4();
         let outcome = change!(storage, scene.set.target(), tx => scene.set.add(tx, unknown));
         assert_unknown(outcome, scene.set.kind(), [unknown]);
-        if let Some((of_nobody, kind, owner)) = scene.set.of_nobody() {
-            let outcome = change!(storage, scene.set.target(), tx => of_nobody.add(tx, scene.members[0]));
+        if let Some((with_unknown_owner, kind, owner)) = scene.set.with_unknown_owner() {
+            let outcome = change!(storage, scene.set.target(), tx => with_unknown_owner.add(tx, scene.elements[0]));
             assert_unknown(outcome, kind, [owner]);
-            let removed = change!(storage, scene.set.target(), tx => of_nobody.remove(tx, scene.members[0]));
+            let removed = change!(storage, scene.set.target(), tx => with_unknown_owner.remove(tx, scene.elements[0]));
             assert!(!removed.unwrap(), "{:?}", scene.set);
         }
         assert_eq!(scene.set.read(storage.reader()).await, BTreeSet::new());
@@ -53,10 +54,10 @@ pub async fn an_unknown_member_or_owner_is_named(storage: Arc<dyn Storage>) {
 }
 
 /// Unknown owners have empty sets.
-pub async fn what_is_not_there_has_no_members(storage: Arc<dyn Storage>) {
+pub async fn an_unknown_owner_has_no_elements(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
-        if let Some((of_nobody, ..)) = scene.set.of_nobody() {
-            assert_eq!(of_nobody.read(storage.reader()).await, BTreeSet::new(), "{of_nobody:?}");
+        if let Some((with_unknown_owner, ..)) = scene.set.with_unknown_owner() {
+            assert_eq!(with_unknown_owner.read(storage.reader()).await, BTreeSet::new(), "{with_unknown_owner:?}");
         }
     }
     let reader = storage.reader();

@@ -7,9 +7,10 @@ use iam_domain::{
 };
 
 use super::fixtures::{
-    action, ascending, assert_conflict, assert_unknown, at, change, feature_cell, given, given_all, keys, level,
-    some_company, some_feature, some_view, view_cell,
+    action, ascending, at, change, feature_cell, given, given_all, keys, level, some_company, some_feature, some_view,
+    view_cell,
 };
+use super::outcomes::{assert_conflict, assert_unknown};
 use crate::{Constraint, Storage, Target};
 
 /// A view cell is found as it was written: alone, by its level, and by its view.
@@ -247,7 +248,7 @@ pub async fn cells_of_another_company_cannot_be_changed(storage: Arc<dyn Storage
 }
 
 /// Cells that a replace smuggles in for another company or level are never stored there.
-pub async fn a_replace_cannot_smuggle_cells_elsewhere(storage: Arc<dyn Storage>) {
+pub async fn a_replace_cannot_write_cells_of_another_company_or_level(storage: Arc<dyn Storage>) {
     let Two { mine, theirs, my_level, their_level, .. } = two(&storage).await;
     let (view, feature) = (some_view(), some_feature());
     let neighbour = level(mine, "Neighbour");

@@ -7,9 +7,10 @@ use iam_domain::{
 };
 
 use super::fixtures::{
-    Below, ascending, assert_conflict, assert_not_found, assert_unknown, at, change, given, given_all, keys, menu_item,
-    only, some_company, some_feature, some_view, sub_item, unique,
+    Below, ascending, at, change, given, given_all, keys, menu_item, only, some_company, some_feature, some_view,
+    sub_item, unique,
 };
+use super::outcomes::{assert_conflict, assert_not_found, assert_unknown};
 use crate::{Constraint, MenuUse, Storage, Target};
 
 /// The two kinds of owners.

@@ -22,7 +22,10 @@ use std::sync::Arc;
 
 use crate::Storage;
 
+mod concurrency;
+mod effective_rows;
 mod fixtures;
+mod outcomes;
 mod sets;
 
 /// A case.
@@ -47,7 +50,8 @@ impl Fresh for Arc<dyn Storage> {
 }
 
 macro_rules! cases {
-    (($d:tt) $tests:ident, $cases:ident of $on:ty: $fresh:ident::$given:ident; $($module:ident: $($case:ident),+;)+) => {
+    (($d:tt) $tests:ident, $cases:ident of $on:ty: $fresh:ident::$given:ident;
+        $($module:ident: $($case:ident),+;)+) => {
         $(mod $module;)+
         $(pub use $module::{$($case),+};)+
 
@@ -112,9 +116,9 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         what_a_menu_uses_stays,
         mapped_parts_are_found_whole;
     mappings:
-        a_member_is_added_and_removed_once,
-        an_unknown_member_or_owner_is_named,
-        what_is_not_there_has_no_members,
+        an_element_is_added_and_removed_once,
+        an_unknown_element_or_owner_is_named,
+        an_unknown_owner_has_no_elements,
         mapped_views_come_by_url,
         mapped_features_come_by_key,
         mapped_modules_come_by_name_then_id,
@@ -134,7 +138,7 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         feature_cells_come_by_id_then_action,
         cells_of_another_company_are_not_found,
         cells_of_another_company_cannot_be_changed,
-        a_replace_cannot_smuggle_cells_elsewhere,
+        a_replace_cannot_write_cells_of_another_company_or_level,
         cells_about_other_views_stay;
     assignments:
         a_holder_is_found_by_what_the_levels_say,
@@ -143,7 +147,7 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         unknown_users_hold_nothing,
         one_user_in_two_companies_stays_apart,
         levels_of_another_company_cannot_be_given,
-        levels_that_were_held_stay_as_they_were_given,
+        levels_that_stay_held_keep_their_assignment,
         holders_of_one_level_stay_apart;
     replaces:
         a_replaced_set_is_exactly_what_was_wanted,
@@ -220,9 +224,10 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         changes_of_a_feature_matrix_are_recorded,
         changes_of_assignments_are_recorded,
         changes_of_mappings_are_recorded,
-        records_name_who_did_it,
+        records_name_the_actor,
         records_of_one_unit_ascend_in_its_order,
-        what_is_not_committed_is_not_recorded,
+        what_is_not_committed_is_not_recorded;
+    records:
         an_appended_record_is_found_as_it_was,
         a_record_belongs_to_its_unit,
         records_of_companies_and_platform_stay_apart,
@@ -303,6 +308,6 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         every_kind_of_change_is_reported,
         what_changed_nothing_is_not_reported,
         a_poll_sees_what_committed_before_it_began,
-        a_commit_wakes_those_who_listen,
+        a_commit_wakes_the_listeners,
         waiting_for_a_wake_up_may_be_given_up;
 }

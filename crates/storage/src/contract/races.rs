@@ -10,10 +10,12 @@ use futures_util::poll;
 use iam_domain::{CompanyId, EntityType, MenuItem, UserId, UserLevel, UserLevelId, View, ViewId};
 use uuid::Uuid;
 
+use super::concurrency::{all, at_once, while_reading};
 use super::fixtures::{
-    Given, all, assert_conflict, assert_unknown, at, at_once, begin, given, holding, insist, level, menu_item, name,
-    raised, some_company, some_user, some_view, unique, versions, while_reading,
+    Given, at, begin, given, holding, insist, level, menu_item, name, raised, some_company, some_user, some_view,
+    unique, versions,
 };
+use super::outcomes::{assert_conflict, assert_unknown};
 use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
 
 /// Holds one unit of work open while another is begun. The other must not begin before the first is committed, and

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use iam_domain::{Feature, FeaturePermission, Scope, ViewPermission, ViewState};
 use uuid::Uuid;
 
+use super::concurrency::{at_once, while_reading};
 use super::fixtures::{
-    action, assert_conflict, assert_unknown, at, at_once, change, feature_cell, given, given_all, insist, keys, level,
-    some_company, some_feature, some_view, versions, view_cell, while_reading,
+    action, at, change, feature_cell, given, given_all, insist, keys, level, some_company, some_feature, some_view,
+    versions, view_cell,
 };
+use super::outcomes::{assert_conflict, assert_unknown};
 use super::sets::{Scene, scenes};
 use crate::{Constraint, Storage};
 
-fn set(members: &[Uuid]) -> BTreeSet<Uuid> {
-    members.iter().copied().collect()
+fn set(elements: &[Uuid]) -> BTreeSet<Uuid> {
+    elements.iter().copied().collect()
 }
 
 /// Replaces, and checks that the set is what was wanted.
@@ -26,8 +28,10 @@ async fn replaced(storage: &Arc<dyn Storage>, Scene { set: kept, .. }: &Scene, w
 /// After a replace the set is what was wanted: more, fewer, others, the same, none.
 pub async fn a_replaced_set_is_exactly_what_was_wanted(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
-        let members = &scene.members;
-        for wanted in [&[][..], &members[..2], &members[1..4], &members[4..], members, members, &members[..1], &[]] {
+        let elements = &scene.elements;
+        for wanted in
+            [&[][..], &elements[..2], &elements[1..4], &elements[4..], elements, elements, &elements[..1], &[]]
+        {
             replaced(&storage, &scene, wanted).await;
         }
     }
@@ -36,12 +40,12 @@ pub async fn a_replaced_set_is_exactly_what_was_wanted(storage: Arc<dyn Storage>
 /// Replacing a set with itself changes nothing: no version, no record.
 pub async fn a_set_replaced_by_itself_is_not_changed(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
-        let members = &scene.members[..3];
-        replaced(&storage, &scene, members).await;
+        let elements = &scene.elements[..3];
+        replaced(&storage, &scene, elements).await;
         let company = scene.set.target().company();
         let before = versions(&storage, company).await;
-        replaced(&storage, &scene, members).await;
-        let reversed: Vec<_> = members.iter().rev().copied().collect();
+        replaced(&storage, &scene, elements).await;
+        let reversed: Vec<_> = elements.iter().rev().copied().collect();
         replaced(&storage, &scene, &reversed).await;
         assert_eq!(versions(&storage, company).await, before, "{:?}", scene.set);
     }
@@ -51,7 +55,7 @@ pub async fn a_set_replaced_by_itself_is_not_changed(storage: Arc<dyn Storage>) 
 pub async fn a_replace_leaves_its_neighbours(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let neighbour = &scene.neighbour;
-        let (theirs, mine) = (&scene.members[..3], &scene.members[2..]);
+        let (theirs, mine) = (&scene.elements[..3], &scene.elements[2..]);
         change!(storage, neighbour.target(), tx => neighbour.replace(tx, theirs)).unwrap();
         replaced(&storage, &scene, mine).await;
         assert_eq!(neighbour.read(storage.reader()).await, set(theirs), "{neighbour:?}");
@@ -63,10 +67,10 @@ pub async fn a_replace_leaves_its_neighbours(storage: Arc<dyn Storage>) {
 /// A replace that names unknown things names them all in its error, ascending, and leaves the set as it was.
 pub async fn a_replace_names_all_that_is_unknown(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
-        let there = &scene.members[..2];
+        let there = &scene.elements[..2];
         replaced(&storage, &scene, there).await;
         let unknown = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()];
-        let wanted = [unknown[0], scene.members[3], unknown[1], scene.members[0], unknown[2]];
+        let wanted = [unknown[0], scene.elements[3], unknown[1], scene.elements[0], unknown[2]];
         let outcome = change!(storage, scene.set.target(), tx => scene.set.replace(tx, &wanted));
         assert_unknown(outcome, scene.set.kind(), unknown);
         assert_eq!(scene.set.read(storage.reader()).await, set(there), "{:?}", scene.set);
@@ -76,19 +80,19 @@ pub async fn a_replace_names_all_that_is_unknown(storage: Arc<dyn Storage>) {
 /// The set of an unknown owner cannot be replaced, not even with nothing.
 pub async fn a_replace_names_an_unknown_owner(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
-        let Some((of_nobody, kind, owner)) = scene.set.of_nobody() else { continue };
-        for wanted in [&scene.members[..1], &[]] {
-            let outcome = change!(storage, of_nobody.target(), tx => of_nobody.replace(tx, wanted));
+        let Some((with_unknown_owner, kind, owner)) = scene.set.with_unknown_owner() else { continue };
+        for wanted in [&scene.elements[..1], &[]] {
+            let outcome = change!(storage, with_unknown_owner.target(), tx => with_unknown_owner.replace(tx, wanted));
             assert_unknown(outcome, kind, [owner]);
         }
     }
 }
 
-/// Naming a member twice counts once; two cells for one place are a conflict.
+/// Naming an element twice counts once; two cells for one place are a conflict.
 pub async fn a_replace_that_repeats_itself(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let kept = &scene.set;
-        let [one, other, ..] = scene.members[..] else { panic!("six members") };
+        let [one, other, ..] = scene.elements[..] else { panic!("six elements") };
         if kept.is_matrix() {
             replaced(&storage, &scene, &[one]).await;
             let outcome = change!(storage, kept.target(), tx => kept.replace(tx, &[one, other, one]));
@@ -104,7 +108,7 @@ pub async fn a_replace_that_repeats_itself(storage: Arc<dyn Storage>) {
 pub async fn a_replace_sees_its_own_unit(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let kept = &scene.set;
-        let [one, other, third, ..] = scene.members[..] else { panic!("six members") };
+        let [one, other, third, ..] = scene.elements[..] else { panic!("six elements") };
         let seen = change!(storage, kept.target(), tx => async {
             kept.replace(tx, &[one, other]).await?;
             kept.remove(tx, one).await?;
@@ -119,8 +123,8 @@ pub async fn a_replace_sees_its_own_unit(storage: Arc<dyn Storage>) {
 
 /// Concurrent readers see the old set or the new one, never a mix, never nothing.
 async fn is_atomic(storage: Arc<dyn Storage>, kind: usize) {
-    let Scene { set: kept, members, .. } = scenes(&storage).await[kind].clone();
-    let (one, other) = (members[..3].to_vec(), members[2..].to_vec());
+    let Scene { set: kept, elements, .. } = scenes(&storage).await[kind].clone();
+    let (one, other) = (elements[..3].to_vec(), elements[2..].to_vec());
     change!(storage, kept.target(), tx => kept.replace(tx, &one)).unwrap();
 
     let (writer, written) = (Arc::clone(&storage), kept.clone());
@@ -179,8 +183,8 @@ pub async fn a_feature_matrix_is_replaced_atomically(storage: Arc<dyn Storage>) 
 
 /// Two concurrent replaces of one set end with one of the two, whole.
 pub async fn two_replaces_at_once_end_as_one_of_them(storage: Arc<dyn Storage>) {
-    for Scene { set: kept, members, .. } in scenes(&storage).await {
-        let (one, other) = (members[..3].to_vec(), members[2..].to_vec());
+    for Scene { set: kept, elements, .. } in scenes(&storage).await {
+        let (one, other) = (elements[..3].to_vec(), elements[2..].to_vec());
         for _ in 0..4 {
             let replace = |wanted: &[Uuid]| {
                 let (storage, kept, wanted) = (Arc::clone(&storage), kept.clone(), wanted.to_vec());

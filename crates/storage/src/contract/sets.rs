@@ -36,7 +36,7 @@ impl Members {
         }
     }
 
-    /// The members of a set.
+    /// The elements of a set.
     pub(super) const fn kind(&self) -> EntityType {
         match self {
             Self::ViewsOfFeature(_) | Self::ViewsOfModule(_) | Self::ViewCells(_) => EntityType::View,
@@ -52,7 +52,7 @@ impl Members {
     }
 
     /// A set of the same kind whose owner does not exist, and that owner. Companies and users always exist.
-    pub(super) fn of_nobody(&self) -> Option<(Self, EntityType, Uuid)> {
+    pub(super) fn with_unknown_owner(&self) -> Option<(Self, EntityType, Uuid)> {
         let (feature, module) = (FeatureId::generate(at(0)), ModuleId::generate(at(0)));
         match self {
             Self::ViewsOfFeature(_) => Some((Self::ViewsOfFeature(feature), EntityType::Feature, feature.as_uuid())),
@@ -100,47 +100,47 @@ impl Members {
         }
     }
 
-    pub(super) async fn replace(&self, tx: &mut dyn UnitOfWork, members: &[Uuid]) -> Result<()> {
-        fn ids<T>(members: &[Uuid], id: impl Fn(Uuid) -> T) -> Vec<T> {
-            members.iter().map(|member| id(*member)).collect()
+    pub(super) async fn replace(&self, tx: &mut dyn UnitOfWork, elements: &[Uuid]) -> Result<()> {
+        fn ids<T>(elements: &[Uuid], id: impl Fn(Uuid) -> T) -> Vec<T> {
+            elements.iter().map(|element| id(*element)).collect()
         }
-        let views = ids(members, ViewId::from_uuid);
+        let views = ids(elements, ViewId::from_uuid);
         match self {
             Self::ViewsOfFeature(id) => tx.feature_views_mut().replace_for_feature(*id, &views).await,
             Self::ViewsOfModule(id) => tx.module_views_mut().replace_for_module(*id, &views).await,
             Self::FeaturesOfModule(id) => {
-                tx.module_features_mut().replace_for_module(*id, &ids(members, FeatureId::from_uuid)).await
+                tx.module_features_mut().replace_for_module(*id, &ids(elements, FeatureId::from_uuid)).await
             }
             Self::ModulesOfCompany(company) => {
-                tx.company_modules_mut().replace_for_company(*company, &ids(members, ModuleId::from_uuid)).await
+                tx.company_modules_mut().replace_for_company(*company, &ids(elements, ModuleId::from_uuid)).await
             }
             Self::LevelsOfUser(company, user) => {
-                let levels = ids(members, UserLevelId::from_uuid);
+                let levels = ids(elements, UserLevelId::from_uuid);
                 tx.assignments_mut().replace_for_user(*company, *user, &levels, None).await
             }
             Self::ViewCells(level) => {
-                let cells = ids(members, |id| view_cell(level, ViewId::from_uuid(id), ViewState::Allow));
+                let cells = ids(elements, |id| view_cell(level, ViewId::from_uuid(id), ViewState::Allow));
                 tx.view_permissions_mut().replace_for_user_level(level.company_id, level.id, &cells).await
             }
             Self::FeatureCells(level) => {
-                let cells = ids(members, |id| feature_cell(level, FeatureId::from_uuid(id), "Read"));
+                let cells = ids(elements, |id| feature_cell(level, FeatureId::from_uuid(id), "Read"));
                 tx.feature_permissions_mut().replace_for_user_level(level.company_id, level.id, &cells).await
             }
         }
     }
 
     /// Adds one; a matrix cannot tell whether it was there.
-    pub(super) async fn add(&self, tx: &mut dyn UnitOfWork, member: Uuid) -> Result<bool> {
-        let (view, feature) = (ViewId::from_uuid(member), FeatureId::from_uuid(member));
+    pub(super) async fn add(&self, tx: &mut dyn UnitOfWork, element: Uuid) -> Result<bool> {
+        let (view, feature) = (ViewId::from_uuid(element), FeatureId::from_uuid(element));
         match self {
             Self::ViewsOfFeature(id) => tx.feature_views_mut().add(*id, view).await,
             Self::ViewsOfModule(id) => tx.module_views_mut().add(*id, view).await,
             Self::FeaturesOfModule(id) => tx.module_features_mut().add(*id, feature).await,
             Self::ModulesOfCompany(company) => {
-                tx.company_modules_mut().add(*company, ModuleId::from_uuid(member)).await
+                tx.company_modules_mut().add(*company, ModuleId::from_uuid(element)).await
             }
             Self::LevelsOfUser(company, user) => {
-                let held = UserLevel { id: UserLevelId::from_uuid(member), ..level(*company, "Held") };
+                let held = UserLevel { id: UserLevelId::from_uuid(element), ..level(*company, "Held") };
                 tx.assignments_mut().add(&holding(*user, &held)).await
             }
             Self::ViewCells(level) => {
@@ -152,17 +152,17 @@ impl Members {
         }
     }
 
-    pub(super) async fn remove(&self, tx: &mut dyn UnitOfWork, member: Uuid) -> Result<bool> {
-        let (view, feature) = (ViewId::from_uuid(member), FeatureId::from_uuid(member));
+    pub(super) async fn remove(&self, tx: &mut dyn UnitOfWork, element: Uuid) -> Result<bool> {
+        let (view, feature) = (ViewId::from_uuid(element), FeatureId::from_uuid(element));
         match self {
             Self::ViewsOfFeature(id) => tx.feature_views_mut().remove(*id, view).await,
             Self::ViewsOfModule(id) => tx.module_views_mut().remove(*id, view).await,
             Self::FeaturesOfModule(id) => tx.module_features_mut().remove(*id, feature).await,
             Self::ModulesOfCompany(company) => {
-                tx.company_modules_mut().remove(*company, ModuleId::from_uuid(member)).await
+                tx.company_modules_mut().remove(*company, ModuleId::from_uuid(element)).await
             }
             Self::LevelsOfUser(company, user) => {
-                tx.assignments_mut().remove(*company, *user, UserLevelId::from_uuid(member)).await
+                tx.assignments_mut().remove(*company, *user, UserLevelId::from_uuid(element)).await
             }
             Self::ViewCells(level) => tx.view_permissions_mut().delete(level.company_id, level.id, view).await,
             Self::FeatureCells(level) => {
@@ -173,12 +173,12 @@ impl Members {
     }
 }
 
-/// A set, another of its kind next to it, and six things that can be members of both.
+/// A set, another of its kind next to it, and six things that can be elements of both.
 #[derive(Debug, Clone)]
 pub(super) struct Scene {
     pub(super) set: Members,
     pub(super) neighbour: Members,
-    pub(super) members: Vec<Uuid>,
+    pub(super) elements: Vec<Uuid>,
 }
 
 /// One scene of each kind, in the order of [`Members`].
@@ -198,7 +198,7 @@ pub(super) async fn scenes(storage: &Arc<dyn Storage>) -> [Scene; 7] {
     let feature_ids = features.map(|feature| feature.id.as_uuid()).to_vec();
     let module_ids = modules.map(|module| module.id.as_uuid()).to_vec();
     let level_ids = levels.clone().map(|level| level.id.as_uuid()).to_vec();
-    let scene = |set, neighbour, members: &Vec<Uuid>| Scene { set, neighbour, members: members.clone() };
+    let scene = |set, neighbour, elements: &Vec<Uuid>| Scene { set, neighbour, elements: elements.clone() };
     let [feature, other_feature] =
         owners(storage, [(); 2].map(|()| some_feature())).await.map(|owner: Feature| owner.id);
     let [module, other_module] = owners(storage, [(); 2].map(|()| some_module())).await.map(|owner: Module| owner.id);

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iam_domain::{
-    Action, CompanyId, CompanySnapshot, Feature, FeaturePermission, FeatureRule, Icon, LevelPermissions, Menu, MenuItem,
-    Module, ModuleId, Priority, Reason, Scope, Snapshot, SubMenuItem, UserId, UserLevel, View, ViewId, ViewState,
+    Action, CompanyId, CompanySnapshot, Feature, FeaturePermission, FeatureRule, Icon, LevelPermissions, Menu,
+    MenuItem, Module, ModuleId, Priority, Reason, Scope, Snapshot, SubMenuItem, UserId, UserLevel, View, ViewId,
+    ViewState,
 };
 
+use super::concurrency::while_reading;
 use super::fixtures::{
     Below, Given, action, ascending, begin, change, feature_cell, given, given_all, holding, insist, level, menu_item,
-    only, some_company, some_feature, some_module, some_user, some_view, sub_item, unique, versions, view_cell, while_reading,
+    only, some_company, some_feature, some_module, some_user, some_view, sub_item, unique, versions, view_cell,
 };
 use crate::{Stamped, Storage, Target};
 
@@ -143,7 +145,7 @@ pub async fn gates_open_with_a_module_that_is_switched_on(storage: Arc<dyn Stora
     assert_eq!(gates().await.0, Reason::ExplicitAllow);
     let off = Module { enabled: false, ..second.clone() };
     change!(storage, Target::Catalog, tx => tx.modules_mut().update(&off)).unwrap();
-    assert_eq!(gates().await.0, closed, "switched off for everybody");
+    assert_eq!(gates().await.0, closed, "switched off for every company");
     change!(storage, Target::Catalog, tx => tx.modules_mut().update(&second)).unwrap();
     assert_eq!(gates().await.0, Reason::ExplicitAllow);
     change!(storage, company, tx => tx.company_modules_mut().remove(company, second.id)).unwrap();
@@ -257,8 +259,8 @@ pub async fn the_catalog_is_loaded_alone(storage: Arc<dyn Storage>) {
 /// A snapshot of some users holds them and what they hold, and is otherwise that of the company.
 pub async fn a_snapshot_of_some_users_holds_only_them(storage: Arc<dyn Storage>) {
     let (company, theirs, view, module) = (some_company(), some_company(), some_view(), some_module());
-    let [one, two, not_asked, nobody] = [(); 4].map(|()| some_user());
-    let levels = ["Shared", "Single", "Elsewhere", "Nobody's"].map(|name| level(company, name));
+    let [one, two, not_asked, non_member] = [(); 4].map(|()| some_user());
+    let levels = ["Shared", "Single", "Elsewhere", "Unheld"].map(|name| level(company, name));
     let [shared, single, elsewhere, _] = &levels;
     let foreign = level(theirs, "Foreign");
     given(&storage, &[&view, &module]).await;
@@ -272,16 +274,16 @@ pub async fn a_snapshot_of_some_users_holds_only_them(storage: Arc<dyn Storage>)
     let load = async |company: CompanyId, users: &[UserId]| {
         storage.reader().snapshots().load_users(company, users).await.unwrap()
     };
-    let some = load(company, &[two, nobody, one, one]).await;
+    let some = load(company, &[two, non_member, one, one]).await;
     let all = of_company(&storage, company).await;
     let mut expected = all.clone();
     expected.value.holders.remove(&not_asked);
     expected.value.levels.retain(|id, _| [shared.id, single.id].contains(id));
     assert_eq!(some, expected);
-    for user in [one, two, nobody] {
+    for user in [one, two, non_member] {
         assert_eq!(some.value.of_user(user), of_user(&storage, company, user).await.value);
     }
-    for (company, users) in [(company, &[] as &[UserId]), (company, &[nobody]), (some_company(), &[one])] {
+    for (company, users) in [(company, &[] as &[UserId]), (company, &[non_member]), (some_company(), &[one])] {
         let Stamped { value, .. } = load(company, users).await;
         assert_eq!((value.holders.len(), value.levels.len()), (0, 0));
     }
@@ -290,7 +292,7 @@ pub async fn a_snapshot_of_some_users_holds_only_them(storage: Arc<dyn Storage>)
     tx.assignments_mut().remove(company, two, shared.id).await.unwrap();
     let inside = tx.snapshots().load_users(company, &[two]).await.unwrap();
     assert_eq!(inside.value.holders, BTreeMap::new());
-    assert_eq!(load(company, &[two, nobody, one]).await, some);
+    assert_eq!(load(company, &[two, non_member, one]).await, some);
 }
 
 /// A snapshot of some users never mixes two states.
@@ -326,7 +328,8 @@ pub async fn a_menu_is_loaded_with_its_versions(storage: Arc<dyn Storage>) {
         is_entrypoint: false,
         ..ordered(Some(company), "Full", 3)
     };
-    let own = [ordered(Some(company), "B", 2), ordered(Some(company), "A", 2), full.clone(), ordered(Some(company), "Z", 1)];
+    let own =
+        [ordered(Some(company), "B", 2), ordered(Some(company), "A", 2), full.clone(), ordered(Some(company), "Z", 1)];
     let common = [ordered(None, "Common", -1), ordered(None, "Common too", -2)];
     given(&storage, &[&view, &feature]).await;
     given_all(&storage, &own).await;

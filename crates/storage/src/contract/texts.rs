@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iam_domain::{
-    Action, Category, Description, Feature, FeatureKey, FeaturePermission, Icon, Label,
-    MenuItem, Module, ModuleCode, Name, ResourceType, Scope, SessionId, SubMenuItem, TrailEntry, Url,
-    UserLevel, View, ViewUrl,
+    Action, Category, Description, Feature, FeatureKey, FeaturePermission, Icon, Label, MenuItem, Module, ModuleCode,
+    Name, ResourceType, Scope, SessionId, SubMenuItem, TrailEntry, Url, UserLevel, View, ViewUrl,
 };
 use uuid::Uuid;
 
 use super::fixtures::{
-    Below, feature_cell, given, given_all, keys, level, menu_item, some_company, some_feature, some_module,
-    some_user, some_view, sub_item, unique, versions,
+    Below, feature_cell, given, given_all, keys, level, menu_item, some_company, some_feature, some_module, some_user,
+    some_view, sub_item, unique, versions,
 };
 use crate::{NewEffectiveFeaturePermission, NewTrailEntry, Storage};
 

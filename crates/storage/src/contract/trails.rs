@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use iam_domain::{CompanyId, EntityType, Label, SessionId, TRAIL_LIMIT, TRAIL_USER_LIMIT, TrailEntry, Url, UserId, View, ViewId};
-
-use super::fixtures::{
-    all, assert_unknown, at, change, given, keys, some_company, some_user, some_view, traces, unique,
+use iam_domain::{
+    CompanyId, EntityType, Label, SessionId, TRAIL_LIMIT, TRAIL_USER_LIMIT, TrailEntry, Url, UserId, View, ViewId,
 };
+
+use super::concurrency::all;
+use super::fixtures::{at, change, given, keys, some_company, some_user, some_view, traces, unique};
+use super::outcomes::assert_unknown;
 use crate::{NewTrailEntry, Storage, Target};
 
 /// A session of a user.
@@ -51,13 +53,13 @@ impl Visit {
     }
 }
 
-fn somebody() -> Visit {
+fn some_visit() -> Visit {
     Visit::new(some_company(), some_user())
 }
 
 /// Steps are found as they were tracked, oldest first; their depth is their position.
 pub async fn steps_are_found_in_the_order_they_were_made(storage: Arc<dyn Storage>) {
-    let (visit, view) = (somebody(), some_view());
+    let (visit, view) = (some_visit(), some_view());
     given(&storage, &[&view]).await;
     assert_eq!(visit.trail(&storage).await, []);
 
@@ -81,7 +83,7 @@ pub async fn steps_are_found_in_the_order_they_were_made(storage: Arc<dyn Storag
 
 /// A session keeps its newest steps, and their depths begin at 0 again.
 pub async fn a_session_keeps_its_newest_steps(storage: Arc<dyn Storage>) {
-    let (visit, other) = (somebody(), somebody());
+    let (visit, other) = (some_visit(), some_visit());
     other.track(&storage, "/other").await;
     let urls: Vec<_> = (0..TRAIL_LIMIT + 5).map(|n| format!("/{n}")).collect();
     for url in &urls {
@@ -97,7 +99,7 @@ pub async fn a_session_keeps_its_newest_steps(storage: Arc<dyn Storage>) {
 /// A user keeps the newest steps over all sessions in a company; their depths begin at 0 again.
 pub async fn a_user_keeps_the_newest_steps_of_all_sessions(storage: Arc<dyn Storage>) {
     const SESSIONS: usize = 20;
-    let visit = somebody();
+    let visit = some_visit();
     let elsewhere = Visit { company: some_company(), ..visit.clone() };
     let another = Visit { user: some_user(), ..visit.clone() };
     for other in [&elsewhere, &another] {
@@ -138,7 +140,7 @@ pub async fn a_user_keeps_the_newest_steps_of_all_sessions(storage: Arc<dyn Stor
 
 /// Recent places are the latest step for each url, newest first, from all of the user's sessions, and limited.
 pub async fn recent_places_are_distinct_and_newest_first(storage: Arc<dyn Storage>) {
-    let monday = somebody();
+    let monday = some_visit();
     let tuesday = Visit::new(monday.company, monday.user);
     assert_eq!(monday.recent(&storage, 10).await, Vec::<String>::new());
     for (visit, url) in [(&monday, "/a"), (&monday, "/b"), (&tuesday, "/c"), (&tuesday, "/a"), (&monday, "/d")] {
@@ -153,7 +155,7 @@ pub async fn recent_places_are_distinct_and_newest_first(storage: Arc<dyn Storag
 
 /// Forgetting a session deletes its steps once, and no other session's.
 pub async fn a_session_is_forgotten_once(storage: Arc<dyn Storage>) {
-    let visit = somebody();
+    let visit = some_visit();
     let other = Visit::new(visit.company, visit.user);
     for url in ["/a", "/b", "/a"] {
         visit.track(&storage, url).await;
@@ -168,7 +170,7 @@ pub async fn a_session_is_forgotten_once(storage: Arc<dyn Storage>) {
 
 /// One user with one session id in two companies, and two users with one session id, stay apart.
 pub async fn trails_of_one_session_id_stay_apart(storage: Arc<dyn Storage>) {
-    let mine = somebody();
+    let mine = some_visit();
     let elsewhere = Visit { company: some_company(), ..mine.clone() };
     let another = Visit { user: some_user(), ..mine.clone() };
     let visits = [(&mine, "/mine"), (&elsewhere, "/elsewhere"), (&another, "/another")];
@@ -187,7 +189,7 @@ pub async fn trails_of_one_session_id_stay_apart(storage: Arc<dyn Storage>) {
 
 /// Session ids differ in case.
 pub async fn session_ids_are_exact(storage: Arc<dyn Storage>) {
-    let lower = somebody();
+    let lower = some_visit();
     let upper = Visit { session: SessionId::parse(lower.session.as_str().to_uppercase()).unwrap(), ..lower.clone() };
     lower.track(&storage, "/lower").await;
     assert_eq!(upper.trail(&storage).await, []);
@@ -196,7 +198,7 @@ pub async fn session_ids_are_exact(storage: Arc<dyn Storage>) {
 
 /// A step with an unknown view is refused by its name and not kept.
 pub async fn a_step_with_an_unknown_view_is_refused(storage: Arc<dyn Storage>) {
-    let (visit, unknown) = (somebody(), ViewId::generate(at(0)));
+    let (visit, unknown) = (some_visit(), ViewId::generate(at(0)));
     let step = NewTrailEntry { view_id: Some(unknown), ..visit.step("/unknown") };
     assert_unknown(storage.nav_trail().track(&step).await, EntityType::View, [unknown.as_uuid()]);
     assert_eq!(visit.trail(&storage).await, []);
@@ -204,7 +206,7 @@ pub async fn a_step_with_an_unknown_view_is_refused(storage: Arc<dyn Storage>) {
 
 /// When a view goes, the steps to it stay, without it.
 pub async fn steps_outlive_their_view(storage: Arc<dyn Storage>) {
-    let (visit, gone, stays) = (somebody(), some_view(), some_view());
+    let (visit, gone, stays) = (some_visit(), some_view(), some_view());
     given(&storage, &[&gone, &stays]).await;
     let to = |view: &View| NewTrailEntry { view_id: Some(view.id), ..visit.step("/view") };
     let first = storage.nav_trail().track(&to(&gone)).await.unwrap();
@@ -215,7 +217,7 @@ pub async fn steps_outlive_their_view(storage: Arc<dyn Storage>) {
 
 /// Trails raise no version and record nothing.
 pub async fn trails_are_no_changes(storage: Arc<dyn Storage>) {
-    let visit = somebody();
+    let visit = some_visit();
     let before = traces(&storage, visit.company).await;
     visit.track(&storage, "/a").await;
     visit.clear(&storage).await;
@@ -225,7 +227,7 @@ pub async fn trails_are_no_changes(storage: Arc<dyn Storage>) {
 
 /// Steps made at once are all kept, each at a place of its own.
 pub async fn steps_made_at_once_are_all_kept(storage: Arc<dyn Storage>) {
-    let visit = somebody();
+    let visit = some_visit();
     let tasks: Vec<_> = (0..12)
         .map(|n| {
             let (storage, visit) = (Arc::clone(&storage), visit.clone());

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use iam_domain::{UserLevel, Versions};
 
-use super::fixtures::{assert_conflict, given, level, some_company, traces, versions};
+use super::fixtures::{given, level, some_company, traces, versions};
+use super::outcomes::assert_conflict;
 use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
 
 /// Creates a level, and fails this many times in this way after creating it.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use iam_domain::{Action, CompanyId, EntityType, Feature, Module, UserId, UserLevel, Versions, View, ViewState};
 
 use super::fixtures::{
-    Below, Given, assert_conflict, assert_misuse, assert_not_found, assert_spoilt, at, begin, change, feature_cell,
-    given, holding, level, menu_item, name, raised, records_about, some_company, some_feature, some_module, some_user,
-    some_view, sub_item, traces, unique, versions, view_cell,
+    Below, Given, assert_poisoned, at, begin, change, feature_cell, given, holding, level, menu_item, name, raised,
+    records_about, some_company, some_feature, some_module, some_user, some_view, sub_item, traces, unique, versions,
+    view_cell,
 };
+use super::outcomes::{assert_conflict, assert_misuse, assert_not_found};
 use crate::{AuditFilter, Constraint, Reader, Result, Storage, Target, UnitOfWork};
 
 /// What a unit wrote is there once it is committed, with records that bear its time.
@@ -124,7 +125,7 @@ pub async fn a_failure_takes_the_whole_unit_with_it(storage: Arc<dyn Storage>) {
     let mut tx = begin(&storage, company).await;
     tx.user_levels_mut().create(&level(company, "Succeeded")).await.unwrap();
     assert_conflict(tx.user_levels_mut().create(&level(company, "There")).await, Constraint::UserLevelName);
-    assert_spoilt(Target::Company(company), tx.as_mut()).await;
+    assert_poisoned(Target::Company(company), tx.as_mut()).await;
     assert_misuse(tx.company_states_mut().set_provisioned(company).await);
     assert_misuse(tx.assignments_mut().replace_for_user(company, some_user(), &[], None).await);
     assert_misuse(tx.commit().await);

@@ -1,0 +1,206 @@
+//! Services over a store: replicas whose change feed can be disturbed, and one that follows no changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use iam_permissions_cache::{CacheOptions, Permissions};
+use iam_storage::{
+    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Polled,
+    Position, Reader, Result, Storage, StorageError, Target, UnitOfWork, WakeUps,
+};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use crate::store::{Store, eventually};
+
+/// Whether a replica can poll its store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Air {
+    Open,
+    /// Polls wait until it is open again.
+    Silent,
+    /// Polls and listening fail.
+    Cut,
+}
+
+/// A replica's change feed, which can be disturbed. Everything else goes straight to the store.
+pub(crate) struct Radio {
+    store: Arc<Store>,
+    air: watch::Sender<Air>,
+    nudge: Arc<Notify>,
+    /// How many polls have begun.
+    polls: AtomicUsize,
+}
+
+impl Radio {
+    fn new(store: &Arc<Store>) -> Arc<Self> {
+        Arc::new(Self {
+            store: Arc::clone(store),
+            air: watch::Sender::new(Air::Open),
+            nudge: Arc::default(),
+            polls: AtomicUsize::new(0),
+        })
+    }
+
+    /// Stops answers to polls, and wake-ups.
+    pub(crate) fn silence(&self) {
+        self.air.send_replace(Air::Silent);
+    }
+
+    /// Makes polls and listening fail.
+    pub(crate) fn cut(&self) {
+        self.air.send_replace(Air::Cut);
+    }
+
+    /// Restores normal operation.
+    pub(crate) fn open(&self) {
+        self.air.send_replace(Air::Open);
+    }
+
+    /// Waits until a poll was applied that began after this call.
+    pub(crate) async fn heard_all(&self) {
+        let before = self.polls.load(Ordering::SeqCst);
+        // One may be under way; when the second one begins, the first has been applied.
+        eventually("it polls twice", || {
+            self.nudge.notify_one();
+            self.polls.load(Ordering::SeqCst) >= before + 2
+        })
+        .await;
+    }
+}
+
+#[async_trait]
+impl ChangeFeed for Radio {
+    async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
+        let mut air = self.air.subscribe();
+        let now = *air.wait_for(|air| *air != Air::Silent).await.unwrap();
+        if now == Air::Cut {
+            return Err(StorageError::Unavailable { retryable: false, source: Some("cut".into()) });
+        }
+        self.polls.fetch_add(1, Ordering::SeqCst);
+        self.store.poll(since).await
+    }
+
+    async fn acknowledge(&self) -> Result<()> {
+        self.store.acknowledge().await
+    }
+
+    async fn renew(&self, epoch: u64) -> Result<()> {
+        self.store.renew(epoch).await
+    }
+
+    async fn listen(&self) -> Result<Box<dyn WakeUps>> {
+        let (air, nudge) = (self.air.subscribe(), Arc::clone(&self.nudge));
+        Ok(Box::new(Tuned { air, nudge, commits: self.store.listen().await? }))
+    }
+}
+
+/// Wakes after each commit while the radio is open, and when the test nudges.
+struct Tuned {
+    air: watch::Receiver<Air>,
+    nudge: Arc<Notify>,
+    commits: Box<dyn WakeUps>,
+}
+
+#[async_trait]
+impl WakeUps for Tuned {
+    async fn next(&mut self) -> Result<()> {
+        loop {
+            tokio::select! {
+                () = self.nudge.notified() => return Ok(()),
+                woken = self.commits.next() => {
+                    woken?;
+                    if *self.air.borrow() == Air::Open {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A store as one replica sees it.
+struct Seen {
+    store: Arc<Store>,
+    radio: Arc<Radio>,
+}
+
+#[async_trait]
+impl Storage for Seen {
+    fn reader(&self) -> &dyn Reader {
+        self.store.as_ref()
+    }
+
+    async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
+        self.store.begin(target, context).await
+    }
+
+    fn nav_trail(&self) -> &dyn NavTrail {
+        self.store.nav_trail()
+    }
+
+    fn effective_view_permissions(&self) -> &dyn EffectiveViewPermissions {
+        self.store.effective_view_permissions()
+    }
+
+    fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions {
+        self.store.effective_feature_permissions()
+    }
+
+    fn api_key_uses(&self) -> &dyn ApiKeyUses {
+        self.store.api_key_uses()
+    }
+
+    fn changes(&self) -> &dyn ChangeFeed {
+        self.radio.as_ref()
+    }
+}
+
+/// A service that follows the changes of a store.
+pub(crate) struct Replica {
+    pub(crate) permissions: Arc<Permissions>,
+    pub(crate) radio: Arc<Radio>,
+    follower: JoinHandle<()>,
+}
+
+impl Replica {
+    /// A replica that follows changes and holds a lease.
+    pub(crate) async fn new(store: &Arc<Store>, options: CacheOptions) -> Self {
+        let replica = Self::starting(store, options);
+        eventually("what is kept is trusted", || replica.permissions.stats().age.is_some()).await;
+        replica
+    }
+
+    /// A replica that is about to listen.
+    pub(crate) fn starting(store: &Arc<Store>, options: CacheOptions) -> Self {
+        let radio = Radio::new(store);
+        let seen = Arc::new(Seen { store: Arc::clone(store), radio: Arc::clone(&radio) });
+        let permissions = Arc::new(Permissions::new(seen, Handle::current(), options));
+        let follower = tokio::spawn({
+            let permissions = Arc::clone(&permissions);
+            async move { permissions.follow().await }
+        });
+        Self { permissions, radio, follower }
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+/// A service that follows no changes.
+pub(crate) fn alone(store: &Arc<Store>, options: CacheOptions) -> Arc<Permissions> {
+    let storage: Arc<dyn Storage> = Arc::<Store>::clone(store);
+    Arc::new(Permissions::new(storage, Handle::current(), options))
+}
+
+/// A lease that outlasts every test.
+pub(crate) fn patient() -> CacheOptions {
+    let minute = Duration::from_secs(60);
+    CacheOptions { lease: minute, load_timeout: minute, ..CacheOptions::default() }
+}

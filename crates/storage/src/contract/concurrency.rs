@@ -1,0 +1,66 @@
+//! Reads and writes that run at the same time.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::Barrier;
+use tokio::task::JoinHandle;
+
+/// How many readers look on while something is written.
+const READERS: usize = 3;
+
+/// Runs `write` while readers repeat `read`; ends when `write` does. Every reader has read once before the write
+/// begins.
+pub(super) async fn while_reading<R: Future<Output = ()> + Send>(
+    write: impl Future<Output = ()> + Send + 'static,
+    read: impl Fn() -> R + Clone + Send + 'static,
+) {
+    let ready = Arc::new(Barrier::new(READERS + 1));
+    let begun = Arc::clone(&ready);
+    let writer = tokio::spawn(async move {
+        begun.wait().await;
+        write.await;
+    });
+    let readers: Vec<_> = (0..READERS)
+        .map(|_| {
+            let (read, ready, writer) = (read.clone(), Arc::clone(&ready), writer.abort_handle());
+            tokio::spawn(async move {
+                read().await;
+                ready.wait().await;
+                while !writer.is_finished() {
+                    read().await;
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    all(readers).await;
+    writer.await.unwrap();
+}
+
+/// Waits for tasks; the first panic becomes the case's.
+pub(super) async fn all<T>(tasks: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
+    let mut outcomes = Vec::new();
+    for task in tasks {
+        outcomes.push(task.await.unwrap());
+    }
+    outcomes
+}
+
+/// Starts two things together and runs both.
+pub(super) async fn at_once<A: Send + 'static, B: Send + 'static>(
+    one: impl Future<Output = A> + Send + 'static,
+    other: impl Future<Output = B> + Send + 'static,
+) -> (A, B) {
+    let together = Arc::new(Barrier::new(2));
+    let (first, second) = (Arc::clone(&together), together);
+    let one = tokio::spawn(async move {
+        first.wait().await;
+        one.await
+    });
+    let other = tokio::spawn(async move {
+        second.wait().await;
+        other.await
+    });
+    (one.await.unwrap(), other.await.unwrap())
+}

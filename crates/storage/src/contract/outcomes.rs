@@ -1,0 +1,41 @@
+//! Assertions about the outcome of a change.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use iam_domain::EntityType;
+use uuid::Uuid;
+
+use crate::{Constraint, Result, StorageError};
+
+/// The change failed because the thing does not exist.
+pub(super) fn assert_not_found<T: Debug>(outcome: Result<T>) {
+    assert!(matches!(outcome, Err(StorageError::NotFound)), "expected not found, got {outcome:?}");
+}
+
+/// A rule forbids the change.
+pub(super) fn assert_conflict<T: Debug>(outcome: Result<T>, rule: Constraint) {
+    match outcome {
+        Err(StorageError::Conflict { constraint }) => assert_eq!(constraint, rule),
+        other => panic!("expected a conflict with {rule:?}, got {other:?}"),
+    }
+}
+
+/// The change refers to exactly these unknown things, named ascending.
+pub(super) fn assert_unknown<T: Debug>(outcome: Result<T>, kind: EntityType, unknown: impl IntoIterator<Item = Uuid>) {
+    let unknown: Vec<Uuid> = unknown.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    match outcome {
+        Err(StorageError::Unknown { entity, ids }) => assert_eq!((entity, ids), (kind, unknown)),
+        other => panic!("expected unknown {kind} {unknown:?}, got {other:?}"),
+    }
+}
+
+/// The unit of work refuses the change.
+pub(super) fn assert_misuse<T: Debug>(outcome: Result<T>) {
+    assert!(matches!(outcome, Err(StorageError::Misuse(_))), "expected misuse, got {outcome:?}");
+}
+
+/// The change was computed from an old state.
+pub(super) fn assert_stale<T: Debug>(outcome: Result<T>) {
+    assert!(matches!(outcome, Err(StorageError::Stale)), "expected stale, got {outcome:?}");
+}

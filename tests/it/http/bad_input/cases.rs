@@ -1,0 +1,368 @@
+//! Everything that is wrong with a body of a form, field by field, and the limits of what is right.
+
+use serde_json::{Map, Value, json};
+
+use super::expected::Expected;
+use super::forms::{Clears, Field, Kind, NO_USER, Optional, Required};
+use crate::http::operation::Thing;
+
+/// Stands in a body for bytes that no JSON value has.
+pub const SPLICE: &str = "\"@@\"";
+
+/// One thing to send: a body with placeholders, and what stands in it for [`SPLICE`].
+pub struct Case {
+    pub what: String,
+    pub body: String,
+    pub splice: Option<Vec<u8>>,
+    pub expected: Expected,
+}
+
+/// The valid body with something else at one place; `None` removes the field.
+fn with(body: &Value, pointer: &str, value: Option<Value>) -> String {
+    let mut body = body.clone();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    let parent = body.pointer_mut(parent).unwrap_or_else(|| panic!("no {pointer} in the valid body"));
+    match (parent, value) {
+        (Value::Object(object), Some(value)) => {
+            object.insert(name.to_owned(), value);
+        }
+        (Value::Object(object), None) => {
+            object.remove(name);
+        }
+        (Value::Array(elements), Some(value)) => elements[name.parse::<usize>().unwrap()] = value,
+        (parent, _) => panic!("{pointer} is in {parent}"),
+    }
+    body.to_string()
+}
+
+/// The cases of one field, at a place of the valid body.
+struct Cases<'a> {
+    valid: &'a Value,
+    /// Four bytes, and another one for each form, so that texts at the limit never meet.
+    letter: char,
+    all: Vec<Case>,
+}
+
+impl Cases<'_> {
+    fn add(&mut self, pointer: &str, what: impl std::fmt::Display, value: Option<Value>, expected: Expected) {
+        let what = format!("{pointer} {what}");
+        self.all.push(Case { what, body: with(self.valid, pointer, value), splice: None, expected });
+    }
+
+    fn set(&mut self, pointer: &str, value: Value, expected: Expected) {
+        let what: String = value.to_string().chars().take(60).collect();
+        self.add(pointer, what, Some(value), expected);
+    }
+
+    /// Everything that is wrong with a field, and its limits.
+    fn field(&mut self, parent: &str, prefix: &str, field: Field) {
+        let (pointer, name) = (format!("{parent}/{}", field.name), format!("{prefix}{}", field.name));
+        self.raw(parent, prefix, &pointer, &name, field.name);
+        self.presence(&pointer, &name, field);
+        self.values(&pointer, &name, field.kind);
+    }
+
+    /// What no JSON value is.
+    fn raw(&mut self, parent: &str, prefix: &str, pointer: &str, name: &str, field: &str) {
+        let within = if parent.is_empty() { "body".to_owned() } else { prefix.trim_end_matches('.').to_owned() };
+        let twice = format!("null,\"{field}\":null");
+        let nested = [b"[".repeat(1000), b"]".repeat(1000)].concat();
+        for (what, bytes, at, part) in [
+            ("lone surrogate", br#""\ud800""#.to_vec(), name, "is not valid JSON"),
+            ("lone trailing surrogate", br#""\udc00x""#.to_vec(), name, "is not valid JSON"),
+            ("invalid UTF-8", b"\"\xff\xfe\"".to_vec(), name, "is not valid JSON"),
+            ("control character", b"\"a\nb\"".to_vec(), name, "is not valid JSON"),
+            ("deep", nested, name, "is not valid JSON"),
+            ("not a value", b"nope".to_vec(), name, "is not valid JSON"),
+            ("not a number", b"NaN".to_vec(), name, "is not valid JSON"),
+            ("beyond all numbers", b"1e999".to_vec(), name, "is not valid JSON"),
+            ("twice", twice.into_bytes(), within.as_str(), "occurs twice"),
+        ] {
+            let body = with(self.valid, pointer, Some(json!("@@")));
+            let expected = Expected::Begins(at.to_owned(), part);
+            self.all.push(Case { what: format!("{pointer} {what}"), body, splice: Some(bytes), expected });
+        }
+    }
+
+    fn presence(&mut self, pointer: &str, name: &str, field: Field) {
+        let is_list = matches!(field.kind, Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..));
+        let missing = match (field.presence, field.kind) {
+            (Optional | Clears, _) => Expected::Accepted,
+            (Required, Kind::Question(_)) => Expected::Invalid("View or feature is required".to_owned()),
+            (Required, _) if is_list => Expected::invalid(name, "must be an array"),
+            (Required, _) => Expected::required(name),
+        };
+        self.add(pointer, "is missing", None, missing);
+        if field.presence == Clears {
+            self.set(pointer, Value::Null, Expected::Accepted);
+        } else {
+            self.set(pointer, Value::Null, wrong_type(name, field.kind));
+        }
+    }
+
+    fn values(&mut self, pointer: &str, name: &str, kind: Kind) {
+        for value in [json!(true), json!(0), json!(1.5), json!("false"), json!([]), json!({})] {
+            let fits = match kind {
+                Kind::Flag => value.is_boolean(),
+                Kind::Integer => value.is_u64(),
+                Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..) => value.is_array(),
+                _ => value.is_string(),
+            };
+            if !fits {
+                self.set(pointer, value, wrong_type(name, kind));
+            }
+        }
+        match kind {
+            Kind::Text(most) => self.text(pointer, name, most, true),
+            Kind::KnownAction => {
+                self.text(pointer, name, 50, false);
+                for action in ["Fly".to_owned(), "read".to_owned(), self.letters(50)] {
+                    self.set(
+                        pointer,
+                        json!(action),
+                        Expected::invalid(name, &format!("names an unknown action: {action}")),
+                    );
+                }
+            }
+            Kind::Key(most) => {
+                self.text(pointer, name, most, true);
+                for id in [
+                    "018f3c1e-0000-7000-8000-000000000001",
+                    "018f3c1e000070008000000000000001",
+                    "{018f3c1e-0000-7000-8000-000000000001}",
+                    "urn:uuid:018f3c1e-0000-7000-8000-000000000001",
+                ] {
+                    self.set(pointer, json!(id), Expected::invalid(name, "must not be a UUID"));
+                }
+            }
+            Kind::Prose => {
+                self.set(pointer, json!("a\0b"), Expected::invalid(name, "must not contain NUL characters"));
+                for text in [String::new(), "  ".to_owned(), self.letters(10_000)] {
+                    self.set(pointer, json!(text), Expected::Accepted);
+                }
+            }
+            Kind::Question(most) => {
+                for blank in ["", " "] {
+                    self.set(pointer, json!(blank), Expected::required(name));
+                }
+                self.set(pointer, json!("a\0b"), Expected::invalid(name, "must not contain NUL characters"));
+                let too_long = format!("must be at most {most} characters");
+                self.set(pointer, json!(self.letters(most + 1)), Expected::invalid(name, &too_long));
+                let bare = "018f3c1e000070008000000000000001";
+                self.set(pointer, json!(bare), Expected::invalid(name, "must not be a UUID"));
+                let unknown = ["018f3c1e-0000-7000-8000-000000000001".to_owned(), self.letters(most)];
+                for text in unknown {
+                    self.set(pointer, json!(text), Expected::NothingToDo);
+                }
+            }
+            Kind::Flag => {}
+            Kind::Integer => {
+                for number in [i64::from(i32::MAX) + 1, i64::from(i32::MIN) - 1, i64::MAX, i64::MIN] {
+                    let range = "must be between -2147483648 and 2147483647";
+                    self.set(pointer, json!(number), Expected::invalid(name, range));
+                }
+                self.set(pointer, json!(u64::MAX), Expected::invalid(name, "must be an integer"));
+                self.set(pointer, json!(7.0), Expected::invalid(name, "must be an integer"));
+                for number in [i32::MAX, i32::MIN, 0] {
+                    self.set(pointer, json!(number), Expected::Accepted);
+                }
+            }
+            Kind::Word(words) => {
+                let first = words.split(", ").next().unwrap();
+                let spellings =
+                    [String::new(), " ".to_owned(), "banana".to_owned(), first.to_uppercase(), format!("{first}\0")];
+                for word in spellings {
+                    self.set(pointer, json!(word), Expected::invalid(name, &format!("must be one of: {words}")));
+                }
+                for word in words.split(", ") {
+                    self.set(pointer, json!(word), Expected::Accepted);
+                }
+            }
+            Kind::Id(names) => {
+                self.id(pointer, name, names);
+                if names.is_none() {
+                    self.set(pointer, json!(Thing::Gone), Expected::Accepted);
+                }
+            }
+            Kind::User => {
+                self.id(pointer, name, None);
+                self.set(pointer, json!(Thing::Gone), Expected::Accepted);
+                for unknown in ["issuer|subject", "https://a.example|auth0|1"] {
+                    self.set(pointer, json!(unknown), Expected::invalid(name, "names an issuer that is not known"));
+                }
+            }
+            Kind::Time => {
+                for text in ["", "x", "0", "2026-11-22", "2026-11-22T12:00:00", "2026-13-01T00:00:00Z", "a\0b"] {
+                    self.set(pointer, json!(text), Expected::invalid(name, "must be an RFC 3339 time"));
+                }
+                for text in ["1969-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"] {
+                    self.set(pointer, json!(text), Expected::invalid(name, "must be in the years 1970 to 9999"));
+                }
+                for text in ["2998-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999999Z"] {
+                    self.set(pointer, json!(text), Expected::Accepted);
+                }
+            }
+            Kind::Ids(what) => self.ids(pointer, name, what),
+            Kind::Texts(most, are_keys) => self.texts(pointer, name, most, are_keys),
+            Kind::Objects(fields, key) => self.objects(pointer, name, fields, key),
+            Kind::Apart(fields, most) => self.apart(pointer, name, fields, most),
+        }
+    }
+
+    fn letters(&self, count: usize) -> String {
+        self.letter.to_string().repeat(count)
+    }
+
+    fn text(&mut self, pointer: &str, name: &str, most: usize, is_any: bool) {
+        for blank in ["", " ", "\t\u{a0}\n"] {
+            self.set(pointer, json!(blank), Expected::required(name));
+        }
+        let too_long = Expected::invalid(name, &format!("must be at most {most} characters"));
+        self.set(pointer, json!(self.letters(most + 1)), too_long.clone());
+        self.set(pointer, json!("x".repeat(most + 1)), too_long);
+        for text in ["\0", "a\0b", "ab\0"] {
+            self.set(pointer, json!(text), Expected::invalid(name, "must not contain NUL characters"));
+        }
+        let invisible = "must not begin or end with an invisible character, nor have one between letters of ASCII";
+        let direction = "must not contain characters that override or isolate the direction of text";
+        for (text, what) in [("a\u{200b}", invisible), ("a\u{200d}b", invisible), ("a\u{202e}b", direction)] {
+            self.set(pointer, json!(text), Expected::invalid(name, what));
+        }
+        if is_any {
+            self.set(pointer, json!(self.letters(most)), Expected::Accepted);
+        }
+    }
+
+    fn id(&mut self, pointer: &str, name: &str, names: Option<&str>) {
+        let no_id = if name.ends_with("serId") { NO_USER } else { "must be a valid UUID" };
+        for text in [
+            "",
+            " ",
+            "x",
+            "1",
+            "a\0b",
+            "00000000-0000-0000-0000-000000000000",
+            "018f3c1e000070008000000000000001",
+            "{018f3c1e-0000-7000-8000-000000000001}",
+            "018f3c1e-0000-7000-8000-00000000000g",
+            &format!("{} ", Thing::Gone),
+        ] {
+            self.set(pointer, json!(text), Expected::invalid(name, no_id));
+        }
+        self.set(pointer, json!(self.letters(36)), Expected::invalid(name, no_id));
+        if let Some(what) = names {
+            let unknown = |id: Thing| Expected::invalid(name, &format!("names an unknown {what}: {id}"));
+            self.set(pointer, json!(Thing::Gone), unknown(Thing::Gone));
+            let theirs = match what {
+                "menu" => Thing::TheirItem,
+                "user-level" => Thing::TheirLevel,
+                _ => Thing::Company,
+            };
+            self.set(pointer, json!(theirs), unknown(theirs));
+        }
+    }
+
+    fn ids(&mut self, pointer: &str, name: &str, what: &'static str) {
+        let valid = self.valid.pointer(pointer).unwrap()[0].as_str().unwrap().to_owned();
+        let (first, place) = (format!("{pointer}/0"), format!("{name}[0]"));
+        self.id(&first, &place, Some(what));
+        self.elements(pointer, name, &[&first, &place], "must be a string");
+        let second = format!("{name}[1]");
+        self.set(pointer, json!([valid, valid]), Expected::invalid(&second, "occurs twice"));
+        let capitals = valid.to_uppercase();
+        self.set(pointer, json!([valid, capitals]), Expected::invalid(&second, "occurs twice"));
+        let unknown = Expected::invalid(&second, &format!("names an unknown {what}: {}", Thing::Gone));
+        self.set(pointer, json!([valid, Thing::Gone]), unknown);
+        self.set(pointer, json!([]), Expected::Accepted);
+        self.set(pointer, json!([capitals]), Expected::Accepted);
+    }
+
+    fn texts(&mut self, pointer: &str, name: &str, most: usize, are_keys: bool) {
+        let (first, place) = (format!("{pointer}/0"), format!("{name}[0]"));
+        self.text(&first, &place, most, !are_keys);
+        self.elements(pointer, name, &[&first, &place], "must be a string");
+        let valid = self.valid.pointer(&first).unwrap().clone();
+        self.set(pointer, json!([valid, valid]), Expected::invalid(&format!("{name}[1]"), "occurs twice"));
+        if are_keys {
+            for key in ["nope".to_owned(), "GENERAL.READ".to_owned(), self.letters(most)] {
+                self.set(&first, json!(key), Expected::invalid(&place, &format!("names an unknown feature: {key}")));
+            }
+            let id = json!("018f3c1e-0000-7000-8000-000000000001");
+            self.set(&first, id, Expected::invalid(&place, "must not be a UUID"));
+        }
+        self.set(pointer, json!([]), Expected::Accepted);
+    }
+
+    fn objects(&mut self, pointer: &str, name: &str, fields: &[Field], key: &str) {
+        let place = format!("{name}[0]");
+        for field in fields {
+            self.field(&format!("{pointer}/0"), &format!("{place}."), *field);
+        }
+        self.elements(pointer, name, &[&format!("{pointer}/0"), &place], "must be an object");
+        let valid = self.valid.pointer(&format!("{pointer}/0")).unwrap().clone();
+        self.set(pointer, json!([valid, valid]), Expected::invalid(&format!("{name}[1].{key}"), "occurs twice"));
+        self.set(pointer, json!([]), Expected::Accepted);
+    }
+
+    fn apart(&mut self, pointer: &str, name: &str, fields: &[Field], most: usize) {
+        let valid = self.valid.pointer(&format!("{pointer}/0")).unwrap().clone();
+        for case in cases_of(&valid, self.letter, fields) {
+            let body = format!(r#"{{"{name}":[{},{valid}]}}"#, case.body);
+            let expected = case.expected.in_place(name);
+            self.all.push(Case { what: format!("{pointer}/0{}", case.what), body, splice: case.splice, expected });
+        }
+        for value in [json!(null), json!(true), json!(0), json!(1.5), json!([]), json!("x")] {
+            self.set(pointer, json!([value, valid]), Expected::InPlace("check must be an object".to_owned()));
+        }
+        let length = Expected::invalid(name, &format!("must hold 1 to {most} elements"));
+        self.set(pointer, json!([]), length.clone());
+        self.set(pointer, json!(vec![valid.clone(); most + 1]), length);
+        self.set(pointer, json!(vec![valid; most]), Expected::Accepted);
+    }
+
+    /// Elements of other types, one and several.
+    fn elements(&mut self, pointer: &str, name: &str, [first, place]: &[&str; 2], what: &str) {
+        for value in [json!(null), json!(true), json!(0), json!(1.5), json!([])] {
+            self.set(first, value, Expected::invalid(place, what));
+        }
+        self.set(first, if what.contains("object") { json!("x") } else { json!({}) }, Expected::invalid(place, what));
+        let both = vec![(*place).to_owned(), format!("{name}[1]")];
+        self.set(pointer, json!([null, true]), Expected::Findings(both));
+    }
+}
+
+/// The error for a value of another JSON type.
+fn wrong_type(name: &str, kind: Kind) -> Expected {
+    let what = match kind {
+        Kind::Flag => "must be a boolean",
+        Kind::Integer => "must be an integer",
+        Kind::Ids(_) | Kind::Texts(..) | Kind::Objects(..) | Kind::Apart(..) => "must be an array",
+        _ => "must be a string",
+    };
+    Expected::invalid(name, what)
+}
+
+/// All cases of a form: its fields, several wrong at once, and more fields than there are.
+pub fn cases_of(valid: &Value, letter: char, fields: &[Field]) -> Vec<Case> {
+    let mut cases = Cases { valid, letter, all: Vec::new() };
+    for field in fields {
+        cases.field("", "", *field);
+    }
+    let mut all = cases.all;
+    if fields.len() > 1 {
+        let names: Vec<_> = fields.iter().map(|field| field.name.to_owned()).collect();
+        let wrong: Map<_, _> = names.iter().map(|name| (name.clone(), json!({}))).collect();
+        let body = Value::Object(wrong).to_string();
+        all.push(Case { what: "all wrong".to_owned(), body, splice: None, expected: Expected::Findings(names) });
+    }
+    let mut more = valid.clone();
+    more["id"] = json!(Thing::Gone);
+    more["an unknown field"] = json!({ "isDefault": [null] });
+    all.push(Case {
+        what: "more fields".to_owned(),
+        body: more.to_string(),
+        splice: None,
+        expected: Expected::Accepted,
+    });
+    all
+}

@@ -1,0 +1,127 @@
+//! The expected answer to an invalid request, and the comparison with the actual one.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::support::api::Answer;
+
+/// The expected answer.
+#[derive(Debug, Clone)]
+pub enum Expected {
+    /// 400 with exactly this message.
+    Invalid(String),
+    /// 400 with a message that begins so and contains that.
+    Begins(String, &'static str),
+    /// 400 with findings about exactly these fields.
+    Findings(Vec<String>),
+    /// Any error.
+    Error(u16, &'static str, String),
+    /// 200, but the first of two checks gets exactly this error in its place; the other one is answered.
+    InPlace(String),
+    /// The same with findings about exactly these fields.
+    InPlaceFindings(Vec<String>),
+    /// The operation's success.
+    Accepted,
+    /// The operation's success, and there is nothing to store.
+    NothingToDo,
+}
+
+impl Expected {
+    pub fn invalid(field: &str, what: &str) -> Self {
+        Self::Invalid(format!("{field} {what}"))
+    }
+
+    /// The label that clients of the original system know: "Name is required".
+    pub fn required(field: &str) -> Self {
+        let (first, rest) = field.split_at(1);
+        Self::Invalid(format!("{}{rest} is required", first.to_uppercase()))
+    }
+
+    pub fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted)
+    }
+
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Accepted | Self::NothingToDo)
+    }
+
+    pub fn check(&self, about: &str, status: u16, answer: &Answer) {
+        let code = |answer: &Answer| answer.error().1;
+        if matches!(self, Self::InPlace(_) | Self::InPlaceFindings(_)) {
+            return self.check_in_place(about, answer);
+        }
+        if !self.is_success() && answer.status.is_success() {
+            panic!(
+                "{about}: {} {}",
+                answer.status,
+                String::from_utf8_lossy(&answer.body[..200.min(answer.body.len())])
+            );
+        }
+        match self {
+            Self::Accepted | Self::NothingToDo => {
+                assert_eq!(answer.status.as_u16(), status, "{about}: {}", String::from_utf8_lossy(&answer.body));
+            }
+            Self::Invalid(message) => {
+                let expected = (400, "ERR_VALIDATION_001".to_owned(), message.clone());
+                assert_eq!(answer.error(), expected, "{about}");
+                assert!(answer.json().get("errors").is_none(), "{about}");
+            }
+            Self::Begins(start, part) => {
+                let (status, code, message) = answer.error();
+                assert_eq!((status, code.as_str()), (400, "ERR_VALIDATION_001"), "{about}: {message}");
+                assert!(message.starts_with(start.as_str()) && message.contains(part), "{about}: {message}");
+            }
+            Self::InPlace(_) | Self::InPlaceFindings(_) => {}
+            Self::Findings(fields) => {
+                assert_eq!(code(answer), "ERR_VALIDATION_003", "{about}: {}", answer.json());
+                assert_eq!(answer.error().2, "Validation failed", "{about}");
+                let errors = answer.json()["errors"].as_array().unwrap().clone();
+                let found: BTreeSet<_> = errors.iter().map(|error| error["field"].as_str().unwrap()).collect();
+                assert_eq!(found, fields.iter().map(String::as_str).collect(), "{about}");
+                for error in &errors {
+                    assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{about}: {error}");
+                    assert!(error["code"].as_str().is_some_and(|code| !code.is_empty()), "{about}: {error}");
+                }
+            }
+            Self::Error(status, code, message) => {
+                assert_eq!(answer.error(), (*status, (*code).to_owned(), message.clone()), "{about}");
+            }
+        }
+    }
+}
+
+impl Expected {
+    fn check_in_place(&self, about: &str, answer: &Answer) {
+        assert_eq!(answer.status, 200, "{about}: {}", String::from_utf8_lossy(&answer.body));
+        let results = answer.data()["results"].as_array().unwrap().clone();
+        let [refused, other] = <[Value; 2]>::try_from(results).unwrap();
+        assert_eq!(other["allowed"], true, "{about}: {other}");
+        assert_eq!(refused["allowed"], false, "{about}: {refused}");
+        let error = &refused["error"];
+        match self {
+            Self::InPlace(message) => {
+                assert_eq!(error, &json!({ "code": "ERR_VALIDATION_001", "message": message }), "{about}");
+            }
+            Self::InPlaceFindings(fields) => {
+                assert_eq!(error["code"], "ERR_VALIDATION_003", "{about}: {refused}");
+                let found: BTreeSet<_> =
+                    error["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect();
+                assert_eq!(found, fields.iter().map(String::as_str).collect(), "{about}");
+            }
+            other => panic!("{other:?} is not in a place"),
+        }
+    }
+
+    /// The same of an object that is answered by itself.
+    pub fn in_place(self, list: &str) -> Self {
+        match self {
+            Self::Invalid(message) => Self::InPlace(message),
+            Self::Findings(fields) => Self::InPlaceFindings(fields),
+            // Invalid JSON is refused as a whole.
+            Self::Begins(at, part) if at == "body" => Self::Begins(format!("{list}[0]"), part),
+            Self::Begins(at, part) => Self::Begins(format!("{list}[0].{at}"), part),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The fields of every body: what each holds, and whether it may be left out.
+
+use serde_json::{Value, json};
+
+use crate::http::operation::Thing;
+use crate::http::operations::operation;
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// Not blank, at most so many characters.
+    Text(usize),
+    /// The same, and no UUID.
+    Key(usize),
+    /// At most 50 characters, and known to the feature.
+    KnownAction,
+    /// Any text: of unlimited length, perhaps empty.
+    Prose,
+    /// Any text of at most so many characters, or an id. It may name nothing.
+    Question(usize),
+    Flag,
+    Integer,
+    /// One of these words.
+    Word(&'static str),
+    /// An id; if it must exist, the word for what it names.
+    Id(Option<&'static str>),
+    /// A user: an id, or `issuer|subject`.
+    User,
+    /// A time.
+    Time,
+    /// Ids that must exist.
+    Ids(&'static str),
+    /// Each at most so many characters; whether each must be a feature's key.
+    Texts(usize, bool),
+    /// Objects, and the field that must not be the same twice.
+    Objects(&'static [Field], &'static str),
+    /// Objects that are answered one by one, at most so many.
+    Apart(&'static [Field], usize),
+}
+
+/// A field of a body.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub presence: Presence,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    Required,
+    /// It may be left out, but not be `null`.
+    Optional,
+    /// `null` empties it.
+    Clears,
+}
+pub use Presence::{Clears, Optional, Required};
+
+const fn field(name: &'static str, kind: Kind, presence: Presence) -> Field {
+    Field { name, kind, presence }
+}
+
+/// The message for a text that names no user.
+pub const NO_USER: &str = "must be a valid UUID, or issuer|subject";
+
+const SCOPES: &str = "own, team, company, any";
+const STATES: &str = "allow, deny, inherit";
+const ROLES: &str = "check, read, administer";
+const PRIORITIES: &str = "standard, optional, premium";
+
+/// The fields of a question about a view.
+const VIEW: &[Field] = &[field("view", Kind::Question(500), Required), field("userId", Kind::User, Optional)];
+/// The fields of a question about an action.
+const ACTION: &[Field] = &[
+    field("feature", Kind::Question(255), Required),
+    field("action", Kind::Text(50), Required),
+    field("scope", Kind::Word(SCOPES), Optional),
+    field("userId", Kind::User, Optional),
+];
+
+/// The body of an operation, which may take several forms.
+#[derive(Debug, Clone, Copy)]
+pub struct Form {
+    pub operation: &'static str,
+    /// A valid body; the operation's own if there is none.
+    body: Option<fn() -> Value>,
+    pub fields: &'static [Field],
+}
+
+impl Form {
+    pub fn valid(&self) -> Value {
+        self.body.unwrap_or(operation(self.operation).body)()
+    }
+}
+
+fn view_question() -> Value {
+    json!({ "view": "/dashboard", "userId": Thing::Caller })
+}
+
+fn action_question() -> Value {
+    json!({ "feature": "general.read", "action": "Read", "scope": "own", "userId": Thing::Caller })
+}
+
+/// Every form of every body.
+#[rustfmt::skip]
+pub const FORMS: &[Form] = {
+    use Kind::*;
+    &[
+    Form { operation: "POST /api/iam/check", body: None, fields: VIEW },
+    Form { operation: "POST /api/iam/check", body: Some(action_question), fields: ACTION },
+    Form { operation: "POST /api/iam/explain", body: None, fields: VIEW },
+    Form { operation: "POST /api/iam/explain", body: Some(action_question), fields: ACTION },
+    Form { operation: "POST /api/iam/checks", body: Some(|| json!({ "checks": [view_question()] })), fields: &[
+        field("checks", Apart(VIEW, 1000), Required),
+    ] },
+    Form { operation: "POST /api/iam/checks", body: Some(|| json!({ "checks": [action_question()] })), fields: &[
+        field("checks", Apart(ACTION, 1000), Required),
+    ] },
+    Form { operation: "POST /api/iam/user-levels", body: None, fields: &[
+        field("name", Text(255), Required), field("description", Prose, Optional),
+    ] },
+    Form { operation: "PATCH /api/iam/user-levels/{id}", body: None, fields: &[
+        field("name", Text(255), Optional), field("description", Prose, Clears),
+    ] },
+    Form { operation: "PUT /api/iam/users/{userId}/user-levels", body: None, fields: &[
+        field("userLevelIds", Ids("user-level"), Required),
+    ] },
+    Form { operation: "PUT /api/iam/user-levels/{id}/permissions/views", body: None, fields: &[
+        field("views", Objects(&[
+            field("viewId", Id(Some("view")), Required), field("state", Word(STATES), Optional),
+            field("modifiable", Flag, Optional),
+        ], "viewId"), Required),
+    ] },
+    Form { operation: "PUT /api/iam/user-levels/{id}/permissions/features", body: None, fields: &[
+        field("features", Objects(&[
+            field("featureId", Id(Some("feature")), Required), field("action", KnownAction, Required),
+            field("value", Flag, Optional), field("scope", Word(SCOPES), Optional), field("modifiable", Flag, Optional),
+        ], "action"), Required),
+    ] },
+    Form { operation: "POST /api/iam/views", body: None, fields: &[
+        field("name", Text(255), Required), field("url", Key(500), Required), field("category", Text(100), Optional),
+        field("description", Prose, Optional), field("icon", Text(100), Optional),
+        field("requiresAuth", Flag, Optional),
+    ] },
+    Form { operation: "PATCH /api/iam/views/{id}", body: None, fields: &[
+        field("name", Text(255), Optional), field("url", Key(500), Optional), field("category", Text(100), Clears),
+        field("description", Prose, Clears), field("icon", Text(100), Clears), field("requiresAuth", Flag, Optional),
+    ] },
+    Form { operation: "POST /api/iam/features", body: None, fields: &[
+        field("key", Key(255), Optional), field("name", Text(255), Required), field("description", Prose, Optional),
+        field("resourceType", Text(100), Optional), field("actions", Texts(50, false), Optional),
+        field("category", Text(100), Optional), field("enabled", Flag, Optional),
+    ] },
+    Form { operation: "PATCH /api/iam/features/{id}", body: None, fields: &[
+        field("key", Key(255), Clears), field("name", Text(255), Optional), field("description", Prose, Clears),
+        field("resourceType", Text(100), Clears), field("actions", Texts(50, false), Clears),
+        field("category", Text(100), Clears), field("enabled", Flag, Optional),
+    ] },
+    Form { operation: "PUT /api/iam/features/{id}/views", body: None, fields: &[
+        field("viewIds", Ids("view"), Required),
+    ] },
+    Form { operation: "POST /api/iam/modules", body: None, fields: &[
+        field("code", Text(100), Required), field("name", Text(255), Required), field("description", Prose, Optional),
+        field("icon", Text(100), Optional), field("enabled", Flag, Optional),
+        field("priority", Word(PRIORITIES), Optional),
+    ] },
+    Form { operation: "PATCH /api/iam/modules/{id}", body: None, fields: &[
+        field("code", Text(100), Optional), field("name", Text(255), Optional), field("description", Prose, Clears),
+        field("icon", Text(100), Clears), field("enabled", Flag, Optional),
+        field("priority", Word(PRIORITIES), Optional),
+    ] },
+    Form { operation: "DELETE /api/iam/modules/{id}", body: None, fields: &[field("ungate", Flag, Optional)] },
+    Form { operation: "PUT /api/iam/modules/{id}/views", body: None, fields: &[
+        field("viewIds", Ids("view"), Required), field("ungate", Flag, Optional),
+    ] },
+    Form { operation: "PUT /api/iam/modules/{id}/features", body: None, fields: &[
+        field("featureIds", Ids("feature"), Required), field("ungate", Flag, Optional),
+    ] },
+    Form { operation: "POST /api/iam/menu-items", body: None, fields: &[
+        field("label", Text(255), Required), field("icon", Text(100), Optional),
+        field("priority", Word(PRIORITIES), Optional), field("requiredPermissions", Texts(255, true), Optional),
+        field("sortOrder", Integer, Optional), field("viewId", Id(Some("view")), Optional),
+        field("featureId", Id(Some("feature")), Optional), field("isEntrypoint", Flag, Optional),
+    ] },
+    Form { operation: "PATCH /api/iam/menu-items/{id}", body: None, fields: &[
+        field("label", Text(255), Optional), field("icon", Text(100), Clears),
+        field("priority", Word(PRIORITIES), Optional), field("requiredPermissions", Texts(255, true), Clears),
+        field("sortOrder", Integer, Optional), field("viewId", Id(Some("view")), Clears),
+        field("featureId", Id(Some("feature")), Clears), field("isEntrypoint", Flag, Optional),
+    ] },
+    Form { operation: "POST /api/iam/sub-menu-items", body: None, fields: &[
+        field("menuItemId", Id(Some("menu")), Required), field("label", Text(255), Required),
+        field("viewId", Id(Some("view")), Optional), field("featureId", Id(Some("feature")), Optional),
+        field("icon", Text(100), Optional), field("sortOrder", Integer, Optional), field("enabled", Flag, Optional),
+    ] },
+    Form { operation: "PATCH /api/iam/sub-menu-items/{id}", body: None, fields: &[
+        field("menuItemId", Id(Some("menu")), Optional), field("label", Text(255), Optional),
+        field("viewId", Id(Some("view")), Clears), field("featureId", Id(Some("feature")), Clears),
+        field("icon", Text(100), Clears), field("sortOrder", Integer, Optional), field("enabled", Flag, Optional),
+    ] },
+    Form { operation: "PUT /api/iam/companies/{companyId}/modules", body: None, fields: &[
+        field("moduleIds", Ids("module"), Required),
+    ] },
+    Form { operation: "PATCH /api/iam/companies/{companyId}/modules/{moduleId}", body: None, fields: &[
+        field("enabled", Flag, Required),
+    ] },
+    Form { operation: "POST /api/iam/companies/{companyId}/provision", body: None, fields: &[
+        field("adminUserId", User, Optional),
+    ] },
+    Form { operation: "PUT /api/iam/users/{userId}/not-before", body: None, fields: &[
+        field("notBefore", Time, Optional),
+    ] },
+    Form { operation: "POST /api/iam/api-keys", body: None, fields: &[
+        field("name", Text(255), Required), field("role", Word(ROLES), Required), field("expiresAt", Time, Optional),
+    ] },
+    Form { operation: "POST /api/iam/nav-trail", body: None, fields: &[
+        field("viewId", Id(Some("view")), Optional), field("url", Text(500), Required),
+        field("label", Text(255), Required), field("sessionId", Text(255), Required),
+    ] },
+    ]
+};
+
+/// Operations whose body may be left out.
+pub const NEEDS_NO_BODY: [&str; 3] = [
+    "DELETE /api/iam/modules/{id}",
+    "POST /api/iam/companies/{companyId}/provision",
+    "PUT /api/iam/users/{userId}/not-before",
+];

@@ -1,0 +1,113 @@
+//! Users who are cut off: which of their tokens are refused, and which callers cut users off.
+
+use std::time::Duration;
+
+use iam_domain::Timestamp;
+use iam_identity::{SharedSecret, TokenSigner, TokenVerifier, VerifierOptions};
+use serde_json::{Value, json};
+
+use super::credentials::{at, changes, expired_token, now, reads, token};
+use crate::support::api::{both_adapters, new_user, secret};
+use crate::support::replica::{Line, Replica};
+
+both_adapters! {
+    /// A user who was cut off is refused with every earlier token, here at once and elsewhere once the change arrives,
+    /// super admins too. A token that was issued later is admitted.
+    async fn a_user_is_cut_off(api: TestApi) {
+        let company = api.company().await;
+        let (a, b, deaf) = (Replica::of(&api).await, Replica::of(&api).await, Replica::of(&api).await);
+        for (user, is_super_admin) in [(company.admin, false), (new_user(), true)] {
+            let (old, undated) = (token(user, is_super_admin, Some(100)), token(user, is_super_admin, None));
+            for replica in [&a, &b, &deaf] {
+                reads(&replica.api, company, &old).await.expect(200);
+                reads(&replica.api, company, &undated).await.expect(200);
+            }
+            deaf.channel.set(Line::Deaf);
+            let path = format!("/api/iam/users/{user}/not-before");
+            let cut = a.api.put(&path).by_super_admin().send().await.expect(200).data();
+            assert_eq!(cut["user"]["id"], json!(user));
+            b.hears_everything().await;
+            for replica in [&a, &b] {
+                for token in [&old, &undated] {
+                    expired_token(&reads(&replica.api, company, token).await);
+                }
+            }
+            // A replica that has not learned of it yet makes no change for the user all the same.
+            reads(&deaf.api, company, &old).await.expect(200);
+            changes(&deaf.api, company, &old, "Never").await.expect(403);
+            changes(&deaf.api, company, &undated, "Never").await.expect(403);
+            // From now on a minute ago counts: the other token is from later.
+            let minute_ago = json!({ "notBefore": at(now() - 60) });
+            a.api.put(&path).by_super_admin().json(&minute_ago).send().await.expect(200);
+            let new = token(user, is_super_admin, Some(1));
+            b.hears_everything().await;
+            for replica in [&a, &b] {
+                reads(&replica.api, company, &new).await.expect(200);
+                expired_token(&reads(&replica.api, company, &old).await);
+            }
+            changes(&a.api, company, &new, &format!("By {user}")).await.expect(201);
+            deaf.channel.set(Line::Whole);
+            // A change that it learns of later would make it read the next cut-off too.
+            deaf.hears_everything().await;
+        }
+        // Other users are not affected.
+        let member = json!({ "view": "/dashboard" });
+        assert_eq!(b.api.check(company, company.member, member).await["allowed"], true);
+    }
+
+    /// Only tokens from before the cut-off are refused: one issued at exactly that time is admitted, and makes changes.
+    async fn a_token_issued_at_the_cut_off_is_admitted(api: TestApi) {
+        let company = api.company().await;
+        let made = now() - 100;
+        let claims = json!({ "userId": company.admin, "iat": made, "exp": now() + 3600 });
+        let bearer = TokenSigner::hs256(&secret()).sign_claims(&claims).unwrap();
+        let path = format!("/api/iam/users/{}/not-before", company.admin);
+        for (later_by, read, changed) in [(0, 200, 201), (1, 401, 401)] {
+            let not_before = Timestamp::from_millis(at(made).millis() + later_by);
+            let body = json!({ "notBefore": not_before });
+            api.put(&path).by_super_admin().json(&body).send().await.expect(200);
+            reads(&api, company, &bearer).await.expect(read);
+            changes(&api, company, &bearer, "Just in time").await.expect(changed);
+        }
+    }
+
+    /// A clock that is ahead by as much as is allowed makes no token survive: "now" is later than all of them.
+    async fn a_token_from_a_clock_that_is_ahead_is_cut_off_too(api: TestApi) {
+        let company = api.company().await;
+        let clock_skew = Duration::from_secs(30);
+        let options = VerifierOptions { clock_skew, ..VerifierOptions::default() };
+        let native = Some(SharedSecret::new(secret()));
+        let router = api.with_verifier(TokenVerifier::start(native, Vec::new(), &options).await.unwrap()).await;
+        let claims = json!({ "userId": company.admin, "iat": now() + 25, "exp": now() + 3600 });
+        let ahead = TokenSigner::hs256(&secret()).sign_claims(&claims).unwrap();
+        reads(&router, company, &ahead).await.expect(200);
+        let path = format!("/api/iam/users/{}/not-before", company.admin);
+        router.put(&path).by_super_admin().send().await.expect(200);
+        expired_token(&reads(&router, company, &ahead).await);
+    }
+
+    /// Only super admins cut users off, in person: no service may, whatever its role.
+    async fn only_super_admins_with_a_token_cut_users_off(api: TestApi) {
+        let company = api.company().await;
+        let path = format!("/api/iam/users/{}/not-before", company.member);
+        api.put(&path).by(company.admin).within(company.id).send().await.expect(403);
+        let of_company = api.api_key("administer", Some(company.id)).await;
+        api.put(&path).by_key(&of_company).within(company.id).send().await.expect(403);
+        // A leaked key must neither lock out those who would revoke it, nor admit again the users that they cut off.
+        let platform = api.api_key("administer", None).await;
+        for user in [company.member, api.super_admin] {
+            for time in ["9999-12-31T00:00:00Z", "1970-01-01T00:00:00Z"] {
+                let path = format!("/api/iam/users/{user}/not-before");
+                api.put(&path).by_key(&platform).json(&json!({ "notBefore": time })).send().await.expect(403);
+            }
+        }
+        api.put(&path).by_super_admin().send().await.expect(200);
+        let user = |request: crate::support::api::Request| request.send();
+        let seen =
+            user(api.get(&format!("/api/iam/users/{}", company.member)).by_super_admin()).await.expect(200).data();
+        assert!(seen["user"]["notBefore"].is_string());
+        // Companies do not see what the platform decided.
+        let seen = api.get(&format!("/api/iam/users/{}", company.member)).by(company.admin).within(company.id);
+        assert_eq!(seen.send().await.expect(200).data()["user"]["notBefore"], Value::Null);
+    }
+}

@@ -1,0 +1,406 @@
+//! Users of other issuers: how they are named everywhere, and that no other user is mistaken for them.
+
+use iam_domain::{ExternalId, Issuer, UserId};
+use iam_identity::{
+    JwksUrl, KeySet, KeySource, SharedSecret, TokenSigner, TokenVerifier, TrustedIssuer, VerifierOptions,
+};
+use serde_json::{Value, json};
+
+use super::credentials::{changes, expired_token, invalid_token, now, reads, stored_key, token};
+use super::tokens::Pair;
+use crate::support::api::{Company, Request, TestApi, both_adapters, each, new_company, new_user, secret};
+
+const ISSUER: &str = "https://tenant.auth0.example/";
+const OTHER_ISSUER: &str = "https://login.example/realm";
+
+/// An issuer with a key of its own, and a router over a storage for its users and those of the native issuer.
+struct Issuing {
+    signer: TokenSigner,
+    other: TokenSigner,
+    api: TestApi,
+}
+
+impl Issuing {
+    async fn over(api: &TestApi) -> Self {
+        let (pair, other) = (Pair::ed25519(), Pair::ed25519());
+        let trusted = |issuer: &str, pair: &Pair| {
+            let keys = KeySource::Keys(KeySet::from_pem(&pair.public).unwrap());
+            TrustedIssuer::new(Issuer::parse(issuer).unwrap(), keys)
+        };
+        let issuers = vec![trusted(ISSUER, &pair), trusted(OTHER_ISSUER, &other)];
+        let native = Some(SharedSecret::new(secret()));
+        let verifier = TokenVerifier::start(native, issuers, &VerifierOptions::default()).await.unwrap();
+        Self { signer: pair.signer, other: other.signer, api: api.with_verifier(verifier).await }
+    }
+
+    /// A token of the first issuer's.
+    fn token(&self, subject: &str) -> String {
+        let claims = json!({ "iss": ISSUER, "sub": subject, "isSuperAdmin": true, "iat": now(), "exp": now() + 3600 });
+        self.signer.sign_claims(&claims).unwrap()
+    }
+
+    /// A token of the second issuer, for the same subject.
+    fn other_token(&self, subject: &str) -> String {
+        let claims = json!({ "iss": OTHER_ISSUER, "sub": subject, "iat": now(), "exp": now() + 3600 });
+        self.other.sign_claims(&claims).unwrap()
+    }
+}
+
+/// A router over a storage for the users of one issuer that is not native, and a token of its super admin `root`.
+async fn without_natives(api: &TestApi) -> (TestApi, String) {
+    let pair = Pair::ed25519();
+    let keys = KeySource::Keys(KeySet::from_pem(&pair.public).unwrap());
+    let issuer = TrustedIssuer::new(Issuer::parse(ISSUER).unwrap(), keys);
+    let issuer = TrustedIssuer { makes_super_admins: true, ..issuer };
+    let verifier = TokenVerifier::start(None, vec![issuer], &VerifierOptions::default()).await.unwrap();
+    let claims = json!({ "iss": ISSUER, "sub": "root", "isSuperAdmin": true, "iat": now(), "exp": now() + 3600 });
+    (api.with_verifier(verifier).await, pair.signer.sign_claims(&claims).unwrap())
+}
+
+/// As it stands in a path.
+fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+fn named(subject: &str) -> String {
+    format!("{ISSUER}|{subject}")
+}
+
+both_adapters! {
+    /// A user of another issuer is identified by issuer and subject wherever a user id is accepted.
+    async fn external_users_work_as_others_do(api: TestApi) {
+        let company = api.company().await;
+        let issuing = Issuing::over(&api).await;
+        let router = &issuing.api;
+        let admin = router.level_id(company, "Admin").await;
+        for bytes in ["%FF", "%C3"] {
+            let path = format!("/api/iam/users/{}{bytes}/user-levels", encoded(&named("a")));
+            let put = router.put(&path).by(company.admin).within(company.id).json(&json!({ "userLevelIds": [admin] }));
+            assert_eq!(put.send().await.expect(400).error().2, "userId must be a valid UUID, or issuer|subject");
+        }
+        for subject in
+            ["auth0|5f7c8ec7", "ada@example.com", "Ünï cödé %2F/?#&", "42", "018f3c1e-0000-7000-8000-000000000001"]
+        {
+            let (bearer, name) = (issuing.token(subject), named(subject));
+            let id = ExternalId::parse(&name).unwrap().user_id();
+            // Not stored yet, though the token claims super admin; and reading stores nothing.
+            reads(router, company, &bearer).await.expect(403);
+            let permissions =
+                router.get("/api/iam/permissions/current").bearing(&bearer).within(company.id).send().await;
+            assert!(!String::from_utf8(permissions.expect(200).body).unwrap().contains("true"));
+            let about = format!("/api/iam/users/{}", encoded(&name));
+            let stored = router.get(&about).by_super_admin().send().await.expect(200).data();
+            assert_eq!((&stored["user"]["id"], &stored["user"]["externalId"]), (&json!(id), &json!(name)));
+            let audit = format!("/api/iam/audit-logs?userId={}", encoded(&name));
+            for path in [&format!("{about}/user-levels"), &format!("{about}/permissions"), &audit] {
+                router.get(path).by(company.admin).within(company.id).send().await.expect(200);
+            }
+            assert_eq!(api.storage.reader().users().find(&[id]).await.unwrap(), []);
+            router.get(&about).by(company.admin).within(company.id).send().await.expect(404);
+
+            let admin = router.level_id(company, "Admin").await;
+            let body = json!({ "userLevelIds": [admin] });
+            let path = format!("/api/iam/users/{}/user-levels", encoded(&name));
+            router.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
+            reads(router, company, &bearer).await.expect(200);
+            let held = router.get(&path).bearing(&bearer).within(company.id).send().await.expect(200).data();
+            assert_eq!(held["userLevels"][0]["id"], json!(admin));
+            let permissions = format!("{about}/permissions");
+            router.get(&permissions).by(company.admin).within(company.id).send().await.expect(200);
+            let ask = json!({ "view": "/dashboard", "userId": name });
+            let check = router.post("/api/iam/check").by(company.admin).within(company.id).json(&ask).send().await;
+            assert_eq!(check.expect(200).data()["allowed"], true);
+            let asks = json!({ "checks": [ask, { "view": "/dashboard", "userId": "https://nobody.example|1" }] });
+            let checks = router.post("/api/iam/checks").by(company.admin).within(company.id).json(&asks).send().await;
+            let results = checks.expect(200).data();
+            assert_eq!(results["results"][0]["allowed"], true);
+            assert_eq!(results["results"][1]["error"]["message"], "userId names an issuer that is not known");
+            // A caller that may not ask about others learns neither which issuers there are nor which users they can
+            // name.
+            for unknown in [name.as_str(), "https://nobody.example|1", &format!("{ISSUER}|{}", "x".repeat(300))] {
+                let ask = json!({ "view": "/dashboard", "userId": unknown });
+                let one = router.post("/api/iam/check").by(company.visitor).within(company.id).json(&ask).send().await;
+                let asks = json!({ "checks": [ask] });
+                let many =
+                    router.post("/api/iam/checks").by(company.visitor).within(company.id).json(&asks).send().await;
+                let refusal = "You do not have permission to check other users";
+                assert_eq!(one.expect(403).error().2, refusal);
+                assert_eq!(many.expect(200).data()["results"][0]["error"]["message"], refusal);
+            }
+
+            // The answer returns the name, whichever spelling the request used.
+            let path_id = ExternalId::parse(&name).unwrap().path_id();
+            for about in [about, format!("/api/iam/users/{id}"), format!("/api/iam/users/{path_id}")] {
+                let user = router.get(&about).by(company.admin).within(company.id).send().await.expect(200).data();
+                let expected = json!({
+                    "id": id, "externalId": name, "pathId": path_id, "issuer": ISSUER, "subject": subject,
+                    "notBefore": null,
+                });
+                assert_eq!(user["user"], expected);
+            }
+            changes(router, company, &bearer, &format!("By {id}")).await.expect(201);
+            let path = format!("/api/iam/audit-logs?userId={}", encoded(&name));
+            let logs = router.get(&path).bearing(&bearer).within(company.id).send().await.expect(200).data();
+            assert_eq!((&logs["logs"][0]["userId"], &logs["logs"][0]["externalUserId"]), (&json!(id), &json!(name)));
+            let path = format!("/api/iam/audit-logs?entityType=assignment&entityId={id}");
+            let logs = router.get(&path).bearing(&bearer).within(company.id).send().await.expect(200).data();
+            assert_eq!(logs["logs"][0]["externalEntityId"], json!(name));
+            assert_eq!(logs["logs"][0]["entityPathId"], json!(path_id));
+
+            // The same subject of another issuer is another user.
+            reads(router, company, &issuing.other_token(subject)).await.expect(403);
+            // So is a user whose id is the subject.
+            if let Ok(user) = UserId::parse(subject) {
+                assert_ne!(user, id);
+                router.get("/api/iam/user-levels").by(user).within(company.id).send().await.expect(403);
+            }
+        }
+    }
+
+    /// Wherever a user is named, the unescaped spelling is the same user as `issuer|subject`.
+    async fn a_path_id_names_a_user_everywhere(api: TestApi) {
+        let company = api.company().await;
+        let issuing = Issuing::over(&api).await;
+        let router = &issuing.api;
+        let member = router.level_id(company, "Member").await;
+        for subject in ["auth0|5f7c8ec7", "a/b//c%2F?#", "\u{dc}n\u{ef}", "x.YXxi"] {
+            let name = named(subject);
+            let external = ExternalId::parse(&name).unwrap();
+            let (id, path_id) = (external.user_id(), external.path_id());
+            let by_admin = |request: Request| request.by(company.admin).within(company.id);
+            // Before anything is stored.
+            let about = format!("/api/iam/users/{path_id}");
+            let user = router.get(&about).by_super_admin().send().await.expect(200).data();
+            assert_eq!((&user["user"]["id"], &user["user"]["pathId"]), (&json!(id), &json!(path_id)));
+            by_admin(router.get(&about)).send().await.expect(404);
+
+            let levels = format!("{about}/user-levels");
+            by_admin(router.put(&levels)).json(&json!({ "userLevelIds": [member] })).send().await.expect(200);
+            let own = router
+                .get("/api/iam/permissions/current")
+                .bearing(&issuing.token(subject))
+                .within(company.id)
+                .send()
+                .await;
+            assert!(own.expect(200).data().to_string().contains("true"));
+            let held = by_admin(router.get(&levels)).send().await.expect(200).data();
+            assert_eq!(held["userLevels"][0]["id"], json!(member));
+            by_admin(router.get(&format!("{about}/permissions"))).send().await.expect(200);
+            let ask = json!({ "view": "/dashboard", "userId": path_id });
+            for (path, body) in
+                [("check", ask.clone()), ("explain", ask.clone()), ("checks", json!({ "checks": [ask] }))]
+            {
+                let answer =
+                    by_admin(router.post(&format!("/api/iam/{path}"))).json(&body).send().await.expect(200).data();
+                assert!(answer.to_string().contains("\"allowed\":true"), "{path} {answer}");
+            }
+            let query = format!("/api/iam/audit-logs?entityType=assignment&entityId={path_id}");
+            let logs = by_admin(router.get(&query)).send().await.expect(200).data();
+            assert_eq!(
+                (&logs["logs"][0]["externalEntityId"], &logs["logs"][0]["entityPathId"]),
+                (&json!(name), &json!(path_id))
+            );
+            let query = format!("/api/iam/audit-logs?userId={path_id}");
+            assert_eq!(by_admin(router.get(&query)).send().await.expect(200).data()["logs"], json!([]));
+            // A user who holds a level in the company is known there by id, too.
+            let by_id = format!("/api/iam/users/{id}/user-levels");
+            by_admin(router.put(&by_id)).json(&json!({ "userLevelIds": [member] })).send().await.expect(200);
+            by_admin(router.put(&by_id)).json(&json!({ "userLevelIds": [] })).send().await.expect(200);
+            by_admin(router.put(&by_id)).json(&json!({ "userLevelIds": [member] })).send().await.expect(400);
+            let cut = router.put(&format!("{about}/not-before")).by_super_admin().send().await.expect(200).data();
+            assert_eq!(cut["user"]["externalId"], json!(name));
+        }
+        let admin = ExternalId::parse(&named("auth0|admin")).unwrap();
+        let path = format!("/api/iam/companies/{}/provision", new_company());
+        let body = json!({ "adminUserId": admin.path_id() });
+        router.post(&path).by_super_admin().json(&body).send().await.expect(201);
+    }
+
+    /// An invalid path id, and one of an unknown issuer, is refused as the other spelling is.
+    async fn a_text_that_is_no_path_id_is_refused(api: TestApi) {
+        let company = api.company().await;
+        let issuing = Issuing::over(&api).await;
+        let good = ExternalId::parse(&named("ab")).unwrap().path_id();
+        let foreign = ExternalId::parse("https://nobody.example|1").unwrap().path_id();
+        let form = "userId must be a valid UUID, or issuer|subject";
+        for (text, message) in [
+            (format!("{good}%3D"), form),
+            (format!("{good}A"), form),
+            (good.replacen("x.", "X.", 1), form),
+            (good.replacen("x.", "x", 1), form),
+            ("x.".to_owned(), form),
+            ("x.____".to_owned(), form),
+            (foreign, "userId names an issuer that is not known"),
+        ] {
+            let path = format!("/api/iam/users/{text}/user-levels");
+            let answer = issuing.api.get(&path).by(company.admin).within(company.id).send().await;
+            assert_eq!(answer.error(), (400, "ERR_VALIDATION_001".into(), message.into()), "{text}");
+        }
+    }
+
+    /// The holders of a level are listed as their issuers name them, and so are those who keep a level from being
+    /// deleted.
+    async fn holders_are_named_by_their_issuers(api: TestApi) {
+        let company = api.company().await;
+        let issuing = Issuing::over(&api).await;
+        let router = &issuing.api;
+        let level = router.new_level(company, "Auditors").await;
+        let external = ExternalId::parse(&named("auth0|1")).unwrap();
+        let native = company.visitor;
+        for user in [external.path_id(), native.to_string()] {
+            let path = format!("/api/iam/users/{user}/user-levels");
+            let body = json!({ "userLevelIds": [level] });
+            router.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
+        }
+        let path = format!("/api/iam/user-levels/{level}");
+        let data =
+            router.get(&format!("{path}/users")).by(company.admin).within(company.id).send().await.expect(200).data();
+        let mut expected = [
+            json!({ "id": external.user_id(), "externalId": external, "pathId": external.path_id() }),
+            json!({ "id": native, "externalId": null, "pathId": null }),
+        ];
+        expected.sort_by_key(|user| user["id"].as_str().unwrap().to_owned());
+        assert_eq!(data, json!({ "users": expected, "nextCursor": null }));
+        let refused = router.delete(&path).by(company.admin).within(company.id).send().await.expect(400).json();
+        let mut messages = each(&refused["errors"], "message");
+        messages.sort_unstable();
+        let mut expected = [format!("is held by {external}"), format!("is held by {native}")];
+        expected.sort_unstable();
+        assert_eq!(messages, expected);
+    }
+
+    /// A token whose subject is a user id cannot name a user of another issuer.
+    async fn a_user_id_as_subject_names_no_external_user(api: TestApi) {
+        let company = api.company().await;
+        let id = ExternalId::parse(&named("auth0|1")).unwrap().user_id();
+        let issuing = Issuing::over(&api).await;
+        let body = json!({ "userLevelIds": [api.level_id(company, "Admin").await] });
+        // Nor can levels be assigned by the id alone: a caller that knows only the id would learn the name.
+        let path = format!("/api/iam/users/{id}/user-levels");
+        let refused = issuing.api.put(&path).by(company.admin).within(company.id).json(&body).send().await;
+        let message = "userId names no user who can sign in; users of external issuers are named issuer|subject";
+        assert_eq!(refused.error(), (400, "ERR_VALIDATION_001".into(), message.into()));
+        let path = format!("/api/iam/users/{}/user-levels", encoded(&named("auth0|1")));
+        issuing.api.put(&path).by(company.admin).within(company.id).json(&body).send().await.expect(200);
+        invalid_token(&reads(&api, company, &token(id, false, Some(1))).await);
+        reads(&issuing.api, company, &issuing.token("auth0|1")).await.expect(200);
+        invalid_token(&reads(&issuing.api, company, &token(id, false, Some(1))).await);
+    }
+
+    /// Levels are assigned only to users that can sign in: not to a service, whose permissions follow from its key's
+    /// role, and not to an id that no issuer's token can name. What such an id holds can be taken away.
+    async fn levels_are_assigned_only_to_users_who_can_sign_in(api: TestApi) {
+        let company = api.company().await;
+        let (key, _) = stored_key(&api, |_| {}).await;
+        let (without_natives, external) = without_natives(&api).await;
+        let native = token(api.super_admin, true, Some(1));
+        let id = key.id.to_string();
+        for (router, bearer, user) in [(&api, &native, id), (&without_natives, &external, company.member.to_string())] {
+            let path = format!("/api/iam/users/{user}/user-levels");
+            let put = |levels: Value| router.put(&path).bearing(bearer).within(company.id).json(&levels).send();
+            let member = api.level_id(company, "Member").await;
+            let refused = put(json!({ "userLevelIds": [member] })).await.expect(400);
+            let message = "userId names no user who can sign in; users of external issuers are named issuer|subject";
+            assert_eq!(refused.error().2, message);
+            put(json!({ "userLevelIds": [] })).await.expect(200);
+            let provision = router.post(&format!("/api/iam/companies/{}/provision", new_company())).bearing(bearer);
+            provision.json(&json!({ "adminUserId": user })).send().await.expect(400);
+        }
+    }
+
+    /// An external user can become admin of a new company, and can be cut off.
+    async fn an_external_user_administers_and_is_cut_off(api: TestApi) {
+        let issuing = Issuing::over(&api).await;
+        let (router, subject) = (&issuing.api, "auth0|admin");
+        let company = Company { id: new_company(), admin: new_user(), member: new_user(), visitor: new_user() };
+        let path = format!("/api/iam/companies/{}/provision", company.id);
+        let unnamed = json!({ "adminUserId": ExternalId::parse(&named(subject)).unwrap().user_id() });
+        let refused = router.post(&path).by_super_admin().json(&unnamed).send().await.expect(400);
+        let message = "adminUserId names no user who can sign in; users of external issuers are named issuer|subject";
+        assert_eq!(refused.error().2, message);
+        let body = json!({ "adminUserId": named(subject) });
+        router.post(&path).by_super_admin().json(&body).send().await.expect(201);
+        let bearer = issuing.token(subject);
+        changes(router, company, &bearer, "By the admin").await.expect(201);
+        let path = format!("/api/iam/users/{}/not-before", encoded(&named(subject)));
+        let future = json!({ "notBefore": "2999-01-01T00:00:00.000Z" });
+        let cut = router.put(&path).by_super_admin().json(&future).send().await.expect(200).data();
+        assert_eq!(
+            (&cut["user"]["externalId"], &cut["user"]["notBefore"]),
+            (&json!(named(subject)), &future["notBefore"])
+        );
+        expired_token(&reads(router, company, &bearer).await);
+        // By id alone too: it grants nothing, and callers that may cut users off may learn their names.
+        let path = format!("/api/iam/users/{}/not-before", ExternalId::parse(&named(subject)).unwrap().user_id());
+        let past = json!({ "notBefore": "2000-01-01T00:00:00.000Z" });
+        let let_in = router.put(&path).by_super_admin().json(&past).send().await.expect(200).data();
+        let user = &let_in["user"];
+        assert_eq!((&user["externalId"], &user["notBefore"]), (&json!(named(subject)), &past["notBefore"]));
+        reads(router, company, &bearer).await.expect(200);
+    }
+
+    /// The name of a user is stored with the first change that the user makes, even if no request ever named the user.
+    async fn the_caller_of_a_change_is_remembered(api: TestApi) {
+        let (router, bearer) = without_natives(&api).await;
+        let id = ExternalId::parse(&named("root")).unwrap().user_id();
+        let company = new_company();
+        let levels = || router.get("/api/iam/user-levels").bearing(&bearer).within(company).send();
+        levels().await.expect(200);
+        assert_eq!(api.storage.reader().users().find(&[id]).await.unwrap(), []);
+        let path = format!("/api/iam/companies/{company}/provision");
+        router.post(&path).bearing(&bearer).send().await.expect(201);
+        let logs = router.get("/api/iam/audit-logs").bearing(&bearer).within(company).send().await.expect(200).data();
+        for log in logs["logs"].as_array().unwrap() {
+            assert_eq!((&log["userId"], &log["externalUserId"]), (&json!(id), &json!(named("root"))));
+        }
+        assert_ne!(logs["logs"], json!([]));
+    }
+
+    /// The name is also stored when a request names the user: as a company's first admin, for levels, for a cut-off.
+    async fn a_user_named_by_a_change_is_remembered(api: TestApi) {
+        let company = api.company().await;
+        let router = Issuing::over(&api).await.api;
+        let admin = json!({ "adminUserId": named("admin") });
+        let levels = json!({ "userLevelIds": [router.level_id(company, "Member").await] });
+        let about = |subject: &str, what: &str| format!("/api/iam/users/{}/{what}", encoded(&named(subject)));
+        let changes = [
+            ("admin", router.post(&format!("/api/iam/companies/{}/provision", new_company())).json(&admin), 201),
+            ("member", router.put(&about("member", "user-levels")).within(company.id).json(&levels), 200),
+            ("non-member", router.put(&about("non-member", "not-before")), 200),
+        ];
+        for (subject, change, status) in changes {
+            change.by_super_admin().send().await.expect(status);
+            let id = ExternalId::parse(&named(subject)).unwrap().user_id();
+            let stored = router.get(&format!("/api/iam/users/{id}")).by_super_admin().send().await.expect(200).data();
+            assert_eq!(stored["user"]["externalId"], json!(named(subject)));
+        }
+    }
+
+    /// While an issuer's keys are unavailable its users are asked to retry, and all others are admitted.
+    async fn an_issuer_that_is_down_is_503_for_its_users_only(api: TestApi) {
+        let company = api.company().await;
+        // A port that no process listens on any more.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let url = JwksUrl::parse(&format!("http://127.0.0.1:{port}/keys")).unwrap();
+        let issuer = TrustedIssuer::new(Issuer::parse(ISSUER).unwrap(), KeySource::JwksUrl(url));
+        let native = Some(SharedSecret::new(secret()));
+        let verifier = TokenVerifier::start(native, vec![issuer], &VerifierOptions::default()).await.unwrap();
+        let router = api.with_verifier(verifier).await;
+        let signer = Pair::ed25519().signer;
+        let claims = json!({ "iss": ISSUER, "sub": "1", "iat": now(), "exp": now() + 3600 });
+        let bearer = signer.sign_claims(&claims).unwrap();
+        for _ in 0..3 {
+            let answer = reads(&router, company, &bearer).await;
+            assert_eq!((answer.error().0, answer.error().1.as_str()), (503, "ERR_UNAVAILABLE_001"));
+            assert!(answer.header("retry-after").is_some());
+        }
+        router.get("/api/iam/user-levels").by(company.admin).within(company.id).send().await.expect(200);
+        let key = router.api_key("read", None).await;
+        reads(&router, company, &key).await.expect(200);
+        // The claims of the token rule it out, whatever its signature.
+        let old = json!({ "iss": ISSUER, "sub": "1", "iat": now() - 7200, "exp": now() - 3600 });
+        reads(&router, company, &signer.sign_claims(&old).unwrap()).await.expect(401);
+    }
+}

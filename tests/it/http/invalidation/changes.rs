@@ -1,0 +1,291 @@
+//! Every kind of change, a row each: the operation that makes it, and the decisions that it touches.
+
+/// The decisions and menus that a change can touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// Those of the company that it is made in.
+    Company,
+    /// Those of all companies.
+    All,
+}
+
+/// What the test's user sees of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// What this user sees is different.
+    Differs,
+    /// This user does not see it.
+    Same,
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Change {
+    /// The change in words, as in `docs/consistency.md`.
+    pub what: &'static str,
+    /// The operation, as in the API's document.
+    pub operation: &'static str,
+    pub of: Of,
+    pub seen: Seen,
+    /// The parameters of the path. `$words` are things of a `Scene`.
+    pub ids: &'static str,
+    /// The body, also with `$words`; empty if there is none.
+    pub body: &'static str,
+}
+
+const OF_COMPANY: Change = Change { what: "", operation: "", of: Of::Company, seen: Seen::Differs, ids: "", body: "" };
+const OF_CATALOG: Change = Change { of: Of::All, ..OF_COMPANY };
+
+pub const TABLE: &[Change] = &[
+    Change {
+        what: "a level is made",
+        operation: "POST /api/iam/user-levels",
+        seen: Seen::Same,
+        body: r#"{"name":"New"}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a level is renamed",
+        operation: "PATCH /api/iam/user-levels/{id}",
+        seen: Seen::Same,
+        ids: "$level",
+        body: r#"{"name":"Renamed"}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a level is deleted",
+        operation: "DELETE /api/iam/user-levels/{id}",
+        seen: Seen::Same,
+        ids: "$free",
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a level's view matrix",
+        operation: "PUT /api/iam/user-levels/{id}/permissions/views",
+        ids: "$level",
+        body: r#"{"views":[{"viewId":"$view","state":"deny"}]}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a level's feature matrix",
+        operation: "PUT /api/iam/user-levels/{id}/permissions/features",
+        ids: "$level",
+        body: r#"{"features":[{"featureId":"$feature","action":"Read","value":true,"scope":"own"}]}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "who holds which levels",
+        operation: "PUT /api/iam/users/{userId}/user-levels",
+        ids: "$user",
+        body: r#"{"userLevelIds":["$free"]}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a user's last level is taken",
+        operation: "PUT /api/iam/users/{userId}/user-levels",
+        ids: "$user",
+        body: r#"{"userLevelIds":[]}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a company is provisioned",
+        operation: "POST /api/iam/companies/{companyId}/provision",
+        ids: "$company",
+        body: "{}",
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a company gets an admin again",
+        operation: "POST /api/iam/companies/{companyId}/provision",
+        ids: "$left",
+        body: r#"{"adminUserId":"$user"}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a company's modules",
+        operation: "PUT /api/iam/companies/{companyId}/modules",
+        ids: "$company",
+        body: r#"{"moduleIds":["$module","$shut-module"]}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a module is switched in a company",
+        operation: "PATCH /api/iam/companies/{companyId}/modules/{moduleId}",
+        ids: "$company $module",
+        body: r#"{"enabled":false}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a company's menu item is made",
+        operation: "POST /api/iam/menu-items",
+        body: r#"{"label":"New","viewId":"$view"}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a company's menu item is changed",
+        operation: "PATCH /api/iam/menu-items/{id}",
+        ids: "$own-item",
+        body: r#"{"label":"Changed"}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a company's menu item is deleted",
+        operation: "DELETE /api/iam/menu-items/{id}",
+        ids: "$own-item",
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a company's sub-item is made",
+        operation: "POST /api/iam/sub-menu-items",
+        body: r#"{"menuItemId":"$own-item","label":"New","viewId":"$view"}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a company's sub-item is changed",
+        operation: "PATCH /api/iam/sub-menu-items/{id}",
+        ids: "$own-sub",
+        body: r#"{"enabled":false}"#,
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a company's sub-item is deleted",
+        operation: "DELETE /api/iam/sub-menu-items/{id}",
+        ids: "$own-sub",
+        ..OF_COMPANY
+    },
+    Change {
+        what: "a view is made",
+        operation: "POST /api/iam/views",
+        body: r#"{"name":"New","url":"/$company","requiresAuth":false}"#,
+        ..OF_CATALOG
+    },
+    Change {
+        what: "a view's url",
+        operation: "PATCH /api/iam/views/{id}",
+        ids: "$view",
+        body: r#"{"url":"/moved/$company"}"#,
+        ..OF_CATALOG
+    },
+    Change {
+        what: "a view becomes public",
+        operation: "PATCH /api/iam/views/{id}",
+        ids: "$shut-view",
+        body: r#"{"requiresAuth":false}"#,
+        ..OF_CATALOG
+    },
+    Change { what: "a view is deleted", operation: "DELETE /api/iam/views/{id}", ids: "$spare-view", ..OF_CATALOG },
+    Change {
+        what: "a feature is made",
+        operation: "POST /api/iam/features",
+        body: r#"{"name":"New","key":"new.$company"}"#,
+        ..OF_CATALOG
+    },
+    Change {
+        what: "a feature's key",
+        operation: "PATCH /api/iam/features/{id}",
+        ids: "$feature",
+        body: r#"{"key":"moved.$company"}"#,
+        ..OF_CATALOG
+    },
+    Change {
+        what: "a feature is switched off",
+        operation: "PATCH /api/iam/features/{id}",
+        ids: "$feature",
+        body: r#"{"enabled":false}"#,
+        ..OF_CATALOG
+    },
+    Change {
+        what: "an action is dropped from a feature",
+        operation: "PATCH /api/iam/features/{id}",
+        ids: "$feature",
+        body: r#"{"actions":["Sign"]}"#,
+        ..OF_CATALOG
+    },
+    Change {
+        what: "a feature is deleted",
+        operation: "DELETE /api/iam/features/{id}",
+        ids: "$spare-feature",
+        ..OF_CATALOG
+    },
+    Change {
+        what: "the views that a feature stands on",
+        operation: "PUT /api/iam/features/{id}/views",
+        seen: Seen::Same,
+        ids: "$feature",
+        body: r#"{"viewIds":["$view"]}"#,
+        ..OF_CATALOG
+    },
+    Change {
+        what: "a module is made",
+        operation: "POST /api/iam/modules",
+        seen: Seen::Same,
+        body: r#"{"code":"new.$company","name":"New"}"#,
+        ..OF_CATALOG
+    },
+    Change {
+        what: "a module is switched off",
+        operation: "PATCH /api/iam/modules/{id}",
+        ids: "$module",
+        body: r#"{"enabled":false}"#,
+        ..OF_CATALOG
+    },
+    Change {
+        what: "a module is deleted",
+        operation: "DELETE /api/iam/modules/{id}",
+        ids: "$shut-module",
+        body: r#"{"ungate":true}"#,
+        ..OF_CATALOG
+    },
+    Change {
+        what: "a module's views",
+        operation: "PUT /api/iam/modules/{id}/views",
+        ids: "$shut-module",
+        body: r#"{"viewIds":["$view"],"ungate":true}"#,
+        ..OF_CATALOG
+    },
+    Change {
+        what: "a module's features",
+        operation: "PUT /api/iam/modules/{id}/features",
+        ids: "$shut-module",
+        body: r#"{"featureIds":["$feature"],"ungate":true}"#,
+        ..OF_CATALOG
+    },
+    Change {
+        what: "everybody's menu item is made",
+        operation: "POST /api/iam/menu-items",
+        body: r#"{"label":"New","viewId":"$view"}"#,
+        ..OF_CATALOG
+    },
+    Change {
+        what: "everybody's menu item is changed",
+        operation: "PATCH /api/iam/menu-items/{id}",
+        ids: "$item",
+        body: r#"{"label":"Changed"}"#,
+        ..OF_CATALOG
+    },
+    Change {
+        what: "everybody's menu item is deleted",
+        operation: "DELETE /api/iam/menu-items/{id}",
+        ids: "$item",
+        ..OF_CATALOG
+    },
+    Change {
+        what: "everybody's sub-item is made",
+        operation: "POST /api/iam/sub-menu-items",
+        body: r#"{"menuItemId":"$item","label":"New","viewId":"$view"}"#,
+        ..OF_CATALOG
+    },
+    Change {
+        what: "everybody's sub-item is changed",
+        operation: "PATCH /api/iam/sub-menu-items/{id}",
+        ids: "$sub",
+        body: r#"{"enabled":false}"#,
+        ..OF_CATALOG
+    },
+    Change {
+        what: "everybody's sub-item is deleted",
+        operation: "DELETE /api/iam/sub-menu-items/{id}",
+        ids: "$sub",
+        ..OF_CATALOG
+    },
+];

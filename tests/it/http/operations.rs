@@ -1,0 +1,424 @@
+//! Every operation of the document, a row each: which callers are admitted, what is sent, and what the ids of another
+//! company are answered with.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::operation::{CompanyParameter, Foreign, ForeignAnswer, Needs, Operation, Thing};
+
+/// A decision or a menu of the caller.
+const DECISION: Operation = Operation {
+    name: "",
+    needs: Needs::Token,
+    company: CompanyParameter::Required,
+    ids: &[],
+    query: "",
+    body: || Value::Null,
+    status: 200,
+    foreign: &[],
+};
+const COMPANY_READ: Operation = Operation { needs: Needs::ReadIam, ..DECISION };
+const CATALOG_READ: Operation = Operation { company: CompanyParameter::OptionalForSuperAdmins, ..COMPANY_READ };
+const CATALOG_CHANGE: Operation =
+    Operation { needs: Needs::SuperAdmin, company: CompanyParameter::Optional, ..DECISION };
+const COMPANY_MODULES: Operation = Operation { company: CompanyParameter::InPath, ..CATALOG_CHANGE };
+const CREDENTIALS: Operation = Operation { needs: Needs::ManageCredentials, ..CATALOG_CHANGE };
+const TRAIL: Operation = Operation { needs: Needs::Membership, ..DECISION };
+
+const FOREIGN: Foreign = Foreign { ids: &[], query: &[], body: None, answer: ForeignAnswer::Success };
+const LEVEL: &[Foreign] =
+    &[Foreign { ids: &[Thing::TheirLevel], answer: ForeignAnswer::NotFound("User level not found"), ..FOREIGN }];
+const ITEM: &[Foreign] =
+    &[Foreign { ids: &[Thing::TheirItem], answer: ForeignAnswer::NotFound("Menu item not found"), ..FOREIGN }];
+const SUB_ITEM: &[Foreign] =
+    &[Foreign { ids: &[Thing::TheirSub], answer: ForeignAnswer::NotFound("Sub menu item not found"), ..FOREIGN }];
+
+const TABLE: &[Operation] = {
+    use ForeignAnswer::*;
+    use Needs::{AssignLevels, ManageLevels, ManagePermissions, ReadAudit};
+    use Thing::*;
+    &[
+        Operation { name: "GET /api/iam/navigation", ..DECISION },
+        Operation { name: "GET /api/iam/permissions/current", ..DECISION },
+        Operation {
+            name: "POST /api/iam/check",
+            body: || json!({ "view": "/dashboard", "userId": Caller }),
+            foreign: &[Foreign {
+                body: Some(|| json!({ "view": "/dashboard", "userId": TheirMember })),
+                answer: Data(denial),
+                ..FOREIGN
+            }],
+            ..DECISION
+        },
+        Operation {
+            name: "POST /api/iam/checks",
+            body: || {
+                json!({
+                    "checks": [
+                        { "view": "/dashboard", "userId": Caller },
+                        { "feature": "general.read", "action": "Read", "scope": "own" },
+                    ],
+                })
+            },
+            foreign: &[
+                Foreign {
+                    body: Some(|| json!({ "checks": [{ "view": "/dashboard", "userId": TheirMember }] })),
+                    answer: Data(|| json!({ "results": [denial()] })),
+                    ..FOREIGN
+                },
+                Foreign {
+                    body: Some(|| json!({ "checks": [{ "view": "/dashboard", "companyId": TheirCompany }] })),
+                    answer: Data(|| {
+                        json!({
+                            "results": [
+                                {
+                                    "allowed": false,
+                                    "error": {
+                                        "code": "ERR_VALIDATION_001",
+                                        "message": "companyId is not the company of the request",
+                                    },
+                                },
+                            ],
+                        })
+                    }),
+                    ..FOREIGN
+                },
+            ],
+            ..DECISION
+        },
+        Operation {
+            name: "POST /api/iam/explain",
+            body: || json!({ "view": "/dashboard", "userId": Caller }),
+            foreign: &[Foreign {
+                body: Some(|| json!({ "view": "/dashboard", "userId": TheirMember })),
+                answer: Data(|| {
+                    json!({
+                        "allowed": false, "scope": null, "reason": "User has no assigned user levels",
+                        "reasonCode": "no_user_levels", "decidedBy": [], "gate": [], "levels": [], "suggestion": [],
+                    })
+                }),
+                ..FOREIGN
+            }],
+            ..DECISION
+        },
+        Operation {
+            name: "GET /api/iam/users/{userId}/permissions",
+            ids: &[Member],
+            foreign: &[Foreign { ids: &[TheirMember], answer: NothingAllowed, ..FOREIGN }],
+            ..COMPANY_READ
+        },
+        Operation { name: "GET /api/iam/user-levels", ..COMPANY_READ },
+        Operation {
+            name: "POST /api/iam/user-levels",
+            needs: ManageLevels,
+            body: level_body,
+            status: 201,
+            ..COMPANY_READ
+        },
+        Operation { name: "GET /api/iam/user-levels/{id}", ids: &[Level], foreign: LEVEL, ..COMPANY_READ },
+        Operation {
+            name: "PATCH /api/iam/user-levels/{id}",
+            needs: ManageLevels,
+            ids: &[Level],
+            body: level_body,
+            foreign: LEVEL,
+            ..COMPANY_READ
+        },
+        Operation {
+            name: "DELETE /api/iam/user-levels/{id}",
+            needs: ManageLevels,
+            ids: &[Level],
+            foreign: LEVEL,
+            ..COMPANY_READ
+        },
+        Operation { name: "GET /api/iam/user-levels/{id}/users", ids: &[Level], foreign: LEVEL, ..COMPANY_READ },
+        Operation {
+            name: "GET /api/iam/users/{userId}/user-levels",
+            ids: &[Member],
+            foreign: &[Foreign { ids: &[TheirMember], answer: Data(|| json!({ "userLevels": [] })), ..FOREIGN }],
+            ..COMPANY_READ
+        },
+        Operation {
+            name: "PUT /api/iam/users/{userId}/user-levels",
+            needs: AssignLevels,
+            ids: &[User],
+            body: || json!({ "userLevelIds": [Level] }),
+            foreign: &[
+                Foreign {
+                    ids: &[User],
+                    body: Some(|| json!({ "userLevelIds": [Level, TheirLevel] })),
+                    answer: Unknown("userLevelIds[1] names an unknown user-level", TheirLevel),
+                    ..FOREIGN
+                },
+                Foreign {
+                    ids: &[TheirMember],
+                    body: Some(|| json!({ "userLevelIds": [] })),
+                    answer: Data(|| json!({ "message": "User levels updated successfully" })),
+                    ..FOREIGN
+                },
+            ],
+            ..COMPANY_READ
+        },
+        Operation {
+            name: "GET /api/iam/users/{userId}",
+            ids: &[Member],
+            foreign: &[Foreign { ids: &[TheirMember], answer: NotFound("User not found"), ..FOREIGN }],
+            ..CATALOG_READ
+        },
+        Operation {
+            name: "PUT /api/iam/users/{userId}/not-before",
+            ids: &[User],
+            body: || json!({ "notBefore": "2026-01-01T00:00:00.000Z" }),
+            ..CREDENTIALS
+        },
+        Operation { name: "GET /api/iam/api-keys", ..CREDENTIALS },
+        Operation {
+            name: "POST /api/iam/api-keys",
+            body: || json!({ "name": Fresh, "role": "check", "expiresAt": "2999-01-01T00:00:00.000Z" }),
+            status: 201,
+            ..CREDENTIALS
+        },
+        Operation { name: "GET /api/iam/api-keys/{id}", ids: &[Key], ..CREDENTIALS },
+        Operation { name: "DELETE /api/iam/api-keys/{id}", ids: &[Key], ..CREDENTIALS },
+        Operation {
+            name: "GET /api/iam/user-levels/{id}/permissions/views",
+            ids: &[Level],
+            foreign: LEVEL,
+            ..COMPANY_READ
+        },
+        Operation {
+            name: "PUT /api/iam/user-levels/{id}/permissions/views",
+            needs: ManagePermissions,
+            ids: &[Level],
+            body: || json!({ "views": [{ "viewId": View, "state": "allow", "modifiable": true }] }),
+            foreign: LEVEL,
+            ..COMPANY_READ
+        },
+        Operation {
+            name: "GET /api/iam/user-levels/{id}/permissions/features",
+            ids: &[Level],
+            foreign: LEVEL,
+            ..COMPANY_READ
+        },
+        Operation {
+            name: "PUT /api/iam/user-levels/{id}/permissions/features",
+            needs: ManagePermissions,
+            ids: &[Level],
+            body: || {
+                json!({
+                    "features": [
+                        { "featureId": Feature, "action": "Read", "value": true, "scope": "team", "modifiable": true },
+                    ],
+                })
+            },
+            foreign: LEVEL,
+            ..COMPANY_READ
+        },
+        Operation { name: "GET /api/iam/views", ..CATALOG_READ },
+        Operation { name: "POST /api/iam/views", body: view_body, status: 201, ..CATALOG_CHANGE },
+        Operation { name: "GET /api/iam/views/{id}", ids: &[View], ..CATALOG_READ },
+        Operation { name: "PATCH /api/iam/views/{id}", ids: &[View], body: view_body, ..CATALOG_CHANGE },
+        Operation { name: "DELETE /api/iam/views/{id}", ids: &[View], ..CATALOG_CHANGE },
+        Operation { name: "GET /api/iam/features", ..CATALOG_READ },
+        Operation { name: "POST /api/iam/features", body: feature_body, status: 201, ..CATALOG_CHANGE },
+        Operation { name: "GET /api/iam/features/{id}", ids: &[Feature], ..CATALOG_READ },
+        Operation { name: "PATCH /api/iam/features/{id}", ids: &[Feature], body: feature_body, ..CATALOG_CHANGE },
+        Operation { name: "DELETE /api/iam/features/{id}", ids: &[Feature], ..CATALOG_CHANGE },
+        Operation { name: "GET /api/iam/features/{id}/views", ids: &[Feature], ..CATALOG_READ },
+        Operation {
+            name: "PUT /api/iam/features/{id}/views",
+            ids: &[Feature],
+            body: || json!({ "viewIds": [View] }),
+            ..CATALOG_CHANGE
+        },
+        Operation { name: "GET /api/iam/modules", ..CATALOG_READ },
+        Operation { name: "POST /api/iam/modules", body: module_body, status: 201, ..CATALOG_CHANGE },
+        Operation { name: "GET /api/iam/modules/{id}", ids: &[Module], ..CATALOG_READ },
+        Operation { name: "PATCH /api/iam/modules/{id}", ids: &[Module], body: module_body, ..CATALOG_CHANGE },
+        Operation {
+            name: "DELETE /api/iam/modules/{id}",
+            ids: &[Module],
+            body: || json!({ "ungate": true }),
+            ..CATALOG_CHANGE
+        },
+        Operation { name: "GET /api/iam/modules/{id}/views", ids: &[Module], ..CATALOG_READ },
+        Operation {
+            name: "PUT /api/iam/modules/{id}/views",
+            ids: &[Module],
+            body: || json!({ "viewIds": [View], "ungate": true }),
+            ..CATALOG_CHANGE
+        },
+        Operation { name: "GET /api/iam/modules/{id}/features", ids: &[Module], ..CATALOG_READ },
+        Operation {
+            name: "PUT /api/iam/modules/{id}/features",
+            ids: &[Module],
+            body: || json!({ "featureIds": [Feature], "ungate": true }),
+            ..CATALOG_CHANGE
+        },
+        Operation { name: "GET /api/iam/menu-items", ..CATALOG_READ },
+        Operation { name: "POST /api/iam/menu-items", body: menu_item_body, status: 201, ..CATALOG_CHANGE },
+        Operation { name: "GET /api/iam/menu-items/{id}", ids: &[Item], foreign: ITEM, ..CATALOG_READ },
+        Operation {
+            name: "PATCH /api/iam/menu-items/{id}",
+            ids: &[Item],
+            body: menu_item_body,
+            foreign: ITEM,
+            ..CATALOG_CHANGE
+        },
+        Operation { name: "DELETE /api/iam/menu-items/{id}", ids: &[Item], foreign: ITEM, ..CATALOG_CHANGE },
+        Operation { name: "GET /api/iam/sub-menu-items", ..CATALOG_READ },
+        Operation {
+            name: "POST /api/iam/sub-menu-items",
+            body: sub_menu_item_body,
+            status: 201,
+            foreign: &[Foreign {
+                body: Some(|| json!({ "menuItemId": TheirItem, "label": Fresh })),
+                answer: Unknown("menuItemId names an unknown menu", TheirItem),
+                ..FOREIGN
+            }],
+            ..CATALOG_CHANGE
+        },
+        Operation { name: "GET /api/iam/sub-menu-items/{id}", ids: &[Sub], foreign: SUB_ITEM, ..CATALOG_READ },
+        Operation {
+            name: "PATCH /api/iam/sub-menu-items/{id}",
+            ids: &[Sub],
+            body: sub_menu_item_body,
+            foreign: &[
+                Foreign { ids: &[TheirSub], answer: NotFound("Sub menu item not found"), ..FOREIGN },
+                Foreign {
+                    ids: &[Sub],
+                    body: Some(|| json!({ "menuItemId": TheirItem })),
+                    answer: Unknown("menuItemId names an unknown menu", TheirItem),
+                    ..FOREIGN
+                },
+            ],
+            ..CATALOG_CHANGE
+        },
+        Operation { name: "DELETE /api/iam/sub-menu-items/{id}", ids: &[Sub], foreign: SUB_ITEM, ..CATALOG_CHANGE },
+        Operation { name: "GET /api/iam/companies/{companyId}/modules", ids: &[Company], ..COMPANY_MODULES },
+        Operation {
+            name: "PUT /api/iam/companies/{companyId}/modules",
+            ids: &[Company],
+            body: || json!({ "moduleIds": [Core] }),
+            ..COMPANY_MODULES
+        },
+        Operation {
+            name: "PATCH /api/iam/companies/{companyId}/modules/{moduleId}",
+            ids: &[Company, Core],
+            body: || json!({ "enabled": true }),
+            ..COMPANY_MODULES
+        },
+        Operation {
+            name: "POST /api/iam/companies/{companyId}/provision",
+            ids: &[Company],
+            body: || json!({ "adminUserId": User }),
+            ..COMPANY_MODULES
+        },
+        Operation {
+            name: "POST /api/iam/nav-trail",
+            body: || json!({ "viewId": Dashboard, "url": "/dashboard", "label": "Dashboard", "sessionId": "s" }),
+            status: 201,
+            ..TRAIL
+        },
+        Operation {
+            name: "GET /api/iam/nav-trail",
+            query: "sessionId=s",
+            foreign: &[Foreign { answer: Data(|| json!({ "trail": [], "recents": [] })), ..FOREIGN }],
+            ..TRAIL
+        },
+        Operation {
+            name: "DELETE /api/iam/nav-trail",
+            query: "sessionId=s",
+            foreign: &[Foreign { answer: Success, ..FOREIGN }],
+            ..TRAIL
+        },
+        Operation {
+            name: "GET /api/iam/audit-logs",
+            needs: ReadAudit,
+            foreign: &[
+                Foreign {
+                    query: &[("entityId", TheirLevel)],
+                    answer: Data(|| json!({ "logs": [], "nextCursor": null })),
+                    ..FOREIGN
+                },
+                Foreign {
+                    query: &[("userId", TheirAdmin)],
+                    answer: Data(|| json!({ "logs": [], "nextCursor": null })),
+                    ..FOREIGN
+                },
+            ],
+            ..CATALOG_READ
+        },
+    ]
+};
+
+fn level_body() -> Value {
+    json!({ "name": Thing::Fresh, "description": "of the table" })
+}
+
+fn view_body() -> Value {
+    json!({
+        "name": "V", "url": format!("/{}", Thing::Fresh), "category": "c", "description": "d", "icon": "i",
+        "requiresAuth": true,
+    })
+}
+
+fn feature_body() -> Value {
+    json!({
+        "key": Thing::Fresh, "name": "F", "description": "d", "resourceType": "r", "actions": ["Fly"], "category": "c",
+        "enabled": true,
+    })
+}
+
+fn module_body() -> Value {
+    json!({
+        "code": Thing::Fresh, "name": Thing::Fresh, "description": "d", "icon": "i", "enabled": true,
+        "priority": "premium",
+    })
+}
+
+fn menu_item_body() -> Value {
+    json!({
+        "label": Thing::Fresh, "icon": "i", "priority": "optional", "requiredPermissions": ["general.read"],
+        "sortOrder": 7, "viewId": Thing::View, "featureId": Thing::Feature, "isEntrypoint": false,
+    })
+}
+
+fn sub_menu_item_body() -> Value {
+    json!({
+        "menuItemId": Thing::Item, "label": Thing::Fresh, "viewId": Thing::View, "featureId": Thing::Feature,
+        "icon": "i", "sortOrder": 7, "enabled": true,
+    })
+}
+
+fn denial() -> Value {
+    json!({
+        "allowed": false, "scope": null, "reason": "User has no assigned user levels", "reasonCode": "no_user_levels",
+        "decidedBy": [],
+    })
+}
+
+/// Operations that need no token.
+pub const HEALTH: [&str; 4] = ["GET /health", "GET /health/db", "GET /livez", "GET /readyz"];
+
+/// All rows.
+pub fn operations() -> impl Iterator<Item = Operation> {
+    TABLE.iter().copied()
+}
+
+/// The row of one operation.
+pub fn operation(name: &str) -> Operation {
+    operations().find(|operation| operation.name == name).unwrap_or_else(|| panic!("no row {name}"))
+}
+
+/// All operations of the document.
+pub fn documented() -> BTreeSet<String> {
+    let document = serde_json::to_value(iam_http::document()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let methods = |item: &Value| -> Vec<String> {
+        let methods = ["get", "post", "put", "patch", "delete", "head", "options", "trace"];
+        methods.into_iter().filter(|method| item.get(method).is_some()).map(str::to_uppercase).collect()
+    };
+    paths.iter().flat_map(|(path, item)| methods(item).into_iter().map(move |m| format!("{m} {path}"))).collect()
+}

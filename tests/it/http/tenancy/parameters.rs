@@ -1,0 +1,173 @@
+//! The parameters that take ids, read from the OpenAPI document, and requests with a value for one of them.
+
+use std::fmt::Write as _;
+
+use iam_domain::CompanyId;
+use serde_json::{Value, json};
+
+use crate::http::operation::{Operation, Thing, Who};
+use crate::http::world::World;
+use crate::support::api::Answer;
+
+/// A parameter of an operation that takes an id or another value of a company.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parameter {
+    Path(String),
+    Query(String),
+    /// A JSON pointer into the body; of a list its first element.
+    Body(String),
+    Header(&'static str),
+}
+
+impl Parameter {
+    /// What the id is called.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Path(name) | Self::Query(name) => name,
+            Self::Body(pointer) => {
+                let is_name = |part: &&str| part.parse::<usize>().is_err();
+                pointer.rsplit('/').find(is_name).unwrap()
+            }
+            Self::Header(name) => name,
+        }
+    }
+}
+
+pub fn document() -> Value {
+    serde_json::to_value(iam_http::document()).unwrap()
+}
+
+/// Whether it is an id: by its form, by its name, or because it may be one.
+fn is_id(name: &str, schema: &Value) -> bool {
+    let may_be = ["id", "view", "feature", "cursor"].contains(&name);
+    schema["format"] == "uuid" || may_be || name.ends_with("Id") || name.ends_with("Ids")
+}
+
+/// The ids in what a schema describes.
+fn ids_of_body(document: &Value, schema: &Value, pointer: &str, found: &mut Vec<Parameter>) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return ids_of_body(document, document.pointer(&reference[1..]).unwrap(), pointer, found);
+    }
+    for choices in ["oneOf", "anyOf", "allOf"] {
+        for choice in schema[choices].as_array().into_iter().flatten() {
+            ids_of_body(document, choice, pointer, found);
+        }
+    }
+    for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+        ids_of_body(document, member, &format!("{pointer}/{name}"), found);
+    }
+    if schema.get("items").is_some() {
+        ids_of_body(document, &schema["items"], &format!("{pointer}/0"), found);
+    }
+    let parameter = Parameter::Body(pointer.to_owned());
+    let is_leaf = schema.get("properties").is_none() && schema.get("items").is_none();
+    // The company is tried in all its parameters at once.
+    let is_asked = is_leaf && !pointer.is_empty() && is_id(parameter.name(), schema) && parameter.name() != "companyId";
+    if is_asked && !found.contains(&parameter) {
+        found.push(parameter);
+    }
+}
+
+/// Where an operation's ids stand, but for the company's.
+pub fn parameters(document: &Value, operation: &Operation) -> Vec<Parameter> {
+    let described = &document["paths"][operation.path()][operation.method().to_lowercase()];
+    let mut found = Vec::new();
+    for parameter in described["parameters"].as_array().into_iter().flatten() {
+        let name = parameter["name"].as_str().unwrap();
+        match parameter["in"].as_str().unwrap() {
+            "path" if name != "companyId" => found.push(Parameter::Path(name.to_owned())),
+            "query" if is_id(name, &parameter["schema"]) => found.push(Parameter::Query(name.to_owned())),
+            _ => {}
+        }
+    }
+    let body = &described["requestBody"]["content"]["application/json"]["schema"];
+    ids_of_body(document, body, "", &mut found);
+    found
+}
+
+/// As a part of a path or a query.
+pub fn encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").unwrap();
+        }
+    }
+    encoded
+}
+
+/// A valid request, apart from the value of one parameter.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    pub operation: Operation,
+    pub who: Who,
+    pub company: Option<CompanyId>,
+    pub filled: Option<(&'a Parameter, &'a Value)>,
+}
+
+/// The operation's valid request, apart from these values.
+pub async fn ask(world: &World, what: &str, attempt: Attempt<'_>) -> Answer {
+    let Attempt { operation, who, company, filled } = attempt;
+    if operation.method() == "DELETE" {
+        // What an earlier request deleted is made anew.
+        world.renew();
+    }
+    let mut ids = operation.ids.iter();
+    let mut query: Vec<_> = operation.query.split('&').filter(|pair| !pair.is_empty()).map(str::to_owned).collect();
+    let mut parts = Vec::new();
+    for part in operation.path().split('/') {
+        let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) else {
+            parts.push(part.to_owned());
+            continue;
+        };
+        let own = ids.next().unwrap();
+        parts.push(match filled {
+            Some((Parameter::Path(filled), id)) if filled == name => encoded(id.as_str().unwrap()),
+            _ => world.thing(*own).await,
+        });
+    }
+    if let Some((Parameter::Query(name), id)) = filled {
+        query.retain(|pair| !pair.starts_with(&format!("{name}=")));
+        query.push(format!("{name}={}", encoded(id.as_str().unwrap())));
+    }
+    let path = format!("{}?{}", parts.join("/"), query.join("&"));
+    let mut request = world.request(operation.method(), &path, who, company);
+    if let Some((Parameter::Header(name), value)) = filled {
+        request = request.header(name, value.as_str().unwrap());
+    }
+    let in_body = match filled {
+        Some((Parameter::Body(pointer), id)) => Some((pointer, id)),
+        _ => None,
+    };
+    let mut body = (operation.body)();
+    if !body.is_null() || in_body.is_some() {
+        // Each step is the first of its session.
+        if let Some(session) = body.get_mut("sessionId") {
+            *session = json!(Thing::Fresh);
+        }
+        let text = if body.is_null() { "{}".to_owned() } else { world.fill(&body.to_string()).await };
+        let mut body: Value = serde_json::from_str(&text).unwrap();
+        if let Some((pointer, id)) = in_body {
+            put(&mut body, pointer, id);
+        }
+        request = request.json(&body);
+    }
+    world.send(what, request).await
+}
+
+/// Puts something into a body, where the valid body has something, or where one of its fields may stand instead.
+fn put(body: &mut Value, pointer: &str, id: &Value) {
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    if let Some(object) = body.pointer_mut(parent).and_then(Value::as_object_mut) {
+        if name == "feature" {
+            // One question is about a view or about a feature.
+            object.remove("view");
+            object.insert("action".to_owned(), json!("Read"));
+        }
+        object.insert(name.to_owned(), id.clone());
+    } else {
+        *body.pointer_mut(pointer).unwrap_or_else(|| panic!("no valid body has {pointer}")) = id.clone();
+    }
+}

@@ -1,0 +1,214 @@
+//! What the second company has, and what no answer may contain of it.
+
+use std::collections::BTreeSet;
+
+use iam_domain::ExternalId;
+use serde_json::{Value, json};
+
+use super::parameters::encoded;
+use crate::http::operation::{Thing, Who};
+use crate::http::world::World;
+use crate::support::api::{Answer, new_user};
+
+/// All texts of the second company have this in them.
+pub const MARK: &str = "kraken";
+
+/// What [`Theirs`] calls a user whose name is stored.
+pub const EXTERNAL_USER: &str = "external user";
+
+/// An issuer with users of its own in the second company.
+pub const ISSUER: &str = "https://sign-in.example.com";
+
+/// Its public key. The private one does not exist.
+pub const ISSUERS_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEA8FPib3yyoZN9blmCHizPSETRfp3A2FNoglWqNhDP0Rg=
+-----END PUBLIC KEY-----";
+
+/// A thing of the second company, and an unknown one of the same form. The first text is sent; the others are the
+/// names that answers may have for it then.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    pub kind: &'static str,
+    pub theirs: Vec<String>,
+    pub unknown: Vec<String>,
+}
+
+/// What the second company has.
+pub struct Theirs {
+    pub ids: Vec<Probe>,
+    pub user_name: Probe,
+    pub session: Probe,
+    pub cursor: String,
+    pub tags: Vec<String>,
+    pub version: String,
+    /// The texts that no answer may contain.
+    pub secrets: BTreeSet<String>,
+}
+
+impl Theirs {
+    /// The answer contains nothing of the second company but what was sent.
+    #[track_caller]
+    pub fn assert_not_in(&self, about: &str, answer: &Answer, sent: &[String]) {
+        let mut text = String::from_utf8(answer.body.clone()).unwrap();
+        for (_, value) in answer.headers.iter() {
+            text.push_str(value.to_str().unwrap());
+        }
+        let text = sent.iter().fold(text, |text, sent| text.replace(sent.as_str(), ""));
+        let found: Vec<_> = self.secrets.iter().filter(|secret| text.contains(secret.as_str())).collect();
+        assert!(found.is_empty(), "{about}: {found:?} in {text}");
+    }
+}
+
+/// Every UUID in it.
+fn ids_in(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) if uuid::Uuid::try_parse(text).is_ok() => drop(found.insert(text.clone())),
+        Value::Array(values) => values.iter().for_each(|value| ids_in(value, found)),
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+            ids_in(&json!(name), found);
+            ids_in(value, found);
+        }),
+        _ => {}
+    }
+}
+
+fn external(subject: &str) -> Vec<String> {
+    let name = format!("{ISSUER}|{subject}");
+    let external = ExternalId::parse(&name).unwrap();
+    vec![name, external.user_id().to_string(), subject.to_owned(), external.path_id()]
+}
+
+/// Sends a change by the second company's admin, or by a super admin, there.
+async fn change(world: &World, by: Who, method: &str, path: &str, body: Value) -> Answer {
+    let request = match by {
+        Who::SuperAdmin => world.request(method, path, by, Some(world.theirs.id)),
+        _ => world.api.request(method.parse().unwrap(), path).by(world.theirs.admin).within(world.theirs.id),
+    };
+    let answer = world.send(path, request.json(&body)).await;
+    assert!(answer.status.is_success(), "{path}: {:?}", answer.json());
+    answer
+}
+
+/// Fills the second company with a set of everything that companies have.
+async fn furnish(world: &World, set: usize) {
+    let theirs = world.theirs;
+    let name = |of: &str| format!("{MARK} {of} {set}");
+    let api = &world.api;
+    let (view, feature) = (api.view_id("/dashboard").await, api.feature_id("general.read").await);
+    // A name that the first company will want as well.
+    api.new_level(theirs, &format!("wanted {set}")).await;
+    let level = api.new_level(theirs, &name("level")).await;
+    let path = format!("/api/iam/user-levels/{level}");
+    for (matrix, cells) in [
+        ("views", json!([{ "viewId": view, "state": "allow", "modifiable": false }])),
+        ("features", json!([{ "featureId": feature, "action": "Read", "scope": "team", "modifiable": false }])),
+    ] {
+        let body = json!({ (matrix): cells });
+        change(world, Who::SuperAdmin, "PUT", &format!("{path}/permissions/{matrix}"), body).await;
+    }
+    let subjects = [format!("{MARK}@example.com-{set}")];
+    let users = [new_user().to_string(), new_user().to_string(), encoded(&external(&subjects[0])[0])];
+    for user in users {
+        let path = format!("/api/iam/users/{user}/user-levels");
+        change(world, Who::Admin, "PUT", &path, json!({ "userLevelIds": [level] })).await;
+    }
+    // More changes than the first company will have seen when its versions are compared.
+    for change_of_level in 0..100 {
+        let body = json!({ "description": format!("{MARK} {change_of_level}") });
+        change(world, Who::Admin, "PATCH", &path, body).await;
+    }
+    let item = json!({ "label": name("item"), "viewId": view, "requiredPermissions": ["general.read"] });
+    let item = world.made("/api/iam/menu-items", Who::SuperAdmin, Some(theirs), item).await;
+    let sub = json!({ "label": name("sub item"), "menuItemId": item, "featureId": feature });
+    world.made("/api/iam/sub-menu-items", Who::SuperAdmin, Some(theirs), sub).await;
+    for user in [theirs.admin, theirs.member] {
+        for session in ["s".to_owned(), name("session")] {
+            let step = json!({ "url": format!("/{MARK}/{set}"), "label": name("step"), "sessionId": session });
+            let request = api.post("/api/iam/nav-trail").by(user).within(theirs.id).json(&step);
+            world.send("a step of theirs", request).await.expect(201);
+        }
+    }
+    let modules = [["core", "risks"], ["core", "compliance"]][set];
+    let mut ids = Vec::new();
+    for module in modules {
+        ids.push(api.module_id(module).await);
+    }
+    let path = format!("/api/iam/companies/{}/modules", theirs.id);
+    change(world, Who::SuperAdmin, "PUT", &path, json!({ "moduleIds": ids })).await;
+}
+
+/// Fills the second company this many times, and collects what it has then.
+pub async fn furnished(world: &World, sets: usize) -> Theirs {
+    // What requests make in the first company in passing must be older than everything of the second: see the cursor.
+    world.thing(Thing::Level).await;
+    let unknown = uuid::Uuid::new_v4().to_string();
+    for set in 0..sets {
+        furnish(world, set).await;
+    }
+    let theirs = world.theirs;
+    let look = async |path: &str| world.look(&format!("/api/iam/{path}"), Some(theirs.id)).await;
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let named = |list: &Value, of: &str, field: &str| {
+        let is_it = |thing: &&Value| thing[field] == format!("{MARK} {of} 0");
+        text(&list.as_array().unwrap().iter().find(is_it).unwrap()["id"])
+    };
+    let level = named(&look("user-levels").await["userLevels"], "level", "name");
+    let mut ids: Vec<(&str, String)> = vec![
+        ("level", level.clone()),
+        ("user", theirs.member.to_string()),
+        ("item", named(&look("menu-items").await["menuItems"], "item", "label")),
+        ("sub item", named(&look("sub-menu-items").await["subMenuItems"], "sub item", "label")),
+        ("company", theirs.id.to_string()),
+        ("admin", theirs.admin.to_string()),
+        ("default level", world.api.level_id(theirs, "Admin").await),
+    ];
+    for matrix in ["views", "features"] {
+        let cells = look(&format!("user-levels/{level}/permissions/{matrix}")).await;
+        ids.push(("cell", text(&cells["permissions"][0]["id"])));
+    }
+    let records = look("audit-logs?limit=1").await;
+    ids.push(("record", text(&records["logs"][0]["id"])));
+    let thing = |kind, id: String| Probe { kind, theirs: vec![id], unknown: vec![unknown.clone()] };
+    let mut ids: Vec<_> = ids.into_iter().map(|(kind, id)| thing(kind, id)).collect();
+    let (user, unknown) = (external(&format!("{MARK}@example.com-0")), external("absent@example.com-0"));
+    ids.push(Probe { kind: EXTERNAL_USER, theirs: vec![user[1].clone()], unknown: vec![unknown[1].clone()] });
+    let user_name = Probe { kind: "name of an external user", theirs: user, unknown };
+
+    // Tags of what only the company has.
+    let mut tags = Vec::new();
+    for path in ["navigation", "permissions/current", "user-levels", &format!("user-levels/{level}")] {
+        let request = world.api.get(&format!("/api/iam/{path}")).by(theirs.member).within(theirs.id);
+        let request = if path.starts_with("user") {
+            world.request("GET", &format!("/api/iam/{path}"), Who::SuperAdmin, Some(theirs.id))
+        } else {
+            request
+        };
+        tags.extend(world.send(path, request).await.expect(200).header("etag").map(str::to_owned));
+    }
+    let path = format!("/api/iam/user-levels/{level}");
+    let renamed = change(world, Who::Admin, "PATCH", &path, json!({ "description": format!("{MARK} last") })).await;
+
+    // Texts that only the second company is shown, and that are not the catalog's.
+    let (mut secrets, mut known) = (BTreeSet::new(), BTreeSet::new());
+    ids_in(&json!(world.dump(theirs).await), &mut secrets);
+    ids_in(&json!(world.dump(world.ours).await), &mut known);
+    ids_in(&json!(world.dump_catalog().await), &mut known);
+    known.insert(world.api.super_admin.to_string());
+    let mut secrets: BTreeSet<_> = secrets.difference(&known).cloned().collect();
+    secrets.extend(ids.iter().map(|thing| thing.theirs[0].clone()));
+    secrets.insert(MARK.to_owned());
+    assert!(secrets.len() > 50, "{secrets:?}");
+    Theirs {
+        ids,
+        user_name,
+        session: Probe {
+            kind: "session",
+            theirs: vec![format!("{MARK} session 0")],
+            unknown: vec!["absent session".to_owned()],
+        },
+        cursor: text(&records["nextCursor"]),
+        tags,
+        version: renamed.header("x-iam-version").unwrap().to_owned(),
+        secrets,
+    }
+}

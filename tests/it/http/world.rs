@@ -1,0 +1,322 @@
+//! Two companies with callers of every kind, the things that requests name, and a record of all answers.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use actix_web::http::Method;
+use iam_domain::{CompanyId, UserId};
+use serde_json::{Value, json};
+
+use super::operation::{Needs, Operation, SERVICES, Thing, Who};
+use crate::support::api::{Answer, Company, Request, TestApi, new_user};
+
+/// A request and its answer.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    pub what: String,
+    pub answer: Answer,
+}
+
+/// Two companies, people, and things made on demand. Every request goes through [`World::send`].
+pub struct World {
+    pub api: TestApi,
+    pub ours: Company,
+    pub theirs: Company,
+    non_member: UserId,
+    reader: UserId,
+    team_manager: UserId,
+    keys: BTreeMap<&'static str, String>,
+    things: RefCell<BTreeMap<Thing, String>>,
+    count: Cell<usize>,
+    transcript: RefCell<Vec<Exchange>>,
+}
+
+/// What a company or the catalog looks like through the API.
+pub type Dump = Vec<(String, Value)>;
+
+impl World {
+    pub async fn new(api: TestApi) -> Self {
+        let (ours, theirs) = (api.company().await, api.company().await);
+        let mut keys = BTreeMap::new();
+        for (who, role) in SERVICES {
+            let company = match who {
+                Who::TheirKey => Some(theirs.id),
+                Who::PlatformKey => None,
+                _ => Some(ours.id),
+            };
+            keys.insert(who.name(), api.api_key(role, company).await);
+        }
+        let world = Self {
+            ours,
+            theirs,
+            non_member: new_user(),
+            reader: new_user(),
+            team_manager: new_user(),
+            keys,
+            things: RefCell::default(),
+            count: Cell::default(),
+            transcript: RefCell::default(),
+            api,
+        };
+        world.give(world.reader, &[("Read", "company")]).await;
+        world.give(world.team_manager, &[("Read", "team"), ("Update", "team")]).await;
+        world
+    }
+
+    /// Gives a user of the first company a level that says this about `iam.manage_levels`.
+    async fn give(&self, user: UserId, actions: &[(&str, &str)]) {
+        let level =
+            self.made("/api/iam/user-levels", Who::Admin, Some(self.ours), json!({ "name": self.fresh() })).await;
+        let feature = self.api.feature_id("iam.manage_levels").await;
+        let cell = |(action, scope)| json!({ "featureId": feature, "action": action, "scope": scope });
+        let cells: Vec<_> = actions.iter().copied().map(cell).collect();
+        for (path, body) in [
+            (format!("/api/iam/user-levels/{level}/permissions/features"), json!({ "features": cells })),
+            (format!("/api/iam/users/{user}/user-levels"), json!({ "userLevelIds": [level] })),
+        ] {
+            self.send(&path, self.request("PUT", &path, Who::Admin, Some(self.ours.id)).json(&body)).await.expect(200);
+        }
+    }
+
+    /// Makes a thing and returns its id.
+    pub async fn made(&self, path: &str, who: Who, company: Option<Company>, body: Value) -> String {
+        let request = self.request("POST", path, who, company.map(|company| company.id));
+        let data = self.send(&format!("make {path}"), request.json(&body)).await.expect(201).data();
+        let (_, thing) = data.as_object().unwrap().iter().next().unwrap();
+        thing["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A text that is used nowhere else.
+    fn fresh(&self) -> String {
+        self.count.set(self.count.get() + 1);
+        format!("n{:05}", self.count.get())
+    }
+
+    /// The id of a thing, which is made at its first use; the same until [`Self::renew`].
+    pub async fn thing(&self, thing: Thing) -> String {
+        if let Some(known) = self.things.borrow().get(&thing) {
+            return known.clone();
+        }
+        let (ours, theirs) = (Some(self.ours), Some(self.theirs));
+        let (all, name) = (Who::SuperAdmin, json!({ "name": self.fresh() }));
+        let label = json!({ "label": self.fresh() });
+        let id = match thing {
+            Thing::Fresh => return self.fresh(),
+            Thing::Gone => uuid::Uuid::new_v4().to_string(),
+            Thing::User => new_user().to_string(),
+            Thing::Caller => self.ours.admin.to_string(),
+            Thing::Member => self.ours.member.to_string(),
+            Thing::Company => self.ours.id.to_string(),
+            Thing::Level => self.made("/api/iam/user-levels", all, ours, name).await,
+            Thing::Item => self.made("/api/iam/menu-items", all, ours, label).await,
+            Thing::Sub => self.made_sub_item(ours).await,
+            Thing::Key => {
+                self.made("/api/iam/api-keys", all, None, json!({ "name": self.fresh(), "role": "check" })).await
+            }
+            Thing::View => {
+                let view = json!({ "name": "V", "url": format!("/{}", self.fresh()) });
+                self.made("/api/iam/views", all, None, view).await
+            }
+            Thing::Feature => {
+                self.made("/api/iam/features", all, None, json!({ "name": "F", "key": self.fresh() })).await
+            }
+            Thing::Module => {
+                // Lists are sorted by name: of two modules of one name the first may be the one that was made later.
+                let module = json!({ "name": self.fresh(), "code": self.fresh() });
+                self.made("/api/iam/modules", all, None, module).await
+            }
+            Thing::Dashboard => self.api.view_id("/dashboard").await,
+            Thing::Core => self.api.module_id("core").await,
+            Thing::TheirCompany => self.theirs.id.to_string(),
+            Thing::TheirAdmin => self.theirs.admin.to_string(),
+            Thing::TheirMember => self.theirs.member.to_string(),
+            Thing::TheirLevel => self.made("/api/iam/user-levels", all, theirs, name).await,
+            Thing::TheirItem => self.made("/api/iam/menu-items", all, theirs, label).await,
+            Thing::TheirSub => self.made_sub_item(theirs).await,
+        };
+        self.things.borrow_mut().insert(thing, id.clone());
+        id
+    }
+
+    /// Makes a sub-item under a new item of a company's menu.
+    async fn made_sub_item(&self, company: Option<Company>) -> String {
+        let item = json!({ "label": self.fresh() });
+        let item = self.made("/api/iam/menu-items", Who::SuperAdmin, company, item).await;
+        let sub = json!({ "label": self.fresh(), "menuItemId": item });
+        self.made("/api/iam/sub-menu-items", Who::SuperAdmin, company, sub).await
+    }
+
+    /// The text with ids for its placeholders; for one in capitals the id in capitals.
+    pub async fn fill(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for thing in Thing::ALL {
+            let placeholder = thing.to_string();
+            let in_capitals = placeholder.to_uppercase();
+            while text.contains(&placeholder) {
+                let id = self.thing(thing).await;
+                // Each use of `Fresh` is another text.
+                let count = if thing == Thing::Fresh { 1 } else { usize::MAX };
+                text = text.replacen(&placeholder, &id, count);
+            }
+            if text.contains(&in_capitals) {
+                text = text.replace(&in_capitals, &self.thing(thing).await.to_uppercase());
+            }
+        }
+        text
+    }
+
+    /// Forgets what was made: the next use of a thing makes another one.
+    pub fn renew(&self) {
+        self.things.borrow_mut().clear();
+    }
+
+    /// A request by a caller, in a company by header.
+    pub fn request(&self, method: &str, path: &str, who: Who, company: Option<CompanyId>) -> Request {
+        let request = self.api.request(Method::from_bytes(method.as_bytes()).unwrap(), path);
+        let request = match who {
+            Who::Anonymous => request,
+            Who::NonMember => request.by(self.non_member),
+            Who::Visitor => request.by(self.ours.visitor),
+            Who::Member => request.by(self.ours.member),
+            Who::Admin => request.by(self.ours.admin),
+            Who::Reader => request.by(self.reader),
+            Who::TeamManager => request.by(self.team_manager),
+            Who::SuperAdmin => request.by_super_admin(),
+            service => request.by_key(&self.keys[service.name()]),
+        };
+        match company {
+            Some(company) => request.within(company),
+            None => request,
+        }
+    }
+
+    /// The operation's valid request. Callers ask about themselves where a user is named.
+    pub async fn valid(&self, operation: Operation, who: Who, company: Option<CompanyId>) -> Request {
+        self.valid_at(operation, &operation.valid_path(), who, company).await
+    }
+
+    /// The same with another path, which may have placeholders.
+    pub async fn valid_at(&self, operation: Operation, path: &str, who: Who, company: Option<CompanyId>) -> Request {
+        let path = self.fill(path).await;
+        let request = self.request(operation.method(), &path, who, company);
+        let mut body = (operation.body)();
+        if body.is_null() {
+            return request;
+        }
+        if operation.needs == Needs::Token {
+            body.as_object_mut().unwrap().remove("userId");
+            for check in body.get_mut("checks").and_then(Value::as_array_mut).into_iter().flatten() {
+                check.as_object_mut().unwrap().remove("userId");
+            }
+        }
+        request.bytes("application/json", self.fill(&body.to_string()).await)
+    }
+
+    /// Sends a request, checks what every answer must have, and records both.
+    pub async fn send(&self, what: &str, request: Request) -> Answer {
+        let answer = request.send().await;
+        assert_well_formed(what, &answer);
+        self.transcript.borrow_mut().push(Exchange { what: what.to_owned(), answer: answer.clone() });
+        answer
+    }
+
+    /// The requests so far, in order.
+    pub fn transcript(&self) -> Vec<Exchange> {
+        self.transcript.borrow().clone()
+    }
+
+    /// Reads as a super admin.
+    pub async fn look(&self, path: &str, company: Option<CompanyId>) -> Value {
+        self.send(path, self.request("GET", path, Who::SuperAdmin, company)).await.expect(200).data()
+    }
+
+    /// All of a company, its trail of changes included.
+    pub async fn dump(&self, company: Company) -> Dump {
+        let mut paths: Vec<_> =
+            ["user-levels", "menu-items", "sub-menu-items", "audit-logs?limit=200&includeTotal=true"]
+                .map(|list| format!("/api/iam/{list}"))
+                .into();
+        paths.push(format!("/api/iam/companies/{}/modules", company.id));
+        for user in [company.admin, company.member, company.visitor] {
+            paths.push(format!("/api/iam/users/{user}/user-levels"));
+        }
+        let levels = self.look("/api/iam/user-levels", Some(company.id)).await;
+        for level in levels["userLevels"].as_array().unwrap() {
+            let id = level["id"].as_str().unwrap();
+            paths.extend(["views", "features"].map(|of| format!("/api/iam/user-levels/{id}/permissions/{of}")));
+        }
+        let mut dump = Dump::new();
+        for path in paths {
+            let found = self.look(&path, Some(company.id)).await;
+            dump.push((path, found));
+        }
+        for user in [company.admin, company.member] {
+            let path = "/api/iam/nav-trail?sessionId=s";
+            let request = self.api.get(path).by(user).within(company.id);
+            dump.push((format!("{path} of {user}"), self.send(path, request).await.expect(200).data()));
+        }
+        dump
+    }
+
+    /// The platform's trail of changes, without those that seeded it.
+    pub fn platform_trail(&self, limit: usize) -> String {
+        format!("/api/iam/audit-logs?limit={limit}&includeTotal=true&userId={}", self.api.super_admin)
+    }
+
+    /// All of the catalog and of the menu that every company has.
+    pub async fn dump_catalog(&self) -> Dump {
+        let mut paths: Vec<_> = ["views", "features", "modules", "menu-items", "sub-menu-items"]
+            .map(|list| format!("/api/iam/{list}"))
+            .into();
+        paths.push(self.platform_trail(1));
+        for (list, of) in [("features", "views"), ("modules", "views"), ("modules", "features")] {
+            let found = self.look(&format!("/api/iam/{list}"), None).await;
+            let ids = found[list].as_array().unwrap().iter().map(|thing| thing["id"].as_str().unwrap());
+            paths.extend(ids.map(|id| format!("/api/iam/{list}/{id}/{of}")));
+        }
+        let mut dump = Dump::new();
+        for path in paths {
+            let found = self.look(&path, None).await;
+            dump.push((path, found));
+        }
+        dump
+    }
+}
+
+/// The envelope, and the headers that every answer has.
+fn assert_well_formed(what: &str, answer: &Answer) {
+    let is_known = answer.status == 304;
+    assert_ne!(answer.status, 500, "{what}: {}", String::from_utf8_lossy(&answer.body));
+    if !is_known {
+        assert_eq!(answer.header("content-type"), Some("application/json"), "{what}");
+        let json = answer.json();
+        if answer.status.is_success() {
+            assert!(json["status"] == "success" || !what.contains("/api/iam"), "{what}: {json}");
+        } else {
+            assert_eq!(json["status"], "error", "{what}: {json}");
+            assert!(json["code"].is_string() && json["message"].is_string(), "{what}: {json}");
+        }
+    }
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        assert_eq!(answer.header(name), Some(value), "{what}: {name}");
+    }
+    assert!(answer.header("x-request-id").is_some_and(|id| !id.is_empty()), "{what}: no request id");
+    let cache_control = answer.header("cache-control");
+    if answer.status.is_success() || is_known {
+        let kept = matches!(cache_control, Some("private, max-age=300" | "private, no-cache"));
+        assert!(kept || cache_control == Some("no-store"), "{what}: {cache_control:?}");
+        let vary: Vec<_> = answer.headers.get_all("vary").map(|value| value.to_str().unwrap()).collect();
+        let vary = vary.join(", ").to_lowercase();
+        let varies =
+            ["authorization", "x-company-id"].into_iter().all(|name| vary.split(", ").any(|part| part == name));
+        assert_eq!(kept, varies, "{what}: {vary}");
+        assert!(!kept || answer.header("etag").is_some_and(|tag| tag.starts_with('"')), "{what}");
+    } else {
+        assert_eq!(cache_control, Some("no-store"), "{what}");
+    }
+}

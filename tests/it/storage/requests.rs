@@ -1,0 +1,356 @@
+//! How many statements each request costs. The table is a snapshot: an increase shows.
+
+mod postgres {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::rc::Rc;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use actix_web::http::Method;
+    use iam_domain::UserId;
+    use iam_http::HttpOptions;
+    use iam_permissions_cache::CacheOptions;
+    use serde_json::{Value, json};
+
+    use crate::storage::statements::postgres::{lines, storage_behind};
+    use crate::support::api::{Answer, Company, Request, TestApi, new_user, patient};
+    use crate::support::database::{Content, TestDatabase};
+    use crate::support::proxy::Proxy;
+    use crate::support::replica::Replica;
+
+    /// The most statements of a request.
+    const MOST: usize = 10;
+    /// The one request that needs more: it makes three levels with two matrices each, once in a company's life.
+    const PROVISION: &str = "POST /api/iam/companies/{companyId}/provision";
+
+    /// Sends requests and counts the statements of each.
+    struct CountingClient {
+        api: TestApi,
+        proxy: Rc<Proxy>,
+        table: BTreeMap<String, usize>,
+        _replica: Replica,
+    }
+
+    impl CountingClient {
+        async fn new() -> Self {
+            let database = TestDatabase::new(Content::Seeded).await;
+            let proxy = Rc::new(Proxy::to(&database).await);
+            let storage = Arc::new(storage_behind(&proxy));
+            let api = TestApi::over(storage, Some(Rc::new(database)), HttpOptions::default()).await;
+            // Cached entries are trusted, as in production.
+            let options = CacheOptions { lease: Duration::from_secs(3600), ..patient() };
+            let replica = Replica::over(&api, Arc::clone(&api.storage), options).await;
+            Self { api: replica.api.clone(), proxy, table: BTreeMap::new(), _replica: replica }
+        }
+
+        /// Sends a request for an operation of the document: `METHOD /path/{parameter}`.
+        async fn ask(
+            &mut self,
+            operation: &str,
+            parameters: &[&str],
+            complete: impl FnOnce(Request) -> Request,
+        ) -> Answer {
+            let (method, template) = operation.split_once(' ').unwrap();
+            let mut parameters = parameters.iter();
+            let parts = template.split('/').map(|part| {
+                if part.starts_with('{') {
+                    (*parameters.next().expect("a parameter")).to_owned()
+                } else {
+                    part.to_owned()
+                }
+            });
+            let path = parts.collect::<Vec<_>>().join("/");
+            // What is left over is the query.
+            let path = parameters.next().map_or(path.clone(), |query| format!("{path}?{query}"));
+            let request = complete(self.api.request(method.parse::<Method>().unwrap(), &path));
+            let before = self.proxy.statements();
+            let answer = request.send().await;
+            let statements = self.proxy.statements() - before;
+            assert!(answer.status.is_success(), "{operation}: {}", String::from_utf8_lossy(&answer.body));
+            self.table.insert(operation.to_owned(), statements);
+            answer
+        }
+
+        /// A typical request for each operation, about things of its own.
+        async fn round(&mut self, word: &str) {
+            let company = self.api.company().await;
+            self.decisions(company).await;
+            self.levels(company).await;
+            self.matrices(company).await;
+            self.catalog(word).await;
+            self.modules(company, word).await;
+            self.menu(company).await;
+            self.rest(company).await;
+        }
+
+        async fn decisions(&mut self, company: Company) {
+            let member = |request: Request| request.by(company.member).within(company.id);
+            self.ask("GET /api/iam/navigation", &[], member).await;
+            let visitor = |request: Request| request.by(company.visitor).within(company.id);
+            self.ask("GET /api/iam/permissions/current", &[], visitor).await;
+            let question = json!({ "feature": "general.read", "action": "Read" });
+            // Cached by now, but demanded anew.
+            let anew = |request: Request| member(request).header("cache-control", "no-cache").json(&question);
+            self.ask("POST /api/iam/check", &[], anew).await;
+            self.ask("POST /api/iam/explain", &[], anew).await;
+            let admin = |request: Request| request.by(company.admin).within(company.id);
+            // A thousand checks about fifty users, none of whom is cached.
+            let users: Vec<_> = (0..50).map(|_| new_user()).collect();
+            let about = |user| json!({ "feature": "general.read", "action": "Read", "userId": user });
+            let checks: Vec<_> = users.iter().cycle().take(1000).map(about).collect();
+            let checks = json!({ "checks": checks });
+            self.ask("POST /api/iam/checks", &[], |request| admin(request).json(&checks)).await;
+            self.ask("GET /api/iam/users/{userId}/permissions", &[&company.member.to_string()], admin).await;
+        }
+
+        async fn levels(&mut self, company: Company) {
+            let admin = |request: Request| request.by(company.admin).within(company.id);
+            self.ask("GET /api/iam/user-levels", &[], admin).await;
+            let level = json!({ "name": "Auditors", "description": "They audit." });
+            let made = self.ask("POST /api/iam/user-levels", &[], |request| admin(request).json(&level)).await;
+            let level = text(&made.data()["userLevel"]["id"]);
+            self.ask("GET /api/iam/user-levels/{id}", &[&level], admin).await;
+            self.ask("GET /api/iam/user-levels/{id}/users", &[&level], admin).await;
+            let change = json!({ "name": "Inspectors" });
+            self.ask("PATCH /api/iam/user-levels/{id}", &[&level], |request| admin(request).json(&change)).await;
+            self.ask("DELETE /api/iam/user-levels/{id}", &[&level], admin).await;
+
+            // One level goes, another comes.
+            let (member, visitor) = (company.member.to_string(), self.api.level_id(company, "Visitor").await);
+            let levels = json!({ "userLevelIds": [visitor] });
+            let assign = |request: Request| admin(request).json(&levels);
+            self.ask("PUT /api/iam/users/{userId}/user-levels", &[&member], assign).await;
+            self.ask("GET /api/iam/users/{userId}/user-levels", &[&member], admin).await;
+        }
+
+        async fn matrices(&mut self, company: Company) {
+            let admin = |request: Request| request.by(company.admin).within(company.id);
+            let level = self.api.level_id(company, "Visitor").await;
+            // In each matrix a cell changes, one goes and, the second time, one comes.
+            for (field, member, value) in [("views", "state", "inherit"), ("features", "scope", "team")] {
+                let path = format!("/api/iam/user-levels/{{id}}/permissions/{field}");
+                let cells = self.ask(&format!("GET {path}"), &[&level], admin).await.data()["permissions"].take();
+                let cells = cells.as_array().unwrap();
+                for wanted in [&cells[..cells.len() - 1], &cells[1..]] {
+                    let mut wanted: Vec<_> = wanted.iter().map(cell).collect();
+                    wanted[0][member] = json!(value);
+                    let matrix = json!({ field: wanted });
+                    self.ask(&format!("PUT {path}"), &[&level], |request| admin(request).json(&matrix)).await;
+                }
+            }
+        }
+
+        async fn catalog(&mut self, word: &str) {
+            let platform = |request: Request| request.by_super_admin();
+            self.ask("GET /api/iam/views", &[], platform).await;
+            let view = json!({ "name": "View", "url": format!("/{word}") });
+            let made = self.ask("POST /api/iam/views", &[], |request| platform(request).json(&view)).await;
+            let view = text(&made.data()["view"]["id"]);
+            self.ask("GET /api/iam/views/{id}", &[&view], platform).await;
+            let change = json!({ "name": "Renamed" });
+            self.ask("PATCH /api/iam/views/{id}", &[&view], |request| platform(request).json(&change)).await;
+
+            self.ask("GET /api/iam/features", &[], platform).await;
+            let feature = json!({ "name": "Feature", "key": format!("{word}.key"), "actions": ["Sign"] });
+            let made = self.ask("POST /api/iam/features", &[], |request| platform(request).json(&feature)).await;
+            let feature = text(&made.data()["feature"]["id"]);
+            self.ask("GET /api/iam/features/{id}", &[&feature], platform).await;
+            let change = json!({ "actions": ["Seal"] });
+            self.ask("PATCH /api/iam/features/{id}", &[&feature], |request| platform(request).json(&change)).await;
+            let other = self.api.view_id("/dashboard").await;
+            let put = "PUT /api/iam/features/{id}/views";
+            let one = json!({ "viewIds": [other] });
+            self.ask(put, &[&feature], |request| platform(request).json(&one)).await;
+            let another = json!({ "viewIds": [view] });
+            self.ask(put, &[&feature], |request| platform(request).json(&another)).await;
+            self.ask("GET /api/iam/features/{id}/views", &[&feature], platform).await;
+            self.ask("DELETE /api/iam/features/{id}", &[&feature], platform).await;
+            self.ask("DELETE /api/iam/views/{id}", &[&view], platform).await;
+        }
+
+        async fn modules(&mut self, company: Company, word: &str) {
+            let platform = |request: Request| request.by_super_admin();
+            self.ask("GET /api/iam/modules", &[], platform).await;
+            let module = json!({ "name": "Module", "code": word });
+            let made = self.ask("POST /api/iam/modules", &[], |request| platform(request).json(&module)).await;
+            let module = text(&made.data()["module"]["id"]);
+            self.ask("GET /api/iam/modules/{id}", &[&module], platform).await;
+            let change = json!({ "name": "Renamed" });
+            self.ask("PATCH /api/iam/modules/{id}", &[&module], |request| platform(request).json(&change)).await;
+            // What another module gates as well, so that nothing opens when it goes.
+            let put = "PUT /api/iam/modules/{id}/views";
+            for url in ["/modules/risks", "/modules/audit"] {
+                let views = json!({ "viewIds": [self.api.view_id(url).await] });
+                self.ask(put, &[&module], |request| platform(request).json(&views)).await;
+            }
+            self.ask("GET /api/iam/modules/{id}/views", &[&module], platform).await;
+            let put = "PUT /api/iam/modules/{id}/features";
+            for key in ["risks.create", "risks.edit"] {
+                let features = json!({ "featureIds": [self.api.feature_id(key).await] });
+                self.ask(put, &[&module], |request| platform(request).json(&features)).await;
+            }
+            self.ask("GET /api/iam/modules/{id}/features", &[&module], platform).await;
+
+            let id = company.id.to_string();
+            self.ask("GET /api/iam/companies/{companyId}/modules", &[&id], platform).await;
+            let modules = json!({ "moduleIds": [module] });
+            let put = "PUT /api/iam/companies/{companyId}/modules";
+            self.ask(put, &[&id], |request| platform(request).json(&modules)).await;
+            let off = json!({ "enabled": false });
+            let switch = "PATCH /api/iam/companies/{companyId}/modules/{moduleId}";
+            self.ask(switch, &[&id, &module], |request| platform(request).json(&off)).await;
+            self.ask("DELETE /api/iam/modules/{id}", &[&module], platform).await;
+
+            let admin = json!({ "adminUserId": new_user() });
+            let other = crate::support::api::new_company().to_string();
+            self.ask(PROVISION, &[&other], |request| platform(request).json(&admin)).await;
+        }
+
+        async fn menu(&mut self, company: Company) {
+            let platform = |request: Request| request.by_super_admin().within(company.id);
+            let admin = |request: Request| request.by(company.admin).within(company.id);
+            let (view, feature) = (self.api.view_id("/dashboard").await, self.api.feature_id("general.read").await);
+            self.ask("GET /api/iam/menu-items", &[], admin).await;
+            let item = json!({ "label": "Item", "viewId": view, "featureId": feature });
+            let made = self.ask("POST /api/iam/menu-items", &[], |request| platform(request).json(&item)).await;
+            let item = text(&made.data()["menuItem"]["id"]);
+            self.ask("GET /api/iam/menu-items/{id}", &[&item], admin).await;
+            let change = json!({ "label": "Renamed" });
+            self.ask("PATCH /api/iam/menu-items/{id}", &[&item], |request| platform(request).json(&change)).await;
+
+            self.ask("GET /api/iam/sub-menu-items", &[], admin).await;
+            let sub_item = json!({ "menuItemId": item, "label": "Item", "viewId": view, "featureId": feature });
+            let made = self.ask("POST /api/iam/sub-menu-items", &[], |request| platform(request).json(&sub_item)).await;
+            let sub_item = text(&made.data()["subMenuItem"]["id"]);
+            self.ask("GET /api/iam/sub-menu-items/{id}", &[&sub_item], admin).await;
+            let patch = "PATCH /api/iam/sub-menu-items/{id}";
+            self.ask(patch, &[&sub_item], |request| platform(request).json(&change)).await;
+            self.ask("DELETE /api/iam/sub-menu-items/{id}", &[&sub_item], platform).await;
+            self.ask("DELETE /api/iam/menu-items/{id}", &[&item], platform).await;
+        }
+
+        async fn rest(&mut self, company: Company) {
+            let member = |request: Request| request.by(company.member).within(company.id);
+            let admin = |request: Request| request.by(company.admin).within(company.id);
+            let view = self.api.view_id("/dashboard").await;
+            let step = json!({ "url": "/dashboard", "label": "Dashboard", "sessionId": "session", "viewId": view });
+            self.ask("POST /api/iam/nav-trail", &[], |request| member(request).json(&step)).await;
+            self.ask("GET /api/iam/nav-trail", &["sessionId=session"], member).await;
+            self.ask("DELETE /api/iam/nav-trail", &["sessionId=session"], member).await;
+            self.ask("GET /api/iam/audit-logs", &["includeTotal=true&limit=10"], admin).await;
+            self.ask("GET /api/iam/users/{userId}", &[&company.member.to_string()], admin).await;
+            let platform = Request::by_super_admin;
+            let now = |request: Request| platform(request).json(&json!({}));
+            self.ask("PUT /api/iam/users/{userId}/not-before", &[&new_user().to_string()], now).await;
+            let key = json!({ "name": "Key", "role": "check" });
+            let made = self.ask("POST /api/iam/api-keys", &[], |request| platform(request).json(&key)).await;
+            let id = text(&made.data()["apiKey"]["id"]);
+            self.ask("GET /api/iam/api-keys", &[], platform).await;
+            self.ask("GET /api/iam/api-keys/{id}", &[&id], platform).await;
+            self.ask("DELETE /api/iam/api-keys/{id}", &[&id], platform).await;
+        }
+    }
+
+    fn text(value: &Value) -> String {
+        value.as_str().unwrap().to_owned()
+    }
+
+    /// A cell of an answer, as one asks for it.
+    fn cell(answered: &Value) -> Value {
+        let mut cell = answered.clone();
+        let members = cell.as_object_mut().unwrap();
+        members
+            .retain(|name, _| !["id", "companyId", "userLevelId", "createdAt", "updatedAt"].contains(&name.as_str()));
+        cell
+    }
+
+    /// The statements of every operation behind a token, as the document has them.
+    async fn requests() -> BTreeMap<String, usize> {
+        let mut client = CountingClient::new().await;
+        // The first round connects, and fills the cache.
+        client.round("first").await;
+        client.table.clear();
+        client.round("second").await;
+        client.table
+    }
+
+    #[actix_web::test]
+    async fn no_request_costs_many_statements() {
+        let table = requests().await;
+        let unit = |count| if count == 1 { " statement" } else { " statements" };
+        insta::assert_snapshot!("requests", lines(&table, unit));
+        for (operation, statements) in &table {
+            assert!(*statements <= MOST || operation == PROVISION, "{operation}: {statements} statements");
+        }
+        for decision in ["GET /api/iam/permissions/current", "POST /api/iam/check", "GET /api/iam/navigation"] {
+            assert!(table[decision] < 10, "{decision}: {} statements", table[decision]);
+        }
+
+        let document = serde_json::to_value(iam_http::document()).unwrap();
+        let paths = document["paths"].as_object().unwrap().iter().filter(|(path, _)| path.starts_with("/api/iam/"));
+        let described: BTreeSet<String> = paths
+            .flat_map(|(path, item)| {
+                let methods = item.as_object().unwrap().keys();
+                methods
+                    .filter(|method| ["get", "post", "put", "patch", "delete"].contains(&method.as_str()))
+                    .map(move |method| format!("{} {path}", method.to_uppercase()))
+            })
+            .collect();
+        assert_eq!(table.into_keys().collect::<BTreeSet<_>>(), described);
+    }
+
+    /// The statements of a matrix and of an assignment, each by this user or, if there is none, by a super admin.
+    async fn statements_of_grants(
+        client: &mut CountingClient,
+        company: Company,
+        by: Option<UserId>,
+        level: &str,
+    ) -> [usize; 2] {
+        let by = |request: Request| {
+            let request = if let Some(user) = by { request.by(user) } else { request.by_super_admin() };
+            request.within(company.id)
+        };
+        let feature = client.api.feature_id("general.read").await;
+        let cell = |action: &str| json!({ "featureId": feature, "action": action, "scope": "company" });
+        let path = format!("/api/iam/user-levels/{level}/permissions/features");
+        let cells = |request: Request, actions: &[&str]| {
+            let cells: Vec<_> = actions.iter().map(|action| cell(action)).collect();
+            by(request).json(&json!({ "features": cells }))
+        };
+        // The first time connects, and fills the cache.
+        let levels = format!("/api/iam/users/{}/user-levels", new_user());
+        cells(client.api.put(&path), &["Read", "Create"]).send().await.expect(200);
+        let before = client.proxy.statements();
+        cells(client.api.put(&path), &["Read", "Update"]).send().await.expect(200);
+        let between = client.proxy.statements();
+        by(client.api.put(&levels)).json(&json!({ "userLevelIds": [level] })).send().await.expect(200);
+        [between - before, client.proxy.statements() - between]
+    }
+
+    /// Callers that may grant anything do not pay for the guard; for others the company is read before and after.
+    #[actix_web::test]
+    async fn the_guard_costs_two_statements_where_it_is_needed() {
+        let mut client = CountingClient::new().await;
+        let company = client.api.company().await;
+        let level = client.api.new_level(company, "New").await;
+        let mut cells = Vec::new();
+        for (key, actions) in [
+            ("general.read", &["Create", "Read", "Update"][..]),
+            ("iam.manage_levels", &["Update"]),
+            ("iam.assign_permissions", &["Update"]),
+        ] {
+            let id = client.api.feature_id(key).await;
+            cells.extend(actions.iter().map(|action| json!({ "featureId": id, "action": action })));
+        }
+        let (delegate, _) = client.api.holder_of(company, json!([]), json!(cells)).await;
+        let [matrix, assignment] = statements_of_grants(&mut client, company, Some(company.admin), &level).await;
+        assert!(matrix <= MOST && assignment <= MOST, "{matrix} {assignment}");
+        let [guarded_matrix, guarded_assignment] =
+            statements_of_grants(&mut client, company, Some(delegate), &level).await;
+        assert_eq!([guarded_matrix, guarded_assignment], [matrix + 2, assignment + 2]);
+        // No levels of a super admin are read, neither for admission nor for the guard. But the change could remove
+        // the last administrator: for a matrix one administrator is found and resolved, for an assignment it is the
+        // user in question.
+        assert_eq!(statements_of_grants(&mut client, company, None, &level).await, [matrix, assignment - 1]);
+    }
+}

@@ -1,0 +1,29 @@
+//! Counts of statements by operation.
+
+use std::collections::BTreeMap;
+
+use iam_storage::{ChangeContext, Result, Storage, Target, UnitOfWork};
+use iam_storage_postgres::PostgresStorage;
+
+use crate::support::proxy::Proxy;
+
+/// Counts of statements by operation.
+pub struct Counts<'a> {
+    pub proxy: &'a Proxy,
+    pub table: BTreeMap<&'static str, usize>,
+}
+
+impl Counts<'_> {
+    /// Does something that counts as one operation.
+    pub async fn of<T>(&mut self, operation: &'static str, work: impl Future<Output = Result<T>>) -> T {
+        let before = self.proxy.statements();
+        let answer = work.await.unwrap_or_else(|error| panic!("{operation}: {error:?}"));
+        let counted = self.table.insert(operation, self.proxy.statements() - before);
+        assert_eq!(counted, None, "{operation} is counted twice");
+        answer
+    }
+}
+
+pub async fn begin(storage: &PostgresStorage, target: Target) -> Result<Box<dyn UnitOfWork>> {
+    storage.begin(target, ChangeContext::command_line()).await
+}
