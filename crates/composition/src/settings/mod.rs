@@ -564,22 +564,29 @@ fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     text.parse().map_err(|_| D::Error::custom("must be a number from 0 to 65535"))
 }
 
-/// Deserializes one of a few words.
-macro_rules! word {
-    ($type:ident: $($word:literal => $variant:ident),+; $problem:literal) => {
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                match String::deserialize(deserializer)?.as_str() {
-                    $($word => Ok(Self::$variant),)+
-                    _ => Err(D::Error::custom($problem)),
-                }
-            }
-        }
-    };
+/// Reads one of a few words; `problem` is the message for any other text.
+fn word<'de, D: Deserializer<'de>, T: Copy>(
+    deserializer: D,
+    words: &[(&str, T)],
+    problem: &'static str,
+) -> Result<T, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let known = words.iter().find(|(word, _)| *word == text);
+    known.map(|(_, value)| *value).ok_or_else(|| D::Error::custom(problem))
 }
 
-word!(Mode: "development" => Development, "production" => Production; "must be development or production");
-word!(LogFormat: "text" => Text, "json" => Json; "must be text or json");
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let words = [("development", Self::Development), ("production", Self::Production)];
+        word(deserializer, &words, "must be development or production")
+    }
+}
+
+impl<'de> Deserialize<'de> for LogFormat {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer, &[("text", Self::Text), ("json", Self::Json)], "must be text or json")
+    }
+}
 
 impl<'de> Deserialize<'de> for Origins {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
