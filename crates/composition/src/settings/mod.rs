@@ -1,17 +1,21 @@
 //! The settings: defaults, then a TOML file, then the environment.
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use config::{Config, ConfigError, File, FileFormat, Value};
+use config::{Config, File, FileFormat, Value};
 use iam_identity::VerifierOptions;
 use iam_permissions_cache::{CacheOptions, FillOptions};
 use secrecy::SecretString;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+
+pub use error::SettingsError;
 
 /// The variable that names the TOML file.
 const FILE: &str = "IAM_CONFIG";
@@ -396,69 +400,6 @@ impl RateLimitSettings {
     }
 }
 
-/// The settings cannot be used. Messages name keys, never values: any of them may be a misplaced secret.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SettingsError {
-    /// The file does not exist, or the process may not read it.
-    #[error("IAM_CONFIG: cannot read {}: {source}", .path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// The file is not TOML.
-    #[error("{}: {problem}", .path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Where parsing failed.
-        problem: String,
-    },
-    /// A variable begins with `IAM__` but cannot name a setting.
-    #[error("{0}: not a setting, expected IAM__SECTION__KEY")]
-    Variable(String),
-    /// A variable's value is not UTF-8. A secret of random bytes must be encoded, in hexadecimal digits or base64.
-    #[error("{0}: must be valid UTF-8 text; encode random bytes, for example in base64")]
-    NotUnicode(String),
-    /// A key does not exist, or its value is invalid.
-    #[error("{key}: {problem}")]
-    Invalid {
-        /// The key: `server.port`.
-        key: String,
-        /// What is wrong.
-        problem: String,
-    },
-}
-
-impl SettingsError {
-    fn invalid(key: &str, error: ConfigError) -> Self {
-        // Most operators know the variable rather than the key.
-        let key = match PLAIN_NAMES.iter().find(|(_, plain)| *plain == key) {
-            Some((name, _)) => format!("{key} ({name})"),
-            None => key.to_owned(),
-        };
-        Self::Invalid { key, problem: problem(error) }
-    }
-}
-
-/// What is wrong, without the value.
-fn problem(error: ConfigError) -> String {
-    match error {
-        ConfigError::Type { expected, .. } => format!("must be {expected}"),
-        ConfigError::At { error, .. } => problem(*error),
-        other => match other.to_string() {
-            // `invalid type: string "the value", expected so and so`.
-            text if text.starts_with("invalid ") => {
-                let (_, expected) = text.rsplit_once(", expected ").unwrap_or(("", "something else"));
-                format!("must be {expected}")
-            }
-            text => text,
-        },
-    }
-}
-
 impl Settings {
     /// Reads the file that `IAM_CONFIG` names, if any, and then the environment, which takes precedence. Empty
     /// variables count as not set.
@@ -489,11 +430,20 @@ impl Settings {
         }
         for (name, key) in PLAIN_NAMES {
             let value = variable(name).map(String::as_str);
-            builder = builder.set_override_option(key, value).map_err(|error| SettingsError::invalid(key, error))?;
+            builder =
+                builder.set_override_option(key, value).map_err(|error| SettingsError::invalid(named(key), error))?;
         }
-        let config = builder.build().map_err(|error| SettingsError::invalid("settings", error))?;
+        let config = builder.build().map_err(|error| SettingsError::invalid("settings".to_owned(), error))?;
         serde_path_to_error::deserialize(config)
-            .map_err(|error| SettingsError::invalid(&error.path().to_string(), error.into_inner()))
+            .map_err(|error| SettingsError::invalid(named(&error.path().to_string()), error.into_inner()))
+    }
+}
+
+/// The key, followed by its variable if that has a name of its own: most operators know the variable.
+fn named(key: &str) -> String {
+    match PLAIN_NAMES.iter().find(|(_, plain)| *plain == key) {
+        Some((variable, _)) => format!("{key} ({variable})"),
+        None => key.to_owned(),
     }
 }
 
