@@ -1,9 +1,9 @@
 //! The settings: defaults, then a TOML file, then the environment.
 
 mod error;
+mod parse;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,8 +12,9 @@ use config::{Config, File, FileFormat, Value};
 use iam_identity::VerifierOptions;
 use iam_permissions_cache::{CacheOptions, FillOptions};
 use secrecy::SecretString;
-use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+
+use parse::{database_duration, database_limit, duration, list, optional_duration, port, word};
 
 pub use error::SettingsError;
 
@@ -469,62 +470,6 @@ fn json(key: &str, text: &str) -> Result<Value, SettingsError> {
     })
 }
 
-/// `500ms`, `5s`, `2m`, `1h`; 0 needs no unit.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit);
-    let number = number.parse::<u64>().ok()?;
-    let millis = match unit {
-        "" if number == 0 => 0,
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return None,
-    };
-    number.checked_mul(millis).map(Duration::from_millis)
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text).ok_or_else(|| D::Error::custom("must be a duration such as 500ms, 5s, 2m or 1h"))
-}
-
-/// The longest duration that PostgreSQL accepts: milliseconds in 31 bits.
-const LONGEST_IN_DATABASE: Duration = Duration::from_millis(i32::MAX.unsigned_abs() as u64);
-
-/// A duration within PostgreSQL's range.
-fn database_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let told = duration(deserializer)?;
-    if told > LONGEST_IN_DATABASE { Err(D::Error::custom("must be at most 596h")) } else { Ok(told) }
-}
-
-/// The same, but not 0, which would mean no limit.
-fn database_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let told = database_duration(deserializer)?;
-    if told.is_zero() { Err(D::Error::custom("must be more than 0")) } else { Ok(told) }
-}
-
-fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    duration(deserializer).map(Some)
-}
-
-fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| D::Error::custom("must be a number from 0 to 65535"))
-}
-
-/// Reads one of a few words; `problem` is the message for any other text.
-fn word<'de, D: Deserializer<'de>, T: Copy>(
-    deserializer: D,
-    words: &[(&str, T)],
-    problem: &'static str,
-) -> Result<T, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let known = words.iter().find(|(word, _)| *word == text);
-    known.map(|(_, value)| *value).ok_or_else(|| D::Error::custom(problem))
-}
-
 impl<'de> Deserialize<'de> for Mode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let words = [("development", Self::Development), ("production", Self::Production)];
@@ -542,33 +487,6 @@ impl<'de> Deserialize<'de> for Origins {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         list(deserializer).map(Self)
     }
-}
-
-/// An array in the file, separated by commas in the environment.
-fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    struct ListVisitor;
-
-    impl<'de> Visitor<'de> for ListVisitor {
-        type Value = Vec<String>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list")
-        }
-
-        fn visit_str<E>(self, text: &str) -> Result<Vec<String>, E> {
-            Ok(text.split(',').map(|item| item.trim().to_owned()).collect())
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<String>, A::Error> {
-            let mut items = Vec::new();
-            while let Some(item) = seq.next_element()? {
-                items.push(item);
-            }
-            Ok(items)
-        }
-    }
-
-    deserializer.deserialize_any(ListVisitor)
 }
 
 #[cfg(test)]
