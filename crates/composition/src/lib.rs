@@ -58,8 +58,8 @@ pub use mode::{ModeError, StorageMode};
 pub use operator::{Operator, OperatorError, WantedApiKey};
 pub use secret::{SecretError, signing_secret};
 pub use settings::{
-    AdminSettings, AuthSettings, DatabaseSettings, IssuerSettings, LogFormat, LogSettings, Mode, Origins,
-    RateLimitSettings, ServerSettings, Settings, SettingsError, environment,
+    AdminSettings, AuthSettings, CacheSettings, DatabaseSettings, IssuerSettings, LogFormat, LogSettings, Mode,
+    Origins, RateLimitSettings, ServerSettings, Settings, SettingsError, environment,
 };
 pub use telemetry::{Metrics, TelemetryError, log_to_stderr};
 pub use wiring::{StartError, System};
