@@ -4,6 +4,7 @@ mod auth;
 mod cache;
 mod database;
 mod error;
+mod log;
 mod parse;
 mod server;
 
@@ -12,14 +13,13 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use config::{Config, File, FileFormat, Value};
-use serde::{Deserialize, Deserializer};
-
-use parse::word;
+use serde::Deserialize;
 
 pub use auth::{AuthSettings, IssuerSettings};
 pub use cache::CacheSettings;
 pub use database::DatabaseSettings;
 pub use error::SettingsError;
+pub use log::{LogFormat, LogSettings};
 pub use server::{AdminSettings, Mode, Origins, ServerSettings};
 
 /// The variable that names the TOML file.
@@ -74,32 +74,6 @@ pub struct RateLimitSettings {
     pub per_second: Option<NonZeroU32>,
     /// The burst of requests; left out: those of one second.
     pub burst: Option<NonZeroU32>,
-}
-
-/// What is logged.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LogSettings {
-    /// Levels, also by module: `info,iam_http=debug`.
-    pub filter: String,
-    /// `text` or `json`.
-    pub format: LogFormat,
-}
-
-/// How a log line is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// Human-readable text.
-    #[default]
-    Text,
-    /// Machine-readable: one JSON object per line.
-    Json,
-}
-
-impl Default for LogSettings {
-    fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::default() }
-    }
 }
 
 impl RateLimitSettings {
@@ -177,12 +151,6 @@ fn json(key: &str, text: &str) -> Result<Value, SettingsError> {
         key: key.to_owned(),
         problem: format!("must be a JSON array of objects (line {}, column {})", error.line(), error.column()),
     })
-}
-
-impl<'de> Deserialize<'de> for LogFormat {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word(deserializer, &[("text", Self::Text), ("json", Self::Json)], "must be text or json")
-    }
 }
 
 #[cfg(test)]
