@@ -6,10 +6,10 @@ mod database;
 mod error;
 mod log;
 mod parse;
+mod rate_limit;
 mod server;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use config::{Config, File, FileFormat, Value};
@@ -20,6 +20,7 @@ pub use cache::CacheSettings;
 pub use database::DatabaseSettings;
 pub use error::SettingsError;
 pub use log::{LogFormat, LogSettings};
+pub use rate_limit::RateLimitSettings;
 pub use server::{AdminSettings, Mode, Origins, ServerSettings};
 
 /// The variable that names the TOML file.
@@ -64,24 +65,6 @@ pub struct Settings {
     pub rate_limit: RateLimitSettings,
     /// What is logged.
     pub log: LogSettings,
-}
-
-/// How often one caller may call each replica. Off by default.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RateLimitSettings {
-    /// Requests per second in the long run.
-    pub per_second: Option<NonZeroU32>,
-    /// The burst of requests; left out: those of one second.
-    pub burst: Option<NonZeroU32>,
-}
-
-impl RateLimitSettings {
-    /// The requests per second and at once, if there is a limit.
-    #[must_use]
-    pub fn limit(&self) -> Option<(NonZeroU32, NonZeroU32)> {
-        self.per_second.map(|per_second| (per_second, self.burst.unwrap_or(per_second)))
-    }
 }
 
 impl Settings {
