@@ -9,7 +9,7 @@ use iam_domain::{Caller, CompanyId, InvalidId, NamedUser, UserId};
 use iam_identity::{SigningError, TokenSigner};
 use serde_json::json;
 
-use crate::{Mode, Settings, StartError, StorageMode, System};
+use crate::{Mode, ModeError, Settings, StorageMode, System};
 
 /// How long the tokens are valid, in seconds.
 const A_DAY: u64 = 24 * 60 * 60;
@@ -28,6 +28,9 @@ const USERS: [(&str, &str); 3] = [
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DemoError {
+    /// The settings do not select a storage.
+    #[error(transparent)]
+    Mode(#[from] ModeError),
     /// A database is configured, which the demo company must not enter.
     #[error("the demo keeps its data in memory: unset DATABASE_URL, or set USE_DATABASE=false")]
     Database,
@@ -57,13 +60,12 @@ impl Demo {
     ///
     /// # Errors
     ///
-    /// [`DemoError::Database`], [`DemoError::Production`] or [`DemoError::Issuers`]; a mode error if the settings do
-    /// not say where data is kept.
-    pub fn admit(settings: &Settings) -> Result<Self, StartError> {
+    /// [`DemoError::Mode`], [`DemoError::Database`], [`DemoError::Production`] or [`DemoError::Issuers`].
+    pub fn admit(settings: &Settings) -> Result<Self, DemoError> {
         match StorageMode::try_from(&settings.database)? {
-            StorageMode::Postgres(_) => Err(DemoError::Database.into()),
-            StorageMode::InMemory if settings.server.mode == Mode::Production => Err(DemoError::Production.into()),
-            StorageMode::InMemory if !settings.auth.issuers.is_empty() => Err(DemoError::Issuers.into()),
+            StorageMode::Postgres(_) => Err(DemoError::Database),
+            StorageMode::InMemory if settings.server.mode == Mode::Production => Err(DemoError::Production),
+            StorageMode::InMemory if !settings.auth.issuers.is_empty() => Err(DemoError::Issuers),
             StorageMode::InMemory => Ok(Self(())),
         }
     }

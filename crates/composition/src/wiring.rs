@@ -14,7 +14,6 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use crate::demo::DemoError;
 use crate::issuers::{self, AuthError};
 use crate::open_files::OpenFilesError;
 use crate::probe::{Progress, SystemProbe};
@@ -41,9 +40,6 @@ pub enum StartError {
     /// Logs or metrics cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    /// The demonstration cannot run.
-    #[error(transparent)]
-    Demo(#[from] DemoError),
     /// The process may not open as many files as it needs.
     #[error(transparent)]
     OpenFiles(#[from] OpenFilesError),
