@@ -42,6 +42,7 @@
 //!   times, and whether the key that signed them is still in its issuer's set. Tokens that fail verification are not
 //!   cached.
 
+mod algorithm;
 mod api_key;
 mod backend;
 mod claims;
@@ -56,13 +57,14 @@ mod token;
 mod token_cache;
 mod verifier;
 
+pub use algorithm::Algorithm;
 pub use api_key::{NewApiKey, PresentedKey, RandomnessError};
 pub use claims::Verified;
 pub use credential::Credential;
 pub use error::AuthenticationError;
 pub use iam_domain::NamedUser;
 pub use issuer::{SharedSecret, TrustError, TrustedIssuer};
-pub use keys::{Algorithm, KeyError, KeySet, MAX_KEYS};
+pub use keys::{KeyError, KeySet, MAX_KEYS};
 pub use signer::{SigningError, TokenSigner};
 pub use source::{JwksUrl, JwksUrlError, KeySource, MAX_DOCUMENT_BYTES, SourceError};
 pub use verifier::{
