@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::KeySet;
-use crate::keys::{IgnoredEntry, Jwks};
+use crate::jwks::{IgnoredEntry, Jwks};
 use crate::source::{Readable, SourceError};
 
 /// The outcome of a read whose set has no usable key: a word for metrics.

@@ -12,7 +12,7 @@ use reqwest::{Client, Url};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::AsyncReadExt;
 
-use crate::keys::Jwks;
+use crate::jwks::Jwks;
 use crate::{KeyError, KeySet};
 
 /// The longest document that is read, in bytes.
