@@ -7,7 +7,7 @@ use iam_domain::{ExternalId, ExternalSubject, Issuer, Timestamp, UserId};
 use serde_json::Value;
 
 use crate::AuthenticationError;
-use crate::token::Members;
+use crate::token::JsonFields;
 
 /// The bearer of a verified token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Statement {
 
 impl Reading {
     /// Reads the claims; `None` if they name no user, another audience, or a time out of range.
-    pub(crate) fn read(&self, claims: &Members, ages: Ages) -> Option<Statement> {
+    pub(crate) fn read(&self, claims: &JsonFields, ages: Ages) -> Option<Statement> {
         if !self.is_meant_for_us(claims.get(&self.audience_claim)) {
             return None;
         }
@@ -111,7 +111,7 @@ impl Reading {
             }
     }
 
-    fn user(&self, claims: &Members) -> Option<(UserId, Option<Arc<ExternalId>>)> {
+    fn user(&self, claims: &JsonFields) -> Option<(UserId, Option<Arc<ExternalId>>)> {
         let subject = self.user_claims.iter().find_map(|claim| claims.get(claim))?.as_str()?;
         self.user_named(subject).map(|(id, external_id)| (id, external_id.map(Arc::new)))
     }

@@ -93,7 +93,7 @@ impl Jwks {
     }
 }
 
-/// The members of an entry that matter here.
+/// The fields of an entry that are read.
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
@@ -136,23 +136,23 @@ fn of_jwk(entry: Value) -> Result<Key, IgnoredReason> {
 
 fn rsa_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
     // Some issuers write a number with a leading zero.
-    let number = |text| member(text).map(|bytes| bytes.into_iter().skip_while(|byte| *byte == 0).collect());
+    let number = |text| field(text).map(|bytes| bytes.into_iter().skip_while(|byte| *byte == 0).collect());
     let (n, e): (Vec<u8>, Vec<u8>) = (number(&jwk.n)?, number(&jwk.e)?);
     let der: PublicKeyX509Der<'_> = RsaPublicKeyComponents { n: n.as_slice(), e: e.as_slice() }.as_der().ok()?;
     rsa_of_der(der.as_ref())
 }
 
 fn p256_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
-    let point = [&[4], member(&jwk.x)?.as_slice(), member(&jwk.y)?.as_slice()].concat();
+    let point = [&[4], field(&jwk.x)?.as_slice(), field(&jwk.y)?.as_slice()].concat();
     ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()
 }
 
 fn ed25519_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
-    let point = member(&jwk.x).filter(|point| point.len() == 32)?;
+    let point = field(&jwk.x).filter(|point| point.len() == 32)?;
     ParsedPublicKey::new(&ED25519, point).ok()
 }
 
-/// The bytes of a member. Some issuers write it in the standard alphabet.
-fn member(text: &Option<String>) -> Option<Vec<u8>> {
+/// The bytes of a field. Some issuers encode them in the standard alphabet.
+fn field(text: &Option<String>) -> Option<Vec<u8>> {
     BASE64URL.decode(text.as_ref()?.replace('+', "-").replace('/', "_")).ok()
 }
