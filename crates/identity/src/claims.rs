@@ -22,9 +22,9 @@ pub struct Verified {
     pub external_id: Option<Arc<ExternalId>>,
 }
 
-/// How an issuer's tokens are read.
+/// Maps the claims of an issuer's tokens to a user, and to when the token is valid.
 #[derive(Debug)]
-pub(crate) struct Reading {
+pub(crate) struct ClaimMapping {
     pub(crate) issuer: Option<Issuer>,
     /// The claims that may name the user; the first one present counts.
     pub(crate) user_claims: Vec<String>,
@@ -45,7 +45,7 @@ pub(crate) struct Ages {
     pub(crate) max_of_super_admins: Option<Duration>,
 }
 
-/// The result of reading a token, and when it is valid. It borrows nothing from the token's text, so it can be cached.
+/// The result of mapping a token, and when it is valid. It borrows nothing from the token's text, so it can be cached.
 #[derive(Debug)]
 pub(crate) struct Statement {
     verified: Verified,
@@ -73,7 +73,7 @@ impl Statement {
     }
 }
 
-impl Reading {
+impl ClaimMapping {
     /// Reads the claims; `None` if they name no user, another audience, or a time out of range.
     pub(crate) fn read(&self, claims: &JsonFields, ages: Ages) -> Option<Statement> {
         if !self.is_meant_for_us(claims.get(&self.audience_claim)) {

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use crate::claims::{Ages, Reading, Statement, Verified};
+use crate::claims::{Ages, ClaimMapping, Statement, Verified};
 use crate::issuer::{SharedSecret, TrustError, TrustedIssuer};
 use crate::key_ring::{KeyRing, Renewal};
 use crate::keys::{Judgement, Key};
@@ -26,7 +26,7 @@ pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 /// The default number of verified tokens that are cached.
 pub const DEFAULT_REMEMBERED_TOKENS: usize = 10_000;
 
-/// The interval of reading key files.
+/// The interval of mapping key files.
 const FILE_PAUSE: Duration = Duration::from_secs(60);
 
 /// How many times a key is looked up before it counts as unknown. More than one lookup happens only if the keys change
@@ -94,7 +94,7 @@ impl fmt::Debug for Admission {
 /// A trusted issuer.
 #[derive(Debug)]
 struct Trusted {
-    reading: Reading,
+    mapping: ClaimMapping,
     algorithms: Vec<Algorithm>,
     ring: Arc<KeyRing>,
 }
@@ -179,7 +179,7 @@ impl TokenVerifier {
     fn trust_secret(&mut self, secret: SharedSecret) {
         let name = secret.issuer.as_ref().map(ToString::to_string);
         let trusted = Trusted {
-            reading: Reading {
+            mapping: ClaimMapping {
                 issuer: secret.issuer,
                 user_claims: vec!["userId".to_owned(), "sub".to_owned()],
                 super_admin_claim: Some("isSuperAdmin".to_owned()),
@@ -198,7 +198,7 @@ impl TokenVerifier {
 
     async fn trust(&mut self, issuer: TrustedIssuer, options: &VerifierOptions) -> Result<(), TrustError> {
         let ring = ring(&issuer, options).await?;
-        let reading = Reading {
+        let mapping = ClaimMapping {
             issuer: Some(issuer.issuer.clone()),
             user_claims: vec![issuer.user_claim],
             super_admin_claim: Some(issuer.super_admin_claim).filter(|_| issuer.makes_super_admins),
@@ -206,7 +206,7 @@ impl TokenVerifier {
             audiences: issuer.audiences,
             is_native: issuer.is_native,
         };
-        let trusted = Trusted { reading, algorithms: issuer.algorithms, ring: Arc::new(ring) };
+        let trusted = Trusted { mapping, algorithms: issuer.algorithms, ring: Arc::new(ring) };
         self.issuers.insert(issuer.issuer.to_string(), trusted);
         Ok(())
     }
@@ -283,7 +283,7 @@ impl TokenVerifier {
         }
         let token = Token::parse(text).ok_or(AuthenticationError::Invalid)?;
         let trusted = self.issuer_of(&token).ok_or(AuthenticationError::Invalid)?;
-        let statement = trusted.reading.read(&token.claims, self.ages).ok_or(AuthenticationError::Invalid)?;
+        let statement = trusted.mapping.read(&token.claims, self.ages).ok_or(AuthenticationError::Invalid)?;
         let key = trusted.key_of(&token, &statement, &self.clock, self.ages.clock_skew).await?;
         let verified = statement.at((self.clock)())?.clone();
         // The key may have been removed meanwhile.
@@ -324,13 +324,13 @@ impl TokenVerifier {
             _ => UserNameError::Form,
         })?;
         let trusted = self.issuers.get(named.issuer.as_str()).ok_or(UserNameError::UnknownIssuer)?;
-        let (id, external_id) = trusted.reading.user_named(named.subject.as_str()).ok_or(UserNameError::Subject)?;
+        let (id, external_id) = trusted.mapping.user_named(named.subject.as_str()).ok_or(UserNameError::Subject)?;
         Ok(NamedUser { id, external_id, can_sign_in: true })
     }
 
     /// Whether any issuer's tokens contain user ids.
     fn has_natives(&self) -> bool {
-        self.issuers.values().chain(&self.others).any(|trusted| trusted.reading.is_native)
+        self.issuers.values().chain(&self.others).any(|trusted| trusted.mapping.is_native)
     }
 }
 
