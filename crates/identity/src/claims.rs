@@ -45,20 +45,20 @@ pub(crate) struct Ages {
     pub(crate) max_of_super_admins: Option<Duration>,
 }
 
-/// The result of mapping a token, and when it is valid. It borrows nothing from the token's text, so it can be cached.
+/// The result of a mapping, and when the token is valid. It borrows nothing from the token's text, so it can be cached.
 #[derive(Debug)]
-pub(crate) struct Statement {
+pub(crate) struct MappedClaims {
     verified: Verified,
-    good_from: SystemTime,
-    good_until: SystemTime,
+    valid_from: SystemTime,
+    valid_until: SystemTime,
 }
 
-impl Statement {
+impl MappedClaims {
     /// The verified bearer, if the token is valid at this time.
     pub(crate) fn at(&self, now: SystemTime) -> Result<&Verified, AuthenticationError> {
-        if now >= self.good_until {
+        if now >= self.valid_until {
             Err(AuthenticationError::Expired)
-        } else if now < self.good_from {
+        } else if now < self.valid_from {
             Err(AuthenticationError::Invalid)
         } else {
             Ok(&self.verified)
@@ -75,7 +75,7 @@ impl Statement {
 
 impl ClaimMapping {
     /// Reads the claims; `None` if they name no user, another audience, or a time out of range.
-    pub(crate) fn read(&self, claims: &JsonFields, ages: Ages) -> Option<Statement> {
+    pub(crate) fn read(&self, claims: &JsonFields, ages: Ages) -> Option<MappedClaims> {
         if !self.is_meant_for_us(claims.get(&self.audience_claim)) {
             return None;
         }
@@ -84,20 +84,20 @@ impl ClaimMapping {
         let is_super_admin = claim == Some(&Value::Bool(true));
 
         let issued = optional_time(claims.get("iat"))?;
-        let mut good_from = optional_time(claims.get("nbf"))?.unwrap_or(UNIX_EPOCH);
-        let mut good_until = time(claims.get("exp")?)?;
+        let mut valid_from = optional_time(claims.get("nbf"))?.unwrap_or(UNIX_EPOCH);
+        let mut valid_until = time(claims.get("exp")?)?;
         if let Some(issued) = issued {
-            good_from = good_from.max(issued);
+            valid_from = valid_from.max(issued);
         }
         let max_ages = [ages.max, ages.max_of_super_admins.filter(|_| is_super_admin)];
         if let Some(max_age) = max_ages.into_iter().flatten().min() {
             // The age must be known. A limit beyond the range of times is no limit.
-            good_until = issued?.checked_add(max_age).map_or(good_until, |limit| limit.min(good_until));
+            valid_until = issued?.checked_add(max_age).map_or(valid_until, |limit| limit.min(valid_until));
         }
-        Some(Statement {
+        Some(MappedClaims {
             verified: Verified { user_id, is_super_admin, issued_at: optional(issued, timestamp)?, external_id },
-            good_from: good_from.checked_sub(ages.clock_skew).unwrap_or(UNIX_EPOCH),
-            good_until: good_until.checked_add(ages.clock_skew).unwrap_or(good_until),
+            valid_from: valid_from.checked_sub(ages.clock_skew).unwrap_or(UNIX_EPOCH),
+            valid_until: valid_until.checked_add(ages.clock_skew).unwrap_or(valid_until),
         })
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
-use crate::claims::Statement;
+use crate::claims::MappedClaims;
 use crate::keys::Key;
 
 /// The SHA-256 of a whole token, including its signature. No two tokens have the same digest, and no token can be
@@ -32,7 +32,7 @@ impl TokenDigest {
 
 /// The claims of a token, and the key that signed it: when that key retires, the entry is void.
 pub(crate) struct VerifiedToken {
-    pub(crate) statement: Statement,
+    pub(crate) claims: MappedClaims,
     pub(crate) key: Arc<Key>,
 }
 

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use crate::claims::{Ages, ClaimMapping, Statement, Verified};
+use crate::claims::{Ages, ClaimMapping, MappedClaims, Verified};
 use crate::issuer::{SharedSecret, TrustError, TrustedIssuer};
 use crate::key_ring::{KeyRing, Renewal};
 use crate::keys::{Judgement, Key};
@@ -26,7 +26,7 @@ pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 /// The default number of verified tokens that are cached.
 pub const DEFAULT_REMEMBERED_TOKENS: usize = 10_000;
 
-/// The interval of mapping key files.
+/// The interval of reading key files.
 const FILE_PAUSE: Duration = Duration::from_secs(60);
 
 /// How many times a key is looked up before it counts as unknown. More than one lookup happens only if the keys change
@@ -262,7 +262,7 @@ impl TokenVerifier {
         let digest = TokenDigest::of(token);
         match self.remembered.get(&digest) {
             Some(remembered) => {
-                let verified = remembered.statement.at((self.clock)())?.clone();
+                let verified = remembered.claims.at((self.clock)())?.clone();
                 Ok((verified, Admission(remembered)))
             }
             None => Box::pin(self.admit_anew(token, digest)).await,
@@ -273,7 +273,7 @@ impl TokenVerifier {
     /// [`verify`](Self::verify) does.
     #[must_use]
     pub fn is_still_good(&self, Admission(remembered): &Admission) -> bool {
-        !remembered.key.is_retired() && remembered.statement.at((self.clock)()).is_ok()
+        !remembered.key.is_retired() && remembered.claims.at((self.clock)()).is_ok()
     }
 
     async fn admit_anew(&self, text: &str, digest: TokenDigest) -> Result<(Verified, Admission), AuthenticationError> {
@@ -283,14 +283,14 @@ impl TokenVerifier {
         }
         let token = Token::parse(text).ok_or(AuthenticationError::Invalid)?;
         let trusted = self.issuer_of(&token).ok_or(AuthenticationError::Invalid)?;
-        let statement = trusted.mapping.read(&token.claims, self.ages).ok_or(AuthenticationError::Invalid)?;
-        let key = trusted.key_of(&token, &statement, &self.clock, self.ages.clock_skew).await?;
-        let verified = statement.at((self.clock)())?.clone();
+        let claims = trusted.mapping.read(&token.claims, self.ages).ok_or(AuthenticationError::Invalid)?;
+        let key = trusted.key_of(&token, &claims, &self.clock, self.ages.clock_skew).await?;
+        let verified = claims.at((self.clock)())?.clone();
         // The key may have been removed meanwhile.
         if key.is_retired() {
             return Err(AuthenticationError::Invalid);
         }
-        let remembered = Arc::new(VerifiedToken { statement, key });
+        let remembered = Arc::new(VerifiedToken { claims, key });
         self.remembered.insert(digest, Arc::clone(&remembered));
         Ok((verified, Admission(remembered)))
     }
@@ -340,11 +340,11 @@ impl Trusted {
     async fn key_of(
         &self,
         token: &Token<'_>,
-        statement: &Statement,
+        claims: &MappedClaims,
         clock: &Clock,
         clock_skew: Duration,
     ) -> Result<Arc<Key>, AuthenticationError> {
-        let is_good = || statement.at(clock()).is_ok();
+        let is_good = || claims.at(clock()).is_ok();
         for _ in 0..LOOKS {
             let keys = self.ring.keys();
             match keys.judge(token) {
@@ -359,7 +359,7 @@ impl Trusted {
                 Judgement::UnknownKey => match self.ring.renew(&keys).await {
                     Renewal::Others => {}
                     // Keys are published before they sign, so the key of an older token would be known.
-                    Renewal::TooSoon(since) if statement.is_younger_than(since.saturating_add(clock_skew), clock()) => {
+                    Renewal::TooSoon(since) if claims.is_younger_than(since.saturating_add(clock_skew), clock()) => {
                         return Err(AuthenticationError::Unavailable);
                     }
                     Renewal::Same | Renewal::TooSoon(_) => break,
