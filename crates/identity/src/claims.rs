@@ -39,10 +39,10 @@ pub(crate) struct ClaimMapping {
 
 /// The tolerated clock skew, and the greatest ages of tokens.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ages {
+pub(crate) struct TimeLimits {
     pub(crate) clock_skew: Duration,
-    pub(crate) max: Option<Duration>,
-    pub(crate) max_of_super_admins: Option<Duration>,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) max_super_admin_age: Option<Duration>,
 }
 
 /// The result of a mapping, and when the token is valid. It borrows nothing from the token's text, so it can be cached.
@@ -75,7 +75,7 @@ impl MappedClaims {
 
 impl ClaimMapping {
     /// Reads the claims; `None` if they name no user, another audience, or a time out of range.
-    pub(crate) fn read(&self, claims: &JsonFields, ages: Ages) -> Option<MappedClaims> {
+    pub(crate) fn read(&self, claims: &JsonFields, limits: TimeLimits) -> Option<MappedClaims> {
         if !self.is_meant_for_us(claims.get(&self.audience_claim)) {
             return None;
         }
@@ -89,15 +89,15 @@ impl ClaimMapping {
         if let Some(issued) = issued {
             valid_from = valid_from.max(issued);
         }
-        let max_ages = [ages.max, ages.max_of_super_admins.filter(|_| is_super_admin)];
+        let max_ages = [limits.max_age, limits.max_super_admin_age.filter(|_| is_super_admin)];
         if let Some(max_age) = max_ages.into_iter().flatten().min() {
             // The age must be known. A limit beyond the range of times is no limit.
             valid_until = issued?.checked_add(max_age).map_or(valid_until, |limit| limit.min(valid_until));
         }
         Some(MappedClaims {
             verified: Verified { user_id, is_super_admin, issued_at: optional(issued, timestamp)?, external_id },
-            valid_from: valid_from.checked_sub(ages.clock_skew).unwrap_or(UNIX_EPOCH),
-            valid_until: valid_until.checked_add(ages.clock_skew).unwrap_or(valid_until),
+            valid_from: valid_from.checked_sub(limits.clock_skew).unwrap_or(UNIX_EPOCH),
+            valid_until: valid_until.checked_add(limits.clock_skew).unwrap_or(valid_until),
         })
     }
 

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use crate::claims::{Ages, ClaimMapping, MappedClaims, Verified};
+use crate::claims::{ClaimMapping, MappedClaims, TimeLimits, Verified};
 use crate::issuer::{SharedSecret, TrustError, TrustedIssuer};
 use crate::key_ring::{KeyRing, Renewal};
 use crate::keys::{Judgement, Key};
@@ -78,7 +78,7 @@ pub struct TokenVerifier {
     /// The issuer of tokens whose `iss` is none of `issuers`.
     others: Option<Trusted>,
     remembered: TokenCache,
-    ages: Ages,
+    limits: TimeLimits,
     clock: Clock,
 }
 
@@ -167,10 +167,10 @@ impl TokenVerifier {
             issuers: HashMap::new(),
             others: None,
             remembered: TokenCache::new(options.remembered_tokens),
-            ages: Ages {
+            limits: TimeLimits {
                 clock_skew: options.clock_skew,
-                max: options.max_token_age,
-                max_of_super_admins: options.max_super_admin_token_age,
+                max_age: options.max_token_age,
+                max_super_admin_age: options.max_super_admin_token_age,
             },
             clock: Box::new(SystemTime::now),
         }
@@ -231,7 +231,7 @@ impl TokenVerifier {
     /// The tolerated clock skew of signers: a token may be issued this much later than now.
     #[must_use]
     pub const fn clock_skew(&self) -> Duration {
-        self.ages.clock_skew
+        self.limits.clock_skew
     }
 
     /// How many tokens are cached, including expired ones.
@@ -283,8 +283,8 @@ impl TokenVerifier {
         }
         let token = Token::parse(text).ok_or(AuthenticationError::Invalid)?;
         let trusted = self.issuer_of(&token).ok_or(AuthenticationError::Invalid)?;
-        let claims = trusted.mapping.read(&token.claims, self.ages).ok_or(AuthenticationError::Invalid)?;
-        let key = trusted.key_of(&token, &claims, &self.clock, self.ages.clock_skew).await?;
+        let claims = trusted.mapping.read(&token.claims, self.limits).ok_or(AuthenticationError::Invalid)?;
+        let key = trusted.key_of(&token, &claims, &self.clock, self.limits.clock_skew).await?;
         let verified = claims.at((self.clock)())?.clone();
         // The key may have been removed meanwhile.
         if key.is_retired() {
