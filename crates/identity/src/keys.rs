@@ -128,7 +128,7 @@ impl KeySet {
 
     /// Finds the key that signed the token. Keys without an id match every token; a token without one matches every
     /// key.
-    pub(crate) fn judge(&self, token: &Token<'_>) -> Judgement {
+    pub(crate) fn check_signature(&self, token: &Token<'_>) -> SignatureCheck {
         let named = |key: &&Arc<Key>| key.id.is_some() && key.id == token.key_id;
         let possible = |key: &&Arc<Key>| key.id.is_none() || token.key_id.is_none();
         let of_algorithm = || self.keys.iter().filter(|key| key.algorithm == token.algorithm);
@@ -137,17 +137,17 @@ impl KeySet {
         let is_known = of_that_name.peek().is_some();
         let mut candidates = of_that_name.chain(of_algorithm().filter(possible)).take(MAX_TRIES);
         match candidates.find(|key| key.verifies(token)) {
-            Some(key) => Judgement::Signed(Arc::clone(key)),
-            None if is_known => Judgement::Forged,
-            None => Judgement::UnknownKey,
+            Some(key) => SignatureCheck::Valid(Arc::clone(key)),
+            None if is_known => SignatureCheck::Forged,
+            None => SignatureCheck::UnknownKey,
         }
     }
 }
 
 /// The outcome of verifying a signature.
-pub(crate) enum Judgement {
+pub(crate) enum SignatureCheck {
     /// This key signed the token.
-    Signed(Arc<Key>),
+    Valid(Arc<Key>),
     /// The key that the token names did not sign it.
     Forged,
     /// No key here signed it. Another one may have.

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use crate::claims::{ClaimMapping, MappedClaims, TimeLimits, Verified};
 use crate::issuer::{SharedSecret, TrustError, TrustedIssuer};
 use crate::key_ring::{KeyRing, Renewal};
-use crate::keys::{Judgement, Key};
+use crate::keys::{Key, SignatureCheck};
 use crate::source::{self, KeySource, Readable};
 use crate::token::Token;
 use crate::token_cache::{TokenCache, TokenDigest, VerifiedToken};
@@ -347,16 +347,16 @@ impl Trusted {
         let is_good = || claims.at(clock()).is_ok();
         for _ in 0..LOOKS {
             let keys = self.ring.keys();
-            match keys.judge(token) {
-                Judgement::Signed(key) => return Ok(key),
+            match keys.check_signature(token) {
+                SignatureCheck::Valid(key) => return Ok(key),
                 // The issuer may have another key of the same name by now.
-                Judgement::Forged if is_good() && self.ring.renew(&keys).await == Renewal::Others => {}
-                Judgement::Forged => return Err(AuthenticationError::Invalid),
+                SignatureCheck::Forged if is_good() && self.ring.renew(&keys).await == Renewal::Others => {}
+                SignatureCheck::Forged => return Err(AuthenticationError::Invalid),
                 // Keys that are read are public, so they never verify HS256.
-                Judgement::UnknownKey if token.algorithm == Algorithm::Hs256 || !is_good() => {
+                SignatureCheck::UnknownKey if token.algorithm == Algorithm::Hs256 || !is_good() => {
                     return Err(AuthenticationError::Invalid);
                 }
-                Judgement::UnknownKey => match self.ring.renew(&keys).await {
+                SignatureCheck::UnknownKey => match self.ring.renew(&keys).await {
                     Renewal::Others => {}
                     // Keys are published before they sign, so the key of an older token would be known.
                     Renewal::TooSoon(since) if claims.is_younger_than(since.saturating_add(clock_skew), clock()) => {
