@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::KeySet;
 use crate::jwks::{IgnoredEntry, Jwks};
-use crate::source::{Readable, SourceError};
+use crate::source::{SourceError, SourceReader};
 
 /// The outcome of a read whose set has no usable key: a word for metrics.
 const NO_USABLE_KEY: &str = "no_usable_key";
@@ -35,7 +35,7 @@ impl fmt::Debug for KeyRing {
 struct Source {
     /// The issuer, for logs and metrics.
     issuer: String,
-    readable: Readable,
+    reader: SourceReader,
     /// The interval of reads.
     pause: Duration,
     /// The least time between two reads that unauthenticated callers cause.
@@ -91,7 +91,7 @@ impl KeyRing {
 
     /// No keys yet. They are read on this runtime, and reads continue when the requests waiting for them are cancelled.
     pub(crate) fn read_from(
-        readable: Readable,
+        reader: SourceReader,
         issuer: String,
         pause: Duration,
         pause_for_unknown_keys: Duration,
@@ -99,7 +99,7 @@ impl KeyRing {
     ) -> Self {
         let source = Source {
             issuer,
-            readable,
+            reader,
             pause,
             pause_for_unknown_keys,
             runtime,
@@ -169,7 +169,7 @@ impl KeyRing {
 
     async fn read_once(&self, source: &Source, past: &mut Past) -> Result<(), SourceError> {
         past.began = Some(Instant::now());
-        let read = source.readable.read().await;
+        let read = source.reader.read().await;
         let issuer = source.issuer.as_str();
         let outcome = match &read {
             Ok(jwks) if jwks.keys.is_empty() => NO_USABLE_KEY,

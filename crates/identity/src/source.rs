@@ -117,15 +117,15 @@ impl SourceError {
     }
 }
 
-/// A source that is read periodically.
+/// Reads the keys of a source.
 #[derive(Debug)]
-pub(crate) enum Readable {
+pub(crate) enum SourceReader {
     PemFile(PathBuf),
     JwksFile(PathBuf),
     Url(JwksUrl, Client),
 }
 
-impl Readable {
+impl SourceReader {
     pub(crate) async fn read(&self) -> Result<Jwks, SourceError> {
         let of_file = |path: &PathBuf, parsed: Result<Jwks, KeyError>| {
             parsed.map_err(|source| SourceError::FileContent { path: path.clone(), source })

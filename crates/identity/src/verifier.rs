@@ -15,7 +15,7 @@ use crate::claims::{ClaimMapping, MappedClaims, TimeLimits, Verified};
 use crate::issuer::{SharedSecret, TrustError, TrustedIssuer};
 use crate::key_ring::{KeyRing, Renewal};
 use crate::keys::{Key, SignatureCheck};
-use crate::source::{self, KeySource, Readable};
+use crate::source::{self, KeySource, SourceReader};
 use crate::token::Token;
 use crate::token_cache::{TokenCache, TokenDigest, VerifiedToken};
 use crate::{Algorithm, AuthenticationError, KeySet};
@@ -389,18 +389,18 @@ fn check(secret: Option<&SharedSecret>, issuers: &[TrustedIssuer]) -> Result<(),
 }
 
 async fn ring(issuer: &TrustedIssuer, options: &VerifierOptions) -> Result<KeyRing, TrustError> {
-    let (readable, pause) = match &issuer.keys {
+    let (reader, pause) = match &issuer.keys {
         KeySource::Keys(keys) => return Ok(KeyRing::fixed(keys.clone())),
-        KeySource::PemFile(path) => (Readable::PemFile(path.clone()), FILE_PAUSE),
-        KeySource::JwksFile(path) => (Readable::JwksFile(path.clone()), FILE_PAUSE),
+        KeySource::PemFile(path) => (SourceReader::PemFile(path.clone()), FILE_PAUSE),
+        KeySource::JwksFile(path) => (SourceReader::JwksFile(path.clone()), FILE_PAUSE),
         KeySource::JwksUrl(url) => {
             let client = source::client(options.jwks_timeout).map_err(TrustError::Client)?;
-            (Readable::Url(url.clone(), client), options.jwks_refresh)
+            (SourceReader::Url(url.clone(), client), options.jwks_refresh)
         }
     };
-    let is_file = !matches!(readable, Readable::Url(..));
+    let is_file = !matches!(reader, SourceReader::Url(..));
     let name = issuer.issuer.to_string();
-    let ring = KeyRing::read_from(readable, name, pause, options.unknown_key_pause, Handle::current());
+    let ring = KeyRing::read_from(reader, name, pause, options.unknown_key_pause, Handle::current());
     if is_file {
         let failed = |source| TrustError::Keys { issuer: issuer.issuer.clone(), source };
         ring.read().await.map_err(failed)?;
