@@ -21,8 +21,8 @@ const NO_USABLE_KEY: &str = "no_usable_key";
 /// The keys of one issuer.
 pub(crate) struct KeyRing {
     current: ArcSwap<KeySet>,
-    /// Where they are read; `None` if they never change.
-    source: Option<Arc<Source>>,
+    /// How they are refreshed; `None` if they never change.
+    refresh: Option<Arc<Refresh>>,
 }
 
 impl fmt::Debug for KeyRing {
@@ -31,8 +31,8 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// Where keys are read, and the outcome of past reads.
-struct Source {
+/// How the keys of one issuer are refreshed, and the outcome of past reads.
+struct Refresh {
     /// The issuer, for logs and metrics.
     issuer: String,
     reader: SourceReader,
@@ -86,7 +86,7 @@ pub(crate) enum Renewal {
 impl KeyRing {
     /// These keys, which never change.
     pub(crate) fn fixed(keys: KeySet) -> Self {
-        Self { current: ArcSwap::from_pointee(keys), source: None }
+        Self { current: ArcSwap::from_pointee(keys), refresh: None }
     }
 
     /// No keys yet. They are read on this runtime, and reads continue when the requests waiting for them are cancelled.
@@ -97,7 +97,7 @@ impl KeyRing {
         pause_for_unknown_keys: Duration,
         runtime: Handle,
     ) -> Self {
-        let source = Source {
+        let refresh = Refresh {
             issuer,
             reader,
             pause,
@@ -106,7 +106,7 @@ impl KeyRing {
             past: Arc::default(),
             is_stale: AtomicBool::new(true),
         };
-        Self { current: ArcSwap::default(), source: Some(Arc::new(source)) }
+        Self { current: ArcSwap::default(), refresh: Some(Arc::new(refresh)) }
     }
 
     /// The current keys.
@@ -116,21 +116,21 @@ impl KeyRing {
 
     /// Whether the latest read failed, so that keys may be missing here.
     pub(crate) fn is_stale(&self) -> bool {
-        self.source.as_ref().is_some_and(|source| source.is_stale.load(Ordering::Acquire))
+        self.refresh.as_ref().is_some_and(|refresh| refresh.is_stale.load(Ordering::Acquire))
     }
 
     /// Reads the keys now.
     pub(crate) async fn read(&self) -> Result<(), SourceError> {
-        let Some(source) = &self.source else { return Ok(()) };
-        let mut past = source.past.lock().await;
-        self.read_once(source, &mut past).await
+        let Some(refresh) = &self.refresh else { return Ok(()) };
+        let mut past = refresh.past.lock().await;
+        self.read_once(refresh, &mut past).await
     }
 
     /// Reads the keys periodically, until it is cancelled.
     pub(crate) async fn keep_fresh(&self) {
-        let Some(source) = &self.source else { return };
+        let Some(refresh) = &self.refresh else { return };
         // `interval` panics at 0.
-        let mut ticks = interval(source.pause.max(Duration::from_millis(1)));
+        let mut ticks = interval(refresh.pause.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
@@ -144,33 +144,33 @@ impl KeyRing {
     /// All waiting requests share one read, which continues when they are cancelled. They cannot cause reads more often
     /// than the pause allows.
     pub(crate) async fn renew(self: &Arc<Self>, seen: &Arc<KeySet>) -> Renewal {
-        let Some(source) = &self.source else { return Renewal::Same };
+        let Some(refresh) = &self.refresh else { return Renewal::Same };
         let is_new = || !Arc::ptr_eq(&self.current.load(), seen);
         let asked = Instant::now();
-        let mut past = Arc::clone(&source.past).lock_owned().await;
+        let mut past = Arc::clone(&refresh.past).lock_owned().await;
         let was_read_for_me = past.began.is_some_and(|began| began >= asked);
         let is_too_soon =
-            past.began_for_unknown_key.is_some_and(|began| began.elapsed() < source.pause_for_unknown_keys);
+            past.began_for_unknown_key.is_some_and(|began| began.elapsed() < refresh.pause_for_unknown_keys);
         if !is_new() && !was_read_for_me {
             if let (true, Some(began)) = (is_too_soon, past.began) {
                 return Renewal::TooSoon(began.elapsed());
             }
             past.began_for_unknown_key = Some(Instant::now());
-            let reading = source.runtime.spawn(Arc::clone(self).read_for_unknown_key(Arc::clone(source), past));
+            let reading = refresh.runtime.spawn(Arc::clone(self).read_for_unknown_key(Arc::clone(refresh), past));
             // If it was aborted, the runtime is shutting down.
             let _ = reading.await;
         }
         if is_new() { Renewal::Others } else { Renewal::Same }
     }
 
-    async fn read_for_unknown_key(self: Arc<Self>, source: Arc<Source>, mut past: OwnedMutexGuard<Past>) {
-        let _ = self.read_once(&source, &mut past).await;
+    async fn read_for_unknown_key(self: Arc<Self>, refresh: Arc<Refresh>, mut past: OwnedMutexGuard<Past>) {
+        let _ = self.read_once(&refresh, &mut past).await;
     }
 
-    async fn read_once(&self, source: &Source, past: &mut Past) -> Result<(), SourceError> {
+    async fn read_once(&self, refresh: &Refresh, past: &mut Past) -> Result<(), SourceError> {
         past.began = Some(Instant::now());
-        let read = source.reader.read().await;
-        let issuer = source.issuer.as_str();
+        let read = refresh.reader.read().await;
+        let issuer = refresh.issuer.as_str();
         let outcome = match &read {
             Ok(jwks) if jwks.keys.is_empty() => NO_USABLE_KEY,
             Ok(_) => "read",
@@ -181,7 +181,7 @@ impl KeyRing {
             Ok(Jwks { keys, ignored }) => {
                 let failure = keys.is_empty().then_some(NO_USABLE_KEY);
                 self.replace(issuer, keys);
-                source.is_stale.store(false, Ordering::Release);
+                refresh.is_stale.store(false, Ordering::Release);
                 past.tell_ignored(issuer, ignored);
                 match (std::mem::replace(&mut past.failure, failure), failure) {
                     (Some(NO_USABLE_KEY), Some(_)) => {}
@@ -194,7 +194,7 @@ impl KeyRing {
                 Ok(())
             }
             Err(error) => {
-                source.is_stale.store(true, Ordering::Release);
+                refresh.is_stale.store(true, Ordering::Release);
                 if past.failure.replace(error.kind()) != Some(error.kind()) {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::warn!(
