@@ -37,33 +37,33 @@ struct Refresh {
     issuer: String,
     reader: SourceReader,
     /// The interval of reads.
-    pause: Duration,
+    interval: Duration,
     /// The least time between two reads that unauthenticated callers cause.
-    pause_for_unknown_keys: Duration,
+    unknown_key_interval: Duration,
     /// The runtime that reads run on, so that they outlive the requests waiting for them.
     runtime: Handle,
     /// Held while reading, so that only one task reads.
-    past: Arc<Mutex<Past>>,
+    history: Arc<Mutex<ReadHistory>>,
     /// Whether the latest read failed, or there was none.
     is_stale: AtomicBool,
 }
 
 /// The outcome of past reads.
 #[derive(Default)]
-struct Past {
+struct ReadHistory {
     /// When the latest read began.
-    began: Option<Instant>,
+    read_began: Option<Instant>,
     /// When the latest read began that an unauthenticated caller caused.
-    began_for_unknown_key: Option<Instant>,
+    unknown_key_read_began: Option<Instant>,
     /// The failure of the latest read.
     failure: Option<&'static str>,
     /// The entries that were ignored in the latest successful read.
     ignored: BTreeSet<IgnoredEntry>,
 }
 
-impl Past {
+impl ReadHistory {
     /// Logs each ignored entry that was not ignored in the previous read.
-    fn tell_ignored(&mut self, issuer: &str, ignored: Vec<IgnoredEntry>) {
+    fn log_ignored(&mut self, issuer: &str, ignored: Vec<IgnoredEntry>) {
         let ignored = BTreeSet::from_iter(ignored);
         for IgnoredEntry { name, reason } in ignored.difference(&self.ignored) {
             tracing::info!(issuer, "{name} of the issuer's key set is ignored: {reason}");
@@ -93,17 +93,17 @@ impl KeyRing {
     pub(crate) fn read_from(
         reader: SourceReader,
         issuer: String,
-        pause: Duration,
-        pause_for_unknown_keys: Duration,
+        interval: Duration,
+        unknown_key_interval: Duration,
         runtime: Handle,
     ) -> Self {
         let refresh = Refresh {
             issuer,
             reader,
-            pause,
-            pause_for_unknown_keys,
+            interval,
+            unknown_key_interval,
             runtime,
-            past: Arc::default(),
+            history: Arc::default(),
             is_stale: AtomicBool::new(true),
         };
         Self { current: ArcSwap::default(), refresh: Some(Arc::new(refresh)) }
@@ -122,15 +122,15 @@ impl KeyRing {
     /// Reads the keys now.
     pub(crate) async fn read(&self) -> Result<(), SourceError> {
         let Some(refresh) = &self.refresh else { return Ok(()) };
-        let mut past = refresh.past.lock().await;
-        self.read_once(refresh, &mut past).await
+        let mut history = refresh.history.lock().await;
+        self.read_once(refresh, &mut history).await
     }
 
     /// Reads the keys periodically, until it is cancelled.
     pub(crate) async fn keep_fresh(&self) {
         let Some(refresh) = &self.refresh else { return };
         // `interval` panics at 0.
-        let mut ticks = interval(refresh.pause.max(Duration::from_millis(1)));
+        let mut ticks = interval(refresh.interval.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
@@ -139,36 +139,36 @@ impl KeyRing {
         }
     }
 
-    /// Looks for keys other than `seen`, of which none fits.
+    /// Looks for keys other than `tried`, none of which fits.
     ///
     /// All waiting requests share one read, which continues when they are cancelled. They cannot cause reads more often
-    /// than the pause allows.
-    pub(crate) async fn renew(self: &Arc<Self>, seen: &Arc<KeySet>) -> Renewal {
+    /// than the interval allows.
+    pub(crate) async fn renew(self: &Arc<Self>, tried: &Arc<KeySet>) -> Renewal {
         let Some(refresh) = &self.refresh else { return Renewal::Same };
-        let is_new = || !Arc::ptr_eq(&self.current.load(), seen);
-        let asked = Instant::now();
-        let mut past = Arc::clone(&refresh.past).lock_owned().await;
-        let was_read_for_me = past.began.is_some_and(|began| began >= asked);
+        let is_new = || !Arc::ptr_eq(&self.current.load(), tried);
+        let called = Instant::now();
+        let mut history = Arc::clone(&refresh.history).lock_owned().await;
+        let was_read_meanwhile = history.read_began.is_some_and(|began| began >= called);
         let is_too_soon =
-            past.began_for_unknown_key.is_some_and(|began| began.elapsed() < refresh.pause_for_unknown_keys);
-        if !is_new() && !was_read_for_me {
-            if let (true, Some(began)) = (is_too_soon, past.began) {
+            history.unknown_key_read_began.is_some_and(|began| began.elapsed() < refresh.unknown_key_interval);
+        if !is_new() && !was_read_meanwhile {
+            if let (true, Some(began)) = (is_too_soon, history.read_began) {
                 return Renewal::TooSoon(began.elapsed());
             }
-            past.began_for_unknown_key = Some(Instant::now());
-            let reading = refresh.runtime.spawn(Arc::clone(self).read_for_unknown_key(Arc::clone(refresh), past));
+            history.unknown_key_read_began = Some(Instant::now());
+            let reading = refresh.runtime.spawn(Arc::clone(self).read_for_unknown_key(Arc::clone(refresh), history));
             // If it was aborted, the runtime is shutting down.
             let _ = reading.await;
         }
         if is_new() { Renewal::Others } else { Renewal::Same }
     }
 
-    async fn read_for_unknown_key(self: Arc<Self>, refresh: Arc<Refresh>, mut past: OwnedMutexGuard<Past>) {
-        let _ = self.read_once(&refresh, &mut past).await;
+    async fn read_for_unknown_key(self: Arc<Self>, refresh: Arc<Refresh>, mut history: OwnedMutexGuard<ReadHistory>) {
+        let _ = self.read_once(&refresh, &mut history).await;
     }
 
-    async fn read_once(&self, refresh: &Refresh, past: &mut Past) -> Result<(), SourceError> {
-        past.began = Some(Instant::now());
+    async fn read_once(&self, refresh: &Refresh, history: &mut ReadHistory) -> Result<(), SourceError> {
+        history.read_began = Some(Instant::now());
         let read = refresh.reader.read().await;
         let issuer = refresh.issuer.as_str();
         let outcome = match &read {
@@ -182,8 +182,8 @@ impl KeyRing {
                 let failure = keys.is_empty().then_some(NO_USABLE_KEY);
                 self.replace(issuer, keys);
                 refresh.is_stale.store(false, Ordering::Release);
-                past.tell_ignored(issuer, ignored);
-                match (std::mem::replace(&mut past.failure, failure), failure) {
+                history.log_ignored(issuer, ignored);
+                match (std::mem::replace(&mut history.failure, failure), failure) {
                     (Some(NO_USABLE_KEY), Some(_)) => {}
                     (_, Some(_)) => {
                         tracing::warn!(issuer, "the issuer's key set has no usable key: its tokens are refused")
@@ -195,7 +195,7 @@ impl KeyRing {
             }
             Err(error) => {
                 refresh.is_stale.store(true, Ordering::Release);
-                if past.failure.replace(error.kind()) != Some(error.kind()) {
+                if history.failure.replace(error.kind()) != Some(error.kind()) {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::warn!(
                         issuer,
