@@ -54,16 +54,16 @@ impl TokenCache {
 
     /// The cached token. A token that a retired key signed is removed.
     pub(crate) fn get(&self, token: &TokenDigest) -> Option<Arc<VerifiedToken>> {
-        let remembered = self.0.get(token)?;
-        if remembered.key.is_retired() {
+        let cached = self.0.get(token)?;
+        if cached.key.is_retired() {
             self.0.remove(token);
             return None;
         }
-        Some(remembered)
+        Some(cached)
     }
 
-    pub(crate) fn insert(&self, token: TokenDigest, remembered: Arc<VerifiedToken>) {
-        self.0.insert(token, remembered);
+    pub(crate) fn insert(&self, token: TokenDigest, cached: Arc<VerifiedToken>) {
+        self.0.insert(token, cached);
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -31,7 +31,7 @@ const FILE_PAUSE: Duration = Duration::from_secs(60);
 
 /// How many times a key is looked up before it counts as unknown. More than one lookup happens only if the keys change
 /// meanwhile.
-const LOOKS: usize = 3;
+const MAX_LOOKUPS: usize = 3;
 
 /// The name of the shared secret in messages that name issuers.
 const SHARED_SECRET: &str = "the shared secret";
@@ -76,8 +76,8 @@ pub struct TokenVerifier {
     /// By the `iss` of their tokens.
     issuers: HashMap<String, Trusted>,
     /// The issuer of tokens whose `iss` is none of `issuers`.
-    others: Option<Trusted>,
-    remembered: TokenCache,
+    fallback: Option<Trusted>,
+    cache: TokenCache,
     limits: TimeLimits,
     clock: Clock,
 }
@@ -122,8 +122,8 @@ impl fmt::Debug for TokenVerifier {
                 "issuers",
                 &self.issuers.iter().map(|(name, trusted)| (name, rings(trusted))).collect::<HashMap<_, _>>(),
             )
-            .field("others", &self.others.as_ref().map(rings))
-            .field("remembered", &self.remembered)
+            .field("fallback", &self.fallback.as_ref().map(rings))
+            .field("cached_tokens", &self.cache)
             .finish_non_exhaustive()
     }
 }
@@ -165,8 +165,8 @@ impl TokenVerifier {
     fn empty(options: &VerifierOptions) -> Self {
         Self {
             issuers: HashMap::new(),
-            others: None,
-            remembered: TokenCache::new(options.remembered_tokens),
+            fallback: None,
+            cache: TokenCache::new(options.remembered_tokens),
             limits: TimeLimits {
                 clock_skew: options.clock_skew,
                 max_age: options.max_token_age,
@@ -191,7 +191,7 @@ impl TokenVerifier {
             ring: Arc::new(KeyRing::fixed(KeySet::hs256(&secret.secret))),
         };
         match name {
-            None => self.others = Some(trusted),
+            None => self.fallback = Some(trusted),
             Some(name) => drop(self.issuers.insert(name, trusted)),
         }
     }
@@ -237,7 +237,7 @@ impl TokenVerifier {
     /// How many tokens are cached, including expired ones.
     #[must_use]
     pub fn remembered(&self) -> usize {
-        self.remembered.len()
+        self.cache.len()
     }
 
     /// Returns the bearer of the token. Waits only if the keys of its issuer must be read first; cancelling is safe.
@@ -260,10 +260,10 @@ impl TokenVerifier {
             return Err(AuthenticationError::Invalid);
         }
         let digest = TokenDigest::of(token);
-        match self.remembered.get(&digest) {
-            Some(remembered) => {
-                let verified = remembered.claims.at((self.clock)())?.clone();
-                Ok((verified, Admission(remembered)))
+        match self.cache.get(&digest) {
+            Some(cached) => {
+                let verified = cached.claims.at((self.clock)())?.clone();
+                Ok((verified, Admission(cached)))
             }
             None => Box::pin(self.admit_anew(token, digest)).await,
         }
@@ -272,8 +272,8 @@ impl TokenVerifier {
     /// Whether the token would be admitted again. It does not parse the token and gives no reason:
     /// [`verify`](Self::verify) does.
     #[must_use]
-    pub fn is_still_good(&self, Admission(remembered): &Admission) -> bool {
-        !remembered.key.is_retired() && remembered.claims.at((self.clock)()).is_ok()
+    pub fn is_still_good(&self, Admission(cached): &Admission) -> bool {
+        !cached.key.is_retired() && cached.claims.at((self.clock)()).is_ok()
     }
 
     async fn admit_anew(&self, text: &str, digest: TokenDigest) -> Result<(Verified, Admission), AuthenticationError> {
@@ -290,9 +290,9 @@ impl TokenVerifier {
         if key.is_retired() {
             return Err(AuthenticationError::Invalid);
         }
-        let remembered = Arc::new(VerifiedToken { claims, key });
-        self.remembered.insert(digest, Arc::clone(&remembered));
-        Ok((verified, Admission(remembered)))
+        let cached = Arc::new(VerifiedToken { claims, key });
+        self.cache.insert(digest, Arc::clone(&cached));
+        Ok((verified, Admission(cached)))
     }
 
     /// The issuer that the token claims. It alone determines the keys that verify the token.
@@ -302,7 +302,7 @@ impl TokenVerifier {
             Some(Value::String(name)) => self.issuers.get(name),
             Some(_) => return None,
         };
-        let trusted = named.or(self.others.as_ref())?;
+        let trusted = named.or(self.fallback.as_ref())?;
         let is_allowed = trusted.algorithms.is_empty() || trusted.algorithms.contains(&token.algorithm);
         is_allowed.then_some(trusted)
     }
@@ -330,7 +330,7 @@ impl TokenVerifier {
 
     /// Whether any issuer's tokens contain user ids.
     fn has_natives(&self) -> bool {
-        self.issuers.values().chain(&self.others).any(|trusted| trusted.mapping.is_native)
+        self.issuers.values().chain(&self.fallback).any(|trusted| trusted.mapping.is_native)
     }
 }
 
@@ -344,16 +344,16 @@ impl Trusted {
         clock: &Clock,
         clock_skew: Duration,
     ) -> Result<Arc<Key>, AuthenticationError> {
-        let is_good = || claims.at(clock()).is_ok();
-        for _ in 0..LOOKS {
+        let is_valid = || claims.at(clock()).is_ok();
+        for _ in 0..MAX_LOOKUPS {
             let keys = self.ring.keys();
             match keys.check_signature(token) {
                 SignatureCheck::Valid(key) => return Ok(key),
                 // The issuer may have another key of the same name by now.
-                SignatureCheck::Forged if is_good() && self.ring.renew(&keys).await == Renewal::Others => {}
+                SignatureCheck::Forged if is_valid() && self.ring.renew(&keys).await == Renewal::Others => {}
                 SignatureCheck::Forged => return Err(AuthenticationError::Invalid),
                 // Keys that are read are public, so they never verify HS256.
-                SignatureCheck::UnknownKey if token.algorithm == Algorithm::Hs256 || !is_good() => {
+                SignatureCheck::UnknownKey if token.algorithm == Algorithm::Hs256 || !is_valid() => {
                     return Err(AuthenticationError::Invalid);
                 }
                 SignatureCheck::UnknownKey => match self.ring.renew(&keys).await {
