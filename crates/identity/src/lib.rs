@@ -52,6 +52,7 @@ mod issuer;
 mod jwks;
 mod key_ring;
 mod keys;
+mod options;
 mod signer;
 mod source;
 mod token;
@@ -66,11 +67,10 @@ pub use error::AuthenticationError;
 pub use iam_domain::NamedUser;
 pub use issuer::{SharedSecret, TrustError, TrustedIssuer};
 pub use keys::{KeyError, KeySet, MAX_KEYS};
+pub use options::{DEFAULT_REMEMBERED_TOKENS, VerifierOptions};
 pub use signer::{SigningError, TokenSigner};
 pub use source::{JwksUrl, JwksUrlError, KeySource, MAX_DOCUMENT_BYTES, SourceError};
-pub use verifier::{
-    Admission, DEFAULT_REMEMBERED_TOKENS, MAX_TOKEN_BYTES, TokenVerifier, UserNameError, VerifierOptions,
-};
+pub use verifier::{Admission, MAX_TOKEN_BYTES, TokenVerifier, UserNameError};
 
 /// The fewest bytes of a secret that is fit for production: the length of HS256's digest.
 pub const MIN_SECRET_BYTES: usize = 32;
