@@ -49,6 +49,7 @@ mod claims;
 mod credential;
 mod error;
 mod issuer;
+mod issuer_verifier;
 mod jwks;
 mod key_ring;
 mod keys;

@@ -9,38 +9,26 @@ use futures_util::future::join_all;
 use iam_domain::{ExternalId, NamedUser, TextError, UserId};
 use secrecy::SecretString;
 use serde_json::Value;
-use tokio::runtime::Handle;
 
-use crate::claims::{ClaimMapping, MappedClaims, TimeLimits, Verified};
+use crate::claims::{TimeLimits, Verified};
 use crate::issuer::{SharedSecret, TrustError, TrustedIssuer};
-use crate::key_ring::{KeyRing, Renewal};
-use crate::keys::{Key, SignatureCheck};
-use crate::source::{self, KeySource, SourceReader};
+use crate::issuer_verifier::{Clock, IssuerVerifier};
 use crate::token::Token;
 use crate::token_cache::{TokenCache, TokenDigest, VerifiedToken};
-use crate::{Algorithm, AuthenticationError, KeySet, VerifierOptions};
+use crate::{AuthenticationError, VerifierOptions};
 
 /// The longest token that is accepted, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// The interval of reading key files.
-const FILE_PAUSE: Duration = Duration::from_secs(60);
-
-/// How many times a key is looked up before it counts as unknown. More than one lookup happens only if the keys change
-/// meanwhile.
-const MAX_LOOKUPS: usize = 3;
-
 /// The name of the shared secret in messages that name issuers.
 const SHARED_SECRET: &str = "the shared secret";
-
-type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// Verifies tokens, and caches the verified ones: by their digest, until they expire, in a bounded number.
 pub struct TokenVerifier {
     /// By the `iss` of their tokens.
-    issuers: HashMap<String, Trusted>,
+    issuers: HashMap<String, IssuerVerifier>,
     /// The issuer of tokens whose `iss` is none of `issuers`.
-    fallback: Option<Trusted>,
+    fallback: Option<IssuerVerifier>,
     cache: TokenCache,
     limits: TimeLimits,
     clock: Clock,
@@ -53,14 +41,6 @@ impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Admission").finish_non_exhaustive()
     }
-}
-
-/// A trusted issuer.
-#[derive(Debug)]
-struct Trusted {
-    mapping: ClaimMapping,
-    algorithms: Vec<Algorithm>,
-    ring: Arc<KeyRing>,
 }
 
 /// The text names no user.
@@ -80,7 +60,7 @@ pub enum UserNameError {
 
 impl fmt::Debug for TokenVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rings = |trusted: &Trusted| Arc::clone(&trusted.ring);
+        let rings = |trusted: &IssuerVerifier| Arc::clone(&trusted.ring);
         f.debug_struct("TokenVerifier")
             .field(
                 "issuers",
@@ -121,7 +101,8 @@ impl TokenVerifier {
             verifier.trust_secret(secret);
         }
         for issuer in issuers {
-            verifier.trust(issuer, options).await?;
+            let name = issuer.issuer.to_string();
+            verifier.issuers.insert(name, IssuerVerifier::start(issuer, options).await?);
         }
         Ok(verifier)
     }
@@ -142,37 +123,11 @@ impl TokenVerifier {
 
     fn trust_secret(&mut self, secret: SharedSecret) {
         let name = secret.issuer.as_ref().map(ToString::to_string);
-        let trusted = Trusted {
-            mapping: ClaimMapping {
-                issuer: secret.issuer,
-                user_claims: vec!["userId".to_owned(), "sub".to_owned()],
-                super_admin_claim: Some("isSuperAdmin".to_owned()),
-                audience_claim: "aud".to_owned(),
-                audiences: secret.audiences,
-                is_native: true,
-            },
-            algorithms: Vec::new(),
-            ring: Arc::new(KeyRing::fixed(KeySet::hs256(&secret.secret))),
-        };
+        let issuer = IssuerVerifier::of_secret(secret);
         match name {
-            None => self.fallback = Some(trusted),
-            Some(name) => drop(self.issuers.insert(name, trusted)),
+            None => self.fallback = Some(issuer),
+            Some(name) => drop(self.issuers.insert(name, issuer)),
         }
-    }
-
-    async fn trust(&mut self, issuer: TrustedIssuer, options: &VerifierOptions) -> Result<(), TrustError> {
-        let ring = ring(&issuer, options).await?;
-        let mapping = ClaimMapping {
-            issuer: Some(issuer.issuer.clone()),
-            user_claims: vec![issuer.user_claim],
-            super_admin_claim: Some(issuer.super_admin_claim).filter(|_| issuer.makes_super_admins),
-            audience_claim: issuer.audience_claim,
-            audiences: issuer.audiences,
-            is_native: issuer.is_native,
-        };
-        let trusted = Trusted { mapping, algorithms: issuer.algorithms, ring: Arc::new(ring) };
-        self.issuers.insert(issuer.issuer.to_string(), trusted);
-        Ok(())
     }
 
     /// The same with another clock than the system's.
@@ -260,15 +215,13 @@ impl TokenVerifier {
     }
 
     /// The issuer that the token claims. It alone determines the keys that verify the token.
-    fn issuer_of(&self, token: &Token<'_>) -> Option<&Trusted> {
+    fn issuer_of(&self, token: &Token<'_>) -> Option<&IssuerVerifier> {
         let named = match token.claims.get("iss") {
             None => None,
             Some(Value::String(name)) => self.issuers.get(name),
             Some(_) => return None,
         };
-        let trusted = named.or(self.fallback.as_ref())?;
-        let is_allowed = trusted.algorithms.is_empty() || trusted.algorithms.contains(&token.algorithm);
-        is_allowed.then_some(trusted)
+        named.or(self.fallback.as_ref()).filter(|issuer| issuer.allows(token.algorithm))
     }
 
     /// The user that a text of a path or body names: a user id, or `issuer|subject`, which gives the same id as a token
@@ -298,43 +251,6 @@ impl TokenVerifier {
     }
 }
 
-impl Trusted {
-    /// The key that signed the token. If none of the known keys did, they are read again, unless the token's claims
-    /// already make it invalid.
-    async fn key_of(
-        &self,
-        token: &Token<'_>,
-        claims: &MappedClaims,
-        clock: &Clock,
-        clock_skew: Duration,
-    ) -> Result<Arc<Key>, AuthenticationError> {
-        let is_valid = || claims.at(clock()).is_ok();
-        for _ in 0..MAX_LOOKUPS {
-            let keys = self.ring.keys();
-            match keys.check_signature(token) {
-                SignatureCheck::Valid(key) => return Ok(key),
-                // The issuer may have another key of the same name by now.
-                SignatureCheck::Forged if is_valid() && self.ring.renew(&keys).await == Renewal::Others => {}
-                SignatureCheck::Forged => return Err(AuthenticationError::Invalid),
-                // Keys that are read are public, so they never verify HS256.
-                SignatureCheck::UnknownKey if token.algorithm == Algorithm::Hs256 || !is_valid() => {
-                    return Err(AuthenticationError::Invalid);
-                }
-                SignatureCheck::UnknownKey => match self.ring.renew(&keys).await {
-                    Renewal::Others => {}
-                    // Keys are published before they sign, so the key of an older token would be known.
-                    Renewal::TooSoon(since) if claims.is_younger_than(since.saturating_add(clock_skew), clock()) => {
-                        return Err(AuthenticationError::Unavailable);
-                    }
-                    Renewal::Same | Renewal::TooSoon(_) => break,
-                },
-            }
-        }
-        // Keys that are not available might verify it.
-        Err(if self.ring.is_stale() { AuthenticationError::Unavailable } else { AuthenticationError::Invalid })
-    }
-}
-
 fn check(secret: Option<&SharedSecret>, issuers: &[TrustedIssuer]) -> Result<(), TrustError> {
     let mut names: Vec<_> = secret.and_then(|secret| secret.issuer.as_ref()).into_iter().collect();
     let mut native = secret.map(|_| SHARED_SECRET.to_owned());
@@ -350,24 +266,4 @@ fn check(secret: Option<&SharedSecret>, issuers: &[TrustedIssuer]) -> Result<(),
         }
     }
     Ok(())
-}
-
-async fn ring(issuer: &TrustedIssuer, options: &VerifierOptions) -> Result<KeyRing, TrustError> {
-    let (reader, pause) = match &issuer.keys {
-        KeySource::Keys(keys) => return Ok(KeyRing::fixed(keys.clone())),
-        KeySource::PemFile(path) => (SourceReader::PemFile(path.clone()), FILE_PAUSE),
-        KeySource::JwksFile(path) => (SourceReader::JwksFile(path.clone()), FILE_PAUSE),
-        KeySource::JwksUrl(url) => {
-            let client = source::client(options.jwks_timeout).map_err(TrustError::Client)?;
-            (SourceReader::Url(url.clone(), client), options.jwks_refresh)
-        }
-    };
-    let is_file = !matches!(reader, SourceReader::Url(..));
-    let name = issuer.issuer.to_string();
-    let ring = KeyRing::read_from(reader, name, pause, options.unknown_key_pause, Handle::current());
-    if is_file {
-        let failed = |source| TrustError::Keys { issuer: issuer.issuer.clone(), source };
-        ring.read().await.map_err(failed)?;
-    }
-    Ok(ring)
 }
