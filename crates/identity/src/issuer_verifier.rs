@@ -14,7 +14,7 @@ use crate::token::Token;
 use crate::{Algorithm, AuthenticationError, KeySet, VerifierOptions};
 
 /// The interval of reading key files.
-const FILE_PAUSE: Duration = Duration::from_secs(60);
+const FILE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How many times a key is looked up before it counts as unknown. More than one lookup happens only if the keys change
 /// meanwhile.
@@ -105,10 +105,10 @@ impl IssuerVerifier {
 
 /// The ring of the issuer's keys, read if they are in a file.
 async fn key_ring(issuer: &TrustedIssuer, options: &VerifierOptions) -> Result<KeyRing, TrustError> {
-    let (reader, pause) = match &issuer.keys {
+    let (reader, interval) = match &issuer.keys {
         KeySource::Keys(keys) => return Ok(KeyRing::fixed(keys.clone())),
-        KeySource::PemFile(path) => (SourceReader::PemFile(path.clone()), FILE_PAUSE),
-        KeySource::JwksFile(path) => (SourceReader::JwksFile(path.clone()), FILE_PAUSE),
+        KeySource::PemFile(path) => (SourceReader::PemFile(path.clone()), FILE_INTERVAL),
+        KeySource::JwksFile(path) => (SourceReader::JwksFile(path.clone()), FILE_INTERVAL),
         KeySource::JwksUrl(url) => {
             let client = source::client(options.jwks_timeout).map_err(TrustError::Client)?;
             (SourceReader::Url(url.clone(), client), options.jwks_refresh)
@@ -116,7 +116,7 @@ async fn key_ring(issuer: &TrustedIssuer, options: &VerifierOptions) -> Result<K
     };
     let is_file = !matches!(reader, SourceReader::Url(..));
     let name = issuer.issuer.to_string();
-    let ring = KeyRing::read_from(reader, name, pause, options.unknown_key_pause, Handle::current());
+    let ring = KeyRing::read_from(reader, name, interval, options.unknown_key_pause, Handle::current());
     if is_file {
         let failed = |source| TrustError::Keys { issuer: issuer.issuer.clone(), source };
         ring.read().await.map_err(failed)?;

@@ -60,11 +60,11 @@ pub enum UserNameError {
 
 impl fmt::Debug for TokenVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rings = |trusted: &IssuerVerifier| Arc::clone(&trusted.ring);
+        let rings = |issuer: &IssuerVerifier| Arc::clone(&issuer.ring);
         f.debug_struct("TokenVerifier")
             .field(
                 "issuers",
-                &self.issuers.iter().map(|(name, trusted)| (name, rings(trusted))).collect::<HashMap<_, _>>(),
+                &self.issuers.iter().map(|(name, issuer)| (name, rings(issuer))).collect::<HashMap<_, _>>(),
             )
             .field("fallback", &self.fallback.as_ref().map(rings))
             .field("cached_tokens", &self.cache)
@@ -73,7 +73,8 @@ impl fmt::Debug for TokenVerifier {
 }
 
 impl TokenVerifier {
-    /// Accepts HS256 tokens signed with the secret, and caches [`DEFAULT_REMEMBERED_TOKENS`](crate::DEFAULT_REMEMBERED_TOKENS). There is no leeway.
+    /// Accepts HS256 tokens signed with the secret, and caches
+    /// [`DEFAULT_REMEMBERED_TOKENS`](crate::DEFAULT_REMEMBERED_TOKENS). There is no leeway.
     #[must_use]
     pub fn hs256(secret: &SecretString) -> Self {
         let mut verifier = Self::empty(&VerifierOptions::default());
@@ -95,7 +96,7 @@ impl TokenVerifier {
         issuers: Vec<TrustedIssuer>,
         options: &VerifierOptions,
     ) -> Result<Self, TrustError> {
-        check(secret.as_ref(), &issuers)?;
+        check_consistency(secret.as_ref(), &issuers)?;
         let mut verifier = Self::empty(options);
         if let Some(secret) = secret {
             verifier.trust_secret(secret);
@@ -139,12 +140,12 @@ impl TokenVerifier {
     /// Reads all keys periodically, each source at its own interval, until it is cancelled. Returns at once if there is
     /// nothing to read.
     pub async fn keep_fresh(&self) {
-        join_all(self.issuers.values().map(|trusted| trusted.ring.keep_fresh())).await;
+        join_all(self.issuers.values().map(|issuer| issuer.ring.keep_fresh())).await;
     }
 
     /// Reads all keys now. Failures are logged, and the old keys stay.
     pub async fn refresh(&self) {
-        join_all(self.issuers.values().map(|trusted| trusted.ring.read())).await;
+        join_all(self.issuers.values().map(|issuer| issuer.ring.read())).await;
     }
 
     /// The tolerated clock skew of signers: a token may be issued this much later than now.
@@ -201,9 +202,9 @@ impl TokenVerifier {
             return Err(AuthenticationError::Malformed);
         }
         let token = Token::parse(text).ok_or(AuthenticationError::Invalid)?;
-        let trusted = self.issuer_of(&token).ok_or(AuthenticationError::Invalid)?;
-        let claims = trusted.mapping.read(&token.claims, self.limits).ok_or(AuthenticationError::Invalid)?;
-        let key = trusted.key_of(&token, &claims, &self.clock, self.limits.clock_skew).await?;
+        let issuer = self.issuer_of(&token).ok_or(AuthenticationError::Invalid)?;
+        let claims = issuer.mapping.read(&token.claims, self.limits).ok_or(AuthenticationError::Invalid)?;
+        let key = issuer.key_of(&token, &claims, &self.clock, self.limits.clock_skew).await?;
         let verified = claims.at((self.clock)())?.clone();
         // The key may have been removed meanwhile.
         if key.is_retired() {
@@ -235,23 +236,23 @@ impl TokenVerifier {
             let named = NamedUser::native(id);
             return Ok(NamedUser { can_sign_in: named.can_sign_in && self.has_natives(), ..named });
         }
-        let named = ExternalId::parse(text).map_err(|error| match error {
+        let external = ExternalId::parse(text).map_err(|error| match error {
             TextError::Character if text.contains('|') => UserNameError::Subject,
             TextError::TooLong { .. } => UserNameError::Subject,
             _ => UserNameError::Form,
         })?;
-        let trusted = self.issuers.get(named.issuer.as_str()).ok_or(UserNameError::UnknownIssuer)?;
-        let (id, external_id) = trusted.mapping.user_named(named.subject.as_str()).ok_or(UserNameError::Subject)?;
+        let issuer = self.issuers.get(external.issuer.as_str()).ok_or(UserNameError::UnknownIssuer)?;
+        let (id, external_id) = issuer.mapping.user_named(external.subject.as_str()).ok_or(UserNameError::Subject)?;
         Ok(NamedUser { id, external_id, can_sign_in: true })
     }
 
     /// Whether any issuer's tokens contain user ids.
     fn has_natives(&self) -> bool {
-        self.issuers.values().chain(&self.fallback).any(|trusted| trusted.mapping.is_native)
+        self.issuers.values().chain(&self.fallback).any(|issuer| issuer.mapping.is_native)
     }
 }
 
-fn check(secret: Option<&SharedSecret>, issuers: &[TrustedIssuer]) -> Result<(), TrustError> {
+fn check_consistency(secret: Option<&SharedSecret>, issuers: &[TrustedIssuer]) -> Result<(), TrustError> {
     let mut names: Vec<_> = secret.and_then(|secret| secret.issuer.as_ref()).into_iter().collect();
     let mut native = secret.map(|_| SHARED_SECRET.to_owned());
     for issuer in issuers {
