@@ -27,7 +27,7 @@
 //! # }
 //! ```
 //!
-//! # What can be relied upon
+//! # Guarantees
 //!
 //! * **Settings** come from defaults, then a TOML file, then the environment ([`Settings::load`]). A key that does not
 //!   exist is an error that names it. Every key is described in `docs/settings.md`.

@@ -24,7 +24,7 @@
 //! # }
 //! ```
 //!
-//! # What can be relied upon
+//! # Guarantees
 //!
 //! * **The issuer** of a token determines the keys that verify it: those of the [`TrustedIssuer`] that its `iss` names,
 //!   and no others. A token without such an `iss` is verified with the [`SharedSecret`], if that has no name of its
