@@ -48,15 +48,44 @@ pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Opti
     for (place, issuer) in auth.issuers.iter().enumerate().filter(|(_, issuer)| issuer.audiences.is_empty()) {
         // A token that the same sign-in issued for another service would make its bearer a super admin here.
         if settings.server.mode == Mode::Production && issuer.super_admins {
-            let problem = "must be said where super_admins is true, in production";
+            let problem = "is required in production where super_admins is true";
             return Err(invalid(format!("auth.issuers[{place}].audiences"), problem).into());
         }
-        tracing::warn!(issuer = issuer.issuer, "its tokens for anything count here: no audiences are said");
+        tracing::warn!(issuer = issuer.issuer, "no audiences configured: accepting tokens for any audience");
     }
     let secret = shared_secret(settings.server.mode, auth)?;
     let verifier = TokenVerifier::start(secret.clone(), issuers, &options(settings.server.mode, auth)).await?;
-    tracing::info!(?verifier, "whose tokens are believed");
+    log_issuers(secret.as_ref(), &auth.issuers);
     Ok((verifier, secret))
+}
+
+/// Logs the trusted issuers, one line each.
+fn log_issuers(secret: Option<&SharedSecret>, issuers: &[IssuerSettings]) {
+    if let Some(secret) = secret {
+        let issuer = secret.issuer.as_ref().map_or("any", Issuer::as_str);
+        let audiences = listed(&secret.audiences, "any");
+        tracing::info!(issuer, key_source = "jwt_secret", algorithms = "HS256", audiences, "trusted issuer");
+    }
+    for settings in issuers {
+        let algorithms = listed(&settings.algorithms, "all of its keys");
+        let audiences = listed(&settings.audiences, "any");
+        let key_source = key_source(settings);
+        tracing::info!(issuer = settings.issuer, key_source, algorithms, audiences, "trusted issuer");
+    }
+}
+
+/// The items, or a text for an empty list, which stands for no restriction.
+fn listed(items: &[String], unrestricted: &str) -> String {
+    if items.is_empty() { unrestricted.to_owned() } else { items.join(", ") }
+}
+
+/// The setting that names the source of the issuer's keys. The source itself may contain a secret.
+const fn key_source(settings: &IssuerSettings) -> &'static str {
+    match settings {
+        IssuerSettings { jwks_url: Some(_), .. } => "jwks_url",
+        IssuerSettings { jwks_file: Some(_), .. } => "jwks_file",
+        _ => "public_key_file",
+    }
 }
 
 /// The secret, which is optional if there are issuers.
@@ -169,6 +198,16 @@ mod tests {
         assert!(problem(&[PRODUCTION, weak, not_native]).await.contains("JWT_SECRET"));
     }
 
+    #[test]
+    fn the_log_names_the_source_of_keys_and_what_is_not_restricted() {
+        let issuers = r#"[{"jwks_url": "https://a.example"}, {"jwks_file": "a"}, {"public_key_file": "a"}]"#;
+        let settings = settings(&[("IAM__AUTH__ISSUERS", issuers)]);
+        let sources: Vec<_> = settings.auth.issuers.iter().map(key_source).collect();
+        assert_eq!(sources, ["jwks_url", "jwks_file", "public_key_file"]);
+        assert_eq!(listed(&[], "any"), "any");
+        assert_eq!(listed(&["one".to_owned(), "two".to_owned()], "any"), "one, two");
+    }
+
     #[tokio::test]
     async fn the_secret_and_an_issuer_cannot_both_be_native() {
         let problem = problem(&[SECRET, ISSUER]).await;
@@ -228,7 +267,7 @@ mod tests {
     async fn what_would_weaken_silently_is_refused() {
         let issuer = r#"[{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks", "super_admins": true}]"#;
         let issuer = ("IAM__AUTH__ISSUERS", issuer);
-        let audiences = "auth.issuers[0].audiences: must be said where super_admins is true, in production";
+        let audiences = "auth.issuers[0].audiences: is required in production where super_admins is true";
         assert_eq!(problem(&[PRODUCTION, issuer]).await, audiences);
         assert!(verifier(&settings(&[issuer])).await.is_ok());
         let skew = ("IAM__AUTH__CLOCK_SKEW", "301s");
