@@ -20,7 +20,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum TelemetryError {
     /// The filter cannot be read.
-    #[error("log.filter: {0}")]
+    #[error("log.filter (IAM__LOG__FILTER, else RUST_LOG): {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// This process has a logger already.
     #[error("logs are set up already")]

@@ -8,7 +8,8 @@ use super::parse::word;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
-    /// Levels, also by module: `info,iam_http=debug`.
+    /// Levels, also by module: `info,iam_http=debug`. Left out: the value of the variable `RUST_LOG`, else `info`.
+    /// With both, this setting wins.
     pub filter: String,
     /// `text` or `json`.
     pub format: LogFormat,

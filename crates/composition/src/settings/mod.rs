@@ -29,6 +29,8 @@ const FILE: &str = "IAM_CONFIG";
 const ISSUERS: &str = "IAM__AUTH__ISSUERS";
 /// The prefix of variables that set any key: `IAM__SECTION__KEY`.
 const PREFIX: &str = "IAM__";
+/// The customary variable for log filters of Rust programs: the default of `log.filter`.
+const RUST_LOG: &str = "RUST_LOG";
 /// Replaces what was not Unicode.
 const REPLACED: char = char::REPLACEMENT_CHARACTER;
 /// Variables with a name of their own. They take precedence over their `IAM__` equivalents.
@@ -68,20 +70,27 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the file that `IAM_CONFIG` names, if any, and then the environment, which takes precedence. Empty
-    /// variables count as not set.
+    /// Reads the file that `IAM_CONFIG` names, if any, and then the environment, which takes precedence. `RUST_LOG` is
+    /// the log filter if neither sets one. Empty variables count as not set.
     ///
     /// # Errors
     ///
     /// [`SettingsError`] names the file, the variable or the key.
     pub fn load(environment: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
         let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
-        let is_ours =
-            |name: &str| name == FILE || name.starts_with(PREFIX) || PLAIN_NAMES.iter().any(|(own, _)| *own == name);
+        let is_ours = |name: &str| {
+            [FILE, RUST_LOG].contains(&name)
+                || name.starts_with(PREFIX)
+                || PLAIN_NAMES.iter().any(|(own, _)| *own == name)
+        };
         if let Some((name, _)) = environment.iter().find(|(name, value)| is_ours(name) && value.contains(REPLACED)) {
             return Err(SettingsError::NotUnicode(name.clone()));
         }
         let mut builder = Config::builder();
+        if let Some(filter) = variable(RUST_LOG) {
+            let set = builder.set_default("log.filter", filter.as_str());
+            builder = set.map_err(|error| SettingsError::invalid("log.filter".to_owned(), error))?;
+        }
         if let Some(path) = variable(FILE) {
             builder = builder.add_source(file(path.into())?);
         }
@@ -196,7 +205,9 @@ mod tests {
 
         let bytes = [b"a secret of many bytes, of which ".as_slice(), &[0xff, 0xfe, 0x80]].concat();
         let value = std::ffi::OsStr::from_bytes(&bytes).to_string_lossy();
-        for name in ["JWT_SECRET", "DATABASE_URL", "IAM_CONFIG", "IAM__AUTH__JWT_SECRET", "IAM__SERVER__HOST"] {
+        for name in
+            ["JWT_SECRET", "DATABASE_URL", "IAM_CONFIG", "RUST_LOG", "IAM__AUTH__JWT_SECRET", "IAM__SERVER__HOST"]
+        {
             let error = error(&[(name, &value)]);
             assert!(error.contains(name) && error.contains("UTF-8") && !error.contains("a secret"), "{error}");
         }
@@ -253,6 +264,22 @@ mod tests {
         assert_eq!(settings.database.use_database.as_deref(), Some("plain"));
         assert_eq!(exposed(settings.auth.jwt_secret.as_ref()), Some("of-plain"));
         assert_eq!(settings.server.mode, Mode::Production);
+    }
+
+    #[test]
+    fn rust_log_is_the_log_filter_unless_a_setting_has_one() {
+        let filter = |variables: &[(&str, &str)]| load(variables).unwrap().log.filter;
+        let (rust_log, setting) = (("RUST_LOG", "warn"), ("IAM__LOG__FILTER", "debug"));
+        let file = TempFile::new("log-filter", r#"log.filter = "trace""#);
+        let json = TempFile::new("log-format", r#"log.format = "json""#);
+        assert_eq!(filter(&[]), "info");
+        assert_eq!(filter(&[("RUST_LOG", "")]), "info");
+        assert_eq!(filter(&[rust_log]), "warn");
+        assert_eq!(filter(&[rust_log, json.variable()]), "warn");
+        assert_eq!(filter(&[rust_log, file.variable()]), "trace");
+        assert_eq!(filter(&[rust_log, setting]), "debug");
+        assert_eq!(filter(&[rust_log, setting, file.variable()]), "debug");
+        assert_eq!(filter(&[rust_log, ("IAM__LOG__FILTER", "")]), "warn");
     }
 
     #[test]
