@@ -14,6 +14,8 @@ mod key_sets;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod refresh_telemetry;
+#[cfg(test)]
 mod refreshing;
 #[cfg(test)]
 mod remembering;

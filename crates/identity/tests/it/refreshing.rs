@@ -1,22 +1,19 @@
 //! Keys from servers and files: rotation, outages, invalid responses, and the rate of reads.
 
-use std::cell::RefCell;
-use std::io::Write;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use iam_identity::{
     AuthenticationError, JwksUrl, KeySource, TokenSigner, TokenVerifier, TrustError, TrustedIssuer, VerifierOptions,
 };
-use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::jwks_server::{Answer, JwksServer};
 use crate::support::{ISSUER, NOW, PAIRS, Pair, TempFile, at, claims_with, issuer, signed_by};
 
-const INVALID: AuthenticationError = AuthenticationError::Invalid;
+pub(crate) const INVALID: AuthenticationError = AuthenticationError::Invalid;
 const UNAVAILABLE: AuthenticationError = AuthenticationError::Unavailable;
 
 /// Fetches may take as long as they do on a busy machine.
@@ -25,7 +22,7 @@ fn patient() -> VerifierOptions {
 }
 
 /// Every unknown key of an unauthenticated caller is looked up at once.
-fn at_once() -> VerifierOptions {
+pub(crate) fn at_once() -> VerifierOptions {
     VerifierOptions { unknown_key_pause: Duration::ZERO, ..patient() }
 }
 
@@ -34,21 +31,21 @@ fn seldom() -> VerifierOptions {
     VerifierOptions { unknown_key_pause: Duration::MAX, ..patient() }
 }
 
-async fn reading(source: KeySource, options: &VerifierOptions) -> Arc<TokenVerifier> {
+pub(crate) async fn reading(source: KeySource, options: &VerifierOptions) -> Arc<TokenVerifier> {
     let issuer = TrustedIssuer { is_native: true, ..issuer(ISSUER, source) };
     Arc::new(TokenVerifier::start(None, vec![issuer], options).await.unwrap().with_clock(|| at(NOW)))
 }
 
 /// A token of the pair that names this key.
-fn token(pair: usize, id: &str) -> String {
+pub(crate) fn token(pair: usize, id: &str) -> String {
     signed_by(&PAIRS[pair].signer().with_key_id(id))
 }
 
-async fn outcome(verifier: &TokenVerifier, token: &str) -> Result<(), AuthenticationError> {
+pub(crate) async fn outcome(verifier: &TokenVerifier, token: &str) -> Result<(), AuthenticationError> {
     verifier.verify(token).await.map(drop)
 }
 
-fn keys(pairs: &[(usize, &str)]) -> Answer {
+pub(crate) fn keys(pairs: &[(usize, &str)]) -> Answer {
     Answer::Keys(pairs.iter().map(|(pair, id)| PAIRS[*pair].jwk(id)).collect())
 }
 
@@ -440,139 +437,4 @@ async fn a_file_that_cannot_be_used_stops_the_start() {
     assert!(started(KeySource::JwksFile(path)).await.contains("more than 1048576 bytes"));
     let missing = started(KeySource::JwksFile("/no/such/jwks.json".into())).await;
     assert!(missing.contains("cannot read /no/such/jwks.json: "), "{missing}");
-}
-
-#[test]
-fn every_fetch_is_counted() {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    metrics::with_local_recorder(&recorder, || {
-        runtime.block_on(async {
-            let server = JwksServer::start(keys(&[(4, "a")])).await;
-            let verifier = reading(server.source(), &at_once()).await;
-            verifier.refresh().await;
-            verifier.refresh().await;
-            server.answers(Answer::Text("<html>".to_owned()));
-            verifier.refresh().await;
-            server.answers(Answer::Raw("HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n".to_owned()));
-            verifier.refresh().await;
-            server.answers(Answer::Close);
-            let _ = outcome(&verifier, &token(5, "b")).await;
-        });
-    });
-    let text = handle.render();
-    for (outcome, count) in [("read", 2), ("unusable", 1), ("status", 1), ("unreachable", 1)] {
-        let line = format!("iam_jwks_refresh_total{{issuer=\"{ISSUER}\",outcome=\"{outcome}\"}} {count}");
-        assert!(text.contains(&line), "{line}\n{text}");
-    }
-}
-
-#[test]
-fn a_set_without_a_usable_key_is_counted_as_such() {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    metrics::with_local_recorder(&recorder, || {
-        runtime.block_on(async {
-            let server = JwksServer::start(Answer::Keys(vec![json!({ "kty": "oct" })])).await;
-            let verifier = reading(server.source(), &at_once()).await;
-            verifier.refresh().await;
-            server.answers(Answer::Keys(Vec::new()));
-            verifier.refresh().await;
-            server.answers(keys(&[(4, "a")]));
-            verifier.refresh().await;
-        });
-    });
-    let text = handle.render();
-    for (outcome, count) in [("read", 1), ("no_usable_key", 2)] {
-        let line = format!("iam_jwks_refresh_total{{issuer=\"{ISSUER}\",outcome=\"{outcome}\"}} {count}");
-        assert!(text.contains(&line), "{line}\n{text}");
-    }
-}
-
-thread_local! {
-    /// The log lines of this thread, while a test captures them.
-    static LINES: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
-}
-
-/// The log lines of this thread during `work`. All tests share one subscriber: one for each test would change what
-/// other threads log.
-fn logged_by(work: impl Future<Output = ()>) -> Vec<String> {
-    static SUBSCRIBER: Once = Once::new();
-    SUBSCRIBER.call_once(|| {
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(|| OwnLines).finish();
-        tracing::subscriber::set_global_default(subscriber).unwrap();
-    });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    LINES.set(Some(Vec::new()));
-    runtime.block_on(work);
-    let text = String::from_utf8(LINES.take().unwrap()).unwrap();
-    text.lines().map(str::to_owned).collect()
-}
-
-/// Appends to the lines of the thread that logs.
-struct OwnLines;
-
-impl Write for OwnLines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        LINES.with_borrow_mut(|lines| lines.iter_mut().for_each(|lines| lines.extend(bytes)));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[test]
-fn each_ignored_entry_is_logged_once_with_its_reason_and_never_with_its_content() {
-    let odd = [
-        json!({ "kty": "oct", "kid": "shared", "k": "hunter2" }),
-        PAIRS[4].jwk_with(&json!({ "kid": "leaked", "d": "hunter2" })),
-        PAIRS[0].jwk_with(&json!({ "kid": "for encryption", "use": "enc" })),
-        PAIRS[0].jwk_with(&json!({ "kid": "for wrapping", "key_ops": ["wrapKey"] })),
-        PAIRS[0].jwk_with(&json!({ "kid": "of another algorithm", "alg": "RS512" })),
-        PAIRS[0].jwk_with(&json!({ "kid": "weak", "n": "_".repeat(100) })),
-        json!({ "kty": "AKP", "kid": "quantum\nforged line", "pub": "AA" }),
-        json!("hunter2"),
-    ];
-    let lines = logged_by(async {
-        let all = |more: &[serde_json::Value]| Answer::Keys(odd.iter().chain(more).cloned().collect());
-        let server = JwksServer::start(all(&[PAIRS[5].jwk("good")])).await;
-        let verifier = reading(server.source(), &at_once()).await;
-        verifier.refresh().await;
-        verifier.refresh().await;
-        // Another order and another key: nothing new to log about the others.
-        server.answers(all(&[PAIRS[3].jwk("other"), PAIRS[5].jwk("good")]));
-        verifier.refresh().await;
-    });
-    let about = |word: &str| lines.iter().filter(|line| line.contains(word)).count();
-    for word in
-        ["shared", "leaked", "for encryption", "for wrapping", "of another algorithm", "weak", "quantum", "entry 8"]
-    {
-        assert_eq!(about(word), 1, "{word}: {lines:#?}");
-    }
-    assert_eq!(about("is ignored"), odd.len(), "{lines:#?}");
-    assert_eq!((about("hunter2"), about("no usable key")), (0, 0), "{lines:#?}");
-    assert!(!lines.iter().any(|line| line.starts_with("forged line")), "{lines:#?}");
-}
-
-#[test]
-fn a_set_without_a_usable_key_is_logged_when_it_comes_and_when_it_goes() {
-    let lines = logged_by(async {
-        let server = JwksServer::start(keys(&[(4, "a")])).await;
-        let verifier = reading(server.source(), &at_once()).await;
-        verifier.refresh().await;
-        server.answers(Answer::Keys(vec![json!({ "kty": "oct", "k": "hunter2" })]));
-        verifier.refresh().await;
-        verifier.refresh().await;
-        assert_eq!(outcome(&verifier, &token(4, "a")).await, Err(INVALID));
-        server.answers(keys(&[(4, "a")]));
-        verifier.refresh().await;
-        assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
-    });
-    let about = |word: &str| lines.iter().filter(|line| line.contains(word)).count();
-    assert_eq!((about("no usable key"), about("can be read again")), (1, 1), "{lines:#?}");
-    assert_eq!(about("WARN"), 1, "{lines:#?}");
 }
