@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod api_keys;
 #[cfg(test)]
+mod caching;
+#[cfg(test)]
 mod claims;
 #[cfg(test)]
 mod issuers;
@@ -17,7 +19,5 @@ mod keys;
 mod refresh_telemetry;
 #[cfg(test)]
 mod refreshing;
-#[cfg(test)]
-mod remembering;
 #[cfg(test)]
 mod support;
