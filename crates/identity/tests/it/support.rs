@@ -103,10 +103,10 @@ impl Pair {
         self.jwk_with(&json!({ "kid": id, "use": "sig" }))
     }
 
-    /// The same entry with these members.
-    pub(crate) fn jwk_with(&self, members: &Value) -> Value {
+    /// The same entry with these fields.
+    pub(crate) fn jwk_with(&self, fields: &Value) -> Value {
         let mut jwk = self.jwk.clone();
-        jwk.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        jwk.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         jwk
     }
 }
