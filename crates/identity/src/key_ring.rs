@@ -211,7 +211,7 @@ impl KeyRing {
     /// Replaces the keys. Tokens that only the old keys verified are refused from now on.
     pub(crate) fn replace(&self, issuer: &str, keys: KeySet) {
         let old = self.current.load_full();
-        let keys = keys.succeed(&old);
+        let keys = keys.sharing(&old);
         if !keys.is_same(&old) {
             tracing::info!(issuer, ?keys, "the issuer's keys have changed");
             let keys = Arc::new(keys);

@@ -109,7 +109,7 @@ impl KeySet {
     }
 
     /// The same keys, but sharing those that `old` has too, so that they stay valid. The other keys of `old` retire.
-    pub(crate) fn succeed(self, old: &Self) -> Self {
+    pub(crate) fn sharing(self, old: &Self) -> Self {
         let kept = |key: Arc<Key>| old.keys.iter().find(|known| known.is_same(&key)).map_or(key, Arc::clone);
         Self { keys: self.keys.into_iter().map(kept).collect() }
     }
