@@ -75,8 +75,8 @@ impl MappedClaims {
 
 impl ClaimMapping {
     /// Reads the claims; `None` if they name no user, another audience, or a time out of range.
-    pub(crate) fn read(&self, claims: &JsonFields, limits: TimeLimits) -> Option<MappedClaims> {
-        if !self.is_meant_for_us(claims.get(&self.audience_claim)) {
+    pub(crate) fn apply(&self, claims: &JsonFields, limits: TimeLimits) -> Option<MappedClaims> {
+        if !self.accepts_audience(claims.get(&self.audience_claim)) {
             return None;
         }
         let (user_id, external_id) = self.user(claims)?;
@@ -101,7 +101,7 @@ impl ClaimMapping {
         })
     }
 
-    fn is_meant_for_us(&self, audience: Option<&Value>) -> bool {
+    fn accepts_audience(&self, audience: Option<&Value>) -> bool {
         let is_ours = |text: &str| self.audiences.iter().any(|ours| ours == text);
         self.audiences.is_empty()
             || match audience {

@@ -203,7 +203,7 @@ impl TokenVerifier {
         }
         let token = Token::parse(text).ok_or(AuthenticationError::Invalid)?;
         let issuer = self.issuer_of(&token).ok_or(AuthenticationError::Invalid)?;
-        let claims = issuer.mapping.read(&token.claims, self.limits).ok_or(AuthenticationError::Invalid)?;
+        let claims = issuer.mapping.apply(&token.claims, self.limits).ok_or(AuthenticationError::Invalid)?;
         let key = issuer.key_of(&token, &claims, &self.clock, self.limits.clock_skew).await?;
         let verified = claims.at((self.clock)())?.clone();
         // The key may have been removed meanwhile.
