@@ -231,7 +231,7 @@ mod tests {
                 "auth.issuers[1].algorithms",
             ),
             (r#"{"issuer": "a", "jwks_file": "/no/such/file"}"#, "auth.issuers: issuer a: cannot read /no/such/file: "),
-            (good, "auth.issuers: issuer https://issuer.example is there twice"),
+            (good, "auth.issuers: issuer https://issuer.example is configured twice"),
         ] {
             let problem = problem(&[("IAM__AUTH__ISSUERS", &format!("[{good}, {second}]"))]).await;
             assert!(problem.starts_with(expected) && !problem.contains("hunter2"), "{problem}");

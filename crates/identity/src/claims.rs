@@ -1,4 +1,4 @@
-//! Reads the claims of a token by the rules of its issuer.
+//! Maps the claims of a token to a user, by the rules of its issuer.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::AuthenticationError;
 use crate::token::JsonFields;
 
-/// The bearer of a verified token.
+/// The bearer of a verified token: the user, and what the token says about the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     /// The user id.
@@ -65,7 +65,8 @@ impl MappedClaims {
         }
     }
 
-    /// Whether the token was issued within `age`, allowing for `iat` in whole seconds.
+    /// Whether the token was issued less than `age` ago. The check allows a second more, since `iat` may be a whole
+    /// number of seconds.
     pub(crate) fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
         let age = age.saturating_add(Duration::from_secs(1));
         let since = now.checked_sub(age).and_then(timestamp);
@@ -74,7 +75,7 @@ impl MappedClaims {
 }
 
 impl ClaimMapping {
-    /// Reads the claims; `None` if they name no user, another audience, or a time out of range.
+    /// Maps the claims. `None` if they name no user, another audience, or a time out of range.
     pub(crate) fn apply(&self, claims: &JsonFields, limits: TimeLimits) -> Option<MappedClaims> {
         if !self.accepts_audience(claims.get(&self.audience_claim)) {
             return None;
@@ -116,7 +117,7 @@ impl ClaimMapping {
         self.user_named(subject).map(|(id, external_id)| (id, external_id.map(Arc::new)))
     }
 
-    /// The user that the issuer means by this subject, if it is a valid one.
+    /// The user whom the issuer names by this subject, if the subject is valid.
     pub(crate) fn user_named(&self, subject: &str) -> Option<(UserId, Option<ExternalId>)> {
         if self.is_native
             && let Ok(id) = UserId::parse(subject)
@@ -129,7 +130,7 @@ impl ClaimMapping {
     }
 }
 
-/// `None` if the value is present but invalid.
+/// Reads an optional value. `None` if the value is present but invalid.
 fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
     match value {
         None => Some(None),

@@ -46,7 +46,7 @@ pub(crate) struct IgnoredEntry {
     pub(crate) reason: IgnoredReason,
 }
 
-/// Why an entry is ignored. Reveals nothing of its content.
+/// Why an entry is ignored. Messages reveal nothing of its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub(crate) enum IgnoredReason {
     #[error("it is not a JSON Web Key")]
@@ -110,7 +110,7 @@ struct Jwk {
     d: Option<Value>,
 }
 
-/// The key, if it is a public key that verifies signatures.
+/// Reads an entry, which must be a public key that verifies signatures.
 fn of_jwk(entry: Value) -> Result<Key, IgnoredReason> {
     let jwk: Jwk = serde_json::from_value(entry).map_err(|_| IgnoredReason::Unreadable)?;
     if jwk.d.is_some() {
@@ -152,7 +152,7 @@ fn ed25519_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
     ParsedPublicKey::new(&ED25519, point).ok()
 }
 
-/// The bytes of a field. Some issuers encode them in the standard alphabet.
+/// Decodes a field. Some issuers encode it in the standard alphabet.
 fn field(text: &Option<String>) -> Option<Vec<u8>> {
     BASE64URL.decode(text.as_ref()?.replace('+', "-").replace('/', "_")).ok()
 }

@@ -15,7 +15,7 @@ use crate::KeySet;
 use crate::jwks::{IgnoredEntry, Jwks};
 use crate::source::{SourceError, SourceReader};
 
-/// The outcome of a read whose set has no usable key: a word for metrics.
+/// The label in metrics of a read whose set has no usable key.
 const NO_USABLE_KEY: &str = "no_usable_key";
 
 /// The keys of one issuer.
@@ -38,7 +38,7 @@ struct Refresh {
     reader: SourceReader,
     /// The interval of reads.
     interval: Duration,
-    /// The least time between two reads that unauthenticated callers cause.
+    /// The least time between two reads that unknown keys cause.
     unknown_key_interval: Duration,
     /// The runtime that reads run on, so that they outlive the requests waiting for them.
     runtime: Handle,
@@ -53,7 +53,7 @@ struct Refresh {
 struct ReadHistory {
     /// When the latest read began.
     read_began: Option<Instant>,
-    /// When the latest read began that an unauthenticated caller caused.
+    /// When the latest read began that an unknown key caused.
     unknown_key_read_began: Option<Instant>,
     /// The failure of the latest read.
     failure: Option<&'static str>,
@@ -77,19 +77,20 @@ impl ReadHistory {
 pub(crate) enum Renewal {
     /// There are other keys.
     Others,
-    /// There are no others, as far as they can be read.
+    /// There are no others, or they cannot be read.
     Same,
-    /// The keys were not read: the latest such read began this short a time ago.
+    /// The keys were not read, because the latest read began only this long ago.
     TooSoon(Duration),
 }
 
 impl KeyRing {
-    /// These keys, which never change.
+    /// A ring of keys that never change.
     pub(crate) fn fixed(keys: KeySet) -> Self {
         Self { current: ArcSwap::from_pointee(keys), refresh: None }
     }
 
-    /// No keys yet. They are read on this runtime, and reads continue when the requests waiting for them are cancelled.
+    /// A ring without keys, which reads them from a source. Reads run on this runtime, and continue when the requests
+    /// that wait for them are cancelled.
     pub(crate) fn read_from(
         reader: SourceReader,
         issuer: String,
@@ -139,10 +140,10 @@ impl KeyRing {
         }
     }
 
-    /// Looks for keys other than `tried`, none of which fits.
+    /// Looks for keys other than `tried`, none of which verifies a token.
     ///
-    /// All waiting requests share one read, which continues when they are cancelled. They cannot cause reads more often
-    /// than the interval allows.
+    /// Concurrent calls share one read, which continues when they are cancelled. Reads that calls cause are at least
+    /// `unknown_key_interval` apart.
     pub(crate) async fn renew(self: &Arc<Self>, tried: &Arc<KeySet>) -> Renewal {
         let Some(refresh) = &self.refresh else { return Renewal::Same };
         let is_new = || !Arc::ptr_eq(&self.current.load(), tried);
@@ -157,7 +158,7 @@ impl KeyRing {
             }
             history.unknown_key_read_began = Some(Instant::now());
             let reading = refresh.runtime.spawn(Arc::clone(self).read_for_unknown_key(Arc::clone(refresh), history));
-            // If it was aborted, the runtime is shutting down.
+            // An error means that the runtime is shutting down.
             let _ = reading.await;
         }
         if is_new() { Renewal::Others } else { Renewal::Same }
@@ -200,7 +201,7 @@ impl KeyRing {
                     tracing::warn!(
                         issuer,
                         cause,
-                        "the issuer's keys cannot be read, those of before are kept: {error}"
+                        "the issuer's keys cannot be read, the previous ones stay in use: {error}"
                     );
                 }
                 Err(error)

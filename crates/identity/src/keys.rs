@@ -1,4 +1,4 @@
-//! Keys, each bound to one algorithm.
+//! The keys that verify signatures, each bound to one algorithm.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl fmt::Debug for KeySet {
     }
 }
 
-/// The keys cannot be used. Names the block of a PEM text, and reveals nothing of the keys.
+/// The keys cannot be used. Messages name the block of a PEM text, and reveal nothing of the keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -76,7 +76,7 @@ impl KeySet {
         Self { keys: keys.into_iter().map(Arc::new).collect() }
     }
 
-    /// HS256 with the secret.
+    /// A set of one key: HS256 with the secret.
     pub(crate) fn hs256(secret: &SecretString) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
         Self::of([Key::new(None, Algorithm::Hs256, Material::Secret(Box::new(key)))])
@@ -108,7 +108,7 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    /// The same keys, but sharing those that `old` has too, so that they stay valid. The other keys of `old` retire.
+    /// The same keys, where those that `old` also has are its key objects. So tokens that they verified stay valid.
     pub(crate) fn sharing(self, old: &Self) -> Self {
         let kept = |key: Arc<Key>| old.keys.iter().find(|known| known.is_same(&key)).map_or(key, Arc::clone);
         Self { keys: self.keys.into_iter().map(kept).collect() }
@@ -126,8 +126,8 @@ impl KeySet {
         }
     }
 
-    /// Finds the key that signed the token. Keys without an id match every token; a token without one matches every
-    /// key.
+    /// Finds the key that signed the token. A key without an id is tried for every token, and every key for a token
+    /// without an id.
     pub(crate) fn check_signature(&self, token: &Token<'_>) -> SignatureCheck {
         let named = |key: &&Arc<Key>| key.id.is_some() && key.id == token.key_id;
         let possible = |key: &&Arc<Key>| key.id.is_none() || token.key_id.is_none();
@@ -144,7 +144,7 @@ impl KeySet {
     }
 }
 
-/// The outcome of verifying a signature.
+/// The outcome of checking a token's signature.
 pub(crate) enum SignatureCheck {
     /// This key signed the token.
     Valid(Arc<Key>),
@@ -177,7 +177,7 @@ impl Key {
         Self::new(id, algorithm, Material::Public(key))
     }
 
-    /// Whether it was removed from its issuer's set.
+    /// Whether the key was removed from its issuer's set.
     pub(crate) fn is_retired(&self) -> bool {
         self.is_retired.load(Ordering::Acquire)
     }
@@ -199,6 +199,7 @@ impl Key {
     }
 }
 
+/// Reads the block of a PEM text.
 fn of_pem(block: usize, text: &str) -> Result<Key, KeyError> {
     let pem = pem::parse(text).map_err(|_| KeyError::Damaged { block })?;
     if pem.tag() != "PUBLIC KEY" {
@@ -215,7 +216,7 @@ fn of_pem(block: usize, text: &str) -> Result<Key, KeyError> {
     Ok(Key::public(None, algorithm, key))
 }
 
-/// The key, if its size is allowed and its exponent is safe. Only this way of parsing checks both.
+/// Reads an RSA key. `None` unless its size is allowed and its exponent is safe: only `PublicEncryptingKey` checks both.
 pub(crate) fn rsa_of_der(der: &[u8]) -> Option<ParsedPublicKey> {
     PublicEncryptingKey::from_der(der).ok()?;
     ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok()

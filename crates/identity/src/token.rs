@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::Algorithm;
 
-/// A JSON object without duplicate names, which other programs might read differently.
+/// The fields of a JSON object. Duplicate names are refused, since other programs might read them differently.
 pub(crate) struct JsonFields(BTreeMap<String, Value>);
 
 impl JsonFields {
@@ -59,7 +59,7 @@ pub(crate) struct Token<'a> {
 }
 
 impl<'a> Token<'a> {
-    /// `None` if the text is not such a token, or its algorithm is never accepted.
+    /// Parses a token. `None` if the text is not one, or its algorithm is never accepted.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let (message, signature) = text.rsplit_once('.')?;
         let (header, claims) = message.split_once('.')?;
@@ -84,6 +84,7 @@ impl<'a> Token<'a> {
     }
 }
 
+/// Decodes the header or the claims.
 fn part(text: &str) -> Option<JsonFields> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
 }

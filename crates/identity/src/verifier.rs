@@ -1,4 +1,4 @@
-//! Verifies tokens.
+//! Verifies the tokens of all trusted issuers, and caches the verified ones.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,7 +25,7 @@ const SHARED_SECRET: &str = "the shared secret";
 
 /// Verifies tokens, and caches the verified ones: by their digest, until they expire, in a bounded number.
 pub struct TokenVerifier {
-    /// By the `iss` of their tokens.
+    /// The issuers, by the `iss` of their tokens.
     issuers: HashMap<String, IssuerVerifier>,
     /// The issuer of tokens whose `iss` is none of `issuers`.
     fallback: Option<IssuerVerifier>,
@@ -34,7 +34,7 @@ pub struct TokenVerifier {
     clock: Clock,
 }
 
-/// A verified token, to be checked again later.
+/// A verified token that can be checked again later.
 pub struct Admission(Arc<VerifiedToken>);
 
 impl fmt::Debug for Admission {
@@ -82,7 +82,7 @@ impl TokenVerifier {
         verifier
     }
 
-    /// Accepts the tokens of all these issuers. Key files are read now, and URLs later, so that an unavailable server
+    /// Accepts the tokens of these issuers. Key files are read now, and URLs later, so that an unavailable server
     /// does not prevent the start.
     ///
     /// Call it on a runtime that lives as long as the process: keys are read there. Then run
@@ -131,14 +131,14 @@ impl TokenVerifier {
         }
     }
 
-    /// The same with another clock than the system's.
+    /// Returns the verifier with another clock than the system's.
     #[must_use]
     pub fn with_clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self { clock: Box::new(clock), ..self }
     }
 
-    /// Reads all keys periodically, each source at its own interval, until it is cancelled. Returns at once if there is
-    /// nothing to read.
+    /// Reads all keys periodically, each source at its own interval, until it is cancelled. Returns at once if no
+    /// issuer has a source to read.
     pub async fn keep_fresh(&self) {
         join_all(self.issuers.values().map(|issuer| issuer.ring.keep_fresh())).await;
     }
@@ -169,8 +169,8 @@ impl TokenVerifier {
         self.admit(token).await.map(|(verified, _)| verified)
     }
 
-    /// The same, for callers that must check the token again after a long wait: see
-    /// [`is_still_good`](Self::is_still_good).
+    /// Returns the bearer of the token, and an [`Admission`] with which a caller can check the token again after a long
+    /// wait: see [`is_still_good`](Self::is_still_good).
     ///
     /// # Errors
     ///
@@ -215,7 +215,7 @@ impl TokenVerifier {
         Ok((verified, Admission(cached)))
     }
 
-    /// The issuer that the token claims. It alone determines the keys that verify the token.
+    /// Returns the issuer that the token's `iss` names. It alone determines the keys that verify the token.
     fn issuer_of(&self, token: &Token<'_>) -> Option<&IssuerVerifier> {
         let named = match token.claims.get("iss") {
             None => None,
@@ -225,8 +225,8 @@ impl TokenVerifier {
         named.or(self.fallback.as_ref()).filter(|issuer| issuer.allows(token.algorithm))
     }
 
-    /// The user that a text of a path or body names: a user id, or `issuer|subject`, which gives the same id as a token
-    /// of that issuer.
+    /// Returns the user that a text of a path or body names: a user id, or `issuer|subject`, which gives the same id as
+    /// a token of that issuer.
     ///
     /// # Errors
     ///
@@ -252,6 +252,7 @@ impl TokenVerifier {
     }
 }
 
+/// Refuses issuers of the same name, and a second native issuer.
 fn check_consistency(secret: Option<&SharedSecret>, issuers: &[TrustedIssuer]) -> Result<(), TrustError> {
     let mut names: Vec<_> = secret.and_then(|secret| secret.issuer.as_ref()).into_iter().collect();
     let mut native = secret.map(|_| SHARED_SECRET.to_owned());
