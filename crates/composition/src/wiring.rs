@@ -48,8 +48,8 @@ pub enum StartError {
     Storage(#[from] StorageError),
 }
 
-/// A storage by its traits, and PostgreSQL's adapter if it is that one.
-type Abilities = (Arc<dyn Storage>, Arc<dyn Health>, Option<Arc<PostgresStorage>>);
+/// The storage by its traits, and the PostgreSQL adapter if that is the storage.
+type StorageHandles = (Arc<dyn Storage>, Arc<dyn Health>, Option<Arc<PostgresStorage>>);
 
 /// The wired services.
 pub struct System {
@@ -99,7 +99,7 @@ impl System {
         let (verifier, secret) = issuers::verifier(settings).await?;
         let verifier = Arc::new(verifier);
         tasks.spawn(keep_fresh(Arc::clone(&verifier)));
-        let (storage, health, database): Abilities = match mode {
+        let (storage, health, database): StorageHandles = match mode {
             StorageMode::InMemory => {
                 tracing::info!("[IAM Database] Using in-memory storage");
                 if settings.server.mode == Mode::Production {
