@@ -155,7 +155,7 @@ const CURL: &str = r"curl -s -w '\n%{http_code}\n'";
 
 impl DemoGuide {
     /// A command that sends a request as this user, in the demo company.
-    fn ask(&self, person: &Person, path: &str) -> String {
+    fn get(&self, person: &Person, path: &str) -> String {
         let Self { base, company, .. } = self;
         let token = &person.token;
         format!("{CURL} -H 'Authorization: Bearer {token}' -H 'X-Company-Id: {company}' '{base}/api/iam{path}'")
@@ -163,7 +163,7 @@ impl DemoGuide {
 
     /// The same with a body.
     fn post(&self, person: &Person, path: &str, body: &str) -> String {
-        format!("{} -H 'Content-Type: application/json' -d '{body}'", self.ask(person, path))
+        format!("{} -H 'Content-Type: application/json' -d '{body}'", self.get(person, path))
     }
 }
 
@@ -181,14 +181,14 @@ impl fmt::Display for DemoGuide {
         let auditors = r#"{"name":"Auditors","description":"Look, but change nothing"}"#;
         for (what, line) in [
             ("Is it up?", format!("{CURL} '{base}/health'")),
-            ("Everything that the member may see and do", self.ask(member, "/permissions/current")),
-            ("The menu that the member sees", self.ask(member, "/navigation")),
+            ("Everything that the member may see and do", self.get(member, "/permissions/current")),
+            ("The menu that the member sees", self.get(member, "/navigation")),
             ("May the admin read? Yes, and the level that decided is named", self.post(admin, "/check", general)),
             (
                 "May the admin create risks? No: the company does not have that module",
                 self.post(admin, "/check", risks),
             ),
-            ("The user levels of the company", self.ask(admin, "/user-levels")),
+            ("The user levels of the company", self.get(admin, "/user-levels")),
             ("One more; the second time its name is taken", self.post(admin, "/user-levels", auditors)),
             ("The visitor may not do that", self.post(visitor, "/user-levels", auditors)),
         ] {

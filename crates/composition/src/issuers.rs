@@ -38,18 +38,18 @@ pub enum AuthError {
 /// The verifier of tokens, and the secret that signs tokens here, if there is one.
 pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Option<SharedSecret>), AuthError> {
     let auth = &settings.auth;
-    let issuers = (0..).zip(&auth.issuers).map(|(place, issuer)| trusted(place, issuer)).collect::<Result<_, _>>()?;
+    let issuers = (0..).zip(&auth.issuers).map(|(index, issuer)| trusted(index, issuer)).collect::<Result<_, _>>()?;
     if auth.jwks_refresh < MIN_JWKS_REFRESH {
         return Err(invalid("auth.jwks_refresh", "must be at least 1s").into());
     }
     if auth.clock_skew > MAX_CLOCK_SKEW {
         return Err(invalid("auth.clock_skew", "must be at most 5m").into());
     }
-    for (place, issuer) in auth.issuers.iter().enumerate().filter(|(_, issuer)| issuer.audiences.is_empty()) {
+    for (index, issuer) in auth.issuers.iter().enumerate().filter(|(_, issuer)| issuer.audiences.is_empty()) {
         // A token that the same sign-in issued for another service would make its bearer a super admin here.
         if settings.server.mode == Mode::Production && issuer.super_admins {
             let problem = "is required in production where super_admins is true";
-            return Err(invalid(format!("auth.issuers[{place}].audiences"), problem).into());
+            return Err(invalid(format!("auth.issuers[{index}].audiences"), problem).into());
         }
         tracing::warn!(issuer = issuer.issuer, "no audiences configured: accepting tokens for any audience");
     }
@@ -127,8 +127,8 @@ fn named(key: &str, name: &str) -> Result<Issuer, SettingsError> {
     Issuer::parse(name).map_err(|error| invalid(key, error))
 }
 
-fn trusted(place: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, SettingsError> {
-    let key = |name: &str| format!("auth.issuers[{place}].{name}");
+fn trusted(index: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, SettingsError> {
+    let key = |name: &str| format!("auth.issuers[{index}].{name}");
     let keys = match (&settings.jwks_url, &settings.jwks_file, &settings.public_key_file) {
         (Some(url), None, None) => {
             KeySource::JwksUrl(JwksUrl::parse(url.expose_secret()).map_err(|error| invalid(key("jwks_url"), error))?)
@@ -137,7 +137,7 @@ fn trusted(place: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, Set
         (None, None, Some(path)) => KeySource::PemFile(path.clone()),
         _ => {
             let problem = "needs exactly one of jwks_url, jwks_file and public_key_file";
-            return Err(invalid(format!("auth.issuers[{place}]"), problem));
+            return Err(invalid(format!("auth.issuers[{index}]"), problem));
         }
     };
     let algorithm = |name: &String| {

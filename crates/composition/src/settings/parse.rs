@@ -32,14 +32,14 @@ const LONGEST_IN_DATABASE: Duration = Duration::from_millis(i32::MAX.unsigned_ab
 
 /// A duration within PostgreSQL's range.
 pub(super) fn database_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let told = duration(deserializer)?;
-    if told > LONGEST_IN_DATABASE { Err(D::Error::custom("must be at most 596h")) } else { Ok(told) }
+    let limit = duration(deserializer)?;
+    if limit > LONGEST_IN_DATABASE { Err(D::Error::custom("must be at most 596h")) } else { Ok(limit) }
 }
 
 /// The same, but not 0, which would mean no limit.
 pub(super) fn database_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let told = database_duration(deserializer)?;
-    if told.is_zero() { Err(D::Error::custom("must be more than 0")) } else { Ok(told) }
+    let limit = database_duration(deserializer)?;
+    if limit.is_zero() { Err(D::Error::custom("must be more than 0")) } else { Ok(limit) }
 }
 
 pub(super) fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
