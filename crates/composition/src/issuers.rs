@@ -1,4 +1,4 @@
-//! The trusted issuers, from the settings.
+//! Configures the trusted issuers from the settings.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{AuthSettings, IssuerSettings, Mode, Settings, SettingsError};
 /// The shortest interval between two fetches of a key set, whose server belongs to another party.
 const MIN_JWKS_REFRESH: Duration = Duration::from_secs(1);
 
-/// A larger value is not clock skew.
+/// The greatest clock skew that may be configured. A larger value has another cause.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// The greatest ages of tokens in production: of all, and of those that make super admins.
@@ -30,12 +30,12 @@ pub enum AuthError {
     /// The secret is not fit for production.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The issuers contradict each other, or the keys of one cannot be used.
+    /// The issuers contradict each other, or the keys of an issuer cannot be used.
     #[error("auth.issuers: {0}")]
     Trust(#[from] TrustError),
 }
 
-/// The verifier of tokens, and the secret that signs tokens here, if there is one.
+/// Returns the verifier of tokens, and the secret that signs tokens here, if there is one.
 pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Option<SharedSecret>), AuthError> {
     let auth = &settings.auth;
     let issuers = (0..).zip(&auth.issuers).map(|(index, issuer)| trusted(index, issuer)).collect::<Result<_, _>>()?;
@@ -88,7 +88,7 @@ const fn key_source(settings: &IssuerSettings) -> &'static str {
     }
 }
 
-/// The secret, which is optional if there are issuers.
+/// Returns the shared secret, which is optional if there are issuers.
 fn shared_secret(mode: Mode, auth: &AuthSettings) -> Result<Option<SharedSecret>, AuthError> {
     let is_set = |secret: &SecretString| !secret.expose_secret().is_empty();
     if !auth.issuers.is_empty() && !auth.jwt_secret.as_ref().is_some_and(is_set) {
@@ -102,6 +102,7 @@ fn shared_secret(mode: Mode, auth: &AuthSettings) -> Result<Option<SharedSecret>
     }))
 }
 
+/// Returns the options of the verifier.
 fn options(mode: Mode, auth: &AuthSettings) -> VerifierOptions {
     let max_age = |set: Option<Duration>, in_production: Duration| match (set, mode) {
         (Some(age), _) => Some(age).filter(|age| !age.is_zero()),
@@ -119,14 +120,17 @@ fn options(mode: Mode, auth: &AuthSettings) -> VerifierOptions {
     }
 }
 
+/// Returns the error of a setting.
 fn invalid(key: impl Into<String>, problem: impl ToString) -> SettingsError {
     SettingsError::Invalid { key: key.into(), problem: problem.to_string() }
 }
 
+/// Parses the name of an issuer.
 fn named(key: &str, name: &str) -> Result<Issuer, SettingsError> {
     Issuer::parse(name).map_err(|error| invalid(key, error))
 }
 
+/// Returns the trusted issuer that these settings describe. `index` is its position in the list, for errors.
 fn trusted(index: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, SettingsError> {
     let key = |name: &str| format!("auth.issuers[{index}].{name}");
     let keys = match (&settings.jwks_url, &settings.jwks_file, &settings.public_key_file) {
@@ -184,7 +188,7 @@ mod tests {
     );
 
     #[tokio::test]
-    async fn a_secret_is_needed_only_without_issuers_and_made_up_only_then() {
+    async fn a_secret_is_required_and_generated_only_without_issuers() {
         let secret = async |variables: &[(&str, &str)]| verifier(&settings(variables)).await.unwrap().1.is_some();
         assert!(secret(&[]).await);
         assert!(secret(&[PRODUCTION, SECRET]).await);
@@ -215,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_issuer_that_cannot_be_used_is_named_by_its_place() {
+    async fn an_issuer_that_cannot_be_used_is_named_by_its_index() {
         let good = r#"{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks"}"#;
         for (second, expected) in [
             (r#"{"jwks_url": "https://a.example"}"#, "auth.issuers[1].issuer: is required"),
@@ -264,8 +268,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_would_weaken_silently_is_refused() {
-        let issuer = r#"[{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks", "super_admins": true}]"#;
+    async fn settings_that_weaken_authentication_are_refused() {
+        let issuer = r#"[{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks",
+            "super_admins": true}]"#;
         let issuer = ("IAM__AUTH__ISSUERS", issuer);
         let audiences = "auth.issuers[0].audiences: is required in production where super_admins is true";
         assert_eq!(problem(&[PRODUCTION, issuer]).await, audiences);
@@ -276,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_of_an_issuer_counts() {
+    fn every_setting_of_an_issuer_is_applied() {
         let all = r#"[{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks",
             "algorithms": ["RS256", "EdDSA"], "audiences": ["a", "b"], "audience_claim": "client_id",
             "user_claim": "user", "super_admin_claim": "root", "native": true, "super_admins": true}]"#;
@@ -300,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_configurations_of_the_manual_are_some() {
+    async fn the_examples_of_the_manual_are_valid() {
         let manual = include_str!("../../../docs/authentication.md");
         let examples: Vec<&str> =
             manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();

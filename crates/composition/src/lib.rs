@@ -20,9 +20,9 @@
 //! let views = system.application.views().await.unwrap_or_default();
 //! assert_eq!(views.len(), 14);
 //!
-//! system.drain(); // The probe says so, and load balancers turn away.
+//! system.drain(); // The probe reports it, so that load balancers send no more requests.
 //! assert!(!system.probe.readiness().is_ready());
-//! system.stop().await; // Changes under way end first.
+//! system.stop().await; // Running changes end first.
 //! # Ok(())
 //! # }
 //! ```
@@ -36,9 +36,9 @@
 //! * **Public keys** come from files and URLs that are read periodically. An invalid document or an unavailable server
 //!   changes nothing.
 //! * **Storage** is PostgreSQL or memory, by unambiguous rules ([`StorageMode::select`]).
-//! * **Starting** needs no database that is up. Until it is, and its schema is current, the probe of the process
-//!   reports what it waits for. The process never changes the schema.
-//! * **Stopping** ([`System::drain`], then [`System::stop`]) loses no change under way.
+//! * **Starting** does not need a reachable database. Until it is reachable and its schema is current, the probe of the
+//!   process reports what it waits for. The process never changes the schema.
+//! * **Stopping** ([`System::drain`], then [`System::stop`]) loses no running change.
 
 mod demo;
 mod issuers;

@@ -1,4 +1,4 @@
-//! Wires the services: the storage, its monitoring, and the shutdown.
+//! Wires the services, starts their background tasks, and shuts them down.
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -31,7 +31,7 @@ pub enum StartError {
     /// A setting cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The settings do not say where data is kept.
+    /// The settings do not select a storage.
     #[error(transparent)]
     Mode(#[from] ModeError),
     /// The settings of authentication cannot be used.
@@ -81,7 +81,8 @@ impl System {
     /// Wires the services. PostgreSQL need not be reachable yet: until it is, and its schema is up to date, the probe
     /// reports what is missing. The schema is never changed.
     ///
-    /// Call it on a runtime that lives as long as the process: changes run there, independent of their callers.
+    /// Call it on a runtime that lives as long as the process: changes run there, and continue when requests are
+    /// cancelled.
     ///
     /// # Errors
     ///
@@ -103,7 +104,7 @@ impl System {
             StorageMode::InMemory => {
                 tracing::info!("[IAM Database] Using in-memory storage");
                 if settings.server.mode == Mode::Production {
-                    tracing::warn!("production mode without DATABASE_URL: all data ends with the process");
+                    tracing::warn!("production mode without DATABASE_URL: all data is lost when the process ends");
                 }
                 let storage = Arc::new(MemoryStorage::seeded().await?);
                 progress.set_ready();
@@ -140,7 +141,7 @@ impl System {
         self.progress.ready().await;
     }
 
-    /// Makes the probe report that no more requests are wanted. Requests are still answered.
+    /// Makes the probe report that the process is draining. Requests are still served.
     pub fn drain(&self) {
         self.progress.drain();
     }
@@ -155,7 +156,7 @@ impl System {
     }
 }
 
-/// Opens the storage with these options. It does not connect yet, so only the URL can be wrong.
+/// Opens the storage with these options. It does not connect yet, so the only possible error is a wrong URL.
 pub(crate) fn open(options: &PostgresOptions) -> Result<PostgresStorage, StartError> {
     PostgresStorage::connect(options).map_err(|error| {
         let (key, problem) = match error {
@@ -167,6 +168,7 @@ pub(crate) fn open(options: &PostgresOptions) -> Result<PostgresStorage, StartEr
     })
 }
 
+/// Returns the options of the PostgreSQL adapter.
 pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> PostgresOptions {
     let unless_zero = |duration: Duration| Some(duration).filter(|duration| !duration.is_zero());
     PostgresOptions {
@@ -185,7 +187,8 @@ pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> Postgre
     }
 }
 
-/// The reason why the database refuses new connections, for probes. A session that failed once may succeed next time.
+/// Returns why the database refuses new connections, for probes. Failures to set up a session are left out, since the
+/// next attempt may succeed.
 fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::Refusal {
     Box::new(move || {
         let refusal = database.as_ref()?.refusal()?;

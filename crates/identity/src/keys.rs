@@ -216,7 +216,8 @@ fn of_pem(block: usize, text: &str) -> Result<Key, KeyError> {
     Ok(Key::public(None, algorithm, key))
 }
 
-/// Reads an RSA key. `None` unless its size is allowed and its exponent is safe: only `PublicEncryptingKey` checks both.
+/// Reads an RSA key. `None` unless its size is allowed and its exponent is safe: only `PublicEncryptingKey` checks
+/// both.
 pub(crate) fn rsa_of_der(der: &[u8]) -> Option<ParsedPublicKey> {
     PublicEncryptingKey::from_der(der).ok()?;
     ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok()

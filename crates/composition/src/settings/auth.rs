@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::parse::{duration, list, optional_duration};
 
-/// Authentication.
+/// The settings of authentication.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthSettings {
@@ -28,7 +28,7 @@ pub struct AuthSettings {
     /// The greatest age of tokens since their `iat`; 0: any. Left out: any in development, a day in production.
     #[serde(deserialize_with = "optional_duration")]
     pub max_token_age: Option<Duration>,
-    /// The same for tokens that make super admins. Left out: any in development, an hour in production.
+    /// The greatest age of tokens that make super admins; 0: any. Left out: any in development, an hour in production.
     #[serde(deserialize_with = "optional_duration")]
     pub max_super_admin_token_age: Option<Duration>,
     /// How often key sets are fetched.
@@ -55,7 +55,7 @@ impl Default for AuthSettings {
     }
 }
 
-/// An issuer that signs tokens with keys of its own. It names one source of keys.
+/// The settings of an issuer that signs tokens with keys of its own. They name one source of keys.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IssuerSettings {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::parse::duration;
 
-/// What is kept in memory, how long it is trusted, and what is written for other programs.
+/// The settings of what is kept in memory, for how long it is trusted, and what is written for other programs.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {
@@ -59,7 +59,7 @@ impl Default for CacheSettings {
 }
 
 impl CacheSettings {
-    /// The options of the cache for a database with so many connections: loads take at most half of them.
+    /// Returns the options of the cache for a database with so many connections: loads take at most half of them.
     pub(crate) fn options(&self, connections: u32) -> CacheOptions {
         CacheOptions {
             max_entries: self.max_entries.get(),
@@ -72,6 +72,7 @@ impl CacheSettings {
         }
     }
 
+    /// Returns the options of writing effective rows.
     pub(crate) fn fill(&self) -> FillOptions {
         FillOptions {
             valid_for: self.rows_valid_for,

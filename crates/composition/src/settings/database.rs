@@ -8,13 +8,14 @@ use serde::Deserialize;
 
 use super::parse::{database_duration, database_limit, duration};
 
-/// Where data is kept.
+/// The settings of the database.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseSettings {
     /// The URL of PostgreSQL.
     pub url: Option<SecretString>,
-    /// The same database without a pooler in between, which listening for changes needs. Left out: `url`.
+    /// The URL of the same database without a pooler in between, for the connection that listens for changes. Left out:
+    /// `url`.
     pub direct_url: Option<SecretString>,
     /// `true` or `false`; see [`StorageMode`](crate::StorageMode).
     pub use_database: Option<String>,

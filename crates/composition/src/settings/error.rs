@@ -1,4 +1,4 @@
-//! Errors that name the wrong setting.
+//! The error of the settings, which names the wrong one.
 
 use std::path::PathBuf;
 
@@ -46,7 +46,7 @@ impl SettingsError {
     }
 }
 
-/// What is wrong, without the value.
+/// Describes the problem without the value.
 fn problem(error: ConfigError) -> String {
     match error {
         ConfigError::Type { expected, .. } => format!("must be {expected}"),

@@ -4,14 +4,14 @@ use serde::{Deserialize, Deserializer};
 
 use super::parse::word;
 
-/// What is logged.
+/// The settings of the log.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
-    /// Levels, also by module: `info,iam_http=debug`. Left out: the value of the variable `RUST_LOG`, else `info`.
-    /// With both, this setting wins.
+    /// The least level that is logged, also by module: `info,iam_http=debug`. Left out: the value of the variable
+    /// `RUST_LOG`, else `info`. If both are set, this setting wins.
     pub filter: String,
-    /// `text` or `json`.
+    /// The format of log lines: `text` or `json`.
     pub format: LogFormat,
 }
 
@@ -21,7 +21,7 @@ impl Default for LogSettings {
     }
 }
 
-/// How a log line is written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
     /// Human-readable text.

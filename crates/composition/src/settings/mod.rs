@@ -1,4 +1,4 @@
-//! The settings: defaults, then a TOML file, then the environment.
+//! Loads the settings: defaults, then a TOML file, then the environment. Each section has a file of its own.
 
 mod auth;
 mod cache;
@@ -31,7 +31,7 @@ const ISSUERS: &str = "IAM__AUTH__ISSUERS";
 const PREFIX: &str = "IAM__";
 /// The customary variable for log filters of Rust programs: the default of `log.filter`.
 const RUST_LOG: &str = "RUST_LOG";
-/// Replaces what was not Unicode.
+/// Stands for bytes of a variable that are not Unicode.
 const REPLACED: char = char::REPLACEMENT_CHARACTER;
 /// Variables with a name of their own. They take precedence over their `IAM__` equivalents.
 const PLAIN_NAMES: [(&str, &str); 4] = [
@@ -41,8 +41,8 @@ const PLAIN_NAMES: [(&str, &str); 4] = [
     ("JWT_SECRET", "auth.jwt_secret"),
 ];
 
-/// The environment of this process. No other code of the service reads it. Text that is not Unicode is kept with
-/// replacement characters, so that an unreadable value does not count as unset; [`Settings::load`] refuses it.
+/// Returns the environment of this process; no other code of the service reads it. Text that is not Unicode is kept
+/// with replacement characters, so that an unreadable value does not count as unset; [`Settings::load`] refuses it.
 #[must_use]
 pub fn environment() -> BTreeMap<String, String> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
@@ -53,11 +53,11 @@ pub fn environment() -> BTreeMap<String, String> {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The API.
+    /// The listener of the API, and its limits.
     pub server: ServerSettings,
     /// The port for operators.
     pub admin: AdminSettings,
-    /// Where data is kept.
+    /// The database, if data is kept in one.
     pub database: DatabaseSettings,
     /// What is kept in memory, and for how long it is trusted.
     pub cache: CacheSettings,
@@ -115,7 +115,7 @@ impl Settings {
     }
 }
 
-/// The key, followed by its variable if that has a name of its own: most operators know the variable.
+/// The key for messages, followed by its variable if that has a name of its own: most operators know the variable.
 fn named(key: &str) -> String {
     match PLAIN_NAMES.iter().find(|(_, plain)| *plain == key) {
         Some((variable, _)) => format!("{key} ({variable})"),
@@ -123,7 +123,7 @@ fn named(key: &str) -> String {
     }
 }
 
-/// The file's content, if it is valid TOML.
+/// Reads the TOML file at this path.
 fn file(path: PathBuf) -> Result<Config, SettingsError> {
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,

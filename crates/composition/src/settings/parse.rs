@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// `500ms`, `5s`, `2m`, `1h`; 0 needs no unit.
+/// Parses `500ms`, `5s`, `2m` or `1h`; 0 needs no unit.
 fn parse_duration(text: &str) -> Option<Duration> {
     let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit);
@@ -22,6 +22,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
     number.checked_mul(millis).map(Duration::from_millis)
 }
 
+/// Reads a duration.
 pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).ok_or_else(|| D::Error::custom("must be a duration such as 500ms, 5s, 2m or 1h"))
@@ -30,22 +31,24 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
 /// The longest duration that PostgreSQL accepts: milliseconds in 31 bits.
 const LONGEST_IN_DATABASE: Duration = Duration::from_millis(i32::MAX.unsigned_abs() as u64);
 
-/// A duration within PostgreSQL's range.
+/// Reads a duration within PostgreSQL's range.
 pub(super) fn database_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let limit = duration(deserializer)?;
     if limit > LONGEST_IN_DATABASE { Err(D::Error::custom("must be at most 596h")) } else { Ok(limit) }
 }
 
-/// The same, but not 0, which would mean no limit.
+/// Reads a duration within PostgreSQL's range, except 0, which would mean no limit.
 pub(super) fn database_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let limit = database_duration(deserializer)?;
     if limit.is_zero() { Err(D::Error::custom("must be more than 0")) } else { Ok(limit) }
 }
 
+/// Reads a duration that may be left out.
 pub(super) fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     duration(deserializer).map(Some)
 }
 
+/// Reads a port.
 pub(super) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(|_| D::Error::custom("must be a number from 0 to 65535"))
@@ -62,7 +65,7 @@ pub(super) fn word<'de, D: Deserializer<'de>, T: Copy>(
     known.map(|(_, value)| *value).ok_or_else(|| D::Error::custom(problem))
 }
 
-/// An array in the file, separated by commas in the environment.
+/// Reads a list: an array in the file, separated by commas in the environment.
 pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     struct ListVisitor;
 

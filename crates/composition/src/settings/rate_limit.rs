@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use serde::Deserialize;
 
-/// How often one caller may call each replica. Off by default.
+/// The settings of the rate limit of one caller in each replica. Off by default.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RateLimitSettings {
@@ -15,7 +15,7 @@ pub struct RateLimitSettings {
 }
 
 impl RateLimitSettings {
-    /// The requests per second and at once, if there is a limit.
+    /// Returns the requests per second and the burst, if there is a limit.
     #[must_use]
     pub fn limit(&self) -> Option<(NonZeroU32, NonZeroU32)> {
         self.per_second.map(|per_second| (per_second, self.burst.unwrap_or(per_second)))

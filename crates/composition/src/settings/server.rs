@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::parse::{duration, list, port, word};
 
-/// How strict the service is about its own settings.
+/// The mode: how strict the service is about its own settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
     /// For a developer's machine: a missing secret is generated, and every origin may call.
@@ -24,7 +24,7 @@ impl<'de> Deserialize<'de> for Mode {
     }
 }
 
-/// The API.
+/// The settings of the API.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerSettings {
@@ -67,7 +67,7 @@ impl Default for ServerSettings {
 }
 
 impl ServerSettings {
-    /// The web origins that may call from browsers.
+    /// Returns the web origins that may call from browsers; `*` stands for every one.
     #[must_use]
     pub fn allowed_origins(&self) -> Vec<String> {
         match (&self.cors_origins, self.mode) {
@@ -88,11 +88,11 @@ impl<'de> Deserialize<'de> for Origins {
     }
 }
 
-/// The port for operators: metrics.
+/// The settings of the port for operators, which serves metrics.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminSettings {
-    /// Whether there is one.
+    /// Whether metrics are served.
     pub enabled: bool,
     /// The address or name to listen on.
     pub host: String,
