@@ -28,8 +28,8 @@ pub enum ModeError {
 }
 
 impl StorageMode {
-    /// Selects PostgreSQL if there is a URL and `use_database` is not `false`, and memory otherwise. An empty URL counts
-    /// as none.
+    /// Selects PostgreSQL if there is a URL and `use_database` is not `false`, and memory otherwise. An empty URL
+    /// counts as none.
     ///
     /// # Errors
     ///
