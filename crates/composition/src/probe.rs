@@ -59,13 +59,13 @@ impl Progress {
 }
 
 /// Returns why the storage refuses new connections at present, if it does.
-pub(crate) type Refusal = Box<dyn Fn() -> Option<String> + Send + Sync>;
+pub(crate) type RefusalCheck = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// Reports the health and readiness of the process.
 pub(crate) struct SystemProbe {
     storage: Arc<dyn Health>,
     progress: Arc<Progress>,
-    refusal: Refusal,
+    refusal: RefusalCheck,
     runtime: Handle,
     /// When the storage was last pinged, and whether it answered.
     latest: Arc<Mutex<Option<(Instant, bool)>>>,
@@ -73,7 +73,7 @@ pub(crate) struct SystemProbe {
 
 impl SystemProbe {
     /// Creates the probe. Must be called on the runtime of the storage.
-    pub(crate) fn new(storage: Arc<dyn Health>, progress: Arc<Progress>, refusal: Refusal) -> Self {
+    pub(crate) fn new(storage: Arc<dyn Health>, progress: Arc<Progress>, refusal: RefusalCheck) -> Self {
         Self { storage, progress, refusal, runtime: Handle::current(), latest: Arc::default() }
     }
 }

@@ -189,7 +189,7 @@ pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> Postgre
 
 /// Returns why the database refuses new connections, for probes. Failures to set up a session are left out, since the
 /// next attempt may succeed.
-fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::Refusal {
+fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::RefusalCheck {
     Box::new(move || {
         let refusal = database.as_ref()?.refusal()?;
         Some(refusal).filter(|refusal| !matches!(refusal, Refusal::SetUp(_))).map(|refusal| refusal.to_string())
