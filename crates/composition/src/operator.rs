@@ -130,7 +130,7 @@ impl Operator {
         }
         let NewApiKey { prefix, digest, secret } = NewApiKey::generate()?;
         let create = Create(CreateApiKey { prefix, digest, name, role, company, expires_at });
-        Ok((self.make(&create).await?, secret))
+        Ok((self.execute(&create).await?, secret))
     }
 
     /// Lists all keys, including revoked and expired ones, by name.
@@ -151,10 +151,10 @@ impl Operator {
         let keys = self.api_keys().await?;
         let is_meant = |key: &ApiKey| key.id.to_string() == id_or_prefix || key.prefix.as_str() == id_or_prefix;
         let key = keys.into_iter().find(is_meant).ok_or(OperatorError::NotFound)?;
-        self.make(&Revoke(key.id)).await
+        self.execute(&Revoke(key.id)).await
     }
 
-    async fn make<W: Work<Error = StorageError>>(&self, work: &W) -> Result<W::Output, OperatorError> {
+    async fn execute<W: Work<Error = StorageError>>(&self, work: &W) -> Result<W::Output, OperatorError> {
         let context = ChangeContext::command_line();
         let (output, _) = transact(self.storage.as_ref(), Target::Credentials, &context, work).await?;
         Ok(output)
