@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_away_from_databases_production_and_other_issuers() {
+    fn the_demo_refuses_databases_production_and_other_issuers() {
         let admit =
             |variables: &[(&str, &str)]| Demo::admit(&settings(variables)).map(drop).map_err(|error| error.to_string());
         let url = ("DATABASE_URL", "postgres://localhost/iam");
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_guide_holds_tokens_that_work_and_decisions_that_are_as_it_says() {
+    async fn the_guide_has_valid_tokens_and_states_the_actual_decisions() {
         let settings = settings(&[
             ("IAM__AUTH__JWT_ISSUER", "https://sign-in.example"),
             ("IAM__AUTH__JWT_AUDIENCE", "https://api.example"),

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_database_is_looked_for_every_three_seconds_at_last() {
+    fn the_database_is_checked_every_three_seconds_in_the_end() {
         let seconds: Vec<_> = pauses().map(|pause| pause.as_secs()).take(6).collect();
         assert_eq!(seconds, [1, 2, 3, 3, 3, 3]);
     }

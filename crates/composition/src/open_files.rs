@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_raised_as_far_as_it_may() {
+    fn the_limit_is_raised_to_its_maximum() {
         allow(1, 1).unwrap();
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         assert_eq!(current, maximum);

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_are_welcome_between_the_first_contact_and_the_drain() {
+    async fn the_process_is_ready_between_the_first_contact_and_the_drain() {
         let progress = Arc::<Progress>::default();
         let refusal = Arc::new(std::sync::Mutex::new(None));
         let refused = Arc::clone(&refusal);

@@ -180,15 +180,15 @@ mod tests {
     }
 
     #[test]
-    fn development_takes_any_secret_and_makes_up_a_missing_one() {
+    fn development_accepts_any_secret_and_generates_a_missing_one() {
         let secret = |configured: Option<&str>| {
             let configured = configured.map(SecretString::from);
             signing_secret(Mode::Development, configured.as_ref()).unwrap().expose_secret().to_owned()
         };
         assert_eq!(secret(Some("dev-secret")), "dev-secret");
-        let made_up = secret(None);
-        assert_eq!(check(&made_up), Ok(()));
-        assert_ne!(made_up, secret(Some("")));
+        let generated = secret(None);
+        assert_eq!(check(&generated), Ok(()));
+        assert_ne!(generated, secret(Some("")));
     }
 
     #[test]

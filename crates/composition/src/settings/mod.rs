@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_set_has_its_default() {
+    fn a_key_that_is_not_set_has_its_default() {
         let settings = load(&[("HOME", "/root"), ("IAM_PORT", "tcp://10.0.0.1:80")]).unwrap();
         assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
         assert_eq!((settings.server.host.as_str(), settings.server.port), ("127.0.0.1", 3001));
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_name_wins_over_its_twin_and_the_environment_over_the_file() {
+    fn a_plain_name_wins_over_its_equivalent_and_the_environment_over_the_file() {
         let file = TempFile::new(
             "precedence",
             r#"
@@ -240,17 +240,17 @@ mod tests {
         assert_eq!((settings.server.port, settings.server.host.as_str()), (1, "of-file"));
         assert_eq!(settings.database.use_database.as_deref(), Some("false"));
 
-        let twins = [
+        let equivalents = [
             ("IAM__SERVER__PORT", "2"),
-            ("IAM__DATABASE__URL", "postgres://twin"),
-            ("IAM__DATABASE__USE_DATABASE", "twin"),
-            ("IAM__AUTH__JWT_SECRET", "of-twin"),
+            ("IAM__DATABASE__URL", "postgres://equivalent"),
+            ("IAM__DATABASE__USE_DATABASE", "equivalent"),
+            ("IAM__AUTH__JWT_SECRET", "of-equivalent"),
         ];
-        let settings = load(&[&[file.variable()], &twins[..]].concat()).unwrap();
+        let settings = load(&[&[file.variable()], &equivalents[..]].concat()).unwrap();
         assert_eq!((settings.server.port, settings.server.host.as_str()), (2, "of-file"));
-        assert_eq!(exposed(settings.database.url.as_ref()), Some("postgres://twin"));
-        assert_eq!(settings.database.use_database.as_deref(), Some("twin"));
-        assert_eq!(exposed(settings.auth.jwt_secret.as_ref()), Some("of-twin"));
+        assert_eq!(exposed(settings.database.url.as_ref()), Some("postgres://equivalent"));
+        assert_eq!(settings.database.use_database.as_deref(), Some("equivalent"));
+        assert_eq!(exposed(settings.auth.jwt_secret.as_ref()), Some("of-equivalent"));
 
         let plain = [
             ("PORT", "3"),
@@ -258,7 +258,7 @@ mod tests {
             ("USE_DATABASE", "plain"),
             ("JWT_SECRET", "of-plain"),
         ];
-        let settings = load(&[&[file.variable()], &twins[..], &plain[..]].concat()).unwrap();
+        let settings = load(&[&[file.variable()], &equivalents[..], &plain[..]].concat()).unwrap();
         assert_eq!(settings.server.port, 3);
         assert_eq!(exposed(settings.database.url.as_ref()), Some("postgres://plain"));
         assert_eq!(settings.database.use_database.as_deref(), Some("plain"));
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_an_issuer_is_named_and_not_repeated() {
+    fn a_wrong_setting_of_an_issuer_is_named_and_not_repeated() {
         for (json, expected) in [
             (r#"hunter2"#, "auth.issuers: must be a JSON array of objects (line 1, column 1)"),
             (r#"{"issuer": "hunter2"}"#, "auth.issuers: must be a JSON array of objects (line 1"),
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manual_names_every_setting_and_its_example_is_one() {
+    fn the_manual_names_every_setting_and_its_example_is_valid() {
         let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md")).unwrap();
         let (_, example) = manual.split_once("```toml\n").unwrap();
         let (example, _) = example.split_once("```").unwrap();
