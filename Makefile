@@ -1,7 +1,7 @@
 # The tasks of this repository as targets; `make` alone lists them.
 # Variables: PORT for run, IMAGE, RUST_IMAGE and RUNTIME_IMAGE for image, TEST_DATABASE_URL for test, DATABASE_URL for
-# migrate and seed, FILTER and RESULTS for bench, N and FILTER for stress, CHAOS_SECONDS and SEED for chaos. make passes PORT and
-# the URLs to the programs, from its command line or from the environment.
+# migrate and seed, FILTER and RESULTS for bench, N and FILTER for stress, CHAOS_SECONDS and SEED for chaos. make passes
+# PORT and the URLs to the programs, from its command line or from the environment.
 
 CARGO ?= cargo
 IMAGE ?= iam-http:0.1.0
@@ -18,7 +18,7 @@ export RUST_TEST_THREADS ?= 6
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .PHONY: help
-help: ## List what can be made
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # --- Use ---
@@ -36,12 +36,12 @@ migrate: tools database-url ## Bring the schema of DATABASE_URL up to date
 	$(CARGO) run -p migration -- up
 
 .PHONY: seed
-seed: tools database-url ## Put the standard catalog into DATABASE_URL; doing it again changes nothing
+seed: tools database-url ## Insert the standard catalog into DATABASE_URL; a second run changes nothing
 	$(CARGO) run -p migration -- seed
 
 # --- Check ---
 
-# Binaries and test programs come from one build, since two would compile what they share twice.
+# One build makes binaries and test programs, since two builds would compile their common dependencies twice.
 .PHONY: test
 test: tools ## Run every test, with a private PostgreSQL (or the one TEST_DATABASE_URL names)
 	$(CARGO) build --workspace --bins --tests
@@ -54,22 +54,23 @@ test-memory: tools ## Run the tests that need no database
 
 # Intermittent failures show sooner on a busy machine. FILTER selects the tests whose name contains it.
 .PHONY: stress
-# Many runs repay an optimised build.
+# An optimised build pays off over many runs.
 stress: export CARGO_PROFILE_DEV_OPT_LEVEL ?= 1
 stress: tools ## Run every test N times beside four busy loops; stop at the first failure (N=20 FILTER=parity)
 	$(CARGO) build --workspace --bins --tests
 	tests/stress.sh '$(N)' tests/with-postgres.sh $(CARGO) test --workspace -- $(FILTER)
 
-# The binaries are those of `make test`. PostgreSQL is found, or installed, as for the tests; the soak runs servers of its own.
+# The binaries are those of `make test`. PostgreSQL is found or installed as for the tests; the soak starts its own
+# servers.
 CHAOS := tests/with-postgres.sh $(or $(CARGO_TARGET_DIR),target)/debug/iam-chaos --seconds $(CHAOS_SECONDS)
 
 .PHONY: chaos
-chaos: tools ## Run three replicas under faults and check every answer (CHAOS_SECONDS=600, SEED=1 for the faults of a seed)
+chaos: tools ## Run three replicas under faults and check every answer (CHAOS_SECONDS=600; SEED=1 repeats faults)
 	$(CARGO) build --workspace --bins --tests
 	$(CHAOS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: chaos-proof
-chaos-proof: tools ## Lie to the soak's model in each way; every lie must be found
+chaos-proof: tools ## Feed the soak's model each kind of wrong fact; fail unless each is detected
 	$(CARGO) build --workspace --bins --tests
 	$(CHAOS) --prove
 
@@ -88,8 +89,8 @@ fmt: ## Format the code
 
 BENCH := bench/target/release
 
-# A package outside the workspace, since no other package needs to build what it compares with. FILTER selects the sections
-# whose name contains it.
+# A package outside the workspace, since no other package needs to build the peers that it measures. FILTER selects the
+# sections whose name contains it.
 .PHONY: bench
 bench: tools ## Measure, print a table, write it to RESULTS (FILTER=decisions for a part; docs/benchmarks.md)
 	$(CARGO) build --release -p iam-http --target-dir bench/target
@@ -104,11 +105,11 @@ build: tools ## Build the release binaries
 	$(CARGO) build --workspace --bins --release
 
 .PHONY: package
-package: tools ## Check that every crate packs into what a registry takes
+package: tools ## Check that every crate can be packaged for a registry
 	$(CARGO) package --workspace --exclude iam-tests --exclude iam-chaos --no-verify --allow-dirty
 
 .PHONY: package-verify
-package-verify: tools ## The same, and build each crate from its package
+package-verify: tools ## Package every crate, and build each from its package
 	$(CARGO) package --workspace --exclude iam-tests --exclude iam-chaos --allow-dirty
 
 .PHONY: image
@@ -117,9 +118,9 @@ image: ## Build the container image with docker or podman
 	set -x; "$$engine" build -f deploy/Containerfile -t $(IMAGE) \
 		--build-arg RUST_IMAGE=$(RUST_IMAGE) --build-arg RUNTIME_IMAGE=$(RUNTIME_IMAGE) .
 
-# --- What the others need ---
+# --- Prerequisites of other targets ---
 
-# Rust links with the C compiler, and the cryptography is partly C; the demo's lines, which a test pastes, are curl's.
+# Rust links with the C compiler, and the cryptography is partly C. A test runs the curl commands that the demo prints.
 .PHONY: tools
 tools:
 	@command -v $(CARGO) >/dev/null || { \

@@ -1,4 +1,4 @@
-//! The command that operators run: `migration [up | status | seed | down | fresh]`
+//! The command line for operators: `migration [up | status | seed | down | fresh]`.
 //!
 //! `down` and `fresh` drop tables with all their data, and do so without asking, because Jobs cannot answer. They are
 //! for development; in production use a role without the right to drop.
@@ -21,30 +21,30 @@ struct Cli {
     #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
 
-    /// What to do; `up` if nothing is said.
+    /// The command to run; `up` if left out.
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Apply what is pending.
+    /// Apply pending migrations.
     Up,
-    /// Show what is applied and what is pending, without changing anything.
+    /// List applied and pending migrations, without changing anything.
     Status,
-    /// Insert the seed data that this database has not had yet. What was deleted since stays deleted.
+    /// Insert the seed data that this database has not had yet. Deleted rows stay deleted.
     Seed {
-        /// Insert also what was deleted.
+        /// Insert deleted rows too.
         #[arg(long)]
         restore: bool,
     },
-    /// Take back the last migrations, WITH ALL DATA in what they created, without asking.
+    /// Revert the last migrations without asking: drops what they created WITH ALL DATA.
     Down {
-        /// How many.
+        /// The number of migrations to revert.
         #[arg(long, default_value_t = 1)]
         steps: u32,
     },
-    /// Drop the tables of IAM WITH ALL THEIR DATA, without asking, and create them anew.
+    /// Drop the tables of IAM WITH ALL THEIR DATA, without asking, and create them again.
     Fresh,
 }
 
@@ -83,21 +83,21 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
             }
         }
         Command::Down { steps } => {
-            println!("taking back up to {steps} migration(s), dropping what they created");
-            print_names("took back", &migration::down(&db, steps).await?);
+            println!("reverting up to {steps} migration(s), dropping what they created");
+            print_names("reverted", &migration::down(&db, steps).await?);
         }
         Command::Fresh => {
             let applied = migration::fresh(&db).await?;
-            println!("created anew the views {}", migration::VIEWS.join(", "));
-            println!("created anew the tables {}", migration::TABLES.join(", "));
+            println!("recreated the views {}", migration::VIEWS.join(", "));
+            println!("recreated the tables {}", migration::TABLES.join(", "));
             print_names("applied", &applied);
         }
     }
     Ok(())
 }
 
-/// The outcome, or `None` where a newer release has applied all that this one needs: the Job of a release that was
-/// rolled back must not fail because of that.
+/// Returns the outcome, or `None` where a newer release has applied all that this one needs: the Job of a release that
+/// was rolled back must not fail because of that.
 fn unless_ahead<T>(outcome: Result<T, MigrationError>) -> Result<Option<T>, MigrationError> {
     match outcome {
         Ok(done) => Ok(Some(done)),

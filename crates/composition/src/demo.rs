@@ -9,7 +9,7 @@ use iam_domain::{Caller, CompanyId, InvalidId, NamedUser, UserId};
 use iam_identity::{SigningError, TokenSigner};
 use serde_json::json;
 
-use crate::{Mode, Settings, StartError, StorageMode, System};
+use crate::{Mode, ModeError, Settings, StorageMode, System};
 
 /// How long the tokens are valid, in seconds.
 const A_DAY: u64 = 24 * 60 * 60;
@@ -24,11 +24,14 @@ const USERS: [(&str, &str); 3] = [
     ("Visitor", "c0ffee00-0000-4000-8000-00000000000c"),
 ];
 
-/// The demonstration cannot run.
+/// The demonstration could not run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DemoError {
-    /// A database is configured, which the demo company must not enter.
+    /// The settings do not select a storage.
+    #[error(transparent)]
+    Mode(#[from] ModeError),
+    /// A database is configured, and the demo company must not be stored in it.
     #[error("the demo keeps its data in memory: unset DATABASE_URL, or set USE_DATABASE=false")]
     Database,
     /// The mode is production, where tokens must not be printed.
@@ -38,13 +41,13 @@ pub enum DemoError {
     #[error("the demo signs its tokens itself: unset IAM__AUTH__ISSUERS")]
     Issuers,
     /// The demo company could not be created.
-    #[error("the demo company cannot be made: {0}")]
+    #[error("the demo company could not be created: {0}")]
     Company(#[from] Failure),
     /// The tokens could not be signed.
     #[error(transparent)]
     Token(#[from] SigningError),
     /// An id of the demo is invalid.
-    #[error("an id of the demo {0}")]
+    #[error("an id of the demo is invalid: it {0}")]
     Id(#[from] InvalidId),
 }
 
@@ -53,17 +56,16 @@ pub enum DemoError {
 pub struct Demo(());
 
 impl Demo {
-    /// Checks whether the settings allow it.
+    /// Checks whether the settings allow the demonstration.
     ///
     /// # Errors
     ///
-    /// [`DemoError::Database`], [`DemoError::Production`] or [`DemoError::Issuers`]; a mode error if the settings do
-    /// not say where data is kept.
-    pub fn admit(settings: &Settings) -> Result<Self, StartError> {
+    /// [`DemoError::Mode`], [`DemoError::Database`], [`DemoError::Production`] or [`DemoError::Issuers`].
+    pub fn admit(settings: &Settings) -> Result<Self, DemoError> {
         match StorageMode::try_from(&settings.database)? {
-            StorageMode::Postgres(_) => Err(DemoError::Database.into()),
-            StorageMode::InMemory if settings.server.mode == Mode::Production => Err(DemoError::Production.into()),
-            StorageMode::InMemory if !settings.auth.issuers.is_empty() => Err(DemoError::Issuers.into()),
+            StorageMode::Postgres(_) => Err(DemoError::Database),
+            StorageMode::InMemory if settings.server.mode == Mode::Production => Err(DemoError::Production),
+            StorageMode::InMemory if !settings.auth.issuers.is_empty() => Err(DemoError::Issuers),
             StorageMode::InMemory => Ok(Self(())),
         }
     }
@@ -119,7 +121,7 @@ impl Demo {
     }
 }
 
-/// A user to act as.
+/// A user of the demonstration, with a token.
 #[derive(Debug, Clone)]
 struct Person {
     name: &'static str,
@@ -127,7 +129,7 @@ struct Person {
     token: String,
 }
 
-/// What to try. Its [`Display`](fmt::Display) is meant for a terminal.
+/// The tokens of the demonstration, and commands to try. Its [`Display`](fmt::Display) is meant for a terminal.
 #[derive(Debug, Clone)]
 pub struct DemoGuide {
     base: String,
@@ -138,7 +140,7 @@ pub struct DemoGuide {
     super_admin: Person,
 }
 
-/// The address at which this machine reaches a server that listens on every address.
+/// Returns the address at which this machine reaches the server, which may listen on every address.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -148,20 +150,20 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Prints the response, and its status on the next line.
+/// The command that prints the response, and its status on the next line.
 const CURL: &str = r"curl -s -w '\n%{http_code}\n'";
 
 impl DemoGuide {
-    /// A command that sends a request as this user, in the demo company.
-    fn ask(&self, person: &Person, path: &str) -> String {
+    /// Returns a command that sends a GET request as this user, in the demo company.
+    fn get(&self, person: &Person, path: &str) -> String {
         let Self { base, company, .. } = self;
         let token = &person.token;
         format!("{CURL} -H 'Authorization: Bearer {token}' -H 'X-Company-Id: {company}' '{base}/api/iam{path}'")
     }
 
-    /// The same with a body.
+    /// Returns a command that sends a POST request with this JSON body.
     fn post(&self, person: &Person, path: &str, body: &str) -> String {
-        format!("{} -H 'Content-Type: application/json' -d '{body}'", self.ask(person, path))
+        format!("{} -H 'Content-Type: application/json' -d '{body}'", self.get(person, path))
     }
 }
 
@@ -169,25 +171,25 @@ impl fmt::Display for DemoGuide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { base, company, admin, member, visitor, super_admin } = self;
         writeln!(f, "The service listens on {base}. Its API is described, and can be tried, on {base}/docs")?;
-        writeln!(f, "\nDemo company: {company}\n\nTokens, good for a day:")?;
+        writeln!(f, "\nDemo company: {company}\n\nTokens, valid for a day:")?;
         for Person { name, id, token } in [admin, member, visitor, super_admin] {
             writeln!(f, "\n{name} (user {id}):\n{token}")?;
         }
-        writeln!(f, "\nLines to paste:")?;
+        writeln!(f, "\nCommands to paste:")?;
         let general = r#"{"feature":"general.read","action":"Read"}"#;
         let risks = r#"{"feature":"risks.create","action":"Create"}"#;
         let auditors = r#"{"name":"Auditors","description":"Look, but change nothing"}"#;
         for (what, line) in [
             ("Is it up?", format!("{CURL} '{base}/health'")),
-            ("Everything that the member may see and do", self.ask(member, "/permissions/current")),
-            ("The menu that the member sees", self.ask(member, "/navigation")),
-            ("May the admin read? Yes, and the level that decided is named", self.post(admin, "/check", general)),
+            ("All permissions of the member", self.get(member, "/permissions/current")),
+            ("The menu that the member sees", self.get(member, "/navigation")),
+            ("May the admin read? Yes; the answer names the level that decided", self.post(admin, "/check", general)),
             (
                 "May the admin create risks? No: the company does not have that module",
                 self.post(admin, "/check", risks),
             ),
-            ("The user levels of the company", self.ask(admin, "/user-levels")),
-            ("One more; the second time its name is taken", self.post(admin, "/user-levels", auditors)),
+            ("The user levels of the company", self.get(admin, "/user-levels")),
+            ("Create a user level; a second time the name is taken", self.post(admin, "/user-levels", auditors)),
             ("The visitor may not do that", self.post(visitor, "/user-levels", auditors)),
         ] {
             writeln!(f, "\n# {what}\n{line}")?;
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_away_from_databases_production_and_other_issuers() {
+    fn the_demo_refuses_databases_production_and_other_issuers() {
         let admit =
             |variables: &[(&str, &str)]| Demo::admit(&settings(variables)).map(drop).map_err(|error| error.to_string());
         let url = ("DATABASE_URL", "postgres://localhost/iam");
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_guide_holds_tokens_that_work_and_decisions_that_are_as_it_says() {
+    async fn the_guide_has_valid_tokens_and_states_the_actual_decisions() {
         let settings = settings(&[
             ("IAM__AUTH__JWT_ISSUER", "https://sign-in.example"),
             ("IAM__AUTH__JWT_AUDIENCE", "https://api.example"),

@@ -1,4 +1,4 @@
-//! The trusted issuers, from the settings.
+//! Configures the trusted issuers from the settings.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{AuthSettings, IssuerSettings, Mode, Settings, SettingsError};
 /// The shortest interval between two fetches of a key set, whose server belongs to another party.
 const MIN_JWKS_REFRESH: Duration = Duration::from_secs(1);
 
-/// A larger value is not clock skew.
+/// The greatest clock skew that may be configured. A larger value has another cause.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// The greatest ages of tokens in production: of all, and of those that make super admins.
@@ -30,36 +30,65 @@ pub enum AuthError {
     /// The secret is not fit for production.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The issuers contradict each other, or the keys of one cannot be used.
+    /// The issuers contradict each other, or the keys of an issuer cannot be used.
     #[error("auth.issuers: {0}")]
     Trust(#[from] TrustError),
 }
 
-/// The verifier of tokens, and the secret that signs tokens here, if there is one.
+/// Returns the verifier of tokens, and the secret that signs tokens here, if there is one.
 pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Option<SharedSecret>), AuthError> {
     let auth = &settings.auth;
-    let issuers = (0..).zip(&auth.issuers).map(|(place, issuer)| trusted(place, issuer)).collect::<Result<_, _>>()?;
+    let issuers = (0..).zip(&auth.issuers).map(|(index, issuer)| trusted(index, issuer)).collect::<Result<_, _>>()?;
     if auth.jwks_refresh < MIN_JWKS_REFRESH {
         return Err(invalid("auth.jwks_refresh", "must be at least 1s").into());
     }
     if auth.clock_skew > MAX_CLOCK_SKEW {
         return Err(invalid("auth.clock_skew", "must be at most 5m").into());
     }
-    for (place, issuer) in auth.issuers.iter().enumerate().filter(|(_, issuer)| issuer.audiences.is_empty()) {
+    for (index, issuer) in auth.issuers.iter().enumerate().filter(|(_, issuer)| issuer.audiences.is_empty()) {
         // A token that the same sign-in issued for another service would make its bearer a super admin here.
         if settings.server.mode == Mode::Production && issuer.super_admins {
-            let problem = "must be said where super_admins is true, in production";
-            return Err(invalid(format!("auth.issuers[{place}].audiences"), problem).into());
+            let problem = "is required in production where super_admins is true";
+            return Err(invalid(format!("auth.issuers[{index}].audiences"), problem).into());
         }
-        tracing::warn!(issuer = issuer.issuer, "its tokens for anything count here: no audiences are said");
+        tracing::warn!(issuer = issuer.issuer, "no audiences configured: accepting tokens for any audience");
     }
     let secret = shared_secret(settings.server.mode, auth)?;
     let verifier = TokenVerifier::start(secret.clone(), issuers, &options(settings.server.mode, auth)).await?;
-    tracing::info!(?verifier, "whose tokens are believed");
+    log_issuers(secret.as_ref(), &auth.issuers);
     Ok((verifier, secret))
 }
 
-/// The secret, which is optional if there are issuers.
+/// Logs the trusted issuers, one line each.
+fn log_issuers(secret: Option<&SharedSecret>, issuers: &[IssuerSettings]) {
+    if let Some(secret) = secret {
+        let issuer = secret.issuer.as_ref().map_or("any", Issuer::as_str);
+        let audiences = listed(&secret.audiences, "any");
+        tracing::info!(issuer, key_source = "jwt_secret", algorithms = "HS256", audiences, "trusted issuer");
+    }
+    for settings in issuers {
+        let algorithms = listed(&settings.algorithms, "all of its keys");
+        let audiences = listed(&settings.audiences, "any");
+        let key_source = key_source(settings);
+        tracing::info!(issuer = settings.issuer, key_source, algorithms, audiences, "trusted issuer");
+    }
+}
+
+/// The items, or a text for an empty list, which stands for no restriction.
+fn listed(items: &[String], unrestricted: &str) -> String {
+    if items.is_empty() { unrestricted.to_owned() } else { items.join(", ") }
+}
+
+/// The setting that names the source of the issuer's keys. The source itself may contain a secret.
+const fn key_source(settings: &IssuerSettings) -> &'static str {
+    match settings {
+        IssuerSettings { jwks_url: Some(_), .. } => "jwks_url",
+        IssuerSettings { jwks_file: Some(_), .. } => "jwks_file",
+        _ => "public_key_file",
+    }
+}
+
+/// Returns the shared secret, which is optional if there are issuers.
 fn shared_secret(mode: Mode, auth: &AuthSettings) -> Result<Option<SharedSecret>, AuthError> {
     let is_set = |secret: &SecretString| !secret.expose_secret().is_empty();
     if !auth.issuers.is_empty() && !auth.jwt_secret.as_ref().is_some_and(is_set) {
@@ -73,6 +102,7 @@ fn shared_secret(mode: Mode, auth: &AuthSettings) -> Result<Option<SharedSecret>
     }))
 }
 
+/// Returns the options of the verifier.
 fn options(mode: Mode, auth: &AuthSettings) -> VerifierOptions {
     let max_age = |set: Option<Duration>, in_production: Duration| match (set, mode) {
         (Some(age), _) => Some(age).filter(|age| !age.is_zero()),
@@ -90,16 +120,19 @@ fn options(mode: Mode, auth: &AuthSettings) -> VerifierOptions {
     }
 }
 
+/// Returns the error of a setting.
 fn invalid(key: impl Into<String>, problem: impl ToString) -> SettingsError {
     SettingsError::Invalid { key: key.into(), problem: problem.to_string() }
 }
 
+/// Parses the name of an issuer.
 fn named(key: &str, name: &str) -> Result<Issuer, SettingsError> {
     Issuer::parse(name).map_err(|error| invalid(key, error))
 }
 
-fn trusted(place: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, SettingsError> {
-    let key = |name: &str| format!("auth.issuers[{place}].{name}");
+/// Returns the trusted issuer that these settings describe. `index` is its position in the list, for errors.
+fn trusted(index: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, SettingsError> {
+    let key = |name: &str| format!("auth.issuers[{index}].{name}");
     let keys = match (&settings.jwks_url, &settings.jwks_file, &settings.public_key_file) {
         (Some(url), None, None) => {
             KeySource::JwksUrl(JwksUrl::parse(url.expose_secret()).map_err(|error| invalid(key("jwks_url"), error))?)
@@ -108,7 +141,7 @@ fn trusted(place: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, Set
         (None, None, Some(path)) => KeySource::PemFile(path.clone()),
         _ => {
             let problem = "needs exactly one of jwks_url, jwks_file and public_key_file";
-            return Err(invalid(format!("auth.issuers[{place}]"), problem));
+            return Err(invalid(format!("auth.issuers[{index}]"), problem));
         }
     };
     let algorithm = |name: &String| {
@@ -155,7 +188,7 @@ mod tests {
     );
 
     #[tokio::test]
-    async fn a_secret_is_needed_only_without_issuers_and_made_up_only_then() {
+    async fn a_secret_is_required_and_generated_only_without_issuers() {
         let secret = async |variables: &[(&str, &str)]| verifier(&settings(variables)).await.unwrap().1.is_some();
         assert!(secret(&[]).await);
         assert!(secret(&[PRODUCTION, SECRET]).await);
@@ -169,6 +202,16 @@ mod tests {
         assert!(problem(&[PRODUCTION, weak, not_native]).await.contains("JWT_SECRET"));
     }
 
+    #[test]
+    fn the_log_names_the_source_of_keys_and_what_is_not_restricted() {
+        let issuers = r#"[{"jwks_url": "https://a.example"}, {"jwks_file": "a"}, {"public_key_file": "a"}]"#;
+        let settings = settings(&[("IAM__AUTH__ISSUERS", issuers)]);
+        let sources: Vec<_> = settings.auth.issuers.iter().map(key_source).collect();
+        assert_eq!(sources, ["jwks_url", "jwks_file", "public_key_file"]);
+        assert_eq!(listed(&[], "any"), "any");
+        assert_eq!(listed(&["one".to_owned(), "two".to_owned()], "any"), "one, two");
+    }
+
     #[tokio::test]
     async fn the_secret_and_an_issuer_cannot_both_be_native() {
         let problem = problem(&[SECRET, ISSUER]).await;
@@ -176,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_issuer_that_cannot_be_used_is_named_by_its_place() {
+    async fn an_issuer_that_cannot_be_used_is_named_by_its_index() {
         let good = r#"{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks"}"#;
         for (second, expected) in [
             (r#"{"jwks_url": "https://a.example"}"#, "auth.issuers[1].issuer: is required"),
@@ -192,7 +235,7 @@ mod tests {
                 "auth.issuers[1].algorithms",
             ),
             (r#"{"issuer": "a", "jwks_file": "/no/such/file"}"#, "auth.issuers: issuer a: cannot read /no/such/file: "),
-            (good, "auth.issuers: issuer https://issuer.example is there twice"),
+            (good, "auth.issuers: issuer https://issuer.example is configured twice"),
         ] {
             let problem = problem(&[("IAM__AUTH__ISSUERS", &format!("[{good}, {second}]"))]).await;
             assert!(problem.starts_with(expected) && !problem.contains("hunter2"), "{problem}");
@@ -225,10 +268,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_would_weaken_silently_is_refused() {
-        let issuer = r#"[{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks", "super_admins": true}]"#;
+    async fn settings_that_weaken_authentication_are_refused() {
+        let issuer = r#"[{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks",
+            "super_admins": true}]"#;
         let issuer = ("IAM__AUTH__ISSUERS", issuer);
-        let audiences = "auth.issuers[0].audiences: must be said where super_admins is true, in production";
+        let audiences = "auth.issuers[0].audiences: is required in production where super_admins is true";
         assert_eq!(problem(&[PRODUCTION, issuer]).await, audiences);
         assert!(verifier(&settings(&[issuer])).await.is_ok());
         let skew = ("IAM__AUTH__CLOCK_SKEW", "301s");
@@ -237,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_of_an_issuer_counts() {
+    fn every_setting_of_an_issuer_is_applied() {
         let all = r#"[{"issuer": "https://issuer.example", "jwks_url": "https://issuer.example/jwks",
             "algorithms": ["RS256", "EdDSA"], "audiences": ["a", "b"], "audience_claim": "client_id",
             "user_claim": "user", "super_admin_claim": "root", "native": true, "super_admins": true}]"#;
@@ -261,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_configurations_of_the_manual_are_some() {
+    async fn the_examples_of_the_manual_are_valid() {
         let manual = include_str!("../../../docs/authentication.md");
         let examples: Vec<&str> =
             manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();

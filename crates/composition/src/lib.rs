@@ -20,14 +20,14 @@
 //! let views = system.application.views().await.unwrap_or_default();
 //! assert_eq!(views.len(), 14);
 //!
-//! system.drain(); // The probe says so, and load balancers turn away.
+//! system.drain(); // The probe reports it, so that load balancers send no more requests.
 //! assert!(!system.probe.readiness().is_ready());
-//! system.stop().await; // Changes under way end first.
+//! system.stop().await; // Running changes end first.
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What can be relied upon
+//! # Guarantees
 //!
 //! * **Settings** come from defaults, then a TOML file, then the environment ([`Settings::load`]). A key that does not
 //!   exist is an error that names it. Every key is described in `docs/settings.md`.
@@ -36,9 +36,9 @@
 //! * **Public keys** come from files and URLs that are read periodically. An invalid document or an unavailable server
 //!   changes nothing.
 //! * **Storage** is PostgreSQL or memory, by unambiguous rules ([`StorageMode::select`]).
-//! * **Starting** needs no database that is up. Until it is, and its schema is current, the probe of the process
-//!   reports what it waits for. The process never changes the schema.
-//! * **Stopping** ([`System::drain`], then [`System::stop`]) loses no change under way.
+//! * **Starting** does not need a reachable database. Until it is reachable and its schema is current, the probe of the
+//!   process reports what it waits for. The process never changes the schema.
+//! * **Stopping** ([`System::drain`], then [`System::stop`]) loses no running change.
 
 mod demo;
 mod issuers;
@@ -58,8 +58,8 @@ pub use mode::{ModeError, StorageMode};
 pub use operator::{Operator, OperatorError, WantedApiKey};
 pub use secret::{SecretError, signing_secret};
 pub use settings::{
-    AdminSettings, AuthSettings, DatabaseSettings, IssuerSettings, LogFormat, LogSettings, Mode, Origins,
-    RateLimitSettings, ServerSettings, Settings, SettingsError, environment,
+    AdminSettings, AuthSettings, CacheSettings, DatabaseSettings, IssuerSettings, LogFormat, LogSettings, Mode,
+    Origins, RateLimitSettings, ServerSettings, Settings, SettingsError, environment,
 };
 pub use telemetry::{Metrics, TelemetryError, log_to_stderr};
 pub use wiring::{StartError, System};

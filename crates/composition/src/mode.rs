@@ -1,10 +1,10 @@
-//! Selects the storage.
+//! Selects the storage by the settings.
 
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::DatabaseSettings;
 
-/// Where data is kept.
+/// The storage that the settings select.
 #[derive(Debug, Clone)]
 pub enum StorageMode {
     /// In this process, until it exits.
@@ -13,7 +13,7 @@ pub enum StorageMode {
     Postgres(SecretString),
 }
 
-/// The settings do not say where data is kept.
+/// The settings do not select a storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ModeError {
     /// `USE_DATABASE` is true, but there is no URL.
@@ -22,13 +22,14 @@ pub enum ModeError {
     /// `USE_DATABASE` is neither `true` nor `false`.
     #[error("USE_DATABASE must be true or false")]
     UnknownChoice,
-    /// The URL cannot be parsed, or is another database's. It is not shown, since it may contain a password.
+    /// The URL is not a PostgreSQL URL. It is not shown, since it may contain a password.
     #[error("DATABASE_URL is not a valid PostgreSQL URL (postgres://user:password@host:port/database)")]
     InvalidUrl,
 }
 
 impl StorageMode {
-    /// PostgreSQL if there is a URL and `use_database` is not `false`; memory otherwise. An empty URL counts as none.
+    /// Selects PostgreSQL if there is a URL and `use_database` is not `false`, and memory otherwise. An empty URL
+    /// counts as none.
     ///
     /// # Errors
     ///
@@ -54,7 +55,7 @@ impl TryFrom<&DatabaseSettings> for StorageMode {
     }
 }
 
-/// Whether the URL is meant for PostgreSQL. The adapter checks the rest of it.
+/// Whether the URL has a scheme of PostgreSQL. The adapter checks the rest.
 fn is_postgres(url: &SecretString) -> bool {
     matches!(url.expose_secret().split_once("://"), Some(("postgres" | "postgresql", _)))
 }
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_combination_selects_one_storage_or_says_why_not() {
+    fn every_combination_selects_one_storage_or_is_an_error() {
         const URL: &str = "postgres://iam:hunter2@localhost/iam";
         let cases = [
             (None, None, Ok("memory")),

@@ -1,4 +1,4 @@
-//! Waits for the database and its schema, and changes nothing.
+//! Waits for the database and its schema, without changing them.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::probe::Progress;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How long a check of the schema may take.
 const SCHEMA_LIMIT: Duration = Duration::from_secs(3);
-/// The longest pause between two checks: a database that is back is found within the bound on recovery.
+/// The longest pause between two checks. It keeps recovery from an outage within its bound.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// Checks until the database answers and has the schema that this program needs.
@@ -30,10 +30,11 @@ pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Pro
     progress.set_ready();
     tracing::info!("the schema is up to date: ready for requests");
     if let Ok(false) = storage.is_behind_policies().await {
-        tracing::warn!("row-level security does not hold for the role that the service connects as");
+        tracing::warn!("row-level security does not apply to the role that the service connects as");
     }
 }
 
+/// Waits until the database answers.
 async fn first_contact(storage: &PostgresStorage, progress: &Progress) {
     for pause in pauses() {
         let Err(error) = storage.contact().await else { return };
@@ -45,7 +46,7 @@ async fn first_contact(storage: &PostgresStorage, progress: &Progress) {
     }
 }
 
-/// The pauses: each twice as long as the one before, up to the longest, forever.
+/// The pauses between attempts: each twice as long as the previous one, up to the longest.
 fn pauses() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(FIRST_PAUSE), |pause| Some((*pause * 2).min(LONGEST_PAUSE)))
 }
@@ -65,10 +66,12 @@ struct Problem {
     cause: Option<String>,
 }
 
+/// The problem that the schema cannot be checked, for this cause.
 fn unchecked(cause: String) -> Problem {
     Problem { text: "the schema cannot be checked".to_owned(), cause: Some(cause) }
 }
 
+/// The problem with the schema, by its pending migrations.
 fn schema_problem(pending: Result<Vec<String>, MigrationError>) -> Option<Problem> {
     let pending = match pending {
         // After a rollback the database has more than this program needs.
@@ -83,7 +86,7 @@ fn schema_problem(pending: Result<Vec<String>, MigrationError>) -> Option<Proble
     })
 }
 
-/// An error with its causes. Errors of the database name users and hosts, never passwords.
+/// Returns the texts of an error and of its causes. Errors of the database name users and hosts, never passwords.
 pub(crate) fn causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(Some(error), |error| (*error).source());
     let mut texts: Vec<_> = causes.map(ToString::to_string).collect();
@@ -112,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_database_is_looked_for_every_three_seconds_at_last() {
+    fn the_database_is_checked_every_three_seconds_in_the_end() {
         let seconds: Vec<_> = pauses().map(|pause| pause.as_secs()).take(6).collect();
         assert_eq!(seconds, [1, 2, 3, 3, 3, 3]);
     }

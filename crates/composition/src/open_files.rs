@@ -1,8 +1,8 @@
-//! The limit of open files and sockets.
+//! Raises and checks the limit of open files and sockets.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The open files of each worker of the server: two event queues and what wakes them.
+/// The open files of each worker of the server: two event queues and their wakers.
 const OF_A_WORKER: u64 = 4;
 /// The open files of the process beside workers and database connections: listeners, logs, signals, and a few clients.
 const OF_THE_PROCESS: u64 = 20;
@@ -20,20 +20,20 @@ pub struct OpenFilesError {
     connections: u64,
 }
 
-/// Raises the limit as far as the process may.
+/// Raises the limit of open files as far as the process may.
 ///
 /// # Errors
 ///
 /// [`OpenFilesError`] if that is still too low for so many workers and database connections.
 pub(crate) fn allow(workers: usize, connections: u32) -> Result<(), OpenFilesError> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    // Some systems have a lower limit that they do not report here; then it stays unchanged.
+    // Some systems have a lower limit that they do not report here. Then raising fails, and the limit stays.
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
     let limit = if raised { maximum } else { current };
     check(limit, u64::try_from(workers).unwrap_or(u64::MAX), connections.into())
 }
 
-/// `None` means no limit.
+/// Checks the limit; `None` means no limit.
 fn check(limit: Option<u64>, workers: u64, connections: u64) -> Result<(), OpenFilesError> {
     let needed = workers.saturating_mul(OF_A_WORKER).saturating_add(connections).saturating_add(OF_THE_PROCESS);
     match limit {
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_raised_as_far_as_it_may() {
+    fn the_limit_is_raised_to_its_maximum() {
         allow(1, 1).unwrap();
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         assert_eq!(current, maximum);

@@ -1,4 +1,4 @@
-//! The operator's commands: API keys, in the database.
+//! Carries out the operator's commands on API keys, in the database.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub enum OperatorError {
     /// A setting is wrong.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// There is no database. Keys in the memory of this process would be useless to other processes.
+    /// The settings select memory. Keys in the memory of this process would be useless to other processes.
     #[error("keys are kept in the database: set DATABASE_URL")]
     InMemory,
     /// There is no such key.
@@ -37,7 +37,7 @@ pub enum OperatorError {
     /// The database cannot be used. The text names its host and port, and ends with the cause.
     #[error("{}", causes(.0))]
     Unreachable(Unreachable),
-    /// The database failed meanwhile. The text ends with the cause.
+    /// The database failed during a command. The text ends with the cause.
     #[error("the database: {}", causes(.0))]
     Storage(StorageError),
 }
@@ -51,8 +51,8 @@ impl From<StorageError> for OperatorError {
     }
 }
 
-/// Carries out the operator's commands in the configured database. The audit trail records the changes with the command
-/// line as their origin.
+/// Carries out the operator's commands in the configured database. The audit trail records the command line as the
+/// origin of the changes.
 #[derive(Debug)]
 pub struct Operator {
     storage: Arc<PostgresStorage>,
@@ -98,7 +98,7 @@ impl Work for Revoke {
 }
 
 impl Operator {
-    /// Connects once, outside the pool, which would not report why it fails.
+    /// Opens the configured database. It connects once, outside the pool, which would not report why connecting fails.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl Operator {
         }
         let NewApiKey { prefix, digest, secret } = NewApiKey::generate()?;
         let create = Create(CreateApiKey { prefix, digest, name, role, company, expires_at });
-        Ok((self.make(&create).await?, secret))
+        Ok((self.execute(&create).await?, secret))
     }
 
     /// Lists all keys, including revoked and expired ones, by name.
@@ -151,10 +151,10 @@ impl Operator {
         let keys = self.api_keys().await?;
         let is_meant = |key: &ApiKey| key.id.to_string() == id_or_prefix || key.prefix.as_str() == id_or_prefix;
         let key = keys.into_iter().find(is_meant).ok_or(OperatorError::NotFound)?;
-        self.make(&Revoke(key.id)).await
+        self.execute(&Revoke(key.id)).await
     }
 
-    async fn make<W: Work<Error = StorageError>>(&self, work: &W) -> Result<W::Output, OperatorError> {
+    async fn execute<W: Work<Error = StorageError>>(&self, work: &W) -> Result<W::Output, OperatorError> {
         let context = ChangeContext::command_line();
         let (output, _) = transact(self.storage.as_ref(), Target::Credentials, &context, work).await?;
         Ok(output)

@@ -32,12 +32,12 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// The storage can be used.
+    /// Records that the storage can be used.
     pub(crate) fn set_ready(&self) {
         self.storage.send_replace(None);
     }
 
-    /// The storage cannot be used yet. Returns whether the reason is a new one.
+    /// Records why the storage cannot be used yet. Returns whether the reason is a new one.
     pub(crate) fn set_waiting(&self, problem: String) -> bool {
         self.storage.send_if_modified(|current| {
             let is_new = current.as_ref() != Some(&problem);
@@ -46,32 +46,34 @@ impl Progress {
         })
     }
 
+    /// Waits until the storage can be used.
     pub(crate) async fn ready(&self) {
         // `self` owns the sender, so it outlives this wait.
         let _ = self.storage.subscribe().wait_for(Option::is_none).await;
     }
 
+    /// Records that the process is draining.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
     }
 }
 
-/// The reason why the storage refuses new connections now, if it does.
-pub(crate) type Refusal = Box<dyn Fn() -> Option<String> + Send + Sync>;
+/// Returns why the storage refuses new connections at present, if it does.
+pub(crate) type RefusalCheck = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// Answers probes.
+/// Reports the health and readiness of the process.
 pub(crate) struct SystemProbe {
     storage: Arc<dyn Health>,
     progress: Arc<Progress>,
-    refusal: Refusal,
+    refusal: RefusalCheck,
     runtime: Handle,
     /// When the storage was last pinged, and whether it answered.
     latest: Arc<Mutex<Option<(Instant, bool)>>>,
 }
 
 impl SystemProbe {
-    /// Must be called on the runtime of the storage.
-    pub(crate) fn new(storage: Arc<dyn Health>, progress: Arc<Progress>, refusal: Refusal) -> Self {
+    /// Creates the probe. Must be called on the runtime of the storage.
+    pub(crate) fn new(storage: Arc<dyn Health>, progress: Arc<Progress>, refusal: RefusalCheck) -> Self {
         Self { storage, progress, refusal, runtime: Handle::current(), latest: Arc::default() }
     }
 }
@@ -80,8 +82,8 @@ impl SystemProbe {
 impl HealthProbe for SystemProbe {
     async fn storage_is_healthy(&self) -> bool {
         let (storage, latest) = (Arc::clone(&self.storage), Arc::clone(&self.latest));
-        // Anyone may call this at any rate: there is one ping at a time, in a task that ends even if the client
-        // disconnects.
+        // Unauthenticated callers may call this at any rate, so there is one ping at a time. It runs in a task, so that
+        // it ends even if the client disconnects.
         let ping = self.runtime.spawn(async move {
             let mut latest = latest.lock().await;
             match *latest {
@@ -108,8 +110,8 @@ impl HealthProbe for SystemProbe {
 }
 
 impl SystemProbe {
-    /// A failed database affects all replicas, but a refusal may affect only this one: others may have found another
-    /// database.
+    /// Returns the problem of the storage, if there is one. A failure after the start is none, since it affects all
+    /// replicas. A refusal may affect only this one: others may be connected to another database.
     fn storage_problem(&self) -> Option<String> {
         self.progress.storage.borrow().clone().or_else(|| (self.refusal)())
     }
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_are_welcome_between_the_first_contact_and_the_drain() {
+    async fn the_process_is_ready_between_the_first_contact_and_the_drain() {
         let progress = Arc::<Progress>::default();
         let refusal = Arc::new(std::sync::Mutex::new(None));
         let refused = Arc::clone(&refusal);

@@ -1,4 +1,4 @@
-//! Which secrets may sign tokens.
+//! Checks the secret that signs tokens.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -52,19 +52,19 @@ pub enum SecretError {
     /// There is no secret.
     #[error("JWT_SECRET is not set: production mode needs one of at least {MIN_SECRET_BYTES} bytes")]
     Missing,
-    /// It has surrounding characters that the signer does not use: most probably the end of a line, or the quotes of a
-    /// shell.
+    /// White space or quotes surround the secret, most probably the end of a line or the quotes of a shell. The signer
+    /// of the tokens does not use them.
     #[error("JWT_SECRET begins or ends with {0}: set it without, as the signer of the tokens uses it")]
     Surrounded(&'static str),
-    /// It is short enough for a brute-force attack.
+    /// The secret is short enough for a brute-force attack.
     #[error("JWT_SECRET has {0} bytes: production mode needs at least {MIN_SECRET_BYTES}")]
     Short(usize),
-    /// It can be found in a list, or is repetitive.
+    /// The secret is well known or repetitive.
     #[error("JWT_SECRET is a well-known or repetitive text: production mode needs a random one")]
     WellKnown,
 }
 
-/// The secret that signs tokens. Development generates one if none is set.
+/// Returns the secret that signs tokens. Development generates one if none is set.
 ///
 /// # Errors
 ///
@@ -85,7 +85,7 @@ pub fn signing_secret(mode: Mode, configured: Option<&SecretString>) -> Result<S
     }
 }
 
-/// The characters around a secret that do not belong to it.
+/// Names the characters around the secret that do not belong to it, if there are any.
 fn surroundings(secret: &str) -> Option<&'static str> {
     const QUOTES: [(char, char); 5] =
         [('"', '"'), ('\'', '\''), ('`', '`'), ('\u{201c}', '\u{201d}'), ('\u{2018}', '\u{2019}')];
@@ -99,6 +99,7 @@ fn surroundings(secret: &str) -> Option<&'static str> {
     QUOTES.iter().any(is_quoted).then_some("quotes")
 }
 
+/// Checks whether the secret is fit for production.
 fn check(secret: &str) -> Result<(), SecretError> {
     if is_well_known(secret) || is_repetitive(secret.as_bytes()) {
         return Err(SecretError::WellKnown);
@@ -109,13 +110,13 @@ fn check(secret: &str) -> Result<(), SecretError> {
     Ok(())
 }
 
-/// Whether it is in the list, in any spelling: `Change-Me!` is `changeme`.
+/// Whether the secret is well known, in any spelling: `Change-Me!` is `changeme`.
 fn is_well_known(secret: &str) -> bool {
     let plain: String = secret.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     WELL_KNOWN.contains(&plain.as_str())
 }
 
-/// Whether it repeats one text, and contains nothing else: `aaaa`, `abcabcab`.
+/// Whether the secret only repeats one text: `aaaa`, `abcabcab`.
 fn is_repetitive(secret: &[u8]) -> bool {
     (1..=secret.len() / 2).any(|period| secret.iter().zip(secret.iter().skip(period)).all(|(a, b)| a == b))
 }
@@ -179,15 +180,15 @@ mod tests {
     }
 
     #[test]
-    fn development_takes_any_secret_and_makes_up_a_missing_one() {
+    fn development_accepts_any_secret_and_generates_a_missing_one() {
         let secret = |configured: Option<&str>| {
             let configured = configured.map(SecretString::from);
             signing_secret(Mode::Development, configured.as_ref()).unwrap().expose_secret().to_owned()
         };
         assert_eq!(secret(Some("dev-secret")), "dev-secret");
-        let made_up = secret(None);
-        assert_eq!(check(&made_up), Ok(()));
-        assert_ne!(made_up, secret(Some("")));
+        let generated = secret(None);
+        assert_eq!(check(&generated), Ok(()));
+        assert_ne!(generated, secret(Some("")));
     }
 
     #[test]

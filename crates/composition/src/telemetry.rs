@@ -1,4 +1,4 @@
-//! Logs on stderr, and metrics for the admin port.
+//! Sets up logs on stderr, and metrics for the admin port.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::{LogFormat, LogSettings};
 
-/// Upper bounds of histogram buckets, in seconds: from an answer from memory to a request that times out.
+/// The upper bounds of histogram buckets, in seconds: from an answer from memory to a request that times out.
 const BUCKETS: [f64; 15] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 /// How often histograms aggregate their single values.
@@ -20,7 +20,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum TelemetryError {
     /// The filter cannot be read.
-    #[error("log.filter: {0}")]
+    #[error("log.filter (IAM__LOG__FILTER, else RUST_LOG): {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// This process has a logger already.
     #[error("logs are set up already")]
@@ -30,16 +30,16 @@ pub enum TelemetryError {
     Metrics(#[from] BuildError),
 }
 
-/// Silences the driver's pool about attempts that it repeats.
+/// The directive that silences the driver's pool, which logs each failed attempt to connect.
 const QUIET_POOL: &str = "sqlx_core::pool=off";
 
-/// Starts to write logs to stderr. Once per process.
+/// Starts to write logs to stderr. Call it once per process.
 ///
 /// # Errors
 ///
 /// [`TelemetryError`] if the filter cannot be parsed, and on the second call.
 pub fn log_to_stderr(settings: &LogSettings) -> Result<(), TelemetryError> {
-    // The driver's pool repeats each failed attempt; the adapter says once why new connections are refused.
+    // The adapter logs once why new connections are refused.
     let filter = EnvFilter::try_new(&settings.filter)?.add_directive(QUIET_POOL.parse()?);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match settings.format {
@@ -54,7 +54,7 @@ pub fn log_to_stderr(settings: &LogSettings) -> Result<(), TelemetryError> {
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// Starts to record metrics. Once per process, within a Tokio runtime, which runs their upkeep.
+    /// Starts to record metrics. Call it once per process, within a Tokio runtime, which runs their upkeep.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Metrics {
         Ok(Self(handle))
     }
 
-    /// All metrics, in Prometheus' text format.
+    /// Returns all metrics, in Prometheus' text format.
     #[must_use]
     pub fn render(&self) -> String {
         self.0.render()

@@ -1,4 +1,4 @@
-//! Wires the services: the storage, its monitoring, and the shutdown.
+//! Wires the services, starts their background tasks, and shuts them down.
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -14,7 +14,6 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use crate::demo::DemoError;
 use crate::issuers::{self, AuthError};
 use crate::open_files::OpenFilesError;
 use crate::probe::{Progress, SystemProbe};
@@ -32,7 +31,7 @@ pub enum StartError {
     /// A setting cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The settings do not say where data is kept.
+    /// The settings do not select a storage.
     #[error(transparent)]
     Mode(#[from] ModeError),
     /// The settings of authentication cannot be used.
@@ -41,9 +40,6 @@ pub enum StartError {
     /// Logs or metrics cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    /// The demonstration cannot run.
-    #[error(transparent)]
-    Demo(#[from] DemoError),
     /// The process may not open as many files as it needs.
     #[error(transparent)]
     OpenFiles(#[from] OpenFilesError),
@@ -52,8 +48,8 @@ pub enum StartError {
     Storage(#[from] StorageError),
 }
 
-/// A storage by its traits, and PostgreSQL's adapter if it is that one.
-type Abilities = (Arc<dyn Storage>, Arc<dyn Health>, Option<Arc<PostgresStorage>>);
+/// The storage by its traits, and the PostgreSQL adapter if that is the storage.
+type StorageHandles = (Arc<dyn Storage>, Arc<dyn Health>, Option<Arc<PostgresStorage>>);
 
 /// The wired services.
 pub struct System {
@@ -85,7 +81,8 @@ impl System {
     /// Wires the services. PostgreSQL need not be reachable yet: until it is, and its schema is up to date, the probe
     /// reports what is missing. The schema is never changed.
     ///
-    /// Call it on a runtime that lives as long as the process: changes run there, independent of their callers.
+    /// Call it on a runtime that lives as long as the process: changes run there, and continue when requests are
+    /// cancelled.
     ///
     /// # Errors
     ///
@@ -103,11 +100,11 @@ impl System {
         let (verifier, secret) = issuers::verifier(settings).await?;
         let verifier = Arc::new(verifier);
         tasks.spawn(keep_fresh(Arc::clone(&verifier)));
-        let (storage, health, database): Abilities = match mode {
+        let (storage, health, database): StorageHandles = match mode {
             StorageMode::InMemory => {
                 tracing::info!("[IAM Database] Using in-memory storage");
                 if settings.server.mode == Mode::Production {
-                    tracing::warn!("production mode without DATABASE_URL: all data ends with the process");
+                    tracing::warn!("production mode without DATABASE_URL: all data is lost when the process ends");
                 }
                 let storage = Arc::new(MemoryStorage::seeded().await?);
                 progress.set_ready();
@@ -144,7 +141,7 @@ impl System {
         self.progress.ready().await;
     }
 
-    /// Makes the probe report that no more requests are wanted. Requests are still answered.
+    /// Makes the probe report that the process is draining. Requests are still served.
     pub fn drain(&self) {
         self.progress.drain();
     }
@@ -159,7 +156,7 @@ impl System {
     }
 }
 
-/// Opens the storage with these options. It does not connect yet, so only the URL can be wrong.
+/// Opens the storage with these options. It does not connect yet, so the only possible error is a wrong URL.
 pub(crate) fn open(options: &PostgresOptions) -> Result<PostgresStorage, StartError> {
     PostgresStorage::connect(options).map_err(|error| {
         let (key, problem) = match error {
@@ -171,6 +168,7 @@ pub(crate) fn open(options: &PostgresOptions) -> Result<PostgresStorage, StartEr
     })
 }
 
+/// Returns the options of the PostgreSQL adapter.
 pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> PostgresOptions {
     let unless_zero = |duration: Duration| Some(duration).filter(|duration| !duration.is_zero());
     PostgresOptions {
@@ -189,8 +187,9 @@ pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> Postgre
     }
 }
 
-/// The reason why the database refuses new connections, for probes. A session that failed once may succeed next time.
-fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::Refusal {
+/// Returns why the database refuses new connections, for probes. Failures to set up a session are left out, since the
+/// next attempt may succeed.
+fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::RefusalCheck {
     Box::new(move || {
         let refusal = database.as_ref()?.refusal()?;
         Some(refusal).filter(|refusal| !matches!(refusal, Refusal::SetUp(_))).map(|refusal| refusal.to_string())

@@ -1,4 +1,5 @@
-//! API keys: `iam_`, twelve letters and digits to find them by, `_`, and 256 random bits.
+//! Makes and compares API keys: `iam_`, a prefix of twelve letters and digits to look them up by, `_`, and 256 random
+//! bits.
 
 use std::fmt;
 
@@ -19,7 +20,7 @@ const SECRET_LENGTH: usize = 43;
 /// A newly made key. Its text is shown once; only its digest is stored.
 #[derive(Debug)]
 pub struct NewApiKey {
-    /// What it is looked up by.
+    /// The prefix that it is looked up by.
     pub prefix: ApiKeyPrefix,
     /// The digest of its secret.
     pub digest: ApiKeyDigest,
@@ -29,7 +30,7 @@ pub struct NewApiKey {
 
 /// The operating system provided no random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there are no random bytes to be had")]
+#[error("the operating system provided no random bytes")]
 pub struct RandomnessError;
 
 impl NewApiKey {

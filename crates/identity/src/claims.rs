@@ -1,4 +1,4 @@
-//! Reads the claims of a token by the rules of its issuer.
+//! Maps the claims of a token to a user, by the rules of its issuer.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,9 +7,9 @@ use iam_domain::{ExternalId, ExternalSubject, Issuer, Timestamp, UserId};
 use serde_json::Value;
 
 use crate::AuthenticationError;
-use crate::token::Members;
+use crate::token::JsonFields;
 
-/// The bearer of a verified token.
+/// The bearer of a verified token: the user, and what the token says about the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     /// The user id.
@@ -22,9 +22,9 @@ pub struct Verified {
     pub external_id: Option<Arc<ExternalId>>,
 }
 
-/// How an issuer's tokens are read.
+/// Maps the claims of an issuer's tokens to a user, and to when the token is valid.
 #[derive(Debug)]
-pub(crate) struct Reading {
+pub(crate) struct ClaimMapping {
     pub(crate) issuer: Option<Issuer>,
     /// The claims that may name the user; the first one present counts.
     pub(crate) user_claims: Vec<String>,
@@ -39,33 +39,34 @@ pub(crate) struct Reading {
 
 /// The tolerated clock skew, and the greatest ages of tokens.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ages {
+pub(crate) struct TimeLimits {
     pub(crate) clock_skew: Duration,
-    pub(crate) max: Option<Duration>,
-    pub(crate) max_of_super_admins: Option<Duration>,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) max_super_admin_age: Option<Duration>,
 }
 
-/// The result of reading a token, and when it is valid. It borrows nothing from the token's text, so it can be cached.
+/// The result of a mapping, and when the token is valid. It borrows nothing from the token's text, so it can be cached.
 #[derive(Debug)]
-pub(crate) struct Statement {
+pub(crate) struct MappedClaims {
     verified: Verified,
-    good_from: SystemTime,
-    good_until: SystemTime,
+    valid_from: SystemTime,
+    valid_until: SystemTime,
 }
 
-impl Statement {
+impl MappedClaims {
     /// The verified bearer, if the token is valid at this time.
     pub(crate) fn at(&self, now: SystemTime) -> Result<&Verified, AuthenticationError> {
-        if now >= self.good_until {
+        if now >= self.valid_until {
             Err(AuthenticationError::Expired)
-        } else if now < self.good_from {
+        } else if now < self.valid_from {
             Err(AuthenticationError::Invalid)
         } else {
             Ok(&self.verified)
         }
     }
 
-    /// Whether the token was issued within `age`, allowing for `iat` in whole seconds.
+    /// Whether the token was issued less than `age` ago. The check allows a second more, since `iat` may be a whole
+    /// number of seconds.
     pub(crate) fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
         let age = age.saturating_add(Duration::from_secs(1));
         let since = now.checked_sub(age).and_then(timestamp);
@@ -73,10 +74,10 @@ impl Statement {
     }
 }
 
-impl Reading {
-    /// Reads the claims; `None` if they name no user, another audience, or a time out of range.
-    pub(crate) fn read(&self, claims: &Members, ages: Ages) -> Option<Statement> {
-        if !self.is_meant_for_us(claims.get(&self.audience_claim)) {
+impl ClaimMapping {
+    /// Maps the claims. `None` if they name no user, another audience, or a time out of range.
+    pub(crate) fn apply(&self, claims: &JsonFields, limits: TimeLimits) -> Option<MappedClaims> {
+        if !self.accepts_audience(claims.get(&self.audience_claim)) {
             return None;
         }
         let (user_id, external_id) = self.user(claims)?;
@@ -84,24 +85,24 @@ impl Reading {
         let is_super_admin = claim == Some(&Value::Bool(true));
 
         let issued = optional_time(claims.get("iat"))?;
-        let mut good_from = optional_time(claims.get("nbf"))?.unwrap_or(UNIX_EPOCH);
-        let mut good_until = time(claims.get("exp")?)?;
+        let mut valid_from = optional_time(claims.get("nbf"))?.unwrap_or(UNIX_EPOCH);
+        let mut valid_until = time(claims.get("exp")?)?;
         if let Some(issued) = issued {
-            good_from = good_from.max(issued);
+            valid_from = valid_from.max(issued);
         }
-        let max_ages = [ages.max, ages.max_of_super_admins.filter(|_| is_super_admin)];
+        let max_ages = [limits.max_age, limits.max_super_admin_age.filter(|_| is_super_admin)];
         if let Some(max_age) = max_ages.into_iter().flatten().min() {
             // The age must be known. A limit beyond the range of times is no limit.
-            good_until = issued?.checked_add(max_age).map_or(good_until, |limit| limit.min(good_until));
+            valid_until = issued?.checked_add(max_age).map_or(valid_until, |limit| limit.min(valid_until));
         }
-        Some(Statement {
+        Some(MappedClaims {
             verified: Verified { user_id, is_super_admin, issued_at: optional(issued, timestamp)?, external_id },
-            good_from: good_from.checked_sub(ages.clock_skew).unwrap_or(UNIX_EPOCH),
-            good_until: good_until.checked_add(ages.clock_skew).unwrap_or(good_until),
+            valid_from: valid_from.checked_sub(limits.clock_skew).unwrap_or(UNIX_EPOCH),
+            valid_until: valid_until.checked_add(limits.clock_skew).unwrap_or(valid_until),
         })
     }
 
-    fn is_meant_for_us(&self, audience: Option<&Value>) -> bool {
+    fn accepts_audience(&self, audience: Option<&Value>) -> bool {
         let is_ours = |text: &str| self.audiences.iter().any(|ours| ours == text);
         self.audiences.is_empty()
             || match audience {
@@ -111,12 +112,12 @@ impl Reading {
             }
     }
 
-    fn user(&self, claims: &Members) -> Option<(UserId, Option<Arc<ExternalId>>)> {
+    fn user(&self, claims: &JsonFields) -> Option<(UserId, Option<Arc<ExternalId>>)> {
         let subject = self.user_claims.iter().find_map(|claim| claims.get(claim))?.as_str()?;
         self.user_named(subject).map(|(id, external_id)| (id, external_id.map(Arc::new)))
     }
 
-    /// The user that the issuer means by this subject, if it is a valid one.
+    /// The user whom the issuer names by this subject, if the subject is valid.
     pub(crate) fn user_named(&self, subject: &str) -> Option<(UserId, Option<ExternalId>)> {
         if self.is_native
             && let Ok(id) = UserId::parse(subject)
@@ -129,7 +130,7 @@ impl Reading {
     }
 }
 
-/// `None` if the value is present but invalid.
+/// Reads an optional value. `None` if the value is present but invalid.
 fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
     match value {
         None => Some(None),

@@ -7,7 +7,7 @@ use crate::{AuthenticationError, PresentedKey};
 pub enum Credential<'a> {
     /// A person's token, for [`TokenVerifier::verify`](crate::TokenVerifier::verify).
     Token(&'a str),
-    /// A service's key.
+    /// A service's API key.
     ApiKey(PresentedKey),
 }
 

@@ -1,6 +1,6 @@
-//! Why authentication fails.
+//! The reasons why authentication fails.
 
-/// Why authentication fails. Reveals nothing that helps to guess a token.
+/// Authentication failed. The reason reveals nothing that helps to guess a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthenticationError {
     /// There is no header.

@@ -60,7 +60,7 @@ pub struct SharedSecret {
 }
 
 impl SharedSecret {
-    /// For tokens without `iss` and `aud`.
+    /// A secret for tokens without `iss` and `aud`.
     #[must_use]
     pub const fn new(secret: SecretString) -> Self {
         Self { secret, issuer: None, audiences: Vec::new() }
@@ -71,8 +71,8 @@ impl SharedSecret {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustError {
-    /// Two issuers have the same name, so it is not clear whose keys count.
-    #[error("issuer {0} is there twice")]
+    /// Two issuers have the same name, so their keys cannot be told apart.
+    #[error("issuer {0} is configured twice")]
     Twice(Issuer),
     /// Two native issuers could name each other's users.
     #[error("{0} and {1} are both native: only one issuer can have its UUIDs taken as user ids")]

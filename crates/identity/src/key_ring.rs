@@ -12,17 +12,17 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::KeySet;
-use crate::keys::{IgnoredEntry, Jwks};
-use crate::source::{Readable, SourceError};
+use crate::jwks::{IgnoredEntry, Jwks};
+use crate::source::{SourceError, SourceReader};
 
-/// The outcome of a read whose set has no usable key: a word for metrics.
+/// The label in metrics of a read whose set has no usable key.
 const NO_USABLE_KEY: &str = "no_usable_key";
 
 /// The keys of one issuer.
 pub(crate) struct KeyRing {
     current: ArcSwap<KeySet>,
-    /// Where they are read; `None` if they never change.
-    source: Option<Arc<Source>>,
+    /// How they are refreshed; `None` if they never change.
+    refresh: Option<Arc<Refresh>>,
 }
 
 impl fmt::Debug for KeyRing {
@@ -31,39 +31,39 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// Where keys are read, and the outcome of past reads.
-struct Source {
+/// How the keys of one issuer are refreshed, and the outcome of past reads.
+struct Refresh {
     /// The issuer, for logs and metrics.
     issuer: String,
-    readable: Readable,
+    reader: SourceReader,
     /// The interval of reads.
-    pause: Duration,
-    /// The least time between two reads that unauthenticated callers cause.
-    pause_for_unknown_keys: Duration,
+    interval: Duration,
+    /// The least time between two reads that unknown keys cause.
+    unknown_key_interval: Duration,
     /// The runtime that reads run on, so that they outlive the requests waiting for them.
     runtime: Handle,
     /// Held while reading, so that only one task reads.
-    past: Arc<Mutex<Past>>,
+    history: Arc<Mutex<ReadHistory>>,
     /// Whether the latest read failed, or there was none.
     is_stale: AtomicBool,
 }
 
 /// The outcome of past reads.
 #[derive(Default)]
-struct Past {
+struct ReadHistory {
     /// When the latest read began.
-    began: Option<Instant>,
-    /// When the latest read began that an unauthenticated caller caused.
-    began_for_unknown_key: Option<Instant>,
+    read_began: Option<Instant>,
+    /// When the latest read began that an unknown key caused.
+    unknown_key_read_began: Option<Instant>,
     /// The failure of the latest read.
     failure: Option<&'static str>,
     /// The entries that were ignored in the latest successful read.
     ignored: BTreeSet<IgnoredEntry>,
 }
 
-impl Past {
+impl ReadHistory {
     /// Logs each ignored entry that was not ignored in the previous read.
-    fn tell_ignored(&mut self, issuer: &str, ignored: Vec<IgnoredEntry>) {
+    fn log_ignored(&mut self, issuer: &str, ignored: Vec<IgnoredEntry>) {
         let ignored = BTreeSet::from_iter(ignored);
         for IgnoredEntry { name, reason } in ignored.difference(&self.ignored) {
             tracing::info!(issuer, "{name} of the issuer's key set is ignored: {reason}");
@@ -77,36 +77,37 @@ impl Past {
 pub(crate) enum Renewal {
     /// There are other keys.
     Others,
-    /// There are no others, as far as they can be read.
+    /// There are no others, or they cannot be read.
     Same,
-    /// The keys were not read: the latest such read began this short a time ago.
+    /// The keys were not read, because the latest read began only this long ago.
     TooSoon(Duration),
 }
 
 impl KeyRing {
-    /// These keys, which never change.
+    /// A ring of keys that never change.
     pub(crate) fn fixed(keys: KeySet) -> Self {
-        Self { current: ArcSwap::from_pointee(keys), source: None }
+        Self { current: ArcSwap::from_pointee(keys), refresh: None }
     }
 
-    /// No keys yet. They are read on this runtime, and reads continue when the requests waiting for them are cancelled.
+    /// A ring without keys, which reads them from a source. Reads run on this runtime, and continue when the requests
+    /// that wait for them are cancelled.
     pub(crate) fn read_from(
-        readable: Readable,
+        reader: SourceReader,
         issuer: String,
-        pause: Duration,
-        pause_for_unknown_keys: Duration,
+        interval: Duration,
+        unknown_key_interval: Duration,
         runtime: Handle,
     ) -> Self {
-        let source = Source {
+        let refresh = Refresh {
             issuer,
-            readable,
-            pause,
-            pause_for_unknown_keys,
+            reader,
+            interval,
+            unknown_key_interval,
             runtime,
-            past: Arc::default(),
+            history: Arc::default(),
             is_stale: AtomicBool::new(true),
         };
-        Self { current: ArcSwap::default(), source: Some(Arc::new(source)) }
+        Self { current: ArcSwap::default(), refresh: Some(Arc::new(refresh)) }
     }
 
     /// The current keys.
@@ -116,21 +117,21 @@ impl KeyRing {
 
     /// Whether the latest read failed, so that keys may be missing here.
     pub(crate) fn is_stale(&self) -> bool {
-        self.source.as_ref().is_some_and(|source| source.is_stale.load(Ordering::Acquire))
+        self.refresh.as_ref().is_some_and(|refresh| refresh.is_stale.load(Ordering::Acquire))
     }
 
     /// Reads the keys now.
     pub(crate) async fn read(&self) -> Result<(), SourceError> {
-        let Some(source) = &self.source else { return Ok(()) };
-        let mut past = source.past.lock().await;
-        self.read_once(source, &mut past).await
+        let Some(refresh) = &self.refresh else { return Ok(()) };
+        let mut history = refresh.history.lock().await;
+        self.read_once(refresh, &mut history).await
     }
 
     /// Reads the keys periodically, until it is cancelled.
     pub(crate) async fn keep_fresh(&self) {
-        let Some(source) = &self.source else { return };
+        let Some(refresh) = &self.refresh else { return };
         // `interval` panics at 0.
-        let mut ticks = interval(source.pause.max(Duration::from_millis(1)));
+        let mut ticks = interval(refresh.interval.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
@@ -139,38 +140,38 @@ impl KeyRing {
         }
     }
 
-    /// Looks for keys other than `seen`, of which none fits.
+    /// Looks for keys other than `tried`, none of which verifies a token.
     ///
-    /// All waiting requests share one read, which continues when they are cancelled. They cannot cause reads more often
-    /// than the pause allows.
-    pub(crate) async fn renew(self: &Arc<Self>, seen: &Arc<KeySet>) -> Renewal {
-        let Some(source) = &self.source else { return Renewal::Same };
-        let is_new = || !Arc::ptr_eq(&self.current.load(), seen);
-        let asked = Instant::now();
-        let mut past = Arc::clone(&source.past).lock_owned().await;
-        let was_read_for_me = past.began.is_some_and(|began| began >= asked);
+    /// Concurrent calls share one read, which continues when they are cancelled. Reads that calls cause are at least
+    /// `unknown_key_interval` apart.
+    pub(crate) async fn renew(self: &Arc<Self>, tried: &Arc<KeySet>) -> Renewal {
+        let Some(refresh) = &self.refresh else { return Renewal::Same };
+        let is_new = || !Arc::ptr_eq(&self.current.load(), tried);
+        let called = Instant::now();
+        let mut history = Arc::clone(&refresh.history).lock_owned().await;
+        let was_read_meanwhile = history.read_began.is_some_and(|began| began >= called);
         let is_too_soon =
-            past.began_for_unknown_key.is_some_and(|began| began.elapsed() < source.pause_for_unknown_keys);
-        if !is_new() && !was_read_for_me {
-            if let (true, Some(began)) = (is_too_soon, past.began) {
+            history.unknown_key_read_began.is_some_and(|began| began.elapsed() < refresh.unknown_key_interval);
+        if !is_new() && !was_read_meanwhile {
+            if let (true, Some(began)) = (is_too_soon, history.read_began) {
                 return Renewal::TooSoon(began.elapsed());
             }
-            past.began_for_unknown_key = Some(Instant::now());
-            let reading = source.runtime.spawn(Arc::clone(self).read_for_unknown_key(Arc::clone(source), past));
-            // If it was aborted, the runtime is shutting down.
+            history.unknown_key_read_began = Some(Instant::now());
+            let reading = refresh.runtime.spawn(Arc::clone(self).read_for_unknown_key(Arc::clone(refresh), history));
+            // An error means that the runtime is shutting down.
             let _ = reading.await;
         }
         if is_new() { Renewal::Others } else { Renewal::Same }
     }
 
-    async fn read_for_unknown_key(self: Arc<Self>, source: Arc<Source>, mut past: OwnedMutexGuard<Past>) {
-        let _ = self.read_once(&source, &mut past).await;
+    async fn read_for_unknown_key(self: Arc<Self>, refresh: Arc<Refresh>, mut history: OwnedMutexGuard<ReadHistory>) {
+        let _ = self.read_once(&refresh, &mut history).await;
     }
 
-    async fn read_once(&self, source: &Source, past: &mut Past) -> Result<(), SourceError> {
-        past.began = Some(Instant::now());
-        let read = source.readable.read().await;
-        let issuer = source.issuer.as_str();
+    async fn read_once(&self, refresh: &Refresh, history: &mut ReadHistory) -> Result<(), SourceError> {
+        history.read_began = Some(Instant::now());
+        let read = refresh.reader.read().await;
+        let issuer = refresh.issuer.as_str();
         let outcome = match &read {
             Ok(jwks) if jwks.keys.is_empty() => NO_USABLE_KEY,
             Ok(_) => "read",
@@ -181,9 +182,9 @@ impl KeyRing {
             Ok(Jwks { keys, ignored }) => {
                 let failure = keys.is_empty().then_some(NO_USABLE_KEY);
                 self.replace(issuer, keys);
-                source.is_stale.store(false, Ordering::Release);
-                past.tell_ignored(issuer, ignored);
-                match (std::mem::replace(&mut past.failure, failure), failure) {
+                refresh.is_stale.store(false, Ordering::Release);
+                history.log_ignored(issuer, ignored);
+                match (std::mem::replace(&mut history.failure, failure), failure) {
                     (Some(NO_USABLE_KEY), Some(_)) => {}
                     (_, Some(_)) => {
                         tracing::warn!(issuer, "the issuer's key set has no usable key: its tokens are refused")
@@ -194,13 +195,13 @@ impl KeyRing {
                 Ok(())
             }
             Err(error) => {
-                source.is_stale.store(true, Ordering::Release);
-                if past.failure.replace(error.kind()) != Some(error.kind()) {
+                refresh.is_stale.store(true, Ordering::Release);
+                if history.failure.replace(error.kind()) != Some(error.kind()) {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::warn!(
                         issuer,
                         cause,
-                        "the issuer's keys cannot be read, those of before are kept: {error}"
+                        "the issuer's keys cannot be read, the previous ones stay in use: {error}"
                     );
                 }
                 Err(error)
@@ -211,7 +212,7 @@ impl KeyRing {
     /// Replaces the keys. Tokens that only the old keys verified are refused from now on.
     pub(crate) fn replace(&self, issuer: &str, keys: KeySet) {
         let old = self.current.load_full();
-        let keys = keys.succeed(&old);
+        let keys = keys.sharing(&old);
         if !keys.is_same(&old) {
             tracing::info!(issuer, ?keys, "the issuer's keys have changed");
             let keys = Arc::new(keys);

@@ -1,21 +1,15 @@
-//! Keys, each bound to one algorithm.
+//! The keys that verify signatures, each bound to one algorithm.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::PublicEncryptingKey;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
-};
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use base64::{Engine, alphabet};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::Value;
 
+use crate::Algorithm;
 use crate::token::Token;
 
 /// The most keys of one issuer.
@@ -24,58 +18,8 @@ pub const MAX_KEYS: usize = 100;
 /// The most keys that are tried for a token without a `kid`.
 const MAX_TRIES: usize = 8;
 
-/// Base64url with or without padding: RFC 7515 forbids padding, but some issuers write it.
-const BASE64URL: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-/// The most characters of a key's id that are logged.
-const LOGGED_ID_CHARACTERS: usize = 64;
-
 /// The beginning of each block of a PEM file.
 const BEGIN: &str = "-----BEGIN ";
-
-/// The signature algorithms. There are no others, and `none` is not among them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /// HMAC with SHA-256, with a secret shared by signer and service.
-    Hs256,
-    /// RSA (PKCS #1 v1.5) with SHA-256.
-    Rs256,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-    /// Ed25519.
-    EdDsa,
-}
-
-impl Algorithm {
-    /// Parses its name in tokens: `RS256`. `Ed25519` is the name that RFC 9864 gives to `EdDSA` with a key of that
-    /// curve.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        let is_named = |algorithm: &Self| algorithm.as_str() == name;
-        let algorithms = [Self::Hs256, Self::Rs256, Self::Es256, Self::EdDsa];
-        algorithms.into_iter().find(is_named).or_else(|| (name == "Ed25519").then_some(Self::EdDsa))
-    }
-
-    /// Its name in tokens.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hs256 => "HS256",
-            Self::Rs256 => "RS256",
-            Self::Es256 => "ES256",
-            Self::EdDsa => "EdDSA",
-        }
-    }
-}
-
-impl fmt::Debug for Algorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// The keys that may have signed an issuer's tokens. `Debug` shows only their algorithms.
 #[derive(Clone, Default)]
@@ -89,7 +33,7 @@ impl fmt::Debug for KeySet {
     }
 }
 
-/// The keys cannot be used. Names the block of a PEM text, and reveals nothing of the keys.
+/// The keys cannot be used. Messages name the block of a PEM text, and reveal nothing of the keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -128,11 +72,11 @@ pub enum KeyError {
 }
 
 impl KeySet {
-    fn of(keys: impl IntoIterator<Item = Key>) -> Self {
+    pub(crate) fn of(keys: impl IntoIterator<Item = Key>) -> Self {
         Self { keys: keys.into_iter().map(Arc::new).collect() }
     }
 
-    /// HS256 with the secret.
+    /// A set of one key: HS256 with the secret.
     pub(crate) fn hs256(secret: &SecretString) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
         Self::of([Key::new(None, Algorithm::Hs256, Material::Secret(Box::new(key)))])
@@ -159,24 +103,13 @@ impl KeySet {
         Ok(Self::of(keys.collect::<Result<Vec<_>, _>>()?))
     }
 
-    /// Reads the public keys of a JSON Web Key Set (RFC 7517) that verify signatures with one of the algorithms. Every
-    /// other entry is ignored: secrets (`oct`), private keys, keys for encryption or another algorithm, weak keys, and
-    /// unreadable ones. So a set can be empty.
-    ///
-    /// # Errors
-    ///
-    /// [`KeyError::NotKeySet`] and [`KeyError::TooMany`].
-    pub fn from_jwks(json: &[u8]) -> Result<Self, KeyError> {
-        Jwks::parse(json).map(|jwks| jwks.keys)
-    }
-
     /// Whether there is no key.
     pub(crate) const fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// The same keys, but sharing those that `old` has too, so that they stay valid. The other keys of `old` retire.
-    pub(crate) fn succeed(self, old: &Self) -> Self {
+    /// The same keys, where those that `old` also has are its key objects. So tokens that they verified stay valid.
+    pub(crate) fn sharing(self, old: &Self) -> Self {
         let kept = |key: Arc<Key>| old.keys.iter().find(|known| known.is_same(&key)).map_or(key, Arc::clone);
         Self { keys: self.keys.into_iter().map(kept).collect() }
     }
@@ -193,9 +126,9 @@ impl KeySet {
         }
     }
 
-    /// Finds the key that signed the token. Keys without an id match every token; a token without one matches every
-    /// key.
-    pub(crate) fn judge(&self, token: &Token<'_>) -> Judgement {
+    /// Finds the key that signed the token. A key without an id is tried for every token, and every key for a token
+    /// without an id.
+    pub(crate) fn check_signature(&self, token: &Token<'_>) -> SignatureCheck {
         let named = |key: &&Arc<Key>| key.id.is_some() && key.id == token.key_id;
         let possible = |key: &&Arc<Key>| key.id.is_none() || token.key_id.is_none();
         let of_algorithm = || self.keys.iter().filter(|key| key.algorithm == token.algorithm);
@@ -204,17 +137,17 @@ impl KeySet {
         let is_known = of_that_name.peek().is_some();
         let mut candidates = of_that_name.chain(of_algorithm().filter(possible)).take(MAX_TRIES);
         match candidates.find(|key| key.verifies(token)) {
-            Some(key) => Judgement::Signed(Arc::clone(key)),
-            None if is_known => Judgement::Forged,
-            None => Judgement::UnknownKey,
+            Some(key) => SignatureCheck::Valid(Arc::clone(key)),
+            None if is_known => SignatureCheck::Forged,
+            None => SignatureCheck::UnknownKey,
         }
     }
 }
 
-/// The outcome of verifying a signature.
-pub(crate) enum Judgement {
+/// The outcome of checking a token's signature.
+pub(crate) enum SignatureCheck {
     /// This key signed the token.
-    Signed(Arc<Key>),
+    Valid(Arc<Key>),
     /// The key that the token names did not sign it.
     Forged,
     /// No key here signed it. Another one may have.
@@ -240,7 +173,11 @@ impl Key {
         Self { id, algorithm, material, is_retired: AtomicBool::new(false) }
     }
 
-    /// Whether it was removed from its issuer's set.
+    pub(crate) fn public(id: Option<String>, algorithm: Algorithm, key: ParsedPublicKey) -> Self {
+        Self::new(id, algorithm, Material::Public(key))
+    }
+
+    /// Whether the key was removed from its issuer's set.
     pub(crate) fn is_retired(&self) -> bool {
         self.is_retired.load(Ordering::Acquire)
     }
@@ -262,6 +199,7 @@ impl Key {
     }
 }
 
+/// Reads the block of a PEM text.
 fn of_pem(block: usize, text: &str) -> Result<Key, KeyError> {
     let pem = pem::parse(text).map_err(|_| KeyError::Damaged { block })?;
     if pem.tag() != "PUBLIC KEY" {
@@ -275,136 +213,12 @@ fn of_pem(block: usize, text: &str) -> Result<Key, KeyError> {
         .or_else(|| p256().map(|key| (Algorithm::Es256, key)))
         .or_else(|| ed25519().map(|key| (Algorithm::EdDsa, key)))
         .ok_or(KeyError::Unsupported { block })?;
-    Ok(Key::new(None, algorithm, Material::Public(key)))
+    Ok(Key::public(None, algorithm, key))
 }
 
-/// The key, if its size is allowed and its exponent is safe. Only this way of parsing checks both.
-fn rsa_of_der(der: &[u8]) -> Option<ParsedPublicKey> {
+/// Reads an RSA key. `None` unless its size is allowed and its exponent is safe: only `PublicEncryptingKey` checks
+/// both.
+pub(crate) fn rsa_of_der(der: &[u8]) -> Option<ParsedPublicKey> {
     PublicEncryptingKey::from_der(der).ok()?;
     ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok()
-}
-
-/// The contents of a JSON Web Key Set.
-pub(crate) struct Jwks {
-    pub(crate) keys: KeySet,
-    pub(crate) ignored: Vec<IgnoredEntry>,
-}
-
-/// An ignored entry of a key set.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct IgnoredEntry {
-    /// Its key id, quoted and truncated, or its position, counted from 1.
-    pub(crate) name: String,
-    pub(crate) reason: IgnoredReason,
-}
-
-/// Why an entry is ignored. Reveals nothing of its content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-pub(crate) enum IgnoredReason {
-    #[error("it is not a JSON Web Key")]
-    Unreadable,
-    #[error("it contains a private key: every reader of the set can sign tokens")]
-    Private,
-    #[error("it is not for verifying signatures, by its use or key_ops")]
-    OtherUse,
-    #[error("its type is not RSA, P-256 or Ed25519")]
-    OtherType,
-    #[error("it is not a valid key of its type, or RSA of fewer than 2048 or more than 8192 bits")]
-    Unusable,
-    #[error("its alg is not the one that keys of its type are used with here")]
-    OtherAlgorithm,
-}
-
-impl Jwks {
-    /// Parses the set; see [`KeySet::from_jwks`].
-    pub(crate) fn parse(json: &[u8]) -> Result<Self, KeyError> {
-        #[derive(Deserialize)]
-        struct Document {
-            keys: Vec<Value>,
-        }
-
-        // RFC 8259 lets parsers ignore a byte order mark.
-        let json = json.strip_prefix("\u{feff}".as_bytes()).unwrap_or(json);
-        let document: Document = serde_json::from_slice(json).map_err(|_| KeyError::NotKeySet)?;
-        if document.keys.len() > MAX_KEYS {
-            return Err(KeyError::TooMany);
-        }
-        let (mut keys, mut ignored) = (Vec::new(), Vec::new());
-        for (place, entry) in (1..).zip(document.keys) {
-            let id = entry.get("kid").and_then(Value::as_str);
-            let id = id.map(|id| id.chars().take(LOGGED_ID_CHARACTERS).collect::<String>());
-            match of_jwk(entry) {
-                Ok(key) => keys.push(key),
-                Err(reason) => {
-                    let name = id.map_or_else(|| format!("entry {place}"), |id| format!("key {id:?}"));
-                    ignored.push(IgnoredEntry { name, reason });
-                }
-            }
-        }
-        Ok(Self { keys: KeySet::of(keys), ignored })
-    }
-}
-
-/// The members of an entry that matter here.
-#[derive(Deserialize)]
-struct Jwk {
-    kty: String,
-    kid: Option<String>,
-    r#use: Option<String>,
-    key_ops: Option<Vec<String>>,
-    alg: Option<String>,
-    crv: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
-    /// The private part, of any type. It does not belong here, and publishing it has compromised the key.
-    d: Option<Value>,
-}
-
-/// The key, if it is a public key that verifies signatures.
-fn of_jwk(entry: Value) -> Result<Key, IgnoredReason> {
-    let jwk: Jwk = serde_json::from_value(entry).map_err(|_| IgnoredReason::Unreadable)?;
-    if jwk.d.is_some() {
-        return Err(IgnoredReason::Private);
-    }
-    let is_for_signatures = jwk.r#use.as_deref().is_none_or(|r#use| r#use == "sig")
-        && jwk.key_ops.as_ref().is_none_or(|operations| operations.iter().any(|operation| operation == "verify"));
-    if !is_for_signatures {
-        return Err(IgnoredReason::OtherUse);
-    }
-    let (algorithm, key) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
-        ("RSA", _) => (Algorithm::Rs256, rsa_of_jwk(&jwk)),
-        ("EC", Some("P-256")) => (Algorithm::Es256, p256_of_jwk(&jwk)),
-        ("OKP", Some("Ed25519")) => (Algorithm::EdDsa, ed25519_of_jwk(&jwk)),
-        _ => return Err(IgnoredReason::OtherType),
-    };
-    let is_its_algorithm = jwk.alg.is_none_or(|name| Algorithm::parse(&name) == Some(algorithm));
-    if !is_its_algorithm {
-        return Err(IgnoredReason::OtherAlgorithm);
-    }
-    Ok(Key::new(jwk.kid, algorithm, Material::Public(key.ok_or(IgnoredReason::Unusable)?)))
-}
-
-fn rsa_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
-    // Some issuers write a number with a leading zero.
-    let number = |text| member(text).map(|bytes| bytes.into_iter().skip_while(|byte| *byte == 0).collect());
-    let (n, e): (Vec<u8>, Vec<u8>) = (number(&jwk.n)?, number(&jwk.e)?);
-    let der: PublicKeyX509Der<'_> = RsaPublicKeyComponents { n: n.as_slice(), e: e.as_slice() }.as_der().ok()?;
-    rsa_of_der(der.as_ref())
-}
-
-fn p256_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
-    let point = [&[4], member(&jwk.x)?.as_slice(), member(&jwk.y)?.as_slice()].concat();
-    ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()
-}
-
-fn ed25519_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
-    let point = member(&jwk.x).filter(|point| point.len() == 32)?;
-    ParsedPublicKey::new(&ED25519, point).ok()
-}
-
-/// The bytes of a member. Some issuers write it in the standard alphabet.
-fn member(text: &Option<String>) -> Option<Vec<u8>> {
-    BASE64URL.decode(text.as_ref()?.replace('+', "-").replace('/', "_")).ok()
 }

@@ -24,7 +24,7 @@
 //! # }
 //! ```
 //!
-//! # What can be relied upon
+//! # Guarantees
 //!
 //! * **The issuer** of a token determines the keys that verify it: those of the [`TrustedIssuer`] that its `iss` names,
 //!   and no others. A token without such an `iss` is verified with the [`SharedSecret`], if that has no name of its
@@ -42,32 +42,36 @@
 //!   times, and whether the key that signed them is still in its issuer's set. Tokens that fail verification are not
 //!   cached.
 
+mod algorithm;
 mod api_key;
 mod backend;
 mod claims;
 mod credential;
 mod error;
 mod issuer;
+mod issuer_verifier;
+mod jwks;
 mod key_ring;
 mod keys;
+mod options;
 mod signer;
 mod source;
 mod token;
 mod token_cache;
 mod verifier;
 
+pub use algorithm::Algorithm;
 pub use api_key::{NewApiKey, PresentedKey, RandomnessError};
 pub use claims::Verified;
 pub use credential::Credential;
 pub use error::AuthenticationError;
 pub use iam_domain::NamedUser;
 pub use issuer::{SharedSecret, TrustError, TrustedIssuer};
-pub use keys::{Algorithm, KeyError, KeySet, MAX_KEYS};
+pub use keys::{KeyError, KeySet, MAX_KEYS};
+pub use options::{DEFAULT_REMEMBERED_TOKENS, VerifierOptions};
 pub use signer::{SigningError, TokenSigner};
 pub use source::{JwksUrl, JwksUrlError, KeySource, MAX_DOCUMENT_BYTES, SourceError};
-pub use verifier::{
-    Admission, DEFAULT_REMEMBERED_TOKENS, MAX_TOKEN_BYTES, TokenVerifier, UserNameError, VerifierOptions,
-};
+pub use verifier::{Admission, MAX_TOKEN_BYTES, TokenVerifier, UserNameError};
 
 /// The fewest bytes of a secret that is fit for production: the length of HS256's digest.
 pub const MIN_SECRET_BYTES: usize = 32;

@@ -1,4 +1,4 @@
-//! Tokens for demonstrations and tests.
+//! Signs tokens for demonstrations and tests.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::KeyError;
 use crate::backend::use_aws_lc;
 
-/// Signs tokens: for demonstrations and tests. Production tokens come from the product's own sign-in.
+/// Signs tokens for demonstrations and tests. Production tokens come from the product's own sign-in.
 pub struct TokenSigner {
     header: Header,
     key: EncodingKey,
@@ -42,7 +42,7 @@ impl TokenSigner {
         Self { header: Header::new(algorithm), key }
     }
 
-    /// The same signer, with tokens that name the key.
+    /// Returns the signer with a key id, which its tokens carry as `kid`.
     #[must_use]
     pub fn with_key_id(mut self, id: &str) -> Self {
         self.header.kid = Some(id.to_owned());

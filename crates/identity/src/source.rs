@@ -12,7 +12,7 @@ use reqwest::{Client, Url};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::AsyncReadExt;
 
-use crate::keys::Jwks;
+use crate::jwks::Jwks;
 use crate::{KeyError, KeySet};
 
 /// The longest document that is read, in bytes.
@@ -25,17 +25,17 @@ const CONNECT_SHARE: u32 = 2;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum KeySource {
-    /// These keys, which never change.
+    /// Keys in memory, which never change.
     Keys(KeySet),
     /// A file of PEM blocks `BEGIN PUBLIC KEY`.
     PemFile(PathBuf),
     /// A file with a JSON Web Key Set.
     JwksFile(PathBuf),
-    /// A URL that answers with a JSON Web Key Set.
+    /// A URL that returns a JSON Web Key Set.
     JwksUrl(JwksUrl),
 }
 
-/// The URL of a key set: `https`, or `http` on this very machine. `Debug` does not show it.
+/// The URL of a key set: `https`, or `http` on this machine. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct JwksUrl(Url);
 
@@ -45,7 +45,7 @@ impl fmt::Debug for JwksUrl {
     }
 }
 
-/// The text is no URL of a key set.
+/// The text is not a URL that key sets may be fetched from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be an https URL without user and password; http only for localhost")]
 pub struct JwksUrlError;
@@ -66,7 +66,7 @@ impl JwksUrl {
     }
 }
 
-/// Keys could not be read. Shows neither what was read nor the URL.
+/// Keys could not be read. Messages show neither the content nor the URL.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
@@ -90,13 +90,13 @@ pub enum SourceError {
     #[error("the JWKS server cannot be reached")]
     Unreachable(#[source] reqwest::Error),
     /// The server did not answer in time.
-    #[error("the JWKS server takes too long")]
+    #[error("the JWKS server did not answer in time")]
     Slow,
     /// The server answers with another status than 200. Redirects are not followed.
     #[error("the JWKS server answers with status {0}")]
     Status(u16),
     /// The response is not a key set.
-    #[error("the JWKS server answers with something else: {0}")]
+    #[error("the JWKS server's response cannot be used: {0}")]
     Content(KeyError),
     /// The document is longer than any key set needs.
     #[error("there are more than {MAX_DOCUMENT_BYTES} bytes")]
@@ -104,7 +104,7 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// The kind of failure: a word for metrics.
+    /// The label of the failure in metrics.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::File { .. } => "unreadable",
@@ -117,15 +117,15 @@ impl SourceError {
     }
 }
 
-/// A source that is read periodically.
+/// Reads the keys of a source.
 #[derive(Debug)]
-pub(crate) enum Readable {
+pub(crate) enum SourceReader {
     PemFile(PathBuf),
     JwksFile(PathBuf),
     Url(JwksUrl, Client),
 }
 
-impl Readable {
+impl SourceReader {
     pub(crate) async fn read(&self) -> Result<Jwks, SourceError> {
         let of_file = |path: &PathBuf, parsed: Result<Jwks, KeyError>| {
             parsed.map_err(|source| SourceError::FileContent { path: path.clone(), source })

@@ -11,39 +11,39 @@ use serde_json::Value;
 
 use crate::Algorithm;
 
-/// A JSON object without duplicate names, which other programs might read differently.
-pub(crate) struct Members(BTreeMap<String, Value>);
+/// The fields of a JSON object. Duplicate names are refused, since other programs might read them differently.
+pub(crate) struct JsonFields(BTreeMap<String, Value>);
 
-impl Members {
-    /// The value of the member, unless it is absent or `null`.
+impl JsonFields {
+    /// The value of the field, unless it is absent or `null`.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 }
 
-impl<'de> Deserialize<'de> for Members {
+impl<'de> Deserialize<'de> for JsonFields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
+        struct FieldsVisitor;
 
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = JsonFields;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = BTreeMap::new();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonFields, A::Error> {
+                let mut fields = BTreeMap::new();
                 while let Some((name, value)) = map.next_entry::<String, Value>()? {
-                    if members.insert(name, value).is_some() {
+                    if fields.insert(name, value).is_some() {
                         return Err(A::Error::custom("a name occurs twice"));
                     }
                 }
-                Ok(Members(members))
+                Ok(JsonFields(fields))
             }
         }
 
-        deserializer.deserialize_map(MembersVisitor)
+        deserializer.deserialize_map(FieldsVisitor)
     }
 }
 
@@ -52,18 +52,18 @@ pub(crate) struct Token<'a> {
     pub(crate) algorithm: Algorithm,
     /// `kid`: the id of the issuer's key that signed it.
     pub(crate) key_id: Option<String>,
-    pub(crate) claims: Members,
+    pub(crate) claims: JsonFields,
     /// The signed bytes.
     pub(crate) message: &'a [u8],
     pub(crate) signature: Vec<u8>,
 }
 
 impl<'a> Token<'a> {
-    /// `None` if the text is not such a token, or its algorithm is never accepted.
+    /// Parses a token. `None` if the text is not one, or its algorithm is never accepted.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let (message, signature) = text.rsplit_once('.')?;
         let (header, claims) = message.split_once('.')?;
-        let header: Members = part(header)?;
+        let header: JsonFields = part(header)?;
         // RFC 7515: tokens with critical extensions must be refused unless these are supported, and none is. `null` is
         // not a list either.
         if header.0.contains_key("crit") {
@@ -84,6 +84,7 @@ impl<'a> Token<'a> {
     }
 }
 
-fn part(text: &str) -> Option<Members> {
+/// Decodes the header or the claims.
+fn part(text: &str) -> Option<JsonFields> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
 }

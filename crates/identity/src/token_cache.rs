@@ -7,7 +7,7 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
-use crate::claims::Statement;
+use crate::claims::MappedClaims;
 use crate::keys::Key;
 
 /// The SHA-256 of a whole token, including its signature. No two tokens have the same digest, and no token can be
@@ -32,7 +32,7 @@ impl TokenDigest {
 
 /// The claims of a token, and the key that signed it: when that key retires, the entry is void.
 pub(crate) struct VerifiedToken {
-    pub(crate) statement: Statement,
+    pub(crate) claims: MappedClaims,
     pub(crate) key: Arc<Key>,
 }
 
@@ -54,16 +54,16 @@ impl TokenCache {
 
     /// The cached token. A token that a retired key signed is removed.
     pub(crate) fn get(&self, token: &TokenDigest) -> Option<Arc<VerifiedToken>> {
-        let remembered = self.0.get(token)?;
-        if remembered.key.is_retired() {
+        let cached = self.0.get(token)?;
+        if cached.key.is_retired() {
             self.0.remove(token);
             return None;
         }
-        Some(remembered)
+        Some(cached)
     }
 
-    pub(crate) fn insert(&self, token: TokenDigest, remembered: Arc<VerifiedToken>) {
-        self.0.insert(token, remembered);
+    pub(crate) fn insert(&self, token: TokenDigest, cached: Arc<VerifiedToken>) {
+        self.0.insert(token, cached);
     }
 
     pub(crate) fn len(&self) -> usize {

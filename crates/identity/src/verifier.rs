@@ -1,4 +1,4 @@
-//! Verifies tokens.
+//! Verifies the tokens of all trusted issuers, and caches the verified ones.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,94 +9,38 @@ use futures_util::future::join_all;
 use iam_domain::{ExternalId, NamedUser, TextError, UserId};
 use secrecy::SecretString;
 use serde_json::Value;
-use tokio::runtime::Handle;
 
-use crate::claims::{Ages, Reading, Statement, Verified};
+use crate::claims::{TimeLimits, Verified};
 use crate::issuer::{SharedSecret, TrustError, TrustedIssuer};
-use crate::key_ring::{KeyRing, Renewal};
-use crate::keys::{Judgement, Key};
-use crate::source::{self, KeySource, Readable};
+use crate::issuer_verifier::{Clock, IssuerVerifier};
 use crate::token::Token;
 use crate::token_cache::{TokenCache, TokenDigest, VerifiedToken};
-use crate::{Algorithm, AuthenticationError, KeySet};
+use crate::{AuthenticationError, VerifierOptions};
 
 /// The longest token that is accepted, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// The default number of verified tokens that are cached.
-pub const DEFAULT_REMEMBERED_TOKENS: usize = 10_000;
-
-/// The interval of reading key files.
-const FILE_PAUSE: Duration = Duration::from_secs(60);
-
-/// How many times a key is looked up before it counts as unknown. More than one lookup happens only if the keys change
-/// meanwhile.
-const LOOKS: usize = 3;
-
 /// The name of the shared secret in messages that name issuers.
 const SHARED_SECRET: &str = "the shared secret";
 
-/// How tokens of all issuers are verified.
-#[derive(Debug, Clone)]
-pub struct VerifierOptions {
-    /// How many verified tokens are cached; 0: none.
-    pub remembered_tokens: usize,
-    /// The tolerated difference between the clocks of signers and of this machine.
-    pub clock_skew: Duration,
-    /// The greatest age since `iat`; if set, tokens need an `iat`.
-    pub max_token_age: Option<Duration>,
-    /// The same for tokens that make super admins, if it is less.
-    pub max_super_admin_token_age: Option<Duration>,
-    /// The interval of fetching key sets from their URLs.
-    pub jwks_refresh: Duration,
-    /// The least time between two reads of an issuer's keys because of an unknown key.
-    pub unknown_key_pause: Duration,
-    /// How long fetching a key set may take.
-    pub jwks_timeout: Duration,
-}
-
-impl Default for VerifierOptions {
-    fn default() -> Self {
-        Self {
-            remembered_tokens: DEFAULT_REMEMBERED_TOKENS,
-            clock_skew: Duration::ZERO,
-            max_token_age: None,
-            max_super_admin_token_age: None,
-            jwks_refresh: Duration::from_secs(5 * 60),
-            unknown_key_pause: Duration::from_secs(10),
-            jwks_timeout: Duration::from_secs(5),
-        }
-    }
-}
-
-type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
-
 /// Verifies tokens, and caches the verified ones: by their digest, until they expire, in a bounded number.
 pub struct TokenVerifier {
-    /// By the `iss` of their tokens.
-    issuers: HashMap<String, Trusted>,
+    /// The issuers, by the `iss` of their tokens.
+    issuers: HashMap<String, IssuerVerifier>,
     /// The issuer of tokens whose `iss` is none of `issuers`.
-    others: Option<Trusted>,
-    remembered: TokenCache,
-    ages: Ages,
+    fallback: Option<IssuerVerifier>,
+    cache: TokenCache,
+    limits: TimeLimits,
     clock: Clock,
 }
 
-/// A verified token, to be checked again later.
+/// A verified token that can be checked again later.
 pub struct Admission(Arc<VerifiedToken>);
 
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Admission").finish_non_exhaustive()
     }
-}
-
-/// A trusted issuer.
-#[derive(Debug)]
-struct Trusted {
-    reading: Reading,
-    algorithms: Vec<Algorithm>,
-    ring: Arc<KeyRing>,
 }
 
 /// The text names no user.
@@ -116,20 +60,21 @@ pub enum UserNameError {
 
 impl fmt::Debug for TokenVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rings = |trusted: &Trusted| Arc::clone(&trusted.ring);
+        let rings = |issuer: &IssuerVerifier| Arc::clone(&issuer.ring);
         f.debug_struct("TokenVerifier")
             .field(
                 "issuers",
-                &self.issuers.iter().map(|(name, trusted)| (name, rings(trusted))).collect::<HashMap<_, _>>(),
+                &self.issuers.iter().map(|(name, issuer)| (name, rings(issuer))).collect::<HashMap<_, _>>(),
             )
-            .field("others", &self.others.as_ref().map(rings))
-            .field("remembered", &self.remembered)
+            .field("fallback", &self.fallback.as_ref().map(rings))
+            .field("cached_tokens", &self.cache)
             .finish_non_exhaustive()
     }
 }
 
 impl TokenVerifier {
-    /// Accepts HS256 tokens signed with the secret, and caches [`DEFAULT_REMEMBERED_TOKENS`]. There is no leeway.
+    /// Accepts HS256 tokens signed with the secret, and caches
+    /// [`DEFAULT_REMEMBERED_TOKENS`](crate::DEFAULT_REMEMBERED_TOKENS). There is no leeway.
     #[must_use]
     pub fn hs256(secret: &SecretString) -> Self {
         let mut verifier = Self::empty(&VerifierOptions::default());
@@ -137,7 +82,7 @@ impl TokenVerifier {
         verifier
     }
 
-    /// Accepts the tokens of all these issuers. Key files are read now, and URLs later, so that an unavailable server
+    /// Accepts the tokens of these issuers. Key files are read now, and URLs later, so that an unavailable server
     /// does not prevent the start.
     ///
     /// Call it on a runtime that lives as long as the process: keys are read there. Then run
@@ -151,13 +96,14 @@ impl TokenVerifier {
         issuers: Vec<TrustedIssuer>,
         options: &VerifierOptions,
     ) -> Result<Self, TrustError> {
-        check(secret.as_ref(), &issuers)?;
+        check_consistency(secret.as_ref(), &issuers)?;
         let mut verifier = Self::empty(options);
         if let Some(secret) = secret {
             verifier.trust_secret(secret);
         }
         for issuer in issuers {
-            verifier.trust(issuer, options).await?;
+            let name = issuer.issuer.to_string();
+            verifier.issuers.insert(name, IssuerVerifier::start(issuer, options).await?);
         }
         Ok(verifier)
     }
@@ -165,12 +111,12 @@ impl TokenVerifier {
     fn empty(options: &VerifierOptions) -> Self {
         Self {
             issuers: HashMap::new(),
-            others: None,
-            remembered: TokenCache::new(options.remembered_tokens),
-            ages: Ages {
+            fallback: None,
+            cache: TokenCache::new(options.remembered_tokens),
+            limits: TimeLimits {
                 clock_skew: options.clock_skew,
-                max: options.max_token_age,
-                max_of_super_admins: options.max_super_admin_token_age,
+                max_age: options.max_token_age,
+                max_super_admin_age: options.max_super_admin_token_age,
             },
             clock: Box::new(SystemTime::now),
         }
@@ -178,66 +124,40 @@ impl TokenVerifier {
 
     fn trust_secret(&mut self, secret: SharedSecret) {
         let name = secret.issuer.as_ref().map(ToString::to_string);
-        let trusted = Trusted {
-            reading: Reading {
-                issuer: secret.issuer,
-                user_claims: vec!["userId".to_owned(), "sub".to_owned()],
-                super_admin_claim: Some("isSuperAdmin".to_owned()),
-                audience_claim: "aud".to_owned(),
-                audiences: secret.audiences,
-                is_native: true,
-            },
-            algorithms: Vec::new(),
-            ring: Arc::new(KeyRing::fixed(KeySet::hs256(&secret.secret))),
-        };
+        let issuer = IssuerVerifier::of_secret(secret);
         match name {
-            None => self.others = Some(trusted),
-            Some(name) => drop(self.issuers.insert(name, trusted)),
+            None => self.fallback = Some(issuer),
+            Some(name) => drop(self.issuers.insert(name, issuer)),
         }
     }
 
-    async fn trust(&mut self, issuer: TrustedIssuer, options: &VerifierOptions) -> Result<(), TrustError> {
-        let ring = ring(&issuer, options).await?;
-        let reading = Reading {
-            issuer: Some(issuer.issuer.clone()),
-            user_claims: vec![issuer.user_claim],
-            super_admin_claim: Some(issuer.super_admin_claim).filter(|_| issuer.makes_super_admins),
-            audience_claim: issuer.audience_claim,
-            audiences: issuer.audiences,
-            is_native: issuer.is_native,
-        };
-        let trusted = Trusted { reading, algorithms: issuer.algorithms, ring: Arc::new(ring) };
-        self.issuers.insert(issuer.issuer.to_string(), trusted);
-        Ok(())
-    }
-
-    /// The same with another clock than the system's.
+    /// Returns the verifier with another clock than the system's.
     #[must_use]
     pub fn with_clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self { clock: Box::new(clock), ..self }
     }
 
-    /// Reads all keys periodically, each source at its own interval, until it is cancelled. Returns at once if there is
-    /// nothing to read.
+    /// Reads all keys periodically, each source at its own interval, until it is cancelled. Returns at once if no
+    /// issuer has a source to read.
     pub async fn keep_fresh(&self) {
-        join_all(self.issuers.values().map(|trusted| trusted.ring.keep_fresh())).await;
+        join_all(self.issuers.values().map(|issuer| issuer.ring.keep_fresh())).await;
     }
 
     /// Reads all keys now. Failures are logged, and the old keys stay.
     pub async fn refresh(&self) {
-        join_all(self.issuers.values().map(|trusted| trusted.ring.read())).await;
+        join_all(self.issuers.values().map(|issuer| issuer.ring.read())).await;
     }
 
     /// The tolerated clock skew of signers: a token may be issued this much later than now.
     #[must_use]
     pub const fn clock_skew(&self) -> Duration {
-        self.ages.clock_skew
+        self.limits.clock_skew
     }
 
     /// How many tokens are cached, including expired ones.
     #[must_use]
     pub fn remembered(&self) -> usize {
-        self.remembered.len()
+        self.cache.len()
     }
 
     /// Returns the bearer of the token. Waits only if the keys of its issuer must be read first; cancelling is safe.
@@ -249,8 +169,8 @@ impl TokenVerifier {
         self.admit(token).await.map(|(verified, _)| verified)
     }
 
-    /// The same, for callers that must check the token again after a long wait: see
-    /// [`is_still_good`](Self::is_still_good).
+    /// Returns the bearer of the token, and an [`Admission`] with which a caller can check the token again after a long
+    /// wait: see [`is_still_good`](Self::is_still_good).
     ///
     /// # Errors
     ///
@@ -260,10 +180,10 @@ impl TokenVerifier {
             return Err(AuthenticationError::Invalid);
         }
         let digest = TokenDigest::of(token);
-        match self.remembered.get(&digest) {
-            Some(remembered) => {
-                let verified = remembered.statement.at((self.clock)())?.clone();
-                Ok((verified, Admission(remembered)))
+        match self.cache.get(&digest) {
+            Some(cached) => {
+                let verified = cached.claims.at((self.clock)())?.clone();
+                Ok((verified, Admission(cached)))
             }
             None => Box::pin(self.admit_anew(token, digest)).await,
         }
@@ -272,8 +192,8 @@ impl TokenVerifier {
     /// Whether the token would be admitted again. It does not parse the token and gives no reason:
     /// [`verify`](Self::verify) does.
     #[must_use]
-    pub fn is_still_good(&self, Admission(remembered): &Admission) -> bool {
-        !remembered.key.is_retired() && remembered.statement.at((self.clock)()).is_ok()
+    pub fn is_still_good(&self, Admission(cached): &Admission) -> bool {
+        !cached.key.is_retired() && cached.claims.at((self.clock)()).is_ok()
     }
 
     async fn admit_anew(&self, text: &str, digest: TokenDigest) -> Result<(Verified, Admission), AuthenticationError> {
@@ -282,33 +202,31 @@ impl TokenVerifier {
             return Err(AuthenticationError::Malformed);
         }
         let token = Token::parse(text).ok_or(AuthenticationError::Invalid)?;
-        let trusted = self.issuer_of(&token).ok_or(AuthenticationError::Invalid)?;
-        let statement = trusted.reading.read(&token.claims, self.ages).ok_or(AuthenticationError::Invalid)?;
-        let key = trusted.key_of(&token, &statement, &self.clock, self.ages.clock_skew).await?;
-        let verified = statement.at((self.clock)())?.clone();
+        let issuer = self.issuer_of(&token).ok_or(AuthenticationError::Invalid)?;
+        let claims = issuer.mapping.apply(&token.claims, self.limits).ok_or(AuthenticationError::Invalid)?;
+        let key = issuer.key_of(&token, &claims, &self.clock, self.limits.clock_skew).await?;
+        let verified = claims.at((self.clock)())?.clone();
         // The key may have been removed meanwhile.
         if key.is_retired() {
             return Err(AuthenticationError::Invalid);
         }
-        let remembered = Arc::new(VerifiedToken { statement, key });
-        self.remembered.insert(digest, Arc::clone(&remembered));
-        Ok((verified, Admission(remembered)))
+        let cached = Arc::new(VerifiedToken { claims, key });
+        self.cache.insert(digest, Arc::clone(&cached));
+        Ok((verified, Admission(cached)))
     }
 
-    /// The issuer that the token claims. It alone determines the keys that verify the token.
-    fn issuer_of(&self, token: &Token<'_>) -> Option<&Trusted> {
+    /// Returns the issuer that the token's `iss` names. It alone determines the keys that verify the token.
+    fn issuer_of(&self, token: &Token<'_>) -> Option<&IssuerVerifier> {
         let named = match token.claims.get("iss") {
             None => None,
             Some(Value::String(name)) => self.issuers.get(name),
             Some(_) => return None,
         };
-        let trusted = named.or(self.others.as_ref())?;
-        let is_allowed = trusted.algorithms.is_empty() || trusted.algorithms.contains(&token.algorithm);
-        is_allowed.then_some(trusted)
+        named.or(self.fallback.as_ref()).filter(|issuer| issuer.allows(token.algorithm))
     }
 
-    /// The user that a text of a path or body names: a user id, or `issuer|subject`, which gives the same id as a token
-    /// of that issuer.
+    /// Returns the user that a text of a path or body names: a user id, or `issuer|subject`, which gives the same id as
+    /// a token of that issuer.
     ///
     /// # Errors
     ///
@@ -318,60 +236,24 @@ impl TokenVerifier {
             let named = NamedUser::native(id);
             return Ok(NamedUser { can_sign_in: named.can_sign_in && self.has_natives(), ..named });
         }
-        let named = ExternalId::parse(text).map_err(|error| match error {
+        let external = ExternalId::parse(text).map_err(|error| match error {
             TextError::Character if text.contains('|') => UserNameError::Subject,
             TextError::TooLong { .. } => UserNameError::Subject,
             _ => UserNameError::Form,
         })?;
-        let trusted = self.issuers.get(named.issuer.as_str()).ok_or(UserNameError::UnknownIssuer)?;
-        let (id, external_id) = trusted.reading.user_named(named.subject.as_str()).ok_or(UserNameError::Subject)?;
+        let issuer = self.issuers.get(external.issuer.as_str()).ok_or(UserNameError::UnknownIssuer)?;
+        let (id, external_id) = issuer.mapping.user_named(external.subject.as_str()).ok_or(UserNameError::Subject)?;
         Ok(NamedUser { id, external_id, can_sign_in: true })
     }
 
     /// Whether any issuer's tokens contain user ids.
     fn has_natives(&self) -> bool {
-        self.issuers.values().chain(&self.others).any(|trusted| trusted.reading.is_native)
+        self.issuers.values().chain(&self.fallback).any(|issuer| issuer.mapping.is_native)
     }
 }
 
-impl Trusted {
-    /// The key that signed the token. If none of the known keys did, they are read again, unless the token's claims
-    /// already make it invalid.
-    async fn key_of(
-        &self,
-        token: &Token<'_>,
-        statement: &Statement,
-        clock: &Clock,
-        clock_skew: Duration,
-    ) -> Result<Arc<Key>, AuthenticationError> {
-        let is_good = || statement.at(clock()).is_ok();
-        for _ in 0..LOOKS {
-            let keys = self.ring.keys();
-            match keys.judge(token) {
-                Judgement::Signed(key) => return Ok(key),
-                // The issuer may have another key of the same name by now.
-                Judgement::Forged if is_good() && self.ring.renew(&keys).await == Renewal::Others => {}
-                Judgement::Forged => return Err(AuthenticationError::Invalid),
-                // Keys that are read are public, so they never verify HS256.
-                Judgement::UnknownKey if token.algorithm == Algorithm::Hs256 || !is_good() => {
-                    return Err(AuthenticationError::Invalid);
-                }
-                Judgement::UnknownKey => match self.ring.renew(&keys).await {
-                    Renewal::Others => {}
-                    // Keys are published before they sign, so the key of an older token would be known.
-                    Renewal::TooSoon(since) if statement.is_younger_than(since.saturating_add(clock_skew), clock()) => {
-                        return Err(AuthenticationError::Unavailable);
-                    }
-                    Renewal::Same | Renewal::TooSoon(_) => break,
-                },
-            }
-        }
-        // Keys that are not available might verify it.
-        Err(if self.ring.is_stale() { AuthenticationError::Unavailable } else { AuthenticationError::Invalid })
-    }
-}
-
-fn check(secret: Option<&SharedSecret>, issuers: &[TrustedIssuer]) -> Result<(), TrustError> {
+/// Refuses issuers of the same name, and a second native issuer.
+fn check_consistency(secret: Option<&SharedSecret>, issuers: &[TrustedIssuer]) -> Result<(), TrustError> {
     let mut names: Vec<_> = secret.and_then(|secret| secret.issuer.as_ref()).into_iter().collect();
     let mut native = secret.map(|_| SHARED_SECRET.to_owned());
     for issuer in issuers {
@@ -386,24 +268,4 @@ fn check(secret: Option<&SharedSecret>, issuers: &[TrustedIssuer]) -> Result<(),
         }
     }
     Ok(())
-}
-
-async fn ring(issuer: &TrustedIssuer, options: &VerifierOptions) -> Result<KeyRing, TrustError> {
-    let (readable, pause) = match &issuer.keys {
-        KeySource::Keys(keys) => return Ok(KeyRing::fixed(keys.clone())),
-        KeySource::PemFile(path) => (Readable::PemFile(path.clone()), FILE_PAUSE),
-        KeySource::JwksFile(path) => (Readable::JwksFile(path.clone()), FILE_PAUSE),
-        KeySource::JwksUrl(url) => {
-            let client = source::client(options.jwks_timeout).map_err(TrustError::Client)?;
-            (Readable::Url(url.clone(), client), options.jwks_refresh)
-        }
-    };
-    let is_file = !matches!(readable, Readable::Url(..));
-    let name = issuer.issuer.to_string();
-    let ring = KeyRing::read_from(readable, name, pause, options.unknown_key_pause, Handle::current());
-    if is_file {
-        let failed = |source| TrustError::Keys { issuer: issuer.issuer.clone(), source };
-        ring.read().await.map_err(failed)?;
-    }
-    Ok(ring)
 }

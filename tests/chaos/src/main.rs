@@ -51,27 +51,27 @@ const READERS: usize = 8;
 #[derive(Parser)]
 #[command(name = "iam-chaos")]
 struct Cli {
-    /// For how many seconds faults are brought.
+    /// The duration of the fault injection, in seconds.
     #[arg(long, default_value_t = 600)]
     seconds: u64,
 
-    /// What the faults follow from; a new one if left out.
+    /// The seed of the random faults; a random one if left out.
     #[arg(long)]
     seed: Option<u64>,
 
-    /// The folder of the binaries `iam-http` and `migration`; the one of this program if left out.
+    /// The folder of the binaries `iam-http` and `migration`; this program's folder if left out.
     #[arg(long)]
     binaries: Option<PathBuf>,
 
-    /// The folder of PostgreSQL's programs.
+    /// The folder of PostgreSQL's server programs; searched for if left out.
     #[arg(long, env = "IAM_PG_BINDIR")]
     postgres: Option<PathBuf>,
 
-    /// Lies to the model, which must be found: the run succeeds if it is.
+    /// Feeds the model this kind of wrong fact; the run succeeds if the checks detect it.
     #[arg(long)]
     lie: Option<Lie>,
 
-    /// Lies in each way, one after the other.
+    /// Feeds the model each kind of wrong fact, one after the other; the run succeeds if all are detected.
     #[arg(long, conflicts_with = "lie")]
     prove: bool,
 }
@@ -159,7 +159,7 @@ async fn round(cli: &Cli, seed: u64, folder: PathBuf, lie: Option<Lie>) -> Resul
     let broken = world.report.broken();
     if let Some(lie) = lie {
         let is_found = broken.contains(&lie.must_break());
-        println!("{} {lie:?}: reported {broken:?}", if is_found { "found" } else { "MISSED" });
+        println!("{} {lie:?}: reported {broken:?}", if is_found { "detected" } else { "MISSED" });
         return Ok(is_found);
     }
     println!(

@@ -20,7 +20,7 @@ fn a_key_is_found_by_its_prefix_and_proven_by_its_digest() {
 }
 
 #[test]
-fn keys_are_long_random_and_each_another_one() {
+fn keys_are_long_random_and_different() {
     let texts: BTreeSet<String> =
         (0..100).map(|_| NewApiKey::generate().unwrap().secret.expose_secret().to_owned()).collect();
     assert_eq!(texts.len(), 100);
@@ -44,7 +44,7 @@ fn a_change_of_any_character_makes_it_another_key() {
 }
 
 #[test]
-fn what_begins_as_a_key_and_is_none_is_invalid() {
+fn a_text_that_only_begins_like_a_key_is_invalid() {
     let key = NewApiKey::generate().unwrap();
     let text = key.secret.expose_secret();
     let cut = &text[..text.len() - 1];
@@ -59,7 +59,7 @@ fn what_begins_as_a_key_and_is_none_is_invalid() {
 }
 
 #[test]
-fn nothing_that_is_printed_holds_a_key() {
+fn no_printed_text_contains_a_key() {
     let key = NewApiKey::generate().unwrap();
     let text = key.secret.expose_secret();
     let printed = format!("{key:?} {:?}", PresentedKey::parse(text).unwrap());

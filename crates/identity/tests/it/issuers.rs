@@ -17,7 +17,7 @@ fn of(name: &str, pair: usize) -> TrustedIssuer {
     issuer(name, KeySource::Keys(PAIRS[pair].keys()))
 }
 
-fn believing(issuers: Vec<TrustedIssuer>) -> TokenVerifier {
+fn of_issuers(issuers: Vec<TrustedIssuer>) -> TokenVerifier {
     trusting(None, issuers, &VerifierOptions::default())
 }
 
@@ -41,8 +41,8 @@ fn external(issuer: &str, subject: &str) -> ExternalId {
 }
 
 #[test]
-fn no_issuer_signs_for_another() {
-    let verifier = believing(vec![of(FIRST, 2), of(SECOND, 3)]);
+fn an_issuer_cannot_sign_for_another_issuer() {
+    let verifier = of_issuers(vec![of(FIRST, 2), of(SECOND, 3)]);
     for (pair, name, is_good) in [(2, FIRST, true), (3, SECOND, true), (2, SECOND, false), (3, FIRST, false)] {
         let outcome = bearer(&verifier, pair, &json!({ "iss": name }));
         assert_eq!(
@@ -55,14 +55,14 @@ fn no_issuer_signs_for_another() {
 
 #[test]
 fn a_token_of_an_unknown_issuer_is_invalid() {
-    let verifier = believing(vec![of(FIRST, 2)]);
+    let verifier = of_issuers(vec![of(FIRST, 2)]);
     for name in [json!(null), json!(SECOND), json!(""), json!(1), json!([FIRST]), json!("https://first.example")] {
         assert_eq!(bearer(&verifier, 2, &json!({ "iss": name })), Err(AuthenticationError::Invalid), "{name}");
     }
 }
 
 #[test]
-fn the_secret_signs_for_no_issuer_that_has_keys() {
+fn the_secret_cannot_sign_for_an_issuer_with_keys() {
     let signer = TokenSigner::hs256(&secret());
     let unnamed = with_secret_and(vec![of(FIRST, 2)], None);
     let named = with_secret_and(vec![of(FIRST, 2)], Some(SECOND));
@@ -87,7 +87,7 @@ fn the_secret_signs_for_no_issuer_that_has_keys() {
 
 #[test]
 fn the_same_subject_of_two_issuers_is_two_users() {
-    let verifier = believing(vec![of(FIRST, 2), of(SECOND, 3)]);
+    let verifier = of_issuers(vec![of(FIRST, 2), of(SECOND, 3)]);
     let uuid = user().to_string();
     for subject in ["auth0|5f7c8ec7", "somebody@example.com", "1", &uuid] {
         let mut ids = Vec::new();
@@ -106,7 +106,7 @@ fn the_same_subject_of_two_issuers_is_two_users() {
 #[test]
 fn only_the_native_issuers_uuids_are_user_ids() {
     let native = TrustedIssuer { is_native: true, ..of(FIRST, 2) };
-    let verifier = believing(vec![native, of(SECOND, 3)]);
+    let verifier = of_issuers(vec![native, of(SECOND, 3)]);
     let verified = bearer(&verifier, 2, &json!({ "iss": FIRST })).unwrap();
     assert_eq!((verified.user_id, verified.external_id), (user(), None));
     // Its other users are identified as those of every issuer.
@@ -121,7 +121,7 @@ fn only_the_native_issuers_uuids_are_user_ids() {
 fn the_native_issuer_cannot_name_another_issuers_user() {
     let theirs = external(SECOND, "somebody").user_id();
     let native = TrustedIssuer { is_native: true, ..of(FIRST, 2) };
-    let verifier = believing(vec![native, of(SECOND, 3)]);
+    let verifier = of_issuers(vec![native, of(SECOND, 3)]);
     let claims = json!({ "iss": FIRST, "sub": theirs });
     assert_eq!(bearer(&verifier, 2, &claims), Err(AuthenticationError::Invalid));
     let of_secret = with_secret_and(vec![of(SECOND, 3)], None);
@@ -144,7 +144,7 @@ fn the_secrets_users_are_uuids_unless_it_has_a_name() {
 #[test]
 fn the_user_is_in_the_claim_that_the_issuer_has_for_it() {
     let custom = TrustedIssuer { user_claim: "https://first.example/user".to_owned(), ..of(FIRST, 2) };
-    let verifier = believing(vec![custom]);
+    let verifier = of_issuers(vec![custom]);
     let claims = |value: Value| json!({ "iss": FIRST, "https://first.example/user": value });
     let verified = bearer(&verifier, 2, &claims(json!("somebody"))).unwrap();
     assert_eq!(verified.external_id.as_deref(), Some(&external(FIRST, "somebody")));
@@ -158,7 +158,7 @@ fn the_user_is_in_the_claim_that_the_issuer_has_for_it() {
 #[test]
 fn only_marked_issuers_make_super_admins() {
     let marked = TrustedIssuer { makes_super_admins: true, super_admin_claim: "root".to_owned(), ..of(SECOND, 3) };
-    let verifier = believing(vec![of(FIRST, 2), marked]);
+    let verifier = of_issuers(vec![of(FIRST, 2), marked]);
     let is_super_admin = |pair: usize, claims: &Value| bearer(&verifier, pair, claims).unwrap().is_super_admin;
     assert!(!is_super_admin(2, &json!({ "iss": FIRST, "isSuperAdmin": true, "root": true })));
     assert!(!is_super_admin(3, &json!({ "iss": SECOND, "isSuperAdmin": true })));
@@ -171,10 +171,10 @@ fn only_marked_issuers_make_super_admins() {
 #[test]
 fn a_token_must_be_meant_for_this_service() {
     let ours = || vec!["ours".to_owned(), "also ours".to_owned()];
-    let by_aud = believing(vec![TrustedIssuer { audiences: ours(), ..of(FIRST, 2) }]);
+    let by_aud = of_issuers(vec![TrustedIssuer { audiences: ours(), ..of(FIRST, 2) }]);
     let by_client =
-        believing(vec![TrustedIssuer { audiences: ours(), audience_claim: "client_id".to_owned(), ..of(FIRST, 2) }]);
-    let not_looked_at = believing(vec![of(FIRST, 2)]);
+        of_issuers(vec![TrustedIssuer { audiences: ours(), audience_claim: "client_id".to_owned(), ..of(FIRST, 2) }]);
+    let not_looked_at = of_issuers(vec![of(FIRST, 2)]);
     for (value, is_ours) in [
         (json!("ours"), true),
         (json!("also ours"), true),
@@ -225,7 +225,7 @@ async fn issuers_that_contradict_each_other_stop_the_start() {
 #[test]
 fn users_are_named_by_uuid_or_by_issuer_and_subject() {
     let native = TrustedIssuer { is_native: true, ..of(FIRST, 2) };
-    let verifier = believing(vec![native, of(SECOND, 3)]);
+    let verifier = of_issuers(vec![native, of(SECOND, 3)]);
     let id = |text: &str| verifier.user_named(text).map(|named| named.id);
     let theirs = external(SECOND, "auth0|1");
     assert_eq!(id(&user().to_string()), Ok(user()));

@@ -39,7 +39,7 @@ fn without_an_id_on_either_side_every_key_may_have_signed() {
 }
 
 #[test]
-fn a_bounded_number_of_keys_is_tried() {
+fn the_number_of_keys_that_are_tried_is_bounded() {
     let others: Vec<Value> = (0..8).map(|_| Pair::ed25519().jwk("other")).collect();
     let place_of_ours = |place: usize| {
         let mut keys = others.clone();
@@ -51,7 +51,7 @@ fn a_bounded_number_of_keys_is_tried() {
 }
 
 #[test]
-fn what_is_no_public_key_for_signatures_is_left_out_and_the_rest_is_not() {
+fn only_public_keys_for_signatures_are_read() {
     let good = PAIRS[4].jwk("good");
     let pairs = &*PAIRS;
     for odd in [
@@ -152,7 +152,7 @@ fn a_byte_order_mark_before_a_set_does_not_matter() {
 }
 
 #[test]
-fn what_is_no_key_set_is_refused() {
+fn a_text_that_is_not_a_key_set_is_refused() {
     for text in
         ["", "<html>", "[]", "{}", "null", r#"{"keys":{}}"#, r#"{"keys":null}"#, r#"{"keys":[]"#, "{\"keys\":[]}x"]
     {
@@ -182,7 +182,7 @@ fn an_issuer_can_be_held_to_some_algorithms() {
 }
 
 #[test]
-fn keys_come_by_safe_ways_only() {
+fn key_sets_are_fetched_only_over_secure_connections() {
     for url in [
         "https://issuer.example/.well-known/jwks.json",
         "https://issuer.example:8443/a?b=c",

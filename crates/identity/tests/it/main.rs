@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod api_keys;
 #[cfg(test)]
+mod caching;
+#[cfg(test)]
 mod claims;
 #[cfg(test)]
 mod issuers;
@@ -14,10 +16,8 @@ mod key_sets;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
-mod refresh_reports;
+mod refresh_telemetry;
 #[cfg(test)]
 mod refreshing;
-#[cfg(test)]
-mod remembering;
 #[cfg(test)]
 mod support;

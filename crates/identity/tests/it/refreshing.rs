@@ -66,7 +66,7 @@ async fn keys_are_fetched_for_the_first_token_and_not_again_while_they_suffice()
 }
 
 #[tokio::test]
-async fn a_new_key_is_good_at_once_and_an_old_one_until_it_leaves() {
+async fn a_new_key_is_accepted_at_once_and_an_old_one_until_it_is_removed() {
     let server = JwksServer::start(keys(&[(4, "old")])).await;
     let verifier = reading(server.source(), &at_once()).await;
     let (old, new) = (token(4, "old"), token(5, "new"));
@@ -84,7 +84,7 @@ async fn a_new_key_is_good_at_once_and_an_old_one_until_it_leaves() {
 }
 
 #[tokio::test]
-async fn another_key_by_an_old_name_is_another_key() {
+async fn a_key_that_takes_over_an_id_replaces_the_old_key() {
     let server = JwksServer::start(keys(&[(4, "a")])).await;
     let verifier = reading(server.source(), &at_once()).await;
     let (old, new) = (token(4, "a"), token(5, "a"));
@@ -96,7 +96,7 @@ async fn another_key_by_an_old_name_is_another_key() {
 }
 
 #[tokio::test]
-async fn an_empty_set_is_a_set() {
+async fn an_empty_key_set_replaces_the_keys() {
     let server = JwksServer::start(keys(&[(4, "a")])).await;
     let verifier = reading(server.source(), &at_once()).await;
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
@@ -106,7 +106,7 @@ async fn an_empty_set_is_a_set() {
 }
 
 #[tokio::test]
-async fn a_thousand_requests_that_wait_while_keys_rotate_make_one_fetch() {
+async fn a_thousand_requests_that_wait_while_keys_rotate_cause_one_fetch() {
     let server = JwksServer::start(keys(&[(4, "old")])).await;
     let verifier = reading(server.source(), &at_once()).await;
     assert_eq!(outcome(&verifier, &token(4, "old")).await, Ok(()));
@@ -131,7 +131,7 @@ async fn a_thousand_requests_that_wait_while_keys_rotate_make_one_fetch() {
 }
 
 #[tokio::test]
-async fn a_thousand_requests_with_an_unknown_key_make_one_fetch_too() {
+async fn a_thousand_requests_for_an_unknown_key_cause_one_fetch_too() {
     let gate = Arc::new(Semaphore::new(0));
     let server = JwksServer::start(Answer::Gated(Arc::clone(&gate), Vec::new())).await;
     let verifier = reading(server.source(), &at_once()).await;
@@ -149,7 +149,7 @@ async fn a_thousand_requests_with_an_unknown_key_make_one_fetch_too() {
 }
 
 #[tokio::test]
-async fn a_request_that_arrives_during_a_fetch_uses_its_keys() {
+async fn requests_that_arrive_while_keys_are_read_share_the_read() {
     let gate = Arc::new(Semaphore::new(0));
     let server = JwksServer::start(Answer::Gated(Arc::clone(&gate), vec![PAIRS[4].jwk("a")])).await;
     let verifier = reading(server.source(), &at_once()).await;
@@ -167,7 +167,7 @@ async fn a_request_that_arrives_during_a_fetch_uses_its_keys() {
 }
 
 #[tokio::test]
-async fn unknown_keys_cannot_make_it_fetch_again_and_again() {
+async fn unknown_keys_cause_fetches_at_a_limited_rate() {
     let server = JwksServer::start(keys(&[(4, "a")])).await;
     // A pause that outlasts the test, however long the test takes.
     let options = VerifierOptions { unknown_key_pause: Duration::from_secs(3600), ..patient() };
@@ -182,7 +182,7 @@ async fn unknown_keys_cannot_make_it_fetch_again_and_again() {
 }
 
 #[tokio::test]
-async fn unknown_keys_do_not_make_a_new_key_an_invalid_one() {
+async fn after_unknown_keys_a_new_key_is_unavailable_and_not_invalid() {
     let server = JwksServer::start(keys(&[(4, "old")])).await;
     let options = VerifierOptions { clock_skew: Duration::from_secs(30), ..seldom() };
     let verifier = reading(server.source(), &options).await;
@@ -203,7 +203,7 @@ async fn unknown_keys_do_not_make_a_new_key_an_invalid_one() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_invalid_with_any_key_causes_no_fetch() {
+async fn a_token_that_is_invalid_anyway_causes_no_fetch() {
     let server = JwksServer::start(Answer::Close).await;
     let source = server.source();
     let issuer = TrustedIssuer { audiences: vec!["us".to_owned()], ..issuer(ISSUER, source) };
@@ -229,7 +229,7 @@ async fn a_token_that_is_invalid_with_any_key_causes_no_fetch() {
 }
 
 #[tokio::test]
-async fn requests_that_give_up_do_not_end_the_fetch() {
+async fn a_cancelled_request_does_not_end_the_fetch() {
     let gate = Arc::new(Semaphore::new(0));
     let server = JwksServer::start(Answer::Gated(Arc::clone(&gate), vec![PAIRS[4].jwk("a")])).await;
     let verifier = reading(server.source(), &seldom()).await;
@@ -249,7 +249,7 @@ async fn requests_that_give_up_do_not_end_the_fetch() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_down_at_the_start_is_waited_for() {
+async fn tokens_are_unavailable_until_a_server_that_was_down_answers() {
     let server = JwksServer::start(Answer::Close).await;
     let verifier = reading(server.source(), &at_once()).await;
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Err(UNAVAILABLE));
@@ -264,7 +264,7 @@ async fn a_server_that_is_down_at_the_start_is_waited_for() {
 }
 
 #[tokio::test]
-async fn while_the_server_is_down_known_keys_serve_and_unknown_ones_are_not_judged() {
+async fn while_the_server_is_down_known_keys_serve_and_unknown_ones_are_unavailable() {
     let server = JwksServer::start(keys(&[(4, "a")])).await;
     let verifier = reading(server.source(), &at_once()).await;
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
@@ -321,7 +321,7 @@ async fn unusable_responses_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_slow_is_given_up() {
+async fn a_slow_server_times_out() {
     let server = JwksServer::start(keys(&[(4, "a")])).await;
     let options = VerifierOptions { jwks_timeout: Duration::from_millis(300), ..at_once() };
     let verifier = reading(server.source(), &options).await;
@@ -341,7 +341,7 @@ async fn a_server_that_is_slow_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_silent_server_of_one_issuer_does_not_delay_another() {
+async fn a_silent_server_delays_only_the_tokens_of_its_issuer() {
     const OTHER: &str = "https://other.example/";
     let (good, bad) = (JwksServer::start(keys(&[(4, "a")])).await, JwksServer::start(Answer::Silence).await);
     let issuers = vec![issuer(ISSUER, good.source()), issuer(OTHER, bad.source())];
@@ -379,7 +379,7 @@ async fn keys_are_fetched_in_the_background() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_are_looked_at_every_minute_and_one_that_goes_bad_changes_nothing() {
+async fn files_are_read_every_minute_and_a_damaged_one_changes_nothing() {
     let set = |pair: usize| json!({ "keys": [PAIRS[pair].jwk("a")] }).to_string();
     let pem = |pair: usize| PAIRS[pair].public.clone();
     let cut_off = |text: String| text[..text.len() / 2].to_owned();
@@ -405,7 +405,7 @@ async fn files_are_looked_at_every_minute_and_one_that_goes_bad_changes_nothing(
 }
 
 #[tokio::test]
-async fn a_new_key_in_a_file_is_good_at_once() {
+async fn a_new_key_in_a_file_is_accepted_at_once() {
     let file = TempFile::new(&PAIRS[4].public);
     let verifier = reading(KeySource::PemFile(file.path()), &at_once()).await;
     file.write(&format!("{}{}", PAIRS[4].public, PAIRS[2].public));

@@ -1,4 +1,4 @@
-//! What is counted and logged of each read of keys.
+//! What the refreshing of keys logs and counts.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -128,7 +128,7 @@ fn each_ignored_entry_is_logged_once_with_its_reason_and_never_with_its_content(
 }
 
 #[test]
-fn a_set_without_a_usable_key_is_logged_when_it_comes_and_when_it_goes() {
+fn a_set_without_a_usable_key_is_logged_when_it_appears_and_when_it_is_replaced() {
     let lines = logged_by(async {
         let server = JwksServer::start(keys(&[(4, "a")])).await;
         let verifier = reading(server.source(), &at_once()).await;

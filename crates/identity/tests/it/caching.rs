@@ -23,12 +23,12 @@ fn clocked(verifier: TokenVerifier) -> (TokenVerifier, Arc<AtomicU64>) {
 }
 
 /// Caches at most so many tokens.
-fn remembering(remembered_tokens: usize) -> VerifierOptions {
+fn caching(remembered_tokens: usize) -> VerifierOptions {
     VerifierOptions { remembered_tokens, ..VerifierOptions::default() }
 }
 
 fn of_secret(remembered: usize) -> TokenVerifier {
-    with_secret(&secret(), &remembering(remembered))
+    with_secret(&secret(), &caching(remembered))
 }
 
 fn signer() -> TokenSigner {
@@ -36,7 +36,7 @@ fn signer() -> TokenSigner {
 }
 
 #[test]
-fn a_remembered_token_says_what_it_said() {
+fn a_cached_token_returns_the_same_bearer() {
     let verifier = of_secret(10);
     let other = UserId::parse("018f3c1e-0000-7000-8000-000000000002").unwrap();
     for (user_id, is_super_admin) in [(user(), false), (user(), true), (other, false)] {
@@ -50,9 +50,9 @@ fn a_remembered_token_says_what_it_said() {
 }
 
 #[test]
-fn a_remembered_token_expires_all_the_same() {
+fn a_cached_token_expires() {
     for pair in [None, Some(&PAIRS[0]), Some(&PAIRS[2]), Some(&PAIRS[4])] {
-        let verifier = pair.map_or_else(|| of_secret(10), |pair| with_keys(pair.keys(), &remembering(10)));
+        let verifier = pair.map_or_else(|| of_secret(10), |pair| with_keys(pair.keys(), &caching(10)));
         let (verifier, now) = clocked(verifier);
         let token = signed_by(&pair.map_or_else(signer, Pair::signer));
         assert!(verify(&verifier, &token).is_ok());
@@ -65,7 +65,7 @@ fn a_remembered_token_expires_all_the_same() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_makes_a_remembered_token_early_again() {
+fn a_clock_that_is_set_back_makes_a_cached_token_not_yet_valid() {
     let (verifier, now) = clocked(of_secret(10));
     let key = EncodingKey::from_secret(secret().expose_secret().as_bytes());
     let claims = json!({ "userId": user(), "nbf": NOW, "exp": NOW + 60 });
@@ -76,7 +76,7 @@ fn a_clock_that_is_set_back_makes_a_remembered_token_early_again() {
 }
 
 #[test]
-fn what_does_not_verify_is_not_remembered() {
+fn a_token_that_fails_verification_is_not_cached() {
     let verifier = of_secret(10);
     let good = signed_by(&signer());
     assert!(verify(&verifier, &good).is_ok());
@@ -93,7 +93,7 @@ fn what_does_not_verify_is_not_remembered() {
 }
 
 #[test]
-fn the_number_of_remembered_tokens_is_bounded() {
+fn the_number_of_cached_tokens_is_bounded() {
     for bound in [1, 10, 100, 1000] {
         let verifier = of_secret(bound);
         let tokens: Vec<String> =
@@ -107,7 +107,7 @@ fn the_number_of_remembered_tokens_is_bounded() {
 }
 
 #[test]
-fn with_zero_nothing_is_remembered() {
+fn a_capacity_of_zero_disables_the_cache() {
     let verifier = of_secret(0);
     let token = signed_by(&signer());
     for _ in 0..3 {
@@ -120,7 +120,7 @@ fn with_zero_nothing_is_remembered() {
 async fn of_file(file: &TempFile) -> TokenVerifier {
     let issuer = TrustedIssuer { is_native: true, ..issuer(ISSUER, KeySource::PemFile(file.path())) };
     // It reads the file again only on an explicit refresh.
-    let options = VerifierOptions { unknown_key_pause: Duration::MAX, ..remembering(10) };
+    let options = VerifierOptions { unknown_key_pause: Duration::MAX, ..caching(10) };
     let verifier = TokenVerifier::start(None, vec![issuer], &options).await.unwrap().with_clock(|| at(NOW));
     // Uses up the read that unauthenticated callers may cause.
     assert_eq!(verifier.verify(&signed_by(&Pair::ed25519().signer())).await, Err(AuthenticationError::Invalid));
@@ -128,7 +128,7 @@ async fn of_file(file: &TempFile) -> TokenVerifier {
 }
 
 #[tokio::test]
-async fn what_a_key_verified_is_forgotten_when_it_leaves_and_what_others_did_is_not() {
+async fn only_the_tokens_of_a_removed_key_leave_the_cache() {
     let (old, new) = (&PAIRS[4], &PAIRS[0]);
     let (old_token, new_token) = (signed_by(&old.signer()), signed_by(&new.signer()));
     let file = TempFile::new(&old.public);
@@ -180,7 +180,7 @@ async fn verified_while_keys_become(content: String) -> (Arc<TokenVerifier>, Str
 }
 
 #[tokio::test]
-async fn a_verification_under_way_while_its_key_leaves_comes_to_nothing() {
+async fn a_running_verification_fails_when_its_key_is_removed() {
     let (verifier, token, is_good) = verified_while_keys_become(PAIRS[5].public.clone()).await;
     assert!(!is_good);
     assert_eq!(verifier.remembered(), 0);
@@ -189,7 +189,7 @@ async fn a_verification_under_way_while_its_key_leaves_comes_to_nothing() {
 }
 
 #[tokio::test]
-async fn a_verification_under_way_while_its_key_stays_goes_on() {
+async fn a_running_verification_succeeds_when_its_key_stays() {
     let both = format!("{}{}", PAIRS[5].public, PAIRS[4].public);
     let (verifier, token, is_good) = verified_while_keys_become(both).await;
     assert!(is_good);
@@ -198,7 +198,7 @@ async fn a_verification_under_way_while_its_key_stays_goes_on() {
 }
 
 #[tokio::test]
-async fn a_slow_verification_is_judged_by_the_time_and_the_keys_at_its_end() {
+async fn a_token_is_checked_again_with_the_present_time_and_keys() {
     let (old, new) = (&PAIRS[4], &PAIRS[5]);
     let file = TempFile::new(&old.public);
     let (verifier, now) = clocked(of_file(&file).await);
@@ -215,7 +215,7 @@ async fn a_slow_verification_is_judged_by_the_time_and_the_keys_at_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_token_is_refused_once_its_key_has_left_however_many_are_using_it() {
+async fn a_token_is_refused_once_its_key_is_removed_even_under_concurrent_use() {
     let (old, new) = (&PAIRS[4], &PAIRS[5]);
     let (old_token, new_token) = (signed_by(&old.signer()), signed_by(&new.signer()));
     let file = TempFile::new(&old.public);

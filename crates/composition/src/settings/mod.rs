@@ -1,0 +1,481 @@
+//! Loads the settings: defaults, then a TOML file, then the environment. Each section has a file of its own.
+
+mod auth;
+mod cache;
+mod database;
+mod error;
+mod log;
+mod parse;
+mod rate_limit;
+mod server;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use config::{Config, File, FileFormat, Value};
+use serde::Deserialize;
+
+pub use auth::{AuthSettings, IssuerSettings};
+pub use cache::CacheSettings;
+pub use database::DatabaseSettings;
+pub use error::SettingsError;
+pub use log::{LogFormat, LogSettings};
+pub use rate_limit::RateLimitSettings;
+pub use server::{AdminSettings, Mode, Origins, ServerSettings};
+
+/// The variable that names the TOML file.
+const FILE: &str = "IAM_CONFIG";
+/// The variable whose value is JSON.
+const ISSUERS: &str = "IAM__AUTH__ISSUERS";
+/// The prefix of variables that set any key: `IAM__SECTION__KEY`.
+const PREFIX: &str = "IAM__";
+/// The customary variable for log filters of Rust programs: the default of `log.filter`.
+const RUST_LOG: &str = "RUST_LOG";
+/// Stands for bytes of a variable that are not Unicode.
+const REPLACED: char = char::REPLACEMENT_CHARACTER;
+/// Variables with a name of their own. They take precedence over their `IAM__` equivalents.
+const PLAIN_NAMES: [(&str, &str); 4] = [
+    ("PORT", "server.port"),
+    ("DATABASE_URL", "database.url"),
+    ("USE_DATABASE", "database.use_database"),
+    ("JWT_SECRET", "auth.jwt_secret"),
+];
+
+/// Returns the environment of this process; no other code of the service reads it. Text that is not Unicode is kept
+/// with replacement characters, so that an unreadable value does not count as unset; [`Settings::load`] refuses it.
+#[must_use]
+pub fn environment() -> BTreeMap<String, String> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+}
+
+/// All settings. Secrets in them are never printed.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The listener of the API, and its limits.
+    pub server: ServerSettings,
+    /// The port for operators.
+    pub admin: AdminSettings,
+    /// The database, if data is kept in one.
+    pub database: DatabaseSettings,
+    /// What is kept in memory, and for how long it is trusted.
+    pub cache: CacheSettings,
+    /// Authentication.
+    pub auth: AuthSettings,
+    /// The rate limit.
+    pub rate_limit: RateLimitSettings,
+    /// What is logged.
+    pub log: LogSettings,
+}
+
+impl Settings {
+    /// Reads the file that `IAM_CONFIG` names, if any, and then the environment, which takes precedence. `RUST_LOG` is
+    /// the log filter if neither sets one. Empty variables count as not set.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`] names the file, the variable or the key.
+    pub fn load(environment: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
+        let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+        let is_ours = |name: &str| {
+            [FILE, RUST_LOG].contains(&name)
+                || name.starts_with(PREFIX)
+                || PLAIN_NAMES.iter().any(|(own, _)| *own == name)
+        };
+        if let Some((name, _)) = environment.iter().find(|(name, value)| is_ours(name) && value.contains(REPLACED)) {
+            return Err(SettingsError::NotUnicode(name.clone()));
+        }
+        let mut builder = Config::builder();
+        if let Some(filter) = variable(RUST_LOG) {
+            let set = builder.set_default("log.filter", filter.as_str());
+            builder = set.map_err(|error| SettingsError::invalid("log.filter".to_owned(), error))?;
+        }
+        if let Some(path) = variable(FILE) {
+            builder = builder.add_source(file(path.into())?);
+        }
+        for (name, value) in environment.iter().filter(|(_, value)| !value.is_empty()) {
+            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            let key = rest.to_ascii_lowercase().replace("__", ".");
+            let unknown = || SettingsError::Variable(name.clone());
+            if key.split('.').count() != 2 {
+                return Err(unknown());
+            }
+            let value = if name == ISSUERS { json(&key, value)? } else { Value::from(value.as_str()) };
+            builder = builder.set_override(key, value).map_err(|_| unknown())?;
+        }
+        for (name, key) in PLAIN_NAMES {
+            let value = variable(name).map(String::as_str);
+            builder =
+                builder.set_override_option(key, value).map_err(|error| SettingsError::invalid(named(key), error))?;
+        }
+        let config = builder.build().map_err(|error| SettingsError::invalid("settings".to_owned(), error))?;
+        serde_path_to_error::deserialize(config)
+            .map_err(|error| SettingsError::invalid(named(&error.path().to_string()), error.into_inner()))
+    }
+}
+
+/// The key for messages, followed by its variable if that has a name of its own: most operators know the variable.
+fn named(key: &str) -> String {
+    match PLAIN_NAMES.iter().find(|(_, plain)| *plain == key) {
+        Some((variable, _)) => format!("{key} ({variable})"),
+        None => key.to_owned(),
+    }
+}
+
+/// Reads the TOML file at this path.
+fn file(path: PathBuf) -> Result<Config, SettingsError> {
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) => return Err(SettingsError::File { path, source }),
+    };
+    // The first line has the position; the others quote the file, which may contain secrets.
+    let parsed = Config::builder().add_source(File::from_str(&text, FileFormat::Toml)).build();
+    parsed.map_err(|error| SettingsError::Syntax {
+        path,
+        problem: error.to_string().lines().next().unwrap_or_default().to_owned(),
+    })
+}
+
+/// Parses a JSON array. Errors give the position of the failure, and quote nothing.
+fn json(key: &str, text: &str) -> Result<Value, SettingsError> {
+    serde_json::from_str::<Vec<Value>>(text).map(Value::from).map_err(|error| SettingsError::Invalid {
+        key: key.to_owned(),
+        problem: format!("must be a JSON array of objects (line {}, column {})", error.line(), error.column()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+    use std::time::Duration;
+
+    use secrecy::{ExposeSecret, SecretString};
+
+    use super::*;
+
+    fn load(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        Settings::load(&variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect())
+    }
+
+    /// The error in all its printed forms.
+    fn error(variables: &[(&str, &str)]) -> String {
+        let error = load(variables).unwrap_err();
+        format!("{error}\n{error:?}")
+    }
+
+    /// A settings file that is removed on drop.
+    struct TempFile(PathBuf);
+
+    impl TempFile {
+        fn new(name: &str, text: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("iam-settings-{}-{name}.toml", std::process::id()));
+            std::fs::write(&path, text).unwrap();
+            Self(path)
+        }
+
+        fn variable(&self) -> (&str, &str) {
+            (FILE, self.0.to_str().unwrap())
+        }
+    }
+
+    impl Drop for TempFile {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    fn exposed(secret: Option<&SecretString>) -> Option<&str> {
+        secret.map(ExposeSecret::expose_secret)
+    }
+
+    #[test]
+    fn a_key_that_is_not_set_has_its_default() {
+        let settings = load(&[("HOME", "/root"), ("IAM_PORT", "tcp://10.0.0.1:80")]).unwrap();
+        assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
+        assert_eq!((settings.server.host.as_str(), settings.server.port), ("127.0.0.1", 3001));
+        assert_eq!(settings.server.mode, Mode::Development);
+        assert_eq!(settings.rate_limit.limit(), None);
+        assert_eq!((settings.auth.issuers.len(), settings.auth.remembered_tokens), (0, 10_000));
+    }
+
+    #[test]
+    fn a_value_that_is_not_unicode_is_refused_and_not_repeated() {
+        use std::os::unix::ffi::OsStrExt;
+
+        let bytes = [b"a secret of many bytes, of which ".as_slice(), &[0xff, 0xfe, 0x80]].concat();
+        let value = std::ffi::OsStr::from_bytes(&bytes).to_string_lossy();
+        for name in
+            ["JWT_SECRET", "DATABASE_URL", "IAM_CONFIG", "RUST_LOG", "IAM__AUTH__JWT_SECRET", "IAM__SERVER__HOST"]
+        {
+            let error = error(&[(name, &value)]);
+            assert!(error.contains(name) && error.contains("UTF-8") && !error.contains("a secret"), "{error}");
+        }
+        load(&[("LESSOPEN", &value)]).unwrap();
+    }
+
+    #[test]
+    fn an_empty_variable_is_not_set() {
+        let file = TempFile::new("empty", "server.port = 4000");
+        let names = ["PORT", "DATABASE_URL", "USE_DATABASE", "JWT_SECRET", "IAM__SERVER__PORT", "IAM__NO__SUCH", FILE];
+        let mut variables = names.map(|name| (name, "")).to_vec();
+        assert_eq!(load(&variables).unwrap().server.port, 3001);
+        assert!(load(&variables).unwrap().database.url.is_none());
+        variables.pop();
+        variables.push(file.variable());
+        assert_eq!(load(&variables).unwrap().server.port, 4000);
+    }
+
+    #[test]
+    fn a_plain_name_wins_over_its_equivalent_and_the_environment_over_the_file() {
+        let file = TempFile::new(
+            "precedence",
+            r#"
+                server = { port = 1, host = "of-file", mode = "production" }
+                database = { url = "postgres://file", use_database = false }
+                auth.jwt_secret = "of-file"
+            "#,
+        );
+        let settings = load(&[file.variable()]).unwrap();
+        assert_eq!((settings.server.port, settings.server.host.as_str()), (1, "of-file"));
+        assert_eq!(settings.database.use_database.as_deref(), Some("false"));
+
+        let equivalents = [
+            ("IAM__SERVER__PORT", "2"),
+            ("IAM__DATABASE__URL", "postgres://equivalent"),
+            ("IAM__DATABASE__USE_DATABASE", "equivalent"),
+            ("IAM__AUTH__JWT_SECRET", "of-equivalent"),
+        ];
+        let settings = load(&[&[file.variable()], &equivalents[..]].concat()).unwrap();
+        assert_eq!((settings.server.port, settings.server.host.as_str()), (2, "of-file"));
+        assert_eq!(exposed(settings.database.url.as_ref()), Some("postgres://equivalent"));
+        assert_eq!(settings.database.use_database.as_deref(), Some("equivalent"));
+        assert_eq!(exposed(settings.auth.jwt_secret.as_ref()), Some("of-equivalent"));
+
+        let plain = [
+            ("PORT", "3"),
+            ("DATABASE_URL", "postgres://plain"),
+            ("USE_DATABASE", "plain"),
+            ("JWT_SECRET", "of-plain"),
+        ];
+        let settings = load(&[&[file.variable()], &equivalents[..], &plain[..]].concat()).unwrap();
+        assert_eq!(settings.server.port, 3);
+        assert_eq!(exposed(settings.database.url.as_ref()), Some("postgres://plain"));
+        assert_eq!(settings.database.use_database.as_deref(), Some("plain"));
+        assert_eq!(exposed(settings.auth.jwt_secret.as_ref()), Some("of-plain"));
+        assert_eq!(settings.server.mode, Mode::Production);
+    }
+
+    #[test]
+    fn rust_log_is_the_log_filter_unless_a_setting_has_one() {
+        let filter = |variables: &[(&str, &str)]| load(variables).unwrap().log.filter;
+        let (rust_log, setting) = (("RUST_LOG", "warn"), ("IAM__LOG__FILTER", "debug"));
+        let file = TempFile::new("log-filter", r#"log.filter = "trace""#);
+        let json = TempFile::new("log-format", r#"log.format = "json""#);
+        assert_eq!(filter(&[]), "info");
+        assert_eq!(filter(&[("RUST_LOG", "")]), "info");
+        assert_eq!(filter(&[rust_log]), "warn");
+        assert_eq!(filter(&[rust_log, json.variable()]), "warn");
+        assert_eq!(filter(&[rust_log, file.variable()]), "trace");
+        assert_eq!(filter(&[rust_log, setting]), "debug");
+        assert_eq!(filter(&[rust_log, setting, file.variable()]), "debug");
+        assert_eq!(filter(&[rust_log, ("IAM__LOG__FILTER", "")]), "warn");
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        for variable in ["IAM__SERVER__PROT", "IAM__SERVER__PORT__X", "IAM__SERVER", "IAM__", "IAM__SERVER__A[0"] {
+            assert!(load(&[(variable, "1")]).is_err(), "{variable}");
+        }
+        assert!(error(&[("IAM__SERVER__PROT", "1")]).starts_with("server.prot: "));
+        assert!(error(&[("IAM__SEVER__PORT", "1")]).starts_with("sever: "));
+        assert!(error(&[("IAM__SERVER__PORT__X", "1")]).starts_with("IAM__SERVER__PORT__X: "));
+        let file = TempFile::new("unknown", "[database]\nmax_conections = 3");
+        assert!(error(&[file.variable()]).starts_with("database.max_conections: "));
+        let file = TempFile::new("unknown-section", "[databse]\nmax_connections = 3");
+        assert!(error(&[file.variable()]).starts_with("databse: "));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_named() {
+        assert!(error(&[(FILE, "/no/such/file")]).starts_with("IAM_CONFIG: cannot read /no/such/file: "));
+        let file = TempFile::new("syntax", "[auth]\njwt_secret = \"hunter2");
+        let error = error(&[file.variable()]);
+        assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn secrets_are_never_printed() {
+        let url = "postgres://iam:hunter2@localhost/iam";
+        let issuers = r#"[{"issuer": "a", "jwks_url": "https://iam:hunter2@a.example"}]"#;
+        let secrets =
+            [("DATABASE_URL", url), ("IAM__DATABASE__DIRECT_URL", url), ("JWT_SECRET", "hunter2"), (ISSUERS, issuers)];
+        let settings = load(&secrets).unwrap();
+        let printed = format!("{settings:?} {settings:#?}");
+        assert!(printed.contains("REDACTED") && !printed.contains("hunter2"), "{printed}");
+
+        // Nor is a value in the wrong place.
+        for name in [
+            "PORT",
+            "IAM__SERVER__MODE",
+            "IAM__SERVER__WORKERS",
+            "IAM__SERVER__DRAIN_DELAY",
+            "IAM__ADMIN__ENABLED",
+            "IAM__DATABASE__MAX_CONNECTIONS",
+            "IAM__AUTH__REMEMBERED_TOKENS",
+            "IAM__RATE_LIMIT__BURST",
+            "IAM__LOG__FORMAT",
+            "IAM__DATABASE",
+        ] {
+            let error = error(&[(name, url)]);
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        let file = TempFile::new("secrets", "[auth]\njwt_secret = [\"hunter2\"]");
+        let error = error(&[file.variable()]);
+        assert!(error.starts_with("auth.jwt_secret (JWT_SECRET): ") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        let drain_delay =
+            |text| load(&[("IAM__SERVER__DRAIN_DELAY", text)]).map(|settings| settings.server.drain_delay);
+        for (text, millis) in [("0", 0), ("0s", 0), ("500ms", 500), ("5s", 5_000), ("2m", 120_000), ("1h", 3_600_000)] {
+            assert_eq!(drain_delay(text).unwrap(), Duration::from_millis(millis), "{text}");
+        }
+        for text in ["5", "s", "-1s", "1.5s", "5 s", "1d", "99999999999999999999s", "18446744073709551615h"] {
+            let error = drain_delay(text).unwrap_err().to_string();
+            assert!(error.starts_with("server.drain_delay: must be a duration"), "{error}");
+        }
+        let file = TempFile::new("durations", "database.statement_timeout = \"250ms\"");
+        assert_eq!(load(&[file.variable()]).unwrap().database.statement_timeout, Duration::from_millis(250));
+    }
+
+    #[test]
+    fn ports_are_from_0_to_65535() {
+        let port = |text| load(&[("PORT", text)]).map(|settings| settings.server.port);
+        assert_eq!((port("0").unwrap(), port("65535").unwrap()), (0, 65535));
+        for text in ["65536", "-1", "http", "80.0", "true"] {
+            let error = port(text).unwrap_err().to_string();
+            assert_eq!(error, "server.port (PORT): must be a number from 0 to 65535", "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_words_and_lists_are_read_from_text() {
+        let settings = load(&[
+            ("IAM__SERVER__MODE", "production"),
+            ("IAM__SERVER__WORKERS", "4"),
+            ("IAM__SERVER__CORS_ORIGINS", "https://a.example, https://b.example"),
+            ("IAM__ADMIN__ENABLED", "false"),
+            ("IAM__RATE_LIMIT__PER_SECOND", "50"),
+            ("IAM__LOG__FORMAT", "json"),
+            ("IAM__AUTH__JWT_AUDIENCE", "one, two"),
+            ("IAM__AUTH__MAX_TOKEN_AGE", "2h"),
+            ("IAM__AUTH__REMEMBERED_TOKENS", "0"),
+            ("JWT_SECRET", "1e5"),
+        ])
+        .unwrap();
+        assert_eq!(settings.server.workers.map(NonZeroUsize::get), Some(4));
+        assert_eq!(settings.server.allowed_origins(), ["https://a.example", "https://b.example"]);
+        assert!(!settings.admin.enabled);
+        assert_eq!(settings.rate_limit.limit().map(|(rate, burst)| (rate.get(), burst.get())), Some((50, 50)));
+        assert_eq!(settings.log.format, LogFormat::Json);
+        assert_eq!(exposed(settings.auth.jwt_secret.as_ref()), Some("1e5"));
+        assert_eq!(settings.auth.jwt_audience, ["one", "two"]);
+        assert_eq!(settings.auth.max_token_age, Some(Duration::from_secs(2 * 60 * 60)));
+        assert_eq!(settings.auth.remembered_tokens, 0);
+        for (name, value) in [
+            ("IAM__SERVER__WORKERS", "0"),
+            ("IAM__DATABASE__MAX_CONNECTIONS", "0"),
+            ("IAM__RATE_LIMIT__PER_SECOND", "-1"),
+            ("IAM__AUTH__REMEMBERED_TOKENS", "-1"),
+            ("IAM__SERVER__MODE", "prod"),
+        ] {
+            assert!(load(&[(name, value)]).is_err(), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn issuers_are_tables_in_the_file_and_json_in_the_environment() {
+        let file = TempFile::new(
+            "issuers",
+            r#"
+                auth.jwt_audience = ["one", "two"]
+                [[auth.issuers]]
+                issuer = "https://of-file.example"
+                jwks_url = "https://of-file.example/jwks"
+                audiences = ["us"]
+                native = true
+                [[auth.issuers]]
+                issuer = "https://second.example"
+                public_key_file = "/etc/iam/keys.pem"
+            "#,
+        );
+        let names = |settings: &Settings| -> Vec<String> {
+            settings.auth.issuers.iter().map(|issuer| issuer.issuer.clone()).collect()
+        };
+        let settings = load(&[file.variable()]).unwrap();
+        assert_eq!(names(&settings), ["https://of-file.example", "https://second.example"]);
+        assert_eq!(settings.auth.issuers[0].audiences, ["us"]);
+        assert!(settings.auth.issuers[0].native && !settings.auth.issuers[1].native);
+        assert_eq!(settings.auth.issuers[1].public_key_file, Some("/etc/iam/keys.pem".into()));
+        assert_eq!(settings.auth.jwt_audience, ["one", "two"]);
+
+        let json = r#"[{"issuer": "https://of-variable.example", "native": true, "algorithms": ["RS256"]}]"#;
+        let settings = load(&[file.variable(), (ISSUERS, json)]).unwrap();
+        assert_eq!(names(&settings), ["https://of-variable.example"]);
+        assert_eq!(settings.auth.issuers[0].algorithms, ["RS256"]);
+        assert!(settings.auth.issuers[0].native);
+        assert!(load(&[(ISSUERS, "[]")]).unwrap().auth.issuers.is_empty());
+    }
+
+    #[test]
+    fn a_wrong_setting_of_an_issuer_is_named_and_not_repeated() {
+        for (json, expected) in [
+            (r#"hunter2"#, "auth.issuers: must be a JSON array of objects (line 1, column 1)"),
+            (r#"{"issuer": "hunter2"}"#, "auth.issuers: must be a JSON array of objects (line 1"),
+            (r#"[{"issuer": "hunter2"]"#, "auth.issuers: must be a JSON array of objects (line 1, column 22)"),
+            (r#"["hunter2"]"#, "auth.issuers[0]: must be "),
+            (r#"[{"issuer": {"hunter2": 1}}]"#, "auth.issuers[0].issuer: "),
+            (r#"[{"native": "hunter2"}]"#, "auth.issuers[0].native: "),
+            (r#"[{}, {"jwks_rul": "hunter2"}]"#, "auth.issuers[1].jwks_rul: unknown field `jwks_rul`"),
+        ] {
+            let error = error(&[(ISSUERS, json)]);
+            assert!(error.starts_with(expected) && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn origins_depend_on_the_mode_unless_set() {
+        let origins = |variables: &[(&str, &str)]| load(variables).unwrap().server.allowed_origins();
+        assert_eq!(origins(&[]), ["*"]);
+        assert_eq!(origins(&[("IAM__SERVER__MODE", "production")]), [""; 0]);
+        let file = TempFile::new("origins", "server.cors_origins = []");
+        assert_eq!(origins(&[file.variable()]), [""; 0]);
+    }
+
+    #[test]
+    fn the_manual_names_every_setting_and_its_example_is_valid() {
+        let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md")).unwrap();
+        let (_, example) = manual.split_once("```toml\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        load(&[TempFile::new("manual", example).variable()]).unwrap();
+
+        // Unknown keys are refused with the names of all known ones.
+        let names = |variable: &str| -> Vec<String> {
+            let error = load(&[(variable, "1")]).unwrap_err().to_string();
+            error.split('`').skip(3).step_by(2).map(str::to_uppercase).collect()
+        };
+        let sections = names("IAM__NO_SUCH__KEY");
+        assert_eq!(sections.len(), 7);
+        for section in sections {
+            let keys = names(&format!("IAM__{section}__NO_SUCH"));
+            // A section of one key says "expected `key`", and one of many says "expected one of `key`".
+            assert!(!keys.is_empty());
+            for key in keys {
+                let variable = format!("IAM__{section}__{key}");
+                assert!(manual.contains(&variable), "{variable}");
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The settings of the API and of the port for operators.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::parse::{duration, list, port, word};
+
+/// The mode: how strict the service is about its own settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// For a developer's machine: a missing secret is generated, and every origin may call.
+    #[default]
+    Development,
+    /// For every other environment.
+    Production,
+}
+
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let words = [("development", Self::Development), ("production", Self::Production)];
+        word(deserializer, &words, "must be development or production")
+    }
+}
+
+/// The settings of the API.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerSettings {
+    /// `development` or `production`.
+    pub mode: Mode,
+    /// The address or name to listen on.
+    pub host: String,
+    /// The port to listen on; 0 is any free one.
+    #[serde(deserialize_with = "port")]
+    pub port: u16,
+    /// How long requests are still accepted after `/readyz` reports the shutdown.
+    #[serde(deserialize_with = "duration")]
+    pub drain_delay: Duration,
+    /// How long a request may take.
+    #[serde(deserialize_with = "duration")]
+    pub request_timeout: Duration,
+    /// How long running requests may take during the shutdown.
+    #[serde(deserialize_with = "duration")]
+    pub shutdown_timeout: Duration,
+    /// Threads that serve requests; left out: one per core.
+    pub workers: Option<NonZeroUsize>,
+    /// The web origins that may call from browsers; `*` allows every one. Left out: every one in development, none in
+    /// production.
+    pub cors_origins: Option<Origins>,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            host: "127.0.0.1".to_owned(),
+            port: 3001,
+            drain_delay: Duration::ZERO,
+            request_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(20),
+            workers: None,
+            cors_origins: None,
+        }
+    }
+}
+
+impl ServerSettings {
+    /// Returns the web origins that may call from browsers; `*` stands for every one.
+    #[must_use]
+    pub fn allowed_origins(&self) -> Vec<String> {
+        match (&self.cors_origins, self.mode) {
+            (Some(Origins(origins)), _) => origins.clone(),
+            (None, Mode::Development) => vec!["*".to_owned()],
+            (None, Mode::Production) => Vec::new(),
+        }
+    }
+}
+
+/// Web origins: an array in the file, separated by commas in the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origins(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Origins {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        list(deserializer).map(Self)
+    }
+}
+
+/// The settings of the port for operators, which serves metrics.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminSettings {
+    /// Whether metrics are served.
+    pub enabled: bool,
+    /// The address or name to listen on.
+    pub host: String,
+    /// The port to listen on; 0 is any free one.
+    #[serde(deserialize_with = "port")]
+    pub port: u16,
+}
+
+impl Default for AdminSettings {
+    fn default() -> Self {
+        Self { enabled: true, host: "127.0.0.1".to_owned(), port: 9464 }
+    }
+}

@@ -1,0 +1,125 @@
+//! Verifies the tokens of one issuer: maps their claims, and finds the key that signed them.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::runtime::Handle;
+
+use crate::claims::{ClaimMapping, MappedClaims};
+use crate::issuer::{SharedSecret, TrustError, TrustedIssuer};
+use crate::key_ring::{KeyRing, Renewal};
+use crate::keys::{Key, SignatureCheck};
+use crate::source::{self, KeySource, SourceReader};
+use crate::token::Token;
+use crate::{Algorithm, AuthenticationError, KeySet, VerifierOptions};
+
+/// The interval of reading key files.
+const FILE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How many times a key is looked up before it counts as unknown. More than one lookup happens only if the keys change
+/// meanwhile.
+const MAX_LOOKUPS: usize = 3;
+
+/// Returns the current time.
+pub(crate) type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// Verifies the tokens of one trusted issuer.
+#[derive(Debug)]
+pub(crate) struct IssuerVerifier {
+    pub(crate) mapping: ClaimMapping,
+    algorithms: Vec<Algorithm>,
+    pub(crate) ring: Arc<KeyRing>,
+}
+
+impl IssuerVerifier {
+    /// The issuer whose tokens are signed with the shared secret.
+    pub(crate) fn of_secret(secret: SharedSecret) -> Self {
+        Self {
+            mapping: ClaimMapping {
+                issuer: secret.issuer,
+                user_claims: vec!["userId".to_owned(), "sub".to_owned()],
+                super_admin_claim: Some("isSuperAdmin".to_owned()),
+                audience_claim: "aud".to_owned(),
+                audiences: secret.audiences,
+                is_native: true,
+            },
+            algorithms: Vec::new(),
+            ring: Arc::new(KeyRing::fixed(KeySet::hs256(&secret.secret))),
+        }
+    }
+
+    /// An issuer with keys of its own. Reads them now if they are in a file.
+    pub(crate) async fn start(issuer: TrustedIssuer, options: &VerifierOptions) -> Result<Self, TrustError> {
+        let ring = key_ring(&issuer, options).await?;
+        let mapping = ClaimMapping {
+            issuer: Some(issuer.issuer),
+            user_claims: vec![issuer.user_claim],
+            super_admin_claim: Some(issuer.super_admin_claim).filter(|_| issuer.makes_super_admins),
+            audience_claim: issuer.audience_claim,
+            audiences: issuer.audiences,
+            is_native: issuer.is_native,
+        };
+        Ok(Self { mapping, algorithms: issuer.algorithms, ring: Arc::new(ring) })
+    }
+
+    /// Whether the issuer may sign with this algorithm.
+    pub(crate) fn allows(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.is_empty() || self.algorithms.contains(&algorithm)
+    }
+
+    /// The key that signed the token. If none of the known keys did, they are read again, unless the token's claims
+    /// already make it invalid.
+    pub(crate) async fn key_of(
+        &self,
+        token: &Token<'_>,
+        claims: &MappedClaims,
+        clock: &Clock,
+        clock_skew: Duration,
+    ) -> Result<Arc<Key>, AuthenticationError> {
+        let is_valid = || claims.at(clock()).is_ok();
+        for _ in 0..MAX_LOOKUPS {
+            let keys = self.ring.keys();
+            match keys.check_signature(token) {
+                SignatureCheck::Valid(key) => return Ok(key),
+                // The issuer may have another key of the same name by now.
+                SignatureCheck::Forged if is_valid() && self.ring.renew(&keys).await == Renewal::Others => {}
+                SignatureCheck::Forged => return Err(AuthenticationError::Invalid),
+                // Keys that are read are public, so they never verify HS256.
+                SignatureCheck::UnknownKey if token.algorithm == Algorithm::Hs256 || !is_valid() => {
+                    return Err(AuthenticationError::Invalid);
+                }
+                SignatureCheck::UnknownKey => match self.ring.renew(&keys).await {
+                    Renewal::Others => {}
+                    // Keys are published before they sign, so the key of an older token would be known.
+                    Renewal::TooSoon(since) if claims.is_younger_than(since.saturating_add(clock_skew), clock()) => {
+                        return Err(AuthenticationError::Unavailable);
+                    }
+                    Renewal::Same | Renewal::TooSoon(_) => break,
+                },
+            }
+        }
+        // Keys that are not available might verify it.
+        Err(if self.ring.is_stale() { AuthenticationError::Unavailable } else { AuthenticationError::Invalid })
+    }
+}
+
+/// The ring of the issuer's keys, read if they are in a file.
+async fn key_ring(issuer: &TrustedIssuer, options: &VerifierOptions) -> Result<KeyRing, TrustError> {
+    let (reader, interval) = match &issuer.keys {
+        KeySource::Keys(keys) => return Ok(KeyRing::fixed(keys.clone())),
+        KeySource::PemFile(path) => (SourceReader::PemFile(path.clone()), FILE_INTERVAL),
+        KeySource::JwksFile(path) => (SourceReader::JwksFile(path.clone()), FILE_INTERVAL),
+        KeySource::JwksUrl(url) => {
+            let client = source::client(options.jwks_timeout).map_err(TrustError::Client)?;
+            (SourceReader::Url(url.clone(), client), options.jwks_refresh)
+        }
+    };
+    let is_file = !matches!(reader, SourceReader::Url(..));
+    let name = issuer.issuer.to_string();
+    let ring = KeyRing::read_from(reader, name, interval, options.unknown_key_pause, Handle::current());
+    if is_file {
+        let failed = |source| TrustError::Keys { issuer: issuer.issuer.clone(), source };
+        ring.read().await.map_err(failed)?;
+    }
+    Ok(ring)
+}
