@@ -29,7 +29,7 @@ impl Unit {
     }
 
     /// Removes the cells of all matrices for which `goes` returns true.
-    fn drop_cells<C: MatrixCell>(&mut self, goes: impl Fn(&C) -> bool) {
+    fn drop_cells<C: StoredCell>(&mut self, goes: impl Fn(&C) -> bool) {
         let concerned = |company: &CompanyData| company.levels.values().any(|level| C::of(level).values().any(&goes));
         let mut ids = Vec::new();
         self.cascade(concerned, |company| {
@@ -425,7 +425,7 @@ impl UserLevelsMut for Reads<Unit> {
 }
 
 /// What the two kinds of cells differ in.
-trait MatrixCell: Cell<Key: Clone> {
+trait StoredCell: Cell<Key: Clone> {
     fn row_id(&self) -> RowId;
     fn level(&self) -> (CompanyId, UserLevelId);
     fn of(level: &LevelData) -> &OrdMap<Self::Key, Self>;
@@ -434,7 +434,7 @@ trait MatrixCell: Cell<Key: Clone> {
     fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], diff: &MatrixDiff<Self>);
 }
 
-impl MatrixCell for ViewPermission {
+impl StoredCell for ViewPermission {
     fn row_id(&self) -> RowId {
         (Table::ViewPermissions, self.id.as_uuid())
     }
@@ -460,7 +460,7 @@ impl MatrixCell for ViewPermission {
     }
 }
 
-impl MatrixCell for FeaturePermission {
+impl StoredCell for FeaturePermission {
     fn row_id(&self) -> RowId {
         (Table::FeaturePermissions, self.id.as_uuid())
     }
@@ -488,7 +488,7 @@ impl MatrixCell for FeaturePermission {
 
 impl Unit {
     /// Makes `wanted` the cells of a level: all of them, or only those at `place`.
-    fn matrix<C: MatrixCell>(
+    fn matrix<C: StoredCell>(
         &mut self,
         company: CompanyId,
         level: UserLevelId,
