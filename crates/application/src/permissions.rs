@@ -6,7 +6,7 @@ use iam_domain::{
     Action, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, FeaturePermissionId, Scope, UserLevelId,
     ViewId, ViewPermission, ViewPermissionId, ViewState,
 };
-use iam_storage::{Cell, Target};
+use iam_storage::{MatrixCell, Target};
 
 use crate::execute::change;
 use crate::failure::{first_of, unknown_at, unknown_field};
@@ -170,7 +170,7 @@ impl ReplaceFeaturePermissions {
 }
 
 /// Only super admins can change or pin cells: other callers must send each pinned cell unchanged.
-fn keep_pins<C: Cell>(
+fn keep_pins<C: MatrixCell>(
     there: &[C],
     wanted: &[C],
     field: &str,
@@ -182,7 +182,7 @@ fn keep_pins<C: Cell>(
         .iter()
         .filter(|cell| !is_modifiable(cell))
         .filter(|cell| wanted_by_place.get(&cell.key()).is_none_or(|wanted| !wanted.says_the_same(cell)));
-    let pinned: BTreeSet<_> = there.iter().filter(|cell| !is_modifiable(cell)).map(Cell::key).collect();
+    let pinned: BTreeSet<_> = there.iter().filter(|cell| !is_modifiable(cell)).map(MatrixCell::key).collect();
     let added = wanted.iter().filter(|cell| !is_modifiable(cell) && !pinned.contains(&cell.key()));
     let names: Vec<_> = broken.chain(added).map(name).collect();
     if names.is_empty() {

@@ -10,9 +10,9 @@ use iam_domain::{
     View, ViewId, ViewPermission,
 };
 use iam_storage::{
-    AssignmentsMut, AuditLogsMut, Cell, CompanyModulesMut, CompanyStatesMut, Constraint, FeaturePermissionsMut,
-    FeatureViewsMut, FeaturesMut, MatrixDiff, MenuItemsMut, ModuleFeaturesMut, ModuleViewsMut, ModulesMut, Recorder,
-    Result, SetDiff, StorageError, SubMenuItemsMut, Target, UserLevelsMut, ViewPermissionsMut, ViewsMut,
+    AssignmentsMut, AuditLogsMut, CompanyModulesMut, CompanyStatesMut, Constraint, FeaturePermissionsMut,
+    FeatureViewsMut, FeaturesMut, MatrixCell, MatrixDiff, MenuItemsMut, ModuleFeaturesMut, ModuleViewsMut, ModulesMut,
+    Recorder, Result, SetDiff, StorageError, SubMenuItemsMut, Target, UserLevelsMut, ViewPermissionsMut, ViewsMut,
 };
 use imbl::{OrdMap, OrdSet};
 
@@ -425,7 +425,7 @@ impl UserLevelsMut for Reads<Unit> {
 }
 
 /// What the two kinds of cells differ in.
-trait StoredCell: Cell<Key: Clone> {
+trait StoredCell: MatrixCell<Key: Clone> {
     fn row_id(&self) -> RowId;
     fn level(&self) -> (CompanyId, UserLevelId);
     fn of(level: &LevelData) -> &OrdMap<Self::Key, Self>;

@@ -69,7 +69,7 @@ pub use auxiliary::{
     ApiKeyUses, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
     NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,
 };
-pub use diff::{Cell, MatrixDiff, SetDiff};
+pub use diff::{MatrixCell, MatrixDiff, SetDiff};
 pub use error::{Constraint, Result, Source, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use read::{
