@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use iam_domain::{ApiKeyPrefix, CompanyId, Freshness, Menu, Timestamp, UserId, Versions};
-use iam_storage::{ChangeFeed, Polled, Result, Source, Stamped, StateId, Storage, StorageError, Target};
+use iam_storage::{BoxError, ChangeFeed, Polled, Result, Stamped, StateId, Storage, StorageError, Target};
 use quick_cache::sync::Cache as MenuCache;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -594,13 +594,13 @@ async fn in_limit<T>(limit: Duration, call: impl Future<Output = Result<T>>) -> 
     tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(unavailable("the store took too long")))
 }
 
-fn unavailable(why: impl Into<Source>) -> StorageError {
+fn unavailable(why: impl Into<BoxError>) -> StorageError {
     StorageError::Unavailable { retryable: false, source: Some(why.into()) }
 }
 
 /// The error of a load, for one of the requests that waited for it.
 fn shared(error: &Arc<StorageError>) -> StorageError {
-    let source: Source = Box::new(Shared(Arc::clone(error)));
+    let source: BoxError = Box::new(Shared(Arc::clone(error)));
     match error.as_ref() {
         StorageError::Corrupt { what, .. } => StorageError::Corrupt { what: what.clone(), source: Some(source) },
         _ => unavailable(source),

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use iam_domain::CompanyId;
-use iam_storage::{ChangeFeed, Changes, NotPrimary, Polled, Position, Result, Source, StateId, StorageError, WakeUps};
+use iam_storage::{
+    BoxError, ChangeFeed, Changes, NotPrimary, Polled, Position, Result, StateId, StorageError, WakeUps,
+};
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, RuntimeErr, Statement, sqlx};
 use tokio::runtime::Handle;
@@ -259,7 +261,7 @@ impl Listening {
     }
 }
 
-fn unavailable(source: impl Into<Source>) -> StorageError {
+fn unavailable(source: impl Into<BoxError>) -> StorageError {
     StorageError::Unavailable { retryable: false, source: Some(source.into()) }
 }
 

@@ -70,7 +70,7 @@ pub use auxiliary::{
     NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry,
 };
 pub use diff::{MatrixCell, MatrixDiff, SetDiff};
-pub use error::{Constraint, Result, Source, StorageError};
+pub use error::{BoxError, Constraint, Result, StorageError};
 pub use feed::{ChangeFeed, Changes, NotPrimary, Polled, Position, StateId, WakeUps};
 pub use read::{
     ApiKeys, Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates,
