@@ -42,7 +42,7 @@ trait EffectiveRow: Clone {
     type Key: Ord + Clone;
     /// What was resolved.
     type New: Clone;
-    fn new(place: &Place, new: Self::New) -> Self;
+    fn new(batch: &Batch, new: Self::New) -> Self;
     fn key(&self) -> Self::Key;
     fn refer_to_known(rows: &[Self::New], catalog: &CatalogData) -> Result<()>;
     fn rows(auxiliary: &Auxiliary) -> &Rows<Self>;
@@ -54,7 +54,7 @@ trait EffectiveRow: Clone {
 }
 
 /// What rows that are written together have in common.
-struct Place {
+struct Batch {
     company_id: CompanyId,
     versions: Versions,
     computed_at: Timestamp,
@@ -94,9 +94,9 @@ impl EffectiveRow for EffectiveViewPermission {
     type Key = ViewId;
     type New = NewEffectiveViewPermission;
 
-    fn new(place: &Place, new: Self::New) -> Self {
+    fn new(batch: &Batch, new: Self::New) -> Self {
         let NewEffectiveViewPermission { user_id, view_id, has_access } = new;
-        let Place { company_id, versions, computed_at, expires_at } = *place;
+        let Batch { company_id, versions, computed_at, expires_at } = *batch;
         let (company_version, catalog_version) = (versions.company, versions.catalog);
         Self { user_id, company_id, view_id, has_access, computed_at, expires_at, company_version, catalog_version }
     }
@@ -116,9 +116,9 @@ impl EffectiveRow for EffectiveFeaturePermission {
     type Key = (FeatureId, Action);
     type New = NewEffectiveFeaturePermission;
 
-    fn new(place: &Place, new: Self::New) -> Self {
+    fn new(batch: &Batch, new: Self::New) -> Self {
         let NewEffectiveFeaturePermission { user_id, feature_id, action, allowed, scope } = new;
-        let Place { company_id, versions, computed_at, expires_at } = *place;
+        let Batch { company_id, versions, computed_at, expires_at } = *batch;
         Self {
             user_id,
             company_id,
@@ -228,11 +228,11 @@ impl Inner {
         R::refer_to_known(rows, &state.catalog)?;
         let computed_at = self.clock.tick();
         let expires_at = later(computed_at, valid_for.min(LONGEST_VALIDITY));
-        let place = Place { company_id: company, versions, computed_at, expires_at };
+        let batch = Batch { company_id: company, versions, computed_at, expires_at };
         self.auxiliary.change(|auxiliary| {
             let table = R::rows_mut(auxiliary);
             for row in rows {
-                let row = R::new(&place, row.clone());
+                let row = R::new(&batch, row.clone());
                 table.entry(company).or_default().entry(row.user_id()).or_default().insert(row.key(), row);
             }
         });
