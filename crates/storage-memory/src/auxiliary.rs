@@ -16,7 +16,7 @@ use iam_storage::{
 };
 use imbl::{OrdMap, Vector};
 
-use crate::Inner;
+use crate::SharedStorage;
 use crate::reads::at_most;
 use crate::state::CatalogData;
 use crate::unit_of_work::Gone;
@@ -195,7 +195,7 @@ fn drop_rows<R: EffectiveRow>(auxiliary: &mut Auxiliary, limit: usize, goes: imp
     going.len() as u64
 }
 
-impl Inner {
+impl SharedStorage {
     /// The current rows of a user, in their order: all of them, or the one at `place`.
     fn current_rows<R: EffectiveRow>(&self, company: CompanyId, user: UserId, place: Option<&R::Key>) -> Vec<R> {
         // In this order: a row is returned only if its versions are still current after it was read.
@@ -277,7 +277,7 @@ fn later(time: Timestamp, by: Duration) -> Timestamp {
 macro_rules! effective_rows {
     ($($name:ident: $row:ident from $new:ident, ($($argument:ident: $type:ty),+) at $place:expr, $({ $($only:tt)* })?;)+) => {$(
         #[async_trait]
-        impl $name for Inner {
+        impl $name for SharedStorage {
             async fn find(&self, company: CompanyId, user: UserId, $($argument: $type),+) -> Result<Option<$row>> {
                 Ok(self.current_rows(company, user, Some(&$place)).pop())
             }
@@ -350,7 +350,7 @@ fn make_room(sessions: &mut Sessions, session: &SessionId) {
 }
 
 #[async_trait]
-impl NavTrail for Inner {
+impl NavTrail for SharedStorage {
     async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>> {
         let auxiliary = self.auxiliary.load();
         let session = auxiliary.trails.get(&(company, user)).and_then(|sessions| sessions.get(session));

@@ -8,7 +8,7 @@ use iam_storage::{
 };
 use imbl::OrdMap;
 
-use crate::Inner;
+use crate::SharedStorage;
 use crate::reads::{Reads, Source};
 use crate::state::unique;
 use crate::unit_of_work::Unit;
@@ -130,7 +130,7 @@ impl ApiKeysMut for Reads<Unit> {
 }
 
 #[async_trait]
-impl ApiKeyUses for Inner {
+impl ApiKeyUses for SharedStorage {
     async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()> {
         let state = self.state.load();
         self.auxiliary.change(|auxiliary| {

@@ -42,7 +42,7 @@ const fn state(version: i64) -> StateId {
 #[async_trait]
 impl ChangeFeed for MemoryStorage {
     async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
-        let (now, epoch) = (self.inner().state.load(), self.inner().epoch);
+        let (now, epoch) = (self.shared().state.load(), self.shared().epoch);
         let place =
             since.map(|position| position.as_str().parse::<u64>()).transpose().map_err(StorageError::corrupt)?;
         let changed = place.into_iter().flat_map(|place| now.log.since(place));
@@ -67,7 +67,7 @@ impl ChangeFeed for MemoryStorage {
     }
 
     async fn listen(&self) -> Result<Box<dyn WakeUps>> {
-        Ok(Box::new(Commits(self.inner().commits.subscribe())))
+        Ok(Box::new(Commits(self.shared().commits.subscribe())))
     }
 }
 

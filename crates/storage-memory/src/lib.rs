@@ -90,10 +90,10 @@ impl Default for MemoryOptions {
 }
 
 /// A storage in memory.
-pub struct MemoryStorage(Reads<Arc<Inner>>);
+pub struct MemoryStorage(Reads<Arc<SharedStorage>>);
 
 /// What the storage and its units of work share.
-struct Inner {
+struct SharedStorage {
     state: Swapped<State>,
     auxiliary: Swapped<Auxiliary>,
     locks: Arc<Locks>,
@@ -115,7 +115,7 @@ impl MemoryStorage {
     #[must_use]
     pub fn with_options(options: MemoryOptions) -> Self {
         let (epoch, _) = Uuid::new_v4().as_u64_pair();
-        Self(Reads(Arc::new(Inner {
+        Self(Reads(Arc::new(SharedStorage {
             state: Swapped::default(),
             auxiliary: Swapped::default(),
             locks: Arc::default(),
@@ -139,7 +139,7 @@ impl MemoryStorage {
         Ok(storage)
     }
 
-    fn inner(&self) -> &Arc<Inner> {
+    fn shared(&self) -> &Arc<SharedStorage> {
         &self.0.0
     }
 }
@@ -152,16 +152,16 @@ impl Default for MemoryStorage {
 
 impl std::fmt::Debug for MemoryStorage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let inner = self.inner();
-        let companies = inner.state.load().companies.len();
+        let shared = self.shared();
+        let companies = shared.state.load().companies.len();
         f.debug_struct("MemoryStorage")
-            .field("options", &inner.options)
+            .field("options", &shared.options)
             .field("companies", &companies)
             .finish_non_exhaustive()
     }
 }
 
-impl Source for Arc<Inner> {
+impl Source for Arc<SharedStorage> {
     fn state(&self) -> Arc<State> {
         self.state.load()
     }
@@ -182,23 +182,23 @@ impl Storage for MemoryStorage {
     }
 
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
-        Ok(Box::new(Unit::begin(Arc::clone(self.inner()), target, context).await?))
+        Ok(Box::new(Unit::begin(Arc::clone(self.shared()), target, context).await?))
     }
 
     fn nav_trail(&self) -> &dyn NavTrail {
-        self.inner().as_ref()
+        self.shared().as_ref()
     }
 
     fn effective_view_permissions(&self) -> &dyn EffectiveViewPermissions {
-        self.inner().as_ref()
+        self.shared().as_ref()
     }
 
     fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions {
-        self.inner().as_ref()
+        self.shared().as_ref()
     }
 
     fn api_key_uses(&self) -> &dyn ApiKeyUses {
-        self.inner().as_ref()
+        self.shared().as_ref()
     }
 
     fn changes(&self) -> &dyn ChangeFeed {

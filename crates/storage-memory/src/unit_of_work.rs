@@ -9,14 +9,14 @@ use iam_storage::{AuditCursor, ChangeContext, Recorder, Result, Target, UnitOfWo
 
 use imbl::OrdMap;
 
-use crate::Inner;
+use crate::SharedStorage;
 use crate::locks::Held;
 use crate::reads::{Reads, Source};
 use crate::state::{CatalogData, IdChanges, RowId, State, Table};
 
 /// The data of a unit of work. Its changes are in [`crate::writes`].
 pub(crate) struct Unit {
-    inner: Arc<Inner>,
+    shared: Arc<SharedStorage>,
     pub(crate) recorder: Recorder,
     /// The state at the beginning, with its changes. No other change touches its target or the catalog meanwhile.
     pub(crate) work: State,
@@ -36,17 +36,21 @@ pub(crate) struct Gone {
 }
 
 impl Unit {
-    pub(crate) async fn begin(inner: Arc<Inner>, target: Target, context: ChangeContext) -> Result<Reads<Self>> {
-        let held = inner.locks.acquire(target, inner.options.lock_timeout).await?;
-        let mut work = State::clone(&inner.state.load());
+    pub(crate) async fn begin(
+        shared: Arc<SharedStorage>,
+        target: Target,
+        context: ChangeContext,
+    ) -> Result<Reads<Self>> {
+        let held = shared.locks.acquire(target, shared.options.lock_timeout).await?;
+        let mut work = State::clone(&shared.state.load());
         match target {
             Target::Catalog => work.catalog_mut().version += 1,
             Target::Company(company) => work.company_mut(company).version += 1,
             Target::Credentials => work.credentials_mut().version += 1,
         }
-        let recorder = Recorder::new(target, context, inner.clock.tick());
+        let recorder = Recorder::new(target, context, shared.clock.tick());
         Ok(Reads(Self {
-            inner,
+            shared,
             recorder,
             work,
             ids: IdChanges::default(),
@@ -70,7 +74,7 @@ impl Unit {
 
     /// Takes the id of a new row, which must be unused.
     pub(crate) fn take_id(&mut self, id: RowId) -> Result<()> {
-        self.ids.take(id, &self.inner.state.load())
+        self.ids.take(id, &self.shared.state.load())
     }
 
     /// Returns the ids of removed rows.
@@ -80,12 +84,12 @@ impl Unit {
 
     fn commit(self) -> Result<Versions> {
         // What holds the locks is dropped last.
-        let Self { held: _held, inner, recorder, mut work, mut ids, gone, remembered } = self;
+        let Self { held: _held, shared, recorder, mut work, mut ids, gone, remembered } = self;
         recorder.check()?;
         let target = recorder.target();
         let company = target.company();
         if recorder.is_empty() {
-            return Ok(inner.state.load().versions_of(inner.epoch, target));
+            return Ok(shared.state.load().versions_of(shared.epoch, target));
         }
         let derived = recorder.finish();
         for record in derived.records {
@@ -93,14 +97,14 @@ impl Unit {
             let place = AuditCursor { timestamp: record.timestamp, id: record.id };
             work.audit_mut(company).insert(place, Arc::new(record));
         }
-        let versions = inner.state.try_change(|latest| {
+        let versions = shared.state.try_change(|latest| {
             latest.adopt(target, &work);
             latest.keep_ids(&ids)?;
             latest.identities.extend(remembered);
-            Ok(latest.versions_of(inner.epoch, target))
+            Ok(latest.versions_of(shared.epoch, target))
         })?;
-        inner.auxiliary.change(|auxiliary| auxiliary.forget(&gone));
-        inner.commits.send_replace(());
+        shared.auxiliary.change(|auxiliary| auxiliary.forget(&gone));
+        shared.commits.send_replace(());
         Ok(versions)
     }
 }
@@ -108,17 +112,17 @@ impl Unit {
 impl Source for Unit {
     /// For its target what it wrote, otherwise what others committed.
     fn state(&self) -> Arc<State> {
-        let mut state = State::clone(&self.inner.state.load());
+        let mut state = State::clone(&self.shared.state.load());
         state.adopt(self.recorder.target(), &self.work);
         Arc::new(state)
     }
 
     fn epoch(&self) -> u64 {
-        self.inner.epoch
+        self.shared.epoch
     }
 
     fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp> {
-        self.inner.api_key_uses()
+        self.shared.api_key_uses()
     }
 }
 
