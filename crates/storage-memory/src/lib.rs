@@ -72,7 +72,7 @@ use uuid::Uuid;
 use crate::auxiliary::Auxiliary;
 use crate::clock::Clock;
 use crate::locks::Locks;
-use crate::reads::{Reads, Source};
+use crate::reads::{Reads, StateSource};
 use crate::state::{State, Swapped};
 use crate::unit_of_work::Unit;
 
@@ -161,7 +161,7 @@ impl std::fmt::Debug for MemoryStorage {
     }
 }
 
-impl Source for Arc<SharedStorage> {
+impl StateSource for Arc<SharedStorage> {
     fn state(&self) -> Arc<State> {
         self.state.load()
     }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::state::{CatalogData, CompanyData, LevelData, State};
 
 /// Where a read finds its state. Each read loads it once, so it works on one state.
-pub(crate) trait Source: Send + Sync {
+pub(crate) trait StateSource: Send + Sync {
     fn state(&self) -> Arc<State>;
     fn epoch(&self) -> u64;
     fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp>;
@@ -86,7 +86,7 @@ fn left<A: Ord + Copy, B: Ord + Copy>(mapping: &imbl::OrdSet<(A, B)>, of: B) -> 
 }
 
 #[async_trait]
-impl<S: Source> Views for Reads<S> {
+impl<S: StateSource> Views for Reads<S> {
     async fn find_all(&self) -> Result<Vec<View>> {
         Ok(by_url(self.0.state().catalog.views.values().cloned()))
     }
@@ -101,7 +101,7 @@ impl<S: Source> Views for Reads<S> {
 }
 
 #[async_trait]
-impl<S: Source> Modules for Reads<S> {
+impl<S: StateSource> Modules for Reads<S> {
     async fn find_all(&self) -> Result<Vec<Module>> {
         Ok(by_name(self.0.state().catalog.modules.values().cloned()))
     }
@@ -116,7 +116,7 @@ impl<S: Source> Modules for Reads<S> {
 }
 
 #[async_trait]
-impl<S: Source> Features for Reads<S> {
+impl<S: StateSource> Features for Reads<S> {
     async fn find_all(&self) -> Result<Vec<Feature>> {
         Ok(by_key(self.0.state().catalog.features.values().cloned()))
     }
@@ -132,7 +132,7 @@ impl<S: Source> Features for Reads<S> {
 }
 
 #[async_trait]
-impl<S: Source> FeatureViews for Reads<S> {
+impl<S: StateSource> FeatureViews for Reads<S> {
     async fn get_views_by_feature(&self, feature: FeatureId) -> Result<Vec<View>> {
         let catalog = &self.0.state().catalog;
         Ok(catalog.views_of(right(&catalog.feature_views, feature)))
@@ -145,7 +145,7 @@ impl<S: Source> FeatureViews for Reads<S> {
 }
 
 #[async_trait]
-impl<S: Source> ModuleViews for Reads<S> {
+impl<S: StateSource> ModuleViews for Reads<S> {
     async fn get_views_by_module(&self, module: ModuleId) -> Result<Vec<View>> {
         let catalog = &self.0.state().catalog;
         Ok(catalog.views_of(right(&catalog.module_views, module)))
@@ -158,7 +158,7 @@ impl<S: Source> ModuleViews for Reads<S> {
 }
 
 #[async_trait]
-impl<S: Source> ModuleFeatures for Reads<S> {
+impl<S: StateSource> ModuleFeatures for Reads<S> {
     async fn get_features_by_module(&self, module: ModuleId) -> Result<Vec<Feature>> {
         let catalog = &self.0.state().catalog;
         Ok(catalog.features_of(right(&catalog.module_features, module)))
@@ -171,7 +171,7 @@ impl<S: Source> ModuleFeatures for Reads<S> {
 }
 
 #[async_trait]
-impl<S: Source> CompanyModules for Reads<S> {
+impl<S: StateSource> CompanyModules for Reads<S> {
     async fn get_modules_by_company(&self, company: CompanyId) -> Result<Vec<GrantedModule>> {
         let state = self.0.state();
         let company = state.company(company);
@@ -189,7 +189,7 @@ impl<S: Source> CompanyModules for Reads<S> {
 }
 
 #[async_trait]
-impl<S: Source> UserLevels for Reads<S> {
+impl<S: StateSource> UserLevels for Reads<S> {
     async fn find_all(&self, company: CompanyId) -> Result<Vec<UserLevel>> {
         Ok(levels_by_name(self.0.state().company(company).levels.values().map(Arc::as_ref)))
     }
@@ -215,7 +215,7 @@ impl<S: Source> UserLevels for Reads<S> {
 }
 
 #[async_trait]
-impl<S: Source> ViewPermissions for Reads<S> {
+impl<S: StateSource> ViewPermissions for Reads<S> {
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<ViewPermission>> {
         let state = self.0.state();
         let level = state.company(company).levels.get(&level);
@@ -234,7 +234,7 @@ impl<S: Source> ViewPermissions for Reads<S> {
 }
 
 #[async_trait]
-impl<S: Source> FeaturePermissions for Reads<S> {
+impl<S: StateSource> FeaturePermissions for Reads<S> {
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<FeaturePermission>> {
         let state = self.0.state();
         let level = state.company(company).levels.get(&level);
@@ -275,7 +275,7 @@ fn allows_all(data: &CompanyData, user: UserId, wanted: &[(FeatureId, Action)]) 
 }
 
 #[async_trait]
-impl<S: Source> Assignments for Reads<S> {
+impl<S: StateSource> Assignments for Reads<S> {
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>> {
         Ok(levels_by_name(self.0.state().company(company).levels_of(user)))
     }
@@ -317,7 +317,7 @@ impl<S: Source> Assignments for Reads<S> {
 }
 
 #[async_trait]
-impl<S: Source> MenuItems for Reads<S> {
+impl<S: StateSource> MenuItems for Reads<S> {
     async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<MenuItem>> {
         let state = self.0.state();
         Ok(items_in_order(state.catalog.menu.items.values().chain(state.own_menu(company).items.values())))
@@ -341,7 +341,7 @@ impl<S: Source> MenuItems for Reads<S> {
 }
 
 #[async_trait]
-impl<S: Source> SubMenuItems for Reads<S> {
+impl<S: StateSource> SubMenuItems for Reads<S> {
     async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<SubMenuItem>> {
         let state = self.0.state();
         Ok(sub_items_in_order(state.catalog.menu.sub_items.values().chain(state.own_menu(company).sub_items.values())))
@@ -358,7 +358,7 @@ impl<S: Source> SubMenuItems for Reads<S> {
 }
 
 #[async_trait]
-impl<S: Source> AuditLogs for Reads<S> {
+impl<S: StateSource> AuditLogs for Reads<S> {
     async fn list_for_company(
         &self,
         company: Option<CompanyId>,
@@ -404,7 +404,7 @@ pub(crate) fn at_most(limit: u64) -> usize {
 }
 
 #[async_trait]
-impl<S: Source> CompanyStates for Reads<S> {
+impl<S: StateSource> CompanyStates for Reads<S> {
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>> {
         let known = |company: &Arc<CompanyData>| CompanyState {
             version: company.version,
@@ -424,7 +424,7 @@ fn stamped<T>(versions: Versions, value: T) -> Stamped<T> {
 }
 
 #[async_trait]
-impl<S: Source> Snapshots for Reads<S> {
+impl<S: StateSource> Snapshots for Reads<S> {
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>> {
         let state = self.0.state();
         let versions = state.versions(self.0.epoch(), Some(company));

@@ -11,7 +11,7 @@ use imbl::OrdMap;
 
 use crate::SharedStorage;
 use crate::locks::Held;
-use crate::reads::{Reads, Source};
+use crate::reads::{Reads, StateSource};
 use crate::state::{CatalogData, IdChanges, RowId, State, Table};
 
 /// The data of a unit of work. Its changes are in [`crate::writes`].
@@ -109,7 +109,7 @@ impl Unit {
     }
 }
 
-impl Source for Unit {
+impl StateSource for Unit {
     /// For its target what it wrote, otherwise what others committed.
     fn state(&self) -> Arc<State> {
         let mut state = State::clone(&self.shared.state.load());
