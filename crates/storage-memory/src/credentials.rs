@@ -9,7 +9,7 @@ use iam_storage::{
 use imbl::OrdMap;
 
 use crate::SharedStorage;
-use crate::reads::{Reads, StateSource};
+use crate::reads::{Repository, StateSource};
 use crate::state::unique;
 use crate::unit_of_work::Unit;
 
@@ -22,7 +22,7 @@ pub(crate) struct CredentialsData {
 }
 
 #[async_trait]
-impl<S: StateSource> Users for Reads<S> {
+impl<S: StateSource> Users for Repository<S> {
     async fn find(&self, users: &[UserId]) -> Result<Vec<User>> {
         let state = self.0.state();
         let mut users = users.to_vec();
@@ -43,7 +43,7 @@ fn with_use(key: &ApiKey, uses: &OrdMap<ApiKeyId, Timestamp>) -> ApiKey {
 }
 
 #[async_trait]
-impl<S: StateSource> ApiKeys for Reads<S> {
+impl<S: StateSource> ApiKeys for Repository<S> {
     async fn find_all(&self) -> Result<Vec<ApiKey>> {
         let (state, uses) = (self.0.state(), self.0.api_key_uses());
         let keys = state.credentials.api_keys.values();
@@ -59,7 +59,7 @@ impl<S: StateSource> ApiKeys for Reads<S> {
 }
 
 #[async_trait]
-impl<S: StateSource> Credentials for Reads<S> {
+impl<S: StateSource> Credentials for Repository<S> {
     async fn changes_since(&self, since: i64) -> Result<CredentialChanges> {
         let (state, uses) = (self.0.state(), self.0.api_key_uses());
         let credentials = &state.credentials;
@@ -80,7 +80,7 @@ impl<S: StateSource> Credentials for Reads<S> {
 }
 
 #[async_trait]
-impl UsersMut for Reads<Unit> {
+impl UsersMut for Repository<Unit> {
     async fn remember(&mut self, external_id: &ExternalId) -> Result<()> {
         let target = self.0.recorder.target();
         self.0.change(target, |unit| {
@@ -100,7 +100,7 @@ impl UsersMut for Reads<Unit> {
 }
 
 #[async_trait]
-impl ApiKeysMut for Reads<Unit> {
+impl ApiKeysMut for Repository<Unit> {
     async fn create(&mut self, key: &ApiKey, digest: &ApiKeyDigest) -> Result<()> {
         self.0.change(Target::Credentials, |unit| {
             let credentials = unit.work.credentials_mut();

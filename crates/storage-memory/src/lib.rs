@@ -72,7 +72,7 @@ use uuid::Uuid;
 use crate::auxiliary::Auxiliary;
 use crate::clock::Clock;
 use crate::locks::Locks;
-use crate::reads::{Reads, StateSource};
+use crate::reads::{Repository, StateSource};
 use crate::state::{State, Swapped};
 use crate::unit_of_work::Unit;
 
@@ -90,7 +90,7 @@ impl Default for MemoryOptions {
 }
 
 /// A storage in memory.
-pub struct MemoryStorage(Reads<Arc<SharedStorage>>);
+pub struct MemoryStorage(Repository<Arc<SharedStorage>>);
 
 /// What the storage and its units of work share.
 struct SharedStorage {
@@ -115,7 +115,7 @@ impl MemoryStorage {
     #[must_use]
     pub fn with_options(options: MemoryOptions) -> Self {
         let (epoch, _) = Uuid::new_v4().as_u64_pair();
-        Self(Reads(Arc::new(SharedStorage {
+        Self(Repository(Arc::new(SharedStorage {
             state: Swapped::default(),
             auxiliary: Swapped::default(),
             locks: Arc::default(),

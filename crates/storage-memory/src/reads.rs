@@ -28,8 +28,8 @@ pub(crate) trait StateSource: Send + Sync {
     fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp>;
 }
 
-/// Reads of a source. (The traits are another crate's, so they need a type of this one.)
-pub(crate) struct Reads<S>(pub(crate) S);
+/// Repository of a source. (The traits are another crate's, so they need a type of this one.)
+pub(crate) struct Repository<S>(pub(crate) S);
 
 fn by_url(views: impl Iterator<Item = View>) -> Vec<View> {
     sorted(views, |a, b| (&a.url, a.id).cmp(&(&b.url, b.id)))
@@ -86,7 +86,7 @@ fn left<A: Ord + Copy, B: Ord + Copy>(mapping: &imbl::OrdSet<(A, B)>, of: B) -> 
 }
 
 #[async_trait]
-impl<S: StateSource> Views for Reads<S> {
+impl<S: StateSource> Views for Repository<S> {
     async fn find_all(&self) -> Result<Vec<View>> {
         Ok(by_url(self.0.state().catalog.views.values().cloned()))
     }
@@ -101,7 +101,7 @@ impl<S: StateSource> Views for Reads<S> {
 }
 
 #[async_trait]
-impl<S: StateSource> Modules for Reads<S> {
+impl<S: StateSource> Modules for Repository<S> {
     async fn find_all(&self) -> Result<Vec<Module>> {
         Ok(by_name(self.0.state().catalog.modules.values().cloned()))
     }
@@ -116,7 +116,7 @@ impl<S: StateSource> Modules for Reads<S> {
 }
 
 #[async_trait]
-impl<S: StateSource> Features for Reads<S> {
+impl<S: StateSource> Features for Repository<S> {
     async fn find_all(&self) -> Result<Vec<Feature>> {
         Ok(by_key(self.0.state().catalog.features.values().cloned()))
     }
@@ -132,7 +132,7 @@ impl<S: StateSource> Features for Reads<S> {
 }
 
 #[async_trait]
-impl<S: StateSource> FeatureViews for Reads<S> {
+impl<S: StateSource> FeatureViews for Repository<S> {
     async fn get_views_by_feature(&self, feature: FeatureId) -> Result<Vec<View>> {
         let catalog = &self.0.state().catalog;
         Ok(catalog.views_of(right(&catalog.feature_views, feature)))
@@ -145,7 +145,7 @@ impl<S: StateSource> FeatureViews for Reads<S> {
 }
 
 #[async_trait]
-impl<S: StateSource> ModuleViews for Reads<S> {
+impl<S: StateSource> ModuleViews for Repository<S> {
     async fn get_views_by_module(&self, module: ModuleId) -> Result<Vec<View>> {
         let catalog = &self.0.state().catalog;
         Ok(catalog.views_of(right(&catalog.module_views, module)))
@@ -158,7 +158,7 @@ impl<S: StateSource> ModuleViews for Reads<S> {
 }
 
 #[async_trait]
-impl<S: StateSource> ModuleFeatures for Reads<S> {
+impl<S: StateSource> ModuleFeatures for Repository<S> {
     async fn get_features_by_module(&self, module: ModuleId) -> Result<Vec<Feature>> {
         let catalog = &self.0.state().catalog;
         Ok(catalog.features_of(right(&catalog.module_features, module)))
@@ -171,7 +171,7 @@ impl<S: StateSource> ModuleFeatures for Reads<S> {
 }
 
 #[async_trait]
-impl<S: StateSource> CompanyModules for Reads<S> {
+impl<S: StateSource> CompanyModules for Repository<S> {
     async fn get_modules_by_company(&self, company: CompanyId) -> Result<Vec<GrantedModule>> {
         let state = self.0.state();
         let company = state.company(company);
@@ -189,7 +189,7 @@ impl<S: StateSource> CompanyModules for Reads<S> {
 }
 
 #[async_trait]
-impl<S: StateSource> UserLevels for Reads<S> {
+impl<S: StateSource> UserLevels for Repository<S> {
     async fn find_all(&self, company: CompanyId) -> Result<Vec<UserLevel>> {
         Ok(levels_by_name(self.0.state().company(company).levels.values().map(Arc::as_ref)))
     }
@@ -215,7 +215,7 @@ impl<S: StateSource> UserLevels for Reads<S> {
 }
 
 #[async_trait]
-impl<S: StateSource> ViewPermissions for Reads<S> {
+impl<S: StateSource> ViewPermissions for Repository<S> {
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<ViewPermission>> {
         let state = self.0.state();
         let level = state.company(company).levels.get(&level);
@@ -234,7 +234,7 @@ impl<S: StateSource> ViewPermissions for Reads<S> {
 }
 
 #[async_trait]
-impl<S: StateSource> FeaturePermissions for Reads<S> {
+impl<S: StateSource> FeaturePermissions for Repository<S> {
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<FeaturePermission>> {
         let state = self.0.state();
         let level = state.company(company).levels.get(&level);
@@ -275,7 +275,7 @@ fn allows_all(data: &CompanyData, user: UserId, wanted: &[(FeatureId, Action)]) 
 }
 
 #[async_trait]
-impl<S: StateSource> Assignments for Reads<S> {
+impl<S: StateSource> Assignments for Repository<S> {
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>> {
         Ok(levels_by_name(self.0.state().company(company).levels_of(user)))
     }
@@ -317,7 +317,7 @@ impl<S: StateSource> Assignments for Reads<S> {
 }
 
 #[async_trait]
-impl<S: StateSource> MenuItems for Reads<S> {
+impl<S: StateSource> MenuItems for Repository<S> {
     async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<MenuItem>> {
         let state = self.0.state();
         Ok(items_in_order(state.catalog.menu.items.values().chain(state.own_menu(company).items.values())))
@@ -341,7 +341,7 @@ impl<S: StateSource> MenuItems for Reads<S> {
 }
 
 #[async_trait]
-impl<S: StateSource> SubMenuItems for Reads<S> {
+impl<S: StateSource> SubMenuItems for Repository<S> {
     async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<SubMenuItem>> {
         let state = self.0.state();
         Ok(sub_items_in_order(state.catalog.menu.sub_items.values().chain(state.own_menu(company).sub_items.values())))
@@ -358,7 +358,7 @@ impl<S: StateSource> SubMenuItems for Reads<S> {
 }
 
 #[async_trait]
-impl<S: StateSource> AuditLogs for Reads<S> {
+impl<S: StateSource> AuditLogs for Repository<S> {
     async fn list_for_company(
         &self,
         company: Option<CompanyId>,
@@ -404,7 +404,7 @@ pub(crate) fn at_most(limit: u64) -> usize {
 }
 
 #[async_trait]
-impl<S: StateSource> CompanyStates for Reads<S> {
+impl<S: StateSource> CompanyStates for Repository<S> {
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>> {
         let known = |company: &Arc<CompanyData>| CompanyState {
             version: company.version,
@@ -424,7 +424,7 @@ fn stamped<T>(versions: Versions, value: T) -> Stamped<T> {
 }
 
 #[async_trait]
-impl<S: StateSource> Snapshots for Reads<S> {
+impl<S: StateSource> Snapshots for Repository<S> {
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>> {
         let state = self.0.state();
         let versions = state.versions(self.0.epoch(), Some(company));

@@ -11,7 +11,7 @@ use imbl::OrdMap;
 
 use crate::SharedStorage;
 use crate::locks::Held;
-use crate::reads::{Reads, StateSource};
+use crate::reads::{Repository, StateSource};
 use crate::state::{CatalogData, IdChanges, RowId, State, Table};
 
 /// The data of a unit of work. Its changes are in [`crate::writes`].
@@ -40,7 +40,7 @@ impl Unit {
         shared: Arc<SharedStorage>,
         target: Target,
         context: ChangeContext,
-    ) -> Result<Reads<Self>> {
+    ) -> Result<Repository<Self>> {
         let held = shared.locks.acquire(target, shared.options.lock_timeout).await?;
         let mut work = State::clone(&shared.state.load());
         match target {
@@ -49,7 +49,7 @@ impl Unit {
             Target::Credentials => work.credentials_mut().version += 1,
         }
         let recorder = Recorder::new(target, context, shared.clock.tick());
-        Ok(Reads(Self {
+        Ok(Repository(Self {
             shared,
             recorder,
             work,
@@ -127,7 +127,7 @@ impl StateSource for Unit {
 }
 
 #[async_trait]
-impl UnitOfWork for Reads<Unit> {
+impl UnitOfWork for Repository<Unit> {
     fn now(&self) -> Timestamp {
         self.0.recorder.now()
     }

@@ -16,7 +16,7 @@ use iam_storage::{
 };
 use imbl::{OrdMap, OrdSet};
 
-use crate::reads::Reads;
+use crate::reads::Repository;
 use crate::state::{CatalogData, CompanyData, LevelData, RowId, Table, none_unknown, unique};
 use crate::unit_of_work::Unit;
 
@@ -74,7 +74,7 @@ impl CatalogData {
 }
 
 #[async_trait]
-impl ViewsMut for Reads<Unit> {
+impl ViewsMut for Repository<Unit> {
     async fn create(&mut self, view: &View) -> Result<()> {
         self.0.change(Target::Catalog, |unit| {
             unique(unit.catalog().views.contains_key(&view.id), Constraint::Duplicate)?;
@@ -114,7 +114,7 @@ impl ViewsMut for Reads<Unit> {
 }
 
 #[async_trait]
-impl ModulesMut for Reads<Unit> {
+impl ModulesMut for Repository<Unit> {
     async fn create(&mut self, module: &Module) -> Result<()> {
         self.0.change(Target::Catalog, |unit| {
             unique(unit.catalog().modules.contains_key(&module.id), Constraint::Duplicate)?;
@@ -155,7 +155,7 @@ impl ModulesMut for Reads<Unit> {
 }
 
 #[async_trait]
-impl FeaturesMut for Reads<Unit> {
+impl FeaturesMut for Repository<Unit> {
     async fn create(&mut self, feature: &Feature) -> Result<()> {
         self.0.change(Target::Catalog, |unit| {
             unique(unit.catalog().features.contains_key(&feature.id), Constraint::Duplicate)?;
@@ -255,7 +255,7 @@ macro_rules! mappings {
         }
 
         #[async_trait]
-        impl $name for Reads<Unit> {
+        impl $name for Repository<Unit> {
             async fn add(&mut self, owner: $owner, owned: $owned) -> Result<bool> {
                 self.0.$mapping(owner, SetEdit::Add(owned))
             }
@@ -323,7 +323,7 @@ impl Unit {
 }
 
 #[async_trait]
-impl CompanyModulesMut for Reads<Unit> {
+impl CompanyModulesMut for Repository<Unit> {
     async fn add(&mut self, company: CompanyId, module: ModuleId) -> Result<bool> {
         self.0.company_modules(company, SetEdit::Add(module))
     }
@@ -352,7 +352,7 @@ impl CompanyModulesMut for Reads<Unit> {
 }
 
 #[async_trait]
-impl AssignmentsMut for Reads<Unit> {
+impl AssignmentsMut for Repository<Unit> {
     async fn add(&mut self, assignment: &Assignment) -> Result<bool> {
         let Assignment { company_id, user_id, user_level_id, assigned_by, created_at } = *assignment;
         self.0.assignments(company_id, user_id, SetEdit::Add(user_level_id), (assigned_by, created_at))
@@ -385,7 +385,7 @@ impl CompanyData {
 }
 
 #[async_trait]
-impl UserLevelsMut for Reads<Unit> {
+impl UserLevelsMut for Repository<Unit> {
     async fn create(&mut self, level: &UserLevel) -> Result<()> {
         self.0.change(Target::Company(level.company_id), |unit| {
             unit.take_id((Table::UserLevels, level.id.as_uuid()))?;
@@ -532,7 +532,7 @@ impl Unit {
 }
 
 #[async_trait]
-impl ViewPermissionsMut for Reads<Unit> {
+impl ViewPermissionsMut for Repository<Unit> {
     async fn upsert(&mut self, permission: &ViewPermission) -> Result<()> {
         let (company, level) = permission.level();
         self.0.matrix(company, level, Some(&permission.key()), std::slice::from_ref(permission)).map(drop)
@@ -553,7 +553,7 @@ impl ViewPermissionsMut for Reads<Unit> {
 }
 
 #[async_trait]
-impl FeaturePermissionsMut for Reads<Unit> {
+impl FeaturePermissionsMut for Repository<Unit> {
     async fn upsert(&mut self, permission: &FeaturePermission) -> Result<()> {
         let (company, level) = permission.level();
         self.0.matrix(company, level, Some(&permission.key()), std::slice::from_ref(permission)).map(drop)
@@ -589,7 +589,7 @@ impl Unit {
 }
 
 #[async_trait]
-impl MenuItemsMut for Reads<Unit> {
+impl MenuItemsMut for Repository<Unit> {
     async fn create(&mut self, item: &MenuItem) -> Result<()> {
         self.0.change(Target::of_menu(item.company_id), |unit| {
             unit.take_id((Table::MenuItems, item.id.as_uuid()))?;
@@ -631,7 +631,7 @@ impl MenuItemsMut for Reads<Unit> {
 }
 
 #[async_trait]
-impl SubMenuItemsMut for Reads<Unit> {
+impl SubMenuItemsMut for Repository<Unit> {
     async fn create(&mut self, owner: Option<CompanyId>, item: &SubMenuItem) -> Result<()> {
         self.0.change(Target::of_menu(owner), |unit| {
             unit.take_id((Table::SubMenuItems, item.id.as_uuid()))?;
@@ -670,7 +670,7 @@ impl SubMenuItemsMut for Reads<Unit> {
 // The state of a company, and its audit trail.
 
 #[async_trait]
-impl AuditLogsMut for Reads<Unit> {
+impl AuditLogsMut for Repository<Unit> {
     async fn append(&mut self, record: &AuditRecord) -> Result<()> {
         self.0.change(record.company_id.map_or(Target::Catalog, Target::Company), |unit| {
             unit.take_id((Table::AuditLogs, record.id.as_uuid()))?;
@@ -681,7 +681,7 @@ impl AuditLogsMut for Reads<Unit> {
 }
 
 #[async_trait]
-impl CompanyStatesMut for Reads<Unit> {
+impl CompanyStatesMut for Repository<Unit> {
     async fn set_provisioned(&mut self, company: CompanyId) -> Result<bool> {
         self.0.change(Target::Company(company), |unit| {
             let now = unit.recorder.now();
