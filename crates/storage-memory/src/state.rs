@@ -70,7 +70,7 @@ pub(crate) struct CatalogData {
     pub(crate) feature_views: OrdSet<(FeatureId, ViewId)>,
     pub(crate) module_views: OrdSet<(ModuleId, ViewId)>,
     pub(crate) module_features: OrdSet<(ModuleId, FeatureId)>,
-    pub(crate) menu: Menu,
+    pub(crate) menu: MenuData,
     pub(crate) audit: AuditTrail,
     /// The form that decides, computed when it is first needed.
     compiled: OnceLock<Arc<Catalog>>,
@@ -85,7 +85,7 @@ pub(crate) struct CompanyData {
     /// Who holds which levels: the other direction of [`LevelData::holders`].
     pub(crate) held: OrdMap<UserId, OrdSet<UserLevelId>>,
     pub(crate) modules: OrdMap<ModuleId, CompanyModule>,
-    pub(crate) menu: Menu,
+    pub(crate) menu: MenuData,
     pub(crate) audit: AuditTrail,
 }
 
@@ -100,7 +100,7 @@ pub(crate) struct LevelData {
 
 /// The menu of one owner.
 #[derive(Clone, Default)]
-pub(crate) struct Menu {
+pub(crate) struct MenuData {
     pub(crate) items: OrdMap<MenuItemId, MenuItem>,
     pub(crate) sub_items: OrdMap<SubMenuItemId, SubMenuItem>,
 }
@@ -152,7 +152,7 @@ impl IdChanges {
 
 /// The empty data of companies without a change.
 static NO_COMPANY: LazyLock<CompanyData> = LazyLock::new(CompanyData::default);
-static NO_MENU: LazyLock<Menu> = LazyLock::new(Menu::default);
+static NO_MENU: LazyLock<MenuData> = LazyLock::new(MenuData::default);
 
 impl State {
     pub(crate) fn company(&self, id: CompanyId) -> &CompanyData {
@@ -178,11 +178,11 @@ impl State {
         self.companies.iter().filter(|(_, company)| concerned(company)).map(|(id, _)| *id).collect()
     }
 
-    pub(crate) fn menu(&self, owner: Option<CompanyId>) -> &Menu {
+    pub(crate) fn menu(&self, owner: Option<CompanyId>) -> &MenuData {
         owner.map_or(&self.catalog.menu, |company| &self.company(company).menu)
     }
 
-    pub(crate) fn menu_mut(&mut self, owner: Option<CompanyId>) -> &mut Menu {
+    pub(crate) fn menu_mut(&mut self, owner: Option<CompanyId>) -> &mut MenuData {
         match owner {
             None => &mut self.catalog_mut().menu,
             Some(company) => &mut self.company_mut(company).menu,
@@ -190,7 +190,7 @@ impl State {
     }
 
     /// The menu that a company sees besides the platform's.
-    pub(crate) fn own_menu(&self, company: Option<CompanyId>) -> &Menu {
+    pub(crate) fn own_menu(&self, company: Option<CompanyId>) -> &MenuData {
         company.map_or(&NO_MENU, |company| &self.company(company).menu)
     }
 
@@ -222,7 +222,7 @@ impl State {
     }
 
     /// The platform's menu and those of the companies.
-    fn menus(&self) -> impl Iterator<Item = &Menu> {
+    fn menus(&self) -> impl Iterator<Item = &MenuData> {
         std::iter::once(&self.catalog.menu).chain(self.companies.values().map(|company| &company.menu))
     }
 
