@@ -109,11 +109,11 @@ pub(crate) struct MenuData {
 pub(crate) type AuditTrail = OrdMap<AuditCursor, Arc<AuditRecord>>;
 
 /// A row by its table and id.
-pub(crate) type RowId = (Table, Uuid);
+pub(crate) type RowId = (RowKind, Uuid);
 
 /// The kinds of rows that live in companies and have ids of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Table {
+pub(crate) enum RowKind {
     UserLevels,
     ViewPermissions,
     FeaturePermissions,
@@ -376,9 +376,9 @@ impl LevelData {
 
     /// The ids of the level and of its cells.
     pub(crate) fn ids(&self) -> impl Iterator<Item = RowId> {
-        let views = self.views.values().map(|cell| (Table::ViewPermissions, cell.id.as_uuid()));
-        let features = self.features.values().map(|cell| (Table::FeaturePermissions, cell.id.as_uuid()));
-        std::iter::once((Table::UserLevels, self.level.id.as_uuid())).chain(views).chain(features)
+        let views = self.views.values().map(|cell| (RowKind::ViewPermissions, cell.id.as_uuid()));
+        let features = self.features.values().map(|cell| (RowKind::FeaturePermissions, cell.id.as_uuid()));
+        std::iter::once((RowKind::UserLevels, self.level.id.as_uuid())).chain(views).chain(features)
     }
 }
 

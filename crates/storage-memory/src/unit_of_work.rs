@@ -12,7 +12,7 @@ use imbl::OrdMap;
 use crate::SharedStorage;
 use crate::locks::Held;
 use crate::reads::{Repository, StateSource};
-use crate::state::{CatalogData, IdChanges, RowId, State, Table};
+use crate::state::{CatalogData, IdChanges, RowId, RowKind, State};
 
 /// The data of a unit of work. Its changes are in [`crate::writes`].
 pub(crate) struct Unit {
@@ -93,7 +93,7 @@ impl Unit {
         }
         let derived = recorder.finish();
         for record in derived.records {
-            ids.add((Table::AuditLogs, record.id.as_uuid()));
+            ids.add((RowKind::AuditLogs, record.id.as_uuid()));
             let place = AuditCursor { timestamp: record.timestamp, id: record.id };
             work.audit_mut(company).insert(place, Arc::new(record));
         }

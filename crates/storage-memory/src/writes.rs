@@ -17,7 +17,7 @@ use iam_storage::{
 use imbl::{OrdMap, OrdSet};
 
 use crate::reads::Repository;
-use crate::state::{CatalogData, CompanyData, LevelData, RowId, Table, none_unknown, unique};
+use crate::state::{CatalogData, CompanyData, LevelData, RowId, RowKind, none_unknown, unique};
 use crate::unit_of_work::Unit;
 
 impl Unit {
@@ -388,7 +388,7 @@ impl CompanyData {
 impl UserLevelsMut for Repository<Unit> {
     async fn create(&mut self, level: &UserLevel) -> Result<()> {
         self.0.change(Target::Company(level.company_id), |unit| {
-            unit.take_id((Table::UserLevels, level.id.as_uuid()))?;
+            unit.take_id((RowKind::UserLevels, level.id.as_uuid()))?;
             let company = unit.work.company_mut(level.company_id);
             company.name_is_free(level)?;
             company.levels.insert(level.id, Arc::new(LevelData::new(level.clone())));
@@ -436,7 +436,7 @@ trait StoredCell: MatrixCell<Key: Clone> {
 
 impl StoredCell for ViewPermission {
     fn row_id(&self) -> RowId {
-        (Table::ViewPermissions, self.id.as_uuid())
+        (RowKind::ViewPermissions, self.id.as_uuid())
     }
 
     fn level(&self) -> (CompanyId, UserLevelId) {
@@ -462,7 +462,7 @@ impl StoredCell for ViewPermission {
 
 impl StoredCell for FeaturePermission {
     fn row_id(&self) -> RowId {
-        (Table::FeaturePermissions, self.id.as_uuid())
+        (RowKind::FeaturePermissions, self.id.as_uuid())
     }
 
     fn level(&self) -> (CompanyId, UserLevelId) {
@@ -592,7 +592,7 @@ impl Unit {
 impl MenuItemsMut for Repository<Unit> {
     async fn create(&mut self, item: &MenuItem) -> Result<()> {
         self.0.change(Target::of_menu(item.company_id), |unit| {
-            unit.take_id((Table::MenuItems, item.id.as_uuid()))?;
+            unit.take_id((RowKind::MenuItems, item.id.as_uuid()))?;
             unit.catalog().know_views(item.view_id)?;
             unit.catalog().know_features(item.feature_id)?;
             unit.work.menu_mut(item.company_id).items.insert(item.id, item.clone());
@@ -622,8 +622,8 @@ impl MenuItemsMut for Repository<Unit> {
             for sub_item in &below {
                 menu.sub_items.remove(sub_item);
             }
-            unit.give_back_ids([(Table::MenuItems, id.as_uuid())]);
-            unit.give_back_ids(below.into_iter().map(|sub_item| (Table::SubMenuItems, sub_item.as_uuid())));
+            unit.give_back_ids([(RowKind::MenuItems, id.as_uuid())]);
+            unit.give_back_ids(below.into_iter().map(|sub_item| (RowKind::SubMenuItems, sub_item.as_uuid())));
             unit.recorder.menu_item_deleted(&before);
             Ok(before)
         })
@@ -634,7 +634,7 @@ impl MenuItemsMut for Repository<Unit> {
 impl SubMenuItemsMut for Repository<Unit> {
     async fn create(&mut self, owner: Option<CompanyId>, item: &SubMenuItem) -> Result<()> {
         self.0.change(Target::of_menu(owner), |unit| {
-            unit.take_id((Table::SubMenuItems, item.id.as_uuid()))?;
+            unit.take_id((RowKind::SubMenuItems, item.id.as_uuid()))?;
             unit.know_menu_item(owner, item.menu_item_id)?;
             unit.catalog().know_views(item.view_id)?;
             unit.catalog().know_features(item.feature_id)?;
@@ -660,7 +660,7 @@ impl SubMenuItemsMut for Repository<Unit> {
     async fn delete(&mut self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<SubMenuItem> {
         self.0.change(Target::of_menu(owner), |unit| {
             let before = unit.work.menu_mut(owner).sub_items.remove(&id).ok_or(StorageError::NotFound)?;
-            unit.give_back_ids([(Table::SubMenuItems, id.as_uuid())]);
+            unit.give_back_ids([(RowKind::SubMenuItems, id.as_uuid())]);
             unit.recorder.sub_menu_item_deleted(&before);
             Ok(before)
         })
@@ -673,7 +673,7 @@ impl SubMenuItemsMut for Repository<Unit> {
 impl AuditLogsMut for Repository<Unit> {
     async fn append(&mut self, record: &AuditRecord) -> Result<()> {
         self.0.change(record.company_id.map_or(Target::Catalog, Target::Company), |unit| {
-            unit.take_id((Table::AuditLogs, record.id.as_uuid()))?;
+            unit.take_id((RowKind::AuditLogs, record.id.as_uuid()))?;
             unit.recorder.appended(record.clone());
             Ok(())
         })
