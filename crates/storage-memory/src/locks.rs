@@ -17,7 +17,7 @@ pub(crate) struct Locks {
 }
 
 /// Holds the locks of a change until it is dropped.
-pub(crate) enum Held {
+pub(crate) enum HeldLocks {
     /// No other change is under way.
     Catalog { _catalog: OwnedRwLockWriteGuard<()> },
     /// No other change of this company or of the catalog is under way.
@@ -32,16 +32,16 @@ pub(crate) struct HeldOff {
 
 impl Locks {
     /// Takes the locks of a change, with a limit for the wait.
-    pub(crate) async fn acquire(&self, target: Target, timeout: Duration) -> Result<Held> {
+    pub(crate) async fn acquire(&self, target: Target, timeout: Duration) -> Result<HeldLocks> {
         let held = async {
             match target {
                 // Credentials change rarely, and their records belong to the platform, as the catalog's do.
                 Target::Catalog | Target::Credentials => {
-                    Held::Catalog { _catalog: Arc::clone(&self.catalog).write_owned().await }
+                    HeldLocks::Catalog { _catalog: Arc::clone(&self.catalog).write_owned().await }
                 }
                 Target::Company(company) => {
                     let catalog = Arc::clone(&self.catalog).read_owned().await;
-                    Held::Company { _company: self.companies.exclusive(company).await, _catalog: catalog }
+                    HeldLocks::Company { _company: self.companies.exclusive(company).await, _catalog: catalog }
                 }
             }
         };

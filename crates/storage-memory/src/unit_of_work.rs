@@ -10,7 +10,7 @@ use iam_storage::{AuditCursor, ChangeContext, Recorder, Result, Target, UnitOfWo
 use imbl::OrdMap;
 
 use crate::SharedStorage;
-use crate::locks::Held;
+use crate::locks::HeldLocks;
 use crate::reads::{Repository, StateSource};
 use crate::state::{CatalogData, IdChanges, RowId, RowKind, State};
 
@@ -25,7 +25,7 @@ pub(crate) struct Unit {
     /// The names of external users to store.
     pub(crate) remembered: BTreeMap<UserId, ExternalId>,
     /// Last, so that everything else is dropped under the lock.
-    held: Held,
+    held: HeldLocks,
 }
 
 /// The views and features that a catalog change removed, and that rows beside decisions may name.
