@@ -19,7 +19,7 @@ use imbl::{OrdMap, Vector};
 use crate::SharedStorage;
 use crate::reads::at_most;
 use crate::state::CatalogData;
-use crate::unit_of_work::Gone;
+use crate::unit_of_work::Removed;
 
 /// Trails, uses of keys and effective rows.
 #[derive(Clone, Default)]
@@ -146,18 +146,18 @@ impl EffectiveRow for EffectiveFeaturePermission {
 
 impl Auxiliary {
     /// Forgets views and features that were removed.
-    pub(crate) fn forget(&mut self, gone: &Gone) {
-        if !gone.views.is_empty() {
-            drop_rows::<EffectiveViewPermission>(self, usize::MAX, |row| gone.views.contains(&row.view_id));
-            self.clear_views_of_trails(&gone.views);
+    pub(crate) fn forget(&mut self, removed: &Removed) {
+        if !removed.views.is_empty() {
+            drop_rows::<EffectiveViewPermission>(self, usize::MAX, |row| removed.views.contains(&row.view_id));
+            self.clear_views_of_trails(&removed.views);
         }
-        if !gone.features.is_empty() {
-            drop_rows::<EffectiveFeaturePermission>(self, usize::MAX, |row| gone.features.contains(&row.feature_id));
+        if !removed.features.is_empty() {
+            drop_rows::<EffectiveFeaturePermission>(self, usize::MAX, |row| removed.features.contains(&row.feature_id));
         }
     }
 
-    fn clear_views_of_trails(&mut self, gone: &BTreeSet<ViewId>) {
-        let still_there = |view: &ViewId| !gone.contains(view);
+    fn clear_views_of_trails(&mut self, removed: &BTreeSet<ViewId>) {
+        let still_there = |view: &ViewId| !removed.contains(view);
         let concerned = |step: &TrailEntry| !step.view_id.iter().all(still_there);
         for (user, sessions) in &self.trails.clone() {
             for (session, steps) in sessions.iter().filter(|(_, steps)| steps.iter().any(concerned)) {

@@ -21,7 +21,7 @@ pub(crate) struct Unit {
     /// The state at the beginning, with its changes. No other change touches its target or the catalog meanwhile.
     pub(crate) work: State,
     ids: IdChanges,
-    pub(crate) gone: Gone,
+    pub(crate) removed: Removed,
     /// The names of external users to store.
     pub(crate) remembered: BTreeMap<UserId, ExternalId>,
     /// Last, so that everything else is dropped under the lock.
@@ -30,7 +30,7 @@ pub(crate) struct Unit {
 
 /// The views and features that a catalog change removed, and that rows beside decisions may name.
 #[derive(Default)]
-pub(crate) struct Gone {
+pub(crate) struct Removed {
     pub(crate) views: BTreeSet<ViewId>,
     pub(crate) features: BTreeSet<FeatureId>,
 }
@@ -54,7 +54,7 @@ impl Unit {
             recorder,
             work,
             ids: IdChanges::default(),
-            gone: Gone::default(),
+            removed: Removed::default(),
             remembered: BTreeMap::new(),
             held,
         }))
@@ -84,7 +84,7 @@ impl Unit {
 
     fn commit(self) -> Result<Versions> {
         // What holds the locks is dropped last.
-        let Self { held: _held, shared, recorder, mut work, mut ids, gone, remembered } = self;
+        let Self { held: _held, shared, recorder, mut work, mut ids, removed, remembered } = self;
         recorder.check()?;
         let target = recorder.target();
         let company = target.company();
@@ -103,7 +103,7 @@ impl Unit {
             latest.identities.extend(remembered);
             Ok(latest.versions_of(shared.epoch, target))
         })?;
-        shared.auxiliary.change(|auxiliary| auxiliary.forget(&gone));
+        shared.auxiliary.change(|auxiliary| auxiliary.forget(&removed));
         shared.commits.send_replace(());
         Ok(versions)
     }

@@ -106,7 +106,7 @@ impl ViewsMut for Repository<Unit> {
             without(&mut catalog.feature_views, |_, view| view == id);
             without(&mut catalog.module_views, |_, view| view == id);
             unit.drop_cells(|cell: &ViewPermission| cell.view_id == id);
-            unit.gone.views.insert(id);
+            unit.removed.views.insert(id);
             unit.recorder.view_deleted(&before);
             Ok(before)
         })
@@ -190,7 +190,7 @@ impl FeaturesMut for Repository<Unit> {
             without(&mut catalog.feature_views, |feature, _| feature == id);
             without(&mut catalog.module_features, |_, feature| feature == id);
             unit.drop_cells(|cell: &FeaturePermission| cell.feature_id == id);
-            unit.gone.features.insert(id);
+            unit.removed.features.insert(id);
             unit.recorder.feature_deleted(&before);
             Ok(before)
         })
