@@ -17,7 +17,7 @@ use iam_storage::{
 use imbl::{OrdMap, Vector};
 
 use crate::SharedStorage;
-use crate::reads::at_most;
+use crate::limit::to_usize;
 use crate::state::CatalogData;
 use crate::unit_of_work::Removed;
 
@@ -251,7 +251,7 @@ impl SharedStorage {
             .filter(|(expires_at, ..)| *expires_at > now)
             .collect();
         active.sort_unstable_by_key(|user| Reverse(*user));
-        active.into_iter().take(at_most(limit)).map(|(_, company, user)| (company, user)).collect()
+        active.into_iter().take(to_usize(limit)).map(|(_, company, user)| (company, user)).collect()
     }
 
     fn drop_rows_of_level<R: EffectiveRow>(&self, company: CompanyId, level: UserLevelId) -> u64 {
@@ -310,7 +310,7 @@ macro_rules! effective_rows {
 
             async fn delete_expired(&self, limit: u64) -> Result<u64> {
                 let now = self.clock.read();
-                Ok(self.auxiliary.change(|auxiliary| drop_rows::<$row>(auxiliary, at_most(limit), |row| row.is_expired(now))))
+                Ok(self.auxiliary.change(|auxiliary| drop_rows::<$row>(auxiliary, to_usize(limit), |row| row.is_expired(now))))
             }
 
             $($($only)*)?
@@ -364,7 +364,7 @@ impl NavTrail for SharedStorage {
         recent.sort_unstable_by_key(|step| Reverse((step.created_at, step.id)));
         let mut seen = BTreeSet::new();
         recent.retain(|step| seen.insert(step.url.clone()));
-        recent.truncate(at_most(limit));
+        recent.truncate(to_usize(limit));
         Ok(recent)
     }
 

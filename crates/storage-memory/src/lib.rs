@@ -49,6 +49,7 @@ mod auxiliary;
 mod clock;
 mod credentials;
 mod feed;
+mod limit;
 mod locks;
 mod reads;
 mod seed;

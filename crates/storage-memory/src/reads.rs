@@ -19,6 +19,7 @@ use iam_storage::{
 use imbl::OrdMap;
 use uuid::Uuid;
 
+use crate::limit::to_usize;
 use crate::state::{CatalogData, CompanyData, LevelData, State};
 
 /// Where a read finds its state. Each read loads it once, so it works on one state.
@@ -312,7 +313,7 @@ impl<S: StateSource> Assignments for Repository<S> {
     ) -> Result<Vec<UserId>> {
         let state = self.0.state();
         let rest = state.company(company).holders(level).filter(|user| Some(*user) > after);
-        Ok(rest.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
+        Ok(rest.take(to_usize(limit)).collect())
     }
 }
 
@@ -369,15 +370,14 @@ impl<S: StateSource> AuditLogs for Repository<S> {
         let state = self.0.state();
         let older = (Bound::Unbounded, cursor.map_or(Bound::Unbounded, Bound::Excluded));
         let records = state.audit(company).range(older).rev().map(|(_, record)| record);
-        let wanted = records.filter(|record| filter.matches(record)).take(at_most(limit));
+        let wanted = records.filter(|record| filter.matches(record)).take(to_usize(limit));
         Ok(wanted.map(|record| AuditRecord::clone(record)).collect())
     }
 
     async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter, at_most: u64) -> Result<u64> {
-        let at_most = usize::try_from(at_most).unwrap_or(usize::MAX);
         let state = self.0.state();
         let matching = state.audit(company).values().filter(|record| filter.matches(record));
-        Ok(matching.take(at_most).count() as u64)
+        Ok(matching.take(to_usize(at_most)).count() as u64)
     }
 
     async fn list_for_entity(
@@ -396,11 +396,6 @@ impl<S: StateSource> AuditLogs for Repository<S> {
         let filter = AuditFilter { user_id: Some(user), ..AuditFilter::default() };
         self.list_for_company(company, &filter, None, limit).await
     }
-}
-
-/// A limit as a count of things in memory.
-pub(crate) fn at_most(limit: u64) -> usize {
-    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 #[async_trait]
