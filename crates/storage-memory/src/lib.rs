@@ -54,6 +54,7 @@ mod locks;
 mod reads;
 mod seed;
 mod state;
+mod swapped;
 mod unit_of_work;
 mod writes;
 
@@ -74,7 +75,8 @@ use crate::auxiliary::Auxiliary;
 use crate::clock::Clock;
 use crate::locks::Locks;
 use crate::reads::{Repository, StateSource};
-use crate::state::{State, Swapped};
+use crate::state::State;
+use crate::swapped::Swapped;
 use crate::unit_of_work::Unit;
 
 /// How a [`MemoryStorage`] behaves.
