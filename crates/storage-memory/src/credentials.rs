@@ -9,8 +9,8 @@ use iam_storage::{
 use imbl::OrdMap;
 
 use crate::SharedStorage;
+use crate::constraints::unique;
 use crate::reads::{Repository, StateSource};
-use crate::state::unique;
 use crate::unit_of_work::Unit;
 
 /// What credentials are checked against. Each entry has the version of its last change.

@@ -47,6 +47,7 @@
 
 mod auxiliary;
 mod clock;
+mod constraints;
 mod credentials;
 mod feed;
 mod limit;

@@ -8,10 +8,11 @@ use iam_domain::{
     FeatureKey, FeaturePermission, FeatureRule, LevelPermissions, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem,
     SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
 };
-use iam_storage::{AuditCursor, Constraint, MenuUse, Result, StorageError, Target};
+use iam_storage::{AuditCursor, Constraint, MenuUse, Result, Target};
 use imbl::{HashSet, OrdMap, OrdSet};
 use uuid::Uuid;
 
+use crate::constraints::{none_unknown, unique};
 use crate::credentials::CredentialsData;
 use crate::feed::ChangeLog;
 
@@ -348,15 +349,4 @@ impl LevelData {
         let features = self.features.values().map(|cell| (RowKind::FeaturePermissions, cell.id.as_uuid()));
         std::iter::once((RowKind::UserLevels, self.level.id.as_uuid())).chain(views).chain(features)
     }
-}
-
-/// Refuses an existing key.
-pub(crate) fn unique(taken: bool, constraint: Constraint) -> Result<()> {
-    if taken { Err(StorageError::conflict(constraint)) } else { Ok(()) }
-}
-
-/// Refuses references to unknown things.
-pub(crate) fn none_unknown(entity: EntityType, unknown: impl Iterator<Item = Uuid>) -> Result<()> {
-    let ids: BTreeSet<Uuid> = unknown.collect();
-    if ids.is_empty() { Ok(()) } else { Err(StorageError::Unknown { entity, ids: ids.into_iter().collect() }) }
 }
