@@ -1,38 +1,10 @@
 //! Reports what was committed, within the process.
 
-use std::ops::Bound;
-
 use async_trait::async_trait;
-use iam_domain::CompanyId;
 use iam_storage::{ChangeFeed, Changes, Polled, Position, Result, StateId, StorageError, WakeUps};
-use imbl::OrdMap;
 use tokio::sync::watch;
 
 use crate::MemoryStorage;
-
-/// The companies in the order of their latest commits. Each is listed once, so the list is bounded by their number.
-#[derive(Clone, Default)]
-pub(crate) struct ChangeLog {
-    latest: u64,
-    in_order: OrdMap<u64, CompanyId>,
-    places: OrdMap<CompanyId, u64>,
-}
-
-impl ChangeLog {
-    /// Records that a company changed.
-    pub(crate) fn note(&mut self, company: CompanyId) {
-        self.latest += 1;
-        if let Some(before) = self.places.insert(company, self.latest) {
-            self.in_order.remove(&before);
-        }
-        self.in_order.insert(self.latest, company);
-    }
-
-    /// The companies that changed after this place.
-    fn since(&self, place: u64) -> impl Iterator<Item = CompanyId> {
-        self.in_order.range((Bound::Excluded(place), Bound::Unbounded)).map(|(_, company)| *company)
-    }
-}
 
 /// A state of this storage. No history of it is ever restored, so the version alone tells states apart.
 const fn state(version: i64) -> StateId {

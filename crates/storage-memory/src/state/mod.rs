@@ -1,5 +1,7 @@
 //! The state: immutable snapshots of persistent maps, replaced as a whole.
 
+mod change_log;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, OnceLock};
 
@@ -14,7 +16,7 @@ use uuid::Uuid;
 
 use crate::constraints::{none_unknown, unique};
 use crate::credentials::CredentialsData;
-use crate::feed::ChangeLog;
+use crate::state::change_log::ChangeLog;
 
 /// Everything that decides, and the audit trail.
 #[derive(Clone, Default)]
