@@ -6,20 +6,12 @@ use iam_storage::{
     ApiKeyUses, ApiKeys, ApiKeysMut, Constraint, CredentialChanges, Credentials, Result, StateId, StorageError, Target,
     Users, UsersMut,
 };
-use imbl::OrdMap;
 
 use crate::SharedStorage;
 use crate::constraints::unique;
 use crate::reads::{Repository, StateSource};
+use crate::state::credentials::with_use;
 use crate::unit_of_work::Unit;
-
-/// What credentials are checked against. Each entry has the version of its last change.
-#[derive(Clone, Default)]
-pub(crate) struct CredentialsData {
-    pub(crate) version: i64,
-    cutoffs: OrdMap<UserId, (Timestamp, i64)>,
-    api_keys: OrdMap<ApiKeyId, (ApiKey, ApiKeyDigest, i64)>,
-}
 
 #[async_trait]
 impl<S: StateSource> Users for Repository<S> {
@@ -35,11 +27,6 @@ impl<S: StateSource> Users for Repository<S> {
         });
         Ok(stored.filter(|user| user.external_id.is_some() || user.not_before.is_some()).collect())
     }
-}
-
-/// A key with its last use, which is kept apart from what units of work change.
-fn with_use(key: &ApiKey, uses: &OrdMap<ApiKeyId, Timestamp>) -> ApiKey {
-    ApiKey { last_used_at: key.last_used_at.max(uses.get(&key.id).copied()), ..key.clone() }
 }
 
 #[async_trait]

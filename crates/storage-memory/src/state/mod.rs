@@ -1,6 +1,7 @@
 //! The state: immutable snapshots of persistent maps, replaced as a whole.
 
 mod change_log;
+pub(crate) mod credentials;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -15,8 +16,8 @@ use imbl::{HashSet, OrdMap, OrdSet};
 use uuid::Uuid;
 
 use crate::constraints::{none_unknown, unique};
-use crate::credentials::CredentialsData;
 use crate::state::change_log::ChangeLog;
+use crate::state::credentials::CredentialsData;
 
 /// Everything that decides, and the audit trail.
 #[derive(Clone, Default)]
