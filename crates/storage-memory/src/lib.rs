@@ -52,6 +52,7 @@ mod credentials;
 mod feed;
 mod limit;
 mod locks;
+mod options;
 mod reads;
 mod seed;
 mod state;
@@ -60,7 +61,6 @@ mod unit_of_work;
 mod writes;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_domain::{ApiKeyId, Timestamp};
@@ -80,18 +80,7 @@ use crate::state::State;
 use crate::swapped::Swapped;
 use crate::unit_of_work::Unit;
 
-/// How a [`MemoryStorage`] behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryOptions {
-    /// How long a change waits to begin while others are under way.
-    pub lock_timeout: Duration,
-}
-
-impl Default for MemoryOptions {
-    fn default() -> Self {
-        Self { lock_timeout: Duration::from_secs(2) }
-    }
-}
+pub use options::MemoryOptions;
 
 /// A storage in memory.
 pub struct MemoryStorage(Repository<Arc<SharedStorage>>);
