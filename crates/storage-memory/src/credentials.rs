@@ -9,7 +9,7 @@ use iam_storage::{
 
 use crate::SharedStorage;
 use crate::constraints::unique;
-use crate::reads::{Repository, StateSource};
+use crate::repository::{Repository, StateSource};
 use crate::state::credentials::with_use;
 use crate::unit_of_work::Unit;
 

@@ -7,30 +7,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, ApiKeyId, AuditRecord, Catalog, CompanyId, CompanySnapshot, EntityType, Feature, FeatureId, FeatureKey,
+    Action, AuditRecord, Catalog, CompanyId, CompanySnapshot, EntityType, Feature, FeatureId, FeatureKey,
     FeaturePermission, GrantedModule, Menu, MenuItem, MenuItemId, Module, ModuleId, Scope, Snapshot, SubMenuItem,
-    SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
+    SubMenuItemId, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
 };
 use iam_storage::{
     Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates, FeaturePermissions,
     FeatureViews, Features, MenuItems, MenuUse, ModuleFeatures, ModuleViews, Modules, Result, Snapshots, Stamped,
     Stamps, SubMenuItems, UserLevels, ViewPermissions, Views,
 };
-use imbl::OrdMap;
 use uuid::Uuid;
 
 use crate::limit::to_usize;
-use crate::state::{CatalogData, CompanyData, LevelData, State};
-
-/// Where a read finds its state. Each read loads it once, so it works on one state.
-pub(crate) trait StateSource: Send + Sync {
-    fn state(&self) -> Arc<State>;
-    fn epoch(&self) -> u64;
-    fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp>;
-}
-
-/// Repository of a source. (The traits are another crate's, so they need a type of this one.)
-pub(crate) struct Repository<S>(pub(crate) S);
+use crate::repository::{Repository, StateSource};
+use crate::state::{CatalogData, CompanyData, LevelData};
 
 fn by_url(views: impl Iterator<Item = View>) -> Vec<View> {
     sorted(views, |a, b| (&a.url, a.id).cmp(&(&b.url, b.id)))

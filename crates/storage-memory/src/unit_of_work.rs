@@ -6,12 +6,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iam_domain::{ApiKeyId, ExternalId, FeatureId, Timestamp, UserId, Versions, ViewId};
 use iam_storage::{AuditCursor, ChangeContext, Recorder, Result, Target, UnitOfWork};
-
 use imbl::OrdMap;
 
 use crate::SharedStorage;
 use crate::locks::HeldLocks;
-use crate::reads::{Repository, StateSource};
+use crate::repository::{Repository, StateSource};
 use crate::state::{CatalogData, IdChanges, RowId, RowKind, State};
 
 /// The data of a unit of work. Its changes are in [`crate::writes`].

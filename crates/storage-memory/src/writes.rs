@@ -17,7 +17,7 @@ use iam_storage::{
 use imbl::{OrdMap, OrdSet};
 
 use crate::constraints::{none_unknown, unique};
-use crate::reads::Repository;
+use crate::repository::Repository;
 use crate::state::{CatalogData, CompanyData, LevelData, RowId, RowKind};
 use crate::unit_of_work::Unit;
 
