@@ -16,8 +16,8 @@ use iam_storage::{
 };
 use imbl::{OrdMap, Vector};
 
-use crate::SharedStorage;
 use crate::limit::to_usize;
+use crate::shared::SharedStorage;
 use crate::state::CatalogData;
 use crate::unit_of_work::Removed;
 

@@ -7,9 +7,9 @@ use iam_storage::{
     Users, UsersMut,
 };
 
-use crate::SharedStorage;
 use crate::constraints::unique;
 use crate::repository::{Repository, StateSource};
+use crate::shared::SharedStorage;
 use crate::state::credentials::with_use;
 use crate::unit_of_work::Unit;
 

@@ -56,6 +56,7 @@ mod options;
 mod reads;
 mod repository;
 mod seed;
+mod shared;
 mod state;
 mod swapped;
 mod unit_of_work;
@@ -64,20 +65,16 @@ mod writes;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{ApiKeyId, Timestamp};
 use iam_storage::{
     ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail,
     Reader, Result, Storage, Target, UnitOfWork,
 };
-use imbl::OrdMap;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::auxiliary::Auxiliary;
 use crate::clock::Clock;
-use crate::locks::Locks;
-use crate::repository::{Repository, StateSource};
-use crate::state::State;
+use crate::repository::Repository;
+use crate::shared::SharedStorage;
 use crate::swapped::Swapped;
 use crate::unit_of_work::Unit;
 
@@ -85,18 +82,6 @@ pub use options::MemoryOptions;
 
 /// A storage in memory.
 pub struct MemoryStorage(Repository<Arc<SharedStorage>>);
-
-/// What the storage and its units of work share.
-struct SharedStorage {
-    state: Swapped<State>,
-    auxiliary: Swapped<Auxiliary>,
-    locks: Arc<Locks>,
-    /// Notified of each commit.
-    commits: watch::Sender<()>,
-    clock: Clock,
-    epoch: u64,
-    options: MemoryOptions,
-}
 
 impl MemoryStorage {
     /// An empty storage.
@@ -152,20 +137,6 @@ impl std::fmt::Debug for MemoryStorage {
             .field("options", &shared.options)
             .field("companies", &companies)
             .finish_non_exhaustive()
-    }
-}
-
-impl StateSource for Arc<SharedStorage> {
-    fn state(&self) -> Arc<State> {
-        self.state.load()
-    }
-
-    fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
-    fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp> {
-        self.auxiliary.load().api_key_uses.clone()
     }
 }
 

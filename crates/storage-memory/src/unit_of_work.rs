@@ -8,9 +8,9 @@ use iam_domain::{ApiKeyId, ExternalId, FeatureId, Timestamp, UserId, Versions, V
 use iam_storage::{AuditCursor, ChangeContext, Recorder, Result, Target, UnitOfWork};
 use imbl::OrdMap;
 
-use crate::SharedStorage;
 use crate::locks::HeldLocks;
 use crate::repository::{Repository, StateSource};
+use crate::shared::SharedStorage;
 use crate::state::{CatalogData, IdChanges, RowId, RowKind, State};
 
 /// The data of a unit of work. Its changes are in [`crate::writes`].
