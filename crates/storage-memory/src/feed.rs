@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use iam_storage::{ChangeFeed, Changes, Polled, Position, Result, StateId, StorageError, WakeUps};
 use tokio::sync::watch;
 
-use crate::MemoryStorage;
+use crate::storage::MemoryStorage;
 
 /// A state of this storage. No history of it is ever restored, so the version alone tells states apart.
 const fn state(version: i64) -> StateId {
