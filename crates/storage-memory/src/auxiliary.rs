@@ -19,7 +19,6 @@ use imbl::{OrdMap, Vector};
 use crate::limit::to_usize;
 use crate::shared::SharedStorage;
 use crate::state::CatalogData;
-use crate::unit_of_work::Removed;
 
 /// Trails, uses of keys and effective rows.
 #[derive(Clone, Default)]
@@ -142,6 +141,13 @@ impl EffectiveRow for EffectiveFeaturePermission {
     }
 
     common!(features);
+}
+
+/// The views and features that a catalog change removed, and that rows beside decisions may name.
+#[derive(Default)]
+pub(crate) struct Removed {
+    pub(crate) views: BTreeSet<ViewId>,
+    pub(crate) features: BTreeSet<FeatureId>,
 }
 
 impl Auxiliary {

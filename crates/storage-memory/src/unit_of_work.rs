@@ -1,13 +1,14 @@
 //! A change under way: its own copy of the state, and how it is published.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{ApiKeyId, ExternalId, FeatureId, Timestamp, UserId, Versions, ViewId};
+use iam_domain::{ApiKeyId, ExternalId, Timestamp, UserId, Versions};
 use iam_storage::{AuditCursor, ChangeContext, Recorder, Result, Target, UnitOfWork};
 use imbl::OrdMap;
 
+use crate::auxiliary::Removed;
 use crate::locks::HeldLocks;
 use crate::repository::{Repository, StateSource};
 use crate::shared::SharedStorage;
@@ -25,13 +26,6 @@ pub(crate) struct Unit {
     pub(crate) remembered: BTreeMap<UserId, ExternalId>,
     /// Last, so that everything else is dropped under the lock.
     held: HeldLocks,
-}
-
-/// The views and features that a catalog change removed, and that rows beside decisions may name.
-#[derive(Default)]
-pub(crate) struct Removed {
-    pub(crate) views: BTreeSet<ViewId>,
-    pub(crate) features: BTreeSet<FeatureId>,
 }
 
 impl Unit {
