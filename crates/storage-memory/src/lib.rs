@@ -46,6 +46,7 @@
 //! It does not survive a restart and is not shared between processes, so each storage is an epoch of its own.
 
 mod auxiliary;
+mod changes;
 mod clock;
 mod constraints;
 mod credentials;
@@ -61,7 +62,6 @@ mod state;
 mod storage;
 mod swapped;
 mod unit_of_work;
-mod writes;
 
 pub use options::MemoryOptions;
 pub use storage::MemoryStorage;

@@ -14,7 +14,7 @@ use crate::repository::{Repository, StateSource};
 use crate::shared::SharedStorage;
 use crate::state::{CatalogData, IdChanges, RowId, RowKind, State};
 
-/// The data of a unit of work. Its changes are in [`crate::writes`].
+/// The data of a unit of work. Its changes are in [`crate::changes`].
 pub(crate) struct Unit {
     shared: Arc<SharedStorage>,
     pub(crate) recorder: Recorder,
