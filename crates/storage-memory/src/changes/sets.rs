@@ -1,0 +1,189 @@
+//! Changes of sets: mappings of the catalog, the modules of a company, the levels of a user.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use iam_domain::{Assignment, CompanyId, CompanyModule, FeatureId, ModuleId, Timestamp, UserId, UserLevelId, ViewId};
+use iam_storage::{
+    AssignmentsMut, CompanyModulesMut, FeatureViewsMut, ModuleFeaturesMut, ModuleViewsMut, Result, SetDiff,
+    StorageError, Target,
+};
+
+use crate::repository::Repository;
+use crate::unit_of_work::Unit;
+
+/// A change of a set.
+#[derive(Clone, Copy)]
+enum SetEdit<'a, T> {
+    Add(T),
+    Remove(T),
+    Replace(&'a [T]),
+}
+
+impl<T: Ord + Copy> SetEdit<'_, T> {
+    fn diff(self, there: impl IntoIterator<Item = T>) -> SetDiff<T> {
+        let there: BTreeSet<T> = there.into_iter().collect();
+        let mut wanted = there.clone();
+        match self {
+            Self::Add(one) => {
+                wanted.insert(one);
+            }
+            Self::Remove(one) => {
+                wanted.remove(&one);
+            }
+            Self::Replace(all) => wanted = all.iter().copied().collect(),
+        }
+        SetDiff::new(there, wanted)
+    }
+
+    /// Whether the owner of the set must exist. Removing from an unknown owner is no error.
+    const fn needs_owner(self) -> bool {
+        !matches!(self, Self::Remove(_))
+    }
+}
+
+/// The three traits for the mappings of the catalog differ in names and types only.
+macro_rules! mappings {
+    ($($name:ident: $owner:ident, $owned:ident, $mapping:ident, $replace:ident, $know_owner:ident, $know_owned:ident, $record:ident;)+) => {$(
+        impl Unit {
+            fn $mapping(&mut self, owner: $owner, edit: SetEdit<'_, $owned>) -> Result<bool> {
+                self.change(Target::Catalog, |unit| {
+                    if edit.needs_owner() {
+                        unit.catalog().$know_owner([owner])?;
+                    }
+                    let there = unit.catalog().$mapping.iter().filter(|(left, _)| *left == owner);
+                    let diff = edit.diff(there.map(|(_, right)| *right));
+                    unit.catalog().$know_owned(diff.added.iter().copied())?;
+                    if !diff.is_empty() {
+                        let mapping = &mut unit.work.catalog_mut().$mapping;
+                        mapping.extend(diff.added.iter().map(|owned| (owner, *owned)));
+                        for owned in &diff.removed {
+                            mapping.remove(&(owner, *owned));
+                        }
+                    }
+                    unit.recorder.$record(owner, &diff);
+                    Ok(!diff.is_empty())
+                })
+            }
+        }
+
+        #[async_trait]
+        impl $name for Repository<Unit> {
+            async fn add(&mut self, owner: $owner, owned: $owned) -> Result<bool> {
+                self.0.$mapping(owner, SetEdit::Add(owned))
+            }
+
+            async fn remove(&mut self, owner: $owner, owned: $owned) -> Result<bool> {
+                self.0.$mapping(owner, SetEdit::Remove(owned))
+            }
+
+            async fn $replace(&mut self, owner: $owner, owned: &[$owned]) -> Result<()> {
+                self.0.$mapping(owner, SetEdit::Replace(owned)).map(drop)
+            }
+        }
+    )+};
+}
+
+mappings! {
+    FeatureViewsMut: FeatureId, ViewId, feature_views, replace_for_feature, know_features, know_views, feature_views_updated;
+    ModuleViewsMut: ModuleId, ViewId, module_views, replace_for_module, know_modules, know_views, module_views_updated;
+    ModuleFeaturesMut: ModuleId, FeatureId, module_features, replace_for_module, know_modules, know_features, module_features_updated;
+}
+
+impl Unit {
+    fn company_modules(&mut self, company: CompanyId, edit: SetEdit<'_, ModuleId>) -> Result<bool> {
+        self.change(Target::Company(company), |unit| {
+            let diff = edit.diff(unit.work.company(company).modules.keys().copied());
+            unit.catalog().know_modules(diff.added.iter().copied())?;
+            let now = unit.recorder.now();
+            let modules = &mut unit.work.company_mut(company).modules;
+            for id in &diff.removed {
+                modules.remove(id);
+            }
+            modules.extend(diff.added.iter().map(|id| {
+                let (company_id, module_id, enabled) = (company, *id, true);
+                (*id, CompanyModule { company_id, module_id, enabled, created_at: now, updated_at: now })
+            }));
+            unit.recorder.company_modules_updated(company, &diff);
+            Ok(!diff.is_empty())
+        })
+    }
+
+    /// Changes which levels a user holds.
+    fn assignments(
+        &mut self,
+        company: CompanyId,
+        user: UserId,
+        edit: SetEdit<'_, UserLevelId>,
+        (assigned_by, created_at): (Option<UserId>, Timestamp),
+    ) -> Result<bool> {
+        self.change(Target::Company(company), |unit| {
+            let data = unit.work.company_mut(company);
+            let there: Vec<UserLevelId> = data.held.get(&user).into_iter().flatten().copied().collect();
+            let diff = edit.diff(there.iter().copied());
+            data.know_levels(diff.added.iter().copied())?;
+            for level in &diff.removed {
+                data.take_away(user, *level);
+            }
+            for level in &diff.added {
+                let (user_id, user_level_id, company_id) = (user, *level, company);
+                data.assign(Assignment { user_id, user_level_id, company_id, assigned_by, created_at });
+            }
+            unit.recorder.assignments_updated(user, &there, &diff);
+            Ok(!diff.is_empty())
+        })
+    }
+}
+
+#[async_trait]
+impl CompanyModulesMut for Repository<Unit> {
+    async fn add(&mut self, company: CompanyId, module: ModuleId) -> Result<bool> {
+        self.0.company_modules(company, SetEdit::Add(module))
+    }
+
+    async fn remove(&mut self, company: CompanyId, module: ModuleId) -> Result<bool> {
+        self.0.company_modules(company, SetEdit::Remove(module))
+    }
+
+    async fn replace_for_company(&mut self, company: CompanyId, modules: &[ModuleId]) -> Result<()> {
+        self.0.company_modules(company, SetEdit::Replace(modules)).map(drop)
+    }
+
+    async fn set_enabled(&mut self, company: CompanyId, module: ModuleId, enabled: bool) -> Result<()> {
+        self.0.change(Target::Company(company), |unit| {
+            let now = unit.recorder.now();
+            let modules = &mut unit.work.company_mut(company).modules;
+            let granted = modules.get_mut(&module).ok_or(StorageError::NotFound)?;
+            let before = std::mem::replace(&mut granted.enabled, enabled);
+            if before != enabled {
+                granted.updated_at = now;
+            }
+            unit.recorder.company_module_switched(company, module, before, enabled);
+            Ok(())
+        })
+    }
+}
+
+#[async_trait]
+impl AssignmentsMut for Repository<Unit> {
+    async fn add(&mut self, assignment: &Assignment) -> Result<bool> {
+        let Assignment { company_id, user_id, user_level_id, assigned_by, created_at } = *assignment;
+        self.0.assignments(company_id, user_id, SetEdit::Add(user_level_id), (assigned_by, created_at))
+    }
+
+    async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool> {
+        let now = self.0.recorder.now();
+        self.0.assignments(company, user, SetEdit::Remove(level), (None, now))
+    }
+
+    async fn replace_for_user(
+        &mut self,
+        company: CompanyId,
+        user: UserId,
+        levels: &[UserLevelId],
+        assigned_by: Option<UserId>,
+    ) -> Result<()> {
+        let now = self.0.recorder.now();
+        self.0.assignments(company, user, SetEdit::Replace(levels), (assigned_by, now)).map(drop)
+    }
+}
