@@ -1,23 +1,18 @@
 //! All changes of a unit of work, with the rules that a database would enforce.
 
 mod company;
+mod matrices;
 mod menu;
 mod sets;
 
 use async_trait::async_trait;
-use iam_domain::{
-    Action, AuditRecord, CompanyId, Feature, FeatureId, FeaturePermission, Module, ModuleId, UserLevelId, View, ViewId,
-    ViewPermission,
-};
-use iam_storage::{
-    AuditLogsMut, Constraint, FeaturePermissionsMut, FeaturesMut, MatrixCell, MatrixDiff, ModulesMut, Recorder, Result,
-    StorageError, Target, ViewPermissionsMut, ViewsMut,
-};
-use imbl::{OrdMap, OrdSet};
+use iam_domain::{AuditRecord, Feature, FeatureId, FeaturePermission, Module, ModuleId, View, ViewId, ViewPermission};
+use iam_storage::{AuditLogsMut, Constraint, FeaturesMut, ModulesMut, Result, StorageError, Target, ViewsMut};
+use imbl::OrdSet;
 
 use crate::constraints::unique;
 use crate::repository::Repository;
-use crate::state::{CatalogData, CompanyData, LevelData, RowId, RowKind};
+use crate::state::{CatalogData, CompanyData, RowKind};
 use crate::unit_of_work::Unit;
 
 impl Unit {
@@ -26,27 +21,6 @@ impl Unit {
         for company in self.work.companies_where(concerned) {
             change(self.work.company_mut(company));
         }
-    }
-
-    /// Removes the cells of all matrices for which `goes` returns true.
-    fn drop_cells<C: StoredCell>(&mut self, goes: impl Fn(&C) -> bool) {
-        let concerned = |company: &CompanyData| company.levels.values().any(|level| C::of(level).values().any(&goes));
-        let mut ids = Vec::new();
-        self.cascade(concerned, |company| {
-            for level in company.levels.keys().copied().collect::<Vec<_>>() {
-                let Some(there) = company.levels.get(&level) else { continue };
-                let gone: Vec<C> = C::of(there).values().filter(|cell| goes(cell)).cloned().collect();
-                if gone.is_empty() {
-                    continue;
-                }
-                let Some(level) = company.level_mut(level) else { continue };
-                for cell in gone {
-                    C::of_mut(level).remove(&cell.key());
-                    ids.push(cell.row_id());
-                }
-            }
-        });
-        self.give_back_ids(ids);
     }
 }
 
@@ -194,161 +168,6 @@ impl FeaturesMut for Repository<Unit> {
             unit.recorder.feature_deleted(&before);
             Ok(before)
         })
-    }
-}
-
-/// What the two kinds of cells differ in.
-trait StoredCell: MatrixCell<Key: Clone> {
-    fn row_id(&self) -> RowId;
-    fn level(&self) -> (CompanyId, UserLevelId);
-    fn of(level: &LevelData) -> &OrdMap<Self::Key, Self>;
-    fn of_mut(level: &mut LevelData) -> &mut OrdMap<Self::Key, Self>;
-    fn refer_to_known(cells: &[Self], catalog: &CatalogData) -> Result<()>;
-    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], diff: &MatrixDiff<Self>);
-}
-
-impl StoredCell for ViewPermission {
-    fn row_id(&self) -> RowId {
-        (RowKind::ViewPermissions, self.id.as_uuid())
-    }
-
-    fn level(&self) -> (CompanyId, UserLevelId) {
-        (self.company_id, self.user_level_id)
-    }
-
-    fn of(level: &LevelData) -> &OrdMap<Self::Key, Self> {
-        &level.views
-    }
-
-    fn of_mut(level: &mut LevelData) -> &mut OrdMap<Self::Key, Self> {
-        &mut level.views
-    }
-
-    fn refer_to_known(cells: &[Self], catalog: &CatalogData) -> Result<()> {
-        catalog.know_views(cells.iter().map(|cell| cell.view_id))
-    }
-
-    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], diff: &MatrixDiff<Self>) {
-        recorder.view_permissions_updated(level, there, diff);
-    }
-}
-
-impl StoredCell for FeaturePermission {
-    fn row_id(&self) -> RowId {
-        (RowKind::FeaturePermissions, self.id.as_uuid())
-    }
-
-    fn level(&self) -> (CompanyId, UserLevelId) {
-        (self.company_id, self.user_level_id)
-    }
-
-    fn of(level: &LevelData) -> &OrdMap<Self::Key, Self> {
-        &level.features
-    }
-
-    fn of_mut(level: &mut LevelData) -> &mut OrdMap<Self::Key, Self> {
-        &mut level.features
-    }
-
-    fn refer_to_known(cells: &[Self], catalog: &CatalogData) -> Result<()> {
-        catalog.know_features(cells.iter().map(|cell| cell.feature_id))
-    }
-
-    fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], diff: &MatrixDiff<Self>) {
-        recorder.feature_permissions_updated(level, there, diff);
-    }
-}
-
-impl Unit {
-    /// Makes `wanted` the cells of a level: all of them, or only those at `place`.
-    fn matrix<C: StoredCell>(
-        &mut self,
-        company: CompanyId,
-        level: UserLevelId,
-        place: Option<&C::Key>,
-        wanted: &[C],
-    ) -> Result<bool> {
-        self.change(Target::Company(company), |unit| {
-            if wanted.iter().any(|cell| cell.level() != (company, level)) {
-                return Err(StorageError::Misuse("a cell is of another level"));
-            }
-            let Some(data) = unit.work.company(company).levels.get(&level) else {
-                // Removing a cell from an unknown level is no error: the cell does not exist.
-                let removes = place.is_some() && wanted.is_empty();
-                return if removes {
-                    Ok(false)
-                } else {
-                    unit.work.company(company).know_levels([level]).map(|()| false)
-                };
-            };
-            let there: Vec<C> = C::of(data).values().cloned().collect();
-            let diff = match place {
-                None => MatrixDiff::new(&there, wanted)?,
-                Some(place) => MatrixDiff::new(C::of(data).get(place).map_or(&[][..], std::slice::from_ref), wanted)?,
-            };
-            C::refer_to_known(&diff.insert, unit.catalog())?;
-            unit.give_back_ids(diff.remove.iter().map(C::row_id));
-            for cell in &diff.insert {
-                unit.take_id(cell.row_id())?;
-            }
-            if let Some(data) = unit.work.company_mut(company).level_mut(level) {
-                let cells = C::of_mut(data);
-                for cell in &diff.remove {
-                    cells.remove(&cell.key());
-                }
-                cells.extend(diff.insert.iter().chain(&diff.update).map(|cell| (cell.key(), cell.clone())));
-            }
-            C::record(&mut unit.recorder, level, &there, &diff);
-            Ok(!diff.remove.is_empty())
-        })
-    }
-}
-
-#[async_trait]
-impl ViewPermissionsMut for Repository<Unit> {
-    async fn upsert(&mut self, permission: &ViewPermission) -> Result<()> {
-        let (company, level) = permission.level();
-        self.0.matrix(company, level, Some(&permission.key()), std::slice::from_ref(permission)).map(drop)
-    }
-
-    async fn delete(&mut self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<bool> {
-        self.0.matrix::<ViewPermission>(company, level, Some(&view), &[])
-    }
-
-    async fn replace_for_user_level(
-        &mut self,
-        company: CompanyId,
-        level: UserLevelId,
-        permissions: &[ViewPermission],
-    ) -> Result<()> {
-        self.0.matrix(company, level, None, permissions).map(drop)
-    }
-}
-
-#[async_trait]
-impl FeaturePermissionsMut for Repository<Unit> {
-    async fn upsert(&mut self, permission: &FeaturePermission) -> Result<()> {
-        let (company, level) = permission.level();
-        self.0.matrix(company, level, Some(&permission.key()), std::slice::from_ref(permission)).map(drop)
-    }
-
-    async fn delete(
-        &mut self,
-        company: CompanyId,
-        level: UserLevelId,
-        feature: FeatureId,
-        action: &Action,
-    ) -> Result<bool> {
-        self.0.matrix::<FeaturePermission>(company, level, Some(&(feature, action.clone())), &[])
-    }
-
-    async fn replace_for_user_level(
-        &mut self,
-        company: CompanyId,
-        level: UserLevelId,
-        permissions: &[FeaturePermission],
-    ) -> Result<()> {
-        self.0.matrix(company, level, None, permissions).map(drop)
     }
 }
 
