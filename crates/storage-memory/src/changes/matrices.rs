@@ -1,4 +1,4 @@
-//! Changes of the two permission matrices, which differ in their columns only.
+//! Changes of the two permission matrices, which differ in their cells only.
 
 use async_trait::async_trait;
 use iam_domain::{Action, CompanyId, FeatureId, FeaturePermission, UserLevelId, ViewId, ViewPermission};

@@ -1,18 +1,17 @@
 //! All changes of a unit of work, with the rules that a database would enforce.
 
+mod catalog;
 mod company;
 mod matrices;
 mod menu;
 mod sets;
 
 use async_trait::async_trait;
-use iam_domain::{AuditRecord, Feature, FeatureId, FeaturePermission, Module, ModuleId, View, ViewId, ViewPermission};
-use iam_storage::{AuditLogsMut, Constraint, FeaturesMut, ModulesMut, Result, StorageError, Target, ViewsMut};
-use imbl::OrdSet;
+use iam_domain::AuditRecord;
+use iam_storage::{AuditLogsMut, Result, Target};
 
-use crate::constraints::unique;
 use crate::repository::Repository;
-use crate::state::{CatalogData, CompanyData, RowKind};
+use crate::state::{CompanyData, RowKind};
 use crate::unit_of_work::Unit;
 
 impl Unit {
@@ -21,153 +20,6 @@ impl Unit {
         for company in self.work.companies_where(concerned) {
             change(self.work.company_mut(company));
         }
-    }
-}
-
-fn without<A: Ord + Copy, B: Ord + Copy>(mapping: &mut OrdSet<(A, B)>, goes: impl Fn(A, B) -> bool) {
-    *mapping = mapping.iter().filter(|(a, b)| !goes(*a, *b)).copied().collect();
-}
-
-// The catalog.
-
-impl CatalogData {
-    fn url_is_free(&self, view: &View) -> Result<()> {
-        let taken = self.views.values().any(|other| other.id != view.id && other.url == view.url);
-        unique(taken, Constraint::ViewUrl)
-    }
-
-    fn code_is_free(&self, module: &Module) -> Result<()> {
-        let taken = self.modules.values().any(|other| other.id != module.id && other.code == module.code);
-        unique(taken, Constraint::ModuleCode)
-    }
-
-    fn key_is_free(&self, feature: &Feature) -> Result<()> {
-        let same_key = |other: &Feature| other.id != feature.id && other.key == feature.key;
-        unique(feature.key.is_some() && self.features.values().any(same_key), Constraint::FeatureKey)
-    }
-}
-
-#[async_trait]
-impl ViewsMut for Repository<Unit> {
-    async fn create(&mut self, view: &View) -> Result<()> {
-        self.0.change(Target::Catalog, |unit| {
-            unique(unit.catalog().views.contains_key(&view.id), Constraint::Duplicate)?;
-            unit.catalog().url_is_free(view)?;
-            unit.work.catalog_mut().views.insert(view.id, view.clone());
-            unit.recorder.view_created(view);
-            Ok(())
-        })
-    }
-
-    async fn update(&mut self, view: &View) -> Result<View> {
-        self.0.change(Target::Catalog, |unit| {
-            let before = unit.catalog().views.get(&view.id).cloned().ok_or(StorageError::NotFound)?;
-            unit.catalog().url_is_free(view)?;
-            let after = View { created_at: before.created_at, ..view.clone() };
-            unit.recorder.view_updated(&before, &after);
-            unit.work.catalog_mut().views.insert(view.id, after);
-            Ok(before)
-        })
-    }
-
-    async fn delete(&mut self, id: ViewId) -> Result<View> {
-        self.0.change(Target::Catalog, |unit| {
-            let before = unit.catalog().views.get(&id).cloned().ok_or(StorageError::NotFound)?;
-            let in_menu = !unit.work.menu_uses(|used, _| used == Some(id)).is_empty();
-            unique(in_menu, Constraint::ViewInMenu)?;
-            let catalog = unit.work.catalog_mut();
-            catalog.views.remove(&id);
-            without(&mut catalog.feature_views, |_, view| view == id);
-            without(&mut catalog.module_views, |_, view| view == id);
-            unit.drop_cells(|cell: &ViewPermission| cell.view_id == id);
-            unit.removed.views.insert(id);
-            unit.recorder.view_deleted(&before);
-            Ok(before)
-        })
-    }
-}
-
-#[async_trait]
-impl ModulesMut for Repository<Unit> {
-    async fn create(&mut self, module: &Module) -> Result<()> {
-        self.0.change(Target::Catalog, |unit| {
-            unique(unit.catalog().modules.contains_key(&module.id), Constraint::Duplicate)?;
-            unit.catalog().code_is_free(module)?;
-            unit.work.catalog_mut().modules.insert(module.id, module.clone());
-            unit.recorder.module_created(module);
-            Ok(())
-        })
-    }
-
-    async fn update(&mut self, module: &Module) -> Result<Module> {
-        self.0.change(Target::Catalog, |unit| {
-            let before = unit.catalog().modules.get(&module.id).cloned().ok_or(StorageError::NotFound)?;
-            unit.catalog().code_is_free(module)?;
-            let after = Module { created_at: before.created_at, ..module.clone() };
-            unit.recorder.module_updated(&before, &after);
-            unit.work.catalog_mut().modules.insert(module.id, after);
-            Ok(before)
-        })
-    }
-
-    async fn delete(&mut self, id: ModuleId) -> Result<Module> {
-        self.0.change(Target::Catalog, |unit| {
-            let catalog = unit.work.catalog_mut();
-            let before = catalog.modules.remove(&id).ok_or(StorageError::NotFound)?;
-            without(&mut catalog.module_views, |module, _| module == id);
-            without(&mut catalog.module_features, |module, _| module == id);
-            unit.cascade(
-                |company| company.modules.contains_key(&id),
-                |company| {
-                    company.modules.remove(&id);
-                },
-            );
-            unit.recorder.module_deleted(&before);
-            Ok(before)
-        })
-    }
-}
-
-#[async_trait]
-impl FeaturesMut for Repository<Unit> {
-    async fn create(&mut self, feature: &Feature) -> Result<()> {
-        self.0.change(Target::Catalog, |unit| {
-            unique(unit.catalog().features.contains_key(&feature.id), Constraint::Duplicate)?;
-            unit.catalog().key_is_free(feature)?;
-            unit.work.catalog_mut().features.insert(feature.id, feature.clone());
-            unit.recorder.feature_created(feature);
-            Ok(())
-        })
-    }
-
-    async fn update(&mut self, feature: &Feature) -> Result<Feature> {
-        self.0.change(Target::Catalog, |unit| {
-            let before = unit.catalog().features.get(&feature.id).cloned().ok_or(StorageError::NotFound)?;
-            unit.catalog().key_is_free(feature)?;
-            let after = Feature { created_at: before.created_at, ..feature.clone() };
-            if before.actions != after.actions {
-                unit.drop_cells(|cell: &FeaturePermission| cell.feature_id == after.id && !after.knows(&cell.action));
-            }
-            unit.recorder.feature_updated(&before, &after);
-            unit.work.catalog_mut().features.insert(feature.id, after);
-            Ok(before)
-        })
-    }
-
-    async fn delete(&mut self, id: FeatureId) -> Result<Feature> {
-        self.0.change(Target::Catalog, |unit| {
-            let before = unit.catalog().features.get(&id).cloned().ok_or(StorageError::NotFound)?;
-            let in_menu = !unit.work.menu_uses(|_, used| used == Some(id)).is_empty();
-            unique(in_menu, Constraint::FeatureInMenu)?;
-            let catalog = unit.work.catalog_mut();
-            catalog.features.remove(&id);
-            without(&mut catalog.feature_views, |feature, _| feature == id);
-            without(&mut catalog.module_features, |_, feature| feature == id);
-            unit.drop_cells(|cell: &FeaturePermission| cell.feature_id == id);
-            unit.removed.features.insert(id);
-            unit.recorder.feature_deleted(&before);
-            Ok(before)
-        })
     }
 }
 
