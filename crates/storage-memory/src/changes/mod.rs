@@ -2,6 +2,7 @@
 
 mod catalog;
 mod company;
+mod credentials;
 mod matrices;
 mod menu;
 mod sets;
