@@ -11,8 +11,8 @@ use iam_domain::{
     TRAIL_LIMIT, TRAIL_USER_LIMIT, Timestamp, TrailEntry, TrailEntryId, UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
-    EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail, NewEffectiveFeaturePermission,
-    NewEffectiveViewPermission, NewTrailEntry, Result, StorageError,
+    ApiKeyUses, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
+    NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, Result, StorageError,
 };
 use imbl::{OrdMap, Vector};
 
@@ -400,5 +400,19 @@ impl NavTrail for SharedStorage {
             }
             cleared
         }))
+    }
+}
+
+#[async_trait]
+impl ApiKeyUses for SharedStorage {
+    async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()> {
+        let state = self.state.load();
+        self.auxiliary.change(|auxiliary| {
+            for (id, at) in uses.iter().filter(|(id, _)| state.credentials.api_keys.contains_key(id)) {
+                let last = auxiliary.api_key_uses.entry(*id).or_insert(*at);
+                *last = (*last).max(*at);
+            }
+        });
+        Ok(())
     }
 }

@@ -1,11 +1,10 @@
 //! Users across companies and API keys: stored, read and changed.
 
 use async_trait::async_trait;
-use iam_domain::{ApiKey, ApiKeyId, Timestamp, User, UserId};
-use iam_storage::{ApiKeyUses, ApiKeys, CredentialChanges, Credentials, Result, StateId, Users};
+use iam_domain::{ApiKey, ApiKeyId, User, UserId};
+use iam_storage::{ApiKeys, CredentialChanges, Credentials, Result, StateId, Users};
 
 use crate::repository::{Repository, StateSource};
-use crate::shared::SharedStorage;
 use crate::state::credentials::with_use;
 
 #[async_trait]
@@ -58,19 +57,5 @@ impl<S: StateSource> Credentials for Repository<S> {
             latest,
             api_key_count: credentials.api_keys.len(),
         })
-    }
-}
-
-#[async_trait]
-impl ApiKeyUses for SharedStorage {
-    async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()> {
-        let state = self.state.load();
-        self.auxiliary.change(|auxiliary| {
-            for (id, at) in uses.iter().filter(|(id, _)| state.credentials.api_keys.contains_key(id)) {
-                let last = auxiliary.api_key_uses.entry(*id).or_insert(*at);
-                *last = (*last).max(*at);
-            }
-        });
-        Ok(())
     }
 }
