@@ -49,7 +49,6 @@ mod auxiliary;
 mod changes;
 mod clock;
 mod constraints;
-mod credentials;
 mod feed;
 mod limit;
 mod locks;

@@ -1,5 +1,7 @@
 //! All reads, written once: for the latest committed state, and for what a unit of work sees.
 
+mod credentials;
+
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;

@@ -1,4 +1,4 @@
-//! Users across companies and API keys: stored, read and changed.
+//! Users across companies, API keys, and what credentials are checked against.
 
 use async_trait::async_trait;
 use iam_domain::{ApiKey, ApiKeyId, User, UserId};
