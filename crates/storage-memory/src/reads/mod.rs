@@ -2,6 +2,7 @@
 
 mod catalog;
 mod credentials;
+mod menu;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,30 +11,22 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, AuditRecord, Catalog, CompanyId, CompanySnapshot, EntityType, FeatureId, FeatureKey, FeaturePermission,
-    GrantedModule, Menu, MenuItem, MenuItemId, Module, ModuleId, Scope, Snapshot, SubMenuItem, SubMenuItemId, UserId,
-    UserLevel, UserLevelId, Versions, ViewId, ViewPermission,
+    Action, AuditRecord, Catalog, CompanyId, CompanySnapshot, EntityType, FeatureId, FeaturePermission, GrantedModule,
+    Menu, Module, ModuleId, Scope, Snapshot, UserId, UserLevel, UserLevelId, Versions, ViewId, ViewPermission,
 };
 use iam_storage::{
     Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates, FeaturePermissions,
-    MenuItems, MenuUse, Result, Snapshots, Stamped, Stamps, SubMenuItems, UserLevels, ViewPermissions,
+    Result, Snapshots, Stamped, Stamps, UserLevels, ViewPermissions,
 };
 use uuid::Uuid;
 
 use crate::limit::to_usize;
+use crate::reads::menu::{items_in_order, sub_items_in_order};
 use crate::repository::{Repository, StateSource};
 use crate::state::{CompanyData, LevelData};
 
 fn levels_by_name<'a>(levels: impl Iterator<Item = &'a LevelData>) -> Vec<UserLevel> {
     sorted(levels.map(|level| level.level.clone()), |a, b| (&a.name, a.id).cmp(&(&b.name, b.id)))
-}
-
-fn items_in_order<'a>(items: impl Iterator<Item = &'a MenuItem>) -> Vec<MenuItem> {
-    sorted(items.cloned(), |a, b| (a.sort_order, &a.label, a.id).cmp(&(b.sort_order, &b.label, b.id)))
-}
-
-fn sub_items_in_order<'a>(items: impl Iterator<Item = &'a SubMenuItem>) -> Vec<SubMenuItem> {
-    sorted(items.cloned(), |a, b| (a.sort_order, &a.label, a.id).cmp(&(b.sort_order, &b.label, b.id)))
 }
 
 fn sorted<T>(items: impl Iterator<Item = T>, order: impl FnMut(&T, &T) -> Ordering) -> Vec<T> {
@@ -185,47 +178,6 @@ impl<S: StateSource> Assignments for Repository<S> {
         let state = self.0.state();
         let rest = state.company(company).holders(level).filter(|user| Some(*user) > after);
         Ok(rest.take(to_usize(limit)).collect())
-    }
-}
-
-#[async_trait]
-impl<S: StateSource> MenuItems for Repository<S> {
-    async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<MenuItem>> {
-        let state = self.0.state();
-        Ok(items_in_order(state.catalog.menu.items.values().chain(state.own_menu(company).items.values())))
-    }
-
-    async fn find_by_id(&self, owner: Option<CompanyId>, id: MenuItemId) -> Result<Option<MenuItem>> {
-        Ok(self.0.state().menu(owner).items.get(&id).cloned())
-    }
-
-    async fn find_using_view(&self, view: ViewId) -> Result<Vec<MenuUse>> {
-        Ok(self.0.state().menu_uses(|used, _| used == Some(view)))
-    }
-
-    async fn find_using_feature(&self, feature: FeatureId) -> Result<Vec<MenuUse>> {
-        Ok(self.0.state().menu_uses(|_, used| used == Some(feature)))
-    }
-
-    async fn find_requiring(&self, key: &FeatureKey) -> Result<Vec<MenuUse>> {
-        Ok(self.0.state().menu_items_requiring(key))
-    }
-}
-
-#[async_trait]
-impl<S: StateSource> SubMenuItems for Repository<S> {
-    async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<SubMenuItem>> {
-        let state = self.0.state();
-        Ok(sub_items_in_order(state.catalog.menu.sub_items.values().chain(state.own_menu(company).sub_items.values())))
-    }
-
-    async fn find_by_menu_id(&self, owner: Option<CompanyId>, item: MenuItemId) -> Result<Vec<SubMenuItem>> {
-        let state = self.0.state();
-        Ok(sub_items_in_order(state.menu(owner).sub_items.values().filter(|sub_item| sub_item.menu_item_id == item)))
-    }
-
-    async fn find_by_id(&self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<Option<SubMenuItem>> {
-        Ok(self.0.state().menu(owner).sub_items.get(&id).cloned())
     }
 }
 
