@@ -1,24 +1,23 @@
 //! All reads, written once: for the latest committed state, and for what a unit of work sees.
 
+mod audit;
 mod catalog;
 mod credentials;
 mod menu;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, AuditRecord, Catalog, CompanyId, CompanySnapshot, EntityType, FeatureId, FeaturePermission, GrantedModule,
-    Menu, Module, ModuleId, Scope, Snapshot, UserId, UserLevel, UserLevelId, Versions, ViewId, ViewPermission,
+    Action, Catalog, CompanyId, CompanySnapshot, FeatureId, FeaturePermission, GrantedModule, Menu, Module, ModuleId,
+    Scope, Snapshot, UserId, UserLevel, UserLevelId, Versions, ViewId, ViewPermission,
 };
 use iam_storage::{
-    Assignments, AuditCursor, AuditFilter, AuditLogs, CompanyModules, CompanyState, CompanyStates, FeaturePermissions,
-    Result, Snapshots, Stamped, Stamps, UserLevels, ViewPermissions,
+    Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Result, Snapshots, Stamped, Stamps,
+    UserLevels, ViewPermissions,
 };
-use uuid::Uuid;
 
 use crate::limit::to_usize;
 use crate::reads::menu::{items_in_order, sub_items_in_order};
@@ -178,46 +177,6 @@ impl<S: StateSource> Assignments for Repository<S> {
         let state = self.0.state();
         let rest = state.company(company).holders(level).filter(|user| Some(*user) > after);
         Ok(rest.take(to_usize(limit)).collect())
-    }
-}
-
-#[async_trait]
-impl<S: StateSource> AuditLogs for Repository<S> {
-    async fn list_for_company(
-        &self,
-        company: Option<CompanyId>,
-        filter: &AuditFilter,
-        cursor: Option<AuditCursor>,
-        limit: u64,
-    ) -> Result<Vec<AuditRecord>> {
-        let state = self.0.state();
-        let older = (Bound::Unbounded, cursor.map_or(Bound::Unbounded, Bound::Excluded));
-        let records = state.audit(company).range(older).rev().map(|(_, record)| record);
-        let wanted = records.filter(|record| filter.matches(record)).take(to_usize(limit));
-        Ok(wanted.map(|record| AuditRecord::clone(record)).collect())
-    }
-
-    async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter, at_most: u64) -> Result<u64> {
-        let state = self.0.state();
-        let matching = state.audit(company).values().filter(|record| filter.matches(record));
-        Ok(matching.take(to_usize(at_most)).count() as u64)
-    }
-
-    async fn list_for_entity(
-        &self,
-        company: Option<CompanyId>,
-        entity_type: EntityType,
-        entity_id: Uuid,
-        limit: u64,
-    ) -> Result<Vec<AuditRecord>> {
-        let filter =
-            AuditFilter { entity_type: Some(entity_type), entity_id: Some(entity_id), ..AuditFilter::default() };
-        self.list_for_company(company, &filter, None, limit).await
-    }
-
-    async fn list_for_user(&self, company: Option<CompanyId>, user: UserId, limit: u64) -> Result<Vec<AuditRecord>> {
-        let filter = AuditFilter { user_id: Some(user), ..AuditFilter::default() };
-        self.list_for_company(company, &filter, None, limit).await
     }
 }
 
