@@ -57,6 +57,7 @@ mod reads;
 mod repository;
 mod seed;
 mod shared;
+mod snapshots;
 mod state;
 mod storage;
 mod swapped;
