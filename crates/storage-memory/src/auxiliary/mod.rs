@@ -1,18 +1,20 @@
 //! Writes beside decisions: navigation trails, effective rows and uses of keys. Units of work and these writes never
 //! wait for each other.
 
+mod trails;
+
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, ApiKeyId, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, FeatureId, SessionId,
-    TRAIL_LIMIT, TRAIL_USER_LIMIT, Timestamp, TrailEntry, TrailEntryId, UserId, UserLevelId, Versions, ViewId,
+    Action, ApiKeyId, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, FeatureId, SessionId, Timestamp,
+    TrailEntry, UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
-    ApiKeyUses, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NavTrail,
-    NewEffectiveFeaturePermission, NewEffectiveViewPermission, NewTrailEntry, Result, StorageError,
+    ApiKeyUses, EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NewEffectiveFeaturePermission,
+    NewEffectiveViewPermission, Result, StorageError,
 };
 use imbl::{OrdMap, Vector};
 
@@ -332,75 +334,6 @@ effective_rows! {
     };
     EffectiveFeaturePermissions: EffectiveFeaturePermission from NewEffectiveFeaturePermission,
         (feature: FeatureId, action: &Action) at (feature, action.clone()),;
-}
-
-/// The steps of a session, each with its place as its depth.
-fn steps(session: &Vector<TrailEntry>) -> impl Iterator<Item = TrailEntry> {
-    session.iter().zip(0..).map(|(step, depth)| TrailEntry { depth, ..step.clone() })
-}
-
-/// Drops the oldest steps of a user until one may be added to a session.
-fn make_room(sessions: &mut Sessions, session: &SessionId) {
-    if let Some(steps) = sessions.get_mut(session).filter(|steps| steps.len() >= TRAIL_LIMIT) {
-        steps.pop_front();
-    }
-    while sessions.values().map(Vector::len).sum::<usize>() >= TRAIL_USER_LIMIT {
-        let oldest = sessions.iter().min_by_key(|(_, steps)| steps.front().map(|step| (step.created_at, step.id)));
-        let Some(id) = oldest.map(|(id, _)| id.clone()) else { return };
-        let Some(steps) = sessions.get_mut(&id) else { return };
-        steps.pop_front();
-        if steps.is_empty() {
-            sessions.remove(&id);
-        }
-    }
-}
-
-#[async_trait]
-impl NavTrail for SharedStorage {
-    async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>> {
-        let auxiliary = self.auxiliary.load();
-        let session = auxiliary.trails.get(&(company, user)).and_then(|sessions| sessions.get(session));
-        Ok(session.into_iter().flat_map(steps).collect())
-    }
-
-    async fn find_recent(&self, company: CompanyId, user: UserId, limit: u64) -> Result<Vec<TrailEntry>> {
-        let auxiliary = self.auxiliary.load();
-        let sessions = auxiliary.trails.get(&(company, user)).into_iter().flat_map(OrdMap::values);
-        let mut recent: Vec<TrailEntry> = sessions.flat_map(steps).collect();
-        recent.sort_unstable_by_key(|step| Reverse((step.created_at, step.id)));
-        let mut seen = BTreeSet::new();
-        recent.retain(|step| seen.insert(step.url.clone()));
-        recent.truncate(to_usize(limit));
-        Ok(recent)
-    }
-
-    async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
-        let NewTrailEntry { user_id, company_id, session_id, view_id, url, label } = entry.clone();
-        self.auxiliary.try_change(|auxiliary| {
-            // Checked here, so that a view deleted after this is cleared from the step.
-            self.state.load().catalog.know_views(view_id)?;
-            let sessions = auxiliary.trails.entry((company_id, user_id)).or_default();
-            make_room(sessions, &session_id);
-            let session = sessions.entry(session_id.clone()).or_default();
-            let created_at = self.clock.tick();
-            let id = TrailEntryId::generate(created_at);
-            let depth = i32::try_from(session.len()).map_err(StorageError::corrupt)?;
-            let step = TrailEntry { id, user_id, company_id, session_id, view_id, url, label, depth, created_at };
-            session.push_back(step.clone());
-            Ok(step)
-        })
-    }
-
-    async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64> {
-        Ok(self.auxiliary.change(|auxiliary| {
-            let Some(sessions) = auxiliary.trails.get_mut(&(company, user)) else { return 0 };
-            let cleared = sessions.remove(session).map_or(0, |steps| steps.len() as u64);
-            if sessions.is_empty() {
-                auxiliary.trails.remove(&(company, user));
-            }
-            cleared
-        }))
-    }
 }
 
 #[async_trait]
