@@ -1,0 +1,152 @@
+//! Effective rows.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use iam_domain::{
+    Action, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, FeatureId, Timestamp, UserId, UserLevelId,
+    Versions, ViewId,
+};
+use iam_storage::{
+    EffectiveFeaturePermissions, EffectiveViewPermissions, LONGEST_VALIDITY, NewEffectiveFeaturePermission,
+    NewEffectiveViewPermission, Result, StorageError,
+};
+use imbl::OrdMap;
+
+use crate::auxiliary::{Batch, EffectiveRow, drop_rows, drop_user};
+use crate::limit::to_usize;
+use crate::shared::SharedStorage;
+
+impl SharedStorage {
+    /// The current rows of a user, in their order: all of them, or the one at `place`.
+    fn current_rows<R: EffectiveRow>(&self, company: CompanyId, user: UserId, place: Option<&R::Key>) -> Vec<R> {
+        // In this order: a row is returned only if its versions are still current after it was read.
+        let (auxiliary, state, now) = (self.auxiliary.load(), self.state.load(), self.clock.read());
+        let Some(rows) = R::rows(&auxiliary).get(&company).and_then(|users| users.get(&user)) else {
+            return Vec::new();
+        };
+        let versions = state.versions(self.epoch, Some(company));
+        let current = |row: &&R| row.is_of(versions) && !row.is_expired(now);
+        match place {
+            None => rows.values().filter(current).cloned().collect(),
+            Some(place) => rows.get(place).filter(current).cloned().into_iter().collect(),
+        }
+    }
+
+    fn write_rows<R: EffectiveRow>(
+        &self,
+        company: CompanyId,
+        versions: Versions,
+        valid_for: Duration,
+        rows: &[R::New],
+    ) -> Result<u64> {
+        // Until the rows are written no change can begin that would outdate them.
+        let _held_off = self.locks.hold_off(company).ok_or(StorageError::Stale)?;
+        let state = self.state.load();
+        // A company that has never changed has no version for a row.
+        if versions.company == 0 || versions != state.versions(self.epoch, Some(company)) {
+            return Err(StorageError::Stale);
+        }
+        R::refer_to_known(rows, &state.catalog)?;
+        let computed_at = self.clock.tick();
+        let expires_at = later(computed_at, valid_for.min(LONGEST_VALIDITY));
+        let batch = Batch { company_id: company, versions, computed_at, expires_at };
+        self.auxiliary.change(|auxiliary| {
+            let table = R::rows_mut(auxiliary);
+            for row in rows {
+                let row = R::new(&batch, row.clone());
+                table.entry(company).or_default().entry(row.user_id()).or_default().insert(row.key(), row);
+            }
+        });
+        Ok(rows.len() as u64)
+    }
+
+    /// The users with rows that have not expired, the last to expire first.
+    fn active_users(&self, limit: u64) -> Vec<(CompanyId, UserId)> {
+        let (auxiliary, now) = (self.auxiliary.load(), self.clock.read());
+        let users = auxiliary
+            .views
+            .iter()
+            .flat_map(|(company, users)| users.iter().map(|(user, rows)| (*company, *user, rows)));
+        let mut active: Vec<_> = users
+            .filter_map(|(company, user, rows)| Some((rows.values().map(|row| row.expires_at).max()?, company, user)))
+            .filter(|(expires_at, ..)| *expires_at > now)
+            .collect();
+        active.sort_unstable_by_key(|user| Reverse(*user));
+        active.into_iter().take(to_usize(limit)).map(|(_, company, user)| (company, user)).collect()
+    }
+
+    fn drop_rows_of_level<R: EffectiveRow>(&self, company: CompanyId, level: UserLevelId) -> u64 {
+        let state = self.state.load();
+        let holders = state.company(company).holders(level);
+        self.auxiliary.change(|auxiliary| holders.map(|user| drop_user::<R>(auxiliary, company, user)).sum())
+    }
+
+    fn drop_rows_of_company<R: EffectiveRow>(&self, company: CompanyId) -> u64 {
+        self.auxiliary.change(|auxiliary| {
+            let users = R::rows_mut(auxiliary).remove(&company);
+            users.iter().flat_map(OrdMap::values).map(|rows| rows.len() as u64).sum()
+        })
+    }
+}
+
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(time.micros().saturating_add(micros)).unwrap_or(time)
+}
+
+/// The two traits for effective rows differ in names, in how a row is named, and in what only one of them has.
+macro_rules! effective_rows {
+    ($($name:ident: $row:ident from $new:ident, ($($argument:ident: $type:ty),+) at $place:expr, $({ $($only:tt)* })?;)+) => {$(
+        #[async_trait]
+        impl $name for SharedStorage {
+            async fn find(&self, company: CompanyId, user: UserId, $($argument: $type),+) -> Result<Option<$row>> {
+                Ok(self.current_rows(company, user, Some(&$place)).pop())
+            }
+
+            async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<$row>> {
+                Ok(self.current_rows(company, user, None))
+            }
+
+            async fn upsert_many(
+                &self,
+                company: CompanyId,
+                versions: Versions,
+                valid_for: Duration,
+                rows: &[$new],
+            ) -> Result<u64> {
+                if rows.is_empty() { Ok(0) } else { self.write_rows::<$row>(company, versions, valid_for, rows) }
+            }
+
+            async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64> {
+                Ok(self.auxiliary.change(|auxiliary| drop_user::<$row>(auxiliary, company, user)))
+            }
+
+            async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64> {
+                Ok(self.drop_rows_of_level::<$row>(company, level))
+            }
+
+            async fn delete_for_company(&self, company: CompanyId) -> Result<u64> {
+                Ok(self.drop_rows_of_company::<$row>(company))
+            }
+
+            async fn delete_expired(&self, limit: u64) -> Result<u64> {
+                let now = self.clock.read();
+                Ok(self.auxiliary.change(|auxiliary| drop_rows::<$row>(auxiliary, to_usize(limit), |row| row.is_expired(now))))
+            }
+
+            $($($only)*)?
+        }
+    )+};
+}
+
+effective_rows! {
+    EffectiveViewPermissions: EffectiveViewPermission from NewEffectiveViewPermission, (view: ViewId) at view, {
+        async fn find_active(&self, limit: u64) -> Result<Vec<(CompanyId, UserId)>> {
+            Ok(self.active_users(limit))
+        }
+    };
+    EffectiveFeaturePermissions: EffectiveFeaturePermission from NewEffectiveFeaturePermission,
+        (feature: FeatureId, action: &Action) at (feature, action.clone()),;
+}
