@@ -1,20 +1,19 @@
 //! Writes beside decisions: navigation trails, effective rows and uses of keys. Units of work and these writes never
 //! wait for each other.
 
+mod api_key_uses;
 mod effective_rows;
 mod trails;
 
 use std::collections::BTreeSet;
 
-use async_trait::async_trait;
 use iam_domain::{
     Action, ApiKeyId, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, FeatureId, SessionId, Timestamp,
     TrailEntry, UserId, Versions, ViewId,
 };
-use iam_storage::{ApiKeyUses, NewEffectiveFeaturePermission, NewEffectiveViewPermission, Result};
+use iam_storage::{NewEffectiveFeaturePermission, NewEffectiveViewPermission, Result};
 use imbl::{OrdMap, Vector};
 
-use crate::shared::SharedStorage;
 use crate::state::CatalogData;
 
 /// Trails, uses of keys and effective rows.
@@ -196,18 +195,4 @@ fn drop_rows<R: EffectiveRow>(auxiliary: &mut Auxiliary, limit: usize, goes: imp
         }
     }
     going.len() as u64
-}
-
-#[async_trait]
-impl ApiKeyUses for SharedStorage {
-    async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()> {
-        let state = self.state.load();
-        self.auxiliary.change(|auxiliary| {
-            for (id, at) in uses.iter().filter(|(id, _)| state.credentials.api_keys.contains_key(id)) {
-                let last = auxiliary.api_key_uses.entry(*id).or_insert(*at);
-                *last = (*last).max(*at);
-            }
-        });
-        Ok(())
-    }
 }
