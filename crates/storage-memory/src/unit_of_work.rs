@@ -67,7 +67,7 @@ impl Unit {
 
     /// Takes the id of a new row, which must be unused.
     pub(crate) fn take_id(&mut self, id: RowId) -> Result<()> {
-        self.ids.take(id, &self.shared.state.load())
+        self.ids.take(id, &self.shared.state.load().ids)
     }
 
     /// Returns the ids of removed rows.
@@ -92,7 +92,7 @@ impl Unit {
         }
         let versions = shared.state.try_change(|latest| {
             latest.adopt(target, &work);
-            latest.keep_ids(&ids)?;
+            latest.ids.keep(&ids)?;
             latest.identities.extend(remembered);
             Ok(latest.versions_of(shared.epoch, target))
         })?;

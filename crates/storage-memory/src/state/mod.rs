@@ -2,6 +2,7 @@
 
 mod change_log;
 pub(crate) mod credentials;
+mod ids;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -11,13 +12,15 @@ use iam_domain::{
     FeatureKey, FeaturePermission, FeatureRule, LevelPermissions, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem,
     SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
 };
-use iam_storage::{AuditCursor, Constraint, MenuUse, Result, Target};
-use imbl::{HashSet, OrdMap, OrdSet};
-use uuid::Uuid;
+use iam_storage::{AuditCursor, MenuUse, Result, Target};
+use imbl::{OrdMap, OrdSet};
 
-use crate::constraints::{none_unknown, unique};
+use crate::constraints::none_unknown;
 use crate::state::change_log::ChangeLog;
 use crate::state::credentials::CredentialsData;
+use crate::state::ids::RowIds;
+
+pub(crate) use ids::{IdChanges, RowId, RowKind};
 
 /// Everything that decides, and the audit trail.
 #[derive(Clone, Default)]
@@ -28,8 +31,7 @@ pub(crate) struct State {
     /// What external users are called.
     pub(crate) identities: OrdMap<UserId, ExternalId>,
     pub(crate) log: ChangeLog,
-    /// The ids of all rows that live in companies: an id is used once, whichever company uses it.
-    ids: HashSet<RowId>,
+    pub(crate) ids: RowIds,
 }
 
 /// Views, modules, features, their mappings, and what else belongs to the platform.
@@ -79,48 +81,6 @@ pub(crate) struct MenuData {
 
 /// The audit records of one owner, oldest first.
 pub(crate) type AuditTrail = OrdMap<AuditCursor, Arc<AuditRecord>>;
-
-/// A row by its table and id.
-pub(crate) type RowId = (RowKind, Uuid);
-
-/// The kinds of rows that live in companies and have ids of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum RowKind {
-    UserLevels,
-    ViewPermissions,
-    FeaturePermissions,
-    MenuItems,
-    SubMenuItems,
-    AuditLogs,
-}
-
-/// The ids that a unit of work took and returned.
-#[derive(Default)]
-pub(crate) struct IdChanges {
-    taken: BTreeSet<RowId>,
-    given_back: BTreeSet<RowId>,
-}
-
-impl IdChanges {
-    /// Takes an id that is unused in `state`, or that was returned.
-    pub(crate) fn take(&mut self, id: RowId, state: &State) -> Result<()> {
-        if self.given_back.remove(&id) {
-            return Ok(());
-        }
-        unique(state.ids.contains(&id) || !self.taken.insert(id), Constraint::Duplicate)
-    }
-
-    /// Takes an id that was made in this unit, or taken before.
-    pub(crate) fn add(&mut self, id: RowId) {
-        self.taken.insert(id);
-    }
-
-    pub(crate) fn give_back(&mut self, id: RowId) {
-        if !self.taken.remove(&id) {
-            self.given_back.insert(id);
-        }
-    }
-}
 
 /// The empty data of companies without a change.
 static NO_COMPANY: LazyLock<CompanyData> = LazyLock::new(CompanyData::default);
@@ -242,17 +202,6 @@ impl State {
                 self.log.note(id);
             }
         }
-    }
-
-    /// Records the ids of a unit of work. Another unit may have taken one of them meanwhile: `Conflict`.
-    pub(crate) fn keep_ids(&mut self, changes: &IdChanges) -> Result<()> {
-        for id in &changes.given_back {
-            self.ids.remove(id);
-        }
-        for id in &changes.taken {
-            unique(self.ids.insert(*id).is_some(), Constraint::Duplicate)?;
-        }
-        Ok(())
     }
 }
 
