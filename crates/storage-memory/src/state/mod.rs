@@ -3,22 +3,24 @@
 mod change_log;
 pub(crate) mod credentials;
 mod ids;
+mod owned;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use iam_domain::{
-    Action, Assignment, AuditRecord, Catalog, CompanyId, CompanyModule, EntityType, ExternalId, Feature, FeatureId,
-    FeatureKey, FeaturePermission, FeatureRule, LevelPermissions, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem,
-    SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
+    Action, Assignment, Catalog, CompanyId, CompanyModule, EntityType, ExternalId, Feature, FeatureId, FeatureKey,
+    FeaturePermission, FeatureRule, LevelPermissions, Module, ModuleId, Timestamp, UserId, UserLevel, UserLevelId,
+    Versions, View, ViewId, ViewPermission,
 };
-use iam_storage::{AuditCursor, MenuUse, Result, Target};
+use iam_storage::{MenuUse, Result, Target};
 use imbl::{OrdMap, OrdSet};
 
 use crate::constraints::none_unknown;
 use crate::state::change_log::ChangeLog;
 use crate::state::credentials::CredentialsData;
 use crate::state::ids::RowIds;
+use crate::state::owned::{AuditTrail, MenuData};
 
 pub(crate) use ids::{IdChanges, RowId, RowKind};
 
@@ -71,16 +73,6 @@ pub(crate) struct LevelData {
     pub(crate) features: OrdMap<(FeatureId, Action), FeaturePermission>,
     pub(crate) holders: OrdMap<UserId, Assignment>,
 }
-
-/// The menu of one owner.
-#[derive(Clone, Default)]
-pub(crate) struct MenuData {
-    pub(crate) items: OrdMap<MenuItemId, MenuItem>,
-    pub(crate) sub_items: OrdMap<SubMenuItemId, SubMenuItem>,
-}
-
-/// The audit records of one owner, oldest first.
-pub(crate) type AuditTrail = OrdMap<AuditCursor, Arc<AuditRecord>>;
 
 /// The empty data of companies without a change.
 static NO_COMPANY: LazyLock<CompanyData> = LazyLock::new(CompanyData::default);
