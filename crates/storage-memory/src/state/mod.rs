@@ -1,17 +1,16 @@
 //! The state: immutable snapshots of persistent maps, replaced as a whole.
 
 mod change_log;
+mod company;
 pub(crate) mod credentials;
 mod ids;
 mod owned;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use iam_domain::{
-    Action, Assignment, Catalog, CompanyId, CompanyModule, EntityType, ExternalId, Feature, FeatureId, FeatureKey,
-    FeaturePermission, FeatureRule, LevelPermissions, Module, ModuleId, Timestamp, UserId, UserLevel, UserLevelId,
-    Versions, View, ViewId, ViewPermission,
+    Catalog, CompanyId, EntityType, ExternalId, Feature, FeatureId, FeatureKey, Module, ModuleId, UserId, Versions,
+    View, ViewId,
 };
 use iam_storage::{MenuUse, Result, Target};
 use imbl::{OrdMap, OrdSet};
@@ -22,6 +21,7 @@ use crate::state::credentials::CredentialsData;
 use crate::state::ids::RowIds;
 use crate::state::owned::{AuditTrail, MenuData};
 
+pub(crate) use company::{CompanyData, LevelData};
 pub(crate) use ids::{IdChanges, RowId, RowKind};
 
 /// Everything that decides, and the audit trail.
@@ -50,28 +50,6 @@ pub(crate) struct CatalogData {
     pub(crate) audit: AuditTrail,
     /// The form that decides, computed when it is first needed.
     compiled: OnceLock<Arc<Catalog>>,
-}
-
-/// All that belongs to one company.
-#[derive(Clone, Default)]
-pub(crate) struct CompanyData {
-    pub(crate) version: i64,
-    pub(crate) provisioned_at: Option<Timestamp>,
-    pub(crate) levels: OrdMap<UserLevelId, Arc<LevelData>>,
-    /// Who holds which levels: the other direction of [`LevelData::holders`].
-    pub(crate) held: OrdMap<UserId, OrdSet<UserLevelId>>,
-    pub(crate) modules: OrdMap<ModuleId, CompanyModule>,
-    pub(crate) menu: MenuData,
-    pub(crate) audit: AuditTrail,
-}
-
-/// A level with everything that is removed with it.
-#[derive(Clone)]
-pub(crate) struct LevelData {
-    pub(crate) level: UserLevel,
-    pub(crate) views: OrdMap<ViewId, ViewPermission>,
-    pub(crate) features: OrdMap<(FeatureId, Action), FeaturePermission>,
-    pub(crate) holders: OrdMap<UserId, Assignment>,
 }
 
 /// The empty data of companies without a change.
@@ -224,73 +202,5 @@ impl CatalogData {
     pub(crate) fn know_modules(&self, ids: impl IntoIterator<Item = ModuleId>) -> Result<()> {
         let unknown = ids.into_iter().filter(|id| !self.modules.contains_key(id));
         none_unknown(EntityType::Module, unknown.map(|id| id.as_uuid()))
-    }
-}
-
-impl CompanyData {
-    pub(crate) fn know_levels(&self, ids: impl IntoIterator<Item = UserLevelId>) -> Result<()> {
-        let unknown = ids.into_iter().filter(|id| !self.levels.contains_key(id));
-        none_unknown(EntityType::UserLevel, unknown.map(|id| id.as_uuid()))
-    }
-
-    pub(crate) fn level_mut(&mut self, id: UserLevelId) -> Option<&mut LevelData> {
-        self.levels.get_mut(&id).map(Arc::make_mut)
-    }
-
-    /// The levels that a user holds, by id.
-    pub(crate) fn levels_of(&self, user: UserId) -> impl Iterator<Item = &LevelData> {
-        let held = self.held.get(&user).into_iter().flatten();
-        held.filter_map(|level| self.levels.get(level)).map(Arc::as_ref)
-    }
-
-    /// Who holds a level, by id.
-    pub(crate) fn holders(&self, level: UserLevelId) -> impl Iterator<Item = UserId> {
-        self.levels.get(&level).into_iter().flat_map(|level| level.holders.keys()).copied()
-    }
-
-    pub(crate) fn assign(&mut self, assignment: Assignment) {
-        let (user, level) = (assignment.user_id, assignment.user_level_id);
-        self.held.entry(user).or_default().insert(level);
-        if let Some(level) = self.level_mut(level) {
-            level.holders.insert(user, assignment);
-        }
-    }
-
-    pub(crate) fn take_away(&mut self, user: UserId, level: UserLevelId) {
-        if let Some(held) = self.held.get_mut(&user) {
-            held.remove(&level);
-            if held.is_empty() {
-                self.held.remove(&user);
-            }
-        }
-        if let Some(level) = self.level_mut(level) {
-            level.holders.remove(&user);
-        }
-    }
-
-    pub(crate) fn enabled_modules(&self) -> BTreeSet<ModuleId> {
-        self.modules.values().filter(|module| module.enabled).map(|module| module.module_id).collect()
-    }
-}
-
-impl LevelData {
-    pub(crate) fn new(level: UserLevel) -> Self {
-        Self { level, views: OrdMap::new(), features: OrdMap::new(), holders: OrdMap::new() }
-    }
-
-    pub(crate) fn permissions(&self) -> LevelPermissions {
-        let rule = |cell: &FeaturePermission| FeatureRule { value: cell.value, scope: cell.scope };
-        LevelPermissions::new(
-            self.level.id,
-            self.views.values().map(|cell| (cell.view_id, cell.state)),
-            self.features.values().map(|cell| (cell.feature_id, cell.action.clone(), rule(cell))),
-        )
-    }
-
-    /// The ids of the level and of its cells.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = RowId> {
-        let views = self.views.values().map(|cell| (RowKind::ViewPermissions, cell.id.as_uuid()));
-        let features = self.features.values().map(|cell| (RowKind::FeaturePermissions, cell.id.as_uuid()));
-        std::iter::once((RowKind::UserLevels, self.level.id.as_uuid())).chain(views).chain(features)
     }
 }
