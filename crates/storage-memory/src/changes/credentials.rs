@@ -6,7 +6,7 @@ use iam_storage::{ApiKeysMut, Constraint, Result, StorageError, Target, UsersMut
 
 use crate::constraints::unique;
 use crate::repository::{Repository, StateSource};
-use crate::state::credentials::with_use;
+use crate::state::with_use;
 use crate::unit_of_work::Unit;
 
 #[async_trait]

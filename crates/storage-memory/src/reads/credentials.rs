@@ -5,7 +5,7 @@ use iam_domain::{ApiKey, ApiKeyId, User, UserId};
 use iam_storage::{ApiKeys, CredentialChanges, Credentials, Result, StateId, Users};
 
 use crate::repository::{Repository, StateSource};
-use crate::state::credentials::with_use;
+use crate::state::with_use;
 
 #[async_trait]
 impl<S: StateSource> Users for Repository<S> {

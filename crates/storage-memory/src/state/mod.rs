@@ -1,27 +1,26 @@
 //! The state: immutable snapshots of persistent maps, replaced as a whole.
 
+mod catalog;
 mod change_log;
 mod company;
-pub(crate) mod credentials;
+mod credentials;
 mod ids;
 mod owned;
 
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use iam_domain::{
-    Catalog, CompanyId, EntityType, ExternalId, Feature, FeatureId, FeatureKey, Module, ModuleId, UserId, Versions,
-    View, ViewId,
-};
-use iam_storage::{MenuUse, Result, Target};
-use imbl::{OrdMap, OrdSet};
+use iam_domain::{CompanyId, ExternalId, FeatureId, FeatureKey, UserId, Versions, ViewId};
+use iam_storage::{MenuUse, Target};
+use imbl::OrdMap;
 
-use crate::constraints::none_unknown;
 use crate::state::change_log::ChangeLog;
 use crate::state::credentials::CredentialsData;
 use crate::state::ids::RowIds;
 use crate::state::owned::{AuditTrail, MenuData};
 
+pub(crate) use catalog::CatalogData;
 pub(crate) use company::{CompanyData, LevelData};
+pub(crate) use credentials::with_use;
 pub(crate) use ids::{IdChanges, RowId, RowKind};
 
 /// Everything that decides, and the audit trail.
@@ -34,22 +33,6 @@ pub(crate) struct State {
     pub(crate) identities: OrdMap<UserId, ExternalId>,
     pub(crate) log: ChangeLog,
     pub(crate) ids: RowIds,
-}
-
-/// Views, modules, features, their mappings, and what else belongs to the platform.
-#[derive(Clone, Default)]
-pub(crate) struct CatalogData {
-    pub(crate) version: i64,
-    pub(crate) views: OrdMap<ViewId, View>,
-    pub(crate) modules: OrdMap<ModuleId, Module>,
-    pub(crate) features: OrdMap<FeatureId, Feature>,
-    pub(crate) feature_views: OrdSet<(FeatureId, ViewId)>,
-    pub(crate) module_views: OrdSet<(ModuleId, ViewId)>,
-    pub(crate) module_features: OrdSet<(ModuleId, FeatureId)>,
-    pub(crate) menu: MenuData,
-    pub(crate) audit: AuditTrail,
-    /// The form that decides, computed when it is first needed.
-    compiled: OnceLock<Arc<Catalog>>,
 }
 
 /// The empty data of companies without a change.
@@ -172,35 +155,5 @@ impl State {
                 self.log.note(id);
             }
         }
-    }
-}
-
-impl CatalogData {
-    pub(crate) fn compiled(&self) -> Arc<Catalog> {
-        let compile = || {
-            Arc::new(Catalog::new(
-                self.views.values().cloned(),
-                self.features.values().cloned(),
-                self.modules.values().cloned(),
-                self.module_views.iter().copied(),
-                self.module_features.iter().copied(),
-            ))
-        };
-        Arc::clone(self.compiled.get_or_init(compile))
-    }
-
-    pub(crate) fn know_views(&self, ids: impl IntoIterator<Item = ViewId>) -> Result<()> {
-        let unknown = ids.into_iter().filter(|id| !self.views.contains_key(id));
-        none_unknown(EntityType::View, unknown.map(|id| id.as_uuid()))
-    }
-
-    pub(crate) fn know_features(&self, ids: impl IntoIterator<Item = FeatureId>) -> Result<()> {
-        let unknown = ids.into_iter().filter(|id| !self.features.contains_key(id));
-        none_unknown(EntityType::Feature, unknown.map(|id| id.as_uuid()))
-    }
-
-    pub(crate) fn know_modules(&self, ids: impl IntoIterator<Item = ModuleId>) -> Result<()> {
-        let unknown = ids.into_iter().filter(|id| !self.modules.contains_key(id));
-        none_unknown(EntityType::Module, unknown.map(|id| id.as_uuid()))
     }
 }
