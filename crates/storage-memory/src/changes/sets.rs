@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use iam_domain::{Assignment, CompanyId, CompanyModule, FeatureId, ModuleId, Timestamp, UserId, UserLevelId, ViewId};
 use iam_storage::{
-    AssignmentsMut, CompanyModulesMut, FeatureViewsMut, ModuleFeaturesMut, ModuleViewsMut, Result, SetDiff,
+    AssignmentsMut, CompanyModulesMut, FeatureViewsMut, ModuleFeaturesMut, ModuleViewsMut, Recorder, Result, SetDiff,
     StorageError, Target,
 };
+use imbl::OrdSet;
 
 use crate::repository::Repository;
+use crate::state::CatalogData;
 use crate::unit_of_work::Unit;
 
 /// A change of a set.
@@ -42,55 +44,69 @@ impl<T: Ord + Copy> SetEdit<'_, T> {
     }
 }
 
-/// The three traits for the mappings of the catalog differ in names and types only.
-macro_rules! mappings {
-    ($($name:ident: $owner:ident, $owned:ident, $mapping:ident, $replace:ident, $know_owner:ident, $know_owned:ident, $record:ident;)+) => {$(
-        impl Unit {
-            fn $mapping(&mut self, owner: $owner, edit: SetEdit<'_, $owned>) -> Result<bool> {
-                self.change(Target::Catalog, |unit| {
-                    if edit.needs_owner() {
-                        unit.catalog().$know_owner([owner])?;
-                    }
-                    let there = unit.catalog().$mapping.iter().filter(|(left, _)| *left == owner);
-                    let diff = edit.diff(there.map(|(_, right)| *right));
-                    unit.catalog().$know_owned(diff.added.iter().copied())?;
-                    if !diff.is_empty() {
-                        let mapping = &mut unit.work.catalog_mut().$mapping;
-                        mapping.extend(diff.added.iter().map(|owned| (owner, *owned)));
-                        for owned in &diff.removed {
-                            mapping.remove(&(owner, *owned));
-                        }
-                    }
-                    unit.recorder.$record(owner, &diff);
-                    Ok(!diff.is_empty())
-                })
-            }
-        }
-
-        #[async_trait]
-        impl $name for Repository<Unit> {
-            async fn add(&mut self, owner: $owner, owned: $owned) -> Result<bool> {
-                self.0.$mapping(owner, SetEdit::Add(owned))
-            }
-
-            async fn remove(&mut self, owner: $owner, owned: $owned) -> Result<bool> {
-                self.0.$mapping(owner, SetEdit::Remove(owned))
-            }
-
-            async fn $replace(&mut self, owner: $owner, owned: &[$owned]) -> Result<()> {
-                self.0.$mapping(owner, SetEdit::Replace(owned)).map(drop)
-            }
-        }
-    )+};
+/// A mapping of the catalog: which members an owner has.
+struct Mapping<Owner, Member> {
+    pairs: fn(&CatalogData) -> &OrdSet<(Owner, Member)>,
+    pairs_mut: fn(&mut CatalogData) -> &mut OrdSet<(Owner, Member)>,
+    /// Refuses an unknown owner.
+    know_owner: fn(&CatalogData, Owner) -> Result<()>,
+    /// Refuses unknown members.
+    know_members: fn(&CatalogData, &[Member]) -> Result<()>,
+    record: fn(&mut Recorder, Owner, &SetDiff<Member>),
 }
 
-mappings! {
-    FeatureViewsMut: FeatureId, ViewId, feature_views, replace_for_feature, know_features, know_views, feature_views_updated;
-    ModuleViewsMut: ModuleId, ViewId, module_views, replace_for_module, know_modules, know_views, module_views_updated;
-    ModuleFeaturesMut: ModuleId, FeatureId, module_features, replace_for_module, know_modules, know_features, module_features_updated;
-}
+const FEATURE_VIEWS: Mapping<FeatureId, ViewId> = Mapping {
+    pairs: |catalog| &catalog.feature_views,
+    pairs_mut: |catalog| &mut catalog.feature_views,
+    know_owner: |catalog, owner| catalog.know_features([owner]),
+    know_members: |catalog, members| catalog.know_views(members.iter().copied()),
+    record: Recorder::feature_views_updated,
+};
+
+const MODULE_VIEWS: Mapping<ModuleId, ViewId> = Mapping {
+    pairs: |catalog| &catalog.module_views,
+    pairs_mut: |catalog| &mut catalog.module_views,
+    know_owner: |catalog, owner| catalog.know_modules([owner]),
+    know_members: |catalog, members| catalog.know_views(members.iter().copied()),
+    record: Recorder::module_views_updated,
+};
+
+const MODULE_FEATURES: Mapping<ModuleId, FeatureId> = Mapping {
+    pairs: |catalog| &catalog.module_features,
+    pairs_mut: |catalog| &mut catalog.module_features,
+    know_owner: |catalog, owner| catalog.know_modules([owner]),
+    know_members: |catalog, members| catalog.know_features(members.iter().copied()),
+    record: Recorder::module_features_updated,
+};
 
 impl Unit {
+    /// Changes the members of an owner.
+    fn mapping<Owner: Ord + Copy, Member: Ord + Copy>(
+        &mut self,
+        mapping: &Mapping<Owner, Member>,
+        owner: Owner,
+        edit: SetEdit<'_, Member>,
+    ) -> Result<bool> {
+        self.change(Target::Catalog, |unit| {
+            if edit.needs_owner() {
+                (mapping.know_owner)(unit.catalog(), owner)?;
+            }
+            let there = (mapping.pairs)(unit.catalog()).iter().filter(|(left, _)| *left == owner);
+            let diff = edit.diff(there.map(|(_, right)| *right));
+            (mapping.know_members)(unit.catalog(), &diff.added)?;
+            if !diff.is_empty() {
+                let pairs = (mapping.pairs_mut)(unit.work.catalog_mut());
+                pairs.extend(diff.added.iter().map(|member| (owner, *member)));
+                for member in &diff.removed {
+                    pairs.remove(&(owner, *member));
+                }
+            }
+            (mapping.record)(&mut unit.recorder, owner, &diff);
+            Ok(!diff.is_empty())
+        })
+    }
+
+    /// Changes which modules a company has.
     fn company_modules(&mut self, company: CompanyId, edit: SetEdit<'_, ModuleId>) -> Result<bool> {
         self.change(Target::Company(company), |unit| {
             let diff = edit.diff(unit.work.company(company).modules.keys().copied());
@@ -132,6 +148,51 @@ impl Unit {
             unit.recorder.assignments_updated(user, &there, &diff);
             Ok(!diff.is_empty())
         })
+    }
+}
+
+#[async_trait]
+impl FeatureViewsMut for Repository<Unit> {
+    async fn add(&mut self, feature: FeatureId, view: ViewId) -> Result<bool> {
+        self.0.mapping(&FEATURE_VIEWS, feature, SetEdit::Add(view))
+    }
+
+    async fn remove(&mut self, feature: FeatureId, view: ViewId) -> Result<bool> {
+        self.0.mapping(&FEATURE_VIEWS, feature, SetEdit::Remove(view))
+    }
+
+    async fn replace_for_feature(&mut self, feature: FeatureId, views: &[ViewId]) -> Result<()> {
+        self.0.mapping(&FEATURE_VIEWS, feature, SetEdit::Replace(views)).map(drop)
+    }
+}
+
+#[async_trait]
+impl ModuleViewsMut for Repository<Unit> {
+    async fn add(&mut self, module: ModuleId, view: ViewId) -> Result<bool> {
+        self.0.mapping(&MODULE_VIEWS, module, SetEdit::Add(view))
+    }
+
+    async fn remove(&mut self, module: ModuleId, view: ViewId) -> Result<bool> {
+        self.0.mapping(&MODULE_VIEWS, module, SetEdit::Remove(view))
+    }
+
+    async fn replace_for_module(&mut self, module: ModuleId, views: &[ViewId]) -> Result<()> {
+        self.0.mapping(&MODULE_VIEWS, module, SetEdit::Replace(views)).map(drop)
+    }
+}
+
+#[async_trait]
+impl ModuleFeaturesMut for Repository<Unit> {
+    async fn add(&mut self, module: ModuleId, feature: FeatureId) -> Result<bool> {
+        self.0.mapping(&MODULE_FEATURES, module, SetEdit::Add(feature))
+    }
+
+    async fn remove(&mut self, module: ModuleId, feature: FeatureId) -> Result<bool> {
+        self.0.mapping(&MODULE_FEATURES, module, SetEdit::Remove(feature))
+    }
+
+    async fn replace_for_module(&mut self, module: ModuleId, features: &[FeatureId]) -> Result<()> {
+        self.0.mapping(&MODULE_FEATURES, module, SetEdit::Replace(features)).map(drop)
     }
 }
 
