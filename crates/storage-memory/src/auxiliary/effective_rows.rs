@@ -27,7 +27,7 @@ impl SharedStorage {
             return Vec::new();
         };
         let versions = state.versions(self.epoch, Some(company));
-        let current = |row: &&R| row.is_of(versions) && !row.is_expired(now);
+        let current = |row: &&R| row.batch().is_of(versions) && !row.batch().is_expired(now);
         match place {
             None => rows.values().filter(current).cloned().collect(),
             Some(place) => rows.get(place).filter(current).cloned().into_iter().collect(),
@@ -41,6 +41,9 @@ impl SharedStorage {
         valid_for: Duration,
         rows: &[R::New],
     ) -> Result<u64> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
         // Until the rows are written no change can begin that would outdate them.
         let _held_off = self.locks.hold_off(company).ok_or(StorageError::Stale)?;
         let state = self.state.load();
@@ -51,11 +54,12 @@ impl SharedStorage {
         R::refer_to_known(rows, &state.catalog)?;
         let computed_at = self.clock.tick();
         let expires_at = later(computed_at, valid_for.min(LONGEST_VALIDITY));
-        let batch = Batch { company_id: company, versions, computed_at, expires_at };
+        let (company_version, catalog_version) = (versions.company, versions.catalog);
+        let batch = Batch { company_id: company, company_version, catalog_version, computed_at, expires_at };
         self.auxiliary.change(|auxiliary| {
             let table = R::rows_mut(auxiliary);
             for row in rows {
-                let row = R::new(&batch, row.clone());
+                let row = R::new(batch, row.clone());
                 table.entry(company).or_default().entry(row.user_id()).or_default().insert(row.key(), row);
             }
         });
@@ -83,6 +87,15 @@ impl SharedStorage {
         self.auxiliary.change(|auxiliary| holders.map(|user| drop_user::<R>(auxiliary, company, user)).sum())
     }
 
+    fn drop_rows_of_user<R: EffectiveRow>(&self, company: CompanyId, user: UserId) -> u64 {
+        self.auxiliary.change(|auxiliary| drop_user::<R>(auxiliary, company, user))
+    }
+
+    fn drop_expired_rows<R: EffectiveRow>(&self, limit: u64) -> u64 {
+        let now = self.clock.read();
+        self.auxiliary.change(|auxiliary| drop_rows::<R>(auxiliary, to_usize(limit), |row| row.batch().is_expired(now)))
+    }
+
     fn drop_rows_of_company<R: EffectiveRow>(&self, company: CompanyId) -> u64 {
         self.auxiliary.change(|auxiliary| {
             let users = R::rows_mut(auxiliary).remove(&company);
@@ -96,57 +109,86 @@ fn later(time: Timestamp, by: Duration) -> Timestamp {
     Timestamp::from_micros(time.micros().saturating_add(micros)).unwrap_or(time)
 }
 
-/// The two traits for effective rows differ in names, in how a row is named, and in what only one of them has.
-macro_rules! effective_rows {
-    ($($name:ident: $row:ident from $new:ident, ($($argument:ident: $type:ty),+) at $place:expr, $({ $($only:tt)* })?;)+) => {$(
-        #[async_trait]
-        impl $name for SharedStorage {
-            async fn find(&self, company: CompanyId, user: UserId, $($argument: $type),+) -> Result<Option<$row>> {
-                Ok(self.current_rows(company, user, Some(&$place)).pop())
-            }
+#[async_trait]
+impl EffectiveViewPermissions for SharedStorage {
+    async fn find(&self, company: CompanyId, user: UserId, view: ViewId) -> Result<Option<EffectiveViewPermission>> {
+        Ok(self.current_rows(company, user, Some(&view)).pop())
+    }
 
-            async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<$row>> {
-                Ok(self.current_rows(company, user, None))
-            }
+    async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveViewPermission>> {
+        Ok(self.current_rows(company, user, None))
+    }
 
-            async fn upsert_many(
-                &self,
-                company: CompanyId,
-                versions: Versions,
-                valid_for: Duration,
-                rows: &[$new],
-            ) -> Result<u64> {
-                if rows.is_empty() { Ok(0) } else { self.write_rows::<$row>(company, versions, valid_for, rows) }
-            }
+    async fn upsert_many(
+        &self,
+        company: CompanyId,
+        versions: Versions,
+        valid_for: Duration,
+        rows: &[NewEffectiveViewPermission],
+    ) -> Result<u64> {
+        self.write_rows::<EffectiveViewPermission>(company, versions, valid_for, rows)
+    }
 
-            async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64> {
-                Ok(self.auxiliary.change(|auxiliary| drop_user::<$row>(auxiliary, company, user)))
-            }
+    async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64> {
+        Ok(self.drop_rows_of_user::<EffectiveViewPermission>(company, user))
+    }
 
-            async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64> {
-                Ok(self.drop_rows_of_level::<$row>(company, level))
-            }
+    async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64> {
+        Ok(self.drop_rows_of_level::<EffectiveViewPermission>(company, level))
+    }
 
-            async fn delete_for_company(&self, company: CompanyId) -> Result<u64> {
-                Ok(self.drop_rows_of_company::<$row>(company))
-            }
+    async fn delete_for_company(&self, company: CompanyId) -> Result<u64> {
+        Ok(self.drop_rows_of_company::<EffectiveViewPermission>(company))
+    }
 
-            async fn delete_expired(&self, limit: u64) -> Result<u64> {
-                let now = self.clock.read();
-                Ok(self.auxiliary.change(|auxiliary| drop_rows::<$row>(auxiliary, to_usize(limit), |row| row.is_expired(now))))
-            }
+    async fn delete_expired(&self, limit: u64) -> Result<u64> {
+        Ok(self.drop_expired_rows::<EffectiveViewPermission>(limit))
+    }
 
-            $($($only)*)?
-        }
-    )+};
+    async fn find_active(&self, limit: u64) -> Result<Vec<(CompanyId, UserId)>> {
+        Ok(self.active_users(limit))
+    }
 }
 
-effective_rows! {
-    EffectiveViewPermissions: EffectiveViewPermission from NewEffectiveViewPermission, (view: ViewId) at view, {
-        async fn find_active(&self, limit: u64) -> Result<Vec<(CompanyId, UserId)>> {
-            Ok(self.active_users(limit))
-        }
-    };
-    EffectiveFeaturePermissions: EffectiveFeaturePermission from NewEffectiveFeaturePermission,
-        (feature: FeatureId, action: &Action) at (feature, action.clone()),;
+#[async_trait]
+impl EffectiveFeaturePermissions for SharedStorage {
+    async fn find(
+        &self,
+        company: CompanyId,
+        user: UserId,
+        feature: FeatureId,
+        action: &Action,
+    ) -> Result<Option<EffectiveFeaturePermission>> {
+        Ok(self.current_rows(company, user, Some(&(feature, action.clone()))).pop())
+    }
+
+    async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveFeaturePermission>> {
+        Ok(self.current_rows(company, user, None))
+    }
+
+    async fn upsert_many(
+        &self,
+        company: CompanyId,
+        versions: Versions,
+        valid_for: Duration,
+        rows: &[NewEffectiveFeaturePermission],
+    ) -> Result<u64> {
+        self.write_rows::<EffectiveFeaturePermission>(company, versions, valid_for, rows)
+    }
+
+    async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64> {
+        Ok(self.drop_rows_of_user::<EffectiveFeaturePermission>(company, user))
+    }
+
+    async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64> {
+        Ok(self.drop_rows_of_level::<EffectiveFeaturePermission>(company, level))
+    }
+
+    async fn delete_for_company(&self, company: CompanyId) -> Result<u64> {
+        Ok(self.drop_rows_of_company::<EffectiveFeaturePermission>(company))
+    }
+
+    async fn delete_expired(&self, limit: u64) -> Result<u64> {
+        Ok(self.drop_expired_rows::<EffectiveFeaturePermission>(limit))
+    }
 }

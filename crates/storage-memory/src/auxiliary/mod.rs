@@ -31,69 +31,60 @@ type Sessions = OrdMap<SessionId, Vector<TrailEntry>>;
 /// Effective rows of one kind, current or not.
 type Rows<R> = OrdMap<CompanyId, OrdMap<UserId, OrdMap<<R as EffectiveRow>::Key, R>>>;
 
-/// What the two kinds of effective rows differ in, and what they have in common.
+/// A row of one of the two kinds.
 trait EffectiveRow: Clone {
-    /// Its place among the rows of its user.
+    /// What identifies a row among those of its user.
     type Key: Ord + Clone;
-    /// What was resolved.
+    /// A resolved decision.
     type New: Clone;
-    fn new(batch: &Batch, new: Self::New) -> Self;
+    fn new(batch: Batch, new: Self::New) -> Self;
+    fn batch(&self) -> Batch;
+    fn user_id(&self) -> UserId;
     fn key(&self) -> Self::Key;
+    /// Refuses rows that refer to an unknown view or feature.
     fn refer_to_known(rows: &[Self::New], catalog: &CatalogData) -> Result<()>;
     fn rows(auxiliary: &Auxiliary) -> &Rows<Self>;
     fn rows_mut(auxiliary: &mut Auxiliary) -> &mut Rows<Self>;
-    fn company_id(&self) -> CompanyId;
-    fn user_id(&self) -> UserId;
-    fn is_of(&self, current: Versions) -> bool;
-    fn is_expired(&self, now: Timestamp) -> bool;
 }
 
 /// What rows that are written together have in common.
+#[derive(Clone, Copy)]
 struct Batch {
     company_id: CompanyId,
-    versions: Versions,
+    company_version: i64,
+    catalog_version: i64,
     computed_at: Timestamp,
     expires_at: Timestamp,
 }
 
-/// What both kinds of effective rows have under the same names.
-macro_rules! common {
-    ($table:ident) => {
-        fn rows(auxiliary: &Auxiliary) -> &Rows<Self> {
-            &auxiliary.$table
-        }
+impl Batch {
+    /// Whether the rows are of these versions.
+    const fn is_of(&self, versions: Versions) -> bool {
+        self.company_version == versions.company && self.catalog_version == versions.catalog
+    }
 
-        fn rows_mut(auxiliary: &mut Auxiliary) -> &mut Rows<Self> {
-            &mut auxiliary.$table
-        }
-
-        fn company_id(&self) -> CompanyId {
-            self.company_id
-        }
-
-        fn user_id(&self) -> UserId {
-            self.user_id
-        }
-
-        fn is_of(&self, current: Versions) -> bool {
-            self.company_version == current.company && self.catalog_version == current.catalog
-        }
-
-        fn is_expired(&self, now: Timestamp) -> bool {
-            self.expires_at <= now
-        }
-    };
+    fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at <= now
+    }
 }
 
 impl EffectiveRow for EffectiveViewPermission {
     type Key = ViewId;
     type New = NewEffectiveViewPermission;
 
-    fn new(batch: &Batch, new: Self::New) -> Self {
+    fn new(batch: Batch, new: Self::New) -> Self {
         let NewEffectiveViewPermission { user_id, view_id, has_access } = new;
-        let Batch { company_id, versions, computed_at, expires_at } = *batch;
-        let (company_version, catalog_version) = (versions.company, versions.catalog);
+        let Batch { company_id, company_version, catalog_version, computed_at, expires_at } = batch;
         Self { user_id, company_id, view_id, has_access, computed_at, expires_at, company_version, catalog_version }
+    }
+
+    fn batch(&self) -> Batch {
+        let Self { company_id, company_version, catalog_version, computed_at, expires_at, .. } = *self;
+        Batch { company_id, company_version, catalog_version, computed_at, expires_at }
+    }
+
+    fn user_id(&self) -> UserId {
+        self.user_id
     }
 
     fn key(&self) -> ViewId {
@@ -104,16 +95,22 @@ impl EffectiveRow for EffectiveViewPermission {
         catalog.know_views(rows.iter().map(|row| row.view_id))
     }
 
-    common!(views);
+    fn rows(auxiliary: &Auxiliary) -> &Rows<Self> {
+        &auxiliary.views
+    }
+
+    fn rows_mut(auxiliary: &mut Auxiliary) -> &mut Rows<Self> {
+        &mut auxiliary.views
+    }
 }
 
 impl EffectiveRow for EffectiveFeaturePermission {
     type Key = (FeatureId, Action);
     type New = NewEffectiveFeaturePermission;
 
-    fn new(batch: &Batch, new: Self::New) -> Self {
+    fn new(batch: Batch, new: Self::New) -> Self {
         let NewEffectiveFeaturePermission { user_id, feature_id, action, allowed, scope } = new;
-        let Batch { company_id, versions, computed_at, expires_at } = *batch;
+        let Batch { company_id, company_version, catalog_version, computed_at, expires_at } = batch;
         Self {
             user_id,
             company_id,
@@ -123,9 +120,18 @@ impl EffectiveRow for EffectiveFeaturePermission {
             scope,
             computed_at,
             expires_at,
-            company_version: versions.company,
-            catalog_version: versions.catalog,
+            company_version,
+            catalog_version,
         }
+    }
+
+    fn batch(&self) -> Batch {
+        let Self { company_id, company_version, catalog_version, computed_at, expires_at, .. } = *self;
+        Batch { company_id, company_version, catalog_version, computed_at, expires_at }
+    }
+
+    fn user_id(&self) -> UserId {
+        self.user_id
     }
 
     fn key(&self) -> Self::Key {
@@ -136,7 +142,13 @@ impl EffectiveRow for EffectiveFeaturePermission {
         catalog.know_features(rows.iter().map(|row| row.feature_id))
     }
 
-    common!(features);
+    fn rows(auxiliary: &Auxiliary) -> &Rows<Self> {
+        &auxiliary.features
+    }
+
+    fn rows_mut(auxiliary: &mut Auxiliary) -> &mut Rows<Self> {
+        &mut auxiliary.features
+    }
 }
 
 /// The views and features that a catalog change removed, and that rows beside decisions may name.
@@ -186,7 +198,7 @@ fn drop_rows<R: EffectiveRow>(auxiliary: &mut Auxiliary, limit: usize, goes: imp
     let rows = R::rows(auxiliary).values().flat_map(OrdMap::values).flat_map(OrdMap::values);
     let going: Vec<R> = rows.filter(|row| goes(row)).take(limit).cloned().collect();
     for row in &going {
-        let (company, user) = (row.company_id(), row.user_id());
+        let (company, user) = (row.batch().company_id, row.user_id());
         let users = R::rows_mut(auxiliary).get_mut(&company);
         let Some(rows) = users.and_then(|users| users.get_mut(&user)) else { continue };
         rows.remove(&row.key());
