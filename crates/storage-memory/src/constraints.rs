@@ -6,13 +6,13 @@ use iam_domain::EntityType;
 use iam_storage::{Constraint, Result, StorageError};
 use uuid::Uuid;
 
-/// Refuses an existing key.
-pub(crate) fn unique(taken: bool, constraint: Constraint) -> Result<()> {
-    if taken { Err(StorageError::conflict(constraint)) } else { Ok(()) }
+/// Refuses a change that breaks a rule: `Conflict`.
+pub(crate) fn refuse_if(is_broken: bool, constraint: Constraint) -> Result<()> {
+    if is_broken { Err(StorageError::conflict(constraint)) } else { Ok(()) }
 }
 
-/// Refuses references to unknown things.
-pub(crate) fn none_unknown(entity: EntityType, unknown: impl Iterator<Item = Uuid>) -> Result<()> {
+/// Refuses references to entities that do not exist: `Unknown`, with their ids ascending.
+pub(crate) fn refuse_unknown(entity: EntityType, unknown: impl Iterator<Item = Uuid>) -> Result<()> {
     let ids: BTreeSet<Uuid> = unknown.collect();
     if ids.is_empty() { Ok(()) } else { Err(StorageError::Unknown { entity, ids: ids.into_iter().collect() }) }
 }

@@ -51,7 +51,7 @@ impl SharedStorage {
         if versions.company == 0 || versions != state.versions(self.epoch, Some(company)) {
             return Err(StorageError::Stale);
         }
-        R::refer_to_known(rows, &state.catalog)?;
+        R::check_references(rows, &state.catalog)?;
         let computed_at = self.clock.tick();
         let expires_at = later(computed_at, valid_for.min(LONGEST_VALIDITY));
         let (company_version, catalog_version) = (versions.company, versions.catalog);

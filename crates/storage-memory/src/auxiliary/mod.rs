@@ -42,7 +42,7 @@ trait EffectiveRow: Clone {
     fn user_id(&self) -> UserId;
     fn key(&self) -> Self::Key;
     /// Refuses rows that refer to an unknown view or feature.
-    fn refer_to_known(rows: &[Self::New], catalog: &CatalogData) -> Result<()>;
+    fn check_references(rows: &[Self::New], catalog: &CatalogData) -> Result<()>;
     fn rows(auxiliary: &Auxiliary) -> &Rows<Self>;
     fn rows_mut(auxiliary: &mut Auxiliary) -> &mut Rows<Self>;
 }
@@ -91,8 +91,8 @@ impl EffectiveRow for EffectiveViewPermission {
         self.view_id
     }
 
-    fn refer_to_known(rows: &[Self::New], catalog: &CatalogData) -> Result<()> {
-        catalog.know_views(rows.iter().map(|row| row.view_id))
+    fn check_references(rows: &[Self::New], catalog: &CatalogData) -> Result<()> {
+        catalog.check_views(rows.iter().map(|row| row.view_id))
     }
 
     fn rows(auxiliary: &Auxiliary) -> &Rows<Self> {
@@ -138,8 +138,8 @@ impl EffectiveRow for EffectiveFeaturePermission {
         (self.feature_id, self.action.clone())
     }
 
-    fn refer_to_known(rows: &[Self::New], catalog: &CatalogData) -> Result<()> {
-        catalog.know_features(rows.iter().map(|row| row.feature_id))
+    fn check_references(rows: &[Self::New], catalog: &CatalogData) -> Result<()> {
+        catalog.check_features(rows.iter().map(|row| row.feature_id))
     }
 
     fn rows(auxiliary: &Auxiliary) -> &Rows<Self> {

@@ -56,7 +56,7 @@ impl NavTrail for SharedStorage {
         let NewTrailEntry { user_id, company_id, session_id, view_id, url, label } = entry.clone();
         self.auxiliary.try_change(|auxiliary| {
             // Checked here, so that a view deleted after this is cleared from the step.
-            self.state.load().catalog.know_views(view_id)?;
+            self.state.load().catalog.check_views(view_id)?;
             let sessions = auxiliary.trails.entry((company_id, user_id)).or_default();
             make_room(sessions, &session_id);
             let session = sessions.entry(session_id.clone()).or_default();

@@ -5,7 +5,7 @@ use iam_domain::{Feature, FeatureId, FeaturePermission, Module, ModuleId, View, 
 use iam_storage::{Constraint, FeaturesMut, ModulesMut, Result, StorageError, Target, ViewsMut};
 use imbl::OrdSet;
 
-use crate::constraints::unique;
+use crate::constraints::refuse_if;
 use crate::repository::Repository;
 use crate::state::CatalogData;
 use crate::unit_of_work::Unit;
@@ -15,19 +15,19 @@ fn without<A: Ord + Copy, B: Ord + Copy>(mapping: &mut OrdSet<(A, B)>, goes: imp
 }
 
 impl CatalogData {
-    fn url_is_free(&self, view: &View) -> Result<()> {
+    fn check_unique_url(&self, view: &View) -> Result<()> {
         let taken = self.views.values().any(|other| other.id != view.id && other.url == view.url);
-        unique(taken, Constraint::ViewUrl)
+        refuse_if(taken, Constraint::ViewUrl)
     }
 
-    fn code_is_free(&self, module: &Module) -> Result<()> {
+    fn check_unique_code(&self, module: &Module) -> Result<()> {
         let taken = self.modules.values().any(|other| other.id != module.id && other.code == module.code);
-        unique(taken, Constraint::ModuleCode)
+        refuse_if(taken, Constraint::ModuleCode)
     }
 
-    fn key_is_free(&self, feature: &Feature) -> Result<()> {
+    fn check_unique_key(&self, feature: &Feature) -> Result<()> {
         let same_key = |other: &Feature| other.id != feature.id && other.key == feature.key;
-        unique(feature.key.is_some() && self.features.values().any(same_key), Constraint::FeatureKey)
+        refuse_if(feature.key.is_some() && self.features.values().any(same_key), Constraint::FeatureKey)
     }
 }
 
@@ -35,8 +35,8 @@ impl CatalogData {
 impl ViewsMut for Repository<Unit> {
     async fn create(&mut self, view: &View) -> Result<()> {
         self.0.change(Target::Catalog, |unit| {
-            unique(unit.catalog().views.contains_key(&view.id), Constraint::Duplicate)?;
-            unit.catalog().url_is_free(view)?;
+            refuse_if(unit.catalog().views.contains_key(&view.id), Constraint::Duplicate)?;
+            unit.catalog().check_unique_url(view)?;
             unit.work.catalog_mut().views.insert(view.id, view.clone());
             unit.recorder.view_created(view);
             Ok(())
@@ -46,7 +46,7 @@ impl ViewsMut for Repository<Unit> {
     async fn update(&mut self, view: &View) -> Result<View> {
         self.0.change(Target::Catalog, |unit| {
             let before = unit.catalog().views.get(&view.id).cloned().ok_or(StorageError::NotFound)?;
-            unit.catalog().url_is_free(view)?;
+            unit.catalog().check_unique_url(view)?;
             let after = View { created_at: before.created_at, ..view.clone() };
             unit.recorder.view_updated(&before, &after);
             unit.work.catalog_mut().views.insert(view.id, after);
@@ -58,7 +58,7 @@ impl ViewsMut for Repository<Unit> {
         self.0.change(Target::Catalog, |unit| {
             let before = unit.catalog().views.get(&id).cloned().ok_or(StorageError::NotFound)?;
             let in_menu = !unit.work.menu_uses(|used, _| used == Some(id)).is_empty();
-            unique(in_menu, Constraint::ViewInMenu)?;
+            refuse_if(in_menu, Constraint::ViewInMenu)?;
             let catalog = unit.work.catalog_mut();
             catalog.views.remove(&id);
             without(&mut catalog.feature_views, |_, view| view == id);
@@ -75,8 +75,8 @@ impl ViewsMut for Repository<Unit> {
 impl ModulesMut for Repository<Unit> {
     async fn create(&mut self, module: &Module) -> Result<()> {
         self.0.change(Target::Catalog, |unit| {
-            unique(unit.catalog().modules.contains_key(&module.id), Constraint::Duplicate)?;
-            unit.catalog().code_is_free(module)?;
+            refuse_if(unit.catalog().modules.contains_key(&module.id), Constraint::Duplicate)?;
+            unit.catalog().check_unique_code(module)?;
             unit.work.catalog_mut().modules.insert(module.id, module.clone());
             unit.recorder.module_created(module);
             Ok(())
@@ -86,7 +86,7 @@ impl ModulesMut for Repository<Unit> {
     async fn update(&mut self, module: &Module) -> Result<Module> {
         self.0.change(Target::Catalog, |unit| {
             let before = unit.catalog().modules.get(&module.id).cloned().ok_or(StorageError::NotFound)?;
-            unit.catalog().code_is_free(module)?;
+            unit.catalog().check_unique_code(module)?;
             let after = Module { created_at: before.created_at, ..module.clone() };
             unit.recorder.module_updated(&before, &after);
             unit.work.catalog_mut().modules.insert(module.id, after);
@@ -116,8 +116,8 @@ impl ModulesMut for Repository<Unit> {
 impl FeaturesMut for Repository<Unit> {
     async fn create(&mut self, feature: &Feature) -> Result<()> {
         self.0.change(Target::Catalog, |unit| {
-            unique(unit.catalog().features.contains_key(&feature.id), Constraint::Duplicate)?;
-            unit.catalog().key_is_free(feature)?;
+            refuse_if(unit.catalog().features.contains_key(&feature.id), Constraint::Duplicate)?;
+            unit.catalog().check_unique_key(feature)?;
             unit.work.catalog_mut().features.insert(feature.id, feature.clone());
             unit.recorder.feature_created(feature);
             Ok(())
@@ -127,7 +127,7 @@ impl FeaturesMut for Repository<Unit> {
     async fn update(&mut self, feature: &Feature) -> Result<Feature> {
         self.0.change(Target::Catalog, |unit| {
             let before = unit.catalog().features.get(&feature.id).cloned().ok_or(StorageError::NotFound)?;
-            unit.catalog().key_is_free(feature)?;
+            unit.catalog().check_unique_key(feature)?;
             let after = Feature { created_at: before.created_at, ..feature.clone() };
             if before.actions != after.actions {
                 unit.drop_cells(|cell: &FeaturePermission| cell.feature_id == after.id && !after.knows(&cell.action));
@@ -142,7 +142,7 @@ impl FeaturesMut for Repository<Unit> {
         self.0.change(Target::Catalog, |unit| {
             let before = unit.catalog().features.get(&id).cloned().ok_or(StorageError::NotFound)?;
             let in_menu = !unit.work.menu_uses(|_, used| used == Some(id)).is_empty();
-            unique(in_menu, Constraint::FeatureInMenu)?;
+            refuse_if(in_menu, Constraint::FeatureInMenu)?;
             let catalog = unit.work.catalog_mut();
             catalog.features.remove(&id);
             without(&mut catalog.feature_views, |feature, _| feature == id);

@@ -6,15 +6,15 @@ use async_trait::async_trait;
 use iam_domain::{CompanyId, UserLevel, UserLevelId};
 use iam_storage::{CompanyStatesMut, Constraint, Result, StorageError, Target, UserLevelsMut};
 
-use crate::constraints::unique;
+use crate::constraints::refuse_if;
 use crate::repository::Repository;
 use crate::state::{CompanyData, LevelData, RowKind};
 use crate::unit_of_work::Unit;
 
 impl CompanyData {
-    fn name_is_free(&self, level: &UserLevel) -> Result<()> {
+    fn check_unique_name(&self, level: &UserLevel) -> Result<()> {
         let same_name = |other: &UserLevel| other.id != level.id && other.name == level.name;
-        unique(self.levels.values().any(|other| same_name(&other.level)), Constraint::UserLevelName)
+        refuse_if(self.levels.values().any(|other| same_name(&other.level)), Constraint::UserLevelName)
     }
 }
 
@@ -24,7 +24,7 @@ impl UserLevelsMut for Repository<Unit> {
         self.0.change(Target::Company(level.company_id), |unit| {
             unit.take_id((RowKind::UserLevels, level.id.as_uuid()))?;
             let company = unit.work.company_mut(level.company_id);
-            company.name_is_free(level)?;
+            company.check_unique_name(level)?;
             company.levels.insert(level.id, Arc::new(LevelData::new(level.clone())));
             unit.recorder.user_level_created(level);
             Ok(())
@@ -37,7 +37,7 @@ impl UserLevelsMut for Repository<Unit> {
             if !company.levels.contains_key(&level.id) {
                 return Err(StorageError::NotFound);
             }
-            company.name_is_free(level)?;
+            company.check_unique_name(level)?;
             let there = company.level_mut(level.id).ok_or(StorageError::NotFound)?;
             let after = UserLevel { created_at: there.level.created_at, ..level.clone() };
             let before = std::mem::replace(&mut there.level, after.clone());
@@ -50,7 +50,7 @@ impl UserLevelsMut for Repository<Unit> {
         self.0.change(Target::Company(company), |unit| {
             let levels = &mut unit.work.company_mut(company).levels;
             let gone = levels.remove(&id).ok_or(StorageError::NotFound)?;
-            unique(!gone.holders.is_empty(), Constraint::UserLevelAssigned)?;
+            refuse_if(!gone.holders.is_empty(), Constraint::UserLevelAssigned)?;
             unit.give_back_ids(gone.ids());
             unit.recorder.user_level_deleted(&gone.level);
             Ok(gone.level.clone())

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ExternalId, Timestamp, UserId};
 use iam_storage::{ApiKeysMut, Constraint, Result, StorageError, Target, UsersMut};
 
-use crate::constraints::unique;
+use crate::constraints::refuse_if;
 use crate::repository::{Repository, StateSource};
 use crate::state::with_use;
 use crate::unit_of_work::Unit;
@@ -35,7 +35,7 @@ impl ApiKeysMut for Repository<Unit> {
         self.0.change(Target::Credentials, |unit| {
             let credentials = unit.work.credentials_mut();
             let taken = credentials.api_keys.values().any(|(other, _, _)| other.prefix == key.prefix);
-            unique(taken || credentials.api_keys.contains_key(&key.id), Constraint::Duplicate)?;
+            refuse_if(taken || credentials.api_keys.contains_key(&key.id), Constraint::Duplicate)?;
             credentials.api_keys.insert(key.id, (key.clone(), *digest, credentials.version));
             unit.recorder.api_key_created(key);
             Ok(())

@@ -17,7 +17,7 @@ pub(super) trait StoredCell: MatrixCell<Key: Clone> {
     fn level(&self) -> (CompanyId, UserLevelId);
     fn of(level: &LevelData) -> &OrdMap<Self::Key, Self>;
     fn of_mut(level: &mut LevelData) -> &mut OrdMap<Self::Key, Self>;
-    fn refer_to_known(cells: &[Self], catalog: &CatalogData) -> Result<()>;
+    fn check_references(cells: &[Self], catalog: &CatalogData) -> Result<()>;
     fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], diff: &MatrixDiff<Self>);
 }
 
@@ -38,8 +38,8 @@ impl StoredCell for ViewPermission {
         &mut level.views
     }
 
-    fn refer_to_known(cells: &[Self], catalog: &CatalogData) -> Result<()> {
-        catalog.know_views(cells.iter().map(|cell| cell.view_id))
+    fn check_references(cells: &[Self], catalog: &CatalogData) -> Result<()> {
+        catalog.check_views(cells.iter().map(|cell| cell.view_id))
     }
 
     fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], diff: &MatrixDiff<Self>) {
@@ -64,8 +64,8 @@ impl StoredCell for FeaturePermission {
         &mut level.features
     }
 
-    fn refer_to_known(cells: &[Self], catalog: &CatalogData) -> Result<()> {
-        catalog.know_features(cells.iter().map(|cell| cell.feature_id))
+    fn check_references(cells: &[Self], catalog: &CatalogData) -> Result<()> {
+        catalog.check_features(cells.iter().map(|cell| cell.feature_id))
     }
 
     fn record(recorder: &mut Recorder, level: UserLevelId, there: &[Self], diff: &MatrixDiff<Self>) {
@@ -92,7 +92,7 @@ impl Unit {
                 return if removes {
                     Ok(false)
                 } else {
-                    unit.work.company(company).know_levels([level]).map(|()| false)
+                    unit.work.company(company).check_levels([level]).map(|()| false)
                 };
             };
             let there: Vec<C> = C::of(data).values().cloned().collect();
@@ -100,7 +100,7 @@ impl Unit {
                 None => MatrixDiff::new(&there, wanted)?,
                 Some(place) => MatrixDiff::new(C::of(data).get(place).map_or(&[][..], std::slice::from_ref), wanted)?,
             };
-            C::refer_to_known(&diff.insert, unit.catalog())?;
+            C::check_references(&diff.insert, unit.catalog())?;
             unit.give_back_ids(diff.remove.iter().map(C::row_id));
             for cell in &diff.insert {
                 unit.take_id(cell.row_id())?;

@@ -4,15 +4,15 @@ use async_trait::async_trait;
 use iam_domain::{CompanyId, EntityType, MenuItem, MenuItemId, SubMenuItem, SubMenuItemId};
 use iam_storage::{MenuItemsMut, Result, StorageError, SubMenuItemsMut, Target};
 
-use crate::constraints::none_unknown;
+use crate::constraints::refuse_unknown;
 use crate::repository::Repository;
 use crate::state::RowKind;
 use crate::unit_of_work::Unit;
 
 impl Unit {
-    fn know_menu_item(&self, owner: Option<CompanyId>, id: MenuItemId) -> Result<()> {
+    fn check_menu_item(&self, owner: Option<CompanyId>, id: MenuItemId) -> Result<()> {
         let known = self.work.menu(owner).items.contains_key(&id);
-        none_unknown(EntityType::Menu, (!known).then(|| id.as_uuid()).into_iter())
+        refuse_unknown(EntityType::Menu, (!known).then(|| id.as_uuid()).into_iter())
     }
 }
 
@@ -21,8 +21,8 @@ impl MenuItemsMut for Repository<Unit> {
     async fn create(&mut self, item: &MenuItem) -> Result<()> {
         self.0.change(Target::of_menu(item.company_id), |unit| {
             unit.take_id((RowKind::MenuItems, item.id.as_uuid()))?;
-            unit.catalog().know_views(item.view_id)?;
-            unit.catalog().know_features(item.feature_id)?;
+            unit.catalog().check_views(item.view_id)?;
+            unit.catalog().check_features(item.feature_id)?;
             unit.work.menu_mut(item.company_id).items.insert(item.id, item.clone());
             unit.recorder.menu_item_created(item);
             Ok(())
@@ -32,8 +32,8 @@ impl MenuItemsMut for Repository<Unit> {
     async fn update(&mut self, item: &MenuItem) -> Result<MenuItem> {
         self.0.change(Target::of_menu(item.company_id), |unit| {
             let before = unit.work.menu(item.company_id).items.get(&item.id).cloned().ok_or(StorageError::NotFound)?;
-            unit.catalog().know_views(item.view_id)?;
-            unit.catalog().know_features(item.feature_id)?;
+            unit.catalog().check_views(item.view_id)?;
+            unit.catalog().check_features(item.feature_id)?;
             let after = MenuItem { created_at: before.created_at, ..item.clone() };
             unit.recorder.menu_item_updated(&before, &after);
             unit.work.menu_mut(item.company_id).items.insert(item.id, after);
@@ -63,9 +63,9 @@ impl SubMenuItemsMut for Repository<Unit> {
     async fn create(&mut self, owner: Option<CompanyId>, item: &SubMenuItem) -> Result<()> {
         self.0.change(Target::of_menu(owner), |unit| {
             unit.take_id((RowKind::SubMenuItems, item.id.as_uuid()))?;
-            unit.know_menu_item(owner, item.menu_item_id)?;
-            unit.catalog().know_views(item.view_id)?;
-            unit.catalog().know_features(item.feature_id)?;
+            unit.check_menu_item(owner, item.menu_item_id)?;
+            unit.catalog().check_views(item.view_id)?;
+            unit.catalog().check_features(item.feature_id)?;
             unit.work.menu_mut(owner).sub_items.insert(item.id, item.clone());
             unit.recorder.sub_menu_item_created(item);
             Ok(())
@@ -75,9 +75,9 @@ impl SubMenuItemsMut for Repository<Unit> {
     async fn update(&mut self, owner: Option<CompanyId>, item: &SubMenuItem) -> Result<SubMenuItem> {
         self.0.change(Target::of_menu(owner), |unit| {
             let before = unit.work.menu(owner).sub_items.get(&item.id).cloned().ok_or(StorageError::NotFound)?;
-            unit.know_menu_item(owner, item.menu_item_id)?;
-            unit.catalog().know_views(item.view_id)?;
-            unit.catalog().know_features(item.feature_id)?;
+            unit.check_menu_item(owner, item.menu_item_id)?;
+            unit.catalog().check_views(item.view_id)?;
+            unit.catalog().check_features(item.feature_id)?;
             let after = SubMenuItem { created_at: before.created_at, ..item.clone() };
             unit.recorder.sub_menu_item_updated(&before, &after);
             unit.work.menu_mut(owner).sub_items.insert(item.id, after);

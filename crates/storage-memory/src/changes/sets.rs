@@ -49,33 +49,33 @@ struct Mapping<Owner, Member> {
     pairs: fn(&CatalogData) -> &OrdSet<(Owner, Member)>,
     pairs_mut: fn(&mut CatalogData) -> &mut OrdSet<(Owner, Member)>,
     /// Refuses an unknown owner.
-    know_owner: fn(&CatalogData, Owner) -> Result<()>,
+    check_owner: fn(&CatalogData, Owner) -> Result<()>,
     /// Refuses unknown members.
-    know_members: fn(&CatalogData, &[Member]) -> Result<()>,
+    check_members: fn(&CatalogData, &[Member]) -> Result<()>,
     record: fn(&mut Recorder, Owner, &SetDiff<Member>),
 }
 
 const FEATURE_VIEWS: Mapping<FeatureId, ViewId> = Mapping {
     pairs: |catalog| &catalog.feature_views,
     pairs_mut: |catalog| &mut catalog.feature_views,
-    know_owner: |catalog, owner| catalog.know_features([owner]),
-    know_members: |catalog, members| catalog.know_views(members.iter().copied()),
+    check_owner: |catalog, owner| catalog.check_features([owner]),
+    check_members: |catalog, members| catalog.check_views(members.iter().copied()),
     record: Recorder::feature_views_updated,
 };
 
 const MODULE_VIEWS: Mapping<ModuleId, ViewId> = Mapping {
     pairs: |catalog| &catalog.module_views,
     pairs_mut: |catalog| &mut catalog.module_views,
-    know_owner: |catalog, owner| catalog.know_modules([owner]),
-    know_members: |catalog, members| catalog.know_views(members.iter().copied()),
+    check_owner: |catalog, owner| catalog.check_modules([owner]),
+    check_members: |catalog, members| catalog.check_views(members.iter().copied()),
     record: Recorder::module_views_updated,
 };
 
 const MODULE_FEATURES: Mapping<ModuleId, FeatureId> = Mapping {
     pairs: |catalog| &catalog.module_features,
     pairs_mut: |catalog| &mut catalog.module_features,
-    know_owner: |catalog, owner| catalog.know_modules([owner]),
-    know_members: |catalog, members| catalog.know_features(members.iter().copied()),
+    check_owner: |catalog, owner| catalog.check_modules([owner]),
+    check_members: |catalog, members| catalog.check_features(members.iter().copied()),
     record: Recorder::module_features_updated,
 };
 
@@ -89,11 +89,11 @@ impl Unit {
     ) -> Result<bool> {
         self.change(Target::Catalog, |unit| {
             if edit.needs_owner() {
-                (mapping.know_owner)(unit.catalog(), owner)?;
+                (mapping.check_owner)(unit.catalog(), owner)?;
             }
             let there = (mapping.pairs)(unit.catalog()).iter().filter(|(left, _)| *left == owner);
             let diff = edit.diff(there.map(|(_, right)| *right));
-            (mapping.know_members)(unit.catalog(), &diff.added)?;
+            (mapping.check_members)(unit.catalog(), &diff.added)?;
             if !diff.is_empty() {
                 let pairs = (mapping.pairs_mut)(unit.work.catalog_mut());
                 pairs.extend(diff.added.iter().map(|member| (owner, *member)));
@@ -110,7 +110,7 @@ impl Unit {
     fn company_modules(&mut self, company: CompanyId, edit: SetEdit<'_, ModuleId>) -> Result<bool> {
         self.change(Target::Company(company), |unit| {
             let diff = edit.diff(unit.work.company(company).modules.keys().copied());
-            unit.catalog().know_modules(diff.added.iter().copied())?;
+            unit.catalog().check_modules(diff.added.iter().copied())?;
             let now = unit.recorder.now();
             let modules = &mut unit.work.company_mut(company).modules;
             for id in &diff.removed {
@@ -137,7 +137,7 @@ impl Unit {
             let data = unit.work.company_mut(company);
             let there: Vec<UserLevelId> = data.held.get(&user).into_iter().flatten().copied().collect();
             let diff = edit.diff(there.iter().copied());
-            data.know_levels(diff.added.iter().copied())?;
+            data.check_levels(diff.added.iter().copied())?;
             for level in &diff.removed {
                 data.take_away(user, *level);
             }

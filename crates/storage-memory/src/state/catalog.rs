@@ -6,7 +6,7 @@ use iam_domain::{Catalog, EntityType, Feature, FeatureId, Module, ModuleId, View
 use iam_storage::Result;
 use imbl::{OrdMap, OrdSet};
 
-use crate::constraints::none_unknown;
+use crate::constraints::refuse_unknown;
 use crate::state::owned::{AuditTrail, MenuData};
 
 /// Views, modules, features, their mappings, and what else belongs to the platform.
@@ -39,18 +39,18 @@ impl CatalogData {
         Arc::clone(self.compiled.get_or_init(compile))
     }
 
-    pub(crate) fn know_views(&self, ids: impl IntoIterator<Item = ViewId>) -> Result<()> {
+    pub(crate) fn check_views(&self, ids: impl IntoIterator<Item = ViewId>) -> Result<()> {
         let unknown = ids.into_iter().filter(|id| !self.views.contains_key(id));
-        none_unknown(EntityType::View, unknown.map(|id| id.as_uuid()))
+        refuse_unknown(EntityType::View, unknown.map(|id| id.as_uuid()))
     }
 
-    pub(crate) fn know_features(&self, ids: impl IntoIterator<Item = FeatureId>) -> Result<()> {
+    pub(crate) fn check_features(&self, ids: impl IntoIterator<Item = FeatureId>) -> Result<()> {
         let unknown = ids.into_iter().filter(|id| !self.features.contains_key(id));
-        none_unknown(EntityType::Feature, unknown.map(|id| id.as_uuid()))
+        refuse_unknown(EntityType::Feature, unknown.map(|id| id.as_uuid()))
     }
 
-    pub(crate) fn know_modules(&self, ids: impl IntoIterator<Item = ModuleId>) -> Result<()> {
+    pub(crate) fn check_modules(&self, ids: impl IntoIterator<Item = ModuleId>) -> Result<()> {
         let unknown = ids.into_iter().filter(|id| !self.modules.contains_key(id));
-        none_unknown(EntityType::Module, unknown.map(|id| id.as_uuid()))
+        refuse_unknown(EntityType::Module, unknown.map(|id| id.as_uuid()))
     }
 }

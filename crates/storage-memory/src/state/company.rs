@@ -10,7 +10,7 @@ use iam_domain::{
 use iam_storage::Result;
 use imbl::{OrdMap, OrdSet};
 
-use crate::constraints::none_unknown;
+use crate::constraints::refuse_unknown;
 use crate::state::ids::{RowId, RowKind};
 use crate::state::owned::{AuditTrail, MenuData};
 
@@ -37,9 +37,9 @@ pub(crate) struct LevelData {
 }
 
 impl CompanyData {
-    pub(crate) fn know_levels(&self, ids: impl IntoIterator<Item = UserLevelId>) -> Result<()> {
+    pub(crate) fn check_levels(&self, ids: impl IntoIterator<Item = UserLevelId>) -> Result<()> {
         let unknown = ids.into_iter().filter(|id| !self.levels.contains_key(id));
-        none_unknown(EntityType::UserLevel, unknown.map(|id| id.as_uuid()))
+        refuse_unknown(EntityType::UserLevel, unknown.map(|id| id.as_uuid()))
     }
 
     pub(crate) fn level_mut(&mut self, id: UserLevelId) -> Option<&mut LevelData> {

@@ -6,7 +6,7 @@ use iam_storage::{Constraint, Result};
 use imbl::HashSet;
 use uuid::Uuid;
 
-use crate::constraints::unique;
+use crate::constraints::refuse_if;
 
 /// A row by its table and id.
 pub(crate) type RowId = (RowKind, Uuid);
@@ -33,7 +33,7 @@ impl RowIds {
             self.0.remove(id);
         }
         for id in &changes.taken {
-            unique(self.0.insert(*id).is_some(), Constraint::Duplicate)?;
+            refuse_if(self.0.insert(*id).is_some(), Constraint::Duplicate)?;
         }
         Ok(())
     }
@@ -52,7 +52,7 @@ impl IdChanges {
         if self.given_back.remove(&id) {
             return Ok(());
         }
-        unique(used.0.contains(&id) || !self.taken.insert(id), Constraint::Duplicate)
+        refuse_if(used.0.contains(&id) || !self.taken.insert(id), Constraint::Duplicate)
     }
 
     /// Takes an id that was made in this unit, or taken before.
