@@ -71,8 +71,8 @@ impl Unit {
     }
 
     /// Returns the ids of removed rows.
-    pub(crate) fn give_back_ids(&mut self, ids: impl IntoIterator<Item = RowId>) {
-        ids.into_iter().for_each(|id| self.ids.give_back(id));
+    pub(crate) fn release_ids(&mut self, ids: impl IntoIterator<Item = RowId>) {
+        ids.into_iter().for_each(|id| self.ids.release(id));
     }
 
     fn commit(self) -> Result<Versions> {

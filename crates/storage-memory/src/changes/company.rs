@@ -51,7 +51,7 @@ impl UserLevelsMut for Repository<Unit> {
             let levels = &mut unit.work.company_mut(company).levels;
             let gone = levels.remove(&id).ok_or(StorageError::NotFound)?;
             refuse_if(!gone.holders.is_empty(), Constraint::UserLevelAssigned)?;
-            unit.give_back_ids(gone.ids());
+            unit.release_ids(gone.ids());
             unit.recorder.user_level_deleted(&gone.level);
             Ok(gone.level.clone())
         })

@@ -101,7 +101,7 @@ impl Unit {
                 Some(place) => MatrixDiff::new(C::of(data).get(place).map_or(&[][..], std::slice::from_ref), wanted)?,
             };
             C::check_references(&diff.insert, unit.catalog())?;
-            unit.give_back_ids(diff.remove.iter().map(C::row_id));
+            unit.release_ids(diff.remove.iter().map(C::row_id));
             for cell in &diff.insert {
                 unit.take_id(cell.row_id())?;
             }
@@ -135,7 +135,7 @@ impl Unit {
                 }
             }
         });
-        self.give_back_ids(ids);
+        self.release_ids(ids);
     }
 }
 

@@ -50,8 +50,8 @@ impl MenuItemsMut for Repository<Unit> {
             for sub_item in &below {
                 menu.sub_items.remove(sub_item);
             }
-            unit.give_back_ids([(RowKind::MenuItems, id.as_uuid())]);
-            unit.give_back_ids(below.into_iter().map(|sub_item| (RowKind::SubMenuItems, sub_item.as_uuid())));
+            unit.release_ids([(RowKind::MenuItems, id.as_uuid())]);
+            unit.release_ids(below.into_iter().map(|sub_item| (RowKind::SubMenuItems, sub_item.as_uuid())));
             unit.recorder.menu_item_deleted(&before);
             Ok(before)
         })
@@ -88,7 +88,7 @@ impl SubMenuItemsMut for Repository<Unit> {
     async fn delete(&mut self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<SubMenuItem> {
         self.0.change(Target::of_menu(owner), |unit| {
             let before = unit.work.menu_mut(owner).sub_items.remove(&id).ok_or(StorageError::NotFound)?;
-            unit.give_back_ids([(RowKind::SubMenuItems, id.as_uuid())]);
+            unit.release_ids([(RowKind::SubMenuItems, id.as_uuid())]);
             unit.recorder.sub_menu_item_deleted(&before);
             Ok(before)
         })

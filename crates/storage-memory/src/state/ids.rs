@@ -29,7 +29,7 @@ pub(crate) struct RowIds(HashSet<RowId>);
 impl RowIds {
     /// Records the ids of a unit of work. Another unit may have taken one of them meanwhile: `Conflict`.
     pub(crate) fn keep(&mut self, changes: &IdChanges) -> Result<()> {
-        for id in &changes.given_back {
+        for id in &changes.released {
             self.0.remove(id);
         }
         for id in &changes.taken {
@@ -43,13 +43,13 @@ impl RowIds {
 #[derive(Default)]
 pub(crate) struct IdChanges {
     taken: BTreeSet<RowId>,
-    given_back: BTreeSet<RowId>,
+    released: BTreeSet<RowId>,
 }
 
 impl IdChanges {
     /// Takes an id that is unused, or that was returned.
     pub(crate) fn take(&mut self, id: RowId, used: &RowIds) -> Result<()> {
-        if self.given_back.remove(&id) {
+        if self.released.remove(&id) {
             return Ok(());
         }
         refuse_if(used.0.contains(&id) || !self.taken.insert(id), Constraint::Duplicate)
@@ -60,9 +60,9 @@ impl IdChanges {
         self.taken.insert(id);
     }
 
-    pub(crate) fn give_back(&mut self, id: RowId) {
+    pub(crate) fn release(&mut self, id: RowId) {
         if !self.taken.remove(&id) {
-            self.given_back.insert(id);
+            self.released.insert(id);
         }
     }
 }
