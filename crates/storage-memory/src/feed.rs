@@ -15,14 +15,14 @@ const fn state(version: i64) -> StateId {
 impl ChangeFeed for MemoryStorage {
     async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
         let (now, epoch) = (self.shared().state.load(), self.shared().epoch);
-        let place =
+        let since =
             since.map(|position| position.as_str().parse::<u64>()).transpose().map_err(StorageError::corrupt)?;
-        let changed = place.into_iter().flat_map(|place| now.log.since(place));
+        let changed = since.into_iter().flat_map(|since| now.log.since(since));
         Ok(Polled::Primary(Changes {
             epoch,
             identity: epoch,
             position: Position::new(now.log.latest.to_string()),
-            is_continuous: place.is_some(),
+            is_continuous: since.is_some(),
             catalog: state(now.catalog.version),
             credentials: state(now.credentials.version),
             companies: changed.map(|company| (company, state(now.company(company).version))).collect(),

@@ -10,21 +10,21 @@ use imbl::OrdMap;
 pub(crate) struct ChangeLog {
     pub(crate) latest: u64,
     in_order: OrdMap<u64, CompanyId>,
-    places: OrdMap<CompanyId, u64>,
+    positions: OrdMap<CompanyId, u64>,
 }
 
 impl ChangeLog {
     /// Records that a company changed.
-    pub(crate) fn note(&mut self, company: CompanyId) {
+    pub(crate) fn record(&mut self, company: CompanyId) {
         self.latest += 1;
-        if let Some(before) = self.places.insert(company, self.latest) {
+        if let Some(before) = self.positions.insert(company, self.latest) {
             self.in_order.remove(&before);
         }
         self.in_order.insert(self.latest, company);
     }
 
-    /// The companies that changed after this place.
-    pub(crate) fn since(&self, place: u64) -> impl Iterator<Item = CompanyId> {
-        self.in_order.range((Bound::Excluded(place), Bound::Unbounded)).map(|(_, company)| *company)
+    /// The companies that changed after a position, in the order of their latest commits.
+    pub(crate) fn since(&self, position: u64) -> impl Iterator<Item = CompanyId> {
+        self.in_order.range((Bound::Excluded(position), Bound::Unbounded)).map(|(_, company)| *company)
     }
 }

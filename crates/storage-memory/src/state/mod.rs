@@ -152,7 +152,7 @@ impl State {
             }
             Target::Company(id) => {
                 self.companies.extend(work.companies.get(&id).map(|own| (id, Arc::clone(own))));
-                self.log.note(id);
+                self.log.record(id);
             }
         }
     }
