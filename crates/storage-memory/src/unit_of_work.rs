@@ -23,7 +23,7 @@ pub(crate) struct Unit {
     ids: IdChanges,
     pub(crate) removed: Removed,
     /// The names of external users to store.
-    pub(crate) remembered: BTreeMap<UserId, ExternalId>,
+    pub(crate) external_ids: BTreeMap<UserId, ExternalId>,
     /// Last, so that everything else is dropped under the lock.
     held: HeldLocks,
 }
@@ -48,7 +48,7 @@ impl Unit {
             work,
             ids: IdChanges::default(),
             removed: Removed::default(),
-            remembered: BTreeMap::new(),
+            external_ids: BTreeMap::new(),
             held,
         }))
     }
@@ -77,7 +77,7 @@ impl Unit {
 
     fn commit(self) -> Result<Versions> {
         // What holds the locks is dropped last.
-        let Self { held: _held, shared, recorder, mut work, mut ids, removed, remembered } = self;
+        let Self { held: _held, shared, recorder, mut work, mut ids, removed, external_ids } = self;
         recorder.check()?;
         let target = recorder.target();
         let company = target.company();
@@ -93,7 +93,7 @@ impl Unit {
         let versions = shared.state.try_change(|latest| {
             latest.adopt(target, &work);
             latest.ids.keep(&ids)?;
-            latest.identities.extend(remembered);
+            latest.external_ids.extend(external_ids);
             Ok(latest.versions_of(shared.epoch, target))
         })?;
         shared.auxiliary.change(|auxiliary| auxiliary.forget(&removed));

@@ -193,11 +193,11 @@ fn drop_user<R: EffectiveRow>(auxiliary: &mut Auxiliary, company: CompanyId, use
     dropped
 }
 
-/// Drops at most `limit` of the rows for which `goes` returns true, in every company.
-fn drop_rows<R: EffectiveRow>(auxiliary: &mut Auxiliary, limit: usize, goes: impl Fn(&R) -> bool) -> u64 {
+/// Drops at most `limit` of the rows that match, in every company.
+fn drop_rows<R: EffectiveRow>(auxiliary: &mut Auxiliary, limit: usize, matches: impl Fn(&R) -> bool) -> u64 {
     let rows = R::rows(auxiliary).values().flat_map(OrdMap::values).flat_map(OrdMap::values);
-    let going: Vec<R> = rows.filter(|row| goes(row)).take(limit).cloned().collect();
-    for row in &going {
+    let matching: Vec<R> = rows.filter(|row| matches(row)).take(limit).cloned().collect();
+    for row in &matching {
         let (company, user) = (row.batch().company_id, row.user_id());
         let users = R::rows_mut(auxiliary).get_mut(&company);
         let Some(rows) = users.and_then(|users| users.get_mut(&user)) else { continue };
@@ -206,5 +206,5 @@ fn drop_rows<R: EffectiveRow>(auxiliary: &mut Auxiliary, limit: usize, goes: imp
             drop_user::<R>(auxiliary, company, user);
         }
     }
-    going.len() as u64
+    matching.len() as u64
 }

@@ -10,8 +10,8 @@ use crate::repository::Repository;
 use crate::state::CatalogData;
 use crate::unit_of_work::Unit;
 
-fn without<A: Ord + Copy, B: Ord + Copy>(mapping: &mut OrdSet<(A, B)>, goes: impl Fn(A, B) -> bool) {
-    *mapping = mapping.iter().filter(|(a, b)| !goes(*a, *b)).copied().collect();
+fn remove_pairs<A: Ord + Copy, B: Ord + Copy>(mapping: &mut OrdSet<(A, B)>, matches: impl Fn(A, B) -> bool) {
+    *mapping = mapping.iter().filter(|(a, b)| !matches(*a, *b)).copied().collect();
 }
 
 impl CatalogData {
@@ -61,9 +61,9 @@ impl ViewsMut for Repository<Unit> {
             refuse_if(in_menu, Constraint::ViewInMenu)?;
             let catalog = unit.work.catalog_mut();
             catalog.views.remove(&id);
-            without(&mut catalog.feature_views, |_, view| view == id);
-            without(&mut catalog.module_views, |_, view| view == id);
-            unit.drop_cells(|cell: &ViewPermission| cell.view_id == id);
+            remove_pairs(&mut catalog.feature_views, |_, view| view == id);
+            remove_pairs(&mut catalog.module_views, |_, view| view == id);
+            unit.remove_cells(|cell: &ViewPermission| cell.view_id == id);
             unit.removed.views.insert(id);
             unit.recorder.view_deleted(&before);
             Ok(before)
@@ -98,8 +98,8 @@ impl ModulesMut for Repository<Unit> {
         self.0.change(Target::Catalog, |unit| {
             let catalog = unit.work.catalog_mut();
             let before = catalog.modules.remove(&id).ok_or(StorageError::NotFound)?;
-            without(&mut catalog.module_views, |module, _| module == id);
-            without(&mut catalog.module_features, |module, _| module == id);
+            remove_pairs(&mut catalog.module_views, |module, _| module == id);
+            remove_pairs(&mut catalog.module_features, |module, _| module == id);
             unit.cascade(
                 |company| company.modules.contains_key(&id),
                 |company| {
@@ -130,7 +130,7 @@ impl FeaturesMut for Repository<Unit> {
             unit.catalog().check_unique_key(feature)?;
             let after = Feature { created_at: before.created_at, ..feature.clone() };
             if before.actions != after.actions {
-                unit.drop_cells(|cell: &FeaturePermission| cell.feature_id == after.id && !after.knows(&cell.action));
+                unit.remove_cells(|cell: &FeaturePermission| cell.feature_id == after.id && !after.knows(&cell.action));
             }
             unit.recorder.feature_updated(&before, &after);
             unit.work.catalog_mut().features.insert(feature.id, after);
@@ -145,9 +145,9 @@ impl FeaturesMut for Repository<Unit> {
             refuse_if(in_menu, Constraint::FeatureInMenu)?;
             let catalog = unit.work.catalog_mut();
             catalog.features.remove(&id);
-            without(&mut catalog.feature_views, |feature, _| feature == id);
-            without(&mut catalog.module_features, |_, feature| feature == id);
-            unit.drop_cells(|cell: &FeaturePermission| cell.feature_id == id);
+            remove_pairs(&mut catalog.feature_views, |feature, _| feature == id);
+            remove_pairs(&mut catalog.module_features, |_, feature| feature == id);
+            unit.remove_cells(|cell: &FeaturePermission| cell.feature_id == id);
             unit.removed.features.insert(id);
             unit.recorder.feature_deleted(&before);
             Ok(before)

@@ -49,11 +49,11 @@ impl UserLevelsMut for Repository<Unit> {
     async fn delete(&mut self, company: CompanyId, id: UserLevelId) -> Result<UserLevel> {
         self.0.change(Target::Company(company), |unit| {
             let levels = &mut unit.work.company_mut(company).levels;
-            let gone = levels.remove(&id).ok_or(StorageError::NotFound)?;
-            refuse_if(!gone.holders.is_empty(), Constraint::UserLevelAssigned)?;
-            unit.release_ids(gone.ids());
-            unit.recorder.user_level_deleted(&gone.level);
-            Ok(gone.level.clone())
+            let removed = levels.remove(&id).ok_or(StorageError::NotFound)?;
+            refuse_if(!removed.holders.is_empty(), Constraint::UserLevelAssigned)?;
+            unit.release_ids(removed.ids());
+            unit.recorder.user_level_deleted(&removed.level);
+            Ok(removed.level.clone())
         })
     }
 }

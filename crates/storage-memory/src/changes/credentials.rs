@@ -6,7 +6,7 @@ use iam_storage::{ApiKeysMut, Constraint, Result, StorageError, Target, UsersMut
 
 use crate::constraints::refuse_if;
 use crate::repository::{Repository, StateSource};
-use crate::state::with_use;
+use crate::state::with_last_use;
 use crate::unit_of_work::Unit;
 
 #[async_trait]
@@ -14,7 +14,7 @@ impl UsersMut for Repository<Unit> {
     async fn remember(&mut self, external_id: &ExternalId) -> Result<()> {
         let target = self.0.recorder.target();
         self.0.change(target, |unit| {
-            unit.remembered.insert(external_id.user_id(), external_id.clone());
+            unit.external_ids.insert(external_id.user_id(), external_id.clone());
             Ok(())
         })
     }
@@ -48,7 +48,7 @@ impl ApiKeysMut for Repository<Unit> {
             let now = unit.recorder.now();
             let credentials = unit.work.credentials_mut();
             let (key, digest, _) = credentials.api_keys.get(&id).cloned().ok_or(StorageError::NotFound)?;
-            let before = with_use(&key, &uses);
+            let before = with_last_use(&key, &uses);
             if before.revoked_at.is_none() {
                 let after = ApiKey { revoked_at: Some(now), ..before.clone() };
                 credentials.api_keys.insert(id, (after.clone(), digest, credentials.version));

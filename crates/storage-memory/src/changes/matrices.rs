@@ -117,19 +117,20 @@ impl Unit {
         })
     }
 
-    /// Removes the cells of all matrices for which `goes` returns true.
-    pub(super) fn drop_cells<C: StoredCell>(&mut self, goes: impl Fn(&C) -> bool) {
-        let concerned = |company: &CompanyData| company.levels.values().any(|level| C::of(level).values().any(&goes));
+    /// Removes the cells of all matrices that match.
+    pub(super) fn remove_cells<C: StoredCell>(&mut self, matches: impl Fn(&C) -> bool) {
+        let concerned =
+            |company: &CompanyData| company.levels.values().any(|level| C::of(level).values().any(&matches));
         let mut ids = Vec::new();
         self.cascade(concerned, |company| {
             for level in company.levels.keys().copied().collect::<Vec<_>>() {
                 let Some(there) = company.levels.get(&level) else { continue };
-                let gone: Vec<C> = C::of(there).values().filter(|cell| goes(cell)).cloned().collect();
-                if gone.is_empty() {
+                let removed: Vec<C> = C::of(there).values().filter(|cell| matches(cell)).cloned().collect();
+                if removed.is_empty() {
                     continue;
                 }
                 let Some(level) = company.level_mut(level) else { continue };
-                for cell in gone {
+                for cell in removed {
                     C::of_mut(level).remove(&cell.key());
                     ids.push(cell.row_id());
                 }

@@ -139,7 +139,7 @@ impl Unit {
             let diff = edit.diff(there.iter().copied());
             data.check_levels(diff.added.iter().copied())?;
             for level in &diff.removed {
-                data.take_away(user, *level);
+                data.unassign(user, *level);
             }
             for level in &diff.added {
                 let (user_id, user_level_id, company_id) = (user, *level, company);

@@ -65,7 +65,7 @@ impl CompanyData {
         }
     }
 
-    pub(crate) fn take_away(&mut self, user: UserId, level: UserLevelId) {
+    pub(crate) fn unassign(&mut self, user: UserId, level: UserLevelId) {
         if let Some(held) = self.held.get_mut(&user) {
             held.remove(&level);
             if held.is_empty() {

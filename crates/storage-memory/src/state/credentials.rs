@@ -12,6 +12,6 @@ pub(crate) struct CredentialsData {
 }
 
 /// A key with its last use, which is kept apart from what units of work change.
-pub(crate) fn with_use(key: &ApiKey, uses: &OrdMap<ApiKeyId, Timestamp>) -> ApiKey {
+pub(crate) fn with_last_use(key: &ApiKey, uses: &OrdMap<ApiKeyId, Timestamp>) -> ApiKey {
     ApiKey { last_used_at: key.last_used_at.max(uses.get(&key.id).copied()), ..key.clone() }
 }

@@ -20,7 +20,7 @@ use crate::state::owned::{AuditTrail, MenuData};
 
 pub(crate) use catalog::CatalogData;
 pub(crate) use company::{CompanyData, LevelData};
-pub(crate) use credentials::with_use;
+pub(crate) use credentials::with_last_use;
 pub(crate) use ids::{IdChanges, RowId, RowKind};
 
 /// Everything that decides, and the audit trail.
@@ -30,7 +30,7 @@ pub(crate) struct State {
     pub(crate) companies: OrdMap<CompanyId, Arc<CompanyData>>,
     pub(crate) credentials: Arc<CredentialsData>,
     /// What external users are called.
-    pub(crate) identities: OrdMap<UserId, ExternalId>,
+    pub(crate) external_ids: OrdMap<UserId, ExternalId>,
     pub(crate) log: ChangeLog,
     pub(crate) ids: RowIds,
 }
