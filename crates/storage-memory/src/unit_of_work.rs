@@ -87,8 +87,8 @@ impl Unit {
         let derived = recorder.finish();
         for record in derived.records {
             ids.add((RowKind::AuditLogs, record.id.as_uuid()));
-            let place = AuditCursor { timestamp: record.timestamp, id: record.id };
-            work.audit_mut(company).insert(place, Arc::new(record));
+            let cursor = AuditCursor { timestamp: record.timestamp, id: record.id };
+            work.audit_mut(company).insert(cursor, Arc::new(record));
         }
         let versions = shared.state.try_change(|latest| {
             latest.adopt(target, &work);

@@ -19,8 +19,8 @@ use crate::limit::to_usize;
 use crate::shared::SharedStorage;
 
 impl SharedStorage {
-    /// The current rows of a user, in their order: all of them, or the one at `place`.
-    fn current_rows<R: EffectiveRow>(&self, company: CompanyId, user: UserId, place: Option<&R::Key>) -> Vec<R> {
+    /// The current rows of a user, in their order: all of them, or the one at `key`.
+    fn current_rows<R: EffectiveRow>(&self, company: CompanyId, user: UserId, key: Option<&R::Key>) -> Vec<R> {
         // In this order: a row is returned only if its versions are still current after it was read.
         let (auxiliary, state, now) = (self.auxiliary.load(), self.state.load(), self.clock.read());
         let Some(rows) = R::rows(&auxiliary).get(&company).and_then(|users| users.get(&user)) else {
@@ -28,9 +28,9 @@ impl SharedStorage {
         };
         let versions = state.versions(self.epoch, Some(company));
         let current = |row: &&R| row.batch().is_of(versions) && !row.batch().is_expired(now);
-        match place {
+        match key {
             None => rows.values().filter(current).cloned().collect(),
-            Some(place) => rows.get(place).filter(current).cloned().into_iter().collect(),
+            Some(key) => rows.get(key).filter(current).cloned().into_iter().collect(),
         }
     }
 

@@ -74,12 +74,12 @@ impl StoredCell for FeaturePermission {
 }
 
 impl Unit {
-    /// Makes `wanted` the cells of a level: all of them, or only those at `place`.
+    /// Makes `wanted` the cells of a level: all of them, or only those at `key`.
     fn matrix<C: StoredCell>(
         &mut self,
         company: CompanyId,
         level: UserLevelId,
-        place: Option<&C::Key>,
+        key: Option<&C::Key>,
         wanted: &[C],
     ) -> Result<bool> {
         self.change(Target::Company(company), |unit| {
@@ -88,7 +88,7 @@ impl Unit {
             }
             let Some(data) = unit.work.company(company).levels.get(&level) else {
                 // Removing a cell from an unknown level is no error: the cell does not exist.
-                let removes = place.is_some() && wanted.is_empty();
+                let removes = key.is_some() && wanted.is_empty();
                 return if removes {
                     Ok(false)
                 } else {
@@ -96,9 +96,9 @@ impl Unit {
                 };
             };
             let there: Vec<C> = C::of(data).values().cloned().collect();
-            let diff = match place {
+            let diff = match key {
                 None => MatrixDiff::new(&there, wanted)?,
-                Some(place) => MatrixDiff::new(C::of(data).get(place).map_or(&[][..], std::slice::from_ref), wanted)?,
+                Some(key) => MatrixDiff::new(C::of(data).get(key).map_or(&[][..], std::slice::from_ref), wanted)?,
             };
             C::check_references(&diff.insert, unit.catalog())?;
             unit.release_ids(diff.remove.iter().map(C::row_id));
