@@ -1,4 +1,4 @@
-//! The refusals of a database: keys that are taken, and references to what does not exist.
+//! The errors with which a database would refuse a change: broken rules, and references to unknown entities.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Reports what was committed, within the process.
+//! The feed of changes: polls for what was committed, and wake-ups within the process.
 
 use async_trait::async_trait;
 use iam_storage::{ChangeFeed, Changes, Polled, Position, Result, StateId, StorageError, WakeUps};
@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::storage::MemoryStorage;
 
-/// A state of this storage. No history of it is ever restored, so the version alone tells states apart.
+/// Returns the id of a state. The history of this storage is never restored, so the version alone identifies a state.
 const fn state(version: i64) -> StateId {
     StateId { version, stamp: 0 }
 }

@@ -1,4 +1,4 @@
-//! The in-memory storage adapter of the IAM service: complete, fast, and gone when the process ends.
+//! The in-memory storage adapter of the IAM service. It is complete and fast, and its data ends with the process.
 //!
 //! [`MemoryStorage`] implements [`iam_storage::Storage`] with the same rules as a database: unique keys, references
 //! that must exist, cascades, serial changes of one company, versions in commit order, audit records that commit with
@@ -33,17 +33,18 @@
 //!
 //! # How it works
 //!
-//! * **State** is an immutable snapshot of persistent maps. A read loads the current one and works on that: it never
-//!   waits, and never sees half a change.
-//! * **A unit of work** copies the snapshot, which costs next to nothing, and changes its copy. Its commit puts its
-//!   own part (the catalog with what cascades, or one company) in place of what is there, with one swap.
-//! * **Locks** are those of a database: a catalog change excludes every other; changes of one company are serial;
-//!   changes of different companies go on side by side. [`MemoryOptions::lock_timeout`] bounds the wait.
-//! * **Changes** are polled from a log that is part of the state, and each commit wakes those who listen.
-//! * **Trails and effective rows** are kept apart. They wait for no unit of work; effective rows are refused while a
-//!   change is under way that would outdate them.
+//! * **The state** is an immutable snapshot of persistent maps. A read loads the current snapshot and works on it, so
+//!   it never waits and never sees half a change.
+//! * **A unit of work** copies the snapshot, which costs next to nothing, and changes the copy. The commit replaces the
+//!   part of its target (the catalog with what cascades, one company, or the credentials) in one swap.
+//! * **Locks** work as in a database. Changes of the catalog and of credentials exclude all others, changes of one
+//!   company are serial, and changes of different companies run concurrently. [`MemoryOptions::lock_timeout`] bounds
+//!   the wait.
+//! * **Changes** are polled from a log that is part of the state. Each commit wakes the listeners.
+//! * **Trails, effective rows and uses of API keys** are kept apart and wait for no unit of work. Effective rows are
+//!   refused while a change is under way that would outdate them.
 //!
-//! It does not survive a restart and is not shared between processes, so each storage is an epoch of its own.
+//! A storage neither survives a restart nor is shared between processes, so each storage has an epoch of its own.
 
 mod auxiliary;
 mod changes;

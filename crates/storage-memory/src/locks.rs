@@ -1,5 +1,5 @@
-//! The locks of changes: the catalog's lock, exclusive for changes of the catalog and of credentials and shared by
-//! company changes, and a lock for each company.
+//! The locks of units of work. Changes of companies share the lock of the catalog; changes of the catalog and of the
+//! credentials hold it alone. Each company has a lock besides.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use iam_storage::company_locks::{CompanyLocks, Exclusive, Shared};
 use iam_storage::{Result, StorageError, Target};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// All locks. They are taken in one order, the catalog before a company, so nothing deadlocks.
+/// The locks of a storage. They are taken in one order, the catalog before a company, so they cannot deadlock.
 #[derive(Default)]
 pub(crate) struct Locks {
     catalog: Arc<RwLock<()>>,
@@ -24,14 +24,14 @@ pub(crate) enum HeldLocks {
     Company { _company: Exclusive, _catalog: OwnedRwLockReadGuard<()> },
 }
 
-/// Holds off changes of a company and of the catalog until it is dropped.
+/// Keeps changes of a company and of the catalog from beginning until it is dropped.
 pub(crate) struct HeldOff {
     _company: Shared,
     _catalog: OwnedRwLockReadGuard<()>,
 }
 
 impl Locks {
-    /// Takes the locks of a change, with a limit for the wait.
+    /// Waits for the locks of a change. After `timeout` it fails with `Unavailable`.
     pub(crate) async fn acquire(&self, target: Target, timeout: Duration) -> Result<HeldLocks> {
         let held = async {
             match target {
@@ -49,7 +49,7 @@ impl Locks {
         tokio::time::timeout(timeout, held).await.map_err(gave_up)
     }
 
-    /// Holds off changes of a company and of the catalog, unless one is under way.
+    /// Keeps changes of a company and of the catalog from beginning. `None` if one is under way.
     pub(crate) fn hold_off(&self, company: CompanyId) -> Option<HeldOff> {
         let catalog = Arc::clone(&self.catalog).try_read_owned().ok()?;
         Some(HeldOff { _company: self.companies.try_shared(company)?, _catalog: catalog })

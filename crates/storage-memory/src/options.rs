@@ -1,11 +1,12 @@
-//! How a storage in memory behaves.
+//! The options of a storage in memory.
 
 use std::time::Duration;
 
-/// How a [`MemoryStorage`](crate::MemoryStorage) behaves.
+/// The options of a [`MemoryStorage`](crate::MemoryStorage).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryOptions {
-    /// How long a change waits to begin while others are under way.
+    /// The longest time for which a unit of work waits for its locks before it fails with `Unavailable`: 2 s by
+    /// default.
     pub lock_timeout: Duration,
 }
 

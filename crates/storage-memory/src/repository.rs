@@ -1,4 +1,4 @@
-//! The type that implements the traits of the storage crate, over the committed state or over that of a unit of work.
+//! The type that implements the repository traits, over the committed state or over that of a unit of work.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use imbl::OrdMap;
 
 use crate::state::State;
 
-/// Where a read finds its state. Each read loads it once, so it works on one state.
+/// The state that reads work on. Each read loads it once, so that it does not mix two states.
 pub(crate) trait StateSource: Send + Sync {
     fn state(&self) -> Arc<State>;
     fn epoch(&self) -> u64;
     fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp>;
 }
 
-/// The reads of a source, and the changes if it is a unit of work. The traits are those of another crate, so the crate
-/// needs a type of its own to implement them for all sources.
+/// The reads over a source; over a unit of work also the changes. The type exists because the traits belong to another
+/// crate, and could not be implemented for all sources without it.
 pub(crate) struct Repository<S>(pub(crate) S);

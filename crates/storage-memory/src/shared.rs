@@ -14,7 +14,7 @@ use crate::repository::StateSource;
 use crate::state::State;
 use crate::swapped::Swapped;
 
-/// What the storage and its units of work share.
+/// The part of a storage that its units of work share.
 pub(crate) struct SharedStorage {
     pub(crate) state: Swapped<State>,
     pub(crate) auxiliary: Swapped<Auxiliary>,

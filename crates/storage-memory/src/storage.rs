@@ -1,4 +1,4 @@
-//! The storage as a whole.
+//! The storage as a whole: how it is made, and the traits that it implements.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl MemoryStorage {
     ///
     /// # Errors
     ///
-    /// None in practice: an empty storage takes the whole seed.
+    /// None in practice: an empty storage accepts the whole seed.
     pub async fn seeded() -> Result<Self> {
         let storage = Self::new();
         let mut tx = storage.begin(Target::Catalog, ChangeContext::command_line()).await?;

@@ -1,4 +1,4 @@
-//! A change under way: its own copy of the state, and how it is published.
+//! A unit of work: a copy of the state under the locks of its target, which a commit publishes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,17 +14,18 @@ use crate::repository::{Repository, StateSource};
 use crate::shared::SharedStorage;
 use crate::state::{CatalogData, IdChanges, RowId, RowKind, State};
 
-/// The data of a unit of work. Its changes are in [`crate::changes`].
+/// The data of a unit of work. The changes that it makes are in [`crate::changes`].
 pub(crate) struct Unit {
     shared: Arc<SharedStorage>,
     pub(crate) recorder: Recorder,
-    /// The state at the beginning, with its changes. No other change touches its target or the catalog meanwhile.
+    /// The state at the beginning, with the changes of this unit. The locks keep other units from changing the target
+    /// or the catalog.
     pub(crate) work: State,
     ids: IdChanges,
     pub(crate) removed: Removed,
-    /// The names of external users to store.
+    /// The external ids to store, by user.
     pub(crate) external_ids: BTreeMap<UserId, ExternalId>,
-    /// Last, so that everything else is dropped under the lock.
+    /// The last field, so that the others are dropped under the locks.
     held: HeldLocks,
 }
 
@@ -53,7 +54,7 @@ impl Unit {
         }))
     }
 
-    /// Makes a change of `target`: all of it or, by poisoning the unit, nothing.
+    /// Makes a change of `target`. An error poisons the unit, so half a change is never committed.
     pub(crate) fn change<T>(&mut self, target: Target, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.recorder.touch(target)?;
         let answer = change(self)?;
@@ -65,18 +66,18 @@ impl Unit {
         &self.work.catalog
     }
 
-    /// Takes the id of a new row, which must be unused.
+    /// Takes the id of a new row: `Conflict` if it is in use.
     pub(crate) fn take_id(&mut self, id: RowId) -> Result<()> {
         self.ids.take(id, &self.shared.state.load().ids)
     }
 
-    /// Returns the ids of removed rows.
+    /// Releases the ids of removed rows.
     pub(crate) fn release_ids(&mut self, ids: impl IntoIterator<Item = RowId>) {
         ids.into_iter().for_each(|id| self.ids.release(id));
     }
 
     fn commit(self) -> Result<Versions> {
-        // What holds the locks is dropped last.
+        // The locks are released last: bindings drop in reverse order, and `_held` is bound first.
         let Self { held: _held, shared, recorder, mut work, mut ids, removed, external_ids } = self;
         recorder.check()?;
         let target = recorder.target();
@@ -103,7 +104,7 @@ impl Unit {
 }
 
 impl StateSource for Unit {
-    /// For its target what it wrote, otherwise what others committed.
+    /// The latest committed state, with the uncommitted changes of the target.
     fn state(&self) -> Arc<State> {
         let mut state = State::clone(&self.shared.state.load());
         state.adopt(self.recorder.target(), &self.work);

@@ -1,4 +1,4 @@
-//! Effective rows.
+//! Reads and writes of effective rows.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -19,9 +19,9 @@ use crate::limit::to_usize;
 use crate::shared::SharedStorage;
 
 impl SharedStorage {
-    /// The current rows of a user, in their order: all of them, or the one at `key`.
+    /// The current rows of a user by key: all of them, or the one that `key` identifies.
     fn current_rows<R: EffectiveRow>(&self, company: CompanyId, user: UserId, key: Option<&R::Key>) -> Vec<R> {
-        // In this order: a row is returned only if its versions are still current after it was read.
+        // The rows are read before the state, so a returned row was current after it was read.
         let (auxiliary, state, now) = (self.auxiliary.load(), self.state.load(), self.clock.read());
         let Some(rows) = R::rows(&auxiliary).get(&company).and_then(|users| users.get(&user)) else {
             return Vec::new();
@@ -34,6 +34,7 @@ impl SharedStorage {
         }
     }
 
+    /// Writes rows that were resolved at these versions: `Stale` if they are not current, or may cease to be.
     fn write_rows<R: EffectiveRow>(
         &self,
         company: CompanyId,
@@ -44,10 +45,10 @@ impl SharedStorage {
         if rows.is_empty() {
             return Ok(0);
         }
-        // Until the rows are written no change can begin that would outdate them.
+        // No change that would outdate the rows can begin before they are written.
         let _held_off = self.locks.hold_off(company).ok_or(StorageError::Stale)?;
         let state = self.state.load();
-        // A company that has never changed has no version for a row.
+        // Rows need a version, and a company that has never changed has none.
         if versions.company == 0 || versions != state.versions(self.epoch, Some(company)) {
             return Err(StorageError::Stale);
         }
@@ -66,7 +67,7 @@ impl SharedStorage {
         Ok(rows.len() as u64)
     }
 
-    /// The users with rows that have not expired, the last to expire first.
+    /// At most `limit` users with unexpired rows. Users whose rows expire last come first.
     fn active_users(&self, limit: u64) -> Vec<(CompanyId, UserId)> {
         let (auxiliary, now) = (self.auxiliary.load(), self.clock.read());
         let users = auxiliary
@@ -104,6 +105,7 @@ impl SharedStorage {
     }
 }
 
+/// The time after a duration; the time itself if that is out of range.
 fn later(time: Timestamp, by: Duration) -> Timestamp {
     let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_micros(time.micros().saturating_add(micros)).unwrap_or(time)

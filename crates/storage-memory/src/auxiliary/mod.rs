@@ -1,5 +1,5 @@
-//! Writes beside decisions: navigation trails, effective rows and uses of keys. Units of work and these writes never
-//! wait for each other.
+//! The data beside decisions: navigation trails, effective rows and the last uses of API keys. Its writes and units of
+//! work never wait for each other.
 
 mod api_key_uses;
 mod effective_rows;
@@ -16,7 +16,7 @@ use imbl::{OrdMap, Vector};
 
 use crate::state::CatalogData;
 
-/// Trails, uses of keys and effective rows.
+/// The data that no decision is computed from.
 #[derive(Clone, Default)]
 pub(crate) struct Auxiliary {
     trails: OrdMap<(CompanyId, UserId), Sessions>,
@@ -25,13 +25,14 @@ pub(crate) struct Auxiliary {
     features: Rows<EffectiveFeaturePermission>,
 }
 
-/// The steps of each session of a user, oldest first. Their depth is their position here, whatever the steps say.
+/// The steps of each session of a user, oldest first. The depth of a step is its position here; the stored depth is
+/// ignored.
 type Sessions = OrdMap<SessionId, Vector<TrailEntry>>;
 
-/// Effective rows of one kind, current or not.
+/// Effective rows of one kind by company, user and key, whether current or outdated.
 type Rows<R> = OrdMap<CompanyId, OrdMap<UserId, OrdMap<<R as EffectiveRow>::Key, R>>>;
 
-/// A row of one of the two kinds.
+/// An effective row of one of the two kinds.
 trait EffectiveRow: Clone {
     /// What identifies a row among those of its user.
     type Key: Ord + Clone;
@@ -47,7 +48,7 @@ trait EffectiveRow: Clone {
     fn rows_mut(auxiliary: &mut Auxiliary) -> &mut Rows<Self>;
 }
 
-/// What rows that are written together have in common.
+/// The fields that all rows of one write have in common.
 #[derive(Clone, Copy)]
 struct Batch {
     company_id: CompanyId,
@@ -63,6 +64,7 @@ impl Batch {
         self.company_version == versions.company && self.catalog_version == versions.catalog
     }
 
+    /// Whether the rows have expired.
     fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at <= now
     }
@@ -151,7 +153,7 @@ impl EffectiveRow for EffectiveFeaturePermission {
     }
 }
 
-/// The views and features that a catalog change removed, and that rows beside decisions may name.
+/// The views and features that a change of the catalog removed, and that auxiliary data may name.
 #[derive(Default)]
 pub(crate) struct Removed {
     pub(crate) views: BTreeSet<ViewId>,
@@ -159,7 +161,7 @@ pub(crate) struct Removed {
 }
 
 impl Auxiliary {
-    /// Forgets views and features that were removed.
+    /// Drops the effective rows of removed views and features, and clears the removed views from trails.
     pub(crate) fn forget(&mut self, removed: &Removed) {
         if !removed.views.is_empty() {
             drop_rows::<EffectiveViewPermission>(self, usize::MAX, |row| removed.views.contains(&row.view_id));
@@ -183,6 +185,7 @@ impl Auxiliary {
     }
 }
 
+/// Drops the rows of a user and returns their number.
 fn drop_user<R: EffectiveRow>(auxiliary: &mut Auxiliary, company: CompanyId, user: UserId) -> u64 {
     let table = R::rows_mut(auxiliary);
     let Some(users) = table.get_mut(&company) else { return 0 };
@@ -193,7 +196,7 @@ fn drop_user<R: EffectiveRow>(auxiliary: &mut Auxiliary, company: CompanyId, use
     dropped
 }
 
-/// Drops at most `limit` of the rows that match, in every company.
+/// Drops at most `limit` of the rows that match, in all companies, and returns their number.
 fn drop_rows<R: EffectiveRow>(auxiliary: &mut Auxiliary, limit: usize, matches: impl Fn(&R) -> bool) -> u64 {
     let rows = R::rows(auxiliary).values().flat_map(OrdMap::values).flat_map(OrdMap::values);
     let matching: Vec<R> = rows.filter(|row| matches(row)).take(limit).cloned().collect();

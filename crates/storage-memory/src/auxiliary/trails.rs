@@ -1,4 +1,4 @@
-//! Navigation trails.
+//! Reads and writes of navigation trails.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -12,12 +12,12 @@ use crate::auxiliary::Sessions;
 use crate::limit::to_usize;
 use crate::shared::SharedStorage;
 
-/// The steps of a session, each with its place as its depth.
+/// The steps of a session, each with its position as its depth.
 fn steps(session: &Vector<TrailEntry>) -> impl Iterator<Item = TrailEntry> {
     session.iter().zip(0..).map(|(step, depth)| TrailEntry { depth, ..step.clone() })
 }
 
-/// Drops the oldest steps of a user until one may be added to a session.
+/// Drops the oldest steps of a user until the limits of the session and of the user allow one more.
 fn make_room(sessions: &mut Sessions, session: &SessionId) {
     if let Some(steps) = sessions.get_mut(session).filter(|steps| steps.len() >= TRAIL_LIMIT) {
         steps.pop_front();
@@ -55,7 +55,7 @@ impl NavTrail for SharedStorage {
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
         let NewTrailEntry { user_id, company_id, session_id, view_id, url, label } = entry.clone();
         self.auxiliary.try_change(|auxiliary| {
-            // Checked here, so that a view deleted after this is cleared from the step.
+            // Checked inside the change, so that a later deletion of the view clears it from the step.
             self.state.load().catalog.check_views(view_id)?;
             let sessions = auxiliary.trails.entry((company_id, user_id)).or_default();
             make_room(sessions, &session_id);

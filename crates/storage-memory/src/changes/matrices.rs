@@ -11,7 +11,7 @@ use crate::repository::Repository;
 use crate::state::{CatalogData, CompanyData, LevelData, RowId, RowKind};
 use crate::unit_of_work::Unit;
 
-/// What the two kinds of cells differ in.
+/// A cell with what identifies its row and its level.
 pub(super) trait StoredCell: MatrixCell<Key: Clone> {
     fn row_id(&self) -> RowId;
     fn level(&self) -> (CompanyId, UserLevelId);
@@ -74,7 +74,8 @@ impl StoredCell for FeaturePermission {
 }
 
 impl Unit {
-    /// Makes `wanted` the cells of a level: all of them, or only those at `key`.
+    /// Makes `wanted` the cells of a level: all of its cells, or only the one that `key` identifies. Returns whether a
+    /// cell was removed.
     fn matrix<C: StoredCell>(
         &mut self,
         company: CompanyId,
@@ -117,7 +118,7 @@ impl Unit {
         })
     }
 
-    /// Removes the cells of all matrices that match.
+    /// Removes the cells that match, in all levels of all companies.
     pub(super) fn remove_cells<C: StoredCell>(&mut self, matches: impl Fn(&C) -> bool) {
         let concerned =
             |company: &CompanyData| company.levels.values().any(|level| C::of(level).values().any(&matches));

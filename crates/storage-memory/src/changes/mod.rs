@@ -1,4 +1,4 @@
-//! All changes of a unit of work, with the rules that a database would enforce.
+//! The changes that units of work make, with the rules that a database would enforce.
 
 mod catalog;
 mod company;
@@ -16,7 +16,7 @@ use crate::state::{CompanyData, RowKind};
 use crate::unit_of_work::Unit;
 
 impl Unit {
-    /// Changes the companies that a change of the catalog affects.
+    /// Changes all companies that a change of the catalog affects.
     fn cascade(&mut self, concerned: impl Fn(&CompanyData) -> bool, mut change: impl FnMut(&mut CompanyData)) {
         for company in self.work.companies_where(concerned) {
             change(self.work.company_mut(company));

@@ -1,4 +1,4 @@
-//! The audit trail.
+//! Reads of the audit trail.
 
 use std::ops::Bound;
 

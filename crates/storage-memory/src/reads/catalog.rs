@@ -1,4 +1,4 @@
-//! Views, modules and features, and their mappings.
+//! Reads of views, modules and features, and of their mappings.
 
 use async_trait::async_trait;
 use iam_domain::{Feature, FeatureId, Module, ModuleId, View, ViewId};
@@ -34,12 +34,12 @@ impl CatalogData {
     }
 }
 
-/// What stands right of an id in a mapping.
+/// The ids that a mapping has on the right of an id.
 fn right<A: Ord + Copy, B: Ord + Copy>(mapping: &imbl::OrdSet<(A, B)>, of: A) -> impl Iterator<Item = B> {
     mapping.iter().filter(move |(a, _)| *a == of).map(|(_, b)| *b)
 }
 
-/// What stands left of an id in a mapping.
+/// The ids that a mapping has on the left of an id.
 fn left<A: Ord + Copy, B: Ord + Copy>(mapping: &imbl::OrdSet<(A, B)>, of: B) -> impl Iterator<Item = A> {
     mapping.iter().filter(move |(_, b)| *b == of).map(|(a, _)| *a)
 }

@@ -1,4 +1,4 @@
-//! What belongs to one company: its modules, levels, matrices, assignments and version.
+//! Reads of one company: its modules, levels, matrices, assignments and version.
 
 use std::sync::Arc;
 
@@ -110,12 +110,12 @@ impl<S: StateSource> FeaturePermissions for Repository<S> {
     }
 }
 
-/// The cells of these actions, unless one of the features does not exist.
+/// The keys of the cells of these actions; `None` if one of the features does not exist.
 fn cells(catalog: &Catalog, actions: &[(&str, Action)]) -> Option<Vec<(FeatureId, Action)>> {
     actions.iter().map(|(key, action)| Some((catalog.feature_by_key(key)?.id, action.clone()))).collect()
 }
 
-/// Whether a user's levels allow each of these for the whole company and deny none of them.
+/// Whether the levels of a user allow each of these cells for the whole company, and none of the levels denies one.
 fn allows_all(data: &CompanyData, user: UserId, wanted: &[(FeatureId, Action)]) -> bool {
     let levels: Vec<_> = data.levels_of(user).collect();
     wanted.iter().all(|wanted| {

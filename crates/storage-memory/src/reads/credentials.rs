@@ -1,4 +1,4 @@
-//! Users across companies, API keys, and what credentials are checked against.
+//! Reads of users across companies, of API keys, and of what credentials are checked against.
 
 use async_trait::async_trait;
 use iam_domain::{ApiKey, ApiKeyId, User, UserId};

@@ -1,4 +1,4 @@
-//! The menu.
+//! Reads of the menu.
 
 use async_trait::async_trait;
 use iam_domain::{CompanyId, FeatureId, FeatureKey, MenuItem, MenuItemId, SubMenuItem, SubMenuItemId, ViewId};

@@ -1,4 +1,4 @@
-//! All reads, written once: for the latest committed state, and for what a unit of work sees.
+//! The reads, over the latest committed state or over that of a unit of work.
 
 mod audit;
 mod catalog;
@@ -8,6 +8,7 @@ pub(crate) mod menu;
 
 use std::cmp::Ordering;
 
+/// The items in an order.
 fn sorted<T>(items: impl Iterator<Item = T>, order: impl FnMut(&T, &T) -> Ordering) -> Vec<T> {
     let mut items: Vec<T> = items.collect();
     items.sort_unstable_by(order);

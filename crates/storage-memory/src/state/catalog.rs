@@ -1,4 +1,4 @@
-//! The data of the catalog, and of the platform beside it.
+//! The data of the catalog, with the menu and the audit trail of the platform.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,7 +9,7 @@ use imbl::{OrdMap, OrdSet};
 use crate::constraints::refuse_unknown;
 use crate::state::owned::{AuditTrail, MenuData};
 
-/// Views, modules, features, their mappings, and what else belongs to the platform.
+/// The views, modules, features and their mappings, with the menu and the audit trail of the platform.
 #[derive(Clone, Default)]
 pub(crate) struct CatalogData {
     pub(crate) version: i64,
@@ -21,11 +21,12 @@ pub(crate) struct CatalogData {
     pub(crate) module_features: OrdSet<(ModuleId, FeatureId)>,
     pub(crate) menu: MenuData,
     pub(crate) audit: AuditTrail,
-    /// The form that decides, computed when it is first needed.
+    /// The compiled form, computed when it is first needed.
     pub(super) compiled: OnceLock<Arc<Catalog>>,
 }
 
 impl CatalogData {
+    /// The form that decisions are computed from.
     pub(crate) fn compiled(&self) -> Arc<Catalog> {
         let compile = || {
             Arc::new(Catalog::new(
@@ -39,16 +40,19 @@ impl CatalogData {
         Arc::clone(self.compiled.get_or_init(compile))
     }
 
+    /// Refuses unknown views: `Unknown`.
     pub(crate) fn check_views(&self, ids: impl IntoIterator<Item = ViewId>) -> Result<()> {
         let unknown = ids.into_iter().filter(|id| !self.views.contains_key(id));
         refuse_unknown(EntityType::View, unknown.map(|id| id.as_uuid()))
     }
 
+    /// Refuses unknown features: `Unknown`.
     pub(crate) fn check_features(&self, ids: impl IntoIterator<Item = FeatureId>) -> Result<()> {
         let unknown = ids.into_iter().filter(|id| !self.features.contains_key(id));
         refuse_unknown(EntityType::Feature, unknown.map(|id| id.as_uuid()))
     }
 
+    /// Refuses unknown modules: `Unknown`.
     pub(crate) fn check_modules(&self, ids: impl IntoIterator<Item = ModuleId>) -> Result<()> {
         let unknown = ids.into_iter().filter(|id| !self.modules.contains_key(id));
         refuse_unknown(EntityType::Module, unknown.map(|id| id.as_uuid()))

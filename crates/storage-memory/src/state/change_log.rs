@@ -5,9 +5,11 @@ use std::ops::Bound;
 use iam_domain::CompanyId;
 use imbl::OrdMap;
 
-/// The companies in the order of their latest commits. Each is listed once, so the list is bounded by their number.
+/// The companies that changed, in the order of their latest commits. Each is listed once, so the number of companies
+/// bounds the log.
 #[derive(Clone, Default)]
 pub(crate) struct ChangeLog {
+    /// The position of the latest change of a company.
     pub(crate) latest: u64,
     in_order: OrdMap<u64, CompanyId>,
     positions: OrdMap<CompanyId, u64>,

@@ -1,4 +1,4 @@
-//! The data of one company.
+//! The data of one company, and of its levels.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,20 +14,20 @@ use crate::constraints::refuse_unknown;
 use crate::state::ids::{RowId, RowKind};
 use crate::state::owned::{AuditTrail, MenuData};
 
-/// All that belongs to one company.
+/// The data of one company.
 #[derive(Clone, Default)]
 pub(crate) struct CompanyData {
     pub(crate) version: i64,
     pub(crate) provisioned_at: Option<Timestamp>,
     pub(crate) levels: OrdMap<UserLevelId, Arc<LevelData>>,
-    /// Who holds which levels: the other direction of [`LevelData::holders`].
+    /// The levels that each user holds: the other direction of [`LevelData::holders`].
     pub(crate) held: OrdMap<UserId, OrdSet<UserLevelId>>,
     pub(crate) modules: OrdMap<ModuleId, CompanyModule>,
     pub(crate) menu: MenuData,
     pub(crate) audit: AuditTrail,
 }
 
-/// A level with everything that is removed with it.
+/// A level with its cells and its holders.
 #[derive(Clone)]
 pub(crate) struct LevelData {
     pub(crate) level: UserLevel,
@@ -37,6 +37,7 @@ pub(crate) struct LevelData {
 }
 
 impl CompanyData {
+    /// Refuses unknown levels: `Unknown`.
     pub(crate) fn check_levels(&self, ids: impl IntoIterator<Item = UserLevelId>) -> Result<()> {
         let unknown = ids.into_iter().filter(|id| !self.levels.contains_key(id));
         refuse_unknown(EntityType::UserLevel, unknown.map(|id| id.as_uuid()))
@@ -52,7 +53,7 @@ impl CompanyData {
         held.filter_map(|level| self.levels.get(level)).map(Arc::as_ref)
     }
 
-    /// Who holds a level, by id.
+    /// The users who hold a level, by id.
     pub(crate) fn holders(&self, level: UserLevelId) -> impl Iterator<Item = UserId> {
         self.levels.get(&level).into_iter().flat_map(|level| level.holders.keys()).copied()
     }

@@ -1,4 +1,4 @@
-//! The ids of rows, each of which is used once in all companies.
+//! The ids of the rows of companies, each of which is unique across companies.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use crate::constraints::refuse_if;
 
-/// A row by its table and id.
+/// The kind of a row and its id.
 pub(crate) type RowId = (RowKind, Uuid);
 
-/// The kinds of rows that live in companies and have ids of their own.
+/// The kinds of rows that belong to companies and have ids of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum RowKind {
     UserLevels,
@@ -22,12 +22,12 @@ pub(crate) enum RowKind {
     AuditLogs,
 }
 
-/// The ids of all rows that live in companies: an id is used once, whichever company uses it.
+/// The ids that are in use, of all companies.
 #[derive(Clone, Default)]
 pub(crate) struct RowIds(HashSet<RowId>);
 
 impl RowIds {
-    /// Records the ids of a unit of work. Another unit may have taken one of them meanwhile: `Conflict`.
+    /// Applies the changes of a unit of work: `Conflict` if another unit has taken one of the ids meanwhile.
     pub(crate) fn keep(&mut self, changes: &IdChanges) -> Result<()> {
         for id in &changes.released {
             self.0.remove(id);
@@ -39,7 +39,7 @@ impl RowIds {
     }
 }
 
-/// The ids that a unit of work took and returned.
+/// The ids that a unit of work takes and releases.
 #[derive(Default)]
 pub(crate) struct IdChanges {
     taken: BTreeSet<RowId>,
@@ -47,7 +47,7 @@ pub(crate) struct IdChanges {
 }
 
 impl IdChanges {
-    /// Takes an id that is unused, or that was returned.
+    /// Takes an id: `Conflict` if it is in use and this unit has not released it.
     pub(crate) fn take(&mut self, id: RowId, used: &RowIds) -> Result<()> {
         if self.released.remove(&id) {
             return Ok(());
@@ -55,11 +55,12 @@ impl IdChanges {
         refuse_if(used.0.contains(&id) || !self.taken.insert(id), Constraint::Duplicate)
     }
 
-    /// Takes an id that was made in this unit, or taken before.
+    /// Takes an id that this unit has generated, or has taken before.
     pub(crate) fn add(&mut self, id: RowId) {
         self.taken.insert(id);
     }
 
+    /// Releases the id of a removed row.
     pub(crate) fn release(&mut self, id: RowId) {
         if !self.taken.remove(&id) {
             self.released.insert(id);

@@ -1,4 +1,4 @@
-//! The state: immutable snapshots of persistent maps, replaced as a whole.
+//! The state: persistent maps, of which each unit of work changes a copy.
 
 mod catalog;
 mod change_log;
@@ -23,19 +23,19 @@ pub(crate) use company::{CompanyData, LevelData};
 pub(crate) use credentials::with_last_use;
 pub(crate) use ids::{IdChanges, RowId, RowKind};
 
-/// Everything that decides, and the audit trail.
+/// All data that decisions are computed from, with the menus and the audit trails.
 #[derive(Clone, Default)]
 pub(crate) struct State {
     pub(crate) catalog: Arc<CatalogData>,
     pub(crate) companies: OrdMap<CompanyId, Arc<CompanyData>>,
     pub(crate) credentials: Arc<CredentialsData>,
-    /// What external users are called.
+    /// The external ids of users of other issuers.
     pub(crate) external_ids: OrdMap<UserId, ExternalId>,
     pub(crate) log: ChangeLog,
     pub(crate) ids: RowIds,
 }
 
-/// The empty data of companies without a change.
+/// The data of companies that have never changed.
 static NO_COMPANY: LazyLock<CompanyData> = LazyLock::new(CompanyData::default);
 static NO_MENU: LazyLock<MenuData> = LazyLock::new(MenuData::default);
 
@@ -52,13 +52,14 @@ impl State {
         Arc::make_mut(&mut self.credentials)
     }
 
+    /// The catalog, to be changed: its compiled form is dropped.
     pub(crate) fn catalog_mut(&mut self) -> &mut CatalogData {
         let catalog = Arc::make_mut(&mut self.catalog);
         catalog.compiled = OnceLock::new();
         catalog
     }
 
-    /// The companies that a change of the catalog affects; the others stay shared with older states.
+    /// The companies that a change of the catalog affects. The data of all others stays shared with older states.
     pub(crate) fn companies_where(&self, concerned: impl Fn(&CompanyData) -> bool) -> Vec<CompanyId> {
         self.companies.iter().filter(|(_, company)| concerned(company)).map(|(id, _)| *id).collect()
     }
@@ -74,12 +75,12 @@ impl State {
         }
     }
 
-    /// The menu that a company sees besides the platform's.
+    /// The menu of a company without the platform's; an empty one without a company.
     pub(crate) fn own_menu(&self, company: Option<CompanyId>) -> &MenuData {
         company.map_or(&NO_MENU, |company| &self.company(company).menu)
     }
 
-    /// The entries of all menus that name a view or feature, by label, then id.
+    /// The entries of all menus whose view or feature `uses` accepts, by label, then id.
     pub(crate) fn menu_uses(&self, uses: impl Fn(Option<ViewId>, Option<FeatureId>) -> bool) -> Vec<MenuUse> {
         let mut found: Vec<_> = self
             .menus()
@@ -127,7 +128,8 @@ impl State {
         Versions { epoch, catalog: self.catalog.version, company }
     }
 
-    /// The versions that include a change of the target; for credentials the company's version is theirs.
+    /// The versions that include a change of the target. For the credentials, their version stands in place of a
+    /// company's.
     pub(crate) fn versions_of(&self, epoch: u64, target: Target) -> Versions {
         let versions = self.versions(epoch, target.company());
         if target == Target::Credentials {
@@ -137,15 +139,16 @@ impl State {
         }
     }
 
-    /// Replaces what a unit of work for `target` may change.
+    /// Replaces the part of the state that a unit of work for `target` may change by that of `work`.
     pub(crate) fn adopt(&mut self, target: Target, work: &Self) {
         match target {
-            // All other changes wait for a catalog change, so no company changed meanwhile.
+            // A catalog change excludes all others, so no company has changed meanwhile.
             Target::Catalog => {
                 self.catalog = Arc::clone(&work.catalog);
                 self.companies = work.companies.clone();
             }
-            // They exclude catalog changes too, so no other change wrote the platform's records.
+            // A change of credentials excludes catalog changes too, so no other change has written the platform's
+            // audit records meanwhile.
             Target::Credentials => {
                 self.credentials = Arc::clone(&work.credentials);
                 self.catalog = Arc::clone(&work.catalog);

@@ -1,4 +1,4 @@
-//! What the platform and each company own alike: a menu and an audit trail.
+//! The data that the platform and each company have alike: a menu and an audit trail.
 
 use std::sync::Arc;
 
