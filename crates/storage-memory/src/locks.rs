@@ -1,5 +1,5 @@
-//! The locks of units of work. Changes of companies share the lock of the catalog; changes of the catalog and of the
-//! credentials hold it alone. Each company has a lock besides.
+//! The locks of units of work: the gate, which changes of companies share and changes of the catalog and of the
+//! credentials hold alone, and a lock for each company.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,25 +9,25 @@ use iam_storage::company_locks::{CompanyLocks, Exclusive, Shared};
 use iam_storage::{Result, StorageError, Target};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// The locks of a storage. They are taken in one order, the catalog before a company, so they cannot deadlock.
+/// The locks of a storage. They are taken in one order, the gate before a company, so they cannot deadlock.
 #[derive(Default)]
 pub(crate) struct Locks {
-    catalog: Arc<RwLock<()>>,
+    gate: Arc<RwLock<()>>,
     companies: CompanyLocks,
 }
 
 /// Holds the locks of a change until it is dropped.
 pub(crate) enum HeldLocks {
     /// No other change is under way.
-    Catalog { _catalog: OwnedRwLockWriteGuard<()> },
+    Catalog { _gate: OwnedRwLockWriteGuard<()> },
     /// No other change of this company or of the catalog is under way.
-    Company { _company: Exclusive, _catalog: OwnedRwLockReadGuard<()> },
+    Company { _company: Exclusive, _gate: OwnedRwLockReadGuard<()> },
 }
 
 /// Keeps changes of a company and of the catalog from beginning until it is dropped.
 pub(crate) struct HeldOff {
     _company: Shared,
-    _catalog: OwnedRwLockReadGuard<()>,
+    _gate: OwnedRwLockReadGuard<()>,
 }
 
 impl Locks {
@@ -37,11 +37,11 @@ impl Locks {
             match target {
                 // Credentials change rarely, and their records belong to the platform, as the catalog's do.
                 Target::Catalog | Target::Credentials => {
-                    HeldLocks::Catalog { _catalog: Arc::clone(&self.catalog).write_owned().await }
+                    HeldLocks::Catalog { _gate: Arc::clone(&self.gate).write_owned().await }
                 }
                 Target::Company(company) => {
-                    let catalog = Arc::clone(&self.catalog).read_owned().await;
-                    HeldLocks::Company { _company: self.companies.exclusive(company).await, _catalog: catalog }
+                    let gate = Arc::clone(&self.gate).read_owned().await;
+                    HeldLocks::Company { _company: self.companies.exclusive(company).await, _gate: gate }
                 }
             }
         };
@@ -51,8 +51,8 @@ impl Locks {
 
     /// Keeps changes of a company and of the catalog from beginning. `None` if one is under way.
     pub(crate) fn hold_off(&self, company: CompanyId) -> Option<HeldOff> {
-        let catalog = Arc::clone(&self.catalog).try_read_owned().ok()?;
-        Some(HeldOff { _company: self.companies.try_shared(company)?, _catalog: catalog })
+        let gate = Arc::clone(&self.gate).try_read_owned().ok()?;
+        Some(HeldOff { _company: self.companies.try_shared(company)?, _gate: gate })
     }
 }
 
