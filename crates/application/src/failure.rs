@@ -1,7 +1,7 @@
 //! Failures of use cases, in words that a client may see. Causes are kept for the log.
 
 use iam_domain::EntityType;
-use iam_storage::{Constraint, Retryable, Source, StorageError};
+use iam_storage::{BoxError, Constraint, Retryable, StorageError};
 use uuid::Uuid;
 
 use crate::Requirement;
@@ -87,7 +87,7 @@ pub enum Failure {
     Unavailable(#[source] StorageError),
     /// An unexpected error.
     #[error("internal")]
-    Internal(#[source] Source),
+    Internal(#[source] BoxError),
 }
 
 impl Failure {

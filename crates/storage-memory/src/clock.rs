@@ -1,15 +1,15 @@
-//! The storage's clock: microseconds, and never the same one for two units of work.
+//! The clock of a storage: microseconds, with a different time for each tick.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use iam_domain::Timestamp;
 
-/// The latest time that was given out, in microseconds since 1970.
+/// The latest tick, in microseconds since 1970.
 #[derive(Default)]
 pub(crate) struct Clock(AtomicI64);
 
 impl Clock {
-    /// The time now: later than every time that was given out before.
+    /// The time now, and later than all ticks before.
     pub(crate) fn tick(&self) -> Timestamp {
         let now = system_time();
         let next = |last: i64| now.micros().max(last.saturating_add(1));
@@ -18,7 +18,7 @@ impl Clock {
         Timestamp::from_micros(next(last)).unwrap_or(now)
     }
 
-    /// The time now, for comparisons: not before any time that was given out.
+    /// The time now, for comparisons: not before the latest tick.
     pub(crate) fn read(&self) -> Timestamp {
         let now = system_time();
         Timestamp::from_micros(self.0.load(Ordering::Acquire)).map_or(now, |last| last.max(now))

@@ -1,40 +1,12 @@
-//! Reports what was committed, within the process.
-
-use std::ops::Bound;
+//! The feed of changes: polls for what was committed, and wake-ups within the process.
 
 use async_trait::async_trait;
-use iam_domain::CompanyId;
 use iam_storage::{ChangeFeed, Changes, Polled, Position, Result, StateId, StorageError, WakeUps};
-use imbl::OrdMap;
 use tokio::sync::watch;
 
-use crate::MemoryStorage;
+use crate::storage::MemoryStorage;
 
-/// The companies in the order of their latest commits. Each is listed once, so the list is bounded by their number.
-#[derive(Clone, Default)]
-pub(crate) struct ChangeLog {
-    latest: u64,
-    in_order: OrdMap<u64, CompanyId>,
-    places: OrdMap<CompanyId, u64>,
-}
-
-impl ChangeLog {
-    /// Records that a company changed.
-    pub(crate) fn note(&mut self, company: CompanyId) {
-        self.latest += 1;
-        if let Some(before) = self.places.insert(company, self.latest) {
-            self.in_order.remove(&before);
-        }
-        self.in_order.insert(self.latest, company);
-    }
-
-    /// The companies that changed after this place.
-    fn since(&self, place: u64) -> impl Iterator<Item = CompanyId> {
-        self.in_order.range((Bound::Excluded(place), Bound::Unbounded)).map(|(_, company)| *company)
-    }
-}
-
-/// A state of this storage. No history of it is ever restored, so the version alone tells states apart.
+/// Returns the id of a state. The history of this storage is never restored, so the version alone identifies a state.
 const fn state(version: i64) -> StateId {
     StateId { version, stamp: 0 }
 }
@@ -42,15 +14,15 @@ const fn state(version: i64) -> StateId {
 #[async_trait]
 impl ChangeFeed for MemoryStorage {
     async fn poll(&self, since: Option<&Position>) -> Result<Polled> {
-        let (now, epoch) = (self.inner().state.load(), self.inner().epoch);
-        let place =
+        let (now, epoch) = (self.shared().state.load(), self.shared().epoch);
+        let since =
             since.map(|position| position.as_str().parse::<u64>()).transpose().map_err(StorageError::corrupt)?;
-        let changed = place.into_iter().flat_map(|place| now.log.since(place));
+        let changed = since.into_iter().flat_map(|since| now.log.since(since));
         Ok(Polled::Primary(Changes {
             epoch,
             identity: epoch,
             position: Position::new(now.log.latest.to_string()),
-            is_continuous: place.is_some(),
+            is_continuous: since.is_some(),
             catalog: state(now.catalog.version),
             credentials: state(now.credentials.version),
             companies: changed.map(|company| (company, state(now.company(company).version))).collect(),
@@ -67,7 +39,7 @@ impl ChangeFeed for MemoryStorage {
     }
 
     async fn listen(&self) -> Result<Box<dyn WakeUps>> {
-        Ok(Box::new(Commits(self.inner().commits.subscribe())))
+        Ok(Box::new(Commits(self.shared().commits.subscribe())))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The in-memory storage adapter of the IAM service: complete, fast, and gone when the process ends.
+//! The in-memory storage adapter of the IAM service. It is complete and fast, and its data ends with the process.
 //!
 //! [`MemoryStorage`] implements [`iam_storage::Storage`] with the same rules as a database: unique keys, references
 //! that must exist, cascades, serial changes of one company, versions in commit order, audit records that commit with
@@ -33,182 +33,36 @@
 //!
 //! # How it works
 //!
-//! * **State** is an immutable snapshot of persistent maps. A read loads the current one and works on that: it never
-//!   waits, and never sees half a change.
-//! * **A unit of work** copies the snapshot, which costs next to nothing, and changes its copy. Its commit puts its
-//!   own part (the catalog with what cascades, or one company) in place of what is there, with one swap.
-//! * **Locks** are those of a database: a catalog change excludes every other; changes of one company are serial;
-//!   changes of different companies go on side by side. [`MemoryOptions::lock_timeout`] bounds the wait.
-//! * **Changes** are polled from a log that is part of the state, and each commit wakes those who listen.
-//! * **Trails and effective rows** are kept apart. They wait for no unit of work; effective rows are refused while a
-//!   change is under way that would outdate them.
+//! * **The state** is an immutable snapshot of persistent maps. A read loads the current snapshot and works on it, so
+//!   it never waits and never sees half a change.
+//! * **A unit of work** copies the snapshot, which costs next to nothing, and changes the copy. The commit replaces the
+//!   part of its target (the catalog with what cascades, one company, or the credentials) in one swap.
+//! * **Locks** work as in a database. Changes of the catalog and of credentials exclude all others, changes of one
+//!   company are serial, and changes of different companies run concurrently. [`MemoryOptions::lock_timeout`] bounds
+//!   the wait.
+//! * **Changes** are polled from a log that is part of the state. Each commit wakes the listeners.
+//! * **Trails, effective rows and uses of API keys** are kept apart and wait for no unit of work. Effective rows are
+//!   refused while a change is under way that would outdate them.
 //!
-//! It does not survive a restart and is not shared between processes, so each storage is an epoch of its own.
+//! A storage neither survives a restart nor is shared between processes, so each storage has an epoch of its own.
 
 mod auxiliary;
+mod changes;
 mod clock;
-mod credentials;
+mod constraints;
 mod feed;
+mod limit;
 mod locks;
+mod options;
 mod reads;
+mod repository;
 mod seed;
+mod shared;
+mod snapshots;
 mod state;
+mod storage;
+mod swapped;
 mod unit_of_work;
-mod writes;
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use async_trait::async_trait;
-use iam_domain::{ApiKeyId, Timestamp};
-use iam_storage::{
-    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail,
-    Reader, Result, Storage, Target, UnitOfWork,
-};
-use imbl::OrdMap;
-use tokio::sync::watch;
-use uuid::Uuid;
-
-use crate::auxiliary::Auxiliary;
-use crate::clock::Clock;
-use crate::locks::Locks;
-use crate::reads::{Reads, Source};
-use crate::state::{State, Swapped};
-use crate::unit_of_work::Unit;
-
-/// How a [`MemoryStorage`] behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryOptions {
-    /// How long a change waits to begin while others are under way.
-    pub lock_timeout: Duration,
-}
-
-impl Default for MemoryOptions {
-    fn default() -> Self {
-        Self { lock_timeout: Duration::from_secs(2) }
-    }
-}
-
-/// A storage in memory.
-pub struct MemoryStorage(Reads<Arc<Inner>>);
-
-/// What the storage and its units of work share.
-struct Inner {
-    state: Swapped<State>,
-    auxiliary: Swapped<Auxiliary>,
-    locks: Arc<Locks>,
-    /// Notified of each commit.
-    commits: watch::Sender<()>,
-    clock: Clock,
-    epoch: u64,
-    options: MemoryOptions,
-}
-
-impl MemoryStorage {
-    /// An empty storage.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::with_options(MemoryOptions::default())
-    }
-
-    /// An empty storage with these options.
-    #[must_use]
-    pub fn with_options(options: MemoryOptions) -> Self {
-        let (epoch, _) = Uuid::new_v4().as_u64_pair();
-        Self(Reads(Arc::new(Inner {
-            state: Swapped::default(),
-            auxiliary: Swapped::default(),
-            locks: Arc::default(),
-            commits: watch::Sender::new(()),
-            clock: Clock::default(),
-            epoch,
-            options,
-        })))
-    }
-
-    /// A storage with the catalog that a new installation begins with.
-    ///
-    /// # Errors
-    ///
-    /// None in practice: an empty storage takes the whole seed.
-    pub async fn seeded() -> Result<Self> {
-        let storage = Self::new();
-        let mut tx = storage.begin(Target::Catalog, ChangeContext::command_line()).await?;
-        seed::write(tx.as_mut()).await?;
-        tx.commit().await?;
-        Ok(storage)
-    }
-
-    fn inner(&self) -> &Arc<Inner> {
-        &self.0.0
-    }
-}
-
-impl Default for MemoryStorage {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl std::fmt::Debug for MemoryStorage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let inner = self.inner();
-        let companies = inner.state.load().companies.len();
-        f.debug_struct("MemoryStorage")
-            .field("options", &inner.options)
-            .field("companies", &companies)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Source for Arc<Inner> {
-    fn state(&self) -> Arc<State> {
-        self.state.load()
-    }
-
-    fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
-    fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp> {
-        self.auxiliary.load().api_key_uses.clone()
-    }
-}
-
-#[async_trait]
-impl Storage for MemoryStorage {
-    fn reader(&self) -> &dyn Reader {
-        &self.0
-    }
-
-    async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
-        Ok(Box::new(Unit::begin(Arc::clone(self.inner()), target, context).await?))
-    }
-
-    fn nav_trail(&self) -> &dyn NavTrail {
-        self.inner().as_ref()
-    }
-
-    fn effective_view_permissions(&self) -> &dyn EffectiveViewPermissions {
-        self.inner().as_ref()
-    }
-
-    fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions {
-        self.inner().as_ref()
-    }
-
-    fn api_key_uses(&self) -> &dyn ApiKeyUses {
-        self.inner().as_ref()
-    }
-
-    fn changes(&self) -> &dyn ChangeFeed {
-        self
-    }
-}
-
-#[async_trait]
-impl Health for MemoryStorage {
-    async fn ping(&self) -> Result<()> {
-        Ok(())
-    }
-}
+pub use options::MemoryOptions;
+pub use storage::MemoryStorage;

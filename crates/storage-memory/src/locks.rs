@@ -1,5 +1,5 @@
-//! The locks of changes: the catalog's lock, exclusive for changes of the catalog and of credentials and shared by
-//! company changes, and a lock for each company.
+//! The locks of units of work: the gate, which changes of companies share and changes of the catalog and of the
+//! credentials hold alone, and a lock for each company.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,39 +9,39 @@ use iam_storage::company_locks::{CompanyLocks, Exclusive, Shared};
 use iam_storage::{Result, StorageError, Target};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// All locks. They are taken in one order, the catalog before a company, so nothing deadlocks.
+/// The locks of a storage. They are taken in one order, the gate before a company, so they cannot deadlock.
 #[derive(Default)]
 pub(crate) struct Locks {
-    catalog: Arc<RwLock<()>>,
+    gate: Arc<RwLock<()>>,
     companies: CompanyLocks,
 }
 
 /// Holds the locks of a change until it is dropped.
-pub(crate) enum Held {
+pub(crate) enum HeldLocks {
     /// No other change is under way.
-    Catalog { _catalog: OwnedRwLockWriteGuard<()> },
+    Catalog { _gate: OwnedRwLockWriteGuard<()> },
     /// No other change of this company or of the catalog is under way.
-    Company { _company: Exclusive, _catalog: OwnedRwLockReadGuard<()> },
+    Company { _company: Exclusive, _gate: OwnedRwLockReadGuard<()> },
 }
 
-/// Holds off changes of a company and of the catalog until it is dropped.
+/// Keeps changes of a company and of the catalog from beginning until it is dropped.
 pub(crate) struct HeldOff {
     _company: Shared,
-    _catalog: OwnedRwLockReadGuard<()>,
+    _gate: OwnedRwLockReadGuard<()>,
 }
 
 impl Locks {
-    /// Takes the locks of a change, with a limit for the wait.
-    pub(crate) async fn acquire(&self, target: Target, timeout: Duration) -> Result<Held> {
+    /// Waits for the locks of a change. After `timeout` it fails with `Unavailable`.
+    pub(crate) async fn acquire(&self, target: Target, timeout: Duration) -> Result<HeldLocks> {
         let held = async {
             match target {
                 // Credentials change rarely, and their records belong to the platform, as the catalog's do.
                 Target::Catalog | Target::Credentials => {
-                    Held::Catalog { _catalog: Arc::clone(&self.catalog).write_owned().await }
+                    HeldLocks::Catalog { _gate: Arc::clone(&self.gate).write_owned().await }
                 }
                 Target::Company(company) => {
-                    let catalog = Arc::clone(&self.catalog).read_owned().await;
-                    Held::Company { _company: self.companies.exclusive(company).await, _catalog: catalog }
+                    let gate = Arc::clone(&self.gate).read_owned().await;
+                    HeldLocks::Company { _company: self.companies.exclusive(company).await, _gate: gate }
                 }
             }
         };
@@ -49,10 +49,10 @@ impl Locks {
         tokio::time::timeout(timeout, held).await.map_err(gave_up)
     }
 
-    /// Holds off changes of a company and of the catalog, unless one is under way.
+    /// Keeps changes of a company and of the catalog from beginning. `None` if one is under way.
     pub(crate) fn hold_off(&self, company: CompanyId) -> Option<HeldOff> {
-        let catalog = Arc::clone(&self.catalog).try_read_owned().ok()?;
-        Some(HeldOff { _company: self.companies.try_shared(company)?, _catalog: catalog })
+        let gate = Arc::clone(&self.gate).try_read_owned().ok()?;
+        Some(HeldOff { _company: self.companies.try_shared(company)?, _gate: gate })
     }
 }
 

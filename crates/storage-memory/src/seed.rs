@@ -1,4 +1,4 @@
-//! Writes the catalog that a new installation begins with.
+//! The catalog that a new installation begins with.
 
 use iam_domain::seed;
 use iam_storage::{Result, StorageError, UnitOfWork};

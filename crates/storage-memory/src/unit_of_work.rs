@@ -1,62 +1,60 @@
-//! A change under way: its own copy of the state, and how it is published.
+//! A unit of work: a copy of the state under the locks of its target, which a commit publishes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{ApiKeyId, ExternalId, FeatureId, Timestamp, UserId, Versions, ViewId};
+use iam_domain::{ApiKeyId, ExternalId, Timestamp, UserId, Versions};
 use iam_storage::{AuditCursor, ChangeContext, Recorder, Result, Target, UnitOfWork};
-
 use imbl::OrdMap;
 
-use crate::Inner;
-use crate::locks::Held;
-use crate::reads::{Reads, Source};
-use crate::state::{CatalogData, IdChanges, RowId, State, Table};
+use crate::auxiliary::Removed;
+use crate::locks::HeldLocks;
+use crate::repository::{Repository, StateSource};
+use crate::shared::SharedStorage;
+use crate::state::{CatalogData, IdChanges, RowId, RowKind, State};
 
-/// The data of a unit of work. Its changes are in [`crate::writes`].
+/// The data of a unit of work. The changes that it makes are in [`crate::changes`].
 pub(crate) struct Unit {
-    inner: Arc<Inner>,
+    shared: Arc<SharedStorage>,
     pub(crate) recorder: Recorder,
-    /// The state at the beginning, with its changes. No other change touches its target or the catalog meanwhile.
+    /// The state at the beginning, with the changes of this unit. The locks keep other units from changing the target
+    /// or the catalog.
     pub(crate) work: State,
     ids: IdChanges,
-    pub(crate) gone: Gone,
-    /// The names of external users to store.
-    pub(crate) remembered: BTreeMap<UserId, ExternalId>,
-    /// Last, so that everything else is dropped under the lock.
-    held: Held,
-}
-
-/// The views and features that a catalog change removed, and that rows beside decisions may name.
-#[derive(Default)]
-pub(crate) struct Gone {
-    pub(crate) views: BTreeSet<ViewId>,
-    pub(crate) features: BTreeSet<FeatureId>,
+    pub(crate) removed: Removed,
+    /// The external ids to store, by user.
+    pub(crate) external_ids: BTreeMap<UserId, ExternalId>,
+    /// The last field, so that the others are dropped under the locks.
+    held: HeldLocks,
 }
 
 impl Unit {
-    pub(crate) async fn begin(inner: Arc<Inner>, target: Target, context: ChangeContext) -> Result<Reads<Self>> {
-        let held = inner.locks.acquire(target, inner.options.lock_timeout).await?;
-        let mut work = State::clone(&inner.state.load());
+    pub(crate) async fn begin(
+        shared: Arc<SharedStorage>,
+        target: Target,
+        context: ChangeContext,
+    ) -> Result<Repository<Self>> {
+        let held = shared.locks.acquire(target, shared.options.lock_timeout).await?;
+        let mut work = State::clone(&shared.state.load());
         match target {
             Target::Catalog => work.catalog_mut().version += 1,
             Target::Company(company) => work.company_mut(company).version += 1,
             Target::Credentials => work.credentials_mut().version += 1,
         }
-        let recorder = Recorder::new(target, context, inner.clock.tick());
-        Ok(Reads(Self {
-            inner,
+        let recorder = Recorder::new(target, context, shared.clock.tick());
+        Ok(Repository(Self {
+            shared,
             recorder,
             work,
             ids: IdChanges::default(),
-            gone: Gone::default(),
-            remembered: BTreeMap::new(),
+            removed: Removed::default(),
+            external_ids: BTreeMap::new(),
             held,
         }))
     }
 
-    /// Makes a change of `target`: all of it or, by poisoning the unit, nothing.
+    /// Makes a change of `target`. An error poisons the unit, so half a change is never committed.
     pub(crate) fn change<T>(&mut self, target: Target, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.recorder.touch(target)?;
         let answer = change(self)?;
@@ -68,62 +66,62 @@ impl Unit {
         &self.work.catalog
     }
 
-    /// Takes the id of a new row, which must be unused.
+    /// Takes the id of a new row: `Conflict` if it is in use.
     pub(crate) fn take_id(&mut self, id: RowId) -> Result<()> {
-        self.ids.take(id, &self.inner.state.load())
+        self.ids.take(id, &self.shared.state.load().ids)
     }
 
-    /// Returns the ids of removed rows.
-    pub(crate) fn give_back_ids(&mut self, ids: impl IntoIterator<Item = RowId>) {
-        ids.into_iter().for_each(|id| self.ids.give_back(id));
+    /// Releases the ids of removed rows.
+    pub(crate) fn release_ids(&mut self, ids: impl IntoIterator<Item = RowId>) {
+        ids.into_iter().for_each(|id| self.ids.release(id));
     }
 
     fn commit(self) -> Result<Versions> {
-        // What holds the locks is dropped last.
-        let Self { held: _held, inner, recorder, mut work, mut ids, gone, remembered } = self;
+        // The locks are released last: bindings drop in reverse order, and `_held` is bound first.
+        let Self { held: _held, shared, recorder, mut work, mut ids, removed, external_ids } = self;
         recorder.check()?;
         let target = recorder.target();
         let company = target.company();
         if recorder.is_empty() {
-            return Ok(inner.state.load().versions_of(inner.epoch, target));
+            return Ok(shared.state.load().versions_of(shared.epoch, target));
         }
         let derived = recorder.finish();
         for record in derived.records {
-            ids.add((Table::AuditLogs, record.id.as_uuid()));
-            let place = AuditCursor { timestamp: record.timestamp, id: record.id };
-            work.audit_mut(company).insert(place, Arc::new(record));
+            ids.add((RowKind::AuditLogs, record.id.as_uuid()));
+            let cursor = AuditCursor { timestamp: record.timestamp, id: record.id };
+            work.audit_mut(company).insert(cursor, Arc::new(record));
         }
-        let versions = inner.state.try_change(|latest| {
+        let versions = shared.state.try_change(|latest| {
             latest.adopt(target, &work);
-            latest.keep_ids(&ids)?;
-            latest.identities.extend(remembered);
-            Ok(latest.versions_of(inner.epoch, target))
+            latest.ids.keep(&ids)?;
+            latest.external_ids.extend(external_ids);
+            Ok(latest.versions_of(shared.epoch, target))
         })?;
-        inner.auxiliary.change(|auxiliary| auxiliary.forget(&gone));
-        inner.commits.send_replace(());
+        shared.auxiliary.change(|auxiliary| auxiliary.forget(&removed));
+        shared.commits.send_replace(());
         Ok(versions)
     }
 }
 
-impl Source for Unit {
-    /// For its target what it wrote, otherwise what others committed.
+impl StateSource for Unit {
+    /// The latest committed state, with the uncommitted changes of the target.
     fn state(&self) -> Arc<State> {
-        let mut state = State::clone(&self.inner.state.load());
+        let mut state = State::clone(&self.shared.state.load());
         state.adopt(self.recorder.target(), &self.work);
         Arc::new(state)
     }
 
     fn epoch(&self) -> u64 {
-        self.inner.epoch
+        self.shared.epoch
     }
 
     fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp> {
-        self.inner.api_key_uses()
+        self.shared.api_key_uses()
     }
 }
 
 #[async_trait]
-impl UnitOfWork for Reads<Unit> {
+impl UnitOfWork for Repository<Unit> {
     fn now(&self) -> Timestamp {
         self.0.recorder.now()
     }

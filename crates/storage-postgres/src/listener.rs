@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use iam_storage::{Result, Source, StorageError, WakeUps};
+use iam_storage::{BoxError, Result, StorageError, WakeUps};
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 use tokio::runtime::Handle;
@@ -79,7 +79,7 @@ impl ListenerOptions {
     }
 }
 
-fn unavailable(source: impl Into<Source>) -> StorageError {
+fn unavailable(source: impl Into<BoxError>) -> StorageError {
     StorageError::Unavailable { retryable: false, source: Some(source.into()) }
 }
 

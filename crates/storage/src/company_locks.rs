@@ -13,7 +13,7 @@ type Lock = Arc<RwLock<()>>;
 pub struct CompanyLocks {
     /// The locks, each with the number of tasks that hold it or wait for it. A std mutex, since it is held for a
     /// look-up only.
-    places: Arc<Mutex<HashMap<CompanyId, (Lock, usize)>>>,
+    locks: Arc<Mutex<HashMap<CompanyId, (Lock, usize)>>>,
 }
 
 /// A company's exclusive lock, held until this is dropped.
@@ -24,16 +24,16 @@ pub struct Exclusive(#[expect(dead_code, reason = "held")] Held<OwnedRwLockWrite
 #[derive(Debug)]
 pub struct Shared(#[expect(dead_code, reason = "held")] Held<OwnedRwLockReadGuard<()>>);
 
-/// Fields drop in order: first the lock is released, then its place.
+/// A guard with the reference to its lock. Fields drop in order: the lock is released first.
 #[derive(Debug)]
 struct Held<Guard> {
     _guard: Guard,
-    _place: Place,
+    _reference: LockRef,
 }
 
-/// A place among the locks, kept while a task holds this one or waits for it.
+/// A counted reference to a company's lock, which keeps the lock in the map while a task holds it or waits for it.
 #[derive(Debug)]
-struct Place {
+struct LockRef {
     locks: CompanyLocks,
     company: CompanyId,
     lock: Lock,
@@ -42,44 +42,44 @@ struct Place {
 impl CompanyLocks {
     /// Waits for the company's exclusive lock, first come, first served. Cancelling gives up the place in the queue.
     pub async fn exclusive(&self, company: CompanyId) -> Exclusive {
-        let place = self.place(company);
-        let guard = Arc::clone(&place.lock).write_owned().await;
-        Exclusive(Held { _guard: guard, _place: place })
+        let reference = self.reference(company);
+        let guard = Arc::clone(&reference.lock).write_owned().await;
+        Exclusive(Held { _guard: guard, _reference: reference })
     }
 
     /// The company's shared lock, unless a task holds it exclusively or waits to.
     #[must_use]
     pub fn try_shared(&self, company: CompanyId) -> Option<Shared> {
-        let place = self.place(company);
-        let guard = Arc::clone(&place.lock).try_read_owned().ok()?;
-        Some(Shared(Held { _guard: guard, _place: place }))
+        let reference = self.reference(company);
+        let guard = Arc::clone(&reference.lock).try_read_owned().ok()?;
+        Some(Shared(Held { _guard: guard, _reference: reference }))
     }
 
     /// The number of companies whose locks are held or waited for.
     #[must_use]
     pub fn in_use(&self) -> usize {
-        self.places().len()
+        self.entries().len()
     }
 
-    fn place(&self, company: CompanyId) -> Place {
-        let mut places = self.places();
-        let (lock, users) = places.entry(company).or_default();
+    fn reference(&self, company: CompanyId) -> LockRef {
+        let mut entries = self.entries();
+        let (lock, users) = entries.entry(company).or_default();
         *users += 1;
-        Place { locks: self.clone(), company, lock: Arc::clone(lock) }
+        LockRef { locks: self.clone(), company, lock: Arc::clone(lock) }
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<CompanyId, (Lock, usize)>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, HashMap<CompanyId, (Lock, usize)>> {
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl Drop for LockRef {
     fn drop(&mut self) {
-        let mut places = self.locks.places();
-        if let Some((_, users)) = places.get_mut(&self.company) {
+        let mut entries = self.locks.entries();
+        if let Some((_, users)) = entries.get_mut(&self.company) {
             *users -= 1;
             if *users == 0 {
-                places.remove(&self.company);
+                entries.remove(&self.company);
             }
         }
     }

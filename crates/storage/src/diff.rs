@@ -7,7 +7,7 @@ use iam_domain::{Action, FeatureId, FeaturePermission, ViewId, ViewPermission};
 use crate::{Constraint, Result, StorageError};
 
 /// A cell of a matrix.
-pub trait Cell: Clone {
+pub trait MatrixCell: Clone {
     /// Its place within the level.
     type Key: Ord;
     /// Its place within the level.
@@ -19,7 +19,7 @@ pub trait Cell: Clone {
     fn in_place_of(&self, other: &Self) -> Self;
 }
 
-impl Cell for ViewPermission {
+impl MatrixCell for ViewPermission {
     type Key = ViewId;
 
     fn key(&self) -> ViewId {
@@ -35,7 +35,7 @@ impl Cell for ViewPermission {
     }
 }
 
-impl Cell for FeaturePermission {
+impl MatrixCell for FeaturePermission {
     type Key = (FeatureId, Action);
 
     fn key(&self) -> Self::Key {
@@ -62,7 +62,7 @@ pub struct MatrixDiff<C> {
     pub update: Vec<C>,
 }
 
-impl<C: Cell> MatrixDiff<C> {
+impl<C: MatrixCell> MatrixDiff<C> {
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 pub type Result<T, E = StorageError> = std::result::Result<T, E>;
 
 /// The cause that an adapter keeps for the log; clients never see it.
-pub type Source = Box<dyn std::error::Error + Send + Sync>;
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a storage operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub enum StorageError {
         retryable: bool,
         /// The driver's error.
         #[source]
-        source: Option<Source>,
+        source: Option<BoxError>,
     },
     /// The storage holds invalid data, or does not understand a statement.
     #[error("storage corrupt: {what}")]
@@ -52,7 +52,7 @@ pub enum StorageError {
         what: String,
         /// The driver's error.
         #[source]
-        source: Option<Source>,
+        source: Option<BoxError>,
     },
 }
 

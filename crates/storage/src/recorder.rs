@@ -240,7 +240,7 @@ impl Recorder {
         self.matrix_updated("permissions.features_updated", level, counts, there, diff, cell);
     }
 
-    fn matrix_updated<C: crate::Cell>(
+    fn matrix_updated<C: crate::MatrixCell>(
         &mut self,
         action: &'static str,
         level: UserLevelId,
@@ -252,7 +252,7 @@ impl Recorder {
         if diff.is_empty() {
             return;
         }
-        let replaced: BTreeSet<_> = diff.update.iter().map(crate::Cell::key).collect();
+        let replaced: BTreeSet<_> = diff.update.iter().map(crate::MatrixCell::key).collect();
         let before: Map<_, _> = diff
             .remove
             .iter()

@@ -7,7 +7,7 @@ use iam_domain::{
     Action, Caller, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, FeaturePermissionId, Scope,
     UserLevelId, ViewId, ViewPermission, ViewPermissionId, ViewState,
 };
-use iam_storage::{Cell, Target, UnitOfWork};
+use iam_storage::{MatrixCell, Target, UnitOfWork};
 
 use super::user_levels::find_user_level;
 use crate::failure::{list_names, unknown_field, unknown_ids};
@@ -209,7 +209,7 @@ impl ReplaceFeaturePermissions {
 }
 
 /// Only super admins can change or pin permissions: other callers must send each pinned permission unchanged.
-fn keep_pins<C: Cell>(
+fn keep_pins<C: MatrixCell>(
     stored: &[C],
     wanted: &[C],
     field: &str,
@@ -220,7 +220,8 @@ fn keep_pins<C: Cell>(
     let broken = stored.iter().filter(|permission| !is_modifiable(permission)).filter(|permission| {
         wanted_by_key.get(&permission.key()).is_none_or(|wanted| !wanted.says_the_same(permission))
     });
-    let pinned: BTreeSet<_> = stored.iter().filter(|permission| !is_modifiable(permission)).map(Cell::key).collect();
+    let pinned: BTreeSet<_> =
+        stored.iter().filter(|permission| !is_modifiable(permission)).map(MatrixCell::key).collect();
     let added = wanted.iter().filter(|permission| !is_modifiable(permission) && !pinned.contains(&permission.key()));
     let names: Vec<_> = broken.chain(added).map(name).collect();
     if names.is_empty() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use iam_storage::{Result, Source, StorageError};
+use iam_storage::{BoxError, Result, StorageError};
 
 /// The result of a load that several requests wait for.
 pub(crate) type Loaded<T> = Result<T, Arc<StorageError>>;
@@ -15,7 +15,7 @@ struct Shared(#[source] Arc<StorageError>);
 
 /// The error of a load, for one of the requests that waited for it.
 pub(crate) fn shared(error: &Arc<StorageError>) -> StorageError {
-    let source: Source = Box::new(Shared(Arc::clone(error)));
+    let source: BoxError = Box::new(Shared(Arc::clone(error)));
     match error.as_ref() {
         StorageError::Corrupt { what, .. } => StorageError::Corrupt { what: what.clone(), source: Some(source) },
         _ => unavailable(source),
@@ -23,7 +23,7 @@ pub(crate) fn shared(error: &Arc<StorageError>) -> StorageError {
 }
 
 /// The storage cannot answer now, for this reason.
-pub(crate) fn unavailable(why: impl Into<Source>) -> StorageError {
+pub(crate) fn unavailable(why: impl Into<BoxError>) -> StorageError {
     StorageError::Unavailable { retryable: false, source: Some(why.into()) }
 }
 

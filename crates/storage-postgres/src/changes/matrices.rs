@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use iam_domain::{Action, CompanyId, EntityType, FeatureId, FeaturePermission, UserLevelId, ViewId, ViewPermission};
 use iam_storage::{
-    Cell, FeaturePermissionsMut, MatrixDiff, Recorder, Result, StorageError, Target, ViewPermissionsMut,
+    FeaturePermissionsMut, MatrixCell, MatrixDiff, Recorder, Result, StorageError, Target, ViewPermissionsMut,
 };
 use sea_orm::{DbBackend, EntityName, EntityTrait, FromQueryResult, Statement, Value};
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use crate::repository::Repository;
 use crate::statement::{column, convert, statement};
 
 /// A cell of a matrix, with its table. In the statements $1 is the company and $2 the level.
-trait StoredCell: Cell + Send + Sync + TryFrom<Self::Row, Error = StorageError> {
+trait StoredCell: MatrixCell + Send + Sync + TryFrom<Self::Row, Error = StorageError> {
     type Row: FromQueryResult;
     type Rows: EntityTrait<Model = Self::Row>;
 

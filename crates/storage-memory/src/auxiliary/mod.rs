@@ -1,0 +1,213 @@
+//! The data beside decisions: navigation trails, effective rows and the last uses of API keys. Its writes and units of
+//! work never wait for each other.
+
+mod api_key_uses;
+mod effective_rows;
+mod trails;
+
+use std::collections::BTreeSet;
+
+use iam_domain::{
+    Action, ApiKeyId, CompanyId, EffectiveFeaturePermission, EffectiveViewPermission, FeatureId, SessionId, Timestamp,
+    TrailEntry, UserId, Versions, ViewId,
+};
+use iam_storage::{NewEffectiveFeaturePermission, NewEffectiveViewPermission, Result};
+use imbl::{OrdMap, Vector};
+
+use crate::state::CatalogData;
+
+/// The data that no decision is computed from.
+#[derive(Clone, Default)]
+pub(crate) struct Auxiliary {
+    trails: OrdMap<(CompanyId, UserId), Sessions>,
+    pub(crate) api_key_uses: OrdMap<ApiKeyId, Timestamp>,
+    views: Rows<EffectiveViewPermission>,
+    features: Rows<EffectiveFeaturePermission>,
+}
+
+/// The steps of each session of a user, oldest first. The depth of a step is its position here; the stored depth is
+/// ignored.
+type Sessions = OrdMap<SessionId, Vector<TrailEntry>>;
+
+/// Effective rows of one kind by company, user and key, whether current or outdated.
+type Rows<R> = OrdMap<CompanyId, OrdMap<UserId, OrdMap<<R as EffectiveRow>::Key, R>>>;
+
+/// An effective row of one of the two kinds.
+trait EffectiveRow: Clone {
+    /// What identifies a row among those of its user.
+    type Key: Ord + Clone;
+    /// A resolved decision.
+    type New: Clone;
+    fn new(batch: Batch, new: Self::New) -> Self;
+    fn batch(&self) -> Batch;
+    fn user_id(&self) -> UserId;
+    fn key(&self) -> Self::Key;
+    /// Refuses rows that refer to an unknown view or feature.
+    fn check_references(rows: &[Self::New], catalog: &CatalogData) -> Result<()>;
+    fn rows(auxiliary: &Auxiliary) -> &Rows<Self>;
+    fn rows_mut(auxiliary: &mut Auxiliary) -> &mut Rows<Self>;
+}
+
+/// The fields that all rows of one write have in common.
+#[derive(Clone, Copy)]
+struct Batch {
+    company_id: CompanyId,
+    company_version: i64,
+    catalog_version: i64,
+    computed_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+impl Batch {
+    /// Whether the rows are of these versions.
+    const fn is_of(&self, versions: Versions) -> bool {
+        self.company_version == versions.company && self.catalog_version == versions.catalog
+    }
+
+    /// Whether the rows have expired.
+    fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at <= now
+    }
+}
+
+impl EffectiveRow for EffectiveViewPermission {
+    type Key = ViewId;
+    type New = NewEffectiveViewPermission;
+
+    fn new(batch: Batch, new: Self::New) -> Self {
+        let NewEffectiveViewPermission { user_id, view_id, has_access } = new;
+        let Batch { company_id, company_version, catalog_version, computed_at, expires_at } = batch;
+        Self { user_id, company_id, view_id, has_access, computed_at, expires_at, company_version, catalog_version }
+    }
+
+    fn batch(&self) -> Batch {
+        let Self { company_id, company_version, catalog_version, computed_at, expires_at, .. } = *self;
+        Batch { company_id, company_version, catalog_version, computed_at, expires_at }
+    }
+
+    fn user_id(&self) -> UserId {
+        self.user_id
+    }
+
+    fn key(&self) -> ViewId {
+        self.view_id
+    }
+
+    fn check_references(rows: &[Self::New], catalog: &CatalogData) -> Result<()> {
+        catalog.check_views(rows.iter().map(|row| row.view_id))
+    }
+
+    fn rows(auxiliary: &Auxiliary) -> &Rows<Self> {
+        &auxiliary.views
+    }
+
+    fn rows_mut(auxiliary: &mut Auxiliary) -> &mut Rows<Self> {
+        &mut auxiliary.views
+    }
+}
+
+impl EffectiveRow for EffectiveFeaturePermission {
+    type Key = (FeatureId, Action);
+    type New = NewEffectiveFeaturePermission;
+
+    fn new(batch: Batch, new: Self::New) -> Self {
+        let NewEffectiveFeaturePermission { user_id, feature_id, action, allowed, scope } = new;
+        let Batch { company_id, company_version, catalog_version, computed_at, expires_at } = batch;
+        Self {
+            user_id,
+            company_id,
+            feature_id,
+            action,
+            allowed,
+            scope,
+            computed_at,
+            expires_at,
+            company_version,
+            catalog_version,
+        }
+    }
+
+    fn batch(&self) -> Batch {
+        let Self { company_id, company_version, catalog_version, computed_at, expires_at, .. } = *self;
+        Batch { company_id, company_version, catalog_version, computed_at, expires_at }
+    }
+
+    fn user_id(&self) -> UserId {
+        self.user_id
+    }
+
+    fn key(&self) -> Self::Key {
+        (self.feature_id, self.action.clone())
+    }
+
+    fn check_references(rows: &[Self::New], catalog: &CatalogData) -> Result<()> {
+        catalog.check_features(rows.iter().map(|row| row.feature_id))
+    }
+
+    fn rows(auxiliary: &Auxiliary) -> &Rows<Self> {
+        &auxiliary.features
+    }
+
+    fn rows_mut(auxiliary: &mut Auxiliary) -> &mut Rows<Self> {
+        &mut auxiliary.features
+    }
+}
+
+/// The views and features that a change of the catalog removed, and that auxiliary data may name.
+#[derive(Default)]
+pub(crate) struct Removed {
+    pub(crate) views: BTreeSet<ViewId>,
+    pub(crate) features: BTreeSet<FeatureId>,
+}
+
+impl Auxiliary {
+    /// Drops the effective rows of removed views and features, and clears the removed views from trails.
+    pub(crate) fn forget(&mut self, removed: &Removed) {
+        if !removed.views.is_empty() {
+            drop_rows::<EffectiveViewPermission>(self, usize::MAX, |row| removed.views.contains(&row.view_id));
+            self.clear_views_of_trails(&removed.views);
+        }
+        if !removed.features.is_empty() {
+            drop_rows::<EffectiveFeaturePermission>(self, usize::MAX, |row| removed.features.contains(&row.feature_id));
+        }
+    }
+
+    fn clear_views_of_trails(&mut self, removed: &BTreeSet<ViewId>) {
+        let still_there = |view: &ViewId| !removed.contains(view);
+        let concerned = |step: &TrailEntry| !step.view_id.iter().all(still_there);
+        for (user, sessions) in &self.trails.clone() {
+            for (session, steps) in sessions.iter().filter(|(_, steps)| steps.iter().any(concerned)) {
+                let clear = |step: TrailEntry| TrailEntry { view_id: step.view_id.filter(still_there), ..step };
+                let cleared = steps.iter().cloned().map(clear).collect();
+                self.trails.entry(*user).or_default().insert(session.clone(), cleared);
+            }
+        }
+    }
+}
+
+/// Drops the rows of a user and returns their number.
+fn drop_user<R: EffectiveRow>(auxiliary: &mut Auxiliary, company: CompanyId, user: UserId) -> u64 {
+    let table = R::rows_mut(auxiliary);
+    let Some(users) = table.get_mut(&company) else { return 0 };
+    let dropped = users.remove(&user).map_or(0, |rows| rows.len() as u64);
+    if users.is_empty() {
+        table.remove(&company);
+    }
+    dropped
+}
+
+/// Drops at most `limit` of the rows that match, in all companies, and returns their number.
+fn drop_rows<R: EffectiveRow>(auxiliary: &mut Auxiliary, limit: usize, matches: impl Fn(&R) -> bool) -> u64 {
+    let rows = R::rows(auxiliary).values().flat_map(OrdMap::values).flat_map(OrdMap::values);
+    let matching: Vec<R> = rows.filter(|row| matches(row)).take(limit).cloned().collect();
+    for row in &matching {
+        let (company, user) = (row.batch().company_id, row.user_id());
+        let users = R::rows_mut(auxiliary).get_mut(&company);
+        let Some(rows) = users.and_then(|users| users.get_mut(&user)) else { continue };
+        rows.remove(&row.key());
+        if rows.is_empty() {
+            drop_user::<R>(auxiliary, company, user);
+        }
+    }
+    matching.len() as u64
+}

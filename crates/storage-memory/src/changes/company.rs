@@ -1,0 +1,75 @@
+//! Changes of user levels, and of the state of a company as such.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use iam_domain::{CompanyId, UserLevel, UserLevelId};
+use iam_storage::{CompanyStatesMut, Constraint, Result, StorageError, Target, UserLevelsMut};
+
+use crate::constraints::refuse_if;
+use crate::repository::Repository;
+use crate::state::{CompanyData, LevelData, RowKind};
+use crate::unit_of_work::Unit;
+
+impl CompanyData {
+    fn check_unique_name(&self, level: &UserLevel) -> Result<()> {
+        let same_name = |other: &UserLevel| other.id != level.id && other.name == level.name;
+        refuse_if(self.levels.values().any(|other| same_name(&other.level)), Constraint::UserLevelName)
+    }
+}
+
+#[async_trait]
+impl UserLevelsMut for Repository<Unit> {
+    async fn create(&mut self, level: &UserLevel) -> Result<()> {
+        self.0.change(Target::Company(level.company_id), |unit| {
+            unit.take_id((RowKind::UserLevels, level.id.as_uuid()))?;
+            let company = unit.work.company_mut(level.company_id);
+            company.check_unique_name(level)?;
+            company.levels.insert(level.id, Arc::new(LevelData::new(level.clone())));
+            unit.recorder.user_level_created(level);
+            Ok(())
+        })
+    }
+
+    async fn update(&mut self, level: &UserLevel) -> Result<UserLevel> {
+        self.0.change(Target::Company(level.company_id), |unit| {
+            let company = unit.work.company_mut(level.company_id);
+            if !company.levels.contains_key(&level.id) {
+                return Err(StorageError::NotFound);
+            }
+            company.check_unique_name(level)?;
+            let there = company.level_mut(level.id).ok_or(StorageError::NotFound)?;
+            let after = UserLevel { created_at: there.level.created_at, ..level.clone() };
+            let before = std::mem::replace(&mut there.level, after.clone());
+            unit.recorder.user_level_updated(&before, &after);
+            Ok(before)
+        })
+    }
+
+    async fn delete(&mut self, company: CompanyId, id: UserLevelId) -> Result<UserLevel> {
+        self.0.change(Target::Company(company), |unit| {
+            let levels = &mut unit.work.company_mut(company).levels;
+            let removed = levels.remove(&id).ok_or(StorageError::NotFound)?;
+            refuse_if(!removed.holders.is_empty(), Constraint::UserLevelAssigned)?;
+            unit.release_ids(removed.ids());
+            unit.recorder.user_level_deleted(&removed.level);
+            Ok(removed.level.clone())
+        })
+    }
+}
+
+#[async_trait]
+impl CompanyStatesMut for Repository<Unit> {
+    async fn set_provisioned(&mut self, company: CompanyId) -> Result<bool> {
+        self.0.change(Target::Company(company), |unit| {
+            let now = unit.recorder.now();
+            let provisioned_at = &mut unit.work.company_mut(company).provisioned_at;
+            if provisioned_at.is_some() {
+                return Ok(false);
+            }
+            *provisioned_at = Some(now);
+            unit.recorder.provisioned(company);
+            Ok(true)
+        })
+    }
+}

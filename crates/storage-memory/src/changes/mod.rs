@@ -1,0 +1,36 @@
+//! The changes that units of work make, with the rules that a database would enforce.
+
+mod catalog;
+mod company;
+mod credentials;
+mod matrices;
+mod menu;
+mod sets;
+
+use async_trait::async_trait;
+use iam_domain::AuditRecord;
+use iam_storage::{AuditLogsMut, Result, Target};
+
+use crate::repository::Repository;
+use crate::state::{CompanyData, RowKind};
+use crate::unit_of_work::Unit;
+
+impl Unit {
+    /// Changes all companies that a change of the catalog affects.
+    fn cascade(&mut self, concerned: impl Fn(&CompanyData) -> bool, mut change: impl FnMut(&mut CompanyData)) {
+        for company in self.work.companies_where(concerned) {
+            change(self.work.company_mut(company));
+        }
+    }
+}
+
+#[async_trait]
+impl AuditLogsMut for Repository<Unit> {
+    async fn append(&mut self, record: &AuditRecord) -> Result<()> {
+        self.0.change(record.company_id.map_or(Target::Catalog, Target::Company), |unit| {
+            unit.take_id((RowKind::AuditLogs, record.id.as_uuid()))?;
+            unit.recorder.appended(record.clone());
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,250 @@
+//! Changes of sets: mappings of the catalog, the modules of a company, the levels of a user.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use iam_domain::{Assignment, CompanyId, CompanyModule, FeatureId, ModuleId, Timestamp, UserId, UserLevelId, ViewId};
+use iam_storage::{
+    AssignmentsMut, CompanyModulesMut, FeatureViewsMut, ModuleFeaturesMut, ModuleViewsMut, Recorder, Result, SetDiff,
+    StorageError, Target,
+};
+use imbl::OrdSet;
+
+use crate::repository::Repository;
+use crate::state::CatalogData;
+use crate::unit_of_work::Unit;
+
+/// A change of a set.
+#[derive(Clone, Copy)]
+enum SetEdit<'a, T> {
+    Add(T),
+    Remove(T),
+    Replace(&'a [T]),
+}
+
+impl<T: Ord + Copy> SetEdit<'_, T> {
+    fn diff(self, there: impl IntoIterator<Item = T>) -> SetDiff<T> {
+        let there: BTreeSet<T> = there.into_iter().collect();
+        let mut wanted = there.clone();
+        match self {
+            Self::Add(one) => {
+                wanted.insert(one);
+            }
+            Self::Remove(one) => {
+                wanted.remove(&one);
+            }
+            Self::Replace(all) => wanted = all.iter().copied().collect(),
+        }
+        SetDiff::new(there, wanted)
+    }
+
+    /// Whether the owner of the set must exist. Removing from an unknown owner is no error.
+    const fn needs_owner(self) -> bool {
+        !matches!(self, Self::Remove(_))
+    }
+}
+
+/// A mapping of the catalog: which members an owner has.
+struct Mapping<Owner, Member> {
+    pairs: fn(&CatalogData) -> &OrdSet<(Owner, Member)>,
+    pairs_mut: fn(&mut CatalogData) -> &mut OrdSet<(Owner, Member)>,
+    /// Refuses an unknown owner.
+    check_owner: fn(&CatalogData, Owner) -> Result<()>,
+    /// Refuses unknown members.
+    check_members: fn(&CatalogData, &[Member]) -> Result<()>,
+    record: fn(&mut Recorder, Owner, &SetDiff<Member>),
+}
+
+const FEATURE_VIEWS: Mapping<FeatureId, ViewId> = Mapping {
+    pairs: |catalog| &catalog.feature_views,
+    pairs_mut: |catalog| &mut catalog.feature_views,
+    check_owner: |catalog, owner| catalog.check_features([owner]),
+    check_members: |catalog, members| catalog.check_views(members.iter().copied()),
+    record: Recorder::feature_views_updated,
+};
+
+const MODULE_VIEWS: Mapping<ModuleId, ViewId> = Mapping {
+    pairs: |catalog| &catalog.module_views,
+    pairs_mut: |catalog| &mut catalog.module_views,
+    check_owner: |catalog, owner| catalog.check_modules([owner]),
+    check_members: |catalog, members| catalog.check_views(members.iter().copied()),
+    record: Recorder::module_views_updated,
+};
+
+const MODULE_FEATURES: Mapping<ModuleId, FeatureId> = Mapping {
+    pairs: |catalog| &catalog.module_features,
+    pairs_mut: |catalog| &mut catalog.module_features,
+    check_owner: |catalog, owner| catalog.check_modules([owner]),
+    check_members: |catalog, members| catalog.check_features(members.iter().copied()),
+    record: Recorder::module_features_updated,
+};
+
+impl Unit {
+    /// Changes the members of an owner.
+    fn mapping<Owner: Ord + Copy, Member: Ord + Copy>(
+        &mut self,
+        mapping: &Mapping<Owner, Member>,
+        owner: Owner,
+        edit: SetEdit<'_, Member>,
+    ) -> Result<bool> {
+        self.change(Target::Catalog, |unit| {
+            if edit.needs_owner() {
+                (mapping.check_owner)(unit.catalog(), owner)?;
+            }
+            let there = (mapping.pairs)(unit.catalog()).iter().filter(|(left, _)| *left == owner);
+            let diff = edit.diff(there.map(|(_, right)| *right));
+            (mapping.check_members)(unit.catalog(), &diff.added)?;
+            if !diff.is_empty() {
+                let pairs = (mapping.pairs_mut)(unit.work.catalog_mut());
+                pairs.extend(diff.added.iter().map(|member| (owner, *member)));
+                for member in &diff.removed {
+                    pairs.remove(&(owner, *member));
+                }
+            }
+            (mapping.record)(&mut unit.recorder, owner, &diff);
+            Ok(!diff.is_empty())
+        })
+    }
+
+    /// Changes which modules a company has.
+    fn company_modules(&mut self, company: CompanyId, edit: SetEdit<'_, ModuleId>) -> Result<bool> {
+        self.change(Target::Company(company), |unit| {
+            let diff = edit.diff(unit.work.company(company).modules.keys().copied());
+            unit.catalog().check_modules(diff.added.iter().copied())?;
+            let now = unit.recorder.now();
+            let modules = &mut unit.work.company_mut(company).modules;
+            for id in &diff.removed {
+                modules.remove(id);
+            }
+            modules.extend(diff.added.iter().map(|id| {
+                let (company_id, module_id, enabled) = (company, *id, true);
+                (*id, CompanyModule { company_id, module_id, enabled, created_at: now, updated_at: now })
+            }));
+            unit.recorder.company_modules_updated(company, &diff);
+            Ok(!diff.is_empty())
+        })
+    }
+
+    /// Changes which levels a user holds.
+    fn assignments(
+        &mut self,
+        company: CompanyId,
+        user: UserId,
+        edit: SetEdit<'_, UserLevelId>,
+        (assigned_by, created_at): (Option<UserId>, Timestamp),
+    ) -> Result<bool> {
+        self.change(Target::Company(company), |unit| {
+            let data = unit.work.company_mut(company);
+            let there: Vec<UserLevelId> = data.held.get(&user).into_iter().flatten().copied().collect();
+            let diff = edit.diff(there.iter().copied());
+            data.check_levels(diff.added.iter().copied())?;
+            for level in &diff.removed {
+                data.unassign(user, *level);
+            }
+            for level in &diff.added {
+                let (user_id, user_level_id, company_id) = (user, *level, company);
+                data.assign(Assignment { user_id, user_level_id, company_id, assigned_by, created_at });
+            }
+            unit.recorder.assignments_updated(user, &there, &diff);
+            Ok(!diff.is_empty())
+        })
+    }
+}
+
+#[async_trait]
+impl FeatureViewsMut for Repository<Unit> {
+    async fn add(&mut self, feature: FeatureId, view: ViewId) -> Result<bool> {
+        self.0.mapping(&FEATURE_VIEWS, feature, SetEdit::Add(view))
+    }
+
+    async fn remove(&mut self, feature: FeatureId, view: ViewId) -> Result<bool> {
+        self.0.mapping(&FEATURE_VIEWS, feature, SetEdit::Remove(view))
+    }
+
+    async fn replace_for_feature(&mut self, feature: FeatureId, views: &[ViewId]) -> Result<()> {
+        self.0.mapping(&FEATURE_VIEWS, feature, SetEdit::Replace(views)).map(drop)
+    }
+}
+
+#[async_trait]
+impl ModuleViewsMut for Repository<Unit> {
+    async fn add(&mut self, module: ModuleId, view: ViewId) -> Result<bool> {
+        self.0.mapping(&MODULE_VIEWS, module, SetEdit::Add(view))
+    }
+
+    async fn remove(&mut self, module: ModuleId, view: ViewId) -> Result<bool> {
+        self.0.mapping(&MODULE_VIEWS, module, SetEdit::Remove(view))
+    }
+
+    async fn replace_for_module(&mut self, module: ModuleId, views: &[ViewId]) -> Result<()> {
+        self.0.mapping(&MODULE_VIEWS, module, SetEdit::Replace(views)).map(drop)
+    }
+}
+
+#[async_trait]
+impl ModuleFeaturesMut for Repository<Unit> {
+    async fn add(&mut self, module: ModuleId, feature: FeatureId) -> Result<bool> {
+        self.0.mapping(&MODULE_FEATURES, module, SetEdit::Add(feature))
+    }
+
+    async fn remove(&mut self, module: ModuleId, feature: FeatureId) -> Result<bool> {
+        self.0.mapping(&MODULE_FEATURES, module, SetEdit::Remove(feature))
+    }
+
+    async fn replace_for_module(&mut self, module: ModuleId, features: &[FeatureId]) -> Result<()> {
+        self.0.mapping(&MODULE_FEATURES, module, SetEdit::Replace(features)).map(drop)
+    }
+}
+
+#[async_trait]
+impl CompanyModulesMut for Repository<Unit> {
+    async fn add(&mut self, company: CompanyId, module: ModuleId) -> Result<bool> {
+        self.0.company_modules(company, SetEdit::Add(module))
+    }
+
+    async fn remove(&mut self, company: CompanyId, module: ModuleId) -> Result<bool> {
+        self.0.company_modules(company, SetEdit::Remove(module))
+    }
+
+    async fn replace_for_company(&mut self, company: CompanyId, modules: &[ModuleId]) -> Result<()> {
+        self.0.company_modules(company, SetEdit::Replace(modules)).map(drop)
+    }
+
+    async fn set_enabled(&mut self, company: CompanyId, module: ModuleId, enabled: bool) -> Result<()> {
+        self.0.change(Target::Company(company), |unit| {
+            let now = unit.recorder.now();
+            let modules = &mut unit.work.company_mut(company).modules;
+            let granted = modules.get_mut(&module).ok_or(StorageError::NotFound)?;
+            let before = std::mem::replace(&mut granted.enabled, enabled);
+            if before != enabled {
+                granted.updated_at = now;
+            }
+            unit.recorder.company_module_switched(company, module, before, enabled);
+            Ok(())
+        })
+    }
+}
+
+#[async_trait]
+impl AssignmentsMut for Repository<Unit> {
+    async fn add(&mut self, assignment: &Assignment) -> Result<bool> {
+        let Assignment { company_id, user_id, user_level_id, assigned_by, created_at } = *assignment;
+        self.0.assignments(company_id, user_id, SetEdit::Add(user_level_id), (assigned_by, created_at))
+    }
+
+    async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool> {
+        let now = self.0.recorder.now();
+        self.0.assignments(company, user, SetEdit::Remove(level), (None, now))
+    }
+
+    async fn replace_for_user(
+        &mut self,
+        company: CompanyId,
+        user: UserId,
+        levels: &[UserLevelId],
+        assigned_by: Option<UserId>,
+    ) -> Result<()> {
+        let now = self.0.recorder.now();
+        self.0.assignments(company, user, SetEdit::Replace(levels), (assigned_by, now)).map(drop)
+    }
+}

@@ -1,0 +1,182 @@
+//! Reads of one company: its modules, levels, matrices, assignments and version.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use iam_domain::{
+    Action, Catalog, CompanyId, FeatureId, FeaturePermission, GrantedModule, Module, ModuleId, Scope, UserId,
+    UserLevel, UserLevelId, Versions, ViewId, ViewPermission,
+};
+use iam_storage::{
+    Assignments, CompanyModules, CompanyState, CompanyStates, FeaturePermissions, Result, UserLevels, ViewPermissions,
+};
+
+use crate::limit::to_usize;
+use crate::reads::sorted;
+use crate::repository::{Repository, StateSource};
+use crate::state::{CompanyData, LevelData};
+
+fn levels_by_name<'a>(levels: impl Iterator<Item = &'a LevelData>) -> Vec<UserLevel> {
+    sorted(levels.map(|level| level.level.clone()), |a, b| (&a.name, a.id).cmp(&(&b.name, b.id)))
+}
+
+#[async_trait]
+impl<S: StateSource> CompanyModules for Repository<S> {
+    async fn get_modules_by_company(&self, company: CompanyId) -> Result<Vec<GrantedModule>> {
+        let state = self.0.state();
+        let company = state.company(company);
+        let modules = state.catalog.modules_of(company.modules.keys().copied());
+        let granted = |module: Module| {
+            let granted = company.modules.get(&module.id).cloned()?;
+            Some(GrantedModule { granted, module })
+        };
+        Ok(modules.into_iter().filter_map(granted).collect())
+    }
+
+    async fn get_companies_by_module(&self, module: ModuleId) -> Result<Vec<CompanyId>> {
+        Ok(self.0.state().companies_where(|company| company.modules.contains_key(&module)))
+    }
+}
+
+#[async_trait]
+impl<S: StateSource> UserLevels for Repository<S> {
+    async fn find_all(&self, company: CompanyId) -> Result<Vec<UserLevel>> {
+        Ok(levels_by_name(self.0.state().company(company).levels.values().map(Arc::as_ref)))
+    }
+
+    async fn find_by_id(&self, company: CompanyId, id: UserLevelId) -> Result<Option<UserLevel>> {
+        Ok(self.0.state().company(company).levels.get(&id).map(|level| level.level.clone()))
+    }
+
+    async fn find_by_name(&self, company: CompanyId, name: &str) -> Result<Option<UserLevel>> {
+        let state = self.0.state();
+        let mut levels = state.company(company).levels.values().map(|level| &level.level);
+        Ok(levels.find(|level| level.name.as_str() == name).cloned())
+    }
+
+    async fn count_pinned(&self, company: CompanyId, id: UserLevelId) -> Result<u64> {
+        let state = self.0.state();
+        let pinned = state.company(company).levels.get(&id).map_or(0, |level| {
+            level.views.values().filter(|cell| !cell.modifiable).count()
+                + level.features.values().filter(|cell| !cell.modifiable).count()
+        });
+        Ok(pinned as u64)
+    }
+}
+
+#[async_trait]
+impl<S: StateSource> ViewPermissions for Repository<S> {
+    async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<ViewPermission>> {
+        let state = self.0.state();
+        let level = state.company(company).levels.get(&level);
+        Ok(level.into_iter().flat_map(|level| level.views.values()).cloned().collect())
+    }
+
+    async fn find_by_view(&self, company: CompanyId, view: ViewId) -> Result<Vec<ViewPermission>> {
+        let state = self.0.state();
+        Ok(state.company(company).levels.values().filter_map(|level| level.views.get(&view)).cloned().collect())
+    }
+
+    async fn find(&self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<Option<ViewPermission>> {
+        let state = self.0.state();
+        Ok(state.company(company).levels.get(&level).and_then(|level| level.views.get(&view)).cloned())
+    }
+}
+
+#[async_trait]
+impl<S: StateSource> FeaturePermissions for Repository<S> {
+    async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<FeaturePermission>> {
+        let state = self.0.state();
+        let level = state.company(company).levels.get(&level);
+        Ok(level.into_iter().flat_map(|level| level.features.values()).cloned().collect())
+    }
+
+    async fn find_by_feature(&self, company: CompanyId, feature: FeatureId) -> Result<Vec<FeaturePermission>> {
+        let state = self.0.state();
+        let cells = state.company(company).levels.values().flat_map(|level| level.features.values());
+        Ok(cells.filter(|cell| cell.feature_id == feature).cloned().collect())
+    }
+
+    async fn find(
+        &self,
+        company: CompanyId,
+        level: UserLevelId,
+        feature: FeatureId,
+        action: &Action,
+    ) -> Result<Option<FeaturePermission>> {
+        let state = self.0.state();
+        let level = state.company(company).levels.get(&level);
+        Ok(level.and_then(|level| level.features.get(&(feature, action.clone()))).cloned())
+    }
+}
+
+/// The keys of the cells of these actions; `None` if one of the features does not exist.
+fn cells(catalog: &Catalog, actions: &[(&str, Action)]) -> Option<Vec<(FeatureId, Action)>> {
+    actions.iter().map(|(key, action)| Some((catalog.feature_by_key(key)?.id, action.clone()))).collect()
+}
+
+/// Whether the levels of a user allow each of these cells for the whole company, and none of the levels denies one.
+fn allows_all(data: &CompanyData, user: UserId, wanted: &[(FeatureId, Action)]) -> bool {
+    let levels: Vec<_> = data.levels_of(user).collect();
+    wanted.iter().all(|wanted| {
+        let said = || levels.iter().filter_map(|level| level.features.get(wanted));
+        said().all(|cell| cell.value) && said().any(|cell| cell.scope >= Scope::Company)
+    })
+}
+
+#[async_trait]
+impl<S: StateSource> Assignments for Repository<S> {
+    async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>> {
+        Ok(levels_by_name(self.0.state().company(company).levels_of(user)))
+    }
+
+    async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>> {
+        Ok(self.0.state().company(company).holders(level).collect())
+    }
+
+    async fn find_holder(
+        &self,
+        company: CompanyId,
+        actions: &[(&str, Action)],
+        without: Option<UserLevelId>,
+    ) -> Result<Option<UserId>> {
+        let state = self.0.state();
+        let data = state.company(company);
+        let Some(wanted) = cells(&state.catalog.compiled(), actions) else { return Ok(None) };
+        let is_without = |user: UserId| data.levels_of(user).all(|level| Some(level.level.id) != without);
+        Ok(data.held.keys().copied().find(|user| is_without(*user) && allows_all(data, *user, &wanted)))
+    }
+
+    async fn is_holder(&self, company: CompanyId, user: UserId, actions: &[(&str, Action)]) -> Result<bool> {
+        let state = self.0.state();
+        let wanted = cells(&state.catalog.compiled(), actions);
+        Ok(wanted.is_some_and(|wanted| allows_all(state.company(company), user, &wanted)))
+    }
+
+    async fn list_users(
+        &self,
+        company: CompanyId,
+        level: UserLevelId,
+        after: Option<UserId>,
+        limit: u64,
+    ) -> Result<Vec<UserId>> {
+        let state = self.0.state();
+        let rest = state.company(company).holders(level).filter(|user| Some(*user) > after);
+        Ok(rest.take(to_usize(limit)).collect())
+    }
+}
+
+#[async_trait]
+impl<S: StateSource> CompanyStates for Repository<S> {
+    async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>> {
+        let known = |company: &Arc<CompanyData>| CompanyState {
+            version: company.version,
+            provisioned_at: company.provisioned_at,
+        };
+        Ok(self.0.state().companies.get(&company).map(known))
+    }
+
+    async fn versions(&self, company: Option<CompanyId>) -> Result<Versions> {
+        Ok(self.0.state().versions(self.0.epoch(), company))
+    }
+}

@@ -1,0 +1,16 @@
+//! The reads, over the latest committed state or over that of a unit of work.
+
+mod audit;
+mod catalog;
+mod company;
+mod credentials;
+pub(crate) mod menu;
+
+use std::cmp::Ordering;
+
+/// The items in an order.
+fn sorted<T>(items: impl Iterator<Item = T>, order: impl FnMut(&T, &T) -> Ordering) -> Vec<T> {
+    let mut items: Vec<T> = items.collect();
+    items.sort_unstable_by(order);
+    items
+}

@@ -1,0 +1,41 @@
+//! What the storage and its units of work share: the data, the locks and the clock.
+
+use std::sync::Arc;
+
+use iam_domain::{ApiKeyId, Timestamp};
+use imbl::OrdMap;
+use tokio::sync::watch;
+
+use crate::auxiliary::Auxiliary;
+use crate::clock::Clock;
+use crate::locks::Locks;
+use crate::options::MemoryOptions;
+use crate::repository::StateSource;
+use crate::state::State;
+use crate::swapped::Swapped;
+
+/// The part of a storage that its units of work share.
+pub(crate) struct SharedStorage {
+    pub(crate) state: Swapped<State>,
+    pub(crate) auxiliary: Swapped<Auxiliary>,
+    pub(crate) locks: Arc<Locks>,
+    /// Notified of each commit.
+    pub(crate) commits: watch::Sender<()>,
+    pub(crate) clock: Clock,
+    pub(crate) epoch: u64,
+    pub(crate) options: MemoryOptions,
+}
+
+impl StateSource for Arc<SharedStorage> {
+    fn state(&self) -> Arc<State> {
+        self.state.load()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp> {
+        self.auxiliary.load().api_key_uses.clone()
+    }
+}

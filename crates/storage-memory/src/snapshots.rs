@@ -1,0 +1,76 @@
+//! The snapshots that decisions are computed from, each read from one state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use iam_domain::{Catalog, CompanyId, CompanySnapshot, Menu, Snapshot, UserId, Versions};
+use iam_storage::{Result, Snapshots, Stamped, Stamps};
+
+use crate::reads::menu::{items_in_order, sub_items_in_order};
+use crate::repository::{Repository, StateSource};
+use crate::state::LevelData;
+
+/// A value with the versions of its state. All stamps are the same, since versions alone identify a state here.
+fn stamped<T>(versions: Versions, value: T) -> Stamped<T> {
+    Stamped { versions, stamps: Stamps::default(), value }
+}
+
+#[async_trait]
+impl<S: StateSource> Snapshots for Repository<S> {
+    async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>> {
+        let state = self.0.state();
+        let versions = state.versions(self.0.epoch(), Some(company));
+        let company = state.company(company);
+        let value = Snapshot {
+            catalog: state.catalog.compiled(),
+            modules: company.enabled_modules(),
+            levels: company.levels_of(user).map(LevelData::permissions).collect(),
+        };
+        Ok(stamped(versions, value))
+    }
+
+    async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>> {
+        let state = self.0.state();
+        let versions = state.versions(self.0.epoch(), Some(company));
+        let company = state.company(company);
+        let value = CompanySnapshot {
+            catalog: state.catalog.compiled(),
+            modules: company.enabled_modules(),
+            levels: company.levels.iter().map(|(id, level)| (*id, level.permissions())).collect(),
+            holders: company.held.iter().map(|(user, held)| (*user, held.iter().copied().collect())).collect(),
+        };
+        Ok(stamped(versions, value))
+    }
+
+    async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>> {
+        let state = self.0.state();
+        let versions = state.versions(self.0.epoch(), Some(company));
+        let company = state.company(company);
+        let held = users.iter().filter_map(|user| company.held.get_key_value(user));
+        let holders: BTreeMap<UserId, BTreeSet<_>> =
+            held.map(|(user, held)| (*user, held.iter().copied().collect())).collect();
+        let levels: BTreeSet<_> = holders.values().flatten().collect();
+        let levels = levels.into_iter().filter_map(|id| company.levels.get_key_value(id));
+        let value = CompanySnapshot {
+            catalog: state.catalog.compiled(),
+            modules: company.enabled_modules(),
+            levels: levels.map(|(id, level)| (*id, level.permissions())).collect(),
+            holders,
+        };
+        Ok(stamped(versions, value))
+    }
+
+    async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>> {
+        let state = self.0.state();
+        Ok(stamped(state.versions(self.0.epoch(), None), state.catalog.compiled()))
+    }
+
+    async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>> {
+        let state = self.0.state();
+        let menu = state.menu(owner);
+        let value =
+            Menu { items: items_in_order(menu.items.values()), sub_items: sub_items_in_order(menu.sub_items.values()) };
+        Ok(stamped(state.versions(self.0.epoch(), owner), value))
+    }
+}

@@ -1,0 +1,32 @@
+//! The log of changes that polls read.
+
+use std::ops::Bound;
+
+use iam_domain::CompanyId;
+use imbl::OrdMap;
+
+/// The companies that changed, in the order of their latest commits. Each is listed once, so the number of companies
+/// bounds the log.
+#[derive(Clone, Default)]
+pub(crate) struct ChangeLog {
+    /// The position of the latest change of a company.
+    pub(crate) latest: u64,
+    in_order: OrdMap<u64, CompanyId>,
+    positions: OrdMap<CompanyId, u64>,
+}
+
+impl ChangeLog {
+    /// Records that a company changed.
+    pub(crate) fn record(&mut self, company: CompanyId) {
+        self.latest += 1;
+        if let Some(before) = self.positions.insert(company, self.latest) {
+            self.in_order.remove(&before);
+        }
+        self.in_order.insert(self.latest, company);
+    }
+
+    /// The companies that changed after a position, in the order of their latest commits.
+    pub(crate) fn since(&self, position: u64) -> impl Iterator<Item = CompanyId> {
+        self.in_order.range((Bound::Excluded(position), Bound::Unbounded)).map(|(_, company)| *company)
+    }
+}

@@ -1,0 +1,106 @@
+//! The data of one company, and of its levels.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use iam_domain::{
+    Action, Assignment, CompanyModule, EntityType, FeatureId, FeaturePermission, FeatureRule, LevelPermissions,
+    ModuleId, Timestamp, UserId, UserLevel, UserLevelId, ViewId, ViewPermission,
+};
+use iam_storage::Result;
+use imbl::{OrdMap, OrdSet};
+
+use crate::constraints::refuse_unknown;
+use crate::state::ids::{RowId, RowKind};
+use crate::state::owned::{AuditTrail, MenuData};
+
+/// The data of one company.
+#[derive(Clone, Default)]
+pub(crate) struct CompanyData {
+    pub(crate) version: i64,
+    pub(crate) provisioned_at: Option<Timestamp>,
+    pub(crate) levels: OrdMap<UserLevelId, Arc<LevelData>>,
+    /// The levels that each user holds: the other direction of [`LevelData::holders`].
+    pub(crate) held: OrdMap<UserId, OrdSet<UserLevelId>>,
+    pub(crate) modules: OrdMap<ModuleId, CompanyModule>,
+    pub(crate) menu: MenuData,
+    pub(crate) audit: AuditTrail,
+}
+
+/// A level with its cells and its holders.
+#[derive(Clone)]
+pub(crate) struct LevelData {
+    pub(crate) level: UserLevel,
+    pub(crate) views: OrdMap<ViewId, ViewPermission>,
+    pub(crate) features: OrdMap<(FeatureId, Action), FeaturePermission>,
+    pub(crate) holders: OrdMap<UserId, Assignment>,
+}
+
+impl CompanyData {
+    /// Refuses unknown levels: `Unknown`.
+    pub(crate) fn check_levels(&self, ids: impl IntoIterator<Item = UserLevelId>) -> Result<()> {
+        let unknown = ids.into_iter().filter(|id| !self.levels.contains_key(id));
+        refuse_unknown(EntityType::UserLevel, unknown.map(|id| id.as_uuid()))
+    }
+
+    pub(crate) fn level_mut(&mut self, id: UserLevelId) -> Option<&mut LevelData> {
+        self.levels.get_mut(&id).map(Arc::make_mut)
+    }
+
+    /// The levels that a user holds, by id.
+    pub(crate) fn levels_of(&self, user: UserId) -> impl Iterator<Item = &LevelData> {
+        let held = self.held.get(&user).into_iter().flatten();
+        held.filter_map(|level| self.levels.get(level)).map(Arc::as_ref)
+    }
+
+    /// The users who hold a level, by id.
+    pub(crate) fn holders(&self, level: UserLevelId) -> impl Iterator<Item = UserId> {
+        self.levels.get(&level).into_iter().flat_map(|level| level.holders.keys()).copied()
+    }
+
+    pub(crate) fn assign(&mut self, assignment: Assignment) {
+        let (user, level) = (assignment.user_id, assignment.user_level_id);
+        self.held.entry(user).or_default().insert(level);
+        if let Some(level) = self.level_mut(level) {
+            level.holders.insert(user, assignment);
+        }
+    }
+
+    pub(crate) fn unassign(&mut self, user: UserId, level: UserLevelId) {
+        if let Some(held) = self.held.get_mut(&user) {
+            held.remove(&level);
+            if held.is_empty() {
+                self.held.remove(&user);
+            }
+        }
+        if let Some(level) = self.level_mut(level) {
+            level.holders.remove(&user);
+        }
+    }
+
+    pub(crate) fn enabled_modules(&self) -> BTreeSet<ModuleId> {
+        self.modules.values().filter(|module| module.enabled).map(|module| module.module_id).collect()
+    }
+}
+
+impl LevelData {
+    pub(crate) fn new(level: UserLevel) -> Self {
+        Self { level, views: OrdMap::new(), features: OrdMap::new(), holders: OrdMap::new() }
+    }
+
+    pub(crate) fn permissions(&self) -> LevelPermissions {
+        let rule = |cell: &FeaturePermission| FeatureRule { value: cell.value, scope: cell.scope };
+        LevelPermissions::new(
+            self.level.id,
+            self.views.values().map(|cell| (cell.view_id, cell.state)),
+            self.features.values().map(|cell| (cell.feature_id, cell.action.clone(), rule(cell))),
+        )
+    }
+
+    /// The ids of the level and of its cells.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = RowId> {
+        let views = self.views.values().map(|cell| (RowKind::ViewPermissions, cell.id.as_uuid()));
+        let features = self.features.values().map(|cell| (RowKind::FeaturePermissions, cell.id.as_uuid()));
+        std::iter::once((RowKind::UserLevels, self.level.id.as_uuid())).chain(views).chain(features)
+    }
+}

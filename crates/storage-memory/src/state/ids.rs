@@ -1,0 +1,69 @@
+//! The ids of the rows of companies, each of which is unique across companies.
+
+use std::collections::BTreeSet;
+
+use iam_storage::{Constraint, Result};
+use imbl::HashSet;
+use uuid::Uuid;
+
+use crate::constraints::refuse_if;
+
+/// The kind of a row and its id.
+pub(crate) type RowId = (RowKind, Uuid);
+
+/// The kinds of rows that belong to companies and have ids of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum RowKind {
+    UserLevels,
+    ViewPermissions,
+    FeaturePermissions,
+    MenuItems,
+    SubMenuItems,
+    AuditLogs,
+}
+
+/// The ids that are in use, of all companies.
+#[derive(Clone, Default)]
+pub(crate) struct RowIds(HashSet<RowId>);
+
+impl RowIds {
+    /// Applies the changes of a unit of work: `Conflict` if another unit has taken one of the ids meanwhile.
+    pub(crate) fn keep(&mut self, changes: &IdChanges) -> Result<()> {
+        for id in &changes.released {
+            self.0.remove(id);
+        }
+        for id in &changes.taken {
+            refuse_if(self.0.insert(*id).is_some(), Constraint::Duplicate)?;
+        }
+        Ok(())
+    }
+}
+
+/// The ids that a unit of work takes and releases.
+#[derive(Default)]
+pub(crate) struct IdChanges {
+    taken: BTreeSet<RowId>,
+    released: BTreeSet<RowId>,
+}
+
+impl IdChanges {
+    /// Takes an id: `Conflict` if it is in use and this unit has not released it.
+    pub(crate) fn take(&mut self, id: RowId, used: &RowIds) -> Result<()> {
+        if self.released.remove(&id) {
+            return Ok(());
+        }
+        refuse_if(used.0.contains(&id) || !self.taken.insert(id), Constraint::Duplicate)
+    }
+
+    /// Takes an id that this unit has generated, or has taken before.
+    pub(crate) fn add(&mut self, id: RowId) {
+        self.taken.insert(id);
+    }
+
+    /// Releases the id of a removed row.
+    pub(crate) fn release(&mut self, id: RowId) {
+        if !self.taken.remove(&id) {
+            self.released.insert(id);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The state: persistent maps, of which each unit of work changes a copy.
+
+mod catalog;
+mod change_log;
+mod company;
+mod credentials;
+mod ids;
+mod owned;
+
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use iam_domain::{CompanyId, ExternalId, FeatureId, FeatureKey, UserId, Versions, ViewId};
+use iam_storage::{MenuUse, Target};
+use imbl::OrdMap;
+
+use crate::state::change_log::ChangeLog;
+use crate::state::credentials::CredentialsData;
+use crate::state::ids::RowIds;
+use crate::state::owned::{AuditTrail, MenuData};
+
+pub(crate) use catalog::CatalogData;
+pub(crate) use company::{CompanyData, LevelData};
+pub(crate) use credentials::with_last_use;
+pub(crate) use ids::{IdChanges, RowId, RowKind};
+
+/// All data that decisions are computed from, with the menus and the audit trails.
+#[derive(Clone, Default)]
+pub(crate) struct State {
+    pub(crate) catalog: Arc<CatalogData>,
+    pub(crate) companies: OrdMap<CompanyId, Arc<CompanyData>>,
+    pub(crate) credentials: Arc<CredentialsData>,
+    /// The external ids of users of other issuers.
+    pub(crate) external_ids: OrdMap<UserId, ExternalId>,
+    pub(crate) log: ChangeLog,
+    pub(crate) ids: RowIds,
+}
+
+/// The data of companies that have never changed.
+static NO_COMPANY: LazyLock<CompanyData> = LazyLock::new(CompanyData::default);
+static NO_MENU: LazyLock<MenuData> = LazyLock::new(MenuData::default);
+
+impl State {
+    pub(crate) fn company(&self, id: CompanyId) -> &CompanyData {
+        self.companies.get(&id).map_or(&NO_COMPANY, Arc::as_ref)
+    }
+
+    pub(crate) fn company_mut(&mut self, id: CompanyId) -> &mut CompanyData {
+        Arc::make_mut(self.companies.entry(id).or_default())
+    }
+
+    pub(crate) fn credentials_mut(&mut self) -> &mut CredentialsData {
+        Arc::make_mut(&mut self.credentials)
+    }
+
+    /// The catalog, to be changed: its compiled form is dropped.
+    pub(crate) fn catalog_mut(&mut self) -> &mut CatalogData {
+        let catalog = Arc::make_mut(&mut self.catalog);
+        catalog.compiled = OnceLock::new();
+        catalog
+    }
+
+    /// The companies that a change of the catalog affects. The data of all others stays shared with older states.
+    pub(crate) fn companies_where(&self, concerned: impl Fn(&CompanyData) -> bool) -> Vec<CompanyId> {
+        self.companies.iter().filter(|(_, company)| concerned(company)).map(|(id, _)| *id).collect()
+    }
+
+    pub(crate) fn menu(&self, owner: Option<CompanyId>) -> &MenuData {
+        owner.map_or(&self.catalog.menu, |company| &self.company(company).menu)
+    }
+
+    pub(crate) fn menu_mut(&mut self, owner: Option<CompanyId>) -> &mut MenuData {
+        match owner {
+            None => &mut self.catalog_mut().menu,
+            Some(company) => &mut self.company_mut(company).menu,
+        }
+    }
+
+    /// The menu of a company without the platform's; an empty one without a company.
+    pub(crate) fn own_menu(&self, company: Option<CompanyId>) -> &MenuData {
+        company.map_or(&NO_MENU, |company| &self.company(company).menu)
+    }
+
+    /// The entries of all menus whose view or feature `uses` accepts, by label, then id.
+    pub(crate) fn menu_uses(&self, uses: impl Fn(Option<ViewId>, Option<FeatureId>) -> bool) -> Vec<MenuUse> {
+        let mut found: Vec<_> = self
+            .menus()
+            .flat_map(|menu| {
+                let items = menu.items.values().filter(|item| uses(item.view_id, item.feature_id));
+                let sub_items = menu.sub_items.values().filter(|item| uses(item.view_id, item.feature_id));
+                items
+                    .map(|item| MenuUse { label: item.label.clone(), id: item.id.as_uuid() })
+                    .chain(sub_items.map(|item| MenuUse { label: item.label.clone(), id: item.id.as_uuid() }))
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// The items of all menus that require a key, by label, then id.
+    pub(crate) fn menu_items_requiring(&self, key: &FeatureKey) -> Vec<MenuUse> {
+        let items = self.menus().flat_map(|menu| menu.items.values());
+        let mut found: Vec<_> = items
+            .filter(|item| item.required_permissions.as_ref().is_some_and(|keys| keys.contains(key)))
+            .map(|item| MenuUse { label: item.label.clone(), id: item.id.as_uuid() })
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// The platform's menu and those of the companies.
+    fn menus(&self) -> impl Iterator<Item = &MenuData> {
+        std::iter::once(&self.catalog.menu).chain(self.companies.values().map(|company| &company.menu))
+    }
+
+    pub(crate) fn audit(&self, owner: Option<CompanyId>) -> &AuditTrail {
+        owner.map_or(&self.catalog.audit, |company| &self.company(company).audit)
+    }
+
+    pub(crate) fn audit_mut(&mut self, owner: Option<CompanyId>) -> &mut AuditTrail {
+        match owner {
+            None => &mut self.catalog_mut().audit,
+            Some(company) => &mut self.company_mut(company).audit,
+        }
+    }
+
+    pub(crate) fn versions(&self, epoch: u64, company: Option<CompanyId>) -> Versions {
+        let company = company.map_or(0, |company| self.company(company).version);
+        Versions { epoch, catalog: self.catalog.version, company }
+    }
+
+    /// The versions that include a change of the target. For the credentials, their version stands in place of a
+    /// company's.
+    pub(crate) fn versions_of(&self, epoch: u64, target: Target) -> Versions {
+        let versions = self.versions(epoch, target.company());
+        if target == Target::Credentials {
+            Versions { company: self.credentials.version, ..versions }
+        } else {
+            versions
+        }
+    }
+
+    /// Replaces the part of the state that a unit of work for `target` may change by that of `work`.
+    pub(crate) fn adopt(&mut self, target: Target, work: &Self) {
+        match target {
+            // A catalog change excludes all others, so no company has changed meanwhile.
+            Target::Catalog => {
+                self.catalog = Arc::clone(&work.catalog);
+                self.companies = work.companies.clone();
+            }
+            // A change of credentials excludes catalog changes too, so no other change has written the platform's
+            // audit records meanwhile.
+            Target::Credentials => {
+                self.credentials = Arc::clone(&work.credentials);
+                self.catalog = Arc::clone(&work.catalog);
+            }
+            Target::Company(id) => {
+                self.companies.extend(work.companies.get(&id).map(|own| (id, Arc::clone(own))));
+                self.log.record(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The storage as a whole: how it is made, and the traits that it implements.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use iam_storage::{
+    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail,
+    Reader, Result, Storage, Target, UnitOfWork,
+};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::options::MemoryOptions;
+use crate::repository::Repository;
+use crate::seed;
+use crate::shared::SharedStorage;
+use crate::swapped::Swapped;
+use crate::unit_of_work::Unit;
+
+/// A storage in memory.
+pub struct MemoryStorage(Repository<Arc<SharedStorage>>);
+
+impl MemoryStorage {
+    /// An empty storage.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_options(MemoryOptions::default())
+    }
+
+    /// An empty storage with these options.
+    #[must_use]
+    pub fn with_options(options: MemoryOptions) -> Self {
+        let (epoch, _) = Uuid::new_v4().as_u64_pair();
+        Self(Repository(Arc::new(SharedStorage {
+            state: Swapped::default(),
+            auxiliary: Swapped::default(),
+            locks: Arc::default(),
+            commits: watch::Sender::new(()),
+            clock: Clock::default(),
+            epoch,
+            options,
+        })))
+    }
+
+    /// A storage with the catalog that a new installation begins with.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: an empty storage accepts the whole seed.
+    pub async fn seeded() -> Result<Self> {
+        let storage = Self::new();
+        let mut tx = storage.begin(Target::Catalog, ChangeContext::command_line()).await?;
+        seed::write(tx.as_mut()).await?;
+        tx.commit().await?;
+        Ok(storage)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<SharedStorage> {
+        &self.0.0
+    }
+}
+
+impl Default for MemoryStorage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for MemoryStorage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shared = self.shared();
+        let companies = shared.state.load().companies.len();
+        f.debug_struct("MemoryStorage")
+            .field("options", &shared.options)
+            .field("companies", &companies)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Storage for MemoryStorage {
+    fn reader(&self) -> &dyn Reader {
+        &self.0
+    }
+
+    async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
+        Ok(Box::new(Unit::begin(Arc::clone(self.shared()), target, context).await?))
+    }
+
+    fn nav_trail(&self) -> &dyn NavTrail {
+        self.shared().as_ref()
+    }
+
+    fn effective_view_permissions(&self) -> &dyn EffectiveViewPermissions {
+        self.shared().as_ref()
+    }
+
+    fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions {
+        self.shared().as_ref()
+    }
+
+    fn api_key_uses(&self) -> &dyn ApiKeyUses {
+        self.shared().as_ref()
+    }
+
+    fn changes(&self) -> &dyn ChangeFeed {
+        self
+    }
+}
+
+#[async_trait]
+impl Health for MemoryStorage {
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+}
