@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::Versions;
+use iam_domain::CommitStamp;
 use iam_permissions_cache::Permissions;
 use iam_storage::{ChangeContext, Target, UnitOfWork, Work, transact};
 
@@ -12,7 +12,7 @@ use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, rech
 use crate::{Affects, Application, Change, Failure, RequestContext};
 
 impl Application {
-    /// Runs a change and returns its answer with the versions that contain it. The change runs in a task of its own:
+    /// Runs a change and returns its answer with the version that contains it. The change runs in a task of its own:
     /// cancelling this future does not stop it.
     ///
     /// # Errors
@@ -45,22 +45,22 @@ impl Application {
             outcome.inspect_err(|failure| record_denial(caller, target.company(), failure))
         };
         let task = self.changes.spawn_on(task, &self.runtime);
-        let ((value, _), versions) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;
-        Ok(Committed { versions, value })
+        let ((value, _), stamp) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;
+        Ok(Committed { stamp, value })
     }
 }
 
 /// The result of a committed change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed<T> {
-    /// The versions that contain the change.
-    pub versions: Versions,
+    /// The version that contains the change.
+    pub stamp: CommitStamp,
     /// The answer.
     pub value: T,
 }
 
-/// The answer of a change, whether it changed nothing, and the versions that contain it.
-type Applied<T> = ((T, bool), Versions);
+/// The answer of a change, whether it changed nothing, and the version that contains it.
+type Applied<T> = ((T, bool), CommitStamp);
 
 /// The invalidation of what a change makes outdated in the permissions cache. Settle it before the caller gets the
 /// answer. If it is dropped before, the outcome of the change is unknown.
@@ -74,9 +74,9 @@ impl PendingInvalidation {
     /// Invalidates what the outcome of the change requires.
     fn settle<T>(mut self, outcome: &Result<Applied<T>, Failure>) {
         match outcome {
-            Ok(((_, is_unchanged), versions)) => {
+            Ok(((_, is_unchanged), stamp)) => {
                 if !is_unchanged {
-                    self.permissions.changed(self.target, *versions);
+                    self.permissions.changed(self.target, *stamp);
                 }
                 self.is_settled = true;
             }

@@ -15,7 +15,7 @@
 //!     let name = Name::parse("Auditors").map_err(|error| Failure::invalid("name", error))?;
 //!     let description = Description::parse("").map_err(|error| Failure::invalid("description", error))?;
 //!     let committed = application.execute(context, CreateUserLevel { company, name, description }).await?;
-//!     println!("{} at {}", committed.value.id, committed.versions);
+//!     println!("{} at {:?}", committed.value.id, committed.stamp);
 //!     Ok(())
 //! }
 //! ```

@@ -85,4 +85,4 @@ pub use text::{
 pub use time::Timestamp;
 pub use token_validity::is_token_valid;
 pub use trail::{RECENT_LIMIT, TRAIL_LIMIT, TRAIL_USER_LIMIT, TrailEntry};
-pub use versions::{Freshness, Versions};
+pub use versions::{CommitStamp, Freshness, Versions};

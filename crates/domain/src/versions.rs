@@ -15,6 +15,49 @@ pub struct Versions {
     pub company: i64,
 }
 
+/// The version that a committed change made: that of the catalog, of a company, or of the credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CommitStamp {
+    /// The catalog has this version.
+    Catalog {
+        /// The history of the database.
+        epoch: u64,
+        /// The catalog's version.
+        version: i64,
+    },
+    /// The company has this version, beside that of the catalog.
+    Company(Versions),
+    /// The credentials have this version. No response depends on it, and clients do not see it.
+    Credentials {
+        /// The history of the database.
+        epoch: u64,
+        /// The credentials' version.
+        version: i64,
+    },
+}
+
+impl CommitStamp {
+    /// The history of the database that the change is part of.
+    #[must_use]
+    pub const fn epoch(self) -> u64 {
+        match self {
+            Self::Catalog { epoch, .. } | Self::Credentials { epoch, .. } => epoch,
+            Self::Company(versions) => versions.epoch,
+        }
+    }
+
+    /// The versions that a response must reach to include the change; `None` for a change of the credentials, which no
+    /// version of a response shows.
+    #[must_use]
+    pub const fn versions(self) -> Option<Versions> {
+        match self {
+            Self::Catalog { epoch, version } => Some(Versions { epoch, catalog: version, company: 0 }),
+            Self::Company(versions) => Some(versions),
+            Self::Credentials { .. } => None,
+        }
+    }
+}
+
 /// How the versions of a response compare with the required ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
@@ -163,6 +206,17 @@ mod tests {
         for long in ["0".repeat(1 << 20), format!("0000000000000001.2.{}3", "0".repeat(1 << 20)), "é".repeat(26)] {
             assert_eq!(Versions::parse(&long), None);
         }
+    }
+
+    #[test]
+    fn a_change_of_the_credentials_requires_no_versions() {
+        let company = Versions { epoch: 7, catalog: 2, company: 3 };
+        let [catalog, credentials] =
+            [CommitStamp::Catalog { epoch: 7, version: 2 }, CommitStamp::Credentials { epoch: 7, version: 9 }];
+        assert_eq!(catalog.versions(), Some(Versions { company: 0, ..company }));
+        assert_eq!(CommitStamp::Company(company).versions(), Some(company));
+        assert_eq!(credentials.versions(), None);
+        assert!([catalog, credentials, CommitStamp::Company(company)].iter().all(|stamp| stamp.epoch() == 7));
     }
 
     #[test]

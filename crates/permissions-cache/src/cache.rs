@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use iam_domain::{CompanyId, Versions};
+use iam_domain::{CommitStamp, CompanyId};
 use iam_storage::{Changes, NotPrimary, Position, Target};
 
 use crate::CacheOptions;
@@ -105,8 +105,8 @@ impl Cache {
     }
 
     /// A change of this process was committed.
-    pub(crate) fn made(&self, target: Target, versions: Versions) {
-        self.event(|tracker, now| tracker.on_own_change(target, versions.epoch, now));
+    pub(crate) fn changed(&self, target: Target, stamp: CommitStamp) {
+        self.event(|tracker, now| tracker.on_own_change(target, stamp.epoch(), now));
     }
 
     /// A change of this process ended with an unknown outcome.

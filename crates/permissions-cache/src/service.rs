@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use iam_domain::{CompanyId, UserId, Versions};
+use iam_domain::{CommitStamp, CompanyId, UserId};
 use iam_storage::{Result, Storage, StorageError, Target};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -164,8 +164,8 @@ impl Permissions {
 
     /// Reports a change of this process: from now on, every request is answered from a state that includes it. Call it
     /// after each change, before the change is reported as made.
-    pub fn changed(&self, target: Target, versions: Versions) {
-        self.cache.made(target, versions);
+    pub fn changed(&self, target: Target, stamp: CommitStamp) {
+        self.cache.changed(target, stamp);
     }
 
     /// Reports a change with an unknown outcome: nothing that was read before is used unproven.

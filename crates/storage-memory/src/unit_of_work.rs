@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_domain::{ApiKeyId, ExternalId, Timestamp, UserId, Versions};
+use iam_domain::{ApiKeyId, CommitStamp, ExternalId, Timestamp, UserId};
 use iam_storage::{AuditCursor, ChangeContext, Recorder, Result, Target, UnitOfWork};
 use imbl::OrdMap;
 
@@ -76,14 +76,14 @@ impl Unit {
         ids.into_iter().for_each(|id| self.ids.release(id));
     }
 
-    fn commit(self) -> Result<Versions> {
+    fn commit(self) -> Result<CommitStamp> {
         // The locks are released last: bindings drop in reverse order, and `_held` is bound first.
         let Self { held: _held, shared, recorder, mut work, mut ids, removed, external_ids } = self;
         recorder.check()?;
         let target = recorder.target();
         let company = target.company();
         if recorder.is_empty() {
-            return Ok(shared.state.load().versions_of(shared.epoch, target));
+            return Ok(shared.state.load().stamp(shared.epoch, target));
         }
         let derived = recorder.finish();
         for record in derived.records {
@@ -91,15 +91,15 @@ impl Unit {
             let cursor = AuditCursor { timestamp: record.timestamp, id: record.id };
             work.audit_mut(company).insert(cursor, Arc::new(record));
         }
-        let versions = shared.state.try_change(|latest| {
+        let stamp = shared.state.try_change(|latest| {
             latest.adopt(target, &work);
             latest.ids.keep(&ids)?;
             latest.external_ids.extend(external_ids);
-            Ok(latest.versions_of(shared.epoch, target))
+            Ok(latest.stamp(shared.epoch, target))
         })?;
         shared.auxiliary.change(|auxiliary| auxiliary.forget(&removed));
         shared.commits.send_replace(());
-        Ok(versions)
+        Ok(stamp)
     }
 }
 
@@ -130,7 +130,7 @@ impl UnitOfWork for Repository<Unit> {
         self.0.recorder.is_empty()
     }
 
-    async fn commit(self: Box<Self>) -> Result<Versions> {
+    async fn commit(self: Box<Self>) -> Result<CommitStamp> {
         self.0.commit()
     }
 }

@@ -123,10 +123,10 @@ async fn units_of_two_companies_are_open_at_once() {
     one.user_levels_mut().create(&level(a, "Staff")).await.unwrap();
     other.user_levels_mut().create(&level(b, "Staff")).await.unwrap();
     assert!(other.now() > one.now());
-    assert_eq!(other.commit().await.unwrap().company, 1);
+    assert_eq!(other.commit().await.unwrap().versions().unwrap().company, 1);
     // The commit of the other unit is visible, and this commit keeps it.
     assert_eq!(one.user_levels().find_all(b).await.unwrap().len(), 1);
-    assert_eq!(one.commit().await.unwrap().company, 1);
+    assert_eq!(one.commit().await.unwrap().versions().unwrap().company, 1);
     for company in [a, b] {
         assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap().len(), 1);
     }
@@ -183,7 +183,7 @@ async fn effective_rows_are_refused_at_once_while_a_change_is_open() {
     let view = storage.reader().views().find_by_url("/home").await.unwrap().unwrap().id;
     let mut tx = begin(&storage, Target::Company(a)).await;
     tx.user_levels_mut().create(&level(a, "Staff")).await.unwrap();
-    let versions = tx.commit().await.unwrap();
+    let versions = tx.commit().await.unwrap().versions().unwrap();
     let row = NewEffectiveViewPermission { user_id: user, view_id: view, has_access: true };
     let rows = storage.effective_view_permissions();
     let write = || rows.upsert_many(a, versions, Duration::from_secs(3600), std::slice::from_ref(&row));
@@ -211,7 +211,7 @@ async fn the_log_of_changes_grows_with_the_companies_and_not_with_their_changes(
     for version in 1..=2000 {
         let mut tx = begin(&storage, Target::Company(company)).await;
         tx.user_levels_mut().create(&level(company, &format!("Level {version}"))).await.unwrap();
-        assert_eq!(tx.commit().await.unwrap().company, version);
+        assert_eq!(tx.commit().await.unwrap().versions().unwrap().company, version);
     }
     let polled = poll(Some(&first.position)).await;
     assert_eq!(polled.companies.iter().map(|(id, state)| (*id, state.version)).collect::<Vec<_>>(), [(company, 2000)]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use iam_domain::Versions;
+use iam_domain::CommitStamp;
 
 use crate::{
     ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Reader,
@@ -109,7 +109,7 @@ pub async fn transact<W: Work + ?Sized>(
     target: Target,
     context: &ChangeContext,
     work: &W,
-) -> Result<(W::Output, Versions), W::Error> {
+) -> Result<(W::Output, CommitStamp), W::Error> {
     let mut attempt = 1;
     loop {
         match attempt_once(storage, target, context.clone(), work).await {
@@ -128,9 +128,9 @@ async fn attempt_once<W: Work + ?Sized>(
     target: Target,
     context: ChangeContext,
     work: &W,
-) -> Result<(W::Output, Versions), W::Error> {
+) -> Result<(W::Output, CommitStamp), W::Error> {
     let mut tx = storage.begin(target, context).await?;
     let output = work.run(tx.as_mut()).await?;
-    let versions = tx.commit().await?;
-    Ok((output, versions))
+    let stamp = tx.commit().await?;
+    Ok((output, stamp))
 }

@@ -6,9 +6,9 @@
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, ApiKey, ApiKeyDigest, ApiKeyId, Assignment, AuditRecord, CompanyId, ExternalId, Feature, FeatureId,
-    FeaturePermission, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, Timestamp, UserId,
-    UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission,
+    Action, ApiKey, ApiKeyDigest, ApiKeyId, Assignment, AuditRecord, CommitStamp, CompanyId, ExternalId, Feature,
+    FeatureId, FeaturePermission, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, Timestamp,
+    UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission,
 };
 
 use crate::{Reader, Result};
@@ -317,12 +317,12 @@ pub trait UnitOfWork: Reader + Writer {
     fn is_unchanged(&self) -> bool;
 
     /// Commits everything with its audit records. The raised version outdates effective rows, which stay until they
-    /// expire. A unit that changed nothing commits nothing: no version, no record, no wake-up. Returns the versions
-    /// that include its change; after a change of credentials the company's version is theirs.
+    /// expire. A unit that changed nothing commits nothing: no version, no record, no wake-up. Returns the version of
+    /// the target that includes its change.
     ///
     /// # Errors
     ///
     /// `Unavailable`: nothing was committed if `retryable`; otherwise the outcome is unknown, and callers must treat
     /// everything that they know about the target as outdated.
-    async fn commit(self: Box<Self>) -> Result<Versions>;
+    async fn commit(self: Box<Self>) -> Result<CommitStamp>;
 }

@@ -322,7 +322,7 @@ mod postgres {
         assert_eq!(unit.company_states().versions(Some(company)).await.unwrap(), before);
         assert_eq!(unit.snapshots().load_company(company).await.unwrap().versions, before);
         assert_eq!(unit.snapshots().load_menu(None).await.unwrap().versions.epoch, before.epoch);
-        assert_eq!(unit.commit().await.unwrap().epoch, before.epoch);
+        assert_eq!(unit.commit().await.unwrap().epoch(), before.epoch);
 
         // Once a poll has found that and the connection is back in the pool, it is not used again.
         let Polled::Primary(changes) = storage.poll(None).await.unwrap() else { panic!("it is a primary") };

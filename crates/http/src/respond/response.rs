@@ -5,7 +5,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use iam_application::Etag;
-use iam_domain::Versions;
+use iam_domain::{CommitStamp, Versions};
 use iam_permissions_cache::Access;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -44,9 +44,11 @@ impl ApiResponse {
         Self { builder }
     }
 
-    /// Adds the versions of the state that the response reflects.
-    pub(crate) fn version(mut self, versions: Versions) -> Self {
-        self.builder.insert_header((VERSION, versions.to_string()));
+    /// Adds the versions that contain a change, if clients can require them.
+    pub(crate) fn commit(mut self, stamp: CommitStamp) -> Self {
+        if let Some(versions) = stamp.versions() {
+            self.builder.insert_header((VERSION, versions.to_string()));
+        }
         self
     }
 

@@ -49,7 +49,7 @@ impl Input for SetCompanyModules {
 #[put("/api/iam/companies/{companyId}/modules")]
 pub(crate) async fn set_company_modules(call: Authorized<PlatformCompany, SetCompanyModules>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).message("Company modules updated successfully")
+    ApiResponse::ok().commit(done.stamp).message("Company modules updated successfully")
 }
 
 /// The requested state of a module.
@@ -77,7 +77,7 @@ impl Input for SwitchCompanyModule {
 #[patch("/api/iam/companies/{companyId}/modules/{moduleId}")]
 pub(crate) async fn switch_company_module(call: Authorized<PlatformCompany, SwitchCompanyModule>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).data(GrantedModuleData { module: done.value })
+    ApiResponse::ok().commit(done.stamp).data(GrantedModuleData { module: done.value })
 }
 
 /// The options of provisioning.
@@ -118,5 +118,5 @@ pub(crate) async fn provision_company(call: Authorized<PlatformCompany, Provisio
     } else {
         (StatusCode::OK, "Company was already provisioned")
     };
-    ApiResponse::with(status).version(done.versions).message(message)
+    ApiResponse::with(status).commit(done.stamp).message(message)
 }

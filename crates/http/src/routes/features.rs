@@ -89,7 +89,7 @@ impl Input for CreateFeature {
 #[post("/api/iam/features")]
 pub(crate) async fn create_feature(call: Authorized<Platform, CreateFeature>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::created().version(done.versions).etag(&done.value)?.data(FeatureData { feature: done.value })
+    ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(FeatureData { feature: done.value })
 }
 
 /// The changes of a feature. Omitted fields stay unchanged; `null` clears an optional field.
@@ -139,7 +139,7 @@ impl Input for UpdateFeature {
 #[patch("/api/iam/features/{id}")]
 pub(crate) async fn update_feature(call: Authorized<Platform, UpdateFeature>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).etag(&done.value)?.data(FeatureData { feature: done.value })
+    ApiResponse::ok().commit(done.stamp).etag(&done.value)?.data(FeatureData { feature: done.value })
 }
 
 impl Input for DeleteFeature {
@@ -156,7 +156,7 @@ impl Input for DeleteFeature {
 #[delete("/api/iam/features/{id}")]
 pub(crate) async fn delete_feature(call: Authorized<Platform, DeleteFeature>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).message("Feature deleted successfully")
+    ApiResponse::ok().commit(done.stamp).message("Feature deleted successfully")
 }
 
 /// Lists the views on which a feature is shown, by URL.
@@ -193,5 +193,5 @@ impl Input for SetFeatureViews {
 #[put("/api/iam/features/{id}/views")]
 pub(crate) async fn set_feature_views(call: Authorized<Platform, SetFeatureViews>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).message("Feature views updated successfully")
+    ApiResponse::ok().commit(done.stamp).message("Feature views updated successfully")
 }

@@ -79,7 +79,7 @@ impl Input for ReplaceViewPermissions {
 #[put("/api/iam/user-levels/{id}/permissions/views")]
 pub(crate) async fn replace_view_permissions(call: Authorized<ManagePermissions, ReplaceViewPermissions>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).message("View permissions updated successfully")
+    ApiResponse::ok().commit(done.stamp).message("View permissions updated successfully")
 }
 
 /// Returns the feature matrix of a level.
@@ -161,5 +161,5 @@ pub(crate) async fn replace_feature_permissions(
     call: Authorized<ManagePermissions, ReplaceFeaturePermissions>,
 ) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).message("Feature permissions updated successfully")
+    ApiResponse::ok().commit(done.stamp).message("Feature permissions updated successfully")
 }

@@ -105,7 +105,7 @@ impl Input for CreateMenuItem {
 #[post("/api/iam/menu-items")]
 pub(crate) async fn create_menu_item(call: Authorized<Platform, CreateMenuItem>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::created().version(done.versions).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
+    ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
 }
 
 /// The changes of an item. Omitted fields stay unchanged; `null` clears an optional field.
@@ -160,7 +160,7 @@ impl Input for UpdateMenuItem {
 #[patch("/api/iam/menu-items/{id}")]
 pub(crate) async fn update_menu_item(call: Authorized<Platform, UpdateMenuItem>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
+    ApiResponse::ok().commit(done.stamp).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
 }
 
 impl Input for DeleteMenuItem {
@@ -174,7 +174,7 @@ impl Input for DeleteMenuItem {
 #[delete("/api/iam/menu-items/{id}")]
 pub(crate) async fn delete_menu_item(call: Authorized<Platform, DeleteMenuItem>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).message("Menu item deleted successfully")
+    ApiResponse::ok().commit(done.stamp).message("Menu item deleted successfully")
 }
 
 /// Lists the sub-items that all companies share and those of the named company, by sort order, label and id.
@@ -241,7 +241,7 @@ impl Input for CreateSubMenuItem {
 #[post("/api/iam/sub-menu-items")]
 pub(crate) async fn create_sub_menu_item(call: Authorized<Platform, CreateSubMenuItem>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::created().version(done.versions).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
+    ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
 }
 
 /// The changes of a sub-item. Omitted fields stay unchanged; `null` clears an optional field.
@@ -292,7 +292,7 @@ impl Input for UpdateSubMenuItem {
 #[patch("/api/iam/sub-menu-items/{id}")]
 pub(crate) async fn update_sub_menu_item(call: Authorized<Platform, UpdateSubMenuItem>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
+    ApiResponse::ok().commit(done.stamp).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
 }
 
 impl Input for DeleteSubMenuItem {
@@ -306,5 +306,5 @@ impl Input for DeleteSubMenuItem {
 #[delete("/api/iam/sub-menu-items/{id}")]
 pub(crate) async fn delete_sub_menu_item(call: Authorized<Platform, DeleteSubMenuItem>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).message("Sub menu item deleted successfully")
+    ApiResponse::ok().commit(done.stamp).message("Sub menu item deleted successfully")
 }

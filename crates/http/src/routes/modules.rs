@@ -84,7 +84,7 @@ impl Input for CreateModule {
 #[post("/api/iam/modules")]
 pub(crate) async fn create_module(call: Authorized<Platform, CreateModule>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::created().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
+    ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
 /// The changes of a module. Omitted fields stay unchanged; `null` clears an optional text.
@@ -129,7 +129,7 @@ impl Input for UpdateModule {
 #[patch("/api/iam/modules/{id}")]
 pub(crate) async fn update_module(call: Authorized<Platform, UpdateModule>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).etag(&done.value)?.data(ModuleData { module: done.value })
+    ApiResponse::ok().commit(done.stamp).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
 /// The confirmation that what only this module gates may open to all companies.
@@ -167,7 +167,7 @@ impl Input for DeleteModule {
 #[delete("/api/iam/modules/{id}")]
 pub(crate) async fn delete_module(call: Authorized<Platform, DeleteModule>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).message("Module deleted successfully")
+    ApiResponse::ok().commit(done.stamp).message("Module deleted successfully")
 }
 
 /// Lists the views of a module by URL.
@@ -208,7 +208,7 @@ impl Input for SetModuleViews {
 #[put("/api/iam/modules/{id}/views")]
 pub(crate) async fn set_module_views(call: Authorized<Platform, SetModuleViews>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).message("Module views updated successfully")
+    ApiResponse::ok().commit(done.stamp).message("Module views updated successfully")
 }
 
 /// Lists the features of a module by key; features without a key come last.
@@ -249,5 +249,5 @@ impl Input for SetModuleFeatures {
 #[put("/api/iam/modules/{id}/features")]
 pub(crate) async fn set_module_features(call: Authorized<Platform, SetModuleFeatures>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).message("Module features updated successfully")
+    ApiResponse::ok().commit(done.stamp).message("Module features updated successfully")
 }

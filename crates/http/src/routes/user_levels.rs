@@ -62,7 +62,7 @@ impl Input for CreateUserLevel {
 #[post("/api/iam/user-levels")]
 pub(crate) async fn create_user_level(call: Authorized<ManageLevels, CreateUserLevel>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::created().version(done.versions).etag(&done.value)?.data(UserLevelData { user_level: done.value })
+    ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(UserLevelData { user_level: done.value })
 }
 
 /// Returns a level.
@@ -110,7 +110,7 @@ impl Input for UpdateUserLevel {
 #[patch("/api/iam/user-levels/{id}")]
 pub(crate) async fn update_user_level(call: Authorized<ManageLevels, UpdateUserLevel>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).etag(&done.value)?.data(UserLevelData { user_level: done.value })
+    ApiResponse::ok().commit(done.stamp).etag(&done.value)?.data(UserLevelData { user_level: done.value })
 }
 
 impl Input for DeleteUserLevel {
@@ -136,7 +136,7 @@ impl Input for DeleteUserLevel {
 #[delete("/api/iam/user-levels/{id}")]
 pub(crate) async fn delete_user_level(call: Authorized<ManageLevels, DeleteUserLevel>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).message("User level deleted successfully")
+    ApiResponse::ok().commit(done.stamp).message("User level deleted successfully")
 }
 
 /// Lists the levels that a user holds in the company.
@@ -250,5 +250,5 @@ impl Input for AssignUserLevels {
 #[put("/api/iam/users/{userId}/user-levels")]
 pub(crate) async fn assign_user_levels(call: Authorized<AssignLevels, AssignUserLevels>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).message("User levels updated successfully")
+    ApiResponse::ok().commit(done.stamp).message("User levels updated successfully")
 }

@@ -81,7 +81,7 @@ impl Input for CreateView {
 #[post("/api/iam/views")]
 pub(crate) async fn create_view(call: Authorized<Platform, CreateView>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::created().version(done.versions).etag(&done.value)?.data(ViewData { view: done.value })
+    ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(ViewData { view: done.value })
 }
 
 /// The changes of a view. Omitted fields stay unchanged; `null` clears an optional text.
@@ -127,7 +127,7 @@ impl Input for UpdateView {
 #[patch("/api/iam/views/{id}")]
 pub(crate) async fn update_view(call: Authorized<Platform, UpdateView>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).etag(&done.value)?.data(ViewData { view: done.value })
+    ApiResponse::ok().commit(done.stamp).etag(&done.value)?.data(ViewData { view: done.value })
 }
 
 impl Input for DeleteView {
@@ -144,5 +144,5 @@ impl Input for DeleteView {
 #[delete("/api/iam/views/{id}")]
 pub(crate) async fn delete_view(call: Authorized<Platform, DeleteView>) -> ApiResult {
     let done = call.execute().await?;
-    ApiResponse::ok().version(done.versions).message("View deleted successfully")
+    ApiResponse::ok().commit(done.stamp).message("View deleted successfully")
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iam_domain::{Feature, Module, Name, Scope, UserLevel, Versions, View, ViewState, ViewUrl};
+use iam_domain::{CommitStamp, Feature, Module, Name, Scope, UserLevel, View, ViewState, ViewUrl};
 use iam_permissions_cache::{CacheOptions, Consistency, Permissions, Subject};
 use iam_storage::{Result, Target, UnitOfWork};
 use proptest::prelude::*;
@@ -297,7 +297,7 @@ async fn check_together(
     Ok(())
 }
 
-fn tell(permissions: &Permissions, target: Target, versions: Option<Versions>) {
+fn tell(permissions: &Permissions, target: Target, versions: Option<CommitStamp>) {
     if let Some(versions) = versions {
         permissions.changed(target, versions);
     }

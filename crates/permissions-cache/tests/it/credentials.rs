@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Name, ServiceRole, Timestamp, Versions};
+use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, CommitStamp, Name, ServiceRole, Timestamp};
 use iam_permissions_cache::{CacheOptions, FillOptions, Permissions};
 use iam_storage::{Storage, StorageError, Target};
 use iam_storage_memory::MemoryStorage;
@@ -36,7 +36,7 @@ fn key() -> ApiKey {
 }
 
 impl Store {
-    async fn cut_off(&self, number: usize, not_before: Timestamp) -> Versions {
+    async fn cut_off(&self, number: usize, not_before: Timestamp) -> CommitStamp {
         self.change(Target::Credentials, async |tx| {
             tx.users_mut().cut_off(user(number), not_before).await?;
             Ok(())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use iam_domain::{Versions, ViewState};
+use iam_domain::{CommitStamp, Versions, ViewState};
 use iam_permissions_cache::{CacheOptions, Consistency, Subject};
 use iam_storage::{Stamped, Storage, StorageError, Target, UnitOfWork};
 use iam_storage_memory::MemoryStorage;
@@ -210,7 +210,7 @@ async fn with_grace_an_outage_is_bridged_and_answers_say_how_old_they_are() {
     assert!(access(Consistency::Fresh).await.is_err());
     assert!(see(&permissions, 0, 7, Consistency::Cached).await.is_err(), "nothing is known of this user");
     // What is known to have changed is not answered, whatever the grace.
-    permissions.changed(Target::Company(company(0)), newer);
+    permissions.changed(Target::Company(company(0)), CommitStamp::Company(newer));
     assert!(access(Consistency::Cached).await.is_err());
 }
 
@@ -334,7 +334,9 @@ async fn a_state_that_the_store_does_not_have_is_not_waited_for_and_not_disclose
             tx.user_levels_mut().create(&a_level(0, 1, now)).await?;
             tx.assignments_mut().add(&holding(0, 9, 1, now)).await.map(drop)
         })
-        .await;
+        .await
+        .versions()
+        .unwrap();
     let access = permissions.access(company(0), Subject::User(user(9)), Consistency::AtLeast(versions)).await.unwrap();
     assert!(access.is_member() && access.versions() == versions);
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Catalog, CompanyId, CompanySnapshot, EffectiveViewPermission, Menu, Snapshot, UserId, UserLevelId, Versions, ViewId,
+    Catalog, CommitStamp, CompanyId, CompanySnapshot, EffectiveViewPermission, Menu, Snapshot, UserId, UserLevelId,
+    Versions, ViewId,
 };
 use iam_storage::{
     ApiKeyUses, ApiKeys, Assignments, AuditLogs, ChangeContext, ChangeFeed, CompanyModules, CompanyState,
@@ -191,7 +192,7 @@ impl Store {
         &self,
         target: Target,
         work: impl AsyncFnOnce(&mut dyn UnitOfWork) -> Result<()>,
-    ) -> Option<Versions> {
+    ) -> Option<CommitStamp> {
         let mut tx = self.memory.begin(target, ChangeContext::command_line()).await.unwrap();
         work(tx.as_mut()).await.ok()?;
         Some(tx.commit().await.unwrap())
@@ -202,7 +203,7 @@ impl Store {
         &self,
         target: Target,
         work: impl AsyncFnOnce(&mut dyn UnitOfWork) -> Result<()>,
-    ) -> Versions {
+    ) -> CommitStamp {
         self.try_change(target, work).await.unwrap()
     }
 

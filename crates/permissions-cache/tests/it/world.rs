@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iam_domain::{
-    Action, Assignment, CompanyId, Decision, Description, Feature, FeatureId, FeatureKey, FeaturePermission,
-    FeaturePermissionId, Module, ModuleCode, ModuleId, Name, Priority, Reason, Scope, Snapshot, Timestamp, UserId,
-    UserLevel, UserLevelId, Versions, View, ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
+    Action, Assignment, CommitStamp, CompanyId, Decision, Description, Feature, FeatureId, FeatureKey,
+    FeaturePermission, FeaturePermissionId, Module, ModuleCode, ModuleId, Name, Priority, Reason, Scope, Snapshot,
+    Timestamp, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission, ViewPermissionId, ViewState, ViewUrl,
 };
 use iam_permissions_cache::{
     Access, ActionPermission, Consistency, EffectivePermissions, FeatureRef, Permissions, Question, Subject, ViewRef,
@@ -159,7 +159,7 @@ impl Store {
         store
     }
 
-    pub(crate) async fn catalog(&self) -> Versions {
+    pub(crate) async fn catalog(&self) -> CommitStamp {
         self.change(Target::Catalog, async |tx: &mut dyn UnitOfWork| {
             let now = tx.now();
             for number in 0..3 {
@@ -174,7 +174,7 @@ impl Store {
     }
 
     /// A company with one level that allows view 0 and reading feature 0, and `users` users who hold it.
-    pub(crate) async fn company(&self, of: usize, users: usize) -> Versions {
+    pub(crate) async fn company(&self, of: usize, users: usize) -> CommitStamp {
         self.change_company(of, async |tx: &mut dyn UnitOfWork| {
             let now = tx.now();
             tx.user_levels_mut().create(&a_level(of, 0, now)).await?;
@@ -193,12 +193,12 @@ impl Store {
         &self,
         of: usize,
         work: impl AsyncFnOnce(&mut dyn UnitOfWork) -> Result<()>,
-    ) -> Versions {
+    ) -> CommitStamp {
         self.change(Target::Company(company(of)), work).await
     }
 
     /// Sets the row of a company's level about view 0.
-    pub(crate) async fn say(&self, of: usize, state: ViewState) -> Versions {
+    pub(crate) async fn say(&self, of: usize, state: ViewState) -> CommitStamp {
         self.change_company(of, async |tx: &mut dyn UnitOfWork| {
             let now = tx.now();
             tx.view_permissions_mut().upsert(&view_cell(of, 0, view(0), state, now)).await
@@ -207,7 +207,7 @@ impl Store {
     }
 
     /// Renames view 2, which no question is about.
-    pub(crate) async fn rename_a_view(&self) -> Versions {
+    pub(crate) async fn rename_a_view(&self) -> CommitStamp {
         self.change(Target::Catalog, async |tx: &mut dyn UnitOfWork| {
             let now = tx.now();
             let name = Name::parse(format!("Renamed at {}", now.micros())).unwrap();

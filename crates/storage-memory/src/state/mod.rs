@@ -9,7 +9,7 @@ mod owned;
 
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use iam_domain::{CompanyId, ExternalId, FeatureId, FeatureKey, UserId, Versions, ViewId};
+use iam_domain::{CommitStamp, CompanyId, ExternalId, FeatureId, FeatureKey, UserId, Versions, ViewId};
 use iam_storage::{MenuUse, Target};
 use imbl::OrdMap;
 
@@ -128,14 +128,12 @@ impl State {
         Versions { epoch, catalog: self.catalog.version, company }
     }
 
-    /// The versions that include a change of the target. For the credentials, their version stands in place of a
-    /// company's.
-    pub(crate) fn versions_of(&self, epoch: u64, target: Target) -> Versions {
-        let versions = self.versions(epoch, target.company());
-        if target == Target::Credentials {
-            Versions { company: self.credentials.version, ..versions }
-        } else {
-            versions
+    /// The current version of the target.
+    pub(crate) fn stamp(&self, epoch: u64, target: Target) -> CommitStamp {
+        match target {
+            Target::Catalog => CommitStamp::Catalog { epoch, version: self.catalog.version },
+            Target::Company(company) => CommitStamp::Company(self.versions(epoch, Some(company))),
+            Target::Credentials => CommitStamp::Credentials { epoch, version: self.credentials.version },
         }
     }
 

@@ -36,7 +36,7 @@ impl UsersMut for Repository<Unit> {
                 INSERT INTO user_cutoffs (user_id, not_before, version) VALUES ($1, $2, $3)
                 ON CONFLICT (user_id) DO UPDATE SET not_before = excluded.not_before, version = excluded.version
                 RETURNING (SELECT not_before FROM before) AS before";
-            let values = [user.as_uuid().into(), not_before.as_datetime().into(), unit.0.versions.company.into()];
+            let values = [user.as_uuid().into(), not_before.as_datetime().into(), unit.0.raised.version.into()];
             let row = unit.single(statement(sql, values)).await?;
             let before = column::<Option<DateTimeUtc>>(&row, "before")?.map(Timestamp::new);
             unit.0.recorder.user_cut_off(user, before, not_before);
@@ -50,7 +50,7 @@ impl UsersMut for Repository<Unit> {
 impl ApiKeysMut for Repository<Unit> {
     async fn create(&mut self, key: &ApiKey, digest: &ApiKeyDigest) -> Result<()> {
         self.change(Target::Credentials, async |unit| {
-            unit.insert(api_key_row(key, digest, unit.0.versions.company), &[]).await?;
+            unit.insert(api_key_row(key, digest, unit.0.raised.version), &[]).await?;
             unit.0.recorder.api_key_created(key);
             Ok(())
         })
@@ -65,7 +65,7 @@ impl ApiKeysMut for Repository<Unit> {
                 FROM api_keys AS old WHERE key.id = $1 AND old.id = key.id RETURNING {}",
                 columns::<api_keys::Entity>("old")
             );
-            let values = [id.as_uuid().into(), unit.at(), unit.0.versions.company.into()];
+            let values = [id.as_uuid().into(), unit.at(), unit.0.raised.version.into()];
             let before: ApiKey =
                 unit.changed::<api_keys::Model, _>(statement(sql, values), Operation::Write(&[])).await?;
             if before.revoked_at.is_none() {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use iam_domain::{AuditRecord, AuditRecordId, CompanyId, EntityType, Timestamp, Versions};
+use iam_domain::{AuditRecord, AuditRecordId, CommitStamp, CompanyId, EntityType, Timestamp, Versions};
 use iam_storage::{AuditLogsMut, ChangeContext, Recorder, Result, StorageError, Target, UnitOfWork};
 use sea_orm::entity::prelude::{DateTimeUtc, Json};
 use sea_orm::{
@@ -49,8 +49,7 @@ pub(crate) struct Unit {
     recorder: Recorder,
     /// The records that were written when they were appended.
     written: BTreeSet<AuditRecordId>,
-    /// The versions that include the change once it is committed.
-    versions: Versions,
+    raised: Raised,
     /// Notified when the change is committed.
     committed: Arc<Notify>,
     /// The cached catalog. A change of the catalog has none: it reads its own uncommitted work under the version that
@@ -90,6 +89,37 @@ impl Executor for Unit {
     }
 }
 
+/// The raised version of a unit's target.
+#[derive(Debug, Clone, Copy)]
+struct Raised {
+    epoch: u64,
+    /// The version of the catalog.
+    catalog: i64,
+    /// The version of the target.
+    version: i64,
+}
+
+impl Raised {
+    fn of(row: &QueryResult) -> Result<Self> {
+        Ok(Self { epoch: epoch(row)?, catalog: column(row, "catalog")?, version: column(row, "version")? })
+    }
+
+    /// What the target has once it is committed.
+    const fn stamp(self, target: Target) -> CommitStamp {
+        let Self { epoch, catalog, version } = self;
+        match target {
+            Target::Catalog => CommitStamp::Catalog { epoch, version },
+            Target::Company(_) => CommitStamp::Company(Versions { epoch, catalog, company: version }),
+            Target::Credentials => CommitStamp::Credentials { epoch, version },
+        }
+    }
+
+    /// What the target has if the unit is rolled back.
+    const fn undone(self) -> Self {
+        Self { version: self.version - 1, ..self }
+    }
+}
+
 /// The columns of a unit's first statement: it sets the company whose rows the unit sees, and passes the gate if it is
 /// open.
 fn opening(target: Target) -> String {
@@ -107,14 +137,11 @@ fn raise(target: Target) -> Statement {
         Target::Credentials => CREDENTIALS,
     };
     let catalog = format!("(SELECT version FROM company_states WHERE company_id = {CATALOG})");
-    let (catalog, company) = match target {
-        Target::Catalog => ("state.version", "0::bigint"),
-        Target::Company(_) | Target::Credentials => (catalog.as_str(), "state.version"),
-    };
+    let catalog = if target == Target::Catalog { "state.version" } else { catalog.as_str() };
     let sql = format!(
         "UPDATE company_states AS state SET version = state.version + 1, updated_at = clock_timestamp()
         WHERE state.company_id = {row}
-        RETURNING {catalog} AS catalog, {company} AS company, {} AS epoch, clock_timestamp() AS now",
+        RETURNING {catalog} AS catalog, state.version, {} AS epoch, clock_timestamp() AS now",
         current_epoch()
     );
     Statement::from_sql_and_values(DbBackend::Postgres, sql, target.company().map(|company| company.as_uuid().into()))
@@ -163,14 +190,13 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     let locked = on_runtime(pool.runtime(), locked).await;
     let (tx, row) = locked.inspect_err(|error| pool.outdated.record_error(error, sent_at)).map_err(from_db)?;
     let row = row.ok_or_else(incomplete)?;
-    let versions =
-        Versions { epoch: epoch(&row)?, catalog: column(&row, "catalog")?, company: column(&row, "company")? };
+    let raised = Raised::of(&row)?;
     let now = Timestamp::new(column::<DateTimeUtc>(&row, "now")?);
     let (runtime, outdated) = (pool.runtime().clone(), Arc::clone(&pool.outdated));
     let recorder = Recorder::new(target, context, now);
     let catalog = pool.catalog().filter(|_| target != Target::Catalog).cloned();
     let (written, committed) = (BTreeSet::new(), Arc::clone(pool.notifier.committed()));
-    Ok(Repository(Unit { tx, runtime, outdated, recorder, written, versions, committed, catalog, _permit: permit }))
+    Ok(Repository(Unit { tx, runtime, outdated, recorder, written, raised, committed, catalog, _permit: permit }))
 }
 
 impl Repository<Unit> {
@@ -259,20 +285,15 @@ impl UnitOfWork for Repository<Unit> {
         self.0.recorder.is_empty()
     }
 
-    async fn commit(self: Box<Self>) -> Result<Versions> {
+    async fn commit(self: Box<Self>) -> Result<CommitStamp> {
         // A failure before the end drops the transaction, which rolls it back.
         self.0.recorder.check()?;
         let target = self.0.recorder.target();
         let outdated = Arc::clone(&self.0.outdated);
-        let Unit { tx, recorder, written, mut versions, committed, .. } = self.0;
-        let version = match target {
-            Target::Catalog => &mut versions.catalog,
-            Target::Company(_) | Target::Credentials => &mut versions.company,
-        };
+        let Unit { tx, recorder, written, raised, committed, .. } = self.0;
         if recorder.is_empty() {
-            *version -= 1;
             tx.rollback().await.map_err(from_db)?;
-            return Ok(versions);
+            return Ok(raised.undone().stamp(target));
         }
         let mut records = recorder.finish().records;
         records.retain(|record| !written.contains(&record.id));
@@ -283,7 +304,7 @@ impl UnitOfWork for Repository<Unit> {
         // Also when the outcome is not known.
         committed.notify_one();
         outcome.map_err(from_db)?;
-        Ok(versions)
+        Ok(raised.stamp(target))
     }
 }
 

@@ -79,7 +79,7 @@ pub async fn a_change_is_reported_once_when_it_is_committed(storage: Arc<dyn Sto
     let committed = tx.commit().await.unwrap();
     let then = poll(&storage, Some(&not_yet.position)).await;
     let new = state(&storage, Target::Company(company)).await;
-    assert_eq!(new.version, committed.company);
+    assert_eq!(Some(new.version), committed.versions().map(|versions| versions.company));
     assert_eq!(between(&not_yet, &then), BTreeMap::from([(Some(company), new)]));
     let after = poll(&storage, Some(&then.position)).await;
     assert_eq!(between(&then, &after), BTreeMap::new(), "once");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_domain::{
-    Action, Assignment, AuditRecord, CompanyId, Description, EntityType, Feature, FeatureId, FeatureKey,
+    Action, Assignment, AuditRecord, CommitStamp, CompanyId, Description, EntityType, Feature, FeatureId, FeatureKey,
     FeaturePermission, FeaturePermissionId, Label, MenuItem, MenuItemId, Module, ModuleCode, ModuleId, Name, Priority,
     Scope, SubMenuItem, SubMenuItemId, Timestamp, UserId, UserLevel, UserLevelId, Versions, View, ViewId,
     ViewPermission, ViewPermissionId, ViewState, ViewUrl,
@@ -325,7 +325,7 @@ pub(super) async fn begin_as(
 pub(super) struct Change {
     storage: Arc<dyn Storage>,
     target: Target,
-    before: (Versions, u64),
+    before: (CommitStamp, u64),
     tx: Box<dyn UnitOfWork>,
 }
 
@@ -348,11 +348,10 @@ impl Change {
             assert_eq!(traces(&self.storage, self.target).await, self.before, "a change that failed left traces");
             return outcome;
         }
-        let versions =
-            self.tx.commit().await.expect("without concurrent changes, work that succeeded can be committed");
+        let stamp = self.tx.commit().await.expect("without concurrent changes, work that succeeded can be committed");
         let (after, records) = traces(&self.storage, self.target).await;
-        assert_eq!(after, versions, "the commit answers the versions that its change is part of");
-        let raised = raised(self.target, self.before.0);
+        assert_eq!(after, stamp, "the commit returns the version that its change is part of");
+        let raised = raised(self.before.0);
         if records == self.before.1 {
             assert_eq!(after, self.before.0, "a version was raised without a record");
         } else {
@@ -362,25 +361,28 @@ impl Change {
     }
 }
 
-/// The versions after one more change of the target.
-pub(super) fn raised(target: Target, before: Versions) -> Versions {
-    match target {
-        Target::Catalog => Versions { catalog: before.catalog + 1, ..before },
-        Target::Company(_) | Target::Credentials => Versions { company: before.company + 1, ..before },
+/// The version of the same target after one more change.
+pub(super) fn raised(before: CommitStamp) -> CommitStamp {
+    match before {
+        CommitStamp::Catalog { epoch, version } => CommitStamp::Catalog { epoch, version: version + 1 },
+        CommitStamp::Company(versions) => CommitStamp::Company(Versions { company: versions.company + 1, ..versions }),
+        CommitStamp::Credentials { epoch, version } => CommitStamp::Credentials { epoch, version: version + 1 },
     }
 }
 
-/// The versions of a target and how many audit records it has.
-pub(super) async fn traces(storage: &Arc<dyn Storage>, about: impl About) -> (Versions, u64) {
+/// The version of a target and how many audit records it has.
+pub(super) async fn traces(storage: &Arc<dyn Storage>, about: impl About) -> (CommitStamp, u64) {
     let target = about.target();
     let company = target.company();
     let logs = storage.reader().audit_logs();
     let records = logs.count_for_company(company, &AuditFilter::default(), u64::MAX).await.unwrap();
-    let mut versions = versions(storage, company).await;
-    if target == Target::Credentials {
-        versions.company = credentials_version(storage).await;
-    }
-    (versions, records)
+    let versions @ Versions { epoch, catalog, .. } = versions(storage, company).await;
+    let stamp = match target {
+        Target::Catalog => CommitStamp::Catalog { epoch, version: catalog },
+        Target::Company(_) => CommitStamp::Company(versions),
+        Target::Credentials => CommitStamp::Credentials { epoch, version: credentials_version(storage).await },
+    };
+    (stamp, records)
 }
 
 /// The current versions.

@@ -106,7 +106,7 @@ async fn a_change_that_loses_a_deadlock_is_made_again() {
         other.await.unwrap().unwrap();
     };
     let (changed, ()) = ending(async { futures_util::join!(change, in_the_way) }).await;
-    assert_eq!(changed.unwrap().1.company, 2);
+    assert_eq!(changed.unwrap().1.versions().unwrap().company, 2);
     assert_eq!(rename.attempts.load(Ordering::SeqCst), 2);
     assert_eq!(levels(storage.as_ref(), company).await.unwrap(), [after]);
     assert_eq!(records(storage.as_ref(), company).await.len(), 2);
