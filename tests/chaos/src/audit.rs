@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::Result;
+use crate::common::Result;
 use crate::http::{Call, Client};
 use crate::report::Broken;
 use crate::world::{Company, PATIENCE, World};

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::http::{Answer, Call, Client};
 use crate::lies::Lie;
-use crate::locked;
+use crate::common::locked;
 use crate::look::{ALL, Look, Way, look};
 use crate::model::{Bits, Change, Freshness, Register, Seen, Subject, Verdict};
 use crate::report::Broken;

@@ -11,7 +11,7 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::Result;
+use crate::common::Result;
 use crate::lies::Lie;
 use crate::postgres::{Server, Stop};
 use crate::probe::{Probe, RECOVERY, probe_one};

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::Result;
+use crate::common::Result;
 
 /// A request.
 #[derive(Debug, Clone)]

@@ -7,6 +7,7 @@
 
 mod audit;
 mod clients;
+mod common;
 mod faults;
 mod http;
 mod lies;
@@ -22,7 +23,7 @@ mod world;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
@@ -33,14 +34,13 @@ use tokio::time::{Instant, sleep};
 
 use crate::audit::check_audit;
 use crate::clients::{Reader, Writer, check_final_states};
+use crate::common::Result;
 use crate::faults::{Cluster, Faults};
 use crate::lies::Lie;
 use crate::postgres::{Programs, Server};
 use crate::processes::Replica;
 use crate::proxy::Proxy;
 use crate::world::{BOUND, LEASE, MARGIN, SECRET, World};
-
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const REPLICAS: usize = 3;
 const COMPANIES: usize = 4;
@@ -74,11 +74,6 @@ struct Cli {
     /// Feeds the model each kind of wrong fact, one after the other; the run succeeds if all are detected.
     #[arg(long, conflicts_with = "lie")]
     prove: bool,
-}
-
-/// The content of a mutex, even if a task panicked while holding it.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[tokio::main]

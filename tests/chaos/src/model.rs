@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::locked;
+use crate::common::locked;
 
 /// A state of a register: one bit for each level, view or property.
 pub(crate) type Bits = u8;

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use rand::RngExt;
 
-use crate::Result;
+use crate::common::Result;
 
 /// A port of the loopback interface that is free now.
 pub(crate) fn free_port() -> Result<u16> {

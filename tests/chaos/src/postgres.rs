@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+use crate::common::Result;
 use crate::ports::free_port;
-use crate::{Result, processes};
+use crate::processes;
 
 /// The role that initialises the servers.
 const SUPERUSER: &str = "postgres";

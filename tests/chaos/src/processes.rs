@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-use crate::Result;
+use crate::common::Result;
 use crate::http::{Call, Client};
 use crate::ports::free_port;
 

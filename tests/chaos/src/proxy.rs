@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::{Result, locked};
+use crate::common::{Result, locked};
 
 /// How the proxy treats the bytes that it carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::common::{Result, locked};
 use crate::http::{Answer, Call, Client};
 use crate::lies::Lie;
 use crate::model::{Bits, Change, Register, Subject};
 use crate::report::{Broken, Report};
-use crate::{Result, locked};
 
 /// The number of levels that a company's assignments choose from, and of views in its matrices.
 pub(crate) const WIDTH: usize = 4;

@@ -1,0 +1,11 @@
+//! What all parts of the soak use.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The result of what may fail for any reason.
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Returns the content of a mutex, even if a task panicked while holding it.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
