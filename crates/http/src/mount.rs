@@ -1,12 +1,14 @@
 //! Mounts the API into an Actix application, in this one place.
 
+use actix_web::guard;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::Api;
 use crate::middleware::{self, cors};
 use crate::routes::fallback;
-use crate::routes::openapi::{self, DOCUMENT};
+use crate::routes::openapi;
 
 /// Mounts the API into an Actix application: operations, documentation, health checks and middleware.
 pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
@@ -16,7 +18,8 @@ pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
             .wrap(cors(&api.options().cors_origins))
             .wrap(from_fn(middleware::observe))
             .configure(openapi::register)
-            .service(utoipa_swagger_ui::SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", DOCUMENT.clone()))
+            .service(web::resource(openapi::PATH).guard(guard::Get()).to(openapi::serve))
+            .service(SwaggerUi::new("/docs/{_:.*}").config(Config::from(openapi::PATH)))
             .route("/docs", web::get().to(fallback::docs))
             .default_service(web::route().to(fallback::no_such_route)),
     );

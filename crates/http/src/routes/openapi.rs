@@ -2,14 +2,16 @@
 
 use std::sync::LazyLock;
 
-use actix_web::web::ServiceConfig;
+use actix_web::HttpResponse;
+use actix_web::http::header::ContentType;
+use actix_web::web::{Bytes, ServiceConfig};
 use utoipa::OpenApi;
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
 
-use crate::respond::ErrorBody;
+use crate::respond::{ApiError, ErrorBody};
 use crate::routes;
 
 macro_rules! operations {
@@ -61,8 +63,18 @@ operations! {
 /// The prefix of all operations that need a token.
 const AUTHENTICATED: &str = "/api/iam/";
 
-/// The OpenAPI document, built once for the process.
+/// The path of the OpenAPI document.
+pub(crate) const PATH: &str = "/openapi.json";
+
+/// The OpenAPI document, built when it is first needed: most processes never serve it, and it takes megabytes.
 pub(crate) static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(document);
+
+/// Returns the OpenAPI document.
+pub(crate) async fn serve() -> Result<HttpResponse, ApiError> {
+    static JSON: LazyLock<Option<Bytes>> = LazyLock::new(|| serde_json::to_vec(&*DOCUMENT).ok().map(Bytes::from));
+    let json = JSON.clone().ok_or_else(ApiError::internal)?;
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(json))
+}
 
 /// Builds the OpenAPI document: every operation, with the common parameters and responses.
 #[must_use]
