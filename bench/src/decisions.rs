@@ -6,6 +6,7 @@ use std::sync::Arc;
 use iam_permissions_cache::Question;
 use iam_storage_memory::MemoryStorage;
 
+use crate::clock::system_clock;
 use crate::data::{Ask, Asks, Cell, Data};
 use crate::measure::{Contender, interleave};
 use crate::ours::{self, Ours};
@@ -41,7 +42,7 @@ impl Loaded {
         let data = Data::generate(companies, users)?;
         let asks = data.asks(ASKS);
         let questions: Vec<_> = data.cells.iter().map(ours::question).collect();
-        let storage = Arc::new(MemoryStorage::seeded().await?);
+        let storage = Arc::new(MemoryStorage::seeded(system_clock()).await?);
         data.fill(storage.as_ref()).await?;
         let ours = Ours::over(storage).await;
         for company in &data.companies {

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod bare;
 pub mod bounds;
+pub mod clock;
 pub mod cluster;
 pub mod commits;
 pub mod data;

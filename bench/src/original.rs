@@ -8,6 +8,7 @@ use iam_domain::{Action, CompanyId, Description, Name, Scope, UserId, UserLevelI
 use iam_storage::Storage;
 use iam_storage_memory::MemoryStorage;
 
+use crate::clock::system_clock;
 use crate::data::{Cell, Data};
 use crate::measure::median;
 use crate::ours::{self, Ours};
@@ -44,7 +45,7 @@ async fn timed<T>(times: &mut Vec<f64>, operation: impl Future<Output = Result<T
 /// When the database refuses.
 pub async fn original(server: &str) -> Result<Vec<Row>> {
     let place = Place { name: "in memory", stated: ["< 1 ms", "< 1 ms", "< 1 ms", "< 1 ms"] };
-    let mut rows = measure(&place, Arc::new(MemoryStorage::seeded().await?)).await?;
+    let mut rows = measure(&place, Arc::new(MemoryStorage::seeded(system_clock()).await?)).await?;
     let place = Place { name: "PostgreSQL", stated: ["~5 ms", "~3 ms", "~5 ms", "~15 ms"] };
     rows.extend(
         Database::with(server, async |database| {

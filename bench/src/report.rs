@@ -1,11 +1,11 @@
 //! The results, as a Markdown table and as JSON.
 
 use std::fmt::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use crate::Result;
+use crate::clock::now;
 
 /// The target of a figure.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -139,7 +139,7 @@ impl Report {
         let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let load = std::fs::read_to_string("/proc/loadavg")?;
         Ok(Self {
-            at: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
+            at: now()?,
             processor: model.map(|(_, name)| name.to_owned()).unwrap_or_default(),
             cores: std::thread::available_parallelism()?.get(),
             load_before: load.split_whitespace().next().unwrap_or_default().parse()?,

@@ -1,7 +1,6 @@
 //! Tokens of each algorithm, signed with keys generated for the run.
 
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -13,6 +12,7 @@ use serde_json::json;
 use tempfile::NamedTempFile;
 
 use crate::Result;
+use crate::clock::now;
 
 /// How long tokens are valid, in seconds: longer than any run.
 const A_DAY: u64 = 24 * 60 * 60;
@@ -93,7 +93,7 @@ impl Signer {
     ///
     /// When the cryptography fails.
     pub fn authorization(&self, user: &str, is_super_admin: bool) -> Result<String> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let now = now()?;
         let claims = json!({
             "userId": user, "email": "somebody@example.com", "isSuperAdmin": is_super_admin,
             "iss": ISSUER, "iat": now, "exp": now + A_DAY,

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use iam_bench::Result;
+use iam_bench::clock::system_clock;
 use iam_bench::data::Data;
 use iam_bench::ours::{self, Ours};
 use iam_storage_memory::MemoryStorage;
@@ -15,7 +16,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 async fn held() -> Result<usize> {
     let data = Data::generate(1_000, 100)?;
-    let storage = Arc::new(MemoryStorage::seeded().await?);
+    let storage = Arc::new(MemoryStorage::seeded(system_clock()).await?);
     data.fill(storage.as_ref()).await?;
     let question = ours::question(&data.cells[0]);
 

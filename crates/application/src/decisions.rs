@@ -112,8 +112,7 @@ impl Application {
     /// Whether the access of the caller is cached and as recent as required, so that it needs no read of the storage.
     #[must_use]
     pub fn has_cached_access(&self, context: &DecisionContext) -> bool {
-        let subject = Subject::from(context.caller);
-        self.permissions.try_access(context.company, subject, context.consistency).is_some()
+        self.permissions.is_cached(context.company, Subject::from(context.caller), context.consistency)
     }
 
     #[inline]

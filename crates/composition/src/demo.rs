@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use iam_application::{AssignUserLevels, Failure, IfMatch, ProvisionCompany, RequestContext};
 use iam_domain::{Caller, CompanyId, InvalidId, NamedUser, UserId};
@@ -12,7 +11,7 @@ use serde_json::json;
 use crate::{Mode, ModeError, Settings, StorageMode, System};
 
 /// How long the tokens are valid, in seconds.
-const A_DAY: u64 = 24 * 60 * 60;
+const A_DAY: i64 = 24 * 60 * 60;
 
 // Fixed ids, so that pasted commands work again after a restart with the same secret.
 const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
@@ -84,7 +83,7 @@ impl Demo {
 
         let shared = system.secret.as_ref().ok_or(DemoError::Issuers)?;
         let signer = TokenSigner::hs256(&shared.secret);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = system.clock.now().millis() / 1000;
         let person = |name, caller: Caller| -> Result<Person, SigningError> {
             let token = signer.sign_claims(&json!({
                 "iss": shared.issuer,

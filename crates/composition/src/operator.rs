@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use iam_application::CreateApiKey;
-use iam_domain::{ApiKey, ApiKeyId, CompanyId, Name, ServiceRole, Timestamp};
-use iam_identity::{NewApiKey, RandomnessError};
+use iam_domain::{ApiKey, ApiKeyId, Clock, CompanyId, Name, ServiceRole, Timestamp};
+use iam_identity::{NewApiKey, RandomnessError, system_clock};
 use iam_storage::{ChangeContext, Storage, StorageError, Target, UnitOfWork, Work, transact};
 use iam_storage_postgres::{PostgresStorage, Unreachable};
 use secrecy::SecretString;
@@ -56,6 +56,7 @@ impl From<StorageError> for OperatorError {
 #[derive(Debug)]
 pub struct Operator {
     storage: Arc<PostgresStorage>,
+    clock: Clock,
 }
 
 /// The key that an operator creates.
@@ -111,7 +112,13 @@ impl Operator {
         };
         let storage = open(&options(url, &settings.database))?;
         storage.contact().await.map_err(OperatorError::Unreachable)?;
-        Ok(Self { storage: Arc::new(storage) })
+        Ok(Self { storage: Arc::new(storage), clock: system_clock() })
+    }
+
+    /// The current time, by which keys expire.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Creates a key, and returns it with the text that is shown once.
@@ -119,13 +126,9 @@ impl Operator {
     /// # Errors
     ///
     /// [`OperatorError`].
-    pub async fn create_api_key(
-        &self,
-        wanted: WantedApiKey,
-        now: Timestamp,
-    ) -> Result<(ApiKey, SecretString), OperatorError> {
+    pub async fn create_api_key(&self, wanted: WantedApiKey) -> Result<(ApiKey, SecretString), OperatorError> {
         let WantedApiKey { name, role, company, expires_at } = wanted;
-        if expires_at.is_some_and(|expires_at| expires_at <= now) {
+        if expires_at.is_some_and(|expires_at| expires_at <= self.now()) {
             return Err(OperatorError::Expired);
         }
         let NewApiKey { prefix, digest, secret } = NewApiKey::generate()?;

@@ -5,7 +5,8 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use iam_application::{Application, HealthProbe};
-use iam_identity::{SharedSecret, TokenVerifier};
+use iam_domain::Clock;
+use iam_identity::{SharedSecret, TokenVerifier, system_clock};
 use iam_permissions_cache::{FillOptions, Permissions};
 use iam_storage::{Health, PoolStats, Storage, StorageError};
 use iam_storage_memory::MemoryStorage;
@@ -59,6 +60,8 @@ pub struct System {
     pub verifier: Arc<TokenVerifier>,
     /// The health of the process.
     pub probe: Arc<dyn HealthProbe>,
+    /// The clock of all services in the process.
+    pub clock: Clock,
     /// The secret that signs tokens, if there is one.
     pub(crate) secret: Option<SharedSecret>,
     progress: Arc<Progress>,
@@ -98,7 +101,8 @@ impl System {
         let progress = Arc::<Progress>::default();
         let mut tasks = JoinSet::new();
         let (verifier, secret) = issuers::verifier(settings).await?;
-        let verifier = Arc::new(verifier);
+        let clock = system_clock();
+        let verifier = Arc::new(verifier.with_clock(clock.clone()));
         tasks.spawn(keep_fresh(Arc::clone(&verifier)));
         let (storage, health, database): StorageHandles = match mode {
             StorageMode::InMemory => {
@@ -106,7 +110,7 @@ impl System {
                 if settings.server.mode == Mode::Production {
                     tracing::warn!("production mode without DATABASE_URL: all data is lost when the process ends");
                 }
-                let storage = Arc::new(MemoryStorage::seeded().await?);
+                let storage = Arc::new(MemoryStorage::seeded(clock.clone()).await?);
                 progress.set_ready();
                 (Arc::clone(&storage) as _, storage, None)
             }
@@ -129,6 +133,7 @@ impl System {
             application: Arc::new(Application::new(storage, permissions, runtime)),
             verifier,
             probe: Arc::new(SystemProbe::new(health, Arc::clone(&progress), refusal)),
+            clock,
             secret,
             progress,
             database,

@@ -43,6 +43,7 @@
 mod actor;
 mod audit;
 mod catalog;
+mod clock;
 mod credential;
 mod effective;
 pub mod escalation;
@@ -65,6 +66,7 @@ mod versions;
 pub use actor::{ActorKind, Caller, Service};
 pub use audit::{AuditRecord, EntityType};
 pub use catalog::{CompanyModule, Feature, GrantedModule, Module, Priority, View};
+pub use clock::Clock;
 pub use credential::{ApiKey, ApiKeyDigest, ApiKeyPrefix, ServiceRole};
 pub use effective::{EffectiveFeaturePermission, EffectiveViewPermission};
 pub use explanation::{Explanation, GatingModule, LevelSays, Says, Step};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::web::Data;
 use iam_application::{Application, DecisionContext, HealthProbe};
-use iam_domain::{Caller, CompanyId};
+use iam_domain::{Caller, Clock, CompanyId};
 use iam_identity::TokenVerifier;
 use iam_permissions_cache::Consistency;
 
@@ -22,6 +22,8 @@ pub struct Services {
     pub verifier: Arc<TokenVerifier>,
     /// Reports the health and the readiness of the process.
     pub probe: Arc<dyn HealthProbe>,
+    /// The clock by which API keys expire.
+    pub clock: Clock,
 }
 
 impl std::fmt::Debug for Services {

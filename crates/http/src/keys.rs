@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Subcommand;
 use iam_composition::{Operator, Settings, WantedApiKey};
@@ -51,7 +50,7 @@ impl Keys {
     /// Runs the subcommand in the configured database.
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Box<dyn Error>> {
         let operator = Operator::open(settings).await?;
-        let now = now().ok_or("the clock of this machine is wrong")?;
+        let now = operator.now();
         let mut out = io::stdout();
         match self {
             Self::Create { name, role, company, expires_in_days } => {
@@ -63,7 +62,7 @@ impl Keys {
                     None => None,
                 };
                 let wanted = WantedApiKey { name, role, company, expires_at };
-                let (key, secret) = operator.create_api_key(wanted, now).await?;
+                let (key, secret) = operator.create_api_key(wanted).await?;
                 writeln!(io::stderr(), "made {}; it is shown this once:", described(&key, now))?;
                 writeln!(out, "{}", secrecy::ExposeSecret::expose_secret(&secret))?;
             }
@@ -92,9 +91,4 @@ fn described(key: &ApiKey, now: Timestamp) -> String {
     };
     let used = key.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("last used {at}"));
     format!("{} iam_{}… {:?} {} {company}, {state}, {used}", key.id, key.prefix, key.name.as_str(), key.role)
-}
-
-fn now() -> Option<Timestamp> {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    Timestamp::from_millis(i64::try_from(since_1970.as_millis()).ok()?)
 }

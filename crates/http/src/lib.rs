@@ -13,10 +13,11 @@
 //! use actix_web::App;
 //! use iam_application::{Application, HealthProbe};
 //! use iam_http::{HttpOptions, Services};
-//! use iam_identity::TokenVerifier;
+//! use iam_identity::{TokenVerifier, system_clock};
 //!
 //! fn mount(application: Arc<Application>, verifier: Arc<TokenVerifier>, probe: Arc<dyn HealthProbe>) {
-//!     let api = iam_http::Api::new(Services { application, verifier, probe }, HttpOptions::default());
+//!     let services = Services { application, verifier, probe, clock: system_clock() };
+//!     let api = iam_http::Api::new(services, HttpOptions::default());
 //!     let _app = App::new().configure(|config| iam_http::configure(config, &api));
 //! }
 //! ```

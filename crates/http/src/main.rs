@@ -118,6 +118,7 @@ fn server(listener: TcpListener, settings: &Settings, cors_origins: AllowedOrigi
         application: Arc::clone(&system.application),
         verifier: Arc::clone(&system.verifier),
         probe: Arc::clone(&system.probe),
+        clock: system.clock.clone(),
     };
     let options = HttpOptions {
         cors_origins,

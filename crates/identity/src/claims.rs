@@ -55,7 +55,8 @@ pub(crate) struct MappedClaims {
 
 impl MappedClaims {
     /// The verified bearer, if the token is valid at this time.
-    pub(crate) fn at(&self, now: SystemTime) -> Result<&Verified, AuthenticationError> {
+    pub(crate) fn at(&self, now: Timestamp) -> Result<&Verified, AuthenticationError> {
+        let now = system_time(now);
         if now >= self.valid_until {
             Err(AuthenticationError::Expired)
         } else if now < self.valid_from {
@@ -67,9 +68,9 @@ impl MappedClaims {
 
     /// Whether the token was issued less than `age` ago. The check allows a second more, since `iat` may be a whole
     /// number of seconds.
-    pub(crate) fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
+    pub(crate) fn is_younger_than(&self, age: Duration, now: Timestamp) -> bool {
         let age = age.saturating_add(Duration::from_secs(1));
-        let since = now.checked_sub(age).and_then(timestamp);
+        let since = system_time(now).checked_sub(age).and_then(timestamp);
         self.verified.issued_at.is_some_and(|issued_at| since.is_none_or(|since| issued_at > since))
     }
 }
@@ -145,6 +146,11 @@ fn optional_time(claim: Option<&Value>) -> Option<Option<SystemTime>> {
 /// The time `claim` seconds after 1970.
 fn time(claim: &Value) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(claim.as_f64()?).ok()?)
+}
+
+/// The same instant; times before 1970 become 1970.
+fn system_time(timestamp: Timestamp) -> SystemTime {
+    UNIX_EPOCH + Duration::from_micros(u64::try_from(timestamp.micros()).unwrap_or_default())
 }
 
 fn timestamp(time: SystemTime) -> Option<Timestamp> {

@@ -1,8 +1,9 @@
 //! Verifies the tokens of one issuer: maps their claims, and finds the key that signed them.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use iam_domain::Clock;
 use tokio::runtime::Handle;
 
 use crate::claims::{ClaimMapping, MappedClaims};
@@ -19,9 +20,6 @@ const FILE_INTERVAL: Duration = Duration::from_secs(60);
 /// How many times a key is looked up before it counts as unknown. More than one lookup happens only if the keys change
 /// meanwhile.
 const MAX_LOOKUPS: usize = 3;
-
-/// Returns the current time.
-pub(crate) type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// Verifies the tokens of one trusted issuer.
 #[derive(Debug)]
@@ -76,7 +74,7 @@ impl IssuerVerifier {
         clock: &Clock,
         clock_skew: Duration,
     ) -> Result<Arc<Key>, AuthenticationError> {
-        let is_valid = || claims.at(clock()).is_ok();
+        let is_valid = || claims.at(clock.now()).is_ok();
         for _ in 0..MAX_LOOKUPS {
             let keys = self.ring.keys();
             match keys.check_signature(token) {
@@ -91,7 +89,9 @@ impl IssuerVerifier {
                 SignatureCheck::UnknownKey => match self.ring.renew(&keys).await {
                     Renewal::Others => {}
                     // Keys are published before they sign, so the key of an older token would be known.
-                    Renewal::TooSoon(since) if claims.is_younger_than(since.saturating_add(clock_skew), clock()) => {
+                    Renewal::TooSoon(since)
+                        if claims.is_younger_than(since.saturating_add(clock_skew), clock.now()) =>
+                    {
                         return Err(AuthenticationError::Unavailable);
                     }
                     Renewal::Same | Renewal::TooSoon(_) => break,

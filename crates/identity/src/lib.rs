@@ -5,17 +5,18 @@
 //! stored key. The crate depends on no HTTP framework.
 //!
 //! ```
-//! use iam_domain::{Timestamp, UserId};
-//! use iam_identity::{AuthenticationError, Credential, TokenSigner, TokenVerifier};
+//! use iam_domain::UserId;
+//! use iam_identity::{AuthenticationError, Credential, TokenSigner, TokenVerifier, system_clock};
 //! use secrecy::SecretString;
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let secret = SecretString::from("a secret of at least thirty-two bytes");
-//! let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
-//! let user = UserId::generate(Timestamp::from_millis(now.try_into()?).ok_or("a time out of range")?);
+//! let now = system_clock().now();
+//! let user = UserId::generate(now);
 //!
-//! let header = format!("Bearer {}", TokenSigner::hs256(&secret).sign(user, false, (now / 1000).try_into()?, 60)?);
+//! let issued_at = (now.millis() / 1000).try_into()?;
+//! let header = format!("Bearer {}", TokenSigner::hs256(&secret).sign(user, false, issued_at, 60)?);
 //! let Credential::Token(token) = Credential::of(Some(&header))? else { return Err("no token".into()) };
 //! let verified = TokenVerifier::hs256(&secret).verify(token).await?;
 //! assert_eq!(verified.user_id, user);
@@ -56,6 +57,7 @@ mod keys;
 mod options;
 mod signer;
 mod source;
+mod system_clock;
 mod token;
 mod token_cache;
 mod verifier;
@@ -71,6 +73,7 @@ pub use keys::{KeyError, KeySet, MAX_KEYS};
 pub use options::{DEFAULT_REMEMBERED_TOKENS, VerifierOptions};
 pub use signer::{SigningError, TokenSigner};
 pub use source::{JwksUrl, JwksUrlError, KeySource, MAX_DOCUMENT_BYTES, SourceError};
+pub use system_clock::system_clock;
 pub use verifier::{Admission, MAX_TOKEN_BYTES, TokenVerifier, UserNameError};
 
 /// The fewest bytes of a secret that is fit for production: the length of HS256's digest.

@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use iam_domain::{ExternalId, NamedUser, TextError, UserId};
+use iam_domain::{Clock, ExternalId, NamedUser, TextError, UserId};
 use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::claims::{TimeLimits, Verified};
 use crate::issuer::{SharedSecret, TrustError, TrustedIssuer};
-use crate::issuer_verifier::{Clock, IssuerVerifier};
+use crate::issuer_verifier::IssuerVerifier;
+use crate::system_clock::system_clock;
 use crate::token::Token;
 use crate::token_cache::{TokenCache, TokenDigest, VerifiedToken};
 use crate::{AuthenticationError, VerifierOptions};
@@ -118,7 +119,7 @@ impl TokenVerifier {
                 max_age: options.max_token_age,
                 max_super_admin_age: options.max_super_admin_token_age,
             },
-            clock: Box::new(SystemTime::now),
+            clock: system_clock(),
         }
     }
 
@@ -131,10 +132,10 @@ impl TokenVerifier {
         }
     }
 
-    /// Returns the verifier with another clock than the system's.
+    /// Returns the verifier with another clock than [`system_clock`].
     #[must_use]
-    pub fn with_clock(self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        Self { clock: Box::new(clock), ..self }
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Reads all keys periodically, each source at its own interval, until it is cancelled. Returns at once if no
@@ -182,7 +183,7 @@ impl TokenVerifier {
         let digest = TokenDigest::of(token);
         match self.cache.get(&digest) {
             Some(cached) => {
-                let verified = cached.claims.at((self.clock)())?.clone();
+                let verified = cached.claims.at(self.clock.now())?.clone();
                 Ok((verified, Admission(cached)))
             }
             None => Box::pin(self.admit_anew(token, digest)).await,
@@ -193,7 +194,7 @@ impl TokenVerifier {
     /// [`verify`](Self::verify) does.
     #[must_use]
     pub fn is_still_good(&self, Admission(cached): &Admission) -> bool {
-        !cached.key.is_retired() && cached.claims.at((self.clock)()).is_ok()
+        !cached.key.is_retired() && cached.claims.at(self.clock.now()).is_ok()
     }
 
     async fn admit_anew(&self, text: &str, digest: TokenDigest) -> Result<(Verified, Admission), AuthenticationError> {
@@ -205,7 +206,7 @@ impl TokenVerifier {
         let issuer = self.issuer_of(&token).ok_or(AuthenticationError::Invalid)?;
         let claims = issuer.mapping.apply(&token.claims, self.limits).ok_or(AuthenticationError::Invalid)?;
         let key = issuer.key_of(&token, &claims, &self.clock, self.limits.clock_skew).await?;
-        let verified = claims.at((self.clock)())?.clone();
+        let verified = claims.at(self.clock.now())?.clone();
         // The key may have been removed meanwhile.
         if key.is_retired() {
             return Err(AuthenticationError::Invalid);

@@ -83,6 +83,12 @@ impl Permissions {
         Some(Access::new(set, subject, None))
     }
 
+    /// Whether [`try_access`](Self::try_access) would answer. This does not count as a hit.
+    #[must_use]
+    pub fn is_cached(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> bool {
+        self.cache.hit(&(company, subject.user_id()), |set| consistency.is_satisfied_by(set, subject)) == Some(true)
+    }
+
     /// What the subject may see and do.
     ///
     /// # Errors

@@ -2,32 +2,34 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use iam_domain::Timestamp;
+use iam_domain::{Clock, Timestamp};
 
-/// The latest tick, in microseconds since 1970.
-#[derive(Default)]
-pub(crate) struct Clock(AtomicI64);
+/// The clock of a storage.
+pub(crate) struct StorageClock {
+    clock: Clock,
+    /// The latest tick, in microseconds since 1970.
+    latest: AtomicI64,
+}
 
-impl Clock {
+impl StorageClock {
+    pub(crate) const fn new(clock: Clock) -> Self {
+        Self { clock, latest: AtomicI64::new(0) }
+    }
+
     /// The time now, and later than all ticks before.
     pub(crate) fn tick(&self) -> Timestamp {
-        let now = system_time();
+        let now = self.clock.now();
         let next = |last: i64| now.micros().max(last.saturating_add(1));
         let update = |last| Some(next(last));
-        let (Ok(last) | Err(last)) = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, update);
+        let (Ok(last) | Err(last)) = self.latest.fetch_update(Ordering::AcqRel, Ordering::Acquire, update);
         Timestamp::from_micros(next(last)).unwrap_or(now)
     }
 
     /// The time now, for comparisons: not before the latest tick.
     pub(crate) fn read(&self) -> Timestamp {
-        let now = system_time();
-        Timestamp::from_micros(self.0.load(Ordering::Acquire)).map_or(now, |last| last.max(now))
+        let now = self.clock.now();
+        Timestamp::from_micros(self.latest.load(Ordering::Acquire)).map_or(now, |last| last.max(now))
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the storage's clock")]
-fn system_time() -> Timestamp {
-    Timestamp::new(chrono::Utc::now())
 }
 
 #[cfg(test)]
@@ -35,10 +37,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_tick_is_later_than_the_one_before() {
-        let clock = Clock::default();
+    fn every_tick_is_later_than_the_one_before_also_while_time_stands_still() {
+        let start = Timestamp::from_millis(1_700_000_000_000).unwrap();
+        let clock = StorageClock::new(Clock::new(move || start));
         let ticks: Vec<_> = (0..10_000).map(|_| clock.tick()).collect();
         assert!(ticks.is_sorted_by(|a, b| a < b));
-        assert!(clock.read() >= ticks[9_999]);
+        assert_eq!((ticks[0], clock.read()), (start, ticks[9_999]));
     }
 }

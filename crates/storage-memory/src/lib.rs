@@ -7,13 +7,15 @@
 //! # Example
 //!
 //! ```
-//! use iam_domain::{CompanyId, Timestamp};
+//! use iam_domain::{Clock, CompanyId, Timestamp};
 //! use iam_storage::{ChangeContext, Storage, Target};
 //! use iam_storage_memory::MemoryStorage;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> iam_storage::Result<()> {
-//! let storage = MemoryStorage::seeded().await?;
+//! // A server takes `iam_identity::system_clock()`.
+//! let clock = Clock::new(|| Timestamp::parse("2026-11-22T12:00:00Z").expect("a valid time"));
+//! let storage = MemoryStorage::seeded(clock).await?;
 //! let core = storage.reader().modules().find_by_code("core").await?.expect("it is seeded");
 //!
 //! let mut tx = storage.begin(Target::Catalog, ChangeContext::command_line()).await?;

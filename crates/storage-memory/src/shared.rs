@@ -7,7 +7,7 @@ use imbl::OrdMap;
 use tokio::sync::watch;
 
 use crate::auxiliary::Auxiliary;
-use crate::clock::Clock;
+use crate::clock::StorageClock;
 use crate::locks::Locks;
 use crate::options::MemoryOptions;
 use crate::repository::StateSource;
@@ -21,7 +21,7 @@ pub(crate) struct SharedStorage {
     pub(crate) locks: Arc<Locks>,
     /// Notified of each commit.
     pub(crate) commits: watch::Sender<()>,
-    pub(crate) clock: Clock,
+    pub(crate) clock: StorageClock,
     pub(crate) epoch: u64,
     pub(crate) options: MemoryOptions,
 }

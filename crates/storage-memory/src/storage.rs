@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use iam_domain::Clock;
 use iam_storage::{
     ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, Health, NavTrail,
     Reader, Result, Storage, Target, UnitOfWork,
@@ -10,7 +11,7 @@ use iam_storage::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::clock::Clock;
+use crate::clock::StorageClock;
 use crate::options::MemoryOptions;
 use crate::repository::Repository;
 use crate::seed;
@@ -22,22 +23,22 @@ use crate::unit_of_work::Unit;
 pub struct MemoryStorage(Repository<Arc<SharedStorage>>);
 
 impl MemoryStorage {
-    /// An empty storage.
+    /// An empty storage whose units of work and rows have the time of this clock.
     #[must_use]
-    pub fn new() -> Self {
-        Self::with_options(MemoryOptions::default())
+    pub fn new(clock: Clock) -> Self {
+        Self::with_options(clock, MemoryOptions::default())
     }
 
     /// An empty storage with these options.
     #[must_use]
-    pub fn with_options(options: MemoryOptions) -> Self {
+    pub fn with_options(clock: Clock, options: MemoryOptions) -> Self {
         let (epoch, _) = Uuid::new_v4().as_u64_pair();
         Self(Repository(Arc::new(SharedStorage {
             state: Swapped::default(),
             auxiliary: Swapped::default(),
             locks: Arc::default(),
             commits: watch::Sender::new(()),
-            clock: Clock::default(),
+            clock: StorageClock::new(clock),
             epoch,
             options,
         })))
@@ -48,8 +49,8 @@ impl MemoryStorage {
     /// # Errors
     ///
     /// None in practice: an empty storage accepts the whole seed.
-    pub async fn seeded() -> Result<Self> {
-        let storage = Self::new();
+    pub async fn seeded(clock: Clock) -> Result<Self> {
+        let storage = Self::new(clock);
         let mut tx = storage.begin(Target::Catalog, ChangeContext::command_line()).await?;
         seed::write(tx.as_mut()).await?;
         tx.commit().await?;
@@ -58,12 +59,6 @@ impl MemoryStorage {
 
     pub(crate) fn shared(&self) -> &Arc<SharedStorage> {
         &self.0.0
-    }
-}
-
-impl Default for MemoryStorage {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

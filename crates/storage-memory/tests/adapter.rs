@@ -5,10 +5,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use iam_domain::{
-    CompanyId, Description, Label, Name, SessionId, Timestamp, Url, UserId, UserLevel, UserLevelId, ViewId,
+    Clock, CompanyId, Description, Label, Name, SessionId, Timestamp, Url, UserId, UserLevel, UserLevelId, ViewId,
     ViewPermission, ViewPermissionId, ViewState, seed,
 };
 use iam_storage::{
@@ -16,6 +16,12 @@ use iam_storage::{
     Position, Storage, StorageError, Target, UnitOfWork,
 };
 use iam_storage_memory::{MemoryOptions, MemoryStorage};
+
+/// A clock that begins at a fixed time and advances as fast as time does.
+fn clock() -> Clock {
+    let (start, begun) = (Timestamp::from_millis(1_800_000_000_000).unwrap(), Instant::now());
+    Clock::new(move || start.plus(begun.elapsed()))
+}
 
 fn at() -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000).unwrap()
@@ -55,12 +61,12 @@ async fn begin(storage: &MemoryStorage, target: Target) -> Box<dyn UnitOfWork> {
 }
 
 fn impatient() -> MemoryStorage {
-    MemoryStorage::with_options(MemoryOptions { lock_timeout: Duration::from_millis(10) })
+    MemoryStorage::with_options(clock(), MemoryOptions { lock_timeout: Duration::from_millis(10) })
 }
 
 /// A storage with a limit that lets many concurrent changes of one company finish on a busy machine.
 fn patient() -> MemoryStorage {
-    MemoryStorage::with_options(MemoryOptions { lock_timeout: Duration::from_secs(60) })
+    MemoryStorage::with_options(clock(), MemoryOptions { lock_timeout: Duration::from_secs(60) })
 }
 
 /// The result of a future that must be ready without waiting.
@@ -84,7 +90,7 @@ fn step(company_id: CompanyId, user_id: UserId, view_id: Option<ViewId>) -> NewT
 
 #[tokio::test]
 async fn the_seed_is_one_change_with_its_records() {
-    let storage = MemoryStorage::seeded().await.unwrap();
+    let storage = MemoryStorage::seeded(clock()).await.unwrap();
     let seeded = seed::catalog(at()).unwrap();
     let reader = storage.reader();
     assert_eq!(reader.views().find_all().await.unwrap().len(), 14);
@@ -99,7 +105,7 @@ async fn the_seed_is_one_change_with_its_records() {
 
 #[tokio::test]
 async fn readers_never_wait_for_a_unit_of_work() {
-    let storage = MemoryStorage::new();
+    let storage = MemoryStorage::new(clock());
     let (a, user) = (company(), UserId::generate(at()));
     let mut tx = begin(&storage, Target::Company(a)).await;
     tx.user_levels_mut().create(&level(a, "Staff")).await.unwrap();
@@ -148,7 +154,7 @@ async fn a_lock_is_waited_for_only_so_long() {
 
 #[tokio::test]
 async fn an_id_is_used_once_even_by_two_companies_at_once() {
-    let storage = MemoryStorage::new();
+    let storage = MemoryStorage::new(clock());
     let (a, b) = (company(), company());
     let of_a = level(a, "Staff");
     let of_b = UserLevel { company_id: b, ..of_a.clone() };
@@ -178,7 +184,7 @@ async fn an_id_is_used_once_even_by_two_companies_at_once() {
 
 #[tokio::test]
 async fn effective_rows_are_refused_at_once_while_a_change_is_open() {
-    let storage = MemoryStorage::seeded().await.unwrap();
+    let storage = MemoryStorage::seeded(clock()).await.unwrap();
     let (a, user) = (company(), UserId::generate(at()));
     let view = storage.reader().views().find_by_url("/home").await.unwrap().unwrap().id;
     let mut tx = begin(&storage, Target::Company(a)).await;
@@ -201,7 +207,7 @@ async fn effective_rows_are_refused_at_once_while_a_change_is_open() {
 
 #[tokio::test]
 async fn the_log_of_changes_grows_with_the_companies_and_not_with_their_changes() {
-    let storage = MemoryStorage::new();
+    let storage = MemoryStorage::new(clock());
     let poll = async |since: Option<&Position>| match storage.poll(since).await.unwrap() {
         Polled::Primary(changes) => changes,
         other => panic!("{other:?}"),
@@ -219,7 +225,7 @@ async fn the_log_of_changes_grows_with_the_companies_and_not_with_their_changes(
 
 #[tokio::test]
 async fn a_deleted_view_is_cleared_from_trails() {
-    let storage = MemoryStorage::seeded().await.unwrap();
+    let storage = MemoryStorage::seeded(clock()).await.unwrap();
     let (a, user) = (company(), UserId::generate(at()));
     let view = storage.reader().views().find_by_url("/profile").await.unwrap().unwrap().id;
     let trail = storage.nav_trail();
@@ -236,7 +242,7 @@ async fn a_deleted_view_is_cleared_from_trails() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_a_change_is_never_seen() {
-    let storage = Arc::new(MemoryStorage::seeded().await.unwrap());
+    let storage = Arc::new(MemoryStorage::seeded(clock()).await.unwrap());
     let views: Vec<ViewId> = storage.reader().views().find_all().await.unwrap().iter().map(|view| view.id).collect();
     let a = company();
     let staff = level(a, "Staff");

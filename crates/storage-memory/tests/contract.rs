@@ -1,13 +1,21 @@
 //! The contract suite, run over this adapter.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use iam_domain::{Clock, Timestamp};
 use iam_storage_memory::{MemoryOptions, MemoryStorage};
+
+/// A clock that begins at a fixed time and advances as fast as time does.
+fn clock() -> Clock {
+    let (start, begun) = (Timestamp::from_millis(1_800_000_000_000).unwrap(), Instant::now());
+    Clock::new(move || start.plus(begun.elapsed()))
+}
 
 /// An empty storage with a limit that lets many concurrent changes finish on a busy machine.
 fn storage() -> Arc<MemoryStorage> {
-    Arc::new(MemoryStorage::with_options(MemoryOptions { lock_timeout: Duration::from_secs(60) }))
+    Arc::new(MemoryStorage::with_options(clock(), MemoryOptions { lock_timeout: Duration::from_secs(60) }))
 }
 
 iam_storage::contract_tests!(storage());

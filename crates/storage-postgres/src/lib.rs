@@ -90,6 +90,7 @@ mod poll;
 mod pool;
 mod pool_hooks;
 mod reachability;
+mod read_matrices;
 mod reads;
 mod repository;
 mod row_security;

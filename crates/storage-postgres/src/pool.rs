@@ -16,6 +16,7 @@ use crate::options::PostgresOptions;
 use crate::outdated::OutdatedConnections;
 use crate::poll::PollState;
 use crate::pool_hooks::PoolHooks;
+use crate::read_matrices::ReadMatrices;
 use crate::repository::Executor;
 use crate::row_security::for_company;
 use crate::write_admission::WriteAdmission;
@@ -77,6 +78,10 @@ impl Executor for Pool {
 
     fn catalog(&self) -> Option<&Arc<CatalogCache>> {
         Some(&self.catalog)
+    }
+
+    fn read_matrices(&self) -> Option<&ReadMatrices> {
+        None
     }
 
     fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement {

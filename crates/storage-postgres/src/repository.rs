@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::catalog_cache::CatalogCache;
 use crate::error::{from_db, is_lost_race};
 use crate::outdated::OutdatedConnections;
+use crate::read_matrices::ReadMatrices;
 use crate::runtime::on_runtime;
 use crate::statement::{column, convert, incomplete};
 
@@ -38,6 +39,9 @@ pub(crate) trait Executor: Send + Sync + 'static {
 
     /// The catalog as it was last read, if this connection sees only what is committed.
     fn catalog(&self) -> Option<&Arc<CatalogCache>>;
+
+    /// Where matrices are kept that were read, if a lock keeps others from changing them.
+    fn read_matrices(&self) -> Option<&ReadMatrices>;
 
     /// Makes a statement see the rows of this company only (`None`: of all), unless its transaction does so already.
     fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement;

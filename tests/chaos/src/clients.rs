@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::common::locked;
 use crate::http::{Answer, Call, Client};
 use crate::lies::Lie;
-use crate::common::locked;
 use crate::look::{ALL, Look, Way, look};
 use crate::model::{Bits, Change, Freshness, Register, Seen, Subject, Verdict};
 use crate::report::Broken;

@@ -3,10 +3,10 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use iam_domain::{Timestamp, UserId};
-use iam_identity::TokenSigner;
+use iam_identity::{TokenSigner, system_clock};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -97,8 +97,9 @@ fn overlaps(windows: &[(Instant, Option<Instant>)], begin: Instant, end: Instant
     windows.iter().any(|(from, to)| *from <= end && to.is_none_or(|to| to + rest >= begin))
 }
 
-fn unix_time() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+/// The current time, in seconds since 1970.
+fn now() -> Result<u64> {
+    Ok(u64::try_from(system_clock().now().millis() / 1000)?)
 }
 
 /// A new id.
@@ -115,7 +116,7 @@ impl World {
     /// A world with these replicas, and companies to work with.
     pub(crate) async fn new(addresses: Vec<SocketAddr>, companies: usize, lie: Option<Lie>) -> Result<Self> {
         let signer = TokenSigner::hs256(&SecretString::from(SECRET));
-        let super_token = signer.sign(UserId::from_uuid(Uuid::new_v4()), true, unix_time().as_secs(), 86_400)?;
+        let super_token = signer.sign(UserId::from_uuid(Uuid::new_v4()), true, now()?, 86_400)?;
         let mut world = Self {
             report: Report::new(),
             addresses,
@@ -191,13 +192,13 @@ impl World {
     /// A new user and the user's token, issued a minute ago.
     pub(crate) fn new_user(&self) -> Result<(String, String)> {
         let user = Uuid::new_v4();
-        let issued = unix_time().as_secs().saturating_sub(60);
+        let issued = now()?.saturating_sub(60);
         Ok((user.to_string(), self.signer.sign(UserId::from_uuid(user), false, issued, 86_400)?))
     }
 
     /// A time in the past, later than the issue of all tokens so far.
     pub(crate) fn after_all_tokens(&self) -> Result<String> {
-        let millis = i64::try_from((unix_time().saturating_sub(Duration::from_secs(30))).as_millis())?;
+        let millis = system_clock().now().millis() - 30_000;
         let time = serde_json::to_value(Timestamp::from_millis(millis).ok_or("no such time")?)?;
         time.as_str().map(str::to_owned).ok_or_else(|| "a time is a text".into())
     }

@@ -5,12 +5,14 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use iam_domain::{UserId, Versions};
 use iam_http::{HttpOptions, RateLimit};
+use iam_permissions_cache::CacheOptions;
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, new_company, new_user};
+use crate::support::api::{Answer, Company, Request, TestApi, both_adapters, new_company, new_user, patient};
 use crate::support::replica::{Line, Replica};
 
 const LEAST: &str = "x-iam-min-version";
@@ -150,6 +152,22 @@ both_adapters! {
         let not_modified = a.api.get("/api/iam/navigation").by(company.admin).within(company.id);
         let answer = not_modified.header("if-none-match", "*").send().await.expect(304);
         assert_eq!(version(&answer), last);
+    }
+
+    /// A request that states what it has seen counts one hit, as a request without a version does.
+    async fn a_request_with_a_version_counts_one_hit(api: TestApi) {
+        let options = CacheOptions { lease: Duration::from_secs(3600), ..patient() };
+        let a = Replica::over(&api, Arc::clone(&api.storage), options).await;
+        let company = a.api.company().await;
+        let ask = || question(&a.api).by(company.admin).within(company.id);
+        let seen = version(&ask().send().await.expect(200)).to_string();
+        let before = a.stats();
+        ask().send().await.expect(200);
+        let between = a.stats();
+        ask().header(LEAST, &seen).send().await.expect(200);
+        let after = a.stats();
+        assert_eq!((between.hits - before.hits, after.hits - between.hits), (1, 1));
+        assert_eq!(after.misses, before.misses);
     }
 
     /// An invalid version is refused; so are two.

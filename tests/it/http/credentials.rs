@@ -1,23 +1,18 @@
 //! Which credentials are admitted: API keys of services, in their own header only, until they expire or are revoked.
 
 use std::cell::Cell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use iam_application::{CreateUserLevel, Failure, RequestContext};
 use iam_domain::{ApiKey, ApiKeyId, Caller, Description, Name, Service, ServiceRole, Timestamp, UserId};
-use iam_identity::{NewApiKey, TokenSigner, TokenVerifier};
+use iam_identity::{NewApiKey, TokenSigner};
 use iam_storage::{ChangeContext, Target};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Company, TestApi, both_adapters, new_company, new_user, secret};
+use crate::support::api::{Answer, Company, TestApi, both_adapters, new_company, new_user, now, secret};
+use crate::support::clock::SetTime;
 use crate::support::replica::{Line, Replica, sooner_or_later};
-
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-}
 
 pub fn invalid_token(answer: &Answer) {
     assert_eq!(answer.error(), (401, "ERR_AUTH_001".into(), "Invalid token".into()));
@@ -229,6 +224,31 @@ both_adapters! {
         assert_eq!(refused.error(), (400, "ERR_VALIDATION_001".into(), "expiresAt must be in the future".into()));
     }
 
+    /// Keys and tokens expire at their time, by the clock that the services were given.
+    async fn credentials_expire_while_the_clock_moves(api: TestApi) {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let company = api.company().await;
+        let issued = now();
+        let time = SetTime::at(at(issued));
+        let router = api.with_clock(time.clock()).await;
+        let (_, key) = stored_key(&api, |key| key.expires_at = Some(at(issued).plus(HOUR))).await;
+        let token = TokenSigner::hs256(&secret()).sign(company.admin, false, issued, HOUR.as_secs()).unwrap();
+        let almost = HOUR.checked_sub(Duration::from_micros(1)).unwrap();
+        for pause in [Duration::ZERO, almost] {
+            time.advance(pause);
+            for credential in [&key, &token] {
+                reads(&router, company, credential).await.expect(200);
+            }
+        }
+        time.advance(Duration::from_micros(1));
+        for credential in [&key, &token] {
+            expired_token(&reads(&router, company, credential).await);
+            expired_token(&changes(&router, company, credential, "Never").await);
+            reads(&api, company, credential).await.expect(200);
+        }
+        assert_eq!(router.get("/health").send().await.json()["timestamp"], json!(time.now()));
+    }
+
     /// Other replicas learn of a revocation as of any change. A revoked key makes no change, even on a replica that
     /// has not learned of it.
     async fn a_revoked_key_is_refused_by_all(api: TestApi) {
@@ -345,13 +365,9 @@ both_adapters! {
 
         // Or the token expires. The clock stands still, at a time that is not before the token's.
         let expiring = token(api.super_admin, true, Some(0));
-        let time = Arc::new(AtomicU64::new(now()));
-        let (clock, later) = (Arc::clone(&time), Arc::clone(&time));
-        let clock = move || UNIX_EPOCH + Duration::from_secs(clock.load(Ordering::Relaxed));
-        let router = api.with_verifier(TokenVerifier::hs256(&secret()).with_clock(clock)).await;
-        let runs_out = async move {
-            later.fetch_add(3600, Ordering::Relaxed);
-        };
+        let time = SetTime::at(at(now()));
+        let router = api.with_clock(time.clock()).await;
+        let runs_out = async move { time.advance(Duration::from_secs(3600)) };
         let level = json!({ "name": "Late" });
         let create = router.post("/api/iam/user-levels").bearing(&expiring).within(company.id);
         expired_token(&create.json_after(&level, runs_out).send().await);

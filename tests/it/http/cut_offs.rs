@@ -6,8 +6,8 @@ use iam_domain::Timestamp;
 use iam_identity::{SharedSecret, TokenSigner, TokenVerifier, VerifierOptions};
 use serde_json::{Value, json};
 
-use super::credentials::{at, changes, expired_token, now, reads, token};
-use crate::support::api::{both_adapters, new_user, secret};
+use super::credentials::{at, changes, expired_token, reads, token};
+use crate::support::api::{both_adapters, new_user, now, secret};
 use crate::support::replica::{Line, Replica};
 
 both_adapters! {

@@ -2,7 +2,6 @@
 //! ids are answered with.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use iam_identity::TokenSigner;
 use secrecy::SecretString;
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use super::operation::{CompanyParameter, ForeignAnswer, Needs, Thing, Who};
 use super::operations::{HEALTH, documented, operations};
 use super::world::World;
-use crate::support::api::{Answer, both_adapters, new_company, new_user, secret};
+use crate::support::api::{Answer, both_adapters, new_company, new_user, now, secret};
 
 /// Bodies that fit no operation.
 const GARBAGE: [(&str, &str); 4] = [
@@ -64,11 +63,10 @@ both_adapters! {
     /// Without a good token a request is refused before anything else is checked.
     async fn a_request_without_a_valid_token_is_refused_before_anything_else(api: TestApi) {
         let world = World::new(api).await;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let signed = |key: &SecretString, at| TokenSigner::hs256(key).sign(world.ours.admin, true, at, 3600).unwrap();
-        let wrong = signed(&SecretString::from("another secret that has more than thirty-two bytes"), now);
-        let expired = signed(&secret(), now - 7200);
-        let good = signed(&secret(), now);
+        let wrong = signed(&SecretString::from("another secret that has more than thirty-two bytes"), now());
+        let expired = signed(&secret(), now() - 7200);
+        let good = signed(&secret(), now());
         let tokens = [
             (vec![], "No token provided"),
             (vec![format!("Bearer {wrong}")], "Invalid token"),

@@ -6,9 +6,9 @@ use iam_identity::{
 };
 use serde_json::{Value, json};
 
-use super::credentials::{changes, expired_token, invalid_token, now, reads, stored_key, token};
+use super::credentials::{changes, expired_token, invalid_token, reads, stored_key, token};
 use super::tokens::Pair;
-use crate::support::api::{Company, Request, TestApi, both_adapters, each, new_company, new_user, secret};
+use crate::support::api::{Company, Request, TestApi, both_adapters, each, new_company, new_user, now, secret};
 
 const ISSUER: &str = "https://tenant.auth0.example/";
 const OTHER_ISSUER: &str = "https://login.example/realm";

@@ -8,7 +8,7 @@ use actix_web::http::Method;
 use actix_web::{App, test};
 use iam_application::{HealthProbe, Readiness, ReadinessCheck};
 use iam_http::{AllowedOrigins, Api, HttpOptions, Services};
-use iam_identity::TokenVerifier;
+use iam_identity::{TokenVerifier, system_clock};
 use iam_storage::{ChangeContext, Target};
 use serde_json::{Value, json};
 
@@ -136,6 +136,7 @@ both_adapters! {
             application: Arc::clone(&api.application),
             verifier: Arc::new(TokenVerifier::hs256(&secret())),
             probe: Arc::new(Broken),
+            clock: system_clock(),
         };
         let broken = Api::new(services, HttpOptions::default());
         let service = test::init_service(App::new().configure(|config| iam_http::configure(config, &broken))).await;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::dev::ServiceResponse;
 use actix_web::{App, test};
@@ -16,7 +15,7 @@ use iam_identity::TokenSigner;
 use pem::Pem;
 use serde_json::{Value, json};
 
-use crate::support::api::{new_user, secret};
+use crate::support::api::{new_user, now, secret};
 
 /// A private key, and its public key in PEM.
 pub struct Pair {
@@ -84,10 +83,6 @@ async fn start_with(keys: &TempFile) -> Result<System, StartError> {
     start(&[("IAM__AUTH__ISSUERS", &with_file(keys, true))]).await
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-}
-
 /// A super admin's token that was good for an hour at the given time.
 fn token(signer: &TokenSigner, hours_ago: u64) -> String {
     token_saying(signer, ISSUER, hours_ago, 1)
@@ -114,6 +109,7 @@ async fn answer(system: &System, token: &str) -> ServiceResponse {
         application: Arc::clone(&system.application),
         verifier: Arc::clone(&system.verifier),
         probe: Arc::clone(&system.probe),
+        clock: system.clock.clone(),
     };
     let api = Api::new(services, HttpOptions::default());
     let service = test::init_service(App::new().configure(|config| iam_http::configure(config, &api))).await;

@@ -5,7 +5,7 @@ use iam_identity::TokenSigner;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::support::api::{new_company, new_user};
+use crate::support::api::{new_company, new_user, now};
 use crate::support::process::{ServerProcess, wait_until};
 
 pub(crate) const SECRET: &str = "a perfectly private secret of the tests, long enough";
@@ -17,8 +17,7 @@ pub(crate) fn super_admin() -> String {
 
 /// The header of another user, the same.
 pub(crate) fn authorization(user: UserId, is_super_admin: bool) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let token = TokenSigner::hs256(&SecretString::from(SECRET)).sign(user, is_super_admin, now, 3600).unwrap();
+    let token = TokenSigner::hs256(&SecretString::from(SECRET)).sign(user, is_super_admin, now(), 3600).unwrap();
     format!("Bearer {token}")
 }
 

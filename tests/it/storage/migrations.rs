@@ -4,6 +4,7 @@ mod postgres {
     use std::collections::BTreeMap;
 
     use futures_util::future::join_all;
+    use iam_identity::system_clock;
     use iam_storage::{AuditFilter, Storage, StorageError};
     use iam_storage_memory::MemoryStorage;
     use migration::{MigrationError, Migrator, SeedReport, TABLES, VIEWS};
@@ -468,7 +469,7 @@ mod postgres {
         let database = TestDatabase::new(Content::Seeded).await;
         let postgres = recorded(&database.storage()).await;
         assert_eq!(postgres.len(), 14 + 4 + 19 + 16 + 14 + 4 + 6 + 6);
-        assert_eq!(postgres, recorded(&MemoryStorage::seeded().await.unwrap()).await);
+        assert_eq!(postgres, recorded(&MemoryStorage::seeded(system_clock()).await.unwrap()).await);
     }
 
     #[tokio::test]

@@ -15,9 +15,9 @@ use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, LocalBoxStream};
 use iam_application::{Application, HealthProbe, Readiness};
-use iam_domain::{CompanyId, Timestamp, UserId};
+use iam_domain::{Clock, CompanyId, UserId};
 use iam_http::{Api, HttpOptions, Services};
-use iam_identity::{TokenSigner, TokenVerifier};
+use iam_identity::{TokenSigner, TokenVerifier, system_clock};
 use iam_permissions_cache::{CacheOptions, Permissions};
 use iam_storage::Storage;
 use iam_storage_memory::MemoryStorage;
@@ -33,8 +33,7 @@ pub fn secret() -> SecretString {
 
 /// A token that is good for an hour.
 pub fn token(user: UserId, is_super_admin: bool) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    TokenSigner::hs256(&secret()).sign(user, is_super_admin, now, 3600).unwrap()
+    TokenSigner::hs256(&secret()).sign(user, is_super_admin, now(), 3600).unwrap()
 }
 
 /// A token with any claims, signed as [`token`] signs.
@@ -44,17 +43,17 @@ pub fn token_saying(claims: &Value) -> String {
 
 /// A new id for a user.
 pub fn new_user() -> UserId {
-    UserId::generate(now())
+    UserId::generate(system_clock().now())
 }
 
 /// A new id for a company.
 pub fn new_company() -> CompanyId {
-    CompanyId::generate(now())
+    CompanyId::generate(system_clock().now())
 }
 
-fn now() -> Timestamp {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    Timestamp::from_millis(i64::try_from(now.as_millis()).unwrap()).unwrap()
+/// The current time, in seconds since 1970.
+pub fn now() -> u64 {
+    u64::try_from(system_clock().now().millis() / 1000).unwrap()
 }
 
 /// Loads may take as long as they do on a busy machine.
@@ -234,7 +233,7 @@ pub struct Company {
 impl TestApi {
     /// Over memory.
     pub async fn memory() -> Self {
-        let storage = Arc::new(MemoryStorage::seeded().await.unwrap());
+        let storage = Arc::new(MemoryStorage::seeded(system_clock()).await.unwrap());
         Self::over(storage, None, HttpOptions::default()).await
     }
 
@@ -259,21 +258,27 @@ impl TestApi {
         database: Option<Rc<TestDatabase>>,
         options: HttpOptions,
     ) -> Self {
-        Self::trusting(storage, permissions, TokenVerifier::hs256(&secret()), database, options).await
+        let verifier = TokenVerifier::hs256(&secret());
+        Self::trusting(storage, permissions, verifier, system_clock(), database, options).await
     }
 
-    /// The same, admitting the callers that this verifier accepts.
+    /// The same, admitting the callers that this verifier accepts by this clock.
     async fn trusting(
         storage: Arc<dyn Storage>,
         permissions: Arc<Permissions>,
         verifier: TokenVerifier,
+        clock: Clock,
         database: Option<Rc<TestDatabase>>,
         options: HttpOptions,
     ) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let application = Arc::new(Application::new(Arc::clone(&storage), Arc::clone(&permissions), runtime));
-        let services =
-            Services { application: Arc::clone(&application), verifier: Arc::new(verifier), probe: Arc::new(Fine) };
+        let services = Services {
+            application: Arc::clone(&application),
+            verifier: Arc::new(verifier.with_clock(clock.clone())),
+            probe: Arc::new(Fine),
+            clock,
+        };
         let api = Api::new(services, options);
         let service =
             Rc::new(test::init_service(App::new().configure(|config| iam_http::configure(config, &api))).await);
@@ -386,10 +391,19 @@ impl TestApi {
 
     /// Another router to the same storage, for the callers that this verifier accepts.
     pub async fn with_verifier(&self, verifier: TokenVerifier) -> Self {
+        self.admitting(verifier, system_clock()).await
+    }
+
+    /// Another router to the same storage, with another clock than the system's.
+    pub async fn with_clock(&self, clock: Clock) -> Self {
+        self.admitting(TokenVerifier::hs256(&secret()), clock).await
+    }
+
+    async fn admitting(&self, verifier: TokenVerifier, clock: Clock) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let permissions = Permissions::new(Arc::clone(&self.storage), runtime, patient());
         let (storage, database) = (Arc::clone(&self.storage), self.database.clone());
-        Self::trusting(storage, Arc::new(permissions), verifier, database, HttpOptions::default()).await
+        Self::trusting(storage, Arc::new(permissions), verifier, clock, database, HttpOptions::default()).await
     }
 
     /// What a super admin's `POST` made, in the catalog or, with a company, in its menu.

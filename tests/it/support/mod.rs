@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod bouncer;
+pub mod clock;
 pub mod database;
 pub mod keep_alive;
 pub mod process;

@@ -1,7 +1,6 @@
 //! Authenticates the caller: a user by a token, or a service by an API key.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
@@ -9,8 +8,8 @@ use iam_application::ServiceAdmission;
 use iam_domain::{Caller, ExternalId, Timestamp, UserId};
 use iam_identity::{Admission, AuthenticationError, Credential, PresentedKey};
 
-use crate::Api;
 use crate::respond::ApiError;
+use crate::{Api, Services};
 
 /// An authenticated caller, with the claims of its credential.
 pub(crate) struct Authenticated {
@@ -71,18 +70,12 @@ async fn check_cut_off(user: UserId, issued_at: Option<Timestamp>, api: &Api) ->
 }
 
 async fn service(presented: &PresentedKey, api: &Api) -> Result<Authenticated, ApiError> {
-    let now = now().ok_or_else(ApiError::internal)?;
-    let application = &api.services().application;
-    match application.admit_service(presented.prefix(), |digest| presented.matches(digest), now).await? {
+    let Services { application, clock, .. } = api.services();
+    match application.admit_service(presented.prefix(), |digest| presented.matches(digest), clock.now()).await? {
         ServiceAdmission::Admitted(service) => {
             Ok(Authenticated { caller: Caller::Service(service), issued_at: None, external_id: None, admission: None })
         }
         ServiceAdmission::Invalid => Err(AuthenticationError::Invalid.into()),
         ServiceAdmission::Expired => Err(AuthenticationError::Expired.into()),
     }
-}
-
-fn now() -> Option<Timestamp> {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    Timestamp::from_millis(i64::try_from(since_1970.as_millis()).ok()?)
 }

@@ -8,7 +8,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::Api;
-use crate::respond::ApiError;
 
 /// The response of a live process.
 #[derive(Serialize, ToSchema)]
@@ -23,11 +22,8 @@ pub(crate) struct Health {
 /// Answers while the process lives.
 #[utoipa::path(tag = "Health", responses((status = 200, body = Health)))]
 #[get("/health")]
-pub(crate) async fn health() -> Result<HttpResponse, ApiError> {
-    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let millis = since_1970.ok().and_then(|time| i64::try_from(time.as_millis()).ok());
-    let timestamp = millis.and_then(iam_domain::Timestamp::from_millis).ok_or_else(ApiError::internal)?;
-    Ok(uncached(HttpResponse::Ok().json(Health { status: "ok", timestamp })))
+pub(crate) async fn health(api: Data<Api>) -> HttpResponse {
+    uncached(HttpResponse::Ok().json(Health { status: "ok", timestamp: api.services().clock.now() }))
 }
 
 /// The health of the storage.

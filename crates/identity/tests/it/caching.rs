@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use iam_domain::UserId;
+use iam_domain::{Clock, UserId};
 use iam_identity::{AuthenticationError, KeySource, TokenSigner, TokenVerifier, TrustedIssuer, VerifierOptions};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::ExposeSecret;
@@ -12,14 +12,14 @@ use serde_json::json;
 use tokio::sync::Barrier;
 
 use crate::support::{
-    ISSUER, NOW, PAIRS, Pair, TempFile, at, issuer, secret, signed_by, user, verify, with_keys, with_secret,
+    ISSUER, NOW, PAIRS, Pair, TempFile, at, clock, issuer, secret, signed_by, user, verify, with_keys, with_secret,
 };
 
 /// The verifier with another clock, and the time that it shows.
 fn clocked(verifier: TokenVerifier) -> (TokenVerifier, Arc<AtomicU64>) {
     let now = Arc::new(AtomicU64::new(NOW));
     let hands = Arc::clone(&now);
-    (verifier.with_clock(move || at(hands.load(Ordering::Relaxed))), now)
+    (verifier.with_clock(Clock::new(move || at(hands.load(Ordering::Relaxed)))), now)
 }
 
 /// Caches at most so many tokens.
@@ -121,7 +121,7 @@ async fn of_file(file: &TempFile) -> TokenVerifier {
     let issuer = TrustedIssuer { is_native: true, ..issuer(ISSUER, KeySource::PemFile(file.path())) };
     // It reads the file again only on an explicit refresh.
     let options = VerifierOptions { unknown_key_pause: Duration::MAX, ..caching(10) };
-    let verifier = TokenVerifier::start(None, vec![issuer], &options).await.unwrap().with_clock(|| at(NOW));
+    let verifier = TokenVerifier::start(None, vec![issuer], &options).await.unwrap().with_clock(clock());
     // Uses up the read that unauthenticated callers may cause.
     assert_eq!(verifier.verify(&signed_by(&Pair::ed25519().signer())).await, Err(AuthenticationError::Invalid));
     verifier
@@ -162,7 +162,7 @@ async fn verified_while_keys_become(content: String) -> (Arc<TokenVerifier>, Str
     let this = Arc::new(OnceLock::<Arc<TokenVerifier>>::new());
     let changes = Arc::new(AtomicU64::new(0));
     let (handle, counter, path) = (Arc::clone(&this), Arc::clone(&changes), file.path());
-    let verifier = Arc::new(of_file(&file).await.with_clock(move || {
+    let clock = Clock::new(move || {
         if counter.fetch_add(1, Ordering::Relaxed) == 0 {
             std::fs::write(&path, &content).unwrap();
             let verifier = Arc::clone(handle.get().unwrap());
@@ -171,7 +171,8 @@ async fn verified_while_keys_become(content: String) -> (Arc<TokenVerifier>, Str
             std::thread::spawn(move || runtime().block_on(read)).join().unwrap();
         }
         at(NOW)
-    }));
+    });
+    let verifier = Arc::new(of_file(&file).await.with_clock(clock));
     this.set(Arc::clone(&verifier)).unwrap();
     let token = signed_by(&PAIRS[4].signer());
     let is_good = verifier.verify(&token).await.is_ok();

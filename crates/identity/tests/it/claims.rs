@@ -13,13 +13,13 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use crate::support::{NOW, at, claims_with, secret, signed_by, user, verify, with_secret};
+use crate::support::{NOW, claims_with, clock, secret, signed_by, user, verify, with_secret};
 
 const OTHER: &str = "018f3c1e-0000-7000-8000-000000000002";
 const LATER: u64 = NOW + 3600;
 
 fn verifier() -> TokenVerifier {
-    TokenVerifier::hs256(&secret()).with_clock(|| at(NOW))
+    TokenVerifier::hs256(&secret()).with_clock(clock())
 }
 
 fn token(header: &Header, claims: &Value) -> String {

@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::jwks_server::{Answer, JwksServer};
-use crate::support::{ISSUER, NOW, PAIRS, Pair, TempFile, at, claims_with, issuer, signed_by};
+use crate::support::{ISSUER, NOW, PAIRS, Pair, TempFile, claims_with, clock, issuer, signed_by};
 
 pub(crate) const INVALID: AuthenticationError = AuthenticationError::Invalid;
 const UNAVAILABLE: AuthenticationError = AuthenticationError::Unavailable;
@@ -33,7 +33,7 @@ fn seldom() -> VerifierOptions {
 
 pub(crate) async fn reading(source: KeySource, options: &VerifierOptions) -> Arc<TokenVerifier> {
     let issuer = TrustedIssuer { is_native: true, ..issuer(ISSUER, source) };
-    Arc::new(TokenVerifier::start(None, vec![issuer], options).await.unwrap().with_clock(|| at(NOW)))
+    Arc::new(TokenVerifier::start(None, vec![issuer], options).await.unwrap().with_clock(clock()))
 }
 
 /// A token of the pair that names this key.
@@ -207,7 +207,7 @@ async fn a_token_that_is_invalid_anyway_causes_no_fetch() {
     let server = JwksServer::start(Answer::Close).await;
     let source = server.source();
     let issuer = TrustedIssuer { audiences: vec!["us".to_owned()], ..issuer(ISSUER, source) };
-    let verifier = TokenVerifier::start(None, vec![issuer], &at_once()).await.unwrap().with_clock(|| at(NOW));
+    let verifier = TokenVerifier::start(None, vec![issuer], &at_once()).await.unwrap().with_clock(clock());
     let signer = PAIRS[4].signer().with_key_id("a");
     for claims in [
         json!({ "aud": "us", "exp": NOW }),
@@ -345,7 +345,7 @@ async fn a_silent_server_delays_only_the_tokens_of_its_issuer() {
     const OTHER: &str = "https://other.example/";
     let (good, bad) = (JwksServer::start(keys(&[(4, "a")])).await, JwksServer::start(Answer::Silence).await);
     let issuers = vec![issuer(ISSUER, good.source()), issuer(OTHER, bad.source())];
-    let verifier = TokenVerifier::start(None, issuers, &at_once()).await.unwrap().with_clock(|| at(NOW));
+    let verifier = TokenVerifier::start(None, issuers, &at_once()).await.unwrap().with_clock(clock());
     let to_other = PAIRS[4].signer().with_key_id("a").sign_claims(&claims_with(&json!({ "iss": OTHER }))).unwrap();
     let to_first = token(4, "a");
     tokio::select! {

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -15,7 +14,7 @@ use aws_lc_rs::signature::{
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt;
-use iam_domain::{Issuer, UserId};
+use iam_domain::{Clock, Issuer, Timestamp, UserId};
 use iam_identity::{
     AuthenticationError, KeySet, KeySource, SharedSecret, TokenSigner, TokenVerifier, TrustedIssuer, Verified,
     VerifierOptions,
@@ -27,8 +26,13 @@ use serde_json::{Value, json};
 /// The current time of the tests, in seconds since 1970.
 pub(crate) const NOW: u64 = 1_800_000_000;
 
-pub(crate) fn at(seconds: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(seconds)
+pub(crate) fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_millis(i64::try_from(seconds).unwrap() * 1000).unwrap()
+}
+
+/// The clock that stands still at [`NOW`].
+pub(crate) fn clock() -> Clock {
+    Clock::new(|| at(NOW))
 }
 
 pub(crate) fn secret() -> SecretString {
@@ -140,7 +144,7 @@ pub(crate) fn trusting(
     options: &VerifierOptions,
 ) -> TokenVerifier {
     let started = TokenVerifier::start(secret, issuers, options).now_or_never();
-    started.expect("nothing to wait for").unwrap().with_clock(|| at(NOW))
+    started.expect("nothing to wait for").unwrap().with_clock(clock())
 }
 
 /// The claims of a token of [`user`] that is valid for an hour from [`NOW`].

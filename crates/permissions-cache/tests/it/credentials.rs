@@ -11,7 +11,7 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use crate::replica::{Replica, alone, patient};
-use crate::store::{Asked, Does, Store, eventually, let_others_go_first};
+use crate::store::{Asked, Does, Store, clock, eventually, let_others_go_first};
 use crate::world::{hit, sees, user};
 
 fn at(seconds: i64) -> Timestamp {
@@ -256,7 +256,7 @@ async fn answers_of_another_database_are_not_mixed_with_the_first() {
     store.cut_off(1, at(1)).await;
     let permissions = alone(&store, patient());
     assert_eq!(not_before(&permissions, 0).await, Some(at(1)));
-    let other = Arc::new(MemoryStorage::new());
+    let other = Arc::new(MemoryStorage::new(clock()));
     let mut tx = other.begin(Target::Credentials, iam_storage::ChangeContext::command_line()).await.unwrap();
     tx.users_mut().cut_off(user(1), at(9)).await.unwrap();
     tx.commit().await.unwrap();

@@ -4,12 +4,12 @@ use std::collections::{HashMap, VecDeque};
 use std::future::{Future, pending, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use iam_domain::{
-    Catalog, CommitStamp, CompanyId, CompanySnapshot, EffectiveViewPermission, Menu, Snapshot, UserId, UserLevelId,
-    Versions, ViewId,
+    Catalog, Clock, CommitStamp, CompanyId, CompanySnapshot, EffectiveViewPermission, Menu, Snapshot, Timestamp,
+    UserId, UserLevelId, Versions, ViewId,
 };
 use iam_storage::{
     ApiKeyUses, ApiKeys, Assignments, AuditLogs, ChangeContext, ChangeFeed, CompanyModules, CompanyState,
@@ -22,6 +22,12 @@ use iam_storage_memory::MemoryStorage;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio::time::timeout;
+
+/// A clock that begins at a fixed time and advances as fast as time does.
+pub(crate) fn clock() -> Clock {
+    let (start, begun) = (Timestamp::from_millis(1_800_000_000_000).unwrap(), Instant::now());
+    Clock::new(move || start.plus(begun.elapsed()))
+}
 
 /// Waits until a condition holds; fails if it never does.
 pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
@@ -87,7 +93,7 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new() -> Arc<Self> {
-        let memory = Arc::new(MemoryStorage::new());
+        let memory = Arc::new(MemoryStorage::new(clock()));
         Arc::new(Self {
             answers: Mutex::new(Arc::clone(&memory)),
             memory,

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::Unit;
 use crate::entities::{columns, user_level_feature_permissions, user_level_view_permissions};
+use crate::read_matrices::{LastRead, ReadMatrices};
 use crate::repository::Repository;
 use crate::statement::{column, convert, statement};
 
@@ -32,6 +33,7 @@ trait StoredCell: MatrixCell + Send + Sync + TryFrom<Self::Row, Error = StorageE
     fn inserting(cells: &[Self]) -> Vec<Value>;
     fn updating(cells: &[Self]) -> Vec<Value>;
     fn record(recorder: &mut Recorder, level: UserLevelId, current: &[Self], diff: &MatrixDiff<Self>);
+    fn last_read(matrices: &mut ReadMatrices) -> &mut LastRead<Self>;
 }
 
 /// One column of the cells, as an array.
@@ -101,6 +103,10 @@ impl StoredCell for ViewPermission {
     fn record(recorder: &mut Recorder, level: UserLevelId, current: &[Self], diff: &MatrixDiff<Self>) {
         recorder.view_permissions_updated(level, current, diff);
     }
+
+    fn last_read(matrices: &mut ReadMatrices) -> &mut LastRead<Self> {
+        &mut matrices.views
+    }
 }
 
 impl StoredCell for FeaturePermission {
@@ -166,6 +172,10 @@ impl StoredCell for FeaturePermission {
 
     fn record(recorder: &mut Recorder, level: UserLevelId, current: &[Self], diff: &MatrixDiff<Self>) {
         recorder.feature_permissions_updated(level, current, diff);
+    }
+
+    fn last_read(matrices: &mut ReadMatrices) -> &mut LastRead<Self> {
+        &mut matrices.features
     }
 }
 
@@ -240,11 +250,15 @@ impl Repository<Unit> {
         level: UserLevelId,
         cells: &[C],
     ) -> Result<()> {
+        let read = C::last_read(&mut self.0.read_matrices).take(company, level);
         self.change(Target::Company(company), async |unit| {
             if cells.iter().any(|cell| cell.level() != (company, level)) {
                 return Err(StorageError::Misuse("a cell of another level"));
             }
-            let current = unit.known_matrix(company, level).await?;
+            let current = match read {
+                Some(current) => current,
+                None => unit.known_matrix(company, level).await?,
+            };
             let diff = MatrixDiff::new(&current, cells)?;
             unit.apply_and_record(company, level, &current, &diff).await
         })

@@ -33,6 +33,7 @@ use crate::error::{Operation, from_db, operation_error};
 use crate::gate::{pass, try_pass};
 use crate::outdated::OutdatedConnections;
 use crate::pool::Pool;
+use crate::read_matrices::ReadMatrices;
 use crate::repository::{Executor, Repository};
 use crate::row_security::{for_company_within, setting};
 use crate::runtime::on_runtime;
@@ -55,6 +56,8 @@ pub(crate) struct Unit {
     /// The cached catalog. A change of the catalog has none: it reads its own uncommitted work under the version that
     /// it will have.
     catalog: Option<Arc<CatalogCache>>,
+    /// The matrices that were read since the last change of this unit.
+    read_matrices: ReadMatrices,
     /// Held until the transaction has ended: fields drop in order.
     _permit: WritePermit,
 }
@@ -78,6 +81,10 @@ impl Executor for Unit {
 
     fn catalog(&self) -> Option<&Arc<CatalogCache>> {
         self.catalog.as_ref()
+    }
+
+    fn read_matrices(&self) -> Option<&ReadMatrices> {
+        Some(&self.read_matrices)
     }
 
     fn for_company(&self, company: Option<CompanyId>, statement: Statement) -> Statement {
@@ -195,8 +202,18 @@ pub(crate) async fn begin(pool: &Pool, target: Target, context: ChangeContext) -
     let (runtime, outdated) = (pool.runtime().clone(), Arc::clone(&pool.outdated));
     let recorder = Recorder::new(target, context, now);
     let catalog = pool.catalog().filter(|_| target != Target::Catalog).cloned();
-    let (written, committed) = (BTreeSet::new(), Arc::clone(pool.notifier.committed()));
-    Ok(Repository(Unit { tx, runtime, outdated, recorder, written, raised, committed, catalog, _permit: permit }))
+    Ok(Repository(Unit {
+        tx,
+        runtime,
+        outdated,
+        recorder,
+        written: BTreeSet::new(),
+        raised,
+        committed: Arc::clone(pool.notifier.committed()),
+        catalog,
+        read_matrices: ReadMatrices::default(),
+        _permit: permit,
+    }))
 }
 
 impl Repository<Unit> {
@@ -204,6 +221,7 @@ impl Repository<Unit> {
     /// end poisons the unit too.
     async fn change<T>(&mut self, target: Target, change: impl AsyncFnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.0.recorder.touch(target)?;
+        self.0.read_matrices = ReadMatrices::default();
         let value = change(self).await?;
         self.0.recorder.done();
         Ok(value)

@@ -103,8 +103,12 @@ impl<T: Executor> ViewPermissions for Repository<T> {
             ORDER BY view_id",
             columns::<user_level_view_permissions::Entity>("cell")
         );
-        let values = [company.as_uuid().into(), level.as_uuid().into()];
-        self.query::<user_level_view_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
+        let read = self.for_company(company, statement(sql, [company.as_uuid().into(), level.as_uuid().into()]));
+        let cells: Vec<_> = self.query::<user_level_view_permissions::Model, _>(read).await?;
+        if let Some(matrices) = self.0.read_matrices() {
+            matrices.views.keep(company, level, &cells);
+        }
+        Ok(cells)
     }
 
     async fn find_by_view(&self, company: CompanyId, view: ViewId) -> Result<Vec<ViewPermission>> {
@@ -136,8 +140,12 @@ impl<T: Executor> FeaturePermissions for Repository<T> {
             ORDER BY feature_id, action",
             columns::<user_level_feature_permissions::Entity>("cell")
         );
-        let values = [company.as_uuid().into(), level.as_uuid().into()];
-        self.query::<user_level_feature_permissions::Model, _>(self.for_company(company, statement(sql, values))).await
+        let read = self.for_company(company, statement(sql, [company.as_uuid().into(), level.as_uuid().into()]));
+        let cells: Vec<_> = self.query::<user_level_feature_permissions::Model, _>(read).await?;
+        if let Some(matrices) = self.0.read_matrices() {
+            matrices.features.keep(company, level, &cells);
+        }
+        Ok(cells)
     }
 
     async fn find_by_feature(&self, company: CompanyId, feature: FeatureId) -> Result<Vec<FeaturePermission>> {

@@ -157,6 +157,7 @@ cases! { ($) contract_tests, cases of Arc<dyn Storage>: Fresh::storage;
         a_replace_names_an_unknown_owner,
         a_replace_that_repeats_itself,
         a_replace_sees_its_own_unit,
+        a_replace_sees_what_its_unit_changed_after_a_read,
         the_views_of_a_feature_are_replaced_atomically,
         the_views_of_a_module_are_replaced_atomically,
         the_features_of_a_module_are_replaced_atomically,

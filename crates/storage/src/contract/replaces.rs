@@ -121,6 +121,36 @@ pub async fn a_replace_sees_its_own_unit(storage: Arc<dyn Storage>) {
     }
 }
 
+/// A set that a unit read before is replaced as it is now: with what the unit changed since, and for its owner only.
+pub async fn a_replace_sees_what_its_unit_changed_after_a_read(storage: Arc<dyn Storage>) {
+    for scene in scenes(&storage).await {
+        let Scene { set: kept, neighbour, .. } = &scene;
+        let [one, other, third, fourth, ..] = scene.elements[..] else { panic!("six elements") };
+        replaced(&storage, &scene, &[one, other]).await;
+        change!(storage, neighbour.target(), tx => neighbour.replace(tx, &[fourth])).unwrap();
+        let seen = change!(storage, kept.target(), tx => async {
+            let mut seen = vec![kept.read(&*tx).await];
+            kept.add(tx, third).await?;
+            kept.replace(tx, &[one, other]).await?;
+            seen.push(kept.read(&*tx).await);
+            kept.replace(tx, &[third]).await?;
+            kept.replace(tx, &[one]).await?;
+            seen.push(kept.read(&*tx).await);
+            if neighbour.target() == kept.target() {
+                neighbour.replace(tx, &[one]).await?;
+                seen.push(neighbour.read(&*tx).await);
+                kept.replace(tx, &[one]).await?;
+                seen.push(kept.read(&*tx).await);
+            }
+            Ok(seen)
+        });
+        let seen = seen.unwrap();
+        assert_eq!(seen[..3], [set(&[one, other]), set(&[one, other]), set(&[one])], "{kept:?}");
+        assert!(seen[3..].iter().all(|seen| *seen == set(&[one])), "{kept:?} {neighbour:?}");
+        assert_eq!(kept.read(storage.reader()).await, set(&[one]), "{kept:?}");
+    }
+}
+
 /// Concurrent readers see the old set or the new one, never a mix, never nothing.
 async fn is_atomic(storage: Arc<dyn Storage>, kind: usize) {
     let Scene { set: kept, elements, .. } = scenes(&storage).await[kind].clone();

@@ -1,0 +1,38 @@
+//! The clock that services get from outside, since this crate never reads the time itself.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::Timestamp;
+
+/// A source of the current time. Clones share it, so that a test can set the time of all services at once.
+///
+/// ```
+/// use iam_domain::{Clock, Timestamp};
+///
+/// let noon = Timestamp::parse("2026-11-22T12:00:00Z").ok_or("no time")?;
+/// assert_eq!(Clock::new(move || noon).now(), noon);
+/// # Ok::<(), &str>(())
+/// ```
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// Returns the clock that shows what this function returns.
+    #[must_use]
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The current time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").finish_non_exhaustive()
+    }
+}
