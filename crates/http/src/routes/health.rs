@@ -26,7 +26,9 @@ pub(crate) struct Health {
 pub(crate) async fn health() -> Result<HttpResponse, ApiError> {
     let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let millis = since_1970.ok().and_then(|time| i64::try_from(time.as_millis()).ok());
-    let timestamp = millis.and_then(iam_domain::Timestamp::from_millis).ok_or_else(ApiError::internal)?;
+    let timestamp = millis
+        .and_then(iam_domain::Timestamp::from_millis)
+        .ok_or_else(|| ApiError::internal("the clock cannot be read"))?;
     Ok(uncached(HttpResponse::Ok().json(Health { status: "ok", timestamp })))
 }
 
