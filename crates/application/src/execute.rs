@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use iam_domain::CommitStamp;
 use iam_permissions_cache::Permissions;
 use iam_storage::{ChangeContext, Target, UnitOfWork, Work, transact};
+use tracing::Instrument;
 
 use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, recheck_credentials, record_denial};
 use crate::{Affects, Application, Change, Failure, RequestContext};
@@ -44,7 +45,7 @@ impl Application {
             invalidation.settle(&outcome);
             outcome.inspect_err(|failure| record_denial(caller, target.company(), failure))
         };
-        let task = self.changes.spawn_on(task, &self.runtime);
+        let task = self.changes.spawn_on(task.in_current_span(), &self.runtime);
         let ((value, _), stamp) = task.await.map_err(|error| Failure::Internal(Box::new(error)))??;
         Ok(Committed { stamp, value })
     }

@@ -1,5 +1,7 @@
 //! Failures of use cases, in words that a client may see. Causes are kept for the log.
 
+use std::error::Error;
+
 use iam_domain::EntityType;
 use iam_storage::{BoxError, Constraint, Retryable, StorageError};
 use uuid::Uuid;
@@ -168,6 +170,16 @@ impl From<StorageError> for Failure {
             other => Self::Internal(Box::new(other)),
         }
     }
+}
+
+/// Returns the texts of an error and of its causes, for a log line: `storage unavailable: connection refused`.
+#[must_use]
+pub fn causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    let mut texts: Vec<_> = causes.map(ToString::to_string).collect();
+    // Some errors repeat their cause.
+    texts.dedup_by(|cause, error| error.ends_with(cause.as_str()));
+    texts.join(": ")
 }
 
 impl Retryable for Failure {

@@ -49,7 +49,7 @@ pub use changes::{
 pub use decisions::{DecisionContext, NamedSubject, SubjectAccesses};
 pub use etag::{Etag, IfMatch};
 pub use execute::Committed;
-pub use failure::{FINDINGS_LIMIT, Failure, FieldError};
+pub use failure::{FINDINGS_LIMIT, Failure, FieldError, causes};
 pub use health::{HealthProbe, Readiness, ReadinessCheck};
 pub use iam_storage::{AuditCursor, AuditFilter, NewTrailEntry};
 pub use patch::Patch;

@@ -61,5 +61,5 @@ pub use settings::{
     AdminSettings, AuthSettings, CacheSettings, DatabaseSettings, IssuerSettings, LogFormat, LogSettings, Mode,
     Origins, RateLimitSettings, ServerSettings, Settings, SettingsError, environment,
 };
-pub use telemetry::{Metrics, TelemetryError, log_to_stderr};
+pub use telemetry::{Metrics, TelemetryError, stderr_logs};
 pub use wiring::{StartError, System};

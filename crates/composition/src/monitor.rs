@@ -1,9 +1,9 @@
 //! Waits for the database and its schema, without changing them.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use iam_application::causes;
 use iam_storage_postgres::PostgresStorage;
 use migration::MigrationError;
 
@@ -84,15 +84,6 @@ fn schema_problem(pending: Result<Vec<String>, MigrationError>) -> Option<Proble
         text: format!("schema is behind: {} migrations pending (run the migration command)", pending.len()),
         cause: None,
     })
-}
-
-/// Returns the texts of an error and of its causes. Errors of the database name users and hosts, never passwords.
-pub(crate) fn causes(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| (*error).source());
-    let mut texts: Vec<_> = causes.map(ToString::to_string).collect();
-    // Some errors repeat their cause.
-    texts.dedup_by(|cause, error| error.ends_with(cause.as_str()));
-    texts.join(": ")
 }
 
 #[cfg(test)]

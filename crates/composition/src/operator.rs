@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use iam_application::CreateApiKey;
+use iam_application::{CreateApiKey, causes};
 use iam_domain::{ApiKey, ApiKeyId, Clock, CompanyId, Name, ServiceRole, Timestamp};
 use iam_identity::{NewApiKey, RandomnessError, system_clock};
 use iam_storage::{ChangeContext, Storage, StorageError, Target, UnitOfWork, Work, transact};
@@ -12,7 +12,6 @@ use secrecy::SecretString;
 
 use crate::Settings;
 use crate::mode::StorageMode;
-use crate::monitor::causes;
 use crate::wiring::{StartError, open, options};
 
 /// A command could not be carried out.

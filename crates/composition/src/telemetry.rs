@@ -4,8 +4,8 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::{LogFormat, LogSettings};
 
@@ -22,9 +22,6 @@ pub enum TelemetryError {
     /// The filter cannot be read.
     #[error("log.filter (IAM__LOG__FILTER, else RUST_LOG): {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// This process has a logger already.
-    #[error("logs are set up already")]
-    Logs(#[from] tracing_subscriber::util::TryInitError),
     /// This process has a metrics recorder already.
     #[error("metrics are set up already")]
     Metrics(#[from] BuildError),
@@ -33,20 +30,19 @@ pub enum TelemetryError {
 /// The directive that silences the driver's pool, which logs each failed attempt to connect.
 const QUIET_POOL: &str = "sqlx_core::pool=off";
 
-/// Starts to write logs to stderr. Call it once per process.
+/// Returns the subscriber that writes logs to stderr. Each line has the fields of its span.
 ///
 /// # Errors
 ///
-/// [`TelemetryError`] if the filter cannot be parsed, and on the second call.
-pub fn log_to_stderr(settings: &LogSettings) -> Result<(), TelemetryError> {
+/// [`TelemetryError`] if the filter cannot be parsed.
+pub fn stderr_logs(settings: &LogSettings) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError> {
     // The adapter logs once why new connections are refused.
     let filter = EnvFilter::try_new(&settings.filter)?.add_directive(QUIET_POOL.parse()?);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match settings.format {
-        LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).finish().try_init()?,
-        LogFormat::Json => logs.json().finish().try_init()?,
-    }
-    Ok(())
+    Ok(match settings.format {
+        LogFormat::Text => Box::new(logs.with_ansi(std::io::stderr().is_terminal()).finish()),
+        LogFormat::Json => Box::new(logs.json().with_span_list(false).finish()),
+    })
 }
 
 /// The metrics of this process.

@@ -32,7 +32,7 @@ mod routes;
 mod server;
 
 pub use api::{Api, HttpOptions, Services};
-pub use middleware::{AllowedOrigins, OriginError, RateLimit};
+pub use middleware::{AllowedOrigins, OriginError, RateLimit, RequestSpans};
 pub use mount::configure;
 pub use routes::openapi::document;
 pub use server::{AdminServer, AdminServerHandle, Server, ServerHandle};

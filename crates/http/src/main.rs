@@ -11,7 +11,7 @@ use std::sync::Arc;
 use actix_web::rt::net::TcpSocket;
 use clap::{Parser, Subcommand};
 use iam_composition::{AdminSettings, Demo, Metrics, ServerSettings, Settings, System};
-use iam_http::{AdminServer, AllowedOrigins, HttpOptions, RateLimit, Server, Services};
+use iam_http::{AdminServer, AllowedOrigins, HttpOptions, RateLimit, RequestSpans, Server, Services};
 use keys::Keys;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -62,7 +62,7 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
         Some(Command::Keys(keys)) => return keys.run(&settings).await,
         None => None,
     };
-    iam_composition::log_to_stderr(&settings.log)?;
+    tracing::subscriber::set_global_default(RequestSpans::new(iam_composition::stderr_logs(&settings.log)?))?;
     let mut signals = Signals::new()?;
 
     let cors_origins = AllowedOrigins::parse(settings.server.allowed_origins())

@@ -21,6 +21,7 @@ mod gates;
 mod invalidation;
 mod limits;
 mod lockout;
+mod logs;
 mod matrices;
 mod matrix;
 mod menu;

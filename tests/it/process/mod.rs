@@ -6,6 +6,7 @@ mod draining;
 mod frozen;
 mod histories;
 mod keys;
+mod logs;
 mod metrics;
 mod migration;
 mod modes;

@@ -8,6 +8,7 @@ use iam_application::ServiceAdmission;
 use iam_domain::{Caller, ExternalId, Timestamp, UserId};
 use iam_identity::{Admission, AuthenticationError, Credential, PresentedKey};
 
+use crate::middleware::RequestSpan;
 use crate::respond::ApiError;
 use crate::{Api, Services};
 
@@ -24,20 +25,25 @@ pub(crate) struct Authenticated {
 
 impl Authenticated {
     /// Rechecks that the credential is still valid. A slow body can delay the request after the first check.
-    pub(crate) async fn recheck(self, request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
+    pub(crate) async fn recheck(self, request: &HttpRequest, api: &Api, span: &RequestSpan) -> Result<Self, ApiError> {
         let verifier = &api.services().verifier;
         match (&self.admission, self.caller) {
             (Some(admission), Caller::User { id, .. }) if verifier.is_still_good(admission) => {
                 check_cut_off(id, self.issued_at, api).await?;
                 Ok(self)
             }
-            _ => authenticate(request, api).await,
+            _ => authenticate(request, api, span).await,
         }
     }
 }
 
-/// Authenticates the caller by the `Authorization` header; 401 without a valid credential.
-pub(crate) async fn authenticate(request: &HttpRequest, api: &Api) -> Result<Authenticated, ApiError> {
+/// Authenticates the caller by the `Authorization` header, and records it in the span of the request; 401 without a
+/// valid credential.
+pub(crate) async fn authenticate(
+    request: &HttpRequest,
+    api: &Api,
+    span: &RequestSpan,
+) -> Result<Authenticated, ApiError> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
     let header = match (headers.next(), headers.next()) {
         // Two headers are ambiguous: neither is accepted.
@@ -46,16 +52,18 @@ pub(crate) async fn authenticate(request: &HttpRequest, api: &Api) -> Result<Aut
         (None, _) => None,
     };
     match Credential::of(header)? {
-        Credential::Token(token) => person(token, api).await,
-        Credential::ApiKey(key) => service(&key, api).await,
+        Credential::Token(token) => person(token, api, span).await,
+        Credential::ApiKey(key) => service(&key, api, span).await,
     }
 }
 
-async fn person(token: &str, api: &Api) -> Result<Authenticated, ApiError> {
+async fn person(token: &str, api: &Api, span: &RequestSpan) -> Result<Authenticated, ApiError> {
     let (verified, admission) = api.services().verifier.admit(token).await?;
+    let caller = Caller::User { id: verified.user_id, is_super_admin: verified.is_super_admin };
+    span.record_actor(caller);
     check_cut_off(verified.user_id, verified.issued_at, api).await?;
     Ok(Authenticated {
-        caller: Caller::User { id: verified.user_id, is_super_admin: verified.is_super_admin },
+        caller,
         issued_at: verified.issued_at,
         external_id: verified.external_id,
         admission: Some(admission),
@@ -69,11 +77,13 @@ async fn check_cut_off(user: UserId, issued_at: Option<Timestamp>, api: &Api) ->
     Ok(())
 }
 
-async fn service(presented: &PresentedKey, api: &Api) -> Result<Authenticated, ApiError> {
+async fn service(presented: &PresentedKey, api: &Api, span: &RequestSpan) -> Result<Authenticated, ApiError> {
     let Services { application, clock, .. } = api.services();
     match application.admit_service(presented.prefix(), |digest| presented.matches(digest), clock.now()).await? {
         ServiceAdmission::Admitted(service) => {
-            Ok(Authenticated { caller: Caller::Service(service), issued_at: None, external_id: None, admission: None })
+            let caller = Caller::Service(service);
+            span.record_actor(caller);
+            Ok(Authenticated { caller, issued_at: None, external_id: None, admission: None })
         }
         ServiceAdmission::Invalid => Err(AuthenticationError::Invalid.into()),
         ServiceAdmission::Expired => Err(AuthenticationError::Expired.into()),

@@ -22,7 +22,7 @@ use super::consistency::consistency;
 use super::policy::{CompanyRule, Policy};
 use super::request_reader::{Input, read};
 use crate::Api;
-use crate::middleware::RequestId;
+use crate::middleware::RequestSpan;
 use crate::respond::ApiError;
 
 /// An authorized and parsed request of one caller. `P` is the policy that the caller meets, `T` the parsed input.
@@ -101,8 +101,10 @@ async fn authorize_then_parse<P: Policy, T: Input>(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> Result<Authorized<P, T>, ApiError> {
-    let api = request.app_data::<Data<Api>>().ok_or_else(ApiError::internal)?.clone();
-    let mut authenticated = authenticate(request, &api).await?;
+    let api = request.app_data::<Data<Api>>().ok_or_else(|| ApiError::internal("no API is mounted"))?.clone();
+    let span = request.extensions().get::<RequestSpan>().cloned();
+    let span = span.ok_or_else(|| ApiError::internal("the request has no span"))?;
+    let mut authenticated = authenticate(request, &api, &span).await?;
     api.admit(authenticated.caller)?;
 
     let query = match request.query_string() {
@@ -113,10 +115,13 @@ async fn authorize_then_parse<P: Policy, T: Input>(
     let body = Body::read(request, payload).await;
     if may_take_long {
         // The user may have been cut off, or the key revoked, while the body was sent.
-        authenticated = authenticated.recheck(request, &api).await?;
+        authenticated = authenticated.recheck(request, &api, &span).await?;
     }
     let Authenticated { caller, issued_at, external_id, .. } = authenticated;
     let company = find_company(request, &query, &body)?;
+    if let Some(company) = company {
+        span.record_company(company);
+    }
     let may_be_left_out = match P::COMPANY {
         CompanyRule::Required => false,
         CompanyRule::OptionalForSuperAdmins => P::REQUIREMENT.is_met_without_company(caller),
@@ -134,7 +139,7 @@ async fn authorize_then_parse<P: Policy, T: Input>(
         Some(input) => input,
         None => read(request, &api.services().verifier, company, &query, &body.object())?,
     };
-    let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+    let request_id = Some(span.id().0.clone());
     Ok(Authorized {
         caller,
         context: RequestContext { caller, request_id, issued_at, external_id },

@@ -6,6 +6,7 @@ mod limit;
 mod observe;
 mod request_id;
 mod request_metrics;
+mod request_span;
 mod timeout_and_panic;
 
 pub(crate) use cors::cors;
@@ -13,5 +14,6 @@ pub use cors::{AllowedOrigins, OriginError};
 pub(crate) use limit::Limiter;
 pub use limit::RateLimit;
 pub(crate) use observe::observe;
-pub(crate) use request_id::RequestId;
+pub(crate) use request_span::RequestSpan;
+pub use request_span::RequestSpans;
 pub(crate) use timeout_and_panic::timeout_and_panic;

@@ -1,6 +1,8 @@
-//! Observes every request: assigns its id, adds common headers to the response, and records metrics and access log.
+//! Observes every request: assigns its id and span, adds common headers to the response, and records metrics, failures
+//! and access log.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -18,36 +20,47 @@ use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
 use super::connection::ConnectionState;
 use super::request_id::{REQUEST_ID, RequestId};
 use super::request_metrics::count;
+use super::request_span::RequestSpan;
 use crate::respond::{ApiError, Code};
 
-/// The outermost middleware: assigns the request id, answers HEAD as GET, adds common headers, and records metrics and
-/// the access log. The log is at debug level, without query and headers, which may contain secrets.
+/// The outermost middleware: assigns the request id and the span, answers HEAD as GET, adds common headers, logs
+/// failures, and records metrics and the access log. The access log is at debug level. No line contains the query or
+/// headers, which may contain secrets.
 pub(crate) async fn observe(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
-    let id = RequestId::of(&request);
-    request.extensions_mut().insert(id.clone());
+    let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
+    let span = RequestSpan::new(RequestId::of(&request), route);
+    request.extensions_mut().insert(span.clone());
     let method = request.method().clone();
     if method == Method::HEAD {
         // HEAD has the response of GET, without its body.
         request.head_mut().method = Method::GET;
     }
-    let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
     let is_documentation = request.path() == "/docs" || request.path().starts_with("/docs/");
     // Absent if another server mounts the API.
     let connection = request.conn_data::<ConnectionState>().cloned();
     let _running = connection.as_ref().map(ConnectionState::request_runs);
 
-    let answer = next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+    let mut answer = next.call(request);
+    let answer = poll_fn(|cx| span.in_scope(|| answer.as_mut().poll(cx))).await;
+    let answer = answer.map(ServiceResponse::map_into_boxed_body);
+    let failure = match &answer {
+        Ok(response) => response.response().error(),
+        Err(error) => Some(error),
+    };
+    if let Some(failure) = failure.and_then(|error| error.as_error::<ApiError>()) {
+        span.in_scope(|| failure.log());
+    }
     let (status, answer) = match answer {
         Ok(response) => {
             let mut response = in_standard_form(response, is_documentation);
             if method == Method::HEAD {
                 response = response.map_body(|_, body| head_of(&body));
             }
-            add_headers(response.response_mut(), &id, is_documentation, connection.as_ref());
+            add_headers(response.response_mut(), span.id(), is_documentation, connection.as_ref());
             (response.status(), Ok(response))
         }
         Err(error) => {
@@ -55,14 +68,14 @@ pub(crate) async fn observe(
             if method == Method::HEAD {
                 response = response.map_body(|_, body| head_of(&body));
             }
-            add_headers(&mut response, &id, is_documentation, connection.as_ref());
+            add_headers(&mut response, span.id(), is_documentation, connection.as_ref());
             (response.status(), Err(InternalError::from_response(error, response).into()))
         }
     };
 
     let elapsed = started.elapsed();
-    count(&method, &route, status, elapsed);
-    tracing::debug!(request_id = id.0, %method, route, status = status.as_u16(), ?elapsed, "request");
+    count(&method, span.route(), status, elapsed);
+    span.in_scope(|| tracing::debug!(%method, status = status.as_u16(), ?elapsed, "request"));
     answer
 }
 

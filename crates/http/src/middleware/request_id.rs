@@ -10,7 +10,7 @@ use actix_web::http::header::HeaderName;
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id of a request: the one that the client sent if it is safe to repeat, else a new one.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct RequestId(pub(crate) String);
 
 impl RequestId {

@@ -21,19 +21,13 @@ pub(crate) async fn timeout_and_panic(
     // Requests share state only through locks that a panic cannot leave inconsistent.
     let answer = AssertUnwindSafe(next.call(request)).catch_unwind();
     let outcome = match timeout {
-        Some(timeout) => tokio::time::timeout(timeout, answer).await,
+        Some(timeout) => tokio::time::timeout(timeout, answer).await.map_err(|_| timeout),
         None => Ok(answer.await),
     };
     let failure = match outcome {
         Ok(Ok(answer)) => return answer.map(ServiceResponse::map_into_boxed_body),
-        Ok(Err(_panic)) => {
-            tracing::error!("a request panicked");
-            ApiError::internal()
-        }
-        Err(_elapsed) => {
-            tracing::warn!(?timeout, "a request took too long");
-            ApiError::unavailable()
-        }
+        Ok(Err(_panic)) => ApiError::internal("the request panicked"),
+        Err(timeout) => ApiError::unavailable(format!("the request took longer than {timeout:?}")),
     };
     Err(failure.into())
 }

@@ -67,6 +67,6 @@ impl RefusedCheck {
     pub(crate) fn write(error: &ApiError, body: &mut Vec<u8>) -> Result<(), ApiError> {
         let errors = error.errors.iter().map(Finding::from).collect();
         let error = Refusal { code: error.code.as_str(), message: error.message.clone(), errors };
-        serde_json::to_writer(body, &Self { allowed: false, error }).map_err(|_| ApiError::internal())
+        serde_json::to_writer(body, &Self { allowed: false, error }).map_err(ApiError::internal)
     }
 }

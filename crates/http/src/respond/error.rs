@@ -1,9 +1,12 @@
-//! The one table of errors: the codes that clients see, and their HTTP statuses.
+//! The one table of errors: the codes that clients see, their HTTP statuses, and what the log says of them.
+
+use std::error::Error;
+use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
-use iam_application::{Failure, FieldError, Requirement};
+use iam_application::{Failure, FieldError, Requirement, causes};
 use iam_identity::AuthenticationError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -74,23 +77,37 @@ pub(crate) struct ApiError {
     pub(crate) errors: Vec<FieldError>,
     /// The value of `Retry-After`, in seconds.
     pub(crate) retry_after: Option<u64>,
+    /// The cause of an error of the service, for the log.
+    pub(crate) cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl ApiError {
     /// Creates an error without findings.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), errors: Vec::new(), retry_after: None }
+        Self { code, message: message.into(), errors: Vec::new(), retry_after: None, cause: None }
     }
 
     /// The error of a storage that cannot be reached, or of a request that took too long.
-    pub(crate) fn unavailable() -> Self {
+    pub(crate) fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let error = Self::new(Code::Unavailable, "The service is temporarily unavailable");
-        Self { retry_after: Some(RETRY_AFTER_SECONDS), ..error }
+        Self { retry_after: Some(RETRY_AFTER_SECONDS), cause: Some(Arc::from(cause.into())), ..error }
     }
 
-    /// The error of an unexpected failure, without details.
-    pub(crate) fn internal() -> Self {
-        Self::new(Code::Internal, "Internal server error")
+    /// The error of an unexpected failure. Clients see no details.
+    pub(crate) fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { cause: Some(Arc::from(cause.into())), ..Self::new(Code::Internal, "Internal server error") }
+    }
+
+    /// Logs an error of the service with the chain of its causes: a warning if it is temporary, else an error. Errors
+    /// of clients are not logged.
+    pub(crate) fn log(&self) {
+        let Some(cause) = &self.cause else { return };
+        let error = causes(cause.as_ref());
+        if self.code == Code::Unavailable {
+            tracing::warn!(error, "service unavailable");
+        } else {
+            tracing::error!(error, "internal error");
+        }
     }
 
     /// The error of a path that no operation has.
@@ -129,18 +146,9 @@ impl From<Failure> for ApiError {
             Failure::PreconditionFailed => {
                 Self::new(Code::PreconditionFailed, "The resource has changed since it was read")
             }
-            Failure::Unavailable(source) => {
-                tracing::warn!(error = &source as &dyn std::error::Error, "the storage is unavailable");
-                Self::unavailable()
-            }
-            Failure::Internal(source) => {
-                tracing::error!(error = source.as_ref() as &dyn std::error::Error, "a request failed unforeseen");
-                Self::internal()
-            }
-            other => {
-                tracing::error!(error = &other as &dyn std::error::Error, "a request failed unforeseen");
-                Self::internal()
-            }
+            Failure::Unavailable(source) => Self::unavailable(source),
+            Failure::Internal(source) => Self::internal(source),
+            other => Self::internal(other),
         }
     }
 }
@@ -148,7 +156,7 @@ impl From<Failure> for ApiError {
 impl From<AuthenticationError> for ApiError {
     fn from(error: AuthenticationError) -> Self {
         match error {
-            AuthenticationError::Unavailable => Self::unavailable(),
+            AuthenticationError::Unavailable => Self::unavailable(error),
             _ => Self::new(Code::Unauthenticated, error.to_string()),
         }
     }

@@ -31,9 +31,9 @@ pub(crate) struct CachedResponse {
 
 impl CachedResponse {
     pub(crate) fn new(data: impl Serialize + ToSchema) -> Result<Self, ApiError> {
-        let bytes = serde_json::to_vec(&Success::new(data)).map_err(|_| ApiError::internal())?;
+        let bytes = serde_json::to_vec(&Success::new(data)).map_err(ApiError::internal)?;
         let etag = Etag::of_bytes(&bytes);
-        let etag_header = HeaderValue::from_str(etag.as_str()).map_err(|_| ApiError::internal())?;
+        let etag_header = HeaderValue::from_str(etag.as_str()).map_err(ApiError::internal)?;
         Ok(Self { bytes: bytes.into(), etag, etag_header })
     }
 }

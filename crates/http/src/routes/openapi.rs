@@ -72,7 +72,7 @@ pub(crate) static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(d
 /// Returns the OpenAPI document.
 pub(crate) async fn serve() -> Result<HttpResponse, ApiError> {
     static JSON: LazyLock<Option<Bytes>> = LazyLock::new(|| serde_json::to_vec(&*DOCUMENT).ok().map(Bytes::from));
-    let json = JSON.clone().ok_or_else(ApiError::internal)?;
+    let json = JSON.clone().ok_or_else(|| ApiError::internal("the OpenAPI document cannot be serialized"))?;
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(json))
 }
 

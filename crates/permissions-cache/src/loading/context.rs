@@ -39,7 +39,6 @@ impl Context {
         metrics::histogram!("iam_cache_load_seconds").record(began.elapsed().as_secs_f64());
         loaded.map_err(|error| {
             self.cache.counters.failed_loads.add(1);
-            tracing::warn!(error = &error as &dyn std::error::Error, "a load failed");
             Arc::new(error)
         })
     }

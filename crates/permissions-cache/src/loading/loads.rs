@@ -5,6 +5,7 @@ use std::sync::Arc;
 use iam_domain::{CompanyId, UserId};
 use iam_storage::{Result, Stamped};
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 
 use crate::engine::compiled::CompiledSet;
 use crate::entries::Key;
@@ -91,7 +92,8 @@ impl Loads {
             let keep = |user: &UserId| (*user, cache.keep(&load, *user, &stamped, &snapshot.of_user(*user)));
             Ok(users.iter().map(keep).collect())
         };
-        let loaded: Vec<(UserId, Arc<CompiledSet>)> = self.context.runtime.spawn(load).await.map_err(unavailable)??;
+        let loaded: Vec<(UserId, Arc<CompiledSet>)> =
+            self.context.runtime.spawn(load.in_current_span()).await.map_err(unavailable)??;
         for (_, set) in &loaded {
             if !self.polls.is_of_the_primary(set).await? {
                 return Err(unavailable("another database answered than the one that counts"));

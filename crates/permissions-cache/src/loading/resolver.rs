@@ -1,6 +1,7 @@
 //! Finds the set that answers: what is kept once it is proven current, or what a load reads.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,7 +159,9 @@ impl Resolver {
                         // It may be as recent as is asked for, but it is not known whether it is current.
                         let is_outage = matches!(error, StorageError::Unavailable { .. });
                         let last = if is_outage { self.in_outage(key, subject, consistency) } else { None };
-                        return last.map(Step::Answer).ok_or(error);
+                        let Some(last) = last else { return Err(error) };
+                        tracing::debug!(error = &error as &dyn Error, "answered from the last known state");
+                        return Ok(Step::Answer(last));
                     }
                 }
                 // Under the lease, a load is recent enough that began after the latest known change.

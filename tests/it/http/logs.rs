@@ -1,0 +1,167 @@
+//! What the log says of a request: each line has its id, route, company and actor, and an error has one line.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use iam_http::RequestSpans;
+use iam_storage::{
+    ApiKeyUses, ChangeContext, ChangeFeed, EffectiveFeaturePermissions, EffectiveViewPermissions, NavTrail, Reader,
+    Result, Storage, StorageError, Target, UnitOfWork,
+};
+use serde_json::{Value, json};
+use tracing::subscriber::DefaultGuard;
+
+use crate::support::api::{Company, TestApi, new_user, token};
+
+/// The lines that this thread logs, as JSON.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// Logs to the result until the guard is dropped.
+    fn begin() -> (Self, DefaultGuard) {
+        let lines = Self::default();
+        let writer = lines.clone();
+        let logs = tracing_subscriber::fmt().json().with_span_list(false).with_writer(move || writer.clone());
+        let guard = tracing::subscriber::set_default(RequestSpans::new(Box::new(logs.finish())));
+        (lines, guard)
+    }
+
+    /// The lines with this request id.
+    fn of(&self, request_id: &str) -> Vec<Value> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["span"]["request_id"] == request_id).collect()
+    }
+}
+
+/// A storage whose changes fail.
+struct Failing {
+    inner: Arc<dyn Storage>,
+    error: fn() -> StorageError,
+}
+
+#[async_trait::async_trait]
+impl Storage for Failing {
+    fn reader(&self) -> &dyn Reader {
+        self.inner.reader()
+    }
+
+    async fn begin(&self, _: Target, _: ChangeContext) -> Result<Box<dyn UnitOfWork>> {
+        tracing::warn!("no change can begin");
+        Err((self.error)())
+    }
+
+    fn nav_trail(&self) -> &dyn NavTrail {
+        self.inner.nav_trail()
+    }
+
+    fn effective_view_permissions(&self) -> &dyn EffectiveViewPermissions {
+        self.inner.effective_view_permissions()
+    }
+
+    fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions {
+        self.inner.effective_feature_permissions()
+    }
+
+    fn api_key_uses(&self) -> &dyn ApiKeyUses {
+        self.inner.api_key_uses()
+    }
+
+    fn changes(&self) -> &dyn ChangeFeed {
+        self.inner.changes()
+    }
+}
+
+/// The span of a request of the company's administrator.
+fn span(company: Company, request_id: &str, route: &str) -> Value {
+    json!({
+        "name": "request",
+        "request_id": request_id,
+        "route": route,
+        "company": company.id.to_string(),
+        "actor": format!("user:{}", company.admin),
+    })
+}
+
+/// An error of the service has one line with its causes, in the span that the lines of its change have too.
+async fn an_error_has_one_line(error: fn() -> StorageError, status: u16, level: &str, message: &str, causes: &str) {
+    let api = TestApi::memory().await;
+    let company = api.company().await;
+    let router = api.behind(Arc::new(Failing { inner: Arc::clone(&api.storage), error })).await;
+    let (lines, _guard) = Lines::begin();
+    let request = router.post("/api/iam/user-levels").by(company.admin).within(company.id);
+    request.header("x-request-id", "failing").json(&json!({ "name": "New" })).send().await.expect(status);
+    let lines = lines.of("failing");
+    let [change, failure] = lines.as_slice() else { panic!("{lines:#?}") };
+    assert_eq!(change["fields"], json!({ "message": "no change can begin" }));
+    assert_eq!(failure["fields"], json!({ "message": message, "error": causes }));
+    assert_eq!(failure["level"], level);
+    for line in [change, failure] {
+        assert_eq!(line["span"], span(company, "failing", "/api/iam/user-levels"));
+    }
+}
+
+#[actix_web::test]
+async fn an_outage_is_logged_once_with_what_the_request_was() {
+    let error = || StorageError::Unavailable { retryable: false, source: Some("the disk is full".into()) };
+    an_error_has_one_line(error, 503, "WARN", "service unavailable", "storage unavailable: the disk is full").await;
+}
+
+#[actix_web::test]
+async fn an_internal_error_is_logged_once_with_what_the_request_was() {
+    let error = || StorageError::Corrupt { what: "a level".to_owned(), source: Some("no name".into()) };
+    an_error_has_one_line(error, 500, "ERROR", "internal error", "storage corrupt: a level: no name").await;
+}
+
+#[actix_web::test]
+async fn a_denial_is_logged_with_what_the_request_was() {
+    let api = TestApi::memory().await;
+    let company = api.company().await;
+    let (lines, _guard) = Lines::begin();
+    let request = api.get(&format!("/api/iam/users/{}/user-levels", new_user())).within(company.id);
+    let request = request.bearing(&token(company.visitor, false)).header("x-request-id", "denied");
+    request.send().await.expect(403);
+    let lines = lines.of("denied");
+    let [line] = lines.as_slice() else { panic!("{lines:#?}") };
+    assert_eq!((&line["level"], &line["fields"]["message"]), (&json!("INFO"), &json!("refused")));
+    let company = Company { admin: company.visitor, ..company };
+    assert_eq!(line["span"], span(company, "denied", "/api/iam/users/{userId}/user-levels"));
+}
+
+#[actix_web::test]
+async fn lines_of_the_task_of_a_change_have_the_span_of_its_request() {
+    let api = TestApi::memory().await;
+    let company = api.company().await;
+    let level = api.level_id(company, "Admin").await;
+    let (lines, _guard) = Lines::begin();
+    let request = api.patch(&format!("/api/iam/user-levels/{level}")).by_super_admin().within(company.id);
+    let request = request.header("x-request-id", "super").json(&json!({ "description": "All" }));
+    request.send().await.expect(200);
+    let lines = lines.of("super");
+    let [line] = lines.as_slice() else { panic!("{lines:#?}") };
+    assert_eq!(line["fields"]["message"], "a super admin makes a change");
+    assert_eq!(line["span"]["company"], company.id.to_string());
+}
+
+#[actix_web::test]
+async fn what_is_answered_without_trouble_is_not_logged() {
+    let api = TestApi::memory().await;
+    let company = api.company().await;
+    let (lines, _guard) = Lines::begin();
+    for _ in 0..2 {
+        let request = api.post("/api/iam/check").by(company.admin).within(company.id).header("x-request-id", "quiet");
+        request.json(&json!({ "view": "/admin/user-levels" })).send().await.expect(200);
+    }
+    assert_eq!(lines.of("quiet"), Vec::<Value>::new());
+}

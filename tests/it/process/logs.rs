@@ -1,0 +1,67 @@
+//! The lines that a server process logs about its requests, in each format.
+
+use iam_domain::UserId;
+use iam_identity::TokenSigner;
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::support::api::{new_company, new_user};
+use crate::support::process::ServerProcess;
+
+const SECRET: &str = "a perfectly private secret of the tests, long enough";
+const LEVELS: &str = "/api/iam/user-levels";
+
+fn token(user: UserId) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    TokenSigner::hs256(&SecretString::from(SECRET)).sign(user, false, now, 3600).unwrap()
+}
+
+/// Asks for the levels of a new company as a new user, of this server. Returns the lines with the request id, and the
+/// company and the user as texts.
+fn ask_for_levels(environment: &[(&str, &str)], status: u16) -> (Vec<String>, String, String) {
+    let environment = [environment, &[("JWT_SECRET", SECRET)]].concat();
+    let mut server = ServerProcess::start(&[], &environment);
+    let (company, user) = (new_company().to_string(), new_user());
+    let token = token(user);
+    let authorization = format!("Bearer {token}");
+    let headers = [("authorization", authorization.as_str()), ("x-company-id", &company), ("x-request-id", "asked")];
+    assert_eq!(server.request("GET", LEVELS, &headers, None).status, status);
+    let log = server.log_to_its_end();
+    for secret in [token.as_str(), SECRET, "hunter2"] {
+        assert!(!log.contains(secret), "{log}");
+    }
+    let lines = log.lines().filter(|line| line.contains("asked")).map(str::to_owned).collect();
+    (lines, company, user.to_string())
+}
+
+#[test]
+fn a_denial_in_json_has_the_fields_of_its_request() {
+    let (lines, company, user) = ask_for_levels(&[("IAM__LOG__FORMAT", "json")], 403);
+    let [line] = lines.as_slice() else { panic!("{lines:#?}") };
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["fields"]["message"], "refused");
+    let span = serde_json::json!({
+        "name": "request", "request_id": "asked", "route": LEVELS, "company": company, "actor": format!("user:{user}"),
+    });
+    assert_eq!(line["span"], span);
+}
+
+#[test]
+fn a_denial_in_text_has_the_fields_of_its_request() {
+    let (lines, company, user) = ask_for_levels(&[], 403);
+    let [line] = lines.as_slice() else { panic!("{lines:#?}") };
+    let fields = format!("request_id=\"asked\" route=\"{LEVELS}\" company={company} actor=user:{user}");
+    assert!(line.contains(&fields), "{line}");
+    assert!(line.contains("INFO") && line.contains("refused"), "{line}");
+}
+
+#[test]
+fn an_outage_is_logged_once_with_its_causes() {
+    let environment = [("DATABASE_URL", "postgres://iam:hunter2@127.0.0.1:1/iam"), ("IAM__LOG__FORMAT", "json")];
+    let (lines, _, user) = ask_for_levels(&environment, 503);
+    let [line] = lines.as_slice() else { panic!("{lines:#?}") };
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!((&line["level"], &line["fields"]["message"]), (&"WARN".into(), &"service unavailable".into()));
+    assert!(line["fields"]["error"].as_str().unwrap().starts_with("storage unavailable: "), "{line}");
+    assert_eq!(line["span"]["actor"], format!("user:{user}"));
+}
