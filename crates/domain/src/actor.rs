@@ -60,26 +60,10 @@ impl Caller {
         self.actor().user_id()
     }
 
-    /// The id of the caller in rate limits and as the subject of its own decisions. A service is identified by its
-    /// key's id, which is never a user's id.
-    #[must_use]
-    pub const fn id(&self) -> UserId {
-        match self {
-            Self::User { id, .. } => *id,
-            Self::Service(service) => UserId::from_uuid(service.key.as_uuid()),
-        }
-    }
-
     /// Whether it is a super admin in person.
     #[must_use]
     pub const fn is_super_admin(&self) -> bool {
         matches!(self, Self::User { is_super_admin: true, .. })
-    }
-
-    /// The kind of actor.
-    #[must_use]
-    pub const fn kind(&self) -> ActorKind {
-        self.actor().kind()
     }
 }
 

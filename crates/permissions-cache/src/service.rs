@@ -63,7 +63,7 @@ impl Permissions {
     #[inline]
     #[must_use]
     pub fn try_check(&self, company: CompanyId, subject: Subject, question: &Question) -> Option<Outcome> {
-        let outcome = self.cache.hit(&(company, subject.user_id()), |set| decide(set, subject, question).outcome)?;
+        let outcome = self.cache.hit(&(company, subject.holder()), |set| decide(set, subject, question).outcome)?;
         self.cache.counters.hits.add(1);
         Some(outcome)
     }
@@ -75,7 +75,7 @@ impl Permissions {
         if consistency == Consistency::Fresh {
             return None;
         }
-        let set = self.cache.hit(&(company, subject.user_id()), Arc::clone)?;
+        let set = self.cache.hit(&(company, subject.holder()), Arc::clone)?;
         if !consistency.is_satisfied_by(&set, subject) {
             return None;
         }
@@ -113,7 +113,7 @@ impl Permissions {
         let mut missing = Vec::new();
         for subject in subjects {
             match self.try_access(company, *subject, consistency) {
-                Some(access) => drop(found.insert(subject.user_id(), (Arc::clone(access.set()), None))),
+                Some(access) => drop(found.insert(subject.holder(), (Arc::clone(access.set()), None))),
                 None => missing.push(*subject),
             }
         }
@@ -127,7 +127,7 @@ impl Permissions {
         }
         let access = |subject: &Subject| {
             let (set, age) =
-                found.get(&subject.user_id()).ok_or_else(|| StorageError::corrupt("a user was not loaded"))?;
+                found.get(&subject.holder()).ok_or_else(|| StorageError::corrupt("a user was not loaded"))?;
             Ok(Access::new(Arc::clone(set), *subject, *age))
         };
         subjects.iter().map(access).collect()
