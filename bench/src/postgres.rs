@@ -309,10 +309,10 @@ pub async fn replace(server: &str) -> Result<Vec<Row>> {
         data.fill(storage.as_ref()).await?;
         let application = Ours::over(Arc::clone(&storage)).await.application();
         let [unit, by_use_case, hand] = data.companies.as_slice() else { return Err("three companies".into()) };
-        let by = super_admin(unit.users[0].id);
-        let context = ChangeContext::user(by.caller.id());
+        let user = unit.users[0].id;
+        let (by, context) = (super_admin(user), ChangeContext::user(user));
         for company in &data.companies {
-            put_in_charge(storage.as_ref(), company, by.caller.id()).await?;
+            put_in_charge(storage.as_ref(), company, user).await?;
         }
         let level = |company: &Company| company.levels[LEVELS - 1].id;
         let (mut unit_times, mut use_case_times, mut hand_times) = (Vec::new(), Vec::new(), Vec::new());

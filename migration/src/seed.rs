@@ -4,9 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use iam_domain::seed::catalog;
-use iam_domain::{
-    ActorKind, AuditRecord, AuditRecordId, EntityType, FeatureId, MenuItem, SubMenuItem, Timestamp, ViewId,
-};
+use iam_domain::{Actor, AuditRecord, AuditRecordId, EntityType, FeatureId, MenuItem, SubMenuItem, Timestamp, ViewId};
 use sea_orm::prelude::DateTimeUtc;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
 use serde::Serialize;
@@ -433,8 +431,7 @@ impl<'a> Run<'a> {
         self.records.push(AuditRecord {
             id: AuditRecordId::generate(self.at),
             company_id: None,
-            user_id: None,
-            actor_kind: ActorKind::CommandLine,
+            actor: Actor::CommandLine,
             action: action.to_owned(),
             entity_type: kind,
             entity_id,

@@ -1,6 +1,6 @@
 //! Decisions: what subjects may see and do in a company, and about which subjects a caller may ask.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use iam_domain::{Caller, CompanyId, UserId};
 use iam_permissions_cache::{Access, Consistency, Navigation, Subject};
@@ -22,10 +22,11 @@ pub struct DecisionContext {
 pub type NamedSubject = Option<Result<UserId, FieldError>>;
 
 impl DecisionContext {
-    /// The named user, if it is not the caller.
+    /// The named user, if it is not the caller. A service may name itself by the id of its key.
     fn other<'a>(&self, named: &'a NamedSubject) -> Option<Result<UserId, &'a FieldError>> {
-        let caller = self.caller.id();
-        named.as_ref().map(|user| user.as_ref().copied()).filter(|user| *user != Ok(caller))
+        let caller = self.caller.actor().id();
+        let named = named.as_ref().map(|user| user.as_ref().copied());
+        named.filter(|user| user.map(|user| Some(user.as_uuid())) != Ok(caller))
     }
 }
 
@@ -88,14 +89,14 @@ impl Application {
             Err(Failure::Forbidden(requirement)) => Some(requirement),
             Err(failure) => return Err(failure),
         };
-        let mut subjects: BTreeMap<_, _> = match unmet {
-            None => others().flatten().map(|user| (user, Subject::User(user))).collect(),
-            Some(_) => BTreeMap::new(),
+        let mut subjects: BTreeSet<_> = match unmet {
+            None => others().flatten().map(Subject::User).collect(),
+            Some(_) => BTreeSet::new(),
         };
         if named.clone().any(|named| context.other(named).is_none()) {
-            subjects.insert(context.caller.id(), Subject::from(context.caller));
+            subjects.insert(Subject::from(context.caller));
         }
-        let subjects: Vec<_> = subjects.into_values().collect();
+        let subjects: Vec<_> = subjects.into_iter().collect();
         let accesses = self.permissions.accesses(context.company, &subjects, context.consistency).await?;
         Ok(SubjectAccesses { context, accesses, unmet })
     }
@@ -130,7 +131,7 @@ impl Application {
 #[derive(Debug)]
 pub struct SubjectAccesses {
     context: DecisionContext,
-    /// Ascending by user.
+    /// Ascending by subject.
     accesses: Vec<Access>,
     /// The requirement that the caller does not meet, if questions about others are forbidden.
     unmet: Option<Requirement>,
@@ -149,12 +150,12 @@ impl SubjectAccesses {
     ///
     /// `Forbidden`; `Invalid` when no user can have the name; `Internal` when it is none of the questions.
     pub fn of(&self, named: &NamedSubject) -> Result<&Access, Failure> {
-        let user = match (self.context.other(named), self.unmet) {
-            (None, _) => self.context.caller.id(),
+        let subject = match (self.context.other(named), self.unmet) {
+            (None, _) => Subject::from(self.context.caller),
             (Some(_), Some(requirement)) => return Err(Failure::Forbidden(requirement)),
-            (Some(other), None) => other.map_err(|finding| Failure::Invalid(vec![finding.clone()]))?,
+            (Some(other), None) => Subject::User(other.map_err(|finding| Failure::Invalid(vec![finding.clone()]))?),
         };
-        let place = self.accesses.binary_search_by_key(&user, |access| access.subject().user_id());
+        let place = self.accesses.binary_search_by_key(&subject, Access::subject);
         place.ok().and_then(|place| self.accesses.get(place)).ok_or_else(|| Failure::Internal("no such subject".into()))
     }
 }

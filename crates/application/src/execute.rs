@@ -31,14 +31,13 @@ impl Application {
             let (caller, target) = (context.caller, change.target());
             let invalidation = PendingInvalidation { permissions, target, is_settled: false };
             let audited = ChangeContext {
-                actor_kind: caller.kind(),
-                user_id: Some(caller.id()),
+                actor: caller.actor(),
                 super_admin: caller.is_super_admin(),
                 forced: is_forced_by(caller, &change),
                 request_id: context.request_id.clone(),
             };
             if caller.is_super_admin() {
-                tracing::info!(user = %caller.id(), ?target, "a super admin makes a change");
+                tracing::info!(actor = %caller.actor(), ?target, "a super admin makes a change");
             }
             let work = ChangeWork { context, change };
             let outcome = transact(storage.as_ref(), target, &audited, &work).await;

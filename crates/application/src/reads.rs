@@ -58,7 +58,7 @@ pub struct HoldersPage {
 fn named_users(record: &AuditRecord) -> impl Iterator<Item = UserId> {
     let is_about_user = matches!(record.entity_type, EntityType::Assignment | EntityType::User);
     let about = is_about_user.then(|| UserId::from_uuid(record.entity_id));
-    record.user_id.into_iter().chain(about)
+    record.actor.user_id().into_iter().chain(about)
 }
 
 impl Application {

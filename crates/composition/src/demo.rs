@@ -76,24 +76,24 @@ impl Demo {
     /// [`DemoError`]: none in practice.
     pub async fn prepare(self, system: &System, address: SocketAddr) -> Result<DemoGuide, DemoError> {
         let company = CompanyId::parse(COMPANY)?;
-        let super_admin = Caller::super_admin(UserId::parse(SUPER_ADMIN)?);
-        let by = RequestContext::from(super_admin);
+        let super_admin = UserId::parse(SUPER_ADMIN)?;
+        let by = RequestContext::from(Caller::super_admin(super_admin));
         system.application.execute(by.clone(), ProvisionCompany { company, admin: None }).await?;
         let levels = system.application.user_levels(company).await?;
 
         let shared = system.secret.as_ref().ok_or(DemoError::Issuers)?;
         let signer = TokenSigner::hs256(&shared.secret);
         let now = system.clock.now().millis() / 1000;
-        let person = |name, caller: Caller| -> Result<Person, SigningError> {
+        let person = |name, id: UserId, is_super_admin: bool| -> Result<Person, SigningError> {
             let token = signer.sign_claims(&json!({
                 "iss": shared.issuer,
                 "aud": shared.audiences,
-                "userId": caller.id(),
-                "isSuperAdmin": caller.is_super_admin(),
+                "userId": id,
+                "isSuperAdmin": is_super_admin,
                 "iat": now,
                 "exp": now + A_DAY,
             }))?;
-            Ok(Person { name, id: caller.id(), token })
+            Ok(Person { name, id, token })
         };
         let user = async |name: &'static str, id| -> Result<Person, DemoError> {
             let user = UserId::parse(id)?;
@@ -106,7 +106,7 @@ impl Demo {
                 if_match: IfMatch::default(),
             };
             system.application.execute(by.clone(), assign).await?;
-            Ok(person(name, Caller::user(user))?)
+            Ok(person(name, user, false)?)
         };
         let [(admin, admin_id), (member, member_id), (visitor, visitor_id)] = USERS;
         Ok(DemoGuide {
@@ -115,7 +115,7 @@ impl Demo {
             admin: user(admin, admin_id).await?,
             member: user(member, member_id).await?,
             visitor: user(visitor, visitor_id).await?,
-            super_admin: person("Super admin", super_admin)?,
+            super_admin: person("Super admin", super_admin, true)?,
         })
     }
 }

@@ -1,11 +1,13 @@
 //! The audit trail: one record per change, committed with it.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::permission::words;
-use crate::{ActorKind, AuditRecordId, CompanyId, Timestamp, UserId};
+use crate::{Actor, ActorKind, AuditRecordId, CompanyId, InvalidActor, Timestamp};
 
 words! {
     /// The type of entity that a change affected.
@@ -33,18 +35,15 @@ words! {
 }
 
 /// One record. Records are only ever appended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "RecordFields")]
 pub struct AuditRecord {
     /// Its id; ids of one commit ascend in the order of its changes.
     pub id: AuditRecordId,
-    /// The company that was changed; `null` means the platform.
+    /// The company that was changed; `None` means the platform.
     pub company_id: Option<CompanyId>,
-    /// The actor: a user, or a service by the id of its API key; `null` for the command line.
-    pub user_id: Option<UserId>,
-    /// The kind of actor.
-    pub actor_kind: ActorKind,
+    /// The actor.
+    pub actor: Actor,
     /// The action: `user_level.created`, `permissions.views_updated`, …
     pub action: String,
     /// The type of the changed entity.
@@ -57,4 +56,177 @@ pub struct AuditRecord {
     pub metadata: Option<Value>,
     /// The time of the change, by the storage's clock.
     pub timestamp: Timestamp,
+}
+
+/// One record. Records are only ever appended.
+// The JSON form of `AuditRecord`: the actor is two fields. The descriptions are those of the OpenAPI document.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+struct RecordFields<'a> {
+    /// Its id; ids of one commit ascend in the order of its changes.
+    id: AuditRecordId,
+    /// The company that was changed; `null` means the platform.
+    company_id: Option<CompanyId>,
+    /// The actor: a user, or a service by the id of its API key; `null` for the command line.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::UserId>))]
+    user_id: Option<Uuid>,
+    /// The kind of actor.
+    actor_kind: ActorKind,
+    /// The action: `user_level.created`, `permissions.views_updated`, …
+    action: Cow<'a, str>,
+    /// The type of the changed entity.
+    entity_type: EntityType,
+    /// The id of the changed entity.
+    entity_id: Uuid,
+    /// The difference.
+    changes: Option<Cow<'a, Value>>,
+    /// The context: request id, use of super admin rights.
+    metadata: Option<Cow<'a, Value>>,
+    /// The time of the change, by the storage's clock.
+    timestamp: Timestamp,
+}
+
+impl<'a> From<&'a AuditRecord> for RecordFields<'a> {
+    fn from(record: &'a AuditRecord) -> Self {
+        Self {
+            id: record.id,
+            company_id: record.company_id,
+            user_id: record.actor.id(),
+            actor_kind: record.actor.kind(),
+            action: Cow::Borrowed(&record.action),
+            entity_type: record.entity_type,
+            entity_id: record.entity_id,
+            changes: record.changes.as_ref().map(Cow::Borrowed),
+            metadata: record.metadata.as_ref().map(Cow::Borrowed),
+            timestamp: record.timestamp,
+        }
+    }
+}
+
+impl TryFrom<RecordFields<'_>> for AuditRecord {
+    type Error = InvalidActor;
+
+    fn try_from(fields: RecordFields<'_>) -> Result<Self, InvalidActor> {
+        Ok(Self {
+            id: fields.id,
+            company_id: fields.company_id,
+            actor: Actor::from_parts(fields.actor_kind, fields.user_id)?,
+            action: fields.action.into_owned(),
+            entity_type: fields.entity_type,
+            entity_id: fields.entity_id,
+            changes: fields.changes.map(Cow::into_owned),
+            metadata: fields.metadata.map(Cow::into_owned),
+            timestamp: fields.timestamp,
+        })
+    }
+}
+
+impl Serialize for AuditRecord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        RecordFields::from(self).serialize(serializer)
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for AuditRecord {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        RecordFields::schema()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for AuditRecord {
+    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
+        RecordFields::schemas(schemas);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{ApiKeyId, UserId};
+
+    const ID: Uuid = Uuid::from_u128(0x019a_0000_0000_7000_8000_0000_0000_0001);
+
+    fn record(actor: Actor) -> AuditRecord {
+        AuditRecord {
+            id: AuditRecordId::from_uuid(ID),
+            company_id: None,
+            actor,
+            action: "view.updated".to_owned(),
+            entity_type: EntityType::View,
+            entity_id: ID,
+            changes: Some(json!({ "before": {}, "after": { "name": "Ä" } })),
+            metadata: None,
+            timestamp: Timestamp::from_millis(1_700_000_000_000).unwrap(),
+        }
+    }
+
+    fn json(user_id: &Value, actor_kind: &str) -> Value {
+        json!({
+            "id": ID, "companyId": null, "userId": user_id, "actorKind": actor_kind, "action": "view.updated",
+            "entityType": "view", "entityId": ID, "changes": { "before": {}, "after": { "name": "Ä" } },
+            "metadata": null, "timestamp": "2023-11-14T22:13:20.000Z",
+        })
+    }
+
+    #[test]
+    fn a_record_shows_its_actor_as_an_id_and_a_kind() {
+        for (actor, user_id, kind) in [
+            (Actor::User(UserId::from_uuid(ID)), json!(ID), "user"),
+            (Actor::ApiKey(ApiKeyId::from_uuid(ID)), json!(ID), "service"),
+            (Actor::CommandLine, Value::Null, "command_line"),
+        ] {
+            assert_eq!(serde_json::to_value(record(actor)).unwrap(), json(&user_id, kind));
+        }
+        let text = serde_json::to_string(&record(Actor::CommandLine)).unwrap();
+        assert!(text.contains(r#""companyId":null,"userId":null,"actorKind":"command_line","action":"#), "{text}");
+    }
+
+    #[test]
+    fn an_id_and_a_kind_that_contradict_each_other_are_no_actor() {
+        for (user_id, kind) in [(json!(ID), "command_line"), (Value::Null, "user"), (Value::Null, "service")] {
+            let error = serde_json::from_value::<AuditRecord>(json(&user_id, kind)).unwrap_err();
+            assert!(error.to_string().starts_with("an actor of the kind"), "{error}");
+        }
+        assert!(serde_json::from_value::<AuditRecord>(json(&json!(ID), "robot")).is_err());
+    }
+
+    fn actors() -> impl Strategy<Value = Actor> {
+        let ids = any::<u128>().prop_map(Uuid::from_u128);
+        prop_oneof![
+            ids.clone().prop_map(|id| Actor::User(UserId::from_uuid(id))),
+            ids.prop_map(|id| Actor::ApiKey(ApiKeyId::from_uuid(id))),
+            Just(Actor::CommandLine),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_actor_survives_json_and_its_parts(actor in actors()) {
+            let text = serde_json::to_string(&record(actor)).unwrap();
+            prop_assert_eq!(serde_json::from_str::<AuditRecord>(&text).unwrap(), record(actor));
+            prop_assert_eq!(Actor::from_parts(actor.kind(), actor.id()), Ok(actor));
+        }
+    }
+
+    #[cfg(feature = "openapi")]
+    #[test]
+    fn the_schema_describes_the_json_form() {
+        use utoipa::{PartialSchema, ToSchema};
+
+        let schema = serde_json::to_value(AuditRecord::schema()).unwrap();
+        let documented: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
+        let shown = serde_json::to_value(record(Actor::CommandLine)).unwrap();
+        assert_eq!(documented, shown.as_object().unwrap().keys().collect::<Vec<_>>());
+        assert_eq!(schema["properties"]["userId"]["oneOf"][0]["$ref"], "#/components/schemas/UserId");
+        assert_eq!(AuditRecord::name(), "AuditRecord");
+        let mut named = Vec::new();
+        AuditRecord::schemas(&mut named);
+        assert!(named.iter().any(|(name, _)| name == "UserId") && named.iter().any(|(name, _)| name == "ActorKind"));
+    }
 }

@@ -138,6 +138,11 @@ ids! {
     AuditRecordId,
 }
 
+impl UserId {
+    /// The nil id, which belongs to no user.
+    pub const NIL: Self = Self(Uuid::nil());
+}
+
 ids! {
     version_8:
     /// The API key of a service. It is never the id of a user: see [`UserId::is_made_here`].

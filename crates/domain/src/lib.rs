@@ -63,7 +63,7 @@ mod token_validity;
 mod trail;
 mod versions;
 
-pub use actor::{ActorKind, Caller, Service};
+pub use actor::{Actor, ActorKind, Caller, InvalidActor, Service};
 pub use audit::{AuditRecord, EntityType};
 pub use catalog::{CompanyModule, Feature, GrantedModule, Module, Priority, View};
 pub use clock::Clock;

@@ -1,6 +1,7 @@
 //! The data of one company: user levels, their permission matrices, and their assignments.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{
     Action, CompanyId, Description, FeatureId, FeaturePermissionId, Name, Scope, Timestamp, UserId, UserLevelId,
@@ -89,9 +90,9 @@ pub struct Assignment {
     pub user_level_id: UserLevelId,
     /// The company of the level.
     pub company_id: CompanyId,
-    /// The actor that assigned it.
+    /// The id of the actor that assigned it: of a user, or of an API key. `None` means the command line.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub assigned_by: Option<UserId>,
+    pub assigned_by: Option<Uuid>,
     /// When it was assigned.
     pub created_at: Timestamp,
 }

@@ -63,7 +63,7 @@ impl Permissions {
     #[inline]
     #[must_use]
     pub fn try_check(&self, company: CompanyId, subject: Subject, question: &Question) -> Option<Outcome> {
-        let outcome = self.cache.hit(&(company, subject.user_id()), |set| decide(set, subject, question).outcome)?;
+        let outcome = self.cache.hit(&(company, subject.holder()), |set| decide(set, subject, question).outcome)?;
         self.cache.counters.hits.add(1);
         Some(outcome)
     }
@@ -75,7 +75,7 @@ impl Permissions {
         if consistency == Consistency::Fresh {
             return None;
         }
-        let set = self.cache.hit(&(company, subject.user_id()), Arc::clone)?;
+        let set = self.cache.hit(&(company, subject.holder()), Arc::clone)?;
         if !consistency.is_satisfied_by(&set, subject) {
             return None;
         }
@@ -86,7 +86,7 @@ impl Permissions {
     /// Whether [`try_access`](Self::try_access) would answer. This does not count as a hit.
     #[must_use]
     pub fn is_cached(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> bool {
-        self.cache.hit(&(company, subject.user_id()), |set| consistency.is_satisfied_by(set, subject)) == Some(true)
+        self.cache.hit(&(company, subject.holder()), |set| consistency.is_satisfied_by(set, subject)) == Some(true)
     }
 
     /// What the subject may see and do.
@@ -119,7 +119,7 @@ impl Permissions {
         let mut missing = Vec::new();
         for subject in subjects {
             match self.try_access(company, *subject, consistency) {
-                Some(access) => drop(found.insert(subject.user_id(), (Arc::clone(access.set()), None))),
+                Some(access) => drop(found.insert(subject.holder(), (Arc::clone(access.set()), None))),
                 None => missing.push(*subject),
             }
         }
@@ -133,7 +133,7 @@ impl Permissions {
         }
         let access = |subject: &Subject| {
             let (set, age) =
-                found.get(&subject.user_id()).ok_or_else(|| StorageError::corrupt("a user was not loaded"))?;
+                found.get(&subject.holder()).ok_or_else(|| StorageError::corrupt("a user was not loaded"))?;
             Ok(Access::new(Arc::clone(set), *subject, *age))
         };
         subjects.iter().map(access).collect()

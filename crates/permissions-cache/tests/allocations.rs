@@ -41,12 +41,13 @@ async fn a_hit_allocates_nothing() {
     store.company(0, 1).await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
-    // A member, a non-member, a member who is also a super admin, and a user of an unknown company.
+    // A member, a non-member, a member who is also a super admin, a service, and a user of an unknown company.
     let subjects = [
         (0, Subject::User(user(0))),
         (0, Subject::User(user(9))),
         (0, Subject::SuperAdmin(user(0))),
         (0, Subject::SuperAdmin(user(9))),
+        (0, Subject::Service),
         (9, Subject::User(user(0))),
     ];
     let questions = questions();

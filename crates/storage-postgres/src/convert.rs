@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use iam_domain::{
-    Action, ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, AuditRecord, AuditRecordId, Category, CompanyId,
+    Action, Actor, ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, AuditRecord, AuditRecordId, Category, CompanyId,
     CompanyModule, Description, EffectiveFeaturePermission, EffectiveViewPermission, ExternalId, ExternalSubject,
     Feature, FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Icon, Issuer, Label, MenuItem, MenuItemId,
     Module, ModuleCode, ModuleId, Name, ResourceType, SessionId, SubMenuItem, SubMenuItemId, TextError, Timestamp,
@@ -45,6 +45,12 @@ fn optional_text<T>(
 /// A word of an enumeration.
 fn parsed<T: FromStr<Err: Display>>(column: &str, text: &str) -> Result<T> {
     text.parse().map_err(|error| corrupt(column, error))
+}
+
+/// The actor of an audit record.
+fn actor(id: Option<Uuid>, kind: &str) -> Result<Actor> {
+    let kind = parsed("iam_audit_logs.actor_kind", kind)?;
+    Actor::from_parts(kind, id).map_err(|error| corrupt("iam_audit_logs.user_id", error))
 }
 
 fn json<T: DeserializeOwned>(column: &str, value: Option<Json>) -> Result<Option<T>> {
@@ -447,8 +453,7 @@ impl TryFrom<iam_audit_logs::Model> for AuditRecord {
         Ok(Self {
             id: AuditRecordId::from_uuid(row.id),
             company_id: row.company_id.map(CompanyId::from_uuid),
-            user_id: row.user_id.map(UserId::from_uuid),
-            actor_kind: parsed("iam_audit_logs.actor_kind", &row.actor_kind)?,
+            actor: actor(row.user_id, &row.actor_kind)?,
             action: row.action,
             entity_type: parsed("iam_audit_logs.entity_type", &row.entity_type)?,
             entity_id: row.entity_id,

@@ -201,8 +201,8 @@ pub struct AuditFilter {
     pub entity_id: Option<Uuid>,
     /// Of exactly this action.
     pub action: Option<String>,
-    /// By this user.
-    pub user_id: Option<UserId>,
+    /// By the user or the API key with this id.
+    pub actor_id: Option<Uuid>,
     /// Not before this time.
     pub from: Option<Timestamp>,
     /// Before this time.
@@ -216,7 +216,7 @@ impl AuditFilter {
         self.entity_type.is_none_or(|entity_type| entity_type == record.entity_type)
             && self.entity_id.is_none_or(|id| id == record.entity_id)
             && self.action.as_ref().is_none_or(|action| *action == record.action)
-            && self.user_id.is_none_or(|user| Some(user) == record.user_id)
+            && self.actor_id.is_none_or(|id| Some(id) == record.actor.id())
             && self.from.is_none_or(|from| record.timestamp >= from)
             && self.to.is_none_or(|to| record.timestamp < to)
     }

@@ -4,9 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam_domain::{
-    ActorKind, ApiKey, AuditRecord, AuditRecordId, CompanyId, EntityType, Feature, FeatureId, FeaturePermission,
-    MenuItem, Module, ModuleId, SubMenuItem, Timestamp, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission,
-    ViewState,
+    Actor, ApiKey, AuditRecord, AuditRecordId, CompanyId, EntityType, Feature, FeatureId, FeaturePermission, MenuItem,
+    Module, ModuleId, SubMenuItem, Timestamp, UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission, ViewState,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -17,10 +16,8 @@ use crate::{MatrixDiff, SetDiff, StorageError, Target};
 /// The actor and the circumstances of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeContext {
-    /// The kind of actor.
-    pub actor_kind: ActorKind,
-    /// The user, if the actor is one.
-    pub user_id: Option<UserId>,
+    /// The actor.
+    pub actor: Actor,
     /// Whether the caller acts as a super admin.
     pub super_admin: bool,
     /// Whether the change may leave a company without an administrator.
@@ -30,22 +27,22 @@ pub struct ChangeContext {
 }
 
 impl ChangeContext {
+    /// An actor without further circumstances.
+    #[must_use]
+    pub const fn by(actor: Actor) -> Self {
+        Self { actor, super_admin: false, forced: false, request_id: None }
+    }
+
     /// A command that an operator runs.
     #[must_use]
     pub const fn command_line() -> Self {
-        Self { actor_kind: ActorKind::CommandLine, user_id: None, super_admin: false, forced: false, request_id: None }
+        Self::by(Actor::CommandLine)
     }
 
     /// A user.
     #[must_use]
     pub const fn user(user_id: UserId) -> Self {
-        Self {
-            actor_kind: ActorKind::User,
-            user_id: Some(user_id),
-            super_admin: false,
-            forced: false,
-            request_id: None,
-        }
+        Self::by(Actor::User(user_id))
     }
 
     fn metadata(&self) -> Option<Value> {
@@ -153,8 +150,7 @@ impl Recorder {
         let derived = self.entries.into_iter().map(|entry| AuditRecord {
             id: AuditRecordId::generate(self.now),
             company_id: self.target.company(),
-            user_id: self.context.user_id,
-            actor_kind: self.context.actor_kind,
+            actor: self.context.actor,
             action: entry.action.to_owned(),
             entity_type: entry.entity_type,
             entity_id: entry.entity_id,

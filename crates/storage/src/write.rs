@@ -10,6 +10,7 @@ use iam_domain::{
     FeatureId, FeaturePermission, MenuItem, MenuItemId, Module, ModuleId, SubMenuItem, SubMenuItemId, Timestamp,
     UserId, UserLevel, UserLevelId, View, ViewId, ViewPermission,
 };
+use uuid::Uuid;
 
 use crate::{Reader, Result};
 
@@ -183,14 +184,14 @@ pub trait AssignmentsMut: Send + Sync {
     async fn add(&mut self, assignment: &Assignment) -> Result<bool>;
     /// Takes a level away; `false` when the user does not hold it.
     async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool>;
-    /// Makes these the user's levels in this company, and in no other. Assignments that stay are unchanged. Unknown
-    /// ids: `Unknown`.
+    /// Makes these the user's levels in this company, and in no other. Assignments that stay are unchanged; new ones
+    /// name the actor that assigned them ([`Assignment::assigned_by`]). Unknown ids: `Unknown`.
     async fn replace_for_user(
         &mut self,
         company: CompanyId,
         user: UserId,
         levels: &[UserLevelId],
-        assigned_by: Option<UserId>,
+        assigned_by: Option<Uuid>,
     ) -> Result<()>;
 }
 

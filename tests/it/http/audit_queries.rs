@@ -1,6 +1,6 @@
 //! Reading the audit trail: filters, pages, and which records a caller sees.
 
-use iam_domain::{ActorKind, AuditRecord, AuditRecordId, EntityType};
+use iam_domain::{Actor, AuditRecord, AuditRecordId, EntityType};
 use iam_storage::{ChangeContext, Target};
 use serde_json::{Value, json};
 
@@ -92,8 +92,7 @@ both_adapters! {
                 let record = AuditRecord {
                     id: AuditRecordId::generate(now),
                     company_id: Some(company.id),
-                    user_id: None,
-                    actor_kind: ActorKind::CommandLine,
+                    actor: Actor::CommandLine,
                     action: "test.done".to_owned(),
                     entity_type: EntityType::Company,
                     entity_id: company.id.as_uuid(),

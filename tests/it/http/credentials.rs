@@ -7,8 +7,10 @@ use iam_application::{CreateUserLevel, Failure, RequestContext};
 use iam_domain::{ApiKey, ApiKeyId, Caller, Description, Name, Service, ServiceRole, Timestamp, UserId};
 use iam_identity::{NewApiKey, TokenSigner};
 use iam_storage::{ChangeContext, Target};
+use sea_orm::sqlx;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::support::api::{Answer, Company, TestApi, both_adapters, new_company, new_user, now, secret};
 use crate::support::clock::SetTime;
@@ -174,6 +176,29 @@ both_adapters! {
                 assert!([400, 403].contains(&answer.status.as_u16()), "{path} {}", answer.status);
             }
         }
+    }
+
+    /// A service holds no levels. Asking about itself is allowed in every company, whether or not it names its key.
+    async fn a_service_that_asks_about_itself_is_denied(api: TestApi) {
+        let (ours, theirs) = (api.company().await, api.company().await);
+        let (key, text) = stored_key(&api, |key| key.company_id = Some(ours.id)).await;
+        for company in [ours, theirs] {
+            let ask = |path: &str, body| api.post(path).bearing(&text).within(company.id).json(&body).send();
+            for question in [json!({ "view": "/dashboard" }), json!({ "view": "/dashboard", "userId": key.id })] {
+                let answer = ask("/api/iam/check", question.clone()).await.expect(200).data();
+                assert_eq!((&answer["allowed"], &answer["reasonCode"]), (&json!(false), &json!("no_user_levels")));
+                let answer = ask("/api/iam/checks", json!({ "checks": [question] })).await.expect(200).data();
+                assert_eq!(answer["results"][0]["reasonCode"], "no_user_levels");
+            }
+        }
+        let checks = json!({ "checks": [
+            { "view": "/dashboard" }, { "view": "/dashboard", "userId": ours.member },
+            { "view": "/dashboard", "userId": new_user() },
+        ] });
+        let answer = api.post("/api/iam/checks").bearing(&text).within(ours.id).json(&checks).send().await;
+        let answer = answer.expect(200).data();
+        let allowed: Vec<_> = answer["results"].as_array().unwrap().iter().map(|result| &result["allowed"]).collect();
+        assert_eq!(allowed, [&json!(false), &json!(true), &json!(false)]);
     }
 
     /// A key for every company sees and changes of the platform what its role allows, but no keys.
@@ -382,6 +407,7 @@ both_adapters! {
         let logs = api.get(&path).by_super_admin().within(company.id).send().await.expect(200).data();
         let [log] = logs["logs"].as_array().unwrap().as_slice() else { panic!("{logs}") };
         assert_eq!((&log["action"], &log["actorKind"]), (&json!("user_level.created"), &json!("service")));
+        assert_eq!(log["userId"], json!(key.id));
         // The platform's trail records who made and revoked keys.
         let path = format!("/api/iam/api-keys/{}", key.id);
         api.delete(&path).by_super_admin().send().await.expect(200);
@@ -389,6 +415,23 @@ both_adapters! {
         let logs = api.get(&path).by_super_admin().send().await.expect(200).data();
         let actions: Vec<_> = logs["logs"].as_array().unwrap().iter().map(|log| &log["action"]).collect();
         assert_eq!(actions, ["api_key.revoked", "api_key.created"]);
+    }
+
+    /// A level that a service assigns is stored with the id of its key.
+    async fn a_service_assigns_in_its_own_name(api: TestApi) {
+        let company = api.company().await;
+        let (key, text) = stored_key(&api, |_| {}).await;
+        let (level, user) = (api.new_level(company, "Auditors").await, new_user());
+        let path = format!("/api/iam/users/{user}/user-levels");
+        let body = json!({ "userLevelIds": [level] });
+        api.put(&path).bearing(&text).within(company.id).json(&body).send().await.expect(200);
+        let held = api.get(&path).bearing(&text).within(company.id).send().await.expect(200).data();
+        assert_eq!(held["userLevels"][0]["id"], json!(level));
+        if let Some(database) = &api.database {
+            let sql = "SELECT assigned_by FROM user_user_levels WHERE user_id = $1";
+            let stored = sqlx::query_scalar::<_, Option<Uuid>>(sql).bind(user.as_uuid());
+            assert_eq!(stored.fetch_one(&mut database.connect().await).await.unwrap(), Some(key.id.as_uuid()));
+        }
     }
 
     /// The last use of a key is recorded about once a minute.

@@ -85,7 +85,7 @@ mod postgres {
         let id = stored[0].id.as_uuid();
         let records = api.storage.reader().audit_logs().list_for_entity(None, EntityType::ApiKey, id, 9).await.unwrap();
         let recorded: Vec<_> =
-            records.iter().map(|record| (record.action.as_str(), record.actor_kind.as_str())).collect();
+            records.iter().map(|record| (record.action.as_str(), record.actor.kind().as_str())).collect();
         assert_eq!(recorded, [("api_key.revoked", "command_line"), ("api_key.created", "command_line")]);
 
         // By its id too, and no other one.

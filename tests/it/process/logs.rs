@@ -1,7 +1,7 @@
 //! The lines that a server process logs about its requests, in each format.
 
 use iam_domain::UserId;
-use iam_identity::TokenSigner;
+use iam_identity::{TokenSigner, system_clock};
 use secrecy::SecretString;
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ const SECRET: &str = "a perfectly private secret of the tests, long enough";
 const LEVELS: &str = "/api/iam/user-levels";
 
 fn token(user: UserId) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = u64::try_from(system_clock().now().millis() / 1000).unwrap();
     TokenSigner::hs256(&SecretString::from(SECRET)).sign(user, false, now, 3600).unwrap()
 }
 

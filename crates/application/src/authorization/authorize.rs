@@ -4,7 +4,7 @@ use iam_domain::{Caller, CompanyId, Snapshot, is_token_valid};
 use iam_permissions_cache::{Consistency, Subject};
 use iam_storage::UnitOfWork;
 
-use super::requirement::Requirement;
+use super::requirement::{Basis, Requirement};
 use crate::{Application, Failure, RequestContext};
 
 impl Application {
@@ -22,11 +22,10 @@ impl Application {
         requirement: Requirement,
         consistency: Consistency,
     ) -> Result<(), Failure> {
-        let is_met = match (requirement.is_met_without_levels(caller, company), company) {
-            (Some(is_met), _) => is_met,
-            (None, None) => false,
-            (None, Some(company)) => {
-                let access = self.permissions.access(company, Subject::from(caller), consistency).await?;
+        let is_met = match requirement.basis(caller, company) {
+            Basis::Settled(is_met) => is_met,
+            Basis::LevelsOf(user, company) => {
+                let access = self.permissions.access(company, Subject::User(user), consistency).await?;
                 requirement.is_met_by(&access)
             }
         };
@@ -56,11 +55,10 @@ pub(crate) async fn authorize_within(
     company: Option<CompanyId>,
     requirement: Requirement,
 ) -> Result<Option<Snapshot>, Failure> {
-    let (is_met, own) = match (requirement.is_met_without_levels(caller, company), company) {
-        (Some(is_met), _) => (is_met, None),
-        (None, None) => (false, None),
-        (None, Some(company)) => {
-            let own = tx.snapshots().load_user(company, caller.id()).await?.value;
+    let (is_met, own) = match requirement.basis(caller, company) {
+        Basis::Settled(is_met) => (is_met, None),
+        Basis::LevelsOf(user, company) => {
+            let own = tx.snapshots().load_user(company, user).await?.value;
             (requirement.is_met_by(&own), Some(own))
         }
     };
@@ -76,6 +74,6 @@ fn require(requirement: Requirement, is_met: bool) -> Result<(), Failure> {
 pub(crate) fn record_denial(caller: Caller, company: Option<CompanyId>, failure: &Failure) {
     if matches!(failure, Failure::Forbidden(_) | Failure::ForbiddenChange { .. }) {
         metrics::counter!("iam_refused_total").increment(1);
-        tracing::info!(user = %caller.id(), kind = %caller.kind(), ?company, %failure, "refused");
+        tracing::info!(actor = %caller.actor(), ?company, %failure, "refused");
     }
 }

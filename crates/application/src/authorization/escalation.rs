@@ -32,7 +32,7 @@ impl Affects {
         match self {
             Self::None => false,
             Self::Views(level) | Self::Features(level) => own.levels.iter().any(|held| held.level == level),
-            Self::LevelsOf(user) => user == caller.id(),
+            Self::LevelsOf(user) => caller.user_id() == Some(user),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The requirements of use cases, and which callers meet them.
 
-use iam_domain::{Caller, CompanyId, IamAction, IamPermission, Service, ServiceRole, Snapshot};
+use iam_domain::{Caller, CompanyId, IamAction, IamPermission, Service, ServiceRole, Snapshot, UserId};
 use iam_permissions_cache::Access;
 
 /// What a caller must be allowed to do. Super admins meet every requirement. A service meets those that the role of its
@@ -53,20 +53,22 @@ impl Requirement {
         }
     }
 
-    /// Whether the caller meets it regardless of levels; `None` if the caller's levels decide.
-    pub(super) fn is_met_without_levels(self, caller: Caller, company: Option<CompanyId>) -> Option<bool> {
-        match (caller, self) {
-            (_, Self::Authenticated) | (Caller::User { is_super_admin: true, .. }, _) => Some(true),
-            (Caller::User { .. }, Self::SuperAdmin | Self::ManageCredentials) => Some(false),
-            (Caller::User { .. }, _) => company.is_none().then_some(false),
-            (Caller::Service(service), _) => Some(self.is_met_by_service(service, company)),
+    /// What decides whether the caller meets it.
+    pub(super) fn basis(self, caller: Caller, company: Option<CompanyId>) -> Basis {
+        match (caller, self, company) {
+            (_, Self::Authenticated, _) | (Caller::User { is_super_admin: true, .. }, ..) => Basis::Settled(true),
+            (Caller::Service(service), ..) => Basis::Settled(self.is_met_by_service(service, company)),
+            (Caller::User { .. }, Self::SuperAdmin | Self::ManageCredentials, _) | (Caller::User { .. }, _, None) => {
+                Basis::Settled(false)
+            }
+            (Caller::User { id, .. }, _, Some(company)) => Basis::LevelsOf(id, company),
         }
     }
 
     /// Whether the caller meets it when the request names no company.
     #[must_use]
     pub fn is_met_without_company(self, caller: Caller) -> bool {
-        self.is_met_without_levels(caller, None) == Some(true)
+        self.basis(caller, None) == Basis::Settled(true)
     }
 
     /// Whether a service meets it: the key's role must suffice, and a key of one company works for that company only.
@@ -101,6 +103,15 @@ impl Requirement {
             Self::SuperAdmin | Self::ManageCredentials => false,
         }
     }
+}
+
+/// What decides whether a caller meets a requirement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Basis {
+    /// The caller meets it, or not, regardless of levels.
+    Settled(bool),
+    /// The levels of the user in the company decide.
+    LevelsOf(UserId, CompanyId),
 }
 
 /// The administrative rights that a user's levels in a company give.

@@ -229,7 +229,7 @@ impl ProvisionCompany {
             user_id,
             user_level_id,
             company_id: self.company,
-            assigned_by: Some(caller.id()),
+            assigned_by: caller.actor().id(),
             created_at: tx.now(),
         };
         tx.assignments_mut().add(&assignment).await?;

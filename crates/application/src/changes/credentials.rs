@@ -45,7 +45,7 @@ impl Change for CreateApiKey {
         if self.expires_at.is_some_and(|expires_at| expires_at <= now) {
             return Err(Failure::invalid("expiresAt", "must be in the future"));
         }
-        let key = self.key(Some(caller.id()), now);
+        let key = self.key(caller.user_id(), now);
         tx.api_keys_mut().create(&key, &self.digest).await?;
         Ok(key)
     }

@@ -215,7 +215,7 @@ impl Change for AssignUserLevels {
             self.if_match.check(&tx.assignments().get_user_levels(self.company, self.user.id).await?)?;
         }
         tx.assignments_mut()
-            .replace_for_user(self.company, self.user.id, &self.levels, Some(caller.id()))
+            .replace_for_user(self.company, self.user.id, &self.levels, caller.actor().id())
             .await
             .map_err(|error| {
                 let sent = self.levels.iter().map(UserLevelId::as_uuid);

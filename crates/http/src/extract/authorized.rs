@@ -11,8 +11,8 @@ use std::pin::Pin;
 use actix_web::dev::Payload;
 use actix_web::web::{Data, Query};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
-use iam_application::{Application, Change, Committed, DecisionContext, RequestContext};
-use iam_domain::{Caller, CompanyId};
+use iam_application::{Application, Change, Committed, DecisionContext, Failure, RequestContext};
+use iam_domain::{Caller, CompanyId, UserId};
 use iam_permissions_cache::Consistency;
 
 use super::authenticate::{Authenticated, authenticate};
@@ -27,7 +27,7 @@ use crate::respond::ApiError;
 
 /// An authorized and parsed request of one caller. `P` is the policy that the caller meets, `T` the parsed input.
 pub(crate) struct Authorized<P, T = ()> {
-    pub(crate) caller: Caller,
+    caller: Caller,
     pub(crate) input: T,
     api: Data<Api>,
     company: Option<CompanyId>,
@@ -65,6 +65,11 @@ impl<P: Policy, T> Authorized<P, T> {
     /// Returns the company of an endpoint whose policy requires one.
     pub(crate) fn company(&self) -> Result<CompanyId, ApiError> {
         self.company.ok_or_else(company_missing)
+    }
+
+    /// Returns the caller of an endpoint whose policy admits only users.
+    pub(crate) fn user(&self) -> Result<UserId, ApiError> {
+        Ok(self.caller.user_id().ok_or(Failure::Forbidden(P::REQUIREMENT))?)
     }
 }
 

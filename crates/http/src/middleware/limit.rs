@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
-use iam_domain::{Caller, UserId};
+use iam_domain::{Actor, Caller};
 
 use crate::respond::{ApiError, Code};
 
@@ -25,7 +25,7 @@ pub struct RateLimit {
 
 /// A rate limiter with one quota per caller.
 pub(crate) struct Limiter {
-    quotas: DefaultKeyedRateLimiter<UserId>,
+    quotas: DefaultKeyedRateLimiter<Actor>,
     /// The number of requests that were checked.
     asked: AtomicU64,
 }
@@ -43,11 +43,33 @@ impl Limiter {
         if asked.is_multiple_of(CLEAN_EVERY) && self.quotas.len() > REMEMBERED_CALLERS {
             self.quotas.retain_recent();
         }
-        self.quotas.check_key(&caller.id()).map_err(|denied| {
+        self.quotas.check_key(&caller.actor()).map_err(|denied| {
             let wait = denied.wait_time_from(DefaultClock::default().now());
             let error = ApiError::new(Code::RateLimited, "Too many requests");
             // Whole seconds, rounded up: an earlier retry would be refused again.
             ApiError { retry_after: Some(wait.as_secs() + 1), ..error }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use iam_domain::{ApiKeyId, Service, ServiceRole, UserId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn each_user_and_each_key_has_a_quota_of_its_own() {
+        let limiter = Limiter::new(RateLimit { per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN });
+        let service = |id| {
+            let key = ApiKeyId::from_uuid(Uuid::from_u128(id));
+            Caller::Service(Service { key, role: ServiceRole::Check, company: None })
+        };
+        let user = |id| Caller::user(UserId::from_uuid(Uuid::from_u128(id)));
+        for caller in [user(1), service(1), user(2), service(2)] {
+            assert!(limiter.admit(caller).is_ok(), "{caller:?}");
+        }
+        assert!(limiter.admit(service(1)).is_err());
     }
 }

@@ -115,12 +115,15 @@ impl Drop for Scope {
     }
 }
 
-/// Writes a caller as `user:<id>` or `service:<id>`.
+/// Formats a caller as `user:<id>` or `service:<id>`.
 struct Actor(Caller);
 
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.0.kind(), self.0.id())
+        match self.0 {
+            Caller::User { id, .. } => write!(f, "user:{id}"),
+            Caller::Service(service) => write!(f, "service:{}", service.key),
+        }
     }
 }
 

@@ -71,7 +71,7 @@ impl Input for AuditQuery {
                 entity_type: entity_type?,
                 entity_id: entity_id?,
                 action: action?,
-                user_id: user_id?.map(|user| user.id),
+                actor_id: user_id?.map(|user| user.id.as_uuid()),
                 from: from?,
                 to: to?,
             },
@@ -153,7 +153,7 @@ pub(crate) async fn list_audit_logs(call: Authorized<ReadAudit, AuditQuery>) -> 
     let page = call.application().audit_logs(call.company_if_any(), filter, *cursor, *limit, *include_total).await?;
     let external = |user: UserId| page.external_ids.get(&user).cloned();
     let entry = |record: AuditRecord| {
-        let external_user_id = record.user_id.and_then(external);
+        let external_user_id = record.actor.user_id().and_then(external);
         let external_entity_id = external(UserId::from_uuid(record.entity_id));
         AuditEntry {
             user_path_id: external_user_id.as_ref().map(ExternalId::path_id),

@@ -79,7 +79,7 @@ impl Input for NewStep {
 #[post("/api/iam/nav-trail")]
 pub(crate) async fn track(call: Authorized<Member, NewStep>) -> ApiResult {
     let entry = NewTrailEntry {
-        user_id: call.caller.id(),
+        user_id: call.user()?,
         company_id: call.company()?,
         session_id: call.input.session_id.clone(),
         view_id: call.input.view_id,
@@ -107,7 +107,7 @@ impl Input for OneSession {
 )]
 #[get("/api/iam/nav-trail")]
 pub(crate) async fn get_trail(call: Authorized<Member, OneSession>) -> ApiResult {
-    let trail = call.application().trail(call.company()?, call.caller.id(), &call.input.0).await?;
+    let trail = call.application().trail(call.company()?, call.user()?, &call.input.0).await?;
     ApiResponse::ok().data(TrailData {
         trail: trail.steps.into_iter().map(Step::from).collect(),
         recents: trail.recents.into_iter().map(Recent::from).collect(),
@@ -122,6 +122,6 @@ pub(crate) async fn get_trail(call: Authorized<Member, OneSession>) -> ApiResult
 )]
 #[delete("/api/iam/nav-trail")]
 pub(crate) async fn clear_trail(call: Authorized<Member, OneSession>) -> ApiResult {
-    call.application().clear_trail(call.company()?, call.caller.id(), &call.input.0).await?;
+    call.application().clear_trail(call.company()?, call.user()?, &call.input.0).await?;
     ApiResponse::ok().message("Navigation trail cleared successfully")
 }

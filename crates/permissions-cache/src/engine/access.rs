@@ -139,6 +139,7 @@ impl Access {
     pub(crate) fn sees(&self, view: ViewId) -> bool {
         match self.subject {
             Subject::SuperAdmin(_) => self.set.index.view_by_id(view).is_some(),
+            Subject::Service => false,
             Subject::User(_) if !self.set.has_levels() => false,
             Subject::User(_) => self.set.index.view_by_id(view).is_some_and(|column| self.set.sees(column)),
         }
@@ -161,6 +162,7 @@ impl Access {
     fn act(&self, cell: CellRef<'_>) -> Outcome {
         match self.subject {
             Subject::SuperAdmin(_) => Outcome { allowed: true, scope: Some(Scope::Any), reason: Reason::SuperAdmin },
+            Subject::Service => Outcome::denied_action(Reason::NoUserLevels),
             Subject::User(_) if !self.set.has_levels() => Outcome::denied_action(Reason::NoUserLevels),
             Subject::User(_) => self.set.outcome(cell),
         }
@@ -172,7 +174,11 @@ impl Access {
 }
 
 pub(crate) const fn is_non_member(set: &CompiledSet, subject: Subject) -> bool {
-    matches!(subject, Subject::User(_)) && !set.has_levels()
+    match subject {
+        Subject::User(_) => !set.has_levels(),
+        Subject::SuperAdmin(_) => false,
+        Subject::Service => true,
+    }
 }
 
 fn cell<'a>(feature: &FeatureColumns, action: &'a Action) -> CellRef<'a> {
@@ -213,8 +219,8 @@ pub(crate) fn decide<'a>(set: &'a CompiledSet, subject: Subject, question: &'a Q
             let scope = (!is_view).then_some(Scope::Any);
             return by_no_level(Outcome { allowed: true, scope, reason: Reason::SuperAdmin });
         }
-        (Subject::User(_), Question::Feature { least_scope: Some(least), .. }) => set.outcome(cell).reaching(*least),
-        (Subject::User(_), _) => set.outcome(cell),
+        (_, Question::Feature { least_scope: Some(least), .. }) => set.outcome(cell).reaching(*least),
+        _ => set.outcome(cell),
     };
     Verdict { outcome, deciders: Deciders::Of(set, cell) }
 }

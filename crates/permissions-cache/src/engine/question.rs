@@ -3,27 +3,33 @@
 use iam_domain::{Action, Caller, FeatureId, Scope, UserId, ViewId};
 
 /// The subject of a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// A user, whose levels decide.
     User(UserId),
     /// A super admin asking about themselves: everything that exists is allowed.
     SuperAdmin(UserId),
+    /// A service asking about itself. It holds no levels, so it is answered as a non-member.
+    Service,
 }
 
 impl From<Caller> for Subject {
     /// The caller as the subject.
     fn from(caller: Caller) -> Self {
-        if caller.is_super_admin() { Self::SuperAdmin(caller.id()) } else { Self::User(caller.id()) }
+        match caller {
+            Caller::User { id, is_super_admin: true } => Self::SuperAdmin(id),
+            Caller::User { id, is_super_admin: false } => Self::User(id),
+            Caller::Service(_) => Self::Service,
+        }
     }
 }
 
 impl Subject {
-    /// The user id of the subject.
-    #[must_use]
-    pub const fn user_id(self) -> UserId {
+    /// The user whose levels count. For a service it is the nil id, which holds none.
+    pub(crate) const fn holder(self) -> UserId {
         match self {
             Self::User(user) | Self::SuperAdmin(user) => user,
+            Self::Service => UserId::NIL,
         }
     }
 }

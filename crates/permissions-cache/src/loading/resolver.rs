@@ -72,7 +72,7 @@ impl Resolver {
         let (mut missing, mut since) = (Vec::new(), arrived);
         for subject in subjects {
             match self.prove(company, *subject, consistency, arrived).await? {
-                Step::Answer(resolved) => drop(found.insert(subject.user_id(), resolved)),
+                Step::Answer(resolved) => drop(found.insert(subject.holder(), resolved)),
                 Step::Load(after) => {
                     missing.push(*subject);
                     since = after;
@@ -81,7 +81,7 @@ impl Resolver {
         }
         if let [subject] = *missing {
             let resolved = self.load(company, subject, consistency, since).await?;
-            found.insert(subject.user_id(), resolved);
+            found.insert(subject.holder(), resolved);
         } else if !missing.is_empty() {
             self.load_together(company, &missing, consistency, found).await?;
         }
@@ -96,7 +96,7 @@ impl Resolver {
         consistency: Consistency,
         found: &mut BTreeMap<UserId, Resolved>,
     ) -> Result<()> {
-        let users: Vec<_> = subjects.iter().map(|subject| subject.user_id()).collect();
+        let users: Vec<_> = subjects.iter().map(|subject| subject.holder()).collect();
         let sets = self.loads.users_together(company, users).await?;
         for (subject, (user, set)) in subjects.iter().zip(sets) {
             consistency.refuse_older(&set, *subject)?;
@@ -113,7 +113,7 @@ impl Resolver {
         consistency: Consistency,
         since: Ticket,
     ) -> Result<Resolved> {
-        let key = (company, subject.user_id());
+        let key = (company, subject.holder());
         let mut since = since;
         for attempt in 0..ATTEMPTS {
             let loaded = self.loads.user(key, since).await?;
@@ -138,7 +138,7 @@ impl Resolver {
         arrived: Ticket,
     ) -> Result<Step> {
         let cache = &self.context.cache;
-        let key = (company, subject.user_id());
+        let key = (company, subject.holder());
         if consistency == Consistency::Fresh {
             // Nothing that is read before the first poll is kept.
             self.polls.ensure_polled().await?;

@@ -2,19 +2,38 @@
 
 use std::sync::Arc;
 
-use iam_domain::ViewState;
+use iam_domain::{ApiKeyId, Caller, Decision, Reason, Service, ServiceRole, ViewState};
 use iam_permissions_cache::{CacheOptions, Consistency, Permissions, Subject};
 use iam_storage::{Result, StorageError, Target};
 use tokio::task::{JoinHandle, yield_now};
 
 use crate::replica::{Replica, alone, patient};
 use crate::store::{Asked, Does, Store, eventually, let_others_go_first};
-use crate::world::{company, hit, see, sees, user};
+use crate::world::{company, hit, see, sees, sees_view_0, user};
 
 async fn one_company() -> Arc<Store> {
     let store = Store::with_catalog().await;
     store.company(0, 3).await;
     store
+}
+
+/// A service holds no levels: its answers, their identity and their versions are those of a non-member.
+#[tokio::test]
+async fn a_service_is_answered_as_a_non_member() {
+    let store = one_company().await;
+    let replica = Replica::new(&store, patient()).await;
+    let key = ApiKeyId::from_uuid(user(0).as_uuid());
+    let service = Subject::from(Caller::Service(Service { key, role: ServiceRole::Administer, company: None }));
+    let subjects = [Subject::User(user(0)), Subject::User(user(9)), service];
+    let accesses = replica.permissions.accesses(company(0), &subjects, Consistency::Cached).await.unwrap();
+    let [member, non_member, together] = accesses.as_slice() else { panic!("{accesses:?}") };
+    let alone = replica.permissions.access(company(0), service, Consistency::Cached).await.unwrap();
+    assert!(member.decide(&sees_view_0()).outcome.allowed);
+    for access in [together, &alone] {
+        assert!(access.is_non_member() && !access.is_member());
+        assert_eq!((access.id(), access.versions()), (non_member.id(), non_member.versions()));
+        assert_eq!(access.check(&sees_view_0()), Decision::of_view(false, Reason::NoUserLevels));
+    }
 }
 
 /// Asks in a task of its own.

@@ -9,6 +9,7 @@ use iam_storage::{
     StorageError, Target,
 };
 use imbl::OrdSet;
+use uuid::Uuid;
 
 use crate::repository::Repository;
 use crate::state::CatalogData;
@@ -131,7 +132,7 @@ impl Unit {
         company: CompanyId,
         user: UserId,
         edit: SetEdit<'_, UserLevelId>,
-        (assigned_by, created_at): (Option<UserId>, Timestamp),
+        (assigned_by, created_at): (Option<Uuid>, Timestamp),
     ) -> Result<bool> {
         self.change(Target::Company(company), |unit| {
             let data = unit.work.company_mut(company);
@@ -242,7 +243,7 @@ impl AssignmentsMut for Repository<Unit> {
         company: CompanyId,
         user: UserId,
         levels: &[UserLevelId],
-        assigned_by: Option<UserId>,
+        assigned_by: Option<Uuid>,
     ) -> Result<()> {
         let now = self.0.recorder.now();
         self.0.assignments(company, user, SetEdit::Replace(levels), (assigned_by, now)).map(drop)

@@ -45,7 +45,7 @@ impl<S: StateSource> AuditLogs for Repository<S> {
     }
 
     async fn list_for_user(&self, company: Option<CompanyId>, user: UserId, limit: u64) -> Result<Vec<AuditRecord>> {
-        let filter = AuditFilter { user_id: Some(user), ..AuditFilter::default() };
+        let filter = AuditFilter { actor_id: Some(user.as_uuid()), ..AuditFilter::default() };
         self.list_for_company(company, &filter, None, limit).await
     }
 }

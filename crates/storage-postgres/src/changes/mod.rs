@@ -273,8 +273,8 @@ fn json_rows(records: &[AuditRecord]) -> Json {
         json!({
             "id": record.id,
             "company_id": record.company_id,
-            "user_id": record.user_id,
-            "actor_kind": record.actor_kind,
+            "user_id": record.actor.id(),
+            "actor_kind": record.actor.kind(),
             "action": record.action,
             "entity_type": record.entity_type,
             "entity_id": record.entity_id,

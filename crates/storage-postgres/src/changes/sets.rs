@@ -135,7 +135,7 @@ impl Repository<Unit> {
         (company, user): (CompanyId, UserId),
         given: &[UserLevelId],
         taken: Option<&[UserLevelId]>,
-        (assigned_by, at): (Option<UserId>, sea_orm::Value),
+        (assigned_by, at): (Option<Uuid>, sea_orm::Value),
     ) -> Result<Vec<UserLevelId>> {
         // Every part of the statement reads the state before the statement.
         let sql = "WITH held AS MATERIALIZED (
@@ -160,7 +160,7 @@ impl Repository<Unit> {
             user.as_uuid().into(),
             wanted.clone().into(),
             taken.map(|taken| uuids(taken, UserLevelId::as_uuid)).into(),
-            assigned_by.map(|id| id.as_uuid()).into(),
+            assigned_by.into(),
             at,
         ];
         let row = self.single(statement(sql, values)).await?;
@@ -391,7 +391,7 @@ impl AssignmentsMut for Repository<Unit> {
         company: CompanyId,
         user: UserId,
         levels: &[UserLevelId],
-        assigned_by: Option<UserId>,
+        assigned_by: Option<Uuid>,
     ) -> Result<()> {
         self.change(Target::Company(company), async |unit| {
             let held = unit.reassign((company, user), levels, None, (assigned_by, unit.at())).await?;

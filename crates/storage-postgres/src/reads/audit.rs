@@ -28,8 +28,8 @@ fn matching(company: Option<CompanyId>, filter: &AuditFilter) -> Option<Select<l
         }
         select = select.filter(Column::Action.eq(action.as_str()));
     }
-    if let Some(user) = filter.user_id {
-        select = select.filter(Column::UserId.eq(user.as_uuid()));
+    if let Some(id) = filter.actor_id {
+        select = select.filter(Column::UserId.eq(id));
     }
     if let Some(from) = filter.from {
         select = select.filter(Column::Timestamp.gte(from.as_datetime()));
@@ -87,7 +87,45 @@ impl<T: Executor> AuditLogs for Repository<T> {
     }
 
     async fn list_for_user(&self, company: Option<CompanyId>, user: UserId, limit: u64) -> Result<Vec<AuditRecord>> {
-        let filter = AuditFilter { user_id: Some(user), ..AuditFilter::default() };
+        let filter = AuditFilter { actor_id: Some(user.as_uuid()), ..AuditFilter::default() };
         self.list_for_company(company, &filter, None, limit).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use iam_domain::Actor;
+    use iam_storage::StorageError;
+    use sea_orm::entity::prelude::DateTimeUtc;
+
+    use super::*;
+
+    fn read(user_id: Option<Uuid>, actor_kind: &str) -> Result<Actor> {
+        let row = logs::Model {
+            id: Uuid::from_u128(1),
+            company_id: None,
+            user_id,
+            actor_kind: actor_kind.to_owned(),
+            action: "view.updated".to_owned(),
+            entity_type: "view".to_owned(),
+            entity_id: Uuid::from_u128(2),
+            changes: None,
+            metadata: None,
+            timestamp: DateTimeUtc::UNIX_EPOCH,
+        };
+        AuditRecord::try_from(row).map(|record| record.actor)
+    }
+
+    #[test]
+    fn a_row_without_a_valid_actor_is_corrupt() {
+        let id = Some(Uuid::from_u128(3));
+        for (user_id, kind) in [(id, "user"), (id, "service"), (None, "command_line")] {
+            let actor = read(user_id, kind).unwrap();
+            assert_eq!((actor.id(), actor.kind().as_str()), (user_id, kind));
+        }
+        for (user_id, kind) in [(id, "robot"), (None, "user"), (None, "service"), (id, "command_line")] {
+            let outcome = read(user_id, kind);
+            assert!(matches!(outcome, Err(StorageError::Corrupt { .. })), "{kind}: {outcome:?}");
+        }
     }
 }

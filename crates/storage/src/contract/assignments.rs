@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use iam_domain::{Assignment, EntityType, FeaturePermission, Scope, UserLevel, UserLevelId};
+use iam_domain::{ApiKeyId, Assignment, EntityType, FeaturePermission, Scope, UserLevel, UserLevelId};
 
 use super::fixtures::{
     action, ascending, at, change, feature_cell, feature_with_key, given, given_all, holding, keys, level,
@@ -153,14 +153,14 @@ pub async fn levels_of_another_company_cannot_be_given(storage: Arc<dyn Storage>
 
 /// Levels that a replace keeps are unchanged: that is no change.
 pub async fn levels_that_stay_held_keep_their_assignment(storage: Arc<dyn Storage>) {
-    let (company, user, giver) = (some_company(), some_user(), some_user());
+    let (company, user, giver) = (some_company(), some_user(), some_user().as_uuid());
     let admin = level(company, "Admin");
     let assignment = Assignment { assigned_by: Some(giver), ..holding(user, &admin) };
     given(&storage, &[&admin, &assignment]).await;
     let before = versions(&storage, Some(company)).await;
     let again = Assignment { assigned_by: None, created_at: at(99), ..assignment };
     assert!(!change!(storage, company, tx => tx.assignments_mut().add(&again)).unwrap());
-    let other = Some(some_user());
+    let other = Some(ApiKeyId::generate(at(0)).as_uuid());
     change!(storage, company, tx => tx.assignments_mut().replace_for_user(company, user, &[admin.id], other)).unwrap();
     assert_eq!(versions(&storage, Some(company)).await, before);
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use iam_domain::{
-    Action, ActorKind, AuditRecord, AuditRecordId, CompanyId, EntityType, Feature, FeaturePermission, Icon, MenuItem,
-    Module, Scope, SubMenuItem, Timestamp, UserLevel, UserLevelId, View, ViewPermission, ViewState,
+    Action, Actor, ApiKeyId, AuditRecord, AuditRecordId, CompanyId, EntityType, Feature, FeaturePermission, Icon,
+    MenuItem, Module, Scope, SubMenuItem, Timestamp, UserLevel, UserLevelId, View, ViewPermission, ViewState,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -21,8 +21,7 @@ pub(super) fn record(company: Option<CompanyId>, timestamp: Timestamp) -> AuditR
     AuditRecord {
         id: AuditRecordId::generate(timestamp),
         company_id: company,
-        user_id: None,
-        actor_kind: ActorKind::CommandLine,
+        actor: Actor::CommandLine,
         action: "test.recorded".to_owned(),
         entity_type: EntityType::UserLevel,
         entity_id: Uuid::new_v4(),
@@ -74,7 +73,7 @@ async fn assert_recorded(
     );
     assert_eq!(newest.changes, Some(changes), "{action}");
     assert_eq!(newest.metadata, None, "{action}");
-    assert_eq!((newest.user_id, newest.actor_kind), (None, ActorKind::CommandLine), "{action}");
+    assert_eq!(newest.actor, Actor::CommandLine, "{action}");
 }
 
 /// A level's life is recorded: made, changed where it differs, removed.
@@ -317,18 +316,12 @@ pub async fn changes_of_mappings_are_recorded(storage: Arc<dyn Storage>) {
 
 /// Records name the actor, with the request, the use of a super admin's rights, and whether the change was forced.
 pub async fn records_name_the_actor(storage: Arc<dyn Storage>) {
-    let (company, user) = (some_company(), some_user());
+    let (company, user, key) = (some_company(), some_user(), ApiKeyId::generate(at(0)));
     let contexts = [
         (ChangeContext::user(user), None),
         (ChangeContext { super_admin: true, ..ChangeContext::user(user) }, Some(json!({ "superAdmin": true }))),
         (
-            ChangeContext {
-                actor_kind: ActorKind::Service,
-                user_id: None,
-                super_admin: false,
-                forced: false,
-                request_id: Some("request \"1\"".to_owned()),
-            },
+            ChangeContext { request_id: Some("request \"1\"".to_owned()), ..ChangeContext::by(Actor::ApiKey(key)) },
             Some(json!({ "requestId": "request \"1\"" })),
         ),
         (
@@ -350,7 +343,7 @@ pub async fn records_name_the_actor(storage: Arc<dyn Storage>) {
         tx.commit().await.unwrap();
         let records = records_about(&storage, Some(company), EntityType::UserLevel, made.id.as_uuid()).await;
         let [record] = &records[..] else { panic!("one record, not {records:?}") };
-        assert_eq!((record.user_id, record.actor_kind), (context.user_id, context.actor_kind));
+        assert_eq!(record.actor, context.actor);
         assert_eq!((&record.metadata, record.timestamp), (&metadata, now));
     }
 }

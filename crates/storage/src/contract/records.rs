@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use iam_domain::{ActorKind, AuditRecord, AuditRecordId, EntityType};
+use iam_domain::{Actor, ApiKeyId, AuditRecord, AuditRecordId, EntityType, UserId};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -14,12 +14,11 @@ use crate::{AuditCursor, AuditFilter, Constraint, Storage, Target};
 
 /// An appended record is found as it was appended, with the change that it came with.
 pub async fn an_appended_record_is_found_as_it_was(storage: Arc<dyn Storage>) {
-    let (company, user) = (some_company(), some_user());
+    let company = some_company();
     let mut tx = begin(&storage, company).await;
     let now = tx.now();
     let full = AuditRecord {
-        user_id: Some(user),
-        actor_kind: ActorKind::Service,
+        actor: Actor::ApiKey(ApiKeyId::generate(now)),
         changes: Some(json!({ "text": "ä\"\\'%_𝕏", "nested": [1, 2.5, null, true, { "": [] }] })),
         metadata: Some(json!({ "requestId": "r" })),
         ..record(Some(company), now)
@@ -54,7 +53,7 @@ pub async fn records_of_companies_and_platform_stay_apart(storage: Arc<dyn Stora
     let (mine, theirs, user) = (Some(some_company()), Some(some_company()), some_user());
     let entity_id = Uuid::new_v4();
     let owners = [mine, theirs, None];
-    let records = owners.map(|owner| AuditRecord { user_id: Some(user), entity_id, ..record(owner, at(0)) });
+    let records = owners.map(|owner| AuditRecord { actor: Actor::User(user), entity_id, ..record(owner, at(0)) });
     for record in &records {
         append(&storage, std::slice::from_ref(record)).await;
     }
@@ -79,25 +78,25 @@ pub async fn records_are_filtered(storage: Arc<dyn Storage>) {
         AuditRecord { entity_type: EntityType::Menu, ..mine() },
         AuditRecord { entity_id, ..mine() },
         AuditRecord { action: "test.Recorded".to_owned(), ..mine() },
-        AuditRecord { user_id: Some(user), ..mine() },
+        AuditRecord { actor: Actor::User(user), ..mine() },
         AuditRecord { timestamp: at(99), ..mine() },
-        AuditRecord { timestamp: at(101), entity_id, user_id: Some(user), ..mine() },
+        AuditRecord { timestamp: at(101), entity_id, actor: Actor::User(user), ..mine() },
         mine(),
     ];
     append(&storage, &records).await;
-    let any = AuditFilter::default;
+    let (any, actor_id) = (AuditFilter::default, Some(user.as_uuid()));
     let cases: [(AuditFilter, &[usize]); 11] = [
         (any(), &[5, 6, 3, 2, 1, 0, 4]),
         (AuditFilter { entity_type: Some(EntityType::Menu), ..any() }, &[0]),
         (AuditFilter { entity_id: Some(entity_id), ..any() }, &[5, 1]),
         (AuditFilter { action: Some("test.Recorded".to_owned()), ..any() }, &[2]),
         (AuditFilter { action: Some("test.%".to_owned()), ..any() }, &[]),
-        (AuditFilter { user_id: Some(user), ..any() }, &[5, 3]),
+        (AuditFilter { actor_id, ..any() }, &[5, 3]),
         (AuditFilter { from: Some(at(100)), ..any() }, &[5, 6, 3, 2, 1, 0]),
         (AuditFilter { to: Some(at(100)), ..any() }, &[4]),
         (AuditFilter { from: Some(at(101)), to: Some(at(102)), ..any() }, &[5]),
         (AuditFilter { from: Some(at(100)), to: Some(at(100)), ..any() }, &[]),
-        (AuditFilter { user_id: Some(user), entity_id: Some(entity_id), from: Some(at(100)), ..any() }, &[5]),
+        (AuditFilter { actor_id, entity_id: Some(entity_id), from: Some(at(100)), ..any() }, &[5]),
     ];
     for (filter, expected) in cases {
         let found = keys(&listed(&storage, company, &filter).await, |record| record.id);
@@ -141,10 +140,10 @@ pub async fn pages_walk_through_all_records_once(storage: Arc<dyn Storage>) {
 pub async fn the_newest_records_come_first_and_limited(storage: Arc<dyn Storage>) {
     let (company, user, entity_id) = (Some(some_company()), some_user(), Uuid::new_v4());
     let records: Vec<_> =
-        (0..5).map(|n| AuditRecord { user_id: Some(user), entity_id, ..record(company, at(n)) }).collect();
+        (0..5).map(|n| AuditRecord { actor: Actor::User(user), entity_id, ..record(company, at(n)) }).collect();
     let others = [
         AuditRecord { entity_id, entity_type: EntityType::View, ..record(company, at(50)) },
-        AuditRecord { user_id: Some(some_user()), ..record(company, at(51)) },
+        AuditRecord { actor: Actor::User(some_user()), ..record(company, at(51)) },
     ];
     append(&storage, &records).await;
     append(&storage, &others).await;
@@ -182,17 +181,24 @@ pub async fn every_kind_of_record_is_kept(storage: Arc<dyn Storage>) {
         EntityType::ApiKey,
         EntityType::User,
     ];
-    let actors = [ActorKind::User, ActorKind::Service, ActorKind::CommandLine];
+    // The kinds are told apart even by one id.
+    let id = Uuid::new_v4();
+    let actors = [Actor::User(UserId::from_uuid(id)), Actor::ApiKey(ApiKeyId::from_uuid(id)), Actor::CommandLine];
     let records: Vec<_> = kinds
         .iter()
         .zip(actors.iter().cycle())
-        .map(|(kind, actor)| AuditRecord { entity_type: *kind, actor_kind: *actor, ..record(company, at(0)) })
+        .map(|(kind, actor)| AuditRecord { entity_type: *kind, actor: *actor, ..record(company, at(0)) })
         .collect();
     append(&storage, &records).await;
-    let found: BTreeSet<_> = listed(&storage, company, &AuditFilter::default())
-        .await
-        .iter()
-        .map(|r| (r.entity_type, r.actor_kind))
-        .collect();
-    assert_eq!(found, records.iter().map(|record| (record.entity_type, record.actor_kind)).collect());
+    let found = listed(&storage, company, &AuditFilter::default()).await;
+    let kinds_of = |records: &[AuditRecord]| -> BTreeSet<_> {
+        records.iter().map(|record| (record.entity_type, record.actor)).collect()
+    };
+    assert_eq!(kinds_of(&found), kinds_of(&records));
+    let by_id = listed(&storage, company, &AuditFilter { actor_id: Some(id), ..AuditFilter::default() }).await;
+    assert_eq!(by_id, found.iter().filter(|r| r.actor != Actor::CommandLine).cloned().collect::<Vec<_>>());
+    for record in found {
+        let json = serde_json::to_value(&record).unwrap();
+        assert_eq!(serde_json::from_value::<AuditRecord>(json).unwrap(), record);
+    }
 }

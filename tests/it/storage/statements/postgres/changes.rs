@@ -1,10 +1,10 @@
 //! The statements of every change.
 
 use iam_domain::{
-    Action, ActorKind, ApiKeyDigest, Assignment, AuditRecord, AuditRecordId, Description, EntityType, ExternalId,
-    Feature, FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Label, MenuItem, MenuItemId, Module,
-    ModuleCode, ModuleId, Name, Priority, Scope, SubMenuItem, SubMenuItemId, UserLevel, UserLevelId, View, ViewId,
-    ViewPermission, ViewPermissionId, ViewState, ViewUrl,
+    Action, Actor, ApiKeyDigest, Assignment, AuditRecord, AuditRecordId, Description, EntityType, ExternalId, Feature,
+    FeatureId, FeatureKey, FeaturePermission, FeaturePermissionId, Label, MenuItem, MenuItemId, Module, ModuleCode,
+    ModuleId, Name, Priority, Scope, SubMenuItem, SubMenuItemId, UserLevel, UserLevelId, View, ViewId, ViewPermission,
+    ViewPermissionId, ViewState, ViewUrl,
 };
 use iam_storage::{Storage, Target};
 use iam_storage_postgres::PostgresStorage;
@@ -133,8 +133,7 @@ pub async fn changes_of_a_company(counts: &mut Counts<'_>, storage: &PostgresSto
     let record = AuditRecord {
         id: AuditRecordId::generate(at()),
         company_id: owner,
-        user_id: Some(user),
-        actor_kind: ActorKind::User,
+        actor: Actor::User(user),
         action: "test.done".to_owned(),
         entity_type: EntityType::Company,
         entity_id: company.as_uuid(),
