@@ -8,7 +8,7 @@ use clap::Subcommand;
 use iam_composition::{Operator, Settings, WantedApiKey};
 use iam_domain::{ApiKey, CompanyId, Name, ServiceRole, Timestamp};
 
-/// The longest accepted validity of a key, in days: a hundred years.
+/// Maximum lifetime of a key, in days: a hundred years.
 const MOST_DAYS: u32 = 36_500;
 const MILLIS_PER_DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -51,7 +51,7 @@ impl Keys {
     /// Runs the subcommand in the configured database.
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Box<dyn Error>> {
         let operator = Operator::open(settings).await?;
-        let now = now().ok_or("the clock of this machine is wrong")?;
+        let now = now().ok_or("the system clock is out of range")?;
         let mut out = io::stdout();
         match self {
             Self::Create { name, role, company, expires_in_days } => {
@@ -64,7 +64,7 @@ impl Keys {
                 };
                 let wanted = WantedApiKey { name, role, company, expires_at };
                 let (key, secret) = operator.create_api_key(wanted, now).await?;
-                writeln!(io::stderr(), "made {}; it is shown this once:", described(&key, now))?;
+                writeln!(io::stderr(), "created {}; the key is shown only this once:", described(&key, now))?;
                 writeln!(out, "{}", secrecy::ExposeSecret::expose_secret(&secret))?;
             }
             Self::List => {
@@ -81,7 +81,7 @@ impl Keys {
     }
 }
 
-/// Describes a key in one line: id, prefix, name, role, company, validity and last use.
+/// Returns a description of a key in one line: id, prefix, name, role, company, state and last use.
 fn described(key: &ApiKey, now: Timestamp) -> String {
     let company = key.company_id.map_or_else(|| "every company".to_owned(), |company| format!("company {company}"));
     let state = match (key.revoked_at, key.expires_at) {

@@ -1,4 +1,5 @@
-//! Observes every request: assigns its id, adds common headers to the response, and records metrics and access log.
+//! Observes every request: assigns a request id, adds common headers to the response, and records metrics and the
+//! access log.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -20,8 +21,8 @@ use super::request_id::{REQUEST_ID, RequestId};
 use super::request_metrics::count;
 use crate::respond::{ApiError, Code};
 
-/// The outermost middleware: assigns the request id, answers HEAD as GET, adds common headers, and records metrics and
-/// the access log. The log is at debug level, without query and headers, which may contain secrets.
+/// The outermost middleware: assigns the request id, handles HEAD like GET, adds common headers, and records metrics
+/// and the access log. The log is at debug level and omits query and headers, which may contain secrets.
 pub(crate) async fn observe(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -31,7 +32,7 @@ pub(crate) async fn observe(
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
     if method == Method::HEAD {
-        // HEAD has the response of GET, without its body.
+        // The response to HEAD is that of GET without the body.
         request.head_mut().method = Method::GET;
     }
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
@@ -66,7 +67,7 @@ pub(crate) async fn observe(
     answer
 }
 
-/// A body that is announced by its size but not sent.
+/// A body whose size is announced but which is not sent.
 struct Unsent(BodySize);
 
 impl MessageBody for Unsent {
@@ -81,13 +82,13 @@ impl MessageBody for Unsent {
     }
 }
 
-/// Returns the body of a response to HEAD.
+/// Returns the body for the response to a HEAD request.
 fn head_of(body: &BoxBody) -> BoxBody {
     BoxBody::new(Unsent(body.size()))
 }
 
-/// Converts two errors of other libraries into [`ApiError`]: a refused preflight, which has plain text, and a missing
-/// file of the documentation, which has no body.
+/// Converts two errors of other libraries into [`ApiError`]: a rejected CORS preflight, which has a plain-text body,
+/// and a missing file of the documentation, which has no body.
 fn in_standard_form(response: ServiceResponse<BoxBody>, is_documentation: bool) -> ServiceResponse<BoxBody> {
     let refusal = response.response().error().and_then(|error| error.as_error::<CorsError>()).map(ToString::to_string);
     let error = match refusal {
@@ -98,7 +99,7 @@ fn in_standard_form(response: ServiceResponse<BoxBody>, is_documentation: bool) 
     response.into_response(error.error_response())
 }
 
-/// Adds the request id and the security headers, and closes the connection if the server drains.
+/// Adds the request id and the security headers. Makes the response close the connection while the server drains.
 fn add_headers<B>(
     response: &mut HttpResponse<B>,
     id: &RequestId,
@@ -118,8 +119,8 @@ fn add_headers<B>(
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(content_policy(is_documentation)));
 }
 
-/// Returns the content security policy. The API loads nothing; its documentation loads its own files and uses inline
-/// styles.
+/// Returns the content security policy. Responses of the API load nothing. The documentation loads its own files and
+/// uses inline styles.
 const fn content_policy(is_documentation: bool) -> &'static str {
     if is_documentation {
         "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
