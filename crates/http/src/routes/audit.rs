@@ -136,7 +136,7 @@ fn decode(text: &str) -> Option<AuditCursor> {
     tag = "Audit",
     params(
         ("entityType" = Option<EntityType>, Query),
-        ("entityId" = Option<String>, Query, description = "The id of the entity, or a user's pathId or issuer|subject"),
+        ("entityId" = Option<String>, Query, description = "The entity's id; for a user also pathId or issuer|subject"),
         ("action" = Option<String>, Query, description = "The exact action, such as user_level.created"),
         ("userId" = Option<String>, Query, description = "The actor, named by id, pathId or issuer|subject"),
         ("from" = Option<Timestamp>, Query, description = "The start of the time range, inclusive"),

@@ -71,7 +71,7 @@ impl Input for ReplaceViewPermissions {
         (
             status = 403,
             body = ErrorBody,
-            description = "The caller lacks the permission, or would grant permissions that it does not hold: see errors",
+            description = "The caller lacks the permission, or would grant permissions it does not hold: see errors",
         ),
         (status = 404),
         (status = 412),
@@ -144,14 +144,14 @@ impl Input for ReplaceFeaturePermissions {
 /// Replaces the feature matrix of a level.
 #[utoipa::path(
     tag = "Permissions",
-    params(("force" = Option<bool>, Query, description = "Lets super admins leave the company without an administrator")),
+    params(("force" = Option<bool>, Query, description = "Lets super admins leave a company without an administrator")),
     request_body = FeatureMatrix,
     responses(
         (status = 200, body = Success<Message>),
         (
             status = 403,
             body = ErrorBody,
-            description = "The caller lacks the permission, or would grant permissions that it does not hold: see errors",
+            description = "The caller lacks the permission, or would grant permissions it does not hold: see errors",
         ),
         (status = 404),
         (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),

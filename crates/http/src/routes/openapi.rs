@@ -18,7 +18,7 @@ macro_rules! operations {
         #[openapi(
             paths($($(routes::$module::$handler),+),+),
             components(schemas(ErrorBody)),
-            info(title = "IAM", description = "Decides what users may see and do in each company, and gives the reason."),
+            info(title = "IAM", description = "Decides what users may see and do in each company, and why."),
         )]
         struct Operations;
 

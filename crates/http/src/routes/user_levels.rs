@@ -234,14 +234,14 @@ impl Input for AssignUserLevels {
 /// Replaces the levels that a user holds in the company.
 #[utoipa::path(
     tag = "User levels",
-    params(("force" = Option<bool>, Query, description = "Lets super admins leave the company without an administrator")),
+    params(("force" = Option<bool>, Query, description = "Lets super admins leave a company without an administrator")),
     request_body = UserLevelIds,
     responses(
         (status = 200, body = Success<Message>),
         (
             status = 403,
             body = ErrorBody,
-            description = "The caller lacks the permission, or would grant permissions that it does not hold: see errors",
+            description = "The caller lacks the permission, or would grant permissions it does not hold: see errors",
         ),
         (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),
         (status = 412),
