@@ -17,7 +17,7 @@ pub enum ServiceAdmission {
 
 impl Application {
     /// Returns `true` if the user's cut-off invalidates a token issued at `issued_at`. The cut-off is as fresh as
-    /// permissions are: at most a lease old.
+    /// cached permissions are.
     ///
     /// # Errors
     ///
@@ -28,7 +28,7 @@ impl Application {
     }
 
     /// Looks up the API key that a service presents and records its use. `has_digest` compares the presented key with
-    /// the digest of the stored key. The stored key is as fresh as permissions are: at most a lease old.
+    /// the digest of the stored key. The stored key is as fresh as cached permissions are.
     ///
     /// # Errors
     ///

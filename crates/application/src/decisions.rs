@@ -162,6 +162,6 @@ impl SubjectAccesses {
             (Some(other), None) => other.map_err(|finding| Failure::Invalid(vec![finding.clone()]))?,
         };
         let place = self.accesses.binary_search_by_key(&user, |access| access.subject().user_id());
-        place.ok().and_then(|place| self.accesses.get(place)).ok_or_else(|| Failure::Internal("no such subject".into()))
+        place.ok().and_then(|place| self.accesses.get(place)).ok_or_else(|| Failure::Internal("unknown subject".into()))
     }
 }

@@ -4,7 +4,7 @@
 //! [`Requirement`] and the target that it locks. [`Application::execute`] runs every change in the same way: in its own
 //! task, so that the change completes even if the client disconnects, and in one unit of work. The unit of work takes
 //! the lock, authorizes the caller again, applies the change, checks what it grants and that the company keeps an
-//! administrator, and commits the change together with its audit record. If it loses a race, the change is retried.
+//! administrator, and commits the change together with its audit record. A change that loses a race is retried.
 //!
 //! ```
 //! use iam_application::{Application, CreateUserLevel, Failure, RequestContext};

@@ -3,10 +3,10 @@
 /// The update of an optional field: keep the value, clear it, or set a new one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Patch<T> {
-    /// The field was omitted: its value stays.
+    /// The field was omitted: the value stays unchanged.
     #[default]
     Keep,
-    /// The field was `null`: its value is removed.
+    /// The field was `null`: the value is removed.
     Clear,
     /// The field has a new value.
     Set(T),

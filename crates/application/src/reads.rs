@@ -348,8 +348,8 @@ impl Application {
         Ok(HoldersPage { users, has_next, external_ids })
     }
 
-    /// Returns a user, independent of the user's levels. If a company is given, only users who hold one of its levels
-    /// are found, and the cut-off is omitted: only the platform can see it.
+    /// Returns a user, independent of the user's levels. If a company is given, only users who hold a level in that
+    /// company are found, and the cut-off is omitted: it is visible only to the platform.
     ///
     /// # Errors
     ///

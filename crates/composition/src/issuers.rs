@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::secret::{SecretError, signing_secret};
 use crate::{AuthSettings, IssuerSettings, Mode, Settings, SettingsError};
 
-/// Minimum interval between two fetches of a key set, since its server belongs to another party.
+/// Minimum interval between two fetches of a key set that may be configured. It protects the issuer's server.
 const MIN_JWKS_REFRESH: Duration = Duration::from_secs(1);
 
 /// Maximum clock skew that may be configured. A larger difference is a fault to be fixed elsewhere.
@@ -147,7 +147,7 @@ fn trusted(index: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, Set
     };
     let algorithm = |name: &String| {
         let of_public_keys = Algorithm::parse(name).filter(|algorithm| *algorithm != Algorithm::Hs256);
-        of_public_keys.ok_or_else(|| invalid(key("algorithms"), "must be of RS256, ES256 and EdDSA, or Ed25519"))
+        of_public_keys.ok_or_else(|| invalid(key("algorithms"), "must be RS256, ES256, EdDSA or Ed25519"))
     };
     let mut issuer = TrustedIssuer::new(named(&key("issuer"), &settings.issuer)?, keys);
     issuer.algorithms = settings.algorithms.iter().map(algorithm).collect::<Result<_, _>>()?;

@@ -56,7 +56,7 @@ async fn problem_of(storage: &PostgresStorage) -> Option<Problem> {
     let connection = storage.connection();
     match tokio::time::timeout(SCHEMA_LIMIT, migration::pending(&connection)).await {
         Ok(pending) => schema_problem(pending),
-        Err(_) => Some(unchecked("the database does not answer".to_owned())),
+        Err(_) => Some(unchecked("the database does not respond".to_owned())),
     }
 }
 

@@ -12,7 +12,7 @@ const OF_THE_PROCESS: u64 = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the limit of open files is {limit} (ulimit -n), but {workers} workers and {connections} database connections need \
-    {needed} without a single client: raise it, or set IAM__SERVER__WORKERS"
+    {needed} without a single client: raise the limit or set IAM__SERVER__WORKERS"
 )]
 pub struct OpenFilesError {
     limit: u64,

@@ -35,7 +35,7 @@ pub enum OperatorError {
     /// The operating system provided no random bytes.
     #[error(transparent)]
     Randomness(#[from] RandomnessError),
-    /// The database cannot be reached. The message names its host and port, and ends with the cause.
+    /// The database cannot be used. The message names its host and port, and ends with the cause.
     #[error("{}", causes(.0))]
     Unreachable(Unreachable),
     /// The database failed during a command. The message ends with the cause.

@@ -50,17 +50,17 @@ const WELL_KNOWN: [&str; 34] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// No secret is set.
-    #[error("JWT_SECRET is not set: production mode needs one of at least {MIN_SECRET_BYTES} bytes")]
+    #[error("JWT_SECRET is not set: production mode needs a secret of at least {MIN_SECRET_BYTES} bytes")]
     Missing,
     /// The secret begins or ends with white space or quotes, probably a line break or the quotes of a shell. The signer
     /// of the tokens most likely uses the secret without them.
-    #[error("JWT_SECRET begins or ends with {0}: set it without, as the signer of the tokens uses it")]
+    #[error("JWT_SECRET begins or ends with {0}, which the signer of the tokens does not use: remove the {0}")]
     Surrounded(&'static str),
     /// The secret is so short that it can be found by brute force.
     #[error("JWT_SECRET has {0} bytes: production mode needs at least {MIN_SECRET_BYTES}")]
     Short(usize),
     /// The secret is well known or repetitive.
-    #[error("JWT_SECRET is a well-known or repetitive text: production mode needs a random one")]
+    #[error("JWT_SECRET is well known or repetitive: production mode needs a random secret")]
     WellKnown,
 }
 

@@ -187,8 +187,8 @@ pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> Postgre
     }
 }
 
-/// Returns a function that returns why the database rejects new connections, for the readiness probe. Failures to set
-/// up a session are ignored, since the next attempt may succeed.
+/// Creates the check that reports why the database rejects new connections, for the readiness probe. Failures to set up
+/// a session are ignored, since the next attempt may succeed.
 fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::RefusalCheck {
     Box::new(move || {
         let refusal = database.as_ref()?.refusal()?;

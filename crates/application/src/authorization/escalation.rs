@@ -60,10 +60,10 @@ impl Affects {
         }
     }
 
-    /// Returns the same result as [`Self::includes_all_administrators`] with fewer reads. If it finds an administrator,
-    /// it does not load the holders of all levels. If the user cannot be an administrator, it does not load the
-    /// matrices. A user that the search finds counts as an administrator only after the user's permissions are
-    /// resolved.
+    /// Returns the same result as [`Self::includes_all_administrators`] with fewer reads. If the change affects a
+    /// feature matrix, the whole company is loaded only if a search finds no administrator. If it affects the levels of
+    /// a user, the user is loaded only if the user may be an administrator. A user whom the search finds counts as an
+    /// administrator only after the user's permissions are resolved.
     async fn could_demote_all_administrators(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<bool, Failure> {
         if let Self::LevelsOf(user) = self
             && !tx.assignments().is_holder(company, user, &to_manage().collect::<Vec<_>>()).await?

@@ -23,7 +23,7 @@ pub enum Requirement {
     CheckOthers,
     /// Hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to read the audit log.
     ReadAudit,
-    /// Be a super admin.
+    /// Be a super admin, or a service with the role `administer` and a key that is valid for all companies.
     SuperAdmin,
     /// Be a super admin who calls as a user, not through an API key, to manage API keys and the cut-offs of users.
     /// Otherwise, a leaked key could cut off the super admins who would revoke it.

@@ -95,8 +95,8 @@ impl Change for RevokeApiKey {
     }
 }
 
-/// Sets a user's cut-off: tokens issued (`iat`) before it are rejected, and no others. It replaces the previous
-/// cut-off.
+/// Sets a user's cut-off, which replaces the previous one. Tokens issued (`iat`) before it and tokens without `iat` are
+/// rejected, and no others.
 #[derive(Debug, Clone)]
 pub struct CutOffUser {
     /// The user.

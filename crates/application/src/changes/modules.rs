@@ -229,7 +229,7 @@ impl Change for SetModuleFeatures {
     }
 }
 
-/// Rejects a change that opens gates: the caller has not confirmed it.
+/// Rejects a change that would open gates, because the caller has not confirmed it.
 fn check_gates_kept(opened: &[String]) -> Result<(), Failure> {
     if opened.is_empty() {
         return Ok(());

@@ -142,8 +142,8 @@ impl Change for DeleteUserLevel {
 /// Maximum number of holders that a failure lists.
 const LISTED_HOLDERS: usize = 10;
 
-/// Returns the failure to delete a level that has holders. It has their number and, if the caller may read IAM data,
-/// the first of them.
+/// Returns the failure to delete a level that has holders. The failure contains the number of holders and, if the
+/// caller may read IAM data, the first of them.
 async fn in_use(
     tx: &mut dyn UnitOfWork,
     company: CompanyId,

@@ -81,7 +81,7 @@ async fn execute<P: Policy, C: Change>(
     context: RequestContext,
     change: C,
 ) -> Result<Committed<C::Answer>, ApiError> {
-    const { assert!(P::REQUIREMENT.is(C::REQUIREMENT), "the policy and the change have one requirement") };
+    const { assert!(P::REQUIREMENT.is(C::REQUIREMENT), "the policy and the change must have the same requirement") };
     Ok(api.services().application.execute(context, change).await?)
 }
 

@@ -51,8 +51,8 @@ impl Checks {
     /// Reads many questions, all about the same company.
     pub(crate) fn of(fields: &mut FieldReader<'_>, company: Option<CompanyId>) -> Option<Self> {
         let read = |fields: &mut FieldReader<'_>| {
-            // All questions are about the company of the request. If a question names another company, its result must
-            // not be about the wrong one.
+            // All questions are about the company of the request. A question that names another company is invalid:
+            // otherwise its result would be about the wrong company.
             if fields.optional("companyId")?.is_some_and(|named| Some(named) != company) {
                 return fields.reject("companyId", "disagree", "is not the company of the request");
             }

@@ -39,7 +39,7 @@ policies! {
     Member: Member, Required;
     /// Callers who may read the company's IAM data.
     ReadIam: ReadIam, Required;
-    /// Callers who may read the catalog: readers of any company's IAM data, and super admins without naming a company.
+    /// Callers who may read the catalog: readers of any company's IAM data. Super admins need not name a company.
     ReadCatalog: ReadIam, OptionalForSuperAdmins;
     /// Callers who may manage levels.
     ManageLevels: ManageLevels, Required;

@@ -55,7 +55,7 @@ enum Problem {
     Credentials,
     #[error("must not have a path, a query or a fragment: an origin is scheme://host:port")]
     Path,
-    #[error("no host can have an empty label: a dot at the beginning, or two in a row")]
+    #[error("the host has an empty label: it begins with a dot or has two dots in a row")]
     Host,
     #[error("port 0 cannot be part of an origin")]
     Port,

@@ -11,7 +11,7 @@ use crate::respond::{ApiError, Code};
 
 /// Number of callers above which a cleanup removes the callers whose quota is full again.
 const REMEMBERED_CALLERS: usize = 10_000;
-/// Number of requests between two cleanups, since a cleanup visits all callers.
+/// Number of requests between two cleanups. Cleanups are rare because each one visits all callers.
 const CLEAN_EVERY: u64 = 1024;
 
 /// The rate limit per caller.

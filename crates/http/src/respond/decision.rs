@@ -12,7 +12,7 @@ use super::error::{ApiError, Finding};
 pub(crate) struct DecisionData {
     /// Whether access is allowed.
     pub(crate) allowed: bool,
-    /// The scope of the action. `own` if it is denied, `null` for views.
+    /// The scope of the action. `null` for views.
     pub(crate) scope: Option<Scope>,
     /// The human-readable reason.
     pub(crate) reason: &'static str,

@@ -18,7 +18,7 @@ data! {
     ApiKeyData { api_key as "apiKey": ApiKey }
 }
 
-/// Lists all API keys by name, including revoked and expired keys.
+/// Lists all API keys, sorted by name, including revoked and expired keys.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeysData>)))]
 #[get("/api/iam/api-keys")]
 pub(crate) async fn list_api_keys(call: Authorized<ManageCredentials>) -> ApiResult {

@@ -15,7 +15,7 @@ data! {
     GrantedModuleData { module as "module": GrantedModule }
 }
 
-/// Lists the modules of a company by name, each with its enabled flag.
+/// Lists the modules of a company, sorted by name, each with its enabled flag.
 #[utoipa::path(tag = "Companies", responses((status = 200, body = Success<GrantedModulesData>)))]
 #[get("/api/iam/companies/{companyId}/modules")]
 pub(crate) async fn get_company_modules(call: Authorized<PlatformCompany>) -> ApiResult {

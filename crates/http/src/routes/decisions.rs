@@ -80,7 +80,7 @@ pub(crate) struct CheckRequest {
     user_id: Option<UserId>,
 }
 
-/// Decides a question about the caller or, for administrators, about another user.
+/// Decides a question about the caller or, if the caller may ask about others, about another user.
 #[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<DecisionData>)))]
 #[post("/api/iam/check")]
 pub(crate) async fn check(call: Authorized<Anyone, DecisionRequest>) -> ApiResult {

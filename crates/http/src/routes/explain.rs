@@ -16,7 +16,7 @@ use crate::respond::{ApiResponse, ApiResult, Success};
 pub(crate) struct ExplanationData {
     /// Whether access is allowed.
     allowed: bool,
-    /// The scope of the action. `own` if it is denied, `null` for views.
+    /// The scope of the action. `null` for views.
     scope: Option<Scope>,
     /// The human-readable description of the rule that decided.
     reason: &'static str,
@@ -49,7 +49,7 @@ impl From<Explanation> for ExplanationData {
     }
 }
 
-/// Explains the decision about the caller or, for administrators, about another user.
+/// Explains a decision about the caller or, if the caller may ask about others, about another user.
 #[utoipa::path(
     tag = "Decisions",
     request_body = CheckRequest,

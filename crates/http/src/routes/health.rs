@@ -77,7 +77,7 @@ pub(crate) async fn live(request: HttpRequest) -> HttpResponse {
     probe(&Readiness::default(), &request)
 }
 
-/// Checks readiness: the storage is reachable with the expected schema, and the process is not shutting down.
+/// Checks readiness: the storage has been reached, its schema is current, and the process is not shutting down.
 #[utoipa::path(
     tag = "Health",
     params(("verbose" = Option<bool>, Query)),

@@ -36,8 +36,8 @@ pub(crate) struct UserView {
     /// The subject in the external id.
     #[schema(value_type = Option<String>)]
     subject: Option<String>,
-    /// The cut-off: tokens issued (`iat`) before it are rejected. Shown only to super admins whose request names no
-    /// company.
+    /// The cut-off: tokens issued (`iat`) before it and tokens without `iat` are rejected. Shown only to super admins
+    /// whose request names no company.
     not_before: Option<Timestamp>,
 }
 
@@ -72,8 +72,9 @@ pub(crate) async fn get_user(call: Authorized<ReadCatalog, OneUser>) -> ApiResul
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NotBefore {
-    /// The cut-off: tokens issued (`iat`) before it are rejected. Default: the current time plus the tolerated clock
-    /// skew, so that all tokens issued until now are rejected, even those from an issuer whose clock is ahead.
+    /// The cut-off: tokens issued (`iat`) before it and tokens without `iat` are rejected. Default: the current time
+    /// plus the tolerated clock skew, so that all tokens issued until now are rejected, even those from an issuer whose
+    /// clock is ahead.
     not_before: Option<Timestamp>,
 }
 
