@@ -1,37 +1,38 @@
-//! Authentication: whether tokens and API keys are still accepted. Signatures and secrets are verified elsewhere.
+//! Checks whether tokens and API keys are still accepted. `iam-identity` verifies signatures and secrets.
 
 use iam_domain::{ApiKeyDigest, ApiKeyPrefix, Service, Timestamp, UserId, is_token_valid};
 
 use crate::{Application, Failure};
 
-/// The outcome of presenting an API key.
+/// The outcome of looking up a presented API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServiceAdmission {
-    /// The key is valid, and this service presented it.
+    /// The key is valid and identifies this service.
     Admitted(Service),
-    /// The key is unknown, has another secret, or was revoked.
+    /// The key is unknown, its secret does not match, or it was revoked.
     Invalid,
     /// The key has expired.
     Expired,
 }
 
 impl Application {
-    /// Whether a token of the user that was issued then is refused because of a cut-off. As current as permissions are.
+    /// Returns `true` if the user's cut-off invalidates a token issued at `issued_at`. The cut-off is as fresh as
+    /// cached permissions are.
     ///
     /// # Errors
     ///
-    /// `Unavailable` when the cut-offs cannot be read.
+    /// [`Failure::Unavailable`] if the cut-offs cannot be read.
     #[inline]
     pub async fn is_cut_off(&self, user: UserId, issued_at: Option<Timestamp>) -> Result<bool, Failure> {
         Ok(!is_token_valid(issued_at, self.permissions.credentials().not_before(user).await?))
     }
 
-    /// Looks up the API key that a service presents, and records that it was used. `has_digest` compares the presented
-    /// key with the digest of the stored one. As current as permissions are.
+    /// Looks up the API key that a service presents and records its use. `has_digest` compares the presented key with
+    /// the digest of the stored key. The stored key is as fresh as cached permissions are.
     ///
     /// # Errors
     ///
-    /// `Unavailable` when the keys cannot be read.
+    /// [`Failure::Unavailable`] if the API keys cannot be read.
     pub async fn admit_service(
         &self,
         prefix: &ApiKeyPrefix,

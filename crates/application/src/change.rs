@@ -1,4 +1,4 @@
-//! What a change is: a value that declares what it requires, locks and affects, and how it is applied.
+//! Changes: values that declare what they require, lock and affect, and how they are applied.
 
 use std::sync::Arc;
 
@@ -8,16 +8,16 @@ use iam_storage::{Target, UnitOfWork};
 
 use crate::{Failure, Requirement};
 
-/// The caller of a change, and the request that the change came with.
+/// The caller of a change, and the request that contains the change.
 #[derive(Debug, Clone)]
 pub struct RequestContext {
     /// The caller.
     pub caller: Caller,
-    /// The request's id, for the audit record.
+    /// The request id, for the audit record.
     pub request_id: Option<String>,
-    /// When the caller's token was issued: a later cut-off invalidates it. `None`: any cut-off invalidates it.
+    /// The time when the caller's token was issued. A later cut-off invalidates the token; if `None`, any cut-off does.
     pub issued_at: Option<Timestamp>,
-    /// The caller's external id with another issuer, stored with the change.
+    /// The caller's id at an external issuer. It is stored with the change.
     pub external_id: Option<Arc<ExternalId>>,
 }
 
@@ -32,46 +32,47 @@ impl From<Caller> for RequestContext {
 pub enum Affects {
     /// No permissions.
     None,
-    /// The view matrix of a level, and so the permissions of its holders.
+    /// The view matrix of a level, and so the permissions of the level's holders.
     Views(UserLevelId),
-    /// The feature matrix of a level, and so the permissions of its holders.
+    /// The feature matrix of a level, and so the permissions of the level's holders.
     Features(UserLevelId),
     /// The levels of a user.
     LevelsOf(UserId),
 }
 
-/// A use case that changes something.
+/// A use case that changes data.
 #[async_trait]
 pub trait Change: Send + Sync + 'static {
-    /// The answer of the change.
+    /// The result that the change returns to the caller.
     type Answer: Send + 'static;
 
-    /// The requirement that the caller must meet. It is checked under the lock, whatever was checked before.
+    /// The requirement that the caller must meet. It is checked under the lock, even if it was checked before.
     const REQUIREMENT: Requirement;
 
     /// The target that the change locks.
     fn target(&self) -> Target;
 
-    /// The permissions that the change affects. Callers can grant only what they hold, and the company must keep an
-    /// administrator; see [`Affects`].
+    /// Returns the permissions that the change affects. For these, callers can grant only what they hold, and the
+    /// company must keep an administrator.
     fn affects(&self) -> Affects {
         Affects::None
     }
 
-    /// The external id of the user whom the change is about, stored with the change.
+    /// Returns the external id of the user whom the change concerns. It is stored with the change.
     fn external_id(&self) -> Option<&ExternalId> {
         None
     }
 
-    /// Whether the change may leave the company without an administrator. Only super admins can force it.
+    /// Returns `true` if the change may leave the company without an administrator. Only super admins can force such a
+    /// change.
     fn is_forced(&self) -> bool {
         false
     }
 
-    /// Applies the change. After losing a race, the executor calls it again in a new unit of work.
+    /// Applies the change. If the unit of work loses a race, the executor calls this again in a new unit of work.
     ///
     /// # Errors
     ///
-    /// Any failure; nothing is committed then.
+    /// Any failure. Nothing is committed then.
     async fn apply(&self, tx: &mut dyn UnitOfWork, caller: Caller) -> Result<Self::Answer, Failure>;
 }

@@ -7,7 +7,7 @@ use iam_permissions_cache::{Access, Consistency, Navigation, Subject};
 
 use crate::{Application, Failure, FieldError, Requirement};
 
-/// Who asks for decisions, in which company, and how recent their state must be.
+/// The caller of a decision request, the company, and the required consistency.
 #[derive(Debug, Clone, Copy)]
 pub struct DecisionContext {
     /// The caller.
@@ -18,11 +18,12 @@ pub struct DecisionContext {
     pub consistency: Consistency,
 }
 
-/// The subject as a question names it: a user, or the finding that no user can have this name. `None` means the caller.
+/// The subject that a question names: a user, or the validation error if no user can have this name. `None` means the
+/// caller.
 pub type NamedSubject = Option<Result<UserId, FieldError>>;
 
 impl DecisionContext {
-    /// The named user, if it is not the caller. A service may name itself by the id of its key.
+    /// Returns the named user, unless it is the caller. A service may name itself by the id of its key.
     fn other<'a>(&self, named: &'a NamedSubject) -> Option<Result<UserId, &'a FieldError>> {
         let caller = self.caller.actor().id();
         let named = named.as_ref().map(|user| user.as_ref().copied());
@@ -31,31 +32,33 @@ impl DecisionContext {
 }
 
 impl Application {
-    /// The access of the caller.
+    /// Returns the access of the caller: the resolved permissions in the company.
     ///
     /// # Errors
     ///
-    /// `Unavailable` when the storage cannot be read, took too long, or lacks the required state.
+    /// [`Failure::Unavailable`] if the storage cannot be read, the read times out, or the storage lacks the required
+    /// state.
     #[inline]
     pub async fn own_access(&self, context: &DecisionContext) -> Result<Access, Failure> {
         self.access(context, Subject::from(context.caller)).await
     }
 
-    /// The access that the levels of a user give. As for all reads, the caller is authorized before.
+    /// Returns the access that a user's levels grant. As for all reads, the caller must have been authorized before.
     ///
     /// # Errors
     ///
-    /// As [`Self::own_access`].
+    /// The same as [`Self::own_access`].
     pub async fn access_of_user(&self, context: &DecisionContext, user: UserId) -> Result<Access, Failure> {
         self.access(context, Subject::User(user)).await
     }
 
-    /// The access of the subject of a question. The caller must meet [`Requirement::CheckOthers`] to ask about another
-    /// user, and only then learns what is wrong with the name.
+    /// Returns the access of the subject of a question. To ask about another user, the caller must meet
+    /// [`Requirement::CheckOthers`]. Callers that do not meet it are not told whether the name is invalid.
     ///
     /// # Errors
     ///
-    /// `Forbidden`; `Invalid` when no user can have the name; and as [`Self::own_access`].
+    /// [`Failure::Forbidden`] if the caller may not ask about others; [`Failure::Invalid`] if no user can have the
+    /// name; and those of [`Self::own_access`].
     #[inline]
     pub async fn access_of_subject(&self, context: &DecisionContext, named: &NamedSubject) -> Result<Access, Failure> {
         let subject = match context.other(named) {
@@ -68,12 +71,12 @@ impl Application {
         self.access(context, subject).await
     }
 
-    /// The accesses of the subjects of several questions, all of one state. Without [`Requirement::CheckOthers`], only
-    /// questions about the caller can be answered.
+    /// Returns the accesses of the subjects of several questions, all resolved from one state. If the caller does not
+    /// meet [`Requirement::CheckOthers`], [`SubjectAccesses::of`] returns `Forbidden` for questions about other users.
     ///
     /// # Errors
     ///
-    /// As [`Self::own_access`].
+    /// The same as [`Self::own_access`].
     pub async fn accesses_of_subjects<'a>(
         &self,
         context: DecisionContext,
@@ -101,16 +104,18 @@ impl Application {
         Ok(SubjectAccesses { context, accesses, unmet })
     }
 
-    /// The menu that the subject of an access sees. If the state of the access is gone by now, both are of a newer one.
+    /// Returns the menu that the subject of an access sees. If the state of the access is no longer available, the
+    /// returned access and menu are both of a newer state.
     ///
     /// # Errors
     ///
-    /// As [`Self::own_access`].
+    /// The same as [`Self::own_access`].
     pub async fn navigation(&self, company: CompanyId, access: Access) -> Result<(Access, Navigation), Failure> {
         Ok(self.permissions.navigation(company, access).await?)
     }
 
-    /// Whether the access of the caller is cached and as recent as required, so that it needs no read of the storage.
+    /// Returns `true` if the caller's access is cached and as fresh as required, so that it can be returned without
+    /// reading the storage.
     #[must_use]
     pub fn has_cached_access(&self, context: &DecisionContext) -> bool {
         self.permissions.is_cached(context.company, Subject::from(context.caller), context.consistency)
@@ -131,24 +136,25 @@ impl Application {
 #[derive(Debug)]
 pub struct SubjectAccesses {
     context: DecisionContext,
-    /// Ascending by subject.
+    /// Sorted by subject, ascending.
     accesses: Vec<Access>,
-    /// The requirement that the caller does not meet, if questions about others are forbidden.
+    /// The requirement that the caller does not meet, if the caller may not ask about other users.
     unmet: Option<Requirement>,
 }
 
 impl SubjectAccesses {
-    /// All accesses.
+    /// Returns all accesses, sorted by user id.
     #[must_use]
     pub fn all(&self) -> &[Access] {
         &self.accesses
     }
 
-    /// The access of the subject of one of the questions.
+    /// Returns the access of the subject of one of the questions.
     ///
     /// # Errors
     ///
-    /// `Forbidden`; `Invalid` when no user can have the name; `Internal` when it is none of the questions.
+    /// [`Failure::Forbidden`] if the caller may not ask about others; [`Failure::Invalid`] if no user can have the
+    /// name; [`Failure::Internal`] if the subject is not one of those that were requested.
     pub fn of(&self, named: &NamedSubject) -> Result<&Access, Failure> {
         let subject = match (self.context.other(named), self.unmet) {
             (None, _) => Subject::from(self.context.caller),

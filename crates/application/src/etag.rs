@@ -1,4 +1,5 @@
-//! Entity tags: they identify the content that a client saw, so that a change of outdated content can be refused.
+//! Entity tags: they identify the content that a client saw, so that a change based on outdated content can be
+//! rejected.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,26 +8,27 @@ use sha2::{Digest, Sha256};
 
 use crate::Failure;
 
-/// The codings that compressing proxies append to the tag of a body that they encode, inside its quotes: Apache httpd
-/// (`mod_deflate`, `mod_brotli`) and Caddy after one hyphen, Jetty after two.
+/// The content codings that compressing proxies append to the entity tag of a body that they encode, inside the quotes:
+/// after one hyphen in Apache httpd (`mod_deflate`, `mod_brotli`) and Caddy, after two hyphens in Jetty.
 const CODINGS: [&str; 4] = ["gzip", "br", "zstd", "deflate"];
 
-/// A strong entity tag over the content of an answer, with its quotes.
+/// A strong entity tag of the content of a response, including its quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Etag(String);
 
 impl Etag {
-    /// The tag of a content, by its JSON form. Equal contents have equal tags, in every process and on every adapter.
+    /// Computes the tag of a content from its JSON form. Equal contents have equal tags, in every process and with
+    /// every storage adapter.
     ///
     /// # Errors
     ///
-    /// `Internal` when the content does not serialize.
+    /// [`Failure::Internal`] if the content cannot be serialized.
     pub fn of(content: &impl Serialize) -> Result<Self, Failure> {
         let json = serde_json::to_vec(content).map_err(|error| Failure::Internal(Box::new(error)))?;
         Ok(Self::of_bytes(&json))
     }
 
-    /// The tag of bytes.
+    /// Computes the tag of bytes.
     #[must_use]
     pub fn of_bytes(bytes: &[u8]) -> Self {
         let digest = Sha256::digest(bytes);
@@ -35,15 +37,15 @@ impl Etag {
         Self(format!("\"{}\"", URL_SAFE_NO_PAD.encode(half)))
     }
 
-    /// The header's value.
+    /// Returns the value of the `ETag` header.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether a tag from a client identifies this content: the tag itself, its weak form, or a form with the suffix of
-    /// a compressing proxy. The tag is a digest of the content, not of the bytes sent, so all these forms mean that the
-    /// client saw exactly this content.
+    /// Returns `true` if a tag from a client identifies this content: the tag itself, its weak form, or a form with the
+    /// suffix of a compressing proxy. The tag is a digest of the content, not of the transferred bytes, so each of
+    /// these forms proves that the client saw exactly this content.
     #[must_use]
     pub fn is_named_by(&self, tag: &str) -> bool {
         let strong = tag.strip_prefix("W/").unwrap_or(tag);
@@ -54,16 +56,16 @@ impl Etag {
     }
 }
 
-/// The precondition of a request's `If-Match`.
+/// The precondition in the `If-Match` header of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum IfMatch {
-    /// None: the header is absent.
+    /// The header is absent.
     #[default]
     Absent,
-    /// The entity exists, with any content (`*`).
+    /// The entity must exist, with any content (`*`).
     Any,
-    /// The content has one of these tags. They are kept as sent: with their quotes, and with `W/` if a proxy weakened
-    /// them.
+    /// The content must have one of these tags. They are kept as sent: with their quotes, and with `W/` if a proxy
+    /// weakened them.
     OneOf(Vec<String>),
 }
 
@@ -72,7 +74,7 @@ impl IfMatch {
     ///
     /// # Errors
     ///
-    /// `PreconditionFailed` when the content is not what the client saw.
+    /// [`Failure::PreconditionFailed`] if the content is not what the client saw.
     pub(crate) fn check(&self, content: &impl Serialize) -> Result<(), Failure> {
         match self {
             Self::Absent | Self::Any => Ok(()),
@@ -83,7 +85,7 @@ impl IfMatch {
         }
     }
 
-    /// Whether the content must be read for the check.
+    /// Returns `true` if the check needs the content.
     pub(crate) const fn needs_content(&self) -> bool {
         matches!(self, Self::OneOf(_))
     }

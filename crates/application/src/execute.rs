@@ -1,4 +1,4 @@
-//! How the application runs changes: each in a task of its own and in one unit of work.
+//! The execution of changes: each runs in its own task and in one unit of work.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use crate::authorization::{EscalationGuard, authorize_within, is_forced_by, rech
 use crate::{Affects, Application, Change, Failure, RequestContext};
 
 impl Application {
-    /// Runs a change and returns its answer with the version that contains it. The change runs in a task of its own:
-    /// cancelling this future does not stop it.
+    /// Runs a change, and returns its result with the commit's version. The change runs in its own task, so cancelling
+    /// this future does not stop it.
     ///
     /// # Errors
     ///
-    /// The failure of the change; `Forbidden` when the caller lacks the permission (or lost it); `Unavailable` when the
-    /// storage cannot be reached or a lock times out.
+    /// The failure of the change; [`Failure::Forbidden`] if the caller does not meet the change's requirement, or no
+    /// longer does under the lock; [`Failure::Unavailable`] if the storage cannot be reached or a lock times out.
     pub async fn execute<C: Change>(
         &self,
         context: RequestContext,
@@ -37,7 +37,7 @@ impl Application {
                 request_id: context.request_id.clone(),
             };
             if caller.is_super_admin() {
-                tracing::info!(actor = %caller.actor(), ?target, "a super admin makes a change");
+                tracing::info!(actor = %caller.actor(), ?target, "change requested by a super admin");
             }
             let work = ChangeWork { context, change };
             let outcome = transact(storage.as_ref(), target, &audited, &work).await;
@@ -53,17 +53,17 @@ impl Application {
 /// The result of a committed change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed<T> {
-    /// The version that contains the change.
+    /// The version of the commit. States of this version or later contain the change.
     pub stamp: CommitStamp,
-    /// The answer.
+    /// The result of the change.
     pub value: T,
 }
 
-/// The answer of a change, whether it changed nothing, and the version that contains it.
+/// The result of a change, whether the change left the data unchanged, and the version of the commit.
 type Applied<T> = ((T, bool), CommitStamp);
 
-/// The invalidation of what a change makes outdated in the permissions cache. Settle it before the caller gets the
-/// answer. If it is dropped before, the outcome of the change is unknown.
+/// The invalidation of cached permissions that a change makes outdated. Settle it before the caller gets the result. If
+/// it is dropped unsettled, the outcome of the change is treated as unknown.
 struct PendingInvalidation {
     permissions: Arc<Permissions>,
     target: Target,
@@ -80,7 +80,7 @@ impl PendingInvalidation {
                 }
                 self.is_settled = true;
             }
-            // Only these two can be failures of the commit, whose outcome is unknown then.
+            // Only these two failures can come from the commit itself, and then the outcome of the change is unknown.
             Err(failure) => self.is_settled = !matches!(failure, Failure::Unavailable(_) | Failure::Internal(_)),
         }
     }
@@ -94,7 +94,7 @@ impl Drop for PendingInvalidation {
     }
 }
 
-/// The work of a change in its unit of work.
+/// The work of a change inside its unit of work.
 struct ChangeWork<C> {
     context: RequestContext,
     change: C,
@@ -116,7 +116,7 @@ impl<C: Change> Work for ChangeWork<C> {
             (Some(company), _) => Some(EscalationGuard::before(tx, company, caller, own, &self.change).await?),
         };
         let answer = self.change.apply(tx, caller).await?;
-        // A fixed order avoids a deadlock of two changes that name each other's users.
+        // The fixed order prevents a deadlock between two changes that store the same two external ids.
         let named: BTreeSet<_> =
             self.context.external_id.as_deref().into_iter().chain(self.change.external_id()).collect();
         for external_id in named {

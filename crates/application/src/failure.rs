@@ -1,4 +1,4 @@
-//! Failures of use cases, in words that a client may see. Causes are kept for the log.
+//! Failures of use cases, with messages that clients may see. The underlying errors are kept for the log.
 
 use std::error::Error;
 
@@ -8,22 +8,23 @@ use uuid::Uuid;
 
 use crate::Requirement;
 
-/// A finding: what is wrong with one field.
+/// A validation error: what is wrong with one field of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// The field: `name`, `views[2].viewId`.
+    /// The path of the field, such as `name` or `views[2].viewId`.
     pub field: String,
-    /// A whole sentence for people.
+    /// A human-readable message, as a whole sentence.
     pub message: String,
-    /// A code for programs.
+    /// A machine-readable code.
     pub code: &'static str,
 }
 
-/// The most findings that one answer lists, so that an answer does not outgrow its request.
+/// Maximum number of field errors that a response lists, so that a response does not outgrow its request.
 pub const FINDINGS_LIMIT: usize = 100;
 
 impl FieldError {
-    /// Returns the first [`FINDINGS_LIMIT`] findings, and one with the number of the others.
+    /// Returns the first [`FINDINGS_LIMIT`] field errors. If there are more, one last entry has the number of omitted
+    /// errors.
     #[must_use]
     pub fn bounded(findings: impl IntoIterator<Item = Self>) -> Vec<Self> {
         let mut findings = findings.into_iter();
@@ -35,13 +36,13 @@ impl FieldError {
         listed
     }
 
-    /// The finding that more findings are not listed.
+    /// Returns the entry that states how many field errors are omitted.
     #[must_use]
     pub fn more(count: usize) -> Self {
         Self { field: "body".to_owned(), message: format!("{count} more findings are not listed"), code: "more" }
     }
 
-    /// A finding about a field; the message begins with the field.
+    /// Creates an error about a field. The message begins with the name of the field.
     pub fn new(field: impl Into<String>, code: &'static str, rest: impl std::fmt::Display) -> Self {
         let field = field.into();
         let message = format!("{field} {rest}");
@@ -59,15 +60,15 @@ pub enum Failure {
     /// The caller meets the requirement, but may not make this particular change.
     #[error("forbidden: {message}")]
     ForbiddenChange {
-        /// The reason, for people.
+        /// The human-readable reason.
         message: String,
-        /// What the caller may not do, one by one.
+        /// What the caller may not do, with one entry for each permission.
         errors: Vec<FieldError>,
     },
     /// The entity does not exist, or is not visible to this caller.
     #[error("{0} not found")]
     NotFound(&'static str),
-    /// A data constraint forbids it.
+    /// The change would violate a constraint on the data.
     #[error("conflict: {0}")]
     Conflict(String),
     /// The request is invalid.
@@ -76,15 +77,15 @@ pub enum Failure {
     /// The entity is in use.
     #[error("in use: {message}")]
     InUse {
-        /// The message, with the number of uses.
+        /// The human-readable message, with the number of uses.
         message: String,
         /// The uses that the caller may see.
         errors: Vec<FieldError>,
     },
-    /// The content that the caller saw is outdated.
+    /// The content that the caller saw is outdated: `If-Match` does not match.
     #[error("precondition failed")]
     PreconditionFailed,
-    /// The storage cannot be reached, or gave up waiting.
+    /// The storage cannot be reached, or an operation of it timed out.
     #[error("unavailable")]
     Unavailable(#[source] StorageError),
     /// An unexpected error.
@@ -93,24 +94,24 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The failure that one field is invalid.
+    /// Creates the failure that one field is invalid.
     pub fn invalid(field: &str, rest: impl std::fmt::Display) -> Self {
         Self::Invalid(vec![FieldError::new(field, "invalid", rest)])
     }
 }
 
-/// The most names that a message lists; the findings list more.
+/// Maximum number of names that a message lists. The field errors list more.
 const NAMES_LIMIT: usize = 10;
 
-/// The first names, for a message.
+/// Joins the first names for a message.
 pub(crate) fn list_names(names: &[String]) -> String {
     let more = if names.len() > NAMES_LIMIT { ", …" } else { "" };
     let shown: Vec<_> = names.iter().take(NAMES_LIMIT).map(String::as_str).collect();
     format!("{}{more}", shown.join(", "))
 }
 
-/// Converts an error of an operation on several ids: each unknown id is reported by its field of the request
-/// (`views[2].viewId`), which `field` returns for an index.
+/// Converts an error of an operation on several ids. Each unknown id is reported with the field of the request that
+/// contains it (`views[2].viewId`); `field` returns the field for an index.
 pub(crate) fn unknown_ids(
     error: StorageError,
     entity: EntityType,
@@ -119,7 +120,7 @@ pub(crate) fn unknown_ids(
 ) -> Failure {
     match error {
         StorageError::Unknown { entity: unknown, ids } if unknown == entity => {
-            // The storage reports them in ascending order.
+            // The storage reports the unknown ids in ascending order.
             let unknown = sent.into_iter().enumerate().filter(|(_, id)| ids.binary_search(id).is_ok());
             Failure::Invalid(FieldError::bounded(unknown.map(|(index, id)| unknown_field(field(index), entity, id))))
         }
@@ -127,12 +128,12 @@ pub(crate) fn unknown_ids(
     }
 }
 
-/// The finding that an id is unknown.
+/// Returns the field error that an id is unknown.
 pub(crate) fn unknown_field(field: String, entity: EntityType, id: Uuid) -> FieldError {
     FieldError::new(field, "unknown", format_args!("names an unknown {entity}: {id}"))
 }
 
-/// The name of the field that refers to an entity of this type.
+/// Returns the name of the request field that refers to an entity of this type.
 const fn reference_to(entity: EntityType) -> &'static str {
     match entity {
         EntityType::View => "viewId",

@@ -1,17 +1,17 @@
-//! The health of the process, as probes ask for it. The composition root implements it.
+//! The health of the process, as probes query it. The composition root implements it.
 
 use async_trait::async_trait;
 
 /// One condition of readiness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadinessCheck {
-    /// Its name.
+    /// The name of the condition.
     pub name: &'static str,
-    /// Why it fails, for operators; `None` when it holds.
+    /// The reason why the condition fails, for operators. `None` if it holds.
     pub problem: Option<String>,
 }
 
-/// Whether the process is ready for requests.
+/// The readiness of the process for requests.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Readiness {
     /// All conditions that were checked.
@@ -19,7 +19,7 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Whether all conditions hold.
+    /// Returns `true` if all conditions hold.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.checks.iter().all(|check| check.problem.is_none())
@@ -29,8 +29,8 @@ impl Readiness {
 /// Reports the health of the process.
 #[async_trait]
 pub trait HealthProbe: Send + Sync {
-    /// Whether the storage answers a heartbeat now.
+    /// Returns `true` if the storage responds to a ping within the timeout. A result of the last second is reused.
     async fn storage_is_healthy(&self) -> bool;
-    /// Whether the process is ready for requests. Uses no connection of the pool.
+    /// Checks whether the process is ready for requests. This uses no connection of the pool.
     fn readiness(&self) -> Readiness;
 }

@@ -1,10 +1,10 @@
 //! The use cases of the IAM service.
 //!
 //! Reads and decisions are methods of [`Application`]. Changes are values that implement [`Change`]: each declares its
-//! [`Requirement`] and the target that it locks. [`Application::execute`] runs all of them in the same way: in a task
-//! of its own (a change runs to its end even if the client is gone) and in one unit of work. It takes the lock,
-//! authorizes the caller again, applies the change, checks its grants and that an administrator is left, and commits
-//! with the audit record. It tries again after losing a race.
+//! [`Requirement`] and the target that it locks. [`Application::execute`] runs every change in the same way: in its own
+//! task, so that the change completes even if the client disconnects, and in one unit of work. The unit of work takes
+//! the lock, authorizes the caller again, applies the change, checks what it grants and that the company keeps an
+//! administrator, and commits the change together with its audit record. A change that loses a race is retried.
 //!
 //! ```
 //! use iam_application::{Application, CreateUserLevel, Failure, RequestContext};

@@ -1,14 +1,14 @@
-//! Partial updates.
+//! Partial updates of optional fields.
 
-/// The change of an optional field: keep it, clear it, or set it.
+/// The update of an optional field: keep the value, clear it, or set a new one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Patch<T> {
-    /// It was omitted.
+    /// The field was omitted: the value stays unchanged.
     #[default]
     Keep,
-    /// It was `null`.
+    /// The field was `null`: the value is removed.
     Clear,
-    /// It has a new value.
+    /// The field has a new value.
     Set(T),
 }
 

@@ -1,4 +1,4 @@
-//! Reads: lists, single entities, the audit trail. Callers are authorized before they get here.
+//! Reads: lists, single entities, and the audit log. Callers must be authorized before they use these methods.
 
 use std::collections::BTreeMap;
 
@@ -18,24 +18,24 @@ use crate::changes::views::VIEW;
 use crate::external_ids::external_ids;
 use crate::{Application, Failure};
 
-/// The most records of the audit trail that are counted.
+/// Maximum number of audit records that are counted.
 const COUNT_LIMIT: u64 = 10_000;
 
 /// The total number of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Total {
-    /// The exact number.
+    /// The exact number of records.
     Exactly(u64),
-    /// More than this number, at which counting stopped.
+    /// There are more records than this number, at which counting stopped.
     MoreThan(u64),
 }
 
-/// A page of the audit trail.
+/// A page of the audit log.
 #[derive(Debug, Clone)]
 pub struct AuditPage {
-    /// The records, newest first.
+    /// The records, sorted from newest to oldest.
     pub records: Vec<AuditRecord>,
-    /// The cursor of the next page, if there is one.
+    /// The cursor of the next page. `None` on the last page.
     pub next: Option<AuditCursor>,
     /// The total number of records, if requested.
     pub total: Option<Total>,
@@ -46,15 +46,15 @@ pub struct AuditPage {
 /// A page of the users who hold a level.
 #[derive(Debug, Clone)]
 pub struct HoldersPage {
-    /// The users, by id.
+    /// The users, sorted by id.
     pub users: Vec<UserId>,
-    /// Whether there are more after the last one.
+    /// Whether there is another page.
     pub has_next: bool,
-    /// Their external ids, as far as they are stored.
+    /// The external ids of these users, as far as they are stored.
     pub external_ids: BTreeMap<UserId, ExternalId>,
 }
 
-/// The users that a record names: the actor and the affected user.
+/// Returns the users that a record names: the actor, and the affected user if it is about one.
 fn named_users(record: &AuditRecord) -> impl Iterator<Item = UserId> {
     let is_about_user = matches!(record.entity_type, EntityType::Assignment | EntityType::User);
     let about = is_about_user.then(|| UserId::from_uuid(record.entity_id));
@@ -62,38 +62,38 @@ fn named_users(record: &AuditRecord) -> impl Iterator<Item = UserId> {
 }
 
 impl Application {
-    /// The levels of a company.
+    /// Returns the levels of a company.
     ///
     /// # Errors
     ///
-    /// `Unavailable`.
+    /// [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn user_levels(&self, company: CompanyId) -> Result<Vec<UserLevel>, Failure> {
         Ok(self.reader().user_levels().find_all(company).await?)
     }
 
-    /// A level of a company.
+    /// Returns a level of a company.
     ///
     /// # Errors
     ///
-    /// `NotFound`; `Unavailable`.
+    /// [`Failure::NotFound`] if the level does not exist; [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn user_level(&self, company: CompanyId, id: UserLevelId) -> Result<UserLevel, Failure> {
         self.reader().user_levels().find_by_id(company, id).await?.ok_or(Failure::NotFound(USER_LEVEL))
     }
 
-    /// The levels that a user holds in a company.
+    /// Returns the levels that a user holds in a company.
     ///
     /// # Errors
     ///
-    /// `Unavailable`.
+    /// [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn levels_of_user(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>, Failure> {
         Ok(self.reader().assignments().get_user_levels(company, user).await?)
     }
 
-    /// The view matrix of a level.
+    /// Returns the view matrix of a level.
     ///
     /// # Errors
     ///
-    /// `NotFound`; `Unavailable`.
+    /// [`Failure::NotFound`] if the level does not exist; [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn view_permissions(
         &self,
         company: CompanyId,
@@ -106,11 +106,11 @@ impl Application {
         Ok(permissions)
     }
 
-    /// The feature matrix of a level.
+    /// Returns the feature matrix of a level.
     ///
     /// # Errors
     ///
-    /// `NotFound`; `Unavailable`.
+    /// [`Failure::NotFound`] if the level does not exist; [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn feature_permissions(
         &self,
         company: CompanyId,
@@ -123,47 +123,47 @@ impl Application {
         Ok(permissions)
     }
 
-    /// All views.
+    /// Returns all views.
     ///
     /// # Errors
     ///
-    /// `Unavailable`.
+    /// [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn views(&self) -> Result<Vec<View>, Failure> {
         Ok(self.reader().views().find_all().await?)
     }
 
-    /// A view.
+    /// Returns a view.
     ///
     /// # Errors
     ///
-    /// `NotFound`; `Unavailable`.
+    /// [`Failure::NotFound`] if the view does not exist; [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn view(&self, id: ViewId) -> Result<View, Failure> {
         self.reader().views().find_by_id(id).await?.ok_or(Failure::NotFound(VIEW))
     }
 
-    /// All features.
+    /// Returns all features.
     ///
     /// # Errors
     ///
-    /// `Unavailable`.
+    /// [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn features(&self) -> Result<Vec<Feature>, Failure> {
         Ok(self.reader().features().find_all().await?)
     }
 
-    /// A feature.
+    /// Returns a feature.
     ///
     /// # Errors
     ///
-    /// `NotFound`; `Unavailable`.
+    /// [`Failure::NotFound`] if the feature does not exist; [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn feature(&self, id: FeatureId) -> Result<Feature, Failure> {
         self.reader().features().find_by_id(id).await?.ok_or(Failure::NotFound(FEATURE))
     }
 
-    /// The views on which a feature is shown.
+    /// Returns the views that a feature is shown on.
     ///
     /// # Errors
     ///
-    /// `NotFound`; `Unavailable`.
+    /// [`Failure::NotFound`] if the feature does not exist; [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn feature_views(&self, id: FeatureId) -> Result<Vec<View>, Failure> {
         let views = self.reader().feature_views().get_views_by_feature(id).await?;
         if views.is_empty() {
@@ -172,29 +172,29 @@ impl Application {
         Ok(views)
     }
 
-    /// All modules.
+    /// Returns all modules.
     ///
     /// # Errors
     ///
-    /// `Unavailable`.
+    /// [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn modules(&self) -> Result<Vec<Module>, Failure> {
         Ok(self.reader().modules().find_all().await?)
     }
 
-    /// A module.
+    /// Returns a module.
     ///
     /// # Errors
     ///
-    /// `NotFound`; `Unavailable`.
+    /// [`Failure::NotFound`] if the module does not exist; [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn module(&self, id: ModuleId) -> Result<Module, Failure> {
         self.reader().modules().find_by_id(id).await?.ok_or(Failure::NotFound(MODULE))
     }
 
-    /// The views of a module.
+    /// Returns the views of a module.
     ///
     /// # Errors
     ///
-    /// `NotFound`; `Unavailable`.
+    /// [`Failure::NotFound`] if the module does not exist; [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn module_views(&self, id: ModuleId) -> Result<Vec<View>, Failure> {
         let views = self.reader().module_views().get_views_by_module(id).await?;
         if views.is_empty() {
@@ -203,11 +203,11 @@ impl Application {
         Ok(views)
     }
 
-    /// The features of a module.
+    /// Returns the features of a module.
     ///
     /// # Errors
     ///
-    /// `NotFound`; `Unavailable`.
+    /// [`Failure::NotFound`] if the module does not exist; [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn module_features(&self, id: ModuleId) -> Result<Vec<Feature>, Failure> {
         let features = self.reader().module_features().get_features_by_module(id).await?;
         if features.is_empty() {
@@ -216,47 +216,47 @@ impl Application {
         Ok(features)
     }
 
-    /// The modules of a company.
+    /// Returns the modules of a company.
     ///
     /// # Errors
     ///
-    /// `Unavailable`.
+    /// [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn company_modules(&self, company: CompanyId) -> Result<Vec<GrantedModule>, Failure> {
         Ok(self.reader().company_modules().get_modules_by_company(company).await?)
     }
 
-    /// All API keys, including revoked and expired ones.
+    /// Returns all API keys, including revoked and expired keys.
     ///
     /// # Errors
     ///
-    /// `Unavailable`.
+    /// [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn api_keys(&self) -> Result<Vec<ApiKey>, Failure> {
         Ok(self.reader().api_keys().find_all().await?)
     }
 
-    /// An API key.
+    /// Returns an API key.
     ///
     /// # Errors
     ///
-    /// `NotFound`; `Unavailable`.
+    /// [`Failure::NotFound`] if the API key does not exist; [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn api_key(&self, id: ApiKeyId) -> Result<ApiKey, Failure> {
         self.reader().api_keys().find_by_id(id).await?.ok_or(Failure::NotFound(API_KEY))
     }
 
-    /// The menu items common to all companies and those of this one.
+    /// Returns the menu items that are common to all companies and, if a company is given, its own.
     ///
     /// # Errors
     ///
-    /// `Unavailable`.
+    /// [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn menu_items(&self, company: Option<CompanyId>) -> Result<Vec<MenuItem>, Failure> {
         Ok(self.reader().menu_items().find_all(company).await?)
     }
 
-    /// A menu item common to all companies, or of this one.
+    /// Returns a menu item that is common to all companies or belongs to the given company.
     ///
     /// # Errors
     ///
-    /// `NotFound`; `Unavailable`.
+    /// [`Failure::NotFound`] if the item does not exist; [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn menu_item(&self, company: Option<CompanyId>, id: MenuItemId) -> Result<MenuItem, Failure> {
         let items = self.reader().menu_items();
         let mut found = items.find_by_id(company, id).await?;
@@ -266,20 +266,20 @@ impl Application {
         found.ok_or(Failure::NotFound(MENU_ITEM))
     }
 
-    /// The menu sub-items common to all companies and those of this one.
+    /// Returns the menu sub-items that are common to all companies and, if a company is given, its own.
     ///
     /// # Errors
     ///
-    /// `Unavailable`.
+    /// [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn sub_menu_items(&self, company: Option<CompanyId>) -> Result<Vec<SubMenuItem>, Failure> {
         Ok(self.reader().sub_menu_items().find_all(company).await?)
     }
 
-    /// A menu sub-item common to all companies, or of this one.
+    /// Returns a menu sub-item that is common to all companies or belongs to the given company.
     ///
     /// # Errors
     ///
-    /// `NotFound`; `Unavailable`.
+    /// [`Failure::NotFound`] if the sub-item does not exist; [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn sub_menu_item(&self, company: Option<CompanyId>, id: SubMenuItemId) -> Result<SubMenuItem, Failure> {
         let items = self.reader().sub_menu_items();
         let mut found = items.find_by_id(company, id).await?;
@@ -289,11 +289,11 @@ impl Application {
         found.ok_or(Failure::NotFound(SUB_MENU_ITEM))
     }
 
-    /// A page of the audit trail of a company, or of the platform.
+    /// Returns a page of the audit log of a company, or of the platform if `company` is `None`.
     ///
     /// # Errors
     ///
-    /// `Unavailable`.
+    /// [`Failure::Unavailable`] if the storage cannot be read.
     pub async fn audit_logs(
         &self,
         company: Option<CompanyId>,
@@ -303,7 +303,7 @@ impl Application {
         include_total: bool,
     ) -> Result<AuditPage, Failure> {
         let logs = self.reader().audit_logs();
-        // One more than requested shows whether there is a next page.
+        // One record more than requested shows whether there is a next page.
         let mut records = logs.list_for_company(company, filter, cursor, limit + 1).await?;
         let page = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_next = records.len() > page;
@@ -323,11 +323,12 @@ impl Application {
         Ok(AuditPage { records, next, total, external_ids })
     }
 
-    /// A page of the users who hold a level of a company: at most `limit` users with ids after `after`.
+    /// Returns a page of the users who hold a level of a company: at most `limit` users, whose ids follow `after`.
     ///
     /// # Errors
     ///
-    /// `Unavailable`; `NotFound` for a level that the company does not have.
+    /// [`Failure::NotFound`] if the company does not have the level; [`Failure::Unavailable`] if the storage cannot be
+    /// read.
     pub async fn holders(
         &self,
         company: CompanyId,
@@ -335,7 +336,7 @@ impl Application {
         after: Option<UserId>,
         limit: u64,
     ) -> Result<HoldersPage, Failure> {
-        // One more than requested shows whether there is a next page.
+        // One user more than requested shows whether there is a next page.
         let mut users = self.reader().assignments().list_users(company, level, after, limit + 1).await?;
         if users.is_empty() {
             self.user_level(company, level).await?;
@@ -347,12 +348,13 @@ impl Application {
         Ok(HoldersPage { users, has_next, external_ids })
     }
 
-    /// A user, independent of levels. A company finds only users who hold one of its levels; the cut-off is visible to
-    /// the platform only.
+    /// Returns a user, independent of the user's levels. If a company is given, only users who hold a level in that
+    /// company are found, and the cut-off is omitted: it is visible only to the platform.
     ///
     /// # Errors
     ///
-    /// `Unavailable`; `NotFound`.
+    /// [`Failure::NotFound`] if the user holds no level of the given company; [`Failure::Unavailable`] if the storage
+    /// cannot be read.
     pub async fn user(&self, company: Option<CompanyId>, id: UserId) -> Result<User, Failure> {
         if let Some(company) = company
             && self.levels_of_user(company, id).await?.is_empty()

@@ -1,4 +1,4 @@
-//! A demonstration: a company with three users and a super admin, their tokens, and commands to paste.
+//! The demo: a company with three users, a super admin, tokens for all of them, and `curl` commands to paste.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,33 +10,33 @@ use serde_json::json;
 
 use crate::{Mode, ModeError, Settings, StorageMode, System};
 
-/// How long the tokens are valid, in seconds.
+/// Lifetime of the demo tokens, in seconds.
 const A_DAY: i64 = 24 * 60 * 60;
 
-// Fixed ids, so that pasted commands work again after a restart with the same secret.
+// The ids are fixed, so that pasted commands work again after a restart with the same secret.
 const COMPANY: &str = "c0ffee00-0000-4000-8000-000000000000";
 const SUPER_ADMIN: &str = "c0ffee00-0000-4000-8000-000000000001";
-/// The users: the level that each user holds, and the user's id.
+/// The demo users: the level that each user holds, and the user's id.
 const USERS: [(&str, &str); 3] = [
     ("Admin", "c0ffee00-0000-4000-8000-00000000000a"),
     ("Member", "c0ffee00-0000-4000-8000-00000000000b"),
     ("Visitor", "c0ffee00-0000-4000-8000-00000000000c"),
 ];
 
-/// The demonstration could not run.
+/// The error of a demo that cannot run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DemoError {
     /// The settings do not select a storage.
     #[error(transparent)]
     Mode(#[from] ModeError),
-    /// A database is configured, and the demo company must not be stored in it.
+    /// A database is configured. The demo company must not be stored in it.
     #[error("the demo keeps its data in memory: unset DATABASE_URL, or set USE_DATABASE=false")]
     Database,
-    /// The mode is production, where tokens must not be printed.
+    /// The service runs in production mode, in which tokens must not be printed.
     #[error("the demo prints tokens, so it does not run in production mode")]
     Production,
-    /// Issuers are configured, so the demo cannot sign tokens.
+    /// Trusted issuers are configured. The demo can sign tokens only with the shared secret.
     #[error("the demo signs its tokens itself: unset IAM__AUTH__ISSUERS")]
     Issuers,
     /// The demo company could not be created.
@@ -50,12 +50,12 @@ pub enum DemoError {
     Id(#[from] InvalidId),
 }
 
-/// Proof that the settings allow the demonstration: in memory, and not in production.
+/// Proof that the settings allow the demo: the storage is in memory, and the mode is not production.
 #[derive(Debug)]
 pub struct Demo(());
 
 impl Demo {
-    /// Checks whether the settings allow the demonstration.
+    /// Checks that the settings allow the demo.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl Demo {
     ///
     /// # Errors
     ///
-    /// [`DemoError`]: none in practice.
+    /// Any other [`DemoError`]. None is expected in practice.
     pub async fn prepare(self, system: &System, address: SocketAddr) -> Result<DemoGuide, DemoError> {
         let company = CompanyId::parse(COMPANY)?;
         let super_admin = UserId::parse(SUPER_ADMIN)?;
@@ -120,7 +120,7 @@ impl Demo {
     }
 }
 
-/// A user of the demonstration, with a token.
+/// A demo user with a token.
 #[derive(Debug, Clone)]
 struct Person {
     name: &'static str,
@@ -128,7 +128,7 @@ struct Person {
     token: String,
 }
 
-/// The tokens of the demonstration, and commands to try. Its [`Display`](fmt::Display) is meant for a terminal.
+/// The demo tokens, and commands to try. The [`Display`](fmt::Display) output is meant for a terminal.
 #[derive(Debug, Clone)]
 pub struct DemoGuide {
     base: String,
@@ -139,7 +139,8 @@ pub struct DemoGuide {
     super_admin: Person,
 }
 
-/// Returns the address at which this machine reaches the server, which may listen on every address.
+/// Returns the address at which a client on this machine reaches the server. If the server listens on all addresses,
+/// this is the loopback address.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -149,18 +150,18 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// The command that prints the response, and its status on the next line.
+/// The command that prints the response body, and its status on the next line.
 const CURL: &str = r"curl -s -w '\n%{http_code}\n'";
 
 impl DemoGuide {
-    /// Returns a command that sends a GET request as this user, in the demo company.
+    /// Returns a command that sends a GET request as this user in the demo company.
     fn get(&self, person: &Person, path: &str) -> String {
         let Self { base, company, .. } = self;
         let token = &person.token;
         format!("{CURL} -H 'Authorization: Bearer {token}' -H 'X-Company-Id: {company}' '{base}/api/iam{path}'")
     }
 
-    /// Returns a command that sends a POST request with this JSON body.
+    /// Returns a command that sends a POST request with this JSON body as this user in the demo company.
     fn post(&self, person: &Person, path: &str, body: &str) -> String {
         format!("{} -H 'Content-Type: application/json' -d '{body}'", self.get(person, path))
     }
@@ -179,16 +180,16 @@ impl fmt::Display for DemoGuide {
         let risks = r#"{"feature":"risks.create","action":"Create"}"#;
         let auditors = r#"{"name":"Auditors","description":"Look, but change nothing"}"#;
         for (what, line) in [
-            ("Is it up?", format!("{CURL} '{base}/health'")),
+            ("Check that the service is up", format!("{CURL} '{base}/health'")),
             ("All permissions of the member", self.get(member, "/permissions/current")),
             ("The menu that the member sees", self.get(member, "/navigation")),
-            ("May the admin read? Yes; the answer names the level that decided", self.post(admin, "/check", general)),
+            ("May the admin read? Yes. The response names the deciding level", self.post(admin, "/check", general)),
             (
-                "May the admin create risks? No: the company does not have that module",
+                "May the admin create risks? No, because the company does not have the module",
                 self.post(admin, "/check", risks),
             ),
             ("The user levels of the company", self.get(admin, "/user-levels")),
-            ("Create a user level; a second time the name is taken", self.post(admin, "/user-levels", auditors)),
+            ("Create a user level. Repeating it fails: the name is taken", self.post(admin, "/user-levels", auditors)),
             ("The visitor may not do that", self.post(visitor, "/user-levels", auditors)),
         ] {
             writeln!(f, "\n# {what}\n{line}")?;

@@ -11,16 +11,16 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::secret::{SecretError, signing_secret};
 use crate::{AuthSettings, IssuerSettings, Mode, Settings, SettingsError};
 
-/// The shortest interval between two fetches of a key set, whose server belongs to another party.
+/// Minimum interval between two fetches of a key set that may be configured. It protects the issuer's server.
 const MIN_JWKS_REFRESH: Duration = Duration::from_secs(1);
 
-/// The greatest clock skew that may be configured. A larger value has another cause.
+/// Maximum clock skew that may be configured. A larger difference is a fault to be fixed elsewhere.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
-/// The greatest ages of tokens in production: of all, and of those that make super admins.
+/// Default maximum token ages in production: for all tokens, and for tokens that grant super admin.
 const PRODUCTION_AGES: [Duration; 2] = [Duration::from_secs(24 * 60 * 60), Duration::from_secs(60 * 60)];
 
-/// The settings of authentication cannot be used.
+/// The error of authentication settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
@@ -35,7 +35,7 @@ pub enum AuthError {
     Trust(#[from] TrustError),
 }
 
-/// Returns the verifier of tokens, and the secret that signs tokens here, if there is one.
+/// Returns the token verifier, and the shared secret that signs HS256 tokens, if there is one.
 pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Option<SharedSecret>), AuthError> {
     let auth = &settings.auth;
     let issuers = (0..).zip(&auth.issuers).map(|(index, issuer)| trusted(index, issuer)).collect::<Result<_, _>>()?;
@@ -46,7 +46,8 @@ pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Opti
         return Err(invalid("auth.clock_skew", "must be at most 5m").into());
     }
     for (index, issuer) in auth.issuers.iter().enumerate().filter(|(_, issuer)| issuer.audiences.is_empty()) {
-        // A token that the same sign-in issued for another service would make its bearer a super admin here.
+        // Otherwise, a token that the same identity provider issued for another service would make its bearer a super
+        // admin in this one.
         if settings.server.mode == Mode::Production && issuer.super_admins {
             let problem = "is required in production where super_admins is true";
             return Err(invalid(format!("auth.issuers[{index}].audiences"), problem).into());
@@ -59,7 +60,7 @@ pub(crate) async fn verifier(settings: &Settings) -> Result<(TokenVerifier, Opti
     Ok((verifier, secret))
 }
 
-/// Logs the trusted issuers, one line each.
+/// Logs each trusted issuer on a line of its own.
 fn log_issuers(secret: Option<&SharedSecret>, issuers: &[IssuerSettings]) {
     if let Some(secret) = secret {
         let issuer = secret.issuer.as_ref().map_or("any", Issuer::as_str);
@@ -74,12 +75,12 @@ fn log_issuers(secret: Option<&SharedSecret>, issuers: &[IssuerSettings]) {
     }
 }
 
-/// The items, or a text for an empty list, which stands for no restriction.
+/// Joins the items, or returns `unrestricted` for an empty list, which means no restriction.
 fn listed(items: &[String], unrestricted: &str) -> String {
     if items.is_empty() { unrestricted.to_owned() } else { items.join(", ") }
 }
 
-/// The setting that names the source of the issuer's keys. The source itself may contain a secret.
+/// Returns the name of the setting that selects the source of the issuer's keys. The value itself may contain a secret.
 const fn key_source(settings: &IssuerSettings) -> &'static str {
     match settings {
         IssuerSettings { jwks_url: Some(_), .. } => "jwks_url",
@@ -88,7 +89,7 @@ const fn key_source(settings: &IssuerSettings) -> &'static str {
     }
 }
 
-/// Returns the shared secret, which is optional if there are issuers.
+/// Returns the shared secret. It is optional if issuers are configured.
 fn shared_secret(mode: Mode, auth: &AuthSettings) -> Result<Option<SharedSecret>, AuthError> {
     let is_set = |secret: &SecretString| !secret.expose_secret().is_empty();
     if !auth.issuers.is_empty() && !auth.jwt_secret.as_ref().is_some_and(is_set) {
@@ -120,7 +121,7 @@ fn options(mode: Mode, auth: &AuthSettings) -> VerifierOptions {
     }
 }
 
-/// Returns the error of a setting.
+/// Creates the error of an invalid setting.
 fn invalid(key: impl Into<String>, problem: impl ToString) -> SettingsError {
     SettingsError::Invalid { key: key.into(), problem: problem.to_string() }
 }
@@ -130,7 +131,7 @@ fn named(key: &str, name: &str) -> Result<Issuer, SettingsError> {
     Issuer::parse(name).map_err(|error| invalid(key, error))
 }
 
-/// Returns the trusted issuer that these settings describe. `index` is its position in the list, for errors.
+/// Creates the trusted issuer that these settings describe. `index` is its position in the list, for error messages.
 fn trusted(index: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, SettingsError> {
     let key = |name: &str| format!("auth.issuers[{index}].{name}");
     let keys = match (&settings.jwks_url, &settings.jwks_file, &settings.public_key_file) {
@@ -146,7 +147,7 @@ fn trusted(index: usize, settings: &IssuerSettings) -> Result<TrustedIssuer, Set
     };
     let algorithm = |name: &String| {
         let of_public_keys = Algorithm::parse(name).filter(|algorithm| *algorithm != Algorithm::Hs256);
-        of_public_keys.ok_or_else(|| invalid(key("algorithms"), "must be of RS256, ES256 and EdDSA, or Ed25519"))
+        of_public_keys.ok_or_else(|| invalid(key("algorithms"), "must be RS256, ES256, EdDSA or Ed25519"))
     };
     let mut issuer = TrustedIssuer::new(named(&key("issuer"), &settings.issuer)?, keys);
     issuer.algorithms = settings.algorithms.iter().map(algorithm).collect::<Result<_, _>>()?;

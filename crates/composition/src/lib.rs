@@ -1,7 +1,7 @@
-//! The composition root of the IAM service: raw settings in, wired services out.
+//! The composition root of the IAM service: it reads the settings and wires the services.
 //!
-//! This is the only crate that names concrete storage adapters, and the only one that reads the environment. It knows
-//! no HTTP: the program that serves the services (the binary `iam-http`, a test, another program) takes them from
+//! Only this crate names concrete storage adapters, and only this crate reads the environment. It does not depend on
+//! HTTP: the program that serves requests (the binary `iam-http`, a test, another program) takes the services from
 //! [`System`].
 //!
 //! ```
@@ -29,16 +29,16 @@
 //!
 //! # Guarantees
 //!
-//! * **Settings** come from defaults, then a TOML file, then the environment ([`Settings::load`]). A key that does not
-//!   exist is an error that names it. Every key is described in `docs/settings.md`.
-//! * **Secrets** are never printed: not by `Debug`, not in errors, not in logs. Production does not start with a secret
-//!   that can be guessed ([`signing_secret`]).
-//! * **Public keys** come from files and URLs that are read periodically. An invalid document or an unavailable server
-//!   changes nothing.
-//! * **Storage** is PostgreSQL or memory, by unambiguous rules ([`StorageMode::select`]).
-//! * **Starting** does not need a reachable database. Until it is reachable and its schema is current, the probe of the
-//!   process reports what it waits for. The process never changes the schema.
-//! * **Stopping** ([`System::drain`], then [`System::stop`]) loses no running change.
+//! * **Settings** come from defaults, then a TOML file, then the environment ([`Settings::load`]). An unknown key is an
+//!   error that names the key. `docs/settings.md` describes every key.
+//! * **Secrets** are never printed by `Debug`, in errors or in logs. In production, the service does not start with a
+//!   guessable secret ([`signing_secret`]).
+//! * **Public keys** come from files and URLs that are read periodically. If a document is invalid or its server is
+//!   unavailable, the known keys stay in use.
+//! * **Storage** is PostgreSQL or memory, selected by unambiguous rules ([`StorageMode::select`]).
+//! * **Starting** does not need a reachable database. Until the database is reachable and its schema is up to date, the
+//!   readiness probe reports the reason. The process never changes the schema.
+//! * **Stopping** ([`System::drain`], then [`System::stop`]) interrupts no running change.
 
 mod demo;
 mod issuers;

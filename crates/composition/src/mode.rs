@@ -1,4 +1,4 @@
-//! Selects the storage by the settings.
+//! Selects the storage from the settings.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -7,13 +7,13 @@ use crate::DatabaseSettings;
 /// The storage that the settings select.
 #[derive(Debug, Clone)]
 pub enum StorageMode {
-    /// In this process, until it exits.
+    /// In the memory of this process. The data is lost when the process exits.
     InMemory,
     /// In the PostgreSQL database at this URL.
     Postgres(SecretString),
 }
 
-/// The settings do not select a storage.
+/// The error of settings that select no storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ModeError {
     /// `USE_DATABASE` is true, but there is no URL.
@@ -22,19 +22,19 @@ pub enum ModeError {
     /// `USE_DATABASE` is neither `true` nor `false`.
     #[error("USE_DATABASE must be true or false")]
     UnknownChoice,
-    /// The URL is not a PostgreSQL URL. It is not shown, since it may contain a password.
+    /// The URL is not a PostgreSQL URL. The message omits the URL, which may contain a password.
     #[error("DATABASE_URL is not a valid PostgreSQL URL (postgres://user:password@host:port/database)")]
     InvalidUrl,
 }
 
 impl StorageMode {
     /// Selects PostgreSQL if there is a URL and `use_database` is not `false`, and memory otherwise. An empty URL
-    /// counts as none.
+    /// counts as not set.
     ///
     /// # Errors
     ///
-    /// [`ModeError`] if `use_database` is `true` without a URL or neither `true` nor `false`, and if the URL in use is
-    /// not PostgreSQL's.
+    /// [`ModeError`] if `use_database` is `true` without a URL, if it is neither `true` nor `false`, or if the URL is
+    /// needed but is not a PostgreSQL URL.
     pub fn select(url: Option<&SecretString>, use_database: Option<&str>) -> Result<Self, ModeError> {
         let url = url.filter(|url| !url.expose_secret().is_empty());
         match (url, use_database.filter(|choice| !choice.is_empty())) {
@@ -55,7 +55,7 @@ impl TryFrom<&DatabaseSettings> for StorageMode {
     }
 }
 
-/// Whether the URL has a scheme of PostgreSQL. The adapter checks the rest.
+/// Returns `true` if the URL has a PostgreSQL scheme. The storage adapter checks the rest.
 fn is_postgres(url: &SecretString) -> bool {
     matches!(url.expose_secret().split_once("://"), Some(("postgres" | "postgresql", _)))
 }

@@ -1,4 +1,4 @@
-//! Waits for the database and its schema, without changing them.
+//! Waits until the database is reachable and its schema is up to date. It never changes the database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use migration::MigrationError;
 
 use crate::probe::Progress;
 
-/// The pause before the second check, and before each one once the database answers.
+/// Pause before the second connection attempt, and between checks of the schema.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// How long a check of the schema may take.
+/// Timeout for a check of the schema.
 const SCHEMA_LIMIT: Duration = Duration::from_secs(3);
-/// The longest pause between two checks. It keeps recovery from an outage within its bound.
+/// Maximum pause between two connection attempts. It bounds the time to recover from an outage.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
-/// Checks until the database answers and has the schema that this program needs.
+/// Repeats the checks until the database is reachable and has the schema that this program needs.
 pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Progress>) {
     first_contact(storage.as_ref(), &progress).await;
     tracing::info!("[Database] PostgreSQL connection established");
@@ -28,13 +28,13 @@ pub(crate) async fn until_ready(storage: Arc<PostgresStorage>, progress: Arc<Pro
         tokio::time::sleep(FIRST_PAUSE).await;
     }
     progress.set_ready();
-    tracing::info!("the schema is up to date: ready for requests");
+    tracing::info!("the database schema is up to date; ready for requests");
     if let Ok(false) = storage.is_behind_policies().await {
-        tracing::warn!("row-level security does not apply to the role that the service connects as");
+        tracing::warn!("row-level security does not apply to the database role of the service");
     }
 }
 
-/// Waits until the database answers.
+/// Waits until a connection to the database succeeds.
 async fn first_contact(storage: &PostgresStorage, progress: &Progress) {
     for pause in pauses() {
         let Err(error) = storage.contact().await else { return };
@@ -46,35 +46,35 @@ async fn first_contact(storage: &PostgresStorage, progress: &Progress) {
     }
 }
 
-/// The pauses between attempts: each twice as long as the previous one, up to the longest.
+/// Returns the pauses between attempts. Each is twice as long as the previous one, up to the maximum.
 fn pauses() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(FIRST_PAUSE), |pause| Some((*pause * 2).min(LONGEST_PAUSE)))
 }
 
-/// The problem with the schema, if there is one. A connection that does not answer is abandoned.
+/// Returns the problem with the schema, if there is one. The check times out if the connection does not respond.
 async fn problem_of(storage: &PostgresStorage) -> Option<Problem> {
     let connection = storage.connection();
     match tokio::time::timeout(SCHEMA_LIMIT, migration::pending(&connection)).await {
         Ok(pending) => schema_problem(pending),
-        Err(_) => Some(unchecked("the database does not answer".to_owned())),
+        Err(_) => Some(unchecked("the database does not respond".to_owned())),
     }
 }
 
-/// Why the schema cannot be used: a public text, and the cause for the log.
+/// The reason why the schema cannot be used: a public message, and the cause for the log.
 struct Problem {
     text: String,
     cause: Option<String>,
 }
 
-/// The problem that the schema cannot be checked, for this cause.
+/// Creates the problem that the schema cannot be checked, with its cause.
 fn unchecked(cause: String) -> Problem {
     Problem { text: "the schema cannot be checked".to_owned(), cause: Some(cause) }
 }
 
-/// The problem with the schema, by its pending migrations.
+/// Returns the problem with the schema that its pending migrations mean, if any.
 fn schema_problem(pending: Result<Vec<String>, MigrationError>) -> Option<Problem> {
     let pending = match pending {
-        // After a rollback the database has more than this program needs.
+        // After a rollback of the program, the database may have more migrations than this version needs.
         Ok(pending) | Err(MigrationError::Ahead { pending, .. } | MigrationError::Behind { pending }) => pending,
         Err(error) => {
             return Some(unchecked(causes(&error)));

@@ -1,4 +1,4 @@
-//! Carries out the operator's commands on API keys, in the database.
+//! Runs the operator's commands on API keys against the database.
 
 use std::sync::Arc;
 
@@ -14,30 +14,31 @@ use crate::Settings;
 use crate::mode::StorageMode;
 use crate::wiring::{StartError, open, options};
 
-/// A command could not be carried out.
+/// The error of a command that failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperatorError {
-    /// A setting is wrong.
+    /// A setting is invalid.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The settings select memory. Keys in the memory of this process would be useless to other processes.
+    /// The settings select in-memory storage. Keys in the memory of this process would be unknown to the server
+    /// process.
     #[error("keys are kept in the database: set DATABASE_URL")]
     InMemory,
-    /// There is no such key.
+    /// No key has this id or prefix.
     #[error("there is no such key")]
     NotFound,
-    /// The key would have expired already.
-    #[error("the key would be expired already")]
+    /// The key would already be expired when it is created.
+    #[error("the key would already be expired")]
     Expired,
     /// The operating system provided no random bytes.
     #[error(transparent)]
     Randomness(#[from] RandomnessError),
-    /// The database cannot be used. The text names its host and port, and ends with the cause.
+    /// The database cannot be used. The message names its host and port, and ends with the cause.
     #[error("{}", causes(.0))]
     Unreachable(Unreachable),
-    /// The database failed during a command. The text ends with the cause.
-    #[error("the database: {}", causes(.0))]
+    /// The database failed during a command. The message ends with the cause.
+    #[error("the database failed: {}", causes(.0))]
     Storage(StorageError),
 }
 
@@ -50,24 +51,24 @@ impl From<StorageError> for OperatorError {
     }
 }
 
-/// Carries out the operator's commands in the configured database. The audit trail records the command line as the
-/// origin of the changes.
+/// Runs the operator's commands in the configured database. The audit log records the command line as the origin of the
+/// changes.
 #[derive(Debug)]
 pub struct Operator {
     storage: Arc<PostgresStorage>,
     clock: Clock,
 }
 
-/// The key that an operator creates.
+/// The attributes of an API key that an operator creates.
 #[derive(Debug, Clone)]
 pub struct WantedApiKey {
-    /// Its name for people.
+    /// The display name of the key.
     pub name: Name,
-    /// Its role.
+    /// The role of the key.
     pub role: ServiceRole,
-    /// The only company that it is valid for; `None` is every company, and the platform.
+    /// The company that the key is limited to. `None`: the key is valid for all companies and for the platform.
     pub company: Option<CompanyId>,
-    /// When it expires.
+    /// The time when the key expires.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -98,12 +99,13 @@ impl Work for Revoke {
 }
 
 impl Operator {
-    /// Opens the configured database. It connects once, outside the pool, which would not report why connecting fails.
+    /// Opens the configured database. It first connects once outside the pool, since the pool does not report why a
+    /// connection attempt fails.
     ///
     /// # Errors
     ///
-    /// [`OperatorError::InMemory`] without a database; [`OperatorError::Start`] names the wrong setting, and
-    /// [`OperatorError::Unreachable`] says why there is no session.
+    /// [`OperatorError::InMemory`] if no database is configured; [`OperatorError::Start`] names the invalid setting;
+    /// [`OperatorError::Unreachable`] states why the connection failed.
     pub async fn open(settings: &Settings) -> Result<Self, OperatorError> {
         let url = match StorageMode::try_from(&settings.database).map_err(StartError::from)? {
             StorageMode::InMemory => return Err(OperatorError::InMemory),
@@ -120,11 +122,12 @@ impl Operator {
         self.clock.now()
     }
 
-    /// Creates a key, and returns it with the text that is shown once.
+    /// Creates an API key. Returns it with its secret, which is shown only this once.
     ///
     /// # Errors
     ///
-    /// [`OperatorError`].
+    /// [`OperatorError::Expired`] if the key would already be expired; [`OperatorError::Randomness`] if no random bytes
+    /// are available; [`OperatorError::Storage`] if the database fails.
     pub async fn create_api_key(&self, wanted: WantedApiKey) -> Result<(ApiKey, SecretString), OperatorError> {
         let WantedApiKey { name, role, company, expires_at } = wanted;
         if expires_at.is_some_and(|expires_at| expires_at <= self.now()) {
@@ -135,20 +138,20 @@ impl Operator {
         Ok((self.execute(&create).await?, secret))
     }
 
-    /// Lists all keys, including revoked and expired ones, by name.
+    /// Returns all API keys, including revoked and expired keys, sorted by name.
     ///
     /// # Errors
     ///
-    /// [`OperatorError::Storage`].
+    /// [`OperatorError::Storage`] if the database fails.
     pub async fn api_keys(&self) -> Result<Vec<ApiKey>, OperatorError> {
         Ok(self.storage.reader().api_keys().find_all().await?)
     }
 
-    /// Revokes a key, by its id or its prefix.
+    /// Revokes the API key with this id or prefix.
     ///
     /// # Errors
     ///
-    /// [`OperatorError::NotFound`]; [`OperatorError::Storage`].
+    /// [`OperatorError::NotFound`] if no key has this id or prefix; [`OperatorError::Storage`] if the database fails.
     pub async fn revoke_api_key(&self, id_or_prefix: &str) -> Result<(), OperatorError> {
         let keys = self.api_keys().await?;
         let is_meant = |key: &ApiKey| key.id.to_string() == id_or_prefix || key.prefix.as_str() == id_or_prefix;

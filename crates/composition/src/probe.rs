@@ -1,4 +1,4 @@
-//! The health of the process, as probes report it.
+//! The liveness and readiness of the process, as probes report them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,16 +10,16 @@ use iam_storage::Health;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
 
-/// How long the storage may take to answer a ping.
+/// Timeout for a ping of the storage.
 const PING_LIMIT: Duration = Duration::from_secs(2);
-/// How long an answer is reused before the next ping.
+/// Time for which the result of a ping is reused.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The phase of the process between its start and its end.
+/// The lifecycle phase of the process: starting, ready or draining.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    /// Why the storage is not ready yet. A storage that became ready stays so: a database that fails later fails for
-    /// every replica, and taking all of them out of service helps no client.
+    /// The reason why the storage is not ready yet. Once ready, the storage stays ready: a later failure of the
+    /// database affects every replica, and taking all of them out of service would help no client.
     storage: watch::Sender<Option<String>>,
     draining: AtomicBool,
 }
@@ -37,7 +37,7 @@ impl Progress {
         self.storage.send_replace(None);
     }
 
-    /// Records why the storage cannot be used yet. Returns whether the reason is a new one.
+    /// Records why the storage cannot be used yet. Returns `true` if the reason is new.
     pub(crate) fn set_waiting(&self, problem: String) -> bool {
         self.storage.send_if_modified(|current| {
             let is_new = current.as_ref() != Some(&problem);
@@ -58,7 +58,7 @@ impl Progress {
     }
 }
 
-/// Returns why the storage refuses new connections at present, if it does.
+/// A function that returns why the storage currently rejects new connections, if it does.
 pub(crate) type RefusalCheck = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// Reports the health and readiness of the process.
@@ -67,12 +67,12 @@ pub(crate) struct SystemProbe {
     progress: Arc<Progress>,
     refusal: RefusalCheck,
     runtime: Handle,
-    /// When the storage was last pinged, and whether it answered.
+    /// The time of the latest ping, and whether the storage responded.
     latest: Arc<Mutex<Option<(Instant, bool)>>>,
 }
 
 impl SystemProbe {
-    /// Creates the probe. Must be called on the runtime of the storage.
+    /// Creates the probe. It must be called on the runtime of the storage.
     pub(crate) fn new(storage: Arc<dyn Health>, progress: Arc<Progress>, refusal: RefusalCheck) -> Self {
         Self { storage, progress, refusal, runtime: Handle::current(), latest: Arc::default() }
     }
@@ -82,8 +82,8 @@ impl SystemProbe {
 impl HealthProbe for SystemProbe {
     async fn storage_is_healthy(&self) -> bool {
         let (storage, latest) = (Arc::clone(&self.storage), Arc::clone(&self.latest));
-        // Unauthenticated callers may call this at any rate, so there is one ping at a time. It runs in a task, so that
-        // it ends even if the client disconnects.
+        // Unauthenticated callers can call this at any rate, so at most one ping runs at a time. It runs in its own
+        // task, so that it completes even if the client disconnects.
         let ping = self.runtime.spawn(async move {
             let mut latest = latest.lock().await;
             match *latest {
@@ -110,8 +110,9 @@ impl HealthProbe for SystemProbe {
 }
 
 impl SystemProbe {
-    /// Returns the problem of the storage, if there is one. A failure after the start is none, since it affects all
-    /// replicas. A refusal may affect only this one: others may be connected to another database.
+    /// Returns the problem of the storage, if there is one. A failure of the database after the start is not a problem,
+    /// since it affects all replicas. A rejection of new connections is one, since it may affect only this replica:
+    /// others may be connected to another database server.
     fn storage_problem(&self) -> Option<String> {
         self.progress.storage.borrow().clone().or_else(|| (self.refusal)())
     }

@@ -1,4 +1,4 @@
-//! Checks the secret that signs tokens.
+//! Checks the secret that signs HS256 tokens.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::Mode;
 
-/// Secrets from tutorials, examples and defaults of other products, as their letters and digits in lower case.
+/// Secrets from tutorials, examples and defaults of other products, reduced to letters and digits in lower case.
 const WELL_KNOWN: [&str; 34] = [
     "secret",
     "secretkey",
@@ -42,33 +42,33 @@ const WELL_KNOWN: [&str; 34] = [
     "your256bitsecret",
     "astringsecretatleast256bitslong",
     "supersecretjwttokenwithatleast32characterslong",
-    // From this repository's own examples.
+    // From the examples in this repository.
     "asecretofatleastthirtytwobytes",
 ];
 
-/// The secret cannot be used, or is not fit for production. It is not shown.
+/// The error of a secret that cannot be used, or is not fit for production. The message omits the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
-    /// There is no secret.
-    #[error("JWT_SECRET is not set: production mode needs one of at least {MIN_SECRET_BYTES} bytes")]
+    /// No secret is set.
+    #[error("JWT_SECRET is not set: production mode needs a secret of at least {MIN_SECRET_BYTES} bytes")]
     Missing,
-    /// White space or quotes surround the secret, most probably the end of a line or the quotes of a shell. The signer
-    /// of the tokens does not use them.
-    #[error("JWT_SECRET begins or ends with {0}: set it without, as the signer of the tokens uses it")]
+    /// The secret begins or ends with white space or quotes, probably a line break or the quotes of a shell. The signer
+    /// of the tokens most likely uses the secret without them.
+    #[error("JWT_SECRET begins or ends with {0}, which the signer of the tokens does not use: remove the {0}")]
     Surrounded(&'static str),
-    /// The secret is short enough for a brute-force attack.
+    /// The secret is so short that it can be found by brute force.
     #[error("JWT_SECRET has {0} bytes: production mode needs at least {MIN_SECRET_BYTES}")]
     Short(usize),
     /// The secret is well known or repetitive.
-    #[error("JWT_SECRET is a well-known or repetitive text: production mode needs a random one")]
+    #[error("JWT_SECRET is well known or repetitive: production mode needs a random secret")]
     WellKnown,
 }
 
-/// Returns the secret that signs tokens. Development generates one if none is set.
+/// Returns the secret that signs HS256 tokens. In development mode, a random one is generated if none is set.
 ///
 /// # Errors
 ///
-/// [`SecretError`] if white space or quotes surround the secret, and in production if the secret is missing or weak.
+/// [`SecretError`] if white space or quotes surround the secret; in production also if the secret is missing or weak.
 pub fn signing_secret(mode: Mode, configured: Option<&SecretString>) -> Result<SecretString, SecretError> {
     let configured = configured.filter(|secret| !secret.expose_secret().is_empty());
     if let Some(around) = configured.and_then(|secret| surroundings(secret.expose_secret())) {
@@ -79,13 +79,13 @@ pub fn signing_secret(mode: Mode, configured: Option<&SecretString>) -> Result<S
         (Some(secret), Mode::Development) => Ok(secret.clone()),
         (None, Mode::Production) => Err(SecretError::Missing),
         (None, Mode::Development) => {
-            tracing::warn!("JWT_SECRET is not set: a random one is used, and tokens do not survive a restart");
+            tracing::warn!("JWT_SECRET is not set: using a random secret; a restart invalidates all tokens");
             Ok(URL_SAFE_NO_PAD.encode(rand::random::<[u8; MIN_SECRET_BYTES]>()).into())
         }
     }
 }
 
-/// Names the characters around the secret that do not belong to it, if there are any.
+/// Describes the characters around the secret that do not belong to it, if there are any.
 fn surroundings(secret: &str) -> Option<&'static str> {
     const QUOTES: [(char, char); 5] =
         [('"', '"'), ('\'', '\''), ('`', '`'), ('\u{201c}', '\u{201d}'), ('\u{2018}', '\u{2019}')];
@@ -99,7 +99,7 @@ fn surroundings(secret: &str) -> Option<&'static str> {
     QUOTES.iter().any(is_quoted).then_some("quotes")
 }
 
-/// Checks whether the secret is fit for production.
+/// Checks that the secret is fit for production.
 fn check(secret: &str) -> Result<(), SecretError> {
     if is_well_known(secret) || is_repetitive(secret.as_bytes()) {
         return Err(SecretError::WellKnown);
@@ -110,13 +110,13 @@ fn check(secret: &str) -> Result<(), SecretError> {
     Ok(())
 }
 
-/// Whether the secret is well known, in any spelling: `Change-Me!` is `changeme`.
+/// Returns `true` if the secret is well known in any spelling: `Change-Me!` counts as `changeme`.
 fn is_well_known(secret: &str) -> bool {
     let plain: String = secret.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     WELL_KNOWN.contains(&plain.as_str())
 }
 
-/// Whether the secret only repeats one text: `aaaa`, `abcabcab`.
+/// Returns `true` if the secret only repeats one sequence, such as `aaaa` or `abcabcab`.
 fn is_repetitive(secret: &[u8]) -> bool {
     (1..=secret.len() / 2).any(|period| secret.iter().zip(secret.iter().skip(period)).all(|(a, b)| a == b))
 }
@@ -172,7 +172,7 @@ mod tests {
             for only in [" ", "\n", "\"\"", "''"] {
                 assert!(outcome(mode, only.to_owned()).is_err(), "{only:?}");
             }
-            // Inside, or at one end only, they may be part of the secret.
+            // Quotes inside the secret, or at one end only, may be part of it.
             for inside in [format!("{GOOD} x"), format!("{GOOD}\"x"), format!("\"{GOOD}"), format!("{GOOD}'")] {
                 assert!(outcome(mode, inside.clone()).is_ok(), "{inside}");
             }

@@ -1,4 +1,4 @@
-//! Sets up logs on stderr, and metrics for the admin port.
+//! Sets up logging to stderr, and metrics for the admin port.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -9,25 +9,25 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{LogFormat, LogSettings};
 
-/// The upper bounds of histogram buckets, in seconds: from an answer from memory to a request that times out.
+/// The upper bounds of histogram buckets, in seconds: from a cache hit to a request that times out.
 const BUCKETS: [f64; 15] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
-/// How often histograms aggregate their single values.
+/// Interval between two aggregations of histogram samples.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Logs or metrics could not be set up.
+/// The error of logging or metrics that could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TelemetryError {
-    /// The filter cannot be read.
+    /// The log filter cannot be parsed.
     #[error("log.filter (IAM__LOG__FILTER, else RUST_LOG): {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// This process has a metrics recorder already.
-    #[error("metrics are set up already")]
+    /// This process already has a metrics recorder.
+    #[error("metrics are already set up")]
     Metrics(#[from] BuildError),
 }
 
-/// The directive that silences the driver's pool, which logs each failed attempt to connect.
+/// The directive that silences the pool of the database driver, which logs every failed connection attempt.
 const QUIET_POOL: &str = "sqlx_core::pool=off";
 
 /// Returns the subscriber that writes logs to stderr. Each line has the fields of its span.
@@ -36,7 +36,7 @@ const QUIET_POOL: &str = "sqlx_core::pool=off";
 ///
 /// [`TelemetryError`] if the filter cannot be parsed.
 pub fn stderr_logs(settings: &LogSettings) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError> {
-    // The adapter logs once why new connections are refused.
+    // The storage adapter logs once why new connections are rejected.
     let filter = EnvFilter::try_new(&settings.filter)?.add_directive(QUIET_POOL.parse()?);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     Ok(match settings.format {
@@ -45,16 +45,16 @@ pub fn stderr_logs(settings: &LogSettings) -> Result<Box<dyn Subscriber + Send +
     })
 }
 
-/// The metrics of this process.
+/// The metrics recorder of this process.
 #[derive(Debug, Clone)]
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// Starts to record metrics. Call it once per process, within a Tokio runtime, which runs their upkeep.
+    /// Starts recording metrics. Call it once per process, within a Tokio runtime, which runs the periodic upkeep.
     ///
     /// # Errors
     ///
-    /// [`TelemetryError`] on the second call.
+    /// [`TelemetryError`] if metrics are already set up.
     pub fn install() -> Result<Self, TelemetryError> {
         let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
         let upkeep = handle.clone();
@@ -68,7 +68,7 @@ impl Metrics {
         Ok(Self(handle))
     }
 
-    /// Returns all metrics, in Prometheus' text format.
+    /// Returns all metrics in the Prometheus text format.
     #[must_use]
     pub fn render(&self) -> String {
         self.0.render()

@@ -22,10 +22,10 @@ use crate::{
     DatabaseSettings, Mode, ModeError, Settings, SettingsError, StorageMode, TelemetryError, monitor, open_files, probe,
 };
 
-/// The interval of pool metrics.
+/// Interval between two samples of the pool metrics.
 const POOL_SAMPLES: Duration = Duration::from_secs(10);
 
-/// The service cannot start. The message is one line without secrets.
+/// The error of a service that cannot start. The message is one line and contains no secrets.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -41,32 +41,32 @@ pub enum StartError {
     /// Logs or metrics cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    /// The process may not open as many files as it needs.
+    /// The limit of open files is lower than the process needs.
     #[error(transparent)]
     OpenFiles(#[from] OpenFilesError),
-    /// The in-memory storage refused its initial catalog.
-    #[error("the in-memory storage cannot be filled")]
+    /// The in-memory storage rejected its initial catalog.
+    #[error("the in-memory storage cannot be seeded")]
     Storage(#[from] StorageError),
 }
 
-/// The storage by its traits, and the PostgreSQL adapter if that is the storage.
+/// The storage as trait objects, and the PostgreSQL adapter if it is the storage.
 type StorageHandles = (Arc<dyn Storage>, Arc<dyn Health>, Option<Arc<PostgresStorage>>);
 
 /// The wired services.
 pub struct System {
     /// The use cases.
     pub application: Arc<Application>,
-    /// Verifies the tokens of callers.
+    /// The verifier of callers' tokens.
     pub verifier: Arc<TokenVerifier>,
-    /// The health of the process.
+    /// The liveness and readiness of the process.
     pub probe: Arc<dyn HealthProbe>,
     /// The clock of all services in the process.
     pub clock: Clock,
-    /// The secret that signs tokens, if there is one.
+    /// The shared secret that signs HS256 tokens, if there is one.
     pub(crate) secret: Option<SharedSecret>,
     progress: Arc<Progress>,
     database: Option<Arc<PostgresStorage>>,
-    /// The background tasks. They end with the system.
+    /// The background tasks. They are aborted when the system is dropped.
     tasks: JoinSet<()>,
 }
 
@@ -81,15 +81,15 @@ impl std::fmt::Debug for System {
 }
 
 impl System {
-    /// Wires the services. PostgreSQL need not be reachable yet: until it is, and its schema is up to date, the probe
-    /// reports what is missing. The schema is never changed.
+    /// Wires the services. PostgreSQL need not be reachable yet: until it is reachable and its schema is up to date,
+    /// the readiness probe reports the reason. The schema is never changed.
     ///
-    /// Call it on a runtime that lives as long as the process: changes run there, and continue when requests are
-    /// cancelled.
+    /// Call this on a runtime that lives as long as the process. Changes run on it, and continue when their requests
+    /// are cancelled.
     ///
     /// # Errors
     ///
-    /// [`StartError`] names the wrong setting.
+    /// [`StartError`] names the invalid setting.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let mode = StorageMode::try_from(&settings.database)?;
         let workers = settings.server.workers.map_or_else(available_parallelism, Ok);
@@ -146,12 +146,12 @@ impl System {
         self.progress.ready().await;
     }
 
-    /// Makes the probe report that the process is draining. Requests are still served.
+    /// Makes the readiness probe report that the process is draining. Requests are still served.
     pub fn drain(&self) {
         self.progress.drain();
     }
 
-    /// Shuts down: waits for the changes under way, then closes the connections. Call it when no more requests arrive.
+    /// Shuts down: waits for running changes, then closes the connections. Call it when no more requests arrive.
     pub async fn stop(mut self) {
         self.application.finish().await;
         self.tasks.shutdown().await;
@@ -161,7 +161,7 @@ impl System {
     }
 }
 
-/// Opens the storage with these options. It does not connect yet, so the only possible error is a wrong URL.
+/// Opens the storage with these options. It does not connect yet, so only an invalid URL or option is an error.
 pub(crate) fn open(options: &PostgresOptions) -> Result<PostgresStorage, StartError> {
     PostgresStorage::connect(options).map_err(|error| {
         let (key, problem) = match error {
@@ -192,8 +192,8 @@ pub(crate) fn options(url: SecretString, settings: &DatabaseSettings) -> Postgre
     }
 }
 
-/// Returns why the database refuses new connections, for probes. Failures to set up a session are left out, since the
-/// next attempt may succeed.
+/// Creates the check that reports why the database rejects new connections, for the readiness probe. Failures to set up
+/// a session are ignored, since the next attempt may succeed.
 fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::RefusalCheck {
     Box::new(move || {
         let refusal = database.as_ref()?.refusal()?;
@@ -201,23 +201,23 @@ fn refusal_of(database: Option<Arc<PostgresStorage>>) -> probe::RefusalCheck {
     })
 }
 
-/// Refreshes the keys that verify tokens, until it is cancelled.
+/// Refreshes the keys that verify tokens, until the task is cancelled.
 async fn keep_fresh(verifier: Arc<TokenVerifier>) {
     verifier.keep_fresh().await;
 }
 
-/// Polls for changes, until it is cancelled.
+/// Polls for changes, until the task is cancelled.
 async fn follow(permissions: Arc<Permissions>) {
     permissions.follow().await;
 }
 
-/// Maintains the permissions once the storage is ready, until it is cancelled.
+/// Runs the maintenance of the permissions cache once the storage is ready, until the task is cancelled.
 async fn maintain(permissions: Arc<Permissions>, options: FillOptions, progress: Arc<Progress>) {
     progress.ready().await;
     permissions.maintain(options).await;
 }
 
-/// Publishes the pool's usage as metrics, until it is cancelled.
+/// Publishes the usage of the pool as metrics, until the task is cancelled.
 async fn sample_pool(pool: Arc<PostgresStorage>) {
     let mut ticks = tokio::time::interval(POOL_SAMPLES);
     loop {

@@ -1,4 +1,4 @@
-//! The API that all workers share: its services, options, limits and caches.
+//! The state of the API that all workers share: its services, options, limits and caches.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use crate::respond::{ApiError, ResponseCache};
 pub struct Services {
     /// The use cases.
     pub application: Arc<Application>,
-    /// Verifies the tokens of callers.
+    /// The verifier of callers' tokens.
     pub verifier: Arc<TokenVerifier>,
-    /// Reports the health and the readiness of the process.
+    /// The liveness and readiness of the process.
     pub probe: Arc<dyn HealthProbe>,
     /// The clock by which API keys expire.
     pub clock: Clock,
@@ -35,16 +35,16 @@ impl std::fmt::Debug for Services {
 /// The options of the API.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
-    /// The origins whose pages may call from a browser. Default: none.
+    /// The web origins whose pages may call the API from a browser. Default: none.
     pub cors_origins: AllowedOrigins,
-    /// The time after which a request is answered with 503. A running change continues to its end. Default: 30 s.
+    /// Timeout for a request. On timeout, the response is 503; a running change still completes. Default: 30 s.
     pub request_timeout: Duration,
-    /// The rate limit of each caller; `None` means no limit. Default: `None`.
+    /// The rate limit per caller. `None` means no limit. Default: `None`.
     pub rate_limit: Option<RateLimit>,
-    /// The rate limit of each caller for requests that force a read of the storage although a decision is cached.
-    /// Default: 20 per second, bursts of 100.
+    /// The rate limit per caller for requests that force a read of the storage although a cached decision exists.
+    /// Default: 20 requests per second with bursts of 100.
     pub forced_loads: RateLimit,
-    /// The most bytes of cached response bodies, which callers with the same response share. Default: 64 MiB.
+    /// Maximum size of cached response bodies, in bytes. Callers with the same response share a body. Default: 64 MiB.
     pub max_body_bytes: u64,
 }
 
@@ -79,7 +79,7 @@ impl std::fmt::Debug for Api {
 }
 
 impl Api {
-    /// Builds the API. A process needs one: its limits and caches span all workers.
+    /// Creates the API. Create only one per process: its limits and caches span all workers.
     #[must_use]
     pub fn new(services: Services, options: HttpOptions) -> Data<Self> {
         Data::new(Self {
@@ -99,18 +99,18 @@ impl Api {
         &self.options
     }
 
-    /// The cache of shared response bodies.
+    /// Returns the cache of response bodies.
     pub(crate) const fn response_cache(&self) -> &ResponseCache {
         &self.response_cache
     }
 
-    /// Checks the rate limit of the caller; 429 if it is exceeded.
+    /// Checks the rate limit of the caller. If it is exceeded, the response is 429.
     pub(crate) fn admit(&self, caller: Caller) -> Result<(), ApiError> {
         self.requests.as_ref().map_or(Ok(()), |limiter| limiter.admit(caller))
     }
 
-    /// Checks the caller's limit of forced loads, unless memory can answer with the required consistency; 429 if it is
-    /// exceeded.
+    /// Checks the caller's rate limit for forced loads, unless the cache has an access that is as fresh as required. If
+    /// the limit is exceeded, the response is 429.
     pub(crate) fn admit_load(
         &self,
         caller: Caller,
@@ -121,7 +121,8 @@ impl Api {
             let context = company.map(|company| DecisionContext { caller, company, consistency });
             context.is_some_and(|context| self.services.application.has_cached_access(&context))
         };
-        // The subjects of these callers are not known yet, and a version that they have seen may be read again.
+        // The subject of such a caller's request is not known yet, and a read at a version that the caller has seen is
+        // not limited.
         let asks_about_others = caller.is_super_admin() || matches!(caller, Caller::Service(_));
         let has_seen = asks_about_others && matches!(consistency, Consistency::AtLeast(_));
         if consistency == Consistency::Cached || has_seen || is_kept() {

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use iam_composition::{Operator, Settings, WantedApiKey};
 use iam_domain::{ApiKey, CompanyId, Name, ServiceRole, Timestamp};
 
-/// The longest accepted validity of a key, in days: a hundred years.
+/// Maximum lifetime of a key, in days: a hundred years.
 const MOST_DAYS: u32 = 36_500;
 const MILLIS_PER_DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -63,7 +63,7 @@ impl Keys {
                 };
                 let wanted = WantedApiKey { name, role, company, expires_at };
                 let (key, secret) = operator.create_api_key(wanted).await?;
-                writeln!(io::stderr(), "made {}; it is shown this once:", described(&key, now))?;
+                writeln!(io::stderr(), "created {}; the key is shown only this once:", described(&key, now))?;
                 writeln!(out, "{}", secrecy::ExposeSecret::expose_secret(&secret))?;
             }
             Self::List => {
@@ -80,7 +80,7 @@ impl Keys {
     }
 }
 
-/// Describes a key in one line: id, prefix, name, role, company, validity and last use.
+/// Returns a description of a key in one line: id, prefix, name, role, company, state and last use.
 fn described(key: &ApiKey, now: Timestamp) -> String {
     let company = key.company_id.map_or_else(|| "every company".to_owned(), |company| format!("company {company}"));
     let state = match (key.revoked_at, key.expires_at) {

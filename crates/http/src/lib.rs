@@ -1,10 +1,11 @@
-//! The HTTP contract of the IAM service on Actix.
+//! The HTTP API of the IAM service, built on Actix.
 //!
-//! A request passes `middleware`, then `extract::Authorized`, which authenticates the caller, finds the company,
-//! authorizes the caller, and only then parses parameters and body. The handler in `routes` calls one use case, and
-//! `respond` builds the response. [`configure`] mounts all of it; the server, its tests and other servers use it.
+//! A request passes `middleware` and then `extract::Authorized`, which authenticates the caller, determines the
+//! company, authorizes the caller, and only then parses parameters and body. The handler in `routes` calls one use
+//! case, and `respond` builds the response. [`configure`] mounts the whole API; the server, its tests and other Actix
+//! applications all use it.
 //!
-//! # In your own Actix app
+//! # In your own Actix application
 //!
 //! Without the default feature `server` this crate does not depend on a storage adapter.
 //!

@@ -15,10 +15,10 @@ use iam_http::{AdminServer, AllowedOrigins, HttpOptions, RateLimit, RequestSpans
 use keys::Keys;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The most connections that wait in the kernel to be accepted.
+/// Maximum number of connections that wait in the kernel to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// Decides what the users of many companies may see and do. Without a command, it serves the HTTP API.
+/// Decides what users may see and do in each company. Without a command, it serves the HTTP API.
 ///
 /// Settings are read from environment variables and from the configuration file that IAM_CONFIG names. See
 /// docs/settings.md for all settings and their defaults.
@@ -33,12 +33,12 @@ struct Arguments {
 enum Command {
     /// Serves the API from memory with a demo company, and prints curl commands with valid tokens.
     Demo,
-    /// Manages the API keys of services in the configured database.
+    /// Manages API keys in the configured database.
     #[command(subcommand)]
     Keys(Keys),
 }
 
-/// mimalloc, since each request makes dozens of small allocations.
+/// The allocator: mimalloc, since each request makes dozens of small allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -48,7 +48,7 @@ async fn main() -> ExitCode {
     match run(command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Not a log line: it must be visible at any log level, and before logging is set up.
+            // This is not a log line: it must be visible at any log level, and before logging is set up.
             let _ = writeln!(io::stderr(), "iam-http: {failure}");
             ExitCode::FAILURE
         }
@@ -74,7 +74,7 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
     tracing::info!("listening on http://{address}");
     if let Some(demo) = demo {
         let guide = demo.prepare(&system, address).await?;
-        // Standard output may be closed already.
+        // Standard output may already be closed.
         let _ = writeln!(io::stdout(), "{guide}");
     }
 
@@ -82,7 +82,7 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
     let admin_handle = admin.as_ref().map(AdminServer::handle);
     let stop = async {
         signals.next().await;
-        // From here on the next signal ends the process, whatever it is doing.
+        // From here on, the next signal ends the process at once.
         tokio::spawn(async move { std::process::exit(signals.next().await) });
         tracing::info!("stopping");
         system.drain();
@@ -105,7 +105,7 @@ async fn run(command: Option<Command>) -> Result<(), Box<dyn Error>> {
         }
     };
     let served = tokio::try_join!(serve, serve_admin, stop);
-    // Waits for running changes, also after an error.
+    // Wait for running changes, even after an error.
     system.stop().await;
     served?;
     tracing::info!("stopped");
@@ -140,7 +140,7 @@ async fn admin_server(settings: &AdminSettings) -> Result<Option<AdminServer>, B
     Ok(Some(AdminServer::bind(listener, Arc::new(move || metrics.render()))?))
 }
 
-/// Binds a listener, and returns it with its actual address. Port 0 selects any free port.
+/// Binds a listener and returns it with its actual address. Port 0 selects any free port.
 async fn listen(setting: &str, host: &str, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = async {
         let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
@@ -154,7 +154,7 @@ async fn listen(setting: &str, host: &str, port: u16) -> io::Result<(TcpListener
     };
     listener.await.map_err(|error| {
         let why = match error.kind() {
-            ErrorKind::AddrInUse => "the port is taken; set another one, or 0 for any free one".to_owned(),
+            ErrorKind::AddrInUse => "the port is in use; set another one, or 0 for any free port".to_owned(),
             _ => error.to_string(),
         };
         io::Error::new(error.kind(), format!("{setting}: cannot listen on port {port} of {host}: {why}"))
@@ -163,7 +163,7 @@ async fn listen(setting: &str, host: &str, port: u16) -> io::Result<(TcpListener
 
 fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Connections left by a server that ended a moment ago would block the port.
+    // Otherwise, connections left by a server that has just ended would block the port.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?.into_std()?;
@@ -182,7 +182,7 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next signal, and returns the exit code that shells use for it.
+    /// Waits for the next signal. Returns the exit code that shells report for it.
     async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.terminate.recv() => 143,

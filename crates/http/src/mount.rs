@@ -1,4 +1,4 @@
-//! Mounts the API into an Actix application, in this one place.
+//! Mounts the API into an Actix application.
 
 use actix_web::guard;
 use actix_web::middleware::from_fn;

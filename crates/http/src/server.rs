@@ -1,9 +1,9 @@
-//! Serves the API, and the metrics on a separate port.
+//! Serves the API, and serves the metrics on a separate port.
 //!
-//! When Actix' own server stops, it drops requests that arrived but were not read, and connections that were not
-//! accepted. This server accepts connections itself, passes them to workers that run Actix' HTTP service, and stops in
-//! order: answers close their connections ([`ServerHandle::drain`]), no new connections are admitted, and requests that
-//! have arrived are answered.
+//! When the Actix server stops, it drops requests that have arrived but were not read, and connections that were not
+//! accepted. This server accepts connections itself and passes them to workers that run the Actix HTTP service. It
+//! stops in order: first, responses close their connections ([`ServerHandle::drain`]); then, new connections are
+//! ignored and the requests that have arrived are processed ([`ServerHandle::close`]).
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -27,17 +27,17 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::middleware::connection::{Connection, Phase};
 use crate::{Api, HttpOptions, Services, configure};
 
-/// How long an idle connection is kept.
+/// Time after which an idle connection is closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a client may take to send its headers.
+/// Timeout for a client to send the headers of a request.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may take to close a connection that the server ends before the request was read.
+/// Timeout for a client to close its side of a connection that the server ends before it has read the whole request.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long accepting pauses after an error, as when the process has no file descriptors left.
+/// Pause before the next connection is accepted after an error, for example when no file descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// If no connection arrives for this time after new ones were blocked, none is pending.
+/// Once new connections are ignored, no connection is pending if none arrives for this time.
 const QUIET: Duration = Duration::from_millis(100);
-/// The longest wait for pending connections.
+/// Maximum time to wait for pending connections.
 const LAST_ACCEPTS: Duration = Duration::from_secs(1);
 
 /// A handle that stops a server.
@@ -45,20 +45,20 @@ const LAST_ACCEPTS: Duration = Duration::from_secs(1);
 pub struct ServerHandle(watch::Sender<Phase>);
 
 impl ServerHandle {
-    /// Makes every answer close its connection from now on, so that clients with open connections move to another
+    /// Makes every response close its connection from now on, so that clients with open connections move to another
     /// replica.
     pub fn drain(&self) {
         self.0.send_replace(Phase::Draining);
     }
 
-    /// Admits no new connections, and closes idle ones. [`Server::run`] returns when all requests are answered, or
-    /// after the shutdown timeout.
+    /// Stops accepting new connections, and closes idle ones. [`Server::run`] returns when all requests are completed
+    /// or the shutdown timeout has passed.
     pub fn close(&self) {
         self.0.send_replace(Phase::Closing);
     }
 }
 
-/// The API, served on a listener. It does not handle signals: its owner stops it through the handle.
+/// The API server for one listener. It does not handle signals: its owner stops it through the handle.
 pub struct Server {
     listener: TcpListener,
     workers: usize,
@@ -74,7 +74,8 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Prepares to serve; connections are accepted only by [`Self::run`]. Default: one worker per processor.
+    /// Creates a server. Connections are accepted only after [`Self::run`] is called. Default: one worker per
+    /// processor.
     #[must_use]
     pub fn new(
         listener: TcpListener,
@@ -94,11 +95,11 @@ impl Server {
         ServerHandle(self.phase.clone())
     }
 
-    /// Serves until the handle closes the server.
+    /// Serves requests until the handle closes the server.
     ///
     /// # Errors
     ///
-    /// If a worker cannot be started, or the listener cannot be used.
+    /// If a worker cannot be started or the listener cannot be used.
     pub async fn run(self) -> io::Result<()> {
         let Self { listener, workers, shutdown_timeout, api, phase } = self;
         listener.set_nonblocking(true)?;
@@ -116,10 +117,10 @@ impl Server {
     }
 }
 
-/// The channel to a worker.
+/// The channel that passes accepted connections to a worker.
 type Arrivals = mpsc::UnboundedSender<(TcpStream, SocketAddr)>;
 
-/// Passes connections to the workers in turn, until the server closes and all pending connections have arrived.
+/// Passes connections to the workers in turn, until the server is closing and no connection is pending.
 async fn accept_all(
     listener: &tokio::net::TcpListener,
     workers: &[Arrivals],
@@ -140,7 +141,7 @@ async fn accept_all(
         }
     }
     if let Err(error) = ignore_new_connections(listener) {
-        tracing::debug!(%error, "connections that arrive while the listener closes may be reset");
+        tracing::debug!(%error, "connections that arrive while the server is closing may be reset");
     }
     let latest = Instant::now() + LAST_ACCEPTS;
     while let Ok(Ok(accepted)) = timeout_at(latest, timeout(QUIET, listener.accept())).await {
@@ -149,7 +150,7 @@ async fn accept_all(
     Ok(())
 }
 
-/// Passes an accepted connection to a worker. Returns whether another one can be accepted at once.
+/// Passes an accepted connection to a worker. Returns `true` if the next connection can be accepted without a pause.
 fn accept(accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>, worker: Option<&Arrivals>) -> io::Result<bool> {
     match accepted {
         Ok((stream, peer)) => {
@@ -166,8 +167,9 @@ fn accept(accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>, worker: Opt
     }
 }
 
-/// Makes the kernel ignore requests for new connections, so that the queue of established ones can be emptied: closing
-/// the listener would reset them. A client whose request is ignored repeats it, and is refused or reaches a successor.
+/// Makes the kernel ignore requests for new connections, so that the queue of established connections can be emptied.
+/// Closing the listener at once would reset those. A client whose request is ignored sends it again. It is then
+/// rejected or reaches the new process on this port.
 #[cfg(target_os = "linux")]
 fn ignore_new_connections(listener: &tokio::net::TcpListener) -> io::Result<()> {
     use socket2::{SockFilter, SockRef};
@@ -178,7 +180,7 @@ fn ignore_new_connections(listener: &tokio::net::TcpListener) -> io::Result<()> 
     let program = [
         // Load the flags (BPF_LD | BPF_B | BPF_ABS).
         SockFilter::new(0x30, 0, 0, FLAGS),
-        // Without SYN skip the next instruction (BPF_JMP | BPF_JSET | BPF_K).
+        // If SYN is not set, skip the next instruction (BPF_JMP | BPF_JSET | BPF_K).
         SockFilter::new(0x45, 0, 1, SYN),
         // Drop the segment (BPF_RET | BPF_K).
         SockFilter::new(0x06, 0, 0, 0),
@@ -193,7 +195,7 @@ fn ignore_new_connections(_: &tokio::net::TcpListener) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
-/// A thread that serves connections.
+/// A worker thread that serves connections.
 struct Worker {
     phase: watch::Receiver<Phase>,
     shutdown_timeout: Duration,
@@ -201,7 +203,7 @@ struct Worker {
 }
 
 impl Worker {
-    /// Starts the worker. It ends when its sender is dropped and its connections have ended.
+    /// Starts the worker. The worker ends when its sender is dropped and all its connections have ended.
     fn start(self, number: usize, running: &mpsc::Sender<()>) -> io::Result<Arrivals> {
         let (arrivals, arrived) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -238,7 +240,7 @@ impl Worker {
                     let (service, connection) = (Rc::clone(&service), Connection::new(stream, &phase));
                     connections.spawn_local(async move {
                         if let Err(error) = service.call((connection, Some(peer))).await {
-                            tracing::debug!(%error, "a connection broke");
+                            tracing::debug!(%error, "a connection failed");
                         }
                     });
                 }
@@ -247,7 +249,7 @@ impl Worker {
         }
         let all_ended = async { while connections.join_next().await.is_some() {} };
         if timeout(shutdown_timeout, all_ended).await.is_err() {
-            tracing::warn!(connections = connections.len(), "requests were cut off by the shutdown timeout");
+            tracing::warn!(connections = connections.len(), "the shutdown timeout aborted the remaining connections");
         }
     }
 }
@@ -263,7 +265,7 @@ impl AdminServerHandle {
     }
 }
 
-/// The metrics, served on a listener of their own.
+/// The metrics server, which has its own listener.
 pub struct AdminServer(actix_web::dev::Server);
 
 impl std::fmt::Debug for AdminServer {
@@ -276,7 +278,7 @@ impl std::fmt::Debug for AdminServer {
 type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
 impl AdminServer {
-    /// Prepares to serve the output of `render` at `/metrics`.
+    /// Creates a server that serves the output of `render` at `/metrics`.
     ///
     /// # Errors
     ///
@@ -303,7 +305,7 @@ impl AdminServer {
         AdminServerHandle(self.0.handle())
     }
 
-    /// Serves until the handle stops the metrics server.
+    /// Serves metrics until the handle stops the metrics server.
     pub fn run(self) -> impl Future<Output = io::Result<()>> {
         self.0
     }

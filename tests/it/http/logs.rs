@@ -134,7 +134,7 @@ async fn a_denial_is_logged_with_what_the_request_was() {
     request.send().await.expect(403);
     let lines = lines.of("denied");
     let [line] = lines.as_slice() else { panic!("{lines:#?}") };
-    assert_eq!((&line["level"], &line["fields"]["message"]), (&json!("INFO"), &json!("refused")));
+    assert_eq!((&line["level"], &line["fields"]["message"]), (&json!("INFO"), &json!("request denied")));
     let company = Company { admin: company.visitor, ..company };
     assert_eq!(line["span"], span(company, "denied", "/api/iam/users/{userId}/user-levels"));
 }

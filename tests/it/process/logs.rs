@@ -39,7 +39,7 @@ fn a_denial_in_json_has_the_fields_of_its_request() {
     let (lines, company, user) = ask_for_levels(&[("IAM__LOG__FORMAT", "json")], 403);
     let [line] = lines.as_slice() else { panic!("{lines:#?}") };
     let line: Value = serde_json::from_str(line).unwrap();
-    assert_eq!(line["fields"]["message"], "refused");
+    assert_eq!(line["fields"]["message"], "request denied");
     let span = serde_json::json!({
         "name": "request", "request_id": "asked", "route": LEVELS, "company": company, "actor": format!("user:{user}"),
     });
@@ -52,7 +52,7 @@ fn a_denial_in_text_has_the_fields_of_its_request() {
     let [line] = lines.as_slice() else { panic!("{lines:#?}") };
     let fields = format!("request_id=\"asked\" route=\"{LEVELS}\" company={company} actor=user:{user}");
     assert!(line.contains(&fields), "{line}");
-    assert!(line.contains("INFO") && line.contains("refused"), "{line}");
+    assert!(line.contains("INFO") && line.contains("request denied"), "{line}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Checks that a caller meets a requirement: before a request is answered, and again inside a unit of work.
+//! Checks that a caller meets a requirement: before a request is processed, and again inside a unit of work.
 
 use iam_domain::{Caller, CompanyId, Snapshot, is_token_valid};
 use iam_permissions_cache::{Consistency, Subject};
@@ -8,13 +8,14 @@ use super::requirement::{Basis, Requirement};
 use crate::{Application, Failure, RequestContext};
 
 impl Application {
-    /// Checks that the caller meets the requirement in the company, on a state that satisfies `consistency`. Without a
-    /// company, only super admins and services with a key for all companies pass; every authenticated caller meets
-    /// [`Requirement::Authenticated`].
+    /// Checks that the caller meets the requirement in the company, based on a state that satisfies `consistency`.
+    /// Without a company, only super admins and services whose key is valid for all companies can meet the requirement,
+    /// except that every authenticated caller meets [`Requirement::Authenticated`].
     ///
     /// # Errors
     ///
-    /// `Forbidden`; `Unavailable` when the storage cannot be read.
+    /// [`Failure::Forbidden`] if the caller does not meet the requirement; [`Failure::Unavailable`] if the storage
+    /// cannot be read.
     pub async fn authorize(
         &self,
         caller: Caller,
@@ -33,8 +34,8 @@ impl Application {
     }
 }
 
-/// Re-checks the caller's credentials under the lock, since caches may lag behind a revocation or a cut-off. Returns
-/// whether they are still valid.
+/// Checks the caller's credentials again under the lock, since the caches may lag behind a revocation or a cut-off.
+/// Returns `true` if the credentials are still valid.
 pub(crate) async fn recheck_credentials(tx: &mut dyn UnitOfWork, context: &RequestContext) -> Result<bool, Failure> {
     Ok(match context.caller {
         Caller::User { id, .. } => {
@@ -47,8 +48,8 @@ pub(crate) async fn recheck_credentials(tx: &mut dyn UnitOfWork, context: &Reque
     })
 }
 
-/// Checks that the caller meets the requirement inside a unit of work, where no rights can change until it ends.
-/// Returns the caller's snapshot if the check had to read it.
+/// Checks that the caller meets the requirement inside a unit of work, during which no permission can change. Returns
+/// the caller's snapshot if the check read it.
 pub(crate) async fn authorize_within(
     tx: &mut dyn UnitOfWork,
     caller: Caller,
@@ -70,10 +71,10 @@ fn require(requirement: Requirement, is_met: bool) -> Result<(), Failure> {
     if is_met { Ok(()) } else { Err(Failure::Forbidden(requirement)) }
 }
 
-/// Counts and logs a failure caused by missing permissions: a caller may be probing for access.
+/// Counts and logs a failure caused by missing permissions, because the caller may be probing for access.
 pub(crate) fn record_denial(caller: Caller, company: Option<CompanyId>, failure: &Failure) {
     if matches!(failure, Failure::Forbidden(_) | Failure::ForbiddenChange { .. }) {
         metrics::counter!("iam_refused_total").increment(1);
-        tracing::info!(actor = %caller.actor(), ?company, %failure, "refused");
+        tracing::info!(actor = %caller.actor(), ?company, %failure, "request denied");
     }
 }

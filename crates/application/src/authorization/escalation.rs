@@ -1,6 +1,7 @@
 //! Escalation checks: callers can grant only what they hold, and no change leaves a company without an administrator.
 //!
-//! Both compare what the unit of work reads before and after the change, while it holds the lock of the company.
+//! Both checks compare the states that the unit of work reads before and after the change, while it holds the company's
+//! lock.
 
 use iam_domain::escalation::{Grant, not_held, to_manage};
 use iam_domain::{
@@ -22,12 +23,12 @@ impl Affects {
         }
     }
 
-    /// Whether the change can remove an administrator of the company.
+    /// Returns `true` if the change can remove an administrator of the company.
     const fn may_demote(self) -> bool {
         matches!(self, Self::Features(_) | Self::LevelsOf(_))
     }
 
-    /// Whether the change affects the caller too.
+    /// Returns `true` if the change also affects the caller.
     fn includes(self, caller: Caller, own: &Snapshot) -> bool {
         match self {
             Self::None => false,
@@ -36,7 +37,7 @@ impl Affects {
         }
     }
 
-    /// Whether the company has administrators and the change could demote all of them.
+    /// Returns `true` if the company has administrators and the change could demote all of them.
     fn includes_all_administrators(self, before: &CompanySnapshot) -> bool {
         let mut sets = before.managing().peekable();
         sets.peek().is_some()
@@ -47,7 +48,7 @@ impl Affects {
             }
     }
 
-    /// The failure that names each grant that the caller does not hold.
+    /// Returns the failure that names each grant that the caller does not hold.
     fn forbidden_grants(self, catalog: &Catalog, missing: &[Grant]) -> Failure {
         let names: Vec<_> = missing.iter().map(|grant| grant_name(catalog, grant)).collect();
         let findings = names.iter().map(|name| {
@@ -59,9 +60,10 @@ impl Affects {
         }
     }
 
-    /// The same as [`Self::includes_all_administrators`], with fewer reads: it skips the holders of all levels if it
-    /// finds an administrator, and the matrices of a user who is not one. A user whom it finds counts only after
-    /// resolution.
+    /// Returns the same result as [`Self::includes_all_administrators`] with fewer reads. If the change affects a
+    /// feature matrix, the whole company is loaded only if a search finds no administrator. If it affects the levels of
+    /// a user, the user is loaded only if the user may be an administrator. A user whom the search finds counts as an
+    /// administrator only after the user's permissions are resolved.
     async fn could_demote_all_administrators(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<bool, Failure> {
         if let Self::LevelsOf(user) = self
             && !tx.assignments().is_holder(company, user, &to_manage().collect::<Vec<_>>()).await?
@@ -79,8 +81,8 @@ impl Affects {
         Ok(self.includes_all_administrators(&self.load(tx, company).await?))
     }
 
-    /// Loads all that the change can affect in the company. For the levels of a user, this is only that user, who may
-    /// or may not be the only administrator.
+    /// Loads the part of the company that the change can affect. If the change affects the levels of one user, it loads
+    /// only that user, whether or not the user is the only administrator.
     async fn load(self, tx: &dyn UnitOfWork, company: CompanyId) -> Result<CompanySnapshot, Failure> {
         let loaded = match self {
             Self::LevelsOf(user) => tx.snapshots().load_users(company, &[user]).await?,
@@ -90,24 +92,25 @@ impl Affects {
     }
 }
 
-/// Whether the change may leave the company without an administrator. Only super admins can force it.
+/// Returns `true` if the caller forces the change: it may then leave the company without an administrator. Only super
+/// admins can force a change.
 pub(crate) fn is_forced_by<C: Change>(caller: Caller, change: &C) -> bool {
     caller.is_super_admin() && change.is_forced()
 }
 
-/// The escalation checks of one change.
+/// The escalation checks for one change.
 pub(crate) struct EscalationGuard {
     company: CompanyId,
     caller: Caller,
     affects: Affects,
-    /// What the caller holds, and the company before the change; `None` if the caller's grants are not limited.
+    /// The caller's snapshot, and the company before the change. `None` if the caller's grants are not limited.
     limits: Option<(Snapshot, CompanySnapshot)>,
     /// Whether the change could remove the last administrator.
     is_at_risk: bool,
 }
 
 impl EscalationGuard {
-    /// Reads the state before the change. `own` is the caller's snapshot, if the authorization was based on levels.
+    /// Reads the state before the change. `own` is the caller's snapshot if the caller was authorized by levels.
     pub(crate) async fn before<C: Change>(
         tx: &dyn UnitOfWork,
         company: CompanyId,
@@ -117,7 +120,7 @@ impl EscalationGuard {
     ) -> Result<Self, Failure> {
         let affects = change.affects();
         let own = own.unwrap_or_default();
-        // A service is authorized by its key's role. It holds no levels that could limit its grants.
+        // A service is authorized by the role of its key. It holds no levels that could limit its grants.
         let is_limited = matches!(caller, Caller::User { is_super_admin: false, .. })
             && !IamPermission::AssignPermissions.is_held(IamAction::Approve, &own);
         let mut before = None;
@@ -141,7 +144,8 @@ impl EscalationGuard {
     ///
     /// # Errors
     ///
-    /// `Refused` with the grants that the caller does not hold; `Conflict` if the company has no administrator left.
+    /// [`Failure::ForbiddenChange`] lists the grants that the caller does not hold; [`Failure::Conflict`] if the
+    /// company would have no administrator left.
     pub(crate) async fn after(&self, tx: &dyn UnitOfWork) -> Result<(), Failure> {
         if let Some((own, before)) = &self.limits {
             let after = self.affects.load(tx, self.company).await?;
@@ -156,9 +160,9 @@ impl EscalationGuard {
         Ok(())
     }
 
-    /// Whether the company has an administrator after the change.
+    /// Returns `true` if the company has an administrator after the change.
     async fn is_administered(&self, tx: &dyn UnitOfWork) -> Result<bool, Failure> {
-        // In most cases the user who could be the last administrator remains one.
+        // Check the most likely administrator first: usually, the affected user or the caller still is one.
         let likely = match (self.affects, self.caller) {
             (Affects::LevelsOf(user), _) => Some(user),
             (_, Caller::User { id, is_super_admin: false }) => Some(id),
@@ -176,7 +180,8 @@ impl EscalationGuard {
     }
 }
 
-/// Whether the search finds an administrator of the company who does not hold the level `without`. It may miss one.
+/// Returns `true` if the search finds an administrator of the company who does not hold the level `without`. It may
+/// miss an administrator.
 async fn has_administrator(
     tx: &dyn UnitOfWork,
     company: CompanyId,
@@ -187,7 +192,7 @@ async fn has_administrator(
     Ok(tx.snapshots().load_user(company, user).await?.value.manages())
 }
 
-/// The name of a permission for people: the URL of a view, or the key of a feature with action and scope.
+/// Returns the human-readable name of a grant: the URL of a view, or the key of a feature with action and scope.
 fn grant_name(catalog: &Catalog, grant: &Grant) -> String {
     match grant {
         Grant::View(view) => catalog.view(*view).map_or_else(|| view.to_string(), |view| view.url.to_string()),

@@ -1,4 +1,4 @@
-//! Whether a caller may do something: requirements, and what a change may grant or take away.
+//! Authorization of callers: the requirements of use cases, and the limits on what a change may grant or take away.
 
 mod authorize;
 mod escalation;

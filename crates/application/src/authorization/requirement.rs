@@ -3,42 +3,42 @@
 use iam_domain::{Caller, CompanyId, IamAction, IamPermission, Service, ServiceRole, Snapshot, UserId};
 use iam_permissions_cache::Access;
 
-/// What a caller must be allowed to do. Super admins meet every requirement. A service meets those that the role of its
-/// key covers, in the companies that the key is valid for.
+/// A permission that a use case requires of its caller. Super admins meet every requirement. A service meets the
+/// requirements that the role of its API key covers, in the companies that the key is valid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Requirement {
-    /// Be authenticated. Non-members of a company get answers in which everything is denied.
+    /// Be authenticated. Decisions about non-members of a company are all denials.
     Authenticated,
     /// Hold a level in the company.
     Member,
-    /// Read on `iam.manage_levels` or `iam.assign_permissions`.
+    /// Hold `Read` on `iam.manage_levels` or `iam.assign_permissions`.
     ReadIam,
-    /// Update on `iam.manage_levels`, to change levels.
+    /// Hold `Update` on `iam.manage_levels`, to change levels.
     ManageLevels,
-    /// Update on `iam.manage_levels`, to assign and unassign levels.
+    /// Hold `Update` on `iam.manage_levels`, to assign and unassign levels.
     AssignLevels,
-    /// Update on `iam.assign_permissions`.
+    /// Hold `Update` on `iam.assign_permissions`.
     ManagePermissions,
-    /// Update on `iam.manage_levels` or `iam.assign_permissions`, to ask about other users.
+    /// Hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to ask for decisions about other users.
     CheckOthers,
-    /// Update on `iam.manage_levels` or `iam.assign_permissions`, to read the audit trail.
+    /// Hold `Update` on `iam.manage_levels` or `iam.assign_permissions`, to read the audit log.
     ReadAudit,
-    /// Be a super admin.
+    /// Be a super admin, or a service with the role `administer` and a key that is valid for all companies.
     SuperAdmin,
-    /// Be a super admin in person, to manage the API keys of services and the cut-offs of users. Otherwise a leaked key
-    /// could lock out the super admins who would revoke it.
+    /// Be a super admin who calls as a user, not through an API key, to manage API keys and the cut-offs of users.
+    /// Otherwise, a leaked key could cut off the super admins who would revoke it.
     ManageCredentials,
 }
 
 impl Requirement {
-    /// Whether both are the same requirement, also at compile time.
+    /// Returns `true` if both requirements are the same. Usable in constant expressions.
     #[must_use]
     pub const fn is(self, other: Self) -> bool {
         self as u8 == other as u8
     }
 
-    /// The message for callers that do not meet it. It is the same for unknown companies and for companies that the
-    /// caller does not belong to.
+    /// The message for callers that do not meet the requirement. For an unknown company, it is the same as for a
+    /// company that the caller does not belong to.
     #[must_use]
     pub const fn denial_message(self) -> &'static str {
         match self {
@@ -53,7 +53,7 @@ impl Requirement {
         }
     }
 
-    /// What decides whether the caller meets it.
+    /// Returns what decides whether the caller meets the requirement.
     pub(super) fn basis(self, caller: Caller, company: Option<CompanyId>) -> Basis {
         match (caller, self, company) {
             (_, Self::Authenticated, _) | (Caller::User { is_super_admin: true, .. }, ..) => Basis::Settled(true),
@@ -65,30 +65,30 @@ impl Requirement {
         }
     }
 
-    /// Whether the caller meets it when the request names no company.
+    /// Returns `true` if the caller meets the requirement when the request names no company.
     #[must_use]
     pub fn is_met_without_company(self, caller: Caller) -> bool {
         self.basis(caller, None) == Basis::Settled(true)
     }
 
-    /// Whether a service meets it: the key's role must suffice, and a key of one company works for that company only.
+    /// Returns `true` if the role of the service's key suffices and the key is valid for the company.
     fn is_met_by_service(self, service: Service, company: Option<CompanyId>) -> bool {
         let role = match self {
             Self::Authenticated => return true,
             // A service holds no level and cannot manage credentials.
             Self::Member | Self::ManageCredentials => return false,
             Self::CheckOthers => ServiceRole::Check,
-            // The audit trail of the platform is not the data of a company.
+            // The audit log of the platform does not belong to any one company.
             Self::ReadAudit if company.is_none() => ServiceRole::Administer,
             Self::ReadIam | Self::ReadAudit => ServiceRole::Read,
             Self::ManageLevels | Self::AssignLevels | Self::ManagePermissions => ServiceRole::Administer,
-            // The platform concerns all companies.
+            // The requirement concerns the platform, and so all companies.
             Self::SuperAdmin => return service.role == ServiceRole::Administer && service.company.is_none(),
         };
         service.role >= role && (service.company.is_none() || service.company == company)
     }
 
-    /// Whether a user with these rights, who is not a super admin, meets it.
+    /// Returns `true` if a user who is not a super admin meets the requirement with these rights.
     pub(super) fn is_met_by(self, rights: &impl Rights) -> bool {
         let holds = |permission, action| rights.holds(permission, action);
         let either =
@@ -114,7 +114,7 @@ pub(super) enum Basis {
     LevelsOf(UserId, CompanyId),
 }
 
-/// The administrative rights that a user's levels in a company give.
+/// The administrative permissions that a user's levels in a company grant.
 pub(super) trait Rights {
     fn is_member(&self) -> bool;
     fn holds(&self, permission: IamPermission, action: IamAction) -> bool;

@@ -1,4 +1,4 @@
-//! Changes of a company itself: its modules, and provisioning. For super admins.
+//! Changes of a company itself: its modules, and its provisioning. For super admins.
 
 use std::collections::BTreeSet;
 
@@ -16,12 +16,12 @@ use crate::{Change, Failure, IfMatch, Requirement};
 
 const COMPANY_MODULE: &str = "Company module";
 
-/// Replaces the modules of a company. Modules that it already had stay on or off as they were.
+/// Replaces the modules of a company. A module that the company already had keeps its enabled flag.
 #[derive(Debug, Clone)]
 pub struct SetCompanyModules {
     /// The company.
     pub company: CompanyId,
-    /// Its modules, without duplicates.
+    /// The new modules of the company, without duplicates.
     pub modules: Vec<ModuleId>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -48,16 +48,16 @@ impl Change for SetCompanyModules {
     }
 }
 
-/// Switches a module of a company on or off.
+/// Enables or disables a module of a company.
 #[derive(Debug, Clone)]
 pub struct SwitchCompanyModule {
     /// The company.
     pub company: CompanyId,
     /// The module.
     pub module: ModuleId,
-    /// On or off.
+    /// `true` enables the module, `false` disables it.
     pub enabled: bool,
-    /// The client's `If-Match` precondition on the modules of the company.
+    /// The client's `If-Match` precondition, which refers to the modules of the company.
     pub if_match: IfMatch,
 }
 
@@ -87,14 +87,14 @@ impl Change for SwitchCompanyModule {
     }
 }
 
-/// Gives a company the module `core` and the levels Admin, Member and Visitor, once. Repeating it changes nothing,
-/// whatever was renamed or deleted since.
+/// Provisions a company once: adds the module `core` and creates the levels Admin, Member and Visitor. Repeating the
+/// change does not restore what was renamed or deleted since.
 #[derive(Debug, Clone)]
 pub struct ProvisionCompany {
     /// The company.
     pub company: CompanyId,
-    /// The user who becomes its admin. On a provisioned company it takes effect only if no user can administer the
-    /// company.
+    /// The user who becomes an admin. If the company was provisioned before, this takes effect only if the company has
+    /// no administrator.
     pub admin: Option<NamedUser>,
 }
 
@@ -135,7 +135,7 @@ impl Change for ProvisionCompany {
 }
 
 impl ProvisionCompany {
-    /// Creates the default levels and returns the one that administers.
+    /// Creates the default levels and returns the administrator level.
     async fn create_levels(&self, tx: &mut dyn UnitOfWork) -> Result<Option<UserLevelId>, Failure> {
         let now = tx.now();
         let catalog = tx.snapshots().load_catalog().await?.value;
@@ -191,8 +191,8 @@ impl ProvisionCompany {
         Ok(admin)
     }
 
-    /// Makes a user admin of a company that no user can administer, with a level that administers when held alone. The
-    /// user loses other levels only if they deny what that level allows.
+    /// Makes the user an administrator of a company that has none: assigns a level that makes an administrator of any
+    /// user who holds only this level. The user's other levels are removed only if they deny what this level allows.
     async fn appoint(&self, tx: &mut dyn UnitOfWork, admin: UserId, caller: Caller) -> Result<(), Failure> {
         let mut snapshot = tx.snapshots().load_company(self.company).await?.value;
         if snapshot.managing().next().is_some() {

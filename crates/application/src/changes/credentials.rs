@@ -1,4 +1,4 @@
-//! Changes of credentials: API keys, and cut-offs of users.
+//! Changes of credentials: API keys, and the cut-offs of users.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use crate::{Change, Failure, Requirement};
 
 pub(crate) const API_KEY: &str = "API key";
 
-/// Adds an API key. Only super admins in person can: no service creates keys for others.
+/// Creates an API key. Only super admins who call as users can do this: services cannot create keys.
 #[derive(Debug, Clone)]
 pub struct CreateApiKey {
-    /// The prefix by which the key is looked up.
+    /// The public prefix, by which the key is looked up.
     pub prefix: ApiKeyPrefix,
     /// The digest of the whole key.
     pub digest: ApiKeyDigest,
-    /// Its display name.
+    /// The display name of the key.
     pub name: Name,
-    /// Its role.
+    /// The role of the key.
     pub role: ServiceRole,
-    /// The one company that it is valid for; `None` means all companies and the platform.
+    /// The company that the key is limited to. `None`: the key is valid for all companies and for the platform.
     pub company: Option<CompanyId>,
-    /// When it expires.
+    /// The time when the key expires.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -52,7 +52,7 @@ impl Change for CreateApiKey {
 }
 
 impl CreateApiKey {
-    /// The key that it creates.
+    /// Returns the API key that this change creates.
     #[must_use]
     pub fn key(&self, created_by: Option<UserId>, now: Timestamp) -> ApiKey {
         ApiKey {
@@ -70,7 +70,7 @@ impl CreateApiKey {
     }
 }
 
-/// Revokes an API key permanently. Repeating it changes nothing.
+/// Revokes an API key permanently. Revoking it again changes nothing.
 #[derive(Debug, Clone)]
 pub struct RevokeApiKey {
     /// The key.
@@ -95,15 +95,16 @@ impl Change for RevokeApiKey {
     }
 }
 
-/// Cuts a user off: from now on, exactly the tokens issued before the given time are refused.
+/// Sets a user's cut-off, which replaces the previous one. Tokens issued (`iat`) before it and tokens without `iat` are
+/// rejected, and no others.
 #[derive(Debug, Clone)]
 pub struct CutOffUser {
     /// The user.
     pub user: NamedUser,
-    /// The cut-off; `None` means now.
+    /// The cut-off time. Default: the current time plus `clock_skew`.
     pub not_before: Option<Timestamp>,
-    /// How much the clocks of issuers may be ahead. "Now" is later by as much, so that it covers tokens issued by a
-    /// clock that is ahead.
+    /// The tolerated clock skew: how far the clocks of issuers may be ahead. It is added to the default cut-off, so
+    /// that the cut-off covers tokens from an issuer whose clock is ahead.
     pub clock_skew: Duration,
 }
 

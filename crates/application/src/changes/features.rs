@@ -1,4 +1,4 @@
-//! Changes of features, and of the views on which they are shown. For super admins.
+//! Changes of features, and of the views that they are shown on. For super admins.
 
 use async_trait::async_trait;
 use iam_domain::{
@@ -13,22 +13,22 @@ use crate::{Change, Failure, IfMatch, Patch, Requirement};
 
 pub(crate) const FEATURE: &str = "Feature";
 
-/// Adds a feature.
+/// Creates a feature.
 #[derive(Debug, Clone)]
 pub struct CreateFeature {
-    /// Its natural key.
+    /// The unique key of the feature.
     pub key: Option<FeatureKey>,
-    /// Its display name.
+    /// The display name of the feature.
     pub name: Name,
-    /// Its description.
+    /// The description of the feature.
     pub description: Option<Description>,
-    /// The type of resource that it concerns.
+    /// The type of resource that the feature concerns.
     pub resource_type: Option<ResourceType>,
-    /// Its custom actions.
+    /// The custom actions of the feature, in addition to the standard actions.
     pub actions: Option<Vec<Action>>,
-    /// Its category.
+    /// The category of the feature.
     pub category: Option<Category>,
-    /// `false` denies it to all users.
+    /// `false` denies the feature to all users.
     pub enabled: bool,
 }
 
@@ -64,24 +64,24 @@ impl Change for CreateFeature {
     }
 }
 
-/// Updates a feature. Omitted fields stay unchanged; a key that a menu requires cannot change.
+/// Updates a feature. Omitted fields stay unchanged. A key that a menu item requires cannot change.
 #[derive(Debug, Clone)]
 pub struct UpdateFeature {
     /// The feature.
     pub id: FeatureId,
-    /// Its natural key.
+    /// The unique key of the feature.
     pub key: Patch<FeatureKey>,
-    /// Its display name.
+    /// The display name of the feature.
     pub name: Option<Name>,
-    /// Its description.
+    /// The description of the feature.
     pub description: Patch<Description>,
-    /// The type of resource that it concerns.
+    /// The type of resource that the feature concerns.
     pub resource_type: Patch<ResourceType>,
-    /// Its custom actions. Permissions for removed actions are deleted.
+    /// The custom actions of the feature. Permissions for removed actions are deleted.
     pub actions: Patch<Vec<Action>>,
-    /// Its category.
+    /// The category of the feature.
     pub category: Patch<Category>,
-    /// `false` denies it to all users.
+    /// `false` denies the feature to all users.
     pub enabled: Option<bool>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -123,7 +123,7 @@ impl Change for UpdateFeature {
     }
 }
 
-/// Deletes a feature that no menu uses.
+/// Deletes a feature that no menu item uses.
 #[derive(Debug, Clone)]
 pub struct DeleteFeature {
     /// The feature.
@@ -161,12 +161,12 @@ impl Change for DeleteFeature {
     }
 }
 
-/// Replaces the views on which a feature is shown.
+/// Replaces the views that a feature is shown on.
 #[derive(Debug, Clone)]
 pub struct SetFeatureViews {
     /// The feature.
     pub feature: FeatureId,
-    /// Its views, without duplicates.
+    /// The new views of the feature, without duplicates.
     pub views: Vec<ViewId>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -194,7 +194,7 @@ impl Change for SetFeatureViews {
     }
 }
 
-/// The refusal to change a feature of the service itself.
+/// The failure to change a feature that belongs to the service itself.
 pub(super) fn reserved_feature() -> Failure {
     Failure::Conflict(
         "Features whose key begins with iam. belong to the service: they cannot be made, disabled, deleted, re-keyed \

@@ -13,31 +13,31 @@ use super::user_levels::find_user_level;
 use crate::failure::{list_names, unknown_field, unknown_ids};
 use crate::{Affects, Change, Failure, FieldError, IfMatch, Requirement};
 
-/// A wanted permission of a view matrix.
+/// A requested permission in a view matrix.
 #[derive(Debug, Clone)]
 pub struct NewViewPermission {
     /// The view.
     pub view_id: ViewId,
-    /// The state that the level sets for it.
+    /// The state that the level sets for the view.
     pub state: ViewState,
-    /// Whether company admins may change it. If omitted, a stored permission keeps its value and a new
-    /// one gets `true`.
+    /// Whether company admins may change the permission. If omitted, an existing permission keeps its value; for a new
+    /// permission the default is `true`.
     pub modifiable: Option<bool>,
 }
 
-/// A wanted permission of a feature matrix.
+/// A requested permission in a feature matrix.
 #[derive(Debug, Clone)]
 pub struct NewFeaturePermission {
     /// The feature.
     pub feature_id: FeatureId,
     /// The action.
     pub action: Action,
-    /// `true` allows, `false` denies.
+    /// `true` allows the action, `false` denies it.
     pub value: bool,
-    /// The scope of an allowed action.
+    /// The scope of the action, if it is allowed.
     pub scope: Scope,
-    /// Whether company admins may change it. If omitted, a stored permission keeps its value and a new
-    /// one gets `true`.
+    /// Whether company admins may change the permission. If omitted, an existing permission keeps its value; for a new
+    /// permission the default is `true`.
     pub modifiable: Option<bool>,
 }
 
@@ -48,7 +48,7 @@ pub struct ReplaceViewPermissions {
     pub company: CompanyId,
     /// The level.
     pub level: UserLevelId,
-    /// The permissions, one per view.
+    /// The new permissions, one per view.
     pub permissions: Vec<NewViewPermission>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -61,9 +61,9 @@ pub struct ReplaceFeaturePermissions {
     pub company: CompanyId,
     /// The level.
     pub level: UserLevelId,
-    /// The permissions, one per action.
+    /// The new permissions, one per action of a feature.
     pub permissions: Vec<NewFeaturePermission>,
-    /// Whether the change may leave the company without an administrator. Only super admins can force it.
+    /// Whether the change may leave the company without an administrator. Only super admins can force such a change.
     pub force: bool,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -145,7 +145,7 @@ impl Change for ReplaceFeaturePermissions {
         if stored.is_empty() {
             find_user_level(tx, self.company, self.level).await?;
         }
-        // Every feature has the standard actions, and the storage reports features that do not exist.
+        // Every feature has the standard actions, and the storage reports unknown features.
         if self.permissions.iter().any(|permission| !permission.action.is_standard()) {
             self.check_actions(&tx.features().find_all().await?)?;
         }
@@ -183,7 +183,7 @@ impl Change for ReplaceFeaturePermissions {
 }
 
 impl ReplaceFeaturePermissions {
-    /// Checks that every feature exists and has the action.
+    /// Checks that every feature exists and has the requested action.
     fn check_actions(&self, features: &[Feature]) -> Result<(), Failure> {
         let features: BTreeMap<_, _> = features.iter().map(|feature| (feature.id, feature)).collect();
         let errors: Vec<_> = self
@@ -208,7 +208,8 @@ impl ReplaceFeaturePermissions {
     }
 }
 
-/// Only super admins can change or pin permissions: other callers must send each pinned permission unchanged.
+/// Checks that the change neither alters nor adds pinned permissions, which only super admins can do: other callers
+/// must send each pinned permission unchanged.
 fn keep_pins<C: MatrixCell>(
     stored: &[C],
     wanted: &[C],

@@ -1,4 +1,4 @@
-//! Changes of the menu. For super admins; items belong to one company or to all.
+//! Changes of the menu. For super admins. An item belongs to one company, or is common to all companies.
 
 use async_trait::async_trait;
 use iam_domain::{
@@ -12,26 +12,26 @@ use crate::{Change, Failure, FieldError, IfMatch, Patch, Requirement};
 pub(crate) const MENU_ITEM: &str = "Menu item";
 pub(crate) const SUB_MENU_ITEM: &str = "Sub menu item";
 
-/// Adds an item.
+/// Creates a menu item.
 #[derive(Debug, Clone)]
 pub struct CreateMenuItem {
-    /// The owner; `None` means all companies.
+    /// The company that owns the item. `None`: the item is common to all companies.
     pub owner: Option<CompanyId>,
-    /// Its label.
+    /// The label of the item.
     pub label: Label,
-    /// Its icon.
+    /// The icon of the item.
     pub icon: Option<Icon>,
-    /// Its priority.
+    /// The priority of the item.
     pub priority: Priority,
-    /// Features whose `Read` must all be allowed.
+    /// The keys of the features that the item requires: users see the item only if `Read` is allowed for all of them.
     pub required_permissions: Option<Vec<FeatureKey>>,
-    /// Its sort order.
+    /// The sort order of the item.
     pub sort_order: i32,
-    /// The view that it leads to.
+    /// The view that the item leads to.
     pub view_id: Option<ViewId>,
-    /// The feature whose `Read` must be allowed.
+    /// The feature that the item leads to: users see the item only if its `Read` is allowed.
     pub feature_id: Option<FeatureId>,
-    /// Whether users may land here after signing in.
+    /// Whether users may land on this item after signing in.
     pub is_entrypoint: bool,
 }
 
@@ -67,28 +67,28 @@ impl Change for CreateMenuItem {
     }
 }
 
-/// Updates an item. Omitted fields stay unchanged.
+/// Updates a menu item. Omitted fields stay unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateMenuItem {
-    /// The owner; `None` means all companies.
+    /// The company that owns the item. `None`: the item is common to all companies.
     pub owner: Option<CompanyId>,
     /// The item.
     pub id: MenuItemId,
-    /// Its label.
+    /// The label of the item.
     pub label: Option<Label>,
-    /// Its icon.
+    /// The icon of the item.
     pub icon: Patch<Icon>,
-    /// Its priority.
+    /// The priority of the item.
     pub priority: Option<Priority>,
-    /// Features whose `Read` must all be allowed.
+    /// The keys of the features that the item requires: users see the item only if `Read` is allowed for all of them.
     pub required_permissions: Patch<Vec<FeatureKey>>,
-    /// Its sort order.
+    /// The sort order of the item.
     pub sort_order: Option<i32>,
-    /// The view that it leads to.
+    /// The view that the item leads to.
     pub view_id: Patch<ViewId>,
-    /// The feature whose `Read` must be allowed.
+    /// The feature that the item leads to: users see the item only if its `Read` is allowed.
     pub feature_id: Patch<FeatureId>,
-    /// Whether users may land here after signing in.
+    /// Whether users may land on this item after signing in.
     pub is_entrypoint: Option<bool>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -127,10 +127,10 @@ impl Change for UpdateMenuItem {
     }
 }
 
-/// Deletes an item with its sub-items.
+/// Deletes a menu item with its sub-items.
 #[derive(Debug, Clone)]
 pub struct DeleteMenuItem {
-    /// The owner; `None` means all companies.
+    /// The company that owns the item. `None`: the item is common to all companies.
     pub owner: Option<CompanyId>,
     /// The item.
     pub id: MenuItemId,
@@ -156,24 +156,24 @@ impl Change for DeleteMenuItem {
     }
 }
 
-/// Adds a sub-item.
+/// Creates a sub-item.
 #[derive(Debug, Clone)]
 pub struct CreateSubMenuItem {
-    /// The owner; `None` means all companies.
+    /// The company that owns the parent item. `None`: the item is common to all companies.
     pub owner: Option<CompanyId>,
     /// The parent item.
     pub menu_item_id: MenuItemId,
-    /// Its label.
+    /// The label of the sub-item.
     pub label: Label,
-    /// The view that it leads to.
+    /// The view that the sub-item leads to.
     pub view_id: Option<ViewId>,
-    /// The feature whose `Read` must be allowed.
+    /// The feature that the sub-item leads to: users see the sub-item only if its `Read` is allowed.
     pub feature_id: Option<FeatureId>,
-    /// Its icon.
+    /// The icon of the sub-item.
     pub icon: Option<Icon>,
-    /// Its sort order.
+    /// The sort order of the sub-item.
     pub sort_order: i32,
-    /// `false` hides it.
+    /// `false` hides the sub-item.
     pub enabled: bool,
 }
 
@@ -209,23 +209,23 @@ impl Change for CreateSubMenuItem {
 /// Updates a sub-item. Omitted fields stay unchanged.
 #[derive(Debug, Clone)]
 pub struct UpdateSubMenuItem {
-    /// The owner; `None` means all companies.
+    /// The company that owns the parent item. `None`: the item is common to all companies.
     pub owner: Option<CompanyId>,
     /// The sub-item.
     pub id: SubMenuItemId,
     /// The parent item.
     pub menu_item_id: Option<MenuItemId>,
-    /// Its label.
+    /// The label of the sub-item.
     pub label: Option<Label>,
-    /// The view that it leads to.
+    /// The view that the sub-item leads to.
     pub view_id: Patch<ViewId>,
-    /// The feature whose `Read` must be allowed.
+    /// The feature that the sub-item leads to: users see the sub-item only if its `Read` is allowed.
     pub feature_id: Patch<FeatureId>,
-    /// Its icon.
+    /// The icon of the sub-item.
     pub icon: Patch<Icon>,
-    /// Its sort order.
+    /// The sort order of the sub-item.
     pub sort_order: Option<i32>,
-    /// `false` hides it.
+    /// `false` hides the sub-item.
     pub enabled: Option<bool>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -264,7 +264,7 @@ impl Change for UpdateSubMenuItem {
 /// Deletes a sub-item.
 #[derive(Debug, Clone)]
 pub struct DeleteSubMenuItem {
-    /// The owner; `None` means all companies.
+    /// The company that owns the parent item. `None`: the item is common to all companies.
     pub owner: Option<CompanyId>,
     /// The sub-item.
     pub id: SubMenuItemId,
@@ -291,7 +291,7 @@ impl Change for DeleteSubMenuItem {
     }
 }
 
-/// Checks that all keys exist: an unknown key, such as a typing error, would hide the item from all users.
+/// Checks that all keys exist: an unknown key, such as a typo, would hide the item from all users.
 async fn check_keys(tx: &mut dyn UnitOfWork, keys: Option<&[FeatureKey]>) -> Result<(), Failure> {
     let Some(keys) = keys.filter(|keys| !keys.is_empty()) else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The changes, by resource.
+//! The changes, one module per resource.
 
 mod companies;
 pub(crate) mod credentials;

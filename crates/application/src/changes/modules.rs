@@ -15,20 +15,20 @@ use crate::{Change, Failure, IfMatch, Patch, Requirement};
 
 pub(crate) const MODULE: &str = "Module";
 
-/// Adds a module.
+/// Creates a module.
 #[derive(Debug, Clone)]
 pub struct CreateModule {
-    /// Its natural key.
+    /// The unique code of the module.
     pub code: ModuleCode,
-    /// Its display name.
+    /// The display name of the module.
     pub name: Name,
-    /// Its description.
+    /// The description of the module.
     pub description: Option<Description>,
-    /// Its icon.
+    /// The icon of the module.
     pub icon: Option<Icon>,
-    /// `false` switches it off for every company.
+    /// `false` disables the module for every company.
     pub enabled: bool,
-    /// Its priority.
+    /// The priority of the module.
     pub priority: Priority,
 }
 
@@ -65,17 +65,17 @@ impl Change for CreateModule {
 pub struct UpdateModule {
     /// The module.
     pub id: ModuleId,
-    /// Its natural key.
+    /// The unique code of the module.
     pub code: Option<ModuleCode>,
-    /// Its display name.
+    /// The display name of the module.
     pub name: Option<Name>,
-    /// Its description.
+    /// The description of the module.
     pub description: Patch<Description>,
-    /// Its icon.
+    /// The icon of the module.
     pub icon: Patch<Icon>,
-    /// `false` switches it off for every company.
+    /// `false` disables the module for every company.
     pub enabled: Option<bool>,
-    /// Its priority.
+    /// The priority of the module.
     pub priority: Option<Priority>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -109,12 +109,13 @@ impl Change for UpdateModule {
     }
 }
 
-/// Deletes a module. What it alone gates would open to all companies, so the caller must confirm that.
+/// Deletes a module. Views and features that only this module gates would open to all companies, so the caller must
+/// confirm that.
 #[derive(Debug, Clone)]
 pub struct DeleteModule {
     /// The module.
     pub id: ModuleId,
-    /// Confirms that what it alone gates may open to all companies.
+    /// Confirms that views and features that only this module gates may open to all companies.
     pub ungate: bool,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -149,9 +150,9 @@ impl Change for DeleteModule {
 pub struct SetModuleViews {
     /// The module.
     pub module: ModuleId,
-    /// Its views, without duplicates.
+    /// The new views of the module, without duplicates.
     pub views: Vec<ViewId>,
-    /// Confirms that what it alone gated may open to all companies.
+    /// Confirms that removed views that only this module gates may open to all companies.
     pub ungate: bool,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -189,9 +190,9 @@ impl Change for SetModuleViews {
 pub struct SetModuleFeatures {
     /// The module.
     pub module: ModuleId,
-    /// Its features, without duplicates.
+    /// The new features of the module, without duplicates.
     pub features: Vec<FeatureId>,
-    /// Confirms that what it alone gated may open to all companies.
+    /// Confirms that removed features that only this module gates may open to all companies.
     pub ungate: bool,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -228,7 +229,7 @@ impl Change for SetModuleFeatures {
     }
 }
 
-/// Refuses to open gates unless the caller confirms it.
+/// Rejects a change that would open gates, because the caller has not confirmed it.
 fn check_gates_kept(opened: &[String]) -> Result<(), Failure> {
     if opened.is_empty() {
         return Ok(());
@@ -239,7 +240,7 @@ fn check_gates_kept(opened: &[String]) -> Result<(), Failure> {
     )))
 }
 
-/// The views that this module alone gates and that are not kept in it.
+/// Returns the URLs of the views that only this module gates and that are not in `kept`.
 fn views_only_in(catalog: &Catalog, module: ModuleId, kept: Option<&BTreeSet<ViewId>>) -> Vec<String> {
     catalog
         .views()
@@ -250,7 +251,7 @@ fn views_only_in(catalog: &Catalog, module: ModuleId, kept: Option<&BTreeSet<Vie
         .collect()
 }
 
-/// The features that this module alone gates and that are not kept in it.
+/// Returns the keys, or else the names, of the features that only this module gates and that are not in `kept`.
 fn features_only_in(catalog: &Catalog, module: ModuleId, kept: Option<&BTreeSet<FeatureId>>) -> Vec<String> {
     catalog
         .features()

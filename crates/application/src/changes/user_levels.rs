@@ -1,4 +1,4 @@
-//! Changes of user levels and of their assignments.
+//! Changes of user levels and their assignments.
 
 use async_trait::async_trait;
 use iam_domain::{
@@ -13,14 +13,14 @@ use crate::{Affects, Change, Failure, FieldError, IfMatch, Requirement};
 
 pub(crate) const USER_LEVEL: &str = "User level";
 
-/// Adds a level.
+/// Creates a level.
 #[derive(Debug, Clone)]
 pub struct CreateUserLevel {
     /// The company.
     pub company: CompanyId,
-    /// Its name.
+    /// The name of the level.
     pub name: Name,
-    /// Its description.
+    /// The description of the level.
     pub description: Description,
 }
 
@@ -57,9 +57,9 @@ pub struct UpdateUserLevel {
     pub company: CompanyId,
     /// The level.
     pub id: UserLevelId,
-    /// Its new name.
+    /// The new name of the level.
     pub name: Option<Name>,
-    /// Its new description.
+    /// The new description of the level.
     pub description: Option<Description>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -93,7 +93,7 @@ impl Change for UpdateUserLevel {
     }
 }
 
-/// Deletes a level that has no holders, so that no user loses a permission or a deny.
+/// Deletes a level that has no holders, so that no user loses an allow or a deny.
 #[derive(Debug, Clone)]
 pub struct DeleteUserLevel {
     /// The company.
@@ -139,10 +139,11 @@ impl Change for DeleteUserLevel {
     }
 }
 
-/// The most holders that a failure lists.
+/// Maximum number of holders that a failure lists.
 const LISTED_HOLDERS: usize = 10;
 
-/// The failure to delete a level that has holders: their number and, for callers that may read it, the first of them.
+/// Returns the failure to delete a level that has holders. The failure contains the number of holders and, if the
+/// caller may read IAM data, the first of them.
 async fn in_use(
     tx: &mut dyn UnitOfWork,
     company: CompanyId,
@@ -170,16 +171,16 @@ async fn in_use(
     Ok(Failure::InUse { message, errors })
 }
 
-/// Replaces the user's levels in this company, and in no other.
+/// Replaces the user's levels in this company. The user's levels in other companies stay unchanged.
 #[derive(Debug, Clone)]
 pub struct AssignUserLevels {
     /// The company.
     pub company: CompanyId,
     /// The user.
     pub user: NamedUser,
-    /// The levels, without duplicates.
+    /// The new levels of the user in this company, without duplicates.
     pub levels: Vec<UserLevelId>,
-    /// Whether the change may leave the company without an administrator. Only super admins can force it.
+    /// Whether the change may leave the company without an administrator. Only super admins can force such a change.
     pub force: bool,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -224,7 +225,7 @@ impl Change for AssignUserLevels {
     }
 }
 
-/// Checks that the named user can sign in: only such users get levels.
+/// Checks that the named user can sign in. Only such users can get levels.
 pub(crate) fn check_can_sign_in(user: &NamedUser, field: &'static str) -> Result<(), Failure> {
     if user.can_sign_in {
         return Ok(());
@@ -232,13 +233,13 @@ pub(crate) fn check_can_sign_in(user: &NamedUser, field: &'static str) -> Result
     Err(Failure::invalid(field, "names no user who can sign in; users of external issuers are named issuer|subject"))
 }
 
-/// Whether the id belongs to a user of another issuer who holds a level in the company: its admins know the id from
-/// there.
+/// Returns `true` if the id belongs to an external issuer's user who already holds a level in the company. The
+/// company's admins know the id from that assignment, so it may be named without issuer and subject.
 async fn is_external_holder(tx: &mut dyn UnitOfWork, company: CompanyId, user: UserId) -> Result<bool, Failure> {
     Ok(user.is_made_here() && !tx.assignments().get_user_levels(company, user).await?.is_empty())
 }
 
-/// Reads a level of the company.
+/// Returns a level of the company.
 pub(crate) async fn find_user_level(
     tx: &mut dyn UnitOfWork,
     company: CompanyId,

@@ -9,20 +9,20 @@ use crate::{Change, Failure, IfMatch, Patch, Requirement};
 
 pub(crate) const VIEW: &str = "View";
 
-/// Adds a view.
+/// Creates a view.
 #[derive(Debug, Clone)]
 pub struct CreateView {
-    /// Its display name.
+    /// The display name of the view.
     pub name: Name,
-    /// Its URL.
+    /// The URL of the view.
     pub url: ViewUrl,
-    /// Its category.
+    /// The category of the view.
     pub category: Option<Category>,
-    /// Its description.
+    /// The description of the view.
     pub description: Option<Description>,
-    /// Its icon.
+    /// The icon of the view.
     pub icon: Option<Icon>,
-    /// `false` makes it public.
+    /// `false` makes the view public.
     pub requires_auth: bool,
 }
 
@@ -59,17 +59,17 @@ impl Change for CreateView {
 pub struct UpdateView {
     /// The view.
     pub id: ViewId,
-    /// Its display name.
+    /// The display name of the view.
     pub name: Option<Name>,
-    /// Its URL.
+    /// The URL of the view.
     pub url: Option<ViewUrl>,
-    /// Its category.
+    /// The category of the view.
     pub category: Patch<Category>,
-    /// Its description.
+    /// The description of the view.
     pub description: Patch<Description>,
-    /// Its icon.
+    /// The icon of the view.
     pub icon: Patch<Icon>,
-    /// `false` makes it public.
+    /// `false` makes the view public.
     pub requires_auth: Option<bool>,
     /// The client's `If-Match` precondition.
     pub if_match: IfMatch,
@@ -103,7 +103,7 @@ impl Change for UpdateView {
     }
 }
 
-/// Deletes a view that no menu uses.
+/// Deletes a view that no menu item uses.
 #[derive(Debug, Clone)]
 pub struct DeleteView {
     /// The view.

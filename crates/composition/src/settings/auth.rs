@@ -1,4 +1,4 @@
-//! The settings of authentication.
+//! The authentication settings.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,32 +9,34 @@ use serde::Deserialize;
 
 use super::parse::{duration, list, optional_duration};
 
-/// The settings of authentication.
+/// The authentication settings.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthSettings {
     /// The secret that signs HS256 tokens.
     pub jwt_secret: Option<SecretString>,
-    /// The `iss` that these tokens must have.
+    /// The `iss` claim that HS256 tokens must have. Default: any.
     pub jwt_issuer: Option<String>,
-    /// The audiences that are accepted in these tokens.
+    /// The audiences of which an HS256 token must have one. Default: any.
     #[serde(deserialize_with = "list")]
     pub jwt_audience: Vec<String>,
-    /// The other issuers of tokens: an array of tables in the file, JSON in the environment.
+    /// The trusted issuers that sign with their own keys: an array of tables in the file, JSON in the environment.
     pub issuers: Vec<IssuerSettings>,
-    /// The tolerated clock skew.
+    /// The tolerated clock skew between token issuers and this process. Default: 30 s.
     #[serde(deserialize_with = "duration")]
     pub clock_skew: Duration,
-    /// The greatest age of tokens since their `iat`; 0: any. Left out: any in development, a day in production.
+    /// Maximum age of tokens since their `iat`. `0` means no maximum. Default: no maximum in development, 24 h in
+    /// production.
     #[serde(deserialize_with = "optional_duration")]
     pub max_token_age: Option<Duration>,
-    /// The greatest age of tokens that make super admins; 0: any. Left out: any in development, an hour in production.
+    /// Maximum age of tokens that grant super admin. `0` means no maximum. Default: no maximum in development, 1 h in
+    /// production.
     #[serde(deserialize_with = "optional_duration")]
     pub max_super_admin_token_age: Option<Duration>,
-    /// How often key sets are fetched.
+    /// Interval between two fetches of a key set. Default: 5 min.
     #[serde(deserialize_with = "duration")]
     pub jwks_refresh: Duration,
-    /// How many verified tokens are remembered; 0: none.
+    /// Maximum number of verified tokens that are cached. `0` disables the cache.
     pub remembered_tokens: usize,
 }
 
@@ -55,30 +57,31 @@ impl Default for AuthSettings {
     }
 }
 
-/// The settings of an issuer that signs tokens with keys of its own. They name one source of keys.
+/// The settings of an issuer that signs tokens with its own keys. Exactly one source of keys must be set.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IssuerSettings {
-    /// The `iss` of its tokens, exactly.
+    /// The exact `iss` claim of the issuer's tokens.
     pub issuer: String,
-    /// The URL of its key set. Not shown: until it is validated, it may contain a password.
+    /// The URL of the issuer's key set (JWKS). Treated as a secret, since it may contain a password until it is
+    /// validated.
     pub jwks_url: Option<SecretString>,
-    /// A file with its key set.
+    /// The path of a file with the issuer's key set (JWKS).
     pub jwks_file: Option<PathBuf>,
-    /// A PEM file with its public keys.
+    /// The path of a PEM file with the issuer's public keys.
     pub public_key_file: Option<PathBuf>,
-    /// `RS256`, `ES256`, `EdDSA`; none: all that its keys support.
+    /// The accepted signature algorithms: `RS256`, `ES256`, `EdDSA`. Default: all that the issuer's keys support.
     pub algorithms: Vec<String>,
-    /// The audiences that are accepted in its tokens; none: any.
+    /// The audiences of which a token must have one. Default: any.
     pub audiences: Vec<String>,
-    /// The claim with the audience, unless it is `aud`.
+    /// Name of the claim with the audience. Default: `aud`.
     pub audience_claim: Option<String>,
-    /// The claim with the user, unless it is `sub`.
+    /// Name of the claim with the user. Default: `sub`.
     pub user_claim: Option<String>,
-    /// The claim that makes super admins, unless it is `isSuperAdmin`.
+    /// Name of the claim that grants super admin. Default: `isSuperAdmin`.
     pub super_admin_claim: Option<String>,
-    /// Whether its UUID subjects are user ids.
+    /// Whether subjects that are UUIDs are used as user ids directly.
     pub native: bool,
-    /// Whether it may make super admins.
+    /// Whether the issuer's tokens can grant super admin.
     pub super_admins: bool,
 }

@@ -1,4 +1,4 @@
-//! The settings of what is kept in memory.
+//! The cache settings.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -8,34 +8,34 @@ use serde::Deserialize;
 
 use super::parse::duration;
 
-/// The settings of what is kept in memory, for how long it is trusted, and what is written for other programs.
+/// The settings of the permissions cache, and of the effective rows that are written for other programs.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {
-    /// The most users, counted in each of their companies, whose permissions are kept.
+    /// Maximum number of cached users. A user counts once for each company.
     pub max_entries: NonZeroUsize,
-    /// The approximate limit of bytes of compiled permissions.
+    /// Approximate maximum size of compiled permissions, in bytes.
     pub max_bytes: NonZeroUsize,
-    /// The most users without a level that are remembered as such.
+    /// Maximum number of users who are cached as non-members.
     pub max_non_members: usize,
-    /// The most bytes of response bodies that are kept for subjects with the same answers.
+    /// Maximum size of cached response bodies, in bytes. Subjects with the same response share a body.
     pub max_body_bytes: u64,
-    /// How long what is kept is trusted after the last poll of the database: the bound on staleness.
+    /// Time for which cached entries are trusted after a poll of the database began. This bounds staleness.
     #[serde(deserialize_with = "duration")]
     pub lease: Duration,
-    /// How old a kept entry may be that still answers while the database cannot be reached; such answers state their
-    /// age. A value up to the lease changes nothing.
+    /// Maximum age of cached entries that are used while the database cannot be reached. Such responses state their
+    /// age. A value up to the lease has no effect.
     #[serde(deserialize_with = "duration")]
     pub outage_grace: Duration,
-    /// How long a load may take.
+    /// Timeout for a load from the database, and for requests that wait for it.
     #[serde(deserialize_with = "duration")]
     pub load_timeout: Duration,
-    /// How long the rows of effective permissions that other programs read are valid.
+    /// Lifetime of the rows of effective permissions that other programs read.
     #[serde(deserialize_with = "duration")]
     pub rows_valid_for: Duration,
-    /// The most users whose rows are written every two seconds; 0: none are written.
+    /// Maximum number of users whose rows are written every two seconds. `0` disables writing.
     pub rows_users: usize,
-    /// The most users of one company among them.
+    /// Maximum number of users of the same company among them.
     pub rows_users_of_company: usize,
 }
 
@@ -59,7 +59,7 @@ impl Default for CacheSettings {
 }
 
 impl CacheSettings {
-    /// Returns the options of the cache for a database with so many connections: loads take at most half of them.
+    /// Returns the cache options for this maximum of database connections. Loads use at most half of them.
     pub(crate) fn options(&self, connections: u32) -> CacheOptions {
         CacheOptions {
             max_entries: self.max_entries.get(),
@@ -72,7 +72,7 @@ impl CacheSettings {
         }
     }
 
-    /// Returns the options of writing effective rows.
+    /// Returns the options for writing effective rows.
     pub(crate) fn fill(&self) -> FillOptions {
         FillOptions {
             valid_for: self.rows_valid_for,

@@ -12,39 +12,39 @@ use super::parse::{database_duration, database_limit, duration};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseSettings {
-    /// The URL of PostgreSQL.
+    /// The URL of the PostgreSQL database.
     pub url: Option<SecretString>,
-    /// The URL of the same database without a pooler in between, for the connection that listens for changes. Left out:
+    /// The URL of the same database without a pooler in between, for the connection that listens for wake-ups. Default:
     /// `url`.
     pub direct_url: Option<SecretString>,
     /// `true` or `false`; see [`StorageMode`](crate::StorageMode).
     pub use_database: Option<String>,
-    /// The most connections.
+    /// Maximum number of connections in the pool.
     pub max_connections: NonZeroU32,
-    /// The connections that are kept open.
+    /// Minimum number of connections that the pool keeps open.
     pub min_connections: u32,
-    /// How long an operation waits for a connection, including the time to open one.
+    /// Timeout for getting a connection from the pool, including the time to open one.
     #[serde(deserialize_with = "duration")]
     pub acquire_timeout: Duration,
-    /// How long until an unused connection is closed; 0: never.
+    /// Idle time after which a connection is closed. `0` means never.
     #[serde(deserialize_with = "duration")]
     pub idle_timeout: Duration,
-    /// How long until a connection is closed, used or not; 0: never.
+    /// Age at which a connection is closed, used or idle. `0` means never.
     #[serde(deserialize_with = "duration")]
     pub max_lifetime: Duration,
-    /// How long a statement may run; 0: no limit.
+    /// Timeout for a statement. `0` means no timeout.
     #[serde(deserialize_with = "database_duration")]
     pub statement_timeout: Duration,
-    /// How long a statement waits for a lock; 0: no limit.
+    /// Timeout for a statement that waits for a lock. `0` means no timeout.
     #[serde(deserialize_with = "database_duration")]
     pub lock_timeout: Duration,
-    /// How long a change may take, including its commit.
+    /// Timeout for a change, including its commit.
     #[serde(deserialize_with = "database_limit")]
     pub change_timeout: Duration,
-    /// How long the database waits for this process when it goes silent inside a change.
+    /// Time after which the database ends the transaction of a change whose process has gone silent.
     #[serde(deserialize_with = "database_limit")]
     pub silence_timeout: Duration,
-    /// Statements that take longer are logged.
+    /// Statements that take longer than this are logged.
     #[serde(deserialize_with = "duration")]
     pub slow_statement: Duration,
 }

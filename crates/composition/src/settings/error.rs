@@ -1,41 +1,43 @@
-//! The error of the settings, which names the wrong one.
+//! The error that names the invalid setting.
 
 use std::path::PathBuf;
 
 use config::ConfigError;
 
-/// The settings cannot be used. Messages name keys, never values: any of them may be a misplaced secret.
+/// The error of settings that cannot be used. Messages name keys, never values, since any value may be a misplaced
+/// secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
     /// The file does not exist, or the process may not read it.
     #[error("IAM_CONFIG: cannot read {}: {source}", .path.display())]
     File {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The cause.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// The file is not TOML.
+    /// The file is not valid TOML.
     #[error("{}: {problem}", .path.display())]
     Syntax {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Where parsing failed.
+        /// The parser's message, with the position.
         problem: String,
     },
-    /// A variable begins with `IAM__` but cannot name a setting.
+    /// A variable begins with `IAM__` but does not name a setting.
     #[error("{0}: not a setting, expected IAM__SECTION__KEY")]
     Variable(String),
-    /// A variable's value is not UTF-8. A secret of random bytes must be encoded, in hexadecimal digits or base64.
+    /// The value of a variable is not valid UTF-8. A secret of random bytes must be encoded, for example in hexadecimal
+    /// or base64.
     #[error("{0}: must be valid UTF-8 text; encode random bytes, for example in base64")]
     NotUnicode(String),
-    /// A key does not exist, or its value is invalid.
+    /// The key is unknown, or its value is invalid.
     #[error("{key}: {problem}")]
     Invalid {
-        /// The key: `server.port`.
+        /// The key, such as `server.port`.
         key: String,
-        /// What is wrong.
+        /// The description of the problem.
         problem: String,
     },
 }
@@ -46,13 +48,13 @@ impl SettingsError {
     }
 }
 
-/// Describes the problem without the value.
+/// Describes the problem without quoting the value.
 fn problem(error: ConfigError) -> String {
     match error {
         ConfigError::Type { expected, .. } => format!("must be {expected}"),
         ConfigError::At { error, .. } => problem(*error),
         other => match other.to_string() {
-            // `invalid type: string "the value", expected so and so`.
+            // The message is like `invalid type: string "the value", expected …`.
             text if text.starts_with("invalid ") => {
                 let (_, expected) = text.rsplit_once(", expected ").unwrap_or(("", "something else"));
                 format!("must be {expected}")

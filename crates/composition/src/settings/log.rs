@@ -1,15 +1,15 @@
-//! The settings of the log.
+//! The log settings.
 
 use serde::{Deserialize, Deserializer};
 
 use super::parse::word;
 
-/// The settings of the log.
+/// The log settings.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
-    /// The least level that is logged, also by module: `info,iam_http=debug`. Left out: the value of the variable
-    /// `RUST_LOG`, else `info`. If both are set, this setting wins.
+    /// The log filter: a minimum level, optionally with levels per module, such as `info,iam_http=debug`. Default: the
+    /// value of the variable `RUST_LOG`, or else `info`.
     pub filter: String,
     /// The format of log lines: `text` or `json`.
     pub format: LogFormat,

@@ -1,4 +1,4 @@
-//! Loads the settings: defaults, then a TOML file, then the environment. Each section has a file of its own.
+//! Loads the settings from defaults, then a TOML file, then the environment. Each section has its own source file.
 
 mod auth;
 mod cache;
@@ -27,13 +27,13 @@ pub use server::{AdminSettings, Mode, Origins, ServerSettings};
 const FILE: &str = "IAM_CONFIG";
 /// The variable whose value is JSON.
 const ISSUERS: &str = "IAM__AUTH__ISSUERS";
-/// The prefix of variables that set any key: `IAM__SECTION__KEY`.
+/// The prefix of variables that set a key: `IAM__SECTION__KEY`.
 const PREFIX: &str = "IAM__";
-/// The customary variable for log filters of Rust programs: the default of `log.filter`.
+/// The variable that Rust programs customarily use for log filters. It is the default of `log.filter`.
 const RUST_LOG: &str = "RUST_LOG";
-/// Stands for bytes of a variable that are not Unicode.
+/// Replaces the bytes of a variable that are not valid Unicode.
 const REPLACED: char = char::REPLACEMENT_CHARACTER;
-/// Variables with a name of their own. They take precedence over their `IAM__` equivalents.
+/// Variables with a name of their own. They take precedence over the equivalent `IAM__` variables.
 const PLAIN_NAMES: [(&str, &str); 4] = [
     ("PORT", "server.port"),
     ("DATABASE_URL", "database.url"),
@@ -41,37 +41,37 @@ const PLAIN_NAMES: [(&str, &str); 4] = [
     ("JWT_SECRET", "auth.jwt_secret"),
 ];
 
-/// Returns the environment of this process; no other code of the service reads it. Text that is not Unicode is kept
-/// with replacement characters, so that an unreadable value does not count as unset; [`Settings::load`] refuses it.
+/// Returns the environment of this process. No other code of the service reads it. Bytes that are not valid Unicode
+/// become replacement characters, so that an unreadable value does not count as unset; [`Settings::load`] rejects it.
 #[must_use]
 pub fn environment() -> BTreeMap<String, String> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
 }
 
-/// All settings. Secrets in them are never printed.
+/// All settings. Their `Debug` output omits secrets.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The listener of the API, and its limits.
+    /// The listener and the timeouts of the API.
     pub server: ServerSettings,
-    /// The port for operators.
+    /// The admin port, which serves metrics.
     pub admin: AdminSettings,
-    /// The database, if data is kept in one.
+    /// The database, if one is configured, and its connections.
     pub database: DatabaseSettings,
-    /// What is kept in memory, and for how long it is trusted.
+    /// The permissions cache, and the effective rows.
     pub cache: CacheSettings,
     /// Authentication.
     pub auth: AuthSettings,
-    /// The rate limit.
+    /// The rate limit per caller.
     pub rate_limit: RateLimitSettings,
-    /// What is logged.
+    /// The log filter and format.
     pub log: LogSettings,
 }
 
 impl Settings {
     /// Reads the file that `IAM_CONFIG` names, if any, and then the environment, which takes precedence. `RUST_LOG` is
-    /// the log filter if neither sets one. Empty variables count as not set.
+    /// the default log filter. Empty variables count as not set.
     ///
     /// # Errors
     ///
@@ -115,7 +115,8 @@ impl Settings {
     }
 }
 
-/// The key for messages, followed by its variable if that has a name of its own: most operators know the variable.
+/// Returns the key for messages. If the key has a plain variable, its name follows, since most operators know the
+/// variable.
 fn named(key: &str) -> String {
     match PLAIN_NAMES.iter().find(|(_, plain)| *plain == key) {
         Some((variable, _)) => format!("{key} ({variable})"),
@@ -129,7 +130,7 @@ fn file(path: PathBuf) -> Result<Config, SettingsError> {
         Ok(text) => text,
         Err(source) => return Err(SettingsError::File { path, source }),
     };
-    // The first line has the position; the others quote the file, which may contain secrets.
+    // The first line of the message has the position. The other lines quote the file, which may contain secrets.
     let parsed = Config::builder().add_source(File::from_str(&text, FileFormat::Toml)).build();
     parsed.map_err(|error| SettingsError::Syntax {
         path,
@@ -137,7 +138,7 @@ fn file(path: PathBuf) -> Result<Config, SettingsError> {
     })
 }
 
-/// Parses a JSON array. Errors give the position of the failure, and quote nothing.
+/// Parses a JSON array. The error states the position of the failure and does not quote the text.
 fn json(key: &str, text: &str) -> Result<Value, SettingsError> {
     serde_json::from_str::<Vec<Value>>(text).map(Value::from).map_err(|error| SettingsError::Invalid {
         key: key.to_owned(),
@@ -158,13 +159,13 @@ mod tests {
         Settings::load(&variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect())
     }
 
-    /// The error in all its printed forms.
+    /// Returns the error in all its printed forms.
     fn error(variables: &[(&str, &str)]) -> String {
         let error = load(variables).unwrap_err();
         format!("{error}\n{error:?}")
     }
 
-    /// A settings file that is removed on drop.
+    /// A settings file that is deleted on drop.
     struct TempFile(PathBuf);
 
     impl TempFile {
@@ -314,7 +315,7 @@ mod tests {
         let printed = format!("{settings:?} {settings:#?}");
         assert!(printed.contains("REDACTED") && !printed.contains("hunter2"), "{printed}");
 
-        // Nor is a value in the wrong place.
+        // A value of the wrong setting is not printed either.
         for name in [
             "PORT",
             "IAM__SERVER__MODE",
@@ -461,7 +462,7 @@ mod tests {
         let (example, _) = example.split_once("```").unwrap();
         load(&[TempFile::new("manual", example).variable()]).unwrap();
 
-        // Unknown keys are refused with the names of all known ones.
+        // The error about an unknown key lists all known keys.
         let names = |variable: &str| -> Vec<String> {
             let error = load(&[(variable, "1")]).unwrap_err().to_string();
             error.split('`').skip(3).step_by(2).map(str::to_uppercase).collect()
@@ -470,7 +471,7 @@ mod tests {
         assert_eq!(sections.len(), 7);
         for section in sections {
             let keys = names(&format!("IAM__{section}__NO_SUCH"));
-            // A section of one key says "expected `key`", and one of many says "expected one of `key`".
+            // A section with one key reports "expected `key`", a section with several reports "expected one of `key`".
             assert!(!keys.is_empty());
             for key in keys {
                 let variable = format!("IAM__{section}__{key}");

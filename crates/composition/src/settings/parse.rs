@@ -1,4 +1,4 @@
-//! Reads values of settings. Messages describe the expected form, and never repeat the value.
+//! Parses the values of settings. Error messages describe the expected form and never repeat the value.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Parses `500ms`, `5s`, `2m` or `1h`; 0 needs no unit.
+/// Parses a duration such as `500ms`, `5s`, `2m` or `1h`. `0` needs no unit.
 fn parse_duration(text: &str) -> Option<Duration> {
     let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit);
@@ -22,39 +22,39 @@ fn parse_duration(text: &str) -> Option<Duration> {
     number.checked_mul(millis).map(Duration::from_millis)
 }
 
-/// Reads a duration.
+/// Deserializes a duration.
 pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).ok_or_else(|| D::Error::custom("must be a duration such as 500ms, 5s, 2m or 1h"))
 }
 
-/// The longest duration that PostgreSQL accepts: milliseconds in 31 bits.
+/// Maximum duration that PostgreSQL accepts: milliseconds in 31 bits.
 const LONGEST_IN_DATABASE: Duration = Duration::from_millis(i32::MAX.unsigned_abs() as u64);
 
-/// Reads a duration within PostgreSQL's range.
+/// Deserializes a duration within PostgreSQL's range.
 pub(super) fn database_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let limit = duration(deserializer)?;
     if limit > LONGEST_IN_DATABASE { Err(D::Error::custom("must be at most 596h")) } else { Ok(limit) }
 }
 
-/// Reads a duration within PostgreSQL's range, except 0, which would mean no limit.
+/// Deserializes a duration within PostgreSQL's range, except `0`, which PostgreSQL takes as no limit.
 pub(super) fn database_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let limit = database_duration(deserializer)?;
     if limit.is_zero() { Err(D::Error::custom("must be more than 0")) } else { Ok(limit) }
 }
 
-/// Reads a duration that may be left out.
+/// Deserializes an optional duration.
 pub(super) fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     duration(deserializer).map(Some)
 }
 
-/// Reads a port.
+/// Deserializes a port.
 pub(super) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(|_| D::Error::custom("must be a number from 0 to 65535"))
 }
 
-/// Reads one of a few words; `problem` is the message for any other text.
+/// Deserializes one of a few keywords. `problem` is the message for any other value.
 pub(super) fn word<'de, D: Deserializer<'de>, T: Copy>(
     deserializer: D,
     words: &[(&str, T)],
@@ -65,7 +65,7 @@ pub(super) fn word<'de, D: Deserializer<'de>, T: Copy>(
     known.map(|(_, value)| *value).ok_or_else(|| D::Error::custom(problem))
 }
 
-/// Reads a list: an array in the file, separated by commas in the environment.
+/// Deserializes a list: an array in the file, a comma-separated string in the environment.
 pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     struct ListVisitor;
 

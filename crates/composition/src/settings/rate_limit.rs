@@ -1,21 +1,21 @@
-//! The settings of the rate limit.
+//! The rate limit settings.
 
 use std::num::NonZeroU32;
 
 use serde::Deserialize;
 
-/// The settings of the rate limit of one caller in each replica. Off by default.
+/// The settings of the rate limit per caller. Each replica counts on its own. Disabled by default.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RateLimitSettings {
-    /// Requests per second in the long run.
+    /// Sustained rate, in requests per second.
     pub per_second: Option<NonZeroU32>,
-    /// The burst of requests; left out: those of one second.
+    /// Maximum burst, in requests. Default: `per_second`.
     pub burst: Option<NonZeroU32>,
 }
 
 impl RateLimitSettings {
-    /// Returns the requests per second and the burst, if there is a limit.
+    /// Returns the requests per second and the burst, or `None` if the rate limit is disabled.
     #[must_use]
     pub fn limit(&self) -> Option<(NonZeroU32, NonZeroU32)> {
         self.per_second.map(|per_second| (per_second, self.burst.unwrap_or(per_second)))

@@ -1,4 +1,4 @@
-//! The settings of the API and of the port for operators.
+//! The settings of the API and of the admin port.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use serde::{Deserialize, Deserializer};
 
 use super::parse::{duration, list, port, word};
 
-/// The mode: how strict the service is about its own settings.
+/// The mode of the service: how strictly it checks its own settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// For a developer's machine: a missing secret is generated, and every origin may call.
+    /// For a developer's machine: a missing secret is generated, and any web origin is allowed by default.
     #[default]
     Development,
     /// For every other environment.
@@ -30,24 +30,24 @@ impl<'de> Deserialize<'de> for Mode {
 pub struct ServerSettings {
     /// `development` or `production`.
     pub mode: Mode,
-    /// The address or name to listen on.
+    /// The address or host name to listen on.
     pub host: String,
-    /// The port to listen on; 0 is any free one.
+    /// The port to listen on. `0` selects any free port.
     #[serde(deserialize_with = "port")]
     pub port: u16,
-    /// How long requests are still accepted after `/readyz` reports the shutdown.
+    /// Time for which new requests are still accepted after `/readyz` reports the shutdown.
     #[serde(deserialize_with = "duration")]
     pub drain_delay: Duration,
-    /// How long a request may take.
+    /// Timeout for a request.
     #[serde(deserialize_with = "duration")]
     pub request_timeout: Duration,
-    /// How long running requests may take during the shutdown.
+    /// Maximum time for running requests to complete during the shutdown.
     #[serde(deserialize_with = "duration")]
     pub shutdown_timeout: Duration,
-    /// Threads that serve requests; left out: one per core.
+    /// Number of worker threads that serve requests. Default: one per core.
     pub workers: Option<NonZeroUsize>,
-    /// The web origins that may call from browsers; `*` allows every one. Left out: every one in development, none in
-    /// production.
+    /// The web origins that may call the API from a browser. `*` allows any origin. Default: any origin in development,
+    /// none in production.
     pub cors_origins: Option<Origins>,
 }
 
@@ -67,7 +67,7 @@ impl Default for ServerSettings {
 }
 
 impl ServerSettings {
-    /// Returns the web origins that may call from browsers; `*` stands for every one.
+    /// Returns the web origins that may call the API from a browser. `*` stands for any origin.
     #[must_use]
     pub fn allowed_origins(&self) -> Vec<String> {
         match (&self.cors_origins, self.mode) {
@@ -78,7 +78,7 @@ impl ServerSettings {
     }
 }
 
-/// Web origins: an array in the file, separated by commas in the environment.
+/// Web origins: an array in the file, a comma-separated string in the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origins(pub Vec<String>);
 
@@ -88,15 +88,15 @@ impl<'de> Deserialize<'de> for Origins {
     }
 }
 
-/// The settings of the port for operators, which serves metrics.
+/// The settings of the admin port, which serves metrics.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminSettings {
-    /// Whether metrics are served.
+    /// Whether the admin port is open.
     pub enabled: bool,
-    /// The address or name to listen on.
+    /// The address or host name to listen on.
     pub host: String,
-    /// The port to listen on; 0 is any free one.
+    /// The port to listen on. `0` selects any free port.
     #[serde(deserialize_with = "port")]
     pub port: u16,
 }

@@ -1,8 +1,8 @@
 //! The extractor of every handler that needs a caller. It authorizes the caller before it parses the request.
 //!
 //! Actix resolves the extractors of a handler concurrently, so separate extractors for permission and body would report
-//! errors of the body to non-members. This extractor has a fixed order: authentication (401), company (400), permission
-//! (403), parameters and body (400).
+//! errors of the body to non-members. This extractor checks in a fixed order: authentication (401), company (400),
+//! permission (403), then parameters and body (400).
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -25,7 +25,7 @@ use crate::Api;
 use crate::middleware::RequestSpan;
 use crate::respond::ApiError;
 
-/// An authorized and parsed request of one caller. `P` is the policy that the caller meets, `T` the parsed input.
+/// An authorized and parsed request. `P` is the policy that the caller meets, `T` the parsed input.
 pub(crate) struct Authorized<P, T = ()> {
     caller: Caller,
     pub(crate) input: T,
@@ -47,7 +47,7 @@ impl<P: Policy, T> Authorized<P, T> {
         &self.api
     }
 
-    /// Returns the context of questions: their caller, their company, and how recent their state must be.
+    /// Returns the context of decisions: the caller, the company, and the required consistency.
     pub(crate) fn decision_context(&self) -> Result<DecisionContext, ApiError> {
         Ok(DecisionContext { caller: self.caller, company: self.company()?, consistency: self.consistency })
     }
@@ -57,12 +57,12 @@ impl<P: Policy, T> Authorized<P, T> {
         execute::<P, C>(&self.api, self.context.clone(), change).await
     }
 
-    /// Returns the company if the request names one.
+    /// Returns the company that the request names, if any.
     pub(crate) const fn company_if_any(&self) -> Option<CompanyId> {
         self.company
     }
 
-    /// Returns the company of an endpoint whose policy requires one.
+    /// Returns the company that the request names. If it names none, the response is 400.
     pub(crate) fn company(&self) -> Result<CompanyId, ApiError> {
         self.company.ok_or_else(company_missing)
     }
@@ -74,19 +74,19 @@ impl<P: Policy, T> Authorized<P, T> {
 }
 
 impl<P: Policy, C: Change> Authorized<P, C> {
-    /// Executes the requested change.
+    /// Executes the change that the request contains.
     pub(crate) async fn execute(self) -> Result<Committed<C::Answer>, ApiError> {
         execute::<P, C>(&self.api, self.context, self.input).await
     }
 }
 
-/// Executes a change. A policy with another requirement than the change does not compile.
+/// Executes a change. If the policy and the change have different requirements, this does not compile.
 async fn execute<P: Policy, C: Change>(
     api: &Api,
     context: RequestContext,
     change: C,
 ) -> Result<Committed<C::Answer>, ApiError> {
-    const { assert!(P::REQUIREMENT.is(C::REQUIREMENT), "the policy and the change have one requirement") };
+    const { assert!(P::REQUIREMENT.is(C::REQUIREMENT), "the policy and the change must have the same requirement") };
     Ok(api.services().application.execute(context, change).await?)
 }
 
@@ -119,7 +119,7 @@ async fn authorize_then_parse<P: Policy, T: Input>(
     let may_take_long = !matches!(payload, Payload::None);
     let body = Body::read(request, payload).await;
     if may_take_long {
-        // The user may have been cut off, or the key revoked, while the body was sent.
+        // During a slow upload, the user may have been cut off, or the API key revoked.
         authenticated = authenticated.recheck(request, &api, &span).await?;
     }
     let Authenticated { caller, issued_at, external_id, .. } = authenticated;

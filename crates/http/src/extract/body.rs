@@ -1,4 +1,4 @@
-//! Reads the bytes of a body within a limit, before the caller is authorized and the body is parsed.
+//! Reads the bytes of a body, up to a limit. The caller is authorized later, and only then is the body parsed.
 
 use actix_web::dev::Payload;
 use actix_web::http::{Method, header};
@@ -11,25 +11,25 @@ use serde_json::{Map, Value};
 use super::json;
 use crate::respond::{ApiError, Code};
 
-/// The most bytes of a body.
+/// Maximum size of a body, in bytes.
 pub(super) const BODY_LIMIT: usize = 1024 * 1024;
 
-/// A body that is read but not parsed.
+/// A body that was read but not parsed.
 pub(super) enum Body {
-    /// There is no body, or an empty one.
+    /// There is no body, or it is empty.
     Absent,
     /// The body is larger than [`BODY_LIMIT`].
     TooLarge,
-    /// The connection broke, or the body does not match its headers.
+    /// The connection failed, or the body does not match its headers.
     Broken,
     /// The body is not declared as JSON.
     OtherType,
-    /// The body is declared as JSON. Until the caller is authorized, it is only searched for the company.
+    /// The body is declared as JSON. Until the caller is authorized, only its `companyId` is read.
     Json(Bytes),
 }
 
 impl Body {
-    /// Reads a body completely, up to its limit.
+    /// Reads the complete body, up to the limit.
     pub(super) async fn read(request: &HttpRequest, payload: &mut Payload) -> Self {
         if matches!(*request.method(), Method::GET | Method::HEAD) {
             return Self::Absent;
@@ -40,7 +40,7 @@ impl Body {
             if whole.len() + chunk.len() > BODY_LIMIT {
                 return Self::TooLarge;
             }
-            // Nearly every body arrives as one chunk, which is not copied.
+            // Nearly every body arrives as a single chunk, which is not copied.
             whole = if whole.is_empty() {
                 chunk
             } else {
@@ -60,8 +60,8 @@ impl Body {
         Self::Json(whole)
     }
 
-    /// Returns the `companyId` of the body, or `Some(None)` if it is not a string. Returns `None` for an invalid body:
-    /// its errors are reported only after the caller is authorized.
+    /// Returns the `companyId` in the body: `Some(None)` if it is not a string, and `None` if the body is invalid or
+    /// has no `companyId`. The errors of an invalid body are reported only after the caller is authorized.
     pub(super) fn company(&self) -> Option<Option<String>> {
         match self {
             Self::Json(bytes) if json::may_have(bytes, "companyId") => json::peek(bytes, "companyId"),
@@ -69,7 +69,7 @@ impl Body {
         }
     }
 
-    /// Returns the bytes of a body that is declared as JSON.
+    /// Returns the bytes of the body if it is declared as JSON.
     pub(super) fn json(&self) -> Option<&[u8]> {
         match self {
             Self::Json(bytes) => Some(bytes),
@@ -77,7 +77,7 @@ impl Body {
         }
     }
 
-    /// Parses the body, which must be a JSON object, if there is a body.
+    /// Parses the body, which must be a JSON object. Returns `None` if there is no body.
     pub(super) fn object(&self) -> Option<Result<Map<String, Value>, ApiError>> {
         let invalid = |what: &str| ApiError::invalid(vec![FieldError::new("body", "type", what)]);
         Some(match self {

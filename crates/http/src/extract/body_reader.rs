@@ -1,4 +1,4 @@
-//! Reads the objects of a body field by field, so that every finding names its field and all are reported at once.
+//! Reads the objects in a body field by field, so that a response reports all invalid fields at once, each by its name.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -10,12 +10,12 @@ use serde_json::{Map, Value};
 
 use super::field::Field;
 
-/// The findings about a request, up to the number that a response lists.
+/// The field errors of a request, up to the maximum number that a response lists.
 #[derive(Debug, Default)]
 pub(crate) struct Findings(Vec<FieldError>);
 
 impl Findings {
-    /// Adds a finding, unless the limit is reached.
+    /// Adds a field error, unless the limit is reached.
     pub(crate) fn push(&mut self, finding: FieldError) {
         if !self.is_full() {
             self.0.push(finding);
@@ -26,7 +26,7 @@ impl Findings {
         self.0.is_empty()
     }
 
-    /// Returns whether the limit is reached.
+    /// Returns `true` if the limit is reached.
     fn is_full(&self) -> bool {
         self.0.len() >= FINDINGS_LIMIT
     }
@@ -36,17 +36,17 @@ impl Findings {
     }
 }
 
-/// Reads the fields of one JSON object. Each method returns `None` and adds a finding if a field is invalid.
+/// Reads the fields of a JSON object. If a field is invalid, each method adds a field error and returns `None`.
 pub(crate) struct FieldReader<'a> {
     fields: &'a Map<String, Value>,
-    /// The prefix of field names in findings, as `views[2].`; empty for the body itself.
+    /// The prefix of field names in errors, such as `views[2].`. Empty for the body itself.
     prefix: String,
     verifier: &'a TokenVerifier,
     findings: &'a mut Findings,
 }
 
 impl<'a> FieldReader<'a> {
-    /// Creates a reader of an object. The verifier resolves the users that its fields name.
+    /// Creates a reader of an object. The verifier resolves the names of users to ids.
     pub(crate) fn of(
         fields: &'a Map<String, Value>,
         prefix: String,
@@ -58,7 +58,7 @@ impl<'a> FieldReader<'a> {
 
     fn found(&mut self, name: &str, code: &'static str, what: impl Display) {
         let field = format!("{}{name}", self.prefix);
-        // "Name is required", but "views must be an array": clients of the original system match on these forms.
+        // "Name is required", but "views must be an array": clients of the original system match these messages.
         let finding = if code == "required" {
             FieldError { message: format!("{} {what}", capitalized(&field)), field, code }
         } else {
@@ -88,7 +88,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Reads an optional field; `null` is an error.
+    /// Reads an optional field. `null` is invalid.
     pub(crate) fn optional<T: Field>(&mut self, name: &str) -> Option<Option<T>> {
         match self.fields.get(name) {
             None => Some(None),
@@ -96,7 +96,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Reads an optional user: an id, or `issuer|subject`; `null` is an error.
+    /// Reads an optional user, named by id or as `issuer|subject`. `null` is invalid.
     pub(crate) fn user(&mut self, name: &str) -> Option<Option<NamedUser>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.verifier.user_named(&text) {
@@ -105,8 +105,8 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Reads the optional subject of a question. An error about the name could reveal the configured issuers, so it is
-    /// returned in place of the user, for callers that may ask about others.
+    /// Reads the optional subject of a question. An error about the name could reveal which issuers are configured. It
+    /// is therefore returned instead of the user, and shown only to callers who may ask about others.
     pub(crate) fn asked_about(&mut self, name: &str) -> Option<Option<Result<UserId, FieldError>>> {
         let Some(text) = self.optional::<String>(name)? else { return Some(None) };
         match self.verifier.user_named(&text) {
@@ -116,12 +116,12 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Reads an optional field with a default.
+    /// Reads an optional field, or returns the default.
     pub(crate) fn or<T: Field>(&mut self, name: &str, default: T) -> Option<T> {
         Some(self.optional(name)?.unwrap_or(default))
     }
 
-    /// Reads a field of a patch; `null` clears it.
+    /// Reads an optional field of a partial update. `null` clears it.
     pub(crate) fn patch<T: Field>(&mut self, name: &str) -> Option<Patch<T>> {
         match self.fields.get(name) {
             None => Some(Patch::Keep),
@@ -150,12 +150,12 @@ impl<'a> FieldReader<'a> {
         (elements.len() == values.len()).then_some(elements)
     }
 
-    /// Reads an optional list; `null` is an error.
+    /// Reads an optional list. `null` is invalid.
     pub(crate) fn optional_list<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Option<Vec<T>>> {
         if self.has(name) { self.list(name).map(Some) } else { Some(None) }
     }
 
-    /// Reads a list of a patch; `null` clears it.
+    /// Reads an optional list of a partial update. `null` clears it.
     pub(crate) fn list_patch<T: Field + Ord + Clone>(&mut self, name: &str) -> Option<Patch<Vec<T>>> {
         match self.fields.get(name) {
             None => Some(Patch::Keep),
@@ -164,7 +164,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Reads a required list of objects, each by `read`. No two elements may have the same `key`.
+    /// Reads a required list of objects, and each object with `read`. No two objects may have the same `key`.
     pub(crate) fn objects<T, K: Ord>(
         &mut self,
         name: &str,
@@ -195,8 +195,8 @@ impl<'a> FieldReader<'a> {
         (elements.len() == values.len()).then_some(elements)
     }
 
-    /// Reads a required list of 1 to `most` objects, each by `read`. Findings about an object are returned in its
-    /// place.
+    /// Reads a required list of 1 to `most` objects, and each object with `read`. If an object is invalid, the list has
+    /// its field errors at that position.
     pub(crate) fn each<T>(
         &mut self,
         name: &str,
@@ -231,18 +231,18 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Returns whether a field is present.
+    /// Returns `true` if the field is present.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.fields.contains_key(name)
     }
 
-    /// Adds a finding about a field, and returns `None`.
+    /// Adds an error about a field, and returns `None`.
     pub(crate) fn reject<T>(&mut self, name: &str, code: &'static str, what: impl Display) -> Option<T> {
         self.found(name, code, what);
         None
     }
 
-    /// Reads an optional description; empty if omitted.
+    /// Reads an optional description. Default: the empty string.
     pub(crate) fn description(&mut self, name: &str) -> Option<Description> {
         let empty = Value::String(String::new());
         let value = self.fields.get(name).unwrap_or(&empty);

@@ -1,4 +1,4 @@
-//! Finds the company that a request names, in its path, query, body and header.
+//! Determines the company of a request from its path, query, body and header.
 
 use actix_web::HttpRequest;
 use iam_application::FieldError;
@@ -7,12 +7,13 @@ use iam_domain::CompanyId;
 use super::body::Body;
 use crate::respond::{ApiError, Code};
 
-/// The error of a request that must name a company and names none.
+/// Returns the error of a request that must name a company but does not.
 pub(super) fn company_missing() -> ApiError {
     ApiError::new(Code::CompanyMissing, "Company ID is required")
 }
 
-/// Returns the company that path, query, body and header name, if any. All that name one must agree: else 400.
+/// Returns the company that the path, query, body or header names, if any. If they name different companies, the
+/// response is 400.
 pub(super) fn find_company(
     request: &HttpRequest,
     query: &[(String, String)],

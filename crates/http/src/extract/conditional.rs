@@ -1,21 +1,21 @@
-//! Reads the preconditions of a request: `If-Match` of changes, and `If-None-Match` of cacheable responses.
+//! Reads the preconditions of a request: `If-Match` for changes, and `If-None-Match` for cacheable responses.
 
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use iam_application::{Etag, IfMatch};
 
-/// Returns the tags of all occurrences of a header. Weak tags keep their `W/`.
+/// Returns the entity tags in all occurrences of a header. Weak tags keep their `W/` prefix.
 fn tags(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
     headers
         .get_all(name)
         .filter_map(|value| value.to_str().ok())
-        // Our own tags hold no commas, so a comma always separates.
+        // The tags of this service contain no commas, so a comma always separates two tags.
         .flat_map(|line| line.split(','))
         .map(|tag| tag.trim().to_owned())
         .filter(|tag| !tag.is_empty())
         .collect()
 }
 
-/// Returns the precondition of `If-Match`.
+/// Returns the precondition in the `If-Match` header.
 pub(crate) fn if_match(headers: &HeaderMap) -> IfMatch {
     if !headers.contains_key(header::IF_MATCH) {
         return IfMatch::Absent;
@@ -24,7 +24,7 @@ pub(crate) fn if_match(headers: &HeaderMap) -> IfMatch {
     if tags.iter().any(|tag| tag == "*") { IfMatch::Any } else { IfMatch::OneOf(tags) }
 }
 
-/// Returns whether `If-None-Match` says that the client already has this content.
+/// Returns `true` if `If-None-Match` states that the client already has this content.
 pub(crate) fn has_already(headers: &HeaderMap, etag: &Etag) -> bool {
     headers.contains_key(header::IF_NONE_MATCH)
         && tags(headers, &header::IF_NONE_MATCH).iter().any(|tag| tag == "*" || etag.is_named_by(tag))

@@ -1,4 +1,4 @@
-//! Reads the consistency that a request requires from its headers.
+//! Reads the required consistency from the headers of a request.
 
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use iam_application::FieldError;
@@ -7,10 +7,11 @@ use iam_permissions_cache::Consistency;
 
 use crate::respond::ApiError;
 
-/// The header with the minimum version of the response: an `X-IAM-Version` of an earlier response.
+/// The request header with the minimum version of the response: the `X-IAM-Version` of an earlier response.
 pub(crate) const MIN_VERSION: HeaderName = HeaderName::from_static("x-iam-min-version");
 
-/// Reads `Cache-Control: no-cache` and `X-IAM-Min-Version`; 400 if the latter occurs twice or is not a version.
+/// Reads `Cache-Control: no-cache` and `X-IAM-Min-Version`. If the latter occurs twice or is not a version, the
+/// response is 400.
 pub(crate) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> {
     let asks_the_store = headers
         .get_all(header::CACHE_CONTROL)
@@ -24,7 +25,7 @@ pub(crate) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> 
         (Some(_), Some(_)) => return Err(invalid()),
     };
     Ok(match (asks_the_store, least) {
-        // No state is newer than the current one of the storage.
+        // `no-cache` satisfies any minimum version: no state is newer than the storage's current state.
         (true, _) => Consistency::Fresh,
         (false, Some(least)) => Consistency::AtLeast(least),
         (false, None) => Consistency::Cached,

@@ -1,4 +1,4 @@
-//! Requests for decisions: one question or many, read with exact findings.
+//! Decision requests with one or many questions. This reader reports every invalid field.
 
 use iam_application::{FieldError, NamedSubject};
 use iam_domain::CompanyId;
@@ -6,25 +6,25 @@ use iam_permissions_cache::Question;
 
 use super::body_reader::FieldReader;
 
-/// The most questions of one request.
+/// Maximum number of questions in a request.
 pub(crate) const MOST_CHECKS: usize = 1000;
 
-/// A question and its subject.
+/// A question about a subject.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct DecisionRequest {
     pub(crate) question: Question,
     pub(crate) subject: NamedSubject,
 }
 
-/// One of many questions, or the findings about it.
+/// One of many questions, or its field errors.
 pub(crate) type Item = Result<DecisionRequest, Vec<FieldError>>;
 
-/// Many questions. Findings about an invalid question stand in its place.
+/// Many questions. An invalid question is replaced by its field errors.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Checks(pub(crate) Vec<Item>);
 
 impl DecisionRequest {
-    /// Reads one question from its object.
+    /// Reads a question from its JSON object.
     pub(crate) fn of(fields: &mut FieldReader<'_>) -> Option<Self> {
         let subject = fields.asked_about("userId");
         let question = match (fields.has("view"), fields.has("feature")) {
@@ -48,10 +48,11 @@ impl DecisionRequest {
 }
 
 impl Checks {
-    /// Reads many questions, all about `company`.
+    /// Reads many questions, all about the same company.
     pub(crate) fn of(fields: &mut FieldReader<'_>, company: Option<CompanyId>) -> Option<Self> {
         let read = |fields: &mut FieldReader<'_>| {
-            // All questions are about one company: a question that names another must not get an answer about this one.
+            // All questions are about the company of the request. A question that names another company is invalid:
+            // otherwise its result would be about the wrong company.
             if fields.optional("companyId")?.is_some_and(|named| Some(named) != company) {
                 return fields.reject("companyId", "disagree", "is not the company of the request");
             }

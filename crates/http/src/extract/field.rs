@@ -1,4 +1,4 @@
-//! The types of values that parameters and fields of a body can have.
+//! The types that parameters and body fields can have.
 
 use std::fmt::Display;
 
@@ -6,9 +6,9 @@ use iam_domain::{TextError, Timestamp};
 use iam_permissions_cache::{FeatureRef, ViewRef};
 use serde_json::Value;
 
-/// A type that is read from a JSON value of a field or parameter.
+/// A type that can be read from the JSON value of a field or parameter.
 pub(crate) trait Field: Sized {
-    /// Reads the value; `Err` contains the code and the text that follows the field's name.
+    /// Reads the value. `Err` contains the error code, and the message without the field's name in front.
     fn read(value: &Value) -> Result<Self, (&'static str, String)>;
 }
 
@@ -73,7 +73,7 @@ text_fields!(
     ViewUrl
 );
 
-/// Reads a reference to stored data. An earlier build may have stored texts that new data must not have.
+/// Reads a reference to stored data. An earlier version may have stored strings that are no longer valid for new data.
 fn stored<T>(value: &Value, read: fn(String) -> Result<T, TextError>) -> Result<T, (&'static str, String)> {
     read(String::read(value)?).map_err(text_error)
 }
@@ -105,7 +105,7 @@ impl Field for uuid::Uuid {
     }
 }
 
-/// The last microsecond of the year 9999. Not all programs can read later times.
+/// The last microsecond of the year 9999. Some programs cannot read later times.
 const LATEST: i64 = 253_402_300_799_999_999;
 
 impl Field for Timestamp {

@@ -1,4 +1,4 @@
-//! Parses strict JSON: a duplicate field is an error, and every error names its path.
+//! Parses JSON strictly: a duplicate member is an error, and every error names the path.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -8,16 +8,17 @@ use iam_application::FieldError;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// The most characters of a path that an error contains.
+/// Maximum length of a path in an error, in characters.
 const LONGEST_PATH: usize = 200;
 
-/// The most values of a document, as [`Strict`] counts them. Twenty thousand cells of a matrix fit, and no body of
-/// [`BODY_LIMIT`](super::body::BODY_LIMIT) can take more than about twenty times its size in memory.
+/// Maximum number of values in a document, as [`Strict`] counts them. It suffices for a matrix of twenty thousand
+/// cells. It also bounds memory: parsing a body of [`BODY_LIMIT`](super::body::BODY_LIMIT) takes at most about twenty
+/// times its size.
 const BUDGET: usize = 250_000;
-/// The cost of an object besides its fields: the allocation of its map.
+/// The cost of an object in addition to its members: the allocation of its map.
 const OBJECT_COST: usize = 10;
 
-/// Parses a document; the error names the field at fault, or `body`.
+/// Parses a document. The error names the invalid field, or `body`.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, FieldError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let (mut track, budget) = (serde_path_to_error::Track::new(), Cell::new(BUDGET));
@@ -39,13 +40,14 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, FieldError> {
     }
 }
 
-/// Returns whether a document may have a field of this name: the name occurs in it, or could be escaped.
+/// Returns `true` if a document may have a field of this name: the name occurs in it, or an escape sequence could spell
+/// it.
 pub(crate) fn may_have(bytes: &[u8], field: &str) -> bool {
     memchr::memmem::find(bytes, field.as_bytes()).is_some() || memchr::memchr(b'\\', bytes).is_some()
 }
 
-/// Returns a string field of an object without building the rest. Returns `None` if the document is not an object or
-/// does not have the field exactly once, and `Some(None)` if the field is not a string.
+/// Returns a string member of an object without building the other members. Returns `None` if the document is not an
+/// object or does not have the member exactly once, and `Some(None)` if the member is not a string.
 pub(crate) fn peek(bytes: &[u8], field: &str) -> Option<Option<String>> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let found = deserializer.deserialize_map(Peek(field)).ok()?;
@@ -53,7 +55,7 @@ pub(crate) fn peek(bytes: &[u8], field: &str) -> Option<Option<String>> {
     found
 }
 
-/// Finds one field of an object, and discards all others.
+/// Finds one member of an object, and discards all other members.
 struct Peek<'m>(&'m str);
 
 impl<'de> Visitor<'de> for Peek<'_> {
@@ -78,7 +80,7 @@ impl<'de> Visitor<'de> for Peek<'_> {
     }
 }
 
-/// Reads a string, and discards any other value.
+/// Reads a string. Any other value becomes `None`.
 struct Text;
 
 impl<'de> DeserializeSeed<'de> for Text {
@@ -131,7 +133,8 @@ impl<'de> Visitor<'de> for Text {
     }
 }
 
-/// Reads a value without duplicate fields and within a budget, since a small document can contain very many values.
+/// Reads a value without duplicate members and within a budget, since even a small document can contain very many
+/// values.
 #[derive(Clone, Copy)]
 struct Strict<'b>(&'b Cell<usize>);
 

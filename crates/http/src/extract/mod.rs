@@ -1,4 +1,5 @@
-//! Extracts from a request what its handler needs: the authorized caller, the company, and parsed parameters and body.
+//! Extracts what a handler needs from a request: the authorized caller, the company, and the parsed parameters and
+//! body.
 
 mod authenticate;
 mod authorized;

@@ -1,19 +1,20 @@
-//! The policies of endpoints: the permission that the caller needs, and whether the request must name a company.
+//! The policies of endpoints: which requirement the caller must meet, and whether the request must name a company.
 
 use iam_application::Requirement;
 
-/// Whether the requests of an endpoint must name a company.
+/// The rule whether requests to an endpoint must name a company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CompanyRule {
     /// The request must name a company.
     Required,
-    /// Super admins may omit the company; the request is then about the platform.
+    /// Super admins may omit the company, and so may services whose role suffices and whose key is valid for all
+    /// companies. The request then concerns the platform.
     OptionalForSuperAdmins,
-    /// All callers that meet the requirement may omit the company.
+    /// All callers who meet the requirement may omit the company.
     Optional,
 }
 
-/// The policy of an endpoint, as a type parameter of its handler's extractor.
+/// The policy of an endpoint. It is a type parameter of the handler's extractor.
 pub(crate) trait Policy: 'static {
     const REQUIREMENT: Requirement;
     const COMPANY: CompanyRule;
@@ -32,26 +33,26 @@ macro_rules! policies {
 }
 
 policies! {
-    /// All authenticated callers; non-members get answers in which everything is denied.
+    /// Any authenticated caller. Decisions about non-members are all denials.
     Anyone: Authenticated, Required;
-    /// Members of the company.
+    /// Any member of the company.
     Member: Member, Required;
-    /// Readers of a company's IAM data.
+    /// Callers who may read the company's IAM data.
     ReadIam: ReadIam, Required;
-    /// Readers of the catalog: of any company's IAM data, or super admins without a company.
+    /// Callers who may read the catalog: readers of any company's IAM data. Super admins need not name a company.
     ReadCatalog: ReadIam, OptionalForSuperAdmins;
-    /// Callers that manage levels.
+    /// Callers who may manage levels.
     ManageLevels: ManageLevels, Required;
-    /// Callers that assign and unassign levels.
+    /// Callers who may assign and unassign levels.
     AssignLevels: AssignLevels, Required;
-    /// Callers that manage permissions.
+    /// Callers who may manage permissions.
     ManagePermissions: ManagePermissions, Required;
-    /// Callers that read the audit trail; super admins also that of the platform.
+    /// Callers who may read the company's audit log. Super admins may also read that of the platform.
     ReadAudit: ReadAudit, OptionalForSuperAdmins;
-    /// Super admins, about the platform.
+    /// Super admins. The request may concern the platform.
     Platform: SuperAdmin, Optional;
-    /// Super admins, about a company.
+    /// Super admins. The request must concern a company.
     PlatformCompany: SuperAdmin, Required;
-    /// Super admins in person, about credentials.
+    /// Super admins who call as users, not through an API key. The request concerns credentials.
     ManageCredentials: ManageCredentials, Optional;
 }

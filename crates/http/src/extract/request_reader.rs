@@ -1,4 +1,4 @@
-//! Reads the input of a handler from the path, the query, the headers and the body of a request.
+//! Reads the input of a handler from the path, query, headers and body of a request.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -15,28 +15,28 @@ use super::conditional::if_match;
 use super::field::Field;
 use crate::respond::ApiError;
 
-/// Reads the parameters, headers and body of a request. Each method returns `None` and adds a finding if its part is
-/// invalid.
+/// Reads the parameters, headers and body of a request. If a part is invalid, each method adds a field error and
+/// returns `None`.
 pub(crate) struct RequestReader<'a> {
     request: &'a HttpRequest,
     verifier: &'a TokenVerifier,
     company: Option<CompanyId>,
     query: &'a [(String, String)],
-    /// `None` without a body; else its fields, or the error of the body as a whole.
+    /// `None` if there is no body. Otherwise the fields of the body, or an error about the body as a whole.
     body: &'a Option<Result<Map<String, Value>, ApiError>>,
     findings: Findings,
     fatal: Option<ApiError>,
 }
 
-/// The input of a handler, read from a request.
+/// The input of a handler, which is read from a request.
 pub(crate) trait Input: Sized + 'static {
-    /// Reads bodies of the usual form on a fast path. `None` means only that [`Self::read`] must read the body; a value
-    /// equals the result of [`Self::read`].
+    /// Reads the body with a fast parser, which accepts only bodies of the usual form. A returned value equals the
+    /// result of [`Self::read`]. `None` does not mean that the body is invalid: [`Self::read`] must then read it.
     fn read_usual(_body: &[u8]) -> Option<Self> {
         None
     }
 
-    /// Reads the input, with a finding for each invalid part.
+    /// Reads the input, and adds a field error for each invalid part.
     fn read(request: &mut RequestReader<'_>) -> Option<Self>;
 }
 
@@ -46,7 +46,7 @@ impl Input for () {
     }
 }
 
-/// Reads the input of a request. The error is that of the body as a whole, or lists the findings about parameters and
+/// Reads the input of a request. The error either concerns the body as a whole, or lists all invalid parameters and
 /// fields.
 pub(super) fn read<T: Input>(
     request: &HttpRequest,
@@ -67,25 +67,25 @@ pub(super) fn read<T: Input>(
 }
 
 impl<'a> RequestReader<'a> {
-    /// Returns the company of the request. It is present if the policy requires one or the request names one.
+    /// Returns the company of the request. It is always present if the policy requires one.
     pub(crate) const fn company(&self) -> Option<CompanyId> {
         self.company
     }
 
-    /// Returns the `If-Match` precondition.
+    /// Returns the precondition in the `If-Match` header.
     pub(crate) fn if_match(&self) -> IfMatch {
         if_match(self.request.headers())
     }
 
-    /// Reads a parameter of the path.
+    /// Reads a path parameter.
     pub(crate) fn path<T: Field>(&mut self, name: &str) -> Option<T> {
         let text = self.request.match_info().query(name).to_owned();
         self.parameter(name, text)
     }
 
-    /// Reads a user from the path: an id, or `issuer|subject`.
+    /// Reads a user from the path, named by id or as `issuer|subject`.
     pub(crate) fn user(&mut self, name: &str) -> Option<NamedUser> {
-        // Actix does not decode %2F and %25, so that the segments of a path stay separate. It replaces invalid UTF-8 by
+        // Actix leaves %2F and %25 encoded, so that the segments of a path stay separate. It replaces invalid UTF-8 by
         // U+FFFD, which would make different names equal.
         let text = percent_decode_str(self.request.match_info().query(name)).decode_utf8().map(Cow::into_owned);
         match text {
@@ -94,12 +94,12 @@ impl<'a> RequestReader<'a> {
         }
     }
 
-    /// Returns how far the clocks of issuers may be ahead.
+    /// Returns the tolerated clock skew: how far the clocks of issuers may be ahead.
     pub(crate) fn clock_skew(&self) -> Duration {
         self.verifier.clock_skew()
     }
 
-    /// Reads an optional user from the query: an id, or `issuer|subject`.
+    /// Reads an optional user from the query, named by id or as `issuer|subject`.
     pub(crate) fn query_user(&mut self, name: &str) -> Option<Option<NamedUser>> {
         match self.query::<String>(name)? {
             Some(text) => self.user_named(name, &text).map(Some),
@@ -114,7 +114,7 @@ impl<'a> RequestReader<'a> {
         }
     }
 
-    /// Reads an optional parameter of the query; an empty one counts as omitted.
+    /// Reads an optional query parameter. An empty value counts as omitted.
     pub(crate) fn query<T: Field>(&mut self, name: &str) -> Option<Option<T>> {
         let query = self.query;
         let mut values = query.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
@@ -128,7 +128,7 @@ impl<'a> RequestReader<'a> {
         }
     }
 
-    /// Reads a required parameter of the query.
+    /// Reads a required query parameter.
     pub(crate) fn required_query<T: Field>(&mut self, name: &str) -> Option<T> {
         match self.query(name)? {
             Some(value) => Some(value),
@@ -136,7 +136,7 @@ impl<'a> RequestReader<'a> {
         }
     }
 
-    /// Adds a finding about a parameter, and returns `None`.
+    /// Adds an error about a parameter, and returns `None`.
     pub(crate) fn reject<T>(&mut self, name: &str, code: &'static str, what: impl std::fmt::Display) -> Option<T> {
         self.findings.push(FieldError::new(name, code, what));
         None
@@ -149,7 +149,7 @@ impl<'a> RequestReader<'a> {
         }
     }
 
-    /// Returns a reader of the required body, which must be a JSON object.
+    /// Returns a reader of the body, which is required and must be a JSON object.
     pub(crate) fn body(&mut self) -> Option<FieldReader<'_>> {
         let body: &'a _ = self.body;
         match body {
@@ -162,7 +162,7 @@ impl<'a> RequestReader<'a> {
         None
     }
 
-    /// Returns a reader of the optional body, which must be a JSON object.
+    /// Returns a reader of the body, which is optional and must be a JSON object.
     pub(crate) fn optional_body(&mut self) -> Option<Option<FieldReader<'_>>> {
         if self.body.is_none() { Some(None) } else { self.body().map(Some) }
     }

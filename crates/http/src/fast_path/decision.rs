@@ -1,9 +1,9 @@
-//! Writes decisions as JSON without a serializer: they are the most frequent output of this service.
+//! Writes decisions as JSON without a serializer, since decisions are the most frequent output of this service.
 
 use iam_domain::Scope;
 use iam_permissions_cache::Verdict;
 
-/// Writes a [`DecisionData`](crate::respond::DecisionData). None of its texts contains characters that JSON must
+/// Writes a [`DecisionData`](crate::respond::DecisionData). None of its strings contains characters that JSON must
 /// escape.
 pub(crate) fn write(verdict: &Verdict<'_>, body: &mut Vec<u8>) {
     let outcome = verdict.outcome;

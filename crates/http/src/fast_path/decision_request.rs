@@ -1,7 +1,7 @@
-//! Parses requests for decisions of the usual form in one pass, without a tree of values.
+//! Parses decision requests of the usual form in one pass, without building a tree of JSON values.
 //!
-//! Nearly every body has only known fields, each once, and all of them valid plain texts. All other bodies go to the
-//! exact reader, which alone reports findings. The tests compare both.
+//! Nearly every body has only known fields, at most once each, and each with a valid string without escapes. All other
+//! bodies are read by the exact reader, which alone reports errors. The tests compare both readers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -34,7 +34,7 @@ impl Input for Checks {
     }
 }
 
-/// Parses a whole body; `None` if it has not the usual form.
+/// Parses a whole body. Returns `None` if it does not have the usual form.
 fn usual<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8]) -> Option<S::Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = seed.deserialize(&mut deserializer).ok()?;
@@ -42,12 +42,12 @@ fn usual<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8]) -> Option<S::Va
     Some(value)
 }
 
-/// The error of a body that the exact reader must read. It is never shown.
+/// The error of a body that the exact reader must read. It is never shown to clients.
 fn unusual<E: Error>() -> E {
     E::custom("must be read exactly")
 }
 
-/// Reads a string without escapes into an empty place; a second value is an error.
+/// Reads a string without escapes into `place`. A second value for the same field is an error.
 fn read_once<'de, A: MapAccess<'de>>(place: &mut Option<&'de str>, map: &mut A) -> Result<(), A::Error> {
     match place.replace(map.next_value()?) {
         None => Ok(()),
@@ -58,8 +58,8 @@ fn read_once<'de, A: MapAccess<'de>>(place: &mut Option<&'de str>, map: &mut A) 
 /// Parses one question.
 #[derive(Clone, Copy)]
 struct UsualDecisionRequest {
-    /// Whether the object is a whole body, whose company was read before. A question of many that names a company needs
-    /// the exact reader.
+    /// Whether the object is the whole body, whose company was determined before. If one of many questions names a
+    /// company, the exact reader must read the body.
     is_body: bool,
 }
 
@@ -119,7 +119,7 @@ fn feature_question(feature: &str, action: &str, scope: Option<&str>) -> Option<
     Some(Question::Feature { feature, action: Action::parse(action).ok()?, least_scope })
 }
 
-/// Parses a body of many questions.
+/// Parses a body with many questions.
 struct UsualChecks;
 
 impl<'de> DeserializeSeed<'de> for UsualChecks {
@@ -150,7 +150,7 @@ impl<'de> Visitor<'de> for UsualChecks {
     }
 }
 
-/// Parses the list of many questions.
+/// Parses the list of questions.
 struct UsualList;
 
 impl<'de> DeserializeSeed<'de> for UsualList {
@@ -188,7 +188,7 @@ mod tests {
     use crate::extract::json;
 
     const ID: &str = r#""018f3c1e-0000-7000-8000-000000000001""#;
-    /// Values of a field in JSON: for the fast path, for the exact reader, and invalid ones. An empty text means that
+    /// JSON values of a field: for the fast path, for the exact reader, and invalid ones. An empty string means that
     /// the field is absent.
     const VIEWS: [&str; 12] = [
         "",
@@ -240,7 +240,7 @@ mod tests {
         exactly(body, |fields| Checks::of(fields, Some(company())))
     }
 
-    /// Every combination of fields.
+    /// Returns every combination of fields.
     fn questions() -> impl Iterator<Item = String> {
         let written = |name: &str, value: &str| {
             if value.is_empty() { String::new() } else { format!(r#""{name}":{value}"#) }
@@ -265,7 +265,7 @@ mod tests {
         })
     }
 
-    /// Whether the fast path can read it.
+    /// Returns `true` if the fast path must accept the body, provided that the body is valid.
     fn is_plain(body: &str) -> bool {
         !body.contains('\\') && !body.contains("nobody asked")
     }
@@ -277,7 +277,7 @@ mod tests {
             let (usual, exact) = (DecisionRequest::read_usual(body.as_bytes()), asked_exactly(body.as_bytes()));
             match usual {
                 Some(usual) => assert_eq!(Some(usual), exact, "{body}"),
-                // The company was read before; its type does not matter here.
+                // The company was determined before, so its type does not matter here.
                 None => assert!(exact.is_none() || !is_plain(&body) || body.contains("companyId\":1"), "{body}"),
             }
             at_once += usize::from(DecisionRequest::read_usual(body.as_bytes()).is_some());

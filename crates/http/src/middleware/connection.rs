@@ -1,9 +1,9 @@
 //! Closes client connections without losing a request.
 //!
-//! A server that closes an idle connection races with the request that the client sends at that moment. While a server
-//! drains, every response therefore has `Connection: close`, which a client sees before it can send another request. A
-//! connection that is still idle at the end is closed by its own task, and only after the kernel reports that nothing
-//! has arrived.
+//! A server that closes an idle connection may lose a request that the client sends at the same moment. Therefore,
+//! while the server drains, every response has `Connection: close`, which a client sees before it can send another
+//! request. In the end, each connection that is still idle is closed by its own task, and only after the kernel reports
+//! that no data has arrived.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice};
@@ -19,13 +19,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-/// The time that a connection without requests has for its first one when the server closes.
+/// Time that a new connection has for its first request once the server is closing.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(2);
 
-/// The phase of a server.
+/// The lifecycle phase of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Connections are kept.
+    /// Connections are kept alive.
     Serving,
     /// Every response closes its connection.
     Draining,
@@ -40,24 +40,24 @@ pub(crate) struct ConnectionState(Rc<Shared>);
 #[derive(Debug)]
 struct Shared {
     phase: watch::Receiver<Phase>,
-    /// Requests whose handlers run.
+    /// The number of requests whose handlers are running.
     running: Cell<usize>,
 }
 
 impl ConnectionState {
-    /// Returns whether responses must close the connection.
+    /// Returns `true` if responses must close the connection.
     pub(crate) fn is_ending(&self) -> bool {
         *self.0.phase.borrow() != Phase::Serving
     }
 
-    /// Counts a request as running until the result is dropped.
+    /// Counts a request as running until the returned value is dropped.
     pub(crate) fn request_runs(&self) -> RunningRequest {
         self.0.running.set(self.0.running.get() + 1);
         RunningRequest(Rc::clone(&self.0))
     }
 }
 
-/// Counts a request as running until it is dropped.
+/// A guard that counts a request as running until it is dropped.
 #[derive(Debug)]
 pub(crate) struct RunningRequest(Rc<Shared>);
 
@@ -67,29 +67,29 @@ impl Drop for RunningRequest {
     }
 }
 
-/// How far the closing of a connection has progressed.
+/// The progress of closing a connection.
 enum End {
-    /// The server does not close yet; the future completes when it does.
+    /// The server is not closing yet. The future completes when it does.
     Ahead(Pin<Box<dyn Future<Output = ()>>>),
-    /// The server closes; a first request may still come.
+    /// The server is closing. A first request may still arrive.
     Grace(Pin<Box<tokio::time::Sleep>>),
-    /// The time for a first request is over.
+    /// The time for a first request has passed.
     Over,
 }
 
-/// The state of requests, derived from the bytes that passed.
+/// The state of the connection's requests, derived from the bytes that were transferred.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Traffic {
     /// Nothing has been received yet.
     New,
-    /// Something has been received after the last response.
+    /// Data has been received since the last response.
     Received,
-    /// The last request has been answered, or its response is being sent.
+    /// The response to the last request has been sent, or is being sent.
     Answered,
 }
 
-/// A client connection. When the server closes, an idle connection reads the end of the stream, as if the client had
-/// closed it.
+/// A client connection. Once the server is closing, reading from an idle connection returns end of stream, as if the
+/// client had closed it.
 pub(crate) struct Connection {
     stream: TcpStream,
     state: ConnectionState,
@@ -102,18 +102,18 @@ impl Connection {
         let state = ConnectionState(Rc::new(Shared { phase: phase.clone(), running: Cell::new(0) }));
         let mut phase = phase.clone();
         let closing = async move {
-            // A server that no longer exists counts as closing.
+            // If the server no longer exists, it counts as closing.
             let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
         };
         Self { stream, state, traffic: Traffic::New, end: End::Ahead(Box::pin(closing)) }
     }
 
-    /// Adds the state of the connection to the extensions, where its requests find it.
+    /// Adds the state of the connection to the extensions, from which its requests read it.
     pub(crate) fn attach_state(&self, extensions: &mut Extensions) {
         extensions.insert(self.state.clone());
     }
 
-    /// Advances the closing, and registers the task to be woken at the next step.
+    /// Advances the closing of the connection, and registers the task to be woken for the next step.
     fn poll_end(&mut self, cx: &mut Context<'_>) {
         if let End::Ahead(closing) = &mut self.end
             && closing.as_mut().poll(cx).is_ready()
@@ -127,7 +127,7 @@ impl Connection {
         }
     }
 
-    /// Returns whether the server closes and no request is running or expected.
+    /// Returns `true` if the server is closing and no request is running or expected on this connection.
     fn is_idle_at_the_end(&self) -> bool {
         let may_end = match self.traffic {
             Traffic::New => matches!(self.end, End::Over),
@@ -137,7 +137,7 @@ impl Connection {
         may_end && self.state.0.running.get() == 0
     }
 
-    /// Returns whether the kernel has no unread data from the client. Tokio's readiness may lag behind arrived data.
+    /// Returns `true` if the kernel has no unread data from the client. Tokio's readiness may lag behind the kernel.
     fn nothing_has_arrived(&self) -> bool {
         let peeked = SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
         matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
@@ -160,7 +160,7 @@ impl AsyncRead for Connection {
             this.traffic = Traffic::Received;
         }
         match read {
-            // The end of the stream.
+            // Report end of stream.
             Poll::Pending if this.is_idle_at_the_end() && this.nothing_has_arrived() => Poll::Ready(Ok(())),
             read => read,
         }

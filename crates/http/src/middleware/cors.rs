@@ -7,8 +7,8 @@ use actix_cors::Cors;
 use actix_web::http::header::HeaderValue;
 use url::{Host, Url};
 
-/// The origins whose pages may call the API, each as browsers send it: scheme and host in lower case, no default port,
-/// no path.
+/// The web origins whose pages may call the API. Each is stored as browsers send it: scheme and host in lower case, no
+/// default port, no path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedOrigins {
     any: bool,
@@ -16,12 +16,12 @@ pub struct AllowedOrigins {
     subdomains: Vec<Subdomains>,
 }
 
-/// All hosts below a domain, as `https://*.example.com`: at any depth, but not the domain itself.
+/// All hosts below a domain, such as `https://*.example.com`: at any depth, but not the domain itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Subdomains {
-    /// The scheme with its separator, as `https://`.
+    /// The scheme with its separator, such as `https://`.
     scheme: String,
-    /// The end of the origin, as `.example.com`, with the port if it is not the default one.
+    /// The end of the origin, such as `.example.com`, with the port if it is not the default port.
     rest: String,
 }
 
@@ -35,10 +35,10 @@ impl Subdomains {
     }
 }
 
-/// The error for an entry that is not an origin.
+/// The error of an entry that is not an origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginError {
-    /// The position of the entry in the list, from 1, without empty entries.
+    /// The position of the entry in the list, counted from 1 without empty entries.
     place: usize,
     /// The entry without the part that may be a secret.
     shown: String,
@@ -55,9 +55,9 @@ enum Problem {
     Credentials,
     #[error("must not have a path, a query or a fragment: an origin is scheme://host:port")]
     Path,
-    #[error("no host can have an empty label: a dot at the beginning, or two in a row")]
+    #[error("the host has an empty label: it begins with a dot or has two dots in a row")]
     Host,
-    #[error("no page can come from port 0")]
+    #[error("port 0 cannot be part of an origin")]
     Port,
     #[error("a wildcard can only be the whole first label before a domain, as in https://*.example.com")]
     Wildcard,
@@ -79,12 +79,12 @@ impl AllowedOrigins {
         Self { any: true, ..Self::default() }
     }
 
-    /// Parses entries: `*` means every origin, `https://*.example.com` every host below a domain, any other entry one
-    /// origin. Case, a default port and a final slash do not matter; empty entries are ignored.
+    /// Parses entries: `*` allows every origin, `https://*.example.com` every host below a domain, and any other entry
+    /// exactly one origin. Case, a default port and a trailing slash do not matter. Empty entries are ignored.
     ///
     /// # Errors
     ///
-    /// [`OriginError`] with the first entry that is not an origin.
+    /// [`OriginError`] for the first entry that is not an origin.
     pub fn parse(entries: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, OriginError> {
         let mut allowed = Self::default();
         let entries = entries.into_iter();
@@ -96,7 +96,7 @@ impl AllowedOrigins {
             }
             place += 1;
             allowed.add(entry).map_err(|problem| {
-                // The text before an @ may contain a password.
+                // The part before an @ may contain a password.
                 let shown = entry.rsplit_once('@').map_or_else(|| entry.to_owned(), |(_, rest)| format!("…@{rest}"));
                 OriginError { place, shown, problem }
             })?;
@@ -130,7 +130,7 @@ impl AllowedOrigins {
         }
         let url = Url::parse(&format!("{scheme}://{}", domain.unwrap_or(authority))).map_err(|_| Problem::Form)?;
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(Problem::Form)?.to_ascii_lowercase();
-        // A final dot only marks the name as complete.
+        // A trailing dot only marks the name as fully qualified.
         let name = host.strip_suffix('.').unwrap_or(&host);
         if name.split('.').any(str::is_empty) {
             return Err(Problem::Host);
@@ -163,7 +163,7 @@ impl AllowedOrigins {
     }
 }
 
-/// Builds the CORS middleware. No response depends on cookies, so an allowed origin may send any header.
+/// Creates the CORS middleware. No response depends on cookies, so allowed origins may send any header.
 pub(crate) fn cors(origins: &AllowedOrigins) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])

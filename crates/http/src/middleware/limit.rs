@@ -9,35 +9,35 @@ use iam_domain::{Actor, Caller};
 
 use crate::respond::{ApiError, Code};
 
-/// The number of callers above which a cleanup removes those whose quota is full again.
+/// Number of callers above which a cleanup removes the callers whose quota is full again.
 const REMEMBERED_CALLERS: usize = 10_000;
-/// The number of requests between two cleanups. A cleanup visits all remembered callers.
+/// Number of requests between two cleanups. Cleanups are rare because each one visits all callers.
 const CLEAN_EVERY: u64 = 1024;
 
-/// The rate limit of one caller.
+/// The rate limit per caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// The sustained requests per second.
+    /// Sustained rate, in requests per second.
     pub per_second: NonZeroU32,
-    /// The most requests in a burst.
+    /// Maximum burst, in requests.
     pub burst: NonZeroU32,
 }
 
-/// A rate limiter with one quota per caller.
+/// A rate limiter with a separate quota for each caller.
 pub(crate) struct Limiter {
     quotas: DefaultKeyedRateLimiter<Actor>,
-    /// The number of requests that were checked.
+    /// The number of requests checked so far.
     asked: AtomicU64,
 }
 
 impl Limiter {
-    /// Creates a limiter whose quotas are full.
+    /// Creates a limiter. Every quota is full at first.
     pub(crate) fn new(limit: RateLimit) -> Self {
         let quota = Quota::per_second(limit.per_second).allow_burst(limit.burst);
         Self { quotas: DefaultKeyedRateLimiter::keyed(quota), asked: AtomicU64::new(0) }
     }
 
-    /// Takes one request from the quota of the caller; 429 with `Retry-After` if the quota is empty.
+    /// Takes one request from the quota of the caller. If the quota is empty, the response is 429 with `Retry-After`.
     pub(crate) fn admit(&self, caller: Caller) -> Result<(), ApiError> {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed);
         if asked.is_multiple_of(CLEAN_EVERY) && self.quotas.len() > REMEMBERED_CALLERS {
@@ -46,7 +46,7 @@ impl Limiter {
         self.quotas.check_key(&caller.actor()).map_err(|denied| {
             let wait = denied.wait_time_from(DefaultClock::default().now());
             let error = ApiError::new(Code::RateLimited, "Too many requests");
-            // Whole seconds, rounded up: an earlier retry would be refused again.
+            // Whole seconds, rounded up, since an earlier retry would be rejected again.
             ApiError { retry_after: Some(wait.as_secs() + 1), ..error }
         })
     }

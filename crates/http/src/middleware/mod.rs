@@ -1,4 +1,4 @@
-//! Handles what concerns every request, whatever its route. Each concern has a file of its own.
+//! Middleware for all requests, whatever their route. Each concern has its own file.
 
 pub(crate) mod connection;
 mod cors;

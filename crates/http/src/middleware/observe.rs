@@ -23,7 +23,7 @@ use super::request_metrics::count;
 use super::request_span::RequestSpan;
 use crate::respond::{ApiError, Code};
 
-/// The outermost middleware: assigns the request id and the span, answers HEAD as GET, adds common headers, logs
+/// The outermost middleware: assigns the request id and the span, handles HEAD like GET, adds common headers, logs
 /// failures, and records metrics and the access log. The access log is at debug level. No line contains the query or
 /// headers, which may contain secrets.
 pub(crate) async fn observe(
@@ -36,7 +36,7 @@ pub(crate) async fn observe(
     request.extensions_mut().insert(span.clone());
     let method = request.method().clone();
     if method == Method::HEAD {
-        // HEAD has the response of GET, without its body.
+        // The response to HEAD is that of GET without the body.
         request.head_mut().method = Method::GET;
     }
     let is_documentation = request.path() == "/docs" || request.path().starts_with("/docs/");
@@ -79,7 +79,7 @@ pub(crate) async fn observe(
     answer
 }
 
-/// A body that is announced by its size but not sent.
+/// A body whose size is announced but which is not sent.
 struct Unsent(BodySize);
 
 impl MessageBody for Unsent {
@@ -94,13 +94,13 @@ impl MessageBody for Unsent {
     }
 }
 
-/// Returns the body of a response to HEAD.
+/// Returns the body for the response to a HEAD request.
 fn head_of(body: &BoxBody) -> BoxBody {
     BoxBody::new(Unsent(body.size()))
 }
 
-/// Converts two errors of other libraries into [`ApiError`]: a refused preflight, which has plain text, and a missing
-/// file of the documentation, which has no body.
+/// Converts two errors of other libraries into [`ApiError`]: a rejected CORS preflight, which has a plain-text body,
+/// and a missing file of the documentation, which has no body.
 fn in_standard_form(response: ServiceResponse<BoxBody>, is_documentation: bool) -> ServiceResponse<BoxBody> {
     let refusal = response.response().error().and_then(|error| error.as_error::<CorsError>()).map(ToString::to_string);
     let error = match refusal {
@@ -111,7 +111,7 @@ fn in_standard_form(response: ServiceResponse<BoxBody>, is_documentation: bool) 
     response.into_response(error.error_response())
 }
 
-/// Adds the request id and the security headers, and closes the connection if the server drains.
+/// Adds the request id and the security headers. Makes the response close the connection while the server drains.
 fn add_headers<B>(
     response: &mut HttpResponse<B>,
     id: &RequestId,
@@ -131,8 +131,8 @@ fn add_headers<B>(
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(content_policy(is_documentation)));
 }
 
-/// Returns the content security policy. The API loads nothing; its documentation loads its own files and uses inline
-/// styles.
+/// Returns the content security policy. Responses of the API load nothing. The documentation loads its own files and
+/// uses inline styles.
 const fn content_policy(is_documentation: bool) -> &'static str {
     if is_documentation {
         "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::HeaderName;
 
-/// The header of the request id, in requests and answers.
+/// The header with the request id, in requests and responses.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The id of a request: the one that the client sent if it is safe to repeat, else a new one.
+/// The id of a request: the id that the client sent if it is safe to repeat, otherwise a new one.
 #[derive(Debug)]
 pub(crate) struct RequestId(pub(crate) String);
 
 impl RequestId {
-    /// The longest accepted id, in bytes.
+    /// Maximum length of an accepted id, in bytes.
     const LONGEST: usize = 128;
 
     /// Returns the id of a request.

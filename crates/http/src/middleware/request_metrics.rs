@@ -1,4 +1,4 @@
-//! Records the number and the duration of answered requests.
+//! Records the number and duration of requests.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
 
-/// The metrics of the requests of one method, route and status.
+/// The metrics of requests with the same method, route and status.
 struct Series {
     method: &'static str,
     status: StatusCode,
@@ -15,11 +15,12 @@ struct Series {
 }
 
 thread_local! {
-    /// The metrics of this thread by route. Looking up a series by its labels costs more than most requests do.
+    /// The metrics of this thread by route. They are kept because looking up a series by its labels costs more than
+    /// most requests do.
     static SERIES: RefCell<HashMap<String, Vec<Series>>> = RefCell::default();
 }
 
-/// Counts an answered request and records its duration.
+/// Counts a completed request and records its duration.
 pub(super) fn count(method: &Method, route: &str, status: StatusCode, elapsed: Duration) {
     let method = method_label(method);
     SERIES.with_borrow_mut(|routes| {
@@ -45,7 +46,7 @@ pub(super) fn count(method: &Method, route: &str, status: StatusCode, elapsed: D
     });
 }
 
-/// Returns the method as a label. Unknown methods share one label, so that clients cannot create series.
+/// Returns the method as a label. Unknown methods share one label, so that clients cannot create new series.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

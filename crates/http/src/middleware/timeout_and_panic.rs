@@ -1,4 +1,4 @@
-//! Bounds the time of every request, and answers a panic with an error.
+//! Limits the duration of every request, and turns a panic into an error response.
 
 use std::panic::AssertUnwindSafe;
 
@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use crate::Api;
 use crate::respond::ApiError;
 
-/// The innermost middleware: answers 503 when a request exceeds the time limit, and 500 when it panics.
+/// The innermost middleware. The response is 503 if a request times out, and 500 if its handler panics.
 pub(crate) async fn timeout_and_panic(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -26,7 +26,7 @@ pub(crate) async fn timeout_and_panic(
     };
     let failure = match outcome {
         Ok(Ok(answer)) => return answer.map(ServiceResponse::map_into_boxed_body),
-        Ok(Err(_panic)) => ApiError::internal("the request panicked"),
+        Ok(Err(_panic)) => ApiError::internal("the request handler panicked"),
         Err(timeout) => ApiError::unavailable(format!("the request took longer than {timeout:?}")),
     };
     Err(failure.into())

@@ -1,4 +1,4 @@
-//! The response bodies of decisions, and of questions that were not decided.
+//! The response bodies of decisions, and of questions that could not be decided.
 
 use iam_domain::{Scope, UserLevelId};
 use serde::Serialize;
@@ -6,58 +6,58 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, Finding};
 
-/// A decision.
+/// The decision about a question.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DecisionData {
     /// Whether access is allowed.
     pub(crate) allowed: bool,
-    /// The scope of an action; `null` for views.
+    /// The scope of the action. `null` for views.
     pub(crate) scope: Option<Scope>,
-    /// The reason, for people.
+    /// The human-readable reason.
     pub(crate) reason: &'static str,
-    /// The reason, for programs.
+    /// The machine-readable code of the reason.
     pub(crate) reason_code: &'static str,
-    /// The levels that decided it.
+    /// The ids of the levels that decided.
     pub(crate) decided_by: Vec<UserLevelId>,
 }
 
-/// The answers to many questions.
+/// The results of many questions.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the response; the results are written one by one")]
 pub(crate) struct ChecksData {
-    /// The answers, in the order of the questions.
+    /// The results, in the order of the questions.
     results: Vec<CheckResult>,
 }
 
-/// One of many answers.
+/// The result of one of many questions.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "describes the response; the results are written one by one")]
 enum CheckResult {
     /// The question was decided.
     Decided(DecisionData),
-    /// The question could not be asked, or not by this caller.
+    /// The question is invalid, or the caller may not ask it.
     Refused(RefusedCheck),
 }
 
-/// A question that could not be asked, or not by this caller.
+/// The result of a question that is invalid or that the caller may not ask.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RefusedCheck {
     /// Always `false`.
     allowed: bool,
-    /// The error.
+    /// The reason why there is no decision.
     error: Refusal,
 }
 
 /// The error of a question.
 #[derive(Serialize, ToSchema)]
 struct Refusal {
-    /// The code, for programs.
+    /// The machine-readable error code.
     code: &'static str,
-    /// The message, for people.
+    /// The human-readable message.
     message: String,
-    /// The findings, if there are several.
+    /// The invalid fields, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Finding>,
 }

@@ -21,7 +21,7 @@ impl<T: ToSchema> Success<T> {
 /// The data of a response that contains only a message.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Message {
-    /// What the operation did.
+    /// A message that states what the operation did.
     message: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! The one table of errors: the codes that clients see, their HTTP statuses, and what the log says of them.
+//! The table of all errors: the codes that clients see, their HTTP statuses, and their log lines.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use iam_identity::AuthenticationError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The `Retry-After` of an unavailable service, in seconds.
+/// The value of `Retry-After` when the service is unavailable, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $status:ident;)+) => {
-        /// The error code, for programs.
+        /// The machine-readable error code.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Code {
             $($(#[doc = $doc])+ $name),+
         }
 
         impl Code {
-            /// The code that clients see.
+            /// Returns the code that clients see.
             pub(crate) const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $code),+ }
             }
 
-            /// The HTTP status of the code.
+            /// Returns the HTTP status of the code.
             pub(crate) const fn status(self) -> StatusCode {
                 match self { $(Self::$name => StatusCode::$status),+ }
             }
@@ -43,7 +43,7 @@ codes! {
     CompanyMissing = "ERR_AUTH_002", BAD_REQUEST;
     /// The caller lacks the permission.
     Forbidden = "ERR_AUTH_003", FORBIDDEN;
-    /// The operation is for super admins only.
+    /// The operation requires a super admin.
     SuperAdminOnly = "ERR_AUTH_007", FORBIDDEN;
     /// One field is invalid.
     Invalid = "ERR_VALIDATION_001", BAD_REQUEST;
@@ -55,45 +55,45 @@ codes! {
     NotJson = "ERR_VALIDATION_005", UNSUPPORTED_MEDIA_TYPE;
     /// The entity does not exist, or is not visible to this caller.
     NotFound = "ERR_RESOURCE_001", NOT_FOUND;
-    /// A data constraint forbids it.
+    /// The change would violate a constraint on the data.
     Conflict = "ERR_RESOURCE_002", CONFLICT;
-    /// The resource has changed since the client read it.
+    /// The resource has changed since the client read it: `If-Match` does not match.
     PreconditionFailed = "ERR_RESOURCE_003", PRECONDITION_FAILED;
-    /// The path exists, but not with this method.
+    /// The path exists, but does not support this method.
     MethodNotAllowed = "ERR_RESOURCE_004", METHOD_NOT_ALLOWED;
     /// The caller exceeds a rate limit.
     RateLimited = "ERR_RATE_LIMIT_001", TOO_MANY_REQUESTS;
-    /// The storage cannot be reached, or it took too long.
+    /// The storage cannot be reached, or the request timed out.
     Unavailable = "ERR_UNAVAILABLE_001", SERVICE_UNAVAILABLE;
     /// An unexpected error.
     Internal = "ERR_INTERNAL_001", INTERNAL_SERVER_ERROR;
 }
 
-/// An error as clients receive it.
+/// An error response.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiError {
     pub(crate) code: Code,
     pub(crate) message: String,
     pub(crate) errors: Vec<FieldError>,
-    /// The value of `Retry-After`, in seconds.
+    /// The value of the `Retry-After` header, in seconds.
     pub(crate) retry_after: Option<u64>,
     /// The cause of an error of the service, for the log.
     pub(crate) cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl ApiError {
-    /// Creates an error without findings.
+    /// Creates an error without field errors.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), errors: Vec::new(), retry_after: None, cause: None }
     }
 
-    /// The error of a storage that cannot be reached, or of a request that took too long.
+    /// Creates the error of an unreachable storage or a request that timed out.
     pub(crate) fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let error = Self::new(Code::Unavailable, "The service is temporarily unavailable");
         Self { retry_after: Some(RETRY_AFTER_SECONDS), cause: Some(Arc::from(cause.into())), ..error }
     }
 
-    /// The error of an unexpected failure. Clients see no details.
+    /// Creates the error of an unexpected failure. Clients see no details.
     pub(crate) fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { cause: Some(Arc::from(cause.into())), ..Self::new(Code::Internal, "Internal server error") }
     }
@@ -110,12 +110,12 @@ impl ApiError {
         }
     }
 
-    /// The error of a path that no operation has.
+    /// Creates the error of a path that no operation has.
     pub(crate) fn no_such_route() -> Self {
         Self::new(Code::NotFound, "Route not found")
     }
 
-    /// The error of an invalid request: a single finding becomes the message, several are listed.
+    /// Creates the error of an invalid request. A single field error becomes the message; several are listed.
     pub(crate) fn invalid(mut findings: Vec<FieldError>) -> Self {
         match findings.pop() {
             Some(only) if findings.is_empty() => Self::new(Code::Invalid, only.message),
@@ -168,14 +168,14 @@ impl std::fmt::Display for ApiError {
     }
 }
 
-/// One of several findings.
+/// An error about one field.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Finding {
-    /// Which field.
+    /// The path of the field, such as `views[2].viewId`.
     field: String,
-    /// What is wrong with the field.
+    /// The human-readable message.
     message: String,
-    /// The same for programs.
+    /// The machine-readable code.
     code: String,
 }
 
@@ -185,17 +185,17 @@ impl From<&FieldError> for Finding {
     }
 }
 
-/// The body of every error.
+/// The body of every error response.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error)]
 pub(crate) struct ErrorBody {
     /// Always `error`.
     status: &'static str,
-    /// The error code, for programs.
+    /// The machine-readable error code.
     code: &'static str,
-    /// The error message, for people.
+    /// The human-readable message.
     message: String,
-    /// The findings, if there are several.
+    /// The invalid fields, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Finding>,
 }

@@ -1,4 +1,4 @@
-//! Builds responses: the envelope, headers, cached bodies, and the table of errors.
+//! Builds responses: the envelope, headers, cached bodies, and error responses.
 
 mod decision;
 mod envelope;

@@ -1,4 +1,4 @@
-//! Builds successful responses: status, version and entity tag headers, and body.
+//! Builds successful responses: the status, the headers with version and entity tag, and the body.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -18,10 +18,10 @@ use crate::extract::has_already;
 /// The result of a handler.
 pub(crate) type ApiResult = Result<HttpResponse, ApiError>;
 
-/// The header with the versions of the state that a response reflects, as opaque text.
+/// The response header with the versions of the state that the response reflects, as an opaque string.
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("x-iam-version");
 
-/// A builder of a response with a body.
+/// A builder of a response with a body. Caches may not store the response.
 pub(crate) struct ApiResponse {
     builder: HttpResponseBuilder,
 }
@@ -37,14 +37,14 @@ impl ApiResponse {
         Self::with(StatusCode::CREATED)
     }
 
-    /// Starts a response that no cache may store.
+    /// Starts a response with this status that caches may not store.
     pub(crate) fn with(status: StatusCode) -> Self {
         let mut builder = HttpResponse::build(status);
         builder.insert_header((header::CACHE_CONTROL, "no-store"));
         Self { builder }
     }
 
-    /// Adds the versions that contain a change, if clients can require them.
+    /// Adds the versions of the committed state, if there are any that clients can require.
     pub(crate) fn commit(mut self, stamp: CommitStamp) -> Self {
         if let Some(versions) = stamp.versions() {
             self.builder.insert_header((VERSION, versions.to_string()));
@@ -52,18 +52,18 @@ impl ApiResponse {
         self
     }
 
-    /// Adds the versions of an access, and its age while the storage cannot confirm that it is current.
+    /// Adds the versions of an access. If the storage cannot confirm that the access is current, also adds its age.
     pub(crate) fn seen(self, access: &Access) -> Self {
         self.seen_all(std::slice::from_ref(access))
     }
 
-    /// Adds the oldest versions and the highest age of several accesses.
+    /// Adds the oldest versions and the highest age among several accesses.
     pub(crate) fn seen_all(mut self, accesses: &[Access]) -> Self {
         seen(&mut self.builder, accesses);
         self
     }
 
-    /// Adds the entity tag of the content, for a later `If-Match`.
+    /// Adds the entity tag of the content, which clients can send in `If-Match`.
     pub(crate) fn etag(mut self, content: &impl Serialize) -> Result<Self, ApiError> {
         self.builder.insert_header((header::ETAG, Etag::of(content)?.as_str()));
         Ok(self)
@@ -74,7 +74,7 @@ impl ApiResponse {
         Ok(self.builder.json(Success::new(data)))
     }
 
-    /// Finishes the response with serialized JSON.
+    /// Finishes the response with a body of serialized JSON.
     pub(crate) fn json(mut self, body: Bytes) -> HttpResponse {
         self.builder.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
         self.builder.body(body)
@@ -86,7 +86,7 @@ impl ApiResponse {
     }
 }
 
-/// Builds a response that the client may cache and revalidate: 304 if the client already has the body.
+/// Builds a response that the client may cache and revalidate. If the client already has the body, the response is 304.
 pub(crate) fn conditional(
     request: &HeaderMap,
     access: &Access,
@@ -107,7 +107,7 @@ pub(crate) fn conditional(
     response.body(body.bytes.clone())
 }
 
-/// Adds the oldest versions and the highest age of the accesses that a response reflects.
+/// Adds the oldest versions and the highest age among the accesses that a response reflects.
 fn seen(response: &mut HttpResponseBuilder, accesses: &[Access]) {
     if let Some(versions) = accesses.iter().map(Access::versions).reduce(oldest) {
         response.insert_header((VERSION, versions.to_string()));
@@ -118,12 +118,12 @@ fn seen(response: &mut HttpResponseBuilder, accesses: &[Access]) {
     }
 }
 
-/// Returns the lower bound of two versions: neither is older.
+/// Returns versions that are not newer than either argument.
 fn oldest(a: Versions, b: Versions) -> Versions {
     if a.epoch == b.epoch {
         Versions { epoch: a.epoch, catalog: a.catalog.min(b.catalog), company: a.company.min(b.company) }
     } else {
-        // Versions of different epochs are not comparable, so the result promises nothing.
+        // Versions of different epochs cannot be compared, so the result guarantees nothing.
         Versions { epoch: b.epoch, catalog: 0, company: 0 }
     }
 }

@@ -1,4 +1,4 @@
-//! Caches response bodies: each is serialized once for all callers that get the same one.
+//! Caches response bodies. Each body is serialized once for all callers with the same response.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ impl CachedResponse {
     }
 }
 
-/// Weighs a body by its bytes, plus about 200 for its entry.
+/// The weight of a body: its size in bytes, plus about 200 for its cache entry.
 #[derive(Clone)]
 struct Size;
 
@@ -48,24 +48,24 @@ impl Weighter<(AccessId, ResponseKind), Arc<CachedResponse>> for Size {
     }
 }
 
-/// The cache of bodies. A key identifies one state and is never reused for another: outdated bodies are no longer
-/// requested, and are evicted.
+/// The cache of response bodies. A key identifies one state and is never reused. Outdated bodies are therefore no
+/// longer requested, and are evicted.
 pub(crate) struct ResponseCache(Cache<(AccessId, ResponseKind), Arc<CachedResponse>, Size>);
 
 impl ResponseCache {
     /// Creates a cache of at most `max_bytes`.
     pub(crate) fn new(max_bytes: u64) -> Self {
-        // A permission body has a few kilobytes.
+        // A body of permissions has a few kilobytes.
         let items = usize::try_from(max_bytes / 4096).unwrap_or(usize::MAX).clamp(16, 1_000_000);
         Self(Cache::with_weighter(items, max_bytes, Size))
     }
 
-    /// Returns a cached body.
+    /// Returns the cached body, if there is one.
     pub(crate) fn get(&self, id: AccessId, kind: ResponseKind) -> Option<Arc<CachedResponse>> {
         self.0.get(&(id, kind))
     }
 
-    /// Serializes data and caches the body.
+    /// Serializes data, and caches and returns the body.
     pub(crate) fn keep(
         &self,
         id: AccessId,

@@ -18,14 +18,14 @@ data! {
     ApiKeyData { api_key as "apiKey": ApiKey }
 }
 
-/// Lists all keys by name, including revoked and expired keys.
+/// Lists all API keys, sorted by name, including revoked and expired keys.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeysData>)))]
 #[get("/api/iam/api-keys")]
 pub(crate) async fn list_api_keys(call: Authorized<ManageCredentials>) -> ApiResult {
     ApiResponse::ok().data(ApiKeysData { api_keys: call.application().api_keys().await? })
 }
 
-/// The key that the path names.
+/// The API key that the path names.
 pub(crate) struct OneApiKey(ApiKeyId);
 
 impl Input for OneApiKey {
@@ -34,28 +34,30 @@ impl Input for OneApiKey {
     }
 }
 
-/// Returns a key without its digest.
+/// Returns an API key, without its secret.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<ApiKeyData>), (status = 404)))]
 #[get("/api/iam/api-keys/{id}")]
 pub(crate) async fn get_api_key(call: Authorized<ManageCredentials, OneApiKey>) -> ApiResult {
     ApiResponse::ok().data(ApiKeyData { api_key: call.application().api_key(call.input.0).await? })
 }
 
-/// A new key. It is valid only for the company of the request, named in any of the usual ways (also as `companyId`
-/// here); without a company, for all companies and the platform.
+/// A new API key.
+///
+/// The company of the request (in the query, a header, or the body as `companyId`) limits the key to that company. If
+/// the request names no company, the key is valid for all companies and for the platform.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewKey {
-    /// The display name.
+    /// The display name of the key.
     name: iam_domain::Name,
-    /// The role.
+    /// The role of the key.
     role: ServiceRole,
-    /// The time at which the key expires; if omitted, it does not expire.
+    /// The time when the key expires. Default: never.
     expires_at: Option<Timestamp>,
 }
 
-/// The input of a creation: the change that stores the key, and the key itself.
+/// The input of the operation: the change that stores the API key, and the secret of the key.
 pub(crate) struct Creation {
     change: CreateApiKey,
     secret: SecretString,
@@ -78,16 +80,16 @@ impl Input for Creation {
     }
 }
 
-/// A key that was just created.
+/// An API key that was just created.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreatedKeyData {
     api_key: ApiKey,
-    /// The whole key, to be sent as `Authorization: Bearer iam_…`. It is shown only once.
+    /// The API key itself, to be sent as `Authorization: Bearer iam_…`. It is shown only once.
     key: String,
 }
 
-/// Creates a key. Only this response shows it.
+/// Creates an API key. Only this response shows the key itself.
 #[utoipa::path(
     tag = "API keys",
     request_body = NewKey,
@@ -107,7 +109,7 @@ impl Input for RevokeApiKey {
     }
 }
 
-/// Revokes a key permanently: every replica refuses it within its lease.
+/// Revokes an API key permanently. Every replica rejects the key within its lease.
 #[utoipa::path(tag = "API keys", responses((status = 200, body = Success<Message>), (status = 404)))]
 #[delete("/api/iam/api-keys/{id}")]
 pub(crate) async fn revoke_api_key(call: Authorized<ManageCredentials, RevokeApiKey>) -> ApiResult {

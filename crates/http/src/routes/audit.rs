@@ -1,4 +1,4 @@
-//! Lists the audit trail.
+//! Lists the audit log.
 
 use actix_web::get;
 use base64::Engine;
@@ -12,45 +12,45 @@ use super::{page_size, word};
 use crate::extract::{Authorized, Input, ReadAudit, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Success};
 
-/// A record, with the external ids of the users that it names.
+/// An audit record, with the external ids of the users that it names.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuditEntry {
     #[serde(flatten)]
     record: AuditRecord,
-    /// The actor as `issuer|subject`, if it is a user of another issuer.
+    /// The external id (`issuer|subject`) of the actor, if the actor is an external issuer's user.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     external_user_id: Option<ExternalId>,
-    /// The same id in a form that needs no escaping in URLs.
+    /// The external id of the actor in a form that needs no escaping in URLs.
     #[serde(skip_serializing_if = "Option::is_none")]
     user_path_id: Option<String>,
-    /// The user that the record is about as `issuer|subject`, if it is a user of another issuer.
+    /// The external id (`issuer|subject`) of the affected user, if the record is about an external issuer's user.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     external_entity_id: Option<ExternalId>,
-    /// The same id in a form that needs no escaping in URLs.
+    /// The external id of the affected user in a form that needs no escaping in URLs.
     #[serde(skip_serializing_if = "Option::is_none")]
     entity_path_id: Option<String>,
 }
 
-/// A page of records, newest first.
+/// A page of audit records, sorted from newest to oldest.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuditData {
     logs: Vec<AuditEntry>,
-    /// The cursor of the next page; `null` on the last page.
+    /// The cursor of the next page. `null` on the last page.
     next_cursor: Option<String>,
-    /// The total number of records, if requested, counted up to 10,000.
+    /// The total number of records, if requested. Counting stops at 10,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
-    /// `true` if there are more than `total`; omitted otherwise.
+    /// `true` if there are more records than `total`. Otherwise omitted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     total_is_lower_bound: bool,
 }
 
-/// The filter and the page of a request.
+/// The filter and the page that a request asks for.
 pub(crate) struct AuditQuery {
     filter: AuditFilter,
     cursor: Option<AuditCursor>,
@@ -82,7 +82,7 @@ impl Input for AuditQuery {
     }
 }
 
-/// Reads the id of an entity of any type; for a user, also an external id.
+/// Reads the id of an entity of any type. A user can also be named by the external id.
 fn entity(request: &mut RequestReader<'_>) -> Option<Option<uuid::Uuid>> {
     if request.query::<String>("entityId")?.is_some_and(|text| ExternalId::may_be(&text)) {
         return Some(request.query_user("entityId")?.map(|user| user.id.as_uuid()));
@@ -118,7 +118,7 @@ fn cursor(request: &mut RequestReader<'_>) -> Option<Option<AuditCursor>> {
     }
 }
 
-/// Encodes a cursor as opaque text.
+/// Encodes a cursor as an opaque string.
 fn encode(cursor: AuditCursor) -> String {
     URL_SAFE_NO_PAD.encode(format!("{}/{}", cursor.timestamp.micros(), cursor.id))
 }
@@ -126,23 +126,23 @@ fn encode(cursor: AuditCursor) -> String {
 fn decode(text: &str) -> Option<AuditCursor> {
     let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
     let (micros, id) = plain.split_once('/')?;
-    // No record is older than 1970, and databases cannot compare with much older times.
+    // No record is older than 1970, and databases cannot compare with times in the distant past.
     let micros = micros.parse().ok().filter(|micros| *micros >= 0)?;
     Some(AuditCursor { timestamp: Timestamp::from_micros(micros)?, id: AuditRecordId::parse(id).ok()? })
 }
 
-/// Lists the records of the company, or of the platform if a super admin names no company.
+/// Lists the audit records of the company, or of the platform if a super admin names no company.
 #[utoipa::path(
     tag = "Audit",
     params(
         ("entityType" = Option<EntityType>, Query),
-        ("entityId" = Option<String>, Query, description = "An id; of a user also a pathId, or issuer|subject"),
-        ("action" = Option<String>, Query, description = "Exactly this action, as user_level.created"),
-        ("userId" = Option<String>, Query, description = "The actor: an id, a pathId, or issuer|subject"),
-        ("from" = Option<Timestamp>, Query, description = "Not before"),
-        ("to" = Option<Timestamp>, Query, description = "Before"),
+        ("entityId" = Option<String>, Query, description = "The entity's id; for a user also pathId or issuer|subject"),
+        ("action" = Option<String>, Query, description = "The exact action, such as user_level.created"),
+        ("userId" = Option<String>, Query, description = "The actor, named by id, pathId or issuer|subject"),
+        ("from" = Option<Timestamp>, Query, description = "The start of the time range, inclusive"),
+        ("to" = Option<Timestamp>, Query, description = "The end of the time range, exclusive"),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200),
-        ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
+        ("cursor" = Option<String>, Query, description = "The nextCursor of the previous page"),
         ("includeTotal" = Option<bool>, Query),
     ),
     responses((status = 200, body = Success<AuditData>)),

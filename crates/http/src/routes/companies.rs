@@ -15,7 +15,7 @@ data! {
     GrantedModuleData { module as "module": GrantedModule }
 }
 
-/// Lists the modules of a company by name, and whether each is switched on.
+/// Lists the modules of a company, sorted by name, each with its enabled flag.
 #[utoipa::path(tag = "Companies", responses((status = 200, body = Success<GrantedModulesData>)))]
 #[get("/api/iam/companies/{companyId}/modules")]
 pub(crate) async fn get_company_modules(call: Authorized<PlatformCompany>) -> ApiResult {
@@ -28,7 +28,7 @@ pub(crate) async fn get_company_modules(call: Authorized<PlatformCompany>) -> Ap
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModuleIds {
-    /// The complete list, without duplicates.
+    /// The complete list of modules, without duplicates.
     module_ids: Vec<ModuleId>,
 }
 
@@ -40,7 +40,7 @@ impl Input for SetCompanyModules {
     }
 }
 
-/// Replaces the modules of a company; modules that it already had stay on or off as they were.
+/// Replaces the modules of a company. A module that the company already had keeps its enabled flag.
 #[utoipa::path(
     tag = "Companies",
     request_body = ModuleIds,
@@ -52,7 +52,7 @@ pub(crate) async fn set_company_modules(call: Authorized<PlatformCompany, SetCom
     ApiResponse::ok().commit(done.stamp).message("Company modules updated successfully")
 }
 
-/// The requested state of a module.
+/// The requested enabled flag of a module.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Switch {
@@ -68,7 +68,9 @@ impl Input for SwitchCompanyModule {
     }
 }
 
-/// Switches a module of a company on or off. `If-Match` takes the entity tag of the list of its modules.
+/// Enables or disables a module of a company.
+///
+/// `If-Match` takes the entity tag of the list of the company's modules.
 #[utoipa::path(
     tag = "Companies",
     request_body = Switch,
@@ -80,13 +82,13 @@ pub(crate) async fn switch_company_module(call: Authorized<PlatformCompany, Swit
     ApiResponse::ok().commit(done.stamp).data(GrantedModuleData { module: done.value })
 }
 
-/// The options of provisioning.
+/// The options for provisioning a company.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Provision {
-    /// The user who becomes an administrator. On a provisioned company, it takes effect only if no user can administer
-    /// the company.
+    /// The user who becomes an admin. If the company was provisioned before, this takes effect only if the company has
+    /// no administrator.
     admin_user_id: Option<UserId>,
 }
 
@@ -101,13 +103,13 @@ impl Input for ProvisionCompany {
     }
 }
 
-/// Gives a company the module `core` and the levels Admin, Member and Visitor, once.
+/// Provisions a company once: adds the module `core` and creates the levels Admin, Member and Visitor.
 #[utoipa::path(
     tag = "Companies",
     request_body = Option<Provision>,
     responses(
         (status = 201, body = Success<Message>),
-        (status = 200, body = Success<Message>, description = "It was provisioned before"),
+        (status = 200, body = Success<Message>, description = "The company was provisioned before"),
     ),
 )]
 #[post("/api/iam/companies/{companyId}/provision")]

@@ -1,4 +1,4 @@
-//! Answers questions about permissions: single checks, many checks, all permissions of a user, and navigation.
+//! Decides questions about permissions: single checks, batches of checks, all permissions of a user, and navigation.
 
 use std::sync::Arc;
 
@@ -18,7 +18,9 @@ use crate::respond::{
     conditional,
 };
 
-/// Returns the caller's menu. Clients may cache it for five minutes: it is for display only.
+/// Returns the caller's menu.
+///
+/// Clients may cache it for five minutes, since it is for display only.
 #[utoipa::path(tag = "Decisions", responses((status = 200, body = Success<Navigation>), (status = 304)))]
 #[get("/api/iam/navigation")]
 pub(crate) async fn navigation(request: HttpRequest, call: Authorized<Anyone>) -> ApiResult {
@@ -65,20 +67,20 @@ fn permissions_body(api: &Api, access: &Access) -> Result<Arc<CachedResponse>, A
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the question is read from its fields")]
 pub(crate) struct CheckRequest {
-    /// A view's url or id.
+    /// The URL or id of a view.
     view: Option<String>,
-    /// A feature's key or id.
+    /// The key or id of a feature.
     feature: Option<String>,
-    /// The action, with a feature.
+    /// The action on the feature.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 50)]
     action: Option<iam_domain::Action>,
-    /// The required scope, with a feature.
+    /// The minimum scope that the action must have to be allowed.
     scope: Option<Scope>,
-    /// The subject; the caller if omitted.
+    /// The user whom the question is about. Default: the caller.
     user_id: Option<UserId>,
 }
 
-/// Decides one question, about the caller or, for administrators, about another user.
+/// Decides a question about the caller or, if the caller may ask about others, about another user.
 #[utoipa::path(tag = "Decisions", request_body = CheckRequest, responses((status = 200, body = Success<DecisionData>)))]
 #[post("/api/iam/check")]
 pub(crate) async fn check(call: Authorized<Anyone, DecisionRequest>) -> ApiResult {
@@ -90,7 +92,7 @@ pub(crate) async fn check(call: Authorized<Anyone, DecisionRequest>) -> ApiResul
     Ok(ApiResponse::ok().seen(&access).json(body.into()))
 }
 
-/// Questions, each with the same fields as a single check.
+/// A batch of questions.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes the body; the questions are read from its fields")]
 pub(crate) struct ChecksRequest {
@@ -99,7 +101,7 @@ pub(crate) struct ChecksRequest {
     checks: Vec<CheckRequest>,
 }
 
-/// Writes the answer of one of many questions.
+/// Writes the result of one of many questions.
 fn write_result(item: &Item, accesses: &SubjectAccesses, body: &mut Vec<u8>) -> Result<(), ApiError> {
     let asked = match item {
         Ok(asked) => asked,
@@ -108,7 +110,7 @@ fn write_result(item: &Item, accesses: &SubjectAccesses, body: &mut Vec<u8>) -> 
     match accesses.of(&asked.subject) {
         Ok(access) => fast_path::write(&access.decide(&asked.question), body),
         Err(failure @ (Failure::Forbidden(_) | Failure::Invalid(_))) => RefusedCheck::write(&failure.into(), body)?,
-        // An internal error, rather than an answer that looks like a denial.
+        // The whole request fails, since a result for this question would look like a denial.
         Err(failure) => return Err(failure.into()),
     }
     Ok(())
@@ -117,8 +119,9 @@ fn write_result(item: &Item, accesses: &SubjectAccesses, body: &mut Vec<u8>) -> 
 /// The approximate size of one decision, in bytes.
 const RESULT_BYTES: usize = 256;
 
-/// Decides up to 1,000 questions in their order. An invalid question gets an error in its place and does not affect the
-/// others.
+/// Decides up to 1,000 questions, and returns the results in the same order.
+///
+/// If a question is invalid, its result is an error. The other questions are still decided.
 #[utoipa::path(tag = "Decisions", request_body = ChecksRequest, responses((status = 200, body = Success<ChecksData>)))]
 #[post("/api/iam/checks")]
 pub(crate) async fn checks(call: Authorized<Anyone, Checks>) -> ApiResult {

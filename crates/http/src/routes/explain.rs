@@ -1,4 +1,4 @@
-//! Explains decisions, and suggests the smallest change that would allow a denied question.
+//! Explains decisions, and suggests the smallest change that would turn a denial into an allow.
 
 use actix_web::post;
 use iam_domain::{Explanation, GatingModule, LevelSays, Scope, Step, UserLevelId};
@@ -16,20 +16,20 @@ use crate::respond::{ApiResponse, ApiResult, Success};
 pub(crate) struct ExplanationData {
     /// Whether access is allowed.
     allowed: bool,
-    /// The scope of an action; `null` for views.
+    /// The scope of the action. `null` for views.
     scope: Option<Scope>,
-    /// The rule that decided, for people.
+    /// The human-readable description of the rule that decided.
     reason: &'static str,
-    /// The rule that decided, for programs.
+    /// The machine-readable code of the rule that decided.
     reason_code: &'static str,
-    /// The levels that decided it.
+    /// The ids of the levels that decided.
     decided_by: Vec<UserLevelId>,
-    /// The modules that gate the view or feature: one that is both enabled and granted opens the gate. Empty if it is
-    /// open to all companies.
+    /// The modules that gate the view or feature. One module that is both enabled and granted to the company opens the
+    /// gate. Empty if the view or feature is open to all companies.
     gate: Vec<GatingModule>,
-    /// The permission that each of the user's levels has.
+    /// The permission that each of the user's levels has for the view or action.
     levels: Vec<LevelSays>,
-    /// The fewest steps that together would allow it; empty if it is allowed, or if no step can allow it.
+    /// The fewest steps that together would allow access. Empty if access is allowed, or if no step can allow it.
     suggestion: Vec<Step>,
 }
 
@@ -49,7 +49,7 @@ impl From<Explanation> for ExplanationData {
     }
 }
 
-/// Explains the decision of one question, about the caller or, for administrators, about another user.
+/// Explains a decision about the caller or, if the caller may ask about others, about another user.
 #[utoipa::path(
     tag = "Decisions",
     request_body = CheckRequest,

@@ -1,4 +1,4 @@
-//! Answers requests that no operation handles: the redirect to the documentation, and unknown routes.
+//! Handles requests that match no operation: the redirect to the documentation, and unknown routes.
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
@@ -12,7 +12,7 @@ pub(crate) async fn docs() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
 }
 
-/// Answers 405 with `Allow` if the path exists with other methods, else 404.
+/// Responds with 405 and `Allow` if the path exists with other methods, and with 404 otherwise.
 pub(crate) async fn no_such_route(request: HttpRequest) -> HttpResponse {
     let path = request.path();
     let item = DOCUMENT.paths.paths.iter().find(|(pattern, _)| matches_pattern(pattern, path));
@@ -27,7 +27,7 @@ pub(crate) async fn no_such_route(request: HttpRequest) -> HttpResponse {
     response
 }
 
-/// Returns whether a path has the form of a pattern, in which `{…}` stands for a segment that is not empty.
+/// Returns `true` if a path matches a pattern, in which `{…}` stands for a segment that is not empty.
 fn matches_pattern(pattern: &str, path: &str) -> bool {
     let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
     loop {
@@ -39,7 +39,7 @@ fn matches_pattern(pattern: &str, path: &str) -> bool {
     }
 }
 
-/// Returns the methods of a path as the value of `Allow`. A path that has GET also has HEAD.
+/// Returns the methods of a path as the value of the `Allow` header. A path with GET also has HEAD.
 fn allowed_methods(item: &PathItem) -> String {
     let methods = [
         ("GET", &item.get),

@@ -1,4 +1,4 @@
-//! Manages the features of the catalog, and the views on which they are shown.
+//! Manages the features of the catalog, and the views that they are shown on.
 
 use actix_web::{delete, get, patch, post, put};
 use iam_application::{CreateFeature, DeleteFeature, SetFeatureViews, UpdateFeature};
@@ -24,7 +24,7 @@ impl Input for OneFeature {
     }
 }
 
-/// Lists all features by key; features without a key come last.
+/// Lists all features, sorted by key. Features without a key are last.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeaturesData>)))]
 #[get("/api/iam/features")]
 pub(crate) async fn list_features(call: Authorized<ReadCatalog>) -> ApiResult {
@@ -45,15 +45,15 @@ pub(crate) async fn get_feature(call: Authorized<ReadCatalog, OneFeature>) -> Ap
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewFeature {
-    /// Unique; must not have the form of a UUID.
+    /// The unique key. It must not have the form of a UUID.
     key: Option<FeatureKey>,
     name: Name,
     description: Option<Description>,
     resource_type: Option<ResourceType>,
-    /// The custom actions, besides the standard ones.
+    /// The custom actions, in addition to the standard actions.
     actions: Option<Vec<Action>>,
     category: Option<Category>,
-    /// Defaults to `true`.
+    /// Whether the feature is enabled. Default: `true`.
     #[schema(required = false)]
     enabled: bool,
 }
@@ -77,7 +77,7 @@ impl Input for CreateFeature {
     }
 }
 
-/// Adds a feature.
+/// Creates a feature.
 #[utoipa::path(
     tag = "Catalog",
     request_body = NewFeature,
@@ -92,7 +92,7 @@ pub(crate) async fn create_feature(call: Authorized<Platform, CreateFeature>) ->
     ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(FeatureData { feature: done.value })
 }
 
-/// The changes of a feature. Omitted fields stay unchanged; `null` clears an optional field.
+/// The changes of a feature. Omitted fields stay unchanged, and `null` clears an optional field.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
@@ -101,7 +101,7 @@ pub(crate) struct FeaturePatch {
     name: Option<Name>,
     description: Option<Description>,
     resource_type: Option<ResourceType>,
-    /// Permissions for removed actions are deleted.
+    /// The custom actions. Permissions for removed actions are deleted.
     actions: Option<Vec<Action>>,
     category: Option<Category>,
     enabled: Option<bool>,
@@ -148,7 +148,7 @@ impl Input for DeleteFeature {
     }
 }
 
-/// Deletes a feature that no menu uses, with its permissions and mappings.
+/// Deletes a feature that no menu item uses, with its permissions and mappings.
 #[utoipa::path(
     tag = "Catalog",
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
@@ -159,7 +159,7 @@ pub(crate) async fn delete_feature(call: Authorized<Platform, DeleteFeature>) ->
     ApiResponse::ok().commit(done.stamp).message("Feature deleted successfully")
 }
 
-/// Lists the views on which a feature is shown, by URL.
+/// Lists the views that a feature is shown on, sorted by URL.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>), (status = 404)))]
 #[get("/api/iam/features/{id}/views")]
 pub(crate) async fn get_feature_views(call: Authorized<ReadCatalog, OneFeature>) -> ApiResult {
@@ -172,7 +172,7 @@ pub(crate) async fn get_feature_views(call: Authorized<ReadCatalog, OneFeature>)
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct FeatureViewIds {
-    /// The complete list, without duplicates.
+    /// The complete list of views, without duplicates.
     view_ids: Vec<ViewId>,
 }
 
@@ -184,7 +184,7 @@ impl Input for SetFeatureViews {
     }
 }
 
-/// Replaces the views on which a feature is shown.
+/// Replaces the views that a feature is shown on.
 #[utoipa::path(
     tag = "Catalog",
     request_body = FeatureViewIds,

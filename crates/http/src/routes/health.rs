@@ -1,4 +1,4 @@
-//! Reports the health of the process and of its storage, and whether it is ready to serve.
+//! Reports the health of the process and of its storage, and whether the process is ready for requests.
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Data;
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::Api;
 
-/// The response of a live process.
+/// The response of a running process.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Health {
     /// Always `ok`.
@@ -19,7 +19,7 @@ pub(crate) struct Health {
     timestamp: iam_domain::Timestamp,
 }
 
-/// Answers while the process lives.
+/// Responds as long as the process is running.
 #[utoipa::path(tag = "Health", responses((status = 200, body = Health)))]
 #[get("/health")]
 pub(crate) async fn health(api: Data<Api>) -> HttpResponse {
@@ -29,11 +29,11 @@ pub(crate) async fn health(api: Data<Api>) -> HttpResponse {
 /// The health of the storage.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct DatabaseHealth {
-    /// Whether the storage answers.
+    /// Whether the storage responds.
     healthy: bool,
 }
 
-/// Checks whether the storage answers.
+/// Checks whether the storage responds.
 #[utoipa::path(tag = "Health", responses((status = 200, body = DatabaseHealth), (status = 503, body = DatabaseHealth)))]
 #[get("/health/db")]
 pub(crate) async fn database_health(api: Data<Api>) -> HttpResponse {
@@ -49,7 +49,7 @@ pub(crate) struct CheckBody {
     name: &'static str,
     /// Whether the condition holds.
     ok: bool,
-    /// Why the condition does not hold.
+    /// The reason why the condition does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
@@ -59,19 +59,21 @@ pub(crate) struct CheckBody {
 pub(crate) struct ProbeBody {
     /// `ok` or `unavailable`.
     status: &'static str,
-    /// The conditions that were checked, with `?verbose`.
+    /// The conditions that were checked. Present with `?verbose`, and whenever a condition does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     checks: Option<Vec<CheckBody>>,
 }
 
-/// Liveness: the event loop of the process runs. Never reads the storage.
+/// Checks liveness: the event loop of the process is running.
+///
+/// This check never reads the storage.
 #[utoipa::path(tag = "Health", params(("verbose" = Option<bool>, Query)), responses((status = 200, body = ProbeBody)))]
 #[get("/livez")]
 pub(crate) async fn live(request: HttpRequest) -> HttpResponse {
     probe(&Readiness::default(), &request)
 }
 
-/// Readiness: the storage was reached, its schema matches, and the process is not shutting down.
+/// Checks readiness: the storage has been reached, its schema is current, and the process is not shutting down.
 #[utoipa::path(
     tag = "Health",
     params(("verbose" = Option<bool>, Query)),
@@ -86,7 +88,7 @@ pub(crate) async fn ready(api: Data<Api>, request: HttpRequest) -> HttpResponse 
 fn probe(readiness: &Readiness, request: &HttpRequest) -> HttpResponse {
     let is_ready = readiness.is_ready();
     let mut response = if is_ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    // Other parameters of the query never make a probe fail.
+    // Other query parameters never make a probe fail.
     let is_verbose = request.query_string().split('&').any(|part| {
         let (name, word) = part.split_once('=').unwrap_or((part, ""));
         name == "verbose" && word != "false"
@@ -102,7 +104,7 @@ fn probe(readiness: &Readiness, request: &HttpRequest) -> HttpResponse {
     uncached(response.json(ProbeBody { status: if is_ready { "ok" } else { "unavailable" }, checks }))
 }
 
-/// Forbids caches to store a response.
+/// Adds `Cache-Control: no-store` to a response.
 fn uncached(mut response: HttpResponse) -> HttpResponse {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

@@ -29,9 +29,10 @@ pub(crate) async fn get_view_permissions(call: Authorized<ReadIam, OneLevel>) ->
 #[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
 pub(crate) struct ViewCellBody {
     view_id: ViewId,
-    /// Defaults to `inherit`.
+    /// The state that the level sets for the view. Default: `inherit`.
     state: Option<ViewState>,
-    /// If omitted, `true` for a new cell and unchanged for an existing one.
+    /// Whether company admins may change the cell. If omitted, an existing cell keeps its value and a new cell gets
+    /// `true`.
     modifiable: Option<bool>,
 }
 
@@ -39,7 +40,7 @@ pub(crate) struct ViewCellBody {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
 pub(crate) struct ViewMatrix {
-    /// All cells, one per view.
+    /// The complete list of cells, one per view.
     views: Vec<ViewCellBody>,
 }
 
@@ -70,7 +71,7 @@ impl Input for ReplaceViewPermissions {
         (
             status = 403,
             body = ErrorBody,
-            description = "The caller lacks the permission, or would grant one that it does not hold: see errors",
+            description = "The caller lacks the permission, or would grant permissions it does not hold: see errors",
         ),
         (status = 404),
         (status = 412),
@@ -98,11 +99,12 @@ pub(crate) struct FeatureCellBody {
     feature_id: FeatureId,
     #[schema(value_type = String, min_length = 1, max_length = 50)]
     action: Action,
-    /// Defaults to `true`.
+    /// `true` allows the action, `false` denies it. Default: `true`.
     value: Option<bool>,
-    /// Defaults to `any`.
+    /// The scope of the action, if it is allowed. Default: `any`.
     scope: Option<Scope>,
-    /// If omitted, `true` for a new cell and unchanged for an existing one.
+    /// Whether company admins may change the cell. If omitted, an existing cell keeps its value and a new cell gets
+    /// `true`.
     modifiable: Option<bool>,
 }
 
@@ -110,7 +112,7 @@ pub(crate) struct FeatureCellBody {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the cells are read from its fields")]
 pub(crate) struct FeatureMatrix {
-    /// All cells, one per action.
+    /// The complete list of cells, one per action of a feature.
     features: Vec<FeatureCellBody>,
 }
 
@@ -142,14 +144,14 @@ impl Input for ReplaceFeaturePermissions {
 /// Replaces the feature matrix of a level.
 #[utoipa::path(
     tag = "Permissions",
-    params(("force" = Option<bool>, Query, description = "Super admins: may leave a company without an administrator")),
+    params(("force" = Option<bool>, Query, description = "Lets super admins leave a company without an administrator")),
     request_body = FeatureMatrix,
     responses(
         (status = 200, body = Success<Message>),
         (
             status = 403,
             body = ErrorBody,
-            description = "The caller lacks the permission, or would grant one that it does not hold: see errors",
+            description = "The caller lacks the permission, or would grant permissions it does not hold: see errors",
         ),
         (status = 404),
         (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),

@@ -1,4 +1,5 @@
-//! Manages the menu. The company that a request names owns the item; without one, all companies share the item.
+//! Manages the menu. The company that a request names owns the item. If the request names none, the item is common to
+//! all companies.
 
 use actix_web::{delete, get, patch, post};
 use iam_application::{
@@ -20,7 +21,7 @@ data! {
     SubMenuItemData { sub_menu_item as "subMenuItem": SubMenuItem }
 }
 
-/// The item that the path names.
+/// The menu item that the path names.
 pub(crate) struct OneMenuItem(MenuItemId);
 
 impl Input for OneMenuItem {
@@ -38,7 +39,9 @@ impl Input for OneSubMenuItem {
     }
 }
 
-/// Lists the items that all companies share and those of the named company, by sort order, label and id.
+/// Lists the menu items common to all companies and those of the named company.
+///
+/// The items are sorted by sort order, label and id.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<MenuItemsData>)))]
 #[get("/api/iam/menu-items")]
 pub(crate) async fn list_menu_items(call: Authorized<ReadCatalog>) -> ApiResult {
@@ -46,7 +49,7 @@ pub(crate) async fn list_menu_items(call: Authorized<ReadCatalog>) -> ApiResult 
     ApiResponse::ok().data(MenuItemsData { menu_items })
 }
 
-/// Returns an item that all companies share, or one of the named company.
+/// Returns a menu item that is common to all companies or belongs to the named company.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<MenuItemData>), (status = 404)))]
 #[get("/api/iam/menu-items/{id}")]
 pub(crate) async fn get_menu_item(call: Authorized<ReadCatalog, OneMenuItem>) -> ApiResult {
@@ -54,24 +57,24 @@ pub(crate) async fn get_menu_item(call: Authorized<ReadCatalog, OneMenuItem>) ->
     ApiResponse::ok().etag(&menu_item)?.data(MenuItemData { menu_item })
 }
 
-/// A new item.
+/// A new menu item.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewMenuItem {
     label: Label,
     icon: Option<Icon>,
-    /// Defaults to `standard`.
+    /// The priority. Default: `standard`.
     #[schema(required = false)]
     priority: Priority,
-    /// The keys of features whose `Read` must all be allowed for the item to be shown.
+    /// The keys of the required features. Users see the item only if `Read` is allowed for all of them.
     required_permissions: Option<Vec<FeatureKey>>,
-    /// Defaults to 0.
+    /// The sort order. Default: 0.
     #[schema(required = false)]
     sort_order: i32,
     view_id: Option<ViewId>,
     feature_id: Option<FeatureId>,
-    /// Defaults to `true`.
+    /// Whether users may land on this item after signing in. Default: `true`.
     #[schema(required = false)]
     is_entrypoint: bool,
 }
@@ -100,7 +103,7 @@ impl Input for CreateMenuItem {
     }
 }
 
-/// Adds an item.
+/// Creates a menu item.
 #[utoipa::path(tag = "Menu", request_body = NewMenuItem, responses((status = 201, body = Success<MenuItemData>)))]
 #[post("/api/iam/menu-items")]
 pub(crate) async fn create_menu_item(call: Authorized<Platform, CreateMenuItem>) -> ApiResult {
@@ -108,7 +111,7 @@ pub(crate) async fn create_menu_item(call: Authorized<Platform, CreateMenuItem>)
     ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(MenuItemData { menu_item: done.value })
 }
 
-/// The changes of an item. Omitted fields stay unchanged; `null` clears an optional field.
+/// The changes of a menu item. Omitted fields stay unchanged, and `null` clears an optional field.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
@@ -151,7 +154,7 @@ impl Input for UpdateMenuItem {
     }
 }
 
-/// Updates an item.
+/// Updates a menu item.
 #[utoipa::path(
     tag = "Menu",
     request_body = MenuItemPatch,
@@ -169,7 +172,7 @@ impl Input for DeleteMenuItem {
     }
 }
 
-/// Deletes an item with its sub-items.
+/// Deletes a menu item with its sub-items.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<Message>), (status = 404), (status = 412)))]
 #[delete("/api/iam/menu-items/{id}")]
 pub(crate) async fn delete_menu_item(call: Authorized<Platform, DeleteMenuItem>) -> ApiResult {
@@ -177,7 +180,9 @@ pub(crate) async fn delete_menu_item(call: Authorized<Platform, DeleteMenuItem>)
     ApiResponse::ok().commit(done.stamp).message("Menu item deleted successfully")
 }
 
-/// Lists the sub-items that all companies share and those of the named company, by sort order, label and id.
+/// Lists the sub-items common to all companies and those of the named company.
+///
+/// The sub-items are sorted by sort order, label and id.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<SubMenuItemsData>)))]
 #[get("/api/iam/sub-menu-items")]
 pub(crate) async fn list_sub_menu_items(call: Authorized<ReadCatalog>) -> ApiResult {
@@ -185,7 +190,7 @@ pub(crate) async fn list_sub_menu_items(call: Authorized<ReadCatalog>) -> ApiRes
     ApiResponse::ok().data(SubMenuItemsData { sub_menu_items })
 }
 
-/// Returns a sub-item that all companies share, or one of the named company.
+/// Returns a sub-item that is common to all companies or belongs to the named company.
 #[utoipa::path(tag = "Menu", responses((status = 200, body = Success<SubMenuItemData>), (status = 404)))]
 #[get("/api/iam/sub-menu-items/{id}")]
 pub(crate) async fn get_sub_menu_item(call: Authorized<ReadCatalog, OneSubMenuItem>) -> ApiResult {
@@ -203,10 +208,10 @@ pub(crate) struct NewSubMenuItem {
     view_id: Option<ViewId>,
     feature_id: Option<FeatureId>,
     icon: Option<Icon>,
-    /// Defaults to 0.
+    /// The sort order. Default: 0.
     #[schema(required = false)]
     sort_order: i32,
-    /// Defaults to `true`.
+    /// Whether the sub-item is shown. Default: `true`.
     #[schema(required = false)]
     enabled: bool,
 }
@@ -232,7 +237,7 @@ impl Input for CreateSubMenuItem {
     }
 }
 
-/// Adds a sub-item.
+/// Creates a sub-item.
 #[utoipa::path(
     tag = "Menu",
     request_body = NewSubMenuItem,
@@ -244,7 +249,7 @@ pub(crate) async fn create_sub_menu_item(call: Authorized<Platform, CreateSubMen
     ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(SubMenuItemData { sub_menu_item: done.value })
 }
 
-/// The changes of a sub-item. Omitted fields stay unchanged; `null` clears an optional field.
+/// The changes of a sub-item. Omitted fields stay unchanged, and `null` clears an optional field.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]

@@ -1,4 +1,4 @@
-//! The handlers of all operations, by resource.
+//! The handlers of all operations, one module per resource.
 
 pub(crate) mod api_keys;
 pub(crate) mod audit;
@@ -19,12 +19,12 @@ pub(crate) mod views;
 
 use crate::extract::RequestReader;
 
-/// The most elements of a page.
+/// Maximum number of elements on a page.
 const MAX_LIMIT: u64 = 200;
-/// The default number of elements of a page.
+/// Default number of elements on a page.
 const DEFAULT_LIMIT: u64 = 50;
 
-/// Reads the page size, `limit` of the query.
+/// Reads the page size from the query parameter `limit`.
 fn page_size(request: &mut RequestReader<'_>) -> Option<u64> {
     match word::<u64>(request, "limit")? {
         None => Some(DEFAULT_LIMIT),
@@ -33,7 +33,7 @@ fn page_size(request: &mut RequestReader<'_>) -> Option<u64> {
     }
 }
 
-/// Reads an optional parameter of the query that is a word or a number.
+/// Reads an optional query parameter that is a keyword or a number.
 fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
     request: &mut RequestReader<'_>,
     name: &str,
@@ -47,7 +47,7 @@ fn word<T: std::str::FromStr<Err: std::fmt::Display>>(
     }
 }
 
-/// Defines the data of responses with one field, named after its content in the singular or the plural.
+/// Defines response data with a single field, which is named after its content, in the singular or plural.
 macro_rules! data {
     ($($name:ident { $field:ident as $wire:literal: $type:ty })+) => {$(
         #[doc = concat!("`{\"", $wire, "\": …}`")]

@@ -25,7 +25,7 @@ impl Input for OneModule {
     }
 }
 
-/// Lists all modules by name.
+/// Lists all modules, sorted by name.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ModulesData>)))]
 #[get("/api/iam/modules")]
 pub(crate) async fn list_modules(call: Authorized<ReadCatalog>) -> ApiResult {
@@ -45,15 +45,15 @@ pub(crate) async fn get_module(call: Authorized<ReadCatalog, OneModule>) -> ApiR
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewModule {
-    /// Unique.
+    /// The unique code of the module.
     code: ModuleCode,
     name: Name,
     description: Option<Description>,
     icon: Option<Icon>,
-    /// Defaults to `true`.
+    /// Whether the module is enabled. `false` disables it for every company. Default: `true`.
     #[schema(required = false)]
     enabled: bool,
-    /// Defaults to `standard`.
+    /// The priority. Default: `standard`.
     #[schema(required = false)]
     priority: Priority,
 }
@@ -75,7 +75,7 @@ impl Input for CreateModule {
     }
 }
 
-/// Adds a module.
+/// Creates a module.
 #[utoipa::path(
     tag = "Catalog",
     request_body = NewModule,
@@ -87,7 +87,7 @@ pub(crate) async fn create_module(call: Authorized<Platform, CreateModule>) -> A
     ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
-/// The changes of a module. Omitted fields stay unchanged; `null` clears an optional text.
+/// The changes of a module. Omitted fields stay unchanged, and `null` clears an optional string.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModulePatch {
@@ -132,11 +132,11 @@ pub(crate) async fn update_module(call: Authorized<Platform, UpdateModule>) -> A
     ApiResponse::ok().commit(done.stamp).etag(&done.value)?.data(ModuleData { module: done.value })
 }
 
-/// The confirmation that what only this module gates may open to all companies.
+/// The confirmation that views and features that only this module gates may open to all companies.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct Ungate {
-    /// Defaults to `false`.
+    /// Whether they may open to all companies. Default: `false`.
     #[schema(required = false)]
     ungate: bool,
 }
@@ -160,7 +160,7 @@ impl Input for DeleteModule {
 /// Deletes a module with its mappings, including those to companies.
 #[utoipa::path(
     tag = "Catalog",
-    params(("ungate" = Option<bool>, Query, description = "The same as in the body")),
+    params(("ungate" = Option<bool>, Query, description = "Confirms the deletion, as ungate in the body does")),
     request_body = Option<Ungate>,
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
 )]
@@ -170,7 +170,7 @@ pub(crate) async fn delete_module(call: Authorized<Platform, DeleteModule>) -> A
     ApiResponse::ok().commit(done.stamp).message("Module deleted successfully")
 }
 
-/// Lists the views of a module by URL.
+/// Lists the views of a module, sorted by URL.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>), (status = 404)))]
 #[get("/api/iam/modules/{id}/views")]
 pub(crate) async fn get_module_views(call: Authorized<ReadCatalog, OneModule>) -> ApiResult {
@@ -183,9 +183,9 @@ pub(crate) async fn get_module_views(call: Authorized<ReadCatalog, OneModule>) -
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModuleViewIds {
-    /// The complete list, without duplicates.
+    /// The complete list of views, without duplicates.
     view_ids: Vec<ViewId>,
-    /// Confirms that what only this module gated may open to all companies.
+    /// Confirms that removed views that only this module gates may open to all companies. Default: `false`.
     #[schema(required = false)]
     ungate: bool,
 }
@@ -211,7 +211,7 @@ pub(crate) async fn set_module_views(call: Authorized<Platform, SetModuleViews>)
     ApiResponse::ok().commit(done.stamp).message("Module views updated successfully")
 }
 
-/// Lists the features of a module by key; features without a key come last.
+/// Lists the features of a module, sorted by key. Features without a key are last.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<FeaturesData>), (status = 404)))]
 #[get("/api/iam/modules/{id}/features")]
 pub(crate) async fn get_module_features(call: Authorized<ReadCatalog, OneModule>) -> ApiResult {
@@ -224,9 +224,9 @@ pub(crate) async fn get_module_features(call: Authorized<ReadCatalog, OneModule>
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct ModuleFeatureIds {
-    /// The complete list, without duplicates.
+    /// The complete list of features, without duplicates.
     feature_ids: Vec<FeatureId>,
-    /// Confirms that what only this module gated may open to all companies.
+    /// Confirms that removed features that only this module gates may open to all companies. Default: `false`.
     #[schema(required = false)]
     ungate: bool,
 }

@@ -1,4 +1,4 @@
-//! The one list of operations, which routes each and describes it in the OpenAPI document.
+//! The list of all operations. It mounts each operation, and describes it in the OpenAPI document.
 
 use std::sync::LazyLock;
 
@@ -20,11 +20,11 @@ macro_rules! operations {
         #[openapi(
             paths($($(routes::$module::$handler),+),+),
             components(schemas(ErrorBody)),
-            info(title = "IAM", description = "Decides what each user of each company may see and do, and says why."),
+            info(title = "IAM", description = "Decides what users may see and do in each company, and why."),
         )]
         struct Operations;
 
-        /// Routes every operation.
+        /// Mounts the routes of all operations.
         pub(crate) fn register(config: &mut ServiceConfig) {
             $($(config.service(routes::$module::$handler);)+)+
         }
@@ -60,13 +60,13 @@ operations! {
     health::{health, database_health, live, ready},
 }
 
-/// The prefix of all operations that need a token.
+/// The path prefix of all operations that need authentication.
 const AUTHENTICATED: &str = "/api/iam/";
 
 /// The path of the OpenAPI document.
 pub(crate) const PATH: &str = "/openapi.json";
 
-/// The OpenAPI document, built when it is first needed: most processes never serve it, and it takes megabytes.
+/// The OpenAPI document. It is built when it is first needed: most processes never serve it, and it takes megabytes.
 pub(crate) static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(document);
 
 /// Returns the OpenAPI document.
@@ -76,7 +76,7 @@ pub(crate) async fn serve() -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(json))
 }
 
-/// Builds the OpenAPI document: every operation, with the common parameters and responses.
+/// Builds the OpenAPI document with all operations, including the parameters and responses that they share.
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Operations::openapi();
@@ -96,7 +96,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// Describes the path parameters, which stand in braces; each is an id.
+/// Describes the path parameters, which are in braces. Each is an id.
 fn path_parameters(path: &str) -> Vec<Parameter> {
     path.split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
@@ -104,7 +104,7 @@ fn path_parameters(path: &str) -> Vec<Parameter> {
             let text = ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
             let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
             if name == "userId" {
-                let forms = "A UUID; or of a user of another issuer the pathId, or issuer|subject URL-encoded.";
+                let forms = "The user's UUID. For external users also the pathId or the URL-encoded issuer|subject.";
                 parameter.description(Some(forms)).schema(Some(text))
             } else {
                 let uuid = utoipa::openapi::SchemaFormat::KnownFormat(utoipa::openapi::KnownFormat::Uuid);
@@ -115,7 +115,7 @@ fn path_parameters(path: &str) -> Vec<Parameter> {
         .collect()
 }
 
-/// Adds the parameters, headers and errors that an operation shares with others.
+/// Adds the parameters, headers and errors that operations share.
 fn complete(operation: &mut Operation, path_parameters: &[Parameter], needs_token: bool, is_change: bool) {
     let parameters = operation.parameters.get_or_insert_default();
     parameters.extend(path_parameters.iter().cloned().map(RefOr::T));
@@ -124,7 +124,7 @@ fn complete(operation: &mut Operation, path_parameters: &[Parameter], needs_toke
     }
     let names_company = path_parameters.iter().any(|parameter| parameter.name == "companyId");
     if !names_company {
-        let description = "The company; or companyId in the query or in the JSON body.";
+        let description = "The company. Alternatively, send companyId in the query or in the JSON body.";
         parameters.push(RefOr::T(text_header("X-Company-Id", description)));
     }
     for (name, description) in [
@@ -146,14 +146,14 @@ fn complete(operation: &mut Operation, path_parameters: &[Parameter], needs_toke
         }
         let mut add = |name: &str, description| response.headers.insert(name.to_owned(), RefOr::T(text(description)));
         if is_decision || (is_change && !changes_no_decision) {
-            add("X-IAM-Version", "The version of the state that the response reflects; opaque.");
+            add("X-IAM-Version", "The version of the state that the response reflects, as an opaque string.");
         }
         if is_decision {
             add(
                 "Age",
-                "Only while the storage is unavailable: the seconds since the response was known to be current.",
+                "Only while the storage is unavailable: seconds since the response was last known to be current.",
             );
-            add("Warning", "Only while the storage is unavailable: that the response may be stale.");
+            add("Warning", "Only while the storage is unavailable: warns that the response may be stale.");
         }
     }
     operation.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
@@ -168,7 +168,7 @@ fn complete(operation: &mut Operation, path_parameters: &[Parameter], needs_toke
     }
 }
 
-/// Describes a request header with a text value.
+/// Describes a request header with a string value.
 fn text_header(name: &str, description: &str) -> Parameter {
     ParameterBuilder::new()
         .name(name)
@@ -178,7 +178,7 @@ fn text_header(name: &str, description: &str) -> Parameter {
         .build()
 }
 
-/// Describes a response header with a text value.
+/// Describes a response header with a string value.
 fn text(description: &str) -> Header {
     HeaderBuilder::new()
         .description(Some(description))

@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 use crate::extract::{Authorized, Input, Member, RequestReader};
 use crate::respond::{ApiResponse, ApiResult, Message, Success};
 
-/// A step of a session.
+/// A step in a session's trail.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Step {
-    /// The position of the step in the session, from 0.
+    /// The position of the step in the session, counted from 0.
     depth: i32,
     label: Label,
     url: Url,
@@ -31,9 +31,9 @@ pub(crate) struct Recent {
 /// The navigation history of the caller.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TrailData {
-    /// The steps of the session, oldest first, at most 100.
+    /// The steps of the session, sorted from oldest to newest. At most 100.
     trail: Vec<Step>,
-    /// The latest places of all sessions, newest first, at most 10.
+    /// The places visited last in all sessions, sorted from newest to oldest. At most 10.
     recents: Vec<Recent>,
 }
 
@@ -74,7 +74,7 @@ impl Input for NewStep {
     }
 }
 
-/// Adds a step to a session of the caller.
+/// Adds a step to the trail of one of the caller's sessions.
 #[utoipa::path(tag = "Navigation trail", request_body = NewStep, responses((status = 201, body = Success<StepData>)))]
 #[post("/api/iam/nav-trail")]
 pub(crate) async fn track(call: Authorized<Member, NewStep>) -> ApiResult {
@@ -99,7 +99,7 @@ impl Input for OneSession {
     }
 }
 
-/// Returns the trail of a session of the caller, and the recent places of all sessions.
+/// Returns the trail of one of the caller's sessions, and the places visited last in all sessions.
 #[utoipa::path(
     tag = "Navigation trail",
     params(("sessionId" = String, Query)),
@@ -114,7 +114,7 @@ pub(crate) async fn get_trail(call: Authorized<Member, OneSession>) -> ApiResult
     })
 }
 
-/// Deletes the trail of a session of the caller.
+/// Deletes the trail of one of the caller's sessions.
 #[utoipa::path(
     tag = "Navigation trail",
     params(("sessionId" = String, Query)),

@@ -25,7 +25,7 @@ impl Input for OneLevel {
     }
 }
 
-/// Lists the levels of the company by name.
+/// Lists the levels of the company, sorted by name.
 #[utoipa::path(tag = "User levels", responses((status = 200, body = Success<UserLevelsData>)))]
 #[get("/api/iam/user-levels")]
 pub(crate) async fn list_user_levels(call: Authorized<ReadIam>) -> ApiResult {
@@ -37,7 +37,7 @@ pub(crate) async fn list_user_levels(call: Authorized<ReadIam>) -> ApiResult {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewUserLevel {
-    /// The name; unique in the company.
+    /// The name, which must be unique in the company.
     name: Name,
     /// The description.
     #[schema(required = false)]
@@ -53,7 +53,7 @@ impl Input for CreateUserLevel {
     }
 }
 
-/// Adds a level.
+/// Creates a level.
 #[utoipa::path(
     tag = "User levels",
     request_body = NewUserLevel,
@@ -68,7 +68,7 @@ pub(crate) async fn create_user_level(call: Authorized<ManageLevels, CreateUserL
 /// Returns a level.
 #[utoipa::path(
     tag = "User levels",
-    responses((status = 200, body = Success<UserLevelData>), (status = 404, description = "There is none")),
+    responses((status = 200, body = Success<UserLevelData>), (status = 404, description = "The level does not exist")),
 )]
 #[get("/api/iam/user-levels/{id}")]
 pub(crate) async fn get_user_level(call: Authorized<ReadIam, OneLevel>) -> ApiResult {
@@ -82,7 +82,7 @@ pub(crate) async fn get_user_level(call: Authorized<ReadIam, OneLevel>) -> ApiRe
 pub(crate) struct UserLevelPatch {
     /// The new name.
     name: Option<Name>,
-    /// The description; `null` clears it.
+    /// The new description. `null` clears it.
     description: Option<Description>,
 }
 
@@ -119,7 +119,7 @@ impl Input for DeleteUserLevel {
     }
 }
 
-/// Deletes a level without holders.
+/// Deletes a level that has no holders.
 #[utoipa::path(
     tag = "User levels",
     responses(
@@ -127,7 +127,7 @@ impl Input for DeleteUserLevel {
         (
             status = 400,
             body = ErrorBody,
-            description = "Users hold the level: errors name the first ten, for callers that may read them",
+            description = "Users hold the level. If the caller may read IAM data, errors name the first ten",
         ),
         (status = 404),
         (status = 412),
@@ -152,23 +152,23 @@ pub(crate) async fn get_levels_of_user(call: Authorized<ReadIam, OneUser>) -> Ap
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Holder {
     id: UserId,
-    /// `issuer|subject`; `null` for users of the native issuer, and where it is unknown.
+    /// The external id (`issuer|subject`). `null` for users of the native issuer, and if it is not stored.
     #[schema(value_type = Option<String>)]
     external_id: Option<ExternalId>,
-    /// The same id in a form that needs no escaping in URLs.
+    /// The external id in a form that needs no escaping in URLs.
     path_id: Option<String>,
 }
 
-/// A page of holders, by id.
+/// A page of users who hold a level, sorted by id.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HoldersData {
     users: Vec<Holder>,
-    /// The cursor of the next page; `null` on the last page.
+    /// The cursor of the next page. `null` on the last page.
     next_cursor: Option<UserId>,
 }
 
-/// The level and the page of its holders.
+/// The level and the page that a request asks for.
 pub(crate) struct HoldersQuery {
     level: UserLevelId,
     cursor: Option<UserId>,
@@ -187,9 +187,9 @@ impl Input for HoldersQuery {
     tag = "User levels",
     params(
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200),
-        ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
+        ("cursor" = Option<String>, Query, description = "The nextCursor of the previous page"),
     ),
-    responses((status = 200, body = Success<HoldersData>), (status = 404, description = "There is no such level")),
+    responses((status = 200, body = Success<HoldersData>), (status = 404, description = "The level does not exist")),
 )]
 #[get("/api/iam/user-levels/{id}/users")]
 pub(crate) async fn list_holders(call: Authorized<ReadIam, HoldersQuery>) -> ApiResult {
@@ -203,7 +203,7 @@ pub(crate) async fn list_holders(call: Authorized<ReadIam, HoldersQuery>) -> Api
     ApiResponse::ok().data(HoldersData { users: page.users.into_iter().map(holder).collect(), next_cursor })
 }
 
-/// Reads whether the change may leave the company without an administrator: `force` of the query.
+/// Reads the query parameter `force`: whether the change may leave the company without an administrator.
 pub(crate) fn force(request: &mut RequestReader<'_>) -> Option<bool> {
     match request.query::<String>("force")?.as_deref() {
         None | Some("false") => Some(false),
@@ -217,7 +217,7 @@ pub(crate) fn force(request: &mut RequestReader<'_>) -> Option<bool> {
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct UserLevelIds {
-    /// The complete list, without duplicates.
+    /// The complete list of levels, without duplicates.
     user_level_ids: Vec<UserLevelId>,
 }
 
@@ -234,14 +234,14 @@ impl Input for AssignUserLevels {
 /// Replaces the levels that a user holds in the company.
 #[utoipa::path(
     tag = "User levels",
-    params(("force" = Option<bool>, Query, description = "Super admins: may leave a company without an administrator")),
+    params(("force" = Option<bool>, Query, description = "Lets super admins leave a company without an administrator")),
     request_body = UserLevelIds,
     responses(
         (status = 200, body = Success<Message>),
         (
             status = 403,
             body = ErrorBody,
-            description = "The caller lacks the permission, or would grant one that it does not hold: see errors",
+            description = "The caller lacks the permission, or would grant permissions it does not hold: see errors",
         ),
         (status = 409, body = ErrorBody, description = "The company would be left without an administrator"),
         (status = 412),

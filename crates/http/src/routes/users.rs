@@ -24,19 +24,20 @@ impl Input for OneUser {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UserView {
     id: UserId,
-    /// `issuer|subject`, as used in paths and bodies; `null` for users of the native issuer, and for users of whom
-    /// nothing is stored.
+    /// The external id (`issuer|subject`), as used in paths and bodies. `null` for users of the native issuer, and for
+    /// users of whom nothing is stored.
     #[schema(value_type = Option<String>)]
     external_id: Option<ExternalId>,
-    /// The same id in a form that needs no escaping in URLs.
+    /// The external id in a form that needs no escaping in URLs.
     path_id: Option<String>,
-    /// The issuer.
+    /// The issuer in the external id.
     #[schema(value_type = Option<String>)]
     issuer: Option<String>,
-    /// The subject.
+    /// The subject in the external id.
     #[schema(value_type = Option<String>)]
     subject: Option<String>,
-    /// Tokens issued before it are refused. Visible only to super admins whose request names no company.
+    /// The cut-off: tokens issued (`iat`) before it and tokens without `iat` are rejected. Shown only to super admins
+    /// whose request names no company.
     not_before: Option<Timestamp>,
 }
 
@@ -52,7 +53,9 @@ impl From<User> for UserData {
     }
 }
 
-/// Returns a user who holds a level in the company; without a company, for super admins, any user.
+/// Returns a user who holds a level in the company.
+///
+/// If a super admin names no company, any user is returned.
 #[utoipa::path(tag = "Users", responses((status = 200, body = Success<UserData>), (status = 404)))]
 #[get("/api/iam/users/{userId}")]
 pub(crate) async fn get_user(call: Authorized<ReadCatalog, OneUser>) -> ApiResult {
@@ -64,13 +67,14 @@ pub(crate) async fn get_user(call: Authorized<ReadCatalog, OneUser>) -> ApiResul
     ApiResponse::ok().data(UserData::from(user))
 }
 
-/// The cut-off of a user.
+/// The requested cut-off of a user.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NotBefore {
-    /// Tokens issued before it are refused. If omitted, all tokens issued until now are refused, including those issued
-    /// by a clock that is ahead by the allowed skew.
+    /// The cut-off: tokens issued (`iat`) before it and tokens without `iat` are rejected. Default: the current time
+    /// plus the tolerated clock skew, so that all tokens issued until now are rejected, even those from an issuer whose
+    /// clock is ahead.
     not_before: Option<Timestamp>,
 }
 
@@ -85,7 +89,7 @@ impl Input for CutOffUser {
     }
 }
 
-/// Cuts a user off: every replica refuses all tokens issued before, within its lease.
+/// Sets the cut-off of a user: every replica rejects tokens issued before it, within its lease.
 #[utoipa::path(tag = "Users", request_body = Option<NotBefore>, responses((status = 200, body = Success<UserData>)))]
 #[put("/api/iam/users/{userId}/not-before")]
 pub(crate) async fn cut_off_user(call: Authorized<ManageCredentials, CutOffUser>) -> ApiResult {

@@ -23,7 +23,7 @@ impl Input for OneView {
     }
 }
 
-/// Lists all views by URL.
+/// Lists all views, sorted by URL.
 #[utoipa::path(tag = "Catalog", responses((status = 200, body = Success<ViewsData>)))]
 #[get("/api/iam/views")]
 pub(crate) async fn list_views(call: Authorized<ReadCatalog>) -> ApiResult {
@@ -45,12 +45,12 @@ pub(crate) async fn get_view(call: Authorized<ReadCatalog, OneView>) -> ApiResul
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
 pub(crate) struct NewView {
     name: Name,
-    /// Unique; must not have the form of a UUID.
+    /// The unique URL. It must not have the form of a UUID.
     url: ViewUrl,
     category: Option<Category>,
     description: Option<Description>,
     icon: Option<Icon>,
-    /// Defaults to `true`; `false` makes the view public.
+    /// Whether the view requires permission. `false` makes it public. Default: `true`.
     #[schema(required = false)]
     requires_auth: bool,
 }
@@ -72,7 +72,7 @@ impl Input for CreateView {
     }
 }
 
-/// Adds a view.
+/// Creates a view.
 #[utoipa::path(
     tag = "Catalog",
     request_body = NewView,
@@ -84,7 +84,7 @@ pub(crate) async fn create_view(call: Authorized<Platform, CreateView>) -> ApiRe
     ApiResponse::created().commit(done.stamp).etag(&done.value)?.data(ViewData { view: done.value })
 }
 
-/// The changes of a view. Omitted fields stay unchanged; `null` clears an optional text.
+/// The changes of a view. Omitted fields stay unchanged, and `null` clears an optional string.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; the change is read from its fields")]
@@ -136,7 +136,7 @@ impl Input for DeleteView {
     }
 }
 
-/// Deletes a view that no menu uses, with its permissions and mappings.
+/// Deletes a view that no menu item uses, with its permissions and mappings.
 #[utoipa::path(
     tag = "Catalog",
     responses((status = 200, body = Success<Message>), (status = 404), (status = 409), (status = 412)),
