@@ -14,7 +14,7 @@ pub struct RequestContext {
     /// The caller.
     pub caller: Caller,
     /// The request id, for the audit record.
-    pub request_id: Option<String>,
+    pub request_id: Option<Arc<str>>,
     /// The time when the caller's token was issued. A later cut-off invalidates the token; if `None`, any cut-off does.
     pub issued_at: Option<Timestamp>,
     /// The caller's id at an external issuer. It is stored with the change.

@@ -34,7 +34,7 @@ impl Application {
                 actor: caller.actor(),
                 super_admin: caller.is_super_admin(),
                 forced: is_forced_by(caller, &change),
-                request_id: context.request_id.clone(),
+                request_id: context.request_id.as_deref().map(str::to_owned),
             };
             if caller.is_super_admin() {
                 tracing::info!(actor = %caller.actor(), ?target, "change requested by a super admin");

@@ -1,12 +1,11 @@
 //! Mounts the API into an Actix application.
 
 use actix_web::guard;
-use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::Api;
-use crate::middleware::{self, cors};
+use crate::middleware::Observe;
 use crate::routes::fallback;
 use crate::routes::openapi;
 
@@ -14,9 +13,7 @@ use crate::routes::openapi;
 pub fn configure(config: &mut ServiceConfig, api: &Data<Api>) {
     config.app_data(Data::clone(api)).service(
         web::scope("")
-            .wrap(from_fn(middleware::timeout_and_panic))
-            .wrap(cors(&api.options().cors_origins))
-            .wrap(from_fn(middleware::observe))
+            .wrap(Observe::new(api.options()))
             .configure(openapi::register)
             .service(web::resource(openapi::PATH).guard(guard::Get()).to(openapi::serve))
             .service(SwaggerUi::new("/docs/{_:.*}").config(Config::from(openapi::PATH)))

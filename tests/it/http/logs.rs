@@ -150,7 +150,7 @@ async fn lines_of_the_task_of_a_change_have_the_span_of_its_request() {
     request.send().await.expect(200);
     let lines = lines.of("super");
     let [line] = lines.as_slice() else { panic!("{lines:#?}") };
-    assert_eq!(line["fields"]["message"], "a super admin makes a change");
+    assert_eq!(line["fields"]["message"], "change requested by a super admin");
     assert_eq!(line["span"]["company"], company.id.to_string());
 }
 

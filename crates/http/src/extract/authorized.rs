@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::web::{Data, Query};
@@ -144,7 +145,7 @@ async fn authorize_then_parse<P: Policy, T: Input>(
         Some(input) => input,
         None => read(request, &api.services().verifier, company, &query, &body.object())?,
     };
-    let request_id = Some(span.id().0.clone());
+    let request_id = Some(Arc::clone(&span.id().0));
     Ok(Authorized {
         caller,
         context: RequestContext { caller, request_id, issued_at, external_id },

@@ -164,7 +164,7 @@ impl AllowedOrigins {
 }
 
 /// Creates the CORS middleware. No response depends on cookies, so allowed origins may send any header.
-pub(crate) fn cors(origins: &AllowedOrigins) -> Cors {
+pub(super) fn cors(origins: &AllowedOrigins) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
         .allow_any_header()

@@ -7,13 +7,12 @@ mod observe;
 mod request_id;
 mod request_metrics;
 mod request_span;
+mod routes;
 mod timeout_and_panic;
 
-pub(crate) use cors::cors;
 pub use cors::{AllowedOrigins, OriginError};
 pub(crate) use limit::Limiter;
 pub use limit::RateLimit;
-pub(crate) use observe::observe;
+pub(crate) use observe::Observe;
 pub(crate) use request_span::RequestSpan;
 pub use request_span::RequestSpans;
-pub(crate) use timeout_and_panic::timeout_and_panic;

@@ -2,81 +2,198 @@
 //! and access log.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use actix_cors::CorsError;
+use actix_cors::{Cors, CorsError};
+use actix_service::forward_ready;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{ResponseHead, Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
-use actix_web::middleware::Next;
 use actix_web::web::Bytes;
-use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
+use actix_web::{Error, HttpMessage, ResponseError};
+use futures_util::future::LocalBoxFuture;
 
-use super::connection::ConnectionState;
+use super::connection::{ConnectionState, RunningRequest};
+use super::cors::cors;
 use super::request_id::{REQUEST_ID, RequestId};
 use super::request_metrics::count;
 use super::request_span::RequestSpan;
+use super::routes::Routes;
+use super::timeout_and_panic::TimeoutAndPanic;
+use crate::HttpOptions;
 use crate::respond::{ApiError, Code};
 
-/// The outermost middleware: assigns the request id and the span, handles HEAD like GET, adds common headers, logs
-/// failures, and records metrics and the access log. The access log is at debug level. No line contains the query or
-/// headers, which may contain secrets.
-pub(crate) async fn observe(
-    mut request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let started = Instant::now();
-    let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
-    let span = RequestSpan::new(RequestId::of(&request), route);
-    request.extensions_mut().insert(span.clone());
-    let method = request.method().clone();
-    if method == Method::HEAD {
-        // The response to HEAD is that of GET without the body.
-        request.head_mut().method = Method::GET;
-    }
-    let is_documentation = request.path() == "/docs" || request.path().starts_with("/docs/");
-    // Absent if another server mounts the API.
-    let connection = request.conn_data::<ConnectionState>().cloned();
-    let _running = connection.as_ref().map(ConnectionState::request_runs);
+/// The middleware of all requests. It assigns the request id and the span, handles HEAD like GET, adds common headers,
+/// logs failures, and records metrics and the access log. Within it, requests from web pages pass [`Cors`], and every
+/// request is limited by [`TimeoutAndPanic`].
+///
+/// The access log is at debug level. No line contains the query or headers, which may contain secrets.
+pub(crate) struct Observe {
+    cors: Cors,
+    limit: Duration,
+}
 
-    let mut answer = next.call(request);
-    let answer = poll_fn(|cx| span.in_scope(|| answer.as_mut().poll(cx))).await;
-    let answer = answer.map(ServiceResponse::map_into_boxed_body);
-    let failure = match &answer {
-        Ok(response) => response.response().error(),
-        Err(error) => Some(error),
-    };
-    if let Some(failure) = failure.and_then(|error| error.as_error::<ApiError>()) {
-        span.in_scope(|| failure.log());
+impl Observe {
+    /// Creates the middleware for an API with these options.
+    pub(crate) fn new(options: &HttpOptions) -> Self {
+        Self { cors: cors(&options.cors_origins), limit: options.request_timeout }
     }
-    let (status, answer) = match answer {
-        Ok(response) => {
-            let mut response = in_standard_form(response, is_documentation);
-            if method == Method::HEAD {
-                response = response.map_body(|_, body| head_of(&body));
-            }
-            add_headers(response.response_mut(), span.id(), is_documentation, connection.as_ref());
-            (response.status(), Ok(response))
-        }
-        Err(error) => {
-            let mut response = error.error_response();
-            if method == Method::HEAD {
-                response = response.map_body(|_, body| head_of(&body));
-            }
-            add_headers(&mut response, span.id(), is_documentation, connection.as_ref());
-            (response.status(), Err(InternalError::from_response(error, response).into()))
-        }
-    };
+}
 
-    let elapsed = started.elapsed();
-    count(&method, span.route(), status, elapsed);
-    span.in_scope(|| tracing::debug!(%method, status = status.as_u16(), ?elapsed, "request"));
-    answer
+/// The API with its middleware.
+pub(crate) struct Observed<P, C> {
+    routes: Routes,
+    /// Handles requests without `Origin`.
+    plain: Rc<P>,
+    /// Handles requests with `Origin`, which browsers send for pages of other origins. It contains the same service.
+    with_cors: C,
+}
+
+type Shared<S> = Rc<TimeoutAndPanic<S>>;
+
+impl<S, B> Transform<S, ServiceRequest> for Observe
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<BoxBody>;
+    type Error = Error;
+    type Transform = Observed<TimeoutAndPanic<S>, <Cors as Transform<Shared<S>, ServiceRequest>>::Transform>;
+    type InitError = ();
+    type Future = LocalBoxFuture<'static, Result<Self::Transform, Self::InitError>>;
+
+    fn new_transform(&self, service: S) -> Self::Future {
+        let plain = Rc::new(TimeoutAndPanic::new(service, self.limit));
+        let with_cors = self.cors.new_transform(Rc::clone(&plain));
+        Box::pin(async move { Ok(Observed { routes: Routes::default(), plain, with_cors: with_cors.await? }) })
+    }
+}
+
+impl<P, C, B, D> Service<ServiceRequest> for Observed<P, C>
+where
+    P: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    P::Future: 'static,
+    C: Service<ServiceRequest, Response = ServiceResponse<D>, Error = Error>,
+    C::Future: 'static,
+    B: MessageBody + 'static,
+    D: MessageBody + 'static,
+{
+    type Response = ServiceResponse<BoxBody>;
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<ServiceResponse<BoxBody>, Error>>;
+
+    forward_ready!(plain);
+
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        let span = RequestSpan::new(RequestId::of(&request), self.routes.of(&request));
+        let observation = Observation::begin(&mut request, span);
+        let span = &observation.span;
+        if observation.has_origin {
+            let response = span.in_scope(|| self.with_cors.call(request));
+            Box::pin(async move { observation.end(response).await })
+        } else {
+            let response = span.in_scope(|| self.plain.call(request));
+            Box::pin(async move { observation.end(response).await })
+        }
+    }
+}
+
+/// What is known of a request while it is handled.
+struct Observation {
+    started: Instant,
+    span: RequestSpan,
+    method: Method,
+    is_documentation: bool,
+    has_origin: bool,
+    /// Absent if another server mounts the API.
+    connection: Option<ConnectionState>,
+    _running: Option<RunningRequest>,
+}
+
+impl Observation {
+    fn begin(request: &mut ServiceRequest, span: RequestSpan) -> Self {
+        let started = Instant::now();
+        request.extensions_mut().insert(span.clone());
+        let method = request.method().clone();
+        if method == Method::HEAD {
+            // The response to HEAD is that of GET without the body.
+            request.head_mut().method = Method::GET;
+        }
+        let connection = request.conn_data::<ConnectionState>().cloned();
+        Self {
+            started,
+            span,
+            method,
+            is_documentation: request.path() == "/docs" || request.path().starts_with("/docs/"),
+            has_origin: request.headers().contains_key(header::ORIGIN),
+            _running: connection.as_ref().map(ConnectionState::request_runs),
+            connection,
+        }
+    }
+
+    /// Waits for the response and completes it.
+    async fn end<B: MessageBody + 'static>(
+        self,
+        response: impl Future<Output = Result<ServiceResponse<B>, Error>>,
+    ) -> Result<ServiceResponse<BoxBody>, Error> {
+        let mut response = pin!(response);
+        let outcome = poll_fn(|cx| self.span.in_scope(|| response.as_mut().poll(cx))).await;
+        let outcome = outcome.map(ServiceResponse::map_into_boxed_body);
+        let failure = match &outcome {
+            Ok(response) => response.response().error(),
+            Err(error) => Some(error),
+        };
+        if let Some(failure) = failure.and_then(|error| error.as_error::<ApiError>()) {
+            self.span.in_scope(|| failure.log());
+        }
+        let (status, outcome) = match outcome {
+            Ok(response) => {
+                let response = in_standard_form(response, self.is_documentation);
+                let response = response.map_body(|head, body| self.complete(head, body));
+                (response.status(), Ok(response))
+            }
+            Err(error) => {
+                let response = error.error_response().map_body(|head, body| self.complete(head, body));
+                (response.status(), Err(InternalError::from_response(error, response).into()))
+            }
+        };
+        let elapsed = self.started.elapsed();
+        count(&self.method, self.span.route(), status, elapsed);
+        self.span.in_scope(|| tracing::debug!(method = %self.method, status = status.as_u16(), ?elapsed, "request"));
+        outcome
+    }
+
+    /// Adds the request id and the security headers, closes the connection if the server drains, and removes the body
+    /// of a response to HEAD.
+    fn complete(&self, head: &mut ResponseHead, body: BoxBody) -> BoxBody {
+        if self.connection.as_ref().is_some_and(ConnectionState::is_ending) {
+            head.set_connection_type(ConnectionType::Close);
+        }
+        let headers = &mut head.headers;
+        if let Ok(id) = HeaderValue::from_str(&self.span.id().0) {
+            headers.insert(REQUEST_ID, id);
+        }
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers
+            .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(content_policy(self.is_documentation)));
+        if self.is_documentation {
+            // These do nothing for JSON: no browser renders it in a frame or follows a link in it.
+            headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+            headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        }
+        let may_be_cached = headers.get(header::CACHE_CONTROL).is_none_or(|control| control != "no-store");
+        if may_be_cached && !self.has_origin {
+            // A response to a request from a page of another origin has other headers.
+            headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        }
+        if self.method == Method::HEAD { BoxBody::new(Unsent(body.size())) } else { body }
+    }
 }
 
 /// A body whose size is announced but which is not sent.
@@ -94,11 +211,6 @@ impl MessageBody for Unsent {
     }
 }
 
-/// Returns the body for the response to a HEAD request.
-fn head_of(body: &BoxBody) -> BoxBody {
-    BoxBody::new(Unsent(body.size()))
-}
-
 /// Converts two errors of other libraries into [`ApiError`]: a rejected CORS preflight, which has a plain-text body,
 /// and a missing file of the documentation, which has no body.
 fn in_standard_form(response: ServiceResponse<BoxBody>, is_documentation: bool) -> ServiceResponse<BoxBody> {
@@ -109,26 +221,6 @@ fn in_standard_form(response: ServiceResponse<BoxBody>, is_documentation: bool) 
         None => return response,
     };
     response.into_response(error.error_response())
-}
-
-/// Adds the request id and the security headers. Makes the response close the connection while the server drains.
-fn add_headers<B>(
-    response: &mut HttpResponse<B>,
-    id: &RequestId,
-    is_documentation: bool,
-    connection: Option<&ConnectionState>,
-) {
-    if connection.is_some_and(ConnectionState::is_ending) {
-        response.head_mut().set_connection_type(ConnectionType::Close);
-    }
-    let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&id.0) {
-        headers.insert(REQUEST_ID, id);
-    }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(content_policy(is_documentation)));
 }
 
 /// Returns the content security policy. Responses of the API load nothing. The documentation loads its own files and

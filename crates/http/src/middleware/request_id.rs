@@ -1,7 +1,7 @@
 //! Identifies a request in logs, audit records and responses.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::HeaderName;
@@ -11,7 +11,7 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 
 /// The id of a request: the id that the client sent if it is safe to repeat, otherwise a new one.
 #[derive(Debug)]
-pub(crate) struct RequestId(pub(crate) String);
+pub(crate) struct RequestId(pub(crate) Arc<str>);
 
 impl RequestId {
     /// Maximum length of an accepted id, in bytes.
@@ -21,13 +21,14 @@ impl RequestId {
     pub(super) fn of(request: &ServiceRequest) -> Self {
         let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
         let safe = |id: &&str| !id.is_empty() && id.len() <= Self::LONGEST && id.bytes().all(|b| b.is_ascii_graphic());
-        Self(sent.filter(safe).map_or_else(Self::generate, str::to_owned))
+        Self(sent.filter(safe).map_or_else(Self::generate, Arc::from))
     }
 
     /// Generates an id that is unique across processes.
-    fn generate() -> String {
+    fn generate() -> Arc<str> {
         static PROCESS: LazyLock<u64> = LazyLock::new(|| uuid::Uuid::new_v4().as_u64_pair().0);
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        uuid::Uuid::from_u64_pair(*PROCESS, COUNT.fetch_add(1, Ordering::Relaxed)).to_string()
+        let id = uuid::Uuid::from_u64_pair(*PROCESS, COUNT.fetch_add(1, Ordering::Relaxed));
+        Arc::from(&*id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()))
     }
 }

@@ -32,21 +32,20 @@ pub(crate) struct RequestSpan(Rc<Inner>);
 
 struct Inner {
     id: RequestId,
-    route: String,
+    route: Rc<str>,
     company: Cell<Option<CompanyId>>,
     actor: Cell<Option<Caller>>,
     span: OnceCell<Span>,
 }
 
 impl RequestSpan {
-    /// The span of a request that has just arrived. It is created at once unless the global subscriber of the process
-    /// is a [`RequestSpans`].
-    pub(super) fn new(id: RequestId, route: String) -> Self {
+    /// The span of a request that has just arrived. It is created at once unless [`RequestSpans`] can create it later.
+    pub(super) fn new(id: RequestId, route: Rc<str>) -> Self {
         let (company, actor) = (Cell::new(None), Cell::new(None));
         let span = Self(Rc::new(Inner { id, route, company, actor, span: OnceCell::new() }));
-        // Only the global subscriber can create a span while it handles a line.
-        let is_deferred = dispatcher::has_been_set() && dispatcher::get_default(Dispatch::is::<RequestSpans>);
-        if !is_deferred {
+        // A subscriber that handles a line can reach itself only if it is global and no thread has one of its own.
+        let can_defer = dispatcher::get_default(|_| dispatcher::get_default(Dispatch::is::<RequestSpans>));
+        if !can_defer {
             span.get();
         }
         span
@@ -93,7 +92,8 @@ impl RequestSpan {
     fn get(&self) -> &Span {
         let Inner { id, route, company, actor, span } = self.0.as_ref();
         span.get_or_init(|| {
-            let span = tracing::error_span!("request", request_id = id.0, route, company = Empty, actor = Empty);
+            let span =
+                tracing::error_span!("request", request_id = &*id.0, route = &**route, company = Empty, actor = Empty);
             if let Some(company) = company.get() {
                 span.record("company", display(company));
             }
@@ -130,7 +130,7 @@ impl fmt::Display for Actor {
 /// A subscriber that creates the span of a request when the first log line of the request needs it. It passes
 /// everything on to another subscriber.
 ///
-/// It works as the global subscriber of the process. With any other one, the API creates a span for each request.
+/// Install it as the global subscriber of the process. With any other one, the API creates a span for each request.
 pub struct RequestSpans {
     subscriber: Box<dyn Subscriber + Send + Sync>,
 }
@@ -260,7 +260,7 @@ mod tests {
 
     fn request(id: &str) -> RequestSpan {
         LazyLock::force(&LINES);
-        RequestSpan::new(RequestId(id.to_owned()), "/check".to_owned())
+        RequestSpan::new(RequestId(id.into()), "/check".into())
     }
 
     fn authorize(request: &RequestSpan) {

@@ -1,33 +1,77 @@
 //! Limits the duration of every request, and turns a panic into an error response.
 
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use actix_service::forward_ready;
 use actix_web::Error;
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::middleware::Next;
-use actix_web::web::Data;
+use actix_web::dev::{Service, ServiceRequest};
 use futures_util::FutureExt;
+use futures_util::future::CatchUnwind;
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
 
-use crate::Api;
 use crate::respond::ApiError;
 
-/// The innermost middleware. The response is 503 if a request times out, and 500 if its handler panics.
-pub(crate) async fn timeout_and_panic(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let timeout = request.app_data::<Data<Api>>().map(|api| api.options().request_timeout);
-    // Requests share state only through locks that a panic cannot leave inconsistent.
-    let answer = AssertUnwindSafe(next.call(request)).catch_unwind();
-    let outcome = match timeout {
-        Some(timeout) => tokio::time::timeout(timeout, answer).await.map_err(|_| timeout),
-        None => Ok(answer.await),
-    };
-    let failure = match outcome {
-        Ok(Ok(answer)) => return answer.map(ServiceResponse::map_into_boxed_body),
-        Ok(Err(_panic)) => ApiError::internal("the request handler panicked"),
-        Err(timeout) => ApiError::unavailable(format!("the request took longer than {timeout:?}")),
-    };
-    Err(failure.into())
+/// A service whose response is 503 if a request takes longer than the limit, and 500 if its handler panics.
+pub(crate) struct TimeoutAndPanic<S> {
+    service: S,
+    limit: Duration,
+}
+
+impl<S> TimeoutAndPanic<S> {
+    /// Limits each request of `service`.
+    pub(super) const fn new(service: S, limit: Duration) -> Self {
+        Self { service, limit }
+    }
+}
+
+impl<S: Service<ServiceRequest, Error = Error>> Service<ServiceRequest> for TimeoutAndPanic<S> {
+    type Response = S::Response;
+    type Error = Error;
+    type Future = Limited<S::Future>;
+
+    forward_ready!(service);
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        // Requests share state only through locks that a panic cannot leave inconsistent.
+        let response = AssertUnwindSafe(self.service.call(request)).catch_unwind();
+        Limited { response, timer: None, limit: self.limit }
+    }
+}
+
+pin_project! {
+    /// The response of a request. The timer starts when the request waits for the first time: most requests never do.
+    pub(crate) struct Limited<F> {
+        #[pin]
+        response: CatchUnwind<AssertUnwindSafe<F>>,
+        #[pin]
+        timer: Option<Sleep>,
+        limit: Duration,
+    }
+}
+
+impl<T, F: Future<Output = Result<T, Error>>> Future for Limited<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        match this.response.poll(cx) {
+            Poll::Ready(Ok(response)) => return Poll::Ready(response),
+            Poll::Ready(Err(_panic)) => {
+                return Poll::Ready(Err(ApiError::internal("the request handler panicked").into()));
+            }
+            Poll::Pending => {}
+        }
+        if this.timer.is_none() {
+            this.timer.set(Some(sleep(*this.limit)));
+        }
+        if let Some(timer) = this.timer.as_pin_mut() {
+            ready!(timer.poll(cx));
+        }
+        Poll::Ready(Err(ApiError::unavailable(format!("the request took longer than {:?}", this.limit)).into()))
+    }
 }
