@@ -1,15 +1,15 @@
-//! The clock of a storage: microseconds, with a different time for each tick.
+//! The clock of a storage, in microseconds. Each tick has a different time.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use iam_domain::Timestamp;
 
-/// The latest tick, in microseconds since 1970.
+/// A clock that stores its latest tick, in microseconds since 1970.
 #[derive(Default)]
 pub(crate) struct Clock(AtomicI64);
 
 impl Clock {
-    /// The time now, and later than all ticks before.
+    /// Returns the current time, but always a later time than all earlier ticks.
     pub(crate) fn tick(&self) -> Timestamp {
         let now = system_time();
         let next = |last: i64| now.micros().max(last.saturating_add(1));
@@ -18,7 +18,7 @@ impl Clock {
         Timestamp::from_micros(next(last)).unwrap_or(now)
     }
 
-    /// The time now, for comparisons: not before the latest tick.
+    /// Returns the current time for comparisons: it is never before the latest tick.
     pub(crate) fn read(&self) -> Timestamp {
         let now = system_time();
         Timestamp::from_micros(self.0.load(Ordering::Acquire)).map_or(now, |last| last.max(now))

@@ -14,18 +14,18 @@ use crate::repository::{Repository, StateSource};
 use crate::shared::SharedStorage;
 use crate::state::{CatalogData, IdChanges, RowId, RowKind, State};
 
-/// The data of a unit of work. The changes that it makes are in [`crate::changes`].
+/// The data of a unit of work. Its write operations are in [`crate::changes`].
 pub(crate) struct Unit {
     shared: Arc<SharedStorage>,
     pub(crate) recorder: Recorder,
-    /// The state at the beginning, with the changes of this unit. The locks keep other units from changing the target
-    /// or the catalog.
+    /// The state at the beginning, with the changes of this unit of work. Its locks prevent other units of work from
+    /// changing the target or the catalog.
     pub(crate) work: State,
     ids: IdChanges,
     pub(crate) removed: Removed,
     /// The external ids to store, by user.
     pub(crate) external_ids: BTreeMap<UserId, ExternalId>,
-    /// The last field, so that the others are dropped under the locks.
+    /// The last field: fields drop in declaration order, so the others are dropped while the locks are still held.
     held: HeldLocks,
 }
 
@@ -54,7 +54,7 @@ impl Unit {
         }))
     }
 
-    /// Makes a change of `target`. An error poisons the unit, so half a change is never committed.
+    /// Runs a mutation of `target`. An error poisons the unit of work, so a partial mutation is never committed.
     pub(crate) fn change<T>(&mut self, target: Target, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.recorder.touch(target)?;
         let answer = change(self)?;
@@ -66,7 +66,7 @@ impl Unit {
         &self.work.catalog
     }
 
-    /// Takes the id of a new row: `Conflict` if it is in use.
+    /// Takes the id of a new row. Returns `Conflict` if it is in use.
     pub(crate) fn take_id(&mut self, id: RowId) -> Result<()> {
         self.ids.take(id, &self.shared.state.load().ids)
     }

@@ -1,4 +1,4 @@
-//! Tests of what only this adapter does. The contract suite tests what every adapter must do.
+//! Tests of behaviour that only this adapter has. The contract suite tests what every adapter must do.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::pin::pin;
@@ -58,16 +58,17 @@ fn impatient() -> MemoryStorage {
     MemoryStorage::with_options(MemoryOptions { lock_timeout: Duration::from_millis(10) })
 }
 
-/// A storage with a limit that lets many concurrent changes of one company finish on a busy machine.
+/// Returns a storage with a lock timeout that is long enough for many concurrent changes of one company on a busy
+/// machine.
 fn patient() -> MemoryStorage {
     MemoryStorage::with_options(MemoryOptions { lock_timeout: Duration::from_secs(60) })
 }
 
-/// The result of a future that must be ready without waiting.
+/// Returns the output of a future, which must be ready without waiting.
 fn at_once<T>(work: impl Future<Output = T>) -> T {
     match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
-        Poll::Pending => panic!("it waits"),
+        Poll::Pending => panic!("the future waits"),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::auxiliary::Sessions;
 use crate::limit::to_usize;
 use crate::shared::SharedStorage;
 
-/// The steps of a session, each with its position as its depth.
+/// Returns the steps of a session, each with its position as its depth.
 fn steps(session: &Vector<TrailEntry>) -> impl Iterator<Item = TrailEntry> {
     session.iter().zip(0..).map(|(step, depth)| TrailEntry { depth, ..step.clone() })
 }

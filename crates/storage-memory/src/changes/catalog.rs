@@ -1,4 +1,4 @@
-//! Changes of views, modules and features.
+//! Write operations on views, modules and features.
 
 use async_trait::async_trait;
 use iam_domain::{Feature, FeatureId, FeaturePermission, Module, ModuleId, View, ViewId, ViewPermission};

@@ -1,4 +1,4 @@
-//! The ids of the rows of companies, each of which is unique across companies.
+//! The ids of company rows, which are unique across companies.
 
 use std::collections::BTreeSet;
 
@@ -22,12 +22,13 @@ pub(crate) enum RowKind {
     AuditLogs,
 }
 
-/// The ids that are in use, of all companies.
+/// The row ids that are in use, over all companies.
 #[derive(Clone, Default)]
 pub(crate) struct RowIds(HashSet<RowId>);
 
 impl RowIds {
-    /// Applies the changes of a unit of work: `Conflict` if another unit has taken one of the ids meanwhile.
+    /// Applies the changes of a unit of work. Returns `Conflict` if another unit of work has taken one of the ids in
+    /// the meantime.
     pub(crate) fn keep(&mut self, changes: &IdChanges) -> Result<()> {
         for id in &changes.released {
             self.0.remove(id);
@@ -47,7 +48,7 @@ pub(crate) struct IdChanges {
 }
 
 impl IdChanges {
-    /// Takes an id: `Conflict` if it is in use and this unit has not released it.
+    /// Takes an id. Returns `Conflict` if it is in use and this unit of work has not released it.
     pub(crate) fn take(&mut self, id: RowId, used: &RowIds) -> Result<()> {
         if self.released.remove(&id) {
             return Ok(());
@@ -55,7 +56,7 @@ impl IdChanges {
         refuse_if(used.0.contains(&id) || !self.taken.insert(id), Constraint::Duplicate)
     }
 
-    /// Takes an id that this unit has generated, or has taken before.
+    /// Takes an id that this unit of work has generated or has taken before.
     pub(crate) fn add(&mut self, id: RowId) {
         self.taken.insert(id);
     }
