@@ -1,4 +1,5 @@
-//! A unit of work: a copy of the state under the locks of its target, which a commit publishes.
+//! The unit of work: it changes a copy of the state while it holds the locks of its target, and the commit publishes
+//! the copy.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ pub(crate) struct Unit {
     pub(crate) work: State,
     ids: IdChanges,
     pub(crate) removed: Removed,
-    /// The external ids to store, by user.
+    /// The external ids to store, keyed by user.
     pub(crate) external_ids: BTreeMap<UserId, ExternalId>,
     /// The last field: fields drop in declaration order, so the others are dropped while the locks are still held.
     held: HeldLocks,
@@ -66,12 +67,12 @@ impl Unit {
         &self.work.catalog
     }
 
-    /// Takes the id of a new row. Returns `Conflict` if it is in use.
+    /// Reserves the id of a new row. Returns `Conflict` if it is in use.
     pub(crate) fn take_id(&mut self, id: RowId) -> Result<()> {
         self.ids.take(id, &self.shared.state.load().ids)
     }
 
-    /// Releases the ids of removed rows.
+    /// Releases the ids of deleted rows.
     pub(crate) fn release_ids(&mut self, ids: impl IntoIterator<Item = RowId>) {
         ids.into_iter().for_each(|id| self.ids.release(id));
     }
@@ -104,7 +105,7 @@ impl Unit {
 }
 
 impl StateSource for Unit {
-    /// The latest committed state, with the uncommitted changes of the target.
+    /// Returns the latest committed state, with the uncommitted changes of the target.
     fn state(&self) -> Arc<State> {
         let mut state = State::clone(&self.shared.state.load());
         state.adopt(self.recorder.target(), &self.work);

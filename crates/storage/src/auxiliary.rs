@@ -61,7 +61,7 @@ pub struct NewEffectiveViewPermission {
     pub user_id: UserId,
     /// The view.
     pub view_id: ViewId,
-    /// The decision.
+    /// Whether the user may see the view.
     pub has_access: bool,
 }
 
@@ -74,7 +74,7 @@ pub struct NewEffectiveFeaturePermission {
     pub feature_id: FeatureId,
     /// The action.
     pub action: Action,
-    /// The decision.
+    /// Whether the user may do the action.
     pub allowed: bool,
     /// The scope of the permission.
     pub scope: Scope,

@@ -353,7 +353,7 @@ pub trait ApiKeys: Send + Sync {
 /// The changes, since a version, of the stored data that credentials are verified against.
 #[derive(Debug, Clone)]
 pub struct CredentialChanges {
-    /// The epoch of the database.
+    /// The epoch of the database that the versions belong to.
     pub epoch: u64,
     /// The state of the credentials that these changes lead to.
     pub state: StateId,

@@ -24,7 +24,7 @@ use crate::{Reader, Result};
 pub enum Target {
     /// Views, modules, features, their mappings, and the common menu items, which every company has.
     Catalog,
-    /// The levels, matrices, assignments, modules and own menu items of one company.
+    /// The levels, matrices, assignments, modules and own menu items of this company.
     Company(CompanyId),
     /// API keys, and the token cut-offs of users.
     Credentials,

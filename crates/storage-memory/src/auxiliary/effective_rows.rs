@@ -1,4 +1,4 @@
-//! Reads and writes of effective rows.
+//! Read and write operations on effective rows.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::shared::SharedStorage;
 impl SharedStorage {
     /// Returns the current rows of a user, ordered by key: all rows, or only the row that `key` identifies.
     fn current_rows<R: EffectiveRow>(&self, company: CompanyId, user: UserId, key: Option<&R::Key>) -> Vec<R> {
-        // The rows are read before the state, so a returned row was current after it was read.
+        // The rows are loaded before the state. So a returned row was still current after it was loaded.
         let (auxiliary, state, now) = (self.auxiliary.load(), self.state.load(), self.clock.read());
         let Some(rows) = R::rows(&auxiliary).get(&company).and_then(|users| users.get(&user)) else {
             return Vec::new();
@@ -46,7 +46,7 @@ impl SharedStorage {
         if rows.is_empty() {
             return Ok(0);
         }
-        // No change that would outdate the rows can begin before they are written.
+        // While these locks are held, no change that would outdate the rows can begin.
         let _held_off = self.locks.hold_off(company).ok_or(StorageError::Stale)?;
         let state = self.state.load();
         // Rows need a company version, and a company without any change has none.

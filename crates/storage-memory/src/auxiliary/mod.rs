@@ -25,18 +25,18 @@ pub(crate) struct Auxiliary {
     features: Rows<EffectiveFeaturePermission>,
 }
 
-/// The steps of each session of a user, oldest first. The depth of a step is its position here; the stored depth is
-/// ignored.
+/// The steps of each session of a user, oldest first. The depth of a step is its position in this list; the depth that
+/// is stored in the step is ignored.
 type Sessions = OrdMap<SessionId, Vector<TrailEntry>>;
 
-/// Effective rows of one kind by company, user and key, whether current or outdated.
+/// Effective rows of one kind, by company, user and key. They may be outdated.
 type Rows<R> = OrdMap<CompanyId, OrdMap<UserId, OrdMap<<R as EffectiveRow>::Key, R>>>;
 
 /// An effective row for a view or for an action of a feature.
 trait EffectiveRow: Clone {
     /// The key that identifies a row among the rows of its user.
     type Key: Ord + Clone;
-    /// A resolved decision.
+    /// The resolved decision that a row is written from.
     type New: Clone;
     fn new(batch: Batch, new: Self::New) -> Self;
     fn batch(&self) -> Batch;

@@ -88,7 +88,7 @@ impl Unit {
                 return Err(StorageError::Misuse("a cell belongs to another level"));
             }
             let Some(data) = unit.work.company(company).levels.get(&level) else {
-                // Removing a cell from an unknown level is no error: the cell does not exist.
+                // Deleting a cell of an unknown level is no error, since the cell does not exist.
                 let removes = key.is_some() && wanted.is_empty();
                 return if removes {
                     Ok(false)
@@ -118,7 +118,7 @@ impl Unit {
         })
     }
 
-    /// Removes the cells that match, in all levels of all companies.
+    /// Deletes the cells that match, in all levels of all companies.
     pub(super) fn remove_cells<C: StoredCell>(&mut self, matches: impl Fn(&C) -> bool) {
         let concerned =
             |company: &CompanyData| company.levels.values().any(|level| C::of(level).values().any(&matches));

@@ -27,7 +27,7 @@ pub(crate) enum RowKind {
 pub(crate) struct RowIds(HashSet<RowId>);
 
 impl RowIds {
-    /// Applies the changes of a unit of work. Returns `Conflict` if another unit of work has taken one of the ids in
+    /// Applies the changes of a unit of work. Returns `Conflict` if another unit of work has reserved one of the ids in
     /// the meantime.
     pub(crate) fn keep(&mut self, changes: &IdChanges) -> Result<()> {
         for id in &changes.released {
@@ -40,7 +40,7 @@ impl RowIds {
     }
 }
 
-/// The ids that a unit of work takes and releases.
+/// The ids that a unit of work reserves and releases.
 #[derive(Default)]
 pub(crate) struct IdChanges {
     taken: BTreeSet<RowId>,
@@ -48,7 +48,7 @@ pub(crate) struct IdChanges {
 }
 
 impl IdChanges {
-    /// Takes an id. Returns `Conflict` if it is in use and this unit of work has not released it.
+    /// Reserves an id. Returns `Conflict` if it is in use and this unit of work has not released it.
     pub(crate) fn take(&mut self, id: RowId, used: &RowIds) -> Result<()> {
         if self.released.remove(&id) {
             return Ok(());
@@ -56,7 +56,7 @@ impl IdChanges {
         refuse_if(used.0.contains(&id) || !self.taken.insert(id), Constraint::Duplicate)
     }
 
-    /// Takes an id that this unit of work has generated or has taken before.
+    /// Reserves an id that this unit of work has generated or has already reserved.
     pub(crate) fn add(&mut self, id: RowId) {
         self.taken.insert(id);
     }

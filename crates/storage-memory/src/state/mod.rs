@@ -35,7 +35,7 @@ pub(crate) struct State {
     pub(crate) ids: RowIds,
 }
 
-/// The data of companies that have never changed.
+/// The data of every company without any change.
 static NO_COMPANY: LazyLock<CompanyData> = LazyLock::new(CompanyData::default);
 static NO_MENU: LazyLock<MenuData> = LazyLock::new(MenuData::default);
 

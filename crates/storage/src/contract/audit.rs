@@ -320,7 +320,8 @@ pub async fn changes_of_mappings_are_recorded(storage: Arc<dyn Storage>) {
     of_catalog("module.features_updated", EntityType::Module, m, json!({ "added": [], "removed": [feature.id] })).await;
 }
 
-/// Records contain the actor, the request id, whether the actor was a super admin, and whether the change was forced.
+/// Records contain the actor, the request id, whether the actor acted as a super admin, and whether the change was
+/// forced.
 pub async fn records_name_the_actor(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let contexts = [

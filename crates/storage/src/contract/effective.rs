@@ -99,7 +99,7 @@ pub async fn effective_rows_are_dropped_by_user_level_and_company(storage: Arc<d
         assert_eq!(left().await, [3, 3, 0, 3, 3, 3]);
         assert_eq!(R::delete_user(storage, tenant.company, loner).await, 0);
         tenant.stored::<R>(loner).await;
-        assert_eq!(R::delete_level(storage, theirs.company, tenant.level.id).await, 0, "another company's level");
+        assert_eq!(R::delete_level(storage, theirs.company, tenant.level.id).await, 0, "a level of another company");
         assert_eq!(R::delete_level(storage, tenant.company, tenant.level.id).await, 6);
         assert_eq!(left().await, [0, 0, 3, 3, 3, 3]);
         tenant.stored::<R>(holder).await;
@@ -341,7 +341,7 @@ pub async fn active_users_come_latest_first(storage: Arc<dyn Storage>) {
     for (tenant, user) in [(one, users[0]), (other, users[0]), (other, users[1]), (one, users[2])] {
         tenant.upsert(&rows(tenant, user)).await.unwrap();
     }
-    // Only one of three rows is renewed.
+    // One of the user's three rows is renewed, which makes the user the latest.
     one.upsert(&rows(one, users[0])[1..2]).await.unwrap();
     one.expired(&rows(one, users[3])).await;
     let expected =

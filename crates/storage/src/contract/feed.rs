@@ -32,7 +32,7 @@ async fn poll(storage: &Arc<dyn Storage>, since: Option<&Position>) -> Changes {
 fn between(before: &Changes, after: &Changes) -> BTreeMap<Option<CompanyId>, StateId> {
     assert!(after.is_continuous, "{after:?}");
     let mut changed: BTreeMap<_, _> = after.companies.iter().map(|(id, state)| (Some(*id), *state)).collect();
-    assert_eq!(changed.len(), after.companies.len(), "each company once: {after:?}");
+    assert_eq!(changed.len(), after.companies.len(), "a company is listed twice: {after:?}");
     if before.catalog != after.catalog {
         changed.insert(None, after.catalog);
     }

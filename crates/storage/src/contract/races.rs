@@ -265,7 +265,7 @@ pub async fn versions_follow_the_order_of_commits(storage: Arc<dyn Storage>) {
         async move {
             let version = versions(&storage, Some(company)).await.company;
             let levels = storage.reader().user_levels().find_all(company).await.unwrap().len();
-            assert!(levels as i64 >= version, "version {version} was read, and then only {levels} levels");
+            assert!(levels as i64 >= version, "after version {version}, only {levels} levels were read");
         }
     })
     .await;
@@ -321,7 +321,7 @@ pub async fn catalog_and_company_changes_do_not_deadlock(storage: Arc<dyn Storag
             })
         })
         .collect();
-    tokio::time::timeout(Duration::from_secs(30), all(tasks)).await.expect("the changes are stuck");
+    tokio::time::timeout(Duration::from_secs(30), all(tasks)).await.expect("all changes finish in time");
     assert_eq!(versions(&storage, Some(companies[0])).await.company, 2 * ROUNDS + 1);
     assert_eq!(versions(&storage, Some(companies[1])).await.company, ROUNDS + 1);
     assert_eq!(versions(&storage, None).await.catalog, catalog + 2 * ROUNDS);
@@ -342,5 +342,5 @@ pub async fn many_companies_change_at_once(storage: Arc<dyn Storage>) {
             })
         })
         .collect();
-    tokio::time::timeout(Duration::from_secs(30), all(tasks)).await.expect("the changes are stuck");
+    tokio::time::timeout(Duration::from_secs(30), all(tasks)).await.expect("all changes finish in time");
 }

@@ -141,7 +141,7 @@ async fn is_atomic(storage: Arc<dyn Storage>, kind: usize) {
         let (storage, kept, odd, even) = (Arc::clone(&storage), kept.clone(), odd.clone(), even.clone());
         async move {
             let seen = kept.read(storage.reader()).await;
-            assert!(seen == odd || seen == even, "{kept:?} was seen as {seen:?}");
+            assert!(seen == odd || seen == even, "a reader saw a mix: {kept:?} with {seen:?}");
         }
     })
     .await;
@@ -193,7 +193,7 @@ pub async fn two_replaces_at_once_end_as_one_of_them(storage: Arc<dyn Storage>) 
             };
             at_once(replace(&one), replace(&other)).await;
             let seen = kept.read(storage.reader()).await;
-            assert!(seen == set(&one) || seen == set(&other), "{kept:?} ended as {seen:?}");
+            assert!(seen == set(&one) || seen == set(&other), "the two replaces were mixed: {kept:?} with {seen:?}");
         }
     }
 }

@@ -156,7 +156,7 @@ pub async fn gates_open_with_a_module_that_is_switched_on(storage: Arc<dyn Stora
         tx.modules_mut().delete(second.id).await
     })
     .unwrap();
-    assert_eq!(gates().await.0, Reason::ExplicitAllow, "in no module any more");
+    assert_eq!(gates().await.0, Reason::ExplicitAllow, "no longer in any module");
 }
 
 /// The next snapshot contains each change and has its version: new cells, public views, disabled features, and
@@ -299,7 +299,7 @@ pub async fn a_snapshot_of_some_users_holds_only_them(storage: Arc<dyn Storage>)
     assert_eq!(load(company, &[two, non_member, one]).await, some);
 }
 
-/// A snapshot of some users never mixes two states.
+/// A snapshot of some users never mixes data of two states.
 pub async fn a_snapshot_of_some_users_never_mixes_two_states(storage: Arc<dyn Storage>) {
     let trap = Trap::set(&storage).await;
     let (writer, turned) = (Arc::clone(&storage), trap.clone());
@@ -379,7 +379,7 @@ pub async fn a_menu_is_loaded_with_its_versions(storage: Arc<dyn Storage>) {
     assert_eq!(load(Some(company)).await, loaded);
 }
 
-/// A user's snapshot never mixes the levels of one state with the rows or the modules of another.
+/// A user's snapshot never mixes the levels of one state with the cells or the modules of another.
 pub async fn a_user_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>) {
     let trap = Trap::set(&storage).await;
     let (writer, turned) = (Arc::clone(&storage), trap.clone());
@@ -395,7 +395,7 @@ pub async fn a_user_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>) {
     .await;
 }
 
-/// A company's snapshot never mixes two states.
+/// A company's snapshot never mixes data of two states.
 pub async fn a_company_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>) {
     let trap = Trap::set(&storage).await;
     let (writer, turned) = (Arc::clone(&storage), trap.clone());

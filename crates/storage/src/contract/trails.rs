@@ -150,7 +150,7 @@ pub async fn recent_places_are_distinct_and_newest_first(storage: Arc<dyn Storag
     assert_eq!(tuesday.recent(&storage, 2).await, ["/d", "/a"]);
     assert_eq!(monday.recent(&storage, 0).await, Vec::<String>::new());
     let latest = storage.nav_trail().find_recent(monday.company, monday.user, 2).await.unwrap();
-    assert_eq!(latest[1].session_id, tuesday.session, "the latest step for the url");
+    assert_eq!(latest[1].session_id, tuesday.session, "the latest step for the URL");
 }
 
 /// Clearing a session deletes its steps and no other session's. Clearing it again deletes nothing.
