@@ -95,8 +95,8 @@ pub enum Polled {
 #[async_trait]
 pub trait ChangeFeed: Send + Sync {
     /// Returns the changes after the position `since`. Every change that was committed before this call began is either
-    /// part of the state at `since` or included in the result. Without a position, the result lists no companies, only
-    /// the new position and the states of the catalog and of the credentials. **Across companies**.
+    /// part of the state at `since` or included in the result. Without a position, the result lists no companies: it
+    /// serves to get a position, the epoch, and the states of the catalog and of the credentials. **Across companies**.
     ///
     /// # Errors
     ///

@@ -106,7 +106,7 @@ impl Recorder {
         self.target
     }
 
-    /// Returns the time of the unit of work, which all of its audit records have.
+    /// Returns the time of the unit of work, which all derived audit records have.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now

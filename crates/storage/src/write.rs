@@ -321,8 +321,8 @@ unit_of_work! {
 /// failed mutation, all further mutations and the commit return `Misuse` too.
 #[async_trait]
 pub trait UnitOfWork: Reader + Writer {
-    /// Returns the time of the storage's clock when the unit of work acquired its locks. Its audit records have this
-    /// time, and callers use it as the time of the entities that they write.
+    /// Returns the time of the storage's clock when the unit of work acquired its locks. The derived audit records have
+    /// this time, and callers use it as the time of the entities that they write.
     fn now(&self) -> Timestamp;
 
     /// Returns `true` if nothing was changed, so that a commit has no effect.

@@ -61,7 +61,7 @@ impl IdChanges {
         self.taken.insert(id);
     }
 
-    /// Releases the id of a removed row.
+    /// Releases the id of a deleted row.
     pub(crate) fn release(&mut self, id: RowId) {
         if !self.taken.remove(&id) {
             self.released.insert(id);
