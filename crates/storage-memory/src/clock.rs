@@ -1,4 +1,4 @@
-//! The clock of a storage: microseconds, with a different time for each tick.
+//! The clock of a storage, in microseconds. Each tick has a different time.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -25,7 +25,7 @@ impl StorageClock {
         Timestamp::from_micros(next(last)).unwrap_or(now)
     }
 
-    /// The time now, for comparisons: not before the latest tick.
+    /// Returns the current time for comparisons: it is never before the latest tick.
     pub(crate) fn read(&self) -> Timestamp {
         let now = self.clock.now();
         Timestamp::from_micros(self.latest.load(Ordering::Acquire)).map_or(now, |last| last.max(now))

@@ -1,4 +1,4 @@
-//! The errors with which a database would refuse a change: broken rules, and references to unknown entities.
+//! The errors that a database would return: for violated constraints, and for references to entities that do not exist.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,12 @@ use iam_domain::EntityType;
 use iam_storage::{Constraint, Result, StorageError};
 use uuid::Uuid;
 
-/// Refuses a change that breaks a rule: `Conflict`.
+/// Returns `Conflict` if a change violates the constraint.
 pub(crate) fn refuse_if(is_broken: bool, constraint: Constraint) -> Result<()> {
     if is_broken { Err(StorageError::conflict(constraint)) } else { Ok(()) }
 }
 
-/// Refuses references to entities that do not exist: `Unknown`, with their ids ascending.
+/// Returns `Unknown` with the unknown ids in ascending order, if there are any.
 pub(crate) fn refuse_unknown(entity: EntityType, unknown: impl Iterator<Item = Uuid>) -> Result<()> {
     let ids: BTreeSet<Uuid> = unknown.collect();
     if ids.is_empty() { Ok(()) } else { Err(StorageError::Unknown { entity, ids: ids.into_iter().collect() }) }

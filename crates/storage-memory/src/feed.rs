@@ -1,4 +1,4 @@
-//! The feed of changes: polls for what was committed, and wake-ups within the process.
+//! The change feed: polls for committed changes, and wake-ups within the process.
 
 use async_trait::async_trait;
 use iam_storage::{ChangeFeed, Changes, Polled, Position, Result, StateId, StorageError, WakeUps};
@@ -6,7 +6,8 @@ use tokio::sync::watch;
 
 use crate::storage::MemoryStorage;
 
-/// Returns the id of a state. The history of this storage is never restored, so the version alone identifies a state.
+/// Returns the id of a state, without a stamp: the history of this storage is never restored, so the version alone
+/// identifies a state.
 const fn state(version: i64) -> StateId {
     StateId { version, stamp: 0 }
 }
@@ -35,7 +36,7 @@ impl ChangeFeed for MemoryStorage {
     }
 
     async fn renew(&self, _epoch: u64) -> Result<()> {
-        Err(StorageError::Misuse("the history of a storage in memory never goes back"))
+        Err(StorageError::Misuse("the history of an in-memory storage never goes backwards"))
     }
 
     async fn listen(&self) -> Result<Box<dyn WakeUps>> {
@@ -43,7 +44,7 @@ impl ChangeFeed for MemoryStorage {
     }
 }
 
-/// Wakes for each commit.
+/// A subscription that every commit notifies.
 struct Commits(watch::Receiver<()>);
 
 #[async_trait]

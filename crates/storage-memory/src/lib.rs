@@ -1,8 +1,9 @@
-//! The in-memory storage adapter of the IAM service. It is complete and fast, and its data ends with the process.
+//! The in-memory storage adapter of the IAM service. It is complete and fast, and its data is lost when the process
+//! ends.
 //!
-//! [`MemoryStorage`] implements [`iam_storage::Storage`] with the same rules as a database: unique keys, references
-//! that must exist, cascades, serial changes of one company, versions in commit order, audit records that commit with
-//! the change. It is the server's default, and what tests run against.
+//! [`MemoryStorage`] implements [`iam_storage::Storage`] with the same rules as a database: unique keys, foreign keys,
+//! cascading deletions, serial changes of each company, versions in commit order, and audit records that are committed
+//! with the change. It is the server's default storage, and tests use it too.
 //!
 //! # Example
 //!
@@ -20,14 +21,14 @@
 //!
 //! let mut tx = storage.begin(Target::Catalog, ChangeContext::command_line()).await?;
 //! let company = CompanyId::generate(tx.now());
-//! drop(tx); // Without a commit nothing happened.
+//! drop(tx); // Without a commit, nothing is stored.
 //!
 //! let mut tx = storage.begin(Target::Company(company), ChangeContext::command_line()).await?;
 //! tx.company_modules_mut().add(company, core.id).await?;
 //! assert!(storage.reader().company_modules().get_modules_by_company(company).await?.is_empty());
-//! let versions = tx.commit().await?;
+//! let stamp = tx.commit().await?;
 //!
-//! assert_eq!(versions.company, 1);
+//! assert_eq!(stamp.versions().map(|versions| versions.company), Some(1));
 //! assert_eq!(storage.reader().company_modules().get_modules_by_company(company).await?.len(), 1);
 //! # Ok(())
 //! # }
@@ -36,15 +37,16 @@
 //! # How it works
 //!
 //! * **The state** is an immutable snapshot of persistent maps. A read loads the current snapshot and works on it, so
-//!   it never waits and never sees half a change.
-//! * **A unit of work** copies the snapshot, which costs next to nothing, and changes the copy. The commit replaces the
-//!   part of its target (the catalog with what cascades, one company, or the credentials) in one swap.
-//! * **Locks** work as in a database. Changes of the catalog and of credentials exclude all others, changes of one
+//!   it never waits and never sees a partial change.
+//! * **A unit of work** copies the snapshot, which is cheap because the maps share their structure, and changes the
+//!   copy. The commit replaces the part of the state that belongs to its target (the catalog and the cascades to
+//!   companies, one company, or the credentials) in one atomic swap.
+//! * **Locks** work as in a database. Changes of the catalog and of the credentials exclude all others, changes of one
 //!   company are serial, and changes of different companies run concurrently. [`MemoryOptions::lock_timeout`] bounds
 //!   the wait.
 //! * **Changes** are polled from a log that is part of the state. Each commit wakes the listeners.
-//! * **Trails, effective rows and uses of API keys** are kept apart and wait for no unit of work. Effective rows are
-//!   refused while a change is under way that would outdate them.
+//! * **Trails, effective rows and uses of API keys** are stored separately, and their writes wait for no unit of work.
+//!   Effective rows are rejected while a change that would outdate them is under way.
 //!
 //! A storage neither survives a restart nor is shared between processes, so each storage has an epoch of its own.
 

@@ -1,5 +1,5 @@
-//! The locks of units of work: the gate, which changes of companies share and changes of the catalog and of the
-//! credentials hold alone, and a lock for each company.
+//! The locks of units of work: the gate, which changes of companies hold shared and changes of the catalog and of the
+//! credentials hold exclusively, and a lock for each company.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,33 +9,35 @@ use iam_storage::company_locks::{CompanyLocks, Exclusive, Shared};
 use iam_storage::{Result, StorageError, Target};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// The locks of a storage. They are taken in one order, the gate before a company, so they cannot deadlock.
+/// The locks of a storage. They are taken in one order, the gate before the company's lock, so they cannot deadlock.
 #[derive(Default)]
 pub(crate) struct Locks {
     gate: Arc<RwLock<()>>,
     companies: CompanyLocks,
 }
 
-/// Holds the locks of a change until it is dropped.
+/// The locks of a unit of work, held until this is dropped.
 pub(crate) enum HeldLocks {
-    /// No other change is under way.
+    /// The gate, held exclusively: no other change is under way.
     Catalog { _gate: OwnedRwLockWriteGuard<()> },
-    /// No other change of this company or of the catalog is under way.
+    /// The gate, held shared, and the company's lock: no other change of this company, of the catalog or of the
+    /// credentials is under way.
     Company { _company: Exclusive, _gate: OwnedRwLockReadGuard<()> },
 }
 
-/// Keeps changes of a company and of the catalog from beginning until it is dropped.
+/// Shared locks that prevent changes of a company, of the catalog and of the credentials from beginning until this is
+/// dropped.
 pub(crate) struct HeldOff {
     _company: Shared,
     _gate: OwnedRwLockReadGuard<()>,
 }
 
 impl Locks {
-    /// Waits for the locks of a change. After `timeout` it fails with `Unavailable`.
+    /// Waits for the locks of a unit of work. Returns `Unavailable` after `timeout`.
     pub(crate) async fn acquire(&self, target: Target, timeout: Duration) -> Result<HeldLocks> {
         let held = async {
             match target {
-                // Credentials change rarely, and their records belong to the platform, as the catalog's do.
+                // Credentials change rarely, and their audit records belong to the platform, like those of the catalog.
                 Target::Catalog | Target::Credentials => {
                     HeldLocks::Catalog { _gate: Arc::clone(&self.gate).write_owned().await }
                 }
@@ -49,7 +51,8 @@ impl Locks {
         tokio::time::timeout(timeout, held).await.map_err(gave_up)
     }
 
-    /// Keeps changes of a company and of the catalog from beginning. `None` if one is under way.
+    /// Prevents changes of a company, of the catalog and of the credentials from beginning. Returns `None` if such a
+    /// change is under way or waits for its locks.
     pub(crate) fn hold_off(&self, company: CompanyId) -> Option<HeldOff> {
         let gate = Arc::clone(&self.gate).try_read_owned().ok()?;
         Some(HeldOff { _company: self.companies.try_shared(company)?, _gate: gate })

@@ -1,12 +1,11 @@
-//! The options of a storage in memory.
+//! The options of an in-memory storage.
 
 use std::time::Duration;
 
 /// The options of a [`MemoryStorage`](crate::MemoryStorage).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryOptions {
-    /// The longest time for which a unit of work waits for its locks before it fails with `Unavailable`: 2 s by
-    /// default.
+    /// Timeout for acquiring the locks of a unit of work, which then fails with `Unavailable`. Default: 2 s.
     pub lock_timeout: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! The type that implements the repository traits, over the committed state or over that of a unit of work.
+//! The type that implements the read and write traits, on the committed state or on the state of a unit of work.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use imbl::OrdMap;
 
 use crate::state::State;
 
-/// The state that reads work on. Each read loads it once, so that it does not mix two states.
+/// A source of the state that reads work on. Each read loads the state once, so that it does not mix two states.
 pub(crate) trait StateSource: Send + Sync {
     fn state(&self) -> Arc<State>;
     fn epoch(&self) -> u64;
     fn api_key_uses(&self) -> OrdMap<ApiKeyId, Timestamp>;
 }
 
-/// The reads over a source; over a unit of work also the changes. The type exists because the traits belong to another
-/// crate, and could not be implemented for all sources without it.
+/// The read operations on a state source, and for a unit of work also the write operations. The type is needed because
+/// of the orphan rule: the traits belong to another crate and cannot be implemented for all `S: StateSource` directly.
 pub(crate) struct Repository<S>(pub(crate) S);

@@ -1,4 +1,4 @@
-//! The catalog that a new installation begins with.
+//! The initial catalog of a new installation.
 
 use iam_domain::seed;
 use iam_storage::{Result, StorageError, UnitOfWork};

@@ -1,4 +1,4 @@
-//! What the storage and its units of work share: the data, the locks and the clock.
+//! The data, the locks and the clock, which the storage and its units of work share.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use crate::repository::StateSource;
 use crate::state::State;
 use crate::swapped::Swapped;
 
-/// The part of a storage that its units of work share.
+/// The part of a storage that it shares with its units of work.
 pub(crate) struct SharedStorage {
     pub(crate) state: Swapped<State>,
     pub(crate) auxiliary: Swapped<Auxiliary>,
     pub(crate) locks: Arc<Locks>,
-    /// Notified of each commit.
+    /// Notifies the subscribers of each commit.
     pub(crate) commits: watch::Sender<()>,
     pub(crate) clock: StorageClock,
     pub(crate) epoch: u64,

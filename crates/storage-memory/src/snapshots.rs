@@ -1,4 +1,4 @@
-//! The snapshots that decisions are computed from, each read from one state.
+//! The snapshots that decisions are computed from. Each is read from one state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::reads::menu::{items_in_order, sub_items_in_order};
 use crate::repository::{Repository, StateSource};
 use crate::state::LevelData;
 
-/// A value with the versions of its state. All stamps are the same, since versions alone identify a state here.
+/// Returns a value with the versions of its state. All stamps are 0, since a version alone identifies a state here.
 fn stamped<T>(versions: Versions, value: T) -> Stamped<T> {
     Stamped { versions, stamps: Stamps::default(), value }
 }

@@ -1,4 +1,4 @@
-//! The storage as a whole: how it is made, and the traits that it implements.
+//! The in-memory storage: its constructors, and the traits that it implements.
 
 use std::sync::Arc;
 
@@ -19,17 +19,17 @@ use crate::shared::SharedStorage;
 use crate::swapped::Swapped;
 use crate::unit_of_work::Unit;
 
-/// A storage in memory.
+/// An in-memory storage.
 pub struct MemoryStorage(Repository<Arc<SharedStorage>>);
 
 impl MemoryStorage {
-    /// An empty storage whose units of work and rows have the time of this clock.
+    /// Creates an empty storage.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         Self::with_options(clock, MemoryOptions::default())
     }
 
-    /// An empty storage with these options.
+    /// Creates an empty storage with these options.
     #[must_use]
     pub fn with_options(clock: Clock, options: MemoryOptions) -> Self {
         let (epoch, _) = Uuid::new_v4().as_u64_pair();
@@ -44,7 +44,7 @@ impl MemoryStorage {
         })))
     }
 
-    /// A storage with the catalog that a new installation begins with.
+    /// Creates a storage with the initial catalog of a new installation.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! A value that changes replace as a whole.
+//! A value that every change replaces as a whole.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use iam_storage::Result;
 
-/// A value that changes replace as a whole. Readers never wait, and see it as it was before a change or after it.
+/// A value that every change replaces as a whole, in one atomic swap. Readers never wait, and see the value either
+/// before or after a change.
 #[derive(Default)]
 pub(crate) struct Swapped<T> {
     current: ArcSwap<T>,
-    /// Serializes changes. A std mutex, since a change never waits for anything. Poison is ignored, since a panic in a
-    /// change leaves the value as it was.
+    /// Serializes changes. A `std` mutex suffices, since a change never waits for anything. Poisoning is ignored, since
+    /// a panic in a change leaves the value unchanged.
     writer: Mutex<()>,
 }
 
@@ -20,13 +21,13 @@ impl<T: Clone> Swapped<T> {
         self.current.load_full()
     }
 
-    /// Changes a copy, publishes it, and returns what the change returned.
+    /// Applies a change to a copy, publishes the copy, and returns the result of the change.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         let Ok(answer) = self.try_change(|next| Ok::<R, Infallible>(change(next)));
         answer
     }
 
-    /// Changes a copy and publishes it. If the change fails, the value stays as it was.
+    /// Applies a change to a copy and publishes the copy. If the change fails, the value stays unchanged.
     pub(crate) fn try_change<R, E>(&self, change: impl FnOnce(&mut T) -> Result<R, E>) -> Result<R, E> {
         let _one = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = T::clone(&self.current.load());

@@ -1,4 +1,5 @@
-//! A unit of work: a copy of the state under the locks of its target, which a commit publishes.
+//! The unit of work: it changes a copy of the state while it holds the locks of its target, and the commit publishes
+//! the copy.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,18 +15,18 @@ use crate::repository::{Repository, StateSource};
 use crate::shared::SharedStorage;
 use crate::state::{CatalogData, IdChanges, RowId, RowKind, State};
 
-/// The data of a unit of work. The changes that it makes are in [`crate::changes`].
+/// The data of a unit of work. Its write operations are in [`crate::changes`].
 pub(crate) struct Unit {
     shared: Arc<SharedStorage>,
     pub(crate) recorder: Recorder,
-    /// The state at the beginning, with the changes of this unit. The locks keep other units from changing the target
-    /// or the catalog.
+    /// The state at the beginning, with the changes of this unit of work. Its locks prevent other units of work from
+    /// changing the target or the catalog.
     pub(crate) work: State,
     ids: IdChanges,
     pub(crate) removed: Removed,
-    /// The external ids to store, by user.
+    /// The external ids to store, keyed by user.
     pub(crate) external_ids: BTreeMap<UserId, ExternalId>,
-    /// The last field, so that the others are dropped under the locks.
+    /// The last field: fields drop in declaration order, so the others are dropped while the locks are still held.
     held: HeldLocks,
 }
 
@@ -54,7 +55,7 @@ impl Unit {
         }))
     }
 
-    /// Makes a change of `target`. An error poisons the unit, so half a change is never committed.
+    /// Runs a mutation of `target`. An error poisons the unit of work, so a partial mutation is never committed.
     pub(crate) fn change<T>(&mut self, target: Target, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.recorder.touch(target)?;
         let answer = change(self)?;
@@ -66,12 +67,12 @@ impl Unit {
         &self.work.catalog
     }
 
-    /// Takes the id of a new row: `Conflict` if it is in use.
+    /// Reserves the id of a new row. Returns `Conflict` if it is in use.
     pub(crate) fn take_id(&mut self, id: RowId) -> Result<()> {
         self.ids.take(id, &self.shared.state.load().ids)
     }
 
-    /// Releases the ids of removed rows.
+    /// Releases the ids of deleted rows.
     pub(crate) fn release_ids(&mut self, ids: impl IntoIterator<Item = RowId>) {
         ids.into_iter().for_each(|id| self.ids.release(id));
     }
@@ -104,7 +105,7 @@ impl Unit {
 }
 
 impl StateSource for Unit {
-    /// The latest committed state, with the uncommitted changes of the target.
+    /// Returns the latest committed state, with the uncommitted changes of the target.
     fn state(&self) -> Arc<State> {
         let mut state = State::clone(&self.shared.state.load());
         state.adopt(self.recorder.target(), &self.work);

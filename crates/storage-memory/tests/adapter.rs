@@ -1,4 +1,4 @@
-//! Tests of what only this adapter does. The contract suite tests what every adapter must do.
+//! Tests of behaviour that only this adapter has. The contract suite tests what every adapter must do.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::pin::pin;
@@ -64,16 +64,17 @@ fn impatient() -> MemoryStorage {
     MemoryStorage::with_options(clock(), MemoryOptions { lock_timeout: Duration::from_millis(10) })
 }
 
-/// A storage with a limit that lets many concurrent changes of one company finish on a busy machine.
+/// Returns a storage with a lock timeout that is long enough for many concurrent changes of one company on a busy
+/// machine.
 fn patient() -> MemoryStorage {
     MemoryStorage::with_options(clock(), MemoryOptions { lock_timeout: Duration::from_secs(60) })
 }
 
-/// The result of a future that must be ready without waiting.
+/// Returns the output of a future, which must be ready without waiting.
 fn at_once<T>(work: impl Future<Output = T>) -> T {
     match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
-        Poll::Pending => panic!("it waits"),
+        Poll::Pending => panic!("the future waits"),
     }
 }
 
@@ -130,7 +131,7 @@ async fn units_of_two_companies_are_open_at_once() {
     other.user_levels_mut().create(&level(b, "Staff")).await.unwrap();
     assert!(other.now() > one.now());
     assert_eq!(other.commit().await.unwrap().versions().unwrap().company, 1);
-    // The commit of the other unit is visible, and this commit keeps it.
+    // The commit of the other unit of work is visible, and this commit does not overwrite it.
     assert_eq!(one.user_levels().find_all(b).await.unwrap().len(), 1);
     assert_eq!(one.commit().await.unwrap().versions().unwrap().company, 1);
     for company in [a, b] {
@@ -171,7 +172,7 @@ async fn an_id_is_used_once_even_by_two_companies_at_once() {
     assert!(duplicate(again.user_levels_mut().create(&of_b).await.unwrap_err()));
     assert!(matches!(again.commit().await, Err(StorageError::Misuse(_))));
 
-    // A released id can be used again, also within one unit.
+    // A released id can be used again, even within one unit of work.
     let mut one = begin(&storage, Target::Company(a)).await;
     one.user_levels_mut().delete(a, of_a.id).await.unwrap();
     one.user_levels_mut().create(&of_a).await.unwrap();
@@ -198,7 +199,7 @@ async fn effective_rows_are_refused_at_once_while_a_change_is_open() {
         assert!(matches!(write().await, Err(StorageError::Stale)));
         drop(tx);
     }
-    // A change of another company does not prevent the write.
+    // An open change of another company does not prevent the write.
     let tx = begin(&storage, Target::Company(company())).await;
     assert_eq!(write().await.unwrap(), 1);
     drop(tx);
@@ -259,7 +260,7 @@ async fn half_a_change_is_never_seen() {
                 let stamped = storage.reader().snapshots().load_company(a).await.unwrap();
                 assert!(stamped.versions.company >= last);
                 last = stamped.versions.company;
-                // Version 1 creates the level. Each later version allows all views if it is even, and denies all if odd.
+                // Version 1 creates the level. Later even versions allow all views, and odd ones deny all views.
                 let expected = if last % 2 == 0 { ViewState::Allow } else { ViewState::Deny };
                 let cells = &stamped.value.levels[&staff.id].views;
                 assert_eq!(cells.len(), if last == 1 { 0 } else { 14 });
@@ -271,7 +272,7 @@ async fn half_a_change_is_never_seen() {
     });
     let staff = storage.reader().user_levels().find_by_name(a, "Staff").await.unwrap().unwrap();
     for round in 0..200 {
-        // The readers start before the first change, and keep pace with the changes.
+        // The reader starts before the first change, and has read again before every twentieth change.
         let seen = reads.load(Ordering::Acquire);
         while round % 20 == 0 && reads.load(Ordering::Acquire) == seen && !reading.is_finished() {
             tokio::task::yield_now().await;

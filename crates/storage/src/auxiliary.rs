@@ -1,5 +1,5 @@
-//! Writes beside decisions, which never change one: navigation trails, effective rows, and the last uses of keys. Each
-//! operation commits by itself, takes no company lock, raises no version, and sends no wake-up.
+//! Auxiliary data, on which no decision depends: navigation trails, effective rows, and the last uses of API keys. Each
+//! write commits on its own, outside units of work. It raises no version and sends no wake-up.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use iam_domain::{
 
 use crate::Result;
 
-/// A step to be added to a trail.
+/// A step to add to a navigation trail.
 #[derive(Debug, Clone)]
 pub struct NewTrailEntry {
     /// The user.
@@ -22,35 +22,36 @@ pub struct NewTrailEntry {
     pub session_id: SessionId,
     /// The view that was shown, if it is in the catalog.
     pub view_id: Option<ViewId>,
-    /// The url of the page.
+    /// The URL of the page.
     pub url: Url,
-    /// The text that people read.
+    /// The displayed label.
     pub label: Label,
 }
 
-/// Navigation trails.
+/// Operations on navigation trails.
 #[async_trait]
 pub trait NavTrail: Send + Sync {
-    /// The steps of a session, oldest first; `depth` is the position in this list.
+    /// Returns the steps of a session, oldest first. The `depth` of a step is its position in this list.
     async fn find_by_session(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<Vec<TrailEntry>>;
-    /// A user's most recent places in a company, newest first: the latest step for each url.
+    /// Returns the pages that a user visited last in a company, newest first: the latest step for each URL, at most
+    /// `limit` steps.
     async fn find_recent(&self, company: CompanyId, user: UserId, limit: u64) -> Result<Vec<TrailEntry>>;
-    /// Adds a step. The session keeps its newest [`TRAIL_LIMIT`](iam_domain::TRAIL_LIMIT) steps. The user keeps the
-    /// newest [`TRAIL_USER_LIMIT`](iam_domain::TRAIL_USER_LIMIT) of all sessions in the company. Unknown view:
-    /// `Unknown`.
+    /// Adds a step. Each session keeps its newest [`TRAIL_LIMIT`](iam_domain::TRAIL_LIMIT) steps, and each user keeps
+    /// the newest [`TRAIL_USER_LIMIT`](iam_domain::TRAIL_USER_LIMIT) steps over all sessions in a company; older steps
+    /// are deleted. Returns `Unknown` if the view does not exist.
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry>;
-    /// Deletes a session's steps; returns how many there were.
+    /// Deletes the steps of a session and returns their number.
     async fn clear(&self, company: CompanyId, user: UserId, session: &SessionId) -> Result<u64>;
 }
 
-/// When API keys were last used.
+/// The operation that records when API keys were last used.
 #[async_trait]
 pub trait ApiKeyUses: Send + Sync {
-    /// Records when keys were used. A time before the recorded one changes nothing, nor does an unknown key.
+    /// Records when keys were used. Unknown keys are ignored, and so is a time before the one that is already recorded.
     async fn record(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<()>;
 }
 
-/// The longest validity of an effective row: a year.
+/// Maximum lifetime of an effective row: 365 days.
 pub const LONGEST_VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A resolved decision: whether a user may see a view.
@@ -60,7 +61,7 @@ pub struct NewEffectiveViewPermission {
     pub user_id: UserId,
     /// The view.
     pub view_id: ViewId,
-    /// The decision.
+    /// Whether the user may see the view.
     pub has_access: bool,
 }
 
@@ -73,24 +74,25 @@ pub struct NewEffectiveFeaturePermission {
     pub feature_id: FeatureId,
     /// The action.
     pub action: Action,
-    /// The decision.
+    /// Whether the user may do the action.
     pub allowed: bool,
     /// The scope of the permission.
     pub scope: Scope,
 }
 
-/// Effective view permissions. Reads return only current rows: not expired, and of the current versions.
-/// No row means unknown, not denied.
+/// Operations on effective view permissions. Reads return only current rows: those that have not expired and were
+/// resolved at the current versions. If there is no row, the decision is unknown, not a denial.
 #[async_trait]
 pub trait EffectiveViewPermissions: Send + Sync {
-    /// The current row.
+    /// Returns the row, if it is current.
     async fn find(&self, company: CompanyId, user: UserId, view: ViewId) -> Result<Option<EffectiveViewPermission>>;
-    /// The current rows of a user, by view id.
+    /// Returns the current rows of a user, ordered by view id.
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveViewPermission>>;
-    /// Writes rows of one company, resolved at these versions: all or none. By the storage's clock they are computed
-    /// now and expire after `valid_for`, at most [`LONGEST_VALIDITY`]. `Stale` when the versions are not current
-    /// (those of a company that has never changed never are), or a change that would outdate the rows is under way.
-    /// Returns how many rows were written.
+    /// Writes all of these rows of one company, which were resolved at these versions, and returns their number. The
+    /// storage's clock sets their times: they are computed now and expire after `valid_for`, or after
+    /// [`LONGEST_VALIDITY`] if that is less. Returns `Stale`, and writes no row, if the versions are not current or if
+    /// a change that would outdate the rows is under way. The versions of a company without any change are never
+    /// current.
     async fn upsert_many(
         &self,
         company: CompanyId,
@@ -98,25 +100,26 @@ pub trait EffectiveViewPermissions: Send + Sync {
         valid_for: Duration,
         rows: &[NewEffectiveViewPermission],
     ) -> Result<u64>;
-    /// Drops the rows of a user.
+    /// Deletes the rows of a user and returns their number.
     async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64>;
-    /// Drops the rows of all users who hold a level.
+    /// Deletes the rows of all users who hold a level and returns their number.
     async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64>;
-    /// Drops the rows of a company.
+    /// Deletes the rows of a company and returns their number.
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
-    /// Drops at most `limit` expired rows. **Across companies**: for the sweep.
+    /// Deletes at most `limit` expired rows and returns their number. **Across companies**: for the background sweep.
     async fn delete_expired(&self, limit: u64) -> Result<u64>;
-    /// At most `limit` users with unexpired rows, **whatever their versions**, each once. Users whose rows expire last
-    /// come first: with one validity for all, these are the latest computed. **Across companies**: for the start of a
-    /// process, which did not see how versions grew.
+    /// Returns at most `limit` users with unexpired rows, each once, **whatever the versions of the rows**. Users whose
+    /// rows expire last come first: if all rows have the same lifetime, these rows were computed last. **Across
+    /// companies**: a process that starts loads these users into its cache, even if their rows have become outdated in
+    /// the meantime.
     async fn find_active(&self, limit: u64) -> Result<Vec<(CompanyId, UserId)>>;
 }
 
-/// Effective feature permissions. Reads return only current rows: not expired, and of the current versions.
-/// No row means unknown, not denied.
+/// Operations on effective feature permissions. Reads return only current rows: those that have not expired and were
+/// resolved at the current versions. If there is no row, the decision is unknown, not a denial.
 #[async_trait]
 pub trait EffectiveFeaturePermissions: Send + Sync {
-    /// The current row.
+    /// Returns the row, if it is current.
     async fn find(
         &self,
         company: CompanyId,
@@ -124,12 +127,13 @@ pub trait EffectiveFeaturePermissions: Send + Sync {
         feature: FeatureId,
         action: &Action,
     ) -> Result<Option<EffectiveFeaturePermission>>;
-    /// The current rows of a user, by feature id, then action.
+    /// Returns the current rows of a user, ordered by feature id, then action.
     async fn find_all_for_user(&self, company: CompanyId, user: UserId) -> Result<Vec<EffectiveFeaturePermission>>;
-    /// Writes rows of one company, resolved at these versions: all or none. By the storage's clock they are computed
-    /// now and expire after `valid_for`, at most [`LONGEST_VALIDITY`]. `Stale` when the versions are not current
-    /// (those of a company that has never changed never are), or a change that would outdate the rows is under way.
-    /// Returns how many rows were written.
+    /// Writes all of these rows of one company, which were resolved at these versions, and returns their number. The
+    /// storage's clock sets their times: they are computed now and expire after `valid_for`, or after
+    /// [`LONGEST_VALIDITY`] if that is less. Returns `Stale`, and writes no row, if the versions are not current or if
+    /// a change that would outdate the rows is under way. The versions of a company without any change are never
+    /// current.
     async fn upsert_many(
         &self,
         company: CompanyId,
@@ -137,12 +141,12 @@ pub trait EffectiveFeaturePermissions: Send + Sync {
         valid_for: Duration,
         rows: &[NewEffectiveFeaturePermission],
     ) -> Result<u64>;
-    /// Drops the rows of a user.
+    /// Deletes the rows of a user and returns their number.
     async fn delete_for_user(&self, company: CompanyId, user: UserId) -> Result<u64>;
-    /// Drops the rows of all users who hold a level.
+    /// Deletes the rows of all users who hold a level and returns their number.
     async fn delete_for_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<u64>;
-    /// Drops the rows of a company.
+    /// Deletes the rows of a company and returns their number.
     async fn delete_for_company(&self, company: CompanyId) -> Result<u64>;
-    /// Drops at most `limit` expired rows. **Across companies**: for the sweep.
+    /// Deletes at most `limit` expired rows and returns their number. **Across companies**: for the background sweep.
     async fn delete_expired(&self, limit: u64) -> Result<u64>;
 }

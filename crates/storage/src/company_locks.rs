@@ -1,4 +1,4 @@
-//! A lock for each company, for adapters.
+//! In-process locks for adapters, one for each company.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,23 +8,24 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 type Lock = Arc<RwLock<()>>;
 
-/// One lock for each company. A lock is kept only while it is held or waited for.
+/// A read-write lock for each company. A lock is kept in memory only while a task holds it or waits for it.
 #[derive(Debug, Default, Clone)]
 pub struct CompanyLocks {
-    /// The locks, each with the number of tasks that hold it or wait for it. A std mutex, since it is held for a
-    /// look-up only.
+    /// The locks, each with the number of tasks that hold it or wait for it. A `std` mutex suffices, since it is held
+    /// only for a look-up.
     locks: Arc<Mutex<HashMap<CompanyId, (Lock, usize)>>>,
 }
 
-/// A company's exclusive lock, held until this is dropped.
+/// A guard that holds a company's exclusive lock until it is dropped.
 #[derive(Debug)]
 pub struct Exclusive(#[expect(dead_code, reason = "held")] Held<OwnedRwLockWriteGuard<()>>);
 
-/// A company's shared lock, held until this is dropped.
+/// A guard that holds a company's shared lock until it is dropped.
 #[derive(Debug)]
 pub struct Shared(#[expect(dead_code, reason = "held")] Held<OwnedRwLockReadGuard<()>>);
 
-/// A guard with the reference to its lock. Fields drop in order: the lock is released first.
+/// A guard with the counted reference to its lock. Fields drop in declaration order, so the lock is released before the
+/// reference.
 #[derive(Debug)]
 struct Held<Guard> {
     _guard: Guard,
@@ -40,14 +41,16 @@ struct LockRef {
 }
 
 impl CompanyLocks {
-    /// Waits for the company's exclusive lock, first come, first served. Cancelling gives up the place in the queue.
+    /// Waits for the company's exclusive lock. Waiting tasks get it in FIFO order. Cancelling this future leaves the
+    /// queue.
     pub async fn exclusive(&self, company: CompanyId) -> Exclusive {
         let reference = self.reference(company);
         let guard = Arc::clone(&reference.lock).write_owned().await;
         Exclusive(Held { _guard: guard, _reference: reference })
     }
 
-    /// The company's shared lock, unless a task holds it exclusively or waits to.
+    /// Acquires the company's shared lock without waiting. Returns `None` if a task holds the exclusive lock or waits
+    /// for it.
     #[must_use]
     pub fn try_shared(&self, company: CompanyId) -> Option<Shared> {
         let reference = self.reference(company);
@@ -55,7 +58,7 @@ impl CompanyLocks {
         Some(Shared(Held { _guard: guard, _reference: reference }))
     }
 
-    /// The number of companies whose locks are held or waited for.
+    /// Returns the number of companies whose locks are held or waited for.
     #[must_use]
     pub fn in_use(&self) -> usize {
         self.entries().len()

@@ -1,4 +1,5 @@
-//! What a replace has to do, computed once for all adapters.
+//! The differences between the stored and the requested elements of a set or matrix, computed the same way for all
+//! adapters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,15 +7,15 @@ use iam_domain::{Action, FeatureId, FeaturePermission, ViewId, ViewPermission};
 
 use crate::{Constraint, Result, StorageError};
 
-/// A cell of a matrix.
+/// A cell of a permission matrix.
 pub trait MatrixCell: Clone {
-    /// Its place within the level.
+    /// The position of a cell in the matrix of its level.
     type Key: Ord;
-    /// Its place within the level.
+    /// Returns the position of the cell in the matrix of its level.
     fn key(&self) -> Self::Key;
-    /// Whether the other says the same.
+    /// Returns `true` if both cells have the same content. Ids and times are ignored.
     fn says_the_same(&self, other: &Self) -> bool;
-    /// This content in the existing row: with its id and its creation time.
+    /// Returns this cell with the id and the creation time of the existing cell `other`.
     #[must_use]
     fn in_place_of(&self, other: &Self) -> Self;
 }
@@ -51,29 +52,29 @@ impl MatrixCell for FeaturePermission {
     }
 }
 
-/// The changes from the existing cells to the wanted ones.
+/// The changes that turn the existing cells of a matrix into the requested cells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MatrixDiff<C> {
-    /// Rows to remove.
+    /// Cells to remove.
     pub remove: Vec<C>,
-    /// Rows to add.
+    /// Cells to add.
     pub insert: Vec<C>,
-    /// Rows to rewrite, with the id of the existing row.
+    /// Cells to update, with the ids of the existing rows.
     pub update: Vec<C>,
 }
 
 impl<C: MatrixCell> MatrixDiff<C> {
-    /// Whether there is nothing to do.
+    /// Returns `true` if there is nothing to change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.remove.is_empty() && self.insert.is_empty() && self.update.is_empty()
     }
 
-    /// Compares the existing cells with the wanted ones.
+    /// Compares the existing cells with the requested cells.
     ///
     /// # Errors
     ///
-    /// `Conflict` when two wanted cells are for one place.
+    /// Returns `Conflict` if two requested cells have the same position.
     pub fn new(there: &[C], wanted: &[C]) -> Result<Self> {
         let mut left: BTreeMap<C::Key, &C> = there.iter().map(|cell| (cell.key(), cell)).collect();
         let mut places = BTreeSet::new();
@@ -93,17 +94,17 @@ impl<C: MatrixCell> MatrixDiff<C> {
     }
 }
 
-/// The changes from the existing ids to the wanted ones; both ascending.
+/// The changes that turn the existing ids into the requested ids. Both lists are in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetDiff<T> {
-    /// To add.
+    /// Ids to add.
     pub added: Vec<T>,
-    /// To remove.
+    /// Ids to remove.
     pub removed: Vec<T>,
 }
 
 impl<T: Ord + Copy> SetDiff<T> {
-    /// Compares the existing ids with the wanted ones. A wanted id that is repeated counts once.
+    /// Compares the existing ids with the requested ids. A requested id that is repeated counts once.
     pub fn new(there: impl IntoIterator<Item = T>, wanted: impl IntoIterator<Item = T>) -> Self {
         let there: BTreeSet<T> = there.into_iter().collect();
         let wanted: BTreeSet<T> = wanted.into_iter().collect();
@@ -113,7 +114,7 @@ impl<T: Ord + Copy> SetDiff<T> {
         }
     }
 
-    /// Whether there is nothing to do.
+    /// Returns `true` if there is nothing to change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty()

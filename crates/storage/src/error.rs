@@ -1,88 +1,89 @@
-//! Errors of a storage, in terms that do not depend on the adapter.
+//! Storage errors, which are the same for all adapters.
 
 use iam_domain::EntityType;
 use uuid::Uuid;
 
-/// The result of storage operations.
+/// The result of a storage operation.
 pub type Result<T, E = StorageError> = std::result::Result<T, E>;
 
-/// The cause that an adapter keeps for the log; clients never see it.
+/// The underlying error, which an adapter keeps for the log. Clients never see it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a storage operation failed.
+/// The reason why a storage operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
-    /// The thing to change does not exist.
+    /// The entity to change does not exist.
     #[error("not found")]
     NotFound,
-    /// A rule of the data forbids it.
+    /// The change violates a constraint.
     #[error("conflict: {constraint:?}")]
     Conflict {
-        /// The rule.
+        /// The violated constraint.
         constraint: Constraint,
     },
-    /// The change refers to things that do not exist (in this company).
+    /// The change refers to entities that do not exist, or that do not exist in this company.
     #[error("unknown {entity}: {ids:?}")]
     Unknown {
-        /// The kind of thing.
+        /// The type of the entities.
         entity: EntityType,
-        /// The unknown ones, ascending.
+        /// The ids of the unknown entities, in ascending order.
         ids: Vec<Uuid>,
     },
     /// The data to write was computed from a state that is no longer current.
     #[error("computed from a state that is no longer current")]
     Stale,
-    /// The unit of work cannot do this: it was begun for something else, or an earlier operation failed.
-    #[error("the unit of work cannot do this: {0}")]
+    /// The unit of work cannot run this operation: it was begun for another target, or an earlier operation failed.
+    #[error("the unit of work cannot run this operation: {0}")]
     Misuse(&'static str),
-    /// The storage cannot be reached, or timed out.
+    /// The storage cannot be reached, or the operation timed out.
     #[error("storage unavailable")]
     Unavailable {
-        /// Whether the whole unit of work may be retried at once: it lost a race and left nothing behind.
+        /// Whether the whole unit of work may be retried at once: it failed for a transient reason, such as a deadlock,
+        /// and nothing was committed.
         retryable: bool,
-        /// The driver's error.
+        /// The error of the database driver.
         #[source]
         source: Option<BoxError>,
     },
-    /// The storage holds invalid data, or does not understand a statement.
+    /// The storage contains invalid data, or the database returned an unexpected error.
     #[error("storage corrupt: {what}")]
     Corrupt {
-        /// What is invalid.
+        /// A description of what is invalid.
         what: String,
-        /// The driver's error.
+        /// The error of the database driver.
         #[source]
         source: Option<BoxError>,
     },
 }
 
 impl StorageError {
-    /// Whether the whole unit of work may be retried at once.
+    /// Returns `true` if the whole unit of work may be retried at once.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable { retryable: true, .. })
     }
 
-    /// A rule of the data forbids it.
+    /// Creates a [`Self::Conflict`] with this constraint.
     #[must_use]
     pub const fn conflict(constraint: Constraint) -> Self {
         Self::Conflict { constraint }
     }
 
-    /// The storage holds invalid data.
+    /// Creates a [`Self::Corrupt`] with this description and without a source.
     #[must_use]
     pub fn corrupt(what: impl std::fmt::Display) -> Self {
         Self::Corrupt { what: what.to_string(), source: None }
     }
 }
 
-/// A rule of the data, by the name that every adapter gives it.
+/// A constraint on the data, which every adapter enforces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Constraint {
-    /// Two things with one id, or two cells for one place.
+    /// Ids and API key prefixes are unique, and so are the cells of a matrix by their position.
     Duplicate,
-    /// A view's url is unique.
+    /// A view's URL is unique.
     ViewUrl,
     /// A module's code is unique.
     ModuleCode,
@@ -90,10 +91,10 @@ pub enum Constraint {
     FeatureKey,
     /// A level's name is unique in its company.
     UserLevelName,
-    /// A level that a user holds cannot be removed.
+    /// A level that a user holds cannot be deleted.
     UserLevelAssigned,
-    /// A view that a menu uses cannot be removed.
+    /// A view that a menu uses cannot be deleted.
     ViewInMenu,
-    /// A feature that a menu uses cannot be removed.
+    /// A feature that a menu uses cannot be deleted.
     FeatureInMenu,
 }

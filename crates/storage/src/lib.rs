@@ -1,21 +1,23 @@
 //! The storage contract of the IAM service.
 //!
-//! Small object-safe traits, a pair per resource: reads ([`Views`], [`UserLevels`], …, together a [`Reader`]) and
-//! changes ([`ViewsMut`], [`UserLevelsMut`], …, together a [`Writer`]). Changes happen in a [`UnitOfWork`]. It locks
-//! its [`Target`] and raises its version first, offers the same reads, and at commit derives the audit records from
-//! what it touched. Writes beside decisions (trails, effective rows, uses of keys) commit by themselves. A
-//! [`ChangeFeed`] reports what was committed.
+//! The contract consists of small object-safe traits, two for each resource: one for reads ([`Views`], [`UserLevels`],
+//! …; [`Reader`] combines them) and one for writes ([`ViewsMut`], [`UserLevelsMut`], …; [`Writer`] combines them).
+//! Writes run in a [`UnitOfWork`]. It first locks its [`Target`] and raises the target's version. It offers the same
+//! reads, which see its own writes, and at commit it derives the audit records from its mutations. Auxiliary data, on
+//! which no decision depends (navigation trails, effective rows, last uses of API keys), is written outside units of
+//! work, and each write commits on its own. A [`ChangeFeed`] reports the committed changes.
 //!
 //! # Adapters
 //!
-//! `iam-storage-memory` and `iam-storage-postgres` implement [`Storage`]. To add one, implement the traits, call the
-//! [`Recorder`] after each mutation, and run the suite of the feature `contract`, which exercises every operation:
+//! `iam-storage-memory` and `iam-storage-postgres` implement [`Storage`]. To add an adapter, implement the traits,
+//! report each mutation to the [`Recorder`], and run the test suite of the Cargo feature `contract`, which exercises
+//! every operation:
 //!
 //! ```text
 //! iam_storage::contract_tests!(my_adapter::fresh_storage().await);
 //! ```
 //!
-//! # A change
+//! # Example
 //!
 //! ```
 //! use async_trait::async_trait;
@@ -47,8 +49,8 @@
 //!
 //! async fn add(storage: &dyn Storage, company: CompanyId) -> Result<()> {
 //!     let target = Target::Company(company);
-//!     let (level, versions) = transact(storage, target, &ChangeContext::command_line(), &AddAuditors(company)).await?;
-//!     println!("added {level} at {versions}");
+//!     let (level, stamp) = transact(storage, target, &ChangeContext::command_line(), &AddAuditors(company)).await?;
+//!     println!("added {level} at {stamp:?}");
 //!     Ok(())
 //! }
 //! ```

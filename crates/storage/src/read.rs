@@ -1,7 +1,8 @@
-//! Reads. They see the latest committed state, or what their unit of work sees.
+//! Read operations. They see the latest committed state or, in a unit of work, also its own writes.
 //!
-//! Lists have a stable order: text by its bytes (`COLLATE "C"`), ties by id. Every read of tenant data names the
-//! company; what belongs to another company is not found. Reads across companies are marked.
+//! Lists have a stable order: text is compared by its bytes (`COLLATE "C"`), and ties are ordered by id. Every read of
+//! tenant data takes the company as an argument, and finds no data of other companies. Reads across companies are
+//! marked **Across companies**.
 
 use std::sync::Arc;
 
@@ -16,107 +17,107 @@ use uuid::Uuid;
 
 use crate::{Result, StateId};
 
-/// Views.
+/// Read operations on views.
 #[async_trait]
 pub trait Views: Send + Sync {
-    /// All views, by url.
+    /// Returns all views, ordered by URL.
     async fn find_all(&self) -> Result<Vec<View>>;
-    /// The view with this id.
+    /// Returns the view with this id.
     async fn find_by_id(&self, id: ViewId) -> Result<Option<View>>;
-    /// The view at exactly this url.
+    /// Returns the view with exactly this URL.
     async fn find_by_url(&self, url: &str) -> Result<Option<View>>;
 }
 
-/// Modules.
+/// Read operations on modules.
 #[async_trait]
 pub trait Modules: Send + Sync {
-    /// All modules, by name.
+    /// Returns all modules, ordered by name.
     async fn find_all(&self) -> Result<Vec<Module>>;
-    /// The module with this id.
+    /// Returns the module with this id.
     async fn find_by_id(&self, id: ModuleId) -> Result<Option<Module>>;
-    /// The module with exactly this code.
+    /// Returns the module with exactly this code.
     async fn find_by_code(&self, code: &str) -> Result<Option<Module>>;
 }
 
-/// Features.
+/// Read operations on features.
 #[async_trait]
 pub trait Features: Send + Sync {
-    /// All features, by key, those without one last.
+    /// Returns all features, ordered by key. Features without a key come last.
     async fn find_all(&self) -> Result<Vec<Feature>>;
-    /// The feature with this id.
+    /// Returns the feature with this id.
     async fn find_by_id(&self, id: FeatureId) -> Result<Option<Feature>>;
-    /// The feature with exactly this key.
+    /// Returns the feature with exactly this key.
     async fn find_by_key(&self, key: &str) -> Result<Option<Feature>>;
 }
 
-/// Which features stand on which view.
+/// Read operations on the mapping of features to views.
 #[async_trait]
 pub trait FeatureViews: Send + Sync {
-    /// The views of a feature, by url.
+    /// Returns the views of a feature, ordered by URL.
     async fn get_views_by_feature(&self, feature: FeatureId) -> Result<Vec<View>>;
-    /// The features of a view, by key, those without one last.
+    /// Returns the features of a view, ordered by key. Features without a key come last.
     async fn get_features_by_view(&self, view: ViewId) -> Result<Vec<Feature>>;
 }
 
-/// Which views a module gates.
+/// Read operations on the mapping of modules to the views that they gate.
 #[async_trait]
 pub trait ModuleViews: Send + Sync {
-    /// The views of a module, by url.
+    /// Returns the views of a module, ordered by URL.
     async fn get_views_by_module(&self, module: ModuleId) -> Result<Vec<View>>;
-    /// The modules of a view, by name.
+    /// Returns the modules of a view, ordered by name.
     async fn get_modules_by_view(&self, view: ViewId) -> Result<Vec<Module>>;
 }
 
-/// Which features a module gates.
+/// Read operations on the mapping of modules to the features that they gate.
 #[async_trait]
 pub trait ModuleFeatures: Send + Sync {
-    /// The features of a module, by key, those without one last.
+    /// Returns the features of a module, ordered by key. Features without a key come last.
     async fn get_features_by_module(&self, module: ModuleId) -> Result<Vec<Feature>>;
-    /// The modules of a feature, by name.
+    /// Returns the modules of a feature, ordered by name.
     async fn get_modules_by_feature(&self, feature: FeatureId) -> Result<Vec<Module>>;
 }
 
-/// Which modules a company has.
+/// Read operations on the modules of companies.
 #[async_trait]
 pub trait CompanyModules: Send + Sync {
-    /// The modules of a company, switched on or off, by the module's name.
+    /// Returns the modules of a company, both enabled and disabled, ordered by module name.
     async fn get_modules_by_company(&self, company: CompanyId) -> Result<Vec<GrantedModule>>;
-    /// The companies that have a module, by id. **Across companies**: for the platform's own questions.
+    /// Returns the companies that have a module, ordered by id. **Across companies**: for platform administration.
     async fn get_companies_by_module(&self, module: ModuleId) -> Result<Vec<CompanyId>>;
 }
 
-/// User levels.
+/// Read operations on user levels.
 #[async_trait]
 pub trait UserLevels: Send + Sync {
-    /// The levels of a company, by name.
+    /// Returns the levels of a company, ordered by name.
     async fn find_all(&self, company: CompanyId) -> Result<Vec<UserLevel>>;
-    /// A level of a company.
+    /// Returns a level of a company.
     async fn find_by_id(&self, company: CompanyId, id: UserLevelId) -> Result<Option<UserLevel>>;
-    /// The level of a company with exactly this name.
+    /// Returns the level of a company with exactly this name.
     async fn find_by_name(&self, company: CompanyId, name: &str) -> Result<Option<UserLevel>>;
-    /// How many cells of a level's matrices are pinned.
+    /// Returns the number of pinned cells in both matrices of a level.
     async fn count_pinned(&self, company: CompanyId, id: UserLevelId) -> Result<u64>;
 }
 
-/// View matrices.
+/// Read operations on view matrices.
 #[async_trait]
 pub trait ViewPermissions: Send + Sync {
-    /// The cells of a level, by view id.
+    /// Returns the cells of a level, ordered by view id.
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<ViewPermission>>;
-    /// The cells of a company about a view, by level id.
+    /// Returns the cells for a view in all levels of a company, ordered by level id.
     async fn find_by_view(&self, company: CompanyId, view: ViewId) -> Result<Vec<ViewPermission>>;
-    /// One cell.
+    /// Returns one cell.
     async fn find(&self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<Option<ViewPermission>>;
 }
 
-/// Feature matrices.
+/// Read operations on feature matrices.
 #[async_trait]
 pub trait FeaturePermissions: Send + Sync {
-    /// The cells of a level, by feature id, then action.
+    /// Returns the cells of a level, ordered by feature id, then action.
     async fn find_by_user_level(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<FeaturePermission>>;
-    /// The cells of a company about a feature, by level id, then action.
+    /// Returns the cells for a feature in all levels of a company, ordered by level id, then action.
     async fn find_by_feature(&self, company: CompanyId, feature: FeatureId) -> Result<Vec<FeaturePermission>>;
-    /// One cell.
+    /// Returns one cell.
     async fn find(
         &self,
         company: CompanyId,
@@ -126,25 +127,27 @@ pub trait FeaturePermissions: Send + Sync {
     ) -> Result<Option<FeaturePermission>>;
 }
 
-/// Who holds which level.
+/// Read operations on the assignments of levels to users.
 #[async_trait]
 pub trait Assignments: Send + Sync {
-    /// The levels that a user holds in a company, by name.
+    /// Returns the levels that a user holds in a company, ordered by name.
     async fn get_user_levels(&self, company: CompanyId, user: UserId) -> Result<Vec<UserLevel>>;
-    /// The users who hold a level of a company, by id.
+    /// Returns the users who hold a level of a company, ordered by id.
     async fn get_users(&self, company: CompanyId, level: UserLevelId) -> Result<Vec<UserId>>;
-    /// Returns any one user whose levels allow each of these actions of features, named by their keys, for the whole
-    /// company and deny none of them. Holders of the level `without` are not considered. Modules and switches are
-    /// ignored, so resolve the user's permissions before you rely on the result.
+    /// Returns any user whose levels together allow each of these actions for the whole company (scope `company` or
+    /// `any`) and deny none of them. Each action is given with the key of its feature. Holders of the level `without`
+    /// are skipped. Module gates and `enabled` flags are ignored, so resolve the user's permissions before you rely on
+    /// the result.
     async fn find_holder(
         &self,
         company: CompanyId,
         actions: &[(&str, Action)],
         without: Option<UserLevelId>,
     ) -> Result<Option<UserId>>;
-    /// Whether [`Self::find_holder`] could find this user.
+    /// Returns `true` if the user fulfills the condition of [`Self::find_holder`], with no level excluded.
     async fn is_holder(&self, company: CompanyId, user: UserId, actions: &[(&str, Action)]) -> Result<bool>;
-    /// At most `limit` users who hold a level of a company and whose ids come after `after`, by id.
+    /// Returns at most `limit` users who hold a level of a company and whose ids are greater than `after`, ordered by
+    /// id.
     async fn list_users(
         &self,
         company: CompanyId,
@@ -154,63 +157,64 @@ pub trait Assignments: Send + Sync {
     ) -> Result<Vec<UserId>>;
 }
 
-/// A menu entry that uses a view or feature.
+/// A menu entry that refers to a view or a feature.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MenuUse {
-    /// The text that people read.
+    /// The displayed label.
     pub label: Label,
-    /// The item, or the sub-item.
+    /// The id of the item or sub-item.
     pub id: Uuid,
 }
 
-/// Menu items. The owner is a company, or `None` for the items that every company has.
+/// Read operations on menu items. The owner is a company, or `None` for the common items, which every company has.
 #[async_trait]
 pub trait MenuItems: Send + Sync {
-    /// The items that every company has and, if one is named, the company's own; by sort order, label, id.
+    /// Returns the common items and, if a company is given, the company's own items, ordered by sort order, label and
+    /// id.
     async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<MenuItem>>;
-    /// An item of exactly this owner.
+    /// Returns the item with this id, if it has exactly this owner.
     async fn find_by_id(&self, owner: Option<CompanyId>, id: MenuItemId) -> Result<Option<MenuItem>>;
-    /// The items and sub-items that use a view, by label, then id. **Across companies**: for the platform's own
-    /// questions.
+    /// Returns the items and sub-items that refer to a view, ordered by label, then id. **Across companies**: for
+    /// platform administration.
     async fn find_using_view(&self, view: ViewId) -> Result<Vec<MenuUse>>;
-    /// The items and sub-items that use a feature, by label, then id. **Across companies**: for the platform's own
-    /// questions.
+    /// Returns the items and sub-items that refer to a feature, ordered by label, then id. **Across companies**: for
+    /// platform administration.
     async fn find_using_feature(&self, feature: FeatureId) -> Result<Vec<MenuUse>>;
-    /// The items that require a feature's key, by label, then id. **Across companies**: for the platform's own
-    /// questions.
+    /// Returns the items whose required permissions contain a feature's key, ordered by label, then id. **Across
+    /// companies**: for platform administration.
     async fn find_requiring(&self, key: &FeatureKey) -> Result<Vec<MenuUse>>;
 }
 
-/// Sub-items of the menu. Their owner is that of their item.
+/// Read operations on sub-items of the menu. The owner of a sub-item is the owner of its item.
 #[async_trait]
 pub trait SubMenuItems: Send + Sync {
-    /// The sub-items of all items that [`MenuItems::find_all`] lists; by sort order, label, id.
+    /// Returns the sub-items of all items that [`MenuItems::find_all`] returns, ordered by sort order, label and id.
     async fn find_all(&self, company: Option<CompanyId>) -> Result<Vec<SubMenuItem>>;
-    /// The sub-items of an item of exactly this owner; by sort order, label, id.
+    /// Returns the sub-items of an item that has exactly this owner, ordered by sort order, label and id.
     async fn find_by_menu_id(&self, owner: Option<CompanyId>, item: MenuItemId) -> Result<Vec<SubMenuItem>>;
-    /// A sub-item of exactly this owner.
+    /// Returns the sub-item with this id, if it has exactly this owner.
     async fn find_by_id(&self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<Option<SubMenuItem>>;
 }
 
-/// A filter of audit records. `None` does not filter.
+/// A filter for audit records. A field that is `None` does not filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Of this kind of entity.
+    /// The type of the entity.
     pub entity_type: Option<EntityType>,
-    /// About this entity.
+    /// The id of the entity.
     pub entity_id: Option<Uuid>,
-    /// Of exactly this action.
+    /// The action, compared exactly.
     pub action: Option<String>,
     /// By the user or the API key with this id.
     pub actor_id: Option<Uuid>,
     /// Not before this time.
     pub from: Option<Timestamp>,
-    /// Before this time.
+    /// The end of the time range, exclusive.
     pub to: Option<Timestamp>,
 }
 
 impl AuditFilter {
-    /// Whether the filter admits a record.
+    /// Returns `true` if the record matches the filter.
     #[must_use]
     pub fn matches(&self, record: &AuditRecord) -> bool {
         self.entity_type.is_none_or(|entity_type| entity_type == record.entity_type)
@@ -222,7 +226,7 @@ impl AuditFilter {
     }
 }
 
-/// A position in the audit trail: the last record of a page.
+/// A position in the audit log, given by the last record of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AuditCursor {
     /// The record's time.
@@ -231,10 +235,11 @@ pub struct AuditCursor {
     pub id: AuditRecordId,
 }
 
-/// The audit trail, newest first, ties by id descending. The company `None` is the platform.
+/// Read operations on the audit log. Records are ordered newest first, and ties by descending id. The company `None`
+/// stands for the platform.
 #[async_trait]
 pub trait AuditLogs: Send + Sync {
-    /// At most `limit` records of a company that come after `cursor` in the list.
+    /// Returns at most `limit` records of a company that match the filter and come after `cursor` in this order.
     async fn list_for_company(
         &self,
         company: Option<CompanyId>,
@@ -242,9 +247,9 @@ pub trait AuditLogs: Send + Sync {
         cursor: Option<AuditCursor>,
         limit: u64,
     ) -> Result<Vec<AuditRecord>>;
-    /// How many records of a company there are, counted up to `at_most`.
+    /// Returns the number of records of a company that match the filter. Counting stops at `at_most`.
     async fn count_for_company(&self, company: Option<CompanyId>, filter: &AuditFilter, at_most: u64) -> Result<u64>;
-    /// The newest records about an entity.
+    /// Returns the newest records about an entity, at most `limit`.
     async fn list_for_entity(
         &self,
         company: Option<CompanyId>,
@@ -252,29 +257,29 @@ pub trait AuditLogs: Send + Sync {
         entity_id: Uuid,
         limit: u64,
     ) -> Result<Vec<AuditRecord>>;
-    /// The newest records by a user.
+    /// Returns the newest records of changes by a user, at most `limit`.
     async fn list_for_user(&self, company: Option<CompanyId>, user: UserId, limit: u64) -> Result<Vec<AuditRecord>>;
 }
 
-/// The state of a company as such.
+/// The version of a company, and when it was provisioned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompanyState {
-    /// Its version: grows with each committed change, in commit order.
+    /// The version, which grows with each committed change, in commit order.
     pub version: i64,
-    /// When it was provisioned.
+    /// The time when the company was provisioned, if it was.
     pub provisioned_at: Option<Timestamp>,
 }
 
-/// The companies' versions.
+/// Read operations on the states and versions of companies.
 #[async_trait]
 pub trait CompanyStates: Send + Sync {
-    /// A company's state; `None` before its first change.
+    /// Returns a company's state, or `None` before its first change.
     async fn read(&self, company: CompanyId) -> Result<Option<CompanyState>>;
-    /// The current versions; without a company, or before its first change, the company's is 0.
+    /// Returns the current versions. The company version is 0 without a company, and before the company's first change.
     async fn versions(&self, company: Option<CompanyId>) -> Result<Versions>;
 }
 
-/// The stamps that belong to [`Versions`]: see [`StateId`].
+/// The stamps of the states whose versions are in [`Versions`]. See [`StateId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stamps {
     /// The stamp of the catalog's version.
@@ -283,7 +288,7 @@ pub struct Stamps {
     pub company: i64,
 }
 
-/// The data that decides, read at one moment, with the versions that it was read at.
+/// Data that was read at one moment, with the versions of that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamped<T> {
     /// The versions that the read saw.
@@ -295,88 +300,93 @@ pub struct Stamped<T> {
 }
 
 impl<T> Stamped<T> {
-    /// The catalog's state that was read.
+    /// Returns the id of the catalog state that was read.
     #[must_use]
     pub const fn catalog_state(&self) -> StateId {
         StateId { version: self.versions.catalog, stamp: self.stamps.catalog }
     }
 
-    /// The company's state that was read.
+    /// Returns the id of the company state that was read.
     #[must_use]
     pub const fn company_state(&self) -> StateId {
         StateId { version: self.versions.company, stamp: self.stamps.company }
     }
 }
 
-/// Everything that a decision needs, from **one** state of the storage: never levels of one moment and rows of another.
+/// Read operations on snapshots: all data that a decision needs, from **one** state of the storage. A snapshot never
+/// mixes levels of one state with cells of another.
 #[async_trait]
 pub trait Snapshots: Send + Sync {
-    /// The data for one user in one company. Levels ascend by id. Unknown users and companies have no levels.
+    /// Returns the data for one user in one company. Levels are ordered by id. An unknown user or company has no
+    /// levels.
     async fn load_user(&self, company: CompanyId, user: UserId) -> Result<Stamped<Snapshot>>;
-    /// The data for all users of one company.
+    /// Returns the data for all users of one company.
     async fn load_company(&self, company: CompanyId) -> Result<Stamped<CompanySnapshot>>;
-    /// The data for some users of one company: only they are holders, and only the levels that they hold are included.
+    /// Returns the data for some users of one company. It contains no other holders, and only the levels that these
+    /// users hold.
     async fn load_users(&self, company: CompanyId, users: &[UserId]) -> Result<Stamped<CompanySnapshot>>;
-    /// The catalog alone; the company's version is 0.
+    /// Returns only the catalog. The company version is 0.
     async fn load_catalog(&self) -> Result<Stamped<Arc<Catalog>>>;
-    /// The menu of exactly this owner: a company's own, or with `None` the menu of all companies, where the company's
-    /// version is 0.
+    /// Returns the menu of exactly this owner: a company's own menu or, for `None`, the common menu. For `None` the
+    /// company version is 0.
     async fn load_menu(&self, owner: Option<CompanyId>) -> Result<Stamped<Menu>>;
 }
 
-/// Users across companies: the names that issuers give external ones, and their cut-offs. **Across companies**: a user
-/// is the same in all of them.
+/// Read operations on users: their external ids and their token cut-offs. **Across companies**: a user is the same in
+/// all companies.
 #[async_trait]
 pub trait Users: Send + Sync {
-    /// What is stored about these users, by id. Users about whom nothing is stored are left out.
+    /// Returns the stored data of these users, ordered by id. Users without stored data are left out.
     async fn find(&self, users: &[UserId]) -> Result<Vec<User>>;
 }
 
-/// The API keys of services. They belong to the platform, also keys for one company only.
+/// Read operations on the API keys of services. All keys belong to the platform, even those that are valid for one
+/// company only.
 #[async_trait]
 pub trait ApiKeys: Send + Sync {
-    /// All keys, also revoked and expired ones, by name, then id.
+    /// Returns all keys, including revoked and expired ones, ordered by name, then id.
     async fn find_all(&self) -> Result<Vec<ApiKey>>;
-    /// The key with this id.
+    /// Returns the key with this id.
     async fn find_by_id(&self, id: ApiKeyId) -> Result<Option<ApiKey>>;
 }
 
-/// The changes since a version to what credentials are checked against.
+/// The changes, since a version, of the stored data that credentials are verified against.
 #[derive(Debug, Clone)]
 pub struct CredentialChanges {
-    /// The epoch of the database.
+    /// The epoch of the database that the versions belong to.
     pub epoch: u64,
-    /// The state that these changes lead to.
+    /// The state of the credentials that these changes lead to.
     pub state: StateId,
-    /// Users with the time before which their tokens are refused.
+    /// Users with their token cut-off: tokens issued (`iat`) before it, and tokens without `iat`, are rejected.
     pub cutoffs: Vec<(UserId, Timestamp)>,
-    /// API keys, also revoked and expired ones, with their digests.
+    /// API keys with their digests, including revoked and expired keys.
     pub api_keys: Vec<(ApiKey, ApiKeyDigest)>,
     /// The version of the latest of these changes; `None` if nothing changed.
     pub latest: Option<i64>,
-    /// The total number of API keys.
+    /// The total number of API keys that exist, changed or not.
     pub api_key_count: usize,
 }
 
 impl CredentialChanges {
-    /// Whether these changes account for the state that they lead to. They do not when rows were changed outside the
-    /// service: only the version of the state was raised, or only rows were changed.
+    /// Returns `true` if these changes explain the version of the state that they lead to. They do not if data was
+    /// changed outside the service: only the version of the state was raised, or only rows were changed.
     #[must_use]
     pub fn account_for_the_state(&self, since: i64) -> bool {
         self.state.version == since || self.latest == Some(self.state.version)
     }
 }
 
-/// What credentials are checked against.
+/// Read operations on the stored data that credentials are verified against: token cut-offs and API keys.
 #[async_trait]
 pub trait Credentials: Send + Sync {
-    /// The changes after this version, of one moment; everything after version 0.
+    /// Returns the changes after this version, all read at one moment. For version 0 it returns everything.
     async fn changes_since(&self, version: i64) -> Result<CredentialChanges>;
 }
 
 macro_rules! reader {
     ($($(#[doc = $doc:literal])+ $accessor:ident: $name:ident),+ $(,)?) => {
-        /// All reads, one accessor a resource. A type that implements the resources is a reader.
+        /// All read operations, with one accessor for each resource. A type that implements the traits of all resources
+        /// is a `Reader`.
         pub trait Reader: Send + Sync {
             $($(#[doc = $doc])+ fn $accessor(&self) -> &dyn $name;)+
         }
@@ -390,42 +400,42 @@ macro_rules! reader {
 }
 
 reader! {
-    /// Views.
+    /// Returns the read operations on views.
     views: Views,
-    /// Modules.
+    /// Returns the read operations on modules.
     modules: Modules,
-    /// Features.
+    /// Returns the read operations on features.
     features: Features,
-    /// Which features stand on which view.
+    /// Returns the read operations on the mapping of features to views.
     feature_views: FeatureViews,
-    /// Which views a module gates.
+    /// Returns the read operations on the mapping of modules to the views that they gate.
     module_views: ModuleViews,
-    /// Which features a module gates.
+    /// Returns the read operations on the mapping of modules to the features that they gate.
     module_features: ModuleFeatures,
-    /// Which modules a company has.
+    /// Returns the read operations on the modules of companies.
     company_modules: CompanyModules,
-    /// User levels.
+    /// Returns the read operations on user levels.
     user_levels: UserLevels,
-    /// View matrices.
+    /// Returns the read operations on view matrices.
     view_permissions: ViewPermissions,
-    /// Feature matrices.
+    /// Returns the read operations on feature matrices.
     feature_permissions: FeaturePermissions,
-    /// Who holds which level.
+    /// Returns the read operations on the assignments of levels to users.
     assignments: Assignments,
-    /// Menu items.
+    /// Returns the read operations on menu items.
     menu_items: MenuItems,
-    /// Sub-items of the menu.
+    /// Returns the read operations on sub-items of the menu.
     sub_menu_items: SubMenuItems,
-    /// The audit trail.
+    /// Returns the read operations on the audit log.
     audit_logs: AuditLogs,
-    /// The companies' versions.
+    /// Returns the read operations on the states and versions of companies.
     company_states: CompanyStates,
-    /// The data that decides, read at one moment.
+    /// Returns the read operations on snapshots, which decisions are computed from.
     snapshots: Snapshots,
-    /// Users across companies.
+    /// Returns the read operations on users.
     users: Users,
-    /// The API keys of services.
+    /// Returns the read operations on the API keys of services.
     api_keys: ApiKeys,
-    /// What credentials are checked against.
+    /// Returns the read operations on the stored data that credentials are verified against.
     credentials: Credentials,
 }

@@ -1,5 +1,5 @@
-//! What a unit of work touched, and what its commit derives from that. Adapters record each mutation; the rest
-//! follows.
+//! The recorder of a unit of work. Adapters report each mutation to it, and the commit derives the audit records from
+//! these reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{MatrixDiff, SetDiff, StorageError, Target};
 
-/// The actor and the circumstances of a change.
+/// The actor and the circumstances of a change, for its audit records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeContext {
     /// The actor.
@@ -22,7 +22,7 @@ pub struct ChangeContext {
     pub super_admin: bool,
     /// Whether the change may leave a company without an administrator.
     pub forced: bool,
-    /// The request id.
+    /// The id of the HTTP request, if there is one.
     pub request_id: Option<String>,
 }
 
@@ -39,7 +39,7 @@ impl ChangeContext {
         Self::by(Actor::CommandLine)
     }
 
-    /// A user.
+    /// Creates the context of a change by a user.
     #[must_use]
     pub const fn user(user_id: UserId) -> Self {
         Self::by(Actor::User(user_id))
@@ -59,7 +59,7 @@ impl ChangeContext {
     }
 }
 
-/// What a commit adds to the change itself.
+/// The data that a commit writes in addition to the change itself.
 #[derive(Debug, Clone)]
 pub struct Derived {
     /// The audit records.
@@ -73,7 +73,8 @@ struct Entry {
     changes: Value,
 }
 
-/// Collects what a unit of work touched. Adapters call it after each mutation that succeeded.
+/// The mutations of a unit of work, from which its audit records are derived. Adapters report each mutation that
+/// succeeded.
 pub struct Recorder {
     target: Target,
     context: ChangeContext,
@@ -90,60 +91,60 @@ impl std::fmt::Debug for Recorder {
 }
 
 impl Recorder {
-    /// Begins to record a unit of work that got its lock at `now`.
+    /// Creates the recorder of a unit of work that acquired its locks at `now`.
     #[must_use]
     pub const fn new(target: Target, context: ChangeContext, now: Timestamp) -> Self {
         Self { target, context, now, entries: Vec::new(), appended: Vec::new(), failed: false }
     }
 
-    /// The target of the unit of work.
+    /// Returns the target of the unit of work.
     #[must_use]
     pub const fn target(&self) -> Target {
         self.target
     }
 
-    /// The time of everything in the unit of work.
+    /// Returns the time of the unit of work, which all derived audit records have.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// Whether there is nothing to commit.
+    /// Returns `true` if there is nothing to commit.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.appended.is_empty()
     }
 
-    /// Announces a mutation of `target`. Until [`Self::done`] the unit counts as failed, so that an interrupted
-    /// mutation poisons the unit.
+    /// Begins a mutation of `target`. Until [`Self::done`] is called, the unit of work counts as failed, so that an
+    /// interrupted mutation poisons it.
     ///
     /// # Errors
     ///
-    /// `Misuse` when the unit was begun for something else, or an earlier mutation failed.
+    /// Returns `Misuse` if the unit of work was begun for another target, or if an earlier mutation failed.
     pub fn touch(&mut self, target: Target) -> Result<(), StorageError> {
         self.check()?;
         self.failed = true;
         if target != self.target {
-            return Err(StorageError::Misuse("it was begun for something else"));
+            return Err(StorageError::Misuse("it was begun for another target"));
         }
         Ok(())
     }
 
-    /// Reports that the mutation which [`Self::touch`] announced succeeded.
+    /// Ends the mutation that [`Self::touch`] began: it succeeded.
     pub const fn done(&mut self) {
         self.failed = false;
     }
 
-    /// Whether the unit may still be used.
+    /// Checks that the unit of work may still be used.
     ///
     /// # Errors
     ///
-    /// `Misuse` when an earlier mutation failed.
+    /// Returns `Misuse` if an earlier mutation failed.
     pub const fn check(&self) -> Result<(), StorageError> {
         if self.failed { Err(StorageError::Misuse("an earlier operation failed")) } else { Ok(()) }
     }
 
-    /// What the commit adds.
+    /// Returns the data that the commit writes in addition to the change itself.
     #[must_use]
     pub fn finish(self) -> Derived {
         let metadata = self.context.metadata();
@@ -165,32 +166,33 @@ impl Recorder {
         self.entries.push(Entry { action, entity_type, entity_id, changes });
     }
 
-    /// A record that is not derived from a change.
+    /// Adds an audit record that is not derived from a mutation.
     pub fn appended(&mut self, record: AuditRecord) {
         self.appended.push(record);
     }
 
-    /// A company was provisioned.
+    /// Records that a company was provisioned.
     pub fn provisioned(&mut self, company: CompanyId) {
         self.record("company.provisioned", EntityType::Company, company.as_uuid(), json!({}));
     }
 
-    /// A level was made. No user holds it yet, so no decision changes.
+    /// Records that a level was created. No user holds it yet, so no decision changes.
     pub fn user_level_created(&mut self, after: &UserLevel) {
         self.record("user_level.created", EntityType::UserLevel, after.id.as_uuid(), created(after));
     }
 
-    /// A level was renamed or described anew. Its id stays, so no decision changes.
+    /// Records that a level's name, description or other properties changed. Its id stays the same, so no decision
+    /// changes.
     pub fn user_level_updated(&mut self, before: &UserLevel, after: &UserLevel) {
         self.record("user_level.updated", EntityType::UserLevel, after.id.as_uuid(), updated(before, after));
     }
 
-    /// A level was removed. No user held it, but what is cached by level must go.
+    /// Records that a level was deleted. No user held it, but data that is cached by level must be invalidated.
     pub fn user_level_deleted(&mut self, before: &UserLevel) {
         self.record("user_level.deleted", EntityType::UserLevel, before.id.as_uuid(), deleted(before));
     }
 
-    /// Cells of a level's view matrix changed; `there` is how the matrix was.
+    /// Records that cells of a level's view matrix changed. `there` contains the cells before the change.
     pub fn view_permissions_updated(
         &mut self,
         level: UserLevelId,
@@ -212,7 +214,7 @@ impl Recorder {
         self.matrix_updated("permissions.views_updated", level, counts, there, diff, cell);
     }
 
-    /// Cells of a level's feature matrix changed; `there` is how the matrix was.
+    /// Records that cells of a level's feature matrix changed. `there` contains the cells before the change.
     pub fn feature_permissions_updated(
         &mut self,
         level: UserLevelId,
@@ -260,7 +262,7 @@ impl Recorder {
         self.record(action, EntityType::Permission, level.as_uuid(), changes);
     }
 
-    /// A user's levels changed; `there` is what the user held.
+    /// Records that a user's levels changed. `there` contains the levels before the change.
     pub fn assignments_updated(&mut self, user: UserId, there: &[UserLevelId], diff: &SetDiff<UserLevelId>) {
         if diff.is_empty() {
             return;
@@ -273,12 +275,12 @@ impl Recorder {
         self.record("assignment.user_levels_updated", EntityType::Assignment, user.as_uuid(), changes);
     }
 
-    /// A company's modules changed.
+    /// Records that a company's modules changed.
     pub fn company_modules_updated(&mut self, company: CompanyId, diff: &SetDiff<ModuleId>) {
         self.set_updated("company.modules_updated", EntityType::Company, company.as_uuid(), diff);
     }
 
-    /// A module was switched on or off for a company.
+    /// Records that a module was enabled or disabled for a company.
     pub fn company_module_switched(&mut self, company: CompanyId, module: ModuleId, before: bool, after: bool) {
         if before == after {
             return;
@@ -289,32 +291,32 @@ impl Recorder {
         self.record("company.module_updated", EntityType::Company, company.as_uuid(), changes);
     }
 
-    /// A feature's views changed. They are for administration only; no decision changes.
+    /// Records that a feature's views changed. This mapping is for administration only, so no decision changes.
     pub fn feature_views_updated(&mut self, feature: FeatureId, diff: &SetDiff<ViewId>) {
         self.set_updated("feature.views_updated", EntityType::Feature, feature.as_uuid(), diff);
     }
 
-    /// A module's views changed.
+    /// Records that a module's views changed.
     pub fn module_views_updated(&mut self, module: ModuleId, diff: &SetDiff<ViewId>) {
         self.set_updated("module.views_updated", EntityType::Module, module.as_uuid(), diff);
     }
 
-    /// A module's features changed.
+    /// Records that a module's features changed.
     pub fn module_features_updated(&mut self, module: ModuleId, diff: &SetDiff<FeatureId>) {
         self.set_updated("module.features_updated", EntityType::Module, module.as_uuid(), diff);
     }
 
-    /// An API key was made. No caller has used it yet, but other replicas must know it.
+    /// Records that an API key was created. No caller has used it yet, but other replicas must learn of it.
     pub fn api_key_created(&mut self, after: &ApiKey) {
         self.record("api_key.created", EntityType::ApiKey, after.id.as_uuid(), created(after));
     }
 
-    /// An API key was revoked.
+    /// Records that an API key was revoked.
     pub fn api_key_revoked(&mut self, before: &ApiKey, after: &ApiKey) {
         self.record("api_key.revoked", EntityType::ApiKey, after.id.as_uuid(), updated(before, after));
     }
 
-    /// A user's cut-off changed.
+    /// Records that a user's token cut-off changed.
     pub fn user_cut_off(&mut self, user: UserId, before: Option<Timestamp>, after: Timestamp) {
         if before == Some(after) {
             return;
@@ -337,24 +339,24 @@ impl Recorder {
     }
 }
 
-/// Records that a whole thing was made, changed or removed.
+/// Defines the methods that record the creation, the update and the deletion of an entity.
 macro_rules! life_cycle {
     ($($(#[doc = $doc:literal])+ $entity:ident ($kind:expr): $created:ident $created_word:literal, $updated:ident $updated_word:literal, $deleted:ident $deleted_word:literal;)+) => {
         impl Recorder {$(
             $(#[doc = $doc])+
-            #[doc = "was made."]
+            #[doc = "was created."]
             pub fn $created(&mut self, after: &$entity) {
                 self.record($created_word, $kind, after.id.as_uuid(), created(after));
             }
 
             $(#[doc = $doc])+
-            #[doc = "was changed."]
+            #[doc = "was updated."]
             pub fn $updated(&mut self, before: &$entity, after: &$entity) {
                 self.record($updated_word, $kind, after.id.as_uuid(), updated(before, after));
             }
 
             $(#[doc = $doc])+
-            #[doc = "was removed."]
+            #[doc = "was deleted."]
             pub fn $deleted(&mut self, before: &$entity) {
                 self.record($deleted_word, $kind, before.id.as_uuid(), deleted(before));
             }
@@ -363,19 +365,19 @@ macro_rules! life_cycle {
 }
 
 life_cycle! {
-    /// A view
+    /// Records that a view
     View (EntityType::View): view_created "view.created", view_updated "view.updated", view_deleted "view.deleted";
-    /// A module
+    /// Records that a module
     Module (EntityType::Module): module_created "module.created", module_updated "module.updated", module_deleted "module.deleted";
-    /// A feature
+    /// Records that a feature
     Feature (EntityType::Feature): feature_created "feature.created", feature_updated "feature.updated", feature_deleted "feature.deleted";
-    /// A menu item
+    /// Records that a menu item
     MenuItem (EntityType::Menu): menu_item_created "menu.created", menu_item_updated "menu.updated", menu_item_deleted "menu.deleted";
-    /// A sub-item of the menu
+    /// Records that a sub-item of the menu
     SubMenuItem (EntityType::Menu): sub_menu_item_created "sub_menu.created", sub_menu_item_updated "sub_menu.updated", sub_menu_item_deleted "sub_menu.deleted";
 }
 
-/// A thing as JSON. Entities always serialize; a failure is recorded instead of losing the record.
+/// Returns an entity as JSON. Serialization does not fail for entities; if it did, the record would contain the error.
 fn value(entity: &impl Serialize) -> Value {
     serde_json::to_value(entity).unwrap_or_else(|error| json!({ "unserializable": error.to_string() }))
 }
@@ -388,7 +390,8 @@ fn deleted(before: &impl Serialize) -> Value {
     json!({ "before": value(before) })
 }
 
-/// Only the members that differ, without the time of the change, which the record itself has.
+/// Returns only the fields that differ, before and after. `updatedAt` is left out, since the record itself has the
+/// time.
 fn updated(before: &impl Serialize, after: &impl Serialize) -> Value {
     let (Value::Object(mut before), Value::Object(mut after)) = (value(before), value(after)) else {
         return Value::Null;

@@ -1,4 +1,4 @@
-//! The storage as a whole, and how a change is run against it.
+//! The [`Storage`] trait, and [`transact`], which runs a change in a unit of work.
 
 use std::time::Duration;
 
@@ -10,66 +10,67 @@ use crate::{
     Result, StorageError, Target, UnitOfWork,
 };
 
-/// The storage. Adapters implement it; all other code uses only this trait.
+/// A storage. Adapters implement this trait, and all other code accesses the storage only through it.
 #[async_trait]
 pub trait Storage: Send + Sync + 'static {
-    /// Reads of the latest committed state.
+    /// Returns the read operations on the latest committed state.
     fn reader(&self) -> &dyn Reader;
 
-    /// Begins a change: takes the locks and raises the version of the target before anything else is read.
+    /// Begins a unit of work: takes its locks and raises the version of the target before anything else is read.
     ///
     /// # Errors
     ///
-    /// `Unavailable` when the locks cannot be had in time or the storage cannot be reached.
+    /// Returns `Unavailable` if the locks cannot be acquired in time or the storage cannot be reached.
     async fn begin(&self, target: Target, context: ChangeContext) -> Result<Box<dyn UnitOfWork>>;
 
-    /// Navigation trails.
+    /// Returns the operations on navigation trails.
     fn nav_trail(&self) -> &dyn NavTrail;
 
-    /// Effective view permissions.
+    /// Returns the operations on effective view permissions.
     fn effective_view_permissions(&self) -> &dyn EffectiveViewPermissions;
 
-    /// Effective feature permissions.
+    /// Returns the operations on effective feature permissions.
     fn effective_feature_permissions(&self) -> &dyn EffectiveFeaturePermissions;
 
-    /// When API keys were last used.
+    /// Returns the operation that records when API keys were last used.
     fn api_key_uses(&self) -> &dyn ApiKeyUses;
 
-    /// The feed of committed changes.
+    /// Returns the feed of committed changes.
     fn changes(&self) -> &dyn ChangeFeed;
 }
 
-/// Optional: whether the storage can be reached.
+/// An optional health check of the storage.
 #[async_trait]
 pub trait Health: Send + Sync {
-    /// Asks the storage for an answer.
+    /// Checks that the storage responds.
     ///
     /// # Errors
     ///
-    /// `Unavailable` when there is none in time.
+    /// Returns `Unavailable` if the storage does not respond in time.
     async fn ping(&self) -> Result<()>;
 }
 
-/// How a connection pool is used at one moment.
+/// The utilization of a connection pool at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolUse {
-    /// Connections that are open.
+    /// Number of open connections.
     pub size: u32,
-    /// Open connections that are idle.
+    /// Number of open connections that are idle.
     pub idle: u32,
-    /// The maximum.
+    /// Maximum number of open connections.
     pub max: u32,
 }
 
-/// Optional: the connection pool.
+/// Optional statistics of the connection pool.
 pub trait PoolStats: Send + Sync {
-    /// The usage now.
+    /// Returns the current utilization.
     fn pool(&self) -> PoolUse;
 }
 
-/// An error that knows whether the whole unit of work may be retried.
+/// An error that can tell whether the whole unit of work may be retried.
 pub trait Retryable {
-    /// Whether the unit lost a race and left nothing behind.
+    /// Returns `true` if the unit of work failed for a transient reason (such as a serialization failure or a deadlock)
+    /// and nothing was committed.
     fn is_retryable(&self) -> bool;
 }
 
@@ -79,31 +80,32 @@ impl Retryable for StorageError {
     }
 }
 
-/// Work that is done in a unit of work. It may run more than once, each time in a new unit.
+/// Work to run in a unit of work. It may run more than once, each time in a new unit of work.
 #[async_trait]
 pub trait Work: Send + Sync {
-    /// The result.
+    /// The result of successful work.
     type Output: Send;
-    /// The error.
+    /// The error of failed work.
     type Error: From<StorageError> + Retryable + Send;
 
-    /// Does the work. An error drops the unit of work.
+    /// Does the work. If it returns an error, the unit of work is dropped, which rolls it back.
     async fn run(&self, tx: &mut dyn UnitOfWork) -> Result<Self::Output, Self::Error>;
 }
 
-/// How often a unit of work is tried.
+/// Maximum number of attempts to run a unit of work.
 const ATTEMPTS: u32 = 4;
-/// How long to wait before the second attempt; each later one waits twice as long.
+/// Delay before the second attempt. It doubles before each further attempt.
 const BACK_OFF: Duration = Duration::from_millis(5);
 
-/// Runs work in a unit of work and commits it; tries again when it lost a race (serialization failure, deadlock).
+/// Runs work in a unit of work and commits it. Retries if the error is retryable (such as a serialization failure or a
+/// deadlock).
 ///
-/// Cancelling this future drops the unit of work, which rolls it back, unless the commit was already under way: then
-/// the outcome is unknown. Callers that must not be interrupted run it in a task of its own.
+/// Cancelling this future drops the unit of work, which rolls it back. If the commit has already begun, the outcome is
+/// unknown instead. A caller that must not be cancelled runs this function in a task of its own.
 ///
 /// # Errors
 ///
-/// The error of the work or of the storage; after four attempts also a lost race.
+/// Returns the error of the work or of the storage. A retryable error is returned only after the fourth attempt.
 pub async fn transact<W: Work + ?Sized>(
     storage: &dyn Storage,
     target: Target,
@@ -114,7 +116,7 @@ pub async fn transact<W: Work + ?Sized>(
     loop {
         match attempt_once(storage, target, context.clone(), work).await {
             Err(error) if error.is_retryable() && attempt < ATTEMPTS => {
-                tracing::debug!(attempt, "a unit of work lost a race and is tried again");
+                tracing::debug!(attempt, "a unit of work lost a race and is retried");
                 tokio::time::sleep(BACK_OFF * 2_u32.pow(attempt - 1)).await;
                 attempt += 1;
             }

@@ -1,8 +1,8 @@
-//! Changes. They happen in a unit of work, which is all or nothing.
+//! Write operations. They run in a unit of work, which is committed or rolled back as a whole.
 //!
-//! After a mutation that returned an error, the unit of work can only be dropped. Mutations record what they changed;
-//! [`UnitOfWork::commit`] derives the audit records and the wake-up from that. Updates and deletions return what was
-//! there before.
+//! After a mutation has returned an error, the unit of work can only be dropped. Mutations record what they changed,
+//! and [`UnitOfWork::commit`] derives the audit records and the wake-up from that. Updates and deletions of entities
+//! return the previous value.
 
 use async_trait::async_trait;
 use iam_domain::{
@@ -14,24 +14,25 @@ use uuid::Uuid;
 
 use crate::{Reader, Result};
 
-/// What a unit of work may change: the catalog (and the menu of every company), one company, or credentials.
+/// The data that a unit of work locks and may change: the catalog (with the common menu), one company, or the
+/// credentials.
 ///
-/// There is one gate: changes of companies share it, and changes of the catalog and of credentials hold it alone. Each
-/// company has a lock besides. So changes of one company are serial, changes of different companies are concurrent,
-/// and nothing deadlocks. The gate is fair: a stream of company changes cannot starve a change that needs the gate
-/// alone.
+/// There is one gate, a read-write lock: changes of companies hold it shared, and changes of the catalog and of the
+/// credentials hold it exclusively. A change of a company then takes the company's own lock. So changes of one company
+/// are serial, changes of different companies run concurrently, and the fixed order of the locks prevents deadlocks.
+/// The gate is fair: a stream of company changes cannot starve a change that needs the gate exclusively.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// Views, modules, features, their mappings, and the menu items of every company.
+    /// Views, modules, features, their mappings, and the common menu items, which every company has.
     Catalog,
-    /// The levels, matrices, assignments, modules and own menu items of one company.
+    /// The levels, matrices, assignments, modules and own menu items of this company.
     Company(CompanyId),
-    /// API keys, and the cut-offs of users.
+    /// API keys, and the token cut-offs of users.
     Credentials,
 }
 
 impl Target {
-    /// The company, if it is one.
+    /// Returns the company, if the target is a company.
     #[must_use]
     pub const fn company(self) -> Option<CompanyId> {
         match self {
@@ -40,112 +41,116 @@ impl Target {
         }
     }
 
-    /// The target that a menu of this owner belongs to.
+    /// Returns the target that the menu of this owner belongs to.
     #[must_use]
     pub fn of_menu(owner: Option<CompanyId>) -> Self {
         owner.map_or(Self::Catalog, Self::Company)
     }
 }
 
-/// Changes of views.
+/// Write operations on views.
 #[async_trait]
 pub trait ViewsMut: Send + Sync {
-    /// Adds a view.
+    /// Creates a view.
     async fn create(&mut self, view: &View) -> Result<()>;
-    /// Changes a view; `created_at` stays.
+    /// Updates a view. `created_at` stays unchanged.
     async fn update(&mut self, view: &View) -> Result<View>;
-    /// Removes a view with its permissions and mappings. A view that a menu uses cannot be removed: `Conflict`.
+    /// Deletes a view with its permissions and mappings. Returns `Conflict` if a menu uses the view.
     async fn delete(&mut self, id: ViewId) -> Result<View>;
 }
 
-/// Changes of modules.
+/// Write operations on modules.
 #[async_trait]
 pub trait ModulesMut: Send + Sync {
-    /// Adds a module.
+    /// Creates a module.
     async fn create(&mut self, module: &Module) -> Result<()>;
-    /// Changes a module; `created_at` stays.
+    /// Updates a module. `created_at` stays unchanged.
     async fn update(&mut self, module: &Module) -> Result<Module>;
-    /// Removes a module with its mappings, also those to companies.
+    /// Deletes a module with its mappings, and removes it from all companies.
     async fn delete(&mut self, id: ModuleId) -> Result<Module>;
 }
 
-/// Changes of features.
+/// Write operations on features.
 #[async_trait]
 pub trait FeaturesMut: Send + Sync {
-    /// Adds a feature.
+    /// Creates a feature.
     async fn create(&mut self, feature: &Feature) -> Result<()>;
-    /// Changes a feature; `created_at` stays. Permissions for actions that it no longer has are removed.
+    /// Updates a feature. `created_at` stays unchanged. Permissions for actions that the feature no longer has are
+    /// deleted.
     async fn update(&mut self, feature: &Feature) -> Result<Feature>;
-    /// Removes a feature with its permissions and mappings. A feature that a menu uses cannot be removed: `Conflict`.
+    /// Deletes a feature with its permissions and mappings. Returns `Conflict` if a menu uses the feature.
     async fn delete(&mut self, id: FeatureId) -> Result<Feature>;
 }
 
-/// Changes of which features stand on which view.
+/// Write operations on the mapping of features to views.
 #[async_trait]
 pub trait FeatureViewsMut: Send + Sync {
-    /// Adds a mapping; `false` when it exists.
+    /// Adds a mapping. Returns `false` if it already exists.
     async fn add(&mut self, feature: FeatureId, view: ViewId) -> Result<bool>;
-    /// Removes a mapping; `false` when it does not exist.
+    /// Removes a mapping. Returns `false` if it does not exist.
     async fn remove(&mut self, feature: FeatureId, view: ViewId) -> Result<bool>;
-    /// Makes these the views of the feature. Unknown ids: `Unknown`.
+    /// Replaces the views of the feature. Returns `Unknown` if an id does not exist.
     async fn replace_for_feature(&mut self, feature: FeatureId, views: &[ViewId]) -> Result<()>;
 }
 
-/// Changes of which views a module gates.
+/// Write operations on the mapping of modules to the views that they gate.
 #[async_trait]
 pub trait ModuleViewsMut: Send + Sync {
-    /// Adds a mapping; `false` when it exists.
+    /// Adds a mapping. Returns `false` if it already exists.
     async fn add(&mut self, module: ModuleId, view: ViewId) -> Result<bool>;
-    /// Removes a mapping; `false` when it does not exist.
+    /// Removes a mapping. Returns `false` if it does not exist.
     async fn remove(&mut self, module: ModuleId, view: ViewId) -> Result<bool>;
-    /// Makes these the views of the module. Unknown ids: `Unknown`.
+    /// Replaces the views of the module. Returns `Unknown` if an id does not exist.
     async fn replace_for_module(&mut self, module: ModuleId, views: &[ViewId]) -> Result<()>;
 }
 
-/// Changes of which features a module gates.
+/// Write operations on the mapping of modules to the features that they gate.
 #[async_trait]
 pub trait ModuleFeaturesMut: Send + Sync {
-    /// Adds a mapping; `false` when it exists.
+    /// Adds a mapping. Returns `false` if it already exists.
     async fn add(&mut self, module: ModuleId, feature: FeatureId) -> Result<bool>;
-    /// Removes a mapping; `false` when it does not exist.
+    /// Removes a mapping. Returns `false` if it does not exist.
     async fn remove(&mut self, module: ModuleId, feature: FeatureId) -> Result<bool>;
-    /// Makes these the features of the module. Unknown ids: `Unknown`.
+    /// Replaces the features of the module. Returns `Unknown` if an id does not exist.
     async fn replace_for_module(&mut self, module: ModuleId, features: &[FeatureId]) -> Result<()>;
 }
 
-/// Changes of which modules a company has.
+/// Write operations on the modules of companies.
 #[async_trait]
 pub trait CompanyModulesMut: Send + Sync {
-    /// Adds a module, switched on; `false` when the company has it, switched on or off.
+    /// Adds a module, which is then enabled. Returns `false` if the company already has the module, enabled or
+    /// disabled.
     async fn add(&mut self, company: CompanyId, module: ModuleId) -> Result<bool>;
-    /// Removes a module; `false` when the company does not have it.
+    /// Removes a module. Returns `false` if the company does not have it.
     async fn remove(&mut self, company: CompanyId, module: ModuleId) -> Result<bool>;
-    /// Makes these the modules of the company. Those that it has keep their switch. Unknown ids: `Unknown`.
+    /// Replaces the modules of the company. A module that the company already has keeps its `enabled` flag. Returns
+    /// `Unknown` if an id does not exist.
     async fn replace_for_company(&mut self, company: CompanyId, modules: &[ModuleId]) -> Result<()>;
-    /// Switches a module of the company on or off. One that it does not have: `NotFound`.
+    /// Enables or disables a module of the company. Returns `NotFound` if the company does not have the module.
     async fn set_enabled(&mut self, company: CompanyId, module: ModuleId, enabled: bool) -> Result<()>;
 }
 
-/// Changes of user levels.
+/// Write operations on user levels.
 #[async_trait]
 pub trait UserLevelsMut: Send + Sync {
-    /// Adds a level.
+    /// Creates a level.
     async fn create(&mut self, level: &UserLevel) -> Result<()>;
-    /// Changes a level; `created_at` stays.
+    /// Updates a level. `created_at` stays unchanged.
     async fn update(&mut self, level: &UserLevel) -> Result<UserLevel>;
-    /// Removes a level with its permissions. A level that a user holds cannot be removed: `Conflict`.
+    /// Deletes a level with its permissions. Returns `Conflict` if a user holds the level.
     async fn delete(&mut self, company: CompanyId, id: UserLevelId) -> Result<UserLevel>;
 }
 
-/// Changes of view matrices.
+/// Write operations on view matrices.
 #[async_trait]
 pub trait ViewPermissionsMut: Send + Sync {
-    /// Writes a cell. An existing one keeps its id and `created_at`.
+    /// Creates or updates a cell. An existing cell keeps its id and `created_at`.
     async fn upsert(&mut self, permission: &ViewPermission) -> Result<()>;
-    /// Removes a cell; `false` when it does not exist.
+    /// Deletes a cell. Returns `false` if it does not exist.
     async fn delete(&mut self, company: CompanyId, level: UserLevelId, view: ViewId) -> Result<bool>;
-    /// Makes these the cells of the level. Existing ones keep their id and `created_at`, and `updated_at` if nothing
-    /// differs. Unknown level or views: `Unknown`; two cells for one view: `Conflict`.
+    /// Replaces the cells of the level. Existing cells keep their ids and `created_at`, and also `updated_at` if their
+    /// content does not change. Returns `Unknown` if the level or a view does not exist, and `Conflict` if two cells
+    /// are for the same view.
     async fn replace_for_user_level(
         &mut self,
         company: CompanyId,
@@ -154,12 +159,12 @@ pub trait ViewPermissionsMut: Send + Sync {
     ) -> Result<()>;
 }
 
-/// Changes of feature matrices.
+/// Write operations on feature matrices.
 #[async_trait]
 pub trait FeaturePermissionsMut: Send + Sync {
-    /// Writes a cell. An existing one keeps its id and `created_at`.
+    /// Creates or updates a cell. An existing cell keeps its id and `created_at`.
     async fn upsert(&mut self, permission: &FeaturePermission) -> Result<()>;
-    /// Removes a cell; `false` when it does not exist.
+    /// Deletes a cell. Returns `false` if it does not exist.
     async fn delete(
         &mut self,
         company: CompanyId,
@@ -167,8 +172,9 @@ pub trait FeaturePermissionsMut: Send + Sync {
         feature: FeatureId,
         action: &Action,
     ) -> Result<bool>;
-    /// Makes these the cells of the level. Existing ones keep their id and `created_at`, and `updated_at` if nothing
-    /// differs. Unknown level or features: `Unknown`; two cells for one action: `Conflict`.
+    /// Replaces the cells of the level. Existing cells keep their ids and `created_at`, and also `updated_at` if their
+    /// content does not change. Returns `Unknown` if the level or a feature does not exist, and `Conflict` if two cells
+    /// are for the same action of a feature.
     async fn replace_for_user_level(
         &mut self,
         company: CompanyId,
@@ -177,15 +183,15 @@ pub trait FeaturePermissionsMut: Send + Sync {
     ) -> Result<()>;
 }
 
-/// Changes of who holds which level.
+/// Write operations on the assignments of levels to users.
 #[async_trait]
 pub trait AssignmentsMut: Send + Sync {
-    /// Assigns a level; `false` when the user holds it.
+    /// Assigns a level to a user. Returns `false` if the user already holds it.
     async fn add(&mut self, assignment: &Assignment) -> Result<bool>;
-    /// Takes a level away; `false` when the user does not hold it.
+    /// Removes a level from a user. Returns `false` if the user does not hold it.
     async fn remove(&mut self, company: CompanyId, user: UserId, level: UserLevelId) -> Result<bool>;
-    /// Makes these the user's levels in this company, and in no other. Assignments that stay are unchanged; new ones
-    /// name the actor that assigned them ([`Assignment::assigned_by`]). Unknown ids: `Unknown`.
+    /// Replaces the user's levels in this company. The levels in other companies, and the assignments of levels that
+    /// the user keeps, stay unchanged. Returns `Unknown` if a level does not exist in this company.
     async fn replace_for_user(
         &mut self,
         company: CompanyId,
@@ -195,66 +201,71 @@ pub trait AssignmentsMut: Send + Sync {
     ) -> Result<()>;
 }
 
-/// Changes of menu items. The unit of work must have been begun for their owner ([`Target::of_menu`]).
+/// Write operations on menu items. The unit of work must have been begun for the target of their owner
+/// ([`Target::of_menu`]).
 #[async_trait]
 pub trait MenuItemsMut: Send + Sync {
-    /// Adds an item. Unknown view or feature: `Unknown`.
+    /// Creates an item. Returns `Unknown` if its view or feature does not exist.
     async fn create(&mut self, item: &MenuItem) -> Result<()>;
-    /// Changes an item; owner and `created_at` stay.
+    /// Updates an item. The owner and `created_at` stay unchanged.
     async fn update(&mut self, item: &MenuItem) -> Result<MenuItem>;
-    /// Removes an item with its sub-items.
+    /// Deletes an item with its sub-items.
     async fn delete(&mut self, owner: Option<CompanyId>, id: MenuItemId) -> Result<MenuItem>;
 }
 
-/// Changes of sub-items. The unit of work must have been begun for their owner ([`Target::of_menu`]).
+/// Write operations on sub-items of the menu. The unit of work must have been begun for the target of their owner
+/// ([`Target::of_menu`]).
 #[async_trait]
 pub trait SubMenuItemsMut: Send + Sync {
-    /// Adds a sub-item to an item of this owner. Unknown item, view or feature: `Unknown`.
+    /// Creates a sub-item in an item of this owner. Returns `Unknown` if the item, the view or the feature does not
+    /// exist.
     async fn create(&mut self, owner: Option<CompanyId>, item: &SubMenuItem) -> Result<()>;
-    /// Changes a sub-item; `created_at` stays. It may move to another item of the same owner.
+    /// Updates a sub-item. `created_at` stays unchanged. The sub-item may move to another item of the same owner.
     async fn update(&mut self, owner: Option<CompanyId>, item: &SubMenuItem) -> Result<SubMenuItem>;
-    /// Removes a sub-item.
+    /// Deletes a sub-item.
     async fn delete(&mut self, owner: Option<CompanyId>, id: SubMenuItemId) -> Result<SubMenuItem>;
 }
 
-/// Records that are not derived from a change.
+/// The write operation for audit records that are not derived from a mutation.
 #[async_trait]
 pub trait AuditLogsMut: Send + Sync {
-    /// Appends a record, to be committed with the rest. Its company must be the unit of work's.
+    /// Appends a record, which is committed with the unit of work. A record of a company requires the company as the
+    /// target, and a record of the platform requires the catalog.
     async fn append(&mut self, record: &AuditRecord) -> Result<()>;
 }
 
-/// Changes of the state of a company as such.
+/// The write operation on the provisioning of companies.
 #[async_trait]
 pub trait CompanyStatesMut: Send + Sync {
-    /// Marks the company as provisioned; `false` when it is.
+    /// Marks the company as provisioned. Returns `false` if it already is.
     async fn set_provisioned(&mut self, company: CompanyId) -> Result<bool>;
 }
 
-/// Changes of users across companies.
+/// Write operations on users, who are the same in all companies.
 #[async_trait]
 pub trait UsersMut: Send + Sync {
-    /// Stores the name of an external user, so that answers can return it. It is committed with any other change of
-    /// the unit of work, of any target: alone it is no change, and is not committed.
+    /// Stores the external id of a user, so that responses can contain it. Units of work for all targets allow this. It
+    /// is committed only together with another change of the unit of work: on its own it does not count as a change.
     async fn remember(&mut self, external_id: &ExternalId) -> Result<()>;
-    /// Sets the user's cut-off: tokens from before this time are refused, and no others. Returns the previous cut-off.
-    /// For [`Target::Credentials`].
+    /// Sets the user's token cut-off: tokens issued (`iat`) before this time, and tokens without `iat`, are rejected.
+    /// It replaces the previous cut-off, even a later one, and returns it. Requires [`Target::Credentials`].
     async fn cut_off(&mut self, user: UserId, not_before: Timestamp) -> Result<Option<Timestamp>>;
 }
 
-/// Changes of API keys, for [`Target::Credentials`].
+/// Write operations on API keys, which require [`Target::Credentials`].
 #[async_trait]
 pub trait ApiKeysMut: Send + Sync {
-    /// Adds a key.
+    /// Creates a key with its digest.
     async fn create(&mut self, key: &ApiKey, digest: &ApiKeyDigest) -> Result<()>;
-    /// Revokes a key at the time of the unit of work; a revoked key is unchanged. Returns the previous state of the
-    /// key.
+    /// Revokes a key at the time of the unit of work. A key that is already revoked stays unchanged. Returns the
+    /// previous value of the key.
     async fn revoke(&mut self, id: ApiKeyId) -> Result<ApiKey>;
 }
 
 macro_rules! unit_of_work {
     ($($(#[doc = $doc:literal])+ $accessor:ident: $name:ident),+ $(,)?) => {
-        /// All changes, one accessor a resource. A type that implements the resources is a writer.
+        /// All write operations, with one accessor for each resource. A type that implements the traits of all
+        /// resources is a `Writer`.
         pub trait Writer: Send + Sync {
             $($(#[doc = $doc])+ fn $accessor(&mut self) -> &mut dyn $name;)+
         }
@@ -268,62 +279,63 @@ macro_rules! unit_of_work {
 }
 
 unit_of_work! {
-    /// Changes of views.
+    /// Returns the write operations on views.
     views_mut: ViewsMut,
-    /// Changes of modules.
+    /// Returns the write operations on modules.
     modules_mut: ModulesMut,
-    /// Changes of features.
+    /// Returns the write operations on features.
     features_mut: FeaturesMut,
-    /// Changes of which features stand on which view.
+    /// Returns the write operations on the mapping of features to views.
     feature_views_mut: FeatureViewsMut,
-    /// Changes of which views a module gates.
+    /// Returns the write operations on the mapping of modules to the views that they gate.
     module_views_mut: ModuleViewsMut,
-    /// Changes of which features a module gates.
+    /// Returns the write operations on the mapping of modules to the features that they gate.
     module_features_mut: ModuleFeaturesMut,
-    /// Changes of which modules a company has.
+    /// Returns the write operations on the modules of companies.
     company_modules_mut: CompanyModulesMut,
-    /// Changes of user levels.
+    /// Returns the write operations on user levels.
     user_levels_mut: UserLevelsMut,
-    /// Changes of view matrices.
+    /// Returns the write operations on view matrices.
     view_permissions_mut: ViewPermissionsMut,
-    /// Changes of feature matrices.
+    /// Returns the write operations on feature matrices.
     feature_permissions_mut: FeaturePermissionsMut,
-    /// Changes of who holds which level.
+    /// Returns the write operations on the assignments of levels to users.
     assignments_mut: AssignmentsMut,
-    /// Changes of menu items.
+    /// Returns the write operations on menu items.
     menu_items_mut: MenuItemsMut,
-    /// Changes of sub-items of the menu.
+    /// Returns the write operations on sub-items of the menu.
     sub_menu_items_mut: SubMenuItemsMut,
-    /// Records that are not derived from a change.
+    /// Returns the write operation for audit records that are not derived from a mutation.
     audit_logs_mut: AuditLogsMut,
-    /// Changes of the state of a company as such.
+    /// Returns the write operations on the provisioning of companies.
     company_states_mut: CompanyStatesMut,
-    /// Changes of users across companies.
+    /// Returns the write operations on users.
     users_mut: UsersMut,
-    /// Changes of API keys.
+    /// Returns the write operations on the API keys of services.
     api_keys_mut: ApiKeysMut,
 }
 
-/// A change under way. It holds the lock of its [`Target`] from the beginning; dropped without a commit it leaves
-/// nothing.
+/// A unit of work: one change that has begun and is not yet committed. It holds the locks of its [`Target`] from the
+/// beginning. Dropping it without a commit rolls it back.
 ///
-/// Reads through it see its writes. A mutation outside its target returns [`Misuse`](crate::StorageError::Misuse), and
-/// so do every mutation, and the commit, after a failed one.
+/// Its reads see its own writes. A mutation outside its target returns [`Misuse`](crate::StorageError::Misuse). After a
+/// failed mutation, all further mutations and the commit return `Misuse` too.
 #[async_trait]
 pub trait UnitOfWork: Reader + Writer {
-    /// The storage's clock when the unit of work got its lock. Records and rows of one unit have this time.
+    /// Returns the time of the storage's clock when the unit of work acquired its locks. The derived audit records have
+    /// this time, and callers use it as the time of the entities that they write.
     fn now(&self) -> Timestamp;
 
-    /// Whether nothing was changed, so that a commit has no effect.
+    /// Returns `true` if nothing was changed, so that a commit has no effect.
     fn is_unchanged(&self) -> bool;
 
-    /// Commits everything with its audit records. The raised version outdates effective rows, which stay until they
-    /// expire. A unit that changed nothing commits nothing: no version, no record, no wake-up. Returns the version of
-    /// the target that includes its change.
+    /// Commits all changes with their audit records, and returns the version of the target that includes them. The
+    /// raised version outdates the effective rows of the target, which stay stored until they expire. A unit of work
+    /// that changed nothing commits nothing: it raises no version, writes no record and sends no wake-up.
     ///
     /// # Errors
     ///
-    /// `Unavailable`: nothing was committed if `retryable`; otherwise the outcome is unknown, and callers must treat
-    /// everything that they know about the target as outdated.
+    /// Returns `Unavailable` if the storage fails. If the error is `retryable`, nothing was committed. Otherwise the
+    /// outcome is unknown, and the caller must treat everything that it knows about the target as outdated.
     async fn commit(self: Box<Self>) -> Result<CommitStamp>;
 }

@@ -1,4 +1,4 @@
-//! Writes of when API keys were last used.
+//! Records when API keys were last used.
 
 use async_trait::async_trait;
 use iam_domain::{ApiKeyId, Timestamp};

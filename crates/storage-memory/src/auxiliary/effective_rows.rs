@@ -1,4 +1,4 @@
-//! Reads and writes of effective rows.
+//! Read and write operations on effective rows.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -19,9 +19,9 @@ use crate::limit::to_usize;
 use crate::shared::SharedStorage;
 
 impl SharedStorage {
-    /// The current rows of a user by key: all of them, or the one that `key` identifies.
+    /// Returns the current rows of a user, ordered by key: all rows, or only the row that `key` identifies.
     fn current_rows<R: EffectiveRow>(&self, company: CompanyId, user: UserId, key: Option<&R::Key>) -> Vec<R> {
-        // The rows are read before the state, so a returned row was current after it was read.
+        // The rows are loaded before the state. So a returned row was still current after it was loaded.
         let (auxiliary, state, now) = (self.auxiliary.load(), self.state.load(), self.clock.read());
         let Some(rows) = R::rows(&auxiliary).get(&company).and_then(|users| users.get(&user)) else {
             return Vec::new();
@@ -34,7 +34,8 @@ impl SharedStorage {
         }
     }
 
-    /// Writes rows that were resolved at these versions: `Stale` if they are not current, or may cease to be.
+    /// Writes rows that were resolved at these versions. Returns `Stale` if the versions are not current, or if a
+    /// change that would outdate the rows is under way.
     fn write_rows<R: EffectiveRow>(
         &self,
         company: CompanyId,
@@ -45,10 +46,10 @@ impl SharedStorage {
         if rows.is_empty() {
             return Ok(0);
         }
-        // No change that would outdate the rows can begin before they are written.
+        // While these locks are held, no change that would outdate the rows can begin.
         let _held_off = self.locks.hold_off(company).ok_or(StorageError::Stale)?;
         let state = self.state.load();
-        // Rows need a version, and a company that has never changed has none.
+        // Rows need a company version, and a company without any change has none.
         if versions.company == 0 || versions != state.versions(self.epoch, Some(company)) {
             return Err(StorageError::Stale);
         }
@@ -67,7 +68,7 @@ impl SharedStorage {
         Ok(rows.len() as u64)
     }
 
-    /// At most `limit` users with unexpired rows. Users whose rows expire last come first.
+    /// Returns at most `limit` users with unexpired rows. Users whose rows expire last come first.
     fn active_users(&self, limit: u64) -> Vec<(CompanyId, UserId)> {
         let (auxiliary, now) = (self.auxiliary.load(), self.clock.read());
         let users = auxiliary
@@ -105,7 +106,7 @@ impl SharedStorage {
     }
 }
 
-/// The time after a duration; the time itself if that is out of range.
+/// Returns the time plus a duration, or the time itself if the sum is out of range.
 fn later(time: Timestamp, by: Duration) -> Timestamp {
     let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_micros(time.micros().saturating_add(micros)).unwrap_or(time)

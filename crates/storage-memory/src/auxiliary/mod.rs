@@ -1,5 +1,5 @@
-//! The data beside decisions: navigation trails, effective rows and the last uses of API keys. Its writes and units of
-//! work never wait for each other.
+//! Auxiliary data, on which no decision depends: navigation trails, effective rows and the last uses of API keys. Its
+//! writes never wait for a unit of work.
 
 mod api_key_uses;
 mod effective_rows;
@@ -16,7 +16,7 @@ use imbl::{OrdMap, Vector};
 
 use crate::state::CatalogData;
 
-/// The data that no decision is computed from.
+/// The auxiliary data of all companies.
 #[derive(Clone, Default)]
 pub(crate) struct Auxiliary {
     trails: OrdMap<(CompanyId, UserId), Sessions>,
@@ -25,24 +25,24 @@ pub(crate) struct Auxiliary {
     features: Rows<EffectiveFeaturePermission>,
 }
 
-/// The steps of each session of a user, oldest first. The depth of a step is its position here; the stored depth is
-/// ignored.
+/// The steps of each session of a user, oldest first. The depth of a step is its position in this list; the depth that
+/// is stored in the step is ignored.
 type Sessions = OrdMap<SessionId, Vector<TrailEntry>>;
 
-/// Effective rows of one kind by company, user and key, whether current or outdated.
+/// Effective rows of one kind, by company, user and key. They may be outdated.
 type Rows<R> = OrdMap<CompanyId, OrdMap<UserId, OrdMap<<R as EffectiveRow>::Key, R>>>;
 
-/// An effective row of one of the two kinds.
+/// An effective row for a view or for an action of a feature.
 trait EffectiveRow: Clone {
-    /// What identifies a row among those of its user.
+    /// The key that identifies a row among the rows of its user.
     type Key: Ord + Clone;
-    /// A resolved decision.
+    /// The resolved decision that a row is written from.
     type New: Clone;
     fn new(batch: Batch, new: Self::New) -> Self;
     fn batch(&self) -> Batch;
     fn user_id(&self) -> UserId;
     fn key(&self) -> Self::Key;
-    /// Refuses rows that refer to an unknown view or feature.
+    /// Returns `Unknown` if a row refers to a view or feature that does not exist.
     fn check_references(rows: &[Self::New], catalog: &CatalogData) -> Result<()>;
     fn rows(auxiliary: &Auxiliary) -> &Rows<Self>;
     fn rows_mut(auxiliary: &mut Auxiliary) -> &mut Rows<Self>;
@@ -59,12 +59,12 @@ struct Batch {
 }
 
 impl Batch {
-    /// Whether the rows are of these versions.
+    /// Returns `true` if the rows were resolved at these versions.
     const fn is_of(&self, versions: Versions) -> bool {
         self.company_version == versions.company && self.catalog_version == versions.catalog
     }
 
-    /// Whether the rows have expired.
+    /// Returns `true` if the rows have expired.
     fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at <= now
     }
@@ -153,7 +153,7 @@ impl EffectiveRow for EffectiveFeaturePermission {
     }
 }
 
-/// The views and features that a change of the catalog removed, and that auxiliary data may name.
+/// The views and features that a change of the catalog deleted, and that auxiliary data may still refer to.
 #[derive(Default)]
 pub(crate) struct Removed {
     pub(crate) views: BTreeSet<ViewId>,
@@ -161,7 +161,7 @@ pub(crate) struct Removed {
 }
 
 impl Auxiliary {
-    /// Drops the effective rows of removed views and features, and clears the removed views from trails.
+    /// Deletes the effective rows of deleted views and features, and clears the deleted views from navigation trails.
     pub(crate) fn forget(&mut self, removed: &Removed) {
         if !removed.views.is_empty() {
             drop_rows::<EffectiveViewPermission>(self, usize::MAX, |row| removed.views.contains(&row.view_id));
@@ -185,7 +185,7 @@ impl Auxiliary {
     }
 }
 
-/// Drops the rows of a user and returns their number.
+/// Deletes the rows of a user and returns their number.
 fn drop_user<R: EffectiveRow>(auxiliary: &mut Auxiliary, company: CompanyId, user: UserId) -> u64 {
     let table = R::rows_mut(auxiliary);
     let Some(users) = table.get_mut(&company) else { return 0 };
@@ -196,7 +196,7 @@ fn drop_user<R: EffectiveRow>(auxiliary: &mut Auxiliary, company: CompanyId, use
     dropped
 }
 
-/// Drops at most `limit` of the rows that match, in all companies, and returns their number.
+/// Deletes at most `limit` of the rows that match, in all companies, and returns their number.
 fn drop_rows<R: EffectiveRow>(auxiliary: &mut Auxiliary, limit: usize, matches: impl Fn(&R) -> bool) -> u64 {
     let rows = R::rows(auxiliary).values().flat_map(OrdMap::values).flat_map(OrdMap::values);
     let matching: Vec<R> = rows.filter(|row| matches(row)).take(limit).cloned().collect();

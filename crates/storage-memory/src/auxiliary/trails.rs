@@ -1,4 +1,4 @@
-//! Reads and writes of navigation trails.
+//! Read and write operations on navigation trails.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use crate::auxiliary::Sessions;
 use crate::limit::to_usize;
 use crate::shared::SharedStorage;
 
-/// The steps of a session, each with its position as its depth.
+/// Returns the steps of a session, each with its position as its depth.
 fn steps(session: &Vector<TrailEntry>) -> impl Iterator<Item = TrailEntry> {
     session.iter().zip(0..).map(|(step, depth)| TrailEntry { depth, ..step.clone() })
 }
@@ -55,7 +55,7 @@ impl NavTrail for SharedStorage {
     async fn track(&self, entry: &NewTrailEntry) -> Result<TrailEntry> {
         let NewTrailEntry { user_id, company_id, session_id, view_id, url, label } = entry.clone();
         self.auxiliary.try_change(|auxiliary| {
-            // Checked inside the change, so that a later deletion of the view clears it from the step.
+            // The view is checked inside the change, so that a later deletion of the view clears it from this step.
             self.state.load().catalog.check_views(view_id)?;
             let sessions = auxiliary.trails.entry((company_id, user_id)).or_default();
             make_room(sessions, &session_id);

@@ -1,4 +1,4 @@
-//! Changes of views, modules and features.
+//! Write operations on views, modules and features.
 
 use async_trait::async_trait;
 use iam_domain::{Feature, FeatureId, FeaturePermission, Module, ModuleId, View, ViewId, ViewPermission};
@@ -10,7 +10,7 @@ use crate::repository::Repository;
 use crate::state::CatalogData;
 use crate::unit_of_work::Unit;
 
-/// Removes the pairs that match.
+/// Removes from a mapping the pairs that match.
 fn remove_pairs<A: Ord + Copy, B: Ord + Copy>(mapping: &mut OrdSet<(A, B)>, matches: impl Fn(A, B) -> bool) {
     *mapping = mapping.iter().filter(|(a, b)| !matches(*a, *b)).copied().collect();
 }

@@ -1,4 +1,4 @@
-//! Changes of user levels, and of the state of a company as such.
+//! Write operations on user levels and on the provisioning of companies.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Changes of users across companies and of API keys.
+//! Write operations on users and on API keys.
 
 use async_trait::async_trait;
 use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ExternalId, Timestamp, UserId};

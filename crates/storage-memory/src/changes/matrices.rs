@@ -1,4 +1,4 @@
-//! Changes of the two permission matrices, which differ in their cells only.
+//! Write operations on the two permission matrices, which differ only in their cells.
 
 use async_trait::async_trait;
 use iam_domain::{Action, CompanyId, FeatureId, FeaturePermission, UserLevelId, ViewId, ViewPermission};
@@ -11,7 +11,7 @@ use crate::repository::Repository;
 use crate::state::{CatalogData, CompanyData, LevelData, RowId, RowKind};
 use crate::unit_of_work::Unit;
 
-/// A cell with what identifies its row and its level.
+/// A cell as it is stored, with the id of its row and its level.
 pub(super) trait StoredCell: MatrixCell<Key: Clone> {
     fn row_id(&self) -> RowId;
     fn level(&self) -> (CompanyId, UserLevelId);
@@ -74,8 +74,8 @@ impl StoredCell for FeaturePermission {
 }
 
 impl Unit {
-    /// Makes `wanted` the cells of a level: all of its cells, or only the one that `key` identifies. Returns whether a
-    /// cell was removed.
+    /// Replaces the cells of a level by `wanted`: all of its cells, or only the cell that `key` identifies. Returns
+    /// `true` if a cell was removed.
     fn matrix<C: StoredCell>(
         &mut self,
         company: CompanyId,
@@ -85,10 +85,10 @@ impl Unit {
     ) -> Result<bool> {
         self.change(Target::Company(company), |unit| {
             if wanted.iter().any(|cell| cell.level() != (company, level)) {
-                return Err(StorageError::Misuse("a cell is of another level"));
+                return Err(StorageError::Misuse("a cell belongs to another level"));
             }
             let Some(data) = unit.work.company(company).levels.get(&level) else {
-                // Removing a cell from an unknown level is no error: the cell does not exist.
+                // Deleting a cell of an unknown level is no error, since the cell does not exist.
                 let removes = key.is_some() && wanted.is_empty();
                 return if removes {
                     Ok(false)
@@ -118,7 +118,7 @@ impl Unit {
         })
     }
 
-    /// Removes the cells that match, in all levels of all companies.
+    /// Deletes the cells that match, in all levels of all companies.
     pub(super) fn remove_cells<C: StoredCell>(&mut self, matches: impl Fn(&C) -> bool) {
         let concerned =
             |company: &CompanyData| company.levels.values().any(|level| C::of(level).values().any(&matches));

@@ -1,4 +1,4 @@
-//! Changes of the menu.
+//! Write operations on the menu.
 
 use async_trait::async_trait;
 use iam_domain::{CompanyId, EntityType, MenuItem, MenuItemId, SubMenuItem, SubMenuItemId};

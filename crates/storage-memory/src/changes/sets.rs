@@ -1,4 +1,4 @@
-//! Changes of sets: mappings of the catalog, the modules of a company, the levels of a user.
+//! Write operations on sets: mappings of the catalog, the modules of a company, and the levels of a user.
 
 use std::collections::BTreeSet;
 
@@ -39,19 +39,20 @@ impl<T: Ord + Copy> SetEdit<'_, T> {
         SetDiff::new(there, wanted)
     }
 
-    /// Whether the owner of the set must exist. Removing from an unknown owner is no error.
+    /// Returns `true` if the owner of the set must exist. Removing an element from the set of an unknown owner is no
+    /// error.
     const fn needs_owner(self) -> bool {
         !matches!(self, Self::Remove(_))
     }
 }
 
-/// A mapping of the catalog: which members an owner has.
+/// A mapping of the catalog from owners to their members.
 struct Mapping<Owner, Member> {
     pairs: fn(&CatalogData) -> &OrdSet<(Owner, Member)>,
     pairs_mut: fn(&mut CatalogData) -> &mut OrdSet<(Owner, Member)>,
-    /// Refuses an unknown owner.
+    /// Returns `Unknown` if the owner does not exist.
     check_owner: fn(&CatalogData, Owner) -> Result<()>,
-    /// Refuses unknown members.
+    /// Returns `Unknown` if a member does not exist.
     check_members: fn(&CatalogData, &[Member]) -> Result<()>,
     record: fn(&mut Recorder, Owner, &SetDiff<Member>),
 }
@@ -81,7 +82,7 @@ const MODULE_FEATURES: Mapping<ModuleId, FeatureId> = Mapping {
 };
 
 impl Unit {
-    /// Changes the members of an owner.
+    /// Changes the members of an owner. Returns `true` if that made a difference.
     fn mapping<Owner: Ord + Copy, Member: Ord + Copy>(
         &mut self,
         mapping: &Mapping<Owner, Member>,
@@ -107,7 +108,7 @@ impl Unit {
         })
     }
 
-    /// Changes which modules a company has.
+    /// Changes which modules a company has. Returns `true` if that made a difference.
     fn company_modules(&mut self, company: CompanyId, edit: SetEdit<'_, ModuleId>) -> Result<bool> {
         self.change(Target::Company(company), |unit| {
             let diff = edit.diff(unit.work.company(company).modules.keys().copied());
@@ -126,7 +127,7 @@ impl Unit {
         })
     }
 
-    /// Changes which levels a user holds.
+    /// Changes which levels a user holds. Returns `true` if that made a difference.
     fn assignments(
         &mut self,
         company: CompanyId,

@@ -1,4 +1,4 @@
-//! Reads of the audit trail.
+//! Read operations on the audit log.
 
 use std::ops::Bound;
 

@@ -1,4 +1,4 @@
-//! Reads of views, modules and features, and of their mappings.
+//! Read operations on views, modules and features, and on their mappings.
 
 use async_trait::async_trait;
 use iam_domain::{Feature, FeatureId, Module, ModuleId, View, ViewId};
@@ -34,12 +34,12 @@ impl CatalogData {
     }
 }
 
-/// The ids that a mapping has on the right of an id.
+/// Returns the right ids of the pairs whose left id is `of`.
 fn right<A: Ord + Copy, B: Ord + Copy>(mapping: &imbl::OrdSet<(A, B)>, of: A) -> impl Iterator<Item = B> {
     mapping.iter().filter(move |(a, _)| *a == of).map(|(_, b)| *b)
 }
 
-/// The ids that a mapping has on the left of an id.
+/// Returns the left ids of the pairs whose right id is `of`.
 fn left<A: Ord + Copy, B: Ord + Copy>(mapping: &imbl::OrdSet<(A, B)>, of: B) -> impl Iterator<Item = A> {
     mapping.iter().filter(move |(_, b)| *b == of).map(|(a, _)| *a)
 }

@@ -1,4 +1,4 @@
-//! Reads of one company: its modules, levels, matrices, assignments and version.
+//! Read operations on one company: its modules, levels, matrices, assignments and version.
 
 use std::sync::Arc;
 
@@ -110,12 +110,13 @@ impl<S: StateSource> FeaturePermissions for Repository<S> {
     }
 }
 
-/// The keys of the cells of these actions; `None` if one of the features does not exist.
+/// Returns the keys of the cells for these actions, or `None` if one of the features does not exist.
 fn cells(catalog: &Catalog, actions: &[(&str, Action)]) -> Option<Vec<(FeatureId, Action)>> {
     actions.iter().map(|(key, action)| Some((catalog.feature_by_key(key)?.id, action.clone()))).collect()
 }
 
-/// Whether the levels of a user allow each of these cells for the whole company, and none of the levels denies one.
+/// Returns `true` if the levels of a user together allow the actions of all these cells for the whole company and deny
+/// none of them.
 fn allows_all(data: &CompanyData, user: UserId, wanted: &[(FeatureId, Action)]) -> bool {
     let levels: Vec<_> = data.levels_of(user).collect();
     wanted.iter().all(|wanted| {

@@ -1,4 +1,4 @@
-//! Reads of users across companies, of API keys, and of what credentials are checked against.
+//! Read operations on users, on API keys, and on the data that credentials are verified against.
 
 use async_trait::async_trait;
 use iam_domain::{ApiKey, ApiKeyId, User, UserId};

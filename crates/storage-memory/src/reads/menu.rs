@@ -1,4 +1,4 @@
-//! Reads of the menu.
+//! Read operations on the menu.
 
 use async_trait::async_trait;
 use iam_domain::{CompanyId, FeatureId, FeatureKey, MenuItem, MenuItemId, SubMenuItem, SubMenuItemId, ViewId};

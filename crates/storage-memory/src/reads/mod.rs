@@ -1,4 +1,4 @@
-//! The reads, over the latest committed state or over that of a unit of work.
+//! The read operations, on the latest committed state or on the state of a unit of work.
 
 mod audit;
 mod catalog;
@@ -8,7 +8,7 @@ pub(crate) mod menu;
 
 use std::cmp::Ordering;
 
-/// The items in an order.
+/// Returns the items, sorted by `order`.
 fn sorted<T>(items: impl Iterator<Item = T>, order: impl FnMut(&T, &T) -> Ordering) -> Vec<T> {
     let mut items: Vec<T> = items.collect();
     items.sort_unstable_by(order);

@@ -1,4 +1,4 @@
-//! The data of the catalog, with the menu and the audit trail of the platform.
+//! The data of the catalog, with the common menu and the audit log of the platform.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,7 +9,7 @@ use imbl::{OrdMap, OrdSet};
 use crate::constraints::refuse_unknown;
 use crate::state::owned::{AuditTrail, MenuData};
 
-/// The views, modules, features and their mappings, with the menu and the audit trail of the platform.
+/// The views, modules, features and their mappings, with the common menu and the audit log of the platform.
 #[derive(Clone, Default)]
 pub(crate) struct CatalogData {
     pub(crate) version: i64,
@@ -26,7 +26,7 @@ pub(crate) struct CatalogData {
 }
 
 impl CatalogData {
-    /// The form that decisions are computed from.
+    /// Returns the compiled form, which decisions are computed from.
     pub(crate) fn compiled(&self) -> Arc<Catalog> {
         let compile = || {
             Arc::new(Catalog::new(
@@ -40,19 +40,19 @@ impl CatalogData {
         Arc::clone(self.compiled.get_or_init(compile))
     }
 
-    /// Refuses unknown views: `Unknown`.
+    /// Returns `Unknown` if a view does not exist.
     pub(crate) fn check_views(&self, ids: impl IntoIterator<Item = ViewId>) -> Result<()> {
         let unknown = ids.into_iter().filter(|id| !self.views.contains_key(id));
         refuse_unknown(EntityType::View, unknown.map(|id| id.as_uuid()))
     }
 
-    /// Refuses unknown features: `Unknown`.
+    /// Returns `Unknown` if a feature does not exist.
     pub(crate) fn check_features(&self, ids: impl IntoIterator<Item = FeatureId>) -> Result<()> {
         let unknown = ids.into_iter().filter(|id| !self.features.contains_key(id));
         refuse_unknown(EntityType::Feature, unknown.map(|id| id.as_uuid()))
     }
 
-    /// Refuses unknown modules: `Unknown`.
+    /// Returns `Unknown` if a module does not exist.
     pub(crate) fn check_modules(&self, ids: impl IntoIterator<Item = ModuleId>) -> Result<()> {
         let unknown = ids.into_iter().filter(|id| !self.modules.contains_key(id));
         refuse_unknown(EntityType::Module, unknown.map(|id| id.as_uuid()))

@@ -1,4 +1,4 @@
-//! The log of changes that polls read.
+//! The change log, which polls read.
 
 use std::ops::Bound;
 
@@ -9,7 +9,7 @@ use imbl::OrdMap;
 /// bounds the log.
 #[derive(Clone, Default)]
 pub(crate) struct ChangeLog {
-    /// The position of the latest change of a company.
+    /// The position of the latest change of any company.
     pub(crate) latest: u64,
     in_order: OrdMap<u64, CompanyId>,
     positions: OrdMap<CompanyId, u64>,
@@ -25,7 +25,7 @@ impl ChangeLog {
         self.in_order.insert(self.latest, company);
     }
 
-    /// The companies that changed after a position, in the order of their latest commits.
+    /// Returns the companies that changed after a position, in the order of their latest commits.
     pub(crate) fn since(&self, position: u64) -> impl Iterator<Item = CompanyId> {
         self.in_order.range((Bound::Excluded(position), Bound::Unbounded)).map(|(_, company)| *company)
     }

@@ -20,7 +20,7 @@ pub(crate) struct CompanyData {
     pub(crate) version: i64,
     pub(crate) provisioned_at: Option<Timestamp>,
     pub(crate) levels: OrdMap<UserLevelId, Arc<LevelData>>,
-    /// The levels that each user holds: the other direction of [`LevelData::holders`].
+    /// The levels that each user holds: the inverse of [`LevelData::holders`].
     pub(crate) held: OrdMap<UserId, OrdSet<UserLevelId>>,
     pub(crate) modules: OrdMap<ModuleId, CompanyModule>,
     pub(crate) menu: MenuData,
@@ -37,7 +37,7 @@ pub(crate) struct LevelData {
 }
 
 impl CompanyData {
-    /// Refuses unknown levels: `Unknown`.
+    /// Returns `Unknown` if a level does not exist in this company.
     pub(crate) fn check_levels(&self, ids: impl IntoIterator<Item = UserLevelId>) -> Result<()> {
         let unknown = ids.into_iter().filter(|id| !self.levels.contains_key(id));
         refuse_unknown(EntityType::UserLevel, unknown.map(|id| id.as_uuid()))
@@ -47,13 +47,13 @@ impl CompanyData {
         self.levels.get_mut(&id).map(Arc::make_mut)
     }
 
-    /// The levels that a user holds, by id.
+    /// Returns the levels that a user holds, ordered by id.
     pub(crate) fn levels_of(&self, user: UserId) -> impl Iterator<Item = &LevelData> {
         let held = self.held.get(&user).into_iter().flatten();
         held.filter_map(|level| self.levels.get(level)).map(Arc::as_ref)
     }
 
-    /// The users who hold a level, by id.
+    /// Returns the users who hold a level, ordered by id.
     pub(crate) fn holders(&self, level: UserLevelId) -> impl Iterator<Item = UserId> {
         self.levels.get(&level).into_iter().flat_map(|level| level.holders.keys()).copied()
     }
@@ -97,7 +97,7 @@ impl LevelData {
         )
     }
 
-    /// The ids of the level and of its cells.
+    /// Returns the ids of the level and of its cells.
     pub(crate) fn ids(&self) -> impl Iterator<Item = RowId> {
         let views = self.views.values().map(|cell| (RowKind::ViewPermissions, cell.id.as_uuid()));
         let features = self.features.values().map(|cell| (RowKind::FeaturePermissions, cell.id.as_uuid()));

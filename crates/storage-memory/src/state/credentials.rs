@@ -1,9 +1,9 @@
-//! The data that credentials are checked against.
+//! The data that credentials are verified against.
 
 use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, Timestamp, UserId};
 use imbl::OrdMap;
 
-/// The cut-offs of users and the API keys, each with the version of its last change.
+/// The token cut-offs of users and the API keys, each with the version of its last change.
 #[derive(Clone, Default)]
 pub(crate) struct CredentialsData {
     pub(crate) version: i64,
@@ -11,7 +11,7 @@ pub(crate) struct CredentialsData {
     pub(crate) api_keys: OrdMap<ApiKeyId, (ApiKey, ApiKeyDigest, i64)>,
 }
 
-/// Returns a key with the time of its last use, which is kept apart from what units of work change.
+/// Returns a key with the time of its last use, which is stored as auxiliary data.
 pub(crate) fn with_last_use(key: &ApiKey, uses: &OrdMap<ApiKeyId, Timestamp>) -> ApiKey {
     ApiKey { last_used_at: key.last_used_at.max(uses.get(&key.id).copied()), ..key.clone() }
 }

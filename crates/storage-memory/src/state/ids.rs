@@ -1,4 +1,4 @@
-//! The ids of the rows of companies, each of which is unique across companies.
+//! The ids of company rows, which are unique across companies.
 
 use std::collections::BTreeSet;
 
@@ -22,12 +22,13 @@ pub(crate) enum RowKind {
     AuditLogs,
 }
 
-/// The ids that are in use, of all companies.
+/// The row ids that are in use, over all companies.
 #[derive(Clone, Default)]
 pub(crate) struct RowIds(HashSet<RowId>);
 
 impl RowIds {
-    /// Applies the changes of a unit of work: `Conflict` if another unit has taken one of the ids meanwhile.
+    /// Applies the changes of a unit of work. Returns `Conflict` if another unit of work has reserved one of the ids in
+    /// the meantime.
     pub(crate) fn keep(&mut self, changes: &IdChanges) -> Result<()> {
         for id in &changes.released {
             self.0.remove(id);
@@ -39,7 +40,7 @@ impl RowIds {
     }
 }
 
-/// The ids that a unit of work takes and releases.
+/// The ids that a unit of work reserves and releases.
 #[derive(Default)]
 pub(crate) struct IdChanges {
     taken: BTreeSet<RowId>,
@@ -47,7 +48,7 @@ pub(crate) struct IdChanges {
 }
 
 impl IdChanges {
-    /// Takes an id: `Conflict` if it is in use and this unit has not released it.
+    /// Reserves an id. Returns `Conflict` if it is in use and this unit of work has not released it.
     pub(crate) fn take(&mut self, id: RowId, used: &RowIds) -> Result<()> {
         if self.released.remove(&id) {
             return Ok(());
@@ -55,12 +56,12 @@ impl IdChanges {
         refuse_if(used.0.contains(&id) || !self.taken.insert(id), Constraint::Duplicate)
     }
 
-    /// Takes an id that this unit has generated, or has taken before.
+    /// Reserves an id that this unit of work has generated or has already reserved.
     pub(crate) fn add(&mut self, id: RowId) {
         self.taken.insert(id);
     }
 
-    /// Releases the id of a removed row.
+    /// Releases the id of a deleted row.
     pub(crate) fn release(&mut self, id: RowId) {
         if !self.taken.remove(&id) {
             self.released.insert(id);

@@ -1,4 +1,4 @@
-//! The state: persistent maps, of which each unit of work changes a copy.
+//! The state of a storage, in persistent maps. Each unit of work changes a copy of it.
 
 mod catalog;
 mod change_log;
@@ -23,19 +23,19 @@ pub(crate) use company::{CompanyData, LevelData};
 pub(crate) use credentials::with_last_use;
 pub(crate) use ids::{IdChanges, RowId, RowKind};
 
-/// All data that decisions are computed from, with the menus and the audit trails.
+/// All data that decisions are computed from, with the menus and the audit logs.
 #[derive(Clone, Default)]
 pub(crate) struct State {
     pub(crate) catalog: Arc<CatalogData>,
     pub(crate) companies: OrdMap<CompanyId, Arc<CompanyData>>,
     pub(crate) credentials: Arc<CredentialsData>,
-    /// The external ids of users of other issuers.
+    /// The external ids of users from external issuers.
     pub(crate) external_ids: OrdMap<UserId, ExternalId>,
     pub(crate) log: ChangeLog,
     pub(crate) ids: RowIds,
 }
 
-/// The data of companies that have never changed.
+/// The data of every company without any change.
 static NO_COMPANY: LazyLock<CompanyData> = LazyLock::new(CompanyData::default);
 static NO_MENU: LazyLock<MenuData> = LazyLock::new(MenuData::default);
 
@@ -52,14 +52,15 @@ impl State {
         Arc::make_mut(&mut self.credentials)
     }
 
-    /// The catalog, to be changed: its compiled form is dropped.
+    /// Returns the catalog for a change, and drops its compiled form.
     pub(crate) fn catalog_mut(&mut self) -> &mut CatalogData {
         let catalog = Arc::make_mut(&mut self.catalog);
         catalog.compiled = OnceLock::new();
         catalog
     }
 
-    /// The companies that a change of the catalog affects. The data of all others stays shared with older states.
+    /// Returns the companies for which `concerned` is true. If a change of the catalog changes only these, the data of
+    /// all others stays shared with older states.
     pub(crate) fn companies_where(&self, concerned: impl Fn(&CompanyData) -> bool) -> Vec<CompanyId> {
         self.companies.iter().filter(|(_, company)| concerned(company)).map(|(id, _)| *id).collect()
     }
@@ -75,12 +76,12 @@ impl State {
         }
     }
 
-    /// The menu of a company without the platform's; an empty one without a company.
+    /// Returns the company's own menu, without the common menu, or an empty menu for `None`.
     pub(crate) fn own_menu(&self, company: Option<CompanyId>) -> &MenuData {
         company.map_or(&NO_MENU, |company| &self.company(company).menu)
     }
 
-    /// The entries of all menus whose view or feature `uses` accepts, by label, then id.
+    /// Returns the entries of all menus for whose view and feature `uses` is true, ordered by label, then id.
     pub(crate) fn menu_uses(&self, uses: impl Fn(Option<ViewId>, Option<FeatureId>) -> bool) -> Vec<MenuUse> {
         let mut found: Vec<_> = self
             .menus()
@@ -96,7 +97,7 @@ impl State {
         found
     }
 
-    /// The items of all menus that require a key, by label, then id.
+    /// Returns the items of all menus that require a key, ordered by label, then id.
     pub(crate) fn menu_items_requiring(&self, key: &FeatureKey) -> Vec<MenuUse> {
         let items = self.menus().flat_map(|menu| menu.items.values());
         let mut found: Vec<_> = items
@@ -107,7 +108,7 @@ impl State {
         found
     }
 
-    /// The platform's menu and those of the companies.
+    /// Returns the common menu and the menus of all companies.
     fn menus(&self) -> impl Iterator<Item = &MenuData> {
         std::iter::once(&self.catalog.menu).chain(self.companies.values().map(|company| &company.menu))
     }
@@ -128,7 +129,7 @@ impl State {
         Versions { epoch, catalog: self.catalog.version, company }
     }
 
-    /// The current version of the target.
+    /// Returns the current version of the target.
     pub(crate) fn stamp(&self, epoch: u64, target: Target) -> CommitStamp {
         match target {
             Target::Catalog => CommitStamp::Catalog { epoch, version: self.catalog.version },
@@ -137,16 +138,16 @@ impl State {
         }
     }
 
-    /// Replaces the part of the state that a unit of work for `target` may change by that of `work`.
+    /// Replaces the part of the state that a unit of work for `target` may change by the same part of `work`.
     pub(crate) fn adopt(&mut self, target: Target, work: &Self) {
         match target {
-            // A catalog change excludes all others, so no company has changed meanwhile.
+            // A catalog change excludes all others, so no company has changed in the meantime.
             Target::Catalog => {
                 self.catalog = Arc::clone(&work.catalog);
                 self.companies = work.companies.clone();
             }
-            // A change of credentials excludes catalog changes too, so no other change has written the platform's
-            // audit records meanwhile.
+            // A change of credentials excludes catalog changes too, so no other change has written audit records of the
+            // platform in the meantime.
             Target::Credentials => {
                 self.credentials = Arc::clone(&work.credentials);
                 self.catalog = Arc::clone(&work.catalog);

@@ -1,4 +1,4 @@
-//! The data that the platform and each company have alike: a menu and an audit trail.
+//! The data that the platform has and every company has too: a menu and an audit log.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Who holds which level.
+//! Assignments of levels to users.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ pub async fn levels_held_come_by_name_and_holders_by_id(storage: Arc<dyn Storage
     assert_eq!(storage.reader().assignments().get_users(company, admin.id).await.unwrap(), users);
 }
 
-/// A holder is found by all levels together: each action is allowed for the whole company, none is denied, and the
-/// excluded level does not count.
+/// `find_holder` evaluates all levels of a user together: each action must be allowed for the whole company, and none
+/// denied. Holders of the excluded level are skipped.
 pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>) {
     let company = some_company();
     let features = [(); 2].map(|()| unique("key")).map(feature_with_key);
@@ -60,7 +60,7 @@ pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>)
     )
     .await;
     assert_eq!(find(None).await, None);
-    // One action; the other not for the whole company; both, but one is denied.
+    // These levels allow only one of the actions, or one of them not for the whole company, or deny one of them.
     for held in [vec![first], vec![second], vec![first, narrow], vec![all, deny]] {
         let user = some_user();
         given_all(&storage, &held.iter().map(|level| holding(user, level)).collect::<Vec<_>>()).await;
@@ -77,14 +77,14 @@ pub async fn a_holder_is_found_by_what_the_levels_say(storage: Arc<dyn Storage>)
     assert_eq!(find(Some(first)).await, Some(another));
     assert_eq!(find(Some(second)).await, None);
 
-    // Neither in another company, nor by a key that does not exist.
+    // No holder is found in another company, or for a key that does not exist.
     let elsewhere = storage.reader().assignments().find_holder(some_company(), &asked, None).await.unwrap();
     assert_eq!(elsewhere, None);
     let unknown = [(one.as_str(), action("Update")), ("nothing", action("Update"))];
     assert_eq!(storage.reader().assignments().find_holder(company, &unknown, None).await.unwrap(), None);
 }
 
-/// The holders of a level are listed page by page, by id, each once; those of other companies are not listed.
+/// The holders of a level are listed page by page, sorted by id, each once. Holders in other companies are not listed.
 pub async fn holders_come_page_by_page(storage: Arc<dyn Storage>) {
     let (company, users) = (some_company(), ascending!(UserId, 5));
     let (admin, member) = (level(company, "Admin"), level(company, "Member"));
@@ -102,7 +102,7 @@ pub async fn holders_come_page_by_page(storage: Arc<dyn Storage>) {
     assert_eq!(page(company, admin.id, Some(users[4]), 2).await, []);
     assert_eq!(page(company, admin.id, None, u64::MAX).await, users);
     assert_eq!(page(company, member.id, None, 9).await, users[3..4]);
-    // A page may begin after a user who is not a holder.
+    // A page may begin after the id of a user who does not hold the level.
     assert_eq!(page(company, member.id, Some(users[2]), 9).await, users[3..4]);
     assert_eq!(page(company, foreign.id, None, 9).await, []);
     assert_eq!(page(foreign.company_id, foreign.id, None, 9).await, users[..1]);
@@ -116,7 +116,8 @@ pub async fn unknown_users_hold_nothing(storage: Arc<dyn Storage>) {
     assert_eq!(assignments.get_users(some_company(), UserLevelId::generate(at(0))).await.unwrap(), []);
 }
 
-/// A user who belongs to two companies holds in each only what that one assigned, and each changes only its own.
+/// A user who belongs to two companies holds in each only the levels that this company assigned, and each company can
+/// change only its own assignments.
 pub async fn one_user_in_two_companies_stays_apart(storage: Arc<dyn Storage>) {
     let (mine, theirs, user) = (some_company(), some_company(), some_user());
     let (my_admin, my_member) = (level(mine, "Admin"), level(mine, "Member"));
@@ -137,7 +138,7 @@ pub async fn one_user_in_two_companies_stays_apart(storage: Arc<dyn Storage>) {
     assert_eq!((held(mine).await, held(theirs).await), (vec![], vec![their_admin.id]));
 }
 
-/// A company neither sees nor assigns another's levels.
+/// A company can neither read nor assign another company's levels.
 pub async fn levels_of_another_company_cannot_be_given(storage: Arc<dyn Storage>) {
     let (mine, theirs, user, holder) = (some_company(), some_company(), some_user(), some_user());
     let foreign = level(theirs, "Admin");
@@ -151,7 +152,7 @@ pub async fn levels_of_another_company_cannot_be_given(storage: Arc<dyn Storage>
     assert_eq!(storage.reader().assignments().get_users(theirs, foreign.id).await.unwrap(), [holder]);
 }
 
-/// Levels that a replace keeps are unchanged: that is no change.
+/// Assigning a level again, or replacing a user's levels with the same levels, changes nothing.
 pub async fn levels_that_stay_held_keep_their_assignment(storage: Arc<dyn Storage>) {
     let (company, user, giver) = (some_company(), some_user(), some_user().as_uuid());
     let admin = level(company, "Admin");
@@ -165,7 +166,7 @@ pub async fn levels_that_stay_held_keep_their_assignment(storage: Arc<dyn Storag
     assert_eq!(versions(&storage, Some(company)).await, before);
 }
 
-/// A level is held by one user without being held by another.
+/// Removing a level from one user does not remove it from another holder.
 pub async fn holders_of_one_level_stay_apart(storage: Arc<dyn Storage>) {
     let (company, one, other) = (some_company(), some_user(), some_user());
     let admin = level(company, "Admin");

@@ -1,4 +1,4 @@
-//! The audit trail: the record of each change, and who made it.
+//! The audit log: the record of each change, and its actor.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::fixtures::{
 use super::outcomes::{assert_conflict, assert_misuse};
 use crate::{AuditFilter, ChangeContext, Constraint, Result, Storage, Target, UnitOfWork};
 
-/// A minimal record.
+/// Returns a minimal record.
 pub(super) fn record(company: Option<CompanyId>, timestamp: Timestamp) -> AuditRecord {
     AuditRecord {
         id: AuditRecordId::generate(timestamp),
@@ -31,7 +31,7 @@ pub(super) fn record(company: Option<CompanyId>, timestamp: Timestamp) -> AuditR
     }
 }
 
-/// Appends records in this order, in one unit.
+/// Appends records in this order, in one unit of work.
 pub(super) async fn append(storage: &Arc<dyn Storage>, records: &[AuditRecord]) {
     let mut tx = begin(storage, Target::of_menu(records[0].company_id)).await;
     for record in records {
@@ -40,7 +40,7 @@ pub(super) async fn append(storage: &Arc<dyn Storage>, records: &[AuditRecord]) 
     tx.commit().await.unwrap();
 }
 
-/// All records of a company that a filter asks for.
+/// Returns all records of a company that match a filter, and checks their number.
 pub(super) async fn listed(
     storage: &Arc<dyn Storage>,
     company: Option<CompanyId>,
@@ -76,7 +76,8 @@ async fn assert_recorded(
     assert_eq!(newest.actor, Actor::CommandLine, "{action}");
 }
 
-/// A level's life is recorded: made, changed where it differs, removed.
+/// The creation, update and deletion of a level are recorded. The record of an update contains only the fields that
+/// differ.
 pub async fn the_life_of_a_level_is_recorded(storage: Arc<dyn Storage>) {
     let company = some_company();
     let old = level(company, "Old");
@@ -95,7 +96,7 @@ pub async fn the_life_of_a_level_is_recorded(storage: Arc<dyn Storage>) {
     recorded("user_level.deleted", json!({ "before": json_of(&new) })).await;
 }
 
-/// The lives of views, modules and features are recorded as the platform's.
+/// The creation, update and deletion of views, modules and features are recorded in the audit log of the platform.
 pub async fn the_lives_of_catalog_parts_are_recorded(storage: Arc<dyn Storage>) {
     let recorded = async |action: &str, kind, id, changes| {
         assert_recorded(&storage, None, (action, kind, id), changes).await;
@@ -132,7 +133,8 @@ pub async fn the_lives_of_catalog_parts_are_recorded(storage: Arc<dyn Storage>) 
     recorded("module.deleted", EntityType::Module, m, json!({ "before": json_of(&new_module) })).await;
 }
 
-/// The lives of menu entries are recorded where they belong: with their company, or as the platform's.
+/// The creation, update and deletion of menu entries are recorded in the audit log of their owner: the company or the
+/// platform.
 pub async fn the_lives_of_menu_entries_are_recorded(storage: Arc<dyn Storage>) {
     for owner in [None, Some(some_company())] {
         let recorded = async |action: &str, id, changes| {
@@ -165,7 +167,8 @@ pub async fn the_lives_of_menu_entries_are_recorded(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A matrix is recorded with its counts, and with the cells that differ before and after.
+/// A change of a view matrix is recorded with the number of cells in each state, and with the cells that differ, before
+/// and after.
 pub async fn changes_of_a_view_matrix_are_recorded(storage: Arc<dyn Storage>) {
     let company = some_company();
     let admin = level(company, "Admin");
@@ -218,7 +221,8 @@ pub async fn changes_of_a_view_matrix_are_recorded(storage: Arc<dyn Storage>) {
     .await;
 }
 
-/// The same for a matrix of features, whose cells are named by feature and action.
+/// A change of a feature matrix is recorded with the numbers of allowing and denying cells, and with the cells that
+/// differ, keyed by feature and action.
 pub async fn changes_of_a_feature_matrix_are_recorded(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, feature) = (level(company, "Admin"), some_feature());
@@ -258,7 +262,7 @@ pub async fn changes_of_a_feature_matrix_are_recorded(storage: Arc<dyn Storage>)
     .await;
 }
 
-/// A user's levels are recorded with what was held before and after, what was added and what removed.
+/// A change of a user's levels is recorded with the levels before and after it, and with the added and removed levels.
 pub async fn changes_of_assignments_are_recorded(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let levels = [(); 3].map(|()| level(company, unique("Level")));
@@ -281,7 +285,8 @@ pub async fn changes_of_assignments_are_recorded(storage: Arc<dyn Storage>) {
     recorded(&[a, c], &[a], &[], &[c]).await;
 }
 
-/// What a company has, and how it is switched, is recorded with the company; other mappings as the platform's.
+/// Changes of a company's modules, their `enabled` flags and its provisioning are recorded in the company's audit log,
+/// and changes of other mappings in that of the platform.
 pub async fn changes_of_mappings_are_recorded(storage: Arc<dyn Storage>) {
     let (company, module, view, feature) = (some_company(), some_module(), some_view(), some_feature());
     given(&storage, &[&module, &view, &feature]).await;
@@ -314,7 +319,8 @@ pub async fn changes_of_mappings_are_recorded(storage: Arc<dyn Storage>) {
     of_catalog("module.features_updated", EntityType::Module, m, json!({ "added": [], "removed": [feature.id] })).await;
 }
 
-/// Records name the actor, with the request, the use of a super admin's rights, and whether the change was forced.
+/// Records contain the actor, the request id, whether the actor acted as a super admin, and whether the change was
+/// forced.
 pub async fn records_name_the_actor(storage: Arc<dyn Storage>) {
     let (company, user, key) = (some_company(), some_user(), ApiKeyId::generate(at(0)));
     let contexts = [
@@ -348,7 +354,7 @@ pub async fn records_name_the_actor(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The records of one unit ascend in the order of its changes, all at one time.
+/// The ids of the records of one unit of work ascend in the order of its mutations.
 pub async fn records_of_one_unit_ascend_in_its_order(storage: Arc<dyn Storage>) {
     let company = some_company();
     let levels: Vec<_> = (0..12).map(|n| level(company, format!("Level {n}"))).collect();
@@ -359,7 +365,7 @@ pub async fn records_of_one_unit_ascend_in_its_order(storage: Arc<dyn Storage>) 
     assert!(records.is_sorted_by_key(|record| record.id));
 }
 
-/// A unit that is dropped or fails records nothing, not even what was appended.
+/// A unit of work that is dropped or fails stores no records, not even appended ones.
 pub async fn what_is_not_committed_is_not_recorded(storage: Arc<dyn Storage>) {
     async fn write(tx: &mut dyn UnitOfWork, company: CompanyId) -> Result<()> {
         level(company, "Level").store(tx).await?;

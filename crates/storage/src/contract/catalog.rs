@@ -17,21 +17,21 @@ use super::fixtures::{
 use super::outcomes::{assert_conflict, assert_not_found};
 use crate::{Constraint, Reader, Result, Storage, Target, UnitOfWork};
 
-/// What views, modules and features have in common.
+/// A part of the catalog: a view, a module or a feature, with the operations that these have in common.
 #[async_trait]
 trait Part: Given + Clone + PartialEq + Debug + Send + Sized {
-    /// The rule that its natural key is unique.
+    /// The constraint that its natural key is unique.
     const KEY: Constraint;
     fn key(&self) -> String;
-    /// The time when it was made.
+    /// Returns the creation time.
     fn birth(&mut self) -> &mut Timestamp;
-    /// One with nothing left out.
+    /// Returns a part that has all optional fields.
     fn full() -> Self;
-    /// One with nothing in it that can be left out.
+    /// Returns a part without optional fields.
     fn bare() -> Self;
-    /// This one's content with another's id.
+    /// Returns this part with the id of the other.
     fn with_id_of(self, other: &Self) -> Self;
-    /// This one's content with another's key.
+    /// Returns this part with the key of the other.
     fn with_key_of(self, other: &Self) -> Self;
     async fn by_id(&self, reader: &dyn Reader) -> Option<Self>;
     async fn by_key(&self, reader: &dyn Reader) -> Option<Self>;
@@ -144,7 +144,7 @@ macro_rules! each_part {
     };
 }
 
-/// Views, modules and features are found as they were made: by id, by key, and in the list.
+/// Created views, modules and features are returned unchanged: by id, by key, and in the list.
 pub async fn catalog_parts_are_found_as_they_were_made(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         for made in [P::full(), P::bare()] {
@@ -157,7 +157,7 @@ pub async fn catalog_parts_are_found_as_they_were_made(storage: Arc<dyn Storage>
     each_part!(check, storage);
 }
 
-/// Unknown parts are not found; look-ups are exact, in case and in every character.
+/// Unknown parts are not found. Look-ups compare every character exactly, including case.
 pub async fn catalog_look_ups_are_exact(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         let (there, missing) = (P::bare(), P::bare());
@@ -178,7 +178,7 @@ pub async fn catalog_look_ups_are_exact(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().modules().find_by_code("").await.unwrap(), None);
 }
 
-/// An update answers what was there, changes everything else, and leaves the time when the part was made.
+/// An update returns the previous part and replaces all fields except the id and the creation time.
 pub async fn catalog_parts_are_updated_but_for_their_birth(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         for (mut old, new) in [(P::bare(), P::full()), (P::full(), P::bare())] {
@@ -195,7 +195,7 @@ pub async fn catalog_parts_are_updated_but_for_their_birth(storage: Arc<dyn Stor
     each_part!(check, storage);
 }
 
-/// A deletion returns the part that was there; afterwards it is gone.
+/// A deletion returns the deleted part, which is then no longer found.
 pub async fn catalog_parts_are_deleted(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         let (gone, stays) = (P::full(), P::full());
@@ -208,7 +208,7 @@ pub async fn catalog_parts_are_deleted(storage: Arc<dyn Storage>) {
     each_part!(check, storage);
 }
 
-/// Changing or deleting an unknown part is an error and leaves nothing.
+/// Updating or deleting an unknown part returns `NotFound` and stores nothing.
 pub async fn catalog_parts_that_are_not_there_cannot_be_changed(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         let missing = P::bare();
@@ -219,7 +219,7 @@ pub async fn catalog_parts_that_are_not_there_cannot_be_changed(storage: Arc<dyn
     each_part!(check, storage);
 }
 
-/// Urls, codes and keys are unique, and so are ids, when things are made and when they are changed.
+/// URLs, codes and keys are unique on creation and on update, and ids are unique.
 pub async fn catalog_keys_and_ids_are_unique(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         let (one, other) = (P::bare(), P::full());
@@ -239,7 +239,7 @@ pub async fn catalog_keys_and_ids_are_unique(storage: Arc<dyn Storage>) {
     each_part!(check, storage);
 }
 
-/// A key is free again once its owner has gone or changed it, also within one unit of work.
+/// A key can be used again after its owner has changed it, even within one unit of work.
 pub async fn catalog_keys_are_free_again(storage: Arc<dyn Storage>) {
     async fn check<P: Part>(storage: &Arc<dyn Storage>) {
         let (one, other) = (P::bare(), P::bare());
@@ -258,7 +258,7 @@ pub async fn catalog_keys_are_free_again(storage: Arc<dyn Storage>) {
     each_part!(check, storage);
 }
 
-/// Many features may be without a key.
+/// Several features can have no key.
 pub async fn features_without_a_key_do_not_conflict(storage: Arc<dyn Storage>) {
     let features = [feature_without_key(), feature_without_key(), feature_without_key()];
     given_all(&storage, &features).await;
@@ -267,7 +267,7 @@ pub async fn features_without_a_key_do_not_conflict(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Views come by the bytes of their urls.
+/// Views are sorted by the bytes of their URLs.
 pub async fn views_come_by_url(storage: Arc<dyn Storage>) {
     let prefix = unique("/order");
     let urls = ["a", "ä", "B", "a/b", "A", "a-b", "z"].map(|end| format!("{prefix}/{end}"));
@@ -278,7 +278,7 @@ pub async fn views_come_by_url(storage: Arc<dyn Storage>) {
     assert_eq!(only(listed, &urls, |view| view.url.to_string()), ends);
 }
 
-/// Modules come by the bytes of their names, those of one name by id.
+/// Modules are sorted by the bytes of their names, then by id.
 pub async fn modules_come_by_name_then_id(storage: Arc<dyn Storage>) {
     let prefix = unique("order");
     let ids = ascending!(ModuleId, 6);
@@ -290,7 +290,7 @@ pub async fn modules_come_by_name_then_id(storage: Arc<dyn Storage>) {
     assert_eq!(only(listed, &ids, |module| module.id), [3, 1, 2, 4, 5, 0].map(|id| ids[id]));
 }
 
-/// Features come by the bytes of their keys, those without one last and by id.
+/// Features are sorted by the bytes of their keys. Features without a key come last, sorted by id.
 pub async fn features_come_by_key_and_those_without_one_last(storage: Arc<dyn Storage>) {
     let prefix = unique("order");
     let ids = ascending!(FeatureId, 6);
@@ -304,7 +304,7 @@ pub async fn features_come_by_key_and_those_without_one_last(storage: Arc<dyn St
     assert_eq!(only(listed, &ids, |feature| feature.id), [3, 5, 0, 1, 2, 4].map(|id| ids[id]));
 }
 
-/// A missing list of a feature's own actions differs from an empty one; both are kept, and so is the order.
+/// The own actions of a feature are stored in their order, and a missing list differs from an empty one.
 pub async fn own_actions_are_kept_as_they_are(storage: Arc<dyn Storage>) {
     for own in [None, Some(vec![]), Some(vec!["Zip", "Archive", "ä\"\\'%_"])] {
         let actions = own.map(|own| own.into_iter().map(action).collect());
@@ -314,7 +314,7 @@ pub async fn own_actions_are_kept_as_they_are(storage: Arc<dyn Storage>) {
     }
 }
 
-/// What a company has to do with one view, one feature and one module.
+/// A company, and a view, a feature and a module that are all mapped to one another.
 struct Ties {
     company: CompanyId,
     view: View,
@@ -322,7 +322,8 @@ struct Ties {
     module: Module,
 }
 
-/// A company whose one level has a cell for the view and two for the feature; everything is mapped to everything.
+/// Creates a company whose only level has one cell for the view and three for the feature. The view, the feature and
+/// the module are mapped to one another, and the company has the module.
 async fn ties(storage: &Arc<dyn Storage>) -> Ties {
     let company = some_company();
     let own = Feature { actions: Some(vec![action("Zip"), action("Seal")]), ..some_feature() };
@@ -343,7 +344,7 @@ async fn ties(storage: &Arc<dyn Storage>) -> Ties {
     tied
 }
 
-/// How many things hang on the view, the feature and the module, in the order of the checks below.
+/// Counts the cells and mappings of the view, the feature and the module, in the order of the reads below.
 async fn count_ties(storage: &Arc<dyn Storage>, ties: &Ties) -> [usize; 9] {
     let reader = storage.reader();
     let Ties { company, view, feature, module } = ties;
@@ -361,7 +362,7 @@ async fn count_ties(storage: &Arc<dyn Storage>, ties: &Ties) -> [usize; 9] {
     ]
 }
 
-/// A view takes its permissions and mappings with it, and nothing else.
+/// Deleting a view deletes its permissions and mappings, and nothing else.
 pub async fn a_view_goes_with_its_permissions_and_mappings(storage: Arc<dyn Storage>) {
     let tied = ties(&storage).await;
     assert_eq!(count_ties(&storage, &tied).await, [1, 3, 1, 1, 1, 1, 1, 1, 2]);
@@ -369,21 +370,21 @@ pub async fn a_view_goes_with_its_permissions_and_mappings(storage: Arc<dyn Stor
     assert_eq!(count_ties(&storage, &tied).await, [0, 3, 0, 0, 0, 0, 1, 1, 2]);
 }
 
-/// A feature takes its permissions and mappings with it, and nothing else.
+/// Deleting a feature deletes its permissions and mappings, and nothing else.
 pub async fn a_feature_goes_with_its_permissions_and_mappings(storage: Arc<dyn Storage>) {
     let tied = ties(&storage).await;
     change!(storage, Target::Catalog, tx => tx.features_mut().delete(tied.feature.id)).unwrap();
     assert_eq!(count_ties(&storage, &tied).await, [1, 0, 0, 0, 1, 1, 0, 0, 2]);
 }
 
-/// A module takes its mappings with it, also those to companies, and nothing else.
+/// Deleting a module deletes its mappings, including those to companies, and nothing else.
 pub async fn a_module_goes_with_its_mappings(storage: Arc<dyn Storage>) {
     let tied = ties(&storage).await;
     change!(storage, Target::Catalog, tx => tx.modules_mut().delete(tied.module.id)).unwrap();
     assert_eq!(count_ties(&storage, &tied).await, [1, 3, 1, 1, 0, 0, 0, 0, 0]);
 }
 
-/// A level takes its permissions with it, and nothing else.
+/// Deleting a level deletes its permissions, and nothing else.
 pub async fn a_level_goes_with_its_permissions(storage: Arc<dyn Storage>) {
     let tied = ties(&storage).await;
     let admin = storage.reader().user_levels().find_by_name(tied.company, "Admin").await.unwrap().unwrap();
@@ -391,7 +392,8 @@ pub async fn a_level_goes_with_its_permissions(storage: Arc<dyn Storage>) {
     assert_eq!(count_ties(&storage, &tied).await, [0, 0, 1, 1, 1, 1, 1, 1, 2]);
 }
 
-/// An action that a feature no longer has takes its permissions with it; the standard actions' and the others' stay.
+/// Removing an action from a feature deletes the permissions for it. The permissions for standard actions and for the
+/// remaining actions stay.
 pub async fn a_dropped_action_goes_with_its_permissions(storage: Arc<dyn Storage>) {
     let Ties { company, feature, .. } = ties(&storage).await;
     let remaining = async |actions: Option<Vec<_>>| {
@@ -406,7 +408,8 @@ pub async fn a_dropped_action_goes_with_its_permissions(storage: Arc<dyn Storage
     assert_eq!(remaining(Some(vec![action("Seal")])).await, ["Read"]);
 }
 
-/// A view or feature that a menu uses, be it a company's or a sub-item, stays until no menu uses it.
+/// A view or feature cannot be deleted while an item or sub-item of any menu refers to it, be it the common menu or a
+/// company's.
 pub async fn what_a_menu_uses_stays(storage: Arc<dyn Storage>) {
     let company = some_company();
     for owner in [None, Some(company)] {
@@ -431,7 +434,7 @@ pub async fn what_a_menu_uses_stays(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The ids that the mapping tables hold are those of what was mapped.
+/// Reads of mappings return the complete mapped entities.
 pub async fn mapped_parts_are_found_whole(storage: Arc<dyn Storage>) {
     let Ties { company, view, feature, module } = ties(&storage).await;
     let reader = storage.reader();

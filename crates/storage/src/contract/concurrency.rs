@@ -1,4 +1,4 @@
-//! Reads and writes that run at the same time.
+//! Helpers that run reads and writes concurrently.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 
-/// How many readers look on while something is written.
+/// Number of tasks that read concurrently with a write.
 const READERS: usize = 3;
 
-/// Runs `write` while readers repeat `read`; ends when `write` does. Every reader has read once before the write
-/// begins.
+/// Runs `write` while readers repeat `read`, and returns after `write` has finished. Every reader has read once before
+/// the write begins.
 pub(super) async fn while_reading<R: Future<Output = ()> + Send>(
     write: impl Future<Output = ()> + Send + 'static,
     read: impl Fn() -> R + Clone + Send + 'static,
@@ -38,7 +38,7 @@ pub(super) async fn while_reading<R: Future<Output = ()> + Send>(
     writer.await.unwrap();
 }
 
-/// Waits for tasks; the first panic becomes the case's.
+/// Waits for tasks and returns their outputs. If a task panics, the case panics.
 pub(super) async fn all<T>(tasks: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
     let mut outcomes = Vec::new();
     for task in tasks {
@@ -47,7 +47,7 @@ pub(super) async fn all<T>(tasks: impl IntoIterator<Item = JoinHandle<T>>) -> Ve
     outcomes
 }
 
-/// Starts two things together and runs both.
+/// Starts two futures at the same time, and waits for both.
 pub(super) async fn at_once<A: Send + 'static, B: Send + 'static>(
     one: impl Future<Output = A> + Send + 'static,
     other: impl Future<Output = B> + Send + 'static,

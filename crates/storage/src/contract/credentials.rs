@@ -1,4 +1,4 @@
-//! Users across companies, API keys, and what credentials are checked against.
+//! Users, API keys, and the stored data that credentials are verified against.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ async fn stored(storage: &Arc<dyn Storage>, users: &[UserId]) -> Vec<User> {
     storage.reader().users().find(users).await.unwrap()
 }
 
-/// A key is found as it was made, also with nothing optional, and lists come by name, then id.
+/// A created key is returned unchanged, with and without its optional fields, and lists are sorted by name, then by id.
 pub async fn a_key_is_found_as_it_was_made(storage: Arc<dyn Storage>) {
     let (later, first) = (key("B"), ApiKey { name: name("A"), ..key("A") });
     let bare =
@@ -77,7 +77,7 @@ pub async fn a_key_is_found_as_it_was_made(storage: Arc<dyn Storage>) {
     assert_eq!(list, expected);
 }
 
-/// Two keys never have one prefix or one id.
+/// Two keys cannot have the same prefix or the same id.
 pub async fn a_key_is_looked_up_by_a_prefix_of_its_own(storage: Arc<dyn Storage>) {
     let one = key("One");
     create(&storage, &[&one]).await;
@@ -87,7 +87,7 @@ pub async fn a_key_is_looked_up_by_a_prefix_of_its_own(storage: Arc<dyn Storage>
     }
 }
 
-/// A key is revoked once, at the time of the unit that did it; doing it again changes and records nothing.
+/// A key is revoked once, at the time of that unit of work. Revoking it again changes and records nothing.
 pub async fn a_key_is_revoked_once(storage: Arc<dyn Storage>) {
     let one = key("One");
     create(&storage, &[&one]).await;
@@ -95,8 +95,8 @@ pub async fn a_key_is_revoked_once(storage: Arc<dyn Storage>) {
     let now = tx.now();
     assert_eq!(tx.api_keys_mut().revoke(one.id).await.unwrap(), one);
     let revoked = ApiKey { revoked_at: Some(now), ..one.clone() };
-    assert_eq!(tx.api_keys().find_by_id(one.id).await.unwrap().as_ref(), Some(&revoked), "seen inside");
-    assert_eq!(storage.reader().api_keys().find_by_id(one.id).await.unwrap().as_ref(), Some(&one), "and not outside");
+    assert_eq!(tx.api_keys().find_by_id(one.id).await.unwrap().as_ref(), Some(&revoked), "visible inside");
+    assert_eq!(storage.reader().api_keys().find_by_id(one.id).await.unwrap().as_ref(), Some(&one), "not visible outside");
     tx.commit().await.unwrap();
     let before = credentials_version(&storage).await;
     assert_eq!(change!(storage, Target::Credentials, tx => tx.api_keys_mut().revoke(one.id)).unwrap(), revoked);
@@ -108,10 +108,10 @@ pub async fn a_key_is_revoked_once(storage: Arc<dyn Storage>) {
     let records = records_about(&storage, None, EntityType::ApiKey, one.id.as_uuid()).await;
     let actions: Vec<_> = records.iter().map(|record| record.action.as_str()).collect();
     assert_eq!(actions, ["api_key.created", "api_key.revoked"]);
-    assert!(!format!("{records:?}").contains("digest"), "what proves a key is in no record");
+    assert!(!format!("{records:?}").contains("digest"), "no record contains the digest of a key");
 }
 
-/// The last uses of keys are recorded beside changes; the latest time counts.
+/// Recording the last use of a key raises no version, and the latest recorded time is kept.
 pub async fn uses_of_keys_are_no_changes(storage: Arc<dyn Storage>) {
     let (one, other) = (key("One"), key("Other"));
     create(&storage, &[&one, &other]).await;
@@ -125,17 +125,17 @@ pub async fn uses_of_keys_are_no_changes(storage: Arc<dyn Storage>) {
     assert_eq!(keys.find_by_id(other.id).await.unwrap().unwrap().last_used_at, Some(at(3)));
     assert_eq!(credentials_version(&storage).await, before);
     change!(storage, Target::Credentials, tx => tx.api_keys_mut().revoke(one.id)).unwrap();
-    assert_eq!(keys.find_by_id(one.id).await.unwrap().unwrap().last_used_at, Some(at(5)), "revoking keeps it");
+    assert_eq!(keys.find_by_id(one.id).await.unwrap().unwrap().last_used_at, Some(at(5)), "a revocation keeps it");
 }
 
-/// A user is cut off from a time on, and a later change may set another time.
+/// A user's token cut-off can be set, and then be replaced by a later or an earlier time.
 pub async fn a_user_is_cut_off_from_a_time_on(storage: Arc<dyn Storage>) {
     let (user, other) = (some_user(), some_user());
     assert_eq!(cut_off(&storage, user, at(1)).await, None);
     assert_eq!(cut_off(&storage, user, at(3)).await, Some(at(1)));
     let before = credentials_version(&storage).await;
     assert_eq!(cut_off(&storage, user, at(3)).await, Some(at(3)));
-    assert_eq!(credentials_version(&storage).await, before, "the same again is no change");
+    assert_eq!(credentials_version(&storage).await, before, "setting the same cut-off again is no change");
     assert_eq!(cut_off(&storage, user, at(2)).await, Some(at(3)));
     let expected = User { id: user, external_id: None, not_before: Some(at(2)) };
     assert_eq!(stored(&storage, &[other, user, user]).await, [expected]);
@@ -146,7 +146,7 @@ pub async fn a_user_is_cut_off_from_a_time_on(storage: Arc<dyn Storage>) {
     assert_eq!((records[2].action.as_str(), records[2].changes.as_ref()), ("user.cut_off", Some(&changes)));
 }
 
-/// The name of an external user is stored with any change, once, and never without one.
+/// The external id of a user is stored together with any change, and not without one.
 pub async fn external_users_are_remembered_with_a_change(storage: Arc<dyn Storage>) {
     let (company, remembered, forgotten) = (some_company(), external("user|1"), external("user|2"));
     let mut tx = begin(&storage, company).await;
@@ -167,7 +167,7 @@ pub async fn external_users_are_remembered_with_a_change(storage: Arc<dyn Storag
     assert_eq!(stored(&storage, &ids).await, [expected]);
 }
 
-/// Two units that store the same user at once both succeed.
+/// Two units of work that store the same external id concurrently both succeed.
 pub async fn an_external_user_is_remembered_by_two_at_once(storage: Arc<dyn Storage>) {
     let external = external("user");
     let remember = |storage: Arc<dyn Storage>, external: ExternalId| async move {
@@ -182,7 +182,7 @@ pub async fn an_external_user_is_remembered_by_two_at_once(storage: Arc<dyn Stor
     assert_eq!(stored(&storage, &[external.user_id()]).await[0].external_id, Some(external));
 }
 
-/// The changes since a version are complete, and come with the version that they lead to.
+/// `changes_since` returns all changes since a version, with the version that they lead to.
 pub async fn credentials_are_read_since_a_version(storage: Arc<dyn Storage>) {
     let (user, other, one) = (some_user(), some_user(), key("One"));
     let credentials = storage.reader().credentials();
@@ -220,7 +220,8 @@ pub async fn credentials_are_read_since_a_version(storage: Arc<dyn Storage>) {
     assert!(nothing.latest.is_none() && nothing.account_for_the_state(last.state.version));
 }
 
-/// A unit changes credentials only if it was begun for them, and then nothing else; it takes no company's lock.
+/// Only a unit of work that was begun for the credentials can change them, and it can change nothing else. The version
+/// of the credentials is not returned as that of a company.
 pub async fn a_unit_of_credentials_changes_nothing_else(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     for target in [Target::Catalog, Target::Company(company)] {
@@ -232,7 +233,7 @@ pub async fn a_unit_of_credentials_changes_nothing_else(storage: Arc<dyn Storage
     assert_misuse(change!(storage, Target::Credentials, tx => tx.user_levels_mut().create(&level)));
     let of_company = versions(&storage, Some(company)).await;
     cut_off(&storage, user, at(1)).await;
-    assert_eq!(versions(&storage, Some(company)).await, of_company, "other versions stay");
+    assert_eq!(versions(&storage, Some(company)).await, of_company, "the versions of other targets stay the same");
     given(&storage, &[&level]).await;
     let max = iam_domain::CompanyId::from_uuid(Uuid::max());
     let states = storage.reader().company_states();

@@ -1,4 +1,4 @@
-//! Effective rows: resolved decisions, for as long as they are right.
+//! Effective rows: resolved decisions, which are returned only while they are current.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::fixtures::{
 use super::outcomes::assert_stale;
 use crate::{LONGEST_VALIDITY, NewEffectiveFeaturePermission, NewEffectiveViewPermission, Storage, Target};
 
-/// Rows are found as they were written, alone and in order; writing them again replaces what they decide.
+/// Written rows are returned unchanged, alone and in the order of the list. Writing a row again replaces its decision.
 pub async fn effective_rows_are_found_as_they_were_written(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -35,8 +35,8 @@ pub async fn effective_rows_are_found_as_they_were_written(storage: Arc<dyn Stor
     both_rows!(check, storage);
 }
 
-/// Rows are computed now by the storage's clock, not the caller's, and expire after their validity, at most a year;
-/// writing them again renews both.
+/// The storage's clock sets the times of rows: they are computed now and expire after their lifetime, at most 365 days.
+/// Writing rows again renews both times.
 pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -47,7 +47,7 @@ pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
             let latest = tenant.clock().await;
             let times: BTreeSet<Times> =
                 R::of_user(storage, tenant.company, tenant.user).await.into_iter().map(|(_, times)| times).collect();
-            assert_eq!(times.len(), 1, "rows that are written together have one time");
+            assert_eq!(times.len(), 1, "rows that are written together have the same times");
             for (computed_at, expires_at) in times {
                 assert!((earliest..=latest).contains(&computed_at), "{earliest} {computed_at} {latest}");
                 assert_eq!(u128::from((expires_at.micros() - computed_at.micros()).unsigned_abs()), lives.as_micros());
@@ -58,7 +58,7 @@ pub async fn effective_rows_bear_the_storages_time(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// What was never resolved is unknown.
+/// A decision that was never resolved has no row, which means that it is unknown.
 pub async fn no_effective_row_means_unknown(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -72,7 +72,8 @@ pub async fn no_effective_row_means_unknown(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// Rows are dropped by user, by level and by company; each call returns how many, and drops no others.
+/// Rows are deleted by user, by level and by company. Each call returns the number of deleted rows and deletes no other
+/// rows.
 pub async fn effective_rows_are_dropped_by_user_level_and_company(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -98,7 +99,7 @@ pub async fn effective_rows_are_dropped_by_user_level_and_company(storage: Arc<d
         assert_eq!(left().await, [3, 3, 0, 3, 3, 3]);
         assert_eq!(R::delete_user(storage, tenant.company, loner).await, 0);
         tenant.stored::<R>(loner).await;
-        assert_eq!(R::delete_level(storage, theirs.company, tenant.level.id).await, 0, "another company's level");
+        assert_eq!(R::delete_level(storage, theirs.company, tenant.level.id).await, 0, "a level of another company");
         assert_eq!(R::delete_level(storage, tenant.company, tenant.level.id).await, 6);
         assert_eq!(left().await, [0, 0, 3, 3, 3, 3]);
         tenant.stored::<R>(holder).await;
@@ -109,7 +110,7 @@ pub async fn effective_rows_are_dropped_by_user_level_and_company(storage: Arc<d
     both_rows!(check, storage);
 }
 
-/// One user's rows in two companies are apart.
+/// The rows of one user in two companies are separate.
 pub async fn effective_rows_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let mine = Tenant::new(storage).await;
@@ -127,7 +128,7 @@ pub async fn effective_rows_of_two_companies_stay_apart(storage: Arc<dyn Storage
     both_rows!(check, storage);
 }
 
-/// What has expired is never found, though it is of the current versions.
+/// Expired rows are not found, even if their versions are current.
 pub async fn expired_rows_are_not_found(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -139,14 +140,14 @@ pub async fn expired_rows_are_not_found(storage: Arc<dyn Storage>) {
         assert_eq!(tenant.found::<R>(tenant.user).await, current);
 
         tenant.upsert(expired).await.unwrap();
-        assert_eq!(tenant.found::<R>(tenant.user).await, &rows[..2], "renewed");
+        assert_eq!(tenant.found::<R>(tenant.user).await, &rows[..2], "the renewed row is found");
         tenant.expired(current).await;
         assert_eq!(tenant.found::<R>(tenant.user).await, expired);
     }
     both_rows!(check, storage);
 }
 
-/// The sweep drops at most `limit` expired rows, of all companies, and no others.
+/// The sweep deletes at most `limit` expired rows of all companies, and no other rows.
 pub async fn expired_rows_are_swept_in_bounds(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -168,7 +169,7 @@ pub async fn expired_rows_are_swept_in_bounds(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// A company that has never changed has no version for a row.
+/// Rows of a company without any change are stale, since it has no version yet.
 pub async fn rows_of_a_company_without_changes_are_stale(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let unchanged = Tenant { company: some_company(), ..Tenant::new(storage).await };
@@ -179,7 +180,7 @@ pub async fn rows_of_a_company_without_changes_are_stale(storage: Arc<dyn Storag
     both_rows!(check, storage);
 }
 
-/// Rows of any but the current versions are refused, and so are those of another epoch.
+/// Rows of any versions but the current ones, or of another epoch, are rejected as stale.
 pub async fn rows_of_other_versions_are_stale(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -198,7 +199,7 @@ pub async fn rows_of_other_versions_are_stale(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// After a change that affects a user, the rows from before are neither found nor can they be written again.
+/// After a change of a company, its earlier rows are not found and cannot be written again.
 pub async fn a_change_outdates_the_rows_from_before(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -214,7 +215,7 @@ pub async fn a_change_outdates_the_rows_from_before(storage: Arc<dyn Storage>) {
             }
             assert_stale(tenant.upsert_at(versions, &before).await);
             assert_eq!(tenant.found::<R>(user).await, []);
-            assert_eq!(theirs.found::<R>(user).await, kept, "another company's");
+            assert_eq!(theirs.found::<R>(user).await, kept, "the rows of another company");
         };
 
         let (then, before) = (tenant.now().await, tenant.stored::<R>(user).await);
@@ -226,7 +227,7 @@ pub async fn a_change_outdates_the_rows_from_before(storage: Arc<dyn Storage>) {
         let (then, before) = (tenant.now().await, tenant.stored::<R>(user).await);
         change!(*storage, company, tx => tx.company_modules_mut().add(company, module.id)).unwrap();
         outdated(then, before).await;
-        // Changes that affect no decision raise the version too, and rows are found only while theirs is current.
+        // A change that affects no decision raises the version too, so it outdates the rows as well.
         let (then, before) = (tenant.now().await, tenant.stored::<R>(user).await);
         given(storage, &[&menu_item(Some(company), "Item")]).await;
         outdated(then, before).await;
@@ -251,8 +252,8 @@ pub async fn a_catalog_change_outdates_all_rows(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// While a change is under way that would outdate them, rows of its company are refused at once, and those of another
-/// company are not; a change of the catalog refuses all.
+/// While a change of a company is under way, rows of this company are rejected at once, and rows of another company are
+/// accepted. While a change of the catalog is under way, all rows are rejected.
 pub async fn rows_are_stale_while_a_change_is_under_way(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -263,7 +264,7 @@ pub async fn rows_are_stale_while_a_change_is_under_way(storage: Arc<dyn Storage
         assert_stale(tenant.upsert(&mine).await);
         assert_eq!(theirs.upsert(&other).await.unwrap(), 3);
         change.commit().await.unwrap();
-        assert_eq!(tenant.upsert(&mine).await.unwrap(), 3, "the change came to nothing");
+        assert_eq!(tenant.upsert(&mine).await.unwrap(), 3, "the change had no effect");
 
         let change = begin(storage, Target::Catalog).await;
         assert_stale(tenant.upsert(&mine).await);
@@ -274,7 +275,7 @@ pub async fn rows_are_stale_while_a_change_is_under_way(storage: Arc<dyn Storage
     both_rows!(check, storage);
 }
 
-/// Rows that a unit of work outdates are found by others until it is committed.
+/// Reads outside a unit of work find the rows that it outdates until it is committed.
 pub async fn rows_are_right_until_the_commit(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -289,7 +290,7 @@ pub async fn rows_are_right_until_the_commit(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// Writing and dropping rows raises no version and records nothing.
+/// Writing and deleting rows raises no version and writes no audit record.
 pub async fn effective_rows_are_no_changes(storage: Arc<dyn Storage>) {
     async fn check<R: Row>(storage: &Arc<dyn Storage>) {
         let tenant = Tenant::new(storage).await;
@@ -301,7 +302,7 @@ pub async fn effective_rows_are_no_changes(storage: Arc<dyn Storage>) {
     both_rows!(check, storage);
 }
 
-/// Every scope and both decisions are kept, and actions are exact.
+/// Every scope and both decisions are stored, and actions are compared exactly, including case.
 pub async fn effective_actions_are_exact(storage: Arc<dyn Storage>) {
     let tenant = Tenant::new(&storage).await;
     let row = NewEffectiveFeaturePermission::new(&tenant, tenant.user, 0);
@@ -323,13 +324,14 @@ pub async fn effective_actions_are_exact(storage: Arc<dyn Storage>) {
     assert_eq!(wrong.find(&storage, tenant.company).await, None);
 }
 
-/// Users with unexpired rows are found once each, whatever the versions of the rows, the latest first, with a limit.
+/// `find_active` returns users with unexpired rows once each, the latest first, up to the limit and whatever the
+/// versions of the rows.
 pub async fn active_users_come_latest_first(storage: Arc<dyn Storage>) {
     let one = Tenant::new(&storage).await;
     let other = one.neighbour().await;
     let users = [(); 4].map(|()| some_user());
     let (one, other) = (&one, &other);
-    // Among those that other cases left.
+    // Other cases may have left rows of other companies.
     let active = async || {
         let found = storage.effective_view_permissions().find_active(u64::MAX).await.unwrap();
         found.into_iter().filter(|(company, _)| [one.company, other.company].contains(company)).collect::<Vec<_>>()
@@ -339,14 +341,14 @@ pub async fn active_users_come_latest_first(storage: Arc<dyn Storage>) {
     for (tenant, user) in [(one, users[0]), (other, users[0]), (other, users[1]), (one, users[2])] {
         tenant.upsert(&rows(tenant, user)).await.unwrap();
     }
-    // Only one of three rows is renewed.
+    // One of the user's three rows is renewed, which makes the user the latest.
     one.upsert(&rows(one, users[0])[1..2]).await.unwrap();
     one.expired(&rows(one, users[3])).await;
     let expected =
         [(one.company, users[0]), (one.company, users[2]), (other.company, users[1]), (other.company, users[0])];
     assert_eq!(active().await, expected);
 
-    // Rows that are no longer current still show who was active.
+    // Outdated rows still show that their users were active.
     given(&storage, &[&some_view()]).await;
     assert_eq!(one.found::<NewEffectiveViewPermission>(users[0]).await, []);
     assert_eq!(active().await, expected);
@@ -358,7 +360,7 @@ pub async fn active_users_come_latest_first(storage: Arc<dyn Storage>) {
     other.expired(&rows(other, users[1])).await;
     assert_eq!(active().await, [expected[0], expected[1], expected[3]]);
 
-    // Those who are written together come in some stable order, each once.
+    // Users whose rows were written together are returned in some stable order, each once.
     let together: Vec<_> = [users[3], users[0], users[1]].into_iter().flat_map(|user| rows(other, user)).collect();
     other.upsert(&together).await.unwrap();
     let mut found = active().await;

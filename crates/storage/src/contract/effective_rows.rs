@@ -1,4 +1,4 @@
-//! What the cases of effective rows share: both kinds of rows, and a tenant that they are about.
+//! Helpers for the cases about effective rows: both kinds of rows, and a company with users and permissions.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -17,15 +17,16 @@ use crate::{NewEffectiveFeaturePermission, NewEffectiveViewPermission, Result, S
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-/// When a row was computed and when it expires.
+/// The times when a row was computed and when it expires.
 pub(super) type Times = (Timestamp, Timestamp);
 
-/// What effective rows of views and of features have in common. A row is about the nth thing of a case; a row that is
-/// read back has the current company and versions.
+/// An effective row for a view or for an action of a feature, with the operations that both have in common.
+/// [`Self::new`] creates the row for the nth view or action of the tenant. Reads check that the rows have the right
+/// company and the current versions.
 #[async_trait]
 pub(super) trait Row: Clone + PartialEq + Debug + Send + Sync + Sized {
     fn new(tenant: &Tenant, user: UserId, nth: usize) -> Self;
-    /// The same row with the opposite decision.
+    /// Returns the same row with the opposite decision.
     fn decided_otherwise(self) -> Self;
     async fn find(&self, storage: &Arc<dyn Storage>, company: CompanyId) -> Option<Self>;
     async fn of_user(storage: &Arc<dyn Storage>, company: CompanyId, user: UserId) -> Vec<(Self, Times)>;
@@ -111,7 +112,7 @@ row!(NewEffectiveFeaturePermission, effective_feature_permissions,
     },
     otherwise allowed, find_by feature_id action);
 
-/// A company with a level that a user holds, three views, and three actions of two features, all ascending.
+/// A company with a level that a user holds, three views, and three actions of two features, all in ascending order.
 pub(super) struct Tenant {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) company: CompanyId,
@@ -139,7 +140,7 @@ impl Tenant {
         Self { storage: Arc::clone(storage), company, user, level, views, actions }
     }
 
-    /// Another company with the same views and features.
+    /// Creates another company with the same views and features.
     pub(super) async fn neighbour(&self) -> Self {
         Self::in_catalog(&self.storage, self.views.clone(), self.actions.clone()).await
     }
@@ -148,12 +149,12 @@ impl Tenant {
         versions(&self.storage, Some(self.company)).await
     }
 
-    /// Rows about the first, second and third thing.
+    /// Returns the user's rows for the three views or the three actions.
     pub(super) fn rows<R: Row>(&self, user: UserId) -> Vec<R> {
         (0..3).map(|nth| R::new(self, user, nth)).collect()
     }
 
-    /// Writes rows of the current versions, with an hour to live.
+    /// Writes rows of the current versions, with a lifetime of one hour.
     pub(super) async fn upsert<R: Row>(&self, rows: &[R]) -> Result<u64> {
         self.upsert_at(self.now().await, rows).await
     }
@@ -169,7 +170,7 @@ impl Tenant {
         assert_eq!(written, rows.len() as u64);
     }
 
-    /// The storage's time.
+    /// Returns the current time of the storage's clock.
     pub(super) async fn clock(&self) -> Timestamp {
         begin(&self.storage, some_company()).await.now()
     }

@@ -1,4 +1,4 @@
-//! Polls for changes, and wake-ups.
+//! The change feed: polls and wake-ups.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::{
     StateId, Storage, Target,
 };
 
-/// The deadline for what must happen.
+/// Timeout for a wake-up that must arrive.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn poll(storage: &Arc<dyn Storage>, since: Option<&Position>) -> Changes {
@@ -28,18 +28,18 @@ async fn poll(storage: &Arc<dyn Storage>, since: Option<&Position>) -> Changes {
     }
 }
 
-/// What changed between two polls: companies, and the catalog and the credentials if their states differ.
+/// Returns the states that changed between two polls: those of companies, and that of the catalog under the key `None`.
 fn between(before: &Changes, after: &Changes) -> BTreeMap<Option<CompanyId>, StateId> {
     assert!(after.is_continuous, "{after:?}");
     let mut changed: BTreeMap<_, _> = after.companies.iter().map(|(id, state)| (Some(*id), *state)).collect();
-    assert_eq!(changed.len(), after.companies.len(), "each company once: {after:?}");
+    assert_eq!(changed.len(), after.companies.len(), "a company is listed twice: {after:?}");
     if before.catalog != after.catalog {
         changed.insert(None, after.catalog);
     }
     changed
 }
 
-/// The state of a target, as a load reads it.
+/// Returns the state of a target, as other reads return it.
 async fn state(storage: &Arc<dyn Storage>, target: Target) -> StateId {
     let snapshots = storage.reader().snapshots();
     match target {
@@ -49,7 +49,7 @@ async fn state(storage: &Arc<dyn Storage>, target: Target) -> StateId {
     }
 }
 
-/// A poll without a position reports no company, and says what is current.
+/// A poll without a position lists no companies and returns the current states.
 pub async fn the_first_poll_says_what_is_current(storage: Arc<dyn Storage>) {
     given(&storage, &[&level(some_company(), "Before"), &some_view()]).await;
     cut_off(&storage, some_user(), at(1)).await;
@@ -63,7 +63,7 @@ pub async fn the_first_poll_says_what_is_current(storage: Arc<dyn Storage>) {
     assert_eq!((next.epoch, next.identity), (first.epoch, first.identity));
 }
 
-/// A change is reported once, with the state that loads read: once it is committed, and not before.
+/// A change is reported after its commit and not before, by one poll only, with the same state that other reads return.
 pub async fn a_change_is_reported_once_when_it_is_committed(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let admin = level(company, "Admin");
@@ -82,15 +82,15 @@ pub async fn a_change_is_reported_once_when_it_is_committed(storage: Arc<dyn Sto
     assert_eq!(Some(new.version), committed.versions().map(|versions| versions.company));
     assert_eq!(between(&not_yet, &then), BTreeMap::from([(Some(company), new)]));
     let after = poll(&storage, Some(&then.position)).await;
-    assert_eq!(between(&then, &after), BTreeMap::new(), "once");
-    // A reader that polled before the change began gets it too, as often as it asks.
+    assert_eq!(between(&then, &after), BTreeMap::new(), "reported only once");
+    // Every poll from a position before the change reports it, however often that is repeated.
     for _ in 0..2 {
         let again = poll(&storage, Some(&before.position)).await;
         assert_eq!(between(&before, &again), BTreeMap::from([(Some(company), new)]));
     }
 }
 
-/// Every kind of change is reported, in its company, in the catalog or in the credentials.
+/// Every kind of mutation is reported as a change of its company, of the catalog or of the credentials.
 pub async fn every_kind_of_change_is_reported(storage: Arc<dyn Storage>) {
     let (company, user, view, feature, module) =
         (some_company(), some_user(), some_view(), some_feature(), some_module());
@@ -173,7 +173,7 @@ pub async fn every_kind_of_change_is_reported(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Changes without an effect, writes beside decisions and reads are not reported.
+/// Units of work without an effect, writes of auxiliary data, and reads are not reported.
 pub async fn what_changed_nothing_is_not_reported(storage: Arc<dyn Storage>) {
     let (company, user, view, feature) = (some_company(), some_user(), some_view(), some_feature());
     let admin = level(company, "Admin");
@@ -183,7 +183,7 @@ pub async fn what_changed_nothing_is_not_reported(storage: Arc<dyn Storage>) {
     create(&storage, &[&one]).await;
     let before = poll(&storage, None).await;
 
-    // Rolled back, without a change, or refused.
+    // Units of work that are rolled back, that change nothing, or that fail.
     let mut tx = begin(&storage, company).await;
     view_cell(&admin, view.id, ViewState::Deny).store(tx.as_mut()).await.unwrap();
     drop(tx);
@@ -193,7 +193,7 @@ pub async fn what_changed_nothing_is_not_reported(storage: Arc<dyn Storage>) {
     let refused = change!(storage, company, tx => tx.user_levels_mut().create(&other_admin));
     assert_conflict(refused, Constraint::UserLevelName);
 
-    // What is written beside decisions, and reads.
+    // Writes of auxiliary data, and reads.
     let step = NewTrailEntry {
         user_id: user,
         company_id: company,
@@ -226,13 +226,14 @@ pub async fn what_changed_nothing_is_not_reported(storage: Arc<dyn Storage>) {
     assert_eq!(between(&before, &after), BTreeMap::new());
     assert_eq!(before.credentials, after.credentials);
 
-    // A record that is appended is a change.
+    // Appending an audit record is a change.
     change!(storage, company, tx => tx.audit_logs_mut().append(&record(Some(company), at(0)))).unwrap();
     let then = poll(&storage, Some(&after.position)).await;
     assert_eq!(between(&after, &then).keys().collect::<Vec<_>>(), [&Some(company)]);
 }
 
-/// A change that was committed before a poll begins is reported by it or by an earlier one, also while others go on.
+/// A change that is committed before a poll begins is reported by this poll or by an earlier one, even if other changes
+/// are committed concurrently.
 pub async fn a_poll_sees_what_committed_before_it_began(storage: Arc<dyn Storage>) {
     const CHANGES: usize = 40;
     let companies = [(); 4].map(|()| some_company());
@@ -286,7 +287,7 @@ pub async fn a_poll_sees_what_committed_before_it_began(storage: Arc<dyn Storage
     }
 }
 
-/// A commit wakes all listeners, and they find the change. Dropped listeners do not matter.
+/// A commit wakes all listeners, and a poll then reports the change. Listeners that were dropped have no effect.
 pub async fn a_commit_wakes_the_listeners(storage: Arc<dyn Storage>) {
     let admin = level(some_company(), "Admin");
     given(&storage, &[&admin]).await;
@@ -301,7 +302,7 @@ pub async fn a_commit_wakes_the_listeners(storage: Arc<dyn Storage>) {
         given(&storage, &[&holding(some_user(), &admin)]).await;
         let expected = state(&storage, Target::Company(company)).await;
         for listener in &mut listeners {
-            // A wake-up of an earlier commit may come first.
+            // A wake-up of an earlier commit may arrive first.
             let found = async {
                 loop {
                     listener.next().await.unwrap();
@@ -311,13 +312,13 @@ pub async fn a_commit_wakes_the_listeners(storage: Arc<dyn Storage>) {
                     }
                 }
             };
-            tokio::time::timeout(PATIENCE, found).await.expect("a wake-up comes after the commit");
+            tokio::time::timeout(PATIENCE, found).await.expect("a wake-up arrives after the commit");
         }
         last = poll(&storage, Some(&last.position)).await;
     }
 }
 
-/// A caller that stops waiting, and waits again, misses nothing.
+/// A listener that cancels a wait and waits again misses no wake-up.
 pub async fn waiting_for_a_wake_up_may_be_given_up(storage: Arc<dyn Storage>) {
     let admin = level(some_company(), "Admin");
     given(&storage, &[&admin]).await;
@@ -335,6 +336,6 @@ pub async fn waiting_for_a_wake_up_may_be_given_up(storage: Arc<dyn Storage>) {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, woken).await.expect("it is woken");
+    tokio::time::timeout(PATIENCE, woken).await.expect("a wake-up arrives");
     writer.await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Small builders, and the rules that every change must keep.
+//! Builders of test data, and checks of the rules that apply to every change.
 
 use std::sync::Arc;
 
@@ -14,39 +14,39 @@ use uuid::Uuid;
 use super::outcomes::assert_misuse;
 use crate::{AuditFilter, ChangeContext, Result, Storage, StorageError, Target, UnitOfWork};
 
-// Texts, times and ids
+// Strings, times and ids
 
-/// A fixed time, `n` microseconds on.
+/// Returns a time that is `n` microseconds after a fixed one.
 pub(super) fn at(n: i64) -> Timestamp {
     Timestamp::from_micros(1_700_000_000_000_000 + n).unwrap()
 }
 
-/// A text that no other case uses, beginning with `word`.
+/// Returns a unique string that begins with `word`.
 pub(super) fn unique(word: &str) -> String {
     format!("{word}-{}", Uuid::new_v4().simple())
 }
 
-/// A new company.
+/// Returns the id of a new company.
 pub(super) fn some_company() -> CompanyId {
     CompanyId::generate(at(0))
 }
 
-/// A new user.
+/// Returns the id of a new user.
 pub(super) fn some_user() -> UserId {
     UserId::generate(at(0))
 }
 
-/// A name.
+/// Parses a name.
 pub(super) fn name(text: impl Into<String>) -> Name {
     Name::parse(text).unwrap()
 }
 
-/// An action.
+/// Parses an action.
 pub(super) fn action(text: impl Into<String>) -> Action {
     Action::parse(text).unwrap()
 }
 
-/// The nth id of a kind, so that ids ascend as they are made.
+/// Generates this many ids of one type, in ascending order.
 macro_rules! ascending {
     ($id:ident, $count:expr) => {{
         let count: u16 = $count;
@@ -57,12 +57,12 @@ pub(super) use ascending;
 
 // Entities
 
-/// A view at a url of its own.
+/// Returns a view with a unique URL.
 pub(super) fn some_view() -> View {
     view_at(unique("/view"))
 }
 
-/// A view at this url.
+/// Returns a view with this URL.
 pub(super) fn view_at(url: impl Into<String>) -> View {
     View {
         id: ViewId::generate(at(0)),
@@ -77,12 +77,12 @@ pub(super) fn view_at(url: impl Into<String>) -> View {
     }
 }
 
-/// A module with a code and a name of its own.
+/// Returns a module with a unique code and a unique name.
 pub(super) fn some_module() -> Module {
     module_named(unique("Module"))
 }
 
-/// A module with this name and a code of its own.
+/// Returns a module with this name and a unique code.
 pub(super) fn module_named(text: impl Into<String>) -> Module {
     Module {
         id: ModuleId::generate(at(0)),
@@ -97,17 +97,17 @@ pub(super) fn module_named(text: impl Into<String>) -> Module {
     }
 }
 
-/// A feature with a key of its own.
+/// Returns a feature with a unique key.
 pub(super) fn some_feature() -> Feature {
     feature_with_key(unique("feature"))
 }
 
-/// A feature with this key.
+/// Returns a feature with this key.
 pub(super) fn feature_with_key(key: impl Into<String>) -> Feature {
     Feature { key: Some(FeatureKey::parse(key).unwrap()), ..feature_without_key() }
 }
 
-/// A feature without a key.
+/// Returns a feature without a key.
 pub(super) fn feature_without_key() -> Feature {
     Feature {
         id: FeatureId::generate(at(0)),
@@ -123,7 +123,7 @@ pub(super) fn feature_without_key() -> Feature {
     }
 }
 
-/// A level with this name.
+/// Returns a level with this name.
 pub(super) fn level(company: CompanyId, text: impl Into<String>) -> UserLevel {
     UserLevel {
         id: UserLevelId::generate(at(0)),
@@ -136,7 +136,7 @@ pub(super) fn level(company: CompanyId, text: impl Into<String>) -> UserLevel {
     }
 }
 
-/// A view cell of a level.
+/// Returns a view cell of a level.
 pub(super) fn view_cell(level: &UserLevel, view: ViewId, state: ViewState) -> ViewPermission {
     ViewPermission {
         id: ViewPermissionId::generate(at(0)),
@@ -150,7 +150,7 @@ pub(super) fn view_cell(level: &UserLevel, view: ViewId, state: ViewState) -> Vi
     }
 }
 
-/// A feature cell: the level allows an action in the whole company.
+/// Returns a feature cell with which a level allows an action in the whole company.
 pub(super) fn feature_cell(level: &UserLevel, feature: FeatureId, text: impl Into<String>) -> FeaturePermission {
     FeaturePermission {
         id: FeaturePermissionId::generate(at(0)),
@@ -166,7 +166,7 @@ pub(super) fn feature_cell(level: &UserLevel, feature: FeatureId, text: impl Int
     }
 }
 
-/// The assignment of a level to a user.
+/// Returns the assignment of a level to a user.
 pub(super) fn holding(user: UserId, level: &UserLevel) -> Assignment {
     Assignment {
         user_id: user,
@@ -177,7 +177,7 @@ pub(super) fn holding(user: UserId, level: &UserLevel) -> Assignment {
     }
 }
 
-/// A menu item.
+/// Returns a menu item.
 pub(super) fn menu_item(owner: Option<CompanyId>, label: impl Into<String>) -> MenuItem {
     MenuItem {
         id: MenuItemId::generate(at(0)),
@@ -195,7 +195,7 @@ pub(super) fn menu_item(owner: Option<CompanyId>, label: impl Into<String>) -> M
     }
 }
 
-/// A sub-item.
+/// Returns a sub-item.
 pub(super) fn sub_item(item: &MenuItem, label: impl Into<String>) -> SubMenuItem {
     SubMenuItem {
         id: SubMenuItemId::generate(at(0)),
@@ -211,18 +211,18 @@ pub(super) fn sub_item(item: &MenuItem, label: impl Into<String>) -> SubMenuItem
     }
 }
 
-// What exists before a case begins
+// Preconditions
 
-/// A precondition of a case.
+/// An entity that a case needs as a precondition.
 #[async_trait]
 pub(super) trait Given: Sync {
-    /// The target for the unit of work that stores it.
+    /// Returns the target of the unit of work that stores it.
     fn target(&self) -> Target;
-    /// Stores it.
+    /// Stores it in a unit of work.
     async fn store(&self, tx: &mut dyn UnitOfWork) -> Result<()>;
 }
 
-/// An owner and a sub-item below one of the owner's items.
+/// A sub-item, with the owner of its item.
 pub(super) struct Below<'a>(pub(super) Option<CompanyId>, pub(super) &'a SubMenuItem);
 
 macro_rules! given {
@@ -263,7 +263,7 @@ impl Given for Below<'_> {
     }
 }
 
-/// Stores things in this order. Neighbours of one target share a unit of work.
+/// Stores entities in this order. Successive entities with the same target share a unit of work.
 pub(super) async fn given(storage: &Arc<dyn Storage>, things: &[&dyn Given]) {
     for neighbours in things.chunk_by(|one, other| one.target() == other.target()) {
         let mut tx = begin(storage, neighbours[0].target()).await;
@@ -274,7 +274,7 @@ pub(super) async fn given(storage: &Arc<dyn Storage>, things: &[&dyn Given]) {
     }
 }
 
-/// Stores things of one kind in this order.
+/// Stores entities of one type in this order.
 pub(super) async fn given_all<G: Given>(storage: &Arc<dyn Storage>, things: &[G]) {
     let things: Vec<&dyn Given> = things.iter().map(|thing| thing as &dyn Given).collect();
     given(storage, &things).await;
@@ -282,9 +282,9 @@ pub(super) async fn given_all<G: Given>(storage: &Arc<dyn Storage>, things: &[G]
 
 // Changes
 
-/// The subject of a change.
+/// A value that determines the target of a change.
 pub(super) trait About {
-    /// The target.
+    /// Returns the target.
     fn target(self) -> Target;
 }
 
@@ -300,12 +300,12 @@ impl About for CompanyId {
     }
 }
 
-/// Begins a unit of work; waits for its locks as long as it takes.
+/// Begins a unit of work. Retries until the locks are available.
 pub(super) async fn begin(storage: &Arc<dyn Storage>, about: impl About) -> Box<dyn UnitOfWork> {
     begin_as(storage, about, ChangeContext::command_line()).await
 }
 
-/// Begins a unit of work in a context; waits for its locks as long as it takes.
+/// Begins a unit of work in a context. Retries until the locks are available.
 pub(super) async fn begin_as(
     storage: &Arc<dyn Storage>,
     about: impl About,
@@ -321,7 +321,7 @@ pub(super) async fn begin_as(
     }
 }
 
-/// A unit of work without concurrent changes, so that its traces can be checked.
+/// A unit of work without concurrent changes, so that its effects on versions and audit records can be checked.
 pub(super) struct Change {
     storage: Arc<dyn Storage>,
     target: Target,
@@ -340,17 +340,18 @@ impl Change {
         self.tx.as_mut()
     }
 
-    /// Commits if the work succeeded. Otherwise checks that the unit is poisoned and has left nothing.
+    /// Commits if the work succeeded, and checks the version. Otherwise checks that the unit of work is poisoned and
+    /// has stored nothing.
     pub(super) async fn end<T>(mut self, outcome: Result<T>) -> Result<T> {
         if outcome.is_err() {
             assert_poisoned(self.target, self.tx.as_mut()).await;
             assert_misuse(self.tx.commit().await);
-            assert_eq!(traces(&self.storage, self.target).await, self.before, "a change that failed left traces");
+            assert_eq!(traces(&self.storage, self.target).await, self.before, "a failed change had an effect");
             return outcome;
         }
         let stamp = self.tx.commit().await.expect("without concurrent changes, work that succeeded can be committed");
         let (after, records) = traces(&self.storage, self.target).await;
-        assert_eq!(after, stamp, "the commit returns the version that its change is part of");
+        assert_eq!(after, stamp, "the commit returns the version that includes its change");
         let raised = raised(self.before.0);
         if records == self.before.1 {
             assert_eq!(after, self.before.0, "a version was raised without a record");
@@ -361,7 +362,7 @@ impl Change {
     }
 }
 
-/// The version of the same target after one more change.
+/// Returns the version of the same target after one more change.
 pub(super) fn raised(before: CommitStamp) -> CommitStamp {
     match before {
         CommitStamp::Catalog { epoch, version } => CommitStamp::Catalog { epoch, version: version + 1 },
@@ -370,7 +371,7 @@ pub(super) fn raised(before: CommitStamp) -> CommitStamp {
     }
 }
 
-/// The version of a target and how many audit records it has.
+/// Returns the version of a target and the number of its audit records.
 pub(super) async fn traces(storage: &Arc<dyn Storage>, about: impl About) -> (CommitStamp, u64) {
     let target = about.target();
     let company = target.company();
@@ -385,17 +386,17 @@ pub(super) async fn traces(storage: &Arc<dyn Storage>, about: impl About) -> (Co
     (stamp, records)
 }
 
-/// The current versions.
+/// Returns the current versions.
 pub(super) async fn versions(storage: &Arc<dyn Storage>, company: Option<CompanyId>) -> Versions {
     storage.reader().company_states().versions(company).await.unwrap()
 }
 
-/// The current version of the credentials.
+/// Returns the current version of the credentials.
 pub(super) async fn credentials_version(storage: &Arc<dyn Storage>) -> i64 {
     storage.reader().credentials().changes_since(i64::MAX).await.unwrap().state.version
 }
 
-/// After a mutation that failed, every further one is refused, whatever it is about.
+/// Asserts that a unit of work rejects further mutations after a failed one.
 pub(super) async fn assert_poisoned(target: Target, tx: &mut dyn UnitOfWork) {
     match target {
         Target::Catalog => assert_misuse(tx.views_mut().create(&some_view()).await),
@@ -404,7 +405,7 @@ pub(super) async fn assert_poisoned(target: Target, tx: &mut dyn UnitOfWork) {
     }
 }
 
-/// Does one thing in a unit of work of its own and commits it; checks the rules of every change.
+/// Runs one expression in a unit of work of its own and commits it. Checks the rules that apply to every change.
 macro_rules! change {
     ($storage:expr, $about:expr, $tx:ident => $work:expr) => {{
         let mut change = $crate::contract::fixtures::Change::begin(&$storage, $about).await;
@@ -417,8 +418,8 @@ macro_rules! change {
 }
 pub(super) use change;
 
-/// Does one thing in a unit of work of its own and commits it, while others change things too; tries again for as long
-/// as it loses races.
+/// Runs one expression in a unit of work of its own and commits it, possibly with concurrent changes. Retries as long
+/// as the error is retryable.
 macro_rules! insist {
     ($storage:expr, $about:expr, $tx:ident => $work:expr) => {
         loop {
@@ -427,7 +428,7 @@ macro_rules! insist {
                 let $tx = unit.as_mut();
                 ($work).await
             };
-            // Gives concurrent tasks the chance to interfere.
+            // Gives concurrent tasks a chance to interfere.
             for _ in 0..3 {
                 tokio::task::yield_now().await;
             }
@@ -444,7 +445,7 @@ macro_rules! insist {
 }
 pub(super) use insist;
 
-/// The records of a company (`None`: the platform) about an entity, oldest first.
+/// Returns the records of a company, or for `None` of the platform, about an entity, oldest first.
 pub(super) async fn records_about(
     storage: &Arc<dyn Storage>,
     company: Option<CompanyId>,
@@ -458,12 +459,12 @@ pub(super) async fn records_about(
 
 // Lists
 
-/// Those of a list that the case made, in the order of the list.
+/// Returns the keys of a list that are in `mine`, in the order of the list.
 pub(super) fn only<T, K: PartialEq>(list: Vec<T>, mine: &[K], key: impl Fn(&T) -> K) -> Vec<K> {
     list.iter().map(key).filter(|key| mine.contains(key)).collect()
 }
 
-/// The keys of a list, in its order.
+/// Returns the keys of a list, in its order.
 pub(super) fn keys<T, K>(list: &[T], key: impl Fn(&T) -> K) -> Vec<K> {
     list.iter().map(key).collect()
 }

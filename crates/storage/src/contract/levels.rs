@@ -8,7 +8,7 @@ use super::fixtures::{at, change, given, given_all, holding, keys, level, name, 
 use super::outcomes::{assert_conflict, assert_not_found};
 use crate::{Constraint, Storage};
 
-/// A level that was made is found by its id, by its name, and in the list.
+/// A created level is found by its id, by its name, and in the list.
 pub async fn a_level_is_found_as_it_was_made(storage: Arc<dyn Storage>) {
     let company = some_company();
     let made = UserLevel {
@@ -33,7 +33,7 @@ pub async fn an_unknown_level_is_not_found(storage: Arc<dyn Storage>) {
     assert_eq!(levels.find_all(company).await.unwrap(), []);
 }
 
-/// An update answers what was there, changes everything else, and leaves the time when the level was made.
+/// An update returns the previous level and replaces all fields except the id and the creation time.
 pub async fn a_level_is_updated_but_for_its_birth(storage: Arc<dyn Storage>) {
     let company = some_company();
     let old = level(company, "Old");
@@ -56,7 +56,7 @@ pub async fn a_level_is_updated_but_for_its_birth(storage: Arc<dyn Storage>) {
     assert_eq!(levels.find_by_name(company, "Old").await.unwrap(), None);
 }
 
-/// A deletion returns the level that was there; afterwards it is gone.
+/// A deletion returns the deleted level, which is then no longer found.
 pub async fn a_level_is_deleted(storage: Arc<dyn Storage>) {
     let company = some_company();
     let gone = level(company, "Gone");
@@ -68,7 +68,7 @@ pub async fn a_level_is_deleted(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), []);
 }
 
-/// Changing or deleting an unknown level is an error and leaves nothing.
+/// Updating or deleting an unknown level returns `NotFound` and stores nothing.
 pub async fn a_level_that_is_not_there_cannot_be_changed(storage: Arc<dyn Storage>) {
     let company = some_company();
     let missing = level(company, "Missing");
@@ -77,7 +77,7 @@ pub async fn a_level_that_is_not_there_cannot_be_changed(storage: Arc<dyn Storag
     assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), []);
 }
 
-/// Levels are sorted by the bytes of their names, whatever the order in which they were made.
+/// Levels are sorted by the bytes of their names, in whatever order they were created.
 pub async fn levels_come_by_name(storage: Arc<dyn Storage>) {
     let company = some_company();
     let names = ["a", "ä", "B", "Z", "aa", "A", "z"];
@@ -87,7 +87,7 @@ pub async fn levels_come_by_name(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&listed, |level| level.name.to_string()), ["A", "B", "Z", "a", "aa", "z", "ä"]);
 }
 
-/// A name belongs to one level of a company, when it is made and when it is renamed; another company may use it.
+/// The name of a level is unique in its company, on creation and on update. Another company may use the same name.
 pub async fn a_level_name_is_unique_in_its_company(storage: Arc<dyn Storage>) {
     let (company, other) = (some_company(), some_company());
     let (admin, member) = (level(company, "Admin"), level(company, "Member"));
@@ -106,7 +106,7 @@ pub async fn a_level_name_is_unique_in_its_company(storage: Arc<dyn Storage>) {
     assert_eq!(levels.find_all(other).await.unwrap().len(), 1);
 }
 
-/// A level may be updated without being renamed, and its name is free once it is gone.
+/// A level may be updated without changing its name. After it is deleted, its name can be used again.
 pub async fn a_level_name_is_its_own_and_free_again(storage: Arc<dyn Storage>) {
     let company = some_company();
     let admin = level(company, "Admin");
@@ -121,7 +121,7 @@ pub async fn a_level_name_is_its_own_and_free_again(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().user_levels().find_by_name(company, "Admin").await.unwrap(), Some(again));
 }
 
-/// Within one unit of work a name can be freed and used again, and names can be swapped.
+/// Within one unit of work, a name that a level no longer has can be used again, so two levels can swap their names.
 pub async fn level_names_may_be_exchanged_in_one_unit(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (one, other) = (level(company, "One"), level(company, "Other"));
@@ -142,7 +142,7 @@ pub async fn level_names_may_be_exchanged_in_one_unit(storage: Arc<dyn Storage>)
     assert_eq!(levels.find_by_name(company, "Other").await.unwrap().unwrap().id, one.id);
 }
 
-/// Two levels cannot have one id, in one company or in two.
+/// Two levels cannot have the same id, neither in one company nor in two.
 pub async fn a_level_id_is_unique(storage: Arc<dyn Storage>) {
     let (company, other) = (some_company(), some_company());
     let first = level(company, "First");
@@ -157,7 +157,7 @@ pub async fn a_level_id_is_unique(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().user_levels().find_by_id(other, first.id).await.unwrap(), None);
 }
 
-/// A level cannot be removed while a user holds it.
+/// A level cannot be deleted while a user holds it.
 pub async fn a_level_that_somebody_holds_stays(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let held = level(company, "Held");
@@ -172,7 +172,8 @@ pub async fn a_level_that_somebody_holds_stays(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().user_levels().find_by_id(company, held.id).await.unwrap(), None);
 }
 
-/// A company cannot read, change or delete another's level by its id, and its list and names are its own.
+/// A company cannot read, update or delete another company's level by its id, and does not find it by name or in the
+/// list.
 pub async fn levels_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (some_company(), some_company());
     let (admin, foreign) = (level(mine, "Admin"), level(theirs, "Boss"));
@@ -189,7 +190,7 @@ pub async fn levels_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     assert_eq!(levels.find_all(theirs).await.unwrap(), [foreign]);
 }
 
-/// Many levels of one name in many companies are all listed where they belong.
+/// Several companies can each have a level of the same name, and each lists only its own.
 pub async fn every_company_may_have_an_admin(storage: Arc<dyn Storage>) {
     let companies = [(); 5].map(|()| some_company());
     let admins: Vec<_> = companies.iter().map(|company| level(*company, "Admin")).collect();

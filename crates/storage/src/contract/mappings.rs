@@ -1,4 +1,4 @@
-//! Mappings: adding, removing, and the order of the lists.
+//! Mappings: adding and removing elements, and the order of the lists.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use super::outcomes::{assert_not_found, assert_unknown};
 use super::sets::scenes;
 use crate::{Storage, Target};
 
-/// An added pair is there. Adding it again, and removing an absent one, returns `false` and changes nothing.
+/// An added element is in the set. Adding it again, or removing an element that is not in the set, returns `false` and
+/// changes nothing.
 pub async fn an_element_is_added_and_removed_once(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let (set, element) = (&scene.set, scene.elements[0]);
@@ -37,7 +38,7 @@ pub async fn an_element_is_added_and_removed_once(storage: Arc<dyn Storage>) {
     }
 }
 
-/// An unknown thing cannot be added, and nothing can be added to an unknown owner; the error names it.
+/// Adding an unknown element, or adding to an unknown owner, returns `Unknown` with the unknown id.
 pub async fn an_unknown_element_or_owner_is_named(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let unknown = Uuid::new_v4();
@@ -53,7 +54,7 @@ pub async fn an_unknown_element_or_owner_is_named(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Unknown owners have empty sets.
+/// The set of an unknown owner is empty.
 pub async fn an_unknown_owner_has_no_elements(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         if let Some((with_unknown_owner, ..)) = scene.set.with_unknown_owner() {
@@ -68,7 +69,7 @@ pub async fn an_unknown_owner_has_no_elements(storage: Arc<dyn Storage>) {
     assert_eq!(reader.company_modules().get_modules_by_company(some_company()).await.unwrap(), []);
 }
 
-/// The views of a feature and of a module come by the bytes of their urls.
+/// The views of a feature and of a module are sorted by the bytes of their URLs.
 pub async fn mapped_views_come_by_url(storage: Arc<dyn Storage>) {
     let prefix = unique("/order");
     let views = ["a", "ä", "B"].map(|end| view_at(format!("{prefix}/{end}")));
@@ -89,7 +90,8 @@ pub async fn mapped_views_come_by_url(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&of_module, |view| view.url.to_string()), expected);
 }
 
-/// The features of a view and of a module come by the bytes of their keys, those without one last and by id.
+/// The features of a view and of a module are sorted by the bytes of their keys. Features without a key come last,
+/// sorted by id.
 pub async fn mapped_features_come_by_key(storage: Arc<dyn Storage>) {
     let prefix = unique("order");
     let ids = ascending!(FeatureId, 5);
@@ -114,7 +116,7 @@ pub async fn mapped_features_come_by_key(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&of_module, |feature| feature.id), expected);
 }
 
-/// The modules of a view, of a feature and of a company come by the bytes of their names, those of one name by id.
+/// The modules of a view, of a feature and of a company are sorted by the bytes of their names, then by id.
 pub async fn mapped_modules_come_by_name_then_id(storage: Arc<dyn Storage>) {
     let prefix = unique("order");
     let ids = ascending!(ModuleId, 4);
@@ -145,7 +147,7 @@ pub async fn mapped_modules_come_by_name_then_id(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&of_company, |granted| granted.module.id), expected);
 }
 
-/// The companies that have a module come by id, also those that switched it off.
+/// The companies that have a module, enabled or disabled, are sorted by id.
 pub async fn the_companies_of_a_module_come_by_id(storage: Arc<dyn Storage>) {
     let module = some_module();
     given(&storage, &[&module]).await;
@@ -162,7 +164,8 @@ pub async fn the_companies_of_a_module_come_by_id(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().company_modules().get_modules_by_company(without).await.unwrap(), []);
 }
 
-/// A company's module has the time of the unit of work that added it, and later of the one that switched it.
+/// A module can be disabled and enabled for one company without affecting another. Its times are those of the units of
+/// work that added it and that set its `enabled` flag last.
 pub async fn a_module_is_switched_off_and_on_for_one_company(storage: Arc<dyn Storage>) {
     let (mine, theirs, module) = (some_company(), some_company(), some_module());
     given(&storage, &[&module]).await;
@@ -194,7 +197,7 @@ pub async fn a_module_is_switched_off_and_on_for_one_company(storage: Arc<dyn St
     assert!(granted(mine).await.enabled);
 }
 
-/// Adding a module that a company has switched off, or replacing the company's modules, leaves the switch.
+/// Adding a module that a company has disabled, or replacing the company's modules, keeps the module's `enabled` flag.
 pub async fn a_module_that_was_had_keeps_its_switch(storage: Arc<dyn Storage>) {
     let (company, off, on) = (some_company(), some_module(), some_module());
     given(&storage, &[&off, &on]).await;
@@ -212,7 +215,8 @@ pub async fn a_module_that_was_had_keeps_its_switch(storage: Arc<dyn Storage>) {
     assert_eq!(switches().await, [(off.id, false), (on.id, true)].into());
 }
 
-/// Switching a module to its present state changes nothing; one that the company does not have cannot be switched.
+/// Setting the `enabled` flag of a module to its current value changes nothing. Setting it for a module that the
+/// company does not have returns `NotFound`.
 pub async fn a_module_is_switched_only_when_that_says_something(storage: Arc<dyn Storage>) {
     let (company, other, module) = (some_company(), some_company(), some_module());
     given(&storage, &[&module]).await;
@@ -227,7 +231,7 @@ pub async fn a_module_is_switched_only_when_that_says_something(storage: Arc<dyn
     assert_not_found(change!(storage, other, tx => tx.company_modules_mut().set_enabled(other, module.id, false)));
 }
 
-/// A module that one company takes or gives back stays with the other.
+/// Adding a module to one company, or removing it, does not affect another company.
 pub async fn modules_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     let (mine, theirs, module) = (some_company(), some_company(), some_module());
     given(&storage, &[&module]).await;

@@ -1,4 +1,4 @@
-//! What levels say about views and features: one cell at a time, and the order of the lists.
+//! View and feature matrices: single cells, and the order of the lists.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::fixtures::{
 use super::outcomes::{assert_conflict, assert_unknown};
 use crate::{Constraint, Storage, Target};
 
-/// A view cell is found as it was written: alone, by its level, and by its view.
+/// A written view cell is returned unchanged: alone, with the cells of its level, and with the cells for its view.
 pub async fn a_view_cell_is_found_as_it_was_written(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, view) = (level(company, "Admin"), some_view());
@@ -34,7 +34,8 @@ pub async fn a_view_cell_is_found_as_it_was_written(storage: Arc<dyn Storage>) {
     assert_eq!(cells.find(company, admin.id, view.id).await.unwrap(), None);
 }
 
-/// A feature cell is found as it was written: alone, by its level, and by its feature.
+/// A written feature cell is returned unchanged: alone, with the cells of its level, and with the cells for its
+/// feature.
 pub async fn a_feature_cell_is_found_as_it_was_written(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, feature) = (level(company, "Admin"), some_feature());
@@ -56,7 +57,7 @@ pub async fn a_feature_cell_is_found_as_it_was_written(storage: Arc<dyn Storage>
     assert_eq!(cells.find_by_feature(company, feature.id).await.unwrap(), []);
 }
 
-/// Pinned cells of both matrices are counted, a level's own only.
+/// `count_pinned` counts the pinned cells of both matrices of a level, and of no other level.
 pub async fn pinned_cells_are_counted(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, other) = (level(company, "Admin"), level(company, "Other"));
@@ -73,7 +74,7 @@ pub async fn pinned_cells_are_counted(storage: Arc<dyn Storage>) {
     assert_eq!(levels.count_pinned(some_company(), admin.id).await.unwrap(), 0);
 }
 
-/// Writing a cell that is there changes what it says, and neither its id nor its birth.
+/// Writing an existing cell changes its content, and neither its id nor its creation time.
 pub async fn a_cell_that_is_written_again_keeps_its_id(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, view, feature) = (level(company, "Admin"), some_view(), some_feature());
@@ -93,7 +94,7 @@ pub async fn a_cell_that_is_written_again_keeps_its_id(storage: Arc<dyn Storage>
     assert_eq!(feature_cells, [FeaturePermission { id: done.id, created_at: done.created_at, ..refused }]);
 }
 
-/// Actions of one feature have cells of their own.
+/// Each action of a feature has a cell of its own. Actions are compared exactly, including case.
 pub async fn each_action_has_a_cell_of_its_own(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, feature) = (level(company, "Admin"), Feature { actions: Some(vec![action("read")]), ..some_feature() });
@@ -107,7 +108,7 @@ pub async fn each_action_has_a_cell_of_its_own(storage: Arc<dyn Storage>) {
     assert_eq!(cells, [lower]);
 }
 
-/// Two cells cannot have one id, in one level or in two companies.
+/// Two cells cannot have the same id, neither in one level nor in two companies.
 pub async fn a_cell_id_is_unique(storage: Arc<dyn Storage>) {
     let Two { mine, theirs, my_level, their_level, .. } = two(&storage).await;
     let (view, feature) = (some_view(), some_feature());
@@ -127,7 +128,7 @@ pub async fn a_cell_id_is_unique(storage: Arc<dyn Storage>) {
     assert_eq!(features.find_by_feature(mine, feature.id).await.unwrap(), []);
 }
 
-/// View cells come by view id in a level, and by level id about a view.
+/// The view cells of a level are sorted by view id, and the cells for a view by level id.
 pub async fn view_cells_come_by_id(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (view_ids, level_ids) = (ascending!(ViewId, 4), ascending!(UserLevelId, 4));
@@ -145,7 +146,8 @@ pub async fn view_cells_come_by_id(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&of_view, |cell| cell.user_level_id), level_ids);
 }
 
-/// Feature cells come by feature id in a level, by level id about a feature, and then by the bytes of their actions.
+/// The feature cells of a level are sorted by feature id, and the cells for a feature by level id; both then by the
+/// bytes of the actions.
 pub async fn feature_cells_come_by_id_then_action(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (feature_ids, level_ids) = (ascending!(FeatureId, 3), ascending!(UserLevelId, 3));
@@ -169,7 +171,7 @@ pub async fn feature_cells_come_by_id_then_action(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&of_feature, |cell| (cell.user_level_id, cell.action.to_string())), expected);
 }
 
-/// Two companies that each have a level with like cells.
+/// Two companies, each of which has a level with a cell for the same view and a cell for the same feature.
 struct Two {
     mine: CompanyId,
     theirs: CompanyId,
@@ -191,7 +193,8 @@ async fn two(storage: &Arc<dyn Storage>) -> Two {
     Two { mine, theirs, my_level, their_level, view, feature }
 }
 
-/// A company does not find another's cells, neither by its level nor by a view or feature that both use.
+/// A company does not find another company's cells, neither by their level nor by a view or feature that both companies
+/// use.
 pub async fn cells_of_another_company_are_not_found(storage: Arc<dyn Storage>) {
     let Two { mine, theirs, my_level, their_level, view, feature } = two(&storage).await;
     let (views, features) = (storage.reader().view_permissions(), storage.reader().feature_permissions());
@@ -208,7 +211,8 @@ pub async fn cells_of_another_company_are_not_found(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A company cannot write, delete or replace another's cells, whichever way it names the other's level.
+/// A company cannot write, delete or replace another company's cells, even if it passes that company's level as its
+/// own.
 pub async fn cells_of_another_company_cannot_be_changed(storage: Arc<dyn Storage>) {
     let Two { mine, theirs, their_level, view, feature, .. } = two(&storage).await;
     let (views, features) = (storage.reader().view_permissions(), storage.reader().feature_permissions());
@@ -247,7 +251,7 @@ pub async fn cells_of_another_company_cannot_be_changed(storage: Arc<dyn Storage
     assert_eq!(after, before);
 }
 
-/// Cells that a replace smuggles in for another company or level are never stored there.
+/// Cells of another company or level that are passed to a replace are never stored there.
 pub async fn a_replace_cannot_write_cells_of_another_company_or_level(storage: Arc<dyn Storage>) {
     let Two { mine, theirs, my_level, their_level, .. } = two(&storage).await;
     let (view, feature) = (some_view(), some_feature());
@@ -256,7 +260,8 @@ pub async fn a_replace_cannot_write_cells_of_another_company_or_level(storage: A
     for elsewhere in [&their_level, &neighbour] {
         let seen = [view_cell(elsewhere, view.id, ViewState::Allow)];
         let done = [feature_cell(elsewhere, feature.id, "Read")];
-        // Refusing them, or taking them for cells of the level that was named, are both safe.
+        // Both outcomes are safe: the adapter rejects these cells, or stores them as cells of the level in the
+        // argument.
         let _ = change!(storage, mine, tx => {
             tx.view_permissions_mut().replace_for_user_level(mine, my_level.id, &seen)
         });
@@ -272,7 +277,7 @@ pub async fn a_replace_cannot_write_cells_of_another_company_or_level(storage: A
     }
 }
 
-/// Cells about a view go when it goes, but the level's other cells stay.
+/// Deleting a view deletes the cells for it, and no other cells of the level.
 pub async fn cells_about_other_views_stay(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, gone, stays) = (level(company, "Admin"), some_view(), some_view());

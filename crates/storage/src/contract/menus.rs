@@ -1,4 +1,4 @@
-//! Menu items and sub-items, common to all companies or of one.
+//! Menu items and sub-items: common ones, which all companies have, and those of one company.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::fixtures::{
 use super::outcomes::{assert_conflict, assert_not_found, assert_unknown};
 use crate::{Constraint, MenuUse, Storage, Target};
 
-/// The two kinds of owners.
+/// Returns one owner of each kind: `None` for the common menu, and a company.
 fn owners() -> [Option<CompanyId>; 2] {
     [None, Some(some_company())]
 }
@@ -22,7 +22,7 @@ fn label(text: &str) -> Label {
     Label::parse(text).unwrap()
 }
 
-/// An item with nothing left out.
+/// Returns an item that has all optional fields.
 fn full_item(owner: Option<CompanyId>, view: ViewId, feature: FeatureId) -> MenuItem {
     MenuItem {
         icon: Some(Icon::parse("icon").unwrap()),
@@ -36,7 +36,7 @@ fn full_item(owner: Option<CompanyId>, view: ViewId, feature: FeatureId) -> Menu
     }
 }
 
-/// A sub-item with nothing left out.
+/// Returns a sub-item that has all optional fields.
 fn full_sub_item(item: &MenuItem, view: ViewId, feature: FeatureId) -> SubMenuItem {
     SubMenuItem {
         view_id: Some(view),
@@ -48,7 +48,7 @@ fn full_sub_item(item: &MenuItem, view: ViewId, feature: FeatureId) -> SubMenuIt
     }
 }
 
-/// Items and sub-items are found as they were made.
+/// Created items and sub-items are returned unchanged.
 pub async fn menu_entries_are_found_as_they_were_made(storage: Arc<dyn Storage>) {
     let (view, feature) = (some_view(), some_feature());
     given(&storage, &[&view, &feature]).await;
@@ -68,7 +68,7 @@ pub async fn menu_entries_are_found_as_they_were_made(storage: Arc<dyn Storage>)
     }
 }
 
-/// Required permissions are kept in their order; none is different from an empty list.
+/// Required permissions are stored in their order, and a missing list differs from an empty one.
 pub async fn required_permissions_are_kept_as_they_are(storage: Arc<dyn Storage>) {
     let odd = ["z", "a", "ä\"\\'%_{}", "a b"];
     for required in [None, Some(vec![]), Some(odd.map(|key| FeatureKey::parse(key).unwrap()).to_vec())] {
@@ -79,7 +79,7 @@ pub async fn required_permissions_are_kept_as_they_are(storage: Arc<dyn Storage>
     }
 }
 
-/// An update answers what was there, changes everything else, and leaves the time when the entry was made.
+/// An update returns the previous entry and replaces all fields except the id, the owner and the creation time.
 pub async fn menu_entries_are_updated_but_for_their_birth(storage: Arc<dyn Storage>) {
     let (view, feature) = (some_view(), some_feature());
     given(&storage, &[&view, &feature]).await;
@@ -108,7 +108,8 @@ pub async fn menu_entries_are_updated_but_for_their_birth(storage: Arc<dyn Stora
     }
 }
 
-/// An item goes with its sub-items, a sub-item alone; both deletions answer what was there.
+/// Deleting an item also deletes its sub-items, and deleting a sub-item deletes nothing else. Both return the deleted
+/// entry.
 pub async fn a_menu_item_goes_with_its_sub_items(storage: Arc<dyn Storage>) {
     let sub_items = storage.reader().sub_menu_items();
     for owner in owners() {
@@ -130,7 +131,7 @@ pub async fn a_menu_item_goes_with_its_sub_items(storage: Arc<dyn Storage>) {
     }
 }
 
-/// What is not there is not found and cannot be changed.
+/// An entry that does not exist is not found. Updating or deleting it returns `NotFound`.
 pub async fn menu_entries_that_are_not_there_cannot_be_changed(storage: Arc<dyn Storage>) {
     for owner in owners() {
         let target = Target::of_menu(owner);
@@ -147,7 +148,7 @@ pub async fn menu_entries_that_are_not_there_cannot_be_changed(storage: Arc<dyn 
     }
 }
 
-/// Two entries cannot have one id.
+/// Two items, or two sub-items, cannot have the same id.
 pub async fn menu_ids_are_unique(storage: Arc<dyn Storage>) {
     for owner in owners() {
         let target = Target::of_menu(owner);
@@ -164,7 +165,7 @@ pub async fn menu_ids_are_unique(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Unknown views, features and items are named, when entries are made and when they are changed.
+/// Creating or updating an entry with an unknown view, feature or item returns `Unknown` with its id.
 pub async fn menu_entries_name_what_is_unknown(storage: Arc<dyn Storage>) {
     for owner in owners() {
         let target = Target::of_menu(owner);
@@ -203,7 +204,8 @@ pub async fn menu_entries_name_what_is_unknown(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Entries come by sort order, then by the bytes of their labels, then by id; common and own items in one list.
+/// Entries are sorted by sort order, then by the bytes of their labels, then by id. Common and own entries are sorted
+/// in one list.
 pub async fn menu_entries_come_by_order_label_id(storage: Arc<dyn Storage>) {
     let company = Some(some_company());
     let ids = ascending!(MenuItemId, 7);
@@ -234,8 +236,7 @@ pub async fn menu_entries_come_by_order_label_id(storage: Arc<dyn Storage>) {
     assert_eq!(keys(&of_item, |item| item.id), [2, 4, 6, 0].map(|n| sub_ids[n]));
 }
 
-/// A company sees its own items and the common ones, and no other company's; a look-up with the wrong owner finds
-/// nothing.
+/// A company sees its own and the common entries, and no other company's. A look-up with the wrong owner finds nothing.
 pub async fn menus_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (Some(some_company()), Some(some_company()));
     let owners = [None, mine, theirs];
@@ -263,7 +264,7 @@ pub async fn menus_of_two_companies_stay_apart(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A company cannot change or delete another owner's entries, add sub-items below them, or move sub-items there.
+/// An owner cannot update or delete another owner's entries, add sub-items to them, or move sub-items to them.
 pub async fn menu_entries_of_another_owner_cannot_be_changed(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (Some(some_company()), Some(some_company()));
     for (owner, other) in [(mine, theirs), (mine, None), (None, mine)] {
@@ -292,7 +293,7 @@ pub async fn menu_entries_of_another_owner_cannot_be_changed(storage: Arc<dyn St
     }
 }
 
-/// The entries that use a view or a feature come by label, then id, from all companies.
+/// The entries that refer to a view or a feature are found in all companies, sorted by label, then by id.
 pub async fn the_uses_of_a_view_or_feature_are_found_across_companies(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (Some(some_company()), Some(some_company()));
     let (view, feature, unused) = (some_view(), some_feature(), some_view());
@@ -317,7 +318,7 @@ pub async fn the_uses_of_a_view_or_feature_are_found_across_companies(storage: A
     assert_eq!(menu.find_using_feature(FeatureId::generate(at(0))).await.unwrap(), []);
 }
 
-/// The items that require exactly this key are listed by label, then id, from all companies.
+/// The items that require exactly this key are found in all companies, sorted by label, then by id.
 pub async fn the_items_that_require_a_key_are_found_across_companies(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (Some(some_company()), Some(some_company()));
     let feature = some_feature();
@@ -346,7 +347,7 @@ pub async fn the_items_that_require_a_key_are_found_across_companies(storage: Ar
     let upper = FeatureKey::parse(key.as_str().to_uppercase()).unwrap();
     assert_eq!(menu.find_requiring(&upper).await.unwrap(), []);
 
-    // A unit of work sees its own.
+    // A read in a unit of work sees the unit's own changes.
     let target = Target::of_menu(mine);
     let seen = change!(storage, target, tx => async {
         tx.menu_items_mut().delete(mine, early.id).await?;

@@ -1,8 +1,8 @@
-//! The suite that every adapter must pass.
+//! The contract test suite, which every adapter must pass.
 //!
-//! Each case gets a storage whose catalog holds none of the case's things, and panics when the contract is broken.
-//! Cases use companies, urls, keys, codes and names of their own, so that one storage can serve them all, one after
-//! another; while a case runs, no other program may write.
+//! Each case gets a storage that contains none of the entities that the case creates, and panics if the contract is
+//! violated. Every case uses its own companies, URLs, keys, codes and names, so that all cases can run on one storage,
+//! one after another. While a case runs, no other process may write to the storage.
 //!
 //! ```text
 //! iam_storage::contract_tests!(my_adapter::fresh_storage().await);
@@ -28,12 +28,13 @@ mod fixtures;
 mod outcomes;
 mod sets;
 
-/// A case.
+/// A test case, which runs on its fixture.
 pub type Case<T = Arc<dyn Storage>> = fn(T) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The fixture of a case. Whatever must outlive the case (a temporary database) lives in the implementing value.
+/// The fixture of a case. The implementing value owns whatever must exist until the case ends, such as a temporary
+/// database.
 pub trait Fresh {
-    /// The storage.
+    /// Returns the storage.
     fn storage(&self) -> Arc<dyn Storage>;
 }
 
@@ -55,15 +56,15 @@ macro_rules! cases {
         $(mod $module;)+
         $(pub use $module::{$($case),+};)+
 
-        /// All cases of this suite with their names.
+        /// Returns all cases of this suite with their names.
         #[must_use]
         pub fn $cases() -> Vec<(&'static str, Case<$on>)> {
             vec![$($((stringify!($case), |given| Box::pin($case(given)))),+),+]
         }
 
-        /// One test per case of the [suite](mod@crate::contract). The argument makes the fixture of a case, and may
-        /// `.await`:
-        #[doc = concat!("anything that is [`", stringify!($fresh), "`](crate::contract::", stringify!($fresh), ").")]
+        /// Defines one test for each case of the [suite](mod@crate::contract). The argument is an expression that
+        /// creates the fixture of a case. It may `.await`, and its value
+        #[doc = concat!("implements [`", stringify!($fresh), "`](crate::contract::", stringify!($fresh), ").")]
         #[macro_export]
         macro_rules! $tests {
             ($d fresh:expr) => {

@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use crate::{Constraint, Result, StorageError};
 
-/// The change failed because the thing does not exist.
+/// Asserts that the change failed with `NotFound`.
 pub(super) fn assert_not_found<T: Debug>(outcome: Result<T>) {
     assert!(matches!(outcome, Err(StorageError::NotFound)), "expected not found, got {outcome:?}");
 }
 
-/// A rule forbids the change.
+/// Asserts that the change failed with `Conflict` because of this constraint.
 pub(super) fn assert_conflict<T: Debug>(outcome: Result<T>, rule: Constraint) {
     match outcome {
         Err(StorageError::Conflict { constraint }) => assert_eq!(constraint, rule),
@@ -21,7 +21,7 @@ pub(super) fn assert_conflict<T: Debug>(outcome: Result<T>, rule: Constraint) {
     }
 }
 
-/// The change refers to exactly these unknown things, named ascending.
+/// Asserts that the change failed with `Unknown` and exactly these ids, in ascending order.
 pub(super) fn assert_unknown<T: Debug>(outcome: Result<T>, kind: EntityType, unknown: impl IntoIterator<Item = Uuid>) {
     let unknown: Vec<Uuid> = unknown.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
     match outcome {
@@ -30,12 +30,12 @@ pub(super) fn assert_unknown<T: Debug>(outcome: Result<T>, kind: EntityType, unk
     }
 }
 
-/// The unit of work refuses the change.
+/// Asserts that the unit of work rejected the operation with `Misuse`.
 pub(super) fn assert_misuse<T: Debug>(outcome: Result<T>) {
     assert!(matches!(outcome, Err(StorageError::Misuse(_))), "expected misuse, got {outcome:?}");
 }
 
-/// The change was computed from an old state.
+/// Asserts that the write failed with `Stale`.
 pub(super) fn assert_stale<T: Debug>(outcome: Result<T>) {
     assert!(matches!(outcome, Err(StorageError::Stale)), "expected stale, got {outcome:?}");
 }

@@ -1,4 +1,4 @@
-//! Concurrent operations. No case depends on who wins; each checks what must never happen.
+//! Concurrent operations. No case depends on which operation comes first; each checks what must never happen.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,8 +18,8 @@ use super::fixtures::{
 use super::outcomes::{assert_conflict, assert_unknown};
 use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
 
-/// Holds one unit of work open while another is begun. The other must not begin before the first is committed, and
-/// must see what the first wrote.
+/// Checks that a second unit of work waits for the first: it must not begin before the first is committed, and must
+/// then see the first one's writes.
 async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
     async fn write(tx: &mut dyn UnitOfWork, target: Target) -> Uuid {
         match target {
@@ -49,7 +49,7 @@ async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
             Target::Credentials => !tx.users().find(&[UserId::from_uuid(id)]).await.unwrap().is_empty(),
         }
     }
-    // Connections are open by then, so that the second unit has nothing else to wait for.
+    // These two units of work open connections, so that the second unit below waits for nothing but its locks.
     let (one, other) = (some_company(), some_company());
     let (one, other) = (begin(storage, Target::Company(one)).await, begin(storage, Target::Company(other)).await);
     one.commit().await.unwrap();
@@ -57,7 +57,7 @@ async fn waits_for(storage: &Arc<dyn Storage>, first: Target, second: Target) {
     let mut tx = begin(storage, first).await;
     let mut waiting = Box::pin(begin(storage, second));
     let id = write(tx.as_mut(), first).await;
-    // Polled after each of many reads, it has had enough time to begin if nothing stops it.
+    // The reads between the polls give the second unit enough time to begin if no lock stops it.
     for _ in 0..30 {
         assert!(poll!(&mut waiting).is_pending(), "{second:?} began while {first:?} was under way");
         assert!(sees(&*tx, first, id).await);
@@ -84,14 +84,14 @@ pub async fn changes_of_the_catalog_are_serial(storage: Arc<dyn Storage>) {
     waits_for(&storage, Target::Catalog, Target::Catalog).await;
 }
 
-/// A change of the catalog waits for that of a company, and the other way round.
+/// A change of the catalog waits for a change of a company, and vice versa.
 pub async fn catalog_and_company_changes_wait_for_each_other(storage: Arc<dyn Storage>) {
     waits_for(&storage, Target::Catalog, Target::Company(some_company())).await;
     waits_for(&storage, Target::Company(some_company()), Target::Catalog).await;
 }
 
-/// A caller that is admitted under the lock stays admitted until the commit: credentials change before or after the
-/// change.
+/// A change of the credentials waits for every other change, and vice versa. So a caller whose credential is accepted
+/// under the lock cannot lose it before the commit.
 pub async fn changes_of_credentials_and_others_wait_for_each_other(storage: Arc<dyn Storage>) {
     for other in [Target::Catalog, Target::Company(some_company())] {
         waits_for(&storage, Target::Credentials, other).await;
@@ -99,8 +99,8 @@ pub async fn changes_of_credentials_and_others_wait_for_each_other(storage: Arc<
     }
 }
 
-/// However many tasks change companies without a pause, changes of the catalog and the credentials get their turn: no
-/// caller can hold off a revocation. The tasks outnumber an adapter's connections.
+/// Continuous changes of companies do not starve changes of the catalog and of the credentials, so no caller can
+/// prevent a revocation. There are more writing tasks than connections of an adapter.
 pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>) {
     const WRITERS: usize = 16;
     const MOST: usize = 150;
@@ -133,7 +133,8 @@ pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>
         while begun.load(Ordering::Relaxed) < WRITERS {
             tokio::task::yield_now().await;
         }
-        // Only rounds count that begin between its request and its turn, however the threads run.
+        // Only the company changes count that begin after this change was requested and before it begins, however the
+        // threads are scheduled.
         let mut change = Box::pin(begin(&storage, target));
         let at_once = poll!(&mut change);
         asked.store(true, Ordering::Relaxed);
@@ -143,11 +144,11 @@ pub async fn changes_without_a_pause_keep_no_other_out(storage: Arc<dyn Storage>
         };
         came.store(true, Ordering::Relaxed);
         tx.commit().await.unwrap();
-        assert_eq!(all(writers).await, [true; WRITERS], "a change of {target:?} came only after all others");
+        assert_eq!(all(writers).await, [true; WRITERS], "a change of {target:?} began only after all company changes");
     }
 }
 
-/// Two units create a level of one name at once: one succeeds, the other gets the conflict.
+/// If two units of work create levels of the same name concurrently, one succeeds and the other gets a conflict.
 pub async fn two_levels_of_one_name_at_once(storage: Arc<dyn Storage>) {
     for _ in 0..5 {
         let company = some_company();
@@ -157,13 +158,13 @@ pub async fn two_levels_of_one_name_at_once(storage: Arc<dyn Storage>) {
         };
         match at_once(create(), create()).await {
             (Ok(_), lost) | (lost, Ok(_)) => assert_conflict(lost, Constraint::UserLevelName),
-            neither => panic!("neither made the level: {neither:?}"),
+            neither => panic!("neither created the level: {neither:?}"),
         }
         assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap().len(), 1);
     }
 }
 
-/// The same for keys of the catalog.
+/// If two units of work create views with the same URL concurrently, one succeeds and the other gets a conflict.
 pub async fn two_views_of_one_url_at_once(storage: Arc<dyn Storage>) {
     for _ in 0..3 {
         let url = some_view().url;
@@ -173,12 +174,13 @@ pub async fn two_views_of_one_url_at_once(storage: Arc<dyn Storage>) {
         };
         match at_once(create(), create()).await {
             (Ok(_), lost) | (lost, Ok(_)) => assert_conflict(lost, Constraint::ViewUrl),
-            neither => panic!("neither made the view: {neither:?}"),
+            neither => panic!("neither created the view: {neither:?}"),
         }
     }
 }
 
-/// A level is deleted while it is assigned: it is gone without holders, or it is held and stays.
+/// If a level is deleted and assigned concurrently, it is either deleted and has no holder, or assigned and not
+/// deleted.
 pub async fn a_level_deleted_while_it_is_given(storage: Arc<dyn Storage>) {
     for round in 0..8 {
         let (company, user) = (some_company(), some_user());
@@ -207,7 +209,8 @@ pub async fn a_level_deleted_while_it_is_given(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A view is deleted while a menu item begins to use it: it is gone and unused, or used and stays.
+/// If a view is deleted while a menu item that refers to it is created, either the view is deleted and the item is not
+/// created, or the item is created and the view is not deleted.
 pub async fn a_view_deleted_while_a_menu_begins_to_use_it(storage: Arc<dyn Storage>) {
     for _ in 0..4 {
         let (company, view) = (some_company(), some_view());
@@ -233,8 +236,8 @@ pub async fn a_view_deleted_while_a_menu_begins_to_use_it(storage: Arc<dyn Stora
     }
 }
 
-/// Twenty tasks that change one company at once get its next twenty versions, one each. A reader of a version finds at
-/// least the changes that it counts.
+/// Twenty tasks that change one company concurrently get its next twenty versions, one each. After reading a version, a
+/// reader sees at least the changes that this version counts.
 pub async fn versions_follow_the_order_of_commits(storage: Arc<dyn Storage>) {
     const WRITERS: i64 = 20;
     let company = some_company();
@@ -247,7 +250,7 @@ pub async fn versions_follow_the_order_of_commits(storage: Arc<dyn Storage>) {
                 tokio::spawn(async move {
                     let (_, committed) = insist!(storage, company, tx => tx.user_levels_mut().create(&made)).unwrap();
                     let found = storage.reader().user_levels().find_by_id(company, made.id).await.unwrap();
-                    assert_eq!(found, Some(made), "the one that committed sees it");
+                    assert_eq!(found, Some(made), "the task that committed a level sees it");
                     committed.versions().map(|versions| versions.company)
                 })
             })
@@ -262,14 +265,14 @@ pub async fn versions_follow_the_order_of_commits(storage: Arc<dyn Storage>) {
         async move {
             let version = versions(&storage, Some(company)).await.company;
             let levels = storage.reader().user_levels().find_all(company).await.unwrap().len();
-            assert!(levels as i64 >= version, "version {version} was read before {levels} levels");
+            assert!(levels as i64 >= version, "after version {version}, only {levels} levels were read");
         }
     })
     .await;
     assert_eq!(versions(&storage, Some(company)).await.company, WRITERS + 1);
 }
 
-/// Renames a company's level, or makes a view.
+/// Work that renames a level of a company and creates another, or that creates a view.
 enum Errand {
     Company(CompanyId),
     Catalog,
@@ -293,7 +296,7 @@ impl Work for Errand {
     }
 }
 
-/// Interleaved changes of the catalog and of companies all finish.
+/// Interleaved changes of the catalog and of companies all finish, without a deadlock.
 pub async fn catalog_and_company_changes_do_not_deadlock(storage: Arc<dyn Storage>) {
     const ROUNDS: i64 = 6;
     let companies = [some_company(), some_company()];
@@ -318,13 +321,13 @@ pub async fn catalog_and_company_changes_do_not_deadlock(storage: Arc<dyn Storag
             })
         })
         .collect();
-    tokio::time::timeout(Duration::from_secs(30), all(tasks)).await.expect("the changes are stuck");
+    tokio::time::timeout(Duration::from_secs(30), all(tasks)).await.expect("all changes finish in time");
     assert_eq!(versions(&storage, Some(companies[0])).await.company, 2 * ROUNDS + 1);
     assert_eq!(versions(&storage, Some(companies[1])).await.company, ROUNDS + 1);
     assert_eq!(versions(&storage, None).await.catalog, catalog + 2 * ROUNDS);
 }
 
-/// Changes of many companies at once do not disturb one another.
+/// Concurrent changes of many companies do not affect one another.
 pub async fn many_companies_change_at_once(storage: Arc<dyn Storage>) {
     let tasks: Vec<_> = (0..10)
         .map(|_| {
@@ -339,5 +342,5 @@ pub async fn many_companies_change_at_once(storage: Arc<dyn Storage>) {
             })
         })
         .collect();
-    tokio::time::timeout(Duration::from_secs(30), all(tasks)).await.expect("the changes are stuck");
+    tokio::time::timeout(Duration::from_secs(30), all(tasks)).await.expect("all changes finish in time");
 }

@@ -1,4 +1,4 @@
-//! Audit records: kept as they were appended, found by filters and page by page.
+//! Audit records: stored exactly as appended, and found by filters and page by page.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::fixtures::{Given, at, begin, change, keys, level, records_about, some
 use super::outcomes::{assert_conflict, assert_misuse};
 use crate::{AuditCursor, AuditFilter, Constraint, Storage, Target};
 
-/// An appended record is found as it was appended, with the change that it came with.
+/// An appended record is returned unchanged, next to the derived record of the mutation in the same unit of work.
 pub async fn an_appended_record_is_found_as_it_was(storage: Arc<dyn Storage>) {
     let company = some_company();
     let mut tx = begin(&storage, company).await;
@@ -36,7 +36,8 @@ pub async fn an_appended_record_is_found_as_it_was(storage: Arc<dyn Storage>) {
     assert_eq!(listed(&storage, Some(company), &AuditFilter::default()).await.len(), 3);
 }
 
-/// A record of another company, or of the platform, cannot be appended to a company's unit, nor the reverse.
+/// A unit of work for a company rejects records of another company and of the platform, and one for the catalog rejects
+/// records of a company.
 pub async fn a_record_belongs_to_its_unit(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (some_company(), some_company());
     for (target, company) in
@@ -48,7 +49,7 @@ pub async fn a_record_belongs_to_its_unit(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The platform's records are apart from the companies', and each company's from the others'.
+/// The records of the platform and of each company are separate.
 pub async fn records_of_companies_and_platform_stay_apart(storage: Arc<dyn Storage>) {
     let (mine, theirs, user) = (Some(some_company()), Some(some_company()), some_user());
     let entity_id = Uuid::new_v4();
@@ -68,7 +69,7 @@ pub async fn records_of_companies_and_platform_stay_apart(storage: Arc<dyn Stora
     assert_eq!(listed(&storage, Some(some_company()), &about).await, []);
 }
 
-/// Each filter narrows the list, alone and together with the others; `from` is included, `to` is not.
+/// Each filter restricts the list, alone and combined with others. `from` is inclusive, and `to` is exclusive.
 pub async fn records_are_filtered(storage: Arc<dyn Storage>) {
     let company = Some(some_company());
     let (user, entity_id) = (some_user(), Uuid::new_v4());
@@ -104,7 +105,7 @@ pub async fn records_are_filtered(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Pages of ten walk through twenty-five records: each once, newest first, ties by id descending.
+/// Pages of ten list twenty-five records, each once, newest first, with ties ordered by descending id.
 pub async fn pages_walk_through_all_records_once(storage: Arc<dyn Storage>) {
     let company = Some(some_company());
     let mut records: Vec<_> = (0..25)
@@ -121,11 +122,11 @@ pub async fn pages_walk_through_all_records_once(storage: Arc<dyn Storage>) {
     loop {
         let page = logs.list_for_company(company, &filter, cursor, 10).await.unwrap();
         sizes.push(page.len());
-        assert!(sizes.len() <= 4, "the walk does not end: pages of {sizes:?}");
+        assert!(sizes.len() <= 4, "the paging does not end: pages of {sizes:?}");
         let Some(last) = page.last() else { break };
         cursor = Some(AuditCursor { timestamp: last.timestamp, id: last.id });
         walked.extend(page);
-        // What is appended while a client pages is newer than all that is still to come.
+        // Records that are appended during the paging are newer than all remaining records.
         append(&storage, &[record(company, at(1000 + sizes.len() as i64))]).await;
     }
     assert_eq!(sizes, [10, 10, 5, 0]);
@@ -136,7 +137,7 @@ pub async fn pages_walk_through_all_records_once(storage: Arc<dyn Storage>) {
     assert_eq!(logs.list_for_company(company, &filter, None, 0).await.unwrap(), []);
 }
 
-/// The newest records about an entity, and by a user, are limited and newest first.
+/// The lists of records about an entity and by a user begin with the newest record and end at the limit.
 pub async fn the_newest_records_come_first_and_limited(storage: Arc<dyn Storage>) {
     let (company, user, entity_id) = (Some(some_company()), some_user(), Uuid::new_v4());
     let records: Vec<_> =
@@ -155,7 +156,7 @@ pub async fn the_newest_records_come_first_and_limited(storage: Arc<dyn Storage>
     assert_eq!(logs.list_for_entity(company, EntityType::UserLevel, Uuid::new_v4(), 3).await.unwrap(), []);
 }
 
-/// Two records cannot have one id.
+/// Two records cannot have the same id.
 pub async fn a_record_is_appended_once(storage: Arc<dyn Storage>) {
     let company = some_company();
     let once = record(Some(company), at(0));
@@ -166,7 +167,7 @@ pub async fn a_record_is_appended_once(storage: Arc<dyn Storage>) {
     assert_eq!(listed(&storage, Some(company), &AuditFilter::default()).await, [once]);
 }
 
-/// Every kind of thing and of actor is kept.
+/// Records of all entity types and all kinds of actors are stored.
 pub async fn every_kind_of_record_is_kept(storage: Arc<dyn Storage>) {
     let company = Some(some_company());
     let kinds = [

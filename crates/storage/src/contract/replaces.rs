@@ -1,4 +1,4 @@
-//! Replacing a whole set: all or nothing, for concurrent readers and concurrent replaces.
+//! Replacing a whole set, which is atomic for concurrent readers and concurrent replaces.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,13 +19,14 @@ fn set(elements: &[Uuid]) -> BTreeSet<Uuid> {
     elements.iter().copied().collect()
 }
 
-/// Replaces, and checks that the set is what was wanted.
+/// Replaces a set, and checks that it then contains exactly the wanted elements.
 async fn replaced(storage: &Arc<dyn Storage>, Scene { set: kept, .. }: &Scene, wanted: &[Uuid]) {
     change!(*storage, kept.target(), tx => kept.replace(tx, wanted)).unwrap();
     assert_eq!(kept.read(storage.reader()).await, set(wanted), "{kept:?}");
 }
 
-/// After a replace the set is what was wanted: more, fewer, others, the same, none.
+/// After a replace, the set contains exactly the wanted elements, whether these are more, fewer, other or the same
+/// elements, or none.
 pub async fn a_replaced_set_is_exactly_what_was_wanted(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let elements = &scene.elements;
@@ -37,7 +38,7 @@ pub async fn a_replaced_set_is_exactly_what_was_wanted(storage: Arc<dyn Storage>
     }
 }
 
-/// Replacing a set with itself changes nothing: no version, no record.
+/// Replacing a set with its own elements changes nothing: it raises no version and writes no record.
 pub async fn a_set_replaced_by_itself_is_not_changed(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let elements = &scene.elements[..3];
@@ -51,7 +52,7 @@ pub async fn a_set_replaced_by_itself_is_not_changed(storage: Arc<dyn Storage>) 
     }
 }
 
-/// A replace touches its own feature, module, company, user or level, and no other.
+/// A replace changes only the set of its owner (a feature, module, company, user or level), and no other set.
 pub async fn a_replace_leaves_its_neighbours(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let neighbour = &scene.neighbour;
@@ -64,7 +65,7 @@ pub async fn a_replace_leaves_its_neighbours(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A replace that names unknown things names them all in its error, ascending, and leaves the set as it was.
+/// A replace with unknown ids returns `Unknown` with all of these ids in ascending order, and leaves the set unchanged.
 pub async fn a_replace_names_all_that_is_unknown(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let there = &scene.elements[..2];
@@ -77,7 +78,7 @@ pub async fn a_replace_names_all_that_is_unknown(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The set of an unknown owner cannot be replaced, not even with nothing.
+/// Replacing the set of an unknown owner returns `Unknown`, even if the new set is empty.
 pub async fn a_replace_names_an_unknown_owner(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let Some((with_unknown_owner, kind, owner)) = scene.set.with_unknown_owner() else { continue };
@@ -88,7 +89,7 @@ pub async fn a_replace_names_an_unknown_owner(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Naming an element twice counts once; two cells for one place are a conflict.
+/// An element that is passed twice counts once. In a matrix, two cells with the same position are a conflict.
 pub async fn a_replace_that_repeats_itself(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let kept = &scene.set;
@@ -104,7 +105,7 @@ pub async fn a_replace_that_repeats_itself(storage: Arc<dyn Storage>) {
     }
 }
 
-/// A replace and the earlier changes of the same unit are rolled back together.
+/// A replace sees the earlier changes of its own unit of work.
 pub async fn a_replace_sees_its_own_unit(storage: Arc<dyn Storage>) {
     for scene in scenes(&storage).await {
         let kept = &scene.set;
@@ -170,7 +171,7 @@ async fn is_atomic(storage: Arc<dyn Storage>, kind: usize) {
         let (storage, kept, odd, even) = (Arc::clone(&storage), kept.clone(), odd.clone(), even.clone());
         async move {
             let seen = kept.read(storage.reader()).await;
-            assert!(seen == odd || seen == even, "{kept:?} was seen as {seen:?}");
+            assert!(seen == odd || seen == even, "a reader saw a mix: {kept:?} with {seen:?}");
         }
     })
     .await;
@@ -211,7 +212,7 @@ pub async fn a_feature_matrix_is_replaced_atomically(storage: Arc<dyn Storage>) 
     is_atomic(storage, 6).await;
 }
 
-/// Two concurrent replaces of one set end with one of the two, whole.
+/// After two concurrent replaces of a set, it contains exactly the elements of one of them.
 pub async fn two_replaces_at_once_end_as_one_of_them(storage: Arc<dyn Storage>) {
     for Scene { set: kept, elements, .. } in scenes(&storage).await {
         let (one, other) = (elements[..3].to_vec(), elements[2..].to_vec());
@@ -222,12 +223,13 @@ pub async fn two_replaces_at_once_end_as_one_of_them(storage: Arc<dyn Storage>) 
             };
             at_once(replace(&one), replace(&other)).await;
             let seen = kept.read(storage.reader()).await;
-            assert!(seen == set(&one) || seen == set(&other), "{kept:?} ended as {seen:?}");
+            assert!(seen == set(&one) || seen == set(&other), "the two replaces were mixed: {kept:?} with {seen:?}");
         }
     }
 }
 
-/// View cells that stay keep their id and birth, and their last change when they say the same.
+/// View cells that a replace keeps have the same ids and creation times, and the same `updated_at` if their content
+/// does not change.
 pub async fn view_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
     let company = some_company();
     let admin = level(company, "Admin");
@@ -266,7 +268,8 @@ pub async fn view_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
     assert_eq!(matrix.find(company, admin.id, gone.view_id).await.unwrap(), None);
 }
 
-/// Feature cells that stay keep their id and birth, and their last change when they say the same.
+/// Feature cells that a replace keeps have the same ids and creation times, and the same `updated_at` if their content
+/// does not change.
 pub async fn feature_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) {
     let company = some_company();
     let (admin, feature) = (level(company, "Admin"), some_feature());
@@ -301,7 +304,7 @@ pub async fn feature_cells_that_stay_stay_themselves(storage: Arc<dyn Storage>) 
     assert_eq!(matrix.find_by_user_level(company, admin.id).await.unwrap(), expected);
 }
 
-/// Ten thousand cells are replaced by ten thousand others, and by none.
+/// Ten thousand cells can be replaced by another ten thousand cells, half of them the same, and by none.
 pub async fn ten_thousand_cells_are_replaced(storage: Arc<dyn Storage>) {
     let company = some_company();
     let admin = level(company, "Admin");

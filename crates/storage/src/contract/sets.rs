@@ -1,4 +1,4 @@
-//! What all operations on sets have in common: mappings, matrices, assignments.
+//! Helpers for the cases about sets: mappings, matrices and assignments.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::fixtures::{
 };
 use crate::{Reader, Result, Storage, Target, UnitOfWork};
 
-/// A set with its owner.
+/// A set, given by its kind and its owner.
 #[derive(Debug, Clone)]
 pub(super) enum Members {
     ViewsOfFeature(FeatureId),
@@ -36,7 +36,7 @@ impl Members {
         }
     }
 
-    /// The elements of a set.
+    /// Returns the type of the elements.
     pub(super) const fn kind(&self) -> EntityType {
         match self {
             Self::ViewsOfFeature(_) | Self::ViewsOfModule(_) | Self::ViewCells(_) => EntityType::View,
@@ -46,12 +46,13 @@ impl Members {
         }
     }
 
-    /// Whether it is a matrix, which cannot have one cell twice.
+    /// Returns `true` if the set is a matrix, which rejects repeated cells.
     pub(super) const fn is_matrix(&self) -> bool {
         matches!(self, Self::ViewCells(_) | Self::FeatureCells(_))
     }
 
-    /// A set of the same kind whose owner does not exist, and that owner. Companies and users always exist.
+    /// Returns a set of the same kind whose owner does not exist, and the type and id of that owner. Returns `None` if
+    /// the owner is a company or a user: every id of these is valid.
     pub(super) fn with_unknown_owner(&self) -> Option<(Self, EntityType, Uuid)> {
         let (feature, module) = (FeatureId::generate(at(0)), ModuleId::generate(at(0)));
         match self {
@@ -129,7 +130,7 @@ impl Members {
         }
     }
 
-    /// Adds one; a matrix cannot tell whether it was there.
+    /// Adds an element and returns whether it is new. For a matrix the result is always `true`.
     pub(super) async fn add(&self, tx: &mut dyn UnitOfWork, element: Uuid) -> Result<bool> {
         let (view, feature) = (ViewId::from_uuid(element), FeatureId::from_uuid(element));
         match self {
@@ -173,7 +174,7 @@ impl Members {
     }
 }
 
-/// A set, another of its kind next to it, and six things that can be elements of both.
+/// A set, a neighbour of the same kind, and six entities that can be elements of both.
 #[derive(Debug, Clone)]
 pub(super) struct Scene {
     pub(super) set: Members,
@@ -181,7 +182,7 @@ pub(super) struct Scene {
     pub(super) elements: Vec<Uuid>,
 }
 
-/// One scene of each kind, in the order of [`Members`].
+/// Creates one scene for each kind of set, in the order of [`Members`].
 pub(super) async fn scenes(storage: &Arc<dyn Storage>) -> [Scene; 7] {
     let company = some_company();
     let user = some_user();

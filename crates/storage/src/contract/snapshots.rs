@@ -1,4 +1,4 @@
-//! The data that decides, read at one moment.
+//! Snapshots: the data that decisions are computed from, read at one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ async fn of_company(storage: &Arc<dyn Storage>, company: CompanyId) -> Stamped<C
     storage.reader().snapshots().load_company(company).await.unwrap()
 }
 
-/// A user's snapshot holds the levels that the user holds, ascending by id, with all that they say and nothing else.
+/// A user's snapshot contains exactly the levels that the user holds, ordered by id, with all of their cells.
 pub async fn a_user_snapshot_holds_the_users_levels(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let ids = ascending!(UserLevelId, 4);
@@ -66,7 +66,7 @@ pub async fn a_user_snapshot_holds_the_users_levels(storage: Arc<dyn Storage>) {
     assert_eq!(value.catalog.view_by_url(views[0].url.as_str()), Some(&views[0]));
 }
 
-/// Unknown users and companies have no levels, holders or modules, but they have the catalog.
+/// The snapshot of an unknown user or company has no levels, holders or modules, but it has the catalog.
 pub async fn unknown_users_and_companies_have_empty_snapshots(storage: Arc<dyn Storage>) {
     let (known, view) = (some_company(), some_view());
     given(&storage, &[&view, &level(known, "Admin")]).await;
@@ -82,7 +82,8 @@ pub async fn unknown_users_and_companies_have_empty_snapshots(storage: Arc<dyn S
     assert_eq!(unknown.value.catalog.view(view.id), Some(&view));
 }
 
-/// A company's snapshot holds all of its levels and holders, and of each user the same as the user's own.
+/// A company's snapshot contains all of its levels and holders, and the same data about each user as the user's own
+/// snapshot.
 pub async fn a_company_snapshot_holds_all_users(storage: Arc<dyn Storage>) {
     let (company, other, view, module) = (some_company(), some_company(), some_view(), some_module());
     let (one, both, non_member) = (some_user(), some_user(), some_user());
@@ -107,8 +108,8 @@ pub async fn a_company_snapshot_holds_all_users(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The gates of modules are in the snapshot. What is in no module is open; what is in some is open if one of them is
-/// switched on, for the company and for all.
+/// A snapshot contains the module gates. A view or feature in no module is not gated. One that is in modules is
+/// available if at least one of them is enabled, both for the company and in the catalog.
 pub async fn gates_open_with_a_module_that_is_switched_on(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let admin = level(company, "Admin");
@@ -140,12 +141,12 @@ pub async fn gates_open_with_a_module_that_is_switched_on(storage: Arc<dyn Stora
     change!(storage, company, tx => tx.company_modules_mut().add(company, first.id)).unwrap();
     assert_eq!(gates().await, (Reason::ExplicitAllow, [first.id].into()));
     change!(storage, company, tx => tx.company_modules_mut().set_enabled(company, first.id, false)).unwrap();
-    assert_eq!(gates().await, (closed, [].into()), "switched off for the company");
+    assert_eq!(gates().await, (closed, [].into()), "disabled for the company");
     change!(storage, company, tx => tx.company_modules_mut().add(company, second.id)).unwrap();
     assert_eq!(gates().await.0, Reason::ExplicitAllow);
     let off = Module { enabled: false, ..second.clone() };
     change!(storage, Target::Catalog, tx => tx.modules_mut().update(&off)).unwrap();
-    assert_eq!(gates().await.0, closed, "switched off for every company");
+    assert_eq!(gates().await.0, closed, "disabled in the catalog");
     change!(storage, Target::Catalog, tx => tx.modules_mut().update(&second)).unwrap();
     assert_eq!(gates().await.0, Reason::ExplicitAllow);
     change!(storage, company, tx => tx.company_modules_mut().remove(company, second.id)).unwrap();
@@ -155,10 +156,11 @@ pub async fn gates_open_with_a_module_that_is_switched_on(storage: Arc<dyn Stora
         tx.modules_mut().delete(second.id).await
     })
     .unwrap();
-    assert_eq!(gates().await.0, Reason::ExplicitAllow, "in no module any more");
+    assert_eq!(gates().await.0, Reason::ExplicitAllow, "no longer in any module");
 }
 
-/// Each change is in the next snapshot, with its version: public views, features switched off, rows.
+/// The next snapshot contains each change and has its version: new cells, public views, disabled features, and
+/// deletions.
 pub async fn the_next_snapshot_has_the_change(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let (admin, view, feature) = (level(company, "Admin"), some_view(), some_feature());
@@ -187,14 +189,14 @@ pub async fn the_next_snapshot_has_the_change(storage: Arc<dyn Storage>) {
     assert_eq!(reasons().await, (Reason::UnknownView, Reason::UnknownFeature));
 }
 
-/// Two states, neither of which allows anything, but a mix of which does.
+/// Two states, neither of which allows one of the views, whereas a mix of the two would.
 #[derive(Debug, Clone)]
 struct Trap {
     company: CompanyId,
     user: UserId,
-    /// The user holds the one or the other; the level that is not held allows the first view.
+    /// The user holds one of the levels. The level that the user does not hold allows the first view.
     levels: [UserLevel; 2],
-    /// The second view is allowed while its module is switched off, and denied while it is switched on.
+    /// The cells for the second view allow it while its module is disabled, and deny it while the module is enabled.
     views: [ViewId; 2],
     module: ModuleId,
 }
@@ -214,7 +216,7 @@ impl Trap {
         trap
     }
 
-    /// Establishes the first state or the second.
+    /// Writes the first state (0) or the second state (1).
     async fn turn(&self, storage: &Arc<dyn Storage>, state: usize) {
         let Self { company, user, levels, views, module } = self;
         let (held, other) = (&levels[state], &levels[1 - state]);
@@ -235,12 +237,13 @@ impl Trap {
         assert_eq!(snapshot.levels.len(), 1, "the user always holds one level");
         for view in self.views {
             let decision = snapshot.view(view);
-            assert!(!decision.allowed, "what was never allowed is allowed: {decision:?} in {snapshot:?}");
+            assert!(!decision.allowed, "a view that no state allows is allowed: {decision:?} in {snapshot:?}");
         }
     }
 }
 
-/// The catalog alone is the same as in any snapshot, outside a unit and inside one; no company's version comes with it.
+/// `load_catalog` returns the same catalog as a snapshot, outside a unit of work and inside one, with the company
+/// version 0.
 pub async fn the_catalog_is_loaded_alone(storage: Arc<dyn Storage>) {
     let (company, view, inside) = (some_company(), some_view(), some_view());
     given(&storage, &[&view, &level(company, "Admin")]).await;
@@ -256,7 +259,8 @@ pub async fn the_catalog_is_loaded_alone(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().snapshots().load_catalog().await.unwrap(), alone);
 }
 
-/// A snapshot of some users holds them and what they hold, and is otherwise that of the company.
+/// A snapshot of some users contains only these users and the levels that they hold, and otherwise equals the snapshot
+/// of the company.
 pub async fn a_snapshot_of_some_users_holds_only_them(storage: Arc<dyn Storage>) {
     let (company, theirs, view, module) = (some_company(), some_company(), some_view(), some_module());
     let [one, two, not_asked, non_member] = [(); 4].map(|()| some_user());
@@ -295,7 +299,7 @@ pub async fn a_snapshot_of_some_users_holds_only_them(storage: Arc<dyn Storage>)
     assert_eq!(load(company, &[two, non_member, one]).await, some);
 }
 
-/// A snapshot of some users never mixes two states.
+/// A snapshot of some users never mixes data of two states.
 pub async fn a_snapshot_of_some_users_never_mixes_two_states(storage: Arc<dyn Storage>) {
     let trap = Trap::set(&storage).await;
     let (writer, turned) = (Arc::clone(&storage), trap.clone());
@@ -314,7 +318,8 @@ pub async fn a_snapshot_of_some_users_never_mixes_two_states(storage: Arc<dyn St
     .await;
 }
 
-/// A menu is that of its owner alone, in the order of its lists, and carries the versions that it was read at.
+/// A loaded menu contains only the entries of its owner, in the order of the lists, and has the versions at which it
+/// was read.
 pub async fn a_menu_is_loaded_with_its_versions(storage: Arc<dyn Storage>) {
     let (company, view, feature) = (some_company(), some_view(), some_feature());
     let ordered = |owner, label: &str, sort_order| MenuItem { sort_order, ..menu_item(owner, label) };
@@ -374,7 +379,7 @@ pub async fn a_menu_is_loaded_with_its_versions(storage: Arc<dyn Storage>) {
     assert_eq!(load(Some(company)).await, loaded);
 }
 
-/// A user's snapshot never mixes the levels of one state with the rows or the modules of another.
+/// A user's snapshot never mixes the levels of one state with the cells or the modules of another.
 pub async fn a_user_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>) {
     let trap = Trap::set(&storage).await;
     let (writer, turned) = (Arc::clone(&storage), trap.clone());
@@ -390,7 +395,7 @@ pub async fn a_user_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>) {
     .await;
 }
 
-/// A company's snapshot never mixes two states.
+/// A company's snapshot never mixes data of two states.
 pub async fn a_company_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>) {
     let trap = Trap::set(&storage).await;
     let (writer, turned) = (Arc::clone(&storage), trap.clone());
@@ -406,7 +411,7 @@ pub async fn a_company_snapshot_never_mixes_two_states(storage: Arc<dyn Storage>
     .await;
 }
 
-/// A snapshot has exactly the versions that it carries: each change of the company or the catalog comes with its own.
+/// A snapshot contains exactly the changes of the company and the catalog that its versions count.
 pub async fn a_snapshot_is_of_the_versions_that_it_bears(storage: Arc<dyn Storage>) {
     let company = some_company();
     given(&storage, &[&level(company, "First")]).await;
@@ -436,7 +441,8 @@ pub async fn a_snapshot_is_of_the_versions_that_it_bears(storage: Arc<dyn Storag
     .await;
 }
 
-/// A snapshot that was loaded stays as it was, whatever changes later; one loaded inside a unit sees the unit's writes.
+/// A loaded snapshot stays the same, whatever changes later. A snapshot that is loaded inside a unit of work contains
+/// the unit's writes.
 pub async fn a_snapshot_stays_as_it_was_loaded(storage: Arc<dyn Storage>) {
     let (company, user, view) = (some_company(), some_user(), some_view());
     let admin = level(company, "Admin");

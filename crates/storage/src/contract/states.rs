@@ -1,4 +1,4 @@
-//! The state of a company as such.
+//! The version of a company, and its provisioning.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use iam_domain::EntityType;
 use super::fixtures::{begin, change, given, level, records_about, some_company, versions};
 use crate::{CompanyState, Storage};
 
-/// A company is unknown, of version 0, before its first change.
+/// Before its first change, a company has no state, and its version is 0.
 pub async fn a_company_has_no_state_before_its_first_change(storage: Arc<dyn Storage>) {
     let company = some_company();
     let states = storage.reader().company_states();
@@ -18,7 +18,7 @@ pub async fn a_company_has_no_state_before_its_first_change(storage: Arc<dyn Sto
     assert_eq!(states.versions(Some(company)).await.unwrap().company, 1);
 }
 
-/// A company is provisioned once, at the time of the unit that did it; doing it again changes and records nothing.
+/// A company is provisioned once, at the time of that unit of work. Provisioning it again changes and records nothing.
 pub async fn a_company_is_provisioned_once(storage: Arc<dyn Storage>) {
     let (company, other) = (some_company(), some_company());
     let mut tx = begin(&storage, company).await;
@@ -37,7 +37,8 @@ pub async fn a_company_is_provisioned_once(storage: Arc<dyn Storage>) {
     assert_eq!(actions, ["company.provisioned"]);
 }
 
-/// A company stays provisioned through later changes, and being provisioned is seen inside the unit.
+/// A company stays provisioned after later changes, and reads inside the unit of work that provisions it see it as
+/// provisioned.
 pub async fn being_provisioned_outlives_later_changes(storage: Arc<dyn Storage>) {
     let company = some_company();
     let mut tx = begin(&storage, company).await;
@@ -51,7 +52,7 @@ pub async fn being_provisioned_outlives_later_changes(storage: Arc<dyn Storage>)
     assert_eq!(after, Some(CompanyState { version: 2, provisioned_at: Some(now) }));
 }
 
-/// All versions of one moment are of one epoch, and a snapshot bears the versions that are current.
+/// All versions that are read have the same epoch, and a snapshot has the current versions.
 pub async fn versions_are_of_one_epoch(storage: Arc<dyn Storage>) {
     let (one, other) = (some_company(), some_company());
     given(&storage, &[&level(one, "One"), &level(other, "Other")]).await;

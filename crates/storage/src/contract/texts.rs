@@ -1,4 +1,4 @@
-//! Texts are kept exactly: every character, every case, every length that is allowed.
+//! Strings are stored exactly: every character, in upper and lower case, and every allowed length.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::fixtures::{
 };
 use crate::{NewEffectiveFeaturePermission, NewTrailEntry, Storage};
 
-/// This many characters of four bytes, without a pattern that an index could compress.
+/// Returns this many pseudo-random characters of four bytes, which an index cannot compress.
 fn longest(characters: usize) -> String {
     let mut state = Uuid::new_v4().as_u128() as u64 | 1;
     let scramble = |_| {
@@ -28,7 +28,7 @@ fn longest(characters: usize) -> String {
     (0..characters).map(scramble).collect()
 }
 
-/// Texts that look like something else.
+/// Unusual strings: SQL, quotes, escapes, placeholders, white space, control characters, emoji, right-to-left text.
 const ODD: [&str; 13] = [
     "'; DROP TABLE views; --",
     "\"quoted\" and 'quoted'",
@@ -36,7 +36,7 @@ const ODD: [&str; 13] = [
     "100 % of_them $1 ? :name {}",
     "line\nbreak\tand\rreturn",
     " space before and after ",
-    // As earlier builds accepted them.
+    // Invisible characters, which earlier builds accepted.
     "\u{1}\u{7f}\u{85}\u{200b}\u{feff}",
     "\u{202e}nimdA\u{2066}",
     "👩‍👩‍👧‍👦 🇩🇪 é e\u{301}",
@@ -46,7 +46,7 @@ const ODD: [&str; 13] = [
     "\u{10ffff}\u{fffd}",
 ];
 
-/// A thing whose texts are all of this kind, made from a length or from nothing.
+/// Returns the odd string with a unique suffix or, without one, a random string of `max` characters.
 fn texts(max: usize, odd: Option<&str>) -> String {
     odd.map_or_else(|| longest(max), |odd| format!("{odd}{}", Uuid::new_v4().simple()))
 }
@@ -57,22 +57,23 @@ macro_rules! text {
     };
 }
 
-/// A very long description is kept.
+/// Returns a description: the odd string or, without one, 100,000 random characters.
 fn description(odd: Option<&str>) -> Description {
     Description::stored(odd.map_or_else(|| longest(100_000), str::to_owned)).unwrap()
 }
 
-/// Every way to fill the texts: once with the longest, then with each odd one.
+/// Returns `None`, which stands for the longest strings, and then each odd string.
 fn ways() -> impl Iterator<Item = Option<&'static str>> {
     std::iter::once(None).chain(ODD.map(Some))
 }
 
-/// Actions have fifty characters; the odd texts fit.
+/// Returns an action: the odd string or, without one, the longest. An action has at most fifty characters, so the odd
+/// string gets no suffix.
 fn some_action(odd: Option<&str>) -> Action {
     Action::stored(odd.map_or_else(|| longest(Action::MAX), str::to_owned)).unwrap()
 }
 
-/// The texts of the catalog are kept, and its keys are found by them.
+/// The strings of the catalog are stored exactly, and its entities are found by their keys.
 pub async fn texts_of_the_catalog_are_kept(storage: Arc<dyn Storage>) {
     for odd in ways() {
         let view = View {
@@ -108,7 +109,7 @@ pub async fn texts_of_the_catalog_are_kept(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The texts of levels and of their matrices are kept.
+/// The strings of levels and of their matrices are stored exactly.
 pub async fn texts_of_levels_are_kept(storage: Arc<dyn Storage>) {
     let company = some_company();
     for odd in ways() {
@@ -125,7 +126,7 @@ pub async fn texts_of_levels_are_kept(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The texts of menu entries are kept.
+/// The strings of menu entries are stored exactly.
 pub async fn texts_of_menus_are_kept(storage: Arc<dyn Storage>) {
     let owner = Some(some_company());
     for odd in ways() {
@@ -142,7 +143,7 @@ pub async fn texts_of_menus_are_kept(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The texts of trails are kept.
+/// The strings of navigation trails are stored exactly.
 pub async fn texts_of_trails_are_kept(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     for odd in ways() {
@@ -161,7 +162,7 @@ pub async fn texts_of_trails_are_kept(storage: Arc<dyn Storage>) {
     }
 }
 
-/// The actions of effective rows are kept.
+/// The actions of effective rows are stored exactly.
 pub async fn texts_of_effective_rows_are_kept(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let actions: Vec<_> = ways().map(some_action).collect();
@@ -187,7 +188,7 @@ pub async fn texts_of_effective_rows_are_kept(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Names that look alike are many: in case, in accents, in white space, in composition.
+/// Names that look alike are different if they differ in case, accents, white space, script or Unicode normalization.
 pub async fn names_that_look_alike_are_different(storage: Arc<dyn Storage>) {
     let company = some_company();
     let names = [
@@ -220,12 +221,12 @@ pub async fn names_that_look_alike_are_different(storage: Arc<dyn Storage>) {
     let listed = known.find_all(company).await.unwrap();
     let listed = keys(&listed, |level| level.name.as_str().to_owned());
     let sorted: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>().into_iter().collect();
-    assert_eq!(listed, sorted, "by the bytes");
+    assert_eq!(listed, sorted, "sorted by bytes");
     assert_eq!(known.find_by_name(company, "aDMIN").await.unwrap(), None);
     assert_eq!(known.find_by_name(company, "%").await.unwrap(), None);
 }
 
-/// Keys of the catalog that look alike are different too.
+/// URLs, codes and keys of the catalog that look alike are different too.
 pub async fn keys_that_look_alike_are_different(storage: Arc<dyn Storage>) {
     let word = unique("alike");
     for end in ["é", "e\u{301}", "É", "e", " e", "e "] {

@@ -11,7 +11,7 @@ use super::fixtures::{at, change, given, keys, some_company, some_user, some_vie
 use super::outcomes::assert_unknown;
 use crate::{NewTrailEntry, Storage, Target};
 
-/// A session of a user.
+/// A session of a user in a company.
 #[derive(Debug, Clone)]
 struct Visit {
     company: CompanyId,
@@ -57,7 +57,7 @@ fn some_visit() -> Visit {
     Visit::new(some_company(), some_user())
 }
 
-/// Steps are found as they were tracked, oldest first; their depth is their position.
+/// Tracked steps are returned unchanged, oldest first, and their depth is their position.
 pub async fn steps_are_found_in_the_order_they_were_made(storage: Arc<dyn Storage>) {
     let (visit, view) = (some_visit(), some_view());
     given(&storage, &[&view]).await;
@@ -81,7 +81,7 @@ pub async fn steps_are_found_in_the_order_they_were_made(storage: Arc<dyn Storag
     assert!(trail.is_sorted_by_key(|step| step.created_at));
 }
 
-/// A session keeps its newest steps, and their depths begin at 0 again.
+/// A session keeps only its newest steps, and their depths are counted from 0 again.
 pub async fn a_session_keeps_its_newest_steps(storage: Arc<dyn Storage>) {
     let (visit, other) = (some_visit(), some_visit());
     other.track(&storage, "/other").await;
@@ -96,7 +96,7 @@ pub async fn a_session_keeps_its_newest_steps(storage: Arc<dyn Storage>) {
     assert_eq!(visit.clear(&storage).await, TRAIL_LIMIT as u64);
 }
 
-/// A user keeps the newest steps over all sessions in a company; their depths begin at 0 again.
+/// A user keeps only the newest steps over all sessions in a company, and their depths are counted from 0 again.
 pub async fn a_user_keeps_the_newest_steps_of_all_sessions(storage: Arc<dyn Storage>) {
     const SESSIONS: usize = 20;
     let visit = some_visit();
@@ -121,7 +121,7 @@ pub async fn a_user_keeps_the_newest_steps_of_all_sessions(storage: Arc<dyn Stor
         assert_eq!(keys(&trail, |step| step.url.to_string()), kept.collect::<Vec<_>>());
         assert!(trail.iter().zip(0..).all(|(step, position)| step.depth == position));
         if n == (all - 1) % SESSIONS {
-            assert_eq!(trail.last(), last.as_ref(), "the depth that was answered");
+            assert_eq!(trail.last(), last.as_ref(), "the returned depth");
         }
     }
     assert_eq!(visit.recent(&storage, u64::MAX).await.len(), TRAIL_USER_LIMIT);
@@ -129,7 +129,7 @@ pub async fn a_user_keeps_the_newest_steps_of_all_sessions(storage: Arc<dyn Stor
         assert_eq!(other.trail(&storage).await.len(), 1);
     }
 
-    // A session that is full makes room by itself: nothing else goes.
+    // A full session drops its own oldest step for a new one, and no step of another session.
     for n in 0..=TRAIL_LIMIT {
         brief.track(&storage, &format!("/full/{n}")).await;
     }
@@ -138,7 +138,7 @@ pub async fn a_user_keeps_the_newest_steps_of_all_sessions(storage: Arc<dyn Stor
     assert_eq!(brief.trail(&storage).await.len(), TRAIL_LIMIT);
 }
 
-/// Recent places are the latest step for each url, newest first, from all of the user's sessions, and limited.
+/// `find_recent` returns the latest step for each URL over all sessions of the user, newest first, up to the limit.
 pub async fn recent_places_are_distinct_and_newest_first(storage: Arc<dyn Storage>) {
     let monday = some_visit();
     let tuesday = Visit::new(monday.company, monday.user);
@@ -150,10 +150,10 @@ pub async fn recent_places_are_distinct_and_newest_first(storage: Arc<dyn Storag
     assert_eq!(tuesday.recent(&storage, 2).await, ["/d", "/a"]);
     assert_eq!(monday.recent(&storage, 0).await, Vec::<String>::new());
     let latest = storage.nav_trail().find_recent(monday.company, monday.user, 2).await.unwrap();
-    assert_eq!(latest[1].session_id, tuesday.session, "the latest step for the url");
+    assert_eq!(latest[1].session_id, tuesday.session, "the latest step for the URL");
 }
 
-/// Forgetting a session deletes its steps once, and no other session's.
+/// Clearing a session deletes its steps and no other session's. Clearing it again deletes nothing.
 pub async fn a_session_is_forgotten_once(storage: Arc<dyn Storage>) {
     let visit = some_visit();
     let other = Visit::new(visit.company, visit.user);
@@ -168,7 +168,7 @@ pub async fn a_session_is_forgotten_once(storage: Arc<dyn Storage>) {
     assert_eq!(visit.track(&storage, "/again").await.depth, 0);
 }
 
-/// One user with one session id in two companies, and two users with one session id, stay apart.
+/// Trails with the same session id are separate for two companies of one user and for two users.
 pub async fn trails_of_one_session_id_stay_apart(storage: Arc<dyn Storage>) {
     let mine = some_visit();
     let elsewhere = Visit { company: some_company(), ..mine.clone() };
@@ -187,7 +187,7 @@ pub async fn trails_of_one_session_id_stay_apart(storage: Arc<dyn Storage>) {
     assert_eq!(another.trail(&storage).await.len(), 1);
 }
 
-/// Session ids differ in case.
+/// Session ids are case-sensitive.
 pub async fn session_ids_are_exact(storage: Arc<dyn Storage>) {
     let lower = some_visit();
     let upper = Visit { session: SessionId::parse(lower.session.as_str().to_uppercase()).unwrap(), ..lower.clone() };
@@ -196,7 +196,7 @@ pub async fn session_ids_are_exact(storage: Arc<dyn Storage>) {
     assert_eq!(upper.clear(&storage).await, 0);
 }
 
-/// A step with an unknown view is refused by its name and not kept.
+/// Tracking a step with an unknown view returns `Unknown` with its id and stores nothing.
 pub async fn a_step_with_an_unknown_view_is_refused(storage: Arc<dyn Storage>) {
     let (visit, unknown) = (some_visit(), ViewId::generate(at(0)));
     let step = NewTrailEntry { view_id: Some(unknown), ..visit.step("/unknown") };
@@ -204,7 +204,7 @@ pub async fn a_step_with_an_unknown_view_is_refused(storage: Arc<dyn Storage>) {
     assert_eq!(visit.trail(&storage).await, []);
 }
 
-/// When a view goes, the steps to it stay, without it.
+/// When a view is deleted, the steps that refer to it stay, without a view id.
 pub async fn steps_outlive_their_view(storage: Arc<dyn Storage>) {
     let (visit, gone, stays) = (some_visit(), some_view(), some_view());
     given(&storage, &[&gone, &stays]).await;
@@ -215,7 +215,7 @@ pub async fn steps_outlive_their_view(storage: Arc<dyn Storage>) {
     assert_eq!(visit.trail(&storage).await, [TrailEntry { view_id: None, ..first }, second]);
 }
 
-/// Trails raise no version and record nothing.
+/// Writing trails raises no version and writes no audit record.
 pub async fn trails_are_no_changes(storage: Arc<dyn Storage>) {
     let visit = some_visit();
     let before = traces(&storage, visit.company).await;
@@ -225,7 +225,7 @@ pub async fn trails_are_no_changes(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().company_states().read(visit.company).await.unwrap(), None);
 }
 
-/// Steps made at once are all kept, each at a place of its own.
+/// Steps that are tracked concurrently are all stored, each with a depth of its own.
 pub async fn steps_made_at_once_are_all_kept(storage: Arc<dyn Storage>) {
     let visit = some_visit();
     let tasks: Vec<_> = (0..12)

@@ -1,4 +1,4 @@
-//! Running work in a unit of work: committed, dropped, or tried again.
+//! `transact`: work is committed, rolled back, or retried.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +10,7 @@ use super::fixtures::{given, level, some_company, traces, versions};
 use super::outcomes::assert_conflict;
 use crate::{ChangeContext, Constraint, Result, Storage, StorageError, Target, UnitOfWork, Work, transact};
 
-/// Creates a level, and fails this many times in this way after creating it.
+/// Work that creates a level, and then fails in its first `failures` runs with a retryable or another error.
 struct Create {
     level: UserLevel,
     failures: u32,
@@ -44,7 +44,7 @@ impl Work for Create {
     }
 }
 
-/// Work is run once, committed, and returns its output with the versions of the commit.
+/// Work runs once and is committed, and its output is returned with the version of the commit.
 pub async fn work_is_run_and_committed(storage: Arc<dyn Storage>) {
     let company = some_company();
     let work = Create::failing(level(company, "Admin"), 0, false);
@@ -54,7 +54,8 @@ pub async fn work_is_run_and_committed(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), [work.level]);
 }
 
-/// Work that loses two races is tried again in new units; what it had done before is gone.
+/// Work that fails twice with a retryable error is retried in new units of work, and the failed attempts are rolled
+/// back.
 pub async fn work_that_loses_races_is_tried_again(storage: Arc<dyn Storage>) {
     let company = some_company();
     let work = Create::failing(level(company, "Admin"), 2, true);
@@ -64,7 +65,7 @@ pub async fn work_that_loses_races_is_tried_again(storage: Arc<dyn Storage>) {
     assert_eq!(traces(&storage, company).await.1, 1, "one record");
 }
 
-/// Work that always loses its races gives up, and leaves nothing.
+/// Work that always fails with a retryable error ends after four attempts and stores nothing.
 pub async fn work_that_always_loses_gives_up(storage: Arc<dyn Storage>) {
     let company = some_company();
     let work = Create::failing(level(company, "Admin"), u32::MAX, true);
@@ -74,7 +75,7 @@ pub async fn work_that_always_loses_gives_up(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().company_states().read(company).await.unwrap(), None);
 }
 
-/// Any other error ends the work at once and drops all that it had done.
+/// Any other error ends the work without a retry and rolls it back.
 pub async fn work_that_fails_leaves_nothing(storage: Arc<dyn Storage>) {
     let company = some_company();
     let work = Create::failing(level(company, "Admin"), 1, false);
@@ -85,7 +86,7 @@ pub async fn work_that_fails_leaves_nothing(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().company_states().read(company).await.unwrap(), None);
 }
 
-/// A conflict is the work's own error, and is not tried again.
+/// A conflict is returned as the error of the work, without a retry.
 pub async fn work_with_a_conflict_is_not_tried_again(storage: Arc<dyn Storage>) {
     let company = some_company();
     given(&storage, &[&level(company, "Admin")]).await;

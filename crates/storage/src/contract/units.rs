@@ -1,4 +1,4 @@
-//! Units of work: all or nothing, in one target, invisible to others before the commit.
+//! Units of work are atomic, change only their target, and are invisible to others before the commit.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::fixtures::{
 use super::outcomes::{assert_conflict, assert_misuse, assert_not_found};
 use crate::{AuditFilter, Constraint, Reader, Result, Storage, Target, UnitOfWork};
 
-/// What a unit wrote is there once it is committed, with records that bear its time.
+/// After its commit, everything that a unit of work wrote is stored, with audit records that have its time.
 pub async fn a_unit_commits_all_that_it_wrote(storage: Arc<dyn Storage>) {
     let (company, user) = (some_company(), some_user());
     let (admin, member) = (level(company, "Admin"), level(company, "Member"));
@@ -26,7 +26,7 @@ pub async fn a_unit_commits_all_that_it_wrote(storage: Arc<dyn Storage>) {
     }
     let committed = tx.commit().await.unwrap();
 
-    assert_eq!(committed, raised(before), "one unit, one version");
+    assert_eq!(committed, raised(before), "a unit of work raises the version by one");
     assert_eq!(storage.reader().user_levels().find_all(company).await.unwrap(), [admin.clone(), member]);
     assert_eq!(storage.reader().assignments().get_user_levels(company, user).await.unwrap(), [admin]);
     let filter = AuditFilter::default();
@@ -35,7 +35,7 @@ pub async fn a_unit_commits_all_that_it_wrote(storage: Arc<dyn Storage>) {
     assert!(records.iter().all(|record| record.timestamp == now));
 }
 
-/// A dropped unit leaves nothing: no thing, no version, no record; and it releases its locks.
+/// A dropped unit of work stores no entity and no record, raises no version, and releases its locks.
 pub async fn a_dropped_unit_leaves_nothing(storage: Arc<dyn Storage>) {
     let (company, other, view) = (some_company(), some_company(), some_view());
     let there = level(company, "There");
@@ -62,7 +62,7 @@ pub async fn a_dropped_unit_leaves_nothing(storage: Arc<dyn Storage>) {
     given(&storage, &[&level(company, "Dropped"), &level(other, "Dropped"), &view]).await;
 }
 
-/// A unit that changed nothing commits nothing, for a company as for the catalog.
+/// A unit of work that changed nothing commits nothing, neither for a company nor for the catalog.
 pub async fn an_empty_unit_commits_nothing(storage: Arc<dyn Storage>) {
     let (company, fresh) = (some_company(), some_company());
     given(&storage, &[&level(company, "There")]).await;
@@ -74,7 +74,7 @@ pub async fn an_empty_unit_commits_nothing(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().company_states().read(fresh).await.unwrap(), None);
 }
 
-/// Reads inside a unit see what it wrote; those outside see it only after the commit, and then whole.
+/// Reads inside a unit of work see its writes. Reads outside see them only after the commit, and then all of them.
 pub async fn writes_are_seen_inside_before_and_outside_after_the_commit(storage: Arc<dyn Storage>) {
     async fn seen(reader: &dyn Reader, company: CompanyId, user: UserId, view: &View) -> (usize, usize, usize, usize) {
         let admin = reader.user_levels().find_by_name(company, "Admin").await.unwrap();
@@ -100,7 +100,7 @@ pub async fn writes_are_seen_inside_before_and_outside_after_the_commit(storage:
     assert_eq!(seen(storage.reader(), company, user, &view).await, (2, 1, 1, 1));
 }
 
-/// A change of the catalog is seen inside its unit, and outside only after the commit.
+/// A change of the catalog is visible inside its unit of work, and outside only after the commit.
 pub async fn catalog_writes_are_seen_inside_before_and_outside_after_the_commit(storage: Arc<dyn Storage>) {
     let (view, feature, module) = (some_view(), some_feature(), some_module());
     let mut tx = begin(&storage, Target::Catalog).await;
@@ -118,7 +118,7 @@ pub async fn catalog_writes_are_seen_inside_before_and_outside_after_the_commit(
     assert_eq!(storage.reader().module_views().get_views_by_module(module.id).await.unwrap(), [view]);
 }
 
-/// After a mutation that failed nothing of its unit is stored, though what came before it had succeeded.
+/// After a failed mutation, nothing of its unit of work is stored, not even the mutations that succeeded before it.
 pub async fn a_failure_takes_the_whole_unit_with_it(storage: Arc<dyn Storage>) {
     let company = some_company();
     given(&storage, &[&level(company, "There")]).await;
@@ -136,7 +136,8 @@ pub async fn a_failure_takes_the_whole_unit_with_it(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().user_levels().find_by_name(company, "Succeeded").await.unwrap(), None);
 }
 
-/// The same for a unit of the catalog.
+/// After a failed mutation of the catalog, nothing of its unit of work is stored, not even the mutations that succeeded
+/// before it.
 pub async fn a_failure_takes_the_whole_catalog_unit_with_it(storage: Arc<dyn Storage>) {
     let (view, feature) = (some_view(), some_feature());
     let before = traces(&storage, Target::Catalog).await;
@@ -149,7 +150,7 @@ pub async fn a_failure_takes_the_whole_catalog_unit_with_it(storage: Arc<dyn Sto
     assert_eq!(storage.reader().views().find_by_id(view.id).await.unwrap(), None);
 }
 
-/// One existing thing of each kind that a mutation can be about.
+/// One existing entity of each type that a mutation can refer to.
 struct There {
     company: CompanyId,
     user: UserId,
@@ -173,14 +174,14 @@ async fn there(storage: &Arc<dyn Storage>) -> There {
     there
 }
 
-/// Each expression must be refused, in a unit of its own.
+/// Asserts that each mutation is rejected with `Misuse`, each in a unit of work of its own.
 macro_rules! refused {
     ($storage:expr, $about:expr, $($tx:ident => $work:expr;)+) => {$(
         assert_misuse(change!($storage, $about, $tx => async { $work.await.map(drop) }));
     )+};
 }
 
-/// A unit begun for one company refuses every mutation of another.
+/// A unit of work that was begun for one company rejects every mutation of another.
 pub async fn a_unit_refuses_another_company(storage: Arc<dyn Storage>) {
     let There { company: theirs, user, level: foreign, view, feature, module } = there(&storage).await;
     let mine = some_company();
@@ -188,13 +189,13 @@ pub async fn a_unit_refuses_another_company(storage: Arc<dyn Storage>) {
     refuses_company(&storage, Target::Company(mine), theirs, user, &foreign, &view, &feature, &module).await;
 }
 
-/// A unit begun for the catalog refuses every mutation of a company.
+/// A unit of work that was begun for the catalog rejects every mutation of a company.
 pub async fn a_catalog_unit_refuses_companies(storage: Arc<dyn Storage>) {
     let There { company, user, level, view, feature, module } = there(&storage).await;
     refuses_company(&storage, Target::Catalog, company, user, &level, &view, &feature, &module).await;
 }
 
-#[expect(clippy::too_many_arguments, reason = "one of each thing")]
+#[expect(clippy::too_many_arguments, reason = "one entity of each type")]
 async fn refuses_company(
     storage: &Arc<dyn Storage>,
     target: Target,
@@ -245,7 +246,7 @@ async fn refuses_company(
     assert_eq!(storage.reader().menu_items().find_by_id(owner, there.id).await.unwrap(), Some(there));
 }
 
-/// A unit begun for a company refuses every mutation of the catalog and of the menu of all companies.
+/// A unit of work that was begun for a company rejects every mutation of the catalog and of the common menu.
 pub async fn a_company_unit_refuses_the_catalog(storage: Arc<dyn Storage>) {
     let There { company, view, feature, module, .. } = there(&storage).await;
     let (item, there) = (menu_item(None, "Item"), menu_item(None, "There"));
@@ -283,7 +284,7 @@ pub async fn a_company_unit_refuses_the_catalog(storage: Arc<dyn Storage>) {
     assert_eq!(storage.reader().sub_menu_items().find_by_id(None, below.id).await.unwrap(), Some(below));
 }
 
-/// Units of two companies may be open at once; each sees and commits its own.
+/// Units of work for two companies can be open at the same time. Each sees and commits its own writes.
 pub async fn units_of_two_companies_may_be_open_at_once(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (some_company(), some_company());
     let (my_level, their_level) = (level(mine, "Mine"), level(theirs, "Theirs"));
@@ -299,7 +300,7 @@ pub async fn units_of_two_companies_may_be_open_at_once(storage: Arc<dyn Storage
     assert_eq!(storage.reader().user_levels().find_all(theirs).await.unwrap(), [their_level]);
 }
 
-/// A version grows by one with each committed unit, however much it changed, and moves no other's.
+/// Each committed unit of work raises the version of its target by one, however much it changed, and no other version.
 pub async fn a_version_grows_by_one_with_each_unit(storage: Arc<dyn Storage>) {
     let (mine, theirs) = (some_company(), some_company());
     given(&storage, &[&level(theirs, "Theirs")]).await;
@@ -330,7 +331,7 @@ pub async fn a_version_grows_by_one_with_each_unit(storage: Arc<dyn Storage>) {
     assert_eq!(now, Versions { company: 3, catalog: catalog.catalog + 3, ..catalog });
 }
 
-/// Times of units do not run backwards, and a unit has one time throughout.
+/// The time of a unit of work does not change, and is not before the time of an earlier unit of work.
 pub async fn the_time_of_units_does_not_run_backwards(storage: Arc<dyn Storage>) {
     let company = some_company();
     let mut last = at(0);
@@ -339,13 +340,13 @@ pub async fn the_time_of_units_does_not_run_backwards(storage: Arc<dyn Storage>)
         let now = tx.now();
         level(company, format!("Level {round}")).store(tx.as_mut()).await.unwrap();
         assert_eq!(tx.now(), now);
-        assert!(now >= last, "{now} came after {last}");
+        assert!(now >= last, "{now} is before {last}");
         last = now;
         tx.commit().await.unwrap();
     }
 }
 
-/// Moving a thing and moving it back in one unit equals never moving it.
+/// A unit of work may delete what it created. Nothing remains but the audit record of each step.
 pub async fn a_unit_may_undo_itself(storage: Arc<dyn Storage>) {
     let company = some_company();
     let fleeting = level(company, "Fleeting");
@@ -365,7 +366,7 @@ pub async fn a_unit_may_undo_itself(storage: Arc<dyn Storage>) {
     assert_eq!(actions, ["user_level.created", "user_level.updated", "user_level.deleted"]);
 }
 
-/// A unit of work can be sent to another task, and dropped there.
+/// A unit of work can be sent to another task and committed there.
 pub async fn a_unit_can_move_between_tasks(storage: Arc<dyn Storage>) {
     async fn create(mut tx: Box<dyn UnitOfWork>, level: UserLevel) -> Result<CommitStamp> {
         tx.user_levels_mut().create(&level).await?;
