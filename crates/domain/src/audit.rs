@@ -1,4 +1,4 @@
-//! The audit trail: one record per change, committed with it.
+//! The audit log: one record per change, committed together with the change.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,9 +12,9 @@ words! {
     EntityType ("user-level, permission, assignment, view, feature, module, menu, company, api-key, user"):
         /// A user level.
         UserLevel = "user-level",
-        /// A permission matrix; the entity is its user level.
+        /// A permission matrix. The entity id is that of its user level.
         Permission = "permission",
-        /// The levels of a user; the entity is the user.
+        /// The levels of a user. The entity id is that of the user.
         Assignment = "assignment",
         /// A view.
         View = "view",
@@ -24,24 +24,24 @@ words! {
         Module = "module",
         /// A menu item or sub-item.
         Menu = "menu",
-        /// A company: its provisioning and its modules.
+        /// A company: its provisioning, or its modules.
         Company = "company",
         /// An API key.
         ApiKey = "api-key",
-        /// A user: the cut-off of their tokens.
+        /// A user: the token cut-off of the user.
         User = "user",
 }
 
-/// One record. Records are only ever appended.
+/// One record of the audit log. Records are append-only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AuditRecord {
-    /// Its id; ids of one commit ascend in the order of its changes.
+    /// The id of the record. The ids of one commit ascend in the order of its changes.
     pub id: AuditRecordId,
-    /// The company that was changed; `null` means the platform.
+    /// The company of the changed entity. `null`: the change affects the platform.
     pub company_id: Option<CompanyId>,
-    /// The actor: a user, or a service by the id of its API key; `null` for the command line.
+    /// The id of the actor: a user, or the API key of a service. `null` for the command line.
     pub user_id: Option<UserId>,
     /// The kind of actor.
     pub actor_kind: ActorKind,
@@ -51,10 +51,10 @@ pub struct AuditRecord {
     pub entity_type: EntityType,
     /// The id of the changed entity.
     pub entity_id: Uuid,
-    /// The difference.
+    /// The difference that the change made. For an update, the changed fields before and after.
     pub changes: Option<Value>,
-    /// The context: request id, use of super admin rights.
+    /// The context of the change, such as the request id and the use of super admin rights.
     pub metadata: Option<Value>,
-    /// The time of the change, by the storage's clock.
+    /// The time of the change, from the storage's clock.
     pub timestamp: Timestamp,
 }
