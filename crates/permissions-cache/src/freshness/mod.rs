@@ -1,4 +1,4 @@
-//! What is known of the store's states, and how long that may be trusted: whether what is kept is current.
+//! What is known of the store's states, and how long cached data may be trusted.
 
 pub(crate) mod clock;
 pub(crate) mod lease;
