@@ -19,7 +19,7 @@ words! {
         Premium = "premium",
 }
 
-/// A screen.
+/// A view: a screen of an application, identified by its URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
@@ -74,7 +74,7 @@ pub struct Module {
     pub updated_at: Timestamp,
 }
 
-/// A capability with actions.
+/// A feature: a capability with actions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]

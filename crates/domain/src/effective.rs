@@ -17,9 +17,9 @@ pub struct EffectiveViewPermission {
     pub computed_at: Timestamp,
     /// The time of expiry.
     pub expires_at: Timestamp,
-    /// The version of the company at which it was resolved.
+    /// The version of the company at which the decision was resolved.
     pub company_version: i64,
-    /// The version of the catalog at which it was resolved.
+    /// The version of the catalog at which the decision was resolved.
     pub catalog_version: i64,
 }
 
@@ -43,8 +43,8 @@ pub struct EffectiveFeaturePermission {
     pub computed_at: Timestamp,
     /// The time of expiry.
     pub expires_at: Timestamp,
-    /// The version of the company at which it was resolved.
+    /// The version of the company at which the decision was resolved.
     pub company_version: i64,
-    /// The version of the catalog at which it was resolved.
+    /// The version of the catalog at which the decision was resolved.
     pub catalog_version: i64,
 }

@@ -23,7 +23,8 @@ pub struct GatingModule {
     pub granted: bool,
 }
 
-/// A level's rule for a view or an action. The variants are ordered by preference for the step [`Step::Allow`].
+/// A level's rule for a view or an action. If a suggestion must let a level allow access, levels with later variants are
+/// preferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "says", rename_all = "camelCase")]

@@ -29,7 +29,7 @@ pub struct MenuItem {
     pub icon: Option<Icon>,
     /// The priority.
     pub priority: Priority,
-    /// The keys of features whose `Read` must be allowed for the item to be shown: all of them.
+    /// The keys of features. The item is shown only if `Read` is allowed for each of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub required_permissions: Option<Vec<FeatureKey>>,
     /// The sort order. Ties are broken by label, then by id.

@@ -22,7 +22,7 @@ pub struct Verified {
     pub external_id: Option<Arc<ExternalId>>,
 }
 
-/// How the claims of an issuer's tokens are mapped to a user and a period of validity.
+/// The configuration that maps the claims of an issuer's tokens to a user and a period of validity.
 #[derive(Debug)]
 pub(crate) struct ClaimMapping {
     pub(crate) issuer: Option<Issuer>,

@@ -21,7 +21,7 @@ const NO_USABLE_KEY: &str = "no_usable_key";
 /// The current keys of one issuer.
 pub(crate) struct KeyRing {
     current: ArcSwap<KeySet>,
-    /// How the keys are refreshed. `None` if they never change.
+    /// The refresh of the keys. `None` if the keys never change.
     refresh: Option<Arc<Refresh>>,
 }
 
@@ -31,7 +31,7 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// How the keys of one issuer are refreshed, and the outcome of past reads.
+/// The refresh of one issuer's keys: its configuration, and the outcome of past reads.
 struct Refresh {
     /// The name of the issuer in logs and metrics.
     issuer: String,

@@ -37,7 +37,7 @@ impl fmt::Debug for KeySet {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// There is no PEM block.
+    /// The text has no PEM block.
     #[error("there is no PEM block in it")]
     Empty,
     /// A block is truncated, or its content is not Base64.

@@ -175,7 +175,7 @@ impl TokenVerifier {
     ///
     /// # Errors
     ///
-    /// As [`verify`](Self::verify).
+    /// Returns the same errors as [`verify`](Self::verify).
     pub async fn admit(&self, token: &str) -> Result<(Verified, Admission), AuthenticationError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthenticationError::Invalid);
@@ -226,7 +226,7 @@ impl TokenVerifier {
         named.or(self.fallback.as_ref()).filter(|issuer| issuer.allows(token.algorithm))
     }
 
-    /// Returns the user that a string of a path or body identifies: by a user id, or by `issuer|subject`, which is
+    /// Returns the user that a string in a path or body identifies: by a user id, or by `issuer|subject`, which is
     /// resolved to the same id as a token of that issuer.
     ///
     /// # Errors

@@ -33,8 +33,8 @@
 //! * A state is identified by the epoch of the database and by the versions of the catalog and of the company, which
 //!   the store increments with each commit. Cached entries carry these versions and the random stamp of the change that
 //!   produced them, since a restored database reaches the same versions again.
-//! * **Own changes**: the process that made a change calls [`Permissions::changed`] before it reports the change as
-//!   made.
+//! * **Own changes**: the process that made a change calls [`Permissions::changed`] before it reports success to
+//!   its client.
 //! * **Changes of other processes**: [`Permissions::follow`] polls for committed changes. A poll proves that every
 //!   change committed before the poll began is known, and extends a *lease* from that moment. While the lease does not
 //!   run, a request may use cached entries only after a poll that began after the request arrived has proven them

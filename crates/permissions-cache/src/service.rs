@@ -103,7 +103,7 @@ impl Permissions {
     ///
     /// # Errors
     ///
-    /// As [`Self::access`].
+    /// Returns the same errors as [`Self::access`].
     pub async fn accesses(
         &self,
         company: CompanyId,
@@ -139,7 +139,7 @@ impl Permissions {
     ///
     /// # Errors
     ///
-    /// As [`Self::access`].
+    /// Returns the same errors as [`Self::access`].
     pub async fn navigation(&self, company: CompanyId, mut access: Access) -> Result<(Access, Navigation)> {
         for _ in 0..ATTEMPTS {
             if access.is_non_member() {
@@ -164,7 +164,7 @@ impl Permissions {
     }
 
     /// Reports a committed change of this process. From now on, every result is from a state that includes the change.
-    /// Call it after each change, before the change is reported as made.
+    /// Call it after each change, before its success is reported.
     pub fn changed(&self, target: Target, stamp: CommitStamp) {
         self.cache.changed(target, stamp);
     }

@@ -60,7 +60,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// As [`Self::not_before`].
+    /// Returns the same errors as [`Self::not_before`].
     pub async fn api_key(&self, prefix: &ApiKeyPrefix) -> Result<Option<Arc<KnownApiKey>>> {
         self.read(|table| table.api_key(prefix)).await
     }

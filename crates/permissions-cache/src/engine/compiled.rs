@@ -1,4 +1,4 @@
-//! Compiled permissions: what one set of levels may see and do, as an array over the columns of the catalog's index.
+//! Compiled permissions: the decisions of one set of levels, as an array over the columns of the catalog's index.
 //!
 //! The resolution of `iam-domain` remains the specification. A property test shows that both decide equally.
 
@@ -49,7 +49,7 @@ pub(crate) enum CellRef<'a> {
     Unlisted(FeatureId, &'a Action),
 }
 
-/// What one set of levels may see and do in one company, at one state of the company and of the catalog.
+/// The compiled permissions of one set of levels in one company, at one state of the company and of the catalog.
 ///
 /// The fields that a decision reads come first, next to each other: with a hundred thousand users, nearly all of the
 /// cost of a decision is memory access.

@@ -97,7 +97,7 @@ impl CatalogIndex {
 
     /// Returns the features with their columns.
     pub(crate) fn features(&self) -> impl Iterator<Item = (&FeatureColumns, &Feature)> {
-        // Both are in ascending order of id.
+        // Both iterators are in ascending order of id.
         self.features.iter().zip(self.catalog.features())
     }
 

@@ -9,7 +9,6 @@ use crate::freshness::clock::Moment;
 /// the poll *began*, so hits trust cached data for a limited time from that moment.
 ///
 /// The lease needs no timer: a process that was suspended finds it expired when it resumes.
-/// It needs no timer: a process that was stopped finds it expired when it continues.
 #[derive(Debug, Default)]
 pub(crate) struct Lease {
     until: AtomicU64,

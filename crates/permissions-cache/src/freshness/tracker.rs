@@ -1,4 +1,4 @@
-//! Tracks what is known of the store's states: a pure state machine, without a lock, a clock or I/O.
+//! Tracks the known states of the store: a pure state machine, without a lock, a clock or I/O.
 //!
 //! Methods take events and return [`Effects`]. [`Ticket`]s define the order of events: a read that began after a state
 //! was learned sees that state or a later one; a read that began before may or may not see it. Three rules ensure
@@ -19,7 +19,7 @@ use iam_storage::{Changes, Position, StateId, Target};
 
 use crate::freshness::ticket::Ticket;
 
-/// What is known of the store's states.
+/// The known states of the store.
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
     history: Option<History>,
@@ -50,7 +50,7 @@ struct History {
     identity: u64,
 }
 
-/// What is known of the state of the catalog, of the credentials, or of a company.
+/// The known state of the catalog, of the credentials, or of a company.
 #[derive(Debug, Default)]
 struct Known {
     /// The newest state that was read. `None` if something may have changed since.

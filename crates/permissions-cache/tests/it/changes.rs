@@ -222,7 +222,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Creates a catalog and two companies in which every user holds something.
+/// Creates a catalog and two companies in which every user holds a level.
 async fn begin(store: &Store) {
     store
         .change(Target::Catalog, async |tx: &mut dyn UnitOfWork| {
