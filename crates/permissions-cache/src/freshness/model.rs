@@ -300,10 +300,7 @@ impl World {
                 let part = Part::Company(number);
                 let Some(state) = self.known(part) else { continue };
                 let both = |time| self.store.at(part, time) == state && self.store.at(Part::Catalog, time) == catalog;
-                assert!(
-                    (polled..=self.store.now).any(both),
-                    "{part:?} and the catalog never had these states together"
-                );
+                assert!((polled..=self.store.now).any(both), "{part:?} and the catalog never had these states at once");
             }
         }
     }
