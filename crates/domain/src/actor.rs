@@ -10,42 +10,43 @@ use crate::{ApiKeyId, CompanyId, ServiceRole, UserId};
 /// An authenticated caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Caller {
-    /// A person, with a token.
+    /// A user, authenticated by a token.
     User {
-        /// The user.
+        /// The id of the user.
         id: UserId,
-        /// Whether the token, from an issuer that is trusted to do so, claims super admin.
+        /// `true` if the token has the super admin claim and its issuer may grant super admin.
         is_super_admin: bool,
     },
-    /// Another service, with an API key.
+    /// Another service, authenticated by an API key.
     Service(Service),
 }
 
-/// A service. Its key alone defines what it may do: it holds no levels.
+/// A service that calls with an API key. The key alone defines its permissions; a service holds no levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Service {
-    /// Its key.
+    /// The id of the API key.
     pub key: ApiKeyId,
-    /// Its role.
+    /// The role of the key.
     pub role: ServiceRole,
-    /// The one company that the key is valid for; `None` means all companies and the platform.
+    /// The company that the key is restricted to. `None`: the key is valid for all companies and for the platform.
     pub company: Option<CompanyId>,
 }
 
 impl Caller {
-    /// A user who is not a super admin.
+    /// Returns a user who is not a super admin.
     #[must_use]
     pub const fn user(id: UserId) -> Self {
         Self::User { id, is_super_admin: false }
     }
 
-    /// A super admin.
+    /// Returns a user who is a super admin.
     #[must_use]
     pub const fn super_admin(id: UserId) -> Self {
         Self::User { id, is_super_admin: true }
     }
 
-    /// The actor of the changes that the caller makes.
+    /// Returns the id of the caller, as used in audit records, in rate limits, and as the subject of the caller's own
+    /// decisions. A service is identified by the id of its API key, which is never a user's id.
     #[must_use]
     pub const fn actor(&self) -> Actor {
         match self {
@@ -147,10 +148,10 @@ pub enum InvalidActor {
 words! {
     /// The kind of actor that made a change.
     ActorKind ("user, service, command_line"):
-        /// A person.
+        /// A user.
         User = "user",
         /// Another service.
         Service = "service",
-        /// A command of the operator.
+        /// An operator, through the command line.
         CommandLine = "command_line",
 }

@@ -1,4 +1,4 @@
-//! The audit trail: one record per change, committed with it.
+//! The audit log: one record per change, committed together with the change.
 
 use std::borrow::Cow;
 
@@ -14,9 +14,9 @@ words! {
     EntityType ("user-level, permission, assignment, view, feature, module, menu, company, api-key, user"):
         /// A user level.
         UserLevel = "user-level",
-        /// A permission matrix; the entity is its user level.
+        /// A permission matrix. The entity id is that of its user level.
         Permission = "permission",
-        /// The levels of a user; the entity is the user.
+        /// The levels of a user. The entity id is that of the user.
         Assignment = "assignment",
         /// A view.
         View = "view",
@@ -26,11 +26,11 @@ words! {
         Module = "module",
         /// A menu item or sub-item.
         Menu = "menu",
-        /// A company: its provisioning and its modules.
+        /// A company: its provisioning, or its modules.
         Company = "company",
         /// An API key.
         ApiKey = "api-key",
-        /// A user: the cut-off of their tokens.
+        /// A user: the token cut-off of the user.
         User = "user",
 }
 
@@ -38,7 +38,7 @@ words! {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RecordFields")]
 pub struct AuditRecord {
-    /// Its id; ids of one commit ascend in the order of its changes.
+    /// The id of the record. The ids of one commit ascend in the order of its changes.
     pub id: AuditRecordId,
     /// The company that was changed; `None` means the platform.
     pub company_id: Option<CompanyId>,
@@ -50,11 +50,11 @@ pub struct AuditRecord {
     pub entity_type: EntityType,
     /// The id of the changed entity.
     pub entity_id: Uuid,
-    /// The difference.
+    /// The difference that the change made. For an update, the changed fields before and after.
     pub changes: Option<Value>,
-    /// The context: request id, use of super admin rights.
+    /// The context of the change, such as the request id and the use of super admin rights.
     pub metadata: Option<Value>,
-    /// The time of the change, by the storage's clock.
+    /// The time of the change, from the storage's clock.
     pub timestamp: Timestamp,
 }
 

@@ -1,4 +1,4 @@
-//! The catalog, common to all companies: views, modules and features; and the modules that a company has.
+//! The catalog, which all companies share (views, modules and features), and the modules that a company has.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,31 +19,31 @@ words! {
         Premium = "premium",
 }
 
-/// A screen.
+/// A view: a screen of an application, identified by its URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct View {
-    /// Its id.
+    /// The id of the view.
     pub id: ViewId,
-    /// Its display name.
+    /// The display name.
     pub name: Name,
-    /// Its URL; unique.
+    /// The URL; unique.
     pub url: ViewUrl,
-    /// Its category.
+    /// The category.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
-    /// Its description.
+    /// The description.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
-    /// Its icon.
+    /// The icon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
-    /// `false` makes it public: all users may see it.
+    /// If `false`, the view is public: all users may see it.
     pub requires_auth: bool,
-    /// When it was created.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// The time of the last change.
     pub updated_at: Timestamp,
 }
 
@@ -52,62 +52,63 @@ pub struct View {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Module {
-    /// Its id.
+    /// The id of the module.
     pub id: ModuleId,
-    /// Its natural key; unique.
+    /// The natural key; unique.
     pub code: ModuleCode,
-    /// Its display name.
+    /// The display name.
     pub name: Name,
-    /// Its description.
+    /// The description.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
-    /// Its icon.
+    /// The icon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
-    /// `false` switches it off for every company.
+    /// If `false`, the module is disabled for all companies.
     pub enabled: bool,
-    /// Its priority.
+    /// The priority.
     pub priority: Priority,
-    /// When it was created.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// The time of the last change.
     pub updated_at: Timestamp,
 }
 
-/// A capability with actions.
+/// A feature: a capability with actions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Feature {
-    /// Its id.
+    /// The id of the feature.
     pub id: FeatureId,
-    /// Its natural key; unique.
+    /// The natural key; unique.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<FeatureKey>,
-    /// Its display name.
+    /// The display name.
     pub name: Name,
-    /// Its description.
+    /// The description.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
-    /// The type of resource that it concerns.
+    /// The type of resource that the feature concerns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_type: Option<ResourceType>,
-    /// Its custom actions, besides the standard ones.
+    /// The custom actions, in addition to the standard actions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actions: Option<Vec<Action>>,
-    /// Its category.
+    /// The category.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
-    /// `false` denies it to all users.
+    /// If `false`, the feature is denied to all users.
     pub enabled: bool,
-    /// When it was created.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// The time of the last change.
     pub updated_at: Timestamp,
 }
 
 impl Feature {
-    /// Whether a permission may name this action for this feature: a standard action, or a custom one of the feature.
+    /// Returns `true` if a permission may name this action for this feature: a standard action, or a custom action of
+    /// the feature.
     #[must_use]
     pub fn knows(&self, action: &Action) -> bool {
         action.is_standard() || self.actions.as_ref().is_some_and(|own| own.contains(action))
@@ -123,20 +124,20 @@ pub struct CompanyModule {
     pub company_id: CompanyId,
     /// The module.
     pub module_id: ModuleId,
-    /// `false` switches it off for this company.
+    /// If `false`, the module is disabled for this company.
     pub enabled: bool,
-    /// When the company got it.
+    /// The time of the grant.
     pub created_at: Timestamp,
-    /// When it was last switched.
+    /// The time of the last change of `enabled`.
     pub updated_at: Timestamp,
 }
 
-/// A module of a company: the grant and the module itself.
+/// A module of a company: the grant, and the module itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct GrantedModule {
-    /// The grant, and whether the module is switched on for the company.
+    /// The grant, which also specifies whether the module is enabled for the company.
     #[serde(flatten)]
     pub granted: CompanyModule,
     /// The module.

@@ -8,30 +8,30 @@ use crate::permission::words;
 use crate::{ApiKeyId, CompanyId, Name, TextError, Timestamp, UserId};
 
 words! {
-    /// The role of a service. Each role includes the ones before it.
+    /// The role of a service. Each role includes the roles before it.
     ServiceRole ("check, read, administer"):
         /// Request decisions about any user.
         Check = "check",
         /// Read all of a company's IAM data.
         Read = "read",
-        /// Change IAM data; also the platform, if the key is not restricted to one company.
+        /// Change IAM data. If the key is not restricted to one company, this includes the platform's data.
         Administer = "administer",
 }
 
-/// The public part of a key, by which it is looked up.
+/// The public part of an API key, by which the key is looked up.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ApiKeyPrefix(String);
 
 impl ApiKeyPrefix {
-    /// Its length in characters.
+    /// The length of a prefix in characters.
     pub const LENGTH: usize = 12;
 
-    /// Reads a prefix: letters and digits.
+    /// Parses a prefix, which consists of ASCII letters and digits.
     ///
     /// # Errors
     ///
-    /// [`TextError::Character`].
+    /// Returns [`TextError::Character`] if the length or a character is wrong.
     pub fn parse(text: impl Into<String>) -> Result<Self, TextError> {
         let text = text.into();
         if text.len() == Self::LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -41,7 +41,7 @@ impl ApiKeyPrefix {
         }
     }
 
-    /// The text.
+    /// Returns the string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -60,8 +60,8 @@ impl<'de> Deserialize<'de> for ApiKeyPrefix {
     }
 }
 
-/// The SHA-256 of a whole key. Keys are random, so the digest does not reveal them. It has no `==`: compare in constant
-/// time.
+/// The SHA-256 digest of a whole API key. Since keys are random, the digest does not reveal the key. It does not
+/// implement `==`: digests are compared in constant time.
 #[derive(Clone, Copy)]
 pub struct ApiKeyDigest(pub [u8; 32]);
 
@@ -71,36 +71,36 @@ impl fmt::Debug for ApiKeyDigest {
     }
 }
 
-/// An API key, without its digest.
+/// An API key without its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKey {
-    /// Its id, which identifies the service in the audit trail.
+    /// The id of the key, which identifies the service in the audit log.
     pub id: ApiKeyId,
-    /// Its first characters after `iam_`.
+    /// The first characters of the key after `iam_`.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub prefix: ApiKeyPrefix,
-    /// Its display name.
+    /// The display name.
     pub name: Name,
-    /// Its role.
+    /// The role of the service.
     pub role: ServiceRole,
-    /// The one company that it is valid for; `null` means all companies and the platform.
+    /// The company that the key is restricted to. `null`: the key is valid for all companies and for the platform.
     pub company_id: Option<CompanyId>,
-    /// The user who created it; `null` means the command line.
+    /// The user who created the key. `null`: it was created on the command line.
     pub created_by: Option<UserId>,
-    /// When it was created.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it expires.
+    /// The time of expiry.
     pub expires_at: Option<Timestamp>,
-    /// When it was revoked.
+    /// The time of revocation.
     pub revoked_at: Option<Timestamp>,
-    /// Approximately when it was last used.
+    /// The approximate time of the last use.
     pub last_used_at: Option<Timestamp>,
 }
 
 impl ApiKey {
-    /// Whether it is valid at this time.
+    /// Returns `true` if the key is neither revoked nor expired at this time.
     #[must_use]
     pub fn is_good(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|expires| now < expires)

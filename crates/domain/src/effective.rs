@@ -1,8 +1,8 @@
-//! Effective permissions: the stored form of resolved permissions, with the versions at which they were resolved.
+//! Effective permissions: resolved permissions as they are stored, with the versions at which they were resolved.
 
 use crate::{Action, CompanyId, FeatureId, Scope, Timestamp, UserId, ViewId};
 
-/// Whether a user may see a view, as resolved at `company_version` and `catalog_version`.
+/// A stored decision: whether the user may see the view. It is valid only while both versions are current.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveViewPermission {
     /// The user.
@@ -11,19 +11,20 @@ pub struct EffectiveViewPermission {
     pub company_id: CompanyId,
     /// The view.
     pub view_id: ViewId,
-    /// The decision.
+    /// `true` if the user may see the view.
     pub has_access: bool,
-    /// When it was resolved.
+    /// The time of the resolution.
     pub computed_at: Timestamp,
-    /// When it expires.
+    /// The time of expiry.
     pub expires_at: Timestamp,
-    /// The version of the company at which it was resolved.
+    /// The version of the company at which the decision was resolved.
     pub company_version: i64,
-    /// The version of the catalog at which it was resolved.
+    /// The version of the catalog at which the decision was resolved.
     pub catalog_version: i64,
 }
 
-/// Whether a user may do an action of a feature, as resolved at `company_version` and `catalog_version`.
+/// A stored decision: whether the user may do the action of the feature. It is valid only while both versions are
+/// current.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveFeaturePermission {
     /// The user.
@@ -34,16 +35,16 @@ pub struct EffectiveFeaturePermission {
     pub feature_id: FeatureId,
     /// The action.
     pub action: Action,
-    /// The decision.
+    /// `true` if the action is allowed.
     pub allowed: bool,
-    /// The scope.
+    /// The scope of the action.
     pub scope: Scope,
-    /// When it was resolved.
+    /// The time of the resolution.
     pub computed_at: Timestamp,
-    /// When it expires.
+    /// The time of expiry.
     pub expires_at: Timestamp,
-    /// The version of the company at which it was resolved.
+    /// The version of the company at which the decision was resolved.
     pub company_version: i64,
-    /// The version of the catalog at which it was resolved.
+    /// The version of the catalog at which the decision was resolved.
     pub catalog_version: i64,
 }

@@ -1,11 +1,12 @@
-//! Escalation rules for changes of levels and assignments: callers can grant only what they hold, and a company must
-//! keep an administrator.
+//! Privilege escalation rules for changes of levels and assignments: callers can grant only what they hold, and a
+//! company must keep an administrator.
 //!
-//! The grants of a change are found by comparing the company before and after, for each set of levels that a user holds
-//! and for each level alone. Two things are compared: what a set *resolves* to (a deny wins), so that removing a deny
-//! counts as a grant; and what it *allows* without its denies, so that no grant can hide behind a deny and take effect
-//! when the deny is removed. Both ignore module gates and switches, before and after: a grant behind a closed gate
-//! takes effect when the gate opens, and callers may prepare what they hold behind a closed gate.
+//! To find what a change grants, the company before and after the change is compared, for each set of levels that a
+//! user holds and for each changed level alone. Two results are compared for each set. The first is what the set
+//! *resolves* to, with denies applied, so that removing a deny counts as a grant. The second is what the set *allows*
+//! if its denies are ignored, so that no grant can hide behind a deny and take effect when the deny is removed. Both
+//! comparisons ignore module gates and `enabled` flags: a grant behind a closed gate takes effect when the gate opens,
+//! and callers may grant in advance what they hold behind a closed gate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,9 +19,9 @@ use crate::{
 /// A permission that is held or granted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grant {
-    /// A view.
+    /// Access to a view.
     View(ViewId),
-    /// An action of a feature.
+    /// An action of a feature, with a scope.
     Action {
         /// The feature.
         feature: FeatureId,
@@ -31,12 +32,12 @@ pub enum Grant {
     },
 }
 
-/// Returns the grants of the change from `before` to `after` that exceed `held`, the caller's levels before the change.
-/// A wider scope exceeds a narrower one. The grants ascend, and each action occurs once, with the widest scope. All
-/// users hold every public view. Unchanged permissions are not checked.
+/// Returns the grants of the change from `before` to `after` that exceed `held`, the levels of the caller before the
+/// change. A wider scope exceeds a narrower one. The grants are in ascending order, and each action occurs once, with
+/// its widest scope. Every user holds the public views. Permissions that the change does not affect are not checked.
 ///
-/// The snapshots may contain some users only, if these are all the users whose levels change. A level that exists in
-/// only one snapshot is checked in the sets that contain it, not alone.
+/// The snapshots may be restricted to some users, if these include all users whose levels change. A level that exists
+/// in only one snapshot is checked only in the sets that contain it, not alone.
 #[must_use]
 pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermissions]) -> Vec<Grant> {
     let changed: BTreeSet<UserLevelId> = after
@@ -48,14 +49,14 @@ pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[Level
     let alone: Vec<_> = changed.iter().map(|level| BTreeSet::from([*level])).collect();
     let none = BTreeSet::new();
     let users = before.holders.keys().chain(after.holders.keys());
-    // Many users hold the same levels.
+    // Users with the same levels are checked once.
     let sets: BTreeSet<_> = users
         .map(|user| [before, after].map(|snapshot| snapshot.holders.get(user).unwrap_or(&none)))
         .filter(|[was, is]| was != is || !is.is_disjoint(&changed))
         .chain(alone.iter().map(|level| [level, level]))
         .collect();
 
-    // Levels that are neither changed, assigned nor unassigned contribute no difference.
+    // Levels that are neither changed, assigned nor unassigned cannot contribute a grant.
     let of_changed = changed
         .iter()
         .filter_map(|level| Some(differing(before.levels.get(level)?, after.levels.get(level)?)))
@@ -71,7 +72,7 @@ pub fn not_held(before: &CompanySnapshot, after: &CompanySnapshot, held: &[Level
     for grantable in grantables {
         let held = if grantable.is_public(&after.catalog) { Some(Scope::Any) } else { own.reach(grantable).resolved };
         if held == Some(Scope::Any) {
-            // No scope is wider, so the sets, which may be many, need no check.
+            // No scope is wider than `any`, so the sets, which may be many, need not be checked.
             continue;
         }
         let granted_scope = sets.iter().filter_map(|[was, is]| is.reach(grantable).beyond(was.reach(grantable))).max();
@@ -115,12 +116,12 @@ fn grantables(level: &LevelPermissions) -> impl Iterator<Item = Grantable<'_>> {
     level.views.keys().copied().map(Grantable::View).chain(actions)
 }
 
-/// The permissions in which the two versions of a level differ.
+/// Returns the permissions in which two versions of a level differ.
 fn differing<'a>(was: &'a LevelPermissions, is: &'a LevelPermissions) -> impl Iterator<Item = Grantable<'a>> {
     grantables(was).chain(grantables(is)).filter(|grantable| grantable.in_level(was) != grantable.in_level(is))
 }
 
-/// A set of levels that a user holds together.
+/// A set of levels that one user holds.
 struct Levels<'a>(Vec<&'a LevelPermissions>);
 
 impl<'a> Levels<'a> {
@@ -142,7 +143,8 @@ impl<'a> Levels<'a> {
     }
 }
 
-/// The scope that a set of levels has for a permission; `any` for an allowed view, which has no scope.
+/// The scope with which a set of levels allows a permission. It is `any` for an allowed view, which has no scope of its
+/// own.
 #[derive(Clone, Copy)]
 struct Reach {
     /// The scope if denies are ignored.
@@ -152,24 +154,24 @@ struct Reach {
 }
 
 impl Reach {
-    /// The scope if it exceeds the other's.
+    /// Returns the widest scope of `self` that exceeds the corresponding scope of `other`.
     fn beyond(self, other: Self) -> Option<Scope> {
         let wider = |this: Option<Scope>, other| this.filter(|_| this > other);
         wider(self.granted, other.granted).max(wider(self.resolved, other.resolved))
     }
 }
 
-/// The permissions whose `Update` makes a user an administrator of a company.
+/// The permissions that make a user an administrator of a company, if `Update` is allowed for both.
 const TO_MANAGE: [IamPermission; 2] = [IamPermission::ManageLevels, IamPermission::AssignPermissions];
 
-/// The feature keys and actions that an administrator of a company holds for the whole company.
+/// Returns the feature keys and actions that a user must hold for the whole company to be its administrator.
 pub fn to_manage() -> impl Iterator<Item = (&'static str, Action)> {
     TO_MANAGE.into_iter().map(|permission| (permission.key(), IamAction::Update.action()))
 }
 
 impl Snapshot {
-    /// Whether the user administers the company: manages both its levels and its permissions, effectively and for the
-    /// whole company.
+    /// Returns `true` if the user is an administrator of the company: may `Update` both its levels and its permissions
+    /// in the whole company, with gates and denies applied.
     #[must_use]
     pub fn manages(&self) -> bool {
         TO_MANAGE.into_iter().all(|permission| permission.is_held(IamAction::Update, self))
@@ -177,11 +179,12 @@ impl Snapshot {
 }
 
 impl CompanySnapshot {
-    /// The distinct sets of levels whose holders [manage](Snapshot::manages) the company. Empty if no user does.
+    /// Returns the distinct sets of levels whose holders are administrators of the company. Empty if the company has no
+    /// administrator.
     pub fn managing(&self) -> impl Iterator<Item = &BTreeSet<UserLevelId>> {
         let features = TO_MANAGE.into_iter().filter_map(|permission| self.catalog.feature_by_key(permission.key()));
         let features: Vec<_> = features.map(|feature| feature.id).collect();
-        // There may be many sets, so the levels are reduced to these features.
+        // There may be many sets, so the levels are first reduced to these features.
         let about_these = |level: &LevelPermissions| LevelPermissions {
             level: level.level,
             views: BTreeMap::new(),

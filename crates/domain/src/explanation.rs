@@ -1,6 +1,6 @@
-//! Explanations of decisions: the derivation, and the smallest change that would allow access.
+//! Explanations of decisions: how the decision was derived, and the smallest change that would allow access.
 //!
-//! An explanation uses the same snapshot as the decision that it contains, so the two cannot differ.
+//! An explanation uses the same snapshot as its decision, so the two cannot contradict each other.
 
 use serde::Serialize;
 
@@ -9,35 +9,37 @@ use crate::{
     ViewState,
 };
 
-/// A module that gates the view or feature. It opens the gate when it is both enabled and granted.
+/// A module that gates the view or the feature. The gate is open if at least one such module is both enabled and
+/// granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct GatingModule {
     /// The module.
     pub module_id: ModuleId,
-    /// Whether it is switched on for all companies.
+    /// `true` if the module is enabled for all companies.
     pub enabled: bool,
-    /// Whether the company has it, switched on.
+    /// `true` if the company has the module and it is enabled for the company.
     pub granted: bool,
 }
 
-/// A level's rule for a view or an action, ordered by how close it is to allowing.
+/// A level's rule for a view or an action. If a suggestion must let a level allow access, levels with later variants are
+/// preferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "says", rename_all = "camelCase")]
 pub enum Says {
-    /// It has no row.
+    /// The level has no row.
     Nothing,
-    /// It has a row that leaves the decision to the other levels; for views only.
+    /// The level has a row that leaves the decision to the other levels. Views only.
     Inherit,
-    /// It allows.
+    /// The level allows access.
     Allow {
-        /// The scope of an action; missing for views, which have none.
+        /// The scope of the allowed action. Absent for a view, which has no scope.
         #[serde(skip_serializing_if = "Option::is_none")]
         scope: Option<Scope>,
     },
-    /// It denies; a deny wins over every allow.
+    /// The level denies access. A deny overrides every allow.
     Deny,
 }
 
@@ -68,14 +70,14 @@ impl From<Option<FeatureRule>> for Says {
     }
 }
 
-/// One of the user's levels and its rule.
+/// One of the user's levels, and its rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LevelSays {
     /// The level.
     pub user_level_id: UserLevelId,
-    /// Its rule.
+    /// The rule of the level.
     #[serde(flatten)]
     pub says: Says,
 }
@@ -85,39 +87,39 @@ pub struct LevelSays {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "step", content = "id", rename_all = "camelCase")]
 pub enum Step {
-    /// Switch the feature on for all companies.
+    /// Enable the feature for all companies.
     EnableFeature(FeatureId),
-    /// Switch the module on for all companies.
+    /// Enable the module for all companies.
     EnableModule(ModuleId),
-    /// Give the company the module, or switch it on there.
+    /// Grant the module to the company, or enable it there.
     GrantModule(ModuleId),
-    /// Assign the user, who holds no level, any level of the company that allows it with the required scope.
+    /// Assign a level to the user, who holds none: any level that allows access with the required scope.
     AssignLevel,
     /// Remove the deny from this level.
     Undeny(UserLevelId),
-    /// Make this level allow it with the required scope.
+    /// Let this level allow access with the required scope.
     Allow(UserLevelId),
 }
 
-/// A decision with its derivation. The reason of the decision is the rule that decided.
+/// A decision and its derivation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     /// The decision.
     pub decision: Decision,
-    /// The modules that gate it, ascending. Empty if it is open to all companies.
+    /// The modules that gate the view or feature, in ascending order of id. Empty if no module gates it.
     pub gate: Vec<GatingModule>,
-    /// The rule of each of the user's levels, ascending by level.
+    /// The rule of each of the user's levels, in ascending order of level id.
     pub levels: Vec<LevelSays>,
-    /// The fewest steps that together would allow it. Empty if it is allowed, or if no step can allow it because the
-    /// view, the feature, or the action of the feature does not exist.
+    /// The smallest set of steps that together would allow access. Empty if access is allowed, or if no step can allow
+    /// it because the view, the feature, or the action of the feature does not exist.
     ///
-    /// No step weakens the protection of others by making a view public or removing it or a feature from modules. A
-    /// pinned row counts as one step like any other, although only super admins can change it.
+    /// No step reduces the protection for other users: steps never make a view public, and never remove a view or
+    /// feature from a module. Changing a pinned cell counts as one step, although only super admins can do it.
     pub suggestion: Vec<Step>,
 }
 
 impl Snapshot {
-    /// Explains whether the user may see a view.
+    /// Explains the decision whether the user may see a view.
     #[must_use]
     pub fn explain_view(&self, id: ViewId) -> Explanation {
         let decision = self.view(id);
@@ -130,7 +132,7 @@ impl Snapshot {
         Explanation { decision, gate, levels, suggestion }
     }
 
-    /// Explains whether the user may do an action of a feature with at least the required scope.
+    /// Explains the decision whether the user may do an action of a feature with at least the required scope.
     #[must_use]
     pub fn explain_feature(&self, id: FeatureId, action: &Action, least: Scope) -> Explanation {
         let decision = self.feature(id, action).reaching(least);
@@ -164,7 +166,8 @@ impl Snapshot {
     }
 }
 
-/// The fewest steps that open a gate: those of the module that needs the fewest. An open gate needs none.
+/// Returns the fewest steps that open a gate: those of the module that needs the fewest. Returns no step for an open
+/// gate.
 fn opening(gate: &[GatingModule]) -> Vec<Step> {
     let steps = |module: &GatingModule| {
         let enable = (!module.enabled).then_some(Step::EnableModule(module.module_id));
@@ -174,10 +177,11 @@ fn opening(gate: &[GatingModule]) -> Vec<Step> {
     gate.iter().map(steps).min_by_key(Vec::len).unwrap_or_default()
 }
 
-/// The fewest steps after which no level denies and one allows.
+/// Returns the fewest steps after which no level denies and at least one allows.
 fn speaking(levels: &[LevelSays], least: Option<Scope>) -> Vec<Step> {
-    // A level that denies must change anyway, so making it allow costs no extra step. The next best is a level that
-    // allows with a narrower scope. Among equals the first is taken, so that the suggestion is stable.
+    // The level to change is the maximum of `Says`. A level that denies must change anyway, so letting it allow costs
+    // no extra step. The next best is a level that allows with a narrower scope. Of equal levels the first is chosen,
+    // so that the suggestion is stable.
     let Some(nearest) = levels.iter().rev().max_by_key(|level| level.says) else {
         return vec![Step::AssignLevel];
     };

@@ -1,4 +1,4 @@
-//! External ids of users: the pair of an issuer and its subject.
+//! External ids of users: pairs of issuer and subject.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 use crate::text::check;
 use crate::{TextError, Timestamp, UserId};
 
-/// The separator of issuer and subject in the text form.
+/// The separator of issuer and subject in the string form.
 const SEPARATOR: char = '|';
-/// The prefix of a path id. The rest contains no `|` and is not a UUID, so every text has one meaning only.
+/// The prefix of a path id. No path id contains `|`, and none is a UUID, so the forms cannot be confused.
 const PATH_ID_PREFIX: &str = "x.";
 
 macro_rules! parts {
@@ -23,14 +23,14 @@ macro_rules! parts {
         pub struct $name(String);
 
         impl $name {
-            /// The most characters.
+            /// Maximum number of characters.
             pub const MAX: usize = 255;
 
-            /// Parses the text as it is, without trimming or case folding.
+            /// Parses the string. It is neither trimmed nor case-folded.
             ///
             /// # Errors
             ///
-            /// [`TextError`] with the rule that the text breaks.
+            /// Returns [`TextError`] with the rule that the string violates.
             pub fn parse(text: impl Into<String>) -> Result<Self, TextError> {
                 let text = text.into();
                 check(&text, Self::MAX, false, true)?;
@@ -38,7 +38,7 @@ macro_rules! parts {
                 if text.chars().all(is_allowed) { Ok(Self(text)) } else { Err(TextError::Character) }
             }
 
-            /// The text.
+            /// Returns the string.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -60,14 +60,16 @@ macro_rules! parts {
 }
 
 parts! {
-    /// The issuer of a user: exactly the `iss` of tokens. It contains no `|`, so that an [`ExternalId`] is unambiguous.
+    /// The issuer of a user, exactly as in the `iss` of tokens. It contains no `|`, so that an [`ExternalId`] is
+    /// unambiguous.
     Issuer: |character| character != SEPARATOR && !character.is_control();
-    /// The subject by which an issuer identifies a user, exactly: `auth0|5f7c…`, an e-mail address, a number, or any
-    /// other text.
+    /// The subject by which an issuer identifies a user, compared exactly: `auth0|5f7c…`, an e-mail address, a number,
+    /// or any other string.
     ExternalSubject: |character| !character.is_control();
 }
 
-/// A user as an issuer identifies them. Ids of two issuers never mean the same user, even if the subjects are equal.
+/// The identity of a user at an issuer. External ids of two issuers never mean the same user, even if the subjects are
+/// equal.
 ///
 /// ```
 /// use iam_domain::ExternalId;
@@ -93,11 +95,11 @@ impl ExternalId {
     ///
     /// # Errors
     ///
-    /// [`TextError`] when it is neither form, or one of the parts breaks a rule.
+    /// Returns [`TextError`] if the string has neither form, or if the issuer or the subject violates a rule.
     pub fn parse(text: &str) -> Result<Self, TextError> {
         match text.strip_prefix(PATH_ID_PREFIX) {
             Some(encoded) if !text.contains(SEPARATOR) => {
-                // Padding and nonzero trailing bits are refused, so that each id has exactly one path id.
+                // The decoder rejects padding and nonzero trailing bits, so that each id has exactly one path id.
                 let decoded = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| TextError::Character)?;
                 Self::parse_pair(std::str::from_utf8(&decoded).map_err(|_| TextError::Character)?)
             }
@@ -105,13 +107,14 @@ impl ExternalId {
         }
     }
 
-    /// Whether a text can only mean an external id: no UUID and no other id has its form.
+    /// Returns `true` if the string can only be an external id: it has the form of neither a UUID nor another id.
     #[must_use]
     pub fn may_be(text: &str) -> bool {
         text.contains(SEPARATOR) || text.starts_with(PATH_ID_PREFIX)
     }
 
-    /// The form that needs no escaping in URLs: `x.` and the base64url of `issuer|subject`, without padding.
+    /// Returns the path id, which needs no escaping in URLs: `x.` and the base64url of `issuer|subject`, without
+    /// padding.
     ///
     /// ```
     /// # use iam_domain::ExternalId;
@@ -130,9 +133,9 @@ impl ExternalId {
         Ok(Self { issuer: Issuer::parse(issuer)?, subject: ExternalSubject::parse(subject)? })
     }
 
-    /// The internal id of the user: a UUID of version 8, derived from issuer and subject alone. All processes derive
-    /// the same id, before anything is stored about the user. SHA-256 makes it infeasible to find two users with the
-    /// same id.
+    /// Returns the internal id of the user: a version 8 UUID that is derived only from issuer and subject. All
+    /// processes derive the same id, even before anything is stored about the user. Since the derivation uses SHA-256,
+    /// it is infeasible to find two users with the same id.
     #[must_use]
     pub fn user_id(&self) -> UserId {
         let issuer = self.issuer.as_str().as_bytes();
@@ -160,40 +163,41 @@ impl Serialize for ExternalId {
     }
 }
 
-/// A user as named in a path or a body.
+/// A user as identified in a path or a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedUser {
-    /// The user.
+    /// The id of the user.
     pub id: UserId,
-    /// The external id, unless the issuer uses the user id itself.
+    /// The external id. `None` if the user id itself is the subject at the issuer.
     pub external_id: Option<ExternalId>,
-    /// Whether a trusted issuer uses ids of this form, so that the user can sign in. Also `false` for the bare id of
-    /// another issuer's user: a caller that knows only this id must not learn the external id.
+    /// `true` if tokens of a trusted issuer can identify the user in this form. It is `false` for the bare id of
+    /// another issuer's user, since a caller that knows only this id must not learn the external id.
     pub can_sign_in: bool,
 }
 
 impl NamedUser {
-    /// A user of the native issuer, whose tokens contain user ids directly.
+    /// Returns a user of the native issuer, whose tokens contain user ids as subjects.
     #[must_use]
     pub fn native(id: UserId) -> Self {
         Self { id, external_id: None, can_sign_in: !id.is_made_here() }
     }
 }
 
-/// A user as stored, in no company: the external id, and the time since which tokens are valid.
+/// A stored user, independent of companies: the external id and the token cut-off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// The user.
+    /// The id of the user.
     pub id: UserId,
-    /// The user's id with an external issuer, if it is stored.
+    /// The external id, if it is stored.
     pub external_id: Option<ExternalId>,
-    /// Tokens issued before this time are refused.
+    /// The token cut-off: tokens issued (`iat`) before it are rejected.
     pub not_before: Option<Timestamp>,
 }
 
 impl UserId {
-    /// Whether it has the form that [`ExternalId::user_id`] and [`ApiKeyId::generate`](crate::ApiKeyId::generate)
-    /// create. No token contains such an id directly.
+    /// Returns `true` if the id was computed by this service: [`ExternalId::user_id`] and
+    /// [`ApiKeyId::generate`](crate::ApiKeyId::generate) create such ids. A token whose subject is such an id is
+    /// rejected as a token of the native issuer.
     #[must_use]
     pub fn is_made_here(&self) -> bool {
         self.as_uuid().get_version_num() == 8
@@ -212,7 +216,7 @@ mod tests {
     fn issuers_and_subjects_do_not_run_into_one_another() {
         assert_ne!(id("https://a|b|c"), id("https://a|b|C"));
         assert_ne!(id("https://a|x"), id("https://b|x"));
-        // The same characters, split at another place.
+        // The same characters, split at another position, give another id.
         let cut = |issuer: &str, subject: &str| ExternalId {
             issuer: Issuer::parse(issuer).unwrap(),
             subject: ExternalSubject::parse(subject).unwrap(),
@@ -222,7 +226,7 @@ mod tests {
 
     #[test]
     fn derived_ids_never_change() {
-        // Assignments are stored under it: another derivation would remove all users' levels.
+        // Assignments refer to this id: another derivation would remove the levels of all users.
         assert_eq!(id("https://issuer.example|user@example.com").to_string(), "2fb44db9-9472-893a-8270-a1d013638b6e");
         assert!(id("https://issuer.example|1").is_made_here());
     }
@@ -249,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_path_id_is_written_in_one_way_only() {
-        // `ab|c` is YWJ8Yw.
+        // `ab|c` is `YWJ8Yw` in base64url.
         assert!(ExternalId::parse("x.YWJ8Yw").is_ok());
         let others = [
             "X.YWJ8Yw",
@@ -274,7 +278,7 @@ mod tests {
         for text in others {
             assert!(ExternalId::parse(text).is_err(), "{text}");
         }
-        // The URL-safe alphabet, not the standard one.
+        // Path ids use the URL-safe alphabet, not the standard one.
         let external = ExternalId::parse("i|\u{3f}\u{3e}\u{3f}\u{fb}").unwrap();
         let path_id = external.path_id();
         assert_ne!(path_id, path_id.replace('_', "/").replace('-', "+"));

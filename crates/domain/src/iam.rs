@@ -1,11 +1,11 @@
-//! The service's own permissions: those that administer a company's levels and permissions.
+//! The service's own permissions, which administrators of a company hold.
 
 use crate::{Action, FeatureKey, Scope, Snapshot};
 
-/// The prefix of feature keys that belong to the service itself.
+/// The prefix of the feature keys that are reserved for the service itself.
 pub const RESERVED_PREFIX: &str = "iam.";
 
-/// Whether a feature key belongs to the service itself.
+/// Returns `true` if the feature key is reserved for the service itself.
 #[must_use]
 pub fn is_reserved(key: &FeatureKey) -> bool {
     key.as_str().starts_with(RESERVED_PREFIX)
@@ -14,9 +14,9 @@ pub fn is_reserved(key: &FeatureKey) -> bool {
 /// A feature of the service itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IamPermission {
-    /// `iam.manage_levels`: user levels and their assignments.
+    /// `iam.manage_levels`: manage user levels and their assignments.
     ManageLevels,
-    /// `iam.assign_permissions`: the permissions of levels.
+    /// `iam.assign_permissions`: manage the permissions of levels.
     AssignPermissions,
 }
 
@@ -32,7 +32,7 @@ pub enum IamAction {
 }
 
 impl IamAction {
-    /// The corresponding action of the feature.
+    /// Returns the corresponding action of a feature.
     #[must_use]
     pub fn action(self) -> Action {
         match self {
@@ -44,7 +44,7 @@ impl IamAction {
 }
 
 impl IamPermission {
-    /// The feature's key.
+    /// Returns the key of the feature.
     #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
@@ -53,13 +53,14 @@ impl IamPermission {
         }
     }
 
-    /// Whether a decision about the feature suffices to administer the company: allowed, and for the whole company.
+    /// Returns `true` if a decision about the feature suffices to administer the company: it is allowed with scope
+    /// `company` or `any`.
     #[must_use]
     pub fn suffices(allowed: bool, scope: Option<Scope>) -> bool {
         allowed && scope >= Some(Scope::Company)
     }
 
-    /// Whether the user of the snapshot holds this permission, as far as [`Self::suffices`].
+    /// Returns `true` if the user of the snapshot holds this permission with a scope that [suffices](Self::suffices).
     #[must_use]
     pub fn is_held(self, action: IamAction, snapshot: &Snapshot) -> bool {
         snapshot.catalog.feature_by_key(self.key()).is_some_and(|feature| {

@@ -1,4 +1,4 @@
-//! Newtyped ids, so that a view's id cannot be passed where a feature's is expected.
+//! Ids as newtypes, so that the id of a view cannot be passed where the id of a feature is expected.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,24 +8,25 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 
-/// The error for a text that is not an id: not a UUID, or the nil or the max UUID, which identify no entity.
+/// The error for a string that is not an id: not a hyphenated UUID, or the nil or max UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a valid UUID")]
 pub struct InvalidId;
 
-/// The number of bits of the counter that follows the milliseconds: all bits between time and variant of a version 7
-/// UUID.
+/// Number of bits of the counter that follows the milliseconds: all bits between the version and the variant of a
+/// version 7 UUID.
 const COUNTER_BITS: u32 = 12;
 
-/// The last millisecond of the year 9999, so that later counter overflows still fit 48 bits.
+/// The greatest accepted time: the last millisecond of the year 9999. Counter overflows beyond it still fit into 48
+/// bits.
 const LATEST_MILLIS: u64 = 253_402_300_799_999;
 
-/// The greatest tick of an id of this process.
+/// The milliseconds and counter of the greatest id that this process has generated.
 static LAST_TICK: AtomicU64 = AtomicU64::new(0);
 
-/// Milliseconds and counter of the next id: those of `at`, or the successor of the last id if that is not earlier. So
-/// ids grow however many are created in one millisecond, by any number of threads, and also when `at` goes back. A full
-/// counter overflows into the milliseconds (RFC 9562, section 6.2).
+/// Returns the milliseconds and counter of the next id: those of `at`, or the successor of the last id if that is
+/// greater. So ids always ascend, however many are generated in one millisecond, by any number of threads, and even if
+/// `at` goes back. A full counter overflows into the milliseconds (RFC 9562, section 6.2).
 fn next_tick(at: Timestamp) -> u64 {
     let first = u64::try_from(at.millis()).unwrap_or_default().min(LATEST_MILLIS) << COUNTER_BITS;
     let next = |last: u64| first.max(last.saturating_add(1));
@@ -34,22 +35,22 @@ fn next_tick(at: Timestamp) -> u64 {
     }
 }
 
-/// A version 7 UUID, greater than all earlier ones of this process.
+/// Generates a version 7 UUID that is greater than all earlier ones of this process.
 fn version_7(at: Timestamp) -> Uuid {
     let tick = next_tick(at);
-    // The bytes with the version and the variant of the version 4 UUID are not used.
+    // The two bytes that contain the version and the variant of the version 4 UUID are not random, so they are skipped.
     let [a, b, c, d, e, f, _, g, _, h, ..] = Uuid::new_v4().into_bytes();
     let [.., high, low] = (tick & ((1 << COUNTER_BITS) - 1)).to_be_bytes();
     let tail = [high, low, a, b, c, d, e, f, g, h];
     uuid::Builder::from_unix_timestamp_millis(tick >> COUNTER_BITS, &tail).into_uuid()
 }
 
-/// The same as a version 8 UUID: an id that is used in place of a user's id, but belongs to no user.
+/// Generates the same UUID with version 8. Such an id can stand in the place of a user's id, but belongs to no user.
 fn version_8(at: Timestamp) -> Uuid {
     uuid::Builder::from_bytes(version_7(at).into_bytes()).with_version(uuid::Version::Custom).into_uuid()
 }
 
-/// How ids of this type are generated.
+/// Defines id types, and how their ids are generated.
 macro_rules! ids {
     ($make:ident: $($(#[doc = $doc:literal])+ $name:ident),+ $(,)?) => {$(
         $(#[doc = $doc])+
@@ -59,7 +60,7 @@ macro_rules! ids {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Generates an id at the given time. It is greater than every id that this process generated before.
+            /// Generates an id at the given time. The id is greater than every id that this process generated before.
             #[must_use]
             pub fn generate(at: Timestamp) -> Self {
                 Self($make(at))
@@ -75,10 +76,10 @@ macro_rules! ids {
             ///
             /// # Errors
             ///
-            /// [`InvalidId`] when the text is not a hyphenated UUID, or the nil or the max UUID.
+            /// Returns [`InvalidId`] if the string is not a hyphenated UUID, or is the nil or max UUID.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
-                // Only the hyphenated form of 36 characters. Braces, URNs and bare digits would be other spellings of
-                // one id.
+                // Only the hyphenated form of 36 characters is accepted. With braces, URNs or bare digits, one id would
+                // have several spellings.
                 if text.len() != 36 {
                     return Err(InvalidId);
                 }
@@ -88,7 +89,7 @@ macro_rules! ids {
                 }
             }
 
-            /// The bare UUID.
+            /// Returns the UUID.
             #[must_use]
             pub const fn as_uuid(&self) -> Uuid {
                 self.0
@@ -112,29 +113,29 @@ macro_rules! ids {
 
 ids! {
     version_7:
-    /// A tenant. The service knows companies by this id only; their names are kept elsewhere.
+    /// The id of a company (tenant). The service stores no other data about the company itself, such as its name.
     CompanyId,
-    /// A person, or a machine that acts as one. The same user may belong to several companies.
+    /// The id of a user: a person, or a machine that acts as one. A user may belong to several companies.
     UserId,
-    /// A role that belongs to one company.
+    /// The id of a user level, a role of one company.
     UserLevelId,
-    /// A screen.
+    /// The id of a view, a screen.
     ViewId,
-    /// A capability with actions.
+    /// The id of a feature, a capability with actions.
     FeatureId,
-    /// A group of views and features that a company buys.
+    /// The id of a module, a group of views and features that a company buys.
     ModuleId,
-    /// One cell of a level's view matrix.
+    /// The id of one cell of a level's view matrix.
     ViewPermissionId,
-    /// One cell of a level's feature matrix.
+    /// The id of one cell of a level's feature matrix.
     FeaturePermissionId,
-    /// An entry of the menu.
+    /// The id of a menu item.
     MenuItemId,
-    /// An entry below a menu item.
+    /// The id of a sub-item of the menu.
     SubMenuItemId,
-    /// One step of a navigation trail.
+    /// The id of one step of a navigation trail.
     TrailEntryId,
-    /// One record of the audit trail.
+    /// The id of one record of the audit log.
     AuditRecordId,
 }
 
@@ -145,7 +146,7 @@ impl UserId {
 
 ids! {
     version_8:
-    /// The API key of a service. It is never the id of a user: see [`UserId::is_made_here`].
+    /// The id of a service's API key. It is never the id of a user: see [`UserId::is_made_here`].
     ApiKeyId,
 }
 
@@ -183,7 +184,7 @@ mod tests {
 
     #[test]
     fn ids_carry_their_time_unless_a_later_one_was_used() {
-        // Later than all other ids of this process.
+        // This time is later than those of all other ids of this process.
         let later = Timestamp::from_millis(4_000_000_000_000).unwrap();
         let id = ViewId::generate(later);
         let [a, b, c, d, e, f, ..] = id.as_uuid().into_bytes();
@@ -199,7 +200,7 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(made.iter().all(|ids| ids.is_sorted_by(|a, b| a < b)));
-        // They must differ in time and counter, without the random part.
+        // The upper 64 bits, which contain time and counter, must differ without help of the random bits.
         let ticks =
             made.iter().flatten().map(|id| id.as_uuid().as_u64_pair().0).collect::<std::collections::BTreeSet<_>>();
         assert_eq!(ticks.len(), 8 * 5_000);

@@ -1,7 +1,10 @@
 //! The domain model of multi-tenant identity and access management.
 //!
-//! A *company* is a tenant. A *user level* is a role that belongs to one company. Permissions attach to user levels,
-//! users hold levels, *modules* gate what a company has bought, *views* are screens, *features* are capabilities with
+//! A *company* is a tenant. A *user level* is a role that belongs to one company. Users hold user levels, which grant
+//! permissions on *views* and *features*. Views are screens; features are capabilities with *actions* and a *scope*.
+//! *Modules* are entitlement gates: they bundle the views and features that a company has bought. This crate contains
+//! the ids, the entities, the parsed inputs with their limits, and the only specification of permission resolution. It
+//! is pure: no async, no I/O, no database, no HTTP and no clock.
 //! *actions* and a *scope*. This crate contains the ids, the entities, the parsed inputs with their limits, and the one
 //! specification of permission resolution. It is pure: no async, no I/O, no database, no HTTP and no clock.
 //!
@@ -38,7 +41,7 @@
 //!
 //! # Features
 //!
-//! * `openapi`: the entities describe themselves to an OpenAPI document through `utoipa`.
+//! * `openapi`: implements `utoipa`'s schema traits for the entities, for use in an OpenAPI document.
 
 mod actor;
 mod audit;

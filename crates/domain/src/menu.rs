@@ -1,10 +1,10 @@
-//! The menu: items common to all companies or of one company, and their sub-items.
+//! The menu: items of all companies or of one company, and their sub-items.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{CompanyId, FeatureId, FeatureKey, Icon, Label, MenuItemId, Priority, SubMenuItemId, Timestamp, ViewId};
 
-/// The entries of one owner, ordered by sort order, label, id.
+/// The menu entries of one owner, ordered by sort order, then label, then id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Menu {
     /// The items.
@@ -18,62 +18,62 @@ pub struct Menu {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MenuItem {
-    /// Its id.
+    /// The id of the item.
     pub id: MenuItemId,
-    /// The owning company; `null` means all companies.
+    /// The company that owns the item. `null`: all companies have it.
     pub company_id: Option<CompanyId>,
-    /// Its label.
+    /// The label.
     pub label: Label,
-    /// Its icon.
+    /// The icon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
-    /// Its priority.
+    /// The priority.
     pub priority: Priority,
-    /// Features whose `Read` must all be allowed for it to show.
+    /// The keys of features. The item is shown only if `Read` is allowed for each of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub required_permissions: Option<Vec<FeatureKey>>,
-    /// Its sort order; ties are broken by label, then id.
+    /// The sort order. Ties are broken by label, then by id.
     pub sort_order: i32,
-    /// The view that it leads to and that must be allowed.
+    /// The view that the item links to. The item is shown only if the view is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view_id: Option<ViewId>,
-    /// The feature whose `Read` must be allowed.
+    /// The feature whose `Read` must be allowed for the item to be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature_id: Option<FeatureId>,
-    /// Whether a user may land here after signing in.
+    /// `true` if a user may land on the item after signing in.
     pub is_entrypoint: bool,
-    /// When it was created.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// The time of the last change.
     pub updated_at: Timestamp,
 }
 
-/// An entry below a menu item.
+/// A sub-item of a menu item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SubMenuItem {
-    /// Its id.
+    /// The id of the sub-item.
     pub id: SubMenuItemId,
     /// The parent item.
     pub menu_item_id: MenuItemId,
-    /// Its label.
+    /// The label.
     pub label: Label,
-    /// The view that it leads to and that must be allowed.
+    /// The view that the sub-item links to. The sub-item is shown only if the view is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view_id: Option<ViewId>,
-    /// The feature whose `Read` must be allowed.
+    /// The feature whose `Read` must be allowed for the sub-item to be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature_id: Option<FeatureId>,
-    /// Its icon.
+    /// The icon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<Icon>,
-    /// Its sort order; ties are broken by label, then id.
+    /// The sort order. Ties are broken by label, then by id.
     pub sort_order: i32,
-    /// `false` hides it from all users.
+    /// If `false`, the sub-item is hidden from all users.
     pub enabled: bool,
-    /// When it was created.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// The time of the last change.
     pub updated_at: Timestamp,
 }

@@ -1,10 +1,10 @@
-//! The values of permissions: tri-state for views, a scope for feature actions.
+//! The values of permissions: allow, deny or inherit for views, and a scope for actions of features.
 
-/// The error for a text that is not a word of the enumeration.
+/// The error for a string that is not a value of the enumeration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of: {words}")]
 pub struct UnknownVariant {
-    /// The valid words.
+    /// The valid values, separated by commas.
     pub words: &'static str,
 }
 
@@ -19,7 +19,7 @@ macro_rules! words {
         }
 
         impl $name {
-            /// The word for it in JSON and in the database.
+            /// Returns the value in JSON and in the database.
             #[must_use]
             pub const fn as_str(&self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
@@ -46,24 +46,24 @@ pub(crate) use words;
 words! {
     /// A level's rule for a view.
     ViewState ("allow, deny, inherit"):
-        /// The level allows it, unless another level denies it.
+        /// The level allows the view, unless another level denies it.
         Allow = "allow",
-        /// The level denies it; a deny wins over every allow.
+        /// The level denies the view. A deny overrides every allow.
         Deny = "deny",
-        /// The level has no rule.
+        /// The level has no rule for the view; other levels decide.
         Inherit = "inherit",
 }
 
 words! {
-    /// How far an allowed action reaches. Ordered: `own < team < company < any`.
+    /// How far an allowed action reaches, from narrow to wide: `own < team < company < any`.
     Scope ("own, team, company, any"):
-        /// What the user owns.
+        /// Resources that the user owns.
         Own = "own",
-        /// What the user's team owns.
+        /// Resources that the user's team owns.
         Team = "team",
-        /// Everything of the company.
+        /// All resources of the company.
         Company = "company",
-        /// Everything. It never crosses companies.
+        /// All resources, but never those of another company.
         Any = "any",
 }
 

@@ -1,25 +1,25 @@
-//! Provisioning of a company: the module `core` and the levels Admin, Member and Visitor.
+//! The provisioning of a company: the module `core` and the default levels Admin, Member and Visitor.
 
 use crate::{
     Action, Catalog, Description, FeatureId, FeatureRule, Name, Scope, TextError, View, ViewId, ViewState, is_reserved,
 };
 
-/// A level that provisioning creates, over the views and features of the catalog at that time.
+/// A level that provisioning creates. Its matrices cover the views and features of the catalog at that time.
 #[derive(Debug, Clone)]
 pub struct DefaultLevel {
-    /// Its name.
+    /// The name of the level.
     pub name: Name,
-    /// Its description.
+    /// The description of the level.
     pub description: Description,
-    /// Whether its holders administer the company.
+    /// `true` if the holders of the level are administrators of the company.
     pub is_admin: bool,
-    /// Its view matrix.
+    /// The view matrix of the level.
     pub views: Vec<(ViewId, ViewState)>,
-    /// Its feature matrix.
+    /// The feature matrix of the level.
     pub features: Vec<(FeatureId, Action, FeatureRule)>,
 }
 
-/// The rules of a default level for the six listed actions of a feature, in their order.
+/// The rules of a default level for the actions of a feature, in the order of [`Action::LISTED`].
 type Rules = [Option<FeatureRule>; 6];
 
 const fn allow(scope: Scope) -> Option<FeatureRule> {
@@ -30,8 +30,8 @@ const DENY: Option<FeatureRule> = Some(FeatureRule { value: false, scope: Scope:
 const ALLOW_ANY: Option<FeatureRule> = allow(Scope::Any);
 const ALLOW_COMPANY: Option<FeatureRule> = allow(Scope::Company);
 
-/// A default level: name, description, whether it administers, its rules for features, and those for the service's own
-/// features.
+/// A default level: name, description, whether its holders are administrators, its rules for ordinary features, and its
+/// rules for the service's own features.
 type Template = (&'static str, &'static str, bool, Rules, Rules);
 
 const TEMPLATES: [Template; 3] = [
@@ -53,11 +53,11 @@ const TEMPLATES: [Template; 3] = [
     ),
 ];
 
-/// The three default levels over a catalog.
+/// Creates the three default levels for a catalog.
 ///
 /// # Errors
 ///
-/// None in practice: the names are constants that parse.
+/// Never fails in practice: the names and descriptions are valid constants.
 pub fn default_levels(catalog: &Catalog) -> Result<Vec<DefaultLevel>, TextError> {
     TEMPLATES
         .iter()
@@ -104,7 +104,7 @@ mod tests {
                 (level.name.as_str(), level.views.len(), denied, level.features.len())
             })
             .collect();
-        // 19 features × 6; 17 × 4 and 2 × 1; 17 × 6 and 2 × 5.
+        // Admin: 19 features × 6. Member: 17 × 4 and 2 × 1. Visitor: 17 × 6 and 2 × 5.
         assert_eq!(counts, [("Admin", 14, 0, 114), ("Member", 14, 2, 70), ("Visitor", 14, 2, 112)]);
     }
 }

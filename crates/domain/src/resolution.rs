@@ -1,7 +1,7 @@
-//! Permission resolution: the one specification, as pure functions over one snapshot.
+//! The only specification of permission resolution, as pure functions over one snapshot.
 //!
-//! All input of a decision comes from a single [`Snapshot`]: levels read before a change and rows read after it could
-//! together allow what was never allowed. A deny overrides every allow, and the default is deny.
+//! All input of a decision comes from a single [`Snapshot`]. If levels were read before a change and their rows after
+//! it, the mixture could allow what neither state allows. A deny overrides every allow, and the default is deny.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::{Action, Feature, FeatureId, Module, ModuleId, Scope, UserId, UserLev
 /// The reason of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// The view needs no authentication.
+    /// The view is public: it requires no authentication.
     PublicView,
     /// At least one level allows, and none denies.
     ExplicitAllow,
@@ -19,26 +19,26 @@ pub enum Reason {
     SuperAdmin,
     /// At least one level denies.
     ExplicitDeny,
-    /// The view is in modules, none of which the company has.
+    /// The view belongs to modules, but the company has none of them.
     ViewModuleMissing,
-    /// The feature is in modules, none of which the company has.
+    /// The feature belongs to modules, but the company has none of them.
     FeatureModuleMissing,
-    /// The feature is switched off for all companies.
+    /// The feature is disabled for all companies.
     FeatureDisabled,
     /// The user holds no level in this company.
     NoUserLevels,
-    /// No level allows or denies.
+    /// No level has an allow or a deny.
     NoExplicitAllow,
     /// Allowed, but with a narrower scope than required.
     ScopeTooNarrow,
-    /// There is no such view.
+    /// The view does not exist.
     UnknownView,
-    /// There is no such feature.
+    /// The feature does not exist.
     UnknownFeature,
 }
 
 impl Reason {
-    /// The code for programs.
+    /// Returns the machine-readable code.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ impl Reason {
         }
     }
 
-    /// The text for people.
+    /// Returns the human-readable message.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
@@ -77,33 +77,33 @@ impl Reason {
     }
 }
 
-/// A decision about a view or a feature's action.
+/// A decision about a view, or about an action of a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// Whether access is allowed.
+    /// `true` if access is allowed.
     pub allowed: bool,
-    /// The scope of an action (`own` when denied); `None` for views, which have none.
+    /// The scope of the action, `own` if it is denied. `None` for a view, which has no scope.
     pub scope: Option<Scope>,
     /// The reason.
     pub reason: Reason,
-    /// The levels that decided it, ascending.
+    /// The levels that decided, in ascending order of id.
     pub decided_by: Vec<UserLevelId>,
 }
 
 impl Decision {
-    /// A decision about a view to which no level contributed.
+    /// Returns a decision about a view that no level contributed to.
     #[must_use]
     pub const fn of_view(allowed: bool, reason: Reason) -> Self {
         Self { allowed, scope: None, reason, decided_by: Vec::new() }
     }
 
-    /// A denied action to which no level contributed.
+    /// Returns the denial of an action that no level contributed to.
     #[must_use]
     pub const fn denied_action(reason: Reason) -> Self {
         Self { allowed: false, scope: Some(Scope::Own), reason, decided_by: Vec::new() }
     }
 
-    /// The same decision when at least the scope `least` is required: allowed only if its scope is as wide.
+    /// Applies a required scope: the decision is denied if its scope is narrower than `least`.
     #[must_use]
     pub fn reaching(self, least: Scope) -> Self {
         match self.scope {
@@ -124,19 +124,20 @@ pub struct FeatureRule {
     pub scope: Scope,
 }
 
-/// All rules of one level.
+/// All permission rows of one level.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelPermissions {
-    /// The level.
+    /// The id of the level.
     pub level: UserLevelId,
-    /// Its rules for views.
+    /// The level's rules for views.
     pub views: BTreeMap<ViewId, ViewState>,
-    /// Its rules for actions.
+    /// The level's rules for actions of features.
     pub features: BTreeMap<FeatureId, BTreeMap<Action, FeatureRule>>,
 }
 
 impl LevelPermissions {
-    /// Collects the rows of a level. The storage has one row per cell; of two rows, the stricter would win.
+    /// Collects the rows of a level. The storage has at most one row per cell. If there were two, the stricter row
+    /// would apply.
     pub fn new(
         level: UserLevelId,
         views: impl IntoIterator<Item = (ViewId, ViewState)>,
@@ -154,7 +155,7 @@ impl LevelPermissions {
         collected
     }
 
-    /// Its rule for an action of a feature.
+    /// Returns the level's rule for an action of a feature.
     pub(crate) fn rule(&self, feature: FeatureId, action: &Action) -> Option<FeatureRule> {
         self.features.get(&feature)?.get(action).copied()
     }
@@ -179,7 +180,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Indexes the catalog's rows.
+    /// Creates a catalog from rows.
     pub fn new(
         views: impl IntoIterator<Item = View>,
         features: impl IntoIterator<Item = Feature>,
@@ -202,72 +203,72 @@ impl Catalog {
         catalog
     }
 
-    /// All views, ascending by id.
+    /// Returns all views in ascending order of id.
     pub fn views(&self) -> impl Iterator<Item = &View> {
         self.views.values()
     }
 
-    /// All features, ascending by id.
+    /// Returns all features in ascending order of id.
     pub fn features(&self) -> impl Iterator<Item = &Feature> {
         self.features.values()
     }
 
-    /// A view.
+    /// Returns the view with this id.
     #[must_use]
     pub fn view(&self, id: ViewId) -> Option<&View> {
         self.views.get(&id)
     }
 
-    /// A feature.
+    /// Returns the feature with this id.
     #[must_use]
     pub fn feature(&self, id: FeatureId) -> Option<&Feature> {
         self.features.get(&id)
     }
 
-    /// A module.
+    /// Returns the module with this id.
     #[must_use]
     pub fn module(&self, id: ModuleId) -> Option<&Module> {
         self.modules.get(&id)
     }
 
-    /// The view at exactly this url: `/companies/123` is not `/companies/:id`.
+    /// Returns the view whose URL is exactly `url`: `/companies/123` does not match `/companies/:id`.
     #[must_use]
     pub fn view_by_url(&self, url: &str) -> Option<&View> {
         self.views.values().find(|view| view.url.as_str() == url)
     }
 
-    /// The feature with exactly this key.
+    /// Returns the feature whose key is exactly `key`.
     #[must_use]
     pub fn feature_by_key(&self, key: &str) -> Option<&Feature> {
         self.features.values().find(|feature| feature.key.as_ref().is_some_and(|own| own.as_str() == key))
     }
 
-    /// The modules that gate a view, switched on or off.
+    /// Returns the modules that gate a view, including disabled ones.
     pub fn modules_of_view(&self, id: ViewId) -> impl Iterator<Item = ModuleId> + '_ {
         self.view_modules.get(&id).into_iter().flatten().copied()
     }
 
-    /// The modules that gate a feature, switched on or off.
+    /// Returns the modules that gate a feature, including disabled ones.
     pub fn modules_of_feature(&self, id: FeatureId) -> impl Iterator<Item = ModuleId> + '_ {
         self.feature_modules.get(&id).into_iter().flatten().copied()
     }
 
-    /// Whether a module is switched on for all companies.
+    /// Returns `true` if the module is enabled for all companies.
     #[must_use]
     pub fn is_module_enabled(&self, id: ModuleId) -> bool {
         self.modules.get(&id).is_some_and(|module| module.enabled)
     }
 
-    /// Whether the module gate of a view is open to a company that has these modules switched on: the view is in no
-    /// module, or in at least one of these that is also switched on for all companies. It does not check whether the
-    /// view exists or is public.
+    /// Returns `true` if the module gate of a view is open for a company that has `company_modules`: the view belongs
+    /// to no module, or to at least one of them that is also enabled for all companies. Does not check whether the view
+    /// exists or is public.
     #[must_use]
     pub fn is_view_open(&self, id: ViewId, company_modules: &BTreeSet<ModuleId>) -> bool {
         self.is_open(self.view_modules.get(&id), company_modules)
     }
 
-    /// Whether the module gate of a feature is open to a company that has these modules, by the same rule as
-    /// [`Self::is_view_open`]. It does not check whether the feature exists or is switched on.
+    /// Returns `true` if the module gate of a feature is open for a company that has `company_modules`, by the same
+    /// rule as [`Self::is_view_open`]. Does not check whether the feature exists or is enabled.
     #[must_use]
     pub fn is_feature_open(&self, id: FeatureId, company_modules: &BTreeSet<ModuleId>) -> bool {
         self.is_open(self.feature_modules.get(&id), company_modules)
@@ -285,14 +286,14 @@ impl Catalog {
 pub struct Snapshot {
     /// The catalog.
     pub catalog: Arc<Catalog>,
-    /// The modules that the company has and has not switched off.
+    /// The modules that the company has and that are enabled for it.
     pub modules: BTreeSet<ModuleId>,
-    /// The rules of the user's levels in this company. Empty for non-members.
+    /// The permissions of the levels that the user holds in this company. Empty for a non-member.
     pub levels: Vec<LevelPermissions>,
 }
 
 impl Snapshot {
-    /// Whether the user may see a view.
+    /// Decides whether the user may see a view.
     #[must_use]
     pub fn view(&self, id: ViewId) -> Decision {
         let Some(view) = self.catalog.view(id) else {
@@ -319,8 +320,8 @@ impl Snapshot {
         Decision::of_view(false, Reason::NoExplicitAllow)
     }
 
-    /// Whether the user may do an action of a feature, and with which scope: the widest among the levels that allow it.
-    /// The levels with that scope decided it.
+    /// Decides whether the user may do an action of a feature, and with which scope: the widest scope that one of the
+    /// user's levels allows. The levels that allow this scope are those that decided.
     #[must_use]
     pub fn feature(&self, id: FeatureId, action: &Action) -> Decision {
         let Some(feature) = self.catalog.feature(id) else {
@@ -351,8 +352,8 @@ impl Snapshot {
         }
     }
 
-    /// The actions of a feature that a list of all permissions contains: the six of [`Action::LISTED`], the
-    /// feature's custom actions, and those that rows of the user's levels name.
+    /// Returns the actions of a feature that are listed in the user's effective permissions: the six of
+    /// [`Action::LISTED`], the feature's custom actions, and those that occur in rows of the user's levels.
     #[must_use]
     pub fn actions(&self, feature: &Feature) -> BTreeSet<Action> {
         let rows = self.levels.iter().filter_map(|level| level.features.get(&feature.id)).flat_map(BTreeMap::keys);
@@ -371,22 +372,22 @@ impl Snapshot {
 pub struct CompanySnapshot {
     /// The catalog.
     pub catalog: Arc<Catalog>,
-    /// The modules that the company has and has not switched off.
+    /// The modules that the company has and that are enabled for it.
     pub modules: BTreeSet<ModuleId>,
-    /// The rules of the company's levels.
+    /// The permissions of the company's levels.
     pub levels: BTreeMap<UserLevelId, LevelPermissions>,
-    /// The users and the levels that they hold.
+    /// The users who hold levels of the company, each with these levels.
     pub holders: BTreeMap<UserId, BTreeSet<UserLevelId>>,
 }
 
 impl CompanySnapshot {
-    /// The snapshot of one user.
+    /// Returns the snapshot of one user.
     #[must_use]
     pub fn of_user(&self, user: UserId) -> Snapshot {
         self.of_levels(self.holders.get(&user).into_iter().flatten())
     }
 
-    /// The snapshot of a user who holds these levels.
+    /// Returns the snapshot of a user who holds these levels.
     pub(crate) fn of_levels<'a>(&self, held: impl IntoIterator<Item = &'a UserLevelId>) -> Snapshot {
         Snapshot {
             catalog: Arc::clone(&self.catalog),

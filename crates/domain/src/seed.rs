@@ -1,4 +1,4 @@
-//! The catalog of a new installation. Ids are fixed, so that every installation has the same ones.
+//! The catalog of a new installation. The ids are fixed, so every installation has the same ids.
 
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use crate::{
 /// The namespace of the seed's version 5 UUIDs.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f2c_9d1e_5b7a_4c38_9e21_d04f_7a86_b3c5);
 
-/// 14 views: name, url.
+/// The 14 views: name and URL.
 const VIEWS: [(&str, &str); 14] = [
     ("Dashboard", "/dashboard"),
     ("Home", "/home"),
@@ -28,7 +28,7 @@ const VIEWS: [(&str, &str); 14] = [
     ("Audit", "/modules/audit"),
 ];
 
-/// 4 modules: code, name, urls of its views.
+/// The 4 modules: code, name, and the URLs of the views that they gate.
 const MODULES: [(&str, &str, &[&str]); 4] = [
     (
         CORE_MODULE,
@@ -52,7 +52,7 @@ const MODULES: [(&str, &str, &[&str]); 4] = [
     ("audit", "Audit", &["/modules/audit"]),
 ];
 
-/// 19 features: key, name, url of the view on which it is shown, module that gates it.
+/// The 19 features: key, name, URL of the view on which the feature is shown, and code of the module that gates it.
 const FEATURES: [(&str, &str, Option<&str>, Option<&str>); 19] = [
     ("general.create", "Create", Some("/companies"), None),
     ("general.read", "Read", Some("/companies"), None),
@@ -75,10 +75,10 @@ const FEATURES: [(&str, &str, Option<&str>, Option<&str>); 19] = [
     ("risks.approve", "Approve Risks", Some("/modules/risks"), Some("risks")),
 ];
 
-/// A sub-item: label, url of its view, key of the feature that it needs.
+/// A sub-item of the menu: label, URL of its view, and key of the feature that it requires.
 type SubItem = (&'static str, &'static str, Option<&'static str>);
 
-/// The menu: label, url of its view, sub-items.
+/// The menu items: label, URL of the view, and sub-items.
 const MENU: [(&str, Option<&str>, &[SubItem]); 6] = [
     ("Dashboard", Some("/dashboard"), &[]),
     ("Companies", Some("/companies"), &[]),
@@ -106,24 +106,24 @@ const MENU: [(&str, Option<&str>, &[SubItem]); 6] = [
 /// The code of the module that every provisioned company has.
 pub const CORE_MODULE: &str = "core";
 
-/// The seeded rows, in the order in which they may be inserted.
+/// The seeded rows, in an order of insertion that satisfies all foreign keys.
 #[derive(Debug, Clone)]
 pub struct SeedCatalog {
-    /// 14 views.
+    /// The 14 views.
     pub views: Vec<View>,
-    /// 4 modules.
+    /// The 4 modules.
     pub modules: Vec<Module>,
-    /// 19 features.
+    /// The 19 features.
     pub features: Vec<Feature>,
-    /// 16 mappings: which features are shown on which view.
+    /// The 16 mappings of features to the views on which they are shown.
     pub feature_views: Vec<(FeatureId, ViewId)>,
-    /// 14 mappings: which module gates which views.
+    /// The 14 mappings of modules to the views that they gate.
     pub module_views: Vec<(ModuleId, ViewId)>,
-    /// 4 mappings: which module gates which features.
+    /// The 4 mappings of modules to the features that they gate.
     pub module_features: Vec<(ModuleId, FeatureId)>,
-    /// 6 items.
+    /// The 6 menu items.
     pub menu_items: Vec<MenuItem>,
-    /// 6 sub-items.
+    /// The 6 sub-items.
     pub sub_menu_items: Vec<SubMenuItem>,
 }
 
@@ -143,11 +143,11 @@ fn module_id(code: &str) -> ModuleId {
     ModuleId::from_uuid(id("module", code))
 }
 
-/// The catalog, with `at` as the time of its creation.
+/// Creates the catalog, with `at` as its time of creation.
 ///
 /// # Errors
 ///
-/// None in practice: the tables above hold only texts that parse.
+/// Never fails in practice: all strings of the tables above are valid.
 pub fn catalog(at: Timestamp) -> Result<SeedCatalog, TextError> {
     Ok(SeedCatalog {
         views: VIEWS
@@ -234,7 +234,7 @@ fn menu_item(
         sort_order,
         view_id: view.map(view_id),
         feature_id: None,
-        // The dashboard, which comes first, is the entrypoint.
+        // The first item, the dashboard, is the entry point.
         is_entrypoint: sort_order == 0,
         created_at: at,
         updated_at: at,

@@ -13,19 +13,19 @@ use crate::{
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct UserLevel {
-    /// Its id.
+    /// The id of the level.
     pub id: UserLevelId,
-    /// The company it belongs to.
+    /// The company that the level belongs to.
     pub company_id: CompanyId,
-    /// Its display name; unique in its company, case-sensitive.
+    /// The display name, unique within the company. Case-sensitive.
     pub name: Name,
-    /// Its description; may be empty.
+    /// The description; may be empty.
     pub description: Description,
-    /// Whether provisioning created it.
+    /// `true` if provisioning created the level.
     pub is_default: bool,
-    /// When it was created.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// The time of the last change.
     pub updated_at: Timestamp,
 }
 
@@ -34,21 +34,21 @@ pub struct UserLevel {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ViewPermission {
-    /// Its id.
+    /// The id of the cell.
     pub id: ViewPermissionId,
-    /// The company it belongs to.
+    /// The company of the level.
     pub company_id: CompanyId,
-    /// The level that it belongs to.
+    /// The level that the cell belongs to.
     pub user_level_id: UserLevelId,
-    /// The view that it is about.
+    /// The view that the rule applies to.
     pub view_id: ViewId,
     /// The level's rule for the view.
     pub state: ViewState,
-    /// `false` pins it: only super admins change it.
+    /// If `false`, the cell is pinned: only super admins can change it.
     pub modifiable: bool,
-    /// When it was created.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// The time of the last change.
     pub updated_at: Timestamp,
 }
 
@@ -57,25 +57,25 @@ pub struct ViewPermission {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FeaturePermission {
-    /// Its id.
+    /// The id of the cell.
     pub id: FeaturePermissionId,
-    /// The company it belongs to.
+    /// The company of the level.
     pub company_id: CompanyId,
-    /// The level that it belongs to.
+    /// The level that the cell belongs to.
     pub user_level_id: UserLevelId,
-    /// The feature that it is about.
+    /// The feature that the rule applies to.
     pub feature_id: FeatureId,
-    /// The action that it is about.
+    /// The action that the rule applies to.
     pub action: Action,
     /// `true` allows, `false` denies.
     pub value: bool,
     /// The scope of an allowed action.
     pub scope: Scope,
-    /// `false` pins it: only super admins change it.
+    /// If `false`, the cell is pinned: only super admins can change it.
     pub modifiable: bool,
-    /// When it was created.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// The time of the last change.
     pub updated_at: Timestamp,
 }
 

@@ -1,4 +1,4 @@
-//! Parsed texts with their limits. Limits count characters, not bytes.
+//! Parsed strings with length limits. Limits count characters, not bytes.
 
 use icu_properties::CodePointSetData;
 use icu_properties::props::{
@@ -9,31 +9,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::UserId;
 
-/// The reason why a text was refused.
+/// The reason why a string was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// Empty or only white space, where a text is required.
+    /// The string is empty or only white space, where a value is required.
     #[error("is required")]
     Blank,
-    /// More characters than the limit.
+    /// The string has more characters than the limit.
     #[error("must be at most {max} characters")]
     TooLong {
-        /// The most characters allowed.
+        /// Maximum number of characters.
         max: usize,
     },
-    /// A NUL character, which PostgreSQL cannot store.
+    /// The string contains a NUL character, which PostgreSQL cannot store.
     #[error("must not contain NUL characters")]
     Nul,
-    /// A character or a form that is not allowed.
+    /// The string contains a character, or has a form, that is not allowed.
     #[error("has a character or a form that it must not have")]
     Character,
-    /// An invisible character at an end or between two ASCII characters: the text looks like another one.
+    /// The string has an invisible character at its start or end, or between two ASCII characters, so it looks the same
+    /// as another string.
     #[error("must not begin or end with an invisible character, nor have one between letters of ASCII")]
     Invisible,
-    /// A character that changes the display direction of what follows.
+    /// The string contains a character that changes the display direction of the text after it.
     #[error("must not contain characters that override or isolate the direction of text")]
     Direction,
-    /// A UUID where keys or urls share a lookup with ids.
+    /// The string is a UUID, but keys and URLs must not be, since they share a lookup with ids.
     #[error("must not be a UUID")]
     LooksLikeId,
 }
@@ -42,23 +43,23 @@ pub(crate) fn check(text: &str, max: usize, may_be_blank: bool, may_be_id: bool)
     if !may_be_blank && text.trim().is_empty() {
         return Err(TextError::Blank);
     }
-    // A text never has fewer bytes than characters, so the characters of short texts need no counting.
+    // A string never has fewer bytes than characters, so the characters of a short string need not be counted.
     if text.len() > max && text.chars().count() > max {
         return Err(TextError::TooLong { max });
     }
     if text.contains('\0') {
         return Err(TextError::Nul);
     }
-    // Any spelling of a UUID that a parser may accept.
+    // Rejects every spelling of a UUID that a parser may accept.
     if !may_be_id && (UserId::parse(text).is_ok() || uuid::Uuid::try_parse(text).is_ok()) {
         return Err(TextError::LooksLikeId);
     }
     Ok(())
 }
 
-/// Refuses a text that invisible characters make look like another one.
+/// Rejects a string that looks the same as another one because of invisible characters.
 fn check_visibility(text: &str) -> Result<(), TextError> {
-    // Only non-ASCII and control characters can be wrong.
+    // Only non-ASCII and control characters can be invisible.
     if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
         return Ok(());
     }
@@ -72,19 +73,20 @@ fn check_visibility(text: &str) -> Result<(), TextError> {
     if begins || ends || hides_in_ascii(words) { Err(TextError::Invisible) } else { Ok(()) }
 }
 
-/// Whether the character is an embedding, override or isolate: the bidirectional controls except the marks.
+/// Returns `true` if the character is an embedding, override or isolate: a bidirectional control other than the three
+/// marks.
 fn overrides_direction(character: char) -> bool {
     const MARKS: [char; 3] = ['\u{61c}', '\u{200e}', '\u{200f}'];
     CodePointSetData::new::<BidiControl>().contains(character) && !MARKS.contains(&character)
 }
 
-/// Whether the character is invisible and not a space.
+/// Returns `true` if the character is invisible and not a space.
 fn is_invisible(character: char) -> bool {
-    /// By category it is a symbol, but it has no raised dot.
+    /// The blank Braille pattern. Its category is symbol, but it has no raised dots.
     const BLANK_BRAILLE: char = '\u{2800}';
     match GeneralCategory::for_char(character) {
         GeneralCategory::Control | GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator => true,
-        // Signs that span the digits after them are visible.
+        // Format characters that enclose the digits after them are visible.
         GeneralCategory::Format => !CodePointSetData::new::<PrependedConcatenationMark>().contains(character),
         _ => is_ignorable(character) || character == BLANK_BRAILLE,
     }
@@ -94,8 +96,8 @@ fn is_ignorable(character: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
 }
 
-/// Whether the invisible characters at the end of a text belong to the character before them: they select the form of
-/// an emoji or of an ideograph, or the region of a flag.
+/// Returns `true` if the invisible characters at the end of a string belong to the character before them: a variation
+/// selector of an emoji or an ideograph, or the tags of a regional flag.
 fn is_sequence_end(visible: &str, invisible: &str) -> bool {
     const BLACK_FLAG: char = '\u{1f3f4}';
     const TAGS: std::ops::RangeInclusive<char> = '\u{e0030}'..='\u{e007a}';
@@ -114,7 +116,7 @@ fn is_sequence_end(visible: &str, invisible: &str) -> bool {
     }
 }
 
-/// Whether invisible characters are between two ASCII characters. No script needs them there.
+/// Returns `true` if there are invisible characters between two ASCII characters, where no script needs them.
 fn hides_in_ascii(text: &str) -> bool {
     let mut before = None;
     let mut is_hiding = false;
@@ -139,14 +141,14 @@ macro_rules! texts {
         pub struct $name(String);
 
         impl $name {
-            /// The most characters.
+            /// Maximum number of characters.
             pub const MAX: usize = $max;
 
-            /// Parses a new text as it is, without trimming or case folding.
+            /// Parses a new value. It is neither trimmed nor case-folded.
             ///
             /// # Errors
             ///
-            /// [`TextError`] with the rule that the text breaks.
+            /// Returns [`TextError`] with the rule that the string violates.
             pub fn parse(text: impl Into<String>) -> Result<Self, TextError> {
                 let text = Self::stored(text)?;
                 if !$blank {
@@ -155,25 +157,26 @@ macro_rules! texts {
                 Ok(text)
             }
 
-            /// Parses a text that was stored before, or that refers to stored data: earlier builds accepted what
-            /// [`parse`](Self::parse) refuses with [`TextError::Invisible`] and [`TextError::Direction`].
+            /// Parses a string that was stored before, or that refers to stored data. It accepts
+            /// [`TextError::Invisible`] and [`TextError::Direction`] strings, which [`parse`](Self::parse) rejects,
+            /// since earlier builds stored them.
             ///
             /// # Errors
             ///
-            /// [`TextError`] with the other rule that the text breaks.
+            /// Returns [`TextError`] with any other rule that the string violates.
             pub fn stored(text: impl Into<String>) -> Result<Self, TextError> {
                 let text = text.into();
                 check(&text, $max, $blank, $id)?;
                 Ok(Self(text))
             }
 
-            /// The text.
+            /// Returns the string.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// The text, owned.
+            /// Returns the string by value.
             #[must_use]
             pub fn into_string(self) -> String {
                 self.0
@@ -192,7 +195,7 @@ macro_rules! texts {
             }
         }
 
-        /// Parses like [`stored`](Self::stored): serialized texts were parsed before.
+        /// Parses like [`stored`](Self::stored), since a serialized value was parsed before.
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 Self::stored(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
@@ -223,60 +226,61 @@ macro_rules! texts {
 texts! {
     /// The name of a view, module, feature or user level.
     Name: max 255, blank false, id true;
-    /// The label of a menu entry or of a step of a trail.
+    /// The label of a menu entry, or of a step of a navigation trail.
     Label: max 255, blank false, id true;
-    /// The url of a view: its natural key, so it must not look like an id. `/companies/:id` has no special meaning.
+    /// The URL of a view. It is the view's natural key, so it must not look like an id. `/companies/:id` is compared
+    /// literally.
     ViewUrl: max 500, blank false, id false;
-    /// The url of a step of a navigation trail.
+    /// The URL of a step of a navigation trail.
     Url: max 500, blank false, id true;
-    /// The code of a module: its natural key.
+    /// The code of a module, its natural key.
     ModuleCode: max 100, blank false, id true;
-    /// The key of a feature (`risks.create`): its natural key, so it must not look like an id.
+    /// The key of a feature (`risks.create`). It is the feature's natural key, so it must not look like an id.
     FeatureKey: max 255, blank false, id false;
     /// A category of views or features.
     Category: max 100, blank false, id true;
     /// The name of an icon.
     Icon: max 100, blank false, id true;
-    /// The kind of resource that a feature is about.
+    /// The type of resource that a feature concerns.
     ResourceType: max 100, blank false, id true;
-    /// A description; may be empty. Its limit is generous: the limit of request bodies takes effect first.
+    /// A description; may be empty. The limit on request bodies takes effect before this limit.
     Description: max 1_048_576, blank true, id true;
-    /// The session that a navigation trail belongs to.
+    /// The id of the session that a navigation trail belongs to.
     SessionId: max 255, blank false, id true;
-    /// An action of a feature: `Read`, `Approve`, or a custom word of the feature.
+    /// An action of a feature: a standard one such as `Read` or `Approve`, or a custom action of the feature.
     Action: max 50, blank false, id true;
 }
 
 impl Action {
-    /// The actions that a list of all permissions contains for every feature.
+    /// The actions that are listed for every feature in a user's effective permissions.
     pub const LISTED: [&'static str; 6] = ["Create", "Read", "Update", "Delete", "Export", "Approve"];
-    /// The actions that a permission may name for any feature.
+    /// The standard actions, which a permission may name for any feature.
     pub const STANDARD: [&'static str; 7] = ["Create", "Read", "Update", "Delete", "Export", "Approve", "Publish"];
 
-    /// Whether a permission may name this action for any feature.
+    /// Returns `true` if this is a standard action, which a permission may name for any feature.
     #[must_use]
     pub fn is_standard(&self) -> bool {
         Self::STANDARD.contains(&self.as_str())
     }
 
-    /// The six actions of [`Self::LISTED`].
+    /// Returns the six actions of [`Self::LISTED`].
     pub fn listed() -> impl Iterator<Item = Self> {
         Self::LISTED.into_iter().map(|name| Self(name.to_owned()))
     }
 
-    /// `Read`, which navigation requires.
+    /// Returns `Read`, which navigation requires.
     #[must_use]
     pub fn read() -> Self {
         Self("Read".to_owned())
     }
 
-    /// `Approve`, which is required to grant permissions that the caller does not hold.
+    /// Returns `Approve`, which is required to grant permissions that the caller does not hold.
     #[must_use]
     pub fn approve() -> Self {
         Self("Approve".to_owned())
     }
 
-    /// `Update`, which administration requires.
+    /// Returns `Update`, which administration requires.
     #[must_use]
     pub fn update() -> Self {
         Self("Update".to_owned())

@@ -1,60 +1,60 @@
-//! Timestamps: UTC with microseconds, written with milliseconds and `Z`.
+//! Timestamps in UTC: stored with microseconds, serialized with milliseconds and `Z`.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
-/// An instant in UTC, truncated to the microseconds that the database keeps.
+/// An instant in UTC, truncated to microseconds, the precision of the database.
 ///
-/// Serialized as ISO-8601 with milliseconds and `Z`; the microseconds stay for ordering.
+/// It is serialized as ISO 8601 with milliseconds and `Z`. The microseconds are kept for ordering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(DateTime<Utc>);
 
 impl Timestamp {
-    /// Converts a time, truncated to microseconds.
+    /// Converts a time and truncates it to microseconds.
     #[must_use]
     pub fn new(time: DateTime<Utc>) -> Self {
         let micros = time.timestamp_micros();
         Self(DateTime::from_timestamp_micros(micros).unwrap_or(time))
     }
 
-    /// The instant at a number of milliseconds since 1970; `None` when chrono cannot express it.
+    /// Returns the instant at this number of milliseconds since 1970, or `None` if `chrono` cannot represent it.
     #[must_use]
     pub fn from_millis(millis: i64) -> Option<Self> {
         DateTime::from_timestamp_millis(millis).map(Self)
     }
 
-    /// The instant at a number of microseconds since 1970; `None` when chrono cannot express it.
+    /// Returns the instant at this number of microseconds since 1970, or `None` if `chrono` cannot represent it.
     #[must_use]
     pub fn from_micros(micros: i64) -> Option<Self> {
         DateTime::from_timestamp_micros(micros).map(Self)
     }
 
-    /// Parses RFC 3339 text (`2026-11-22T12:00:00Z`, offsets allowed).
+    /// Parses an RFC 3339 time, such as `2026-11-22T12:00:00Z`. Offsets are allowed.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         DateTime::parse_from_rfc3339(text).ok().map(|time| Self::new(time.with_timezone(&Utc)))
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the milliseconds since 1970.
     #[must_use]
     pub fn millis(&self) -> i64 {
         self.0.timestamp_millis()
     }
 
-    /// Microseconds since 1970.
+    /// Returns the microseconds since 1970.
     #[must_use]
     pub fn micros(&self) -> i64 {
         self.0.timestamp_micros()
     }
 
-    /// The instant later by a duration, as far as chrono can express it.
+    /// Adds a duration. If `chrono` cannot represent the sum, the instant is returned unchanged.
     #[must_use]
     pub fn plus(&self, duration: std::time::Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self::from_micros(self.micros().saturating_add(micros)).unwrap_or(*self)
     }
 
-    /// The same instant as chrono's type.
+    /// Returns the instant as `chrono`'s type.
     #[must_use]
     pub const fn as_datetime(&self) -> DateTime<Utc> {
         self.0

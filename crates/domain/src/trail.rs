@@ -1,21 +1,21 @@
-//! The navigation trail: where a user has been in a session.
+//! The navigation trail: the views that a user has visited in a session.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{CompanyId, Label, SessionId, Timestamp, TrailEntryId, Url, UserId, ViewId};
 
-/// The most steps that a session keeps; the oldest are dropped first.
+/// Maximum number of steps that are kept per session. The oldest are dropped first.
 pub const TRAIL_LIMIT: usize = 100;
-/// The most steps that a user keeps in a company, over all sessions; the oldest are dropped first.
+/// Maximum number of steps that are kept per user and company, over all sessions. The oldest are dropped first.
 pub const TRAIL_USER_LIMIT: usize = 1_000;
-/// The number of recent places in a response.
+/// Maximum number of recently visited URLs in a response.
 pub const RECENT_LIMIT: usize = 10;
 
 /// One step of a navigation trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrailEntry {
-    /// Its id.
+    /// The id of the step.
     pub id: TrailEntryId,
     /// The user.
     pub user_id: UserId,
@@ -23,14 +23,14 @@ pub struct TrailEntry {
     pub company_id: CompanyId,
     /// The session.
     pub session_id: SessionId,
-    /// The view that was shown, if the catalog has it.
+    /// The visited view, if it exists in the catalog.
     pub view_id: Option<ViewId>,
-    /// The URL.
+    /// The visited URL.
     pub url: Url,
-    /// Its label.
+    /// The label of the step.
     pub label: Label,
-    /// Its position in the session, from 0.
+    /// The position in the session, counted from 0.
     pub depth: i32,
-    /// When it was visited.
+    /// The time of the visit.
     pub created_at: Timestamp,
 }

@@ -1,43 +1,45 @@
-//! Versions: the state of the catalog and of a company that a response is based on, and whether it is new enough.
+//! Versions: the state of the catalog and of a company that a response is based on, and the check whether it is new
+//! enough.
 
 use serde::{Deserialize, Serialize};
 
-/// The versions of the catalog and of one company that a response is based on. Both grow with each committed change,
-/// in commit order.
+/// The versions of the catalog and of one company that a response is based on. Both grow with each committed change, in
+/// commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Versions {
-    /// The history of the database: a restored or promoted one has another epoch. Versions of two epochs are not
-    /// comparable.
+    /// The epoch: the history of the database. A restored or promoted database has another epoch. Versions of different
+    /// epochs are not comparable.
     pub epoch: u64,
-    /// The catalog's version.
+    /// The version of the catalog.
     pub catalog: i64,
-    /// The company's version; 0 before its first change.
+    /// The version of the company. 0 before its first change.
     pub company: i64,
 }
 
-/// The version that a committed change made: that of the catalog, of a company, or of the credentials.
+/// The new version that a committed change produced: of the catalog, of a company, or of the credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CommitStamp {
-    /// The catalog has this version.
+    /// The change produced this version of the catalog.
     Catalog {
-        /// The history of the database.
+        /// The epoch of the database.
         epoch: u64,
-        /// The catalog's version.
+        /// The version of the catalog.
         version: i64,
     },
-    /// The company has this version, beside that of the catalog.
+    /// The change produced this version of a company. The version of the catalog is included.
     Company(Versions),
-    /// The credentials have this version. No response depends on it, and clients do not see it.
+    /// The change produced this version of the credentials. Responses contain no version of the credentials, and
+    /// clients do not see it.
     Credentials {
-        /// The history of the database.
+        /// The epoch of the database.
         epoch: u64,
-        /// The credentials' version.
+        /// The version of the credentials.
         version: i64,
     },
 }
 
 impl CommitStamp {
-    /// The history of the database that the change is part of.
+    /// Returns the epoch of the database that the change belongs to.
     #[must_use]
     pub const fn epoch(self) -> u64 {
         match self {
@@ -46,8 +48,8 @@ impl CommitStamp {
         }
     }
 
-    /// The versions that a response must reach to include the change; `None` for a change of the credentials, which no
-    /// version of a response shows.
+    /// Returns the minimum versions of a response that includes the change. `None` for a change of the credentials,
+    /// since responses contain no version of the credentials.
     #[must_use]
     pub const fn versions(self) -> Option<Versions> {
         match self {
@@ -58,22 +60,23 @@ impl CommitStamp {
     }
 }
 
-/// How the versions of a response compare with the required ones.
+/// The result of comparing the versions of a response with required versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
     /// The response is at least as new as required.
     Satisfied,
-    /// The response is older in the catalog, in the company, or in both.
+    /// The response has an older version of the catalog, of the company, or of both.
     Older,
-    /// The two have different epochs and are not comparable.
+    /// The epochs differ, so the versions are not comparable.
     OtherEpoch,
 }
 
 impl Versions {
-    /// The longest text that [`Self::parse`] can read: three numbers of 16 digits, two dots.
+    /// Maximum length of the string form: three numbers of 16 hexadecimal digits and two dots.
     const MAX_LENGTH: usize = 50;
 
-    /// Parses the text that clients got, in exactly the spelling in which it was written. The length is checked first.
+    /// Parses the string that clients received, which must be in exactly the spelling that `Display` writes. The length
+    /// is checked first.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > Self::MAX_LENGTH {
@@ -85,11 +88,11 @@ impl Versions {
             catalog: i64::from_str_radix(parts.next()?, 16).ok()?,
             company: i64::from_str_radix(parts.next()?, 16).ok()?,
         };
-        // Signs, upper case and leading zeros would be other spellings of the same numbers.
+        // Signs, upper case and leading zeros are rejected: they would be other spellings of the same numbers.
         (versions.to_string() == text).then_some(versions)
     }
 
-    /// Whether these versions are at least as new as `least`, in the catalog and in the company.
+    /// Compares these versions with `least`: both the catalog and the company must be at least as new.
     #[must_use]
     pub const fn against(&self, least: Self) -> Freshness {
         if self.epoch != least.epoch {
@@ -103,7 +106,7 @@ impl Versions {
 }
 
 impl std::fmt::Display for Versions {
-    /// Writes the opaque text that clients get and send back.
+    /// Writes the opaque string that clients receive and send back.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:016x}.{:x}.{:x}", self.epoch, self.catalog, self.company)
     }

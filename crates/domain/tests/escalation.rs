@@ -1,4 +1,4 @@
-//! Which permissions a caller can grant: compared with a naive implementation of the rule, case by case, and over whole
+//! The permissions that a caller can grant: compared with a naive implementation of the rule, in single cases, and over
 //! sequences of changes.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -24,7 +24,7 @@ fn user(number: usize) -> UserId {
     UserId::from_uuid(uuid(5, number))
 }
 
-/// A company with one level for each level of the world, and with these holders.
+/// Creates a company with the levels of the world. User `n` holds the levels `held[n]`.
 fn company(world: &World, held: &[&[usize]]) -> CompanySnapshot {
     let Snapshot { catalog, modules, levels } = world.snapshot();
     let levels: BTreeMap<_, _> = levels.into_iter().map(|level| (level.level, level)).collect();
@@ -35,7 +35,7 @@ fn company(world: &World, held: &[&[usize]]) -> CompanySnapshot {
     company
 }
 
-/// Replaces the user's levels by these, as far as they exist.
+/// Replaces the levels of the user. Levels that do not exist are skipped.
 fn assign(company: &mut CompanySnapshot, number: usize, levels: impl IntoIterator<Item = usize>) {
     let held: BTreeSet<_> = levels.into_iter().map(level).filter(|level| company.levels.contains_key(level)).collect();
     company.holders.remove(&user(number));
@@ -44,7 +44,7 @@ fn assign(company: &mut CompanySnapshot, number: usize, levels: impl IntoIterato
     }
 }
 
-/// Replaces the rows of a level, if it exists.
+/// Replaces the rows of a level, if the level exists.
 fn replace(company: &mut CompanySnapshot, rows: &Level) {
     if let Some(there) = company.levels.get_mut(&level(rows.number)) {
         *there = rows.permissions();
@@ -55,7 +55,7 @@ fn levels_of(company: &CompanySnapshot, number: usize) -> Vec<LevelPermissions> 
     company.of_user(user(number)).levels
 }
 
-/// The grants of a change that the user does not hold.
+/// Returns the grants of a change that exceed what the user holds before the change.
 fn beyond(before: &CompanySnapshot, after: &CompanySnapshot, number: usize) -> Vec<Grant> {
     not_held(before, after, &levels_of(before, number))
 }
@@ -70,10 +70,11 @@ fn of_action(number: usize, name: usize, scope: Scope) -> Grant {
 
 // --- The naive implementation ---
 
-/// The reach of a user: for each view, and for each action of each feature.
+/// The scope that a user has for each view, and for each action of each feature.
 type Reaches = BTreeMap<(bool, usize, usize), Option<Scope>>;
 
-/// What these levels resolve to in a catalog without gates and switches, where nothing is public.
+/// Returns what these levels resolve to in a catalog in which no gate is closed, nothing is disabled and no view is
+/// public.
 fn resolved(levels: &[LevelPermissions]) -> Reaches {
     let snapshot = Snapshot { levels: levels.to_vec(), ..World::plain(Vec::new()).snapshot() };
     let views = (0..VIEWS).map(|number| {
@@ -88,7 +89,7 @@ fn resolved(levels: &[LevelPermissions]) -> Reaches {
     views.chain(actions).collect()
 }
 
-/// The same if denies are ignored.
+/// Returns what these levels resolve to if their denies are ignored.
 fn granted(levels: &[LevelPermissions]) -> Reaches {
     let mut levels = levels.to_vec();
     for level in &mut levels {
@@ -98,7 +99,7 @@ fn granted(levels: &[LevelPermissions]) -> Reaches {
     resolved(&levels)
 }
 
-/// What a user holds: what their levels resolve to, and what is public.
+/// Returns what a user with these levels holds: what the levels resolve to, and the public views.
 fn holdings(catalog: &Catalog, levels: &[LevelPermissions]) -> Reaches {
     let mut holdings = resolved(levels);
     for number in (0..VIEWS).filter(|number| !catalog.view(view(*number)).unwrap().requires_auth) {
@@ -107,7 +108,8 @@ fn holdings(catalog: &Catalog, levels: &[LevelPermissions]) -> Reaches {
     holdings
 }
 
-/// The rule, literally: for every user and every level alone, for every cell, in both readings.
+/// Implements the rule literally: for every user and for every level alone, for every cell, with denies applied and
+/// with denies ignored.
 fn naive(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermissions]) -> Vec<Grant> {
     let mut pairs: Vec<_> = (0..USERS).map(|number| (levels_of(before, number), levels_of(after, number))).collect();
     pairs.extend(before.levels.iter().map(|(id, was)| (vec![was.clone()], vec![after.levels[id].clone()])));
@@ -132,7 +134,7 @@ fn naive(before: &CompanySnapshot, after: &CompanySnapshot, held: &[LevelPermiss
 
 // --- Generated companies and changes ---
 
-/// The rows about entities that exist.
+/// Removes the rows that refer to entities that do not exist.
 fn existing(mut level: Level) -> Level {
     level.views.retain(|(number, _)| *number < VIEWS);
     level.features.retain(|(number, ..)| *number < FEATURES);
@@ -243,8 +245,8 @@ proptest! {
         }
     }
 
-    /// Whatever they do, in any order: to each other, to themselves, through levels without holders, or through denies
-    /// that are removed later.
+    /// The members may grant to each other and to themselves, through levels without holders, and behind denies that
+    /// are removed later, in any order.
     #[test]
     fn a_group_never_holds_more_than_its_members_held_together(
         start in companies(),
@@ -304,7 +306,7 @@ fn says_of_actions(number: usize, features: &[(usize, usize, bool, Scope)]) -> L
     Level { number, views: Vec::new(), features: features.to_vec() }
 }
 
-/// The grants of user 0 that exceed what user 0 holds, if level 1 gets these rows.
+/// Returns the grants that exceed what user 0 holds, if level 1 gets the rows `wanted`.
 fn by_matrix(levels: Vec<Level>, held: &[&[usize]], wanted: &Level) -> Vec<Grant> {
     let before = company(&World::plain(levels), held);
     let mut after = before.clone();
@@ -312,7 +314,7 @@ fn by_matrix(levels: Vec<Level>, held: &[&[usize]], wanted: &Level) -> Vec<Grant
     beyond(&before, &after, 0)
 }
 
-/// The grants of user 0 that exceed what user 0 holds, if user 1 gets these levels.
+/// Returns the grants that exceed what user 0 holds, if user 1 gets the levels `wanted`.
 fn by_assignment(levels: Vec<Level>, held: &[&[usize]], wanted: &[usize]) -> Vec<Grant> {
     let before = company(&World::plain(levels), held);
     let mut after = before.clone();
@@ -388,7 +390,7 @@ fn taking_a_deny_away_is_a_grant() {
     let levels = vec![says_of_views(0, &[]), says_of_views(1, &[(0, DENY)]), says_of_views(2, &[(0, ALLOW)])];
     assert_eq!(by_matrix(levels.clone(), &[&[0], &[1, 2]], &says_of_views(1, &[])), [of_view(0)], "by a matrix");
     assert_eq!(by_assignment(levels.clone(), &[&[0], &[1, 2]], &[2]), [of_view(0)], "by an assignment");
-    // Without an allow behind the deny, removing the deny grants nothing.
+    // If no allow is behind the deny, removing the deny grants nothing.
     assert_eq!(by_matrix(levels.clone(), &[&[0], &[1]], &says_of_views(1, &[])), []);
     assert_eq!(by_assignment(levels, &[&[0], &[1, 2]], &[]), []);
 }
@@ -399,7 +401,7 @@ fn unchanged_permissions_are_not_checked() {
     let narrower = says_of_actions(1, &[(0, 0, true, Scope::Any), (0, 1, true, Scope::Own)]);
     let levels = vec![says_of_views(0, &[]), held, says_of_actions(2, &[(0, 0, true, Scope::Company)])];
     assert_eq!(by_matrix(levels.clone(), &[&[0], &[1]], &narrower), []);
-    // Another level that allows no more than the levels held already.
+    // The added level allows no more than the user's other level already does.
     assert_eq!(by_assignment(levels, &[&[0], &[1]], &[1, 2]), []);
 }
 
@@ -434,16 +436,16 @@ fn gates_and_switches_neither_hide_nor_remove_permissions() {
     assert!(!before.of_user(user(0)).view(view(0)).allowed, "the gate is closed");
     let mut after = before.clone();
     replace(&mut after, &Level { number: 1, ..own });
-    assert_eq!(beyond(&before, &after, 0), [], "for a module that is not bought yet");
+    assert_eq!(beyond(&before, &after, 0), [], "held permissions can be granted behind a closed gate");
     let wanted = Level { features: vec![(1, 0, true, Scope::Own)], ..says_of_views(1, &[(1, ALLOW)]) };
     let mut after = before.clone();
     replace(&mut after, &wanted);
-    assert_eq!(beyond(&before, &after, 0), [of_view(1), of_action(1, 0, Scope::Own)], "waiting for the gate to open");
+    assert_eq!(beyond(&before, &after, 0), [of_view(1), of_action(1, 0, Scope::Own)], "a closed gate hides no grant");
 }
 
 // --- Administrators ---
 
-/// The seeded catalog, and levels with these rules for the actions of the service's own features.
+/// Creates a company with the seeded catalog. Each level has these rules for `Update` of the service's own features.
 fn managed(levels: &[&[(&str, bool, Scope)]], held: &[&[usize]]) -> CompanySnapshot {
     let seeded = seed::catalog(Timestamp::from_millis(0).unwrap()).unwrap();
     let id = |key: &str| {
@@ -485,5 +487,5 @@ fn a_deny_or_a_narrower_scope_makes_no_administrator() {
     let deny: &[_] = &[(LEVELS_KEY, false, Scope::Own)];
     assert_eq!(managed(&[full, team, deny], &[&[1], &[0, 2]]).managing().count(), 0);
     assert_eq!(managed(&[full, team, deny], &[&[1], &[0, 1]]).managing().count(), 1);
-    assert_eq!(managed(&[full], &[]).managing().count(), 0, "a level without holders manages nothing");
+    assert_eq!(managed(&[full], &[]).managing().count(), 0, "a level without holders is in no set");
 }

@@ -1,4 +1,4 @@
-//! Explanations: they contain the decision and its derivation, and suggest the smallest change that would allow access.
+//! Explanations contain the decision and its derivation, and suggest the smallest change that would allow access.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
@@ -14,7 +14,7 @@ use iam_domain::{
 };
 use proptest::prelude::*;
 
-/// The question: a view, or an action of a feature with a scope.
+/// The question of a decision: a view, or an action of a feature with a required scope.
 #[derive(Debug, Clone, Copy)]
 enum Asked {
     View(usize),
@@ -28,7 +28,7 @@ fn asked() -> impl Strategy<Value = Asked> {
     ]
 }
 
-/// A question that is denied, and that some change could allow.
+/// Generates a question that is denied, although some change could allow it.
 fn denied() -> impl Strategy<Value = (World, Asked)> {
     (world(), asked())
         .prop_filter("denied, and exists", |(world, asked)| asked.exists(world) && !asked.decision(world).allowed)
@@ -53,7 +53,7 @@ impl Asked {
         }
     }
 
-    /// Whether anything can allow it: a view or feature of the catalog, and an action that a row may name.
+    /// Returns `true` if some change can allow it: the view exists, or the feature exists and has the action.
     fn exists(self, world: &World) -> bool {
         match self {
             Self::View(number) => number < VIEWS,
@@ -64,7 +64,7 @@ impl Asked {
         }
     }
 
-    /// What a level says about it, from the level's rows.
+    /// Returns the level's rule for the question, computed from the level's rows.
     fn says(self, level: &Level) -> Says {
         match self {
             Self::View(number) => match level.permissions().views.get(&view(number)) {
@@ -92,7 +92,7 @@ impl Asked {
         gates.iter().filter(|(_, gated)| *gated == number).map(|(gate, _)| *gate).collect()
     }
 
-    /// Removes all that a level says about it, and makes it allow instead if requested.
+    /// Removes the level's rule for the question. If `allow` is set, adds an allow.
     fn rewrite(self, level: &mut Level, allow: bool) {
         match self {
             Self::View(number) => {
@@ -106,7 +106,7 @@ impl Asked {
         }
     }
 
-    /// The world after one step.
+    /// Returns the world after one step.
     fn after(self, world: &World, step: Step) -> World {
         let mut after = world.clone();
         let held = |after: &World, id| after.levels.iter().position(|held| level(held.number) == id).unwrap();
@@ -137,7 +137,7 @@ impl Asked {
         steps.iter().fold(world.clone(), |world, step| self.after(&world, *step))
     }
 
-    /// Every single step that changes anything.
+    /// Returns every single step that changes the world.
     fn steps(self, world: &World) -> Vec<Step> {
         let enable_features = (0..FEATURES).map(|number| Step::EnableFeature(feature(number)));
         let enable_modules = (0..MODULES).map(|number| Step::EnableModule(module(number)));
@@ -149,7 +149,7 @@ impl Asked {
     }
 }
 
-/// Whether at most `count` of the steps suffice to allow the question.
+/// Returns `true` if at most `count` of the steps suffice to allow the question.
 fn can_allow(asked: Asked, world: &World, steps: &[Step], count: usize) -> bool {
     asked.decision(world).allowed
         || count > 0
@@ -261,7 +261,7 @@ fn of_several_modules_the_nearest_is_opened() {
     world.module_views = vec![(0, 0), (1, 0), (2, 0)];
     world.disabled_modules = [0, 2].into();
     world.company_modules = [2].into();
-    // The first lacks both, the second the grant, the third the switch.
+    // Module 0 is neither enabled nor granted, module 1 is not granted, and module 2 is not enabled.
     assert_eq!(VIEW.explained(&world).suggestion, [Step::GrantModule(module(1))]);
     world.module_views = vec![(0, 0)];
     let both = [Step::EnableModule(module(0)), Step::GrantModule(module(0))];
@@ -281,7 +281,7 @@ fn every_obstacle_is_named_at_once() {
 fn no_step_allows_an_action_that_the_feature_does_not_have() {
     let world = World::plain(vec![silent(0)]);
     assert_eq!(Asked::Action(0, 2, Scope::Own).explained(&world).suggestion, []);
-    // This one has it.
+    // Feature 2 has the action.
     assert_eq!(Asked::Action(2, 2, Scope::Own).explained(&world).suggestion, [Step::Allow(level(0))]);
 }
 

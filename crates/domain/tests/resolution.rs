@@ -1,4 +1,4 @@
-//! Permission resolution: each rule in its order, and the invariants for all data.
+//! Permission resolution: each rule in its order, and invariants over generated data.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
@@ -22,7 +22,7 @@ impl World {
         self.snapshot().feature(feature(number), &action(0))
     }
 
-    /// Whether the gates of a view or feature are open to this company.
+    /// Returns `true` if the module gate of a view or feature is open for this company.
     fn is_open(&self, gates: &[(usize, usize)], number: usize) -> bool {
         let mut modules = gates.iter().filter(|(_, gated)| *gated == number).map(|(module, _)| module).peekable();
         modules.peek().is_none()
@@ -30,21 +30,22 @@ impl World {
     }
 }
 
-/// Every decision of a snapshot: about each view and each action of each feature, including ones that do not exist.
+/// Returns every decision of a snapshot: about each view and each action of each feature, including entities that do
+/// not exist.
 fn decisions(snapshot: &Snapshot) -> Vec<Decision> {
     let views = (0..=VIEWS).map(|number| snapshot.view(view(number)));
     let cells = (0..=FEATURES).flat_map(|number| (0..ACTIONS).map(move |name| (number, name)));
     views.chain(cells.map(|(number, name)| snapshot.feature(feature(number), &action(name)))).collect()
 }
 
-/// Rows in another order: by the keys, which repeat.
+/// Reorders rows by `keys`, which are repeated if there are fewer keys than rows.
 fn reordered<T: Clone>(rows: &[T], keys: &[u8]) -> Vec<T> {
     let mut keyed: Vec<_> = keys.iter().cycle().zip(rows).collect();
     keyed.sort_by_key(|(key, _)| **key);
     keyed.into_iter().map(|(_, row)| row.clone()).collect()
 }
 
-/// A world in which the user holds a level.
+/// Generates a world in which the user holds at least one level.
 fn held_world() -> impl Strategy<Value = World> {
     world().prop_filter("a user holds a level", |world| !world.levels.is_empty())
 }
@@ -194,7 +195,7 @@ proptest! {
         for (number, name) in (0..=FEATURES).flat_map(|number| (0..ACTIONS).map(move |name| (number, name))) {
             let decision = snapshot.feature(feature(number), &action(name));
             let said = |scope| world.levels.iter().any(|level| level.features.contains(&(number, name, true, scope)));
-            // Never a wider scope than some level allows, and `own` when denied.
+            // An allowed action never has a wider scope than some level allows, and a denied action has scope `own`.
             let scope = decision.scope.unwrap();
             let is_said = SCOPES.into_iter().any(|farther| farther >= scope && said(farther));
             prop_assert!(is_said || !decision.allowed);
@@ -216,11 +217,11 @@ proptest! {
             prop_assert!(decision.decided_by.iter().all(|level| held.contains(level)), "{decision:?}");
             let by_levels = matches!(decision.reason, Reason::ExplicitAllow | Reason::ExplicitDeny);
             prop_assert_eq!(by_levels, !decision.decided_by.is_empty());
-            // `NoExplicitAllow` is not attributed to any level.
+            // Without any level, the reason would be `NoUserLevels` instead of `NoExplicitAllow`.
             if decision.reason != Reason::NoExplicitAllow {
                 prop_assert_eq!(&again(&alone(decision)), decision);
             }
-            // Each of them alone leads to the same reason.
+            // Each of the deciding levels alone leads to the same reason.
             for level in &decision.decided_by {
                 let mut one = snapshot.clone();
                 one.levels.retain(|other| other.level == *level);
@@ -292,7 +293,7 @@ proptest! {
     }
 }
 
-/// Whatever is allowed after was allowed before, with at least the same scope.
+/// Checks that `after` allows nothing that `before` does not allow, and nothing with a wider scope.
 fn allows_no_more(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> {
     for (before, after) in decisions(before).into_iter().zip(decisions(after)) {
         prop_assert!(before.allowed || !after.allowed, "{before:?} became {after:?}");
@@ -301,13 +302,13 @@ fn allows_no_more(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseErr
     Ok(())
 }
 
-/// Whatever was allowed before is allowed after, with at least the same scope.
+/// Checks that `after` allows everything that `before` allows, with at least the same scope.
 fn narrows_nothing(before: &Snapshot, after: &Snapshot) -> Result<(), TestCaseError> {
     allows_no_more(after, before)
 }
 
-// Each rule in its order. The world of a rule contains everything that would make later rules decide differently, so
-// the test detects a rule that moved down.
+// Each rule in its order. The world of a test contains everything that would make later rules decide differently, so
+// that the test fails if a rule is applied too late.
 
 fn allowing(number: usize) -> Level {
     Level { number, views: vec![(0, ViewState::Allow)], features: vec![(0, 0, true, Scope::Company)] }
@@ -318,7 +319,7 @@ fn denying(number: usize) -> Level {
 }
 
 fn silent(number: usize) -> Level {
-    // About another view, and about another action of the same feature.
+    // The level has rows only for another view, and for another action of the same feature.
     Level { number, views: vec![(1, ViewState::Allow)], features: vec![(0, 1, true, Scope::Any)] }
 }
 
@@ -341,18 +342,18 @@ fn view_rule_2_one_module_enabled_by_both_switches_opens_a_gate() {
     let mut world = World::plain(vec![allowing(0)]);
     world.module_views = vec![(0, 0), (1, 0)];
     let missing = Decision::of_view(false, Reason::ViewModuleMissing);
-    assert_eq!(world.view(0), missing, "the company has neither");
-    // Switched off for the company is the same: a snapshot lists only modules that are on.
+    assert_eq!(world.view(0), missing, "the company has neither module");
+    // A module that is disabled for the company is not in the snapshot either.
     world.company_modules = [2].into();
     assert_eq!(world.view(0), missing, "another module does not help");
     world.company_modules = [1].into();
-    assert_eq!(world.view(0).reason, Reason::ExplicitAllow, "one suffices");
+    assert_eq!(world.view(0).reason, Reason::ExplicitAllow, "one module suffices");
     world.disabled_modules = [1].into();
-    assert_eq!(world.view(0), missing, "it is switched off for every company");
+    assert_eq!(world.view(0), missing, "the module is disabled for every company");
     world.levels.clear();
-    assert_eq!(world.view(0), missing, "also for a user without levels");
+    assert_eq!(world.view(0), missing, "the gate precedes the check for levels");
     world.levels = vec![denying(0)];
-    assert_eq!(world.view(0), missing, "also for a user whom a level denies it");
+    assert_eq!(world.view(0), missing, "the gate precedes a deny");
 }
 
 #[test]
@@ -396,17 +397,17 @@ fn feature_rule_2_one_module_enabled_by_both_switches_opens_a_gate() {
     let mut world = World::plain(vec![allowing(0)]);
     world.module_features = vec![(0, 0), (1, 0)];
     let missing = Decision::denied_action(Reason::FeatureModuleMissing);
-    assert_eq!(world.feature(0), missing, "the company has neither");
+    assert_eq!(world.feature(0), missing, "the company has neither module");
     world.company_modules = [2].into();
     assert_eq!(world.feature(0), missing, "another module does not help");
     world.company_modules = [1].into();
-    assert_eq!(world.feature(0).reason, Reason::ExplicitAllow, "one suffices");
+    assert_eq!(world.feature(0).reason, Reason::ExplicitAllow, "one module suffices");
     world.disabled_modules = [1].into();
-    assert_eq!(world.feature(0), missing, "it is switched off for every company");
+    assert_eq!(world.feature(0), missing, "the module is disabled for every company");
     world.levels.clear();
-    assert_eq!(world.feature(0), missing, "also for a user without levels");
+    assert_eq!(world.feature(0), missing, "the gate precedes the check for levels");
     world.levels = vec![denying(0)];
-    assert_eq!(world.feature(0), missing, "also for a user whom a level denies it");
+    assert_eq!(world.feature(0), missing, "the gate precedes a deny");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The signature algorithms. There are no others, and `none` is not among them.
+/// The accepted signature algorithms. `none` and all others are rejected.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// HMAC with SHA-256, with a secret shared by signer and service.
@@ -16,8 +16,8 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Parses its name in tokens: `RS256`. `Ed25519` is the name that RFC 9864 gives to `EdDSA` with a key of that
-    /// curve.
+    /// Parses the `alg` of a token or a key, such as `RS256`. `Ed25519` (RFC 9864) is accepted as another name of
+    /// `EdDSA`.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         let is_named = |algorithm: &Self| algorithm.as_str() == name;
@@ -25,7 +25,7 @@ impl Algorithm {
         algorithms.into_iter().find(is_named).or_else(|| (name == "Ed25519").then_some(Self::EdDsa))
     }
 
-    /// Its name in tokens.
+    /// Returns the `alg` value of the algorithm.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,5 +1,5 @@
-//! Makes and compares API keys: `iam_`, a prefix of twelve letters and digits to look them up by, `_`, and 256 random
-//! bits.
+//! Generates API keys and verifies them against stored digests. A key is `iam_`, a lookup prefix of twelve letters and
+//! digits, `_`, and 256 random bits in base64url.
 
 use std::fmt;
 
@@ -10,21 +10,21 @@ use iam_domain::{ApiKeyDigest, ApiKeyPrefix};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
-/// The prefix of every key, so that people and scanners recognise one.
+/// The first characters of every key, by which people and secret scanners recognise it.
 const BEGIN: &str = "iam_";
-/// How many random bytes a key has.
+/// Number of random bytes in the secret part of a key.
 const RANDOM_BYTES: usize = 32;
-/// How many characters encode them.
+/// Number of base64url characters that encode these bytes.
 const SECRET_LENGTH: usize = 43;
 
-/// A newly made key. Its text is shown once; only its digest is stored.
+/// A newly generated key. The plain key is shown once; only its digest is stored.
 #[derive(Debug)]
 pub struct NewApiKey {
-    /// The prefix that it is looked up by.
+    /// The prefix by which the stored key is looked up.
     pub prefix: ApiKeyPrefix,
-    /// The digest of its secret.
+    /// The digest of the whole key.
     pub digest: ApiKeyDigest,
-    /// The whole key.
+    /// The whole key in plain text.
     pub secret: SecretString,
 }
 
@@ -34,14 +34,15 @@ pub struct NewApiKey {
 pub struct RandomnessError;
 
 impl NewApiKey {
-    /// Makes a key with 256 random bits from the operating system.
+    /// Generates a key with 256 random bits from the operating system.
     ///
     /// # Errors
     ///
-    /// [`RandomnessError`]: none in practice.
+    /// Returns [`RandomnessError`] if the operating system's random number generator fails, which does not happen in
+    /// practice.
     pub fn generate() -> Result<Self, RandomnessError> {
         let secret = random_text::<RANDOM_BYTES>()?;
-        // Far more than needed: two of the 64 characters are neither letters nor digits, and are skipped.
+        // Far more characters than needed: `-` and `_` of the base64url alphabet are skipped.
         let prefix = random_text::<RANDOM_BYTES>()?;
         let prefix: String = prefix.chars().filter(char::is_ascii_alphanumeric).take(ApiKeyPrefix::LENGTH).collect();
         let prefix = ApiKeyPrefix::parse(prefix).map_err(|_| RandomnessError)?;
@@ -60,7 +61,7 @@ fn digest(text: &str) -> ApiKeyDigest {
     ApiKeyDigest(Sha256::digest(text).into())
 }
 
-/// A key that a caller presents. It holds only the digest; the key may not exist.
+/// An API key from a request. It holds only the key's prefix and digest; whether such a key exists is not checked yet.
 pub struct PresentedKey {
     prefix: ApiKeyPrefix,
     digest: ApiKeyDigest,
@@ -77,7 +78,7 @@ impl PresentedKey {
         text.starts_with(BEGIN)
     }
 
-    /// Parses a key. `None` if the text does not have the form of a key.
+    /// Parses a key. Returns `None` if the string does not have the form of a key.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (prefix, secret) = text.strip_prefix(BEGIN)?.split_once('_')?;
@@ -88,13 +89,13 @@ impl PresentedKey {
         Some(Self { prefix: ApiKeyPrefix::parse(prefix).ok()?, digest: digest(text) })
     }
 
-    /// The prefix to look it up by.
+    /// Returns the prefix by which the stored key is looked up.
     #[must_use]
     pub const fn prefix(&self) -> &ApiKeyPrefix {
         &self.prefix
     }
 
-    /// Whether this is the key with the stored digest. Compares in constant time.
+    /// Returns `true` if the key has the stored digest. The comparison takes constant time.
     #[must_use]
     pub fn matches(&self, stored: &ApiKeyDigest) -> bool {
         constant_time::verify_slices_are_equal(&self.digest.0, &stored.0).is_ok()

@@ -1,4 +1,4 @@
-//! Maps the claims of a token to a user, by the rules of its issuer.
+//! Maps the claims of a token to a user, as configured for its issuer.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,35 +9,35 @@ use serde_json::Value;
 use crate::AuthenticationError;
 use crate::token::JsonFields;
 
-/// The bearer of a verified token: the user, and what the token says about the user.
+/// The bearer of a verified token: the user id, and the claims that apply to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     /// The user id.
     pub user_id: UserId,
-    /// Whether the token makes its bearer a super admin, and its issuer may do that.
+    /// `true` if the token has the super admin claim and its issuer may grant super admin.
     pub is_super_admin: bool,
-    /// When the token was issued, if it has an `iat`.
+    /// The time of issue (`iat`), if the token has one.
     pub issued_at: Option<Timestamp>,
-    /// The issuer's name for this user, unless that is the user id itself.
+    /// The issuer and subject of the user. `None` if the subject is itself the user id.
     pub external_id: Option<Arc<ExternalId>>,
 }
 
-/// Maps the claims of an issuer's tokens to a user, and to when the token is valid.
+/// The configuration that maps the claims of an issuer's tokens to a user and a period of validity.
 #[derive(Debug)]
 pub(crate) struct ClaimMapping {
     pub(crate) issuer: Option<Issuer>,
-    /// The claims that may name the user; the first one present counts.
+    /// The claims that may name the user, in order of precedence: the first one that is present is used.
     pub(crate) user_claims: Vec<String>,
-    /// The claim that makes a super admin, if any does.
+    /// The claim that grants super admin. `None` if the issuer may not grant it.
     pub(crate) super_admin_claim: Option<String>,
     pub(crate) audience_claim: String,
-    /// The audiences that are accepted; empty: all.
+    /// The accepted audiences. If empty, the audience is not checked.
     pub(crate) audiences: Vec<String>,
-    /// Whether UUID subjects are user ids.
+    /// If `true`, subjects that are UUIDs are taken as user ids.
     pub(crate) is_native: bool,
 }
 
-/// The tolerated clock skew, and the greatest ages of tokens.
+/// The tolerated clock skew, and the maximum ages of tokens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TimeLimits {
     pub(crate) clock_skew: Duration,
@@ -45,7 +45,8 @@ pub(crate) struct TimeLimits {
     pub(crate) max_super_admin_age: Option<Duration>,
 }
 
-/// The result of a mapping, and when the token is valid. It borrows nothing from the token's text, so it can be cached.
+/// The bearer of a token, and the token's period of validity. It borrows nothing from the token's text, so it can be
+/// cached.
 #[derive(Debug)]
 pub(crate) struct MappedClaims {
     verified: Verified,
@@ -76,7 +77,7 @@ impl MappedClaims {
 }
 
 impl ClaimMapping {
-    /// Maps the claims. `None` if they name no user, another audience, or a time out of range.
+    /// Maps the claims. Returns `None` if they name no user, have no accepted audience, or contain an invalid time.
     pub(crate) fn apply(&self, claims: &JsonFields, limits: TimeLimits) -> Option<MappedClaims> {
         if !self.accepts_audience(claims.get(&self.audience_claim)) {
             return None;
@@ -93,7 +94,7 @@ impl ClaimMapping {
         }
         let max_ages = [limits.max_age, limits.max_super_admin_age.filter(|_| is_super_admin)];
         if let Some(max_age) = max_ages.into_iter().flatten().min() {
-            // The age must be known. A limit beyond the range of times is no limit.
+            // A maximum age requires an `iat`. If the sum overflows, the maximum age has no effect.
             valid_until = issued?.checked_add(max_age).map_or(valid_until, |limit| limit.min(valid_until));
         }
         Some(MappedClaims {
@@ -118,12 +119,13 @@ impl ClaimMapping {
         self.user_named(subject).map(|(id, external_id)| (id, external_id.map(Arc::new)))
     }
 
-    /// The user whom the issuer names by this subject, if the subject is valid.
+    /// Returns the user whom the issuer identifies by this subject, or `None` if the subject is invalid.
     pub(crate) fn user_named(&self, subject: &str) -> Option<(UserId, Option<ExternalId>)> {
         if self.is_native
             && let Ok(id) = UserId::parse(subject)
         {
-            // Such an id belongs to a user of another issuer, or to a service.
+            // A version 8 UUID is the id of another issuer's user or of an API key, so the native issuer must not use
+            // it.
             return (!id.is_made_here()).then_some((id, None));
         }
         let external_id = ExternalId { issuer: self.issuer.clone()?, subject: ExternalSubject::parse(subject).ok()? };
@@ -131,7 +133,7 @@ impl ClaimMapping {
     }
 }
 
-/// Reads an optional value. `None` if the value is present but invalid.
+/// Applies `read` to an optional value. Returns `None` if the value is present but invalid.
 fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
     match value {
         None => Some(None),
@@ -143,7 +145,7 @@ fn optional_time(claim: Option<&Value>) -> Option<Option<SystemTime>> {
     optional(claim, time)
 }
 
-/// The time `claim` seconds after 1970.
+/// Parses a time given as seconds since 1970.
 fn time(claim: &Value) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(claim.as_f64()?).ok()?)
 }

@@ -2,22 +2,23 @@
 
 use crate::{AuthenticationError, PresentedKey};
 
-/// The credential that a caller presents. Nothing is verified yet.
+/// The credential in a request, not yet verified.
 #[derive(Debug)]
 pub enum Credential<'a> {
-    /// A person's token, for [`TokenVerifier::verify`](crate::TokenVerifier::verify).
+    /// A user's token, to be verified by [`TokenVerifier::verify`](crate::TokenVerifier::verify).
     Token(&'a str),
     /// A service's API key.
     ApiKey(PresentedKey),
 }
 
 impl<'a> Credential<'a> {
-    /// Parses the value of an `Authorization` header: `Bearer`, one space or more, and a token or a key.
+    /// Parses the value of an `Authorization` header: `Bearer`, one or more spaces, and a token or an API key.
     ///
     /// # Errors
     ///
-    /// [`AuthenticationError::Missing`] without a header, [`AuthenticationError::Malformed`] if the header has another
-    /// form, and [`AuthenticationError::Invalid`] if the value begins like a key but is none.
+    /// Returns [`AuthenticationError::Missing`] if there is no header, [`AuthenticationError::Malformed`] if the header
+    /// does not have this form, and [`AuthenticationError::Invalid`] if the value begins with `iam_` but is not a
+    /// well-formed key.
     pub fn of(authorization: Option<&'a str>) -> Result<Self, AuthenticationError> {
         let header = authorization.ok_or(AuthenticationError::Missing)?;
         match header.split_once(' ').map(|(scheme, text)| (scheme, text.trim_start_matches(' '))) {

@@ -1,4 +1,4 @@
-//! The trusted issuers of tokens, and what each is trusted with.
+//! The trusted issuers of tokens, and their configuration.
 
 use iam_domain::Issuer;
 use secrecy::SecretString;
@@ -6,31 +6,34 @@ use secrecy::SecretString;
 use crate::source::SourceError;
 use crate::{Algorithm, KeySource};
 
-/// An issuer that signs tokens with keys of its own, and what it is trusted with.
+/// An issuer that signs tokens with its own keys, and what its tokens are accepted for.
 #[derive(Debug, Clone)]
 pub struct TrustedIssuer {
-    /// The `iss` of its tokens, exactly.
+    /// The `iss` of its tokens, compared exactly.
     pub issuer: Issuer,
-    /// Where its keys come from.
+    /// The source of its public keys.
     pub keys: KeySource,
-    /// The algorithms that it may use; empty: all that its keys support.
+    /// The accepted signature algorithms. If empty, all algorithms that its keys support are accepted.
     pub algorithms: Vec<Algorithm>,
-    /// The audiences that are accepted; empty: the audience is not checked.
+    /// The accepted audiences. If empty, the audience is not checked.
     pub audiences: Vec<String>,
-    /// The claim with the audience.
+    /// The name of the claim that contains the audience. Default: `aud`.
     pub audience_claim: String,
-    /// The claim with the user.
+    /// The name of the claim that contains the subject. Default: `sub`.
     pub user_claim: String,
-    /// The claim whose JSON `true` makes a super admin, if the issuer may make some.
+    /// The name of the claim whose JSON `true` grants super admin. Default: `isSuperAdmin`. It has no effect unless
+    /// `makes_super_admins` is set.
     pub super_admin_claim: String,
-    /// Whether its UUID subjects are user ids. At most one issuer may be native.
+    /// If `true`, the issuer is native: its subjects that are UUIDs are taken as user ids. At most one issuer may be
+    /// native.
     pub is_native: bool,
-    /// Whether it may make super admins.
+    /// If `true`, tokens of this issuer may grant super admin.
     pub makes_super_admins: bool,
 }
 
 impl TrustedIssuer {
-    /// An issuer with the standard claims, any audience, and no special rights.
+    /// Creates an issuer with the default claims. Any audience is accepted; the issuer is not native and may not grant
+    /// super admin.
     #[must_use]
     pub fn new(issuer: Issuer, keys: KeySource) -> Self {
         Self {
@@ -47,37 +50,38 @@ impl TrustedIssuer {
     }
 }
 
-/// A secret that the sign-in service shares with this one, for HS256. Its tokens name the user in `userId` or `sub`; a
-/// UUID is a user id. They may say `isSuperAdmin`.
+/// A secret that the identity provider shares with this service, for HS256. Its tokens name the user in `userId` or
+/// `sub`, where a UUID is taken as the user id. The claim `isSuperAdmin` grants super admin.
 #[derive(Debug, Clone)]
 pub struct SharedSecret {
     /// At least [`MIN_SECRET_BYTES`](crate::MIN_SECRET_BYTES) random bytes.
     pub secret: SecretString,
-    /// The `iss` that its tokens must have, exactly. `None`: they need none, and must name a UUID.
+    /// The `iss` that its tokens must have, compared exactly. If `None`, tokens need no `iss`, and the user must be a
+    /// UUID.
     pub issuer: Option<Issuer>,
-    /// The audiences that are accepted; empty: the audience is not checked.
+    /// The accepted audiences. If empty, the audience is not checked.
     pub audiences: Vec<String>,
 }
 
 impl SharedSecret {
-    /// A secret for tokens without `iss` and `aud`.
+    /// Creates a secret for tokens without `iss`, with any audience or none.
     #[must_use]
     pub const fn new(secret: SecretString) -> Self {
         Self { secret, issuer: None, audiences: Vec::new() }
     }
 }
 
-/// The configuration of issuers cannot be used.
+/// The configured issuers contradict each other or cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustError {
-    /// Two issuers have the same name, so their keys cannot be told apart.
+    /// Two issuers have the same `iss`, so it would not determine the keys.
     #[error("issuer {0} is configured twice")]
     Twice(Issuer),
-    /// Two native issuers could name each other's users.
+    /// Two issuers are native, so each could issue tokens for the other's users.
     #[error("{0} and {1} are both native: only one issuer can have its UUIDs taken as user ids")]
     TwoNatives(String, String),
-    /// A file of keys cannot be used.
+    /// A key file cannot be used.
     #[error("issuer {issuer}: {source}")]
     Keys {
         /// The issuer.

@@ -1,4 +1,4 @@
-//! Verifies the tokens of one issuer: maps their claims, and finds the key that signed them.
+//! Verifies the tokens of one issuer: maps their claims, and finds the keys that signed them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::source::{self, KeySource, SourceReader};
 use crate::token::Token;
 use crate::{Algorithm, AuthenticationError, KeySet, VerifierOptions};
 
-/// The interval of reading key files.
+/// The interval between two reads of a key file.
 const FILE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How many times a key is looked up before it counts as unknown. More than one lookup happens only if the keys change
-/// meanwhile.
+/// Maximum number of times that a token's key is looked up before it counts as unknown. A lookup is repeated only if
+/// the key set has changed meanwhile.
 const MAX_LOOKUPS: usize = 3;
 
 /// Verifies the tokens of one trusted issuer.
@@ -30,7 +30,7 @@ pub(crate) struct IssuerVerifier {
 }
 
 impl IssuerVerifier {
-    /// The issuer whose tokens are signed with the shared secret.
+    /// Creates the verifier of tokens that are signed with the shared secret.
     pub(crate) fn of_secret(secret: SharedSecret) -> Self {
         Self {
             mapping: ClaimMapping {
@@ -46,7 +46,7 @@ impl IssuerVerifier {
         }
     }
 
-    /// An issuer with keys of its own. Reads them now if they are in a file.
+    /// Creates the verifier of an issuer with its own keys. If the keys are in a file, they are read now.
     pub(crate) async fn start(issuer: TrustedIssuer, options: &VerifierOptions) -> Result<Self, TrustError> {
         let ring = key_ring(&issuer, options).await?;
         let mapping = ClaimMapping {
@@ -60,12 +60,12 @@ impl IssuerVerifier {
         Ok(Self { mapping, algorithms: issuer.algorithms, ring: Arc::new(ring) })
     }
 
-    /// Whether the issuer may sign with this algorithm.
+    /// Returns `true` if the issuer may sign with this algorithm.
     pub(crate) fn allows(&self, algorithm: Algorithm) -> bool {
         self.algorithms.is_empty() || self.algorithms.contains(&algorithm)
     }
 
-    /// The key that signed the token. If none of the known keys did, they are read again, unless the token's claims
+    /// Returns the key that signed the token. If no known key did, the keys are read again, unless the token's claims
     /// already make it invalid.
     pub(crate) async fn key_of(
         &self,
@@ -79,10 +79,11 @@ impl IssuerVerifier {
             let keys = self.ring.keys();
             match keys.check_signature(token) {
                 SignatureCheck::Valid(key) => return Ok(key),
-                // The issuer may have another key of the same name by now.
+                // The issuer may have published another key with the same id.
                 SignatureCheck::Forged if is_valid() && self.ring.renew(&keys).await == Renewal::Others => {}
                 SignatureCheck::Forged => return Err(AuthenticationError::Invalid),
-                // Keys that are read are public, so they never verify HS256.
+                // HS256 verifies with a secret, and the keys that are read again are always public, so reading would
+                // not help.
                 SignatureCheck::UnknownKey if token.algorithm == Algorithm::Hs256 || !is_valid() => {
                     return Err(AuthenticationError::Invalid);
                 }
@@ -98,12 +99,12 @@ impl IssuerVerifier {
                 },
             }
         }
-        // Keys that are not available might verify it.
+        // After a failed read, the issuer may have a key that verifies the token.
         Err(if self.ring.is_stale() { AuthenticationError::Unavailable } else { AuthenticationError::Invalid })
     }
 }
 
-/// The ring of the issuer's keys, read if they are in a file.
+/// Creates the key ring of the issuer. Keys in a file are read now.
 async fn key_ring(issuer: &TrustedIssuer, options: &VerifierOptions) -> Result<KeyRing, TrustError> {
     let (reader, interval) = match &issuer.keys {
         KeySource::Keys(keys) => return Ok(KeyRing::fixed(keys.clone())),

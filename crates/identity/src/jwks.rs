@@ -10,23 +10,24 @@ use serde_json::Value;
 use crate::keys::{Key, rsa_of_der};
 use crate::{Algorithm, KeyError, KeySet, MAX_KEYS};
 
-/// Base64url with or without padding: RFC 7515 forbids padding, but some issuers write it.
+/// Base64url with or without padding: RFC 7515 forbids padding, but some issuers add it.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The most characters of a key's id that are logged.
+/// Maximum number of characters of a key id that are logged.
 const LOGGED_ID_CHARACTERS: usize = 64;
 
 impl KeySet {
-    /// Reads the public keys of a JSON Web Key Set (RFC 7517) that verify signatures with one of the algorithms. Every
-    /// other entry is ignored: secrets (`oct`), private keys, keys for encryption or another algorithm, weak keys, and
-    /// unreadable ones. So a set can be empty.
+    /// Reads the public keys of a JSON Web Key Set (RFC 7517) that verify signatures with one of the supported
+    /// algorithms. All other entries are ignored: secrets (`oct`), private keys, keys for encryption or another
+    /// algorithm, weak keys, and malformed entries. The resulting set can be empty.
     ///
     /// # Errors
     ///
-    /// [`KeyError::NotKeySet`] and [`KeyError::TooMany`].
+    /// Returns [`KeyError::NotKeySet`] if the document is not a key set, and [`KeyError::TooMany`] if it has more than
+    /// [`MAX_KEYS`] entries.
     pub fn from_jwks(json: &[u8]) -> Result<Self, KeyError> {
         Jwks::parse(json).map(|jwks| jwks.keys)
     }
@@ -41,25 +42,25 @@ pub(crate) struct Jwks {
 /// An ignored entry of a key set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct IgnoredEntry {
-    /// Its key id, quoted and truncated, or its position, counted from 1.
+    /// The key id, quoted and truncated, or the position of the entry, counted from 1.
     pub(crate) name: String,
     pub(crate) reason: IgnoredReason,
 }
 
-/// Why an entry is ignored. Messages reveal nothing of its content.
+/// The reason why an entry is ignored. The message reveals none of its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub(crate) enum IgnoredReason {
     #[error("it is not a JSON Web Key")]
     Unreadable,
     #[error("it contains a private key: every reader of the set can sign tokens")]
     Private,
-    #[error("it is not for verifying signatures, by its use or key_ops")]
+    #[error("its use or key_ops excludes verifying signatures")]
     OtherUse,
     #[error("its type is not RSA, P-256 or Ed25519")]
     OtherType,
     #[error("it is not a valid key of its type, or RSA of fewer than 2048 or more than 8192 bits")]
     Unusable,
-    #[error("its alg is not the one that keys of its type are used with here")]
+    #[error("its alg is not the algorithm that this service uses with keys of its type")]
     OtherAlgorithm,
 }
 
@@ -93,7 +94,7 @@ impl Jwks {
     }
 }
 
-/// The fields of an entry that are read.
+/// The fields of an entry that this service reads.
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
@@ -106,7 +107,7 @@ struct Jwk {
     e: Option<String>,
     x: Option<String>,
     y: Option<String>,
-    /// The private part, of any type. It does not belong here, and publishing it has compromised the key.
+    /// The private key, of any JSON type. It does not belong in a key set, and publishing it has compromised the key.
     d: Option<Value>,
 }
 
@@ -135,7 +136,7 @@ fn of_jwk(entry: Value) -> Result<Key, IgnoredReason> {
 }
 
 fn rsa_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
-    // Some issuers write a number with a leading zero.
+    // Some issuers write numbers with leading zero bytes, which the parser rejects.
     let number = |text| field(text).map(|bytes| bytes.into_iter().skip_while(|byte| *byte == 0).collect());
     let (n, e): (Vec<u8>, Vec<u8>) = (number(&jwk.n)?, number(&jwk.e)?);
     let der: PublicKeyX509Der<'_> = RsaPublicKeyComponents { n: n.as_slice(), e: e.as_slice() }.as_der().ok()?;
@@ -152,7 +153,7 @@ fn ed25519_of_jwk(jwk: &Jwk) -> Option<ParsedPublicKey> {
     ParsedPublicKey::new(&ED25519, point).ok()
 }
 
-/// Decodes a field. Some issuers encode it in the standard alphabet.
+/// Decodes a base64url field. The standard alphabet is accepted too, since some issuers use it.
 fn field(text: &Option<String>) -> Option<Vec<u8>> {
     BASE64URL.decode(text.as_ref()?.replace('+', "-").replace('/', "_")).ok()
 }

@@ -1,4 +1,4 @@
-//! The keys of one issuer, and how they are refreshed.
+//! The current keys of one issuer, and the refresh that replaces them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,13 +15,13 @@ use crate::KeySet;
 use crate::jwks::{IgnoredEntry, Jwks};
 use crate::source::{SourceError, SourceReader};
 
-/// The label in metrics of a read whose set has no usable key.
+/// The metric label and logged failure of a read that found no usable key.
 const NO_USABLE_KEY: &str = "no_usable_key";
 
-/// The keys of one issuer.
+/// The current keys of one issuer.
 pub(crate) struct KeyRing {
     current: ArcSwap<KeySet>,
-    /// How they are refreshed; `None` if they never change.
+    /// The refresh of the keys. `None` if the keys never change.
     refresh: Option<Arc<Refresh>>,
 }
 
@@ -31,31 +31,31 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// How the keys of one issuer are refreshed, and the outcome of past reads.
+/// The refresh of one issuer's keys: its configuration, and the outcome of past reads.
 struct Refresh {
-    /// The issuer, for logs and metrics.
+    /// The name of the issuer in logs and metrics.
     issuer: String,
     reader: SourceReader,
-    /// The interval of reads.
+    /// The interval between periodic reads.
     interval: Duration,
-    /// The least time between two reads that unknown keys cause.
+    /// Minimum time between two reads that unknown keys cause.
     unknown_key_interval: Duration,
-    /// The runtime that reads run on, so that they outlive the requests waiting for them.
+    /// The runtime on which reads run, so that they outlive the requests that wait for them.
     runtime: Handle,
-    /// Held while reading, so that only one task reads.
+    /// The outcome of past reads. The mutex is held during a read, so that only one task reads at a time.
     history: Arc<Mutex<ReadHistory>>,
-    /// Whether the latest read failed, or there was none.
+    /// `true` if the latest read failed, or if there was no read yet.
     is_stale: AtomicBool,
 }
 
 /// The outcome of past reads.
 #[derive(Default)]
 struct ReadHistory {
-    /// When the latest read began.
+    /// The start of the latest read.
     read_began: Option<Instant>,
-    /// When the latest read began that an unknown key caused.
+    /// The start of the latest read that an unknown key caused.
     unknown_key_read_began: Option<Instant>,
-    /// The failure of the latest read.
+    /// The failure of the latest read. `None` if it succeeded.
     failure: Option<&'static str>,
     /// The entries that were ignored in the latest successful read.
     ignored: BTreeSet<IgnoredEntry>,
@@ -72,25 +72,25 @@ impl ReadHistory {
     }
 }
 
-/// The outcome of looking for other keys.
+/// The outcome of [`KeyRing::renew`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Renewal {
-    /// There are other keys.
+    /// The key set has changed.
     Others,
-    /// There are no others, or they cannot be read.
+    /// The key set has not changed, or cannot be read.
     Same,
-    /// The keys were not read, because the latest read began only this long ago.
+    /// The keys were not read again, since the limit on reads allows none yet. The latest read began this long ago.
     TooSoon(Duration),
 }
 
 impl KeyRing {
-    /// A ring of keys that never change.
+    /// Creates a ring of keys that never change.
     pub(crate) fn fixed(keys: KeySet) -> Self {
         Self { current: ArcSwap::from_pointee(keys), refresh: None }
     }
 
-    /// A ring without keys, which reads them from a source. Reads run on this runtime, and continue when the requests
-    /// that wait for them are cancelled.
+    /// Creates a ring without keys, which reads them from a source. Reads that requests cause run on `runtime`, and
+    /// continue when the waiting requests are cancelled.
     pub(crate) fn read_from(
         reader: SourceReader,
         issuer: String,
@@ -110,12 +110,12 @@ impl KeyRing {
         Self { current: ArcSwap::default(), refresh: Some(Arc::new(refresh)) }
     }
 
-    /// The current keys.
+    /// Returns the current keys.
     pub(crate) fn keys(&self) -> Arc<KeySet> {
         self.current.load_full()
     }
 
-    /// Whether the latest read failed, so that keys may be missing here.
+    /// Returns `true` if the latest read failed or there was none, so that keys of the issuer may be missing.
     pub(crate) fn is_stale(&self) -> bool {
         self.refresh.as_ref().is_some_and(|refresh| refresh.is_stale.load(Ordering::Acquire))
     }
@@ -127,23 +127,23 @@ impl KeyRing {
         self.read_once(refresh, &mut history).await
     }
 
-    /// Reads the keys periodically, until it is cancelled.
+    /// Reads the keys periodically, until the future is dropped.
     pub(crate) async fn keep_fresh(&self) {
         let Some(refresh) = &self.refresh else { return };
-        // `interval` panics at 0.
+        // `interval` panics if the period is zero.
         let mut ticks = interval(refresh.interval.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            // Failures are logged, and the next tick retries.
+            // The read has logged its failure, and the next tick tries again.
             let _ = self.read().await;
         }
     }
 
-    /// Looks for keys other than `tried`, none of which verifies a token.
+    /// Reads the key set again because none of the keys in `tried` verifies a token.
     ///
-    /// Concurrent calls share one read, which continues when they are cancelled. Reads that calls cause are at least
-    /// `unknown_key_interval` apart.
+    /// Concurrent calls share one read, which continues when they are cancelled. Two reads that calls cause are at
+    /// least `unknown_key_interval` apart.
     pub(crate) async fn renew(self: &Arc<Self>, tried: &Arc<KeySet>) -> Renewal {
         let Some(refresh) = &self.refresh else { return Renewal::Same };
         let is_new = || !Arc::ptr_eq(&self.current.load(), tried);
@@ -187,7 +187,7 @@ impl KeyRing {
                 match (std::mem::replace(&mut history.failure, failure), failure) {
                     (Some(NO_USABLE_KEY), Some(_)) => {}
                     (_, Some(_)) => {
-                        tracing::warn!(issuer, "the issuer's key set has no usable key: its tokens are refused")
+                        tracing::warn!(issuer, "the issuer's key set has no usable key: its tokens are rejected")
                     }
                     (Some(_), None) => tracing::info!(issuer, "the issuer's keys can be read again"),
                     (None, None) => {}
@@ -201,7 +201,7 @@ impl KeyRing {
                     tracing::warn!(
                         issuer,
                         cause,
-                        "the issuer's keys cannot be read, the previous ones stay in use: {error}"
+                        "the issuer's keys cannot be read; the previous keys stay in use: {error}"
                     );
                 }
                 Err(error)
@@ -209,7 +209,7 @@ impl KeyRing {
         }
     }
 
-    /// Replaces the keys. Tokens that only the old keys verified are refused from now on.
+    /// Replaces the keys. From now on, tokens that were signed with a removed key are rejected.
     pub(crate) fn replace(&self, issuer: &str, keys: KeySet) {
         let old = self.current.load_full();
         let keys = keys.sharing(&old);

@@ -12,16 +12,16 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::Algorithm;
 use crate::token::Token;
 
-/// The most keys of one issuer.
+/// Maximum number of keys of one issuer.
 pub const MAX_KEYS: usize = 100;
 
-/// The most keys that are tried for a token without a `kid`.
+/// Maximum number of keys that are tried to verify one token.
 const MAX_TRIES: usize = 8;
 
-/// The beginning of each block of a PEM file.
+/// The start of each block of a PEM file.
 const BEGIN: &str = "-----BEGIN ";
 
-/// The keys that may have signed an issuer's tokens. `Debug` shows only their algorithms.
+/// The keys that an issuer may sign tokens with. `Debug` shows only their algorithms.
 #[derive(Clone, Default)]
 pub struct KeySet {
     keys: Vec<Arc<Key>>,
@@ -33,40 +33,40 @@ impl fmt::Debug for KeySet {
     }
 }
 
-/// The keys cannot be used. Messages name the block of a PEM text, and reveal nothing of the keys.
+/// Keys cannot be read. The message names the PEM block, and reveals nothing of the keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// There is no PEM block.
+    /// The text has no PEM block.
     #[error("there is no PEM block in it")]
     Empty,
     /// A block is truncated, or its content is not Base64.
     #[error("PEM block {block} is damaged or incomplete")]
     Damaged {
-        /// Counted from 1.
+        /// The number of the block, counted from 1.
         block: usize,
     },
-    /// A block is a certificate, a private key, or anything else but a public key.
+    /// A block is not a public key but, for example, a certificate or a private key.
     #[error("PEM block {block} is labelled {label}, expected PUBLIC KEY")]
     NotPublic {
-        /// Counted from 1.
+        /// The number of the block, counted from 1.
         block: usize,
         /// The label of the block.
         label: String,
     },
-    /// The key fits no algorithm, or is too weak.
+    /// The key is of an unsupported type, or too weak.
     #[error("PEM block {block} is neither an RSA key of 2048 to 8192 bits, nor a P-256 key, nor an Ed25519 key")]
     Unsupported {
-        /// Counted from 1.
+        /// The number of the block, counted from 1.
         block: usize,
     },
-    /// It is not a private key in PKCS #8 (`BEGIN PRIVATE KEY`) of a type that signs tokens.
+    /// The input is not a private key in PKCS #8 (`BEGIN PRIVATE KEY`) of a supported type.
     #[error("not an RSA, P-256 or Ed25519 private key in PKCS #8")]
     NotPrivate,
-    /// The text is not a JSON object with an array `keys`.
+    /// The input is not a JSON object with an array `keys`.
     #[error("it is not a JSON Web Key Set")]
     NotKeySet,
-    /// There are more keys than any issuer needs.
+    /// There are more than [`MAX_KEYS`] keys.
     #[error("there are more than {MAX_KEYS} keys in it")]
     TooMany,
 }
@@ -76,21 +76,21 @@ impl KeySet {
         Self { keys: keys.into_iter().map(Arc::new).collect() }
     }
 
-    /// A set of one key: HS256 with the secret.
+    /// Creates a set of one key: the secret, for HS256.
     pub(crate) fn hs256(secret: &SecretString) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
         Self::of([Key::new(None, Algorithm::Hs256, Material::Secret(Box::new(key)))])
     }
 
-    /// Reads the public keys of a PEM text, one or several blocks `BEGIN PUBLIC KEY`. The type of a key determines its
-    /// algorithm: RSA (2048 to 8192 bits) RS256, P-256 ES256, Ed25519 EdDSA. HS256 is not among them, so a public key
-    /// is never taken for a secret.
+    /// Reads the public keys of a PEM text, which has one or more blocks `BEGIN PUBLIC KEY`. The type of a key
+    /// determines its algorithm: RS256 for RSA (2048 to 8192 bits), ES256 for P-256, EdDSA for Ed25519. A public key is
+    /// never used with HS256, so it cannot be taken for a secret.
     ///
     /// # Errors
     ///
-    /// [`KeyError`] names the first block that cannot be used; then no key is returned.
+    /// Returns [`KeyError`] for the first block that cannot be used. One unusable block rejects the whole text.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        // Split at the beginnings, so that a block without an end is detected.
+        // The text is split at the begin markers, so that a block without an end is detected.
         let begins: Vec<usize> = pem.match_indices(BEGIN).map(|(begin, _)| begin).collect();
         match begins.len() {
             0 => return Err(KeyError::Empty),
@@ -103,31 +103,32 @@ impl KeySet {
         Ok(Self::of(keys.collect::<Result<Vec<_>, _>>()?))
     }
 
-    /// Whether there is no key.
+    /// Returns `true` if the set has no key.
     pub(crate) const fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// The same keys, where those that `old` also has are its key objects. So tokens that they verified stay valid.
+    /// Returns the same set, but reuses the key objects of `old` for the keys that it also has. So cached tokens that
+    /// these keys verified stay valid.
     pub(crate) fn sharing(self, old: &Self) -> Self {
         let kept = |key: Arc<Key>| old.keys.iter().find(|known| known.is_same(&key)).map_or(key, Arc::clone);
         Self { keys: self.keys.into_iter().map(kept).collect() }
     }
 
-    /// Whether both hold the very same key objects.
+    /// Returns `true` if both sets hold the same key objects in the same order.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.keys.len() == other.keys.len() && self.keys.iter().zip(&other.keys).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
-    /// Retires the keys that are not in the newer set, and with them every token that they signed.
+    /// Retires the keys that are not in `newer`. Cached tokens that they signed become invalid.
     pub(crate) fn retire_unless_in(&self, newer: &Self) {
         for key in self.keys.iter().filter(|key| !newer.keys.iter().any(|kept| Arc::ptr_eq(kept, key))) {
             key.is_retired.store(true, Ordering::Release);
         }
     }
 
-    /// Finds the key that signed the token. A key without an id is tried for every token, and every key for a token
-    /// without an id.
+    /// Finds the key that signed the token. If both the token and a key have an id, the ids must be equal; otherwise
+    /// the key is tried.
     pub(crate) fn check_signature(&self, token: &Token<'_>) -> SignatureCheck {
         let named = |key: &&Arc<Key>| key.id.is_some() && key.id == token.key_id;
         let possible = |key: &&Arc<Key>| key.id.is_none() || token.key_id.is_none();
@@ -146,15 +147,15 @@ impl KeySet {
 
 /// The outcome of checking a token's signature.
 pub(crate) enum SignatureCheck {
-    /// This key signed the token.
+    /// The token was signed with this key.
     Valid(Arc<Key>),
-    /// The key that the token names did not sign it.
+    /// The set has the key that the token names by its `kid`, but the signature does not match.
     Forged,
-    /// No key here signed it. Another one may have.
+    /// No key of this set signed the token. A newer set may have the key.
     UnknownKey,
 }
 
-/// A key with its only algorithm, regardless of a token's header.
+/// A key and the only algorithm that it is used with, regardless of a token's header.
 pub(crate) struct Key {
     id: Option<String>,
     algorithm: Algorithm,
@@ -164,7 +165,7 @@ pub(crate) struct Key {
 
 enum Material {
     Secret(Box<hmac::Key>),
-    /// The parsed form knows which algorithm it verifies.
+    /// A parsed key, which is bound to its algorithm.
     Public(ParsedPublicKey),
 }
 
@@ -177,7 +178,7 @@ impl Key {
         Self::new(id, algorithm, Material::Public(key))
     }
 
-    /// Whether the key was removed from its issuer's set.
+    /// Returns `true` if the key was removed from its issuer's set.
     pub(crate) fn is_retired(&self) -> bool {
         self.is_retired.load(Ordering::Acquire)
     }
@@ -199,14 +200,14 @@ impl Key {
     }
 }
 
-/// Reads the block of a PEM text.
+/// Reads one block of a PEM text.
 fn of_pem(block: usize, text: &str) -> Result<Key, KeyError> {
     let pem = pem::parse(text).map_err(|_| KeyError::Damaged { block })?;
     if pem.tag() != "PUBLIC KEY" {
         return Err(KeyError::NotPublic { block, label: pem.tag().to_owned() });
     }
     let der = pem.contents();
-    // The parsers check the type and the curve as well as the form.
+    // Each parser checks the key type and the curve as well as the encoding.
     let p256 = || ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, der).ok();
     let ed25519 = || ParsedPublicKey::new(&ED25519, der).ok();
     let (algorithm, key) = (rsa_of_der(der).map(|key| (Algorithm::Rs256, key)))
@@ -216,8 +217,8 @@ fn of_pem(block: usize, text: &str) -> Result<Key, KeyError> {
     Ok(Key::public(None, algorithm, key))
 }
 
-/// Reads an RSA key. `None` unless its size is allowed and its exponent is safe: only `PublicEncryptingKey` checks
-/// both.
+/// Reads an RSA key. Returns `None` if its size is not allowed or its public exponent is unsafe. Only
+/// `PublicEncryptingKey` checks both.
 pub(crate) fn rsa_of_der(der: &[u8]) -> Option<ParsedPublicKey> {
     PublicEncryptingKey::from_der(der).ok()?;
     ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).ok()

@@ -1,8 +1,8 @@
 //! Authentication of callers.
 //!
-//! A [`Credential`] is read from an `Authorization` header. A [`TokenVerifier`] returns the bearer of a token
-//! ([`Verified`]) or why it is refused ([`AuthenticationError`]); a [`PresentedKey`] is compared with the digest of a
-//! stored key. The crate depends on no HTTP framework.
+//! A [`Credential`] is parsed from an `Authorization` header. A [`TokenVerifier`] returns the bearer of a token
+//! ([`Verified`]), or the reason why the token is rejected ([`AuthenticationError`]). A [`PresentedKey`] is compared
+//! with the digest of a stored API key. The crate depends on no HTTP framework.
 //!
 //! ```
 //! use iam_domain::UserId;
@@ -27,21 +27,21 @@
 //!
 //! # Guarantees
 //!
-//! * **The issuer** of a token determines the keys that verify it: those of the [`TrustedIssuer`] that its `iss` names,
-//!   and no others. A token without such an `iss` is verified with the [`SharedSecret`], if that has no name of its
-//!   own. So no issuer can sign for another.
+//! * **The issuer** of a token determines the keys that verify it. If `iss` names a [`TrustedIssuer`], only that
+//!   issuer's keys are used. Otherwise the token is verified with the [`SharedSecret`], if there is one and it has no
+//!   `iss` of its own. So no issuer can sign for another.
 //! * **Keys** ([`KeySet`]) are one secret (HS256), or public keys (RS256, ES256, EdDSA). A key is used with one
-//!   algorithm, whatever a token's header says; `none` is not among them.
-//! * **Keys are read** ([`KeySource`]) in the background, and when a token names an unknown one: once for all waiting
-//!   requests, and at a limited rate. A failed read or an invalid key set changes nothing. A token that cannot be
-//!   verified for lack of keys is [`Unavailable`](AuthenticationError::Unavailable), never accepted and never called
-//!   invalid.
-//! * **Users** are identified by `(iss, subject)` pairs, exactly ([`ExternalId`](iam_domain::ExternalId)). Only one
-//!   issuer, the native one, has its UUID subjects taken as user ids, and never an id that stands for another issuer's
-//!   user.
-//! * **Verified tokens are cached** by their digest, so that no signature is checked twice. Every use checks their
-//!   times, and whether the key that signed them is still in its issuer's set. Tokens that fail verification are not
-//!   cached.
+//!   algorithm, whatever `alg` a token's header has. `none` is never accepted.
+//! * **Keys are refreshed** ([`KeySource`]) in the background, and when a token names an unknown key. All requests that
+//!   wait for an unknown key share one read, and the rate of these reads is limited. A failed read or an invalid key
+//!   set leaves the current keys in use. If a token cannot be verified because keys are not available, the result is
+//!   [`Unavailable`](AuthenticationError::Unavailable): the token is neither accepted nor reported as invalid.
+//! * **Users** are identified by issuer and subject, both compared exactly ([`ExternalId`](iam_domain::ExternalId)). At
+//!   most one issuer is native: its subjects that are UUIDs are taken as user ids. A native subject that is the
+//!   computed id of another issuer's user is rejected.
+//! * **Verified tokens are cached** by their digest, so that a signature is not checked again while the token is
+//!   cached. Every use checks the token's times, and that the key that signed it is still in its issuer's set. Tokens
+//!   that fail verification are not cached.
 
 mod algorithm;
 mod api_key;
@@ -76,5 +76,5 @@ pub use source::{JwksUrl, JwksUrlError, KeySource, MAX_DOCUMENT_BYTES, SourceErr
 pub use system_clock::system_clock;
 pub use verifier::{Admission, MAX_TOKEN_BYTES, TokenVerifier, UserNameError};
 
-/// The fewest bytes of a secret that is fit for production: the length of HS256's digest.
+/// Minimum length of a secret in bytes, for production use: the length of an HS256 digest.
 pub const MIN_SECRET_BYTES: usize = 32;

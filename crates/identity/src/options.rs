@@ -2,25 +2,26 @@
 
 use std::time::Duration;
 
-/// The default number of verified tokens that are cached.
+/// Default maximum number of verified tokens that are cached.
 pub const DEFAULT_REMEMBERED_TOKENS: usize = 10_000;
 
-/// How tokens of all issuers are verified.
+/// The options of token verification, common to all issuers.
 #[derive(Debug, Clone)]
 pub struct VerifierOptions {
-    /// How many verified tokens are cached; 0: none.
+    /// Maximum number of verified tokens that are cached. 0 disables the cache.
     pub remembered_tokens: usize,
-    /// The tolerated difference between the clocks of signers and of this machine.
+    /// The tolerated difference between the clocks of issuers and of this machine.
     pub clock_skew: Duration,
-    /// The greatest age since `iat`; if set, tokens need an `iat`.
+    /// Maximum age of a token since its `iat`. If set, tokens without an `iat` are rejected.
     pub max_token_age: Option<Duration>,
-    /// The same for tokens that make super admins, if it is less.
+    /// Maximum age of a token that grants super admin, since its `iat`. If both maximum ages are set, the lower one
+    /// applies.
     pub max_super_admin_token_age: Option<Duration>,
-    /// The interval of fetching key sets from their URLs.
+    /// The interval between two fetches of a key set from its URL.
     pub jwks_refresh: Duration,
-    /// The least time between two reads of an issuer's keys because of an unknown key.
+    /// Minimum time between two reads of an issuer's keys that unknown keys cause.
     pub unknown_key_pause: Duration,
-    /// How long fetching a key set may take.
+    /// Timeout for fetching a key set.
     pub jwks_timeout: Duration,
 }
 

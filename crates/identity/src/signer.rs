@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::KeyError;
 use crate::backend::use_aws_lc;
 
-/// Signs tokens for demonstrations and tests. Production tokens come from the product's own sign-in.
+/// Signs tokens for demonstrations and tests. Production tokens come from the product's identity provider.
 pub struct TokenSigner {
     header: Header,
     key: EncodingKey,
@@ -22,7 +22,7 @@ impl fmt::Debug for TokenSigner {
     }
 }
 
-/// A token could not be made.
+/// A token could not be signed.
 #[derive(Debug, thiserror::Error)]
 #[error("the token could not be signed")]
 pub struct SigningError(#[from] jsonwebtoken::errors::Error);
@@ -42,27 +42,28 @@ impl TokenSigner {
         Self { header: Header::new(algorithm), key }
     }
 
-    /// Returns the signer with a key id, which its tokens carry as `kid`.
+    /// Adds a key id to the signer. Its tokens carry the id as `kid`.
     #[must_use]
     pub fn with_key_id(mut self, id: &str) -> Self {
         self.header.kid = Some(id.to_owned());
         self
     }
 
-    /// Signs HS256 tokens with the secret.
+    /// Creates a signer of HS256 tokens with the secret.
     #[must_use]
     pub fn hs256(secret: &SecretString) -> Self {
         Self::new(Algorithm::HS256, EncodingKey::from_secret(secret.expose_secret().as_bytes()))
     }
 
-    /// Signs with a private key, a PEM block `BEGIN PRIVATE KEY`: RS256 with RSA, ES256 with P-256, EdDSA with Ed25519.
+    /// Creates a signer with a private key, a PEM block `BEGIN PRIVATE KEY`. The type of the key determines the
+    /// algorithm: RS256 for RSA, ES256 for P-256, EdDSA for Ed25519.
     ///
     /// # Errors
     ///
-    /// [`KeyError::NotPrivate`].
+    /// Returns [`KeyError::NotPrivate`] if the PEM text is not such a key.
     pub fn from_pem(pem: &SecretString) -> Result<Self, KeyError> {
         let pem = pem.expose_secret().as_bytes();
-        // `from_rsa_pem` would take a public key too.
+        // `from_rsa_pem` would also accept a public key.
         if !pem::parse(pem).is_ok_and(|block| block.tag() == "PRIVATE KEY") {
             return Err(KeyError::NotPrivate);
         }
@@ -77,16 +78,16 @@ impl TokenSigner {
     ///
     /// # Errors
     ///
-    /// [`SigningError`] if the cryptography fails, or the key has a curve or size that it does not sign with.
+    /// Returns [`SigningError`] if signing fails, or if the curve or size of the key is not supported.
     pub fn sign_claims(&self, claims: &impl Serialize) -> Result<String, SigningError> {
         Ok(jsonwebtoken::encode(&self.header, claims, &self.key)?)
     }
 
-    /// Signs a token that is valid from `issued_at` (seconds since 1970) for `seconds`.
+    /// Signs a token of the user that is valid for `seconds` from `issued_at`, which is in seconds since 1970.
     ///
     /// # Errors
     ///
-    /// [`SigningError`], as [`sign_claims`](Self::sign_claims).
+    /// Returns [`SigningError`] as [`sign_claims`](Self::sign_claims) does.
     pub fn sign(
         &self,
         user_id: UserId,

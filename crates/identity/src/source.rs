@@ -1,4 +1,4 @@
-//! The sources of an issuer's keys: a file or a URL.
+//! Reads the keys of an issuer from a file or a URL.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,10 +15,10 @@ use tokio::io::AsyncReadExt;
 use crate::jwks::Jwks;
 use crate::{KeyError, KeySet};
 
-/// The longest document that is read, in bytes.
+/// Maximum size of a key document in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
-/// The divisor of a fetch's time limit that bounds connecting: one half of the time.
+/// The fraction of a fetch's timeout within which the connection must be established: one half.
 const CONNECT_SHARE: u32 = 2;
 
 /// The source of an issuer's keys. Files and URLs are read periodically.
@@ -31,11 +31,11 @@ pub enum KeySource {
     PemFile(PathBuf),
     /// A file with a JSON Web Key Set.
     JwksFile(PathBuf),
-    /// A URL that returns a JSON Web Key Set.
+    /// A URL whose response is a JSON Web Key Set.
     JwksUrl(JwksUrl),
 }
 
-/// The URL of a key set: `https`, or `http` on this machine. `Debug` does not show it.
+/// The URL of a key set: `https`, or `http` for a loopback address. `Debug` does not show the URL.
 #[derive(Clone, PartialEq, Eq)]
 pub struct JwksUrl(Url);
 
@@ -45,17 +45,17 @@ impl fmt::Debug for JwksUrl {
     }
 }
 
-/// The text is not a URL that key sets may be fetched from.
+/// The string is not a URL from which key sets may be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be an https URL without user and password; http only for localhost")]
 pub struct JwksUrlError;
 
 impl JwksUrl {
-    /// Parses the URL. An attacker who can change the response can sign any token, so the connection must be secure.
+    /// Parses the URL. The connection must be secure, since an attacker who can change the response can sign any token.
     ///
     /// # Errors
     ///
-    /// [`JwksUrlError`].
+    /// Returns [`JwksUrlError`] if the URL is malformed, insecure, or contains credentials.
     pub fn parse(text: &str) -> Result<Self, JwksUrlError> {
         let url = Url::parse(text).map_err(|_| JwksUrlError)?;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
@@ -66,7 +66,7 @@ impl JwksUrl {
     }
 }
 
-/// Keys could not be read. Messages show neither the content nor the URL.
+/// Keys cannot be read. The message shows neither the content nor the URL.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
@@ -78,7 +78,7 @@ pub enum SourceError {
         /// The cause.
         source: std::io::Error,
     },
-    /// The file contains something that is not a usable key.
+    /// The content of the file is not a set of usable keys.
     #[error("{}: {source}", .path.display())]
     FileContent {
         /// The file.
@@ -89,22 +89,22 @@ pub enum SourceError {
     /// The server cannot be reached, or closed the connection early.
     #[error("the JWKS server cannot be reached")]
     Unreachable(#[source] reqwest::Error),
-    /// The server did not answer in time.
-    #[error("the JWKS server did not answer in time")]
+    /// The server did not respond within the timeout.
+    #[error("the JWKS server did not respond in time")]
     Slow,
-    /// The server answers with another status than 200. Redirects are not followed.
-    #[error("the JWKS server answers with status {0}")]
+    /// The status of the response is not 200. Redirects are not followed.
+    #[error("the JWKS server responded with status {0}")]
     Status(u16),
     /// The response is not a key set.
     #[error("the JWKS server's response cannot be used: {0}")]
     Content(KeyError),
-    /// The document is longer than any key set needs.
+    /// The document is longer than [`MAX_DOCUMENT_BYTES`].
     #[error("there are more than {MAX_DOCUMENT_BYTES} bytes")]
     TooLarge,
 }
 
 impl SourceError {
-    /// The label of the failure in metrics.
+    /// Returns the label of the failure in metrics.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::File { .. } => "unreadable",
@@ -117,7 +117,7 @@ impl SourceError {
     }
 }
 
-/// Reads the keys of a source.
+/// Reads the keys from a source.
 #[derive(Debug)]
 pub(crate) enum SourceReader {
     PemFile(PathBuf),
@@ -149,10 +149,11 @@ async fn read_file(path: &PathBuf) -> Result<Vec<u8>, SourceError> {
     if content.len() > MAX_DOCUMENT_BYTES { Err(SourceError::TooLarge) } else { Ok(content) }
 }
 
-/// The HTTP client for key sets. A fetch takes at most `timeout`, from the first step to the last byte.
+/// Creates the HTTP client for key sets. A whole fetch, from connecting to the last byte, takes at most `timeout`.
 pub(crate) fn client(timeout: Duration) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    // The certificates of the machine too, for issuers with a private certificate authority. There may be none.
+    // The certificates of the operating system are trusted too, for issuers with a private certificate authority. There
+    // may be none.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
@@ -162,12 +163,12 @@ pub(crate) fn client(timeout: Duration) -> Result<Client, Box<dyn std::error::Er
     let client = Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("iam-identity/", env!("CARGO_PKG_VERSION")))
-        // No proxy, in particular none that the environment names.
+        // Proxies of the environment (`HTTPS_PROXY`) are ignored.
         .no_proxy()
         .redirect(Policy::none())
         .connect_timeout(timeout / CONNECT_SHARE)
         .timeout(timeout)
-        // The next fetch is minutes away, so no connection is kept.
+        // Connections are not kept alive, since the next fetch is minutes away.
         .pool_max_idle_per_host(0);
     Ok(client.build()?)
 }
@@ -175,7 +176,7 @@ pub(crate) fn client(timeout: Duration) -> Result<Client, Box<dyn std::error::Er
 async fn fetch(client: &Client, url: &JwksUrl) -> Result<Vec<u8>, SourceError> {
     let failed = |error: reqwest::Error| match error.is_timeout() {
         true => SourceError::Slow,
-        // Without the URL, which may contain a secret.
+        // The URL is removed from the error, since it may contain a secret.
         false => SourceError::Unreachable(error.without_url()),
     };
     let request = client.get(url.0.clone()).header(ACCEPT, "application/jwk-set+json, application/json");

@@ -1,4 +1,4 @@
-//! Parses tokens. Nothing is verified here.
+//! Parses tokens without verifying them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,11 +11,12 @@ use serde_json::Value;
 
 use crate::Algorithm;
 
-/// The fields of a JSON object. Duplicate names are refused, since other programs might read them differently.
+/// The fields of a JSON object. Objects with duplicate names are rejected, since other parsers might choose another
+/// value.
 pub(crate) struct JsonFields(BTreeMap<String, Value>);
 
 impl JsonFields {
-    /// The value of the field, unless it is absent or `null`.
+    /// Returns the value of the field, or `None` if it is absent or `null`.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
@@ -47,25 +48,25 @@ impl<'de> Deserialize<'de> for JsonFields {
     }
 }
 
-/// A signed token in its compact form: its claims, and what is needed to verify it.
+/// A signed token, parsed from its compact form: its claims, and what is needed to verify its signature.
 pub(crate) struct Token<'a> {
     pub(crate) algorithm: Algorithm,
-    /// `kid`: the id of the issuer's key that signed it.
+    /// The `kid`: the id of the key that signed the token.
     pub(crate) key_id: Option<String>,
     pub(crate) claims: JsonFields,
-    /// The signed bytes.
+    /// The signed bytes: header and claims in base64url.
     pub(crate) message: &'a [u8],
     pub(crate) signature: Vec<u8>,
 }
 
 impl<'a> Token<'a> {
-    /// Parses a token. `None` if the text is not one, or its algorithm is never accepted.
+    /// Parses a token. Returns `None` if the string is not a token, or its algorithm is not supported.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let (message, signature) = text.rsplit_once('.')?;
         let (header, claims) = message.split_once('.')?;
         let header: JsonFields = part(header)?;
-        // RFC 7515: tokens with critical extensions must be refused unless these are supported, and none is. `null` is
-        // not a list either.
+        // RFC 7515: a token with unsupported critical extensions must be rejected, and this parser supports none. Even
+        // a `crit` of `null` is rejected.
         if header.0.contains_key("crit") {
             return None;
         }

@@ -1,4 +1,4 @@
-//! A cache of verified tokens.
+//! The cache of verified tokens.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -10,13 +10,12 @@ use sha2::{Digest, Sha256};
 use crate::claims::MappedClaims;
 use crate::keys::Key;
 
-/// The SHA-256 of a whole token, including its signature. No two tokens have the same digest, and no token can be
-/// derived from it.
+/// The SHA-256 digest of a whole token, including its signature. It identifies the token and does not reveal it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TokenDigest([u8; 32]);
 
 impl Hash for TokenDigest {
-    /// Any eight bytes of a digest spread the entries as well as all of them; equality compares all.
+    /// Hashes the first eight bytes, which are as evenly distributed as the whole digest. Equality compares all bytes.
     fn hash<H: Hasher>(&self, state: &mut H) {
         if let Some(bytes) = self.0.first_chunk() {
             state.write_u64(u64::from_ne_bytes(*bytes));
@@ -30,14 +29,14 @@ impl TokenDigest {
     }
 }
 
-/// The claims of a token, and the key that signed it: when that key retires, the entry is void.
+/// The claims of a verified token, and the key that signed it. When the key is retired, the token is no longer valid.
 pub(crate) struct VerifiedToken {
     pub(crate) claims: MappedClaims,
     pub(crate) key: Arc<Key>,
 }
 
-/// A bounded cache of verified tokens; rarely used ones are evicted first. Readers share its lock, so they never wait
-/// for one another, and a hit allocates nothing.
+/// A bounded cache of verified tokens, which evicts rarely used tokens first. Lookups share a read lock, so they do not
+/// wait for each other, and a hit allocates nothing.
 pub(crate) struct TokenCache(Cache<TokenDigest, Arc<VerifiedToken>>);
 
 impl fmt::Debug for TokenCache {
@@ -47,12 +46,12 @@ impl fmt::Debug for TokenCache {
 }
 
 impl TokenCache {
-    /// A cache of at most `capacity` tokens; 0 disables it.
+    /// Creates a cache of at most `capacity` tokens. 0 disables it.
     pub(crate) fn new(capacity: usize) -> Self {
         Self(Cache::new(capacity))
     }
 
-    /// The cached token. A token that a retired key signed is removed.
+    /// Returns the cached token. If the key that signed it is retired, the entry is removed instead.
     pub(crate) fn get(&self, token: &TokenDigest) -> Option<Arc<VerifiedToken>> {
         let cached = self.0.get(token)?;
         if cached.key.is_retired() {

@@ -18,17 +18,17 @@ use crate::token::Token;
 use crate::token_cache::{TokenCache, TokenDigest, VerifiedToken};
 use crate::{AuthenticationError, VerifierOptions};
 
-/// The longest token that is accepted, in bytes.
+/// Maximum length of a token in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// The name of the shared secret in messages that name issuers.
+/// The name of the shared secret in messages about issuers.
 const SHARED_SECRET: &str = "the shared secret";
 
-/// Verifies tokens, and caches the verified ones: by their digest, until they expire, in a bounded number.
+/// Verifies tokens, and caches a bounded number of verified ones by their digest until they expire.
 pub struct TokenVerifier {
-    /// The issuers, by the `iss` of their tokens.
+    /// The verifiers of the issuers. The key is the `iss` of their tokens.
     issuers: HashMap<String, IssuerVerifier>,
-    /// The issuer of tokens whose `iss` is none of `issuers`.
+    /// The verifier of tokens whose `iss` is absent or not in `issuers`.
     fallback: Option<IssuerVerifier>,
     cache: TokenCache,
     limits: TimeLimits,
@@ -44,17 +44,17 @@ impl fmt::Debug for Admission {
     }
 }
 
-/// The text names no user.
+/// The string does not identify a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UserNameError {
-    /// The text has neither form.
+    /// The string is neither a UUID nor `issuer|subject`.
     #[error("must be a valid UUID, or issuer|subject")]
     Form,
-    /// The text names an unknown issuer.
+    /// The issuer is not configured.
     #[error("names an issuer that is not known")]
     UnknownIssuer,
-    /// No token of the issuer could have this subject.
+    /// No valid token of the issuer can have this subject.
     #[error("names a subject that its issuer cannot have")]
     Subject,
 }
@@ -74,8 +74,8 @@ impl fmt::Debug for TokenVerifier {
 }
 
 impl TokenVerifier {
-    /// Accepts HS256 tokens signed with the secret, and caches
-    /// [`DEFAULT_REMEMBERED_TOKENS`](crate::DEFAULT_REMEMBERED_TOKENS). There is no leeway.
+    /// Creates a verifier of HS256 tokens that are signed with the secret. It caches at most
+    /// [`DEFAULT_REMEMBERED_TOKENS`](crate::DEFAULT_REMEMBERED_TOKENS) tokens, and tolerates no clock skew.
     #[must_use]
     pub fn hs256(secret: &SecretString) -> Self {
         let mut verifier = Self::empty(&VerifierOptions::default());
@@ -83,15 +83,15 @@ impl TokenVerifier {
         verifier
     }
 
-    /// Accepts the tokens of these issuers. Key files are read now, and URLs later, so that an unavailable server
-    /// does not prevent the start.
+    /// Creates a verifier of the tokens of these issuers. Key files are read now; key sets at URLs are fetched later,
+    /// so that an unavailable server does not prevent the start.
     ///
-    /// Call it on a runtime that lives as long as the process: keys are read there. Then run
+    /// Call it on a runtime that lives as long as the process, since later reads of keys run there. Then run
     /// [`keep_fresh`](Self::keep_fresh).
     ///
     /// # Errors
     ///
-    /// [`TrustError`] if issuers contradict each other, or a key file cannot be used.
+    /// Returns [`TrustError`] if the issuers contradict each other, or if a key file cannot be used.
     pub async fn start(
         secret: Option<SharedSecret>,
         issuers: Vec<TrustedIssuer>,
@@ -132,50 +132,51 @@ impl TokenVerifier {
         }
     }
 
-    /// Returns the verifier with another clock than [`system_clock`].
+    /// Replaces the system clock.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
     }
 
-    /// Reads all keys periodically, each source at its own interval, until it is cancelled. Returns at once if no
+    /// Reads all keys periodically, each source at its own interval, until the future is dropped. Returns at once if no
     /// issuer has a source to read.
     pub async fn keep_fresh(&self) {
         join_all(self.issuers.values().map(|issuer| issuer.ring.keep_fresh())).await;
     }
 
-    /// Reads all keys now. Failures are logged, and the old keys stay.
+    /// Reads all keys now. If a read fails, the failure is logged and the old keys stay in use.
     pub async fn refresh(&self) {
         join_all(self.issuers.values().map(|issuer| issuer.ring.read())).await;
     }
 
-    /// The tolerated clock skew of signers: a token may be issued this much later than now.
+    /// Returns the tolerated clock skew: the `iat` of a token may be at most this far in the future.
     #[must_use]
     pub const fn clock_skew(&self) -> Duration {
         self.limits.clock_skew
     }
 
-    /// How many tokens are cached, including expired ones.
+    /// Returns the number of cached tokens, including expired ones.
     #[must_use]
     pub fn remembered(&self) -> usize {
         self.cache.len()
     }
 
-    /// Returns the bearer of the token. Waits only if the keys of its issuer must be read first; cancelling is safe.
+    /// Verifies the token and returns its bearer. Waits only if the keys of its issuer must be read first. The call can
+    /// be cancelled safely.
     ///
     /// # Errors
     ///
-    /// [`AuthenticationError`], except `Missing`.
+    /// Returns any [`AuthenticationError`] except `Missing`.
     pub async fn verify(&self, token: &str) -> Result<Verified, AuthenticationError> {
         self.admit(token).await.map(|(verified, _)| verified)
     }
 
-    /// Returns the bearer of the token, and an [`Admission`] with which a caller can check the token again after a long
-    /// wait: see [`is_still_good`](Self::is_still_good).
+    /// Verifies the token and returns its bearer, with an [`Admission`] that lets the caller check the token again
+    /// after a long wait: see [`is_still_good`](Self::is_still_good).
     ///
     /// # Errors
     ///
-    /// As [`verify`](Self::verify).
+    /// Returns the same errors as [`verify`](Self::verify).
     pub async fn admit(&self, token: &str) -> Result<(Verified, Admission), AuthenticationError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthenticationError::Invalid);
@@ -190,15 +191,15 @@ impl TokenVerifier {
         }
     }
 
-    /// Whether the token would be admitted again. It does not parse the token and gives no reason:
-    /// [`verify`](Self::verify) does.
+    /// Returns `true` if the token is still valid. It does not parse the token again, and gives no reason;
+    /// [`verify`](Self::verify) does both.
     #[must_use]
     pub fn is_still_good(&self, Admission(cached): &Admission) -> bool {
         !cached.key.is_retired() && cached.claims.at(self.clock.now()).is_ok()
     }
 
     async fn admit_anew(&self, text: &str, digest: TokenDigest) -> Result<(Verified, Admission), AuthenticationError> {
-        // Checked only here: a cached token has no white space.
+        // A cached token has no white space, so only new ones are checked.
         if text.contains(char::is_whitespace) {
             return Err(AuthenticationError::Malformed);
         }
@@ -216,7 +217,7 @@ impl TokenVerifier {
         Ok((verified, Admission(cached)))
     }
 
-    /// Returns the issuer that the token's `iss` names. It alone determines the keys that verify the token.
+    /// Returns the verifier that the token's `iss` selects. Only its keys may verify the token.
     fn issuer_of(&self, token: &Token<'_>) -> Option<&IssuerVerifier> {
         let named = match token.claims.get("iss") {
             None => None,
@@ -226,12 +227,12 @@ impl TokenVerifier {
         named.or(self.fallback.as_ref()).filter(|issuer| issuer.allows(token.algorithm))
     }
 
-    /// Returns the user that a text of a path or body names: a user id, or `issuer|subject`, which gives the same id as
-    /// a token of that issuer.
+    /// Returns the user that a string in a path or body identifies: by a user id, or by `issuer|subject`, which is
+    /// resolved to the same id as a token of that issuer.
     ///
     /// # Errors
     ///
-    /// [`UserNameError`].
+    /// Returns [`UserNameError`] if the string does not identify a user.
     pub fn user_named(&self, text: &str) -> Result<NamedUser, UserNameError> {
         if let Ok(id) = UserId::parse(text) {
             let named = NamedUser::native(id);
@@ -247,13 +248,13 @@ impl TokenVerifier {
         Ok(NamedUser { id, external_id, can_sign_in: true })
     }
 
-    /// Whether any issuer's tokens contain user ids.
+    /// Returns `true` if one of the issuers is native: its tokens may contain user ids.
     fn has_natives(&self) -> bool {
         self.issuers.values().chain(&self.fallback).any(|issuer| issuer.mapping.is_native)
     }
 }
 
-/// Refuses issuers of the same name, and a second native issuer.
+/// Returns an error if two issuers have the same `iss`, or if two are native.
 fn check_consistency(secret: Option<&SharedSecret>, issuers: &[TrustedIssuer]) -> Result<(), TrustError> {
     let mut names: Vec<_> = secret.and_then(|secret| secret.issuer.as_ref()).into_iter().collect();
     let mut native = secret.map(|_| SHARED_SECRET.to_owned());

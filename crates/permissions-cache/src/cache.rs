@@ -1,10 +1,10 @@
-//! What is kept, and when it may be used: the one place where events of the store meet the kept entries.
+//! The cached data, and whether it may be used: the only module in which events of the store affect cached entries.
 //!
-//! Two parts are kept apart. The [`Entries`] are read by hits without a lock. The **state** tracks the known states of
-//! the store (see [`Tracker`]) and what is kept of each company. Loads, polls and evictions write it under one mutex,
+//! The cache has two parts. Hits read the [`Entries`] without a lock. The **state** tracks the known states of the
+//! store (see [`Tracker`]) and the cached data of each company. Loads, polls and evictions write it under one mutex,
 //! which a hit never takes.
 //!
-//! A set answers while three conditions hold: it is alive (its company is not known to have changed), it is of the
+//! A set may be used while three conditions hold: it is alive (no later change of its company is known), it has the
 //! known version of the catalog, and the lease runs (see [`Lease`]).
 
 use std::collections::HashMap;
@@ -32,10 +32,10 @@ use crate::stats::{CacheStats, Counters};
 /// A version that no state has.
 const NO_VERSION: i64 = -1;
 
-/// Everything that is kept.
+/// The whole cache.
 pub(crate) struct Cache {
     pub(crate) entries: Entries,
-    /// The version of the catalog that a set must have to answer; [`NO_VERSION`] while it is not known.
+    /// The version of the catalog that a set must have to be used. [`NO_VERSION`] while the version is not known.
     catalog_version: AtomicI64,
     pub(crate) lease: Lease,
     pub(crate) credentials: CredentialCache,
@@ -46,15 +46,14 @@ pub(crate) struct Cache {
     options: CacheOptions,
 }
 
-/// What the mutex guards.
+/// The part of the cache that the mutex guards.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) tracker: Tracker,
-    /// The index of the newest catalog that was read. A newer one may be known already.
+    /// The index of the newest catalog that was read. A newer version of the catalog may already be known.
     pub(crate) index: Option<Arc<CatalogIndex>>,
     pub(crate) companies: HashMap<CompanyId, Company, RandomState>,
-    /// When the latest question began that the store answered with all credentials that are kept: its ticket and its
-    /// time.
+    /// The start of the latest load of credentials that the table includes: its ticket and its time.
     pub(crate) credentials: Option<(Ticket, Moment)>,
     order: EvictionOrder,
 }
@@ -74,7 +73,7 @@ impl Cache {
         }
     }
 
-    /// Whether this is the version of the catalog that a set must have to answer.
+    /// Returns `true` if this is the version of the catalog that a set must have to be used.
     #[inline]
     pub(crate) fn is_catalog_version(&self, version: i64) -> bool {
         self.catalog_version.load(Ordering::Acquire) == version
@@ -88,7 +87,8 @@ impl Cache {
         }
     }
 
-    /// Makes room: evicts entries that were not asked for since the last look.
+    /// Evicts entries until the cache is within its limits. Entries that were used since they were last examined are
+    /// spared once.
     pub(crate) fn evict(&self, state: &mut State) {
         while let Some(kind) = state.order.excess(&self.options, self.bytes(state)) {
             let Some((key, set)) = self.entries.evict(&mut state.order, kind) else { continue };
@@ -104,58 +104,60 @@ impl Cache {
         self.memory.bytes() + state.order.bytes() + state.companies.len() * COMPANY_BYTES
     }
 
-    /// A change of this process was committed.
+    /// Handles a committed change of this process.
     pub(crate) fn changed(&self, target: Target, stamp: CommitStamp) {
         self.event(|tracker, now| tracker.on_own_change(target, stamp.epoch(), now));
     }
 
-    /// A change of this process ended with an unknown outcome.
+    /// Handles a change of this process with an unknown outcome.
     pub(crate) fn distrust(&self, target: Target) {
         self.event(|tracker, now| tracker.on_unknown_outcome(target, now));
     }
 
-    /// Whether a poll has reported the states.
+    /// Returns `true` if a poll has reported the states of the current history.
     pub(crate) fn has_position(&self) -> bool {
         self.lock().tracker.has_position()
     }
 
-    /// The epoch of the history that the latest poll read, unless it was called into question since.
+    /// Returns the epoch that the latest poll read. `None` if another history was detected since.
     pub(crate) fn epoch(&self) -> Option<u64> {
         self.lock().tracker.epoch()
     }
 
-    /// Where a poll that begins now continues, and the generation to pass to [`Self::polled`].
+    /// Returns the position from which a poll that begins now must continue, and the generation to pass to
+    /// [`Self::polled`].
     pub(crate) fn next_poll(&self) -> (Option<Position>, u64) {
         self.lock().tracker.next_poll()
     }
 
-    /// The epoch that must be replaced before the next poll: versions went back within it.
+    /// Returns the epoch that must be replaced before the next poll, because versions went back within it.
     pub(crate) fn to_renew(&self) -> Option<u64> {
         self.lock().tracker.to_renew()
     }
 
-    /// The history no longer has this epoch.
+    /// Handles the replacement of this epoch.
     pub(crate) fn renewed(&self, epoch: u64) {
         self.lock().tracker.on_renewed(epoch);
     }
 
-    /// A poll of the primary answered.
+    /// Handles a poll that the primary answered.
     pub(crate) fn polled(&self, changes: &Changes, generation: u64, began: Ticket) {
         self.lease.fence(changes.needs_acknowledgement);
         self.event(|tracker, now| tracker.on_poll(changes, generation, began, now));
     }
 
-    /// A poll was answered by a server that is not the primary.
+    /// Handles a poll that a server other than the primary answered.
     pub(crate) fn not_primary(&self, why: NotPrimary, generation: u64) {
         let effects = self.event(|tracker, now| tracker.on_not_primary(generation, now));
         if effects.everything {
-            tracing::warn!("{why}: nothing that was read from it counts");
+            tracing::warn!("{why}: all data read from it is dropped");
         }
     }
 
-    /// The poll proves that what is kept was current when it began; hits may trust that for `lease`.
+    /// Handles the proof of a poll: cached data was current when the poll began. If `lease` is given, hits trust cached
+    /// data for that long.
     pub(crate) fn proven(&self, generation: u64, began: Ticket, sent: Sent, lease: Option<Duration>) {
-        // Under the lock, so that no report is being applied meanwhile.
+        // The lock is held, so that no report of another poll is applied at the same time.
         let mut state = self.lock();
         if state.tracker.on_proof(generation, began) {
             match lease {
@@ -165,8 +167,8 @@ impl Cache {
         }
     }
 
-    /// The credentials that are kept, if they are what the store had after `arrived`. The table is cloned under the
-    /// lock, since a new history replaces it with an empty one.
+    /// Returns the cached credentials if a load that began after `arrived` read them. The table is cloned under the
+    /// lock, since another history replaces it with an empty one.
     pub(crate) fn credentials_seen_after(&self, arrived: Ticket) -> Option<Arc<Table>> {
         let state = self.lock();
         let table = self.credentials.table();
@@ -174,7 +176,8 @@ impl Cache {
         (is_seen && self.credentials.is_current(&table)).then_some(table)
     }
 
-    /// The credentials that were last proven current, and how long ago; for when the store is unavailable.
+    /// Returns the credentials that were last proven current, and the age of that proof. Used while the store is
+    /// unavailable.
     pub(crate) fn last_known_credentials(&self) -> Option<(Arc<Table>, Duration)> {
         let state = self.lock();
         let (_, at) = state.credentials?;
@@ -191,7 +194,7 @@ impl Cache {
         effects
     }
 
-    /// Applies the tracker's effects to what is kept.
+    /// Applies the effects of the tracker to the cached data.
     pub(crate) fn apply(&self, state: &mut State, effects: &Effects) {
         if effects.end_lease {
             self.lease.revoke();
@@ -215,9 +218,9 @@ impl Cache {
         }
     }
 
-    /// The history is another one: drops everything that is kept.
+    /// Drops all cached data, because another history was detected.
     fn start_over(&self, state: &mut State) {
-        tracing::warn!("the history of the database is another one than before: everything is read anew");
+        tracing::warn!("the database has another history, for example after a restore: all cached data is dropped");
         metrics::counter!("iam_cache_histories_total").increment(1);
         let tracker = &mut state.tracker;
         state.companies.retain(|id, company| {
@@ -252,7 +255,7 @@ impl Cache {
 }
 
 impl State {
-    /// Stops to track a company of which nothing is kept and no load is under way.
+    /// Stops tracking a company if nothing of it is cached and none of its loads is in progress.
     pub(crate) fn forget_if_unused(&mut self, id: CompanyId) {
         if self.companies.get(&id).is_some_and(Company::is_unused) {
             self.companies.remove(&id);

@@ -1,4 +1,4 @@
-//! The companies of which something is kept: their levels and compiled sets. The cache's mutex guards them.
+//! The cached data of companies: levels and compiled sets. The cache's mutex guards it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::engine::index::CatalogIndex;
 use crate::engine::level_rules::LevelRules;
 use crate::engine::memory_usage::MemoryUsage;
 
-/// The bytes of a company beside its levels and sets.
+/// The bytes of a company in addition to its levels and sets.
 pub(crate) const COMPANY_BYTES: usize = 512;
 
-/// What is kept of a company. All of it is of the state that the tracker knows.
+/// The cached data of a company. All of it belongs to the company state that the tracker knows.
 #[derive(Default)]
 pub(crate) struct Company {
     modules: Arc<BTreeSet<ModuleId>>,
@@ -25,46 +25,46 @@ pub(crate) struct Company {
     loads: usize,
 }
 
-/// A set, and how many entries use it.
+/// A set, and the number of entries that use it.
 struct SharedSet {
     set: Arc<CompiledSet>,
     entries: usize,
 }
 
-/// What is known already of the levels that a load read.
+/// The already cached parts of the levels that a load read.
 #[derive(Default)]
 pub(crate) struct KnownParts {
     /// The set of exactly these levels.
     pub(crate) set: Option<Arc<CompiledSet>>,
-    /// The rules of each level, where they are known.
+    /// The rules of each level, if they are cached.
     pub(crate) rules: Vec<Option<Arc<LevelRules>>>,
     /// The modules of the company.
     pub(crate) modules: Arc<BTreeSet<ModuleId>>,
 }
 
 impl Company {
-    /// A load of this company begins. While it is under way the company stays tracked, so that the changes that the
-    /// load misses are recorded.
+    /// Registers the beginning of a load. The company stays tracked while the load is in progress, so that changes
+    /// which the load may miss are recorded.
     pub(crate) const fn begin_load(&mut self) {
         self.loads += 1;
     }
 
-    /// A load of this company ended.
+    /// Registers the end of a load.
     pub(crate) const fn end_load(&mut self) {
         self.loads = self.loads.saturating_sub(1);
     }
 
-    /// Whether nothing is kept of the company and no load is under way.
+    /// Returns `true` if nothing of the company is cached and no load is in progress.
     pub(crate) const fn is_unused(&self) -> bool {
         self.entries == 0 && self.loads == 0
     }
 
-    /// How many sets are kept.
+    /// Returns the number of cached sets.
     pub(crate) fn set_count(&self) -> usize {
         self.sets.len()
     }
 
-    /// Stops all sets of the company from answering. Returns whether there were any.
+    /// Invalidates all sets of the company, so that they are no longer used. Returns `true` if there were any.
     pub(crate) fn invalidate(&mut self) -> bool {
         let was_in_use = !self.sets.is_empty();
         for shared in self.sets.values() {
@@ -76,13 +76,13 @@ impl Company {
         was_in_use
     }
 
-    /// The same, and the company has no entries any more.
+    /// Invalidates all sets of the company, and forgets its entries.
     pub(crate) fn reset(&mut self) {
         self.invalidate();
         self.entries = 0;
     }
 
-    /// An entry begins to use `set` in place of `replaced`.
+    /// Registers that an entry uses `set` in place of `replaced`.
     pub(crate) fn attach(&mut self, set: &CompiledSet, replaced: Option<&CompiledSet>) {
         let levels: Box<[_]> = set.levels().collect();
         if let Some(shared) = self.sets.get_mut(&levels) {
@@ -94,13 +94,13 @@ impl Company {
         }
     }
 
-    /// An entry with this set is gone.
+    /// Registers the removal of an entry with this set.
     pub(crate) fn detach(&mut self, set: &CompiledSet) {
         self.entries = self.entries.saturating_sub(1);
         self.release(set);
     }
 
-    /// An entry stops using this set.
+    /// Registers that an entry no longer uses this set.
     fn release(&mut self, set: &CompiledSet) {
         let levels: Box<[_]> = set.levels().collect();
         let is_same = |shared: &&mut SharedSet| std::ptr::eq(Arc::as_ptr(&shared.set), set);
@@ -113,7 +113,7 @@ impl Company {
         }
     }
 
-    /// What is known already of these levels, for this index.
+    /// Returns the already cached parts of these levels for this index.
     pub(crate) fn known_parts(&self, levels: &[UserLevelId], index: &Arc<CatalogIndex>) -> KnownParts {
         KnownParts {
             set: self.set(levels, index.state),
@@ -122,8 +122,9 @@ impl Company {
         }
     }
 
-    /// Keeps a set that was compiled from a load, with its parts. Returns the one to use: several concurrent loads may
-    /// have compiled the same set, and one that its company does not list would not be invalidated.
+    /// Caches a set that was compiled from a load, with its parts. Returns the set to use: if a concurrent load has
+    /// already compiled the same set, that one is returned. A set that is not listed in its company would not be
+    /// invalidated.
     pub(crate) fn adopt(&mut self, set: &Arc<CompiledSet>) -> Arc<CompiledSet> {
         let levels: Box<[_]> = set.levels().collect();
         if let Some(set) = self.set(&levels, set.index.state) {
@@ -137,8 +138,8 @@ impl Company {
         Arc::clone(set)
     }
 
-    /// The same set for a newer catalog, compiled from rules in memory. `None` if the change of the catalog may have
-    /// removed rules, so that they must be read again.
+    /// Recompiles the set for a newer catalog from rules in memory. Returns `None` if the change of the catalog may
+    /// have removed rules, so that they must be read again.
     pub(crate) fn recompile(
         &mut self,
         set: &CompiledSet,
@@ -173,13 +174,13 @@ impl Company {
         Some(new)
     }
 
-    /// The set of exactly these levels, if it is of this state of the catalog.
+    /// Returns the set of exactly these levels, if it belongs to this state of the catalog.
     fn set(&self, levels: &[UserLevelId], catalog: StateId) -> Option<Arc<CompiledSet>> {
         let shared = self.sets.get(levels).filter(|shared| shared.set.index.state == catalog)?;
         Some(Arc::clone(&shared.set))
     }
 
-    /// The rules of a level, if they are known for this index.
+    /// Returns the rules of a level, if they are cached for this index.
     fn rules(&self, level: UserLevelId, index: &Arc<CatalogIndex>) -> Option<Arc<LevelRules>> {
         self.levels.get(&level).filter(|rules| rules.is_of(index)).cloned()
     }

@@ -1,4 +1,4 @@
-//! How recent the state of an answer must be.
+//! The required freshness of a result.
 
 use iam_domain::{Freshness, Versions};
 use iam_storage::Result;
@@ -8,21 +8,21 @@ use crate::engine::access::is_non_member;
 use crate::engine::compiled::CompiledSet;
 use crate::loading::error::unavailable;
 
-/// How recent the state of an answer must be.
+/// The required freshness of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Consistency {
-    /// What is kept is enough, while it is known to be current within the lease.
+    /// Cached data suffices while it is known to be current within the lease.
     #[default]
     Cached,
-    /// A state not older than this one, which an earlier answer or a write returned.
+    /// A state at least as new as these versions, which an earlier response returned.
     AtLeast(Versions),
-    /// What the store has after the question was asked.
+    /// A state that is read from the store after the request arrived.
     Fresh,
 }
 
 impl Consistency {
-    /// Whether a set that is kept is recent enough. `AtLeast` is never satisfied for non-members, who would otherwise
-    /// learn the company's version.
+    /// Returns `true` if a cached set is recent enough. For non-members, `AtLeast` is never satisfied, since it would
+    /// disclose the company's version.
     pub(crate) fn is_satisfied_by(self, set: &CompiledSet, subject: Subject) -> bool {
         match self {
             Self::Cached => true,
@@ -31,12 +31,12 @@ impl Consistency {
         }
     }
 
-    /// Refuses a set that was loaded after the request arrived, and so is as recent as possible, if the client has seen
-    /// a newer state of the same database: then the database that answered is not the primary.
+    /// Rejects a loaded set if the client has already seen a newer state of the same database. The load began after the
+    /// request arrived, so the database that it read is then not the primary.
     pub(crate) fn refuse_older(self, set: &CompiledSet, subject: Subject) -> Result<()> {
         match self {
             Self::AtLeast(least) if !is_non_member(set, subject) && set.versions.against(least) == Freshness::Older => {
-                Err(unavailable("the state that was asked for is not here"))
+                Err(unavailable("the database does not have the required state"))
             }
             _ => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! The entries: one compiled set for each user in a company, read without a lock.
+//! The cached entries: one compiled set for each user of a company, read without a lock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,39 +13,39 @@ use crate::engine::compiled::CompiledSet;
 /// The key of an entry.
 pub(crate) type Key = (CompanyId, UserId);
 
-/// The bytes of an entry beside its set: the key twice, and the overhead of the map and of the queue.
+/// The bytes of an entry in addition to its set: its key twice, and the overhead of the map and of the queue.
 const ENTRY_BYTES: usize = 160;
 
 struct Entry {
     set: Arc<CompiledSet>,
-    /// [`USED`] and [`ACTIVE`].
+    /// The bits [`USED`] and [`ACTIVE`].
     marks: AtomicU8,
 }
 
-/// The entry was asked for since the last eviction looked at it.
+/// The entry was used since an eviction last examined it.
 const USED: u8 = 1;
-/// The entry was asked for since it was last marked as done by [`Entries::rest`].
+/// The entry was added or used since [`Entries::rest`] last cleared this bit.
 const ACTIVE: u8 = 2;
 
 type Map = papaya::HashMap<Key, Entry, RandomState>;
 
-/// Whether the user of an entry holds levels. Few entries of non-members are kept, so that requests about invented
-/// users cannot evict members.
+/// Whether the user of an entry holds levels. The number of non-members is limited separately, so that requests about
+/// invented users cannot evict members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The user holds levels, or held some when the entry was added.
+    /// The user holds levels, or held levels at some time since the entry was added.
     Member,
-    /// The user never held a level.
+    /// The user has held no level since the entry was added.
     NonMember,
 }
 
-/// All entries.
+/// The entries of all users.
 pub(crate) struct Entries {
     members: Map,
     non_members: Map,
 }
 
-/// The order in which evictions look at the entries. The cache's mutex guards it, and with it all writes to the
+/// The order in which evictions examine the entries. The cache's mutex guards it, and thereby all writes to the
 /// entries.
 #[derive(Debug, Default)]
 pub(crate) struct EvictionOrder {
@@ -61,12 +61,13 @@ impl EvictionOrder {
         }
     }
 
-    /// The approximate bytes of the entries beside their sets.
+    /// Returns the approximate bytes of the entries without their sets.
     pub(crate) fn bytes(&self) -> usize {
         (self.members.len() + self.non_members.len()) * ENTRY_BYTES
     }
 
-    /// The kind of entry to evict next, given the bytes of everything that is kept; `None` within the limits.
+    /// Returns the kind of entry to evict next, given the memory of the whole cache. `None` if the cache is within its
+    /// limits.
     pub(crate) fn excess(&self, options: &CacheOptions, bytes: usize) -> Option<Kind> {
         if self.non_members.len() > options.max_non_members {
             return Some(Kind::NonMember);
@@ -91,7 +92,7 @@ impl EvictionOrder {
 
 impl Default for Entries {
     fn default() -> Self {
-        // Writers take turns and may wait for a larger table; readers should never have to look into two.
+        // In this mode writers wait while a map is resized, and readers never have to search two tables.
         let map = || {
             papaya::HashMap::builder().hasher(RandomState::default()).resize_mode(papaya::ResizeMode::Blocking).build()
         };
@@ -100,7 +101,7 @@ impl Default for Entries {
 }
 
 impl Entries {
-    /// Marks the entry as used, and passes its set to `answer`. Takes no lock, allocates nothing.
+    /// Marks the entry as used, and passes its set to `answer`. Takes no lock and allocates nothing.
     #[inline]
     pub(crate) fn hit<R>(&self, key: &Key, answer: impl FnOnce(&Arc<CompiledSet>) -> Option<R>) -> Option<R> {
         let members = self.members.pin();
@@ -111,13 +112,13 @@ impl Entries {
         non_members.get(key)?.hit(answer)
     }
 
-    /// The set of a user, whether or not it is current.
+    /// Returns the set of a user, whether or not it is current.
     pub(crate) fn set(&self, key: &Key) -> Option<Arc<CompiledSet>> {
         let (members, non_members) = (self.members.pin(), self.non_members.pin());
         members.get(key).or_else(|| non_members.get(key)).map(|entry| Arc::clone(&entry.set))
     }
 
-    /// Makes the entry of a user use this set. Returns the set that it replaced.
+    /// Makes the entry of a user use this set. Returns the previous set.
     pub(crate) fn insert(
         &self,
         order: &mut EvictionOrder,
@@ -125,7 +126,8 @@ impl Entries {
         set: &Arc<CompiledSet>,
     ) -> Option<Arc<CompiledSet>> {
         let (members, non_members) = (self.members.pin(), self.non_members.pin());
-        // A former member stays in that map, and a new member is found there first.
+        // A former member stays in the map of members. A new member is added to it too, and is found there before any
+        // entry of the other map.
         let is_member = set.has_levels() || members.contains_key(&key);
         let (map, kind) = if is_member { (&members, Kind::Member) } else { (&non_members, Kind::NonMember) };
         let entry = Entry { set: Arc::clone(set), marks: AtomicU8::new(ACTIVE) };
@@ -136,7 +138,7 @@ impl Entries {
         replaced
     }
 
-    /// Removes the first entry of this kind that was not used since the last eviction looked at it. Returns its key and
+    /// Evicts the first entry of this kind that was not used since an eviction last examined it. Returns its key and
     /// its set.
     pub(crate) fn evict(&self, order: &mut EvictionOrder, kind: Kind) -> Option<(Key, Arc<CompiledSet>)> {
         let map = match kind {
@@ -144,7 +146,7 @@ impl Entries {
             Kind::NonMember => self.non_members.pin(),
         };
         let queue = order.queue(kind);
-        // Each entry gets a second chance once.
+        // Each entry gets one second chance.
         for _ in 0..=queue.len() {
             let key = queue.pop_front()?;
             let Some(entry) = map.get(&key) else { continue };
@@ -159,7 +161,7 @@ impl Entries {
         None
     }
 
-    /// The entries of members that were asked for since their last [rest](Self::rest), with their sets.
+    /// Returns the entries of members that were added or used since their last [rest](Self::rest), with their sets.
     pub(crate) fn active(&self) -> Vec<(Key, Arc<CompiledSet>)> {
         let members = self.members.pin();
         members
@@ -169,7 +171,7 @@ impl Entries {
             .collect()
     }
 
-    /// Marks the entry of a member as done until the next request.
+    /// Marks the entry of a member as inactive until its next use.
     pub(crate) fn rest(&self, key: &Key) {
         if let Some(entry) = self.members.pin().get(key) {
             entry.marks.fetch_and(!ACTIVE, Ordering::Relaxed);
@@ -187,7 +189,7 @@ impl Entries {
 impl Entry {
     #[inline]
     fn hit<R>(&self, answer: impl FnOnce(&Arc<CompiledSet>) -> Option<R>) -> Option<R> {
-        // All readers share this cache line, so it is written only when the value changes.
+        // All readers share this cache line, so it is written only if the value changes.
         if self.marks.load(Ordering::Relaxed) != USED | ACTIVE {
             self.marks.store(USED | ACTIVE, Ordering::Relaxed);
         }

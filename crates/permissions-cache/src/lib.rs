@@ -1,9 +1,9 @@
 //! Permission decisions from memory: checks, explanations, effective permissions and navigation of a user.
 //!
-//! [`Permissions`] answers from compiled permissions, one set for each combination of levels in a company, as long as
-//! the set is known to be current. Otherwise it reads the store. Every answer is of one state of the store and names
-//! that state. Two rules go beyond plain resolution: super admins pass checks about themselves, and a user without a
-//! level in a company is denied everything there.
+//! [`Permissions`] decides from cached compiled permissions, one set for each combination of levels in a company, as
+//! long as the set is known to be current. Otherwise it reads the store. Every result belongs to one state of the store
+//! and carries the versions of that state. Two rules go beyond plain resolution: super admins pass checks about
+//! themselves, and a user without a level in a company is denied everything there.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -25,31 +25,26 @@
 //!         action: Action::read(),
 //!         least_scope: None,
 //!     };
-//!     // Nearly always: no wait, no lock, no allocation.
-//!     if let Some(outcome) = permissions.try_check(company, Subject::User(user), &question) {
-//!         return Ok(outcome.allowed);
-//!     }
-//!     let access = permissions.access(company, Subject::User(user), Consistency::Cached).await?;
-//!     Ok(access.decide(&question).outcome.allowed)
-//! }
+//! A cache hit, which is the usual case: it neither waits, locks nor allocates.
 //! ```
 //!
-//! # How it stays right
+//! # Correctness
 //!
-//! * A state is named by the epoch of the database and the versions of the catalog and of the company, which the store
-//!   raises with each commit. Kept entries carry these and the random stamp of the change that made them, since a
-//!   restored database reaches the same versions again.
-//! * **Here**: the maker of a change calls [`Permissions::changed`] before it reports the change as made.
-//! * **Elsewhere**: [`Permissions::follow`] polls for what was committed. A poll proves that every change committed
-//!   before it began is known, and extends a *lease* from that moment. While the lease does not run, a poll that begins
-//!   after the request arrived must prove the kept entries current before they answer; all waiting requests share it.
-//!   Wake-ups only make the next poll come sooner.
+//! * A state is identified by the epoch of the database and by the versions of the catalog and of the company, which
+//!   the store increments with each commit. Cached entries carry these versions and the random stamp of the change that
+//!   produced them, since a restored database reaches the same versions again.
+//! * **Own changes**: the process that made a change calls [`Permissions::changed`] before it reports success to
+//!   its client.
+//! * **Changes of other processes**: [`Permissions::follow`] polls for committed changes. A poll proves that every
+//!   change committed before the poll began is known, and extends a *lease* from that moment. While the lease does not
+//!   run, a request may use cached entries only after a poll that began after the request arrived has proven them
+//!   current; all waiting requests share the poll. Wake-ups only make the next poll come sooner.
 //! * **Another history** (a restored or replaced database, a standby, a read-only server) is detected by each poll,
-//!   load and change of this process. Nothing that was kept before answers any more.
+//!   load and change of this process. All entries that were cached before are then dropped.
 //! * **A load** is shared by all requests that wait for it, begins after the event that made it necessary, and
-//!   continues when those requests are cancelled. Its result is kept only if it is of the newest known state. A failed
-//!   load leaves nothing behind.
-//! * **A change of the catalog** recompiles sets from rows in memory, company by company, on demand.
+//!   continues when those requests are cancelled. Its result is cached only if it is the newest known state. The result
+//!   of a failed load is never cached.
+//! * **After a change of the catalog**, sets are recompiled on demand, company by company, from rows in memory.
 
 mod cache;
 mod companies;

@@ -1,4 +1,4 @@
-//! Answers from what is kept, and whether they may be used.
+//! Lookups in the cache, and whether their results may be used.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,33 +9,34 @@ use crate::entries::Key;
 use crate::freshness::clock::Moment;
 use crate::freshness::ticket::Ticket;
 
-/// What is kept of a user after a miss.
+/// The result of looking up a user after a miss.
 pub(crate) enum Lookup {
-    /// The set is current, if the lease runs or the store has just confirmed it.
+    /// The set is current, if the lease runs or a poll has just proven it.
     Current(Arc<CompiledSet>),
-    /// The rules are current, but the catalog must be read: by a load that begins after this.
+    /// The rules of the levels are current, but the catalog must be read by a load that begins after this ticket.
     NeedsCatalog(Ticket),
-    /// Nothing proves that the set is still current: a poll must.
+    /// Whether the set is current is not known; a poll must prove it.
     Unproven,
-    /// Everything must be read: by a load that begins after this.
+    /// The user must be read by a load that begins after this ticket.
     Missing(Ticket),
 }
 
 impl Cache {
-    /// Answers from the entry if it may be used. Takes no lock, allocates nothing.
+    /// Passes the set of the entry to `answer` if it may be used. Takes no lock and allocates nothing.
     #[inline]
     pub(crate) fn hit<R>(&self, key: &Key, answer: impl FnOnce(&Arc<CompiledSet>) -> R) -> Option<R> {
-        // The lease is checked last: the process may be paused for long between any two of these.
+        // The lease is checked last, since the process may be suspended between the checks for any time.
         self.entries.hit(key, |set| (self.is_current(set) && self.lease.runs()).then(|| answer(set)))
     }
 
-    /// Whether the set is of the newest known states.
+    /// Returns `true` if the set belongs to the newest known states of the company and the catalog.
     fn is_current(&self, set: &CompiledSet) -> bool {
         set.is_alive() && self.is_catalog_version(set.versions.catalog)
     }
 
-    /// What is kept of a user, proven by the lease or, if it does not run, by a poll that began after `proven_after`.
-    /// Recompiles for a newer catalog if all rules are in memory.
+    /// Looks up the cached set of a user. If the lease does not run, `proven_after` is given: then a poll that began
+    /// after it must have proven the cache. If only the catalog has changed, the set is recompiled from rules in
+    /// memory, as far as possible.
     pub(crate) fn look_up(&self, key: Key, proven_after: Option<Ticket>) -> Lookup {
         let mut state = self.lock();
         let tracker = &state.tracker;
@@ -44,8 +45,8 @@ impl Cache {
         }
         let missing = Lookup::Missing(tracker.least(key.0));
         let company = tracker.company(key.0);
-        // A set for an older catalog leaves its company once another one replaces it there. It may then have missed a
-        // change of the company.
+        // Once a newer set has replaced it in its company, a set for an older catalog is no longer invalidated with the
+        // company. So its company state is compared as well.
         let is_of_now = |set: &Arc<CompiledSet>| set.is_alive() && company == Some(set.company_state());
         let Some(set) = self.entries.set(&key).filter(is_of_now) else { return missing };
         let Some(catalog) = tracker.catalog() else { return Lookup::Unproven };
@@ -69,18 +70,18 @@ impl Cache {
         Lookup::Current(set)
     }
 
-    /// Whether the user has an entry to answer from, proven or not.
+    /// Returns `true` if the user has an entry that no known change has invalidated.
     pub(crate) fn keeps(&self, key: &Key) -> bool {
         self.entries.set(key).is_some_and(|set| set.is_alive())
     }
 
-    /// The last known set of a user, and how long ago it was last proven current. For when the store is unavailable.
+    /// Returns the last known set of a user, and the age of its last proof. Used while the store is unavailable.
     pub(crate) fn last_known(&self, key: Key) -> Option<(Arc<CompiledSet>, Duration)> {
         let set = self.entries.set(&key).filter(|set| self.is_current(set))?;
         Some((set, Moment::now().since(self.lease.confirmed())))
     }
 
-    /// The members who were asked about since their last [rest](Entries::rest), with their current sets.
+    /// Returns the members who were added or used since their last [rest](Entries::rest), with their current sets.
     pub(crate) fn active(&self) -> Vec<(Key, Arc<CompiledSet>)> {
         let mut active = self.entries.active();
         active.retain(|(_, set)| self.is_current(set));

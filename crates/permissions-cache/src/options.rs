@@ -1,29 +1,32 @@
-//! The bounds of the cache.
+//! The limits of the cache.
 
 use std::time::Duration;
 
-/// How much is kept, and how long it is trusted.
+/// The limits of the cache, and how long cached data is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheOptions {
-    /// The most users that are kept, counted in each of their companies.
+    /// Maximum number of cached users who hold levels. A user counts once for each company.
     pub max_entries: usize,
-    /// The approximate limit of bytes that are kept.
+    /// Maximum memory of the cache in bytes, approximately.
     pub max_bytes: usize,
-    /// The most users without a level that are kept, so that requests about invented users cannot fill the cache.
+    /// Maximum number of cached users without a level, so that requests about invented users cannot fill the cache.
     pub max_non_members: usize,
-    /// How long what is kept is trusted after the last proof that no change was missed: the hard bound on staleness.
+    /// How long cached data is trusted after the last proof that no change was missed. This is the upper bound on
+    /// staleness.
     pub lease: Duration,
-    /// How long after that proof what is kept still answers while the store is unavailable; such answers state their
-    /// age. Zero: not at all.
+    /// How long after that proof cached data may still be used while the store is unavailable. Such results carry their
+    /// age. Zero disables it.
     pub outage_grace: Duration,
-    /// The most concurrent loads. Half of the connections is a good number; polls use one more.
+    /// Maximum number of concurrent loads. Recommended: half of the database connections. Polls use one more
+    /// connection.
     pub max_loads: usize,
-    /// How long a load may take, and how long a request waits for one.
+    /// Timeout of a load, and of each request's wait for a load.
     pub load_timeout: Duration,
 }
 
 impl Default for CacheOptions {
-    /// 100,000 users, 256 MiB, 4,096 non-members, a lease of 2 seconds, no grace, 5 concurrent loads of 5 seconds each.
+    /// 100,000 users, 256 MiB, 4,096 non-members, a lease of 2 seconds, no outage grace, 5 concurrent loads with a
+    /// timeout of 5 seconds.
     fn default() -> Self {
         Self {
             max_entries: 100_000,

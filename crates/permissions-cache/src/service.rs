@@ -1,4 +1,4 @@
-//! The service: answers from what is kept if that may be trusted, otherwise from the store.
+//! The service: decides from the cache if it is current, and otherwise from the store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use crate::loading::polls::Polls;
 use crate::loading::resolver::{ATTEMPTS, Resolved, Resolver};
 use crate::{Access, CacheOptions, CacheStats, Consistency, Navigation, Question, Subject};
 
-/// Answers what users may see and do. Share it behind an `Arc`; any task may call it, also one of another runtime.
+/// Decides what users may see and do. Share it behind an `Arc`; tasks of any runtime may call it.
 ///
-/// Every answer is of one state and names it. It is as recent as [`Consistency`] asks for. Errors of the storage are
-/// returned: a failure never allows, never looks like a denial, and is never kept. Cancelling a call does not cancel
-/// loads that others wait for.
+/// Every result belongs to one state of the store, carries its versions, and is as recent as the requested
+/// [`Consistency`]. Errors of the storage are returned: a failure never allows, never looks like a denial, and is never
+/// cached. Cancelling a call does not cancel loads that other calls wait for.
 pub struct Permissions {
     cache: Arc<Cache>,
     pub(crate) context: Context,
@@ -42,10 +42,10 @@ impl std::fmt::Debug for Permissions {
 }
 
 impl Permissions {
-    /// Answers from this storage. Loads run on `runtime`, which must live as long as the storage.
+    /// Creates a service over this storage. Loads run on `runtime`, which must live as long as the storage.
     ///
-    /// Unless [`follow`](Self::follow) runs, each request that is answered from what is kept costs a poll: right, but
-    /// slower.
+    /// While [`follow`](Self::follow) does not run, each request that uses the cache needs a poll. The results are
+    /// still correct, but slower.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, runtime: Handle, options: CacheOptions) -> Self {
         let cache = Arc::new(Cache::new(options));
@@ -59,7 +59,8 @@ impl Permissions {
         Self { cache, context, loads, polls, resolver, menus, credentials }
     }
 
-    /// Answers from what is kept, if that may be trusted: without waiting, without a lock, without an allocation.
+    /// Decides from the cache if it is current. Does not wait, takes no lock, and allocates nothing. Returns `None`
+    /// otherwise.
     #[inline]
     #[must_use]
     pub fn try_check(&self, company: CompanyId, subject: Subject, question: &Question) -> Option<Outcome> {
@@ -68,8 +69,7 @@ impl Permissions {
         Some(outcome)
     }
 
-    /// What the subject may see and do, from what is kept, if that may be trusted and is as recent as `consistency`
-    /// asks.
+    /// Returns the access of the subject from the cache, if it is current and as recent as `consistency` requires.
     #[must_use]
     pub fn try_access(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> Option<Access> {
         if consistency == Consistency::Fresh {
@@ -93,7 +93,8 @@ impl Permissions {
     ///
     /// # Errors
     ///
-    /// Errors of the storage; `Unavailable` also if it took too long, or lacks the state that is asked for.
+    /// Returns errors of the storage. Returns `Unavailable` also on a timeout, or if the store does not have the
+    /// required state.
     pub async fn access(&self, company: CompanyId, subject: Subject, consistency: Consistency) -> Result<Access> {
         if let Some(access) = self.try_access(company, subject, consistency) {
             return Ok(access);
@@ -103,12 +104,12 @@ impl Permissions {
         Ok(Access::new(set, subject, age))
     }
 
-    /// What several subjects of one company may see and do, in their order. Subjects that are not kept are loaded
-    /// together.
+    /// Returns the accesses of several subjects of one company, in the order of the subjects. Subjects that are not
+    /// cached are loaded together.
     ///
     /// # Errors
     ///
-    /// As [`Self::access`].
+    /// Returns the same errors as [`Self::access`].
     pub async fn accesses(
         &self,
         company: CompanyId,
@@ -128,7 +129,7 @@ impl Permissions {
         let mut states = found.values().map(|(set, _)| set.versions);
         let first = states.next();
         if !states.all(|state| Some(state) == first) {
-            // Something changed between two of them.
+            // A change was committed between two of the reads.
             self.resolver.load_together(company, subjects, consistency, &mut found).await?;
         }
         let access = |subject: &Subject| {
@@ -139,12 +140,12 @@ impl Permissions {
         subjects.iter().map(access).collect()
     }
 
-    /// The menu that the subject of an access sees, and the access that it is of: a newer one, if the store has
-    /// changed.
+    /// Returns the menu that the subject of an access may see, and the access that the menu belongs to. This is a newer
+    /// access if the store has changed.
     ///
     /// # Errors
     ///
-    /// As [`Self::access`].
+    /// Returns the same errors as [`Self::access`].
     pub async fn navigation(&self, company: CompanyId, mut access: Access) -> Result<(Access, Navigation)> {
         for _ in 0..ATTEMPTS {
             if access.is_non_member() {
@@ -159,34 +160,36 @@ impl Permissions {
             }
             access = self.access(company, access.subject(), Consistency::Fresh).await?;
         }
-        Err(unavailable("the store changes faster than a menu is read"))
+        Err(unavailable("the store kept changing while the menu was loaded"))
     }
 
-    /// API keys and cut-offs of users.
+    /// Returns the API keys and the token cut-offs of users.
     #[must_use]
     pub const fn credentials(&self) -> &Credentials {
         &self.credentials
     }
 
-    /// Reports a change of this process: from now on, every request is answered from a state that includes it. Call it
-    /// after each change, before the change is reported as made.
+    /// Reports a committed change of this process. From now on, every result is from a state that includes the change.
+    /// Call it after each change, before its success is reported.
     pub fn changed(&self, target: Target, stamp: CommitStamp) {
         self.cache.changed(target, stamp);
     }
 
-    /// Reports a change with an unknown outcome: nothing that was read before is used unproven.
+    /// Reports a change of this process with an unknown outcome. From now on, data that was cached before is used only
+    /// after it is proven current.
     pub fn distrust(&self, target: Target) {
         self.cache.distrust(target);
     }
 
-    /// The statistics of the cache at this moment.
+    /// Returns the current statistics of the cache.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
         self.cache.stats()
     }
 
-    /// Polls for changes of other processes, forever: run it in a task of its own. While its polls are answered, what
-    /// is kept is trusted. Wake-ups make it poll at once; without any it polls four times in the time of a lease.
+    /// Polls for changes of other processes, forever: run it in a task of its own. Successful polls keep the lease
+    /// running, so that cached data is trusted. Wake-ups make it poll at once; without any, it polls four times per
+    /// lease.
     pub async fn follow(&self) {
         self.polls.follow().await;
     }

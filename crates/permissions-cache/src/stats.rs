@@ -10,7 +10,7 @@ use crate::freshness::clock::Moment;
 #[derive(Debug, Default)]
 pub(crate) struct Counter([Stripe; 16]);
 
-/// Alone on its cache lines.
+/// One part of a counter, alone on its cache lines.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Stripe(AtomicU64);
@@ -39,7 +39,7 @@ impl Counter {
     }
 }
 
-/// Counts events as they happen.
+/// The counters of the cache.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) hits: Counter,
@@ -53,7 +53,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// The counts and the age of the last proof; the other fields stay empty.
+    /// Returns the counts and the age of the last proof. The other fields are zero.
     pub(crate) fn read(&self, confirmed: Moment) -> CacheStats {
         CacheStats {
             hits: self.hits.sum(),
@@ -70,15 +70,15 @@ impl Counters {
     }
 }
 
-/// The cache at one moment. Counts are since the start.
+/// The statistics of the cache at one moment. Counts are since the start of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CacheStats {
-    /// Requests answered from what is kept, without a question to the store.
+    /// Requests that were decided from the cache, without a query to the store.
     pub hits: u64,
     /// Requests that had to wait for the store.
     pub misses: u64,
-    /// Requests that waited for a poll, because the lease did not run or could not prove enough. Concurrent ones share
-    /// a poll.
+    /// Requests that waited for a poll, because the lease did not run or the cache did not prove enough. Concurrent
+    /// requests share a poll.
     pub confirmations: u64,
     /// Polls for changes, including those that no request waited for.
     pub polls: u64,
@@ -86,21 +86,21 @@ pub struct CacheStats {
     pub loads: u64,
     /// Loads that failed.
     pub failed_loads: u64,
-    /// Users who were evicted to make room.
+    /// Entries that were evicted because of the cache's limits.
     pub evictions: u64,
-    /// Changes that made what was kept outdated.
+    /// Changes that invalidated cached data.
     pub invalidations: u64,
-    /// Users who are kept.
+    /// Cached users who hold levels, or held levels since they were cached.
     pub members: usize,
-    /// Users without a level who are kept.
+    /// Cached users without a level.
     pub non_members: usize,
-    /// Companies of which something is kept.
+    /// Companies that are tracked, because data of them is cached or being loaded.
     pub companies: usize,
-    /// Compiled sets.
+    /// Cached compiled sets.
     pub sets: usize,
-    /// The approximate bytes of everything that is kept.
+    /// The memory of the whole cache in bytes, approximately.
     pub bytes: usize,
-    /// How long ago it was last proven that no change was missed; `None` before the first time.
+    /// The time since the last proof that no change was missed. `None` before the first proof.
     pub age: Option<Duration>,
 }
 

@@ -41,7 +41,7 @@ async fn a_hit_allocates_nothing() {
     store.company(0, 1).await;
     let replica = Replica::new(&store, patient()).await;
     let permissions = &replica.permissions;
-    // A member, a non-member, a member who is also a super admin, a service, and a user of an unknown company.
+    // A member, a non-member, super admins with and without a level, and a user of an unknown company.
     let subjects = [
         (0, Subject::User(user(0))),
         (0, Subject::User(user(9))),
@@ -54,7 +54,7 @@ async fn a_hit_allocates_nothing() {
     let mut answers = (0, 0);
     for (of, subject) in subjects {
         permissions.access(company(of), subject, Consistency::Cached).await.unwrap();
-        // The first hit of a thread registers it.
+        // The first hit of a thread allocates the thread's registration.
         assert!(permissions.try_access(company(of), subject, Consistency::Cached).is_some());
         for question in &questions {
             let mut outcome = None;

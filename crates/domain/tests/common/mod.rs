@@ -1,7 +1,7 @@
-//! Generated worlds.
+//! Generated test data.
 //!
-//! They are small (four views, three features, three modules, four levels), so that rules often interact. Rows may
-//! contradict each other within one level, and may refer to entities that the catalog does not have.
+//! The worlds are small (four views, three features, three modules, four levels), so that rules often interact. Rows
+//! may contradict each other within one level, and may refer to entities that the catalog does not have.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) fn uuid(kind: u64, number: usize) -> Uuid {
     Uuid::from_u64_pair(kind, u64::try_from(number).unwrap() + 1)
 }
 
-/// `VIEWS` itself is a view that does not exist; the same with features.
+/// Returns the id of a view. `view(VIEWS)` does not exist in the catalog. Likewise, `feature(FEATURES)` does not exist.
 pub(crate) fn view(number: usize) -> ViewId {
     ViewId::from_uuid(uuid(1, number))
 }
@@ -46,8 +46,8 @@ pub(crate) fn action(number: usize) -> Action {
 
 pub(crate) const ACTIONS: usize = 3;
 
-/// The rows of a level: for views, the view and the state; for features, the feature, the action, the value and the
-/// scope.
+/// The rows of a level. A row of `views` is a view and its state. A row of `features` is a feature, an action, the
+/// value and the scope.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Level {
     pub(crate) number: usize,
@@ -80,7 +80,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A world with these levels in which no module gates anything and nothing is public or disabled.
+    /// Creates a world with these levels, in which no module gates anything, no view is public and nothing is disabled.
     pub(crate) fn plain(levels: Vec<Level>) -> Self {
         Self {
             public_views: BTreeSet::new(),
@@ -112,7 +112,7 @@ impl World {
             name: Name::parse(format!("Feature {number}")).unwrap(),
             description: None,
             resource_type: None,
-            // One feature has a custom action.
+            // Only one feature has a custom action.
             actions: (number == 2).then(|| vec![action(2)]),
             category: None,
             enabled: !self.disabled_features.contains(&number),
@@ -156,7 +156,7 @@ pub(crate) fn scope() -> impl Strategy<Value = Scope> {
     prop::sample::select(SCOPES.to_vec())
 }
 
-/// Rows of one level; an action is denied one time in five, since one deny decides everything.
+/// Generates the rows of one level. Only one action in five is denied, since a single deny already decides.
 pub(crate) fn rows(number: usize) -> impl Strategy<Value = Level> {
     (
         prop::collection::vec((0..=VIEWS, state()), 0..6),
@@ -166,7 +166,7 @@ pub(crate) fn rows(number: usize) -> impl Strategy<Value = Level> {
 }
 
 pub(crate) fn world() -> impl Strategy<Value = World> {
-    // The ids of the levels do not ascend.
+    // The ids of the levels are not in ascending order.
     let levels = [rows(2), rows(0), rows(3), rows(1)];
     (
         some_of(VIEWS),

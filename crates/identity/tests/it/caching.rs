@@ -1,4 +1,4 @@
-//! Verified tokens are cached: until they expire, in a bounded number, and only for the keys that verified them.
+//! Verified tokens are cached in a bounded number, until they expire or the key that signed them is removed.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,14 +15,14 @@ use crate::support::{
     ISSUER, NOW, PAIRS, Pair, TempFile, at, clock, issuer, secret, signed_by, user, verify, with_keys, with_secret,
 };
 
-/// The verifier with another clock, and the time that it shows.
+/// Replaces the verifier's clock, and returns a handle that sets its time.
 fn clocked(verifier: TokenVerifier) -> (TokenVerifier, Arc<AtomicU64>) {
     let now = Arc::new(AtomicU64::new(NOW));
     let hands = Arc::clone(&now);
     (verifier.with_clock(Clock::new(move || at(hands.load(Ordering::Relaxed)))), now)
 }
 
-/// Caches at most so many tokens.
+/// Returns options that cache at most this many tokens.
 fn caching(remembered_tokens: usize) -> VerifierOptions {
     VerifierOptions { remembered_tokens, ..VerifierOptions::default() }
 }
@@ -116,10 +116,10 @@ fn a_capacity_of_zero_disables_the_cache() {
     }
 }
 
-/// Trusts the keys in the file.
+/// Creates a verifier that trusts the keys in the file.
 async fn of_file(file: &TempFile) -> TokenVerifier {
     let issuer = TrustedIssuer { is_native: true, ..issuer(ISSUER, KeySource::PemFile(file.path())) };
-    // It reads the file again only on an explicit refresh.
+    // The verifier reads the file again only on an explicit refresh.
     let options = VerifierOptions { unknown_key_pause: Duration::MAX, ..caching(10) };
     let verifier = TokenVerifier::start(None, vec![issuer], &options).await.unwrap().with_clock(clock());
     // Uses up the read that unauthenticated callers may cause.
@@ -136,7 +136,7 @@ async fn only_the_tokens_of_a_removed_key_leave_the_cache() {
     assert!(verifier.verify(&old_token).await.is_ok());
     assert_eq!(verifier.verify(&new_token).await, Err(AuthenticationError::Invalid));
 
-    // Both keys, during the rotation.
+    // The file has both keys during the rotation.
     file.write(&format!("{}{}", new.public, old.public));
     verifier.refresh().await;
     assert_eq!(verifier.remembered(), 1);
@@ -145,7 +145,7 @@ async fn only_the_tokens_of_a_removed_key_leave_the_cache() {
     file.write(&new.public);
     verifier.refresh().await;
     assert_eq!(verifier.verify(&old_token).await, Err(AuthenticationError::Invalid));
-    assert_eq!(verifier.remembered(), 1, "the other one still is");
+    assert_eq!(verifier.remembered(), 1, "the token of the new key stays cached");
     assert!(verifier.verify(&new_token).await.is_ok());
 
     // The key returns, and its tokens are valid again.
@@ -155,8 +155,9 @@ async fn only_the_tokens_of_a_removed_key_leave_the_cache() {
     assert_eq!(verifier.verify(&new_token).await, Err(AuthenticationError::Invalid));
 }
 
-/// A token of the old key, and the outcome of its verification if these keys are read meanwhile. The keys change when
-/// the clock is read: after the signature was verified, and before the token is cached.
+/// Verifies a token of the old key while the key file changes to `content`. Returns the verifier, the token, and
+/// whether it was accepted. The file changes when the clock is read: after the signature was verified, and before the
+/// token is cached.
 async fn verified_while_keys_become(content: String) -> (Arc<TokenVerifier>, String, bool) {
     let file = TempFile::new(&PAIRS[4].public);
     let this = Arc::new(OnceLock::<Arc<TokenVerifier>>::new());
@@ -176,7 +177,7 @@ async fn verified_while_keys_become(content: String) -> (Arc<TokenVerifier>, Str
     this.set(Arc::clone(&verifier)).unwrap();
     let token = signed_by(&PAIRS[4].signer());
     let is_good = verifier.verify(&token).await.is_ok();
-    assert_eq!(changes.load(Ordering::Relaxed), 1, "it came as far as to the times");
+    assert_eq!(changes.load(Ordering::Relaxed), 1, "the verification reads the clock once");
     (verifier, token, is_good)
 }
 

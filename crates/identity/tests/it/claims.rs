@@ -90,7 +90,7 @@ fn the_header_must_be_bearer_and_one_word() {
     let token = signed_by(&TokenSigner::hs256(&secret()));
     let outcome = |header: Option<&str>| match Credential::of(header)? {
         Credential::Token(token) => verify(&verifier, token),
-        Credential::ApiKey(_) => panic!("{header:?} is no key"),
+        Credential::ApiKey(_) => panic!("{header:?} is not an API key"),
     };
     assert_eq!(outcome(None), Err(AuthenticationError::Missing));
     for header in ["", "Bearer", "Bearer ", "Bearer  ", "Basic abc", "Bearer a b", "abc", &format!("Bearer\t{token}")] {
@@ -100,11 +100,11 @@ fn the_header_must_be_bearer_and_one_word() {
     for scheme in ["Bearer", "bearer", "BEARER"] {
         assert!(outcome(Some(&format!("{scheme} {token}"))).is_ok());
     }
-    // Also now that the token is cached.
+    // A trailing space is rejected even while the token is cached.
     assert_eq!(outcome(Some(&format!("Bearer {token} "))), Err(AuthenticationError::Malformed));
 }
 
-/// A token with this header and these claims, signed with the secret.
+/// Creates a token with this header and these claims, signed with the secret.
 fn token_of(header: &str, claims: &str) -> String {
     let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret().expose_secret().as_bytes());
@@ -118,7 +118,7 @@ fn duplicate_names_in_a_token_are_refused() {
     let outcome = |header: &str, claims: &str| verify(&verifier(), &token_of(header, claims)).map(drop);
     assert_eq!(outcome(HEADER, &claims), Ok(()));
     for twice in ["sub", "iss", "aud", "exp", "iat", "isSuperAdmin", "userId", "custom", "other"] {
-        // The same value, so that only the duplicate is wrong.
+        // The same claims under different names are valid, so the duplicate name is the only error.
         let value = serde_json::from_str::<Value>(&claims).unwrap()[twice].clone();
         let once = claims.replacen('{', &format!("{{\"x{twice}\":{value},\"y{twice}\":{value},"), 1);
         assert_eq!(outcome(HEADER, &once), Ok(()), "{once}");
@@ -172,7 +172,7 @@ fn times_of_the_wrong_type_and_out_of_range_are_invalid() {
             assert_eq!(outcome(name, &value), Err(AuthenticationError::Invalid), "{name}: {value}");
         }
     }
-    // Thirty million years are far away, but still a valid time.
+    // The year is about 30 million, which is still a valid time.
     assert_eq!(outcome("exp", &json!(1e15)), Ok(()));
     assert_eq!(outcome("nbf", &json!(1e15)), Err(AuthenticationError::Invalid));
 }
@@ -191,7 +191,7 @@ fn with(options: VerifierOptions, claims: &Value) -> Result<(), AuthenticationEr
     let verifier = with_secret(&secret(), &options);
     let token = token(&Header::new(Algorithm::HS256), claims);
     let first = verify(&verifier, &token).map(drop);
-    assert_eq!(verify(&verifier, &token).map(drop), first, "the second time it is remembered");
+    assert_eq!(verify(&verifier, &token).map(drop), first, "the cached token has the same outcome");
     first
 }
 
@@ -226,9 +226,9 @@ fn tokens_have_a_greatest_age_and_those_of_super_admins_a_lower_one() {
     assert_eq!(outcome(false, json!({ "iat": NOW - 24 * HOUR })), expired);
     assert_eq!(outcome(true, json!({ "iat": NOW - HOUR + 1 })), Ok(()));
     assert_eq!(outcome(true, json!({ "iat": NOW - HOUR })), expired);
-    // Even if its `exp` allows more.
+    // The maximum age applies even if the `exp` is later.
     assert_eq!(outcome(false, json!({ "iat": NOW - 24 * HOUR, "exp": 1e15 })), expired);
-    // The age must be known.
+    // A maximum age requires an `iat`.
     assert_eq!(outcome(false, json!({ "iat": null })), Err(AuthenticationError::Invalid));
     let only_super_admins =
         VerifierOptions { max_super_admin_token_age: Some(Duration::MAX), ..VerifierOptions::default() };

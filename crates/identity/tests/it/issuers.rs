@@ -1,4 +1,4 @@
-//! Several issuers: which one a token belongs to, and which user it names.
+//! Several issuers: which issuer verifies a token, and which user the token names.
 
 use iam_domain::{ExternalId, Issuer};
 use iam_identity::{
@@ -12,7 +12,7 @@ use crate::support::{PAIRS, claims_with, issuer, secret, trusting, user, verify}
 const FIRST: &str = "https://first.example/";
 const SECOND: &str = "https://second.example/";
 
-/// The issuer whose keys are those of the pair.
+/// Creates an issuer with the public key of the pair.
 fn of(name: &str, pair: usize) -> TrustedIssuer {
     issuer(name, KeySource::Keys(PAIRS[pair].keys()))
 }
@@ -31,7 +31,7 @@ fn signed(signer: &TokenSigner, claims: &Value) -> String {
     signer.sign_claims(&claims_with(claims)).unwrap()
 }
 
-/// The bearer of a token that the pair signed.
+/// Verifies a token that the pair signed, and returns its bearer.
 fn bearer(verifier: &TokenVerifier, pair: usize, claims: &Value) -> Result<Verified, AuthenticationError> {
     verify(verifier, &signed(&PAIRS[pair].signer(), claims))
 }
@@ -78,7 +78,7 @@ fn the_secret_cannot_sign_for_an_issuer_with_keys() {
     assert_eq!(outcome(&named, json!("https://third.example/")), Err(AuthenticationError::Invalid));
     assert!(outcome(&named, json!(SECOND)).is_ok());
 
-    // No other issuer may sign for it either.
+    // No other issuer may sign tokens with the secret's `iss`.
     for name in [json!(null), json!(SECOND)] {
         assert_eq!(bearer(&unnamed, 2, &json!({ "iss": name })), Err(AuthenticationError::Invalid));
         assert_eq!(bearer(&named, 2, &json!({ "iss": name })), Err(AuthenticationError::Invalid));
@@ -109,7 +109,7 @@ fn only_the_native_issuers_uuids_are_user_ids() {
     let verifier = of_issuers(vec![native, of(SECOND, 3)]);
     let verified = bearer(&verifier, 2, &json!({ "iss": FIRST })).unwrap();
     assert_eq!((verified.user_id, verified.external_id), (user(), None));
-    // Its other users are identified as those of every issuer.
+    // Other subjects get a computed id, as for every issuer.
     let other = bearer(&verifier, 2, &json!({ "iss": FIRST, "sub": "somebody" })).unwrap();
     assert_eq!(other.user_id, external(FIRST, "somebody").user_id());
 
@@ -233,7 +233,7 @@ fn users_are_named_by_uuid_or_by_issuer_and_subject() {
     let named = verifier.user_named(&theirs.to_string()).unwrap();
     assert_eq!((named.id, named.external_id), (theirs.user_id(), Some(theirs.clone())));
 
-    // The same id as from a token of the native issuer.
+    // The id is the same as from a token of the native issuer.
     let named = verifier.user_named(&format!("{FIRST}|{}", user())).unwrap();
     assert_eq!((named.id, named.external_id), (user(), None));
     assert_eq!(id(&format!("{FIRST}|{}", theirs.user_id())), Err(UserNameError::Subject));

@@ -1,4 +1,4 @@
-//! A real server of key sets on a free local port, which can be made to misbehave.
+//! An HTTP server of key sets on a free local port, with configurable faults.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ pub(crate) enum Answer {
     Text(String),
     /// These bytes, unchanged.
     Raw(String),
-    /// These keys, once the gate opens.
+    /// 200 with these keys, delayed until the semaphore has a permit.
     Gated(Arc<Semaphore>, Vec<Value>),
     /// No response, and the connection stays open.
     Silence,
@@ -61,7 +61,7 @@ impl JwksServer {
         *self.answer.lock().unwrap() = answer;
     }
 
-    /// How many requests it has received.
+    /// Returns the number of requests that the server has received.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }

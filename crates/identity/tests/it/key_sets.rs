@@ -1,4 +1,4 @@
-//! JSON Web Key Sets: which keys are used, and which entries are ignored.
+//! JSON Web Key Sets: which entries become keys, and which are ignored.
 
 use iam_identity::{Algorithm, AuthenticationError, JwksUrl, KeyError, KeySet, KeySource, MAX_KEYS, TrustedIssuer};
 use iam_identity::{TokenVerifier, VerifierOptions};
@@ -68,13 +68,13 @@ fn only_public_keys_for_signatures_are_read() {
         pairs[0].jwk_with(&json!({ "e": "AQ" })),
         pairs[0].jwk_with(&json!({ "e": "" })),
         pairs[0].jwk_with(&json!({ "kid": 1 })),
-        // Too short, and too long.
+        // RSA keys that are too short and too long.
         pairs[0].jwk_with(&json!({ "n": "_".repeat(170) })),
         pairs[0].jwk_with(&json!({ "n": "_".repeat(1500) })),
         pairs[2].jwk_with(&json!({ "d": "AQAB" })),
         pairs[2].jwk_with(&json!({ "crv": "P-384" })),
         pairs[2].jwk_with(&json!({ "alg": "RS256" })),
-        // Not on the curve.
+        // A point that is not on the curve.
         pairs[2].jwk_with(&json!({ "x": pairs[4].jwk("")["x"] })),
         Pair::p384().jwk_with(&json!({ "crv": "P-384" })),
         pairs[5].jwk_with(&json!({ "crv": "X25519" })),
@@ -99,7 +99,7 @@ fn only_public_keys_for_signatures_are_read() {
 
 #[test]
 fn a_number_may_have_leading_zeros() {
-    // "AAA" is two zero bytes, but a number of bytes must stay a multiple of three: three of them are "AAAA".
+    // "AAA" would be two zero bytes, but only groups of four characters can be prepended: "AAAA" is three zero bytes.
     let padded = |name: &str| json!({ name: format!("AAAA{}", PAIRS[0].jwk("")[name].as_str().unwrap()) });
     for name in ["n", "e"] {
         let verifier = verifier(&[PAIRS[0].jwk_with(&padded(name))]);
@@ -107,7 +107,7 @@ fn a_number_may_have_leading_zeros() {
     }
 }
 
-/// Base64 from lenient issuers: padded, in the alphabet of `+` and `/`, or both.
+/// Lenient issuers write Base64 with padding, in the alphabet of `+` and `/`, or both.
 #[test]
 fn fields_may_be_padded_and_in_either_alphabet() {
     use base64::Engine;

@@ -1,4 +1,4 @@
-//! Each key works with its own algorithm only.
+//! Each key verifies only its own algorithm.
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;
@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::support::{NOW, PAIRS, Pair, claims, secret, signed_by, user, verify, with_keys, with_secret};
 
-/// 1024 bits.
+/// An RSA key of 1024 bits.
 const WEAK: &str = "-----BEGIN PUBLIC KEY-----
 MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDOjkVvLPZAnod1pbbi+1plsciY
 SADWuW256OHRBUAnTcoP4yld8a1tNAgZPmd/hrxvcO41QEmp9K4OwoqmQ65BIi1j
@@ -94,7 +94,7 @@ fn a_public_key_is_never_taken_for_a_secret() {
 #[test]
 fn a_token_without_a_signature_is_never_accepted() {
     let verifiers = PAIRS.iter().map(|pair| verifier(pair.keys())).chain([of_secret(&secret())]);
-    // {"alg":"none"}, and so on.
+    // The headers: `{"alg":"none"}`, `{"alg":"None"}`, `{"alg":""}` and `{}`.
     let none = ["eyJhbGciOiJub25lIn0", "eyJhbGciOiJOb25lIn0", "eyJhbGciOiIifQ", "e30"];
     let signed = signed_by(&TokenSigner::hs256(&secret()));
     let parts: Vec<&str> = signed.split('.').collect();
@@ -129,7 +129,7 @@ fn keys_that_cannot_be_used_are_refused_by_their_number() {
     assert!(secret_lines.clone().count() > 0);
     assert!(secret_lines.clone().all(|line| !format!("{error} {error:?}").contains(line)));
 
-    // Truncated anywhere, even just before the end.
+    // The block is truncated at several places, even just before the end.
     for length in [30, good.len() / 2, good.trim_end().len() - 1] {
         assert_eq!(refused(&format!("{good}{}", &good[..length])), KeyError::Damaged { block: 2 }, "{length}");
         assert_eq!(refused(&format!("{}\n{good}", &good[..length])), KeyError::Damaged { block: 1 }, "{length}");

@@ -1,4 +1,4 @@
-//! What the refreshing of keys logs and counts.
+//! The logs and metrics of key refreshes.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -61,12 +61,12 @@ fn a_set_without_a_usable_key_is_counted_as_such() {
 }
 
 thread_local! {
-    /// The log lines of this thread, while a test captures them.
+    /// The captured log lines of this thread. `None` while no test captures them.
     static LINES: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// The log lines of this thread during `work`. All tests share one subscriber: one for each test would change what
-/// other threads log.
+/// Returns the log lines of this thread during `work`. All tests share one subscriber, since a subscriber for each test
+/// would change what other threads log.
 fn logged_by(work: impl Future<Output = ()>) -> Vec<String> {
     static SUBSCRIBER: Once = Once::new();
     SUBSCRIBER.call_once(|| {
@@ -80,7 +80,7 @@ fn logged_by(work: impl Future<Output = ()>) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// Appends to the lines of the thread that logs.
+/// Writes to the captured lines of the thread that logs.
 struct OwnLines;
 
 impl Write for OwnLines {
@@ -112,7 +112,7 @@ fn each_ignored_entry_is_logged_once_with_its_reason_and_never_with_its_content(
         let verifier = reading(server.source(), &at_once()).await;
         verifier.refresh().await;
         verifier.refresh().await;
-        // Another order and another key: nothing new to log about the others.
+        // A further usable key is added. Nothing new is logged about the ignored entries.
         server.answers(all(&[PAIRS[3].jwk("other"), PAIRS[5].jwk("good")]));
         verifier.refresh().await;
     });

@@ -16,17 +16,18 @@ use crate::support::{ISSUER, NOW, PAIRS, Pair, TempFile, claims_with, clock, iss
 pub(crate) const INVALID: AuthenticationError = AuthenticationError::Invalid;
 const UNAVAILABLE: AuthenticationError = AuthenticationError::Unavailable;
 
-/// Fetches may take as long as they do on a busy machine.
+/// Returns options with a timeout that is long enough for fetches on a busy machine.
 fn patient() -> VerifierOptions {
     VerifierOptions { jwks_timeout: Duration::from_secs(60), ..VerifierOptions::default() }
 }
 
-/// Every unknown key of an unauthenticated caller is looked up at once.
+/// Returns options with which every unknown key causes a read at once.
 pub(crate) fn at_once() -> VerifierOptions {
     VerifierOptions { unknown_key_pause: Duration::ZERO, ..patient() }
 }
 
-/// After the first unauthenticated caller, only explicit refreshes read the keys.
+/// Returns options with which only the first unknown key causes a read. After it, only explicit refreshes read the
+/// keys.
 fn seldom() -> VerifierOptions {
     VerifierOptions { unknown_key_pause: Duration::MAX, ..patient() }
 }
@@ -36,7 +37,7 @@ pub(crate) async fn reading(source: KeySource, options: &VerifierOptions) -> Arc
     Arc::new(TokenVerifier::start(None, vec![issuer], options).await.unwrap().with_clock(clock()))
 }
 
-/// A token of the pair that names this key.
+/// Signs a token with the pair, and with this key id.
 pub(crate) fn token(pair: usize, id: &str) -> String {
     signed_by(&PAIRS[pair].signer().with_key_id(id))
 }
@@ -60,7 +61,7 @@ async fn keys_are_fetched_for_the_first_token_and_not_again_while_they_suffice()
         }
     }
     assert_eq!(server.requests(), 1);
-    // The key that it names did not sign it, but there may be a newer one of that name.
+    // The key named by the token did not sign it, but a newer key with that id may have.
     assert_eq!(outcome(&verifier, &token(1, "a")).await, Err(INVALID));
     assert_eq!(server.requests(), 2);
 }
@@ -77,7 +78,7 @@ async fn a_new_key_is_accepted_at_once_and_an_old_one_until_it_is_removed() {
     assert_eq!(outcome(&verifier, &old).await, Ok(()));
 
     server.answers(keys(&[(5, "new")]));
-    assert_eq!(outcome(&verifier, &old).await, Ok(()), "the keys were not read yet");
+    assert_eq!(outcome(&verifier, &old).await, Ok(()), "the keys were not read again yet");
     verifier.refresh().await;
     assert_eq!(outcome(&verifier, &old).await, Err(INVALID));
     assert_eq!(outcome(&verifier, &new).await, Ok(()));
@@ -90,7 +91,7 @@ async fn a_key_that_takes_over_an_id_replaces_the_old_key() {
     let (old, new) = (token(4, "a"), token(5, "a"));
     assert_eq!(outcome(&verifier, &old).await, Ok(()));
     server.answers(keys(&[(5, "a")]));
-    // The key set is read because of the first token that names the new key.
+    // The first token that names the new key causes a read of the key set.
     assert_eq!(outcome(&verifier, &new).await, Ok(()));
     assert_eq!(outcome(&verifier, &old).await, Err(INVALID));
 }
@@ -158,7 +159,7 @@ async fn requests_that_arrive_while_keys_are_read_share_the_read() {
         while server.requests() < 1 {
             tokio::task::yield_now().await;
         }
-        // The outcome is polled first, and waits.
+        // `biased` polls the verification first, so that it waits when the gate opens.
         tokio::join!(biased; outcome(&verifier, &to_come), async { gate.add_permits(1000) }).0
     };
     let ((), outcome) = tokio::join!(verifier.refresh(), coming);
@@ -169,7 +170,7 @@ async fn requests_that_arrive_while_keys_are_read_share_the_read() {
 #[tokio::test]
 async fn unknown_keys_cause_fetches_at_a_limited_rate() {
     let server = JwksServer::start(keys(&[(4, "a")])).await;
-    // A pause that outlasts the test, however long the test takes.
+    // An interval that is longer than the test can take.
     let options = VerifierOptions { unknown_key_pause: Duration::from_secs(3600), ..patient() };
     let verifier = reading(server.source(), &options).await;
     verifier.refresh().await;
@@ -177,7 +178,7 @@ async fn unknown_keys_cause_fetches_at_a_limited_rate() {
         assert_eq!(outcome(&verifier, &token(4, &number.to_string())).await, Err(INVALID));
         assert_eq!(outcome(&verifier, &signed_by(&PAIRS[5].signer())).await, Err(INVALID));
     }
-    assert_eq!(server.requests(), 2, "one for us, and one for all of them");
+    assert_eq!(server.requests(), 2, "one for the refresh, and one for all unknown keys");
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
 }
 
@@ -193,7 +194,7 @@ async fn after_unknown_keys_a_new_key_is_unavailable_and_not_invalid() {
     let signer = PAIRS[5].signer().with_key_id("new");
     let made_before = |seconds: u64| signer.sign_claims(&claims_with(&json!({ "iat": NOW - seconds }))).unwrap();
     assert_eq!(outcome(&verifier, &made_before(0)).await, Err(UNAVAILABLE));
-    assert_eq!(outcome(&verifier, &made_before(29)).await, Err(UNAVAILABLE), "by a clock that is behind");
+    assert_eq!(outcome(&verifier, &made_before(29)).await, Err(UNAVAILABLE), "the issuer's clock may be slow");
     assert_eq!(outcome(&verifier, &made_before(600)).await, Err(INVALID), "its key was never published");
     let undated = signer.sign_claims(&claims_with(&json!({ "iat": null }))).unwrap();
     assert_eq!(outcome(&verifier, &undated).await, Err(INVALID));
@@ -221,7 +222,7 @@ async fn a_token_that_is_invalid_anyway_causes_no_fetch() {
     }
     let secret = TokenSigner::hs256(&PAIRS[4].public.as_str().into()).with_key_id("a");
     let token = secret.sign_claims(&claims_with(&json!({ "aud": "us" }))).unwrap();
-    assert_eq!(outcome(&verifier, &token).await, Err(INVALID), "no secret is ever published");
+    assert_eq!(outcome(&verifier, &token).await, Err(INVALID), "HS256 causes no fetch");
     assert_eq!(server.requests(), 0);
     let good = signer.sign_claims(&claims_with(&json!({ "aud": "us" }))).unwrap();
     assert_eq!(outcome(&verifier, &good).await, Err(UNAVAILABLE));
@@ -243,7 +244,7 @@ async fn a_cancelled_request_does_not_end_the_fetch() {
     waiting.abort();
     assert!(waiting.await.unwrap_err().is_cancelled());
     gate.add_permits(1000);
-    // No further read is allowed, so these are the keys that the first request asked for.
+    // The limit allows no further read, so these keys are from the read that the cancelled request began.
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
     assert_eq!(server.requests(), 1);
 }
@@ -256,7 +257,7 @@ async fn tokens_are_unavailable_until_a_server_that_was_down_answers() {
     server.answers(keys(&[(4, "a")]));
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
 
-    // No server listens at all.
+    // No server is listening.
     let url = server.url.clone();
     drop(server);
     let unreachable = reading(KeySource::JwksUrl(JwksUrl::parse(&url).unwrap()), &at_once()).await;
@@ -268,12 +269,12 @@ async fn while_the_server_is_down_known_keys_serve_and_unknown_ones_are_unavaila
     let server = JwksServer::start(keys(&[(4, "a")])).await;
     let verifier = reading(server.source(), &at_once()).await;
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
-    assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(INVALID), "it was asked, and knows no such key");
+    assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(INVALID), "the server was asked and has no such key");
 
     server.answers(Answer::Close);
     assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(UNAVAILABLE));
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
-    assert_eq!(outcome(&verifier, &signed_by(&PAIRS[4].signer())).await, Ok(()), "one that was not remembered");
+    assert_eq!(outcome(&verifier, &signed_by(&PAIRS[4].signer())).await, Ok(()), "a token that is not cached");
     assert_eq!(outcome(&verifier, &token(5, "a")).await, Err(INVALID), "a known key did not sign it");
 
     server.answers(keys(&[(4, "a")]));
@@ -325,7 +326,7 @@ async fn a_slow_server_times_out() {
     let server = JwksServer::start(keys(&[(4, "a")])).await;
     let options = VerifierOptions { jwks_timeout: Duration::from_millis(300), ..at_once() };
     let verifier = reading(server.source(), &options).await;
-    // On a busy machine a valid response may come too late as well.
+    // On a busy machine, a valid response may also come too late.
     let first = async {
         loop {
             match outcome(&verifier, &token(4, "a")).await {
@@ -334,7 +335,7 @@ async fn a_slow_server_times_out() {
             }
         }
     };
-    assert_eq!(tokio::time::timeout(Duration::from_secs(60), first).await.expect("it never comes"), Ok(()));
+    assert_eq!(tokio::time::timeout(Duration::from_secs(60), first).await.expect("the keys are never fetched"), Ok(()));
     server.answers(Answer::Silence);
     assert_eq!(outcome(&verifier, &token(5, "b")).await, Err(UNAVAILABLE));
     assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
@@ -350,7 +351,7 @@ async fn a_silent_server_delays_only_the_tokens_of_its_issuer() {
     let to_first = token(4, "a");
     tokio::select! {
         biased;
-        _ = outcome(&verifier, &to_other) => panic!("its server says nothing"),
+        _ = outcome(&verifier, &to_other) => panic!("its server never responds"),
         outcome = outcome(&verifier, &to_first) => assert_eq!(outcome, Ok(())),
     }
 }
@@ -360,7 +361,7 @@ async fn keys_are_fetched_in_the_background() {
     let server = JwksServer::start(keys(&[(4, "old")])).await;
     let options = VerifierOptions { jwks_refresh: Duration::from_millis(20), ..seldom() };
     let verifier = reading(server.source(), &options).await;
-    // Uses up the read that unauthenticated callers may cause.
+    // Uses up the one read that an unknown key may cause.
     assert_eq!(outcome(&verifier, &token(5, "new")).await, Err(INVALID));
     let background = Arc::clone(&verifier);
     let task = tokio::spawn(async move { background.keep_fresh().await });
@@ -394,7 +395,7 @@ async fn files_are_read_every_minute_and_a_damaged_one_changes_nothing() {
         assert_eq!(outcome(&verifier, &token(4, "a")).await, Ok(()));
         for (content, good, other) in [(bad.as_str(), 4, 5), (&new, 5, 4), ("", 5, 4)] {
             file.write(content);
-            // Time advances only here, and waits for files that are being read.
+            // The paused clock advances only during these sleeps, and not while a file is being read.
             tokio::time::sleep(Duration::from_secs(60)).await;
             tokio::time::sleep(Duration::from_millis(1)).await;
             assert_eq!(outcome(&verifier, &token(good, "a")).await, Ok(()), "{content}");

@@ -1,4 +1,4 @@
-//! Generated keys, users, times and verifiers.
+//! Keys, users, times and verifiers for the tests.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -23,7 +23,7 @@ use pem::Pem;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-/// The current time of the tests, in seconds since 1970.
+/// The tests' current time, in seconds since 1970.
 pub(crate) const NOW: u64 = 1_800_000_000;
 
 pub(crate) fn at(seconds: u64) -> Timestamp {
@@ -102,12 +102,12 @@ impl Pair {
         KeySet::from_pem(&self.public).unwrap()
     }
 
-    /// The public key as an entry of a key set.
+    /// Returns the public key as an entry of a key set.
     pub(crate) fn jwk(&self, id: &str) -> Value {
         self.jwk_with(&json!({ "kid": id, "use": "sig" }))
     }
 
-    /// The same entry with these fields.
+    /// Returns the same entry with these fields added or replaced.
     pub(crate) fn jwk_with(&self, fields: &Value) -> Value {
         let mut jwk = self.jwk.clone();
         jwk.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -115,29 +115,30 @@ impl Pair {
     }
 }
 
-/// Two pairs of each type, in the order RSA, P-256, Ed25519. Generated once, since RSA keys are slow to generate.
+/// Two pairs of each type, in the order RSA, P-256, Ed25519. They are generated once, since generating RSA keys is
+/// slow.
 pub(crate) static PAIRS: LazyLock<[Pair; 6]> =
     LazyLock::new(|| [Pair::rsa(), Pair::rsa(), Pair::p256(), Pair::p256(), Pair::ed25519(), Pair::ed25519()]);
 
-/// The default issuer.
+/// The issuer that most tests use.
 pub(crate) const ISSUER: &str = "https://issuer.example/";
 
 pub(crate) fn issuer(name: &str, keys: KeySource) -> TrustedIssuer {
     TrustedIssuer::new(Issuer::parse(name).unwrap(), keys)
 }
 
-/// Trusts [`ISSUER`] as the native issuer with these keys.
+/// Creates a verifier that trusts [`ISSUER`] as the native issuer with these keys.
 pub(crate) fn with_keys(keys: KeySet, options: &VerifierOptions) -> TokenVerifier {
     let issuer = TrustedIssuer { is_native: true, ..issuer(ISSUER, KeySource::Keys(keys)) };
     trusting(None, vec![issuer], options)
 }
 
-/// Trusts the tokens signed with the secret.
+/// Creates a verifier that trusts tokens signed with the secret.
 pub(crate) fn with_secret(secret: &SecretString, options: &VerifierOptions) -> TokenVerifier {
     trusting(Some(SharedSecret::new(secret.clone())), Vec::new(), options)
 }
 
-/// Trusts all of these issuers, whose keys are in memory.
+/// Creates a verifier that trusts these issuers, whose keys are in memory.
 pub(crate) fn trusting(
     secret: Option<SharedSecret>,
     issuers: Vec<TrustedIssuer>,
@@ -147,12 +148,12 @@ pub(crate) fn trusting(
     started.expect("nothing to wait for").unwrap().with_clock(clock())
 }
 
-/// The claims of a token of [`user`] that is valid for an hour from [`NOW`].
+/// Returns the claims of a token of [`user`]. It was issued a minute before [`NOW`] and expires an hour after.
 pub(crate) fn claims() -> Value {
     json!({ "iss": ISSUER, "sub": user(), "iat": NOW - 60, "exp": NOW + 3600 })
 }
 
-/// The same claims, with others added or replaced.
+/// Returns the same claims, with `others` added or replaced.
 pub(crate) fn claims_with(others: &Value) -> Value {
     let mut claims = claims();
     claims.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
@@ -163,7 +164,7 @@ pub(crate) fn signed_by(signer: &TokenSigner) -> String {
     signer.sign_claims(&claims()).unwrap()
 }
 
-/// The same claims, signed with Ed25519, and with this `alg`.
+/// Signs the same claims with Ed25519, under a header with this `alg`.
 pub(crate) fn signed_as(alg: &str, pair: &Pair) -> String {
     let private = pem::parse(pair.private.expose_secret()).unwrap();
     let key = Ed25519KeyPair::from_pkcs8(private.contents()).unwrap();
@@ -173,9 +174,9 @@ pub(crate) fn signed_as(alg: &str, pair: &Pair) -> String {
     format!("{message}.{}", base64url(signature.as_ref()))
 }
 
-/// Verifies the token with keys in memory, so nothing waits.
+/// Verifies the token with keys in memory, so that the verification never waits.
 pub(crate) fn verify(verifier: &TokenVerifier, token: &str) -> Result<Verified, AuthenticationError> {
-    verifier.verify(token).now_or_never().expect("nothing to wait for")
+    verifier.verify(token).now_or_never().expect("a verification with keys in memory never waits")
 }
 
 /// A file that is removed on drop.

@@ -1,4 +1,4 @@
-//! Answers about credentials.
+//! Queries about credentials.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::loading::error::{Loaded, unavailable};
 use crate::loading::polls::Polls;
 use crate::loading::resolver::STEPS;
 
-/// API keys and cut-offs of users. Answers are as current as permissions are.
+/// The API keys and the token cut-offs of users. Results are as current as permissions are.
 pub struct Credentials {
     context: Context,
     polls: Arc<Polls>,
@@ -29,7 +29,7 @@ impl std::fmt::Debug for Credentials {
 
 impl Credentials {
     pub(crate) fn new(context: &Context, polls: Arc<Polls>) -> Self {
-        // Authentication does not wait until permissions of others are loaded.
+        // A separate semaphore, so that authentication does not wait for loads of permissions.
         let gate = Arc::new(Semaphore::new(1));
         let loading = context.clone();
         let tickets = Arc::clone(&context.cache.tickets);
@@ -46,26 +46,27 @@ impl Credentials {
         Self { context: context.clone(), polls, loads }
     }
 
-    /// The cut-off of the user: tokens issued before it are refused. `None` if there is none.
+    /// Returns the token cut-off of the user: tokens issued (`iat`) before it are rejected. `None` if the user has no
+    /// cut-off.
     ///
     /// # Errors
     ///
-    /// Errors of the storage; `Unavailable` also if it took too long.
+    /// Returns errors of the storage. Returns `Unavailable` also on a timeout.
     pub async fn not_before(&self, user: UserId) -> Result<Option<Timestamp>> {
         self.read(|table| table.not_before(user)).await
     }
 
-    /// The API key with this prefix, even if it was revoked or has expired.
+    /// Returns the API key with this prefix, even if the key was revoked or has expired.
     ///
     /// # Errors
     ///
-    /// As [`Self::not_before`].
+    /// Returns the same errors as [`Self::not_before`].
     pub async fn api_key(&self, prefix: &ApiKeyPrefix) -> Result<Option<Arc<KnownApiKey>>> {
         self.read(|table| table.api_key(prefix)).await
     }
 
-    /// Notes that a key was used. [`Permissions::maintain`](crate::Permissions::maintain) stores it, about once a
-    /// minute.
+    /// Records that a key was used. [`Permissions::maintain`](crate::Permissions::maintain) stores the time of the last
+    /// use, about once a minute per key.
     pub fn note_use(&self, key: &KnownApiKey, at: Timestamp) {
         self.context.cache.credentials.note_use(key, at);
     }
@@ -74,7 +75,7 @@ impl Credentials {
         let cache = &self.context.cache;
         let table = cache.credentials.table();
         let answer = read(&table);
-        // Checked after the table was read: the process may be paused for long between any two of these.
+        // The lease is checked after the table was read, since the process may be suspended in between for any time.
         if cache.credentials.is_current(&table) && cache.lease.runs() {
             return Ok(answer);
         }
@@ -92,6 +93,6 @@ impl Credentials {
             }
             self.polls.ensure_polled().await?;
         }
-        Err(unavailable("the store changes faster than credentials are read"))
+        Err(unavailable("the store kept changing while credentials were loaded"))
     }
 }

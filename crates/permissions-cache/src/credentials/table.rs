@@ -1,9 +1,9 @@
-//! Cut-offs of users and API keys. All of them are kept, and used while they are known to be current.
+//! Token cut-offs of users and API keys. All of them are cached, and used while they are known to be current.
 //!
-//! The service never deletes any of them, and each bears the version of its last change. So a load reads only what
-//! changed since the last load, and readers may see an old or a new row while it is being replaced: neither is older
-//! than what is known. Where this does not account for the state (rows were edited or restored outside the service),
-//! everything is read again.
+//! The service never deletes a credential, and each one has the version of its last change. So a load reads only what
+//! changed since the last load. While a row is being replaced, readers may see the old or the new one; neither is older
+//! than the known state. If the changes do not account for the new state (rows were edited or restored outside the
+//! service), everything is read again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,7 +14,7 @@ use foldhash::fast::RandomState;
 use iam_domain::{ApiKey, ApiKeyDigest, ApiKeyId, ApiKeyPrefix, Timestamp, UserId};
 use iam_storage::{CredentialChanges, StateId};
 
-/// How long after a noted use of a key no further use is noted, in milliseconds.
+/// Minimum time between two recorded uses of a key, in milliseconds.
 const NOTED_FOR: i64 = 60_000;
 
 /// An API key and its digest.
@@ -22,9 +22,9 @@ const NOTED_FOR: i64 = 60_000;
 pub struct KnownApiKey {
     /// The key.
     pub key: ApiKey,
-    /// The digest of its secret. Compare in constant time.
+    /// The digest of the whole key. Compare it in constant time.
     pub digest: ApiKeyDigest,
-    /// When its use was last noted, in milliseconds since 1970.
+    /// The time of the last recorded use, in milliseconds since 1970.
     noted: AtomicI64,
 }
 
@@ -36,10 +36,10 @@ pub(crate) struct Table {
     api_keys: papaya::HashMap<ApiKeyPrefix, Arc<KnownApiKey>, RandomState>,
 }
 
-/// A state that is read without a lock, or none.
+/// An optional state that is read without a lock.
 #[derive(Debug)]
 struct AtomicState {
-    /// -1 means none.
+    /// The version, or -1 for no state.
     version: AtomicI64,
     stamp: AtomicI64,
 }
@@ -57,7 +57,7 @@ impl AtomicState {
     }
 
     fn set(&self, state: Option<StateId>) {
-        // Between the two stores, readers find none.
+        // Between the two stores, readers see no state.
         self.version.store(-1, Ordering::Release);
         if let Some(StateId { version, stamp }) = state {
             self.stamp.store(stamp, Ordering::Release);
@@ -67,7 +67,7 @@ impl AtomicState {
 }
 
 impl Table {
-    /// The state of the table, which is the one before the first change if nothing was read.
+    /// Returns the state of the table. If nothing was read yet, this is the state before the first change.
     pub(crate) fn state(&self) -> StateId {
         self.state.get().unwrap_or_default()
     }
@@ -80,7 +80,7 @@ impl Table {
         self.api_keys.pin().get(prefix).cloned()
     }
 
-    /// Applies the changes since the table's state. Returns whether the table is then complete for the new state.
+    /// Applies the changes since the table's state. Returns `true` if the table is then complete for the new state.
     fn learn(&self, changes: CredentialChanges) -> bool {
         let since = self.state.get();
         let accounts = since.is_none_or(|since| changes.account_for_the_state(since.version));
@@ -100,15 +100,14 @@ impl Table {
     }
 }
 
-/// The credentials that are known, and their state. Everything but reading happens under the mutex of the cache's inner
-/// part.
+/// The cached credentials, and their known state. Both are written only under the cache's mutex.
 #[derive(Debug, Default)]
 pub(crate) struct CredentialCache {
-    /// Replaced by an empty one when the history changes.
+    /// The table. Another history replaces it with an empty one.
     table: ArcSwap<Table>,
-    /// The state that the table must have to answer; none while it is not known.
+    /// The state that the table must have to be used. No state while it is not known.
     known: AtomicState,
-    /// Uses of keys that are still to be stored.
+    /// Uses of keys that are not stored yet.
     uses: Mutex<HashMap<ApiKeyId, Timestamp>>,
 }
 
@@ -117,20 +116,20 @@ impl CredentialCache {
         self.table.load_full()
     }
 
-    /// Whether the table has the known state.
+    /// Returns `true` if the table has the known state.
     pub(crate) fn is_current(&self, table: &Table) -> bool {
         table.state.get().is_some_and(|state| self.known.get() == Some(state))
     }
 
-    /// Sets the known state of the credentials. Returns whether one was known before.
+    /// Sets the known state of the credentials. Returns `true` if a state was known before.
     pub(crate) fn set_known(&self, state: Option<StateId>) -> bool {
         let was_known = self.known.get().is_some();
         self.known.set(state);
         was_known
     }
 
-    /// Applies the changes since this state. Returns whether the table still had that state and is complete now. If
-    /// something is unaccounted for, the next load reads everything.
+    /// Applies the changes since this state. Returns `true` if the table still had that state and is now complete. If
+    /// the changes do not account for the new state, the next load reads everything.
     pub(crate) fn learn(&self, changes: CredentialChanges, since: StateId) -> bool {
         let table = self.table();
         if table.state() != since {
@@ -138,24 +137,24 @@ impl CredentialCache {
         }
         let is_whole = table.learn(changes);
         if !is_whole {
-            tracing::warn!("API keys or cut-offs were changed beside the service: all of them are read anew");
+            tracing::warn!("API keys or cut-offs were changed outside the service: all of them are read again");
             self.start_over();
         }
         is_whole
     }
 
-    /// The history is another one.
+    /// Empties the table, because another history was detected.
     pub(crate) fn start_over(&self) {
         self.table.store(Arc::default());
     }
 
-    /// A key was used.
+    /// Records the use of a key, at most once per [`NOTED_FOR`].
     pub(crate) fn note_use(&self, key: &KnownApiKey, at: Timestamp) {
         let noted = key.noted.load(Ordering::Relaxed);
         if at.millis().saturating_sub(noted) < NOTED_FOR {
             return;
         }
-        // Of several concurrent callers, one notes the use.
+        // Of several concurrent callers, only one records the use.
         if key.noted.compare_exchange(noted, at.millis(), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.uses.lock().unwrap_or_else(PoisonError::into_inner).insert(key.key.id, at);
         }

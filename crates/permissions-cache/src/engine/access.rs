@@ -1,4 +1,4 @@
-//! What a subject may see and do in a company at one state. Every answer is read from here.
+//! The access of a subject: what it may see and do in a company at one state. All results are derived from it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use crate::engine::index::FeatureColumns;
 use crate::engine::outcome::Outcome;
 use crate::{ActionPermission, EffectivePermissions, Question, Subject};
 
-/// What a subject may see and do in a company. Cheap to clone; all its answers are of one state that never changes.
+/// The access of a subject: what it may see and do in a company. It is cheap to clone. It belongs to one state of the
+/// store and never changes.
 #[derive(Debug, Clone)]
 pub struct Access {
     set: Arc<CompiledSet>,
@@ -21,7 +22,7 @@ pub struct Access {
     age: Option<Duration>,
 }
 
-/// Identifies a set of answers: subjects with the same identity get the same answers.
+/// The identity of an access's decisions: accesses with equal ids decide all questions equally.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccessId {
     set: u64,
@@ -33,52 +34,53 @@ impl Access {
         Self { set, subject, age }
     }
 
-    /// The subject of the answers.
+    /// Returns the subject.
     #[must_use]
     pub const fn subject(&self) -> Subject {
         self.subject
     }
 
-    /// The state that the answers are of. Non-members see company version 0.
+    /// Returns the versions of the state that the access belongs to. For non-members, the company version is 0.
     #[must_use]
     pub fn versions(&self) -> Versions {
         let versions = self.set.versions;
-        // Nothing that a non-member sees may depend on the company, not even whether it ever changed.
+        // The response to a non-member must not depend on the company, not even on whether it has ever changed.
         if self.is_non_member() { Versions { company: 0, ..versions } } else { versions }
     }
 
-    /// How long ago the answers were last proven current, when they may be outdated: only while the store is
+    /// Returns the time since the access was last proven current, if it may be outdated. `None` unless the store is
     /// unavailable.
     #[must_use]
     pub const fn age(&self) -> Option<Duration> {
         self.age
     }
 
-    /// The identity shared by all subjects with the same answers, for the lifetime of the process.
+    /// Returns the identity that all accesses with the same decisions share. It is unique for the lifetime of the
+    /// process.
     #[must_use]
     pub fn id(&self) -> AccessId {
         AccessId { set: self.set.id, is_super_admin: matches!(self.subject, Subject::SuperAdmin(_)) }
     }
 
-    /// Whether the subject is neither a member of the company nor a super admin.
+    /// Returns `true` if the subject is neither a member of the company nor a super admin.
     #[must_use]
     pub fn is_non_member(&self) -> bool {
         is_non_member(&self.set, self.subject)
     }
 
-    /// Whether the subject holds a level in the company.
+    /// Returns `true` if the subject holds a level in the company.
     #[must_use]
     pub fn is_member(&self) -> bool {
         self.set.has_levels()
     }
 
-    /// Answers a question. Allocates nothing.
+    /// Decides a question. Allocates nothing.
     #[must_use]
     pub fn decide<'a>(&'a self, question: &'a Question) -> Verdict<'a> {
         decide(&self.set, self.subject, question)
     }
 
-    /// Answers a question as a decision of the specification.
+    /// Decides a question, and returns the decision in the type of the specification.
     #[must_use]
     pub fn check(&self, question: &Question) -> Decision {
         let verdict = self.decide(question);
@@ -86,7 +88,7 @@ impl Access {
         Decision { allowed, scope, reason, decided_by: verdict.decided_by().collect() }
     }
 
-    /// Whether the levels of the subject give one of the service's own permissions.
+    /// Returns `true` if the levels of the subject grant one of the service's own permissions for the whole company.
     #[must_use]
     pub fn holds(&self, permission: IamPermission, action: IamAction) -> bool {
         let action = action.action();
@@ -96,12 +98,13 @@ impl Access {
         })
     }
 
-    /// Explains a decision from the state that it is of.
+    /// Explains the decision of a question, from the same state.
     #[must_use]
     pub fn explain(&self, question: &Question) -> Explanation {
         let decision = self.check(question);
         let bare = |decision| Explanation { decision, gate: Vec::new(), levels: Vec::new(), suggestion: Vec::new() };
-        // A non-member learns nothing about the company, and no rule of the company applies to a super admin.
+        // An explanation reveals nothing about the company to a non-member, and no rule of the company applies to a
+        // super admin.
         if self.is_non_member() || matches!(self.subject, Subject::SuperAdmin(_)) {
             return bare(decision);
         }
@@ -119,7 +122,7 @@ impl Access {
         }
     }
 
-    /// Everything that the subject may see and do.
+    /// Returns the effective permissions of the subject: a decision for every view and every listed action.
     #[must_use]
     pub fn effective(&self) -> EffectivePermissions {
         let index = &self.set.index;
@@ -135,7 +138,7 @@ impl Access {
         EffectivePermissions { views, features: features.collect() }
     }
 
-    /// Whether the subject may see an existing view.
+    /// Returns `true` if the view exists and the subject may see it.
     pub(crate) fn sees(&self, view: ViewId) -> bool {
         match self.subject {
             Subject::SuperAdmin(_) => self.set.index.view_by_id(view).is_some(),
@@ -145,12 +148,13 @@ impl Access {
         }
     }
 
-    /// Whether the subject may read an existing feature.
+    /// Returns `true` if the feature exists and the subject may `Read` it.
     pub(crate) fn reads(&self, feature: FeatureId) -> bool {
         self.set.index.feature_by_id(feature).is_some_and(|columns| self.reads_in(columns))
     }
 
-    /// The same by the feature's key. An unknown key is denied, even to a super admin.
+    /// Returns `true` if a feature with this key exists and the subject may `Read` it. An unknown key is denied, even
+    /// to a super admin.
     pub(crate) fn reads_key(&self, key: &str) -> bool {
         self.set.index.feature_by_key(key).is_some_and(|columns| self.reads_in(columns))
     }
@@ -185,7 +189,7 @@ fn cell<'a>(feature: &FeatureColumns, action: &'a Action) -> CellRef<'a> {
     feature.column(action.as_str()).map_or(CellRef::Unlisted(feature.id, action), CellRef::Action)
 }
 
-/// The cell that a question is about, or the outcome if the view, feature or action does not exist.
+/// Returns the cell of a question, or the outcome if the view or feature does not exist.
 fn find<'a>(set: &CompiledSet, question: &'a Question) -> Result<CellRef<'a>, Outcome> {
     match question {
         Question::View(view) => {
@@ -198,7 +202,7 @@ fn find<'a>(set: &CompiledSet, question: &'a Question) -> Result<CellRef<'a>, Ou
     }
 }
 
-/// Answers a question from a set.
+/// Decides a question from a set.
 #[inline]
 pub(crate) fn decide<'a>(set: &'a CompiledSet, subject: Subject, question: &'a Question) -> Verdict<'a> {
     let is_view = matches!(question, Question::View(_));
@@ -225,29 +229,29 @@ pub(crate) fn decide<'a>(set: &'a CompiledSet, subject: Subject, question: &'a Q
     Verdict { outcome, deciders: Deciders::Of(set, cell) }
 }
 
-/// An outcome with the levels that decided it.
+/// An outcome, with the levels that decided it.
 #[derive(Debug, Clone, Copy)]
 pub struct Verdict<'a> {
-    /// The answer.
+    /// The outcome.
     pub outcome: Outcome,
     deciders: Deciders<'a>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Deciders<'a> {
-    /// Those of a cell, looked up on demand.
+    /// The levels that decided a cell of a set, found on demand.
     Of(&'a CompiledSet, CellRef<'a>),
     Listed(&'a [UserLevelId]),
 }
 
 impl<'a> Verdict<'a> {
-    /// A decision made by these levels, in ascending order.
+    /// Creates a verdict that these levels decided. They must be in ascending order of id.
     #[must_use]
     pub const fn of(outcome: Outcome, decided_by: &'a [UserLevelId]) -> Self {
         Self { outcome, deciders: Deciders::Listed(decided_by) }
     }
 
-    /// The levels that decided, in ascending order.
+    /// Returns the levels that decided, in ascending order of id.
     pub fn decided_by(&self) -> impl Iterator<Item = UserLevelId> + 'a {
         let (of_cell, listed) = match self.deciders {
             Deciders::Of(set, cell) => (Some(set.decided_by(cell)), None),

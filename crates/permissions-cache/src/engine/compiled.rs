@@ -1,6 +1,6 @@
-//! Compiled permissions: what one set of levels may see and do, as bits and bytes over the catalog's index.
+//! Compiled permissions: the decisions of one set of levels, as an array over the columns of the catalog's index.
 //!
-//! The resolution of `iam-domain` remains the specification; a property test shows that both give the same answers.
+//! The resolution of `iam-domain` remains the specification. A property test shows that both decide equally.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::engine::level_rules::{LevelRules, Rule};
 use crate::engine::memory_usage::{MemoryUsage, Reservation};
 use crate::engine::outcome::{Code, Outcome};
 
-/// What the levels decide together, when nothing takes precedence over them.
+/// Combines the rules of the levels into one decision. It applies only if nothing takes precedence over the levels.
 fn by_levels(rules: impl Iterator<Item = Rule>) -> Code {
     let mut code = Code::NO_EXPLICIT_ALLOW;
     let mut has_levels = false;
@@ -33,7 +33,7 @@ fn by_levels(rules: impl Iterator<Item = Rule>) -> Code {
     if has_levels { code } else { Code::NO_USER_LEVELS }
 }
 
-/// What decides about a feature before its levels do.
+/// Returns the decision about a feature that takes precedence over its levels, if there is one.
 fn before_levels(catalog: &Catalog, modules: &BTreeSet<ModuleId>, feature: FeatureId) -> Option<Code> {
     if catalog.feature(feature).is_none_or(|feature| !feature.enabled) {
         return Some(Code::FEATURE_DISABLED);
@@ -41,7 +41,7 @@ fn before_levels(catalog: &Catalog, modules: &BTreeSet<ModuleId>, feature: Featu
     (!catalog.is_feature_open(feature, modules)).then_some(Code::FEATURE_MODULE_MISSING)
 }
 
-/// The view or action of a question, looked up in the index of the set.
+/// The view or action of a question, found in the index of a set.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum CellRef<'a> {
     View(Column),
@@ -49,10 +49,10 @@ pub(crate) enum CellRef<'a> {
     Unlisted(FeatureId, &'a Action),
 }
 
-/// What one set of levels may see and do in one company, at one state of the company and of the catalog.
+/// The compiled permissions of one set of levels in one company, at one state of the company and of the catalog.
 ///
-/// The fields that a decision reads come first, next to each other: with a hundred thousand users, nearly all of its
-/// cost is memory access.
+/// The fields that a decision reads come first, next to each other: with a hundred thousand users, nearly all of the
+/// cost of a decision is memory access.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct CompiledSet {
@@ -63,21 +63,21 @@ pub(crate) struct CompiledSet {
     pub(crate) versions: Versions,
     company_stamp: i64,
     codes: SmallVec<[Code; NEAR]>,
-    /// The allowed views, one bit each.
+    /// The allowed views, one bit for each view.
     views: Box<[u64]>,
     modules: Arc<BTreeSet<ModuleId>>,
-    /// Unique in this process.
+    /// The id of the set, unique in this process.
     pub(crate) id: u64,
     _reservation: Reservation,
 }
 
-/// How many codes are stored inline: enough for a catalog a little larger than the seeded one.
+/// Number of codes that are stored inline: enough for a catalog slightly larger than the seeded one.
 const NEAR: usize = 192;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 impl CompiledSet {
-    /// Compiles levels, which must ascend by id and belong to the index.
+    /// Compiles levels, which must be in ascending order of id and belong to the index.
     pub(crate) fn new(
         versions: Versions,
         company_stamp: i64,
@@ -121,7 +121,7 @@ impl CompiledSet {
         }
     }
 
-    /// The state of the company that the set is of.
+    /// Returns the state of the company that the set belongs to.
     pub(crate) const fn company_state(&self) -> StateId {
         StateId { version: self.versions.company, stamp: self.company_stamp }
     }
@@ -130,12 +130,12 @@ impl CompiledSet {
         self.is_alive.load(Ordering::Acquire)
     }
 
-    /// Stops the set from answering.
+    /// Marks the set as outdated, so that it is no longer used.
     pub(crate) fn kill(&self) {
         self.is_alive.store(false, Ordering::Release);
     }
 
-    /// Whether the set has levels, so that its holders are members.
+    /// Returns `true` if the set has levels, so that its holders are members.
     pub(crate) const fn has_levels(&self) -> bool {
         !self.levels.is_empty()
     }
@@ -152,7 +152,7 @@ impl CompiledSet {
         &self.modules
     }
 
-    /// Whether a view may be seen: one bit.
+    /// Returns `true` if the view may be seen. It reads a single bit.
     pub(crate) fn sees(&self, view: Column) -> bool {
         self.views.get(view.get() / 64).is_some_and(|word| word >> (view.get() % 64) & 1 == 1)
     }
@@ -187,7 +187,7 @@ impl CompiledSet {
         })
     }
 
-    /// The levels that decided, in ascending order.
+    /// Returns the levels that decided, in ascending order of id.
     pub(crate) fn decided_by(&self, cell: CellRef<'_>) -> impl Iterator<Item = UserLevelId> {
         let code = self.code(cell);
         self.rules(cell)
@@ -199,7 +199,7 @@ impl CompiledSet {
             .map(|(level, _)| level)
     }
 
-    /// The actions of a feature that the effective permissions list.
+    /// Returns the actions of a feature that effective permissions list.
     pub(crate) fn listed_actions<'a>(
         &'a self,
         columns: &'a FeatureColumns,
@@ -217,7 +217,7 @@ impl CompiledSet {
             .collect()
     }
 
-    /// The same state in the form that the specification takes.
+    /// Returns the state of the set as a snapshot, the input of the specification.
     pub(crate) fn spelled_out(&self) -> Snapshot {
         Snapshot {
             catalog: Arc::clone(&self.index.catalog),

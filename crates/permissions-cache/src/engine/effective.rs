@@ -1,28 +1,28 @@
-//! All permissions of a user at once.
+//! The effective permissions of a user: all of them at once.
 
 use std::collections::BTreeMap;
 
 use iam_domain::{Action, FeatureId, Scope, ViewId};
 use serde::Serialize;
 
-/// Whether an action is allowed, and how far it reaches.
+/// The decision about an action: whether it is allowed, and with which scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ActionPermission {
-    /// Whether it is allowed.
+    /// `true` if the action is allowed.
     pub allowed: bool,
-    /// Its scope; `own` when denied.
+    /// The scope of the action. `own` if it is denied.
     pub scope: Scope,
 }
 
-/// Every view, and every feature with its listed actions.
+/// The effective permissions of a user: the decisions about every view, and about the listed actions of every feature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EffectivePermissions {
     /// Whether each view may be seen, by view id.
     #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, bool>))]
     pub views: BTreeMap<ViewId, bool>,
-    /// What is allowed on each feature, by feature id and action.
+    /// The decisions about the actions of each feature, by feature id and action.
     #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, BTreeMap<String, ActionPermission>>))]
     pub features: BTreeMap<FeatureId, BTreeMap<Action, ActionPermission>>,
 }

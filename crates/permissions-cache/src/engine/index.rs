@@ -1,5 +1,5 @@
-//! The catalog as numbers: one column for each view and for each action of each feature, so that a compiled set is an
-//! array of bytes.
+//! The catalog as an index of columns: one for each view and one for each action of each feature, so that a compiled
+//! set is an array of bytes.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,7 +11,7 @@ use iam_storage::StateId;
 
 use crate::{FeatureRef, ViewRef};
 
-/// A column in what is compiled over an index.
+/// A column of an index: the position in the arrays that are compiled over it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Column(u32);
 
@@ -21,7 +21,7 @@ impl Column {
     }
 }
 
-/// The columns of a feature's actions: the standard ones first, then its own.
+/// The columns of a feature's actions: first the standard actions, then the feature's custom actions.
 #[derive(Debug)]
 pub(crate) struct FeatureColumns {
     pub(crate) id: FeatureId,
@@ -30,7 +30,7 @@ pub(crate) struct FeatureColumns {
 }
 
 impl FeatureColumns {
-    /// The column of an action; `None` if it is neither standard nor one of this feature's own.
+    /// Returns the column of an action. `None` if it is neither a standard action nor a custom action of the feature.
     pub(crate) fn column(&self, action: &str) -> Option<Column> {
         let offset = match action {
             "Create" => 0,
@@ -45,13 +45,13 @@ impl FeatureColumns {
         Some(Column(self.first + u32::try_from(offset).ok()?))
     }
 
-    /// The feature's actions with their columns.
+    /// Returns the actions of the feature with their columns.
     pub(crate) fn columns(&self) -> impl Iterator<Item = (&str, Column)> {
         Action::STANDARD.into_iter().chain(self.own.iter().map(Action::as_str)).zip((self.first..).map(Column))
     }
 }
 
-/// The numbers of one state of the catalog.
+/// The index of one state of the catalog.
 #[derive(Debug)]
 pub(crate) struct CatalogIndex {
     pub(crate) state: StateId,
@@ -85,19 +85,19 @@ impl CatalogIndex {
         Self { state, catalog, views, urls, features, numbers, keys, columns: next as usize }
     }
 
-    /// How many columns there are. Those of the views come first.
+    /// Returns the number of columns. The columns of views come first.
     pub(crate) const fn columns(&self) -> usize {
         self.columns
     }
 
-    /// The views, in the order of their columns.
+    /// Returns the views in the order of their columns.
     pub(crate) fn views(&self) -> impl Iterator<Item = (Column, &View)> {
         (0..).map(Column).zip(self.catalog.views())
     }
 
-    /// The features.
+    /// Returns the features with their columns.
     pub(crate) fn features(&self) -> impl Iterator<Item = (&FeatureColumns, &Feature)> {
-        // Both are in ascending order of id.
+        // Both iterators are in ascending order of id.
         self.features.iter().zip(self.catalog.features())
     }
 
@@ -112,7 +112,7 @@ impl CatalogIndex {
         self.views.get(&id).copied()
     }
 
-    /// The view at a column.
+    /// Returns the id of the view with this column.
     pub(crate) fn view_in(&self, column: Column) -> Option<ViewId> {
         self.catalog.views().nth(column.get()).map(|view| view.id)
     }
@@ -137,7 +137,7 @@ impl CatalogIndex {
     }
 }
 
-/// The actions that a feature has beyond the standard ones, each once.
+/// Returns the custom actions of a feature, each once.
 fn own_actions(feature: &Feature) -> impl Iterator<Item = &Action> {
     let listed = feature.actions.as_deref().unwrap_or_default();
     listed
@@ -147,7 +147,7 @@ fn own_actions(feature: &Feature) -> impl Iterator<Item = &Action> {
         .map(|(_, action)| action)
 }
 
-/// A map that keeps the first of two equal keys, as a linear search does.
+/// Creates a map that keeps the first of several equal keys, as a linear search would.
 fn first_of<K: Eq + Hash, V>(pairs: impl Iterator<Item = (K, V)>) -> HashMap<K, V, RandomState> {
     let mut map = HashMap::default();
     for (key, value) in pairs {

@@ -1,4 +1,4 @@
-//! What one level says about every view and action, one byte each.
+//! The rules of one level for every view and action, one byte each.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ impl Rule {
     pub(crate) const NONE: Self = Self(0);
     const INHERIT: Self = Self(1);
     const DENY: Self = Self(2);
-    /// The bit of an allow, with the scope in the two lowest bits; views have the widest scope.
+    /// The bit of an allow. The scope is in the two lowest bits; for views it is the widest scope.
     const ALLOW: u8 = 4;
 
     const fn view(state: ViewState) -> Self {
@@ -51,20 +51,20 @@ impl Rule {
     fn as_feature_rule(self) -> Option<FeatureRule> {
         match self {
             Self::NONE | Self::INHERIT => None,
-            // A deny has no scope: the scope of the rule decides nothing.
+            // A deny applies regardless of its scope, so any scope may be returned.
             Self::DENY => Some(FeatureRule { value: false, scope: Scope::Own }),
             allow => allow.allows().map(|scope| FeatureRule { value: true, scope }),
         }
     }
 }
 
-/// The rules of one level for all columns of a catalog. Shared by all sets that include the level.
+/// The rules of one level for all columns of a catalog. All sets with the level share them.
 #[derive(Debug)]
 pub(crate) struct LevelRules {
     level: UserLevelId,
     index: Arc<CatalogIndex>,
     rules: Box<[Rule]>,
-    /// Rows about actions that the catalog does not list. There should be none, but they take part in decisions.
+    /// Rules for actions that the catalog does not list. There should be none, but they are applied in decisions.
     unlisted: Box<[(FeatureId, Action, FeatureRule)]>,
     _reservation: Reservation,
 }
@@ -115,9 +115,10 @@ impl LevelRules {
         Arc::ptr_eq(&self.index, index)
     }
 
-    /// The same rules for a newer catalog. `None` if the change of the catalog may have removed rules, so that they must
-    /// be read again: a view or feature was deleted and recreated under its old id, or a feature was changed and the
-    /// level has rules about one of its own actions.
+    /// Translates the rules to a newer catalog. Returns `None` if the change of the catalog may have removed rules, so
+    /// that they must be read again: a view or feature was deleted and recreated with the same id, or a feature was
+    /// changed and the level has rules for one of its custom actions. Also returns `None` if there are rules for
+    /// unlisted actions.
     pub(crate) fn translated(&self, index: &Arc<CatalogIndex>, memory: &MemoryUsage) -> Option<Self> {
         if !self.unlisted.is_empty() {
             return None;
@@ -159,7 +160,7 @@ impl LevelRules {
         self.rules.get(column.get()).copied().unwrap_or(Rule::NONE)
     }
 
-    /// The rules about actions that the catalog does not list.
+    /// Returns the rules for actions that the catalog does not list.
     pub(crate) fn all_unlisted(&self) -> &[(FeatureId, Action, FeatureRule)] {
         &self.unlisted
     }
@@ -169,7 +170,7 @@ impl LevelRules {
         rules.next().map_or(Rule::NONE, |(_, _, rule)| Rule::feature(*rule))
     }
 
-    /// The rules in the form that the specification takes.
+    /// Returns the rules in the type of the specification.
     pub(crate) fn spelled_out(&self) -> LevelPermissions {
         let views = self.index.views().filter_map(|(column, view)| Some((view.id, self.rule(column).as_view_state()?)));
         let listed = self.index.features().flat_map(|(columns, feature)| {

@@ -1,9 +1,9 @@
-//! The bytes that the cache holds.
+//! The memory that the cache holds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Counts the bytes of live values; each part subtracts its own on drop.
+/// Counts the bytes of live values. Each value subtracts its bytes when it is dropped.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MemoryUsage(Arc<AtomicUsize>);
 
@@ -18,7 +18,7 @@ impl MemoryUsage {
     }
 }
 
-/// Bytes that count as used until this is dropped.
+/// A number of bytes that count as used until the reservation is dropped.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     memory: MemoryUsage,

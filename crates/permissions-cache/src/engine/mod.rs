@@ -1,4 +1,5 @@
-//! The engine: compiles a state of the store, and answers questions from it. No lock, clock or I/O.
+//! The engine: compiles a state of the store, and decides questions from the compiled form. It has no lock, clock or
+//! I/O.
 
 pub(crate) mod access;
 pub(crate) mod compiled;

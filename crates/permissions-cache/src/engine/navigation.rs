@@ -1,52 +1,52 @@
-//! The menu that a user sees.
+//! The navigation: the part of the menu that a user may see.
 
 use iam_domain::{FeatureId, FeatureKey, Icon, Label, Menu, MenuItem, MenuItemId, SubMenuItemId, ViewId, ViewUrl};
 use serde::Serialize;
 
 use crate::Access;
 
-/// An entry below a menu item.
+/// A visible sub-item of a menu item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NavigationSubItem {
-    /// Its id.
+    /// The id of the sub-item.
     pub id: SubMenuItemId,
-    /// The displayed text.
+    /// The displayed label.
     pub label: Label,
-    /// Where it leads.
+    /// The URL that the sub-item links to.
     pub url: Option<ViewUrl>,
 }
 
-/// An entry of the menu.
+/// A visible item of the menu.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct NavigationItem {
-    /// Its id.
+    /// The id of the item.
     pub id: MenuItemId,
-    /// The displayed text.
+    /// The displayed label.
     pub label: Label,
-    /// Its icon.
+    /// The icon.
     pub icon: Option<Icon>,
-    /// Where it leads.
+    /// The URL that the item links to.
     pub url: Option<ViewUrl>,
-    /// Whether users may land here after signing in.
+    /// `true` if a user may land on the item after signing in.
     pub is_entrypoint: bool,
-    /// The entries below it.
+    /// The visible sub-items.
     pub sub_items: Vec<NavigationSubItem>,
 }
 
-/// The menu that a user sees; empty for non-members.
+/// The part of the menu that a user may see. Empty for non-members.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Navigation {
     /// The visible items, in their order.
     pub menu: Vec<NavigationItem>,
-    /// Where the user lands: the url of the first visible entry point that has one.
+    /// The URL on which the user lands: that of the first visible entry point that has one.
     pub entrypoint: Option<ViewUrl>,
 }
 
-/// What must be allowed for an entry to be visible.
+/// The permissions that an item or sub-item requires to be visible.
 struct Needs<'a> {
     view: Option<ViewId>,
     feature: Option<FeatureId>,
@@ -54,11 +54,11 @@ struct Needs<'a> {
 }
 
 impl Navigation {
-    /// The visible part of the menu that all companies share and of the company's own menu.
+    /// Returns the visible items of two menus: the menu that all companies share, and the company's own menu.
     pub(crate) fn of(access: &Access, menus: [&Menu; 2]) -> Self {
         let mut items: Vec<_> = menus.iter().flat_map(|menu| &menu.items).collect();
         items.sort_by(|a, b| (a.sort_order, a.label.as_str(), a.id).cmp(&(b.sort_order, b.label.as_str(), b.id)));
-        // The sub-items of an item are all in the menu of the item, in their order.
+        // The sub-items of an item are in the same menu as the item, in their order.
         let sub_items = |item: &MenuItem| {
             let id = item.id;
             menus.into_iter().flat_map(|menu| &menu.sub_items).filter(move |sub| sub.menu_item_id == id && sub.enabled)

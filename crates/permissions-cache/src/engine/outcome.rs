@@ -1,13 +1,13 @@
-//! The outcome of a question, and its form in one byte.
+//! The outcome of a decision, and its one-byte code.
 
 use iam_domain::{Reason, Scope};
 
-/// The outcome of a question. Allocates nothing.
+/// The outcome of a decision. It needs no allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// Whether it is allowed.
+    /// `true` if access is allowed.
     pub allowed: bool,
-    /// The scope of an action (`own` when denied); `None` for views.
+    /// The scope of the action, `own` if it is denied. `None` for a view.
     pub scope: Option<Scope>,
     /// The reason.
     pub reason: Reason,
@@ -22,7 +22,7 @@ impl Outcome {
         Self { allowed: false, scope: Some(Scope::Own), reason }
     }
 
-    /// The same when at least the scope `least` is required.
+    /// Applies a required scope: the outcome is a denial if its scope is narrower than `least`.
     pub(crate) fn reaching(self, least: Scope) -> Self {
         match self.scope {
             Some(scope) if self.allowed && scope < least => {
@@ -33,11 +33,12 @@ impl Outcome {
     }
 }
 
-/// A decision in one byte: the reason in the four lowest bits, then the scope, then whether it is allowed.
+/// A decision in one byte: the reason in the four lowest bits, then the scope in two bits, then a bit that is set if
+/// access is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Code(u8);
 
-/// The reasons that a compiled decision can have, by their number.
+/// The reasons that a compiled decision can have, indexed by their number.
 const REASONS: [Reason; 8] = [
     Reason::NoExplicitAllow,
     Reason::ExplicitDeny,
@@ -77,7 +78,7 @@ impl Code {
     }
 }
 
-/// The scope in the two lowest bits.
+/// Returns the scope in the two lowest bits.
 pub(crate) const fn scope(bits: u8) -> Scope {
     match bits & 3 {
         0 => Scope::Own,

@@ -1,4 +1,4 @@
-//! Questions, and the subjects that they are about.
+//! Questions, and their subjects.
 
 use iam_domain::{Action, Caller, FeatureId, Scope, UserId, ViewId};
 
@@ -7,14 +7,14 @@ use iam_domain::{Action, Caller, FeatureId, Scope, UserId, ViewId};
 pub enum Subject {
     /// A user, whose levels decide.
     User(UserId),
-    /// A super admin asking about themselves: everything that exists is allowed.
+    /// A super admin who asks about themselves: everything that exists is allowed.
     SuperAdmin(UserId),
     /// A service asking about itself. It holds no levels, so it is answered as a non-member.
     Service,
 }
 
 impl From<Caller> for Subject {
-    /// The caller as the subject.
+    /// Returns the caller as the subject.
     fn from(caller: Caller) -> Self {
         match caller {
             Caller::User { id, is_super_admin: true } => Self::SuperAdmin(id),
@@ -34,52 +34,52 @@ impl Subject {
     }
 }
 
-/// A view, by its id or its exact url.
+/// A view, identified by its id or by its exact URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ViewRef {
-    /// By id.
+    /// The id of the view.
     Id(ViewId),
-    /// By url.
+    /// The URL of the view.
     Url(String),
 }
 
 impl ViewRef {
-    /// Text that parses as an id is one: urls never look like ids.
+    /// Parses an id or a URL. The two cannot be confused, since URLs never look like ids.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         ViewId::parse(text).map_or_else(|_| Self::Url(text.to_owned()), Self::Id)
     }
 }
 
-/// A feature, by its id or its exact key.
+/// A feature, identified by its id or by its exact key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeatureRef {
-    /// By id.
+    /// The id of the feature.
     Id(FeatureId),
-    /// By key.
+    /// The key of the feature.
     Key(String),
 }
 
 impl FeatureRef {
-    /// Text that parses as an id is one: keys never look like ids.
+    /// Parses an id or a key. The two cannot be confused, since keys never look like ids.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         FeatureId::parse(text).map_or_else(|_| Self::Key(text.to_owned()), Self::Id)
     }
 }
 
-/// A question that a decision answers.
+/// A question to decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// Whether a view may be seen.
+    /// Whether the subject may see the view.
     View(ViewRef),
-    /// Whether an action may be done.
+    /// Whether the subject may do the action of the feature.
     Feature {
         /// The feature.
         feature: FeatureRef,
         /// The action.
         action: Action,
-        /// The scope that is needed at least.
+        /// The required scope. `None` if any scope suffices.
         least_scope: Option<Scope>,
     },
 }

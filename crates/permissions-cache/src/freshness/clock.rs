@@ -1,21 +1,21 @@
-//! Moments of a monotonic clock that is cheap enough for every decision and continues while the machine is suspended.
+//! A monotonic clock that is cheap enough for every decision, and that continues while the machine is suspended.
 
 use std::time::Duration;
 
-/// A moment in milliseconds. On Linux the clock continues while the process is stopped and while the machine is
-/// suspended; elsewhere, its behaviour on suspension depends on the system.
+/// A moment in milliseconds. On Linux, the clock continues while the process is stopped and while the machine is
+/// suspended. On other systems, its behaviour during suspension depends on the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
 impl Moment {
-    /// Earlier than every other moment.
+    /// A moment before all others.
     pub(crate) const NEVER: Self = Self(0);
 
     #[cfg(target_os = "linux")]
     pub(crate) fn now() -> Self {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         let millis = i128::from(time.tv_sec) * 1000 + i128::from(time.tv_nsec) / 1_000_000;
-        // Plus one, so that no moment equals `NEVER`.
+        // One is added, so that no moment equals `NEVER`.
         Self(u64::try_from(millis).unwrap_or(0) + 1)
     }
 

@@ -1,4 +1,4 @@
-//! What is known of the store's states, and how long that may be trusted: whether what is kept is current.
+//! The known states of the store, and the lease that limits how long cached data is trusted.
 
 pub(crate) mod clock;
 pub(crate) mod lease;

@@ -13,7 +13,7 @@ use crate::freshness::ticket::{Ticket, Tickets};
 
 const COMPANIES: usize = 3;
 
-/// A part with a state: a company by its number, the catalog, or the credentials.
+/// A part of the store that has a state: a company, the catalog, or the credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Company(usize),
@@ -37,14 +37,14 @@ fn target(part: Part) -> Target {
     }
 }
 
-/// Every state that each part ever had, and when it began. Time is the number of commits and restores.
+/// Every state that each part has had, and the time at which it began. Time is counted in commits and restores.
 #[derive(Debug)]
 struct Store {
     now: usize,
     epoch: u64,
     stamps: i64,
     states: BTreeMap<Part, Vec<(usize, StateId)>>,
-    /// When the current history began: positions from before are of another cluster.
+    /// The start of the current history. Earlier positions are not valid in it.
     born: usize,
 }
 
@@ -75,7 +75,7 @@ impl Store {
         self.write(part, version);
     }
 
-    /// Restores the states of an earlier time, written anew: in the same epoch, or as another cluster.
+    /// Restores the versions of an earlier time, with new stamps: in the same epoch, or as another cluster.
     fn restore(&mut self, time: usize, is_other: bool) {
         let versions: Vec<_> = parts().map(|part| (part, self.at(part, time).version)).collect();
         self.now += 1;
@@ -107,7 +107,7 @@ impl Store {
     }
 }
 
-/// A poll under way.
+/// A poll in progress.
 #[derive(Debug)]
 struct Polling {
     since: Option<usize>,
@@ -116,7 +116,7 @@ struct Polling {
     read: Option<(usize, Changes)>,
 }
 
-/// A load under way.
+/// A load in progress.
 #[derive(Debug)]
 struct Loading {
     company: usize,
@@ -124,18 +124,18 @@ struct Loading {
     read: Option<(usize, Loaded)>,
 }
 
-/// A replica with its tracker, and the store.
+/// A replica's tracker, and the store.
 struct World {
     store: Store,
     tickets: Tickets,
     tracker: Tracker,
     poll: Option<Polling>,
     loads: Vec<Loading>,
-    /// Committed changes of this replica that the tracker does not know yet, and when they were committed.
+    /// Committed changes of this replica that were not reported to the tracker yet, with their times.
     untold: Vec<(Part, usize)>,
-    /// The time that the latest applied poll read; none before the first poll of a history.
+    /// The time of the store that the latest applied poll read. `None` before the first poll of a history.
     polled: Option<usize>,
-    /// The times that what is kept must not be older than, because of this replica's own changes.
+    /// The times of this replica's own changes: known states must not be older.
     own: BTreeMap<Part, usize>,
 }
 
@@ -183,7 +183,7 @@ impl World {
             10 => self.begin_poll(),
             11 => self.read_poll(),
             12 => self.end_poll(),
-            // It failed.
+            // The poll failed.
             13 => self.poll = None,
             14 => match which % 8 {
                 0 => self.store.restore(self.store.now / 2, false),
@@ -240,7 +240,7 @@ impl World {
         self.note(&effects);
         if verdict == Retention::Keep {
             let (id, state) = loaded.company.unwrap();
-            assert_eq!(self.tracker.company(id), Some(state), "what is kept is what is known");
+            assert_eq!(self.tracker.company(id), Some(state), "only the known state is kept");
             assert_eq!(self.tracker.catalog(), Some(loaded.catalog));
         }
         Some(verdict)
@@ -277,7 +277,8 @@ impl World {
         self.tracker.on_proof(poll.generation, poll.began);
     }
 
-    /// Everything that is known was true at one time, not before the latest poll nor before an own change.
+    /// Checks that all known states were current at one time, which is neither before the latest poll nor before an own
+    /// change.
     fn check(&self) {
         let Some(polled) = self.polled else {
             for part in parts() {
@@ -299,7 +300,7 @@ impl World {
                 let part = Part::Company(number);
                 let Some(state) = self.known(part) else { continue };
                 let both = |time| self.store.at(part, time) == state && self.store.at(Part::Catalog, time) == catalog;
-                assert!((polled..=self.store.now).any(both), "{part:?} and the catalog were never so at one moment");
+                assert!((polled..=self.store.now).any(both), "{part:?} and the catalog never had these states at once");
             }
         }
     }
@@ -312,7 +313,7 @@ impl World {
         }
     }
 
-    /// Without disturbances, everything becomes known and is kept.
+    /// Checks that without further disturbances everything becomes known, and loads are kept.
     fn settle(&mut self) {
         self.poll = None;
         self.loads.clear();
@@ -337,7 +338,8 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 100_000,
-        // The same histories in each run, so that CI does not depend on chance. Use another seed to explore more.
+        // All runs use the same histories, so that CI does not depend on chance. Use another seed to test other
+        // histories.
         rng_seed: RngSeed::Fixed(1),
         failure_persistence: None,
         ..ProptestConfig::default()

@@ -1,14 +1,15 @@
-//! What is known of the store's states: a pure state machine, without a lock, a clock or I/O.
+//! Tracks the known states of the store: a pure state machine, without a lock, a clock or I/O.
 //!
-//! Events go in, [`Effects`] come out. [`Ticket`]s give the order of events: a read that began after a state was
-//! learned sees that state, and one that began before may or may not. Three rules keep it right:
+//! Methods take events and return [`Effects`]. [`Ticket`]s define the order of events: a read that began after a state
+//! was learned sees that state or a later one; a read that began before may or may not see it. Three rules ensure
+//! correctness:
 //!
-//! * Nothing is known before the first poll. From then on each poll continues where the last one ended, so that no
-//!   change is missed, however long polls fail in between.
-//! * What a poll reports outdates what is known, and every load that began before the report arrived, unless both are
-//!   of exactly the reported state.
-//! * A read that began after a state was learned, and sees an older state or a different one of the same version,
-//!   proves that the history is another one: the database was restored. Then nothing that was known counts.
+//! * Nothing is known before the first poll. After it, each poll continues where the last one ended, so no change is
+//!   missed, however long polls fail in between.
+//! * A reported state invalidates the known state, and every load that began before the report arrived, unless both
+//!   have exactly the reported state.
+//! * If a read that began after a state was learned sees an older state, or another stamp under the same version, the
+//!   database has another history: it was restored. Then everything that was known is discarded.
 
 use std::collections::HashMap;
 
@@ -18,57 +19,58 @@ use iam_storage::{Changes, Position, StateId, Target};
 
 use crate::freshness::ticket::Ticket;
 
-/// What is known of the store's states.
+/// The known states of the store.
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
     history: Option<History>,
-    /// Reads that began before this are of a history that is over.
+    /// Reads that began before this ticket belong to an earlier history.
     since: Ticket,
-    /// Grows with each new history: a poll that began in an earlier one continues from a position of that history.
+    /// The number of histories so far. A poll that began in an earlier generation continued from a position of another
+    /// history, so its result is ignored.
     generation: u64,
-    /// Versions went back within this epoch, and the history has no other epoch yet.
+    /// The epoch within which versions went back, until it is replaced.
     to_renew: Option<u64>,
-    /// Where the next poll continues; none before the first poll of a history.
+    /// The position from which the next poll continues. `None` before the first poll of a history.
     position: Option<Position>,
-    /// When the newest poll began that proved something.
+    /// The start of the newest poll that proved something.
     proven: Ticket,
     catalog: Known,
-    /// Whether a poll reported that the catalog's state is consistent with all that is known of companies.
+    /// `true` if a poll reported that the catalog and all companies had their known states at the same time.
     is_catalog_polled: bool,
     credentials: Known,
     companies: HashMap<CompanyId, Known, RandomState>,
-    /// Reads that began before this may miss the latest change of a company that is no longer tracked.
+    /// Reads that began before this ticket may miss the latest change of a company that is no longer tracked.
     forgotten: Ticket,
 }
 
-/// The history that the states are of.
+/// The identity of the database history that the states belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct History {
     epoch: u64,
     identity: u64,
 }
 
-/// What is known of the catalog, of the credentials, or of a company.
+/// The known state of the catalog, of the credentials, or of a company.
 #[derive(Debug, Default)]
 struct Known {
-    /// The newest state that was read; none if something may have changed since.
+    /// The newest state that was read. `None` if something may have changed since.
     state: Option<StateId>,
-    /// Reads that begin after this see that state or a later one.
+    /// Reads that began after this ticket see this state or a later one.
     learned: Ticket,
-    /// Reads that began before this may miss the latest change.
+    /// Reads that began before this ticket may miss the latest change.
     outdated: Ticket,
 }
 
-/// What a read says about a state, given what is known.
+/// How the state that a read returned relates to the known state.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
-    /// The known state.
+    /// The state is the known one.
     Same,
-    /// A newer state than the known one.
+    /// The state is newer than the known one.
     Newer,
-    /// The read began too early to say anything.
+    /// The read began too early to be compared.
     Outdated,
-    /// The state contradicts what is known.
+    /// The state contradicts the known one: versions went back.
     WentBack,
 }
 
@@ -78,7 +80,8 @@ impl Known {
             None if began > self.outdated => Seen::Newer,
             None => Seen::Outdated,
             Some(known) if known == state => Seen::Same,
-            // A read that began before the latest change was learned may be of a history that a restore has ended.
+            // If the read began before the latest change was learned, it may belong to a history that a restore has
+            // ended.
             Some(known) if state.version > known.version && began > self.outdated => Seen::Newer,
             Some(known) if state.version > known.version => Seen::Outdated,
             Some(_) if began > self.learned => Seen::WentBack,
@@ -91,13 +94,13 @@ impl Known {
         self.learned = now;
     }
 
-    /// Something changed, or may have changed: reads that began before now may miss it.
+    /// Records that something changed, or may have changed. Reads that began before now may miss the change.
     fn outdate(&mut self, now: Ticket) {
         self.state = None;
         self.outdated = now;
     }
 
-    /// A poll reports this state. Returns how it relates to what is known.
+    /// Records the state that a poll reported. Returns how it relates to the known state.
     fn report(&mut self, state: StateId, began: Ticket, now: Ticket) -> Seen {
         let seen = self.sees(state, began);
         match seen {
@@ -105,7 +108,7 @@ impl Known {
                 self.outdated = now;
                 self.learn(state, now);
             }
-            // What is reported now is not reported again, and it is not known which of the two states is later.
+            // Which of the two states is later is not known, and polls do not report this state again.
             Seen::Outdated => self.outdate(now),
             Seen::Same | Seen::WentBack => {}
         }
@@ -113,31 +116,32 @@ impl Known {
     }
 }
 
-/// What an event does to kept entries.
+/// The effects of an event on the cached data.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Effects {
-    /// Nothing that is kept of these companies answers any more.
+    /// The cached data of these companies is no longer used.
     pub(crate) outdated: Vec<CompanyId>,
     /// The catalog changed, or may have changed.
     pub(crate) catalog: bool,
     /// The credentials changed, or may have changed.
     pub(crate) credentials: bool,
-    /// Nothing that is kept answers any more, and everything is read again.
+    /// All cached data is dropped and read again.
     pub(crate) everything: bool,
-    /// Nothing answers before a poll that begins after this.
+    /// Cached data is not used before a poll that begins after this event.
     pub(crate) end_lease: bool,
 }
 
-/// Whether the result of a load is kept.
+/// Whether the result of a load is cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retention {
-    /// It is the newest known state.
+    /// The result is the newest known state.
     Keep,
-    /// It may be outdated: it answers the requests that came before it began, and is not kept.
+    /// The result may be outdated. Only the requests that arrived before the load began may use it, and it is not
+    /// cached.
     Discard,
 }
 
-/// What a load read, of which states, and when it began.
+/// The states that a load read, and its start.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Loaded {
     pub(crate) epoch: u64,
@@ -148,81 +152,83 @@ pub(crate) struct Loaded {
 }
 
 impl Tracker {
-    /// Where a poll that begins now continues, and the generation to pass to [`Self::on_poll`].
+    /// Returns the position from which a poll that begins now must continue, and the generation to pass to
+    /// [`Self::on_poll`].
     pub(crate) fn next_poll(&self) -> (Option<Position>, u64) {
         (self.position.clone(), self.generation)
     }
 
-    /// Whether a poll has reported the states.
+    /// Returns `true` if a poll has reported the states of the current history.
     pub(crate) const fn has_position(&self) -> bool {
         self.position.is_some()
     }
 
-    /// The epoch of the history, if a poll has reported it.
+    /// Returns the epoch of the history, if a poll has reported it.
     pub(crate) fn epoch(&self) -> Option<u64> {
         self.history.filter(|_| self.has_position()).map(|history| history.epoch)
     }
 
-    /// The epoch within which versions went back: the history must get another one before the next poll.
+    /// Returns the epoch within which versions went back. It must be replaced before the next poll.
     pub(crate) const fn to_renew(&self) -> Option<u64> {
         self.to_renew
     }
 
-    /// The history no longer has this epoch.
+    /// Handles the replacement of this epoch.
     pub(crate) fn on_renewed(&mut self, epoch: u64) {
         self.to_renew = self.to_renew.filter(|waiting| *waiting != epoch);
     }
 
-    /// When the newest poll began that proved something.
+    /// Returns the start of the newest poll that proved something.
     pub(crate) const fn proven(&self) -> Ticket {
         self.proven
     }
 
-    /// The catalog's state, if it is known.
+    /// Returns the catalog's state, if it is known.
     pub(crate) const fn catalog(&self) -> Option<StateId> {
         self.catalog.state
     }
 
-    /// The state of the credentials, if it is known.
+    /// Returns the state of the credentials, if it is known.
     pub(crate) const fn credentials(&self) -> Option<StateId> {
         self.credentials.state
     }
 
-    /// The state of a company, if it is known.
+    /// Returns the state of a company, if it is known.
     pub(crate) fn company(&self, id: CompanyId) -> Option<StateId> {
         self.companies.get(&id)?.state
     }
 
-    /// Whether the catalog's state and those of all known companies were the store's at one moment.
+    /// Returns `true` if the catalog and all companies had their known states at the same time.
     pub(crate) const fn is_catalog_polled(&self) -> bool {
         self.is_catalog_polled
     }
 
-    /// A load of the catalog sees its latest known change if it begins after this ticket.
+    /// Returns the ticket after which a load of the catalog must begin to see the latest known change of it.
     pub(crate) fn least_for_catalog(&self) -> Ticket {
         self.catalog.outdated.max(self.since)
     }
 
-    /// A load of a company sees the latest known changes if it begins after this ticket.
+    /// Returns the ticket after which a load of a company must begin to see the latest known changes.
     pub(crate) fn least(&self, company: CompanyId) -> Ticket {
         let company = self.companies.get(&company).map_or(self.forgotten, |known| known.outdated);
         company.max(self.least_for_catalog())
     }
 
-    /// Starts to track this company.
+    /// Starts tracking this company.
     pub(crate) fn track(&mut self, company: CompanyId) {
         let outdated = self.forgotten;
         self.companies.entry(company).or_insert_with(|| Known { outdated, ..Known::default() });
     }
 
-    /// Stops to track a company of which nothing is kept and no load is under way.
+    /// Stops tracking a company of which nothing is cached and no load is in progress.
     pub(crate) fn forget(&mut self, company: CompanyId) {
         if let Some(known) = self.companies.remove(&company) {
             self.forgotten = self.forgotten.max(known.outdated);
         }
     }
 
-    /// A poll of this generation that began at `began` was answered. It proves nothing before [`Self::on_proof`].
+    /// Handles the result of a poll of this generation that began at `began`. The poll proves nothing before
+    /// [`Self::on_proof`].
     pub(crate) fn on_poll(&mut self, changes: &Changes, generation: u64, began: Ticket, now: Ticket) -> Effects {
         let mut effects = Effects::default();
         if generation != self.generation {
@@ -234,13 +240,13 @@ impl Tracker {
         if is_other || !(is_first || changes.is_continuous) {
             self.start_over(&mut effects, now);
         } else if is_first {
-            // Reads that began before may miss what was committed before this poll.
+            // Reads that began earlier may miss changes that were committed before this poll.
             self.since = now;
             self.forgotten = now;
         }
         self.history = Some(history);
         self.position = Some(changes.position.clone());
-        // This very poll has seen what the other history makes outdated as of now.
+        // This poll itself read the new history, so the start over does not outdate it.
         let began = if effects.everything { now.after() } else { began };
 
         let mut went_back = false;
@@ -274,7 +280,8 @@ impl Tracker {
         effects
     }
 
-    /// What the poll of this generation reported was true when it began, or later: the primary answered.
+    /// Records that the poll's result is from the primary, and so was current when the poll began or later. Returns
+    /// `false` if another history was detected since.
     pub(crate) fn on_proof(&mut self, generation: u64, began: Ticket) -> bool {
         let counts = generation == self.generation && self.position.is_some();
         if counts {
@@ -283,14 +290,14 @@ impl Tracker {
         counts
     }
 
-    /// A load was answered.
+    /// Handles the result of a load.
     pub(crate) fn on_load(&mut self, loaded: &Loaded, now: Ticket) -> (Retention, Effects) {
         let mut effects = Effects::default();
         if loaded.began <= self.since {
             return (Retention::Discard, effects);
         }
         if self.history.is_some_and(|known| known.epoch != loaded.epoch) {
-            // The next poll decides which of the two databases counts.
+            // The next poll determines which of the two databases is the primary.
             self.start_over(&mut effects, now);
         }
         if self.position.is_none() {
@@ -327,13 +334,13 @@ impl Tracker {
             }
             Some((_, _, Seen::Same)) => (Retention::Keep, effects),
             Some((_, _, Seen::Outdated | Seen::WentBack)) => (Retention::Discard, effects),
-            // The catalog alone, or a company that was forgotten meanwhile.
+            // Only the catalog was read, or tracking of the company has ended since.
             None if loaded.company.is_none() => (Retention::Keep, effects),
             None => (Retention::Discard, effects),
         }
     }
 
-    /// A load of credentials was answered.
+    /// Handles the result of a load of credentials.
     pub(crate) fn on_credentials(
         &mut self,
         epoch: u64,
@@ -366,7 +373,7 @@ impl Tracker {
         }
     }
 
-    /// A change of this process was committed, in a database of this epoch.
+    /// Handles a committed change of this process, in a database of this epoch.
     pub(crate) fn on_own_change(&mut self, target: Target, epoch: u64, now: Ticket) -> Effects {
         let mut effects = Effects::default();
         if self.history.is_some_and(|known| known.epoch != epoch) {
@@ -377,14 +384,14 @@ impl Tracker {
         effects
     }
 
-    /// A change of this process ended with an unknown outcome.
+    /// Handles a change of this process with an unknown outcome.
     pub(crate) fn on_unknown_outcome(&mut self, target: Target, now: Ticket) -> Effects {
         let mut effects = Effects { end_lease: true, ..Effects::default() };
         self.outdate(target, &mut effects, now);
         effects
     }
 
-    /// The database that answers is not the primary.
+    /// Handles a result from a database that is not the primary.
     pub(crate) fn on_not_primary(&mut self, generation: u64, now: Ticket) -> Effects {
         let mut effects = Effects::default();
         if generation == self.generation && self.position.is_some() {
@@ -400,7 +407,7 @@ impl Tracker {
                     known.outdate(now);
                     effects.outdated.push(id);
                 } else {
-                    // It may be tracked again before a poll ends that began before this.
+                    // The company may be tracked again before a poll ends that began before this change.
                     self.forgotten = now;
                 }
             }
@@ -416,13 +423,13 @@ impl Tracker {
         }
     }
 
-    /// Versions went back although the epoch stayed the same.
+    /// Handles versions that went back although the epoch stayed the same.
     fn go_back(&mut self, effects: &mut Effects, now: Ticket) {
         self.to_renew = self.history.map(|history| history.epoch);
         self.start_over(effects, now);
     }
 
-    /// The history is another one: nothing that was known counts.
+    /// Discards everything that was known, because another history was detected.
     fn start_over(&mut self, effects: &mut Effects, now: Ticket) {
         effects.everything = true;
         effects.end_lease = true;

@@ -1,4 +1,4 @@
-//! One load for all requests that wait for the same thing, begun after each of them arrived.
+//! Coalesced loads: all requests that wait for the same key share one load, which begins after each of them arrived.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -15,18 +15,18 @@ pub(crate) type Loading<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The requests that wait for one key.
 struct Waiters<T> {
-    /// When the load under way began; `None` before it begins.
+    /// The start of the load in progress. `None` if no load is in progress.
     began: Option<Ticket>,
-    /// The requests that the load under way answers.
+    /// The requests that get the result of the load in progress.
     current: Vec<oneshot::Sender<T>>,
-    /// The requests that the next load answers.
+    /// The requests that get the result of the next load.
     next: Vec<oneshot::Sender<T>>,
 }
 
-/// The most keys that are waited for at once. Requests for further keys fail at once.
+/// Maximum number of keys that requests wait for at the same time. Requests for further keys fail at once.
 const MAX_KEYS: usize = 10_000;
 
-/// Loads values by key. For each key at most one load is under way and at most one more is to follow, however many
+/// Loads values by key. For each key, at most one load is in progress and at most one more is pending, however many
 /// requests wait. A load runs in a task of its own and continues when the waiting requests are cancelled.
 pub(crate) struct Coalescer<K, T> {
     keys: Mutex<HashMap<K, Waiters<T>>>,
@@ -36,9 +36,9 @@ pub(crate) struct Coalescer<K, T> {
     load: Box<dyn Fn(K, Ticket) -> Loading<T> + Send + Sync>,
 }
 
-/// The load ended without an answer.
+/// A load ended without a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a load ended without an answer")]
+#[error("a load ended without a result")]
 pub(crate) struct Lost;
 
 impl<K, T> Coalescer<K, T>
@@ -46,7 +46,8 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     T: Clone + Send + 'static,
 {
-    /// Loads with `load`, which gets the ticket of its beginning. The gate limits how many loads run at once.
+    /// Creates a coalescer that loads with `load`, which gets the key and the ticket of the load's start. The gate
+    /// limits the number of concurrent loads.
     pub(crate) fn new(
         tickets: Arc<Tickets>,
         gate: Arc<Semaphore>,
@@ -56,7 +57,7 @@ where
         Arc::new(Self { keys: Mutex::default(), tickets, gate, runtime, load: Box::new(load) })
     }
 
-    /// The result of a load that began after `since`. Cancelling this call does not cancel the load.
+    /// Returns the result of a load that began after `since`. Cancelling this call does not cancel the load.
     pub(crate) async fn get(self: &Arc<Self>, key: K, since: Ticket) -> Result<T, Lost> {
         let (sender, answer) = oneshot::channel();
         let is_first = {
@@ -80,10 +81,10 @@ where
         answer.await.map_err(|_| Lost)
     }
 
-    /// Loads as long as requests wait.
+    /// Runs loads for a key as long as requests wait for it.
     async fn load_while_awaited(self: Arc<Self>, key: K) {
         loop {
-            // The gate is never closed.
+            // The semaphore is never closed, so this cannot fail.
             let permit = Arc::clone(&self.gate).acquire_owned().await;
             let began = {
                 let mut keys = self.keys();
@@ -97,7 +98,8 @@ where
                 waiters.current = std::mem::take(&mut waiters.next);
                 *waiters.began.insert(self.tickets.begin())
             };
-            // A task of its own: if it panics, the waiting requests get an error, and the next load begins.
+            // The load runs in a separate task. If it panics, the waiting requests get an error and the next load can
+            // begin.
             let loaded = self.runtime.spawn((self.load)(key.clone(), began)).await;
             drop(permit);
             let (current, is_over) = {
@@ -113,7 +115,7 @@ where
             };
             if let Ok(value) = loaded {
                 for waiter in current {
-                    // The receiver may be gone.
+                    // The request may have been cancelled.
                     let _ = waiter.send(value.clone());
                 }
             }
@@ -136,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    /// A coalescer whose loads wait until they are released one by one, and answer with their number.
+    /// A coalescer whose loads wait until they are released one by one. A load returns its number.
     struct Bench {
         coalescer: Arc<Coalescer<u8, usize>>,
         tickets: Arc<Tickets>,

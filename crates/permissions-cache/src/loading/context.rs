@@ -1,4 +1,4 @@
-//! What every load needs.
+//! The context that all loads share.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,27 +11,27 @@ use crate::cache::Cache;
 use crate::loading::coalescer::Lost;
 use crate::loading::error::{Loaded, in_limit, shared, unavailable};
 
-/// Where loads read, what keeps their results, and what bounds them.
+/// The storage that loads read, the cache that keeps their results, and the limits of loads.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) options: CacheOptions,
-    /// Loads run here, whichever runtime asked for them.
+    /// The runtime on which loads run, whichever runtime the request runs on.
     pub(crate) runtime: Handle,
 }
 
 impl Context {
-    /// Waits for a shared load, at most as long as one may take.
+    /// Waits for a shared load, at most for the load timeout.
     pub(crate) async fn in_time<T>(&self, load: impl Future<Output = Result<Loaded<T>, Lost>>) -> Result<T> {
         match tokio::time::timeout(self.options.load_timeout, load).await {
             Ok(Ok(loaded)) => loaded.map_err(|error| shared(&error)),
             Ok(Err(lost)) => Err(unavailable(lost)),
-            Err(_) => Err(unavailable("the store took too long")),
+            Err(_) => Err(unavailable("the store did not respond in time")),
         }
     }
 
-    /// Runs a load, ends it if it takes too long, and counts it.
+    /// Runs a load with the load timeout, and counts it.
     pub(crate) async fn timed<T>(&self, load: impl Future<Output = Result<T>>) -> Loaded<T> {
         let began = Instant::now();
         let loaded = in_limit(self.options.load_timeout, load).await;

@@ -10,18 +10,19 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::loading::polls::Polls;
 
-/// How many polls a lease gets without any wake-up.
+/// Number of polls per lease if there are no wake-ups.
 const POLLS: u32 = 4;
-/// The least time between two polls, however frequent the wake-ups.
+/// Minimum time between two polls, however frequent the wake-ups are.
 const LEAST_GAP: Duration = Duration::from_millis(5);
-/// How long to wait before the second attempt to listen for wake-ups.
+/// The pause before the second attempt to listen for wake-ups.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest such wait.
+/// Maximum pause between two attempts to listen for wake-ups.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Polls {
-    /// Polls for changes of other processes, forever: run it in a task of its own. While its polls are answered, what
-    /// is kept is trusted. Wake-ups make it poll at once; without any it polls four times in the time of a lease.
+    /// Polls for changes of other processes, forever: run it in a task of its own. Successful polls keep the lease
+    /// running, so that cached data is trusted. Wake-ups make it poll at once; without any, it polls four times per
+    /// lease.
     pub(crate) async fn follow(&self) {
         self.begin_to_follow();
         let woken = Notify::new();
@@ -40,28 +41,28 @@ impl Polls {
             match self.poll_for_lease().await {
                 Ok(()) if failing => {
                     failing = false;
-                    tracing::info!("changes are followed again");
+                    tracing::info!("polls for changes succeed again");
                 }
                 Ok(()) => {}
                 Err(error) if failing => {
-                    tracing::debug!(error = &error as &dyn Error, "changes cannot be followed");
+                    tracing::debug!(error = &error as &dyn Error, "a poll for changes failed");
                 }
                 Err(error) => {
                     failing = true;
-                    tracing::warn!(error = &error as &dyn Error, "changes cannot be followed");
+                    tracing::warn!(error = &error as &dyn Error, "a poll for changes failed");
                 }
             }
             sleep(LEAST_GAP).await;
         }
     }
 
-    /// Listens for wake-ups, and retries with growing pauses while that fails.
+    /// Listens for wake-ups. If that fails, it is retried after pauses of increasing length.
     async fn listen_forever(&self, woken: &Notify) -> Infallible {
         let mut pause = FIRST_PAUSE;
         loop {
             let began = Instant::now();
             let Err(error) = self.listen(woken).await;
-            tracing::warn!(error = &error as &dyn Error, "wake-ups are lost: changes are polled for at intervals");
+            tracing::warn!(error = &error as &dyn Error, "listening for wake-ups failed: only periodic polls remain");
             metrics::counter!("iam_cache_channel_lost_total").increment(1);
             if began.elapsed() > self.context.options.lease * 2 {
                 pause = FIRST_PAUSE;
@@ -71,12 +72,12 @@ impl Polls {
         }
     }
 
-    /// Forwards wake-ups until there are no more.
+    /// Forwards wake-ups until listening fails.
     async fn listen(&self, woken: &Notify) -> Result<Infallible> {
         let mut wake_ups = self.context.storage.changes().listen().await?;
-        tracing::debug!("wake-ups are listened for");
+        tracing::debug!("listening for wake-ups");
         loop {
-            // Also for wake-ups that were lost before.
+            // The first notification covers wake-ups that were lost before.
             woken.notify_one();
             wake_ups.next().await?;
         }

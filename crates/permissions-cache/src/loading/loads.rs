@@ -16,14 +16,14 @@ use crate::loading::context::Context;
 use crate::loading::error::{Loaded, shared, unavailable};
 use crate::loading::polls::Polls;
 
-/// What a load of one user read, and when it began.
+/// The result of a load of one user, and the load's start.
 #[derive(Clone)]
 pub(crate) struct LoadedUser {
     pub(crate) set: Arc<CompiledSet>,
     pub(crate) at: Moment,
 }
 
-/// Loads of permissions, shared by all requests that wait for the same one.
+/// Loads of permissions. All requests that wait for the same load share it.
 pub(crate) struct Loads {
     context: Context,
     polls: Arc<Polls>,
@@ -33,7 +33,7 @@ pub(crate) struct Loads {
 }
 
 impl Loads {
-    /// At most as many loads run at once as the gate has permits.
+    /// Creates the loads. The gate limits the number of concurrent loads.
     pub(crate) fn new(context: &Context, polls: Arc<Polls>, gate: Arc<Semaphore>) -> Self {
         let tickets = || Arc::clone(&context.cache.tickets);
         let loading = context.clone();
@@ -63,7 +63,7 @@ impl Loads {
         Self { context: context.clone(), polls, gate, users, catalogs }
     }
 
-    /// The result of a load of one user that began after `since`.
+    /// Returns the result of a load of one user that began after `since`.
     pub(crate) async fn user(&self, key: Key, since: Ticket) -> Result<LoadedUser> {
         self.context.in_time(self.users.get(key, since)).await
     }
@@ -73,8 +73,8 @@ impl Loads {
         self.context.in_time(self.catalogs.get((), since)).await
     }
 
-    /// Loads users of a company in one statement, which begins after this call and is not cancelled with it. Returns
-    /// their sets, in the order of the users.
+    /// Loads users of a company in one statement. The load begins after this call, and is not cancelled with it.
+    /// Returns the sets of the users, in the same order.
     pub(crate) async fn users_together(
         &self,
         company: CompanyId,
@@ -85,7 +85,7 @@ impl Loads {
         let load = async move {
             let Context { storage, cache, options, .. } = &context;
             let permit = tokio::time::timeout(options.load_timeout, gate.acquire());
-            let _permit = permit.await.map_err(|_| unavailable("too many loads are under way"))?;
+            let _permit = permit.await.map_err(|_| unavailable("too many loads are in progress"))?;
             let load = cache.begin(company, cache.tickets.begin());
             let stamped = context.timed(storage.reader().snapshots().load_users(company, &users)).await;
             let (stamped, snapshot) = split(stamped.map_err(|error| shared(&error))?);
@@ -96,14 +96,14 @@ impl Loads {
             self.context.runtime.spawn(load.in_current_span()).await.map_err(unavailable)??;
         for (_, set) in &loaded {
             if !self.polls.is_of_the_primary(set).await? {
-                return Err(unavailable("another database answered than the one that counts"));
+                return Err(unavailable("the response is not from the current primary database"));
             }
         }
         Ok(loaded)
     }
 }
 
-/// Separates what was read from its states.
+/// Separates the value that was read from its states.
 fn split<T>(stamped: Stamped<T>) -> (Stamped<()>, T) {
     let Stamped { versions, stamps, value } = stamped;
     (Stamped { versions, stamps, value: () }, value)

@@ -1,4 +1,4 @@
-//! The menus of companies, and the one that all companies share.
+//! The menus of companies, and the menu that all companies share.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::loading::coalescer::Coalescer;
 use crate::loading::context::Context;
 use crate::loading::error::Loaded;
 
-/// How many menus are kept.
+/// Maximum number of cached menus.
 const MAX_MENUS: usize = 2048;
 
 type StampedMenu = Stamped<Arc<Menu>>;
 
-/// The menus that were read, by epoch, owner and state. A menu of one state never changes.
+/// The cached menus, by epoch, owner and state. The menu of a state never changes.
 pub(crate) struct Menus {
     context: Context,
     loads: Arc<Coalescer<Option<CompanyId>, Loaded<StampedMenu>>>,
@@ -24,7 +24,7 @@ pub(crate) struct Menus {
 }
 
 impl Menus {
-    /// At most as many loads run at once as the gate has permits.
+    /// Creates the cache of menus. The gate limits the number of concurrent loads.
     pub(crate) fn new(context: &Context, gate: Arc<Semaphore>) -> Self {
         let loading = context.clone();
         let tickets = Arc::clone(&context.cache.tickets);
@@ -39,7 +39,7 @@ impl Menus {
         Self { context: context.clone(), loads, kept: Cache::new(MAX_MENUS) }
     }
 
-    /// The menu of an owner at exactly this state; `None` if the store has another one by now.
+    /// Returns the menu of an owner at exactly this state, or `None` if the store has another state by now.
     pub(crate) async fn menu(&self, owner: Option<CompanyId>, epoch: u64, state: StateId) -> Result<Option<Arc<Menu>>> {
         if let Some(menu) = self.kept.get(&(epoch, owner, state)) {
             return Ok(Some(menu));

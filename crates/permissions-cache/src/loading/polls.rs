@@ -1,4 +1,4 @@
-//! Polls of the primary: what changed, and the proof that nothing was missed.
+//! Polls of the primary: they find changes, and prove that none was missed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use crate::loading::coalescer::Coalescer;
 use crate::loading::context::Context;
 use crate::loading::error::{Loaded, in_limit, unavailable};
 
-/// Polls, shared by all requests that wait for one.
+/// Polls. All requests that wait for a poll share it.
 pub(crate) struct Polls {
     pub(crate) context: Context,
     coalescer: Arc<Coalescer<(), Loaded<()>>>,
@@ -32,34 +32,36 @@ impl Polls {
         Self { context: context.clone(), coalescer, is_followed }
     }
 
-    /// From now on, polls extend the lease.
+    /// Lets polls extend the lease from now on.
     pub(crate) fn begin_to_follow(&self) {
         self.is_followed.store(true, Ordering::Release);
     }
 
-    /// The result of a poll that began after `since`.
+    /// Waits for a poll that began after `since`, and returns its error.
     pub(crate) async fn poll_after(&self, since: Ticket) -> Result<()> {
         self.context.in_time(self.coalescer.get((), since)).await
     }
 
-    /// Polls, and extends the lease if that proves something.
+    /// Polls, and extends the lease if the poll proves something.
     pub(crate) async fn poll_for_lease(&self) -> Result<()> {
         self.poll_after(self.context.cache.tickets.now()).await
     }
 
-    /// Polls unless that has been done: nothing that is read before the first poll is kept.
+    /// Polls if no poll has reported the states of the current history yet, since a load before the first poll would
+    /// not be cached.
     pub(crate) async fn ensure_polled(&self) -> Result<()> {
         if self.context.cache.has_position() { Ok(()) } else { self.poll_for_lease().await }
     }
 
-    /// Returns an error unless what was just read came from the primary. Where only acknowledgements prove that, there
-    /// must be one within the lease.
+    /// Returns an error if what was just read may not be from the primary. If only acknowledged commits prove that,
+    /// there must have been one within the lease.
     pub(crate) async fn ensure_primary(&self) -> Result<()> {
         let lease = &self.context.cache.lease;
         if lease.is_fenced() && !lease.runs() { self.poll_for_lease().await } else { Ok(()) }
     }
 
-    /// Whether what was just read is of the current history; if that is not known, the next poll decides.
+    /// Returns `true` if a set that was just read belongs to the current history. If the history is not known, the next
+    /// poll determines it.
     pub(crate) async fn is_of_the_primary(&self, set: &CompiledSet) -> Result<bool> {
         self.ensure_primary().await?;
         self.ensure_polled().await?;
@@ -67,7 +69,7 @@ impl Polls {
     }
 }
 
-/// Polls once. If that proves something and changes are followed, the lease is extended.
+/// Polls once. If the poll proves something and [`Polls::follow`] runs, the lease is extended.
 async fn poll(context: &Context, is_followed: bool, began: Ticket) -> Loaded<()> {
     let Context { storage, cache, options, .. } = context;
     let feed = storage.changes();
@@ -83,7 +85,8 @@ async fn poll(context: &Context, is_followed: bool, began: Ticket) -> Loaded<()>
         }
     };
     cache.polled(&changes, generation, began);
-    // A regression that this poll found is repaired at once; one that loads found, by the next poll.
+    // If this poll found that versions went back, the epoch is replaced at once. If a load finds it, the next poll
+    // replaces the epoch.
     renew(context).await?;
     if changes.needs_acknowledgement {
         if !cache.lease.wants_acknowledgement(options.lease) {
@@ -97,7 +100,7 @@ async fn poll(context: &Context, is_followed: bool, began: Ticket) -> Loaded<()>
     Ok(())
 }
 
-/// Gives the history another epoch, if versions went back within the current one.
+/// Replaces the epoch of the history, if versions went back within the current one.
 async fn renew(context: &Context) -> Loaded<()> {
     let Context { storage, cache, options, .. } = context;
     if let Some(epoch) = cache.to_renew() {

@@ -1,4 +1,4 @@
-//! Finds the set that answers: what is kept once it is proven current, or what a load reads.
+//! Finds the compiled set of a subject: the cached set once it is proven current, or else the result of a load.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -19,23 +19,24 @@ use crate::loading::polls::Polls;
 use crate::lookup::Lookup;
 use crate::{Consistency, Subject};
 
-/// The set that answers; and its age, if that exceeds the lease.
+/// The set of a subject; and its age, if it is used during an outage of the store.
 pub(crate) type Resolved = (Arc<CompiledSet>, Option<Duration>);
 
-/// What must be done to answer.
+/// The next step of resolving a subject.
 enum Step {
-    /// Nothing: this answers.
+    /// Use this set.
     Answer(Resolved),
-    /// A load must answer that begins after this.
+    /// Use the result of a load that begins after this ticket.
     Load(Ticket),
 }
 
-/// How many times an answer is attempted when the store changes meanwhile.
+/// Maximum number of attempts if the store changes meanwhile.
 pub(crate) const ATTEMPTS: usize = 3;
-/// The most steps to prove what is kept: a poll, a read of the catalog, a poll consistent with it.
+/// Maximum number of steps to prove cached data current: a poll, a load of the catalog, a poll after it, and a last
+/// lookup.
 pub(crate) const STEPS: usize = 4;
 
-/// Resolves subjects that cannot be answered at once.
+/// Resolves subjects that are not decided by a cache hit.
 pub(crate) struct Resolver {
     context: Context,
     polls: Arc<Polls>,
@@ -47,7 +48,7 @@ impl Resolver {
         Self { context: context.clone(), polls, loads }
     }
 
-    /// The set of one subject.
+    /// Returns the set of one subject.
     pub(crate) async fn resolve(
         &self,
         company: CompanyId,
@@ -60,7 +61,7 @@ impl Resolver {
         }
     }
 
-    /// Adds the sets of several subjects of one company to `found`. Those that are not kept are loaded together.
+    /// Adds the sets of several subjects of one company to `found`. Subjects that are not cached are loaded together.
     pub(crate) async fn resolve_all(
         &self,
         company: CompanyId,
@@ -88,7 +89,7 @@ impl Resolver {
         Ok(())
     }
 
-    /// Adds the sets of several subjects of one company to `found`, all of one state.
+    /// Adds the sets of several subjects of one company to `found`. All of them belong to one state.
     pub(crate) async fn load_together(
         &self,
         company: CompanyId,
@@ -105,7 +106,7 @@ impl Resolver {
         Ok(())
     }
 
-    /// The result of a load that began after `since`.
+    /// Returns the result of a load that began after `since`.
     async fn load(
         &self,
         company: CompanyId,
@@ -118,18 +119,18 @@ impl Resolver {
         for attempt in 0..ATTEMPTS {
             let loaded = self.loads.user(key, since).await?;
             since = self.context.cache.tickets.now();
-            // A read is repeated once if it took longer than anything may be outdated, if the process was stopped
-            // meanwhile, or if the database that answered is not the primary.
+            // A load is repeated if it is not from the primary. The first load is also repeated if it took longer than
+            // the lease, for example because the process was suspended.
             let is_in_time = attempt > 0 || Moment::now().since(loaded.at) <= self.context.options.lease;
             if is_in_time && self.polls.is_of_the_primary(&loaded.set).await? {
                 consistency.refuse_older(&loaded.set, subject)?;
                 return Ok((loaded.set, None));
             }
         }
-        Err(unavailable("another database answered than the one that counts"))
+        Err(unavailable("the response is not from the current primary database"))
     }
 
-    /// Proves that what is kept of a user is as recent as is asked for, or returns the load that must answer instead.
+    /// Proves that the cached set of a user is as recent as required. Otherwise, returns the load that is needed.
     async fn prove(
         &self,
         company: CompanyId,
@@ -140,12 +141,12 @@ impl Resolver {
         let cache = &self.context.cache;
         let key = (company, subject.holder());
         if consistency == Consistency::Fresh {
-            // Nothing that is read before the first poll is kept.
+            // A load before the first poll would not be cached.
             self.polls.ensure_polled().await?;
             return Ok(Step::Load(arrived));
         }
         for _ in 0..STEPS {
-            // Checked in each step: the lease may end during a wait.
+            // The lease is checked in each step, since it may end while a step waits.
             let is_trusted = cache.lease.runs();
             match cache.look_up(key, (!is_trusted).then_some(arrived)) {
                 Lookup::Current(set) if consistency.is_satisfied_by(&set, subject) => {
@@ -156,7 +157,7 @@ impl Resolver {
                 Lookup::Unproven => {
                     cache.counters.confirmations.add(1);
                     if let Err(error) = self.polls.poll_after(arrived).await {
-                        // It may be as recent as is asked for, but it is not known whether it is current.
+                        // The cached set may be recent enough, but it is not known whether it is current.
                         let is_outage = matches!(error, StorageError::Unavailable { .. });
                         let last = if is_outage { self.in_outage(key, subject, consistency) } else { None };
                         let Some(last) = last else { return Err(error) };
@@ -164,7 +165,7 @@ impl Resolver {
                         return Ok(Step::Answer(last));
                     }
                 }
-                // Under the lease, a load is recent enough that began after the latest known change.
+                // While the lease runs, a load that begins after the latest known change is recent enough.
                 Lookup::Missing(outdated) if is_trusted && consistency == Consistency::Cached => {
                     return Ok(Step::Load(outdated));
                 }
@@ -174,7 +175,7 @@ impl Resolver {
         Ok(Step::Load(arrived))
     }
 
-    /// What answers while the store is unavailable, within the grace.
+    /// Returns the last known set while the store is unavailable, within the outage grace.
     fn in_outage(&self, key: Key, subject: Subject, consistency: Consistency) -> Option<Resolved> {
         let (set, age) = self.context.cache.last_known(key)?;
         let is_good = age < self.context.options.outage_grace && consistency.is_satisfied_by(&set, subject);

@@ -1,4 +1,4 @@
-//! The results of loads: what becomes of them in the cache.
+//! Caches the results of loads.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::freshness::clock::Moment;
 use crate::freshness::ticket::Ticket;
 use crate::freshness::tracker::{Loaded, Retention};
 
-/// A load of one company under way. While it lives, the changes that it might miss are recorded.
+/// A load of one company in progress. While it lives, the changes that it may miss are recorded.
 pub(crate) struct Load {
     cache: Arc<Cache>,
     company: CompanyId,
@@ -24,7 +24,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// When it began.
+    /// Returns the start of the load.
     pub(crate) const fn began_at(&self) -> Moment {
         self.at
     }
@@ -41,7 +41,7 @@ impl Drop for Load {
 }
 
 impl Cache {
-    /// Begins a load.
+    /// Registers a load of a company.
     pub(crate) fn begin(self: &Arc<Self>, company: CompanyId, began: Ticket) -> Load {
         let mut state = self.lock();
         state.tracker.track(company);
@@ -49,7 +49,7 @@ impl Cache {
         Load { cache: Arc::clone(self), company, began, at: Moment::now() }
     }
 
-    /// Compiles what a load read, and keeps the set unless it may be outdated already.
+    /// Compiles the result of a load. The set is cached if it is not already outdated.
     pub(crate) fn keep(
         &self,
         load: &Load,
@@ -69,7 +69,7 @@ impl Cache {
             });
             (index, known)
         };
-        // Compiling needs no lock.
+        // Compiling happens outside the lock.
         let index = index.unwrap_or_else(|| Arc::new(CatalogIndex::new(catalog, Arc::clone(&snapshot.catalog))));
         let KnownParts { set, rules, modules } = known.unwrap_or_default();
         let set = set.unwrap_or_else(|| {
@@ -84,7 +84,7 @@ impl Cache {
         self.keep_set(load, (load.company, user), &set).unwrap_or(set)
     }
 
-    /// Makes a set available to hits, unless it may be outdated already. Returns the one that is available now.
+    /// Makes a set available to hits, if it is not already outdated. Returns the set that is now available.
     fn keep_set(&self, load: &Load, key: Key, set: &Arc<CompiledSet>) -> Option<Arc<CompiledSet>> {
         let mut state = self.lock();
         let loaded = Loaded {
@@ -103,7 +103,7 @@ impl Cache {
         Some(set)
     }
 
-    /// Keeps a catalog that a load read.
+    /// Caches a catalog that a load read.
     pub(crate) fn keep_catalog(&self, stamped: Stamped<Arc<Catalog>>, began: Ticket) {
         let (epoch, catalog) = (stamped.versions.epoch, stamped.catalog_state());
         let index = Arc::new(CatalogIndex::new(catalog, stamped.value));
@@ -114,7 +114,7 @@ impl Cache {
         }
     }
 
-    /// Keeps the answer to a load of credentials that asked for everything after `since`.
+    /// Caches the result of a load of the credentials that changed after `since`.
     pub(crate) fn keep_credentials(&self, changes: CredentialChanges, since: StateId, began: Ticket, at: Moment) {
         let mut state = self.lock();
         let now = self.tickets.now();
@@ -125,7 +125,7 @@ impl Cache {
         }
     }
 
-    /// Reports a load to the tracker.
+    /// Reports a load to the tracker, and applies the effects.
     fn report_load(&self, state: &mut State, loaded: &Loaded) -> Retention {
         let (retention, effects) = state.tracker.on_load(loaded, self.tickets.now());
         self.apply(state, &effects);

@@ -1,17 +1,17 @@
-//! When API keys were last used.
+//! Stores the times at which API keys were last used.
 
 use crate::Permissions;
 
 impl Permissions {
-    /// Stores when API keys were used since the last call. Uses that cannot be written are lost, which is acceptable:
-    /// only the time of the last use is stored, and a later use updates it.
+    /// Stores the uses of API keys that were recorded since the last call. Uses that cannot be written are lost. That
+    /// is acceptable, since only the time of the last use is stored, and a later use updates it.
     pub async fn note_uses(&self) {
         let uses = self.context.cache.credentials.take_uses();
         if uses.is_empty() {
             return;
         }
         if let Err(error) = self.context.storage.api_key_uses().record(&uses).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "uses of API keys could not be noted");
+            tracing::warn!(error = &error as &dyn std::error::Error, "the last uses of API keys could not be stored");
         }
     }
 }

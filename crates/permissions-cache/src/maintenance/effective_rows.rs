@@ -1,4 +1,4 @@
-//! The stored rows of effective permissions: written for active users, deleted after they expire.
+//! The stored rows of effective permissions: written for active users, and deleted after they expire.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::freshness::clock::Moment;
 use crate::maintenance::{FillOptions, log_failure};
 use crate::{Access, Permissions, Subject};
 
-/// The users whose rows were written, of which state, and when.
+/// The users whose rows were written, with the state and the time of the last write.
 #[derive(Debug, Default)]
 pub struct Filled(HashMap<Key, (Versions, Moment)>);
 
 impl Permissions {
-    /// Writes the rows of users who were asked about lately and whose rows are missing, outdated or about to expire;
-    /// returns of how many users. A concurrent change wins: rows computed before it are not written. A failure of one
-    /// company is logged and retried.
+    /// Writes the rows of active users whose rows are missing, outdated or about to expire, and returns the number of
+    /// these users. Rows that were computed before a concurrent change are not written. A failure for one company is
+    /// logged and retried.
     pub async fn fill(&self, filled: &mut Filled, options: &FillOptions) -> usize {
         let now = Moment::now();
         let lasts = options.valid_for * 2 / 3;
@@ -42,7 +42,7 @@ impl Permissions {
         }
         let mut written = 0;
         for (company, users) in companies {
-            // A company may have changed between two of its users, so each state is written separately.
+            // A company may have changed between two users, so the rows of each state are written separately.
             let mut states: BTreeMap<(i64, i64), Vec<_>> = BTreeMap::new();
             for (user, set) in users {
                 states.entry((set.versions.catalog, set.versions.company)).or_default().push((user, set));
@@ -56,14 +56,15 @@ impl Permissions {
                             self.context.cache.entries.rest(&(company, user));
                         }
                     }
-                    // What is kept may be outdated by a change that no poll reports.
+                    // The cached sets may be outdated by a change that no poll has reported yet, so the users are
+                    // loaded again.
                     Err(StorageError::Stale) => {
                         let users = users.iter().map(|(user, _)| *user).collect();
                         if let Err(error) = self.loads.users_together(company, users).await {
                             log_failure(company, &error);
                         }
                     }
-                    // A failure of one company must not affect the others.
+                    // A failure for one company must not affect the others.
                     Err(error) => log_failure(company, &error),
                 }
             }
@@ -111,11 +112,11 @@ impl Permissions {
         Ok(())
     }
 
-    /// Deletes a bounded number of expired rows; returns how many.
+    /// Deletes expired rows: at most `max_rows` of views and as many of features. Returns the number of deleted rows.
     ///
     /// # Errors
     ///
-    /// Errors of the storage.
+    /// Returns errors of the storage.
     pub async fn sweep(&self, max_rows: u64) -> Result<u64> {
         let views = self.context.storage.effective_view_permissions().delete_expired(max_rows).await?;
         let features = self.context.storage.effective_feature_permissions().delete_expired(max_rows).await?;

@@ -1,4 +1,4 @@
-//! Work in the background: stored rows of effective permissions, users to load at the start, uses of API keys.
+//! Background work: stored rows of effective permissions, users to load when the process starts, and uses of API keys.
 
 mod api_key_uses;
 pub(crate) mod effective_rows;
@@ -10,26 +10,27 @@ use std::time::Duration;
 use iam_domain::CompanyId;
 use iam_storage::StorageError;
 
-/// How much is written in the background.
+/// The limits and intervals of the background work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FillOptions {
-    /// How long rows are valid.
+    /// Lifetime of rows.
     pub valid_for: Duration,
-    /// How often rows are written.
+    /// The interval between two writes of rows.
     pub every: Duration,
-    /// The most users whose rows are written at a time.
+    /// Maximum number of users whose rows are written per interval.
     pub max_users: usize,
-    /// The most users of one company among them.
+    /// Maximum number of these users that belong to one company.
     pub max_users_of_company: usize,
-    /// The most expired rows that are deleted at a time.
+    /// Maximum number of expired rows deleted per interval, for views and for features each.
     pub max_swept: u64,
-    /// The most users that are loaded when the process starts.
+    /// Maximum number of users that are loaded when the process starts.
     pub max_warmed: u64,
 }
 
 impl Default for FillOptions {
-    /// Rows valid for 15 minutes; every 2 seconds those of 40 users, at most 10 of a company, about 150 rows each;
-    /// 5,000 deleted at a time; 10,000 users loaded at the start.
+    /// Rows have a lifetime of 15 minutes. Every 2 seconds, the rows of at most 40 users, and of at most 10 of one
+    /// company, are written, about 150 rows each, and at most 5,000 expired rows are deleted. At most 10,000 users are
+    /// loaded when the process starts.
     fn default() -> Self {
         Self {
             valid_for: Duration::from_secs(15 * 60),
@@ -42,7 +43,7 @@ impl Default for FillOptions {
     }
 }
 
-/// Logs a failure of one company; it is retried.
+/// Logs a failure for one company. The work is retried.
 fn log_failure(company: CompanyId, error: &StorageError) {
-    tracing::warn!(%company, error = error as &dyn std::error::Error, "effective permissions could not be kept");
+    tracing::warn!(%company, error = error as &dyn std::error::Error, "could not load or store effective permissions");
 }

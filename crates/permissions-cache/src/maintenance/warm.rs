@@ -1,4 +1,4 @@
-//! The start of a process: it loads the users who were active before.
+//! The start of a process: loads the users who were active before.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use iam_storage::Result;
 use crate::Permissions;
 use crate::maintenance::log_failure;
 
-/// How many users of a company are loaded in one statement.
+/// Maximum number of users of a company that are loaded in one statement.
 const TOGETHER: usize = 500;
-/// How many attempts are made to load them at the start, until they are kept.
+/// Maximum number of attempts to load these users.
 const WARM_ATTEMPTS: usize = 2;
 
 impl Permissions {
-    /// Loads the users who were active before this process started, the latest first; returns how many of them are
-    /// kept. Those that are not, because a change was reported meanwhile that the load may have missed, are loaded once
-    /// more.
+    /// Loads the users who were active before this process started, the most recent first. Returns the number of users
+    /// who are then cached. Users who are not cached, because a change was reported that their load may have missed,
+    /// are loaded once more.
     ///
     /// # Errors
     ///
-    /// Errors of the storage.
+    /// Returns errors of the storage.
     pub async fn warm(&self, max_users: u64) -> Result<usize> {
         let active = self.context.storage.effective_view_permissions().find_active(max_users).await?;
         let mut companies: BTreeMap<CompanyId, Vec<UserId>> = BTreeMap::new();

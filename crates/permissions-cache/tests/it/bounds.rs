@@ -1,4 +1,4 @@
-//! Memory is bounded for all requests, and nothing remains of what was removed.
+//! Memory is bounded whatever is requested, and evicted or invalidated data leaves nothing behind.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ async fn store_with(companies: usize, users: usize) -> Arc<Store> {
     store
 }
 
-/// Pseudo-random numbers, the same in each run.
+/// Returns pseudo-random numbers, the same in each run.
 fn churn() -> impl Iterator<Item = usize> {
     std::iter::successors(Some(88_172_645_463_325_252_u64), |x| {
         let x = x ^ (x << 13);
@@ -37,7 +37,7 @@ async fn members_non_members_and_companies_stay_within_their_bounds() {
     let permissions = &replica.permissions;
     let mut numbers = churn();
     for _ in 0..3000 {
-        // Most of the companies and half of the users are invented.
+        // Most of the companies and half of the users do not exist.
         let (of, who) = (numbers.next().unwrap() % 100, numbers.next().unwrap() % 20);
         assert_eq!(sees(permissions, of, who).await, of < 30 && who < 10);
         let stats = permissions.stats();
@@ -47,7 +47,7 @@ async fn members_non_members_and_companies_stay_within_their_bounds() {
     let stats = permissions.stats();
     assert_eq!((stats.members, stats.non_members), (50, 20));
     assert!(stats.evictions > 0);
-    assert_eq!(stats.misses, stats.evictions + 70, "each miss brought one who stayed or went");
+    assert_eq!(stats.misses, stats.evictions + 70, "each miss added an entry that is cached or was evicted");
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn with_bounds_of_zero_nothing_is_kept_or_counted() {
         let stats = permissions.stats();
         assert_eq!((stats.members, stats.non_members, stats.companies, stats.sets), (0, 0, 0, 0), "{stats:?}");
     }
-    // The memory that the map has not freed yet is small and does not grow.
+    // Memory that the map has not freed yet is small and does not grow.
     assert!(permissions.stats().bytes < 64 * 1024, "{:?}", permissions.stats());
 }
 

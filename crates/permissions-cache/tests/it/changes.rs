@@ -1,4 +1,4 @@
-//! After any sequence of changes, reads return what the store says.
+//! After any sequence of changes, decisions agree with the store.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const LEVELS: usize = 3;
 const USERS: usize = 4;
 const ACTIONS: [&str; 4] = ["Read", "Publish", "Sign", "Stamp"];
 
-/// A change. Changes that the store refuses are skipped.
+/// A change. Changes that the store rejects are skipped.
 #[derive(Debug, Clone)]
 enum Change {
     CreateView(usize, bool),
@@ -41,7 +41,7 @@ enum Change {
     RecreateModule(usize),
     GateView(usize, usize, bool),
     GateFeature(usize, usize, bool),
-    /// Takes a module from a company, gives it to the company, or switches it.
+    /// Removes a module from a company (`None`), grants it, or sets its `enabled` flag.
     CompanyModule(usize, usize, Option<bool>),
     ViewCell(usize, usize, usize, Option<ViewState>),
     FeatureCell(usize, usize, usize, usize, Option<(bool, Scope)>),
@@ -155,7 +155,7 @@ impl Change {
     }
 }
 
-/// An event: a change, questions of some users of a company, or a question about all of them.
+/// An event: a change, questions about some users of a company, or a question about all of them together.
 #[derive(Debug, Clone)]
 enum Step {
     Change(Change),
@@ -222,7 +222,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A catalog and two companies in which every user holds something.
+/// Creates a catalog and two companies in which every user holds a level.
 async fn begin(store: &Store) {
     store
         .change(Target::Catalog, async |tx: &mut dyn UnitOfWork| {
@@ -259,7 +259,7 @@ async fn begin(store: &Store) {
                         }
                     }
                 }
-                // Some hold the same levels.
+                // Users 0 and 1 hold the same level, so they share a set.
                 for (who, number) in [(0, 0), (1, 0), (2, 1), (2, 0)] {
                     tx.assignments_mut().add(&holding(of, who, number, now)).await?;
                 }
@@ -269,16 +269,16 @@ async fn begin(store: &Store) {
     }
 }
 
-/// Checks a user's answers, kept or not, against the store.
+/// Checks all decisions about a user against the store, both on a miss and on a hit.
 async fn check(permissions: &Permissions, store: &Store, of: usize, who: usize) -> std::result::Result<(), String> {
     let snapshot = store.snapshot(company(of), user(who)).await.value;
     for subject in [Subject::User(user(who)), Subject::SuperAdmin(user(who))] {
         let access = permissions.access(company(of), subject, Consistency::Cached).await.unwrap();
         compare(&access, &snapshot)?;
     }
-    // The user is kept now, and a hit gives the same answers.
+    // The user is cached now, and a hit gives the same decisions.
     let access = permissions.try_access(company(of), Subject::User(user(who)), Consistency::Cached);
-    compare(&access.ok_or_else(|| format!("user {who} of company {of} is not kept"))?, &snapshot)
+    compare(&access.ok_or_else(|| format!("user {who} of company {of} is not cached"))?, &snapshot)
 }
 
 async fn check_together(
@@ -361,10 +361,10 @@ async fn users_who_share_a_set_all_learn_of_a_change_that_comes_after_one_of_the
     assert!(sees(permissions, 0, 0).await && sees(permissions, 0, 1).await);
     permissions.changed(Target::Catalog, store.rename_a_view().await);
     replica.radio.heard_all().await;
-    // Only one of them asks before the company changes.
+    // Only one of the two users is requested before the company changes.
     assert!(sees(permissions, 0, 0).await);
     permissions.changed(Target::Company(company(0)), store.say(0, ViewState::Deny).await);
-    assert!(!sees(permissions, 0, 1).await, "also without a request in between");
+    assert!(!sees(permissions, 0, 1).await, "the shared set is invalidated for both users");
     assert!(!sees(permissions, 0, 0).await);
 }
 
@@ -424,10 +424,11 @@ async fn a_change_of_the_catalog_costs_one_read_of_it_however_many_companies_are
         assert!(asking.await.unwrap());
     }
     assert_eq!((store.user_loads(), store.asked(Asked::Catalog)), (users, 1));
-    assert_eq!(permissions.stats().confirmations, confirmations, "what a poll reported needs no other one");
+    assert_eq!(permissions.stats().confirmations, confirmations, "a change that a poll reported needs no further poll");
 }
 
-/// A user never gains what was switched off until a change of the catalog, if the user lost it before that change.
+/// If a user loses a permission while its feature is disabled, the user does not get it when the feature is enabled
+/// again.
 #[tokio::test]
 async fn a_catalog_is_never_combined_with_rows_that_were_gone_before_it() {
     let store = Store::with_catalog().await;
@@ -446,7 +447,8 @@ async fn a_catalog_is_never_combined_with_rows_that_were_gone_before_it() {
         (access.versions(), compare(&access, &snapshot.value), snapshot.versions)
     };
     reads().await.1.unwrap();
-    // Elsewhere the user loses all levels, perhaps before a poll reports it. Then the feature is switched on here.
+    // Another replica removes all levels of the user; a poll may not have reported it yet. Then this replica enables
+    // the feature.
     store
         .change_company(0, async |tx: &mut dyn UnitOfWork| {
             tx.assignments_mut().replace_for_user(company(0), user(0), &[], None).await
@@ -473,7 +475,7 @@ async fn a_change_of_unknown_outcome_makes_everything_be_read_anew() {
     let replica = Replica::new(&store, CacheOptions { lease: Duration::from_secs(2), ..patient() }).await;
     let permissions = &replica.permissions;
     assert!(sees(permissions, 0, 0).await);
-    // The change was made, but its response was lost, and no poll is answered.
+    // The change was committed, but its response was lost, and polls get no response.
     replica.radio.silence();
     store.say(0, ViewState::Deny).await;
     permissions.distrust(Target::Company(company(0)));
@@ -489,6 +491,6 @@ async fn a_change_of_unknown_outcome_makes_everything_be_read_anew() {
     permissions.distrust(Target::Catalog);
     assert_eq!(hit(permissions, 0, 0), None);
     replica.radio.open();
-    assert!(sees(permissions, 0, 0).await, "it is public now");
-    eventually("it is trusted again", || hit(permissions, 0, 0) == Some(true)).await;
+    assert!(sees(permissions, 0, 0).await, "the view is public now");
+    eventually("the entry is trusted again", || hit(permissions, 0, 0) == Some(true)).await;
 }

@@ -1,4 +1,4 @@
-//! Compiled permissions give the same answers as the specification.
+//! Compiled permissions decide as the specification does.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ fn some_of(count: usize) -> impl Strategy<Value = BTreeSet<usize>> {
     prop::collection::btree_set(0..count, 0..=count)
 }
 
-/// Rows may refer to things that the catalog lacks, and may contradict each other.
+/// Generates rows. They may refer to entities that the catalog does not have, and may contradict each other.
 fn a_levels_rows() -> impl Strategy<Value = (Vec<ViewRow>, Vec<FeatureRow>)> {
     let states = vec![ViewState::Allow, ViewState::Allow, ViewState::Inherit, ViewState::Deny];
     let views = (0..=VIEWS, prop::sample::select(states)).prop_map(|(number, state)| (view(number), state));
@@ -52,7 +52,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
             let at = Timestamp::from_millis(0).unwrap();
             let views = (0..VIEWS).map(|number| a_view(number, !public.contains(&number), at));
             let features = (0..FEATURES).map(|number| {
-                // One has actions of its own, of which one is listed twice and one is standard; one has no key.
+                // Feature 2 lists actions: a custom one twice, and a standard one. Feature 1 has no key.
                 let own: &[&str] = if number == 2 { &["Sign", "Read", "Sign"] } else { &[] };
                 let feature = a_feature(number, !disabled.contains(&number), own, at);
                 Feature { key: feature.key.clone().filter(|_| number != 1), ..feature }

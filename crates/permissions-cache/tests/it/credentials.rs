@@ -1,4 +1,4 @@
-//! Cut-offs and API keys are as current as permissions are.
+//! Token cut-offs and API keys are as current as permissions are.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl Store {
         .await
     }
 
-    /// A new key.
+    /// Creates an API key.
     async fn key(&self) -> ApiKey {
         let key = key();
         let create = async |tx: &mut dyn iam_storage::UnitOfWork| tx.api_keys_mut().create(&key, &DIGEST).await;
@@ -72,12 +72,12 @@ async fn under_the_lease_everything_is_read_once_and_then_only_what_changed() {
         not_before(permissions, number).await;
     }
     assert_eq!(store.asked(Asked::Credentials), 1);
-    // A change made elsewhere is reported.
+    // A poll reports a change of another process.
     store.cut_off(1, at(2)).await;
     replica.radio.heard_all().await;
     assert_eq!((not_before(permissions, 1).await, not_before(permissions, 0).await), (Some(at(2)), Some(at(1))));
     assert_eq!(store.asked(Asked::Credentials), 2);
-    // A change of a company does not make credentials be read again.
+    // After a change of a company, credentials are not read again.
     store.company(0, 1).await;
     not_before(permissions, 0).await;
     assert_eq!(store.asked(Asked::Credentials), 2);
@@ -116,8 +116,8 @@ async fn what_was_missed_while_the_channel_was_lost_is_found() {
     store.cut_off(0, at(1)).await;
     replica.radio.open();
     replica.radio.heard_all().await;
-    // What is kept is trusted again, so no request polls on its own.
-    eventually("what is kept is trusted", || hit(&replica.permissions, 0, 0).is_some()).await;
+    // Cached data is trusted again, so requests need no poll of their own.
+    eventually("cached data is trusted", || hit(&replica.permissions, 0, 0).is_some()).await;
     assert_eq!(not_before(&replica.permissions, 0).await, Some(at(1)));
 }
 
@@ -138,8 +138,8 @@ async fn a_load_that_read_before_a_change_answers_no_request_that_came_after_it(
     let_others_go_first().await;
     store.let_go(Asked::Credentials);
     assert_eq!(late.await.unwrap(), Some(at(1)));
-    // A request from before the change may get either answer; the change is reported before this answer, so it is the
-    // new one.
+    // A request from before the change may get either state. Here the change is reported before the response, so the
+    // request gets the new state.
     assert_eq!(early.await.unwrap(), Some(at(1)));
 }
 
@@ -198,7 +198,7 @@ async fn a_store_that_fails_is_an_error_and_within_the_grace_what_was_known() {
         assert!(matches!(permissions.credentials().not_before(user(0)).await, Err(StorageError::Unavailable { .. })));
     }
     assert_eq!(not_before(&lenient, 0).await, Some(at(1)));
-    // But not when something is known to be missing, or may be missing.
+    // The grace does not apply if a change is known, or may have happened.
     lenient.distrust(Target::Credentials);
     assert!(matches!(lenient.credentials().not_before(user(0)).await, Err(StorageError::Unavailable { .. })));
 }
@@ -246,7 +246,7 @@ async fn the_grace_ends() {
             yield_now().await;
         }
     };
-    assert!(timeout(Duration::from_secs(30), ends).await.is_ok(), "it never ends");
+    assert!(timeout(Duration::from_secs(30), ends).await.is_ok(), "the grace never ends");
 }
 
 #[tokio::test]
@@ -277,7 +277,7 @@ async fn keys_are_found_by_their_prefix_until_they_are_revoked_and_their_use_is_
         permissions.note_uses().await;
     }
     assert_eq!(store.last_use(key.id).await, Some(at(160)));
-    // A replica that reads the key afresh also reads when its use was last noted.
+    // A replica that reads the key for the first time also reads the time of its last recorded use.
     let other = alone(&store, patient());
     let known = other.credentials().api_key(&key.prefix).await.unwrap().unwrap();
     other.credentials().note_use(&known, at(219));
@@ -307,6 +307,6 @@ async fn maintenance_records_when_keys_were_used() {
     };
     tokio::select! {
         () = permissions.maintain(FillOptions { every: Duration::from_millis(1), ..FillOptions::default() }) => {}
-        noted = timeout(Duration::from_secs(30), noted) => assert!(noted.is_ok(), "it was never noted"),
+        noted = timeout(Duration::from_secs(30), noted) => assert!(noted.is_ok(), "the use was never stored"),
     }
 }

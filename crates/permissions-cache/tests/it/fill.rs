@@ -10,7 +10,7 @@ use crate::replica::{Replica, alone, patient};
 use crate::store::{Asked, Does, Store};
 use crate::world::{company, expected_effective, sees, user};
 
-/// How many rows about views a user has, after checking each row against a fresh resolution.
+/// Checks each view row of a user against a fresh resolution, and returns the number of rows.
 async fn rows(store: &Store, of: usize, who: usize) -> usize {
     let snapshot = store.snapshot(company(of), user(who)).await.value;
     let effective = expected_effective(&snapshot, Subject::User(user(who)));

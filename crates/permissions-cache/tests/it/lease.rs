@@ -1,4 +1,4 @@
-//! What is kept is trusted while it is known to be current, and no longer.
+//! Cached data is trusted while it is known to be current, and no longer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::replica::{Replica, alone, patient};
 use crate::store::{Asked, Does, Store, eventually, let_others_go_first};
 use crate::world::{a_level, company, hit, holding, see, sees, user};
 
-/// A lease so short that a test can wait for its end.
+/// Returns options with a lease that is short enough for a test to wait for its end.
 fn brief() -> CacheOptions {
     CacheOptions { lease: Duration::from_millis(100), ..patient() }
 }
@@ -35,7 +35,7 @@ async fn without_a_follower_each_request_costs_a_poll_and_no_load() {
         assert!(sees(&permissions, 0, 0).await);
         assert_eq!((store.asked(Asked::Poll), store.user_loads()), (polls + number, loads), "request {number}");
     }
-    // Finds a change that no wake-up announces.
+    // The poll finds a change that no wake-up announced.
     store.say(0, ViewState::Deny).await;
     assert!(!sees(&permissions, 0, 0).await);
 }
@@ -61,7 +61,7 @@ async fn a_thousand_requests_that_wait_for_proof_share_a_poll() {
     let first = ask(0);
     store.held(Asked::Poll, 1).await;
     let others: Vec<_> = (0..MANY).map(ask).collect();
-    eventually("all of them wait", || permissions.stats().confirmations > before + MANY as u64).await;
+    eventually("all requests wait", || permissions.stats().confirmations > before + MANY as u64).await;
     store.let_go(Asked::Poll);
     for asking in others.into_iter().chain([first]) {
         assert!(asking.await.unwrap());
@@ -69,7 +69,7 @@ async fn a_thousand_requests_that_wait_for_proof_share_a_poll() {
     assert_eq!((store.asked(Asked::Poll), store.user_loads()), (polls + 2, loads));
 }
 
-/// A failed poll leaves nothing behind that could answer a caller.
+/// A failed poll leaves nothing behind that later requests could use.
 #[tokio::test]
 async fn no_change_is_lost_with_a_poll_that_failed() {
     let store = one_company().await;
@@ -83,7 +83,7 @@ async fn no_change_is_lost_with_a_poll_that_failed() {
             see(&permissions, 0, 0, Consistency::Cached).await
         })
     };
-    // The second request arrives at any point of the first one's poll.
+    // The second request arrives at different points of the first request's poll.
     for turns in 0..12 {
         permissions.changed(Target::Company(company(0)), store.say(0, ViewState::Allow).await);
         assert!(sees(&permissions, 0, 0).await);
@@ -105,7 +105,7 @@ async fn under_the_lease_nothing_is_asked_and_without_polls_it_runs_out() {
     eventually("a hit", || hit(permissions, 0, 0) == Some(true)).await;
     replica.radio.silence();
     store.say(0, ViewState::Deny).await;
-    eventually("the lease runs out", || hit(permissions, 0, 0).is_none()).await;
+    eventually("the lease ends", || hit(permissions, 0, 0).is_none()).await;
     replica.radio.open();
     assert!(!sees(permissions, 0, 0).await);
 }
@@ -119,12 +119,12 @@ async fn polls_that_fail_lose_no_change_however_long_they_fail() {
     assert!(sees(permissions, 0, 0).await && sees(permissions, 1, 0).await);
     let loads = store.user_loads();
     replica.radio.cut();
-    eventually("it is noticed", || hit(permissions, 0, 0).is_none()).await;
+    eventually("the lease ends", || hit(permissions, 0, 0).is_none()).await;
     // The company changes while the store is unavailable and no request arrives.
     store.say(0, ViewState::Deny).await;
     replica.radio.open();
-    eventually("what did not change is trusted again", || hit(permissions, 1, 0) == Some(true)).await;
-    assert_eq!(store.user_loads(), loads, "and need not be loaded");
+    eventually("unchanged entries are trusted again", || hit(permissions, 1, 0) == Some(true)).await;
+    assert_eq!(store.user_loads(), loads, "unchanged entries are not loaded again");
     assert_eq!(hit(permissions, 0, 0), None);
     assert!(!sees(permissions, 0, 0).await);
     eventually("a hit", || hit(permissions, 0, 0) == Some(false)).await;
@@ -155,7 +155,7 @@ async fn thousands_of_hot_companies_cost_no_more_than_one_when_polls_fail() {
     for asking in asking {
         assert!(asking.await.unwrap());
     }
-    assert!(store.asked(Asked::Poll) <= polls + 3, "all who wait at once");
+    assert!(store.asked(Asked::Poll) <= polls + 3, "all waiting requests share few polls");
     assert!((0..HOT).all(|of| hit(permissions, of, 0) == Some(true)));
     assert_eq!(store.user_loads(), loads);
 }
@@ -209,7 +209,7 @@ async fn with_grace_an_outage_is_bridged_and_answers_say_how_old_they_are() {
     assert!(access(Consistency::AtLeast(newer)).await.is_err());
     assert!(access(Consistency::Fresh).await.is_err());
     assert!(see(&permissions, 0, 7, Consistency::Cached).await.is_err(), "nothing is known of this user");
-    // What is known to have changed is not answered, whatever the grace.
+    // An entry that is known to be outdated is not used, whatever the grace.
     permissions.changed(Target::Company(company(0)), CommitStamp::Company(newer));
     assert!(access(Consistency::Cached).await.is_err());
 }
@@ -227,7 +227,7 @@ async fn what_a_change_of_unknown_outcome_may_have_made_wrong_is_not_bridged() {
         store.all(Does::Answer);
         assert!(sees(&permissions, 0, 0).await);
         store.all(Does::Fail);
-        assert!(sees(&permissions, 0, 0).await, "it was proven since");
+        assert!(sees(&permissions, 0, 0).await, "a poll has proven the entry current since");
     }
 }
 
@@ -242,7 +242,7 @@ async fn the_grace_ends() {
     }
 }
 
-/// A database with the same company, whose versions are behind those of the first.
+/// Creates a database with the same company, whose versions are lower than those of the first database.
 async fn another_database() -> Arc<MemoryStorage> {
     let other = one_company().await;
     other
@@ -265,17 +265,17 @@ async fn another_database_makes_everything_be_read_anew() {
     assert!(sees(permissions, 0, 0).await && sees(permissions, 1, 0).await);
     let of_old = permissions.access(company(0), Subject::User(user(0)), Consistency::Cached).await.unwrap().versions();
     store.restore(another_database().await);
-    // The first read from it reveals the change.
+    // The first read of the other database reveals that it is another one.
     assert!(!see(permissions, 0, 0, Consistency::Fresh).await.unwrap());
     for of in [0, 1] {
         assert_eq!(hit(permissions, of, 0), None);
         assert!(!sees(permissions, of, 0).await);
     }
-    // A caller that saw the old state gets an answer of the new one at once.
+    // A caller that saw the old state gets a result of the new state at once.
     assert!(!see(permissions, 0, 0, Consistency::AtLeast(of_old)).await.unwrap());
 }
 
-/// Rows were restored below everything that polls read.
+/// Rows are restored in a way that polls do not detect.
 #[tokio::test]
 async fn versions_that_a_load_finds_lower_end_the_lease_and_renew_the_epoch_once() {
     let store = one_company().await;
@@ -285,7 +285,7 @@ async fn versions_that_a_load_finds_lower_end_the_lease_and_renew_the_epoch_once
     let stored = store.memory.reader().snapshots().load_user(company(0), user(0)).await.unwrap();
     let versions = Versions { company: stored.versions.company - 1, ..stored.versions };
     store.script(Stamped { versions, ..stored });
-    // Until the epoch is renewed, polls prove nothing.
+    // While the epoch is not renewed, no poll runs.
     store.always(Asked::Renew, Does::Fail);
     let polls = store.asked(Asked::Poll);
     for renewals in 1..=3 {
@@ -296,7 +296,7 @@ async fn versions_that_a_load_finds_lower_end_the_lease_and_renew_the_epoch_once
     store.always(Asked::Renew, Does::Answer);
     for _ in 0..3 {
         assert!(see(&permissions, 0, 0, Consistency::Fresh).await.unwrap());
-        assert_eq!(store.asked(Asked::Renew), 4, "once is enough");
+        assert_eq!(store.asked(Asked::Renew), 4, "the epoch is renewed once");
     }
 }
 
@@ -312,7 +312,7 @@ async fn versions_of_another_database_are_answered_by_a_load_that_begins_after()
     assert!(see(permissions, 0, 0, Consistency::AtLeast(elsewhere)).await.unwrap());
     assert_eq!(store.user_loads(), loads + 1);
     assert!(see(permissions, 0, 0, Consistency::AtLeast(known)).await.unwrap());
-    assert_eq!(store.user_loads(), loads + 1, "what is kept is new enough");
+    assert_eq!(store.user_loads(), loads + 1, "the cached set is new enough");
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! A load answers exactly the requests that came before it began, and leaves nothing behind when it fails.
+//! The result of a load is used only for requests that arrived before the load began, and a failed load leaves nothing
+//! behind.
 
 use std::sync::Arc;
 
@@ -42,9 +43,9 @@ fn ask(permissions: &Arc<Permissions>, who: usize, consistency: Consistency) -> 
     tokio::spawn(async move { see(&permissions, 0, who, consistency).await })
 }
 
-/// Waits until so many requests had a miss.
+/// Waits until `count` requests were misses.
 async fn waiting(permissions: &Permissions, count: u64) {
-    eventually("they wait", || permissions.stats().misses == count).await;
+    eventually("the requests wait", || permissions.stats().misses == count).await;
     for _ in 0..10 {
         yield_now().await;
     }
@@ -72,7 +73,7 @@ async fn a_request_for_the_current_state_is_not_answered_by_a_load_that_had_begu
     store.next(Asked::User, Does::ReadThenHold);
     let early = ask(&replica.permissions, 0, Consistency::Fresh);
     store.held(Asked::User, 1).await;
-    // The load has read. Now the company changes elsewhere, and this replica does not know yet.
+    // The load has read. Now another replica changes the company, and this replica is not notified.
     replica.radio.silence();
     store.say(0, ViewState::Deny).await;
     let late: Vec<_> = (0..100).map(|_| ask(&replica.permissions, 0, Consistency::Fresh)).collect();
@@ -104,7 +105,7 @@ async fn a_load_that_missed_a_change_is_not_kept_and_answers_no_request_that_cam
             let late = ask(permissions, 0, consistency);
             waiting(permissions, 2).await;
             store.let_go(Asked::User);
-            assert!(early.await.unwrap().unwrap(), "it was asked before the change");
+            assert!(early.await.unwrap().unwrap(), "the request arrived before the change");
             assert!(!late.await.unwrap().unwrap());
             assert!(!sees(permissions, 0, 0).await);
             assert_eq!(store.user_loads(), 2);
@@ -149,7 +150,7 @@ async fn a_load_that_began_before_an_unknown_outcome_is_not_kept() {
     assert_eq!(hit(permissions, 0, 0), Some(false));
 }
 
-/// Nothing else of the company is kept, so only the poll reveals that the load may have missed something.
+/// Nothing else of the company is cached, so only the poll reveals that the load may have missed a change.
 #[tokio::test]
 async fn a_load_from_before_polls_failed_is_not_kept_and_answers_no_later_caller() {
     let store = one_company().await;
@@ -165,12 +166,12 @@ async fn a_load_from_before_polls_failed_is_not_kept_and_answers_no_later_caller
     let late = ask(permissions, 0, Consistency::Cached);
     waiting(permissions, 2).await;
     store.let_go(Asked::User);
-    assert!(early.await.unwrap().unwrap(), "it was asked before the change");
+    assert!(early.await.unwrap().unwrap(), "the request arrived before the change");
     assert!(!late.await.unwrap().unwrap());
     assert_eq!(hit(permissions, 0, 0), Some(false));
 }
 
-/// The company is forgotten with the load, but not what the load missed.
+/// When the load ends, the company is no longer tracked, but the change that the load missed is still known.
 #[tokio::test]
 async fn what_a_load_missed_is_remembered_when_its_company_is_forgotten() {
     let store = one_company().await;
@@ -183,12 +184,12 @@ async fn what_a_load_missed_is_remembered_when_its_company_is_forgotten() {
     let (store, asking) = (Arc::clone(&store), Arc::clone(permissions));
     let late = tokio::spawn(async move {
         store.let_go(Asked::User);
-        // The load ends and is forgotten; the waiting requests have not been answered yet.
+        // The load ends, and tracking of the company with it. The waiting requests have no result yet.
         let_others_go_first().await;
         sees(&asking, 0, 0).await
     });
     assert!(!late.await.unwrap());
-    assert!(early.await.unwrap().unwrap(), "it was asked before the change");
+    assert!(early.await.unwrap().unwrap(), "the request arrived before the change");
 }
 
 #[tokio::test]
@@ -207,17 +208,17 @@ async fn a_load_outlives_the_request_that_began_it() {
     assert!(second.await.unwrap().unwrap());
     assert_eq!((store.user_loads(), hit(permissions, 0, 0)), (1, Some(true)));
 
-    // Also when no request is left.
+    // A load also continues if no request is left.
     store.next(Asked::User, Does::HoldThenRead);
     let only = ask(permissions, 1, Consistency::Cached);
     store.held(Asked::User, 1).await;
     only.abort();
     assert!(only.await.unwrap_err().is_cancelled());
     store.let_go(Asked::User);
-    eventually("it is kept all the same", || hit(permissions, 0, 1) == Some(true)).await;
+    eventually("the result is cached nevertheless", || hit(permissions, 0, 1) == Some(true)).await;
 }
 
-/// Time stands still while any task runs, so a load is late only if it hangs.
+/// The paused clock advances only while all tasks are idle, so only a load that hangs times out.
 #[tokio::test(start_paused = true)]
 async fn a_load_without_an_answer_is_followed_by_a_new_one() {
     for does in [Does::Fail, Does::Hang, Does::Panic] {
@@ -233,13 +234,13 @@ async fn a_load_without_an_answer_is_followed_by_a_new_one() {
         assert_eq!(hit(permissions, 0, 0), None, "{does:?}");
         assert_eq!((permissions.stats().members, permissions.stats().non_members), (0, 0), "{does:?}");
         eventually("the load is over", || permissions.stats().companies == 0).await;
-        // Another user of the company, and the same one.
+        // The next request succeeds, both for another user of the company and for the same user.
         assert!(sees(permissions, 0, 1).await, "{does:?}");
         assert!(sees(permissions, 0, 0).await, "{does:?}");
     }
 }
 
-/// Time stands still while any task runs, so a load is late only if it hangs.
+/// The paused clock advances only while all tasks are idle, so only a load that hangs times out.
 #[tokio::test(start_paused = true)]
 async fn failures_of_other_reads_are_no_answers_either() {
     for does in [Does::Fail, Does::Hang, Does::Panic] {
@@ -282,7 +283,7 @@ async fn no_more_loads_than_allowed_are_under_way() {
         store.held(Asked::User, AT_ONCE.min(20 - done)).await;
         assert_eq!(store.user_loads(), (done + AT_ONCE).min(20));
         store.let_go(Asked::User);
-        eventually("one is done", || replica.permissions.stats().members == done + 1).await;
+        eventually("one load is done", || replica.permissions.stats().members == done + 1).await;
     }
     for asking in asking {
         assert!(asking.await.unwrap());

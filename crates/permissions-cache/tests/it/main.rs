@@ -1,4 +1,4 @@
-//! The service from the outside: its answers are right for all changes, callers and failures.
+//! Tests of the public API: decisions are correct for all changes, callers and failures.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod bounds;

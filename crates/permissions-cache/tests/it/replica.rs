@@ -1,4 +1,4 @@
-//! Services over a store: replicas whose change feed can be disturbed, and one that follows no changes.
+//! Services over a store: replicas whose change feed can be disturbed, and a service that does not follow changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,22 +16,22 @@ use tokio::task::JoinHandle;
 
 use crate::store::{Store, eventually};
 
-/// Whether a replica can poll its store.
+/// The state of a replica's connection to the change feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Air {
     Open,
-    /// Polls wait until it is open again.
+    /// Polls wait until the connection is open again, and there are no wake-ups.
     Silent,
-    /// Polls and listening fail.
+    /// Polls fail, and there are no wake-ups.
     Cut,
 }
 
-/// A replica's change feed, which can be disturbed. Everything else goes straight to the store.
+/// The change feed of a replica, which tests can disturb. All other calls go directly to the store.
 pub(crate) struct Radio {
     store: Arc<Store>,
     air: watch::Sender<Air>,
     nudge: Arc<Notify>,
-    /// How many polls have begun.
+    /// The number of polls that have begun.
     polls: AtomicUsize,
 }
 
@@ -45,12 +45,12 @@ impl Radio {
         })
     }
 
-    /// Stops answers to polls, and wake-ups.
+    /// Lets polls wait, and stops wake-ups.
     pub(crate) fn silence(&self) {
         self.air.send_replace(Air::Silent);
     }
 
-    /// Makes polls and listening fail.
+    /// Lets polls fail, and stops wake-ups.
     pub(crate) fn cut(&self) {
         self.air.send_replace(Air::Cut);
     }
@@ -60,11 +60,11 @@ impl Radio {
         self.air.send_replace(Air::Open);
     }
 
-    /// Waits until a poll was applied that began after this call.
+    /// Waits until a poll that began after this call was applied.
     pub(crate) async fn heard_all(&self) {
         let before = self.polls.load(Ordering::SeqCst);
-        // One may be under way; when the second one begins, the first has been applied.
-        eventually("it polls twice", || {
+        // One poll may be in progress. When the second new poll begins, the first new one has been applied.
+        eventually("the replica polls twice", || {
             self.nudge.notify_one();
             self.polls.load(Ordering::SeqCst) >= before + 2
         })
@@ -98,7 +98,7 @@ impl ChangeFeed for Radio {
     }
 }
 
-/// Wakes after each commit while the radio is open, and when the test nudges.
+/// Wakes after each commit while the connection is open, and when the test requests a poll.
 struct Tuned {
     air: watch::Receiver<Air>,
     nudge: Arc<Notify>,
@@ -122,7 +122,7 @@ impl WakeUps for Tuned {
     }
 }
 
-/// A store as one replica sees it.
+/// The store as one replica sees it.
 struct Seen {
     store: Arc<Store>,
     radio: Arc<Radio>,
@@ -167,14 +167,14 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    /// A replica that follows changes and holds a lease.
+    /// Creates a replica, and waits until it holds a lease.
     pub(crate) async fn new(store: &Arc<Store>, options: CacheOptions) -> Self {
         let replica = Self::starting(store, options);
-        eventually("what is kept is trusted", || replica.permissions.stats().age.is_some()).await;
+        eventually("cached data is trusted", || replica.permissions.stats().age.is_some()).await;
         replica
     }
 
-    /// A replica that is about to listen.
+    /// Creates a replica without waiting for its first poll.
     pub(crate) fn starting(store: &Arc<Store>, options: CacheOptions) -> Self {
         let radio = Radio::new(store);
         let seen = Arc::new(Seen { store: Arc::clone(store), radio: Arc::clone(&radio) });
@@ -193,13 +193,13 @@ impl Drop for Replica {
     }
 }
 
-/// A service that follows no changes.
+/// Creates a service that does not follow changes.
 pub(crate) fn alone(store: &Arc<Store>, options: CacheOptions) -> Arc<Permissions> {
     let storage: Arc<dyn Storage> = Arc::<Store>::clone(store);
     Arc::new(Permissions::new(storage, Handle::current(), options))
 }
 
-/// A lease that outlasts every test.
+/// Returns options with a lease that is longer than any test.
 pub(crate) fn patient() -> CacheOptions {
     let minute = Duration::from_secs(60);
     CacheOptions { lease: minute, load_timeout: minute, ..CacheOptions::default() }

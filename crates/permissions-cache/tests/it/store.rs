@@ -1,4 +1,4 @@
-//! A storage whose answers can be delayed, refused and counted.
+//! A storage whose responses tests can delay, fail and count.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, pending, poll_fn};
@@ -39,7 +39,7 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     assert!(timeout(Duration::from_secs(30), done).await.is_ok(), "it never happened: {what}");
 }
 
-/// The kinds of questions to the store.
+/// The kinds of calls to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Asked {
     Poll,
@@ -52,20 +52,20 @@ pub(crate) enum Asked {
     Renew,
 }
 
-/// How the store handles a question.
+/// How the store handles a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Does {
     Answer,
     /// Waits until it is released, then reads.
     HoldThenRead,
-    /// Reads, and answers once it is released.
+    /// Reads, and returns the result once it is released.
     ReadThenHold,
     Fail,
     Hang,
     Panic,
 }
 
-/// How the questions of one kind are answered, and how many there were.
+/// How calls of one kind are handled, and their counts.
 struct Control {
     always: Does,
     next: VecDeque<Does>,
@@ -80,13 +80,13 @@ impl Default for Control {
     }
 }
 
-/// A storage in memory whose answers a test controls.
+/// An in-memory storage whose responses a test controls.
 pub(crate) struct Store {
-    /// Where changes are made.
+    /// The storage that receives changes.
     pub(crate) memory: Arc<MemoryStorage>,
-    /// The storage that answers loads: the same one, until another one is restored in its place.
+    /// The storage that loads read. It is the same as `memory` until a test restores another one in its place.
     answers: Mutex<Arc<MemoryStorage>>,
-    /// The snapshot that every load of a user returns, instead of the stored one.
+    /// The snapshot that every load of a user returns instead of the stored one.
     script: Mutex<Option<Stamped<Snapshot>>>,
     controls: Mutex<HashMap<Asked, Control>>,
 }
@@ -102,45 +102,45 @@ impl Store {
         })
     }
 
-    /// Handles the next question of this kind so; later ones as before.
+    /// Sets how the next call of this kind is handled.
     pub(crate) fn next(&self, asked: Asked, does: Does) {
         self.controls().entry(asked).or_default().next.push_back(does);
     }
 
-    /// From now on, handles questions of this kind so.
+    /// Sets how all later calls of this kind are handled.
     pub(crate) fn always(&self, asked: Asked, does: Does) {
         self.controls().entry(asked).or_default().always = does;
     }
 
-    /// Makes all questions fail, or be answered again.
+    /// Sets how all later calls of every reading kind are handled.
     pub(crate) fn all(&self, does: Does) {
         for asked in [Asked::Poll, Asked::User, Asked::Users, Asked::Catalog, Asked::Menu, Asked::Credentials] {
             self.always(asked, does);
         }
     }
 
-    /// Releases one that is held.
+    /// Releases one held call.
     pub(crate) fn let_go(&self, asked: Asked) {
         self.controls().entry(asked).or_default().go.add_permits(1);
     }
 
-    /// How many questions of this kind have been asked.
+    /// Returns the number of calls of this kind.
     pub(crate) fn asked(&self, asked: Asked) -> usize {
         self.controls().entry(asked).or_default().asked
     }
 
-    /// How many questions that load users have been asked, of all kinds.
+    /// Returns the number of calls that load users, of both kinds.
     pub(crate) fn user_loads(&self) -> usize {
         self.asked(Asked::User) + self.asked(Asked::Users)
     }
 
-    /// Waits until so many are held.
+    /// Waits until this number of calls is held.
     pub(crate) async fn held(&self, asked: Asked, count: usize) {
         eventually(&format!("{count} held of {asked:?}"), || self.controls().entry(asked).or_default().held == count)
             .await;
     }
 
-    /// Sets the snapshot that every load of a user returns; `None` returns the stored one again.
+    /// Sets the snapshot that every load of a user returns. `None` restores the stored one.
     pub(crate) fn script(&self, stamped: impl Into<Option<Stamped<Snapshot>>>) {
         *self.script.lock().unwrap() = stamped.into();
     }
@@ -169,7 +169,7 @@ impl Store {
             Does::Answer => read.await,
             Does::Fail => Err(StorageError::Unavailable { retryable: false, source: Some("gone".into()) }),
             Does::Hang => pending().await,
-            Does::Panic => panic!("the driver panics, as a test wants it"),
+            Does::Panic => panic!("the driver panics, as the test requested"),
             Does::HoldThenRead => {
                 self.hold(asked).await;
                 read.await
@@ -193,7 +193,7 @@ impl Store {
         self.controls().entry(asked).or_default().held -= 1;
     }
 
-    /// Makes a change; `None` if the store refuses it.
+    /// Makes a change. Returns `None` if the store rejects it.
     pub(crate) async fn try_change(
         &self,
         target: Target,
@@ -213,7 +213,7 @@ impl Store {
         self.try_change(target, work).await.unwrap()
     }
 
-    /// What the store has now, read without delay or refusal.
+    /// Returns the current snapshot of a user, read without delay or failure.
     pub(crate) async fn snapshot(&self, company: CompanyId, user: UserId) -> Stamped<Snapshot> {
         self.memory.reader().snapshots().load_user(company, user).await.unwrap()
     }

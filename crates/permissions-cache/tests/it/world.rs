@@ -1,4 +1,4 @@
-//! A small catalog with fixed ids, companies, and the answers of the specification about both.
+//! A small catalog with fixed ids, companies, and the decisions that the specification makes about them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub(crate) fn user(number: usize) -> UserId {
     UserId::from_uuid(uuid(6, number))
 }
 
-/// Companies share no level.
+/// Returns the id of a level. Companies share no levels.
 pub(crate) fn level(company: usize, number: usize) -> UserLevelId {
     UserLevelId::from_uuid(uuid(1000 + company as u64, number))
 }
@@ -150,9 +150,9 @@ pub(crate) fn holding(of: usize, who: usize, number: usize, at: Timestamp) -> As
     }
 }
 
-/// Creates data that several tests start from.
+/// Creates the data that several tests start with.
 impl Store {
-    /// Three views, two features, no module.
+    /// Creates a store with three views, two features and no module.
     pub(crate) async fn with_catalog() -> Arc<Self> {
         let store = Self::new();
         store.catalog().await;
@@ -173,7 +173,7 @@ impl Store {
         .await
     }
 
-    /// A company with one level that allows view 0 and reading feature 0, and `users` users who hold it.
+    /// Creates a company with one level that allows view 0 and reading feature 0, and with `users` users who hold it.
     pub(crate) async fn company(&self, of: usize, users: usize) -> CommitStamp {
         self.change_company(of, async |tx: &mut dyn UnitOfWork| {
             let now = tx.now();
@@ -197,7 +197,7 @@ impl Store {
         self.change(Target::Company(company(of)), work).await
     }
 
-    /// Sets the row of a company's level about view 0.
+    /// Sets the level's rule for view 0.
     pub(crate) async fn say(&self, of: usize, state: ViewState) -> CommitStamp {
         self.change_company(of, async |tx: &mut dyn UnitOfWork| {
             let now = tx.now();
@@ -217,29 +217,29 @@ impl Store {
     }
 }
 
-/// The question whether view 0 may be seen.
+/// Returns the question whether view 0 may be seen.
 pub(crate) fn sees_view_0() -> Question {
     Question::View(ViewRef::Id(view(0)))
 }
 
-/// Whether view 0 may be seen, answered with `Consistency::Cached`.
+/// Returns `true` if view 0 may be seen, decided with `Consistency::Cached`.
 pub(crate) async fn sees(permissions: &Permissions, of: usize, who: usize) -> bool {
     see(permissions, of, who, Consistency::Cached).await.unwrap()
 }
 
-/// Whether view 0 may be seen.
+/// Returns whether view 0 may be seen.
 pub(crate) async fn see(permissions: &Permissions, of: usize, who: usize, consistency: Consistency) -> Result<bool> {
     let access = permissions.access(company(of), Subject::User(user(who)), consistency).await?;
     Ok(access.decide(&sees_view_0()).outcome.allowed)
 }
 
-/// The answer of a hit whether view 0 may be seen; `None` after a miss.
+/// Returns the decision of a hit whether view 0 may be seen. `None` is a miss.
 pub(crate) fn hit(permissions: &Permissions, of: usize, who: usize) -> Option<bool> {
     let outcome = permissions.try_check(company(of), Subject::User(user(who)), &sees_view_0())?;
     Some(outcome.allowed)
 }
 
-/// The decision of the specification, with the rules for super admins and non-members.
+/// Returns the decision of the specification, including the rules for super admins and non-members.
 pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Question) -> Decision {
     let catalog = &snapshot.catalog;
     let is_super_admin = matches!(subject, Subject::SuperAdmin(_));
@@ -280,7 +280,7 @@ pub(crate) fn expected(snapshot: &Snapshot, subject: Subject, question: &Questio
     }
 }
 
-/// Every question about a catalog, and some about things that it lacks.
+/// Returns every question about the catalog's entities, and some about entities that it does not have.
 pub(crate) fn questions(snapshot: &Snapshot) -> Vec<Question> {
     let catalog = &snapshot.catalog;
     let ids = catalog.views().map(|view| view.id).chain([view(98)]).map(ViewRef::Id);
@@ -306,7 +306,7 @@ pub(crate) fn questions(snapshot: &Snapshot) -> Vec<Question> {
     questions
 }
 
-/// The effective permissions by the specification.
+/// Returns the effective permissions according to the specification.
 pub(crate) fn expected_effective(snapshot: &Snapshot, subject: Subject) -> EffectivePermissions {
     let decide = |question: &Question| expected(snapshot, subject, question);
     let views = snapshot.catalog.views();
@@ -322,7 +322,7 @@ pub(crate) fn expected_effective(snapshot: &Snapshot, subject: Subject) -> Effec
     EffectivePermissions { views: views.collect(), features: features.collect() }
 }
 
-/// Checks all answers against the specification; the error names the first difference.
+/// Compares all decisions with the specification. The error describes the first difference.
 pub(crate) fn compare(access: &Access, snapshot: &Snapshot) -> std::result::Result<(), String> {
     for question in questions(snapshot) {
         let (answer, naive) = (access.check(&question), expected(snapshot, access.subject(), &question));
