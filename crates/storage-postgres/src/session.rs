@@ -136,7 +136,7 @@ impl Session {
     }
 
     fn latest(&self) -> MutexGuard<'_, Option<Refusal>> {
-        // Held for a look-up only, and consistent at every moment, so a poisoned lock is usable.
+        // The lock guards only single reads and assignments, so the state is consistent even if the lock is poisoned.
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
