@@ -158,7 +158,7 @@ impl<T: Executor> Repository<T> {
                 catalog
             }
             (None, Some((_, catalog))) => catalog,
-            (None, None) => return Err(StorageError::corrupt("the row of a snapshot has no catalog, although none is cached")),
+            (None, None) => return Err(StorageError::corrupt("the row of a snapshot has no catalog")),
         };
         let versions = Versions { epoch: epoch(&row)?, catalog: state.version, company: 0 };
         let stamps = Stamps { catalog: state.stamp, company: 0 };
