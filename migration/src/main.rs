@@ -33,9 +33,9 @@ enum Command {
     Up,
     /// List applied and pending migrations, without changing anything.
     Status,
-    /// Insert the seed rows that this database was never offered. Deleted rows stay deleted.
+    /// Insert the seed rows that this database has not received before. Deleted rows stay deleted.
     Seed {
-        /// Also insert seed rows again that were deleted.
+        /// Also insert deleted seed rows again.
         #[arg(long)]
         restore: bool,
     },

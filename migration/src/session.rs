@@ -33,7 +33,7 @@ pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction
     // The wait for other migrators and the statements have no timeout …
     tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
     let session = tx.query_one_raw(statement(SET_UP, [])).await?;
-    let session = session.ok_or_else(|| DbErr::RecordNotFound("the query for the session's settings returned no row".to_owned()))?;
+    let session = session.ok_or_else(|| DbErr::RecordNotFound("the session query returned no row".to_owned()))?;
     if session.try_get("", "is_read_only")? {
         return Err(MigrationError::ReadOnly);
     }
