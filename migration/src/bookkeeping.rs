@@ -87,7 +87,7 @@ impl Bookkeeping {
     }
 }
 
-/// Reads the names from a table of migrations, whatever the type of its column is.
+/// Reads the names from a table of migrations, whatever the column's type.
 async fn versions(db: &impl ConnectionTrait, schema: &str, table: &str) -> Result<BTreeSet<String>, DbErr> {
     let version = Expr::col(seaql_migrations::Column::Version).cast_as("text");
     let query = Query::select().expr_as(version, "version").from((schema.to_owned(), table.to_owned())).take();

@@ -24,7 +24,7 @@ pub enum MigrationError {
     /// The search path names no schema that exists and that the role may use.
     #[error("search_path names no schema that exists and that this role may use")]
     NoSchema,
-    /// Relations with names that the migrations use exist, but no migration is recorded that created them.
+    /// Relations with the migrations' names exist, but the schema has no record that a migration created them.
     #[error(
         "the schema {schema} has relations that no IAM migration made: {}; use a schema of its own",
         .names.join(", ")

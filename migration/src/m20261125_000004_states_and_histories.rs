@@ -18,8 +18,8 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// A trigger sets the transaction id and the stamp, so they are set whoever writes: a replica of an earlier release,
-/// the seed, or an operator.
+/// A trigger sets the transaction id and the stamp, so they are set for every writer, including replicas of an earlier
+/// release, the seed and operators.
 pub(crate) const UP: &str = "
 -- One row. The id of the installation never changes; the history id is replaced when a replica finds that versions went
 -- back.

@@ -31,8 +31,8 @@ impl ConnectionFailures {
         self.latest().lost = Some(Instant::now());
     }
 
-    /// Records that a ping got no response: a firewall or proxy between this process and the server has dropped the
-    /// connection.
+    /// Records that a ping got no response: a firewall or proxy between this process and the server has probably
+    /// dropped the connection.
     pub(crate) fn record_silence(&self) {
         self.latest().silent = Some(Instant::now());
     }

@@ -245,7 +245,7 @@ mod tests {
 
     use super::*;
 
-    /// A server error with a SQLSTATE and a constraint.
+    /// A server error with an SQLSTATE and possibly a constraint.
     #[derive(Debug)]
     struct Answer {
         code: &'static str,

@@ -5,8 +5,8 @@ use iam_storage::Target;
 
 /// The key of the advisory lock. Each installation in a database has its own key. The seed of `migration` takes the
 /// same lock. Changes to companies hold it in shared mode and run concurrently; changes to the catalog and the
-/// credentials hold it in exclusive mode. So a caller whose credentials were accepted under the lock cannot lose them
-/// before the commit.
+/// credentials hold it in exclusive mode. So if a caller's credentials are accepted while a change holds the gate, they
+/// cannot be revoked before that change commits.
 ///
 /// Unlike row locks the gate is fair: a stream of changes to companies cannot delay a cut-off.
 const GATE: &str = "'company_states'::regclass::oid::int4, 1";

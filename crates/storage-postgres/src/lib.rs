@@ -32,11 +32,12 @@
 //! * **A read is one statement.** So is the load of a snapshot (the data that decisions need), because at READ
 //!   COMMITTED two statements could read two different states. The catalog is the same for all companies; the statement
 //!   omits it while this process's cached catalog is current.
-//! * **A change** is one transaction. `BEGIN` is sent together with a query that takes the gate, an advisory lock that
-//!   changes to companies share. The next statement locks the row of the target (for example the company's row), raises
-//!   its version and reads the clock. Then come the mutations, whose number of statements does not depend on the number
-//!   of rows, one statement that writes the audit records, and `COMMIT`. A change that changed nothing is rolled back,
-//!   and so is a change that is dropped.
+//! * **A change** is one transaction. `BEGIN` is sent together with a query that tries to take the gate, an advisory
+//!   lock: shared for changes to companies, exclusive for changes to the catalog and the credentials. If the gate is
+//!   not available, a second query waits for it. The next statement locks the row of the target (for example the
+//!   company's row), raises its version and reads the clock. Then come the mutations, whose number of statements does
+//!   not depend on the number of rows, one statement that writes the audit records, and `COMMIT`. A change that changed
+//!   nothing is rolled back, and so is a change that is dropped.
 //! * **Every wait is bounded**: for a connection by [`acquire_timeout`](PostgresOptions::acquire_timeout), for a lock
 //!   by [`lock_timeout`](PostgresOptions::lock_timeout), for a statement by
 //!   [`statement_timeout`](PostgresOptions::statement_timeout) (plus one second if the server does not respond), for a

@@ -50,7 +50,7 @@ async fn notify(control: Arc<ControlPool>, committed: Arc<Notify>) {
     loop {
         committed.notified().await;
         if let Err(error) = control.query_repeatable(statement(sql.as_str(), [])).await {
-            tracing::debug!(%error, "could not notify the other processes: they see the change at their next regular poll");
+            tracing::debug!(%error, "could not notify the other processes: they see the change at their next poll");
         }
         tokio::time::sleep(MIN_INTERVAL).await;
     }

@@ -96,8 +96,8 @@ impl Session {
             ("default_transaction_deferrable", "off".to_owned()),
             // The statements are so short that JIT compilation would cost more than running them.
             ("jit", "off".to_owned()),
-            // Plans are cached. A plan made while a table is small would still scan all of it when it is large or full
-            // of dead rows.
+            // Plans are cached. A plan created while a table is small would still scan all of it when it is large or
+            // full of dead rows.
             ("enable_seqscan", "off".to_owned()),
         ];
         if version.is_some_and(|version| version >= TRANSACTION_TIMEOUT_SINCE) {
@@ -147,7 +147,7 @@ fn refusal_in(error: &(dyn Error + 'static)) -> Refusal {
     error.downcast_ref().cloned().unwrap_or_else(|| Refusal::SetUp(error.to_string()))
 }
 
-/// Returns the refusal, if the properties of a new session require one.
+/// Checks the properties of a new session. Returns why it is rejected, or `None` if it is accepted.
 fn check(row: &PgRow) -> Result<Option<Refusal>, sqlx::Error> {
     let text = |column: &str| row.try_get::<String, _>(column);
     let (encoding, client_encoding) = (text("encoding")?, text("client_encoding")?);

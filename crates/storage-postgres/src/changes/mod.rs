@@ -128,9 +128,9 @@ fn opening(target: Target) -> String {
     format!("set_config('iam.company', '{setting}', true), {} AS is_passed", try_pass(target))
 }
 
-/// Returns the statement that locks the target's row and raises its version. It must run after the gate is taken;
-/// otherwise two changes could deadlock. It is a separate statement, so that it sees what was committed during the wait
-/// for the gate. For a company before its first change it returns no row.
+/// Returns the statement that locks the target's row and raises its version. It must run when the transaction holds the
+/// gate; otherwise two changes could deadlock. It is a separate statement, so that it sees what was committed during
+/// the wait for the gate. For a company before its first change it returns no row.
 fn raise(target: Target) -> Statement {
     let row = match target {
         Target::Company(_) => "$1",
@@ -154,7 +154,7 @@ fn add_state(company: CompanyId) -> Statement {
     statement(sql, [company.as_uuid().into()])
 }
 
-/// Waits for the gate unless it is already taken, then raises the version of the target.
+/// Waits for the gate unless the transaction already holds it (`is_passed`), then raises the version of the target.
 async fn lock(tx: &Transaction, target: Target, is_passed: bool) -> Result<Option<QueryResult>, DbErr> {
     if !is_passed {
         tx.query_one_raw(statement(format!("SELECT {} IS NOT NULL", pass(target)), [])).await?;
